@@ -1,0 +1,68 @@
+"""Writes src/backend/program/op-table.ts from TensorFlow's own op registry.
+
+Run it by hand when TensorFlow or TensorFlow.js moves to another version, in a Python environment
+that has the `tensorflow` or `tensorflow-cpu` wheel of the version that the set-up downloads:
+
+    python data-scripts/op-table.py
+
+It takes the ops that the kernels of @tensorflow/tfjs-node-gpu name, and those that this library
+runs itself, and writes one signature a line: argument names with their types, which a captured
+graph needs and eager execution infers.
+"""
+
+import pathlib
+import re
+
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.python.framework import op_def_registry
+
+# Ops that src/ runs through backend.executeSingleOutput, or that a captured graph is built with.
+OURS = """
+AssignSubVariableOp AssignVariableOp BatchMatMul BatchMatMulV2 BiasAdd BiasAddGrad Cast Const
+DeepCopy Einsum Erf GeluGrad Identity InplaceUpdate InvertPermutation LogSoftmax MatMul MatrixBandPart Placeholder
+ReadVariableOp ResourceApplyAdam ResourceStridedSliceAssign Rsqrt RsqrtGrad Softmax
+StatelessRandomNormalV2 StatelessRandomUniformV2 StatefulPartitionedCall TensorStridedSliceUpdate
+VarHandleOp XlaDynamicUpdateSlice
+""".split()
+
+root = pathlib.Path(__file__).resolve().parent.parent
+kernels = root / "node_modules/@tensorflow/tfjs-node-gpu/dist/kernels"
+named = set(OURS)
+for file in kernels.glob("*.js"):
+    named.update(re.findall(r"(?:tfjs_1\.|')([A-Z_]\w+)", file.read_text()))
+
+ops = [op for op in map(op_def_registry.get, sorted(named)) if op]
+
+
+def type_name(number):
+    name = types_pb2.DataType.Name(number).removeprefix("DT_").lower()
+    return {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
+
+
+def argument(arg):
+    if arg.type_list_attr:
+        return f"{arg.name}: [{arg.type_list_attr}]"
+    kind = arg.type_attr or type_name(arg.type)
+    return f"{arg.name}: {arg.number_attr}*{kind}" if arg.number_attr else f"{arg.name}: {kind}"
+
+
+def signature(op):
+    inputs = ", ".join(argument(arg) for arg in op.input_arg)
+    outputs = ", ".join(argument(arg) for arg in op.output_arg)
+    return f"{op.name}({inputs}) -> ({outputs})" + (" stateful" if op.is_stateful else "")
+
+
+lines = [signature(op) for op in ops]
+(root / "src/backend/program/op-table.ts").write_text(
+    f"""/**
+ * Signatures of TensorFlow's ops, one a line: `Name(argument: type, …) -> (result: type, …)`. A type is
+ * a fixed one, or the name of the attribute that holds it; `N*T` is N tensors of type T, `[T]` a list
+ * of types. Written by data-scripts/op-table.py from the registry of TensorFlow {tf.__version__}.
+ */
+export const opTable = `
+{chr(10).join(lines)}
+`;
+"""
+)
+print(f"{len(lines)} ops")

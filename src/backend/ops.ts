@@ -1,0 +1,118 @@
+/**
+ * The composite operations of a transformer, with gradients written by hand where TensorFlow.js's
+ * own take more passes over memory. Pure functions of tensors; a caller frees the results or calls
+ * them inside `tf.tidy`.
+ */
+import { tf } from './tf.js';
+
+/**
+ * Layer normalisation over the last axis with scale and offset (Ba et al. 2016), in float32.
+ *
+ * @param x (rows, channels)
+ * @param weight (channels)
+ * @param bias (channels)
+ */
+export function layerNorm(
+  x: tf.Tensor2D,
+  weight: tf.Tensor1D,
+  bias: tf.Tensor1D,
+  epsilon = 1e-5,
+): tf.Tensor2D {
+  return tf.customGrad((xIn, weightIn, biasIn, save) => {
+    const input = xIn as tf.Tensor2D;
+    const scale = weightIn as tf.Tensor1D;
+    const offset = biasIn as tf.Tensor1D;
+    const centred = tf.sub(input, tf.mean(input, -1, true));
+    const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon));
+    const normalised = tf.mul(centred, inverse);
+    (save as tf.GradSaveFunc)([normalised, inverse, scale]);
+    return {
+      value: tf.add(tf.mul(normalised, scale), offset) as tf.Tensor2D,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [xHat, rstd, gamma] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
+        const dxHat = tf.mul(dy, gamma);
+        const dyXHat = tf.mul(dy, xHat);
+        const projection = tf.mean(tf.mul(dxHat, xHat), -1, true);
+        const dx = tf.mul(
+          tf.sub(tf.sub(dxHat, tf.mean(dxHat, -1, true)), tf.mul(xHat, projection)),
+          rstd,
+        );
+        return [dx, tf.sum(dyXHat, 0), tf.sum(dy, 0)];
+      },
+    };
+  })(x, weight, bias) as tf.Tensor2D;
+}
+
+/** The exact Gaussian error linear unit, x·Φ(x), by the error function. */
+export function gelu<T extends tf.Tensor>(x: T): T {
+  return tf.customGrad((xIn, save) => {
+    const input = xIn as tf.Tensor;
+    const cdf = tf.mul(tf.add(tf.erf(tf.mul(input, Math.SQRT1_2)), 1), 0.5);
+    (save as tf.GradSaveFunc)([input, cdf]);
+    return {
+      value: tf.mul(input, cdf),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [value, phi] = saved as [tf.Tensor, tf.Tensor];
+        const density = tf.mul(tf.exp(tf.mul(tf.square(value), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+        return tf.mul(dy, tf.add(phi, tf.mul(value, density)));
+      },
+    };
+  })(x) as T;
+}
+
+/**
+ * Scaled dot-product attention: softmax(q·kᵀ + mask)·v. The caller scales q.
+ *
+ * @param q (batch, heads, queries, width)
+ * @param k (batch, heads, keys, width)
+ * @param v (batch, heads, keys, width)
+ * @param mask added to the logits, broadcast over batch and heads: 0 where a query sees a key,
+ *   very negative where not; no gradient flows to it
+ * @returns (batch, heads, queries, width)
+ */
+export function attention(
+  q: tf.Tensor4D,
+  k: tf.Tensor4D,
+  v: tf.Tensor4D,
+  mask?: tf.Tensor,
+): tf.Tensor4D {
+  return tf.customGrad((qIn, kIn, vIn, save) => {
+    const [queries, keys, values] = [qIn, kIn, vIn] as tf.Tensor4D[] as [
+      tf.Tensor4D,
+      tf.Tensor4D,
+      tf.Tensor4D,
+    ];
+    const products = tf.matMul(queries, keys, false, true);
+    const weights = tf.softmax(mask ? tf.add(products, mask) : products) as tf.Tensor4D;
+    (save as tf.GradSaveFunc)([queries, keys, values, weights]);
+    return {
+      value: tf.matMul(weights, values),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [savedQ, savedK, savedV, savedW] = saved as [
+          tf.Tensor4D,
+          tf.Tensor4D,
+          tf.Tensor4D,
+          tf.Tensor4D,
+        ];
+        const dOut = dy as tf.Tensor4D;
+        const dV = tf.matMul(savedW, dOut, true, false);
+        const weighted = tf.mul(tf.matMul(dOut, savedV, false, true), savedW);
+        const dLogits = tf.sub(weighted, tf.mul(savedW, tf.sum(weighted, -1, true))) as tf.Tensor4D;
+        const dQ = tf.matMul(dLogits, savedK);
+        const dK = tf.matMul(dLogits, savedQ, true, false);
+        return [dQ, dK, dV];
+      },
+    };
+  })(q, k, v) as tf.Tensor4D;
+}
+
+/**
+ * A linear layer, x·Wᵀ + b, with the weight stored as in the published state dicts.
+ *
+ * @param x (rows, inputs)
+ * @param weight (outputs, inputs)
+ * @param bias (outputs)
+ */
+export function linear(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor2D {
+  return tf.add(tf.matMul(x, weight, false, true), bias) as tf.Tensor2D;
+}

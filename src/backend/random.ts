@@ -1,0 +1,103 @@
+/**
+ * Explicit randomness. A key is a number that stands for a stream; the same key gives the same
+ * numbers on every engine. Nothing here is global: derive a new key with {@link foldIn} for each
+ * use (a step, a purpose), and a run can be resumed at any step without saved state.
+ */
+export interface RandomKey {
+  readonly high: number;
+  readonly low: number;
+}
+
+/** A key from a seed: any safe integer, 0 included. */
+export function randomKey(seed: number): RandomKey {
+  if (!Number.isSafeInteger(seed)) {
+    throw new RangeError(`A seed is a whole number, got ${seed}.`);
+  }
+  const low = seed >>> 0;
+  const high = Math.floor(seed / 2 ** 32) >>> 0;
+  return { high: mix(high ^ 0x9e3779b9), low: mix(low ^ mix(high ^ 0x85ebca6b)) };
+}
+
+/** A new key from a key and a number (a step) or a name (a purpose). */
+export function foldIn(key: RandomKey, data: number | string): RandomKey {
+  const word = typeof data === 'number' ? data >>> 0 : hash(data);
+  const low = mix(key.low ^ mix((word + 0x9e3779b9) >>> 0));
+  const high = mix(key.high ^ mix((low + word) >>> 0));
+  return { high, low };
+}
+
+/** `count` standard normal numbers (Box–Muller in double precision, rounded to float32). */
+export function normal(key: RandomKey, count: number): Float32Array {
+  const next = generator(key);
+  const out = new Float32Array(count);
+  for (let i = 0; i < count; i += 2) {
+    // 1 − u lies in (0, 1], so the logarithm is finite.
+    const radius = Math.sqrt(-2 * Math.log(1 - next()));
+    const angle = 2 * Math.PI * next();
+    out[i] = radius * Math.cos(angle);
+    if (i + 1 < count) out[i + 1] = radius * Math.sin(angle);
+  }
+  return out;
+}
+
+/** `count` numbers uniform in [0, 1). */
+export function uniform(key: RandomKey, count: number): Float32Array {
+  const next = generator(key);
+  // 24 bits, so that rounding to float32 never gives 1.
+  return Float32Array.from({ length: count }, () => Math.floor(next() * 2 ** 24) / 2 ** 24);
+}
+
+/** `count` integers uniform in [low, high). */
+export function integers(key: RandomKey, count: number, low: number, high: number): Int32Array {
+  if (!(high > low)) throw new RangeError(`An empty range: [${low}, ${high}).`);
+  const next = generator(key);
+  return Int32Array.from({ length: count }, () => low + Math.floor(next() * (high - low)));
+}
+
+/** A permutation of 0 … length − 1 (Fisher–Yates). */
+export function permutation(key: RandomKey, length: number): Int32Array {
+  const next = generator(key);
+  const order = Int32Array.from({ length }, (_, index) => index);
+  for (let i = length - 1; i > 0; i--) {
+    const j = Math.floor(next() * (i + 1));
+    const held = order[i] as number;
+    order[i] = order[j] as number;
+    order[j] = held;
+  }
+  return order;
+}
+
+/** xoshiro128** (Blackman and Vigna 2018), as doubles in [0, 1) with 32 random bits. */
+function generator(key: RandomKey): () => number {
+  let a = mix(key.low + 0x9e3779b9);
+  let b = mix(key.high + 0x3c6ef372);
+  let c = mix(key.low ^ 0xdaa66d2b);
+  let d = mix(key.high ^ 0x78dde6e4) | 1; // never all zero
+  return () => {
+    const product = Math.imul(b, 5);
+    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
+    const shifted = b << 9;
+    c ^= a;
+    d ^= b;
+    b ^= c;
+    a ^= d;
+    c ^= shifted;
+    d = (d << 11) | (d >>> 21);
+    return result / 2 ** 32;
+  };
+}
+
+/** A bijective mixer of 32-bit words (the finaliser of MurmurHash3). */
+function mix(word: number): number {
+  let x = word >>> 0;
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  return (x ^ (x >>> 16)) >>> 0;
+}
+
+/** FNV-1a. */
+function hash(text: string): number {
+  let x = 0x811c9dc5;
+  for (const byte of Buffer.from(text, 'utf8')) x = Math.imul(x ^ byte, 0x01000193);
+  return x >>> 0;
+}

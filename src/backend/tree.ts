@@ -1,0 +1,116 @@
+import { tf } from './tf.js';
+
+/**
+ * A parameter tree: tensors in nested records and lists. Its leaves have the dotted path as their
+ * name (`blocks.0.proj_in.weight`), which for a flow is the name in the published state dicts.
+ */
+export type Tree = tf.Tensor | readonly Tree[] | { readonly [key: string]: Tree | undefined };
+
+/** A tree's leaves by name, in a fixed order. */
+export type Leaves = Record<string, tf.Tensor>;
+
+/** The leaves of a tree by their dotted names, in the order of the tree. */
+export function leaves(tree: Tree): Leaves {
+  const found: Leaves = {};
+  visit(tree, '', (name, leaf) => {
+    found[name] = leaf;
+  });
+  return found;
+}
+
+/** A tree of the same form with each leaf replaced by that of its name. */
+export function withLeaves<T extends Tree>(tree: T, replacement: Leaves): T {
+  return mapTree(tree, (leaf, name) => {
+    const value = replacement[name];
+    if (!value) throw new Error(`No leaf named ${name}.`);
+    if (value.shape.join() !== leaf.shape.join()) {
+      throw new Error(`Leaf ${name}: expected shape (${leaf.shape}), got (${value.shape}).`);
+    }
+    return value;
+  });
+}
+
+/** A tree of the same form with `f` applied to each leaf. */
+export function mapTree<T extends Tree>(
+  tree: T,
+  f: (leaf: tf.Tensor, name: string) => tf.Tensor,
+): T {
+  return mapFrom(tree, '', f) as T;
+}
+
+/** Frees every leaf. */
+export function disposeTree(tree: Tree): void {
+  visit(tree, '', (_, leaf) => leaf.dispose());
+}
+
+/** The number of numbers in a tree. */
+export function treeSize(tree: Tree): number {
+  let size = 0;
+  visit(tree, '', (_, leaf) => {
+    size += leaf.size;
+  });
+  return size;
+}
+
+/**
+ * The value of a scalar function and its gradient with respect to every leaf.
+ *
+ * Unlike `tf.variableGrads` it takes plain tensors, so parameters need not be global variables.
+ * A leaf on which the value does not depend has gradient zero. Auxiliary tensors that `f` returns
+ * come back too; the caller owns all of them.
+ */
+export function valueAndGradient<A extends Record<string, tf.Tensor>>(
+  f: (parameters: Leaves) => { value: tf.Scalar; auxiliary: A },
+  parameters: Leaves,
+): { value: tf.Scalar; gradient: Leaves; auxiliary: A } {
+  const names = Object.keys(parameters);
+  const inputs = names.map((name) => parameters[name] as tf.Tensor);
+  let auxiliary = {} as A;
+  const result = tf.engine().gradients(
+    () => {
+      const outcome = f(parameters);
+      auxiliary = { ...outcome.auxiliary };
+      for (const tensor of Object.values(auxiliary)) tf.keep(tensor);
+      return outcome.value;
+    },
+    inputs,
+    undefined,
+    true,
+  );
+  for (const [name, kept] of Object.entries(auxiliary)) {
+    // Hand the kept tensor over to the caller's scope, where tidy can free it.
+    (auxiliary as Record<string, tf.Tensor>)[name] = tf.clone(kept);
+    kept.dispose();
+  }
+  const gradient: Leaves = {};
+  names.forEach((name, index) => {
+    gradient[name] = (result.grads[index] ?? tf.zerosLike(inputs[index] as tf.Tensor)) as tf.Tensor;
+  });
+  return { value: result.value as tf.Scalar, gradient, auxiliary };
+}
+
+function visit(tree: Tree, name: string, f: (name: string, leaf: tf.Tensor) => void): void {
+  if (tree instanceof tf.Tensor) {
+    f(name, tree);
+    return;
+  }
+  for (const [key, child] of Object.entries(tree) as [string, Tree | undefined][]) {
+    if (child !== undefined) visit(child, join(name, key), f);
+  }
+}
+
+function mapFrom(tree: Tree, name: string, f: (leaf: tf.Tensor, name: string) => tf.Tensor): Tree {
+  if (tree instanceof tf.Tensor) return f(tree, name);
+  if (Array.isArray(tree)) {
+    return (tree as readonly Tree[]).map((child, i) => mapFrom(child, join(name, String(i)), f));
+  }
+  const mapped: Record<string, Tree> = {};
+  for (const [key, child] of Object.entries(tree) as [string, Tree | undefined][]) {
+    if (child !== undefined) mapped[key] = mapFrom(child, join(name, key), f);
+  }
+  return mapped;
+}
+
+function join(name: string, key: string): string {
+  return name === '' ? key : `${name}.${key}`;
+}

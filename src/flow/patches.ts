@@ -1,0 +1,35 @@
+import { tf } from '../backend/tf.js';
+import type { FlowConfig } from './config.js';
+
+/**
+ * Cuts images into tokens. Tokens come in raster order over patches; inside a token the channel is
+ * slowest, then the row, then the column.
+ *
+ * @param images (batch, channels, height, width)
+ * @returns (batch, T, D)
+ */
+export function patchify(config: FlowConfig, images: tf.Tensor4D): tf.Tensor3D {
+  const { image, patchSize: p } = config;
+  const [rows, columns] = [image.height / p, image.width / p];
+  return tf.tidy(() => {
+    const cut = tf.reshape(images, [-1, image.channels, rows, p, columns, p]);
+    const tokens = tf.transpose(cut, [0, 2, 4, 1, 3, 5]);
+    return tf.reshape(tokens, [-1, rows * columns, image.channels * p * p]) as tf.Tensor3D;
+  });
+}
+
+/**
+ * Puts tokens back together: the exact inverse of {@link patchify}.
+ *
+ * @param tokens (batch, T, D)
+ * @returns (batch, channels, height, width)
+ */
+export function unpatchify(config: FlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
+  const { image, patchSize: p } = config;
+  const [rows, columns] = [image.height / p, image.width / p];
+  return tf.tidy(() => {
+    const cut = tf.reshape(tokens, [-1, rows, columns, image.channels, p, p]);
+    const images = tf.transpose(cut, [0, 3, 1, 4, 2, 5]);
+    return tf.reshape(images, [-1, image.channels, image.height, image.width]) as tf.Tensor4D;
+  });
+}

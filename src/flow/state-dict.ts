@@ -1,0 +1,77 @@
+import { UserError } from '../backend/errors.js';
+import { randomKey } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { disposeTree, leaves, mapTree } from '../backend/tree.js';
+import { type FlowConfig, tokenCount, tokenWidth } from './config.js';
+import { initialParameters } from './parameters.js';
+import type { TarFlow } from './tarflow.js';
+
+/** A tensor of a published state dict: its shape and its numbers. */
+export interface StateTensor {
+  shape: readonly number[];
+  data: ArrayLike<number>;
+}
+
+/** A buffer of the published models that holds nothing: ignored when read, never written. */
+const ignored = /^blocks\.\d+\.attn_mask$/;
+
+/**
+ * A flow from a state dict under the published names.
+ *
+ * @param source what to call the dict in errors, e.g. its path
+ * @returns a flow that the caller frees
+ * @throws UserError that names a tensor that is missing, left over or of the wrong shape
+ */
+export function publishedFlow(
+  config: FlowConfig,
+  state: Record<string, StateTensor>,
+  source: string,
+): TarFlow {
+  const unread = new Set(Object.keys(state).filter((name) => !ignored.test(name)));
+  const take = (name: string, shape: readonly number[]): tf.Tensor => {
+    const tensor = state[name];
+    if (!tensor) {
+      throw new UserError(
+        `${source}: tensor ${name} is missing`,
+        `Expected it with shape (${shape.join(', ')})`,
+      );
+    }
+    if (tensor.shape.join() !== shape.join()) {
+      throw new UserError(
+        `${source}: tensor ${name} has shape (${tensor.shape.join(', ')})`,
+        `Expected (${shape.join(', ')}) for this configuration`,
+      );
+    }
+    unread.delete(name);
+    return tf.tensor(Float32Array.from(tensor.data), [...shape]);
+  };
+
+  const template = initialParameters(config, randomKey(0));
+  const made: tf.Tensor[] = [];
+  try {
+    const keep = (tensor: tf.Tensor): tf.Tensor => {
+      made.push(tensor);
+      return tensor;
+    };
+    const parameters = mapTree(template, (leaf, name) => keep(take(name, leaf.shape)));
+    const shape = [tokenCount(config), tokenWidth(config)];
+    const variance = keep(take('var', shape)) as tf.Tensor2D;
+    if (unread.size > 0) {
+      throw new UserError(
+        `${source}: ${unread.size} tensors do not belong to this model, the first of them ${[...unread][0]}`,
+        'Check blocks, layersPerBlock and classes of the configuration',
+      );
+    }
+    return { config, parameters, variance };
+  } catch (error) {
+    tf.dispose(made);
+    throw error;
+  } finally {
+    disposeTree(template);
+  }
+}
+
+/** The state dict of a flow under the published names; the tensors stay the flow's. */
+export function stateDict(flow: TarFlow): Record<string, tf.Tensor> {
+  return { var: flow.variance, ...leaves(flow.parameters) };
+}

@@ -1,0 +1,89 @@
+import { UserError } from '../backend/errors.js';
+import { foldIn, normal, randomKey } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { dimensions, tokenCount, tokenWidth } from '../flow/config.js';
+import type { Label } from '../flow/labels.js';
+import type { TarFlow } from '../flow/tarflow.js';
+import { denoise } from './denoise.js';
+import type { Guidance } from './guidance.js';
+import { inverse } from './inverse.js';
+
+export interface SampleOptions {
+  count: number;
+  /** One class for all, or one per sample. */
+  label?: Label;
+  guidance?: Guidance;
+  /** Same seed, same samples; each sample's noise depends on its number alone. Default 0. */
+  seed?: number;
+  /** Samples inverted together. Default 64. */
+  batchSize?: number;
+  /** One denoising step for the noise of training: σ and λ. Default none. */
+  denoise?: { sigma: number; multiplier?: number };
+  /** Called with the share done, 0 to 1. */
+  onProgress?: (share: number) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Draws images from a flow: standard normal noise, times the prior's deviation, through `inverse`.
+ *
+ * @returns images (count, channels, height, width), not clipped; the caller frees them
+ * @throws UserError for a count below 1 and as `inverse` and `denoise` do
+ */
+export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.Tensor4D> {
+  const { count, label, guidance, seed = 0, batchSize = 64, onProgress, signal } = options;
+  if (!Number.isInteger(count) || count < 1) {
+    throw new UserError(`The number of samples is ${count}`, 'Expected a whole number above 0');
+  }
+  const parts: tf.Tensor4D[] = [];
+  try {
+    for (let first = 0; first < count; first += batchSize) {
+      const size = Math.min(batchSize, count - first);
+      const labels =
+        label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
+      const noise = sampleNoise(flow, seed, first, size);
+      const images = await inverse(flow, noise, labels, {
+        ...(guidance && { guidance }),
+        ...(signal && { signal }),
+        onProgress: ({ done, total }) => onProgress?.((first + (size * done) / total) / count),
+      });
+      noise.dispose();
+      if (options.denoise) {
+        parts.push(
+          denoise(flow, images, {
+            ...options.denoise,
+            ...(labels !== undefined && { label: labels }),
+          }),
+        );
+        images.dispose();
+      } else {
+        parts.push(images);
+      }
+    }
+    return parts.length === 1 ? (parts[0] as tf.Tensor4D).clone() : tf.concat(parts, 0);
+  } finally {
+    tf.dispose(parts);
+  }
+}
+
+/**
+ * The latents of samples `first` … `first + count − 1` of a seed: noise times the prior's
+ * deviation, (count, T, D). Sample i is the same whatever the batch.
+ */
+export function sampleNoise(
+  flow: TarFlow,
+  seed: number,
+  first: number,
+  count: number,
+): tf.Tensor3D {
+  const size = dimensions(flow.config);
+  const key = foldIn(randomKey(seed), 'sample');
+  const noise = new Float32Array(count * size);
+  for (let i = 0; i < count; i++) noise.set(normal(foldIn(key, first + i), size), i * size);
+  return tf.tidy(() =>
+    tf.mul(
+      tf.tensor3d(noise, [count, tokenCount(flow.config), tokenWidth(flow.config)]),
+      tf.sqrt(flow.variance),
+    ),
+  ) as tf.Tensor3D;
+}
