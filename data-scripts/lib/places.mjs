@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The folder that holds package.json. */
+export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/**
+ * The one folder for everything downloaded or compiled outside the clone: TARFLOW_CACHE, else
+ * `tarflow` in XDG_CACHE_HOME, else `~/.cache/tarflow`. The library follows the same rule.
+ *
+ * @param {NodeJS.ProcessEnv} [environment]
+ */
+export function cacheFolder(environment = process.env) {
+  if (environment.TARFLOW_CACHE) return path.resolve(environment.TARFLOW_CACHE);
+  const caches = environment.XDG_CACHE_HOME || path.join(homedir(), '.cache');
+  return path.join(caches, 'tarflow');
+}
+
+/**
+ * A program of the project's own Python environment, `.venv`.
+ *
+ * @param {string} root the project's folder
+ * @param {string} program such as `python`
+ */
+export function venvProgram(root, program) {
+  return process.platform === 'win32'
+    ? path.join(root, '.venv', 'Scripts', `${program}.exe`)
+    : path.join(root, '.venv', 'bin', program);
+}
+
+/**
+ * Where a program lies on the PATH, or undefined.
+ *
+ * @param {string} program
+ * @param {NodeJS.ProcessEnv} [environment]
+ */
+export function findProgram(program, environment = process.env) {
+  const endings = process.platform === 'win32' ? ['.exe', '.cmd'] : [''];
+  for (const folder of (environment.PATH ?? '').split(path.delimiter)) {
+    for (const ending of endings) {
+      const file = path.join(folder, program + ending);
+      if (folder !== '' && existsSync(file)) return file;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { run } from '../lib/run.mjs';
+import { SetupError } from '../lib/setup-error.mjs';
+
+/**
+ * The library compiled to dist/, where notebooks and the command line find it.
+ *
+ * @type {import('../lib/steps.mjs').Step}
+ */
+export const build = {
+  title: 'Build (dist/)',
+
+  isDone({ root }) {
+    const stamp = stampFile(root);
+    return existsSync(stamp) && readFileSync(stamp, 'utf8') === sourcesKey(root);
+  },
+
+  async run({ root, env }) {
+    const started = Date.now();
+    const key = sourcesKey(root);
+    // Not node_modules/.bin/tsc: tslab brings an older TypeScript, and the two fight for that name.
+    const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const { status, output } = await run(
+      process.execPath,
+      [compiler, '-p', 'tsconfig.build.json', '--noEmitOnError'],
+      { cwd: root, env },
+    );
+    if (status !== 0) {
+      throw new SetupError(
+        'The sources do not compile',
+        'Repair what the compiler says below; dist/ is as it was',
+        output.trim(),
+      );
+    }
+    removeOlder(path.join(root, 'dist'), started);
+    writeFileSync(stampFile(root), key);
+  },
+};
+
+/** @param {string} root */
+function stampFile(root) {
+  return path.join(root, 'dist', 'sources.sha256');
+}
+
+/**
+ * Changes with every source file's name and content, and with the compiler.
+ *
+ * @param {string} root
+ */
+function sourcesKey(root) {
+  const hash = createHash('sha256');
+  const sources = readdirSync(path.join(root, 'src'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .sort();
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
+  for (const file of [...sources, ...settings.map((name) => path.join(root, name))]) {
+    hash.update(`${path.relative(root, file)}\n`).update(readFileSync(file));
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * What the compiler did not write again has lost its source.
+ *
+ * @param {string} folder
+ * @param {number} time in milliseconds
+ */
+function removeOlder(folder, time) {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const file = path.join(entry.parentPath, entry.name);
+    // Some file systems keep whole seconds only.
+    if (entry.isFile() && statSync(file).mtimeMs < time - 1000) rmSync(file);
+  }
+}

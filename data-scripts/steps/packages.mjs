@@ -1,0 +1,62 @@
+import path from 'node:path';
+import { readJson, requireDiskSpace } from '../lib/files.mjs';
+import { findProgram } from '../lib/places.mjs';
+import { runOrThrow } from '../lib/run.mjs';
+import { SetupError } from '../lib/setup-error.mjs';
+
+/**
+ * @typedef {{ version?: string, integrity?: string, optional?: boolean, devOptional?: boolean }}
+ *   LockedPackage
+ */
+
+/**
+ * The npm packages of package-lock.json, by `npm ci`.
+ *
+ * @type {import('../lib/steps.mjs').Step}
+ */
+export const npmPackages = {
+  title: 'npm packages',
+
+  isDone({ root }) {
+    /** @type {Record<string, LockedPackage> | undefined} */
+    const wanted = readJson(path.join(root, 'package-lock.json'))?.packages;
+    // npm writes this file last, so that an interrupted `npm ci` has none.
+    /** @type {Record<string, LockedPackage> | undefined} */
+    const installed = readJson(path.join(root, 'node_modules', '.package-lock.json'))?.packages;
+    if (!wanted || !installed) return false;
+    const isCurrent = Object.entries(wanted).every(([place, { version, integrity, optional }]) => {
+      const found = installed[place];
+      if (place === '') return true;
+      if (!found) return optional === true; // another platform's package
+      return found.version === version && found.integrity === integrity;
+    });
+    return isCurrent && Object.keys(installed).every((place) => place in wanted);
+  },
+
+  async run({ root, env }) {
+    requireDiskSpace(root, 1e9, 'The installation of the npm packages');
+    const [program, ...first] = npmCommand(env);
+    await runOrThrow(
+      'The installation of the npm packages',
+      program,
+      [...first, 'ci', '--prefer-offline', '--no-audit', '--no-fund'],
+      { cwd: root, env },
+    );
+  },
+};
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {[string, ...string[]]}
+ */
+function npmCommand(env) {
+  // The npm that runs this script, if one does; it is a JavaScript file.
+  if (env.npm_execpath?.endsWith('.js')) return [process.execPath, env.npm_execpath];
+  const npm = findProgram('npm', env);
+  if (npm) return [npm];
+  throw new SetupError(
+    'npm is not installed',
+    'Install it (it comes with Node.js; on Debian and Ubuntu: sudo apt-get install npm), then run ' +
+      'the same command again',
+  );
+}

@@ -1,0 +1,345 @@
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import {
+  copyAtomically,
+  createFolder,
+  formatBytes,
+  linkAtomically,
+  makeFolder,
+  pointsTo,
+  readJson,
+  requireDiskSpace,
+  sameContent,
+  sha256OfFile,
+} from '../lib/files.mjs';
+import { findProgram, venvProgram } from '../lib/places.mjs';
+import { watchGrowth } from '../lib/progress.mjs';
+import { runOrThrow } from '../lib/run.mjs';
+import { SetupError } from '../lib/setup-error.mjs';
+
+/** @typedef {import('../lib/steps.mjs').Context} Context */
+/** @typedef {import('../lib/steps.mjs').Step} Step */
+/** @typedef {'cpu' | 'cuda'} Build */
+
+/** The C library inside these Python wheels is what the addon runs on. */
+const version = '2.21.0';
+
+const wheels = {
+  cpu: {
+    name: 'tensorflow-cpu',
+    sha256: '2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c',
+    bytes: 273_829_956,
+    unpackedBytes: 860e6,
+  },
+  cuda: {
+    name: 'tensorflow',
+    sha256: '9056fbc9ba04235810b71ae6cbd958a196e8804fb53bbcffbf3e23b56155f124',
+    bytes: 572e6,
+    unpackedBytes: 2e9,
+  },
+};
+
+/** About 2.8 GB to download, and as much again while pip unpacks. */
+const cudaLibrariesBytes = 2.8e9;
+
+/** The wheels are made for one Python each; their C library does not depend on it. */
+const wheelTarget = [
+  ...['--python-version', '3.11', '--implementation', 'cp', '--abi', 'cp311'],
+  ...['--platform', 'manylinux_2_27_x86_64', '--platform', 'manylinux_2_17_x86_64'],
+];
+
+const wantedEntries = [
+  'tensorflow/libtensorflow_cc.so.2',
+  'tensorflow/libtensorflow_framework.so.2',
+  'tensorflow/include/tensorflow/c/',
+  'tensorflow/include/tensorflow/core/platform/',
+  'tensorflow/include/tsl/',
+  'tensorflow/include/xla/tsl/c/',
+];
+
+const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
+
+const napiLevel = 8;
+
+/**
+ * Why this machine, or its user, has no use for native TensorFlow; undefined when it has.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {string | undefined}
+ */
+export function reasonAgainstNative(env) {
+  const backend = env.TARFLOW_BACKEND;
+  if (backend === 'wasm' || backend === 'cpu') return `TARFLOW_BACKEND is ${backend}`;
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    return `native TensorFlow needs Linux on x86-64, and this is ${process.platform} on ${process.arch}`;
+  }
+  return undefined;
+}
+
+/** The CUDA build where a CUDA driver and its device are present. */
+export function chosenBuild() {
+  const driver = [
+    '/usr/lib/x86_64-linux-gnu/libcuda.so.1',
+    '/usr/lib64/libcuda.so.1',
+    '/usr/lib/wsl/lib/libcuda.so.1',
+  ].some(existsSync);
+  const device = ['/dev/nvidiactl', '/dev/dxg'].some(existsSync);
+  return driver && device ? 'cuda' : 'cpu';
+}
+
+/**
+ * The steps towards the native engine: TensorFlow's C library in the cache, the addon compiled
+ * against it in the cache, and both joined to the npm package, whose own install script would fetch
+ * a C library of 2022.
+ *
+ * @param {Build} build
+ * @returns {Step[]}
+ */
+export function nativeTensorFlow(build) {
+  const steps = [downloadLibrary(build), compileAddon(build), joinToPackage(build)];
+  return build === 'cuda' ? [downloadCudaLibraries, ...steps] : steps;
+}
+
+/**
+ * @param {string} cache
+ * @param {Build} build
+ */
+export function libraryFolder(cache, build) {
+  return path.join(cache, `tensorflow-${version}-${build}`);
+}
+
+/** @param {string} root */
+export function packageFolder(root) {
+  return path.join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
+}
+
+/**
+ * @param {Build} build
+ * @returns {Step}
+ */
+function downloadLibrary(build) {
+  const wheel = wheels[build];
+  const purpose = `The download of ${wheel.name} ${version}`;
+  return {
+    title: `TensorFlow ${version} (${build === 'cuda' ? 'CUDA' : 'CPU'})`,
+
+    isDone({ cache }) {
+      const folder = libraryFolder(cache, build);
+      const stamp = readJson(path.join(folder, 'complete.json'));
+      return (
+        stamp?.sha256 === wheel.sha256 &&
+        libraries.every((name) => existsSync(path.join(folder, 'tensorflow', name)))
+      );
+    },
+
+    async run({ root, cache, env, progress }) {
+      requireDiskSpace(cache, wheel.bytes + wheel.unpackedBytes, `TensorFlow ${version}`);
+      const python = venvProgram(root, 'python');
+      // Kept until the library is unpacked: an interrupted run does not download it again.
+      const downloaded = path.join(cache, 'downloads', `${wheel.name}-${version}`);
+      if (!existsSync(downloaded)) {
+        await makeFolder(downloaded, async (temporary) => {
+          const scratch = path.join(temporary, 'scratch');
+          mkdirSync(scratch);
+          await watchGrowth(progress, scratch, wheel.bytes, () =>
+            runOrThrow(
+              purpose,
+              python,
+              [
+                ...['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--no-cache-dir'],
+                ...['--retries', '2', ...wheelTarget, '-d', temporary],
+                `${wheel.name}==${version}`,
+              ],
+              { env: { ...env, TMPDIR: scratch } },
+            ),
+          );
+          rmSync(scratch, { recursive: true });
+          const found = await sha256OfFile(onlyFile(temporary));
+          if (found !== wheel.sha256) {
+            throw new SetupError(
+              `${purpose} brought a file with SHA-256 ${found}, not ${wheel.sha256}`,
+              'Check which package index pip uses (pip config list), then run the same command again',
+            );
+          }
+        });
+      }
+      await makeFolder(libraryFolder(cache, build), async (temporary) => {
+        await runOrThrow(
+          `Unpacking ${wheel.name}`,
+          python,
+          [
+            path.join(root, 'data-scripts', 'lib', 'unpack.py'),
+            ...[onlyFile(downloaded), temporary, ...wantedEntries],
+          ],
+          { env },
+        );
+        writeFileSync(
+          path.join(temporary, 'complete.json'),
+          JSON.stringify({ wheel: wheel.name, version, sha256: wheel.sha256 }),
+        );
+      });
+      rmSync(downloaded, { recursive: true });
+    },
+  };
+}
+
+/** @param {string} folder */
+function onlyFile(folder) {
+  const [name] = readdirSync(folder);
+  return path.join(folder, name ?? '');
+}
+
+/** @type {Step} */
+const downloadCudaLibraries = {
+  title: `CUDA libraries for TensorFlow ${version}`,
+
+  isDone({ cache }) {
+    return existsSync(path.join(cudaFolder(cache), 'nvidia'));
+  },
+
+  async run({ root, cache, env, progress }) {
+    requireDiskSpace(cache, 2 * cudaLibrariesBytes, 'The CUDA libraries');
+    await makeFolder(cudaFolder(cache), async (temporary) => {
+      const scratch = path.join(temporary, 'scratch');
+      mkdirSync(scratch);
+      await watchGrowth(progress, temporary, cudaLibrariesBytes, () =>
+        runOrThrow(
+          'The download of the CUDA libraries',
+          venvProgram(root, 'python'),
+          [
+            ...['-m', 'pip', 'install', '--no-deps', '--require-hashes', '--only-binary=:all:'],
+            ...['--no-cache-dir', '--retries', '2', '--target', temporary],
+            ...['-r', path.join(root, 'data-scripts', 'requirements', 'cuda.txt')],
+          ],
+          { env: { ...env, TMPDIR: scratch } },
+        ),
+      );
+      rmSync(scratch, { recursive: true });
+    });
+  },
+};
+
+/** @param {string} cache */
+function cudaFolder(cache) {
+  return path.join(cache, `cuda-for-tensorflow-${version}`);
+}
+
+/**
+ * The addon depends on TensorFlow's version and on the level of Node's native interface, not on
+ * Node's version.
+ *
+ * @param {Build} build
+ * @returns {Step}
+ */
+function compileAddon(build) {
+  return {
+    title: 'TensorFlow addon for Node.js',
+
+    isDone({ cache }) {
+      return existsSync(path.join(addonFolder(cache, build), 'tfjs_binding.node'));
+    },
+
+    async run({ root, cache, env }) {
+      const compiler = findCompiler(env);
+      if (!compiler) {
+        throw new SetupError(
+          'A C++ compiler is not installed, and native TensorFlow needs one',
+          'Install g++ (Debian and Ubuntu: sudo apt-get install g++), then run the same command ' +
+            'again; or set TARFLOW_BACKEND=wasm to do without, several times slower',
+        );
+      }
+      const tensorflow = path.join(libraryFolder(cache, build), 'tensorflow');
+      const sources = path.join(packageFolder(root), 'binding');
+      const headers = path.join(root, 'node_modules', 'node-api-headers', 'include');
+      await makeFolder(addonFolder(cache, build), async (temporary) => {
+        await runOrThrow(
+          'The compilation of the TensorFlow addon',
+          compiler,
+          [
+            ...['-std=c++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${napiLevel}`],
+            ...['-DNODE_GYP_MODULE_NAME=tfjs_binding', `-I${headers}`, `-I${tensorflow}/include`],
+            ...readdirSync(sources)
+              .filter((name) => name.endsWith('.cc'))
+              .map((name) => path.join(sources, name)),
+            ...[`-L${tensorflow}`, ...libraries.map((name) => `-l:${name}`)],
+            // Found from where joinToPackage puts the addon.
+            '-Wl,-rpath,$ORIGIN/../../deps/lib',
+            ...['-o', path.join(temporary, 'tfjs_binding.node')],
+          ],
+          {
+            env,
+            remedy:
+              'The compiler says why below; set TARFLOW_BACKEND=wasm to do without native TensorFlow',
+          },
+        );
+      });
+    },
+  };
+}
+
+/**
+ * @param {string} cache
+ * @param {Build} build
+ */
+function addonFolder(cache, build) {
+  return path.join(cache, `addon-tensorflow-${version}-${build}-napi-v${napiLevel}`);
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+export function findCompiler(env) {
+  return ['g++', 'clang++', 'c++'].map((name) => findProgram(name, env)).find(Boolean);
+}
+
+/**
+ * `npm ci` wipes this step's work, and only this step's.
+ *
+ * @param {Build} build
+ * @returns {Step}
+ */
+function joinToPackage(build) {
+  /** @param {Context} context */
+  function plan({ root, cache }) {
+    const folder = packageFolder(root);
+    const tensorflow = path.join(libraryFolder(cache, build), 'tensorflow');
+    /** @type {[target: string, link: string][]} */
+    const links = libraries.map((name) => [
+      path.join(tensorflow, name),
+      path.join(folder, 'deps', 'lib', name),
+    ]);
+    // The library looks for CUDA's in ../nvidia/*/lib, seen from its own place.
+    const nvidia = path.join(folder, 'deps', 'nvidia');
+    if (build === 'cuda') links.push([path.join(cudaFolder(cache), 'nvidia'), nvidia]);
+    return {
+      links,
+      built: path.join(addonFolder(cache, build), 'tfjs_binding.node'),
+      addon: path.join(folder, 'lib', `napi-v${napiLevel}`, 'tfjs_binding.node'),
+    };
+  }
+  return {
+    title: 'TensorFlow joined to its npm package',
+
+    isDone(context) {
+      const { links, built, addon } = plan(context);
+      return links.every(([target, link]) => pointsTo(link, target)) && sameContent(built, addon);
+    },
+
+    async run(context) {
+      const { links, built, addon } = plan(context);
+      for (const [target, link] of links) {
+        createFolder(path.dirname(link));
+        linkAtomically(target, link);
+      }
+      copyAtomically(built, addon);
+    },
+  };
+}
+
+/**
+ * What of the native engine is downloaded, for the user who wants to know before.
+ *
+ * @param {Build} build
+ */
+export function downloadSize(build) {
+  const bytes = wheels[build].bytes + (build === 'cuda' ? cudaLibrariesBytes : 0);
+  return formatBytes(bytes);
+}

@@ -1,0 +1,58 @@
+import { attributeKinds, type Binding, type BindingAttribute, types } from './tensorflow.js';
+
+const matrixProducts = new Set(['MatMul', 'BatchMatMulV2']);
+
+/**
+ * A binding in which float32 matrix products take bfloat16 arguments: 8 bits of mantissa in,
+ * float32 accumulation inside, a result rounded to bfloat16 and handed on as float32. All other ops
+ * stay in float32. A tensor is cast once, however many products take it, and a product that takes
+ * another's result takes it without two casts.
+ *
+ * `release` frees the bfloat16 tensors; call it when the tensors made meanwhile are done with.
+ */
+export function bfloat16Binding(binding: Binding): {
+  executeOp: Binding['executeOp'];
+  release(): void;
+} {
+  const casts = new Map<number, number>();
+
+  const cast = (id: number, from: number, to: number) => {
+    const attributes = [typeAttribute('SrcT', from), typeAttribute('DstT', to)];
+    return binding.executeOp('Cast', attributes, [id], 1);
+  };
+  const narrow = (id: number) => {
+    let narrowed = casts.get(id);
+    if (narrowed === undefined) {
+      narrowed = cast(id, types.float32, types.bfloat16)[0]?.id as number;
+      casts.set(id, narrowed);
+    }
+    return narrowed;
+  };
+
+  return {
+    executeOp(op, attributes, inputs, outputs) {
+      const type = attributes.find((attribute) => attribute.name === 'T')?.value;
+      if (!matrixProducts.has(op) || type !== types.float32) {
+        return binding.executeOp(op, attributes, inputs, outputs);
+      }
+      const rest = attributes.filter((attribute) => attribute.name !== 'T');
+      const product = binding.executeOp(
+        op,
+        [...rest, typeAttribute('T', types.bfloat16)],
+        inputs.map(narrow),
+        1,
+      )[0]?.id as number;
+      const result = cast(product, types.bfloat16, types.float32);
+      casts.set(result[0]?.id as number, product);
+      return result;
+    },
+    release() {
+      for (const id of casts.values()) binding.deleteTensor(id);
+      casts.clear();
+    },
+  };
+}
+
+function typeAttribute(name: string, value: number): BindingAttribute {
+  return { name, type: attributeKinds.type, value };
+}

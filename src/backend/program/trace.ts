@@ -1,0 +1,371 @@
+import { UserError } from '../errors.js';
+import { tf } from '../tf.js';
+import { bfloat16Binding } from './bfloat16.js';
+import { signatureOf } from './signatures.js';
+import {
+  attributeKinds,
+  type Binding,
+  type BindingAttribute,
+  type NativeBackend,
+  overridden,
+  type TensorMetadata,
+  types,
+  withBinding,
+} from './tensorflow.js';
+
+/** Shape and element type of a tensor. */
+export interface TensorSpec {
+  readonly shape: readonly number[];
+  readonly dtype: 'float32' | 'int32' | 'bool';
+}
+
+/** Whether matrix products take their arguments in float32, or cast to bfloat16. */
+export type Precision = 'float32' | 'bfloat16';
+
+/** What a function of a program gives: tensors, and new values of variables by their names. */
+export interface Outcome {
+  outputs: Record<string, tf.Tensor>;
+  updates?: Record<string, tf.Tensor>;
+}
+
+export type Body = (
+  variables: Record<string, tf.Tensor>,
+  inputs: Record<string, tf.Tensor>,
+) => Outcome;
+
+/** A tensor of a traced function, and where it comes from. */
+export type Value = { readonly shape: readonly number[]; readonly type: number } & (
+  | { readonly from: 'input' | 'variable'; readonly name: string }
+  | { readonly from: 'constant'; readonly content: Uint8Array }
+  | { readonly from: 'operation'; readonly operation: Operation; readonly output: number }
+);
+
+/** An attribute of an op, by its kind. */
+export type Attribute =
+  | { string: string }
+  | { int: number | number[] }
+  | { float: number | number[] }
+  | { bool: boolean | boolean[] }
+  | { type: number | number[] }
+  | { shape: readonly number[] }
+  | { constant: Value & { from: 'constant' } }
+  | { function: string };
+
+/** One executed op. */
+export interface Operation {
+  readonly op: string;
+  readonly attributes: Record<string, Attribute>;
+  readonly inputs: Value[];
+  readonly outputs: Value[];
+  /**
+   * How many variables the op writes into. They are its first inputs, and its outputs are their new
+   * values; the op itself has no outputs.
+   */
+  readonly writes: number;
+}
+
+/** A function as the ops that it executed. */
+export interface Trace {
+  readonly operations: Operation[];
+  readonly outputs: Record<string, Value>;
+  readonly updates: Record<string, Value>;
+}
+
+let recorder: Recorder | undefined;
+
+/**
+ * Runs a function once, on variables' values and on inputs of zeros, and records the TensorFlow ops
+ * that it executes. Everything that does not depend on variables or inputs becomes a constant.
+ *
+ * @throws UserError where a record would not stand for the function: it reads a computed value on
+ *   the host, draws unseeded random numbers, or runs an op that cannot be captured
+ */
+export function trace(
+  backend: NativeBackend,
+  name: string,
+  body: Body,
+  variables: Record<string, tf.Tensor>,
+  inputs: Record<string, TensorSpec>,
+  precision: Precision,
+): Trace {
+  if (recorder) throw new UserError(`${name} is traced inside ${recorder.name}`, 'Trace it before');
+  const active = new Recorder(backend, name);
+  recorder = active;
+  const random = Math.random;
+  Math.random = () => {
+    throw new UserError(
+      `The traced function ${name} draws random numbers, which a graph would repeat on every call`,
+      'Draw them outside and pass them as an input, or pass a seed to a fixed draw',
+    );
+  };
+  const gather = tf.getKernel('GatherV2', 'tensorflow');
+  const gatherKernel = gather.kernelFunc;
+  gather.kernelFunc = (parameters) => active.withReads(() => gatherKernel(parameters));
+  const narrow = precision === 'bfloat16' ? bfloat16Binding(active.binding) : undefined;
+  const binding = narrow ? { ...active.binding, executeOp: narrow.executeOp } : active.binding;
+  try {
+    let traced: Trace | undefined;
+    tf.tidy(() => {
+      const variableTensors = mapValues(variables, (value, key) => active.variable(key, value));
+      const inputTensors = mapValues(inputs, (spec, key) => active.input(key, spec));
+      withBinding(backend, binding, () => {
+        const { outputs, updates } = checkedOutcome(
+          name,
+          body(variableTensors, inputTensors),
+          variables,
+        );
+        traced = {
+          operations: active.operations,
+          outputs: mapValues(outputs, (tensor) => active.valueOfTensor(tensor)),
+          updates: mapValues(updates, (tensor) => active.valueOfTensor(tensor)),
+        };
+      });
+    });
+    return traced as unknown as Trace;
+  } finally {
+    narrow?.release();
+    gather.kernelFunc = gatherKernel;
+    Math.random = random;
+    recorder = undefined;
+  }
+}
+
+/**
+ * While a function is traced: records an op that writes into variables, and gives their new values
+ * (tensors of the right shape whose numbers mean nothing). Undefined when nothing is traced.
+ *
+ * @param variables the variables' newest values, as the function got them or as another such op
+ *   gave them; the new ones have to be among the function's updates
+ */
+export function traceInPlace(
+  op: string,
+  attributes: Record<string, Attribute>,
+  variables: tf.Tensor[],
+  inputs: tf.Tensor[],
+): tf.Tensor[] | undefined {
+  return recorder?.inPlace(op, attributes, variables, inputs);
+}
+
+class Recorder {
+  readonly operations: Operation[] = [];
+  readonly binding: Binding;
+  private readonly native: Binding;
+  private readonly values = new Map<number, Value>();
+  private readonly constants = new Map<string, Value>();
+  private readsAllowed = false;
+
+  constructor(
+    private readonly backend: NativeBackend,
+    readonly name: string,
+  ) {
+    this.native = backend.binding;
+    this.binding = overridden(backend.binding, {
+      createTensor: (shape, type, content) => {
+        const id = this.native.createTensor(shape, type, content);
+        if (ArrayBuffer.isView(content)) {
+          this.values.set(id, this.constant(shape, type, content as Uint8Array));
+        }
+        return id;
+      },
+      executeOp: (op, attributes, inputs, outputs) =>
+        this.record(op, attributes, inputs, outputs),
+      tensorDataSync: (id) => {
+        const value = this.values.get(id);
+        if (value && value.from !== 'constant' && !this.readsAllowed) {
+          const source = value.from === 'operation' ? value.operation.op : value.name;
+          throw new UserError(
+            `The traced function ${name} reads the value of a tensor (from ${source})`,
+            'Keep the computation in tensors, or return the tensor and read it outside',
+          );
+        }
+        return this.native.tensorDataSync(id);
+      },
+      runSavedModel: () => {
+        throw new UserError(
+          `The traced function ${name} calls a captured function`,
+          'Call its body instead',
+        );
+      },
+    });
+  }
+
+  /** A tensor that stands for a variable: its value under a number of its own. */
+  variable(name: string, value: tf.Tensor): tf.Tensor {
+    const [id] = this.backend.getInputTensorIds([value]) as [number];
+    return this.stand({ from: 'variable', name }, this.copy(id));
+  }
+
+  /** A tensor of zeros that stands for an input. */
+  input(name: string, spec: TensorSpec): tf.Tensor {
+    const shape = [...spec.shape];
+    const zeros = tf.util.makeZerosTypedArray(tf.util.sizeFromShape(shape), spec.dtype);
+    const dtype = types[spec.dtype];
+    const id = this.native.createTensor(shape, dtype, zeros);
+    return this.stand({ from: 'input', name }, { id, shape, dtype });
+  }
+
+  valueOfTensor(tensor: tf.Tensor): Value {
+    return this.valueOf(this.backend.getInputTensorIds([tensor])[0] as number);
+  }
+
+  withReads<R>(f: () => R): R {
+    this.readsAllowed = true;
+    try {
+      return f();
+    } finally {
+      this.readsAllowed = false;
+    }
+  }
+
+  inPlace(
+    op: string,
+    attributes: Record<string, Attribute>,
+    variables: tf.Tensor[],
+    inputs: tf.Tensor[],
+  ): tf.Tensor[] {
+    const operation: Operation = {
+      op,
+      attributes,
+      inputs: [...variables, ...inputs].map((tensor) => this.valueOfTensor(tensor)),
+      outputs: [],
+      writes: variables.length,
+    };
+    this.operations.push(operation);
+    return this.backend.getInputTensorIds(variables).map((id) => {
+      const output = operation.outputs.length;
+      const metadata = this.copy(id);
+      const tensor = this.stand({ from: 'operation', operation, output }, metadata);
+      operation.outputs.push(this.values.get(metadata.id) as Value);
+      return tensor;
+    });
+  }
+
+  private stand(
+    source: { from: 'input' | 'variable'; name: string } | ResultOf,
+    metadata: TensorMetadata,
+  ): tf.Tensor {
+    this.values.set(metadata.id, { shape: metadata.shape, type: metadata.dtype, ...source });
+    return this.backend.createOutputTensor(metadata);
+  }
+
+  private copy(id: number): TensorMetadata {
+    return this.native.executeOp('Identity', [], [id], 1)[0] as TensorMetadata;
+  }
+
+  private record(
+    op: string,
+    attributes: BindingAttribute[],
+    inputs: number[],
+    outputs: number,
+  ): TensorMetadata[] {
+    const signature = signatureOf(op);
+    if (!signature || signature.stateful) {
+      throw new UserError(
+        `The traced function ${this.name} runs the op ${op}, which cannot be captured`,
+        'Use other operations, or run it outside and pass the result as an input',
+      );
+    }
+    const metadata = this.native.executeOp(op, attributes, inputs, outputs);
+    const operation: Operation = {
+      op,
+      attributes: Object.fromEntries(attributes.map((item) => [item.name, attribute(item)])),
+      inputs: inputs.map((id) => this.valueOf(id)),
+      outputs: [],
+      writes: 0,
+    };
+    metadata.forEach(({ id, shape, dtype }, output) => {
+      const value: Value = { from: 'operation', operation, output, shape, type: dtype };
+      operation.outputs.push(value);
+      this.values.set(id, value);
+    });
+    this.operations.push(operation);
+    return metadata;
+  }
+
+  /** The value behind a number; a tensor made before or outside the trace becomes a constant. */
+  private valueOf(id: number): Value {
+    let value = this.values.get(id);
+    if (!value) {
+      const copy = this.copy(id);
+      const content = this.native.tensorDataSync(copy.id);
+      value = this.constant(copy.shape, copy.dtype, content);
+      this.native.deleteTensor(copy.id);
+      this.values.set(id, value);
+    }
+    return value;
+  }
+
+  private constant(shape: number[], type: number, content: ArrayBufferView): Value {
+    if (type === types.string) {
+      throw new UserError(
+        `The traced function ${this.name} uses a tensor of strings`,
+        'Use numbers',
+      );
+    }
+    const bytes = Buffer.from(new Uint8Array(content.buffer, content.byteOffset, content.byteLength));
+    // Shapes, axes and permutations recur by the hundred; large constants are kept as they come.
+    if (bytes.length > 1024) return { from: 'constant', content: bytes, shape, type };
+    const key = `${type}:${shape}:${bytes.toString('base64')}`;
+    let value = this.constants.get(key);
+    if (!value) {
+      value = { from: 'constant', content: bytes, shape, type };
+      this.constants.set(key, value);
+    }
+    return value;
+  }
+}
+
+type ResultOf = { from: 'operation'; operation: Operation; output: number };
+
+/** The outputs and updates of a body, after a check that each update fits its variable. */
+export function checkedOutcome(
+  name: string,
+  outcome: Outcome,
+  variables: Record<string, tf.Tensor>,
+): Required<Outcome> {
+  const { outputs, updates = {} } = outcome;
+  if (typeof outputs !== 'object') {
+    throw new UserError(
+      `The function ${name} returned no outputs`,
+      'Expected { outputs, updates? } of tensors by name, not a promise',
+    );
+  }
+  for (const [key, update] of Object.entries(updates)) {
+    const variable = variables[key];
+    if (!variable) throw new UserError(`${name} updates ${key}`, 'Expected the name of a variable');
+    if (update.dtype !== variable.dtype || !tf.util.arraysEqual(update.shape, variable.shape)) {
+      throw new UserError(
+        `${name} updates ${key} by ${update.dtype} (${update.shape})`,
+        `Expected ${variable.dtype} (${variable.shape})`,
+      );
+    }
+  }
+  return { outputs, updates };
+}
+
+/** A record of the same keys with `f` applied to each value. */
+export function mapValues<A, B>(
+  record: Record<string, A>,
+  f: (value: A, key: string) => B,
+): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, f(value, key)]));
+}
+
+function attribute({ name, type, value }: BindingAttribute): Attribute {
+  switch (type) {
+    case attributeKinds.string:
+      return { string: value as string };
+    case attributeKinds.int:
+      return { int: value as number | number[] };
+    case attributeKinds.float:
+      return { float: value as number | number[] };
+    case attributeKinds.bool:
+      return { bool: value as boolean };
+    case attributeKinds.type:
+      return { type: value as number };
+    case attributeKinds.shape:
+      return { shape: value as number[] };
+    default:
+      throw new Error(`The attribute ${name} has kind ${type}.`);
+  }
+}

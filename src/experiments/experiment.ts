@@ -1,0 +1,86 @@
+import { UserError } from '../backend/errors.js';
+import type { FlowConfig } from '../flow/config.js';
+import type { TrainingSettings } from '../training/settings.js';
+
+/** One row of a paper's table, or its twin at workbook scale: everything that a run needs. */
+export interface Experiment {
+  name: string;
+  /** What it shows, in a sentence. */
+  description: string;
+  dataset: string;
+  config: FlowConfig;
+  settings: TrainingSettings;
+}
+
+/**
+ * An experiment with some of its values replaced, e.g. `channels=64`, `settings.steps=100`,
+ * `noise=gaussian:0.1`. Keys are those of `config` and `settings`; the prefix may be left away.
+ *
+ * @throws UserError for an unknown key, with the keys there are, or a value of the wrong type
+ */
+export function withOverrides(experiment: Experiment, overrides: readonly string[]): Experiment {
+  const changed = structuredClone(experiment);
+  const places = valuePlaces(changed);
+  for (const override of overrides) {
+    const [, key, text] = /^([^=]+)=(.*)$/s.exec(override) ?? [];
+    if (key === undefined || text === undefined) {
+      throw new UserError(`The option '${override}' is not key=value`, 'Example: channels=64');
+    }
+    const place = places.find(({ path }) => path === key || path.replace(/^\w+\./, '') === key);
+    if (!place) {
+      throw new UserError(
+        `Experiment ${experiment.name} has no option '${key}'`,
+        `Expected one of ${places.map(({ path }) => path.replace(/^\w+\./, '')).join(', ')}`,
+      );
+    }
+    place.set(parsed(key, text, place.value));
+  }
+  return changed;
+}
+
+interface Place {
+  path: string;
+  value: unknown;
+  set(value: unknown): void;
+}
+
+function valuePlaces(experiment: Experiment): Place[] {
+  const places: Place[] = [];
+  const visit = (record: Record<string, unknown>, prefix: string): void => {
+    for (const [key, value] of Object.entries(record)) {
+      const path = `${prefix}.${key}`;
+      if (typeof value === 'object' && value !== null && key !== 'noise') {
+        visit(value as Record<string, unknown>, path);
+      } else {
+        const set = (next: unknown): void => {
+          record[key] = next;
+        };
+        places.push({ path, value, set });
+      }
+    }
+  };
+  visit(experiment.config as unknown as Record<string, unknown>, 'config');
+  visit(experiment.settings as unknown as Record<string, unknown>, 'settings');
+  return places;
+}
+
+function parsed(key: string, text: string, present: unknown): unknown {
+  if (key.endsWith('noise')) {
+    if (text === 'uniform') return { kind: 'uniform' };
+    const sigma = /^gaussian:(.+)$/.exec(text)?.[1];
+    if (sigma !== undefined && Number.isFinite(Number(sigma))) {
+      return { kind: 'gaussian', sigma: Number(sigma) };
+    }
+    throw new UserError(`noise is '${text}'`, "Expected 'uniform' or 'gaussian:SIGMA'");
+  }
+  if (typeof present === 'number') {
+    const number = Number(text);
+    if (text.trim() !== '' && Number.isFinite(number)) return number;
+    throw new UserError(`${key} is '${text}'`, 'Expected a number');
+  }
+  if (typeof present === 'boolean') {
+    if (text === 'true' || text === 'false') return text === 'true';
+    throw new UserError(`${key} is '${text}'`, 'Expected true or false');
+  }
+  return text;
+}

@@ -1,0 +1,26 @@
+import { UserError } from '../backend/errors.js';
+import type { Experiment } from './experiment.js';
+import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist.js';
+import { mnistDemonstration } from './mnist.js';
+
+export { type Experiment, withOverrides } from './experiment.js';
+
+/** All experiments, in the order of the workbook. */
+export const experiments: readonly Experiment[] = [
+  fashionMnistDensity,
+  fashionMnistConditional,
+  mnistDemonstration,
+];
+
+/**
+ * The experiment of a name.
+ * @throws UserError that lists the names there are
+ */
+export function findExperiment(name: string): Experiment {
+  const found = experiments.find((experiment) => experiment.name === name);
+  if (found) return found;
+  throw new UserError(
+    `Unknown experiment '${name}'`,
+    `Expected one of ${experiments.map((experiment) => experiment.name).join(', ')}`,
+  );
+}

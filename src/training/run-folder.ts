@@ -1,0 +1,165 @@
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import * as path from 'node:path';
+import { UserError } from '../backend/errors.js';
+import { FileUnwritable, writeAtomically } from '../backend/files.js';
+import { tf } from '../backend/tf.js';
+import type { Leaves } from '../backend/tree.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import { hostTensor } from './checkpoint.js';
+
+/** One line of a run's log: a training step, and at intervals a validation. */
+export interface StepRecord {
+  /** Steps done, this one included. */
+  step: number;
+  /** Epochs begun before this step, with the share of the current one. */
+  epoch: number;
+  /** ½·mean z² − mean log-determinant, nats per dimension. */
+  loss: number;
+  /** ½·mean z². */
+  prior: number;
+  /** Mean log-determinant per dimension. */
+  logDet: number;
+  /** Mean square of each block's output; tends to 1. */
+  meanSquares: number[];
+  gradientNorm: number;
+  learningRate: number;
+  imagesPerSecond: number;
+  /** Share of the step's time spent on making its batch. */
+  dataShare: number;
+  validation?: Validation;
+}
+
+/** The loss on held-out images, with noise drawn once and for all from the seed. */
+export interface Validation {
+  loss: number;
+  /** Only where the noise is uniform: else the density is not that of the images. */
+  bitsPerDimension?: number;
+}
+
+/**
+ * The folder of a training run: `run.json` says what it trains, `log.jsonl` has a line per step,
+ * `state.safetensors` all that resuming needs, `checkpoint.safetensors` the flow.
+ */
+export class RunFolder {
+  readonly checkpoint: string;
+  private readonly state: string;
+  private readonly log: string;
+  private readonly description: string;
+
+  constructor(readonly folder: string) {
+    this.checkpoint = path.join(folder, 'checkpoint.safetensors');
+    this.state = path.join(folder, 'state.safetensors');
+    this.log = path.join(folder, 'log.jsonl');
+    this.description = path.join(folder, 'run.json');
+  }
+
+  /**
+   * Begins a run, or meets the one that is there.
+   *
+   * @param description what is trained, as JSON-able data
+   * @returns the state to go on from, or nothing for a new run
+   * @throws UserError where another run is in the way, or the folder holds a different one
+   */
+  async open(
+    description: object,
+    resume: boolean,
+  ): Promise<{ step: number; state: Leaves } | undefined> {
+    try {
+      await mkdir(this.folder, { recursive: true });
+    } catch (error) {
+      throw new FileUnwritable(
+        `The folder ${this.folder} cannot be made (${(error as Error).message})`,
+        'Choose another with --out',
+      );
+    }
+    const text = `${JSON.stringify(description, null, 2)}\n`;
+    const present = await readFile(this.description, 'utf8').catch(() => undefined);
+    if (present === undefined) {
+      if (resume) {
+        throw new UserError(
+          `${this.folder} holds no run to resume`,
+          'Leave --resume away to begin one',
+        );
+      }
+      await writeAtomically(this.description, text);
+      await writeAtomically(this.log, '');
+      return undefined;
+    }
+    if (!resume) {
+      throw new UserError(
+        `${this.folder} holds a run already`,
+        'Add --resume to go on with it, or choose another folder with --out',
+      );
+    }
+    if (present !== text) {
+      throw new UserError(
+        `${this.description} describes another run: ${difference(present, text)}`,
+        'Resume with the same experiment and options, or begin a new run in another folder',
+      );
+    }
+    return this.readState();
+  }
+
+  /** Appends to the log. */
+  async append(record: StepRecord): Promise<void> {
+    await appendFile(this.log, `${JSON.stringify(record)}\n`);
+  }
+
+  /** The records so far. */
+  async records(): Promise<StepRecord[]> {
+    const text = await readFile(this.log, 'utf8').catch(() => '');
+    const lines = text.split('\n').filter((line) => line !== '');
+    return lines.flatMap((line, index) => {
+      try {
+        return [JSON.parse(line) as StepRecord];
+      } catch {
+        // A run that was killed may leave half of its last line, which is the only one allowed so.
+        if (index === lines.length - 1) return [];
+        throw new UserError(
+          `${this.log}, line ${index + 1} is not JSON`,
+          'Mend or delete the line',
+        );
+      }
+    });
+  }
+
+  /** Saves all that resuming needs, whole or not at all. */
+  async saveState(step: number, state: Leaves): Promise<void> {
+    const tensors = Object.fromEntries(
+      Object.entries(state).map(([name, tensor]) => [name, hostTensor(tensor, 'F32')]),
+    );
+    await writeSafetensors(this.state, tensors, { step: String(step) });
+  }
+
+  private async readState(): Promise<{ step: number; state: Leaves } | undefined> {
+    const present = await readFile(this.state).then(
+      () => true,
+      () => false,
+    );
+    // Stopped before the first save: begin anew.
+    if (!present) {
+      await writeAtomically(this.log, '');
+      return undefined;
+    }
+    const { tensors, metadata } = await readSafetensors(this.state);
+    const step = Number(metadata.step);
+    if (!Number.isInteger(step)) {
+      throw new UserError(`${this.state} does not say its step`, 'It is damaged: begin a new run');
+    }
+    // What was logged after the save is done again.
+    const kept = (await this.records()).filter((record) => record.step <= step);
+    await writeAtomically(this.log, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
+    const state: Leaves = {};
+    for (const [name, { shape, data }] of Object.entries(tensors)) {
+      state[name] = tf.tensor(data as Float32Array, shape);
+    }
+    return { step, state };
+  }
+}
+
+/** The first line in which two descriptions differ. */
+function difference(present: string, expected: string): string {
+  const [old, now] = [present.split('\n'), expected.split('\n')];
+  const at = now.findIndex((line, index) => line !== old[index]);
+  return `it has '${(old[at] ?? '').trim()}', this one '${(now[at] ?? '').trim()}'`;
+}

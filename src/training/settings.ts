@@ -1,0 +1,52 @@
+import { UserError } from '../backend/errors.js';
+import { checkNoise, type Noise } from './noise.js';
+
+/** How a flow is trained. The defaults are the papers' (TarFlow, section 4.1). */
+export interface TrainingSettings {
+  noise: Noise;
+  batchSize: number;
+  /** Steps in all; the learning rate's cosine ends there. */
+  steps: number;
+  peakLearningRate: number;
+  /** Steps of linear warm-up; the papers take one epoch. */
+  warmupSteps: number;
+  /** Probability that a label is dropped, so that the model also learns to do without. */
+  dropLabel: number;
+  weightDecay: number;
+  seed: number;
+  /** Steps between validations. */
+  validateEvery: number;
+  /** Images of the test split that a validation uses, the first ones. */
+  validationImages: number;
+  /** Steps between saved states, from which a run can resume. */
+  saveEvery: number;
+}
+
+/**
+ * Checks settings.
+ * @throws UserError that names the setting, its value and what was expected
+ */
+export function checkSettings(settings: TrainingSettings): TrainingSettings {
+  checkNoise(settings.noise);
+  const counts = ['batchSize', 'steps', 'validateEvery', 'validationImages', 'saveEvery'] as const;
+  for (const name of counts) {
+    expect(name, settings[name], Number.isInteger(settings[name]) && settings[name] > 0, 'above 0');
+  }
+  const { warmupSteps, dropLabel, peakLearningRate, weightDecay, seed } = settings;
+  expect(
+    'warmupSteps',
+    warmupSteps,
+    Number.isInteger(warmupSteps) && warmupSteps >= 0,
+    'of at least 0',
+  );
+  expect('dropLabel', dropLabel, dropLabel >= 0 && dropLabel < 1, 'from 0 to below 1');
+  expect('peakLearningRate', peakLearningRate, peakLearningRate > 0, 'above 0');
+  expect('weightDecay', weightDecay, weightDecay >= 0, 'of at least 0');
+  expect('seed', seed, Number.isSafeInteger(seed), 'that is whole');
+  return settings;
+}
+
+function expect(name: string, value: number, fits: boolean, expected: string): void {
+  if (fits && Number.isFinite(value)) return;
+  throw new UserError(`The training setting ${name} is ${value}`, `Expected a number ${expected}`);
+}

@@ -1,0 +1,125 @@
+import { tf } from '../backend/tf.js';
+import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
+import { patchify } from '../flow/patches.js';
+import { flowLoss, forwardTokens, type TarFlow, updatedVariance } from '../flow/tarflow.js';
+import { type AdamWOptions, adamWUpdate } from './adamw.js';
+
+/** What a training step reads: noisy images and the rates of this step. */
+export type StepInputs = {
+  /** (batch, channels, height, width), noise added. */
+  images: tf.Tensor4D;
+  /** Class mixtures (batch, classes); absent in an unconditional model. */
+  classes?: tf.Tensor2D;
+  learningRate: tf.Scalar;
+  /** 1 − β₁ᵗ and 1 − β₂ᵗ. */
+  firstCorrection: tf.Scalar;
+  secondCorrection: tf.Scalar;
+};
+
+/** Names in the training state: parameters, moments, prior. */
+const [parameterPrefix, firstPrefix, secondPrefix] = ['parameters.', 'first.', 'second.'];
+const varianceName = 'var';
+
+/**
+ * Everything that a training step changes, as named tensors: `parameters.*`, AdamW's moments
+ * `first.*` and `second.*`, and `var`. The tensors are new.
+ */
+export function initialState(flow: TarFlow): Leaves {
+  return tf.tidy(() => {
+    const state: Leaves = { [varianceName]: flow.variance.clone() };
+    for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
+      state[parameterPrefix + name] = leaf.clone();
+      state[firstPrefix + name] = tf.zerosLike(leaf);
+      state[secondPrefix + name] = tf.zerosLike(leaf);
+    }
+    return state;
+  });
+}
+
+/** The flow in a training state; it shares the state's tensors. */
+export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
+  return {
+    config: template.config,
+    parameters: withLeaves(template.parameters, part(state, parameterPrefix)),
+    variance: state[varianceName] as tf.Tensor2D,
+  };
+}
+
+/** What a step reports, as tensors. */
+export type StepOutputs = {
+  loss: tf.Scalar;
+  prior: tf.Scalar;
+  logDet: tf.Scalar;
+  /** Mean square of each block's output. */
+  meanSquares: tf.Tensor1D;
+  /** L2 norm of the gradient over all parameters. */
+  gradientNorm: tf.Scalar;
+};
+
+/**
+ * One training step as a pure function: loss and gradient, AdamW, and in a volume-preserving model
+ * the prior's running variance.
+ */
+export function trainingStep(
+  template: TarFlow,
+  options: AdamWOptions,
+): (state: Leaves, inputs: StepInputs) => { outputs: StepOutputs; updates: Leaves } {
+  return (state, inputs) => {
+    const parameters = part(state, parameterPrefix);
+    const variance = state[varianceName] as tf.Tensor2D;
+    const { value, gradient, auxiliary } = valueAndGradient((current) => {
+      const flow = { ...template, parameters: withLeaves(template.parameters, current) };
+      const result = forwardTokens(flow, patchify(flow.config, inputs.images), inputs.classes);
+      const { loss, ...terms } = flowLoss(flow, result);
+      return { value: loss, auxiliary: { ...terms, z: result.z } };
+    }, parameters);
+    const { z, ...terms } = auxiliary;
+
+    const updated = adamWUpdate(
+      parameters,
+      gradient,
+      { first: part(state, firstPrefix), second: part(state, secondPrefix) },
+      inputs.learningRate,
+      { first: inputs.firstCorrection, second: inputs.secondCorrection },
+      options,
+    );
+    const updates: Leaves = {
+      ...withPrefix(updated.parameters, parameterPrefix),
+      ...withPrefix(updated.first, firstPrefix),
+      ...withPrefix(updated.second, secondPrefix),
+    };
+    if (template.config.volumePreserving) updates[varianceName] = updatedVariance(variance, z);
+    const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
+    return {
+      outputs: { loss: value, ...terms, gradientNorm: tf.sqrt(tf.addN(squares)) as tf.Scalar },
+      updates,
+    };
+  };
+}
+
+/** The loss and its two terms on given images, as a pure function of the state. */
+export function evaluationStep(
+  template: TarFlow,
+): (
+  state: Leaves,
+  inputs: Pick<StepInputs, 'images' | 'classes'>,
+) => { outputs: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> } {
+  return (state, inputs) => {
+    const flow = flowOfState(template, state);
+    const result = forwardTokens(flow, patchify(flow.config, inputs.images), inputs.classes);
+    const { loss, prior, logDet } = flowLoss(flow, result);
+    return { outputs: { loss, prior, logDet } };
+  };
+}
+
+function part(state: Leaves, prefix: string): Leaves {
+  return Object.fromEntries(
+    Object.entries(state)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, leaf]) => [name.slice(prefix.length), leaf]),
+  );
+}
+
+function withPrefix(tree: Leaves, prefix: string): Leaves {
+  return Object.fromEntries(Object.entries(tree).map(([name, leaf]) => [prefix + name, leaf]));
+}

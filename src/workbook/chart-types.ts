@@ -1,0 +1,340 @@
+import type { ChartSpec } from './chart.js';
+import { palette, publishedColour } from './theme.js';
+
+/** One datum: named numbers, or names that tell series and categories apart. */
+export type Row = Record<string, number | string | null | undefined>;
+
+/** A figure that a paper reports, drawn as a dashed dark line with its name. */
+export interface PublishedFigure {
+  value: number;
+  /** For example 'TarFlow, ImageNet 64×64 (Table 2)'. */
+  label: string;
+}
+
+/** What every chart has. */
+export interface ChartText {
+  title: string;
+  subtitle?: string;
+  /** What the axes say; the fields' names where absent. */
+  xTitle?: string;
+  yTitle?: string;
+  /** Of the plotting area, in pixels of the page. */
+  width?: number;
+  height?: number;
+}
+
+/** An axis's range, from and to. */
+export type Domain = readonly [number, number];
+
+/** One or several lines over a common x. */
+export function lineChart(
+  chart: ChartText & {
+    rows: readonly Row[];
+    /** The fields of a row that hold the coordinates. */
+    x: string;
+    y: string;
+    /** The field that says which line a row belongs to. */
+    series?: string;
+    logX?: boolean;
+    logY?: boolean;
+    xDomain?: Domain;
+    yDomain?: Domain;
+    /** Dots at the data, for curves of few points. */
+    points?: boolean;
+    /** Horizontal lines at published values of y. */
+    published?: readonly PublishedFigure[];
+  },
+): ChartSpec {
+  const lines: ChartSpec = {
+    data: { values: plain(chart.rows) },
+    mark: { type: 'line', clip: true, ...(chart.points ? { point: { size: 45 } } : {}) },
+    encoding: {
+      x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
+      y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
+      color: seriesColour(chart.rows, chart.series),
+    },
+  };
+  return framed(chart, [lines, ...published(chart.published)]);
+}
+
+/** Points in a plane. */
+export function scatterChart(
+  chart: ChartText & {
+    rows: readonly Row[];
+    x: string;
+    y: string;
+    /** The field that says which cloud a row belongs to. */
+    series?: string;
+    xDomain?: Domain;
+    yDomain?: Domain;
+    logX?: boolean;
+    logY?: boolean;
+    /** The area of a dot in square pixels. */
+    size?: number;
+    opacity?: number;
+    published?: readonly PublishedFigure[];
+  },
+): ChartSpec {
+  const crowded = chart.rows.length > 500;
+  const points: ChartSpec = {
+    data: { values: plain(chart.rows) },
+    mark: {
+      type: 'point',
+      clip: true,
+      size: chart.size ?? (crowded ? 9 : 45),
+      opacity: chart.opacity ?? (crowded ? 0.5 : 0.9),
+      strokeWidth: 0,
+    },
+    encoding: {
+      x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
+      y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
+      color: seriesColour(chart.rows, chart.series),
+    },
+  };
+  return framed(chart, [points, ...published(chart.published)]);
+}
+
+/** Bars, one for each category, or one for each series in each category. */
+export function barChart(
+  chart: ChartText & {
+    rows: readonly Row[];
+    /** The field with the category, and the one with the height. */
+    x: string;
+    y: string;
+    series?: string;
+    /** The field with the half-length of the error bar, in units of y. */
+    error?: string;
+    yDomain?: Domain;
+    published?: readonly PublishedFigure[];
+  },
+): ChartSpec {
+  const { x, y, series, error } = chart;
+  const category = {
+    field: x,
+    type: 'nominal',
+    sort: null,
+    title: chart.xTitle ?? x,
+    axis: { labelAngle: 0, labelLimit: 150 },
+  };
+  const offset = series === undefined ? {} : { xOffset: { field: series, sort: null } };
+  const layers: ChartSpec[] = [
+    {
+      mark: { type: 'bar', clip: true },
+      encoding: {
+        x: category,
+        y: quantity(y, chart.yTitle, chart.yDomain, false, true),
+        color: seriesColour(chart.rows, series),
+        ...offset,
+      },
+    },
+  ];
+  if (error !== undefined) {
+    const bounds = {
+      x: category,
+      y: { field: 'lower', type: 'quantitative' },
+      y2: { field: 'upper' },
+    };
+    layers.push({
+      transform: [
+        { calculate: `datum[${JSON.stringify(y)}] - datum[${JSON.stringify(error)}]`, as: 'lower' },
+        { calculate: `datum[${JSON.stringify(y)}] + datum[${JSON.stringify(error)}]`, as: 'upper' },
+      ],
+      mark: { type: 'rule', strokeWidth: 1.6, color: publishedColour },
+      encoding: { ...bounds, ...offset },
+    });
+  }
+  const bars = { data: { values: plain(chart.rows) }, layer: layers };
+  return framed(chart, [bars, ...published(chart.published)]);
+}
+
+/**
+ * A table of numbers as colours. The first row is drawn at the bottom when `y` is a range that
+ * rises, as in a plot of a density; give `y` as [to, from] to draw a matrix with its first row on
+ * top.
+ */
+export function heatMap(
+  chart: ChartText & {
+    /** rows · columns numbers, row by row. */
+    values: ArrayLike<number>;
+    rows: number;
+    columns: number;
+    /** Where the first column begins and the last ends; likewise for rows. */
+    x: Domain;
+    y: Domain;
+    /** What the colours mean. */
+    colourTitle: string;
+    colourDomain?: Domain;
+    /** Colours that part at zero, for values of either sign. */
+    diverging?: boolean;
+  },
+): ChartSpec {
+  const { values, rows, columns } = chart;
+  if (values.length !== rows * columns) {
+    throw new RangeError(
+      `A heat map of ${rows} × ${columns} takes ${rows * columns} values, got ${values.length}.`,
+    );
+  }
+  const width = chart.width ?? 340;
+  const height = chart.height ?? 340;
+  const cell = (domain: Domain, count: number) => (domain[1] - domain[0]) / count;
+  const [dx, dy] = [cell(chart.x, columns), cell(chart.y, rows)];
+  // Half a pixel of overlap, or the background shows between cells.
+  const [overX, overY] = [
+    (0.5 * (chart.x[1] - chart.x[0])) / width,
+    (0.5 * (chart.y[1] - chart.y[0])) / height,
+  ];
+  const numbers = Array.from(values, (value) => (Number.isFinite(value) ? round(value) : null));
+  const largest = Math.max(...numbers.map((value) => Math.abs(value ?? 0)));
+  const domain = chart.colourDomain ?? (chart.diverging ? [-largest, largest] : undefined);
+  const axis = (title: string | undefined, range: Domain) => ({
+    type: 'quantitative',
+    title: title ?? null,
+    scale: { domain: range, nice: false, zero: false },
+    axis: { grid: false },
+  });
+  return framed({ ...chart, width, height }, [
+    {
+      // One list of numbers and a little arithmetic: a tenth of the size of a row for each cell.
+      data: { values: [{ value: numbers }] },
+      transform: [
+        { flatten: ['value'] },
+        { window: [{ op: 'row_number', as: 'place' }] },
+        { calculate: `${chart.x[0]} + ${dx} * ((datum.place - 1) % ${columns})`, as: 'left' },
+        { calculate: `${chart.y[0]} + ${dy} * floor((datum.place - 1) / ${columns})`, as: 'low' },
+        { calculate: `datum.left + ${dx + overX}`, as: 'right' },
+        { calculate: `datum.low + ${dy + overY}`, as: 'high' },
+      ],
+      mark: { type: 'rect', clip: true, tooltip: { content: 'encoding' } },
+      encoding: {
+        x: { field: 'left', ...axis(chart.xTitle, chart.x) },
+        x2: { field: 'right' },
+        y: { field: 'low', ...axis(chart.yTitle, chart.y) },
+        y2: { field: 'high' },
+        color: {
+          field: 'value',
+          type: 'quantitative',
+          title: chart.colourTitle,
+          scale: {
+            ...(domain ? { domain } : {}),
+            scheme: chart.diverging ? 'blueorange' : 'viridis',
+          },
+          legend: { gradientLength: Math.min(200, height) },
+        },
+      },
+    },
+  ]);
+}
+
+/** Charts drawn over each other on common axes, under the first one's title or a new one. */
+export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']): ChartSpec {
+  const [first, ...others] = charts;
+  if (!first) throw new RangeError('A layered chart takes one chart or more.');
+  return {
+    ...first,
+    title: title ?? first.title,
+    layer: [first, ...others].flatMap(
+      (chart) => (chart.layer as ChartSpec[] | undefined) ?? [bare(chart)],
+    ),
+  };
+}
+
+/** Charts side by side, each with its own title, axes and colours, in rows of `columns`. */
+export function sideBySide(charts: readonly ChartSpec[], columns = charts.length): ChartSpec {
+  return {
+    concat: charts.map((chart) => chart),
+    columns,
+    spacing: 36,
+    resolve: { scale: { color: 'independent' } },
+  };
+}
+
+function bare(chart: ChartSpec): ChartSpec {
+  const { title: _, width: __, height: ___, ...rest } = chart;
+  return rest;
+}
+
+function framed(chart: ChartText, layer: ChartSpec[]): ChartSpec {
+  return {
+    title:
+      chart.subtitle === undefined ? chart.title : { text: chart.title, subtitle: chart.subtitle },
+    ...(chart.width === undefined ? {} : { width: chart.width }),
+    ...(chart.height === undefined ? {} : { height: chart.height }),
+    layer,
+  };
+}
+
+function quantity(
+  field: string,
+  title: string | undefined,
+  domain: Domain | undefined,
+  logarithmic: boolean | undefined,
+  zero = false,
+): ChartSpec {
+  return {
+    field,
+    type: 'quantitative',
+    title: title ?? field,
+    scale: {
+      ...(logarithmic ? { type: 'log' } : { zero }),
+      ...(domain ? { domain, nice: false } : {}),
+    },
+  };
+}
+
+/** A colour for each series in the order of the rows, or the first colour and no legend. */
+function seriesColour(rows: readonly Row[], series: string | undefined): ChartSpec {
+  if (series === undefined) return { value: palette[0] };
+  const names = [...new Set(rows.map((row) => row[series]))];
+  return {
+    field: series,
+    type: 'nominal',
+    scale: { domain: names },
+    legend: { title: null, orient: 'top', direction: 'horizontal', columns: 4 },
+  };
+}
+
+/** Dashed, dark and named: nothing that was measured here looks like this. */
+function published(figures: readonly PublishedFigure[] | undefined): ChartSpec[] {
+  if (!figures || figures.length === 0) return [];
+  const data = {
+    values: figures.map(({ value, label }) => ({ published: value, label: `published: ${label}` })),
+  };
+  const y = { field: 'published', type: 'quantitative' };
+  return [
+    {
+      data,
+      mark: { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour },
+      encoding: { y },
+    },
+    {
+      data,
+      mark: {
+        type: 'text',
+        align: 'right',
+        baseline: 'bottom',
+        dy: -4,
+        fontSize: 11,
+        fontStyle: 'italic',
+        color: publishedColour,
+      },
+      encoding: { x: { value: 'width' }, y, text: { field: 'label' } },
+    },
+  ];
+}
+
+/** Rows as JSON can hold them: what is not a finite number leaves a gap. */
+function plain(rows: readonly Row[]): Row[] {
+  return rows.map((row) =>
+    Object.fromEntries(
+      Object.entries(row).map(([name, value]) => [
+        name,
+        typeof value !== 'number' ? value : Number.isFinite(value) ? round(value) : null,
+      ]),
+    ),
+  );
+}
+
+/** Six digits are more than a chart shows, and keep notebooks small. */
+function round(value: number): number {
+  return Number(value.toPrecision(6));
+}

@@ -1,0 +1,110 @@
+import * as path from 'node:path';
+import type * as Vega from 'vega';
+import type * as VegaLite from 'vega-lite';
+import { UserError } from '../backend/errors.js';
+import { writeAtomically } from '../backend/files.js';
+import { display } from './display.js';
+import { sharp } from './sharp.js';
+import { theme } from './theme.js';
+
+/** A vega-lite 5 specification: from one of the builders of chart-types.ts, or written by hand. */
+export type ChartSpec = Record<string, unknown>;
+
+/**
+ * Shows a chart below the cell: live where vega-lite is drawn (JupyterLab), as a picture elsewhere
+ * (exports, GitHub). In plain Node it prints the title.
+ */
+export async function showChart(
+  spec: ChartSpec,
+  options: {
+    /** Takes the place of the specification's own. */
+    title?: string;
+    /** A PNG file to write as well. */
+    file?: string;
+  } = {},
+): Promise<void> {
+  const titled = options.title === undefined ? spec : { ...spec, title: options.title };
+  const picture = await draw(titled);
+  if (options.file !== undefined) await writeChart(picture.png, options.file);
+  display(
+    {
+      'application/vnd.vegalite.v5+json': styled(titled),
+      'image/png': picture.png.toString('base64'),
+      'text/plain': `[chart] ${titleOf(titled)}`,
+    },
+    { width: picture.width, height: picture.height },
+  );
+}
+
+/**
+ * Draws a chart as a PNG at twice its size on the page, on white.
+ * @throws UserError when vega-lite cannot make sense of the specification
+ */
+export async function renderChart(spec: ChartSpec): Promise<Buffer> {
+  return (await draw(spec)).png;
+}
+
+/**
+ * Draws a chart into a PNG file, which is written whole or not at all.
+ * @throws UserError for a specification that vega-lite cannot read, another file extension, or a
+ *   folder that cannot be written to
+ */
+export async function saveChart(spec: ChartSpec, file: string): Promise<void> {
+  await writeChart(await renderChart(spec), file);
+}
+
+/** The specification with the house style, which its own `config` overrides. */
+export function styled(spec: ChartSpec): ChartSpec {
+  const own = (spec.config ?? {}) as Record<string, unknown>;
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v5.json',
+    ...spec,
+    config: { ...theme, ...own },
+  };
+}
+
+/** A chart's title as one line of text. */
+export function titleOf(spec: ChartSpec): string {
+  const { title } = spec;
+  if (typeof title === 'string') return title;
+  const parts = title as { text?: string | string[]; subtitle?: string | string[] } | undefined;
+  const lines = [parts?.text, parts?.subtitle].flat().filter((line) => line !== undefined);
+  return lines.length > 0 ? lines.join(' · ') : 'without a title';
+}
+
+async function writeChart(png: Buffer, file: string): Promise<void> {
+  if (path.extname(file) !== '.png') {
+    throw new UserError(`The chart's file is ${file}`, 'Expected a name that ends in .png');
+  }
+  await writeAtomically(file, png);
+}
+
+async function draw(spec: ChartSpec): Promise<{ png: Buffer; width: number; height: number }> {
+  const svg = await toSvg(spec);
+  // An SVG's own density is 72; twice that is two pixels for each of the page.
+  const { data, info } = await sharp()(Buffer.from(svg), { density: 144 })
+    .flatten({ background: '#ffffff' })
+    .png({ palette: true, colours: 256, effort: 7 })
+    .toBuffer({ resolveWithObject: true });
+  return { png: data, width: Math.round(info.width / 2), height: Math.round(info.height / 2) };
+}
+
+async function toSvg(spec: ChartSpec): Promise<string> {
+  // Loaded when first needed: they take half a second, and much of the library draws nothing.
+  const vega = require('vega') as typeof Vega;
+  const vegaLite = require('vega-lite') as typeof VegaLite;
+  try {
+    const compiled = vegaLite.compile(styled(spec) as unknown as VegaLite.TopLevelSpec).spec;
+    const view = new vega.View(vega.parse(compiled), { renderer: 'none' });
+    try {
+      return await view.toSVG();
+    } finally {
+      view.finalize();
+    }
+  } catch (error) {
+    throw new UserError(
+      `The chart '${titleOf(spec)}' cannot be drawn (${error instanceof Error ? error.message : error})`,
+      'Expected a vega-lite 5 specification',
+    );
+  }
+}

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import * as path from 'node:path';
+
+/**
+ * One thing to show, in several forms: the front end picks the richest one that it can draw. Text
+ * is always among them, for a terminal and for readers of raw notebooks.
+ */
+export interface MimeBundle {
+  'text/plain': string;
+  'text/html'?: string;
+  'text/markdown'?: string;
+  /** Base64. */
+  'image/png'?: string;
+  /** A JSON object, not its text. */
+  'application/vnd.vegalite.v5+json'?: Record<string, unknown>;
+}
+
+/** A picture's size on the page in CSS pixels, where that is not its size in image pixels. */
+export interface PageSize {
+  width: number;
+  height: number;
+}
+
+/** A place in a notebook's output that can be overwritten. */
+export interface UpdatableDisplay {
+  /** Replaces what the place shows. In plain Node it prints the text. */
+  show(bundle: MimeBundle, size?: PageSize): void;
+}
+
+/** True in a cell of a notebook whose kernel is tslab. */
+export function inNotebook(): boolean {
+  return notebookWriter() !== undefined;
+}
+
+/** Shows a bundle below the cell; in plain Node it prints the text. */
+export function display(bundle: MimeBundle, size?: PageSize): void {
+  write(bundle, size, undefined, false);
+}
+
+/** A new place below the cell that is shown first by its `show`, then overwritten by each one. */
+export function newDisplay(): UpdatableDisplay {
+  const id = randomBytes(8).toString('hex');
+  let shown = false;
+  return {
+    show(bundle, size) {
+      write(bundle, size, id, shown);
+      shown = true;
+    },
+  };
+}
+
+/** Shows HTML, with `text` where there is none. */
+export function displayHtml(html: string, text: string): void {
+  display({ 'text/html': html, 'text/plain': text });
+}
+
+/** Shows Markdown, formulas included; in plain Node it prints it as it is. */
+export function displayMarkdown(markdown: string): void {
+  display({ 'text/markdown': markdown, 'text/plain': markdown });
+}
+
+/** Shows a PNG picture, with `text` where there are no pictures. */
+export function displayPng(png: Uint8Array, text: string, size?: PageSize): void {
+  display({ 'image/png': Buffer.from(png).toString('base64'), 'text/plain': text }, size);
+}
+
+/** How tslab's kernel sends an output to the front end. */
+type Writer = (
+  output: { data: MimeBundle; metadata: object; transient: { display_id?: string } },
+  update: boolean,
+) => void;
+
+function write(
+  bundle: MimeBundle,
+  size: PageSize | undefined,
+  id: string | undefined,
+  update: boolean,
+): void {
+  const writer = notebookWriter();
+  if (!writer) {
+    console.log(bundle['text/plain']);
+    return;
+  }
+  const metadata = size ? { 'image/png': size } : {};
+  writer({ data: bundle, metadata, transient: id ? { display_id: id } : {} }, update);
+}
+
+/**
+ * tslab's public functions send one MIME type a call, so a bundle goes through an internal of
+ * tslab 1.0.22. The kernel that runs us has loaded that module, whichever copy of tslab it is;
+ * where it is not loaded, this is no notebook. Its value changes with every cell: never keep it.
+ */
+function notebookWriter(): Writer | undefined {
+  const file = Object.keys(require.cache).find((name) => name.endsWith(kernelModule));
+  const kernel = file === undefined ? undefined : require.cache[file];
+  return (
+    (kernel?.exports as { lastWriteDisplayData?: Writer } | undefined)?.lastWriteDisplayData ??
+    undefined
+  );
+}
+
+const kernelModule = path.join(path.sep, 'tslab', 'dist', 'jupyter.js');

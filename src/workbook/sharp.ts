@@ -1,0 +1,52 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type Sharp from 'sharp';
+import { cacheFolder } from '../backend/cache.js';
+
+/** The font of every picture, and what a browser without it takes. */
+export const fontFamily = 'DejaVu Sans, Verdana, sans-serif';
+
+let loaded: typeof Sharp | undefined;
+
+/**
+ * sharp, set up to draw text with the font that comes with the project. A bare machine has no
+ * fonts, and sharp then draws a box for each letter; with our own, pictures are also the same
+ * everywhere.
+ */
+export function sharp(): typeof Sharp {
+  if (!loaded) {
+    // Read when the first text is drawn, so it must be set before that.
+    process.env.FONTCONFIG_FILE = fontConfiguration();
+    loaded = require('sharp') as typeof Sharp;
+  }
+  return loaded;
+}
+
+function fontConfiguration(): string {
+  const fonts = path.join(path.dirname(require.resolve('dejavu-fonts-ttf/package.json')), 'ttf');
+  const folder = path.join(cacheFolder(), 'fonts');
+  const file = path.join(folder, 'fonts.conf');
+  const content = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${escapeXml(fonts)}</dir>
+  <cachedir>${escapeXml(folder)}</cachedir>
+</fontconfig>
+`;
+  if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== content) {
+    fs.mkdirSync(folder, { recursive: true });
+    const temporary = `${file}.${process.pid}.tmp`;
+    fs.writeFileSync(temporary, content);
+    fs.renameSync(temporary, file);
+  }
+  return file;
+}
+
+/** Text as it must be written inside XML, SVG and HTML. */
+export function escapeXml(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}
