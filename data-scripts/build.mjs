@@ -1,16 +1,10 @@
-import { cacheFolder, projectRoot } from './lib/places.mjs';
-import { Progress } from './lib/progress.mjs';
+// npm run build: compiles src/ to dist/, whether or not something changed.
 import { runMain } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
+import { newContext } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {
-  const context = {
-    root: projectRoot,
-    cache: cacheFolder(),
-    env: process.env,
-    progress: new Progress(),
-  };
-  await runSteps([{ ...build, isDone: () => false }], context);
+  await runSteps([{ ...build, isDone: () => false }], newContext());
   return 0;
 });

@@ -11,6 +11,8 @@ export class SetupError extends Error {
   constructor(problem, remedy, details) {
     super(`${problem}. ${remedy}.`);
     this.name = 'SetupError';
+    this.problem = problem;
+    this.remedy = remedy;
     this.details = details;
   }
 }
@@ -18,7 +20,7 @@ export class SetupError extends Error {
 /**
  * The oldest Node.js that every dependency runs on; keep equal to `engines` in package.json.
  */
-const oldestNode = /** @type {const} */ ([20, 19]);
+export const oldestNode = /** @type {const} */ ([20, 19]);
 
 /**
  * Runs a script's main function: a {@link SetupError} becomes one sentence and exit code 1.

@@ -39,7 +39,7 @@ export const jupyterLab = {
       await makeFolder(wheels, async (temporary) => {
         const scratch = path.join(temporary, 'scratch');
         mkdirSync(scratch);
-        await watchGrowth(progress, temporary, undefined, () =>
+        await watchGrowth(progress, scratch, undefined, () =>
           runOrThrow(
             purpose,
             python,
@@ -80,14 +80,7 @@ export const tslabKernel = {
     await runOrThrow(
       'The registration of the tslab kernel',
       program,
-      [
-        'install',
-        '--sys-prefix',
-        '--python',
-        venvProgram(root, 'python'),
-        '--binary',
-        program,
-      ],
+      ['install', '--sys-prefix', '--python', venvProgram(root, 'python'), '--binary', program],
       { env: { ...env, PATH: `${folder}${path.delimiter}${env.PATH ?? ''}` } },
     );
   },

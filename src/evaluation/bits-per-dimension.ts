@@ -1,7 +1,10 @@
+import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
+import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
 import { dimensions } from '../flow/config.js';
 import type { Label } from '../flow/labels.js';
-import { logProb, type TarFlow } from '../flow/tarflow.js';
+import { checkImageSize, logProb, type TarFlow } from '../flow/tarflow.js';
+import { noisyImages } from '../training/noise.js';
 
 /**
  * Bits per dimension of dequantised images: −log₂ p per dimension, plus 7 bits since a grey level
@@ -15,4 +18,64 @@ export function bitsPerDimension(flow: TarFlow, x: tf.Tensor4D, label?: Label): 
     const nats = tf.div(tf.neg(logProb(flow, x, label)), dimensions(flow.config));
     return tf.div(tf.add(nats, Math.log(128)), Math.LN2) as tf.Tensor1D;
   });
+}
+
+export interface BitsPerDimensionResult {
+  /** Mean over the images. */
+  mean: number;
+  /** Standard error of the mean over the images. */
+  standardError: number;
+  images: number;
+}
+
+export interface DatasetOptions {
+  /** The first images of the split; default all. */
+  count?: number;
+  batchSize?: number;
+  /** Of the dequantisation noise, one draw per image. Default 0. */
+  seed?: number;
+  /** True to give the images' labels to a conditional model; the papers do not. Default false. */
+  useLabels?: boolean;
+  /** Called with the share done, 0 to 1. */
+  onProgress?: (share: number) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Bits per dimension of a data set: one uniform dequantisation draw per image, averaged (the
+ * papers' measure). Image i's draw depends on the seed and i alone.
+ *
+ * @throws UserError where the images do not fit the model
+ */
+export async function datasetBitsPerDimension(
+  flow: TarFlow,
+  data: ImageDataset,
+  options: DatasetOptions = {},
+): Promise<BitsPerDimensionResult> {
+  const { batchSize = 128, seed = 0, useLabels = false, onProgress, signal } = options;
+  checkImageSize(flow.config, data.image, data.name);
+  const count = Math.min(options.count ?? data.length, data.length);
+  const key = foldIn(randomKey(seed), 'dequantise');
+  const { channels, height, width } = data.image;
+  const values: number[] = [];
+  for (let first = 0; first < count; first += batchSize) {
+    signal?.throwIfAborted();
+    const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
+    const images = new Float32Array(indices.length * dimensions(flow.config));
+    indices.forEach((index, i) => {
+      const one = noisyImages(pixelBatch(data, [index]), { kind: 'uniform' }, foldIn(key, index));
+      images.set(one, i * one.length);
+    });
+    const label = useLabels && flow.config.classes > 0 ? labelBatch(data, indices) : undefined;
+    const bits = tf.tidy(() =>
+      bitsPerDimension(flow, tf.tensor4d(images, [indices.length, channels, height, width]), label),
+    );
+    values.push(...bits.dataSync());
+    bits.dispose();
+    onProgress?.(values.length / count);
+    await new Promise(setImmediate);
+  }
+  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, standardError: Math.sqrt(square / Math.max(1, count - 1) / count), images: count };
 }

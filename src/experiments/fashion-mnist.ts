@@ -15,16 +15,18 @@ const config: FlowConfig = {
 
 const settings: TrainingSettings = {
   noise: { kind: 'uniform' },
-  batchSize: 128,
-  steps: 6000,
+  batchSize: 64,
+  steps: 9000,
   peakLearningRate: 1e-3,
   warmupSteps: 300,
   dropLabel: 0,
   weightDecay: 1e-4,
+  clipNorm: 1,
+  precision: 'float32',
   seed: 1,
-  validateEvery: 250,
+  validateEvery: 300,
   validationImages: 1024,
-  saveEvery: 250,
+  saveEvery: 300,
 };
 
 /**

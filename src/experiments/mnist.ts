@@ -27,6 +27,8 @@ export const mnistDemonstration: Experiment = {
     warmupSteps: 35,
     dropLabel: 0,
     weightDecay: 1e-4,
+    clipNorm: 0,
+    precision: 'float32',
     seed: 1,
     validateEvery: 100,
     validationImages: 1000,

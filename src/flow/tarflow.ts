@@ -3,7 +3,7 @@ import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree } from '../backend/tree.js';
 import { blockForward, type FlowBlock } from './block.js';
-import { type FlowConfig, tokenCount, tokenWidth } from './config.js';
+import { type FlowConfig, type ImageSize, tokenCount, tokenWidth } from './config.js';
 import { classMixture, type Label } from './labels.js';
 import { type FlowParameters, initialParameters } from './parameters.js';
 import { patchify } from './patches.js';
@@ -148,6 +148,20 @@ export function checkImages(config: FlowConfig, x: tf.Tensor): void {
     throw new UserError(
       `Images of shape (${x.shape.join(', ')}) came`,
       `This model takes (batch, ${channels}, ${height}, ${width})`,
+    );
+  }
+}
+
+/**
+ * Checks that a set of images fits a model.
+ * @throws UserError that says what came and what the model takes
+ */
+export function checkImageSize(config: FlowConfig, image: ImageSize, name: string): void {
+  const { channels, height, width } = config.image;
+  if (image.channels !== channels || image.height !== height || image.width !== width) {
+    throw new UserError(
+      `${name} has images of ${image.channels}×${image.height}×${image.width} (channels × height × width)`,
+      `This model takes ${channels}×${height}×${width}`,
     );
   }
 }

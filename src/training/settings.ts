@@ -13,6 +13,10 @@ export interface TrainingSettings {
   /** Probability that a label is dropped, so that the model also learns to do without. */
   dropLabel: number;
   weightDecay: number;
+  /** Largest norm of the gradient, a longer one is scaled down; 0 for no limit, as the papers. */
+  clipNorm: number;
+  /** `bfloat16` computes matrix products from rounded factors: faster, for samples only. */
+  precision: 'float32' | 'bfloat16';
   seed: number;
   /** Steps between validations. */
   validateEvery: number;
@@ -32,7 +36,10 @@ export function checkSettings(settings: TrainingSettings): TrainingSettings {
   for (const name of counts) {
     expect(name, settings[name], Number.isInteger(settings[name]) && settings[name] > 0, 'above 0');
   }
-  const { warmupSteps, dropLabel, peakLearningRate, weightDecay, seed } = settings;
+  if (!['float32', 'bfloat16'].includes(settings.precision)) {
+    throw new UserError(`precision is '${settings.precision}'`, 'Expected float32 or bfloat16');
+  }
+  const { warmupSteps, dropLabel, peakLearningRate, weightDecay, clipNorm, seed } = settings;
   expect(
     'warmupSteps',
     warmupSteps,
@@ -41,6 +48,7 @@ export function checkSettings(settings: TrainingSettings): TrainingSettings {
   );
   expect('dropLabel', dropLabel, dropLabel >= 0 && dropLabel < 1, 'from 0 to below 1');
   expect('peakLearningRate', peakLearningRate, peakLearningRate > 0, 'above 0');
+  expect('clipNorm', clipNorm, clipNorm >= 0, 'of at least 0');
   expect('weightDecay', weightDecay, weightDecay >= 0, 'of at least 0');
   expect('seed', seed, Number.isSafeInteger(seed), 'that is whole');
   return settings;

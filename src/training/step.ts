@@ -4,6 +4,11 @@ import { patchify } from '../flow/patches.js';
 import { flowLoss, forwardTokens, type TarFlow, updatedVariance } from '../flow/tarflow.js';
 import { type AdamWOptions, adamWUpdate } from './adamw.js';
 
+export interface StepOptions extends AdamWOptions {
+  /** Largest L2 norm of the gradient over all parameters; a longer one is scaled down to it. */
+  clipNorm?: number;
+}
+
 /** What a training step reads: noisy images and the rates of this step. */
 export type StepInputs = {
   /** (batch, channels, height, width), noise added. */
@@ -62,7 +67,7 @@ export type StepOutputs = {
  */
 export function trainingStep(
   template: TarFlow,
-  options: AdamWOptions,
+  options: StepOptions,
 ): (state: Leaves, inputs: StepInputs) => { outputs: StepOutputs; updates: Leaves } {
   return (state, inputs) => {
     const parameters = part(state, parameterPrefix);
@@ -75,9 +80,11 @@ export function trainingStep(
     }, parameters);
     const { z, ...terms } = auxiliary;
 
+    const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
+    const gradientNorm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
     const updated = adamWUpdate(
       parameters,
-      gradient,
+      clipped(gradient, gradientNorm, options.clipNorm),
       { first: part(state, firstPrefix), second: part(state, secondPrefix) },
       inputs.learningRate,
       { first: inputs.firstCorrection, second: inputs.secondCorrection },
@@ -89,11 +96,7 @@ export function trainingStep(
       ...withPrefix(updated.second, secondPrefix),
     };
     if (template.config.volumePreserving) updates[varianceName] = updatedVariance(variance, z);
-    const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
-    return {
-      outputs: { loss: value, ...terms, gradientNorm: tf.sqrt(tf.addN(squares)) as tf.Scalar },
-      updates,
-    };
+    return { outputs: { loss: value, ...terms, gradientNorm }, updates };
   };
 }
 
@@ -110,6 +113,12 @@ export function evaluationStep(
     const { loss, prior, logDet } = flowLoss(flow, result);
     return { outputs: { loss, prior, logDet } };
   };
+}
+
+function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined): Leaves {
+  if (clipNorm === undefined) return gradient;
+  const scale = tf.minimum(1, tf.div(clipNorm, norm));
+  return Object.fromEntries(Object.entries(gradient).map(([name, g]) => [name, tf.mul(g, scale)]));
 }
 
 function part(state: Leaves, prefix: string): Leaves {

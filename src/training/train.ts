@@ -1,18 +1,37 @@
 import { UserError } from '../backend/errors.js';
+import {
+  createProgram,
+  type Feed,
+  type Mode,
+  type Program,
+  tensorSpec,
+} from '../backend/program/index.js';
 import { foldIn, type RandomKey, randomKey, uniform } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
 import { epochOrder, type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
 import { checkConfig, type FlowConfig } from '../flow/config.js';
 import { mixtureRows } from '../flow/labels.js';
-import { createFlow, disposeFlow, halfLog2Pi, type TarFlow } from '../flow/tarflow.js';
+import {
+  checkImageSize,
+  createFlow,
+  disposeFlow,
+  halfLog2Pi,
+  type TarFlow,
+} from '../flow/tarflow.js';
 import { biasCorrections } from './adamw.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { noisyImages } from './noise.js';
 import { RunFolder, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
-import { evaluationStep, flowOfState, initialState, trainingStep } from './step.js';
+import {
+  evaluationStep,
+  flowOfState,
+  initialState,
+  type StepOutputs,
+  trainingStep,
+} from './step.js';
 
 export interface TrainingRun {
   config: FlowConfig;
@@ -26,6 +45,8 @@ export interface TrainingRun {
   resume?: boolean;
   /** Goes into the checkpoint. */
   experiment?: string;
+  /** How a step runs; default: as one captured graph on the native engine, else op by op. */
+  mode?: Mode;
   onStep?: (record: StepRecord) => void | Promise<void>;
   /** Stops the run after the current step: its state is saved, and it can be resumed. */
   signal?: AbortSignal;
@@ -61,9 +82,9 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
 
   const key = randomKey(settings.seed);
   const template = createFlow(config, settings.seed);
-  let state = resumed?.state ?? initialState(template);
-  const body = trainingStep(template, { weightDecay: settings.weightDecay });
-  const evaluation = evaluationStep(template);
+  const state = resumed?.state ?? initialState(template);
+  const program = trainingProgram(run, template, state);
+  disposeTree(state);
   const details: CheckpointDetails = {
     ...(run.experiment !== undefined && { experiment: run.experiment }),
     noise: settings.noise,
@@ -76,9 +97,12 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   let order: Int32Array | undefined;
   let step = resumed?.step ?? 0;
   const save = async (): Promise<void> => {
-    await folder?.saveState(step, state);
-    const flow = flowOfState(template, state);
-    if (folder) await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: step });
+    if (!folder) return;
+    const current = program.read();
+    await folder.saveState(step, current);
+    const flow = flowOfState(template, current);
+    await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: step });
+    tf.dispose(current);
   };
 
   try {
@@ -99,26 +123,22 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
         step,
       );
       const corrections = biasCorrections(step + 1);
-      const result = tf.tidy(() => {
-        const { outputs, updates } = body(state, {
-          ...batchTensors(config, batch),
-          learningRate: tf.scalar(rate),
-          firstCorrection: tf.scalar(corrections.first),
-          secondCorrection: tf.scalar(corrections.second),
-        });
-        return { outputs, updates } as never;
-      }) as unknown as ReturnType<typeof body>;
-      const measured = hostNumbers(result.outputs);
+      const measured = hostNumbers(
+        program.run.train({
+          ...batch,
+          learningRate: rate,
+          firstCorrection: corrections.first,
+          secondCorrection: corrections.second,
+        }),
+      );
       if (!Number.isFinite(measured.loss[0])) {
-        tf.dispose(result.updates);
         throw new UserError(
           `The loss of step ${step + 1} is ${measured.loss[0]}`,
           folder
-            ? `The last saved state in ${folder.folder} is sound; resume with a lower peakLearningRate in a new run`
+            ? `The last saved state in ${folder.folder} is sound; begin a new run with a lower peakLearningRate`
             : 'Lower peakLearningRate, or add warm-up',
         );
       }
-      state = replaced(state, result.updates);
       step++;
 
       const ended = performance.now();
@@ -135,7 +155,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
         dataShare: (made - begun) / (ended - begun),
       };
       if (step % settings.validateEvery === 0 || step === settings.steps) {
-        record.validation = validate(evaluation, state, run, key);
+        record.validation = validate(program, run, key);
       }
       records.push(record);
       await folder?.append(record);
@@ -145,7 +165,9 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       await new Promise(setImmediate);
     }
     if (signal?.aborted && step < settings.steps) await save();
-    const flow = copyFlow(flowOfState(template, state));
+    const final = program.read();
+    const flow = copyFlow(flowOfState(template, final));
+    tf.dispose(final);
     return {
       flow,
       details: { ...details, steps: step },
@@ -153,68 +175,91 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       finished: step >= settings.steps,
     };
   } finally {
-    disposeTree(state);
+    program.dispose();
     disposeFlow(template);
   }
 }
 
-/** Numbers of a batch on the host: images with noise, and class mixtures. */
-interface Batch {
-  images: Float32Array;
-  mixtures: Float32Array | undefined;
-  size: number;
+type TrainingProgram = Program<
+  { train: Specs; evaluate: Specs },
+  { train: StepOutputs; evaluate: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> }
+>;
+type Specs = Record<string, ReturnType<typeof tensorSpec>>;
+
+/** The step and the validation as functions over one state. */
+function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): TrainingProgram {
+  const { config, settings, mode } = run;
+  const { channels, height, width } = config.image;
+  const batch = (size: number): Specs => ({
+    images: tensorSpec([size, channels, height, width]),
+    ...(config.classes > 0 && { classes: tensorSpec([size, config.classes]) }),
+  });
+  const step = {
+    weightDecay: settings.weightDecay,
+    ...(settings.clipNorm > 0 && { clipNorm: settings.clipNorm }),
+  };
+  const scalar = tensorSpec([]);
+  const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
+  return createProgram({
+    variables: state,
+    functions: {
+      train: {
+        inputs: { ...batch(settings.batchSize), ...rates },
+        body: trainingStep(template, step) as never,
+      },
+      evaluate: {
+        inputs: batch(validationBatch(run)),
+        body: evaluationStep(template) as never,
+      },
+    },
+    ...(mode && { mode }),
+    precision: settings.precision,
+    description: JSON.stringify({ config, step }),
+  }) as unknown as TrainingProgram;
 }
 
-function trainingBatch(run: TrainingRun, indices: Int32Array, key: RandomKey): Batch {
+/** A batch on the host: noisy images, and class mixtures where the model has classes. */
+function trainingBatch(
+  run: TrainingRun,
+  indices: Int32Array,
+  key: RandomKey,
+): Record<string, Feed> {
   const { config, data, settings } = run;
   const images = noisyImages(pixelBatch(data, indices), settings.noise, foldIn(key, 'noise'));
-  if (config.classes === 0) return { images, mixtures: undefined, size: indices.length };
+  if (config.classes === 0) return { images };
   const labels = labelBatch(data, indices);
   const draws = uniform(foldIn(key, 'drop label'), labels.length);
   const kept = labels.map((label, i) => ((draws[i] as number) < settings.dropLabel ? -1 : label));
-  const mixtures = mixtureRows(kept, kept.length, config.classes);
-  return { images, mixtures, size: indices.length };
+  return { images, classes: mixtureRows(kept, kept.length, config.classes) };
 }
 
-function batchTensors(
-  config: FlowConfig,
-  batch: Batch,
-): { images: tf.Tensor4D; classes?: tf.Tensor2D } {
-  const { channels, height, width } = config.image;
-  return {
-    images: tf.tensor4d(batch.images, [batch.size, channels, height, width]),
-    ...(batch.mixtures && {
-      classes: tf.tensor2d(batch.mixtures, [batch.size, config.classes]),
-    }),
-  };
+function validationBatch({ settings, validation }: TrainingRun): number {
+  return Math.min(settings.batchSize, validation.length);
 }
 
-/** The loss on held-out images in batches; conditional models are told the labels. */
-function validate(
-  evaluation: ReturnType<typeof evaluationStep>,
-  state: Leaves,
-  run: TrainingRun,
-  key: RandomKey,
-): Validation {
+/**
+ * The loss on the first held-out images, in whole batches; a conditional model is told the labels.
+ */
+function validate(program: TrainingProgram, run: TrainingRun, key: RandomKey): Validation {
   const { config, settings, validation } = run;
-  const count = Math.min(settings.validationImages, validation.length);
+  const size = validationBatch(run);
+  const images = Math.min(settings.validationImages, validation.length);
+  const batches = Math.max(1, Math.floor(images / size));
   let sum = 0;
-  for (let first = 0; first < count; first += settings.batchSize) {
-    const size = Math.min(settings.batchSize, count - first);
-    const indices = Int32Array.from({ length: size }, (_, i) => first + i);
-    const noise = foldIn(foldIn(key, 'validation'), first);
-    const images = noisyImages(pixelBatch(validation, indices), settings.noise, noise);
-    const mixtures =
-      config.classes > 0
-        ? mixtureRows(labelBatch(validation, indices), size, config.classes)
-        : undefined;
-    const loss = tf.tidy(
-      () => evaluation(state, batchTensors(config, { images, mixtures, size })).outputs.loss,
+  for (let batch = 0; batch < batches; batch++) {
+    const indices = Int32Array.from({ length: size }, (_, i) => batch * size + i);
+    const noise = foldIn(foldIn(key, 'validation'), batch);
+    const { loss } = hostNumbers(
+      program.run.evaluate({
+        images: noisyImages(pixelBatch(validation, indices), settings.noise, noise),
+        ...(config.classes > 0 && {
+          classes: mixtureRows(labelBatch(validation, indices), size, config.classes),
+        }),
+      }),
     );
-    sum += size * (loss.dataSync()[0] as number);
-    loss.dispose();
+    sum += loss[0] as number;
   }
-  const loss = sum / count;
+  const loss = sum / batches;
   if (settings.noise.kind !== 'uniform') return { loss };
   return { loss, bitsPerDimension: (loss + halfLog2Pi + Math.log(128)) / Math.LN2 };
 }
@@ -228,12 +273,6 @@ function hostNumbers<T extends Record<string, tf.Tensor>>(outputs: T): Record<ke
   return numbers;
 }
 
-/** The state with updates put in; frees what they replace. */
-function replaced(state: Leaves, updates: Leaves): Leaves {
-  for (const name of Object.keys(updates)) state[name]?.dispose();
-  return { ...state, ...updates };
-}
-
 /** A flow with tensors of its own. */
 function copyFlow(flow: TarFlow): TarFlow {
   return {
@@ -244,17 +283,7 @@ function copyFlow(flow: TarFlow): TarFlow {
 }
 
 function checkData(config: FlowConfig, data: ImageDataset, settings: TrainingSettings): void {
-  const [got, expected] = [data.image, config.image];
-  if (
-    got.channels !== expected.channels ||
-    got.height !== expected.height ||
-    got.width !== expected.width
-  ) {
-    throw new UserError(
-      `${data.name} has images of ${got.channels}×${got.height}×${got.width}`,
-      `This model takes ${expected.channels}×${expected.height}×${expected.width}`,
-    );
-  }
+  checkImageSize(config, data.image, data.name);
   if (config.classes !== 0 && config.classes !== data.classes.length) {
     throw new UserError(
       `${data.name} has ${data.classes.length} classes and the model ${config.classes}`,

@@ -39,6 +39,8 @@ export function lineChart(
     logY?: boolean;
     xDomain?: Domain;
     yDomain?: Domain;
+    /** Of the line, where there is one series. */
+    colour?: string;
     /** Dots at the data, for curves of few points. */
     points?: boolean;
     /** Horizontal lines at published values of y. */
@@ -51,10 +53,11 @@ export function lineChart(
     encoding: {
       x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
       y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
-      color: seriesColour(chart.rows, chart.series),
+      color: seriesColour(chart.rows, chart.series, chart.colour),
     },
   };
-  return framed(chart, [lines, ...published(chart.published)]);
+  const last = lastValue(chart.rows, chart.x, chart.y);
+  return framed(chart, [lines, ...published(chart.published, last)]);
 }
 
 /** Points in a plane. */
@@ -69,6 +72,8 @@ export function scatterChart(
     yDomain?: Domain;
     logX?: boolean;
     logY?: boolean;
+    /** Of the dots, where there is one series. */
+    colour?: string;
     /** The area of a dot in square pixels. */
     size?: number;
     opacity?: number;
@@ -88,10 +93,11 @@ export function scatterChart(
     encoding: {
       x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
       y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
-      color: seriesColour(chart.rows, chart.series),
+      color: seriesColour(chart.rows, chart.series, chart.colour),
     },
   };
-  return framed(chart, [points, ...published(chart.published)]);
+  const last = lastValue(chart.rows, chart.x, chart.y);
+  return framed(chart, [points, ...published(chart.published, last)]);
 }
 
 /** Bars, one for each category, or one for each series in each category. */
@@ -123,7 +129,7 @@ export function barChart(
       encoding: {
         x: category,
         y: quantity(y, chart.yTitle, chart.yDomain, false, true),
-        color: seriesColour(chart.rows, series),
+        color: seriesColour(chart.rows, series, palette[0]),
         ...offset,
       },
     },
@@ -144,13 +150,18 @@ export function barChart(
     });
   }
   const bars = { data: { values: plain(chart.rows) }, layer: layers };
-  return framed(chart, [bars, ...published(chart.published)]);
+  // Room for the longest category, or for the bars of one.
+  const categories = new Set(chart.rows.map((row) => row[x]));
+  const barsInOne = series === undefined ? 1 : new Set(chart.rows.map((row) => row[series])).size;
+  const longest = Math.max(...[...categories].map((name) => String(name).length));
+  const band = Math.max(7 * Math.min(longest, 22) + 16, 40 * barsInOne + 20);
+  const width = chart.width ?? Math.max(300, band * categories.size);
+  return framed({ ...chart, width }, [bars, ...published(chart.published, 'margin')]);
 }
 
 /**
- * A table of numbers as colours. The first row is drawn at the bottom when `y` is a range that
- * rises, as in a plot of a density; give `y` as [to, from] to draw a matrix with its first row on
- * top.
+ * A table of numbers as colours: a density, with its first row at the bottom, or a matrix, with
+ * its first row on top.
  */
 export function heatMap(
   chart: ChartText & {
@@ -161,6 +172,7 @@ export function heatMap(
     /** Where the first column begins and the last ends; likewise for rows. */
     x: Domain;
     y: Domain;
+    firstRow?: 'bottom' | 'top';
     /** What the colours mean. */
     colourTitle: string;
     colourDomain?: Domain;
@@ -186,10 +198,10 @@ export function heatMap(
   const numbers = Array.from(values, (value) => (Number.isFinite(value) ? round(value) : null));
   const largest = Math.max(...numbers.map((value) => Math.abs(value ?? 0)));
   const domain = chart.colourDomain ?? (chart.diverging ? [-largest, largest] : undefined);
-  const axis = (title: string | undefined, range: Domain) => ({
+  const axis = (title: string | undefined, range: Domain, reverse: boolean) => ({
     type: 'quantitative',
     title: title ?? null,
-    scale: { domain: range, nice: false, zero: false },
+    scale: { domain: range, nice: false, zero: false, reverse },
     axis: { grid: false },
   });
   return framed({ ...chart, width, height }, [
@@ -206,9 +218,9 @@ export function heatMap(
       ],
       mark: { type: 'rect', clip: true, tooltip: { content: 'encoding' } },
       encoding: {
-        x: { field: 'left', ...axis(chart.xTitle, chart.x) },
+        x: { field: 'left', ...axis(chart.xTitle, chart.x, false) },
         x2: { field: 'right' },
-        y: { field: 'low', ...axis(chart.yTitle, chart.y) },
+        y: { field: 'low', ...axis(chart.yTitle, chart.y, chart.firstRow === 'top') },
         y2: { field: 'high' },
         color: {
           field: 'value',
@@ -225,32 +237,57 @@ export function heatMap(
   ]);
 }
 
-/** Charts drawn over each other on common axes, under the first one's title or a new one. */
+/** Charts drawn over each other on the axes of the first, under its title or a new one. */
 export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']): ChartSpec {
   const [first, ...others] = charts;
   if (!first) throw new RangeError('A layered chart takes one chart or more.');
   return {
     ...first,
     title: title ?? first.title,
-    layer: [first, ...others].flatMap(
-      (chart) => (chart.layer as ChartSpec[] | undefined) ?? [bare(chart)],
-    ),
+    layer: [
+      ...layersOf(first),
+      ...others.flatMap(layersOf).map((layer) => onAxes(layer, axesOf(first))),
+    ],
   };
 }
 
 /** Charts side by side, each with its own title, axes and colours, in rows of `columns`. */
 export function sideBySide(charts: readonly ChartSpec[], columns = charts.length): ChartSpec {
   return {
-    concat: charts.map((chart) => chart),
+    concat: [...charts],
     columns,
     spacing: 36,
     resolve: { scale: { color: 'independent' } },
   };
 }
 
-function bare(chart: ChartSpec): ChartSpec {
-  const { title: _, width: __, height: ___, ...rest } = chart;
-  return rest;
+function layersOf(chart: ChartSpec): ChartSpec[] {
+  if (Array.isArray(chart.layer)) return chart.layer as ChartSpec[];
+  const { title: _, width: __, height: ___, ...layer } = chart;
+  return [layer];
+}
+
+type Axes = Record<'x' | 'y', ChartSpec | undefined>;
+
+/** What the axes of a chart say and span, by the first of its layers. */
+function axesOf(chart: ChartSpec): Axes {
+  const encoding = layersOf(chart)[0]?.encoding as Partial<Axes> | undefined;
+  return { x: encoding?.x, y: encoding?.y };
+}
+
+/** Layers share axes, and vega-lite would join the titles and the ranges of all of them. */
+function onAxes(layer: ChartSpec, axes: Axes): ChartSpec {
+  const inner = layer.layer as ChartSpec[] | undefined;
+  const encoding = { ...(layer.encoding as Record<string, ChartSpec> | undefined) };
+  for (const channel of ['x', 'y'] as const) {
+    const { title, scale } = axes[channel] ?? {};
+    if (encoding[channel]?.title) encoding[channel] = { ...encoding[channel], title, scale };
+  }
+  return {
+    ...layer,
+    encoding,
+    ...(inner ? { layer: inner.map((each) => onAxes(each, axes)) } : {}),
+  };
 }
 
 function framed(chart: ChartText, layer: ChartSpec[]): ChartSpec {
@@ -275,15 +312,19 @@ function quantity(
     type: 'quantitative',
     title: title ?? field,
     scale: {
-      ...(logarithmic ? { type: 'log' } : { zero }),
+      ...(logarithmic ? { type: 'log', nice: false } : { zero }),
       ...(domain ? { domain, nice: false } : {}),
     },
   };
 }
 
-/** A colour for each series in the order of the rows, or the first colour and no legend. */
-function seriesColour(rows: readonly Row[], series: string | undefined): ChartSpec {
-  if (series === undefined) return { value: palette[0] };
+/** A colour for each series in the order of the rows, or one colour and no legend. */
+function seriesColour(
+  rows: readonly Row[],
+  series: string | undefined,
+  colour: string = palette[0],
+): ChartSpec {
+  if (series === undefined) return { value: colour };
   const names = [...new Set(rows.map((row) => row[series]))];
   return {
     field: series,
@@ -293,33 +334,54 @@ function seriesColour(rows: readonly Row[], series: string | undefined): ChartSp
   };
 }
 
-/** Dashed, dark and named: nothing that was measured here looks like this. */
-function published(figures: readonly PublishedFigure[] | undefined): ChartSpec[] {
+/**
+ * Dashed, dark and named: nothing that was measured here looks like this. The name stands on the
+ * side of the line away from `last`, the last value of what is drawn with it, or in the margin.
+ */
+function published(
+  figures: readonly PublishedFigure[] | undefined,
+  last: number | 'margin' | undefined,
+): ChartSpec[] {
   if (!figures || figures.length === 0) return [];
-  const data = {
-    values: figures.map(({ value, label }) => ({ published: value, label: `published: ${label}` })),
-  };
   const y = { field: 'published', type: 'quantitative' };
-  return [
-    {
-      data,
-      mark: { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour },
-      encoding: { y },
-    },
-    {
-      data,
-      mark: {
-        type: 'text',
-        align: 'right',
-        baseline: 'bottom',
-        dy: -4,
-        fontSize: 11,
-        fontStyle: 'italic',
-        color: publishedColour,
-      },
+  const rules = {
+    data: { values: figures.map(({ value }) => ({ published: value })) },
+    mark: { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour },
+    encoding: { y },
+  };
+  const names = figures.flatMap(({ value, label }) => {
+    const below = typeof last === 'number' && last > value;
+    const text = {
+      type: 'text',
+      fontSize: 11,
+      fontStyle: 'italic',
+      ...(last === 'margin'
+        ? { align: 'left', baseline: 'middle', dx: 8, lineBreak: '\n' }
+        : { align: 'right', baseline: below ? 'top' : 'bottom', dy: below ? 5 : -4 }),
+    };
+    const name = `published:${last === 'margin' ? '\n' : ' '}${label}`;
+    const place = {
+      data: { values: [{ published: value, label: name }] },
       encoding: { x: { value: 'width' }, y, text: { field: 'label' } },
-    },
-  ];
+    };
+    // A white outline under the letters, so that they can be read over lines.
+    const outline = { ...text, stroke: 'white', strokeWidth: 4, strokeJoin: 'round' };
+    return [
+      { ...place, mark: outline },
+      { ...place, mark: { ...text, color: publishedColour } },
+    ];
+  });
+  return [rules, ...names];
+}
+
+/** The value of `field` in the row that is drawn furthest to the right. */
+function lastValue(rows: readonly Row[], x: string, field: string): number | undefined {
+  let last: Row | undefined;
+  for (const row of rows) {
+    if (!last || Number(row[x]) >= Number(last[x])) last = row;
+  }
+  const value = last?.[field];
+  return typeof value === 'number' ? value : undefined;
 }
 
 /** Rows as JSON can hold them: what is not a finite number leaves a gap. */

@@ -32,6 +32,7 @@ export const theme = {
     domainColor: '#888888',
     gridColor: '#e8e8e8',
     labelColor: ink,
+    labelFlush: false,
     labelFontSize: 11,
     labelPadding: 5,
     tickColor: '#888888',

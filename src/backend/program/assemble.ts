@@ -1,7 +1,7 @@
-import { Graph, lower, type Reference } from './graph.js';
+import { Graph, type Lowered, lower, type Reference } from './graph.js';
 import { encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 import { types } from './tensorflow.js';
-import type { TensorSpec, Trace } from './trace.js';
+import type { TensorSpec, Trace, Value } from './trace.js';
 
 /** A traced function and what it takes. */
 export interface Captured {
@@ -35,13 +35,14 @@ export function assemble(
   const graph = new Graph();
   const library: FunctionDefinition[] = [];
   const handles = addVariables(graph, variables);
-  for (const [name, { inputs, trace }] of Object.entries(functions)) {
+  for (const [name, captured] of Object.entries(functions)) {
+    const { inputs, trace } = captured;
     const fed = new Map<string, Reference>();
     Object.entries(inputs).forEach(([key, spec], index) => {
       fed.set(key, addInput(graph, names.input(name, index), spec));
     });
     const results = xla
-      ? addCompiled(graph, library, name, trace, fed, handles)
+      ? addCompiled(graph, library, name, captured, fed, handles)
       : lower(
           graph,
           trace,
@@ -101,19 +102,16 @@ function addCompiled(
   graph: Graph,
   library: FunctionDefinition[],
   name: string,
-  trace: Trace,
+  { inputs, trace }: Captured,
   fed: Map<string, Reference>,
   handles: Map<string, Reference>,
-) {
-  const parameters: { name: string; type: number; value: Reference }[] = [];
-  const argument = (label: string, type: number, value: Reference): Reference => {
-    if (!parameters.some((parameter) => parameter.name === label)) {
-      parameters.push({ name: label, type, value });
-    }
+): Lowered {
+  const parameters = new Map<string, { type: number; value: Reference }>();
+  const parameter = (label: string, type: number, value: Reference): Reference => {
+    parameters.set(label, { type, value });
     return { argument: label };
   };
   const variables = [...handles.keys()];
-  const inputs = [...fed.keys()];
   const body = new Graph();
   const lowered = lower(
     body,
@@ -121,12 +119,47 @@ function addCompiled(
     name,
     (variable) => {
       const label = `variable_${variables.indexOf(variable)}`;
-      return argument(label, types.resource, handles.get(variable) as Reference);
+      return parameter(label, types.resource, handles.get(variable) as Reference);
     },
     (input) => {
-      const label = `input_${inputs.indexOf(input)}`;
-      return argument(label, inputTypes.get(input) as number, fed.get(input) as Reference);
+      const { dtype } = inputs[input] as TensorSpec;
+      return parameter(
+        `input_${Object.keys(inputs).indexOf(input)}`,
+        types[dtype],
+        fed.get(input) as Reference,
+      );
     },
   );
-  return lowered;
+  const results = Object.entries(lowered.outputs).map(([key, value], index) => ({
+    name: `output_${index}`,
+    type: (trace.outputs[key] as Value).type,
+    value,
+  }));
+  const compiled = { _XlaMustCompile: { bool: true } };
+  library.push({
+    name,
+    inputs: [...parameters].map(([label, { type }]) => ({ name: label, type })),
+    outputs: results,
+    nodes: body.nodes,
+    effects: lowered.effects,
+    // Keeps the graph optimiser away, whose temporary variables XLA refuses.
+    attributes: { ...compiled, _tf_data_function: { bool: true } },
+  });
+  const call = graph.add(
+    `${name}/call`,
+    'StatefulPartitionedCall',
+    [...parameters.values()].map(({ value }) => value),
+    {
+      Tin: { type: [...parameters.values()].map(({ type }) => type) },
+      Tout: { type: results.map(({ type }) => type) },
+      f: { function: name },
+      ...compiled,
+    },
+  );
+  return {
+    outputs: Object.fromEntries(
+      Object.keys(lowered.outputs).map((key, output) => [key, { node: call.node, output }]),
+    ),
+    effects: [call.node],
+  };
 }

@@ -65,13 +65,7 @@ export function lower(
 
   const read = (variable: string, value: Value, after: string[]) => {
     const attributes = { dtype: { type: value.type } };
-    const node = graph.add(
-      unique('read'),
-      'ReadVariableOp',
-      [handle(variable)],
-      attributes,
-      after,
-    );
+    const node = graph.add(unique('read'), 'ReadVariableOp', [handle(variable)], attributes, after);
     const list = readers.get(variable) ?? [];
     readers.set(variable, [...list, node.node]);
     return node;

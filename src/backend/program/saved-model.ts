@@ -72,7 +72,7 @@ function functionMessage(definition: FunctionDefinition): Message {
   const signature = new Message().bytes(1, definition.name);
   for (const input of definition.inputs) signature.bytes(2, argument(input));
   for (const output of definition.outputs) signature.bytes(3, argument(output));
-  definition.effects.forEach((_, index) => signature.bytes(20, `effect_${index}`));
+  for (const index of definition.effects.keys()) signature.bytes(20, `effect_${index}`);
   if (definition.effects.length > 0) signature.varint(17, 1);
 
   const message = new Message().bytes(1, signature);
@@ -81,7 +81,9 @@ function functionMessage(definition: FunctionDefinition): Message {
   for (const [name, value] of Object.entries(definition.attributes)) {
     message.entry(5, name, attributeMessage(value));
   }
-  definition.effects.forEach((node, index) => message.entry(6, `effect_${index}`, node));
+  for (const [index, node] of definition.effects.entries()) {
+    message.entry(6, `effect_${index}`, node);
+  }
   return message;
 }
 

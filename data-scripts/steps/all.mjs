@@ -1,0 +1,48 @@
+import { createFolder } from '../lib/files.mjs';
+import { cacheFolder, projectRoot } from '../lib/places.mjs';
+import { formatSeconds, Progress } from '../lib/progress.mjs';
+import { runSteps } from '../lib/steps.mjs';
+import { fashionMnist } from './fashion-mnist.mjs';
+import { jupyterLab, tslabKernel } from './jupyter.mjs';
+import { npmPackages } from './packages.mjs';
+import { pythonEnvironment } from './python.mjs';
+import { chosenBuild, nativeTensorFlow, reasonAgainstNative } from './tensorflow.mjs';
+
+/** @returns {import('../lib/steps.mjs').Context} */
+export function newContext() {
+  return {
+    root: projectRoot,
+    cache: cacheFolder(),
+    env: process.env,
+    progress: new Progress(),
+  };
+}
+
+/**
+ * Everything that a fresh clone needs before it is built, in order; what is there already costs
+ * milliseconds.
+ *
+ * @param {import('../lib/steps.mjs').Context} context
+ * @throws {import('../lib/setup-error.mjs').SetupError} the one sentence for what is missing
+ */
+export async function setUp(context) {
+  const started = performance.now();
+  createFolder(context.cache);
+  const withoutNative = reasonAgainstNative(context.env);
+  if (withoutNative) {
+    context.progress.note(`No native TensorFlow, the wasm engine computes: ${withoutNative}.`);
+  }
+  await runSteps(
+    [
+      npmPackages,
+      pythonEnvironment,
+      ...(withoutNative ? [] : nativeTensorFlow(chosenBuild())),
+      jupyterLab,
+      tslabKernel,
+      fashionMnist,
+    ],
+    context,
+  );
+  const seconds = (performance.now() - started) / 1000;
+  context.progress.note(`Set-up is complete (${formatSeconds(seconds)}).`);
+}

@@ -1,0 +1,106 @@
+import * as path from 'node:path';
+import { tf } from '../tf.js';
+import { assemble, names } from './assemble.js';
+import type { Executor, Functions } from './executor.js';
+import { Session } from './session.js';
+import { findGraph, keepGraph, type Stored, withTemporaryGraph } from './store.js';
+import type { NativeBackend } from './tensorflow.js';
+import { mapValues, type Precision, type TensorSpec, trace } from './trace.js';
+
+export interface CaptureOptions {
+  xla: boolean;
+  precision: Precision;
+  /** Where given, the graph is kept on disk under it. */
+  description: string | undefined;
+}
+
+/** Runs functions as TensorFlow graphs. */
+export class CapturedExecutor implements Executor {
+  private readonly session: Session;
+  private readonly calls: Record<string, Call>;
+
+  constructor(
+    backend: NativeBackend,
+    variables: Record<string, tf.Tensor>,
+    functions: Functions,
+    options: CaptureOptions,
+  ) {
+    const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
+    const load = (folder: string) => new Session(backend, folder, specs);
+    const capture = () => {
+      const captured = mapValues(functions, ({ inputs, body }, name) => ({
+        inputs,
+        trace: trace(backend, name, body, variables, inputs, options.precision),
+      }));
+      const graph = assemble(specs, captured, options.xla, backend.binding.TF_Version);
+      const outputs = mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs));
+      return { graph, outputs };
+    };
+
+    let outputs: Record<string, string[]>;
+    if (options.description === undefined) {
+      const captured = capture();
+      outputs = captured.outputs;
+      this.session = withTemporaryGraph(captured.graph, load);
+    } else {
+      const key = {
+        ...options,
+        library: libraryVersion(),
+        tensorflow: backend.binding.TF_Version,
+        variables: specs,
+        functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
+      };
+      let stored: Stored | undefined = findGraph(key);
+      if (!stored) {
+        const captured = capture();
+        stored = keepGraph(key, captured.graph, captured.outputs);
+      }
+      outputs = stored.outputs;
+      this.session = load(stored.folder);
+    }
+    this.calls = mapValues(functions, ({ inputs }, name) => {
+      const results = outputs[name] as string[];
+      return {
+        feeds: Object.keys(inputs).map((_, index) => names.input(name, index)),
+        results,
+        // A function without outputs is run for what it writes.
+        fetches:
+          results.length > 0
+            ? results.map((_, index) => names.output(name, index))
+            : [names.done(name)],
+      };
+    });
+    this.session.assign(variables);
+  }
+
+  call(name: string, inputs: tf.Tensor[]): Record<string, tf.Tensor> {
+    const { feeds, fetches, results } = this.calls[name] as Call;
+    const fetched = this.session.run(feeds, inputs, fetches);
+    if (results.length === 0) tf.dispose(fetched);
+    return Object.fromEntries(results.map((key, index) => [key, fetched[index] as tf.Tensor]));
+  }
+
+  read(variables: string[]): tf.Tensor[] {
+    return this.session.read(variables);
+  }
+
+  assign(values: Record<string, tf.Tensor>): void {
+    this.session.assign(values);
+  }
+
+  dispose(): void {
+    this.session.dispose();
+  }
+}
+
+interface Call {
+  feeds: string[];
+  fetches: string[];
+  /** Names of the outputs. */
+  results: string[];
+}
+
+function libraryVersion(): string {
+  const file = path.join(__dirname, '..', '..', '..', 'package.json');
+  return (require(file) as { version: string }).version;
+}

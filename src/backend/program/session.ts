@@ -1,0 +1,55 @@
+import { tf } from '../tf.js';
+import { names } from './assemble.js';
+import { tag } from './saved-model.js';
+import type { NativeBackend } from './tensorflow.js';
+import type { TensorSpec } from './trace.js';
+
+/** A loaded graph with its variables' values. */
+export class Session {
+  private readonly id: number;
+  private readonly indices: Map<string, number>;
+
+  /** @param folder of a SavedModel that `assemble` made for these variables */
+  constructor(
+    private readonly backend: NativeBackend,
+    folder: string,
+    variables: Record<string, TensorSpec>,
+  ) {
+    this.id = backend.binding.loadSavedModel(folder, tag);
+    this.indices = new Map(Object.keys(variables).map((name, index) => [name, index]));
+  }
+
+  /** Feeds tensors to nodes, runs what the fetched ones need, and returns these. */
+  run(feeds: string[], tensors: tf.Tensor[], fetches: string[]): tf.Tensor[] {
+    const { backend } = this;
+    return backend.binding
+      .runSavedModel(this.id, backend.getInputTensorIds(tensors), feeds.join(), fetches.join())
+      .map((metadata) => backend.createOutputTensor(metadata));
+  }
+
+  /** Sets variables; all at once takes one run of the graph. */
+  assign(values: Record<string, tf.Tensor>): void {
+    const given = Object.entries(values);
+    const runs = given.length === this.indices.size ? [given] : given.map((entry) => [entry]);
+    for (const entries of runs) {
+      const indices = entries.map(([name]) => this.indices.get(name) as number);
+      tf.dispose(
+        this.run(
+          indices.map(names.assigned),
+          entries.map(([, value]) => value),
+          [entries === given ? names.assignmentsDone : names.assignmentDone(indices[0] as number)],
+        ),
+      );
+    }
+  }
+
+  read(variables: string[]): tf.Tensor[] {
+    if (variables.length === 0) return [];
+    const fetches = variables.map((name) => names.read(this.indices.get(name) as number));
+    return this.run([], [], fetches);
+  }
+
+  dispose(): void {
+    this.backend.binding.deleteSavedModel(this.id);
+  }
+}

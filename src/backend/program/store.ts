@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { cacheFolder } from '../cache.js';
+
+/** A graph on disk: a folder that TensorFlow loads, and the names of each function's outputs. */
+export interface Stored {
+  folder: string;
+  outputs: Record<string, string[]>;
+}
+
+const [graphFile, detailsFile] = ['saved_model.pb', 'program.json'];
+
+/**
+ * The graph kept under a description (anything that JSON can write), or undefined where there is
+ * none or what is there is damaged.
+ */
+export function findGraph(description: unknown): Stored | undefined {
+  const folder = folderOf(description);
+  try {
+    const details = JSON.parse(fs.readFileSync(path.join(folder, detailsFile), 'utf8'));
+    const graph = fs.readFileSync(path.join(folder, graphFile));
+    return digest(graph) === details.sha256 ? { folder, outputs: details.outputs } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps a graph under a description: whole or not at all, whoever else does the same. */
+export function keepGraph(
+  description: unknown,
+  graph: Uint8Array,
+  outputs: Record<string, string[]>,
+): Stored {
+  const folder = folderOf(description);
+  fs.mkdirSync(path.dirname(folder), { recursive: true });
+  const temporary = fs.mkdtempSync(`${folder}.`);
+  try {
+    write(temporary, graph, outputs);
+    fs.rmSync(folder, { recursive: true, force: true });
+    fs.renameSync(temporary, folder);
+  } catch (error) {
+    fs.rmSync(temporary, { recursive: true, force: true });
+    // Another process may have put the same graph there between the two steps.
+    const other = findGraph(description);
+    if (!other) throw error;
+    return other;
+  }
+  return { folder, outputs };
+}
+
+/** Calls `f` with a folder that holds the graph meanwhile. */
+export function withTemporaryGraph<R>(graph: Uint8Array, f: (folder: string) => R): R {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-graph-'));
+  try {
+    fs.writeFileSync(path.join(folder, graphFile), graph);
+    return f(folder);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function write(folder: string, graph: Uint8Array, outputs: Record<string, string[]>): void {
+  fs.writeFileSync(path.join(folder, graphFile), graph);
+  const details = { outputs, sha256: digest(graph) };
+  fs.writeFileSync(path.join(folder, detailsFile), JSON.stringify(details));
+}
+
+function folderOf(description: unknown): string {
+  return path.join(cacheFolder(), 'graphs', digest(JSON.stringify(description)).slice(0, 32));
+}
+
+function digest(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}

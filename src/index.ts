@@ -1,0 +1,90 @@
+/** tarflow: transformer autoregressive flows. This file is the public surface, nothing else. */
+export {
+  currentEngine,
+  type EngineName,
+  type EngineReport,
+  startEngine,
+} from './backend/engine.js';
+export { UserError } from './backend/errors.js';
+export {
+  foldIn,
+  integers,
+  normal,
+  permutation,
+  type RandomKey,
+  randomKey,
+  uniform,
+} from './backend/random.js';
+export { tf } from './backend/tf.js';
+export {
+  disposeTree,
+  type Leaves,
+  leaves,
+  mapTree,
+  treeSize,
+  valueAndGradient,
+  withLeaves,
+} from './backend/tree.js';
+export {
+  datasetNames,
+  type ImageDataset,
+  imagesTensor,
+  labelBatch,
+  loadDataset,
+  pixelBatch,
+  toUnitRange,
+} from './data/index.js';
+export {
+  type BitsPerDimensionResult,
+  bitsPerDimension,
+  datasetBitsPerDimension,
+} from './evaluation/bits-per-dimension.js';
+export { type ConformRow, conform } from './evaluation/conform.js';
+export {
+  type Experiment,
+  experiments,
+  findExperiment,
+  withOverrides,
+} from './experiments/index.js';
+export { blockForward, type FlowBlock, predict } from './flow/block.js';
+export {
+  configName,
+  dimensions,
+  type FlowConfig,
+  type ImageSize,
+  tokenCount,
+  tokenWidth,
+} from './flow/config.js';
+export { classMixture, type Label } from './flow/labels.js';
+export { type FlowParameters, initialParameters } from './flow/parameters.js';
+export { patchify, unpatchify } from './flow/patches.js';
+export { stateDict } from './flow/state-dict.js';
+export {
+  createFlow,
+  disposeFlow,
+  type FlowLoss,
+  type ForwardResult,
+  flowBlocks,
+  flowLoss,
+  forward,
+  forwardTokens,
+  logProb,
+  type TarFlow,
+} from './flow/tarflow.js';
+export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
+export type { Guidance } from './sampling/guidance.js';
+export { type InverseOptions, inverse } from './sampling/inverse.js';
+export { type SampleOptions, sample, sampleNoise } from './sampling/sample.js';
+export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/adamw.js';
+export {
+  type CheckpointDetails,
+  type LoadedFlow,
+  loadCheckpoint,
+  type StoredPrecision,
+  saveCheckpoint,
+} from './training/checkpoint.js';
+export { type Noise, noisyImages } from './training/noise.js';
+export { RunFolder, type StepRecord, type Validation } from './training/run-folder.js';
+export { learningRate } from './training/schedule.js';
+export type { TrainingSettings } from './training/settings.js';
+export { type TrainingResult, type TrainingRun, train } from './training/train.js';

@@ -1,0 +1,225 @@
+import * as path from 'node:path';
+import { UserError } from '../backend/errors.js';
+import { writeAtomically } from '../backend/files.js';
+import { tf } from '../backend/tf.js';
+import { displayPng } from './display.js';
+import { escapeXml, fontFamily, sharp } from './sharp.js';
+
+/** Images on the host: (batch, channels, height, width) in row-major order, values in [−1, 1]. */
+export interface HostImages {
+  data: Float32Array;
+  shape: readonly [number, number, number, number];
+}
+
+/** A (batch, channels, height, width) tensor in [−1, 1], or the same on the host. */
+export type Images = tf.Tensor4D | HostImages;
+
+export interface GridOptions {
+  /** Images in a row; a square grid where absent. */
+  columns?: number;
+  /** Pixels of the picture for one of the image; chosen for images of about 56 where absent. */
+  scale?: number;
+  /** Pixels between images. */
+  gap?: number;
+  title?: string;
+  /** One a row, from the top, to the left of it. */
+  rowLabels?: readonly string[];
+  /** One a column, from the left, above it. */
+  columnLabels?: readonly string[];
+}
+
+/**
+ * Images side by side as a PNG picture, each pixel a sharp square. Values beyond [−1, 1] are
+ * clamped; what is not a number, or infinite, is magenta, so that it cannot pass for a colour.
+ *
+ * @param images one channel (grey) or three (red, green, blue); not disposed
+ * @throws UserError for another number of channels, no images, or labels that do not fit the grid
+ */
+export async function imageGrid(images: Images, options: GridOptions = {}): Promise<Buffer> {
+  return (await draw(images, options)).png;
+}
+
+/** Shows a grid of images below the cell; in plain Node it prints what it would show. */
+export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
+  const { png, size } = await draw(images, options);
+  const [count, channels, height, width] = images.shape;
+  const what = `[images] ${count} × ${channels} × ${height} × ${width}`;
+  displayPng(png, options.title ? `${what} ${options.title}` : what, size);
+}
+
+/**
+ * Writes a grid of images into a PNG file, which is written whole or not at all.
+ * @throws UserError as {@link imageGrid}, for another file extension, and for a folder that cannot
+ *   be written to
+ */
+export async function saveImageGrid(
+  images: Images,
+  file: string,
+  options: GridOptions = {},
+): Promise<void> {
+  if (path.extname(file) !== '.png') {
+    throw new UserError(`The pictures' file is ${file}`, 'Expected a name that ends in .png');
+  }
+  await writeAtomically(file, await imageGrid(images, options));
+}
+
+const targetSize = 56;
+const fontSize = 13;
+const lineHeight = 17;
+const titleHeight = 30;
+/** DejaVu Sans has letters of 0.6 of its size on average. */
+const letterWidth = 0.6 * fontSize;
+
+async function draw(
+  images: Images,
+  options: GridOptions,
+): Promise<{ png: Buffer; size: { width: number; height: number } }> {
+  const [count, channels, height, width] = images.shape;
+  if (channels !== 1 && channels !== 3) {
+    throw new UserError(
+      `Images of ${channels} channels cannot be drawn`,
+      'Expected shape (batch, channels, height, width) with 1 channel (grey) or 3 (colour)',
+    );
+  }
+  if (count * height * width === 0) {
+    throw new UserError(
+      `There is nothing to draw in images of shape (${images.shape.join(', ')})`,
+      'Expected one image or more',
+    );
+  }
+  const columns = options.columns ?? Math.ceil(Math.sqrt(count));
+  const rows = Math.ceil(count / columns);
+  const scale = options.scale ?? Math.max(1, Math.round(targetSize / width));
+  const gap = options.gap ?? 2;
+  checkWhole('columns', columns, 1);
+  checkWhole('scale', scale, 1);
+  checkWhole('gap', gap, 0);
+  checkLabels('row', options.rowLabels, rows);
+  checkLabels('column', options.columnLabels, columns);
+
+  const values = images instanceof tf.Tensor ? await images.data() : images.data;
+  const cell = { width: width * scale, height: height * scale };
+  const grid = {
+    width: columns * cell.width + (columns - 1) * gap,
+    height: rows * cell.height + (rows - 1) * gap,
+  };
+  const pixels = Buffer.alloc(grid.width * grid.height * 3, 255);
+  for (let index = 0; index < count; index++) {
+    const left = (index % columns) * (cell.width + gap);
+    const top = Math.floor(index / columns) * (cell.height + gap);
+    for (let y = 0; y < cell.height; y++) {
+      const row = Math.floor(y / scale);
+      for (let x = 0; x < cell.width; x++) {
+        const place = row * width + Math.floor(x / scale);
+        const at = 3 * ((top + y) * grid.width + left + x);
+        drawPixel(pixels, at, values, channels, height * width, index, place);
+      }
+    }
+  }
+
+  const columnLines = options.columnLabels?.map((label) => wrap(label, cell.width + gap));
+  const margin = {
+    left: Math.max(0, ...(options.rowLabels ?? []).map((label) => textWidth(label) + 12)),
+    top:
+      (options.title ? titleHeight : 0) +
+      Math.max(0, ...(columnLines ?? []).map((lines) => lines.length * lineHeight + 5)),
+  };
+  const titleWidth = options.title ? Math.ceil(1.25 * textWidth(options.title)) : 0;
+  const size = {
+    width: Math.max(Math.ceil(margin.left) + grid.width, titleWidth),
+    height: margin.top + grid.height,
+  };
+  const picture = sharp()({
+    create: { ...size, channels: 3, background: '#ffffff' },
+  }).composite([
+    {
+      input: pixels,
+      raw: { width: grid.width, height: grid.height, channels: 3 },
+      left: Math.ceil(margin.left),
+      top: margin.top,
+    },
+    { input: Buffer.from(labels()), left: 0, top: 0 },
+  ]);
+  return { png: await picture.png({ compressionLevel: 9 }).toBuffer(), size };
+
+  function labels(): string {
+    const texts: string[] = [];
+    if (options.title) {
+      texts.push(
+        `<text x="0" y="17" font-size="15" font-weight="bold">${escapeXml(options.title)}</text>`,
+      );
+    }
+    columnLines?.forEach((lines, column) => {
+      const x = Math.ceil(margin.left) + column * (cell.width + gap) + cell.width / 2;
+      lines.forEach((line, number) => {
+        const y = margin.top - 7 - (lines.length - 1 - number) * lineHeight;
+        texts.push(`<text x="${x}" y="${y}" text-anchor="middle">${escapeXml(line)}</text>`);
+      });
+    });
+    options.rowLabels?.forEach((label, row) => {
+      const y = margin.top + row * (cell.height + gap) + cell.height / 2 + fontSize * 0.36;
+      const x = Math.ceil(margin.left) - 8;
+      texts.push(`<text x="${x}" y="${y}" text-anchor="end">${escapeXml(label)}</text>`);
+    });
+    return `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}"
+      font-family="${fontFamily}" font-size="${fontSize}" fill="#222222">${texts.join('')}</svg>`;
+  }
+}
+
+function drawPixel(
+  pixels: Buffer,
+  at: number,
+  values: ArrayLike<number>,
+  channels: 1 | 3,
+  area: number,
+  index: number,
+  place: number,
+): void {
+  for (let channel = 0; channel < 3; channel++) {
+    const source = channels === 1 ? 0 : channel;
+    const value = values[(index * channels + source) * area + place] as number;
+    if (!Number.isFinite(value)) {
+      pixels[at] = 255;
+      pixels[at + 1] = 0;
+      pixels[at + 2] = 255;
+      return;
+    }
+    pixels[at + channel] = Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5);
+  }
+}
+
+function textWidth(text: string): number {
+  return Math.ceil(text.length * letterWidth);
+}
+
+/** Words on as many lines as it takes; a word that is wider than the column stands out of it. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && textWidth(`${last} ${word}`) <= width) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else {
+      lines.push(word);
+    }
+  }
+  return lines;
+}
+
+function checkWhole(name: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least) {
+    throw new UserError(
+      `The option ${name} of an image grid is ${value}`,
+      `Expected a whole number, ${least} or more`,
+    );
+  }
+}
+
+function checkLabels(what: string, given: readonly string[] | undefined, expected: number): void {
+  if (given && given.length !== expected) {
+    throw new UserError(
+      `An image grid got ${given.length} ${what} labels`,
+      `Expected ${expected}, one for each ${what}`,
+    );
+  }
+}

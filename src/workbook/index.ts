@@ -1,0 +1,61 @@
+/** What a notebook cell calls. In plain Node the same functions print text and write files. */
+export {
+  type ChartSpec,
+  renderChart,
+  saveChart,
+  showChart,
+} from './chart.js';
+export {
+  barChart,
+  heatMap,
+  layered,
+  lineChart,
+  type PublishedFigure,
+  type Row,
+  scatterChart,
+  sideBySide,
+} from './chart-types.js';
+export {
+  type Claim,
+  type ClaimInput,
+  type Figure,
+  type ResultRow,
+  readClaim,
+  recordClaim,
+  resultsTable,
+} from './claims.js';
+export {
+  display,
+  displayHtml,
+  displayMarkdown,
+  displayPng,
+  inNotebook,
+  type MimeBundle,
+  newDisplay,
+  type UpdatableDisplay,
+} from './display.js';
+export {
+  type GridOptions,
+  type HostImages,
+  type Images,
+  imageGrid,
+  saveImageGrid,
+  showImages,
+} from './image-grid.js';
+export { untilInterrupted } from './interrupt.js';
+export {
+  type LiveTraining,
+  type LiveTrainingOptions,
+  liveTraining,
+  type TrainingRecord,
+} from './live-training.js';
+export {
+  formatDuration,
+  type Progress,
+  type ProgressFields,
+  type ProgressOptions,
+  startProgress,
+} from './progress.js';
+export { quick, training } from './quick.js';
+export { resultFile, resultsFolder } from './results-folder.js';
+export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';

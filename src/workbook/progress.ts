@@ -1,0 +1,194 @@
+import * as cliProgress from 'cli-progress';
+import { inNotebook, newDisplay } from './display.js';
+import { escapeXml } from './sharp.js';
+import { formatValue } from './table.js';
+
+/** What is shown beside the bar, for example `{ loss: 3.21 }`. */
+export type ProgressFields = Record<string, number | string>;
+
+/** Tells the user how far a long piece of work has come. */
+export interface Progress {
+  /** Call it as often as you like; it draws at most a few times a second. */
+  update(done: number, fields?: ProgressFields): void;
+  /** Ends the display with how long the work took, and a closing remark. */
+  finish(summary?: string): void;
+}
+
+export interface ProgressOptions {
+  /** What is being done, for example 'Training'. */
+  title: string;
+  /** How many units there are in all. */
+  total: number;
+  /** How many were done before, by a run that is now resumed. */
+  from?: number;
+  /** What is counted. */
+  unit?: string;
+}
+
+/**
+ * Begins a progress display, for anything that takes more than two seconds: a bar that is
+ * overwritten in place in a notebook or a terminal, else a line every ten seconds, on stderr.
+ */
+export function startProgress(options: ProgressOptions): Progress {
+  const state = new State(options);
+  if (inNotebook()) return notebookProgress(state);
+  if (process.stderr.isTTY) return terminalProgress(state);
+  return lineProgress(state);
+}
+
+/** A duration as people say it: '8 s', '3 min 20 s', '2 h 5 min'. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`;
+  const rounded = Math.round(whole / 60);
+  return `${Math.floor(rounded / 60)} h ${rounded % 60} min`;
+}
+
+/** Runs `draw` at most once in `milliseconds`; what comes between is dropped. */
+export function throttled(milliseconds: number, draw: () => void): () => void {
+  let last = Number.NEGATIVE_INFINITY;
+  return () => {
+    const now = performance.now();
+    if (now - last < milliseconds) return;
+    last = now;
+    draw();
+  };
+}
+
+/** What all displays have in common: where the work stands, and how it is put into words. */
+class State {
+  readonly title: string;
+  readonly total: number;
+  done: number;
+  fields: ProgressFields = {};
+  private readonly unit: string;
+  private readonly from: number;
+  private readonly begun = performance.now();
+
+  constructor({ title, total, from = 0, unit = 'steps' }: ProgressOptions) {
+    this.title = title;
+    this.total = total;
+    this.from = from;
+    this.done = from;
+    this.unit = unit;
+  }
+
+  set(done: number, fields: ProgressFields | undefined): void {
+    this.done = done;
+    if (fields) this.fields = fields;
+  }
+
+  get seconds(): number {
+    return (performance.now() - this.begun) / 1000;
+  }
+
+  get share(): number {
+    return this.total > 0 ? Math.min(1, Math.max(0, this.done / this.total)) : 1;
+  }
+
+  /** '120 of 2,000 steps · 1 min 20 s left · loss 3.210' */
+  status(): string {
+    const count = `${formatValue(this.done)} of ${formatValue(this.total)} ${this.unit}`;
+    const worked = this.done - this.from;
+    const left = worked > 0 ? (this.seconds / worked) * (this.total - this.done) : undefined;
+    return [
+      count,
+      ...(left === undefined ? [] : [`${formatDuration(left)} left`]),
+      ...this.fieldTexts(),
+    ].join(' · ');
+  }
+
+  /** '2,000 steps in 3 min 20 s · loss 3.210 · saved' */
+  outcome(summary: string | undefined): string {
+    const count =
+      this.done === this.total
+        ? `${formatValue(this.done)} ${this.unit}`
+        : `${formatValue(this.done)} of ${formatValue(this.total)} ${this.unit}`;
+    return [
+      `${count} in ${formatDuration(this.seconds)}`,
+      ...this.fieldTexts(),
+      ...(summary === undefined ? [] : [summary]),
+    ].join(' · ');
+  }
+
+  private fieldTexts(): string[] {
+    return Object.entries(this.fields).map(([name, value]) => `${name} ${formatValue(value)}`);
+  }
+}
+
+function notebookProgress(state: State): Progress {
+  const place = newDisplay();
+  const show = (share: number, text: string) =>
+    place.show({
+      'text/html': barHtml(state.title, share, text),
+      'text/plain': `${state.title}: ${text}`,
+    });
+  const draw = throttled(250, () => show(state.share, state.status()));
+  return {
+    update(done, fields) {
+      state.set(done, fields);
+      draw();
+    },
+    finish(summary) {
+      show(state.share, state.outcome(summary));
+    },
+  };
+}
+
+function barHtml(title: string, share: number, text: string): string {
+  const percent = (100 * share).toFixed(1);
+  return `<div style="display: flex; align-items: center; gap: 12px; font-size: 13px">
+<b>${escapeXml(title)}</b>
+<div style="width: 240px; height: 8px; border-radius: 4px; background: #dddddd">
+<div style="width: ${percent}%; height: 8px; border-radius: 4px; background: #0072b2"></div></div>
+<span>${escapeXml(text)}</span></div>`;
+}
+
+function terminalProgress(state: State): Progress {
+  const bar = new cliProgress.SingleBar({
+    format: '{title} {bar} {status}',
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 24,
+    fps: 4,
+    stream: process.stderr,
+    clearOnComplete: true,
+    // Interrupts belong to the work, which ends the bar when it stops.
+    gracefulExit: false,
+  });
+  const payload = () => ({ title: state.title, status: state.status() });
+  bar.start(state.total, state.done, payload());
+  return {
+    update(done, fields) {
+      state.set(done, fields);
+      bar.update(done, payload());
+    },
+    finish(summary) {
+      bar.stop();
+      console.error(`${state.title}: ${state.outcome(summary)}`);
+    },
+  };
+}
+
+function lineProgress(state: State): Progress {
+  let spoken = false;
+  const speak = throttled(10_000, () => {
+    // The first call falls on the beginning, when there is nothing to tell yet.
+    if (spoken) console.error(`${state.title}: ${state.status()}`);
+    spoken = true;
+  });
+  speak();
+  return {
+    update(done, fields) {
+      state.set(done, fields);
+      speak();
+    },
+    finish(summary) {
+      if (summary !== undefined || state.seconds >= 10) {
+        console.error(`${state.title}: ${state.outcome(summary)}`);
+      }
+    },
+  };
+}

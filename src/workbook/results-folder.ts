@@ -1,0 +1,28 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { inQuickMode } from './quick.js';
+
+/**
+ * The project's results folder: beside its package.json, wherever the notebook or script that
+ * calls is run from.
+ */
+export function resultsFolder(): string {
+  return path.join(packageRoot(), 'results');
+}
+
+/**
+ * Where a notebook writes a file of its results, for example `pictures/02-samples.png`: in the
+ * results folder, or in a temporary one in quick mode, which must not touch results.
+ */
+export function resultFile(name: string): string {
+  const folder = inQuickMode() ? path.join(os.tmpdir(), 'tarflow-quick') : resultsFolder();
+  return path.join(folder, name);
+}
+
+/** The folder of the nearest package.json above this file, in src/ as in dist/. */
+export function packageRoot(): string {
+  let folder = __dirname;
+  while (!fs.existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);
+  return folder;
+}

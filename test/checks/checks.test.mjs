@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { checkNotebooks, listNotebooks } from '../../data-scripts/lib/notebooks.mjs';
+import { projectRoot } from '../../data-scripts/lib/places.mjs';
+import { run } from '../../data-scripts/lib/run.mjs';
+
+const minutes = 10 * 60_000;
+
+/** @param {string[]} programArguments a JavaScript program and its arguments */
+async function expectSuccess(...programArguments) {
+  const { status, output } = await run(process.execPath, programArguments, { cwd: projectRoot });
+  expect(status, output).toBe(0);
+}
+
+describe('the whole project', () => {
+  const compiler = path.join('node_modules', 'typescript', 'bin', 'tsc');
+
+  test('sources and tests type-check', { timeout: minutes }, async () => {
+    await expectSuccess(compiler, '-p', 'tsconfig.json');
+  });
+
+  test('scripts type-check', { timeout: minutes }, async () => {
+    await expectSuccess(compiler, '-p', path.join('data-scripts', 'tsconfig.json'));
+  });
+
+  test('Biome finds nothing to lint or format', { timeout: minutes }, async () => {
+    const biome = path.join('node_modules', '@biomejs', 'biome', 'bin', 'biome');
+    await expectSuccess(biome, 'check', '--error-on-warnings');
+  });
+
+  const folder = path.join(projectRoot, 'notebooks');
+  test.runIf(existsSync(folder))(
+    'notebooks type-check with the strict settings',
+    { timeout: minutes },
+    async () => {
+      expect(await checkNotebooks(projectRoot, listNotebooks(folder))).toBeUndefined();
+    },
+  );
+});

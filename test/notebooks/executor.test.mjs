@@ -1,0 +1,94 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  checkNotebooks,
+  executeNotebook,
+  temporaryFolder,
+} from '../../data-scripts/lib/notebooks.mjs';
+import { projectRoot } from '../../data-scripts/lib/places.mjs';
+
+/** @type {string} */
+let folder;
+
+beforeEach(() => {
+  folder = temporaryFolder(projectRoot, 'executor');
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/**
+ * @param {string[]} cells
+ * @returns {string} the path of a notebook that has them
+ */
+function writeNotebook(...cells) {
+  const file = path.join(folder, 'probe.ipynb');
+  writeFileSync(
+    file,
+    JSON.stringify({
+      cells: cells.map((source, index) => ({
+        id: `cell-${index}`,
+        cell_type: 'code',
+        metadata: {},
+        execution_count: null,
+        outputs: [],
+        source,
+      })),
+      metadata: {
+        kernelspec: { display_name: 'TypeScript', language: 'typescript', name: 'tslab' },
+        language_info: { file_extension: '.ts', mimetype: 'text/typescript', name: 'typescript' },
+      },
+      nbformat: 4,
+      nbformat_minor: 5,
+    }),
+  );
+  return file;
+}
+
+describe('executing a notebook', () => {
+  test('keeps what its cells print', async () => {
+    const notebook = writeNotebook(
+      "import * as tarflow from 'tarflow';",
+      'const names: string[] = Object.keys(tarflow);\nconsole.log(names.length > 0, process.env.PROBE);',
+    );
+    const { error } = await executeNotebook(projectRoot, notebook, {
+      ...process.env,
+      PROBE: 'passed on',
+    });
+    expect(error).toBeUndefined();
+    expect(readFileSync(notebook, 'utf8')).toContain('true passed on');
+  });
+
+  test.each([
+    ['throws', "throw new Error('deliberate');", 'Error: deliberate'],
+    ['rejects', "await Promise.reject(new Error('deliberate'));", 'Error: deliberate'],
+    ['does not compile', "const n: number = 'deliberate';", "Type 'string' is not assignable"],
+  ])('fails when a cell %s, says why and leaves the file', async (_what, cell, message) => {
+    const notebook = writeNotebook("console.log('before');", cell, "console.log('after');");
+    const before = readFileSync(notebook, 'utf8');
+    const { error } = await executeNotebook(projectRoot, notebook, process.env);
+    expect(error).toContain(cell);
+    expect(error).toContain(message);
+    expect(readFileSync(notebook, 'utf8')).toBe(before);
+  });
+});
+
+describe('the strict check of a notebook', () => {
+  test('passes typed cells, with imports of the package and top-level await', async () => {
+    const notebook = writeNotebook(
+      "import * as tarflow from 'tarflow';",
+      'const count: number = await Promise.resolve(Object.keys(tarflow).length);\nconsole.log(count);',
+    );
+    expect(await checkNotebooks(projectRoot, [notebook])).toBeUndefined();
+  });
+
+  test('fails on what tslab lets pass', async () => {
+    const notebook = writeNotebook(
+      'const list: number[] = [];\nconst first: number = list[0];\nconsole.log(first);',
+    );
+    expect((await executeNotebook(projectRoot, notebook, process.env)).error).toBeUndefined();
+    expect(await checkNotebooks(projectRoot, [notebook])).toContain("'number | undefined'");
+  });
+});

@@ -1,0 +1,220 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { UserError } from '../../src/backend/errors.js';
+import { type ChartSpec, renderChart, saveChart, showChart } from '../../src/workbook/chart.js';
+import {
+  barChart,
+  heatMap,
+  layered,
+  lineChart,
+  type Row,
+  scatterChart,
+  sideBySide,
+} from '../../src/workbook/chart-types.js';
+import { palette, publishedColour } from '../../src/workbook/theme.js';
+import { leaveNotebook, pretendNotebook } from './kernel.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+afterEach(() => {
+  leaveNotebook();
+  vi.restoreAllMocks();
+});
+
+const rows: Row[] = Array.from({ length: 20 }, (_, i) => ({
+  step: 10 * i + 10,
+  loss: 4 - i / 10,
+  part: i % 2 ? 'test' : 'training',
+}));
+const charts: Record<string, ChartSpec> = {
+  line: lineChart({ title: 'Loss', rows, x: 'step', y: 'loss' }),
+  'lines with a published figure': lineChart({
+    title: 'Loss',
+    subtitle: 'by split',
+    rows,
+    x: 'step',
+    y: 'loss',
+    series: 'part',
+    logX: true,
+    logY: true,
+    points: true,
+    published: [{ value: 2.99, label: 'a paper (Table 2)' }],
+  }),
+  scatter: scatterChart({ title: 'Points', rows, x: 'step', y: 'loss', xDomain: [0, 100] }),
+  bars: barChart({ title: 'Bars', rows: rows.slice(0, 4), x: 'step', y: 'loss' }),
+  'bars with errors': barChart({
+    title: 'Time',
+    rows: [
+      { method: 'Jacobi', time: 2, spread: 0.2, device: 'CPU' },
+      { method: 'Jacobi', time: 1, spread: 0.1, device: 'GPU' },
+      { method: 'sequential', time: 8, spread: 1, device: 'CPU' },
+    ],
+    x: 'method',
+    y: 'time',
+    series: 'device',
+    error: 'spread',
+    published: [{ value: 3, label: 'a paper' }],
+  }),
+  'heat map': heatMap({
+    title: 'Density',
+    values: [0, 1, 2, 3, 4, 5],
+    rows: 2,
+    columns: 3,
+    x: [-1, 1],
+    y: [0, 1],
+    colourTitle: 'density',
+  }),
+};
+charts.layered = layered([charts['heat map'] as ChartSpec, charts.scatter as ChartSpec], 'Both');
+charts['side by side'] = sideBySide([charts['heat map'] as ChartSpec, charts.scatter as ChartSpec]);
+charts['by hand'] = {
+  data: { values: [{ a: 1 }] },
+  mark: 'bar',
+  encoding: { y: { field: 'a', type: 'quantitative' } },
+};
+
+describe('every kind of chart', () => {
+  test.each(Object.entries(charts))('%s is drawn without a warning', async (_, spec) => {
+    const warnings = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const { data, info } = await pixels(await renderChart(spec));
+    expect(warnings.mock.calls).toEqual([]);
+    expect(info.width).toBeGreaterThan(100);
+    expect(info.height).toBeGreaterThan(300);
+    // On white, with something drawn: more than one colour.
+    expect([...data.subarray(0, 3)]).toEqual([255, 255, 255]);
+    expect(data.some((value: number) => value < 100)).toBe(true);
+  });
+
+  test.each(Object.entries(charts))(
+    '%s is JSON, and drawing leaves it as it was',
+    async (_, spec) => {
+      const before = JSON.parse(JSON.stringify(spec));
+      await renderChart(spec);
+      expect(spec).toEqual(before);
+    },
+  );
+});
+
+test('a heat map draws each value in its place, in either direction', async () => {
+  const values = [1, 0, 0, 0, 0, 0, 0, 0, 0];
+  const brightest = async (firstRow: 'bottom' | 'top') => {
+    const spec = heatMap({
+      ...{ title: 'One', values, rows: 3, columns: 3, x: [0, 3], y: [0, 3], colourTitle: 'v' },
+      ...{ width: 300, height: 300, firstRow },
+    });
+    const own = { ...spec, title: undefined, config: { axis: { disable: true }, padding: 0 } };
+    const picture = await pixels(await renderChart(own));
+    const at = (x: number, y: number) => colour(picture, x, y)[1] as number;
+    // The three cells of the left column from the top down, by how green they are.
+    const greens = [100, 300, 500].map((y) => at(100, y));
+    return greens.indexOf(Math.max(...greens));
+  };
+  expect(await brightest('bottom')).toBe(2);
+  expect(await brightest('top')).toBe(0);
+});
+
+test('what is no number leaves a gap, and notebooks get six digits', () => {
+  const gappy = [
+    { x: 1, y: Number.NaN },
+    { x: 2, y: Number.POSITIVE_INFINITY },
+    { x: 3, y: 1 / 3 },
+  ];
+  const spec = lineChart({ title: '', rows: gappy, x: 'x', y: 'y' });
+  const [layer] = spec.layer as { data: { values: unknown } }[];
+  expect(layer?.data.values).toEqual([
+    { x: 1, y: null },
+    { x: 2, y: null },
+    { x: 3, y: 0.333333 },
+  ]);
+});
+
+test('a published figure is drawn dashed, in a colour that no series has, and says so', () => {
+  const spec = charts['lines with a published figure'] as ChartSpec;
+  const layers = spec.layer as { mark: Record<string, unknown>; data: { values: Row[] } }[];
+  const rule = layers.find(({ mark }) => mark.type === 'rule');
+  expect(rule?.mark).toMatchObject({ strokeDash: [6, 4], color: publishedColour });
+  expect(palette).not.toContain(publishedColour);
+  expect(layers.at(-1)?.data.values[0]?.label).toBe('published: a paper (Table 2)');
+});
+
+test('a heat map refuses values that do not fill it', () => {
+  const map = { title: '', rows: 2, columns: 2, x: [0, 1], y: [0, 1], colourTitle: '' } as const;
+  expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(/2 × 2 takes 4 values, got 3/);
+});
+
+describe('text in pictures', () => {
+  test('is letters, not the boxes that stand for a missing font', async () => {
+    const draw = (title: string) => renderChart({ ...(charts['by hand'] as ChartSpec), title });
+    // Boxes would be the same for any letters.
+    expect(Buffer.compare(await draw('iiii'), await draw('MMMM'))).not.toBe(0);
+    expect(Buffer.compare(await draw('∘∂σ'), await draw('×−≤'))).not.toBe(0);
+  });
+});
+
+describe('showChart', () => {
+  test('sends a live chart, a picture of twice its size, and text, together', async () => {
+    const outputs = pretendNotebook();
+    const file = path.join(folder, 'shown.png');
+    await showChart(charts.line as ChartSpec, { title: 'Another title', file });
+    expect(outputs).toHaveLength(1);
+    const { data, metadata } = outputs[0] as (typeof outputs)[number];
+    expect(Object.keys(data).sort()).toEqual([
+      'application/vnd.vegalite.v5+json',
+      'image/png',
+      'text/plain',
+    ]);
+    expect(data['text/plain']).toBe('[chart] Another title');
+    expect(data['application/vnd.vegalite.v5+json']).toMatchObject({
+      $schema: expect.stringContaining('vega-lite/v5'),
+      title: 'Another title',
+      config: { background: 'white' },
+    });
+    const png = Buffer.from(data['image/png'] as string, 'base64');
+    expect(fs.readFileSync(file).equals(png)).toBe(true);
+    const { width, height } = await sharp(png).metadata();
+    const page = metadata['image/png'] as { width: number; height: number };
+    expect(page).toEqual({ width: Math.round(width / 2), height: Math.round(height / 2) });
+  });
+
+  test('prints the title in plain Node', async () => {
+    const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+    await showChart(charts['lines with a published figure'] as ChartSpec);
+    expect(log.mock.calls).toEqual([['[chart] Loss · by split']]);
+  });
+});
+
+describe('mistakes', () => {
+  beforeAll(() => fs.writeFileSync(path.join(folder, 'file'), ''));
+
+  test('a specification that makes no sense is named by its title', async () => {
+    const error = await renderChart({ title: 'Mine', mark: 'nothing' }).catch((e) => e);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toMatch(/'Mine'.*vega-lite 5/);
+  });
+
+  test('a file of another kind and a folder that is none leave nothing behind', async () => {
+    const spec = charts['by hand'] as ChartSpec;
+    await expect(saveChart(spec, path.join(folder, 'chart.gif'))).rejects.toThrow(/\.png/);
+    await expect(saveChart(spec, path.join(folder, 'file', 'chart.png'))).rejects.toThrow(
+      UserError,
+    );
+    await saveChart(spec, path.join(folder, 'new', 'chart.png'));
+    expect(fs.readdirSync(path.join(folder, 'new'))).toEqual(['chart.png']);
+  });
+});
+
+async function pixels(png: Buffer) {
+  return sharp(png).removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+}
+
+function colour(
+  { data, info }: { data: Buffer; info: sharp.OutputInfo },
+  x: number,
+  y: number,
+): number[] {
+  const at = 3 * (y * info.width + x);
+  return [...data.subarray(at, at + 3)];
+}

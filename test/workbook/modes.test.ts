@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { untilInterrupted } from '../../src/workbook/interrupt.js';
+import { quick, training } from '../../src/workbook/quick.js';
+import { resultFile, resultsFolder } from '../../src/workbook/results-folder.js';
+
+afterEach(() => vi.unstubAllEnvs());
+const root = path.join(__dirname, '..', '..');
+
+test('quick mode and training mode follow their environment variables', () => {
+  for (const value of ['', '0', 'yes']) {
+    vi.stubEnv('TARFLOW_QUICK', value);
+    vi.stubEnv('TARFLOW_TRAIN', value);
+    expect([quick(100, 2), training()]).toEqual([100, false]);
+  }
+  vi.stubEnv('TARFLOW_QUICK', '1');
+  vi.stubEnv('TARFLOW_TRAIN', '1');
+  expect([quick(100, 2), training()]).toEqual([2, true]);
+});
+
+describe('the results folder', () => {
+  test('is beside package.json, wherever the caller stands', () => {
+    const here = process.cwd();
+    try {
+      process.chdir(os.tmpdir());
+      expect(resultsFolder()).toBe(path.join(root, 'results'));
+    } finally {
+      process.chdir(here);
+    }
+  });
+
+  test('is left alone in quick mode', () => {
+    vi.stubEnv('TARFLOW_QUICK', '');
+    expect(resultFile('pictures/a.png')).toBe(path.join(root, 'results', 'pictures', 'a.png'));
+    vi.stubEnv('TARFLOW_QUICK', '1');
+    expect(path.relative(root, resultFile('pictures/a.png'))).toMatch(/^\.\./);
+  });
+});
+
+describe('untilInterrupted', () => {
+  test('aborts the signal at an interrupt, returns what the work returns, and listens no more', async () => {
+    const before = process.listenerCount('SIGINT');
+    const result = await untilInterrupted(async (signal) => {
+      let steps = 0;
+      while (!signal.aborted) {
+        if (++steps === 5) process.emit('SIGINT');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return steps;
+    });
+    expect(result).toBe(5);
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+
+  test('listens only after the event loop turned, and not after the work failed', async () => {
+    const before = process.listenerCount('SIGINT');
+    let during = 0;
+    const pending = untilInterrupted(async () => {
+      during = process.listenerCount('SIGINT');
+      throw new Error('failed');
+    });
+    expect(process.listenerCount('SIGINT')).toBe(before);
+    await expect(pending).rejects.toThrow('failed');
+    expect(during).toBe(before + 1);
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+});
+
+test('the library works where tslab and the packages of the notebooks are not loaded', () => {
+  const script = `
+    const before = Object.keys(require.cache);
+    require(${JSON.stringify(path.join(root, 'src', 'workbook', 'index.ts'))});
+    const heavy = /node_modules.(sharp|vega|vega-lite|nodejs-polars|tslab).dist|build|lib/;
+    const loaded = Object.keys(require.cache).filter((file) => /node_modules.(sharp|vega|vega-lite|nodejs-polars|tslab)[\\\\/]/.test(file));
+    console.log(JSON.stringify(loaded));
+  `;
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  const result = spawnSync(
+    process.execPath,
+    ['--require', require.resolve('tsx/cjs'), '-e', script],
+    {
+      cwd: folder,
+      encoding: 'utf8',
+    },
+  );
+  fs.rmSync(folder, { recursive: true });
+  expect(result.stderr).toBe('');
+  expect(JSON.parse(result.stdout)).toEqual([]);
+});
