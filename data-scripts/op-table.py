@@ -20,8 +20,8 @@ from tensorflow.python.framework import op_def_registry
 # Ops that src/ runs through backend.executeSingleOutput, or that a captured graph is built with.
 OURS = """
 AssignSubVariableOp AssignVariableOp BatchMatMul BatchMatMulV2 BiasAdd BiasAddGrad Cast Const
-DeepCopy Einsum Erf GeluGrad Identity InplaceUpdate InvertPermutation LogSoftmax MatMul MatrixBandPart Placeholder
-ReadVariableOp ResourceApplyAdam ResourceStridedSliceAssign Rsqrt RsqrtGrad Softmax
+DeepCopy Einsum Erf Identity InplaceUpdate InvertPermutation LogSoftmax MatMul MatrixBandPart Placeholder
+ReadVariableOp ResourceApplyAdam ResourceScatterUpdate ResourceStridedSliceAssign Rsqrt RsqrtGrad Softmax
 StatelessRandomNormalV2 StatelessRandomUniformV2 StatefulPartitionedCall TensorStridedSliceUpdate
 VarHandleOp XlaDynamicUpdateSlice
 """.split()

@@ -20,10 +20,12 @@ await runMain(async () => {
   for (const notebook of notebooks) {
     const name = path.relative(root, notebook);
     progress.start(name);
+    const clock = setInterval(() => progress.tick(), 1000);
     const { seconds, error } = await executeNotebook(root, notebook, {
       ...env,
       ...(train ? { TARFLOW_TRAIN: '1' } : {}),
     });
+    clearInterval(clock);
     if (error !== undefined) {
       progress.fail();
       console.error(`\n${name} stopped after ${formatSeconds(seconds)}; the file is as it was.`);

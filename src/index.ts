@@ -7,6 +7,14 @@ export {
 } from './backend/engine.js';
 export { UserError } from './backend/errors.js';
 export {
+  createProgram,
+  type Mode,
+  type Precision,
+  type Program,
+  type ProgramOptions,
+  tensorSpec,
+} from './backend/program/index.js';
+export {
   foldIn,
   integers,
   normal,
@@ -88,3 +96,4 @@ export { RunFolder, type StepRecord, type Validation } from './training/run-fold
 export { learningRate } from './training/schedule.js';
 export type { TrainingSettings } from './training/settings.js';
 export { type TrainingResult, type TrainingRun, train } from './training/train.js';
+export * from './workbook/index.js';

@@ -89,7 +89,6 @@ export function linkAtomically(target, link) {
   const temporary = `${link}.partial-${process.pid}`;
   rmSync(temporary, { force: true });
   symlinkSync(target, temporary);
-  if (existsSync(link) && lstatSync(link).isDirectory()) rmSync(link, { recursive: true });
   renameSync(temporary, link);
 }
 

@@ -43,8 +43,18 @@ export class Progress {
     this.stream.write(`  ${this.#title} … ${amount}\n`);
   }
 
+  /** Shows the time that the present work takes, on a terminal only: a log needs no clock. */
+  tick() {
+    if (!this.stream.isTTY) return;
+    this.stream.write(`\r\u001b[2K  ${this.#title} … ${formatSeconds(this.#seconds())}`);
+  }
+
+  #seconds() {
+    return (performance.now() - this.#started) / 1000;
+  }
+
   finish() {
-    const seconds = (performance.now() - this.#started) / 1000;
+    const seconds = this.#seconds();
     const start = this.stream.isTTY ? '\r\u001b[2K' : '';
     this.stream.write(`${start}✓ ${this.#title} (${formatSeconds(seconds)})\n`);
   }

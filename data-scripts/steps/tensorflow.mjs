@@ -3,7 +3,6 @@ import path from 'node:path';
 import {
   copyAtomically,
   createFolder,
-  formatBytes,
   linkAtomically,
   makeFolder,
   pointsTo,
@@ -332,14 +331,4 @@ function joinToPackage(build) {
       copyAtomically(built, addon);
     },
   };
-}
-
-/**
- * What of the native engine is downloaded, for the user who wants to know before.
- *
- * @param {Build} build
- */
-export function downloadSize(build) {
-  const bytes = wheels[build].bytes + (build === 'cuda' ? cudaLibrariesBytes : 0);
-  return formatBytes(bytes);
 }

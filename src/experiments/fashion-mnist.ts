@@ -22,6 +22,8 @@ const settings: TrainingSettings = {
   dropLabel: 0,
   weightDecay: 1e-4,
   clipNorm: 1,
+  averageDecay: 0,
+  flip: false,
   precision: 'float32',
   seed: 1,
   validateEvery: 300,

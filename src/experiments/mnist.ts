@@ -28,6 +28,8 @@ export const mnistDemonstration: Experiment = {
     dropLabel: 0,
     weightDecay: 1e-4,
     clipNorm: 0,
+    averageDecay: 0,
+    flip: false,
     precision: 'float32',
     seed: 1,
     validateEvery: 100,

@@ -15,6 +15,13 @@ export interface TrainingSettings {
   weightDecay: number;
   /** Largest norm of the gradient, a longer one is scaled down; 0 for no limit, as the papers. */
   clipNorm: number;
+  /**
+   * Decay per step of a running mean of the parameters, which then is what validation measures and
+   * the checkpoint holds; 0 for none, as the papers.
+   */
+  averageDecay: number;
+  /** True to mirror every other training image, left to right, at random. */
+  flip: boolean;
   /** `bfloat16` computes matrix products from rounded factors: faster, for samples only. */
   precision: 'float32' | 'bfloat16';
   seed: number;
@@ -39,7 +46,8 @@ export function checkSettings(settings: TrainingSettings): TrainingSettings {
   if (!['float32', 'bfloat16'].includes(settings.precision)) {
     throw new UserError(`precision is '${settings.precision}'`, 'Expected float32 or bfloat16');
   }
-  const { warmupSteps, dropLabel, peakLearningRate, weightDecay, clipNorm, seed } = settings;
+  const { warmupSteps, dropLabel, peakLearningRate, weightDecay, clipNorm, averageDecay, seed } =
+    settings;
   expect(
     'warmupSteps',
     warmupSteps,
@@ -49,6 +57,7 @@ export function checkSettings(settings: TrainingSettings): TrainingSettings {
   expect('dropLabel', dropLabel, dropLabel >= 0 && dropLabel < 1, 'from 0 to below 1');
   expect('peakLearningRate', peakLearningRate, peakLearningRate > 0, 'above 0');
   expect('clipNorm', clipNorm, clipNorm >= 0, 'of at least 0');
+  expect('averageDecay', averageDecay, averageDecay >= 0 && averageDecay < 1, 'from 0 to below 1');
   expect('weightDecay', weightDecay, weightDecay >= 0, 'of at least 0');
   expect('seed', seed, Number.isSafeInteger(seed), 'that is whole');
   return settings;

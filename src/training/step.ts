@@ -7,6 +7,8 @@ import { type AdamWOptions, adamWUpdate } from './adamw.js';
 export interface StepOptions extends AdamWOptions {
   /** Largest L2 norm of the gradient over all parameters; a longer one is scaled down to it. */
   clipNorm?: number;
+  /** Keeps a running mean of the parameters, `average.*`, with this decay per step. */
+  averageDecay?: number;
 }
 
 /** What a training step reads: noisy images and the rates of this step. */
@@ -22,30 +24,37 @@ export type StepInputs = {
 };
 
 /** Names in the training state: parameters, moments, prior. */
-const [parameterPrefix, firstPrefix, secondPrefix] = ['parameters.', 'first.', 'second.'];
+const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'];
+const [firstPrefix, secondPrefix] = ['first.', 'second.'];
 const varianceName = 'var';
 
 /**
  * Everything that a training step changes, as named tensors: `parameters.*`, AdamW's moments
- * `first.*` and `second.*`, and `var`. The tensors are new.
+ * `first.*` and `second.*`, `var`, and with averaging `average.*`. The tensors are new.
  */
-export function initialState(flow: TarFlow): Leaves {
+export function initialState(flow: TarFlow, options: StepOptions = {}): Leaves {
   return tf.tidy(() => {
     const state: Leaves = { [varianceName]: flow.variance.clone() };
     for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
       state[parameterPrefix + name] = leaf.clone();
       state[firstPrefix + name] = tf.zerosLike(leaf);
       state[secondPrefix + name] = tf.zerosLike(leaf);
+      if (options.averageDecay !== undefined) state[averagePrefix + name] = leaf.clone();
     }
     return state;
   });
 }
 
-/** The flow in a training state; it shares the state's tensors. */
+/**
+ * The flow in a training state, with averaged parameters where the state has them; it shares the
+ * state's tensors.
+ */
 export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
+  const averages = part(state, averagePrefix);
+  const averaged = Object.keys(averages).length > 0;
   return {
     config: template.config,
-    parameters: withLeaves(template.parameters, part(state, parameterPrefix)),
+    parameters: withLeaves(template.parameters, averaged ? averages : part(state, parameterPrefix)),
     variance: state[varianceName] as tf.Tensor2D,
   };
 }
@@ -95,6 +104,18 @@ export function trainingStep(
       ...withPrefix(updated.first, firstPrefix),
       ...withPrefix(updated.second, secondPrefix),
     };
+    const { averageDecay } = options;
+    if (averageDecay !== undefined) {
+      // The parameters before this update: a mean that lags by one step, and no second read of
+      // what the optimiser writes in place.
+      for (const [name, leaf] of Object.entries(parameters)) {
+        const average = state[averagePrefix + name] as tf.Tensor;
+        updates[averagePrefix + name] = tf.add(
+          average,
+          tf.mul(tf.sub(leaf, average), 1 - averageDecay),
+        );
+      }
+    }
     if (template.config.volumePreserving) updates[varianceName] = updatedVariance(variance, z);
     return { outputs: { loss: value, ...terms, gradientNorm }, updates };
   };

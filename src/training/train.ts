@@ -21,6 +21,7 @@ import {
 } from '../flow/tarflow.js';
 import { biasCorrections } from './adamw.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
+import { flipAtRandom } from './flip.js';
 import { noisyImages } from './noise.js';
 import { RunFolder, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
@@ -29,6 +30,7 @@ import {
   evaluationStep,
   flowOfState,
   initialState,
+  type StepOptions,
   type StepOutputs,
   trainingStep,
 } from './step.js';
@@ -82,7 +84,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
 
   const key = randomKey(settings.seed);
   const template = createFlow(config, settings.seed);
-  const state = resumed?.state ?? initialState(template);
+  const state = resumed?.state ?? initialState(template, stepOptions(settings));
   const program = trainingProgram(run, template, state);
   disposeTree(state);
   const details: CheckpointDetails = {
@@ -194,10 +196,7 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
     images: tensorSpec([size, channels, height, width]),
     ...(config.classes > 0 && { classes: tensorSpec([size, config.classes]) }),
   });
-  const step = {
-    weightDecay: settings.weightDecay,
-    ...(settings.clipNorm > 0 && { clipNorm: settings.clipNorm }),
-  };
+  const step = stepOptions(settings);
   const scalar = tensorSpec([]);
   const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
   return createProgram({
@@ -218,6 +217,14 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
   }) as unknown as TrainingProgram;
 }
 
+function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings): StepOptions {
+  return {
+    weightDecay,
+    ...(clipNorm > 0 && { clipNorm }),
+    ...(averageDecay > 0 && { averageDecay }),
+  };
+}
+
 /** A batch on the host: noisy images, and class mixtures where the model has classes. */
 function trainingBatch(
   run: TrainingRun,
@@ -225,7 +232,9 @@ function trainingBatch(
   key: RandomKey,
 ): Record<string, Feed> {
   const { config, data, settings } = run;
-  const images = noisyImages(pixelBatch(data, indices), settings.noise, foldIn(key, 'noise'));
+  const pixels = pixelBatch(data, indices);
+  if (settings.flip) flipAtRandom(pixels, data.image, foldIn(key, 'flip'));
+  const images = noisyImages(pixels, settings.noise, foldIn(key, 'noise'));
   if (config.classes === 0) return { images };
   const labels = labelBatch(data, indices);
   const draws = uniform(foldIn(key, 'drop label'), labels.length);

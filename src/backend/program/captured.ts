@@ -1,9 +1,8 @@
-import * as path from 'node:path';
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
 import type { Executor, Functions } from './executor.js';
 import { Session } from './session.js';
-import { findGraph, keepGraph, type Stored, withTemporaryGraph } from './store.js';
+import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
 import type { NativeBackend } from './tensorflow.js';
 import { mapValues, type Precision, type TensorSpec, trace } from './trace.js';
 
@@ -45,7 +44,7 @@ export class CapturedExecutor implements Executor {
     } else {
       const key = {
         ...options,
-        library: libraryVersion(),
+        library: libraryDigest(),
         tensorflow: backend.binding.TF_Version,
         variables: specs,
         functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
@@ -98,9 +97,4 @@ interface Call {
   fetches: string[];
   /** Names of the outputs. */
   results: string[];
-}
-
-function libraryVersion(): string {
-  const file = path.join(__dirname, '..', '..', '..', 'package.json');
-  return (require(file) as { version: string }).version;
 }

@@ -5,7 +5,8 @@ export {
   type Mode,
   type Program,
   type ProgramFunction,
+  type ProgramFunctions,
   type ProgramOptions,
   tensorSpec,
 } from './program.js';
-export type { Precision, TensorSpec } from './trace.js';
+export type { Outcome, Precision, TensorSpec } from './trace.js';

@@ -137,6 +137,7 @@ ResizeBilinearGrad(grads: float32, original_image: T) -> (output: T)
 ResizeNearestNeighbor(images: T, size: int32) -> (resized_images: T)
 ResizeNearestNeighborGrad(grads: T, size: int32) -> (output: T)
 ResourceApplyAdam(var: resource, m: resource, v: resource, beta1_power: T, beta2_power: T, lr: T, beta1: T, beta2: T, epsilon: T, grad: T) -> () stateful
+ResourceScatterUpdate(resource: resource, indices: Tindices, updates: dtype) -> () stateful
 ResourceStridedSliceAssign(ref: resource, begin: Index, end: Index, strides: Index, value: T) -> () stateful
 Reverse(tensor: T, dims: bool) -> (output: T)
 ReverseV2(tensor: T, axis: Tidx) -> (output: T)

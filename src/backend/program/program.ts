@@ -4,7 +4,7 @@ import { CapturedExecutor } from './captured.js';
 import { EagerExecutor } from './eager.js';
 import type { Executor, Functions } from './executor.js';
 import { nativeBackend } from './tensorflow.js';
-import { mapValues, type Precision, type TensorSpec } from './trace.js';
+import { mapValues, type Outcome, type Precision, type TensorSpec } from './trace.js';
 
 /**
  * How a program's functions run. `graph`: as TensorFlow graphs. `xla`: as TensorFlow graphs that XLA
@@ -17,7 +17,7 @@ export type Mode = 'graph' | 'xla' | 'eager';
 export type Feed = tf.Tensor | Float32Array | Int32Array | Uint8Array | number;
 
 /** A function of a program. */
-export interface ProgramFunction<Inputs extends Record<string, TensorSpec>, Outputs> {
+export interface ProgramFunction<Inputs extends Record<string, TensorSpec>> {
   /** Shapes and types of what the function takes, by name. */
   inputs: Inputs;
   /**
@@ -28,16 +28,21 @@ export interface ProgramFunction<Inputs extends Record<string, TensorSpec>, Outp
   body(
     variables: Record<string, tf.Tensor>,
     inputs: { [name in keyof Inputs]: tf.Tensor },
-  ): { outputs: Outputs; updates?: Record<string, tf.Tensor> };
+  ): Outcome;
 }
 
-export interface ProgramOptions<
-  Inputs extends Record<string, Record<string, TensorSpec>>,
-  Outputs extends { [name in keyof Inputs]: Record<string, tf.Tensor> },
-> {
+/** What each function of a program takes. */
+export type InputSpecs = Record<string, Record<string, TensorSpec>>;
+
+/** Functions by name. */
+export type ProgramFunctions<Inputs extends InputSpecs> = {
+  [name in keyof Inputs]: ProgramFunction<Inputs[name]>;
+};
+
+export interface ProgramOptions<F> {
   /** Initial values of the state that the functions share; the program keeps copies. */
   variables: Record<string, tf.Tensor>;
-  functions: { [name in keyof Inputs]: ProgramFunction<Inputs[name], Outputs[name]> };
+  functions: F;
   /** Default: `graph` on the native engine, `eager` on others. */
   mode?: Mode;
   /** `bfloat16`: matrix products of bfloat16 arguments, everything else in float32. */
@@ -51,7 +56,7 @@ export interface ProgramOptions<
 }
 
 export interface Program<
-  Inputs extends Record<string, Record<string, TensorSpec>>,
+  Inputs extends InputSpecs,
   Outputs extends { [name in keyof Inputs]: Record<string, tf.Tensor> },
 > {
   /**
@@ -107,10 +112,9 @@ export function tensorSpec(
  *
  * @throws UserError for a function that cannot be recorded, naming the operation
  */
-export function createProgram<
-  const Inputs extends Record<string, Record<string, TensorSpec>>,
-  Outputs extends { [name in keyof Inputs]: Record<string, tf.Tensor> },
->(options: ProgramOptions<Inputs, Outputs>): Program<Inputs, Outputs> {
+export function createProgram<Inputs extends InputSpecs, F extends ProgramFunctions<Inputs>>(
+  options: ProgramOptions<F & ProgramFunctions<Inputs>>,
+): Program<Inputs, { [name in keyof Inputs]: ReturnType<F[name]['body']>['outputs'] }> {
   const backend = nativeBackend();
   const { mode = backend ? 'graph' : 'eager', precision = 'float32' } = options;
   if (!backend && (mode !== 'eager' || precision !== 'float32')) {
@@ -119,7 +123,7 @@ export function createProgram<
       "Use mode 'eager' and precision 'float32' here",
     );
   }
-  const functions = options.functions as unknown as Functions;
+  const functions = options.functions as Functions;
   const { variables, description } = options;
   checkNames(variables, functions);
   const executor =
@@ -130,7 +134,7 @@ export function createProgram<
           description,
         })
       : new EagerExecutor(variables, functions, precision);
-  return checked(executor, variables, functions) as unknown as Program<Inputs, Outputs>;
+  return checked(executor, variables, functions) as never;
 }
 
 /** A program whose arguments are checked before they reach the executor. */
@@ -138,7 +142,7 @@ function checked(
   executor: Executor,
   variables: Record<string, tf.Tensor>,
   functions: Functions,
-): Program<Record<string, Record<string, TensorSpec>>, Record<string, Record<string, tf.Tensor>>> {
+): Program<InputSpecs, Record<string, Record<string, tf.Tensor>>> {
   const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
   let disposed = false;
   const checkLive = () => {

@@ -61,6 +61,26 @@ export function withTemporaryGraph<R>(graph: Uint8Array, f: (folder: string) => 
   }
 }
 
+let library: string | undefined;
+
+/**
+ * A digest of this library's code, all of which a captured function may call: a change to any of it
+ * makes kept graphs stale.
+ */
+export function libraryDigest(): string {
+  if (library === undefined) {
+    const root = path.join(__dirname, '..', '..');
+    const files = fs
+      .readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.[jt]s$/.test(file) && !file.endsWith('.d.ts'))
+      .sort();
+    const hash = createHash('sha256');
+    for (const file of files) hash.update(file).update(fs.readFileSync(path.join(root, file)));
+    library = hash.digest('hex');
+  }
+  return library;
+}
+
 function write(folder: string, graph: Uint8Array, outputs: Record<string, string[]>): void {
   fs.writeFileSync(path.join(folder, graphFile), graph);
   const details = { outputs, sha256: digest(graph) };

@@ -1,0 +1,513 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
+import {
+  adamWUpdate,
+  createProgram,
+  type Mode,
+  type Outcome,
+  tensorSpec,
+} from '../../src/backend/program/index.js';
+import { traceInPlace } from '../../src/backend/program/trace.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import type { Leaves } from '../../src/backend/tree.js';
+
+const modes: Mode[] = ['eager', 'graph', 'xla'];
+
+const numbers = (seed: number, ...shape: number[]) =>
+  tf.tensor(normal(randomKey(seed), tf.util.sizeFromShape(shape)), shape);
+
+const variable = (variables: Leaves, name: string) => variables[name] as tf.Tensor;
+
+/** The numbers of tensors that a program returned, which are freed. */
+function taken(tensors: Record<string, tf.Tensor>): Record<string, number[]> {
+  const read = Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [name, Array.from(tensor.dataSync())]),
+  );
+  tf.dispose(tensors);
+  return read;
+}
+
+/** What `make` makes, without the other tensors that it makes. */
+function tidied<T>(make: () => T): T {
+  return tf.tidy(make as () => never) as T;
+}
+
+/** Tensors of TensorFlow.js, tensors of TensorFlow, and loaded graphs. */
+function living(): number[] {
+  const { binding } = tf.backend() as unknown as {
+    binding: { getNumOfTensors(): number; getNumOfSavedModels(): number };
+  };
+  return [tf.memory().numTensors, binding.getNumOfTensors(), binding.getNumOfSavedModels()];
+}
+
+let before: number[];
+const cache = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-test-'));
+const cacheBefore = process.env.TARFLOW_CACHE;
+
+beforeAll(async () => {
+  await startEngine({ engine: 'tensorflow' });
+  process.env.TARFLOW_CACHE = cache;
+});
+
+afterAll(() => {
+  if (cacheBefore === undefined) delete process.env.TARFLOW_CACHE;
+  else process.env.TARFLOW_CACHE = cacheBefore;
+  fs.rmSync(cache, { recursive: true });
+});
+
+beforeEach(() => {
+  before = living();
+});
+
+afterEach(() => {
+  expect(living()).toEqual(before);
+});
+
+/** Counts, adds, and scales what it has. */
+function counter(mode: Mode) {
+  return tidied(() =>
+    createProgram({
+      mode,
+      variables: { sum: tf.zeros([2]), count: tf.scalar(0, 'int32') },
+      functions: {
+        add: {
+          inputs: { x: tensorSpec([2]) },
+          body: (variables, { x }) => {
+            const sum = tf.add(variable(variables, 'sum'), x);
+            const count = tf.add(variable(variables, 'count'), tf.scalar(1, 'int32'));
+            return { outputs: { sum, doubled: tf.mul(sum, 2) }, updates: { sum, count } };
+          },
+        },
+        scaled: {
+          inputs: { by: tensorSpec([]) },
+          body: (variables, { by }) => ({
+            outputs: { scaled: tf.mul(variable(variables, 'sum'), by) },
+          }),
+        },
+        swap: {
+          inputs: { sum: tensorSpec([2]) },
+          body: (_, { sum }) => ({ outputs: {}, updates: { sum } }),
+        },
+      },
+    }),
+  );
+}
+
+describe.each(modes)('a program in mode %s', (mode) => {
+  test('shares variables between functions', () => {
+    const program = counter(mode);
+    expect(taken(program.run.add({ x: new Float32Array([1, 2]) }))).toEqual({
+      sum: [1, 2],
+      doubled: [2, 4],
+    });
+    const x = tf.tensor1d([10, 20]);
+    tf.dispose(program.run.add({ x }));
+    x.dispose();
+    expect(taken(program.run.scaled({ by: 3 }))).toEqual({ scaled: [33, 66] });
+    expect(taken(program.read())).toEqual({ sum: [11, 22], count: [2] });
+    program.dispose();
+  });
+
+  test('reads and assigns single variables and all', () => {
+    const program = counter(mode);
+    const [sum, count] = [tf.tensor1d([5, 6]), tf.scalar(7, 'int32')];
+    program.assign({ sum });
+    expect(taken(program.read(['sum']))).toEqual({ sum: [5, 6] });
+    program.assign({ count, sum });
+    expect(taken(program.read(['count', 'sum']))).toEqual({ count: [7], sum: [5, 6] });
+    expect(taken(program.read([]))).toEqual({});
+    program.dispose();
+    tf.dispose([sum, count]);
+  });
+
+  test('keeps its state apart from arrays and tensors that go in and out', () => {
+    const program = counter(mode);
+    const array = new Float32Array([1, 2]);
+    expect(program.run.swap({ sum: array })).toEqual({});
+    array.fill(9);
+    const held = program.read(['sum']);
+    tf.dispose(program.run.add({ x: new Float32Array([1, 1]) }));
+    expect(taken(held)).toEqual({ sum: [1, 2] });
+    expect(taken(program.read(['sum']))).toEqual({ sum: [2, 3] });
+
+    const values = new Float32Array([3, 4]);
+    const sum = tf.tensor1d(values);
+    program.assign({ sum });
+    sum.dispose();
+    expect(taken(program.run.scaled({ by: 1 }))).toEqual({ scaled: [3, 4] });
+    program.dispose();
+  });
+
+  test('leaves memory as it was over 1,000 calls', () => {
+    const program = counter(mode);
+    const x = new Float32Array([1, -1]);
+    for (let call = 0; call < 10; call++) tf.dispose(program.run.add({ x }));
+    const during = living();
+    for (let call = 10; call < 1000; call++) tf.dispose(program.run.add({ x }));
+    expect(living()).toEqual(during);
+    expect(taken(program.read())).toEqual({ sum: [1000, -1000], count: [1000] });
+    program.dispose();
+  });
+
+  test('refuses feeds that do not fit, and names them', () => {
+    const program = counter(mode);
+    const run = program.run as unknown as Record<string, (feeds: object) => unknown>;
+    const matrix = tf.zeros([2, 1]);
+    const integers = tf.zeros([2], 'int32');
+    const wrong: [object, string][] = [
+      [{ x: matrix }, 'add: x got float32 (2,1). Expected float32 (2).'],
+      [{ x: integers }, 'add: x got int32 (2). Expected float32 (2).'],
+      [{ x: new Float32Array(3) }, 'add: x got Float32Array of 3. Expected float32 (2).'],
+      [{ x: new Int32Array(2) }, 'add: x got Int32Array of 2. Expected float32 (2).'],
+      [{ x: 1 }, 'add: x got a number. Expected float32 (2).'],
+      [{}, 'add: x is missing. Expected float32 (2).'],
+      [{ x: new Float32Array(2), y: 1 }, 'add takes no input y. Expected x.'],
+    ];
+    for (const [feeds, message] of wrong) {
+      expect(() => run.add?.(feeds)).toThrow(message);
+    }
+    expect(() => program.read(['total'])).toThrow(
+      'There is no variable total. Expected sum, count.',
+    );
+    expect(() => program.assign({ sum: matrix })).toThrow('sum got float32 (2,1). Expected');
+    expect(taken(program.read(['count']))).toEqual({ count: [0] });
+    tf.dispose([matrix, integers]);
+    program.dispose();
+  });
+
+  test('cannot be used once disposed', () => {
+    const program = counter(mode);
+    program.dispose();
+    expect(() => program.read()).toThrow('The program is disposed.');
+    expect(() => program.run.scaled({ by: 1 })).toThrow('The program is disposed.');
+    expect(() => program.dispose()).toThrow('The program is disposed.');
+  });
+
+  test('decodes token by token with keys and values kept in variables', () => {
+    const [tokens, width] = [5, 4];
+    const sequence = numbers(1, tokens, width) as tf.Tensor2D;
+    const empty = tf.zeros([tokens, width]);
+    const program = createProgram({
+      mode,
+      variables: { keys: empty, values: empty },
+      functions: {
+        attend: {
+          inputs: { token: tensorSpec([1, width]), position: tensorSpec([], 'int32') },
+          body: (variables, { token, position }) => {
+            const positions = tf.range(0, tokens, 1, 'int32');
+            const here = tf.reshape(tf.equal(positions, position), [tokens, 1]);
+            const keys = tf.where(here, tf.sin(token), variable(variables, 'keys'));
+            const values = tf.where(here, tf.cos(token), variable(variables, 'values'));
+            const unseen = tf.mul(tf.cast(tf.greater(positions, position), 'float32'), -1e9);
+            const weights = tf.softmax(tf.add(tf.matMul(token, keys, false, true), unseen));
+            return { outputs: { seen: tf.matMul(weights, values) }, updates: { keys, values } };
+          },
+        },
+      },
+    });
+    const steps = Array.from({ length: tokens }, (_, position) => {
+      const token = tf.slice(sequence, [position, 0], [1, width]);
+      const { seen } = program.run.attend({ token, position });
+      token.dispose();
+      return seen;
+    });
+    tf.tidy(() => {
+      const mask = tf.sub(tf.linalg.bandPart(tf.ones([tokens, tokens]), -1, 0), 1);
+      const logits = tf.matMul(sequence, tf.sin(sequence), false, true);
+      const weights = tf.softmax(tf.add(logits, tf.mul(mask, 1e9)));
+      const expected = tf.matMul(weights, tf.cos(sequence));
+      expect(tf.max(tf.abs(tf.sub(tf.concat(steps), expected))).dataSync()[0]).toBeLessThan(1e-6);
+    });
+    tf.dispose([steps, sequence, empty]);
+    program.dispose();
+  });
+
+  test('makes AdamW updates as published', () => {
+    const options = { beta1: 0.8, beta2: 0.9, epsilon: 1e-2, weightDecay: 0.1 };
+    const [start, target] = [numbers(2, 3, 2), numbers(3, 3, 2)];
+    const zeros = tf.zerosLike(start);
+    const program = createProgram({
+      mode,
+      variables: { w: start, first: zeros, second: zeros, average: start },
+      functions: {
+        train: {
+          inputs: { rate: tensorSpec([]), c1: tensorSpec([]), c2: tensorSpec([]) },
+          body: (variables, { rate, c1, c2 }) => {
+            const w = variable(variables, 'w');
+            const f = (x: tf.Tensor) => tf.sum(tf.squaredDifference(x, target)) as tf.Scalar;
+            const { value, grad } = tf.valueAndGrad(f)(w);
+            const moments = {
+              first: { w: variable(variables, 'first') },
+              second: { w: variable(variables, 'second') },
+            };
+            const corrections = { first: c1 as tf.Scalar, second: c2 as tf.Scalar };
+            const next = adamWUpdate(
+              { w },
+              { w: grad },
+              moments,
+              rate as tf.Scalar,
+              corrections,
+              options,
+            );
+            const moved = next.parameters.w as tf.Tensor;
+            const average = tf.add(tf.mul(variable(variables, 'average'), 0.9), tf.mul(moved, 0.1));
+            return {
+              // What is read of a variable is its old value, what the update gave is the new one.
+              outputs: { value, old: tf.mul(w, 1), moved: tf.mul(moved, 1) },
+              updates: {
+                w: moved,
+                first: next.first.w as tf.Tensor,
+                second: next.second.w as tf.Tensor,
+                average,
+              },
+            };
+          },
+        },
+      },
+    });
+
+    // Algorithm 2 of Loshchilov and Hutter (2019), in double precision.
+    const [w, goal] = [Array.from(start.dataSync()), Array.from(target.dataSync())];
+    const [m, v, average] = [w.map(() => 0), w.map(() => 0), [...w]];
+    for (let t = 1; t <= 5; t++) {
+      const rate = 0.1 / t;
+      const old = [...w];
+      const [c1, c2] = [1 - options.beta1 ** t, 1 - options.beta2 ** t];
+      const result = taken(program.run.train({ rate, c1, c2 }));
+      for (const [i, before] of old.entries()) {
+        const g = 2 * (before - (goal[i] as number));
+        m[i] = options.beta1 * (m[i] as number) + (1 - options.beta1) * g;
+        v[i] = options.beta2 * (v[i] as number) + (1 - options.beta2) * g * g;
+        const move = (m[i] as number) / c1 / (Math.sqrt((v[i] as number) / c2) + options.epsilon);
+        w[i] = before - rate * (move + options.weightDecay * before);
+        average[i] = 0.9 * (average[i] as number) + 0.1 * (w[i] as number);
+      }
+      expectClose(result.old, old);
+      expectClose(result.moved, w);
+    }
+    const state = taken(program.read());
+    expectClose(state.w, w);
+    expectClose(state.first, m);
+    expectClose(state.second, v);
+    expectClose(state.average, average);
+    program.dispose();
+    tf.dispose([start, target, zeros]);
+  });
+});
+
+function expectClose(actual: number[] | undefined, expected: number[]) {
+  expect(actual?.length).toBe(expected.length);
+  for (const [i, value] of expected.entries()) {
+    expect(Math.abs((actual?.[i] as number) - value)).toBeLessThan(3e-6 * Math.max(1, value));
+  }
+}
+
+describe('what a graph cannot stand for is refused', () => {
+  const capture = (f: (x: tf.Tensor, w: tf.Tensor) => unknown, updates = false) => {
+    const w = tf.zeros([2]);
+    try {
+      const program = createProgram({
+        variables: { w },
+        functions: {
+          f: {
+            inputs: { x: tensorSpec([2]) },
+            body: (variables, { x }): Outcome => {
+              const result = f(x, variable(variables, 'w')) as Leaves;
+              return updates
+                ? { outputs: {}, updates: result }
+                : { outputs: { result: result as unknown as tf.Tensor } };
+            },
+          },
+        },
+      });
+      program.dispose();
+    } finally {
+      w.dispose();
+    }
+  };
+
+  test.each<[string, (x: tf.Tensor, w: tf.Tensor) => unknown, string]>([
+    [
+      'a computed value',
+      (x) => tf.scalar(tf.exp(x).dataSync()[0] as number),
+      'a tensor (from Exp)',
+    ],
+    ['an input', (x) => tf.scalar(x.dataSync()[0] as number), 'a tensor (from x)'],
+    ['a variable', (_, w) => tf.scalar(w.dataSync()[0] as number), 'a tensor (from w)'],
+    ['a condition', (x) => (tf.any(tf.greater(x, 0)).dataSync()[0] ? x : tf.neg(x)), '(from Any)'],
+  ])('reading %s on the host', (_, f, message) => {
+    expect(() => capture(f)).toThrow(message);
+    expect(() => capture(f)).toThrow(UserError);
+  });
+
+  test('random numbers that would be the same at every call', () => {
+    expect(() => capture((x) => tf.add(x, tf.randomNormal([2])))).toThrow('draws random numbers');
+    expect(() => capture((x) => tf.dropout(x, 0.5))).toThrow('draws random numbers');
+    expect(() => capture((x) => tf.multinomial(tf.reshape(x, [1, 2]) as tf.Tensor2D, 1))).toThrow();
+    expect(() => capture((x) => tf.add(x, tf.randomNormal([2], 0, 1, 'float32', 7)))).not.toThrow();
+    expect(Math.random()).not.toBe(Math.random());
+  });
+
+  test('a function that is not a function of tensors', () => {
+    const promise = createProgram as unknown as (options: object) => unknown;
+    const body = async () => ({ outputs: {} });
+    expect(() => promise({ variables: {}, functions: { f: { inputs: {}, body } } })).toThrow(
+      'The function f returned no outputs.',
+    );
+    const named = { variables: {}, functions: { 'f,g': { inputs: {}, body } } };
+    expect(() => promise(named)).toThrow("A function is named 'f,g'.");
+  });
+
+  test('updates that do not fit a variable', () => {
+    expect(() => capture((x) => ({ v: x }), true)).toThrow('f updates v.');
+    expect(() => capture((x) => ({ w: tf.sum(x) }), true)).toThrow('Expected float32 (2).');
+  });
+
+  test('a captured function inside another', () => {
+    const inner = counter('graph');
+    expect(() => capture(() => inner.run.scaled({ by: 1 }).scaled)).toThrow('calls a captured');
+    inner.dispose();
+    expect(() => capture(() => counter('graph'))).toThrow('is traced inside f');
+  });
+
+  test('writing in place into what is not a variable, or unnamed', () => {
+    const write = (tensor: tf.Tensor, x: tf.Tensor) =>
+      (traceInPlace('AssignSubVariableOp', {}, [tensor], [x]) as tf.Tensor[])[0] as tf.Tensor;
+    expect(() => capture((x) => ({ w: write(tf.mul(x, 2), x) }), true)).toThrow('no variable');
+    expect(() => capture((x, w) => write(w, x))).toThrow('without naming it in its updates');
+    expect(() => capture((x, w) => tf.add(write(w, x), write(w, x)))).toThrow('no variable');
+    expect(() => capture((x, w) => ({ w: write(write(w, x), x) }), true)).not.toThrow();
+  });
+});
+
+describe('a graph kept on disk', () => {
+  let traced = 0;
+  const create = (description: string, size = 2, mode: Mode = 'graph') =>
+    tidied(() =>
+      createProgram({
+        mode,
+        description,
+        variables: { w: tf.ones([size]) },
+        functions: {
+          f: {
+            inputs: { x: tensorSpec([size]) },
+            body: (variables, { x }) => {
+              traced++;
+              return { outputs: { sum: tf.sum(tf.mul(variable(variables, 'w'), x)) } };
+            },
+          },
+        },
+      }),
+    );
+  const use = (...options: Parameters<typeof create>) => {
+    traced = 0;
+    const program = create(...options);
+    const x = new Float32Array(options[1] ?? 2).fill(2);
+    const result = taken(program.run.f({ x }));
+    program.dispose();
+    expect(result).toEqual({ sum: [x.length * 2] });
+    return traced;
+  };
+
+  test('is used again, for the same description, shapes, mode and precision', () => {
+    expect(use('first')).toBe(1);
+    expect(use('first')).toBe(0);
+    expect(use('second')).toBe(1);
+    expect(use('first', 3)).toBe(1);
+    expect(use('first', 3)).toBe(0);
+    expect(use('first', 2, 'xla')).toBe(1);
+    expect(use('first', 2, 'xla')).toBe(0);
+  });
+
+  test('is made again where it is damaged', () => {
+    const graphs = path.join(cache, 'graphs');
+    fs.rmSync(graphs, { recursive: true, force: true });
+    expect(use('first')).toBe(1);
+    const [folder] = fs.readdirSync(graphs) as [string];
+    for (const name of ['saved_model.pb', 'program.json']) {
+      const file = path.join(graphs, folder, name);
+      fs.truncateSync(file, fs.statSync(file).size - 1);
+      expect(use('first')).toBe(1);
+      expect(use('first')).toBe(0);
+    }
+    expect(fs.readdirSync(graphs)).toEqual([folder]);
+  });
+});
+
+describe('precision bfloat16', () => {
+  const [x, w] = [normal(randomKey(5), 12), normal(randomKey(6), 16)];
+  const result = (mode: Mode, precision: 'float32' | 'bfloat16') =>
+    tf.tidy(() => {
+      const program = createProgram({
+        mode,
+        precision,
+        variables: { w: tf.tensor2d(w, [4, 4]) },
+        functions: {
+          f: {
+            inputs: { x: tensorSpec([3, 4]) },
+            body: (variables, { x }) => {
+              const f = (w: tf.Tensor) =>
+                tf.sum(tf.tanh(tf.matMul(tf.matMul(x, w), w))) as tf.Scalar;
+              const { value, grad } = tf.valueAndGrad(f)(variable(variables, 'w'));
+              return { outputs: { value, grad, exact: tf.mul(x, 1.0009765625) } };
+            },
+          },
+        },
+      });
+      const read = taken(program.run.f({ x }));
+      program.dispose();
+      return read;
+    });
+
+  test('rounds the arguments of matrix products, and nothing else', () => {
+    const exact = result('eager', 'float32');
+    for (const mode of modes) {
+      const rounded = result(mode, 'bfloat16');
+      expect(rounded.exact).toEqual(exact.exact);
+      const error = (exact.grad as number[]).map((g, i) => Math.abs(g - (rounded.grad?.[i] ?? 0)));
+      const largest = Math.max(...error) / Math.max(...(exact.grad as number[]).map(Math.abs));
+      expect(largest).toBeGreaterThan(1e-4);
+      expect(largest).toBeLessThan(3e-2);
+    }
+  });
+
+  test('gives the same numbers eagerly and as a graph', () => {
+    const [eager, graph] = [result('eager', 'bfloat16'), result('graph', 'bfloat16')];
+    expectClose(graph.grad, eager.grad as number[]);
+  });
+});
+
+test('without the native engine functions run eagerly, and only so', async () => {
+  await startEngine({ engine: 'cpu' });
+  try {
+    const tensors = tf.memory().numTensors;
+    const program = tidied(() =>
+      createProgram({
+        variables: { w: tf.ones([2]) },
+        functions: {
+          f: {
+            inputs: { x: tensorSpec([2]) },
+            body: (variables, { x }) => ({
+              outputs: {},
+              updates: { w: tf.add(variable(variables, 'w'), x) },
+            }),
+          },
+        },
+      }),
+    );
+    program.run.f({ x: new Float32Array([1, 2]) });
+    expect(taken(program.read())).toEqual({ w: [2, 3] });
+    program.dispose();
+    expect(tf.memory().numTensors).toBe(tensors);
+    const none = { variables: {}, functions: {} };
+    expect(() => createProgram({ ...none, mode: 'graph' })).toThrow('needs the native engine');
+    expect(() => createProgram({ ...none, precision: 'bfloat16' })).toThrow('needs the native');
+  } finally {
+    await startEngine({ engine: 'tensorflow' });
+  }
+});

@@ -1,0 +1,126 @@
+/**
+ * A training step op by op, as a graph, compiled by XLA and with bfloat16 matrix products, in turns:
+ *
+ *     npx tsx test/benchmarks/program.bench.ts [rounds]
+ *
+ * Prints medians in milliseconds: the time that passes, and the processor time of all threads,
+ * which other processes disturb less.
+ */
+import { startEngine } from '../../src/backend/engine.js';
+import {
+  createProgram,
+  type Mode,
+  type Precision,
+  tensorSpec,
+} from '../../src/backend/program/index.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { configName, type FlowConfig } from '../../src/flow/config.js';
+import { createFlow } from '../../src/flow/tarflow.js';
+import { biasCorrections } from '../../src/training/adamw.js';
+import { initialState, trainingStep } from '../../src/training/step.js';
+
+const kinds: [string, Mode, Precision][] = [
+  ['op by op', 'eager', 'float32'],
+  ['graph', 'graph', 'float32'],
+  ['XLA', 'xla', 'float32'],
+  ['graph, bfloat16', 'graph', 'bfloat16'],
+  ['XLA, bfloat16', 'xla', 'bfloat16'],
+];
+
+const base = { classes: 0, layersPerBlock: 1, blocks: 4, volumePreserving: false };
+const configurations: [FlowConfig, number][] = [
+  [
+    {
+      ...base,
+      image: { channels: 3, height: 32, width: 32 },
+      patchSize: 4,
+      channels: 256,
+      headWidth: 64,
+    },
+    32,
+  ],
+  [
+    {
+      ...base,
+      image: { channels: 3, height: 8, width: 8 },
+      patchSize: 2,
+      channels: 64,
+      headWidth: 64,
+    },
+    8,
+  ],
+];
+
+function program(config: FlowConfig, batch: number, mode: Mode, precision: Precision) {
+  const flow = createFlow(config, 1);
+  const { channels, height, width } = config.image;
+  const scalar = tensorSpec([]);
+  const variables = initialState(flow);
+  const made = createProgram({
+    variables,
+    functions: {
+      train: {
+        inputs: {
+          images: tensorSpec([batch, channels, height, width]),
+          learningRate: scalar,
+          firstCorrection: scalar,
+          secondCorrection: scalar,
+        },
+        body: trainingStep(flow, {}) as never,
+      },
+    },
+    mode,
+    precision,
+  });
+  tf.dispose(variables);
+  return made;
+}
+
+function median(values: number[]): string {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[sorted.length >> 1] as number).toFixed(1).padStart(8);
+}
+
+async function main(): Promise<void> {
+  const rounds = Number(process.argv[2] ?? 20);
+  console.log((await startEngine({ engine: 'tensorflow' })).version);
+  for (const [config, batch] of configurations) {
+    const size = batch * config.image.channels * config.image.height * config.image.width;
+    console.log(
+      `\n${configName(config)}, batch ${batch}`.padEnd(26),
+      '    time processor first call',
+    );
+    const runs = kinds.map(([name, mode, precision]) => ({
+      name,
+      program: program(config, batch, mode, precision),
+      time: [] as number[],
+      processor: [] as number[],
+    }));
+    // The first round compiles.
+    for (let round = 0; round <= rounds; round++) {
+      const images = normal(randomKey(round), size);
+      const { first, second } = biasCorrections(round + 1);
+      for (const { program, time, processor } of runs) {
+        const [begun, used] = [performance.now(), process.cpuUsage()];
+        const outputs = program.run.train({
+          images,
+          learningRate: 1e-4,
+          firstCorrection: first,
+          secondCorrection: second,
+        });
+        const { user, system } = process.cpuUsage(used);
+        time.push(performance.now() - begun);
+        processor.push((user + system) / 1000);
+        tf.dispose(outputs);
+      }
+    }
+    for (const { name, program, time, processor } of runs) {
+      const later = [time, processor].map((values) => median(values.slice(1)));
+      console.log(name.padEnd(24), ...later, (time[0] as number).toFixed(0).padStart(10));
+      program.dispose();
+    }
+  }
+}
+
+main();

@@ -1,0 +1,342 @@
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { cacheFolder, projectRoot } from '../../data-scripts/lib/places.mjs';
+import { Progress } from '../../data-scripts/lib/progress.mjs';
+import { run } from '../../data-scripts/lib/run.mjs';
+import { build } from '../../data-scripts/steps/build.mjs';
+import { fashionMnist } from '../../data-scripts/steps/fashion-mnist.mjs';
+import { npmPackages } from '../../data-scripts/steps/packages.mjs';
+import { findPython } from '../../data-scripts/steps/python.mjs';
+import { nativeTensorFlow, reasonAgainstNative } from '../../data-scripts/steps/tensorflow.mjs';
+
+/** @type {string} */
+let folder;
+/** @type {import('../../data-scripts/lib/steps.mjs').Context} */
+let context;
+
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'tarflow-test-'));
+  const stream = /** @type {any} */ ({ isTTY: false, write: () => true });
+  context = {
+    root: path.join(folder, 'root'),
+    cache: path.join(folder, 'cache'),
+    env: { PATH: path.join(folder, 'programs') },
+    progress: new Progress(stream),
+  };
+  for (const place of [context.root, context.cache, path.join(folder, 'programs')]) {
+    mkdirSync(place);
+  }
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/**
+ * A file at a path below the test's folder.
+ *
+ * @param {string[]} place
+ * @param {string} text
+ */
+function write(place, text) {
+  const file = path.join(folder, ...place);
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  return file;
+}
+
+/**
+ * A program that the steps find on their PATH.
+ *
+ * @param {string} name
+ * @param {string} script for the shell
+ */
+function writeProgram(name, script) {
+  chmodSync(write(['programs', name], `#!/bin/sh\n${script}\n`), 0o755);
+}
+
+describe('npm packages', () => {
+  const locked = {
+    '': {},
+    'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
+    'node_modules/other-platform': { version: '1.0.0', integrity: 'sha512-b', optional: true },
+  };
+
+  /** @param {Record<string, unknown>} installed */
+  function isDoneWith(installed) {
+    write(['root', 'package-lock.json'], JSON.stringify({ packages: locked }));
+    write(['root', 'node_modules', '.package-lock.json'], JSON.stringify({ packages: installed }));
+    return npmPackages.isDone(context);
+  }
+
+  test('are done when everything locked is there, other platforms aside', () => {
+    expect(isDoneWith({ 'node_modules/a': locked['node_modules/a'] })).toBe(true);
+  });
+
+  test.each([
+    ['one is missing', {}],
+    ['one has another version', { 'node_modules/a': { version: '2.0.0', integrity: 'sha512-a' } }],
+    [
+      'one was removed from the lock',
+      { 'node_modules/a': locked['node_modules/a'], 'node_modules/b': { version: '1.0.0' } },
+    ],
+  ])('are not done when %s', (_case, installed) => {
+    expect(isDoneWith(installed)).toBe(false);
+  });
+
+  test('are not done before npm has finished', () => {
+    write(['root', 'package-lock.json'], JSON.stringify({ packages: locked }));
+    expect(npmPackages.isDone(context)).toBe(false);
+  });
+
+  test('say what to do without npm', async () => {
+    await expect(npmPackages.run(context)).rejects.toThrow('npm is not installed. Install it');
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('Python', () => {
+  test('that is missing is named', async () => {
+    await expect(findPython(context.env)).rejects.toThrow(
+      'Python is not installed. Install Python 3.10 or newer with venv',
+    );
+  });
+
+  test('that is too old is named', async () => {
+    writeProgram('python3', 'echo 3 9');
+    await expect(findPython(context.env)).rejects.toThrow('Python 3.9 is too old. Install');
+  });
+
+  test('without venv is named', async () => {
+    writeProgram('python3', 'echo 3 12; echo "No module named ensurepip" >&2; exit 1');
+    await expect(findPython(context.env)).rejects.toThrow('Python 3.12 lacks the venv module.');
+  });
+
+  test('is found beside unsuitable ones', async () => {
+    writeProgram('python3', 'echo 3 9');
+    writeProgram('python3.13', 'echo 3 13');
+    expect(await findPython(context.env)).toBe(path.join(folder, 'programs', 'python3.13'));
+  });
+});
+
+describe('native TensorFlow', () => {
+  const [, compile, join] = nativeTensorFlow('cpu');
+  if (!compile || !join) throw new Error('the steps have changed');
+
+  test('is left out where the user or the platform says so', () => {
+    expect(reasonAgainstNative({ TARFLOW_BACKEND: 'wasm' })).toBe('TARFLOW_BACKEND is wasm');
+    expect(reasonAgainstNative({ TARFLOW_BACKEND: 'cpu' })).toBe('TARFLOW_BACKEND is cpu');
+    const suits = process.platform === 'linux' && process.arch === 'x64';
+    expect(reasonAgainstNative({}) === undefined).toBe(suits);
+  });
+
+  test('without a compiler says what to do and leaves nothing', async () => {
+    await expect(compile.run(context)).rejects.toThrow(
+      'A C++ compiler is not installed, and native TensorFlow needs one. Install g++',
+    );
+    expect(readdirSync(context.cache)).toEqual([]);
+  });
+
+  test.skipIf(process.platform === 'win32')(
+    'that does not compile shows why and leaves nothing',
+    async () => {
+      writeProgram('g++', 'echo "tfjs_backend.cc:1: error" >&2; exit 1');
+      write(
+        ['root', 'node_modules', '@tensorflow', 'tfjs-node-gpu', 'binding', 'tfjs_backend.cc'],
+        '',
+      );
+      await expect(compile.run(context)).rejects.toMatchObject({
+        message: expect.stringContaining('The compilation of the TensorFlow addon failed.'),
+        details: 'tfjs_backend.cc:1: error',
+      });
+      expect(readdirSync(context.cache)).toEqual([]);
+      expect(compile.isDone(context)).toBe(false);
+    },
+  );
+
+  test('is joined to its package again after npm has wiped it', async () => {
+    write(['cache', 'addon-tensorflow-2.21.0-cpu-napi-v8', 'tfjs_binding.node'], 'addon');
+    const installed = path.join(context.root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
+    for (let round = 0; round < 2; round += 1) {
+      expect(join.isDone(context)).toBe(false);
+      await join.run(context);
+      expect(join.isDone(context)).toBe(true);
+      expect(
+        readFileSync(path.join(installed, 'lib', 'napi-v8', 'tfjs_binding.node'), 'utf8'),
+      ).toBe('addon');
+      expect(readdirSync(path.join(installed, 'deps', 'lib')).sort()).toEqual([
+        'libtensorflow_cc.so.2',
+        'libtensorflow_framework.so.2',
+      ]);
+      rmSync(installed, { recursive: true });
+    }
+  });
+
+  test('is joined again when the addon was built anew', async () => {
+    const place = ['cache', 'addon-tensorflow-2.21.0-cpu-napi-v8', 'tfjs_binding.node'];
+    write(place, 'addon');
+    await join.run(context);
+    write(place, 'newer');
+    expect(join.isDone(context)).toBe(false);
+  });
+});
+
+describe('Fashion-MNIST', () => {
+  const source = path.join(cacheFolder(), 'data', 'fashion-mnist');
+  /** @type {string} */
+  let target;
+
+  beforeEach(() => {
+    target = path.join(context.cache, 'data', 'fashion-mnist');
+    mkdirSync(target, { recursive: true });
+    for (const name of readdirSync(source).filter((entry) => entry.endsWith('.gz'))) {
+      copyFileSync(path.join(source, name), path.join(target, name));
+    }
+  });
+
+  test('put there by hand is verified once', async () => {
+    expect(fashionMnist.isDone(context)).toBe(false);
+    await fashionMnist.run(context);
+    expect(fashionMnist.isDone(context)).toBe(true);
+    rmSync(path.join(target, 't10k-labels-idx1-ubyte.gz'));
+    expect(fashionMnist.isDone(context)).toBe(false);
+  });
+
+  test.each([
+    ['cut short', (/** @type {Buffer} */ bytes) => bytes.subarray(0, 1000)],
+    ['no gzip file', () => Buffer.from('<html>Not found</html>')],
+  ])('with a file that is %s is refused, and the file is named', async (_case, spoil) => {
+    const file = path.join(target, 't10k-labels-idx1-ubyte.gz');
+    writeFileSync(file, spoil(readFileSync(file)));
+    await expect(fashionMnist.run(context)).rejects.toThrow(
+      `${file} is damaged, or is not Fashion-MNIST's t10k-labels-idx1-ubyte.gz. Delete it`,
+    );
+    expect(fashionMnist.isDone(context)).toBe(false);
+  });
+});
+
+describe('the build', () => {
+  beforeEach(() => {
+    symlinkSync(path.join(projectRoot, 'node_modules'), path.join(context.root, 'node_modules'));
+    for (const name of ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) {
+      cpSync(path.join(projectRoot, name), path.join(context.root, name));
+    }
+    write(['root', 'package.json'], JSON.stringify({ type: 'commonjs' }));
+    write(['root', 'src', 'index.ts'], 'export const answer: number = 42;\n');
+  });
+
+  test('is repeated when a source is changed, added or removed, and only then', async () => {
+    const dist = path.join(context.root, 'dist');
+    expect(build.isDone(context)).toBe(false);
+    write(['root', 'src', 'extra.ts'], 'export const extra = 1;\n');
+    await build.run(context);
+    expect(build.isDone(context)).toBe(true);
+    expect(existsSync(path.join(dist, 'extra.js'))).toBe(true);
+
+    rmSync(path.join(context.root, 'src', 'extra.ts'));
+    expect(build.isDone(context)).toBe(false);
+    // What the first build wrote is old by the time of the second.
+    const longAgo = new Date(Date.now() - 3_600_000);
+    for (const name of readdirSync(dist)) utimesSync(path.join(dist, name), longAgo, longAgo);
+    await build.run(context);
+    expect(readdirSync(dist).sort()).toEqual([
+      'index.d.ts',
+      'index.js',
+      'index.js.map',
+      'sources.sha256',
+    ]);
+  });
+
+  test('that fails names the error and keeps dist/', async () => {
+    await build.run(context);
+    const index = path.join(context.root, 'dist', 'index.js');
+    const before = readFileSync(index, 'utf8');
+    write(['root', 'src', 'index.ts'], "export const answer: number = 'x';\n");
+    await expect(build.run(context)).rejects.toMatchObject({
+      message: expect.stringContaining('The sources do not compile.'),
+      details: expect.stringContaining("Type 'string' is not assignable to type 'number'"),
+    });
+    expect(readFileSync(index, 'utf8')).toBe(before);
+    expect(build.isDone(context)).toBe(false);
+  });
+});
+
+describe('before anything is installed or built', () => {
+  beforeEach(() => {
+    for (const name of ['data-scripts', 'src/cli', 'package.json', 'package-lock.json']) {
+      cpSync(path.join(projectRoot, name), path.join(context.root, name), { recursive: true });
+    }
+    for (const name of ['tsconfig.json', 'tsconfig.build.json']) {
+      cpSync(path.join(projectRoot, name), path.join(context.root, name));
+    }
+  });
+
+  /** @param {string[]} programArguments */
+  function tarflow(...programArguments) {
+    const bin = path.join(context.root, 'src', 'cli', 'bin.js');
+    return run(process.execPath, [bin, ...programArguments], {
+      env: { ...process.env, TARFLOW_CACHE: context.cache, TARFLOW_BACKEND: 'wasm' },
+    });
+  }
+
+  test('`tarflow doctor` names what is missing, each with a remedy', async () => {
+    const { status, output } = await tarflow('doctor', '--json');
+    expect(status).toBe(1);
+    const report = JSON.parse(output);
+    expect(report.healthy).toBe(false);
+    const remedies = Object.fromEntries(
+      report.findings.map((/** @type {{ name: string, remedy?: string }} */ finding) => [
+        finding.name,
+        finding.remedy,
+      ]),
+    );
+    const setUp = 'Run `npm run setup`';
+    expect(remedies).toMatchObject({
+      engine: setUp,
+      'npm packages': setUp,
+      JupyterLab: setUp,
+      'tslab kernel': setUp,
+      'Fashion-MNIST': 'Run `node data-scripts/data.mjs fashion-mnist`',
+      build: setUp,
+    });
+    expect(remedies['Node.js']).toBeUndefined();
+  });
+
+  test('every other command says what to run', async () => {
+    const { status, output } = await tarflow('sample');
+    expect(status).toBe(2);
+    expect(output).toMatch(/^tarflow is not built yet\. Run `npm run setup`[^\n]*\n$/);
+  });
+
+  test('a wrong argument to the doctor is the user’s mistake', async () => {
+    const { status, output } = await tarflow('doctor', '--jsno');
+    expect(status).toBe(2);
+    expect(output).toContain("Unknown option '--jsno'");
+  });
+});
+
+test('after set-up, `tarflow doctor` finds nothing missing', async () => {
+  const bin = path.join(projectRoot, 'src', 'cli', 'bin.js');
+  const { output } = await run(process.execPath, [bin, 'doctor', '--json']);
+  const { findings } = JSON.parse(output);
+  // While somebody edits the sources the build is behind them; everything else stands.
+  const missing = findings.filter(
+    (/** @type {{ name: string, remedy?: string }} */ { name, remedy }) =>
+      remedy !== undefined && name !== 'build',
+  );
+  expect(missing).toEqual([]);
+});
