@@ -1,4 +1,12 @@
-import { copyFileSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { download } from '../lib/download.mjs';
@@ -100,7 +108,11 @@ async function fromDebian({ env, progress }, folder) {
       const first = await run(aptGet, ['download', debianPackage.name], options);
       if (first.status === 0) return first;
       // A fresh container has no package lists: fetch them, into a folder of ours.
-      const lists = ['-o', `Dir::State::Lists=${path.join(temporary, 'lists')}`];
+      mkdirSync(path.join(temporary, 'lists', 'partial'), { recursive: true });
+      const lists = [
+        ...['-o', `Dir::State::Lists=${path.join(temporary, 'lists')}`],
+        ...['-o', `Dir::Cache=${path.join(temporary, 'cache')}`],
+      ];
       await run(aptGet, [...lists, 'update'], options);
       return run(aptGet, [...lists, 'download', debianPackage.name], options);
     });

@@ -1,3 +1,4 @@
+import { UserError } from '../backend/errors.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
@@ -45,7 +46,7 @@ export interface DatasetOptions {
  * Bits per dimension of a data set: one uniform dequantisation draw per image, averaged (the
  * papers' measure). Image i's draw depends on the seed and i alone.
  *
- * @throws UserError where the images do not fit the model
+ * @throws UserError where the images do not fit the model, and for a count below 1
  */
 export async function datasetBitsPerDimension(
   flow: TarFlow,
@@ -55,6 +56,9 @@ export async function datasetBitsPerDimension(
   const { batchSize = 128, seed = 0, useLabels = false, onProgress, signal } = options;
   checkImageSize(flow.config, data.image, data.name);
   const count = Math.min(options.count ?? data.length, data.length);
+  if (!Number.isInteger(count) || count < 1) {
+    throw new UserError(`The number of images is ${count}`, 'Expected a whole number above 0');
+  }
   const key = foldIn(randomKey(seed), 'dequantise');
   const { channels, height, width } = data.image;
   const values: number[] = [];

@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
+import { readBytes } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { type FlowConfig, tokenCount, tokenWidth } from '../flow/config.js';
@@ -23,37 +24,54 @@ import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
 import { bitsPerDimension } from './bits-per-dimension.js';
 
 /** How one output must agree with the file, as the JSON beside it says. */
-type Rule =
-  | { error: 'elementwise'; atol: number; rtol: number }
-  | { error: 'max'; atol: number; rtolOfMax?: number }
-  | { error: 'relativeL2'; max: number; normFloor: number }
-  | { error: 'either'; anyOf: Rule[] };
+const simpleRule = z.discriminatedUnion('error', [
+  z.object({ error: z.literal('elementwise'), atol: z.number(), rtol: z.number() }),
+  z.object({ error: z.literal('max'), atol: z.number(), rtolOfMax: z.number().default(0) }),
+  z.object({ error: z.literal('relativeL2'), max: z.number(), normFloor: z.number() }),
+]);
+const ruleSchema = z.discriminatedUnion('error', [
+  ...simpleRule.options,
+  z.object({ error: z.literal('either'), anyOf: z.array(simpleRule).min(1) }),
+]);
+export type Rule = z.infer<typeof ruleSchema>;
 
-type TensorDescription = { shape: number[]; role: string; against?: string } & Partial<Rule>;
+/** What every golden file's JSON has; the rules are read one by one, since weights have none. */
+const goldenSchema = z.object({
+  kind: z.string(),
+  tensors: z.record(
+    z.string(),
+    z.looseObject({
+      role: z.enum(['weight', 'input', 'output']),
+      shape: z.array(z.number()),
+      against: z.string().optional(),
+    }),
+  ),
+});
 
-interface GoldenDescription {
-  kind: string;
-  config: {
-    in_channels: number;
-    img_size: number;
-    patch_size: number;
-    channels: number;
-    head_dim: number;
-    num_blocks: number;
-    layers_per_block: number;
-    num_classes: number;
-    nvp: boolean;
-  };
-  sampling: {
-    name: string;
-    guidance: number;
-    guide_what: Guidance['on'] & string;
-    attn_temp: number;
-    annealed: boolean;
-  }[];
-  denoise: { sigma: number; lr: number };
-  tensors: Record<string, TensorDescription>;
-}
+const tarflowSchema = goldenSchema.extend({
+  config: z.object({
+    in_channels: z.number(),
+    img_size: z.number(),
+    patch_size: z.number(),
+    channels: z.number(),
+    head_dim: z.number(),
+    num_blocks: z.number(),
+    layers_per_block: z.number(),
+    num_classes: z.number(),
+    nvp: z.boolean(),
+  }),
+  sampling: z.array(
+    z.object({
+      name: z.string(),
+      guidance: z.number(),
+      guide_what: z.enum(['a', 'b', 'ab']),
+      attn_temp: z.number(),
+      annealed: z.boolean(),
+    }),
+  ),
+  denoise: z.object({ lr: z.number() }),
+});
+type GoldenDescription = z.infer<typeof tarflowSchema>;
 
 /** One line of a conformance report. */
 export interface ConformRow {
@@ -75,53 +93,58 @@ export interface ConformRow {
  * @throws UserError for a file that is missing, damaged or of a kind that is not supported
  */
 export async function conform(file: string): Promise<ConformRow[]> {
-  const description = await readDescription(file);
+  if (!file.endsWith('.safetensors')) {
+    throw new UserError(`The golden file is ${file}`, 'Expected a name that ends in .safetensors');
+  }
   const { tensors } = await readSafetensors(file);
-  if (description.kind !== 'tarflow') {
-    throw new UserError(
-      `${file}: kind '${description.kind}' is not supported yet`,
-      "Supported: 'tarflow'",
-    );
+  const beside = file.replace(/\.safetensors$/, '.json');
+  const json = await readJson(beside);
+  const { kind } = parsed(goldenSchema, json, beside);
+  if (kind !== 'tarflow') {
+    throw new UserError(`${file}: kind '${kind}' is not supported yet`, "Supported: 'tarflow'");
   }
+  const description = parsed(tarflowSchema, json, beside);
   const results = await runTarFlow(file, description, tensors);
-  const rows: ConformRow[] = [];
-  for (const [name, tensor] of Object.entries(description.tensors)) {
-    if (tensor.role !== 'output') continue;
-    const got = results[name];
-    const reference = tensors[tensor.against ?? name];
-    if (!got || !reference) {
-      const note = got ? 'the file lacks it' : 'not computed';
-      rows.push({ tensor: name, error: Number.NaN, bound: Number.NaN, pass: false, note });
-      continue;
-    }
-    rows.push({ tensor: name, ...compare(got, reference.data, tensor as Rule) });
-  }
-  return rows;
+  return Object.entries(description.tensors)
+    .filter(([, { role }]) => role === 'output')
+    .map(([name, tensor]) => {
+      const failed = (note: string): ConformRow => ({
+        tensor: name,
+        error: Number.NaN,
+        bound: Number.NaN,
+        pass: false,
+        note,
+      });
+      const got = results[name];
+      if (!got) return failed('not computed');
+      const reference = tensors[tensor.against ?? name];
+      if (!reference) return failed('the file lacks it');
+      const rule = ruleSchema.safeParse(tensor);
+      if (!rule.success) return failed('its rule is not one of howToCheck');
+      return { tensor: name, ...compare(got, reference.data, rule.data) };
+    });
 }
 
-async function readDescription(file: string): Promise<GoldenDescription> {
-  const beside = file.replace(/\.safetensors$/, '.json');
-  let text: string;
+async function readJson(file: string): Promise<unknown> {
+  const text = Buffer.from(await readBytes(file)).toString('utf8');
   try {
-    text = await readFile(beside, 'utf8');
-  } catch {
-    throw new UserError(
-      `${beside} cannot be read`,
-      `A golden file has a JSON of the same name beside it that says how to compare`,
-    );
-  }
-  try {
-    const description = JSON.parse(text) as GoldenDescription;
-    if (typeof description.kind !== 'string' || typeof description.tensors !== 'object') {
-      throw new Error('no kind or tensors');
-    }
-    return description;
+    return JSON.parse(text);
   } catch (error) {
     throw new UserError(
-      `${beside} is not a golden description (${(error as Error).message})`,
-      'Expected JSON with kind, config and tensors',
+      `${file} is not JSON (${(error as Error).message})`,
+      'It is damaged: take the golden file and its JSON anew',
     );
   }
+}
+
+function parsed<T>(schema: z.ZodType<T>, json: unknown, file: string): T {
+  const { data, error } = schema.safeParse(json);
+  if (!error) return data;
+  const [issue] = error.issues;
+  throw new UserError(
+    `${file} does not describe a golden file (${[...(issue?.path ?? []).map(String), issue?.message].join(': ')})`,
+    'It is damaged: take the golden file and its JSON anew',
+  );
 }
 
 type Results = Record<string, ArrayLike<number>>;
@@ -151,7 +174,32 @@ async function runTarFlow(
       .filter(([name]) => name.startsWith('sd.'))
       .map(([name, tensor]) => [name.slice(3), tensor]),
   );
+  const owned: tf.Tensor[] = [];
   const flow = publishedFlow(config, state, file);
+  try {
+    return await tarflowOutputs(flow, file, description, tensors, (tensor) => {
+      owned.push(tensor);
+      return tensor;
+    });
+  } finally {
+    tf.dispose(owned);
+    disposeFlow(flow);
+  }
+}
+
+/**
+ * Everything that a file of kind `tarflow` can ask for, by the names of its outputs.
+ *
+ * @param own takes charge of a tensor, and returns it
+ */
+async function tarflowOutputs(
+  flow: TarFlow,
+  file: string,
+  description: GoldenDescription,
+  tensors: Record<string, HostTensor>,
+  own: <T extends tf.Tensor>(tensor: T) => T,
+): Promise<Results> {
+  const { config } = flow;
   const results: Results = {};
   const put = (name: string, tensor: tf.Tensor): void => {
     results[name] = tensor.dataSync().slice();
@@ -166,7 +214,7 @@ async function runTarFlow(
   const labels = (name: string): Int32Array | undefined =>
     config.classes > 0 ? Int32Array.from(input(name).data) : undefined;
 
-  const x = floats('x') as tf.Tensor4D;
+  const x = own(floats('x')) as tf.Tensor4D;
   const y = labels('y');
   const dropped = config.classes > 0 ? labels('y_drop') : undefined;
   const size = tokenCount(config) * tokenWidth(config);
@@ -220,9 +268,9 @@ async function runTarFlow(
   runTraining(flow, x, dropped, put);
 
   // Noise that the file gives is used as it is: the prior's deviation is applied where it says so.
-  const noise = floats('noise') as tf.Tensor3D;
-  const z = tf.tensor3d(Float32Array.from(results.z as ArrayLike<number>), noise.shape);
-  const reconstructed = await inverse(flow, z, y);
+  const noise = own(floats('noise')) as tf.Tensor3D;
+  const z = own(tf.tensor3d(Float32Array.from(results.z as ArrayLike<number>), noise.shape));
+  const reconstructed = own(await inverse(flow, z, y));
   put('recon', reconstructed);
   put('recon64', reconstructed);
   tf.tidy(() => put('seq.0', unpatchify(config, noise)));
@@ -233,6 +281,7 @@ async function runTarFlow(
       tf.tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
     },
   });
+  own(plain);
   for (const run of description.sampling) {
     const images = await inverse(flow, noise, y, {
       guidance: {
@@ -245,12 +294,11 @@ async function runTarFlow(
     put(run.name, images);
     images.dispose();
   }
-  const variance = tf.tensor2d(
-    Float32Array.from(results['var.2'] as ArrayLike<number>),
-    flow.variance.shape,
+  const variance = own(
+    tf.tensor2d(Float32Array.from(results['var.2'] as ArrayLike<number>), flow.variance.shape),
   );
-  const scaled = tf.tidy(() => tf.mul(noise, tf.sqrt(variance))) as tf.Tensor3D;
-  const varied = await inverse(flow, scaled, y);
+  const scaled = own(tf.tidy(() => tf.mul(noise, tf.sqrt(variance)) as tf.Tensor3D));
+  const varied = own(await inverse(flow, scaled, y));
   put('sample.var2_g0', varied);
 
   tf.tidy(() => {
@@ -260,8 +308,6 @@ async function runTarFlow(
     put('denoise.out', tf.sub(noisy, tf.mul(gradient, description.denoise.lr)));
   });
 
-  tf.dispose([x, noise, z, reconstructed, plain, variance, scaled, varied]);
-  disposeFlow(flow);
   return results;
 }
 
@@ -386,7 +432,7 @@ export function compare(
         pass: elementwise.error <= elementwise.bound,
       };
     case 'max': {
-      const bound = rule.atol + (rule.rtolOfMax ?? 0) * largestReference;
+      const bound = rule.atol + rule.rtolOfMax * largestReference;
       return { error: largest, bound, pass: largest <= bound };
     }
     case 'relativeL2': {
@@ -396,16 +442,7 @@ export function compare(
     }
     case 'either': {
       const outcomes = rule.anyOf.map((one) => compare(got, reference, one));
-      const passed = outcomes.find((outcome) => outcome.pass);
-      const chosen = passed ?? outcomes[0];
-      return chosen ?? { error: Number.NaN, bound: Number.NaN, pass: false, note: 'no rule' };
+      return outcomes.find(({ pass }) => pass) ?? (outcomes[0] as Omit<ConformRow, 'tensor'>);
     }
-    default:
-      return {
-        error: Number.NaN,
-        bound: Number.NaN,
-        pass: false,
-        note: `unknown rule ${String((rule as { error?: unknown }).error)}`,
-      };
   }
 }

@@ -28,12 +28,15 @@ export interface SampleOptions {
  * Draws images from a flow: standard normal noise, times the prior's deviation, through `inverse`.
  *
  * @returns images (count, channels, height, width), not clipped; the caller frees them
- * @throws UserError for a count below 1 and as `inverse` and `denoise` do
+ * @throws UserError for a count below 1, another number of labels, and as `inverse` and `denoise` do
  */
 export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, guidance, seed = 0, batchSize = 64, onProgress, signal } = options;
   if (!Number.isInteger(count) || count < 1) {
     throw new UserError(`The number of samples is ${count}`, 'Expected a whole number above 0');
+  }
+  if (label !== undefined && typeof label !== 'number' && label.length !== count) {
+    throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
   }
   const parts: tf.Tensor4D[] = [];
   try {

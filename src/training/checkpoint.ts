@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { tf } from '../backend/tf.js';
@@ -71,29 +72,60 @@ export async function loadCheckpoint(path: string, options: LoadOptions = {}): P
   const config =
     metadata.config === undefined
       ? inferConfig(tensors, path, options)
-      : parse<FlowConfig>(path, 'config', metadata.config);
-  checkConfig(config);
+      : parse(path, 'config', configSchema, metadata.config);
+  try {
+    checkConfig(config);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${path}: ${error.problem}`, error.remedy);
+  }
   const details =
-    metadata.details === undefined
-      ? {}
-      : parse<CheckpointDetails>(path, 'details', metadata.details);
+    metadata.details === undefined ? {} : parse(path, 'details', detailsSchema, metadata.details);
   return { ...publishedFlow(config, tensors, path), details };
 }
+
+const configSchema: z.ZodType<FlowConfig> = z.object({
+  image: z.object({ channels: z.number(), height: z.number(), width: z.number() }),
+  patchSize: z.number(),
+  channels: z.number(),
+  blocks: z.number(),
+  layersPerBlock: z.number(),
+  headWidth: z.number(),
+  classes: z.number(),
+  volumePreserving: z.boolean(),
+});
+
+const detailsSchema: z.ZodType<CheckpointDetails> = z.object({
+  experiment: z.string().optional(),
+  noise: z
+    .discriminatedUnion('kind', [
+      z.object({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
+      z.object({ kind: z.literal('uniform') }),
+    ])
+    .optional(),
+  dataset: z.string().optional(),
+  classNames: z.array(z.string()).optional(),
+  seed: z.number().optional(),
+  steps: z.number().optional(),
+});
 
 /** A tensor's numbers on the host, for a file. */
 export function hostTensor(tensor: tf.Tensor, dtype: StoredPrecision): HostTensor {
   return { shape: tensor.shape.slice(), dtype, data: tensor.dataSync() as Float32Array };
 }
 
-function parse<T>(path: string, name: string, text: string): T {
+function parse<T>(path: string, name: string, schema: z.ZodType<T>, text: string): T {
+  let problem: string;
   try {
-    const value = JSON.parse(text) as unknown;
-    if (typeof value === 'object' && value !== null) return value as T;
-  } catch {
-    // Falls through to the error below, which names the place.
+    const { data, error } = schema.safeParse(JSON.parse(text));
+    if (!error) return data;
+    const [issue] = error.issues;
+    problem = [...(issue?.path ?? []).map(String), issue?.message ?? ''].join(': ');
+  } catch (error) {
+    problem = (error as Error).message;
   }
   throw new UserError(
-    `${path}: the metadata '${name}' is not a JSON object`,
+    `${path}: the metadata '${name}' does not fit (${problem})`,
     'The file is damaged, or not a TarFlow checkpoint; take it anew',
   );
 }

@@ -100,9 +100,19 @@ export class RunFolder {
     return this.readState();
   }
 
-  /** Appends to the log. */
+  /**
+   * Appends to the log.
+   * @throws FileUnwritable
+   */
   async append(record: StepRecord): Promise<void> {
-    await appendFile(this.log, `${JSON.stringify(record)}\n`);
+    try {
+      await appendFile(this.log, `${JSON.stringify(record)}\n`);
+    } catch (error) {
+      throw new FileUnwritable(
+        `The file ${this.log} cannot be written (${(error as Error).message})`,
+        'See that its folder is there and its disk has room, then resume the run',
+      );
+    }
   }
 
   /** The records so far. */

@@ -68,8 +68,8 @@ export interface TrainingResult {
  * The same run gives the same numbers, also when it is stopped and resumed: all randomness comes
  * from the seed and the number of the step.
  *
- * @throws UserError for settings, data or a folder that do not fit, and for a loss that is not
- *   finite (the last saved state stays)
+ * @throws UserError for settings, data or a folder that do not fit, and for a loss or gradient that
+ *   is not finite (the last saved state stays)
  */
 export async function train(run: TrainingRun): Promise<TrainingResult> {
   const { data, signal } = run;
@@ -98,13 +98,27 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const stepsPerEpoch = Math.floor(data.length / settings.batchSize);
   let order: Int32Array | undefined;
   let step = resumed?.step ?? 0;
+  let savedStep = step;
   const save = async (): Promise<void> => {
     if (!folder) return;
     const current = program.read();
-    await folder.saveState(step, current);
-    const flow = flowOfState(template, current);
-    await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: step });
-    tf.dispose(current);
+    try {
+      await folder.saveState(step, current);
+      const flow = flowOfState(template, current);
+      await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: step });
+      savedStep = step;
+    } finally {
+      tf.dispose(current);
+    }
+  };
+  const checkFinite = (what: string, value: number): void => {
+    if (Number.isFinite(value)) return;
+    const kept =
+      folder && savedStep > 0 ? `${folder.folder} keeps the state of step ${savedStep}. ` : '';
+    throw new UserError(
+      `${what} is ${value}`,
+      `${kept}Begin a new run with a lower peakLearningRate, or with more warmupSteps`,
+    );
   };
 
   try {
@@ -133,15 +147,10 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
           secondCorrection: corrections.second,
         }),
       );
-      if (!Number.isFinite(measured.loss[0])) {
-        throw new UserError(
-          `The loss of step ${step + 1} is ${measured.loss[0]}`,
-          folder
-            ? `The last saved state in ${folder.folder} is sound; begin a new run with a lower peakLearningRate`
-            : 'Lower peakLearningRate, or add warm-up',
-        );
-      }
       step++;
+      checkFinite(`The loss of step ${step}`, measured.loss[0] as number);
+      // A loss can be finite where its gradient is not, and the state is spoilt from here on.
+      checkFinite(`The gradient's norm at step ${step}`, measured.gradientNorm[0] as number);
 
       const ended = performance.now();
       const record: StepRecord = {
@@ -158,6 +167,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       };
       if (step % settings.validateEvery === 0 || step === settings.steps) {
         record.validation = validate(program, run, key);
+        checkFinite(`The validation loss after step ${step}`, record.validation.loss);
       }
       records.push(record);
       await folder?.append(record);

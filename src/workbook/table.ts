@@ -65,7 +65,8 @@ export function formatValue(value: unknown): string {
 }
 
 function rowsOf(table: TableRows | Frame): TableRows {
-  return 'toRecords' in table ? (table as Frame).toRecords() : (table as TableRows);
+  // A polars frame is a proxy that denies having its own methods, so ask for the array.
+  return Array.isArray(table) ? (table as TableRows) : (table as Frame).toRecords();
 }
 
 function columnsOf(rows: TableRows): string[] {

@@ -71,9 +71,7 @@ describe('untilInterrupted', () => {
 
 test('the library works where tslab and the packages of the notebooks are not loaded', () => {
   const script = `
-    const before = Object.keys(require.cache);
     require(${JSON.stringify(path.join(root, 'src', 'workbook', 'index.ts'))});
-    const heavy = /node_modules.(sharp|vega|vega-lite|nodejs-polars|tslab).dist|build|lib/;
     const loaded = Object.keys(require.cache).filter((file) => /node_modules.(sharp|vega|vega-lite|nodejs-polars|tslab)[\\\\/]/.test(file));
     console.log(JSON.stringify(loaded));
   `;
