@@ -190,11 +190,8 @@ export function heatMap(
   const height = chart.height ?? 340;
   const cell = (domain: Domain, count: number) => (domain[1] - domain[0]) / count;
   const [dx, dy] = [cell(chart.x, columns), cell(chart.y, rows)];
-  // Half a pixel of overlap, or the background shows between cells.
-  const [overX, overY] = [
-    (0.5 * (chart.x[1] - chart.x[0])) / width,
-    (0.5 * (chart.y[1] - chart.y[0])) / height,
-  ];
+  // A pixel of overlap, or the background shows between cells.
+  const [overX, overY] = [(chart.x[1] - chart.x[0]) / width, (chart.y[1] - chart.y[0]) / height];
   const numbers = Array.from(values, (value) => (Number.isFinite(value) ? round(value) : null));
   const largest = Math.max(...numbers.map((value) => Math.abs(value ?? 0)));
   const domain = chart.colourDomain ?? (chart.diverging ? [-largest, largest] : undefined);

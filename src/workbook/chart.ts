@@ -63,13 +63,17 @@ export function styled(spec: ChartSpec): ChartSpec {
   };
 }
 
-/** A chart's title as one line of text. */
+/** A chart's title as one line of text; of charts side by side, the titles of each. */
 export function titleOf(spec: ChartSpec): string {
-  const { title } = spec;
-  if (typeof title === 'string') return title;
+  const titles = titlesOf(spec);
+  return titles.length > 0 ? titles.join(' · ') : 'without a title';
+}
+
+function titlesOf({ title, ...spec }: ChartSpec): string[] {
   const parts = title as { text?: string | string[]; subtitle?: string | string[] } | undefined;
-  const lines = [parts?.text, parts?.subtitle].flat().filter((line) => line !== undefined);
-  return lines.length > 0 ? lines.join(' · ') : 'without a title';
+  const own = typeof title === 'string' ? [title] : [parts?.text, parts?.subtitle].flat();
+  const inner = (spec.concat ?? spec.hconcat ?? spec.vconcat ?? []) as ChartSpec[];
+  return [...own.filter((line): line is string => line !== undefined), ...inner.flatMap(titlesOf)];
 }
 
 async function writeChart(png: Buffer, file: string): Promise<void> {

@@ -67,8 +67,8 @@ const targetSize = 56;
 const fontSize = 13;
 const lineHeight = 17;
 const titleHeight = 30;
-/** DejaVu Sans has letters of 0.6 of its size on average. */
-const letterWidth = 0.6 * fontSize;
+/** DejaVu Sans has letters of about 0.6 of its size. */
+const letterWidth = 0.6;
 
 async function draw(
   images: Images,
@@ -117,7 +117,9 @@ async function draw(
     }
   }
 
-  const columnLines = options.columnLabels?.map((label) => wrap(label, cell.width + gap));
+  const columnWidth = cell.width + gap;
+  const columnFont = fittingFont(options.columnLabels ?? [], columnWidth);
+  const columnLines = options.columnLabels?.map((label) => wrap(label, columnWidth, columnFont));
   const margin = {
     left: Math.max(0, ...(options.rowLabels ?? []).map((label) => textWidth(label) + 12)),
     top:
@@ -153,7 +155,9 @@ async function draw(
       const x = Math.ceil(margin.left) + column * (cell.width + gap) + cell.width / 2;
       lines.forEach((line, number) => {
         const y = margin.top - 7 - (lines.length - 1 - number) * lineHeight;
-        texts.push(`<text x="${x}" y="${y}" text-anchor="middle">${escapeXml(line)}</text>`);
+        texts.push(
+          `<text x="${x}" y="${y}" text-anchor="middle" font-size="${columnFont}">${escapeXml(line)}</text>`,
+        );
       });
     });
     options.rowLabels?.forEach((label, row) => {
@@ -188,16 +192,23 @@ function drawPixel(
   }
 }
 
-function textWidth(text: string): number {
-  return Math.ceil(text.length * letterWidth);
+function textWidth(text: string, size = fontSize): number {
+  return Math.ceil(text.length * letterWidth * size);
 }
 
-/** Words on as many lines as it takes; a word that is wider than the column stands out of it. */
-function wrap(text: string, width: number): string[] {
+/** The largest size up to the usual one, and from 9 on, at which every word fits the width. */
+function fittingFont(labels: readonly string[], width: number): number {
+  const words = labels.flatMap((label) => label.split(' '));
+  const longest = Math.max(1, ...words.map((word) => word.length));
+  return Math.max(9, Math.min(fontSize, (width - 2) / (longest * letterWidth)));
+}
+
+/** Words on as many lines as it takes. */
+function wrap(text: string, width: number, size: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);
-    if (last !== undefined && textWidth(`${last} ${word}`) <= width) {
+    if (last !== undefined && textWidth(`${last} ${word}`, size) <= width) {
       lines[lines.length - 1] = `${last} ${word}`;
     } else {
       lines.push(word);

@@ -56,6 +56,12 @@ export {
   type ProgressOptions,
   startProgress,
 } from './progress.js';
+export {
+  type PublishedRun,
+  publishedCheckpoint,
+  publishRun,
+  readPublishedRun,
+} from './published-run.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder } from './results-folder.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';

@@ -4,7 +4,9 @@ import { displayHtml } from './display.js';
 import { escapeXml } from './sharp.js';
 
 /** Rows of a table: named values; columns appear in the order in which names first come up. */
-export type TableRows = readonly Record<string, unknown>[];
+export type TableRows = readonly object[];
+
+type Records = readonly Record<string, unknown>[];
 
 /** A polars data frame, or anything else that gives its rows. */
 export interface Frame {
@@ -69,7 +71,7 @@ function rowsOf(table: TableRows | Frame): TableRows {
   return Array.isArray(table) ? (table as TableRows) : (table as Frame).toRecords();
 }
 
-function columnsOf(rows: TableRows): string[] {
+function columnsOf(rows: Records): string[] {
   return [...new Set(rows.flatMap(Object.keys))];
 }
 

@@ -179,10 +179,16 @@ describe('showChart', () => {
     expect(page).toEqual({ width: Math.round(width / 2), height: Math.round(height / 2) });
   });
 
-  test('prints the title in plain Node', async () => {
+  test('prints the titles in plain Node', async () => {
     const log = vi.spyOn(console, 'log').mockImplementation(() => {});
     await showChart(charts['lines with a published figure'] as ChartSpec);
-    expect(log.mock.calls).toEqual([['[chart] Loss · by split']]);
+    await showChart(charts['side by side'] as ChartSpec);
+    await showChart(charts['by hand'] as ChartSpec);
+    expect(log.mock.calls.flat()).toEqual([
+      '[chart] Loss · by split',
+      '[chart] Density · Points',
+      '[chart] without a title',
+    ]);
   });
 });
 
