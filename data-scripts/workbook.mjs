@@ -14,7 +14,7 @@ await runMain(async () => {
   const context = newContext();
   const { root, env, progress } = context;
   const notebooks = chooseNotebooks(path.join(root, 'notebooks'), only);
-  await setUp(context);
+  await setUp(context, { optional: true });
   await runSteps([build], context);
 
   for (const notebook of notebooks) {

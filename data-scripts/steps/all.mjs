@@ -2,6 +2,7 @@ import { createFolder } from '../lib/files.mjs';
 import { cacheFolder, projectRoot } from '../lib/places.mjs';
 import { formatSeconds, Progress } from '../lib/progress.mjs';
 import { runSteps } from '../lib/steps.mjs';
+import { emoji } from './emoji.mjs';
 import { fashionMnist } from './fashion-mnist.mjs';
 import { jupyterLab, tslabKernel } from './jupyter.mjs';
 import { npmPackages } from './packages.mjs';
@@ -23,9 +24,11 @@ export function newContext() {
  * milliseconds.
  *
  * @param {import('../lib/steps.mjs').Context} context
+ * @param {object} [options]
+ * @param {boolean} [options.optional] with the data that only the workbook needs
  * @throws {import('../lib/setup-error.mjs').SetupError} the one sentence for what is missing
  */
-export async function setUp(context) {
+export async function setUp(context, { optional = false } = {}) {
   const started = performance.now();
   createFolder(context.cache);
   const withoutNative = reasonAgainstNative(context.env);
@@ -40,6 +43,7 @@ export async function setUp(context) {
       jupyterLab,
       tslabKernel,
       fashionMnist,
+      ...(optional ? [emoji] : []),
     ],
     context,
   );

@@ -49,7 +49,7 @@ export const npmPackages = {
  * @param {NodeJS.ProcessEnv} env
  * @returns {[string, ...string[]]}
  */
-function npmCommand(env) {
+export function npmCommand(env) {
   // The npm that runs this script, if one does; it is a JavaScript file.
   if (env.npm_execpath?.endsWith('.js')) return [process.execPath, env.npm_execpath];
   const npm = findProgram('npm', env);

@@ -17,6 +17,8 @@ export interface ImageDataset {
   pixels: Uint8Array;
   /** One class index an image. */
   labels: Int32Array;
+  /** What each image shows, in words, where the source says so: one an image. */
+  captions?: string[];
   /** Under what terms the images may be used, and where they come from. */
   licence: string;
 }

