@@ -6,16 +6,32 @@ const path = require('node:path');
 const [command, ...rest] = process.argv.slice(2);
 const main = path.join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
 
-if (command === 'doctor') {
-  import('../../data-scripts/doctor.mjs').then(async ({ doctor }) => {
-    process.exitCode = await doctor(rest);
-  });
-} else if (existsSync(main)) {
-  require(main);
-} else {
-  console.error(
-    'tarflow is not built yet. Run `npm run setup`, or `npm run build` where set-up is done; ' +
-      '`npx tarflow doctor` shows what is missing.',
-  );
-  process.exitCode = 2;
+// A reader that has seen enough (`tarflow conform … | head`) ends it quietly, as SIGPIPE would.
+process.stdout.on('error', (error) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(141);
+});
+
+async function run() {
+  if (command === 'doctor') {
+    const { doctor } = await import('../../data-scripts/doctor.mjs');
+    return doctor(rest);
+  }
+  if (!existsSync(main)) {
+    console.error(
+      'tarflow is not built yet. Run `npm run setup`, or `npm run build` where set-up is done; ' +
+        '`npx tarflow doctor` shows what is missing.',
+    );
+    return 2;
+  }
+  return require(main).main(process.argv);
 }
+
+run()
+  .catch((error) => {
+    console.error(error);
+    return 3;
+  })
+  .then((exitCode) => {
+    process.exitCode = exitCode;
+  });

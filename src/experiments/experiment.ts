@@ -38,6 +38,16 @@ export function withOverrides(experiment: Experiment, overrides: readonly string
   return changed;
 }
 
+/** All that {@link withOverrides} can replace, as `key=value`. */
+export function optionTexts(experiment: Experiment): string[] {
+  return valuePlaces(experiment).map(({ path, value }) => {
+    const key = path.replace(/^\w+\./, '');
+    if (key !== 'noise') return `${key}=${value}`;
+    const { noise } = experiment.settings;
+    return `noise=${noise.kind === 'gaussian' ? `gaussian:${noise.sigma}` : noise.kind}`;
+  });
+}
+
 interface Place {
   path: string;
   value: unknown;

@@ -3,7 +3,7 @@ import type { Experiment } from './experiment.js';
 import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist.js';
 import { mnistDemonstration } from './mnist.js';
 
-export { type Experiment, withOverrides } from './experiment.js';
+export { type Experiment, optionTexts, withOverrides } from './experiment.js';
 
 /** All experiments, in the order of the workbook. */
 export const experiments: readonly Experiment[] = [

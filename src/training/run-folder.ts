@@ -4,8 +4,10 @@ import { UserError } from '../backend/errors.js';
 import { FileUnwritable, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
+import type { FlowConfig } from '../flow/config.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { hostTensor } from './checkpoint.js';
+import type { TrainingSettings } from './settings.js';
 
 /** One line of a run's log: a training step, and at intervals a validation. */
 export interface StepRecord {
@@ -36,6 +38,29 @@ export interface Validation {
   bitsPerDimension?: number;
 }
 
+/** Settings that only plan a run: the state does not depend on them, so a run can be replanned. */
+const planKeys = [
+  'steps',
+  'peakLearningRate',
+  'warmupSteps',
+  'clipNorm',
+  'validateEvery',
+  'validationImages',
+  'saveEvery',
+] as const;
+type Plan = Pick<TrainingSettings, (typeof planKeys)[number]>;
+
+/** What `run.json` says. */
+export interface RunDescription {
+  experiment?: string | undefined;
+  /** Name of the data set. */
+  data: string;
+  config: FlowConfig;
+  settings: TrainingSettings;
+  /** Earlier plans of a run that was replanned, and the step until which each held. */
+  history?: { until: number; plan: Plan }[];
+}
+
 /**
  * The folder of a training run: `run.json` says what it trains, `log.jsonl` has a line per step,
  * `state.safetensors` all that resuming needs, `checkpoint.safetensors` the flow.
@@ -56,13 +81,16 @@ export class RunFolder {
   /**
    * Begins a run, or meets the one that is there.
    *
-   * @param description what is trained, as JSON-able data
+   * @param description what is trained
+   * @param resume true to go on with a run of the same description; `'replanned'` to go on also
+   *   where its plan differs (steps, learning rate, intervals): `run.json` then keeps the old plan
+   *   under `history`, with the step until which it held
    * @returns the state to go on from, or nothing for a new run
    * @throws UserError where another run is in the way, or the folder holds a different one
    */
   async open(
-    description: object,
-    resume: boolean,
+    description: RunDescription,
+    resume: boolean | 'replanned',
   ): Promise<{ step: number; state: Leaves } | undefined> {
     try {
       await mkdir(this.folder, { recursive: true });
@@ -72,7 +100,6 @@ export class RunFolder {
         'Choose another with --out',
       );
     }
-    const text = `${JSON.stringify(description, null, 2)}\n`;
     const present = await readFile(this.description, 'utf8').catch(() => undefined);
     if (present === undefined) {
       if (resume) {
@@ -81,7 +108,7 @@ export class RunFolder {
           'Leave --resume away to begin one',
         );
       }
-      await writeAtomically(this.description, text);
+      await writeAtomically(this.description, jsonText(description));
       await writeAtomically(this.log, '');
       return undefined;
     }
@@ -91,13 +118,36 @@ export class RunFolder {
         'Add --resume to go on with it, or choose another folder with --out',
       );
     }
-    if (present !== text) {
+    const { history = [], ...before } = this.parsed(present);
+    const [was, is] = [jsonText(before), jsonText(description)];
+    if (was === is) return this.readState();
+
+    const replanned = { ...before, settings: { ...before.settings, ...plan(description) } };
+    if (resume !== 'replanned' || jsonText(replanned) !== is) {
       throw new UserError(
-        `${this.description} describes another run: ${difference(present, text)}`,
-        'Resume with the same experiment and options, or begin a new run in another folder',
+        `${this.description} describes another run: ${difference(was, is)}`,
+        jsonText(replanned) === is
+          ? 'Resume with the same options, or add --replan to go on under the new plan'
+          : 'Resume with the same experiment and options, or begin a new run in another folder',
       );
     }
-    return this.readState();
+    const resumed = await this.readState();
+    const past = { until: resumed?.step ?? 0, plan: plan(before) };
+    await writeAtomically(
+      this.description,
+      jsonText({ ...description, history: [...history, past] }),
+    );
+    return resumed;
+  }
+
+  private parsed(text: string): RunDescription {
+    try {
+      const value = JSON.parse(text) as RunDescription;
+      if (typeof value.settings === 'object') return value;
+    } catch {
+      // Falls through to the error below, which names the file.
+    }
+    throw new UserError(`${this.description} is damaged`, 'Begin a new run in another folder');
   }
 
   /**
@@ -165,6 +215,14 @@ export class RunFolder {
     }
     return { step, state };
   }
+}
+
+function jsonText(description: object): string {
+  return `${JSON.stringify(description, null, 2)}\n`;
+}
+
+function plan({ settings }: RunDescription): Plan {
+  return Object.fromEntries(planKeys.map((key) => [key, settings[key]])) as Plan;
 }
 
 /** The first line in which two descriptions differ. */

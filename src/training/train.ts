@@ -43,8 +43,8 @@ export interface TrainingRun {
   validation: ImageDataset;
   /** Where the log, the states and the checkpoint go; none keeps nothing. */
   folder?: string;
-  /** True to go on with the run in the folder. */
-  resume?: boolean;
+  /** True to go on with the run in the folder; `'replanned'` also under another plan. */
+  resume?: boolean | 'replanned';
   /** Goes into the checkpoint. */
   experiment?: string;
   /** How a step runs; default: as one captured graph on the native engine, else op by op. */
@@ -235,8 +235,11 @@ function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings):
   };
 }
 
-/** A batch on the host: noisy images, and class mixtures where the model has classes. */
-function trainingBatch(
+/**
+ * A training batch on the host: noisy images, and class mixtures where the model has classes, some
+ * of the labels dropped.
+ */
+export function trainingBatch(
   run: TrainingRun,
   indices: Int32Array,
   key: RandomKey,

@@ -1,0 +1,65 @@
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
+import { InvalidArgumentError } from 'commander';
+import { FileUnwritable } from '../backend/files.js';
+
+/** For commander: reads a number. */
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('Expected a number.');
+  }
+  return value;
+}
+
+/** For commander: reads a whole number. */
+export function wholeNumber(text: string): number {
+  const value = number(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('Expected a whole number.');
+  return value;
+}
+
+/** For commander: reads a whole number above 0. */
+export function count(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError('Expected a whole number above 0.');
+  return value;
+}
+
+/** For commander: reads whole numbers with commas between them. */
+export function wholeNumbers(text: string): number[] {
+  return text.split(',').map(wholeNumber);
+}
+
+/**
+ * Checks that a file can be written, before the work that would be lost; leaves nothing behind.
+ * @throws FileUnwritable where the path is a folder, or leads through a file or a folder that is
+ *   not ours to write to
+ */
+export async function checkWritable(file: string): Promise<void> {
+  const unwritable = (reason: string): FileUnwritable =>
+    new FileUnwritable(
+      `The file ${file} cannot be written (${reason})`,
+      'Choose a path in a folder that can be written to',
+    );
+  const kind = async (place: string): Promise<'folder' | 'file' | undefined> => {
+    const stats = await fs.stat(place).catch(() => undefined);
+    if (!stats) return undefined;
+    return stats.isDirectory() ? 'folder' : 'file';
+  };
+  if ((await kind(file)) === 'folder') throw unwritable('it is a folder');
+  let folder = path.dirname(path.resolve(file));
+  while ((await kind(folder)) === undefined) folder = path.dirname(folder);
+  if ((await kind(folder)) === 'file') throw unwritable(`${folder} is a file, not a folder`);
+  await fs.access(folder, constants.W_OK).catch(() => {
+    throw unwritable(`no permission to write in ${folder}`);
+  });
+}
+
+/** Words as a shell takes them: quoted where they hold more than plain characters. */
+export function shellWords(words: readonly string[]): string {
+  return words
+    .map((word) => (/^[\w./:=,@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(' ');
+}

@@ -1,0 +1,65 @@
+import { Command, CommanderError } from 'commander';
+import { UserError } from '../backend/errors.js';
+import { addBpd } from './bpd.js';
+import { addConform } from './conform.js';
+import { addDoctor } from './doctor.js';
+import { exitCodes, type SetExitCode } from './exit-codes.js';
+import { addSample } from './sample.js';
+import { addTrain } from './train.js';
+
+/**
+ * Runs the command line.
+ *
+ * @param argv as `process.argv`: the program, the script, then the arguments
+ * @returns the exit code, one of {@link exitCodes}
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  let exitCode: number = exitCodes.done;
+  const setExitCode: SetExitCode = (code) => {
+    exitCode = code;
+  };
+  const { version } = require('../../package.json') as { version: string };
+  // Subcommands take over the settings that stand before them.
+  const program = new Command('tarflow')
+    .description('Transformer autoregressive flows: train, sample and measure them.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error:/, 'tarflow:')),
+    })
+    .showHelpAfterError('Add --help to see the options and examples.')
+    .addHelpText(
+      'after',
+      `
+Exit codes:
+  0  done
+  1  a check failed
+  2  a mistake in the arguments or files, told in one message
+  3  a bug, with its stack trace
+  130  stopped by Control-C
+
+The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm or cpu; default: the fastest one there is.`,
+    );
+  addDoctor(program, setExitCode);
+  addTrain(program, setExitCode);
+  addSample(program);
+  addBpd(program);
+  addConform(program, setExitCode);
+
+  try {
+    await program.parseAsync([...argv]);
+    return exitCode;
+  } catch (error) {
+    // Commander has said what is wrong already; --help and --version end this way, too.
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 ? exitCodes.done : exitCodes.userMistake;
+    }
+    if (error instanceof UserError) {
+      console.error(`tarflow: ${error.message}`);
+      return exitCodes.userMistake;
+    }
+    console.error(error);
+    console.error('tarflow: this is a bug; please report it with the lines above.');
+    return exitCodes.unexpected;
+  }
+}

@@ -1,0 +1,175 @@
+import * as path from 'node:path';
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { disposeFlow } from '../flow/tarflow.js';
+import { checkGuidance, type Guidance } from '../sampling/guidance.js';
+import { sample } from '../sampling/sample.js';
+import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
+import { saveImageGrid } from '../workbook/image-grid.js';
+import { startProgress } from '../workbook/progress.js';
+import { checkWritable, count, number, wholeNumber, wholeNumbers } from './arguments.js';
+
+interface SampleOptions {
+  count: number;
+  label?: string;
+  guidance: number;
+  temperature?: number;
+  annealed?: boolean;
+  on?: 'a' | 'b' | 'ab';
+  blocks?: number[];
+  denoise?: number | true;
+  seed: number;
+  columns?: number;
+  out: string;
+  json: boolean;
+}
+
+/** `tarflow sample`: images from a checkpoint, as a grid in a PNG file. */
+export function addSample(program: Command): void {
+  program
+    .command('sample')
+    .description('draw images from a checkpoint into a PNG file')
+    .argument('<checkpoint>', 'a safetensors file, of ours or published')
+    .requiredOption('--out <file.png>', 'the picture')
+    .option('--count <n>', 'how many images', count, 16)
+    .option(
+      '--label <label>',
+      'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
+    )
+    .option('--guidance <weight>', 'guidance weight w, 0 for none', number, 0)
+    .option('--temperature <tau>', 'guidance: attention temperature of the weaker model', number)
+    .option('--annealed', 'guidance: let the weight grow along the tokens')
+    .option('--on <ab>', 'guidance: on the log-scale a, the shift b, or both (default: ab)')
+    .option('--blocks <list>', 'guidance: only these blocks, e.g. 0,1', wholeNumbers)
+    .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
+    .option('--seed <n>', 'same seed, same images', wholeNumber, 0)
+    .option('--columns <n>', 'images in a row (default: a square)', count)
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ tarflow sample runs/density/checkpoint.safetensors --count 64 --out grid.png
+  $ tarflow sample runs/conditional/checkpoint.safetensors --count 64 --label 3 \\
+      --guidance 1.5 --seed 7 --out grid.png
+  $ tarflow sample runs/conditional/checkpoint.safetensors --count 30 --columns 3 \\
+      --label Trouser,Bag,Sneaker --guidance 1 --annealed --denoise --out three.png
+  $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\
+      --annealed --out sharper.png`,
+    )
+    .action(run);
+}
+
+async function run(checkpoint: string, options: SampleOptions): Promise<void> {
+  const { seed, out } = options;
+  if (path.extname(out) !== '.png') {
+    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png');
+  }
+  await checkWritable(out);
+  const engine = await startEngine();
+  const flow = await loadCheckpoint(checkpoint);
+  try {
+    const label = labels(flow, checkpoint, options);
+    const guidance = guidanceOf(flow, label !== undefined, options);
+    const denoise = denoising(flow, checkpoint, options);
+    const progress = startProgress({ title: 'Sampling', total: options.count, unit: 'images' });
+    const begun = performance.now();
+    const images = await sample(flow, {
+      count: options.count,
+      seed,
+      ...(label && { label }),
+      ...(guidance && { guidance }),
+      ...(denoise && { denoise }),
+      onProgress: (share) => progress.update(Math.floor(share * options.count)),
+    }).finally(() => progress.finish());
+    const seconds = (performance.now() - begun) / 1000;
+    if (images.dataSync().some((value) => !Number.isFinite(value))) {
+      console.error('Some pixels are not finite, and magenta: the model or its guidance diverges.');
+    }
+    try {
+      await saveImageGrid(images, out, options.columns ? { columns: options.columns } : {});
+    } finally {
+      images.dispose();
+    }
+    if (options.json) {
+      const { count: images } = options;
+      const outcome = { checkpoint, out, images, seed, label, guidance, denoise, seconds, engine };
+      console.log(JSON.stringify(outcome, null, 2));
+    } else {
+      console.log(`${options.count} samples in ${seconds.toFixed(1)} s: ${out}`);
+    }
+  } finally {
+    disposeFlow(flow);
+  }
+}
+
+/** A label for each image: the given ones in turn. */
+function labels(
+  { config, details }: LoadedFlow,
+  checkpoint: string,
+  options: SampleOptions,
+): number[] | undefined {
+  if (options.label === undefined) return undefined;
+  if (config.classes === 0) {
+    throw new UserError(`${checkpoint} is a model without classes`, 'Leave --label away');
+  }
+  const names = details.classNames ?? [];
+  const chosen = options.label.split(',').map((text) => {
+    const wanted = text.trim();
+    const named = names.findIndex((name) => name.toLowerCase() === wanted.toLowerCase());
+    const index = named >= 0 ? named : /^\d+$/.test(wanted) ? Number(wanted) : -1;
+    if (index >= 0 && index < config.classes) return index;
+    const known = names.length > 0 ? ` (${names.join(', ')})` : '';
+    throw new UserError(
+      `${checkpoint} has no label '${wanted}'`,
+      `Expected 0 to ${config.classes - 1}${known}`,
+    );
+  });
+  return Array.from({ length: options.count }, (_, i) => chosen[i % chosen.length] as number);
+}
+
+function guidanceOf(
+  { config }: LoadedFlow,
+  labelled: boolean,
+  options: SampleOptions,
+): Guidance | undefined {
+  const { guidance: weight, temperature, annealed, on, blocks } = options;
+  const details = { temperature, annealed, on, blocks };
+  if (weight === 0) {
+    const given = Object.entries(details).find(([, value]) => value !== undefined)?.[0];
+    if (given === undefined) return undefined;
+    throw new UserError(
+      `--${given} came without guidance`,
+      'Add --guidance with a weight above 0, or leave it away',
+    );
+  }
+  const guidance: Guidance = {
+    weight,
+    ...Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined)),
+  };
+  checkGuidance(config, guidance);
+  if (!labelled && (temperature ?? 1) === 1) {
+    throw new UserError(
+      'This guidance would change nothing',
+      `Add --temperature other than 1${config.classes > 0 ? ', or --label' : ''}`,
+    );
+  }
+  return guidance;
+}
+
+function denoising(
+  { details }: LoadedFlow,
+  checkpoint: string,
+  { denoise }: SampleOptions,
+): { sigma: number; multiplier: number } | undefined {
+  if (denoise === undefined) return undefined;
+  if (details.noise?.kind !== 'gaussian') {
+    const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
+    throw new UserError(
+      `${checkpoint} ${noise}`,
+      'Denoising is for models trained with Gaussian noise; leave --denoise away',
+    );
+  }
+  return { sigma: details.noise.sigma, multiplier: denoise === true ? 1 : denoise };
+}

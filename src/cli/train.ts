@@ -1,0 +1,183 @@
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { loadDataset } from '../data/index.js';
+import {
+  type Experiment,
+  experiments,
+  findExperiment,
+  optionTexts,
+  withOverrides,
+} from '../experiments/index.js';
+import { checkConfig, configName } from '../flow/config.js';
+import { disposeFlow } from '../flow/tarflow.js';
+import { RunFolder, type StepRecord } from '../training/run-folder.js';
+import { checkSettings } from '../training/settings.js';
+import { train } from '../training/train.js';
+import { untilInterrupted } from '../workbook/interrupt.js';
+import { type Progress, startProgress } from '../workbook/progress.js';
+import { showTable } from '../workbook/table.js';
+import { shellWords } from './arguments.js';
+import { exitCodes, type SetExitCode } from './exit-codes.js';
+
+interface TrainOptions {
+  experiment?: string;
+  out?: string;
+  set: string[];
+  resume: boolean;
+  replan: boolean;
+  list: boolean;
+  json: boolean;
+}
+
+/** `tarflow train`: an experiment, into a folder. */
+export function addTrain(program: Command, setExitCode: SetExitCode): void {
+  program
+    .command('train')
+    .description('train an experiment into a folder: log, checkpoint, and state to resume from')
+    .option('--experiment <name>', 'what to train; see --list')
+    .option('--out <folder>', 'where the run goes')
+    .option('--set <key=value...>', "replace the experiment's values", [])
+    .option('--resume', 'go on with the run in the folder', false)
+    .option('--replan', 'resume under another plan: steps, learning rate, intervals', false)
+    .option('--list', 'list the experiments with their values', false)
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+Control-C stops after the current step, saves, and says how to resume.
+
+Experiments:
+${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
+
+Examples:
+  $ tarflow train --list
+  $ tarflow train --experiment fashion-mnist-density --out runs/density
+  $ tarflow train --experiment fashion-mnist-density --out runs/density --resume
+  $ tarflow train --experiment fashion-mnist-density --out runs/density --replan --set steps=20000
+  $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
+      --set channels=192 noise=gaussian:0.05 seed=2`,
+    )
+    .action(async (options: TrainOptions) => {
+      if (options.list) return list(options.json);
+      const finished = await run(options);
+      if (!finished) setExitCode(exitCodes.interrupted);
+    });
+}
+
+/** @returns false where Control-C stopped the run */
+async function run({ out, resume, replan, json, ...options }: TrainOptions): Promise<boolean> {
+  if (options.experiment === undefined || out === undefined) {
+    throw new UserError(
+      `No ${options.experiment === undefined ? '--experiment' : '--out'} came`,
+      'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
+    );
+  }
+  const experiment = withOverrides(findExperiment(options.experiment), options.set);
+  const { config, settings, dataset } = experiment;
+  // Checked again by train, but here before the data are read.
+  checkConfig(config);
+  checkSettings(settings);
+  const engine = await startEngine();
+  const [data, validation] = await Promise.all([
+    loadDataset(dataset, 'train'),
+    loadDataset(dataset, 'test'),
+  ]);
+  console.error(
+    `${experiment.name}: ${configName(config)} on ${dataset}, ${settings.steps} steps of ` +
+      `${settings.batchSize} images, ${engine.version}`,
+  );
+
+  let progress: Progress | undefined;
+  const onStep = (record: StepRecord): void => {
+    // A resumed run knows where it begins when its first step is done.
+    progress ??= startProgress({ title: 'Training', total: settings.steps, from: record.step - 1 });
+    const { loss, validation: held } = record;
+    progress.update(record.step, {
+      loss,
+      ...(held && { 'held out': held.bitsPerDimension ?? held.loss }),
+      'images/s': Math.round(record.imagesPerSecond),
+    });
+  };
+  const result = await untilInterrupted((signal) =>
+    train({
+      config,
+      settings,
+      data,
+      validation,
+      folder: out,
+      resume: replan ? 'replanned' : resume,
+      experiment: experiment.name,
+      onStep,
+      signal,
+    }),
+  ).finally(() => progress?.finish());
+  disposeFlow(result.flow);
+
+  const { finished, records } = result;
+  const steps = result.details.steps ?? 0;
+  const { checkpoint } = new RunFolder(out);
+  const resumeCommand = shellWords([
+    ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
+    ...options.set.flatMap((pair) => ['--set', pair]),
+    '--resume',
+  ]);
+  const measured = records.flatMap((record) => record.validation ?? []).at(-1);
+  if (json) {
+    const outcome = {
+      experiment: experiment.name,
+      finished,
+      steps,
+      loss: records.at(-1)?.loss,
+      validation: measured,
+      checkpoint,
+      engine,
+      ...(!finished && { resume: resumeCommand }),
+    };
+    console.log(JSON.stringify(outcome, null, 2));
+  } else if (finished) {
+    console.log(`Trained ${steps} steps; the flow is ${checkpoint}`);
+    if (measured) console.log(validationText(measured));
+  } else {
+    console.log(`Stopped and saved after step ${steps} of ${settings.steps}. To go on:`);
+    console.log(`  ${resumeCommand}`);
+  }
+  return finished;
+}
+
+function validationText({ loss, bitsPerDimension }: NonNullable<StepRecord['validation']>): string {
+  const nats = `held-out loss ${loss.toFixed(4)} nats per dimension`;
+  return bitsPerDimension === undefined
+    ? nats
+    : `${nats}, ${bitsPerDimension.toFixed(4)} bits per dimension`;
+}
+
+function list(json: boolean): void {
+  if (json) {
+    console.log(JSON.stringify(experiments, null, 2));
+    return;
+  }
+  showTable(experiments.map(summary));
+  for (const experiment of experiments) {
+    console.log(`\nValues of ${experiment.name} (replace them with --set key=value):`);
+    console.log(wrapped(optionTexts(experiment)));
+  }
+}
+
+/** Words in indented lines of at most 80 columns. */
+function wrapped(words: readonly string[]): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= 80) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else {
+      lines.push(`  ${word}`);
+    }
+  }
+  return lines.join('\n');
+}
+
+function summary({ name, description, dataset, config }: Experiment): Record<string, string> {
+  return { experiment: name, model: configName(config), data: dataset, what: description };
+}

@@ -1,0 +1,260 @@
+import { z } from 'zod';
+import { tf } from '../backend/tf.js';
+import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
+import { tokenCount, tokenWidth } from '../flow/config.js';
+import { classMixture } from '../flow/labels.js';
+import { patchify, unpatchify } from '../flow/patches.js';
+import {
+  disposeFlow,
+  type ForwardResult,
+  flowLoss,
+  forward,
+  forwardTokens,
+  type TarFlow,
+  updatedVariance,
+} from '../flow/tarflow.js';
+import { lossGradient } from '../sampling/denoise.js';
+import { inverse } from '../sampling/inverse.js';
+import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
+import { bitsPerDimension } from './bits-per-dimension.js';
+import {
+  described,
+  type GoldenFile,
+  goldenFlow,
+  goldenInput,
+  goldenSchema,
+  goldenTensor,
+  type Results,
+} from './golden.js';
+
+const tarflowSchema = goldenSchema.extend({
+  sampling: z.array(
+    z.object({
+      name: z.string(),
+      guidance: z.number(),
+      guide_what: z.enum(['a', 'b', 'ab']),
+      attn_temp: z.number(),
+      annealed: z.boolean(),
+    }),
+  ),
+  denoise: z.object({ lr: z.number() }),
+});
+type TarflowDescription = z.infer<typeof tarflowSchema>;
+
+/** What the library computes for a golden file of kind `tarflow`. */
+export async function tarflowResults(golden: GoldenFile): Promise<Results> {
+  const description = described(golden, tarflowSchema);
+  const owned: tf.Tensor[] = [];
+  const flow = goldenFlow(golden);
+  try {
+    return await tarflowOutputs(flow, golden, description, (tensor) => {
+      owned.push(tensor);
+      return tensor;
+    });
+  } finally {
+    tf.dispose(owned);
+    disposeFlow(flow);
+  }
+}
+
+/**
+ * Everything that a file of kind `tarflow` can ask for, by the names of its outputs.
+ *
+ * @param own takes charge of a tensor, and returns it
+ */
+async function tarflowOutputs(
+  flow: TarFlow,
+  golden: GoldenFile,
+  description: TarflowDescription,
+  own: <T extends tf.Tensor>(tensor: T) => T,
+): Promise<Results> {
+  const { config } = flow;
+  const results: Results = {};
+  const put = (name: string, tensor: tf.Tensor): void => {
+    results[name] = tensor.dataSync().slice();
+  };
+  const floats = (name: string): tf.Tensor => goldenTensor(golden, name);
+  const labels = (name: string): Int32Array | undefined =>
+    config.classes > 0 ? Int32Array.from(goldenInput(golden, name).data) : undefined;
+
+  const x = own(floats('x')) as tf.Tensor4D;
+  const y = labels('y');
+  const dropped = config.classes > 0 ? labels('y_drop') : undefined;
+  const size = tokenCount(config) * tokenWidth(config);
+  // The published code reports log-determinants per dimension.
+  const perDimension = (logDet: tf.Tensor): tf.Tensor => tf.div(logDet, size);
+
+  tf.tidy(() => {
+    put('patches', patchify(config, x));
+    const result = forward(flow, x, y);
+    const { loss } = flowLoss(flow, result);
+    putForward(result, '', '');
+    result.outputs.forEach((output, i) => {
+      put(`out.${i}`, output);
+      put(`out_logdet.${i}`, perDimension(result.logDets[i] as tf.Tensor));
+    });
+    const bpd = bitsPerDimension(flow, x, y);
+    put('loss', loss);
+    put('loss64', loss);
+    put('bpd', bpd);
+    put('bpd64', bpd);
+    putForward(result, '', '64');
+
+    const absent = forward(flow, x);
+    putForward(absent, '_null', '');
+    const some = forward(flow, x, dropped);
+    putForward(some, '_drop', '');
+    putForward(some, '_drop', '64');
+    if (description.tensors.jac_logabsdet64_sample0) {
+      put('jac_logabsdet64_sample0', tf.div(denseLogDet(flow, x, y), size));
+    }
+
+    const first = updatedVariance(flow.variance, result.z);
+    put('var.1', first);
+    put('var.2', updatedVariance(first, absent.z));
+
+    const trained = leaves(flow.parameters);
+    const { value, gradient } = trainingGradient(flow, trained, x, dropped);
+    put('loss_drop', value);
+    put('loss_drop64', value);
+    for (const [name, tensor] of Object.entries(gradient)) put(`grad.${name}`, tensor);
+    const gx = lossGradient(flow, x, dropped);
+    put('gx', gx);
+    put('gx64', gx);
+
+    function putForward(outcome: ForwardResult, kind: string, precision: string): void {
+      put(`z${kind}${precision}`, outcome.z);
+      put(`logdet${kind}${precision}`, perDimension(outcome.logDet));
+    }
+  });
+
+  runTraining(flow, x, dropped, put);
+
+  // Noise that the file gives is used as it is: the prior's deviation is applied where it says so.
+  const noise = own(floats('noise')) as tf.Tensor3D;
+  const z = own(tf.tensor3d(Float32Array.from(results.z as ArrayLike<number>), noise.shape));
+  const reconstructed = own(await inverse(flow, z, y));
+  put('recon', reconstructed);
+  put('recon64', reconstructed);
+  tf.tidy(() => put('seq.0', unpatchify(config, noise)));
+  let sequence = 0;
+  const plain = await inverse(flow, noise, y, {
+    onBlock: (tokens) => {
+      sequence++;
+      tf.tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
+    },
+  });
+  own(plain);
+  for (const run of description.sampling) {
+    const images = await inverse(flow, noise, y, {
+      guidance: {
+        weight: run.guidance,
+        on: run.guide_what,
+        temperature: run.attn_temp,
+        annealed: run.annealed,
+      },
+    });
+    put(run.name, images);
+    images.dispose();
+  }
+  const variance = own(
+    tf.tensor2d(Float32Array.from(results['var.2'] as ArrayLike<number>), flow.variance.shape),
+  );
+  const scaled = own(tf.tidy(() => tf.mul(noise, tf.sqrt(variance)) as tf.Tensor3D));
+  const varied = own(await inverse(flow, scaled, y));
+  put('sample.var2_g0', varied);
+
+  tf.tidy(() => {
+    const noisy = floats('denoise.in') as tf.Tensor4D;
+    const gradient = lossGradient(flow, noisy, y);
+    put('denoise.grad', gradient);
+    put('denoise.out', tf.sub(noisy, tf.mul(gradient, description.denoise.lr)));
+  });
+
+  return results;
+}
+
+/** The training loss and its gradient with respect to every parameter. */
+function trainingGradient(
+  flow: TarFlow,
+  parameters: Leaves,
+  x: tf.Tensor4D,
+  label: Int32Array | undefined,
+): { value: tf.Scalar; gradient: Leaves } {
+  const { config } = flow;
+  return valueAndGradient((current) => {
+    const moved = { ...flow, parameters: withLeaves(flow.parameters, current) };
+    const classes = classMixture(config, label, x.shape[0]);
+    const result = forwardTokens(moved, patchify(config, x), classes);
+    return { value: flowLoss(moved, result).loss, auxiliary: {} };
+  }, parameters);
+}
+
+/** Five AdamW steps at a constant rate of 1e-3: the losses before each, and after the last. */
+function runTraining(
+  flow: TarFlow,
+  x: tf.Tensor4D,
+  label: Int32Array | undefined,
+  put: (name: string, tensor: tf.Tensor) => void,
+): void {
+  tf.tidy(() => {
+    let parameters = leaves(flow.parameters);
+    let moments: { first: Leaves; second: Leaves } = adamWInit(parameters);
+    const losses: tf.Scalar[] = [];
+    for (let t = 1; t <= 5; t++) {
+      const { value, gradient } = trainingGradient(flow, parameters, x, label);
+      losses.push(value);
+      const updated = adamWUpdate(parameters, gradient, moments, 1e-3, biasCorrections(t));
+      parameters = updated.parameters;
+      moments = updated;
+    }
+    losses.push(trainingGradient(flow, parameters, x, label).value);
+    put('train.losses', tf.stack(losses));
+    for (const [name, tensor] of Object.entries(parameters)) put(`train.w.${name}`, tensor);
+  });
+}
+
+/** log |det dz/dx| of the first sample from its dense Jacobian, one backward pass per row. */
+function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefined): tf.Scalar {
+  return tf.tidy(() => {
+    const { config } = flow;
+    const first = tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D;
+    const classes = classMixture(config, label?.slice(0, 1), 1);
+    const size = tokenCount(config) * tokenWidth(config);
+    const row = tf.grad((tokens) => forwardTokens(flow, tokens as tf.Tensor3D, classes).z);
+    const tokens = patchify(config, first);
+    const jacobian: Float64Array[] = [];
+    for (let i = 0; i < size; i++) {
+      jacobian.push(
+        tf.tidy(() => {
+          const unit = new Float32Array(size);
+          unit[i] = 1;
+          const dy = tf.tensor(unit, tokens.shape);
+          return Float64Array.from(row(tokens, dy).dataSync()) as never;
+        }) as unknown as Float64Array,
+      );
+    }
+    return tf.scalar(logAbsDeterminant(jacobian));
+  });
+}
+
+/** log |det| of a square matrix given by rows, by Gaussian elimination; overwrites the rows. */
+function logAbsDeterminant(rows: Float64Array[]): number {
+  let sum = 0;
+  for (let k = 0; k < rows.length; k++) {
+    let pivot = k;
+    for (let i = k + 1; i < rows.length; i++) {
+      if (Math.abs(rows[i]![k]!) > Math.abs(rows[pivot]![k]!)) pivot = i;
+    }
+    const top = rows[pivot]!;
+    rows[pivot] = rows[k]!;
+    rows[k] = top;
+    sum += Math.log(Math.abs(top[k]!));
+    for (let i = k + 1; i < rows.length; i++) {
+      const row = rows[i]!;
+      const factor = row[k]! / top[k]!;
+      for (let j = k; j < rows.length; j++) row[j]! -= factor * top[j]!;
+    }
+  }
+  return sum;
+}

@@ -1,0 +1,93 @@
+import * as path from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { loadDataset } from '../../src/data/index.js';
+import { datasetBitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
+import type { FlowConfig } from '../../src/flow/config.js';
+import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
+import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
+import { tarflow, temporaryFolder } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const config: FlowConfig = {
+  image: { channels: 1, height: 28, width: 28 },
+  patchSize: 7,
+  channels: 8,
+  blocks: 2,
+  layersPerBlock: 1,
+  headWidth: 4,
+  classes: 0,
+  volumePreserving: false,
+};
+
+async function checkpoint(shape = config, details: CheckpointDetails = {}): Promise<string> {
+  const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
+  const flow = createFlow(shape, 3);
+  await saveCheckpoint(flow, file, details);
+  disposeFlow(flow);
+  return file;
+}
+
+test('measures what the library measures', async () => {
+  const file = await checkpoint();
+  const before = tf.memory().numTensors;
+  const data = ['--data', 'mnist-10k-subset'];
+  const options = [...data, '--split', 'train', '--count', '20', '--seed', '3', '--json'];
+  const { code, stdout } = await tarflow('bpd', file, ...options);
+  expect(code).toBe(0);
+  expect(tf.memory().numTensors).toBe(before);
+  const flow = createFlow(config, 3);
+  const { mean, standardError } = await datasetBitsPerDimension(
+    flow,
+    await loadDataset('mnist-10k-subset', 'train'),
+    { count: 20, seed: 3 },
+  );
+  disposeFlow(flow);
+  expect(JSON.parse(stdout)).toMatchObject({
+    checkpoint: file,
+    data: 'mnist-10k-subset',
+    split: 'train',
+    images: 20,
+    seed: 3,
+    bitsPerDimension: mean,
+    standardError,
+  });
+});
+
+test('takes the data set of the checkpoint, and warns where the noise was Gaussian', async () => {
+  const noise = { kind: 'gaussian' as const, sigma: 0.1 };
+  const file = await checkpoint(config, { dataset: 'mnist-10k-subset', noise });
+  const { code, stdout, stderr } = await tarflow('bpd', file, '--count', '10');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /^\d+\.\d{4} ± 0\.\d{4} bits per dimension \(10 images of mnist-10k-subset, test; seed 0/,
+  );
+  expect(stderr).toContain('Gaussian noise');
+});
+
+test("a user's mistake exits 2 and names the thing and the remedy", async () => {
+  const file = await checkpoint();
+  const small = await checkpoint({ ...config, image: { channels: 1, height: 14, width: 14 } });
+  const data = ['--data', 'mnist-10k-subset'];
+  const mistakes: [string, string[], RegExp][] = [
+    [file, [], /does not say what it was trained on.*--data fashion-mnist/],
+    [file, ['--data', 'cifar'], /Unknown data set 'cifar'.*mnist-10k-subset/],
+    [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train or test/],
+    [file, [...data, '--count', '-3'], /Expected a whole number above 0/],
+    [small, data, /mnist-10k-subset has images of 1×28×28.*takes 1×14×14/],
+    [`${file}.none`, data, /none/],
+  ];
+  const before = tf.memory().numTensors;
+  for (const [model, options, message] of mistakes) {
+    const { code, stdout, stderr } = await tarflow('bpd', model, ...options);
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+  }
+  expect(tf.memory().numTensors).toBe(before);
+});

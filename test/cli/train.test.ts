@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { experiments } from '../../src/experiments/index.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
+
+// Some tests run a command several times, and machines can be busy.
+vi.setConfig({ testTimeout: 300_000 });
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+/** `tarflow train` of a small model on the digits, which need no download. */
+function train(out: string, overrides: readonly string[] = [], ...more: string[]) {
+  const set = ['--set', ...tiny, ...overrides];
+  return tarflow('train', '--experiment', 'mnist-demonstration', '--out', out, ...set, ...more);
+}
+
+function records(out: string): Record<string, unknown>[] {
+  const text = fs.readFileSync(path.join(out, 'log.jsonl'), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+const runFiles = ['checkpoint.safetensors', 'log.jsonl', 'run.json', 'state.safetensors'];
+
+test('an experiment trains into a folder, and the JSON says how it went', async () => {
+  const out = path.join(temporaryFolder(), 'deep', 'run');
+  const before = tf.memory().numTensors;
+  const { code, stdout, stderr } = await train(out, [], '--json');
+  expect(code, stderr).toBe(0);
+  expect(tf.memory().numTensors).toBe(before);
+  const steps = records(out);
+  expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(JSON.parse(stdout)).toMatchObject({
+    experiment: 'mnist-demonstration',
+    finished: true,
+    steps: 6,
+    loss: steps[5]!.loss,
+    validation: steps[5]!.validation,
+    checkpoint: path.join(out, 'checkpoint.safetensors'),
+  });
+  expect(fs.readdirSync(out).sort()).toEqual(runFiles);
+  const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
+  expect(JSON.parse(metadata.details as string)).toMatchObject({
+    experiment: 'mnist-demonstration',
+    dataset: 'mnist-10k-subset',
+    steps: 6,
+  });
+});
+
+test('the same command gives the same parameters, another seed gives others', async () => {
+  const folder = temporaryFolder();
+  const bytes = async (name: string, overrides: string[] = []): Promise<Buffer> => {
+    const out = path.join(folder, name);
+    expect((await train(out, ['steps=2', ...overrides])).code).toBe(0);
+    return fs.readFileSync(path.join(out, 'checkpoint.safetensors'));
+  };
+  const first = await bytes('first');
+  expect((await bytes('second')).equals(first)).toBe(true);
+  expect((await bytes('third', ['seed=2'])).equals(first)).toBe(false);
+});
+
+test('the experiments and their values are listed', async () => {
+  const { code, stdout } = await tarflow('train', '--list');
+  expect(code).toBe(0);
+  for (const { name } of experiments) expect(stdout).toContain(name);
+  expect(stdout).toContain('image.height=28');
+  expect(stdout).toContain('noise=gaussian:0.1');
+  const json = await tarflow('train', '--list', '--json');
+  expect(JSON.parse(json.stdout)).toEqual(experiments);
+});
+
+test('Control-C stops after a step, saves, and the command that it shows goes on bit for bit', async () => {
+  const folder = temporaryFolder();
+  const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
+  // Enough steps that the signal comes before the last one, and no save before it.
+  const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts')],
+      ...['train', '--experiment', 'mnist-demonstration', '--out', stopped],
+      ...['--set', ...tiny, ...long],
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  let stdout = '';
+  child.stdout.on('data', (text) => {
+    stdout += text;
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const log = path.join(stopped, 'log.jsonl');
+  while (child.exitCode === null && !(fs.existsSync(log) && fs.statSync(log).size > 0)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  child.kill('SIGINT');
+  expect(await ended).toBe(130);
+  expect(stdout).toMatch(/Stopped and saved after step \d+ of 400/);
+  expect(fs.readdirSync(stopped).sort()).toEqual(runFiles);
+  const command = stdout.split('\n').find((line) => line.includes('--resume')) as string;
+  expect(command).toContain(`'${stopped}'`);
+  // What a shell would make of it: only the folder's name is quoted.
+  const words = command.trim().match(/'[^']*'|\S+/g) as string[];
+  const resumed = await tarflow(...words.slice(1).map((word) => word.replace(/^'(.*)'$/, '$1')));
+  expect(resumed.code, resumed.stderr).toBe(0);
+
+  expect((await train(whole, long)).code).toBe(0);
+  for (const name of ['checkpoint.safetensors', 'state.safetensors']) {
+    const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
+    expect(a!.equals(b!)).toBe(true);
+  }
+  expect(records(stopped).map(({ loss }) => loss)).toEqual(records(whole).map(({ loss }) => loss));
+});
+
+describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {
+  const cases: [string, string[], RegExp][] = [
+    ['an unknown experiment', ['--experiment', 'nope'], /'nope'.*fashion-mnist-density/],
+    ['an unknown option key', ['--set', 'chanels=3'], /'chanels'.*Expected one of.*channels/],
+    ['an option without a value', ['--set', 'channels'], /'channels' is not key=value/],
+    ['a value of the wrong type', ['--set', 'channels=wide'], /channels is 'wide'.*number/],
+    ['a value that does not fit', ['--set', 'headWidth=48'], /headWidth 48.*channels/],
+    ['a setting out of range', ['--set', 'dropLabel=1'], /dropLabel is 1.*below 1/],
+    ['an unknown noise', ['--set', 'noise=pink'], /noise is 'pink'.*uniform/],
+    ['a wrong image size', ['--set', 'image.height=32', 'patchSize=4'], /1×28×28.*1×32×28/],
+    ['another number of classes', ['--set', 'classes=7'], /10 classes and the model 7/],
+    ['a patch that does not tile', ['--set', 'patchSize=5'], /5×5.*28×28.*divides/],
+  ];
+  test.each(cases)('%s', async (_, options, message) => {
+    const out = path.join(temporaryFolder(), 'run');
+    const before = tf.memory().numTensors;
+    const experiment = options.includes('--experiment')
+      ? []
+      : ['--experiment', 'mnist-demonstration'];
+    const { code, stderr } = await tarflow('train', '--out', out, ...experiment, ...options);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(fs.existsSync(out)).toBe(false);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('no experiment or folder', async () => {
+    expect((await tarflow('train', '--out', 'x')).stderr).toContain('No --experiment came');
+    const { code, stderr } = await tarflow('train', '--experiment', 'mnist-demonstration');
+    expect(code).toBe(2);
+    expect(stderr).toContain('No --out came');
+  });
+
+  test('a folder that cannot be written', async () => {
+    const folder = temporaryFolder();
+    const out = unwritablePath(folder, 'run');
+    const { code, stderr } = await train(out);
+    expect(code).toBe(2);
+    expect(stderr).toContain(out);
+    expect(stderr).toContain('--out');
+    expect(fs.readdirSync(folder)).toEqual(['a-file']);
+  });
+
+  test('a run in the way, none to resume, and a different one', async () => {
+    const out = path.join(temporaryFolder(), 'run');
+    expect((await train(out, [], '--resume')).stderr).toContain('holds no run to resume');
+    expect((await train(out, ['steps=1'])).code).toBe(0);
+    const before = fs.readFileSync(path.join(out, 'state.safetensors'));
+    const again = await train(out, ['steps=1']);
+    expect(again).toMatchObject({ code: 2 });
+    expect(again.stderr).toContain('--resume');
+    const different = await train(out, ['steps=2'], '--resume');
+    expect(different).toMatchObject({ code: 2 });
+    expect(different.stderr).toMatch(/"steps": 1.*"steps": 2/);
+    expect(fs.readFileSync(path.join(out, 'state.safetensors')).equals(before)).toBe(true);
+  });
+
+  test('a loss that is not finite keeps the last saved state, and no partial file', async () => {
+    const out = path.join(temporaryFolder(), 'run');
+    const before = tf.memory().numTensors;
+    const absurd = ['saveEvery=1', 'peakLearningRate=1e9', 'warmupSteps=2'];
+    const { code, stderr } = await train(out, absurd);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/step \d+ is (NaN|Infinity)/);
+    const kept = Number(/keeps the state of step (\d+)/.exec(stderr)?.[1]);
+    expect(stderr).toContain('lower peakLearningRate');
+    expect(tf.memory().numTensors).toBe(before);
+    expect(fs.readdirSync(out).sort()).toEqual(runFiles);
+    const { tensors, metadata } = await readSafetensors(path.join(out, 'state.safetensors'));
+    expect(Number(metadata.step)).toBe(kept);
+    for (const { data } of Object.values(tensors)) {
+      expect(data.every((value) => Number.isFinite(value))).toBe(true);
+    }
+    expect(records(out).at(-1)).toMatchObject({ step: kept });
+  });
+});

@@ -1,0 +1,127 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { mapTree } from '../../src/backend/tree.js';
+import {
+  bitsPerDimension,
+  datasetBitsPerDimension,
+} from '../../src/evaluation/bits-per-dimension.js';
+import { disposeFlow, flowLoss, forward, type TarFlow } from '../../src/flow/tarflow.js';
+import { livelyFlow, madeUpImages, smallConfig } from '../training/small.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const halfLog2Pi = 0.5 * Math.log(2 * Math.PI);
+
+function images(count: number): tf.Tensor4D {
+  return tf.tensor4d(normal(randomKey(8), count * 16), [count, 1, 4, 4]);
+}
+
+function withFlow<T>(use: (flow: TarFlow) => T): T {
+  const flow = livelyFlow(smallConfig);
+  const before = tf.memory().numTensors;
+  const result = use(flow);
+  expect(tf.memory().numTensors).toBe(before);
+  disposeFlow(flow);
+  return result;
+}
+
+test('is the loss plus constants: (loss + ½·ln 2π + ln 128)/ln 2', () => {
+  withFlow((flow) =>
+    tf.tidy(() => {
+      const x = images(6);
+      const label = [0, 1, 2, 0, 1, -1];
+      const { loss } = flowLoss(flow, forward(flow, x, label));
+      const expected = ((loss.dataSync()[0] as number) + halfLog2Pi + Math.log(128)) / Math.LN2;
+      const bits = bitsPerDimension(flow, x, label);
+      expect(bits.shape).toEqual([6]);
+      expect(tf.mean(bits).dataSync()[0]).toBeCloseTo(expected, 5);
+    }),
+  );
+});
+
+test('of the identity is that of the standard normal law, image by image', () => {
+  withFlow((flow) =>
+    tf.tidy(() => {
+      // All parameters zero: a = b = 0, and z = x.
+      const parameters = mapTree(flow.parameters, (leaf) => tf.zerosLike(leaf));
+      const x = images(3);
+      const values = x.dataSync();
+      bitsPerDimension({ ...flow, parameters }, x)
+        .dataSync()
+        .forEach((bits, i) => {
+          let square = 0;
+          for (const value of values.slice(16 * i, 16 * i + 16)) square += value * value;
+          const nats = (0.5 * square) / 16 + halfLog2Pi + Math.log(128);
+          expect(bits).toBeCloseTo(nats / Math.LN2, 5);
+        });
+    }),
+  );
+});
+
+describe('of a data set', () => {
+  const data = madeUpImages('test', 30);
+  async function measure(options: Parameters<typeof datasetBitsPerDimension>[2] = {}) {
+    const flow = livelyFlow(smallConfig);
+    const before = tf.memory().numTensors;
+    try {
+      return await datasetBitsPerDimension(flow, data, options);
+    } finally {
+      expect(tf.memory().numTensors).toBe(before);
+      disposeFlow(flow);
+    }
+  }
+
+  test('the batch size does not matter, the seed does', async () => {
+    const whole = await measure({ seed: 3 });
+    expect(whole.images).toBe(30);
+    const parts = await measure({ seed: 3, batchSize: 7 });
+    expect(parts.mean).toBeCloseTo(whole.mean, 5);
+    expect(parts.standardError).toBeCloseTo(whole.standardError, 5);
+    expect((await measure({ seed: 3 })).mean).toBe(whole.mean);
+    expect((await measure({ seed: 4 })).mean).not.toBe(whole.mean);
+  });
+
+  test('is the mean and its standard error over the images', async () => {
+    const one = await measure({ count: 1 });
+    const two = await measure({ count: 2 });
+    const second = 2 * two.mean - one.mean;
+    expect(one).toMatchObject({ standardError: 0, images: 1 });
+    // Of two values: half their distance.
+    expect(two.standardError).toBeCloseTo(Math.abs(second - one.mean) / 2, 5);
+  });
+
+  test('counts beyond the data set end with it; labels are used where asked for', async () => {
+    const all = await measure({ count: 99 });
+    expect(all.images).toBe(30);
+    expect((await measure({ useLabels: true })).mean).not.toBe(all.mean);
+  });
+
+  test('tells of its progress, and stops on a signal', async () => {
+    const shares: number[] = [];
+    await measure({ batchSize: 10, onProgress: (share) => shares.push(share) });
+    expect(shares).toEqual([1 / 3, 2 / 3, 1]);
+    const controller = new AbortController();
+    const stopped = measure({
+      batchSize: 10,
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error('enough')),
+    });
+    await expect(stopped).rejects.toThrow('enough');
+  });
+
+  test('what does not fit is refused', async () => {
+    for (const count of [0, -1, 1.5, Number.NaN]) {
+      await expect(measure({ count })).rejects.toThrow(/number of images is/);
+    }
+    const image = { channels: 1, height: 8, width: 2 };
+    const flow = livelyFlow(smallConfig);
+    await expect(datasetBitsPerDimension(flow, { ...data, image })).rejects.toThrow(
+      /made-up has images of 1×8×2.*takes 1×4×4/,
+    );
+    disposeFlow(flow);
+  });
+});

@@ -1,0 +1,63 @@
+import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { mapTree } from '../../src/backend/tree.js';
+import type { ImageDataset, Split } from '../../src/data/index.js';
+import type { FlowConfig } from '../../src/flow/config.js';
+import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import type { TrainingSettings } from '../../src/training/settings.js';
+
+/** Made-up images, for tests that need no real ones. */
+export function madeUpImages(split: Split, length: number): ImageDataset {
+  const image = { channels: 1, height: 4, width: 4 };
+  const key = randomKey(split === 'train' ? 1 : 2);
+  return {
+    name: 'made-up',
+    split,
+    image,
+    classes: ['a', 'b', 'c'],
+    length,
+    pixels: Uint8Array.from(integers(key, length * 16, 0, 256)),
+    labels: Int32Array.from({ length }, (_, i) => i % 3),
+    licence: 'none',
+  };
+}
+
+export const smallConfig: FlowConfig = {
+  image: { channels: 1, height: 4, width: 4 },
+  patchSize: 2,
+  channels: 8,
+  blocks: 2,
+  layersPerBlock: 1,
+  headWidth: 4,
+  classes: 3,
+  volumePreserving: false,
+};
+
+export const smallSettings: TrainingSettings = {
+  noise: { kind: 'uniform' },
+  batchSize: 8,
+  steps: 7,
+  peakLearningRate: 1e-2,
+  warmupSteps: 2,
+  dropLabel: 0.25,
+  weightDecay: 1e-4,
+  clipNorm: 0,
+  averageDecay: 0,
+  flip: false,
+  precision: 'float32',
+  seed: 4,
+  validateEvery: 3,
+  validationImages: 16,
+  saveEvery: 2,
+};
+
+/** A flow that is far from the identity and knows its labels, unlike a fresh one. */
+export function livelyFlow(config: FlowConfig): TarFlow {
+  const { parameters, variance } = createFlow(config, 1);
+  const lively = mapTree(parameters, (leaf, name) => {
+    const noise = normal(foldIn(randomKey(5), name), leaf.size);
+    return tf.tidy(() => tf.add(leaf, tf.mul(tf.tensor(noise, leaf.shape), 0.1)));
+  });
+  disposeFlow({ config, parameters, variance: variance.clone() });
+  return { config, parameters: lively, variance };
+}

@@ -1,0 +1,154 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
+import { randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import type { StepRecord } from '../../src/training/run-folder.js';
+import type { TrainingSettings } from '../../src/training/settings.js';
+import { type TrainingRun, train, trainingBatch } from '../../src/training/train.js';
+import { madeUpImages, smallConfig, smallSettings } from './small.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+function run(
+  settings: Partial<TrainingSettings> = {},
+  more: Partial<TrainingRun> = {},
+): TrainingRun {
+  return {
+    config: smallConfig,
+    settings: { ...smallSettings, ...settings },
+    data: madeUpImages('train', 32),
+    validation: madeUpImages('test', 20),
+    // Recording a graph takes longer than these few steps.
+    mode: 'eager',
+    ...more,
+  };
+}
+
+async function records(of: TrainingRun): Promise<StepRecord[]> {
+  const { flow, records } = await train(of);
+  disposeFlow(flow);
+  return records;
+}
+
+test('a record of every step, with what was measured', async () => {
+  const before = tf.memory().numTensors;
+  const seen: StepRecord[] = [];
+  const kept = await records(run({}, { onStep: (record) => void seen.push(record) }));
+  expect(tf.memory().numTensors).toBe(before);
+  expect(seen).toEqual(kept);
+  expect(kept.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  for (const record of kept) {
+    expect(record.loss).toBeCloseTo(record.prior - record.logDet, 5);
+    expect(record.meanSquares).toHaveLength(2);
+    expect(record.meanSquares[1]).toBeCloseTo(2 * record.prior, 5);
+    expect(record.gradientNorm).toBeGreaterThan(0);
+    expect(record.imagesPerSecond).toBeGreaterThan(0);
+    expect(record.epoch).toBe(record.step / 4);
+    expect(record.validation !== undefined).toBe([3, 6, 7].includes(record.step));
+  }
+  expect(kept[0]!.learningRate).toBe(1e-6);
+  expect(kept[2]!.learningRate).toBe(1e-2);
+  const { loss, bitsPerDimension } = kept[6]!.validation!;
+  const expected = (loss + 0.5 * Math.log(2 * Math.PI) + Math.log(128)) / Math.LN2;
+  expect(bitsPerDimension).toBeCloseTo(expected, 6);
+});
+
+test('as one graph it measures the same as op by op', { timeout: 300_000 }, async () => {
+  const [eager, graph] = [await records(run()), await records(run({}, { mode: undefined }))];
+  graph.forEach(({ loss, gradientNorm, validation }, i) => {
+    expect(loss).toBeCloseTo(eager[i]!.loss, 4);
+    expect(gradientNorm).toBeCloseTo(eager[i]!.gradientNorm, 3);
+    expect(validation?.loss ?? 0).toBeCloseTo(eager[i]!.validation?.loss ?? 0, 4);
+  });
+});
+
+test('the loss falls', async () => {
+  const kept = await records(run({ steps: 60, validateEvery: 60 }));
+  expect(kept[59]!.loss).toBeLessThan(kept[0]!.loss - 0.1);
+});
+
+test('the validation of Gaussian noise has no bits per dimension', async () => {
+  const kept = await records(run({ steps: 1, noise: { kind: 'gaussian', sigma: 0.1 } }));
+  expect(kept[0]!.validation).toEqual({ loss: expect.any(Number) });
+});
+
+test('the prior moves in a volume-preserving model only', async () => {
+  const variance = async (volumePreserving: boolean): Promise<number[]> => {
+    const config = { ...smallConfig, volumePreserving };
+    const { flow } = await train(run({ steps: 2 }, { config }));
+    const values = Array.from(flow.variance.dataSync());
+    disposeFlow(flow);
+    return values;
+  };
+  expect(new Set(await variance(false))).toEqual(new Set([1]));
+  expect(new Set(await variance(true)).size).toBeGreaterThan(8);
+});
+
+describe('a training batch', () => {
+  const data = madeUpImages('train', 6000);
+  const indices = Int32Array.from({ length: 6000 }, (_, i) => i);
+  const mixtures = (settings: Partial<TrainingSettings>, seed = 1): Float32Array =>
+    trainingBatch(run(settings, { data }), indices, randomKey(seed)).classes as Float32Array;
+  /** 1 where a row is the uniform mixture of a dropped label; fails for any third kind of row. */
+  const dropped = (rows: Float32Array): number[] =>
+    Array.from({ length: 6000 }, (_, i) => {
+      const row = Array.from(rows.subarray(3 * i, 3 * i + 3));
+      if (row.every((share) => share === Math.fround(1 / 3))) return 1;
+      expect(row).toEqual([0, 1, 2].map((c) => (c === i % 3 ? 1 : 0)));
+      return 0;
+    });
+  const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+
+  test.each([0.1, 0.5])('drops labels with probability %d, and keeps the others', (dropLabel) => {
+    const drops = dropped(mixtures({ dropLabel }));
+    const deviation = Math.sqrt(6000 * dropLabel * (1 - dropLabel));
+    expect(Math.abs(sum(drops) - 6000 * dropLabel)).toBeLessThan(4 * deviation);
+    // Neighbours are dropped independently, and another key drops others.
+    const pairs = sum(drops.map((drop, i) => drop * (drops[i + 1] ?? 0)));
+    expect(Math.abs(pairs / 6000 - dropLabel ** 2)).toBeLessThan(0.03);
+    expect(dropped(mixtures({ dropLabel }, 2))).not.toEqual(drops);
+  });
+
+  test('drops none where none shall be, and an unconditional model sees no labels', () => {
+    expect(sum(dropped(mixtures({ dropLabel: 0 })))).toBe(0);
+    const config = { ...smallConfig, classes: 0 };
+    const batch = trainingBatch(run({}, { data, config }), indices, randomKey(1));
+    expect(Object.keys(batch)).toEqual(['images']);
+  });
+});
+
+describe('what does not fit is refused, and nothing leaks', () => {
+  const cases: [Partial<TrainingSettings>, Partial<TrainingRun>, RegExp][] = [
+    [{ batchSize: 0 }, {}, /batchSize is 0/],
+    [{ steps: 1.5 }, {}, /steps is 1\.5/],
+    [{ dropLabel: 1 }, {}, /dropLabel is 1/],
+    [{ peakLearningRate: Number.NaN }, {}, /peakLearningRate is NaN/],
+    [{ warmupSteps: -1 }, {}, /warmupSteps is -1/],
+    [{ clipNorm: -1 }, {}, /clipNorm is -1/],
+    [{ averageDecay: 1 }, {}, /averageDecay is 1/],
+    [{ weightDecay: -1 }, {}, /weightDecay is -1/],
+    [{ seed: 0.5 }, {}, /seed is 0\.5/],
+    [{ precision: 'float64' as never }, {}, /precision is 'float64'/],
+    [{ batchSize: 33 }, {}, /batch of 33 is larger than made-up \(32/],
+    [{}, { config: { ...smallConfig, classes: 2 } }, /3 classes and the model 2/],
+    [{}, { config: { ...smallConfig, channels: 6 } }, /headWidth 4 does not divide channels 6/],
+  ];
+  test.each(cases)('%j', async (settings, more, message) => {
+    const before = tf.memory().numTensors;
+    const error = await train(run(settings, more)).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as Error).message).toMatch(message);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('a loss that is not finite', async () => {
+    const before = tf.memory().numTensors;
+    const absurd = train(run({ peakLearningRate: 1e12, warmupSteps: 1, steps: 20 }));
+    await expect(absurd).rejects.toThrow(/is (NaN|Infinity).*lower peakLearningRate/);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
