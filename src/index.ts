@@ -8,21 +8,15 @@ export {
 export { UserError } from './backend/errors.js';
 export {
   createProgram,
+  type Feed,
   type Mode,
   type Precision,
   type Program,
+  type ProgramFunction,
   type ProgramOptions,
+  type TensorSpec,
   tensorSpec,
 } from './backend/program/index.js';
-export {
-  foldIn,
-  integers,
-  normal,
-  permutation,
-  type RandomKey,
-  randomKey,
-  uniform,
-} from './backend/random.js';
 export { tf } from './backend/tf.js';
 export {
   disposeTree,
@@ -47,11 +41,29 @@ export {
   bitsPerDimension,
   datasetBitsPerDimension,
 } from './evaluation/bits-per-dimension.js';
+export {
+  accuracy,
+  type Classifier,
+  type ClassifierConfig,
+  type ClassifierTrainingOptions,
+  classifierFeatures,
+  disposeClassifier,
+  loadClassifier,
+  saveClassifier,
+  trainClassifier,
+} from './evaluation/classifier.js';
 export { type ConformRow, conform } from './evaluation/conform.js';
+export {
+  type FeatureStatistics,
+  type Features,
+  featureStatistics,
+  frechetDistance,
+} from './evaluation/frechet.js';
 export {
   type Experiment,
   experiments,
   findExperiment,
+  noiseExperiment,
   withOverrides,
 } from './experiments/index.js';
 export { blockForward, type FlowBlock, predict } from './flow/block.js';

@@ -48,7 +48,7 @@ export async function conform(file: string): Promise<ConformRow[]> {
   if (!compute) {
     const known = Object.keys(kinds).map((name) => `'${name}'`);
     throw new UserError(
-      `${file}: kind '${kind}' is not supported`,
+      `${file}: kind '${kind}' is not supported yet`,
       `Expected ${known.join(' or ')}`,
     );
   }

@@ -307,6 +307,39 @@ function expectClose(actual: number[] | undefined, expected: number[]) {
   }
 }
 
+test.each(['graph', 'xla'] as const)('mode %s: a written variable is read before', (mode) => {
+  const program = tidied(() =>
+    createProgram({
+      mode,
+      variables: { w: tf.tensor1d([1, 2]), copy: tf.zeros([2]) },
+      functions: {
+        f: {
+          inputs: { x: tensorSpec([2]) },
+          body: (variables, { x }): Outcome => {
+            const w = variable(variables, 'w');
+            // Recorded before the old value is used.
+            const [next] = traceInPlace('AssignSubVariableOp', {}, [w], [x]) as [tf.Tensor];
+            return {
+              outputs: { w, next, doubled: tf.mul(w, 2), sum: tf.add(w, next) },
+              updates: { w: next, copy: w },
+            };
+          },
+        },
+      },
+    }),
+  );
+  for (let call = 0; call < 3; call++) {
+    expect(taken(program.run.f({ x: new Float32Array([10, 20]) }))).toEqual({
+      w: [1 - 10 * call, 2 - 20 * call],
+      next: [-9 - 10 * call, -18 - 20 * call],
+      doubled: [2 - 20 * call, 4 - 40 * call],
+      sum: [-8 - 20 * call, -16 - 40 * call],
+    });
+  }
+  expect(taken(program.read())).toEqual({ w: [-29, -58], copy: [-19, -38] });
+  program.dispose();
+});
+
 describe('what a graph cannot stand for is refused', () => {
   const capture = (f: (x: tf.Tensor, w: tf.Tensor) => unknown, updates = false) => {
     const w = tf.zeros([2]);

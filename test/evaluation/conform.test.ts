@@ -1,11 +1,14 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { conform } from '../../src/evaluation/conform.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { expectConformity, goldenFiles } from './golden.js';
+
+// Seconds each, but machines can be busy.
+vi.setConfig({ testTimeout: 300_000 });
 
 beforeAll(async () => {
   await startEngine();
@@ -15,7 +18,7 @@ test('there are five golden files of the flow', () => {
   expect(goldenFiles.map((name) => name.slice(0, 3))).toEqual(['tf1', 'tf2', 'tf3', 'tf4', 'tf5']);
 });
 
-test.each(goldenFiles)('%s conforms', { timeout: 300_000 }, expectConformity);
+test.each(goldenFiles)('%s conforms', expectConformity);
 
 test('every output is compared with numbers of the file: each one that is altered fails', async () => {
   const golden = path.join(__dirname, '..', 'golden', 'tf3_cond_vp_p2_c32.safetensors');

@@ -1,4 +1,5 @@
 import { UserError } from '../errors.js';
+import { rewritten } from './rewrite.js';
 import { type Argument, type Signature, signatureOf } from './signatures.js';
 import { types } from './tensorflow.js';
 import type { Attribute, Operation, Trace, Value } from './trace.js';
@@ -95,8 +96,14 @@ export function lower(
     return found;
   };
 
-  for (const operation of trace.operations) {
-    if (!needed.has(operation)) continue;
+  // What an op writes into is read before, also where its old value is used only afterwards.
+  const used = [...needed].flatMap(({ inputs, writes }) => inputs.slice(writes));
+  for (const value of [...used, ...Object.values(trace.outputs), ...Object.values(trace.updates)]) {
+    if (value.from === 'variable') reference(value);
+  }
+  for (const traced of trace.operations) {
+    if (!needed.has(traced)) continue;
+    const operation = rewritten(traced);
     const attributes = completeAttributes(operation);
     if (operation.writes === 0) {
       const inputs = operation.inputs.map(reference);
