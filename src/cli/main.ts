@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../backend/errors.js';
 import { addBpd } from './bpd.js';
 import { addConform } from './conform.js';
+import { addDenoise } from './denoise.js';
 import { addDoctor } from './doctor.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { addSample } from './sample.js';
@@ -43,6 +44,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm or cpu; default: the fa
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);
   addSample(program);
+  addDenoise(program);
   addBpd(program);
   addConform(program, setExitCode);
 

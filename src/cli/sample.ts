@@ -9,6 +9,8 @@ import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, count, number, wholeNumber, wholeNumbers } from './arguments.js';
+import { writeImages } from './image-files.js';
+import { labelsInTurn } from './labels.js';
 
 interface SampleOptions {
   count: number;
@@ -29,9 +31,9 @@ interface SampleOptions {
 export function addSample(program: Command): void {
   program
     .command('sample')
-    .description('draw images from a checkpoint into a PNG file')
+    .description('draw images from a checkpoint, into a picture or as numbers')
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .requiredOption('--out <file.png>', 'the picture')
+    .requiredOption('--out <file.png>', 'the picture, or a .safetensors file for all digits')
     .option('--count <n>', 'how many images', count, 16)
     .option(
       '--label <label>',
@@ -63,14 +65,15 @@ Examples:
 
 async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   const { seed, out } = options;
-  if (path.extname(out) !== '.png') {
-    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png');
+  const isPicture = path.extname(out) === '.png';
+  if (!isPicture && path.extname(out) !== '.safetensors') {
+    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
   }
   await checkWritable(out);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   try {
-    const label = labels(flow, checkpoint, options);
+    const label = labelsInTurn(flow, checkpoint, options.label, options.count);
     const guidance = guidanceOf(flow, label !== undefined, options);
     const denoise = denoising(flow, checkpoint, options);
     const progress = startProgress({ title: 'Sampling', total: options.count, unit: 'images' });
@@ -88,7 +91,11 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       console.error('Some pixels are not finite, and magenta: the model or its guidance diverges.');
     }
     try {
-      await saveImageGrid(images, out, options.columns ? { columns: options.columns } : {});
+      if (isPicture) {
+        await saveImageGrid(images, out, options.columns ? { columns: options.columns } : {});
+      } else {
+        await writeImages(images, out, []);
+      }
     } finally {
       images.dispose();
     }
@@ -102,31 +109,6 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   } finally {
     disposeFlow(flow);
   }
-}
-
-/** A label for each image: the given ones in turn. */
-function labels(
-  { config, details }: LoadedFlow,
-  checkpoint: string,
-  options: SampleOptions,
-): number[] | undefined {
-  if (options.label === undefined) return undefined;
-  if (config.classes === 0) {
-    throw new UserError(`${checkpoint} is a model without classes`, 'Leave --label away');
-  }
-  const names = details.classNames ?? [];
-  const chosen = options.label.split(',').map((text) => {
-    const wanted = text.trim();
-    const named = names.findIndex((name) => name.toLowerCase() === wanted.toLowerCase());
-    const index = named >= 0 ? named : /^\d+$/.test(wanted) ? Number(wanted) : -1;
-    if (index >= 0 && index < config.classes) return index;
-    const known = names.length > 0 ? ` (${names.join(', ')})` : '';
-    throw new UserError(
-      `${checkpoint} has no label '${wanted}'`,
-      `Expected 0 to ${config.classes - 1}${known}`,
-    );
-  });
-  return Array.from({ length: options.count }, (_, i) => chosen[i % chosen.length] as number);
 }
 
 function guidanceOf(

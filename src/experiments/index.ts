@@ -2,14 +2,18 @@ import { UserError } from '../backend/errors.js';
 import type { Experiment } from './experiment.js';
 import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist.js';
 import { mnistDemonstration } from './mnist.js';
+import { noiseExperiment } from './noise.js';
 
 export { type Experiment, optionTexts, withOverrides } from './experiment.js';
+export { noiseExperiment } from './noise.js';
 
 /** All experiments, in the order of the workbook. */
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,
   mnistDemonstration,
+  noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 }),
+  noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
 ];
 
 /**

@@ -61,6 +61,8 @@ export function guidanceIsIdle(config: FlowConfig, guidance: Guidance): boolean 
 /** Predictions of a block with guidance inside, for a solver that need not know of it. */
 export interface GuidedBlock {
   block: FlowBlock;
+  /** Rows of a cache per sample: those of all samples' first branch come before the second's. */
+  branches: 1 | 2;
   /**
    * As `predict` in flow/: for each given token (in the block's order, from `start`), the a and b
    * of the token after it. The cache holds both branches. The caller tidies.
@@ -69,6 +71,8 @@ export interface GuidedBlock {
     tokens: tf.Tensor3D,
     options: { start: number; cache?: BlockCache | undefined; keepCache?: boolean },
   ): { a: tf.Tensor3D; b: tf.Tensor3D; cache: BlockCache | undefined };
+  /** The same for some of the samples, by their place in the batch. The caller disposes of it. */
+  select(samples: readonly number[]): GuidedBlock;
   dispose(): void;
 }
 
@@ -89,10 +93,23 @@ export function guidedBlock(
     guidance.weight > 0 &&
     (guidance.blocks?.includes(block.index) ?? true) &&
     !(guidanceIsIdle(block.config, guidance) || (!classes && (guidance.temperature ?? 1) === 1));
+  const select = (samples: readonly number[]): GuidedBlock => {
+    const rows = classes && tf.tidy(() => tf.gather(classes, tf.tensor1d([...samples], 'int32')));
+    const selected = guidedBlock(block, samples.length, rows, guidance);
+    return {
+      ...selected,
+      dispose: () => {
+        selected.dispose();
+        rows?.dispose();
+      },
+    };
+  };
   if (!guided) {
     return {
       block,
+      branches: 1,
       predict: (tokens, options) => predict(block, tokens, { ...options, classes }),
+      select,
       dispose: () => undefined,
     };
   }
@@ -120,6 +137,8 @@ export function guidedBlock(
 
   return {
     block,
+    branches: 2,
+    select,
     predict(tokens, options) {
       const both = predict(block, tf.concat([tokens, tokens], 0), {
         ...options,

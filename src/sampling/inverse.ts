@@ -6,11 +6,13 @@ import { classMixture, type Label } from '../flow/labels.js';
 import { unpatchify } from '../flow/patches.js';
 import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
 import { checkGuidance, type Guidance, guidanceIsIdle, guidedBlock } from './guidance.js';
-import { invertSequential } from './sequential.js';
+import { solveBlock } from './solve-block.js';
+import { type Solver, solversOfBlocks } from './solver.js';
+import type { BlockTrace } from './trace.js';
 
 /** How far an inversion is. */
 export interface InverseProgress {
-  /** Steps done and steps in all, over all blocks. */
+  /** Tokens solved and tokens to solve, over all blocks; a solver may solve many in a step. */
   done: number;
   total: number;
   /** The block being inverted, by index from the data. */
@@ -19,6 +21,13 @@ export interface InverseProgress {
 
 export interface InverseOptions {
   guidance?: Guidance;
+  /**
+   * How blocks are solved: one for all, or one per block by index from the data. Default
+   * sequential.
+   */
+  solver?: Solver | readonly Solver[];
+  /** Called with a record of how each block was solved: iterations, residuals, time, memory. */
+  onTrace?: (trace: BlockTrace) => void;
   /** Called as the inversion proceeds; it runs between steps. */
   onProgress?: (progress: InverseProgress) => void;
   /** Stops the inversion between two steps; the promise then rejects with the signal's reason. */
@@ -29,13 +38,22 @@ export interface InverseOptions {
 
 /**
  * Noise to data, the generative direction: blocks from the last to the first, each token by token
- * with a key/value cache (TarFlow, section 3.1). The exact inverse of `forward` where no guidance
- * is given.
+ * with a key/value cache (TarFlow, section 3.1), or by the solver given. The exact inverse of
+ * `forward` where no guidance is given and the solver is sequential or has tolerance 0.
+ *
+ * ```ts
+ * const images = await inverse(flow, z, labels, {
+ *   guidance: { weight: 1 },
+ *   solver: selectiveJacobi(flow.config, { tolerance: 1e-3 }),
+ *   onTrace: ({ block, iterations }) => console.log(block, iterations.length),
+ * });
+ * ```
  *
  * @param z latents (batch, T, D), as `forward` returns them
  * @param label class per sample; absent reads as the mean of all classes
  * @returns images (batch, channels, height, width); the caller frees them
- * @throws UserError where latents, labels or guidance do not fit the model
+ * @throws UserError where latents, labels, guidance or solvers do not fit the model, and where a
+ *   latent is not finite
  */
 export async function inverse(
   flow: TarFlow,
@@ -43,9 +61,10 @@ export async function inverse(
   label?: Label,
   options: InverseOptions = {},
 ): Promise<tf.Tensor4D> {
-  const { guidance, onProgress, signal, onBlock } = options;
+  const { guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
   const { config } = flow;
   checkLatents(flow, z);
+  const solvers = solversOfBlocks(config, solver);
   if (guidance) {
     checkGuidance(config, guidance);
     if (guidanceIsIdle(config, guidance)) {
@@ -57,10 +76,7 @@ export async function inverse(
     }
   }
   const batch = z.shape[0];
-  const total = (tokenCount(config) - 1) * config.blocks;
-  let done = 0;
-  let lastYield = Date.now();
-
+  const reporter = stepReporter(tokenCount(config) - 1, config.blocks, options);
   const classes = classMixture(config, label, batch);
   let x = z.clone();
   try {
@@ -68,35 +84,54 @@ export async function inverse(
       const guided = guidedBlock(block, batch, classes, guidance);
       const permuted = tf.tidy(() => permute(block, x.clone()));
       try {
-        const solved = await invertSequential(guided, permuted, async () => {
-          done++;
-          signal?.throwIfAborted();
-          if (onProgress || signal) {
-            const now = Date.now();
-            // Let timers and signals run, a few times a second.
-            if (now - lastYield > 100) {
-              onProgress?.({ done, total, block: block.index });
-              await new Promise(setImmediate);
-              lastYield = Date.now();
-              signal?.throwIfAborted();
-            }
-          }
-        });
+        const { tokens, trace } = await solveBlock(
+          guided,
+          permuted,
+          solvers[block.index] as Solver,
+          { onStep: (solved) => reporter(block.index, solved - 1) },
+        );
         x.dispose();
-        x = tf.tidy(() => permute(block, solved.clone()));
-        solved.dispose();
+        x = tf.tidy(() => permute(block, tokens.clone()));
+        tokens.dispose();
+        onTrace?.(trace);
         onBlock?.(x, block.index);
       } finally {
         guided.dispose();
         permuted.dispose();
       }
     }
-    onProgress?.({ done, total, block: 0 });
     return unpatchify(config, x);
   } finally {
     x.dispose();
     classes?.dispose();
   }
+}
+
+/**
+ * What is awaited after each step of a solver: it stops by the signal, reports progress and lets
+ * timers run, a few times a second.
+ */
+function stepReporter(
+  steps: number,
+  blocks: number,
+  { onProgress, signal }: InverseOptions,
+): (block: number, solved: number) => Promise<void> | void {
+  let lastYield = Date.now();
+  return (block, solved) => {
+    signal?.throwIfAborted();
+    if (!onProgress && !signal) return;
+    const done = steps * (blocks - 1 - block) + solved;
+    const total = steps * blocks;
+    if (done < total && Date.now() - lastYield <= 100) return;
+    onProgress?.({ done, total, block });
+    return new Promise<void>((resolve, reject) => {
+      setImmediate(() => {
+        lastYield = Date.now();
+        if (signal?.aborted) reject(signal.reason as Error);
+        else resolve();
+      });
+    });
+  };
 }
 
 function checkLatents(flow: TarFlow, z: tf.Tensor): void {
@@ -105,6 +140,14 @@ function checkLatents(flow: TarFlow, z: tf.Tensor): void {
     throw new UserError(
       `Latents of shape (${z.shape.join(', ')}) came`,
       `This model takes (batch, ${expected.join(', ')})`,
+    );
+  }
+  const broken = z.dataSync().findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) {
+    const sample = Math.floor(broken / ((expected[0] as number) * (expected[1] as number)));
+    throw new UserError(
+      `The latent of sample ${sample} is not finite`,
+      'Every number of the noise has to be finite',
     );
   }
 }

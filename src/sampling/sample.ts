@@ -6,13 +6,16 @@ import type { Label } from '../flow/labels.js';
 import type { TarFlow } from '../flow/tarflow.js';
 import { denoise } from './denoise.js';
 import type { Guidance } from './guidance.js';
-import { inverse } from './inverse.js';
+import { type InverseOptions, inverse } from './inverse.js';
 
 export interface SampleOptions {
   count: number;
   /** One class for all, or one per sample. */
   label?: Label;
   guidance?: Guidance;
+  /** How blocks are solved, and what came of it; see `inverse`. */
+  solver?: InverseOptions['solver'];
+  onTrace?: InverseOptions['onTrace'];
   /** Same seed, same samples; each sample's noise depends on its number alone. Default 0. */
   seed?: number;
   /** Samples inverted together. Default 64. */
@@ -31,7 +34,8 @@ export interface SampleOptions {
  * @throws UserError for a count below 1, another number of labels, and as `inverse` and `denoise` do
  */
 export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.Tensor4D> {
-  const { count, label, guidance, seed = 0, batchSize = 64, onProgress, signal } = options;
+  const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
+  const { onProgress, onTrace, signal } = options;
   if (!Number.isInteger(count) || count < 1) {
     throw new UserError(`The number of samples is ${count}`, 'Expected a whole number above 0');
   }
@@ -45,22 +49,19 @@ export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       const noise = sampleNoise(flow, seed, first, size);
-      const images = await inverse(flow, noise, labels, {
+      const inverted = inverse(flow, noise, labels, {
         ...(guidance && { guidance }),
+        ...(solver && { solver }),
+        ...(onTrace && { onTrace }),
         ...(signal && { signal }),
         onProgress: ({ done, total }) => onProgress?.((first + (size * done) / total) / count),
       });
-      noise.dispose();
+      const images = await inverted.finally(() => noise.dispose());
+      parts.push(images);
       if (options.denoise) {
-        parts.push(
-          denoise(flow, images, {
-            ...options.denoise,
-            ...(labels !== undefined && { label: labels }),
-          }),
-        );
+        const label = labels === undefined ? {} : { label: labels };
+        parts[parts.length - 1] = denoise(flow, images, { ...options.denoise, ...label });
         images.dispose();
-      } else {
-        parts.push(images);
       }
     }
     return parts.length === 1 ? (parts[0] as tf.Tensor4D).clone() : tf.concat(parts, 0);

@@ -34,6 +34,7 @@ export {
   newDisplay,
   type UpdatableDisplay,
 } from './display.js';
+export { fashionClassifier } from './fashion-classifier.js';
 export {
   type GridOptions,
   type HostImages,

@@ -66,9 +66,9 @@ export function formatValue(value: unknown): string {
   });
 }
 
-function rowsOf(table: TableRows | Frame): TableRows {
+function rowsOf(table: TableRows | Frame): Records {
   // A polars frame is a proxy that denies having its own methods, so ask for the array.
-  return Array.isArray(table) ? (table as TableRows) : (table as Frame).toRecords();
+  return Array.isArray(table) ? (table as Records) : (table as Frame).toRecords();
 }
 
 function columnsOf(rows: Records): string[] {

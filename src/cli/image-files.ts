@@ -1,0 +1,148 @@
+import * as path from 'node:path';
+import { UserError } from '../backend/errors.js';
+import { readBytes, writeAtomically } from '../backend/files.js';
+import { tf } from '../backend/tf.js';
+import { toUnitRange } from '../data/index.js';
+import type { FlowConfig } from '../flow/config.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import { saveImageGrid } from '../workbook/image-grid.js';
+import { sharp } from '../workbook/sharp.js';
+
+/** The name under which a safetensors file holds images (count, channels, height, width). */
+const tensorName = 'images';
+
+/**
+ * Images for a model from files: pictures of the model's size, an image each, and safetensors files
+ * with a tensor `images` (count, channels, height, width), values about [−1, 1].
+ *
+ * @returns images (count, channels, height, width), which the caller frees, and a name for each
+ * @throws UserError for a file that holds no images, or images of another size
+ */
+export async function readImages(
+  files: readonly string[],
+  { image }: FlowConfig,
+): Promise<{ images: tf.Tensor4D; names: string[] }> {
+  const size = image.channels * image.height * image.width;
+  const parts: Float32Array[] = [];
+  const names: string[] = [];
+  for (const file of files) {
+    const stem = path.basename(file, path.extname(file));
+    const values = isNumbers(file)
+      ? await readNumbers(file, image)
+      : await readPicture(file, image);
+    const count = values.length / size;
+    parts.push(values);
+    for (let i = 0; i < count; i++) names.push(isNumbers(file) ? `${stem}-${i}` : stem);
+  }
+  const all = new Float32Array(names.length * size);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return {
+    images: tf.tensor4d(all, [names.length, image.channels, image.height, image.width]),
+    names,
+  };
+}
+
+/**
+ * Writes images: all their digits into a safetensors file, a grid into a PNG file, or a PNG each
+ * into a folder. Pictures are clipped to [−1, 1].
+ *
+ * @param out ends in .safetensors, in .png, or is a folder's name
+ * @param names of the pictures in a folder
+ */
+export async function writeImages(
+  images: tf.Tensor4D,
+  out: string,
+  names: readonly string[],
+): Promise<void> {
+  const [, channels, height, width] = images.shape;
+  if (isNumbers(out)) {
+    const data = images.dataSync() as Float32Array;
+    await writeSafetensors(
+      out,
+      { [tensorName]: { shape: images.shape.slice(), dtype: 'F32', data } },
+      {},
+    );
+    return;
+  }
+  if (path.extname(out) === '.png') {
+    await saveImageGrid(images, out);
+    return;
+  }
+  const values = await images.data();
+  const size = channels * height * width;
+  for (const [index, name] of names.entries()) {
+    const pixels = Buffer.alloc(size);
+    for (let i = 0; i < size; i++) {
+      // Channel by channel here, pixel by pixel there.
+      const at = (i % (height * width)) * channels + Math.floor(i / (height * width));
+      const value = values[index * size + i] as number;
+      pixels[at] = Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5);
+    }
+    const picture = sharp()(pixels, { raw: { width, height, channels: channels as 1 | 3 } });
+    await writeAtomically(path.join(out, `${name}.png`), await picture.png().toBuffer());
+  }
+}
+
+function isNumbers(file: string): boolean {
+  return path.extname(file) === '.safetensors';
+}
+
+async function readNumbers(file: string, image: FlowConfig['image']): Promise<Float32Array> {
+  const { tensors } = await readSafetensors(file);
+  const found = tensors[tensorName];
+  const expected = [image.channels, image.height, image.width];
+  if (!found) {
+    throw new UserError(
+      `${file} has no tensor '${tensorName}'`,
+      `Expected one of shape (count, ${expected.join(', ')}), as tarflow sample writes it`,
+    );
+  }
+  const [count = 0, ...size] = found.shape;
+  if (count === 0 || size.join() !== expected.join()) {
+    throw new UserError(
+      `${file}: '${tensorName}' has shape (${found.shape.join(', ')})`,
+      `This model takes (count, ${expected.join(', ')})`,
+    );
+  }
+  const values = Float32Array.from(found.data);
+  const broken = values.findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) {
+    throw new UserError(
+      `${file}: image ${Math.floor(broken / (values.length / count))} is not finite`,
+      'Leave it away',
+    );
+  }
+  return values;
+}
+
+async function readPicture(file: string, image: FlowConfig['image']): Promise<Float32Array> {
+  const bytes = await readBytes(file);
+  const { channels, height, width } = image;
+  const decoded = sharp()(bytes)
+    .flatten({ background: '#ffffff' })
+    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  const { data, info } = await decoded.catch((error: Error) => {
+    throw new UserError(
+      `${file} is not a picture (${error.message})`,
+      'Expected a PNG file, or another format that sharp reads',
+    );
+  });
+  if (info.height !== height || info.width !== width) {
+    throw new UserError(
+      `${file} has ${info.width}×${info.height} pixels`,
+      `This model takes ${width}×${height}`,
+    );
+  }
+  const pixels = new Uint8Array(channels * height * width);
+  for (let i = 0; i < pixels.length; i++) {
+    const [channel, place] = [Math.floor(i / (height * width)), i % (height * width)];
+    pixels[i] = data[place * info.channels + channel] as number;
+  }
+  return toUnitRange(pixels);
+}

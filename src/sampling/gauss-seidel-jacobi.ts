@@ -1,0 +1,318 @@
+import { tf } from '../backend/tf.js';
+import type { BlockCache } from '../flow/block.js';
+import { cacheBytes, disposeCache, joinedCache, selectedCache, truncatedCache } from './cache.js';
+import type { GuidedBlock } from './guidance.js';
+import { solveSequentially } from './sequential.js';
+import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';
+import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
+
+/**
+ * Where each segment ends, as the number of tokens known once it is solved. The first token is
+ * known from the start. Where the segments divide the tokens, these are the published ones.
+ */
+export function segmentEnds(tokens: number, segments: number): number[] {
+  const ends = Array.from({ length: segments }, (_, segment) =>
+    Math.min(Math.floor(((segment + 1) * tokens) / segments) + 1, tokens),
+  );
+  // With as many segments as tokens the last one is empty.
+  return ends.filter((end, segment) => end > (ends[segment - 1] ?? 1));
+}
+
+/** The first iterate from the block's output. */
+export function startingTokens(z: tf.Tensor3D, start: Start | 'allZeros'): tf.Tensor3D {
+  switch (start) {
+    case 'latent':
+      return z.clone();
+    case 'allZeros':
+      return tf.zerosLike(z);
+    case 'zeros':
+      return tf.tidy(() => {
+        const first = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
+        return tf.pad(first, [
+          [0, 0],
+          [0, z.shape[1] - 1],
+          [0, 0],
+        ]);
+      });
+  }
+}
+
+/** Samples that iterate together. */
+interface Group {
+  /** Their places in the batch. */
+  samples: number[];
+  guided: GuidedBlock;
+  /** The block's output (samples, T, D). */
+  z: tf.Tensor3D;
+  /** The iterate (samples, T, D). */
+  x: tf.Tensor3D;
+  /** Per sample the number of tokens, from the first, that are final. */
+  final: number[];
+  /** Keys and values of the first `cached` tokens, all of them final. */
+  cache: BlockCache | undefined;
+  cached: number;
+}
+
+/**
+ * Solves a block for its input by Jacobi iterations, segment by segment (Gauss–Seidel–Jacobi, Liu
+ * and Qin 2025, arXiv 2505.12849); one segment is Jacobi iteration of the whole (Zhang et al.
+ * 2025, arXiv 2505.24791).
+ *
+ * Unlike the published codes:
+ * - A token is final once it is exact (all before it were final already), or once it and all
+ *   before it that are not yet final change by at most the tolerance. Final tokens never change,
+ *   their keys and values go to the cache, and they are not evaluated again: the work shrinks as
+ *   this front advances. (Once per segment, samples that left at different times are brought to
+ *   the same length of cache.)
+ * - Each sample has its own front, and leaves the batch when its segment is final. Its result does
+ *   not depend on the batch, up to rounding.
+ * - Nothing is clamped. Where an iterate is not finite, that sample's segment is solved token by
+ *   token, which the record tells.
+ *
+ * @param z the block's output (batch, T, D), in the block's order
+ * @returns the block's input (batch, T, D), in the block's order, which the caller frees
+ */
+export async function solveByIteration(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  settings: IterationSettings & { segments: number },
+  hooks: SolveHooks = {},
+): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
+  const { tolerance = defaultTolerance, norm = 'largest', start = 'latent' } = settings;
+  const [batch, tokens] = z.shape;
+  const record = emptyRecord(batch);
+  const everyone = Array.from({ length: batch }, (_, sample) => sample);
+
+  const live = new Set<Group>();
+  const own = (group: Group): Group => {
+    live.add(group);
+    return group;
+  };
+  const release = (group: Group): void => {
+    live.delete(group);
+    group.x.dispose();
+    disposeCache(group.cache);
+    if (group.z !== z) {
+      group.z.dispose();
+      group.guided.dispose();
+    }
+  };
+  /** Some rows of a group as a group of their own. */
+  const part = (group: Group, rows: readonly number[]): Group => {
+    const indices = tf.tensor1d([...rows], 'int32');
+    const taken = own({
+      samples: rows.map((row) => group.samples[row] as number),
+      guided: group.guided.select(rows),
+      z: tf.gather(group.z, indices),
+      x: tf.gather(group.x, indices),
+      final: rows.map((row) => group.final[row] as number),
+      cache: group.cache && selectedCache(group.cache, guided.branches, rows),
+      cached: group.cached,
+    });
+    indices.dispose();
+    return taken;
+  };
+
+  let whole = own({
+    samples: everyone,
+    guided,
+    z,
+    x: startingTokens(z, start),
+    final: everyone.map(() => 1),
+    cache: undefined,
+    cached: 0,
+  });
+  hooks.onIterate?.(whole.x, everyone);
+  try {
+    let known = 1;
+    for (const [segment, end] of segmentEnds(tokens, settings.segments).entries()) {
+      const maximum = settings.maximum ?? end - known;
+      const solved: Group[] = [];
+      let active: Group | undefined = whole;
+      for (let iteration = 1; active; iteration++) {
+        const group: Group = active;
+        const evaluated = end - 1 - group.cached;
+        const { residual, broken } = iterate(group, end, tolerance, norm, record);
+        for (const sample of group.samples) record.sampleIterations[sample]!++;
+        hooks.onIterate?.(group.x, group.samples);
+
+        const rows = group.samples.map((_, row) => row);
+        const staying = rows.filter((row) => !broken[row] && group.final[row]! < end);
+        const stopped = iteration >= maximum ? staying.splice(0) : [];
+        for (const row of stopped) {
+          group.final[row] = end;
+          record.unconverged.push({ segment, sample: group.samples[row]! });
+        }
+        const final = Math.min(...group.final);
+        const samples = group.samples.length;
+        record.iterations.push({ segment, samples, evaluated, residual, final });
+        await hooks.onStep?.(final);
+
+        const leaving = rows.filter((row) => !broken[row] && !staying.includes(row));
+        if (staying.length === samples) continue;
+        if (leaving.length === samples) {
+          solved.push(group);
+          break;
+        }
+        for (const row of rows.filter((row) => broken[row])) {
+          record.fallbacks.push({ segment, sample: group.samples[row]! });
+          const one = part(group, [row]);
+          await finish(one, end, record, hooks);
+          solved.push(one);
+        }
+        if (leaving.length > 0) solved.push(part(group, leaving));
+        active = staying.length > 0 ? part(group, staying) : undefined;
+        release(group);
+      }
+      whole = solved.length === 1 && solved[0]!.z === z ? solved[0]! : own(join(solved, guided, z));
+      for (const group of solved) if (group !== whole) release(group);
+      known = end;
+    }
+    return { tokens: whole.x.clone(), record };
+  } finally {
+    for (const group of live) release(group);
+  }
+}
+
+/**
+ * One Jacobi iteration of a group on the tokens up to `end`, in place.
+ *
+ * @returns the largest change, and which rows are not finite, whose front stays where it was
+ */
+function iterate(
+  group: Group,
+  end: number,
+  tolerance: number,
+  norm: ChangeNorm,
+  record: SolveRecord,
+): { residual: number; broken: boolean[] } {
+  const { guided, z, x, final, cached: first } = group;
+  const [rows, , width] = x.shape;
+  const count = end - 1 - first;
+  // What was final before is so in this evaluation, and its keys and values with it.
+  const cached = Math.min(...final, end - 1);
+
+  const step = tf.tidy(() => {
+    const inputs = tf.slice(x, [0, first, 0], [-1, count, -1]);
+    const { a, b, cache } = guided.predict(inputs, {
+      start: first,
+      cache: group.cache,
+      keepCache: true,
+    });
+    const before = tf.slice(x, [0, first + 1, 0], [-1, count, -1]);
+    const target = tf.slice(z, [0, first + 1, 0], [-1, count, -1]);
+    const moved = tf.add(tf.mul(target, tf.exp(a)), b);
+    const after = final.some((known) => known > first + 1)
+      ? tf.where(finalMask(final, first + 1, count), before, moved)
+      : moved;
+    const change = tf.sub(after, before);
+    // The product carries what is not finite past a maximum that may drop it.
+    const size =
+      norm === 'largest'
+        ? tf.add(tf.max(tf.abs(change), 2), tf.mul(tf.sum(change, 2), 0))
+        : tf.sum(tf.square(change), 2);
+    record.cacheBytes = Math.max(record.cacheBytes, cacheBytes(cache));
+    return {
+      x: tf.concat(
+        [tf.slice(x, [0, 0, 0], [-1, first + 1, -1]), after, tf.slice(x, [0, end, 0])],
+        1,
+      ),
+      size,
+      cache: truncatedCache(cache as BlockCache, cached),
+    } as never;
+  }) as unknown as { x: tf.Tensor3D; size: tf.Tensor2D; cache: BlockCache };
+  const sizes = step.size.dataSync();
+  step.size.dispose();
+  x.dispose();
+  disposeCache(group.cache);
+  group.x = step.x;
+  group.cache = step.cache;
+  group.cached = cached;
+  record.evaluations++;
+  record.evaluatedTokens += rows * count;
+
+  let residual = 0;
+  const broken = final.map((known, row) => {
+    let [change, front] = [0, known];
+    for (let token = known; token < end; token++) {
+      const size = sizes[row * count + token - first - 1]!;
+      change = norm === 'largest' ? Math.max(change, size) : change + size;
+      const measure = norm === 'largest' ? change : Math.sqrt(change) / width;
+      // The first of them had only final tokens before it, so it is exact.
+      if (token === known || measure <= tolerance) front = token + 1;
+    }
+    const measure = norm === 'largest' ? change : Math.sqrt(change) / width;
+    // NaN fails this comparison too.
+    if (!(measure < Number.POSITIVE_INFINITY)) return true;
+    residual = Math.max(residual, measure);
+    group.final[row] = front;
+    return false;
+  });
+  return { residual, broken };
+}
+
+/** True (samples, count, 1) for the tokens from `first` that are final. */
+function finalMask(final: readonly number[], first: number, count: number): tf.Tensor3D {
+  const mask = new Uint8Array(final.length * count);
+  final.forEach((known, row) => {
+    mask.fill(1, row * count, row * count + Math.min(known - first, count));
+  });
+  return tf.tensor3d(mask, [final.length, count, 1], 'bool');
+}
+
+/** Solves the rest of a group's segment token by token. */
+async function finish(
+  group: Group,
+  end: number,
+  record: SolveRecord,
+  hooks: SolveHooks,
+): Promise<void> {
+  const known = Math.min(...group.final);
+  // Of the last known token the prediction is needed again: it may have been part of the failure.
+  const cached = Math.min(group.cached, known - 1);
+  const tokens = tf.slice(group.x, [0, 0, 0], [-1, known, -1]);
+  const cache = cached > 0 ? truncatedCache(group.cache as BlockCache, cached) : undefined;
+  disposeCache(group.cache);
+  group.cache = cache;
+  const { guided, z } = group;
+  const result = await solveSequentially(guided, z, { tokens, cache, cached }, end, hooks.onStep);
+  tokens.dispose();
+  disposeCache(cache);
+  group.cache = result.cache;
+  group.cached = end - 1;
+  const x = tf.tidy(() => tf.concat([result.tokens, tf.slice(group.x, [0, end, 0])], 1));
+  tf.dispose([group.x, result.tokens]);
+  group.x = x;
+  group.final = group.final.map(() => end);
+  record.evaluations += result.evaluations;
+  record.evaluatedTokens += result.evaluatedTokens;
+  record.cacheBytes = Math.max(record.cacheBytes, result.cacheBytes);
+}
+
+/** The whole batch again, from its parts, in its own order. */
+function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D): Group {
+  const samples = parts.flatMap((group) => group.samples);
+  const cached = Math.min(...parts.map((group) => group.cached));
+  const places = new Int32Array(samples.length);
+  samples.forEach((sample, place) => {
+    places[sample] = place;
+  });
+  const joined = tf.tidy(() => {
+    const caches = parts.map((group) => ({
+      samples: group.samples,
+      cache: truncatedCache(group.cache as BlockCache, cached),
+    }));
+    return {
+      x: tf.gather(
+        tf.concat(
+          parts.map((group) => group.x),
+          0,
+        ),
+        tf.tensor1d(places, 'int32'),
+      ),
+      cache: joinedCache(caches, guided.branches),
+    } as never;
+  }) as unknown as { x: tf.Tensor3D; cache: BlockCache };
+  const final = Array.from(places, (place) => parts.flatMap((group) => group.final)[place]!);
+  return { samples: Array.from(places, (_, s) => s), guided, z, final, cached, ...joined };
+}

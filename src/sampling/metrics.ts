@@ -1,0 +1,173 @@
+import { UserError } from '../backend/errors.js';
+import { tf } from '../backend/tf.js';
+import { blockForward, type FlowBlock, permute, predict } from '../flow/block.js';
+import { tokenCount, tokenWidth } from '../flow/config.js';
+import { classMixture, type Label } from '../flow/labels.js';
+import { patchify } from '../flow/patches.js';
+import { checkImages, flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { startingTokens } from './gauss-seidel-jacobi.js';
+import type { Start } from './solver.js';
+import { spectralNorm } from './spectral-norm.js';
+
+/** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
+export interface ConvergenceRanking {
+  /** ‖mean over images of exp(−a)·x‖, x the block's input, a matrix (T, D). */
+  spread: number;
+  /** ‖W_a‖, of the rows of the output layer that make a; 0 in a volume-preserving model. */
+  scaleWeight: number;
+  /** ‖W_b‖, of the rows that make b. */
+  shiftWeight: number;
+  /** spread · scaleWeight + shiftWeight. A large one marks a tough block. */
+  metric: number;
+  /** The metric divided by its sum over the blocks. */
+  share: number;
+}
+
+/** The Initial Guessing Metric of a block for both starts; the smaller one is to be preferred. */
+export interface InitialGuessing {
+  latent: number;
+  zeros: number;
+  better: Start;
+}
+
+export interface MetricOptions {
+  /** Class per image; none takes the mean of all classes, as the published code does. */
+  label?: Label;
+  /** Images evaluated together. Default 32. */
+  batchSize?: number;
+}
+
+/**
+ * The Convergence Ranking Metric, which tells how many iterations the blocks need in proportion to
+ * one another (Liu and Qin 2025, arXiv 2505.12849): a block whose a and b depend strongly on its
+ * input needs more.
+ *
+ * @param images (images, channels, height, width), a small set of real ones without noise
+ * @returns one entry per block, by index from the data
+ * @throws UserError where images or labels do not fit the model
+ */
+export function convergenceRankingMetric(
+  flow: TarFlow,
+  images: tf.Tensor4D,
+  options: MetricOptions = {},
+): ConvergenceRanking[] {
+  const spreads = meanMatrices(flow, images, options, (block, { u, classes }) => {
+    const { a } = shifted(block, u, classes);
+    return [tf.mul(tf.exp(tf.neg(a)), u)];
+  });
+  const { channels, volumePreserving } = flow.config;
+  const width = tokenWidth(flow.config);
+  const rankings = flowBlocks(flow).map((block, index) => {
+    const weight = block.parameters.proj_out.weight.dataSync();
+    const half = width * channels;
+    const spread = spreads[index]![0]!;
+    const scaleWeight = volumePreserving
+      ? 0
+      : spectralNorm(weight.subarray(0, half), width, channels);
+    const shiftWeight = spectralNorm(weight.subarray(weight.length - half), width, channels);
+    return { spread, scaleWeight, shiftWeight, metric: spread * scaleWeight + shiftWeight };
+  });
+  const total = rankings.reduce((sum, { metric }) => sum + metric, 0);
+  return rankings.map((ranking) => ({ ...ranking, share: ranking.metric / total }));
+}
+
+/**
+ * The Initial Guessing Metric, which tells where to start an iteration (Liu and Qin 2025, arXiv
+ * 2505.12849): the spectral norm of the mean over images of the first iterate's error, for both
+ * starts.
+ *
+ * @param images (images, channels, height, width), a small set of real ones without noise
+ * @returns one entry per block, by index from the data
+ * @throws UserError where images or labels do not fit the model
+ */
+export function initialGuessingMetric(
+  flow: TarFlow,
+  images: tf.Tensor4D,
+  options: MetricOptions = {},
+): InitialGuessing[] {
+  const norms = meanMatrices(flow, images, options, (block, { u, v, classes }) =>
+    (['latent', 'zeros'] as const).map((start) => {
+      const { a, b } = shifted(block, startingTokens(v, start), classes);
+      return tf.sub(tf.add(tf.mul(tf.exp(a), v), b), u);
+    }),
+  );
+  return norms.map(([latent, zeros]) => ({
+    latent: latent!,
+    zeros: zeros!,
+    better: zeros! < latent! ? 'zeros' : 'latent',
+  }));
+}
+
+/** A block's input u and output v (batch, T, D) in its order, and its mixture of classes. */
+interface Passage {
+  u: tf.Tensor3D;
+  v: tf.Tensor3D;
+  classes: tf.Tensor2D | undefined;
+}
+
+/** Spectral norms, per block, of the means over images of matrices (T, D) that `f` makes. */
+function meanMatrices(
+  flow: TarFlow,
+  images: tf.Tensor4D,
+  { label, batchSize = 32 }: MetricOptions,
+  f: (block: FlowBlock, passage: Passage) => tf.Tensor[],
+): number[][] {
+  checkImages(flow.config, images);
+  const count = images.shape[0];
+  if (count === 0) throw new UserError('No images came', 'Give at least one');
+  const [tokens, width] = [tokenCount(flow.config), tokenWidth(flow.config)];
+  const blocks = flowBlocks(flow);
+  const sums: Float64Array[][] = blocks.map(() => []);
+  // Checks the labels of all images before the first batch.
+  tf.dispose(classMixture(flow.config, label, count) ?? []);
+  for (let first = 0; first < count; first += batchSize) {
+    tf.tidy(() => {
+      const size = Math.min(batchSize, count - first);
+      const labels =
+        label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
+      const classes = classMixture(flow.config, labels, size);
+      const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]) as tf.Tensor4D;
+      let x = patchify(flow.config, batch);
+      blocks.forEach((block, index) => {
+        const { z } = blockForward(block, x, classes);
+        const passage = { u: permute(block, x), v: permute(block, z), classes };
+        f(block, passage).forEach((matrices, k) => {
+          sums[index]![k] ??= new Float64Array(tokens * width);
+          const sum = sums[index]![k]!;
+          tf.sum(matrices, 0)
+            .dataSync()
+            .forEach((value, i) => {
+              sum[i]! += value;
+            });
+        });
+        x = z;
+      });
+    });
+  }
+  return sums.map((matrices) =>
+    matrices.map((sum) =>
+      spectralNorm(
+        sum.map((value) => value / count),
+        tokens,
+        width,
+      ),
+    ),
+  );
+}
+
+/** a and b of every token from those before it (batch, T, D); zero for the first. */
+function shifted(
+  block: FlowBlock,
+  tokens: tf.Tensor3D,
+  classes: tf.Tensor2D | undefined,
+): { a: tf.Tensor3D; b: tf.Tensor3D } {
+  const count = tokens.shape[1];
+  const { a, b } = predict(block, tf.slice(tokens, [0, 0, 0], [-1, count - 1, -1]), { classes });
+  const shift = (pair: tf.Tensor3D): tf.Tensor3D =>
+    tf.pad(pair, [
+      [0, 0],
+      [1, 0],
+      [0, 0],
+    ]);
+  return { a: shift(a), b: shift(b) };
+}

@@ -1,0 +1,63 @@
+import { tf } from '../backend/tf.js';
+import { tokenCount } from '../flow/config.js';
+import { disposeCache } from './cache.js';
+import { solveByIteration } from './gauss-seidel-jacobi.js';
+import type { GuidedBlock } from './guidance.js';
+import { solveAsPublished } from './published.js';
+import { solveSequentially } from './sequential.js';
+import type { Solver } from './solver.js';
+import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
+
+/**
+ * Solves a block for its input with any solver.
+ *
+ * @param z the block's output (batch, T, D), in the block's order
+ * @returns the block's input (batch, T, D), in the block's order, which the caller frees, and how
+ *   it was found
+ */
+export async function solveBlock(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  solver: Solver,
+  hooks: SolveHooks = {},
+): Promise<{ tokens: tf.Tensor3D; trace: BlockTrace }> {
+  const started = performance.now();
+  const { tokens, record } = await solve(guided, z, solver, hooks);
+  const milliseconds = performance.now() - started;
+  return { tokens, trace: { block: guided.block.index, solver, milliseconds, ...record } };
+}
+
+function solve(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  solver: Solver,
+  hooks: SolveHooks,
+): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
+  switch (solver.kind) {
+    case 'sequential':
+      return solveWhole(guided, z, hooks);
+    case 'jacobi':
+      return solveByIteration(guided, z, { ...solver, segments: 1 }, hooks);
+    case 'gaussSeidelJacobi':
+      return solveByIteration(guided, z, solver, hooks);
+    case 'publishedGaussSeidelJacobi':
+      return solveAsPublished(guided, z, solver, hooks);
+  }
+}
+
+async function solveWhole(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  hooks: SolveHooks,
+): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
+  const first = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
+  try {
+    const end = tokenCount(guided.block.config);
+    const result = await solveSequentially(guided, z, { tokens: first }, end, hooks.onStep);
+    const { tokens, cache, ...record } = result;
+    disposeCache(cache);
+    return { tokens, record: { ...emptyRecord(z.shape[0]), ...record } };
+  } finally {
+    first.dispose();
+  }
+}

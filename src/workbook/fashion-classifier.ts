@@ -1,0 +1,39 @@
+import { existsSync } from 'node:fs';
+import * as path from 'node:path';
+import { loadDataset } from '../data/index.js';
+import {
+  type Classifier,
+  disposeClassifier,
+  loadClassifier,
+  saveClassifier,
+  trainClassifier,
+} from '../evaluation/classifier.js';
+import { type Progress, startProgress } from './progress.js';
+import { inQuickMode, training } from './quick.js';
+import { resultsFolder } from './results-folder.js';
+
+/**
+ * The small classifier of Fashion-MNIST whose features the notebooks measure samples by: a minute's
+ * training of two convolutions and 64 features. Read from `results/checkpoints/`; trained anew and
+ * kept there where the file is missing, or under TARFLOW_TRAIN=1.
+ *
+ * @returns a classifier that the caller frees with `disposeClassifier`
+ */
+export async function fashionClassifier(): Promise<Classifier> {
+  const file = path.join(resultsFolder(), 'checkpoints', 'fashion-mnist-classifier.safetensors');
+  if (existsSync(file) && !training()) return loadClassifier(file);
+  const data = await loadDataset('fashion-mnist', 'train');
+  let progress: Progress | undefined;
+  const classifier = await trainClassifier(data, {
+    onProgress: ({ step, steps, loss }) => {
+      progress ??= startProgress({ title: 'Training the classifier', total: steps });
+      progress.update(step, { loss });
+    },
+  });
+  progress?.finish();
+  if (inQuickMode()) return classifier;
+  await saveClassifier(classifier, file);
+  disposeClassifier(classifier);
+  // As everyone else will see it: rounded to half precision.
+  return loadClassifier(file);
+}

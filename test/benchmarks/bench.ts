@@ -1,0 +1,440 @@
+/**
+ * Our library against PyTorch, side by side on the same cores:
+ *
+ *     npm run bench -- [--only PATTERN] [--threads 2] [--repetitions N] [--quick]
+ *
+ * Each side is a process of its own. First both compute the loss, its gradients, samples and a
+ * denoising step from the same weights, and a difference ends the benchmark with status 1. Then
+ * their repetitions take turns, so that whatever else the machine does meets both. The figures are
+ * medians. They are printed and written to results/benchmarks.json and results/benchmarks.png;
+ * `--only` keeps the rows whose name matches a regular expression and replaces just these in the file.
+ *
+ * The ratio that counts is that of our default to PyTorch's eager execution with its fused attention
+ * and fused AdamW; our other modes and torch.compile stand beside it.
+ */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { packageRoot } from '../../src/workbook/results-folder.js';
+import {
+  allCases,
+  type Case,
+  caseName,
+  configurationName,
+  configurations,
+  flops,
+  growthCases,
+} from './cases.js';
+import { Contender } from './contender.js';
+import { peerPython } from './peer-environment.js';
+import { digits, type ResultRow, rowOf, saveFigures, tableHead, tableLine } from './report.js';
+import { geometricMean, relativeDifference, spreadOf } from './statistics.js';
+
+const root = packageRoot();
+const results = path.join(root, 'results');
+
+interface Options {
+  only: string | undefined;
+  threads: number;
+  repetitions: number;
+  quick: boolean;
+}
+
+interface Hello {
+  version: string;
+  gpu: boolean | string | null;
+  compiler?: boolean;
+}
+
+/** Starts the two sides. */
+class Sides {
+  private readonly python = peerPython(root);
+
+  constructor(private readonly threads: number) {}
+
+  async ours(): Promise<{ side: Contender; hello: Hello }> {
+    const threads = String(this.threads);
+    const side = new Contender(
+      'ours',
+      process.execPath,
+      ['--import', 'tsx', path.join(__dirname, 'ours.ts')],
+      {
+        TF_NUM_INTRAOP_THREADS: threads,
+        TF_NUM_INTEROP_THREADS: threads,
+        TF_CPP_MIN_LOG_LEVEL: '2',
+      },
+    );
+    return { side, hello: await side.ask<Hello>({ command: 'hello' }) };
+  }
+
+  async peer(): Promise<{ side: Contender; hello: Hello }> {
+    const threads = String(this.threads);
+    const side = new Contender('peer', this.python, [path.join(__dirname, 'peer', 'server.py')], {
+      OMP_NUM_THREADS: threads,
+      PYTHONDONTWRITEBYTECODE: '1',
+    });
+    return { side, hello: await side.ask<Hello>({ command: 'hello', threads: this.threads }) };
+  }
+}
+
+/** What is measured of one case: on which side, and how it runs there. */
+interface Variant {
+  side: Contender;
+  label: string;
+  mode: string;
+}
+
+class Benchmark {
+  readonly rows: ResultRow[] = [];
+  private readonly weights = new Map<string, string>();
+
+  constructor(
+    private readonly sides: Sides,
+    private readonly ours: Contender,
+    private readonly peer: Contender,
+    private readonly hello: { ours: Hello; peer: Hello },
+    private readonly scratch: string,
+    private readonly options: Options,
+  ) {}
+
+  /** The largest relative differences between the two sides on a configuration. */
+  async compare(config: Case['config'], batch: number): Promise<boolean> {
+    const file = await this.weightsOf(config, batch);
+    const answers: number[] = [];
+    const found = [];
+    for (const side of [this.ours, this.peer]) {
+      const out = path.join(this.scratch, `${side.label}.safetensors`);
+      const request = { config, batch, file, out, device: 'cpu', precision: 'float32' };
+      const { loss } = await side.ask<{ loss: number }>({ command: 'gradients', ...request });
+      answers.push(loss);
+      found.push((await readSafetensors(out)).tensors);
+    }
+    const [a, b] = answers as [number, number];
+    const [mine, theirs] = found as [(typeof found)[0], (typeof found)[0]];
+    const worst: Record<string, number> = { loss: Math.abs(a - b) / Math.abs(b) };
+    for (const [name, tensor] of Object.entries(theirs)) {
+      const kind = name.startsWith('gradient.') ? 'gradients' : name;
+      const other = mine[name]?.data ?? [];
+      const difference = relativeDifference(other as ArrayLike<number>, tensor.data);
+      worst[kind] = Math.max(worst[kind] ?? 0, difference);
+    }
+    const agree = Object.values(worst).every((difference) => difference <= 2e-4);
+    const text = Object.entries(worst).map(([kind, value]) => `${kind} ${value.toExponential(1)}`);
+    console.log(
+      `${configurationName(config)}: ${agree ? 'both sides agree' : 'THE SIDES DISAGREE'} ` +
+        `(relative differences: ${text.join(', ')})`,
+    );
+    return agree;
+  }
+
+  /** The machine's best rate of matrix products in GFLOP/s, on either side. */
+  async peak(precision: Case['precision']): Promise<number> {
+    const size = 2048;
+    let best = Number.POSITIVE_INFINITY;
+    for (let turn = 0; turn < 3; turn++) {
+      for (const side of [this.ours, this.peer]) {
+        const request = { command: 'peak', size, precision, times: 4 };
+        best = Math.min(best, (await side.ask<{ seconds: number }>(request)).seconds);
+      }
+    }
+    return (2 * size ** 3) / best / 1e9;
+  }
+
+  async measure(one: Case, device: string, peak: number | undefined): Promise<ResultRow> {
+    const variants: Variant[] = [
+      { side: this.ours, label: 'ours', mode: 'default' },
+      { side: this.peer, label: 'peer', mode: 'default' },
+      ...this.others(one),
+    ];
+    const file = await this.weightsOf(one.config, one.batch);
+    const notes: string[] = [];
+    const ready: Variant[] = [];
+    for (const variant of variants) {
+      const request = { ...one, name: variant.label, mode: variant.mode, file, device };
+      try {
+        const prepare = { command: 'prepare', ...request };
+        const { note } = await variant.side.ask<{ note?: string }>(prepare);
+        if (note) notes.push(`peer's ${note}`);
+        // Warms up: traces, compiles, fills caches.
+        for (let i = 0; i < 2; i++) await this.run(variant, 1);
+        ready.push(variant);
+      } catch (error) {
+        if (variant.mode === 'default') throw error;
+        notes.push(`${variant.label}: ${(error as Error).message}`);
+      }
+    }
+    const seconds = await this.takeTurns(ready);
+    for (const { side, label } of ready) await side.ask({ command: 'release', name: label });
+
+    const [ours, peer] = [seconds.ours as number[], seconds.peer as number[]];
+    const others = Object.entries(seconds)
+      .filter(([label]) => label !== 'ours' && label !== 'peer')
+      .map(([label, values]) => [label, digits(spreadOf(values).median)]);
+    const row: ResultRow = {
+      name: one.workload,
+      configuration: configurationName(one.config),
+      batch: one.batch,
+      precision: one.precision,
+      device,
+      unit: 's',
+      ...rowOf(
+        spreadOf(ours),
+        spreadOf(peer),
+        spreadOf(ours.map((value, index) => value / (peer[index] as number))),
+      ),
+      repetitions: ours.length,
+      ...(others.length > 0 && { others: Object.fromEntries(others) }),
+      ...(notes.length > 0 && { note: notes.join('; ') }),
+    };
+    if (peak !== undefined) {
+      const rate = (time: number) => digits(flops(one) / time / 1e9);
+      const gflops = { ours: rate(row.ours), peer: rate(row.peer) };
+      row.gflops = { ...gflops, ofPeak: digits(gflops.ours / peak) };
+    }
+    return row;
+  }
+
+  /**
+   * How far the resident memory of a process of its own grows over idle, that is, over the engine
+   * started and no model there, at its largest in steps 2 to 10. Step 1 traces and compiles.
+   */
+  async measureMemory(one: Case): Promise<ResultRow> {
+    const file = await this.weightsOf(one.config, one.batch);
+    const growth: number[] = [];
+    for (const start of [() => this.sides.ours(), () => this.sides.peer()]) {
+      const { side } = await start();
+      const idle = side.residentMemory();
+      const request = { ...one, name: 'memory', mode: 'default', file, device: 'cpu' };
+      await side.ask({ command: 'prepare', ...request });
+      await side.ask({ command: 'run', name: 'memory', times: 1 });
+      side.resetPeak();
+      await side.ask({ command: 'run', name: 'memory', times: 9 });
+      growth.push(side.peakMemory() - idle);
+      side.end();
+    }
+    const [ours, peer] = growth as [number, number];
+    return {
+      name: `${one.workload}, memory`,
+      configuration: configurationName(one.config),
+      batch: one.batch,
+      precision: one.precision,
+      device: 'cpu',
+      unit: 'B',
+      ours,
+      peer,
+      ratio: digits(ours / peer),
+    };
+  }
+
+  /** Our other modes and the compiled peer, where a case can run in them. */
+  private others({ workload, precision }: Case): Variant[] {
+    if (this.options.quick || precision !== 'float32' || /sampling/.test(workload)) return [];
+    const modes = workload === 'denoising step' ? [] : ['eager', 'xla'];
+    return [
+      ...modes.map((mode) => ({ side: this.ours, label: mode, mode })),
+      ...(this.hello.peer.compiler
+        ? [{ side: this.peer, label: 'torch.compile', mode: 'compile' }]
+        : []),
+    ];
+  }
+
+  private async takeTurns(variants: Variant[]): Promise<Record<string, number[]>> {
+    const seconds: Record<string, number[]> = {};
+    const times: Record<string, number> = {};
+    let slowest = 0;
+    for (const variant of variants) {
+      const once = await this.run(variant, 1);
+      slowest = Math.max(slowest, once);
+      // Short runs are repeated, so that a repetition takes a tenth of a second at least.
+      times[variant.label] = Math.max(1, Math.ceil(0.1 / once));
+      seconds[variant.label] = [];
+    }
+    // Long runs are less disturbed; three of them are enough.
+    const { repetitions } = this.options;
+    const count = slowest > 5 ? Math.min(repetitions, 3) : repetitions;
+    for (let i = 0; i < count; i++) {
+      const order = i % 2 === 0 ? variants : [...variants].reverse();
+      for (const variant of order) {
+        seconds[variant.label]?.push(await this.run(variant, times[variant.label] as number));
+      }
+    }
+    return seconds;
+  }
+
+  private async run({ side, label }: Variant, times: number): Promise<number> {
+    // Threads that wait for work keep a core busy for a moment after their last.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return (await side.ask<{ seconds: number }>({ command: 'run', name: label, times })).seconds;
+  }
+
+  private async weightsOf(config: Case['config'], batch: number): Promise<string> {
+    const key = JSON.stringify([config, batch]);
+    let file = this.weights.get(key);
+    if (!file) {
+      file = path.join(this.scratch, `weights-${this.weights.size}.safetensors`);
+      await this.ours.ask({ command: 'weights', config, batch, file });
+      this.weights.set(key, file);
+    }
+    return file;
+  }
+}
+
+async function main(): Promise<number> {
+  const options = readOptions();
+  const sides = new Sides(options.threads);
+  const { side: ours, hello: ourHello } = await sides.ours();
+  const { side: peer, hello: peerHello } = await sides.peer();
+  const machine = {
+    processor: os.cpus()[0]?.model.trim() ?? 'unknown',
+    cores: os.cpus().length,
+    threads: options.threads,
+    ours: `${ourHello.version}, Node ${process.version}`,
+    peer: peerHello.version,
+    date: new Date().toISOString().slice(0, 10),
+  };
+  console.log(
+    Object.entries(machine)
+      .map((entry) => entry.join(': '))
+      .join('\n'),
+  );
+  if (!peerHello.compiler) console.log('There is no C++ compiler, so torch.compile is left out.');
+  const gpu = Boolean(ourHello.gpu) && Boolean(peerHello.gpu);
+  console.log(
+    gpu
+      ? `Both sides see a CUDA GPU (${peerHello.gpu}); rows with device cuda are its.`
+      : 'There is no CUDA GPU for both sides, so there are no rows of one.',
+  );
+
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-bench-'));
+  try {
+    const bench = new Benchmark(
+      sides,
+      ours,
+      peer,
+      { ours: ourHello, peer: peerHello },
+      scratch,
+      options,
+    );
+    const wanted = (name: string) =>
+      options.only === undefined || new RegExp(options.only).test(name);
+    const cases = allCases().filter((one) => wanted(caseName(one)));
+    const memory = allCases().filter(
+      (one) => one.workload === 'training step' && wanted(`memory of ${caseName(one)}`),
+    );
+    const growth = growthCases().filter(({ series }) => wanted(`growth with ${series}`));
+
+    const compared = new Set([...cases, ...memory].map(({ config }) => JSON.stringify(config)));
+    for (const { config } of configurations) {
+      if (!compared.has(JSON.stringify(config))) continue;
+      if (!(await bench.compare(config, 4))) return 1;
+    }
+
+    const peaks: Record<string, number> = {};
+    for (const precision of new Set(cases.map((one) => one.precision))) {
+      const peak = await bench.peak(precision);
+      peaks[precision] = peak;
+      console.log(`peak of matrix products, ${precision}: ${Math.round(peak)} GFLOP/s`);
+    }
+    console.log(`\n${tableHead}`);
+    const add = (row: ResultRow) => {
+      bench.rows.push(row);
+      console.log(tableLine(row));
+    };
+    for (const one of cases)
+      add(await bench.measure(one, gpu ? 'cuda' : 'cpu', peaks[one.precision]));
+    if (!gpu) for (const one of memory) add(await bench.measureMemory(one));
+    for (const { series, size, case: one } of growth) {
+      add({
+        ...(await bench.measure(one, gpu ? 'cuda' : 'cpu', undefined)),
+        growth: { series, size },
+      });
+      if (!gpu) add({ ...(await bench.measureMemory(one)), growth: { series, size } });
+    }
+    printMeans(bench.rows);
+
+    const rows = merged(bench.rows, options.only !== undefined);
+    fs.mkdirSync(results, { recursive: true });
+    const rounded = Object.fromEntries(
+      Object.entries(peaks).map(([precision, value]) => [precision, Math.round(value)]),
+    );
+    fs.writeFileSync(
+      path.join(results, 'benchmarks.json'),
+      `${JSON.stringify({ machine: { ...machine, peakGflops: rounded }, rows }, null, 1)}\n`,
+    );
+    await saveFigures(rows, path.join(results, 'benchmarks.png'));
+    return 0;
+  } finally {
+    ours.end();
+    peer.end();
+    fs.rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** This run's rows, among those of the file that it did not measure where only some were wanted. */
+function merged(rows: ResultRow[], keep: boolean): ResultRow[] {
+  const file = path.join(results, 'benchmarks.json');
+  if (!keep || !fs.existsSync(file)) return rows;
+  const key = ({ name, configuration, batch, precision, device, unit, growth }: ResultRow) =>
+    JSON.stringify([name, configuration, batch, precision, device, unit, growth]);
+  const measured = new Map(rows.map((row) => [key(row), row]));
+  const old: ResultRow[] = JSON.parse(fs.readFileSync(file, 'utf8')).rows;
+  const kept = old.map((row) => {
+    const replacement = measured.get(key(row));
+    measured.delete(key(row));
+    return replacement ?? row;
+  });
+  return [...kept, ...measured.values()];
+}
+
+function printMeans(rows: ResultRow[]): void {
+  const groups = new Map<string, number[]>();
+  for (const row of rows) {
+    if (row.growth) continue;
+    const group = `${row.name}, ${row.precision}`;
+    groups.set(group, [...(groups.get(group) ?? []), row.ratio]);
+  }
+  console.log('\nGeometric means of the ratios:');
+  for (const [group, ratios] of groups) {
+    console.log(
+      `${group}: ${geometricMean(ratios).toFixed(3)} (largest ${Math.max(...ratios).toFixed(3)})`,
+    );
+  }
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' },
+      threads: { type: 'string', default: '2' },
+      repetitions: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+    },
+  });
+  const repetitions = values.repetitions ?? (values.quick ? '3' : '15');
+  return {
+    only: values.only,
+    quick: values.quick,
+    threads: wholeNumber('threads', values.threads),
+    repetitions: wholeNumber('repetitions', repetitions),
+  };
+}
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) {
+    throw new Error(`--${name} got '${text}', expected a whole number above 0.`);
+  }
+  return value;
+}
+
+main().then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (error) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,326 @@
+/** Runs our side's workloads for bench.ts: one JSON object a line in, one out. */
+import * as readline from 'node:readline';
+import { startEngine } from '../../src/backend/engine.js';
+import {
+  createProgram,
+  type Mode,
+  type Precision,
+  tensorSpec,
+} from '../../src/backend/program/index.js';
+import { foldIn, normal, type RandomKey, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { type Leaves, leaves, valueAndGradient, withLeaves } from '../../src/backend/tree.js';
+import { type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
+import { mixtureRows } from '../../src/flow/labels.js';
+import { patchify } from '../../src/flow/patches.js';
+import {
+  createFlow,
+  disposeFlow,
+  flowLoss,
+  forwardTokens,
+  type TarFlow,
+} from '../../src/flow/tarflow.js';
+import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
+import { denoise } from '../../src/sampling/denoise.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { biasCorrections } from '../../src/training/adamw.js';
+import { evaluationStep, initialState, trainingStep } from '../../src/training/step.js';
+import type { Workload } from './cases.js';
+
+const sigma = 0.1;
+
+interface CaseRequest {
+  name: string;
+  workload: Workload;
+  config: FlowConfig;
+  batch: number;
+  precision: Precision;
+  mode: Mode | 'default';
+}
+
+interface Prepared {
+  /** One repetition, which ends with its result on the host. */
+  step(): void | Promise<void>;
+  release(): void;
+}
+
+const prepared = new Map<string, Prepared>();
+
+const commands = {
+  async hello() {
+    const report = await startEngine();
+    return { version: report.version, engine: report.engine, gpu: report.gpu };
+  },
+
+  /** Writes parameters and inputs of a configuration to a file. */
+  async weights({ config, batch, file }: { config: FlowConfig; batch: number; file: string }) {
+    const flow = benchmarkFlow(config);
+    const { images, latents, labels } = benchmarkInputs(config, batch);
+    const tensors: Record<string, HostTensor> = {
+      images: { dtype: 'F32', shape: imageShape(config, batch), data: images },
+      latents: { dtype: 'F32', shape: latentShape(config, batch), data: latents },
+      labels: { dtype: 'I32', shape: [batch], data: labels },
+    };
+    for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
+      tensors[name] = hostTensor(leaf);
+    }
+    await writeSafetensors(file, tensors, {});
+    disposeFlow(flow);
+    return {};
+  },
+
+  async prepare(request: CaseRequest) {
+    prepared.set(request.name, prepare(request));
+    return {};
+  },
+
+  async run({ name, times }: { name: string; times: number }) {
+    const { step } = prepared.get(name) as Prepared;
+    const begun = performance.now();
+    for (let i = 0; i < times; i++) await step();
+    return { seconds: (performance.now() - begun) / 1000 / times };
+  },
+
+  async release({ name }: { name: string }) {
+    prepared.get(name)?.release();
+    prepared.delete(name);
+    return {};
+  },
+
+  /** The loss and its gradients, one inverse, a guided one and a denoised batch, into a file. */
+  async gradients({ config, batch, out }: { config: FlowConfig; batch: number; out: string }) {
+    const flow = benchmarkFlow(config);
+    const { images, latents, labels } = benchmarkInputs(config, batch);
+    const program = createProgram({
+      variables: leaves(flow.parameters),
+      functions: {
+        gradients: {
+          inputs: {
+            images: tensorSpec(imageShape(config, batch)),
+            classes: tensorSpec([batch, config.classes]),
+          },
+          body: (parameters, inputs) => {
+            const { value, gradient } = valueAndGradient((current) => {
+              const changed = { ...flow, parameters: withLeaves(flow.parameters, current) };
+              const tokens = patchify(config, inputs.images as tf.Tensor4D);
+              const result = forwardTokens(changed, tokens, inputs.classes as tf.Tensor2D);
+              return { value: flowLoss(flow, result).loss, auxiliary: {} };
+            }, parameters);
+            return { outputs: { loss: value, ...gradient } };
+          },
+        },
+      },
+    });
+    const classes = mixtureRows(labels, batch, config.classes);
+    const { loss, ...gradient } = program.run.gradients({ images, classes }) as Leaves;
+    program.dispose();
+
+    const x = tf.tensor4d(images, imageShape(config, batch) as [number, number, number, number]);
+    const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
+    const found: Record<string, tf.Tensor> = {
+      sample: await inverse(flow, z, labels),
+      'guided sample': await inverse(flow, z, labels, { guidance: { weight: 1 } }),
+      denoised: denoise(flow, x, { sigma, label: labels }),
+    };
+    for (const [name, g] of Object.entries(gradient)) found[`gradient.${name}`] = g;
+    const tensors = Object.fromEntries(
+      Object.entries(found).map(([name, tensor]) => [name, hostTensor(tensor)]),
+    );
+    await writeSafetensors(out, tensors, {});
+    const value = (loss as tf.Scalar).dataSync()[0] as number;
+    tf.dispose([loss as tf.Scalar, found, x, z]);
+    disposeFlow(flow);
+    return { loss: value };
+  },
+
+  /** Matrix products of `size`: seconds for one, the best of several. */
+  async peak({ size, precision, times }: { size: number; precision: Precision; times: number }) {
+    const key = randomKey(1);
+    const matrix = (name: string) =>
+      tf.tensor2d(normal(foldIn(key, name), size * size), [size, size]);
+    const count = 8;
+    const variables = { a: matrix('a'), b: matrix('b') };
+    // Several in one call, so that the cast to bfloat16 of what both have does not count.
+    const program = createProgram({
+      variables,
+      functions: {
+        product: {
+          inputs: {},
+          body: ({ a, b }) => {
+            let product = tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D);
+            for (let i = 1; i < count; i++) product = tf.matMul(product, b as tf.Tensor2D);
+            return { outputs: { sum: tf.sum(product) } };
+          },
+        },
+      },
+      precision,
+    });
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < times; i++) {
+      const begun = performance.now();
+      tf.dispose(program.run.product({}));
+      best = Math.min(best, (performance.now() - begun) / 1000 / count);
+    }
+    program.dispose();
+    tf.dispose(variables);
+    return { seconds: best };
+  },
+};
+
+function prepare({ workload, config, batch, precision, mode }: CaseRequest): Prepared {
+  const flow = benchmarkFlow(config);
+  const { images, latents, labels } = benchmarkInputs(config, batch);
+  const classes = mixtureRows(labels, batch, config.classes);
+  const batchSpecs = {
+    images: tensorSpec(imageShape(config, batch)),
+    classes: tensorSpec([batch, config.classes]),
+  };
+  const chosen = mode === 'default' ? {} : { mode };
+  switch (workload) {
+    case 'training step': {
+      const variables = initialState(flow);
+      const scalar = tensorSpec([]);
+      const program = createProgram({
+        variables,
+        functions: {
+          train: {
+            inputs: {
+              ...batchSpecs,
+              learningRate: scalar,
+              firstCorrection: scalar,
+              secondCorrection: scalar,
+            },
+            body: trainingStep(flow, { weightDecay: 1e-4 }) as never,
+          },
+        },
+        ...chosen,
+        precision,
+      });
+      tf.dispose(variables);
+      let count = 0;
+      return {
+        step() {
+          const corrections = biasCorrections(++count);
+          readAll(
+            program.run.train({
+              images,
+              classes,
+              learningRate: 1e-5,
+              firstCorrection: corrections.first,
+              secondCorrection: corrections.second,
+            }),
+          );
+        },
+        release() {
+          program.dispose();
+          disposeFlow(flow);
+        },
+      };
+    }
+    case 'forward': {
+      const variables = initialState(flow);
+      const program = createProgram({
+        variables,
+        functions: { evaluate: { inputs: batchSpecs, body: evaluationStep(flow) as never } },
+        ...chosen,
+        precision,
+      });
+      tf.dispose(variables);
+      return {
+        step: () => readAll(program.run.evaluate({ images, classes })),
+        release() {
+          program.dispose();
+          disposeFlow(flow);
+        },
+      };
+    }
+    case 'sampling':
+    case 'guided sampling': {
+      const options = workload === 'sampling' ? {} : { guidance: { weight: 1 } };
+      const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
+      return {
+        step: async () => readAll({ x: await inverse(flow, z, labels, options) }),
+        release: () => {
+          z.dispose();
+          disposeFlow(flow);
+        },
+      };
+    }
+    case 'denoising step': {
+      const x = tf.tensor4d(images, imageShape(config, batch) as [number, number, number, number]);
+      return {
+        step: () => readAll({ x: denoise(flow, x, { sigma, label: labels }) }),
+        release: () => {
+          x.dispose();
+          disposeFlow(flow);
+        },
+      };
+    }
+  }
+}
+
+/** Brings tensors to the host and frees them. */
+function readAll(tensors: Record<string, tf.Tensor>): void {
+  for (const tensor of Object.values(tensors)) {
+    tensor.dataSync();
+    tensor.dispose();
+  }
+}
+
+/** A fresh flow whose last layers are not zero, so that every gradient is there to compare. */
+function benchmarkFlow(config: FlowConfig): TarFlow {
+  const flow = createFlow(config, 1);
+  flow.parameters.blocks.forEach((block, index) => {
+    const { shape, size } = block.proj_out.weight;
+    block.proj_out.weight.dispose();
+    block.proj_out.weight = tf.tensor2d(
+      scaled(foldIn(randomKey(2), index), size, 0.1 / Math.sqrt(config.channels)),
+      shape,
+    );
+  });
+  return flow;
+}
+
+function benchmarkInputs(config: FlowConfig, batch: number) {
+  const key = randomKey(3);
+  const size = batch * tokenCount(config) * tokenWidth(config);
+  return {
+    images: scaled(foldIn(key, 'images'), size, 0.5),
+    latents: normal(foldIn(key, 'latents'), size),
+    labels: Int32Array.from({ length: batch }, (_, index) => index % config.classes),
+  };
+}
+
+function scaled(key: RandomKey, size: number, deviation: number): Float32Array {
+  return normal(key, size).map((value) => value * deviation);
+}
+
+function imageShape({ image }: FlowConfig, batch: number): number[] {
+  return [batch, image.channels, image.height, image.width];
+}
+
+function latentShape(config: FlowConfig, batch: number): number[] {
+  return [batch, tokenCount(config), tokenWidth(config)];
+}
+
+function hostTensor(tensor: tf.Tensor): HostTensor {
+  return { dtype: 'F32', shape: tensor.shape, data: tensor.dataSync() as Float32Array };
+}
+
+async function main(): Promise<void> {
+  // What libraries print must not come between the answers.
+  const answer = process.stdout.write.bind(process.stdout);
+  process.stdout.write = process.stderr.write.bind(process.stderr) as never;
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const { command, ...request } = JSON.parse(line);
+    let result: object;
+    try {
+      result = await commands[command as keyof typeof commands](request as never);
+    } catch (error) {
+      result = { error: error instanceof Error ? error.message : String(error) };
+    }
+    answer(`${JSON.stringify(result)}\n`);
+  }
+}
+
+main();

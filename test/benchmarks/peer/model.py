@@ -1,0 +1,215 @@
+"""TarFlow in PyTorch (Zhai et al. 2024, arXiv 2412.06329), written for comparison: small, plain, and
+with the fastest that PyTorch offers for each part.
+
+Parameters carry the names of the published state dicts, so that both sides of the benchmark read
+the same file.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    def __init__(self, channels: int, head_width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.head_width = head_width
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (batch, heads, tokens, width)."""
+        batch, tokens, channels = x.shape
+        qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, -1, self.head_width)
+        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.heads(x)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.proj(attended.transpose(1, 2).reshape(x.shape))
+
+    def step(self, x: Tensor, cache: "LayerCache", t: int) -> Tensor:
+        q, k, v = self.heads(x)
+        keys, values = cache.extended(k, v, t)
+        attended = F.scaled_dot_product_attention(q, keys, values)
+        return self.proj(attended.transpose(1, 2).reshape(x.shape))
+
+
+class Mlp(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.main = nn.Sequential(
+            nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(self.norm(x))
+
+
+class Layer(nn.Module):
+    def __init__(self, channels: int, head_width: int):
+        super().__init__()
+        self.attention = Attention(channels, head_width)
+        self.mlp = Mlp(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(x)
+        return x + self.mlp(x)
+
+    def step(self, x: Tensor, cache: "LayerCache", t: int) -> Tensor:
+        x = x + self.attention.step(x, cache, t)
+        return x + self.mlp(x)
+
+
+class WrittenCache:
+    """Keys and values of a layer in memory that is there from the start."""
+
+    def __init__(self, batch: int, heads: int, tokens: int, width: int, like: Tensor):
+        self.keys = like.new_empty(batch, heads, tokens, width)
+        self.values = like.new_empty(batch, heads, tokens, width)
+
+    def extended(self, k: Tensor, v: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        self.keys[:, :, t : t + 1] = k
+        self.values[:, :, t : t + 1] = v
+        return self.keys[:, :, : t + 1], self.values[:, :, : t + 1]
+
+
+class GrownCache:
+    """Keys and values of a layer, concatenated as they come."""
+
+    def __init__(self, *_):
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def extended(self, k: Tensor, v: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        self.keys = k if self.keys is None else torch.cat([self.keys, k], 2)
+        self.values = v if self.values is None else torch.cat([self.values, v], 2)
+        return self.keys, self.values
+
+
+LayerCache = WrittenCache | GrownCache
+
+
+class Block(nn.Module):
+    def __init__(self, config: "Config", index: int):
+        super().__init__()
+        channels = config.channels
+        self.config = config
+        self.reversed = index % 2 == 1
+        self.pos_embed = nn.Parameter(torch.zeros(config.tokens, channels))
+        if config.classes > 0:
+            self.class_embed = nn.Parameter(torch.zeros(config.classes, 1, channels))
+        self.proj_in = nn.Linear(config.width, channels)
+        self.attn_blocks = nn.ModuleList(
+            Layer(channels, config.head_width) for _ in range(config.layers)
+        )
+        self.proj_out = nn.Linear(channels, 2 * config.width)
+
+    def ordered(self, tokens: Tensor, axis: int = 1) -> Tensor:
+        return tokens.flip(axis) if self.reversed else tokens
+
+    def class_term(self, labels: Tensor | None) -> Tensor | float:
+        """(batch or 1, 1, channels); the mean of the table where no label is given."""
+        if self.config.classes == 0:
+            return 0.0
+        if labels is None:
+            return self.class_embed.mean(0, keepdim=True)
+        return self.class_embed[labels]
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """z in raster order, and the log-determinant per dimension (batch)."""
+        x = self.ordered(x)
+        # The last token predicts nothing, so it need not go through the transformer.
+        h = self.proj_in(x[:, :-1]) + self.ordered(self.pos_embed, 0)[:-1] + self.class_term(labels)
+        for layer in self.attn_blocks:
+            h = layer(h)
+        a, b = self.proj_out(h).float().chunk(2, -1)
+        moved = (x[:, 1:] - b) * torch.exp(-a)
+        z = torch.cat([x[:, :1], moved], 1)
+        return self.ordered(z), -a.sum((1, 2)) / (self.config.tokens * self.config.width)
+
+    def inverse(self, z: Tensor, classes: Tensor | float, weight: float, cache_type: type) -> Tensor:
+        """x from z, token by token. With a guidance weight, `classes` has the class terms of both
+        branches, which run as one batch."""
+        config = self.config
+        z = self.ordered(z)
+        branches = 2 if weight > 0 else 1
+        batch = branches * z.shape[0]
+        heads = config.channels // config.head_width
+        caches = [
+            cache_type(batch, heads, config.tokens, config.head_width, z) for _ in self.attn_blocks
+        ]
+        positions = self.ordered(self.pos_embed, 0)
+        token = z[:, :1]
+        tokens = [token]
+        for t in range(config.tokens - 1):
+            given = token.repeat(branches, 1, 1) if branches > 1 else token
+            h = self.proj_in(given) + positions[t] + classes
+            for layer, cache in zip(self.attn_blocks, caches):
+                h = layer.step(h, cache, t)
+            out = self.proj_out(h)
+            if branches > 1:
+                conditional, other = out.chunk(2, 0)
+                out = conditional + weight * (conditional - other)
+            a, b = out.float().chunk(2, -1)
+            token = z[:, t + 1 : t + 2] * torch.exp(a) + b
+            tokens.append(token)
+        return self.ordered(torch.cat(tokens, 1))
+
+
+class Config:
+    def __init__(self, config: dict):
+        image = config["image"]
+        self.image = (image["channels"], image["height"], image["width"])
+        self.patch = config["patchSize"]
+        self.channels = config["channels"]
+        self.blocks = config["blocks"]
+        self.layers = config["layersPerBlock"]
+        self.head_width = config["headWidth"]
+        self.classes = config["classes"]
+        self.tokens = (image["height"] // self.patch) * (image["width"] // self.patch)
+        self.width = image["channels"] * self.patch**2
+
+
+class TarFlow(nn.Module):
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
+
+    def patchify(self, images: Tensor) -> Tensor:
+        return F.unfold(images, self.config.patch, stride=self.config.patch).transpose(1, 2)
+
+    def unpatchify(self, tokens: Tensor) -> Tensor:
+        _, height, width = self.config.image
+        patch = self.config.patch
+        return F.fold(tokens.transpose(1, 2), (height, width), patch, stride=patch)
+
+    def loss(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        z = self.patchify(images)
+        log_det: Tensor | float = 0.0
+        for block in self.blocks:
+            z, block_log_det = block(z, labels)
+            log_det = log_det + block_log_det
+        return 0.5 * z.square().mean() - log_det.mean()
+
+    @torch.inference_mode()
+    def sample(
+        self, z: Tensor, labels: Tensor | None, weight: float, cache_type: type
+    ) -> Tensor:
+        """Images from latents (batch, T, D); weight 0 is without guidance."""
+        for block in reversed(self.blocks):
+            classes = block.class_term(labels)
+            if weight > 0:
+                absent = block.class_term(None).expand(z.shape[0], 1, -1)
+                classes = torch.cat([classes, absent], 0)
+            z = block.inverse(z, classes, weight, cache_type)
+        return self.unpatchify(z)
+
+    def denoise(self, images: Tensor, labels: Tensor | None, sigma: float, loss) -> Tensor:
+        """x + σ²·∇ log p(x), `loss` being this model's. The parameters take no gradient here."""
+        x = images.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(x, labels), x)
+        return images - sigma**2 * images.numel() * gradient

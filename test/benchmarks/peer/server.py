@@ -1,0 +1,159 @@
+"""Runs the peer's workloads for bench.ts: one JSON object a line in, one out."""
+
+import contextlib
+import json
+import shutil
+import sys
+import time
+
+import safetensors.torch
+import torch
+
+from model import Config, GrownCache, TarFlow, WrittenCache
+
+SIGMA = 0.1
+
+
+class Case:
+    """One workload on one model: `step` is one repetition, its result on the host."""
+
+    def __init__(self, request: dict, device: str):
+        self.config = Config(request["config"])
+        self.device = torch.device(device)
+        given = safetensors.torch.load_file(request["file"], device=device)
+        self.images = given.pop("images")
+        self.latents = given.pop("latents")
+        self.labels = given.pop("labels").long() if "labels" in given else None
+        self.model = TarFlow(self.config).to(self.device)
+        self.model.load_state_dict(given)
+        self.compiled = request["mode"] == "compile"
+        self.bfloat16 = request["precision"] == "bfloat16"
+        self.loss = torch.compile(self.model.loss) if self.compiled else self.model.loss
+        self.note = ""
+        workload = request["workload"]
+        if workload == "training step":
+            self.optimizer = torch.optim.AdamW(
+                self.model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
+            )
+        else:
+            self.model.requires_grad_(False)
+        self.step = {
+            "training step": self.train,
+            "forward": self.forward,
+            "sampling": lambda: self.sample(0.0),
+            "guided sampling": lambda: self.sample(1.0),
+            "denoising step": self.denoise,
+        }[workload]
+        self.cache_type = WrittenCache
+        if "sampling" in workload:
+            self.choose_cache()
+
+    def autocast(self):
+        if not self.bfloat16:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def train(self):
+        with self.autocast():
+            loss = self.loss(self.images, self.labels)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    @torch.inference_mode()
+    def forward(self):
+        with self.autocast():
+            return self.loss(self.images, self.labels).item()
+
+    def sample(self, weight: float):
+        with self.autocast():
+            return self.model.sample(self.latents, self.labels, weight, self.cache_type).cpu()
+
+    def denoise(self):
+        with self.autocast():
+            return self.model.denoise(self.images, self.labels, SIGMA, self.loss).cpu()
+
+    def choose_cache(self):
+        """Keeps the kind of cache that is faster here."""
+        seconds = {}
+        for cache_type in (WrittenCache, GrownCache, WrittenCache, GrownCache):
+            self.cache_type = cache_type
+            begun = time.perf_counter()
+            self.step()
+            seconds[cache_type] = time.perf_counter() - begun
+        self.cache_type = min(seconds, key=seconds.get)
+        self.note = "cache written in place" if self.cache_type is WrittenCache else "cache grown"
+
+
+class Server:
+    def __init__(self):
+        self.cases: dict[str, Case] = {}
+
+    def hello(self, request: dict) -> dict:
+        torch.set_num_threads(request["threads"])
+        return {
+            "version": f"PyTorch {torch.__version__}",
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+            "compiler": any(shutil.which(name) for name in ("c++", "g++", "clang++")),
+        }
+
+    def prepare(self, request: dict) -> dict:
+        case = Case(request, request["device"])
+        self.cases[request["name"]] = case
+        return {"note": case.note}
+
+    def run(self, request: dict) -> dict:
+        step = self.cases[request["name"]].step
+        begun = time.perf_counter()
+        for _ in range(request["times"]):
+            step()
+        return {"seconds": (time.perf_counter() - begun) / request["times"]}
+
+    def release(self, request: dict) -> dict:
+        del self.cases[request["name"]]
+        return {}
+
+    def gradients(self, request: dict) -> dict:
+        """The loss and its gradients, into a file; and one denoised batch and one inverse."""
+        case = Case({**request, "workload": "training step", "mode": "default"}, request["device"])
+        loss = case.model.loss(case.images, case.labels)
+        loss.backward()
+        found = {name: p.grad for name, p in case.model.named_parameters()}
+        found = {f"gradient.{name}": value for name, value in found.items()}
+        found["sample"] = case.model.sample(case.latents, case.labels, 0.0, WrittenCache)
+        found["guided sample"] = case.model.sample(case.latents, case.labels, 1.0, GrownCache)
+        case.model.requires_grad_(False)
+        found["denoised"] = case.denoise()
+        tensors = {name: value.detach().cpu().contiguous() for name, value in found.items()}
+        safetensors.torch.save_file(tensors, request["out"])
+        return {"loss": loss.item()}
+
+    def peak(self, request: dict) -> dict:
+        """Matrix products of `size`: seconds for one, the best of several."""
+        dtype = getattr(torch, request["precision"])
+        a, b = (torch.randn(request["size"], request["size"], dtype=dtype) for _ in range(2))
+        best = float("inf")
+        for _ in range(request["times"]):
+            begun = time.perf_counter()
+            torch.matmul(a, b)
+            best = min(best, time.perf_counter() - begun)
+        return {"seconds": best}
+
+
+def main():
+    # What libraries print must not come between the answers.
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    server = Server()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(server, request["command"])(request)
+        except Exception as error:  # the benchmark says what failed and goes on
+            answer = {"error": f"{type(error).__name__}: {error}".split("\n")[0]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+main()

@@ -1,0 +1,149 @@
+import { type ChartSpec, saveChart } from '../../src/workbook/chart.js';
+import { barChart, lineChart, sideBySide } from '../../src/workbook/chart-types.js';
+import type { Spread } from './statistics.js';
+
+/** A row of results/benchmarks.json. */
+export interface ResultRow {
+  name: string;
+  configuration: string;
+  batch: number;
+  precision: string;
+  device: string;
+  /** Of the figures: seconds, or bytes of resident memory. */
+  unit: 's' | 'B';
+  /** Medians. */
+  ours: number;
+  peer: number;
+  /** ours / peer; below 1 is better than the peer. */
+  ratio: number;
+  /** First and third quartiles; those of the ratio are of repetitions taken in pairs. */
+  spread?: { ours: [number, number]; peer: [number, number]; ratio: [number, number] };
+  repetitions?: number;
+  /** Rate of the matrix products alone, in GFLOP/s, and its share of the measured peak. */
+  gflops?: { ours: number; peer: number; ofPeak: number };
+  /** Medians of what does not count in the ratio: our other modes, the peer compiled. */
+  others?: Record<string, number>;
+  /** For a series: what grows. */
+  growth?: { series: string; size: number };
+  note?: string;
+}
+
+export function rowOf(
+  ours: Spread,
+  peer: Spread,
+  ratio: Spread,
+): Pick<ResultRow, 'ours' | 'peer' | 'ratio' | 'spread'> {
+  return {
+    ours: digits(ours.median),
+    peer: digits(peer.median),
+    ratio: digits(ours.median / peer.median),
+    spread: {
+      ours: ours.quartiles.map(digits) as [number, number],
+      peer: peer.quartiles.map(digits) as [number, number],
+      ratio: ratio.quartiles.map(digits) as [number, number],
+    },
+  };
+}
+
+/** Four digits: more is noise. */
+export function digits(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+/** A row as a line of the table. */
+export function tableLine(row: ResultRow): string {
+  const size = row.unit === 's' ? duration : megabytes;
+  const spread = row.spread?.ratio.map((value) => value.toFixed(2)).join(' to ');
+  const others = Object.entries(row.others ?? {}).map(([name, value]) => `${name} ${size(value)}`);
+  return [
+    row.name.padEnd(19),
+    row.configuration.padEnd(22),
+    String(row.batch).padStart(5),
+    row.precision.padEnd(9),
+    size(row.ours).padStart(9),
+    size(row.peer).padStart(9),
+    row.ratio.toFixed(3).padStart(7),
+    (spread ?? '').padEnd(12),
+    (row.gflops ? `${Math.round(row.gflops.ours)}` : '').padStart(6),
+    (row.gflops ? `${Math.round(100 * row.gflops.ofPeak)} %` : '').padStart(6),
+    [...others, ...(row.note ? [row.note] : [])].join(', '),
+  ].join('  ');
+}
+
+export const tableHead = [
+  'what'.padEnd(19),
+  'configuration'.padEnd(22),
+  'batch',
+  'precision',
+  'ours'.padStart(9),
+  'peer'.padStart(9),
+  'ratio'.padStart(7),
+  'quartiles   ',
+  'GFLOP/s',
+  'peak',
+  ' others',
+].join('  ');
+
+/** Draws the ratios, and how time and memory grow. */
+export async function saveFigures(rows: readonly ResultRow[], file: string): Promise<void> {
+  const charts: ChartSpec[] = [];
+  const compared = rows.filter((row) => row.unit === 's' && !row.growth);
+  for (const precision of ['float32', 'bfloat16']) {
+    const bars = compared.filter((row) => row.precision === precision);
+    if (bars.length === 0) continue;
+    charts.push(
+      barChart({
+        title: `Our time divided by PyTorch's, ${precision}`,
+        subtitle: 'Below 1 is faster than PyTorch',
+        rows: bars.map((row) => ({
+          what: /sampling/.test(row.name) ? `${row.name}, batch ${row.batch}` : row.name,
+          configuration: row.configuration,
+          ratio: row.ratio,
+        })),
+        x: 'what',
+        xTitle: '',
+        y: 'ratio',
+        yTitle: 'ratio',
+        series: 'configuration',
+      }),
+    );
+  }
+  const units = [
+    ['s', 'milliseconds', 1e3],
+    ['B', 'MB of memory', 1e-6],
+  ] as const;
+  for (const series of ['tokens', 'batch', 'blocks']) {
+    for (const [unit, title, scale] of units) {
+      const points = rows.filter((row) => row.unit === unit && row.growth?.series === series);
+      if (points.length < 2) continue;
+      charts.push(
+        lineChart({
+          title: `Training step: ${title} by ${series}`,
+          rows: points.flatMap(({ growth, ours, peer }) => [
+            { size: growth?.size as number, value: ours * scale, side: 'ours' },
+            { size: growth?.size as number, value: peer * scale, side: 'PyTorch' },
+          ]),
+          x: 'size',
+          xTitle: series,
+          y: 'value',
+          yTitle: title,
+          series: 'side',
+          logX: true,
+          logY: true,
+          points: true,
+        }),
+      );
+    }
+  }
+  if (charts.length > 0) await saveChart(sideBySide(charts, 2), file);
+}
+
+function duration(seconds: number): string {
+  if (seconds >= 10) return `${seconds.toFixed(1)} s`;
+  if (seconds >= 1) return `${seconds.toFixed(2)} s`;
+  return `${(seconds * 1000).toFixed(seconds < 0.01 ? 2 : 1)} ms`;
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}

@@ -1,0 +1,251 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import sharp from 'sharp';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import type { FlowConfig } from '../../src/flow/config.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
+import { denoise } from '../../src/sampling/denoise.js';
+import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
+import { livelyFlow } from '../training/small.js';
+import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const config: FlowConfig = {
+  image: { channels: 3, height: 6, width: 4 },
+  patchSize: 2,
+  channels: 8,
+  blocks: 2,
+  layersPerBlock: 1,
+  headWidth: 4,
+  classes: 3,
+  volumePreserving: false,
+};
+
+const details: CheckpointDetails = {
+  noise: { kind: 'gaussian', sigma: 0.1 },
+  classNames: ['Bag', 'Coat', 'Boot'],
+};
+
+async function checkpoint(
+  folder: string,
+  overrides: Partial<FlowConfig> = {},
+  more: CheckpointDetails = details,
+): Promise<string> {
+  const file = path.join(folder, 'model.safetensors');
+  const flow = livelyFlow({ ...config, ...overrides });
+  await saveCheckpoint(flow, file, more);
+  disposeFlow(flow);
+  return file;
+}
+
+/** A file of noisy images, some beyond black and white. */
+async function noisyFile(folder: string, count: number, channels = 3): Promise<string> {
+  const file = path.join(folder, 'noisy.safetensors');
+  const shape = [count, channels, 6, 4];
+  const data = normal(randomKey(3), count * channels * 24);
+  await writeSafetensors(file, { images: { shape, dtype: 'F32', data } }, {});
+  return file;
+}
+
+async function imagesOf(file: string): Promise<{ shape: number[]; data: Float32Array }> {
+  const { tensors } = await readSafetensors(file);
+  return tensors.images as { shape: number[]; data: Float32Array };
+}
+
+/** Runs the command, which has to succeed and to leave no tensor behind. */
+async function run(file: string, ...options: string[]): Promise<string> {
+  const before = tf.memory().numTensors;
+  const { code, stdout, stderr } = await tarflow('denoise', file, ...options);
+  expect(code, stderr).toBe(0);
+  expect(tf.memory().numTensors).toBe(before);
+  return stdout;
+}
+
+test('every image moves by the step that denoise makes, in batches as alone', async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const noisy = await noisyFile(folder, 70);
+  const out = path.join(folder, 'clean.safetensors');
+  const options = ['--sigma', '0.2', '--multiplier', '1.5', '--label', 'boot, 0'];
+  await run(file, '--in', noisy, '--out', out, ...options);
+
+  const flow = livelyFlow(config);
+  const given = await imagesOf(noisy);
+  const x = tf.tensor4d(given.data, [70, 3, 6, 4]);
+  const label = Array.from({ length: 70 }, (_, i) => (i % 2 === 0 ? 2 : 0));
+  const expected = denoise(flow, x, { sigma: 0.2, multiplier: 1.5, label });
+  const { shape, data } = await imagesOf(out);
+  expect(shape).toEqual([70, 3, 6, 4]);
+  const wanted = expected.dataSync();
+  data.forEach((value, i) => {
+    expect(value).toBeCloseTo(wanted[i] as number, 4);
+  });
+  expect(
+    Math.max(...data.map((value, i) => Math.abs(value - (given.data[i] as number)))),
+  ).toBeGreaterThan(0.01);
+  tf.dispose([x, expected]);
+  disposeFlow(flow);
+});
+
+test("sigma is the training's where none is given", async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const noisy = await noisyFile(folder, 3);
+  const [silent, told] = ['silent', 'told'].map((name) => path.join(folder, `${name}.safetensors`));
+  const json = await run(file, '--in', noisy, '--out', silent as string, '--json');
+  await run(file, '--in', noisy, '--out', told as string, '--sigma', '0.1');
+  expect(await imagesOf(silent as string)).toEqual(await imagesOf(told as string));
+  const outcome = JSON.parse(json) as { rootMeanSquareChange: number };
+  expect(outcome).toMatchObject({ checkpoint: file, images: 3, sigma: 0.1, multiplier: 1 });
+  expect(outcome.rootMeanSquareChange).toBeGreaterThan(0);
+});
+
+test('pictures in, pictures out under their names, each pixel in its place', async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const pixels = Buffer.from(Array.from({ length: 72 }, (_, i) => (i * 37) % 256));
+  const files = ['a.png', 'b.png'].map((name) => path.join(folder, name));
+  for (const each of files) {
+    await sharp(pixels, { raw: { width: 4, height: 6, channels: 3 } }).toFile(each);
+  }
+  const out = path.join(folder, 'clean');
+  // A step of nearly nothing, so that what comes out is what went in.
+  await run(file, '--in', ...files, '--out', out, '--sigma', '0.0001');
+  expect(fs.readdirSync(out).sort()).toEqual(['a.png', 'b.png']);
+  const { data, info } = await sharp(path.join(out, 'b.png'))
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  expect([info.width, info.height, info.channels]).toEqual([4, 6, 3]);
+  expect(data).toEqual(pixels);
+
+  const grid = path.join(folder, 'grid.png');
+  await run(file, '--in', ...files, '--out', grid);
+  expect((await sharp(grid).metadata()).format).toBe('png');
+});
+
+test('grey pictures for a grey model', async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder, { image: { channels: 1, height: 6, width: 4 } });
+  const pixels = Buffer.from(Array.from({ length: 24 }, (_, i) => (i * 11) % 256));
+  const grey = path.join(folder, 'grey.png');
+  await sharp(pixels, { raw: { width: 4, height: 6, channels: 1 } }).toFile(grey);
+  const out = path.join(folder, 'clean');
+  await run(file, '--in', grey, '--out', out, '--sigma', '0.0001');
+  const cleaned = await sharp(path.join(out, 'grey.png')).toColourspace('b-w').raw().toBuffer();
+  expect(cleaned).toEqual(pixels);
+});
+
+test('what sample writes as numbers is what denoise reads', async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const [noisy, cleaned] = ['noisy', 'cleaned'].map((name) =>
+    path.join(folder, `${name}.safetensors`),
+  ) as [string, string];
+  const sampling = ['--count', '3', '--label', '1', '--seed', '5'];
+  expect((await tarflow('sample', file, ...sampling, '--out', noisy)).code).toBe(0);
+  expect((await tarflow('sample', file, ...sampling, '--denoise', '--out', cleaned)).code).toBe(0);
+  const out = path.join(folder, 'out.safetensors');
+  await run(file, '--in', noisy, '--out', out, '--label', '1');
+  const [ours, theirs] = [await imagesOf(out), await imagesOf(cleaned)];
+  expect(ours.shape).toEqual([3, 3, 6, 4]);
+  ours.data.forEach((value, i) => {
+    expect(value).toBeCloseTo(theirs.data[i] as number, 4);
+  });
+});
+
+describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {
+  async function mistake(
+    file: string,
+    input: string,
+    message: RegExp,
+    ...options: string[]
+  ): Promise<void> {
+    const folder = path.dirname(file);
+    const before = fs.readdirSync(folder);
+    const tensors = tf.memory().numTensors;
+    const out = options.includes('--out') ? [] : ['--out', path.join(folder, 'new', 'clean.png')];
+    const { code, stdout, stderr } = await tarflow(
+      'denoise',
+      file,
+      '--in',
+      input,
+      ...out,
+      ...options,
+    );
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+    expect(fs.readdirSync(folder)).toEqual(before);
+    expect(tf.memory().numTensors).toBe(tensors);
+  }
+
+  test('a sigma or a multiplier that is not above 0', async () => {
+    const folder = temporaryFolder();
+    const file = await checkpoint(folder);
+    const noisy = await noisyFile(folder, 2);
+    await mistake(file, noisy, /sigma 0.*above 0/, '--sigma', '0');
+    await mistake(file, noisy, /sigma -0\.1/, '--sigma', '-0.1');
+    await mistake(file, noisy, /multiplier is 0/, '--multiplier', '0');
+  });
+
+  test('a model that was not trained with Gaussian noise', async () => {
+    const folder = temporaryFolder();
+    const noisy = await noisyFile(folder, 2);
+    const uniform = await checkpoint(folder, {}, { noise: { kind: 'uniform' } });
+    await mistake(uniform, noisy, /uniform noise.*Gaussian noise/);
+    const silent = await checkpoint(folder, {}, {});
+    await mistake(silent, noisy, /does not say its noise.*--sigma/);
+  });
+
+  test('a class that is unknown, or for a model without classes', async () => {
+    const folder = temporaryFolder();
+    const noisy = await noisyFile(folder, 2);
+    const file = await checkpoint(folder);
+    await mistake(file, noisy, /no label 'Hat'.*Bag, Coat, Boot/, '--label', 'Hat');
+    const plain = await checkpoint(folder, { classes: 0 });
+    await mistake(plain, noisy, /without classes/, '--label', '0');
+  });
+
+  test('files that hold no images for this model', async () => {
+    const folder = temporaryFolder();
+    const file = await checkpoint(folder);
+    await mistake(file, path.join(folder, 'none.png'), /none\.png cannot be read/);
+    await mistake(file, path.join(folder, 'none.safetensors'), /none\.safetensors/);
+    await mistake(file, file, /model\.safetensors has no tensor 'images'.*\(count, 3, 6, 4\)/);
+    await mistake(file, await noisyFile(folder, 2, 1), /\(2, 1, 6, 4\).*\(count, 3, 6, 4\)/);
+    const text = path.join(folder, 'text.png');
+    fs.writeFileSync(text, 'not a picture');
+    await mistake(file, text, /text\.png is not a picture/);
+    const large = path.join(folder, 'large.png');
+    await sharp({ create: { width: 5, height: 6, channels: 3, background: 'red' } }).toFile(large);
+    await mistake(file, large, /large\.png has 5×6 pixels.*4×6/);
+  });
+
+  test('numbers that are not finite', async () => {
+    const folder = temporaryFolder();
+    const file = await checkpoint(folder);
+    const noisy = path.join(folder, 'noisy.safetensors');
+    const data = new Float32Array(2 * 72);
+    data[100] = Number.NaN;
+    await writeSafetensors(noisy, { images: { shape: [2, 3, 6, 4], dtype: 'F32', data } }, {});
+    await mistake(file, noisy, /image 1 is not finite/);
+  });
+
+  test('a place that cannot be written to', async () => {
+    const folder = temporaryFolder();
+    const file = await checkpoint(folder);
+    const noisy = await noisyFile(folder, 2);
+    const out = unwritablePath(folder, 'clean');
+    for (const place of [out, `${out}.png`, `${out}.safetensors`]) {
+      await mistake(file, noisy, /cannot be written/, '--out', place);
+    }
+  });
+});

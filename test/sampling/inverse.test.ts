@@ -1,0 +1,188 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeFlow, forward } from '../../src/flow/tarflow.js';
+import type { Guidance } from '../../src/sampling/guidance.js';
+import { type InverseProgress, inverse } from '../../src/sampling/inverse.js';
+import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
+import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
+import { goldenModel } from './golden-flow.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const solvers: Record<string, Solver> = {
+  sequential: { kind: 'sequential' },
+  jacobi: { kind: 'jacobi', tolerance: 0 },
+  'Gauss–Seidel–Jacobi': { kind: 'gaussSeidelJacobi', segments: 3 },
+  published: { kind: 'publishedGaussSeidelJacobi', segments: 2, maximum: 8, clamp: 3 },
+};
+
+test.each(['tf1_cond_p4_c64', 'tf2_uncond_p2_c32', 'tf3_cond_vp_p2_c32', 'tf5_cond_p2_c48'])(
+  'a trained model maps images to latents and back: %s',
+  async (name) => {
+    const { flow, noise, images, labels } = await goldenModel(name);
+    const before = tf.memory().numTensors;
+    const result = forward(flow, images, labels);
+    const back = await inverse(flow, result.z, labels);
+    expect(difference(back, images)).toBeLessThan(1e-4);
+    tf.dispose([back, { ...result }]);
+    expect(tf.memory().numTensors).toBe(before);
+    tf.dispose([noise, images]);
+    disposeFlow(flow);
+  },
+);
+
+describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
+  test('leaves no tensors, reports progress and traces', async () => {
+    const flow = smallFlow({ classes: 2, blocks: 3 });
+    const z = randomLatents(flow, 2, 1);
+    const before = tf.memory().numTensors;
+    const progress: InverseProgress[] = [];
+    const blocks: number[] = [];
+    const x = await inverse(flow, z, 1, {
+      solver,
+      guidance: { weight: 1 },
+      onProgress: (state) => progress.push(state),
+      onTrace: ({ block }) => blocks.push(block),
+    });
+    expect(x.shape).toEqual([2, 1, 4, 4]);
+    x.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+    expect(blocks).toEqual([2, 1, 0]);
+    expect(progress.at(-1)).toEqual({ done: 45, total: 45, block: 0 });
+    const done = progress.map((state) => state.done);
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test('a signal stops it, and frees what it made', async () => {
+    const flow = smallFlow();
+    const z = randomLatents(flow, 2, 1);
+    const before = tf.memory().numTensors;
+    const reason = new Error('enough');
+    await expect(
+      inverse(flow, z, undefined, { solver, signal: AbortSignal.abort(reason) }),
+    ).rejects.toBe(reason);
+    const controller = new AbortController();
+    const stopped = inverse(flow, z, undefined, {
+      solver,
+      signal: controller.signal,
+      onBlock: () => controller.abort(reason),
+    });
+    await expect(stopped).rejects.toBe(reason);
+    expect(tf.memory().numTensors).toBe(before);
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test('guidance of weight 0 changes nothing', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 2, 1);
+    const plain = await inverse(flow, z, 0, { solver });
+    const guided = await inverse(flow, z, 0, { solver, guidance: { weight: 0 } });
+    expect(difference(plain, guided)).toBe(0);
+    tf.dispose([z, plain, guided]);
+    disposeFlow(flow);
+  });
+});
+
+test('each block takes its own solver, by index from the data', async () => {
+  const flow = smallFlow({ blocks: 3 });
+  const z = randomLatents(flow, 1, 1);
+  const kinds: Record<number, string> = {};
+  const x = await inverse(flow, z, undefined, {
+    solver: selectiveJacobi(flow.config),
+    onTrace: ({ block, solver }) => {
+      kinds[block] = solver.kind;
+    },
+  });
+  expect(kinds).toEqual({ 0: 'jacobi', 1: 'jacobi', 2: 'sequential' });
+  tf.dispose([z, x]);
+  disposeFlow(flow);
+});
+
+describe('bad input to inverse', () => {
+  const badSolvers: [string, Solver | Solver[], string][] = [
+    ['more segments than tokens', { kind: 'gaussSeidelJacobi', segments: 17 }, 'segments is 17'],
+    ['no segment', { kind: 'gaussSeidelJacobi', segments: 0 }, 'segments is 0'],
+    ['half a segment', { kind: 'gaussSeidelJacobi', segments: 1.5 }, 'segments is 1.5'],
+    ['a negative tolerance', { kind: 'jacobi', tolerance: -1e-3 }, 'tolerance is -0.001'],
+    [
+      'a tolerance that is no number',
+      { kind: 'jacobi', tolerance: Number.NaN },
+      'tolerance is NaN',
+    ],
+    ['no iteration', { kind: 'jacobi', maximum: 0 }, 'iterations is 0'],
+    ['an unknown start', { kind: 'jacobi', start: 'noise' as never }, "start is 'noise'"],
+    ['an unknown norm', { kind: 'jacobi', norm: 'l1' as never }, "norm is 'l1'"],
+    ['an unknown solver', { kind: 'newton' as never }, "solver is 'newton'"],
+    ['too few solvers', [{ kind: 'jacobi' }], '1 solvers'],
+    [
+      'published segments that do not divide the tokens',
+      { kind: 'publishedGaussSeidelJacobi', segments: 3, maximum: 5 },
+      'do not divide 16 tokens',
+    ],
+    [
+      'published segments that start without the first token',
+      { kind: 'publishedGaussSeidelJacobi', segments: 2, maximum: 5, start: 'allZeros' },
+      'allZeros',
+    ],
+    [
+      'a clamp of 0',
+      { kind: 'publishedGaussSeidelJacobi', segments: 1, maximum: 5, clamp: 0 },
+      'clamp is 0',
+    ],
+  ];
+  test.each(badSolvers)('%s', async (_, solver, message) => {
+    const flow = smallFlow();
+    const z = randomLatents(flow, 1, 1);
+    const before = tf.memory().numTensors;
+    const outcome = inverse(flow, z, undefined, { solver });
+    await expect(outcome).rejects.toThrow(UserError);
+    await expect(outcome).rejects.toThrow(message);
+    expect(tf.memory().numTensors).toBe(before);
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test.each<[string, Guidance, string]>([
+    ['a negative weight', { weight: -1 }, 'weight is -1'],
+    ['a weight that is no number', { weight: Number.NaN }, 'weight is NaN'],
+    ['an unknown prediction', { weight: 1, on: 'c' as never }, "on 'c'"],
+    ['a temperature of 0', { weight: 1, temperature: 0 }, 'temperature is 0'],
+    ['a block that is not there', { weight: 1, blocks: [2] }, 'block 2'],
+  ])('guidance: %s', async (_, guidance, message) => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 1, 1);
+    await expect(inverse(flow, z, 0, { guidance })).rejects.toThrow(message);
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test('guidance that does nothing warns', async () => {
+    const flow = smallFlow();
+    const z = randomLatents(flow, 1, 1);
+    const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+    const guided = await inverse(flow, z, undefined, { guidance: { weight: 2 } });
+    const plain = await inverse(flow, z);
+    expect((await warned).message).toContain('temperature');
+    expect(difference(guided, plain)).toBe(0);
+    tf.dispose([z, guided, plain]);
+    disposeFlow(flow);
+  });
+
+  test('latents of another shape, and labels that do not fit', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 2, 1);
+    const wrong = tf.zeros([2, 15, 1]) as tf.Tensor3D;
+    await expect(inverse(flow, wrong)).rejects.toThrow('(2, 15, 1)');
+    await expect(inverse(flow, z, [0])).rejects.toThrow('1 labels came for 2 samples');
+    await expect(inverse(flow, z, [0, 2])).rejects.toThrow('Label 2');
+    tf.dispose([z, wrong]);
+    disposeFlow(flow);
+  });
+});

@@ -1,0 +1,127 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeFlow, logProb } from '../../src/flow/tarflow.js';
+import { denoise, score } from '../../src/sampling/denoise.js';
+import { sample, sampleNoise } from '../../src/sampling/sample.js';
+import { difference, randomImages, smallFlow } from '../flow/small-flow.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+describe('sample', () => {
+  test('the same seed gives the same samples bit for bit, another seed others', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const options = { count: 3, label: [0, 1, 0], guidance: { weight: 1 } };
+    const before = tf.memory().numTensors;
+    const [first, again, other] = [
+      await sample(flow, { ...options, seed: 7 }),
+      await sample(flow, { ...options, seed: 7 }),
+      await sample(flow, { ...options, seed: 8 }),
+    ];
+    expect(first.shape).toEqual([3, 1, 4, 4]);
+    expect(first.dataSync()).toEqual(again.dataSync());
+    expect(difference(first, other)).toBeGreaterThan(0.1);
+    tf.dispose([first, again, other]);
+    expect(tf.memory().numTensors).toBe(before);
+    disposeFlow(flow);
+  });
+
+  test('a sample does not depend on the batch size nor on how many follow', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const labels = [0, 1, 1, 0, 1];
+    const whole = await sample(flow, { count: 5, label: labels, seed: 3 });
+    const parts = await sample(flow, { count: 5, label: labels, seed: 3, batchSize: 2 });
+    const few = await sample(flow, { count: 2, label: labels.slice(0, 2), seed: 3 });
+    expect(difference(whole, parts)).toBeLessThan(1e-5);
+    const head = tf.slice(whole, [0, 0, 0, 0], [2, -1, -1, -1]);
+    expect(difference(head, few)).toBeLessThan(1e-5);
+    tf.dispose([whole, parts, few, head]);
+    disposeFlow(flow);
+  });
+
+  test('noise has the deviation of the prior', () => {
+    const flow = smallFlow();
+    const plain = sampleNoise(flow, 1, 0, 2);
+    const widened = { ...flow, variance: tf.mul(flow.variance, 4) as tf.Tensor2D };
+    const scaled = sampleNoise(widened, 1, 0, 2);
+    const doubled = tf.mul(plain, 2);
+    expect(difference(scaled, doubled)).toBeLessThan(1e-6);
+    tf.dispose([plain, scaled, doubled, widened.variance]);
+    disposeFlow(flow);
+  });
+
+  test('a solver is passed on, and denoising follows', async () => {
+    const flow = smallFlow();
+    const solver = { kind: 'jacobi', tolerance: 0 } as const;
+    let traces = 0;
+    const noisy = await sample(flow, { count: 2, solver, onTrace: () => traces++ });
+    expect(traces).toBe(2);
+    const clean = await sample(flow, { count: 2, denoise: { sigma: 0.1 } });
+    const expected = denoise(flow, noisy, { sigma: 0.1 });
+    expect(difference(clean, expected)).toBeLessThan(1e-4);
+    tf.dispose([noisy, clean, expected]);
+    disposeFlow(flow);
+  });
+
+  test('a stopped run frees what it made', async () => {
+    const flow = smallFlow();
+    const before = tf.memory().numTensors;
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(sample(flow, { count: 2, signal })).rejects.toThrow('enough');
+    const bad = sample(flow, { count: 2, denoise: { sigma: 0 } });
+    await expect(bad).rejects.toThrow(UserError);
+    expect(tf.memory().numTensors).toBe(before);
+    disposeFlow(flow);
+  });
+
+  test.each([0, -1, 1.5, Number.NaN])('a count of %s is named', async (count) => {
+    const flow = smallFlow();
+    await expect(sample(flow, { count })).rejects.toThrow(`number of samples is ${count}`);
+    disposeFlow(flow);
+  });
+});
+
+describe('denoise', () => {
+  test('the score is the gradient of the log-density, each sample its own', () => {
+    tf.tidy(() => {
+      const flow = smallFlow({ classes: 2 });
+      const x = randomImages(flow, 2, 4);
+      const labels = [1, 0];
+      const found = score(flow, x, labels).dataSync();
+      const step = 1e-2;
+      for (const place of [0, 5, 15, 16, 30]) {
+        const moved = (by: number): Float32Array => {
+          const values = x.dataSync().slice() as Float32Array;
+          values[place]! += by;
+          return logProb(flow, tf.tensor4d(values, x.shape), labels).dataSync() as Float32Array;
+        };
+        const sampleOf = Math.floor(place / 16);
+        const slope = (moved(step)[sampleOf]! - moved(-step)[sampleOf]!) / (2 * step);
+        expect(Math.abs(found[place]! - slope)).toBeLessThan(0.02 * Math.max(1, Math.abs(slope)));
+      }
+    });
+  });
+
+  test('the step is the multiplier times the variance of the noise times the score', () => {
+    tf.tidy(() => {
+      const flow = smallFlow();
+      const x = randomImages(flow, 2, 4);
+      const moved = denoise(flow, x, { sigma: 0.2, multiplier: 1.5 });
+      const expected = tf.add(x, tf.mul(score(flow, x), 1.5 * 0.04));
+      expect(difference(moved, expected)).toBeLessThan(1e-6);
+    });
+  });
+
+  test.each([0, -0.1, Number.NaN])('a deviation of %s is named', (sigma) => {
+    const flow = smallFlow();
+    const x = randomImages(flow, 1, 4);
+    const before = tf.memory().numTensors;
+    expect(() => denoise(flow, x, { sigma })).toThrow(UserError);
+    expect(tf.memory().numTensors).toBe(before);
+    x.dispose();
+    disposeFlow(flow);
+  });
+});

@@ -1,0 +1,121 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
+import { tf } from '../../src/backend/tf.js';
+import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import type { StepRecord } from '../../src/training/run-folder.js';
+import {
+  averagedRecords,
+  publishedCheckpoint,
+  publishRun,
+  readPublishedRun,
+} from '../../src/workbook/published-run.js';
+
+let folder: string;
+vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
+  ...(await original()),
+  resultsFolder: () => path.join(folder, 'results'),
+}));
+
+beforeAll(async () => {
+  await startEngine();
+});
+beforeEach(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+});
+afterEach(() => {
+  fs.rmSync(folder, { recursive: true });
+});
+
+const config = {
+  image: { channels: 1, height: 4, width: 4 },
+  patchSize: 2,
+  channels: 8,
+  blocks: 2,
+  layersPerBlock: 1,
+  headWidth: 4,
+  classes: 0,
+  volumePreserving: false,
+};
+
+function record(step: number, validated = false): StepRecord {
+  return {
+    step,
+    epoch: step / 10,
+    loss: -step,
+    prior: 0.5,
+    logDet: step + 0.5,
+    meanSquares: [step, 1],
+    gradientNorm: 2 * step,
+    learningRate: 1e-3,
+    imagesPerSecond: 32,
+    dataShare: 0,
+    ...(validated && { validation: { loss: -step - 0.25 } }),
+  };
+}
+
+test('records are averaged in groups, and every validation ends one', () => {
+  const records = [1, 2, 3, 4, 5, 6, 7].map((step) => record(step, step === 5));
+  const averaged = averagedRecords(records, 3);
+  expect(averaged.map(({ step, loss, meanSquares }) => [step, loss, meanSquares[0]])).toEqual([
+    [3, -2, 2],
+    [5, -4.5, 4.5],
+    [7, -6.5, 6.5],
+  ]);
+  expect(averaged.map(({ validation }) => validation?.loss)).toEqual([undefined, -5.25, undefined]);
+});
+
+/** A run folder whose log goes on beyond its checkpoint, as that of a run that is going on. */
+async function runFolder(steps: number, checkpointAt: number): Promise<string> {
+  const run = path.join(folder, 'run');
+  const description = { experiment: 'tiny', data: 'none', config, settings: { batchSize: 64 } };
+  fs.mkdirSync(run);
+  fs.writeFileSync(path.join(run, 'run.json'), JSON.stringify(description));
+  const lines = Array.from({ length: steps }, (_, i) =>
+    JSON.stringify(record(i + 1, i % 100 === 99)),
+  );
+  fs.writeFileSync(path.join(run, 'log.jsonl'), `${lines.join('\n')}\n`);
+  const flow = createFlow(config, 1);
+  await saveCheckpoint(flow, path.join(run, 'checkpoint.safetensors'), { steps: checkpointAt });
+  disposeFlow(flow);
+  return run;
+}
+
+test('a run is published up to its checkpoint, short and in half precision', async () => {
+  const run = await runFolder(1100, 1000);
+  const tensors = tf.memory().numTensors;
+  await publishRun(run, 'tiny');
+  expect(tf.memory().numTensors).toBe(tensors);
+
+  const published = await readPublishedRun('tiny');
+  expect(published.run.experiment).toBe('tiny');
+  expect(published.run.config).toEqual(config);
+  expect(published).toMatchObject({ steps: 1000, seconds: 2000, stepsPerRecord: 3 });
+  expect(published.records.length).toBeLessThan(500);
+  expect(published.records.at(-1)?.step).toBe(1000);
+  expect(published.records.flatMap(({ step, validation }) => (validation ? [step] : []))).toEqual(
+    Array.from({ length: 10 }, (_, i) => 100 * (i + 1)),
+  );
+
+  const { tensors: stored, metadata } = await readSafetensors(publishedCheckpoint('tiny'));
+  expect(stored['blocks.0.proj_in.weight']?.dtype).toBe('F16');
+  expect(JSON.parse(metadata.details as string)).toEqual({ steps: 1000 });
+});
+
+test('a run that was never published, and a damaged log, are named', async () => {
+  await expect(readPublishedRun('absent')).rejects.toThrow(/absent\.jsonl/);
+  const training = path.join(folder, 'results', 'training');
+  fs.mkdirSync(training, { recursive: true });
+  fs.writeFileSync(path.join(training, 'half.jsonl'), '{"run": {}');
+  await expect(readPublishedRun('half')).rejects.toThrow(UserError);
+});
+
+test('a folder without a run is an error, and publishes nothing', async () => {
+  await expect(publishRun(path.join(folder, 'nowhere'), 'tiny')).rejects.toThrow(/run\.json/);
+  expect(fs.existsSync(path.join(folder, 'results'))).toBe(false);
+});
