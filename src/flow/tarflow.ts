@@ -77,7 +77,9 @@ export function forwardTokens(
   const logDets: tf.Tensor1D[] = [];
   let z = tokens;
   for (const block of flowBlocks(flow)) {
-    const result = blockForward(block, z, classes);
+    const result = tf.tidy(() => blockForward(block, z, classes) as never) as ReturnType<
+      typeof blockForward
+    >;
     z = result.z;
     outputs.push(z);
     logDets.push(result.logDet);

@@ -31,7 +31,22 @@ export function transformerLayer(
   parameters: LayerParameters,
   h: tf.Tensor3D,
   options: LayerOptions,
-): { h: tf.Tensor3D; cache: LayerCache | undefined } {
+): LayerResult {
+  // A scope per layer: what a layer made is freed before the next one runs, except what a gradient
+  // under way has saved.
+  return tf.tidy(() => layerResult(parameters, h, options) as never) as unknown as LayerResult;
+}
+
+interface LayerResult {
+  h: tf.Tensor3D;
+  cache: LayerCache | undefined;
+}
+
+function layerResult(
+  parameters: LayerParameters,
+  h: tf.Tensor3D,
+  options: LayerOptions,
+): LayerResult {
   const { headWidth, cache, temperature = 1 } = options;
   const [batch, tokens, channels] = h.shape;
   const heads = channels / headWidth;
