@@ -17,6 +17,15 @@ export {
   type TensorSpec,
   tensorSpec,
 } from './backend/program/index.js';
+export {
+  foldIn,
+  integers,
+  normal,
+  permutation,
+  type RandomKey,
+  randomKey,
+  uniform,
+} from './backend/random.js';
 export { tf } from './backend/tf.js';
 export {
   disposeTree,

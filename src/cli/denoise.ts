@@ -48,9 +48,9 @@ The step is x + λσ²·∇ log p(x | label). Values are on the scale of the mod
 pictures are clipped there, so take .safetensors to keep noise beyond black and white.
 
 Examples:
+  $ tarflow denoise model.safetensors --in noisy/*.png --sigma 0.1 --multiplier 1.2 --out clean/
   $ tarflow sample model.safetensors --count 64 --label Bag --out noisy.safetensors
   $ tarflow denoise model.safetensors --in noisy.safetensors --label Bag --out clean.png
-  $ tarflow denoise model.safetensors --in noisy/*.png --sigma 0.1 --multiplier 1.2 --out clean/
   $ tarflow denoise model.safetensors --in noisy.safetensors --out clean.safetensors --json`,
     )
     .action(run);

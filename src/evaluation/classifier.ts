@@ -142,12 +142,12 @@ export async function trainClassifier(
   }
   const schedule = { peak, warmup: Math.ceil(steps / 10), steps };
   let state = { parameters: leaves(template), ...adamWInit(leaves(template)) };
-  let order = new Int32Array();
+  let order: Int32Array = new Int32Array();
   try {
     for (let step = 0; step < steps; step++) {
       signal?.throwIfAborted();
       const batch = step % batches;
-      if (batch === 0) order = epochOrder(data, key, step / batches) as Int32Array<ArrayBuffer>;
+      if (batch === 0) order = epochOrder(data, key, step / batches);
       const indices = order.subarray(batch * batchSize, (batch + 1) * batchSize);
       const corrections = biasCorrections(step + 1);
       const { updated, loss } = tf.tidy(() => {

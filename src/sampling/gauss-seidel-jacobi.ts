@@ -154,11 +154,16 @@ export async function solveByIteration(
           solved.push(group);
           break;
         }
-        for (const row of rows.filter((row) => broken[row])) {
-          record.fallbacks.push({ segment, sample: group.samples[row]! });
-          const one = part(group, [row]);
-          await finish(one, end, record, hooks);
-          solved.push(one);
+        const failing = rows.filter((row) => broken[row]);
+        for (const row of failing) record.fallbacks.push({ segment, sample: group.samples[row]! });
+        // Together go those of the same front, so that none depends on the others.
+        for (const front of new Set(failing.map((row) => group.final[row]!))) {
+          const alike = part(
+            group,
+            failing.filter((row) => group.final[row] === front),
+          );
+          await finish(alike, front, end, record, hooks);
+          solved.push(alike);
         }
         if (leaving.length > 0) solved.push(part(group, leaving));
         active = staying.length > 0 ? part(group, staying) : undefined;
@@ -260,14 +265,14 @@ function finalMask(final: readonly number[], first: number, count: number): tf.T
   return tf.tensor3d(mask, [final.length, count, 1], 'bool');
 }
 
-/** Solves the rest of a group's segment token by token. */
+/** Solves the rest of a group's segment token by token; `known` tokens are final in each sample. */
 async function finish(
   group: Group,
+  known: number,
   end: number,
   record: SolveRecord,
   hooks: SolveHooks,
 ): Promise<void> {
-  const known = Math.min(...group.final);
   // Of the last known token the prediction is needed again: it may have been part of the failure.
   const cached = Math.min(group.cached, known - 1);
   const tokens = tf.slice(group.x, [0, 0, 0], [-1, known, -1]);

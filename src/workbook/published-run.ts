@@ -4,14 +4,13 @@ import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeFlow } from '../flow/tarflow.js';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.js';
-import { RunFolder, type StepRecord } from '../training/run-folder.js';
-import type { TrainingRun } from '../training/train.js';
+import { type RunDescription, RunFolder, type StepRecord } from '../training/run-folder.js';
 import { resultsFolder } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, enough to draw its curves. */
 export interface PublishedRun {
   /** The run's `run.json`. */
-  run: Pick<TrainingRun, 'config' | 'settings'> & { experiment?: string; data: string };
+  run: RunDescription;
   /** Steps done. */
   steps: number;
   /** Time that the steps took, without validations. */
@@ -38,7 +37,7 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
   const folder = new RunFolder(runFolder);
   const run = JSON.parse(
     Buffer.from(await readBytes(path.join(runFolder, 'run.json'))).toString('utf8'),
-  ) as PublishedRun['run'];
+  ) as RunDescription;
   const flow = await loadCheckpoint(folder.checkpoint);
   try {
     const steps = flow.details.steps ?? Number.POSITIVE_INFINITY;

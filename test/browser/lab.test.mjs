@@ -1,0 +1,241 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
+import { findProgram, projectRoot, venvProgram } from '../../data-scripts/lib/places.mjs';
+
+/** Chromium: TARFLOW_CHROMIUM, or what a system calls it. */
+const browserProgram =
+  process.env.TARFLOW_CHROMIUM || findProgram('chromium') || findProgram('chromium-browser');
+const browserIsThere = browserProgram !== undefined && existsSync(browserProgram);
+const skipNote =
+  'skipped: there is no Chromium here. Install it (Debian: apt-get install chromium), or set ' +
+  'TARFLOW_CHROMIUM to its program';
+
+const minute = 60_000;
+
+const cells = [
+  `import { lineChart, showChart, showImages, showTable, startProgress, untilInterrupted } from 'tarflow';
+const pause = () => new Promise((resolve) => setTimeout(resolve, 100));`,
+  `const rows = [1, 2, 3, 4].map((x) => ({ x, y: x * x }));
+await showChart(lineChart({ title: 'Squares', rows, x: 'x', y: 'y' }));`,
+  `showTable([{ word: 'one', number: 1 }, { word: 'two', number: 2 }]);`,
+  `await showImages({ data: Float32Array.from({ length: 4 * 64 }, (_, i) => Math.sin(i)), shape: [4, 1, 8, 8] });`,
+  `const bar = startProgress({ title: 'Counting', total: 30 });
+for (let i = 1; i <= 30; i++) {
+  await pause();
+  bar.update(i, { squared: i * i });
+}
+bar.finish('counted');`,
+  `const steps = await untilInterrupted(async (signal) => {
+  let step = 0;
+  console.log('looping');
+  while (!signal.aborted && step < 3000) {
+    await pause();
+    step++;
+  }
+  return step;
+});
+console.log(steps < 3000 ? 'stopped and saved' : 'never stopped');`,
+  `console.log('the kernel lives, and six times seven is', 6 * 7);`,
+];
+
+/** @param {string} folder */
+function writeNotebook(folder) {
+  const notebook = {
+    cells: cells.map((source, index) => ({
+      id: `cell-${index}`,
+      cell_type: 'code',
+      metadata: {},
+      execution_count: null,
+      outputs: [],
+      source,
+    })),
+    metadata: {
+      kernelspec: { display_name: 'TypeScript', language: 'typescript', name: 'tslab' },
+    },
+    nbformat: 4,
+    nbformat_minor: 5,
+  };
+  mkdirSync(path.join(folder, 'work'));
+  writeFileSync(path.join(folder, 'work', 'short.ipynb'), JSON.stringify(notebook));
+}
+
+/**
+ * Settings of JupyterLab: every cell on the page, whether in view or not, and no news.
+ *
+ * @param {string} folder
+ */
+function writeSettings(folder) {
+  const settings = {
+    'notebook-extension/tracker': { windowingMode: 'none' },
+    'apputils-extension/notification': { fetchNews: 'false', checkForUpdates: false },
+  };
+  for (const [name, values] of Object.entries(settings)) {
+    const file = path.join(folder, 'settings', '@jupyterlab', `${name}.jupyterlab-settings`);
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileSync(file, JSON.stringify(values));
+  }
+}
+
+/** @returns {Promise<number>} a port that nobody uses */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/**
+ * Starts JupyterLab on a folder, without a token, for this machine only.
+ *
+ * @param {string} folder
+ */
+async function startLab(folder) {
+  const port = await freePort();
+  const address = `http://127.0.0.1:${port}`;
+  const server = spawn(
+    venvProgram(projectRoot, 'python'),
+    [
+      ...['-m', 'jupyterlab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1'],
+      ...[`--ServerApp.port=${port}`, '--ServerApp.port_retries=0', '--IdentityProvider.token='],
+      `--ServerApp.root_dir=${path.join(folder, 'work')}`,
+    ],
+    {
+      // Nothing of the user's own JupyterLab is read or written.
+      env: {
+        ...process.env,
+        JUPYTER_CONFIG_DIR: path.join(folder, 'config'),
+        JUPYTERLAB_SETTINGS_DIR: path.join(folder, 'settings'),
+        JUPYTERLAB_WORKSPACES_DIR: path.join(folder, 'workspaces'),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let log = '';
+  for (const stream of [server.stdout, server.stderr]) {
+    stream.on('data', (/** @type {Buffer} */ chunk) => {
+      log += chunk.toString();
+    });
+  }
+  const ended = new Promise((resolve) => server.on('close', resolve));
+  const stop = async () => {
+    server.kill('SIGTERM');
+    const hard = setTimeout(() => server.kill('SIGKILL'), 15_000);
+    await ended;
+    clearTimeout(hard);
+  };
+  const deadline = Date.now() + 2 * minute;
+  while (Date.now() < deadline && server.exitCode === null) {
+    const answer = await fetch(`${address}/api/status`).catch(() => undefined);
+    if (answer?.ok) return { address, stop };
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  await stop();
+  throw new Error(`JupyterLab did not start:\n${log}`);
+}
+
+describe('a notebook in JupyterLab', () => {
+  /** @type {string} */
+  let folder;
+  /** @type {Awaited<ReturnType<typeof startLab>> | undefined} */
+  let lab;
+  /** @type {import('playwright-core').Browser | undefined} */
+  let browser;
+
+  beforeAll(async () => {
+    if (!browserIsThere) return;
+    folder = temporaryFolder(projectRoot, 'browser');
+    writeNotebook(folder);
+    writeSettings(folder);
+    lab = await startLab(folder);
+    browser = await chromium.launch({
+      executablePath: browserProgram,
+      args: [
+        ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+        ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      ],
+    });
+  }, 4 * minute);
+
+  afterAll(async () => {
+    await browser?.close();
+    await lab?.stop();
+    if (folder) rmSync(folder, { recursive: true, force: true });
+  }, minute);
+
+  test('draws a chart, a table, pictures and a progress bar; an interrupt stops the loop alone', {
+    timeout: 8 * minute,
+  }, async ({ skip }) => {
+    skip(!browserIsThere, skipNote);
+    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
+      viewport: { width: 1200, height: 1600 },
+    });
+    page.setDefaultTimeout(2 * minute);
+    await page.goto(`${lab?.address}/lab/tree/short.ipynb`);
+    const outputs = page.locator('.jp-Notebook .jp-Cell .jp-Cell-outputArea');
+    const output = (/** @type {number} */ index) =>
+      page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-Cell-outputArea');
+    await page
+      .locator('.jp-Notebook .jp-Cell')
+      .nth(cells.length - 1)
+      .waitFor();
+    // The kernel has been found when it is idle.
+    await page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor();
+
+    await page.getByRole('menuitem', { name: 'Run', exact: true }).click();
+    await page.getByRole('menuitem', { name: 'Run All Cells', exact: true }).click();
+
+    const chart = output(1).locator('.vega-embed').locator('canvas, svg').first();
+    await chart.waitFor();
+    const drawn = await chart.boundingBox();
+    expect(drawn?.width).toBeGreaterThan(200);
+    expect(drawn?.height).toBeGreaterThan(100);
+
+    const table = output(2).locator('table');
+    await table.waitFor();
+    expect(await table.locator('td').allInnerTexts()).toEqual(['one', '1', 'two', '2']);
+
+    const picture = output(3).locator('img');
+    await picture.waitFor();
+    const shown = await picture.boundingBox();
+    expect(shown?.width).toBeGreaterThan(50);
+    expect(await picture.getAttribute('src')).toMatch(/^data:image\/png/);
+
+    // One bar, whose text changes.
+    const bar = output(4);
+    const texts = new Set();
+    const deadline = Date.now() + 2 * minute;
+    while (Date.now() < deadline) {
+      const text = (await bar.textContent()) ?? '';
+      if (text !== '') texts.add(text);
+      if (text.includes('counted')) break;
+      await page.waitForTimeout(50);
+    }
+    expect(texts.size).toBeGreaterThan(3);
+    expect([...texts].join('\n')).toMatch(/of 30 steps · .* left/);
+    expect(await bar.textContent()).toMatch(
+      /^\s*Counting\s*30 steps in \d+ s · squared 900 · counted\s*$/,
+    );
+    expect(await bar.locator('b').count()).toBe(1);
+
+    await output(5).getByText('looping').waitFor();
+    await page.getByRole('menuitem', { name: 'Kernel', exact: true }).click();
+    await page.getByRole('menuitem', { name: 'Interrupt Kernel', exact: true }).click();
+    await output(5).getByText('stopped and saved').waitFor();
+
+    // An interrupt also takes the cells that were waiting off the queue.
+    await page.locator('.jp-Notebook .jp-Cell').nth(6).click();
+    await page.keyboard.press('Shift+Enter');
+    await output(6).getByText('six times seven is 42').waitFor();
+    expect(await outputs.count()).toBeGreaterThan(0);
+    await page.close();
+  });
+});
