@@ -101,9 +101,28 @@ export {
   type TarFlow,
 } from './flow/tarflow.js';
 export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
-export type { Guidance } from './sampling/guidance.js';
+export { type Guidance, guidedBlock } from './sampling/guidance.js';
 export { type InverseOptions, inverse } from './sampling/inverse.js';
+export { convergenceRankingMetric, initialGuessingMetric } from './sampling/metrics.js';
+export {
+  type Plan,
+  plannedSolvers,
+  planPath,
+  planSampling,
+  readPlan,
+  writePlan,
+} from './sampling/plan.js';
 export { type SampleOptions, sample, sampleNoise } from './sampling/sample.js';
+export { solveBlock } from './sampling/solve-block.js';
+export {
+  type IterationSettings,
+  publishedSolvers,
+  publishedStrategies,
+  type Solver,
+  selectiveJacobi,
+} from './sampling/solver.js';
+export { spectralNorm } from './sampling/spectral-norm.js';
+export type { BlockTrace, IterationTrace } from './sampling/trace.js';
 export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/adamw.js';
 export {
   type CheckpointDetails,
