@@ -28,6 +28,7 @@ export interface ResultRow {
   note?: string;
 }
 
+/** The figures of a row from the repetitions' spreads. */
 export function rowOf(
   ours: Spread,
   peer: Spread,
@@ -96,7 +97,9 @@ export async function saveFigures(rows: readonly ResultRow[], file: string): Pro
         title: `Our time divided by PyTorch's, ${precision}`,
         subtitle: 'Below 1 is faster than PyTorch',
         rows: bars.map((row) => ({
-          what: /sampling/.test(row.name) ? `${row.name}, batch ${row.batch}` : row.name,
+          what: /sampling/.test(row.name)
+            ? `${row.name.replace(' sampling', '')}, batch ${row.batch}`
+            : row.name,
           configuration: row.configuration,
           ratio: row.ratio,
         })),

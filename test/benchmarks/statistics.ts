@@ -4,6 +4,7 @@ export interface Spread {
   quartiles: [number, number];
 }
 
+/** Quartiles by linear interpolation between the sorted values. */
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number): number => {
@@ -15,6 +16,7 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: at(0.5), quartiles: [at(0.25), at(0.75)] };
 }
 
+/** Of positive values. */
 export function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }

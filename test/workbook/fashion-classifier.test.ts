@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { imagesTensor, loadDataset } from '../../src/data/index.js';
+import {
+  accuracy,
+  classifierFeatures,
+  disposeClassifier,
+} from '../../src/evaluation/classifier.js';
+import { fashionClassifier } from '../../src/workbook/fashion-classifier.js';
+
+test('the classifier that results/ keeps knows clothes that it never saw', async () => {
+  await startEngine();
+  const before = tf.memory().numTensors;
+  const classifier = await fashionClassifier();
+  const data = await loadDataset('fashion-mnist', 'test');
+  const images = imagesTensor(
+    data,
+    Array.from({ length: 500 }, (_, i) => i),
+  );
+  const { features, logits } = classifierFeatures(classifier, images);
+  expect(features.shape).toEqual([500, 64]);
+  expect(accuracy(logits, data.labels)).toBeGreaterThan(0.87);
+  tf.dispose([features, logits, images]);
+  disposeClassifier(classifier);
+  expect(tf.memory().numTensors).toBe(before);
+});
