@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type Sharp from 'sharp';
@@ -25,7 +26,6 @@ export function sharp(): typeof Sharp {
 function fontConfiguration(): string {
   const fonts = path.join(path.dirname(require.resolve('dejavu-fonts-ttf/package.json')), 'ttf');
   const folder = path.join(cacheFolder(), 'fonts');
-  const file = path.join(folder, 'fonts.conf');
   const content = `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
@@ -33,6 +33,9 @@ function fontConfiguration(): string {
   <cachedir>${escapeXml(folder)}</cachedir>
 </fontconfig>
 `;
+  // Named by its content: checkouts that share the cache folder do not overwrite each other's.
+  const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
+  const file = path.join(folder, `fonts-${digest}.conf`);
   if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== content) {
     fs.mkdirSync(folder, { recursive: true });
     const temporary = `${file}.${process.pid}.tmp`;
