@@ -50,15 +50,22 @@ export function lineChart(
   const lines: ChartSpec = {
     data: { values: plain(chart.rows) },
     mark: { type: 'line', clip: true, ...(chart.points ? { point: { size: 45 } } : {}) },
-    encoding: {
-      x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
-      y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
-      color: seriesColour(chart.rows, chart.series, chart.colour),
-    },
+    encoding: planeEncoding(chart),
   };
   const last = lastValue(chart.rows, chart.x, chart.y);
   return framed(chart, [lines, ...published(chart.published, last)]);
 }
+
+/** What places and colours the rows of a line or scatter chart. */
+function planeEncoding(chart: PlaneChart): Record<string, unknown> {
+  return {
+    x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
+    y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
+    color: seriesColour(chart.rows, chart.series, chart.colour),
+  };
+}
+
+type PlaneChart = Parameters<typeof lineChart>[0] | Parameters<typeof scatterChart>[0];
 
 /** Points in a plane. */
 export function scatterChart(
@@ -90,11 +97,7 @@ export function scatterChart(
       opacity: chart.opacity ?? (crowded ? 0.5 : 0.9),
       strokeWidth: 0,
     },
-    encoding: {
-      x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
-      y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
-      color: seriesColour(chart.rows, chart.series, chart.colour),
-    },
+    encoding: planeEncoding(chart),
   };
   const last = lastValue(chart.rows, chart.x, chart.y);
   return framed(chart, [points, ...published(chart.published, last)]);

@@ -6,6 +6,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
 import { findProgram, projectRoot, venvProgram } from '../../data-scripts/lib/places.mjs';
+import { madeNotebook } from '../notebooks/made-notebook.mjs';
 
 /** Chromium: TARFLOW_CHROMIUM, or what a system calls it. */
 const browserProgram =
@@ -45,23 +46,8 @@ console.log(steps < 3000 ? 'stopped and saved' : 'never stopped');`,
 
 /** @param {string} folder */
 function writeNotebook(folder) {
-  const notebook = {
-    cells: cells.map((source, index) => ({
-      id: `cell-${index}`,
-      cell_type: 'code',
-      metadata: {},
-      execution_count: null,
-      outputs: [],
-      source,
-    })),
-    metadata: {
-      kernelspec: { display_name: 'TypeScript', language: 'typescript', name: 'tslab' },
-    },
-    nbformat: 4,
-    nbformat_minor: 5,
-  };
   mkdirSync(path.join(folder, 'work'));
-  writeFileSync(path.join(folder, 'work', 'short.ipynb'), JSON.stringify(notebook));
+  writeFileSync(path.join(folder, 'work', 'short.ipynb'), madeNotebook(cells));
 }
 
 /**

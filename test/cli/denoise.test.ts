@@ -9,40 +9,27 @@ import type { FlowConfig } from '../../src/flow/config.js';
 import { disposeFlow } from '../../src/flow/tarflow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { denoise } from '../../src/sampling/denoise.js';
-import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
-import { livelyFlow } from '../training/small.js';
+import type { CheckpointDetails } from '../../src/training/checkpoint.js';
+import { livelyFlow, savedFlow, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
 
 beforeAll(async () => {
   await startEngine();
 });
 
-const config: FlowConfig = {
-  image: { channels: 3, height: 6, width: 4 },
-  patchSize: 2,
-  channels: 8,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 4,
-  classes: 3,
-  volumePreserving: false,
-};
+const config: FlowConfig = { ...smallConfig, image: { channels: 3, height: 6, width: 4 } };
 
 const details: CheckpointDetails = {
   noise: { kind: 'gaussian', sigma: 0.1 },
   classNames: ['Bag', 'Coat', 'Boot'],
 };
 
-async function checkpoint(
+function checkpoint(
   folder: string,
   overrides: Partial<FlowConfig> = {},
   more: CheckpointDetails = details,
 ): Promise<string> {
-  const file = path.join(folder, 'model.safetensors');
-  const flow = livelyFlow({ ...config, ...overrides });
-  await saveCheckpoint(flow, file, more);
-  disposeFlow(flow);
-  return file;
+  return savedFlow(folder, { ...config, ...overrides }, more);
 }
 
 /** A file of noisy images, some beyond black and white. */
@@ -219,7 +206,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const file = await checkpoint(folder);
     await mistake(file, path.join(folder, 'none.png'), /none\.png cannot be read/);
     await mistake(file, path.join(folder, 'none.safetensors'), /none\.safetensors/);
-    await mistake(file, file, /model\.safetensors has no tensor 'images'.*\(count, 3, 6, 4\)/);
+    await mistake(file, file, /checkpoint\.safetensors has no tensor 'images'.*\(count, 3, 6, 4\)/);
     await mistake(file, await noisyFile(folder, 2, 1), /\(2, 1, 6, 4\).*\(count, 3, 6, 4\)/);
     const text = path.join(folder, 'text.png');
     fs.writeFileSync(text, 'not a picture');

@@ -5,41 +5,27 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import type { FlowConfig } from '../../src/flow/config.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
-import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
-import { livelyFlow } from '../training/small.js';
+import type { CheckpointDetails } from '../../src/training/checkpoint.js';
+import { savedFlow, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
 
 beforeAll(async () => {
   await startEngine();
 });
 
-const config: FlowConfig = {
-  image: { channels: 1, height: 8, width: 8 },
-  patchSize: 2,
-  channels: 8,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 4,
-  classes: 3,
-  volumePreserving: false,
-};
+const config: FlowConfig = { ...smallConfig, image: { channels: 1, height: 8, width: 8 } };
 
 const details: CheckpointDetails = {
   noise: { kind: 'gaussian', sigma: 0.1 },
   classNames: ['Bag', 'Coat/top', 'Ankle boot'],
 };
 
-async function checkpoint(
+function checkpoint(
   folder: string,
   overrides: Partial<FlowConfig> = {},
   more: CheckpointDetails = details,
 ): Promise<string> {
-  const file = path.join(folder, 'checkpoint.safetensors');
-  const flow = livelyFlow({ ...config, ...overrides });
-  await saveCheckpoint(flow, file, more);
-  disposeFlow(flow);
-  return file;
+  return savedFlow(folder, { ...config, ...overrides }, more);
 }
 
 /** Draws a picture, and returns its bytes. */

@@ -7,6 +7,7 @@ import {
   temporaryFolder,
 } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
+import { madeNotebook } from './made-notebook.mjs';
 
 /** @type {string} */
 let folder;
@@ -25,25 +26,7 @@ afterEach(() => {
  */
 function writeNotebook(...cells) {
   const file = path.join(folder, 'probe.ipynb');
-  writeFileSync(
-    file,
-    JSON.stringify({
-      cells: cells.map((source, index) => ({
-        id: `cell-${index}`,
-        cell_type: 'code',
-        metadata: {},
-        execution_count: null,
-        outputs: [],
-        source,
-      })),
-      metadata: {
-        kernelspec: { display_name: 'TypeScript', language: 'typescript', name: 'tslab' },
-        language_info: { file_extension: '.ts', mimetype: 'text/typescript', name: 'typescript' },
-      },
-      nbformat: 4,
-      nbformat_minor: 5,
-    }),
-  );
+  writeFileSync(file, madeNotebook(cells));
   return file;
 }
 

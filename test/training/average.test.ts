@@ -6,21 +6,13 @@ import type { Leaves } from '../../src/backend/tree.js';
 import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
 import { biasCorrections } from '../../src/training/adamw.js';
 import { flowOfState, initialState, trainingStep } from '../../src/training/step.js';
+import { smallConfig } from './small.js';
 
 beforeAll(async () => {
   await startEngine();
 });
 
-const config = {
-  image: { channels: 1, height: 4, width: 4 },
-  patchSize: 2,
-  channels: 8,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 4,
-  classes: 0,
-  volumePreserving: false,
-};
+const config = { ...smallConfig, classes: 0 };
 
 /** Three steps, and the output bias of block 0 before each of them. */
 function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) {

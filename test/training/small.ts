@@ -1,9 +1,11 @@
+import * as path from 'node:path';
 import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
 import type { ImageDataset, Split } from '../../src/data/index.js';
 import type { FlowConfig } from '../../src/flow/config.js';
 import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 
 /** Made-up images, for tests that need no real ones. */
@@ -60,4 +62,17 @@ export function livelyFlow(config: FlowConfig): TarFlow {
   });
   disposeFlow({ config, parameters, variance: variance.clone() });
   return { config, parameters: lively, variance };
+}
+
+/** The file of a checkpoint of a lively flow, in a folder. */
+export async function savedFlow(
+  folder: string,
+  config: FlowConfig,
+  details: CheckpointDetails,
+): Promise<string> {
+  const file = path.join(folder, 'checkpoint.safetensors');
+  const flow = livelyFlow(config);
+  await saveCheckpoint(flow, file, details);
+  disposeFlow(flow);
+  return file;
 }

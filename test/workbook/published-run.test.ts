@@ -15,6 +15,7 @@ import {
   publishRun,
   readPublishedRun,
 } from '../../src/workbook/published-run.js';
+import { smallConfig } from '../training/small.js';
 
 let folder: string;
 vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
@@ -32,16 +33,7 @@ afterEach(() => {
   fs.rmSync(folder, { recursive: true });
 });
 
-const config = {
-  image: { channels: 1, height: 4, width: 4 },
-  patchSize: 2,
-  channels: 8,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 4,
-  classes: 0,
-  volumePreserving: false,
-};
+const config = { ...smallConfig, classes: 0 };
 
 function record(step: number, validated = false): StepRecord {
   return {

@@ -82,7 +82,10 @@ function addVariables(graph: Graph, variables: Record<string, TensorSpec>): Map<
   return handles;
 }
 
-/** A tensor to feed, copied on arrival: what is fed may share memory with an array of JavaScript. */
+/**
+ * A tensor to feed (TensorFlow's op for an input of a graph), copied on arrival: what is fed may share memory with
+ * an array of JavaScript.
+ */
 function addInput(graph: Graph, name: string, { shape, dtype }: TensorSpec): Reference {
   const type = { type: types[dtype] };
   const fed = graph.add(name, 'Placeholder', [], { dtype: type, shape: { shape } });
