@@ -36,7 +36,7 @@ export async function readBytes(file: string): Promise<Uint8Array> {
 export async function writeAtomically(file: string, content: Uint8Array | string): Promise<void> {
   const temporary = `${file}.${process.pid}.${++written}.tmp`;
   try {
-    await fs.mkdir(path.dirname(file), { recursive: true });
+    await makeFolder(path.dirname(file));
     await fs.writeFile(temporary, content);
     await fs.rename(temporary, file);
   } catch (error) {
@@ -45,6 +45,28 @@ export async function writeAtomically(file: string, content: Uint8Array | string
       `The file ${file} cannot be written (${reason(error)})`,
       'Expected a path in a folder that can be written to, on a disk with room',
     );
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive `mkdir` never returns where a file system
+ * refuses to make a folder below one that exists with "no such file", as /proc does.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await fs.mkdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const present = await fs.stat(folder).catch(() => undefined);
+    if (present?.isDirectory()) return;
+    const above = path.dirname(path.resolve(folder));
+    const aboveIsThere = await fs.stat(above).then(
+      () => true,
+      () => false,
+    );
+    if (code !== 'ENOENT' || aboveIsThere) throw error;
+    await makeFolder(above);
+    await makeFolder(folder);
   }
 }
 

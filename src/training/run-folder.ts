@@ -1,7 +1,7 @@
-import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
-import { FileUnwritable, writeAtomically } from '../backend/files.js';
+import { FileUnwritable, makeFolder, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
 import type { FlowConfig } from '../flow/config.js';
@@ -93,7 +93,7 @@ export class RunFolder {
     resume: boolean | 'replanned',
   ): Promise<{ step: number; state: Leaves } | undefined> {
     try {
-      await mkdir(this.folder, { recursive: true });
+      await makeFolder(this.folder);
     } catch (error) {
       throw new FileUnwritable(
         `The folder ${this.folder} cannot be made (${(error as Error).message})`,
