@@ -21,7 +21,8 @@ from tensorflow.python.framework import op_def_registry
 OURS = """
 AssignSubVariableOp AssignVariableOp BatchMatMulV2 BiasAdd BiasAddGrad Const DeepCopy Einsum
 Identity LogSoftmax MatMul Placeholder ReadVariableOp ResourceApplyAdam RsqrtGrad
-StatefulPartitionedCall StatelessRandomNormalV2 StatelessRandomUniformV2 VarHandleOp
+StatefulPartitionedCall StatelessRandomNormalV2 StatelessRandomUniformV2 StatelessWhile
+TensorStridedSliceUpdate VarHandleOp XlaDynamicUpdateSlice
 """.split()
 
 root = pathlib.Path(__file__).resolve().parent.parent

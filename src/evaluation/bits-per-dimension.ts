@@ -1,11 +1,55 @@
 import { UserError } from '../backend/errors.js';
+import { callCompiled, type Mode } from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
+import { leaves, withLeaves } from '../backend/tree.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
 import { dimensions } from '../flow/config.js';
-import type { Label } from '../flow/labels.js';
-import { checkImageSize, logProb, type TarFlow } from '../flow/tarflow.js';
+import { classMixture, type Label } from '../flow/labels.js';
+import { patchify } from '../flow/patches.js';
+import {
+  checkImageSize,
+  checkImages,
+  forwardTokens,
+  logProbOf,
+  type TarFlow,
+} from '../flow/tarflow.js';
+import { executionOf } from '../sampling/execution.js';
 import { noisyImages } from '../training/noise.js';
+
+/**
+ * `logProb` as one graph, which is recorded at the first call for a batch size: the same numbers up
+ * to rounding, in half the time and memory or less. It has no gradient.
+ *
+ * @param x images (batch, channels, height, width)
+ * @returns log p(x) per sample (batch), in nats
+ * @throws UserError where the images or labels do not fit the model
+ */
+export function compiledLogProb(
+  flow: TarFlow,
+  x: tf.Tensor4D,
+  label?: Label,
+  options: { mode?: Mode } = {},
+): tf.Tensor1D {
+  checkImages(flow.config, x);
+  const classes = classMixture(flow.config, label, x.shape[0]);
+  try {
+    return callCompiled({
+      name: 'logProb',
+      description: flow.config,
+      parameters: leaves(flow.parameters),
+      inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
+      body: (parameters, given) => {
+        const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
+        const result = forwardTokens(traced, patchify(flow.config, given.x), given.classes);
+        return { logProb: logProbOf(flow.config, result) };
+      },
+      mode: executionOf(options).mode,
+    }).logProb;
+  } finally {
+    classes?.dispose();
+  }
+}
 
 /**
  * Bits per dimension of dequantised images: −log₂ p per dimension, plus 7 bits since a grey level
@@ -16,7 +60,7 @@ import { noisyImages } from '../training/noise.js';
  */
 export function bitsPerDimension(flow: TarFlow, x: tf.Tensor4D, label?: Label): tf.Tensor1D {
   return tf.tidy(() => {
-    const nats = tf.div(tf.neg(logProb(flow, x, label)), dimensions(flow.config));
+    const nats = tf.div(tf.neg(compiledLogProb(flow, x, label)), dimensions(flow.config));
     return tf.div(tf.add(nats, Math.log(128)), Math.LN2) as tf.Tensor1D;
   });
 }

@@ -1,4 +1,5 @@
 import { UserError } from '../backend/errors.js';
+import { emoji256, emoji1024 } from './emoji.js';
 import type { Experiment } from './experiment.js';
 import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist.js';
 import { mnistDemonstration } from './mnist.js';
@@ -14,6 +15,8 @@ export const experiments: readonly Experiment[] = [
   mnistDemonstration,
   noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 }),
   noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
+  emoji256,
+  emoji1024,
 ];
 
 /**

@@ -3,7 +3,7 @@ import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree } from '../backend/tree.js';
 import { blockForward, type FlowBlock } from './block.js';
-import { type FlowConfig, type ImageSize, tokenCount, tokenWidth } from './config.js';
+import { dimensions, type FlowConfig, type ImageSize, tokenCount, tokenWidth } from './config.js';
 import { classMixture, type Label } from './labels.js';
 import { type FlowParameters, initialParameters } from './parameters.js';
 import { patchify } from './patches.js';
@@ -101,7 +101,7 @@ export interface FlowLoss {
 
 /** The training loss from a forward pass. */
 export function flowLoss(flow: TarFlow, result: ForwardResult): FlowLoss {
-  const size = tokenCount(flow.config) * tokenWidth(flow.config);
+  const size = dimensions(flow.config);
   const meanSquares = tf.stack(
     result.outputs.map((output) => tf.mean(tf.square(output))),
   ) as tf.Tensor1D;
@@ -117,12 +117,14 @@ export function flowLoss(flow: TarFlow, result: ForwardResult): FlowLoss {
  * @returns log p(x) per sample (batch), in nats
  */
 export function logProb(flow: TarFlow, x: tf.Tensor4D, label?: Label): tf.Tensor1D {
-  return tf.tidy(() => {
-    const { z, logDet } = forward(flow, x, label);
-    const dimension = tokenCount(flow.config) * tokenWidth(flow.config);
-    const prior = tf.add(tf.mul(tf.sum(tf.square(z), [1, 2]), 0.5), halfLog2Pi * dimension);
-    return tf.sub(logDet, prior) as tf.Tensor1D;
-  });
+  return tf.tidy(() => logProbOf(flow.config, forward(flow, x, label)));
+}
+
+/** {@link logProb} from a forward pass. */
+export function logProbOf(config: FlowConfig, { z, logDet }: ForwardResult): tf.Tensor1D {
+  const constant = halfLog2Pi * dimensions(config);
+  const prior = tf.add(tf.mul(tf.sum(tf.square(z), [1, 2]), 0.5), constant);
+  return tf.sub(logDet, prior) as tf.Tensor1D;
 }
 
 /** ½·log 2π. */

@@ -1,4 +1,5 @@
 import { tf } from '../backend/tf.js';
+import type { Leaves } from '../backend/tree.js';
 import type { BlockCache } from '../flow/block.js';
 import type { LayerCache } from '../flow/transformer.js';
 
@@ -80,6 +81,24 @@ export function joinedCache(
     });
     return joined as never;
   }) as unknown as BlockCache;
+}
+
+/** A cache's tensors by name. */
+export function cacheLeaves(cache: BlockCache): Leaves {
+  return Object.fromEntries(
+    cache.flatMap(({ keys, values }, layer) => [
+      [`keys${layer}`, keys],
+      [`values${layer}`, values],
+    ]),
+  );
+}
+
+/** A cache of so many layers from its tensors by name. */
+export function cacheOfLeaves(named: Leaves, layers: number): BlockCache {
+  return Array.from({ length: layers }, (_, layer) => ({
+    keys: named[`keys${layer}`] as tf.Tensor4D,
+    values: named[`values${layer}`] as tf.Tensor4D,
+  }));
 }
 
 function mapCache(cache: BlockCache, f: (tensor: tf.Tensor4D) => tf.Tensor4D): BlockCache {

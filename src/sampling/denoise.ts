@@ -1,33 +1,63 @@
 import { UserError } from '../backend/errors.js';
+import { callCompiled, type Mode, type Precision } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
+import { leaves, withLeaves } from '../backend/tree.js';
 import { dimensions } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { patchify } from '../flow/patches.js';
 import { checkImages, flowLoss, forwardTokens, type TarFlow } from '../flow/tarflow.js';
+import { type Execution, executionOf } from './execution.js';
 
 /**
  * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass.
  *
  * @param x images (batch, channels, height, width)
+ * @param options how it is computed, see `inverse`
  * @returns the score, of the same shape
  */
-export function score(flow: TarFlow, x: tf.Tensor4D, label?: Label): tf.Tensor4D {
+export function score(
+  flow: TarFlow,
+  x: tf.Tensor4D,
+  label?: Label,
+  options: Partial<Execution> = {},
+): tf.Tensor4D {
   return tf.tidy(() => {
     const scale = -x.shape[0] * dimensions(flow.config);
-    return tf.mul(lossGradient(flow, x, label), scale) as tf.Tensor4D;
+    return tf.mul(lossGradient(flow, x, label, options), scale) as tf.Tensor4D;
   });
 }
 
-/** Gradient of the batch's mean training loss with respect to the images. */
-export function lossGradient(flow: TarFlow, x: tf.Tensor4D, label?: Label): tf.Tensor4D {
-  return tf.tidy(() => {
-    checkImages(flow.config, x);
-    const classes = classMixture(flow.config, label, x.shape[0]);
-    const loss = (images: tf.Tensor): tf.Scalar =>
-      flowLoss(flow, forwardTokens(flow, patchify(flow.config, images as tf.Tensor4D), classes))
-        .loss;
-    return tf.grad(loss as never)(x) as tf.Tensor4D;
-  });
+/**
+ * Gradient of the batch's mean training loss with respect to the images; on the native engine as
+ * one graph, which is recorded at the first call for a batch size.
+ */
+export function lossGradient(
+  flow: TarFlow,
+  x: tf.Tensor4D,
+  label?: Label,
+  options: Partial<Execution> = {},
+): tf.Tensor4D {
+  checkImages(flow.config, x);
+  const classes = classMixture(flow.config, label, x.shape[0]);
+  try {
+    return callCompiled({
+      name: 'lossGradient',
+      description: flow.config,
+      parameters: leaves(flow.parameters),
+      inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
+      body: (parameters, given) => {
+        const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
+        const loss = (images: tf.Tensor): tf.Scalar => {
+          const tokens = patchify(flow.config, images as tf.Tensor4D);
+          return flowLoss(traced, forwardTokens(traced, tokens, given.classes)).loss;
+        };
+        return { gradient: tf.grad(loss as never)(given.x) as tf.Tensor4D };
+      },
+      ...executionOf(options),
+    }).gradient;
+  } finally {
+    classes?.dispose();
+  }
 }
 
 export interface DenoiseOptions {
@@ -37,6 +67,9 @@ export interface DenoiseOptions {
   label?: Label;
   /** λ, multiplies the step; the papers tune it between 0.9 and 1.4. Default 1. */
   multiplier?: number;
+  /** How it is computed, see `inverse`. */
+  mode?: Mode;
+  precision?: Precision;
 }
 
 /**
@@ -57,6 +90,6 @@ export function denoise(flow: TarFlow, x: tf.Tensor4D, options: DenoiseOptions):
     );
   }
   return tf.tidy(() =>
-    tf.add(x, tf.mul(score(flow, x, label), multiplier * sigma * sigma)),
+    tf.add(x, tf.mul(score(flow, x, label, options), multiplier * sigma * sigma)),
   ) as tf.Tensor4D;
 }

@@ -1,7 +1,7 @@
 import { tf } from '../backend/tf.js';
 import type { BlockCache } from '../flow/block.js';
 import { cacheBytes, disposeCache, joinedCache, selectedCache, truncatedCache } from './cache.js';
-import type { GuidedBlock } from './guidance.js';
+import { type GuidedBlock, plainly } from './guidance.js';
 import { solveSequentially } from './sequential.js';
 import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
@@ -64,8 +64,9 @@ interface Group {
  *   their keys and values go to the cache, and they are not evaluated again: the work shrinks as
  *   this front advances. (Once per segment, samples that left at different times are brought to
  *   the same length of cache.)
- * - Each sample has its own front, and leaves the batch when its segment is final. Its result does
- *   not depend on the batch, up to rounding.
+ * - Each sample has its own front, and leaves the batch when its segment is final (where graphs are
+ *   captured, together with others, so that the batch is halved). Its result does not depend on the
+ *   batch, up to rounding.
  * - Nothing is clamped. Where an iterate is not finite, that sample's segment is solved token by
  *   token, which the record tells.
  *
@@ -82,6 +83,10 @@ export async function solveByIteration(
   const [batch, tokens] = z.shape;
   const record = emptyRecord(batch);
   const everyone = Array.from({ length: batch }, (_, sample) => sample);
+  // A graph is recorded per shape, so few shapes are used: the cache grows by whole grains, and
+  // samples leave when half of the others have.
+  const captured = guided.execution.mode !== 'eager';
+  const grain = captured ? Math.ceil(tokens / Math.max(8, 2 * settings.segments)) : 1;
 
   const live = new Set<Group>();
   const own = (group: Group): Group => {
@@ -132,29 +137,35 @@ export async function solveByIteration(
       for (let iteration = 1; active; iteration++) {
         const group: Group = active;
         const evaluated = end - 1 - group.cached;
-        const { residual, broken } = iterate(group, end, tolerance, norm, record);
-        for (const sample of group.samples) record.sampleIterations[sample]!++;
+        const rows = group.samples.map((_, row) => row);
+        const open = rows.filter((row) => group.final[row]! < end);
+        const { residual, broken } = iterate(group, end, tolerance, norm, grain, record);
+        for (const row of open) record.sampleIterations[group.samples[row]!]!++;
         hooks.onIterate?.(group.x, group.samples);
 
-        const rows = group.samples.map((_, row) => row);
-        const staying = rows.filter((row) => !broken[row] && group.final[row]! < end);
-        const stopped = iteration >= maximum ? staying.splice(0) : [];
+        const unsolved = rows.filter((row) => !broken[row] && group.final[row]! < end);
+        const stopped = iteration >= maximum ? unsolved.splice(0) : [];
         for (const row of stopped) {
           group.final[row] = end;
           record.unconverged.push({ segment, sample: group.samples[row]! });
         }
         const final = Math.min(...group.final);
-        const samples = group.samples.length;
-        record.iterations.push({ segment, samples, evaluated, residual, final });
+        record.iterations.push({ segment, samples: open.length, evaluated, residual, final });
         await hooks.onStep?.(final);
 
-        const leaving = rows.filter((row) => !broken[row] && !staying.includes(row));
-        if (staying.length === samples) continue;
-        if (leaving.length === samples) {
+        const failing = rows.filter((row) => broken[row]);
+        const finished = rows.filter((row) => !broken[row] && !unsolved.includes(row));
+        const size = grain === 1 ? unsolved.length : halved(rows.length, unsolved.length);
+        const staying =
+          unsolved.length === 0
+            ? []
+            : [...unsolved, ...finished.slice(0, size - unsolved.length)].sort((a, b) => a - b);
+        const leaving = finished.filter((row) => !staying.includes(row));
+        if (staying.length === rows.length) continue;
+        if (leaving.length === rows.length) {
           solved.push(group);
           break;
         }
-        const failing = rows.filter((row) => broken[row]);
         for (const row of failing) record.fallbacks.push({ segment, sample: group.samples[row]! });
         // Together go those of the same front, so that none depends on the others.
         for (const front of new Set(failing.map((row) => group.final[row]!))) {
@@ -169,7 +180,10 @@ export async function solveByIteration(
         active = staying.length > 0 ? part(group, staying) : undefined;
         release(group);
       }
-      whole = solved.length === 1 && solved[0]!.z === z ? solved[0]! : own(join(solved, guided, z));
+      whole =
+        solved.length === 1 && solved[0]!.z === z
+          ? solved[0]!
+          : own(join(solved, guided, z, grain));
       for (const group of solved) if (group !== whole) release(group);
       known = end;
     }
@@ -189,13 +203,14 @@ function iterate(
   end: number,
   tolerance: number,
   norm: ChangeNorm,
+  grain: number,
   record: SolveRecord,
 ): { residual: number; broken: boolean[] } {
   const { guided, z, x, final, cached: first } = group;
   const [rows, , width] = x.shape;
   const count = end - 1 - first;
   // What was final before is so in this evaluation, and its keys and values with it.
-  const cached = Math.min(...final, end - 1);
+  const cached = Math.max(first, floorTo(grain, Math.min(...final, end - 1)));
 
   const step = tf.tidy(() => {
     const inputs = tf.slice(x, [0, first, 0], [-1, count, -1]);
@@ -256,6 +271,17 @@ function iterate(
   return { residual, broken };
 }
 
+/** The greatest multiple of a grain that is not above a number. */
+function floorTo(grain: number, value: number): number {
+  return value - (value % grain);
+}
+
+/** The size of a batch that is halved, rounded up, as long as it holds so many samples. */
+function halved(size: number, samples: number): number {
+  const half = Math.ceil(size / 2);
+  return half < size && half >= samples ? halved(half, samples) : size;
+}
+
 /** True (samples, count, 1) for the tokens from `first` that are final. */
 function finalMask(final: readonly number[], first: number, count: number): tf.Tensor3D {
   const mask = new Uint8Array(final.length * count);
@@ -280,7 +306,14 @@ async function finish(
   disposeCache(group.cache);
   group.cache = cache;
   const { guided, z } = group;
-  const result = await solveSequentially(guided, z, { tokens, cache, cached }, end, hooks.onStep);
+  // Op by op: one token more is another shape.
+  const result = await solveSequentially(
+    plainly(guided),
+    z,
+    { tokens, cache, cached },
+    end,
+    hooks.onStep,
+  );
   tokens.dispose();
   disposeCache(cache);
   group.cache = result.cache;
@@ -295,9 +328,9 @@ async function finish(
 }
 
 /** The whole batch again, from its parts, in its own order. */
-function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D): Group {
+function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D, grain: number): Group {
   const samples = parts.flatMap((group) => group.samples);
-  const cached = Math.min(...parts.map((group) => group.cached));
+  const cached = floorTo(grain, Math.min(...parts.map((group) => group.cached)));
   const places = new Int32Array(samples.length);
   samples.forEach((sample, place) => {
     places[sample] = place;

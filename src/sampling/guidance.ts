@@ -1,7 +1,11 @@
 import { UserError } from '../backend/errors.js';
+import { callCompiled } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
+import { type Leaves, leaves, withLeaves } from '../backend/tree.js';
 import { type BlockCache, type FlowBlock, predict } from '../flow/block.js';
 import { type FlowConfig, tokenCount } from '../flow/config.js';
+import { cacheLeaves, cacheOfLeaves } from './cache.js';
+import type { Execution } from './execution.js';
 
 /**
  * Guidance: each prediction moves away from that of a weaker model, a + g·(a − a_u), and b
@@ -61,8 +65,13 @@ export function guidanceIsIdle(config: FlowConfig, guidance: Guidance): boolean 
 /** Predictions of a block with guidance inside, for a solver that need not know of it. */
 export interface GuidedBlock {
   block: FlowBlock;
+  execution: Execution;
   /** Rows of a cache per sample: those of all samples' first branch come before the second's. */
   branches: 1 | 2;
+  /** What the rows are predicted under: mixture of classes (rows, classes), temperature (rows, 1, 1, 1). */
+  conditions: { classes?: tf.Tensor2D; temperature?: tf.Tensor4D };
+  /** How the two branches are combined, where there are two. */
+  guidance: Guidance | undefined;
   /**
    * As `predict` in flow/: for each given token (in the block's order, from `start`), the a and b
    * of the token after it. The cache holds both branches. The caller tidies.
@@ -87,86 +96,166 @@ export function guidedBlock(
   batch: number,
   classes: tf.Tensor2D | undefined,
   guidance: Guidance | undefined,
+  execution: Execution = { mode: 'eager', precision: 'float32' },
 ): GuidedBlock {
+  const { config } = block;
   const guided =
     guidance !== undefined &&
     guidance.weight > 0 &&
     (guidance.blocks?.includes(block.index) ?? true) &&
-    !(guidanceIsIdle(block.config, guidance) || (!classes && (guidance.temperature ?? 1) === 1));
-  const select = (samples: readonly number[]): GuidedBlock => {
-    const rows = classes && tf.tidy(() => tf.gather(classes, tf.tensor1d([...samples], 'int32')));
-    const selected = guidedBlock(block, samples.length, rows, guidance);
-    return {
-      ...selected,
-      dispose: () => {
-        selected.dispose();
-        rows?.dispose();
-      },
-    };
-  };
-  if (!guided) {
-    return {
-      block,
-      branches: 1,
-      predict: (tokens, options) => predict(block, tokens, { ...options, classes }),
-      select,
-      dispose: () => undefined,
-    };
-  }
-
-  const { weight, on = 'ab', temperature = 1, annealed = false } = guidance;
-  const { config } = block;
-  const steps = tokenCount(config) - 1;
+    !(guidanceIsIdle(config, guidance) || (!classes && (guidance.temperature ?? 1) === 1));
   const owned: tf.Tensor[] = [];
-  let mixtures: tf.Tensor2D | undefined;
-  if (config.classes > 0) {
-    mixtures = tf.tidy(() => {
-      const absent = tf.fill([batch, config.classes], 1 / config.classes) as tf.Tensor2D;
-      return tf.concat([classes ?? absent, absent], 0) as tf.Tensor2D;
-    });
-    owned.push(mixtures);
-  }
-  let temperatures: tf.Tensor4D | undefined;
-  if (temperature !== 1) {
-    temperatures = tf.tensor4d(
-      Float32Array.from({ length: 2 * batch }, (_, row) => (row < batch ? 1 : temperature)),
-      [2 * batch, 1, 1, 1],
-    );
-    owned.push(temperatures);
-  }
-
-  return {
-    block,
-    branches: 2,
-    select,
-    predict(tokens, options) {
-      const both = predict(block, tf.concat([tokens, tokens], 0), {
-        ...options,
-        classes: mixtures,
-        temperature: temperatures,
+  const conditions: GuidedBlock['conditions'] = {};
+  if (!guided) {
+    if (classes) conditions.classes = classes;
+  } else {
+    if (config.classes > 0) {
+      conditions.classes = tf.tidy(() => {
+        const absent = tf.fill([batch, config.classes], 1 / config.classes) as tf.Tensor2D;
+        return tf.concat([classes ?? absent, absent], 0) as tf.Tensor2D;
       });
-      const count = tokens.shape[1];
-      // The weight of a prediction goes by the index of its *input* token.
-      const strength: tf.Tensor | number = annealed
-        ? tf.tensor3d(
-            Float32Array.from(
-              { length: count },
-              (_, i) => (weight * (options.start + i + 1)) / steps,
-            ),
-            [1, count, 1],
-          )
-        : weight;
-      const extrapolate = (pair: tf.Tensor3D, apply: boolean): tf.Tensor3D => {
-        const [conditional, weaker] = tf.split(pair, 2, 0) as [tf.Tensor3D, tf.Tensor3D];
-        if (!apply) return conditional;
-        return tf.add(conditional, tf.mul(tf.sub(conditional, weaker), strength)) as tf.Tensor3D;
-      };
+      owned.push(conditions.classes);
+    }
+    const { temperature = 1 } = guidance;
+    if (temperature !== 1) {
+      conditions.temperature = tf.tensor4d(
+        Float32Array.from({ length: 2 * batch }, (_, row) => (row < batch ? 1 : temperature)),
+        [2 * batch, 1, 1, 1],
+      );
+      owned.push(conditions.temperature);
+    }
+  }
+  const plain = execution.mode === 'eager' && execution.precision === 'float32';
+  const made: GuidedBlock = {
+    block,
+    execution,
+    branches: guided ? 2 : 1,
+    conditions,
+    guidance: guided ? guidance : undefined,
+    predict: (tokens, options) =>
+      plain ? predictGuided(made, tokens, options) : predictCompiled(made, tokens, options),
+    select(samples) {
+      const rows = classes && tf.tidy(() => tf.gather(classes, tf.tensor1d([...samples], 'int32')));
+      const selected = guidedBlock(block, samples.length, rows, guidance, execution);
       return {
-        a: extrapolate(both.a, on !== 'b'),
-        b: extrapolate(both.b, on !== 'a'),
-        cache: both.cache,
+        ...selected,
+        dispose: () => {
+          selected.dispose();
+          rows?.dispose();
+        },
       };
     },
     dispose: () => tf.dispose(owned),
   };
+  return made;
+}
+
+/** The same block, computed op by op. */
+export function plainly(guided: GuidedBlock): GuidedBlock {
+  return {
+    ...guided,
+    execution: { mode: 'eager', precision: 'float32' },
+    predict: (tokens, options) => predictGuided(guided, tokens, options),
+  };
+}
+
+type PredictStep = Parameters<GuidedBlock['predict']>[1];
+
+function predictGuided(
+  { block, conditions, guidance }: Pick<GuidedBlock, 'block' | 'conditions' | 'guidance'>,
+  tokens: tf.Tensor3D,
+  options: PredictStep,
+  strength?: tf.Tensor,
+): ReturnType<GuidedBlock['predict']> {
+  const given = guidance ? tf.concat([tokens, tokens], 0) : tokens;
+  const both = predict(block, given, { ...options, ...conditions });
+  if (!guidance) return both;
+  const { on = 'ab' } = guidance;
+  const [start, count] = [options.start, tokens.shape[1]];
+  const factor = strength ?? tf.tensor3d(strengths(block, guidance, start, count), [1, count, 1]);
+  return {
+    a: on === 'b' ? conditional(both.a) : extrapolated(both.a, factor, 0),
+    b: on === 'a' ? conditional(both.b) : extrapolated(both.b, factor, 0),
+    cache: both.cache,
+  };
+}
+
+/** {@link predictGuided} as one graph, which is recorded per shape and place. */
+function predictCompiled(
+  { block, conditions, guidance, execution }: GuidedBlock,
+  tokens: tf.Tensor3D,
+  options: PredictStep,
+): ReturnType<GuidedBlock['predict']> {
+  const { start, cache, keepCache = false } = options;
+  const count = tokens.shape[1];
+  const { on = 'ab' } = guidance ?? {};
+  const strength = guidance && tf.tensor3d(strengths(block, guidance, start, count), [1, count, 1]);
+  const inputs: Leaves = {
+    tokens,
+    ...conditions,
+    ...(strength && { strength }),
+    ...(cache && cacheLeaves(cache)),
+  };
+  const { config, index } = block;
+  const outputs = callCompiled({
+    name: 'predict',
+    description: [config, index % 2, start, keepCache, guidance ? on : ''],
+    parameters: leaves(block.parameters),
+    instance: index,
+    inputs,
+    body: (parameters, given): Leaves => {
+      const traced = { ...block, parameters: withLeaves(block.parameters, parameters) };
+      const { classes, temperature } = given as {
+        classes?: tf.Tensor2D;
+        temperature?: tf.Tensor4D;
+      };
+      const predicted = predictGuided(
+        {
+          block: traced,
+          conditions: { ...(classes && { classes }), ...(temperature && { temperature }) },
+          guidance,
+        },
+        given.tokens as tf.Tensor3D,
+        { start, cache: cache && cacheOfLeaves(given, cache.length), keepCache },
+        given.strength,
+      );
+      const { a, b } = predicted;
+      return { a, b, ...(predicted.cache && cacheLeaves(predicted.cache)) };
+    },
+    // Wide and without a loop: XLA would compile every shape for nothing.
+    mode: execution.mode === 'xla' ? 'graph' : execution.mode,
+    precision: execution.precision,
+  });
+  strength?.dispose();
+  return {
+    a: outputs.a as tf.Tensor3D,
+    b: outputs.b as tf.Tensor3D,
+    cache: keepCache ? cacheOfLeaves(outputs, config.layersPerBlock) : undefined,
+  };
+}
+
+/**
+ * The guidance weight of each prediction. An annealed one goes by the index of the *input* token.
+ */
+export function strengths(
+  { config }: FlowBlock,
+  { weight, annealed = false }: Guidance,
+  start: number,
+  count: number,
+): Float32Array {
+  const steps = tokenCount(config) - 1;
+  return Float32Array.from({ length: count }, (_, i) =>
+    annealed ? (weight * (start + i + 1)) / steps : weight,
+  );
+}
+
+/** conditional + strength·(conditional − weaker), of both branches joined along an axis. */
+export function extrapolated<T extends tf.Tensor>(pair: T, strength: tf.Tensor, axis: number): T {
+  const [stronger, weaker] = tf.split(pair, 2, axis) as [tf.Tensor, tf.Tensor];
+  return tf.add(stronger, tf.mul(tf.sub(stronger, weaker), strength)) as T;
+}
+
+/** The first of both branches joined along an axis. */
+export function conditional<T extends tf.Tensor>(pair: T, axis = 0): T {
+  return tf.split(pair, 2, axis)[0] as T;
 }

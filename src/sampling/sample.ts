@@ -1,4 +1,5 @@
 import { UserError } from '../backend/errors.js';
+import type { Mode, Precision } from '../backend/program/index.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { dimensions, tokenCount, tokenWidth } from '../flow/config.js';
@@ -16,6 +17,9 @@ export interface SampleOptions {
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
   onTrace?: InverseOptions['onTrace'];
+  /** How computations run; see `inverse`. */
+  mode?: Mode;
+  precision?: Precision;
   /** Same seed, same samples; each sample's noise depends on its number alone. Default 0. */
   seed?: number;
   /** Samples inverted together. Default 64. */
@@ -35,7 +39,8 @@ export interface SampleOptions {
  */
 export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
-  const { onProgress, onTrace, signal } = options;
+  const { onProgress, onTrace, signal, mode, precision } = options;
+  const execution = { ...(mode && { mode }), ...(precision && { precision }) };
   if (!Number.isInteger(count) || count < 1) {
     throw new UserError(`The number of samples is ${count}`, 'Expected a whole number above 0');
   }
@@ -52,6 +57,7 @@ export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.
       const inverted = inverse(flow, noise, labels, {
         ...(guidance && { guidance }),
         ...(solver && { solver }),
+        ...execution,
         ...(onTrace && { onTrace }),
         ...(signal && { signal }),
         onProgress: ({ done, total }) => onProgress?.((first + (size * done) / total) / count),
@@ -60,7 +66,11 @@ export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.
       parts.push(images);
       if (options.denoise) {
         const label = labels === undefined ? {} : { label: labels };
-        parts[parts.length - 1] = denoise(flow, images, { ...options.denoise, ...label });
+        parts[parts.length - 1] = denoise(flow, images, {
+          ...options.denoise,
+          ...label,
+          ...execution,
+        });
         images.dispose();
       }
     }

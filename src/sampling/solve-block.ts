@@ -1,6 +1,6 @@
 import { tf } from '../backend/tf.js';
-import { tokenCount } from '../flow/config.js';
 import { disposeCache } from './cache.js';
+import { decodeSequentially, decodingCacheBytes } from './decode.js';
 import { solveByIteration } from './gauss-seidel-jacobi.js';
 import type { GuidedBlock } from './guidance.js';
 import { solveAsPublished } from './published.js';
@@ -50,13 +50,22 @@ async function solveWhole(
   z: tf.Tensor3D,
   hooks: SolveHooks,
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
+  const [batch, end] = z.shape;
+  if (guided.execution.mode !== 'eager') {
+    const tokens = await decodeSequentially(guided, z, hooks.onStep);
+    const record = {
+      evaluations: end - 1,
+      evaluatedTokens: batch * (end - 1),
+      cacheBytes: decodingCacheBytes(guided, batch),
+    };
+    return { tokens, record: { ...emptyRecord(batch), ...record } };
+  }
   const first = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
   try {
-    const end = tokenCount(guided.block.config);
     const result = await solveSequentially(guided, z, { tokens: first }, end, hooks.onStep);
     const { tokens, cache, ...record } = result;
     disposeCache(cache);
-    return { tokens, record: { ...emptyRecord(z.shape[0]), ...record } };
+    return { tokens, record: { ...emptyRecord(batch), ...record } };
   } finally {
     first.dispose();
   }

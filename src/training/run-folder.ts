@@ -44,6 +44,7 @@ const planKeys = [
   'peakLearningRate',
   'warmupSteps',
   'clipNorm',
+  'precision',
   'validateEvery',
   'validationImages',
   'saveEvery',

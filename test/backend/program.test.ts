@@ -457,6 +457,22 @@ describe('a graph kept on disk', () => {
     expect(use('first', 2, 'xla')).toBe(0);
   });
 
+  test('is forgotten when 400 others were used since', () => {
+    const graphs = path.join(cache, 'graphs');
+    use('old');
+    const old = new Date(1e12);
+    for (const name of fs.readdirSync(graphs)) fs.utimesSync(path.join(graphs, name), old, old);
+    for (let i = 0; i < 400; i++) fs.mkdirSync(path.join(graphs, `other-${i}`));
+    expect(use('old'), 'kept while there is room').toBe(0);
+    for (let i = 400; i < 410; i++) fs.mkdirSync(path.join(graphs, `other-${i}`));
+    use('new');
+    expect(fs.readdirSync(graphs)).toHaveLength(400);
+    expect(use('new')).toBe(0);
+    for (const name of fs.readdirSync(graphs)) {
+      if (name.startsWith('other')) fs.rmdirSync(path.join(graphs, name));
+    }
+  });
+
   test('is made again where it is damaged', () => {
     const graphs = path.join(cache, 'graphs');
     fs.rmSync(graphs, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 import { Graph, type Lowered, lower, type Reference } from './graph.js';
-import { encodeSavedModel, type FunctionDefinition } from './saved-model.js';
+import { addToLibrary, encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 import { types } from './tensorflow.js';
 import type { TensorSpec, Trace, Value } from './trace.js';
 
@@ -49,6 +49,7 @@ export function assemble(
           name,
           (variable) => handles.get(variable) as Reference,
           (input) => fed.get(input) as Reference,
+          { library, xla },
         );
     Object.entries(trace.outputs).forEach(([key, value], index) => {
       const output = results.outputs[key] as Reference;
@@ -109,29 +110,26 @@ function addCompiled(
   fed: Map<string, Reference>,
   handles: Map<string, Reference>,
 ): Lowered {
-  const parameters = new Map<string, { type: number; value: Reference }>();
-  const parameter = (label: string, type: number, value: Reference): Reference => {
-    parameters.set(label, { type, value });
-    return { argument: label };
+  // Named by their order, not by what is passed: functions that differ in that alone are equal.
+  const passed: { type: number; value: Reference }[] = [];
+  const parameters = new Map<Reference, Reference>();
+  const parameter = (type: number, value: Reference): Reference => {
+    let found = parameters.get(value);
+    if (!found) {
+      found = { argument: `argument_${passed.length}` };
+      parameters.set(value, found);
+      passed.push({ type, value });
+    }
+    return found;
   };
-  const variables = [...handles.keys()];
   const body = new Graph();
   const lowered = lower(
     body,
     trace,
-    name,
-    (variable) => {
-      const label = `variable_${variables.indexOf(variable)}`;
-      return parameter(label, types.resource, handles.get(variable) as Reference);
-    },
-    (input) => {
-      const { dtype } = inputs[input] as TensorSpec;
-      return parameter(
-        `input_${Object.keys(inputs).indexOf(input)}`,
-        types[dtype],
-        fed.get(input) as Reference,
-      );
-    },
+    'body',
+    (variable) => parameter(types.resource, handles.get(variable) as Reference),
+    (input) => parameter(types[(inputs[input] as TensorSpec).dtype], fed.get(input) as Reference),
+    { library, xla: true },
   );
   const results = Object.entries(lowered.outputs).map(([key, value], index) => ({
     name: `output_${index}`,
@@ -139,9 +137,11 @@ function addCompiled(
     value,
   }));
   const compiled = { _XlaMustCompile: { bool: true } };
-  library.push({
-    name,
-    inputs: [...parameters].map(([label, { type }]) => ({ name: label, type })),
+  const definition = addToLibrary(library, {
+    inputs: passed.map(({ type }, index) => ({
+      name: `argument_${index}`,
+      type,
+    })),
     outputs: results,
     nodes: body.nodes,
     effects: lowered.effects,
@@ -151,11 +151,11 @@ function addCompiled(
   const call = graph.add(
     `${name}/call`,
     'StatefulPartitionedCall',
-    [...parameters.values()].map(({ value }) => value),
+    passed.map(({ value }) => value),
     {
-      Tin: { type: [...parameters.values()].map(({ type }) => type) },
+      Tin: { type: passed.map(({ type }) => type) },
       Tout: { type: results.map(({ type }) => type) },
-      f: { function: name },
+      f: { function: definition },
       ...compiled,
     },
   );

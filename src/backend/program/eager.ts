@@ -21,16 +21,14 @@ export class EagerExecutor implements Executor {
     const named = Object.fromEntries(
       Object.keys(inputs).map((key, index) => [key, tensors[index] as tf.Tensor]),
     );
-    let outputs: Record<string, tf.Tensor> = {};
-    tf.tidy(() => {
+    return tf.tidy(() => {
       const outcome = this.inPrecision(() => body({ ...this.variables }, named));
-      const checked = checkedOutcome(name, outcome, this.variables);
-      outputs = mapValues(checked.outputs, own);
-      const updates = mapValues(checked.updates, own);
-      this.assign(updates);
-      tf.dispose(updates);
+      const { outputs, updates } = checkedOutcome(name, outcome, this.variables);
+      const kept = mapValues(updates, own);
+      this.assign(kept);
+      tf.dispose(kept);
+      return mapValues(outputs, (output) => output.clone());
     });
-    return outputs;
   }
 
   read(variables: string[]): tf.Tensor[] {

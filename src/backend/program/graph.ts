@@ -1,8 +1,9 @@
 import { UserError } from '../errors.js';
 import { rewritten } from './rewrite.js';
+import { addToLibrary, type FunctionDefinition } from './saved-model.js';
 import { type Argument, type Signature, signatureOf } from './signatures.js';
 import { types } from './tensorflow.js';
-import type { Attribute, Operation, Trace, Value } from './trace.js';
+import type { Attribute, Loop, Operation, Trace, Value } from './trace.js';
 
 /** A tensor in a graph: an output of a node, or an argument of the function that the nodes form. */
 export type Reference = { node: string; output: number } | { argument: string };
@@ -54,13 +55,14 @@ export function lower(
   prefix: string,
   handle: (variable: string) => Reference,
   input: (name: string) => Reference,
+  { library, xla, given = new Map() }: LowerOptions,
 ): Lowered {
-  const references = new Map<Value, Reference>();
+  const references = new Map<Value, Reference>(given);
   const readers = new Map<string, string[]>(); // by variable
   const newest = new Map<string, Value>(); // by variable, where an op has written into it
   const writers = new Map<Value, string>();
   const effects: string[] = [];
-  const needed = reachable(trace);
+  const needed = reachable(trace, given);
   let count = 0;
   const unique = (label: string) => `${prefix}/${label}_${count++}`;
 
@@ -83,6 +85,8 @@ export function lower(
           dtype: { type: value.type },
           value: { constant: value },
         });
+      case 'loop':
+        throw new Error('A value of a loop is used outside of it.');
       case 'operation':
         return read(variableOf(value) as string, value, [writers.get(value) as string]);
     }
@@ -97,13 +101,38 @@ export function lower(
   };
 
   // What an op writes into is read before, also where its old value is used only afterwards.
-  const used = [...needed].flatMap(({ inputs, writes }) => inputs.slice(writes));
+  const used = [...needed].flatMap(({ inputs, writes, loop }) => [
+    ...inputs.slice(writes),
+    ...(loop ? invariants(loop) : []),
+  ]);
   for (const value of [...used, ...Object.values(trace.outputs), ...Object.values(trace.updates)]) {
-    if (value.from === 'variable') reference(value);
+    if (value.from === 'variable' && !given.has(value)) reference(value);
   }
   for (const traced of trace.operations) {
     if (!needed.has(traced)) continue;
-    const operation = rewritten(traced);
+    if (traced.loop) {
+      const name = unique('loop');
+      const outer = invariants(traced.loop);
+      const body = lowerLoop(traced.loop, outer, library, xla);
+      const carried = traced.inputs.map(reference);
+      const types_ = {
+        type: [...traced.inputs, ...outer].map(({ type }) => type),
+      };
+      graph.add(name, 'StatelessWhile', [...carried, ...outer.map(reference)], {
+        T: types_,
+        cond: { function: body.condition },
+        body: { function: body.body },
+        _lower_using_switch_merge: { bool: true },
+      });
+      traced.outputs.forEach((value, index) => {
+        references.set(value, { node: name, output: index + 2 });
+      });
+      for (const value of [...traced.inputs, ...outer]) {
+        if (value.from === 'variable') readers.get(value.name)?.push(name);
+      }
+      continue;
+    }
+    const operation = rewritten(traced, xla);
     const attributes = completeAttributes(operation);
     if (operation.writes === 0) {
       const inputs = operation.inputs.map(reference);
@@ -160,6 +189,119 @@ export function lower(
   return { outputs, effects };
 }
 
+export interface LowerOptions {
+  /** Where functions go that loops need. */
+  library: FunctionDefinition[];
+  /** True for a body that XLA compiles. */
+  xla: boolean;
+  /** Values that come from outside of what is lowered. */
+  given?: Map<Value, Reference>;
+}
+
+/** What a loop's operations use of the function around it, constants apart. */
+function invariants(loop: Loop): Value[] {
+  const inside = new Set(loop.operations);
+  const used = [
+    ...loop.results,
+    ...loop.operations.flatMap((operation) => [
+      ...operation.inputs,
+      ...(operation.loop ? invariants(operation.loop) : []),
+    ]),
+  ];
+  return [...new Set(used)].filter(
+    (value) =>
+      value.from !== 'constant' &&
+      !(value.from === 'loop' && value.loop === loop) &&
+      !(value.from === 'operation' && inside.has(value.operation)),
+  );
+}
+
+/** Puts a loop's condition and body into the library. */
+function lowerLoop(
+  loop: Loop,
+  outer: Value[],
+  library: FunctionDefinition[],
+  xla: boolean,
+): { condition: string; body: string } {
+  const [round, ...carried] = loop.carried as [Value, ...Value[]];
+  // The end stands second: it is compared with the round, and carried unchanged.
+  const types_ = [
+    round.type,
+    round.type,
+    ...carried.map(({ type }) => type),
+    ...outer.map(({ type }) => type),
+  ];
+  const inputs = types_.map((type, index) => ({
+    name: `argument_${index}`,
+    type,
+  }));
+  const argument = (index: number): Reference => ({
+    argument: `argument_${index}`,
+  });
+  const integer = { T: { type: round.type } };
+
+  const test = new Graph();
+  const less = test.add('less', 'Less', [argument(0), argument(1)], integer);
+  const condition = addToLibrary(library, {
+    inputs,
+    outputs: [{ name: 'goes_on', type: types.bool, value: less }],
+    nodes: test.nodes,
+    effects: [],
+    attributes: {},
+  });
+
+  const given = new Map<Value, Reference>([[round, argument(0)]]);
+  carried.forEach((value, index) => {
+    given.set(value, argument(index + 2));
+  });
+  outer.forEach((value, index) => {
+    given.set(value, argument(index + 2 + carried.length));
+  });
+  const graph = new Graph();
+  const outputs = Object.fromEntries(loop.results.map((value, index) => [index, value]));
+  const unavailable = (): never => {
+    throw new Error('A loop reads what it was not handed.');
+  };
+  const lowered = lower(
+    graph,
+    { operations: loop.operations, outputs, updates: {} },
+    'round',
+    unavailable,
+    unavailable,
+    { library, xla, given },
+  );
+  const one = graph.add('one', 'Const', [], {
+    dtype: { type: round.type },
+    value: {
+      constant: {
+        from: 'constant',
+        shape: [],
+        type: round.type,
+        content: Uint8Array.of(1, 0, 0, 0),
+      },
+    },
+  });
+  const next = graph.add('next', 'Add', [argument(0), one], integer);
+  const values = [
+    next,
+    argument(1),
+    ...loop.results.map((_, index) => lowered.outputs[index] as Reference),
+    ...outer.map((_, index) => argument(index + 2 + carried.length)),
+  ];
+  const body = addToLibrary(library, {
+    inputs,
+    outputs: values.map((value, index) => ({
+      name: `result_${index}`,
+      type: types_[index] as number,
+      value,
+    })),
+    nodes: graph.nodes,
+    effects: [],
+    attributes: {},
+  });
+  return { condition, body };
+}
+
 /** The variable whose value this is: as read, or as left by ops that write into it. */
 function variableOf(value: Value): string | undefined {
   if (value.from === 'variable') return value.name;
@@ -168,13 +310,14 @@ function variableOf(value: Value): string | undefined {
 }
 
 /** The operations on which outputs or updates depend. */
-function reachable(trace: Trace): Set<Operation> {
+function reachable(trace: Trace, given: Map<Value, unknown>): Set<Operation> {
   const found = new Set<Operation>();
   const open = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
   for (let value = open.pop(); value; value = open.pop()) {
-    if (value.from !== 'operation' || found.has(value.operation)) continue;
+    if (given.has(value) || value.from !== 'operation' || found.has(value.operation)) continue;
     found.add(value.operation);
     open.push(...value.operation.inputs);
+    if (value.operation.loop) open.push(...invariants(value.operation.loop));
   }
   return found;
 }

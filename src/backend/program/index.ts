@@ -1,4 +1,6 @@
 export { type AdamWOptions, adamWUpdate } from './adamw.js';
+export { type CompiledCall, callCompiled, disposeCompiled } from './compiled.js';
+export { repeat, withSlice } from './loop.js';
 export {
   createProgram,
   type Feed,

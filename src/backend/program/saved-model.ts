@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Node, Reference } from './graph.js';
 import { Message } from './protobuf.js';
 import { signatureOf } from './signatures.js';
@@ -37,6 +38,20 @@ export function encodeSavedModel(
   return new Message().varint(1, 1).bytes(2, metaGraph).encode();
 }
 
+/**
+ * Puts a function into a library under a name that says what is in it, so that equal ones are there
+ * once: XLA then compiles them once, whatever variables they are called with.
+ */
+export function addToLibrary(
+  library: FunctionDefinition[],
+  definition: Omit<FunctionDefinition, 'name'>,
+): string {
+  const content = functionMessage({ ...definition, name: '' }).encode();
+  const name = `f_${createHash('sha256').update(content).digest('hex').slice(0, 24)}`;
+  if (!library.some((other) => other.name === name)) library.push({ ...definition, name });
+  return name;
+}
+
 function nodeMessage(node: Node, write: (reference: Reference) => string): Message {
   const message = new Message().bytes(1, node.name).bytes(2, node.op);
   for (const input of node.inputs) message.bytes(3, write(input));
@@ -59,8 +74,13 @@ function functionMessage(definition: FunctionDefinition): Message {
     if ('argument' in reference) return reference.argument;
     const node = byName.get(reference.node) as Node;
     let output = reference.output;
-    for (const { name, countAttribute } of signatureOf(node.op)?.outputs ?? []) {
-      const count = countAttribute === undefined ? 1 : countOf(node, countAttribute);
+    for (const { name, countAttribute, listAttribute } of signatureOf(node.op)?.outputs ?? []) {
+      const list = node.attributes[listAttribute ?? ''] as { type: number[] } | undefined;
+      const count = list
+        ? list.type.length
+        : countAttribute === undefined
+          ? 1
+          : countOf(node, countAttribute);
       if (output < count) return `${node.name}:${name}:${output}`;
       output -= count;
     }

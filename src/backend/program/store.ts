@@ -21,7 +21,10 @@ export function findGraph(description: unknown): Stored | undefined {
   try {
     const details = JSON.parse(fs.readFileSync(path.join(folder, detailsFile), 'utf8'));
     const graph = fs.readFileSync(path.join(folder, graphFile));
-    return digest(graph) === details.sha256 ? { folder, outputs: details.outputs } : undefined;
+    if (digest(graph) !== details.sha256) return undefined;
+    const now = new Date();
+    fs.utimesSync(folder, now, now);
+    return { folder, outputs: details.outputs };
   } catch {
     return undefined;
   }
@@ -40,6 +43,7 @@ export function keepGraph(
     write(temporary, graph, outputs);
     fs.rmSync(folder, { recursive: true, force: true });
     fs.renameSync(temporary, folder);
+    forgetOld(path.dirname(folder));
   } catch (error) {
     fs.rmSync(temporary, { recursive: true, force: true });
     // Another process may have put the same graph there between the two steps.
@@ -48,6 +52,21 @@ export function keepGraph(
     return other;
   }
   return { folder, outputs };
+}
+
+/** How many graphs stay on disk, those used last; one takes 0.1 to 3 MB. */
+const capacity = 400;
+
+function forgetOld(root: string): void {
+  const folders = fs.readdirSync(root).map((name) => path.join(root, name));
+  if (folders.length <= capacity) return;
+  const used = new Map(
+    folders.map((folder) => [folder, fs.statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0]),
+  );
+  folders.sort((a, b) => (used.get(b) as number) - (used.get(a) as number));
+  for (const folder of folders.slice(capacity)) {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Calls `f` with a folder that holds the graph meanwhile. */

@@ -34,11 +34,28 @@ export type Body = (
 ) => Outcome;
 
 /** A tensor of a traced function, and where it comes from. */
-export type Value = { readonly shape: readonly number[]; readonly type: number } & (
+export type Value = {
+  readonly shape: readonly number[];
+  readonly type: number;
+} & (
   | { readonly from: 'input' | 'variable'; readonly name: string }
   | { readonly from: 'constant'; readonly content: Uint8Array }
-  | { readonly from: 'operation'; readonly operation: Operation; readonly output: number }
+  | {
+      readonly from: 'operation';
+      readonly operation: Operation;
+      readonly output: number;
+    }
+  | { readonly from: 'loop'; readonly loop: Loop; readonly index: number }
 );
+
+/** What a loop does in each round, and the values that it hands from round to round. */
+export interface Loop {
+  readonly operations: Operation[];
+  /** The round's number, then what the loop carries, as its operations see them. */
+  readonly carried: Value[];
+  /** What the next round carries, without the round's number. */
+  results: Value[];
+}
 
 /** An attribute of an op, by its kind. */
 export type Attribute =
@@ -62,6 +79,8 @@ export interface Operation {
    * values; the op itself has no outputs.
    */
   readonly writes: number;
+  /** Where the op is a loop: its inputs are the first round, the end, and what it carries. */
+  readonly loop?: Loop;
 }
 
 /** A function as the ops that it executed. */
@@ -146,8 +165,21 @@ export function traceInPlace(
   return recorder?.inPlace(op, attributes, variables, inputs);
 }
 
+/**
+ * While a function is traced: records a loop. `body` is traced once, for any round. Undefined when
+ * nothing is traced.
+ */
+export function traceLoop(
+  first: tf.Tensor,
+  end: tf.Tensor,
+  carried: tf.Tensor[],
+  body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
+): tf.Tensor[] | undefined {
+  return recorder?.loop(first, end, carried, body);
+}
+
 class Recorder {
-  readonly operations: Operation[] = [];
+  operations: Operation[] = [];
   readonly binding: Binding;
   private readonly native: Binding;
   private readonly values = new Map<number, Value>();
@@ -171,7 +203,12 @@ class Recorder {
       tensorDataSync: (id) => {
         const value = this.values.get(id);
         if (value && value.from !== 'constant' && !this.readsAllowed) {
-          const source = value.from === 'operation' ? value.operation.op : value.name;
+          const source =
+            value.from === 'operation'
+              ? value.operation.op
+              : value.from === 'loop'
+                ? 'a loop'
+                : value.name;
           throw new UserError(
             `The traced function ${name} reads the value of a tensor (from ${source})`,
             'Keep the computation in tensors, or return the tensor and read it outside',
@@ -239,10 +276,58 @@ class Recorder {
     });
   }
 
-  private stand(
-    source: { from: 'input' | 'variable'; name: string } | ResultOf,
-    metadata: TensorMetadata,
-  ): tf.Tensor {
+  loop(
+    first: tf.Tensor,
+    end: tf.Tensor,
+    carried: tf.Tensor[],
+    body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
+  ): tf.Tensor[] {
+    const outer = this.operations;
+    const loop: Loop = { operations: [], carried: [], results: [] };
+    const standIn = (tensor: tf.Tensor, index: number): tf.Tensor => {
+      const [id] = this.backend.getInputTensorIds([tensor]) as [number];
+      const metadata = this.copy(id);
+      const made = this.stand({ from: 'loop', loop, index }, metadata);
+      loop.carried.push(this.values.get(metadata.id) as Value);
+      return made;
+    };
+    this.operations = loop.operations;
+    let results: tf.Tensor[];
+    try {
+      const [round, ...inside] = [first, ...carried].map(standIn);
+      results = body(round as tf.Scalar, inside);
+    } finally {
+      this.operations = outer;
+    }
+    results.forEach((result, index) => {
+      const before = carried[index] as tf.Tensor;
+      if (result.dtype !== before.dtype || !tf.util.arraysEqual(result.shape, before.shape)) {
+        throw new UserError(
+          `A loop in ${this.name} turns ${before.dtype} (${before.shape}) into ${result.dtype} (${result.shape})`,
+          'What a loop carries keeps its shape and type',
+        );
+      }
+    });
+    loop.results = results.map((tensor) => this.valueOfTensor(tensor));
+    const operation: Operation = {
+      op: 'StatelessWhile',
+      attributes: {},
+      inputs: [first, end, ...carried].map((tensor) => this.valueOfTensor(tensor)),
+      outputs: [],
+      writes: 0,
+      loop,
+    };
+    this.operations.push(operation);
+    return results.map((tensor, output) => {
+      const [id] = this.backend.getInputTensorIds([tensor]) as [number];
+      const metadata = this.copy(id);
+      const made = this.stand({ from: 'operation', operation, output }, metadata);
+      operation.outputs.push(this.values.get(metadata.id) as Value);
+      return made;
+    });
+  }
+
+  private stand(source: Source, metadata: TensorMetadata): tf.Tensor {
     this.values.set(metadata.id, { shape: metadata.shape, type: metadata.dtype, ...source });
     return this.backend.createOutputTensor(metadata);
   }
@@ -316,7 +401,10 @@ class Recorder {
   }
 }
 
-type ResultOf = { from: 'operation'; operation: Operation; output: number };
+type Source =
+  | { from: 'input' | 'variable'; name: string }
+  | { from: 'operation'; operation: Operation; output: number }
+  | { from: 'loop'; loop: Loop; index: number };
 
 /** The outputs and updates of a body, after a check that each update fits its variable. */
 export function checkedOutcome(

@@ -1,0 +1,188 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import {
+  callCompiled,
+  createProgram,
+  disposeCompiled,
+  type Mode,
+  repeat,
+  tensorSpec,
+  withSlice,
+} from '../../src/backend/program/index.js';
+import { tf } from '../../src/backend/tf.js';
+
+const modes: Mode[] = ['eager', 'graph', 'xla'];
+
+beforeAll(async () => {
+  await startEngine({ engine: 'tensorflow' });
+});
+
+/** Tensors of TensorFlow.js, tensors of TensorFlow, and loaded graphs. */
+function living(): number[] {
+  const { binding } = tf.backend() as unknown as {
+    binding: { getNumOfTensors(): number; getNumOfSavedModels(): number };
+  };
+  return [tf.memory().numTensors, binding.getNumOfTensors(), binding.getNumOfSavedModels()];
+}
+
+let before: number[];
+beforeEach(() => {
+  disposeCompiled();
+  before = living();
+});
+afterEach(() => {
+  disposeCompiled();
+  expect(living()).toEqual(before);
+});
+
+describe.each(modes)('a loop, %s', (mode) => {
+  /** Runs a loop in a program of its own. */
+  function run(
+    inputs: Record<string, tf.Tensor>,
+    body: (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor>,
+  ): Record<string, tf.Tensor> {
+    return callCompiled({
+      ...{ name: 'loop', description: [String(body)], parameters: {}, inputs, mode },
+      body: (_, given) => body(given),
+    });
+  }
+
+  test('hands on what it carries, and knows its round', () => {
+    const inputs = { x: tf.tensor1d([1, 2]) };
+    const { sum, last } = run(inputs, ({ x }) => {
+      const [sum, last] = repeat(2, 5, [tf.zerosLike(x!), tf.scalar(0, 'int32')], (t, [s]) => [
+        tf.add(s!, tf.mul(x!, tf.cast(t, 'float32'))),
+        t.clone(),
+      ]);
+      return { sum: sum!, last: last! };
+    });
+    expect([...sum!.dataSync()]).toEqual([9, 18]);
+    expect([...last!.dataSync()]).toEqual([4]);
+    tf.dispose([inputs, { sum, last }]);
+  });
+
+  test('of no rounds gives what it got', () => {
+    const inputs = { x: tf.tensor1d([1, 2]) };
+    const { y } = run(inputs, ({ x }) => ({
+      y: repeat(3, 3, [x!], (_, [s]) => [tf.add(s!, 1)])[0]!,
+    }));
+    expect([...y!.dataSync()]).toEqual([1, 2]);
+    tf.dispose([inputs, { y }]);
+  });
+
+  test('inside a loop', () => {
+    const inputs = { x: tf.scalar(1) };
+    const { y } = run(inputs, ({ x }) => ({
+      y: repeat(0, 3, [x!], (_, [s]) => repeat(0, 2, [s!], (_, [r]) => [tf.mul(r!, 2)]))[0]!,
+    }));
+    expect(y!.dataSync()[0]).toBe(64);
+    tf.dispose([inputs, { y }]);
+  });
+
+  test('writes slices along any axis, and leaves what it was given as it was', () => {
+    const inputs = {
+      table: tf.zeros([2, 3, 2]),
+      rows: tf.tensor2d([
+        [1, 2],
+        [3, 4],
+        [5, 6],
+      ]),
+    };
+    const { filled } = run(inputs, ({ table, rows }) => {
+      const [filled] = repeat(0, 2, [table!], (t, [whole]) => {
+        const row = tf.reshape(tf.gather(rows!, t), [1, 1, 2]);
+        return [withSlice(whole!, 1, t, tf.tile(row, [2, 1, 1]))];
+      });
+      return { filled: filled! };
+    });
+    expect([...filled!.dataSync()]).toEqual([1, 2, 3, 4, 0, 0, 1, 2, 3, 4, 0, 0]);
+    expect(Math.max(...inputs.table.dataSync())).toBe(0);
+    tf.dispose([inputs, { filled }]);
+  });
+
+  test('that changes a shape is refused', () => {
+    if (mode === 'eager') return;
+    const inputs = { x: tf.tensor1d([1, 2]) };
+    expect(() =>
+      run(inputs, ({ x }) => ({ y: repeat(0, 2, [x!], (_, [s]) => [tf.concat([s!, s!])])[0]! })),
+    ).toThrow(/A loop in loop turns .*What a loop carries keeps its shape/);
+    tf.dispose(inputs);
+  });
+});
+
+describe.each([false, true])('a compiled call, parameters kept: %s', (keepParameters) => {
+  function scaled(weight: tf.Tensor, x: tf.Tensor, instance = 0): number[] {
+    const { y } = callCompiled({
+      name: 'scaled',
+      description: 'a test',
+      parameters: { weight },
+      instance,
+      inputs: { x },
+      body: ({ weight }, { x }) => ({ y: tf.mul(x, weight as tf.Tensor) }),
+      mode: 'graph',
+      keepParameters,
+    });
+    const values = [...y.dataSync()];
+    y.dispose();
+    return values;
+  }
+
+  test('follows its parameters, whichever come', () => {
+    const [two, three, x] = [tf.scalar(2), tf.scalar(3), tf.tensor1d([1, 2])];
+    expect(scaled(two, x)).toEqual([2, 4]);
+    expect(scaled(three, x)).toEqual([3, 6]);
+    expect(scaled(two, x)).toEqual([2, 4]);
+    expect(scaled(three, x, 1)).toEqual([3, 6]);
+    const changing = tf.variable(two);
+    expect(scaled(changing, x)).toEqual([2, 4]);
+    changing.assign(three);
+    expect(scaled(changing, x)).toEqual([3, 6]);
+    tf.dispose([two, three, x, changing]);
+  });
+
+  test('takes every shape', () => {
+    const two = tf.scalar(2);
+    for (const size of [1, 3, 1, 2]) {
+      const x = tf.ones([size]);
+      expect(scaled(two, x)).toEqual(new Array(size).fill(2));
+      x.dispose();
+    }
+    two.dispose();
+  });
+
+  test('keeps only what was used last', () => {
+    const graphs = () => living()[2]!;
+    const two = tf.scalar(2);
+    const first = graphs();
+    for (let size = 1; size <= 140; size++) {
+      const x = tf.ones([size]);
+      scaled(two, x);
+      x.dispose();
+    }
+    expect(graphs() - first).toBe(128);
+    two.dispose();
+  });
+});
+
+test('a loop may run on a variable', () => {
+  const one = tf.scalar(1);
+  const program = createProgram({
+    variables: { total: one },
+    functions: {
+      double: {
+        inputs: { x: tensorSpec([]) },
+        body: ({ total }, { x }) => {
+          const [doubled] = repeat(0, 4, [total as tf.Tensor], (_, [s]) => [tf.add(s!, x)]);
+          return { outputs: {}, updates: { total: doubled! } };
+        },
+      },
+    },
+    mode: 'graph',
+  });
+  program.run.double({ x: 2 });
+  program.run.double({ x: 1 });
+  const { total } = program.read();
+  expect(total!.dataSync()[0]).toBe(13);
+  tf.dispose([one, total!]);
+  program.dispose();
+});

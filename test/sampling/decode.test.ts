@@ -1,0 +1,103 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { classMixture } from '../../src/flow/labels.js';
+import { disposeFlow, flowBlocks } from '../../src/flow/tarflow.js';
+import { decodeSequentially } from '../../src/sampling/decode.js';
+import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { solveBlock } from '../../src/sampling/solve-block.js';
+import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
+
+beforeAll(async () => {
+  await startEngine({ engine: 'tensorflow' });
+});
+
+const guidances: Record<string, Guidance | undefined> = {
+  none: undefined,
+  'of both, annealed': { weight: 1.5, annealed: true },
+  'of a, sharper': { weight: 0.7, on: 'a', temperature: 0.6 },
+  'of b': { weight: 1, on: 'b' },
+  'in block 1 only': { weight: 1, blocks: [1] },
+};
+
+describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', (mode) => {
+  test.each(Object.entries(guidances))(
+    'gives what it gives op by op, guidance %s',
+    async (_, g) => {
+      const flow = smallFlow({ classes: 3 });
+      const z = randomLatents(flow, 3, 7);
+      const before = tf.memory().numTensors;
+      const options = { ...(g && { guidance: g }) };
+      const expected = await inverse(flow, z, [0, 1, 2], { ...options, mode: 'eager' });
+      const images = await inverse(flow, z, [0, 1, 2], { ...options, mode });
+      expect(difference(images, expected)).toBeLessThan(1e-5);
+      tf.dispose([images, expected]);
+      expect(tf.memory().numTensors).toBe(before);
+      z.dispose();
+      disposeFlow(flow);
+    },
+  );
+
+  test('of a volume-preserving flow without classes', async () => {
+    const flow = smallFlow({ volumePreserving: true });
+    const z = randomLatents(flow, 2, 8);
+    const guidance = { weight: 1, temperature: 0.5 };
+    const expected = await inverse(flow, z, undefined, { guidance, mode: 'eager' });
+    const images = await inverse(flow, z, undefined, { guidance, mode });
+    expect(difference(images, expected)).toBeLessThan(1e-5);
+    tf.dispose([images, expected, z]);
+    disposeFlow(flow);
+  });
+
+  test('in several calls gives what it gives in one, and reports each', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 2, 9);
+    const classes = classMixture(flow.config, 1, 2);
+    for (const block of flowBlocks(flow)) {
+      const execution = { mode, precision: 'float32' } as const;
+      const guided = guidedBlock(block, 2, classes, { weight: 1, annealed: true }, execution);
+      const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
+      const known: number[] = [];
+      const solved = await decodeSequentially(guided, z, (count) => void known.push(count), [
+        ...[2, 7, 12],
+        z.shape[1],
+      ]);
+      expect(known).toEqual([3, 8, 13, z.shape[1]]);
+      expect(difference(solved, expected.tokens)).toBeLessThan(1e-5);
+      guided.dispose();
+      tf.dispose([solved, expected.tokens]);
+    }
+    tf.dispose([z, classes as tf.Tensor]);
+    disposeFlow(flow);
+  });
+});
+
+test('a step that throws stops it, and nothing is left', async () => {
+  const flow = smallFlow();
+  const z = randomLatents(flow, 1, 9);
+  const guided = guidedBlock(flowBlocks(flow)[0]!, 1, undefined, undefined, {
+    mode: 'graph',
+    precision: 'float32',
+  });
+  const before = tf.memory().numTensors;
+  const stopped = decodeSequentially(guided, z, () => Promise.reject(new Error('enough')));
+  await expect(stopped).rejects.toThrow('enough');
+  expect(tf.memory().numTensors).toBe(before);
+  z.dispose();
+  disposeFlow(flow);
+});
+
+test('rounded factors change little, and something', async () => {
+  const flow = smallFlow({ classes: 2 });
+  const z = randomLatents(flow, 2, 10);
+  const exact = await inverse(flow, z, 1);
+  for (const solver of [{ kind: 'sequential' }, { kind: 'jacobi', tolerance: 0 }] as const) {
+    const rounded = await inverse(flow, z, 1, { solver, precision: 'bfloat16' });
+    expect(difference(rounded, exact)).toBeLessThan(0.1);
+    expect(difference(rounded, exact)).toBeGreaterThan(1e-5);
+    rounded.dispose();
+  }
+  tf.dispose([z, exact]);
+  disposeFlow(flow);
+});
