@@ -70,6 +70,7 @@ async function examine() {
   const { root, cache, env } = context;
   return [
     ...(await examineEngine(root, env)),
+    await examineWebGpu(root, env),
     examineThreads(env),
     examineNode(),
     await examineNpm(env),
@@ -134,6 +135,8 @@ async function examineEngine(root, env) {
   const withoutNative = reasonAgainstNative(env);
   if (withoutNative) {
     const engine = env.TARFLOW_BACKEND || 'wasm';
+    // It has a line of its own.
+    if (engine === 'webgpu') return [{ name: 'engine', value: `webgpu (${withoutNative})` }];
     const name = `@tensorflow/tfjs-backend-${engine}`;
     const version = readJson(path.join(root, 'node_modules', name, 'package.json'))?.version;
     return [
@@ -160,7 +163,10 @@ async function examineEngine(root, env) {
   /** @type {Finding[]} */
   const findings = [{ name: 'engine', value: `native TensorFlow ${report.version}` }];
   if (report.gpu) {
-    findings.push({ name: 'devices', value: `CPU, CUDA: ${await cudaDevices(env)}` });
+    findings.push(
+      { name: 'devices', value: `CPU, CUDA: ${await cudaDevices(env)}` },
+      ...cudaOptions(env),
+    );
   } else if (chosenBuild() === 'cuda') {
     findings.push({
       name: 'devices',
@@ -181,6 +187,78 @@ async function cudaDevices(env) {
     { env },
   );
   return status === 0 ? output.trim().split('\n').join('; ') : 'in use';
+}
+
+/**
+ * What TensorFlow does on a CUDA device unless the environment says otherwise.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Finding[]}
+ */
+function cudaOptions(env) {
+  const { NVIDIA_TF32_OVERRIDE, TF_FORCE_GPU_ALLOW_GROWTH, TF_DETERMINISTIC_OPS } = env;
+  /** @param {string | undefined} value */
+  const isOn = (value) => /^(1|true)$/i.test(value ?? '');
+  return [
+    {
+      name: 'float32 on CUDA',
+      value:
+        NVIDIA_TF32_OVERRIDE === '0'
+          ? 'in full (NVIDIA_TF32_OVERRIDE=0)'
+          : 'matrix products in TF32 on Ampere and newer (NVIDIA_TF32_OVERRIDE=0 computes in full)',
+    },
+    {
+      name: 'memory on CUDA',
+      value: isOn(TF_FORCE_GPU_ALLOW_GROWTH)
+        ? 'grows with need (TF_FORCE_GPU_ALLOW_GROWTH)'
+        : 'all of the device from the start (TF_FORCE_GPU_ALLOW_GROWTH=true takes it with need)',
+    },
+    {
+      name: 'equal bits on CUDA',
+      value: isOn(TF_DETERMINISTIC_OPS)
+        ? 'yes (TF_DETERMINISTIC_OPS)'
+        : 'not promised (TF_DETERMINISTIC_OPS=1 does, slower)',
+    },
+  ];
+}
+
+/**
+ * The optional engine for graphics processors without CUDA.
+ *
+ * @param {string} root
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Finding>}
+ */
+async function examineWebGpu(root, env) {
+  const name = 'WebGPU';
+  /** @type {Record<string, string>} */
+  const packages = readJson(path.join(root, 'package.json')).peerDependencies;
+  const wanted = Object.entries(packages).map(([title, version]) => `${title}@${version}`);
+  const install = `\`npm install --no-save ${wanted.join(' ')}\``;
+  // Missing, it is only a fault where it was asked for.
+  const isAsked = env.TARFLOW_BACKEND === 'webgpu';
+  const installed = Object.keys(packages).every((title) =>
+    existsSync(path.join(root, 'node_modules', title, 'package.json')),
+  );
+  if (!installed) {
+    return isAsked
+      ? { name, value: 'not installed', remedy: `Run ${install}` }
+      : {
+          name,
+          value: 'not installed (optional, 0.15 GB)',
+          hint: `For a graphics processor without CUDA run ${install}`,
+        };
+  }
+  const probe = path.join(root, 'data-scripts', 'lib', 'probe-webgpu.mjs');
+  const { output } = await run(process.execPath, [probe], { cwd: root, env });
+  const lines = output.trim().split('\n');
+  const { device, software } = JSON.parse(lines.find((line) => line.startsWith('{')) ?? '{}');
+  if (device) return { name, value: `${device}${software ? ' (software: right, but slow)' : ''}` };
+  const remedy =
+    'Install a Vulkan driver for your graphics processor (Debian and Ubuntu: libvulkan1 and ' +
+    'mesa-vulkan-drivers, which also bring a software device)';
+  const value = 'installed, but there is no graphics device';
+  return isAsked ? { name, value, remedy } : { name, value, hint: remedy };
 }
 
 /**

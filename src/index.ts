@@ -7,15 +7,20 @@ export {
 } from './backend/engine.js';
 export { UserError } from './backend/errors.js';
 export {
+  type CompiledCall,
+  callCompiled,
   createProgram,
+  disposeCompiled,
   type Feed,
   type Mode,
   type Precision,
   type Program,
   type ProgramFunction,
   type ProgramOptions,
+  repeat,
   type TensorSpec,
   tensorSpec,
+  withSlice,
 } from './backend/program/index.js';
 export {
   foldIn,
@@ -46,8 +51,16 @@ export {
   toUnitRange,
 } from './data/index.js';
 export {
+  type Acceleration,
+  type AccelerationOptions,
+  type AccelerationRow,
+  accelerationStrategies,
+  measureAcceleration,
+} from './evaluation/acceleration.js';
+export {
   type BitsPerDimensionResult,
   bitsPerDimension,
+  compiledLogProb,
   datasetBitsPerDimension,
 } from './evaluation/bits-per-dimension.js';
 export {
@@ -100,16 +113,30 @@ export {
   logProb,
   type TarFlow,
 } from './flow/tarflow.js';
+export {
+  type BlockPassage,
+  type BlockPassages,
+  blockPassages,
+  type Convergence,
+  followConvergence,
+} from './sampling/convergence.js';
 export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
+export type { ExecutionOptions } from './sampling/execution.js';
 export { type Guidance, guidedBlock } from './sampling/guidance.js';
 export { type InverseOptions, inverse } from './sampling/inverse.js';
+export { solveWithoutNearest } from './sampling/masked.js';
 export { convergenceRankingMetric, initialGuessingMetric } from './sampling/metrics.js';
 export {
+  type Candidate,
+  namedSolvers,
   type Plan,
+  planDifferences,
   plannedSolvers,
   planPath,
   planSampling,
   readPlan,
+  solverText,
+  strategyNames,
   writePlan,
 } from './sampling/plan.js';
 export { type SampleOptions, sample, sampleNoise } from './sampling/sample.js';

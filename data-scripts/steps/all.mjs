@@ -33,7 +33,7 @@ export async function setUp(context, { optional = false } = {}) {
   createFolder(context.cache);
   const withoutNative = reasonAgainstNative(context.env);
   if (withoutNative) {
-    context.progress.note(`No native TensorFlow, the wasm engine computes: ${withoutNative}.`);
+    context.progress.note(`Without native TensorFlow: ${withoutNative}.`);
   }
   await runSteps(
     [

@@ -5,8 +5,8 @@ import { runOrThrow } from '../lib/run.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
 
 /**
- * @typedef {{ version?: string, integrity?: string, optional?: boolean, devOptional?: boolean }}
- *   LockedPackage
+ * @typedef {{ version?: string, integrity?: string, optional?: boolean, devOptional?: boolean,
+ *   peerDependencies?: Record<string, string> }} LockedPackage
  */
 
 /**
@@ -30,7 +30,11 @@ export const npmPackages = {
       if (!found) return optional === true; // another platform's package
       return found.version === version && found.integrity === integrity;
     });
-    return isCurrent && Object.keys(installed).every((place) => place in wanted);
+    // What the user added of the optional packages is no reason to wipe it.
+    const optional = Object.keys(wanted['']?.peerDependencies ?? {});
+    const isAllowed = (/** @type {string} */ place) =>
+      place in wanted || optional.some((name) => `${place}/`.startsWith(`node_modules/${name}/`));
+    return isCurrent && Object.keys(installed).every(isAllowed);
   },
 
   async run({ root, env }) {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
   copyAtomically,
@@ -68,7 +68,9 @@ const napiLevel = 8;
  */
 export function reasonAgainstNative(env) {
   const backend = env.TARFLOW_BACKEND;
-  if (backend === 'wasm' || backend === 'cpu') return `TARFLOW_BACKEND is ${backend}`;
+  if (backend === 'webgpu' || backend === 'wasm' || backend === 'cpu') {
+    return `TARFLOW_BACKEND is ${backend}`;
+  }
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     return `native TensorFlow needs Linux on x86-64, and this is ${process.platform} on ${process.arch}`;
   }
@@ -192,8 +194,12 @@ function onlyFile(folder) {
 const downloadCudaLibraries = {
   title: `CUDA libraries for TensorFlow ${version}`,
 
-  isDone({ cache }) {
-    return existsSync(path.join(cudaFolder(cache), 'nvidia'));
+  isDone({ root, cache }) {
+    const folder = cudaFolder(cache);
+    const installed = path.join(folder, 'cuda.txt');
+    return (
+      existsSync(path.join(folder, 'nvidia')) && sameContent(cudaRequirements(root), installed)
+    );
   },
 
   async run({ root, cache, env, progress }) {
@@ -208,15 +214,25 @@ const downloadCudaLibraries = {
           [
             ...['-m', 'pip', 'install', '--no-deps', '--require-hashes', '--only-binary=:all:'],
             ...['--no-cache-dir', '--retries', '2', '--target', temporary],
-            ...['-r', path.join(root, 'data-scripts', 'requirements', 'cuda.txt')],
+            ...['-r', cudaRequirements(root)],
           ],
           { env: { ...env, TMPDIR: scratch } },
         ),
       );
       rmSync(scratch, { recursive: true });
+      copyFileSync(cudaRequirements(root), path.join(temporary, 'cuda.txt'));
     });
   },
 };
+
+/**
+ * The exact version of each library.
+ *
+ * @param {string} root
+ */
+function cudaRequirements(root) {
+  return path.join(root, 'data-scripts', 'requirements', 'cuda.txt');
+}
 
 /** @param {string} cache */
 function cudaFolder(cache) {

@@ -1,20 +1,29 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as util from 'node:util';
+import { cacheFolder, forgetOld } from './cache.js';
 import { UserError } from './errors.js';
 import { tf } from './tf.js';
+import { startWebGpu } from './webgpu.js';
 
-/** `tensorflow`: TensorFlow's C library, native; `wasm`: WebAssembly; `cpu`: plain JavaScript. */
-export type EngineName = 'tensorflow' | 'wasm' | 'cpu';
+/**
+ * `tensorflow`: TensorFlow's C library, native, on the processor or a CUDA device; `webgpu`: any
+ * other graphics processor, where its packages are installed; `wasm`: WebAssembly; `cpu`: plain
+ * JavaScript.
+ */
+export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
-export const engineNames: readonly EngineName[] = ['tensorflow', 'wasm', 'cpu'];
+export const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
 
 /** What runs, and what it runs on. */
 export interface EngineReport {
   engine: EngineName;
   /** TensorFlow's version (native), or TensorFlow.js's. */
   version: string;
-  /** True when the native engine computes on a CUDA device. */
+  /** True when the native engine computes on a CUDA device, or webgpu on a graphics processor. */
   gpu: boolean;
+  /** What webgpu computes on, in its driver's words. */
+  device?: string;
   /** Why the native engine is not used, when it was wanted and failed. */
   fallback?: string;
 }
@@ -87,6 +96,10 @@ async function start(engine: EngineName): Promise<EngineReport> {
   switch (engine) {
     case 'tensorflow':
       return startTensorFlow();
+    case 'webgpu': {
+      const { name, software } = await startWebGpu();
+      return { engine, version: `TensorFlow.js ${tf.version_core}`, gpu: !software, device: name };
+    }
     case 'wasm': {
       const wasm = require('@tensorflow/tfjs-backend-wasm') as {
         setWasmPaths(folder: string): void;
@@ -108,6 +121,7 @@ async function start(engine: EngineName): Promise<EngineReport> {
 async function startTensorFlow(): Promise<EngineReport> {
   // TensorFlow's own start-up lines are noise to a user; errors still show.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  keepCompilations();
   let binding: { TF_Version: string; isUsingGpuDevice: boolean };
   try {
     require('@tensorflow/tfjs-node-gpu');
@@ -132,4 +146,19 @@ async function startTensorFlow(): Promise<EngineReport> {
     version: `TensorFlow ${binding.TF_Version}`,
     gpu: binding.isUsingGpuDevice,
   };
+}
+
+/** Lets XLA keep what it compiles for the next process, the newest 200 functions of it. */
+function keepCompilations(): void {
+  const folder = path.join(cacheFolder(), 'xla');
+  // TensorFlow splits its flags at spaces.
+  if (process.env.TF_XLA_FLAGS !== undefined || /\s/.test(folder)) return;
+  try {
+    fs.mkdirSync(path.dirname(folder), { recursive: true });
+    fs.mkdirSync(folder, { recursive: true });
+    forgetOld(folder, 200);
+  } catch {
+    return; // Without the folder it compiles anew in each process.
+  }
+  process.env.TF_XLA_FLAGS = `--tf_xla_persistent_cache_directory=${folder}`;
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { FileUnwritable } from '../backend/files.js';
 
 /** For commander: reads a number. */
@@ -30,6 +30,14 @@ export function count(text: string): number {
 /** For commander: reads whole numbers with commas between them. */
 export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber);
+}
+
+/** The option `--mode`, how computations run; see `ExecutionOptions`. */
+export function modeOption(): Option {
+  return new Option(
+    '--mode <mode>',
+    'how computations run (default: graph, long loops xla, on the native engine; else eager)',
+  ).choices(['graph', 'xla', 'eager']);
 }
 
 /**

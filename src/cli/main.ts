@@ -1,10 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../backend/errors.js';
+import { addAccelerate } from './accelerate.js';
 import { addBpd } from './bpd.js';
 import { addConform } from './conform.js';
 import { addDenoise } from './denoise.js';
 import { addDoctor } from './doctor.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
+import { addPlan } from './plan.js';
 import { addSample } from './sample.js';
 import { addTrain } from './train.js';
 
@@ -44,6 +46,8 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm or cpu; default: the fa
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);
   addSample(program);
+  addPlan(program);
+  addAccelerate(program);
   addDenoise(program);
   addBpd(program);
   addConform(program, setExitCode);

@@ -2,24 +2,27 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
+import type { Mode } from '../backend/program/index.js';
 import { disposeFlow } from '../flow/tarflow.js';
-import { checkGuidance, type Guidance } from '../sampling/guidance.js';
+import { strategyNames } from '../sampling/plan.js';
 import { sample } from '../sampling/sample.js';
 import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable, count, number, wholeNumber, wholeNumbers } from './arguments.js';
+import { checkWritable, count, modeOption, number, wholeNumber } from './arguments.js';
+import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
 import { writeImages } from './image-files.js';
 import { labelsInTurn } from './labels.js';
+import { chosenSolvers } from './plan-choice.js';
 
-interface SampleOptions {
+/** Images sampled together. */
+const batchSize = 64;
+
+interface SampleOptions extends GuidanceOptions {
   count: number;
   label?: string;
-  guidance: number;
-  temperature?: number;
-  annealed?: boolean;
-  on?: 'a' | 'b' | 'ab';
-  blocks?: number[];
+  plan?: string;
+  mode?: Mode;
   denoise?: number | true;
   seed: number;
   columns?: number;
@@ -29,7 +32,7 @@ interface SampleOptions {
 
 /** `tarflow sample`: images from a checkpoint, as a grid in a PNG file. */
 export function addSample(program: Command): void {
-  program
+  const command = program
     .command('sample')
     .description('draw images from a checkpoint, into a picture or as numbers')
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
@@ -38,12 +41,14 @@ export function addSample(program: Command): void {
     .option(
       '--label <label>',
       'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
+    );
+  addGuidanceOptions(command)
+    .option(
+      '--plan <which>',
+      "auto for the plan beside the checkpoint, a plan's file, or a published strategy " +
+        `(${strategyNames.join(', ')}); default: sequential`,
     )
-    .option('--guidance <weight>', 'guidance weight w, 0 for none', number, 0)
-    .option('--temperature <tau>', 'guidance: attention temperature of the weaker model', number)
-    .option('--annealed', 'guidance: let the weight grow along the tokens')
-    .option('--on <ab>', 'guidance: on the log-scale a, the shift b, or both (default: ab)')
-    .option('--blocks <list>', 'guidance: only these blocks, e.g. 0,1', wholeNumbers)
+    .addOption(modeOption())
     .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
     .option('--seed <n>', 'same seed, same images', wholeNumber, 0)
     .option('--columns <n>', 'images in a row (default: a square)', count)
@@ -58,7 +63,8 @@ Examples:
   $ tarflow sample runs/conditional/checkpoint.safetensors --count 30 --columns 3 \\
       --label Trouser,Bag,Sneaker --guidance 1 --annealed --denoise --out three.png
   $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\
-      --annealed --out sharper.png`,
+      --annealed --out sharper.png
+  $ tarflow sample runs/density/checkpoint.safetensors --count 1 --plan auto --out fast.png`,
     )
     .action(run);
 }
@@ -76,13 +82,21 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
     const label = labelsInTurn(flow, checkpoint, options.label, options.count);
     const guidance = guidanceOf(flow, label !== undefined, options);
     const denoise = denoising(flow, checkpoint, options);
+    const batch = Math.min(options.count, batchSize);
+    const how = { ...(guidance && { guidance }), ...(options.mode && { mode: options.mode }) };
+    const solver =
+      options.plan === undefined
+        ? undefined
+        : await chosenSolvers(flow, checkpoint, options.plan, { batch, ...how });
     const progress = startProgress({ title: 'Sampling', total: options.count, unit: 'images' });
     const begun = performance.now();
     const images = await sample(flow, {
       count: options.count,
       seed,
+      batchSize,
       ...(label && { label }),
-      ...(guidance && { guidance }),
+      ...how,
+      ...(solver && { solver }),
       ...(denoise && { denoise }),
       onProgress: (share) => progress.update(Math.floor(share * options.count)),
     }).finally(() => progress.finish());
@@ -100,44 +114,15 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       images.dispose();
     }
     if (options.json) {
-      const { count: images } = options;
-      const outcome = { checkpoint, out, images, seed, label, guidance, denoise, seconds, engine };
-      console.log(JSON.stringify(outcome, null, 2));
+      const { count: images, plan } = options;
+      const what = { checkpoint, out, images, seed, label, guidance, denoise, plan, solver };
+      console.log(JSON.stringify({ ...what, seconds, engine }, null, 2));
     } else {
       console.log(`${options.count} samples in ${seconds.toFixed(1)} s: ${out}`);
     }
   } finally {
     disposeFlow(flow);
   }
-}
-
-function guidanceOf(
-  { config }: LoadedFlow,
-  labelled: boolean,
-  options: SampleOptions,
-): Guidance | undefined {
-  const { guidance: weight, temperature, annealed, on, blocks } = options;
-  const details = { temperature, annealed, on, blocks };
-  if (weight === 0) {
-    const given = Object.entries(details).find(([, value]) => value !== undefined)?.[0];
-    if (given === undefined) return undefined;
-    throw new UserError(
-      `--${given} came without guidance`,
-      'Add --guidance with a weight above 0, or leave it away',
-    );
-  }
-  const guidance: Guidance = {
-    weight,
-    ...Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined)),
-  };
-  checkGuidance(config, guidance);
-  if (!labelled && (temperature ?? 1) === 1) {
-    throw new UserError(
-      'This guidance would change nothing',
-      `Add --temperature other than 1${config.classes > 0 ? ', or --label' : ''}`,
-    );
-  }
-  return guidance;
 }
 
 function denoising(

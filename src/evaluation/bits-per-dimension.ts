@@ -1,5 +1,5 @@
 import { UserError } from '../backend/errors.js';
-import { callCompiled, type Mode } from '../backend/program/index.js';
+import { callCompiled } from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
@@ -14,7 +14,7 @@ import {
   logProbOf,
   type TarFlow,
 } from '../flow/tarflow.js';
-import { executionOf } from '../sampling/execution.js';
+import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
 import { noisyImages } from '../training/noise.js';
 
 /**
@@ -29,7 +29,7 @@ export function compiledLogProb(
   flow: TarFlow,
   x: tf.Tensor4D,
   label?: Label,
-  options: { mode?: Mode } = {},
+  options: Pick<ExecutionOptions, 'mode'> = {},
 ): tf.Tensor1D {
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
@@ -44,7 +44,7 @@ export function compiledLogProb(
         const result = forwardTokens(traced, patchify(flow.config, given.x), given.classes);
         return { logProb: logProbOf(flow.config, result) };
       },
-      mode: executionOf(options).mode,
+      mode: executionOf(flow.config, options).mode,
     }).logProb;
   } finally {
     classes?.dispose();

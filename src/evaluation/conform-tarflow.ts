@@ -134,8 +134,8 @@ async function tarflowOutputs(
   const noise = own(floats('noise')) as tf.Tensor3D;
   const z = own(tf.tensor3d(Float32Array.from(results.z as ArrayLike<number>), noise.shape));
   const reconstructed = own(await inverse(flow, z, y));
-  put('recon', reconstructed);
-  put('recon64', reconstructed);
+  // Not dataSync: some engines free what was used in a turn of the event loop only.
+  results.recon = results.recon64 = (await reconstructed.data()).slice();
   tf.tidy(() => put('seq.0', unpatchify(config, noise)));
   let sequence = 0;
   const plain = await inverse(flow, noise, y, {
@@ -154,7 +154,7 @@ async function tarflowOutputs(
         annealed: run.annealed,
       },
     });
-    put(run.name, images);
+    results[run.name] = (await images.data()).slice();
     images.dispose();
   }
   const variance = own(
@@ -214,27 +214,27 @@ function runTraining(
   });
 }
 
-/** log |det dz/dx| of the first sample from its dense Jacobian, one backward pass per row. */
+/**
+ * log |det dz/dx| of the first sample from its dense Jacobian. Samples do not meet in the model, so
+ * one backward pass over as many copies as there are dimensions gives a row of it for each.
+ */
 function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefined): tf.Scalar {
   return tf.tidy(() => {
     const { config } = flow;
-    const first = tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D;
-    const classes = classMixture(config, label?.slice(0, 1), 1);
     const size = tokenCount(config) * tokenWidth(config);
-    const row = tf.grad((tokens) => forwardTokens(flow, tokens as tf.Tensor3D, classes).z);
-    const tokens = patchify(config, first);
-    const jacobian: Float64Array[] = [];
-    for (let i = 0; i < size; i++) {
-      jacobian.push(
-        tf.tidy(() => {
-          const unit = new Float32Array(size);
-          unit[i] = 1;
-          const dy = tf.tensor(unit, tokens.shape);
-          return Float64Array.from(row(tokens, dy).dataSync()) as never;
-        }) as unknown as Float64Array,
-      );
-    }
-    return tf.scalar(logAbsDeterminant(jacobian));
+    const first = patchify(config, tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D);
+    const copies = tf.tile(first, [size, 1, 1]);
+    const labels = label && new Int32Array(size).fill(label[0] as number);
+    const classes = classMixture(config, labels, size);
+    const rows = tf.grad((tokens) => forwardTokens(flow, tokens as tf.Tensor3D, classes).z);
+    const jacobian = rows(copies, tf.reshape(tf.eye(size), copies.shape)).dataSync();
+    return tf.scalar(
+      logAbsDeterminant(
+        Array.from({ length: size }, (_, i) =>
+          Float64Array.from(jacobian.subarray(i * size, (i + 1) * size)),
+        ),
+      ),
+    );
   });
 }
 

@@ -70,7 +70,8 @@ export async function decodeSequentially(
           const traced = withLeaves(block.parameters, { ...given, pos_embed: table });
           return decodeRange({ ...block, parameters: traced }, guided, range, inputs);
         },
-        ...execution,
+        mode: execution.loop,
+        precision: execution.precision,
       });
       tf.dispose(state);
       state = next;

@@ -1,12 +1,12 @@
 import { UserError } from '../backend/errors.js';
-import { callCompiled, type Mode, type Precision } from '../backend/program/index.js';
+import { callCompiled } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
 import { dimensions } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { patchify } from '../flow/patches.js';
 import { checkImages, flowLoss, forwardTokens, type TarFlow } from '../flow/tarflow.js';
-import { type Execution, executionOf } from './execution.js';
+import { type ExecutionOptions, executionOf } from './execution.js';
 
 /**
  * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass.
@@ -19,7 +19,7 @@ export function score(
   flow: TarFlow,
   x: tf.Tensor4D,
   label?: Label,
-  options: Partial<Execution> = {},
+  options: ExecutionOptions = {},
 ): tf.Tensor4D {
   return tf.tidy(() => {
     const scale = -x.shape[0] * dimensions(flow.config);
@@ -35,10 +35,11 @@ export function lossGradient(
   flow: TarFlow,
   x: tf.Tensor4D,
   label?: Label,
-  options: Partial<Execution> = {},
+  options: ExecutionOptions = {},
 ): tf.Tensor4D {
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
+  const { mode, precision } = executionOf(flow.config, options);
   try {
     return callCompiled({
       name: 'lossGradient',
@@ -53,23 +54,21 @@ export function lossGradient(
         };
         return { gradient: tf.grad(loss as never)(given.x) as tf.Tensor4D };
       },
-      ...executionOf(options),
+      mode,
+      precision,
     }).gradient;
   } finally {
     classes?.dispose();
   }
 }
 
-export interface DenoiseOptions {
+export interface DenoiseOptions extends ExecutionOptions {
   /** Standard deviation of the noise that the model was trained with. */
   sigma: number;
   /** Labels of the samples; the step uses p(x | label) without guidance. */
   label?: Label;
   /** λ, multiplies the step; the papers tune it between 0.9 and 1.4. Default 1. */
   multiplier?: number;
-  /** How it is computed, see `inverse`. */
-  mode?: Mode;
-  precision?: Precision;
 }
 
 /**

@@ -1,7 +1,16 @@
 import { tf } from '../backend/tf.js';
+import type { Leaves } from '../backend/tree.js';
 import type { BlockCache } from '../flow/block.js';
-import { cacheBytes, disposeCache, joinedCache, selectedCache, truncatedCache } from './cache.js';
-import { type GuidedBlock, plainly } from './guidance.js';
+import {
+  cacheBytes,
+  cacheLeaves,
+  cacheOfLeaves,
+  disposeCache,
+  joinedCache,
+  selectedCache,
+  truncatedCache,
+} from './cache.js';
+import { callGuided, type GuidedBlock, plainly } from './guidance.js';
 import { solveSequentially } from './sequential.js';
 import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
@@ -212,42 +221,41 @@ function iterate(
   // What was final before is so in this evaluation, and its keys and values with it.
   const cached = Math.max(first, floorTo(grain, Math.min(...final, end - 1)));
 
-  const step = tf.tidy(() => {
-    const inputs = tf.slice(x, [0, first, 0], [-1, count, -1]);
-    const { a, b, cache } = guided.predict(inputs, {
-      start: first,
-      cache: group.cache,
-      keepCache: true,
-    });
-    const before = tf.slice(x, [0, first + 1, 0], [-1, count, -1]);
-    const target = tf.slice(z, [0, first + 1, 0], [-1, count, -1]);
-    const moved = tf.add(tf.mul(target, tf.exp(a)), b);
-    const after = final.some((known) => known > first + 1)
-      ? tf.where(finalMask(final, first + 1, count), before, moved)
-      : moved;
-    const change = tf.sub(after, before);
-    // The product carries what is not finite past a maximum that may drop it.
-    const size =
-      norm === 'largest'
-        ? tf.add(tf.max(tf.abs(change), 2), tf.mul(tf.sum(change, 2), 0))
-        : tf.sum(tf.square(change), 2);
-    record.cacheBytes = Math.max(record.cacheBytes, cacheBytes(cache));
-    return {
-      x: tf.concat(
-        [tf.slice(x, [0, 0, 0], [-1, first + 1, -1]), after, tf.slice(x, [0, end, 0])],
-        1,
-      ),
-      size,
-      cache: truncatedCache(cache as BlockCache, cached),
-    } as never;
-  }) as unknown as { x: tf.Tensor3D; size: tf.Tensor2D; cache: BlockCache };
-  const sizes = step.size.dataSync();
-  step.size.dispose();
+  const place = { start: first, count, cache: group.cache };
+  const mask = finalMask(final, first + 1, count);
+  const step =
+    guided.execution.mode === 'eager'
+      ? (tf.tidy(() =>
+          iteration(
+            { x, z, final: mask },
+            { first, end, norm },
+            (tokens) => guided.predict(tokens, { ...place, keepCache: true }) as Evaluation,
+          ),
+        ) as Leaves)
+      : callGuided(
+          guided,
+          { name: 'iterate', description: [end, norm], ...place },
+          { x, z, final: mask },
+          (predict, given) =>
+            iteration(
+              given as unknown as Iterate,
+              { first, end, norm },
+              (tokens) => predict(tokens, true) as Evaluation,
+            ),
+        );
+  mask.dispose();
+  const extended = cacheOfLeaves(step, guided.block.config.layersPerBlock);
+  const sizes = (step.size as tf.Tensor2D).dataSync();
+  record.cacheBytes = Math.max(record.cacheBytes, cacheBytes(extended));
   x.dispose();
-  disposeCache(group.cache);
-  group.x = step.x;
-  group.cache = step.cache;
-  group.cached = cached;
+  group.x = step.x as tf.Tensor3D;
+  if (cached > first) {
+    disposeCache(group.cache);
+    group.cache = truncatedCache(extended, cached);
+    group.cached = cached;
+  }
+  disposeCache(extended);
+  step.size?.dispose();
   record.evaluations++;
   record.evaluatedTokens += rows * count;
 
@@ -269,6 +277,39 @@ function iterate(
     return false;
   });
   return { residual, broken };
+}
+
+/** What an iteration is made of: the iterate and the block's output (samples, T, D), and a mask. */
+interface Iterate {
+  x: tf.Tensor3D;
+  z: tf.Tensor3D;
+  /** True (samples, count, 1) where a token is final. */
+  final: tf.Tensor3D;
+}
+
+type Evaluation = { a: tf.Tensor3D; b: tf.Tensor3D; cache: BlockCache };
+
+/** The next iterate `x`, the `size` of its tokens' changes (samples, count), keys and values. */
+function iteration(
+  { x, z, final }: Iterate,
+  { first, end, norm }: { first: number; end: number; norm: ChangeNorm },
+  evaluate: (tokens: tf.Tensor3D) => Evaluation,
+): Leaves {
+  const count = end - 1 - first;
+  const { a, b, cache } = evaluate(tf.slice(x, [0, first, 0], [-1, count, -1]));
+  const before = tf.slice(x, [0, first + 1, 0], [-1, count, -1]);
+  const target = tf.slice(z, [0, first + 1, 0], [-1, count, -1]);
+  const after = tf.where(final, before, tf.add(tf.mul(target, tf.exp(a)), b));
+  const change = tf.sub(after, before);
+  // The product carries what is not finite past a maximum that may drop it.
+  const size =
+    norm === 'largest'
+      ? tf.add(tf.max(tf.abs(change), 2), tf.mul(tf.sum(change, 2), 0))
+      : tf.sum(tf.square(change), 2);
+  const parts = [tf.slice(x, [0, 0, 0], [-1, first + 1, -1]), after];
+  // Nothing follows the last segment.
+  if (end < x.shape[1]) parts.push(tf.slice(x, [0, end, 0]));
+  return { x: tf.concat(parts, 1), size, ...cacheLeaves(cache) };
 }
 
 /** The greatest multiple of a grain that is not above a number. */
@@ -336,10 +377,12 @@ function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D, grai
     places[sample] = place;
   });
   const joined = tf.tidy(() => {
-    const caches = parts.map((group) => ({
-      samples: group.samples,
-      cache: truncatedCache(group.cache as BlockCache, cached),
-    }));
+    const caches =
+      cached > 0 &&
+      parts.map((group) => ({
+        samples: group.samples,
+        cache: truncatedCache(group.cache as BlockCache, cached),
+      }));
     return {
       x: tf.gather(
         tf.concat(
@@ -348,9 +391,9 @@ function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D, grai
         ),
         tf.tensor1d(places, 'int32'),
       ),
-      cache: joinedCache(caches, guided.branches),
+      cache: caches ? joinedCache(caches, guided.branches) : undefined,
     } as never;
-  }) as unknown as { x: tf.Tensor3D; cache: BlockCache };
+  }) as unknown as { x: tf.Tensor3D; cache: BlockCache | undefined };
   const final = Array.from(places, (place) => parts.flatMap((group) => group.final)[place]!);
   return { samples: Array.from(places, (_, s) => s), guided, z, final, cached, ...joined };
 }

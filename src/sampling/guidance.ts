@@ -5,7 +5,7 @@ import { type Leaves, leaves, withLeaves } from '../backend/tree.js';
 import { type BlockCache, type FlowBlock, predict } from '../flow/block.js';
 import { type FlowConfig, tokenCount } from '../flow/config.js';
 import { cacheLeaves, cacheOfLeaves } from './cache.js';
-import type { Execution } from './execution.js';
+import { type Execution, plainExecution } from './execution.js';
 
 /**
  * Guidance: each prediction moves away from that of a weaker model, a + g·(a − a_u), and b
@@ -96,7 +96,7 @@ export function guidedBlock(
   batch: number,
   classes: tf.Tensor2D | undefined,
   guidance: Guidance | undefined,
-  execution: Execution = { mode: 'eager', precision: 'float32' },
+  execution: Execution = plainExecution,
 ): GuidedBlock {
   const { config } = block;
   const guided =
@@ -154,7 +154,7 @@ export function guidedBlock(
 export function plainly(guided: GuidedBlock): GuidedBlock {
   return {
     ...guided,
-    execution: { mode: 'eager', precision: 'float32' },
+    execution: plainExecution,
     predict: (tokens, options) => predictGuided(guided, tokens, options),
   };
 }
@@ -182,56 +182,90 @@ function predictGuided(
 
 /** {@link predictGuided} as one graph, which is recorded per shape and place. */
 function predictCompiled(
-  { block, conditions, guidance, execution }: GuidedBlock,
+  guided: GuidedBlock,
   tokens: tf.Tensor3D,
   options: PredictStep,
 ): ReturnType<GuidedBlock['predict']> {
-  const { start, cache, keepCache = false } = options;
-  const count = tokens.shape[1];
-  const { on = 'ab' } = guidance ?? {};
-  const strength = guidance && tf.tensor3d(strengths(block, guidance, start, count), [1, count, 1]);
-  const inputs: Leaves = {
-    tokens,
-    ...conditions,
-    ...(strength && { strength }),
-    ...(cache && cacheLeaves(cache)),
-  };
-  const { config, index } = block;
-  const outputs = callCompiled({
-    name: 'predict',
-    description: [config, index % 2, start, keepCache, guidance ? on : ''],
-    parameters: leaves(block.parameters),
-    instance: index,
-    inputs,
-    body: (parameters, given): Leaves => {
-      const traced = { ...block, parameters: withLeaves(block.parameters, parameters) };
-      const { classes, temperature } = given as {
-        classes?: tf.Tensor2D;
-        temperature?: tf.Tensor4D;
-      };
-      const predicted = predictGuided(
-        {
-          block: traced,
-          conditions: { ...(classes && { classes }), ...(temperature && { temperature }) },
-          guidance,
-        },
-        given.tokens as tf.Tensor3D,
-        { start, cache: cache && cacheOfLeaves(given, cache.length), keepCache },
-        given.strength,
-      );
+  const { keepCache = false } = options;
+  const outputs = callGuided(
+    guided,
+    { name: 'predict', description: keepCache, ...options, count: tokens.shape[1] },
+    { tokens },
+    (predictTraced, given): Leaves => {
+      const predicted = predictTraced(given.tokens as tf.Tensor3D, keepCache);
       const { a, b } = predicted;
       return { a, b, ...(predicted.cache && cacheLeaves(predicted.cache)) };
     },
-    // Wide and without a loop: XLA would compile every shape for nothing.
-    mode: execution.mode === 'xla' ? 'graph' : execution.mode,
-    precision: execution.precision,
-  });
-  strength?.dispose();
+  );
   return {
     a: outputs.a as tf.Tensor3D,
     b: outputs.b as tf.Tensor3D,
-    cache: keepCache ? cacheOfLeaves(outputs, config.layersPerBlock) : undefined,
+    cache: keepCache ? cacheOfLeaves(outputs, guided.block.config.layersPerBlock) : undefined,
   };
+}
+
+/** A computation with a block's predictions, recorded as one graph. */
+export interface GuidedCall {
+  name: string;
+  /** All that the computation depends on beside the block and the tensors. */
+  description: unknown;
+  /** Place and number of the tokens that predictions are asked for, and what came before. */
+  start: number;
+  count: number;
+  cache?: BlockCache | undefined;
+}
+
+/**
+ * Computes with a block's predictions in one call of a graph.
+ *
+ * @param inputs further tensors, by name
+ * @param body what is computed; it may predict once, for `count` tokens from `start`
+ * @returns what `body` returns; the caller frees it
+ */
+export function callGuided(
+  { block, conditions, guidance, execution }: GuidedBlock,
+  { name, description, start, count, cache }: GuidedCall,
+  inputs: Leaves,
+  body: (
+    predictTraced: (tokens: tf.Tensor3D, keepCache: boolean) => ReturnType<GuidedBlock['predict']>,
+    given: Leaves,
+  ) => Leaves,
+): Leaves {
+  const strength = guidance && tf.tensor3d(strengths(block, guidance, start, count), [1, count, 1]);
+  const { config, index } = block;
+  try {
+    return callCompiled<Leaves, Leaves>({
+      name,
+      description: [config, index % 2, start, guidance ? (guidance.on ?? 'ab') : '', description],
+      parameters: leaves(block.parameters),
+      instance: index,
+      inputs: {
+        ...inputs,
+        ...conditions,
+        ...(strength && { strength }),
+        ...(cache && cacheLeaves(cache)),
+      },
+      body: (parameters, given) => {
+        const { classes, temperature } = given as GuidedBlock['conditions'];
+        const traced = {
+          block: { ...block, parameters: withLeaves(block.parameters, parameters) },
+          conditions: { ...(classes && { classes }), ...(temperature && { temperature }) },
+          guidance,
+        };
+        const before = cache && cacheOfLeaves(given, cache.length);
+        return body(
+          (tokens, keepCache) =>
+            predictGuided(traced, tokens, { start, cache: before, keepCache }, given.strength),
+          given,
+        );
+      },
+      // Wide and without a loop: XLA would compile every shape for nothing.
+      mode: execution.mode === 'xla' ? 'graph' : execution.mode,
+      precision: execution.precision,
+    });
+  } finally {
+    strength?.dispose();
+  }
 }
 
 /**

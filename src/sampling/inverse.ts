@@ -1,12 +1,11 @@
 import { UserError } from '../backend/errors.js';
-import type { Mode, Precision } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { permute } from '../flow/block.js';
 import { tokenCount, tokenWidth } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { unpatchify } from '../flow/patches.js';
 import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
-import { executionOf } from './execution.js';
+import { type ExecutionOptions, executionOf } from './execution.js';
 import { checkGuidance, type Guidance, guidanceIsIdle, guidedBlock } from './guidance.js';
 import { solveBlock } from './solve-block.js';
 import { type Solver, solversOfBlocks } from './solver.js';
@@ -21,22 +20,13 @@ export interface InverseProgress {
   block: number;
 }
 
-export interface InverseOptions {
+export interface InverseOptions extends ExecutionOptions {
   guidance?: Guidance;
   /**
    * How blocks are solved: one for all, or one per block by index from the data. Default
    * sequential.
    */
   solver?: Solver | readonly Solver[];
-  /**
-   * How computations run. `graph`, the default on the native engine: each call of a block as one
-   * TensorFlow graph, a sequential block with its loop over tokens too. `xla`: the latter compiled
-   * by XLA, two to five times faster, after seconds of compilation for each batch size.
-   * `eager`: op by op, the default on other engines.
-   */
-  mode?: Mode;
-  /** `bfloat16` rounds the factors of matrix products: faster where the processor can. */
-  precision?: Precision;
   /** Called with a record of how each block was solved: iterations, residuals, time, memory. */
   onTrace?: (trace: BlockTrace) => void;
   /** Called as the inversion proceeds; it runs between steps. */
@@ -87,7 +77,7 @@ export async function inverse(
     }
   }
   const batch = z.shape[0];
-  const execution = executionOf(options);
+  const execution = executionOf(config, options);
   const reporter = stepReporter(tokenCount(config) - 1, config.blocks, options);
   const classes = classMixture(config, label, batch);
   let x = z.clone();

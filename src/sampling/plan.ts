@@ -8,28 +8,34 @@ import { permute } from '../flow/block.js';
 import type { FlowConfig } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
-import { type Guidance, guidedBlock } from './guidance.js';
-import { inverse } from './inverse.js';
+import { type ExecutionOptions, executionOf } from './execution.js';
+import { type Guidance, type GuidedBlock, guidedBlock } from './guidance.js';
+import { type InverseOptions, inverse } from './inverse.js';
 import { convergenceRankingMetric, initialGuessingMetric } from './metrics.js';
 import { solveBlock } from './solve-block.js';
-import type { Solver } from './solver.js';
+import {
+  defaultTolerance,
+  publishedSolvers,
+  publishedStrategies,
+  type Solver,
+  type Start,
+  selectiveJacobi,
+  solversOfBlocks,
+} from './solver.js';
+import { askedExecution, breathe, executionText, median, takeTurns, timed } from './timing.js';
 
-/** The range of the images that a flow makes, [−1, 1]. */
-const dataRange = 2;
+/** The range of the images that a flow makes, [−1, 1]: what shares of the data range refer to. */
+export const dataRange = 2;
 
 /** What a solver cost in a block, and how far its result was from the exact one. */
 export interface Candidate {
   solver: Solver;
+  /** The least of its times. */
   milliseconds: number;
-  /** Largest difference of the block's input from the sequential one's. */
+  /** Largest difference of the block's input from the sequential one's, on the images' scale. */
   error: number;
-}
-
-/** A whole sampling run. */
-export interface PlanMeasurement {
-  milliseconds: number;
-  /** Largest difference of the images from sequential sampling, as a share of the data range. */
-  error: number;
+  /** Jacobi iterations over all segments; 0 where tokens were solved one after the other. */
+  iterations: number;
 }
 
 const settings = {
@@ -46,8 +52,11 @@ const planSchema = z.object({
   /** The largest difference from sequential sampling that was aimed at, a share of the range. */
   tolerance: z.number(),
   batch: z.number(),
-  /** What it was measured on. */
+  /** What it was measured on, and how. */
   engine: z.string(),
+  mode: z.enum(['eager', 'graph', 'xla']),
+  loop: z.enum(['eager', 'graph', 'xla']),
+  precision: z.enum(['float32', 'bfloat16']),
   guidance: z
     .object({
       weight: z.number(),
@@ -75,31 +84,38 @@ const planSchema = z.object({
  */
 export type Plan = z.infer<typeof planSchema>;
 
-export interface PlanOptions {
+/** All that is compared runs as the options say. */
+export interface PlanOptions extends ExecutionOptions {
   guidance?: Guidance;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
   tolerance?: number;
   /**
-   * Real images without noise. Given, IGM chooses the start, and segments are tried only in blocks
-   * of more than an even share of CRM; without, both starts and all blocks are measured.
+   * Real images without noise. Given, IGM chooses the start, and only blocks of more than an even
+   * share of CRM are tried with segments beyond the first number that does not help; without, both
+   * starts are measured and all blocks are treated as those.
    */
   images?: tf.Tensor4D;
-  /** How often each candidate is timed; the least counts. Default 2. */
+  /** How often the finalists are timed, taking turns; the least counts. Default 3. */
   repeats?: number;
   /** Called with each block's candidates as they are measured. */
   onBlock?: (block: number, candidates: readonly Candidate[]) => void;
   signal?: AbortSignal;
 }
 
+/** A gain in time below this share is noise, and not worth an error. */
+const worthwhile = 0.03;
+
 /**
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
  * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
- * the whole is checked on other noise. Where it misses the tolerance the shares are tightened, and
- * a block stays sequential where that is fastest.
+ * the whole is checked on other noise. Where it misses half the tolerance (other noise may err
+ * more) the shares are tightened. A block stays sequential where that is fastest, and all of them
+ * do where the whole is not faster.
  *
  * @param noise two batches of latents (2·batch, T, D): the first to measure on, the second to check
  * @param label a class for all, or one per sample of one batch
- * @throws UserError for a tolerance that is not above 0, and as `inverse` does
+ * @throws UserError for a tolerance that is not above 0, samples that are not finite, and as
+ *   `inverse` does
  */
 export async function planSampling(
   flow: TarFlow,
@@ -107,10 +123,8 @@ export async function planSampling(
   label?: Label,
   options: PlanOptions = {},
 ): Promise<Plan> {
-  const { guidance, tolerance = 1e-3, signal, repeats = 2 } = options;
-  if (!(Number.isFinite(tolerance) && tolerance > 0)) {
-    throw new UserError(`The plan's tolerance is ${tolerance}`, 'Expected a number above 0');
-  }
+  const { guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
+  checkTolerance(tolerance);
   if (noise.shape[0] % 2 !== 0 || noise.shape[0] === 0) {
     throw new UserError(
       `${noise.shape[0]} latents came to plan with`,
@@ -119,64 +133,113 @@ export async function planSampling(
   }
   const batch = noise.shape[0] / 2;
   const [measured, check] = tf.split(noise, 2, 0) as [tf.Tensor3D, tf.Tensor3D];
-  const common = { ...(guidance && { guidance }), ...(signal && { signal }) };
+  /** The check's images by some solvers, as every run whose time counts. */
+  const images = (solver: Solver | readonly Solver[]): Promise<tf.Tensor4D> =>
+    inverse(flow, check, label, {
+      ...(guidance && { guidance }),
+      ...askedExecution(options),
+      solver,
+    });
   try {
+    // These refuse all that does not fit before anything long begins.
+    const exact = await sequentialImages(flow, check, label, options);
     const blocks = await measureBlocks(flow, measured, label, options);
 
-    // Warm, before anything whole is timed.
-    const exact = await inverse(flow, check, label, common);
-    const run = async (solver: Solver | readonly Solver[]): Promise<PlanMeasurement> => {
-      let measurement = { milliseconds: Number.POSITIVE_INFINITY, error: 0 };
-      for (let i = 0; i < repeats; i++) {
-        const started = performance.now();
-        const images = await inverse(flow, check, label, { ...common, solver });
-        const milliseconds = performance.now() - started;
-        const error = largestDifference(images, exact) / dataRange;
-        images.dispose();
-        measurement = { milliseconds: Math.min(measurement.milliseconds, milliseconds), error };
-      }
-      return measurement;
-    };
     const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
-    try {
-      const sequential = await run(plain);
-      let chosen = { solvers: plain, measurement: sequential };
-      // Errors of one block are carried and may grow in the next ones, so a share may be too much.
-      for (let budget = tolerance * dataRange; budget > tolerance * 1e-3; budget /= 4) {
-        const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
-        if (solvers.every(({ kind }) => kind === 'sequential')) break;
-        const measurement = await run(solvers);
-        if (measurement.error > tolerance) continue;
-        if (measurement.milliseconds < sequential.milliseconds) chosen = { solvers, measurement };
-        break;
-      }
-      return {
-        format: 'tarflow-plan',
-        model: modelFingerprint(flow),
-        tolerance,
-        batch,
-        engine: currentEngine().engine,
-        guidance: guidance ?? null,
-        solvers: chosen.solvers as Plan['solvers'],
-        sequential,
-        planned: chosen.measurement,
-      };
-    } finally {
-      exact.dispose();
+    let found: { solvers: Solver[]; error: number } | undefined;
+    // Errors of one block are carried and may grow in the next ones, so a share may be too much.
+    for (let budget = tolerance * dataRange; budget > tolerance * 1e-3 && !found; budget /= 4) {
+      const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
+      if (solvers.every(({ kind }) => kind === 'sequential')) break;
+      await breathe(signal);
+      // Warms it, too.
+      const { values } = await timed(() => images(solvers));
+      const error = largestDifference(values, exact) / dataRange;
+      if (error <= tolerance / 2) found = { solvers, error };
     }
+
+    const contenders = found ? [plain, found.solvers] : [plain];
+    const times = await takeTurns(
+      contenders.map((solvers) => () => images(solvers)),
+      repeats,
+      { signal },
+    );
+    const [sequential, planned] = times as [number[], number[]?];
+    const unplanned = { milliseconds: Math.min(...sequential), error: 0 };
+    // The least time is the one least disturbed, the median says whether that was luck.
+    const faster = (of: (...times: number[]) => number): boolean =>
+      planned !== undefined && of(...planned) < (1 - worthwhile) * of(...sequential);
+    const chosen =
+      found && planned && faster(Math.min) && faster((...all) => median(all))
+        ? { ...found, milliseconds: Math.min(...planned) }
+        : undefined;
+    return {
+      format: 'tarflow-plan',
+      model: modelFingerprint(flow),
+      tolerance,
+      batch,
+      engine: currentEngine().engine,
+      ...executionOf(flow.config, options),
+      guidance: guidance ?? null,
+      solvers: (chosen?.solvers ?? plain) as Plan['solvers'],
+      sequential: unplanned,
+      planned: chosen ? { milliseconds: chosen.milliseconds, error: chosen.error } : unplanned,
+    };
   } finally {
     tf.dispose([measured, check]);
   }
 }
 
-/** The fastest solver whose error is within a budget; there is always the sequential one, with 0. */
+/**
+ * Checks the largest difference that is asked for.
+ * @throws UserError where it is not above 0
+ */
+export function checkTolerance(tolerance: number): void {
+  if (Number.isFinite(tolerance) && tolerance > 0) return;
+  throw new UserError(`The tolerance is ${tolerance}`, 'Expected a number above 0');
+}
+
+/**
+ * The fastest solver whose error is within a budget; there is always the sequential one, with 0.
+ * Of those that are as fast but for the noise of timing it is the most exact one.
+ */
 export function fastestWithin(candidates: readonly Candidate[], budget: number): Solver {
   const fitting = candidates.filter(({ error }) => error <= budget);
-  const fastest = fitting.reduce<Candidate | undefined>(
-    (best, one) => (best && best.milliseconds <= one.milliseconds ? best : one),
-    undefined,
-  );
-  return fastest?.solver ?? { kind: 'sequential' };
+  const least = Math.min(...fitting.map(({ milliseconds }) => milliseconds));
+  const [best] = fitting
+    .filter(({ milliseconds }) => (1 - worthwhile) * milliseconds <= least)
+    .sort((a, b) => a.error - b.error);
+  return best?.solver ?? { kind: 'sequential' };
+}
+
+/**
+ * The images that sequential sampling makes.
+ * @throws UserError where they are not finite, and as `inverse` does
+ */
+async function sequentialImages(
+  flow: TarFlow,
+  noise: tf.Tensor3D,
+  label: Label | undefined,
+  options: PlanOptions,
+  onBlock?: InverseOptions['onBlock'],
+): Promise<Float32Array> {
+  const { guidance, signal } = options;
+  const images = await inverse(flow, noise, label, {
+    ...askedExecution(options),
+    ...(guidance && { guidance }),
+    ...(signal && { signal }),
+    ...(onBlock && { onBlock }),
+  });
+  try {
+    const values = images.dataSync() as Float32Array;
+    if (values.every(Number.isFinite)) return values;
+    throw new UserError(
+      'Sequential sampling makes numbers that are not finite',
+      'There is nothing to compare with: the model or its guidance diverges',
+    );
+  } finally {
+    images.dispose();
+  }
 }
 
 /** Candidates per block, by index from the data, each with its time and error. */
@@ -186,80 +249,138 @@ async function measureBlocks(
   label: Label | undefined,
   options: PlanOptions,
 ): Promise<Candidate[][]> {
-  const { guidance, tolerance = 1e-3, images, repeats = 2, onBlock, signal } = options;
+  const { guidance, images, onBlock } = options;
   const rankings = images && convergenceRankingMetric(flow, images);
   const guesses = images && initialGuessingMetric(flow, images);
-  const classes = classMixture(flow.config, label, noise.shape[0]);
+  const batch = noise.shape[0];
+  /** The latents of the block of that index; entry 0 is the data. */
+  const passage: tf.Tensor3D[] = [];
+  passage[flow.config.blocks] = noise.clone();
+  const classes = classMixture(flow.config, label, batch);
   const measured: Candidate[][] = [];
-  let x = noise.clone();
   try {
+    await sequentialImages(flow, noise, label, options, (tokens, block) => {
+      passage[block] = tokens.clone();
+    });
     for (const block of flowBlocks(flow).reverse()) {
-      const guided = guidedBlock(block, noise.shape[0], classes, guidance);
-      const latents = tf.tidy(() => permute(block, x.clone()));
-      let exact: tf.Tensor3D | undefined;
+      const { index } = block;
+      const guided = guidedBlock(
+        block,
+        batch,
+        classes,
+        guidance,
+        executionOf(flow.config, options),
+      );
+      const [z, exact] = tf.tidy(() => {
+        const [after, before] = [passage[index + 1]!, passage[index]!];
+        return [permute(block, after.clone()), permute(block, before.clone())];
+      }) as [tf.Tensor3D, tf.Tensor3D];
       try {
-        const measure = async (solver: Solver): Promise<Candidate> => {
-          let candidate = { solver, milliseconds: Number.POSITIVE_INFINITY, error: 0 };
-          for (let i = 0; i < repeats; i++) {
-            const { tokens, trace } = await solveBlock(guided, latents, solver, {
-              onStep: () => signal?.throwIfAborted(),
-            });
-            const milliseconds = Math.min(candidate.milliseconds, trace.milliseconds);
-            const error = exact ? largestDifference(tokens, exact) : 0;
-            candidate = { solver, milliseconds, error };
-            if (exact) tokens.dispose();
-            else exact = tokens;
-            // A second look does not help what is far too slow.
-            if (milliseconds > 4 * (candidates[0]?.milliseconds ?? milliseconds)) break;
-          }
-          return candidate;
-        };
-        const candidates: Candidate[] = [];
-        candidates.push(await measure({ kind: 'sequential' }));
-        const { index } = block;
-        const starts = guesses ? [guesses[index]!.better] : (['latent', 'zeros'] as const);
-        const tough = rankings ? rankings[index]!.share > 1 / flow.config.blocks : true;
-        const tolerances = [1, 0.25, 1 / 16].map((share) => share * tolerance * dataRange);
-        for (const start of starts) {
-          candidates.push(await measure({ kind: 'jacobi', tolerance: tolerances[1]!, start }));
-        }
-        const { start } = fastest(candidates.slice(1)).solver as { start: (typeof starts)[number] };
-        for (const one of [tolerances[0]!, tolerances[2]!]) {
-          candidates.push(await measure({ kind: 'jacobi', tolerance: one, start }));
-        }
-        // More segments go on being tried as long as they help.
-        let best = Number.POSITIVE_INFINITY;
-        for (let segments = 2; tough && segments <= noise.shape[1] / 4; segments *= 2) {
-          const kind = 'gaussSeidelJacobi';
-          const found = await measure({ kind, segments, tolerance: tolerances[1]!, start });
-          candidates.push(found);
-          if (found.milliseconds >= best) break;
-          best = found.milliseconds;
-        }
+        const candidates = await measureBlock(guided, z, exact, options, {
+          starts: guesses ? [guesses[index]!.better] : ['latent', 'zeros'],
+          tough: rankings ? rankings[index]!.share > 1 / flow.config.blocks : true,
+        });
         measured.unshift(candidates);
         onBlock?.(index, candidates);
-        x.dispose();
-        x = tf.tidy(() => permute(block, exact!.clone()));
       } finally {
         guided.dispose();
-        latents.dispose();
-        (exact as tf.Tensor3D | undefined)?.dispose();
+        tf.dispose([z, exact]);
       }
     }
     return measured;
   } finally {
-    x.dispose();
+    tf.dispose(passage.filter(Boolean));
     classes?.dispose();
   }
 }
 
-function fastest(candidates: readonly Candidate[]): Candidate {
-  return candidates.reduce((best, one) => (one.milliseconds < best.milliseconds ? one : best));
+/**
+ * Solves a block with some solvers. Forms (start and segments) are looked at once; the best two are
+ * finalists at several tolerances, and take turns with the sequential one.
+ */
+async function measureBlock(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  exact: tf.Tensor3D,
+  { tolerance = 1e-3, repeats = 3, signal }: PlanOptions,
+  { starts, tough }: { starts: readonly Start[]; tough: boolean },
+): Promise<Candidate[]> {
+  const largest = tolerance * dataRange;
+  const target = exact.dataSync() as Float32Array;
+  const candidates: Candidate[] = [];
+  const enter = (solver: Solver): Candidate => {
+    const candidate: Candidate = {
+      solver,
+      milliseconds: Number.POSITIVE_INFINITY,
+      error: 0,
+      iterations: 0,
+    };
+    candidates.push(candidate);
+    return candidate;
+  };
+  const run = async (candidate: Candidate): Promise<tf.Tensor3D> => {
+    const { tokens, trace } = await solveBlock(guided, z, candidate.solver);
+    candidate.iterations = trace.iterations.length;
+    return tokens;
+  };
+  const measure = async (contenders: readonly Candidate[], rounds: number): Promise<void> => {
+    const times = await takeTurns(
+      contenders.map((candidate) => () => run(candidate)),
+      rounds,
+      {
+        onResult: (index, _, values) => {
+          contenders[index]!.error = largestDifference(values, target);
+        },
+        signal,
+      },
+    );
+    contenders.forEach((candidate, index) => {
+      candidate.milliseconds = Math.min(candidate.milliseconds, ...times[index]!);
+    });
+  };
+  const look = async (solver: Solver): Promise<Candidate> => {
+    const candidate = enter(solver);
+    // Warm: a first run may have graphs to record, and take many times as long.
+    await timed(() => run(candidate));
+    await measure([candidate], 1);
+    return candidate;
+  };
+
+  const sequential = await look({ kind: 'sequential' });
+  let best: Candidate | undefined;
+  for (const start of starts) {
+    const found = await look({ kind: 'jacobi', tolerance: largest / 4, start });
+    if (!best || found.milliseconds < best.milliseconds) best = found;
+  }
+  const { start } = best!.solver as { start: Start };
+  // More segments go on being tried as long as they help.
+  let bound = tough ? Number.POSITIVE_INFINITY : best!.milliseconds;
+  for (let segments = 2; segments <= z.shape[1] / 4; segments *= 2) {
+    const kind = 'gaussSeidelJacobi';
+    const found = await look({ kind, segments, tolerance: largest / 4, start });
+    if (found.milliseconds >= bound) break;
+    bound = found.milliseconds;
+  }
+
+  // The others are too slow for a wrong timing to be the cause.
+  const forms = candidates
+    .filter(({ milliseconds }) => milliseconds < 1.5 * sequential.milliseconds)
+    .filter((candidate) => candidate !== sequential)
+    .sort((a, b) => a.milliseconds - b.milliseconds)
+    .filter(({ milliseconds }, _, [first]) => milliseconds < 1.2 * first!.milliseconds)
+    .slice(0, 2);
+  const finalists = forms.flatMap((form) => [
+    form,
+    ...[1, 1 / 16, 1 / 64].map((share) =>
+      enter({ ...form.solver, tolerance: share * largest } as Solver),
+    ),
+  ]);
+  if (finalists.length > 0) await measure([sequential, ...finalists], repeats);
+  return candidates;
 }
 
 /** The largest difference; infinite where a number is not finite on one side. */
-function largestDifference(left: tf.Tensor, right: tf.Tensor): number {
-  const [a, b] = [left.dataSync(), right.dataSync()];
+export function largestDifference(a: Float32Array, b: Float32Array): number {
   let largest = 0;
   for (let i = 0; i < a.length; i++) {
     const difference = Math.abs(a[i]! - b[i]!);
@@ -289,7 +410,7 @@ function sortedConfig({ image, ...rest }: FlowConfig): unknown {
 
 /**
  * The solvers of a plan, for `inverse` and `sample`.
- * @throws UserError where the plan was made for another model
+ * @throws UserError where the plan was made for another model, or has settings that do not fit it
  */
 export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
   const model = modelFingerprint(flow);
@@ -299,7 +420,85 @@ export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
       'Make a plan for this model',
     );
   }
-  return plan.solvers as Solver[];
+  return [...solversOfBlocks(flow.config, plan.solvers as Solver[])];
+}
+
+/**
+ * In what a plan was measured otherwise than it is about to be used, in words: each is no mistake,
+ * but its times may not be the least, and under other guidance its error may be larger.
+ */
+export function planDifferences(
+  config: FlowConfig,
+  plan: Plan,
+  use: { batch: number; guidance?: Guidance } & ExecutionOptions,
+): string[] {
+  const differences: string[] = [];
+  if (plan.batch !== use.batch) differences.push(`for batch ${plan.batch}, not ${use.batch}`);
+  if (guidanceText(plan.guidance ?? undefined) !== guidanceText(use.guidance)) {
+    differences.push(
+      `with ${guidanceText(plan.guidance ?? undefined)}, not ${guidanceText(use.guidance)}`,
+    );
+  }
+  const planned = executionText(plan.engine, plan);
+  const used = executionText(currentEngine().engine, executionOf(config, use));
+  if (planned !== used) differences.push(`on ${planned}, not on ${used}`);
+  return differences;
+}
+
+function guidanceText(guidance: Plan['guidance'] | undefined): string {
+  if (!guidance || guidance.weight === 0) return 'no guidance';
+  const { weight, on = 'ab', temperature = 1, annealed = false, blocks } = guidance;
+  return [
+    `guidance ${weight}`,
+    ...(on === 'ab' ? [] : [`on ${on}`]),
+    ...(temperature === 1 ? [] : [`temperature ${temperature}`]),
+    ...(annealed ? ['annealed'] : []),
+    ...(blocks ? [`blocks ${[...blocks].sort((a, b) => a - b).join(',')}`] : []),
+  ].join(' ');
+}
+
+/** The names that {@link namedSolvers} knows. */
+export const strategyNames: readonly string[] = [...Object.keys(publishedStrategies), 'SeJD'];
+
+/**
+ * The solvers of a published strategy: those of Liu and Qin 2025 (arXiv 2505.12849) by the name of
+ * the model that each was tuned for, and `SeJD`, Selective Jacobi Decoding with the published rule
+ * (Zhang et al. 2025, arXiv 2505.24791).
+ *
+ * @returns a solver per block, by index from the data
+ * @throws UserError for an unknown name, and where the strategy does not fit the model
+ */
+export function namedSolvers(config: FlowConfig, name: string): Solver[] {
+  const lists = Object.hasOwn(publishedStrategies, name) ? publishedStrategies[name] : undefined;
+  if (!lists && name !== 'SeJD') {
+    throw new UserError(
+      `There is no published strategy '${name}'`,
+      `Expected one of ${strategyNames.join(', ')}`,
+    );
+  }
+  try {
+    const solvers = lists
+      ? publishedSolvers(config, lists)
+      : selectiveJacobi(config, { published: true });
+    return [...solversOfBlocks(config, solvers)];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`The strategy ${name} does not fit: ${error.problem}`, error.remedy);
+  }
+}
+
+/** A solver in a few words, for tables. */
+export function solverText(solver: Solver): string {
+  if (solver.kind === 'sequential') return 'sequential';
+  const { tolerance = defaultTolerance, maximum, start = 'latent' } = solver;
+  return [
+    solver.kind === 'publishedGaussSeidelJacobi' ? 'published form' : 'Jacobi',
+    ...('segments' in solver && solver.segments > 1 ? [`${solver.segments} segments`] : []),
+    `from ${start}`,
+    `to ${Number(tolerance.toPrecision(2))}`,
+    ...(maximum === undefined ? [] : [`at most ${maximum}`]),
+    ...('clamp' in solver && solver.clamp !== undefined ? [`clamped at ${solver.clamp}`] : []),
+  ].join(', ');
 }
 
 /** Where the plan of a checkpoint lies. */

@@ -1,15 +1,15 @@
 import { UserError } from '../backend/errors.js';
-import type { Mode, Precision } from '../backend/program/index.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { dimensions, tokenCount, tokenWidth } from '../flow/config.js';
 import type { Label } from '../flow/labels.js';
 import type { TarFlow } from '../flow/tarflow.js';
 import { denoise } from './denoise.js';
+import type { ExecutionOptions } from './execution.js';
 import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
-export interface SampleOptions {
+export interface SampleOptions extends ExecutionOptions {
   count: number;
   /** One class for all, or one per sample. */
   label?: Label;
@@ -17,9 +17,6 @@ export interface SampleOptions {
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
   onTrace?: InverseOptions['onTrace'];
-  /** How computations run; see `inverse`. */
-  mode?: Mode;
-  precision?: Precision;
   /** Same seed, same samples; each sample's noise depends on its number alone. Default 0. */
   seed?: number;
   /** Samples inverted together. Default 64. */

@@ -51,7 +51,7 @@ async function solveWhole(
   hooks: SolveHooks,
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
   const [batch, end] = z.shape;
-  if (guided.execution.mode !== 'eager') {
+  if (guided.execution.loop !== 'eager') {
     const tokens = await decodeSequentially(guided, z, hooks.onStep);
     const record = {
       evaluations: end - 1,

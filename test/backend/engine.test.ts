@@ -1,11 +1,21 @@
 import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 const root = path.resolve(__dirname, '../..');
 
-/** Starts an engine in a process of its own, with the native package broken if asked. */
-function start(environment: Record<string, string>, { broken = false } = {}) {
+/** Starts an engine in a process of its own, with a package broken or hidden if asked. */
+function start(
+  environment: Record<string, string>,
+  { broken = false, hidden = '' }: { broken?: boolean; hidden?: string } = {},
+) {
+  const hiding = `
+    const hooks = \`export async function resolve(name, context, next) {
+      if (name !== '${hidden}') return next(name, context);
+      throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' });
+    }\`;
+    require('node:module').register('data:text/javascript,' + encodeURIComponent(hooks));`;
   const breaking = `
     const Module = require('node:module');
     const load = Module._load;
@@ -15,6 +25,7 @@ function start(environment: Record<string, string>, { broken = false } = {}) {
     };`;
   const script = `
     ${broken ? breaking : ''}
+    ${hidden ? hiding : ''}
     const { startEngine, currentEngine } = require('./src/backend/engine.ts');
     const { tf } = require('./src/backend/tf.ts');
     (async () => {
@@ -58,6 +69,31 @@ describe('the engine that runs', () => {
   test('an unknown name is refused with the names there are', () => {
     const { status, stderr } = start({ TARFLOW_BACKEND: 'cuda' });
     expect(status).toBe(9);
-    expect(stderr).toMatch(/UserError: TARFLOW_BACKEND is 'cuda'.*tensorflow, wasm, cpu/);
+    expect(stderr).toMatch(/UserError: TARFLOW_BACKEND is 'cuda'.*tensorflow, webgpu, wasm, cpu/);
+  });
+
+  test('webgpu without its package says how to install what it needs', () => {
+    const { status, stderr } = start({ TARFLOW_BACKEND: 'webgpu' }, { hidden: 'webgpu' });
+    expect(status).toBe(9);
+    expect(stderr).toMatch(/UserError: .*needs the npm package webgpu, which is not installed/);
+    const { peerDependencies } = JSON.parse(
+      fs.readFileSync(path.join(root, 'package.json'), 'utf8'),
+    ) as { peerDependencies: Record<string, string> };
+    for (const [name, version] of Object.entries(peerDependencies)) {
+      expect(stderr).toContain(`${name}@${version}`);
+    }
+  });
+
+  const withoutDriver = {
+    TARFLOW_BACKEND: 'webgpu',
+    VK_DRIVER_FILES: '/none',
+    VK_ICD_FILENAMES: '/none',
+  };
+  test.skipIf(
+    process.platform !== 'linux' || !fs.existsSync(path.join(root, 'node_modules/webgpu')),
+  )('webgpu without a device says which packages bring one', () => {
+    const { status, stderr } = start(withoutDriver);
+    expect(status).toBe(9);
+    expect(stderr).toMatch(/UserError: .*no graphics device.*mesa-vulkan-drivers/);
   });
 });

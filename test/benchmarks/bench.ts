@@ -1,13 +1,16 @@
 /**
  * Our library against PyTorch, side by side on the same cores:
  *
- *     npm run bench -- [--only PATTERN] [--threads 2] [--repetitions N] [--quick]
+ *     npm run bench -- [--scaling] [--only PATTERN] [--threads 2] [--repetitions N] [--quick]
  *
  * Each side is a process of its own. First both compute the loss, its gradients, samples and a
  * denoising step from the same weights, and a difference ends the benchmark with status 1. Then
  * their repetitions take turns, so that whatever else the machine does meets both. The figures are
  * medians. They are printed and written to results/benchmarks.json and results/benchmarks.png;
  * `--only` keeps the rows whose name matches a regular expression and replaces just these in the file.
+ *
+ * `--scaling` measures instead how time and memory of a training step grow with tokens (64 to 1024),
+ * batch and blocks. It has a section of its own in the file, and results/benchmarks-scaling.png.
  *
  * The ratio that counts is that of our default to PyTorch's eager execution with its fused attention
  * and fused AdamW; our other modes and torch.compile stand beside it.
@@ -29,7 +32,15 @@ import {
 } from './cases.js';
 import { Contender } from './contender.js';
 import { peerPython } from './peer-environment.js';
-import { digits, type ResultRow, rowOf, saveFigures, tableHead, tableLine } from './report.js';
+import {
+  digits,
+  type ResultRow,
+  rowOf,
+  saveRatioFigure,
+  saveScalingFigure,
+  tableHead,
+  tableLine,
+} from './report.js';
 import { geometricMean, relativeDifference, spreadOf } from './statistics.js';
 
 const root = packageRoot();
@@ -40,6 +51,7 @@ interface Options {
   threads: number;
   repetitions: number;
   quick: boolean;
+  scaling: boolean;
 }
 
 interface Hello {
@@ -317,20 +329,24 @@ async function main(): Promise<number> {
       scratch,
       options,
     );
+    const { quick, scaling } = options;
     const wanted = (name: string) =>
       options.only === undefined || new RegExp(options.only).test(name);
-    const cases = allCases().filter(
+    const rowCases = scaling ? [] : allCases();
+    const cases = rowCases.filter(
       // A quick run leaves out what takes minutes.
-      (one) => wanted(caseName(one)) && !(options.quick && flops(one) > 3e12),
+      (one) => wanted(caseName(one)) && !(quick && flops(one) > 3e12),
     );
-    const memory = allCases().filter(
+    const memory = rowCases.filter(
       (one) => one.workload === 'training step' && wanted(`memory of ${caseName(one)}`),
     );
-    const growth = growthCases().filter(({ series }) => wanted(`growth with ${series}`));
+    const growth = (scaling ? growthCases(quick ? 2 : undefined) : []).filter(({ series }) =>
+      wanted(series),
+    );
 
     const compared = new Set([...cases, ...memory].map(({ config }) => JSON.stringify(config)));
-    for (const { config } of configurations) {
-      if (!compared.has(JSON.stringify(config))) continue;
+    const checked = configurations.filter(({ config }) => compared.has(JSON.stringify(config)));
+    for (const { config } of [...checked, ...growth.slice(0, 1).map((one) => one.case)]) {
       if (!(await bench.compare(config, 4))) return 1;
     }
 
@@ -355,18 +371,17 @@ async function main(): Promise<number> {
       });
       if (!gpu) add({ ...(await bench.measureMemory(one)), growth: { series, size } });
     }
-    printMeans(bench.rows);
+    if (!scaling) printMeans(bench.rows);
 
-    const rows = merged(bench.rows, options.only !== undefined);
-    fs.mkdirSync(results, { recursive: true });
     const rounded = Object.fromEntries(
       Object.entries(peaks).map(([precision, value]) => [precision, Math.round(value)]),
     );
-    fs.writeFileSync(
-      path.join(results, 'benchmarks.json'),
-      `${JSON.stringify({ machine: { ...machine, peakGflops: rounded }, rows }, null, 1)}\n`,
+    await save(
+      bench.rows,
+      scaling ? machine : { ...machine, peakGflops: rounded },
+      scaling ? 'scaling' : 'comparison',
+      options.only !== undefined,
     );
-    await saveFigures(rows, path.join(results, 'benchmarks.png'));
     return 0;
   } finally {
     ours.end();
@@ -375,14 +390,41 @@ async function main(): Promise<number> {
   }
 }
 
-/** This run's rows, among those of the file that it did not measure where only some were wanted. */
-function merged(rows: ResultRow[], keep: boolean): ResultRow[] {
+/** One way to run the benchmark: the machine of its last run, and its rows. */
+interface Section {
+  machine: object;
+  rows: ResultRow[];
+}
+
+/** results/benchmarks.json, where each way to run the benchmark keeps what the others wrote. */
+type ResultFile = Partial<Record<'comparison' | 'scaling', Section>>;
+
+async function save(
+  measured: ResultRow[],
+  machine: object,
+  section: keyof ResultFile,
+  partial: boolean,
+): Promise<void> {
+  fs.mkdirSync(results, { recursive: true });
   const file = path.join(results, 'benchmarks.json');
-  if (!keep || !fs.existsSync(file)) return rows;
+  const old: ResultFile = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : {};
+  const rows = partial ? merged(measured, old[section]?.rows ?? []) : measured;
+  fs.writeFileSync(
+    file,
+    `${JSON.stringify({ ...old, [section]: { machine, rows } } satisfies ResultFile, null, 1)}\n`,
+  );
+  if (section === 'scaling') {
+    await saveScalingFigure(rows, path.join(results, 'benchmarks-scaling.png'));
+  } else {
+    await saveRatioFigure(rows, path.join(results, 'benchmarks.png'));
+  }
+}
+
+/** This run's rows, among those of the file that it did not measure. */
+function merged(rows: ResultRow[], old: ResultRow[]): ResultRow[] {
   const key = ({ name, configuration, batch, precision, device, unit, growth }: ResultRow) =>
     JSON.stringify([name, configuration, batch, precision, device, unit, growth]);
   const measured = new Map(rows.map((row) => [key(row), row]));
-  const old: ResultRow[] = JSON.parse(fs.readFileSync(file, 'utf8')).rows;
   const kept = old.map((row) => {
     const replacement = measured.get(key(row));
     measured.delete(key(row));
@@ -394,7 +436,6 @@ function merged(rows: ResultRow[], keep: boolean): ResultRow[] {
 function printMeans(rows: ResultRow[]): void {
   const groups = new Map<string, number[]>();
   for (const row of rows) {
-    if (row.growth) continue;
     const group = `${row.name}, ${row.precision}`;
     groups.set(group, [...(groups.get(group) ?? []), row.ratio]);
   }
@@ -413,12 +454,14 @@ function readOptions(): Options {
       threads: { type: 'string', default: '2' },
       repetitions: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      scaling: { type: 'boolean', default: false },
     },
   });
   const repetitions = values.repetitions ?? (values.quick ? '3' : '15');
   return {
     only: values.only,
     quick: values.quick,
+    scaling: values.scaling,
     threads: wholeNumber('threads', values.threads),
     repetitions: wholeNumber('repetitions', repetitions),
   };

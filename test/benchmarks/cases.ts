@@ -104,8 +104,12 @@ export interface GrowthCase {
   case: Case;
 }
 
-/** A training step of a 4-128-2-2 with 64 tokens, batch 8, and one of the three made larger. */
-export function growthCases(): GrowthCase[] {
+/**
+ * A training step of a 4-128-2-2 with 64 tokens, batch 8, and one of the three made larger.
+ *
+ * @param count how many sizes of each series, from the smallest; default all
+ */
+export function growthCases(count?: number): GrowthCase[] {
   const config: FlowConfig = {
     ...base,
     image: square(3, 32),
@@ -121,17 +125,17 @@ export function growthCases(): GrowthCase[] {
     precision: 'float32',
   });
   return [
-    ...[32, 64, 128].map((side) => ({
+    ...[32, 48, 64, 96, 128].slice(0, count).map((side) => ({
       series: 'tokens' as const,
       size: (side / 4) ** 2,
       case: step({ image: square(3, side) }),
     })),
-    ...[8, 32, 128].map((batch) => ({
+    ...[8, 16, 32, 64, 128].slice(0, count).map((batch) => ({
       series: 'batch' as const,
       size: batch,
       case: step({}, batch),
     })),
-    ...[2, 4, 8].map((blocks) => ({
+    ...[2, 4, 8, 16].slice(0, count).map((blocks) => ({
       series: 'blocks' as const,
       size: blocks,
       case: step({ blocks }),

@@ -236,7 +236,10 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
     }
     case 'sampling':
     case 'guided sampling': {
-      const options = workload === 'sampling' ? {} : { guidance: { weight: 1 } };
+      const options = {
+        ...(workload === 'guided sampling' && { guidance: { weight: 1 } }),
+        ...chosen,
+      };
       const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
       return {
         step: async () => readAll({ x: await inverse(flow, z, labels, options) }),
@@ -249,7 +252,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
     case 'denoising step': {
       const x = tf.tensor4d(images, imageShape(config, batch) as [number, number, number, number]);
       return {
-        step: () => readAll({ x: denoise(flow, x, { sigma, label: labels }) }),
+        step: () => readAll({ x: denoise(flow, x, { sigma, label: labels, ...chosen }) }),
         release: () => {
           x.dispose();
           disposeFlow(flow);

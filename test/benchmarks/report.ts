@@ -85,10 +85,10 @@ export const tableHead = [
   ' others',
 ].join('  ');
 
-/** Draws the ratios, and how time and memory grow. */
-export async function saveFigures(rows: readonly ResultRow[], file: string): Promise<void> {
+/** Draws the ratios. */
+export async function saveRatioFigure(rows: readonly ResultRow[], file: string): Promise<void> {
   const charts: ChartSpec[] = [];
-  const compared = rows.filter((row) => row.unit === 's' && !row.growth);
+  const compared = rows.filter((row) => row.unit === 's');
   for (const precision of ['float32', 'bfloat16']) {
     const bars = compared.filter((row) => row.precision === precision);
     if (bars.length === 0) continue;
@@ -111,6 +111,12 @@ export async function saveFigures(rows: readonly ResultRow[], file: string): Pro
       }),
     );
   }
+  if (charts.length > 0) await saveChart(sideBySide(charts, 2), file);
+}
+
+/** Draws how time and memory of a training step grow. */
+export async function saveScalingFigure(rows: readonly ResultRow[], file: string): Promise<void> {
+  const charts: ChartSpec[] = [];
   const units = [
     ['s', 'milliseconds', 1e3],
     ['B', 'MB of memory', 1e-6],

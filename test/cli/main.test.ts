@@ -6,23 +6,22 @@ import { tarflow } from './command-line.js';
 
 const root = path.join(__dirname, '..', '..');
 
+const commands = ['doctor', 'train', 'sample', 'plan', 'accelerate', 'denoise', 'bpd', 'conform'];
+
 describe('help', () => {
-  test.each(['doctor', 'train', 'sample', 'denoise', 'bpd', 'conform'])(
-    '%s has examples',
-    async (command) => {
-      const { code, stdout, stderr } = await tarflow(command, '--help');
-      expect(code).toBe(0);
-      expect(stdout).toContain(`Usage: tarflow ${command}`);
-      expect(stdout).toMatch(new RegExp(`Examples:\\n.*tarflow ${command}`));
-      expect(stdout).toContain('--json');
-      expect(stderr).toBe('');
-    },
-  );
+  test.each(commands)('%s has examples', async (command) => {
+    const { code, stdout, stderr } = await tarflow(command, '--help');
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: tarflow ${command}`);
+    expect(stdout).toMatch(new RegExp(`Examples:\\n.*tarflow ${command}`));
+    expect(stdout).toContain('--json');
+    expect(stderr).toBe('');
+  });
 
   test('the program lists its commands and exit codes', async () => {
     const { code, stdout } = await tarflow('--help');
     expect(code).toBe(0);
-    for (const word of ['doctor', 'train', 'sample', 'denoise', 'bpd', 'conform', 'Exit codes']) {
+    for (const word of [...commands, 'Exit codes']) {
       expect(stdout).toContain(word);
     }
   });
@@ -44,6 +43,10 @@ describe("a user's mistake exits 2 with one message and no stack trace", () => {
     [['sample', 'x', '--out', 'x.png', '--count', '0'], 'Expected a whole number above 0'],
     [['sample', 'x', '--out', 'x.png', '--seed', '1e99'], 'Expected a whole number'],
     [['sample', 'x', '--out', 'x.png', '--blocks', '0,'], 'Expected a number'],
+    [['plan'], "missing required argument 'checkpoint'"],
+    [['plan', 'x', '--batch', '0'], 'Expected a whole number above 0'],
+    [['plan', 'x', '--mode', 'fast'], 'Allowed choices are graph, xla, eager'],
+    [['accelerate', 'x', '--batch', '1,many'], 'Expected a number'],
     [['conform'], "missing required argument 'files'"],
   ])('tarflow %j', async (programArguments, message) => {
     const { code, stdout, stderr } = await tarflow(...programArguments);

@@ -72,7 +72,7 @@ function writeProgram(name, script) {
 
 describe('npm packages', () => {
   const locked = {
-    '': {},
+    '': { peerDependencies: { optional: '1.0.0' } },
     'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
     'node_modules/other-platform': { version: '1.0.0', integrity: 'sha512-b', optional: true },
   };
@@ -86,6 +86,16 @@ describe('npm packages', () => {
 
   test('are done when everything locked is there, other platforms aside', () => {
     expect(isDoneWith({ 'node_modules/a': locked['node_modules/a'] })).toBe(true);
+  });
+
+  test('stay done when the user has added an optional one', () => {
+    const added = {
+      'node_modules/optional': { version: '1.0.0' },
+      'node_modules/optional/node_modules/its-own': { version: '1.0.0' },
+    };
+    expect(isDoneWith({ 'node_modules/a': locked['node_modules/a'], ...added })).toBe(true);
+    const other = { 'node_modules/optional-not': { version: '1.0.0' } };
+    expect(isDoneWith({ 'node_modules/a': locked['node_modules/a'], ...other })).toBe(false);
   });
 
   test.each([
@@ -138,8 +148,10 @@ describe('native TensorFlow', () => {
   if (!compile || !join) throw new Error('the steps have changed');
 
   test('is left out where the user or the platform says so', () => {
-    expect(reasonAgainstNative({ TARFLOW_BACKEND: 'wasm' })).toBe('TARFLOW_BACKEND is wasm');
-    expect(reasonAgainstNative({ TARFLOW_BACKEND: 'cpu' })).toBe('TARFLOW_BACKEND is cpu');
+    for (const engine of ['webgpu', 'wasm', 'cpu']) {
+      const reason = `TARFLOW_BACKEND is ${engine}`;
+      expect(reasonAgainstNative({ TARFLOW_BACKEND: engine })).toBe(reason);
+    }
     const suits = process.platform === 'linux' && process.arch === 'x64';
     expect(reasonAgainstNative({}) === undefined).toBe(suits);
   });

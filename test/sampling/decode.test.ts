@@ -4,6 +4,7 @@ import { tf } from '../../src/backend/tf.js';
 import { classMixture } from '../../src/flow/labels.js';
 import { disposeFlow, flowBlocks } from '../../src/flow/tarflow.js';
 import { decodeSequentially } from '../../src/sampling/decode.js';
+import { executionOf } from '../../src/sampling/execution.js';
 import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { solveBlock } from '../../src/sampling/solve-block.js';
@@ -55,7 +56,7 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     const z = randomLatents(flow, 2, 9);
     const classes = classMixture(flow.config, 1, 2);
     for (const block of flowBlocks(flow)) {
-      const execution = { mode, precision: 'float32' } as const;
+      const execution = executionOf(flow.config, { mode });
       const guided = guidedBlock(block, 2, classes, { weight: 1, annealed: true }, execution);
       const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
       const known: number[] = [];
@@ -76,10 +77,13 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
 test('a step that throws stops it, and nothing is left', async () => {
   const flow = smallFlow();
   const z = randomLatents(flow, 1, 9);
-  const guided = guidedBlock(flowBlocks(flow)[0]!, 1, undefined, undefined, {
-    mode: 'graph',
-    precision: 'float32',
-  });
+  const guided = guidedBlock(
+    flowBlocks(flow)[0]!,
+    1,
+    undefined,
+    undefined,
+    executionOf(flow.config),
+  );
   const before = tf.memory().numTensors;
   const stopped = decodeSequentially(guided, z, () => Promise.reject(new Error('enough')));
   await expect(stopped).rejects.toThrow('enough');

@@ -1,0 +1,69 @@
+// npm run nightly [-- [--node 22,24] [tests …]]: the unit and golden tests on every supported
+// version of Node.js, one after the other. Words are handed to vitest, which runs the test files
+// whose paths have one of them.
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { fetchNode, supportedNode } from './lib/node-versions.mjs';
+import { formatSeconds } from './lib/progress.mjs';
+import { run } from './lib/run.mjs';
+import { runMain, SetupError } from './lib/setup-error.mjs';
+import { runSteps } from './lib/steps.mjs';
+import { newContext, setUp } from './steps/all.mjs';
+import { build } from './steps/build.mjs';
+
+/** These look at sources or drive other programs; no version of Node.js changes what they find. */
+const leftOut = ['test/checks/**', 'test/browser/**', 'test/data-scripts/**'];
+
+await runMain(async () => {
+  const { majors, filters } = readArguments();
+  const context = newContext();
+  const { root, env, progress } = context;
+  await setUp(context);
+  await runSteps([build], context);
+
+  const outcomes = [];
+  for (const major of majors) {
+    const { program, version } = await fetchNode(major, context);
+    progress.note(`\nNode.js ${version}`);
+    const started = performance.now();
+    const { status } = await run(
+      program,
+      [
+        path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+        ...['run', '--project', 'library', ...leftOut.flatMap((glob) => ['--exclude', glob])],
+        ...filters,
+      ],
+      {
+        cwd: root,
+        // Programs that a test starts by name find the same version.
+        env: { ...env, PATH: `${path.dirname(program)}${path.delimiter}${env.PATH}` },
+        shown: true,
+      },
+    );
+    outcomes.push({ version, status, seconds: (performance.now() - started) / 1000 });
+  }
+  for (const { version, status, seconds } of outcomes) {
+    progress.note(
+      `${status === 0 ? '✓' : '✗'} Node.js ${version.padEnd(8)} ${formatSeconds(seconds)}`,
+    );
+  }
+  return outcomes.every(({ status }) => status === 0) ? 0 : 1;
+});
+
+function readArguments() {
+  const usage = `Usage: npm run nightly [-- [--node ${supportedNode.join(',')}] [tests …]]`;
+  try {
+    const { values, positionals } = parseArgs({
+      options: { node: { type: 'string' } },
+      allowPositionals: true,
+    });
+    const majors = values.node?.split(',').map(Number) ?? supportedNode;
+    const unknown = majors.find((major) => !supportedNode.includes(major));
+    if (unknown !== undefined) {
+      throw new Error(`--node got '${values.node}', expected some of ${supportedNode.join(', ')}.`);
+    }
+    return { majors, filters: positionals };
+  } catch (error) {
+    throw new SetupError(/** @type {Error} */ (error).message.replace(/\.$/, ''), usage);
+  }
+}

@@ -1,0 +1,151 @@
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import type { Mode } from '../backend/program/index.js';
+import { datasetNames } from '../data/index.js';
+import { disposeFlow } from '../flow/tarflow.js';
+import {
+  type Candidate,
+  checkTolerance,
+  dataRange,
+  planPath,
+  planSampling,
+  solverText,
+  writePlan,
+} from '../sampling/plan.js';
+import { sampleNoise } from '../sampling/sample.js';
+import type { Solver } from '../sampling/solver.js';
+import { loadCheckpoint } from '../training/checkpoint.js';
+import { startProgress } from '../workbook/progress.js';
+import { showTable } from '../workbook/table.js';
+import { checkWritable, count, modeOption, number, wholeNumber } from './arguments.js';
+import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
+import { labelsInTurn } from './labels.js';
+import { imagesForMetrics } from './plan-choice.js';
+
+interface PlanCommandOptions extends GuidanceOptions {
+  data?: string;
+  tolerance: number;
+  batch: number;
+  label?: string;
+  repeats: number;
+  seed: number;
+  output?: string;
+  mode?: Mode;
+  json: boolean;
+}
+
+/** `tarflow plan`: the fastest way to sample from a checkpoint, by measurement. */
+export function addPlan(program: Command): void {
+  const command = program
+    .command('plan')
+    .description('measure how to sample from a checkpoint fastest, and write it down')
+    .argument('<checkpoint>', 'a safetensors file, of ours or published')
+    .option(
+      '--data <name>',
+      `${datasetNames.join(' or ')}: images to choose by (default: more is measured instead)`,
+    )
+    .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
+    .option('--batch <n>', 'how many images are to be sampled together', count, 1)
+    .option(
+      '--label <label>',
+      'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
+    );
+  addGuidanceOptions(command)
+    .addOption(modeOption())
+    .option('--repeats <n>', 'how often finalists are timed; the least time counts', count, 3)
+    .option('--seed <n>', 'of the noise to measure on', wholeNumber, 0)
+    .option('--output <file>', 'where the plan goes (default: beside the checkpoint)')
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+Every block is solved in several ways; the plan names the fastest one for each that stays within the
+tolerance, sequential where that is fastest. It is for this machine, batch and guidance: give those
+that you will sample with. 'tarflow sample --plan auto' follows it.
+
+Examples:
+  $ tarflow plan model.safetensors --data fashion-mnist --tolerance 1e-3
+  $ tarflow plan model.safetensors --batch 8 --label 3 --guidance 1.5 --output eight.plan.json
+  $ tarflow sample model.safetensors --count 1 --plan auto --out image.png`,
+    )
+    .action(run);
+}
+
+async function run(checkpoint: string, options: PlanCommandOptions): Promise<void> {
+  const { tolerance, batch, repeats, seed, output = planPath(checkpoint) } = options;
+  checkTolerance(tolerance);
+  await checkWritable(output);
+  const engine = await startEngine();
+  const flow = await loadCheckpoint(checkpoint);
+  const blocks: Candidate[][] = [];
+  try {
+    const label = labelsInTurn(flow, checkpoint, options.label, batch);
+    const guidance = guidanceOf(flow, label !== undefined, options);
+    const images = options.data && (await imagesForMetrics(flow, options.data));
+    const noise = sampleNoise(flow, seed, 0, 2 * batch);
+    const progress = startProgress({
+      title: 'Planning',
+      total: flow.config.blocks,
+      unit: 'blocks',
+    });
+    let done = 0;
+    const plan = await planSampling(flow, noise, label, {
+      tolerance,
+      repeats,
+      ...(options.mode && { mode: options.mode }),
+      ...(guidance && { guidance }),
+      ...(images && { images }),
+      onBlock: (block, candidates) => {
+        blocks[block] = [...candidates];
+        progress.update(++done);
+      },
+    }).finally(() => {
+      progress.finish();
+      noise.dispose();
+      if (images) images.dispose();
+    });
+    await writePlan(output, plan);
+    if (options.json) {
+      const outcome = { checkpoint, output, plan, candidates: blocks, label, seed, engine };
+      console.log(JSON.stringify(outcome, null, 2));
+      return;
+    }
+    // In the order of sampling.
+    for (const [block, candidates] of [...blocks.entries()].reverse()) {
+      showTable(candidateRows(candidates, plan.solvers[block] as Solver), {
+        caption: `Block ${block}`,
+      });
+    }
+    const { planned, sequential } = plan;
+    const parallel = plan.solvers.filter(({ kind }) => kind !== 'sequential').length;
+    const times = sequential.milliseconds / planned.milliseconds;
+    console.log(
+      parallel === 0
+        ? `\nSequential sampling is fastest, ${milliseconds(sequential.milliseconds)}: ${output}`
+        : `\n${parallel} of ${blocks.length} blocks in parallel: ` +
+            `${milliseconds(planned.milliseconds)} instead of ` +
+            `${milliseconds(sequential.milliseconds)}, ${times.toFixed(2)} times as fast, largest ` +
+            `error ${planned.error.toExponential(1)} of the data range: ${output}`,
+    );
+  } finally {
+    disposeFlow(flow);
+  }
+}
+
+function candidateRows(
+  candidates: readonly Candidate[],
+  chosen: Solver,
+): Record<string, string | number>[] {
+  const text = JSON.stringify(chosen);
+  return candidates.map(({ solver, iterations, milliseconds, error }) => ({
+    solver: solverText(solver),
+    iterations,
+    ms: milliseconds,
+    error: error / dataRange,
+    chosen: JSON.stringify(solver) === text ? '*' : '',
+  }));
+}
+
+function milliseconds(value: number): string {
+  return value < 1000 ? `${value.toFixed(0)} ms` : `${(value / 1000).toFixed(2)} s`;
+}

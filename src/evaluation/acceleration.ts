@@ -1,0 +1,381 @@
+import { currentEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { tf } from '../backend/tf.js';
+import { type FlowConfig, tokenCount } from '../flow/config.js';
+import type { Label } from '../flow/labels.js';
+import type { TarFlow } from '../flow/tarflow.js';
+import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
+import type { Guidance } from '../sampling/guidance.js';
+import { type InverseOptions, inverse } from '../sampling/inverse.js';
+import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/metrics.js';
+import {
+  checkTolerance,
+  dataRange,
+  largestDifference,
+  modelFingerprint,
+  type Plan,
+  plannedSolvers,
+  planSampling,
+} from '../sampling/plan.js';
+import { sampleNoise } from '../sampling/sample.js';
+import {
+  publishedSolvers,
+  type Solver,
+  selectiveJacobi,
+  solversOfBlocks,
+} from '../sampling/solver.js';
+import {
+  askedExecution,
+  breathe,
+  executionText,
+  median,
+  takeTurns,
+  timed,
+} from '../sampling/timing.js';
+
+/** How far the statistics of two sets of samples are apart, as shares of the data range. */
+export interface StatisticsDistance {
+  /** Root mean square over the pixels of the difference of their means. */
+  mean: number;
+  /** The same of their standard deviations. */
+  deviation: number;
+}
+
+/** What a strategy cost, and how far its samples were from sequential ones. */
+export interface AccelerationRow {
+  strategy: string;
+  /** Per block, by index from the data. */
+  solvers: readonly Solver[];
+  /** Of a batch, the median of `times`. */
+  milliseconds: number;
+  times: number[];
+  /** Sequential sampling's time divided by this one. */
+  speedup: number;
+  /** Jacobi iterations per block, by index from the data, mean over the repeats; 0 is sequential. */
+  iterations: number[];
+  /**
+   * The largest difference of an image from the one that sequential sampling makes of the same
+   * noise, as a share of the data range; infinite where a number is not finite.
+   */
+  error: number;
+  /** Against sequential sampling of the same noise. */
+  statistics: StatisticsDistance;
+}
+
+/** Strategies side by side, in one run on one machine, on the same noise. */
+export interface Acceleration {
+  /** See `modelFingerprint`. */
+  model: string;
+  tokens: number;
+  blocks: number;
+  batch: number;
+  guidance: Guidance | null;
+  /** Of the samples of a batch; null for none. */
+  label: number | number[] | null;
+  tolerance: number;
+  /** How often each was timed, each time on other noise: the samples are batch · repeats. */
+  repeats: number;
+  seed: number;
+  /** How all of them were executed. */
+  execution: string;
+  /** The noise of the seed: sequential samples of another seed against those of this one. */
+  seedNoise: StatisticsDistance;
+  /** What the last row samples by. */
+  plan: Plan;
+  /** Sequential is the first, planned the last. */
+  rows: AccelerationRow[];
+}
+
+/** Everything runs as the options say. */
+export interface AccelerationOptions extends ExecutionOptions {
+  /** Samples made together. Default 1. */
+  batch?: number;
+  guidance?: Guidance;
+  /** A class for all, or one per sample of a batch. */
+  label?: Label;
+  /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
+  tolerance?: number;
+  /** Default: one is made, for this batch and guidance, on noise that is not measured on. */
+  plan?: Plan;
+  /**
+   * A small set of real images without noise, for CRM and IGM. Default: samples of the model, and
+   * a plan without them.
+   */
+  images?: tf.Tensor4D;
+  /** Default 3. */
+  repeats?: number;
+  /** Default 0. */
+  seed?: number;
+  /** By name, between the sequential row and the planned one. Default those of `strategies`. */
+  strategies?: Readonly<Record<string, Solver | readonly Solver[]>>;
+  /** Called with the share done, 0 to 1, and what is being done. */
+  onProgress?: (share: number, what: string) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * The acceleration table: how fast a model samples by sequential, Jacobi, published and planned
+ * solvers, and how far the samples are from the sequential ones.
+ *
+ * Each repeat has noise of its own, the same for all strategies. All of it is run through all of
+ * them before any of it is timed; then they take turns. Rows of the same solvers share their runs.
+ *
+ * @throws UserError for counts below 1, a tolerance that is not above 0, a plan of another model,
+ *   strategies that do not fit, samples that are not finite, and as `inverse` does
+ */
+export async function measureAcceleration(
+  flow: TarFlow,
+  options: AccelerationOptions = {},
+): Promise<Acceleration> {
+  const { batch = 1, tolerance = 1e-3, repeats = 3, seed = 0 } = options;
+  const { guidance, label, onProgress, signal } = options;
+  checkTolerance(tolerance);
+  for (const [name, value] of Object.entries({ batch, repeats })) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new UserError(`${name} is ${value}`, 'Expected a whole number above 0');
+    }
+  }
+  const given = options.strategies && checkedStrategies(flow.config, options.strategies);
+  if (options.plan) plannedSolvers(flow, options.plan);
+
+  const sampled = (
+    noise: tf.Tensor3D,
+    solver: readonly Solver[],
+    onTrace?: InverseOptions['onTrace'],
+  ): Promise<tf.Tensor4D> =>
+    inverse(flow, noise, label, {
+      ...askedExecution(options),
+      ...(guidance && { guidance }),
+      ...(onTrace && { onTrace }),
+      solver,
+    });
+  const sequential = new Array<Solver>(flow.config.blocks).fill({ kind: 'sequential' });
+  const noises: tf.Tensor3D[] = [];
+  let images = options.images;
+  try {
+    for (let i = 0; i < repeats; i++) noises.push(sampleNoise(flow, seed, i * batch, batch));
+    const others: Float32Array[] = [];
+    for (let i = 0; i < repeats; i++) {
+      onProgress?.((0.2 * i) / repeats, 'the noise of the seed');
+      await breathe(signal);
+      const noise = sampleNoise(flow, seed + 1, i * batch, batch);
+      const { values } = await timed(() => sampled(noise, sequential)).finally(() =>
+        noise.dispose(),
+      );
+      others.push(values);
+    }
+    if (!others.every((values) => values.every(Number.isFinite))) {
+      throw new UserError(
+        'Sequential sampling makes numbers that are not finite',
+        'There is nothing to compare with: the model or its guidance diverges',
+      );
+    }
+    const { channels, height, width } = flow.config.image;
+    images ??= tf.tensor4d(joined(others), [batch * repeats, channels, height, width]);
+
+    onProgress?.(0.2, 'the plan');
+    const plan =
+      options.plan ?? (await ownPlan(flow, options, { batch, repeats, seed, tolerance }));
+    const strategies: (readonly [string, readonly Solver[]])[] = [
+      ['sequential', sequential],
+      ...(given ?? checkedStrategies(flow.config, accelerationStrategies(flow, images, tolerance))),
+      ['planned', plannedSolvers(flow, plan)],
+    ];
+
+    // Strategies that are the same by another name are the same run: a plan may be sequential.
+    const texts = strategies.map(([, solver]) => JSON.stringify(solver));
+    const distinct = [...new Set(texts)];
+    const contenders = distinct.map((text) => strategies[texts.indexOf(text)]!);
+
+    const iterations = contenders.map(() => new Array<number>(flow.config.blocks).fill(0));
+    for (const [i, [name, solver]] of contenders.entries()) {
+      onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
+      for (const noise of noises) {
+        await breathe(signal);
+        const warm = sampled(noise, solver, (trace) => {
+          iterations[i]![trace.block]! += trace.iterations.length / repeats;
+        });
+        await timed(() => warm);
+      }
+    }
+
+    const samples = contenders.map((): Float32Array[] => []);
+    const runs = contenders.length * repeats;
+    let done = 0;
+    const times = await takeTurns(
+      contenders.map(
+        ([, solver]) =>
+          (round: number) =>
+            sampled(noises[round] as tf.Tensor3D, solver),
+      ),
+      repeats,
+      {
+        onResult: (contender, round, values) => {
+          samples[contender]![round] = values;
+          onProgress?.(0.8 + (0.2 * ++done) / runs, 'timing');
+        },
+        signal,
+      },
+    );
+
+    const exact = joined(samples[0] as Float32Array[]);
+    const statistics = pixelStatistics(exact, batch * repeats);
+    const distance = (values: Float32Array): StatisticsDistance =>
+      statisticsDistance(pixelStatistics(values, batch * repeats), statistics);
+    const { engine, version, gpu } = currentEngine();
+    const base = median(times[0] as number[]);
+    return {
+      model: modelFingerprint(flow),
+      tokens: tokenCount(flow.config),
+      blocks: flow.config.blocks,
+      batch,
+      guidance: guidance ?? null,
+      label: label === undefined ? null : typeof label === 'number' ? label : [...label],
+      tolerance,
+      repeats,
+      seed,
+      execution: executionText(
+        `${engine}${gpu ? ' on a GPU' : ''} (${version})`,
+        executionOf(flow.config, options),
+      ),
+      seedNoise: distance(joined(others)),
+      plan,
+      rows: strategies.map(([strategy, solvers], place): AccelerationRow => {
+        const i = distinct.indexOf(texts[place] as string);
+        const values = joined(samples[i] as Float32Array[]);
+        const milliseconds = median(times[i] as number[]);
+        return {
+          strategy,
+          solvers,
+          milliseconds,
+          times: times[i] as number[],
+          speedup: base / milliseconds,
+          iterations: iterations[i] as number[],
+          error: largestDifference(values, exact) / dataRange,
+          statistics: distance(values),
+        };
+      }),
+    };
+  } finally {
+    tf.dispose(noises);
+    if (images !== options.images) images?.dispose();
+  }
+}
+
+/**
+ * The strategies of the table that are not planned, by name:
+ *
+ * - `Jacobi`: all blocks, stopped where no number changes by more than a quarter of the tolerance.
+ * - `GS-Jacobi, published form`: as Liu and Qin 2025 (arXiv 2505.12849) tune theirs: the block of
+ *   the largest CRM in 8 segments (or the next lower number that divides the tokens) of at most 32
+ *   iterations, the others whole with at most 10, each started as IGM says.
+ * - `selective Jacobi`: the block inverted first sequentially, the others as `Jacobi`.
+ * - `SeJD, published rule`: the same stopped at a change of 0.5 (Zhang et al. 2025, arXiv
+ *   2505.24791).
+ *
+ * @param images (images, channels, height, width), a small set without noise
+ */
+export function accelerationStrategies(
+  flow: TarFlow,
+  images: tf.Tensor4D,
+  tolerance: number,
+): Record<string, Solver | readonly Solver[]> {
+  const { config } = flow;
+  const shares = convergenceRankingMetric(flow, images).map(({ share }) => share);
+  const guesses = initialGuessingMetric(flow, images);
+  const tough = shares.indexOf(Math.max(...shares));
+  const tokens = tokenCount(config);
+  const segments = [8, 7, 6, 5, 4, 3, 2, 1].find((count) => tokens % count === 0) as number;
+  // The published lists are in the order of sampling.
+  const list = (of: (block: number) => number): number[] =>
+    shares.map((_, block) => of(block)).reverse();
+  // What a block leaves undone may grow in the next ones.
+  const iteration = { tolerance: (tolerance * dataRange) / 4 };
+  return {
+    Jacobi: { kind: 'jacobi', ...iteration },
+    'GS-Jacobi, published form': publishedSolvers(config, {
+      segments: list((block) => (block === tough ? segments : 1)),
+      maximum: list((block) => (block === tough ? 32 : 10)),
+      zeros: list((block) => (guesses[block]?.better === 'zeros' ? 1 : 0)),
+    }),
+    'selective Jacobi': selectiveJacobi(config, iteration),
+    'SeJD, published rule': selectiveJacobi(config, { published: true }),
+  };
+}
+
+function checkedStrategies(
+  config: FlowConfig,
+  strategies: Readonly<Record<string, Solver | readonly Solver[]>>,
+): [string, readonly Solver[]][] {
+  return Object.entries(strategies).map(([name, solver]) => {
+    try {
+      return [name, solversOfBlocks(config, solver)];
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(`The strategy '${name}' does not fit: ${error.problem}`, error.remedy);
+    }
+  });
+}
+
+async function ownPlan(
+  flow: TarFlow,
+  options: AccelerationOptions,
+  use: { batch: number; repeats: number; seed: number; tolerance: number },
+): Promise<Plan> {
+  const { guidance, images, label, onProgress, signal } = options;
+  const { batch, repeats, seed, tolerance } = use;
+  const noise = sampleNoise(flow, seed, repeats * batch, 2 * batch);
+  const { blocks } = flow.config;
+  try {
+    return await planSampling(flow, noise, label, {
+      tolerance,
+      ...askedExecution(options),
+      ...(guidance && { guidance }),
+      ...(images && { images }),
+      ...(signal && { signal }),
+      onBlock: (block) => onProgress?.(0.2 + (0.4 * (blocks - block)) / (blocks + 1), 'the plan'),
+    });
+  } finally {
+    noise.dispose();
+  }
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Mean and standard deviation of each pixel over some images. */
+interface PixelStatistics {
+  means: Float64Array;
+  deviations: Float64Array;
+}
+
+function pixelStatistics(values: Float32Array, images: number): PixelStatistics {
+  const size = values.length / images;
+  const means = new Float64Array(size);
+  const deviations = new Float64Array(size);
+  for (let pixel = 0; pixel < size; pixel++) {
+    let [sum, squares] = [0, 0];
+    for (let at = pixel; at < values.length; at += size) sum += values[at]!;
+    const mean = sum / images;
+    for (let at = pixel; at < values.length; at += size) squares += (values[at]! - mean) ** 2;
+    means[pixel] = mean;
+    deviations[pixel] = Math.sqrt(squares / images);
+  }
+  return { means, deviations };
+}
+
+function statisticsDistance(a: PixelStatistics, b: PixelStatistics): StatisticsDistance {
+  const apart = (left: Float64Array, right: Float64Array): number => {
+    let squares = 0;
+    for (let i = 0; i < left.length; i++) squares += (left[i]! - right[i]!) ** 2;
+    return Math.sqrt(squares / left.length) / dataRange;
+  };
+  return { mean: apart(a.means, b.means), deviation: apart(a.deviations, b.deviations) };
+}

@@ -1,0 +1,99 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import type { Acceleration } from '../../src/evaluation/acceleration.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { smallFlow } from '../flow/small-flow.js';
+import { savedFlow, smallConfig } from '../training/small.js';
+import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const quick = ['--repeats', '1', '--mode', 'eager'];
+
+test('a table per batch is printed, and recorded as JSON', async () => {
+  const file = await savedFlow(temporaryFolder(), smallConfig, {});
+  const output = path.join(path.dirname(file), 'table.json');
+  const before = tf.memory().numTensors;
+  const guided = ['--label', '0,1', '--guidance', '0.5', '--annealed'];
+  const options = [...guided, '--batch', '1,2', '--output', output, ...quick];
+  const { code, stdout, stderr } = await tarflow('accelerate', file, ...options);
+  expect(code, stderr).toBe(0);
+  expect(tf.memory().numTensors).toBe(before);
+  for (const words of [
+    /4 tokens, batch 1, guidance 0\.5, tolerance 0\.001.*eager/,
+    /4 tokens, batch 2/,
+    /strategy.*times as fast.*iterations.*error.*mean.*deviation/,
+    /sequential +\S+ +1 +– +0\.0e\+0/,
+    /GS-Jacobi, published form/,
+    /planned, in the order of sampling: /,
+    /another seed/,
+  ]) {
+    expect(stdout).toMatch(words);
+  }
+  const recorded = JSON.parse(fs.readFileSync(output, 'utf8')) as {
+    tables: Acceleration[];
+    command: string;
+  };
+  expect(recorded).toMatchObject({
+    checkpoint: 'checkpoint.safetensors',
+    configuration: { channels: 8 },
+    cost: { seconds: expect.any(Number) },
+  });
+  expect(recorded.tables.map(({ batch, label }) => [batch, label])).toEqual([
+    [1, [0]],
+    [2, [0, 1]],
+  ]);
+  expect(recorded.tables[0]!.guidance).toEqual({ weight: 0.5, annealed: true });
+  expect(recorded.command).toBe(
+    `tarflow accelerate ${file} --batch 1,2 --tolerance 0.001 --repeats 1 --seed 0 --mode eager ` +
+      '--label 0,1 --guidance 0.5 --annealed',
+  );
+});
+
+test('the JSON is what was recorded', async () => {
+  const image = { channels: 1, height: 28, width: 28 };
+  const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
+  const flow = smallFlow({ ...smallConfig, image, patchSize: 14 }, 1, 0.1);
+  await saveCheckpoint(flow, file);
+  disposeFlow(flow);
+  const output = path.join(path.dirname(file), 'table.json');
+  const options = ['--data', 'mnist-10k-subset', '--output', output, '--json', ...quick];
+  const { code, stdout, stderr } = await tarflow('accelerate', file, ...options);
+  expect(code, stderr).toBe(0);
+  const { output: told, ...outcome } = JSON.parse(stdout) as { output: string; data: string };
+  expect(told).toBe(output);
+  expect(outcome.data).toBe('mnist-10k-subset');
+  expect(outcome).toEqual(JSON.parse(fs.readFileSync(output, 'utf8')));
+});
+
+test("a user's mistake exits 2 and records nothing", async () => {
+  const file = await savedFlow(temporaryFolder(), smallConfig, {});
+  const folder = path.dirname(file);
+  const output = ['--output', path.join(folder, 'table.json')];
+  const mistakes: [string, string[], RegExp][] = [
+    [file, [...output, '--batch', '1,0'], /--batch names 0/],
+    [file, [...output, '--tolerance', '-1'], /tolerance is -1/],
+    [file, [...output, '--label', '9'], /no label '9'/],
+    [file, [...output, '--guidance', '1'], /change nothing/],
+    [file, [...output, '--data', 'mnist-10k-subset'], /images of 1×28×28.*takes 1×4×4/],
+    [file, ['--output', unwritablePath(folder, 'table.json')], /cannot be written/],
+    [`${file}.none`, output, /none/],
+  ];
+  const files = fs.readdirSync(folder);
+  const before = tf.memory().numTensors;
+  for (const [model, options, message] of mistakes) {
+    const { code, stdout, stderr } = await tarflow('accelerate', model, ...options, ...quick);
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+  }
+  expect(fs.readdirSync(folder)).toEqual(files);
+  expect(tf.memory().numTensors).toBe(before);
+});

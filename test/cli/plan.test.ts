@@ -1,0 +1,193 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import type { FlowConfig } from '../../src/flow/config.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { type Plan, readPlan, writePlan } from '../../src/sampling/plan.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { smallFlow } from '../flow/small-flow.js';
+import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const config: FlowConfig = {
+  image: { channels: 1, height: 28, width: 28 },
+  patchSize: 7,
+  channels: 8,
+  blocks: 2,
+  layersPerBlock: 1,
+  headWidth: 4,
+  classes: 3,
+  volumePreserving: false,
+};
+
+async function checkpoint(overrides: Partial<FlowConfig> = {}): Promise<string> {
+  const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
+  const flow = smallFlow({ ...config, ...overrides }, 1, 0.3);
+  await saveCheckpoint(flow, file, { classNames: ['Bag', 'Coat', 'Hat'] });
+  disposeFlow(flow);
+  return file;
+}
+
+const quick = ['--repeats', '1', '--mode', 'eager'];
+
+test('the plan is written beside the checkpoint, with the candidates of every block shown', async () => {
+  const file = await checkpoint();
+  const before = tf.memory().numTensors;
+  const data = ['--data', 'mnist-10k-subset'];
+  const options = [...data, '--batch', '2', '--label', 'hat', '--guidance', '0.5', ...quick];
+  const { code, stdout, stderr } = await tarflow('plan', file, ...options);
+  expect(code, stderr).toBe(0);
+  expect(tf.memory().numTensors).toBe(before);
+  expect(stdout.indexOf('Block 1')).toBeLessThan(stdout.indexOf('Block 0'));
+  expect(stdout).toMatch(/sequential.*\n.*Jacobi, from (latent|zeros), to/);
+  expect(stdout.match(/\*/g)).toHaveLength(2);
+  const written = path.join(path.dirname(file), 'checkpoint.plan.json');
+  expect(stdout.trimEnd().endsWith(written)).toBe(true);
+  expect(await readPlan(written)).toMatchObject({
+    batch: 2,
+    tolerance: 1e-3,
+    guidance: { weight: 0.5 },
+    mode: 'eager',
+  });
+});
+
+test('the JSON holds the plan that was written, and what was measured', async () => {
+  const file = await checkpoint();
+  const output = path.join(path.dirname(file), 'new', 'my.json');
+  const options = ['--tolerance', '0.01', '--seed', '4', '--output', output, '--json', ...quick];
+  const { code, stdout, stderr } = await tarflow('plan', file, ...options);
+  expect(code, stderr).toBe(0);
+  const outcome = JSON.parse(stdout) as { plan: Plan; candidates: { solver: object }[][] };
+  expect(outcome).toMatchObject({ checkpoint: file, output, seed: 4, plan: { tolerance: 0.01 } });
+  expect(outcome.plan).toEqual(await readPlan(output));
+  expect(outcome.candidates).toHaveLength(2);
+  for (const candidates of outcome.candidates) {
+    expect(candidates[0]!.solver).toEqual({ kind: 'sequential' });
+  }
+});
+
+describe('sample --plan', () => {
+  /** A plan of Jacobi iterations for a checkpoint, made for one image. */
+  async function planned(file: string, changes: Partial<Plan> = {}): Promise<string> {
+    const output = path.join(path.dirname(file), 'made.json');
+    const { code, stderr } = await tarflow('plan', file, '--output', output, ...quick);
+    expect(code, stderr).toBe(0);
+    const plan = await readPlan(output);
+    const solvers: Plan['solvers'] = [{ kind: 'jacobi', tolerance: 0 }, { kind: 'sequential' }];
+    await writePlan(output, { ...plan, solvers, ...changes });
+    return output;
+  }
+
+  async function drawn(
+    file: string,
+    ...options: string[]
+  ): Promise<{ stderr: string; x: number[] }> {
+    const out = path.join(path.dirname(file), 'images.safetensors');
+    const before = tf.memory().numTensors;
+    const { code, stderr } = await tarflow('sample', file, '--out', out, ...options);
+    expect(code, stderr).toBe(0);
+    expect(tf.memory().numTensors).toBe(before);
+    return { stderr, x: Array.from((await readSafetensors(out)).tensors.images!.data) };
+  }
+
+  test('auto takes the plan beside the checkpoint; the images are those of sequential', async () => {
+    const file = await checkpoint();
+    const made = await planned(file);
+    fs.renameSync(made, path.join(path.dirname(file), 'checkpoint.plan.json'));
+    const sequential = await drawn(file, '--count', '1');
+    const automatic = await drawn(file, '--count', '1', '--plan', 'auto', '--mode', 'eager');
+    expect(automatic.stderr).toBe('');
+    const largest = Math.max(...automatic.x.map((value, i) => Math.abs(value - sequential.x[i]!)));
+    expect(largest).toBeLessThan(1e-4);
+  });
+
+  test('a file, and a published strategy by name, which the JSON tells', async () => {
+    const file = await checkpoint();
+    const made = await planned(file);
+    const out = path.join(path.dirname(file), 'grid.png');
+    for (const [choice, kind] of [
+      [made, 'jacobi'],
+      ['SeJD', 'publishedGaussSeidelJacobi'],
+    ] as const) {
+      const options = ['--count', '1', '--out', out, '--plan', choice, '--json'];
+      const { code, stdout, stderr } = await tarflow('sample', file, ...options);
+      expect(code, stderr).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({
+        plan: choice,
+        solver: [{ kind }, { kind: 'sequential' }],
+      });
+    }
+  });
+
+  test('a plan for another batch or guidance is followed, with a warning', async () => {
+    const file = await checkpoint();
+    const made = await planned(file);
+    const { stderr } = await drawn(file, '--count', '3', '--plan', made);
+    expect(stderr).toMatch(/made\.json was measured for batch 1, not 3/);
+    const options = ['--count', '1', '--label', '0', '--guidance', '1', '--plan', made];
+    expect((await drawn(file, ...options)).stderr).toMatch(/with no guidance, not guidance 1/);
+  });
+
+  test('mistakes exit 2, and name the thing and the remedy', async () => {
+    const file = await checkpoint();
+    const other = await checkpoint({ classes: 0 });
+    const made = await planned(file);
+    const many = await planned(other, {
+      solvers: [{ kind: 'gaussSeidelJacobi', segments: 17 }, { kind: 'sequential' }],
+    });
+    const mistakes: [string, string, RegExp][] = [
+      [file, 'auto', /has no plan beside it.*tarflow plan \S+checkpoint\.safetensors/],
+      [other, made, /made\.json: The plan was made for model \w+, this is \w+.*Make a plan/],
+      [other, many, /made\.json: The number of segments is 17.*number of tokens, 16/],
+      [file, 'nowhere.json', /no plan 'nowhere\.json'.*auto.*Img128cond.*SeJD/],
+      [file, '', /no plan ''/],
+      [file, file, /checkpoint\.safetensors is not JSON/],
+      [file, 'AFHQ', /strategy AFHQ does not fit.*8 entries.*2 blocks/],
+    ];
+    const before = tf.memory().numTensors;
+    for (const [model, plan, message] of mistakes) {
+      const out = path.join(path.dirname(file), 'grid.png');
+      const { code, stdout, stderr } = await tarflow('sample', model, '--out', out, '--plan', plan);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toMatch(/\n\s+at /);
+      expect(stdout).toBe('');
+      expect(fs.existsSync(out)).toBe(false);
+    }
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+test("a user's mistake exits 2 and leaves no plan", async () => {
+  const file = await checkpoint();
+  const folder = path.dirname(file);
+  const small = await checkpoint({ image: { channels: 1, height: 14, width: 14 } });
+  const mistakes: [string, string[], RegExp][] = [
+    [file, ['--tolerance', '-0.001'], /tolerance is -0\.001/],
+    [file, ['--tolerance', '0'], /tolerance is 0.*above 0/],
+    [file, ['--data', 'cifar'], /Unknown data set 'cifar'/],
+    [small, ['--data', 'mnist-10k-subset'], /images of 1×28×28.*takes 1×14×14/],
+    [file, ['--label', 'Shoe'], /no label 'Shoe'/],
+    [file, ['--guidance', '1'], /change nothing/],
+    [file, ['--label', '0', '--guidance', '1e9'], /not finite.*diverges/],
+    [file, ['--output', unwritablePath(folder, 'plan.json')], /cannot be written/],
+    [`${file}.none`, [], /none/],
+  ];
+  const files = fs.readdirSync(folder);
+  const before = tf.memory().numTensors;
+  for (const [model, options, message] of mistakes) {
+    const { code, stdout, stderr } = await tarflow('plan', model, ...options, ...quick);
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+  }
+  expect(fs.readdirSync(folder)).toEqual(files);
+  expect(tf.memory().numTensors).toBe(before);
+});

@@ -1,0 +1,107 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { tokenCount } from '../../src/flow/config.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { type BlockPassage, blockPassages } from '../../src/sampling/convergence.js';
+import { solveWithoutNearest } from '../../src/sampling/masked.js';
+import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+/** What z_t·exp(a) + b is with a and b from `past` with its last `hidden` tokens as zeros. */
+function byDefinition(
+  { guided, z }: BlockPassage,
+  past: tf.Tensor3D,
+  token: number,
+  hidden: number,
+): tf.Tensor {
+  const visible = Math.max(token - hidden, 0);
+  const seen = tf.slice(past, [0, 0, 0], [-1, visible, -1]);
+  const gap = tf.zeros([past.shape[0], token - visible, past.shape[2]]);
+  const input = (visible === 0 ? gap : tf.concat([seen, gap], 1)) as tf.Tensor3D;
+  const { a, b } = guided.predict(input, { start: 0 });
+  const last = (pair: tf.Tensor3D) => tf.slice(pair, [0, token - 1, 0], [-1, 1, -1]);
+  return tf.add(tf.mul(tf.slice(z, [0, token, 0], [-1, 1, -1]), tf.exp(last(a))), last(b));
+}
+
+describe('solving with the nearest tokens hidden', () => {
+  test.each([
+    ['plain', undefined],
+    ['guided', { weight: 1, annealed: true }],
+  ] as const)('nothing hidden is exact, %s', async (_name, guidance) => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 2, 1);
+    const passages = await blockPassages(flow, z, [0, 1], guidance);
+    const before = tf.memory().numTensors;
+    for (const passage of passages.blocks) {
+      const solved = await solveWithoutNearest(passage.guided, passage.z, 0);
+      expect(difference(solved, passage.x)).toBeLessThan(1e-5);
+      solved.dispose();
+    }
+    expect(tf.memory().numTensors).toBe(before);
+    passages.dispose();
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test.each([1, 2, 5, 15, 99])('%i hidden tokens read as zeros', async (hidden) => {
+    const flow = smallFlow();
+    const T = tokenCount(flow.config);
+    const z = randomLatents(flow, 2, 2);
+    const passages = await blockPassages(flow, z);
+    const passage = passages.blocks[1]!;
+    const before = tf.memory().numTensors;
+    const solved = await solveWithoutNearest(passage.guided, passage.z, hidden);
+    for (let token = 1; token < T; token++) {
+      const error = tf.tidy(() =>
+        difference(
+          tf.slice(solved, [0, token, 0], [-1, 1, -1]),
+          byDefinition(passage, solved, token, hidden),
+        ),
+      );
+      expect(error).toBeLessThan(1e-5);
+    }
+    expect(difference(solved, passage.x)).toBeGreaterThan(1e-3);
+    solved.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+    passages.dispose();
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test('reports each token, and stops by throwing with nothing left behind', async () => {
+    const flow = smallFlow();
+    const z = randomLatents(flow, 1, 3);
+    const passages = await blockPassages(flow, z);
+    const { guided, z: given } = passages.blocks[0]!;
+    const steps: number[] = [];
+    const whole = await solveWithoutNearest(guided, given, 2, (solved) => {
+      steps.push(solved);
+    });
+    expect(steps).toEqual(Array.from({ length: 13 }, (_, i) => 4 + i));
+    whole.dispose();
+    const before = tf.memory().numTensors;
+    const stopped = solveWithoutNearest(guided, given, 2, (solved) => {
+      if (solved === 6) throw new Error('stopped');
+    });
+    await expect(stopped).rejects.toThrow('stopped');
+    expect(tf.memory().numTensors).toBe(before);
+    passages.dispose();
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test.each([-1, 0.5, Number.NaN])('%d tokens cannot be hidden', async (hidden) => {
+    const flow = smallFlow();
+    const z = randomLatents(flow, 1, 4);
+    const passages = await blockPassages(flow, z);
+    const { guided, z: given } = passages.blocks[0]!;
+    await expect(solveWithoutNearest(guided, given, hidden)).rejects.toThrow('hidden tokens');
+    passages.dispose();
+    z.dispose();
+    disposeFlow(flow);
+  });
+});
