@@ -94,18 +94,21 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
     disposeFlow(flow);
   });
 
-  test.each([1, 3])(
+  test.each([
+    [1, 1e-6],
+    [3, 1e-4],
+  ])(
     'as graphs, in a batch whose samples end at different times: %i segments',
-    async (segments) => {
+    async (segments, tolerance) => {
       const flow = smallFlow({ classes: 2 });
       const before = tf.memory().numTensors;
       const z = tf.tidy(() => {
         const scales = tf.tensor3d([0.01, 1, 0.1, 1.5, 0.02], [5, 1, 1]);
         return tf.mul(randomLatents(flow, 5, 21), scales) as tf.Tensor3D;
       });
-      const solver = { kind: 'gaussSeidelJacobi', segments, tolerance: 1e-6 } as const;
+      const solver = { kind: 'gaussSeidelJacobi', segments, tolerance } as const;
       const { error, traces } = await against(flow, z, solver, guidances.annealed, 'graph');
-      expect(error).toBeLessThan(1e-4);
+      expect(error).toBeLessThan(Math.max(1e-4, 5 * tolerance));
       const iterations = traces.flatMap(({ sampleIterations }) => sampleIterations);
       expect(Math.min(...iterations)).toBeLessThan(Math.max(...iterations));
       z.dispose();
