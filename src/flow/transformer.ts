@@ -69,13 +69,7 @@ function layerResult(
     typeof temperature === 'number'
       ? tf.mul(q, logitScale / temperature)
       : tf.div(tf.mul(q, logitScale), temperature);
-  const seen = keys.shape[2] - tokens;
-  const attended = attention(
-    scaled as tf.Tensor4D,
-    keys,
-    values,
-    tokens > 1 ? causalMask(tokens, seen) : undefined,
-  );
+  const attended = causalAttention(scaled as tf.Tensor4D, keys, values);
   const joined = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [batch * tokens, channels]);
   rows = tf.add(rows, linear(joined as tf.Tensor2D, attend.proj.weight, attend.proj.bias));
 
@@ -88,6 +82,33 @@ function layerResult(
     cache: options.keepCache ? { keys, values } : undefined,
   };
 }
+
+/**
+ * Attention of the newest tokens, each to itself and all before it. Many are taken in turns of a
+ * few, because none of those looks beyond their last: that is little more than half of the products
+ * and exponentials, and what is made in between fits into a processor's cache.
+ */
+function causalAttention(q: tf.Tensor4D, keys: tf.Tensor4D, values: tf.Tensor4D): tf.Tensor4D {
+  const tokens = q.shape[2];
+  if (tokens === 1) return attention(q, keys, values);
+  const seen = keys.shape[2] - tokens;
+  const turns = Math.min(mostTurns, Math.ceil(tokens / leastPerTurn));
+  const parts = Array.from({ length: turns }, (_, turn) => {
+    const [from, to] = [turn, turn + 1].map((i) => Math.floor((i * tokens) / turns)) as [
+      number,
+      number,
+    ];
+    const taken = (x: tf.Tensor4D, start: number, end: number): tf.Tensor4D =>
+      end - start === x.shape[2] ? x : tf.slice(x, [0, 0, start, 0], [-1, -1, end - start, -1]);
+    const last = seen + to;
+    const mask = causalMask(to - from, seen + from);
+    return attention(taken(q, from, to), taken(keys, 0, last), taken(values, 0, last), mask);
+  });
+  return tf.concat(parts, 2);
+}
+
+const leastPerTurn = 64;
+const mostTurns = 8;
 
 /**
  * The additive mask (tokens, seen + tokens): every earlier token is seen, and of the new ones those

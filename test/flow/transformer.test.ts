@@ -1,0 +1,49 @@
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { type LayerCache, transformerLayer } from '../../src/flow/transformer.js';
+import { difference, smallFlow } from './small-flow.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+test('many tokens, which attend in turns, give what few at a time do, with the same gradient', () => {
+  const flow = smallFlow();
+  const layer = flow.parameters.blocks[0]!.attn_blocks[0]!;
+  const [tokens, few] = [300, 50];
+  const before = tf.memory().numTensors;
+  const shape: [number, number, number] = [2, tokens, flow.config.channels];
+  const h = tf.tensor3d(normal(randomKey(3), 2 * tokens * flow.config.channels), shape);
+  const aim = tf.tensor3d(normal(randomKey(4), h.size), shape);
+
+  const atOnce = (x: tf.Tensor) =>
+    transformerLayer(layer, x as tf.Tensor3D, { headWidth: 8, temperature: 0.7 }).h;
+  const inSteps = (x: tf.Tensor) => {
+    let cache: LayerCache | undefined;
+    const parts: tf.Tensor3D[] = [];
+    for (let start = 0; start < tokens; start += few) {
+      const options = { headWidth: 8, temperature: 0.7, cache, keepCache: true };
+      const step = transformerLayer(
+        layer,
+        tf.slice3d(x as tf.Tensor3D, [0, start, 0], [-1, few, -1]),
+        options,
+      );
+      cache = step.cache;
+      parts.push(step.h);
+    }
+    return tf.concat(parts, 1);
+  };
+  tf.tidy(() => {
+    expect(difference(atOnce(h), inSteps(h))).toBeLessThan(1e-5);
+    const [one, other] = [atOnce, inSteps].map((run) =>
+      tf.grad((x) => tf.sum(tf.mul(run(x), aim)))(h),
+    );
+    expect(difference(one!, other!)).toBeLessThan(1e-4);
+  });
+  tf.dispose([h, aim]);
+  expect(tf.memory().numTensors).toBe(before);
+  disposeFlow(flow);
+});
