@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
+import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
+import { readBytes } from '../backend/files.js';
 import { loadDataset } from '../data/index.js';
 import {
   type Experiment,
@@ -11,9 +14,10 @@ import {
 } from '../experiments/index.js';
 import { checkConfig, configName } from '../flow/config.js';
 import { disposeFlow } from '../flow/tarflow.js';
+import { loadCheckpoint } from '../training/checkpoint.js';
 import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
-import { train } from '../training/train.js';
+import { type TrainingRun, train } from '../training/train.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
@@ -24,6 +28,7 @@ interface TrainOptions {
   experiment?: string;
   out?: string;
   set: string[];
+  from?: string;
   resume: boolean;
   replan: boolean;
   list: boolean;
@@ -38,6 +43,7 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .option('--experiment <name>', 'what to train; see --list')
     .option('--out <folder>', 'where the run goes')
     .option('--set <key=value...>', "replace the experiment's values", [])
+    .option('--from <checkpoint>', 'begin with its parameters, in the place of fresh ones')
     .option('--resume', 'go on with the run in the folder', false)
     .option('--replan', 'resume under another plan: steps, learning rate, intervals', false)
     .option('--list', 'list the experiments with their values', false)
@@ -55,6 +61,8 @@ Examples:
   $ tarflow train --experiment fashion-mnist-density --out runs/density
   $ tarflow train --experiment fashion-mnist-density --out runs/density --resume
   $ tarflow train --experiment fashion-mnist-density --out runs/density --replan --set steps=20000
+  $ tarflow train --experiment fashion-mnist-density --out runs/longer \\
+      --from results/checkpoints/fashion-mnist-density.safetensors
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2`,
     )
@@ -83,6 +91,7 @@ async function run({ out, resume, replan, json, ...options }: TrainOptions): Pro
     loadDataset(dataset, 'train'),
     loadDataset(dataset, 'test'),
   ]);
+  const from = options.from === undefined ? undefined : await startingPoint(options.from);
   console.error(
     `${experiment.name}: ${configName(config)} on ${dataset}, ${settings.steps} steps of ` +
       `${settings.batchSize} images, ${engine.version}`,
@@ -108,14 +117,18 @@ async function run({ out, resume, replan, json, ...options }: TrainOptions): Pro
       folder: out,
       resume: replan ? 'replanned' : resume,
       experiment: experiment.name,
+      ...(from && { from }),
       onStep,
       signal,
     }),
-  ).finally(() => progress?.finish());
+  ).finally(() => {
+    progress?.finish();
+    if (from) disposeFlow(from.flow);
+  });
   disposeFlow(result.flow);
 
   const { finished, records } = result;
-  const steps = result.details.steps ?? 0;
+  const steps = records.at(-1)?.step ?? 0;
   const { checkpoint } = new RunFolder(out);
   const resumeCommand = shellWords([
     ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
@@ -143,6 +156,14 @@ async function run({ out, resume, replan, json, ...options }: TrainOptions): Pro
     console.log(`  ${resumeCommand}`);
   }
   return finished;
+}
+
+async function startingPoint(file: string): Promise<NonNullable<TrainingRun['from']>> {
+  const flow = await loadCheckpoint(file);
+  const sha256 = createHash('sha256')
+    .update(await readBytes(file))
+    .digest('hex');
+  return { flow, checkpoint: path.basename(file), sha256, steps: flow.details.steps ?? 0 };
 }
 
 function validationText({ loss, bitsPerDimension }: NonNullable<StepRecord['validation']>): string {

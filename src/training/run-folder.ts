@@ -51,6 +51,15 @@ const planKeys = [
 ] as const;
 type Plan = Pick<TrainingSettings, (typeof planKeys)[number]>;
 
+/** A checkpoint whose parameters a run began with. */
+export interface StartingPoint {
+  /** The file's name without its folder. */
+  checkpoint: string;
+  sha256: string;
+  /** Training steps behind it. */
+  steps: number;
+}
+
 /** What `run.json` says. */
 export interface RunDescription {
   experiment?: string | undefined;
@@ -58,8 +67,15 @@ export interface RunDescription {
   data: string;
   config: FlowConfig;
   settings: TrainingSettings;
+  /** What it began with, where not with fresh parameters. */
+  from?: StartingPoint | undefined;
   /** Earlier plans of a run that was replanned, and the step until which each held. */
   history?: { until: number; plan: Plan }[];
+}
+
+interface SavedState {
+  step: number;
+  state: Leaves;
 }
 
 /**
@@ -86,13 +102,14 @@ export class RunFolder {
    * @param resume true to go on with a run of the same description; `'replanned'` to go on also
    *   where its plan differs (steps, learning rate, intervals): `run.json` then keeps the old plan
    *   under `history`, with the step until which it held
-   * @returns the state to go on from, or nothing for a new run
+   * @returns the state to go on from, or none for a new run, and what the run began with, which a
+   *   resumed one need not say again
    * @throws UserError where another run is in the way, or the folder holds a different one
    */
   async open(
     description: RunDescription,
     resume: boolean | 'replanned',
-  ): Promise<{ step: number; state: Leaves } | undefined> {
+  ): Promise<{ from: StartingPoint | undefined; saved: SavedState | undefined }> {
     try {
       await makeFolder(this.folder);
     } catch (error) {
@@ -111,7 +128,7 @@ export class RunFolder {
       }
       await writeAtomically(this.description, jsonText(description));
       await writeAtomically(this.log, '');
-      return undefined;
+      return { from: description.from, saved: undefined };
     }
     if (!resume) {
       throw new UserError(
@@ -119,11 +136,12 @@ export class RunFolder {
         'Add --resume to go on with it, or choose another folder with --out',
       );
     }
-    const { history = [], ...before } = this.parsed(present);
-    const [was, is] = [jsonText(before), jsonText(description)];
-    if (was === is) return this.readState();
+    const { history = [], from, ...before } = this.parsed(present);
+    const { from: asked = from, ...now } = description;
+    const [was, is] = [jsonText({ ...before, from }), jsonText({ ...now, from: asked })];
+    if (was === is) return { from, saved: await this.readState() };
 
-    const replanned = { ...before, settings: { ...before.settings, ...plan(description) } };
+    const replanned = { ...before, settings: { ...before.settings, ...plan(description) }, from };
     if (resume !== 'replanned' || jsonText(replanned) !== is) {
       throw new UserError(
         `${this.description} describes another run: ${difference(was, is)}`,
@@ -136,9 +154,9 @@ export class RunFolder {
     const past = { until: resumed?.step ?? 0, plan: plan(before) };
     await writeAtomically(
       this.description,
-      jsonText({ ...description, history: [...history, past] }),
+      jsonText({ ...now, from, history: [...history, past] }),
     );
-    return resumed;
+    return { from, saved: resumed };
   }
 
   private parsed(text: string): RunDescription {
@@ -192,7 +210,7 @@ export class RunFolder {
     await writeSafetensors(this.state, tensors, { step: String(step) });
   }
 
-  private async readState(): Promise<{ step: number; state: Leaves } | undefined> {
+  private async readState(): Promise<SavedState | undefined> {
     const present = await readFile(this.state).then(
       () => true,
       () => false,

@@ -23,7 +23,7 @@ import { biasCorrections } from './adamw.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { flipAtRandom } from './flip.js';
 import { noisyImages } from './noise.js';
-import { RunFolder, type StepRecord, type Validation } from './run-folder.js';
+import { RunFolder, type StartingPoint, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
 import {
@@ -47,6 +47,11 @@ export interface TrainingRun {
   resume?: boolean | 'replanned';
   /** Goes into the checkpoint. */
   experiment?: string;
+  /**
+   * Parameters to begin with, in the place of fresh ones; moments and schedule begin anew. A run
+   * that is resumed has its own.
+   */
+  from?: StartingPoint & { flow: TarFlow };
   /** How a step runs; default: as one captured graph on the native engine, else op by op. */
   mode?: Mode;
   onStep?: (record: StepRecord) => void | Promise<void>;
@@ -78,13 +83,29 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   checkData(config, data, settings);
 
   const folder = run.folder === undefined ? undefined : new RunFolder(run.folder);
-  const description = { experiment: run.experiment, data: data.name, config, settings };
-  const resumed = await folder?.open(description, run.resume ?? false);
+  const { flow: startingFlow, ...given } = run.from ?? {};
+  if (startingFlow) checkSameConfig(startingFlow.config, config);
+  const description = {
+    experiment: run.experiment,
+    data: data.name,
+    config,
+    settings,
+    ...(run.from && { from: given as StartingPoint }),
+  };
+  const opened = await folder?.open(description, run.resume ?? false);
+  const resumed = opened?.saved;
+  const from = opened?.from ?? description.from;
+  if (from && !resumed && !startingFlow) {
+    throw new UserError(
+      `The run in ${folder?.folder} began with ${from.checkpoint} and was stopped before it saved`,
+      'Name that checkpoint again (--from)',
+    );
+  }
   const records = resumed ? ((await folder?.records()) ?? []) : [];
 
   const key = randomKey(settings.seed);
   const template = createFlow(config, settings.seed);
-  const state = resumed?.state ?? initialState(template, stepOptions(settings));
+  const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
   const program = trainingProgram(run, template, state);
   disposeTree(state);
   const details: CheckpointDetails = {
@@ -99,13 +120,14 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   let order: Int32Array | undefined;
   let step = resumed?.step ?? 0;
   let savedStep = step;
+  const stepsBehind = (): number => (from?.steps ?? 0) + step;
   const save = async (): Promise<void> => {
     if (!folder) return;
     const current = program.read();
     try {
       await folder.saveState(step, current);
       const flow = flowOfState(template, current);
-      await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: step });
+      await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: stepsBehind() });
       savedStep = step;
     } finally {
       tf.dispose(current);
@@ -182,7 +204,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     tf.dispose(final);
     return {
       flow,
-      details: { ...details, steps: step },
+      details: { ...details, steps: stepsBehind() },
       records,
       finished: step >= settings.steps,
     };
@@ -302,6 +324,17 @@ function copyFlow(flow: TarFlow): TarFlow {
     parameters: mapTree(flow.parameters, (leaf) => leaf.clone()),
     variance: flow.variance.clone(),
   };
+}
+
+function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
+  const keys = Object.keys(expected) as (keyof FlowConfig)[];
+  const other = keys.find((key) => JSON.stringify(came[key]) !== JSON.stringify(expected[key]));
+  if (other === undefined) return;
+  throw new UserError(
+    `The checkpoint to begin with has ${other} ${JSON.stringify(came[other])}, ` +
+      `the run ${JSON.stringify(expected[other])}`,
+    'Begin with a checkpoint of the same configuration, or change it with --set',
+  );
 }
 
 function checkData(config: FlowConfig, data: ImageDataset, settings: TrainingSettings): void {

@@ -267,3 +267,52 @@ describe('a run that goes on under another plan', () => {
     }
   });
 });
+
+describe('a run that begins with the parameters of a checkpoint', () => {
+  async function startingPoint(): Promise<NonNullable<TrainingRun['from']>> {
+    const folder = newFolder();
+    await finish(run(folder));
+    const flow = await loadCheckpoint(new RunFolder(folder).checkpoint);
+    onTestFinished(() => disposeFlow(flow));
+    return { flow, checkpoint: 'a.safetensors', sha256: 'digest', steps: smallSettings.steps };
+  }
+
+  test('goes on from there, says so, and is resumed without naming it again', async () => {
+    const from = await startingPoint();
+    const [whole, parts] = [newFolder(), newFolder()];
+    const expected = await finish(run(whole, { from }));
+    await stopAfter(2, run(parts, { from }));
+    expect(await finish(run(parts, { resume: true }))).toEqual(expected);
+    expect(losses(parts)).toEqual(losses(whole));
+
+    const described = JSON.parse(fs.readFileSync(path.join(parts, 'run.json'), 'utf8'));
+    const { flow: _, ...point } = from;
+    expect(described.from).toEqual(point);
+    const trained = await loadCheckpoint(new RunFolder(parts).checkpoint);
+    expect(trained.details.steps).toBe(2 * smallSettings.steps);
+    disposeFlow(trained);
+    const fresh = newFolder();
+    await finish(run(fresh));
+    expect(losses(fresh)[0]).not.toEqual(losses(whole)[0]);
+  });
+
+  test('cannot be resumed with another one, nor without it where nothing was saved', async () => {
+    const from = await startingPoint();
+    const folder = newFolder();
+    await killAfter(1, run(folder, { from }));
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow('--from');
+    const other = { ...from, sha256: 'another' };
+    await expect(train(run(folder, { from: other, resume: true }))).rejects.toThrow(
+      'describes another run',
+    );
+    await finish(run(folder, { from, resume: true }));
+  });
+
+  test('refuses one of another configuration', async () => {
+    const from = await startingPoint();
+    const config = { ...smallConfig, blocks: smallConfig.blocks + 1 };
+    await expect(train(run(newFolder(), { config, from }))).rejects.toThrow(
+      `has blocks ${smallConfig.blocks}, the run ${smallConfig.blocks + 1}`,
+    );
+  });
+});
