@@ -1,0 +1,152 @@
+/**
+ * Sampling at the size of the papers' models, one image of 1,024 tokens:
+ *
+ *     npx tsx test/benchmarks/paper-size.ts [--model 2-768-8-8] [--side 64] [--tolerance 1e-3]
+ *
+ * The weights are random, so it says what the solvers cost at that size, in time and memory, and not
+ * how many iterations a trained model takes. Writes results/acceleration/paper-size.json, where
+ * every figure has its configuration beside it. Takes about 2 GB for the weights of 2-768-8-8.
+ */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import { startEngine } from '../../src/backend/engine.js';
+import { foldIn, normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { mapTree } from '../../src/backend/tree.js';
+import { checkConfig, configName, tokenCount } from '../../src/flow/config.js';
+import { createFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { executionOf } from '../../src/sampling/execution.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { dataRange, largestDifference, solverText } from '../../src/sampling/plan.js';
+import { sampleNoise } from '../../src/sampling/sample.js';
+import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
+import { executionText, median, timed } from '../../src/sampling/timing.js';
+import { packageRoot } from '../../src/workbook/results-folder.js';
+import { showTable } from '../../src/workbook/table.js';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: '2-768-8-8' },
+    side: { type: 'string', default: '64' },
+    tolerance: { type: 'string', default: '1e-3' },
+  },
+});
+const [patchSize, channels, blocks, layersPerBlock] = values.model.split('-').map(Number) as [
+  number,
+  number,
+  number,
+  number,
+];
+const side = Number(values.side);
+const tolerance = Number(values.tolerance);
+const seed = 1;
+
+/**
+ * A fresh flow with a last layer that says something: log-scales and shifts of about this spread.
+ * Fresh ones are zero, and every block the identity.
+ */
+function randomFlow(spread: number): TarFlow {
+  const config = checkConfig({
+    image: { channels: 3, height: side, width: side },
+    ...{ patchSize, channels, blocks, layersPerBlock },
+    headWidth: 64,
+    classes: 0,
+    volumePreserving: false,
+  });
+  const fresh = createFlow(config, seed);
+  const key = foldIn(randomKey(seed), 'last layers');
+  const parameters = mapTree(fresh.parameters, (leaf, name) => {
+    if (!name.endsWith('proj_out.weight')) return leaf;
+    const noise = tf.tensor(normal(foldIn(key, name), leaf.size), leaf.shape);
+    const moved = tf.tidy(() => tf.mul(noise, spread / Math.sqrt(channels)));
+    tf.dispose([leaf, noise]);
+    return moved;
+  });
+  return { ...fresh, parameters };
+}
+
+function gigabytes(): number {
+  return process.resourceUsage().maxRSS / 2 ** 20;
+}
+
+async function main(): Promise<void> {
+  const engine = await startEngine();
+  const begun = performance.now();
+  const flow = randomFlow(0.2);
+  const noise = sampleNoise(flow, seed, 0, 1);
+  const iteration = { tolerance: (tolerance * dataRange) / 4 };
+  const strategies: [string, Solver | readonly Solver[]][] = [
+    ['sequential', { kind: 'sequential' }],
+    ['Jacobi', { kind: 'jacobi', ...iteration }],
+    ['GS-Jacobi', { kind: 'gaussSeidelJacobi', segments: 8, ...iteration }],
+    ['selective Jacobi', selectiveJacobi(flow.config, iteration)],
+  ];
+  const rows: Record<string, unknown>[] = [];
+  const weights = gigabytes();
+  let exact: Float32Array | undefined;
+  let base = 0;
+  for (const [strategy, solver] of strategies) {
+    const iterations = new Array<number>(blocks).fill(0);
+    const times: number[] = [];
+    const run = () =>
+      timed(() =>
+        inverse(flow, noise, undefined, {
+          solver,
+          onTrace: (trace) => {
+            iterations[trace.block] = trace.iterations.length;
+            times[trace.block] = trace.milliseconds;
+            console.error(`${strategy}: block ${trace.block} is solved`);
+          },
+        }),
+      );
+    // A first run has graphs to record. The sequential one, of minutes, is not run twice: all its
+    // blocks are the same work, and the first two of them have the loop compiled.
+    if (strategy !== 'sequential') await run();
+    const { milliseconds: whole, values: found } = await run();
+    const milliseconds = strategy === 'sequential' ? blocks * median(times) : whole;
+    exact ??= found;
+    base ||= milliseconds;
+    rows.push({
+      strategy,
+      solvers: Array.isArray(solver) ? solver.map(solverText) : [solverText(solver as Solver)],
+      seconds: milliseconds / 1000,
+      speedup: base / milliseconds,
+      iterations,
+      error: largestDifference(found, exact) / dataRange,
+      peakGigabytes: gigabytes(),
+    });
+  }
+  showTable(
+    rows.map(({ strategy, seconds, speedup, iterations, error, peakGigabytes }) => ({
+      strategy: String(strategy),
+      s: Number(seconds),
+      'times as fast': Number(speedup),
+      iterations: [...(iterations as number[])].reverse().join(' '),
+      error: Number(error).toExponential(1),
+      'peak GB': Number(peakGigabytes),
+    })),
+    { caption: `${configName(flow.config)}, ${tokenCount(flow.config)} tokens, one image` },
+  );
+  const outcome = {
+    model: `${configName(flow.config)}, random weights`,
+    configuration: flow.config,
+    seed,
+    tolerance,
+    execution: executionText(engine.version, executionOf(flow.config)),
+    gigabytesOfWeights: weights,
+    rows,
+    cost: { seconds: (performance.now() - begun) / 1000, cores: os.availableParallelism() },
+    command: `npx tsx test/benchmarks/paper-size.ts --model ${values.model} --side ${side}`,
+    date: new Date().toISOString(),
+  };
+  const file = path.join(packageRoot(), 'results', 'acceleration', 'paper-size.json');
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, `${JSON.stringify(outcome, null, 2)}\n`);
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
