@@ -14,7 +14,7 @@ const config: Omit<FlowConfig, 'image' | 'channels'> = {
 const settings: TrainingSettings = {
   noise: { kind: 'gaussian', sigma: 0.1 },
   batchSize: 32,
-  steps: 5000,
+  steps: 2400,
   peakLearningRate: 1e-3,
   warmupSteps: 300,
   dropLabel: 0.1,
@@ -32,7 +32,9 @@ const settings: TrainingSettings = {
 /**
  * Emoji of 32×32 pixels by patches of 2: 256 tokens, as many as TarFlow's samples of ImageNet
  * 64×64 with patch 4. Small, so that a processor trains it in an hour: its samples are poor, but
- * how its blocks converge shows what accelerated sampling is about (GS-Jacobi, section 5).
+ * how its blocks converge shows what accelerated sampling is about (GS-Jacobi, section 5). Expected:
+ * a held-out loss of about −1.55 nats per dimension. The committed checkpoint's first 297 steps were
+ * under a plan of 2,800.
  */
 export const emoji256: Experiment = {
   name: 'emoji-256-tokens',
@@ -45,12 +47,13 @@ export const emoji256: Experiment = {
 /**
  * Emoji of 64×64 pixels by patches of 2: 1,024 tokens, as many as TarFlow's largest models have,
  * at the least width that still trains. For the time of sampling and residual curves, as
- * {@link emoji256}.
+ * {@link emoji256}. Expected: a held-out loss of about −1.60. The committed checkpoint's first 151
+ * steps were under a plan of 1,800.
  */
 export const emoji1024: Experiment = {
   name: 'emoji-1024-tokens',
   description: 'Fast sampling at 1,024 tokens: emoji 64×64, patch 2, class-conditional',
   dataset: 'emoji-base-64',
   config: { ...config, image: { channels: 3, height: 64, width: 64 }, channels: 64 },
-  settings: { ...settings, batchSize: 16, steps: 3000, validationImages: 64 },
+  settings: { ...settings, batchSize: 16, steps: 1400, validationImages: 64 },
 };
