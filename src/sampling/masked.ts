@@ -3,16 +3,26 @@ import { tf } from '../backend/tf.js';
 import type { BlockCache } from '../flow/block.js';
 import { disposeCache, truncatedCache } from './cache.js';
 import type { GuidedBlock } from './guidance.js';
+import type { Start } from './solver.js';
+
+export interface HidingOptions {
+  /**
+   * What hidden tokens read as: zeros, which tell nothing but which no block has been trained on, or
+   * the block's output in their place, from which iteration starts. Default zeros.
+   */
+  readAs?: Start;
+  /** Awaited after each token with the number of those solved. */
+  onStep?: (solved: number) => Promise<void> | void;
+}
 
 /**
  * Solves a block token by token, each from a past with a gap: of the tokens before it the nearest
- * `hidden` are hidden, that is, they read as zeros. How far the result is from the exact one tells
+ * `hidden` are hidden. How far the result is from the exact one tells
  * how much the block depends on near tokens; what it loses little by is redundant (the probing
  * experiment of Zhang et al. 2025, arXiv 2505.24791, in our words: they mask those tokens).
  *
  * @param z the block's output (batch, T, D), in the block's order
  * @param hidden 0 hides nothing and gives the exact input, T − 1 or more hides everything
- * @param onStep awaited after each token with the number of those solved
  * @returns the block's input as so found (batch, T, D), in the block's order; the caller frees it
  * @throws UserError for a number of tokens that is not a whole one of at least 0
  */
@@ -20,23 +30,24 @@ export async function solveWithoutNearest(
   guided: GuidedBlock,
   z: tf.Tensor3D,
   hidden: number,
-  onStep?: (solved: number) => Promise<void> | void,
+  { readAs = 'zeros', onStep }: HidingOptions = {},
 ): Promise<tf.Tensor3D> {
   if (!Number.isInteger(hidden) || hidden < 0) {
     throw new UserError(`The number of hidden tokens is ${hidden}`, 'Expected 0, 1, 2 and so on');
   }
   const [batch, tokens, width] = z.shape;
-  const zeros = (count: number) => tf.zeros([batch, count, width]) as tf.Tensor3D;
   const target = (from: number, count: number) => tf.slice(z, [0, from, 0], [-1, count, -1]);
+  const gap = (from: number, count: number) =>
+    readAs === 'latent' ? target(from, count) : (tf.zeros([batch, count, width]) as tf.Tensor3D);
   const solve = (goal: tf.Tensor3D, { a, b }: { a: tf.Tensor3D; b: tf.Tensor3D }) =>
     tf.add(tf.mul(goal, tf.exp(a)), b) as tf.Tensor3D;
 
-  // Tokens whose whole past is hidden are predicted from zeros, all at once.
+  // Tokens whose whole past is hidden are predicted from the gap alone, all at once.
   const blind = Math.min(hidden, tokens - 1);
   let past = tf.tidy(() => {
     const first = target(0, 1);
     if (blind === 0) return first;
-    const rest = solve(target(1, blind), guided.predict(zeros(blind), { start: 0 }));
+    const rest = solve(target(1, blind), guided.predict(gap(0, blind), { start: 0 }));
     return tf.concat([first, rest], 1);
   }) as tf.Tensor3D;
   let cache: BlockCache | undefined;
@@ -45,7 +56,7 @@ export async function solveWithoutNearest(
       const seen = next - hidden;
       const step = tf.tidy(() => {
         const nearest = tf.slice(past, [0, seen - 1, 0], [-1, 1, -1]);
-        const input = hidden > 0 ? tf.concat([nearest, zeros(hidden)], 1) : nearest;
+        const input = hidden > 0 ? tf.concat([nearest, gap(seen, hidden)], 1) : nearest;
         const options = { start: seen - 1, cache, keepCache: true };
         const { a, b, cache: extended } = guided.predict(input, options);
         const last = (pair: tf.Tensor3D) => tf.slice(pair, [0, hidden, 0], [-1, 1, -1]);

@@ -315,8 +315,13 @@ function quantity(
       ...(logarithmic ? { type: 'log', nice: false } : { zero }),
       ...(domain ? { domain, nice: false } : {}),
     },
+    ...(logarithmic && { axis: { labelExpr: logarithmicLabel } }),
   };
 }
+
+/** Very small and very large powers of ten all in one way. */
+const logarithmicLabel =
+  "datum.value >= 1e-3 && datum.value < 1e5 ? format(datum.value, '~g') : format(datum.value, '~e')";
 
 /** A colour for each series in the order of the rows, or one colour and no legend. */
 function seriesColour(

@@ -1,17 +1,25 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeFlow } from '../flow/tarflow.js';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.js';
-import { type RunDescription, RunFolder, type StepRecord } from '../training/run-folder.js';
+import {
+  type RunDescription,
+  RunFolder,
+  type StartingPoint,
+  type StepRecord,
+} from '../training/run-folder.js';
 import { resultsFolder } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, enough to draw its curves. */
 export interface PublishedRun {
   /** The run's `run.json`. */
   run: RunDescription;
-  /** Steps done. */
+  /** The runs that it went on from, in their order, and the step at which each ended. */
+  earlier?: { run: RunDescription; until: number }[];
+  /** Steps done, those of earlier runs included. */
   steps: number;
   /** Time that the steps took, without validations. */
   seconds: number;
@@ -28,10 +36,13 @@ export function publishedCheckpoint(name: string): string {
 /**
  * Puts a training run into `results/`: its flow in half precision as `checkpoints/<name>.safetensors`
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
- * says what was trained. A run that still goes on is published as far as its last checkpoint.
+ * says what was trained. A run that still goes on is published as far as its last checkpoint. A run
+ * that began with the checkpoint published under this name takes its place, and its log is added to
+ * the one that is there.
  *
  * @param runFolder the folder of {@link train} or of `tarflow train --out`
- * @throws UserError where the folder holds no run with a checkpoint, or `results/` cannot be written
+ * @throws UserError where the folder holds no run with a checkpoint, where the run began with
+ *   another checkpoint than the one published, or `results/` cannot be written
  */
 export async function publishRun(runFolder: string, name: string): Promise<void> {
   const folder = new RunFolder(runFolder);
@@ -40,20 +51,49 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
   ) as RunDescription;
   const flow = await loadCheckpoint(folder.checkpoint);
   try {
-    const steps = flow.details.steps ?? Number.POSITIVE_INFINITY;
+    const before = run.from && (await publishedStart(name, run.from));
+    const offset = before?.steps ?? 0;
+    const steps = (flow.details.steps ?? Number.POSITIVE_INFINITY) - offset;
     const records = (await folder.records()).filter((record) => record.step <= steps);
     const seconds = records.reduce(
       (sum, { imagesPerSecond }) => sum + run.settings.batchSize / imagesPerSecond,
       0,
     );
     const stepsPerRecord = Math.ceil(records.length / mostRecords);
-    const header = { run, steps: records.length, seconds: Math.round(seconds), stepsPerRecord };
-    const lines = [header, ...averagedRecords(records, stepsPerRecord)];
+    const header: Omit<PublishedRun, 'records'> = {
+      run,
+      ...(before && {
+        earlier: [...(before.earlier ?? []), { run: before.run, until: before.steps }],
+      }),
+      steps: offset + records.length,
+      seconds: (before?.seconds ?? 0) + Math.round(seconds),
+      stepsPerRecord: Math.max(before?.stepsPerRecord ?? 0, stepsPerRecord),
+    };
+    const epochs = before?.records.at(-1)?.epoch ?? 0;
+    const added = averagedRecords(records, stepsPerRecord).map((record) => ({
+      ...record,
+      step: offset + record.step,
+      epoch: epochs + record.epoch,
+    }));
+    const lines = [header, ...(before?.records ?? []), ...added];
     await writeAtomically(logFile(name), lines.map((line) => `${rounded(line)}\n`).join(''));
     await saveCheckpoint(flow, publishedCheckpoint(name), flow.details, 'F16');
   } finally {
     disposeFlow(flow);
   }
+}
+
+/** The published run whose checkpoint another one began with. */
+async function publishedStart(name: string, from: StartingPoint): Promise<PublishedRun> {
+  const file = publishedCheckpoint(name);
+  const present = createHash('sha256')
+    .update(await readBytes(file))
+    .digest('hex');
+  if (present === from.sha256) return readPublishedRun(name);
+  throw new UserError(
+    `The run began with ${from.checkpoint}, which is not ${file}`,
+    'Publish it under the name of the run that it went on from',
+  );
 }
 
 /**

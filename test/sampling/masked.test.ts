@@ -11,16 +11,18 @@ beforeAll(async () => {
   await startEngine();
 });
 
-/** What z_t·exp(a) + b is with a and b from `past` with its last `hidden` tokens as zeros. */
+/** What z_t·exp(a) + b is with a and b from `past` with its last `hidden` tokens read as told. */
 function byDefinition(
   { guided, z }: BlockPassage,
   past: tf.Tensor3D,
   token: number,
   hidden: number,
+  readAs: 'zeros' | 'latent',
 ): tf.Tensor {
   const visible = Math.max(token - hidden, 0);
   const seen = tf.slice(past, [0, 0, 0], [-1, visible, -1]);
-  const gap = tf.zeros([past.shape[0], token - visible, past.shape[2]]);
+  const latents = tf.slice(z, [0, visible, 0], [-1, token - visible, -1]);
+  const gap = readAs === 'latent' ? latents : tf.zerosLike(latents);
   const input = (visible === 0 ? gap : tf.concat([seen, gap], 1)) as tf.Tensor3D;
   const { a, b } = guided.predict(input, { start: 0 });
   const last = (pair: tf.Tensor3D) => tf.slice(pair, [0, token - 1, 0], [-1, 1, -1]);
@@ -47,19 +49,22 @@ describe('solving with the nearest tokens hidden', () => {
     disposeFlow(flow);
   });
 
-  test.each([1, 2, 5, 15, 99])('%i hidden tokens read as zeros', async (hidden) => {
+  test.each([
+    ...[1, 2, 5, 15, 99].map((hidden) => [hidden, 'zeros'] as const),
+    ...[1, 5, 99].map((hidden) => [hidden, 'latent'] as const),
+  ])('%i hidden tokens read as %s', async (hidden, readAs) => {
     const flow = smallFlow();
     const T = tokenCount(flow.config);
     const z = randomLatents(flow, 2, 2);
     const passages = await blockPassages(flow, z);
     const passage = passages.blocks[1]!;
     const before = tf.memory().numTensors;
-    const solved = await solveWithoutNearest(passage.guided, passage.z, hidden);
+    const solved = await solveWithoutNearest(passage.guided, passage.z, hidden, { readAs });
     for (let token = 1; token < T; token++) {
       const error = tf.tidy(() =>
         difference(
           tf.slice(solved, [0, token, 0], [-1, 1, -1]),
-          byDefinition(passage, solved, token, hidden),
+          byDefinition(passage, solved, token, hidden, readAs),
         ),
       );
       expect(error).toBeLessThan(1e-5);
@@ -78,14 +83,18 @@ describe('solving with the nearest tokens hidden', () => {
     const passages = await blockPassages(flow, z);
     const { guided, z: given } = passages.blocks[0]!;
     const steps: number[] = [];
-    const whole = await solveWithoutNearest(guided, given, 2, (solved) => {
-      steps.push(solved);
+    const whole = await solveWithoutNearest(guided, given, 2, {
+      onStep: (solved) => {
+        steps.push(solved);
+      },
     });
     expect(steps).toEqual(Array.from({ length: 13 }, (_, i) => 4 + i));
     whole.dispose();
     const before = tf.memory().numTensors;
-    const stopped = solveWithoutNearest(guided, given, 2, (solved) => {
-      if (solved === 6) throw new Error('stopped');
+    const stopped = solveWithoutNearest(guided, given, 2, {
+      onStep: (solved) => {
+        if (solved === 6) throw new Error('stopped');
+      },
     });
     await expect(stopped).rejects.toThrow('stopped');
     expect(tf.memory().numTensors).toBe(before);

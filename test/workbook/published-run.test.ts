@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -8,7 +9,7 @@ import { tf } from '../../src/backend/tf.js';
 import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
-import type { StepRecord } from '../../src/training/run-folder.js';
+import type { StartingPoint, StepRecord } from '../../src/training/run-folder.js';
 import {
   averagedRecords,
   publishedCheckpoint,
@@ -63,9 +64,14 @@ test('records are averaged in groups, and every validation ends one', () => {
 });
 
 /** A run folder whose log goes on beyond its checkpoint, as that of a run that is going on. */
-async function runFolder(steps: number, checkpointAt: number): Promise<string> {
-  const run = path.join(folder, 'run');
-  const description = { experiment: 'tiny', data: 'none', config, settings: { batchSize: 64 } };
+async function runFolder(
+  steps: number,
+  checkpointAt: number,
+  from?: StartingPoint,
+): Promise<string> {
+  const run = path.join(folder, from ? 'second' : 'run');
+  const settings = { batchSize: 64 };
+  const description = { experiment: 'tiny', data: 'none', config, settings, from };
   fs.mkdirSync(run);
   fs.writeFileSync(path.join(run, 'run.json'), JSON.stringify(description));
   const lines = Array.from({ length: steps }, (_, i) =>
@@ -97,6 +103,26 @@ test('a run is published up to its checkpoint, short and in half precision', asy
   const { tensors: stored, metadata } = await readSafetensors(publishedCheckpoint('tiny'));
   expect(stored['blocks.0.proj_in.weight']?.dtype).toBe('F16');
   expect(JSON.parse(metadata.details as string)).toEqual({ steps: 1000 });
+});
+
+test('a run that went on from the published one takes its place, and its log is added', async () => {
+  await publishRun(await runFolder(1100, 1000), 'tiny');
+  const sha256 = createHash('sha256')
+    .update(fs.readFileSync(publishedCheckpoint('tiny')))
+    .digest('hex');
+  const from = { checkpoint: 'tiny.safetensors', sha256, steps: 1000 };
+  const second = await runFolder(250, 1200, from);
+  await publishRun(second, 'tiny');
+
+  const published = await readPublishedRun('tiny');
+  expect(published).toMatchObject({ steps: 1200, seconds: 2400, earlier: [{ until: 1000 }] });
+  expect(published.run.from).toEqual(from);
+  const validated = published.records.flatMap(({ step, validation }) => (validation ? [step] : []));
+  expect(validated).toEqual(Array.from({ length: 12 }, (_, i) => 100 * (i + 1)));
+  expect(published.records.at(-1)?.epoch).toBeCloseTo(120);
+
+  // Now another checkpoint is published, with which it did not begin.
+  await expect(publishRun(second, 'tiny')).rejects.toThrow('which is not');
 });
 
 test('a run that was never published, and a damaged log, are named', async () => {
