@@ -1,7 +1,5 @@
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as util from 'node:util';
-import { cacheFolder, forgetOld } from './cache.js';
 import { UserError } from './errors.js';
 import { tf } from './tf.js';
 import { startWebGpu } from './webgpu.js';
@@ -121,7 +119,6 @@ async function start(engine: EngineName): Promise<EngineReport> {
 async function startTensorFlow(): Promise<EngineReport> {
   // TensorFlow's own start-up lines are noise to a user; errors still show.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  keepCompilations();
   let binding: { TF_Version: string; isUsingGpuDevice: boolean };
   try {
     require('@tensorflow/tfjs-node-gpu');
@@ -146,19 +143,4 @@ async function startTensorFlow(): Promise<EngineReport> {
     version: `TensorFlow ${binding.TF_Version}`,
     gpu: binding.isUsingGpuDevice,
   };
-}
-
-/** Lets XLA keep what it compiles for the next process, the newest 200 functions of it. */
-function keepCompilations(): void {
-  const folder = path.join(cacheFolder(), 'xla');
-  // TensorFlow splits its flags at spaces.
-  if (process.env.TF_XLA_FLAGS !== undefined || /\s/.test(folder)) return;
-  try {
-    fs.mkdirSync(path.dirname(folder), { recursive: true });
-    fs.mkdirSync(folder, { recursive: true });
-    forgetOld(folder, 200);
-  } catch {
-    return; // Without the folder it compiles anew in each process.
-  }
-  process.env.TF_XLA_FLAGS = `--tf_xla_persistent_cache_directory=${folder}`;
 }

@@ -321,7 +321,7 @@ function quantity(
 
 /** Very small and very large powers of ten all in one way. */
 const logarithmicLabel =
-  "datum.value >= 1e-3 && datum.value < 1e5 ? format(datum.value, '~g') : format(datum.value, '~e')";
+  "datum.label === '' ? '' : datum.value >= 1e-3 && datum.value < 1e5 ? format(datum.value, '~g') : format(datum.value, '~e')";
 
 /** A colour for each series in the order of the rows, or one colour and no legend. */
 function seriesColour(
