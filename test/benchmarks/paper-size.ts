@@ -21,7 +21,7 @@ import { executionOf } from '../../src/sampling/execution.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { dataRange, largestDifference, solverText } from '../../src/sampling/plan.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
-import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
+import type { Solver } from '../../src/sampling/solver.js';
 import { executionText, median, timed } from '../../src/sampling/timing.js';
 import { packageRoot } from '../../src/workbook/results-folder.js';
 import { showTable } from '../../src/workbook/table.js';
@@ -42,6 +42,7 @@ const [patchSize, channels, blocks, layersPerBlock] = values.model.split('-').ma
 const side = Number(values.side);
 const tolerance = Number(values.tolerance);
 const seed = 1;
+const threads = Number(process.env.TF_NUM_INTRAOP_THREADS ?? os.availableParallelism());
 
 /**
  * A fresh flow with a last layer that says something: log-scales and shifts of about this spread.
@@ -77,11 +78,10 @@ async function main(): Promise<void> {
   const flow = randomFlow(0.2);
   const noise = sampleNoise(flow, seed, 0, 1);
   const iteration = { tolerance: (tolerance * dataRange) / 4 };
-  const strategies: [string, Solver | readonly Solver[]][] = [
+  const strategies: [string, Solver][] = [
     ['sequential', { kind: 'sequential' }],
     ['Jacobi', { kind: 'jacobi', ...iteration }],
     ['GS-Jacobi', { kind: 'gaussSeidelJacobi', segments: 8, ...iteration }],
-    ['selective Jacobi', selectiveJacobi(flow.config, iteration)],
   ];
   const rows: Record<string, unknown>[] = [];
   const weights = gigabytes();
@@ -101,16 +101,14 @@ async function main(): Promise<void> {
           },
         }),
       );
-    // A first run has graphs to record. The sequential one, of minutes, is not run twice: all its
-    // blocks are the same work, and the first two of them have the loop compiled.
-    if (strategy !== 'sequential') await run();
-    const { milliseconds: whole, values: found } = await run();
-    const milliseconds = strategy === 'sequential' ? blocks * median(times) : whole;
+    const { values: found } = await run();
+    // All blocks are the same work, and the first two of them record and compile.
+    const milliseconds = blocks * median(times);
     exact ??= found;
     base ||= milliseconds;
     rows.push({
       strategy,
-      solvers: Array.isArray(solver) ? solver.map(solverText) : [solverText(solver as Solver)],
+      solver: solverText(solver),
       seconds: milliseconds / 1000,
       speedup: base / milliseconds,
       iterations,
@@ -137,7 +135,7 @@ async function main(): Promise<void> {
     execution: executionText(engine.version, executionOf(flow.config)),
     gigabytesOfWeights: weights,
     rows,
-    cost: { seconds: (performance.now() - begun) / 1000, cores: os.availableParallelism() },
+    cost: { seconds: (performance.now() - begun) / 1000, threads },
     command: `npx tsx test/benchmarks/paper-size.ts --model ${values.model} --side ${side}`,
     date: new Date().toISOString(),
   };
