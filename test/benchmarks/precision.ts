@@ -103,7 +103,7 @@ async function main(): Promise<void> {
     runs,
     cost: { seconds: (performance.now() - begun) / 1000, cores: os.availableParallelism() },
     versions: { engine: `${engine.engine} (${engine.version})`, node: process.version },
-    command: 'npx tsx test/benchmarks/precision.ts',
+    command: `npx tsx test/benchmarks/precision.ts --seeds ${seeds.length} --steps ${values.steps}`,
     date: new Date().toISOString(),
   };
   await writeAtomically(resultFile('precision.json'), `${JSON.stringify(outcome, null, 1)}\n`);
