@@ -1,4 +1,3 @@
-import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 
@@ -13,14 +12,4 @@ export function cacheFolder(): string {
   // The XDG specification: a relative path in XDG_CACHE_HOME is to be ignored.
   const base = XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : undefined;
   return path.join(base ?? path.join(os.homedir(), '.cache'), 'tarflow');
-}
-
-/** Removes what was used longest ago from a folder, by its entries' times, until so many are left. */
-export function forgetOld(folder: string, capacity: number): void {
-  const entries = fs.readdirSync(folder).map((name) => path.join(folder, name));
-  if (entries.length <= capacity) return;
-  const time = (entry: string) => fs.statSync(entry, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const used = new Map(entries.map((entry) => [entry, time(entry)]));
-  entries.sort((a, b) => (used.get(b) as number) - (used.get(a) as number));
-  for (const entry of entries.slice(capacity)) fs.rmSync(entry, { recursive: true, force: true });
 }

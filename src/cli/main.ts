@@ -41,7 +41,7 @@ Exit codes:
   3  a bug, with its stack trace
   130  stopped by Control-C
 
-The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm or cpu; default: the fastest one there is.`,
+The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default: the fastest one there is.`,
     );
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);

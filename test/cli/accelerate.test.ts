@@ -8,7 +8,13 @@ import { disposeFlow } from '../../src/flow/tarflow.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
 import { savedFlow, smallConfig } from '../training/small.js';
-import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+import {
+  expectRefused,
+  type Mistake,
+  tarflow,
+  temporaryFolder,
+  unwritablePath,
+} from './command-line.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -76,7 +82,7 @@ test("a user's mistake exits 2 and records nothing", async () => {
   const file = await savedFlow(temporaryFolder(), smallConfig, {});
   const folder = path.dirname(file);
   const output = ['--output', path.join(folder, 'table.json')];
-  const mistakes: [string, string[], RegExp][] = [
+  const mistakes: Mistake[] = [
     [file, [...output, '--batch', '1,0'], /--batch names 0/],
     [file, [...output, '--tolerance', '-1'], /tolerance is -1/],
     [file, [...output, '--label', '9'], /no label '9'/],
@@ -85,15 +91,5 @@ test("a user's mistake exits 2 and records nothing", async () => {
     [file, ['--output', unwritablePath(folder, 'table.json')], /cannot be written/],
     [`${file}.none`, output, /none/],
   ];
-  const files = fs.readdirSync(folder);
-  const before = tf.memory().numTensors;
-  for (const [model, options, message] of mistakes) {
-    const { code, stdout, stderr } = await tarflow('accelerate', model, ...options, ...quick);
-    expect(code, stderr).toBe(2);
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toMatch(/\n\s+at /);
-    expect(stdout).toBe('');
-  }
-  expect(fs.readdirSync(folder)).toEqual(files);
-  expect(tf.memory().numTensors).toBe(before);
+  await expectRefused('accelerate', folder, mistakes, quick);
 });

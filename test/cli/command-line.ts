@@ -1,7 +1,8 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { onTestFinished, vi } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
+import { tf } from '../../src/backend/tf.js';
 import { main } from '../../src/cli/main.js';
 
 /** What a run of the command line left behind. */
@@ -34,6 +35,29 @@ export async function tarflow(...programArguments: string[]): Promise<Outcome> {
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
+}
+
+/** A user's mistake: the file given, options, and what the message says of it. */
+export type Mistake = [file: string, options: string[], message: RegExp];
+
+/** Mistakes exit 2 with a message, print nothing, leave the folder as it is, and nothing leaks. */
+export async function expectRefused(
+  command: string,
+  folder: string,
+  mistakes: readonly Mistake[],
+  more: readonly string[],
+): Promise<void> {
+  const files = fs.readdirSync(folder);
+  const before = tf.memory().numTensors;
+  for (const [file, options, message] of mistakes) {
+    const { code, stdout, stderr } = await tarflow(command, file, ...options, ...more);
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+  }
+  expect(fs.readdirSync(folder)).toEqual(files);
+  expect(tf.memory().numTensors).toBe(before);
 }
 
 /** A new folder that goes when the test ends. */

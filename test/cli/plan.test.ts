@@ -9,7 +9,13 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
 import { type Plan, readPlan, writePlan } from '../../src/sampling/plan.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
-import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+import {
+  expectRefused,
+  type Mistake,
+  tarflow,
+  temporaryFolder,
+  unwritablePath,
+} from './command-line.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -168,7 +174,7 @@ test("a user's mistake exits 2 and leaves no plan", async () => {
   const file = await checkpoint();
   const folder = path.dirname(file);
   const small = await checkpoint({ image: { channels: 1, height: 14, width: 14 } });
-  const mistakes: [string, string[], RegExp][] = [
+  const mistakes: Mistake[] = [
     [file, ['--tolerance', '-0.001'], /tolerance is -0\.001/],
     [file, ['--tolerance', '0'], /tolerance is 0.*above 0/],
     [file, ['--data', 'cifar'], /Unknown data set 'cifar'/],
@@ -179,15 +185,5 @@ test("a user's mistake exits 2 and leaves no plan", async () => {
     [file, ['--output', unwritablePath(folder, 'plan.json')], /cannot be written/],
     [`${file}.none`, [], /none/],
   ];
-  const files = fs.readdirSync(folder);
-  const before = tf.memory().numTensors;
-  for (const [model, options, message] of mistakes) {
-    const { code, stdout, stderr } = await tarflow('plan', model, ...options, ...quick);
-    expect(code, stderr).toBe(2);
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toMatch(/\n\s+at /);
-    expect(stdout).toBe('');
-  }
-  expect(fs.readdirSync(folder)).toEqual(files);
-  expect(tf.memory().numTensors).toBe(before);
+  await expectRefused('plan', folder, mistakes, quick);
 });

@@ -10,7 +10,8 @@ import {
 } from '../../src/flow/config.js';
 import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
 
-const defaults: FlowConfig = {
+/** Of a {@link smallFlow} without changes. */
+export const smallFlowConfig: FlowConfig = {
   image: { channels: 1, height: 4, width: 4 },
   patchSize: 1,
   channels: 16,
@@ -26,7 +27,7 @@ const defaults: FlowConfig = {
  * random, `strength` times as far as keeps the inverse well conditioned.
  */
 export function smallFlow(changes: Partial<FlowConfig> = {}, seed = 1, strength = 1): TarFlow {
-  const fresh = createFlow(checkConfig({ ...defaults, ...changes }), seed);
+  const fresh = createFlow(checkConfig({ ...smallFlowConfig, ...changes }), seed);
   const key = foldIn(randomKey(seed), 'moved');
   const parameters = mapTree(fresh.parameters, (leaf, name) =>
     tf.tidy(() => {

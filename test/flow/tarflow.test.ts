@@ -15,7 +15,13 @@ import {
   type TarFlow,
 } from '../../src/flow/tarflow.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { difference, randomImages, randomLatents, smallFlow } from './small-flow.js';
+import {
+  difference,
+  randomImages,
+  randomLatents,
+  smallFlow,
+  smallFlowConfig,
+} from './small-flow.js';
 
 const configurations: Record<string, Partial<FlowConfig>> = {
   'one block, patch 1': { blocks: 1 },
@@ -176,7 +182,11 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
 describe('patches', () => {
   test('inside a token the channel is slowest, then the row, then the column', () => {
     tf.tidy(() => {
-      const config = { ...smallConfig, image: { channels: 2, height: 2, width: 4 }, patchSize: 2 };
+      const config = {
+        ...smallFlowConfig,
+        image: { channels: 2, height: 2, width: 4 },
+        patchSize: 2,
+      };
       const x = tf.reshape(tf.range(0, 16), [1, 2, 2, 4]) as tf.Tensor4D;
       expect(patchify(config, x).arraySync()).toEqual([
         [
@@ -215,15 +225,15 @@ describe('bad input to a flow', () => {
     ['a single token', { patchSize: 4 }, 'single token'],
     ['no block', { blocks: 0 }, 'blocks is 0'],
   ])('%s', (_, changes, message) => {
-    expect(() => createFlow({ ...smallConfig, ...changes }, 0)).toThrow(message);
+    expect(() => createFlow({ ...smallFlowConfig, ...changes }, 0)).toThrow(message);
   });
 });
 
 test('a fresh flow is near the identity, not at it', () => {
   tf.tidy(() => {
-    const flow = createFlow(smallConfig, 3);
+    const flow = createFlow(smallFlowConfig, 3);
     const x = randomImages(flow, 2, 8);
-    const moved = difference(forward(flow, x).z, patchify(smallConfig, x));
+    const moved = difference(forward(flow, x).z, patchify(smallFlowConfig, x));
     expect(moved).toBeGreaterThan(0.01);
     expect(moved).toBeLessThan(2);
   });
@@ -242,17 +252,6 @@ test('the density of a flow of two numbers sums to one', () => {
     expect(total).toBeCloseTo(1, 3);
   });
 });
-
-const smallConfig: FlowConfig = {
-  image: { channels: 1, height: 4, width: 4 },
-  patchSize: 1,
-  channels: 16,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 8,
-  classes: 0,
-  volumePreserving: false,
-};
 
 /** The Jacobian of a function of one sample, by automatic differentiation, row by row. */
 function jacobian<T extends tf.Tensor>(f: (input: T) => tf.Tensor, input: T): number[][] {

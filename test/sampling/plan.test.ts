@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { currentEngine, startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import type { FlowConfig } from '../../src/flow/config.js';
 import { disposeFlow } from '../../src/flow/tarflow.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import {
@@ -23,7 +22,13 @@ import {
   strategyNames,
   writePlan,
 } from '../../src/sampling/plan.js';
-import { difference, randomImages, randomLatents, smallFlow } from '../flow/small-flow.js';
+import {
+  difference,
+  randomImages,
+  randomLatents,
+  smallFlow,
+  smallFlowConfig,
+} from '../flow/small-flow.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-plan-'));
 
@@ -32,17 +37,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => fs.rmSync(folder, { recursive: true }));
-
-const smallFlowConfig: FlowConfig = {
-  image: { channels: 1, height: 4, width: 4 },
-  patchSize: 1,
-  channels: 16,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 8,
-  classes: 0,
-  volumePreserving: false,
-};
 
 const plan: Plan = {
   format: 'tarflow-plan',

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { cacheFolder, forgetOld } from '../cache.js';
+import { cacheFolder } from '../cache.js';
 
 /** A graph on disk: a folder that TensorFlow loads, and the names of each function's outputs. */
 export interface Stored {
@@ -43,7 +43,7 @@ export function keepGraph(
     write(temporary, graph, outputs);
     fs.rmSync(folder, { recursive: true, force: true });
     fs.renameSync(temporary, folder);
-    forgetOld(path.dirname(folder), capacity);
+    forgetOld(path.dirname(folder));
   } catch (error) {
     fs.rmSync(temporary, { recursive: true, force: true });
     // Another process may have put the same graph there between the two steps.
@@ -56,6 +56,18 @@ export function keepGraph(
 
 /** How many graphs stay on disk, those used last; one takes 0.1 to 3 MB. */
 const capacity = 400;
+
+function forgetOld(root: string): void {
+  const folders = fs.readdirSync(root).map((name) => path.join(root, name));
+  if (folders.length <= capacity) return;
+  const used = new Map(
+    folders.map((folder) => [folder, fs.statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0]),
+  );
+  folders.sort((a, b) => (used.get(b) as number) - (used.get(a) as number));
+  for (const folder of folders.slice(capacity)) {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** Calls `f` with a folder that holds the graph meanwhile. */
 export function withTemporaryGraph<R>(graph: Uint8Array, f: (folder: string) => R): R {
