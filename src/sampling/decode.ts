@@ -1,7 +1,7 @@
-import { gelu } from '../backend/ops.js';
+import { gelu, layerNorm } from '../backend/ops.js';
 import { callCompiled, repeat, withSlice } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import { type Leaves, leaves, withLeaves } from '../backend/tree.js';
+import { type Leaves, leaves, mapTree, withLeaves } from '../backend/tree.js';
 import { type FlowBlock, permute } from '../flow/block.js';
 import { tokenCount, tokenWidth } from '../flow/config.js';
 import type {
@@ -15,9 +15,7 @@ import { conditional, extrapolated, type GuidedBlock, strengths } from './guidan
 /**
  * Solves a block for its input token by token, as `solveSequentially` does, in one call or a few:
  * the loop over tokens is compiled, and keys and values are written in place (TarFlow, section
- * 3.1). The mathematics is that of `predict` in flow/; the layout is not. Activations are columns,
- * (channels, rows): W·x multiplies a weight as it is stored, while x·Wᵀ with few rows x would first
- * copy the weight, at every step.
+ * 3.1). The mathematics is that of `predict` in flow/.
  *
  * @param z the block's output (batch, T, D), in the block's order
  * @param onStep awaited after each call with the number of known tokens, to report progress or to
@@ -37,23 +35,27 @@ export async function decodeSequentially(
   const [batch, tokens] = z.shape;
   const rows = branches * batch;
   const shared: Leaves = tf.tidy(() => ({
-    latents: tf.transpose(z, [1, 2, 0]), // (T, D, batch)
+    latents: tf.transpose(z, [1, 0, 2]), // (T, batch, D)
     positions: permute(block, block.parameters.pos_embed, 0).clone(),
     ...(conditions.classes && { classes: conditions.classes.clone() }),
     ...(conditions.temperature && { temperature: conditions.temperature.clone() }),
     ...(guidance && { strength: tf.tensor1d(strengths(block, guidance, 0, tokens - 1)) }),
   }));
-  let state: Leaves = tf.tidy(() => ({
-    token: tf.reshape(tf.slice(shared.latents as tf.Tensor3D, [0, 0, 0], [1, -1, -1]), [-1, batch]),
-    solved: (shared.latents as tf.Tensor).clone(),
-    ...Object.fromEntries(
-      cacheNames(layersPerBlock).map((name) => [
-        name,
-        tf.zeros([rows, channels / headWidth, tokens, headWidth]),
-      ]),
-    ),
-  }));
+  let state: Leaves = tf.tidy(() => {
+    const latents = shared.latents as tf.Tensor3D;
+    return {
+      token: tf.squeeze(tf.slice(latents, 0, 1), [0]),
+      solved: latents.clone(),
+      ...Object.fromEntries(
+        cacheNames(layersPerBlock).map((name) => [
+          name,
+          tf.zeros([rows, channels / headWidth, lengths[0] as number, headWidth]),
+        ]),
+      ),
+    };
+  });
   const { pos_embed, ...parameters } = leaves(block.parameters);
+  const few = rows < manyRows;
   try {
     let start = 0;
     for (const length of lengths) {
@@ -68,7 +70,8 @@ export async function decodeSequentially(
         body: (given, inputs) => {
           const table = inputs.positions as tf.Tensor;
           const traced = withLeaves(block.parameters, { ...given, pos_embed: table });
-          return decodeRange({ ...block, parameters: traced }, guided, range, inputs);
+          const weights = few ? transposed(traced) : traced;
+          return decodeRange({ ...block, parameters: weights }, guided, few, range, inputs);
         },
         mode: execution.loop,
         precision: execution.precision,
@@ -78,7 +81,7 @@ export async function decodeSequentially(
       start = end;
       await onStep?.(end + 1);
     }
-    return tf.transpose(state.solved as tf.Tensor3D, [2, 0, 1]);
+    return tf.transpose(state.solved as tf.Tensor3D, [1, 0, 2]);
   } finally {
     tf.dispose([shared, state]);
   }
@@ -87,6 +90,19 @@ export async function decodeSequentially(
 /** The memory that {@link decodeSequentially} takes for keys and values, in bytes. */
 export function decodingCacheBytes({ block: { config }, branches }: GuidedBlock, batch: number) {
   return 8 * branches * batch * tokenCount(config) * config.channels * config.layersPerBlock;
+}
+
+/**
+ * Below as many rows, x·W with a weight that was transposed before the loop is faster than x·Wᵀ with
+ * the weight as it is stored, which would be copied in every round.
+ */
+const manyRows = 96;
+
+/** Parameters with the weights of linear layers as (inputs, outputs). */
+function transposed(parameters: BlockParameters): BlockParameters {
+  return mapTree(parameters, (leaf, name) =>
+    name.endsWith('.weight') && leaf.rank === 2 ? tf.transpose(leaf) : leaf,
+  );
 }
 
 /** Tokens to solve for after `start` and up to `end`, in steps that look at `length` keys. */
@@ -99,54 +115,60 @@ interface Range {
 /**
  * Some rounds of the loop over tokens.
  *
- * @param inputs `token` (D, batch), the last one that is known; `solved` (T, D, batch); keys and
- *   values (rows, heads, T, head width); `latents` (T, D, batch), `positions` (T, channels) in the
- *   block's order, and the conditions
- * @returns the first of these as they are afterwards
+ * @param few true where the weights of linear layers are (inputs, outputs)
+ * @param inputs `token` (batch, D), the last one that is known; `solved` (T, batch, D); keys and
+ *   values (rows, heads, at most `length`, head width); `latents` (T, batch, D), `positions` (T,
+ *   channels) in the block's order, and the conditions
+ * @returns the first of these as they are afterwards, keys and values of `length` tokens
  */
 function decodeRange(
   block: FlowBlock,
   { guidance }: GuidedBlock,
+  few: boolean,
   { start, end, length }: Range,
   inputs: Leaves,
 ): Leaves {
   const { config, parameters } = block;
-  const [tokens, width] = [tokenCount(config), tokenWidth(config)];
+  const width = tokenWidth(config);
   const { latents, positions, classes, temperature, strength } = inputs as Record<
     'latents' | 'positions' | 'classes' | 'temperature' | 'strength',
     tf.Tensor
   >;
-  const columns = tf.reshape(positions, [tokens, config.channels, 1]);
   const term =
     parameters.class_embed && classTerm(parameters.class_embed, classes as tf.Tensor2D | undefined);
   const names = ['token', 'solved', ...cacheNames(config.layersPerBlock)];
-  const carried = names.map((name) => inputs[name] as tf.Tensor);
+  const carried = names.map((name) => {
+    const tensor = inputs[name] as tf.Tensor;
+    return /^(keys|values)/.test(name) ? lengthened(tensor as tf.Tensor4D, length) : tensor;
+  });
+  const linear: Linear = ({ weight, bias }, x) =>
+    tf.add(tf.matMul(x, weight, false, !few), bias) as tf.Tensor2D;
   const results = repeat(start, end, carried, (t, [token, solved, ...caches]) => {
-    const given = guidance ? tf.concat([token, token] as tf.Tensor2D[], 1) : token;
-    let h = tf.add(linear(parameters.proj_in, given as tf.Tensor2D), tf.gather(columns, t));
+    const given = guidance ? tf.concat([token, token] as tf.Tensor2D[], 0) : token;
+    let h = tf.add(linear(parameters.proj_in, given as tf.Tensor2D), tf.gather(positions, t));
     if (term) h = tf.add(h, term);
     const unseen = tf.greater(tf.range(0, length, 1, 'int32'), t);
     const mask = tf.mul(tf.cast(unseen, 'float32'), -1e9);
     const extended: tf.Tensor[] = [];
     parameters.attn_blocks.forEach((layer, index) => {
-      const step = layerStep(layer, h as tf.Tensor2D, {
+      const cache = {
         keys: caches[2 * index] as tf.Tensor4D,
         values: caches[2 * index + 1] as tf.Tensor4D,
         place: t,
-        length,
         mask,
         temperature,
-      });
+      };
+      const step = layerStep(layer, h as tf.Tensor2D, cache, linear);
       h = step.h;
       extended.push(step.keys, step.values);
     });
     const next = tf.add(t, tf.scalar(1, 'int32')) as tf.Scalar;
     const latent = tf.gather(latents, next) as tf.Tensor;
-    const { a, b } = outputs(block, h as tf.Tensor2D, width);
+    const { a, b } = outputs(config, linear(parameters.proj_out, h as tf.Tensor2D), width);
     const guide = (pair: tf.Tensor2D, other: 'a' | 'b'): tf.Tensor2D => {
       if (!guidance) return pair;
-      if (guidance.on === other) return conditional(pair, 1);
-      return extrapolated(pair, tf.gather(strength, t), 1);
+      if (guidance.on === other) return conditional(pair);
+      return extrapolated(pair, tf.gather(strength, t), 0);
     };
     const moved = a ? tf.mul(latent, tf.exp(guide(a, 'b'))) : latent;
     const made = tf.add(moved, guide(b, 'a'));
@@ -156,23 +178,32 @@ function decodeRange(
   return Object.fromEntries(names.map((name, index) => [name, results[index] as tf.Tensor]));
 }
 
-/** Log-scale and shift, columns of D; a volume-preserving block has no log-scale. */
+/** A cache with room for `length` tokens. */
+function lengthened(cache: tf.Tensor4D, length: number): tf.Tensor4D {
+  const missing = length - cache.shape[2];
+  if (missing === 0) return cache;
+  const none: [number, number] = [0, 0];
+  return tf.pad(cache, [none, none, [0, missing], none]);
+}
+
+/** Log-scale and shift; a volume-preserving block has no log-scale. */
 function outputs(
-  { config, parameters }: FlowBlock,
-  h: tf.Tensor2D,
+  { volumePreserving }: FlowBlock['config'],
+  out: tf.Tensor2D,
   width: number,
 ): { a?: tf.Tensor2D; b: tf.Tensor2D } {
-  const out = linear(parameters.proj_out, h);
-  if (config.volumePreserving) return { b: out };
-  const [a, b] = tf.split(out, [width, width], 0) as [tf.Tensor2D, tf.Tensor2D];
+  if (volumePreserving) return { b: out };
+  const [a, b] = tf.split(out, [width, width], 1) as [tf.Tensor2D, tf.Tensor2D];
   return { a, b };
 }
+
+/** A linear layer of rows. */
+type Linear = (parameters: LinearParameters, x: tf.Tensor2D) => tf.Tensor2D;
 
 interface StepCache {
   keys: tf.Tensor4D;
   values: tf.Tensor4D;
   place: tf.Scalar;
-  length: number;
   mask: tf.Tensor;
   temperature: tf.Tensor | undefined;
 }
@@ -180,49 +211,35 @@ interface StepCache {
 function layerStep(
   { attention, mlp }: LayerParameters,
   h: tf.Tensor2D,
-  { keys, values, place, length, mask, temperature }: StepCache,
+  { keys, values, place, mask, temperature }: StepCache,
+  linear: Linear,
 ): { h: tf.Tensor2D; keys: tf.Tensor4D; values: tf.Tensor4D } {
-  const [channels, rows] = h.shape;
-  const [, heads, tokens, headWidth] = keys.shape;
+  const [rows, heads, , headWidth] = keys.shape;
+  const norm = ({ weight, bias }: NormParameters, x: tf.Tensor2D) => layerNorm(x, weight, bias);
   const [q, k, v] = tf
-    .split(linear(attention.qkv, norm(attention.norm, h)), 3, 0)
-    .map((part) => tf.reshape(tf.transpose(part), [rows, heads, 1, headWidth])) as tf.Tensor4D[];
+    .split(linear(attention.qkv, norm(attention.norm, h)), 3, 1)
+    .map((part) => tf.reshape(part, [rows, heads, 1, headWidth])) as tf.Tensor4D[];
   const allKeys = withSlice(keys, 2, place, k as tf.Tensor4D);
   const allValues = withSlice(values, 2, place, v as tf.Tensor4D);
-  const seen = (cache: tf.Tensor4D): tf.Tensor4D =>
-    length === tokens ? cache : tf.slice(cache, [0, 0, 0, 0], [-1, -1, length, -1]);
-  let logits = tf.matMul(q as tf.Tensor4D, seen(allKeys), false, true);
+  let logits = tf.matMul(q as tf.Tensor4D, allKeys, false, true);
   logits = tf.mul(logits, 1 / Math.sqrt(headWidth));
   if (temperature) logits = tf.div(logits, temperature);
   const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor4D;
-  const attended = tf.reshape(tf.matMul(weights, seen(allValues)), [rows, channels]);
-  let out = tf.add(h, linear(attention.proj, tf.transpose(attended) as tf.Tensor2D));
-  const hidden = gelu(linear(mlp.main[0], norm(mlp.norm, out as tf.Tensor2D)));
-  out = tf.add(out, linear(mlp.main[2], hidden));
-  return { h: out as tf.Tensor2D, keys: allKeys, values: allValues };
+  const attended = tf.reshape(tf.matMul(weights, allValues), [rows, heads * headWidth]);
+  const between = tf.add(h, linear(attention.proj, attended as tf.Tensor2D)) as tf.Tensor2D;
+  const hidden = gelu(linear(mlp.main[0], norm(mlp.norm, between)));
+  const out = tf.add(between, linear(mlp.main[2], hidden)) as tf.Tensor2D;
+  return { h: out, keys: allKeys, values: allValues };
 }
 
-function linear({ weight, bias }: LinearParameters, x: tf.Tensor2D): tf.Tensor2D {
-  return tf.add(tf.matMul(weight, x), tf.expandDims(bias, 1)) as tf.Tensor2D;
-}
-
-/** Layer norm over the first axis. */
-function norm({ weight, bias }: NormParameters, x: tf.Tensor2D): tf.Tensor2D {
-  const centred = tf.sub(x, tf.mean(x, 0, true));
-  const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(centred), 0, true), 1e-5));
-  const scaled = tf.mul(tf.mul(centred, inverse), tf.expandDims(weight, 1));
-  return tf.add(scaled, tf.expandDims(bias, 1)) as tf.Tensor2D;
-}
-
-/** The class term (channels, rows), or (channels, 1) where no label is given. */
+/** The class term (rows, channels), or (1, channels) where no label is given. */
 function classTerm(
   table: NonNullable<BlockParameters['class_embed']>,
   classes: tf.Tensor2D | undefined,
 ): tf.Tensor2D {
   const [count, , channels] = table.shape;
   const flat = tf.reshape(table, [count, channels]) as tf.Tensor2D;
-  if (classes) return tf.matMul(flat, classes, true, true);
-  return tf.reshape(tf.mean(flat, 0), [channels, 1]) as tf.Tensor2D;
+  return classes ? tf.matMul(classes, flat) : (tf.mean(flat, 0, true) as tf.Tensor2D);
 }
 
 function cacheNames(layers: number): string[] {
@@ -231,13 +248,14 @@ function cacheNames(layers: number): string[] {
 
 /**
  * The numbers of keys that steps look at: each looks at the least that holds all tokens seen, the
- * rest masked. Looking at all T keys in every step is twice the work of looking at those seen. Where
- * the cache is larger than a processor's, that is most of the time, and a few lengths are worth the
- * longer compilation.
+ * rest masked. Looking at all T keys in every step is twice the work of looking at those seen. Each
+ * length takes half a second to compile, and so there are the more of them the more they save.
  */
 function keyLengths(guided: GuidedBlock, batch: number): number[] {
-  const tokens = tokenCount(guided.block.config);
-  const large = decodingCacheBytes(guided, batch) > 3e7;
-  const count = large ? Math.min(8, Math.ceil(tokens / 16)) : 1;
+  const { config } = guided.block;
+  const tokens = tokenCount(config);
+  // Half of what a model's steps read from memory, at 10 GB/s.
+  const saved = (decodingCacheBytes(guided, batch) * tokens * config.blocks) / 2 / 1e10;
+  const count = Math.min(8, Math.ceil(tokens / 16), 1 + Math.floor(saved / 0.25));
   return Array.from({ length: count }, (_, i) => Math.ceil((tokens * (i + 1)) / count));
 }
