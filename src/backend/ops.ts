@@ -47,17 +47,22 @@ export function layerNorm(
 export function gelu<T extends tf.Tensor>(x: T): T {
   return tf.customGrad((xIn, save) => {
     const input = xIn as tf.Tensor;
-    const cdf = tf.mul(tf.add(tf.erf(tf.mul(input, Math.SQRT1_2)), 1), 0.5);
-    (save as tf.GradSaveFunc)([input, cdf]);
+    (save as tf.GradSaveFunc)([input]);
     return {
-      value: tf.mul(input, cdf),
+      value: tf.mul(input, normalDistribution(input)),
+      // Φ again, and not saved: in a graph it takes no pass over memory of its own.
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [value, phi] = saved as [tf.Tensor, tf.Tensor];
+        const [value] = saved as [tf.Tensor];
         const density = tf.mul(tf.exp(tf.mul(tf.square(value), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-        return tf.mul(dy, tf.add(phi, tf.mul(value, density)));
+        return tf.mul(dy, tf.add(normalDistribution(value), tf.mul(value, density)));
       },
     };
   })(x) as T;
+}
+
+/** Φ, the distribution function of the normal distribution. */
+function normalDistribution(x: tf.Tensor): tf.Tensor {
+  return tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
 }
 
 /**

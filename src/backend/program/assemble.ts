@@ -1,4 +1,12 @@
-import { Graph, type Lowered, lower, type Reference } from './graph.js';
+import {
+  compiled,
+  compiledDefinition,
+  Graph,
+  type Lowered,
+  type LowerOptions,
+  lower,
+  type Reference,
+} from './graph.js';
 import { addToLibrary, encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 import { types } from './tensorflow.js';
 import type { TensorSpec, Trace, Value } from './trace.js';
@@ -24,12 +32,13 @@ export const names = {
  * One graph of several functions that share variables, as a SavedModel.
  *
  * Each function has its inputs to feed and its outputs to fetch; an output is there when everything
- * that the function writes is written. With `xla` the function's body is one node that XLA compiles.
+ * that the function writes is written. With `xla` the function's body is one node that XLA compiles;
+ * else, with `fuse`, it compiles groups of elementwise operations.
  */
 export function assemble(
   variables: Record<string, TensorSpec>,
   functions: Record<string, Captured>,
-  xla: boolean,
+  { xla, fuse }: Pick<LowerOptions, 'xla' | 'fuse'>,
   tensorflowVersion: string,
 ): Uint8Array {
   const graph = new Graph();
@@ -49,7 +58,7 @@ export function assemble(
           name,
           (variable) => handles.get(variable) as Reference,
           (input) => fed.get(input) as Reference,
-          { library, xla },
+          { library, xla, fuse },
         );
     Object.entries(trace.outputs).forEach(([key, value], index) => {
       const output = results.outputs[key] as Reference;
@@ -129,14 +138,13 @@ function addCompiled(
     'body',
     (variable) => parameter(types.resource, handles.get(variable) as Reference),
     (input) => parameter(types[(inputs[input] as TensorSpec).dtype], fed.get(input) as Reference),
-    { library, xla: true },
+    { library, xla: true, fuse: false },
   );
   const results = Object.entries(lowered.outputs).map(([key, value], index) => ({
     name: `output_${index}`,
     type: (trace.outputs[key] as Value).type,
     value,
   }));
-  const compiled = { _XlaMustCompile: { bool: true } };
   const definition = addToLibrary(library, {
     inputs: passed.map(({ type }, index) => ({
       name: `argument_${index}`,
@@ -145,8 +153,7 @@ function addCompiled(
     outputs: results,
     nodes: body.nodes,
     effects: lowered.effects,
-    // Keeps the graph optimiser away, whose temporary variables XLA refuses.
-    attributes: { ...compiled, _tf_data_function: { bool: true } },
+    attributes: compiledDefinition,
   });
   const call = graph.add(
     `${name}/call`,

@@ -25,13 +25,16 @@ export class CapturedExecutor implements Executor {
     options: CaptureOptions,
   ) {
     const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
+    // On a GPU memory is fast, and XLA needs parts of CUDA that the graph does not.
+    const fuse = !options.xla && !backend.isUsingGpuDevice;
     const load = (folder: string) => new Session(backend, folder, specs);
     const capture = () => {
       const captured = mapValues(functions, ({ inputs, body }, name) => ({
         inputs,
         trace: trace(backend, name, body, variables, inputs, options.precision),
       }));
-      const graph = assemble(specs, captured, options.xla, backend.binding.TF_Version);
+      const { xla } = options;
+      const graph = assemble(specs, captured, { xla, fuse }, backend.binding.TF_Version);
       const outputs = mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs));
       return { graph, outputs };
     };
@@ -44,6 +47,7 @@ export class CapturedExecutor implements Executor {
     } else {
       const key = {
         ...options,
+        fuse,
         library: libraryDigest(),
         tensorflow: backend.binding.TF_Version,
         variables: specs,

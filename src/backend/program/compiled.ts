@@ -128,6 +128,5 @@ function prefixed(parameters: Leaves): Leaves {
 
 /** True where what a graph is fed with is copied to another device. */
 function devicesAreApart(): boolean {
-  const backend = nativeBackend() as unknown as { isUsingGpuDevice?: boolean } | undefined;
-  return backend?.isUsingGpuDevice === true;
+  return nativeBackend()?.isUsingGpuDevice === true;
 }

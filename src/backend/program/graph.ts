@@ -1,5 +1,6 @@
 import { UserError } from '../errors.js';
-import { rewritten } from './rewrite.js';
+import { type Fusion, fused, isFusion, type Unit } from './fusion.js';
+import { activatedProducts, isBiasOfProduct, rewritten } from './rewrite.js';
 import { addToLibrary, type FunctionDefinition } from './saved-model.js';
 import { type Argument, type Signature, signatureOf } from './signatures.js';
 import { types } from './tensorflow.js';
@@ -55,7 +56,7 @@ export function lower(
   prefix: string,
   handle: (variable: string) => Reference,
   input: (name: string) => Reference,
-  { library, xla, given = new Map() }: LowerOptions,
+  { library, xla, fuse, given = new Map() }: LowerOptions,
 ): Lowered {
   const references = new Map<Value, Reference>(given);
   const readers = new Map<string, string[]>(); // by variable
@@ -108,12 +109,38 @@ export function lower(
   for (const value of [...used, ...Object.values(trace.outputs), ...Object.values(trace.updates)]) {
     if (value.from === 'variable' && !given.has(value)) reference(value);
   }
-  for (const traced of trace.operations) {
-    if (!needed.has(traced)) continue;
+  const operations = trace.operations.filter((operation) => needed.has(operation));
+  const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
+  const activations = xla ? [] : activatedProducts(operations, results);
+  const activated = new Set(activations.map(([product]) => product as Operation));
+  const apart = new Set(activations.flat());
+  const units = fuse
+    ? fused(operations, (operation) => !isBiasOfProduct(operation) && !apart.has(operation))
+    : operations;
+  const leaving = fuse ? usedOutside(units, trace) : new Set<Value>();
+  for (const traced of units) {
+    if (isFusion(traced)) {
+      const name = unique('fusion');
+      const { inputs, outputs, definition } = lowerFusion(traced, leaving, library);
+      const call = {
+        Tin: { type: inputs.map(({ type }) => type) },
+        Tout: { type: outputs.map(({ type }) => type) },
+        f: { function: definition },
+        ...compiled,
+      };
+      graph.add(name, 'StatefulPartitionedCall', inputs.map(reference), call);
+      outputs.forEach((value, output) => {
+        references.set(value, { node: name, output });
+      });
+      for (const value of inputs) {
+        if (value.from === 'variable') readers.get(value.name)?.push(name);
+      }
+      continue;
+    }
     if (traced.loop) {
       const name = unique('loop');
       const outer = invariants(traced.loop);
-      const body = lowerLoop(traced.loop, outer, library, xla);
+      const body = lowerLoop(traced.loop, outer, { library, xla, fuse });
       const carried = traced.inputs.map(reference);
       const types_ = {
         type: [...traced.inputs, ...outer].map(({ type }) => type),
@@ -132,7 +159,7 @@ export function lower(
       }
       continue;
     }
-    const operation = rewritten(traced, xla);
+    const operation = rewritten(traced, xla, activated);
     const attributes = completeAttributes(operation);
     if (operation.writes === 0) {
       const inputs = operation.inputs.map(reference);
@@ -194,8 +221,74 @@ export interface LowerOptions {
   library: FunctionDefinition[];
   /** True for a body that XLA compiles. */
   xla: boolean;
+  /** True to have XLA compile elementwise operations that follow each other. */
+  fuse: boolean;
   /** Values that come from outside of what is lowered. */
   given?: Map<Value, Reference>;
+}
+
+/** Has XLA compile a function, and the graph optimiser, whose temporary variables XLA refuses, stay away. */
+export const compiled = { _XlaMustCompile: { bool: true } };
+export const compiledDefinition = { ...compiled, _tf_data_function: { bool: true } };
+
+/** Puts a fusion's body into the library. */
+function lowerFusion(
+  { members }: Fusion,
+  leaving: Set<Value>,
+  library: FunctionDefinition[],
+): { inputs: Value[]; outputs: Value[]; definition: string } {
+  const inside = new Set(members.flatMap(({ outputs }) => outputs));
+  const taken = new Set(members.flatMap(({ inputs }) => inputs));
+  const inputs = [...taken].filter((value) => value.from !== 'constant' && !inside.has(value));
+  const outputs = [...inside].filter((value) => leaving.has(value));
+  const graph = new Graph();
+  const unavailable = (): never => {
+    throw new Error('A fusion reads what it was not handed.');
+  };
+  const lowered = lower(
+    graph,
+    {
+      operations: [...members],
+      outputs: Object.fromEntries(outputs.map((value, index) => [index, value])),
+      updates: {},
+    },
+    'fusion',
+    unavailable,
+    unavailable,
+    {
+      library,
+      xla: true,
+      fuse: false,
+      given: new Map(inputs.map((value, index) => [value, { argument: `argument_${index}` }])),
+    },
+  );
+  const definition = addToLibrary(library, {
+    inputs: inputs.map(({ type }, index) => ({ name: `argument_${index}`, type })),
+    outputs: outputs.map(({ type }, index) => ({
+      name: `result_${index}`,
+      type,
+      value: lowered.outputs[index] as Reference,
+    })),
+    nodes: graph.nodes,
+    effects: [],
+    attributes: compiledDefinition,
+  });
+  return { inputs, outputs, definition };
+}
+
+/** The values that leave the unit in which they are made. */
+function usedOutside(units: Unit[], trace: Trace): Set<Value> {
+  const found = new Set([...Object.values(trace.outputs), ...Object.values(trace.updates)]);
+  for (const unit of units) {
+    const members = isFusion(unit) ? unit.members : [unit];
+    const inside = new Set(members.flatMap(({ outputs }) => outputs));
+    for (const { inputs, loop } of members) {
+      for (const value of [...inputs, ...(loop ? invariants(loop) : [])]) {
+        if (!inside.has(value)) found.add(value);
+      }
+    }
+  }
+  return found;
 }
 
 /** What a loop's operations use of the function around it, constants apart. */
@@ -220,9 +313,9 @@ function invariants(loop: Loop): Value[] {
 function lowerLoop(
   loop: Loop,
   outer: Value[],
-  library: FunctionDefinition[],
-  xla: boolean,
+  options: LowerOptions,
 ): { condition: string; body: string } {
+  const { library } = options;
   const [round, ...carried] = loop.carried as [Value, ...Value[]];
   // The end stands second: it is compared with the round, and carried unchanged.
   const types_ = [
@@ -268,7 +361,7 @@ function lowerLoop(
     'round',
     unavailable,
     unavailable,
-    { library, xla, given },
+    { ...options, given },
   );
   const one = graph.add('one', 'Const', [], {
     dtype: { type: round.type },

@@ -53,6 +53,7 @@ export const types = {
 /** The native backend of TensorFlow.js, as far as programs use it. */
 export interface NativeBackend {
   binding: Binding;
+  isUsingGpuDevice: boolean;
   getInputTensorIds(tensors: tf.Tensor[]): number[];
   createOutputTensor(metadata: TensorMetadata): tf.Tensor;
 }

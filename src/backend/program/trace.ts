@@ -93,8 +93,8 @@ export interface Trace {
 let recorder: Recorder | undefined;
 
 /**
- * Runs a function once, on variables' values and on inputs of zeros, and records the TensorFlow ops
- * that it executes. Everything that does not depend on variables or inputs becomes a constant.
+ * Runs a function once, on tensors of the right shapes whose numbers mean nothing, and records the
+ * TensorFlow ops that it executes. Everything that does not depend on variables or inputs becomes a constant.
  *
  * @throws UserError where a record would not stand for the function: it reads a computed value on
  *   the host, draws unseeded random numbers, or runs an op that cannot be captured
@@ -143,6 +143,7 @@ export function trace(
     return traced as unknown as Trace;
   } finally {
     narrow?.release();
+    active.release();
     gather.kernelFunc = gatherKernel;
     Math.random = random;
     recorder = undefined;
@@ -184,6 +185,8 @@ class Recorder {
   private readonly native: Binding;
   private readonly values = new Map<number, Value>();
   private readonly constants = new Map<string, Value>();
+  /** A tensor of each large shape. */
+  private readonly shapes = new Map<string, number>();
   private readsAllowed = false;
 
   constructor(
@@ -349,7 +352,8 @@ class Recorder {
         'Use other operations, or run it outside and pass the result as an input',
       );
     }
-    const metadata = this.native.executeOp(op, attributes, inputs, outputs);
+    const made = this.native.executeOp(op, attributes, inputs, outputs);
+    const metadata = made.map((result) => this.light(result));
     const operation: Operation = {
       op,
       attributes: Object.fromEntries(attributes.map((item) => [item.name, attribute(item)])),
@@ -364,6 +368,30 @@ class Recorder {
     });
     this.operations.push(operation);
     return metadata;
+  }
+
+  /**
+   * In place of a large tensor another one of its shape, the first that came, under a number of its
+   * own: only shapes matter, and so a trace takes the memory of one tensor of each.
+   */
+  private light(made: TensorMetadata): TensorMetadata {
+    const { id, shape, dtype } = made;
+    if (dtype !== types.float32 && dtype !== types.bfloat16) return made;
+    if (shape.reduce((product, size) => product * size, 1) < 1 << 12) return made;
+    const key = `${dtype}:${shape}`;
+    const first = this.shapes.get(key);
+    if (first === undefined) {
+      this.shapes.set(key, this.copy(id).id);
+      return made;
+    }
+    this.native.deleteTensor(id);
+    return this.copy(first);
+  }
+
+  /** Frees what stood in for other tensors. */
+  release(): void {
+    for (const id of this.shapes.values()) this.native.deleteTensor(id);
+    this.shapes.clear();
   }
 
   /** The value behind a number; a tensor made before or outside the trace becomes a constant. */

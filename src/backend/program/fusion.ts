@@ -1,0 +1,141 @@
+import { types } from './tensorflow.js';
+import type { Operation } from './trace.js';
+
+/** Operations that are computed together, in an order in which they can run. */
+export interface Fusion {
+  readonly members: readonly Operation[];
+}
+
+/** What is lowered in one piece. */
+export type Unit = Operation | Fusion;
+
+export function isFusion(unit: Unit): unit is Fusion {
+  return 'members' in unit;
+}
+
+/**
+ * Puts elementwise operations together that take each other's results, so that these need not pass
+ * through memory. Only operations on large tensors are worth it.
+ *
+ * @param operations in an order in which they can run
+ * @param fits false for an operation that has to stay by itself
+ * @returns all of them, in an order in which they can run
+ */
+export function fused(
+  operations: readonly Operation[],
+  fits: (operation: Operation) => boolean,
+): Unit[] {
+  const groups = new Groups();
+  let writes = 0;
+  operations.forEach((operation, place) => {
+    if (operation.writes > 0) writes++;
+    const kind =
+      operation.writes === 0 && isElementwise(operation) && fits(operation)
+        ? // What runs before a variable is overwritten must not move behind that.
+          `${writes} ${elements(operation)}`
+        : undefined;
+    groups.add(operation, place, kind);
+  });
+  return groups.units();
+}
+
+const elementwise = new Set([
+  ...['Add', 'AddV2', 'Sub', 'Mul', 'RealDiv', 'Neg', 'Square', 'Sqrt', 'Rsqrt', 'Exp', 'Erf'],
+  ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid'],
+]);
+
+/** With fewer numbers a pass over memory takes less time than a call. */
+const leastElements = 1 << 16;
+
+function isElementwise(operation: Operation): boolean {
+  const type = operation.outputs[0]?.type;
+  return (
+    elementwise.has(operation.op) &&
+    (type === types.float32 || type === types.bfloat16) &&
+    elements(operation) >= leastElements
+  );
+}
+
+function elements({ outputs: [result] }: Operation): number {
+  return result?.shape.reduce((product, size) => product * size, 1) ?? 0;
+}
+
+interface Group {
+  members: Operation[];
+  /** Groups of equal kind may be joined; undefined for one that stays by itself. */
+  kind: string | undefined;
+  /** Of the first and the last member in the trace. */
+  first: number;
+  last: number;
+  /** The operations whose results it takes. */
+  takes: Set<Operation>;
+}
+
+class Groups {
+  private readonly of = new Map<Operation, Group>();
+  private readonly places = new Map<Operation, number>();
+
+  /** Adds an operation, and joins its group with those that it takes from. */
+  add(operation: Operation, place: number, kind: string | undefined): void {
+    const givers = operation.inputs.flatMap((value) =>
+      value.from === 'operation' && this.of.has(value.operation) ? [value.operation] : [],
+    );
+    const takes = new Set(givers);
+    this.places.set(operation, place);
+    this.of.set(operation, { members: [operation], kind, first: place, last: place, takes });
+    if (kind === undefined) return;
+    for (const giver of takes) {
+      const own = this.of.get(operation) as Group;
+      const other = this.of.get(giver) as Group;
+      if (other === own || other.kind !== kind) continue;
+      if (!this.takesByOthers(own, other) && !this.takesByOthers(other, own)) this.join(own, other);
+    }
+  }
+
+  units(): Unit[] {
+    const units: Unit[] = [];
+    const done = new Set<Group>();
+    const visit = (group: Group) => {
+      if (done.has(group)) return;
+      done.add(group);
+      for (const other of this.givers(group)) visit(other);
+      const members = group.members.sort((a, b) => this.place(a) - this.place(b));
+      units.push(members.length > 1 ? { members } : (members[0] as Operation));
+    };
+    for (const group of [...new Set(this.of.values())].sort((a, b) => a.last - b.last)) {
+      visit(group);
+    }
+    return units;
+  }
+
+  /** True where one group takes something of another by way of a third, which joining them forbids. */
+  private takesByOthers(later: Group, earlier: Group): boolean {
+    const seen = new Set<Group>([later]);
+    const open = this.givers(later).filter((group) => group !== earlier);
+    for (let group = open.pop(); group; group = open.pop()) {
+      if (group === earlier) return true;
+      if (seen.has(group) || group.last < earlier.first) continue;
+      seen.add(group);
+      open.push(...this.givers(group));
+    }
+    return false;
+  }
+
+  private givers(group: Group): Group[] {
+    const found = new Set([...group.takes].map((operation) => this.of.get(operation) as Group));
+    found.delete(group);
+    return [...found];
+  }
+
+  private join(into: Group, other: Group): void {
+    into.members.push(...other.members);
+    into.first = Math.min(into.first, other.first);
+    into.last = Math.max(into.last, other.last);
+    for (const operation of other.takes) into.takes.add(operation);
+    for (const member of other.members) this.of.set(member, into);
+  }
+
+  private place(operation: Operation): number {
+    return this.places.get(operation) as number;
+  }
+}
