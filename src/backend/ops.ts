@@ -65,21 +65,30 @@ function normalDistribution(x: tf.Tensor): tf.Tensor {
   return tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
 }
 
+/** What is done to the logits of attention; no gradient flows to either. */
+export interface AttentionLogits {
+  /** Multiplies them, 1/√width for scaled attention: a number or a tensor that broadcasts. */
+  scale: number | tf.Tensor;
+  /**
+   * Added to them, broadcast over batch and heads: 0 where a query sees a key, very negative where
+   * not.
+   */
+  mask?: tf.Tensor | undefined;
+}
+
 /**
- * Scaled dot-product attention: softmax(q·kᵀ + mask)·v. The caller scales q.
+ * Dot-product attention: softmax(scale · q·kᵀ + mask)·v.
  *
  * @param q (batch, heads, queries, width)
  * @param k (batch, heads, keys, width)
  * @param v (batch, heads, keys, width)
- * @param mask added to the logits, broadcast over batch and heads: 0 where a query sees a key,
- *   very negative where not; no gradient flows to it
  * @returns (batch, heads, queries, width)
  */
 export function attention(
   q: tf.Tensor4D,
   k: tf.Tensor4D,
   v: tf.Tensor4D,
-  mask?: tf.Tensor,
+  { scale, mask }: AttentionLogits,
 ): tf.Tensor4D {
   return tf.customGrad((qIn, kIn, vIn, save) => {
     const [queries, keys, values] = [qIn, kIn, vIn] as tf.Tensor4D[] as [
@@ -87,8 +96,8 @@ export function attention(
       tf.Tensor4D,
       tf.Tensor4D,
     ];
-    const products = tf.matMul(queries, keys, false, true);
-    const weights = tf.softmax(mask ? tf.add(products, mask) : products) as tf.Tensor4D;
+    const logits = tf.mul(tf.matMul(queries, keys, false, true), scale);
+    const weights = tf.softmax(mask ? tf.add(logits, mask) : logits) as tf.Tensor4D;
     (save as tf.GradSaveFunc)([queries, keys, values, weights]);
     return {
       value: tf.matMul(weights, values),
@@ -102,9 +111,10 @@ export function attention(
         const dOut = dy as tf.Tensor4D;
         const dV = tf.matMul(savedW, dOut, true, false);
         const weighted = tf.mul(tf.matMul(dOut, savedV, false, true), savedW);
-        const dLogits = tf.sub(weighted, tf.mul(savedW, tf.sum(weighted, -1, true))) as tf.Tensor4D;
-        const dQ = tf.matMul(dLogits, savedK);
-        const dK = tf.matMul(dLogits, savedQ, true, false);
+        const dLogits = tf.sub(weighted, tf.mul(savedW, tf.sum(weighted, -1, true)));
+        const dProducts = tf.mul(dLogits, scale) as tf.Tensor4D;
+        const dQ = tf.matMul(dProducts, savedK);
+        const dK = tf.matMul(dProducts, savedQ, true, false);
         return [dQ, dK, dV];
       },
     };

@@ -59,19 +59,24 @@ describe('operations with gradients of their own', () => {
     });
   });
 
-  test('attention, with and without a mask', () => {
+  test('attention, with and without a mask, its logits scaled', () => {
     const mask = tf.tensor2d([0, -1e9, -1e9, 0, 0, -1e9, 0, 0, 0], [3, 3]);
-    for (const m of [undefined, mask]) {
+    const perSample = tf.tensor4d([0.5, 2], [2, 1, 1, 1]);
+    for (const [m, scale] of [
+      [undefined, 0.7],
+      [mask, perSample],
+    ] as const) {
       expectSameGradients(
-        (q, k, v) => attention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, m),
+        (q, k, v) =>
+          attention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, { scale, mask: m }),
         (q, k, v) => {
-          const products = tf.matMul(q!, k!, false, true);
+          const products = tf.mul(tf.matMul(q!, k!, false, true), scale);
           return tf.matMul(tf.softmax(m ? tf.add(products, m) : products), v!);
         },
         [random(5, [2, 2, 3, 4]), random(6, [2, 2, 3, 4]), random(7, [2, 2, 3, 4])],
       );
     }
-    mask.dispose();
+    tf.dispose([mask, perSample]);
   });
 
   test('linear layers keep the weight as (outputs, inputs)', () => {

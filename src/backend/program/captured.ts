@@ -1,5 +1,6 @@
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
+import { hoistCasts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
@@ -29,10 +30,11 @@ export class CapturedExecutor implements Executor {
     const fuse = !options.xla && !backend.isUsingGpuDevice;
     const load = (folder: string) => new Session(backend, folder, specs);
     const capture = () => {
-      const captured = mapValues(functions, ({ inputs, body }, name) => ({
-        inputs,
-        trace: trace(backend, name, body, variables, inputs, options.precision),
-      }));
+      const captured = mapValues(functions, ({ inputs, body }, name) => {
+        const recorded = trace(backend, name, body, variables, inputs, options.precision);
+        if (options.precision === 'bfloat16') hoistCasts(recorded);
+        return { inputs, trace: recorded };
+      });
       const { xla } = options;
       const graph = assemble(specs, captured, { xla, fuse }, backend.binding.TF_Version);
       const outputs = mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs));

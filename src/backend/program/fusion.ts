@@ -47,6 +47,9 @@ const elementwise = new Set([
 /** With fewer numbers a pass over memory takes less time than a call. */
 const leastElements = 1 << 16;
 
+/** Of fewer operations the passes that are saved are worth no call either. */
+const leastMembers = 4;
+
 function isElementwise(operation: Operation): boolean {
   const type = operation.outputs[0]?.type;
   return (
@@ -100,7 +103,7 @@ class Groups {
       done.add(group);
       for (const other of this.givers(group)) visit(other);
       const members = group.members.sort((a, b) => this.place(a) - this.place(b));
-      units.push(members.length > 1 ? { members } : (members[0] as Operation));
+      units.push(...(members.length >= leastMembers ? [{ members }] : members));
     };
     for (const group of [...new Set(this.of.values())].sort((a, b) => a.last - b.last)) {
       visit(group);
