@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
@@ -42,6 +42,25 @@ describe('executing a notebook', () => {
     });
     expect(error).toBeUndefined();
     expect(readFileSync(notebook, 'utf8')).toContain('true passed on');
+  });
+
+  test.each([
+    [1, undefined],
+    [5, "Kernel didn't respond in 90 seconds"],
+  ])('starts a kernel again that does not answer (%i times)', async (times, error) => {
+    const python = path.join(folder, '.venv', 'bin', 'python');
+    mkdirSync(path.dirname(python), { recursive: true });
+    const script = [
+      '#!/bin/sh',
+      'echo start >> starts',
+      `[ "$(wc -l < starts)" -gt ${times} ] && exit 0`,
+      'echo "RuntimeError: Kernel didn\'t respond in 90 seconds" >&2; exit 1',
+    ];
+    writeFileSync(python, script.join('\n'), { mode: 0o755 });
+    const result = await executeNotebook(folder, writeNotebook('1 + 1;'), process.env);
+    expect(result.error).toEqual(error && expect.stringContaining(error));
+    const starts = readFileSync(path.join(folder, 'starts'), 'utf8').trim().split('\n').length;
+    expect(starts).toBe(error ? 3 : 2);
   });
 
   test.each([
