@@ -22,7 +22,7 @@ OURS = """
 AssignSubVariableOp AssignVariableOp BatchMatMulV2 BiasAdd BiasAddGrad Const DeepCopy Einsum
 Identity LogSoftmax MatMul Placeholder ReadVariableOp ResourceApplyAdam RsqrtGrad
 StatefulPartitionedCall StatelessRandomNormalV2 StatelessRandomUniformV2 StatelessWhile
-TensorStridedSliceUpdate VarHandleOp XlaDynamicUpdateSlice
+TensorStridedSliceUpdate VarHandleOp XlaDynamicUpdateSlice _MklLayerNorm
 """.split()
 
 root = pathlib.Path(__file__).resolve().parent.parent

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import * as util from 'node:util';
 import { UserError } from './errors.js';
+import { chooseOneDnn } from './program/onednn.js';
 import { tf } from './tf.js';
 import { startWebGpu } from './webgpu.js';
 
@@ -119,6 +120,7 @@ async function start(engine: EngineName): Promise<EngineReport> {
 async function startTensorFlow(): Promise<EngineReport> {
   // TensorFlow's own start-up lines are noise to a user; errors still show.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  chooseOneDnn();
   let binding: { TF_Version: string; isUsingGpuDevice: boolean };
   try {
     require('@tensorflow/tfjs-node-gpu');

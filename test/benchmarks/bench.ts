@@ -58,6 +58,7 @@ interface Hello {
   version: string;
   gpu: boolean | string | null;
   compiler?: boolean;
+  bfloat16?: boolean;
 }
 
 /** Starts the two sides. */
@@ -90,6 +91,9 @@ class Sides {
     return { side, hello: await side.ask<Hello>({ command: 'hello', threads: this.threads }) };
   }
 }
+
+/** Seconds from which a run is a long one. */
+const longRun = 20;
 
 /** What is measured of one case: on which side, and how it runs there. */
 interface Variant {
@@ -156,12 +160,12 @@ class Benchmark {
 
   async measure(one: Case, device: string, peak: number | undefined): Promise<ResultRow> {
     const variants: Variant[] = [
-      { side: this.ours, label: 'ours', mode: 'default' },
+      { side: this.ours, label: 'ours', mode: one.mode ?? 'default' },
       { side: this.peer, label: 'peer', mode: 'default' },
       ...this.others(one),
     ];
     const file = await this.weightsOf(one.config, one.batch);
-    const notes: string[] = [];
+    const notes: string[] = one.mode ? [`ours in mode ${one.mode}`] : [];
     const ready: Variant[] = [];
     for (const variant of variants) {
       const request = { ...one, name: variant.label, mode: variant.mode, file, device };
@@ -169,11 +173,11 @@ class Benchmark {
         const prepare = { command: 'prepare', ...request };
         const { note } = await variant.side.ask<{ note?: string }>(prepare);
         if (note) notes.push(`peer's ${note}`);
-        // Warms up: traces, compiles, fills caches.
-        for (let i = 0; i < 2; i++) await this.run(variant, 1);
+        // Warms up: traces, compiles, fills caches. A long run does that in its first second.
+        for (let i = 0; i < 2; i++) if ((await this.run(variant, 1)) > longRun) break;
         ready.push(variant);
       } catch (error) {
-        if (variant.mode === 'default') throw error;
+        if (variant.label === 'ours' || variant.label === 'peer') throw error;
         notes.push(`${variant.label}: ${(error as Error).message}`);
       }
     }
@@ -241,9 +245,9 @@ class Benchmark {
   }
 
   /** Our other modes and the compiled peer, where a case can run in them. */
-  private others({ workload, precision }: Case): Variant[] {
+  private others({ workload, precision, mode }: Case): Variant[] {
     if (this.options.quick || precision !== 'float32' || /sampling/.test(workload)) return [];
-    const modes = workload === 'denoising step' ? [] : ['eager', 'xla'];
+    const modes = workload === 'denoising step' ? [] : ['eager', mode ? 'graph' : 'xla'];
     return [
       ...modes.map((mode) => ({ side: this.ours, label: mode, mode })),
       ...(this.hello.peer.compiler
@@ -255,6 +259,7 @@ class Benchmark {
   private async takeTurns(variants: Variant[]): Promise<Record<string, number[]>> {
     const seconds: Record<string, number[]> = {};
     const times: Record<string, number> = {};
+    const first: Record<string, number[]> = {};
     let slowest = 0;
     for (const variant of variants) {
       const once = await this.run(variant, 1);
@@ -262,10 +267,12 @@ class Benchmark {
       // Short runs are repeated, so that a repetition takes a tenth of a second at least.
       times[variant.label] = Math.max(1, Math.ceil(0.1 / once));
       seconds[variant.label] = [];
+      first[variant.label] = [once];
     }
-    // Long runs are less disturbed; three of them are enough.
+    // Longer runs are less disturbed; of those of over 5 s three are enough, and of long ones two.
     const { repetitions } = this.options;
-    const count = slowest > 5 ? Math.min(repetitions, 3) : repetitions;
+    const count = slowest > longRun ? 1 : slowest > 5 ? Math.min(repetitions, 3) : repetitions;
+    if (slowest > longRun) Object.assign(seconds, first);
     for (let i = 0; i < count; i++) {
       const order = i % 2 === 0 ? variants : [...variants].reverse();
       for (const variant of order) {
@@ -298,7 +305,7 @@ async function main(): Promise<number> {
   const sides = new Sides(options.threads);
   const { side: ours, hello: ourHello } = await sides.ours();
   const { side: peer, hello: peerHello } = await sides.peer();
-  const machine = {
+  const machine: Machine = {
     processor: os.cpus()[0]?.model.trim() ?? 'unknown',
     cores: os.cpus().length,
     threads: options.threads,
@@ -312,6 +319,9 @@ async function main(): Promise<number> {
       .join('\n'),
   );
   if (!peerHello.compiler) console.log('There is no C++ compiler, so torch.compile is left out.');
+  if (!peerHello.bfloat16) {
+    console.log('The processor computes no bfloat16 (AVX-512), so there are no rows of it.');
+  }
   const gpu = Boolean(ourHello.gpu) && Boolean(peerHello.gpu);
   console.log(
     gpu
@@ -332,7 +342,9 @@ async function main(): Promise<number> {
     const { quick, scaling } = options;
     const wanted = (name: string) =>
       options.only === undefined || new RegExp(options.only).test(name);
-    const rowCases = scaling ? [] : allCases();
+    const rowCases = (scaling ? [] : allCases()).filter(
+      ({ precision }) => precision === 'float32' || peerHello.bfloat16,
+    );
     const cases = rowCases.filter(
       // A quick run leaves out what takes minutes.
       (one) => wanted(caseName(one)) && !(quick && flops(one) > 3e12),
@@ -357,9 +369,16 @@ async function main(): Promise<number> {
       console.log(`peak of matrix products, ${precision}: ${Math.round(peak)} GFLOP/s`);
     }
     console.log(`\n${tableHead}`);
+    const rounded = Object.fromEntries(
+      Object.entries(peaks).map(([precision, value]) => [precision, Math.round(value)]),
+    );
+    const section = scaling ? 'scaling' : 'comparison';
+    const about = scaling ? machine : { ...machine, peakGflops: rounded };
     const add = (row: ResultRow) => {
       bench.rows.push(row);
       console.log(tableLine(row));
+      // A run that is cut off leaves its rows; one that ends leaves only its own.
+      saveRows(bench.rows, about, section, true);
     };
     for (const one of cases)
       add(await bench.measure(one, gpu ? 'cuda' : 'cpu', peaks[one.precision]));
@@ -373,15 +392,9 @@ async function main(): Promise<number> {
     }
     if (!scaling) printMeans(bench.rows);
 
-    const rounded = Object.fromEntries(
-      Object.entries(peaks).map(([precision, value]) => [precision, Math.round(value)]),
-    );
-    await save(
-      bench.rows,
-      scaling ? machine : { ...machine, peakGflops: rounded },
-      scaling ? 'scaling' : 'comparison',
-      options.only !== undefined,
-    );
+    const rows = saveRows(bench.rows, about, section, options.only !== undefined);
+    if (scaling) await saveScalingFigure(rows, path.join(results, 'benchmarks-scaling.png'));
+    else await saveRatioFigure(rows, path.join(results, 'benchmarks.png'));
     return 0;
   } finally {
     ours.end();
@@ -390,34 +403,54 @@ async function main(): Promise<number> {
   }
 }
 
+/** What a run was on, and when. */
+interface Machine {
+  processor: string;
+  cores: number;
+  threads: number;
+  ours: string;
+  peer: string;
+  date: string;
+  /** By precision. */
+  peakGflops?: Record<string, number>;
+}
+
 /** One way to run the benchmark: the machine of its last run, and its rows. */
 interface Section {
-  machine: object;
+  machine: Machine;
   rows: ResultRow[];
 }
 
 /** results/benchmarks.json, where each way to run the benchmark keeps what the others wrote. */
 type ResultFile = Partial<Record<'comparison' | 'scaling', Section>>;
 
-async function save(
+/**
+ * Writes rows into their section, in place of all that is there or, if partial, of the same rows and
+ * of those of another machine.
+ */
+function saveRows(
   measured: ResultRow[],
-  machine: object,
+  machine: Machine,
   section: keyof ResultFile,
   partial: boolean,
-): Promise<void> {
+): ResultRow[] {
   fs.mkdirSync(results, { recursive: true });
   const file = path.join(results, 'benchmarks.json');
   const old: ResultFile = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : {};
-  const rows = partial ? merged(measured, old[section]?.rows ?? []) : measured;
+  const before = old[section];
+  const kept = partial && before && isSame(before.machine, machine) ? before.rows : [];
+  const rows = merged(measured, kept);
   fs.writeFileSync(
     file,
     `${JSON.stringify({ ...old, [section]: { machine, rows } } satisfies ResultFile, null, 1)}\n`,
   );
-  if (section === 'scaling') {
-    await saveScalingFigure(rows, path.join(results, 'benchmarks-scaling.png'));
-  } else {
-    await saveRatioFigure(rows, path.join(results, 'benchmarks.png'));
-  }
+  return rows;
+}
+
+/** True where rows of two runs may stand together: all is equal but what a run finds. */
+function isSame(a: Machine, b: Machine): boolean {
+  const fixed = ({ date, peakGflops, ...rest }: Machine) => JSON.stringify(rest);
+  return fixed(a) === fixed(b);
 }
 
 /** This run's rows, among those of the file that it did not measure. */

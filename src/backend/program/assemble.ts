@@ -38,7 +38,7 @@ export const names = {
 export function assemble(
   variables: Record<string, TensorSpec>,
   functions: Record<string, Captured>,
-  { xla, fuse }: Pick<LowerOptions, 'xla' | 'fuse'>,
+  { xla, ...options }: Pick<LowerOptions, 'xla' | 'fuse' | 'oneDnn'>,
   tensorflowVersion: string,
 ): Uint8Array {
   const graph = new Graph();
@@ -58,7 +58,7 @@ export function assemble(
           name,
           (variable) => handles.get(variable) as Reference,
           (input) => fed.get(input) as Reference,
-          { library, xla, fuse },
+          { library, xla, ...options },
         );
     Object.entries(trace.outputs).forEach(([key, value], index) => {
       const output = results.outputs[key] as Reference;
@@ -138,7 +138,7 @@ function addCompiled(
     'body',
     (variable) => parameter(types.resource, handles.get(variable) as Reference),
     (input) => parameter(types[(inputs[input] as TensorSpec).dtype], fed.get(input) as Reference),
-    { library, xla: true, fuse: false },
+    { library, xla: true, fuse: false, oneDnn: false },
   );
   const results = Object.entries(lowered.outputs).map(([key, value], index) => ({
     name: `output_${index}`,

@@ -1,7 +1,9 @@
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
-import { hoistCasts } from './casts.js';
+import { dropIdleCasts, hoistCasts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
+import { joinOperations } from './joins.js';
+import { computesWithOneDnn } from './onednn.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
 import type { NativeBackend } from './tensorflow.js';
@@ -28,15 +30,18 @@ export class CapturedExecutor implements Executor {
     const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
     // On a GPU memory is fast, and XLA needs parts of CUDA that the graph does not.
     const fuse = !options.xla && !backend.isUsingGpuDevice;
+    const oneDnn = fuse && computesWithOneDnn('float32');
     const load = (folder: string) => new Session(backend, folder, specs);
     const capture = () => {
       const captured = mapValues(functions, ({ inputs, body }, name) => {
         const recorded = trace(backend, name, body, variables, inputs, options.precision);
+        dropIdleCasts(recorded);
         if (options.precision === 'bfloat16') hoistCasts(recorded);
+        if (oneDnn) joinOperations(recorded, computesWithOneDnn('bfloat16'));
         return { inputs, trace: recorded };
       });
       const { xla } = options;
-      const graph = assemble(specs, captured, { xla, fuse }, backend.binding.TF_Version);
+      const graph = assemble(specs, captured, { xla, fuse, oneDnn }, backend.binding.TF_Version);
       const outputs = mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs));
       return { graph, outputs };
     };
@@ -50,6 +55,7 @@ export class CapturedExecutor implements Executor {
       const key = {
         ...options,
         fuse,
+        oneDnn,
         library: libraryDigest(),
         tensorflow: backend.binding.TF_Version,
         variables: specs,

@@ -75,9 +75,44 @@ export function hoistCasts(trace: Trace): void {
   trace.operations.splice(0, trace.operations.length, ...left);
 }
 
-/** Where each value is used; an undefined user stands for one that cannot take another value. */
-function usesOf(trace: Trace): Map<Value, (Operation | undefined)[]> {
-  const uses = new Map<Value, (Operation | undefined)[]>();
+/** Takes casts away that change nothing, which TensorFlow.js puts before every mean. The trace is changed. */
+export function dropIdleCasts(trace: Trace): void {
+  const source = (value: Value): Value =>
+    value.from === 'operation' && isIdle(value.operation)
+      ? source(value.operation.inputs[0] as Value)
+      : value;
+  const replace = (values: Value[]) => {
+    values.forEach((value, index) => {
+      values[index] = source(value);
+    });
+  };
+  const visit = (operations: Operation[]) => {
+    for (const { inputs, loop } of operations) {
+      replace(inputs);
+      if (!loop) continue;
+      replace(loop.results);
+      visit(loop.operations);
+    }
+    const left = operations.filter((operation) => !isIdle(operation));
+    operations.splice(0, operations.length, ...left);
+  };
+  for (const values of [trace.outputs, trace.updates]) {
+    for (const [name, value] of Object.entries(values)) values[name] = source(value);
+  }
+  visit(trace.operations);
+}
+
+function isIdle(operation: Operation): boolean {
+  const type = operation.inputs[0]?.type;
+  return type !== undefined && isCast(operation, type, type);
+}
+
+/** The users of values; an undefined one stands for one that cannot take another value. */
+export type Users = Map<Value, (Operation | undefined)[]>;
+
+/** Where each value is used. */
+export function usesOf(trace: Trace): Users {
+  const uses: Users = new Map();
   const add = (value: Value, user: Operation | undefined) => {
     uses.set(value, [...(uses.get(value) ?? []), user]);
   };
@@ -108,7 +143,8 @@ function isWidening(operation: Operation): boolean {
   return isCast(operation, types.bfloat16, types.float32);
 }
 
-function narrowing(input: Value): Operation {
+/** A cast to bfloat16. */
+export function narrowing(input: Value): Operation {
   const operation: Operation = {
     op: 'Cast',
     attributes: { SrcT: { type: types.float32 }, DstT: { type: types.bfloat16 } },

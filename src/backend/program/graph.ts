@@ -56,7 +56,7 @@ export function lower(
   prefix: string,
   handle: (variable: string) => Reference,
   input: (name: string) => Reference,
-  { library, xla, fuse, given = new Map() }: LowerOptions,
+  { library, xla, fuse, oneDnn, given = new Map() }: LowerOptions,
 ): Lowered {
   const references = new Map<Value, Reference>(given);
   const readers = new Map<string, string[]>(); // by variable
@@ -111,7 +111,7 @@ export function lower(
   }
   const operations = trace.operations.filter((operation) => needed.has(operation));
   const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
-  const activations = xla ? [] : activatedProducts(operations, results);
+  const activations = !oneDnn ? [] : activatedProducts(operations, results);
   const activated = new Set(activations.map(([product]) => product as Operation));
   const apart = new Set(activations.flat());
   const units = fuse
@@ -140,7 +140,7 @@ export function lower(
     if (traced.loop) {
       const name = unique('loop');
       const outer = invariants(traced.loop);
-      const body = lowerLoop(traced.loop, outer, { library, xla, fuse });
+      const body = lowerLoop(traced.loop, outer, { library, xla, fuse, oneDnn });
       const carried = traced.inputs.map(reference);
       const types_ = {
         type: [...traced.inputs, ...outer].map(({ type }) => type),
@@ -223,6 +223,8 @@ export interface LowerOptions {
   xla: boolean;
   /** True to have XLA compile elementwise operations that follow each other. */
   fuse: boolean;
+  /** True where the operations run with oneDNN, which computes a GELU where its argument is made. */
+  oneDnn: boolean;
   /** Values that come from outside of what is lowered. */
   given?: Map<Value, Reference>;
 }
@@ -259,6 +261,7 @@ function lowerFusion(
       library,
       xla: true,
       fuse: false,
+      oneDnn: false,
       given: new Map(inputs.map((value, index) => [value, { argument: `argument_${index}` }])),
     },
   );

@@ -179,4 +179,5 @@ VarHandleOp() -> (resource: resource) stateful
 XlaDynamicUpdateSlice(input: T, update: T, indices: Tindices) -> (output: T)
 ZerosLike(x: T) -> (y: T)
 _FusedMatMul(a: T, b: T, args: num_args*T) -> (product: T)
+_MklLayerNorm(x: T, scale: T, offset: T) -> (y: T)
 `;

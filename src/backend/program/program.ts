@@ -7,7 +7,8 @@ import { nativeBackend } from './tensorflow.js';
 import { mapValues, type Outcome, type Precision, type TensorSpec } from './trace.js';
 
 /**
- * How a program's functions run. `graph`: as TensorFlow graphs. `xla`: as TensorFlow graphs that XLA
+ * How a program's functions run. `graph`: as TensorFlow graphs; on the processor XLA compiles what is
+ * elementwise in them and large, so that numbers pass through memory once. `xla`: as TensorFlow graphs that XLA
  * compiles, which takes seconds at the first call and pays for small tensors. `eager`: op by op, on
  * every engine; the reference for the other two.
  */
