@@ -246,7 +246,8 @@ class Benchmark {
 
   /** Our other modes and the compiled peer, where a case can run in them. */
   private others({ workload, precision, mode }: Case): Variant[] {
-    if (this.options.quick || precision !== 'float32' || /sampling/.test(workload)) return [];
+    const { quick, scaling } = this.options;
+    if (quick || scaling || precision !== 'float32' || /sampling/.test(workload)) return [];
     const modes = workload === 'denoising step' ? [] : ['eager', mode ? 'graph' : 'xla'];
     return [
       ...modes.map((mode) => ({ side: this.ours, label: mode, mode })),

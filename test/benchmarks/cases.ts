@@ -91,7 +91,9 @@ export function allCases(): Case[] {
     const one = { ...configuration, precision: 'float32' } as const;
     return [
       ...both.map((precision) => ({ ...one, workload: 'training step', precision }) as const),
-      ...both.map((precision) => ({ ...one, workload: 'forward', precision }) as const),
+      // As the likelihood of a data set is computed: from many batches on by XLA.
+      { ...one, workload: 'forward', mode: 'xla' } as const,
+      { ...one, workload: 'forward', precision: 'bfloat16' } as const,
       { ...one, workload: 'denoising step' } as const,
       ...(['sampling', 'guided sampling'] as const).flatMap((workload) =>
         samplingBatches.map((batch) => ({ ...one, workload, batch }) as const),

@@ -3,6 +3,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
+import type { ImageDataset } from '../../src/data/index.js';
 import {
   bitsPerDimension,
   datasetBitsPerDimension,
@@ -64,11 +65,14 @@ test('of the identity is that of the standard normal law, image by image', () =>
 
 describe('of a data set', () => {
   const data = madeUpImages('test', 30);
-  async function measure(options: Parameters<typeof datasetBitsPerDimension>[2] = {}) {
+  async function measure(
+    options: Parameters<typeof datasetBitsPerDimension>[2] = {},
+    of: ImageDataset = data,
+  ) {
     const flow = livelyFlow(smallConfig);
     const before = tf.memory().numTensors;
     try {
-      return await datasetBitsPerDimension(flow, data, options);
+      return await datasetBitsPerDimension(flow, of, options);
     } finally {
       expect(tf.memory().numTensors).toBe(before);
       disposeFlow(flow);
@@ -83,6 +87,15 @@ describe('of a data set', () => {
     expect(parts.standardError).toBeCloseTo(whole.standardError, 5);
     expect((await measure({ seed: 3 })).mean).toBe(whole.mean);
     expect((await measure({ seed: 4 })).mean).not.toBe(whole.mean);
+  });
+
+  test('of many batches, which XLA compiles, is that of few', async () => {
+    const large = madeUpImages('test', 99);
+    const [many, few] = [await measure({ batchSize: 3 }, large), await measure({}, large)];
+    expect(many.mean).toBeCloseTo(few.mean, 5);
+    // The last batch is smaller.
+    const odd = await measure({ batchSize: 3, count: 98 }, large);
+    expect(odd.mean).toBeCloseTo((await measure({ count: 98 }, large)).mean, 5);
   });
 
   test('is the mean and its standard error over the images', async () => {

@@ -117,7 +117,9 @@ class Server:
         return {"seconds": (time.perf_counter() - begun) / request["times"]}
 
     def release(self, request: dict) -> dict:
-        del self.cases[request["name"]]
+        if self.cases.pop(request["name"]).compiled:
+            # Else the next model counts as the same function compiled again, of which there is a limit.
+            torch.compiler.reset()
         return {}
 
     def gradients(self, request: dict) -> dict:
