@@ -2,7 +2,7 @@ import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
 import { dropIdleCasts, hoistCasts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
-import { joinOperations } from './joins.js';
+import { joinNorms } from './norms.js';
 import { computesWithOneDnn } from './onednn.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
@@ -30,14 +30,14 @@ export class CapturedExecutor implements Executor {
     const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
     // On a GPU memory is fast, and XLA needs parts of CUDA that the graph does not.
     const fuse = !options.xla && !backend.isUsingGpuDevice;
-    const oneDnn = fuse && computesWithOneDnn('float32');
+    const oneDnn = fuse && computesWithOneDnn();
     const load = (folder: string) => new Session(backend, folder, specs);
     const capture = () => {
       const captured = mapValues(functions, ({ inputs, body }, name) => {
         const recorded = trace(backend, name, body, variables, inputs, options.precision);
         dropIdleCasts(recorded);
         if (options.precision === 'bfloat16') hoistCasts(recorded);
-        if (oneDnn) joinOperations(recorded, computesWithOneDnn('bfloat16'));
+        if (oneDnn) joinNorms(recorded);
         return { inputs, trace: recorded };
       });
       const { xla } = options;

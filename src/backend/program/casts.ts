@@ -143,8 +143,7 @@ function isWidening(operation: Operation): boolean {
   return isCast(operation, types.bfloat16, types.float32);
 }
 
-/** A cast to bfloat16. */
-export function narrowing(input: Value): Operation {
+function narrowing(input: Value): Operation {
   const operation: Operation = {
     op: 'Cast',
     attributes: { SrcT: { type: types.float32 }, DstT: { type: types.bfloat16 } },

@@ -44,32 +44,26 @@ export function activatedProducts(
     const [, sum, ...inner] = found;
     const once = [found[0] as Operation, ...inner.slice(0, -1)];
     const fits =
-      sum?.inputs[0] === found[0]?.outputs[0] &&
       uses.get(sum?.outputs[0] as Value) === 2 &&
       once.every(({ outputs }) => uses.get(outputs[0] as Value) === 1);
     return fits ? [found] : [];
   });
 }
 
-/**
- * Product, sum, x/√2, erf, 1 + erf, Φ and x·Φ, where the operation is the last of these. The sum may
- * take the product by way of a cast.
- */
-export function activation(operation: Operation | undefined): Operation[] | undefined {
-  const [x, phi] = operation?.inputs ?? [];
+/** Product, sum, x/√2, erf, 1 + erf, Φ and x·Φ, where the operation is the last of these. */
+function activation(operation: Operation): Operation[] | undefined {
+  const [x, phi] = operation.inputs;
   const half = madeBy(phi, 'Mul');
   const one = madeBy(half?.inputs[0], 'AddV2', 'Add');
   const erf = madeBy(one?.inputs[0], 'Erf');
   const scaled = madeBy(erf?.inputs[0], 'Mul');
   const sum = madeBy(x, 'AddV2', 'Add');
-  const cast = madeBy(sum?.inputs[0], 'Cast');
-  const product = madeBy((cast ?? sum)?.inputs[0], 'BatchMatMulV2');
-  if (operation?.op !== 'Mul' || !half || !one || !erf || !scaled || !sum || !product) return;
+  const product = madeBy(sum?.inputs[0], 'BatchMatMulV2');
+  if (operation.op !== 'Mul' || !half || !one || !erf || !scaled || !sum || !product) return;
   if (scaled.inputs[0] !== x || !biasSum(sum) || x?.shape.length !== 2) return;
   const numbers = [half, one, scaled].map(({ inputs }) => scalar(inputs[1]));
   const expected = [0.5, 1, Math.SQRT1_2];
-  const within = x.type === types.bfloat16 ? 1 / 256 : 1e-7;
-  const equal = numbers.every((value, i) => Math.abs(value - (expected[i] as number)) < within);
+  const equal = numbers.every((value, i) => Math.abs(value - (expected[i] as number)) < 1e-7);
   return equal ? [product, sum, scaled, erf, one, half, operation] : undefined;
 }
 
@@ -82,15 +76,9 @@ export function madeBy(value: Value | undefined, ...ops: string[]): Operation | 
 
 /** The number that a constant holds, NaN for any other value. */
 export function scalar(value: Value | undefined): number {
-  if (value?.from !== 'constant' || value.shape.length > 0) return Number.NaN;
+  if (value?.from !== 'constant' || value.type !== types.float32) return Number.NaN;
   const { buffer, byteOffset, byteLength } = value.content;
-  if (value.type === types.float32 && byteLength === 4)
-    return new DataView(buffer, byteOffset).getFloat32(0, true);
-  if (value.type === types.bfloat16) {
-    const bits = new DataView(buffer, byteOffset).getUint16(0, true) << 16;
-    return new Float32Array(Int32Array.of(bits).buffer)[0] as number;
-  }
-  return Number.NaN;
+  return byteLength === 4 ? (new Float32Array(buffer.slice(byteOffset))[0] as number) : Number.NaN;
 }
 
 /** A product of two matrices by MatMul. */
@@ -119,13 +107,9 @@ export function isBiasOfProduct(operation: Operation): boolean {
 
 function biasSum(operation: Operation): Operation | undefined {
   const [x, bias] = operation.inputs;
-  if (!/^Add(V2)?$/.test(operation.op) || !x || !bias || !isFloat(x)) return;
+  if (!/^Add(V2)?$/.test(operation.op) || !x || !bias || x.type !== types.float32) return;
   if (x.shape.length < 2 || bias.shape.length !== 1 || x.shape.at(-1) !== bias.shape[0]) return;
   return { ...operation, op: 'BiasAdd', attributes: {} };
-}
-
-function isFloat({ type }: Value): boolean {
-  return type === types.float32 || type === types.bfloat16;
 }
 
 /** XLA's form of an update of a slice, which takes a place that is computed. */

@@ -1,0 +1,69 @@
+import { type Users, usesOf } from './casts.js';
+import { madeBy, scalar } from './rewrite.js';
+import { types } from './tensorflow.js';
+import type { Operation, Trace, Value } from './trace.js';
+
+/**
+ * Joins the operations of each large layer normalisation of rows into one that oneDNN has a primitive
+ * for, which passes over memory once, not nine times; only where nothing else needs what is between
+ * them, so not where a gradient flows. The trace is changed.
+ */
+export function joinNorms(trace: Trace): void {
+  const uses = usesOf(trace);
+  const replaced = new Set<Operation>();
+  const joined = trace.operations.map((operation) => {
+    const found = joinedNorm(operation, uses);
+    for (const part of found?.parts ?? []) replaced.add(part);
+    return found?.norm ?? operation;
+  });
+  const operations = joined.filter((operation) => !replaced.has(operation));
+  trace.operations.splice(0, trace.operations.length, ...operations);
+}
+
+/** With fewer numbers the making of the primitive, at every call, takes longer than the passes. */
+const leastElements = 1 << 17;
+
+/** The one op for the layer normalisation that ends in an operation, and the operations before that. */
+function joinedNorm(
+  last: Operation,
+  uses: Users,
+): { norm: Operation; parts: Operation[] } | undefined {
+  const offset = last.inputs[1];
+  const scaled = madeBy(last.inputs[0], 'Mul');
+  const normalised = madeBy(scaled?.inputs[0], 'Mul');
+  const centred = madeBy(normalised?.inputs[0], 'Sub');
+  const inverse = madeBy(normalised?.inputs[1], 'Rsqrt');
+  const raised = madeBy(inverse?.inputs[0], 'AddV2', 'Add');
+  const variance = madeBy(raised?.inputs[0], 'Mean');
+  const square = madeBy(variance?.inputs[0], 'Square');
+  const mean = madeBy(centred?.inputs[1], 'Mean');
+  const [x, scale] = [centred?.inputs[0], scaled?.inputs[1]];
+  if (!/^Add(V2)?$/.test(last.op) || !scaled || !normalised || !centred || !inverse) return;
+  if (!raised || !variance || !square || !mean || !x || !scale || !offset) return;
+  const epsilon = scalar(raised.inputs[1]);
+  const parts = [mean, centred, square, variance, raised, inverse, normalised, scaled];
+  const fits =
+    square.inputs[0] === centred.outputs[0] &&
+    mean.inputs[0] === x &&
+    x.type === types.float32 &&
+    x.shape.length === 2 &&
+    x.shape.reduce((product, size) => product * size, 1) >= leastElements &&
+    [mean, variance].every(({ outputs }) => String(outputs[0]?.shape) === `${x.shape[0]},1`) &&
+    [scale, offset].every(({ shape }) => String(shape) === String(x.shape.slice(1))) &&
+    epsilon > 0 &&
+    parts.every((part) => userCount(part, uses) === (part === centred ? 2 : 1));
+  if (!fits) return;
+  const norm: Operation = {
+    op: '_MklLayerNorm',
+    attributes: { epsilon: { float: epsilon } },
+    inputs: [x, scale, offset],
+    outputs: [],
+    writes: 0,
+  };
+  norm.outputs.push(Object.assign(last.outputs[0] as Value, { operation: norm }));
+  return { norm, parts };
+}
+
+function userCount({ outputs: [result] }: Operation, uses: Users): number {
+  return uses.get(result as Value)?.length ?? 0;
+}
