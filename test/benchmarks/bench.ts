@@ -439,11 +439,13 @@ function saveRows(
   const file = path.join(results, 'benchmarks.json');
   const old: ResultFile = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : {};
   const before = old[section];
-  const kept = partial && before && isSame(before.machine, machine) ? before.rows : [];
-  const rows = merged(measured, kept);
+  const kept = partial && before && isSame(before.machine, machine) ? before : undefined;
+  const rows = merged(measured, kept?.rows ?? []);
+  const peakGflops = { ...kept?.machine.peakGflops, ...machine.peakGflops };
+  const about = Object.keys(peakGflops).length > 0 ? { ...machine, peakGflops } : machine;
   fs.writeFileSync(
     file,
-    `${JSON.stringify({ ...old, [section]: { machine, rows } } satisfies ResultFile, null, 1)}\n`,
+    `${JSON.stringify({ ...old, [section]: { machine: about, rows } } satisfies ResultFile, null, 1)}\n`,
   );
   return rows;
 }
