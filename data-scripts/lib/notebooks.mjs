@@ -33,8 +33,8 @@ export function temporaryFolder(root, purpose) {
 const startSeconds = 90;
 
 /**
- * What nbconvert says of a kernel that started and does not answer, which happens now and then: no message
- * reaches it. It is started again then; no cell has run yet.
+ * What nbconvert says of a kernel that started and does not answer, which happens now and then: no
+ * message reaches it. It is started again then; no cell has run yet.
  */
 const noAnswer = "Kernel didn't respond in";
 
