@@ -1,7 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
-import { dropIdleCasts, hoistCasts } from '../../src/backend/program/casts.js';
+import {
+  dropIdleCasts,
+  hoistCasts,
+  sinkCasts,
+  sumRowsByProducts,
+} from '../../src/backend/program/casts.js';
 import { fused, isFusion } from '../../src/backend/program/fusion.js';
 import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
 import { joinNorms } from '../../src/backend/program/norms.js';
@@ -125,7 +130,23 @@ describe('elementwise operations put together', () => {
     const small = traced((x) => gelu(tf.slice(x, 0, 4)));
     expect(fused(small.operations, () => true).some(isFusion)).toBe(false);
     const large = traced((x) => gelu(x));
-    expect(fused(large.operations, ({ op }) => op !== 'Erf').some(isFusion)).toBe(false);
+    const neither = ['Erf', 'Add', 'AddV2'];
+    expect(fused(large.operations, ({ op }) => !neither.includes(op)).some(isFusion)).toBe(false);
+  });
+
+  test('are made where they are needed, which can be much later than what they take', () => {
+    const { operations } = traced((x, w) => {
+      const late = tf.exp(tf.neg(tf.square(tf.tanh(x))));
+      let y = tf.sigmoid(tf.square(tf.neg(x))) as tf.Tensor2D;
+      for (let i = 0; i < 40; i++) y = tf.matMul(y, w);
+      return tf.mul(y, late);
+    });
+    const units = fused(operations, () => true);
+    const [early, late] = ['Sigmoid', 'Exp'].map((wanted) =>
+      units.findIndex((unit) => isFusion(unit) && unit.members.some(({ op }) => op === wanted)),
+    ) as [number, number];
+    expect(early).toBe(0);
+    expect(late).toBe(units.length - 1);
   });
 
   test('do not move past an operation that writes into a variable', () => {
@@ -216,12 +237,22 @@ const gradientOf =
     tf.grad((y: tf.Tensor) => tf.sum(tf.square(body(y as tf.Tensor2D, w))))(x);
 
 describe('casts to bfloat16', () => {
-  const moved = (body: Body) => {
+  const moved = (body: Body, passes = [hoistCasts]) => {
     const recorded = traced(body, 'bfloat16');
-    hoistCasts(recorded);
+    for (const pass of passes) pass(recorded);
+    inOrder(recorded.operations);
     return recorded.operations;
   };
   const isCast = ({ op }: Operation) => op === 'Cast';
+  const inOrder = (operations: Operation[]) => {
+    const done = new Set<Operation>();
+    for (const operation of operations) {
+      for (const value of operation.inputs) {
+        if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
+      }
+      done.add(operation);
+    }
+  };
 
   test('move before what only moves numbers', () => {
     const operations = moved(attended);
@@ -235,13 +266,6 @@ describe('casts to bfloat16', () => {
       const [input] = inputs;
       expect(input?.from === 'operation' && isCast(input.operation)).toBe(false);
     }
-    const done = new Set<Operation>();
-    for (const operation of operations) {
-      for (const value of operation.inputs) {
-        if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
-      }
-      done.add(operation);
-    }
   });
 
   test('stay where the float32 numbers are needed too', () => {
@@ -251,6 +275,49 @@ describe('casts to bfloat16', () => {
     });
     const [transpose] = operations.filter(({ op }) => op === 'Transpose');
     expect(transpose?.outputs[0]?.type).toBe(types.float32);
+  });
+
+  test('move behind what only moves numbers that were bfloat16, whoever needs them', () => {
+    const body: Body = (x, w) => {
+      const turned = tf.transpose(tf.matMul(x, w)) as tf.Tensor2D;
+      return tf.add(tf.sum(turned), tf.sum(tf.matMul(w, turned)));
+    };
+    const operations = moved(body, [sinkCasts, dropIdleCasts]);
+    const [transpose] = operations.filter(({ op }) => op === 'Transpose');
+    expect(transpose?.outputs[0]?.type).toBe(types.bfloat16);
+    // The product takes what was moved as it is.
+    const products = operations.filter(({ op }) => op === 'BatchMatMulV2');
+    expect(products[1]?.inputs[1]).toBe(transpose?.outputs[0]);
+    expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
+  });
+
+  /** Sums of 2,048 rows of a product, and what else is made of it. */
+  const rowSums = (others: (rows: tf.Tensor2D, w: tf.Tensor2D) => tf.Tensor): Body => {
+    return (x, w) => {
+      const rows = tf.matMul(tf.concat([x, x, x, x], 0) as tf.Tensor2D, w) as tf.Tensor2D;
+      return tf.add(tf.sum(rows, 0), tf.sum(others(rows, w)));
+    };
+  };
+
+  test.each([
+    ['a product', rowSums((rows, w) => tf.matMul(rows, w))],
+    [
+      'what a product takes',
+      (x, w) => {
+        const rows = tf.tanh(tf.concat([x, x, x, x], 0)) as tf.Tensor2D;
+        return tf.add(tf.sum(rows, 0), tf.sum(tf.matMul(rows, w)));
+      },
+    ],
+  ] as [string, Body][])('let rows be summed by a product: those of %s', (_, body) => {
+    const operations = moved(body, [sumRowsByProducts]);
+    expect(operations.filter(({ op }) => op === 'MatMul').length).toBe(1);
+    expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
+  });
+
+  test('do not where the rows are needed in float32 too', () => {
+    const body = rowSums((rows) => tf.tanh(rows) as tf.Tensor);
+    const operations = moved(body, [sumRowsByProducts]);
+    expect(operations.some(({ op }) => op === 'MatMul')).toBe(false);
   });
 
   test.each([

@@ -1,6 +1,6 @@
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
-import { dropIdleCasts, hoistCasts } from './casts.js';
+import { dropIdleCasts, hoistCasts, sinkCasts, sumRowsByProducts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
 import { joinNorms } from './norms.js';
 import { computesWithOneDnn } from './onednn.js';
@@ -36,7 +36,12 @@ export class CapturedExecutor implements Executor {
       const captured = mapValues(functions, ({ inputs, body }, name) => {
         const recorded = trace(backend, name, body, variables, inputs, options.precision);
         dropIdleCasts(recorded);
-        if (options.precision === 'bfloat16') hoistCasts(recorded);
+        if (options.precision === 'bfloat16') {
+          sinkCasts(recorded);
+          dropIdleCasts(recorded);
+          hoistCasts(recorded);
+          if (fuse) sumRowsByProducts(recorded);
+        }
         if (oneDnn) joinNorms(recorded);
         return { inputs, trace: recorded };
       });

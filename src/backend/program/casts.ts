@@ -1,3 +1,4 @@
+import { isSumToLastAxis, madeBy } from './rewrite.js';
 import { types } from './tensorflow.js';
 import type { Operation, Trace, Value } from './trace.js';
 
@@ -52,10 +53,10 @@ export function hoistCasts(trace: Trace): void {
       let narrow = wide ? input.operation.inputs[0] : undefined;
       narrow ??= before.find(({ inputs }) => inputs[0] === input)?.outputs[0];
       if (!narrow) {
-        const cast = narrowing(input);
-        before.push(cast);
-        narrow = cast.outputs[0] as Value;
-        kept.push(cast);
+        const made = cast(input, types.bfloat16);
+        before.push(made);
+        narrow = made.outputs[0] as Value;
+        kept.push(made);
       }
       operation.inputs[index] = narrow;
       uses.set(narrow, [...(uses.get(narrow) ?? []), operation]);
@@ -75,12 +76,42 @@ export function hoistCasts(trace: Trace): void {
   trace.operations.splice(0, trace.operations.length, ...left);
 }
 
-/** Takes casts away that change nothing, which TensorFlow.js puts before every mean. The trace is changed. */
+/**
+ * Moves casts from bfloat16 behind what only moves numbers, where all that it moves was bfloat16.
+ * The trace is changed.
+ */
+export function sinkCasts(trace: Trace): void {
+  const operations: Operation[] = [];
+  for (const operation of trace.operations) {
+    operations.push(operation);
+    const moved = movements[operation.op]?.(operation.inputs);
+    const [type] = operation.outputs.map((value) => value.type);
+    const casts = moved?.map((index) => madeBy(operation.inputs[index], 'Cast'));
+    if (!moved || type !== types.float32 || !casts?.every((cast) => cast && isWidening(cast))) {
+      continue;
+    }
+    moved.forEach((index, place) => {
+      operation.inputs[index] = casts[place]?.inputs[0] as Value;
+    });
+    operation.attributes.T = { type: types.bfloat16 };
+    operation.outputs.forEach((value, output) => {
+      const narrow: Value = { ...value, type: types.bfloat16 };
+      operation.outputs[output] = narrow;
+      operations.push(handOver(cast(narrow, types.float32), value));
+    });
+  }
+  trace.operations.splice(0, trace.operations.length, ...operations);
+}
+
+/**
+ * Takes casts away that change nothing: to the same type, which TensorFlow.js puts before every mean,
+ * and back to bfloat16. The trace is changed.
+ */
 export function dropIdleCasts(trace: Trace): void {
-  const source = (value: Value): Value =>
-    value.from === 'operation' && isIdle(value.operation)
-      ? source(value.operation.inputs[0] as Value)
-      : value;
+  const source = (value: Value): Value => {
+    const idle = madeBy(value, 'Cast');
+    return (idle && sourceOfIdle(idle, source)) ?? value;
+  };
   const replace = (values: Value[]) => {
     values.forEach((value, index) => {
       values[index] = source(value);
@@ -93,7 +124,7 @@ export function dropIdleCasts(trace: Trace): void {
       replace(loop.results);
       visit(loop.operations);
     }
-    const left = operations.filter((operation) => !isIdle(operation));
+    const left = operations.filter((operation) => !sourceOfIdle(operation, source));
     operations.splice(0, operations.length, ...left);
   };
   for (const values of [trace.outputs, trace.updates]) {
@@ -102,9 +133,89 @@ export function dropIdleCasts(trace: Trace): void {
   visit(trace.operations);
 }
 
-function isIdle(operation: Operation): boolean {
-  const type = operation.inputs[0]?.type;
-  return type !== undefined && isCast(operation, type, type);
+/** What a cast hands on unchanged, or undefined for any other operation. */
+function sourceOfIdle(operation: Operation, source: (value: Value) => Value): Value | undefined {
+  const [input] = operation.inputs;
+  if (!input || operation.op !== 'Cast') return;
+  if (isCast(operation, input.type, input.type)) return source(input);
+  const before = isNarrowing(operation) ? madeBy(source(input), 'Cast') : undefined;
+  return before && isWidening(before) ? source(before.inputs[0] as Value) : undefined;
+}
+
+/**
+ * Takes the sums of rows that are there in bfloat16 too, and in float32 for that alone, as a product
+ * with ones: half as many bytes are read, and the float32 ones need not be made. The product adds in
+ * float32 and rounds its result, as automatic mixed precision does with the gradient of a bias. The
+ * trace is changed.
+ */
+export function sumRowsByProducts(trace: Trace): void {
+  const uses = usesOf(trace);
+  const ones = new Map<number, Value>(); // by their number
+  const moved = new Set<Operation>();
+  const operations: Operation[] = [];
+  for (const operation of trace.operations) {
+    const [x] = operation.inputs;
+    const widening = madeBy(x, 'Cast');
+    const others = (x ? (uses.get(x) ?? []) : []).filter((user) => user !== operation);
+    const narrowings = others.filter((user) => user !== undefined && isNarrowing(user));
+    const fits =
+      isSumToLastAxis(operation) &&
+      x?.shape.length === 2 &&
+      elements(x) >= leastElements &&
+      (widening ? isWidening(widening) : narrowings.length > 0) &&
+      narrowings.length === others.length;
+    if (!fits || !x) {
+      if (!moved.has(operation)) operations.push(operation);
+      continue;
+    }
+    let rows = widening?.inputs[0];
+    if (!rows) {
+      const narrowing = narrowings[0] as Operation;
+      rows = narrowing.outputs[0] as Value;
+      if (!operations.includes(narrowing)) operations.push(narrowing);
+      moved.add(narrowing);
+    }
+    const [count, width] = x.shape as [number, number];
+    let row = ones.get(count);
+    if (!row) {
+      const fill = made('Fill', {}, [integers([1, count]), one], {
+        shape: [1, count],
+        type: types.bfloat16,
+      });
+      operations.push(fill);
+      row = fill.outputs[0] as Value;
+      ones.set(count, row);
+    }
+    const narrow = { shape: [1, width], type: types.bfloat16 };
+    const product = made('MatMul', {}, [row, rows], narrow);
+    const wide = cast(product.outputs[0] as Value, types.float32);
+    const sum = made('Reshape', {}, [wide.outputs[0] as Value, integers([width])], {
+      shape: [width],
+      type: types.float32,
+    });
+    operations.push(product, wide, handOver(sum, operation.outputs[0] as Value));
+  }
+  trace.operations.splice(0, trace.operations.length, ...operations);
+}
+
+/** With fewer numbers a pass over memory takes less time than the calls. */
+const leastElements = 1 << 18;
+
+function elements({ shape }: Value): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** 1 in bfloat16. */
+const one: Value = {
+  from: 'constant',
+  shape: [],
+  type: types.bfloat16,
+  content: Uint8Array.of(0x80, 0x3f),
+};
+
+function integers(numbers: number[]): Value {
+  const content = new Uint8Array(Int32Array.from(numbers).buffer);
+  return { from: 'constant', shape: [numbers.length], type: types.int32, content };
 }
 
 /** The users of values; an undefined one stands for one that cannot take another value. */
@@ -143,15 +254,28 @@ function isWidening(operation: Operation): boolean {
   return isCast(operation, types.bfloat16, types.float32);
 }
 
-function narrowing(input: Value): Operation {
-  const operation: Operation = {
-    op: 'Cast',
-    attributes: { SrcT: { type: types.float32 }, DstT: { type: types.bfloat16 } },
-    inputs: [input],
-    outputs: [],
-    writes: 0,
-  };
-  const { shape } = input;
-  operation.outputs.push({ from: 'operation', operation, output: 0, shape, type: types.bfloat16 });
+/** A cast of a value. */
+export function cast(input: Value, type: number): Operation {
+  return made('Cast', { SrcT: { type: input.type }, DstT: { type } }, [input], {
+    shape: input.shape,
+    type,
+  });
+}
+
+/** An operation of one result that writes nothing. */
+export function made(
+  op: string,
+  attributes: Operation['attributes'],
+  inputs: Value[],
+  { shape, type }: Pick<Value, 'shape' | 'type'>,
+): Operation {
+  const operation: Operation = { op, attributes, inputs, outputs: [], writes: 0 };
+  operation.outputs.push({ from: 'operation', operation, output: 0, shape, type });
+  return operation;
+}
+
+/** Has an operation of one result make a value, whatever made it before. */
+export function handOver(operation: Operation, value: Value): Operation {
+  operation.outputs[0] = Object.assign(value, { operation, output: 0 });
   return operation;
 }

@@ -1,5 +1,5 @@
 import { types } from './tensorflow.js';
-import type { Operation } from './trace.js';
+import type { Operation, Value } from './trace.js';
 
 /** Operations that are computed together, in an order in which they can run. */
 export interface Fusion {
@@ -25,7 +25,7 @@ export function fused(
   operations: readonly Operation[],
   fits: (operation: Operation) => boolean,
 ): Unit[] {
-  const groups = new Groups();
+  const groups = new Groups(neededPlaces(operations));
   let writes = 0;
   operations.forEach((operation, place) => {
     if (operation.writes > 0) writes++;
@@ -39,6 +39,33 @@ export function fused(
   return groups.units();
 }
 
+/**
+ * The place of the first operation that needs an operation's result and is no elementwise one or a
+ * cast to bfloat16; of one that is such itself, its own place.
+ */
+function neededPlaces(operations: readonly Operation[]): Map<Operation, number> {
+  const needed = new Map<Operation, number>();
+  const first = new Map<Value, number>();
+  const take = ({ inputs, loop }: Operation, place: number) => {
+    for (const value of [...inputs, ...(loop?.results ?? [])]) {
+      first.set(value, Math.min(first.get(value) ?? place, place));
+    }
+    for (const inner of loop?.operations ?? []) take(inner, place);
+  };
+  for (let place = operations.length - 1; place >= 0; place--) {
+    const operation = operations[place] as Operation;
+    const [value] = operation.outputs;
+    const passes = isElementwise(operation) && value?.type === types.float32;
+    const later = passes ? first.get(value) : undefined;
+    needed.set(operation, later ?? place);
+    take(operation, later ?? place);
+  }
+  return needed;
+}
+
+/** Operations this few places apart are made at the same time. */
+const soon = 32;
+
 const elementwise = new Set([
   ...['Add', 'AddV2', 'Sub', 'Mul', 'RealDiv', 'Neg', 'Square', 'Sqrt', 'Rsqrt', 'Exp', 'Erf'],
   ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid'],
@@ -48,16 +75,18 @@ const elementwise = new Set([
 const leastElements = 1 << 16;
 
 /** Of fewer operations the passes that are saved are worth no call either. */
-const leastMembers = 4;
+const leastMembers = 3;
 
 function isElementwise(operation: Operation): boolean {
   const type = operation.outputs[0]?.type;
-  return (
-    elementwise.has(operation.op) &&
-    (type === types.float32 || type === types.bfloat16) &&
-    elements(operation) >= leastElements
-  );
+  const fits =
+    (elementwise.has(operation.op) && (type === types.float32 || type === types.bfloat16)) ||
+    (movements.has(operation.op) && type === types.bfloat16);
+  return fits && elements(operation) >= leastElements;
 }
+
+/** In float32 oneDNN transposes faster. */
+const movements = new Set(['Reshape', 'Transpose']);
 
 function elements({ outputs: [result] }: Operation): number {
   return result?.shape.reduce((product, size) => product * size, 1) ?? 0;
@@ -78,6 +107,9 @@ class Groups {
   private readonly of = new Map<Operation, Group>();
   private readonly places = new Map<Operation, number>();
 
+  /** @param needed where operations' results are needed */
+  constructor(private readonly needed: Map<Operation, number>) {}
+
   /** Adds an operation, and joins its group with those that it takes from. */
   add(operation: Operation, place: number, kind: string | undefined): void {
     const givers = operation.inputs.flatMap((value) =>
@@ -90,7 +122,7 @@ class Groups {
     for (const giver of takes) {
       const own = this.of.get(operation) as Group;
       const other = this.of.get(giver) as Group;
-      if (other === own || other.kind !== kind) continue;
+      if (other === own || other.kind !== kind || !this.near(operation, giver)) continue;
       if (!this.takesByOthers(own, other) && !this.takesByOthers(other, own)) this.join(own, other);
     }
   }
@@ -103,7 +135,8 @@ class Groups {
       done.add(group);
       for (const other of this.givers(group)) visit(other);
       const members = group.members.sort((a, b) => this.place(a) - this.place(b));
-      units.push(...(members.length >= leastMembers ? [{ members }] : members));
+      const counted = members.filter(({ op }) => op !== 'Reshape').length;
+      units.push(...(counted >= leastMembers ? [{ members }] : members));
     };
     for (const group of [...new Set(this.of.values())].sort((a, b) => a.last - b.last)) {
       visit(group);
@@ -136,6 +169,12 @@ class Groups {
     into.last = Math.max(into.last, other.last);
     for (const operation of other.takes) into.takes.add(operation);
     for (const member of other.members) this.of.set(member, into);
+  }
+
+  /** False where one would have to be kept for long, or made long before. */
+  private near(operation: Operation, giver: Operation): boolean {
+    const [own, other] = [operation, giver].map((one) => this.needed.get(one) as number);
+    return Math.abs((own as number) - (other as number)) <= soon;
   }
 
   private place(operation: Operation): number {

@@ -1,4 +1,4 @@
-import { type Users, usesOf } from './casts.js';
+import { handOver, made, type Users, usesOf } from './casts.js';
 import { madeBy, scalar } from './rewrite.js';
 import { types } from './tensorflow.js';
 import type { Operation, Trace, Value } from './trace.js';
@@ -53,14 +53,8 @@ function joinedNorm(
     epsilon > 0 &&
     parts.every((part) => userCount(part, uses) === (part === centred ? 2 : 1));
   if (!fits) return;
-  const norm: Operation = {
-    op: '_MklLayerNorm',
-    attributes: { epsilon: { float: epsilon } },
-    inputs: [x, scale, offset],
-    outputs: [],
-    writes: 0,
-  };
-  norm.outputs.push(Object.assign(last.outputs[0] as Value, { operation: norm }));
+  const norm = made('_MklLayerNorm', { epsilon: { float: epsilon } }, [x, scale, offset], x);
+  handOver(norm, last.outputs[0] as Value);
   return { norm, parts };
 }
 

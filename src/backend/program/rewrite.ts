@@ -89,13 +89,17 @@ function matrixProduct(operation: Operation): Operation {
 }
 
 function biasGradient(operation: Operation): Operation | undefined {
-  const [x, axes] = operation.inputs;
-  if (operation.op !== 'Sum' || !x || x.shape.length < 2 || x.type !== types.float32) return;
-  const keep = operation.attributes.keep_dims;
-  if (keep && 'bool' in keep && keep.bool) return;
+  if (!isSumToLastAxis(operation)) return;
+  return { ...operation, op: 'BiasAddGrad', inputs: operation.inputs.slice(0, 1), attributes: {} };
+}
+
+/** True for a sum over all axes but the last, as the gradient of a bias is. */
+export function isSumToLastAxis({ op, inputs: [x, axes], attributes }: Operation): boolean {
+  if (op !== 'Sum' || !x || x.shape.length < 2 || x.type !== types.float32) return false;
+  const keep = attributes.keep_dims;
+  if (keep && 'bool' in keep && keep.bool) return false;
   const leading = x.shape.slice(1).map((_, axis) => axis);
-  if (String(integers(axes)?.sort()) !== String(leading)) return;
-  return { ...operation, op: 'BiasAddGrad', inputs: [x], attributes: {} };
+  return String(integers(axes)?.sort()) === String(leading);
 }
 
 /** True for the sum of a product of matrices and a bias, which is added where the product is made. */
