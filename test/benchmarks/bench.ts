@@ -307,7 +307,7 @@ async function main(): Promise<number> {
   const { side: ours, hello: ourHello } = await sides.ours();
   const { side: peer, hello: peerHello } = await sides.peer();
   const machine: Machine = {
-    processor: os.cpus()[0]?.model.trim() ?? 'unknown',
+    processor: processorName(),
     cores: os.cpus().length,
     threads: options.threads,
     ours: `${ourHello.version}, Node ${process.version}`,
@@ -402,6 +402,16 @@ async function main(): Promise<number> {
     peer.end();
     fs.rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** The processor's name, which several kinds may share, and what tells these apart. */
+function processorName(): string {
+  const name = os.cpus()[0]?.model.trim() ?? 'unknown';
+  const file = '/proc/cpuinfo';
+  const flags = fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split(/\s/) : [];
+  const extensions = { avx512f: 'AVX-512', avx512_bf16: 'AVX-512 BF16', amx_bf16: 'AMX' };
+  const has = Object.entries(extensions).filter(([flag]) => flags.includes(flag));
+  return [name, ...has.map(([, extension]) => extension)].join(', ');
 }
 
 /** What a run was on, and when. */
