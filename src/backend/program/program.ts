@@ -46,7 +46,10 @@ export interface ProgramOptions<F> {
   functions: F;
   /** Default: `graph` on the native engine, `eager` on others. */
   mode?: Mode;
-  /** `bfloat16`: matrix products of bfloat16 arguments, everything else in float32. */
+  /**
+   * `bfloat16`: matrix products of bfloat16 arguments, everything else in float32. In a graph a sum of
+   * rows that such products take, as the gradient of a bias is, is a product too.
+   */
   precision?: Precision;
   /**
    * A text that says all that the functions depend on beside their own source and shapes (a model's
