@@ -15,7 +15,8 @@ export function isFusion(unit: Unit): unit is Fusion {
 
 /**
  * Puts elementwise operations together that take each other's results, so that these need not pass
- * through memory. Only operations on large tensors are worth it.
+ * through memory; in bfloat16 also what only moves numbers. Only operations on large tensors are
+ * worth it.
  *
  * @param operations in an order in which they can run
  * @param fits false for an operation that has to stay by itself
@@ -30,7 +31,7 @@ export function fused(
   operations.forEach((operation, place) => {
     if (operation.writes > 0) writes++;
     const kind =
-      operation.writes === 0 && isElementwise(operation) && fits(operation)
+      operation.writes === 0 && joins(operation) && fits(operation)
         ? // What runs before a variable is overwritten must not move behind that.
           `${writes} ${elements(operation)}`
         : undefined;
@@ -40,8 +41,8 @@ export function fused(
 }
 
 /**
- * The place of the first operation that needs an operation's result and is no elementwise one or a
- * cast to bfloat16; of one that is such itself, its own place.
+ * Where operations' results are needed first, other than by float32 operations that can join and
+ * hand the question on to those that need theirs. The place of any other operation is its own.
  */
 function neededPlaces(operations: readonly Operation[]): Map<Operation, number> {
   const needed = new Map<Operation, number>();
@@ -55,7 +56,7 @@ function neededPlaces(operations: readonly Operation[]): Map<Operation, number> 
   for (let place = operations.length - 1; place >= 0; place--) {
     const operation = operations[place] as Operation;
     const [value] = operation.outputs;
-    const passes = isElementwise(operation) && value?.type === types.float32;
+    const passes = joins(operation) && value?.type === types.float32;
     const later = passes ? first.get(value) : undefined;
     needed.set(operation, later ?? place);
     take(operation, later ?? place);
@@ -77,7 +78,8 @@ const leastElements = 1 << 16;
 /** Of fewer operations the passes that are saved are worth no call either. */
 const leastMembers = 3;
 
-function isElementwise(operation: Operation): boolean {
+/** True for an operation that can be put together with others. */
+function joins(operation: Operation): boolean {
   const type = operation.outputs[0]?.type;
   const fits =
     (elementwise.has(operation.op) && (type === types.float32 || type === types.bfloat16)) ||
