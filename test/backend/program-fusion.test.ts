@@ -1,16 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
-import {
-  dropIdleCasts,
-  hoistCasts,
-  sinkCasts,
-  sumRowsByProducts,
-} from '../../src/backend/program/casts.js';
+import { dropIdleCasts, hoistCasts, sinkCasts } from '../../src/backend/program/casts.js';
 import { fused, isFusion } from '../../src/backend/program/fusion.js';
 import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
 import { joinNorms } from '../../src/backend/program/norms.js';
 import { activatedProducts } from '../../src/backend/program/rewrite.js';
+import { sumRowsByProducts } from '../../src/backend/program/row-sums.js';
 import { type NativeBackend, nativeBackend, types } from '../../src/backend/program/tensorflow.js';
 import { type Operation, type Precision, trace } from '../../src/backend/program/trace.js';
 import { foldIn, normal, type RandomKey, randomKey, uniform } from '../../src/backend/random.js';
@@ -39,6 +35,17 @@ function traced(body: Body, precision: Precision = 'float32') {
     { x: tensorSpec(shape), w: tensorSpec([128, 128]) },
     precision,
   );
+}
+
+/** Expects that every operation stands behind those that it takes from. */
+function expectOrder(operations: readonly Operation[]): void {
+  const done = new Set<Operation>();
+  for (const operation of operations) {
+    for (const value of operation.inputs) {
+      if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
+    }
+    done.add(operation);
+  }
 }
 
 /** The largest difference between the graph and op by op, relative to the largest number. */
@@ -101,16 +108,9 @@ describe('elementwise operations put together', () => {
     (seed) => {
       const { operations } = traced(randomBody(foldIn(randomKey(5), seed)));
       const units = fused(operations, () => true);
-      const done = new Set<Operation>();
-      for (const unit of units) {
-        for (const member of isFusion(unit) ? unit.members : [unit]) {
-          for (const value of member.inputs) {
-            if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
-          }
-          done.add(member);
-        }
-      }
-      expect(done.size).toBe(operations.length);
+      const ordered = units.flatMap((unit) => (isFusion(unit) ? unit.members : [unit]));
+      expectOrder(ordered);
+      expect(new Set(ordered).size).toBe(operations.length);
       expect(units.some(isFusion)).toBe(true);
     },
   );
@@ -240,19 +240,10 @@ describe('casts to bfloat16', () => {
   const moved = (body: Body, passes = [hoistCasts]) => {
     const recorded = traced(body, 'bfloat16');
     for (const pass of passes) pass(recorded);
-    inOrder(recorded.operations);
+    expectOrder(recorded.operations);
     return recorded.operations;
   };
   const isCast = ({ op }: Operation) => op === 'Cast';
-  const inOrder = (operations: Operation[]) => {
-    const done = new Set<Operation>();
-    for (const operation of operations) {
-      for (const value of operation.inputs) {
-        if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
-      }
-      done.add(operation);
-    }
-  };
 
   test('move before what only moves numbers', () => {
     const operations = moved(attended);

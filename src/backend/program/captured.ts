@@ -1,9 +1,10 @@
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
-import { dropIdleCasts, hoistCasts, sinkCasts, sumRowsByProducts } from './casts.js';
+import { dropIdleCasts, hoistCasts, sinkCasts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
 import { joinNorms } from './norms.js';
 import { computesWithOneDnn } from './onednn.js';
+import { sumRowsByProducts } from './row-sums.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
 import type { NativeBackend } from './tensorflow.js';
@@ -35,13 +36,11 @@ export class CapturedExecutor implements Executor {
     const capture = () => {
       const captured = mapValues(functions, ({ inputs, body }, name) => {
         const recorded = trace(backend, name, body, variables, inputs, options.precision);
+        const bfloat16 = options.precision === 'bfloat16';
+        if (bfloat16) sinkCasts(recorded);
         dropIdleCasts(recorded);
-        if (options.precision === 'bfloat16') {
-          sinkCasts(recorded);
-          dropIdleCasts(recorded);
-          hoistCasts(recorded);
-          if (fuse) sumRowsByProducts(recorded);
-        }
+        if (bfloat16) hoistCasts(recorded);
+        if (bfloat16 && fuse) sumRowsByProducts(recorded);
         if (oneDnn) joinNorms(recorded);
         return { inputs, trace: recorded };
       });
