@@ -88,6 +88,7 @@ export {
   noiseExperiment,
   withOverrides,
 } from './experiments/index.js';
+export { type Background, gatherBackground, spreadBackground } from './flow/background.js';
 export { blockForward, type FlowBlock, predict } from './flow/block.js';
 export {
   configName,
@@ -109,9 +110,12 @@ export {
   flowBlocks,
   flowLoss,
   forward,
+  forwardImages,
   forwardTokens,
+  imagesOf,
   logProb,
   type TarFlow,
+  tokensOf,
 } from './flow/tarflow.js';
 export {
   type BlockPassage,

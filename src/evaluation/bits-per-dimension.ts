@@ -7,11 +7,10 @@ import { leaves, withLeaves } from '../backend/tree.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
 import { dimensions } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
-import { patchify } from '../flow/patches.js';
 import {
   checkImageSize,
   checkImages,
-  forwardTokens,
+  forwardImages,
   logProbOf,
   type TarFlow,
 } from '../flow/tarflow.js';
@@ -42,7 +41,7 @@ export function compiledLogProb(
       inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
       body: (parameters, given) => {
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
-        const result = forwardTokens(traced, patchify(flow.config, given.x), given.classes);
+        const result = forwardImages(traced, given.x, given.classes);
         return { logProb: logProbOf(flow.config, result) };
       },
       mode: executionOf(flow.config, options).mode,

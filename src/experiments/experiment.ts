@@ -1,4 +1,5 @@
 import { UserError } from '../backend/errors.js';
+import type { Background } from '../flow/background.js';
 import type { FlowConfig } from '../flow/config.js';
 import type { TrainingSettings } from '../training/settings.js';
 
@@ -14,7 +15,7 @@ export interface Experiment {
 
 /**
  * An experiment with some of its values replaced, e.g. `channels=64`, `settings.steps=100`,
- * `noise=gaussian:0.1`. Keys are those of `config` and `settings`; the prefix may be left away.
+ * `noise=gaussian:0.1`, `background=none`. Keys are those of `config` and `settings`; the prefix may be left away.
  *
  * @throws UserError for an unknown key, with the keys there are, or a value of the wrong type
  */
@@ -42,7 +43,7 @@ export function withOverrides(experiment: Experiment, overrides: readonly string
 export function optionTexts(experiment: Experiment): string[] {
   return valuePlaces(experiment).map(({ path, value }) => {
     const key = path.replace(/^\w+\./, '');
-    if (key !== 'noise') return `${key}=${value}`;
+    if (key !== 'noise') return `${key}=${value ?? 'none'}`;
     const { noise } = experiment.settings;
     return `noise=${noise.kind === 'gaussian' ? `gaussian:${noise.sigma}` : noise.kind}`;
   });
@@ -63,13 +64,21 @@ function valuePlaces(experiment: Experiment): Place[] {
         visit(value as Record<string, unknown>, path);
       } else {
         const set = (next: unknown): void => {
-          record[key] = next;
+          if (next === undefined) delete record[key];
+          else record[key] = next;
         };
         places.push({ path, value, set });
       }
     }
   };
-  visit(experiment.config as unknown as Record<string, unknown>, 'config');
+  const { config } = experiment;
+  visit(config as unknown as Record<string, unknown>, 'config');
+  if (config.background === undefined) {
+    const set = (next: unknown): void => {
+      if (next !== undefined) config.background = next as Background;
+    };
+    places.push({ path: 'config.background', value: undefined, set });
+  }
   visit(experiment.settings as unknown as Record<string, unknown>, 'settings');
   return places;
 }
@@ -83,7 +92,8 @@ function parsed(key: string, text: string, present: unknown): unknown {
     }
     throw new UserError(`noise is '${text}'`, "Expected 'uniform' or 'gaussian:SIGMA'");
   }
-  if (typeof present === 'number') {
+  if (key.endsWith('background') && text === 'none') return undefined;
+  if (typeof present === 'number' || key.endsWith('background')) {
     const number = Number(text);
     if (text.trim() !== '' && Number.isFinite(number)) return number;
     throw new UserError(`${key} is '${text}'`, 'Expected a number');

@@ -1,4 +1,5 @@
 import { UserError } from '../backend/errors.js';
+import { type Background, checkBackground } from './background.js';
 
 /** Size of an image tensor: channels, height and width in pixels. */
 export interface ImageSize {
@@ -27,6 +28,12 @@ export interface FlowConfig {
   classes: number;
   /** Additive coupling (VP) instead of the default affine one (NVP). */
   volumePreserving: boolean;
+  /**
+   * The grey level that most pixels have, black or white: their noise is made normal and wide before
+   * the first block, and narrow again after sampling (`spreadBackground`). For likelihood, with
+   * uniform noise. Not in the papers; absent, blocks read pixels on [−1, 1] as there.
+   */
+  background?: Background;
 }
 
 /** Number of tokens T = (height/P)·(width/P). */
@@ -90,5 +97,6 @@ export function checkConfig(config: FlowConfig): FlowConfig {
       'An autoregressive flow needs at least two; choose a smaller patchSize',
     );
   }
+  if (config.background !== undefined) checkBackground(config.background);
   return config;
 }

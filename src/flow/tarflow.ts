@@ -2,11 +2,12 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree } from '../backend/tree.js';
+import { gatherBackground, spreadBackground } from './background.js';
 import { blockForward, type FlowBlock } from './block.js';
 import { dimensions, type FlowConfig, type ImageSize, tokenCount, tokenWidth } from './config.js';
 import { classMixture, type Label } from './labels.js';
 import { type FlowParameters, initialParameters } from './parameters.js';
-import { patchify } from './patches.js';
+import { patchify, unpatchify } from './patches.js';
 
 /** A transformer autoregressive flow: its shape, its parameters and its prior's variance. */
 export interface TarFlow {
@@ -43,7 +44,7 @@ export function flowBlocks(flow: TarFlow): FlowBlock[] {
 export interface ForwardResult {
   /** Latent (batch, T, D), in raster order. */
   z: tf.Tensor3D;
-  /** log |det dz/dx| per sample (batch), in nats, summed over dimensions. */
+  /** log |det dz/dx| per sample (batch), in nats, summed over dimensions, that of the background too. */
   logDet: tf.Tensor1D;
   /** The output of each block (batch, T, D), nearest the data first; the last one is z. */
   outputs: tf.Tensor3D[];
@@ -63,11 +64,42 @@ export function forward(flow: TarFlow, x: tf.Tensor4D, label?: Label): ForwardRe
   return tf.tidy(() => {
     checkImages(flow.config, x);
     const classes = classMixture(flow.config, label, x.shape[0]);
-    return forwardTokens(flow, patchify(flow.config, x), classes) as never;
+    return forwardImages(flow, x, classes) as never;
   }) as unknown as ForwardResult;
 }
 
-/** {@link forward} on tokens (batch, T, D) and class mixtures, for use inside a gradient. */
+/** {@link forward} on class mixtures and without checks, for use inside a gradient. */
+export function forwardImages(flow: TarFlow, x: tf.Tensor4D, classes?: tf.Tensor2D): ForwardResult {
+  const { tokens, logDet } = tokensOf(flow.config, x);
+  const result = forwardTokens(flow, tokens, classes);
+  return logDet ? { ...result, logDet: tf.add(result.logDet, logDet) } : result;
+}
+
+/**
+ * What the first block reads of images (batch, channels, height, width): their patches, with the
+ * background spread where the model has one.
+ *
+ * @returns tokens (batch, T, D), and the log-determinant (batch) of spreading
+ */
+export function tokensOf(
+  config: FlowConfig,
+  images: tf.Tensor4D,
+): { tokens: tf.Tensor3D; logDet?: tf.Tensor1D } {
+  if (config.background === undefined) return { tokens: patchify(config, images) };
+  const { y, logDet } = spreadBackground(config.background, images);
+  return { tokens: patchify(config, y), logDet };
+}
+
+/** The way back of {@link tokensOf}: images (batch, channels, height, width) from tokens. */
+export function imagesOf(config: FlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
+  const pixels = unpatchify(config, tokens);
+  if (config.background === undefined) return pixels;
+  const images = gatherBackground(config.background, pixels);
+  pixels.dispose();
+  return images;
+}
+
+/** {@link forward} from the first block on: tokens (batch, T, D) and class mixtures. */
 export function forwardTokens(
   flow: TarFlow,
   tokens: tf.Tensor3D,

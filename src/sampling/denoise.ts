@@ -4,8 +4,7 @@ import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
 import { dimensions } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
-import { patchify } from '../flow/patches.js';
-import { checkImages, flowLoss, forwardTokens, type TarFlow } from '../flow/tarflow.js';
+import { checkImages, flowLoss, forwardImages, type TarFlow } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 
 /**
@@ -48,10 +47,8 @@ export function lossGradient(
       inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
       body: (parameters, given) => {
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
-        const loss = (images: tf.Tensor): tf.Scalar => {
-          const tokens = patchify(flow.config, images as tf.Tensor4D);
-          return flowLoss(traced, forwardTokens(traced, tokens, given.classes)).loss;
-        };
+        const loss = (images: tf.Tensor): tf.Scalar =>
+          flowLoss(traced, forwardImages(traced, images as tf.Tensor4D, given.classes)).loss;
         return { gradient: tf.grad(loss as never)(given.x) as tf.Tensor4D };
       },
       mode,
@@ -77,7 +74,7 @@ export interface DenoiseOptions extends ExecutionOptions {
  *
  * @param x noisy images (batch, channels, height, width)
  * @returns cleaned images of the same shape, not clipped
- * @throws UserError where sigma is not above 0
+ * @throws UserError where sigma is not above 0, and for a model that spreads the background
  */
 export function denoise(flow: TarFlow, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
   const { sigma, label, multiplier = 1 } = options;
@@ -86,6 +83,12 @@ export function denoise(flow: TarFlow, x: tf.Tensor4D, options: DenoiseOptions):
       `Denoising got sigma ${sigma}`,
       'Expected the standard deviation of the Gaussian noise used in training, above 0; a model ' +
         'trained with uniform noise has none',
+    );
+  }
+  if (flow.config.background !== undefined) {
+    throw new UserError(
+      'This model spreads the background: it was trained with uniform noise',
+      'Its samples have no Gaussian noise to take away; leave the denoising step out',
     );
   }
   return tf.tidy(() =>

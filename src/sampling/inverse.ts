@@ -3,8 +3,7 @@ import { tf } from '../backend/tf.js';
 import { permute } from '../flow/block.js';
 import { tokenCount, tokenWidth } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
-import { unpatchify } from '../flow/patches.js';
-import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { flowBlocks, imagesOf, type TarFlow } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 import { checkGuidance, type Guidance, guidanceIsIdle, guidedBlock } from './guidance.js';
 import { solveBlock } from './solve-block.js';
@@ -102,7 +101,7 @@ export async function inverse(
         permuted.dispose();
       }
     }
-    return unpatchify(config, x);
+    return imagesOf(config, x);
   } finally {
     x.dispose();
     classes?.dispose();

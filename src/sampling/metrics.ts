@@ -3,8 +3,7 @@ import { tf } from '../backend/tf.js';
 import { blockForward, type FlowBlock, permute, predict } from '../flow/block.js';
 import { tokenCount, tokenWidth } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
-import { patchify } from '../flow/patches.js';
-import { checkImages, flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { checkImages, flowBlocks, type TarFlow, tokensOf } from '../flow/tarflow.js';
 import { startingTokens } from './gauss-seidel-jacobi.js';
 import type { Start } from './solver.js';
 import { spectralNorm } from './spectral-norm.js';
@@ -127,7 +126,7 @@ function meanMatrices(
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       const classes = classMixture(flow.config, labels, size);
       const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]) as tf.Tensor4D;
-      let x = patchify(flow.config, batch);
+      let x = tokensOf(flow.config, batch).tokens;
       blocks.forEach((block, index) => {
         const { z } = blockForward(block, x, classes);
         const passage = { u: permute(block, x), v: permute(block, z), classes };

@@ -93,6 +93,7 @@ const configSchema: z.ZodType<FlowConfig> = z.object({
   headWidth: z.number(),
   classes: z.number(),
   volumePreserving: z.boolean(),
+  background: z.union([z.literal(0), z.literal(255)]).optional(),
 });
 
 const detailsSchema: z.ZodType<CheckpointDetails> = z.object({

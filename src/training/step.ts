@@ -1,7 +1,6 @@
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
-import { patchify } from '../flow/patches.js';
-import { flowLoss, forwardTokens, type TarFlow, updatedVariance } from '../flow/tarflow.js';
+import { flowLoss, forwardImages, type TarFlow, updatedVariance } from '../flow/tarflow.js';
 import { type AdamWOptions, adamWUpdate } from './adamw.js';
 
 export interface StepOptions extends AdamWOptions {
@@ -83,7 +82,7 @@ export function trainingStep(
     const variance = state[varianceName] as tf.Tensor2D;
     const { value, gradient, auxiliary } = valueAndGradient((current) => {
       const flow = { ...template, parameters: withLeaves(template.parameters, current) };
-      const result = forwardTokens(flow, patchify(flow.config, inputs.images), inputs.classes);
+      const result = forwardImages(flow, inputs.images, inputs.classes);
       const { loss, ...terms } = flowLoss(flow, result);
       return { value: loss, auxiliary: { ...terms, z: result.z } };
     }, parameters);
@@ -130,7 +129,7 @@ export function evaluationStep(
 ) => { outputs: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> } {
   return (state, inputs) => {
     const flow = flowOfState(template, state);
-    const result = forwardTokens(flow, patchify(flow.config, inputs.images), inputs.classes);
+    const result = forwardImages(flow, inputs.images, inputs.classes);
     const { loss, prior, logDet } = flowLoss(flow, result);
     return { outputs: { loss, prior, logDet } };
   };

@@ -327,7 +327,7 @@ function copyFlow(flow: TarFlow): TarFlow {
 }
 
 function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
-  const keys = Object.keys(expected) as (keyof FlowConfig)[];
+  const keys = Object.keys({ ...came, ...expected }) as (keyof FlowConfig)[];
   const other = keys.find((key) => JSON.stringify(came[key]) !== JSON.stringify(expected[key]));
   if (other === undefined) return;
   throw new UserError(
@@ -338,6 +338,12 @@ function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
 }
 
 function checkData(config: FlowConfig, data: ImageDataset, settings: TrainingSettings): void {
+  if (config.background !== undefined && settings.noise.kind !== 'uniform') {
+    throw new UserError(
+      `A model that spreads the background came with ${settings.noise.kind} noise`,
+      'It reads grey levels with uniform noise: set noise=uniform, or background=none',
+    );
+  }
   checkImageSize(config, data.image, data.name);
   if (config.classes !== 0 && config.classes !== data.classes.length) {
     throw new UserError(

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
+import { normal, randomKey, uniform } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
 import type { ImageDataset } from '../../src/data/index.js';
@@ -61,6 +61,37 @@ test('of the identity is that of the standard normal law, image by image', () =>
         });
     }),
   );
+});
+
+test('of the identity with a background: its noise is normal, the other pixels as without', () => {
+  const config = { ...smallConfig, background: 0 as const };
+  const flow = livelyFlow(config);
+  tf.tidy(() => {
+    // All parameters zero: p(y) is the standard normal density.
+    const parameters = mapTree(flow.parameters, (leaf) => tf.zerosLike(leaf));
+    const count = 20_000;
+    const noise = uniform(randomKey(3), count * 16);
+    // Half of the pixels black, the others of level 200.
+    const levels = noise.map((u, i) => (i % 2 === 0 ? u : 200 + u));
+    const x = tf.tensor4d(
+      levels.map((level) => level / 128 - 1),
+      [count, 1, 4, 4],
+    );
+    // y of black is normal, mean −1 + 1/128 − 2.5·0.4, deviation 0.4, cut above at 2.5: its own
+    // entropy, 8 bits less, against the standard normal's bits.
+    const [kept, density] = [0.9937903, 0.0175283];
+    const lambda = density / kept;
+    const mean = -1 + 1 / 128 - 1 - 0.4 * lambda;
+    const variance = 0.16 * (1 - 2.5 * lambda - lambda ** 2);
+    const entropy = Math.log(0.4 * Math.sqrt(2 * Math.PI * Math.E) * kept) - 1.25 * lambda;
+    const black = halfLog2Pi + (variance + mean ** 2) / 2 - entropy;
+    const grey = halfLog2Pi + (200.5 / 128 - 1) ** 2 / 2 + Math.log(128);
+    for (const mode of ['eager', 'graph', 'xla'] as const) {
+      const bits = bitsPerDimension({ ...flow, parameters }, x, undefined, { mode });
+      expect(tf.mean(bits).dataSync()[0]).toBeCloseTo((black + grey) / 2 / Math.LN2, 2);
+    }
+  });
+  disposeFlow(flow);
 });
 
 describe('of a data set', () => {

@@ -45,9 +45,12 @@ export function smallFlow(changes: Partial<FlowConfig> = {}, seed = 1, strength 
   return flow;
 }
 
-/** Standard normal images (batch, channels, height, width) for a flow. */
+/**
+ * Standard normal images (batch, channels, height, width) for a flow; within ±1 for one that
+ * spreads the background.
+ */
 export function randomImages(
-  { config: { image } }: TarFlow,
+  { config: { image, background } }: TarFlow,
   batch: number,
   seed: number,
 ): tf.Tensor4D {
@@ -57,10 +60,8 @@ export function randomImages(
     image.height,
     image.width,
   ];
-  return tf.tensor4d(
-    normal(randomKey(seed), batch * image.channels * image.height * image.width),
-    shape,
-  );
+  const numbers = normal(randomKey(seed), batch * image.channels * image.height * image.width);
+  return tf.tensor4d(background !== undefined ? numbers.map(Math.tanh) : numbers, shape);
 }
 
 /** Standard normal latents (batch, T, D) for a flow. */

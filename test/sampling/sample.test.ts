@@ -115,6 +115,19 @@ describe('denoise', () => {
     });
   });
 
+  test('a model that spreads the background has a score, and no noise to take away', async () => {
+    const flow = smallFlow({ background: 0 });
+    const x = randomImages(flow, 2, 4);
+    const [eager, graph] = [score(flow, x, undefined, { mode: 'eager' }), score(flow, x)];
+    expect(difference(eager, graph)).toBeLessThan(1e-3);
+    expect(() => denoise(flow, x, { sigma: 0.1 })).toThrow(/background/);
+    const images = await sample(flow, { count: 3, seed: 1 });
+    const least = tf.tidy(() => tf.min(images).dataSync()[0]);
+    expect(least).toBeGreaterThanOrEqual(-1);
+    tf.dispose([x, eager, graph, images]);
+    disposeFlow(flow);
+  });
+
   test.each([0, -0.1, Number.NaN])('a deviation of %s is named', (sigma) => {
     const flow = smallFlow();
     const x = randomImages(flow, 1, 4);

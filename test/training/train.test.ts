@@ -66,6 +66,19 @@ test('as one graph it measures the same as op by op', { timeout: 300_000 }, asyn
   });
 });
 
+test('with a background: as one graph the same, and bits per dimension with both slopes', async () => {
+  const config = { ...smallConfig, background: 0 as const };
+  const eager = await records(run({}, { config }));
+  const graph = await records(run({}, { config, mode: undefined }));
+  graph.forEach(({ loss, gradientNorm }, i) => {
+    expect(loss).toBeCloseTo(eager[i]!.loss, 4);
+    expect(gradientNorm).toBeCloseTo(eager[i]!.gradientNorm, 3);
+  });
+  const { loss, bitsPerDimension } = eager[6]!.validation!;
+  const expected = (loss + 0.5 * Math.log(2 * Math.PI) + Math.log(128)) / Math.LN2;
+  expect(bitsPerDimension).toBeCloseTo(expected, 6);
+});
+
 test('the loss falls', async () => {
   const kept = await records(run({ steps: 60, validateEvery: 60 }));
   expect(kept[59]!.loss).toBeLessThan(kept[0]!.loss - 0.1);
@@ -135,6 +148,12 @@ describe('what does not fit is refused, and nothing leaks', () => {
     [{ precision: 'float64' as never }, {}, /precision is 'float64'/],
     [{ batchSize: 33 }, {}, /batch of 33 is larger than made-up \(32/],
     [{}, { config: { ...smallConfig, classes: 2 } }, /3 classes and the model 2/],
+    [
+      { noise: { kind: 'gaussian', sigma: 0.1 } },
+      { config: { ...smallConfig, background: 0 } },
+      /background.*gaussian noise.*noise=uniform/s,
+    ],
+    [{}, { config: { ...smallConfig, background: 1 as never } }, /background is 1/],
     [{}, { config: { ...smallConfig, channels: 6 } }, /headWidth 4 does not divide channels 6/],
   ];
   test.each(cases)('%j', async (settings, more, message) => {

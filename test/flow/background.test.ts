@@ -1,0 +1,121 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { randomKey, uniform } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { gatherBackground, spreadBackground } from '../../src/flow/background.js';
+import { logProb } from '../../src/flow/tarflow.js';
+import { difference, smallFlow } from './small-flow.js';
+
+/** Images (count, 1, 1, 1) of grey values 0 … 256. */
+const imagesOfGreys = (greys: ArrayLike<number>): tf.Tensor4D =>
+  tf.tensor4d(
+    Float32Array.from(greys, (grey) => grey / 128 - 1),
+    [greys.length, 1, 1, 1],
+  );
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+describe('a spread background', () => {
+  test('lies at the quantiles of a normal distribution, other levels where they were', () => {
+    tf.tidy(() => {
+      // u·Φ(2.5) = ½ and 0.1, and Φ⁻¹(0.1) from tables.
+      const kept = 0.9937903346742238;
+      const x = imagesOfGreys([0.5 / kept, 0.1 / kept, 1.001, 100.5, 255.9]);
+      const { y, logDet } = spreadBackground(0, x);
+      const [half, tenth, ...others] = y.dataSync();
+      const edge = 1 / 128 - 1;
+      expect(half).toBeCloseTo(edge - 0.4 * 2.5, 5);
+      expect(tenth).toBeCloseTo(edge + 0.4 * (-1.2815516 - 2.5), 5);
+      expect(others).toEqual(Array.from(x.dataSync().slice(2)));
+      expect(Array.from(logDet.dataSync().slice(2))).toEqual([0, 0, 0]);
+    });
+  });
+
+  test('is normal where the noise is uniform', () => {
+    tf.tidy(() => {
+      const count = 40_000;
+      const { y } = spreadBackground(0, imagesOfGreys(uniform(randomKey(1), count)));
+      const deviations = tf.div(tf.sub(y, 1 / 128 - 2), 0.4);
+      // Shares below −2, −1, 0, 1 and 2 deviations, from tables, of all below 2.5.
+      const shares = [0.0227501, 0.1586553, 0.5, 0.8413447, 0.9772499];
+      shares.forEach((share, i) => {
+        const below = tf.mean(tf.cast(tf.less(deviations, i - 2), 'float32')).dataSync()[0]!;
+        expect(Math.abs(below - share / 0.9937903)).toBeLessThan(0.01);
+      });
+      expect(tf.max(deviations).dataSync()[0]).toBeLessThanOrEqual(2.5001);
+    });
+  });
+
+  test.each([0, 255] as const)('of level %d comes back, in the same order', (background) => {
+    tf.tidy(() => {
+      const greys = Float32Array.from({ length: 5121 }, (_, i) => i / 20);
+      const x = imagesOfGreys(greys);
+      const { y, logDet } = spreadBackground(background, x);
+      expect(difference(gatherBackground(background, y), x)).toBeLessThan(1e-6);
+      const values = y.dataSync();
+      expect(values.every(Number.isFinite)).toBe(true);
+      expect(logDet.dataSync().every(Number.isFinite)).toBe(true);
+      expect(values.every((value, i) => i === 0 || value > values[i - 1]!)).toBe(true);
+    });
+  });
+
+  test('of white is the mirror image of one of black', () => {
+    tf.tidy(() => {
+      const x = imagesOfGreys([0.01, 0.5, 0.99, 1.5, 128, 255.2]);
+      const black = spreadBackground(0, x);
+      const white = spreadBackground(255, tf.neg(x));
+      expect(difference(tf.neg(white.y), black.y)).toBe(0);
+      expect(difference(white.logDet, black.logDet)).toBe(0);
+    });
+  });
+
+  test('numbers far out come back as black and white, and beyond white as they are', () => {
+    tf.tidy(() => {
+      const y = tf.tensor4d([-30, 30], [2, 1, 1, 1]);
+      expect(Array.from(gatherBackground(0, y).dataSync())).toEqual([-1, 30]);
+      expect(Array.from(gatherBackground(255, y).dataSync())).toEqual([-30, 1]);
+    });
+  });
+
+  test.each([0, 255] as const)('of level %d: the log-determinant is of the slope', (background) => {
+    tf.tidy(() => {
+      const x = imagesOfGreys([0.001, 0.5, 0.99, 1.5, 30.25, 254.5, 255.1, 255.5, 255.99]);
+      const { logDet } = spreadBackground(background, x);
+      const slope = tf.reshape(
+        tf.grad((images) => spreadBackground(background, images as tf.Tensor4D).y)(x),
+        [-1],
+      );
+      expect(difference(logDet, tf.log(slope))).toBeLessThan(1e-4);
+      // And that slope is the one of finite differences.
+      const step = 1e-3 / 128;
+      const at = (by: number) => spreadBackground(background, tf.add(x, by)).y;
+      const ratio = tf.div(tf.sub(at(step / 8), at(-step / 8)), step / 4);
+      const error = tf.div(tf.sub(tf.reshape(ratio, [-1]), slope), slope);
+      expect(difference(error, tf.zerosLike(error))).toBeLessThan(0.08);
+    });
+  });
+
+  test('the density of a flow of two such pixels sums to one', () => {
+    tf.tidy(() => {
+      const image = { channels: 1, height: 1, width: 2 };
+      const flow = smallFlow({ image, channels: 8, blocks: 3, background: 0 }, 3, 0.2);
+      // Cells of the range of numbers: within black the finer the nearer to its ends, and beyond
+      // white as far as the density goes.
+      const toEnd = Array.from({ length: 120 }, (_, i) => 2 ** (-1 - i / 8));
+      const edges = [
+        ...[0, ...toEnd.slice().reverse(), ...toEnd.slice(1, 60).map((rest) => 1 - rest), 1],
+        ...Array.from({ length: 400 }, (_, i) => 1 + ((i + 1) / 400) * 11 * 128),
+      ].map((grey) => grey / 128 - 1);
+      const axis = edges
+        .slice(1)
+        .map((end, i) => ({ x: (end + edges[i]!) / 2, length: end - edges[i]! }));
+      const pairs = axis.flatMap((one) => axis.map((two) => [one, two] as const));
+      const points = pairs.flatMap(([one, two]) => [one.x, two.x]);
+      const areas = pairs.map(([one, two]) => one.length * two.length);
+      const density = tf.exp(logProb(flow, tf.tensor4d(points, [pairs.length, 1, 1, 2])));
+      expect(tf.sum(tf.mul(density, areas)).dataSync()[0]).toBeCloseTo(1, 2);
+    });
+  });
+});
