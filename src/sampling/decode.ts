@@ -38,7 +38,9 @@ export async function decodeSequentially(
     latents: tf.transpose(z, [1, 0, 2]), // (T, batch, D)
     positions: permute(block, block.parameters.pos_embed, 0).clone(),
     ...(conditions.classes && { classes: conditions.classes.clone() }),
-    ...(conditions.temperature && { temperature: conditions.temperature.clone() }),
+    ...(conditions.temperature && {
+      temperature: ofHeads(conditions.temperature, channels / headWidth),
+    }),
     ...(guidance && { strength: tf.tensor1d(strengths(block, guidance, 0, tokens - 1)) }),
   }));
   let state: Leaves = tf.tidy(() => {
@@ -49,7 +51,7 @@ export async function decodeSequentially(
       ...Object.fromEntries(
         cacheNames(layersPerBlock).map((name) => [
           name,
-          tf.zeros([rows, channels / headWidth, lengths[0] as number, headWidth]),
+          tf.zeros([(rows * channels) / headWidth, lengths[0] as number, headWidth]),
         ]),
       ),
     };
@@ -117,7 +119,7 @@ interface Range {
  *
  * @param few true where the weights of linear layers are (inputs, outputs)
  * @param inputs `token` (batch, D), the last one that is known; `solved` (T, batch, D); keys and
- *   values (rows, heads, at most `length`, head width); `latents` (T, batch, D), `positions` (T,
+ *   values (rows·heads, at most `length`, head width); `latents` (T, batch, D), `positions` (T,
  *   channels) in the block's order, and the conditions
  * @returns the first of these as they are afterwards, keys and values of `length` tokens
  */
@@ -139,7 +141,7 @@ function decodeRange(
   const names = ['token', 'solved', ...cacheNames(config.layersPerBlock)];
   const carried = names.map((name) => {
     const tensor = inputs[name] as tf.Tensor;
-    return /^(keys|values)/.test(name) ? lengthened(tensor as tf.Tensor4D, length) : tensor;
+    return /^(keys|values)/.test(name) ? lengthened(tensor as tf.Tensor3D, length) : tensor;
   });
   const linear: Linear = ({ weight, bias }, x) =>
     tf.add(tf.matMul(x, weight, false, !few), bias) as tf.Tensor2D;
@@ -152,8 +154,8 @@ function decodeRange(
     const extended: tf.Tensor[] = [];
     parameters.attn_blocks.forEach((layer, index) => {
       const cache = {
-        keys: caches[2 * index] as tf.Tensor4D,
-        values: caches[2 * index + 1] as tf.Tensor4D,
+        keys: caches[2 * index] as tf.Tensor3D,
+        values: caches[2 * index + 1] as tf.Tensor3D,
         place: t,
         mask,
         temperature,
@@ -178,12 +180,17 @@ function decodeRange(
   return Object.fromEntries(names.map((name, index) => [name, results[index] as tf.Tensor]));
 }
 
+/** Numbers of rows (rows, 1, 1, 1) as numbers of their heads (rows·heads, 1, 1). */
+function ofHeads(numbers: tf.Tensor4D, heads: number): tf.Tensor3D {
+  return tf.reshape(tf.tile(numbers, [1, heads, 1, 1]), [-1, 1, 1]);
+}
+
 /** A cache with room for `length` tokens. */
-function lengthened(cache: tf.Tensor4D, length: number): tf.Tensor4D {
-  const missing = length - cache.shape[2];
+function lengthened(cache: tf.Tensor3D, length: number): tf.Tensor3D {
+  const missing = length - cache.shape[1];
   if (missing === 0) return cache;
   const none: [number, number] = [0, 0];
-  return tf.pad(cache, [none, none, [0, missing], none]);
+  return tf.pad(cache, [none, [0, missing], none]);
 }
 
 /** Log-scale and shift; a volume-preserving block has no log-scale. */
@@ -200,9 +207,13 @@ function outputs(
 /** A linear layer of rows. */
 type Linear = (parameters: LinearParameters, x: tf.Tensor2D) => tf.Tensor2D;
 
+/**
+ * Rows and heads are one axis, as the products take them: were they two, XLA would not write in
+ * place, but make three copies of the cache in every round.
+ */
 interface StepCache {
-  keys: tf.Tensor4D;
-  values: tf.Tensor4D;
+  keys: tf.Tensor3D;
+  values: tf.Tensor3D;
   place: tf.Scalar;
   mask: tf.Tensor;
   temperature: tf.Tensor | undefined;
@@ -213,19 +224,19 @@ function layerStep(
   h: tf.Tensor2D,
   { keys, values, place, mask, temperature }: StepCache,
   linear: Linear,
-): { h: tf.Tensor2D; keys: tf.Tensor4D; values: tf.Tensor4D } {
-  const [rows, heads, , headWidth] = keys.shape;
+): { h: tf.Tensor2D; keys: tf.Tensor3D; values: tf.Tensor3D } {
+  const [rowsOfHeads, , headWidth] = keys.shape;
   const norm = ({ weight, bias }: NormParameters, x: tf.Tensor2D) => layerNorm(x, weight, bias);
   const [q, k, v] = tf
     .split(linear(attention.qkv, norm(attention.norm, h)), 3, 1)
-    .map((part) => tf.reshape(part, [rows, heads, 1, headWidth])) as tf.Tensor4D[];
-  const allKeys = withSlice(keys, 2, place, k as tf.Tensor4D);
-  const allValues = withSlice(values, 2, place, v as tf.Tensor4D);
-  let logits = tf.matMul(q as tf.Tensor4D, allKeys, false, true);
+    .map((part) => tf.reshape(part, [rowsOfHeads, 1, headWidth])) as tf.Tensor3D[];
+  const allKeys = withSlice(keys, 1, place, k as tf.Tensor3D);
+  const allValues = withSlice(values, 1, place, v as tf.Tensor3D);
+  let logits = tf.matMul(q as tf.Tensor3D, allKeys, false, true);
   logits = tf.mul(logits, 1 / Math.sqrt(headWidth));
   if (temperature) logits = tf.div(logits, temperature);
-  const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor4D;
-  const attended = tf.reshape(tf.matMul(weights, allValues), [rows, heads * headWidth]);
+  const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor3D;
+  const attended = tf.reshape(tf.matMul(weights, allValues), h.shape);
   const between = tf.add(h, linear(attention.proj, attended as tf.Tensor2D)) as tf.Tensor2D;
   const hidden = gelu(linear(mlp.main[0], norm(mlp.norm, between)));
   const out = tf.add(between, linear(mlp.main[2], hidden)) as tf.Tensor2D;
