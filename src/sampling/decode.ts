@@ -1,3 +1,4 @@
+import * as os from 'node:os';
 import { gelu, layerNorm } from '../backend/ops.js';
 import { callCompiled, repeat, withSlice } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
@@ -21,6 +22,7 @@ import { conditional, extrapolated, type GuidedBlock, strengths } from './guidan
  * @param onStep awaited after each call with the number of known tokens, to report progress or to
  *   stop by throwing
  * @param lengths numbers of keys that steps look at, ascending, the last one T; a call each
+ * @param sizes numbers of samples that are solved side by side, all of the batch in sum
  * @returns the block's input (batch, T, D), in the block's order, which the caller frees
  */
 export async function decodeSequentially(
@@ -28,36 +30,25 @@ export async function decodeSequentially(
   z: tf.Tensor3D,
   onStep?: (known: number) => Promise<void> | void,
   lengths: readonly number[] = keyLengths(guided, z.shape[0]),
+  sizes: readonly number[] = partSizes(guided, z.shape[0]),
 ): Promise<tf.Tensor3D> {
-  const { block, conditions, guidance, branches, execution } = guided;
+  const { block, guidance, branches, execution } = guided;
   const { config } = block;
-  const { channels, headWidth, layersPerBlock } = config;
-  const [batch, tokens] = z.shape;
-  const rows = branches * batch;
+  const tokens = z.shape[1];
   const shared: Leaves = tf.tidy(() => ({
-    latents: tf.transpose(z, [1, 0, 2]), // (T, batch, D)
     positions: permute(block, block.parameters.pos_embed, 0).clone(),
-    ...(conditions.classes && { classes: conditions.classes.clone() }),
-    ...(conditions.temperature && {
-      temperature: ofHeads(conditions.temperature, channels / headWidth),
-    }),
     ...(guidance && { strength: tf.tensor1d(strengths(block, guidance, 0, tokens - 1)) }),
+    ...joined(partsOf(guided, z, sizes).map(given)),
   }));
-  let state: Leaves = tf.tidy(() => {
-    const latents = shared.latents as tf.Tensor3D;
-    return {
-      token: tf.squeeze(tf.slice(latents, 0, 1), [0]),
-      solved: latents.clone(),
-      ...Object.fromEntries(
-        cacheNames(layersPerBlock).map((name) => [
-          name,
-          tf.zeros([(rows * channels) / headWidth, lengths[0] as number, headWidth]),
-        ]),
+  let state: Leaves = tf.tidy(() =>
+    joined(
+      sizes.map((size, part) =>
+        beginning(config, branches * size, lengths[0] as number, shared[`${part}.latents`]),
       ),
-    };
-  });
+    ),
+  );
   const { pos_embed, ...parameters } = leaves(block.parameters);
-  const few = rows < manyRows;
+  const few = branches * (sizes[0] as number) < manyRows;
   try {
     let start = 0;
     for (const length of lengths) {
@@ -69,11 +60,15 @@ export async function decodeSequentially(
         parameters,
         instance: block.index,
         inputs: { ...shared, ...state },
-        body: (given, inputs) => {
+        body: (weights, inputs) => {
           const table = inputs.positions as tf.Tensor;
-          const traced = withLeaves(block.parameters, { ...given, pos_embed: table });
-          const weights = few ? transposed(traced) : traced;
-          return decodeRange({ ...block, parameters: weights }, guided, few, range, inputs);
+          const traced = withLeaves(block.parameters, { ...weights, pos_embed: table });
+          const moved = { ...block, parameters: few ? transposed(traced) : traced };
+          return joined(
+            sizes.map((_, part) =>
+              decodeRange(moved, guided, few, range, { ...inputs, ...ofPart(inputs, part) }),
+            ),
+          );
         },
         mode: execution.loop,
         precision: execution.precision,
@@ -83,10 +78,103 @@ export async function decodeSequentially(
       start = end;
       await onStep?.(end + 1);
     }
-    return tf.transpose(state.solved as tf.Tensor3D, [1, 0, 2]);
+    return tf.tidy(() => {
+      const solved = sizes.map((_, part) => state[`${part}.solved`] as tf.Tensor3D);
+      return tf.transpose(tf.concat(solved, 1), [1, 0, 2]);
+    });
   } finally {
     tf.dispose([shared, state]);
   }
+}
+
+/** So many multiplications in a step take about as long as a second loop costs. */
+const worthALoop = 1.5e6;
+
+/**
+ * How many samples each part of a batch has. Parts are solved side by side, each by a thread in a
+ * loop of its own: XLA does not divide the small operations of a step.
+ */
+function partSizes(guided: GuidedBlock, batch: number): number[] {
+  const {
+    block: { config },
+    branches,
+    execution,
+  } = guided;
+  const weights = 12 * config.channels ** 2 * config.layersPerBlock;
+  const worth = Math.floor((branches * batch * weights) / worthALoop);
+  const threads = Number(process.env.TF_NUM_INTEROP_THREADS) || os.availableParallelism();
+  const most = Math.min(batch, worth, threads, 8);
+  const count = execution.loop === 'xla' ? Math.max(1, most) : 1;
+  return Array.from(
+    { length: count },
+    (_, part) => Math.floor((batch * (part + 1)) / count) - Math.floor((batch * part) / count),
+  );
+}
+
+/** Some samples of a batch: their latents and what they are predicted under. */
+interface Part {
+  z: tf.Tensor3D;
+  guided: GuidedBlock;
+}
+
+function partsOf(guided: GuidedBlock, z: tf.Tensor3D, sizes: readonly number[]): Part[] {
+  if (sizes.length === 1) return [{ z, guided }];
+  let first = 0;
+  return sizes.map((size) => {
+    const samples = Array.from({ length: size }, (_, i) => first + i);
+    const part = { z: tf.slice(z, [first, 0, 0], [size, -1, -1]), guided: guided.select(samples) };
+    first += size;
+    return part;
+  });
+}
+
+/** What a part's steps read and do not change. */
+function given({ z, guided: { block, conditions } }: Part): Leaves {
+  const { channels, headWidth } = block.config;
+  return {
+    latents: tf.transpose(z, [1, 0, 2]), // (T, samples, D)
+    ...(conditions.classes && { classes: conditions.classes.clone() }),
+    ...(conditions.temperature && {
+      temperature: ofHeads(conditions.temperature, channels / headWidth),
+    }),
+  };
+}
+
+/** What a part's steps change, before the first of them. */
+function beginning(
+  { channels, headWidth, layersPerBlock }: FlowBlock['config'],
+  rows: number,
+  length: number,
+  latents: tf.Tensor | undefined,
+): Leaves {
+  const empty = (name: string): [string, tf.Tensor] => [
+    name,
+    tf.zeros([(rows * channels) / headWidth, length, headWidth]),
+  ];
+  return {
+    token: tf.squeeze(tf.slice(latents as tf.Tensor3D, 0, 1), [0]),
+    solved: (latents as tf.Tensor3D).clone(),
+    ...Object.fromEntries(cacheNames(layersPerBlock).map(empty)),
+  };
+}
+
+/** Leaves of parts as one record, each with its part's number before its name. */
+function joined(parts: readonly Leaves[]): Leaves {
+  return Object.fromEntries(
+    parts.flatMap((part, index) =>
+      Object.entries(part).map(([name, leaf]) => [`${index}.${name}`, leaf]),
+    ),
+  );
+}
+
+/** The leaves of one part of {@link joined}. */
+function ofPart(leavesOfParts: Leaves, part: number): Leaves {
+  const prefix = `${part}.`;
+  return Object.fromEntries(
+    Object.entries(leavesOfParts)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, leaf]) => [name.slice(prefix.length), leaf]),
+  );
 }
 
 /** The memory that {@link decodeSequentially} takes for keys and values, in bytes. */

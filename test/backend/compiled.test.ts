@@ -79,6 +79,30 @@ describe.each(modes)('a loop, %s', (mode) => {
     tf.dispose([inputs, { y }]);
   });
 
+  test('beside others: what they share and what needs several, or none', () => {
+    const inputs = { x: tf.tensor1d([1, 2]), y: tf.tensor1d([3, 4]) };
+    const results = run(inputs, ({ x, y }) => {
+      const shared = tf.add(x!, 1);
+      const sum = (of: tf.Tensor) =>
+        repeat(0, 3, [of], (_, [s]) => [tf.add(s!, tf.mul(shared, 2))])[0]!;
+      const [one, two] = [sum(x!), sum(y!)];
+      const after = repeat(0, 2, [tf.add(one, shared)], (_, [s]) => [tf.mul(s!, 2)])[0]!;
+      return { shared, plain: tf.mul(y!, 5), one, two, after, both: tf.mul(shared, two) };
+    });
+    const numbers = Object.fromEntries(
+      Object.entries(results).map(([name, tensor]) => [name, [...tensor.dataSync()]]),
+    );
+    expect(numbers).toEqual({
+      shared: [2, 3],
+      plain: [15, 20],
+      one: [13, 20],
+      two: [15, 22],
+      after: [60, 92],
+      both: [30, 66],
+    });
+    tf.dispose([inputs, results]);
+  });
+
   test('writes slices along any axis, and leaves what it was given as it was', () => {
     const inputs = {
       table: tf.zeros([2, 3, 2]),

@@ -72,6 +72,30 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     tf.dispose([z, classes as tf.Tensor]);
     disposeFlow(flow);
   });
+
+  test('in parts gives what it gives in one', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 5, 9);
+    const classes = classMixture(flow.config, [0, 1, 1, 0, 1], 5);
+    const guidance = { weight: 1, temperature: 0.7 };
+    const execution = executionOf(flow.config, { mode });
+    for (const block of flowBlocks(flow)) {
+      const before = tf.memory().numTensors;
+      const guided = guidedBlock(block, 5, classes, guidance, execution);
+      const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
+      const lengths = [7, z.shape[1]];
+      for (const sizes of [[5], [2, 3], [1, 1, 3]]) {
+        const solved = await decodeSequentially(guided, z, undefined, lengths, sizes);
+        expect(difference(solved, expected.tokens)).toBeLessThan(1e-5);
+        solved.dispose();
+      }
+      guided.dispose();
+      expected.tokens.dispose();
+      expect(tf.memory().numTensors).toBe(before);
+    }
+    tf.dispose([z, classes as tf.Tensor]);
+    disposeFlow(flow);
+  });
 });
 
 test('a step that throws stops it, and nothing is left', async () => {

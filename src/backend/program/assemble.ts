@@ -6,10 +6,12 @@ import {
   type LowerOptions,
   lower,
   type Reference,
+  reachable,
+  valuesRead,
 } from './graph.js';
 import { addToLibrary, encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 import { types } from './tensorflow.js';
-import type { TensorSpec, Trace, Value } from './trace.js';
+import type { Operation, TensorSpec, Trace, Value } from './trace.js';
 
 /** A traced function and what it takes. */
 export interface Captured {
@@ -32,8 +34,9 @@ export const names = {
  * One graph of several functions that share variables, as a SavedModel.
  *
  * Each function has its inputs to feed and its outputs to fetch; an output is there when everything
- * that the function writes is written. With `xla` the function's body is one node that XLA compiles;
- * else, with `fuse`, it compiles groups of elementwise operations.
+ * that the function writes is written. With `xla` the function's body is one node that XLA compiles, or
+ * several that run side by side, where it has loops that do not need each other; else, with `fuse`,
+ * it compiles groups of elementwise operations.
  */
 export function assemble(
   variables: Record<string, TensorSpec>,
@@ -51,7 +54,7 @@ export function assemble(
       fed.set(key, addInput(graph, names.input(name, index), spec));
     });
     const results = xla
-      ? addCompiled(graph, library, name, captured, fed, handles)
+      ? addCompiledParts(graph, library, name, captured, fed, handles)
       : lower(
           graph,
           trace,
@@ -110,6 +113,73 @@ function addSignal(graph: Graph, name: string, after: string[]): void {
   graph.add(name, 'Const', [], attributes, after);
 }
 
+/**
+ * Adds a compiled node for each part of a function: for loops that do not need each other. XLA runs
+ * the loops of one node one after the other, and does not divide small operations among threads;
+ * TensorFlow runs nodes side by side. What several parts need is computed before.
+ */
+function addCompiledParts(
+  graph: Graph,
+  library: FunctionDefinition[],
+  name: string,
+  captured: Captured,
+  fed: Map<string, Reference>,
+  handles: Map<string, Reference>,
+): Lowered {
+  const parts = partsByLoops(captured.trace);
+  const common = parts.length === 1 ? [] : commonValues(parts);
+  const before = lower(
+    graph,
+    { ...captured.trace, outputs: Object.fromEntries(common.entries()), updates: {} },
+    `${name}/common`,
+    (variable) => handles.get(variable) as Reference,
+    (input) => fed.get(input) as Reference,
+    { library, xla: false, fuse: false, oneDnn: false },
+  );
+  const given = new Map(common.map((value, i) => [value, before.outputs[i] as Reference]));
+  const lowered = parts.map((trace, index) => {
+    const part = { inputs: captured.inputs, trace };
+    return addCompiled(graph, library, `${name}/call_${index}`, part, fed, handles, given);
+  });
+  return {
+    outputs: Object.assign({}, ...lowered.map(({ outputs }) => outputs)),
+    effects: lowered.flatMap(({ effects }) => effects),
+  };
+}
+
+/** A function's outputs, grouped so that no two groups need the same loop; one, if it writes. */
+function partsByLoops(trace: Trace): Trace[] {
+  const writes = trace.operations.some((operation) => operation.writes > 0);
+  if (writes || Object.keys(trace.updates).length > 0) return [trace];
+  let parts: { loops: Operation[]; outputs: Record<string, Value> }[] = [];
+  for (const [key, value] of Object.entries(trace.outputs)) {
+    const loops = [...reachable([value])].filter(({ loop }) => loop);
+    const same = parts.filter((part) => part.loops.some((loop) => loops.includes(loop)));
+    // What needs no loop goes with the first part.
+    const joined = loops.length === 0 ? parts.slice(0, 1) : same;
+    const part = {
+      loops: [...new Set([...joined.flatMap((other) => other.loops), ...loops])],
+      outputs: Object.assign({}, ...joined.map(({ outputs }) => outputs), { [key]: value }),
+    };
+    parts = [...parts.filter((other) => !joined.includes(other)), part];
+  }
+  return parts.map(({ outputs }) => ({ ...trace, outputs }));
+}
+
+/** Results of operations that several parts need, where a part goes on from there alone. */
+function commonValues(parts: readonly Trace[]): Value[] {
+  const needed = parts.map(({ outputs }) => reachable(Object.values(outputs)));
+  const common = (operation: Operation): boolean =>
+    needed.filter((operations) => operations.has(operation)).length > 1;
+  const taken = needed.flatMap((operations) =>
+    [...operations].filter((operation) => !common(operation)).flatMap(valuesRead),
+  );
+  const given = parts.flatMap(({ outputs }) => Object.values(outputs));
+  return [...new Set([...taken, ...given])].filter(
+    (value) => value.from === 'operation' && common(value.operation),
+  );
+}
+
 /** Puts a function's body into the library and adds the node that has XLA compile and run it. */
 function addCompiled(
   graph: Graph,
@@ -118,6 +188,7 @@ function addCompiled(
   { inputs, trace }: Captured,
   fed: Map<string, Reference>,
   handles: Map<string, Reference>,
+  given: ReadonlyMap<Value, Reference>,
 ): Lowered {
   // Named by their order, not by what is passed: functions that differ in that alone are equal.
   const passed: { type: number; value: Reference }[] = [];
@@ -131,6 +202,9 @@ function addCompiled(
     }
     return found;
   };
+  const handed = new Map(
+    [...given].map(([value, made]) => [value, parameter(value.type, made)] as const),
+  );
   const body = new Graph();
   const lowered = lower(
     body,
@@ -138,7 +212,7 @@ function addCompiled(
     'body',
     (variable) => parameter(types.resource, handles.get(variable) as Reference),
     (input) => parameter(types[(inputs[input] as TensorSpec).dtype], fed.get(input) as Reference),
-    { library, xla: true, fuse: false, oneDnn: false },
+    { library, xla: true, fuse: false, oneDnn: false, given: handed },
   );
   const results = Object.entries(lowered.outputs).map(([key, value], index) => ({
     name: `output_${index}`,
@@ -156,7 +230,7 @@ function addCompiled(
     attributes: compiledDefinition,
   });
   const call = graph.add(
-    `${name}/call`,
+    name,
     'StatefulPartitionedCall',
     passed.map(({ value }) => value),
     {

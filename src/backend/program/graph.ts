@@ -63,7 +63,10 @@ export function lower(
   const newest = new Map<string, Value>(); // by variable, where an op has written into it
   const writers = new Map<Value, string>();
   const effects: string[] = [];
-  const needed = reachable(trace, given);
+  const needed = reachable(
+    [...Object.values(trace.outputs), ...Object.values(trace.updates)],
+    given,
+  );
   let count = 0;
   const unique = (label: string) => `${prefix}/${label}_${count++}`;
 
@@ -405,17 +408,24 @@ function variableOf(value: Value): string | undefined {
   return variableOf(value.operation.inputs[value.output] as Value);
 }
 
-/** The operations on which outputs or updates depend. */
-function reachable(trace: Trace, given: Map<Value, unknown>): Set<Operation> {
+/** The operations on which values depend, up to values that are given. */
+export function reachable(
+  values: readonly Value[],
+  given: ReadonlyMap<Value, unknown> = new Map(),
+): Set<Operation> {
   const found = new Set<Operation>();
-  const open = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
+  const open = [...values];
   for (let value = open.pop(); value; value = open.pop()) {
     if (given.has(value) || value.from !== 'operation' || found.has(value.operation)) continue;
     found.add(value.operation);
-    open.push(...value.operation.inputs);
-    if (value.operation.loop) open.push(...invariants(value.operation.loop));
+    open.push(...valuesRead(value.operation));
   }
   return found;
+}
+
+/** What an operation reads: its inputs, and a loop also what its body takes from outside. */
+export function valuesRead({ inputs, loop }: Operation): Value[] {
+  return loop ? [...inputs, ...invariants(loop)] : inputs;
 }
 
 /** The attributes of an op with those that eager execution infers from the arguments. */
