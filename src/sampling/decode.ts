@@ -1,6 +1,11 @@
-import * as os from 'node:os';
 import { gelu, layerNorm } from '../backend/ops.js';
-import { callCompiled, repeat, withSlice } from '../backend/program/index.js';
+import {
+  callCompiled,
+  repeat,
+  sideBySide,
+  threadsForParts,
+  withSlice,
+} from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, mapTree, withLeaves } from '../backend/tree.js';
 import { type FlowBlock, permute } from '../flow/block.js';
@@ -64,11 +69,11 @@ export async function decodeSequentially(
           const table = inputs.positions as tf.Tensor;
           const traced = withLeaves(block.parameters, { ...weights, pos_embed: table });
           const moved = { ...block, parameters: few ? transposed(traced) : traced };
-          return joined(
-            sizes.map((_, part) =>
-              decodeRange(moved, guided, few, range, { ...inputs, ...ofPart(inputs, part) }),
-            ),
-          );
+          const parts = sizes.map((_, part) => () => {
+            const own = { ...inputs, ...ofPart(inputs, part) };
+            return decodeRange(moved, guided, few, range, own);
+          });
+          return joined(sideBySide(parts));
         },
         mode: execution.loop,
         precision: execution.precision,
@@ -102,9 +107,7 @@ function partSizes(guided: GuidedBlock, batch: number): number[] {
   } = guided;
   const weights = 12 * config.channels ** 2 * config.layersPerBlock;
   const worth = Math.floor((branches * batch * weights) / worthALoop);
-  const threads = Number(process.env.TF_NUM_INTEROP_THREADS) || os.availableParallelism();
-  const most = Math.min(batch, worth, threads, 8);
-  const count = execution.loop === 'xla' ? Math.max(1, most) : 1;
+  const count = Math.max(1, Math.min(batch, worth, threadsForParts(execution.loop)));
   return Array.from(
     { length: count },
     (_, part) => Math.floor((batch * (part + 1)) / count) - Math.floor((batch * part) / count),

@@ -1,3 +1,4 @@
+import { type Mode, sideBySide, threadsForParts } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { flowLoss, forwardImages, type TarFlow, updatedVariance } from '../flow/tarflow.js';
@@ -120,19 +121,51 @@ export function trainingStep(
   };
 }
 
-/** The loss and its two terms on given images, as a pure function of the state. */
+/**
+ * The loss and its two terms on given images, as a pure function of the state.
+ *
+ * @param parts equal parts of the batch that are computed side by side
+ */
 export function evaluationStep(
   template: TarFlow,
+  parts = 1,
 ): (
   state: Leaves,
   inputs: Pick<StepInputs, 'images' | 'classes'>,
 ) => { outputs: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> } {
   return (state, inputs) => {
     const flow = flowOfState(template, state);
-    const result = forwardImages(flow, inputs.images, inputs.classes);
-    const { loss, prior, logDet } = flowLoss(flow, result);
-    return { outputs: { loss, prior, logDet } };
+    const results = sideBySide(
+      partsOfBatch(inputs, parts).map(({ images, classes }) => () => {
+        const { loss, prior, logDet } = flowLoss(flow, forwardImages(flow, images, classes));
+        return { loss, prior, logDet };
+      }),
+    );
+    const mean = (term: 'loss' | 'prior' | 'logDet'): tf.Scalar =>
+      tf.div(tf.addN(results.map((result) => result[term])), parts);
+    return { outputs: { loss: mean('loss'), prior: mean('prior'), logDet: mean('logDet') } };
   };
+}
+
+/**
+ * Into how many equal parts a batch is divided that a program of a mode computes side by side. Only
+ * where little is handed on: the gradients of parts take longer to add up than they save.
+ */
+export function batchParts(mode: Mode | undefined, batch: number): number {
+  let parts = Math.min(batch, threadsForParts(mode));
+  while (batch % parts !== 0) parts--;
+  return parts;
+}
+
+function partsOfBatch(
+  { images, classes }: Pick<StepInputs, 'images' | 'classes'>,
+  count: number,
+): Pick<StepInputs, 'images' | 'classes'>[] {
+  const classParts = classes && (tf.split(classes, count) as tf.Tensor2D[]);
+  return tf.split(images, count).map((part, i) => ({
+    images: part as tf.Tensor4D,
+    ...(classParts && { classes: classParts[i] as tf.Tensor2D }),
+  }));
 }
 
 function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined): Leaves {

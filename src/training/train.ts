@@ -27,6 +27,7 @@ import { RunFolder, type StartingPoint, type StepRecord, type Validation } from 
 import { learningRate } from './schedule.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
 import {
+  batchParts,
   evaluationStep,
   flowOfState,
   initialState,
@@ -240,7 +241,7 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
       },
       evaluate: {
         inputs: batch(validationBatch(run)),
-        body: evaluationStep(template) as never,
+        body: evaluationStep(template, batchParts(mode, validationBatch(run))) as never,
       },
     },
     ...(mode && { mode }),

@@ -6,6 +6,7 @@ import {
   disposeCompiled,
   type Mode,
   repeat,
+  sideBySide,
   tensorSpec,
   withSlice,
 } from '../../src/backend/program/index.js';
@@ -79,13 +80,16 @@ describe.each(modes)('a loop, %s', (mode) => {
     tf.dispose([inputs, { y }]);
   });
 
-  test('beside others: what they share and what needs several, or none', () => {
+  test('beside others, with what they share and what comes after', () => {
     const inputs = { x: tf.tensor1d([1, 2]), y: tf.tensor1d([3, 4]) };
     const results = run(inputs, ({ x, y }) => {
       const shared = tf.add(x!, 1);
       const sum = (of: tf.Tensor) =>
         repeat(0, 3, [of], (_, [s]) => [tf.add(s!, tf.mul(shared, 2))])[0]!;
-      const [one, two] = [sum(x!), sum(y!)];
+      const [{ one }, { two }] = sideBySide<Record<string, tf.Tensor>>([
+        () => ({ one: sum(x!), shared }),
+        () => ({ two: sum(y!), given: y! }),
+      ]) as [{ one: tf.Tensor }, { two: tf.Tensor }];
       const after = repeat(0, 2, [tf.add(one, shared)], (_, [s]) => [tf.mul(s!, 2)])[0]!;
       return { shared, plain: tf.mul(y!, 5), one, two, after, both: tf.mul(shared, two) };
     });

@@ -24,7 +24,7 @@ import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/adamw.js';
-import { evaluationStep, initialState, trainingStep } from '../../src/training/step.js';
+import { batchParts, evaluationStep, initialState, trainingStep } from '../../src/training/step.js';
 import type { Workload } from './cases.js';
 
 const sigma = 0.1;
@@ -221,7 +221,12 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       const variables = initialState(flow);
       const program = createProgram({
         variables,
-        functions: { evaluate: { inputs: batchSpecs, body: evaluationStep(flow) as never } },
+        functions: {
+          evaluate: {
+            inputs: batchSpecs,
+            body: evaluationStep(flow, batchParts(chosen.mode, batch)) as never,
+          },
+        },
         ...chosen,
         precision,
       });

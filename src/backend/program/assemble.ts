@@ -35,8 +35,7 @@ export const names = {
  *
  * Each function has its inputs to feed and its outputs to fetch; an output is there when everything
  * that the function writes is written. With `xla` the function's body is one node that XLA compiles, or
- * several that run side by side, where it has loops that do not need each other; else, with `fuse`,
- * it compiles groups of elementwise operations.
+ * several where it has parts; else, with `fuse`, it compiles groups of elementwise operations.
  */
 export function assemble(
   variables: Record<string, TensorSpec>,
@@ -114,70 +113,56 @@ function addSignal(graph: Graph, name: string, after: string[]): void {
 }
 
 /**
- * Adds a compiled node for each part of a function: for loops that do not need each other. XLA runs
- * the loops of one node one after the other, and does not divide small operations among threads;
- * TensorFlow runs nodes side by side. What several parts need is computed before.
+ * Adds a compiled node for each part of a function that runs side by side, and one for what comes
+ * after them. What several parts need comes before, and is not compiled.
  */
 function addCompiledParts(
   graph: Graph,
   library: FunctionDefinition[],
   name: string,
-  captured: Captured,
+  { inputs, trace }: Captured,
   fed: Map<string, Reference>,
   handles: Map<string, Reference>,
 ): Lowered {
-  const parts = partsByLoops(captured.trace);
-  const common = parts.length === 1 ? [] : commonValues(parts);
+  const parts = trace.parts ?? [];
+  const needed = parts.map((results) => reachable(results));
+  const isCommon = (operation: Operation): boolean =>
+    needed.filter((operations) => operations.has(operation)).length > 1;
+  const made = (values: Value[], common: boolean): Value[] =>
+    [...new Set(values)].filter(
+      (value) => value.from === 'operation' && isCommon(value.operation) === common,
+    );
+  const read = needed.flatMap((operations) =>
+    [...operations].filter((operation) => !isCommon(operation)).flatMap(valuesRead),
+  );
+  const common = made([...read, ...parts.flat()], true);
   const before = lower(
     graph,
-    { ...captured.trace, outputs: Object.fromEntries(common.entries()), updates: {} },
-    `${name}/common`,
+    { ...trace, outputs: Object.fromEntries(common.entries()), updates: {} },
+    `${name}/before`,
     (variable) => handles.get(variable) as Reference,
     (input) => fed.get(input) as Reference,
     { library, xla: false, fuse: false, oneDnn: false },
   );
   const given = new Map(common.map((value, i) => [value, before.outputs[i] as Reference]));
-  const lowered = parts.map((trace, index) => {
-    const part = { inputs: captured.inputs, trace };
-    return addCompiled(graph, library, `${name}/call_${index}`, part, fed, handles, given);
+  const nodes: string[] = [];
+  const results = parts.flatMap((values, index) => {
+    const outputs = made(values, false);
+    if (outputs.length === 0) return [];
+    const part = { ...trace, outputs: Object.fromEntries(outputs.entries()), updates: {} };
+    const node = `${name}/part_${index}`;
+    nodes.push(node);
+    const lowered = addCompiled(graph, library, node, { inputs, trace: part }, fed, handles, given);
+    return outputs.map((value, i) => [value, lowered.outputs[i] as Reference] as const);
   });
-  return {
-    outputs: Object.assign({}, ...lowered.map(({ outputs }) => outputs)),
-    effects: lowered.flatMap(({ effects }) => effects),
-  };
-}
-
-/** A function's outputs, grouped so that no two groups need the same loop; one, if it writes. */
-function partsByLoops(trace: Trace): Trace[] {
-  const writes = trace.operations.some((operation) => operation.writes > 0);
-  if (writes || Object.keys(trace.updates).length > 0) return [trace];
-  let parts: { loops: Operation[]; outputs: Record<string, Value> }[] = [];
-  for (const [key, value] of Object.entries(trace.outputs)) {
-    const loops = [...reachable([value])].filter(({ loop }) => loop);
-    const same = parts.filter((part) => part.loops.some((loop) => loops.includes(loop)));
-    // What needs no loop goes with the first part.
-    const joined = loops.length === 0 ? parts.slice(0, 1) : same;
-    const part = {
-      loops: [...new Set([...joined.flatMap((other) => other.loops), ...loops])],
-      outputs: Object.assign({}, ...joined.map(({ outputs }) => outputs), { [key]: value }),
-    };
-    parts = [...parts.filter((other) => !joined.includes(other)), part];
+  for (const [value, reference] of results) given.set(value, reference);
+  const last = Object.entries(trace.outputs);
+  if (Object.keys(trace.updates).length === 0 && last.every(([, value]) => given.has(value))) {
+    const outputs = last.map(([key, value]) => [key, given.get(value) as Reference]);
+    return { outputs: Object.fromEntries(outputs), effects: [] };
   }
-  return parts.map(({ outputs }) => ({ ...trace, outputs }));
-}
-
-/** Results of operations that several parts need, where a part goes on from there alone. */
-function commonValues(parts: readonly Trace[]): Value[] {
-  const needed = parts.map(({ outputs }) => reachable(Object.values(outputs)));
-  const common = (operation: Operation): boolean =>
-    needed.filter((operations) => operations.has(operation)).length > 1;
-  const taken = needed.flatMap((operations) =>
-    [...operations].filter((operation) => !common(operation)).flatMap(valuesRead),
-  );
-  const given = parts.flatMap(({ outputs }) => Object.values(outputs));
-  return [...new Set([...taken, ...given])].filter(
-    (value) => value.from === 'operation' && common(value.operation),
-  );
+  // Parts read variables before the last node writes them.
+  return addCompiled(graph, library, `${name}/call`, { inputs, trace }, fed, handles, given, nodes);
 }
 
 /** Puts a function's body into the library and adds the node that has XLA compile and run it. */
@@ -189,6 +174,7 @@ function addCompiled(
   fed: Map<string, Reference>,
   handles: Map<string, Reference>,
   given: ReadonlyMap<Value, Reference>,
+  after: string[] = [],
 ): Lowered {
   // Named by their order, not by what is passed: functions that differ in that alone are equal.
   const passed: { type: number; value: Reference }[] = [];
@@ -202,8 +188,12 @@ function addCompiled(
     }
     return found;
   };
+  const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
+  const read = new Set([...[...reachable(results, given)].flatMap(valuesRead), ...results]);
   const handed = new Map(
-    [...given].map(([value, made]) => [value, parameter(value.type, made)] as const),
+    [...given]
+      .filter(([value]) => read.has(value))
+      .map(([value, made]) => [value, parameter(value.type, made)] as const),
   );
   const body = new Graph();
   const lowered = lower(
@@ -214,7 +204,7 @@ function addCompiled(
     (input) => parameter(types[(inputs[input] as TensorSpec).dtype], fed.get(input) as Reference),
     { library, xla: true, fuse: false, oneDnn: false, given: handed },
   );
-  const results = Object.entries(lowered.outputs).map(([key, value], index) => ({
+  const outputs = Object.entries(lowered.outputs).map(([key, value], index) => ({
     name: `output_${index}`,
     type: (trace.outputs[key] as Value).type,
     value,
@@ -224,7 +214,7 @@ function addCompiled(
       name: `argument_${index}`,
       type,
     })),
-    outputs: results,
+    outputs,
     nodes: body.nodes,
     effects: lowered.effects,
     attributes: compiledDefinition,
@@ -235,10 +225,11 @@ function addCompiled(
     passed.map(({ value }) => value),
     {
       Tin: { type: passed.map(({ type }) => type) },
-      Tout: { type: results.map(({ type }) => type) },
+      Tout: { type: outputs.map(({ type }) => type) },
       f: { function: definition },
       ...compiled,
     },
+    after,
   );
   return {
     outputs: Object.fromEntries(

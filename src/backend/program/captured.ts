@@ -8,7 +8,14 @@ import { sumRowsByProducts } from './row-sums.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
 import type { NativeBackend } from './tensorflow.js';
-import { mapValues, type Precision, type TensorSpec, trace } from './trace.js';
+import {
+  mapValues,
+  type Precision,
+  type TensorSpec,
+  type Trace,
+  trace,
+  type Value,
+} from './trace.js';
 
 export interface CaptureOptions {
   xla: boolean;
@@ -37,12 +44,14 @@ export class CapturedExecutor implements Executor {
       const captured = mapValues(functions, ({ inputs, body }, name) => {
         const recorded = trace(backend, name, body, variables, inputs, options.precision);
         const bfloat16 = options.precision === 'bfloat16';
-        if (bfloat16) sinkCasts(recorded);
-        dropIdleCasts(recorded);
-        if (bfloat16) hoistCasts(recorded);
-        if (bfloat16 && fuse) sumRowsByProducts(recorded);
-        if (oneDnn) joinNorms(recorded);
-        return { inputs, trace: recorded };
+        const improved = keepingParts(recorded, (held) => {
+          if (bfloat16) sinkCasts(held);
+          dropIdleCasts(held);
+          if (bfloat16) hoistCasts(held);
+          if (bfloat16 && fuse) sumRowsByProducts(held);
+          if (oneDnn) joinNorms(held);
+        });
+        return { inputs, trace: improved };
       });
       const { xla } = options;
       const graph = assemble(specs, captured, { xla, fuse, oneDnn }, backend.binding.TF_Version);
@@ -106,6 +115,23 @@ export class CapturedExecutor implements Executor {
   dispose(): void {
     this.session.dispose();
   }
+}
+
+/** Has a trace changed while its parts' results are among its outputs, which stay what they are. */
+function keepingParts(trace: Trace, change: (held: Trace) => void): Trace {
+  const { outputs, parts = [] } = trace;
+  const name = (part: number, index: number) => `part ${part}, result ${index}`;
+  const results = parts.flatMap((values, part) =>
+    values.map((value, index) => [name(part, index), value] as const),
+  );
+  const held = { ...trace, outputs: { ...outputs, ...Object.fromEntries(results) } };
+  change(held);
+  const found = held.outputs as Record<string, Value>;
+  return {
+    ...held,
+    outputs: mapValues(outputs, (_, key) => found[key] as Value),
+    parts: parts.map((values, part) => values.map((_, index) => found[name(part, index)] as Value)),
+  };
 }
 
 interface Call {

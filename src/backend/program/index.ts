@@ -11,4 +11,5 @@ export {
   type ProgramOptions,
   tensorSpec,
 } from './program.js';
+export { sideBySide, threadsForParts } from './side-by-side.js';
 export type { Outcome, Precision, TensorSpec } from './trace.js';

@@ -88,6 +88,8 @@ export interface Trace {
   readonly operations: Operation[];
   readonly outputs: Record<string, Value>;
   readonly updates: Record<string, Value>;
+  /** Results of parts that run side by side; none where the function is not in parts. */
+  readonly parts?: Value[][];
 }
 
 let recorder: Recorder | undefined;
@@ -137,6 +139,7 @@ export function trace(
           operations: active.operations,
           outputs: mapValues(outputs, (tensor) => active.valueOfTensor(tensor)),
           updates: mapValues(updates, (tensor) => active.valueOfTensor(tensor)),
+          parts: active.parts,
         };
       });
     });
@@ -179,8 +182,18 @@ export function traceLoop(
   return recorder?.loop(first, end, carried, body);
 }
 
+/**
+ * While a function is traced: records the results of parts that run side by side.
+ * @throws UserError for a second such place in the function, or one in a loop
+ */
+export function traceParts(parts: tf.Tensor[][]): void {
+  recorder?.sideBySide(parts);
+}
+
 class Recorder {
   operations: Operation[] = [];
+  parts: Value[][] = [];
+  private depth = 0;
   readonly binding: Binding;
   private readonly native: Binding;
   private readonly values = new Map<number, Value>();
@@ -279,6 +292,16 @@ class Recorder {
     });
   }
 
+  sideBySide(parts: tf.Tensor[][]): void {
+    if (this.parts.length > 0 || this.depth > 0) {
+      throw new UserError(
+        `${this.name} has parts side by side ${this.depth > 0 ? 'in a loop' : 'in two places'}`,
+        'Have them in one place, outside of loops',
+      );
+    }
+    this.parts = parts.map((results) => results.map((tensor) => this.valueOfTensor(tensor)));
+  }
+
   loop(
     first: tf.Tensor,
     end: tf.Tensor,
@@ -295,12 +318,14 @@ class Recorder {
       return made;
     };
     this.operations = loop.operations;
+    this.depth++;
     let results: tf.Tensor[];
     try {
       const [round, ...inside] = [first, ...carried].map(standIn);
       results = body(round as tf.Scalar, inside);
     } finally {
       this.operations = outer;
+      this.depth--;
     }
     results.forEach((result, index) => {
       const before = carried[index] as tf.Tensor;
