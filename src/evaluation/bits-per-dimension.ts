@@ -1,6 +1,6 @@
 import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { callCompiled } from '../backend/program/index.js';
+import { callCompiled, inParts } from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
@@ -16,6 +16,7 @@ import {
 } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
 import { noisyImages } from '../training/noise.js';
+import { batchParts, partsOfBatch } from '../training/step.js';
 
 /**
  * `logProb` as one graph, which is recorded at the first call for a batch size: the same numbers up
@@ -33,18 +34,25 @@ export function compiledLogProb(
 ): tf.Tensor1D {
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
+  const { mode } = executionOf(flow.config, options);
+  const parts = batchParts(mode, x.shape[0]);
   try {
     return callCompiled({
       name: 'logProb',
-      description: flow.config,
+      description: [flow.config, parts],
       parameters: leaves(flow.parameters),
       inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
       body: (parameters, given) => {
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
-        const result = forwardImages(traced, given.x, given.classes);
-        return { logProb: logProbOf(flow.config, result) };
+        const results = inParts(
+          partsOfBatch({ images: given.x, classes: given.classes }, parts).map((part) => () => ({
+            logProb: logProbOf(flow.config, forwardImages(traced, part.images, part.classes)),
+          })),
+        );
+        const logProbs = results.map((result) => result.logProb);
+        return { logProb: (parts === 1 ? logProbs[0] : tf.concat(logProbs)) as tf.Tensor1D };
       },
-      mode: executionOf(flow.config, options).mode,
+      mode,
     }).logProb;
   } finally {
     classes?.dispose();

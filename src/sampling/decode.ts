@@ -1,8 +1,8 @@
 import { gelu, layerNorm } from '../backend/ops.js';
 import {
   callCompiled,
+  inParts,
   repeat,
-  sideBySide,
   threadsForParts,
   withSlice,
 } from '../backend/program/index.js';
@@ -73,7 +73,7 @@ export async function decodeSequentially(
             const own = { ...inputs, ...ofPart(inputs, part) };
             return decodeRange(moved, guided, few, range, own);
           });
-          return joined(sideBySide(parts));
+          return joined(inParts(parts));
         },
         mode: execution.loop,
         precision: execution.precision,

@@ -1,4 +1,4 @@
-import { type Mode, sideBySide, threadsForParts } from '../backend/program/index.js';
+import { inParts, type Mode, threadsForParts } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { flowLoss, forwardImages, type TarFlow, updatedVariance } from '../flow/tarflow.js';
@@ -135,7 +135,7 @@ export function evaluationStep(
 ) => { outputs: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> } {
   return (state, inputs) => {
     const flow = flowOfState(template, state);
-    const results = sideBySide(
+    const results = inParts(
       partsOfBatch(inputs, parts).map(({ images, classes }) => () => {
         const { loss, prior, logDet } = flowLoss(flow, forwardImages(flow, images, classes));
         return { loss, prior, logDet };
@@ -157,10 +157,12 @@ export function batchParts(mode: Mode | undefined, batch: number): number {
   return parts;
 }
 
-function partsOfBatch(
-  { images, classes }: Pick<StepInputs, 'images' | 'classes'>,
+/** Images (batch, channels, height, width) and class mixtures (batch, classes) in equal parts. */
+export function partsOfBatch(
+  { images, classes }: { images: tf.Tensor4D; classes?: tf.Tensor2D | undefined },
   count: number,
 ): Pick<StepInputs, 'images' | 'classes'>[] {
+  if (count === 1) return [{ images, ...(classes && { classes }) }];
   const classParts = classes && (tf.split(classes, count) as tf.Tensor2D[]);
   return tf.split(images, count).map((part, i) => ({
     images: part as tf.Tensor4D,

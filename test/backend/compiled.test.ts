@@ -4,9 +4,9 @@ import {
   callCompiled,
   createProgram,
   disposeCompiled,
+  inParts,
   type Mode,
   repeat,
-  sideBySide,
   tensorSpec,
   withSlice,
 } from '../../src/backend/program/index.js';
@@ -86,7 +86,7 @@ describe.each(modes)('a loop, %s', (mode) => {
       const shared = tf.add(x!, 1);
       const sum = (of: tf.Tensor) =>
         repeat(0, 3, [of], (_, [s]) => [tf.add(s!, tf.mul(shared, 2))])[0]!;
-      const [{ one }, { two }] = sideBySide<Record<string, tf.Tensor>>([
+      const [{ one }, { two }] = inParts<Record<string, tf.Tensor>>([
         () => ({ one: sum(x!), shared }),
         () => ({ two: sum(y!), given: y! }),
       ]) as [{ one: tf.Tensor }, { two: tf.Tensor }];

@@ -1,5 +1,6 @@
 export { type AdamWOptions, adamWUpdate } from './adamw.js';
 export { type CompiledCall, callCompiled, disposeCompiled } from './compiled.js';
+export { inParts, threadsForParts } from './in-parts.js';
 export { repeat, withSlice } from './loop.js';
 export {
   createProgram,
@@ -11,5 +12,4 @@ export {
   type ProgramOptions,
   tensorSpec,
 } from './program.js';
-export { sideBySide, threadsForParts } from './side-by-side.js';
 export type { Outcome, Precision, TensorSpec } from './trace.js';

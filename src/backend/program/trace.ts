@@ -187,7 +187,7 @@ export function traceLoop(
  * @throws UserError for a second such place in the function, or one in a loop
  */
 export function traceParts(parts: tf.Tensor[][]): void {
-  recorder?.sideBySide(parts);
+  recorder?.inParts(parts);
 }
 
 class Recorder {
@@ -292,7 +292,7 @@ class Recorder {
     });
   }
 
-  sideBySide(parts: tf.Tensor[][]): void {
+  inParts(parts: tf.Tensor[][]): void {
     if (this.parts.length > 0 || this.depth > 0) {
       throw new UserError(
         `${this.name} has parts side by side ${this.depth > 0 ? 'in a loop' : 'in two places'}`,

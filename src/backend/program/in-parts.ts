@@ -12,7 +12,7 @@ import { traceParts } from './trace.js';
  *
  * @returns what each part returned
  */
-export function sideBySide<T extends Record<string, tf.Tensor>>(parts: readonly (() => T)[]): T[] {
+export function inParts<T extends Record<string, tf.Tensor>>(parts: readonly (() => T)[]): T[] {
   const results = parts.map((part) => part());
   traceParts(results.map((result) => Object.values(result)));
   return results;
