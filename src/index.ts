@@ -88,7 +88,7 @@ export {
   noiseExperiment,
   withOverrides,
 } from './experiments/index.js';
-export { type Background, gatherBackground, spreadBackground } from './flow/background.js';
+export { type Background, narrowBackground, spreadBackground } from './flow/background.js';
 export { blockForward, type FlowBlock, predict } from './flow/block.js';
 export {
   configName,

@@ -75,7 +75,8 @@ function valuePlaces(experiment: Experiment): Place[] {
   visit(config as unknown as Record<string, unknown>, 'config');
   if (config.background === undefined) {
     const set = (next: unknown): void => {
-      if (next !== undefined) config.background = next as Background;
+      if (next === undefined) delete config.background;
+      else config.background = next as Background;
     };
     places.push({ path: 'config.background', value: undefined, set });
   }
@@ -92,8 +93,12 @@ function parsed(key: string, text: string, present: unknown): unknown {
     }
     throw new UserError(`noise is '${text}'`, "Expected 'uniform' or 'gaussian:SIGMA'");
   }
-  if (key.endsWith('background') && text === 'none') return undefined;
-  if (typeof present === 'number' || key.endsWith('background')) {
+  if (key.endsWith('background')) {
+    const background = { none: undefined, '0': 0, '255': 255 };
+    if (text in background) return background[text as keyof typeof background];
+    throw new UserError(`background is '${text}'`, 'Expected 0, 255 or none');
+  }
+  if (typeof present === 'number') {
     const number = Number(text);
     if (text.trim() !== '' && Number.isFinite(number)) return number;
     throw new UserError(`${key} is '${text}'`, 'Expected a number');

@@ -4,7 +4,7 @@ import { tf } from '../backend/tf.js';
 /** The grey level that most pixels have: black or white. */
 export type Background = 0 | 255;
 
-/** The normal distribution that a background pixel gets is cut so many deviations above its mean. */
+/** The normal distribution of background pixels is truncated so many deviations above its mean. */
 const cut = 2.5;
 /** Φ(cut). */
 const kept = 0.9937903346742238;
@@ -15,27 +15,29 @@ const deviation = 0.4;
 const greys = 128;
 /** Where black ends and level 1 begins. */
 const edge = 1 / greys - 1;
-/** Nearest to black that single precision comes on [−1, 1], in grey levels. */
+/** Half the distance of numbers in single precision near −1, in grey levels. */
 const leastGrey = 2 ** -18;
 
 /**
  * The fixed, elementwise map that spreads the background: of a black pixel, the dequantisation noise
- * u becomes normal, y = −1 + 1/128 + s(Φ⁻¹(u·Φ(k)) − k) with s = 0.4 and k = 2.5; all other levels stay where they
- * are. White is the mirror image.
+ * u becomes a truncated normal number, y = −1 + 1/128 + s(Φ⁻¹(u·Φ(k)) − k) with s = 0.4 and k = 2.5;
+ * all other levels stay where they are. White is the mirror image.
  *
- * Two things make a flow bad at a background that is one level wide. No stack of affine blocks makes
- * uniform noise normal, which costs ½·log₂(πe/6) = 0.25 bits for each such pixel. And a block that
- * is sure of black predicts a deviation of 0.002, so that a single pixel which is not black lies
- * hundreds of deviations off. Behind this map the noise is normal, and the deviation 0.4. The
- * density stays that of the pixels: the map's slope is part of it.
+ * Two things make a flow bad at a background that is one level wide. An affine map of uniform noise
+ * is uniform, and the best normal distribution for it takes ½·log₂(πe/6) = 0.25 bits too many for
+ * each such pixel. And a block that is sure of black predicts a deviation of 0.002, so that a single
+ * pixel which is not black lies hundreds of deviations off. Behind this map the noise is all but
+ * normal, and its deviation 0.4. The density stays that of the pixels: the map's slope is part of it.
  *
- * @param images (batch, channels, height, width) on [−1, 1], with uniform dequantisation noise
+ * @param images (batch, channels, height, width) with uniform dequantisation noise, on [−1, 1]; the
+ *   density is of this range, and numbers beyond the background are read as its end
  * @returns y of the same shape, and log |det dy/dx| per image (batch), in nats
  */
 export function spreadBackground(
   background: Background,
   images: tf.Tensor4D,
 ): { y: tf.Tensor4D; logDet: tf.Tensor1D } {
+  checkBackground(background);
   return tf.tidy(() => {
     const sign = background === 0 ? 1 : -1;
     // 1 for black pixels, 0 for others; constant, but where it jumps.
@@ -69,7 +71,8 @@ export function spreadBackground(
 const logSlopeAtMean = Math.log(greys * deviation * kept * Math.sqrt(2 * Math.PI));
 
 /** The way back of {@link spreadBackground}: images from any numbers. */
-export function gatherBackground(background: Background, y: tf.Tensor4D): tf.Tensor4D {
+export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Tensor4D {
+  checkBackground(background);
   return tf.tidy(() => {
     const sign = background === 0 ? 1 : -1;
     const mirrored = tf.mul(y, sign);

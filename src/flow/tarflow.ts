@@ -2,7 +2,7 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree } from '../backend/tree.js';
-import { gatherBackground, spreadBackground } from './background.js';
+import { narrowBackground, spreadBackground } from './background.js';
 import { blockForward, type FlowBlock } from './block.js';
 import { dimensions, type FlowConfig, type ImageSize, tokenCount, tokenWidth } from './config.js';
 import { classMixture, type Label } from './labels.js';
@@ -79,7 +79,7 @@ export function forwardImages(flow: TarFlow, x: tf.Tensor4D, classes?: tf.Tensor
  * What the first block reads of images (batch, channels, height, width): their patches, with the
  * background spread where the model has one.
  *
- * @returns tokens (batch, T, D), and the log-determinant (batch) of spreading
+ * @returns tokens (batch, T, D), and the log-determinant (batch) of spreading; the caller frees both
  */
 export function tokensOf(
   config: FlowConfig,
@@ -87,14 +87,16 @@ export function tokensOf(
 ): { tokens: tf.Tensor3D; logDet?: tf.Tensor1D } {
   if (config.background === undefined) return { tokens: patchify(config, images) };
   const { y, logDet } = spreadBackground(config.background, images);
-  return { tokens: patchify(config, y), logDet };
+  const tokens = patchify(config, y);
+  y.dispose();
+  return { tokens, logDet };
 }
 
 /** The way back of {@link tokensOf}: images (batch, channels, height, width) from tokens. */
 export function imagesOf(config: FlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
   const pixels = unpatchify(config, tokens);
   if (config.background === undefined) return pixels;
-  const images = gatherBackground(config.background, pixels);
+  const images = narrowBackground(config.background, pixels);
   pixels.dispose();
   return images;
 }

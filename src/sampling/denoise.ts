@@ -78,6 +78,14 @@ export interface DenoiseOptions extends ExecutionOptions {
  */
 export function denoise(flow: TarFlow, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
   const { sigma, label, multiplier = 1 } = options;
+  checkDenoising(flow, options);
+  return tf.tidy(() =>
+    tf.add(x, tf.mul(score(flow, x, label, options), multiplier * sigma * sigma)),
+  ) as tf.Tensor4D;
+}
+
+/** Throws as {@link denoise} does. */
+export function checkDenoising(flow: TarFlow, { sigma }: { sigma: number }): void {
   if (!(Number.isFinite(sigma) && sigma > 0)) {
     throw new UserError(
       `Denoising got sigma ${sigma}`,
@@ -91,7 +99,4 @@ export function denoise(flow: TarFlow, x: tf.Tensor4D, options: DenoiseOptions):
       'Its samples have no Gaussian noise to take away; leave the denoising step out',
     );
   }
-  return tf.tidy(() =>
-    tf.add(x, tf.mul(score(flow, x, label, options), multiplier * sigma * sigma)),
-  ) as tf.Tensor4D;
 }

@@ -4,7 +4,7 @@ import { tf } from '../backend/tf.js';
 import { dimensions, tokenCount, tokenWidth } from '../flow/config.js';
 import type { Label } from '../flow/labels.js';
 import type { TarFlow } from '../flow/tarflow.js';
-import { denoise } from './denoise.js';
+import { checkDenoising, denoise } from './denoise.js';
 import type { ExecutionOptions } from './execution.js';
 import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
@@ -44,6 +44,7 @@ export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.
   if (label !== undefined && typeof label !== 'number' && label.length !== count) {
     throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
   }
+  if (options.denoise) checkDenoising(flow, options.denoise);
   const parts: tf.Tensor4D[] = [];
   try {
     for (let first = 0; first < count; first += batchSize) {

@@ -141,8 +141,10 @@ export function evaluationStep(
         return { loss, prior, logDet };
       }),
     );
-    const mean = (term: 'loss' | 'prior' | 'logDet'): tf.Scalar =>
-      tf.div(tf.addN(results.map((result) => result[term])), parts);
+    const mean = (term: 'loss' | 'prior' | 'logDet'): tf.Scalar => {
+      const values = results.map((result) => result[term]) as [tf.Scalar, ...tf.Scalar[]];
+      return values.length === 1 ? values[0] : tf.div(tf.addN(values), parts);
+    };
     return { outputs: { loss: mean('loss'), prior: mean('prior'), logDet: mean('logDet') } };
   };
 }
@@ -152,7 +154,7 @@ export function evaluationStep(
  * where little is handed on: the gradients of parts take longer to add up than they save.
  */
 export function batchParts(mode: Mode | undefined, batch: number): number {
-  let parts = Math.min(batch, threadsForParts(mode));
+  let parts = Math.max(1, Math.min(batch, threadsForParts(mode)));
   while (batch % parts !== 0) parts--;
   return parts;
 }

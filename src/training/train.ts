@@ -230,6 +230,7 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
     ...(config.classes > 0 && { classes: tensorSpec([size, config.classes]) }),
   });
   const step = stepOptions(settings);
+  const parts = batchParts(mode, validationBatch(run));
   const scalar = tensorSpec([]);
   const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
   return createProgram({
@@ -241,12 +242,12 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
       },
       evaluate: {
         inputs: batch(validationBatch(run)),
-        body: evaluationStep(template, batchParts(mode, validationBatch(run))) as never,
+        body: evaluationStep(template, parts) as never,
       },
     },
     ...(mode && { mode }),
     precision: settings.precision,
-    description: JSON.stringify({ config, step }),
+    description: JSON.stringify({ config, step, parts }),
   }) as unknown as TrainingProgram;
 }
 
@@ -332,8 +333,8 @@ function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
   const other = keys.find((key) => JSON.stringify(came[key]) !== JSON.stringify(expected[key]));
   if (other === undefined) return;
   throw new UserError(
-    `The checkpoint to begin with has ${other} ${JSON.stringify(came[other])}, ` +
-      `the run ${JSON.stringify(expected[other])}`,
+    `The checkpoint to begin with has ${other} ${JSON.stringify(came[other] ?? 'none')}, ` +
+      `the run ${JSON.stringify(expected[other] ?? 'none')}`,
     'Begin with a checkpoint of the same configuration, or change it with --set',
   );
 }

@@ -107,6 +107,17 @@ describe.each(modes)('a loop, %s', (mode) => {
     tf.dispose([inputs, results]);
   });
 
+  test('in parts is refused inside a loop, and so are two such places', () => {
+    if (mode === 'eager') return;
+    const inputs = { x: tf.scalar(1) };
+    const parts = (x: tf.Tensor) => inParts([() => ({ y: tf.add(x, 1) })])[0]!.y;
+    expect(() =>
+      run(inputs, ({ x }) => ({ y: repeat(0, 2, [x!], (_, [s]) => [parts(s!)])[0]! })),
+    ).toThrow(/parts side by side in a loop.*outside of loops/s);
+    expect(() => run(inputs, ({ x }) => ({ y: parts(parts(x!)) }))).toThrow(/in two places/);
+    tf.dispose(inputs);
+  });
+
   test('writes slices along any axis, and leaves what it was given as it was', () => {
     const inputs = {
       table: tf.zeros([2, 3, 2]),

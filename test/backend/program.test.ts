@@ -7,6 +7,7 @@ import { UserError } from '../../src/backend/errors.js';
 import {
   adamWUpdate,
   createProgram,
+  inParts,
   type Mode,
   type Outcome,
   tensorSpec,
@@ -306,6 +307,39 @@ function expectClose(actual: number[] | undefined, expected: number[]) {
     expect(Math.abs((actual?.[i] as number) - value)).toBeLessThan(3e-6 * Math.max(1, value));
   }
 }
+
+describe.each(['float32', 'bfloat16'] as const)('in parts, %s', (precision) => {
+  test.each(modes)('mode %s: parts read variables that the function writes afterwards', (mode) => {
+    const create = (count: number) =>
+      createProgram({
+        mode,
+        precision,
+        variables: { w: tf.tensor2d([0.5, -1, 2, 0.25], [2, 2]) },
+        functions: {
+          f: {
+            inputs: { x: tensorSpec([4, 2]) },
+            body: (variables, { x }): Outcome => {
+              const w = variable(variables, 'w') as tf.Tensor2D;
+              const parts = tf.split(x as tf.Tensor2D, count);
+              const products = inParts(parts.map((part) => () => ({ y: tf.matMul(part, w) })));
+              const y = tf.concat(products.map((product) => product.y));
+              return { outputs: { y }, updates: { w: tf.add(w, tf.sum(y)) } };
+            },
+          },
+        },
+      });
+    const x = Float32Array.from([1, 2, 3, 4, -1, 0.5, 0, 1]);
+    const [whole, halves] = [1, 2].map((count) => {
+      const program = tidied(() => create(count));
+      const results = [0, 1, 2].map(() => taken(program.run.f({ x })).y);
+      program.dispose();
+      return results;
+    });
+    // Numbers that bfloat16 holds, so that both precisions are exact in the first call.
+    expect(whole?.[0]).toEqual([4.5, -0.5, 9.5, -2, 0.5, 1.125, 2, 0.25]);
+    expect(halves).toEqual(whole);
+  });
+});
 
 test.each(['graph', 'xla'] as const)('mode %s: a written variable is read before', (mode) => {
   const program = tidied(() =>

@@ -41,6 +41,7 @@ test('a background is set, changed and taken away', () => {
   expect(withOverrides(given, ['config.background=0']).config.background).toBe(0);
   expect(withOverrides(given, ['background=none'])).toEqual(experiment);
   expect(withOverrides(experiment, ['background=none'])).toEqual(experiment);
+  expect(withOverrides(experiment, ['background=255', 'background=none'])).toEqual(experiment);
   expect(optionTexts(experiment)).toContain('background=none');
-  expect(() => withOverrides(experiment, ['background=black'])).toThrow(/'black'.*number/);
+  expect(() => withOverrides(experiment, ['background=black'])).toThrow(/'black'.*0, 255 or none/s);
 });

@@ -46,8 +46,8 @@ export function smallFlow(changes: Partial<FlowConfig> = {}, seed = 1, strength 
 }
 
 /**
- * Standard normal images (batch, channels, height, width) for a flow; within ±1 for one that
- * spreads the background.
+ * Standard normal images (batch, channels, height, width) for a flow; for one that spreads the
+ * background within ±1, every third pixel in the background.
  */
 export function randomImages(
   { config: { image, background } }: TarFlow,
@@ -61,7 +61,11 @@ export function randomImages(
     image.width,
   ];
   const numbers = normal(randomKey(seed), batch * image.channels * image.height * image.width);
-  return tf.tensor4d(background !== undefined ? numbers.map(Math.tanh) : numbers, shape);
+  if (background === undefined) return tf.tensor4d(numbers, shape);
+  const sign = background === 0 ? 1 : -1;
+  const within = numbers.map(Math.tanh);
+  const pixels = within.map((x, i) => (i % 3 === 0 ? sign * ((x + 1) / 256 - 1) : x));
+  return tf.tensor4d(pixels, shape);
 }
 
 /** Standard normal latents (batch, T, D) for a flow. */

@@ -7,8 +7,9 @@ import { traceParts } from './trace.js';
 /**
  * Computes what does not need each other: the parts of a batch, for example. In a captured function
  * that XLA compiles, each part is compiled by itself and the parts run side by side, a thread each;
- * XLA alone divides only large operations among threads. Elsewhere the parts just follow each
- * other. What they share is computed before them. A function has one such place, outside of loops.
+ * XLA alone divides only large operations among threads. What several parts need is computed before
+ * them, and not compiled. In other modes the parts just follow each other. A function has one such
+ * place, outside of loops.
  *
  * @returns what each part returned
  */
@@ -25,5 +26,6 @@ export function inParts<T extends Record<string, tf.Tensor>>(parts: readonly (()
 export function threadsForParts(mode: Mode | undefined): number {
   const native = nativeBackend();
   if (mode !== 'xla' || !native || native.isUsingGpuDevice) return 1;
-  return Math.min(Number(process.env.TF_NUM_INTEROP_THREADS) || os.availableParallelism(), 8);
+  const set = Number(process.env.TF_NUM_INTEROP_THREADS);
+  return Math.min(Number.isInteger(set) && set > 0 ? set : os.availableParallelism(), 8);
 }

@@ -115,7 +115,8 @@ export function tensorSpec(
  * TF_NUM_INTEROP_THREADS (threads within an operation and of operations side by side; default: all
  * cores), TF_XLA_FLAGS=--tf_xla_persistent_cache_directory=FOLDER (keeps what XLA compiles for the
  * next process on the same machine). On the processor equal calls from equal state give equal bits,
- * with any number of threads, and memory does not grow from call to call.
+ * with any number of threads (but a function `inParts` may have as many as there are), and memory
+ * does not grow from call to call.
  *
  * @throws UserError for a function that cannot be recorded, naming the operation
  */
