@@ -6,8 +6,9 @@ import { type FlowConfig, tokenCount } from '../flow/config.js';
 export interface ExecutionOptions {
   /**
    * How computations run. `graph`: each evaluation of a block as one TensorFlow graph, a sequential
-   * block with its loop over tokens. `xla`: the latter compiled by XLA. `eager`: op by op. Default:
-   * `eager` on other engines; on the native one `graph`, with long loops compiled by XLA.
+   * block with its loop over tokens. `xla`: the latter compiled by XLA, with some samples in each
+   * thread. `eager`: op by op. Default: `eager` on other engines; on the native one `graph`, with
+   * long loops compiled by XLA.
    */
   mode?: Mode;
   /** `bfloat16` rounds the factors of matrix products: faster where the processor can. */
