@@ -1,11 +1,11 @@
 import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { callCompiled, inParts } from '../backend/program/index.js';
+import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
-import { dimensions } from '../flow/config.js';
+import { dimensions, tokenCount } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import {
   checkImageSize,
@@ -16,7 +16,6 @@ import {
 } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
 import { noisyImages } from '../training/noise.js';
-import { batchParts, partsOfBatch } from '../training/step.js';
 
 /**
  * `logProb` as one graph, which is recorded at the first call for a batch size: the same numbers up
@@ -35,7 +34,8 @@ export function compiledLogProb(
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
   const { mode } = executionOf(flow.config, options);
-  const parts = batchParts(mode, x.shape[0]);
+  const [batch] = x.shape;
+  const parts = batchParts(mode, batch, batch * tokenCount(flow.config));
   try {
     return callCompiled({
       name: 'logProb',
@@ -45,8 +45,8 @@ export function compiledLogProb(
       body: (parameters, given) => {
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
         const results = inParts(
-          partsOfBatch({ images: given.x, classes: given.classes }, parts).map((part) => () => ({
-            logProb: logProbOf(flow.config, forwardImages(traced, part.images, part.classes)),
+          partsOf(given, parts).map((part) => () => ({
+            logProb: logProbOf(flow.config, forwardImages(traced, part.x, part.classes)),
           })),
         );
         const logProbs = results.map((result) => result.logProb);

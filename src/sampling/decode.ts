@@ -107,7 +107,8 @@ function partSizes(guided: GuidedBlock, batch: number): number[] {
   } = guided;
   const weights = 12 * config.channels ** 2 * config.layersPerBlock;
   const worth = Math.floor((branches * batch * weights) / worthALoop);
-  const count = Math.max(1, Math.min(batch, worth, threadsForParts(execution.loop)));
+  const threads = execution.loop === 'xla' ? threadsForParts('xla') : 1;
+  const count = Math.max(1, Math.min(batch, worth, threads));
   return Array.from(
     { length: count },
     (_, part) => Math.floor((batch * (part + 1)) / count) - Math.floor((batch * part) / count),

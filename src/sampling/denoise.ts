@@ -1,8 +1,8 @@
 import { UserError } from '../backend/errors.js';
-import { callCompiled } from '../backend/program/index.js';
+import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
-import { dimensions } from '../flow/config.js';
+import { dimensions, tokenCount } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { checkImages, flowLoss, forwardImages, type TarFlow } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
@@ -39,17 +39,27 @@ export function lossGradient(
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
   const { mode, precision } = executionOf(flow.config, options);
+  const [batch] = x.shape;
+  const parts = batchParts(mode, batch, batch * tokenCount(flow.config));
   try {
     return callCompiled({
       name: 'lossGradient',
-      description: flow.config,
+      description: [flow.config, parts],
       parameters: leaves(flow.parameters),
       inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
       body: (parameters, given) => {
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
-        const loss = (images: tf.Tensor): tf.Scalar =>
-          flowLoss(traced, forwardImages(traced, images as tf.Tensor4D, given.classes)).loss;
-        return { gradient: tf.grad(loss as never)(given.x) as tf.Tensor4D };
+        const gradients = inParts(
+          partsOf(given, parts).map((part) => () => {
+            const loss = (images: tf.Tensor): tf.Scalar =>
+              flowLoss(traced, forwardImages(traced, images as tf.Tensor4D, part.classes)).loss;
+            return { gradient: tf.grad(loss as never)(part.x) };
+          }),
+        ).map(({ gradient }) => gradient);
+        // Each is of its own part's mean loss.
+        const [first] = gradients as [tf.Tensor];
+        const gradient = parts === 1 ? first : tf.div(tf.concat(gradients), parts);
+        return { gradient: gradient as tf.Tensor4D };
       },
       mode,
       precision,

@@ -1,4 +1,4 @@
-import { inParts, type Mode, threadsForParts } from '../backend/program/index.js';
+import { inParts, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { flowLoss, forwardImages, type TarFlow, updatedVariance } from '../flow/tarflow.js';
@@ -9,6 +9,8 @@ export interface StepOptions extends AdamWOptions {
   clipNorm?: number;
   /** Keeps a running mean of the parameters, `average.*`, with this decay per step. */
   averageDecay?: number;
+  /** Equal parts of the batch that are computed side by side (`batchParts`). Default 1. */
+  parts?: number;
 }
 
 /** What a training step reads: noisy images and the rates of this step. */
@@ -26,6 +28,7 @@ export type StepInputs = {
 /** Names in the training state: parameters, moments, prior. */
 const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'];
 const [firstPrefix, secondPrefix] = ['first.', 'second.'];
+const gradientPrefix = 'gradient.';
 const varianceName = 'var';
 
 /**
@@ -81,13 +84,22 @@ export function trainingStep(
   return (state, inputs) => {
     const parameters = part(state, parameterPrefix);
     const variance = state[varianceName] as tf.Tensor2D;
-    const { value, gradient, auxiliary } = valueAndGradient((current) => {
-      const flow = { ...template, parameters: withLeaves(template.parameters, current) };
-      const result = forwardImages(flow, inputs.images, inputs.classes);
-      const { loss, ...terms } = flowLoss(flow, result);
-      return { value: loss, auxiliary: { ...terms, z: result.z } };
-    }, parameters);
-    const { z, ...terms } = auxiliary;
+    const { images, classes } = inputs;
+    const results = inParts(
+      partsOf({ images, classes }, options.parts ?? 1).map((batch) => () => {
+        const { value, gradient, auxiliary } = valueAndGradient((current) => {
+          const flow = { ...template, parameters: withLeaves(template.parameters, current) };
+          const result = forwardImages(flow, batch.images, batch.classes);
+          const { loss, ...terms } = flowLoss(flow, result);
+          return { value: loss, auxiliary: { ...terms, z: result.z } };
+        }, parameters);
+        return { loss: value, ...auxiliary, ...withPrefix(gradient, gradientPrefix) };
+      }),
+    );
+    const { loss, prior, logDet, meanSquares, ...gradients } = meanOf(
+      results.map(({ z, ...terms }) => terms),
+    );
+    const gradient = part(gradients, gradientPrefix);
 
     const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
     const gradientNorm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
@@ -116,8 +128,11 @@ export function trainingStep(
         );
       }
     }
-    if (template.config.volumePreserving) updates[varianceName] = updatedVariance(variance, z);
-    return { outputs: { loss: value, ...terms, gradientNorm }, updates };
+    if (template.config.volumePreserving) {
+      const z = tf.concat(results.map((result) => result.z)) as tf.Tensor3D;
+      updates[varianceName] = updatedVariance(variance, z);
+    }
+    return { outputs: { loss, prior, logDet, meanSquares, gradientNorm }, updates };
   };
 }
 
@@ -135,41 +150,28 @@ export function evaluationStep(
 ) => { outputs: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> } {
   return (state, inputs) => {
     const flow = flowOfState(template, state);
+    const { images, classes } = inputs;
     const results = inParts(
-      partsOfBatch(inputs, parts).map(({ images, classes }) => () => {
-        const { loss, prior, logDet } = flowLoss(flow, forwardImages(flow, images, classes));
+      partsOf({ images, classes }, parts).map((batch) => () => {
+        const result = forwardImages(flow, batch.images, batch.classes);
+        const { loss, prior, logDet } = flowLoss(flow, result);
         return { loss, prior, logDet };
       }),
     );
-    const mean = (term: 'loss' | 'prior' | 'logDet'): tf.Scalar => {
-      const values = results.map((result) => result[term]) as [tf.Scalar, ...tf.Scalar[]];
-      return values.length === 1 ? values[0] : tf.div(tf.addN(values), parts);
-    };
-    return { outputs: { loss: mean('loss'), prior: mean('prior'), logDet: mean('logDet') } };
+    return { outputs: meanOf(results) };
   };
 }
 
-/**
- * Into how many equal parts a batch is divided that a program of a mode computes side by side. Only
- * where little is handed on: the gradients of parts take longer to add up than they save.
- */
-export function batchParts(mode: Mode | undefined, batch: number): number {
-  let parts = Math.max(1, Math.min(batch, threadsForParts(mode)));
-  while (batch % parts !== 0) parts--;
-  return parts;
-}
-
-/** Images (batch, channels, height, width) and class mixtures (batch, classes) in equal parts. */
-export function partsOfBatch(
-  { images, classes }: { images: tf.Tensor4D; classes?: tf.Tensor2D | undefined },
-  count: number,
-): Pick<StepInputs, 'images' | 'classes'>[] {
-  if (count === 1) return [{ images, ...(classes && { classes }) }];
-  const classParts = classes && (tf.split(classes, count) as tf.Tensor2D[]);
-  return tf.split(images, count).map((part, i) => ({
-    images: part as tf.Tensor4D,
-    ...(classParts && { classes: classParts[i] as tf.Tensor2D }),
-  }));
+/** Means over parts of equal size, name by name. */
+function meanOf<T extends Leaves>(parts: readonly T[]): T {
+  const names = Object.keys(parts[0] as T) as (keyof T & string)[];
+  return Object.fromEntries(
+    names.map((name) => {
+      const values = parts.map((found) => found[name] as tf.Tensor);
+      const mean = () => tf.div(tf.addN(values), values.length);
+      return [name, values.length === 1 ? values[0] : mean()];
+    }),
+  ) as T;
 }
 
 function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined): Leaves {

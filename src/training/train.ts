@@ -1,5 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import {
+  batchParts,
   createProgram,
   type Feed,
   type Mode,
@@ -10,7 +11,7 @@ import { foldIn, type RandomKey, randomKey, uniform } from '../backend/random.js
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
 import { epochOrder, type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
-import { checkConfig, type FlowConfig } from '../flow/config.js';
+import { checkConfig, type FlowConfig, tokenCount } from '../flow/config.js';
 import { mixtureRows } from '../flow/labels.js';
 import {
   checkImageSize,
@@ -27,7 +28,6 @@ import { RunFolder, type StartingPoint, type StepRecord, type Validation } from 
 import { learningRate } from './schedule.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
 import {
-  batchParts,
   evaluationStep,
   flowOfState,
   initialState,
@@ -229,25 +229,29 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
     images: tensorSpec([size, channels, height, width]),
     ...(config.classes > 0 && { classes: tensorSpec([size, config.classes]) }),
   });
-  const step = stepOptions(settings);
-  const parts = batchParts(mode, validationBatch(run));
+  const tokens = tokenCount(config);
+  const { batchSize } = settings;
+  const parts = batchParts(mode, batchSize, batchSize * tokens, 'summed');
+  const step = { ...stepOptions(settings), parts };
+  const held = validationBatch(run);
+  const heldParts = batchParts(mode, held, held * tokens);
   const scalar = tensorSpec([]);
   const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
   return createProgram({
     variables: state,
     functions: {
       train: {
-        inputs: { ...batch(settings.batchSize), ...rates },
+        inputs: { ...batch(batchSize), ...rates },
         body: trainingStep(template, step) as never,
       },
       evaluate: {
-        inputs: batch(validationBatch(run)),
-        body: evaluationStep(template, parts) as never,
+        inputs: batch(held),
+        body: evaluationStep(template, heldParts) as never,
       },
     },
     ...(mode && { mode }),
     precision: settings.precision,
-    description: JSON.stringify({ config, step, parts }),
+    description: JSON.stringify({ config, step, heldParts }),
   }) as unknown as TrainingProgram;
 }
 

@@ -2,6 +2,7 @@
 import * as readline from 'node:readline';
 import { startEngine } from '../../src/backend/engine.js';
 import {
+  batchParts,
   createProgram,
   type Mode,
   type Precision,
@@ -24,7 +25,7 @@ import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/adamw.js';
-import { batchParts, evaluationStep, initialState, trainingStep } from '../../src/training/step.js';
+import { evaluationStep, initialState, trainingStep } from '../../src/training/step.js';
 import type { Workload } from './cases.js';
 
 const sigma = 0.1;
@@ -176,6 +177,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
     classes: tensorSpec([batch, config.classes]),
   };
   const chosen = mode === 'default' ? {} : { mode };
+  const rows = batch * tokenCount(config);
   switch (workload) {
     case 'training step': {
       const variables = initialState(flow);
@@ -190,7 +192,10 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
               firstCorrection: scalar,
               secondCorrection: scalar,
             },
-            body: trainingStep(flow, { weightDecay: 1e-4 }) as never,
+            body: trainingStep(flow, {
+              weightDecay: 1e-4,
+              parts: batchParts(chosen.mode, batch, rows, 'summed'),
+            }) as never,
           },
         },
         ...chosen,
@@ -224,7 +229,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
         functions: {
           evaluate: {
             inputs: batchSpecs,
-            body: evaluationStep(flow, batchParts(chosen.mode, batch)) as never,
+            body: evaluationStep(flow, batchParts(chosen.mode, batch, rows)) as never,
           },
         },
         ...chosen,

@@ -1,5 +1,5 @@
 import * as os from 'node:os';
-import type { tf } from '../tf.js';
+import { tf } from '../tf.js';
 import type { Mode } from './program.js';
 import { nativeBackend } from './tensorflow.js';
 import { traceParts } from './trace.js';
@@ -20,12 +20,50 @@ export function inParts<T extends Record<string, tf.Tensor>>(parts: readonly (()
 }
 
 /**
- * How many parts it pays to have: the threads that TensorFlow runs operations on, at most 8; 1 where
- * parts follow each other.
+ * How many parts can run side by side: under XLA one for each thread that TensorFlow runs operations
+ * on, at most 8; in a graph, whose operations are divided among threads already, two, of which one
+ * computes where the other waits; else one.
  */
 export function threadsForParts(mode: Mode | undefined): number {
   const native = nativeBackend();
-  if (mode !== 'xla' || !native || native.isUsingGpuDevice) return 1;
+  if (!native || native.isUsingGpuDevice || mode === 'eager') return 1;
   const set = Number(process.env.TF_NUM_INTEROP_THREADS);
-  return Math.min(Number.isInteger(set) && set > 0 ? set : os.availableParallelism(), 8);
+  const threads = Number.isInteger(set) && set > 0 ? set : os.availableParallelism();
+  return Math.min(threads, mode === 'xla' ? 8 : 2);
+}
+
+/** Rows of a layer from which two parts of a batch save more in a graph than a second costs. */
+const enoughRows = { apart: 1024, summed: 8192 };
+
+/**
+ * Into how many equal parts it pays to divide a batch.
+ *
+ * @param rows of a layer: the batch's images times their tokens
+ * @param results `summed` where parts give gradients of all parameters, to be added up
+ */
+export function batchParts(
+  mode: Mode | undefined,
+  batch: number,
+  rows: number,
+  results: keyof typeof enoughRows = 'apart',
+): number {
+  if (mode === 'xla' ? results === 'summed' : rows < enoughRows[results]) return 1;
+  let parts = Math.max(1, Math.min(batch, threadsForParts(mode)));
+  while (batch % parts !== 0) parts--;
+  return parts;
+}
+
+/** Tensors in equal parts along their first axis; absent ones stay absent. */
+export function partsOf<T extends Record<string, tf.Tensor | undefined>>(
+  tensors: T,
+  count: number,
+): T[] {
+  if (count === 1) return [tensors];
+  const divided = Object.entries(tensors).map(
+    ([name, tensor]) => [name, tensor && tf.split(tensor, count)] as const,
+  );
+  return Array.from(
+    { length: count },
+    (_, part) => Object.fromEntries(divided.map(([name, parts]) => [name, parts?.[part]])) as T,
+  );
 }

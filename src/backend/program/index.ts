@@ -1,6 +1,6 @@
 export { type AdamWOptions, adamWUpdate } from './adamw.js';
 export { type CompiledCall, callCompiled, disposeCompiled } from './compiled.js';
-export { inParts, threadsForParts } from './in-parts.js';
+export { batchParts, inParts, partsOf, threadsForParts } from './in-parts.js';
 export { repeat, withSlice } from './loop.js';
 export {
   createProgram,
