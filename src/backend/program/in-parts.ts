@@ -8,8 +8,8 @@ import { traceParts } from './trace.js';
  * Computes what does not need each other: the parts of a batch, for example. In a captured function
  * that XLA compiles, each part is compiled by itself and the parts run side by side, a thread each;
  * XLA alone divides only large operations among threads. What several parts need is computed before
- * them, and not compiled. In other modes the parts just follow each other. A function has one such
- * place, outside of loops.
+ * them, and not compiled. In a graph what does not need each other runs side by side as it is; op
+ * by op the parts follow each other. A function has one such place, outside of loops.
  *
  * @returns what each part returned
  */
