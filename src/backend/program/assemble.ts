@@ -53,7 +53,7 @@ export function assemble(
       fed.set(key, addInput(graph, names.input(name, index), spec));
     });
     const results = xla
-      ? addCompiledParts(graph, library, name, captured, fed, handles)
+      ? addCompiledParts({ graph, library, inputs, fed, handles }, name, trace)
       : lower(
           graph,
           trace,
@@ -112,19 +112,23 @@ function addSignal(graph: Graph, name: string, after: string[]): void {
   graph.add(name, 'Const', [], attributes, after);
 }
 
+/** Where a function's nodes go, and what they can read. */
+interface Surroundings {
+  graph: Graph;
+  library: FunctionDefinition[];
+  inputs: Record<string, TensorSpec>;
+  fed: Map<string, Reference>;
+  handles: Map<string, Reference>;
+}
+
 /**
  * Adds a compiled node for each part of a function that runs side by side, and one for what comes
- * after them. What several parts need comes before, and is not compiled.
+ * after them. What several parts need comes before, and is not compiled. A function of one part is
+ * one node: what nodes hand on costs time.
  */
-function addCompiledParts(
-  graph: Graph,
-  library: FunctionDefinition[],
-  name: string,
-  { inputs, trace }: Captured,
-  fed: Map<string, Reference>,
-  handles: Map<string, Reference>,
-): Lowered {
-  const parts = trace.parts ?? [];
+function addCompiledParts(around: Surroundings, name: string, trace: Trace): Lowered {
+  const { graph, library, fed, handles } = around;
+  const parts = trace.parts && trace.parts.length > 1 ? trace.parts : [];
   const needed = parts.map((results) => reachable(results));
   const isCommon = (operation: Operation): boolean =>
     needed.filter((operations) => operations.has(operation)).length > 1;
@@ -152,7 +156,7 @@ function addCompiledParts(
     const part = { ...trace, outputs: Object.fromEntries(outputs.entries()), updates: {} };
     const node = `${name}/part_${index}`;
     nodes.push(node);
-    const lowered = addCompiled(graph, library, node, { inputs, trace: part }, fed, handles, given);
+    const lowered = addCompiled(around, node, part, given);
     return outputs.map((value, i) => [value, lowered.outputs[i] as Reference] as const);
   });
   for (const [value, reference] of results) given.set(value, reference);
@@ -162,17 +166,14 @@ function addCompiledParts(
     return { outputs: Object.fromEntries(outputs), effects: [] };
   }
   // Parts read variables before the last node writes them.
-  return addCompiled(graph, library, `${name}/call`, { inputs, trace }, fed, handles, given, nodes);
+  return addCompiled(around, `${name}/call`, trace, given, nodes);
 }
 
 /** Puts a function's body into the library and adds the node that has XLA compile and run it. */
 function addCompiled(
-  graph: Graph,
-  library: FunctionDefinition[],
+  { graph, library, inputs, fed, handles }: Surroundings,
   name: string,
-  { inputs, trace }: Captured,
-  fed: Map<string, Reference>,
-  handles: Map<string, Reference>,
+  trace: Trace,
   given: ReadonlyMap<Value, Reference>,
   after: string[] = [],
 ): Lowered {
