@@ -43,6 +43,30 @@ export function disposeTree(tree: Tree): void {
   visit(tree, '', (_, leaf) => leaf.dispose());
 }
 
+/**
+ * All leaves as one vector, in their order. What has a cost for each tensor, as an optimiser's update
+ * has, is then paid once.
+ */
+export function packed(given: Leaves): tf.Tensor1D {
+  return tf.tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));
+}
+
+/** The leaves that `packed` made a vector of; `like` has their names and shapes. */
+export function unpacked(vector: tf.Tensor1D, like: Leaves): Leaves {
+  const entries = Object.entries(like);
+  const sizes = entries.map(([, { size }]) => size);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  if (vector.size !== total) {
+    throw new Error(`Expected ${total} numbers for ${entries.length} leaves, got ${vector.size}.`);
+  }
+  return tf.tidy(() => {
+    const pieces = tf.split(vector, sizes) as tf.Tensor1D[];
+    return Object.fromEntries(
+      entries.map(([name, { shape }], i) => [name, tf.reshape(pieces[i] as tf.Tensor1D, shape)]),
+    );
+  });
+}
+
 /** The number of numbers in a tree. */
 export function treeSize(tree: Tree): number {
   let size = 0;

@@ -1,6 +1,13 @@
-import { inParts, partsOf } from '../backend/program/index.js';
+import { inParts, type Mode, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
+import {
+  type Leaves,
+  leaves,
+  packed,
+  unpacked,
+  valueAndGradient,
+  withLeaves,
+} from '../backend/tree.js';
 import { flowLoss, forwardImages, type TarFlow, updatedVariance } from '../flow/tarflow.js';
 import { type AdamWOptions, adamWUpdate } from './adamw.js';
 
@@ -30,6 +37,8 @@ const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'];
 const [firstPrefix, secondPrefix] = ['first.', 'second.'];
 const gradientPrefix = 'gradient.';
 const varianceName = 'var';
+/** In a packed state, the one leaf of each kind. */
+const packedName = 'packed';
 
 /**
  * Everything that a training step changes, as named tensors: `parameters.*`, AdamW's moments
@@ -50,16 +59,46 @@ export function initialState(flow: TarFlow, options: StepOptions = {}): Leaves {
 
 /**
  * The flow in a training state, with averaged parameters where the state has them; it shares the
- * state's tensors.
+ * state's tensors, or has slices of a packed state's.
  */
 export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
   const averages = part(state, averagePrefix);
   const averaged = Object.keys(averages).length > 0;
+  const found = averaged ? averages : part(state, parameterPrefix);
   return {
     config: template.config,
-    parameters: withLeaves(template.parameters, averaged ? averages : part(state, parameterPrefix)),
+    parameters: withLeaves(template.parameters, apart(found, template)),
     variance: state[varianceName] as tf.Tensor2D,
   };
+}
+
+/**
+ * A training state in the form that suits a program of this mode. For XLA, where half of the time of a
+ * small model's step goes into the number of its tensors, it is packed: all parameters are one
+ * vector, and so are moments and means. `trainingStep`, `evaluationStep` and `flowOfState` take both
+ * forms. The tensors are new.
+ */
+export function programState(state: Leaves, mode: Mode | undefined): Leaves {
+  return mapState(state, (found) =>
+    mode === 'xla' && !isPacked(found) ? { [packedName]: packed(found) } : found,
+  );
+}
+
+/** A training state with a tensor for each parameter, whichever form it has. The tensors are new. */
+export function unpackedState(template: TarFlow, state: Leaves): Leaves {
+  return mapState(state, (found) => apart(found, template));
+}
+
+/** A state with `change` applied to the parameters, to each kind of moment, and to the means. */
+function mapState(state: Leaves, change: (found: Leaves) => Leaves): Leaves {
+  return tf.tidy(() => {
+    const changed = [parameterPrefix, firstPrefix, secondPrefix, averagePrefix].map((prefix) => {
+      const found = part(state, prefix);
+      return withPrefix(Object.keys(found).length > 0 ? change(found) : {}, prefix);
+    });
+    const all = Object.assign({ [varianceName]: state[varianceName] }, ...changed) as Leaves;
+    return Object.fromEntries(Object.entries(all).map(([name, leaf]) => [name, tf.clone(leaf)]));
+  });
 }
 
 /** What a step reports, as tensors. */
@@ -87,13 +126,17 @@ export function trainingStep(
     const { images, classes } = inputs;
     const results = inParts(
       partsOf({ images, classes }, options.parts ?? 1).map((batch) => () => {
-        const { value, gradient, auxiliary } = valueAndGradient((current) => {
-          const flow = { ...template, parameters: withLeaves(template.parameters, current) };
-          const result = forwardImages(flow, batch.images, batch.classes);
-          const { loss, ...terms } = flowLoss(flow, result);
-          return { value: loss, auxiliary: { ...terms, z: result.z } };
-        }, parameters);
-        return { loss: value, ...auxiliary, ...withPrefix(gradient, gradientPrefix) };
+        const { value, gradient, auxiliary } = valueAndGradient(
+          (current) => {
+            const flow = { ...template, parameters: withLeaves(template.parameters, current) };
+            const result = forwardImages(flow, batch.images, batch.classes);
+            const { loss, ...terms } = flowLoss(flow, result);
+            return { value: loss, auxiliary: { ...terms, z: result.z } };
+          },
+          apart(parameters, template),
+        );
+        const found = isPacked(parameters) ? { [packedName]: packed(gradient) } : gradient;
+        return { loss: value, ...auxiliary, ...withPrefix(found, gradientPrefix) };
       }),
     );
     const { loss, prior, logDet, meanSquares, ...gradients } = meanOf(
@@ -178,6 +221,16 @@ function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined
   if (clipNorm === undefined) return gradient;
   const scale = tf.minimum(1, tf.div(clipNorm, norm));
   return Object.fromEntries(Object.entries(gradient).map(([name, g]) => [name, tf.mul(g, scale)]));
+}
+
+function isPacked(found: Leaves): boolean {
+  return packedName in found;
+}
+
+/** Leaves by their names, also where they are packed. */
+function apart(found: Leaves, { parameters }: TarFlow): Leaves {
+  const vector = found[packedName];
+  return vector ? unpacked(vector as tf.Tensor1D, leaves(parameters)) : found;
 }
 
 function part(state: Leaves, prefix: string): Leaves {

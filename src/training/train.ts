@@ -31,9 +31,11 @@ import {
   evaluationStep,
   flowOfState,
   initialState,
+  programState,
   type StepOptions,
   type StepOutputs,
   trainingStep,
+  unpackedState,
 } from './step.js';
 
 export interface TrainingRun {
@@ -124,7 +126,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const stepsBehind = (): number => (from?.steps ?? 0) + step;
   const save = async (): Promise<void> => {
     if (!folder) return;
-    const current = program.read();
+    const current = readState(program, template);
     try {
       await folder.saveState(step, current);
       const flow = flowOfState(template, current);
@@ -200,7 +202,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       await new Promise(setImmediate);
     }
     if (signal?.aborted && step < settings.steps) await save();
-    const final = program.read();
+    const final = readState(program, template);
     const flow = copyFlow(flowOfState(template, final));
     tf.dispose(final);
     return {
@@ -221,6 +223,16 @@ type TrainingProgram = Program<
 >;
 type Specs = Record<string, ReturnType<typeof tensorSpec>>;
 
+/** The program's state with a tensor for each parameter; the caller frees it. */
+function readState(program: TrainingProgram, template: TarFlow): Leaves {
+  const held = program.read();
+  try {
+    return unpackedState(template, held);
+  } finally {
+    tf.dispose(held);
+  }
+}
+
 /** The step and the validation as functions over one state. */
 function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): TrainingProgram {
   const { config, settings, mode } = run;
@@ -237,8 +249,9 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
   const heldParts = batchParts(mode, held, held * tokens);
   const scalar = tensorSpec([]);
   const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
-  return createProgram({
-    variables: state,
+  const variables = programState(state, mode);
+  const program = createProgram({
+    variables,
     functions: {
       train: {
         inputs: { ...batch(batchSize), ...rates },
@@ -253,6 +266,8 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
     precision: settings.precision,
     description: JSON.stringify({ config, step, heldParts }),
   }) as unknown as TrainingProgram;
+  tf.dispose(variables);
+  return program;
 }
 
 function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings): StepOptions {

@@ -11,7 +11,12 @@ import { tf } from '../../src/backend/tf.js';
 import { type Leaves, leaves } from '../../src/backend/tree.js';
 import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
 import { biasCorrections } from '../../src/training/adamw.js';
-import { initialState, trainingStep } from '../../src/training/step.js';
+import {
+  initialState,
+  programState,
+  trainingStep,
+  unpackedState,
+} from '../../src/training/step.js';
 
 const batch = 3;
 
@@ -46,8 +51,11 @@ interface Trained {
 
 /** Four training steps, from the same state as often as asked. */
 function trained(template: TarFlow, mode: Mode, times: number): Trained[] {
-  const variables = initialState(template);
-  const body = trainingStep(template, { weightDecay: 0.1 });
+  const initial = initialState(template);
+  const variables = programState(initial, mode);
+  tf.dispose(initial);
+  const parts = mode === 'xla' ? batch : 1;
+  const body = trainingStep(template, { weightDecay: 0.1, parts });
   const scalar = tensorSpec([]);
   const program = createProgram({
     mode,
@@ -81,10 +89,11 @@ function trained(template: TarFlow, mode: Mode, times: number): Trained[] {
       tf.dispose(outputs);
     }
     const read: Leaves = program.read();
+    const named = unpackedState(template, read);
     const state = Object.fromEntries(
-      Object.entries(read).map(([name, leaf]) => [name, Array.from(leaf.dataSync())]),
+      Object.entries(named).map(([name, leaf]) => [name, Array.from(leaf.dataSync())]),
     );
-    tf.dispose(read);
+    tf.dispose([read, named]);
     return { losses, state };
   });
   tf.dispose(variables);

@@ -5,7 +5,9 @@ import {
   disposeTree,
   leaves,
   mapTree,
+  packed,
   treeSize,
+  unpacked,
   valueAndGradient,
   withLeaves,
 } from '../../src/backend/tree.js';
@@ -41,6 +43,33 @@ describe('parameter trees', () => {
       const wrong = { ...leaves(original), 'blocks.0.bias': tf.tensor1d([1, 2, 3]) };
       expect(() => withLeaves(original, wrong)).toThrow('blocks.0.bias');
     });
+  });
+
+  test('leaves become one vector and come back', () => {
+    const given = {
+      a: tf.tensor2d([
+        [1, 2],
+        [3, 4],
+      ]),
+      b: tf.scalar(5),
+      c: tf.tensor1d([6, 7, 8]),
+    };
+    const before = tf.memory().numTensors;
+    const vector = packed(given);
+    expect(Array.from(vector.dataSync())).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    const found = unpacked(vector, given);
+    expect(Object.keys(found)).toEqual(['a', 'b', 'c']);
+    expect(found.a!.arraySync()).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    expect(found.b!.arraySync()).toBe(5);
+    expect(found.c!.arraySync()).toEqual([6, 7, 8]);
+    expect(tf.memory().numTensors).toBe(before + 4);
+    expect(() => unpacked(vector, { a: given.a, c: given.c })).toThrow(
+      'Expected 7 numbers for 2 leaves, got 8.',
+    );
+    tf.dispose([vector, found, given]);
   });
 
   test('disposing frees every leaf', () => {

@@ -25,7 +25,12 @@ import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/adamw.js';
-import { evaluationStep, initialState, trainingStep } from '../../src/training/step.js';
+import {
+  evaluationStep,
+  initialState,
+  programState,
+  trainingStep,
+} from '../../src/training/step.js';
 import type { Workload } from './cases.js';
 
 const sigma = 0.1;
@@ -180,7 +185,9 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   const rows = batch * tokenCount(config);
   switch (workload) {
     case 'training step': {
-      const variables = initialState(flow);
+      const state = initialState(flow);
+      const variables = programState(state, chosen.mode);
+      tf.dispose(state);
       const scalar = tensorSpec([]);
       const program = createProgram({
         variables,

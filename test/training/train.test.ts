@@ -6,7 +6,12 @@ import { tf } from '../../src/backend/tf.js';
 import { disposeFlow } from '../../src/flow/tarflow.js';
 import type { StepRecord } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
-import { initialState, trainingStep } from '../../src/training/step.js';
+import {
+  initialState,
+  programState,
+  trainingStep,
+  unpackedState,
+} from '../../src/training/step.js';
 import { type TrainingRun, train, trainingBatch } from '../../src/training/train.js';
 import { livelyFlow, madeUpImages, smallConfig, smallSettings } from './small.js';
 
@@ -122,6 +127,46 @@ test.each([false, true])(
     });
   },
 );
+
+test('a state for XLA is vectors, which a step takes, and of which the state comes back', () => {
+  const before = tf.memory().numTensors;
+  const flow = livelyFlow(smallConfig);
+  const options = { averageDecay: 0.5, clipNorm: 1 };
+  const state = initialState(flow, options);
+  const vectors = programState(state, 'xla');
+  const kinds = ['parameters', 'first', 'second', 'average'].map((kind) => `${kind}.packed`);
+  expect(new Set(Object.keys(vectors))).toEqual(new Set(['var', ...kinds]));
+  for (const again of [programState(vectors, 'xla'), programState(vectors, 'graph')]) {
+    expect(Object.keys(again)).toEqual(Object.keys(vectors));
+    tf.dispose(again);
+  }
+  const same = unpackedState(flow, vectors);
+  expect(Object.keys(same).sort()).toEqual(Object.keys(state).sort());
+  for (const [name, tensor] of Object.entries(same)) {
+    expect(tensor.shape, name).toEqual(state[name]!.shape);
+    expect(tensor.dataSync(), name).toEqual(state[name]!.dataSync());
+  }
+  tf.tidy(() => {
+    const step = trainingStep(flow, options);
+    const inputs = {
+      images: tf.tensor4d(normal(randomKey(2), 3 * 16), [3, 1, 4, 4]),
+      classes: tf.cast(tf.oneHot([0, 1, 2], 3), 'float32') as tf.Tensor2D,
+      learningRate: tf.scalar(1e-2),
+      firstCorrection: tf.scalar(0.1),
+      secondCorrection: tf.scalar(0.001),
+    };
+    const { outputs, updates } = step(state, inputs);
+    const { outputs: packed, updates: changed } = step(vectors, inputs);
+    expect(packed.gradientNorm.dataSync()[0]).toBeCloseTo(outputs.gradientNorm.dataSync()[0]!, 5);
+    const after = unpackedState(flow, { ...vectors, ...changed });
+    for (const [name, tensor] of Object.entries(updates)) {
+      expect(after[name]!.dataSync(), name).toEqual(tensor.dataSync());
+    }
+  });
+  tf.dispose([state, vectors, same]);
+  disposeFlow(flow);
+  expect(tf.memory().numTensors).toBe(before);
+});
 
 test('the loss falls', async () => {
   const kept = await records(run({ steps: 60, validateEvery: 60 }));

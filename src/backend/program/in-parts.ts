@@ -47,7 +47,7 @@ export function batchParts(
   rows: number,
   results: keyof typeof enoughRows = 'apart',
 ): number {
-  if (mode === 'xla' ? results === 'summed' : rows < enoughRows[results]) return 1;
+  if (mode !== 'xla' && rows < enoughRows[results]) return 1;
   let parts = Math.max(1, Math.min(batch, threadsForParts(mode)));
   while (batch % parts !== 0) parts--;
   return parts;
