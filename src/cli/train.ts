@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { readBytes } from '../backend/files.js';
+import type { Mode } from '../backend/program/index.js';
 import { loadDataset } from '../data/index.js';
 import {
   type Experiment,
@@ -21,7 +22,7 @@ import { type TrainingRun, train } from '../training/train.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
-import { shellWords } from './arguments.js';
+import { modeOption, shellWords } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 
 interface TrainOptions {
@@ -33,6 +34,7 @@ interface TrainOptions {
   replan: boolean;
   list: boolean;
   json: boolean;
+  mode?: Mode;
 }
 
 /** `tarflow train`: an experiment, into a folder. */
@@ -46,12 +48,15 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .option('--from <checkpoint>', 'begin with its parameters, in the place of fresh ones')
     .option('--resume', 'go on with the run in the folder', false)
     .option('--replan', 'resume under another plan: steps, learning rate, intervals', false)
+    .addOption(modeOption())
     .option('--list', 'list the experiments with their values', false)
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
       `
 Control-C stops after the current step, saves, and says how to resume.
+
+A small model's steps are shorter with --mode xla, which compiles for some seconds first.
 
 Experiments:
 ${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
@@ -74,7 +79,14 @@ Examples:
 }
 
 /** @returns false where Control-C stopped the run */
-async function run({ out, resume, replan, json, ...options }: TrainOptions): Promise<boolean> {
+async function run({
+  out,
+  resume,
+  replan,
+  json,
+  mode,
+  ...options
+}: TrainOptions): Promise<boolean> {
   if (options.experiment === undefined || out === undefined) {
     throw new UserError(
       `No ${options.experiment === undefined ? '--experiment' : '--out'} came`,
@@ -118,6 +130,7 @@ async function run({ out, resume, replan, json, ...options }: TrainOptions): Pro
       resume: replan ? 'replanned' : resume,
       experiment: experiment.name,
       ...(from && { from }),
+      ...(mode && { mode }),
       onStep,
       signal,
     }),
@@ -133,6 +146,7 @@ async function run({ out, resume, replan, json, ...options }: TrainOptions): Pro
   const resumeCommand = shellWords([
     ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
     ...options.set.flatMap((pair) => ['--set', pair]),
+    ...(mode ? ['--mode', mode] : []),
     '--resume',
   ]);
   const measured = records.flatMap((record) => record.validation ?? []).at(-1);

@@ -78,10 +78,14 @@ export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
  * vector, and so are moments and means. `trainingStep`, `evaluationStep` and `flowOfState` take both
  * forms. The tensors are new.
  */
-export function programState(state: Leaves, mode: Mode | undefined): Leaves {
-  return mapState(state, (found) =>
-    mode === 'xla' && !isPacked(found) ? { [packedName]: packed(found) } : found,
-  );
+export function programState(template: TarFlow, state: Leaves, mode: Mode | undefined): Leaves {
+  const names = Object.keys(leaves(template.parameters));
+  return mapState(state, (found) => {
+    if (mode !== 'xla' || isPacked(found)) return found;
+    // In the template's order: a state from a file has its own.
+    const ordered = names.map((name) => [name, found[name] as tf.Tensor] as const);
+    return { [packedName]: packed(Object.fromEntries(ordered)) };
+  });
 }
 
 /** A training state with a tensor for each parameter, whichever form it has. The tensors are new. */

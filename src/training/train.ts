@@ -249,7 +249,7 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
   const heldParts = batchParts(mode, held, held * tokens);
   const scalar = tensorSpec([]);
   const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
-  const variables = programState(state, mode);
+  const variables = programState(template, state, mode);
   const program = createProgram({
     variables,
     functions: {

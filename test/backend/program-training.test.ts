@@ -52,7 +52,7 @@ interface Trained {
 /** Four training steps, from the same state as often as asked. */
 function trained(template: TarFlow, mode: Mode, times: number): Trained[] {
   const initial = initialState(template);
-  const variables = programState(initial, mode);
+  const variables = programState(template, initial, mode);
   tf.dispose(initial);
   const parts = mode === 'xla' ? batch : 1;
   const body = trainingStep(template, { weightDecay: 0.1, parts });

@@ -186,7 +186,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   switch (workload) {
     case 'training step': {
       const state = initialState(flow);
-      const variables = programState(state, chosen.mode);
+      const variables = programState(flow, state, chosen.mode);
       tf.dispose(state);
       const scalar = tensorSpec([]);
       const program = createProgram({

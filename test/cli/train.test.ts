@@ -78,47 +78,52 @@ test('the experiments and their values are listed', async () => {
   expect(JSON.parse(json.stdout)).toEqual(experiments);
 });
 
-test('Control-C stops after a step, saves, and the command that it shows goes on bit for bit', async () => {
-  const folder = temporaryFolder();
-  const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
-  // Enough steps that the signal comes before the last one, and no save before it.
-  const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
-  const child = spawn(
-    process.execPath,
-    [
-      ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts')],
-      ...['train', '--experiment', 'mnist-demonstration', '--out', stopped],
-      ...['--set', ...tiny, ...long],
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  let stdout = '';
-  child.stdout.on('data', (text) => {
-    stdout += text;
-  });
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const log = path.join(stopped, 'log.jsonl');
-  while (child.exitCode === null && !(fs.existsSync(log) && fs.statSync(log).size > 0)) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  child.kill('SIGINT');
-  expect(await ended).toBe(130);
-  expect(stdout).toMatch(/Stopped and saved after step \d+ of 400/);
-  expect(fs.readdirSync(stopped).sort()).toEqual(runFiles);
-  const command = stdout.split('\n').find((line) => line.includes('--resume')) as string;
-  expect(command).toContain(`'${stopped}'`);
-  // What a shell would make of it: only the folder's name is quoted.
-  const words = command.trim().match(/'[^']*'|\S+/g) as string[];
-  const resumed = await tarflow(...words.slice(1).map((word) => word.replace(/^'(.*)'$/, '$1')));
-  expect(resumed.code, resumed.stderr).toBe(0);
+test.each(['graph', 'xla'])(
+  'Control-C stops after a step in mode %s, saves, and the command that it shows goes on bit for bit',
+  async (mode) => {
+    const folder = temporaryFolder();
+    const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
+    // Enough steps that the signal comes before the last one, and no save before it.
+    const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
+    const child = spawn(
+      process.execPath,
+      [
+        ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts')],
+        ...['train', '--experiment', 'mnist-demonstration', '--out', stopped],
+        ...['--set', ...tiny, ...long, '--mode', mode],
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    let stdout = '';
+    child.stdout.on('data', (text) => {
+      stdout += text;
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    const log = path.join(stopped, 'log.jsonl');
+    while (child.exitCode === null && !(fs.existsSync(log) && fs.statSync(log).size > 0)) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    child.kill('SIGINT');
+    expect(await ended).toBe(130);
+    expect(stdout).toMatch(/Stopped and saved after step \d+ of 400/);
+    expect(fs.readdirSync(stopped).sort()).toEqual(runFiles);
+    const command = stdout.split('\n').find((line) => line.includes('--resume')) as string;
+    expect(command).toContain(`'${stopped}'`);
+    // What a shell would make of it: only the folder's name is quoted.
+    const words = command.trim().match(/'[^']*'|\S+/g) as string[];
+    const resumed = await tarflow(...words.slice(1).map((word) => word.replace(/^'(.*)'$/, '$1')));
+    expect(resumed.code, resumed.stderr).toBe(0);
 
-  expect((await train(whole, long)).code).toBe(0);
-  for (const name of ['checkpoint.safetensors', 'state.safetensors']) {
-    const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
-    expect(a!.equals(b!)).toBe(true);
-  }
-  expect(records(stopped).map(({ loss }) => loss)).toEqual(records(whole).map(({ loss }) => loss));
-});
+    expect((await train(whole, long, '--mode', mode)).code).toBe(0);
+    for (const name of ['checkpoint.safetensors', 'state.safetensors']) {
+      const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
+      expect(a!.equals(b!)).toBe(true);
+    }
+    expect(records(stopped).map(({ loss }) => loss)).toEqual(
+      records(whole).map(({ loss }) => loss),
+    );
+  },
+);
 
 describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {
   const cases: [string, string[], RegExp][] = [
