@@ -47,10 +47,17 @@ const packedName = 'packed';
 export function initialState(flow: TarFlow, options: StepOptions = {}): Leaves {
   return tf.tidy(() => {
     const state: Leaves = { [varianceName]: flow.variance.clone() };
+    // One tensor of each shape, whose memory all of them share: large models have hundreds.
+    const made = new Map<string, tf.Tensor>();
+    const zeros = (shape: number[]): tf.Tensor => {
+      const found = made.get(shape.join()) ?? tf.zeros(shape);
+      made.set(shape.join(), found);
+      return found.clone();
+    };
     for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
       state[parameterPrefix + name] = leaf.clone();
-      state[firstPrefix + name] = tf.zerosLike(leaf);
-      state[secondPrefix + name] = tf.zerosLike(leaf);
+      state[firstPrefix + name] = zeros(leaf.shape);
+      state[secondPrefix + name] = zeros(leaf.shape);
       if (options.averageDecay !== undefined) state[averagePrefix + name] = leaf.clone();
     }
     return state;

@@ -114,7 +114,8 @@ class Groups {
 
   /** Adds an operation, and joins its group with those that it takes from. */
   add(operation: Operation, place: number, kind: string | undefined): void {
-    const givers = operation.inputs.flatMap((value) =>
+    const taken = [...operation.inputs, ...(operation.after ?? [])];
+    const givers = taken.flatMap((value) =>
       value.from === 'operation' && this.of.has(value.operation) ? [value.operation] : [],
     );
     const takes = new Set(givers);

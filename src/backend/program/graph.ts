@@ -112,6 +112,15 @@ export function lower(
   for (const value of [...used, ...Object.values(trace.outputs), ...Object.values(trace.updates)]) {
     if (value.from === 'variable' && !given.has(value)) reference(value);
   }
+  // XLA orders what it compiles itself, and a fusion's members wait with the fusion.
+  const nodesBefore = (members: readonly Operation[]): string[] =>
+    (xla ? [] : members)
+      .flatMap(({ after = [] }) => after)
+      .filter((value) => value.from !== 'operation' || !members.includes(value.operation))
+      .flatMap((value) => {
+        const found = reference(value);
+        return 'node' in found ? [found.node] : [];
+      });
   const operations = trace.operations.filter((operation) => needed.has(operation));
   const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
   const activations = !oneDnn ? [] : activatedProducts(operations, results);
@@ -131,7 +140,8 @@ export function lower(
         f: { function: definition },
         ...compiled,
       };
-      graph.add(name, 'StatefulPartitionedCall', inputs.map(reference), call);
+      const after = nodesBefore(traced.members);
+      graph.add(name, 'StatefulPartitionedCall', inputs.map(reference), call, after);
       outputs.forEach((value, output) => {
         references.set(value, { node: name, output });
       });
@@ -167,7 +177,7 @@ export function lower(
     if (operation.writes === 0) {
       const inputs = operation.inputs.map(reference);
       const name = unique(operation.op);
-      graph.add(name, operation.op, inputs, attributes);
+      graph.add(name, operation.op, inputs, attributes, nodesBefore([traced]));
       operation.outputs.forEach((value, output) => {
         references.set(value, { node: name, output });
       });

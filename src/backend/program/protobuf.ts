@@ -3,32 +3,39 @@
  * fields, a field a number and its content. Field numbers are those of TensorFlow's .proto files.
  */
 
-/** The encoded fields of a message, in pieces that are joined once at the end. */
+/** A message as its encoded fields, in memory that doubles where it does not suffice. */
 export class Message {
-  private readonly pieces: Uint8Array[] = [];
+  private memory = Buffer.allocUnsafe(64);
   private length = 0;
 
   /** An integer, an enum or a bool. */
   varint(field: number, value: number | bigint): this {
-    return this.push(varint(BigInt(field) << 3n), varint(BigInt(value)));
+    this.number(field << 3);
+    this.number(value);
+    return this;
   }
 
   /** A single-precision number. */
   float(field: number, value: number): this {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setFloat32(0, value, true);
-    return this.push(varint((BigInt(field) << 3n) | 5n), bytes);
+    this.number((field << 3) | 5);
+    this.reserve(4);
+    this.length = this.memory.writeFloatLE(value, this.length);
+    return this;
   }
 
   /** A string, bytes, or a message. */
   bytes(field: number, value: string | Uint8Array | Message): this {
     const content =
-      typeof value === 'string' ? Buffer.from(value) : value instanceof Message ? undefined : value;
-    const key = varint((BigInt(field) << 3n) | 2n);
-    if (content) return this.push(key, varint(BigInt(content.length)), content);
-    const message = value as Message;
-    this.push(key, varint(BigInt(message.length)));
-    for (const piece of message.pieces) this.push(piece);
+      typeof value === 'string'
+        ? Buffer.from(value)
+        : value instanceof Message
+          ? value.encode()
+          : value;
+    this.number((field << 3) | 2);
+    this.number(content.length);
+    this.reserve(content.length);
+    this.memory.set(content, this.length);
+    this.length += content.length;
     return this;
   }
 
@@ -37,27 +44,27 @@ export class Message {
     return this.bytes(field, new Message().bytes(1, key).bytes(2, value));
   }
 
+  /** The bytes, in the message's own memory. */
   encode(): Uint8Array {
-    return Buffer.concat(this.pieces, this.length);
+    return this.memory.subarray(0, this.length);
   }
 
-  private push(...pieces: Uint8Array[]): this {
-    for (const piece of pieces) {
-      this.pieces.push(piece);
-      this.length += piece.length;
-    }
-    return this;
+  /** Seven bits a byte, lowest first; negative numbers in 64-bit two's complement. */
+  private number(value: number | bigint): void {
+    this.reserve(10);
+    let rest = BigInt.asUintN(64, BigInt(value));
+    do {
+      const low = Number(rest & 127n);
+      rest >>= 7n;
+      this.memory[this.length++] = rest === 0n ? low : low | 128;
+    } while (rest !== 0n);
   }
-}
 
-/** Seven bits a byte, lowest first; negative numbers in 64-bit two's complement. */
-function varint(value: bigint): Uint8Array {
-  const bytes: number[] = [];
-  let rest = BigInt.asUintN(64, value);
-  do {
-    const low = Number(rest & 127n);
-    rest >>= 7n;
-    bytes.push(rest === 0n ? low : low | 128);
-  } while (rest !== 0n);
-  return Uint8Array.from(bytes);
+  private reserve(bytes: number): void {
+    const needed = this.length + bytes;
+    if (needed <= this.memory.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.memory.length));
+    this.memory.copy(larger, 0, 0, this.length);
+    this.memory = larger;
+  }
 }

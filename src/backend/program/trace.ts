@@ -79,6 +79,8 @@ export interface Operation {
    * values; the op itself has no outputs.
    */
   readonly writes: number;
+  /** What has to be there before the op runs, though it takes no part in that. */
+  readonly after?: Value[];
   /** Where the op is a loop: its inputs are the first round, the end, and what it carries. */
   readonly loop?: Loop;
 }
