@@ -45,13 +45,7 @@ export async function decodeSequentially(
     ...(guidance && { strength: tf.tensor1d(strengths(block, guidance, 0, tokens - 1)) }),
     ...joined(partsOf(guided, z, sizes).map(given)),
   }));
-  let state: Leaves = tf.tidy(() =>
-    joined(
-      sizes.map((size, part) =>
-        beginning(config, branches * size, lengths[0] as number, shared[`${part}.latents`]),
-      ),
-    ),
-  );
+  let state: Leaves = {};
   const { pos_embed, ...parameters } = leaves(block.parameters);
   const few = branches * (sizes[0] as number) < manyRows;
   try {
@@ -70,8 +64,11 @@ export async function decodeSequentially(
           const traced = withLeaves(block.parameters, { ...weights, pos_embed: table });
           const moved = { ...block, parameters: few ? transposed(traced) : traced };
           const parts = sizes.map((_, part) => () => {
-            const own = { ...inputs, ...ofPart(inputs, part) };
-            return decodeRange(moved, guided, few, range, own);
+            const own: Leaves = { ...inputs, ...ofPart(inputs, part) };
+            const begun =
+              start === 0 ? { ...own, ...beginning(config, branches, length, own) } : own;
+            const { solved, ...rest } = decodeRange(moved, guided, few, range, begun);
+            return { solved: solved as tf.Tensor, ...(end < tokens - 1 && rest) };
           });
           return joined(inParts(parts));
         },
@@ -144,21 +141,23 @@ function given({ z, guided: { block, conditions } }: Part): Leaves {
   };
 }
 
-/** What a part's steps change, before the first of them. */
+/**
+ * What a part's steps change, before the first of them. It is made where they are compiled: caches that came
+ * from outside would be copied.
+ */
 function beginning(
   { channels, headWidth, layersPerBlock }: FlowBlock['config'],
-  rows: number,
+  branches: number,
   length: number,
-  latents: tf.Tensor | undefined,
+  inputs: Leaves,
 ): Leaves {
-  const empty = (name: string): [string, tf.Tensor] => [
-    name,
-    tf.zeros([(rows * channels) / headWidth, length, headWidth]),
-  ];
+  const latents = inputs.latents as tf.Tensor3D;
+  const rows = branches * latents.shape[1];
+  const shape: [number, number, number] = [(rows * channels) / headWidth, length, headWidth];
   return {
-    token: tf.squeeze(tf.slice(latents as tf.Tensor3D, 0, 1), [0]),
-    solved: (latents as tf.Tensor3D).clone(),
-    ...Object.fromEntries(cacheNames(layersPerBlock).map(empty)),
+    token: tf.squeeze(tf.slice(latents, 0, 1), [0]),
+    solved: latents,
+    ...Object.fromEntries(cacheNames(layersPerBlock).map((name) => [name, tf.fill(shape, 0)])),
   };
 }
 
