@@ -106,11 +106,17 @@ export interface PlanOptions extends ExecutionOptions {
 const worthwhile = 0.03;
 
 /**
+ * What the whole has to gain to be planned: other samples take other numbers of iterations, and a plan should
+ * not be slower than sequential sampling for any.
+ */
+const safeGain = 0.1;
+
+/**
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
  * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
  * the whole is checked on other noise. Where it misses half the tolerance (other noise may err
  * more) the shares are tightened. A block stays sequential where that is fastest, and all of them
- * do where the whole is not faster.
+ * do where the whole is not faster by a tenth.
  *
  * @param noise two batches of latents (2·batch, T, D): the first to measure on, the second to check
  * @param label a class for all, or one per sample of one batch
@@ -168,7 +174,7 @@ export async function planSampling(
     const unplanned = { milliseconds: Math.min(...sequential), error: 0 };
     // The least time is the one least disturbed, the median says whether that was luck.
     const faster = (of: (...times: number[]) => number): boolean =>
-      planned !== undefined && of(...planned) < (1 - worthwhile) * of(...sequential);
+      planned !== undefined && of(...planned) < (1 - safeGain) * of(...sequential);
     const chosen =
       found && planned && faster(Math.min) && faster((...all) => median(all))
         ? { ...found, milliseconds: Math.min(...planned) }
