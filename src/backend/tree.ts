@@ -44,8 +44,8 @@ export function disposeTree(tree: Tree): void {
 }
 
 /**
- * All leaves as one vector, in their order. What has a cost for each tensor, as an optimiser's update
- * has, is then paid once.
+ * All leaves as one vector, in their order. What costs something for each tensor, as an optimiser's
+ * update does, is then paid once.
  */
 export function packed(given: Leaves): tf.Tensor1D {
   return tf.tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));

@@ -142,8 +142,8 @@ function given({ z, guided: { block, conditions } }: Part): Leaves {
 }
 
 /**
- * What a part's steps change, before the first of them. It is made where they are compiled: caches that came
- * from outside would be copied.
+ * What a part's steps change, before the first of them. It is made where they are compiled: caches
+ * that came from outside would be copied.
  */
 function beginning(
   { channels, headWidth, layersPerBlock }: FlowBlock['config'],

@@ -106,8 +106,8 @@ export interface PlanOptions extends ExecutionOptions {
 const worthwhile = 0.03;
 
 /**
- * What the whole has to gain to be planned: other samples take other numbers of iterations, and a plan should
- * not be slower than sequential sampling for any.
+ * What the whole has to gain to be planned: other samples take other numbers of iterations, and a
+ * plan should not be slower than sequential sampling for any.
  */
 const safeGain = 0.1;
 

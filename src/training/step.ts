@@ -80,8 +80,8 @@ export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
 }
 
 /**
- * A training state in the form that suits a program of this mode. For XLA, where half of the time of a
- * small model's step goes into the number of its tensors, it is packed: all parameters are one
+ * A training state in the form that suits a program of this mode. For XLA, where half of the time
+ * of a small model's step goes into the number of its tensors, it is packed: all parameters are one
  * vector, and so are moments and means. `trainingStep`, `evaluationStep` and `flowOfState` take both
  * forms. The tensors are new.
  */

@@ -4,7 +4,7 @@ import { dropIdleCasts, hoistCasts, sinkCasts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
 import { joinNorms } from './norms.js';
 import { computesWithOneDnn } from './onednn.js';
-import { remakeForLater } from './remake.js';
+import { rematerialise } from './rematerialise.js';
 import { sumRowsByProducts } from './row-sums.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
@@ -51,7 +51,7 @@ export class CapturedExecutor implements Executor {
           if (bfloat16) hoistCasts(held);
           if (bfloat16 && fuse) sumRowsByProducts(held);
           if (oneDnn) joinNorms(held);
-          if (fuse) remakeForLater(held);
+          if (fuse) rematerialise(held);
         });
         return { inputs, trace: improved };
       });

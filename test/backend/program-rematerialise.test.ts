@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
-import { remakeForLater } from '../../src/backend/program/remake.js';
+import { rematerialise } from '../../src/backend/program/rematerialise.js';
 import { type NativeBackend, nativeBackend } from '../../src/backend/program/tensorflow.js';
 import {
   type Operation,
@@ -42,7 +42,7 @@ function passed(body: Body, precision: Precision = 'float32'): [Trace, Trace] {
       precision,
     );
   const [before, after] = [record(), record()];
-  remakeForLater(after);
+  rematerialise(after);
   expectOrder(after);
   return [before, after];
 }
@@ -202,7 +202,7 @@ describe('what is needed again much later', () => {
       inputs,
       'float32',
     );
-    remakeForLater(recorded);
+    rematerialise(recorded);
     expect(count(recorded, 'Slice')).toBe(1);
   });
 });
@@ -242,7 +242,7 @@ test.each(['float32', 'bfloat16'] as const)(
       { images },
       precision,
     );
-    remakeForLater(recorded);
+    rematerialise(recorded);
     expectOrder(recorded);
     expect(madeAgain(recorded).length).toBeGreaterThan(4);
 

@@ -4,12 +4,12 @@ import { types } from './tensorflow.js';
 import type { Operation, Trace, Value } from './trace.js';
 
 /**
- * Has large values that are quickly made again made again where they are needed much later, as in the
- * backward pass, and not kept until then; only where what they are made of is kept anyway, or is
- * smaller. A second slice, cast or sum with a bias costs next to no time, and together they
- * are a third of what a forward pass leaves in memory. The trace is changed.
+ * Rematerialisation: large values that are cheap to compute are computed again where they are needed
+ * much later, as in the backward pass, and not kept until then; only where what they are made of
+ * is kept anyway, or is smaller. A second slice, cast or sum with a bias costs next to no time, and
+ * together they are a third of what a forward pass leaves in memory. The trace is changed.
  */
-export function remakeForLater(trace: Trace): void {
+export function rematerialise(trace: Trace): void {
   const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
   const needed = reachable(results);
   const operations = trace.operations.filter((operation) => needed.has(operation));
