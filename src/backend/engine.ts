@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import * as util from 'node:util';
+import util from 'node:util';
 import { UserError } from './errors.js';
 import { chooseOneDnn } from './program/onednn.js';
 import { tf } from './tf.js';
@@ -85,7 +85,7 @@ function environmentEngine(): EngineName | undefined {
 }
 
 async function start(engine: EngineName): Promise<EngineReport> {
-  // Node ≥ 23 removed two functions that tfjs-node calls.
+  // Node ≥ 23 removed two functions that tfjs-node calls. The default export is the module that it sees.
   const old = util as unknown as Record<string, unknown>;
   old.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   old.isArray ??= Array.isArray;
