@@ -20,7 +20,7 @@ from tensorflow.python.framework import op_def_registry
 # Ops that a graph is built with, and others that src/ may run through the backend.
 OURS = """
 AssignSubVariableOp AssignVariableOp BatchMatMulV2 BiasAdd BiasAddGrad Const DeepCopy Einsum
-Identity LogSoftmax MatMul Placeholder ReadVariableOp ResourceApplyAdam RsqrtGrad
+Identity LogSoftmax MatMul ReadVariableOp ResourceApplyAdam RsqrtGrad
 StatefulPartitionedCall StatelessRandomNormalV2 StatelessRandomUniformV2 StatelessWhile
 TensorStridedSliceUpdate VarHandleOp XlaDynamicUpdateSlice _MklLayerNorm
 """.split()

@@ -85,7 +85,8 @@ function environmentEngine(): EngineName | undefined {
 }
 
 async function start(engine: EngineName): Promise<EngineReport> {
-  // Node ≥ 23 removed two functions that tfjs-node calls. The default export is the module that it sees.
+  // Node ≥ 23 removed two functions that tfjs-node calls. The default export is the module that
+  // it sees; a namespace could not be extended.
   const old = util as unknown as Record<string, unknown>;
   old.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   old.isArray ??= Array.isArray;

@@ -1,5 +1,5 @@
 import { types } from './tensorflow.js';
-import type { Operation, Value } from './trace.js';
+import { elements, type Operation, type Value } from './trace.js';
 
 /** Operations that are computed together, in an order in which they can run. */
 export interface Fusion {
@@ -33,7 +33,7 @@ export function fused(
     const kind =
       operation.writes === 0 && joins(operation) && fits(operation)
         ? // What runs before a variable is overwritten must not move behind that.
-          `${writes} ${elements(operation)}`
+          `${writes} ${elements(operation.outputs[0] as Value)}`
         : undefined;
     groups.add(operation, place, kind);
   });
@@ -80,19 +80,16 @@ const leastMembers = 3;
 
 /** True for an operation that can be put together with others. */
 function joins(operation: Operation): boolean {
-  const type = operation.outputs[0]?.type;
+  const [result] = operation.outputs;
+  const type = result?.type;
   const fits =
     (elementwise.has(operation.op) && (type === types.float32 || type === types.bfloat16)) ||
     (movements.has(operation.op) && type === types.bfloat16);
-  return fits && elements(operation) >= leastElements;
+  return result !== undefined && fits && elements(result) >= leastElements;
 }
 
 /** In float32 oneDNN transposes faster. */
 const movements = new Set(['Reshape', 'Transpose']);
-
-function elements({ outputs: [result] }: Operation): number {
-  return result?.shape.reduce((product, size) => product * size, 1) ?? 0;
-}
 
 interface Group {
   members: Operation[];

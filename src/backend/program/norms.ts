@@ -1,7 +1,7 @@
 import { handOver, made, type Users, usesOf } from './casts.js';
 import { madeBy, scalar } from './rewrite.js';
 import { types } from './tensorflow.js';
-import type { Operation, Trace, Value } from './trace.js';
+import { elements, type Operation, type Trace, type Value } from './trace.js';
 
 /**
  * Joins the operations of each large layer normalisation of rows into one that oneDNN has a primitive
@@ -47,7 +47,7 @@ function joinedNorm(
     mean.inputs[0] === x &&
     x.type === types.float32 &&
     x.shape.length === 2 &&
-    x.shape.reduce((product, size) => product * size, 1) >= leastElements &&
+    elements(x) >= leastElements &&
     [mean, variance].every(({ outputs }) => String(outputs[0]?.shape) === `${x.shape[0]},1`) &&
     [scale, offset].every(({ shape }) => String(shape) === String(x.shape.slice(1))) &&
     epsilon > 0 &&

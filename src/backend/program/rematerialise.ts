@@ -1,7 +1,7 @@
 import { usesOf } from './casts.js';
 import { reachable } from './graph.js';
 import { types } from './tensorflow.js';
-import type { Operation, Trace, Value } from './trace.js';
+import { elements, type Operation, type Trace, type Value } from './trace.js';
 
 /**
  * Rematerialisation: large values that are cheap to compute are computed again where they are needed
@@ -134,14 +134,11 @@ function sourceOf({ op, inputs, outputs: [result] }: Operation): Value | undefin
   const large = inputs.filter(
     (value) => value.from !== 'constant' && bytes(value) > bytes(result) / 16,
   );
-  const others = inputs.filter((value) => !large.includes(value));
-  const isThere = (value: Value) => value.from !== 'loop';
-  return large.length === 1 && [...large, ...others].every(isThere) ? large[0] : undefined;
+  return large.length === 1 ? large[0] : undefined;
 }
 
-function bytes({ shape, type }: Value): number {
-  const each = type === types.bfloat16 ? 2 : 4;
-  return shape.reduce((product, size) => product * size, each);
+function bytes(value: Value): number {
+  return elements(value) * (value.type === types.bfloat16 ? 2 : 4);
 }
 
 /** The value whose memory a value shares: TensorFlow does not copy for these operations. */

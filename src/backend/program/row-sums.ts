@@ -1,7 +1,7 @@
 import { cast, handOver, isNarrowing, isWidening, made, usesOf } from './casts.js';
 import { isSumToLastAxis, madeBy } from './rewrite.js';
 import { types } from './tensorflow.js';
-import type { Operation, Trace, Value } from './trace.js';
+import { elements, type Operation, type Trace, type Value } from './trace.js';
 
 /**
  * Takes the sums of rows that are there in bfloat16 too, and in float32 for that alone, as a product
@@ -61,10 +61,6 @@ export function sumRowsByProducts(trace: Trace): void {
 
 /** With fewer numbers a pass over memory takes less time than the calls. */
 const leastElements = 1 << 18;
-
-function elements({ shape }: Value): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
 
 /** 1 in bfloat16. */
 const one: Value = {

@@ -48,6 +48,11 @@ export type Value = {
   | { readonly from: 'loop'; readonly loop: Loop; readonly index: number }
 );
 
+/** How many numbers a value has. */
+export function elements({ shape }: Pick<Value, 'shape'>): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
 /** What a loop does in each round, and the values that it hands from round to round. */
 export interface Loop {
   readonly operations: Operation[];
@@ -404,7 +409,7 @@ class Recorder {
   private light(made: TensorMetadata): TensorMetadata {
     const { id, shape, dtype } = made;
     if (dtype !== types.float32 && dtype !== types.bfloat16) return made;
-    if (shape.reduce((product, size) => product * size, 1) < 1 << 12) return made;
+    if (elements({ shape }) < 1 << 12) return made;
     const key = `${dtype}:${shape}`;
     const first = this.shapes.get(key);
     if (first === undefined) {
