@@ -1,3 +1,4 @@
+import * as sync from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from './errors.js';
@@ -67,6 +68,18 @@ export async function makeFolder(folder: string): Promise<void> {
     if (code !== 'ENOENT' || aboveIsThere) throw error;
     await makeFolder(above);
     await makeFolder(folder);
+  }
+}
+
+/** {@link makeFolder}, at once. */
+export function makeFolderSync(folder: string): void {
+  if (sync.existsSync(folder)) return;
+  makeFolderSync(path.dirname(path.resolve(folder)));
+  try {
+    sync.mkdirSync(folder);
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!sync.existsSync(folder)) throw error;
   }
 }
 

@@ -28,12 +28,12 @@ export function foldIn(key: RandomKey, data: number | string): RandomKey {
 
 /** `count` standard normal numbers (Box–Muller in double precision, rounded to float32). */
 export function normal(key: RandomKey, count: number): Float32Array {
-  const next = generator(key);
+  const drawn = draws(key, count + (count % 2));
   const out = new Float32Array(count);
   for (let i = 0; i < count; i += 2) {
     // 1 − u lies in (0, 1], so the logarithm is finite.
-    const radius = Math.sqrt(-2 * Math.log(1 - next()));
-    const angle = 2 * Math.PI * next();
+    const radius = Math.sqrt(-2 * Math.log(1 - (drawn[i] as number)));
+    const angle = 2 * Math.PI * (drawn[i + 1] as number);
     out[i] = radius * Math.cos(angle);
     if (i + 1 < count) out[i + 1] = radius * Math.sin(angle);
   }
@@ -42,24 +42,26 @@ export function normal(key: RandomKey, count: number): Float32Array {
 
 /** `count` numbers uniform in [0, 1). */
 export function uniform(key: RandomKey, count: number): Float32Array {
-  const next = generator(key);
+  const out = new Float32Array(count);
   // 24 bits, so that rounding to float32 never gives 1.
-  return Float32Array.from({ length: count }, () => Math.floor(next() * 2 ** 24) / 2 ** 24);
+  draws(key, count).forEach((draw, i) => {
+    out[i] = Math.floor(draw * 2 ** 24) / 2 ** 24;
+  });
+  return out;
 }
 
 /** `count` integers uniform in [low, high). */
 export function integers(key: RandomKey, count: number, low: number, high: number): Int32Array {
   if (!(high > low)) throw new RangeError(`An empty range: [${low}, ${high}).`);
-  const next = generator(key);
-  return Int32Array.from({ length: count }, () => low + Math.floor(next() * (high - low)));
+  return Int32Array.from(draws(key, count), (draw) => low + Math.floor(draw * (high - low)));
 }
 
 /** A permutation of 0 … length − 1 (Fisher–Yates). */
 export function permutation(key: RandomKey, length: number): Int32Array {
-  const next = generator(key);
+  const drawn = draws(key, length);
   const order = Int32Array.from({ length }, (_, index) => index);
   for (let i = length - 1; i > 0; i--) {
-    const j = Math.floor(next() * (i + 1));
+    const j = Math.floor((drawn[length - 1 - i] as number) * (i + 1));
     const held = order[i] as number;
     order[i] = order[j] as number;
     order[j] = held;
@@ -67,15 +69,16 @@ export function permutation(key: RandomKey, length: number): Int32Array {
   return order;
 }
 
-/** xoshiro128** (Blackman and Vigna 2018), as doubles in [0, 1) with 32 random bits. */
-function generator(key: RandomKey): () => number {
+/** `count` doubles in [0, 1) with 32 random bits, by xoshiro128** (Blackman and Vigna 2018). */
+function draws(key: RandomKey, count: number): Float64Array {
   let a = mix(key.low + 0x9e3779b9);
   let b = mix(key.high + 0x3c6ef372);
   let c = mix(key.low ^ 0xdaa66d2b);
   let d = mix(key.high ^ 0x78dde6e4) | 1; // never all zero
-  return () => {
+  const out = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
     const product = Math.imul(b, 5);
-    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
+    out[i] = (Math.imul((product << 7) | (product >>> 25), 9) >>> 0) / 2 ** 32;
     const shifted = b << 9;
     c ^= a;
     d ^= b;
@@ -83,8 +86,8 @@ function generator(key: RandomKey): () => number {
     a ^= d;
     c ^= shifted;
     d = (d << 11) | (d >>> 21);
-    return result / 2 ** 32;
-  };
+  }
+  return out;
 }
 
 /** A bijective mixer of 32-bit words (the finaliser of MurmurHash3). */

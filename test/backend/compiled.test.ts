@@ -11,6 +11,7 @@ import {
   withSlice,
 } from '../../src/backend/program/index.js';
 import { tf } from '../../src/backend/tf.js';
+import type { Leaves } from '../../src/backend/tree.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
 
@@ -189,6 +190,23 @@ describe.each([false, true])('a compiled call, parameters kept: %s', (keepParame
     two.dispose();
   });
 
+  test('knows functions apart by their source', () => {
+    const x = tf.tensor1d([1, 2]);
+    const call = (body: (parameters: Leaves, inputs: Leaves) => Leaves) => {
+      const described = { name: 'scaled', description: 'the same', parameters: {}, inputs: { x } };
+      const { y } = callCompiled({ ...described, body, mode: 'graph', keepParameters });
+      const values = [...y!.dataSync()];
+      y!.dispose();
+      return values;
+    };
+    expect(call((_, { x }) => ({ y: tf.mul(x!, 2) }))).toEqual([2, 4]);
+    expect(call((_, { x }) => ({ y: tf.mul(x!, 3) }))).toEqual([3, 6]);
+    // As the next process finds it.
+    disposeCompiled();
+    expect(call((_, { x }) => ({ y: tf.mul(x!, 4) }))).toEqual([4, 8]);
+    x.dispose();
+  });
+
   test('keeps only what was used last', () => {
     const graphs = () => living()[2]!;
     const two = tf.scalar(2);
@@ -201,6 +219,31 @@ describe.each([false, true])('a compiled call, parameters kept: %s', (keepParame
     expect(graphs() - first).toBe(128);
     two.dispose();
   });
+});
+
+test.each(modes)('a loop and what comes after it share a weight in bfloat16, %s', (mode) => {
+  const w = tf.fill([4, 4], 0.5);
+  const program = createProgram({
+    variables: { w },
+    functions: {
+      f: {
+        inputs: { x: tensorSpec([2, 4]) },
+        body: ({ w }, { x }) => {
+          const [looped] = repeat(0, 2, [x], (_, [s]) => [tf.mul(tf.matMul(s!, w!), 0.5)]);
+          return { outputs: { looped: looped!, after: tf.matMul(x, w!) } };
+        },
+      },
+    },
+    mode,
+    precision: 'bfloat16',
+  });
+  const { looped, after } = program.run.f({ x: new Float32Array(8).fill(1) });
+  expect([...looped!.dataSync(), ...after!.dataSync()]).toEqual([
+    ...new Array(8).fill(1),
+    ...new Array(8).fill(2),
+  ]);
+  tf.dispose([w, looped!, after!]);
+  program.dispose();
 });
 
 test('a loop may run on a variable', () => {

@@ -3,12 +3,17 @@ import { startEngine } from '../../src/backend/engine.js';
 import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
 import { dropIdleCasts, hoistCasts, sinkCasts } from '../../src/backend/program/casts.js';
 import { fused, isFusion } from '../../src/backend/program/fusion.js';
-import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
+import { createProgram, repeat, tensorSpec } from '../../src/backend/program/index.js';
 import { joinNorms } from '../../src/backend/program/norms.js';
 import { activatedProducts } from '../../src/backend/program/rewrite.js';
 import { sumRowsByProducts } from '../../src/backend/program/row-sums.js';
 import { type NativeBackend, nativeBackend, types } from '../../src/backend/program/tensorflow.js';
-import { type Operation, type Precision, trace } from '../../src/backend/program/trace.js';
+import {
+  type Operation,
+  type Precision,
+  trace,
+  valuesRead,
+} from '../../src/backend/program/trace.js';
 import { foldIn, normal, type RandomKey, randomKey, uniform } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 
@@ -41,7 +46,7 @@ function traced(body: Body, precision: Precision = 'float32') {
 function expectOrder(operations: readonly Operation[]): void {
   const done = new Set<Operation>();
   for (const operation of operations) {
-    for (const value of operation.inputs) {
+    for (const value of valuesRead(operation)) {
       if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
     }
     done.add(operation);
@@ -147,6 +152,19 @@ describe('elementwise operations put together', () => {
     ) as [number, number];
     expect(early).toBe(0);
     expect(late).toBe(units.length - 1);
+  });
+
+  test('stand before a loop that reads one of them, and behind one that they read', () => {
+    const body: Body = (x) => {
+      const twice = tf.mul(x, 2);
+      const [sum] = repeat(0, 3, [tf.scalar(0)], (_, [s]) => [tf.add(s!, tf.sum(twice))]);
+      return tf.add(tf.exp(tf.neg(tf.square(tf.mul(tf.add(twice, 1), 3)))), tf.mul(sum!, 1e-6));
+    };
+    const { operations } = traced(body);
+    const units = fused(operations, () => true);
+    expect(units.some(isFusion)).toBe(true);
+    expectOrder(units.flatMap((unit) => (isFusion(unit) ? unit.members : [unit])));
+    expect(difference(body)).toBeLessThan(1e-5);
   });
 
   test('do not move past an operation that writes into a variable', () => {

@@ -10,6 +10,7 @@ import {
   inParts,
   type Mode,
   type Outcome,
+  repeat,
   tensorSpec,
 } from '../../src/backend/program/index.js';
 import { traceInPlace } from '../../src/backend/program/trace.js';
@@ -167,6 +168,9 @@ describe.each(modes)('a program in mode %s', (mode) => {
       [{ x: new Int32Array(2) }, 'add: x got Int32Array of 2. Expected float32 (2).'],
       [{ x: 1 }, 'add: x got a number. Expected float32 (2).'],
       [{}, 'add: x is missing. Expected float32 (2).'],
+      [{ x: null }, 'add: x got null. Expected float32 (2).'],
+      [{ x: [1, 2] }, 'add: x got Array of 2. Expected float32 (2).'],
+      [undefined as never, 'add got undefined. Expected x by name.'],
       [{ x: new Float32Array(2), y: 1 }, 'add takes no input y. Expected x.'],
     ];
     for (const [feeds, message] of wrong) {
@@ -178,6 +182,38 @@ describe.each(modes)('a program in mode %s', (mode) => {
     expect(() => program.assign({ sum: matrix })).toThrow('sum got float32 (2,1). Expected');
     expect(taken(program.read(['count']))).toEqual({ count: [0] });
     tf.dispose([matrix, integers]);
+    expect(() => run.add?.({ x: integers })).toThrow('x got a disposed tensor.');
+    program.dispose();
+  });
+
+  test('takes whole numbers of 32 bits where it takes integers', () => {
+    const body = (_: Leaves, { i }: Leaves) => ({ outputs: { i: tf.neg(i as tf.Tensor) } });
+    const inputs = { i: tensorSpec([], 'int32') };
+    const program = createProgram({ variables: {}, functions: { f: { inputs, body } }, mode });
+    expect(taken(program.run.f({ i: -7 }))).toEqual({ i: [7] });
+    for (const wrong of [1.7, 3e9, Number.NaN]) {
+      expect(() => program.run.f({ i: wrong })).toThrow(`f: i got ${wrong}. Expected a whole`);
+    }
+    program.dispose();
+  });
+
+  test('gathers at places that are computed', () => {
+    const table = tf.tensor1d([5, 6, 7]);
+    const program = createProgram({
+      variables: { table },
+      functions: {
+        f: {
+          inputs: { i: tensorSpec([], 'int32') },
+          body: ({ table: held }, { i }) => ({
+            outputs: { y: tf.gather(held as tf.Tensor, tf.sub(i, tf.scalar(1, 'int32'))) },
+          }),
+        },
+      },
+      mode,
+    });
+    table.dispose();
+    expect(taken(program.run.f({ i: 1 }))).toEqual({ y: [5] });
+    expect(taken(program.run.f({ i: 3 }))).toEqual({ y: [7] });
     program.dispose();
   });
 
@@ -412,6 +448,27 @@ describe('what a graph cannot stand for is refused', () => {
     expect(() => capture(f)).toThrow(UserError);
   });
 
+  test('reading what a promise is to give', () => {
+    const later = (x: tf.Tensor) => {
+      x.data().catch(() => {});
+      return x;
+    };
+    expect(() => capture(later)).toThrow('reads the value of a tensor (from x)');
+  });
+
+  test('a result of a loop that the loop does not hand on', () => {
+    let kept: tf.Tensor | undefined;
+    const leaking = (x: tf.Tensor) => {
+      repeat(0, 2, [x], (_, [s]) => {
+        kept = tf.keep(tf.add(s as tf.Tensor, 1));
+        return [kept];
+      });
+      return tf.mul(kept as tf.Tensor, 2);
+    };
+    expect(() => capture(leaking)).toThrow('uses a result of Add');
+    kept?.dispose();
+  });
+
   test('random numbers that would be the same at every call', () => {
     expect(() => capture((x) => tf.add(x, tf.randomNormal([2])))).toThrow('draws random numbers');
     expect(() => capture((x) => tf.dropout(x, 0.5))).toThrow('draws random numbers');
@@ -428,6 +485,22 @@ describe('what a graph cannot stand for is refused', () => {
     );
     const named = { variables: {}, functions: { 'f,g': { inputs: {}, body } } };
     expect(() => promise(named)).toThrow("A function is named 'f,g'.");
+    expect(() => capture(() => 5)).toThrow('returned 5 as the output result. Expected a tensor.');
+    expect(() => capture(() => undefined)).toThrow('returned undefined as the output result.');
+    expect(() => capture(() => ({ w: [1] }), true)).toThrow('Array of 1 as the update w.');
+  });
+
+  test('modes, precisions, shapes and types that are none', () => {
+    const create = createProgram as unknown as (options: object) => unknown;
+    const f = (x: object) => ({
+      variables: {},
+      functions: { f: { inputs: { x }, body: () => {} } },
+    });
+    const fitting = f({ shape: [1], dtype: 'float32' });
+    expect(() => create({ ...fitting, mode: 'XLA' })).toThrow('Expected graph, xla, eager.');
+    expect(() => create({ ...fitting, precision: 'bf16' })).toThrow('Expected float32, bfloat16.');
+    expect(() => create(f({ shape: [1], dtype: 'complex64' }))).toThrow('has type complex64.');
+    expect(() => create(f({ shape: [-1, 2], dtype: 'int32' }))).toThrow('has shape (-1,2).');
   });
 
   test('updates that do not fit a variable', () => {
@@ -504,6 +577,35 @@ describe('a graph kept on disk', () => {
     expect(use('new')).toBe(0);
     for (const name of fs.readdirSync(graphs)) {
       if (name.startsWith('other')) fs.rmdirSync(path.join(graphs, name));
+    }
+  });
+
+  test('makes room where graphs have more than 500 MB', () => {
+    const graphs = path.join(cache, 'graphs');
+    fs.rmSync(graphs, { recursive: true, force: true });
+    const old = new Date(1e12);
+    for (let i = 0; i < 3; i++) {
+      const folder = path.join(graphs, `large-${i}`);
+      fs.mkdirSync(folder, { recursive: true });
+      fs.writeFileSync(path.join(folder, 'saved_model.pb'), '');
+      fs.truncateSync(path.join(folder, 'saved_model.pb'), 240e6);
+      fs.utimesSync(folder, old, old);
+    }
+    use('first');
+    expect(fs.readdirSync(graphs).filter((name) => name.startsWith('large'))).toHaveLength(2);
+    expect(use('first')).toBe(0);
+    fs.rmSync(graphs, { recursive: true });
+  });
+
+  test('is done without where nothing can be written', () => {
+    const writable = process.env.TARFLOW_CACHE;
+    try {
+      for (const folder of ['/dev/null/x', '/proc/x']) {
+        process.env.TARFLOW_CACHE = folder;
+        expect(use('first')).toBe(1);
+      }
+    } finally {
+      process.env.TARFLOW_CACHE = writable;
     }
   });
 

@@ -7,11 +7,10 @@ import {
   lower,
   type Reference,
   reachable,
-  valuesRead,
 } from './graph.js';
 import { addToLibrary, encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 import { types } from './tensorflow.js';
-import type { Operation, TensorSpec, Trace, Value } from './trace.js';
+import { type Operation, type TensorSpec, type Trace, type Value, valuesRead } from './trace.js';
 
 /** A traced function and what it takes. */
 export interface Captured {

@@ -9,12 +9,15 @@ const matrixProducts = new Set(['MatMul', 'BatchMatMulV2']);
  * another's result takes it without two casts.
  *
  * `release` frees the bfloat16 tensors; call it when the tensors made meanwhile are done with.
+ * `apart` calls a function whose casts nothing outside may take, as those in a loop's body.
  */
 export function bfloat16Binding(binding: Binding): {
   executeOp: Binding['executeOp'];
+  apart<R>(f: () => R): R;
   release(): void;
 } {
-  const casts = new Map<number, number>();
+  let casts = new Map<number, number>();
+  const owned: number[] = [];
 
   const cast = (id: number, from: number, to: number) => {
     const attributes = [typeAttribute('SrcT', from), typeAttribute('DstT', to)];
@@ -25,6 +28,7 @@ export function bfloat16Binding(binding: Binding): {
     if (narrowed === undefined) {
       narrowed = cast(id, types.float32, types.bfloat16)[0]?.id as number;
       casts.set(id, narrowed);
+      owned.push(narrowed);
     }
     return narrowed;
   };
@@ -44,10 +48,20 @@ export function bfloat16Binding(binding: Binding): {
       )[0]?.id as number;
       const result = cast(product, types.bfloat16, types.float32);
       casts.set(result[0]?.id as number, product);
+      owned.push(product);
       return result;
     },
+    apart(f) {
+      const outside = casts;
+      casts = new Map(outside);
+      try {
+        return f();
+      } finally {
+        casts = outside;
+      }
+    },
     release() {
-      for (const id of casts.values()) binding.deleteTensor(id);
+      for (const id of owned.splice(0)) binding.deleteTensor(id);
       casts.clear();
     },
   };

@@ -61,29 +61,28 @@ export class CapturedExecutor implements Executor {
       return { graph, outputs };
     };
 
-    let outputs: Record<string, string[]>;
-    if (options.description === undefined) {
-      const captured = capture();
-      outputs = captured.outputs;
-      this.session = withTemporaryGraph(captured.graph, load);
-    } else {
-      const key = {
-        ...options,
-        fuse,
-        oneDnn,
-        library: libraryDigest(),
-        tensorflow: backend.binding.TF_Version,
-        variables: specs,
-        functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
-      };
-      let stored: Stored | undefined = findGraph(key);
-      if (!stored) {
-        const captured = capture();
-        stored = keepGraph(key, captured.graph, captured.outputs);
-      }
-      outputs = stored.outputs;
+    const key = options.description !== undefined && {
+      ...options,
+      fuse,
+      oneDnn,
+      library: libraryDigest(),
+      tensorflow: backend.binding.TF_Version,
+      tensorflowJs: tf.version_core,
+      variables: specs,
+      functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
+    };
+    let found: Pick<Stored, 'outputs'>;
+    const stored = key ? findGraph(key) : undefined;
+    if (stored) {
+      found = stored;
       this.session = load(stored.folder);
+    } else {
+      const captured = capture();
+      const kept = key ? keepGraph(key, captured.graph, captured.outputs) : undefined;
+      found = captured;
+      this.session = kept ? load(kept.folder) : withTemporaryGraph(captured.graph, load);
     }
+    const { outputs } = found;
     this.calls = mapValues(functions, ({ inputs }, name) => {
       const results = outputs[name] as string[];
       return {

@@ -8,7 +8,7 @@ import { mapValues, type Precision, type TensorSpec } from './trace.js';
 export interface CompiledCall<Inputs extends Leaves, Outputs extends Leaves> {
   /** Letters and digits; names the function in errors and in the graph. */
   name: string;
-  /** All that `body` depends on beside its arguments: a model's configuration. */
+  /** All that `body` depends on beside its source and its arguments: a model's configuration. */
   description: unknown;
   /** Large tensors that stay the same from call to call, as a model's weights. */
   parameters: Leaves;
@@ -39,8 +39,9 @@ const kept = new Map<string, Kept>();
 
 /**
  * Calls a function of tensors as one graph. It is recorded at the first call with inputs of these
- * shapes; later calls with the same name, description and shapes run what was recorded, so `body`
- * has to depend on nothing else. The 128 functions used last stay in memory.
+ * shapes; later calls with the same name, description, source of `body` and shapes run what was
+ * recorded, in this process and in later ones, so `body` has to depend on nothing else. The 128
+ * functions used last stay in memory.
  *
  * @returns what `body` returns; the caller frees it
  */
@@ -51,7 +52,7 @@ export function callCompiled<Inputs extends Leaves, Outputs extends Leaves>(
   const keepParameters = call.keepParameters ?? devicesAreApart();
   const passed = keepParameters ? inputs : { ...prefixed(parameters), ...inputs };
   const key = JSON.stringify([
-    ...[tf.getBackend(), name, description, mode, precision],
+    ...[tf.getBackend(), name, description, mode, precision, String(call.body)],
     keepParameters && (call.instance ?? 0),
     Object.entries({ ...prefixed(parameters), ...inputs }).map(([input, { dtype, shape }]) => [
       ...[input, dtype, shape],

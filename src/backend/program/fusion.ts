@@ -1,5 +1,5 @@
 import { types } from './tensorflow.js';
-import { elements, type Operation, type Value } from './trace.js';
+import { elements, type Operation, type Value, valuesRead } from './trace.js';
 
 /** Operations that are computed together, in an order in which they can run. */
 export interface Fusion {
@@ -47,11 +47,10 @@ export function fused(
 function neededPlaces(operations: readonly Operation[]): Map<Operation, number> {
   const needed = new Map<Operation, number>();
   const first = new Map<Value, number>();
-  const take = ({ inputs, loop }: Operation, place: number) => {
-    for (const value of [...inputs, ...(loop?.results ?? [])]) {
+  const take = (operation: Operation, place: number) => {
+    for (const value of valuesRead(operation)) {
       first.set(value, Math.min(first.get(value) ?? place, place));
     }
-    for (const inner of loop?.operations ?? []) take(inner, place);
   };
   for (let place = operations.length - 1; place >= 0; place--) {
     const operation = operations[place] as Operation;
@@ -111,7 +110,7 @@ class Groups {
 
   /** Adds an operation, and joins its group with those that it takes from. */
   add(operation: Operation, place: number, kind: string | undefined): void {
-    const taken = [...operation.inputs, ...(operation.after ?? [])];
+    const taken = [...valuesRead(operation), ...(operation.after ?? [])];
     const givers = taken.flatMap((value) =>
       value.from === 'operation' && this.of.has(value.operation) ? [value.operation] : [],
     );

@@ -4,7 +4,15 @@ import { activatedProducts, isBiasOfProduct, rewritten } from './rewrite.js';
 import { addToLibrary, type FunctionDefinition } from './saved-model.js';
 import { type Argument, type Signature, signatureOf } from './signatures.js';
 import { types } from './tensorflow.js';
-import type { Attribute, Loop, Operation, Trace, Value } from './trace.js';
+import {
+  type Attribute,
+  invariants,
+  type Loop,
+  type Operation,
+  type Trace,
+  type Value,
+  valuesRead,
+} from './trace.js';
 
 /** A tensor in a graph: an output of a node, or an argument of the function that the nodes form. */
 export type Reference = { node: string; output: number } | { argument: string };
@@ -91,8 +99,14 @@ export function lower(
         });
       case 'loop':
         throw new Error('A value of a loop is used outside of it.');
-      case 'operation':
-        return read(variableOf(value) as string, value, [writers.get(value) as string]);
+      case 'operation': {
+        const variable = variableOf(value);
+        if (variable !== undefined) return read(variable, value, [writers.get(value) as string]);
+        throw new UserError(
+          `${prefix} uses a result of ${value.operation.op} where it is not made yet, or outside of the loop that makes it`,
+          'Have the loop carry it, or compute it where it is used',
+        );
+      }
     }
   };
   const reference = (value: Value): Reference => {
@@ -307,24 +321,6 @@ function usedOutside(units: Unit[], trace: Trace): Set<Value> {
   return found;
 }
 
-/** What a loop's operations use of the function around it, constants apart. */
-function invariants(loop: Loop): Value[] {
-  const inside = new Set(loop.operations);
-  const used = [
-    ...loop.results,
-    ...loop.operations.flatMap((operation) => [
-      ...operation.inputs,
-      ...(operation.loop ? invariants(operation.loop) : []),
-    ]),
-  ];
-  return [...new Set(used)].filter(
-    (value) =>
-      value.from !== 'constant' &&
-      !(value.from === 'loop' && value.loop === loop) &&
-      !(value.from === 'operation' && inside.has(value.operation)),
-  );
-}
-
 /** Puts a loop's condition and body into the library. */
 function lowerLoop(
   loop: Loop,
@@ -431,11 +427,6 @@ export function reachable(
     open.push(...valuesRead(value.operation));
   }
   return found;
-}
-
-/** What an operation reads: its inputs, and a loop also what its body takes from outside. */
-export function valuesRead({ inputs, loop }: Operation): Value[] {
-  return loop ? [...inputs, ...invariants(loop)] : inputs;
 }
 
 /** The attributes of an op with those that eager execution infers from the arguments. */

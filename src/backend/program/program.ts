@@ -4,7 +4,7 @@ import { CapturedExecutor } from './captured.js';
 import { EagerExecutor } from './eager.js';
 import type { Executor, Functions } from './executor.js';
 import { nativeBackend } from './tensorflow.js';
-import { mapValues, type Outcome, type Precision, type TensorSpec } from './trace.js';
+import { described, mapValues, type Outcome, type Precision, type TensorSpec } from './trace.js';
 
 /**
  * How a program's functions run. `graph`: as TensorFlow graphs; on the processor XLA compiles what is
@@ -115,8 +115,7 @@ export function tensorSpec(
  * TF_NUM_INTEROP_THREADS (threads within an operation and of operations side by side; default: all
  * cores), TF_XLA_FLAGS=--tf_xla_persistent_cache_directory=FOLDER (keeps what XLA compiles for the
  * next process on the same machine). On the processor equal calls from equal state give equal bits,
- * with any number of threads (but a function `inParts` may have as many as there are), and memory
- * does not grow from call to call.
+ * as long as the number of threads stays the same, and memory does not grow from call to call.
  *
  * @throws UserError for a function that cannot be recorded, naming the operation
  */
@@ -125,6 +124,8 @@ export function createProgram<Inputs extends InputSpecs, F extends ProgramFuncti
 ): Program<Inputs, { [name in keyof Inputs]: ReturnType<F[name]['body']>['outputs'] }> {
   const backend = nativeBackend();
   const { mode = backend ? 'graph' : 'eager', precision = 'float32' } = options;
+  checkChoice('mode', mode, ['graph', 'xla', 'eager']);
+  checkChoice('precision', precision, ['float32', 'bfloat16']);
   if (!backend && (mode !== 'eager' || precision !== 'float32')) {
     throw new UserError(
       `${mode === 'eager' ? precision : `The mode ${mode}`} needs the native engine, but ${tf.getBackend()} runs`,
@@ -166,7 +167,10 @@ function checked(
   return {
     run: mapValues(functions, ({ inputs }, name) => (feeds: Record<string, Feed>) => {
       checkLive();
-      const unknown = Object.keys(feeds).find((key) => !inputs[key]);
+      if (typeof feeds !== 'object' || feeds === null) {
+        throw new UserError(`${name} got ${described(feeds)}`, `Expected ${list(inputs)} by name`);
+      }
+      const unknown = Object.keys(feeds).find((key) => !Object.hasOwn(inputs, key));
       if (unknown !== undefined) {
         throw new UserError(`${name} takes no input ${unknown}`, `Expected ${list(inputs)}`);
       }
@@ -206,24 +210,37 @@ function checked(
   };
 }
 
+function checkChoice(what: string, value: string, choices: readonly string[]): void {
+  if (choices.includes(value)) return;
+  throw new UserError(`The ${what} is ${described(value)}`, `Expected ${choices.join(', ')}`);
+}
+
 function checkNames(variables: Record<string, tf.Tensor>, functions: Functions): void {
-  for (const name of Object.keys(functions)) {
+  for (const [name, { inputs }] of Object.entries(functions)) {
     // The name becomes part of TensorFlow's.
     if (!/^[A-Za-z]\w*$/.test(name)) {
       throw new UserError(`A function is named '${name}'`, 'Expected letters and digits');
     }
-  }
-  for (const [name, { dtype }] of Object.entries(variables)) {
-    if (!['float32', 'int32', 'bool'].includes(dtype)) {
+    for (const [key, { dtype, shape }] of Object.entries(inputs)) {
+      checkType(`The input ${key} of ${name}`, dtype);
+      if (shape.every((size) => Number.isInteger(size) && size >= 0)) continue;
       throw new UserError(
-        `The variable ${name} has type ${dtype}`,
-        'Expected float32, int32 or bool',
+        `The input ${key} of ${name} has shape (${shape})`,
+        'Expected whole numbers of at least 0: a function has fixed shapes',
       );
     }
   }
+  for (const [name, { dtype }] of Object.entries(variables))
+    checkType(`The variable ${name}`, dtype);
+}
+
+function checkType(what: string, dtype: string): void {
+  if (Object.hasOwn(arrays, dtype)) return;
+  throw new UserError(`${what} has type ${dtype}`, 'Expected float32, int32 or bool');
 }
 
 function checkedTensor(name: string, tensor: tf.Tensor, spec: TensorSpec): tf.Tensor {
+  if (tensor.isDisposed) throw new UserError(`${name} got a disposed tensor`, expected(spec));
   if (tensor.dtype !== spec.dtype || !tf.util.arraysEqual(tensor.shape, [...spec.shape])) {
     throw new UserError(`${name} got ${tensor.dtype} (${tensor.shape})`, expected(spec));
   }
@@ -238,11 +255,13 @@ function tensorOf(name: string, feed: Exclude<Feed, tf.Tensor> | undefined, spec
   const shape = [...spec.shape];
   if (typeof feed === 'number') {
     if (shape.length > 0) throw new UserError(`${name} got a number`, expected(spec));
+    if (dtype === 'int32' && (feed | 0) !== feed) {
+      throw new UserError(`${name} got ${feed}`, 'Expected a whole number of 32 bits');
+    }
     return tf.scalar(feed, dtype);
   }
   if (!(feed instanceof arrays[dtype]) || feed.length !== tf.util.sizeFromShape(shape)) {
-    const kind = `${Object.getPrototypeOf(feed).constructor.name} of ${feed.length}`;
-    throw new UserError(`${name} got ${kind}`, expected(spec));
+    throw new UserError(`${name} got ${described(feed)}`, expected(spec));
   }
   // A copy: the engine would share the array's memory.
   return tf.tensor(feed.slice(), shape, dtype);

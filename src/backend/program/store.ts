@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { cacheFolder } from '../cache.js';
+import { makeFolderSync } from '../files.js';
 
 /** A graph on disk: a folder that TensorFlow loads, and the names of each function's outputs. */
 export interface Stored {
@@ -22,50 +23,64 @@ export function findGraph(description: unknown): Stored | undefined {
     const details = JSON.parse(fs.readFileSync(path.join(folder, detailsFile), 'utf8'));
     const graph = fs.readFileSync(path.join(folder, graphFile));
     if (digest(graph) !== details.sha256) return undefined;
-    const now = new Date();
-    fs.utimesSync(folder, now, now);
+    markUsed(folder);
     return { folder, outputs: details.outputs };
   } catch {
     return undefined;
   }
 }
 
-/** Keeps a graph under a description: whole or not at all, whoever else does the same. */
+/** Notes when a graph was used, where that can be written. */
+function markUsed(folder: string): void {
+  const now = new Date();
+  try {
+    fs.utimesSync(folder, now, now);
+  } catch {
+    // A cache that is shared may be read-only; what is in it is as good.
+  }
+}
+
+/**
+ * Keeps a graph under a description: whole or not at all, whoever else does the same. Undefined where
+ * nothing can be kept: the cache folder is read-only, or the disk full.
+ */
 export function keepGraph(
   description: unknown,
   graph: Uint8Array,
   outputs: Record<string, string[]>,
-): Stored {
+): Stored | undefined {
   const folder = folderOf(description);
-  fs.mkdirSync(path.dirname(folder), { recursive: true });
-  const temporary = fs.mkdtempSync(`${folder}.`);
+  let temporary: string | undefined;
   try {
+    makeFolderSync(path.dirname(folder));
+    temporary = fs.mkdtempSync(`${folder}.`);
     write(temporary, graph, outputs);
     fs.rmSync(folder, { recursive: true, force: true });
     fs.renameSync(temporary, folder);
     forgetOld(path.dirname(folder));
-  } catch (error) {
-    fs.rmSync(temporary, { recursive: true, force: true });
+  } catch {
+    if (temporary !== undefined) fs.rmSync(temporary, { recursive: true, force: true });
     // Another process may have put the same graph there between the two steps.
-    const other = findGraph(description);
-    if (!other) throw error;
-    return other;
+    return findGraph(description);
   }
   return { folder, outputs };
 }
 
-/** How many graphs stay on disk, those used last; one takes 0.1 to 3 MB. */
-const capacity = 400;
+/** How many graphs stay on disk, those used last, and how many bytes; one takes 10 KB to 20 MB. */
+const capacity = { graphs: 400, bytes: 500e6 };
 
 function forgetOld(root: string): void {
-  const folders = fs.readdirSync(root).map((name) => path.join(root, name));
-  if (folders.length <= capacity) return;
-  const used = new Map(
-    folders.map((folder) => [folder, fs.statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0]),
-  );
-  folders.sort((a, b) => (used.get(b) as number) - (used.get(a) as number));
-  for (const folder of folders.slice(capacity)) {
-    fs.rmSync(folder, { recursive: true, force: true });
+  const graphs = fs.readdirSync(root).map((name) => {
+    const folder = path.join(root, name);
+    const stat = (file: string) => fs.statSync(file, { throwIfNoEntry: false });
+    const bytes = stat(path.join(folder, graphFile))?.size ?? 0;
+    return { folder, bytes, used: stat(folder)?.mtimeMs ?? 0 };
+  });
+  let bytes = 0;
+  for (const [index, graph] of graphs.sort((a, b) => b.used - a.used).entries()) {
+    bytes += graph.bytes;
+    if (index < capacity.graphs && (index === 0 || bytes <= capacity.bytes)) continue;
+    fs.rmSync(graph.folder, { recursive: true, force: true });
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { UserError } from '../errors.js';
 import { tf } from '../tf.js';
 import { bfloat16Binding } from './bfloat16.js';
@@ -90,6 +91,29 @@ export interface Operation {
   readonly loop?: Loop;
 }
 
+/** What an operation reads: its inputs, and a loop also what its body takes from outside. */
+export function valuesRead({ inputs, loop }: Operation): Value[] {
+  return loop ? [...inputs, ...invariants(loop)] : inputs;
+}
+
+/** What a loop's operations use of the function around it, constants apart. */
+export function invariants(loop: Loop): Value[] {
+  const inside = new Set(loop.operations);
+  const used = [
+    ...loop.results,
+    ...loop.operations.flatMap((operation) => [
+      ...operation.inputs,
+      ...(operation.loop ? invariants(operation.loop) : []),
+    ]),
+  ];
+  return [...new Set(used)].filter(
+    (value) =>
+      value.from !== 'constant' &&
+      !(value.from === 'loop' && value.loop === loop) &&
+      !(value.from === 'operation' && inside.has(value.operation)),
+  );
+}
+
 /** A function as the ops that it executed. */
 export interface Trace {
   readonly operations: Operation[];
@@ -128,20 +152,19 @@ export function trace(
   };
   const gather = tf.getKernel('GatherV2', 'tensorflow');
   const gatherKernel = gather.kernelFunc;
-  gather.kernelFunc = (parameters) => active.withReads(() => gatherKernel(parameters));
+  gather.kernelFunc = (parameters) => active.withZeros(() => gatherKernel(parameters));
   const narrow = precision === 'bfloat16' ? bfloat16Binding(active.binding) : undefined;
   const binding = narrow ? { ...active.binding, executeOp: narrow.executeOp } : active.binding;
+  if (narrow) active.inLoop = narrow.apart;
   try {
     let traced: Trace | undefined;
     tf.tidy(() => {
       const variableTensors = mapValues(variables, (value, key) => active.variable(key, value));
       const inputTensors = mapValues(inputs, (spec, key) => active.input(key, spec));
       withBinding(backend, binding, () => {
-        const { outputs, updates } = checkedOutcome(
-          name,
-          body(variableTensors, inputTensors),
-          variables,
-        );
+        const outcome = body(variableTensors, inputTensors);
+        if (active.refused) throw active.refused;
+        const { outputs, updates } = checkedOutcome(name, outcome, variables);
         traced = {
           operations: active.operations,
           outputs: mapValues(outputs, (tensor) => active.valueOfTensor(tensor)),
@@ -201,13 +224,18 @@ class Recorder {
   operations: Operation[] = [];
   parts: Value[][] = [];
   private depth = 0;
+  /** Calls the body of a loop. */
+  inLoop: <R>(body: () => R) => R = (body) => body();
   readonly binding: Binding;
   private readonly native: Binding;
   private readonly values = new Map<number, Value>();
   private readonly constants = new Map<string, Value>();
   /** A tensor of each large shape. */
   private readonly shapes = new Map<string, number>();
-  private readsAllowed = false;
+  /** Why the function cannot be recorded, also where a promise swallowed it. */
+  refused: UserError | undefined;
+  /** While true, a computed value reads as zeros. */
+  private readsZeros = false;
 
   constructor(
     private readonly backend: NativeBackend,
@@ -225,17 +253,19 @@ class Recorder {
       executeOp: (op, attributes, inputs, outputs) => this.record(op, attributes, inputs, outputs),
       tensorDataSync: (id) => {
         const value = this.values.get(id);
-        if (value && value.from !== 'constant' && !this.readsAllowed) {
+        if (value && value.from !== 'constant') {
+          if (this.readsZeros) return (this.native.tensorDataSync(id) as Int32Array).map(() => 0);
           const source =
             value.from === 'operation'
               ? value.operation.op
               : value.from === 'loop'
                 ? 'a loop'
                 : value.name;
-          throw new UserError(
+          this.refused = new UserError(
             `The traced function ${name} reads the value of a tensor (from ${source})`,
             'Keep the computation in tensors, or return the tensor and read it outside',
           );
+          throw this.refused;
         }
         return this.native.tensorDataSync(id);
       },
@@ -267,12 +297,13 @@ class Recorder {
     return this.valueOf(this.backend.getInputTensorIds([tensor])[0] as number);
   }
 
-  withReads<R>(f: () => R): R {
-    this.readsAllowed = true;
+  /** Calls what checks indices on the host, which mean nothing while they are computed ones. */
+  withZeros<R>(f: () => R): R {
+    this.readsZeros = true;
     try {
       return f();
     } finally {
-      this.readsAllowed = false;
+      this.readsZeros = false;
     }
   }
 
@@ -329,7 +360,7 @@ class Recorder {
     let results: tf.Tensor[];
     try {
       const [round, ...inside] = [first, ...carried].map(standIn);
-      results = body(round as tf.Scalar, inside);
+      results = this.inLoop(() => body(round as tf.Scalar, inside));
     } finally {
       this.operations = outer;
       this.depth--;
@@ -384,7 +415,7 @@ class Recorder {
         'Use other operations, or run it outside and pass the result as an input',
       );
     }
-    const made = this.native.executeOp(op, attributes, inputs, outputs);
+    const made = this.execute(op, attributes, inputs, outputs);
     const metadata = made.map((result) => this.light(result));
     const operation: Operation = {
       op,
@@ -400,6 +431,32 @@ class Recorder {
     });
     this.operations.push(operation);
     return metadata;
+  }
+
+  /** Executes an op for the shapes of its results; computed places to gather from are zero. */
+  private execute(
+    op: string,
+    attributes: BindingAttribute[],
+    inputs: number[],
+    outputs: number,
+  ): TensorMetadata[] {
+    const indices = inputs[1];
+    if (op !== 'GatherV2' || indices === undefined || this.valueOf(indices).from === 'constant') {
+      return this.native.executeOp(op, attributes, inputs, outputs);
+    }
+    const type = attributes.find(({ name }) => name === 'Tindices')?.value as number;
+    const zeros = this.native.executeOp(
+      'ZerosLike',
+      [{ name: 'T', type: attributeKinds.type, value: type }],
+      [indices],
+      1,
+    )[0] as TensorMetadata;
+    const places = inputs.map((id, index) => (index === 1 ? zeros.id : id));
+    try {
+      return this.native.executeOp(op, attributes, places, outputs);
+    } finally {
+      this.native.deleteTensor(zeros.id);
+    }
   }
 
   /**
@@ -449,9 +506,9 @@ class Recorder {
     const bytes = Buffer.from(
       new Uint8Array(content.buffer, content.byteOffset, content.byteLength),
     );
-    // Shapes, axes and permutations recur by the hundred; large constants are kept as they come.
-    if (bytes.length > 1024) return { from: 'constant', content: bytes, shape, type };
-    const key = `${type}:${shape}:${bytes.toString('base64')}`;
+    // Shapes, axes, permutations and masks recur, the last in every layer.
+    const told = bytes.length > 1024 ? createHash('sha256').update(bytes).digest() : bytes;
+    const key = `${type}:${shape}:${told.toString('base64')}`;
     let value = this.constants.get(key);
     if (!value) {
       value = { from: 'constant', content: bytes, shape, type };
@@ -472,12 +529,21 @@ export function checkedOutcome(
   outcome: Outcome,
   variables: Record<string, tf.Tensor>,
 ): Required<Outcome> {
-  const { outputs, updates = {} } = outcome;
-  if (typeof outputs !== 'object') {
+  const { outputs, updates = {} } = outcome ?? {};
+  if (typeof outputs !== 'object' || outputs === null) {
     throw new UserError(
       `The function ${name} returned no outputs`,
       'Expected { outputs, updates? } of tensors by name, not a promise',
     );
+  }
+  for (const [kind, tensors] of Object.entries({ output: outputs, update: updates })) {
+    for (const [key, tensor] of Object.entries(tensors)) {
+      if (tensor instanceof tf.Tensor) continue;
+      throw new UserError(
+        `The function ${name} returned ${described(tensor)} as the ${kind} ${key}`,
+        'Expected a tensor',
+      );
+    }
   }
   for (const [key, update] of Object.entries(updates)) {
     const variable = variables[key];
@@ -490,6 +556,13 @@ export function checkedOutcome(
     }
   }
   return { outputs, updates };
+}
+
+/** What came in place of a tensor, in words. */
+export function described(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return `${value}`;
+  const kind = value.constructor?.name ?? 'Object';
+  return 'length' in value ? `${kind} of ${value.length}` : `a ${kind}`;
 }
 
 /** A record of the same keys with `f` applied to each value. */
