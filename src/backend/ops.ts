@@ -65,6 +65,32 @@ function normalDistribution(x: tf.Tensor): tf.Tensor {
   return tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
 }
 
+/**
+ * The affine step of an autoregressive flow, (x − b)·exp(−a) (TarFlow, section 3.1). Its gradient
+ * takes what it has computed already: that in x is dy·exp(−a), that in b the same with the other
+ * sign, and that in a is −dy times the result.
+ *
+ * @param x of any shape, as a and b
+ * @param a log-scale
+ * @param b shift
+ */
+export function affineStep<T extends tf.Tensor>(x: T, a: T, b: T): T {
+  return tf.customGrad((xIn, aIn, bIn, save) => {
+    const [input, logScale, shift] = [xIn, aIn, bIn] as [tf.Tensor, tf.Tensor, tf.Tensor];
+    const scale = tf.exp(tf.neg(logScale));
+    const moved = tf.mul(tf.sub(input, shift), scale);
+    (save as tf.GradSaveFunc)([moved, scale]);
+    return {
+      value: moved,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [result, factor] = saved as [tf.Tensor, tf.Tensor];
+        const dx = tf.mul(dy, factor);
+        return [dx, tf.neg(tf.mul(dy, result)), tf.neg(dx)];
+      },
+    };
+  })(x, a, b) as T;
+}
+
 /** What is done to the logits of attention; no gradient flows to either. */
 export interface AttentionLogits {
   /** Multiplies them, 1/√width for scaled attention: a number or a tensor that broadcasts. */

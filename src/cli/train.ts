@@ -56,7 +56,8 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
       `
 Control-C stops after the current step, saves, and says how to resume.
 
-A small model's steps are shorter with --mode xla, which compiles for some seconds first.
+Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
+compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
 
 Experiments:
 ${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
@@ -110,11 +111,13 @@ async function run({
   );
 
   let progress: Progress | undefined;
+  const onBegin: TrainingRun['onBegin'] = ({ step, mode: chosen }) => {
+    if (chosen === 'xla') console.error('XLA compiles the first step, for up to half a minute.');
+    progress = startProgress({ title: 'Training', total: settings.steps, from: step });
+  };
   const onStep = (record: StepRecord): void => {
-    // A resumed run knows where it begins when its first step is done.
-    progress ??= startProgress({ title: 'Training', total: settings.steps, from: record.step - 1 });
     const { loss, validation: held } = record;
-    progress.update(record.step, {
+    progress?.update(record.step, {
       loss,
       ...(held && { 'held out': held.bitsPerDimension ?? held.loss }),
       'images/s': Math.round(record.imagesPerSecond),
@@ -131,6 +134,7 @@ async function run({
       experiment: experiment.name,
       ...(from && { from }),
       ...(mode && { mode }),
+      onBegin,
       onStep,
       signal,
     }),
@@ -150,6 +154,7 @@ async function run({
     '--resume',
   ]);
   const measured = records.flatMap((record) => record.validation ?? []).at(-1);
+  const waiting = shareForData(records);
   if (json) {
     const outcome = {
       experiment: experiment.name,
@@ -157,6 +162,7 @@ async function run({
       steps,
       loss: records.at(-1)?.loss,
       validation: measured,
+      dataShare: waiting,
       checkpoint,
       engine,
       ...(!finished && { resume: resumeCommand }),
@@ -165,11 +171,20 @@ async function run({
   } else if (finished) {
     console.log(`Trained ${steps} steps; the flow is ${checkpoint}`);
     if (measured) console.log(validationText(measured));
+    console.log(`${(100 * waiting).toFixed(1)} % of the time went into making batches`);
   } else {
     console.log(`Stopped and saved after step ${steps} of ${settings.steps}. To go on:`);
     console.log(`  ${resumeCommand}`);
   }
   return finished;
+}
+
+/** Share of all steps' time that their batches took. */
+function shareForData(records: readonly StepRecord[]): number {
+  const times = records.map(({ imagesPerSecond }) => 1 / imagesPerSecond);
+  const all = times.reduce((sum, time) => sum + time, 0);
+  const data = records.reduce((sum, { dataShare }, i) => sum + dataShare * (times[i] as number), 0);
+  return records.length > 0 ? data / all : 0;
 }
 
 async function startingPoint(file: string): Promise<NonNullable<TrainingRun['from']>> {

@@ -1,4 +1,4 @@
-import { linear } from '../backend/ops.js';
+import { affineStep, linear } from '../backend/ops.js';
 import { tf } from '../backend/tf.js';
 import { type FlowConfig, tokenCount, tokenWidth } from './config.js';
 import type { BlockParameters } from './parameters.js';
@@ -115,9 +115,7 @@ export function blockForward(
   // The first token has nothing before it and passes through; the last one predicts nothing.
   const { a, b } = predict(block, tf.slice(u, [0, 0, 0], [-1, last, width]), { classes });
   const rest = tf.slice(u, [0, 1, 0], [-1, last, width]);
-  const moved = block.config.volumePreserving
-    ? tf.sub(rest, b)
-    : tf.mul(tf.sub(rest, b), tf.exp(tf.neg(a)));
+  const moved = block.config.volumePreserving ? tf.sub(rest, b) : affineStep(rest, a, b);
   const z = tf.concat([tf.slice(u, [0, 0, 0], [-1, 1, width]), moved], 1) as tf.Tensor3D;
   return { z: permute(block, z), logDet: tf.neg(tf.sum(a, [1, 2])) as tf.Tensor1D };
 }

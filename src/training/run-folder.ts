@@ -1,7 +1,8 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { FileUnwritable, makeFolder, writeAtomically } from '../backend/files.js';
+import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
 import type { FlowConfig } from '../flow/config.js';
@@ -69,6 +70,8 @@ export interface RunDescription {
   settings: TrainingSettings;
   /** What it began with, where not with fresh parameters. */
   from?: StartingPoint | undefined;
+  /** How its steps run, of which its rounding depends. */
+  mode?: Mode;
   /** Earlier plans of a run that was replanned, and the step until which each held. */
   history?: { until: number; plan: Plan }[];
 }
@@ -76,6 +79,12 @@ export interface RunDescription {
 interface SavedState {
   step: number;
   state: Leaves;
+}
+
+interface OpenedRun {
+  from: StartingPoint | undefined;
+  mode: Mode;
+  saved: SavedState | undefined;
 }
 
 /**
@@ -102,14 +111,17 @@ export class RunFolder {
    * @param resume true to go on with a run of the same description; `'replanned'` to go on also
    *   where its plan differs (steps, learning rate, intervals): `run.json` then keeps the old plan
    *   under `history`, with the step until which it held
-   * @returns the state to go on from, or none for a new run, and what the run began with, which a
-   *   resumed one need not say again
+   * @param modes how the steps shall run where that is asked for; a run that is resumed else goes on
+   *   as it began, and a new one as is usual
+   * @returns the state to go on from, or none for a new run, how its steps run, and what the run
+   *   began with, which a resumed one need not say again
    * @throws UserError where another run is in the way, or the folder holds a different one
    */
   async open(
     description: RunDescription,
     resume: boolean | 'replanned',
-  ): Promise<{ from: StartingPoint | undefined; saved: SavedState | undefined }> {
+    modes: { asked?: Mode | undefined; usual: Mode },
+  ): Promise<OpenedRun> {
     try {
       await makeFolder(this.folder);
     } catch (error) {
@@ -126,9 +138,10 @@ export class RunFolder {
           'Leave --resume away to begin one',
         );
       }
-      await writeAtomically(this.description, jsonText(description));
+      const mode = modes.asked ?? modes.usual;
+      await writeAtomically(this.description, jsonText({ ...description, mode }));
       await writeAtomically(this.log, '');
-      return { from: description.from, saved: undefined };
+      return { from: description.from, mode, saved: undefined };
     }
     if (!resume) {
       throw new UserError(
@@ -136,10 +149,17 @@ export class RunFolder {
         'Add --resume to go on with it, or choose another folder with --out',
       );
     }
-    const { history = [], from, ...before } = this.parsed(present);
+    const { history, from, mode: earlier, ...before } = this.parsed(present);
     const { from: asked = from, ...now } = description;
     const [was, is] = [jsonText({ ...before, from }), jsonText({ ...now, from: asked })];
-    if (was === is) return { from, saved: await this.readState() };
+    const mode = modes.asked ?? earlier ?? modes.usual;
+    const past = history && { history };
+    if (was === is) {
+      if (mode !== earlier) {
+        await writeAtomically(this.description, jsonText({ ...before, from, mode, ...past }));
+      }
+      return { from, mode, saved: await this.readState() };
+    }
 
     const replanned = { ...before, settings: { ...before.settings, ...plan(description) }, from };
     if (resume !== 'replanned' || jsonText(replanned) !== is) {
@@ -151,12 +171,17 @@ export class RunFolder {
       );
     }
     const resumed = await this.readState();
-    const past = { until: resumed?.step ?? 0, plan: plan(before) };
+    const until = { until: resumed?.step ?? 0, plan: plan(before) };
     await writeAtomically(
       this.description,
-      jsonText({ ...now, from, history: [...history, past] }),
+      jsonText({ ...now, from, mode, history: [...(history ?? []), until] }),
     );
-    return { from, saved: resumed };
+    return { from, mode, saved: resumed };
+  }
+
+  /** Undoes the beginning of a run that made no step. */
+  async abandon(): Promise<void> {
+    await Promise.all([this.description, this.log].map((file) => rm(file, { force: true })));
   }
 
   private parsed(text: string): RunDescription {

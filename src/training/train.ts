@@ -1,3 +1,4 @@
+import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import {
   batchParts,
@@ -56,10 +57,13 @@ export interface TrainingRun {
    */
   from?: StartingPoint & { flow: TarFlow };
   /**
-   * How a step runs; default: as one captured graph on the native engine, else op by op. With `xla`,
-   * which compiles for some seconds first, a small model's steps take less than half the time.
+   * How a step runs. Default: as the run in the folder did; for a new one on the native engine as one
+   * captured graph, which XLA compiles where the model is small and the run long (that takes some
+   * seconds, and up to a half of a step's time away); else op by op.
    */
   mode?: Mode;
+  /** Called before the first step, which may take long, with the steps that are done already. */
+  onBegin?: (begun: { step: number; mode: Mode }) => void | Promise<void>;
   onStep?: (record: StepRecord) => void | Promise<void>;
   /** Stops the run after the current step: its state is saved, and it can be resumed. */
   signal?: AbortSignal;
@@ -77,7 +81,8 @@ export interface TrainingResult {
 /**
  * Trains a flow (TarFlow, section 4.1): noisy images, exact likelihood, AdamW, warm-up and cosine.
  * The same run gives the same numbers, also when it is stopped and resumed: all randomness comes
- * from the seed and the number of the step.
+ * from the seed and the number of the step. (Another mode, and under XLA another number of threads,
+ * rounds otherwise.)
  *
  * @throws UserError for settings, data or a folder that do not fit, and for a loss or gradient that
  *   is not finite (the last saved state stays)
@@ -98,7 +103,9 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     settings,
     ...(run.from && { from: given as StartingPoint }),
   };
-  const opened = await folder?.open(description, run.resume ?? false);
+  const modes = { asked: run.mode, usual: usualMode(config, settings) };
+  const opened = await folder?.open(description, run.resume ?? false, modes);
+  const mode = opened?.mode ?? modes.asked ?? modes.usual;
   const resumed = opened?.saved;
   const from = opened?.from ?? description.from;
   if (from && !resumed && !startingFlow) {
@@ -112,8 +119,16 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const key = randomKey(settings.seed);
   const template = createFlow(config, settings.seed);
   const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
-  const program = trainingProgram(run, template, state);
-  disposeTree(state);
+  let program: TrainingProgram;
+  try {
+    program = trainingProgram({ ...run, mode }, template, state);
+  } catch (error) {
+    disposeFlow(template);
+    if (!run.resume) await folder?.abandon();
+    throw error;
+  } finally {
+    disposeTree(state);
+  }
   const details: CheckpointDetails = {
     ...(run.experiment !== undefined && { experiment: run.experiment }),
     noise: settings.noise,
@@ -150,6 +165,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   };
 
   try {
+    await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
       const begun = performance.now();
       const epoch = Math.floor(step / stepsPerEpoch);
@@ -253,24 +269,40 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
   const scalar = tensorSpec([]);
   const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
   const variables = programState(template, state, mode);
-  const program = createProgram({
-    variables,
-    functions: {
-      train: {
-        inputs: { ...batch(batchSize), ...rates },
-        body: trainingStep(template, step) as never,
+  try {
+    return createProgram({
+      variables,
+      functions: {
+        train: {
+          inputs: { ...batch(batchSize), ...rates },
+          body: trainingStep(template, step) as never,
+        },
+        evaluate: {
+          inputs: batch(held),
+          body: evaluationStep(template, heldParts) as never,
+        },
       },
-      evaluate: {
-        inputs: batch(held),
-        body: evaluationStep(template, heldParts) as never,
-      },
-    },
-    ...(mode && { mode }),
-    precision: settings.precision,
-    description: JSON.stringify({ config, step, heldParts }),
-  }) as unknown as TrainingProgram;
-  tf.dispose(variables);
-  return program;
+      ...(mode && { mode }),
+      precision: settings.precision,
+      description: JSON.stringify({ config, step, heldParts }),
+    }) as unknown as TrainingProgram;
+  } finally {
+    tf.dispose(variables);
+  }
+}
+
+/** XLA compiles for up to half a minute, and so it is worth it for as many steps only, */
+const longRun = 2000;
+
+/** and where a layer's result has fewer numbers than this: larger steps gain nothing by it. */
+const largeLayer = 2 ** 20;
+
+/** How a run's steps run where nothing else is asked for. */
+function usualMode(config: FlowConfig, { batchSize, steps }: TrainingSettings): Mode {
+  const { engine, gpu } = currentEngine();
+  if (engine !== 'tensorflow') return 'eager';
+  const small = batchSize * tokenCount(config) * config.channels < largeLayer;
+  return small && steps >= longRun && !gpu ? 'xla' : 'graph';
 }
 
 function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings): StepOptions {

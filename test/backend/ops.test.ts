@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
+import { affineStep, attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 
@@ -57,6 +57,14 @@ describe('operations with gradients of their own', () => {
       expect(tails[0]).toBeCloseTo(0, 6);
       expect(tails[4]).toBeCloseTo(40, 4);
     });
+  });
+
+  test('the affine step', () => {
+    expectSameGradients(
+      (x, a, b) => affineStep(x!, a!, b!),
+      (x, a, b) => tf.mul(tf.sub(x!, b!), tf.exp(tf.neg(a!))),
+      [random(8, [2, 3, 4]), random(9, [2, 3, 4]), random(10, [2, 3, 4])],
+    );
   });
 
   test('attention, with and without a mask, its logits scaled', () => {

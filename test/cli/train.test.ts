@@ -45,6 +45,7 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
     steps: 6,
     loss: steps[5]!.loss,
     validation: steps[5]!.validation,
+    dataShare: expect.closeTo(0.5, 0),
     checkpoint: path.join(out, 'checkpoint.safetensors'),
   });
   expect(fs.readdirSync(out).sort()).toEqual(runFiles);

@@ -231,6 +231,46 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
   });
 });
 
+describe('the mode of a run', () => {
+  const described = (folder: string) =>
+    JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8'));
+
+  test('is what the run began in, unless another is asked for', { timeout: 120_000 }, async () => {
+    const folder = newFolder();
+    const modes: string[] = [];
+    const onBegin: TrainingRun['onBegin'] = ({ step, mode }) => void modes.push(`${mode} ${step}`);
+    await stopAfter(2, run(folder, { onBegin }));
+    await stopAfter(4, run(folder, { onBegin, mode: undefined, resume: true }));
+    expect(described(folder).mode).toBe('eager');
+    await stopAfter(5, run(folder, { onBegin, mode: 'graph', resume: true }));
+    await finish(run(folder, { onBegin, mode: undefined, resume: true }));
+    expect(described(folder).mode).toBe('graph');
+    expect(modes).toEqual(['eager 0', 'eager 2', 'graph 4', 'graph 5']);
+  });
+
+  test('is that of small models in long runs: compiled', { timeout: 120_000 }, async () => {
+    const settings = (steps: number) => ({ ...smallSettings, steps });
+    for (const [steps, mode] of [
+      [1999, 'graph'],
+      [2000, 'xla'],
+    ] as const) {
+      const folder = newFolder();
+      await stopAfter(1, run(folder, { mode: undefined, settings: settings(steps) }));
+      expect(described(folder).mode).toBe(mode);
+    }
+  });
+
+  test('that is none leaves nothing behind', async () => {
+    const folder = newFolder();
+    const before = tf.memory().numTensors;
+    const wrong = train(run(folder, { mode: 'XLA' as never }));
+    await expect(wrong).rejects.toThrow('The mode is XLA. Expected graph, xla, eager.');
+    expect(tf.memory().numTensors).toBe(before);
+    expect(fs.readdirSync(folder)).toEqual([]);
+    await finish(run(folder));
+  });
+});
+
 describe('a run that goes on under another plan', () => {
   const longer = { ...smallSettings, steps: smallSettings.steps + 2, peakLearningRate: 0.005 };
 
