@@ -266,12 +266,15 @@ async function examineWebGpu(root, env) {
  * @returns {Finding}
  */
 function examineThreads(env) {
-  const limit = env.TF_NUM_INTRAOP_THREADS;
+  /** @param {string} variable */
+  const threads = (variable) =>
+    env[variable]
+      ? `${env[variable]} (${variable})`
+      : `${availableParallelism()} (set ${variable})`;
+  const [within, beside] = ['TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS'].map(threads);
   return {
     name: 'threads',
-    value: limit
-      ? `${limit} (TF_NUM_INTRAOP_THREADS)`
-      : `${availableParallelism()} (limit them with TF_NUM_INTRAOP_THREADS)`,
+    value: `${within} within an operation, ${beside} for those side by side`,
   };
 }
 

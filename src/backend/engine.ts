@@ -12,7 +12,7 @@ import { startWebGpu } from './webgpu.js';
  */
 export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
-export const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
+const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
 
 /** What runs, and what it runs on. */
 export interface EngineReport {
