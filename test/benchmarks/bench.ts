@@ -5,46 +5,41 @@
  *
  * Each side is a process of its own. First both compute the loss, its gradients, samples and a
  * denoising step from the same weights, and a difference ends the benchmark with status 1. Then
- * their repetitions take turns, so that whatever else the machine does meets both. The figures are
- * medians. They are printed and written to results/benchmarks.json and results/benchmarks.png;
- * `--only` keeps the rows whose name matches a regular expression and replaces just these in the file.
+ * their repetitions take turns, so that whatever else the machine does meets both; memory is that of
+ * fresh processes, three of a side. The figures are medians. Each row is printed and written to
+ * results/benchmarks.json as soon as it is measured, among those of the same machine; those of others
+ * stay. A run that ends draws the machine's rows in results/benchmarks.png. `--only` keeps the rows
+ * whose name matches a regular expression.
  *
  * `--scaling` measures instead how time and memory of a training step grow with tokens (64 to 1024),
- * batch and blocks. It has a section of its own in the file, and results/benchmarks-scaling.png.
+ * batch and blocks. Its rows have a section of their own, and results/benchmarks-scaling.png.
  *
- * The ratio that counts is that of our default to PyTorch's eager execution with its fused attention
- * and fused AdamW; our other modes and torch.compile stand beside it.
+ * The ratio that counts is to PyTorch's eager execution with its fused attention and fused AdamW. In
+ * rows of mode `default` it is that of what our library does by itself. In rows of mode `xla` it is
+ * that of our library asked for XLA: all of the small 4-64-2-1, and the float32 forward pass; its
+ * default, the graph, stands beside. So do our other modes and torch.compile.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { packageRoot } from '../../src/workbook/results-folder.js';
-import {
-  allCases,
-  type Case,
-  caseName,
-  configurationName,
-  configurations,
-  flops,
-  growthCases,
-} from './cases.js';
+import { packageRoot, resultFile } from '../../src/workbook/results-folder.js';
+import { allCases, type Case, caseName, configurationName, flops, growthCases } from './cases.js';
 import { Contender } from './contender.js';
 import { peerPython } from './peer-environment.js';
 import {
   digits,
+  figuresOf,
+  type Measurements,
   type ResultRow,
-  rowOf,
   saveRatioFigure,
   saveScalingFigure,
   tableHead,
   tableLine,
 } from './report.js';
-import { geometricMean, relativeDifference, spreadOf } from './statistics.js';
-
-const root = packageRoot();
-const results = path.join(root, 'results');
+import { type Machine, saveRows } from './results-file.js';
+import { geometricMean, relativeDifference } from './statistics.js';
 
 interface Options {
   only: string | undefined;
@@ -61,39 +56,58 @@ interface Hello {
   bfloat16?: boolean;
 }
 
+/** A side that has started, and what it says of itself. */
+interface Started {
+  side: Contender;
+  hello: Hello;
+}
+
 /** Starts the two sides. */
 class Sides {
-  private readonly python = peerPython(root);
+  private readonly python = peerPython(packageRoot());
 
   constructor(private readonly threads: number) {}
 
-  async ours(): Promise<{ side: Contender; hello: Hello }> {
+  ours(): Promise<Started> {
     const threads = String(this.threads);
-    const side = new Contender(
-      'ours',
-      process.execPath,
-      ['--import', 'tsx', path.join(__dirname, 'ours.ts')],
-      {
+    const program = ['--import', 'tsx', path.join(__dirname, 'ours.ts')];
+    return this.started(
+      new Contender('ours', process.execPath, program, {
         TF_NUM_INTRAOP_THREADS: threads,
         TF_NUM_INTEROP_THREADS: threads,
         TF_CPP_MIN_LOG_LEVEL: '2',
-      },
+      }),
     );
-    return { side, hello: await side.ask<Hello>({ command: 'hello' }) };
   }
 
-  async peer(): Promise<{ side: Contender; hello: Hello }> {
-    const threads = String(this.threads);
-    const side = new Contender('peer', this.python, [path.join(__dirname, 'peer', 'server.py')], {
-      OMP_NUM_THREADS: threads,
-      PYTHONDONTWRITEBYTECODE: '1',
-    });
-    return { side, hello: await side.ask<Hello>({ command: 'hello', threads: this.threads }) };
+  peer(): Promise<Started> {
+    return this.started(
+      new Contender('peer', this.python, [path.join(__dirname, 'peer', 'server.py')], {
+        OMP_NUM_THREADS: String(this.threads),
+        PYTHONDONTWRITEBYTECODE: '1',
+      }),
+    );
+  }
+
+  private async started(side: Contender): Promise<Started> {
+    try {
+      const hello = await side.ask<Hello>({ command: 'hello', threads: this.threads });
+      return { side, hello };
+    } catch (error) {
+      await side.end();
+      throw error;
+    }
   }
 }
 
 /** Seconds from which a run is a long one. */
 const longRun = 20;
+
+/** Processes of a side whose memory is measured. */
+const memoryProcesses = 3;
+
+/** Largest relative difference between the sides, by what rounds their matrix products. */
+const tolerances = { float32: 2e-4, tf32: 2e-2, bfloat16: 2e-2 };
 
 /** What is measured of one case: on which side, and how it runs there. */
 interface Variant {
@@ -103,26 +117,31 @@ interface Variant {
 }
 
 class Benchmark {
-  readonly rows: ResultRow[] = [];
   private readonly weights = new Map<string, string>();
 
   constructor(
     private readonly sides: Sides,
     private readonly ours: Contender,
     private readonly peer: Contender,
-    private readonly hello: { ours: Hello; peer: Hello },
+    private readonly machine: Machine,
+    private readonly hasCompiler: boolean,
     private readonly scratch: string,
     private readonly options: Options,
   ) {}
 
-  /** The largest relative differences between the two sides on a configuration. */
-  async compare(config: Case['config'], batch: number): Promise<boolean> {
+  private get device(): 'cpu' | 'cuda' {
+    return this.machine.gpu === undefined ? 'cpu' : 'cuda';
+  }
+
+  /** Whether both sides find the same on a configuration, but for rounding. */
+  async compare({ config, precision }: Pick<Case, 'config' | 'precision'>): Promise<boolean> {
+    const batch = 4;
     const file = await this.weightsOf(config, batch);
     const answers: number[] = [];
     const found = [];
     for (const side of [this.ours, this.peer]) {
       const out = path.join(this.scratch, `${side.label}.safetensors`);
-      const request = { config, batch, file, out, device: 'cpu', precision: 'float32' };
+      const request = { config, batch, file, out, device: this.device, precision };
       const { loss } = await side.ask<{ loss: number }>({ command: 'gradients', ...request });
       answers.push(loss);
       found.push((await readSafetensors(out)).tensors);
@@ -136,10 +155,11 @@ class Benchmark {
       const difference = relativeDifference(other as ArrayLike<number>, tensor.data);
       worst[kind] = Math.max(worst[kind] ?? 0, difference);
     }
-    const agree = Object.values(worst).every((difference) => difference <= 2e-4);
+    const rounding = precision === 'float32' && this.machine.tf32 ? 'tf32' : precision;
+    const agree = Object.values(worst).every((difference) => difference <= tolerances[rounding]);
     const text = Object.entries(worst).map(([kind, value]) => `${kind} ${value.toExponential(1)}`);
     console.log(
-      `${configurationName(config)}: ${agree ? 'both sides agree' : 'THE SIDES DISAGREE'} ` +
+      `${configurationName(config)}, ${precision}: ${agree ? 'both sides agree' : 'THE SIDES DISAGREE'} ` +
         `(relative differences: ${text.join(', ')})`,
     );
     return agree;
@@ -151,24 +171,31 @@ class Benchmark {
     let best = Number.POSITIVE_INFINITY;
     for (let turn = 0; turn < 3; turn++) {
       for (const side of [this.ours, this.peer]) {
-        const request = { command: 'peak', size, precision, times: 4 };
+        const request = { command: 'peak', size, precision, device: this.device, times: 4 };
         best = Math.min(best, (await side.ask<{ seconds: number }>(request)).seconds);
       }
     }
     return (2 * size ** 3) / best / 1e9;
   }
 
-  async measure(one: Case, device: string, peak: number | undefined): Promise<ResultRow> {
+  /** @param peak of the machine's matrix products in GFLOP/s, where the rate matters */
+  async measure(one: Case, peak?: number): Promise<ResultRow> {
     const variants: Variant[] = [
       { side: this.ours, label: 'ours', mode: one.mode ?? 'default' },
       { side: this.peer, label: 'peer', mode: 'default' },
       ...this.others(one),
     ];
     const file = await this.weightsOf(one.config, one.batch);
-    const notes: string[] = one.mode ? [`ours in mode ${one.mode}`] : [];
+    const notes: string[] = [];
     const ready: Variant[] = [];
     for (const variant of variants) {
-      const request = { ...one, name: variant.label, mode: variant.mode, file, device };
+      const request = {
+        ...one,
+        name: variant.label,
+        mode: variant.mode,
+        file,
+        device: this.device,
+      };
       try {
         const prepare = { command: 'prepare', ...request };
         const { note } = await variant.side.ask<{ note?: string }>(prepare);
@@ -190,32 +217,22 @@ class Benchmark {
     const seconds = await this.takeTurns(ready);
     for (const { side, label } of ready) await side.ask({ command: 'release', name: label });
 
-    const [ours, peer] = [seconds.ours as number[], seconds.peer as number[]];
-    const others = Object.entries(seconds)
-      .filter(([label]) => label !== 'ours' && label !== 'peer')
-      .map(([label, values]) => [label, digits(spreadOf(values).median)]);
-    const row: ResultRow = {
-      name: one.workload,
-      configuration: configurationName(one.config),
-      batch: one.batch,
-      precision: one.precision,
-      device,
+    const figures = figuresOf(seconds);
+    const rate = (time: number) => digits(flops(one) / time / 1e9);
+    return {
+      ...this.heading(one),
       unit: 's',
-      ...rowOf(
-        spreadOf(ours),
-        spreadOf(peer),
-        spreadOf(ours.map((value, index) => value / (peer[index] as number))),
-      ),
-      repetitions: ours.length,
-      ...(others.length > 0 && { others: Object.fromEntries(others) }),
+      ...figures,
       ...(notes.length > 0 && { note: notes.join('; ') }),
+      ...(peak !== undefined && {
+        gflops: {
+          ours: rate(figures.ours),
+          peer: rate(figures.peer),
+          peak: digits(peak),
+          ofPeak: digits(rate(figures.ours) / peak),
+        },
+      }),
     };
-    if (peak !== undefined) {
-      const rate = (time: number) => digits(flops(one) / time / 1e9);
-      const gflops = { ours: rate(row.ours), peer: rate(row.peer) };
-      row.gflops = { ...gflops, ofPeak: digits(gflops.ours / peak) };
-    }
-    return row;
   }
 
   /**
@@ -224,47 +241,63 @@ class Benchmark {
    */
   async measureMemory(one: Case): Promise<ResultRow> {
     const file = await this.weightsOf(one.config, one.batch);
-    const growth: number[] = [];
-    for (const start of [() => this.sides.ours(), () => this.sides.peer()]) {
-      const { side } = await start();
-      const idle = side.residentMemory();
-      const request = { ...one, name: 'memory', mode: 'default', file, device: 'cpu' };
-      await side.ask({ command: 'prepare', ...request });
-      await side.ask({ command: 'run', name: 'memory', times: 1 });
-      side.resetPeak();
-      await side.ask({ command: 'run', name: 'memory', times: 9 });
-      growth.push(side.peakMemory() - idle);
-      side.end();
+    const growth = async (starting: Promise<Started>, mode: string): Promise<number> => {
+      const { side } = await starting;
+      try {
+        const idle = side.residentMemory();
+        const request = { ...one, name: 'memory', mode, file, device: this.device };
+        await side.ask({ command: 'prepare', ...request });
+        await side.ask({ command: 'run', name: 'memory', times: 1 });
+        side.resetPeak();
+        await side.ask({ command: 'run', name: 'memory', times: 9 });
+        return side.peakMemory() - idle;
+      } finally {
+        await side.end();
+      }
+    };
+    const { mode = 'default' } = one;
+    const bytes: Measurements = { ours: [], peer: [], ...(mode === 'xla' && { graph: [] }) };
+    for (let process = 0; process < memoryProcesses; process++) {
+      bytes.ours.push(await growth(this.sides.ours(), mode));
+      bytes.peer.push(await growth(this.sides.peer(), 'default'));
+      bytes.graph?.push(await growth(this.sides.ours(), 'graph'));
     }
-    const [ours, peer] = growth as [number, number];
+    const heading = this.heading(one);
+    return { ...heading, name: `${heading.name}, memory`, unit: 'B', ...figuresOf(bytes) };
+  }
+
+  /** What a row says of the case, and of when and where it was measured. */
+  private heading({ workload, config, batch, precision, mode }: Case) {
     return {
-      name: `${one.workload}, memory`,
-      configuration: configurationName(one.config),
-      batch: one.batch,
-      precision: one.precision,
-      device: 'cpu',
-      unit: 'B',
-      ours,
-      peer,
-      ratio: digits(ours / peer),
+      name: workload as string,
+      configuration: configurationName(config),
+      batch,
+      precision,
+      mode: mode ?? ('default' as const),
+      device: this.device,
+      date: new Date().toISOString().slice(0, 10),
     };
   }
 
-  /** Our other modes and the compiled peer, where a case can run in them. */
+  /** Our other modes, the default among them, and the compiled peer, where a case can run in them. */
   private others({ workload, precision, mode }: Case): Variant[] {
     const { quick, scaling } = this.options;
-    if (quick || scaling || precision !== 'float32' || /sampling/.test(workload)) return [];
-    const modes = workload === 'denoising step' ? [] : ['eager', mode ? 'graph' : 'xla'];
+    if (quick || scaling) return [];
+    const float32 = precision === 'float32';
+    const program = workload === 'training step' || workload === 'forward';
+    const modes = [
+      ...(float32 && program ? ['eager'] : []),
+      ...(mode === 'xla' ? ['graph'] : float32 && program ? ['xla'] : []),
+    ];
+    const compiles = float32 && (program || workload === 'denoising step') && this.hasCompiler;
     return [
       ...modes.map((mode) => ({ side: this.ours, label: mode, mode })),
-      ...(this.hello.peer.compiler
-        ? [{ side: this.peer, label: 'torch.compile', mode: 'compile' }]
-        : []),
+      ...(compiles ? [{ side: this.peer, label: 'torch.compile', mode: 'compile' }] : []),
     ];
   }
 
-  private async takeTurns(variants: Variant[]): Promise<Record<string, number[]>> {
-    const seconds: Record<string, number[]> = {};
+  private async takeTurns(variants: Variant[]): Promise<Measurements> {
+    const seconds: Measurements = { ours: [], peer: [] };
     const times: Record<string, number> = {};
     const first: Record<string, number[]> = {};
     let slowest = 0;
@@ -310,104 +343,131 @@ class Benchmark {
 async function main(): Promise<number> {
   const options = readOptions();
   const sides = new Sides(options.threads);
-  const { side: ours, hello: ourHello } = await sides.ours();
-  const { side: peer, hello: peerHello } = await sides.peer();
-  const machine: Machine = {
-    processor: processorName(),
-    cores: os.cpus().length,
-    threads: options.threads,
-    ours: `${ourHello.version}, Node ${process.version}`,
-    peer: peerHello.version,
-    date: new Date().toISOString().slice(0, 10),
-  };
-  console.log(
-    Object.entries(machine)
-      .map((entry) => entry.join(': '))
-      .join('\n'),
-  );
-  if (!peerHello.compiler) console.log('There is no C++ compiler, so torch.compile is left out.');
-  if (!peerHello.bfloat16) {
-    console.log('The processor computes no bfloat16 (AVX-512), so there are no rows of it.');
-  }
-  const gpu = Boolean(ourHello.gpu) && Boolean(peerHello.gpu);
-  console.log(
-    gpu
-      ? `Both sides see a CUDA GPU (${peerHello.gpu}); rows with device cuda are its.`
-      : 'There is no CUDA GPU for both sides, so there are no rows of one.',
-  );
-
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-bench-'));
+  const running: Contender[] = [];
   try {
+    const ours = await sides.ours();
+    running.push(ours.side);
+    const peer = await sides.peer();
+    running.push(peer.side);
+    const machine = machineOf(options.threads, ours.hello, peer.hello);
+    announce(machine, peer.hello);
     const bench = new Benchmark(
       sides,
-      ours,
-      peer,
-      { ours: ourHello, peer: peerHello },
+      ours.side,
+      peer.side,
+      machine,
+      peer.hello.compiler === true,
       scratch,
       options,
     );
-    const { quick, scaling } = options;
-    const wanted = (name: string) =>
-      options.only === undefined || new RegExp(options.only).test(name);
-    const rowCases = (scaling ? [] : allCases()).filter(
-      ({ precision }) => precision === 'float32' || peerHello.bfloat16,
-    );
-    const cases = rowCases.filter(
-      // A quick run leaves out what takes minutes.
-      (one) => wanted(caseName(one)) && !(quick && flops(one) > 3e12),
-    );
-    const memory = rowCases.filter(
-      (one) => one.workload === 'training step' && wanted(`memory of ${caseName(one)}`),
-    );
-    const growth = (scaling ? growthCases(quick ? 2 : undefined) : []).filter(({ series }) =>
-      wanted(series),
-    );
-
-    const compared = new Set([...cases, ...memory].map(({ config }) => JSON.stringify(config)));
-    const checked = configurations.filter(({ config }) => compared.has(JSON.stringify(config)));
-    for (const { config } of [...checked, ...growth.slice(0, 1).map((one) => one.case)]) {
-      if (!(await bench.compare(config, 4))) return 1;
-    }
-
-    const peaks: Record<string, number> = {};
-    for (const precision of new Set(cases.map((one) => one.precision))) {
-      const peak = await bench.peak(precision);
-      peaks[precision] = peak;
-      console.log(`peak of matrix products, ${precision}: ${Math.round(peak)} GFLOP/s`);
-    }
-    console.log(`\n${tableHead}`);
-    const rounded = Object.fromEntries(
-      Object.entries(peaks).map(([precision, value]) => [precision, Math.round(value)]),
-    );
-    const section = scaling ? 'scaling' : 'comparison';
-    const about = scaling ? machine : { ...machine, peakGflops: rounded };
-    const add = (row: ResultRow) => {
-      bench.rows.push(row);
-      console.log(tableLine(row));
-      // A run that is cut off leaves its rows; one that ends leaves only its own.
-      saveRows(bench.rows, about, section, true);
-    };
-    for (const one of cases)
-      add(await bench.measure(one, gpu ? 'cuda' : 'cpu', peaks[one.precision]));
-    if (!gpu) for (const one of memory) add(await bench.measureMemory(one));
-    for (const { series, size, case: one } of growth) {
-      add({
-        ...(await bench.measure(one, gpu ? 'cuda' : 'cpu', undefined)),
-        growth: { series, size },
-      });
-      if (!gpu) add({ ...(await bench.measureMemory(one)), growth: { series, size } });
-    }
-    if (!scaling) printMeans(bench.rows);
-
-    const rows = saveRows(bench.rows, about, section, options.only !== undefined);
-    if (scaling) await saveScalingFigure(rows, path.join(results, 'benchmarks-scaling.png'));
-    else await saveRatioFigure(rows, path.join(results, 'benchmarks.png'));
-    return 0;
+    return await measureAll(bench, machine, peer.hello.bfloat16 === true, options);
   } finally {
-    ours.end();
-    peer.end();
+    for (const side of running) await side.end();
     fs.rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/**
+ * What both sides run on, and their versions.
+ * @throws Error where they would not run on the same device
+ */
+function machineOf(threads: number, ours: Hello, peer: Hello): Machine {
+  if (ours.gpu && !peer.gpu) {
+    throw new Error(
+      `Ours computes on a CUDA GPU, and ${peer.version} of .venv-bench sees none. Expected a build ` +
+        'of PyTorch with CUDA there, or CUDA_VISIBLE_DEVICES= to compare the processor.',
+    );
+  }
+  return {
+    processor: processorName(),
+    cores: os.cpus().length,
+    threads,
+    ...(ours.gpu && {
+      gpu: String(peer.gpu),
+      tf32: process.env.NVIDIA_TF32_OVERRIDE !== '0',
+    }),
+    ours: `${ours.version}, Node ${process.version}`,
+    peer: peer.version,
+  };
+}
+
+function announce(machine: Machine, peer: Hello): void {
+  for (const entry of Object.entries(machine)) console.log(entry.join(': '));
+  if (!peer.compiler) console.log('There is no C++ compiler, so torch.compile is left out.');
+  if (!peer.bfloat16) {
+    console.log('The processor computes no bfloat16 (AVX-512), so there are no rows of it.');
+  }
+  console.log(
+    machine.gpu === undefined
+      ? 'There is no CUDA GPU for both sides, so there are no rows of one.'
+      : 'Both sides see a CUDA GPU; rows with device cuda are its.',
+  );
+}
+
+/** Measures what the options ask for, row by row; returns the exit status. */
+async function measureAll(
+  bench: Benchmark,
+  machine: Machine,
+  hasBfloat16: boolean,
+  { only, quick, scaling }: Options,
+): Promise<number> {
+  const wanted = (name: string) => only === undefined || new RegExp(only).test(name);
+  const possible = (scaling ? [] : allCases()).filter(
+    ({ precision }) => precision === 'float32' || hasBfloat16,
+  );
+  const cases = possible.filter(
+    // A quick run leaves out what takes minutes.
+    (one) => wanted(caseName(one)) && !(quick && flops(one) > 3e12),
+  );
+  const measuresMemory = machine.gpu === undefined;
+  const memory = possible.filter(
+    (one) =>
+      measuresMemory && one.workload === 'training step' && wanted(`memory of ${caseName(one)}`),
+  );
+  const series = (scaling ? growthCases(quick ? 1 : undefined) : [])
+    .map(({ growth, ...rest }) => ({ ...rest, growth: growth.filter((at) => wanted(at.series)) }))
+    .filter(({ growth }) => growth.length > 0);
+
+  const compared = [...cases, ...memory, ...series.slice(0, 1).map((grown) => grown.case)].map(
+    ({ config, precision }) =>
+      [JSON.stringify([config, precision]), { config, precision }] as const,
+  );
+  for (const one of new Map(compared).values()) {
+    if (!(await bench.compare(one))) return 1;
+  }
+  const peaks: Partial<Record<Case['precision'], number>> = {};
+  for (const precision of new Set(cases.map((one) => one.precision))) {
+    const peak = await bench.peak(precision);
+    peaks[precision] = peak;
+    console.log(`peak of matrix products, ${precision}: ${Math.round(peak)} GFLOP/s`);
+  }
+
+  console.log(`\n${tableHead}`);
+  const rows: ResultRow[] = [];
+  const section = scaling ? 'scaling' : 'comparison';
+  // A run that is cut off leaves its rows among the old ones.
+  const save = (complete = false) => saveRows({ machine, section, rows, complete });
+  const add = async (row: ResultRow) => {
+    rows.push(row);
+    console.log(tableLine(row));
+    await save();
+  };
+  for (const one of cases) await add(await bench.measure(one, peaks[one.precision]));
+  for (const one of memory) await add(await bench.measureMemory(one));
+  for (const { growth, case: one } of series) {
+    const time = await bench.measure(one);
+    for (const at of growth) await add({ ...time, growth: at });
+    if (!measuresMemory) continue;
+    const bytes = await bench.measureMemory(one);
+    for (const at of growth) await add({ ...bytes, growth: at });
+  }
+  if (!scaling) printMeans(rows);
+
+  const all = await save(only === undefined && !quick);
+  if (scaling) await saveScalingFigure(all, machine, resultFile('benchmarks-scaling.png'));
+  else await saveRatioFigure(all, machine, resultFile('benchmarks.png'));
+  return 0;
 }
 
 /** The processor's name, which several kinds may share, and what tells these apart. */
@@ -418,71 +478,6 @@ function processorName(): string {
   const extensions = { avx512f: 'AVX-512', avx512_bf16: 'AVX-512 BF16', amx_bf16: 'AMX' };
   const has = Object.entries(extensions).filter(([flag]) => flags.includes(flag));
   return [name, ...has.map(([, extension]) => extension)].join(', ');
-}
-
-/** What a run was on, and when. */
-interface Machine {
-  processor: string;
-  cores: number;
-  threads: number;
-  ours: string;
-  peer: string;
-  date: string;
-  /** By precision. */
-  peakGflops?: Record<string, number>;
-}
-
-/** One way to run the benchmark: the machine of its last run, and its rows. */
-interface Section {
-  machine: Machine;
-  rows: ResultRow[];
-}
-
-/** results/benchmarks.json, where each way to run the benchmark keeps what the others wrote. */
-type ResultFile = Partial<Record<'comparison' | 'scaling', Section>>;
-
-/**
- * Writes rows into their section, in place of all that is there or, if partial, of the same rows and
- * of those of another machine.
- */
-function saveRows(
-  measured: ResultRow[],
-  machine: Machine,
-  section: keyof ResultFile,
-  partial: boolean,
-): ResultRow[] {
-  fs.mkdirSync(results, { recursive: true });
-  const file = path.join(results, 'benchmarks.json');
-  const old: ResultFile = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : {};
-  const before = old[section];
-  const kept = partial && before && isSame(before.machine, machine) ? before : undefined;
-  const rows = merged(measured, kept?.rows ?? []);
-  const peakGflops = { ...kept?.machine.peakGflops, ...machine.peakGflops };
-  const about = Object.keys(peakGflops).length > 0 ? { ...machine, peakGflops } : machine;
-  fs.writeFileSync(
-    file,
-    `${JSON.stringify({ ...old, [section]: { machine: about, rows } } satisfies ResultFile, null, 1)}\n`,
-  );
-  return rows;
-}
-
-/** True where rows of two runs may stand together: all is equal but what a run finds. */
-function isSame(a: Machine, b: Machine): boolean {
-  const fixed = ({ date, peakGflops, ...rest }: Machine) => JSON.stringify(rest);
-  return fixed(a) === fixed(b);
-}
-
-/** This run's rows, among those of the file that it did not measure. */
-function merged(rows: ResultRow[], old: ResultRow[]): ResultRow[] {
-  const key = ({ name, configuration, batch, precision, device, unit, growth }: ResultRow) =>
-    JSON.stringify([name, configuration, batch, precision, device, unit, growth]);
-  const measured = new Map(rows.map((row) => [key(row), row]));
-  const kept = old.map((row) => {
-    const replacement = measured.get(key(row));
-    measured.delete(key(row));
-    return replacement ?? row;
-  });
-  return [...kept, ...measured.values()];
 }
 
 function printMeans(rows: ResultRow[]): void {

@@ -12,6 +12,7 @@ export type Request = { command: string } & Record<string, unknown>;
 export class Contender {
   private readonly process: ChildProcess;
   private readonly answers: AsyncIterator<string>;
+  private readonly ended: Promise<void>;
 
   constructor(
     readonly label: string,
@@ -22,6 +23,9 @@ export class Contender {
     this.process = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.ended = new Promise((resolve) => {
+      this.process.once('close', () => resolve());
     });
     const lines = readline.createInterface({ input: this.process.stdout as NodeJS.ReadableStream });
     this.answers = lines[Symbol.asyncIterator]();
@@ -51,8 +55,10 @@ export class Contender {
     fs.writeFileSync(`/proc/${this.process.pid}/clear_refs`, '5');
   }
 
-  end(): void {
+  /** Lets the process end, and waits until it has. */
+  async end(): Promise<void> {
     this.process.stdin?.end();
+    await this.ended;
   }
 
   private statusField(name: string): number {

@@ -44,6 +44,14 @@ interface CaseRequest {
   mode: Mode | 'default';
 }
 
+interface GradientsRequest {
+  config: FlowConfig;
+  batch: number;
+  precision: Precision;
+  /** The file to write. */
+  out: string;
+}
+
 interface Prepared {
   /** One repetition, which ends with its result on the host. */
   step(): void | Promise<void>;
@@ -94,7 +102,7 @@ const commands = {
   },
 
   /** The loss and its gradients, one inverse, a guided one and a denoised batch, into a file. */
-  async gradients({ config, batch, out }: { config: FlowConfig; batch: number; out: string }) {
+  async gradients({ config, batch, precision, out }: GradientsRequest) {
     const flow = benchmarkFlow(config);
     const { images, latents, labels } = benchmarkInputs(config, batch);
     const program = createProgram({
@@ -116,6 +124,7 @@ const commands = {
           },
         },
       },
+      precision,
     });
     const classes = mixtureRows(labels, batch, config.classes);
     const { loss, ...gradient } = program.run.gradients({ images, classes }) as Leaves;
@@ -124,9 +133,9 @@ const commands = {
     const x = tf.tensor4d(images, imageShape(config, batch) as [number, number, number, number]);
     const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
     const found: Record<string, tf.Tensor> = {
-      sample: await inverse(flow, z, labels),
-      'guided sample': await inverse(flow, z, labels, { guidance: { weight: 1 } }),
-      denoised: denoise(flow, x, { sigma, label: labels }),
+      sample: await inverse(flow, z, labels, { precision }),
+      'guided sample': await inverse(flow, z, labels, { guidance: { weight: 1 }, precision }),
+      denoised: denoise(flow, x, { sigma, label: labels, precision }),
     };
     for (const [name, g] of Object.entries(gradient)) found[`gradient.${name}`] = g;
     const tensors = Object.fromEntries(
@@ -181,7 +190,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
     images: tensorSpec(imageShape(config, batch)),
     classes: tensorSpec([batch, config.classes]),
   };
-  const chosen = mode === 'default' ? {} : { mode };
+  const chosen = mode === 'default' ? { precision } : { mode, precision };
   const rows = batch * tokenCount(config);
   switch (workload) {
     case 'training step': {
@@ -206,7 +215,6 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
           },
         },
         ...chosen,
-        precision,
       });
       tf.dispose(variables);
       let count = 0;
@@ -240,7 +248,6 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
           },
         },
         ...chosen,
-        precision,
       });
       tf.dispose(variables);
       return {

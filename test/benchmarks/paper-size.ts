@@ -4,14 +4,15 @@
  *     npx tsx test/benchmarks/paper-size.ts [--model 2-768-8-8] [--side 64] [--tolerance 1e-3]
  *
  * The weights are random, so it says what the solvers cost at that size, in time and memory, and not
- * how many iterations a trained model takes. Writes results/acceleration/paper-size.json, where
- * every figure has its configuration beside it. Takes about 2 GB for the weights of 2-768-8-8.
+ * how many iterations a trained model takes. Each solver samples twice, once to warm up and once
+ * timed. Writes results/acceleration/paper-size.json, where every figure has its configuration beside
+ * it. Takes about 2 GB for the weights of 2-768-8-8.
  */
-import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEngine } from '../../src/backend/engine.js';
+import { writeAtomically } from '../../src/backend/files.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
@@ -22,8 +23,8 @@ import { inverse } from '../../src/sampling/inverse.js';
 import { dataRange, largestDifference, solverText } from '../../src/sampling/plan.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
 import type { Solver } from '../../src/sampling/solver.js';
-import { executionText, median, timed } from '../../src/sampling/timing.js';
-import { packageRoot } from '../../src/workbook/results-folder.js';
+import { executionText, timed } from '../../src/sampling/timing.js';
+import { resultFile } from '../../src/workbook/results-folder.js';
 import { showTable } from '../../src/workbook/table.js';
 
 const { values } = parseArgs({
@@ -89,27 +90,28 @@ async function main(): Promise<void> {
   let base = 0;
   for (const [strategy, solver] of strategies) {
     const iterations = new Array<number>(blocks).fill(0);
-    const times: number[] = [];
-    const run = () =>
+    const blockSeconds = new Array<number>(blocks).fill(0);
+    const run = (what: string) =>
       timed(() =>
         inverse(flow, noise, undefined, {
           solver,
-          onTrace: (trace) => {
-            iterations[trace.block] = trace.iterations.length;
-            times[trace.block] = trace.milliseconds;
-            console.error(`${strategy}: block ${trace.block} is solved`);
+          onTrace: ({ block, iterations: { length }, milliseconds }) => {
+            iterations[block] = length;
+            blockSeconds[block] = milliseconds / 1000;
+            console.error(`${strategy}, ${what}: block ${block} is solved`);
           },
         }),
       );
-    const { values: found } = await run();
-    // All blocks are the same work, and the first two of them record and compile.
-    const milliseconds = blocks * median(times);
+    // Records and compiles.
+    await run('warm-up');
+    const { milliseconds, values: found } = await run('timed');
     exact ??= found;
     base ||= milliseconds;
     rows.push({
       strategy,
       solver: solverText(solver),
       seconds: milliseconds / 1000,
+      blockSeconds,
       speedup: base / milliseconds,
       iterations,
       error: largestDifference(found, exact) / dataRange,
@@ -136,12 +138,13 @@ async function main(): Promise<void> {
     gigabytesOfWeights: weights,
     rows,
     cost: { seconds: (performance.now() - begun) / 1000, threads },
-    command: `npx tsx test/benchmarks/paper-size.ts --model ${values.model} --side ${side}`,
+    command:
+      `npx tsx test/benchmarks/paper-size.ts --model ${values.model} --side ${values.side} ` +
+      `--tolerance ${values.tolerance}`,
     date: new Date().toISOString(),
   };
-  const file = path.join(packageRoot(), 'results', 'acceleration', 'paper-size.json');
-  fs.mkdirSync(path.dirname(file), { recursive: true });
-  fs.writeFileSync(file, `${JSON.stringify(outcome, null, 2)}\n`);
+  const file = resultFile(path.join('acceleration', 'paper-size.json'));
+  await writeAtomically(file, `${JSON.stringify(outcome, null, 2)}\n`);
 }
 
 main().catch((error: unknown) => {

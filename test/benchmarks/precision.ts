@@ -24,6 +24,7 @@ import { startProgress } from '../../src/workbook/progress.js';
 import { averagedRecords } from '../../src/workbook/published-run.js';
 import { resultFile } from '../../src/workbook/results-folder.js';
 import { showTable } from '../../src/workbook/table.js';
+import { spreadOf } from './statistics.js';
 
 const { values } = parseArgs({
   options: { seeds: { type: 'string', default: '3' }, steps: { type: 'string', default: '1400' } },
@@ -73,12 +74,12 @@ async function main(): Promise<void> {
       });
       progress.finish();
       disposeFlow(flow);
-      const rates = records.map(({ imagesPerSecond }) => imagesPerSecond).sort((a, b) => a - b);
+      const rates = records.map(({ imagesPerSecond }) => imagesPerSecond);
       runs.push({
         precision,
         seed,
         loss: records.at(-1)?.validation?.loss as number,
-        imagesPerSecond: rates[Math.floor(rates.length / 2)] as number,
+        imagesPerSecond: spreadOf(rates).median,
         curve: averagedRecords(records, 20).map(({ step, loss }) => ({ step, loss })),
       });
     }

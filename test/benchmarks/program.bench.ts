@@ -19,6 +19,7 @@ import { configName, type FlowConfig } from '../../src/flow/config.js';
 import { createFlow } from '../../src/flow/tarflow.js';
 import { biasCorrections } from '../../src/training/adamw.js';
 import { initialState, trainingStep } from '../../src/training/step.js';
+import { spreadOf } from './statistics.js';
 
 const kinds: [string, Mode, Precision][] = [
   ['op by op', 'eager', 'float32'],
@@ -77,11 +78,6 @@ function program(config: FlowConfig, batch: number, mode: Mode, precision: Preci
   return made;
 }
 
-function median(values: number[]): string {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[sorted.length >> 1] as number).toFixed(1).padStart(8);
-}
-
 async function main(): Promise<void> {
   const rounds = Number(process.argv[2] ?? 20);
   console.log((await startEngine({ engine: 'tensorflow' })).version);
@@ -116,7 +112,9 @@ async function main(): Promise<void> {
       }
     }
     for (const { name, program, time, processor } of runs) {
-      const later = [time, processor].map((values) => median(values.slice(1)));
+      const later = [time, processor].map((values) =>
+        spreadOf(values.slice(1)).median.toFixed(1).padStart(8),
+      );
       console.log(name.padEnd(24), ...later, (time[0] as number).toFixed(0).padStart(10));
       program.dispose();
     }

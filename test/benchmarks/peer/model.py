@@ -64,13 +64,15 @@ class Layer(nn.Module):
 
 
 class WrittenCache:
-    """Keys and values of a layer in memory that is there from the start."""
+    """Keys and values of a layer in memory that is there from the first token."""
 
-    def __init__(self, batch: int, heads: int, tokens: int, width: int, like: Tensor):
-        self.keys = like.new_empty(batch, heads, tokens, width)
-        self.values = like.new_empty(batch, heads, tokens, width)
+    def __init__(self, tokens: int):
+        self.tokens = tokens
 
     def extended(self, k: Tensor, v: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        if t == 0:
+            batch, heads, _, width = k.shape
+            self.keys, self.values = (k.new_empty(batch, heads, self.tokens, width) for _ in "kv")
         self.keys[:, :, t : t + 1] = k
         self.values[:, :, t : t + 1] = v
         return self.keys[:, :, : t + 1], self.values[:, :, : t + 1]
@@ -79,7 +81,7 @@ class WrittenCache:
 class GrownCache:
     """Keys and values of a layer, concatenated as they come."""
 
-    def __init__(self, *_):
+    def __init__(self, _: int):
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
 
@@ -110,6 +112,10 @@ class Block(nn.Module):
     def ordered(self, tokens: Tensor, axis: int = 1) -> Tensor:
         return tokens.flip(axis) if self.reversed else tokens
 
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """Tokens of float32, in the type of the weights."""
+        return self.proj_in(tokens.to(self.proj_in.weight.dtype))
+
     def class_term(self, labels: Tensor | None) -> Tensor | float:
         """(batch or 1, 1, channels); the mean of the table where no label is given."""
         if self.config.classes == 0:
@@ -122,7 +128,8 @@ class Block(nn.Module):
         """z in raster order, and the log-determinant per dimension (batch)."""
         x = self.ordered(x)
         # The last token predicts nothing, so it need not go through the transformer.
-        h = self.proj_in(x[:, :-1]) + self.ordered(self.pos_embed, 0)[:-1] + self.class_term(labels)
+        h = self.embedded(x[:, :-1]) + self.ordered(self.pos_embed, 0)[:-1]
+        h = h + self.class_term(labels)
         for layer in self.attn_blocks:
             h = layer(h)
         a, b = self.proj_out(h).float().chunk(2, -1)
@@ -136,24 +143,20 @@ class Block(nn.Module):
         config = self.config
         z = self.ordered(z)
         branches = 2 if weight > 0 else 1
-        batch = branches * z.shape[0]
-        heads = config.channels // config.head_width
-        caches = [
-            cache_type(batch, heads, config.tokens, config.head_width, z) for _ in self.attn_blocks
-        ]
+        caches = [cache_type(config.tokens) for _ in self.attn_blocks]
         positions = self.ordered(self.pos_embed, 0)
         token = z[:, :1]
         tokens = [token]
         for t in range(config.tokens - 1):
             given = token.repeat(branches, 1, 1) if branches > 1 else token
-            h = self.proj_in(given) + positions[t] + classes
+            h = self.embedded(given) + positions[t] + classes
             for layer, cache in zip(self.attn_blocks, caches):
                 h = layer.step(h, cache, t)
-            out = self.proj_out(h)
+            out = self.proj_out(h).float()
             if branches > 1:
                 conditional, other = out.chunk(2, 0)
                 out = conditional + weight * (conditional - other)
-            a, b = out.float().chunk(2, -1)
+            a, b = out.chunk(2, -1)
             token = z[:, t + 1 : t + 2] * torch.exp(a) + b
             tokens.append(token)
         return self.ordered(torch.cat(tokens, 1))

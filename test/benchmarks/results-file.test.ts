@@ -1,0 +1,107 @@
+import { expect, test } from 'vitest';
+import { allCases, caseName, growthCases, workloads } from './cases.js';
+import { figuresOf, type ResultRow } from './report.js';
+import { type Machine, machineName, withRows } from './results-file.js';
+
+const machine: Machine = {
+  processor: 'AMD EPYC',
+  cores: 2,
+  threads: 2,
+  ours: 'TensorFlow 2.21.0, Node v20.20.2',
+  peer: 'PyTorch 2.13.0+cpu',
+};
+const withGpu: Machine = { ...machine, gpu: 'NVIDIA H100', tf32: true };
+
+function row(name: string, ours: number, changed: Partial<ResultRow> = {}): ResultRow {
+  return {
+    name,
+    configuration: '4-64-2-1 on 16×16×3',
+    batch: 8,
+    precision: 'float32',
+    mode: 'default',
+    device: 'cpu',
+    date: '2026-11-26',
+    unit: 's',
+    ...figuresOf({ ours: [ours], peer: [1] }),
+    ...changed,
+  };
+}
+
+const comparison = { section: 'comparison', complete: false } as const;
+const old = [
+  { machine, comparison: [row('forward', 1), row('sampling', 2)], scaling: [row('step', 3)] },
+];
+
+test('a row takes the place of the one that measured the same', () => {
+  const rows = [row('sampling', 4), row('denoising step', 5)];
+  expect(withRows(old, { ...comparison, machine, rows })).toEqual([
+    { ...old[0], comparison: [row('forward', 1), ...rows] },
+  ]);
+});
+
+test('rows of another mode or place in a series stay beside it', () => {
+  const rows = [
+    row('forward', 4, { mode: 'xla' }),
+    row('forward', 5, { growth: { series: 'tokens', size: 64 } }),
+  ];
+  const [entry] = withRows(old, { ...comparison, machine, rows });
+  expect(entry?.comparison).toEqual([...(old[0]?.comparison ?? []), ...rows]);
+});
+
+test('another machine adds its rows and takes none away', () => {
+  const rows = [row('forward', 6, { device: 'cuda' })];
+  const results = withRows(old, { ...comparison, machine: withGpu, rows, complete: true });
+  expect(results).toEqual([...old, { machine: withGpu, comparison: rows }]);
+});
+
+test('a machine is the same whatever the order of its fields', () => {
+  const reversed = Object.fromEntries(Object.entries(machine).reverse()) as never as Machine;
+  expect(withRows(old, { ...comparison, machine: reversed, rows: [] })).toEqual(old);
+});
+
+test('a complete run drops what it no longer measures, in its own section alone', () => {
+  const rows = [row('forward', 7)];
+  expect(withRows(old, { ...comparison, machine, rows, complete: true })).toEqual([
+    { ...old[0], comparison: rows },
+  ]);
+});
+
+test('figures are medians with quartiles, and the ratio has those of pairs', () => {
+  expect(figuresOf({ ours: [1, 2, 3, 10], peer: [2, 2, 2, 10], graph: [5, 7] })).toEqual({
+    ours: 2.5,
+    peer: 2,
+    ratio: 1.25,
+    spread: { ours: [1.75, 4.75], peer: [2, 4], ratio: [0.875, 1.125] },
+    repetitions: 4,
+    others: { graph: 6 },
+  });
+});
+
+test('a machine with a GPU is named by it', () => {
+  expect(machineName(machine)).toBe('AMD EPYC, 2 threads');
+  expect(machineName(withGpu)).toBe('NVIDIA H100, TF32 allowed, AMD EPYC, 2 threads');
+});
+
+test('every workload has rows in both precisions, each row once', () => {
+  const names = allCases().map(caseName);
+  expect(new Set(names).size).toBe(names.length);
+  for (const workload of workloads) {
+    const precisions = allCases()
+      .filter((one) => one.workload === workload)
+      .map((one) => one.precision);
+    expect(new Set(precisions)).toEqual(new Set(['float32', 'bfloat16']));
+  }
+});
+
+test('each series begins with the same case, which is measured once', () => {
+  const cases = growthCases();
+  expect(new Set(cases.map((one) => JSON.stringify(one.case))).size).toBe(cases.length);
+  const sizes = (series: string) =>
+    cases
+      .flatMap(({ growth }) => growth)
+      .filter((at) => at.series === series)
+      .map((at) => at.size);
+  expect(sizes('tokens')).toEqual([64, 144, 256, 576, 1024]);
+  expect(sizes('batch')).toEqual([8, 16, 32, 64, 128]);
+  expect(sizes('blocks')).toEqual([2, 4, 8, 16]);
+});
