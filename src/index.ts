@@ -132,6 +132,7 @@ export { solveWithoutNearest } from './sampling/masked.js';
 export { convergenceRankingMetric, initialGuessingMetric } from './sampling/metrics.js';
 export {
   type Candidate,
+  latentsToPlan,
   namedSolvers,
   type Plan,
   planDifferences,

@@ -4,21 +4,24 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
-import type { Mode } from '../backend/program/index.js';
+import type { tf } from '../backend/tf.js';
 import { datasetNames } from '../data/index.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { configName } from '../flow/config.js';
 import { disposeFlow } from '../flow/tarflow.js';
-import { checkTolerance, solverText } from '../sampling/plan.js';
-import { loadCheckpoint } from '../training/checkpoint.js';
+import type { ExecutionOptions } from '../sampling/execution.js';
+import { checkTolerance } from '../sampling/plan.js';
+import { askedExecution } from '../sampling/timing.js';
+import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
+import { planText, showAcceleration } from '../workbook/acceleration-table.js';
 import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';
-import { showTable } from '../workbook/table.js';
 import {
   checkWritable,
   count,
   modeOption,
   number,
+  precisionOption,
   shellWords,
   wholeNumber,
   wholeNumbers,
@@ -27,7 +30,7 @@ import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance
 import { labelsInTurn } from './labels.js';
 import { imagesForMetrics } from './plan-choice.js';
 
-interface AccelerateOptions extends GuidanceOptions {
+interface AccelerateOptions extends GuidanceOptions, ExecutionOptions {
   data?: string;
   batch: number[];
   label?: string;
@@ -35,7 +38,6 @@ interface AccelerateOptions extends GuidanceOptions {
   repeats: number;
   seed: number;
   output?: string;
-  mode?: Mode;
   json: boolean;
 }
 
@@ -47,7 +49,8 @@ export function addAccelerate(program: Command): void {
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
     .option(
       '--data <name>',
-      `${datasetNames.join(' or ')}: images for CRM and IGM (default: samples of the model)`,
+      `${datasetNames.join(' or ')}: images for CRM and IGM (default: what the model was ` +
+        'trained on, where that is here, else its samples)',
     )
     .option('--batch <list>', 'images sampled together, e.g. 1,8', wholeNumbers, [1])
     .option(
@@ -57,6 +60,7 @@ export function addAccelerate(program: Command): void {
   addGuidanceOptions(command)
     .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
     .addOption(modeOption())
+    .addOption(precisionOption())
     .option('--repeats <n>', 'how often each is timed; the median counts', count, 3)
     .option('--seed <n>', 'of the noise', wholeNumber, 0)
     .option(
@@ -70,7 +74,8 @@ export function addAccelerate(program: Command): void {
 Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan made for the
 occasion, on the same noise, taking turns. The error is the largest difference from sequential
 samples as a share of the data range; the statistics are those of each pixel, its mean and standard
-deviation, beside what another seed changes in them.
+deviation, beside what another seed changes in them. Fallbacks are segments of samples solved token
+by token because an iterate was not finite, unconverged those left at the most iterations allowed.
 
 Examples:
   $ tarflow accelerate model.safetensors --batch 1,8 --label 3 --guidance 1.5
@@ -98,7 +103,7 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
       const guidance = guidanceOf(flow, label !== undefined, options);
       return { batch, ...(label && { label }), ...(guidance && { guidance }) };
     });
-    const images = options.data ? await imagesForMetrics(flow, options.data) : undefined;
+    const { data, images } = await realImages(flow, options.data);
     const tables: Acceleration[] = [];
     const begun = performance.now();
     const progress = startProgress({ title: 'Comparing', total: 100 * uses.length, unit: '%' });
@@ -109,7 +114,7 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
           tolerance,
           repeats,
           seed,
-          ...(options.mode && { mode: options.mode }),
+          ...askedExecution(options),
           ...(images && { images }),
           onProgress: (share, now) => {
             progress.update(Math.round(100 * (index + share)), { batch: use.batch, now });
@@ -124,11 +129,12 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
     const outcome = {
       checkpoint: path.basename(checkpoint),
       configuration: flow.config,
-      data: options.data ?? null,
+      data: data ?? null,
+      seed,
       tables,
       cost: { seconds: (performance.now() - begun) / 1000, cores: os.availableParallelism() },
       versions: { engine: `${engine.engine} (${engine.version})`, node: process.version },
-      command: commandOf(checkpoint, options),
+      command: commandOf(checkpoint, { ...options, ...(data !== undefined && { data }) }),
       date: new Date().toISOString(),
     };
     await writeAtomically(output, `${JSON.stringify(outcome, null, 2)}\n`);
@@ -136,48 +142,33 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
       console.log(JSON.stringify({ output, ...outcome }, null, 2));
       return;
     }
-    for (const table of tables) print(table, `${stem} (${configName(flow.config)})`);
+    for (const table of tables) {
+      showAcceleration(table, `${stem} (${configName(flow.config)})`, data);
+      console.log(`planned, in the order of sampling: ${planText(table.plan)}\n`);
+    }
     console.log(output);
   } finally {
     disposeFlow(flow);
   }
 }
 
-function print(table: Acceleration, model: string): void {
-  const { batch, tokens, guidance, tolerance, seedNoise, rows, execution, repeats } = table;
-  const short = (value: unknown): string =>
-    typeof value === 'number' ? value.toExponential(1) : '–';
-  showTable(
-    [
-      ...rows.map(({ strategy, milliseconds, speedup, iterations, error, statistics }) => ({
-        strategy,
-        ms: milliseconds,
-        'times as fast': speedup,
-        iterations: iterations.every((one) => one === 0) ? '–' : iterationsText(iterations),
-        error,
-        mean: statistics.mean,
-        deviation: statistics.deviation,
-      })),
-      { strategy: 'another seed', mean: seedNoise.mean, deviation: seedNoise.deviation },
-    ],
-    {
-      caption:
-        `${model}, ${tokens} tokens, batch ${batch}, guidance ${guidance?.weight ?? 0}, ` +
-        `tolerance ${tolerance}, median of ${repeats}; ${execution}`,
-      format: { error: short, mean: short, deviation: short },
-    },
-  );
-  const solvers = [...table.plan.solvers].reverse().map((solver) => solverText(solver as never));
-  console.log(`planned, in the order of sampling: ${solvers.join('; ')}\n`);
-}
-
-/** Per block in the order of sampling, as the published tables have it. */
-function iterationsText(iterations: readonly number[]): string {
-  if (iterations.every((one) => one === 0)) return '–';
-  return [...iterations]
-    .reverse()
-    .map((one) => `${Number(one.toFixed(1))}`)
-    .join(' ');
+/**
+ * Images for CRM and IGM: of the data set asked for, or of the one that the model was trained on,
+ * where that is here. The caller frees them.
+ * @throws UserError where the data set asked for is not here or does not fit the model
+ */
+async function realImages(
+  flow: LoadedFlow,
+  asked: string | undefined,
+): Promise<{ data?: string; images?: tf.Tensor4D }> {
+  const data = asked ?? flow.details.dataset;
+  if (data === undefined) return {};
+  try {
+    return { data, images: await imagesForMetrics(flow, data) };
+  } catch (error) {
+    if (asked !== undefined || !(error instanceof UserError)) throw error;
+    return {};
+  }
 }
 
 /** What to type to get the same table; the file's place is left to the reader. */
@@ -188,6 +179,7 @@ function commandOf(checkpoint: string, options: AccelerateOptions): string {
     ...['--tolerance', `${options.tolerance}`, '--repeats', `${options.repeats}`],
     ...['--seed', `${options.seed}`],
     ...(options.mode === undefined ? [] : ['--mode', options.mode]),
+    ...(options.precision === undefined ? [] : ['--precision', options.precision]),
     ...(data === undefined ? [] : ['--data', data]),
     ...(label === undefined ? [] : ['--label', label]),
     ...(guidance === 0 ? [] : ['--guidance', `${guidance}`]),

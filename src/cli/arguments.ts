@@ -40,6 +40,14 @@ export function modeOption(): Option {
   ).choices(['graph', 'xla', 'eager']);
 }
 
+/** The option `--precision`, of matrix products; see `ExecutionOptions`. */
+export function precisionOption(): Option {
+  return new Option(
+    '--precision <precision>',
+    'of matrix products: bfloat16 is faster where the processor can (default: float32)',
+  ).choices(['float32', 'bfloat16']);
+}
+
 /**
  * Checks that a file can be written, before the work that would be lost; leaves nothing behind.
  * @throws FileUnwritable where the path is a folder, or leads through a file or a folder that is

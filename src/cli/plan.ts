@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
-import type { Mode } from '../backend/program/index.js';
 import { datasetNames } from '../data/index.js';
 import { disposeFlow } from '../flow/tarflow.js';
+import type { ExecutionOptions } from '../sampling/execution.js';
 import {
   type Candidate,
   checkTolerance,
   dataRange,
+  latentsToPlan,
   planPath,
   planSampling,
   solverText,
@@ -14,15 +15,23 @@ import {
 } from '../sampling/plan.js';
 import { sampleNoise } from '../sampling/sample.js';
 import type { Solver } from '../sampling/solver.js';
+import { askedExecution } from '../sampling/timing.js';
 import { loadCheckpoint } from '../training/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
-import { checkWritable, count, modeOption, number, wholeNumber } from './arguments.js';
+import {
+  checkWritable,
+  count,
+  modeOption,
+  number,
+  precisionOption,
+  wholeNumber,
+} from './arguments.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
 import { labelsInTurn } from './labels.js';
 import { imagesForMetrics } from './plan-choice.js';
 
-interface PlanCommandOptions extends GuidanceOptions {
+interface PlanCommandOptions extends GuidanceOptions, ExecutionOptions {
   data?: string;
   tolerance: number;
   batch: number;
@@ -30,7 +39,6 @@ interface PlanCommandOptions extends GuidanceOptions {
   repeats: number;
   seed: number;
   output?: string;
-  mode?: Mode;
   json: boolean;
 }
 
@@ -52,6 +60,7 @@ export function addPlan(program: Command): void {
     );
   addGuidanceOptions(command)
     .addOption(modeOption())
+    .addOption(precisionOption())
     .option('--repeats <n>', 'how often finalists are timed; the least time counts', count, 3)
     .option('--seed <n>', 'of the noise to measure on', wholeNumber, 0)
     .option('--output <file>', 'where the plan goes (default: beside the checkpoint)')
@@ -60,8 +69,9 @@ export function addPlan(program: Command): void {
       'after',
       `
 Every block is solved in several ways; the plan names the fastest one for each that stays within the
-tolerance, sequential where that is fastest. It is for this machine, batch and guidance: give those
-that you will sample with. 'tarflow sample --plan auto' follows it.
+tolerance, sequential where that is fastest, and is checked on 16 further images or more. It is for
+this machine, batch, label and guidance: give those that you will sample with. 'tarflow sample --plan
+auto' follows it.
 
 Examples:
   $ tarflow plan model.safetensors --data fashion-mnist --tolerance 1e-3
@@ -79,10 +89,11 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
   const flow = await loadCheckpoint(checkpoint);
   const blocks: Candidate[][] = [];
   try {
-    const label = labelsInTurn(flow, checkpoint, options.label, batch);
+    const latents = latentsToPlan(batch);
+    const label = labelsInTurn(flow, checkpoint, options.label, latents);
     const guidance = guidanceOf(flow, label !== undefined, options);
     const images = options.data && (await imagesForMetrics(flow, options.data));
-    const noise = sampleNoise(flow, seed, 0, 2 * batch);
+    const noise = sampleNoise(flow, seed, 0, latents);
     const progress = startProgress({
       title: 'Planning',
       total: flow.config.blocks,
@@ -90,9 +101,10 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
     });
     let done = 0;
     const plan = await planSampling(flow, noise, label, {
+      batch,
       tolerance,
       repeats,
-      ...(options.mode && { mode: options.mode }),
+      ...askedExecution(options),
       ...(guidance && { guidance }),
       ...(images && { images }),
       onBlock: (block, candidates) => {
@@ -106,7 +118,7 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
     });
     await writePlan(output, plan);
     if (options.json) {
-      const outcome = { checkpoint, output, plan, candidates: blocks, label, seed, engine };
+      const outcome = { checkpoint, output, plan, candidates: blocks, seed, engine };
       console.log(JSON.stringify(outcome, null, 2));
       return;
     }

@@ -2,14 +2,23 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import type { Mode } from '../backend/program/index.js';
 import { disposeFlow } from '../flow/tarflow.js';
+import type { ExecutionOptions } from '../sampling/execution.js';
 import { strategyNames } from '../sampling/plan.js';
 import { sample } from '../sampling/sample.js';
+import { askedExecution } from '../sampling/timing.js';
+import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/trace.js';
 import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable, count, modeOption, number, wholeNumber } from './arguments.js';
+import {
+  checkWritable,
+  count,
+  modeOption,
+  number,
+  precisionOption,
+  wholeNumber,
+} from './arguments.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
 import { writeImages } from './image-files.js';
 import { labelsInTurn } from './labels.js';
@@ -18,11 +27,10 @@ import { chosenSolvers } from './plan-choice.js';
 /** Images sampled together. */
 const batchSize = 64;
 
-interface SampleOptions extends GuidanceOptions {
+interface SampleOptions extends GuidanceOptions, ExecutionOptions {
   count: number;
   label?: string;
   plan?: string;
-  mode?: Mode;
   denoise?: number | true;
   seed: number;
   columns?: number;
@@ -49,6 +57,7 @@ export function addSample(program: Command): void {
         `(${strategyNames.join(', ')}); default: sequential`,
     )
     .addOption(modeOption())
+    .addOption(precisionOption())
     .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
     .option('--seed <n>', 'same seed, same images', wholeNumber, 0)
     .option('--columns <n>', 'images in a row (default: a square)', count)
@@ -83,24 +92,32 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
     const guidance = guidanceOf(flow, label !== undefined, options);
     const denoise = denoising(flow, checkpoint, options);
     const batch = Math.min(options.count, batchSize);
-    const how = { ...(guidance && { guidance }), ...(options.mode && { mode: options.mode }) };
+    const how = {
+      ...(label && { label }),
+      ...(guidance && { guidance }),
+      ...askedExecution(options),
+    };
+    const use = { batch, ...how };
     const solver =
       options.plan === undefined
         ? undefined
-        : await chosenSolvers(flow, checkpoint, options.plan, { batch, ...how });
+        : await chosenSolvers(flow, checkpoint, options.plan, use);
+    const shortfalls = noShortfalls(flow.config.blocks);
     const progress = startProgress({ title: 'Sampling', total: options.count, unit: 'images' });
     const begun = performance.now();
     const images = await sample(flow, {
       count: options.count,
       seed,
       batchSize,
-      ...(label && { label }),
       ...how,
       ...(solver && { solver }),
       ...(denoise && { denoise }),
+      onTrace: (trace) => addShortfalls(shortfalls, trace),
       onProgress: (share) => progress.update(Math.floor(share * options.count)),
     }).finally(() => progress.finish());
     const seconds = (performance.now() - begun) / 1000;
+    const told = shortfallText(shortfalls);
+    if (told) console.error(told);
     if (images.dataSync().some((value) => !Number.isFinite(value))) {
       console.error('Some pixels are not finite, and magenta: the model or its guidance diverges.');
     }
@@ -116,13 +133,28 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
     if (options.json) {
       const { count: images, plan } = options;
       const what = { checkpoint, out, images, seed, label, guidance, denoise, plan, solver };
-      console.log(JSON.stringify({ ...what, seconds, engine }, null, 2));
+      console.log(JSON.stringify({ ...what, ...shortfalls, seconds, engine }, null, 2));
     } else {
       console.log(`${options.count} samples in ${seconds.toFixed(1)} s: ${out}`);
     }
   } finally {
     disposeFlow(flow);
   }
+}
+
+/** Segments that iterations did not solve as they should have, in a line; empty where none. */
+function shortfallText({ fallbacks, unconverged }: Shortfalls): string {
+  const byBlock = (counts: readonly number[]): string[] =>
+    counts.flatMap((count, block) => (count > 0 ? [`${count} in block ${block}`] : []));
+  const [broken, open] = [byBlock(fallbacks), byBlock(unconverged)];
+  return [
+    ...(broken.length > 0
+      ? [`Segments solved token by token, an iterate being not finite: ${broken.join(', ')}.`]
+      : []),
+    ...(open.length > 0
+      ? [`Segments left before they converged, at the most iterations allowed: ${open.join(', ')}.`]
+      : []),
+  ].join(' ');
 }
 
 function denoising(

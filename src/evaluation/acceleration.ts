@@ -4,6 +4,7 @@ import { tf } from '../backend/tf.js';
 import { type FlowConfig, tokenCount } from '../flow/config.js';
 import type { Label } from '../flow/labels.js';
 import type { TarFlow } from '../flow/tarflow.js';
+import { checkCount } from '../sampling/count.js';
 import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
 import type { Guidance } from '../sampling/guidance.js';
 import { type InverseOptions, inverse } from '../sampling/inverse.js';
@@ -12,6 +13,7 @@ import {
   checkTolerance,
   dataRange,
   largestDifference,
+  latentsToPlan,
   modelFingerprint,
   type Plan,
   plannedSolvers,
@@ -32,9 +34,10 @@ import {
   takeTurns,
   timed,
 } from '../sampling/timing.js';
+import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/trace.js';
 
 /** How far the statistics of two sets of samples are apart, as shares of the data range. */
-export interface StatisticsDistance {
+interface StatisticsDistance {
   /** Root mean square over the pixels of the difference of their means. */
   mean: number;
   /** The same of their standard deviations. */
@@ -42,7 +45,7 @@ export interface StatisticsDistance {
 }
 
 /** What a strategy cost, and how far its samples were from sequential ones. */
-export interface AccelerationRow {
+export interface AccelerationRow extends Shortfalls {
   strategy: string;
   /** Per block, by index from the data. */
   solvers: readonly Solver[];
@@ -78,6 +81,8 @@ export interface Acceleration {
   seed: number;
   /** How all of them were executed. */
   execution: string;
+  /** What CRM and IGM were computed from: the real images given, or samples of the model. */
+  crmFrom: 'images' | 'samples';
   /** The noise of the seed: sequential samples of another seed against those of this one. */
   seedNoise: StatisticsDistance;
   /** What the last row samples by. */
@@ -130,11 +135,8 @@ export async function measureAcceleration(
   const { batch = 1, tolerance = 1e-3, repeats = 3, seed = 0 } = options;
   const { guidance, label, onProgress, signal } = options;
   checkTolerance(tolerance);
-  for (const [name, value] of Object.entries({ batch, repeats })) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new UserError(`${name} is ${value}`, 'Expected a whole number above 0');
-    }
-  }
+  checkCount('batch', batch);
+  checkCount('repeats', repeats);
   const given = options.strategies && checkedStrategies(flow.config, options.strategies);
   if (options.plan) plannedSolvers(flow, options.plan);
 
@@ -188,12 +190,14 @@ export async function measureAcceleration(
     const contenders = distinct.map((text) => strategies[texts.indexOf(text)]!);
 
     const iterations = contenders.map(() => new Array<number>(flow.config.blocks).fill(0));
+    const shortfalls = contenders.map(() => noShortfalls(flow.config.blocks));
     for (const [i, [name, solver]] of contenders.entries()) {
       onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
       for (const noise of noises) {
         await breathe(signal);
         const warm = sampled(noise, solver, (trace) => {
           iterations[i]![trace.block]! += trace.iterations.length / repeats;
+          addShortfalls(shortfalls[i]!, trace);
         });
         await timed(() => warm);
       }
@@ -238,6 +242,7 @@ export async function measureAcceleration(
         `${engine}${gpu ? ' on a GPU' : ''} (${version})`,
         executionOf(flow.config, options),
       ),
+      crmFrom: options.images ? 'images' : 'samples',
       seedNoise: distance(joined(others)),
       plan,
       rows: strategies.map(([strategy, solvers], place): AccelerationRow => {
@@ -251,6 +256,7 @@ export async function measureAcceleration(
           times: times[i] as number[],
           speedup: base / milliseconds,
           iterations: iterations[i] as number[],
+          ...(shortfalls[i] as Shortfalls),
           error: largestDifference(values, exact) / dataRange,
           statistics: distance(values),
         };
@@ -324,10 +330,11 @@ async function ownPlan(
 ): Promise<Plan> {
   const { guidance, images, label, onProgress, signal } = options;
   const { batch, repeats, seed, tolerance } = use;
-  const noise = sampleNoise(flow, seed, repeats * batch, 2 * batch);
+  const noise = sampleNoise(flow, seed, repeats * batch, latentsToPlan(batch));
   const { blocks } = flow.config;
   try {
     return await planSampling(flow, noise, label, {
+      batch,
       tolerance,
       ...askedExecution(options),
       ...(guidance && { guidance }),

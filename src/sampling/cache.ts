@@ -13,11 +13,6 @@ export function cacheBytes(cache: BlockCache | undefined): number {
   return 4 * (cache ?? []).reduce((sum, { keys, values }) => sum + keys.size + values.size, 0);
 }
 
-/** The number of tokens in a cache. */
-export function cachedTokens(cache: BlockCache | undefined): number {
-  return cache?.[0]?.keys.shape[2] ?? 0;
-}
-
 /** The first `count` tokens of a cache, as new tensors. */
 export function truncatedCache(cache: BlockCache, count: number): BlockCache {
   return mapCache(cache, (tensor) =>

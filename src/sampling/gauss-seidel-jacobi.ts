@@ -69,13 +69,14 @@ interface Group {
  *
  * Unlike the published codes:
  * - A token is final once it is exact (all before it were final already), or once it and all
- *   before it that are not yet final change by at most the tolerance. Final tokens never change,
- *   their keys and values go to the cache, and they are not evaluated again: the work shrinks as
- *   this front advances. (Once per segment, samples that left at different times are brought to
- *   the same length of cache.)
- * - Each sample has its own front, and leaves the batch when its segment is final (where graphs are
- *   captured, together with others, so that the batch is halved). Its result does not depend on the
- *   batch, up to rounding.
+ *   before it that are not yet final change by at most the tolerance. Final tokens never change.
+ *   The next evaluation gives their keys and values, which go to the cache as far as the tokens are
+ *   final in every sample of the batch (where graphs are captured, in a few steps of equal length);
+ *   tokens in the cache are not evaluated again: the work shrinks as this front advances. (Once per
+ *   segment, samples that left at different times are brought to the same length of cache.)
+ * - Each sample has its own front, and leaves the batch when its segment is final. (Where graphs are
+ *   captured, it leaves together with others, so that the batch is halved, and is evaluated until
+ *   then.) Its result does not depend on the batch, up to rounding.
  * - Nothing is clamped. Where an iterate is not finite, that sample's segment is solved token by
  *   token, which the record tells.
  *
@@ -136,8 +137,8 @@ export async function solveByIteration(
     cache: undefined,
     cached: 0,
   });
-  hooks.onIterate?.(whole.x, everyone);
   try {
+    hooks.onIterate?.(whole.x, everyone);
     let known = 1;
     for (const [segment, end] of segmentEnds(tokens, settings.segments).entries()) {
       const maximum = settings.maximum ?? end - known;
@@ -159,7 +160,8 @@ export async function solveByIteration(
           record.unconverged.push({ segment, sample: group.samples[row]! });
         }
         const final = Math.min(...group.final);
-        record.iterations.push({ segment, samples: open.length, evaluated, residual, final });
+        const [samples, evaluatedSamples] = [open.length, rows.length];
+        record.iterations.push({ segment, samples, evaluatedSamples, evaluated, residual, final });
         await hooks.onStep?.(final);
 
         const failing = rows.filter((row) => broken[row]);

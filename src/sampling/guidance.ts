@@ -125,15 +125,13 @@ export function guidedBlock(
       owned.push(conditions.temperature);
     }
   }
-  const plain = execution.mode === 'eager' && execution.precision === 'float32';
   const made: GuidedBlock = {
     block,
     execution,
     branches: guided ? 2 : 1,
     conditions,
     guidance: guided ? guidance : undefined,
-    predict: (tokens, options) =>
-      plain ? predictGuided(made, tokens, options) : predictCompiled(made, tokens, options),
+    predict: (tokens, options) => predictAsExecuted(made, tokens, options),
     select(samples) {
       const rows = classes && tf.tidy(() => tf.gather(classes, tf.tensor1d([...samples], 'int32')));
       const selected = guidedBlock(block, samples.length, rows, guidance, execution);
@@ -150,16 +148,28 @@ export function guidedBlock(
   return made;
 }
 
-/** The same block, computed op by op. */
+/** The same block, computed op by op in the same precision. */
 export function plainly(guided: GuidedBlock): GuidedBlock {
-  return {
+  const execution = { ...plainExecution, precision: guided.execution.precision };
+  const plain: GuidedBlock = {
     ...guided,
-    execution: plainExecution,
-    predict: (tokens, options) => predictGuided(guided, tokens, options),
+    execution,
+    predict: (tokens, options) => predictAsExecuted(plain, tokens, options),
   };
+  return plain;
 }
 
 type PredictStep = Parameters<GuidedBlock['predict']>[1];
+
+function predictAsExecuted(
+  guided: GuidedBlock,
+  tokens: tf.Tensor3D,
+  options: PredictStep,
+): ReturnType<GuidedBlock['predict']> {
+  const { mode, precision } = guided.execution;
+  const plain = mode === 'eager' && precision === 'float32';
+  return plain ? predictGuided(guided, tokens, options) : predictCompiled(guided, tokens, options);
+}
 
 function predictGuided(
   { block, conditions, guidance }: Pick<GuidedBlock, 'block' | 'conditions' | 'guidance'>,
@@ -205,7 +215,7 @@ function predictCompiled(
 }
 
 /** A computation with a block's predictions, recorded as one graph. */
-export interface GuidedCall {
+interface GuidedCall {
   name: string;
   /** All that the computation depends on beside the block and the tensors. */
   description: unknown;

@@ -5,7 +5,7 @@ import { disposeCache, truncatedCache } from './cache.js';
 import type { GuidedBlock } from './guidance.js';
 import type { Start } from './solver.js';
 
-export interface HidingOptions {
+interface HidingOptions {
   /**
    * What hidden tokens read as: zeros, which tell nothing but which no block has been trained on, or
    * the block's output in their place, from which iteration starts. Default zeros.

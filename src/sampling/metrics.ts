@@ -4,12 +4,13 @@ import { blockForward, type FlowBlock, permute, predict } from '../flow/block.js
 import { tokenCount, tokenWidth } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { checkImages, flowBlocks, type TarFlow, tokensOf } from '../flow/tarflow.js';
+import { checkCount } from './count.js';
 import { startingTokens } from './gauss-seidel-jacobi.js';
 import type { Start } from './solver.js';
 import { spectralNorm } from './spectral-norm.js';
 
 /** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
-export interface ConvergenceRanking {
+interface ConvergenceRanking {
   /** ‖mean over images of exp(−a)·x‖, x the block's input, a matrix (T, D). */
   spread: number;
   /** ‖W_a‖, of the rows of the output layer that make a; 0 in a volume-preserving model. */
@@ -23,13 +24,13 @@ export interface ConvergenceRanking {
 }
 
 /** The Initial Guessing Metric of a block for both starts; the smaller one is to be preferred. */
-export interface InitialGuessing {
+interface InitialGuessing {
   latent: number;
   zeros: number;
   better: Start;
 }
 
-export interface MetricOptions {
+interface MetricOptions {
   /** Class per image; none takes the mean of all classes, as the published code does. */
   label?: Label;
   /** Images evaluated together. Default 32. */
@@ -43,7 +44,7 @@ export interface MetricOptions {
  *
  * @param images (images, channels, height, width), a small set of real ones without noise
  * @returns one entry per block, by index from the data
- * @throws UserError where images or labels do not fit the model
+ * @throws UserError where images or labels do not fit the model, and for a batch size below 1
  */
 export function convergenceRankingMetric(
   flow: TarFlow,
@@ -77,7 +78,7 @@ export function convergenceRankingMetric(
  *
  * @param images (images, channels, height, width), a small set of real ones without noise
  * @returns one entry per block, by index from the data
- * @throws UserError where images or labels do not fit the model
+ * @throws UserError where images or labels do not fit the model, and for a batch size below 1
  */
 export function initialGuessingMetric(
   flow: TarFlow,
@@ -112,6 +113,7 @@ function meanMatrices(
   f: (block: FlowBlock, passage: Passage) => tf.Tensor[],
 ): number[][] {
   checkImages(flow.config, images);
+  checkCount('The batch size', batchSize);
   const count = images.shape[0];
   if (count === 0) throw new UserError('No images came', 'Give at least one');
   const [tokens, width] = [tokenCount(flow.config), tokenWidth(flow.config)];

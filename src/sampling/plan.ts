@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import { permute } from '../flow/block.js';
-import type { FlowConfig } from '../flow/config.js';
+import { type FlowConfig, tokenCount } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { checkCount } from './count.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
+import { currentMachine, type Machine } from './machine.js';
 import { convergenceRankingMetric, initialGuessingMetric } from './metrics.js';
 import { solveBlock } from './solve-block.js';
 import {
@@ -38,54 +39,71 @@ export interface Candidate {
   iterations: number;
 }
 
+const count = z.number().int().positive();
+
 const settings = {
-  tolerance: z.number().optional(),
+  tolerance: z.number().nonnegative().optional(),
   norm: z.enum(['largest', 'frobenius']).optional(),
-  maximum: z.number().optional(),
+  maximum: count.optional(),
   start: z.enum(['latent', 'zeros']).optional(),
 };
 
-const planSchema = z.object({
+const outcome = z.strictObject({
+  milliseconds: z.number().nonnegative(),
+  error: z.number().nonnegative(),
+});
+
+const planSchema = z.strictObject({
   format: z.literal('tarflow-plan'),
   /** The model that the plan was made for, see {@link modelFingerprint}. */
   model: z.string(),
   /** The largest difference from sequential sampling that was aimed at, a share of the range. */
-  tolerance: z.number(),
-  batch: z.number(),
-  /** What it was measured on, and how. */
+  tolerance: z.number().positive(),
+  batch: count,
+  /** The classes that were sampled, each once; null for samples without a label. */
+  label: z.array(z.number().int().min(-1)).min(1).readonly().nullable(),
+  /** What it was measured on, see `Machine`, and how. */
   engine: z.string(),
+  version: z.string(),
+  device: z.string(),
+  threads: count,
   mode: z.enum(['eager', 'graph', 'xla']),
   loop: z.enum(['eager', 'graph', 'xla']),
   precision: z.enum(['float32', 'bfloat16']),
   guidance: z
-    .object({
-      weight: z.number(),
+    .strictObject({
+      weight: z.number().nonnegative(),
       on: z.enum(['a', 'b', 'ab']).optional(),
-      temperature: z.number().optional(),
+      temperature: z.number().positive().optional(),
       annealed: z.boolean().optional(),
-      blocks: z.array(z.number()).readonly().optional(),
+      blocks: z.array(z.number().int().nonnegative()).readonly().optional(),
     })
     .nullable(),
   /** A solver per block, by index from the data. */
   solvers: z.array(
     z.discriminatedUnion('kind', [
-      z.object({ kind: z.literal('sequential') }),
-      z.object({ kind: z.literal('jacobi'), ...settings }),
-      z.object({ kind: z.literal('gaussSeidelJacobi'), segments: z.number(), ...settings }),
+      z.strictObject({ kind: z.literal('sequential') }),
+      z.strictObject({ kind: z.literal('jacobi'), ...settings }),
+      z.strictObject({ kind: z.literal('gaussSeidelJacobi'), segments: count, ...settings }),
     ]),
   ),
-  sequential: z.object({ milliseconds: z.number(), error: z.number() }),
-  planned: z.object({ milliseconds: z.number(), error: z.number() }),
+  sequential: outcome,
+  planned: outcome,
 });
 
+/** Keys that older versions did not write. */
+const newKeys = ['label', 'version', 'device', 'threads'] as const;
+
 /**
- * How to sample from a model fastest: a solver per block, measured for one batch size and guidance
- * on one machine. It stays right anywhere, the times do not.
+ * How to sample from a model fastest: a solver per block, measured for one batch size, label and
+ * guidance on one machine. It stays right anywhere, the times do not.
  */
 export type Plan = z.infer<typeof planSchema>;
 
 /** All that is compared runs as the options say. */
-export interface PlanOptions extends ExecutionOptions {
+interface PlanOptions extends ExecutionOptions {
+  /** Samples made together, which the plan is for. Default: half of the latents. */
+  batch?: number;
   guidance?: Guidance;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
   tolerance?: number;
@@ -111,17 +129,27 @@ const worthwhile = 0.03;
  */
 const safeGain = 0.1;
 
+/** Images to check a plan on: fewer may not meet the noise that it errs on most. */
+const checkedImages = 16;
+
+/** How many latents to give {@link planSampling} for a batch: one to measure on, the rest to check. */
+export function latentsToPlan(batch: number): number {
+  return batch * (1 + Math.ceil(checkedImages / batch));
+}
+
 /**
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
  * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
- * the whole is checked on other noise. Where it misses half the tolerance (other noise may err
- * more) the shares are tightened. A block stays sequential where that is fastest, and all of them
- * do where the whole is not faster by a tenth.
+ * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
+ * err more) the shares are tightened. A block stays sequential where that is fastest, and all of
+ * them do where the whole is not faster by a tenth.
  *
- * @param noise two batches of latents (2·batch, T, D): the first to measure on, the second to check
- * @param label a class for all, or one per sample of one batch
- * @throws UserError for a tolerance that is not above 0, samples that are not finite, and as
- *   `inverse` does
+ * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
+ *   to check on; see {@link latentsToPlan}
+ * @param label a class for all, or one per sample: of one batch, and each batch has the same, or of
+ *   all latents
+ * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
+ *   finite, and as `inverse` does
  */
 export async function planSampling(
   flow: TarFlow,
@@ -131,25 +159,31 @@ export async function planSampling(
 ): Promise<Plan> {
   const { guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
   checkTolerance(tolerance);
-  if (noise.shape[0] % 2 !== 0 || noise.shape[0] === 0) {
+  checkCount('repeats', repeats);
+  const latents = noise.shape[0];
+  const { batch = latents / 2 } = options;
+  if (!(Number.isInteger(batch) && batch > 0 && latents % batch === 0 && latents > batch)) {
     throw new UserError(
-      `${noise.shape[0]} latents came to plan with`,
-      'Expected two batches of equal size: one to measure on and one to check on',
+      `${latents} latents came to plan with${options.batch === undefined ? '' : `, batch ${batch}`}`,
+      'Expected one batch to measure on, and one or more of equal size to check on',
     );
   }
-  const batch = noise.shape[0] / 2;
-  const [measured, check] = tf.split(noise, 2, 0) as [tf.Tensor3D, tf.Tensor3D];
-  /** The check's images by some solvers, as every run whose time counts. */
-  const images = (solver: Solver | readonly Solver[]): Promise<tf.Tensor4D> =>
-    inverse(flow, check, label, {
-      ...(guidance && { guidance }),
-      ...askedExecution(options),
-      solver,
-    });
+  const labels = labelsOfLatents(label, batch, latents);
+  const execution = executionOf(flow.config, options);
+  const part = (first: number, size: number): Part => ({
+    noise: tf.slice(noise, [first, 0, 0], [size, -1, -1]),
+    label: typeof labels === 'object' ? labels.slice(first, first + size) : labels,
+  });
+  const [measured, timedPart] = [part(0, batch), part(batch, batch)];
+  const checked: Part[] = [];
+  const together = execution.mode === 'eager' ? manyTogether(flow.config, batch) : batch;
+  for (let first = batch; first < latents; first += together) {
+    checked.push(part(first, Math.min(together, latents - first)));
+  }
   try {
     // These refuse all that does not fit before anything long begins.
-    const exact = await sequentialImages(flow, check, label, options);
-    const blocks = await measureBlocks(flow, measured, label, options);
+    const errorOf = await errorMeasure(flow, checked, tolerance / 2, options);
+    const blocks = await measureBlocks(flow, measured, options);
 
     const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
     let found: { solvers: Solver[]; error: number } | undefined;
@@ -157,16 +191,14 @@ export async function planSampling(
     for (let budget = tolerance * dataRange; budget > tolerance * 1e-3 && !found; budget /= 4) {
       const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
       if (solvers.every(({ kind }) => kind === 'sequential')) break;
-      await breathe(signal);
-      // Warms it, too.
-      const { values } = await timed(() => images(solvers));
-      const error = largestDifference(values, exact) / dataRange;
+      // Where graphs are recorded, this warms them, too.
+      const error = await errorOf(solvers);
       if (error <= tolerance / 2) found = { solvers, error };
     }
 
     const contenders = found ? [plain, found.solvers] : [plain];
     const times = await takeTurns(
-      contenders.map((solvers) => () => images(solvers)),
+      contenders.map((solvers) => () => imagesOf(flow, timedPart, options, { solver: solvers })),
       repeats,
       { signal },
     );
@@ -184,16 +216,56 @@ export async function planSampling(
       model: modelFingerprint(flow),
       tolerance,
       batch,
-      engine: currentEngine().engine,
-      ...executionOf(flow.config, options),
+      label: distinctLabels(label),
+      ...currentMachine(),
+      ...execution,
       guidance: guidance ?? null,
       solvers: (chosen?.solvers ?? plain) as Plan['solvers'],
       sequential: unplanned,
       planned: chosen ? { milliseconds: chosen.milliseconds, error: chosen.error } : unplanned,
     };
   } finally {
-    tf.dispose([measured, check]);
+    tf.dispose([measured, timedPart, ...checked].map((one) => one.noise));
   }
+}
+
+/** Some latents (samples, T, D), and their labels. */
+interface Part {
+  noise: tf.Tensor3D;
+  label: Label | undefined;
+}
+
+function labelsOfLatents(
+  label: Label | undefined,
+  batch: number,
+  latents: number,
+): Label | undefined {
+  if (label === undefined || typeof label === 'number' || label.length === latents) return label;
+  if (label.length !== batch) {
+    throw new UserError(
+      `${label.length} labels came to plan with`,
+      `Give one for all, one for each sample of a batch, ${batch}, or for each latent, ${latents}`,
+    );
+  }
+  return Array.from({ length: latents }, (_, i) => label[i % batch] as number);
+}
+
+/** Each label once, in ascending order. */
+function distinctLabels(label: Label | undefined): number[] | null {
+  if (label === undefined) return null;
+  return typeof label === 'number' ? [label] : [...new Set(label)].sort((a, b) => a - b);
+}
+
+/** So many attention weights of a layer take a quarter of a gigabyte. */
+const manyWeights = 6e7;
+
+/**
+ * How many images to check together op by op: an operation's own cost is shared by all, and what
+ * comes out does not depend on the batch.
+ */
+function manyTogether(config: FlowConfig, batch: number): number {
+  const guidedWeights = (2 * tokenCount(config) ** 2 * config.channels) / config.headWidth;
+  return Math.max(batch, Math.min(checkedImages, Math.floor(manyWeights / guidedWeights)));
 }
 
 /**
@@ -219,20 +291,56 @@ export function fastestWithin(candidates: readonly Candidate[], budget: number):
 }
 
 /**
+ * A measure of the error of solvers: the largest one of all images, as a share of the data range,
+ * or of the first of them where that is above a bound.
+ */
+async function errorMeasure(
+  flow: TarFlow,
+  parts: readonly Part[],
+  bound: number,
+  options: PlanOptions,
+): Promise<(solver: readonly Solver[]) => Promise<number>> {
+  const exact: Float32Array[] = [];
+  for (const part of parts) exact.push(await sequentialImages(flow, part, options));
+  return async (solver) => {
+    let error = 0;
+    for (const [index, part] of parts.entries()) {
+      await breathe(options.signal);
+      const { values } = await timed(() => imagesOf(flow, part, options, { solver }));
+      error = Math.max(error, largestDifference(values, exact[index]!) / dataRange);
+      if (error > bound) break;
+    }
+    return error;
+  };
+}
+
+/** The images of some latents, made as the options say. */
+function imagesOf(
+  flow: TarFlow,
+  { noise, label }: Part,
+  options: PlanOptions,
+  more: InverseOptions,
+): Promise<tf.Tensor4D> {
+  const { guidance } = options;
+  return inverse(flow, noise, label, {
+    ...askedExecution(options),
+    ...(guidance && { guidance }),
+    ...more,
+  });
+}
+
+/**
  * The images that sequential sampling makes.
  * @throws UserError where they are not finite, and as `inverse` does
  */
 async function sequentialImages(
   flow: TarFlow,
-  noise: tf.Tensor3D,
-  label: Label | undefined,
+  part: Part,
   options: PlanOptions,
   onBlock?: InverseOptions['onBlock'],
 ): Promise<Float32Array> {
-  const { guidance, signal } = options;
-  const images = await inverse(flow, noise, label, {
-    ...askedExecution(options),
-    ...(guidance && { guidance }),
+  const { signal } = options;
+  const images = await imagesOf(flow, part, options, {
     ...(signal && { signal }),
     ...(onBlock && { onBlock }),
   });
@@ -251,10 +359,10 @@ async function sequentialImages(
 /** Candidates per block, by index from the data, each with its time and error. */
 async function measureBlocks(
   flow: TarFlow,
-  noise: tf.Tensor3D,
-  label: Label | undefined,
+  part: Part,
   options: PlanOptions,
 ): Promise<Candidate[][]> {
+  const { noise, label } = part;
   const { guidance, images, onBlock } = options;
   const rankings = images && convergenceRankingMetric(flow, images);
   const guesses = images && initialGuessingMetric(flow, images);
@@ -265,7 +373,7 @@ async function measureBlocks(
   const classes = classMixture(flow.config, label, batch);
   const measured: Candidate[][] = [];
   try {
-    await sequentialImages(flow, noise, label, options, (tokens, block) => {
+    await sequentialImages(flow, part, options, (tokens, block) => {
       passage[block] = tokens.clone();
     });
     for (const block of flowBlocks(flow).reverse()) {
@@ -420,35 +528,81 @@ function sortedConfig({ image, ...rest }: FlowConfig): unknown {
  */
 export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
   const model = modelFingerprint(flow);
-  if (plan.model !== model || plan.solvers.length !== flow.config.blocks) {
+  if (plan.model !== model) {
     throw new UserError(
       `The plan was made for model ${plan.model}, this is ${model}`,
-      'Make a plan for this model',
+      `Make one for this model: ${planCommand(plan)}`,
     );
   }
-  return [...solversOfBlocks(flow.config, plan.solvers as Solver[])];
+  const [found, blocks] = [plan.solvers.length, flow.config.blocks];
+  if (found !== blocks) {
+    throw new UserError(
+      `The plan has ${found} solvers, and the model ${blocks} blocks`,
+      `Expected one for each: ${planCommand(plan)}`,
+    );
+  }
+  try {
+    return [...solversOfBlocks(flow.config, plan.solvers as Solver[])];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.problem, `${error.remedy}: ${planCommand(plan)}`);
+  }
+}
+
+/** What to type for a plan of the same use. */
+function planCommand({ batch, tolerance, label, guidance, mode, loop, precision }: Plan): string {
+  const { weight, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
+  return [
+    ...['tarflow plan CHECKPOINT --batch', batch, '--tolerance', tolerance],
+    ...(label ? ['--label', label.join(',')] : []),
+    ...(weight > 0 ? ['--guidance', weight] : []),
+    ...(temperature === undefined ? [] : ['--temperature', temperature]),
+    ...(annealed ? ['--annealed'] : []),
+    ...(on === undefined ? [] : ['--on', on]),
+    ...(blocks ? ['--blocks', blocks.join(',')] : []),
+    // Loops of another mode are what is chosen where none is asked for.
+    ...(mode === loop ? ['--mode', mode] : []),
+    ...(precision === 'float32' ? [] : ['--precision', precision]),
+    '--output FILE',
+  ].join(' ');
 }
 
 /**
  * In what a plan was measured otherwise than it is about to be used, in words: each is no mistake,
- * but its times may not be the least, and under other guidance its error may be larger.
+ * but its times may not be the least, and under another label or guidance its error may be larger.
  */
 export function planDifferences(
   config: FlowConfig,
   plan: Plan,
-  use: { batch: number; guidance?: Guidance } & ExecutionOptions,
+  use: { batch: number; label?: Label; guidance?: Guidance } & ExecutionOptions,
 ): string[] {
   const differences: string[] = [];
   if (plan.batch !== use.batch) differences.push(`for batch ${plan.batch}, not ${use.batch}`);
+  const label = distinctLabels(use.label);
+  const covered = label?.every((one) => plan.label?.includes(one)) ?? plan.label === null;
+  if (!covered) differences.push(`for ${labelText(plan.label)}, not ${labelText(label)}`);
   if (guidanceText(plan.guidance ?? undefined) !== guidanceText(use.guidance)) {
     differences.push(
       `with ${guidanceText(plan.guidance ?? undefined)}, not ${guidanceText(use.guidance)}`,
     );
   }
+  const machine = currentMachine();
   const planned = executionText(plan.engine, plan);
-  const used = executionText(currentEngine().engine, executionOf(config, use));
+  const used = executionText(machine.engine, executionOf(config, use));
   if (planned !== used) differences.push(`on ${planned}, not on ${used}`);
+  if (deviceText(plan) !== deviceText(machine)) {
+    differences.push(`on ${deviceText(plan)}, not on ${deviceText(machine)}`);
+  }
   return differences;
+}
+
+function labelText(label: readonly number[] | null): string {
+  if (!label) return 'no label';
+  return `label${label.length === 1 ? '' : 's'} ${label.join(', ')}`;
+}
+
+function deviceText({ device, threads }: Pick<Machine, 'device' | 'threads'>): string {
+  return `${device} with ${threads} thread${threads === 1 ? '' : 's'}`;
 }
 
 function guidanceText(guidance: Plan['guidance'] | undefined): string {
@@ -514,23 +668,30 @@ export function planPath(checkpoint: string): string {
 
 /**
  * Reads a plan.
- * @throws UserError for a file that cannot be read or is not a plan
+ * @throws UserError for a file that cannot be read, is not a plan, or was made by an older version
  */
 export async function readPlan(file: string): Promise<Plan> {
+  const remedy =
+    `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label and ` +
+    'guidance that you sample with';
   const text = Buffer.from(await readBytes(file)).toString('utf8');
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${file} is not JSON (${(error as Error).message})`, 'Make the plan anew');
+    throw new UserError(`${file} is not JSON (${(error as Error).message})`, remedy);
   }
   const { data, error } = planSchema.safeParse(json);
   if (data) return data;
+  const given = (json ?? {}) as Record<string, unknown>;
+  const absent = newKeys.filter((key) => given[key] === undefined);
+  if (given.format === 'tarflow-plan' && absent.length > 0) {
+    const problem = `${file} was made by an older version, which did not write ${absent.join(', ')}`;
+    throw new UserError(problem, remedy);
+  }
   const [issue] = error.issues;
-  throw new UserError(
-    `${file} is not a sampling plan (${[...(issue?.path ?? []).map(String), issue?.message].join(': ')})`,
-    'Make the plan anew',
-  );
+  const place = [...(issue?.path ?? []).map(String), issue?.message].join(': ');
+  throw new UserError(`${file} is not a sampling plan (${place})`, remedy);
 }
 
 /** Writes a plan. */

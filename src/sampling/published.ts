@@ -32,14 +32,27 @@ export async function solveAsPublished(
     clamp === undefined ? x : tf.clipByValue(x, -clamp, clamp);
 
   let x = startingTokens(z, solver.start ?? 'latent');
+  // The first token is z's; the published code clamps it in its one-segment mode only.
+  const firstToken = (): tf.Tensor3D => {
+    const token = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
+    return segments === 1 ? clamped(token) : token;
+  };
   /** Of the finished segments, and with the segment's last evaluation. */
   let cache: BlockCache | undefined;
   let extended: BlockCache | undefined;
-  hooks.onIterate?.(x, samples);
   try {
+    hooks.onIterate?.(x, samples);
+    /** Tokens that are final at the start: the first, unless it starts as what it does not stay. */
+    const settled = tf.tidy(() => {
+      const start = tf.slice(x, [0, 0, 0], [-1, 1, -1]);
+      return tf.all(tf.equal(start, firstToken())).dataSync()[0] as number;
+    });
     let first = 0;
     for (const [segment, end] of segmentEnds(tokens, segments).entries()) {
       const count = end - 1 - first;
+      /** Iterations that always suffice. */
+      const enough = segment === 0 ? end - settled : count;
+      const final = (): number => Math.min(end - enough + iteration, end);
       let residual = Number.POSITIVE_INFINITY;
       let iteration = 0;
       // The papers' rules: a largest change is below the bound, a Frobenius norm at most the bound.
@@ -55,8 +68,7 @@ export async function solveAsPublished(
           });
           const target = tf.slice(z, [0, first + 1, 0], [-1, count, -1]);
           const moved = clamped(tf.add(tf.mul(target, tf.exp(prediction.a)), prediction.b));
-          // The first token is z's; the published code clamps it in its one-segment mode only.
-          const before = segments === 1 ? clamped(tf.slice(z, [0, 0, 0], [-1, 1, -1])) : known;
+          const before = segments === 1 ? firstToken() : known;
           const next = tf.concat([before, moved, tf.slice(x, [0, end, 0])], 1);
           const change = tf.sub(next, x);
           return {
@@ -80,15 +92,16 @@ export async function solveAsPublished(
         record.iterations.push({
           segment,
           samples: batch,
+          evaluatedSamples: batch,
           evaluated: count,
           residual,
-          final: Math.min(first + 1 + iteration, end),
+          final: final(),
         });
         hooks.onIterate?.(x, samples);
-        await hooks.onStep?.(Math.min(first + 1 + iteration, end));
+        await hooks.onStep?.(final());
       }
       record.sampleIterations = record.sampleIterations.map((sum) => sum + iteration);
-      if (iteration < count && !converged()) {
+      if (iteration < enough && !converged()) {
         record.unconverged.push(...samples.map((sample) => ({ segment, sample })));
       }
       disposeCache(cache);

@@ -4,10 +4,12 @@ import { tf } from '../backend/tf.js';
 import { dimensions, tokenCount, tokenWidth } from '../flow/config.js';
 import type { Label } from '../flow/labels.js';
 import type { TarFlow } from '../flow/tarflow.js';
+import { checkCount } from './count.js';
 import { checkDenoising, denoise } from './denoise.js';
 import type { ExecutionOptions } from './execution.js';
 import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
+import { askedExecution } from './timing.js';
 
 export interface SampleOptions extends ExecutionOptions {
   count: number;
@@ -32,15 +34,15 @@ export interface SampleOptions extends ExecutionOptions {
  * Draws images from a flow: standard normal noise, times the prior's deviation, through `inverse`.
  *
  * @returns images (count, channels, height, width), not clipped; the caller frees them
- * @throws UserError for a count below 1, another number of labels, and as `inverse` and `denoise` do
+ * @throws UserError for a count or a batch size below 1, another number of labels, and as `inverse`
+ *   and `denoise` do
  */
 export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
-  const { onProgress, onTrace, signal, mode, precision } = options;
-  const execution = { ...(mode && { mode }), ...(precision && { precision }) };
-  if (!Number.isInteger(count) || count < 1) {
-    throw new UserError(`The number of samples is ${count}`, 'Expected a whole number above 0');
-  }
+  const { onProgress, onTrace, signal } = options;
+  const execution = askedExecution(options);
+  checkCount('The number of samples', count);
+  checkCount('The batch size', batchSize);
   if (label !== undefined && typeof label !== 'number' && label.length !== count) {
     throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
   }

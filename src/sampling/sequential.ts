@@ -4,7 +4,7 @@ import { cacheBytes, disposeCache } from './cache.js';
 import type { GuidedBlock } from './guidance.js';
 
 /** What is known of a block's input when a run token by token begins. */
-export interface Known {
+interface Known {
   /** The first tokens of the block's input (batch, known, D), in the block's order; at least one. */
   tokens: tf.Tensor3D;
   /** Keys and values of the first `cached` of them, fewer than are known. */
@@ -12,7 +12,7 @@ export interface Known {
   cached?: number;
 }
 
-export interface SequentialResult {
+interface SequentialResult {
   /** The first `end` tokens of the block's input (batch, end, D). */
   tokens: tf.Tensor3D;
   /** Keys and values of all of them but the last. */

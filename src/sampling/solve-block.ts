@@ -5,7 +5,7 @@ import { solveByIteration } from './gauss-seidel-jacobi.js';
 import type { GuidedBlock } from './guidance.js';
 import { solveAsPublished } from './published.js';
 import { solveSequentially } from './sequential.js';
-import type { Solver } from './solver.js';
+import { checkSolver, type Solver } from './solver.js';
 import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
 /**
@@ -14,6 +14,7 @@ import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from 
  * @param z the block's output (batch, T, D), in the block's order
  * @returns the block's input (batch, T, D), in the block's order, which the caller frees, and how
  *   it was found
+ * @throws UserError where the solver does not fit the model
  */
 export async function solveBlock(
   guided: GuidedBlock,
@@ -21,6 +22,7 @@ export async function solveBlock(
   solver: Solver,
   hooks: SolveHooks = {},
 ): Promise<{ tokens: tf.Tensor3D; trace: BlockTrace }> {
+  checkSolver(guided.block.config, solver);
   const started = performance.now();
   const { tokens, record } = await solve(guided, z, solver, hooks);
   const milliseconds = performance.now() - started;

@@ -1,5 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import { type FlowConfig, tokenCount } from '../flow/config.js';
+import { checkCount } from './count.js';
 
 /** Where an iteration starts: at the block's output z itself, or at z_0 followed by zeros. */
 export type Start = 'latent' | 'zeros';
@@ -85,7 +86,11 @@ export function solversOfBlocks(
   return solvers;
 }
 
-function checkSolver(config: FlowConfig, solver: Solver): void {
+/**
+ * Checks a solver against a model.
+ * @throws UserError for an unknown kind, and for settings that are out of range or do not fit
+ */
+export function checkSolver(config: FlowConfig, solver: Solver): void {
   if (!['sequential', 'jacobi', 'gaussSeidelJacobi', kindPublished].includes(solver.kind)) {
     throw new UserError(
       `The solver is '${String((solver as { kind: unknown }).kind)}'`,
@@ -93,7 +98,7 @@ function checkSolver(config: FlowConfig, solver: Solver): void {
     );
   }
   if (solver.kind === 'sequential') return;
-  const { tolerance = defaultTolerance, norm = 'largest', maximum = 1, start = 'latent' } = solver;
+  const { tolerance = defaultTolerance, norm = 'largest', start = 'latent' } = solver;
   if (!(Number.isFinite(tolerance) && tolerance >= 0)) {
     throw new UserError(
       `The tolerance is ${tolerance}`,
@@ -103,11 +108,8 @@ function checkSolver(config: FlowConfig, solver: Solver): void {
   if (!['largest', 'frobenius'].includes(norm)) {
     throw new UserError(`The norm is '${norm}'`, "Expected 'largest' or 'frobenius'");
   }
-  if (!Number.isInteger(maximum) || maximum < 1) {
-    throw new UserError(
-      `The largest number of iterations is ${maximum}`,
-      'Expected a whole number above 0',
-    );
+  if (solver.maximum !== undefined || solver.kind === kindPublished) {
+    checkCount('The largest number of iterations', solver.maximum);
   }
   const starts = ['latent', 'zeros', ...(solver.kind === kindPublished ? ['allZeros'] : [])];
   if (!starts.includes(start)) {
@@ -162,7 +164,8 @@ export function selectiveJacobi(
     ? {
         kind: 'publishedGaussSeidelJacobi',
         segments: 1,
-        maximum: tokenCount(config) - 1,
+        // From zeros even the first token takes an iteration.
+        maximum: tokenCount(config),
         start: 'allZeros',
         tolerance: 0.5,
         ...iteration,

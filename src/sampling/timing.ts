@@ -32,7 +32,7 @@ export async function timed(run: () => Promise<tf.Tensor>): Promise<{
   }
 }
 
-export interface TurnOptions {
+interface TurnOptions {
   /** Called after each run with what it made, outside its time. */
   onResult?: (run: number, round: number, values: Float32Array) => void;
   signal?: AbortSignal | undefined;

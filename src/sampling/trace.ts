@@ -5,9 +5,14 @@ import type { Solver } from './solver.js';
 export interface IterationTrace {
   /** The segment, from 0. */
   segment: number;
-  /** Samples that took part; the others were done with the segment. */
+  /** Samples that were not yet done with the segment. */
   samples: number;
-  /** Tokens that the block evaluated for each of them. */
+  /**
+   * Samples that the block was evaluated for: these, and where graphs are captured those done that
+   * wait for others, until the batch is halved.
+   */
+  evaluatedSamples: number;
+  /** Tokens that the block evaluated for each of the latter. */
   evaluated: number;
   /** The largest change among the samples, in the solver's norm. */
   residual: number;
@@ -16,7 +21,7 @@ export interface IterationTrace {
 }
 
 /** A segment of a sample. */
-export interface SampleSegment {
+interface SampleSegment {
   segment: number;
   /** The sample's place in the batch. */
   sample: number;
@@ -26,7 +31,7 @@ export interface SampleSegment {
 export interface SolveRecord {
   /** Times that the block was evaluated, on however many tokens. */
   evaluations: number;
-  /** Tokens evaluated, over all samples: the work. */
+  /** Tokens evaluated, over all samples: the work, that of fallbacks and of done samples too. */
   evaluatedTokens: number;
   /** Every Jacobi iteration in its order; none where tokens were solved one after the other. */
   iterations: IterationTrace[];
@@ -61,6 +66,26 @@ export function emptyRecord(batch: number): SolveRecord {
   };
 }
 
+/** What iterations did not bring to an end by themselves, as numbers of segments of samples. */
+export interface Shortfalls {
+  /** Per block, by index from the data: those solved token by token. */
+  fallbacks: number[];
+  /** Per block: those left with a change above the tolerance. */
+  unconverged: number[];
+}
+
+/** No shortfalls yet. */
+export function noShortfalls(blocks: number): Shortfalls {
+  const none = (): number[] => new Array<number>(blocks).fill(0);
+  return { fallbacks: none(), unconverged: none() };
+}
+
+/** Adds those of a solved block to some shortfalls. */
+export function addShortfalls({ fallbacks, unconverged }: Shortfalls, trace: BlockTrace): void {
+  fallbacks[trace.block]! += trace.fallbacks.length;
+  unconverged[trace.block]! += trace.unconverged.length;
+}
+
 /** What a solver calls while it works. */
 export interface SolveHooks {
   /**
@@ -70,7 +95,8 @@ export interface SolveHooks {
   onStep?: ((solved: number) => Promise<void> | void) | undefined;
   /**
    * Called with each iterate (samples, T, D) in the block's order, the start included, and the
-   * places in the batch of the samples that still iterate. It does not own the tensor.
+   * places in the batch of its samples: those that are still evaluated, some of which may be done.
+   * It does not own the tensor.
    */
   onIterate?: ((tokens: tf.Tensor3D, samples: readonly number[]) => void) | undefined;
 }

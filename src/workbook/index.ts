@@ -1,4 +1,5 @@
 /** What a notebook cell calls. In plain Node the same functions print text and write files. */
+export { planText, showAcceleration } from './acceleration-table.js';
 export {
   type ChartSpec,
   renderChart,

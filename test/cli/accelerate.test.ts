@@ -34,8 +34,9 @@ test('a table per batch is printed, and recorded as JSON', async () => {
   for (const words of [
     /4 tokens, batch 1, guidance 0\.5, tolerance 0\.001.*eager/,
     /4 tokens, batch 2/,
-    /strategy.*times as fast.*iterations.*error.*mean.*deviation/,
-    /sequential +\S+ +1 +– +0\.0e\+0/,
+    /CRM and IGM from its samples/,
+    /strategy.*times as fast.*iterations.*fallbacks.*unconverged.*error.*mean.*deviation/,
+    /sequential +\S+ +1 +– +0 +0 +0\.0e\+0/,
     /GS-Jacobi, published form/,
     /planned, in the order of sampling: /,
     /another seed/,
@@ -45,6 +46,8 @@ test('a table per batch is printed, and recorded as JSON', async () => {
   const recorded = JSON.parse(fs.readFileSync(output, 'utf8')) as {
     tables: Acceleration[];
     command: string;
+    seed: number;
+    versions: { engine: string };
   };
   expect(recorded).toMatchObject({
     checkpoint: 'checkpoint.safetensors',
@@ -56,26 +59,64 @@ test('a table per batch is printed, and recorded as JSON', async () => {
     [2, [0, 1]],
   ]);
   expect(recorded.tables[0]!.guidance).toEqual({ weight: 0.5, annealed: true });
+  // Whatever the batch, the rest is the same.
+  const [one, two] = recorded.tables.map(({ seed, execution, crmFrom, repeats, model, plan }) => ({
+    ...{ seed, execution, crmFrom, repeats, model, version: plan.version, device: plan.device },
+  }));
+  expect(one).toEqual(two);
+  expect(one).toMatchObject({ seed: recorded.seed, crmFrom: 'samples' });
+  expect(recorded.versions.engine).toContain(one!.version);
   expect(recorded.command).toBe(
     `tarflow accelerate ${file} --batch 1,2 --tolerance 0.001 --repeats 1 --seed 0 --mode eager ` +
       '--label 0,1 --guidance 0.5 --annealed',
   );
 });
 
-test('the JSON is what was recorded', async () => {
+interface Outcome {
+  output: string;
+  data: string | null;
+  tables: Acceleration[];
+  command: string;
+}
+
+/** The table of a small model that says what it was trained on, as JSON, and as it was recorded. */
+async function tableOf(dataset: string, ...options: string[]): Promise<Outcome> {
   const image = { channels: 1, height: 28, width: 28 };
   const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
   const flow = smallFlow({ ...smallConfig, image, patchSize: 14 }, 1, 0.1);
-  await saveCheckpoint(flow, file);
+  await saveCheckpoint(flow, file, { dataset });
   disposeFlow(flow);
   const output = path.join(path.dirname(file), 'table.json');
-  const options = ['--data', 'mnist-10k-subset', '--output', output, '--json', ...quick];
-  const { code, stdout, stderr } = await tarflow('accelerate', file, ...options);
+  const more = ['--output', output, '--json', ...options, ...quick];
+  const { code, stdout, stderr } = await tarflow('accelerate', file, ...more);
   expect(code, stderr).toBe(0);
-  const { output: told, ...outcome } = JSON.parse(stdout) as { output: string; data: string };
+  const { output: told, ...outcome } = JSON.parse(stdout) as Outcome;
   expect(told).toBe(output);
-  expect(outcome.data).toBe('mnist-10k-subset');
   expect(outcome).toEqual(JSON.parse(fs.readFileSync(output, 'utf8')));
+  return { output, ...outcome };
+}
+
+test('CRM and IGM come from the data set asked for', async () => {
+  const { data, tables, command } = await tableOf('a-secret', '--data', 'mnist-10k-subset');
+  expect(data).toBe('mnist-10k-subset');
+  expect(tables[0]!.crmFrom).toBe('images');
+  expect(command).toContain('--data mnist-10k-subset');
+});
+
+test('they come from what the model was trained on, where that is here', async () => {
+  const { data, tables, command } = await tableOf('mnist-10k-subset', '--precision', 'bfloat16');
+  expect(data).toBe('mnist-10k-subset');
+  expect(tables[0]!.crmFrom).toBe('images');
+  expect(tables[0]!.execution).toContain('eager, bfloat16');
+  expect(tables[0]!.plan.precision).toBe('bfloat16');
+  expect(command).toContain('--precision bfloat16 --data mnist-10k-subset');
+});
+
+test('they come from its own samples where it is not', async () => {
+  const { data, tables, command } = await tableOf('a-secret');
+  expect(data).toBe(null);
+  expect(tables[0]!.crmFrom).toBe('samples');
+  expect(command).not.toContain('--data');
 });
 
 test("a user's mistake exits 2 and records nothing", async () => {

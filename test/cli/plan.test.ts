@@ -6,7 +6,7 @@ import { tf } from '../../src/backend/tf.js';
 import type { FlowConfig } from '../../src/flow/config.js';
 import { disposeFlow } from '../../src/flow/tarflow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { type Plan, readPlan, writePlan } from '../../src/sampling/plan.js';
+import { modelFingerprint, type Plan, readPlan, writePlan } from '../../src/sampling/plan.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
 import {
@@ -42,6 +42,24 @@ async function checkpoint(overrides: Partial<FlowConfig> = {}): Promise<string> 
 
 const quick = ['--repeats', '1', '--mode', 'eager'];
 
+/** A plan as it would be made here for one image. */
+const somePlan: Omit<Plan, 'model' | 'solvers'> = {
+  format: 'tarflow-plan',
+  tolerance: 1e-3,
+  batch: 1,
+  label: null,
+  engine: 'tensorflow',
+  version: 'TensorFlow 2.21.0',
+  device: 'a processor',
+  threads: 2,
+  mode: 'eager',
+  loop: 'eager',
+  precision: 'float32',
+  guidance: null,
+  sequential: { milliseconds: 2, error: 0 },
+  planned: { milliseconds: 1, error: 0 },
+};
+
 test('the plan is written beside the checkpoint, with the candidates of every block shown', async () => {
   const file = await checkpoint();
   const before = tf.memory().numTensors;
@@ -57,9 +75,11 @@ test('the plan is written beside the checkpoint, with the candidates of every bl
   expect(stdout.trimEnd().endsWith(written)).toBe(true);
   expect(await readPlan(written)).toMatchObject({
     batch: 2,
+    label: [2],
     tolerance: 1e-3,
     guidance: { weight: 0.5 },
     mode: 'eager',
+    precision: 'float32',
   });
 });
 
@@ -67,10 +87,13 @@ test('the JSON holds the plan that was written, and what was measured', async ()
   const file = await checkpoint();
   const output = path.join(path.dirname(file), 'new', 'my.json');
   const options = ['--tolerance', '0.01', '--seed', '4', '--output', output, '--json', ...quick];
-  const { code, stdout, stderr } = await tarflow('plan', file, ...options);
+  const use = ['--label', 'bag,1', '--precision', 'bfloat16'];
+  const { code, stdout, stderr } = await tarflow('plan', file, ...options, ...use);
   expect(code, stderr).toBe(0);
   const outcome = JSON.parse(stdout) as { plan: Plan; candidates: { solver: object }[][] };
   expect(outcome).toMatchObject({ checkpoint: file, output, seed: 4, plan: { tolerance: 0.01 } });
+  // One image is measured on, and more are checked, whose labels take turns.
+  expect(outcome.plan).toMatchObject({ batch: 1, label: [0, 1], precision: 'bfloat16' });
   expect(outcome.plan).toEqual(await readPlan(output));
   expect(outcome.candidates).toHaveLength(2);
   for (const candidates of outcome.candidates) {
@@ -80,8 +103,12 @@ test('the JSON holds the plan that was written, and what was measured', async ()
 
 describe('sample --plan', () => {
   /** A plan of Jacobi iterations for a checkpoint, made for one image. */
-  async function planned(file: string, changes: Partial<Plan> = {}): Promise<string> {
-    const output = path.join(path.dirname(file), 'made.json');
+  async function planned(
+    file: string,
+    changes: Partial<Plan> = {},
+    name = 'made.json',
+  ): Promise<string> {
+    const output = path.join(path.dirname(file), name);
     const { code, stderr } = await tarflow('plan', file, '--output', output, ...quick);
     expect(code, stderr).toBe(0);
     const plan = await readPlan(output);
@@ -137,7 +164,50 @@ describe('sample --plan', () => {
     const { stderr } = await drawn(file, '--count', '3', '--plan', made);
     expect(stderr).toMatch(/made\.json was measured for batch 1, not 3/);
     const options = ['--count', '1', '--label', '0', '--guidance', '1', '--plan', made];
-    expect((await drawn(file, ...options)).stderr).toMatch(/with no guidance, not guidance 1/);
+    expect((await drawn(file, ...options)).stderr).toMatch(
+      /for no label, not label 0 and with no guidance, not guidance 1/,
+    );
+    const rounded = ['--count', '1', '--mode', 'eager', '--precision', 'bfloat16', '--plan', made];
+    expect((await drawn(file, ...rounded)).stderr).toMatch(/eager, float32, not on .*bfloat16/);
+    await writePlan(made, { ...(await readPlan(made)), label: [0, 1], device: 'Pentium' });
+    const labelled = ['--count', '1', '--label', '1', '--mode', 'eager', '--plan', made];
+    const { stderr: told } = await drawn(file, ...labelled);
+    expect(told).toMatch(/measured on Pentium with \d+ threads?, not on .* with \d+ threads?: it/);
+  });
+
+  test('segments that fell back or did not converge are told in a line, and in the JSON', async () => {
+    const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
+    // Its samples are large, and an iterate of block 0 overflows on the way.
+    const flow = smallFlow({}, 4, 3);
+    await saveCheckpoint(flow, file);
+    const model = modelFingerprint(flow);
+    disposeFlow(flow);
+    const made = path.join(path.dirname(file), 'made.json');
+    const shortfalls = async (...solvers: Plan['solvers']) => {
+      await writePlan(made, { ...somePlan, model, solvers });
+      const out = path.join(path.dirname(file), 'images.safetensors');
+      const options = ['--count', '1', '--out', out, '--mode', 'eager', '--plan', made, '--json'];
+      const { code, stdout, stderr } = await tarflow('sample', file, ...options);
+      expect(code, stderr).toBe(0);
+      const { fallbacks, unconverged } = JSON.parse(stdout) as Record<string, number[]>;
+      const lines = stderr.split('\n').filter((line) => line.includes('Segments'));
+      return { fallbacks, unconverged, lines };
+    };
+    expect(await shortfalls({ kind: 'jacobi', tolerance: 1e-3 }, { kind: 'sequential' })).toEqual({
+      fallbacks: [1, 0],
+      unconverged: [0, 0],
+      lines: ['Segments solved token by token, an iterate being not finite: 1 in block 0.'],
+    });
+    const coarse = { kind: 'gaussSeidelJacobi', segments: 3, maximum: 1, tolerance: 0 } as const;
+    expect(await shortfalls(coarse, coarse)).toEqual({
+      fallbacks: [0, 0],
+      unconverged: [3, 3],
+      lines: [
+        'Segments left before they converged, at the most iterations allowed: 3 in block 0, 3 in block 1.',
+      ],
+    });
+    const plain = { fallbacks: [0, 0], unconverged: [0, 0], lines: [] };
+    expect(await shortfalls({ kind: 'sequential' }, { kind: 'sequential' })).toEqual(plain);
   });
 
   test('mistakes exit 2, and name the thing and the remedy', async () => {
@@ -147,9 +217,15 @@ describe('sample --plan', () => {
     const many = await planned(other, {
       solvers: [{ kind: 'gaussSeidelJacobi', segments: 17 }, { kind: 'sequential' }],
     });
+    const few = await planned(other, { solvers: [{ kind: 'sequential' }] }, 'few.json');
+    const old = path.join(path.dirname(file), 'old.json');
+    const { label, ...rest } = await readPlan(made);
+    fs.writeFileSync(old, JSON.stringify(rest));
     const mistakes: [string, string, RegExp][] = [
+      [other, few, /few\.json: The plan has 1 solvers, and the model 2 blocks.*tarflow plan CHECK/],
+      [file, old, /old\.json was made by an older version, .*label.*tarflow plan CHECKPOINT/],
       [file, 'auto', /has no plan beside it.*tarflow plan \S+checkpoint\.safetensors/],
-      [other, made, /made\.json: The plan was made for model \w+, this is \w+.*Make a plan/],
+      [other, made, /made\.json: The plan was made for model \w+, this is \w+.*tarflow plan CHECK/],
       [other, many, /made\.json: The number of segments is 17.*number of tokens, 16/],
       [file, 'nowhere.json', /no plan 'nowhere\.json'.*auto.*Img128cond.*SeJD/],
       [file, '', /no plan ''/],

@@ -21,7 +21,11 @@ function planFor(model: string): Plan {
     model,
     tolerance: 1e-3,
     batch: 2,
+    label: null,
     engine: 'cpu',
+    version: 'TensorFlow.js 4.22.0',
+    device: 'a processor',
+    threads: 2,
     mode: 'eager',
     loop: 'eager',
     precision: 'float32',
@@ -69,7 +73,10 @@ describe('the acceleration table', () => {
       expect(row.times).toHaveLength(2);
       expect(row.solvers).toHaveLength(2);
       expect(row.speedup).toBeCloseTo(sequential!.milliseconds / row.milliseconds);
+      expect(row.fallbacks).toEqual([0, 0]);
     }
+    expect(table.crmFrom).toBe('samples');
+    expect(table.plan).toMatchObject({ batch: 2, label: [0, 1], tolerance: 1e-2 });
     // These stop by the tolerance; the published ones by rules of their own.
     for (const row of [jacobi!, selective!, table.rows[5]!]) {
       expect(row.error).toBeLessThanOrEqual(1e-2);
@@ -125,6 +132,35 @@ describe('the acceleration table', () => {
     expect(table.seedNoise.deviation).toBeCloseTo(noise.deviation, 4);
     expect(planned!.error).toBeLessThan(1e-5);
     tf.dispose([exact, other, seeded]);
+    disposeFlow(flow);
+  });
+
+  test('what iterations did not bring to an end is counted by block', async () => {
+    // Its samples are large, and an iterate of block 0 overflows on the way.
+    const flow = smallFlow({}, 4, 2.5);
+    const images = randomImages(flow, 2, 1);
+    const before = tf.memory().numTensors;
+    const table = await measureAcceleration(flow, {
+      repeats: 1,
+      seed: 19,
+      mode: 'eager',
+      images,
+      plan: planFor(modelFingerprint(flow)),
+      strategies: {
+        overflowing: [{ kind: 'jacobi', tolerance: 1e-3 }, { kind: 'sequential' }],
+        coarse: [
+          { kind: 'sequential' },
+          { kind: 'gaussSeidelJacobi', segments: 3, maximum: 1, tolerance: 0 },
+        ],
+      },
+    });
+    const [sequential, overflowing, coarse] = table.rows;
+    expect(table.crmFrom).toBe('images');
+    expect(sequential).toMatchObject({ fallbacks: [0, 0], unconverged: [0, 0] });
+    expect(overflowing).toMatchObject({ fallbacks: [1, 0], unconverged: [0, 0] });
+    expect(coarse).toMatchObject({ fallbacks: [0, 0], unconverged: [0, 3] });
+    expect(tf.memory().numTensors).toBe(before);
+    images.dispose();
     disposeFlow(flow);
   });
 

@@ -2,9 +2,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow, forward } from '../../src/flow/tarflow.js';
-import type { Guidance } from '../../src/sampling/guidance.js';
+import { disposeFlow, flowBlocks, forward } from '../../src/flow/tarflow.js';
+import { type Guidance, guidedBlock } from '../../src/sampling/guidance.js';
 import { type InverseProgress, inverse } from '../../src/sampling/inverse.js';
+import { solveBlock } from '../../src/sampling/solve-block.js';
 import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 import { goldenModel } from './golden-flow.js';
@@ -106,7 +107,7 @@ test('each block takes its own solver, by index from the data', async () => {
 });
 
 describe('bad input to inverse', () => {
-  const badSolvers: [string, Solver | Solver[], string][] = [
+  const badSolvers: [string, Solver, string][] = [
     ['more segments than tokens', { kind: 'gaussSeidelJacobi', segments: 17 }, 'segments is 17'],
     ['no segment', { kind: 'gaussSeidelJacobi', segments: 0 }, 'segments is 0'],
     ['half a segment', { kind: 'gaussSeidelJacobi', segments: 1.5 }, 'segments is 1.5'],
@@ -117,10 +118,15 @@ describe('bad input to inverse', () => {
       'tolerance is NaN',
     ],
     ['no iteration', { kind: 'jacobi', maximum: 0 }, 'iterations is 0'],
+    ['fewer than no iterations', { kind: 'jacobi', maximum: -1 }, 'iterations is -1'],
+    [
+      'the published form without a limit',
+      { kind: 'publishedGaussSeidelJacobi', segments: 1, maximum: undefined as never },
+      'iterations is undefined',
+    ],
     ['an unknown start', { kind: 'jacobi', start: 'noise' as never }, "start is 'noise'"],
     ['an unknown norm', { kind: 'jacobi', norm: 'l1' as never }, "norm is 'l1'"],
     ['an unknown solver', { kind: 'newton' as never }, "solver is 'newton'"],
-    ['too few solvers', [{ kind: 'jacobi' }], '1 solvers'],
     [
       'published segments that do not divide the tokens',
       { kind: 'publishedGaussSeidelJacobi', segments: 3, maximum: 5 },
@@ -137,14 +143,29 @@ describe('bad input to inverse', () => {
       'clamp is 0',
     ],
   ];
-  test.each(badSolvers)('%s', async (_, solver, message) => {
+  test.each(badSolvers)('%s, for a flow and for a block', async (_, solver, message) => {
     const flow = smallFlow();
     const z = randomLatents(flow, 1, 1);
+    const block = guidedBlock(flowBlocks(flow)[0]!, 1, undefined, undefined);
     const before = tf.memory().numTensors;
-    const outcome = inverse(flow, z, undefined, { solver });
-    await expect(outcome).rejects.toThrow(UserError);
-    await expect(outcome).rejects.toThrow(message);
+    for (const solve of [
+      () => inverse(flow, z, undefined, { solver }),
+      () => solveBlock(block, z, solver),
+    ]) {
+      const outcome = solve();
+      await expect(outcome).rejects.toThrow(UserError);
+      await expect(outcome).rejects.toThrow(message);
+    }
     expect(tf.memory().numTensors).toBe(before);
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test('too few solvers', async () => {
+    const flow = smallFlow();
+    const z = randomLatents(flow, 1, 1);
+    const outcome = inverse(flow, z, undefined, { solver: [{ kind: 'jacobi' }] });
+    await expect(outcome).rejects.toThrow('1 solvers');
     z.dispose();
     disposeFlow(flow);
   });

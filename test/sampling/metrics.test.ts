@@ -106,6 +106,11 @@ describe('metrics of blocks', () => {
     expect(() => convergenceRankingMetric(flow, wrong)).toThrow('(2, 1, 4, 3)');
     expect(() => initialGuessingMetric(flow, none)).toThrow('No images');
     expect(() => initialGuessingMetric(flow, images, { label: [0] })).toThrow(UserError);
+    for (const batchSize of [0, -1, 0.5, Number.NaN]) {
+      for (const metric of [convergenceRankingMetric, initialGuessingMetric]) {
+        expect(() => metric(flow, images, { batchSize })).toThrow(`batch size is ${batchSize}`);
+      }
+    }
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([images, wrong, none]);
     disposeFlow(flow);

@@ -2,14 +2,19 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { currentEngine, startEngine } from '../../src/backend/engine.js';
+import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import type { Label } from '../../src/flow/labels.js';
+import { disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import type { Guidance } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
+import { currentMachine } from '../../src/sampling/machine.js';
 import {
   type Candidate,
+  dataRange,
   fastestWithin,
+  latentsToPlan,
   modelFingerprint,
   namedSolvers,
   type Plan,
@@ -43,7 +48,11 @@ const plan: Plan = {
   model: 'none',
   tolerance: 1e-3,
   batch: 1,
+  label: [0, 1],
   engine: 'cpu',
+  version: 'TensorFlow.js 4.22.0',
+  device: 'a processor',
+  threads: 2,
   mode: 'eager',
   loop: 'eager',
   precision: 'float32',
@@ -98,14 +107,33 @@ describe('the choice among candidates', () => {
   });
 });
 
+/** The largest difference of a plan's images from sequential ones, as a share of the range. */
+async function errorOf(
+  flow: TarFlow,
+  found: Plan,
+  z: tf.Tensor3D,
+  label?: Label,
+  guidance?: Guidance,
+): Promise<number> {
+  const options = { ...(guidance && { guidance }), mode: 'eager' } as const;
+  const solver = plannedSolvers(flow, found);
+  const planned = await inverse(flow, z, label, { ...options, solver });
+  const exact = await inverse(flow, z, label, options);
+  const error = difference(planned, exact) / dataRange;
+  tf.dispose([planned, exact]);
+  return error;
+}
+
 test('a plan keeps the tolerance, is never slower than sequential, and leaves no tensors', async () => {
   const flow = smallFlow({ classes: 2 });
-  const noise = randomLatents(flow, 4, 1);
+  const noise = randomLatents(flow, latentsToPlan(2), 1);
   const images = randomImages(flow, 4, 2);
   const before = tf.memory().numTensors;
   const tried: Record<number, string[]> = {};
+  const guidance = { weight: 0.5, annealed: true };
   const found = await planSampling(flow, noise, [0, 1], {
-    guidance: { weight: 0.5, annealed: true },
+    batch: 2,
+    guidance,
     images,
     tolerance: 1e-2,
     repeats: 1,
@@ -118,19 +146,59 @@ test('a plan keeps the tolerance, is never slower than sequential, and leaves no
   for (const kinds of Object.values(tried)) {
     expect(kinds.slice(0, 2)).toEqual(['sequential', 'jacobi']);
   }
-  expect(found.batch).toBe(2);
+  expect(found).toMatchObject({ batch: 2, label: [0, 1], ...currentMachine() });
   expect(found.planned.error).toBeLessThanOrEqual(1e-2);
   expect(found.planned.milliseconds).toBeLessThanOrEqual(found.sequential.milliseconds);
 
-  const z = randomLatents(flow, 2, 5);
-  const guidance = { weight: 0.5, annealed: true };
-  const planned = await inverse(flow, z, [0, 1], { guidance, solver: plannedSolvers(flow, found) });
-  const exact = await inverse(flow, z, [0, 1], { guidance });
-  expect(difference(planned, exact)).toBeLessThan(0.1);
-  tf.dispose([z, planned, exact]);
+  const other = randomLatents(flow, 32, 5);
+  const labels = Array.from({ length: 32 }, (_, i) => i % 2);
+  expect(await errorOf(flow, found, other, labels, guidance)).toBeLessThanOrEqual(1e-2);
+  other.dispose();
   expect(tf.memory().numTensors).toBe(before);
   tf.dispose([noise, images]);
   disposeFlow(flow);
+});
+
+describe('the noise of a plan', () => {
+  test('is enough for 16 images to check on, in whole batches', () => {
+    expect([1, 2, 7, 16, 32].map(latentsToPlan)).toEqual([17, 18, 28, 32, 64]);
+  });
+
+  test.each(['eager', 'graph'] as const)(
+    'is checked in all its batches, and the largest error counts: %s',
+    async (mode) => {
+      const flow = smallFlow();
+      // Of the small ones an iteration or two leave next to nothing.
+      const easy = tf.tidy(() => tf.mul(randomLatents(flow, 2, 3), 1e-4) as tf.Tensor3D);
+      const [some, other] = [randomLatents(flow, 15, 4), randomLatents(flow, 32, 5)];
+      const all = tf.concat([easy, some], 0) as tf.Tensor3D;
+      const before = tf.memory().numTensors;
+      const tolerance = 1e-2;
+      const options = { batch: 1, tolerance, repeats: 1, mode };
+      const found = await planSampling(flow, all, undefined, options);
+      expect(found.batch).toBe(1);
+      expect(found.planned.error).toBeCloseTo(await errorOf(flow, found, some), 4);
+      expect(found.planned.error).toBeLessThanOrEqual(tolerance / 2);
+      expect(await errorOf(flow, found, other)).toBeLessThanOrEqual(tolerance);
+      expect(tf.memory().numTensors).toBe(before);
+      tf.dispose([easy, some, other, all]);
+      disposeFlow(flow);
+    },
+  );
+
+  test('has a label for all, for each sample of a batch, or for each latent', async () => {
+    const flow = smallFlow({ classes: 3, blocks: 1, patchSize: 2 });
+    const noise = randomLatents(flow, 4, 1);
+    const labelOf = async (label?: Label) =>
+      (await planSampling(flow, noise, label, { repeats: 1, mode: 'eager' })).label;
+    expect(await labelOf()).toBe(null);
+    expect(await labelOf(2)).toEqual([2]);
+    expect(await labelOf([2, 0])).toEqual([0, 2]);
+    expect(await labelOf(Int32Array.of(1, 1, 0, 2))).toEqual([0, 1, 2]);
+    await expect(labelOf([0, 1, 2])).rejects.toThrow(/3 labels.*of a batch, 2,.*latent, 4/);
+    noise.dispose();
+    disposeFlow(flow);
+  });
 });
 
 test('without images both starts are candidates, and every candidate is measured', async () => {
@@ -169,15 +237,17 @@ test('where no solver is exact enough the plan is sequential', async () => {
 });
 
 describe('what a plan was measured for', () => {
-  const use = { batch: 1, guidance: { weight: 1, on: 'b', blocks: [0] } } as const;
-  const engine = () => ({ ...plan, engine: currentEngine().engine });
+  const use = { batch: 1, label: 0, guidance: { weight: 1, on: 'b', blocks: [0] } } as const;
+  const here = () => ({ ...plan, ...currentMachine() });
 
   test('the same use has no differences, however its defaults are written', () => {
     const same = { ...use, mode: 'eager' } as const;
-    expect(planDifferences(smallFlowConfig, engine(), same)).toEqual([]);
+    expect(planDifferences(smallFlowConfig, here(), same)).toEqual([]);
+    // A plan for some labels is one for each of them.
+    expect(planDifferences(smallFlowConfig, here(), { ...same, label: [1, 0, 1] })).toEqual([]);
     const spelled = { ...use.guidance, temperature: 1, annealed: false };
-    expect(planDifferences(smallFlowConfig, engine(), { ...same, guidance: spelled })).toEqual([]);
-    const unguided = { ...engine(), guidance: null };
+    expect(planDifferences(smallFlowConfig, here(), { ...same, guidance: spelled })).toEqual([]);
+    const unguided = { ...here(), guidance: null };
     expect(
       planDifferences(smallFlowConfig, unguided, { ...same, guidance: { weight: 0 } }),
     ).toEqual([]);
@@ -189,14 +259,35 @@ describe('what a plan was measured for', () => {
     [{ guidance: { ...use.guidance, weight: 2, annealed: true } }, /not guidance 2 on b annealed/],
     [{ guidance: { ...use.guidance, temperature: 0.5 } }, /not guidance 1 on b temperature 0.5/],
     [{ mode: 'graph' as const }, /eager, float32, not on .*graph, float32/],
+    [{ precision: 'bfloat16' as const }, /eager, float32, not on .*eager, bfloat16/],
+    [{ label: [0, 2] }, /^for labels 0, 1, not labels 0, 2$/],
+    [{ label: undefined }, /^for labels 0, 1, not no label$/],
   ])('%j is told', (change, message) => {
-    const { guidance, ...rest } = { ...use, mode: 'eager' as const, ...change };
-    const found = planDifferences(smallFlowConfig, engine(), {
+    const { guidance, label, ...rest } = { ...use, mode: 'eager' as const, ...change };
+    const found = planDifferences(smallFlowConfig, here(), {
       ...rest,
       ...(guidance && { guidance }),
+      ...(label !== undefined && { label }),
     });
     expect(found).toHaveLength(1);
     expect(found[0]).toMatch(message);
+  });
+
+  test('another device and another number of threads are told', () => {
+    const { device, threads } = currentMachine();
+    for (const change of [{ device: 'Pentium' }, { threads: 99 }, { label: null }]) {
+      const found = planDifferences(
+        smallFlowConfig,
+        { ...here(), ...change },
+        { ...use, mode: 'eager' },
+      );
+      expect(found).toEqual([
+        'label' in change
+          ? 'for no label, not label 0'
+          : `on ${change.device ?? device} with ${change.threads ?? threads} threads, ` +
+            `not on ${device} with ${threads} threads`,
+      ]);
+    }
   });
 });
 
@@ -247,23 +338,55 @@ describe('bad input to plans', () => {
     expect(modelFingerprint(flow)).not.toBe(modelFingerprint(other));
     const own = { ...plan, model: modelFingerprint(flow) };
     expect(plannedSolvers(flow, own)).toEqual(plan.solvers);
-    expect(() => plannedSolvers(other, own)).toThrow('made for model');
+    expect(() => plannedSolvers(other, own)).toThrow(
+      /made for model.*Make one for this model: tarflow plan CHECKPOINT --batch 1 --tolerance 0.001 --label 0,1 --guidance 1 --on b --blocks 0 --mode eager --output FILE/,
+    );
     disposeFlow(flow);
     disposeFlow(other);
   });
 
-  test.each([
+  const solvers = (solver: object) => ({ solvers: [solver] });
+  test.each<[string, string | object, string]>([
     ['no JSON', '{', 'is not JSON'],
     ['another JSON', '{"format": "x"}', 'not a sampling plan (format'],
-    [
-      'a solver that is unknown',
-      JSON.stringify({ ...plan, solvers: [{ kind: 'newton' }] }),
-      'solvers: 0',
-    ],
-  ])('%s', async (_, text, message) => {
+    ['null', 'null', 'not a sampling plan'],
+    ['a solver that is unknown', solvers({ kind: 'newton' }), 'solvers: 0'],
+    ['a setting of no solver', solvers({ kind: 'jacobi', clamp: 3 }), 'solvers: 0: .*clamp'],
+    ['no segments', solvers({ kind: 'gaussSeidelJacobi', segments: 0 }), 'solvers: 0: segments'],
+    ['half a segment', solvers({ kind: 'gaussSeidelJacobi', segments: 2.5 }), 'segments'],
+    ['a solver that never iterates', solvers({ kind: 'jacobi', maximum: 0 }), 'maximum'],
+    ['a change below 0', solvers({ kind: 'jacobi', tolerance: -1 }), 'solvers: 0: tolerance'],
+    ['an unknown key', { tolerence: 1 }, 'tolerence'],
+    ['no tolerance', { tolerance: 0 }, 'tolerance'],
+    ['half an image', { batch: 0.5 }, 'batch'],
+    ['a weight below 0', { guidance: { weight: -1 } }, 'guidance: weight'],
+    ['an unknown key of guidance', { guidance: { weight: 1, scale: 2 } }, 'guidance: .*scale'],
+    ['an impossible label', { label: [-2] }, 'label: 0'],
+    ['no threads', { threads: 0 }, 'threads'],
+    ['a negative time', { planned: { milliseconds: -1, error: 0 } }, 'planned: milliseconds'],
+  ])('%s', async (_, change, message) => {
     const file = path.join(folder, 'bad.plan.json');
+    const text = typeof change === 'string' ? change : JSON.stringify({ ...plan, ...change });
     fs.writeFileSync(file, text);
-    await expect(readPlan(file)).rejects.toThrow(message);
+    await expect(readPlan(file)).rejects.toThrow(new RegExp(message.replace('(', '\\(')));
+    await expect(readPlan(file)).rejects.toThrow(`tarflow plan CHECKPOINT --output ${file}`);
+  });
+
+  test.each(['label', 'version', 'device', 'threads'])('a plan of old, without %s', async (key) => {
+    const file = path.join(folder, 'old.plan.json');
+    fs.writeFileSync(file, JSON.stringify({ ...plan, [key]: undefined }));
+    await expect(readPlan(file)).rejects.toThrow(
+      new RegExp(`made by an older version.*${key}.*anew: tarflow plan CHECKPOINT`),
+    );
+  });
+
+  test('a plan of another number of solvers than the model has blocks', () => {
+    const flow = smallFlow({ blocks: 3 });
+    const own = { ...plan, model: modelFingerprint(flow) };
+    expect(() => plannedSolvers(flow, own)).toThrow(
+      /has 2 solvers, and the model 3 blocks.*tarflow plan CHECKPOINT/,
+    );
+    disposeFlow(flow);
   });
 
   test.each([
@@ -274,6 +397,7 @@ describe('bad input to plans', () => {
     const flow = smallFlow();
     const own = { ...plan, model: modelFingerprint(flow), solvers: [solver, solver] };
     expect(() => plannedSolvers(flow, own)).toThrow(message);
+    expect(() => plannedSolvers(flow, own)).toThrow('tarflow plan CHECKPOINT');
     disposeFlow(flow);
   });
 
@@ -306,6 +430,12 @@ describe('bad input to plans', () => {
       );
     }
     await expect(planSampling(flow, odd)).rejects.toThrow('3 latents');
+    for (const batch of [0, -1, 0.5, 2, 4]) {
+      const refused = planSampling(flow, odd, undefined, { batch });
+      await expect(refused).rejects.toThrow(`3 latents came to plan with, batch ${batch}`);
+    }
+    const never = planSampling(flow, even, undefined, { repeats: 0 });
+    await expect(never).rejects.toThrow('repeats is 0');
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(planSampling(flow, even, undefined, { signal })).rejects.toThrow('enough');
     expect(tf.memory().numTensors).toBe(before);

@@ -77,9 +77,11 @@ describe('sample', () => {
     disposeFlow(flow);
   });
 
-  test.each([0, -1, 1.5, Number.NaN])('a count of %s is named', async (count) => {
+  test.each([0, -1, 1.5, Number.NaN])('a count or batch size of %s is named', async (count) => {
     const flow = smallFlow();
     await expect(sample(flow, { count })).rejects.toThrow(`number of samples is ${count}`);
+    const batches = sample(flow, { count: 2, batchSize: count });
+    await expect(batches).rejects.toThrow(`batch size is ${count}`);
     disposeFlow(flow);
   });
 });
