@@ -3,6 +3,7 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
 import { epochOrder, imagesTensor, loadDataset } from '../data/index.js';
+import type { Label } from '../flow/labels.js';
 import { checkImageSize } from '../flow/tarflow.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
 import type { Guidance } from '../sampling/guidance.js';
@@ -33,7 +34,7 @@ export async function chosenSolvers(
   flow: LoadedFlow,
   checkpoint: string,
   choice: string,
-  use: { batch: number; guidance?: Guidance } & ExecutionOptions,
+  use: { batch: number; label?: Label; guidance?: Guidance } & ExecutionOptions,
 ): Promise<Solver[]> {
   if (strategyNames.includes(choice)) return namedSolvers(flow.config, choice);
   const file = choice === 'auto' ? planPath(checkpoint) : choice;

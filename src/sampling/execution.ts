@@ -29,7 +29,7 @@ export const plainExecution: Execution = { mode: 'eager', loop: 'eager', precisi
 /**
  * What is asked for, or what the engine does best. Small steps are what XLA is good at, and a loop
  * over tokens has many: it takes a fifth to a half of the graph's time, after a second or two of
- * compilation, which is kept on disk.
+ * compilation in each process.
  */
 export function executionOf(
   config: FlowConfig,
