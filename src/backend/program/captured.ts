@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
 import { dropIdleCasts, hoistCasts, sinkCasts } from './casts.js';
@@ -71,18 +72,26 @@ export class CapturedExecutor implements Executor {
       variables: specs,
       functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
     };
-    let found: Pick<Stored, 'outputs'>;
+    /** The session of a kept graph, where no other process makes room of it meanwhile. */
+    const loadKept = (kept: Stored | undefined): Session | undefined => {
+      try {
+        return kept && load(kept.folder);
+      } catch (error) {
+        if (kept && fs.existsSync(kept.folder)) throw error;
+        return undefined;
+      }
+    };
     const stored = key ? findGraph(key) : undefined;
-    if (stored) {
-      found = stored;
-      this.session = load(stored.folder);
+    const session = loadKept(stored);
+    let outputs = stored?.outputs as Record<string, string[]>;
+    if (session) {
+      this.session = session;
     } else {
       const captured = capture();
+      outputs = captured.outputs;
       const kept = key ? keepGraph(key, captured.graph, captured.outputs) : undefined;
-      found = captured;
-      this.session = kept ? load(kept.folder) : withTemporaryGraph(captured.graph, load);
+      this.session = loadKept(kept) ?? withTemporaryGraph(captured.graph, load);
     }
-    const { outputs } = found;
     this.calls = mapValues(functions, ({ inputs }, name) => {
       const results = outputs[name] as string[];
       return {
