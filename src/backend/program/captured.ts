@@ -1,4 +1,3 @@
-import * as fs from 'node:fs';
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
 import { dropIdleCasts, hoistCasts, sinkCasts } from './casts.js';
@@ -8,7 +7,7 @@ import { computesWithOneDnn } from './onednn.js';
 import { rematerialise } from './rematerialise.js';
 import { sumRowsByProducts } from './row-sums.js';
 import { Session } from './session.js';
-import { findGraph, keepGraph, libraryDigest, type Stored, withTemporaryGraph } from './store.js';
+import { findGraph, keepGraph, libraryDigest, loadGraph, withTemporaryGraph } from './store.js';
 import type { NativeBackend } from './tensorflow.js';
 import {
   mapValues,
@@ -72,17 +71,8 @@ export class CapturedExecutor implements Executor {
       variables: specs,
       functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
     };
-    /** The session of a kept graph, where no other process makes room of it meanwhile. */
-    const loadKept = (kept: Stored | undefined): Session | undefined => {
-      try {
-        return kept && load(kept.folder);
-      } catch (error) {
-        if (kept && fs.existsSync(kept.folder)) throw error;
-        return undefined;
-      }
-    };
     const stored = key ? findGraph(key) : undefined;
-    const session = loadKept(stored);
+    const session = stored && loadGraph(stored, load);
     let outputs = stored?.outputs as Record<string, string[]>;
     if (session) {
       this.session = session;
@@ -90,7 +80,7 @@ export class CapturedExecutor implements Executor {
       const captured = capture();
       outputs = captured.outputs;
       const kept = key ? keepGraph(key, captured.graph, captured.outputs) : undefined;
-      this.session = loadKept(kept) ?? withTemporaryGraph(captured.graph, load);
+      this.session = (kept && loadGraph(kept, load)) ?? withTemporaryGraph(captured.graph, load);
     }
     this.calls = mapValues(functions, ({ inputs }, name) => {
       const results = outputs[name] as string[];

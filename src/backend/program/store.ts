@@ -66,6 +66,16 @@ export function keepGraph(
   return { folder, outputs };
 }
 
+/** What `load` makes of a kept graph; undefined where another process made room of it meanwhile. */
+export function loadGraph<R>({ folder }: Stored, load: (folder: string) => R): R | undefined {
+  try {
+    return load(folder);
+  } catch (error) {
+    if (fs.existsSync(folder)) throw error;
+    return undefined;
+  }
+}
+
 /** How many graphs stay on disk, those used last, and how many bytes; one takes 10 KB to 20 MB. */
 const capacity = { graphs: 400, bytes: 500e6 };
 
