@@ -13,6 +13,7 @@ import {
   repeat,
   tensorSpec,
 } from '../../src/backend/program/index.js';
+import { loadGraph } from '../../src/backend/program/store.js';
 import { traceInPlace } from '../../src/backend/program/trace.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
@@ -607,6 +608,15 @@ describe('a graph kept on disk', () => {
     } finally {
       process.env.TARFLOW_CACHE = writable;
     }
+  });
+
+  test('is not there where another process removed it before it was loaded', () => {
+    const loading = (folder: string) =>
+      loadGraph({ folder, outputs: {} }, () => {
+        throw new Error('no graph');
+      });
+    expect(loading(path.join(cache, 'removed'))).toBeUndefined();
+    expect(() => loading(cache)).toThrow('no graph');
   });
 
   test('is made again where it is damaged', () => {

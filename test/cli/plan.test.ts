@@ -9,6 +9,7 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
 import { modelFingerprint, type Plan, readPlan, writePlan } from '../../src/sampling/plan.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
+import { somePlan } from '../sampling/some-plan.js';
 import {
   expectRefused,
   type Mistake,
@@ -41,24 +42,6 @@ async function checkpoint(overrides: Partial<FlowConfig> = {}): Promise<string> 
 }
 
 const quick = ['--repeats', '1', '--mode', 'eager'];
-
-/** A plan as it would be made here for one image. */
-const somePlan: Omit<Plan, 'model' | 'solvers'> = {
-  format: 'tarflow-plan',
-  tolerance: 1e-3,
-  batch: 1,
-  label: null,
-  engine: 'tensorflow',
-  version: 'TensorFlow 2.21.0',
-  device: 'a processor',
-  threads: 2,
-  mode: 'eager',
-  loop: 'eager',
-  precision: 'float32',
-  guidance: null,
-  sequential: { milliseconds: 2, error: 0 },
-  planned: { milliseconds: 1, error: 0 },
-};
 
 test('the plan is written beside the checkpoint, with the candidates of every block shown', async () => {
   const file = await checkpoint();

@@ -10,6 +10,7 @@ import { disposeFlow } from '../../src/flow/tarflow.js';
 import { modelFingerprint, type Plan } from '../../src/sampling/plan.js';
 import { sample } from '../../src/sampling/sample.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
+import { somePlan } from '../sampling/some-plan.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -17,22 +18,10 @@ beforeAll(async () => {
 
 function planFor(model: string): Plan {
   return {
-    format: 'tarflow-plan',
+    ...somePlan,
     model,
-    tolerance: 1e-3,
     batch: 2,
-    label: null,
-    engine: 'cpu',
-    version: 'TensorFlow.js 4.22.0',
-    device: 'a processor',
-    threads: 2,
-    mode: 'eager',
-    loop: 'eager',
-    precision: 'float32',
-    guidance: null,
     solvers: [{ kind: 'jacobi', tolerance: 0 }, { kind: 'sequential' }],
-    sequential: { milliseconds: 2, error: 0 },
-    planned: { milliseconds: 1, error: 0 },
   };
 }
 
