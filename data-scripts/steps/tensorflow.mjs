@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import {
   copyAtomically,
@@ -90,14 +99,15 @@ export function chosenBuild() {
 
 /**
  * The steps towards the native engine: TensorFlow's C library in the cache, the addon compiled
- * against it in the cache, and both joined to the npm package, whose own install script would fetch
- * a C library of 2022.
+ * against it and the library's own in the cache, and all joined to the npm package, whose own
+ * install script would fetch a C library of 2022.
  *
  * @param {Build} build
  * @returns {Step[]}
  */
 export function nativeTensorFlow(build) {
-  const steps = [downloadLibrary(build), compileAddon(build), joinToPackage(build)];
+  const addons = [compileEngineAddon(build), compileOwnAddon];
+  const steps = [downloadLibrary(build), ...addons, joinToPackage(build)];
   return build === 'cuda' ? [downloadCudaLibraries, ...steps] : steps;
 }
 
@@ -246,58 +256,111 @@ function cudaFolder(cache) {
  * @param {Build} build
  * @returns {Step}
  */
-function compileAddon(build) {
+function compileEngineAddon(build) {
   return {
     title: 'TensorFlow addon for Node.js',
 
     isDone({ cache }) {
-      return existsSync(path.join(addonFolder(cache, build), 'tfjs_binding.node'));
+      return existsSync(engineAddon(cache, build));
     },
 
-    async run({ root, cache, env }) {
-      const compiler = findCompiler(env);
-      if (!compiler) {
-        throw new SetupError(
-          'A C++ compiler is not installed, and native TensorFlow needs one',
-          'Install g++ (Debian and Ubuntu: sudo apt-get install g++), then run the same command ' +
-            'again; or set TARFLOW_BACKEND=wasm to do without, several times slower',
-        );
-      }
-      const tensorflow = path.join(libraryFolder(cache, build), 'tensorflow');
-      const sources = path.join(packageFolder(root), 'binding');
-      const headers = path.join(root, 'node_modules', 'node-api-headers', 'include');
-      await makeFolder(addonFolder(cache, build), async (temporary) => {
-        await runOrThrow(
-          'The compilation of the TensorFlow addon',
-          compiler,
-          [
-            ...['-std=c++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${napiLevel}`],
-            ...['-DNODE_GYP_MODULE_NAME=tfjs_binding', `-I${headers}`, `-I${tensorflow}/include`],
-            ...readdirSync(sources)
-              .filter((name) => name.endsWith('.cc'))
-              .map((name) => path.join(sources, name)),
-            ...[`-L${tensorflow}`, ...libraries.map((name) => `-l:${name}`)],
-            // Found from where joinToPackage puts the addon.
-            '-Wl,-rpath,$ORIGIN/../../deps/lib',
-            ...['-o', path.join(temporary, 'tfjs_binding.node')],
-          ],
-          {
-            env,
-            remedy:
-              'The compiler says why below; set TARFLOW_BACKEND=wasm to do without native TensorFlow',
-          },
-        );
+    async run(context) {
+      const tensorflow = path.join(libraryFolder(context.cache, build), 'tensorflow');
+      await compile('The compilation of the TensorFlow addon', context, {
+        addon: engineAddon(context.cache, build),
+        sources: () => filesIn(path.join(packageFolder(context.root), 'binding')),
+        options: [`-I${tensorflow}/include`],
+        libraries: [
+          ...[`-L${tensorflow}`, ...libraries.map((name) => `-l:${name}`)],
+          // Found from where joinToPackage puts the addon.
+          '-Wl,-rpath,$ORIGIN/../../deps/lib',
+        ],
       });
     },
   };
+}
+
+/** @type {Step} */
+const compileOwnAddon = {
+  title: 'Own addon for Node.js',
+
+  isDone(context) {
+    return existsSync(ownAddon(context));
+  },
+
+  async run(context) {
+    await compile("The compilation of the library's own addon", context, {
+      addon: ownAddon(context),
+      sources: () => [ownSource(context.root)],
+    });
+  },
+};
+
+/**
+ * @param {string} purpose
+ * @param {Context} context
+ * @param {object} parts
+ * @param {string} parts.addon the file to make, in a folder of its own
+ * @param {() => string[]} parts.sources
+ * @param {string[]} [parts.options]
+ * @param {string[]} [parts.libraries]
+ */
+async function compile(purpose, { root, env }, { addon, sources, options = [], libraries = [] }) {
+  const compiler = findCompiler(env);
+  if (!compiler) {
+    throw new SetupError(
+      'A C++ compiler is not installed, and native TensorFlow needs one',
+      'Install g++ (Debian and Ubuntu: sudo apt-get install g++), then run the same command ' +
+        'again; or set TARFLOW_BACKEND=wasm to do without, several times slower',
+    );
+  }
+  const headers = path.join(root, 'node_modules', 'node-api-headers', 'include');
+  await makeFolder(path.dirname(addon), async (temporary) => {
+    await runOrThrow(
+      purpose,
+      compiler,
+      [
+        ...['-std=c++17', '-O2', '-fPIC', '-shared', `-DNAPI_VERSION=${napiLevel}`],
+        ...[`-DNODE_GYP_MODULE_NAME=${path.basename(addon, '.node')}`, `-I${headers}`],
+        ...[...options, ...sources(), ...libraries],
+        ...['-o', path.join(temporary, path.basename(addon))],
+      ],
+      {
+        env,
+        remedy:
+          'The compiler says why below; set TARFLOW_BACKEND=wasm to do without native TensorFlow',
+      },
+    );
+  });
+}
+
+/** @param {string} folder */
+function filesIn(folder) {
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.cc'))
+    .map((name) => path.join(folder, name));
 }
 
 /**
  * @param {string} cache
  * @param {Build} build
  */
-function addonFolder(cache, build) {
-  return path.join(cache, `addon-tensorflow-${version}-${build}-napi-v${napiLevel}`);
+function engineAddon(cache, build) {
+  const folder = `addon-tensorflow-${version}-${build}-napi-v${napiLevel}`;
+  return path.join(cache, folder, 'tfjs_binding.node');
+}
+
+/** @param {Pick<Context, 'root' | 'cache'>} context */
+function ownAddon({ root, cache }) {
+  const digest = createHash('sha256')
+    .update(readFileSync(ownSource(root)))
+    .digest('hex');
+  return path.join(cache, `addon-${digest.slice(0, 12)}-napi-v${napiLevel}`, 'tarflow.node');
+}
+
+/** @param {string} root */
+function ownSource(root) {
+  return path.join(root, 'src', 'backend', 'native', 'addon.cc');
 }
 
 /** @param {NodeJS.ProcessEnv} env */
@@ -324,27 +387,31 @@ function joinToPackage(build) {
     // The library looks for CUDA's in ../nvidia/*/lib, seen from its own place.
     const nvidia = path.join(folder, 'deps', 'nvidia');
     if (build === 'cuda') links.push([path.join(cudaFolder(cache), 'nvidia'), nvidia]);
-    return {
-      links,
-      built: path.join(addonFolder(cache, build), 'tfjs_binding.node'),
-      addon: path.join(folder, 'lib', `napi-v${napiLevel}`, 'tfjs_binding.node'),
-    };
+    /** @type {[built: string, addon: string][]} */
+    const addons = [engineAddon(cache, build), ownAddon({ root, cache })].map((built) => [
+      built,
+      path.join(folder, 'lib', `napi-v${napiLevel}`, path.basename(built)),
+    ]);
+    return { links, addons };
   }
   return {
     title: 'TensorFlow joined to its npm package',
 
     isDone(context) {
-      const { links, built, addon } = plan(context);
-      return links.every(([target, link]) => pointsTo(link, target)) && sameContent(built, addon);
+      const { links, addons } = plan(context);
+      return (
+        links.every(([target, link]) => pointsTo(link, target)) &&
+        addons.every(([built, addon]) => sameContent(built, addon))
+      );
     },
 
     async run(context) {
-      const { links, built, addon } = plan(context);
+      const { links, addons } = plan(context);
       for (const [target, link] of links) {
         createFolder(path.dirname(link));
         linkAtomically(target, link);
       }
-      copyAtomically(built, addon);
+      for (const [built, addon] of addons) copyAtomically(built, addon);
     },
   };
 }

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import util from 'node:util';
 import { UserError } from './errors.js';
+import { withoutStderrLines } from './native/index.js';
 import { chooseOneDnn } from './program/onednn.js';
 import { tf } from './tf.js';
 import { startWebGpu } from './webgpu.js';
@@ -118,13 +119,16 @@ async function start(engine: EngineName): Promise<EngineReport> {
   return { engine, version: `TensorFlow.js ${tf.version_core}`, gpu: false };
 }
 
+/** What TensorFlow writes before it reads TF_CPP_MIN_LOG_LEVEL. */
+const startUpLines = /absl::InitializeLog\(\) is called|oneDNN custom operations are on/;
+
 async function startTensorFlow(): Promise<EngineReport> {
   // TensorFlow's own start-up lines are noise to a user; errors still show.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   chooseOneDnn();
   let binding: { TF_Version: string; isUsingGpuDevice: boolean };
   try {
-    require('@tensorflow/tfjs-node-gpu');
+    withoutStderrLines(startUpLines, () => require('@tensorflow/tfjs-node-gpu'));
     await tf.setBackend('tensorflow');
     const backend = tf.backend() as unknown as {
       binding: { TF_Version: string };

@@ -144,8 +144,17 @@ describe.skipIf(process.platform === 'win32')('Python', () => {
 });
 
 describe('native TensorFlow', () => {
-  const [, compile, join] = nativeTensorFlow('cpu');
-  if (!compile || !join) throw new Error('the steps have changed');
+  const [, compile, compileOwn, join] = nativeTensorFlow('cpu');
+  if (!compile || !compileOwn || !join) throw new Error('the steps have changed');
+
+  beforeEach(() => {
+    const source = path.join('src', 'backend', 'native', 'addon.cc');
+    mkdirSync(path.join(context.root, path.dirname(source)), { recursive: true });
+    copyFileSync(path.join(projectRoot, source), path.join(context.root, source));
+  });
+
+  /** A compiler that writes its output file. */
+  const compiler = 'while [ "$1" != -o ]; do shift; done; echo addon > "$2"';
 
   test('is left out where the user or the platform says so', () => {
     for (const engine of ['webgpu', 'wasm', 'cpu']) {
@@ -183,13 +192,15 @@ describe('native TensorFlow', () => {
   test('is joined to its package again after npm has wiped it', async () => {
     write(['cache', 'addon-tensorflow-2.21.0-cpu-napi-v8', 'tfjs_binding.node'], 'addon');
     const installed = path.join(context.root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
+    writeProgram('g++', compiler);
+    await compileOwn.run(context);
     for (let round = 0; round < 2; round += 1) {
       expect(join.isDone(context)).toBe(false);
       await join.run(context);
       expect(join.isDone(context)).toBe(true);
-      expect(
-        readFileSync(path.join(installed, 'lib', 'napi-v8', 'tfjs_binding.node'), 'utf8'),
-      ).toBe('addon');
+      const addons = path.join(installed, 'lib', 'napi-v8');
+      expect(readFileSync(path.join(addons, 'tfjs_binding.node'), 'utf8')).toBe('addon');
+      expect(readFileSync(path.join(addons, 'tarflow.node'), 'utf8')).toBe('addon\n');
       expect(readdirSync(path.join(installed, 'deps', 'lib')).sort()).toEqual([
         'libtensorflow_cc.so.2',
         'libtensorflow_framework.so.2',
@@ -201,9 +212,20 @@ describe('native TensorFlow', () => {
   test('is joined again when the addon was built anew', async () => {
     const place = ['cache', 'addon-tensorflow-2.21.0-cpu-napi-v8', 'tfjs_binding.node'];
     write(place, 'addon');
+    writeProgram('g++', compiler);
+    await compileOwn.run(context);
     await join.run(context);
+    expect(join.isDone(context)).toBe(true);
     write(place, 'newer');
     expect(join.isDone(context)).toBe(false);
+  });
+
+  test('compiles the own addon anew when its source has changed', async () => {
+    writeProgram('g++', compiler);
+    await compileOwn.run(context);
+    expect(compileOwn.isDone(context)).toBe(true);
+    write(['root', 'src', 'backend', 'native', 'addon.cc'], '// newer');
+    expect(compileOwn.isDone(context)).toBe(false);
   });
 });
 

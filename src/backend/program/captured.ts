@@ -1,3 +1,4 @@
+import { releaseFreeMemory } from '../native/index.js';
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
 import { dropIdleCasts, hoistCasts, sinkCasts } from './casts.js';
@@ -92,14 +93,21 @@ export class CapturedExecutor implements Executor {
           results.length > 0
             ? results.map((_, index) => names.output(name, index))
             : [names.done(name)],
+        compiled: false,
       };
     });
     this.session.assign(variables);
   }
 
   call(name: string, inputs: tf.Tensor[]): Record<string, tf.Tensor> {
-    const { feeds, fetches, results } = this.calls[name] as Call;
+    const call = this.calls[name] as Call;
+    const { feeds, fetches, results } = call;
     const fetched = this.session.run(feeds, inputs, fetches);
+    if (!call.compiled) {
+      call.compiled = true;
+      // What the compiler leaves free is a multiple of what a small function needs.
+      releaseFreeMemory();
+    }
     if (results.length === 0) tf.dispose(fetched);
     return Object.fromEntries(results.map((key, index) => [key, fetched[index] as tf.Tensor]));
   }
@@ -139,4 +147,6 @@ interface Call {
   fetches: string[];
   /** Names of the outputs. */
   results: string[];
+  /** True once it ran; TensorFlow prepares, and XLA compiles, a function at its first call. */
+  compiled: boolean;
 }

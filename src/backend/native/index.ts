@@ -1,0 +1,47 @@
+import * as path from 'node:path';
+
+/** The functions of addon.cc. */
+interface Addon {
+  releaseFreeMemory(): void;
+  collectStderr(f: () => void): string;
+}
+
+let loaded: Addon | undefined;
+
+/**
+ * Gives back to the system what is free in the heap of this process, as after a compiler has run;
+ * the C library would keep it. Takes milliseconds. Does nothing where set-up made no addon.
+ */
+export function releaseFreeMemory(): void {
+  addon().releaseFreeMemory();
+}
+
+/**
+ * Calls `f`, and writes what comes to stderr meanwhile, from native code too, only after it and
+ * without the lines that `unwanted` matches. Where set-up made no addon all lines are written.
+ */
+export function withoutStderrLines(unwanted: RegExp, f: () => void): void {
+  const lines = addon().collectStderr(f).split('\n');
+  process.stderr.write(lines.filter((line) => !unwanted.test(line)).join('\n'));
+}
+
+function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon {
+  try {
+    const engine = path.dirname(require.resolve('@tensorflow/tfjs-node-gpu/package.json'));
+    // Where set-up puts it (data-scripts/steps/tensorflow.mjs).
+    return require(path.join(engine, 'lib', 'napi-v8', 'tarflow.node')) as Addon;
+  } catch {
+    return {
+      releaseFreeMemory() {},
+      collectStderr(f) {
+        f();
+        return '';
+      },
+    };
+  }
+}
