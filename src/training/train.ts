@@ -1,4 +1,3 @@
-import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import {
   batchParts,
@@ -24,6 +23,7 @@ import {
 import { biasCorrections } from './adamw.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { flipAtRandom } from './flip.js';
+import { usualMode } from './mode.js';
 import { noisyImages } from './noise.js';
 import { RunFolder, type StartingPoint, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
@@ -289,20 +289,6 @@ function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): Tr
   } finally {
     tf.dispose(variables);
   }
-}
-
-/** XLA compiles for up to half a minute, and so it is worth it for as many steps only, */
-const longRun = 2000;
-
-/** and where a layer's result has fewer numbers than this: larger steps gain nothing by it. */
-const largeLayer = 2 ** 20;
-
-/** How a run's steps run where nothing else is asked for. */
-function usualMode(config: FlowConfig, { batchSize, steps }: TrainingSettings): Mode {
-  const { engine, gpu } = currentEngine();
-  if (engine !== 'tensorflow') return 'eager';
-  const small = batchSize * tokenCount(config) * config.channels < largeLayer;
-  return small && steps >= longRun && !gpu ? 'xla' : 'graph';
 }
 
 function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings): StepOptions {

@@ -16,8 +16,9 @@
  *
  * The ratio that counts is to PyTorch's eager execution with its fused attention and fused AdamW. In
  * rows of mode `default` it is that of what our library does by itself. In rows of mode `xla` it is
- * that of our library asked for XLA: all of the small 4-64-2-1, and the float32 forward pass; its
- * default, the graph, stands beside. So do our other modes and torch.compile.
+ * that of our library asked for XLA: training as `train` does it in long runs by itself, the float32
+ * forward pass, and all of the small 4-64-2-1; the graph stands beside. So do our other modes and
+ * torch.compile.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';

@@ -1,4 +1,5 @@
 import { configName, type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
+import { fastestMode } from '../../src/training/mode.js';
 
 export const workloads = [
   'training step',
@@ -93,7 +94,7 @@ export function allCases(): Case[] {
       const few = precision === 'bfloat16' && tokenCount(one.config) > 64;
       const batches = samplingBatches.filter((batch) => !few || batch <= 8);
       return [
-        { ...one, workload: 'training step' } as const,
+        { ...one, workload: 'training step', ...inFastestMode(one) } as const,
         // In float32 as the likelihood of a data set is computed: from many batches on by XLA.
         { ...one, workload: 'forward', ...(precision === 'float32' && { mode: 'xla' }) } as const,
         { ...one, workload: 'denoising step' } as const,
@@ -103,6 +104,12 @@ export function allCases(): Case[] {
       ];
     }),
   );
+}
+
+/** The mode of a training step in a run of `train` that is long enough for a compiler. */
+function inFastestMode({ config, batch, precision }: Pick<Case, 'config' | 'batch' | 'precision'>) {
+  const xla = fastestMode(config, { batchSize: batch, precision }) === 'xla';
+  return xla ? ({ mode: 'xla' } as const) : {};
 }
 
 /** A series of training steps, and its figure on the x axis. */
@@ -132,12 +139,10 @@ export function growthCases(count?: number): GrowthCase[] {
     blocks: 2,
     layersPerBlock: 2,
   };
-  const step = (changed: Partial<FlowConfig>, batch = 8): Case => ({
-    workload: 'training step',
-    config: { ...config, ...changed },
-    batch,
-    precision: 'float32',
-  });
+  const step = (changed: Partial<FlowConfig>, batch = 8): Case => {
+    const one = { config: { ...config, ...changed }, batch, precision: 'float32' } as const;
+    return { ...one, workload: 'training step', ...inFastestMode(one) };
+  };
   const larger = (
     series: Growth['series'],
     sizes: readonly number[],

@@ -1,0 +1,29 @@
+import { currentEngine } from '../backend/engine.js';
+import type { Mode, Precision } from '../backend/program/index.js';
+import { type FlowConfig, tokenCount } from '../flow/config.js';
+import type { TrainingSettings } from './settings.js';
+
+/** XLA compiles for up to half a minute, and so it is worth it for as many steps only. */
+const longRun = 2000;
+
+/**
+ * Up to how many numbers in a layer's result a step gains by XLA on a processor. Its products of
+ * bfloat16 matrices are slower than the graph's.
+ */
+const largestLayer: Record<Precision, number> = { float32: 2 ** 20, bfloat16: 2 ** 18 };
+
+/** How a training step is fastest on a processor, what compiles it left aside. */
+export function fastestMode(
+  config: FlowConfig,
+  { batchSize, precision }: Pick<TrainingSettings, 'batchSize' | 'precision'>,
+): 'xla' | 'graph' {
+  const numbers = batchSize * tokenCount(config) * config.channels;
+  return numbers <= largestLayer[precision] ? 'xla' : 'graph';
+}
+
+/** How a run's steps run where nothing else is asked for. */
+export function usualMode(config: FlowConfig, settings: TrainingSettings): Mode {
+  const { engine, gpu } = currentEngine();
+  if (engine !== 'tensorflow') return 'eager';
+  return settings.steps >= longRun && !gpu ? fastestMode(config, settings) : 'graph';
+}
