@@ -283,14 +283,15 @@ class Benchmark {
   /** Our other modes, the default among them, and the compiled peer, where a case can run in them. */
   private others({ workload, precision, mode }: Case): Variant[] {
     const { quick, scaling } = this.options;
-    if (quick || scaling) return [];
+    if (quick) return [];
     const float32 = precision === 'float32';
     const program = workload === 'training step' || workload === 'forward';
     const modes = [
-      ...(float32 && program ? ['eager'] : []),
-      ...(mode === 'xla' ? ['graph'] : float32 && program ? ['xla'] : []),
+      ...(float32 && program && !scaling ? ['eager'] : []),
+      ...(mode === 'xla' ? ['graph'] : program ? ['xla'] : []),
     ];
-    const compiles = float32 && (program || workload === 'denoising step') && this.hasCompiler;
+    const compiles =
+      float32 && (program || workload === 'denoising step') && this.hasCompiler && !scaling;
     return [
       ...modes.map((mode) => ({ side: this.ours, label: mode, mode })),
       ...(compiles ? [{ side: this.peer, label: 'torch.compile', mode: 'compile' }] : []),

@@ -94,8 +94,8 @@ function addVariables(graph: Graph, variables: Record<string, TensorSpec>): Map<
 }
 
 /**
- * A tensor to feed (TensorFlow's op for an input of a graph), copied on arrival: what is fed may share memory with
- * an array of JavaScript.
+ * A tensor to feed, copied on arrival: what is fed may share memory with an array of JavaScript. The
+ * first node's op is the one that TensorFlow has for inputs of a graph, under the name it has there.
  */
 function addInput(graph: Graph, name: string, { shape, dtype }: TensorSpec): Reference {
   const type = { type: types[dtype] };
