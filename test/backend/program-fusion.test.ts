@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
-import { dropIdleCasts, hoistCasts, sinkCasts } from '../../src/backend/program/casts.js';
+import { dropIdle, hoistCasts, readNarrow, sinkCasts } from '../../src/backend/program/casts.js';
 import { fused, isFusion } from '../../src/backend/program/fusion.js';
 import { createProgram, repeat, tensorSpec } from '../../src/backend/program/index.js';
 import { joinNorms } from '../../src/backend/program/norms.js';
-import { activatedProducts } from '../../src/backend/program/rewrite.js';
+import { activatedProducts, isBiasOfProduct } from '../../src/backend/program/rewrite.js';
 import { sumRowsByProducts } from '../../src/backend/program/row-sums.js';
 import { type NativeBackend, nativeBackend, types } from '../../src/backend/program/tensorflow.js';
 import {
@@ -217,7 +217,7 @@ describe('a GELU of a product and a bias', () => {
 describe('a layer normalisation', () => {
   const joined = (body: Body) => {
     const recorded = traced(body);
-    dropIdleCasts(recorded);
+    dropIdle(recorded);
     joinNorms(recorded);
     return recorded.operations.flatMap(({ op }) => (op === 'LinSpace' ? [] : [op]));
   };
@@ -229,6 +229,28 @@ describe('a layer normalisation', () => {
     expect(joined(norm)).not.toContain('_MklLayerNorm');
     expect(difference(large)).toBeLessThan(1e-6);
   });
+
+  test.each(['float32', 'bfloat16'] as const)(
+    'is put together with what is around it: %s',
+    (precision) => {
+      const body: Body = (x, w) => {
+        const rows = linear(tf.concat2d([x, tf.mul(x, 2) as tf.Tensor2D], 0), w, bias());
+        const residual = tf.add(rows, tf.tanh(rows)) as tf.Tensor2D;
+        return linear(norm(residual, w) as tf.Tensor2D, w, bias());
+      };
+      const recorded = traced(body, precision);
+      dropIdle(recorded);
+      joinNorms(recorded);
+      const [fusion] = fused(
+        recorded.operations,
+        (operation) => !isBiasOfProduct(operation),
+      ).filter(isFusion);
+      const ops = fusion?.members.map(({ op }) => op);
+      expect(ops).toEqual(expect.arrayContaining(['Tanh', '_MklLayerNorm']));
+      if (precision === 'bfloat16') expect(ops).toContain('Cast');
+      expect(difference(body, precision)).toBeLessThan(precision === 'float32' ? 1e-6 : 1e-2);
+    },
+  );
 
   test('stays as it is where its gradient is taken', () => {
     const gradient: Body = (x, w) => tf.grad((y: tf.Tensor) => large(y as tf.Tensor2D, w))(x);
@@ -291,12 +313,52 @@ describe('casts to bfloat16', () => {
       const turned = tf.transpose(tf.matMul(x, w)) as tf.Tensor2D;
       return tf.add(tf.sum(turned), tf.sum(tf.matMul(w, turned)));
     };
-    const operations = moved(body, [sinkCasts, dropIdleCasts]);
+    const operations = moved(body, [sinkCasts, dropIdle]);
     const [transpose] = operations.filter(({ op }) => op === 'Transpose');
     expect(transpose?.outputs[0]?.type).toBe(types.bfloat16);
     // The product takes what was moved as it is.
     const products = operations.filter(({ op }) => op === 'BatchMatMulV2');
     expect(products[1]?.inputs[1]).toBe(transpose?.outputs[0]);
+    expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
+  });
+
+  test('are made of variables when these are assigned, where no function writes them', () => {
+    const variables = { kept: tf.ones([128, 128]), written: tf.ones([128, 128]) };
+    const recorded = trace(
+      nativeBackend() as NativeBackend,
+      'f',
+      ({ kept, written }, { x }) => {
+        const product = (y: tf.Tensor) =>
+          tf.matMul(tf.matMul(y, kept as tf.Tensor), written as tf.Tensor);
+        const [y] = repeat(0, 2, [x as tf.Tensor], (_, [carried]) => [
+          product(carried as tf.Tensor),
+        ]);
+        return { outputs: { y: y as tf.Tensor, z: product(x as tf.Tensor) } };
+      },
+      variables,
+      { x: tensorSpec(shape) },
+      'bfloat16',
+    );
+    readNarrow(recorded, (name) => name === 'kept');
+    const all = recorded.operations.flatMap((one) => [one, ...(one.loop?.operations ?? [])]);
+    const products = all.filter(({ op }) => op === 'BatchMatMulV2');
+    expect(products.length).toBe(4);
+    for (const [index, { inputs }] of products.entries()) {
+      expect(inputs[1]?.type).toBe(types.bfloat16);
+      expect(inputs[1]?.from).toBe(index % 2 === 0 ? 'variable' : 'operation');
+    }
+    tf.dispose(variables);
+  });
+
+  test('take reshapes to a shape from before with them where neither changes anything', () => {
+    const body: Body = (x, w) => {
+      const heads = tf.reshape(tf.matMul(x, w), [512, 2, 64]);
+      return tf.matMul(tf.reshape(tf.reshape(heads, [512 * 2, 64]), shape) as tf.Tensor2D, w);
+    };
+    const operations = moved(body, [dropIdle]);
+    expect(
+      operations.filter(({ op }) => ['Cast', 'Reshape'].includes(op)).map(({ op }) => op),
+    ).toEqual(['Cast', 'Cast', 'Cast']);
     expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
   });
 

@@ -675,6 +675,62 @@ describe('precision bfloat16', () => {
     const [eager, graph] = [result('eager', 'bfloat16'), result('graph', 'bfloat16')];
     expectClose(graph.grad, eager.grad as number[]);
   });
+
+  test('rounds variables when they are assigned, where no function writes them', () => {
+    const weights = (seed: number) => numbers(seed, 4, 4) as tf.Tensor2D;
+    const found = modes.map((mode) =>
+      tidied(() => {
+        const program = createProgram({
+          mode,
+          precision: 'bfloat16',
+          variables: { kept: weights(1), written: weights(2) },
+          functions: {
+            apply: {
+              inputs: { x: tensorSpec([3, 4]) },
+              body: (variables, { x }) => {
+                const [kept, written] = ['kept', 'written'].map((name) =>
+                  variable(variables, name),
+                ) as [tf.Tensor, tf.Tensor];
+                const product = (y: tf.Tensor) => tf.matMul(tf.matMul(y, kept), written);
+                const [looped] = repeat(0, 2, [x], (_, [y]) => [product(y as tf.Tensor)]);
+                const outputs = { once: product(x), looped: looped as tf.Tensor };
+                return { outputs: { ...outputs, exact: tf.mul(kept, 1) } };
+              },
+            },
+            write: {
+              inputs: {},
+              body: (variables) => {
+                const kept = variable(variables, 'kept');
+                const change = tf.matMul(kept, kept);
+                return {
+                  outputs: {},
+                  updates: { written: tf.add(variable(variables, 'written'), change) },
+                };
+              },
+            },
+          },
+        });
+        const call = () => taken(program.run.apply({ x }));
+        const results = [call()];
+        program.run.write({});
+        results.push(call());
+        program.assign({ kept: weights(3) });
+        results.push(call());
+        const read = taken(program.read());
+        expect(read.kept).toEqual(Array.from(weights(3).dataSync()));
+        expect(results[2]?.exact).toEqual(read.kept);
+        program.dispose();
+        return results;
+      }),
+    );
+    const [eager, ...others] = found;
+    for (const results of others) {
+      results.forEach((result, call) => {
+        expectClose(result.once, eager?.[call]?.once as number[]);
+        expectClose(result.looped, eager?.[call]?.looped as number[]);
+      });
+    }
+  });
 });
 
 test('without the native engine functions run eagerly, and only so', async () => {

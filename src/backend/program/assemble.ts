@@ -6,11 +6,17 @@ import {
   type LowerOptions,
   lower,
   type Reference,
-  reachable,
 } from './graph.js';
 import { addToLibrary, encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 import { types } from './tensorflow.js';
-import { type Operation, type TensorSpec, type Trace, type Value, valuesRead } from './trace.js';
+import {
+  type Operation,
+  reachable,
+  type TensorSpec,
+  type Trace,
+  type Value,
+  valuesRead,
+} from './trace.js';
 
 /** A traced function and what it takes. */
 export interface Captured {
@@ -44,7 +50,7 @@ export function assemble(
 ): Uint8Array {
   const graph = new Graph();
   const library: FunctionDefinition[] = [];
-  const handles = addVariables(graph, variables);
+  const handles = addVariables(graph, variables, readInBfloat16(functions));
   for (const [name, captured] of Object.entries(functions)) {
     const { inputs, trace } = captured;
     const fed = new Map<string, Reference>();
@@ -57,7 +63,7 @@ export function assemble(
           graph,
           trace,
           name,
-          (variable) => handles.get(variable) as Reference,
+          (variable, type) => handleOf(handles, variable, type),
           (input) => fed.get(input) as Reference,
           { library, xla, ...options },
         );
@@ -71,23 +77,66 @@ export function assemble(
   return encodeSavedModel(graph.nodes, library, tensorflowVersion);
 }
 
-function addVariables(graph: Graph, variables: Record<string, TensorSpec>): Map<string, Reference> {
-  const handles = new Map<string, Reference>();
+/** The variables of a graph: for each the resource of every type in which it is held. */
+type Handles = Map<string, Map<number, Reference>>;
+
+function handleOf(handles: Handles, variable: string, type: number): Reference {
+  return handles.get(variable)?.get(type) as Reference;
+}
+
+/** A variable's resource, and the node that writes what is assigned into it. */
+interface Held {
+  handle: Reference;
+  write: string;
+}
+
+/** Names of the variables that functions read in bfloat16. */
+function readInBfloat16(functions: Record<string, Captured>): Set<string> {
+  const read = Object.values(functions).flatMap(({ trace }) =>
+    trace.operations.flatMap(valuesRead),
+  );
+  return new Set(
+    read.flatMap((value) =>
+      value.from === 'variable' && value.type === types.bfloat16 ? [value.name] : [],
+    ),
+  );
+}
+
+/** Adds variables, those of `narrow` a second time in bfloat16, and what assigns and reads them. */
+function addVariables(
+  graph: Graph,
+  variables: Record<string, TensorSpec>,
+  narrow: ReadonlySet<string>,
+): Handles {
+  const handles: Handles = new Map();
   const writes: string[] = [];
-  Object.entries(variables).forEach(([name, { shape, dtype }], index) => {
-    const type = { type: types[dtype] };
-    const node = `variable_${index}`;
+  const add = (node: string, shape: readonly number[], type: number, value: Reference): Held => {
     const handle = graph.add(node, 'VarHandleOp', [], {
-      dtype: type,
+      dtype: { type },
       shape: { shape },
       shared_name: { string: node },
     });
-    handles.set(name, handle);
+    const attributes = { dtype: { type } };
+    const write = graph.add(`${node}/assign`, 'AssignVariableOp', [handle, value], attributes);
+    return { handle, write: write.node };
+  };
+  Object.entries(variables).forEach(([name, { shape, dtype }], index) => {
+    const type = types[dtype];
+    const node = `variable_${index}`;
     const value = addInput(graph, names.assigned(index), { shape, dtype });
-    const write = graph.add(`${node}/assign`, 'AssignVariableOp', [handle, value], { dtype: type });
-    writes.push(write.node);
-    addSignal(graph, names.assignmentDone(index), [write.node]);
-    graph.add(names.read(index), 'ReadVariableOp', [handle], { dtype: type });
+    const made = new Map<number, Held>([[type, add(node, shape, type, value)]]);
+    if (narrow.has(name)) {
+      const attributes = { SrcT: { type }, DstT: { type: types.bfloat16 } };
+      const rounded = graph.add(`${node}/rounded`, 'Cast', [value], attributes);
+      made.set(types.bfloat16, add(`${node}/narrow`, shape, types.bfloat16, rounded));
+    }
+    const written = [...made.values()].map(({ write }) => write);
+    writes.push(...written);
+    addSignal(graph, names.assignmentDone(index), written);
+    graph.add(names.read(index), 'ReadVariableOp', [made.get(type)?.handle as Reference], {
+      dtype: { type },
+    });
+    handles.set(name, new Map([...made].map(([held, { handle }]) => [held, handle])));
   });
   addSignal(graph, names.assignmentsDone, writes);
   return handles;
@@ -117,7 +166,7 @@ interface Surroundings {
   library: FunctionDefinition[];
   inputs: Record<string, TensorSpec>;
   fed: Map<string, Reference>;
-  handles: Map<string, Reference>;
+  handles: Handles;
 }
 
 /**
@@ -143,7 +192,7 @@ function addCompiledParts(around: Surroundings, name: string, trace: Trace): Low
     graph,
     { ...trace, outputs: Object.fromEntries(common.entries()), updates: {} },
     `${name}/before`,
-    (variable) => handles.get(variable) as Reference,
+    (variable, type) => handleOf(handles, variable, type),
     (input) => fed.get(input) as Reference,
     { library, xla: false, fuse: false, oneDnn: false },
   );
@@ -200,7 +249,7 @@ function addCompiled(
     body,
     trace,
     'body',
-    (variable) => parameter(types.resource, handles.get(variable) as Reference),
+    (variable, type) => parameter(types.resource, handleOf(handles, variable, type)),
     (input) => parameter(types[(inputs[input] as TensorSpec).dtype], fed.get(input) as Reference),
     { library, xla: true, fuse: false, oneDnn: false, given: handed },
   );

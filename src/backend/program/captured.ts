@@ -1,7 +1,7 @@
 import { releaseFreeMemory } from '../native/index.js';
 import { tf } from '../tf.js';
 import { assemble, names } from './assemble.js';
-import { dropIdleCasts, hoistCasts, sinkCasts } from './casts.js';
+import { dropIdle, hoistCasts, readNarrow, sinkCasts } from './casts.js';
 import type { Executor, Functions } from './executor.js';
 import { joinNorms } from './norms.js';
 import { computesWithOneDnn } from './onednn.js';
@@ -43,13 +43,19 @@ export class CapturedExecutor implements Executor {
     const oneDnn = fuse && computesWithOneDnn();
     const load = (folder: string) => new Session(backend, folder, specs);
     const capture = () => {
-      const captured = mapValues(functions, ({ inputs, body }, name) => {
-        const recorded = trace(backend, name, body, variables, inputs, options.precision);
-        const bfloat16 = options.precision === 'bfloat16';
-        const improved = keepingParts(recorded, (held) => {
+      const bfloat16 = options.precision === 'bfloat16';
+      const recorded = mapValues(functions, ({ inputs, body }, name) =>
+        trace(backend, name, body, variables, inputs, options.precision),
+      );
+      const written = new Set(
+        Object.values(recorded).flatMap(({ updates }) => Object.keys(updates)),
+      );
+      const captured = mapValues(functions, ({ inputs }, name) => {
+        const improved = keepingParts(recorded[name] as Trace, (held) => {
           if (bfloat16) sinkCasts(held);
-          dropIdleCasts(held);
+          dropIdle(held);
           if (bfloat16) hoistCasts(held);
+          if (bfloat16) readNarrow(held, (variable) => !written.has(variable));
           if (bfloat16 && fuse) sumRowsByProducts(held);
           if (oneDnn) joinNorms(held);
           if (fuse) rematerialise(held);

@@ -1,6 +1,6 @@
 import { madeBy } from './rewrite.js';
 import { types } from './tensorflow.js';
-import type { Operation, Trace, Value } from './trace.js';
+import { type Operation, reachable, type Trace, type Value } from './trace.js';
 
 /** Operations that only move numbers, and which of their inputs they move. */
 const movements: Record<string, (inputs: Value[]) => number[]> = {
@@ -104,17 +104,48 @@ export function sinkCasts(trace: Trace): void {
 }
 
 /**
- * Takes casts away that change nothing: to the same type, which TensorFlow.js puts before every mean,
- * and back to bfloat16. The trace is changed.
+ * Takes away what changes nothing: casts to the same type, which TensorFlow.js puts before every mean,
+ * and back to bfloat16, and reshapes back to a shape from before. The trace is changed.
  */
-export function dropIdleCasts(trace: Trace): void {
-  const source = (value: Value): Value => {
-    const idle = madeBy(value, 'Cast');
-    return (idle && sourceOfIdle(idle, source)) ?? value;
+export function dropIdle(trace: Trace): void {
+  const source = (value: Value): Value | undefined => {
+    const sourceOrItself = (input: Value) => source(input) ?? input;
+    const operation = madeBy(value, 'Cast', 'Reshape');
+    if (operation?.op === 'Cast') return sourceOfIdle(operation, sourceOrItself);
+    let before = operation;
+    while (before) {
+      const input = sourceOrItself(before.inputs[0] as Value);
+      if (String(input.shape) === String(value.shape)) return input;
+      before = madeBy(input, 'Reshape');
+    }
+    return undefined;
   };
+  substitute(trace, source);
+}
+
+/**
+ * Has a trace read variables in bfloat16 where it casts them to that, for a program that holds them
+ * in both types: they are cast when they are assigned and not in every call. The trace is changed.
+ *
+ * @param held true for a variable of which the program can hold a second copy
+ */
+export function readNarrow(trace: Trace, held: (variable: string) => boolean): void {
+  const narrow = new Map<string, Value>();
+  substitute(trace, (value) => {
+    const made = madeBy(value, 'Cast');
+    const [variable] = made?.inputs ?? [];
+    if (!made || !isNarrowing(made) || variable?.from !== 'variable') return undefined;
+    const { name } = variable;
+    if (held(name) && !narrow.has(name)) narrow.set(name, { ...variable, type: types.bfloat16 });
+    return narrow.get(name);
+  });
+}
+
+/** Puts other values in the place of some, and takes away what is then needed no more. */
+function substitute(trace: Trace, other: (value: Value) => Value | undefined): void {
   const replace = (values: Value[]) => {
     values.forEach((value, index) => {
-      values[index] = source(value);
+      values[index] = other(value) ?? value;
     });
   };
   const visit = (operations: Operation[]) => {
@@ -123,14 +154,19 @@ export function dropIdleCasts(trace: Trace): void {
       if (!loop) continue;
       replace(loop.results);
       visit(loop.operations);
+      keep(loop.operations, reachable(loop.results));
     }
-    const left = operations.filter((operation) => !sourceOfIdle(operation, source));
-    operations.splice(0, operations.length, ...left);
   };
   for (const values of [trace.outputs, trace.updates]) {
-    for (const [name, value] of Object.entries(values)) values[name] = source(value);
+    for (const [name, value] of Object.entries(values)) values[name] = other(value) ?? value;
   }
   visit(trace.operations);
+  const { operations, outputs, updates } = trace;
+  keep(operations, reachable([...Object.values(outputs), ...Object.values(updates)]));
+}
+
+function keep(operations: Operation[], needed: ReadonlySet<Operation>): void {
+  operations.splice(0, operations.length, ...operations.filter((one) => needed.has(one)));
 }
 
 /** What a cast hands on unchanged, or undefined for any other operation. */

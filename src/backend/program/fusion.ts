@@ -1,3 +1,4 @@
+import { joinedOp } from './norms.js';
 import { types } from './tensorflow.js';
 import { elements, type Operation, type Value, valuesRead } from './trace.js';
 
@@ -15,8 +16,8 @@ export function isFusion(unit: Unit): unit is Fusion {
 
 /**
  * Puts elementwise operations together that take each other's results, so that these need not pass
- * through memory; in bfloat16 also what only moves numbers. Only operations on large tensors are
- * worth it.
+ * through memory; layer normalisations that joinNorms made one operation, too, and in bfloat16 what
+ * only moves numbers. Only operations on large tensors are worth it.
  *
  * @param operations in an order in which they can run
  * @param fits false for an operation that has to stay by itself
@@ -68,7 +69,7 @@ const soon = 32;
 
 const elementwise = new Set([
   ...['Add', 'AddV2', 'Sub', 'Mul', 'RealDiv', 'Neg', 'Square', 'Sqrt', 'Rsqrt', 'Exp', 'Erf'],
-  ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid'],
+  ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid', joinedOp],
 ]);
 
 /** With fewer numbers a pass over memory takes less time than a call. */

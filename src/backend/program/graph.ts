@@ -1,5 +1,6 @@
 import { UserError } from '../errors.js';
 import { type Fusion, fused, isFusion, type Unit } from './fusion.js';
+import { joinedOp, normForCompiler } from './norms.js';
 import { activatedProducts, isBiasOfProduct, rewritten } from './rewrite.js';
 import { addToLibrary, type FunctionDefinition } from './saved-model.js';
 import { type Argument, type Signature, signatureOf } from './signatures.js';
@@ -9,9 +10,9 @@ import {
   invariants,
   type Loop,
   type Operation,
+  reachable,
   type Trace,
   type Value,
-  valuesRead,
 } from './trace.js';
 
 /** A tensor in a graph: an output of a node, or an argument of the function that the nodes form. */
@@ -55,14 +56,14 @@ export interface Lowered {
  * what reads it runs before an op that writes into its memory, so that nothing has to be copied.
  *
  * @param prefix of the nodes' names
- * @param handle the resource of a variable
+ * @param handle the resource that holds a variable in a type
  * @param input the tensor of an input
  */
 export function lower(
   graph: Graph,
   trace: Trace,
   prefix: string,
-  handle: (variable: string) => Reference,
+  handle: (variable: string, type: number) => Reference,
   input: (name: string) => Reference,
   { library, xla, fuse, oneDnn, given = new Map() }: LowerOptions,
 ): Lowered {
@@ -79,8 +80,9 @@ export function lower(
   const unique = (label: string) => `${prefix}/${label}_${count++}`;
 
   const read = (variable: string, value: Value, after: string[]) => {
-    const attributes = { dtype: { type: value.type } };
-    const node = graph.add(unique('read'), 'ReadVariableOp', [handle(variable)], attributes, after);
+    const { type } = value;
+    const held = handle(variable, type);
+    const node = graph.add(unique('read'), 'ReadVariableOp', [held], { dtype: { type } }, after);
     const list = readers.get(variable) ?? [];
     readers.set(variable, [...list, node.node]);
     return node;
@@ -213,7 +215,7 @@ export function lower(
       const writer = writers.get(value);
       after.push(...(readers.get(variable) ?? []), ...(writer ? [writer] : []));
       newest.set(variable, operation.outputs[index] as Value);
-      return handle(variable);
+      return handle(variable, value.type);
     });
     const name = unique(operation.op);
     graph.add(name, operation.op, inputs, attributes, after);
@@ -235,7 +237,7 @@ export function lower(
   const assigned = Object.entries(trace.updates).filter(([name]) => !newest.has(name));
   const values = assigned.map(([, value]) => reference(value));
   assigned.forEach(([variable, value], index) => {
-    const inputs = [handle(variable), values[index] as Reference];
+    const inputs = [handle(variable, value.type), values[index] as Reference];
     const attributes = { dtype: { type: value.type } };
     const after = readers.get(variable) ?? [];
     effects.push(graph.add(unique('assign'), 'AssignVariableOp', inputs, attributes, after).node);
@@ -277,7 +279,9 @@ function lowerFusion(
   const lowered = lower(
     graph,
     {
-      operations: [...members],
+      operations: members.flatMap((operation) =>
+        operation.op === joinedOp ? normForCompiler(operation) : [operation],
+      ),
       outputs: Object.fromEntries(outputs.map((value, index) => [index, value])),
       updates: {},
     },
@@ -412,21 +416,6 @@ function variableOf(value: Value): string | undefined {
   if (value.from === 'variable') return value.name;
   if (value.from !== 'operation' || value.output >= value.operation.writes) return undefined;
   return variableOf(value.operation.inputs[value.output] as Value);
-}
-
-/** The operations on which values depend, up to values that are given. */
-export function reachable(
-  values: readonly Value[],
-  given: ReadonlyMap<Value, unknown> = new Map(),
-): Set<Operation> {
-  const found = new Set<Operation>();
-  const open = [...values];
-  for (let value = open.pop(); value; value = open.pop()) {
-    if (given.has(value) || value.from !== 'operation' || found.has(value.operation)) continue;
-    found.add(value.operation);
-    open.push(...valuesRead(value.operation));
-  }
-  return found;
 }
 
 /** The attributes of an op with those that eager execution infers from the arguments. */

@@ -48,7 +48,8 @@ export interface ProgramOptions<F> {
   mode?: Mode;
   /**
    * `bfloat16`: matrix products of bfloat16 arguments, everything else in float32. In a graph a sum of
-   * rows that such products take, as the gradient of a bias is, is a product too.
+   * rows that such products take, as the gradient of a bias is, is a product too, and what products
+   * take of variables that no function writes is rounded once, when it is assigned.
    */
   precision?: Precision;
   /**

@@ -1,7 +1,6 @@
 import { usesOf } from './casts.js';
-import { reachable } from './graph.js';
 import { types } from './tensorflow.js';
-import { elements, type Operation, type Trace, type Value } from './trace.js';
+import { elements, type Operation, reachable, type Trace, type Value } from './trace.js';
 
 /**
  * Rematerialisation: large values that are cheap to compute are computed again where they are needed

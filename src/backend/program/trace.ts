@@ -114,6 +114,21 @@ export function invariants(loop: Loop): Value[] {
   );
 }
 
+/** The operations on which values depend, up to values that are given. */
+export function reachable(
+  values: readonly Value[],
+  given: ReadonlyMap<Value, unknown> = new Map(),
+): Set<Operation> {
+  const found = new Set<Operation>();
+  const open = [...values];
+  for (let value = open.pop(); value; value = open.pop()) {
+    if (given.has(value) || value.from !== 'operation' || found.has(value.operation)) continue;
+    found.add(value.operation);
+    open.push(...valuesRead(value.operation));
+  }
+  return found;
+}
+
 /** A function as the ops that it executed. */
 export interface Trace {
   readonly operations: Operation[];
