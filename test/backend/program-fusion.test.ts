@@ -322,6 +322,17 @@ describe('casts to bfloat16', () => {
     expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
   });
 
+  test('stay where a loop takes what they make', () => {
+    const body: Body = (x, w) => {
+      const turned = tf.transpose(w) as tf.Tensor2D;
+      const once = tf.matMul(x, turned);
+      const [y] = repeat(0, 2, [once], (_, [h]) => [tf.tanh(tf.matMul(h as tf.Tensor2D, turned))]);
+      return y as tf.Tensor;
+    };
+    moved(body, [sinkCasts, dropIdle, hoistCasts]);
+    expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
+  });
+
   test('are made of variables when these are assigned, where no function writes them', () => {
     const variables = { kept: tf.ones([128, 128]), written: tf.ones([128, 128]) };
     const recorded = trace(
@@ -360,6 +371,15 @@ describe('casts to bfloat16', () => {
       operations.filter(({ op }) => ['Cast', 'Reshape'].includes(op)).map(({ op }) => op),
     ).toEqual(['Cast', 'Cast', 'Cast']);
     expect(difference(body, 'bfloat16')).toBeLessThan(1e-2);
+  });
+
+  test('take no time that grows with a power of a chain of reshapes', () => {
+    const body: Body = (x, w) => {
+      let y: tf.Tensor = x;
+      for (let i = 0; i < 40; i++) y = tf.reshape(y, [2 ** (i % 6), 2 ** Math.floor(i / 6), -1]);
+      return tf.matMul(tf.reshape(y, shape), w);
+    };
+    expect(moved(body, [dropIdle]).some(({ op }) => op === 'Reshape')).toBe(false);
   });
 
   /** Sums of 2,048 rows of a product, and what else is made of it. */

@@ -1,6 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
+import { layerNorm } from '../../src/backend/ops.js';
+import { dropIdle } from '../../src/backend/program/casts.js';
 import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
+import { joinNorms } from '../../src/backend/program/norms.js';
 import { rematerialise } from '../../src/backend/program/rematerialise.js';
 import { type NativeBackend, nativeBackend } from '../../src/backend/program/tensorflow.js';
 import {
@@ -31,7 +34,11 @@ function long(x: tf.Tensor): tf.Tensor {
 type Body = (x: tf.Tensor2D) => tf.Tensor;
 
 /** The recorded function, before and after the pass. */
-function passed(body: Body, precision: Precision = 'float32'): [Trace, Trace] {
+function passed(
+  body: Body,
+  precision: Precision = 'float32',
+  earlier: ((trace: Trace) => void)[] = [],
+): [Trace, Trace] {
   const record = () =>
     trace(
       nativeBackend() as NativeBackend,
@@ -42,6 +49,7 @@ function passed(body: Body, precision: Precision = 'float32'): [Trace, Trace] {
       precision,
     );
   const [before, after] = [record(), record()];
+  for (const pass of earlier) for (const trace of [before, after]) pass(trace);
   rematerialise(after);
   expectOrder(after);
   return [before, after];
@@ -138,6 +146,27 @@ describe('what is needed again much later', () => {
     const [plain, same] = passed(body);
     expect(same.operations.map(({ op }) => op)).toEqual(plain.operations.map(({ op }) => op));
     tf.dispose([bias, weight]);
+  });
+
+  test('waits for a normalisation that is put together with it', () => {
+    const [bias, scale] = [2, 3].map((seed) => tf.tensor1d(normal(randomKey(seed), 128)));
+    const weight = tf.tensor2d(normal(randomKey(4), 128 * 128), [128, 128]);
+    const body: Body = (x) => {
+      const twice = tf.concat2d([x, x], 0);
+      const sum = tf.add(tf.matMul(twice, tf.mul(weight, 0.1) as tf.Tensor2D), bias as tf.Tensor1D);
+      let y: tf.Tensor = tf.sigmoid(tf.square(sum));
+      for (let i = 0; i < 300; i++) y = tf.neg(y);
+      const norm = layerNorm(y as tf.Tensor2D, scale as tf.Tensor1D, bias as tf.Tensor1D);
+      return tf.mean(tf.add(tf.add(norm, sum), tf.tanh(norm)), 0);
+    };
+    const recorded = passed(body, 'bfloat16', [dropIdle, joinNorms])[1];
+    const [when] = madeAgain(recorded).at(-1)?.after ?? [];
+    expect(when?.from === 'operation' && when.operation.op).toBe('_MklLayerNorm');
+    const [graph, eager] = [run(body, 'graph', 'bfloat16'), run(body, 'eager', 'bfloat16')];
+    graph.forEach((value, i) => {
+      expect(Math.abs(value - eager[i]!)).toBeLessThan(2e-2);
+    });
+    tf.dispose([bias, scale, weight] as tf.Tensor[]);
   });
 
   const others: [string, Body][] = [

@@ -526,6 +526,44 @@ describe('what a graph cannot stand for is refused', () => {
   });
 });
 
+test.each(modes)('a variable is read between two writes into it, in mode %s', (mode) => {
+  const program = tidied(() =>
+    createProgram({
+      mode,
+      variables: { w: numbers(1, 64), first: tf.zeros([64]), second: tf.zeros([64]) },
+      functions: {
+        twice: {
+          inputs: { g: tensorSpec([64]) },
+          body: (variables, { g }) => {
+            const update = (state: Leaves[]) => {
+              const [parameters, first, second] = state as [Leaves, Leaves, Leaves];
+              const corrections = { first: 0.1, second: 0.05 };
+              const next = adamWUpdate(parameters, { w: g }, { first, second }, 0.1, corrections);
+              return [next.parameters, next.first, next.second];
+            };
+            const state = ['w', 'first', 'second'].map((name) => ({
+              w: variable(variables, name),
+            }));
+            const once = update(state) as [Leaves, Leaves, Leaves];
+            const between = tf.reshape(once[0].w as tf.Tensor, [64]);
+            const [w, first, second] = update(once).map((leaves) => leaves.w as tf.Tensor);
+            return { outputs: { between }, updates: { w, first, second } as Leaves };
+          },
+        },
+      },
+    }),
+  );
+  const start = taken(program.read(['w'])).w as number[];
+  const { between } = taken(program.run.twice({ g: new Float32Array(64).fill(1) }));
+  const end = taken(program.read(['w'])).w as number[];
+  program.dispose();
+  // The gradient is 1: each write takes away as much as the others, and the decay.
+  start.forEach((value, i) => {
+    expect(between?.[i]).toBeCloseTo(value - 0.1 * (1 + 1e-4 * value), 2);
+    expect(Math.abs((between?.[i] as number) - (end[i] as number))).toBeGreaterThan(0.05);
+  });
+});
+
 describe('a graph kept on disk', () => {
   let traced = 0;
   const create = (description: string, size = 2, mode: Mode = 'graph') =>

@@ -40,7 +40,7 @@ export const names = {
  *
  * Each function has its inputs to feed and its outputs to fetch; an output is there when everything
  * that the function writes is written. With `xla` the function's body is one node that XLA compiles, or
- * several where it has parts; else, with `fuse`, it compiles groups of elementwise operations.
+ * several where it has parts; else, with `fuse`, it compiles groups of operations (see `fused`).
  */
 export function assemble(
   variables: Record<string, TensorSpec>,

@@ -31,6 +31,10 @@ export function hoistCasts(trace: Trace): void {
     uses.delete(value);
   };
 
+  /** False for a cast that a loop's body takes from outside. */
+  const takesAnother = ({ outputs: [value] }: Operation) =>
+    !uses.get(value as Value)?.includes(undefined);
+
   // From the last: a chain of movements hands its casts up.
   for (const operation of [...trace.operations].reverse()) {
     const moved = movements[operation.op];
@@ -38,7 +42,7 @@ export function hoistCasts(trace: Trace): void {
     const fits =
       moved &&
       casts.some((list) => list.length > 0) &&
-      casts.flat().every((user) => user !== undefined && isNarrowing(user)) &&
+      casts.flat().every((user) => user && isNarrowing(user) && takesAnother(user)) &&
       operation.outputs.every((value) => value.type === types.float32);
     if (!fits) {
       if (!removed.has(operation)) operations.unshift(operation);
@@ -108,13 +112,21 @@ export function sinkCasts(trace: Trace): void {
  * and back to bfloat16, and reshapes back to a shape from before. The trace is changed.
  */
 export function dropIdle(trace: Trace): void {
-  const source = (value: Value): Value | undefined => {
-    const sourceOrItself = (input: Value) => source(input) ?? input;
+  const found = new Map<Value, Value>();
+  const source = (value: Value): Value => {
+    let known = found.get(value);
+    if (!known) {
+      known = look(value) ?? value;
+      found.set(value, known);
+    }
+    return known;
+  };
+  const look = (value: Value): Value | undefined => {
     const operation = madeBy(value, 'Cast', 'Reshape');
-    if (operation?.op === 'Cast') return sourceOfIdle(operation, sourceOrItself);
+    if (operation?.op === 'Cast') return sourceOfIdle(operation, source);
     let before = operation;
     while (before) {
-      const input = sourceOrItself(before.inputs[0] as Value);
+      const input = source(before.inputs[0] as Value);
       if (String(input.shape) === String(value.shape)) return input;
       before = madeBy(input, 'Reshape');
     }
@@ -134,18 +146,21 @@ export function readNarrow(trace: Trace, held: (variable: string) => boolean): v
   substitute(trace, (value) => {
     const made = madeBy(value, 'Cast');
     const [variable] = made?.inputs ?? [];
-    if (!made || !isNarrowing(made) || variable?.from !== 'variable') return undefined;
+    if (!made || !isNarrowing(made) || variable?.from !== 'variable') return value;
     const { name } = variable;
     if (held(name) && !narrow.has(name)) narrow.set(name, { ...variable, type: types.bfloat16 });
-    return narrow.get(name);
+    return narrow.get(name) ?? value;
   });
 }
 
-/** Puts other values in the place of some, and takes away what is then needed no more. */
-function substitute(trace: Trace, other: (value: Value) => Value | undefined): void {
+/**
+ * Puts other values in the place of values, and takes away what is then needed no more. What an
+ * operation waits for (`after`) stays, so that it comes before passes that add such.
+ */
+function substitute(trace: Trace, other: (value: Value) => Value): void {
   const replace = (values: Value[]) => {
     values.forEach((value, index) => {
-      values[index] = other(value) ?? value;
+      values[index] = other(value);
     });
   };
   const visit = (operations: Operation[]) => {
@@ -158,7 +173,7 @@ function substitute(trace: Trace, other: (value: Value) => Value | undefined): v
     }
   };
   for (const values of [trace.outputs, trace.updates]) {
-    for (const [name, value] of Object.entries(values)) values[name] = other(value) ?? value;
+    for (const [name, value] of Object.entries(values)) values[name] = other(value);
   }
   visit(trace.operations);
   const { operations, outputs, updates } = trace;
@@ -169,10 +184,9 @@ function keep(operations: Operation[], needed: ReadonlySet<Operation>): void {
   operations.splice(0, operations.length, ...operations.filter((one) => needed.has(one)));
 }
 
-/** What a cast hands on unchanged, or undefined for any other operation. */
+/** What a cast hands on unchanged; undefined where it changes numbers. */
 function sourceOfIdle(operation: Operation, source: (value: Value) => Value): Value | undefined {
-  const [input] = operation.inputs;
-  if (!input || operation.op !== 'Cast') return;
+  const [input] = operation.inputs as [Value];
   if (isCast(operation, input.type, input.type)) return source(input);
   const before = isNarrowing(operation) ? madeBy(source(input), 'Cast') : undefined;
   return before && isWidening(before) ? source(before.inputs[0] as Value) : undefined;

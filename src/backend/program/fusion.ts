@@ -69,7 +69,7 @@ const soon = 32;
 
 const elementwise = new Set([
   ...['Add', 'AddV2', 'Sub', 'Mul', 'RealDiv', 'Neg', 'Square', 'Sqrt', 'Rsqrt', 'Exp', 'Erf'],
-  ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid', joinedOp],
+  ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid'],
 ]);
 
 /** With fewer numbers a pass over memory takes less time than a call. */
@@ -84,6 +84,7 @@ function joins(operation: Operation): boolean {
   const type = result?.type;
   const fits =
     (elementwise.has(operation.op) && (type === types.float32 || type === types.bfloat16)) ||
+    operation.op === joinedOp ||
     (movements.has(operation.op) && type === types.bfloat16);
   return result !== undefined && fits && elements(result) >= leastElements;
 }

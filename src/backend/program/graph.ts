@@ -52,7 +52,7 @@ export interface Lowered {
 }
 
 /**
- * Adds the nodes of a traced function to a graph. A variable is read once, before it is written;
+ * Adds the nodes of a traced function to a graph. A variable is read once in a type, before it is written;
  * what reads it runs before an op that writes into its memory, so that nothing has to be copied.
  *
  * @param prefix of the nodes' names
@@ -120,12 +120,16 @@ export function lower(
     return found;
   };
 
-  // What an op writes into is read before, also where its old value is used only afterwards.
-  const used = [...needed].flatMap(({ inputs, writes, loop }) => [
-    ...inputs.slice(writes),
-    ...(loop ? invariants(loop) : []),
+  const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
+  const used = new Set([
+    ...[...needed].flatMap(({ inputs, writes, loop }) => [
+      ...inputs.slice(writes),
+      ...(loop ? invariants(loop) : []),
+    ]),
+    ...results,
   ]);
-  for (const value of [...used, ...Object.values(trace.outputs), ...Object.values(trace.updates)]) {
+  // What an op writes into is read before, also where its old value is used only afterwards.
+  for (const value of used) {
     if (value.from === 'variable' && !given.has(value)) reference(value);
   }
   // XLA orders what it compiles itself, and a fusion's members wait with the fusion.
@@ -138,7 +142,6 @@ export function lower(
         return 'node' in found ? [found.node] : [];
       });
   const operations = trace.operations.filter((operation) => needed.has(operation));
-  const results = [...Object.values(trace.outputs), ...Object.values(trace.updates)];
   const activations = !oneDnn ? [] : activatedProducts(operations, results);
   const activated = new Set(activations.map(([product]) => product as Operation));
   const apart = new Set(activations.flat());
@@ -149,6 +152,7 @@ export function lower(
   for (const traced of units) {
     if (isFusion(traced)) {
       const name = unique('fusion');
+      const after = nodesBefore(traced.members);
       const { inputs, outputs, definition } = lowerFusion(traced, leaving, library);
       const call = {
         Tin: { type: inputs.map(({ type }) => type) },
@@ -156,7 +160,6 @@ export function lower(
         f: { function: definition },
         ...compiled,
       };
-      const after = nodesBefore(traced.members);
       graph.add(name, 'StatefulPartitionedCall', inputs.map(reference), call, after);
       outputs.forEach((value, output) => {
         references.set(value, { node: name, output });
@@ -212,6 +215,7 @@ export function lower(
           'Hand it the variable as the function got it',
         );
       }
+      if (used.has(value)) reference(value);
       const writer = writers.get(value);
       after.push(...(readers.get(variable) ?? []), ...(writer ? [writer] : []));
       newest.set(variable, operation.outputs[index] as Value);
@@ -250,7 +254,7 @@ export interface LowerOptions {
   library: FunctionDefinition[];
   /** True for a body that XLA compiles. */
   xla: boolean;
-  /** True to have XLA compile elementwise operations that follow each other. */
+  /** True to have XLA compile what follows each other and is elementwise, or a normalisation. */
   fuse: boolean;
   /** True where the operations run with oneDNN, which computes a GELU where its argument is made. */
   oneDnn: boolean;

@@ -8,9 +8,9 @@ import { described, mapValues, type Outcome, type Precision, type TensorSpec } f
 
 /**
  * How a program's functions run. `graph`: as TensorFlow graphs; on the processor XLA compiles what is
- * elementwise in them and large, so that numbers pass through memory once. `xla`: as TensorFlow graphs that XLA
- * compiles, which takes seconds at the first call and pays for small tensors. `eager`: op by op, on
- * every engine; the reference for the other two.
+ * elementwise in them, or a normalisation, and large, so that numbers pass through memory once. `xla`:
+ * as TensorFlow graphs that XLA compiles, which takes seconds at the first call and pays for small
+ * tensors. `eager`: op by op, on every engine; the reference for the other two.
  */
 export type Mode = 'graph' | 'xla' | 'eager';
 
@@ -49,7 +49,8 @@ export interface ProgramOptions<F> {
   /**
    * `bfloat16`: matrix products of bfloat16 arguments, everything else in float32. In a graph a sum of
    * rows that such products take, as the gradient of a bias is, is a product too, and what products
-   * take of variables that no function writes is rounded once, when it is assigned.
+   * take of variables that no function writes is rounded once, when it is assigned, and held beside the
+   * float32 numbers.
    */
   precision?: Precision;
   /**
