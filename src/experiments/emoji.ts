@@ -45,15 +45,20 @@ export const emoji256: Experiment = {
 };
 
 /**
- * Emoji of 64×64 pixels by patches of 2: 1,024 tokens, as many as TarFlow's largest models have,
- * at the least width that still trains. For the time of sampling and residual curves, as
- * {@link emoji256}. Expected: a held-out loss of about −1.60. The committed checkpoint's first 151
- * steps were under a plan of 1,800.
+ * Emoji of 64×64 pixels by patches of 2: 1,024 tokens and 8 blocks, as many as TarFlow's models of
+ * ImageNet 128×128 have, at the least width and depth that still train. For the time of sampling and
+ * residual curves, as {@link emoji256}. Expected: a held-out loss of about −1.60.
  */
 export const emoji1024: Experiment = {
   name: 'emoji-1024-tokens',
   description: 'Fast sampling at 1,024 tokens: emoji 64×64, patch 2, class-conditional',
   dataset: 'emoji-base-64',
-  config: { ...config, image: { channels: 3, height: 64, width: 64 }, channels: 64 },
+  config: {
+    ...config,
+    image: { channels: 3, height: 64, width: 64 },
+    channels: 64,
+    blocks: 8,
+    layersPerBlock: 1,
+  },
   settings: { ...settings, batchSize: 16, steps: 1400, validationImages: 64 },
 };

@@ -141,7 +141,8 @@ export function latentsToPlan(batch: number): number {
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
  * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
  * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
- * err more) the shares are tightened. A block stays sequential where that is fastest, and all of
+ * err more) the shares are tightened; then blocks get faster solvers again where the whole stays
+ * within a quarter. A block stays sequential where that is fastest, and all of
  * them do where the whole is not faster by a tenth.
  *
  * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
@@ -186,14 +187,15 @@ export async function planSampling(
     const blocks = await measureBlocks(flow, measured, options);
 
     const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
-    let found: { solvers: Solver[]; error: number } | undefined;
+    let found: Found | undefined;
     // Errors of one block are carried and may grow in the next ones, so a share may be too much.
     for (let budget = tolerance * dataRange; budget > tolerance * 1e-3 && !found; budget /= 4) {
       const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
       if (solvers.every(({ kind }) => kind === 'sequential')) break;
       // Where graphs are recorded, this warms them, too.
       const error = await errorOf(solvers);
-      if (error <= tolerance / 2) found = { solvers, error };
+      if (error <= tolerance / 2)
+        found = await loosened(blocks, { solvers, error }, errorOf, tolerance / 4);
     }
 
     const contenders = found ? [plain, found.solvers] : [plain];
@@ -288,6 +290,54 @@ export function fastestWithin(candidates: readonly Candidate[], budget: number):
     .filter(({ milliseconds }) => (1 - worthwhile) * milliseconds <= least)
     .sort((a, b) => a.error - b.error);
   return best?.solver ?? { kind: 'sequential' };
+}
+
+/** Solvers, and how well they did. */
+interface Found {
+  solvers: Solver[];
+  /** Of all images that were checked, as a share of the data range. */
+  error: number;
+}
+
+/**
+ * Gives blocks faster solvers as long as the error of the whole stays within a bound: equal shares of
+ * an error are not what costs least. One block after the other, those first that could gain most.
+ */
+export async function loosened(
+  blocks: readonly (readonly Candidate[])[],
+  found: Found,
+  errorOf: (solvers: readonly Solver[]) => Promise<number>,
+  bound: number,
+): Promise<Found> {
+  const chosen = blocks.map(
+    (candidates, block) =>
+      candidates.find(({ solver }) => solver === found.solvers[block]) as Candidate,
+  );
+  const total = chosen.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const fasterThan = (block: number): Candidate[] => {
+    const { milliseconds } = chosen[block]!;
+    return blocks[block]!.filter(
+      (other) => milliseconds - other.milliseconds > worthwhile * total,
+    ).sort((a, b) => a.error - b.error);
+  };
+  const gain = (block: number): number =>
+    Math.max(
+      0,
+      ...fasterThan(block).map((other) => chosen[block]!.milliseconds - other.milliseconds),
+    );
+  let best = found;
+  for (const block of [...blocks.keys()].sort((a, b) => gain(b) - gain(a))) {
+    for (let [next] = fasterThan(block); next; [next] = fasterThan(block)) {
+      const solvers = best.solvers.map((solver, other) =>
+        other === block ? next!.solver : solver,
+      );
+      const error = await errorOf(solvers);
+      if (error > bound) break;
+      best = { solvers, error };
+      chosen[block] = next;
+    }
+  }
+  return best;
 }
 
 /**
@@ -483,15 +533,27 @@ async function measureBlock(
     .sort((a, b) => a.milliseconds - b.milliseconds)
     .filter(({ milliseconds }, _, [first]) => milliseconds < 1.2 * first!.milliseconds)
     .slice(0, 2);
+  const entered = (form: Candidate, share: number): Candidate =>
+    enter({ ...form.solver, tolerance: share * largest } as Solver);
   const finalists = forms.flatMap((form) => [
     form,
-    ...[1, 1 / 16, 1 / 64].map((share) =>
-      enter({ ...form.solver, tolerance: share * largest } as Solver),
-    ),
+    ...[1, 1 / 16, 1 / 64].map((share) => entered(form, share)),
   ]);
-  if (finalists.length > 0) await measure([sequential, ...finalists], repeats);
+  if (finalists.length === 0) return candidates;
+  await measure([sequential, ...finalists], repeats);
+  // In a tough block a small change is not a small error yet.
+  const [form] = forms as [Candidate];
+  let tightest = finalists[3] as Candidate;
+  for (let share = 1 / 256; share >= leastShare; share /= 4) {
+    if (tightest.error <= largest / 256 || tightest.milliseconds >= sequential.milliseconds) break;
+    tightest = entered(form, share);
+    await measure([tightest], repeats);
+  }
   return candidates;
 }
+
+/** A change of this share of the largest error is rounding. */
+const leastShare = 1 / 4096;
 
 /** The largest difference; infinite where a number is not finite on one side. */
 export function largestDifference(a: Float32Array, b: Float32Array): number {

@@ -15,6 +15,7 @@ import {
   dataRange,
   fastestWithin,
   latentsToPlan,
+  loosened,
   modelFingerprint,
   namedSolvers,
   type Plan,
@@ -27,6 +28,7 @@ import {
   strategyNames,
   writePlan,
 } from '../../src/sampling/plan.js';
+import type { Solver } from '../../src/sampling/solver.js';
 import {
   difference,
   randomImages,
@@ -104,6 +106,41 @@ describe('the choice among candidates', () => {
 
   test('none that fits is sequential', () => {
     expect(fastestWithin(candidates.slice(1, 2), 1e-3)).toEqual({ kind: 'sequential' });
+  });
+});
+
+describe('solvers within a bound', () => {
+  const candidate = (milliseconds: number, error: number): Candidate => ({
+    solver: { kind: 'jacobi', tolerance: error },
+    milliseconds,
+    error,
+    iterations: 1,
+  });
+  const blocks = [
+    [candidate(10, 1e-6), candidate(8, 1e-5), candidate(5, 1e-4), candidate(1, 1e-2)],
+    [candidate(20, 1e-6), candidate(19.9, 1e-5), candidate(10, 1e-4)],
+    [candidate(30, 1e-6), candidate(29, 1e-5)],
+  ];
+  const start = blocks.map(([first]) => first!.solver);
+  /** The errors of later blocks grow: block 1's counts ten times. */
+  const errorOf = async (solvers: readonly Solver[]) =>
+    solvers.reduce(
+      (sum, solver, block) =>
+        sum + (block === 1 ? 10 : 1) * ('tolerance' in solver ? (solver.tolerance ?? 0) : 0),
+      0,
+    );
+
+  test.each([
+    // Block 1 could gain most, and errs too much; what gains next to nothing is not touched.
+    [5e-4, [1e-4, 1e-6, 1e-6]],
+    [2e-3, [1e-4, 1e-4, 1e-6]],
+    [1e-1, [1e-2, 1e-4, 1e-6]],
+    [1e-7, [1e-6, 1e-6, 1e-6]],
+  ])('%s get faster where the whole stays within it', async (bound, tolerances) => {
+    const found = { solvers: start, error: await errorOf(start) };
+    const { solvers, error } = await loosened(blocks, found, errorOf, bound);
+    expect(solvers.map((solver) => 'tolerance' in solver && solver.tolerance)).toEqual(tolerances);
+    expect(error).toBe(await errorOf(solvers));
   });
 });
 
