@@ -181,42 +181,48 @@ class Benchmark {
 
   /** @param peak of the machine's matrix products in GFLOP/s, where the rate matters */
   async measure(one: Case, peak?: number): Promise<ResultRow> {
-    const variants: Variant[] = [
-      { side: this.ours, label: 'ours', mode: one.mode ?? 'default' },
-      { side: this.peer, label: 'peer', mode: 'default' },
-      ...this.others(one),
-    ];
     const file = await this.weightsOf(one.config, one.batch);
     const notes: string[] = [];
-    const ready: Variant[] = [];
-    for (const variant of variants) {
-      const request = {
-        ...one,
-        name: variant.label,
-        mode: variant.mode,
-        file,
-        device: this.device,
-      };
-      try {
-        const prepare = { command: 'prepare', ...request };
-        const { note } = await variant.side.ask<{ note?: string }>(prepare);
-        if (note) notes.push(`peer's ${note}`);
-        // Warms up: traces, compiles, fills caches. A long run does that in its first second.
-        let once = 0;
-        for (let i = 0; i < 2; i++) {
-          once = await this.run(variant, 1);
-          if (once > longRun) break;
+    const timed = async (contenders: readonly Variant[]): Promise<Measurements> => {
+      const ready: Variant[] = [];
+      for (const variant of contenders) {
+        const request = {
+          ...one,
+          name: variant.label,
+          mode: variant.mode,
+          file,
+          device: this.device,
+        };
+        try {
+          const prepare = { command: 'prepare', ...request };
+          const { note } = await variant.side.ask<{ note?: string }>(prepare);
+          if (note) notes.push(`peer's ${note}`);
+          // Warms up: traces, compiles, fills caches. A long run does that in its first second.
+          let once = 0;
+          for (let i = 0; i < 2; i++) {
+            once = await this.run(variant, 1);
+            if (once > longRun) break;
+          }
+          // Node compiles what it has run often: a second of short runs, on both sides.
+          if (once < 0.5) await this.run(variant, Math.ceil(1 / once));
+          ready.push(variant);
+        } catch (error) {
+          if (variant.label === 'ours' || variant.label === 'peer') throw error;
+          notes.push(`${variant.label}: ${(error as Error).message}`);
         }
-        // Node compiles what it has run often: a second of short runs, on both sides.
-        if (once < 0.5) await this.run(variant, Math.ceil(1 / once));
-        ready.push(variant);
-      } catch (error) {
-        if (variant.label === 'ours' || variant.label === 'peer') throw error;
-        notes.push(`${variant.label}: ${(error as Error).message}`);
       }
-    }
-    const seconds = await this.takeTurns(ready);
-    for (const { side, label } of ready) await side.ask({ command: 'release', name: label });
+      const seconds = await this.takeTurns(ready);
+      for (const { side, label } of ready) await side.ask({ command: 'release', name: label });
+      return seconds;
+    };
+    const compared = await timed([
+      { side: this.ours, label: 'ours', mode: one.mode ?? 'default' },
+      { side: this.peer, label: 'peer', mode: 'default' },
+    ]);
+    // The others come afterwards: what they free in the same process, ours would have to fetch from
+    // the system again in its next turn.
+    const others = await timed(this.others(one));
+    const seconds = { ...others, ...compared };
 
     const figures = figuresOf(seconds);
     const rate = (time: number) => digits(flops(one) / time / 1e9);
