@@ -1,10 +1,14 @@
 import { fontFamily } from './sharp.js';
 
 /**
- * Colours that people with any kind of colour blindness can tell apart (Okabe and Ito 2008), in
- * the order in which series take them. Black is kept for published figures.
+ * Colours that people with any kind of colour blindness can tell apart (Okabe and Ito 2008; after
+ * them a dark brown and a grey), in the order in which series take them. Black is kept for published
+ * figures.
  */
-export const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00'] as const;
+export const palette = [
+  ...(['#0072b2', '#d55e00', '#009e73', '#cc79a7'] as const),
+  ...(['#56b4e9', '#e69f00', '#5d4037', '#7f7f7f'] as const),
+] as const;
 
 /** The colour of what a paper reports, as against what was measured here. */
 export const publishedColour = '#333333';

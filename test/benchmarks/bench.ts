@@ -18,7 +18,7 @@
  * rows of mode `default` it is that of what our library does by itself. In rows of mode `xla` it is
  * that of our library asked for XLA: training as `train` does it in long runs by itself, the float32
  * forward pass, and all of the small 4-64-2-1; the graph stands beside. So do our other modes and
- * torch.compile.
+ * torch.compile, which take turns among themselves once those two are measured.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
