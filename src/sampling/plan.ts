@@ -142,8 +142,8 @@ export function latentsToPlan(batch: number): number {
  * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
  * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
  * err more) the shares are tightened; then blocks get faster solvers again where the whole stays
- * within a quarter. A block stays sequential where that is fastest, and all of
- * them do where the whole is not faster by a tenth.
+ * within a quarter. A block stays sequential where that is fastest, and all of them do where the
+ * whole is not faster by a tenth.
  *
  * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
  *   to check on; see {@link latentsToPlan}
@@ -194,8 +194,9 @@ export async function planSampling(
       if (solvers.every(({ kind }) => kind === 'sequential')) break;
       // Where graphs are recorded, this warms them, too.
       const error = await errorOf(solvers);
-      if (error <= tolerance / 2)
+      if (error <= tolerance / 2) {
         found = await loosened(blocks, { solvers, error }, errorOf, tolerance / 4);
+      }
     }
 
     const contenders = found ? [plain, found.solvers] : [plain];

@@ -6,8 +6,14 @@ import { fontFamily } from './sharp.js';
  * figures.
  */
 export const palette = [
-  ...(['#0072b2', '#d55e00', '#009e73', '#cc79a7'] as const),
-  ...(['#56b4e9', '#e69f00', '#5d4037', '#7f7f7f'] as const),
+  '#0072b2',
+  '#d55e00',
+  '#009e73',
+  '#cc79a7',
+  '#56b4e9',
+  '#e69f00',
+  '#5d4037',
+  '#7f7f7f',
 ] as const;
 
 /** The colour of what a paper reports, as against what was measured here. */
