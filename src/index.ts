@@ -129,29 +129,37 @@ export type { ExecutionOptions } from './sampling/execution.js';
 export { type Guidance, guidedBlock } from './sampling/guidance.js';
 export { type InverseOptions, inverse } from './sampling/inverse.js';
 export { solveWithoutNearest } from './sampling/masked.js';
-export { convergenceRankingMetric, initialGuessingMetric } from './sampling/metrics.js';
 export {
-  type Candidate,
-  latentsToPlan,
-  namedSolvers,
+  type ConvergenceRanking,
+  convergenceRankingMetric,
+  type InitialGuessing,
+  initialGuessingMetric,
+  type MetricOptions,
+} from './sampling/metrics.js';
+export { type Candidate, latentsToPlan, type PlanOptions, planSampling } from './sampling/plan.js';
+export {
+  modelFingerprint,
   type Plan,
   planDifferences,
   plannedSolvers,
   planPath,
-  planSampling,
   readPlan,
-  solverText,
-  strategyNames,
   writePlan,
-} from './sampling/plan.js';
+} from './sampling/plan-file.js';
+export {
+  namedSolvers,
+  type PublishedLists,
+  publishedSolvers,
+  publishedStrategies,
+  strategyNames,
+} from './sampling/published-strategies.js';
 export { type SampleOptions, sample, sampleNoise } from './sampling/sample.js';
 export { solveBlock } from './sampling/solve-block.js';
 export {
   type IterationSettings,
-  publishedSolvers,
-  publishedStrategies,
   type Solver,
   selectiveJacobi,
+  solverText,
 } from './sampling/solver.js';
 export { spectralNorm } from './sampling/spectral-norm.js';
 export type { BlockTrace, IterationTrace } from './sampling/trace.js';

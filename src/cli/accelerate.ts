@@ -4,15 +4,13 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
-import type { tf } from '../backend/tf.js';
-import { datasetNames } from '../data/index.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { configName } from '../flow/config.js';
 import { disposeFlow } from '../flow/tarflow.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
 import { checkTolerance } from '../sampling/plan.js';
 import { askedExecution } from '../sampling/timing.js';
-import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
+import { loadCheckpoint } from '../training/checkpoint.js';
 import { planText, showAcceleration } from '../workbook/acceleration-table.js';
 import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';
@@ -28,7 +26,7 @@ import {
 } from './arguments.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
 import { labelsInTurn } from './labels.js';
-import { imagesForMetrics } from './plan-choice.js';
+import { imagesForMetrics, metricDataOption } from './plan-choice.js';
 
 interface AccelerateOptions extends GuidanceOptions, ExecutionOptions {
   data?: string;
@@ -47,11 +45,7 @@ export function addAccelerate(program: Command): void {
     .command('accelerate')
     .description('compare ways to sample from a checkpoint: time, iterations, error')
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .option(
-      '--data <name>',
-      `${datasetNames.join(' or ')}: images for CRM and IGM (default: what the model was ` +
-        'trained on, where that is here, else its samples)',
-    )
+    .addOption(metricDataOption('else its samples'))
     .option('--batch <list>', 'images sampled together, e.g. 1,8', wholeNumbers, [1])
     .option(
       '--label <label>',
@@ -103,7 +97,7 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
       const guidance = guidanceOf(flow, label !== undefined, options);
       return { batch, ...(label && { label }), ...(guidance && { guidance }) };
     });
-    const { data, images } = await realImages(flow, options.data);
+    const { data, images } = await imagesForMetrics(flow, options.data);
     const tables: Acceleration[] = [];
     const begun = performance.now();
     const progress = startProgress({ title: 'Comparing', total: 100 * uses.length, unit: '%' });
@@ -149,25 +143,6 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
     console.log(output);
   } finally {
     disposeFlow(flow);
-  }
-}
-
-/**
- * Images for CRM and IGM: of the data set asked for, or of the one that the model was trained on,
- * where that is here. The caller frees them.
- * @throws UserError where the data set asked for is not here or does not fit the model
- */
-async function realImages(
-  flow: LoadedFlow,
-  asked: string | undefined,
-): Promise<{ data?: string; images?: tf.Tensor4D }> {
-  const data = asked ?? flow.details.dataset;
-  if (data === undefined) return {};
-  try {
-    return { data, images: await imagesForMetrics(flow, data) };
-  } catch (error) {
-    if (asked !== undefined || !(error instanceof UserError)) throw error;
-    return {};
   }
 }
 

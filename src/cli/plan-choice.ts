@@ -1,20 +1,19 @@
 import { existsSync } from 'node:fs';
+import { Option } from 'commander';
 import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
-import { epochOrder, imagesTensor, loadDataset } from '../data/index.js';
-import type { Label } from '../flow/labels.js';
+import { datasetNames, epochOrder, imagesTensor, loadDataset } from '../data/index.js';
 import { checkImageSize } from '../flow/tarflow.js';
-import type { ExecutionOptions } from '../sampling/execution.js';
-import type { Guidance } from '../sampling/guidance.js';
 import {
-  namedSolvers,
+  type PlanUse,
   planDifferences,
   plannedSolvers,
+  planOptionWords,
   planPath,
   readPlan,
-  strategyNames,
-} from '../sampling/plan.js';
+} from '../sampling/plan-file.js';
+import { namedSolvers, strategyNames } from '../sampling/published-strategies.js';
 import type { Solver } from '../sampling/solver.js';
 import type { LoadedFlow } from '../training/checkpoint.js';
 import { shellWords } from './arguments.js';
@@ -34,12 +33,13 @@ export async function chosenSolvers(
   flow: LoadedFlow,
   checkpoint: string,
   choice: string,
-  use: { batch: number; label?: Label; guidance?: Guidance } & ExecutionOptions,
+  use: PlanUse,
 ): Promise<Solver[]> {
   if (strategyNames.includes(choice)) return namedSolvers(flow.config, choice);
   const file = choice === 'auto' ? planPath(checkpoint) : choice;
   if (!existsSync(file)) {
-    const make = shellWords(['tarflow', 'plan', checkpoint, '--tolerance', '1e-3']);
+    const options = planOptionWords({ ...use, tolerance: 1e-3 });
+    const make = shellWords(['tarflow', 'plan', checkpoint, ...options]);
     throw choice === 'auto'
       ? new UserError(`${checkpoint} has no plan beside it (${file})`, `Make one: ${make}`)
       : new UserError(
@@ -65,11 +65,35 @@ export async function chosenSolvers(
 }
 
 /**
- * A small set of a data set's training images for CRM and IGM, which the caller frees.
- * @throws UserError for an unknown data set, and one of another size than the model's
+ * The option `--data`, see {@link imagesForMetrics}.
+ * @param otherwise what is done where no images are here
  */
-export async function imagesForMetrics(flow: LoadedFlow, name: string): Promise<tf.Tensor4D> {
-  const data = await loadDataset(name, 'train');
-  checkImageSize(flow.config, data.image, name);
-  return imagesTensor(data, epochOrder(data, randomKey(0), 0).subarray(0, metricImages));
+export function metricDataOption(otherwise: string): Option {
+  return new Option(
+    '--data <name>',
+    `${datasetNames.join(' or ')}: images for CRM and IGM (default: what the model was trained ` +
+      `on, where that is here, ${otherwise})`,
+  );
+}
+
+/**
+ * A small set of training images for CRM and IGM, which the caller frees: of the data set asked
+ * for, or of the one that the model was trained on, where that is here.
+ * @throws UserError where the data set asked for is not here or does not fit the model
+ */
+export async function imagesForMetrics(
+  flow: LoadedFlow,
+  asked: string | undefined,
+): Promise<{ data?: string; images?: tf.Tensor4D }> {
+  const name = asked ?? flow.details.dataset;
+  if (name === undefined) return {};
+  try {
+    const data = await loadDataset(name, 'train');
+    checkImageSize(flow.config, data.image, name);
+    const indices = epochOrder(data, randomKey(0), 0).subarray(0, metricImages);
+    return { data: name, images: imagesTensor(data, indices) };
+  } catch (error) {
+    if (asked !== undefined || !(error instanceof UserError)) throw error;
+    return {};
+  }
 }

@@ -1,20 +1,11 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
-import { datasetNames } from '../data/index.js';
 import { disposeFlow } from '../flow/tarflow.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
-import {
-  type Candidate,
-  checkTolerance,
-  dataRange,
-  latentsToPlan,
-  planPath,
-  planSampling,
-  solverText,
-  writePlan,
-} from '../sampling/plan.js';
+import { type Candidate, checkTolerance, latentsToPlan, planSampling } from '../sampling/plan.js';
+import { checkPlanPath, planPath, writePlan } from '../sampling/plan-file.js';
 import { sampleNoise } from '../sampling/sample.js';
-import type { Solver } from '../sampling/solver.js';
+import { type Solver, solverText } from '../sampling/solver.js';
 import { askedExecution } from '../sampling/timing.js';
 import { loadCheckpoint } from '../training/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
@@ -29,7 +20,7 @@ import {
 } from './arguments.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
 import { labelsInTurn } from './labels.js';
-import { imagesForMetrics } from './plan-choice.js';
+import { imagesForMetrics, metricDataOption } from './plan-choice.js';
 
 interface PlanCommandOptions extends GuidanceOptions, ExecutionOptions {
   data?: string;
@@ -48,12 +39,9 @@ export function addPlan(program: Command): void {
     .command('plan')
     .description('measure how to sample from a checkpoint fastest, and write it down')
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .option(
-      '--data <name>',
-      `${datasetNames.join(' or ')}: images to choose by (default: more is measured instead)`,
-    )
+    .addOption(metricDataOption('else more is measured instead'))
     .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
-    .option('--batch <n>', 'how many images are to be sampled together', count, 1)
+    .option('--batch <n>', 'how many images are to be sampled together, one number', count, 1)
     .option(
       '--label <label>',
       'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
@@ -84,6 +72,7 @@ Examples:
 async function run(checkpoint: string, options: PlanCommandOptions): Promise<void> {
   const { tolerance, batch, repeats, seed, output = planPath(checkpoint) } = options;
   checkTolerance(tolerance);
+  checkPlanPath(output);
   await checkWritable(output);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
@@ -92,7 +81,7 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
     const latents = latentsToPlan(batch);
     const label = labelsInTurn(flow, checkpoint, options.label, latents);
     const guidance = guidanceOf(flow, label !== undefined, options);
-    const images = options.data && (await imagesForMetrics(flow, options.data));
+    const { data, images } = await imagesForMetrics(flow, options.data);
     const noise = sampleNoise(flow, seed, 0, latents);
     const progress = startProgress({
       title: 'Planning',
@@ -114,11 +103,11 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
     }).finally(() => {
       progress.finish();
       noise.dispose();
-      if (images) images.dispose();
+      images?.dispose();
     });
     await writePlan(output, plan);
     if (options.json) {
-      const outcome = { checkpoint, output, plan, candidates: blocks, seed, engine };
+      const outcome = { checkpoint, output, data, plan, candidates: blocks, seed, engine };
       console.log(JSON.stringify(outcome, null, 2));
       return;
     }
@@ -153,7 +142,7 @@ function candidateRows(
     solver: solverText(solver),
     iterations,
     ms: milliseconds,
-    error: error / dataRange,
+    error,
     chosen: JSON.stringify(solver) === text ? '*' : '',
   }));
 }

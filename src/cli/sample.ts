@@ -4,7 +4,7 @@ import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { disposeFlow } from '../flow/tarflow.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
-import { strategyNames } from '../sampling/plan.js';
+import { strategyNames } from '../sampling/published-strategies.js';
 import { sample } from '../sampling/sample.js';
 import { askedExecution } from '../sampling/timing.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/trace.js';
@@ -135,7 +135,9 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       const what = { checkpoint, out, images, seed, label, guidance, denoise, plan, solver };
       console.log(JSON.stringify({ ...what, ...shortfalls, seconds, engine }, null, 2));
     } else {
-      console.log(`${options.count} samples in ${seconds.toFixed(1)} s: ${out}`);
+      console.log(
+        `${options.count} ${options.count === 1 ? 'sample' : 'samples'} in ${seconds.toFixed(1)} s: ${out}`,
+      );
     }
   } finally {
     disposeFlow(flow);

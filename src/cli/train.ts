@@ -171,7 +171,7 @@ async function run({
   } else if (finished) {
     console.log(`Trained ${steps} steps; the flow is ${checkpoint}`);
     if (measured) console.log(validationText(measured));
-    console.log(`${(100 * waiting).toFixed(1)} % of the time went into making batches`);
+    console.log(`${(100 * waiting).toFixed(1)} % of the time went into waiting for batches`);
   } else {
     console.log(`Stopped and saved after step ${steps} of ${settings.steps}. To go on:`);
     console.log(`  ${resumeCommand}`);
@@ -179,7 +179,7 @@ async function run({
   return finished;
 }
 
-/** Share of all steps' time that their batches took. */
+/** Share of all steps' time spent on waiting for their batches. */
 function shareForData(records: readonly StepRecord[]): number {
   const times = records.map(({ imagesPerSecond }) => 1 / imagesPerSecond);
   const all = times.reduce((sum, time) => sum + time, 0);

@@ -12,20 +12,14 @@ import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/met
 import {
   checkTolerance,
   dataRange,
-  largestDifference,
+  largestError,
   latentsToPlan,
-  modelFingerprint,
-  type Plan,
-  plannedSolvers,
   planSampling,
 } from '../sampling/plan.js';
+import { modelFingerprint, type Plan, plannedSolvers } from '../sampling/plan-file.js';
+import { publishedSolvers } from '../sampling/published-strategies.js';
 import { sampleNoise } from '../sampling/sample.js';
-import {
-  publishedSolvers,
-  type Solver,
-  selectiveJacobi,
-  solversOfBlocks,
-} from '../sampling/solver.js';
+import { type Solver, selectiveJacobi, solversOfBlocks } from '../sampling/solver.js';
 import {
   askedExecution,
   breathe,
@@ -257,7 +251,7 @@ export async function measureAcceleration(
           speedup: base / milliseconds,
           iterations: iterations[i] as number[],
           ...(shortfalls[i] as Shortfalls),
-          error: largestDifference(values, exact) / dataRange,
+          error: largestError(values, exact),
           statistics: distance(values),
         };
       }),
@@ -280,6 +274,9 @@ export async function measureAcceleration(
  *   2505.24791).
  *
  * @param images (images, channels, height, width), a small set without noise
+ * @param tolerance the largest error aimed at, as a share of the data range
+ * @returns a solver for all blocks or one per block by index from the data, by the strategy's name
+ * @throws UserError where the images do not fit the model or are not finite
  */
 export function accelerationStrategies(
   flow: TarFlow,

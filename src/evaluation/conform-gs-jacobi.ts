@@ -6,8 +6,9 @@ import { disposeFlow, flowBlocks, type TarFlow } from '../flow/tarflow.js';
 import { type Guidance, guidedBlock } from '../sampling/guidance.js';
 import { inverse } from '../sampling/inverse.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/metrics.js';
+import { publishedSolvers } from '../sampling/published-strategies.js';
 import { solveBlock } from '../sampling/solve-block.js';
-import { publishedSolvers, type Solver, selectiveJacobi } from '../sampling/solver.js';
+import { type Solver, selectiveJacobi } from '../sampling/solver.js';
 import {
   described,
   type GoldenFile,

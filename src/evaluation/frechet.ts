@@ -1,6 +1,6 @@
 import { UserError } from '../backend/errors.js';
+import { symmetricEigenvalues } from '../backend/symmetric-eigenvalues.js';
 import { tf } from '../backend/tf.js';
-import { symmetricEigenvalues } from './symmetric-eigenvalues.js';
 
 /** Features of images, one row an image: a tensor, or the same on the host. */
 export type Features =

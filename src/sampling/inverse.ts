@@ -1,12 +1,12 @@
-import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import { permute } from '../flow/block.js';
-import { tokenCount, tokenWidth } from '../flow/config.js';
+import { tokenCount } from '../flow/config.js';
 import { classMixture, type Label } from '../flow/labels.js';
 import { flowBlocks, imagesOf, type TarFlow } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 import { checkGuidance, type Guidance, guidanceIsIdle, guidedBlock } from './guidance.js';
-import { solveBlock } from './solve-block.js';
+import { checkLatents } from './latents.js';
+import { solveUnchecked } from './solve-block.js';
 import { type Solver, solversOfBlocks } from './solver.js';
 import type { BlockTrace } from './trace.js';
 
@@ -63,7 +63,7 @@ export async function inverse(
 ): Promise<tf.Tensor4D> {
   const { guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
   const { config } = flow;
-  checkLatents(flow, z);
+  checkLatents(config, z);
   const solvers = solversOfBlocks(config, solver);
   if (guidance) {
     checkGuidance(config, guidance);
@@ -85,7 +85,7 @@ export async function inverse(
       const guided = guidedBlock(block, batch, classes, guidance, execution);
       const permuted = tf.tidy(() => permute(block, x.clone()));
       try {
-        const { tokens, trace } = await solveBlock(
+        const { tokens, trace } = await solveUnchecked(
           guided,
           permuted,
           solvers[block.index] as Solver,
@@ -133,22 +133,4 @@ function stepReporter(
       });
     });
   };
-}
-
-function checkLatents(flow: TarFlow, z: tf.Tensor): void {
-  const expected = [tokenCount(flow.config), tokenWidth(flow.config)];
-  if (z.rank !== 3 || z.shape[1] !== expected[0] || z.shape[2] !== expected[1]) {
-    throw new UserError(
-      `Latents of shape (${z.shape.join(', ')}) came`,
-      `This model takes (batch, ${expected.join(', ')})`,
-    );
-  }
-  const broken = z.dataSync().findIndex((value) => !Number.isFinite(value));
-  if (broken >= 0) {
-    const sample = Math.floor(broken / ((expected[0] as number) * (expected[1] as number)));
-    throw new UserError(
-      `The latent of sample ${sample} is not finite`,
-      'Every number of the noise has to be finite',
-    );
-  }
 }

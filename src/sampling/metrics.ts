@@ -10,7 +10,7 @@ import type { Start } from './solver.js';
 import { spectralNorm } from './spectral-norm.js';
 
 /** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
-interface ConvergenceRanking {
+export interface ConvergenceRanking {
   /** ‖mean over images of exp(−a)·x‖, x the block's input, a matrix (T, D). */
   spread: number;
   /** ‖W_a‖, of the rows of the output layer that make a; 0 in a volume-preserving model. */
@@ -24,13 +24,13 @@ interface ConvergenceRanking {
 }
 
 /** The Initial Guessing Metric of a block for both starts; the smaller one is to be preferred. */
-interface InitialGuessing {
+export interface InitialGuessing {
   latent: number;
   zeros: number;
   better: Start;
 }
 
-interface MetricOptions {
+export interface MetricOptions {
   /** Class per image; none takes the mean of all classes, as the published code does. */
   label?: Label;
   /** Images evaluated together. Default 32. */
@@ -44,7 +44,8 @@ interface MetricOptions {
  *
  * @param images (images, channels, height, width), a small set of real ones without noise
  * @returns one entry per block, by index from the data
- * @throws UserError where images or labels do not fit the model, and for a batch size below 1
+ * @throws UserError where images or labels do not fit the model, for images that are not finite,
+ *   and for a batch size below 1
  */
 export function convergenceRankingMetric(
   flow: TarFlow,
@@ -78,7 +79,8 @@ export function convergenceRankingMetric(
  *
  * @param images (images, channels, height, width), a small set of real ones without noise
  * @returns one entry per block, by index from the data
- * @throws UserError where images or labels do not fit the model, and for a batch size below 1
+ * @throws UserError where images or labels do not fit the model, for images that are not finite,
+ *   and for a batch size below 1
  */
 export function initialGuessingMetric(
   flow: TarFlow,
@@ -116,6 +118,14 @@ function meanMatrices(
   checkCount('The batch size', batchSize);
   const count = images.shape[0];
   if (count === 0) throw new UserError('No images came', 'Give at least one');
+  const broken = images.dataSync().findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) {
+    const image = Math.floor((broken * count) / images.size);
+    throw new UserError(
+      `Image ${image} is not finite`,
+      'Every number of the images has to be finite',
+    );
+  }
   const [tokens, width] = [tokenCount(flow.config), tokenWidth(flow.config)];
   const blocks = flowBlocks(flow);
   const sums: Float64Array[][] = blocks.map(() => []);

@@ -1,7 +1,4 @@
-import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
-import { readBytes, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import { permute } from '../flow/block.js';
 import { type FlowConfig, tokenCount } from '../flow/config.js';
@@ -11,19 +8,12 @@ import { checkCount } from './count.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
-import { currentMachine, type Machine } from './machine.js';
+import { currentMachine } from './machine.js';
 import { convergenceRankingMetric, initialGuessingMetric } from './metrics.js';
-import { solveBlock } from './solve-block.js';
-import {
-  defaultTolerance,
-  publishedSolvers,
-  publishedStrategies,
-  type Solver,
-  type Start,
-  selectiveJacobi,
-  solversOfBlocks,
-} from './solver.js';
-import { askedExecution, breathe, executionText, median, takeTurns, timed } from './timing.js';
+import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
+import { solveUnchecked } from './solve-block.js';
+import type { Solver, Start } from './solver.js';
+import { askedExecution, breathe, median, takeTurns, timed } from './timing.js';
 
 /** The range of the images that a flow makes, [−1, 1]: what shares of the data range refer to. */
 export const dataRange = 2;
@@ -33,75 +23,17 @@ export interface Candidate {
   solver: Solver;
   /** The least of its times. */
   milliseconds: number;
-  /** Largest difference of the block's input from the sequential one's, on the images' scale. */
+  /**
+   * Largest difference of the block's input from the sequential one's, as a share of the data range;
+   * of the sequential solver 0.
+   */
   error: number;
   /** Jacobi iterations over all segments; 0 where tokens were solved one after the other. */
   iterations: number;
 }
 
-const count = z.number().int().positive();
-
-const settings = {
-  tolerance: z.number().nonnegative().optional(),
-  norm: z.enum(['largest', 'frobenius']).optional(),
-  maximum: count.optional(),
-  start: z.enum(['latent', 'zeros']).optional(),
-};
-
-const outcome = z.strictObject({
-  milliseconds: z.number().nonnegative(),
-  error: z.number().nonnegative(),
-});
-
-const planSchema = z.strictObject({
-  format: z.literal('tarflow-plan'),
-  /** The model that the plan was made for, see {@link modelFingerprint}. */
-  model: z.string(),
-  /** The largest difference from sequential sampling that was aimed at, a share of the range. */
-  tolerance: z.number().positive(),
-  batch: count,
-  /** The classes that were sampled, each once; null for samples without a label. */
-  label: z.array(z.number().int().min(-1)).min(1).readonly().nullable(),
-  /** What it was measured on, see `Machine`, and how. */
-  engine: z.string(),
-  version: z.string(),
-  device: z.string(),
-  threads: count,
-  mode: z.enum(['eager', 'graph', 'xla']),
-  loop: z.enum(['eager', 'graph', 'xla']),
-  precision: z.enum(['float32', 'bfloat16']),
-  guidance: z
-    .strictObject({
-      weight: z.number().nonnegative(),
-      on: z.enum(['a', 'b', 'ab']).optional(),
-      temperature: z.number().positive().optional(),
-      annealed: z.boolean().optional(),
-      blocks: z.array(z.number().int().nonnegative()).readonly().optional(),
-    })
-    .nullable(),
-  /** A solver per block, by index from the data. */
-  solvers: z.array(
-    z.discriminatedUnion('kind', [
-      z.strictObject({ kind: z.literal('sequential') }),
-      z.strictObject({ kind: z.literal('jacobi'), ...settings }),
-      z.strictObject({ kind: z.literal('gaussSeidelJacobi'), segments: count, ...settings }),
-    ]),
-  ),
-  sequential: outcome,
-  planned: outcome,
-});
-
-/** Keys that older versions did not write. */
-const newKeys = ['label', 'version', 'device', 'threads'] as const;
-
-/**
- * How to sample from a model fastest: a solver per block, measured for one batch size, label and
- * guidance on one machine. It stays right anywhere, the times do not.
- */
-export type Plan = z.infer<typeof planSchema>;
-
 /** All that is compared runs as the options say. */
-interface PlanOptions extends ExecutionOptions {
+export interface PlanOptions extends ExecutionOptions {
   /** Samples made together, which the plan is for. Default: half of the latents. */
   batch?: number;
   guidance?: Guidance;
@@ -143,12 +75,15 @@ export function latentsToPlan(batch: number): number {
  * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
  * err more) the shares are tightened; then blocks get faster solvers again where the whole stays
  * within a quarter. A block stays sequential where that is fastest, and all of them do where the
- * whole is not faster by a tenth.
+ * whole is not faster by a tenth. How many iterations a segment gets is left to the tolerance of its
+ * solver, which follows the sample, and not set to a number.
  *
  * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
  *   to check on; see {@link latentsToPlan}
  * @param label a class for all, or one per sample: of one batch, and each batch has the same, or of
  *   all latents
+ * @returns a solver per block with times in milliseconds and the error that was found, for
+ *   `plannedSolvers` and `writePlan`
  * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
  *   finite, and as `inverse` does
  */
@@ -189,7 +124,7 @@ export async function planSampling(
     const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
     let found: Found | undefined;
     // Errors of one block are carried and may grow in the next ones, so a share may be too much.
-    for (let budget = tolerance * dataRange; budget > tolerance * 1e-3 && !found; budget /= 4) {
+    for (let budget = tolerance; budget > tolerance * 5e-4 && !found; budget /= 4) {
       const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
       if (solvers.every(({ kind }) => kind === 'sequential')) break;
       // Where graphs are recorded, this warms them, too.
@@ -251,12 +186,6 @@ function labelsOfLatents(
     );
   }
   return Array.from({ length: latents }, (_, i) => label[i % batch] as number);
-}
-
-/** Each label once, in ascending order. */
-function distinctLabels(label: Label | undefined): number[] | null {
-  if (label === undefined) return null;
-  return typeof label === 'number' ? [label] : [...new Set(label)].sort((a, b) => a - b);
 }
 
 /** So many attention weights of a layer take a quarter of a gigabyte. */
@@ -358,7 +287,7 @@ async function errorMeasure(
     for (const [index, part] of parts.entries()) {
       await breathe(options.signal);
       const { values } = await timed(() => imagesOf(flow, part, options, { solver }));
-      error = Math.max(error, largestDifference(values, exact[index]!) / dataRange);
+      error = Math.max(error, largestError(values, exact[index]!));
       if (error > bound) break;
     }
     return error;
@@ -484,17 +413,19 @@ async function measureBlock(
     return candidate;
   };
   const run = async (candidate: Candidate): Promise<tf.Tensor3D> => {
-    const { tokens, trace } = await solveBlock(guided, z, candidate.solver);
+    const { tokens, trace } = await solveUnchecked(guided, z, candidate.solver, {});
     candidate.iterations = trace.iterations.length;
     return tokens;
   };
+  const sequential = enter({ kind: 'sequential' });
   const measure = async (contenders: readonly Candidate[], rounds: number): Promise<void> => {
     const times = await takeTurns(
       contenders.map((candidate) => () => run(candidate)),
       rounds,
       {
         onResult: (index, _, values) => {
-          contenders[index]!.error = largestDifference(values, target);
+          const contender = contenders[index]!;
+          if (contender !== sequential) contender.error = largestError(values, target);
         },
         signal,
       },
@@ -503,18 +434,17 @@ async function measureBlock(
       candidate.milliseconds = Math.min(candidate.milliseconds, ...times[index]!);
     });
   };
-  const look = async (solver: Solver): Promise<Candidate> => {
-    const candidate = enter(solver);
+  const look = async (candidate: Candidate): Promise<Candidate> => {
     // Warm: a first run may have graphs to record, and take many times as long.
     await timed(() => run(candidate));
     await measure([candidate], 1);
     return candidate;
   };
 
-  const sequential = await look({ kind: 'sequential' });
+  await look(sequential);
   let best: Candidate | undefined;
   for (const start of starts) {
-    const found = await look({ kind: 'jacobi', tolerance: largest / 4, start });
+    const found = await look(enter({ kind: 'jacobi', tolerance: largest / 4, start }));
     if (!best || found.milliseconds < best.milliseconds) best = found;
   }
   const { start } = best!.solver as { start: Start };
@@ -522,7 +452,7 @@ async function measureBlock(
   let bound = tough ? Number.POSITIVE_INFINITY : best!.milliseconds;
   for (let segments = 2; segments <= z.shape[1] / 4; segments *= 2) {
     const kind = 'gaussSeidelJacobi';
-    const found = await look({ kind, segments, tolerance: largest / 4, start });
+    const found = await look(enter({ kind, segments, tolerance: largest / 4, start }));
     if (found.milliseconds >= bound) break;
     bound = found.milliseconds;
   }
@@ -546,7 +476,8 @@ async function measureBlock(
   const [form] = forms as [Candidate];
   let tightest = finalists[3] as Candidate;
   for (let share = 1 / 256; share >= leastShare; share /= 4) {
-    if (tightest.error <= largest / 256 || tightest.milliseconds >= sequential.milliseconds) break;
+    if (tightest.error <= tolerance / 256 || tightest.milliseconds >= sequential.milliseconds)
+      break;
     tightest = entered(form, share);
     await measure([tightest], repeats);
   }
@@ -556,208 +487,15 @@ async function measureBlock(
 /** A change of this share of the largest error is rounding. */
 const leastShare = 1 / 4096;
 
-/** The largest difference; infinite where a number is not finite on one side. */
-export function largestDifference(a: Float32Array, b: Float32Array): number {
+/**
+ * The largest difference of two sets of numbers on the images' scale, as a share of the data range;
+ * infinite where a number is not finite on one side.
+ */
+export function largestError(a: Float32Array, b: Float32Array): number {
   let largest = 0;
   for (let i = 0; i < a.length; i++) {
     const difference = Math.abs(a[i]! - b[i]!);
     if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
   }
-  return largest;
-}
-
-/**
- * A short text that tells models apart: a digest of the configuration and of the tables and output
- * layers of the blocks, which any training step changes.
- */
-export function modelFingerprint(flow: TarFlow): string {
-  const digest = createHash('sha256').update(JSON.stringify(sortedConfig(flow.config)));
-  for (const { pos_embed, proj_out } of flow.parameters.blocks) {
-    for (const tensor of [pos_embed, proj_out.weight, proj_out.bias]) {
-      digest.update(Float32Array.from(tensor.dataSync()));
-    }
-  }
-  return digest.digest('hex').slice(0, 16);
-}
-
-function sortedConfig({ image, ...rest }: FlowConfig): unknown {
-  const { channels, height, width } = image;
-  return [[channels, height, width], Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1))];
-}
-
-/**
- * The solvers of a plan, for `inverse` and `sample`.
- * @throws UserError where the plan was made for another model, or has settings that do not fit it
- */
-export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
-  const model = modelFingerprint(flow);
-  if (plan.model !== model) {
-    throw new UserError(
-      `The plan was made for model ${plan.model}, this is ${model}`,
-      `Make one for this model: ${planCommand(plan)}`,
-    );
-  }
-  const [found, blocks] = [plan.solvers.length, flow.config.blocks];
-  if (found !== blocks) {
-    throw new UserError(
-      `The plan has ${found} solvers, and the model ${blocks} blocks`,
-      `Expected one for each: ${planCommand(plan)}`,
-    );
-  }
-  try {
-    return [...solversOfBlocks(flow.config, plan.solvers as Solver[])];
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(error.problem, `${error.remedy}: ${planCommand(plan)}`);
-  }
-}
-
-/** What to type for a plan of the same use. */
-function planCommand({ batch, tolerance, label, guidance, mode, loop, precision }: Plan): string {
-  const { weight, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
-  return [
-    ...['tarflow plan CHECKPOINT --batch', batch, '--tolerance', tolerance],
-    ...(label ? ['--label', label.join(',')] : []),
-    ...(weight > 0 ? ['--guidance', weight] : []),
-    ...(temperature === undefined ? [] : ['--temperature', temperature]),
-    ...(annealed ? ['--annealed'] : []),
-    ...(on === undefined ? [] : ['--on', on]),
-    ...(blocks ? ['--blocks', blocks.join(',')] : []),
-    // Loops of another mode are what is chosen where none is asked for.
-    ...(mode === loop ? ['--mode', mode] : []),
-    ...(precision === 'float32' ? [] : ['--precision', precision]),
-    '--output FILE',
-  ].join(' ');
-}
-
-/**
- * In what a plan was measured otherwise than it is about to be used, in words: each is no mistake,
- * but its times may not be the least, and under another label or guidance its error may be larger.
- */
-export function planDifferences(
-  config: FlowConfig,
-  plan: Plan,
-  use: { batch: number; label?: Label; guidance?: Guidance } & ExecutionOptions,
-): string[] {
-  const differences: string[] = [];
-  if (plan.batch !== use.batch) differences.push(`for batch ${plan.batch}, not ${use.batch}`);
-  const label = distinctLabels(use.label);
-  const covered = label?.every((one) => plan.label?.includes(one)) ?? plan.label === null;
-  if (!covered) differences.push(`for ${labelText(plan.label)}, not ${labelText(label)}`);
-  if (guidanceText(plan.guidance ?? undefined) !== guidanceText(use.guidance)) {
-    differences.push(
-      `with ${guidanceText(plan.guidance ?? undefined)}, not ${guidanceText(use.guidance)}`,
-    );
-  }
-  const machine = currentMachine();
-  const planned = executionText(plan.engine, plan);
-  const used = executionText(machine.engine, executionOf(config, use));
-  if (planned !== used) differences.push(`on ${planned}, not on ${used}`);
-  if (deviceText(plan) !== deviceText(machine)) {
-    differences.push(`on ${deviceText(plan)}, not on ${deviceText(machine)}`);
-  }
-  return differences;
-}
-
-function labelText(label: readonly number[] | null): string {
-  if (!label) return 'no label';
-  return `label${label.length === 1 ? '' : 's'} ${label.join(', ')}`;
-}
-
-function deviceText({ device, threads }: Pick<Machine, 'device' | 'threads'>): string {
-  return `${device} with ${threads} thread${threads === 1 ? '' : 's'}`;
-}
-
-function guidanceText(guidance: Plan['guidance'] | undefined): string {
-  if (!guidance || guidance.weight === 0) return 'no guidance';
-  const { weight, on = 'ab', temperature = 1, annealed = false, blocks } = guidance;
-  return [
-    `guidance ${weight}`,
-    ...(on === 'ab' ? [] : [`on ${on}`]),
-    ...(temperature === 1 ? [] : [`temperature ${temperature}`]),
-    ...(annealed ? ['annealed'] : []),
-    ...(blocks ? [`blocks ${[...blocks].sort((a, b) => a - b).join(',')}`] : []),
-  ].join(' ');
-}
-
-/** The names that {@link namedSolvers} knows. */
-export const strategyNames: readonly string[] = [...Object.keys(publishedStrategies), 'SeJD'];
-
-/**
- * The solvers of a published strategy: those of Liu and Qin 2025 (arXiv 2505.12849) by the name of
- * the model that each was tuned for, and `SeJD`, Selective Jacobi Decoding with the published rule
- * (Zhang et al. 2025, arXiv 2505.24791).
- *
- * @returns a solver per block, by index from the data
- * @throws UserError for an unknown name, and where the strategy does not fit the model
- */
-export function namedSolvers(config: FlowConfig, name: string): Solver[] {
-  const lists = Object.hasOwn(publishedStrategies, name) ? publishedStrategies[name] : undefined;
-  if (!lists && name !== 'SeJD') {
-    throw new UserError(
-      `There is no published strategy '${name}'`,
-      `Expected one of ${strategyNames.join(', ')}`,
-    );
-  }
-  try {
-    const solvers = lists
-      ? publishedSolvers(config, lists)
-      : selectiveJacobi(config, { published: true });
-    return [...solversOfBlocks(config, solvers)];
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(`The strategy ${name} does not fit: ${error.problem}`, error.remedy);
-  }
-}
-
-/** A solver in a few words, for tables. */
-export function solverText(solver: Solver): string {
-  if (solver.kind === 'sequential') return 'sequential';
-  const { tolerance = defaultTolerance, maximum, start = 'latent' } = solver;
-  return [
-    solver.kind === 'publishedGaussSeidelJacobi' ? 'published form' : 'Jacobi',
-    ...('segments' in solver && solver.segments > 1 ? [`${solver.segments} segments`] : []),
-    `from ${start}`,
-    `to ${Number(tolerance.toPrecision(2))}`,
-    ...(maximum === undefined ? [] : [`at most ${maximum}`]),
-    ...('clamp' in solver && solver.clamp !== undefined ? [`clamped at ${solver.clamp}`] : []),
-  ].join(', ');
-}
-
-/** Where the plan of a checkpoint lies. */
-export function planPath(checkpoint: string): string {
-  return `${checkpoint.replace(/\.(safetensors|pth|pt)$/, '')}.plan.json`;
-}
-
-/**
- * Reads a plan.
- * @throws UserError for a file that cannot be read, is not a plan, or was made by an older version
- */
-export async function readPlan(file: string): Promise<Plan> {
-  const remedy =
-    `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label and ` +
-    'guidance that you sample with';
-  const text = Buffer.from(await readBytes(file)).toString('utf8');
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${file} is not JSON (${(error as Error).message})`, remedy);
-  }
-  const { data, error } = planSchema.safeParse(json);
-  if (data) return data;
-  const given = (json ?? {}) as Record<string, unknown>;
-  const absent = newKeys.filter((key) => given[key] === undefined);
-  if (given.format === 'tarflow-plan' && absent.length > 0) {
-    const problem = `${file} was made by an older version, which did not write ${absent.join(', ')}`;
-    throw new UserError(problem, remedy);
-  }
-  const [issue] = error.issues;
-  const place = [...(issue?.path ?? []).map(String), issue?.message].join(': ');
-  throw new UserError(`${file} is not a sampling plan (${place})`, remedy);
-}
-
-/** Writes a plan. */
-export async function writePlan(file: string, plan: Plan): Promise<void> {
-  await writeAtomically(file, `${JSON.stringify(plan, null, 2)}\n`);
+  return largest / dataRange;
 }

@@ -101,9 +101,9 @@ export async function solveAsPublished(
         await hooks.onStep?.(final());
       }
       record.sampleIterations = record.sampleIterations.map((sum) => sum + iteration);
-      if (iteration < enough && !converged()) {
-        record.unconverged.push(...samples.map((sample) => ({ segment, sample })));
-      }
+      const open =
+        iteration < enough && !converged() ? samples : samplesNotFinite(x, end, residual);
+      record.unconverged.push(...open.map((sample) => ({ segment, sample })));
       disposeCache(cache);
       cache = extended;
       extended = undefined;
@@ -116,4 +116,18 @@ export async function solveAsPublished(
     disposeCache(cache);
     disposeCache(extended);
   }
+}
+
+/**
+ * The samples that have a number among their first `end` tokens that is not finite. Where the last
+ * change was finite, there is none.
+ */
+function samplesNotFinite(x: tf.Tensor3D, end: number, residual: number): number[] {
+  if (Number.isFinite(residual)) return [];
+  const values = x.dataSync();
+  const [batch, tokens, width] = x.shape;
+  return Array.from({ length: batch }, (_, sample) => sample).filter((sample) => {
+    const first = sample * tokens * width;
+    return !values.subarray(first, first + end * width).every(Number.isFinite);
+  });
 }

@@ -3,10 +3,17 @@ import { disposeCache } from './cache.js';
 import { decodeSequentially, decodingCacheBytes } from './decode.js';
 import { solveByIteration } from './gauss-seidel-jacobi.js';
 import type { GuidedBlock } from './guidance.js';
+import { checkLatents } from './latents.js';
 import { solveAsPublished } from './published.js';
 import { solveSequentially } from './sequential.js';
 import { checkSolver, type Solver } from './solver.js';
 import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
+
+/** A block's input (batch, T, D), in the block's order, which the caller frees, and its record. */
+interface Solved {
+  tokens: tf.Tensor3D;
+  trace: BlockTrace;
+}
 
 /**
  * Solves a block for its input with any solver.
@@ -14,15 +21,26 @@ import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from 
  * @param z the block's output (batch, T, D), in the block's order
  * @returns the block's input (batch, T, D), in the block's order, which the caller frees, and how
  *   it was found
- * @throws UserError where the solver does not fit the model
+ * @throws UserError where the solver or z does not fit the model, and where z is not finite
  */
 export async function solveBlock(
   guided: GuidedBlock,
   z: tf.Tensor3D,
   solver: Solver,
   hooks: SolveHooks = {},
-): Promise<{ tokens: tf.Tensor3D; trace: BlockTrace }> {
+): Promise<Solved> {
   checkSolver(guided.block.config, solver);
+  checkLatents(guided.block.config, z);
+  return solveUnchecked(guided, z, solver, hooks);
+}
+
+/** {@link solveBlock} for what was checked, or what a diverging model made of it. */
+export async function solveUnchecked(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  solver: Solver,
+  hooks: SolveHooks,
+): Promise<Solved> {
   const started = performance.now();
   const { tokens, record } = await solve(guided, z, solver, hooks);
   const milliseconds = performance.now() - started;

@@ -15,7 +15,8 @@ export type ChangeNorm = 'largest' | 'frobenius';
 /** Settings that all iterative solvers share. */
 export interface IterationSettings {
   /**
-   * Tokens whose change is at most this are taken as solved; 0 iterates to the exact solution. It
+   * Tokens whose change is at most this, on the scale of the block's tokens (images lie in [−1, 1]),
+   * are taken as solved; 0 iterates to the exact solution. Default 1e-5. It
    * bounds the change, not the error: what is left undone in a token grows in those that depend on
    * it, in a tough block of 1,024 tokens a thousandfold. `planSampling` measures the error.
    */
@@ -142,6 +143,20 @@ export function checkSolver(config: FlowConfig, solver: Solver): void {
   }
 }
 
+/** A solver in a few words, for tables. */
+export function solverText(solver: Solver): string {
+  if (solver.kind === 'sequential') return 'sequential';
+  const { tolerance = defaultTolerance, maximum, start = 'latent' } = solver;
+  return [
+    solver.kind === 'publishedGaussSeidelJacobi' ? 'published form' : 'Jacobi',
+    ...('segments' in solver && solver.segments > 1 ? [`${solver.segments} segments`] : []),
+    `from ${start}`,
+    `to ${Number(tolerance.toPrecision(2))}`,
+    ...(maximum === undefined ? [] : [`at most ${maximum}`]),
+    ...('clamp' in solver && solver.clamp !== undefined ? [`clamped at ${solver.clamp}`] : []),
+  ].join(', ');
+}
+
 const kindPublished = 'publishedGaussSeidelJacobi';
 
 /**
@@ -175,78 +190,3 @@ export function selectiveJacobi(
     block === config.blocks - 1 ? { kind: 'sequential' } : parallel,
   );
 }
-
-/** The lists of the published code, in the order of sampling: entry 0 is the block inverted first. */
-export interface PublishedLists {
-  /** Segments; 0, or as many as there are tokens, is sequential. */
-  segments: readonly number[];
-  /** Most iterations on a segment. */
-  maximum: readonly number[];
-  /** 1 starts at zeros, 0 at the latent. */
-  zeros: readonly number[];
-  /** Bound on the change by its Frobenius norm. The published code's default is 1e-6. */
-  tolerance?: number;
-  /** Default 3, as published; `Infinity` is none. */
-  clamp?: number;
-}
-
-/**
- * Solvers from lists as the published code takes them (Liu and Qin 2025, arXiv 2505.12849). The
- * flaw of that code in the block inverted eighth, which left its first segment unsolved, is not
- * rerun.
- *
- * @returns a solver per block, by index from the data
- * @throws UserError where a list's length is not the number of blocks
- */
-export function publishedSolvers(config: FlowConfig, lists: PublishedLists): Solver[] {
-  const { segments, maximum, zeros, tolerance = 1e-6, clamp = 3 } = lists;
-  for (const [name, list] of Object.entries({ segments, maximum, zeros })) {
-    if (list.length !== config.blocks) {
-      throw new UserError(
-        `The list ${name} has ${list.length} entries`,
-        `This model has ${config.blocks} blocks, the one inverted first is entry 0`,
-      );
-    }
-  }
-  return Array.from({ length: config.blocks }, (_, block): Solver => {
-    const entry = config.blocks - 1 - block;
-    const count = segments[entry] as number;
-    if (count === 0 || count === tokenCount(config)) return { kind: 'sequential' };
-    return {
-      kind: 'publishedGaussSeidelJacobi',
-      segments: count,
-      maximum: maximum[entry] as number,
-      start: zeros[entry] === 1 ? 'zeros' : 'latent',
-      norm: 'frobenius',
-      tolerance,
-      ...(Number.isFinite(clamp) && { clamp }),
-    };
-  });
-}
-
-/**
- * The strategies of Liu and Qin 2025, each tuned for one published model of eight blocks; the names
- * are those of the models.
- */
-export const publishedStrategies: Readonly<Record<string, PublishedLists>> = {
-  Img128cond: {
-    segments: [1, 8, 1, 1, 1, 1, 1, 1],
-    maximum: [10, 32, 10, 10, 10, 10, 10, 10],
-    zeros: [0, 1, 0, 0, 0, 0, 1, 0],
-  },
-  AFHQ: {
-    segments: [8, 1, 1, 1, 1, 1, 1, 1],
-    maximum: [32, 10, 10, 10, 10, 10, 10, 10],
-    zeros: [0, 0, 0, 0, 0, 1, 1, 0],
-  },
-  Img64uncond: {
-    segments: [1, 8, 1, 1, 1, 1, 1, 8],
-    maximum: [20, 32, 20, 20, 20, 20, 20, 32],
-    zeros: [0, 1, 0, 0, 1, 0, 1, 1],
-  },
-  Img64cond: {
-    segments: [8, 1, 1, 1, 1, 1, 1, 0],
-    maximum: [13, 6, 6, 6, 6, 6, 6, 1],
-    zeros: [1, 0, 0, 0, 0, 1, 1, 1],
-  },
-};

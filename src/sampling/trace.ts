@@ -41,7 +41,10 @@ export interface SolveRecord {
   cacheBytes: number;
   /** Where an iterate was not finite, so that the segment was solved token by token. */
   fallbacks: SampleSegment[];
-  /** Where the most iterations allowed were done and the change was above the tolerance. */
+  /**
+   * Where the most iterations allowed were done and the change was above the tolerance; in the
+   * published form also where a number of the result is not finite.
+   */
   unconverged: SampleSegment[];
 }
 

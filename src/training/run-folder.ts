@@ -27,7 +27,7 @@ export interface StepRecord {
   gradientNorm: number;
   learningRate: number;
   imagesPerSecond: number;
-  /** Share of the step's time spent on making its batch. */
+  /** Share of the step's time spent on waiting for its batch. */
   dataShare: number;
   validation?: Validation;
 }

@@ -2,15 +2,14 @@ import { UserError } from '../backend/errors.js';
 import {
   batchParts,
   createProgram,
-  type Feed,
   type Mode,
   type Program,
   tensorSpec,
 } from '../backend/program/index.js';
-import { foldIn, type RandomKey, randomKey, uniform } from '../backend/random.js';
+import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
-import { epochOrder, type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
+import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
 import { checkConfig, type FlowConfig, tokenCount } from '../flow/config.js';
 import { mixtureRows } from '../flow/labels.js';
 import {
@@ -21,8 +20,8 @@ import {
   type TarFlow,
 } from '../flow/tarflow.js';
 import { biasCorrections } from './adamw.js';
+import { batchSource } from './batches.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
-import { flipAtRandom } from './flip.js';
 import { usualMode } from './mode.js';
 import { noisyImages } from './noise.js';
 import { RunFolder, type StartingPoint, type StepRecord, type Validation } from './run-folder.js';
@@ -138,7 +137,6 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   };
 
   const stepsPerEpoch = Math.floor(data.length / settings.batchSize);
-  let order: Int32Array | undefined;
   let step = resumed?.step ?? 0;
   let savedStep = step;
   const stepsBehind = (): number => (from?.steps ?? 0) + step;
@@ -164,18 +162,12 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     );
   };
 
+  const batches = batchSource({ config, settings, data }, step, settings.steps);
   try {
     await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
       const begun = performance.now();
-      const epoch = Math.floor(step / stepsPerEpoch);
-      const within = step % stepsPerEpoch;
-      if (within === 0 || !order) order = epochOrder(data, key, epoch);
-      const indices = order.subarray(
-        within * settings.batchSize,
-        (within + 1) * settings.batchSize,
-      );
-      const batch = trainingBatch(run, indices, foldIn(foldIn(key, 'step'), step));
+      const batch = await batches.next();
       const made = performance.now();
 
       const rate = learningRate(
@@ -231,6 +223,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       finished: step >= settings.steps,
     };
   } finally {
+    await batches.close();
     program.dispose();
     disposeFlow(template);
   }
@@ -297,26 +290,6 @@ function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings):
     ...(clipNorm > 0 && { clipNorm }),
     ...(averageDecay > 0 && { averageDecay }),
   };
-}
-
-/**
- * A training batch on the host: noisy images, and class mixtures where the model has classes, some
- * of the labels dropped.
- */
-export function trainingBatch(
-  run: TrainingRun,
-  indices: Int32Array,
-  key: RandomKey,
-): Record<string, Feed> {
-  const { config, data, settings } = run;
-  const pixels = pixelBatch(data, indices);
-  if (settings.flip) flipAtRandom(pixels, data.image, foldIn(key, 'flip'));
-  const images = noisyImages(pixels, settings.noise, foldIn(key, 'noise'));
-  if (config.classes === 0) return { images };
-  const labels = labelBatch(data, indices);
-  const draws = uniform(foldIn(key, 'drop label'), labels.length);
-  const kept = labels.map((label, i) => ((draws[i] as number) < settings.dropLabel ? -1 : label));
-  return { images, classes: mixtureRows(kept, kept.length, config.classes) };
 }
 
 function validationBatch({ settings, validation }: TrainingRun): number {

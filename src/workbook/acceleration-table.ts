@@ -1,6 +1,7 @@
 import type { Acceleration } from '../evaluation/acceleration.js';
-import { type Plan, solverText } from '../sampling/plan.js';
+import type { Plan } from '../sampling/plan-file.js';
 import type { Solver } from '../sampling/solver.js';
+import { solverText } from '../sampling/solver.js';
 import { showTable } from './table.js';
 
 /**

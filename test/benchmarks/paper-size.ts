@@ -20,7 +20,8 @@ import { checkConfig, configName, tokenCount } from '../../src/flow/config.js';
 import { createFlow, type TarFlow } from '../../src/flow/tarflow.js';
 import { executionOf } from '../../src/sampling/execution.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { dataRange, largestDifference, solverText } from '../../src/sampling/plan.js';
+import { dataRange, largestError } from '../../src/sampling/plan.js';
+import { solverText } from '../../src/sampling/solver.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
 import type { Solver } from '../../src/sampling/solver.js';
 import { executionText, timed } from '../../src/sampling/timing.js';
@@ -114,7 +115,7 @@ async function main(): Promise<void> {
       blockSeconds,
       speedup: base / milliseconds,
       iterations,
-      error: largestDifference(found, exact) / dataRange,
+      error: largestError(found, exact),
       peakGigabytes: gigabytes(),
     });
   }

@@ -6,7 +6,7 @@ import { tf } from '../../src/backend/tf.js';
 import type { FlowConfig } from '../../src/flow/config.js';
 import { disposeFlow } from '../../src/flow/tarflow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { modelFingerprint, type Plan, readPlan, writePlan } from '../../src/sampling/plan.js';
+import { modelFingerprint, type Plan, readPlan, writePlan } from '../../src/sampling/plan-file.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
 import { somePlan } from '../sampling/some-plan.js';
@@ -207,18 +207,29 @@ describe('sample --plan', () => {
     const mistakes: [string, string, RegExp][] = [
       [other, few, /few\.json: The plan has 1 solvers, and the model 2 blocks.*tarflow plan CHECK/],
       [file, old, /old\.json was made by an older version, .*label.*tarflow plan CHECKPOINT/],
-      [file, 'auto', /has no plan beside it.*tarflow plan \S+checkpoint\.safetensors/],
+      [
+        file,
+        'auto',
+        /has no plan beside it.*tarflow plan \S+checkpoint\.safetensors --batch 2 --tolerance 0\.001 --label 0,1 --guidance 0\.5 --mode graph/,
+      ],
       [other, made, /made\.json: The plan was made for model \w+, this is \w+.*tarflow plan CHECK/],
       [other, many, /made\.json: The number of segments is 17.*number of tokens, 16/],
       [file, 'nowhere.json', /no plan 'nowhere\.json'.*auto.*Img128cond.*SeJD/],
       [file, '', /no plan ''/],
-      [file, file, /checkpoint\.safetensors is not JSON/],
-      [file, 'AFHQ', /strategy AFHQ does not fit.*8 entries.*2 blocks/],
+      [file, file, /checkpoint\.safetensors is not JSON.*Give a file that tarflow plan wrote\./],
+      [
+        file,
+        'AFHQ',
+        /strategy AFHQ does not fit.*8 entries.*2 blocks.*'tarflow plan' finds solvers/,
+      ],
     ];
     const before = tf.memory().numTensors;
     for (const [model, plan, message] of mistakes) {
       const out = path.join(path.dirname(file), 'grid.png');
-      const { code, stdout, stderr } = await tarflow('sample', model, '--out', out, '--plan', plan);
+      const use = ['--count', '2', '--mode', 'graph'];
+      if (model === file) use.push('--label', '0,1', '--guidance', '0.5');
+      const options = ['--out', out, '--plan', plan, ...use];
+      const { code, stdout, stderr } = await tarflow('sample', model, ...options);
       expect(code, stderr).toBe(2);
       expect(stderr).toMatch(message);
       expect(stderr).not.toMatch(/\n\s+at /);
@@ -242,6 +253,7 @@ test("a user's mistake exits 2 and leaves no plan", async () => {
     [file, ['--guidance', '1'], /change nothing/],
     [file, ['--label', '0', '--guidance', '1e9'], /not finite.*diverges/],
     [file, ['--output', unwritablePath(folder, 'plan.json')], /cannot be written/],
+    [file, ['--output', file], /named as a checkpoint.*e\.g\. \S+checkpoint\.plan\.json/],
     [`${file}.none`, [], /none/],
   ];
   await expectRefused('plan', folder, mistakes, quick);

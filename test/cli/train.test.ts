@@ -6,6 +6,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { experiments } from '../../src/experiments/index.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import type { StepRecord } from '../../src/training/run-folder.js';
 import { tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
 
 // Some tests run a command several times, and machines can be busy.
@@ -21,12 +22,12 @@ function train(out: string, overrides: readonly string[] = [], ...more: string[]
   return tarflow('train', '--experiment', 'mnist-demonstration', '--out', out, ...set, ...more);
 }
 
-function records(out: string): Record<string, unknown>[] {
+function records(out: string): StepRecord[] {
   const text = fs.readFileSync(path.join(out, 'log.jsonl'), 'utf8');
   return text
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+    .map((line) => JSON.parse(line) as StepRecord);
 }
 
 const runFiles = ['checkpoint.safetensors', 'log.jsonl', 'run.json', 'state.safetensors'];
@@ -45,9 +46,12 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
     steps: 6,
     loss: steps[5]!.loss,
     validation: steps[5]!.validation,
-    dataShare: expect.closeTo(0.5, 0),
     checkpoint: path.join(out, 'checkpoint.safetensors'),
   });
+  const times = steps.map(({ imagesPerSecond }) => 1 / imagesPerSecond);
+  const waited = steps.map(({ dataShare }, step) => dataShare * times[step]!);
+  const total = (numbers: number[]): number => numbers.reduce((sum, one) => sum + one, 0);
+  expect(JSON.parse(stdout).dataShare).toBeCloseTo(total(waited) / total(times), 9);
   expect(fs.readdirSync(out).sort()).toEqual(runFiles);
   const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
   expect(JSON.parse(metadata.details as string)).toMatchObject({

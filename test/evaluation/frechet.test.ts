@@ -8,7 +8,7 @@ import {
   featureStatistics,
   frechetDistance,
 } from '../../src/evaluation/frechet.js';
-import { symmetricEigenvalues } from '../../src/evaluation/symmetric-eigenvalues.js';
+import { symmetricEigenvalues } from '../../src/backend/symmetric-eigenvalues.js';
 
 beforeAll(async () => {
   await startEngine();

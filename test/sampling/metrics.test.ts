@@ -111,6 +111,13 @@ describe('metrics of blocks', () => {
         expect(() => metric(flow, images, { batchSize })).toThrow(`batch size is ${batchSize}`);
       }
     }
+    const broken = tf.tidy(
+      () => tf.concat([images, tf.fill([1, 1, 4, 4], Number.NaN)]) as tf.Tensor4D,
+    );
+    for (const metric of [convergenceRankingMetric, initialGuessingMetric]) {
+      expect(() => metric(flow, broken)).toThrow('Image 2 is not finite');
+    }
+    broken.dispose();
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([images, wrong, none]);
     disposeFlow(flow);

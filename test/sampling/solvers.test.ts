@@ -9,14 +9,13 @@ import { disposeFlow, flowBlocks, type TarFlow } from '../../src/flow/tarflow.js
 import { segmentEnds } from '../../src/sampling/gauss-seidel-jacobi.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { solveBlock } from '../../src/sampling/solve-block.js';
 import {
   type PublishedLists,
   publishedSolvers,
   publishedStrategies,
-  type Solver,
-  selectiveJacobi,
-} from '../../src/sampling/solver.js';
+} from '../../src/sampling/published-strategies.js';
+import { solveBlock } from '../../src/sampling/solve-block.js';
+import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
 import type { BlockTrace, IterationTrace } from '../../src/sampling/trace.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 import { goldenModel } from './golden-flow.js';
@@ -404,6 +403,50 @@ describe('numbers that are not finite', () => {
     disposeFlow(flow);
   });
 
+  test.each([
+    ['graph', 1],
+    ['graph', 2],
+    ['xla', 2],
+  ] as const)('it is so in mode %s, in %d segments', async (mode, segments) => {
+    // Samples are large, and an iterate of some overflows on the way.
+    const flow = smallFlow({ blocks: 1 }, 4, 3);
+    const block = flowBlocks(flow)[0]!;
+    const z = randomLatents(flow, 5, 8);
+    const before = tf.memory().numTensors;
+    const execution = { mode, loop: mode, precision: 'float32' } as const;
+    const guided = guidedBlock(block, 5, undefined, undefined, execution);
+    const exact = await solveBlock(guided, z, { kind: 'sequential' });
+    const solver = { kind: 'gaussSeidelJacobi', segments, tolerance: 0 } as const;
+    const solved = await solveBlock(guided, z, solver);
+    expect(solved.trace.fallbacks.length).toBeGreaterThan(0);
+    const scale = tf.tidy(() => tf.max(tf.abs(exact.tokens)).dataSync()[0] as number);
+    expect(Number.isFinite(scale)).toBe(true);
+    expect(difference(solved.tokens, exact.tokens) / scale).toBeLessThan(1e-3);
+    guided.dispose();
+    tf.dispose([exact.tokens, solved.tokens]);
+    expect(tf.memory().numTensors).toBe(before);
+    z.dispose();
+    disposeFlow(flow);
+  });
+
+  test('the published form tells of results that are not finite', async () => {
+    const flow = smallFlow({ blocks: 1 });
+    const z = randomLatents(flow, 3, 5);
+    const plain = guidedBlock(flowBlocks(flow)[0]!, 3, undefined, undefined);
+    const solver: Solver = {
+      ...{ kind: 'publishedGaussSeidelJacobi', segments: 2, maximum: 16 },
+      tolerance: 0,
+    };
+    const solved = await solveBlock(overflowing(plain, 1), z, solver);
+    expect(solved.trace.unconverged).toEqual([
+      { segment: 0, sample: 1 },
+      { segment: 1, sample: 1 },
+    ]);
+    expect((await solveBlock(plain, z, solver)).trace.unconverged).toEqual([]);
+    tf.dispose([z, solved.tokens]);
+    disposeFlow(flow);
+  });
+
   test.each([Number.NaN, Number.POSITIVE_INFINITY])('noise with %s is named', async (value) => {
     const flow = smallFlow();
     const z = tf.tidy(() => {
@@ -414,6 +457,14 @@ describe('numbers that are not finite', () => {
     });
     const before = tf.memory().numTensors;
     await expect(inverse(flow, z)).rejects.toThrow('sample 1 is not finite');
+    const guided = guidedBlock(flowBlocks(flow)[0]!, 2, undefined, undefined);
+    const alone = solveBlock(guided, z, { kind: 'sequential' });
+    await expect(alone).rejects.toThrow('sample 1 is not finite');
+    const short = tf.slice(z, [0, 1, 0]);
+    const misfit = solveBlock(guided, short, { kind: 'sequential' });
+    await expect(misfit).rejects.toThrow('Latents of shape (2, 15, 1) came');
+    short.dispose();
+    guided.dispose();
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
     disposeFlow(flow);

@@ -4,6 +4,7 @@ import { UserError } from '../../src/backend/errors.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeFlow } from '../../src/flow/tarflow.js';
+import { trainingBatch } from '../../src/training/batches.js';
 import type { StepRecord } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import {
@@ -12,7 +13,7 @@ import {
   trainingStep,
   unpackedState,
 } from '../../src/training/step.js';
-import { type TrainingRun, train, trainingBatch } from '../../src/training/train.js';
+import { type TrainingRun, train } from '../../src/training/train.js';
 import { livelyFlow, madeUpImages, smallConfig, smallSettings } from './small.js';
 
 beforeAll(async () => {
