@@ -8,14 +8,17 @@ export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.u
 
 /**
  * The one folder for everything downloaded or compiled outside the clone: TARFLOW_CACHE, else
- * `tarflow` in XDG_CACHE_HOME, else `~/.cache/tarflow`. The library follows the same rule.
+ * `tarflow` in XDG_CACHE_HOME, else `~/.cache/tarflow`. The library (src/backend/cache.ts) follows
+ * the same rule.
  *
  * @param {NodeJS.ProcessEnv} [environment]
  */
 export function cacheFolder(environment = process.env) {
   if (environment.TARFLOW_CACHE) return path.resolve(environment.TARFLOW_CACHE);
-  const caches = environment.XDG_CACHE_HOME || path.join(homedir(), '.cache');
-  return path.join(caches, 'tarflow');
+  const { XDG_CACHE_HOME: caches = '' } = environment;
+  // The XDG specification: a relative path in XDG_CACHE_HOME is to be ignored.
+  const base = path.isAbsolute(caches) ? caches : path.join(homedir(), '.cache');
+  return path.join(base, 'tarflow');
 }
 
 /**

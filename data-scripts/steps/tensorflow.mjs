@@ -86,15 +86,23 @@ export function reasonAgainstNative(env) {
   return undefined;
 }
 
-/** The CUDA build where a CUDA driver and its device are present. */
-export function chosenBuild() {
-  const driver = [
-    '/usr/lib/x86_64-linux-gnu/libcuda.so.1',
-    '/usr/lib64/libcuda.so.1',
-    '/usr/lib/wsl/lib/libcuda.so.1',
-  ].some(existsSync);
-  const device = ['/dev/nvidiactl', '/dev/dxg'].some(existsSync);
-  return driver && device ? 'cuda' : 'cpu';
+/** Where CUDA's driver and its device are: on Debian and Ubuntu, on Fedora, in Windows' WSL. */
+const cudaDrivers = [
+  'usr/lib/x86_64-linux-gnu/libcuda.so.1',
+  'usr/lib64/libcuda.so.1',
+  'usr/lib/wsl/lib/libcuda.so.1',
+];
+const cudaDevices = ['dev/nvidiactl', 'dev/dxg'];
+
+/**
+ * The CUDA build where a CUDA driver and its device are present.
+ *
+ * @param {string} [system] the folder in which the system's are
+ * @returns {Build}
+ */
+export function chosenBuild(system = '/') {
+  const isPresent = (/** @type {string} */ file) => existsSync(path.join(system, file));
+  return cudaDrivers.some(isPresent) && cudaDevices.some(isPresent) ? 'cuda' : 'cpu';
 }
 
 /**

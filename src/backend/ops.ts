@@ -6,11 +6,15 @@
 import { tf } from './tf.js';
 
 /**
- * Layer normalisation over the last axis with scale and offset (Ba et al. 2016), in float32.
+ * Layer normalisation over the last axis with scale and offset (Ba et al. 2016, arXiv 1607.06450),
+ * in float32.
  *
  * @param x (rows, channels)
  * @param weight (channels)
  * @param bias (channels)
+ * @param epsilon added to each row's variance before its root, so that a row of equal numbers is not
+ *   divided by zero; PyTorch's by default, as in the published code
+ * @returns (rows, channels)
  */
 export function layerNorm(
   x: tf.Tensor2D,
@@ -43,7 +47,12 @@ export function layerNorm(
   })(x, weight, bias) as tf.Tensor2D;
 }
 
-/** The exact Gaussian error linear unit, x·Φ(x), by the error function. */
+/**
+ * The exact Gaussian error linear unit, x·Φ(x), by the error function (Hendrycks and Gimpel 2016,
+ * arXiv 1606.08415).
+ *
+ * @param x of any shape, which the result has too
+ */
 export function gelu<T extends tf.Tensor>(x: T): T {
   return tf.customGrad((xIn, save) => {
     const input = xIn as tf.Tensor;
@@ -103,7 +112,7 @@ export interface AttentionLogits {
 }
 
 /**
- * Dot-product attention: softmax(scale · q·kᵀ + mask)·v.
+ * Dot-product attention (Vaswani et al. 2017, arXiv 1706.03762): softmax(scale · q·kᵀ + mask)·v.
  *
  * @param q (batch, heads, queries, width)
  * @param k (batch, heads, keys, width)
@@ -153,6 +162,7 @@ export function attention(
  * @param x (rows, inputs)
  * @param weight (outputs, inputs)
  * @param bias (outputs)
+ * @returns (rows, outputs)
  */
 export function linear(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor2D {
   return tf.add(tf.matMul(x, weight, false, true), bias) as tf.Tensor2D;

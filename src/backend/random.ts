@@ -1,3 +1,5 @@
+import { UserError } from './errors.js';
+
 /**
  * Explicit randomness. A key is a number that stands for a stream; the same key gives the same
  * numbers on every engine. Nothing here is global: derive a new key with {@link foldIn} for each
@@ -8,10 +10,14 @@ export interface RandomKey {
   readonly low: number;
 }
 
-/** A key from a seed: any safe integer, 0 included. */
+/**
+ * A key from a seed: any safe integer, 0 included.
+ *
+ * @throws UserError for any other number
+ */
 export function randomKey(seed: number): RandomKey {
   if (!Number.isSafeInteger(seed)) {
-    throw new RangeError(`A seed is a whole number, got ${seed}.`);
+    throw new UserError(`The seed is ${seed}`, 'Expected a whole number of less than 2^53');
   }
   const low = seed >>> 0;
   const high = Math.floor(seed / 2 ** 32) >>> 0;
@@ -50,9 +56,15 @@ export function uniform(key: RandomKey, count: number): Float32Array {
   return out;
 }
 
-/** `count` integers uniform in [low, high). */
+/**
+ * `count` integers uniform in [low, high).
+ *
+ * @throws UserError where that range is empty
+ */
 export function integers(key: RandomKey, count: number, low: number, high: number): Int32Array {
-  if (!(high > low)) throw new RangeError(`An empty range: [${low}, ${high}).`);
+  if (!(high > low)) {
+    throw new UserError(`The range from ${low} to ${high} is empty`, 'Have high exceed low');
+  }
   return Int32Array.from(draws(key, count), (draw) => low + Math.floor(draw * (high - low)));
 }
 

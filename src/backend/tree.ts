@@ -1,3 +1,4 @@
+import { UserError } from './errors.js';
 import { tf } from './tf.js';
 
 /**
@@ -18,13 +19,26 @@ export function leaves(tree: Tree): Leaves {
   return found;
 }
 
-/** A tree of the same form with each leaf replaced by that of its name. */
+/**
+ * A tree of the same form with each leaf replaced by that of its name. The tree shares the tensors
+ * of `replacement`; what that has besides is not used.
+ *
+ * @throws UserError for a leaf that is missing or has another shape
+ */
 export function withLeaves<T extends Tree>(tree: T, replacement: Leaves): T {
   return mapTree(tree, (leaf, name) => {
     const value = replacement[name];
-    if (!value) throw new Error(`No leaf named ${name}.`);
+    if (!value) {
+      throw new UserError(
+        `There is no tensor for the leaf ${name}`,
+        `Give one of shape (${leaf.shape}) under this name`,
+      );
+    }
     if (value.shape.join() !== leaf.shape.join()) {
-      throw new Error(`Leaf ${name}: expected shape (${leaf.shape}), got (${value.shape}).`);
+      throw new UserError(
+        `The leaf ${name} got a tensor of shape (${value.shape})`,
+        `Expected (${leaf.shape})`,
+      );
     }
     return value;
   });
@@ -51,13 +65,20 @@ export function packed(given: Leaves): tf.Tensor1D {
   return tf.tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));
 }
 
-/** The leaves that `packed` made a vector of; `like` has their names and shapes. */
+/**
+ * The leaves that `packed` made a vector of; `like` has their names and shapes.
+ *
+ * @throws UserError for a vector of another length
+ */
 export function unpacked(vector: tf.Tensor1D, like: Leaves): Leaves {
   const entries = Object.entries(like);
   const sizes = entries.map(([, { size }]) => size);
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (vector.size !== total) {
-    throw new Error(`Expected ${total} numbers for ${entries.length} leaves, got ${vector.size}.`);
+    throw new UserError(
+      `${vector.size} numbers came for ${entries.length} leaves`,
+      `Expected ${total}, as \`packed\` joins these leaves`,
+    );
   }
   return tf.tidy(() => {
     const pieces = tf.split(vector, sizes) as tf.Tensor1D[];

@@ -147,7 +147,10 @@ function readWithoutCanvas(backend: WebGpuBackend): void {
     events.keep(() => staging.mapAsync(GPUMapMode.READ as number)).catch(() => {});
     while (staging.mapState === 'pending') events.handle();
     if (staging.mapState !== 'mapped') {
-      throw new Error('The graphics device did not hand over a result: it may be lost.');
+      throw new UserError(
+        'The graphics device did not hand over a result, and may be lost',
+        'Start the program again, with smaller batches where the device ran out of memory',
+      );
     }
     const bytes = staging.getMappedRange().slice(0);
     staging.unmap();

@@ -68,8 +68,9 @@ export function addAccelerate(program: Command): void {
 Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan made for the
 occasion, on the same noise, taking turns. The error is the largest difference from sequential
 samples as a share of the data range; the statistics are those of each pixel, its mean and standard
-deviation, beside what another seed changes in them. Fallbacks are segments of samples solved token
-by token because an iterate was not finite, unconverged those left at the most iterations allowed.
+deviation, beside what another seed changes in them, and shown for 16 images or more, batch times
+repeats. Fallbacks are segments of samples solved token by token because an iterate was not finite,
+unconverged those left at the most iterations allowed.
 
 Examples:
   $ tarflow accelerate model.safetensors --batch 1,8 --label 3 --guidance 1.5

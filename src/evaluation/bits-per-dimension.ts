@@ -1,6 +1,11 @@
-import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
+import {
+  batchParts,
+  callCompiled,
+  inParts,
+  partsOf,
+  xlaIsAtHand,
+} from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
@@ -103,12 +108,6 @@ export interface DatasetOptions {
 /** From so many on, batches that take a tenth less time each are worth a few seconds of compilation. */
 const manyBatches = 32;
 
-/** True where XLA compiles for the processor. */
-function compilesWell(): boolean {
-  const { engine, gpu } = currentEngine();
-  return engine === 'tensorflow' && !gpu;
-}
-
 /**
  * Bits per dimension of a data set: one uniform dequantisation draw per image, averaged (the
  * papers' measure). Image i's draw depends on the seed and i alone.
@@ -127,7 +126,7 @@ export async function datasetBitsPerDimension(
     throw new UserError(`The number of images is ${count}`, 'Expected a whole number above 0');
   }
   const key = foldIn(randomKey(seed), 'dequantise');
-  const many = count / batchSize >= manyBatches && compilesWell();
+  const many = count / batchSize >= manyBatches && xlaIsAtHand();
   const { channels, height, width } = data.image;
   const values: number[] = [];
   for (let first = 0; first < count; first += batchSize) {

@@ -21,13 +21,27 @@ export function currentMachine(): Machine {
   return {
     engine,
     version,
-    device: device ?? (gpu ? cudaDevice() : processor()),
+    device: device ?? (gpu ? cudaDevice() : processorName()),
     threads: Number.isInteger(limit) && limit > 0 ? limit : os.availableParallelism(),
   };
 }
 
-function processor(): string {
-  return os.cpus()[0]?.model.trim() || os.arch();
+/**
+ * The processor's name, and where Linux tells them its family and model, since several generations
+ * may share a name.
+ */
+export function processorName(): string {
+  const name = os.cpus()[0]?.model.trim() || os.arch();
+  let text: string;
+  try {
+    text = fs.readFileSync('/proc/cpuinfo', 'utf8');
+  } catch {
+    return name;
+  }
+  const value = (key: string): string | undefined =>
+    new RegExp(`^${key}\\s*:\\s*(\\d+)$`, 'm').exec(text)?.[1];
+  const [family, model] = [value('cpu family'), value('model')];
+  return family && model ? `${name} (family ${family}, model ${model})` : name;
 }
 
 /** The first CUDA device as its driver tells of it. */

@@ -59,7 +59,7 @@ export function batchMaker(plan: BatchPlan): (step: number) => Batch {
   const key = randomKey(settings.seed);
   const stepsPerEpoch = Math.floor(data.length / settings.batchSize);
   let epoch: number | undefined;
-  let order = new Int32Array();
+  let order: Int32Array = new Int32Array();
   return (step) => {
     if (epoch !== Math.floor(step / stepsPerEpoch)) {
       epoch = Math.floor(step / stepsPerEpoch);

@@ -1,5 +1,5 @@
 import { currentEngine } from '../backend/engine.js';
-import type { Mode, Precision } from '../backend/program/index.js';
+import { type Mode, type Precision, xlaIsAtHand } from '../backend/program/index.js';
 import { type FlowConfig, tokenCount } from '../flow/config.js';
 import type { TrainingSettings } from './settings.js';
 
@@ -24,7 +24,6 @@ export function fastestMode(
 
 /** How a run's steps run where nothing else is asked for. */
 export function usualMode(config: FlowConfig, settings: TrainingSettings): Mode {
-  const { engine, gpu } = currentEngine();
-  if (engine !== 'tensorflow') return 'eager';
-  return settings.steps >= longRun && !gpu ? fastestMode(config, settings) : 'graph';
+  if (currentEngine().engine !== 'tensorflow') return 'eager';
+  return settings.steps >= longRun && xlaIsAtHand() ? fastestMode(config, settings) : 'graph';
 }

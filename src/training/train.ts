@@ -1,16 +1,10 @@
 import { UserError } from '../backend/errors.js';
-import {
-  batchParts,
-  createProgram,
-  type Mode,
-  type Program,
-  tensorSpec,
-} from '../backend/program/index.js';
+import type { Mode } from '../backend/program/index.js';
 import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
-import { checkConfig, type FlowConfig, tokenCount } from '../flow/config.js';
+import { checkConfig, type FlowConfig } from '../flow/config.js';
 import { mixtureRows } from '../flow/labels.js';
 import {
   checkImageSize,
@@ -24,19 +18,11 @@ import { batchSource } from './batches.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { usualMode } from './mode.js';
 import { noisyImages } from './noise.js';
+import { type TrainingProgram, trainingProgram } from './program.js';
 import { RunFolder, type StartingPoint, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
-import {
-  evaluationStep,
-  flowOfState,
-  initialState,
-  programState,
-  type StepOptions,
-  type StepOutputs,
-  trainingStep,
-  unpackedState,
-} from './step.js';
+import { flowOfState, initialState, type StepOptions, unpackedState } from './step.js';
 
 export interface TrainingRun {
   config: FlowConfig;
@@ -58,7 +44,7 @@ export interface TrainingRun {
   /**
    * How a step runs. Default: as the run in the folder did; for a new one on the native engine as one
    * captured graph, which XLA compiles where the model is small and the run long (that takes some
-   * seconds, and up to a half of a step's time away); else op by op.
+   * seconds, and up to two thirds of a step's time away); else op by op.
    */
   mode?: Mode;
   /** Called before the first step, which may take long, with the steps that are done already. */
@@ -120,7 +106,13 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
   let program: TrainingProgram;
   try {
-    program = trainingProgram({ ...run, mode }, template, state);
+    program = trainingProgram(template, state, {
+      batchSize: settings.batchSize,
+      heldOut: validationBatch(run),
+      step: stepOptions(settings),
+      mode,
+      precision: settings.precision,
+    });
   } catch (error) {
     disposeFlow(template);
     if (!run.resume) await folder?.abandon();
@@ -229,12 +221,6 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   }
 }
 
-type TrainingProgram = Program<
-  { train: Specs; evaluate: Specs },
-  { train: StepOutputs; evaluate: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> }
->;
-type Specs = Record<string, ReturnType<typeof tensorSpec>>;
-
 /** The program's state with a tensor for each parameter; the caller frees it. */
 function readState(program: TrainingProgram, template: TarFlow): Leaves {
   const held = program.read();
@@ -242,45 +228,6 @@ function readState(program: TrainingProgram, template: TarFlow): Leaves {
     return unpackedState(template, held);
   } finally {
     tf.dispose(held);
-  }
-}
-
-/** The step and the validation as functions over one state. */
-function trainingProgram(run: TrainingRun, template: TarFlow, state: Leaves): TrainingProgram {
-  const { config, settings, mode } = run;
-  const { channels, height, width } = config.image;
-  const batch = (size: number): Specs => ({
-    images: tensorSpec([size, channels, height, width]),
-    ...(config.classes > 0 && { classes: tensorSpec([size, config.classes]) }),
-  });
-  const tokens = tokenCount(config);
-  const { batchSize } = settings;
-  const parts = batchParts(mode, batchSize, batchSize * tokens, 'summed');
-  const step = { ...stepOptions(settings), parts };
-  const held = validationBatch(run);
-  const heldParts = batchParts(mode, held, held * tokens);
-  const scalar = tensorSpec([]);
-  const rates = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
-  const variables = programState(template, state, mode);
-  try {
-    return createProgram({
-      variables,
-      functions: {
-        train: {
-          inputs: { ...batch(batchSize), ...rates },
-          body: trainingStep(template, step) as never,
-        },
-        evaluate: {
-          inputs: batch(held),
-          body: evaluationStep(template, heldParts) as never,
-        },
-      },
-      ...(mode && { mode }),
-      precision: settings.precision,
-      description: JSON.stringify({ config, step, heldParts }),
-    }) as unknown as TrainingProgram;
-  } finally {
-    tf.dispose(variables);
   }
 }
 

@@ -1,18 +1,41 @@
-import type { Acceleration } from '../evaluation/acceleration.js';
+import type { Acceleration, AccelerationRow } from '../evaluation/acceleration.js';
 import type { Plan } from '../sampling/plan-file.js';
 import type { Solver } from '../sampling/solver.js';
 import { solverText } from '../sampling/solver.js';
 import { showTable } from './table.js';
 
+/** Statistics of fewer images differ so much from seed to seed that they tell nothing. */
+export const imagesForStatistics = 16;
+
+/**
+ * How far the pixel statistics of a row's samples are from the sequential ones, as a multiple of
+ * what merely another seed changes: of the means or of the deviations, whichever is more.
+ *
+ * @returns undefined where the table is of too few images, see {@link imagesForStatistics}
+ */
+export function statisticsInSeeds(
+  { batch, repeats, seedNoise }: Pick<Acceleration, 'batch' | 'repeats' | 'seedNoise'>,
+  { statistics }: Pick<AccelerationRow, 'statistics'>,
+): number | undefined {
+  if (batch * repeats < imagesForStatistics) return undefined;
+  return Math.max(statistics.mean / seedNoise.mean, statistics.deviation / seedNoise.deviation);
+}
+
 /**
  * Shows strategies side by side: times, iterations of each block, what they left undone, and how far
- * their samples are from the sequential ones, as shares of the data range.
+ * their samples are from the sequential ones, as shares of the data range. Distances of statistics
+ * are shown where there are images enough.
  *
  * @param model its name
  * @param data the images that CRM and IGM were computed from; none for samples of the model
  */
 export function showAcceleration(table: Acceleration, model: string, data?: string): void {
   const { batch, tokens, guidance, tolerance, seedNoise, rows, execution, repeats } = table;
+  const telling = batch * repeats >= imagesForStatistics;
+  const distance = ({ mean, deviation }: Acceleration['seedNoise']) => ({
+    mean: telling ? mean : undefined,
+    deviation: telling ? deviation : undefined,
+  });
   const short = (value: unknown): string =>
     typeof value === 'number' ? value.toExponential(1) : '–';
   showTable(
@@ -25,16 +48,16 @@ export function showAcceleration(table: Acceleration, model: string, data?: stri
         fallbacks: sum(fallbacks),
         unconverged: sum(unconverged),
         error: row.error,
-        mean: statistics.mean,
-        deviation: statistics.deviation,
+        ...distance(statistics),
       })),
-      { strategy: 'another seed', mean: seedNoise.mean, deviation: seedNoise.deviation },
+      { strategy: 'another seed', ...distance(seedNoise) },
     ],
     {
       caption:
         `${model}, ${tokens} tokens, batch ${batch}, guidance ${guidance?.weight ?? 0}, ` +
         `tolerance ${tolerance}, median of ${repeats}; CRM and IGM from ` +
-        `${data ?? 'its samples'}; ${execution}`,
+        `${data ?? 'its samples'}; ${execution}; errors and distances of statistics as shares of ` +
+        `the data range${telling ? '' : `, statistics from ${imagesForStatistics} images on`}`,
       format: { error: short, mean: short, deviation: short },
     },
   );

@@ -113,11 +113,13 @@ export function barChart(
     series?: string;
     /** The field with the half-length of the error bar, in units of y. */
     error?: string;
+    /** The field with the opacity of the bar, 0 to 1; what it means is for the subtitle to say. */
+    opacity?: string;
     yDomain?: Domain;
     published?: readonly PublishedFigure[];
   },
 ): ChartSpec {
-  const { x, y, series, error } = chart;
+  const { x, y, series, error, opacity } = chart;
   const category = {
     field: x,
     type: 'nominal',
@@ -133,6 +135,9 @@ export function barChart(
         x: category,
         y: quantity(y, chart.yTitle, chart.yDomain, false, true),
         color: seriesColour(chart.rows, series, palette[0]),
+        ...(opacity === undefined
+          ? {}
+          : { opacity: { field: opacity, type: 'quantitative', scale: null, legend: null } }),
         ...offset,
       },
     },

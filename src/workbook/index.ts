@@ -1,5 +1,10 @@
 /** What a notebook cell calls. In plain Node the same functions print text and write files. */
-export { planText, showAcceleration } from './acceleration-table.js';
+export {
+  imagesForStatistics,
+  planText,
+  showAcceleration,
+  statisticsInSeeds,
+} from './acceleration-table.js';
 export {
   type ChartSpec,
   renderChart,
@@ -66,4 +71,5 @@ export {
 } from './published-run.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder } from './results-folder.js';
+export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';

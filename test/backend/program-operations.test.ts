@@ -1,6 +1,8 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
+import * as ops from '../../src/backend/ops.js';
 import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
@@ -24,11 +26,13 @@ const differentiable: Record<string, Case> = {
   'log softmax': (x) => tf.logSoftmax(x),
   'log-sum-exp': (x) => tf.logSumExp(x, -1),
   moments: (x) => tf.add(tf.moments(x, -1).mean, tf.sum(tf.moments(x, [1, 2]).variance)),
-  'layer normalisation': (x, w) => layerNorm(rows(x), row(w), row(w)),
-  GELU: (x) => gelu(x),
+  norm: (x) => tf.norm(x),
+  'layer normalisation': (x, w) => ops.layerNorm(rows(x), row(w), row(w)),
+  GELU: (x) => ops.gelu(x),
   erf: (x) => tf.erf(x),
-  attention: (x) => attention(heads(x), heads(x), heads(x), { scale: 0.5, mask: causalMask() }),
-  'linear layer': (x, w) => linear(rows(x), w, row(w)),
+  attention: (x) => ops.attention(heads(x), heads(x), heads(x), { scale: 0.5, mask: causalMask() }),
+  'linear layer': (x, w) => ops.linear(rows(x), w, row(w)),
+  'affine step': (x, w) => ops.affineStep(x, tf.sin(x), tf.mul(x, tf.sum(w))),
   exp: (x) => tf.exp(tf.neg(x)),
   'log and absolute value': (x) => tf.log(tf.add(tf.abs(x), 1)),
   'log1p and expm1': (x) => tf.add(tf.log1p(tf.square(x)), tf.expm1(x)),
@@ -62,6 +66,7 @@ const differentiable: Record<string, Case> = {
   slice: (x) => tf.slice(x, [0, 1, 1], [2, 2, 3]),
   split: (x) => tf.mul(...(tf.split(x, 2, 2) as [tf.Tensor, tf.Tensor])),
   concatenation: (x, w) => tf.concat([rows(x), w], 0),
+  'concatenation of vectors': (x, w) => tf.concat1d([row(w), tf.reshape(x, [24])]),
   stack: (x) => tf.stack([x, tf.square(x)], 1),
   unstack: (x) => tf.mul(...(tf.unstack(x, 0) as [tf.Tensor, tf.Tensor])),
   padding: (x) =>
@@ -77,6 +82,7 @@ const differentiable: Record<string, Case> = {
   'broadcast to': (x) => tf.broadcastTo(tf.mean(x, 1, true), [2, 5, 4]),
   gather: (x) => tf.gather(x, tf.tensor1d([2, 0, 2], 'int32'), 1),
   'one-hot class rows': (_, w) => tf.matMul(tf.oneHot(tf.tensor1d([3, 0], 'int32'), 4), w),
+  copy: (x) => tf.clone(tf.square(x)),
   'zeros and ones': (x) => tf.add(tf.mul(tf.onesLike(x), x), tf.zerosLike(x)),
   'custom gradient': (x) =>
     tf.customGrad((input, save) => {
@@ -105,6 +111,47 @@ const others: Record<string, (x: tf.Tensor3D) => tf.Tensor> = {
   range: (x) => tf.add(tf.range(0, 4), x),
   fill: (x) => tf.add(tf.fill([2, 3, 4], 7), x),
 };
+
+/** What the library calls of TensorFlow.js and needs no case, since a program records none of it. */
+const notOperations: Record<string, readonly string[]> = {
+  'frees memory, or does not': ['tidy', 'dispose', 'keep'],
+  'differentiates; what that runs is recorded': ['engine', 'grad'],
+  'makes numbers on the host, which become constants': [
+    ...['scalar', 'tensor', 'tensor1d', 'tensor2d', 'tensor3d', 'tensor4d', 'zeros', 'ones'],
+  ],
+};
+
+/** What a source calls of TensorFlow.js: `mul`, `linalg.bandPart`. */
+function called(source: string): string[] {
+  const calls = source.matchAll(/\btf\s*\.\s*([a-z][\w.]*)\(/g);
+  return [...new Set([...calls].map(([, name]) => name as string))];
+}
+
+/** The sources of what may run in a program. */
+function librarySources(): string {
+  const root = path.resolve(__dirname, '../../src');
+  const folders = ['flow', 'sampling', 'training'].flatMap((folder) =>
+    fs.readdirSync(path.join(root, folder)).map((name) => path.join(folder, name)),
+  );
+  const own = ['ops.ts', 'tree.ts', 'program/adamw.ts', 'program/loop.ts'].map((name) =>
+    path.join('backend', name),
+  );
+  return [...folders, ...own].map((name) => fs.readFileSync(path.join(root, name), 'utf8')).join();
+}
+
+test('every operation that the library runs is in one of the lists', () => {
+  const cases = [...Object.values(differentiable), ...Object.values(others)].map(String).join();
+  const used = called(librarySources());
+  expect(used).toContain('matMul');
+  const exceptions = Object.values(notOperations).flat();
+  const listed = new Set([...called(cases), ...exceptions]);
+  expect(used.filter((name) => !listed.has(name))).toEqual([]);
+  // An exception that nothing needs would hide a missing case later.
+  expect(exceptions.filter((name) => !used.includes(name))).toEqual([]);
+  const composite = Object.keys(ops);
+  expect(composite).toContain('affineStep');
+  expect(composite.filter((name) => !new RegExp(`\\b${name}\\b`).test(cases))).toEqual([]);
+});
 
 function causalMask(): tf.Tensor2D {
   const mask = [0, -1e9, -1e9, 0, 0, -1e9, 0, 0, 0];

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -12,8 +13,11 @@ import {
   type Outcome,
   repeat,
   tensorSpec,
+  xlaIsAtHand,
 } from '../../src/backend/program/index.js';
+import { tag } from '../../src/backend/program/saved-model.js';
 import { loadGraph } from '../../src/backend/program/store.js';
+import { type NativeBackend, nativeBackend } from '../../src/backend/program/tensorflow.js';
 import { traceInPlace } from '../../src/backend/program/trace.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
@@ -215,6 +219,10 @@ describe.each(modes)('a program in mode %s', (mode) => {
     table.dispose();
     expect(taken(program.run.f({ i: 1 }))).toEqual({ y: [5] });
     expect(taken(program.run.f({ i: 3 }))).toEqual({ y: [7] });
+    const beyond = () => taken(program.run.f({ i: 9 }));
+    if (mode === 'xla') expect(beyond()).toEqual({ y: [7] });
+    // A graph on a GPU does not say so.
+    else if (mode === 'eager' || xlaIsAtHand()) expect(beyond).toThrow('8 is not in');
     program.dispose();
   });
 
@@ -649,12 +657,24 @@ describe('a graph kept on disk', () => {
   });
 
   test('is not there where another process removed it before it was loaded', () => {
-    const loading = (folder: string) =>
-      loadGraph({ folder, outputs: {} }, () => {
-        throw new Error('no graph');
-      });
-    expect(loading(path.join(cache, 'removed'))).toBeUndefined();
-    expect(() => loading(cache)).toThrow('no graph');
+    const { binding } = nativeBackend() as NativeBackend;
+    const removed = { folder: path.join(cache, 'removed'), outputs: {} };
+    expect(loadGraph(removed, (folder) => binding.loadSavedModel(folder, tag))).toBeUndefined();
+  });
+
+  test('is captured anew where it is whole but does not load', () => {
+    const graphs = path.join(cache, 'graphs');
+    fs.rmSync(graphs, { recursive: true, force: true });
+    expect(use('first')).toBe(1);
+    const [folder] = fs.readdirSync(graphs) as [string];
+    const unknown = Buffer.from('what no TensorFlow reads');
+    fs.writeFileSync(path.join(graphs, folder, 'saved_model.pb'), unknown);
+    const details = path.join(graphs, folder, 'program.json');
+    const { outputs } = JSON.parse(fs.readFileSync(details, 'utf8'));
+    const sha256 = createHash('sha256').update(unknown).digest('hex');
+    fs.writeFileSync(details, JSON.stringify({ outputs, sha256 }));
+    expect(use('first')).toBe(1);
+    expect(use('first')).toBe(0);
   });
 
   test('is made again where it is damaged', () => {
@@ -769,6 +789,23 @@ describe('precision bfloat16', () => {
       });
     }
   });
+});
+
+test('XLA is at hand where the native engine runs on a processor', async () => {
+  const native = nativeBackend() as NativeBackend;
+  const { isUsingGpuDevice } = native;
+  try {
+    native.isUsingGpuDevice = false;
+    expect(xlaIsAtHand()).toBe(true);
+    native.isUsingGpuDevice = true;
+    expect(xlaIsAtHand()).toBe(false);
+    native.isUsingGpuDevice = false;
+    await startEngine({ engine: 'cpu' });
+    expect(xlaIsAtHand()).toBe(false);
+  } finally {
+    native.isUsingGpuDevice = isUsingGpuDevice;
+    await startEngine({ engine: 'tensorflow' });
+  }
 });
 
 test('without the native engine functions run eagerly, and only so', async () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { UserError } from '../../src/backend/errors.js';
 import {
   foldIn,
   integers,
@@ -54,7 +55,9 @@ describe('random keys', () => {
       normal(randomKey(seed), 4).join(),
     );
     expect(new Set(streams).size).toBe(5);
-    expect(() => randomKey(0.5)).toThrow('whole number');
+    expect(() => randomKey(0.5)).toThrow(
+      new UserError('The seed is 0.5', 'Expected a whole number of less than 2^53'),
+    );
   });
 
   test('folding the steps of a long run never repeats a key', () => {
@@ -97,6 +100,8 @@ describe('random keys', () => {
         expect(order).toEqual(Array.from({ length: size }, (_, index) => index));
       }),
     );
-    expect(() => integers(key, 1, 3, 3)).toThrow('empty range');
+    expect(() => integers(key, 1, 3, 3)).toThrow(
+      new UserError('The range from 3 to 3 is empty', 'Have high exceed low'),
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
 import {
   disposeTree,
@@ -39,9 +40,16 @@ describe('parameter trees', () => {
   test('a missing leaf or a wrong shape is named', () => {
     tf.tidy(() => {
       const original = tree();
-      expect(() => withLeaves(original, {})).toThrow('blocks.0.weight');
+      expect(() => withLeaves(original, {})).toThrow(
+        new UserError(
+          'There is no tensor for the leaf blocks.0.weight',
+          'Give one of shape (2) under this name',
+        ),
+      );
       const wrong = { ...leaves(original), 'blocks.0.bias': tf.tensor1d([1, 2, 3]) };
-      expect(() => withLeaves(original, wrong)).toThrow('blocks.0.bias');
+      expect(() => withLeaves(original, wrong)).toThrow(
+        new UserError('The leaf blocks.0.bias got a tensor of shape (3)', 'Expected ()'),
+      );
     });
   });
 
@@ -67,7 +75,7 @@ describe('parameter trees', () => {
     expect(found.c!.arraySync()).toEqual([6, 7, 8]);
     expect(tf.memory().numTensors).toBe(before + 4);
     expect(() => unpacked(vector, { a: given.a, c: given.c })).toThrow(
-      'Expected 7 numbers for 2 leaves, got 8.',
+      '8 numbers came for 2 leaves. Expected 7',
     );
     tf.dispose([vector, found, given]);
   });

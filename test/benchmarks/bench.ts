@@ -3,13 +3,15 @@
  *
  *     npm run bench -- [--scaling] [--only PATTERN] [--threads 2] [--repetitions N] [--quick]
  *
- * Each side is a process of its own. First both compute the loss, its gradients, samples and a
- * denoising step from the same weights, and a difference ends the benchmark with status 1. Then
+ * Each side is a process of its own. First both run everything once that is to be measured, from the
+ * same weights and as it will run: losses and images are compared, and after a training step the
+ * gradients and the parameters' steps. A difference ends the benchmark with status 1. Then
  * their repetitions take turns, so that whatever else the machine does meets both; memory is that of
  * fresh processes, three of a side. The figures are medians. Each row is printed and written to
  * results/benchmarks.json as soon as it is measured, among those of the same machine; those of others
  * stay. A run that ends draws the machine's rows in results/benchmarks.png. `--only` keeps the rows
- * whose name matches a regular expression.
+ * whose name matches a regular expression. `--quick` tries the benchmark out, with few repetitions and
+ * without what takes minutes; it writes nothing, or with TARFLOW_QUICK=1 into a temporary folder.
  *
  * `--scaling` measures instead how time and memory of a training step grow with tokens (64 to 1024),
  * batch and blocks. Its rows have a section of their own, and results/benchmarks-scaling.png.
@@ -18,15 +20,32 @@
  * rows of mode `default` it is that of what our library does by itself. In rows of mode `xla` it is
  * that of our library asked for XLA: training as `train` does it in long runs by itself, the float32
  * forward pass, and all of the small 4-64-2-1; the graph stands beside. So do our other modes and
- * torch.compile, which take turns among themselves once those two are measured.
+ * torch.compile, which take turns among themselves once those two are measured. On a GPU all rows are
+ * of mode `default`.
+ *
+ * Rows of the models of notebook 08 have the time of sequential sampling in each of our modes beside
+ * PyTorch's: the baseline of what the notebook measures. No mean and no chart has them.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
+import { UserError } from '../../src/backend/errors.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import { processorName } from '../../src/sampling/machine.js';
+import { inQuickMode } from '../../src/workbook/quick.js';
 import { packageRoot, resultFile } from '../../src/workbook/results-folder.js';
-import { allCases, type Case, caseName, configurationName, flops, growthCases } from './cases.js';
+import { agree, comparisons, differences } from './agreement.js';
+import {
+  allCases,
+  type Case,
+  caseName,
+  configurationName,
+  flops,
+  growthCases,
+  learningRate,
+  takesMinutes,
+} from './cases.js';
 import { Contender } from './contender.js';
 import { peerPython } from './peer-environment.js';
 import {
@@ -40,7 +59,7 @@ import {
   tableLine,
 } from './report.js';
 import { type Machine, saveRows } from './results-file.js';
-import { geometricMean, relativeDifference } from './statistics.js';
+import { geometricMean } from './statistics.js';
 
 interface Options {
   only: string | undefined;
@@ -134,36 +153,28 @@ class Benchmark {
     return this.machine.gpu === undefined ? 'cpu' : 'cuda';
   }
 
-  /** Whether both sides find the same on a configuration, but for rounding. */
-  async compare({ config, precision }: Pick<Case, 'config' | 'precision'>): Promise<boolean> {
-    const batch = 4;
-    const file = await this.weightsOf(config, batch);
-    const answers: number[] = [];
-    const found = [];
-    for (const side of [this.ours, this.peer]) {
+  /** Whether both sides find the same in a case, but for rounding; says so. */
+  async compare(one: Case): Promise<boolean> {
+    const file = await this.weightsOf(one.config, one.batch);
+    const mode = one.mode ?? 'default';
+    const check = async (side: Contender, mode: string) => {
       const out = path.join(this.scratch, `${side.label}.safetensors`);
-      const request = { config, batch, file, out, device: this.device, precision };
-      const { loss } = await side.ask<{ loss: number }>({ command: 'gradients', ...request });
-      answers.push(loss);
-      found.push((await readSafetensors(out)).tensors);
-    }
-    const [a, b] = answers as [number, number];
-    const [mine, theirs] = found as [(typeof found)[0], (typeof found)[0]];
-    const worst: Record<string, number> = { loss: Math.abs(a - b) / Math.abs(b) };
-    for (const [name, tensor] of Object.entries(theirs)) {
-      const kind = name.startsWith('gradient.') ? 'gradients' : name;
-      const other = mine[name]?.data ?? [];
-      const difference = relativeDifference(other as ArrayLike<number>, tensor.data);
-      worst[kind] = Math.max(worst[kind] ?? 0, difference);
-    }
-    const rounding = precision === 'float32' && this.machine.tf32 ? 'tf32' : precision;
-    const agree = Object.values(worst).every((difference) => difference <= tolerances[rounding]);
-    const text = Object.entries(worst).map(([kind, value]) => `${kind} ${value.toExponential(1)}`);
-    console.log(
-      `${configurationName(config)}, ${precision}: ${agree ? 'both sides agree' : 'THE SIDES DISAGREE'} ` +
-        `(relative differences: ${text.join(', ')})`,
-    );
-    return agree;
+      await side.ask({ command: 'check', ...one, mode, file, out, device: this.device });
+      return (await readSafetensors(out)).tensors;
+    };
+    const { tensors: given } = await readSafetensors(file);
+    const ours = await check(this.ours, mode);
+    const peer = await check(this.peer, 'default');
+    const rounding = one.precision === 'float32' && this.machine.tf32 ? 'tf32' : one.precision;
+    const found = differences(ours, peer, {
+      tolerance: tolerances[rounding],
+      learningRate,
+      input: one.workload === 'denoising step' ? given.images?.data : undefined,
+    });
+    const text = found.map(({ what, value }) => `${what} ${value.toExponential(1)}`);
+    const verdict = agree(found) ? 'both sides agree' : 'THE SIDES DISAGREE';
+    console.log(`${caseName(one)}, ${mode}: ${verdict} (differences: ${text.join(', ')})`);
+    return agree(found);
   }
 
   /** The machine's best rate of matrix products in GFLOP/s, on either side. */
@@ -274,27 +285,28 @@ class Benchmark {
   }
 
   /** What a row says of the case, and of when and where it was measured. */
-  private heading({ workload, config, batch, precision, mode }: Case) {
+  private heading({ workload, config, batch, precision, mode, baseline }: Case) {
     return {
       name: workload as string,
       configuration: configurationName(config),
       batch,
       precision,
       mode: mode ?? ('default' as const),
+      ...(baseline && { baseline }),
       device: this.device,
       date: new Date().toISOString().slice(0, 10),
     };
   }
 
   /** Our other modes, the default among them, and the compiled peer, where a case can run in them. */
-  private others({ workload, precision, mode }: Case): Variant[] {
+  private others({ workload, precision, mode, baseline }: Case): Variant[] {
     const { quick, scaling } = this.options;
     if (quick) return [];
     const float32 = precision === 'float32';
     const program = workload === 'training step' || workload === 'forward';
     const modes = [
-      ...(float32 && program && !scaling ? ['eager'] : []),
-      ...(mode === 'xla' ? ['graph'] : program ? ['xla'] : []),
+      ...((float32 && program && !scaling) || baseline ? ['eager'] : []),
+      ...(mode === 'xla' || baseline ? ['graph'] : program ? ['xla'] : []),
     ];
     const compiles =
       float32 && (program || workload === 'denoising step') && this.hasCompiler && !scaling;
@@ -388,7 +400,7 @@ function machineOf(threads: number, ours: Hello, peer: Hello): Machine {
     );
   }
   return {
-    processor: processorName(),
+    processor: processorText(),
     cores: os.cpus().length,
     threads,
     ...(ours.gpu && {
@@ -421,27 +433,32 @@ async function measureAll(
   { only, quick, scaling }: Options,
 ): Promise<number> {
   const wanted = (name: string) => only === undefined || new RegExp(only).test(name);
-  const possible = (scaling ? [] : allCases()).filter(
+  const onGpu = machine.gpu !== undefined;
+  const possible = (scaling ? [] : allCases(onGpu)).filter(
     ({ precision }) => precision === 'float32' || hasBfloat16,
   );
-  const cases = possible.filter(
-    // A quick run leaves out what takes minutes.
-    (one) => wanted(caseName(one)) && !(quick && flops(one) > 3e12),
-  );
-  const measuresMemory = machine.gpu === undefined;
+  const cases = possible.filter((one) => wanted(caseName(one)) && !(quick && takesMinutes(one)));
+  const measuresMemory = !onGpu;
   const memory = possible.filter(
     (one) =>
       measuresMemory && one.workload === 'training step' && wanted(`memory of ${caseName(one)}`),
   );
-  const series = (scaling ? growthCases(quick ? 1 : undefined) : [])
+  const grown = scaling ? growthCases(quick ? 1 : undefined, onGpu) : [];
+  const series = grown
     .map(({ growth, ...rest }) => ({ ...rest, growth: growth.filter((at) => wanted(at.series)) }))
     .filter(({ growth }) => growth.length > 0);
 
-  const compared = [...cases, ...memory, ...series.slice(0, 1).map((grown) => grown.case)].map(
-    ({ config, precision }) =>
-      [JSON.stringify([config, precision]), { config, precision }] as const,
-  );
-  for (const one of new Map(compared).values()) {
+  const measured = [...cases, ...memory, ...series.map((one) => one.case)];
+  if (measured.length === 0) {
+    const names = scaling
+      ? grown.flatMap(({ growth }) => growth.map((at) => at.series))
+      : [...new Map(possible.map((one) => [one.workload, caseName(one)])).values()];
+    throw new UserError(
+      `--only ${only} leaves no row of those that can be measured here`,
+      `Expected a regular expression for names such as: ${[...new Set(names)].join('; ')}`,
+    );
+  }
+  for (const one of comparisons(measured)) {
     if (!(await bench.compare(one))) return 1;
   }
   const peaks: Partial<Record<Case['precision'], number>> = {};
@@ -454,8 +471,10 @@ async function measureAll(
   console.log(`\n${tableHead}`);
   const rows: ResultRow[] = [];
   const section = scaling ? 'scaling' : 'comparison';
+  const saves = !quick || inQuickMode();
   // A run that is cut off leaves its rows among the old ones.
-  const save = (complete = false) => saveRows({ machine, section, rows, complete });
+  const save = async (complete = false) =>
+    saves ? saveRows({ machine, section, rows, complete }) : rows;
   const add = async (row: ResultRow) => {
     rows.push(row);
     console.log(tableLine(row));
@@ -473,25 +492,28 @@ async function measureAll(
   if (!scaling) printMeans(rows);
 
   const all = await save(only === undefined && !quick);
+  if (!saves) {
+    console.log('\nNothing was written, for these are figures of a quick run.');
+    return 0;
+  }
   if (scaling) await saveScalingFigure(all, machine, resultFile('benchmarks-scaling.png'));
   else await saveRatioFigure(all, machine, resultFile('benchmarks.png'));
   return 0;
 }
 
-/** The processor's name, which several kinds may share, and what tells these apart. */
-function processorName(): string {
-  const name = os.cpus()[0]?.model.trim() ?? 'unknown';
+/** The processor's name, and its extensions that count here. */
+function processorText(): string {
   const file = '/proc/cpuinfo';
   const flags = fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split(/\s/) : [];
   const extensions = { avx512f: 'AVX-512', avx512_bf16: 'AVX-512 BF16', amx_bf16: 'AMX' };
   const has = Object.entries(extensions).filter(([flag]) => flags.includes(flag));
-  return [name, ...has.map(([, extension]) => extension)].join(', ');
+  return [processorName(), ...has.map(([, extension]) => extension)].join(', ');
 }
 
 function printMeans(rows: ResultRow[]): void {
   const groups = new Map<string, number[]>();
   for (const row of rows) {
-    const group = `${row.name}, ${row.precision}`;
+    const group = `${row.name}, ${row.precision}${row.baseline ? ', models of notebook 08' : ''}`;
     groups.set(group, [...(groups.get(group) ?? []), row.ratio]);
   }
   console.log('\nGeometric means of the ratios:');

@@ -20,7 +20,12 @@ export interface Case {
   precision: Precision;
   /** How ours runs, where not by its default. */
   mode?: 'xla';
+  /** True where the row is no part of the comparison's means and chart. */
+  baseline?: true;
 }
+
+/** Of a training step, on both sides. */
+export const learningRate = 1e-5;
 
 const base = { classes: 10, headWidth: 64, volumePreserving: false };
 
@@ -83,10 +88,55 @@ export const configurations: readonly Pick<Case, 'config' | 'batch' | 'mode'>[] 
 const samplingBatches = [1, 8, 256];
 
 /**
- * The rows of the benchmark, on all configurations in float32 and with bfloat16 matrix products. Of
- * the two the density model trains in float32, which its likelihood needs.
+ * The models that notebook 08 accelerates, as results/checkpoints/ has them. How long sequential
+ * sampling takes, in each mode and in PyTorch, is the baseline of its figures.
  */
-export function allCases(): Case[] {
+export const baselineConfigurations: Record<string, FlowConfig> = {
+  'emoji-256-tokens': {
+    ...base,
+    image: square(3, 32),
+    patchSize: 2,
+    channels: 128,
+    blocks: 4,
+    layersPerBlock: 2,
+    headWidth: 32,
+  },
+  'emoji-1024-tokens': {
+    ...base,
+    image: square(3, 64),
+    patchSize: 2,
+    channels: 64,
+    blocks: 8,
+    layersPerBlock: 1,
+    headWidth: 32,
+  },
+};
+
+/**
+ * The rows of the benchmark, on all configurations in float32 and with bfloat16 matrix products. Of
+ * the two the density model trains in float32, which its likelihood needs. Rows of baselines follow.
+ *
+ * @param gpu true where both sides compute on a GPU: nothing that chooses a mode by itself chooses
+ *   XLA there, and so all rows are of the default
+ */
+export function allCases(gpu = false): Case[] {
+  const baselines = Object.values(baselineConfigurations).flatMap((config): Case[] =>
+    [1, 8].map((batch) => ({
+      workload: 'guided sampling',
+      config,
+      batch,
+      precision: 'float32',
+      baseline: true,
+    })),
+  );
+  return [...comparedCases(), ...baselines].map((one) => (gpu ? byDefault(one) : one));
+}
+
+function byDefault({ mode: _, ...one }: Case): Case {
+  return one;
+}
+
+function comparedCases(): Case[] {
   return configurations.flatMap((configuration) =>
     (['float32', 'bfloat16'] as const).flatMap((precision) => {
       const one = { ...configuration, precision };
@@ -106,7 +156,7 @@ export function allCases(): Case[] {
   );
 }
 
-/** The mode of a training step in a run of `train` that is long enough for a compiler. */
+/** The mode of a training step in a run of `train` on a processor, long enough for a compiler. */
 function inFastestMode({ config, batch, precision }: Pick<Case, 'config' | 'batch' | 'precision'>) {
   const xla = fastestMode(config, { batchSize: batch, precision }) === 'xla';
   return xla ? ({ mode: 'xla' } as const) : {};
@@ -129,8 +179,9 @@ export interface GrowthCase {
  * the three made larger.
  *
  * @param count how many sizes of each series beside the first, from the smallest; default all
+ * @param gpu as in {@link allCases}
  */
-export function growthCases(count?: number): GrowthCase[] {
+export function growthCases(count?: number, gpu = false): GrowthCase[] {
   const config: FlowConfig = {
     ...base,
     image: square(3, 32),
@@ -141,7 +192,7 @@ export function growthCases(count?: number): GrowthCase[] {
   };
   const step = (changed: Partial<FlowConfig>, batch = 8): Case => {
     const one = { config: { ...config, ...changed }, batch, precision: 'float32' } as const;
-    return { ...one, workload: 'training step', ...inFastestMode(one) };
+    return { ...one, workload: 'training step', ...(!gpu && inFastestMode(one)) };
   };
   const larger = (
     series: Growth['series'],
@@ -197,4 +248,9 @@ export function flops({ workload, config, batch }: Case): number {
     case 'guided sampling':
       return 2 * batch * (linear + attention / 2);
   }
+}
+
+/** True for a case of which a single run takes minutes. */
+export function takesMinutes(one: Case): boolean {
+  return flops(one) > 3e12;
 }

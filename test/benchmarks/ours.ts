@@ -10,28 +10,17 @@ import {
 } from '../../src/backend/program/index.js';
 import { foldIn, normal, type RandomKey, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { type Leaves, leaves, valueAndGradient, withLeaves } from '../../src/backend/tree.js';
+import { type Leaves, leaves } from '../../src/backend/tree.js';
 import { type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
 import { mixtureRows } from '../../src/flow/labels.js';
-import { patchify } from '../../src/flow/patches.js';
-import {
-  createFlow,
-  disposeFlow,
-  flowLoss,
-  forwardTokens,
-  type TarFlow,
-} from '../../src/flow/tarflow.js';
+import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/adamw.js';
-import {
-  evaluationStep,
-  initialState,
-  programState,
-  trainingStep,
-} from '../../src/training/step.js';
-import type { Workload } from './cases.js';
+import { trainingProgram } from '../../src/training/program.js';
+import { evaluationStep, initialState, unpackedState } from '../../src/training/step.js';
+import { learningRate, type Workload } from './cases.js';
 
 const sigma = 0.1;
 
@@ -44,17 +33,11 @@ interface CaseRequest {
   mode: Mode | 'default';
 }
 
-interface GradientsRequest {
-  config: FlowConfig;
-  batch: number;
-  precision: Precision;
-  /** The file to write. */
-  out: string;
-}
-
 interface Prepared {
-  /** One repetition, which ends with its result on the host. */
-  step(): void | Promise<void>;
+  /** One repetition; the caller frees its results. */
+  run(): Leaves | Promise<Leaves>;
+  /** What a training step changes, a tensor for each parameter and moment; the caller frees them. */
+  state?(): Leaves;
   release(): void;
 }
 
@@ -89,9 +72,9 @@ const commands = {
   },
 
   async run({ name, times }: { name: string; times: number }) {
-    const { step } = prepared.get(name) as Prepared;
+    const one = prepared.get(name) as Prepared;
     const begun = performance.now();
-    for (let i = 0; i < times; i++) await step();
+    for (let i = 0; i < times; i++) readAll(await one.run());
     return { seconds: (performance.now() - begun) / 1000 / times };
   },
 
@@ -101,51 +84,18 @@ const commands = {
     return {};
   },
 
-  /** The loss and its gradients, one inverse, a guided one and a denoised batch, into a file. */
-  async gradients({ config, batch, precision, out }: GradientsRequest) {
-    const flow = benchmarkFlow(config);
-    const { images, latents, labels } = benchmarkInputs(config, batch);
-    const program = createProgram({
-      variables: leaves(flow.parameters),
-      functions: {
-        gradients: {
-          inputs: {
-            images: tensorSpec(imageShape(config, batch)),
-            classes: tensorSpec([batch, config.classes]),
-          },
-          body: (parameters, inputs) => {
-            const { value, gradient } = valueAndGradient((current) => {
-              const changed = { ...flow, parameters: withLeaves(flow.parameters, current) };
-              const tokens = patchify(config, inputs.images as tf.Tensor4D);
-              const result = forwardTokens(changed, tokens, inputs.classes as tf.Tensor2D);
-              return { value: flowLoss(flow, result).loss, auxiliary: {} };
-            }, parameters);
-            return { outputs: { loss: value, ...gradient } };
-          },
-        },
-      },
-      precision,
-    });
-    const classes = mixtureRows(labels, batch, config.classes);
-    const { loss, ...gradient } = program.run.gradients({ images, classes }) as Leaves;
-    program.dispose();
-
-    const x = tf.tensor4d(images, imageShape(config, batch) as [number, number, number, number]);
-    const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
-    const found: Record<string, tf.Tensor> = {
-      sample: await inverse(flow, z, labels, { precision }),
-      'guided sample': await inverse(flow, z, labels, { guidance: { weight: 1 }, precision }),
-      denoised: denoise(flow, x, { sigma, label: labels, precision }),
-    };
-    for (const [name, g] of Object.entries(gradient)) found[`gradient.${name}`] = g;
+  /** What the first run of a case gives, and a training step's state after it, into a file. */
+  async check({ out, ...request }: CaseRequest & { out: string }) {
+    const one = prepare(request);
+    const results = await one.run();
+    const found = { ...results, ...one.state?.() };
     const tensors = Object.fromEntries(
       Object.entries(found).map(([name, tensor]) => [name, hostTensor(tensor)]),
     );
     await writeSafetensors(out, tensors, {});
-    const value = (loss as tf.Scalar).dataSync()[0] as number;
-    tf.dispose([loss as tf.Scalar, found, x, z]);
-    disposeFlow(flow);
-    return { loss: value };
+    tf.dispose(found);
+    one.release();
+    return {};
   },
 
   /** Matrix products of `size`: seconds for one, the best of several. */
@@ -195,41 +145,30 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   switch (workload) {
     case 'training step': {
       const state = initialState(flow);
-      const variables = programState(flow, state, chosen.mode);
-      tf.dispose(state);
-      const scalar = tensorSpec([]);
-      const program = createProgram({
-        variables,
-        functions: {
-          train: {
-            inputs: {
-              ...batchSpecs,
-              learningRate: scalar,
-              firstCorrection: scalar,
-              secondCorrection: scalar,
-            },
-            body: trainingStep(flow, {
-              weightDecay: 1e-4,
-              parts: batchParts(chosen.mode, batch, rows, 'summed'),
-            }) as never,
-          },
-        },
+      const program = trainingProgram(flow, state, {
+        batchSize: batch,
+        heldOut: batch,
+        step: { weightDecay: 1e-4 },
         ...chosen,
       });
-      tf.dispose(variables);
+      tf.dispose(state);
       let count = 0;
       return {
-        step() {
+        run() {
           const corrections = biasCorrections(++count);
-          readAll(
-            program.run.train({
-              images,
-              classes,
-              learningRate: 1e-5,
-              firstCorrection: corrections.first,
-              secondCorrection: corrections.second,
-            }),
-          );
+          return program.run.train({
+            images,
+            classes,
+            learningRate,
+            firstCorrection: corrections.first,
+            secondCorrection: corrections.second,
+          });
+        },
+        state() {
+          const held = program.read();
+          const state = unpackedState(flow, held);
+          tf.dispose(held);
+          return state;
         },
         release() {
           program.dispose();
@@ -251,7 +190,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       });
       tf.dispose(variables);
       return {
-        step: () => readAll(program.run.evaluate({ images, classes })),
+        run: () => program.run.evaluate({ images, classes }),
         release() {
           program.dispose();
           disposeFlow(flow);
@@ -266,7 +205,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       };
       const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
       return {
-        step: async () => readAll({ x: await inverse(flow, z, labels, options) }),
+        run: async () => ({ images: await inverse(flow, z, labels, options) }),
         release: () => {
           z.dispose();
           disposeFlow(flow);
@@ -276,7 +215,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
     case 'denoising step': {
       const x = tf.tensor4d(images, imageShape(config, batch) as [number, number, number, number]);
       return {
-        step: () => readAll({ x: denoise(flow, x, { sigma, label: labels, ...chosen }) }),
+        run: () => ({ images: denoise(flow, x, { sigma, label: labels, ...chosen }) }),
         release: () => {
           x.dispose();
           disposeFlow(flow);
@@ -287,7 +226,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
 }
 
 /** Brings tensors to the host and frees them. */
-function readAll(tensors: Record<string, tf.Tensor>): void {
+function readAll(tensors: Leaves): void {
   for (const tensor of Object.values(tensors)) {
     tensor.dataSync();
     tensor.dispose();

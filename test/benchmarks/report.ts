@@ -33,6 +33,8 @@ export interface ResultRow {
   others?: Record<string, number>;
   /** For a series: what grows. */
   growth?: { series: string; size: number };
+  /** True where the row is no part of the comparison's means and chart. */
+  baseline?: true;
   note?: string;
 }
 
@@ -109,7 +111,7 @@ export async function saveRatioFigure(
   file: string,
 ): Promise<void> {
   const charts: ChartSpec[] = [];
-  const compared = rows.filter((row) => row.unit === 's');
+  const compared = rows.filter((row) => row.unit === 's' && !row.baseline);
   for (const precision of ['float32', 'bfloat16']) {
     const bars = compared.filter((row) => row.precision === precision);
     if (bars.length === 0) continue;

@@ -1,5 +1,8 @@
+import * as path from 'node:path';
 import { expect, test } from 'vitest';
-import { allCases, caseName, growthCases, workloads } from './cases.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { resultsFolder } from '../../src/workbook/results-folder.js';
+import { allCases, baselineConfigurations, caseName, growthCases, workloads } from './cases.js';
 import { figuresOf, type ResultRow } from './report.js';
 import { type Machine, machineName, withRows } from './results-file.js';
 
@@ -91,6 +94,29 @@ test('every workload has rows in both precisions, each row once', () => {
       .map((one) => one.precision);
     expect(new Set(precisions)).toEqual(new Set(['float32', 'bfloat16']));
   }
+});
+
+test('baselines are the committed models, and are rows of their own', async () => {
+  for (const [name, config] of Object.entries(baselineConfigurations)) {
+    const file = path.join(resultsFolder(), 'checkpoints', `${name}.safetensors`);
+    const { metadata } = await readSafetensors(file);
+    expect(JSON.parse(metadata.config as string)).toEqual(config);
+    const rows = allCases().filter((one) => one.config === config);
+    expect(rows.map(({ workload, batch, precision }) => [workload, batch, precision])).toEqual([
+      ['guided sampling', 1, 'float32'],
+      ['guided sampling', 8, 'float32'],
+    ]);
+    expect(rows.every((one) => one.baseline)).toBe(true);
+  }
+});
+
+test('on a GPU every row is of the default mode, as nothing chooses XLA there', () => {
+  const modes = (gpu: boolean) =>
+    [...allCases(gpu), ...growthCases(undefined, gpu).map((grown) => grown.case)].map(
+      (one) => one.mode,
+    );
+  expect(modes(false)).toContain('xla');
+  expect(new Set(modes(true))).toEqual(new Set([undefined]));
 });
 
 test('each series begins with the same case, which is measured once', () => {

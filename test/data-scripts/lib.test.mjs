@@ -49,6 +49,7 @@ describe('the cache folder', () => {
     [{ TARFLOW_CACHE: '/a', XDG_CACHE_HOME: '/b' }, path.resolve('/a')],
     [{ XDG_CACHE_HOME: '/b' }, path.join('/b', 'tarflow')],
     [{ TARFLOW_CACHE: '', XDG_CACHE_HOME: '' }, path.join(homedir(), '.cache', 'tarflow')],
+    [{ XDG_CACHE_HOME: 'relative' }, path.join(homedir(), '.cache', 'tarflow')],
   ])('for %o is %s', (environment, expected) => {
     expect(cacheFolder(environment)).toBe(expected);
   });

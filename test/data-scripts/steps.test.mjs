@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -22,7 +23,11 @@ import { build } from '../../data-scripts/steps/build.mjs';
 import { fashionMnist } from '../../data-scripts/steps/fashion-mnist.mjs';
 import { npmPackages } from '../../data-scripts/steps/packages.mjs';
 import { findPython } from '../../data-scripts/steps/python.mjs';
-import { nativeTensorFlow, reasonAgainstNative } from '../../data-scripts/steps/tensorflow.mjs';
+import {
+  chosenBuild,
+  nativeTensorFlow,
+  reasonAgainstNative,
+} from '../../data-scripts/steps/tensorflow.mjs';
 
 /** @type {string} */
 let folder;
@@ -218,6 +223,45 @@ describe('native TensorFlow', () => {
     expect(join.isDone(context)).toBe(true);
     write(place, 'newer');
     expect(join.isDone(context)).toBe(false);
+  });
+
+  test.each([
+    ['neither driver nor device', [], 'cpu'],
+    ['a driver alone', ['usr/lib64/libcuda.so.1'], 'cpu'],
+    ['a device alone', ['dev/nvidiactl'], 'cpu'],
+    ['both on Debian', ['usr/lib/x86_64-linux-gnu/libcuda.so.1', 'dev/nvidiactl'], 'cuda'],
+    ['both on Fedora', ['usr/lib64/libcuda.so.1', 'dev/nvidiactl'], 'cuda'],
+    ['both in WSL', ['usr/lib/wsl/lib/libcuda.so.1', 'dev/dxg'], 'cuda'],
+  ])('with %s of CUDA is the right build', (_case, files, expected) => {
+    for (const file of files) write(['system', file], '');
+    expect(chosenBuild(path.join(folder, 'system'))).toBe(expected);
+  });
+
+  test("for CUDA brings CUDA's libraries first, and they are joined to the package too", async () => {
+    const [libraries, library, , ownAddon, joinCuda] = nativeTensorFlow('cuda');
+    if (!libraries || !library || !ownAddon || !joinCuda) throw new Error('the steps have changed');
+    expect(libraries.title).toBe('CUDA libraries for TensorFlow 2.21.0');
+    expect(library.title).toBe('TensorFlow 2.21.0 (CUDA)');
+
+    const requirements = write(['root', 'data-scripts', 'requirements', 'cuda.txt'], 'a==1.0\n');
+    expect(libraries.isDone(context)).toBe(false);
+    const cuda = path.join(context.cache, 'cuda-for-tensorflow-2.21.0');
+    mkdirSync(path.join(cuda, 'nvidia'), { recursive: true });
+    copyFileSync(requirements, path.join(cuda, 'cuda.txt'));
+    expect(libraries.isDone(context)).toBe(true);
+    writeFileSync(requirements, 'a==2.0\n');
+    expect(libraries.isDone(context)).toBe(false);
+
+    write(['cache', 'addon-tensorflow-2.21.0-cuda-napi-v8', 'tfjs_binding.node'], 'addon');
+    writeProgram('g++', compiler);
+    await ownAddon.run(context);
+    await joinCuda.run(context);
+    expect(joinCuda.isDone(context)).toBe(true);
+    const deps = path.join(context.root, 'node_modules', '@tensorflow', 'tfjs-node-gpu', 'deps');
+    expect(readlinkSync(path.join(deps, 'nvidia'))).toBe(path.join(cuda, 'nvidia'));
+    expect(readlinkSync(path.join(deps, 'lib', 'libtensorflow_cc.so.2'))).toBe(
+      path.join(context.cache, 'tensorflow-2.21.0-cuda', 'tensorflow', 'libtensorflow_cc.so.2'),
+    );
   });
 
   test('compiles the own addon anew when its source has changed', async () => {

@@ -2,13 +2,13 @@ import * as fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
+import { symmetricEigenvalues } from '../../src/backend/symmetric-eigenvalues.js';
 import { tf } from '../../src/backend/tf.js';
 import {
   type FeatureStatistics,
   featureStatistics,
   frechetDistance,
 } from '../../src/evaluation/frechet.js';
-import { symmetricEigenvalues } from '../../src/backend/symmetric-eigenvalues.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -58,6 +58,18 @@ const charts: Record<string, ChartSpec> = {
     error: 'spread',
     published: [{ value: 3, label: 'a paper' }],
   }),
+  'pale bars': barChart({
+    title: 'Speed',
+    rows: [
+      { method: 'exact', speed: 2, device: 'CPU', solid: 1 },
+      { method: 'exact', speed: 3, device: 'GPU', solid: 1 },
+      { method: 'rough', speed: 4, device: 'CPU', solid: 0.3 },
+    ],
+    x: 'method',
+    y: 'speed',
+    series: 'device',
+    opacity: 'solid',
+  }),
   'heat map': heatMap({
     title: 'Density',
     values: [0, 1, 2, 3, 4, 5],

@@ -9,7 +9,7 @@ import { rematerialise } from './rematerialise.js';
 import { sumRowsByProducts } from './row-sums.js';
 import { Session } from './session.js';
 import { findGraph, keepGraph, libraryDigest, loadGraph, withTemporaryGraph } from './store.js';
-import type { NativeBackend } from './tensorflow.js';
+import { type NativeBackend, xlaIsAtHand } from './tensorflow.js';
 import {
   mapValues,
   type Precision,
@@ -38,8 +38,7 @@ export class CapturedExecutor implements Executor {
     options: CaptureOptions,
   ) {
     const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
-    // On a GPU memory is fast, and XLA needs parts of CUDA that the graph does not.
-    const fuse = !options.xla && !backend.isUsingGpuDevice;
+    const fuse = !options.xla && xlaIsAtHand();
     const oneDnn = fuse && computesWithOneDnn();
     const load = (folder: string) => new Session(backend, folder, specs);
     const capture = () => {

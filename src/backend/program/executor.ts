@@ -6,9 +6,12 @@ export type Functions = Record<string, { inputs: Record<string, TensorSpec>; bod
 
 /** What runs a program's functions and holds its variables. Its callers check names and shapes. */
 export interface Executor {
-  /** Calls a function with tensors in the order of its inputs. */
+  /** Calls a function with tensors in the order of its inputs; the caller frees what it returns. */
   call(name: string, inputs: tf.Tensor[]): Record<string, tf.Tensor>;
+  /** Values of variables, in the order of their names, which the caller frees. */
   read(variables: string[]): tf.Tensor[];
+  /** Sets variables to copies of tensors, which stay the caller's. */
   assign(values: Record<string, tf.Tensor>): void;
+  /** Frees the variables and what runs the functions. Nothing can be called afterwards. */
   dispose(): void;
 }

@@ -12,4 +12,5 @@ export {
   type ProgramOptions,
   tensorSpec,
 } from './program.js';
+export { xlaIsAtHand } from './tensorflow.js';
 export type { Outcome, Precision, TensorSpec } from './trace.js';

@@ -30,8 +30,12 @@ export function repeat(
  * A tensor with one slice along an axis replaced. In a loop of a captured function that carries the
  * tensor, it is written in place. It has no gradient.
  *
- * @param place index along the axis (an int32 scalar)
+ * @param axis from 0; the last one is the rank less 1
+ * @param place index along the axis (an int32 scalar), from 0 and below the tensor's size there: it
+ *   is not checked. XLA moves any other to the nearest place and writes there; elsewhere one beyond
+ *   the end writes nothing, and a negative one nothing or in a wrong place
  * @param slice of the tensor's shape, but of size 1 along the axis
+ * @returns a tensor of the same shape and type; `tensor` keeps its numbers. The caller frees it
  */
 export function withSlice<T extends tf.Tensor>(
   tensor: T,

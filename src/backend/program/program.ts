@@ -94,7 +94,8 @@ export function tensorSpec(
  * A function is ordinary TensorFlow.js. It is executed once to record what it does, so its shapes
  * are fixed, and whatever does not come from its variables or inputs is fixed too: random numbers
  * have to be an input. On the native engine this takes away most of the time that small operations
- * cost, and shares memory between them.
+ * cost, and shares memory between them. What `tf.gather` takes from outside of its tensor is an error
+ * op by op and in a graph on the processor; a graph on a GPU takes zeros, and XLA the nearest entry.
  *
  * ```ts
  * const program = createProgram({

@@ -78,7 +78,8 @@ export function madeBy(value: Value | undefined, ...ops: string[]): Operation | 
 export function scalar(value: Value | undefined): number {
   if (value?.from !== 'constant' || value.type !== types.float32) return Number.NaN;
   const { buffer, byteOffset, byteLength } = value.content;
-  return byteLength === 4 ? (new Float32Array(buffer.slice(byteOffset))[0] as number) : Number.NaN;
+  if (byteLength !== 4) return Number.NaN;
+  return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength))[0] as number;
 }
 
 /** A product of two matrices by MatMul. */

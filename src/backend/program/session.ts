@@ -19,7 +19,10 @@ export class Session {
     this.indices = new Map(Object.keys(variables).map((name, index) => [name, index]));
   }
 
-  /** Feeds tensors to nodes, runs what the fetched ones need, and returns these. */
+  /**
+   * Feeds tensors to nodes, runs what the fetched ones need, and returns these; the caller frees
+   * them.
+   */
   run(feeds: string[], tensors: tf.Tensor[], fetches: string[]): tf.Tensor[] {
     const { backend } = this;
     return backend.binding
@@ -43,12 +46,14 @@ export class Session {
     }
   }
 
+  /** Values of variables, in the order of their names, which the caller frees. */
   read(variables: string[]): tf.Tensor[] {
     if (variables.length === 0) return [];
     const fetches = variables.map((name) => names.read(this.indices.get(name) as number));
     return this.run([], [], fetches);
   }
 
+  /** Frees the graph and its variables. */
   dispose(): void {
     this.backend.binding.deleteSavedModel(this.id);
   }

@@ -66,12 +66,14 @@ export function keepGraph(
   return { folder, outputs };
 }
 
-/** What `load` makes of a kept graph; undefined where another process made room of it meanwhile. */
+/**
+ * What `load` makes of a kept graph; undefined where it does not load: another process made room of
+ * it meanwhile, or this TensorFlow does not read it. Captured anew it may; why not shows then.
+ */
 export function loadGraph<R>({ folder }: Stored, load: (folder: string) => R): R | undefined {
   try {
     return load(folder);
-  } catch (error) {
-    if (fs.existsSync(folder)) throw error;
+  } catch {
     return undefined;
   }
 }

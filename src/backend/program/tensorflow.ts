@@ -63,6 +63,16 @@ export function nativeBackend(): NativeBackend | undefined {
   return tf.getBackend() === 'tensorflow' ? (tf.backend() as unknown as NativeBackend) : undefined;
 }
 
+/**
+ * True where a mode that is chosen, not asked for, may be `xla`: the native engine runs, on a
+ * processor. On CUDA, XLA needs parts of it that a graph does not, and saves little, since a GPU's
+ * memory is fast.
+ */
+export function xlaIsAtHand(): boolean {
+  const native = nativeBackend();
+  return native !== undefined && !native.isUsingGpuDevice;
+}
+
 /** Runs `f` with every op of the backend going through `binding`. */
 export function withBinding<R>(backend: NativeBackend, binding: Binding, f: () => R): R {
   const held = backend.binding;

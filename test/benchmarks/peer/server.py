@@ -12,6 +12,7 @@ import time
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from model import Config, GrownCache, TarFlow, WrittenCache
 
@@ -38,6 +39,7 @@ class Case:
         self.loss = torch.compile(self.model.loss) if self.compiled else self.model.loss
         self.note = ""
         workload = request["workload"]
+        self.optimizer = None
         if workload == "training step":
             self.optimizer = torch.optim.AdamW(
                 self.model.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=1e-4, fused=True
@@ -52,8 +54,16 @@ class Case:
             "denoising step": self.denoise,
         }[workload]
         self.cache_type = WrittenCache
-        if workload != "training step":
-            self.choose_way("sampling" in workload)
+        self.models = {"": self.model}
+        if self.autocasts and workload != "training step":
+            cast = copy.deepcopy(self.model).bfloat16()
+            self.models = {"autocast": self.model, "model cast": cast}
+        self.caches = {"": WrittenCache}
+        if "sampling" in workload:
+            self.caches = {"cache written in place": WrittenCache, "cache grown": GrownCache}
+        # The ways to run that there are here: in bfloat16 by autocast or with a model of bfloat16, and
+        # with either kind of cache.
+        self.ways = list(itertools.product(self.models, self.caches))
 
     def autocast(self):
         if not self.autocasts:
@@ -81,41 +91,46 @@ class Case:
         with self.autocast():
             return self.model.denoise(self.images, self.labels, SIGMA, self.loss).cpu()
 
-    def cast_model(self) -> TarFlow:
-        return copy.deepcopy(self.model).bfloat16()
-
-    def use(self, model: TarFlow, autocasts: bool):
-        self.model, self.loss, self.autocasts = model, model.loss, autocasts
-
-    def choose_way(self, samples: bool):
-        """Keeps the fastest of the ways to run that there are here, by the best of three looks, or by
-        one where that is long: with either kind of cache, and in bfloat16 by autocast or with a model
-        of bfloat16."""
-        caches = {"cache written in place": WrittenCache, "cache grown": GrownCache}
-        models = {"": self.model}
-        if self.autocasts:
-            models = {"autocast": self.model, "model cast": self.cast_model()}
-        ways = list(itertools.product(models, caches if samples else [""]))
-        if len(ways) == 1:
+    def take(self, way: tuple[str, str]):
+        if len(self.ways) == 1:
             return
+        model, cache = way
+        self.model, self.autocasts = self.models[model], model == "autocast"
+        self.loss = self.model.loss
+        self.cache_type = self.caches[cache]
 
-        def take(way: tuple[str, str]):
-            model, cache = way
-            self.use(models[model], model == "autocast")
-            self.cache_type = caches.get(cache)
-
+    def take_fastest(self):
+        """Keeps the fastest way, by the best of three looks, or by one where that is long."""
+        if len(self.ways) == 1:
+            return
         seconds = {}
-        for way in ways * 3:
+        for way in self.ways * 3:
             best = seconds.get(way, math.inf)
             if LONG < best < math.inf:
                 continue
-            take(way)
+            self.take(way)
             begun = time.perf_counter()
             self.step()
             seconds[way] = min(best, time.perf_counter() - begun)
         fastest = min(seconds, key=seconds.get)
-        take(fastest)
+        self.take(fastest)
         self.note = ", ".join(filter(None, fastest))
+
+    def results(self) -> dict[str, Tensor]:
+        """What one run gives by each way, and AdamW's state after a training step."""
+        found = {}
+        for way in self.ways:
+            self.take(way)
+            result = self.step()
+            kind = "images" if isinstance(result, Tensor) else "loss"
+            found["/".join([kind, *filter(None, way)])] = torch.as_tensor(result)
+        if self.optimizer is not None:
+            for name, p in self.model.named_parameters():
+                state = self.optimizer.state[p]
+                found[f"parameters.{name}"] = p
+                found[f"first.{name}"] = state["exp_avg"]
+                found[f"second.{name}"] = state["exp_avg_sq"]
+        return found
 
 
 class Server:
@@ -139,6 +154,7 @@ class Server:
 
     def prepare(self, request: dict) -> dict:
         case = Case(request, request["device"])
+        case.take_fastest()
         self.cases[request["name"]] = case
         return {"note": case.note}
 
@@ -155,25 +171,12 @@ class Server:
             torch.compiler.reset()
         return {}
 
-    def gradients(self, request: dict) -> dict:
-        """The loss and its gradients, one inverse, a guided one and a denoised batch, into a file; the
-        last two in bfloat16 with the model cast, the rest by autocast."""
-        case = Case({**request, "workload": "training step", "mode": "default"}, request["device"])
-        with case.autocast():
-            loss = case.model.loss(case.images, case.labels)
-        loss.backward()
-        found = {name: p.grad for name, p in case.model.named_parameters()}
-        found = {f"gradient.{name}": value for name, value in found.items()}
-        case.model.requires_grad_(False)
-        found["sample"] = case.sample(0.0)
-        if case.autocasts:
-            case.use(case.cast_model(), autocasts=False)
-        case.cache_type = GrownCache
-        found["guided sample"] = case.sample(1.0)
-        found["denoised"] = case.denoise()
+    def check(self, request: dict) -> dict:
+        """What the first run of a case gives, into a file."""
+        found = Case(request, request["device"]).results()
         tensors = {name: value.detach().cpu().contiguous() for name, value in found.items()}
         safetensors.torch.save_file(tensors, request["out"])
-        return {"loss": loss.item()}
+        return {}
 
     def peak(self, request: dict) -> dict:
         """Matrix products of `size`: seconds for one, the best of several."""

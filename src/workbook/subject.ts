@@ -1,0 +1,100 @@
+import { tf } from '../backend/tf.js';
+import { tokenCount } from '../flow/config.js';
+import { disposeFlow, imagesOf } from '../flow/tarflow.js';
+import { type BlockPassage, type BlockPassages, blockPassages } from '../sampling/convergence.js';
+import { executionOf } from '../sampling/execution.js';
+import { currentMachine } from '../sampling/machine.js';
+import { sampleNoise } from '../sampling/sample.js';
+import { executionText } from '../sampling/timing.js';
+import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
+import { publishedCheckpoint } from './published-run.js';
+
+/**
+ * What a study of solvers works on: a class-conditional flow of `results/`, some noise, and what
+ * each block made of it in sequential sampling without guidance.
+ */
+export interface Subject {
+  /** Its length, for example '1,024 tokens'. */
+  title: string;
+  /** The name of its checkpoint. */
+  checkpoint: string;
+  flow: LoadedFlow;
+  tokens: number;
+  batch: number;
+  /** A class for each sample, one after the other. */
+  label: number[];
+  /** Latents (batch, T, D). */
+  noise: tf.Tensor3D;
+  passages: BlockPassages;
+  /** The samples (batch, channels, height, width). */
+  exact: tf.Tensor4D;
+  /** The blocks in the order of sampling, from the noise to the data. */
+  inOrder: number[];
+  /** The block inverted first. */
+  first: number;
+  /** How `inverse` runs it unless told otherwise, and on what: times say little without it. */
+  execution: string;
+}
+
+/**
+ * Loads a flow that `results/` keeps, and samples from it.
+ *
+ * @param checkpoint its name
+ * @param seed of the noise
+ * @returns what the caller frees with {@link disposeSubject}
+ * @throws UserError as `loadCheckpoint` does, and for a flow without classes
+ */
+export async function loadSubject(
+  checkpoint: string,
+  { batch, seed }: { batch: number; seed: number },
+): Promise<Subject> {
+  const flow = await loadCheckpoint(publishedCheckpoint(checkpoint));
+  const { config } = flow;
+  const tokens = tokenCount(config);
+  const label = Array.from({ length: batch }, (_, i) => i % Math.max(1, config.classes));
+  const noise = sampleNoise(flow, seed, 0, batch);
+  const passages = await blockPassages(flow, noise, label).catch((error: unknown) => {
+    noise.dispose();
+    disposeFlow(flow);
+    throw error;
+  });
+  const { engine, threads } = currentMachine();
+  const execution = executionText(engine, executionOf(config));
+  return {
+    title: `${tokens.toLocaleString('en-US')} tokens`,
+    checkpoint,
+    flow,
+    tokens,
+    batch,
+    label,
+    noise,
+    passages,
+    // The block nearest the data reads its tokens in the order of the image.
+    exact: tf.tidy(() => imagesOf(config, (passages.blocks[0] as BlockPassage).x)),
+    inOrder: passages.blocks.map((_, block) => block).reverse(),
+    first: config.blocks - 1,
+    execution: `${execution}, ${threads} thread${threads === 1 ? '' : 's'}`,
+  };
+}
+
+/** Frees what {@link loadSubject} made. */
+export function disposeSubject({ flow, noise, passages, exact }: Subject): void {
+  passages.dispose();
+  tf.dispose([noise, exact]);
+  disposeFlow(flow);
+}
+
+/** A block by its index from the data, and whether it is inverted first: for tables and charts. */
+export function blockName({ first }: Pick<Subject, 'first'>, block: number): string {
+  return `block ${block}${block === first ? ' (first)' : ''}`;
+}
+
+/**
+ * The passage of a block, by its index from the data.
+ * @throws RangeError where there is no such block
+ */
+export function passageOf({ passages }: Pick<Subject, 'passages'>, block: number): BlockPassage {
+  const passage = passages.blocks[block];
+  if (!passage) throw new RangeError(`There is no block ${block}.`);
+  return passage;
+}

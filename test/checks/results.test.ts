@@ -1,0 +1,39 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import type { Acceleration } from '../../src/evaluation/acceleration.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { modelFingerprint } from '../../src/sampling/plan-file.js';
+import { loadCheckpoint } from '../../src/training/checkpoint.js';
+import { resultsFolder } from '../../src/workbook/results-folder.js';
+
+/** What `tarflow accelerate` wrote; other files of the folder hold no tables. */
+interface Recorded {
+  checkpoint?: string;
+  tables?: Acceleration[];
+}
+
+const folder = path.join(resultsFolder(), 'acceleration');
+const recorded = fs
+  .readdirSync(folder)
+  .filter((name) => name.endsWith('.json'))
+  .map((name) => {
+    const record = JSON.parse(fs.readFileSync(path.join(folder, name), 'utf8')) as Recorded;
+    return { name, ...record };
+  });
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+describe('acceleration tables were measured on the checkpoints that lie beside them', () => {
+  test.each(recorded.filter(({ tables }) => tables))('$name', async ({ checkpoint, tables }) => {
+    const file = path.join(resultsFolder(), 'checkpoints', checkpoint as string);
+    const flow = await loadCheckpoint(file);
+    const model = modelFingerprint(flow);
+    disposeFlow(flow);
+    const measured = (tables as Acceleration[]).flatMap((table) => [table.model, table.plan.model]);
+    expect([...new Set(measured)]).toEqual([model]);
+  });
+});

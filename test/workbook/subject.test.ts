@@ -1,0 +1,62 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { UserError } from '../../src/backend/errors.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeFlow } from '../../src/flow/tarflow.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { blockName, disposeSubject, loadSubject, passageOf } from '../../src/workbook/subject.js';
+import { difference } from '../flow/small-flow.js';
+import { livelyFlow, smallConfig } from '../training/small.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
+  ...(await original()),
+  resultsFolder: () => path.join(folder, 'results'),
+}));
+
+beforeAll(async () => {
+  await startEngine();
+  const checkpoints = path.join(folder, 'results', 'checkpoints');
+  fs.mkdirSync(checkpoints, { recursive: true });
+  for (const [name, classes] of Object.entries({ lively: 3, unlabelled: 0 })) {
+    const flow = livelyFlow({ ...smallConfig, classes });
+    await saveCheckpoint(flow, path.join(checkpoints, `${name}.safetensors`), {});
+    disposeFlow(flow);
+  }
+});
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+test('a subject is a flow of results/ and its samples, block by block', async () => {
+  const before = tf.memory().numTensors;
+  const subject = await loadSubject('lively', { batch: 4, seed: 3 });
+  expect(subject).toMatchObject({
+    title: '4 tokens',
+    checkpoint: 'lively',
+    tokens: 4,
+    batch: 4,
+    label: [0, 1, 2, 0],
+    inOrder: [1, 0],
+    first: 1,
+    execution: expect.stringMatching(/float32, \d+ threads?$/),
+  });
+  const images = await inverse(subject.flow, subject.noise, subject.label);
+  expect(difference(images, subject.exact)).toBeLessThan(1e-5);
+  images.dispose();
+  expect(passageOf(subject, 1).z.shape).toEqual([4, 4, 4]);
+  expect(() => passageOf(subject, 2)).toThrow(RangeError);
+  expect(subject.inOrder.map((block) => blockName(subject, block))).toEqual([
+    'block 1 (first)',
+    'block 0',
+  ]);
+  disposeSubject(subject);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test('a flow without classes is refused, as is one that is not there', async () => {
+  await expect(loadSubject('unlabelled', { batch: 1, seed: 0 })).rejects.toThrow(UserError);
+  await expect(loadSubject('absent', { batch: 1, seed: 0 })).rejects.toThrow(/absent/);
+});
