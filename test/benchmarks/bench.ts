@@ -3,11 +3,11 @@
  *
  *     npm run bench -- [--scaling] [--only PATTERN] [--threads 2] [--repetitions N] [--quick]
  *
- * Each side is a process of its own. First both run everything once that is to be measured, from the
- * same weights and as it will run: losses and images are compared, and after a training step the
- * gradients and the parameters' steps. A difference ends the benchmark with status 1. Then
- * their repetitions take turns, so that whatever else the machine does meets both; memory is that of
- * fresh processes, three of a side. The figures are medians. Each row is printed and written to
+ * Each side is a process of its own, and of each row. First both run everything once that is to be
+ * measured, from the same weights and as it will run: losses and images are compared, and after a
+ * training step the gradients and the parameters' steps. A difference ends the benchmark with status
+ * 1. Then their repetitions take turns, so that whatever else the machine does meets both; memory is
+ * that of three more processes of a side. The figures are medians. Each row is printed and written to
  * results/benchmarks.json as soon as it is measured, among those of the same machine; those of others
  * stay. A run that ends draws the machine's rows in results/benchmarks.png. `--only` keeps the rows
  * whose name matches a regular expression. `--quick` tries the benchmark out, with few repetitions and
@@ -138,16 +138,41 @@ interface Variant {
 
 class Benchmark {
   private readonly weights = new Map<string, string>();
+  private running: { ours: Contender; peer: Contender } | undefined;
 
   constructor(
     private readonly sides: Sides,
-    private readonly ours: Contender,
-    private readonly peer: Contender,
     private readonly machine: Machine,
     private readonly hasCompiler: boolean,
     private readonly scratch: string,
     private readonly options: Options,
   ) {}
+
+  /** Runs something with both sides as new processes, to which nothing clings from before. */
+  async afresh<Result>(work: () => Promise<Result>): Promise<Result> {
+    const ours = (await this.sides.ours()).side;
+    try {
+      const peer = (await this.sides.peer()).side;
+      this.running = { ours, peer };
+      return await work().finally(() => peer.end());
+    } finally {
+      this.running = undefined;
+      await ours.end();
+    }
+  }
+
+  private get ours(): Contender {
+    return this.side('ours');
+  }
+
+  private get peer(): Contender {
+    return this.side('peer');
+  }
+
+  private side(name: 'ours' | 'peer'): Contender {
+    if (!this.running) throw new Error('The sides do not run: call this in `afresh`.');
+    return this.running[name];
+  }
 
   private get device(): 'cpu' | 'cuda' {
     return this.machine.gpu === undefined ? 'cpu' : 'cuda';
@@ -364,26 +389,16 @@ async function main(): Promise<number> {
   const options = readOptions();
   const sides = new Sides(options.threads);
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-bench-'));
-  const running: Contender[] = [];
   try {
     const ours = await sides.ours();
-    running.push(ours.side);
+    await ours.side.end();
     const peer = await sides.peer();
-    running.push(peer.side);
+    await peer.side.end();
     const machine = machineOf(options.threads, ours.hello, peer.hello);
     announce(machine, peer.hello);
-    const bench = new Benchmark(
-      sides,
-      ours.side,
-      peer.side,
-      machine,
-      peer.hello.compiler === true,
-      scratch,
-      options,
-    );
+    const bench = new Benchmark(sides, machine, peer.hello.compiler === true, scratch, options);
     return await measureAll(bench, machine, peer.hello.bfloat16 === true, options);
   } finally {
-    for (const side of running) await side.end();
     fs.rmSync(scratch, { recursive: true, force: true });
   }
 }
@@ -458,12 +473,16 @@ async function measureAll(
       `Expected a regular expression for names such as: ${[...new Set(names)].join('; ')}`,
     );
   }
-  for (const one of comparisons(measured)) {
-    if (!(await bench.compare(one))) return 1;
+  for (const alike of byConfiguration(comparisons(measured))) {
+    const agree = await bench.afresh(async () => {
+      for (const one of alike) if (!(await bench.compare(one))) return false;
+      return true;
+    });
+    if (!agree) return 1;
   }
   const peaks: Partial<Record<Case['precision'], number>> = {};
   for (const precision of new Set(cases.map((one) => one.precision))) {
-    const peak = await bench.peak(precision);
+    const peak = await bench.afresh(() => bench.peak(precision));
     peaks[precision] = peak;
     console.log(`peak of matrix products, ${precision}: ${Math.round(peak)} GFLOP/s`);
   }
@@ -480,13 +499,15 @@ async function measureAll(
     console.log(tableLine(row));
     await save();
   };
-  for (const one of cases) await add(await bench.measure(one, peaks[one.precision]));
-  for (const one of memory) await add(await bench.measureMemory(one));
+  for (const one of cases) {
+    await add(await bench.afresh(() => bench.measure(one, peaks[one.precision])));
+  }
+  for (const one of memory) await add(await bench.afresh(() => bench.measureMemory(one)));
   for (const { growth, case: one } of series) {
-    const time = await bench.measure(one);
+    const time = await bench.afresh(() => bench.measure(one));
     for (const at of growth) await add({ ...time, growth: at });
     if (!measuresMemory) continue;
-    const bytes = await bench.measureMemory(one);
+    const bytes = await bench.afresh(() => bench.measureMemory(one));
     for (const at of growth) await add({ ...bytes, growth: at });
   }
   if (!scaling) printMeans(rows);
@@ -499,6 +520,16 @@ async function measureAll(
   if (scaling) await saveScalingFigure(all, machine, resultFile('benchmarks-scaling.png'));
   else await saveRatioFigure(all, machine, resultFile('benchmarks.png'));
   return 0;
+}
+
+/** Cases in groups of one configuration. */
+function byConfiguration(cases: readonly Case[]): Case[][] {
+  const groups = new Map<string, Case[]>();
+  for (const one of cases) {
+    const key = JSON.stringify(one.config);
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()];
 }
 
 /** The processor's name, and its extensions that count here. */
