@@ -234,7 +234,7 @@ async function examineWebGpu(root, env) {
   /** @type {Record<string, string>} */
   const packages = readJson(path.join(root, 'package.json')).peerDependencies;
   const wanted = Object.entries(packages).map(([title, version]) => `${title}@${version}`);
-  const install = `\`npm install --no-save ${wanted.join(' ')}\``;
+  const install = `\`npm install --no-save --save-prod ${wanted.join(' ')}\``;
   // Missing, it is only a fault where it was asked for.
   const isAsked = env.TARFLOW_BACKEND === 'webgpu';
   const installed = Object.keys(packages).every((title) =>

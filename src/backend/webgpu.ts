@@ -5,9 +5,12 @@
 import { UserError } from './errors.js';
 import { tf } from './tf.js';
 
-/** The versions that were tried together; package.json names the same as optional peers. */
+/**
+ * The versions that were tried together; package.json names the same as optional peers. Without
+ * --save-prod npm 11 takes them for just that, and installs nothing.
+ */
 const installRemedy =
-  'Run `npm install --no-save webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0`';
+  'Run `npm install --no-save --save-prod webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0`';
 
 /** What the engine computes on. */
 export interface WebGpuDevice {
