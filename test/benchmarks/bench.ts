@@ -16,16 +16,18 @@
  * `--scaling` measures instead how time and memory of a training step grow with tokens (64 to 1024),
  * batch and blocks. Its rows have a section of their own, and results/benchmarks-scaling.png.
  *
- * The ratio that counts is to PyTorch's eager execution with its fused attention and fused AdamW. How
- * long that takes depends on how the C library's allocator happens to lie in a process: up to twice
- * the time where it gives large tensors back to the system, which hands them out anew page by page.
- * So the peer starts twice, once as it is and once with an allocator that keeps all that is freed, and
- * the faster is measured; the row's note says if that is the second. Memory is measured as it is. In
+ * The ratio that counts is to PyTorch's eager execution with its fused attention and fused AdamW. In
  * rows of mode `default` it is that of what our library does by itself. In rows of mode `xla` it is
  * that of our library asked for XLA: training as `train` does it in long runs by itself, the float32
  * forward pass, and all of the small 4-64-2-1; the graph stands beside. So do our other modes and
  * torch.compile, which take turns among themselves once those two are measured. On a GPU all rows are
  * of mode `default`.
+ *
+ * How long PyTorch takes on a processor depends on how the heap of the C library happens to lie in a
+ * process: up to twice as long where large tensors go back to the system, which hands them out anew
+ * page by page. So the peer starts twice for a row of time, once as it is and once with an allocator
+ * that keeps what is freed, and the faster is measured; the row's note says if that is the second.
+ * Where a single run takes minutes it runs as it is.
  *
  * Rows of the models of notebook 08 have the time of sequential sampling in each of our modes beside
  * PyTorch's: the baseline of what the notebook measures. No mean and no chart has them.
