@@ -1,0 +1,114 @@
+import type { tf } from '../backend/tf.js';
+import type { Leaves, Tree } from '../backend/tree.js';
+import type { Gaussian } from './gaussian.js';
+
+/**
+ * What a prediction depends on beside tokens and parameters, by name: the first axis of each is a
+ * row per sample. `classes` is a mixture of classes (rows, classes), absent where no label is given;
+ * `temperature` divides the attention logits (rows, 1, 1, 1).
+ */
+export interface Conditions {
+  classes?: tf.Tensor2D | undefined;
+  temperature?: tf.Tensor4D | undefined;
+}
+
+/**
+ * What a block keeps of the tokens that it has seen, by name. Each leaf is (rows, …, entries, …): its
+ * first axis is that of samples, its third that of tokens.
+ */
+export type Cache = Leaves;
+
+/** Where in a block's order some tokens stand, and what the block has seen before them. */
+export interface Place {
+  /** Position of the first given token. Default 0. */
+  start?: number;
+  /** What the block kept of the tokens before `start`; absent where that is 0. */
+  cache?: Cache | undefined;
+  conditions?: Conditions;
+  /** True to return the cache extended by the given tokens. Default false. */
+  keepCache?: boolean | undefined;
+}
+
+export interface Prediction {
+  next: Gaussian;
+  cache?: Cache | undefined;
+}
+
+/**
+ * One block of an autoregressive flow, z_t = (x_t − mean(x_<t))·exp(−logScale(x_<t)), with the tokens
+ * in the block's own order. This is all that solvers, metrics and the planner know of a model. Pure
+ * functions of tensors; a caller tidies.
+ */
+export interface AutoregressiveBlock {
+  /** Position in the stack; 0 is nearest the data. */
+  readonly index: number;
+  /** The number of tokens, T. */
+  readonly tokens: number;
+  /** Numbers in a token, D. */
+  readonly width: number;
+  /**
+   * Tokens that no prediction precedes and that pass through: 1 where the first token has none, 0
+   * where a start token predicts it.
+   */
+  readonly given: 0 | 1;
+  /** Entries of a cache before that of the first token, as a start token has one. */
+  readonly lead: number;
+  /** Multiplications for a token, without those of attention: says when compiling is worth it. */
+  readonly work: number;
+  /** What the cache takes of memory for a token of a row, in numbers. */
+  readonly cacheWidth: number;
+  /** True where an attention temperature means something. */
+  readonly attends: boolean;
+  /**
+   * All that predictions depend on beside parameters and arguments, JSON-able: kind of the model,
+   * configuration, direction, depth. Compiled calls are kept under it.
+   */
+  readonly description: unknown;
+  readonly parameters: Tree;
+  /** The same block with other tensors under the names of its parameters. */
+  withParameters(parameters: Leaves): AutoregressiveBlock;
+  /** Tokens (batch, T, D) in the block's order from raster order, or with `back` the other way. */
+  order(x: tf.Tensor3D, back?: boolean): tf.Tensor3D;
+  /**
+   * What the block predicts *after* given tokens (rows, n, D), consecutive ones from `start`. Entry i
+   * belongs to token start + i + 1. Where a start token predicts the first token (`given` is 0) and
+   * start is 0, there are n + 1 entries, the first of which belongs to token 0; then n may be 0.
+   */
+  predict(tokens: tf.Tensor3D, place?: Place): Prediction;
+  /** The conditions of the weaker model in guidance, which sees no label. */
+  unconditional(rows: number): Conditions;
+  /** The maps (D, inputs) of the output layer that make mean and log-scale. */
+  outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D };
+  /**
+   * The same predictions a token at a time, for a compiled loop that writes its caches in place;
+   * absent where that is no cheaper than {@link predict}.
+   *
+   * @param rows of the batch, which decides in what form weights are read
+   */
+  decoder?(rows: number): Decoder;
+}
+
+/** A block made ready for a loop over tokens. It is called where the loop is recorded. */
+export interface Decoder {
+  /** An empty cache for so many rows and entries, in the form that {@link StepFunction} takes. */
+  emptyCache(rows: number, length: number): Cache;
+  /** A cache of {@link AutoregressiveBlock.predict} in the form that the loop takes. */
+  cacheOf(cache: Cache, length: number): Cache;
+  /** A cache of the loop with room for `length` entries. */
+  lengthened(cache: Cache, length: number): Cache;
+  /** @param length the number of entries that a step looks at */
+  stepper(conditions: Conditions, length: number): StepFunction;
+}
+
+/**
+ * One step of a loop over tokens.
+ *
+ * @param t position of the token, a scalar int32
+ * @param token (rows, D)
+ * @returns the prediction for token t + 1, and the cache with token t in its place
+ */
+export type StepFunction = (
+  t: tf.Scalar,
+  token: tf.Tensor2D,
+  cache: Cache,
+) => { next: Gaussian<tf.Tensor2D>; cache: Cache };

@@ -1,0 +1,25 @@
+import { affineStep } from '../backend/ops.js';
+import { tf } from '../backend/tf.js';
+
+/**
+ * What a block predicts of a token: it is `mean + exp(logScale)·z` with z standard normal. In TarFlow
+ * (section 3.1) the mean is b and the log-scale is a.
+ */
+export interface Gaussian<T extends tf.Tensor = tf.Tensor3D> {
+  mean: T;
+  /** Absent where the scale is 1 (a volume-preserving block). */
+  logScale?: T | undefined;
+}
+
+/** Tokens from noise, mean + exp(logScale)·z. The inverse of {@link normalise}. */
+export function denormalise<T extends tf.Tensor>(z: T, { mean, logScale }: Gaussian<T>): T {
+  return tf.add(logScale ? tf.mul(z, tf.exp(logScale)) : z, mean);
+}
+
+/**
+ * Noise from tokens, (x − mean)·exp(−logScale). Its log-determinant is the sum of −logScale over the
+ * numbers of a sample.
+ */
+export function normalise<T extends tf.Tensor>(x: T, { mean, logScale }: Gaussian<T>): T {
+  return logScale ? affineStep(x, logScale, mean) : tf.sub(x, mean);
+}

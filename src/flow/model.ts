@@ -1,0 +1,142 @@
+import type { z } from 'zod';
+import type { TensorSpec } from '../backend/program/index.js';
+import type { RandomKey } from '../backend/random.js';
+import type { tf } from '../backend/tf.js';
+import type { Leaves, Tree } from '../backend/tree.js';
+import type { ImageSize, RawBatch } from '../data/source.js';
+import type { LeafSpec, Specs } from '../nn/specs.js';
+import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
+
+/** What the configuration of every model says. */
+export interface ModelConfig {
+  /** The family, as the registry names it. */
+  kind: string;
+  image: ImageSize;
+  /** Number of classes; 0 makes the model unconditional. */
+  classes: number;
+}
+
+/** A model: its family, its shape, its parameters and what else training changes. */
+export interface Model<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  family: Family<C, P>;
+  config: C;
+  /** What optimisers train. */
+  parameters: P;
+  /** What training changes without a gradient, by name, as the variance of a prior. */
+  buffers: Leaves;
+}
+
+/**
+ * A kind of model: everything that loading, training, measuring and sampling ask of it. What a family
+ * lacks is absent, and whoever needs it says so by {@link ability}.
+ */
+export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  readonly kind: C['kind'];
+  /**
+   * The configuration's fields: strict, so that an unknown one is an error. The one source of the
+   * type, of what a checkpoint and run.json hold, and of what `--set` changes.
+   */
+  readonly schema: z.ZodType<C>;
+  /**
+   * Checks what a schema cannot, as what divides what.
+   * @throws UserError that names the value that does not fit, and what would
+   */
+  check(config: C): C;
+  /** A model's name in tables, e.g. `4-128-4-4`. */
+  title(config: C): string;
+  /** Parameters and buffers before they exist: shapes, and first numbers from a key. */
+  specs(config: C, key: RandomKey): { parameters: Specs<P>; buffers: Record<string, LeafSpec> };
+  /**
+   * Parameters that start from data (actnorm), by name: new tensors in the place of those that
+   * `specs` makes. Absent where none does.
+   */
+  start?(model: Model<C, P>, images: tf.Tensor4D, conditions: Conditions): Leaves;
+  /** What is trained, in the order of a step; several where parts of a model have losses of their own. */
+  objectives(config: C): readonly Objective<C, P>[];
+  /** Exact likelihood by an invertible map to noise. */
+  flow?: FlowAbility<C, P>;
+  /** Samples from noise. */
+  generator?: Generator<C, P>;
+  /** The blocks that solvers invert, nearest the data first. */
+  blocks?(model: Model<C, P>): AutoregressiveBlock[];
+}
+
+/** Numbers for the inputs of an objective, by name. */
+export type Feeds = Record<string, Float32Array | Int32Array>;
+
+/** What feeds depend on beside data and keys: the settings of training that concern a batch. */
+export interface FeedSettings {
+  noise: { kind: 'gaussian'; sigma: number } | { kind: 'uniform' } | { kind: 'none' };
+  /** Probability that a label is dropped. */
+  dropLabel: number;
+  /** True to mirror images at random. */
+  flip: boolean;
+}
+
+/** A loss, and what it reads. */
+export interface Objective<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /** Letters; names columns of the log where a family has several. */
+  readonly name: string;
+  /** Shapes of what {@link loss} reads, for a batch. */
+  inputs(config: C, batch: number): Record<string, TensorSpec>;
+  /**
+   * The numbers of a batch, on the host; called in the thread that makes batches.
+   *
+   * @param keys one per sample, from seed, epoch and the sample's index in its data set
+   */
+  feeds(config: C, raw: RawBatch, keys: readonly RandomKey[], settings: FeedSettings): Feeds;
+  /** Whether this objective trains a leaf of the parameters, by its dotted name. */
+  trains(leaf: string): boolean;
+  /**
+   * The loss of a batch with its named terms (scalars or short vectors, columns of the log), all of
+   * them means over the batch, and new values of buffers.
+   */
+  loss(model: Model<C, P>, batch: Leaves): { loss: tf.Scalar; terms: Leaves; buffers?: Leaves };
+}
+
+export interface ForwardResult {
+  /** Latent (batch, T, D); a flow without tokens has one token of all numbers. */
+  z: tf.Tensor3D;
+  /** log |det dz/dx| per sample (batch), in nats, summed over dimensions. */
+  logDet: tf.Tensor1D;
+  /** The output of each block, nearest the data first. */
+  outputs: tf.Tensor[];
+  /** The log-determinant of each block (batch). */
+  logDets: tf.Tensor1D[];
+}
+
+/** What a flow can do. */
+export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /**
+   * Data to noise, pure and without checks, for use inside a gradient.
+   *
+   * @param x images (batch, channels, height, width), about [−1, 1]
+   */
+  forward(model: Model<C, P>, x: tf.Tensor4D, conditions: Conditions): ForwardResult;
+  /** (T, D), the shape of a sample's latent. */
+  latentShape(config: C): readonly [number, number];
+  /** Rows of batches that are computed side by side weigh this much: tokens of a sample, or 1. */
+  rows(config: C): number;
+}
+
+/** What a generator can do. */
+export interface Generator<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /** (T, D), the shape of a sample's latent. */
+  latentShape(config: C): readonly [number, number];
+  /** Standard deviation of the prior (T, D); absent where it is 1. The caller frees it. */
+  deviation?(model: Model<C, P>): tf.Tensor2D;
+  /**
+   * Images (batch, channels, height, width) from latents (batch, T, D), without randomness. The
+   * caller frees them.
+   */
+  generate(model: Model<C, P>, z: tf.Tensor3D, options: GenerateOptions): Promise<tf.Tensor4D>;
+}
+
+/** What every generator is told. Families with blocks take more, see `inverse`. */
+export interface GenerateOptions {
+  /** Class per sample; absent or −1 reads as no label. */
+  label?: number | readonly number[] | Int32Array | undefined;
+  /** Called with the share done, 0 to 1. */
+  onProgress?: ((share: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
