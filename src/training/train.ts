@@ -3,16 +3,11 @@ import type { Mode } from '../backend/program/index.js';
 import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
+import { mixtureRows } from '../conditions/labels.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
-import { checkConfig, type FlowConfig } from '../flow/config.js';
-import { mixtureRows } from '../flow/labels.js';
-import {
-  checkImageSize,
-  createFlow,
-  disposeFlow,
-  halfLog2Pi,
-  type TarFlow,
-} from '../flow/tarflow.js';
+import { checkImageSize, disposeModel, halfLog2Pi } from '../flow/flow.js';
+import { checkConfig, type TarFlowConfig } from '../models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../models/tarflow/index.js';
 import { biasCorrections } from './adamw.js';
 import { batchSource } from './batches.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
@@ -25,7 +20,7 @@ import { checkSettings, type TrainingSettings } from './settings.js';
 import { flowOfState, initialState, type StepOptions, unpackedState } from './step.js';
 
 export interface TrainingRun {
-  config: FlowConfig;
+  config: TarFlowConfig;
   settings: TrainingSettings;
   data: ImageDataset;
   /** Held-out images for validation. */
@@ -55,7 +50,7 @@ export interface TrainingRun {
 }
 
 export interface TrainingResult {
-  /** The trained flow; the caller frees it with `disposeFlow`. */
+  /** The trained flow; the caller frees it with `disposeModel`. */
   flow: TarFlow;
   details: CheckpointDetails;
   records: StepRecord[];
@@ -102,7 +97,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const records = resumed ? ((await folder?.records()) ?? []) : [];
 
   const key = randomKey(settings.seed);
-  const template = createFlow(config, settings.seed);
+  const template = createTarFlow(config, settings.seed);
   const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
   let program: TrainingProgram;
   try {
@@ -114,7 +109,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       precision: settings.precision,
     });
   } catch (error) {
-    disposeFlow(template);
+    disposeModel(template);
     if (!run.resume) await folder?.abandon();
     throw error;
   } finally {
@@ -217,7 +212,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   } finally {
     await batches.close();
     program.dispose();
-    disposeFlow(template);
+    disposeModel(template);
   }
 }
 
@@ -282,14 +277,14 @@ function hostNumbers<T extends Record<string, tf.Tensor>>(outputs: T): Record<ke
 /** A flow with tensors of its own. */
 function copyFlow(flow: TarFlow): TarFlow {
   return {
-    config: flow.config,
+    ...flow,
     parameters: mapTree(flow.parameters, (leaf) => leaf.clone()),
-    variance: flow.variance.clone(),
+    buffers: mapTree(flow.buffers, (leaf) => leaf.clone()),
   };
 }
 
-function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
-  const keys = Object.keys({ ...came, ...expected }) as (keyof FlowConfig)[];
+function checkSameConfig(came: TarFlowConfig, expected: TarFlowConfig): void {
+  const keys = Object.keys({ ...came, ...expected }) as (keyof TarFlowConfig)[];
   const other = keys.find((key) => JSON.stringify(came[key]) !== JSON.stringify(expected[key]));
   if (other === undefined) return;
   throw new UserError(
@@ -299,7 +294,7 @@ function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
   );
 }
 
-function checkData(config: FlowConfig, data: ImageDataset, settings: TrainingSettings): void {
+function checkData(config: TarFlowConfig, data: ImageDataset, settings: TrainingSettings): void {
   if (config.background !== undefined && settings.noise.kind !== 'uniform') {
     throw new UserError(
       `A model that spreads the background came with ${settings.noise.kind} noise`,
