@@ -1,13 +1,13 @@
 import { foldIn, type RandomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
-import { type Specs, uniforms, zeros } from './specs.js';
+import { type Specs, uniforms } from './specs.js';
 
 /** Weight (height, width, inputs, outputs) and bias (outputs) of a convolution. */
 export type ConvolutionParameters = { weight: tf.Tensor4D; bias: tf.Tensor1D };
 
 /**
- * A convolution that starts uniform, with the deviation that keeps variances where a ReLU follows (He
- * et al. 2015, arXiv 1502.01852).
+ * A convolution that starts uniform: the weights with the deviation that keeps variances where a ReLU
+ * follows (He et al. 2015, arXiv 1502.01852), the biases within ±1/√(what the kernel sees).
  *
  * @param side of the kernel
  */
@@ -17,10 +17,10 @@ export function convolutionSpecs(
   inputs: number,
   outputs: number,
 ): Specs<ConvolutionParameters> {
-  const bound = Math.sqrt(6 / (side * side * inputs));
+  const seen = side * side * inputs;
   return {
-    weight: uniforms(foldIn(key, 'weight'), [side, side, inputs, outputs], bound),
-    bias: zeros([outputs]),
+    weight: uniforms(foldIn(key, 'weight'), [side, side, inputs, outputs], Math.sqrt(6 / seen)),
+    bias: uniforms(foldIn(key, 'bias'), [outputs], Math.sqrt(1 / seen)),
   };
 }
 

@@ -45,11 +45,11 @@ beforeAll(async () => {
 describe('a mix of channels', () => {
   test('starts as a rotation', () => {
     tf.tidy(() => {
-      const matrix = matrixOf(built(specs.parameters));
+      const matrix = matrixOf(built<MixParameters>(specs.parameters));
       const product = matrix.mmul(matrix.transpose());
       expect(product.sub(Matrix.eye(channels)).norm()).toBeLessThan(1e-5);
       expect(matrix.sub(Matrix.eye(channels)).norm()).toBeGreaterThan(1);
-      const { logDet } = mixChannels(x(), built(specs.parameters), permutation());
+      const { logDet } = mixChannels(x(), built<MixParameters>(specs.parameters), permutation());
       expect(logDet.dataSync()[0]).toBeCloseTo(0, 4);
     });
   });
