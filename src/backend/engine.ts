@@ -1,8 +1,8 @@
 import * as path from 'node:path';
 import util from 'node:util';
 import { UserError } from './errors.js';
-import { withoutStderrLines } from './native/index.js';
-import { chooseOneDnn } from './program/onednn.js';
+import { withoutStderrLines } from './native/addon.js';
+import { chooseOneDnn } from './native/onednn.js';
 import { tf } from './tf.js';
 import { startWebGpu } from './webgpu.js';
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type Sharp from 'sharp';
-import { cacheFolder } from '../backend/cache.js';
+import { cacheFolder } from '../backend/cache-folder.js';
 
 /** The font of every picture, and what a browser without it takes. */
 export const fontFamily = 'DejaVu Sans, Verdana, sans-serif';

@@ -1,5 +1,5 @@
+import { types } from '../../native/binding.js';
 import { opTable } from './op-table.js';
-import { types } from './tensorflow.js';
 
 /** An argument or a result of an op: its name and where its type and number of tensors are said. */
 export interface Argument {

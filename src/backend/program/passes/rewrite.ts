@@ -1,5 +1,5 @@
-import { types } from './tensorflow.js';
-import type { Operation, Value } from './trace.js';
+import { types } from '../../native/binding.js';
+import type { Operation, Value } from '../trace/tracing.js';
 
 /**
  * The same operation by the op that TensorFlow computes it fastest with. In a graph:

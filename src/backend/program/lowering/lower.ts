@@ -1,10 +1,9 @@
-import { UserError } from '../errors.js';
-import { type Fusion, fused, isFusion, type Unit } from './fusion.js';
-import { joinedOp, normForCompiler } from './norms.js';
-import { activatedProducts, isBiasOfProduct, rewritten } from './rewrite.js';
-import { addToLibrary, type FunctionDefinition } from './saved-model.js';
-import { type Argument, type Signature, signatureOf } from './signatures.js';
-import { types } from './tensorflow.js';
+import { UserError } from '../../errors.js';
+import { types } from '../../native/binding.js';
+import { type Fusion, fused, isFusion, type Unit } from '../passes/fusion.js';
+import { joinedOp, normForCompiler } from '../passes/join-norms.js';
+import { activatedProducts, isBiasOfProduct, rewritten } from '../passes/rewrite.js';
+import { type Argument, type Signature, signatureOf } from '../trace/signatures.js';
 import {
   type Attribute,
   invariants,
@@ -13,7 +12,8 @@ import {
   reachable,
   type Trace,
   type Value,
-} from './trace.js';
+} from '../trace/tracing.js';
+import { addToLibrary, type FunctionDefinition } from './saved-model.js';
 
 /** A tensor in a graph: an output of a node, or an argument of the function that the nodes form. */
 export type Reference = { node: string; output: number } | { argument: string };

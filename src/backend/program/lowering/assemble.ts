@@ -1,3 +1,12 @@
+import { types } from '../../native/binding.js';
+import {
+  type Operation,
+  reachable,
+  type TensorSpec,
+  type Trace,
+  type Value,
+  valuesRead,
+} from '../trace/tracing.js';
 import {
   compiled,
   compiledDefinition,
@@ -6,17 +15,8 @@ import {
   type LowerOptions,
   lower,
   type Reference,
-} from './graph.js';
+} from './lower.js';
 import { addToLibrary, encodeSavedModel, type FunctionDefinition } from './saved-model.js';
-import { types } from './tensorflow.js';
-import {
-  type Operation,
-  reachable,
-  type TensorSpec,
-  type Trace,
-  type Value,
-  valuesRead,
-} from './trace.js';
 
 /** A traced function and what it takes. */
 export interface Captured {

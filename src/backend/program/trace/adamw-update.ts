@@ -1,6 +1,6 @@
-import { tf } from '../tf.js';
-import type { Leaves } from '../tree.js';
-import { traceInPlace } from './trace.js';
+import { tf } from '../../tf.js';
+import type { Leaves } from '../../tree.js';
+import { traceInPlace } from './tracing.js';
 
 export interface AdamWOptions {
   beta1?: number;

@@ -1,6 +1,6 @@
+import { types } from '../../native/binding.js';
+import { type Operation, reachable, type Trace, type Value } from '../trace/tracing.js';
 import { madeBy } from './rewrite.js';
-import { types } from './tensorflow.js';
-import { type Operation, reachable, type Trace, type Value } from './trace.js';
 
 /** Operations that only move numbers, and which of their inputs they move. */
 const movements: Record<string, (inputs: Value[]) => number[]> = {

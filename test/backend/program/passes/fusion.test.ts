@@ -1,21 +1,39 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
-import { dropIdle, hoistCasts, readNarrow, sinkCasts } from '../../src/backend/program/casts.js';
-import { fused, isFusion } from '../../src/backend/program/fusion.js';
-import { createProgram, repeat, tensorSpec } from '../../src/backend/program/index.js';
-import { joinNorms } from '../../src/backend/program/norms.js';
-import { activatedProducts, isBiasOfProduct } from '../../src/backend/program/rewrite.js';
-import { sumRowsByProducts } from '../../src/backend/program/row-sums.js';
-import { type NativeBackend, nativeBackend, types } from '../../src/backend/program/tensorflow.js';
+import { startEngine } from '../../../../src/backend/engine.js';
+import {
+  type NativeBackend,
+  nativeBackend,
+  types,
+} from '../../../../src/backend/native/binding.js';
+import { attention, gelu, layerNorm, linear } from '../../../../src/backend/ops.js';
+import { createProgram, repeat, tensorSpec } from '../../../../src/backend/program/index.js';
+import {
+  dropIdle,
+  hoistCasts,
+  readNarrow,
+  sinkCasts,
+} from '../../../../src/backend/program/passes/casts.js';
+import { fused, isFusion } from '../../../../src/backend/program/passes/fusion.js';
+import { joinNorms } from '../../../../src/backend/program/passes/join-norms.js';
+import {
+  activatedProducts,
+  isBiasOfProduct,
+} from '../../../../src/backend/program/passes/rewrite.js';
+import { sumRowsByProducts } from '../../../../src/backend/program/passes/row-sums.js';
 import {
   type Operation,
   type Precision,
   trace,
   valuesRead,
-} from '../../src/backend/program/trace.js';
-import { foldIn, normal, type RandomKey, randomKey, uniform } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+} from '../../../../src/backend/program/trace/tracing.js';
+import {
+  foldIn,
+  normal,
+  type RandomKey,
+  randomKey,
+  uniform,
+} from '../../../../src/backend/random.js';
+import { tf } from '../../../../src/backend/tf.js';
 
 beforeAll(async () => {
   await startEngine({ engine: 'tensorflow' });

@@ -1,21 +1,21 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { layerNorm } from '../../src/backend/ops.js';
-import { dropIdle } from '../../src/backend/program/casts.js';
-import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
-import { joinNorms } from '../../src/backend/program/norms.js';
-import { rematerialise } from '../../src/backend/program/rematerialise.js';
-import { type NativeBackend, nativeBackend } from '../../src/backend/program/tensorflow.js';
+import { startEngine } from '../../../../src/backend/engine.js';
+import { type NativeBackend, nativeBackend } from '../../../../src/backend/native/binding.js';
+import { layerNorm } from '../../../../src/backend/ops.js';
+import { createProgram, tensorSpec } from '../../../../src/backend/program/index.js';
+import { dropIdle } from '../../../../src/backend/program/passes/casts.js';
+import { joinNorms } from '../../../../src/backend/program/passes/join-norms.js';
+import { rematerialise } from '../../../../src/backend/program/passes/rematerialise.js';
 import {
   type Operation,
   type Precision,
   type Trace,
   trace,
-} from '../../src/backend/program/trace.js';
-import { foldIn, normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { leaves, valueAndGradient, withLeaves } from '../../src/backend/tree.js';
-import { createFlow, disposeFlow, flowLoss, forwardImages } from '../../src/flow/tarflow.js';
+} from '../../../../src/backend/program/trace/tracing.js';
+import { foldIn, normal, randomKey } from '../../../../src/backend/random.js';
+import { tf } from '../../../../src/backend/tf.js';
+import { leaves, valueAndGradient, withLeaves } from '../../../../src/backend/tree.js';
+import { createFlow, disposeFlow, flowLoss, forwardImages } from '../../../../src/flow/tarflow.js';
 
 beforeAll(async () => {
   await startEngine({ engine: 'tensorflow' });

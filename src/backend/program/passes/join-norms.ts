@@ -1,7 +1,7 @@
+import { types } from '../../native/binding.js';
+import { elements, type Operation, type Trace, type Value } from '../trace/tracing.js';
 import { handOver, made, type Users, usesOf } from './casts.js';
 import { madeBy, scalar } from './rewrite.js';
-import { types } from './tensorflow.js';
-import { elements, type Operation, type Trace, type Value } from './trace.js';
 
 /**
  * Joins the operations of each large layer normalisation of rows into one that oneDNN has a primitive

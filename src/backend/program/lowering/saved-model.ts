@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Node, Reference } from './graph.js';
+import { signatureOf } from '../trace/signatures.js';
+import type { Attribute, Value } from '../trace/tracing.js';
+import type { Node, Reference } from './lower.js';
 import { Message } from './protobuf.js';
-import { signatureOf } from './signatures.js';
-import type { Attribute, Value } from './trace.js';
 
 /** The tag under which a program's graph is saved and loaded. */
 export const tag = 'tarflow';

@@ -1,7 +1,7 @@
+import { types } from '../../native/binding.js';
+import { elements, type Operation, type Trace, type Value } from '../trace/tracing.js';
 import { cast, handOver, isNarrowing, isWidening, made, usesOf } from './casts.js';
 import { isSumToLastAxis, madeBy } from './rewrite.js';
-import { types } from './tensorflow.js';
-import { elements, type Operation, type Trace, type Value } from './trace.js';
 
 /**
  * Takes the sums of rows that are there in bfloat16 too, and in float32 for that alone, as a product

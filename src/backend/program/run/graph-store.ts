@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { cacheFolder } from '../cache.js';
-import { makeFolderSync } from '../files.js';
+import { cacheFolder } from '../../cache-folder.js';
+import { makeFolderSync } from '../../files.js';
 
 /** A graph on disk: a folder that TensorFlow loads, and the names of each function's outputs. */
 export interface Stored {
@@ -115,7 +115,7 @@ let library: string | undefined;
  */
 export function libraryDigest(): string {
   if (library === undefined) {
-    const root = path.join(__dirname, '..', '..');
+    const root = path.join(__dirname, '..', '..', '..');
     const files = fs
       .readdirSync(root, { recursive: true, encoding: 'utf8' })
       .filter((file) => /\.[jt]s$/.test(file) && !file.endsWith('.d.ts'))

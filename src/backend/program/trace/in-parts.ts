@@ -1,8 +1,8 @@
 import * as os from 'node:os';
-import { tf } from '../tf.js';
-import type { Mode } from './program.js';
-import { nativeBackend } from './tensorflow.js';
-import { traceParts } from './trace.js';
+import { nativeBackend } from '../../native/binding.js';
+import { tf } from '../../tf.js';
+import type { Mode } from '../run/create-program.js';
+import { traceParts } from './tracing.js';
 
 /**
  * Computes what does not need each other: the parts of a batch, for example. In a captured function

@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto';
-import { UserError } from '../errors.js';
-import { tf } from '../tf.js';
-import { bfloat16Binding } from './bfloat16.js';
-import { signatureOf } from './signatures.js';
+import { UserError } from '../../errors.js';
 import {
   attributeKinds,
   type Binding,
@@ -12,7 +9,10 @@ import {
   type TensorMetadata,
   types,
   withBinding,
-} from './tensorflow.js';
+} from '../../native/binding.js';
+import { tf } from '../../tf.js';
+import { bfloat16Binding } from './bfloat16.js';
+import { signatureOf } from './signatures.js';
 
 /** Shape and element type of a tensor. */
 export interface TensorSpec {

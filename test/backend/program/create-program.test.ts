@@ -3,8 +3,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
+import { startEngine } from '../../../src/backend/engine.js';
+import { UserError } from '../../../src/backend/errors.js';
+import { type NativeBackend, nativeBackend } from '../../../src/backend/native/binding.js';
 import {
   adamWUpdate,
   createProgram,
@@ -14,14 +15,13 @@ import {
   repeat,
   tensorSpec,
   xlaIsAtHand,
-} from '../../src/backend/program/index.js';
-import { tag } from '../../src/backend/program/saved-model.js';
-import { loadGraph } from '../../src/backend/program/store.js';
-import { type NativeBackend, nativeBackend } from '../../src/backend/program/tensorflow.js';
-import { traceInPlace } from '../../src/backend/program/trace.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import type { Leaves } from '../../src/backend/tree.js';
+} from '../../../src/backend/program/index.js';
+import { tag } from '../../../src/backend/program/lowering/saved-model.js';
+import { loadGraph } from '../../../src/backend/program/run/graph-store.js';
+import { traceInPlace } from '../../../src/backend/program/trace/tracing.js';
+import { normal, randomKey } from '../../../src/backend/random.js';
+import { tf } from '../../../src/backend/tf.js';
+import type { Leaves } from '../../../src/backend/tree.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
 

@@ -1,8 +1,8 @@
-import { tf } from '../tf.js';
-import type { Leaves } from '../tree.js';
-import { createProgram, type Mode, type Program, tensorSpec } from './program.js';
-import { nativeBackend } from './tensorflow.js';
-import { mapValues, type Precision, type TensorSpec } from './trace.js';
+import { nativeBackend } from '../../native/binding.js';
+import { tf } from '../../tf.js';
+import type { Leaves } from '../../tree.js';
+import { mapValues, type Precision, type TensorSpec } from '../trace/tracing.js';
+import { createProgram, type Mode, type Program, tensorSpec } from './create-program.js';
 
 /** A pure function of tensors, and what it is called with. */
 export interface CompiledCall<Inputs extends Leaves, Outputs extends Leaves> {

@@ -1,5 +1,5 @@
-import type { tf } from '../tf.js';
-import type { Body, TensorSpec } from './trace.js';
+import type { tf } from '../../tf.js';
+import type { Body, TensorSpec } from '../trace/tracing.js';
 
 /** A program's functions by name, without their static types. */
 export type Functions = Record<string, { inputs: Record<string, TensorSpec>; body: Body }>;

@@ -1,6 +1,6 @@
-import { tf, tidy } from '../tf.js';
-import { attributeKinds, nativeBackend, types } from './tensorflow.js';
-import { traceLoop } from './trace.js';
+import { attributeKinds, nativeBackend, types } from '../../native/binding.js';
+import { tf, tidy } from '../../tf.js';
+import { traceLoop } from './tracing.js';
 
 /**
  * Repeats a computation: `body` gets the number of the round and what the round before it returned.

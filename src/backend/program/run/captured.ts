@@ -1,15 +1,12 @@
-import { releaseFreeMemory } from '../native/index.js';
-import { tf } from '../tf.js';
-import { assemble, names } from './assemble.js';
-import { dropIdle, hoistCasts, readNarrow, sinkCasts } from './casts.js';
-import type { Executor, Functions } from './executor.js';
-import { joinNorms } from './norms.js';
-import { computesWithOneDnn } from './onednn.js';
-import { rematerialise } from './rematerialise.js';
-import { sumRowsByProducts } from './row-sums.js';
-import { Session } from './session.js';
-import { findGraph, keepGraph, libraryDigest, loadGraph, withTemporaryGraph } from './store.js';
-import { type NativeBackend, xlaIsAtHand } from './tensorflow.js';
+import { releaseFreeMemory } from '../../native/addon.js';
+import { type NativeBackend, xlaIsAtHand } from '../../native/binding.js';
+import { computesWithOneDnn } from '../../native/onednn.js';
+import { tf } from '../../tf.js';
+import { assemble, names } from '../lowering/assemble.js';
+import { dropIdle, hoistCasts, readNarrow, sinkCasts } from '../passes/casts.js';
+import { joinNorms } from '../passes/join-norms.js';
+import { rematerialise } from '../passes/rematerialise.js';
+import { sumRowsByProducts } from '../passes/row-sums.js';
 import {
   mapValues,
   type Precision,
@@ -17,7 +14,16 @@ import {
   type Trace,
   trace,
   type Value,
-} from './trace.js';
+} from '../trace/tracing.js';
+import type { Executor, Functions } from './executor.js';
+import {
+  findGraph,
+  keepGraph,
+  libraryDigest,
+  loadGraph,
+  withTemporaryGraph,
+} from './graph-store.js';
+import { Session } from './session.js';
 
 export interface CaptureOptions {
   xla: boolean;

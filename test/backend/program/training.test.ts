@@ -1,25 +1,25 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
+import { startEngine } from '../../../src/backend/engine.js';
 import {
   createProgram,
   type Mode,
   type Outcome,
   tensorSpec,
-} from '../../src/backend/program/index.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { type Leaves, leaves } from '../../src/backend/tree.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { mixtureRows } from '../../src/flow/labels.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
-import { biasCorrections } from '../../src/training/adamw.js';
+} from '../../../src/backend/program/index.js';
+import { normal, randomKey } from '../../../src/backend/random.js';
+import { tf } from '../../../src/backend/tf.js';
+import { type Leaves, leaves } from '../../../src/backend/tree.js';
+import type { FlowConfig } from '../../../src/flow/config.js';
+import { mixtureRows } from '../../../src/flow/labels.js';
+import { createFlow, disposeFlow, type TarFlow } from '../../../src/flow/tarflow.js';
+import { biasCorrections } from '../../../src/training/adamw.js';
 import {
   initialState,
   programState,
   trainingStep,
   unpackedState,
-} from '../../src/training/step.js';
-import { smallConfig } from '../training/small.js';
+} from '../../../src/training/step.js';
+import { smallConfig } from '../../training/small.js';
 
 /** A conditional flow whose output layers are not zero, so that every parameter has a gradient. */
 function flow(config: FlowConfig): TarFlow {

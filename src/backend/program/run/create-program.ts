@@ -1,10 +1,16 @@
-import { UserError } from '../errors.js';
-import { tf } from '../tf.js';
+import { UserError } from '../../errors.js';
+import { nativeBackend } from '../../native/binding.js';
+import { tf } from '../../tf.js';
+import {
+  described,
+  mapValues,
+  type Outcome,
+  type Precision,
+  type TensorSpec,
+} from '../trace/tracing.js';
 import { CapturedExecutor } from './captured.js';
 import { EagerExecutor } from './eager.js';
 import type { Executor, Functions } from './executor.js';
-import { nativeBackend } from './tensorflow.js';
-import { described, mapValues, type Outcome, type Precision, type TensorSpec } from './trace.js';
 
 /**
  * How a program's functions run. `graph`: as TensorFlow graphs; on the processor XLA compiles what is

@@ -1,6 +1,6 @@
+import { types } from '../../native/binding.js';
+import { elements, type Operation, reachable, type Trace, type Value } from '../trace/tracing.js';
 import { usesOf } from './casts.js';
-import { types } from './tensorflow.js';
-import { elements, type Operation, reachable, type Trace, type Value } from './trace.js';
 
 /**
  * Rematerialisation: large values that are cheap to compute are computed again where they are needed

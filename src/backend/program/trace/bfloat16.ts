@@ -1,4 +1,9 @@
-import { attributeKinds, type Binding, type BindingAttribute, types } from './tensorflow.js';
+import {
+  attributeKinds,
+  type Binding,
+  type BindingAttribute,
+  types,
+} from '../../native/binding.js';
 
 const matrixProducts = new Set(['MatMul', 'BatchMatMulV2']);
 

@@ -1,8 +1,8 @@
-import { tf } from '../tf.js';
-import { bfloat16Binding } from './bfloat16.js';
+import { nativeBackend, overridden, withBinding } from '../../native/binding.js';
+import { tf } from '../../tf.js';
+import { bfloat16Binding } from '../trace/bfloat16.js';
+import { checkedOutcome, mapValues, type Precision } from '../trace/tracing.js';
 import type { Executor, Functions } from './executor.js';
-import { nativeBackend, overridden, withBinding } from './tensorflow.js';
-import { checkedOutcome, mapValues, type Precision } from './trace.js';
 
 /** Runs functions op by op, on whatever engine runs. */
 export class EagerExecutor implements Executor {

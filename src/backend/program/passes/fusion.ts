@@ -1,6 +1,6 @@
-import { joinedOp } from './norms.js';
-import { types } from './tensorflow.js';
-import { elements, type Operation, type Value, valuesRead } from './trace.js';
+import { types } from '../../native/binding.js';
+import { elements, type Operation, type Value, valuesRead } from '../trace/tracing.js';
+import { joinedOp } from './join-norms.js';
 
 /** Operations that are computed together, in an order in which they can run. */
 export interface Fusion {

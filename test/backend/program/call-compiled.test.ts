@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
+import { startEngine } from '../../../src/backend/engine.js';
 import {
   callCompiled,
   createProgram,
@@ -9,9 +9,9 @@ import {
   repeat,
   tensorSpec,
   withSlice,
-} from '../../src/backend/program/index.js';
-import { tf } from '../../src/backend/tf.js';
-import type { Leaves } from '../../src/backend/tree.js';
+} from '../../../src/backend/program/index.js';
+import { tf } from '../../../src/backend/tf.js';
+import type { Leaves } from '../../../src/backend/tree.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
 

@@ -1,8 +1,8 @@
-import { tf } from '../tf.js';
-import { names } from './assemble.js';
-import { tag } from './saved-model.js';
-import type { NativeBackend } from './tensorflow.js';
-import type { TensorSpec } from './trace.js';
+import type { NativeBackend } from '../../native/binding.js';
+import { tf } from '../../tf.js';
+import { names } from '../lowering/assemble.js';
+import { tag } from '../lowering/saved-model.js';
+import type { TensorSpec } from '../trace/tracing.js';
 
 /** A loaded graph with its variables' values. */
 export class Session {
