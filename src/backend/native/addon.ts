@@ -9,16 +9,18 @@ interface Addon {
 let loaded: Addon | undefined;
 
 /**
- * Gives back to the system what is free in the heap of this process, as after a compiler has run;
- * the C library would keep it. Takes milliseconds. Does nothing where set-up made no addon.
+ * Returns the free memory in the heap of this process to the system, for example after a compiler
+ * has run; the C library would keep it. It takes milliseconds. It does nothing where set-up built no
+ * addon.
  */
 export function releaseFreeMemory(): void {
   addon().releaseFreeMemory();
 }
 
 /**
- * Calls `f`, and writes what comes to stderr meanwhile, from native code too, only after it and
- * without the lines that `unwanted` matches. Where set-up made no addon all lines are written.
+ * Calls `f` and holds back what is written to stderr meanwhile, also by native code. Afterwards it
+ * writes those lines, without the ones that `unwanted` matches. Where set-up built no addon, all
+ * lines are written.
  */
 export function withoutStderrLines(unwanted: RegExp, f: () => void): void {
   const lines = addon().collectStderr(f).split('\n');

@@ -1,8 +1,8 @@
 import { tf } from '../tf.js';
 
 /**
- * What is below TensorFlow.js's kernels: the native binding, which executes one TensorFlow op, or
- * one loaded graph, on tensors known by number.
+ * What lies below TensorFlow.js's kernels: the native binding, which executes one TensorFlow op or
+ * one loaded graph on tensors that are known by number.
  */
 export interface Binding {
   readonly TF_Version: string;
@@ -50,30 +50,31 @@ export const types = {
   resource: 20,
 } as const;
 
-/** The native backend of TensorFlow.js, as far as programs use it. */
+/** The parts of TensorFlow.js's native backend that are used here. */
 export interface NativeBackend {
   binding: Binding;
   isUsingGpuDevice: boolean;
+  executeSingleOutput(op: string, attributes: BindingAttribute[], inputs: tf.Tensor[]): tf.Tensor;
   getInputTensorIds(tensors: tf.Tensor[]): number[];
   createOutputTensor(metadata: TensorMetadata): tf.Tensor;
 }
 
-/** The native backend when it is the one that runs, else undefined. */
+/** The native backend if it is the one that runs, else undefined. */
 export function nativeBackend(): NativeBackend | undefined {
   return tf.getBackend() === 'tensorflow' ? (tf.backend() as unknown as NativeBackend) : undefined;
 }
 
 /**
- * True where a mode that is chosen, not asked for, may be `xla`: the native engine runs, on a
- * processor. On CUDA, XLA needs parts of it that a graph does not, and saves little, since a GPU's
- * memory is fast.
+ * True where `xla` may be chosen as the default mode: the native engine runs on a processor. On CUDA,
+ * XLA needs parts of the toolkit that a graph does not, and it saves little, because the memory of a
+ * GPU is fast.
  */
 export function xlaIsAtHand(): boolean {
   const native = nativeBackend();
   return native !== undefined && !native.isUsingGpuDevice;
 }
 
-/** Runs `f` with every op of the backend going through `binding`. */
+/** Runs `f` while every op of the backend goes through `binding`. */
 export function withBinding<R>(backend: NativeBackend, binding: Binding, f: () => R): R {
   const held = backend.binding;
   backend.binding = binding;
@@ -84,11 +85,12 @@ export function withBinding<R>(backend: NativeBackend, binding: Binding, f: () =
   }
 }
 
-/** A copy of the native binding, whose own properties cannot be replaced, with some replaced. */
+/** A copy of the native binding with some functions replaced; the binding itself is read-only. */
 export function overridden(binding: Binding, replacement: Partial<Binding>): Binding {
-  const copy: Record<string, unknown> = {};
-  for (const name of Object.getOwnPropertyNames(binding)) {
-    copy[name] = binding[name as keyof Binding];
-  }
-  return Object.assign(copy, replacement) as unknown as Binding;
+  // Its properties are not enumerable, so a spread would lose them.
+  const own = Object.getOwnPropertyNames(binding).map((name) => [
+    name,
+    binding[name as keyof Binding],
+  ]);
+  return { ...(Object.fromEntries(own) as Binding), ...replacement };
 }

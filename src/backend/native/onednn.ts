@@ -1,6 +1,6 @@
 /**
- * Has TensorFlow compute with oneDNN on every x86 processor, not only on those with AVX-512, on which
- * it does by itself. To call before it is loaded; TF_ENABLE_ONEDNN_OPTS=0 keeps it from that.
+ * Lets TensorFlow compute with oneDNN on every x86 processor; by itself it does so only on those with
+ * AVX-512. Call it before TensorFlow is loaded. TF_ENABLE_ONEDNN_OPTS=0 turns oneDNN off.
  */
 export function chooseOneDnn(): void {
   const { arch, platform, env } = process;

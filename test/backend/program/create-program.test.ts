@@ -20,7 +20,7 @@ import { tag } from '../../../src/backend/program/lowering/saved-model.js';
 import { loadGraph } from '../../../src/backend/program/run/graph-store.js';
 import { traceInPlace } from '../../../src/backend/program/trace/tracing.js';
 import { normal, randomKey } from '../../../src/backend/random.js';
-import { tf } from '../../../src/backend/tf.js';
+import { tf, tidy } from '../../../src/backend/tf.js';
 import type { Leaves } from '../../../src/backend/tree.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
@@ -37,11 +37,6 @@ function taken(tensors: Record<string, tf.Tensor>): Record<string, number[]> {
   );
   tf.dispose(tensors);
   return read;
-}
-
-/** What `make` makes, without the other tensors that it makes. */
-function tidied<T>(make: () => T): T {
-  return tf.tidy(make as () => never) as T;
 }
 
 /** Tensors of TensorFlow.js, tensors of TensorFlow, and loaded graphs. */
@@ -77,7 +72,7 @@ afterEach(() => {
 
 /** Counts, adds, and scales what it has. */
 function counter(mode: Mode) {
-  return tidied(() =>
+  return tidy(() =>
     createProgram({
       mode,
       variables: { sum: tf.zeros([2]), count: tf.scalar(0, 'int32') },
@@ -375,7 +370,7 @@ describe.each(['float32', 'bfloat16'] as const)('in parts, %s', (precision) => {
       });
     const x = Float32Array.from([1, 2, 3, 4, -1, 0.5, 0, 1]);
     const [whole, halves] = [1, 2].map((count) => {
-      const program = tidied(() => create(count));
+      const program = tidy(() => create(count));
       const results = [0, 1, 2].map(() => taken(program.run.f({ x })).y);
       program.dispose();
       return results;
@@ -387,7 +382,7 @@ describe.each(['float32', 'bfloat16'] as const)('in parts, %s', (precision) => {
 });
 
 test.each(['graph', 'xla'] as const)('mode %s: a written variable is read before', (mode) => {
-  const program = tidied(() =>
+  const program = tidy(() =>
     createProgram({
       mode,
       variables: { w: tf.tensor1d([1, 2]), copy: tf.zeros([2]) },
@@ -535,7 +530,7 @@ describe('what a graph cannot stand for is refused', () => {
 });
 
 test.each(modes)('a variable is read between two writes into it, in mode %s', (mode) => {
-  const program = tidied(() =>
+  const program = tidy(() =>
     createProgram({
       mode,
       variables: { w: numbers(1, 64), first: tf.zeros([64]), second: tf.zeros([64]) },
@@ -575,7 +570,7 @@ test.each(modes)('a variable is read between two writes into it, in mode %s', (m
 describe('a graph kept on disk', () => {
   let traced = 0;
   const create = (description: string, size = 2, mode: Mode = 'graph') =>
-    tidied(() =>
+    tidy(() =>
       createProgram({
         mode,
         description,
@@ -737,7 +732,7 @@ describe('precision bfloat16', () => {
   test('rounds variables when they are assigned, where no function writes them', () => {
     const weights = (seed: number) => numbers(seed, 4, 4) as tf.Tensor2D;
     const found = modes.map((mode) =>
-      tidied(() => {
+      tidy(() => {
         const program = createProgram({
           mode,
           precision: 'bfloat16',
@@ -812,7 +807,7 @@ test('without the native engine functions run eagerly, and only so', async () =>
   await startEngine({ engine: 'cpu' });
   try {
     const tensors = tf.memory().numTensors;
-    const program = tidied(() =>
+    const program = tidy(() =>
       createProgram({
         variables: { w: tf.ones([2]) },
         functions: {

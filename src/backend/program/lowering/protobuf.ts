@@ -1,9 +1,9 @@
 /**
  * Enough of the protocol-buffer wire format to write TensorFlow's graphs: a message is a list of
- * fields, a field a number and its content. Field numbers are those of TensorFlow's .proto files.
+ * fields, and a field is a number with its content. TensorFlow's .proto files define the numbers.
  */
 
-/** A message as its encoded fields, in memory that doubles where it does not suffice. */
+/** A message as its encoded fields, in memory that doubles when it is full. */
 export class Message {
   private memory = Buffer.allocUnsafe(64);
   private length = 0;
@@ -49,7 +49,7 @@ export class Message {
     return this.memory.subarray(0, this.length);
   }
 
-  /** Seven bits a byte, lowest first; negative numbers in 64-bit two's complement. */
+  /** Seven bits per byte, lowest first; negative numbers in 64-bit two's complement. */
   private number(value: number | bigint): void {
     this.reserve(10);
     let rest = BigInt.asUintN(64, BigInt(value));

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
+import type { Attribute, Value } from '../trace/operations.js';
 import { signatureOf } from '../trace/signatures.js';
-import type { Attribute, Value } from '../trace/tracing.js';
-import type { Node, Reference } from './lower.js';
+import type { Node, Reference } from './graph.js';
 import { Message } from './protobuf.js';
 
 /** The tag under which a program's graph is saved and loaded. */
 export const tag = 'tarflow';
 
-/** A function in a graph's library: arguments, nodes, results, and nodes that have to run. */
+/** A function in the library of a graph: arguments, results, nodes, and nodes that have to run. */
 export interface FunctionDefinition {
   name: string;
   inputs: { name: string; type: number }[];
@@ -18,7 +18,7 @@ export interface FunctionDefinition {
 }
 
 /**
- * A TensorFlow SavedModel without variables' values, as the bytes of saved_model.pb
+ * A TensorFlow SavedModel without the values of its variables, as the bytes of saved_model.pb
  * (tensorflow/core/protobuf/saved_model.proto and the files that it imports).
  */
 export function encodeSavedModel(
@@ -26,7 +26,7 @@ export function encodeSavedModel(
   functions: FunctionDefinition[],
   tensorflowVersion: string,
 ): Uint8Array {
-  // The GraphDef version of TensorFlow 2.21: how ops behave that changed over time.
+  // The GraphDef version of TensorFlow 2.21, which selects the behaviour of ops that changed.
   const versions = new Message().varint(1, 2474);
   const library = new Message();
   for (const definition of functions) library.bytes(1, functionMessage(definition));
@@ -39,8 +39,8 @@ export function encodeSavedModel(
 }
 
 /**
- * Puts a function into a library under a name that says what is in it, so that equal ones are there
- * once: XLA then compiles them once, whatever variables they are called with.
+ * Puts a function into a library under a digest of its content, so that equal ones are stored once:
+ * XLA then compiles them once, whatever variables they are called with.
  */
 export function addToLibrary(
   library: FunctionDefinition[],
@@ -69,7 +69,7 @@ function graphReference(reference: Reference): string {
 
 function functionMessage(definition: FunctionDefinition): Message {
   const byName = new Map(definition.nodes.map((node) => [node.name, node]));
-  // Inside a function a tensor is named by its node, the result's name and its place in the result.
+  // Inside a function, a tensor is named by its node, the name of the result and its place in it.
   const write = (reference: Reference) => {
     if ('argument' in reference) return reference.argument;
     const node = byName.get(reference.node) as Node;
@@ -113,7 +113,7 @@ function countOf(node: Node, attribute: string): number {
   return value.int as number;
 }
 
-/** An AttrValue (attr_value.proto): the field's number says the kind; 1 is a list of any kind. */
+/** An AttrValue (attr_value.proto): the field number is the kind; 1 is a list of any kind. */
 function attributeMessage(attribute: Attribute): Message {
   if ('string' in attribute) return new Message().bytes(2, attribute.string);
   if ('shape' in attribute) return new Message().bytes(7, shapeMessage(attribute.shape));

@@ -1,8 +1,14 @@
 import { types } from '../../native/binding.js';
-import { type Operation, reachable, type Trace, type Value } from '../trace/tracing.js';
-import { madeBy } from './rewrite.js';
+import {
+  type Operation,
+  reachable,
+  resultsOf,
+  type Trace,
+  type Value,
+} from '../trace/operations.js';
+import { handOver, made, madeBy, replaceOperations, usesOf } from './trace-edit.js';
 
-/** Operations that only move numbers, and which of their inputs they move. */
+/** Operations that only move numbers, and the places of the inputs that they move. */
 const movements: Record<string, (inputs: Value[]) => number[]> = {
   Reshape: () => [0],
   Transpose: () => [0],
@@ -13,8 +19,9 @@ const movements: Record<string, (inputs: Value[]) => number[]> = {
 };
 
 /**
- * Moves casts to bfloat16 before what only moves numbers, where nothing needs the float32 ones: half
- * as many bytes are moved. A cast of what was bfloat16 before falls away. The trace is changed.
+ * Moves casts to bfloat16 in front of operations that only move numbers, where nothing needs the
+ * float32 numbers: half as many bytes are moved. A cast back to bfloat16 is removed. The trace is
+ * changed.
  */
 export function hoistCasts(trace: Trace): void {
   const operations: Operation[] = [];
@@ -31,11 +38,11 @@ export function hoistCasts(trace: Trace): void {
     uses.delete(value);
   };
 
-  /** False for a cast that a loop's body takes from outside. */
+  /** False for a cast whose result the body of a loop takes from outside. */
   const takesAnother = ({ outputs: [value] }: Operation) =>
     !uses.get(value as Value)?.includes(undefined);
 
-  // From the last: a chain of movements hands its casts up.
+  // Backwards, so that a chain of such operations passes its casts up.
   for (const operation of [...trace.operations].reverse()) {
     const moved = movements[operation.op];
     const casts = operation.outputs.map((value) => uses.get(value) ?? []);
@@ -76,13 +83,15 @@ export function hoistCasts(trace: Trace): void {
     });
     operations.unshift(...before, operation);
   }
-  const left = operations.filter((operation) => !removed.has(operation));
-  trace.operations.splice(0, trace.operations.length, ...left);
+  replaceOperations(
+    trace.operations,
+    operations.filter((operation) => !removed.has(operation)),
+  );
 }
 
 /**
- * Moves casts from bfloat16 behind what only moves numbers, where all that it moves was bfloat16.
- * The trace is changed.
+ * Moves casts from bfloat16 behind operations that only move numbers, where all of these were
+ * bfloat16 before. The trace is changed.
  */
 export function sinkCasts(trace: Trace): void {
   const operations: Operation[] = [];
@@ -104,12 +113,12 @@ export function sinkCasts(trace: Trace): void {
       operations.push(handOver(cast(narrow, types.float32), value));
     });
   }
-  trace.operations.splice(0, trace.operations.length, ...operations);
+  replaceOperations(trace.operations, operations);
 }
 
 /**
- * Takes away what changes nothing: casts to the same type, which TensorFlow.js puts before every mean,
- * and back to bfloat16, and reshapes back to a shape from before. The trace is changed.
+ * Removes operations that change nothing: casts to the same type, which TensorFlow.js puts before
+ * every mean, casts back to bfloat16, and reshapes back to an earlier shape. The trace is changed.
  */
 export function dropIdle(trace: Trace): void {
   const found = new Map<Value, Value>();
@@ -136,8 +145,9 @@ export function dropIdle(trace: Trace): void {
 }
 
 /**
- * Has a trace read variables in bfloat16 where it casts them to that, for a program that holds them
- * in both types: they are cast when they are assigned and not in every call. The trace is changed.
+ * Makes a trace read variables in bfloat16 where it casts them to bfloat16. The program then holds
+ * them in both types, and they are cast when they are assigned, not in every call. The trace is
+ * changed.
  *
  * @param held true for a variable of which the program can hold a second copy
  */
@@ -154,8 +164,8 @@ export function readNarrow(trace: Trace, held: (variable: string) => boolean): v
 }
 
 /**
- * Puts other values in the place of values, and takes away what is then needed no more. What an
- * operation waits for (`after`) stays, so that it comes before passes that add such.
+ * Replaces values by others and removes the operations that are no longer needed. It does not
+ * replace what an operation waits for (`after`), so it has to run before passes that add that.
  */
 function substitute(trace: Trace, other: (value: Value) => Value): void {
   const replace = (values: Value[]) => {
@@ -176,44 +186,22 @@ function substitute(trace: Trace, other: (value: Value) => Value): void {
     for (const [name, value] of Object.entries(values)) values[name] = other(value);
   }
   visit(trace.operations);
-  const { operations, outputs, updates } = trace;
-  keep(operations, reachable([...Object.values(outputs), ...Object.values(updates)]));
+  keep(trace.operations, reachable(resultsOf(trace)));
 }
 
 function keep(operations: Operation[], needed: ReadonlySet<Operation>): void {
-  operations.splice(0, operations.length, ...operations.filter((one) => needed.has(one)));
+  replaceOperations(
+    operations,
+    operations.filter((operation) => needed.has(operation)),
+  );
 }
 
-/** What a cast hands on unchanged; undefined where it changes numbers. */
+/** The value that a cast returns unchanged; undefined where it changes numbers. */
 function sourceOfIdle(operation: Operation, source: (value: Value) => Value): Value | undefined {
   const [input] = operation.inputs as [Value];
   if (isCast(operation, input.type, input.type)) return source(input);
   const before = isNarrowing(operation) ? madeBy(source(input), 'Cast') : undefined;
   return before && isWidening(before) ? source(before.inputs[0] as Value) : undefined;
-}
-
-/** The users of values; an undefined one stands for one that cannot take another value. */
-export type Users = Map<Value, (Operation | undefined)[]>;
-
-/** Where each value is used. */
-export function usesOf(trace: Trace): Users {
-  const uses: Users = new Map();
-  const add = (value: Value, user: Operation | undefined) => {
-    uses.set(value, [...(uses.get(value) ?? []), user]);
-  };
-  const visit = (operations: Operation[], nested: boolean) => {
-    for (const operation of operations) {
-      const { inputs, loop } = operation;
-      for (const value of new Set(inputs)) add(value, nested ? undefined : operation);
-      if (!loop) continue;
-      visit(loop.operations, true);
-      for (const value of loop.results) add(value, undefined);
-    }
-  };
-  visit(trace.operations, false);
-  for (const value of Object.values(trace.outputs)) add(value, undefined);
-  for (const value of Object.values(trace.updates)) add(value, undefined);
-  return uses;
 }
 
 function isCast({ op, inputs, outputs }: Operation, from: number, to: number): boolean {
@@ -236,22 +224,4 @@ export function cast(input: Value, type: number): Operation {
     shape: input.shape,
     type,
   });
-}
-
-/** An operation of one result that writes nothing. */
-export function made(
-  op: string,
-  attributes: Operation['attributes'],
-  inputs: Value[],
-  { shape, type }: Pick<Value, 'shape' | 'type'>,
-): Operation {
-  const operation: Operation = { op, attributes, inputs, outputs: [], writes: 0 };
-  operation.outputs.push({ from: 'operation', operation, output: 0, shape, type });
-  return operation;
-}
-
-/** Has an operation of one result make a value, whatever made it before. */
-export function handOver(operation: Operation, value: Value): Operation {
-  operation.outputs[0] = Object.assign(value, { operation, output: 0 });
-  return operation;
 }

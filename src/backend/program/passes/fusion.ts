@@ -1,5 +1,5 @@
 import { types } from '../../native/binding.js';
-import { elements, type Operation, type Value, valuesRead } from '../trace/tracing.js';
+import { elements, type Operation, type Value, valuesRead } from '../trace/operations.js';
 import { joinedOp } from './join-norms.js';
 
 /** Operations that are computed together, in an order in which they can run. */
@@ -15,9 +15,9 @@ export function isFusion(unit: Unit): unit is Fusion {
 }
 
 /**
- * Puts elementwise operations together that take each other's results, so that these need not pass
- * through memory; layer normalisations that joinNorms made one operation, too, and in bfloat16 what
- * only moves numbers. Only operations on large tensors are worth it.
+ * Groups elementwise operations that use each other's results, so that these need not pass through
+ * memory. It also groups layer normalisations that `joinNorms` made one operation and, in bfloat16,
+ * operations that only move numbers. Only operations on large tensors are worth it.
  *
  * @param operations in an order in which they can run
  * @param fits false for an operation that has to stay by itself
@@ -33,7 +33,7 @@ export function fused(
     if (operation.writes > 0) writes++;
     const kind =
       operation.writes === 0 && joins(operation) && fits(operation)
-        ? // What runs before a variable is overwritten must not move behind that.
+        ? // What runs before a variable is overwritten must not move behind the write.
           `${writes} ${elements(operation.outputs[0] as Value)}`
         : undefined;
     groups.add(operation, place, kind);
@@ -42,8 +42,8 @@ export function fused(
 }
 
 /**
- * Where operations' results are needed first, other than by float32 operations that can join and
- * hand the question on to those that need theirs. The place of any other operation is its own.
+ * The place at which the result of each operation is first needed. A float32 operation that can join
+ * a group takes the place at which its own result is needed; any other operation stays at its place.
  */
 function neededPlaces(operations: readonly Operation[]): Map<Operation, number> {
   const needed = new Map<Operation, number>();
@@ -64,7 +64,7 @@ function neededPlaces(operations: readonly Operation[]): Map<Operation, number> 
   return needed;
 }
 
-/** Operations this few places apart are made at the same time. */
+/** Operations at most this many places apart count as simultaneous. */
 const soon = 32;
 
 const elementwise = new Set([
@@ -72,13 +72,13 @@ const elementwise = new Set([
   ...['Maximum', 'Minimum', 'Cast', 'Tanh', 'Sigmoid'],
 ]);
 
-/** With fewer numbers a pass over memory takes less time than a call. */
+/** With fewer numbers, a pass over memory takes less time than a call. */
 const leastElements = 1 << 16;
 
-/** Of fewer operations the passes that are saved are worth no call either. */
+/** With fewer operations, the passes that are saved are not worth a call either. */
 const leastMembers = 3;
 
-/** True for an operation that can be put together with others. */
+/** True for an operation that can be grouped with others. */
 function joins(operation: Operation): boolean {
   const [result] = operation.outputs;
   const type = result?.type;
@@ -89,14 +89,14 @@ function joins(operation: Operation): boolean {
   return result !== undefined && fits && elements(result) >= leastElements;
 }
 
-/** In float32 oneDNN transposes faster. */
+/** Grouped in bfloat16 only, because in float32 oneDNN transposes faster. */
 const movements = new Set(['Reshape', 'Transpose']);
 
 interface Group {
   members: Operation[];
   /** Groups of equal kind may be joined; undefined for one that stays by itself. */
   kind: string | undefined;
-  /** Of the first and the last member in the trace. */
+  /** The places of the first and the last member in the trace. */
   first: number;
   last: number;
   /** The operations whose results it takes. */
@@ -107,10 +107,10 @@ class Groups {
   private readonly of = new Map<Operation, Group>();
   private readonly places = new Map<Operation, number>();
 
-  /** @param needed where operations' results are needed */
+  /** @param needed the place at which the result of each operation is first needed */
   constructor(private readonly needed: Map<Operation, number>) {}
 
-  /** Adds an operation, and joins its group with those that it takes from. */
+  /** Adds an operation and joins its group with those whose results it takes. */
   add(operation: Operation, place: number, kind: string | undefined): void {
     const taken = [...valuesRead(operation), ...(operation.after ?? [])];
     const givers = taken.flatMap((value) =>
@@ -145,7 +145,7 @@ class Groups {
     return units;
   }
 
-  /** True where one group takes something of another by way of a third, which joining them forbids. */
+  /** True if a group depends on another through a third one; then the two cannot be joined. */
   private takesByOthers(later: Group, earlier: Group): boolean {
     const seen = new Set<Group>([later]);
     const open = this.givers(later).filter((group) => group !== earlier);
@@ -172,7 +172,7 @@ class Groups {
     for (const member of other.members) this.of.set(member, into);
   }
 
-  /** False where one would have to be kept for long, or made long before. */
+  /** False where a result would have to be kept for long, or be made long before its use. */
   private near(operation: Operation, giver: Operation): boolean {
     const [own, other] = [operation, giver].map((one) => this.needed.get(one) as number);
     return Math.abs((own as number) - (other as number)) <= soon;

@@ -1,12 +1,20 @@
 import { types } from '../../native/binding.js';
-import { elements, type Operation, type Trace, type Value } from '../trace/tracing.js';
-import { handOver, made, type Users, usesOf } from './casts.js';
-import { madeBy, scalar } from './rewrite.js';
+import { elements, type Operation, type Trace, type Value } from '../trace/operations.js';
+import {
+  float32Constant,
+  handOver,
+  made,
+  madeBy,
+  replaceOperations,
+  scalar,
+  type Users,
+  usesOf,
+} from './trace-edit.js';
 
 /**
- * Joins the operations of each large layer normalisation of rows into one that oneDNN has a primitive
- * for, which passes over memory once, not nine times; only where nothing else needs what is between
- * them, so not where a gradient flows. The trace is changed.
+ * Joins the operations of each large layer normalisation of rows into the one for which oneDNN has a
+ * primitive, which passes over memory once instead of nine times. Only where nothing else needs the
+ * intermediate results, so not where a gradient flows. The trace is changed.
  */
 export function joinNorms(trace: Trace): void {
   const uses = usesOf(trace);
@@ -16,17 +24,19 @@ export function joinNorms(trace: Trace): void {
     for (const part of found?.parts ?? []) replaced.add(part);
     return found?.norm ?? operation;
   });
-  const operations = joined.filter((operation) => !replaced.has(operation));
-  trace.operations.splice(0, trace.operations.length, ...operations);
+  replaceOperations(
+    trace.operations,
+    joined.filter((operation) => !replaced.has(operation)),
+  );
 }
 
 /** The op of a joined normalisation. */
 export const joinedOp = '_MklLayerNorm';
 
-/** With fewer numbers the making of the primitive, at every call, takes longer than the passes. */
+/** With fewer numbers, creating the primitive at every call takes longer than the passes. */
 const leastElements = 1 << 17;
 
-/** The one op for the layer normalisation that ends in an operation, and the operations before that. */
+/** The joined form of the layer normalisation that ends in an operation, and its other parts. */
 function joinedNorm(
   last: Operation,
   uses: Users,
@@ -62,9 +72,9 @@ function joinedNorm(
 }
 
 /**
- * A joined normalisation as operations for XLA, which has no such primitive. Means are products with a
- * column of 1/channels: those XLA computes several numbers at a time, and sums along rows it does not.
- * That is 0.6 times oneDNN's time, together with what stands before and after it in a fusion.
+ * A joined normalisation as operations for XLA, which has no such primitive. Means are products with
+ * a column of 1/channels, because XLA computes products several numbers at a time, but not sums along
+ * rows. Together with the operations around it in a fusion, this takes 0.6 times oneDNN's time.
  */
 export function normForCompiler({ attributes, inputs, outputs }: Operation): Operation[] {
   const [x, scale, offset] = inputs as [Value, Value, Value];
@@ -75,20 +85,15 @@ export function normForCompiler({ attributes, inputs, outputs }: Operation): Ope
     operations.push(made(op, {}, taken, result));
     return operations.at(-1)?.outputs[0] as Value;
   };
-  const column = constant([channels, 1], new Float32Array(channels).fill(1 / channels));
+  const column = float32Constant([channels, 1], new Float32Array(channels).fill(1 / channels));
   const { float: epsilon } = attributes.epsilon as { float: number };
   const centred = make('Sub', [x, make('MatMul', [x, column], 1)]);
   const variance = make('MatMul', [make('Square', [centred]), column], 1);
-  const raised = make('Add', [variance, constant([], Float32Array.of(epsilon))], 1);
+  const raised = make('Add', [variance, float32Constant([], Float32Array.of(epsilon))], 1);
   const normalised = make('Mul', [centred, make('Rsqrt', [raised], 1)]);
   make('Add', [make('Mul', [normalised, scale]), offset]);
   handOver(operations.at(-1) as Operation, outputs[0] as Value);
   return operations;
-}
-
-function constant(shape: readonly number[], numbers: Float32Array): Value {
-  const content = new Uint8Array(numbers.buffer);
-  return { from: 'constant', shape, type: types.float32, content };
 }
 
 function userCount({ outputs: [result] }: Operation, uses: Users): number {

@@ -1,17 +1,17 @@
 import { types } from '../../native/binding.js';
-import type { Operation, Value } from '../trace/tracing.js';
+import type { Operation, Value } from '../trace/operations.js';
+import { madeBy, scalar } from './trace-edit.js';
 
 /**
- * The same operation by the op that TensorFlow computes it fastest with. In a graph:
- * - the sum over all axes but the last, which the gradient of every bias is, takes BiasAddGrad a
- *   tenth of Sum's time;
- * - a bias by BiasAdd is added where the matrix product writes its result, which saves a pass over
- *   memory;
- * - a GELU of that is computed there too, where nothing else needs what it takes. TensorFlow's
- *   optimiser finds it behind MatMul, which otherwise is slower than BatchMatMulV2.
+ * The same operation, by the op with which TensorFlow computes it fastest. In a graph:
+ * - BiasAddGrad takes a tenth of Sum's time for a sum over all axes but the last, such as the
+ *   gradient of every bias;
+ * - BiasAdd adds a bias where the matrix product writes its result, which saves a pass over memory;
+ * - a GELU of that sum is computed in the same place, where nothing else needs its argument.
+ *   TensorFlow's optimiser finds it after MatMul only, which otherwise is slower than BatchMatMulV2.
  *
- * @param xla true for a body that XLA compiles; it fuses by itself
- * @param activated the products that a bias and a GELU follow, and nothing else
+ * @param xla true for a body that XLA compiles; XLA fuses by itself
+ * @param activated the products that only a bias and a GELU follow
  */
 export function rewritten(
   operation: Operation,
@@ -25,8 +25,8 @@ export function rewritten(
 }
 
 /**
- * The operations of each x·Φ(x) of a product of two matrices and a bias, the product first and then
- * the sum, where nothing but that needs any of them.
+ * The operations of each GELU, x·Φ(x), whose argument is a matrix product plus a bias: the product
+ * first, then the sum. Only those whose operations have no other users.
  *
  * @param results values that are needed in any case
  */
@@ -50,7 +50,7 @@ export function activatedProducts(
   });
 }
 
-/** Product, sum, x/√2, erf, 1 + erf, Φ and x·Φ, where the operation is the last of these. */
+/** Product, sum, x/√2, erf, 1 + erf, Φ and x·Φ, if the operation is the last of these. */
 function activation(operation: Operation): Operation[] | undefined {
   const [x, phi] = operation.inputs;
   const half = madeBy(phi, 'Mul');
@@ -67,21 +67,6 @@ function activation(operation: Operation): Operation[] | undefined {
   return equal ? [product, sum, scaled, erf, one, half, operation] : undefined;
 }
 
-/** The operation that makes a value, where it is one of these ops. */
-export function madeBy(value: Value | undefined, ...ops: string[]): Operation | undefined {
-  return value?.from === 'operation' && ops.includes(value.operation.op)
-    ? value.operation
-    : undefined;
-}
-
-/** The number that a constant holds, NaN for any other value. */
-export function scalar(value: Value | undefined): number {
-  if (value?.from !== 'constant' || value.type !== types.float32) return Number.NaN;
-  const { buffer, byteOffset, byteLength } = value.content;
-  if (byteLength !== 4) return Number.NaN;
-  return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength))[0] as number;
-}
-
 /** A product of two matrices by MatMul. */
 function matrixProduct(operation: Operation): Operation {
   const { adj_x: transpose_a, adj_y: transpose_b } = operation.attributes;
@@ -94,7 +79,7 @@ function biasGradient(operation: Operation): Operation | undefined {
   return { ...operation, op: 'BiasAddGrad', inputs: operation.inputs.slice(0, 1), attributes: {} };
 }
 
-/** True for a sum over all axes but the last, as the gradient of a bias is. */
+/** True for a sum over all axes but the last, such as the gradient of a bias. */
 export function isSumToLastAxis({ op, inputs: [x, axes], attributes }: Operation): boolean {
   if (op !== 'Sum' || !x || x.shape.length < 2 || x.type !== types.float32) return false;
   const keep = attributes.keep_dims;
@@ -103,7 +88,7 @@ export function isSumToLastAxis({ op, inputs: [x, axes], attributes }: Operation
   return String(integers(axes)?.sort()) === String(leading);
 }
 
-/** True for the sum of a product of matrices and a bias, which is added where the product is made. */
+/** True for the sum of a matrix product and a bias, which is added where the product is made. */
 export function isBiasOfProduct(operation: Operation): boolean {
   const [x] = operation.inputs;
   const product = x?.from === 'operation' ? x.operation.op : '';
@@ -117,7 +102,7 @@ function biasSum(operation: Operation): Operation | undefined {
   return { ...operation, op: 'BiasAdd', attributes: {} };
 }
 
-/** XLA's form of an update of a slice, which takes a place that is computed. */
+/** XLA's form of an update of a slice, whose place may be a computed one. */
 function updateInCompiled(operation: Operation): Operation {
   const [input, begin, , , update] = operation.inputs as [Value, Value, Value, Value, Value];
   return {

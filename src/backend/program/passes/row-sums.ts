@@ -1,17 +1,18 @@
 import { types } from '../../native/binding.js';
-import { elements, type Operation, type Trace, type Value } from '../trace/tracing.js';
-import { cast, handOver, isNarrowing, isWidening, made, usesOf } from './casts.js';
-import { isSumToLastAxis, madeBy } from './rewrite.js';
+import { elements, type Operation, type Trace, type Value } from '../trace/operations.js';
+import { cast, isNarrowing, isWidening } from './casts.js';
+import { isSumToLastAxis } from './rewrite.js';
+import { handOver, int32Vector, made, madeBy, replaceOperations, usesOf } from './trace-edit.js';
 
 /**
- * Takes the sums of rows that are there in bfloat16 too, and in float32 for that alone, as a product
- * with ones: half as many bytes are read, and the float32 ones need not be made. The product adds in
- * float32 and rounds its result, as automatic mixed precision does with the gradient of a bias. The
- * trace is changed.
+ * Computes sums of rows as a product with ones, where the rows also exist in bfloat16 and only the
+ * sum needs them in float32: half as many bytes are read, and the float32 numbers need not be made.
+ * The product adds in float32 and rounds its result, as automatic mixed precision does with the
+ * gradient of a bias. The trace is changed.
  */
 export function sumRowsByProducts(trace: Trace): void {
   const uses = usesOf(trace);
-  const ones = new Map<number, Value>(); // by their number
+  const ones = new Map<number, Value>(); // by their count
   const moved = new Set<Operation>();
   const operations: Operation[] = [];
   for (const operation of trace.operations) {
@@ -39,7 +40,7 @@ export function sumRowsByProducts(trace: Trace): void {
     const [count, width] = x.shape as [number, number];
     let row = ones.get(count);
     if (!row) {
-      const fill = made('Fill', {}, [vector([1, count]), one], {
+      const fill = made('Fill', {}, [int32Vector([1, count]), one], {
         shape: [1, count],
         type: types.bfloat16,
       });
@@ -50,16 +51,16 @@ export function sumRowsByProducts(trace: Trace): void {
     const narrow = { shape: [1, width], type: types.bfloat16 };
     const product = made('MatMul', {}, [row, rows], narrow);
     const wide = cast(product.outputs[0] as Value, types.float32);
-    const sum = made('Reshape', {}, [wide.outputs[0] as Value, vector([width])], {
+    const sum = made('Reshape', {}, [wide.outputs[0] as Value, int32Vector([width])], {
       shape: [width],
       type: types.float32,
     });
     operations.push(product, wide, handOver(sum, operation.outputs[0] as Value));
   }
-  trace.operations.splice(0, trace.operations.length, ...operations);
+  replaceOperations(trace.operations, operations);
 }
 
-/** With fewer numbers a pass over memory takes less time than the calls. */
+/** With fewer numbers, a pass over memory takes less time than the calls. */
 const leastElements = 1 << 18;
 
 /** 1 in bfloat16. */
@@ -69,9 +70,3 @@ const one: Value = {
   type: types.bfloat16,
   content: Uint8Array.of(0x80, 0x3f),
 };
-
-/** A constant of int32. */
-function vector(numbers: number[]): Value {
-  const content = new Uint8Array(Int32Array.from(numbers).buffer);
-  return { from: 'constant', shape: [numbers.length], type: types.int32, content };
-}

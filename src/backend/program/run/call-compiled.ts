@@ -1,18 +1,19 @@
 import { nativeBackend } from '../../native/binding.js';
+import { mapValues } from '../../records.js';
 import { tf } from '../../tf.js';
 import type { Leaves } from '../../tree.js';
-import { mapValues, type Precision, type TensorSpec } from '../trace/tracing.js';
-import { createProgram, type Mode, type Program, tensorSpec } from './create-program.js';
+import type { Mode, Precision, TensorSpec } from '../trace/body.js';
+import { createProgram, type Program, tensorSpec } from './create-program.js';
 
 /** A pure function of tensors, and what it is called with. */
 export interface CompiledCall<Inputs extends Leaves, Outputs extends Leaves> {
-  /** Letters and digits; names the function in errors and in the graph. */
+  /** The name of the function in errors and in the graph: letters and digits. */
   name: string;
-  /** All that `body` depends on beside its source and its arguments: a model's configuration. */
+  /** Everything else on which `body` depends besides its source and arguments, such as a config. */
   description: unknown;
-  /** Large tensors that stay the same from call to call, as a model's weights. */
+  /** Large tensors that stay the same from call to call, such as a model's weights. */
   parameters: Leaves;
-  /** Which of several sets of parameters these are; each has a copy where copies are kept. */
+  /** Tells several sets of parameters apart; each has its own copy where copies are kept. */
   instance?: number;
   inputs: Inputs;
   body(parameters: Leaves, inputs: Inputs): Outputs;
@@ -20,8 +21,8 @@ export interface CompiledCall<Inputs extends Leaves, Outputs extends Leaves> {
   mode: Mode;
   precision?: Precision;
   /**
-   * True to keep parameters on the device between calls, in a copy that is renewed when other ones
-   * come; false to pass them with each call, which costs nothing where device and host share their
+   * True to keep a copy of the parameters on the device between calls, which is renewed when they
+   * change. False to pass them with each call, which costs nothing where device and host share
    * memory. Default: true on a GPU.
    */
   keepParameters?: boolean;
@@ -29,19 +30,19 @@ export interface CompiledCall<Inputs extends Leaves, Outputs extends Leaves> {
 
 interface Kept {
   program: Program<Record<string, Record<string, TensorSpec>>, Record<string, Leaves>>;
-  /** What the copies were made of. */
+  /** What the copies were made from. */
   parameters: Map<string, object>;
 }
 
-/** How many functions stay compiled, those used last. */
+/** This many functions stay compiled: those used last. */
 const capacity = 128;
 const kept = new Map<string, Kept>();
 
 /**
- * Calls a function of tensors as one graph. It is recorded at the first call with inputs of these
- * shapes; later calls with the same name, description, source of `body` and shapes run what was
- * recorded, in this process and in later ones, so `body` has to depend on nothing else. The 128
- * functions used last stay in memory.
+ * Calls a function of tensors as one graph. The first call with inputs of these shapes records it.
+ * Later calls with the same name, description, source of `body` and shapes run the recorded graph, in
+ * this process and in later ones, so `body` has to depend on nothing else. The 128 functions used last
+ * stay in memory.
  *
  * @returns what `body` returns; the caller frees it
  */
@@ -71,7 +72,7 @@ export function callCompiled<Inputs extends Leaves, Outputs extends Leaves>(
   return (found.program.run[name] as (feeds: Leaves) => Leaves)(passed) as Outputs;
 }
 
-/** Frees all that {@link callCompiled} keeps. */
+/** Frees everything that {@link callCompiled} keeps. */
 export function disposeCompiled(): void {
   for (const { program } of kept.values()) program.dispose();
   kept.clear();
@@ -114,7 +115,7 @@ function renew({ program, parameters: before }: Kept, parameters: Leaves): void 
   for (const [name, identity] of now) before.set(name, identity);
 }
 
-/** What changes whenever a tensor's numbers may have. */
+/** An object for each tensor that is another one whenever the numbers may have changed. */
 function identities(tensors: Leaves): Map<string, object> {
   return new Map(Object.entries(tensors).map(([name, { dataId }]) => [name, dataId]));
 }
@@ -127,7 +128,7 @@ function prefixed(parameters: Leaves): Leaves {
   );
 }
 
-/** True where what a graph is fed with is copied to another device. */
+/** True where the feeds of a graph are copied to another device. */
 function devicesAreApart(): boolean {
   return nativeBackend()?.isUsingGpuDevice === true;
 }

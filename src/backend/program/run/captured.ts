@@ -1,20 +1,12 @@
 import { releaseFreeMemory } from '../../native/addon.js';
 import { type NativeBackend, xlaIsAtHand } from '../../native/binding.js';
 import { computesWithOneDnn } from '../../native/onednn.js';
+import { mapValues } from '../../records.js';
 import { tf } from '../../tf.js';
 import { assemble, names } from '../lowering/assemble.js';
-import { dropIdle, hoistCasts, readNarrow, sinkCasts } from '../passes/casts.js';
-import { joinNorms } from '../passes/join-norms.js';
-import { rematerialise } from '../passes/rematerialise.js';
-import { sumRowsByProducts } from '../passes/row-sums.js';
-import {
-  mapValues,
-  type Precision,
-  type TensorSpec,
-  type Trace,
-  trace,
-  type Value,
-} from '../trace/tracing.js';
+import { improved } from '../passes/improve.js';
+import type { Precision, TensorSpec } from '../trace/body.js';
+import { trace } from '../trace/tracing.js';
 import type { Executor, Functions } from './executor.js';
 import {
   findGraph,
@@ -28,7 +20,7 @@ import { Session } from './session.js';
 export interface CaptureOptions {
   xla: boolean;
   precision: Precision;
-  /** Where given, the graph is kept on disk under it. */
+  /** If given, the graph is kept on disk under it. */
   description: string | undefined;
 }
 
@@ -43,57 +35,14 @@ export class CapturedExecutor implements Executor {
     functions: Functions,
     options: CaptureOptions,
   ) {
-    const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
     const fuse = !options.xla && xlaIsAtHand();
-    const oneDnn = fuse && computesWithOneDnn();
-    const load = (folder: string) => new Session(backend, folder, specs);
-    const capture = () => {
-      const bfloat16 = options.precision === 'bfloat16';
-      const recorded = mapValues(functions, ({ inputs, body }, name) =>
-        trace(backend, name, body, variables, inputs, options.precision),
-      );
-      const written = new Set(
-        Object.values(recorded).flatMap(({ updates }) => Object.keys(updates)),
-      );
-      const captured = mapValues(functions, ({ inputs }, name) => {
-        const improved = keepingParts(recorded[name] as Trace, (held) => {
-          if (bfloat16) sinkCasts(held);
-          dropIdle(held);
-          if (bfloat16) hoistCasts(held);
-          if (bfloat16) readNarrow(held, (variable) => !written.has(variable));
-          if (bfloat16 && fuse) sumRowsByProducts(held);
-          if (oneDnn) joinNorms(held);
-          if (fuse) rematerialise(held);
-        });
-        return { inputs, trace: improved };
-      });
-      const { xla } = options;
-      const graph = assemble(specs, captured, { xla, fuse, oneDnn }, backend.binding.TF_Version);
-      const outputs = mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs));
-      return { graph, outputs };
-    };
-
-    const key = options.description !== undefined && {
+    const capture = new Capture(backend, variables, functions, {
       ...options,
       fuse,
-      oneDnn,
-      library: libraryDigest(),
-      tensorflow: backend.binding.TF_Version,
-      tensorflowJs: tf.version_core,
-      variables: specs,
-      functions: mapValues(functions, ({ inputs, body }) => [inputs, String(body)]),
-    };
-    const stored = key ? findGraph(key) : undefined;
-    const session = stored && loadGraph(stored, load);
-    let outputs = stored?.outputs as Record<string, string[]>;
-    if (session) {
-      this.session = session;
-    } else {
-      const captured = capture();
-      outputs = captured.outputs;
-      const kept = key ? keepGraph(key, captured.graph, captured.outputs) : undefined;
-      this.session = (kept && loadGraph(kept, load)) ?? withTemporaryGraph(captured.graph, load);
-    }
+      oneDnn: fuse && computesWithOneDnn(),
+    });
+    const { session, outputs } = capture.load();
+    this.session = session;
     this.calls = mapValues(functions, ({ inputs }, name) => {
       const results = outputs[name] as string[];
       return {
@@ -136,28 +85,78 @@ export class CapturedExecutor implements Executor {
   }
 }
 
-/** Has a trace changed while its parts' results are among its outputs, which stay what they are. */
-function keepingParts(trace: Trace, change: (held: Trace) => void): Trace {
-  const { outputs, parts = [] } = trace;
-  const name = (part: number, index: number) => `part ${part}, result ${index}`;
-  const results = parts.flatMap((values, part) =>
-    values.map((value, index) => [name(part, index), value] as const),
-  );
-  const held = { ...trace, outputs: { ...outputs, ...Object.fromEntries(results) } };
-  change(held);
-  const found = held.outputs as Record<string, Value>;
-  return {
-    ...held,
-    outputs: mapValues(outputs, (_, key) => found[key] as Value),
-    parts: parts.map((values, part) => values.map((_, index) => found[name(part, index)] as Value)),
-  };
-}
-
 interface Call {
   feeds: string[];
   fetches: string[];
   /** Names of the outputs. */
   results: string[];
-  /** True once it ran; TensorFlow prepares, and XLA compiles, a function at its first call. */
+  /** True once it ran: TensorFlow prepares, and XLA compiles, a function at its first call. */
   compiled: boolean;
+}
+
+/** The names of each function's outputs. */
+type OutputNames = Record<string, string[]>;
+
+/** Makes the graph of a program, or finds it on disk. */
+class Capture {
+  private readonly specs: Record<string, TensorSpec>;
+
+  constructor(
+    private readonly backend: NativeBackend,
+    private readonly variables: Record<string, tf.Tensor>,
+    private readonly functions: Functions,
+    private readonly options: CaptureOptions & { fuse: boolean; oneDnn: boolean },
+  ) {
+    this.specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
+  }
+
+  /** A session with the graph: the one kept on disk if it loads, else one that is captured now. */
+  load(): { session: Session; outputs: OutputNames } {
+    const load = (folder: string) => new Session(this.backend, folder, this.specs);
+    if (this.options.description === undefined) {
+      const { graph, outputs } = this.capture();
+      return { session: withTemporaryGraph(graph, load), outputs };
+    }
+    const key = this.key();
+    const stored = findGraph(key);
+    const found = stored && loadGraph(stored, load);
+    if (found) return { session: found, outputs: stored.outputs };
+    const { graph, outputs } = this.capture();
+    const kept = keepGraph(key, graph, outputs);
+    const session = (kept && loadGraph(kept, load)) ?? withTemporaryGraph(graph, load);
+    return { session, outputs };
+  }
+
+  /** Everything on which the graph depends. */
+  private key(): object {
+    return {
+      ...this.options,
+      library: libraryDigest(),
+      tensorflow: this.backend.binding.TF_Version,
+      tensorflowJs: tf.version_core,
+      variables: this.specs,
+      functions: mapValues(this.functions, ({ inputs, body }) => [inputs, String(body)]),
+    };
+  }
+
+  private capture(): { graph: Uint8Array; outputs: OutputNames } {
+    const { backend, variables, functions, specs } = this;
+    const { xla, fuse, oneDnn, precision } = this.options;
+    const recorded = mapValues(functions, ({ inputs, body }, name) => ({
+      inputs,
+      trace: trace(backend, name, body, variables, inputs, precision),
+    }));
+    const written = new Set(
+      Object.values(recorded).flatMap(({ trace: { updates } }) => Object.keys(updates)),
+    );
+    const target = { bfloat16: precision === 'bfloat16', fuse, oneDnn };
+    const captured = mapValues(recorded, ({ inputs, trace }) => ({
+      inputs,
+      trace: improved(trace, target, written),
+    }));
+    return {
+      graph: assemble(specs, captured, { xla, fuse, oneDnn }, backend.binding.TF_Version),
+      outputs: mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs)),
+    };
+  }
 }

@@ -1,10 +1,11 @@
 import { nativeBackend, overridden, withBinding } from '../../native/binding.js';
+import { mapValues } from '../../records.js';
 import { tf } from '../../tf.js';
 import { bfloat16Binding } from '../trace/bfloat16.js';
-import { checkedOutcome, mapValues, type Precision } from '../trace/tracing.js';
+import { checkedOutcome, type Precision } from '../trace/body.js';
 import type { Executor, Functions } from './executor.js';
 
-/** Runs functions op by op, on whatever engine runs. */
+/** Runs functions op by op, on any engine. */
 export class EagerExecutor implements Executor {
   private readonly variables: Record<string, tf.Tensor>;
 
@@ -59,7 +60,7 @@ export class EagerExecutor implements Executor {
   }
 }
 
-/** The same numbers as a tensor of its own, which outlives the current `tf.tidy`. */
+/** The same numbers as a new tensor, which outlives the current `tf.tidy`. */
 function own(tensor: tf.Tensor): tf.Tensor {
   return tf.keep(tensor.clone());
 }

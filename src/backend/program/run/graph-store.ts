@@ -14,8 +14,8 @@ export interface Stored {
 const [graphFile, detailsFile] = ['saved_model.pb', 'program.json'];
 
 /**
- * The graph kept under a description (anything that JSON can write), or undefined where there is
- * none or what is there is damaged.
+ * The graph that is kept under a description (anything that JSON can write); undefined if there is
+ * none or it is damaged.
  */
 export function findGraph(description: unknown): Stored | undefined {
   const folder = folderOf(description);
@@ -30,19 +30,19 @@ export function findGraph(description: unknown): Stored | undefined {
   }
 }
 
-/** Notes when a graph was used, where that can be written. */
+/** Notes when a graph was used, if the cache can be written. */
 function markUsed(folder: string): void {
   const now = new Date();
   try {
     fs.utimesSync(folder, now, now);
   } catch {
-    // A cache that is shared may be read-only; what is in it is as good.
+    // A shared cache may be read-only; its graphs can be used all the same.
   }
 }
 
 /**
- * Keeps a graph under a description: whole or not at all, whoever else does the same. Undefined where
- * nothing can be kept: the cache folder is read-only, or the disk full.
+ * Keeps a graph under a description, whole or not at all, even if other processes do the same at the
+ * same time. Undefined if nothing can be kept: the cache folder is read-only, or the disk is full.
  */
 export function keepGraph(
   description: unknown,
@@ -60,15 +60,16 @@ export function keepGraph(
     forgetOld(path.dirname(folder));
   } catch {
     if (temporary !== undefined) fs.rmSync(temporary, { recursive: true, force: true });
-    // Another process may have put the same graph there between the two steps.
+    // Another process may have put the same graph there between removing and renaming.
     return findGraph(description);
   }
   return { folder, outputs };
 }
 
 /**
- * What `load` makes of a kept graph; undefined where it does not load: another process made room of
- * it meanwhile, or this TensorFlow does not read it. Captured anew it may; why not shows then.
+ * The result of `load` for a kept graph; undefined if it does not load, because another process has
+ * removed it meanwhile or this TensorFlow cannot read it. The caller then captures the function again,
+ * and any lasting error shows when that graph is loaded.
  */
 export function loadGraph<R>({ folder }: Stored, load: (folder: string) => R): R | undefined {
   try {
@@ -78,7 +79,7 @@ export function loadGraph<R>({ folder }: Stored, load: (folder: string) => R): R
   }
 }
 
-/** How many graphs stay on disk, those used last, and how many bytes; one takes 10 KB to 20 MB. */
+/** The most graphs and bytes that stay on disk, those used last; a graph takes 10 KB to 20 MB. */
 const capacity = { graphs: 400, bytes: 500e6 };
 
 function forgetOld(root: string): void {
@@ -96,7 +97,7 @@ function forgetOld(root: string): void {
   }
 }
 
-/** Calls `f` with a folder that holds the graph meanwhile. */
+/** Calls `f` with a folder that holds the graph until `f` returns. */
 export function withTemporaryGraph<R>(graph: Uint8Array, f: (folder: string) => R): R {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-graph-'));
   try {
@@ -110,8 +111,8 @@ export function withTemporaryGraph<R>(graph: Uint8Array, f: (folder: string) => 
 let library: string | undefined;
 
 /**
- * A digest of this library's code, all of which a captured function may call: a change to any of it
- * makes kept graphs stale.
+ * A digest of all code of this library. A captured function may call any of it, so a change to any
+ * file makes kept graphs stale.
  */
 export function libraryDigest(): string {
   if (library === undefined) {

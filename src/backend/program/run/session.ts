@@ -2,9 +2,9 @@ import type { NativeBackend } from '../../native/binding.js';
 import { tf } from '../../tf.js';
 import { names } from '../lowering/assemble.js';
 import { tag } from '../lowering/saved-model.js';
-import type { TensorSpec } from '../trace/tracing.js';
+import type { TensorSpec } from '../trace/body.js';
 
-/** A loaded graph with its variables' values. */
+/** A loaded graph with the values of its variables. */
 export class Session {
   private readonly id: number;
   private readonly indices: Map<string, number>;
@@ -19,10 +19,7 @@ export class Session {
     this.indices = new Map(Object.keys(variables).map((name, index) => [name, index]));
   }
 
-  /**
-   * Feeds tensors to nodes, runs what the fetched ones need, and returns these; the caller frees
-   * them.
-   */
+  /** Feeds tensors to nodes and returns what is fetched, which the caller frees. */
   run(feeds: string[], tensors: tf.Tensor[], fetches: string[]): tf.Tensor[] {
     const { backend } = this;
     return backend.binding
@@ -30,7 +27,7 @@ export class Session {
       .map((metadata) => backend.createOutputTensor(metadata));
   }
 
-  /** Sets variables; all at once takes one run of the graph. */
+  /** Sets variables. To set all at once takes one run of the graph, else each takes one. */
   assign(values: Record<string, tf.Tensor>): void {
     const given = Object.entries(values);
     const runs = given.length === this.indices.size ? [given] : given.map((entry) => [entry]);

@@ -6,19 +6,19 @@ export interface AdamWOptions {
   beta1?: number;
   beta2?: number;
   epsilon?: number;
-  /** Decoupled decay, applied to every parameter: biases, norms and embeddings too. */
+  /** Decoupled decay, applied to every parameter, also to biases, norms and embeddings. */
   weightDecay?: number;
 }
 
 /**
  * One AdamW update (Loshchilov and Hutter 2019, algorithm 2) with the papers' constants as defaults:
  * betas (0.9, 0.95), epsilon 1e-8, weight decay 1e-4. Pure: the new leaves and moments are new
- * tensors. In a captured function it becomes one pass over the variables' memory (TensorFlow's
- * ResourceApplyAdam): there parameters and moments have to be variables of the program, and what
- * comes back has to be among the function's updates.
+ * tensors. In a captured function it becomes one pass over the memory of the variables (TensorFlow's
+ * ResourceApplyAdam). There, parameters and moments have to be variables of the program, and the
+ * results have to be among the function's updates.
  *
  * @param learningRate a number, or a scalar tensor where the update is captured as a graph
- * @param corrections 1 − β₁ᵗ and 1 − β₂ᵗ for the number t of this update, likewise
+ * @param corrections 1 − β₁ᵗ and 1 − β₂ᵗ for the number t of this update, as numbers or scalars
  */
 export function adamWUpdate(
   parameters: Leaves,
@@ -76,12 +76,16 @@ function composed([leaf, first, second]: State, g: tf.Tensor, rates: Rates): Sta
 function captured([leaf, first, second]: State, g: tf.Tensor, rates: Rates): State | undefined {
   const decayed = traceInPlace('AssignSubVariableOp', {}, [leaf], [tf.mul(leaf, rates.decay)]);
   if (!decayed) return undefined;
-  // The op would correct by powers of the betas; `step` and `epsilon` have them in already.
+  // The op would correct by powers of the betas; `step` and `epsilon` already include them.
   const power = tf.scalar(0);
   const inputs = [
     ...[power, power, rates.step, tf.scalar(rates.beta1), tf.scalar(rates.beta2), rates.epsilon],
     g,
   ];
   const variables = [decayed[0] as tf.Tensor, first, second];
-  return traceInPlace('ResourceApplyAdam', {}, variables, inputs) as unknown as State;
+  return traceInPlace('ResourceApplyAdam', {}, variables, inputs) as [
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+  ];
 }

@@ -9,12 +9,12 @@ const matrixProducts = new Set(['MatMul', 'BatchMatMulV2']);
 
 /**
  * A binding in which float32 matrix products take bfloat16 arguments: 8 bits of mantissa in,
- * float32 accumulation inside, a result rounded to bfloat16 and handed on as float32. All other ops
- * stay in float32. A tensor is cast once, however many products take it, and a product that takes
- * another's result takes it without two casts.
+ * float32 accumulation inside, and a result that is rounded to bfloat16 and returned as float32. All
+ * other ops stay in float32. A tensor is cast once, however many products take it, and a product
+ * that takes the result of another takes it without casts in between.
  *
- * `release` frees the bfloat16 tensors; call it when the tensors made meanwhile are done with.
- * `apart` calls a function whose casts nothing outside may take, as those in a loop's body.
+ * `release` frees the bfloat16 tensors; call it when the tensors made meanwhile are no longer used.
+ * `apart` calls a function, such as the body of a loop, whose casts must not be used outside of it.
  */
 export function bfloat16Binding(binding: Binding): {
   executeOp: Binding['executeOp'];

@@ -1,15 +1,15 @@
 import * as os from 'node:os';
 import { nativeBackend } from '../../native/binding.js';
 import { tf } from '../../tf.js';
-import type { Mode } from '../run/create-program.js';
+import type { Mode } from './body.js';
 import { traceParts } from './tracing.js';
 
 /**
- * Computes what does not need each other: the parts of a batch, for example. In a captured function
- * that XLA compiles, each part is compiled by itself and the parts run side by side, a thread each;
- * XLA alone divides only large operations among threads. What several parts need is computed before
- * them, and not compiled. In a graph what does not need each other runs side by side as it is; op
- * by op the parts follow each other. A function has one such place, outside of loops.
+ * Computes independent parts, for example those of a batch. In a captured function that XLA
+ * compiles, each part is compiled by itself and the parts run side by side, one thread each; XLA by
+ * itself divides only large operations among threads. What several parts need is computed before
+ * them, uncompiled. A graph runs independent operations side by side anyway, and in eager mode the
+ * parts run one after the other. A function may have one such place, outside of loops.
  *
  * @returns what each part returned
  */
@@ -20,9 +20,9 @@ export function inParts<T extends Record<string, tf.Tensor>>(parts: readonly (()
 }
 
 /**
- * How many parts can run side by side: under XLA one for each thread that TensorFlow runs operations
- * on, at most 8; in a graph, whose operations are divided among threads already, two, of which one
- * computes where the other waits; else one.
+ * How many parts can run side by side. Under XLA it is one for each thread on which TensorFlow runs
+ * operations, at most 8. In a graph, whose operations are divided among threads already, it is two:
+ * one computes while the other waits. Elsewhere it is one.
  */
 export function threadsForParts(mode: Mode | undefined): number {
   const native = nativeBackend();
@@ -32,14 +32,14 @@ export function threadsForParts(mode: Mode | undefined): number {
   return Math.min(threads, mode === 'xla' ? 8 : 2);
 }
 
-/** Rows of a layer from which two parts of a batch save more in a graph than a second costs. */
+/** From this many rows of a layer on, two parts of a batch save more time in a graph than they cost. */
 const enoughRows = { apart: 1024, summed: 8192 };
 
 /**
  * Into how many equal parts it pays to divide a batch.
  *
- * @param rows of a layer: the batch's images times their tokens
- * @param results `summed` where parts give gradients of all parameters, to be added up
+ * @param rows of a layer: the number of images times their tokens
+ * @param results `summed` where each part returns gradients of all parameters, which are added up
  */
 export function batchParts(
   mode: Mode | undefined,
@@ -53,7 +53,7 @@ export function batchParts(
   return parts;
 }
 
-/** Tensors in equal parts along their first axis; absent ones stay absent. */
+/** Divides tensors into equal parts along their first axis; absent ones stay absent. */
 export function partsOf<T extends Record<string, tf.Tensor | undefined>>(
   tensors: T,
   count: number,

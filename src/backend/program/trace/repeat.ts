@@ -3,7 +3,7 @@ import { tf, tidy } from '../../tf.js';
 import { traceLoop } from './tracing.js';
 
 /**
- * Repeats a computation: `body` gets the number of the round and what the round before it returned.
+ * Repeats a computation: `body` gets the number of the round and what the previous round returned.
  * In a captured function it is recorded once and becomes a loop of the graph, however many rounds
  * there are; elsewhere it is a loop of JavaScript. It has no gradient. The caller tidies.
  *
@@ -29,13 +29,13 @@ export function repeat(
 
 /**
  * A tensor with one slice along an axis replaced. In a loop of a captured function that carries the
- * tensor, it is written in place. It has no gradient.
+ * tensor, the slice is written in place. It has no gradient.
  *
- * @param axis from 0; the last one is the rank less 1
- * @param place index along the axis (an int32 scalar), from 0 and below the tensor's size there: it
- *   is not checked. XLA moves any other to the nearest place and writes there; elsewhere one beyond
- *   the end writes nothing, and a negative one nothing or in a wrong place
- * @param slice of the tensor's shape, but of size 1 along the axis
+ * @param axis from 0 to the rank minus 1
+ * @param place index along the axis (an int32 scalar), from 0 to the size of the axis minus 1. It is
+ *   not checked: XLA moves any other to the nearest valid index and writes there; elsewhere an index
+ *   beyond the end writes nothing, and a negative one writes nothing or to a wrong place
+ * @param slice of the tensor's shape, except for size 1 along the axis
  * @returns a tensor of the same shape and type; `tensor` keeps its numbers. The caller frees it
  */
 export function withSlice<T extends tf.Tensor>(
@@ -45,7 +45,7 @@ export function withSlice<T extends tf.Tensor>(
   slice: tf.Tensor,
 ): T {
   const at = tensor.shape.map((_, other) => (other === axis ? place : tf.scalar(0, 'int32')));
-  const native = nativeBackend() as unknown as NativeOps | undefined;
+  const native = nativeBackend();
   if (!native) {
     const shape = tensor.shape.map((size, other) => (other === axis ? size : 1));
     const places = tf.range(0, tensor.shape[axis] as number, 1, 'int32');
@@ -55,18 +55,10 @@ export function withSlice<T extends tf.Tensor>(
   const end = tf.add(begin, tf.tensor1d(slice.shape, 'int32'));
   const masks = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'];
   const attributes = [
-    {
-      name: 'T',
-      type: attributeKinds.type,
-      value: types[tensor.dtype as 'float32'],
-    },
+    { name: 'T', type: attributeKinds.type, value: types[tensor.dtype] },
     { name: 'Index', type: attributeKinds.type, value: types.int32 },
     ...masks.map((name) => ({ name, type: attributeKinds.int, value: 0 })),
   ];
   const inputs = [tensor, begin, end, tf.onesLike(begin), slice];
   return native.executeSingleOutput('TensorStridedSliceUpdate', attributes, inputs) as T;
-}
-
-interface NativeOps {
-  executeSingleOutput(op: string, attributes: object[], inputs: tf.Tensor[]): tf.Tensor;
 }

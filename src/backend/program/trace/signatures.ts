@@ -1,7 +1,7 @@
 import { types } from '../../native/binding.js';
 import { opTable } from './op-table.js';
 
-/** An argument or a result of an op: its name and where its type and number of tensors are said. */
+/** An argument or a result of an op: its name, and what determines its type and number of tensors. */
 export interface Argument {
   name: string;
   /** A fixed type, when no attribute holds it. */
@@ -17,13 +17,13 @@ export interface Argument {
 export interface Signature {
   inputs: Argument[];
   outputs: Argument[];
-  /** True where the op reads or writes more than its arguments: random numbers, resources. */
+  /** True where the op uses more than its arguments: random numbers or resources. */
   stateful: boolean;
 }
 
 let parsed: Map<string, Signature> | undefined;
 
-/** The signature of a TensorFlow op, or undefined for one that the table does not hold. */
+/** The signature of a TensorFlow op; undefined for one that is not in the table. */
 export function signatureOf(op: string): Signature | undefined {
   parsed ??= parse();
   return parsed.get(op);

@@ -20,12 +20,9 @@ import {
   isBiasOfProduct,
 } from '../../../../src/backend/program/passes/rewrite.js';
 import { sumRowsByProducts } from '../../../../src/backend/program/passes/row-sums.js';
-import {
-  type Operation,
-  type Precision,
-  trace,
-  valuesRead,
-} from '../../../../src/backend/program/trace/tracing.js';
+import type { Precision } from '../../../../src/backend/program/trace/body.js';
+import { type Operation, valuesRead } from '../../../../src/backend/program/trace/operations.js';
+import { trace } from '../../../../src/backend/program/trace/tracing.js';
 import {
   foldIn,
   normal,

@@ -6,12 +6,9 @@ import { createProgram, tensorSpec } from '../../../../src/backend/program/index
 import { dropIdle } from '../../../../src/backend/program/passes/casts.js';
 import { joinNorms } from '../../../../src/backend/program/passes/join-norms.js';
 import { rematerialise } from '../../../../src/backend/program/passes/rematerialise.js';
-import {
-  type Operation,
-  type Precision,
-  type Trace,
-  trace,
-} from '../../../../src/backend/program/trace/tracing.js';
+import type { Precision } from '../../../../src/backend/program/trace/body.js';
+import type { Operation, Trace } from '../../../../src/backend/program/trace/operations.js';
+import { trace } from '../../../../src/backend/program/trace/tracing.js';
 import { foldIn, normal, randomKey } from '../../../../src/backend/random.js';
 import { tf } from '../../../../src/backend/tf.js';
 import { leaves, valueAndGradient, withLeaves } from '../../../../src/backend/tree.js';
