@@ -15,22 +15,22 @@ export interface HostImages {
 export type Images = tf.Tensor4D | HostImages;
 
 export interface GridOptions {
-  /** Images in a row; a square grid where absent. */
+  /** Images in a row; by default the grid is square. */
   columns?: number;
-  /** Pixels of the picture for one of the image; chosen for images of about 56 where absent. */
+  /** Pixels of the picture for one pixel of an image; by default images are about 56 wide. */
   scale?: number;
   /** Pixels between images. */
   gap?: number;
   title?: string;
-  /** One a row, from the top, to the left of it. */
+  /** Labels to the left of the rows, from the top. */
   rowLabels?: readonly string[];
-  /** One a column, from the left, above it. */
+  /** Labels above the columns, from the left. */
   columnLabels?: readonly string[];
 }
 
 /**
- * Images side by side as a PNG picture, each pixel a sharp square. Values beyond [−1, 1] are
- * clamped; what is not a number, or infinite, is magenta, so that it cannot pass for a colour.
+ * Images side by side as a PNG picture in which each pixel is a sharp square. Values beyond [−1, 1]
+ * are clamped. A value that is not a finite number is magenta, so that it is not taken for a colour.
  *
  * @param images one channel (grey) or three (red, green, blue); not disposed
  * @throws UserError for another number of channels, no images, or labels that do not fit the grid
@@ -39,7 +39,7 @@ export async function imageGrid(images: Images, options: GridOptions = {}): Prom
   return (await draw(images, options)).png;
 }
 
-/** Shows a grid of images below the cell; in plain Node it prints what it would show. */
+/** Shows a grid of images below the cell; in plain Node.js it prints a description. */
 export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
   const { png, size } = await draw(images, options);
   const [count, channels, height, width] = images.shape;
@@ -50,7 +50,7 @@ export async function showImages(images: Images, options: GridOptions = {}): Pro
 /**
  * Writes a grid of images into a PNG file, which is written whole or not at all.
  * @throws UserError as {@link imageGrid}, for another file extension, and for a folder that cannot
- *   be written to
+ *   be written
  */
 export async function saveImageGrid(
   images: Images,
@@ -67,7 +67,7 @@ const targetSize = 56;
 const fontSize = 13;
 const lineHeight = 17;
 const titleHeight = 30;
-/** DejaVu Sans has letters of about 0.6 of its size. */
+/** The width of a letter of DejaVu Sans, as a share of the font size. */
 const letterWidth = 0.6;
 
 async function draw(
@@ -229,14 +229,14 @@ function textWidth(text: string, size = fontSize): number {
   return Math.ceil(text.length * letterWidth * size);
 }
 
-/** The largest size up to the usual one, and from 9 on, at which every word fits the width. */
+/** The largest font size, between 9 and the usual one, at which every word fits the width. */
 function fittingFont(labels: readonly string[], width: number): number {
   const words = labels.flatMap((label) => label.split(' '));
   const longest = Math.max(1, ...words.map((word) => word.length));
   return Math.max(9, Math.min(fontSize, (width - 2) / (longest * letterWidth)));
 }
 
-/** Words on as many lines as it takes. */
+/** A text broken into lines between words. */
 function wrap(text: string, width: number, size: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {

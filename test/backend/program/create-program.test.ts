@@ -657,7 +657,7 @@ describe('a graph kept on disk', () => {
     expect(loadGraph(removed, (folder) => binding.loadSavedModel(folder, tag))).toBeUndefined();
   });
 
-  test('is captured anew where it is whole but does not load', () => {
+  test('is captured again where it is whole but does not load', () => {
     const graphs = path.join(cache, 'graphs');
     fs.rmSync(graphs, { recursive: true, force: true });
     expect(use('first')).toBe(1);
@@ -672,7 +672,7 @@ describe('a graph kept on disk', () => {
     expect(use('first')).toBe(0);
   });
 
-  test('is made again where it is damaged', () => {
+  test('is made again if it is damaged', () => {
     const graphs = path.join(cache, 'graphs');
     fs.rmSync(graphs, { recursive: true, force: true });
     expect(use('first')).toBe(1);

@@ -175,7 +175,7 @@ class Lowering {
       if (variable === undefined || (this.newest.get(variable) ?? value) !== value) {
         throw new UserError(
           `${operation.op} in ${this.prefix} writes into a tensor that is no variable's newest value`,
-          'Hand it the variable as the function got it',
+          'Pass it the variable as the function got it',
         );
       }
       if (this.used.has(value)) this.reference(value);
@@ -265,8 +265,8 @@ class Lowering {
         const writer = this.writers.get(value) as string;
         if (variable !== undefined) return this.read(variable, value, [writer]);
         throw new UserError(
-          `${this.prefix} uses a result of ${value.operation.op} where it is not made yet, or outside of the loop that makes it`,
-          'Have the loop carry it, or compute it where it is used',
+          `${this.prefix} uses a result of ${value.operation.op} before it is made, or outside of the loop that makes it`,
+          'Let the loop carry it, or compute it where it is used',
         );
       }
     }

@@ -106,7 +106,7 @@ export class Recorder {
     if (this.parts.length > 0 || this.depth > 0) {
       throw new UserError(
         `${this.name} has parts side by side ${this.depth > 0 ? 'in a loop' : 'in two places'}`,
-        'Have them in one place, outside of loops',
+        'Put them in one place, outside of loops',
       );
     }
     this.parts = parts.map((results) => results.map((tensor) => this.valueOfTensor(tensor)));
