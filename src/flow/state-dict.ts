@@ -6,17 +6,14 @@ import { type FlowConfig, tokenCount, tokenWidth } from './config.js';
 import { initialParameters } from './parameters.js';
 import type { TarFlow } from './tarflow.js';
 
-/** A tensor of a published state dict: its shape and its numbers. */
-export interface StateTensor {
-  shape: readonly number[];
-  data: ArrayLike<number>;
-}
+/** A tensor of a published state dict: one of the engine, or its shape and its numbers. */
+export type StateTensor = tf.Tensor | { shape: readonly number[]; data: ArrayLike<number> };
 
 /** A buffer of the published models that holds nothing: ignored when read, never written. */
 const ignored = /^blocks\.\d+\.attn_mask$/;
 
 /**
- * A flow from a state dict under the published names.
+ * A flow from a state dict under the published names, whose tensors stay the caller's.
  *
  * @param source what to call the dict in errors, e.g. its path
  * @returns a flow that the caller frees
@@ -43,7 +40,9 @@ export function publishedFlow(
       );
     }
     unread.delete(name);
-    return tf.tensor(Float32Array.from(tensor.data), [...shape]);
+    return tensor instanceof tf.Tensor
+      ? tensor.clone()
+      : tf.tensor(Float32Array.from(tensor.data), [...shape]);
   };
 
   const template = initialParameters(config, randomKey(0));
@@ -84,7 +83,7 @@ export function stateDict(flow: TarFlow): Record<string, tf.Tensor> {
  * @throws UserError where the shapes are not those of a TarFlow
  */
 export function inferConfig(
-  state: Record<string, StateTensor>,
+  state: Readonly<Record<string, { shape: readonly number[] }>>,
   source: string,
   { imageChannels = 3, headWidth = 64 }: { imageChannels?: number; headWidth?: number } = {},
 ): FlowConfig {

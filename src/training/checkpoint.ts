@@ -1,11 +1,19 @@
 import { z } from 'zod';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import type { tf } from '../backend/tf.js';
+import { checkedJson } from '../backend/schema.js';
+import { disposeTree } from '../backend/tree.js';
 import { checkConfig, type FlowConfig } from '../flow/config.js';
 import { inferConfig, publishedFlow, stateDict } from '../flow/state-dict.js';
 import type { TarFlow } from '../flow/tarflow.js';
-import { type HostTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
+import { readLeaves, type StoredPrecision, tensorSource } from '../formats/leaves.js';
+import {
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorSource,
+  writeSafetensors,
+} from '../formats/safetensors.js';
 import type { Noise } from './noise.js';
 
 /** What shapes cannot tell of a trained model; kept as JSON in the checkpoint's metadata. */
@@ -26,8 +34,12 @@ export interface LoadedFlow extends TarFlow {
   details: CheckpointDetails;
 }
 
-/** How a checkpoint's numbers are stored. Half the bytes cost about three decimal digits. */
-export type StoredPrecision = 'F32' | 'F16' | 'BF16';
+export type { StoredPrecision };
+
+const kind: FileKind = { format: 'tarflow', version: 1, what: 'a checkpoint' };
+
+/** What `format` says in files that other libraries wrote: which one did. */
+const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', 'flax', 'mlx'];
 
 /**
  * Writes a flow as safetensors under the published names, whole or not at all.
@@ -41,12 +53,12 @@ export async function saveCheckpoint(
   details: CheckpointDetails = {},
   precision: StoredPrecision = 'F32',
 ): Promise<void> {
-  const tensors: Record<string, HostTensor> = {};
+  const tensors: Record<string, TensorSource> = {};
   for (const [name, tensor] of Object.entries(stateDict(flow))) {
-    tensors[name] = hostTensor(tensor, name === 'var' ? 'F32' : precision);
+    tensors[name] = tensorSource(tensor, name === 'var' ? 'F32' : precision);
   }
   await writeSafetensors(path, tensors, {
-    format: 'tarflow',
+    ...kindMetadata(kind),
     config: JSON.stringify(flow.config),
     details: JSON.stringify(details),
   });
@@ -64,15 +76,41 @@ export interface LoadOptions {
  * the engine if none runs.
  *
  * @returns a flow that the caller frees with `disposeFlow`
- * @throws UserError that names what is missing, damaged or does not fit
+ * @throws UserError that names what is missing, damaged or does not fit, or of which kind or version
+ *   a file is that is not read here
  */
 export async function loadCheckpoint(path: string, options: LoadOptions = {}): Promise<LoadedFlow> {
   await startEngine();
-  const { tensors, metadata } = await readSafetensors(path);
+  const file = await openSafetensors(path);
+  try {
+    const { config, details } = checkpointHeader(file, options);
+    const state = await readLeaves(file);
+    try {
+      return { ...publishedFlow(config, state, path), details };
+    } finally {
+      disposeTree(state);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * What an open checkpoint says of its model, before its numbers are read.
+ * @throws UserError as `loadCheckpoint` does
+ */
+export function checkpointHeader(
+  file: SafetensorsFile,
+  options: LoadOptions = {},
+): { config: FlowConfig; details: CheckpointDetails } {
+  const { path, metadata, tensors } = file;
+  if (!foreign.includes(metadata.format)) {
+    checkKind(path, metadata, kind, 'Take the checkpoint.safetensors of a training run');
+  }
   const config =
     metadata.config === undefined
       ? inferConfig(tensors, path, options)
-      : parse(path, 'config', configSchema, metadata.config);
+      : checkedMetadata(file, 'config', configSchema);
   try {
     checkConfig(config);
   } catch (error) {
@@ -80,12 +118,29 @@ export async function loadCheckpoint(path: string, options: LoadOptions = {}): P
     throw new UserError(`${path}: ${error.problem}`, error.remedy);
   }
   const details =
-    metadata.details === undefined ? {} : parse(path, 'details', detailsSchema, metadata.details);
-  return { ...publishedFlow(config, tensors, path), details };
+    metadata.details === undefined ? {} : checkedMetadata(file, 'details', detailsSchema);
+  return { config, details };
 }
 
-const configSchema: z.ZodType<FlowConfig> = z.object({
-  image: z.object({ channels: z.number(), height: z.number(), width: z.number() }),
+/**
+ * An entry of a file's metadata, which is JSON.
+ * @throws UserError where it does not fit the schema
+ */
+export function checkedMetadata<T>(
+  { path, metadata }: SafetensorsFile,
+  name: string,
+  schema: z.ZodType<T>,
+): T {
+  return checkedJson(
+    schema,
+    metadata[name] ?? '',
+    `${path}: the metadata '${name}'`,
+    'The file is damaged, or not one of ours; take it anew',
+  );
+}
+
+export const configSchema: z.ZodType<FlowConfig> = z.strictObject({
+  image: z.strictObject({ channels: z.number(), height: z.number(), width: z.number() }),
   patchSize: z.number(),
   channels: z.number(),
   blocks: z.number(),
@@ -96,12 +151,12 @@ const configSchema: z.ZodType<FlowConfig> = z.object({
   background: z.union([z.literal(0), z.literal(255)]).optional(),
 });
 
-const detailsSchema: z.ZodType<CheckpointDetails> = z.object({
+const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
   experiment: z.string().optional(),
   noise: z
     .discriminatedUnion('kind', [
-      z.object({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
-      z.object({ kind: z.literal('uniform') }),
+      z.strictObject({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
+      z.strictObject({ kind: z.literal('uniform') }),
     ])
     .optional(),
   dataset: z.string().optional(),
@@ -109,24 +164,3 @@ const detailsSchema: z.ZodType<CheckpointDetails> = z.object({
   seed: z.number().optional(),
   steps: z.number().optional(),
 });
-
-/** A tensor's numbers on the host, for a file. */
-export function hostTensor(tensor: tf.Tensor, dtype: StoredPrecision): HostTensor {
-  return { shape: tensor.shape.slice(), dtype, data: tensor.dataSync() as Float32Array };
-}
-
-function parse<T>(path: string, name: string, schema: z.ZodType<T>, text: string): T {
-  let problem: string;
-  try {
-    const { data, error } = schema.safeParse(JSON.parse(text));
-    if (!error) return data;
-    const [issue] = error.issues;
-    problem = [...(issue?.path ?? []).map(String), issue?.message ?? ''].join(': ');
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw new UserError(
-    `${path}: the metadata '${name}' does not fit (${problem})`,
-    'The file is damaged, or not a TarFlow checkpoint; take it anew',
-  );
-}

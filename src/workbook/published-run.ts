@@ -5,12 +5,8 @@ import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeFlow } from '../flow/tarflow.js';
 import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.js';
-import {
-  type RunDescription,
-  RunFolder,
-  type StartingPoint,
-  type StepRecord,
-} from '../training/run-folder.js';
+import type { RunDescription, StartingPoint } from '../training/run-description.js';
+import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { resultsFolder } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, enough to draw its curves. */

@@ -9,7 +9,8 @@ import { tf } from '../../src/backend/tf.js';
 import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
-import type { StartingPoint, StepRecord } from '../../src/training/run-folder.js';
+import type { StartingPoint } from '../../src/training/run-description.js';
+import type { StepRecord } from '../../src/training/run-folder.js';
 import {
   averagedRecords,
   publishedCheckpoint,
