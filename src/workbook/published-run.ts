@@ -6,12 +6,8 @@ import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/checkpoint.js';
 import { saveCheckpoint } from '../training/checkpoint.js';
-import {
-  type RunDescription,
-  RunFolder,
-  type StartingPoint,
-  type StepRecord,
-} from '../training/run-folder.js';
+import type { RunDescription, StartingPoint } from '../training/run-description.js';
+import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { resultsFolder } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */

@@ -10,7 +10,8 @@ import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
-import type { StartingPoint, StepRecord } from '../../src/training/run-folder.js';
+import type { StartingPoint } from '../../src/training/run-description.js';
+import type { StepRecord } from '../../src/training/run-folder.js';
 import {
   averagedRecords,
   publishedCheckpoint,
