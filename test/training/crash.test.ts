@@ -8,7 +8,9 @@ import { tf } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
-import { loadCheckpoint, saveCheckpoint } from '../../src/training/checkpoint.js';
+import { loadCheckpoint } from '../../src/models/checkpoint.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import { smallConfig, smallSettings } from './small.js';
 
@@ -275,7 +277,7 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
 test('a checkpoint is whole or not at all, whenever the machine stops', async () => {
   const folder = newFolder();
   const file = path.join(folder, 'flow.safetensors');
-  const flow = createFlow(smallConfig, 1);
+  const flow = createTarFlow(smallConfig, 1);
   await saveCheckpoint(flow, file, { steps: 1 });
   for (let stopAt = 0, stopped = true; stopped; stopAt += 3) {
     disk.current.forget();
