@@ -11,7 +11,7 @@ import {
   type StartingPoint,
   type StepRecord,
 } from '../training/run-folder.js';
-import { resultsFolder } from './results-folder.js';
+import { resultFile, resultToRead } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, enough to draw its curves. */
 export interface PublishedRun {
@@ -28,13 +28,13 @@ export interface PublishedRun {
   records: StepRecord[];
 }
 
-/** Where `results/` keeps the trained flow of a name. */
+/** Where the trained flow of a name is read: see {@link resultToRead}. */
 export function publishedCheckpoint(name: string): string {
-  return path.join(resultsFolder(), 'checkpoints', `${name}.safetensors`);
+  return resultToRead(checkpointName(name));
 }
 
 /**
- * Puts a training run into `results/`: its flow in half precision as `checkpoints/<name>.safetensors`
+ * Puts a training run into `results/`, or the folder of {@link resultFile}: its flow in half precision as `checkpoints/<name>.safetensors`
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
  * says what was trained. A run that still goes on is published as far as its last checkpoint. A run
  * that began with the checkpoint published under this name takes its place, and its log is added to
@@ -76,8 +76,11 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
       epoch: epochs + record.epoch,
     }));
     const lines = [header, ...(before?.records ?? []), ...added];
-    await writeAtomically(logFile(name), lines.map((line) => `${rounded(line)}\n`).join(''));
-    await saveCheckpoint(flow, publishedCheckpoint(name), flow.details, 'F16');
+    await writeAtomically(
+      resultFile(logName(name)),
+      lines.map((line) => `${rounded(line)}\n`).join(''),
+    );
+    await saveCheckpoint(flow, resultFile(checkpointName(name)), flow.details, 'F16');
   } finally {
     disposeFlow(flow);
   }
@@ -101,7 +104,7 @@ async function publishedStart(name: string, from: StartingPoint): Promise<Publis
  * @throws UserError where no run of that name was published, or its log is damaged
  */
 export async function readPublishedRun(name: string): Promise<PublishedRun> {
-  const file = logFile(name);
+  const file = resultToRead(logName(name));
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
@@ -132,9 +135,9 @@ export function averagedRecords(records: readonly StepRecord[], size: number): S
 
 const mostRecords = 450;
 
-function logFile(name: string): string {
-  return path.join(resultsFolder(), 'training', `${name}.jsonl`);
-}
+/** In `results/`. */
+const checkpointName = (name: string): string => path.join('checkpoints', `${name}.safetensors`);
+const logName = (name: string): string => path.join('training', `${name}.jsonl`);
 
 /** The means of a group; step, epoch and validation are those of its last record. */
 function meanRecord(group: readonly StepRecord[], last: StepRecord): StepRecord {
