@@ -21,10 +21,10 @@ import {
 import { smallConfig } from '../training/small.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
-  ...(await original()),
-  resultsFolder: () => path.join(folder, 'results'),
-}));
+vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+  const inResults = (name: string) => path.join(folder, 'results', name);
+  return { ...(await original()), resultFile: inResults, resultToRead: inResults };
+});
 
 beforeAll(async () => {
   await startEngine();
