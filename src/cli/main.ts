@@ -8,6 +8,7 @@ import { addDoctor } from './doctor.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { addPlan } from './plan.js';
 import { addSample } from './sample.js';
+import { addSnapshot } from './snapshot.js';
 import { addTrain } from './train.js';
 
 /**
@@ -45,6 +46,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
     );
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);
+  addSnapshot(program);
   addSample(program);
   addPlan(program);
   addAccelerate(program);

@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
-import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { readBytes } from '../backend/files.js';
 import type { Mode } from '../backend/program/index.js';
+import { tf } from '../backend/tf.js';
 import { loadDataset } from '../data/index.js';
 import {
   type Experiment,
@@ -14,9 +12,8 @@ import {
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
+import { readStartingPoint } from '../models/starting-point.js';
 import { checkConfig, configName } from '../models/tarflow/config.js';
-import { tarflow } from '../models/tarflow/index.js';
 import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { type TrainingRun, train } from '../training/train.js';
@@ -46,7 +43,7 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .option('--experiment <name>', 'what to train; see --list')
     .option('--out <folder>', 'where the run goes')
     .option('--set <key=value...>', "replace the experiment's values", [])
-    .option('--from <checkpoint>', 'begin with its parameters, in the place of fresh ones')
+    .option('--from <path>', 'begin with a run, a snapshot or a checkpoint; see below')
     .option('--resume', 'go on with the run in the folder', false)
     .option('--replan', 'resume under another plan: steps, learning rate, intervals', false)
     .addOption(modeOption())
@@ -55,7 +52,15 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .addHelpText(
       'after',
       `
-Control-C stops after the current step, saves, and says how to resume.
+Control-C stops after the current step, saves, and says how to resume. So does a run that was killed,
+from its last saved step. A folder is locked while a run is open in it.
+
+--from begins a new run of the same model with what another one learnt. Of the folder of a run, or of
+a snapshot of it (tarflow snapshot), it takes the weights, their running mean and the steps behind
+them; of a checkpoint the weights it holds (the mean, where its run kept one) and the steps. The mean
+begins with the one that came, or else with the weights, and is left where averageDecay is 0. AdamW's
+moments begin at zero and the schedule at its first step: warm-up and cosine are those of the new run,
+and its steps are added to those behind it. To go on under the old schedule, use --resume.
 
 Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
 compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
@@ -70,6 +75,8 @@ Examples:
   $ tarflow train --experiment fashion-mnist-density --out runs/density --replan --set steps=20000
   $ tarflow train --experiment fashion-mnist-density --out runs/longer \\
       --from results/checkpoints/fashion-mnist-density.safetensors
+  $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
+      --set averageDecay=0.999
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2`,
     )
@@ -105,7 +112,7 @@ async function run({
     loadDataset(dataset, 'train'),
     loadDataset(dataset, 'test'),
   ]);
-  const from = options.from === undefined ? undefined : await startingPoint(options.from);
+  const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
     `${experiment.name}: ${configName(config)} on ${dataset}, ${settings.steps} steps of ` +
       `${settings.batchSize} images, ${engine.version}`,
@@ -141,7 +148,7 @@ async function run({
     }),
   ).finally(() => {
     progress?.finish();
-    if (from) disposeModel(from.flow);
+    if (from) tf.dispose(from.state);
   });
   disposeModel(result.flow);
 
@@ -186,14 +193,6 @@ function shareForData(records: readonly StepRecord[]): number {
   const all = times.reduce((sum, time) => sum + time, 0);
   const data = records.reduce((sum, { dataShare }, i) => sum + dataShare * (times[i] as number), 0);
   return records.length > 0 ? data / all : 0;
-}
-
-async function startingPoint(file: string): Promise<NonNullable<TrainingRun['from']>> {
-  const flow = await loadCheckpoint(file, { family: tarflow });
-  const sha256 = createHash('sha256')
-    .update(await readBytes(file))
-    .digest('hex');
-  return { flow, checkpoint: path.basename(file), sha256, steps: flow.details.steps ?? 0 };
 }
 
 function validationText({ loss, bitsPerDimension }: NonNullable<StepRecord['validation']>): string {

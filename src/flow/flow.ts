@@ -13,6 +13,7 @@ const abilities = {
   generator: 'sampler',
   blocks: 'autoregressive blocks',
   tokens: 'tokens',
+  published: 'published files that are known here',
 } as const;
 
 /**

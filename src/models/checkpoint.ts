@@ -1,11 +1,18 @@
 import { z } from 'zod';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import type { Tree } from '../backend/tree.js';
+import { checkedValue } from '../backend/schema.js';
+import { disposeTree, type Tree } from '../backend/tree.js';
+import { ability } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
-import { modelOfState, type StateTensor } from '../flow/state-dict.js';
-import { readSafetensors } from '../formats/safetensors.js';
-import { type CheckpointDetails, detailsSchema } from '../training/checkpoint.js';
+import { modelOfState } from '../flow/state-dict.js';
+import { readLeaves } from '../formats/leaves.js';
+import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.js';
+import {
+  type CheckpointDetails,
+  checkedMetadata,
+  checkpointDetails,
+} from '../training/checkpoint.js';
 import { familyOf } from './registry.js';
 
 /** A model from a file, with what the file tells of it. */
@@ -38,72 +45,58 @@ export async function loadCheckpoint(
   { family: expected, ...known }: LoadOptions & { family?: Family } = {},
 ): Promise<LoadedModel> {
   await startEngine();
-  const { tensors, metadata } = await readSafetensors(path);
-  const { family, config } =
-    metadata.config === undefined
-      ? publishedModel(tensors, path, known)
-      : describedModel(parse(path, 'config', z.looseObject({}), metadata.config), path);
-  if (expected && family.kind !== expected.kind) {
-    throw new UserError(
-      `${path} holds a model of kind '${family.kind}'`,
-      `Expected one of kind '${expected.kind}'`,
-    );
-  }
+  const file = await openSafetensors(path);
   try {
-    family.check(config);
+    const details = checkpointDetails(file);
+    const { family, config } = describedModel(file, known);
+    if (expected && family.kind !== expected.kind) {
+      throw new UserError(
+        `${path} holds a model of kind '${family.kind}'`,
+        `Expected one of kind '${expected.kind}'`,
+      );
+    }
+    const state = await readLeaves(file);
+    try {
+      return { ...modelOfState(family, config, state, path), details };
+    } finally {
+      disposeTree(state);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The first files were all TarFlows, and do not say so; so are published state dicts. */
+const firstKind = 'tarflow';
+
+/** The family and the configuration of an open checkpoint, checked. */
+function describedModel(
+  file: SafetensorsFile,
+  known: LoadOptions,
+): { family: Family; config: ModelConfig } {
+  const { path, metadata, tensors } = file;
+  if (metadata.config === undefined) {
+    const family = familyOf(firstKind);
+    const config = ability(family, 'published').configOf(tensors, path, known);
+    return { family, config: fitting(family, config, path) };
+  }
+  const written = checkedMetadata(
+    file,
+    'config',
+    z.looseObject({ kind: z.string().default(firstKind) }),
+  );
+  const family = familyOf(written.kind);
+  const remedy = 'The file is damaged, or not one of ours; take it anew';
+  const config = checkedValue(family.schema, written, `${path}: the metadata 'config'`, remedy);
+  return { family, config: fitting(family, config, path) };
+}
+
+/** Checks a configuration as its family does; an error names the file. */
+function fitting(family: Family, config: ModelConfig, path: string): ModelConfig {
+  try {
+    return family.check(config);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${path}: ${error.problem}`, error.remedy);
   }
-  const details =
-    metadata.details === undefined ? {} : parse(path, 'details', detailsSchema, metadata.details);
-  return { ...modelOfState(family, config, tensors, path), details };
-}
-
-interface Described {
-  family: Family;
-  config: ModelConfig;
-}
-
-/** The first files were all TarFlows, and do not say so. */
-const firstKind = 'tarflow';
-
-function describedModel(config: Record<string, unknown>, path: string): Described {
-  const { kind = firstKind } = config;
-  const family = familyOf(String(kind));
-  return { family, config: checked(path, 'config', family.schema, { ...config, kind }) };
-}
-
-function publishedModel(
-  state: Record<string, StateTensor>,
-  path: string,
-  known: LoadOptions,
-): Described {
-  const family = familyOf(firstKind);
-  if (!family.published) throw new Error(`Nothing is known of published files of ${firstKind}.`);
-  return { family, config: family.published.configOf(state, path, known) };
-}
-
-function parse<T>(path: string, name: string, schema: z.ZodType<T>, text: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw unfit(path, name, (error as Error).message);
-  }
-  return checked(path, name, schema, value);
-}
-
-function checked<T>(path: string, name: string, schema: z.ZodType<T>, value: unknown): T {
-  const { data, error } = schema.safeParse(value);
-  if (!error) return data;
-  const [issue] = error.issues;
-  throw unfit(path, name, [...(issue?.path ?? []).map(String), issue?.message ?? ''].join(': '));
-}
-
-function unfit(path: string, name: string, problem: string): UserError {
-  return new UserError(
-    `${path}: the metadata '${name}' does not fit (${problem})`,
-    'The file is damaged, or not a checkpoint of this project; take it anew',
-  );
 }
