@@ -1,18 +1,24 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
+import { checkedValue } from '../../src/backend/schema.js';
 import { tf, tidy } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
 import { classMixture, type Label } from '../../src/conditions/labels.js';
 import { dimensions, disposeModel, forward, freshModel, logProbOf } from '../../src/flow/flow.js';
 import type { Model, ModelConfig } from '../../src/flow/model.js';
 import { blockForward } from '../../src/flow/through-blocks.js';
+import { loadCheckpoint } from '../../src/models/checkpoint.js';
 import { familyOf } from '../../src/models/registry.js';
 import { shapesOf } from '../../src/nn/specs.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import type { Solver } from '../../src/sampling/solver.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import {
   difference,
   type FlowCases,
@@ -84,6 +90,33 @@ describe.each(configurations)('%s', (_, cases, config) => {
     disposeModel(model);
     expect(tf.memory().numTensors).toBe(before);
   });
+
+  test('names the nearest key where a configuration has an unknown one', () => {
+    for (const key of Object.keys(config)) {
+      const { [key]: value, ...rest } = config as unknown as Record<string, unknown>;
+      const misspelt = { ...rest, [`${key}x`]: value };
+      expect(() => checkedValue<ModelConfig>(family.schema, misspelt, 'It', 'Mend it')).toThrow(
+        new RegExp(`key ${key}x.*nearest one is ${key};`, 's'),
+      );
+    }
+  });
+
+  test('is the same from its checkpoint', () =>
+    withModel(async (model) => {
+      const folder = await mkdtemp(path.join(tmpdir(), 'tarflow-'));
+      const file = path.join(folder, 'checkpoint.safetensors');
+      await saveCheckpoint(model, file);
+      const loaded = await loadCheckpoint(file);
+      await rm(folder, { recursive: true });
+      expect(loaded.family).toBe(family);
+      expect(loaded.config).toEqual(config);
+      tf.tidy(() => {
+        const x = randomImages({ config }, batch, 5);
+        const z = (of: Model): tf.Tensor => forward(of, x, { label: labels }).z;
+        expect(difference(z(loaded), z(model))).toBe(0);
+      });
+      disposeModel(loaded);
+    }));
 
   test('maps images to latents and back', () =>
     withModel(async (model) => {
@@ -222,7 +255,8 @@ describe.each(Object.entries(families))('the density of a %s', (_, cases) => {
     disposeModel(model);
   });
 
-  test('learns two moons: it comes within 0.1 nats of their entropy', () => {
+  const learning = 'learns two moons: it comes within 0.1 nats of their entropy';
+  test(learning, { timeout: 180_000 }, () => {
     const model = trainedOnTwoMoons(cases.family, cases.plane);
     const points = twoMoons(foldIn(randomKey(1), 'held out'), 4000);
     const found = tf.tidy(() => logProb(model, pointsOf(model, points)).dataSync());

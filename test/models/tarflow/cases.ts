@@ -50,7 +50,7 @@ export const tarflowCases: FlowCases<TarFlowConfig, TarFlowParameters> = {
     'black background, conditional': { ...smallConfig, classes: 2, background: 0 },
     'white background': { ...smallConfig, background: 255 },
   },
-  plane: { ...smallConfig, image: { channels: 1, height: 1, width: 2 }, blocks: 8 },
+  plane: { ...smallConfig, image: { channels: 1, height: 1, width: 2 }, blocks: 6 },
   spread: (name, strength) =>
     name.includes('proj_out') ? 0.1 * strength : name.includes('embed') ? 0.5 : 0.1,
 };
