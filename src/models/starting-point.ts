@@ -6,7 +6,7 @@ import { disposeModel } from '../flow/flow.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openState, startingNames } from '../training/saved-state.js';
 import { type LoadedStartingPoint, parameterPrefix } from '../training/starting-point.js';
-import { loadCheckpoint } from './checkpoint.js';
+import { loadCheckpoint } from './load-checkpoint.js';
 
 /**
  * Reads what a run can begin with, in the place of fresh parameters:

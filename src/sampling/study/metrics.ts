@@ -1,15 +1,14 @@
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
-import { classMixture, type Label } from '../conditions/labels.js';
-import type { AutoregressiveBlock, Conditions } from '../flow/autoregressive.js';
-import { ability, checkImages } from '../flow/flow.js';
-import { denormalise, type Gaussian } from '../flow/gaussian.js';
-import type { Model } from '../flow/model.js';
-import { blockForward, predictAll } from '../flow/through-blocks.js';
-import { checkCount } from './count.js';
-import { startingTokens } from './gauss-seidel-jacobi.js';
-import { blocksOf } from './inverse.js';
-import type { Start } from './solver.js';
+import { UserError } from '../../backend/errors.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { classMixture, type Label } from '../../conditions/labels.js';
+import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.js';
+import { ability, blocksOf, checkImages } from '../../flow/flow.js';
+import { denormalise, type Gaussian } from '../../flow/gaussian.js';
+import type { Model } from '../../flow/model.js';
+import { blockForward, predictAll } from '../../flow/through-blocks.js';
+import { checkCount } from '../count.js';
+import { startingTokens } from '../solvers/gauss-seidel-jacobi.js';
+import type { Start } from '../solvers/solver.js';
 import { spectralNorm } from './spectral-norm.js';
 
 /** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */

@@ -4,13 +4,18 @@ import {
   repeat,
   threadsForParts,
   withSlice,
-} from '../backend/program/index.js';
-import { tf, tidy } from '../backend/tf.js';
-import { type Leaves, leaves } from '../backend/tree.js';
-import type { Cache, Decoder } from '../flow/autoregressive.js';
-import { denormalise } from '../flow/gaussian.js';
+} from '../../backend/program/index.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { type Leaves, leaves } from '../../backend/tree.js';
+import type { Cache, Decoder } from '../../flow/autoregressive.js';
+import { denormalise } from '../../flow/gaussian.js';
+import {
+  type GuidedBlock,
+  guidanceWeights,
+  guidedPrediction,
+  predictGuided,
+} from '../guidance/guided-block.js';
 import { cacheLeaves, cacheOfLeaves } from './cache.js';
-import { type GuidedBlock, guidanceWeights, guidedPrediction, predictGuided } from './guidance.js';
 import { givenTokens, lastOf } from './sequential.js';
 
 /**

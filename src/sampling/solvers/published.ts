@@ -1,12 +1,12 @@
-import { tf, tidy } from '../backend/tf.js';
-import type { Cache } from '../flow/autoregressive.js';
-import { denormalise } from '../flow/gaussian.js';
+import { tf, tidy } from '../../backend/tf.js';
+import type { Cache } from '../../flow/autoregressive.js';
+import { denormalise } from '../../flow/gaussian.js';
+import { firstPredicted, type GuidedBlock } from '../guidance/guided-block.js';
 import { cacheBytes } from './cache.js';
 import { segmentEnds, startingTokens } from './gauss-seidel-jacobi.js';
-import { firstPredicted, type GuidedBlock } from './guidance.js';
 import { givenTokens } from './sequential.js';
+import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
 import { defaultTolerance, type Solver } from './solver.js';
-import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
 type PublishedSolver = Extract<Solver, { kind: 'publishedGaussSeidelJacobi' }>;
 

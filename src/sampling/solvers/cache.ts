@@ -1,5 +1,5 @@
-import { tf, tidy } from '../backend/tf.js';
-import type { Cache } from '../flow/autoregressive.js';
+import { tf, tidy } from '../../backend/tf.js';
+import type { Cache } from '../../flow/autoregressive.js';
 
 /** The memory that a cache takes, in bytes. */
 export function cacheBytes(cache: Cache | undefined): number {

@@ -1,14 +1,18 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
-import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
-import type { ExecutionOptions } from '../sampling/execution.js';
-import { blocksOf } from '../sampling/inverse.js';
-import { type Candidate, checkTolerance, latentsToPlan, planSampling } from '../sampling/plan.js';
-import { checkPlanPath, planPath, writePlan } from '../sampling/plan-file.js';
+import { blocksOf, disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
+import type { ExecutionOptions } from '../sampling/guidance/execution.js';
+import { checkPlanPath, planPath, writePlan } from '../sampling/planner/plan-file.js';
+import {
+  type Candidate,
+  checkTolerance,
+  latentsToPlan,
+  planSampling,
+} from '../sampling/planner/plan-sampling.js';
+import { askedExecution } from '../sampling/planner/timing.js';
 import { sampleNoise } from '../sampling/sample.js';
-import { type Solver, solverText } from '../sampling/solver.js';
-import { askedExecution } from '../sampling/timing.js';
+import { type Solver, solverText } from '../sampling/solvers/solver.js';
 import { startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
 import {
@@ -19,8 +23,8 @@ import {
   precisionOption,
   wholeNumber,
 } from './arguments.js';
-import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
-import { labelsInTurn } from './labels.js';
+import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
+import { labelsInTurn } from './label-options.js';
 import { imagesForMetrics, metricDataOption } from './plan-choice.js';
 
 interface PlanCommandOptions extends GuidanceOptions, ExecutionOptions {

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
-import type { LoadedModel } from '../models/checkpoint.js';
-import { checkGuidance, type Guidance } from '../sampling/guidance.js';
-import { blocksOf } from '../sampling/inverse.js';
+import { blocksOf } from '../flow/flow.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
+import { checkGuidance, type Guidance } from '../sampling/guidance/guided-block.js';
 import { number, wholeNumbers } from './arguments.js';
 
 /** What the options of {@link addGuidanceOptions} give. */

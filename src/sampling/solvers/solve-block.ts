@@ -1,12 +1,12 @@
-import { tf } from '../backend/tf.js';
+import { tf } from '../../backend/tf.js';
+import { type GuidedBlock, plainly } from '../guidance/guided-block.js';
+import { checkBlockOutput } from '../latents.js';
 import { decodeSequentially, decodingCacheBytes } from './decode.js';
 import { solveByIteration } from './gauss-seidel-jacobi.js';
-import { type GuidedBlock, plainly } from './guidance.js';
-import { checkBlockOutput } from './latents.js';
 import { solveAsPublished } from './published.js';
 import { givenTokens, solveSequentially } from './sequential.js';
+import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
 import { checkSolver, type Solver } from './solver.js';
-import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
 /** A block's input (batch, T, D), in the block's order, which the caller frees, and its record. */
 interface Solved {

@@ -6,10 +6,10 @@ import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
-import type { ExecutionOptions } from '../sampling/execution.js';
-import { checkTolerance } from '../sampling/plan.js';
-import { askedExecution } from '../sampling/timing.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
+import type { ExecutionOptions } from '../sampling/guidance/execution.js';
+import { checkTolerance } from '../sampling/planner/plan-sampling.js';
+import { askedExecution } from '../sampling/planner/timing.js';
 import { planText, showAcceleration } from '../workbook/acceleration-table.js';
 import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';
@@ -23,8 +23,8 @@ import {
   wholeNumber,
   wholeNumbers,
 } from './arguments.js';
-import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
-import { labelsInTurn } from './labels.js';
+import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
+import { labelsInTurn } from './label-options.js';
 import { imagesForMetrics, metricDataOption } from './plan-choice.js';
 
 interface AccelerateOptions extends GuidanceOptions, ExecutionOptions {

@@ -1,7 +1,8 @@
-import { tf, tidy } from '../backend/tf.js';
-import type { Leaves } from '../backend/tree.js';
-import type { Cache, Prediction } from '../flow/autoregressive.js';
-import { denormalise } from '../flow/gaussian.js';
+import { tf, tidy } from '../../backend/tf.js';
+import type { Leaves } from '../../backend/tree.js';
+import type { Cache, Prediction } from '../../flow/autoregressive.js';
+import { denormalise } from '../../flow/gaussian.js';
+import { callGuided, firstPredicted, type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import {
   cacheBytes,
   cacheLeaves,
@@ -10,10 +11,9 @@ import {
   selectedCache,
   truncatedCache,
 } from './cache.js';
-import { callGuided, firstPredicted, type GuidedBlock, plainly } from './guidance.js';
 import { givenTokens, solveSequentially } from './sequential.js';
+import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
 import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';
-import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
 /**
  * Where each segment ends, as the number of tokens known once it is solved.

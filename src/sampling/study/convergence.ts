@@ -1,11 +1,12 @@
-import { tf, tidy } from '../backend/tf.js';
-import { classMixture, type Label } from '../conditions/labels.js';
-import type { Model } from '../flow/model.js';
-import { type Guidance, type GuidedBlock, guidedBlock } from './guidance.js';
-import { blocksOf, inverse } from './inverse.js';
-import { solveBlock } from './solve-block.js';
-import type { Solver } from './solver.js';
-import type { BlockTrace } from './trace.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { classMixture, type Label } from '../../conditions/labels.js';
+import { blocksOf } from '../../flow/flow.js';
+import type { Model } from '../../flow/model.js';
+import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
+import { inverse } from '../inverse.js';
+import { solveBlock } from '../solvers/solve-block.js';
+import type { BlockTrace } from '../solvers/solve-record.js';
+import type { Solver } from '../solvers/solver.js';
 
 /** A block between what it made and what it made it of, both in the block's order of tokens. */
 export interface BlockPassage {

@@ -1,5 +1,5 @@
-import type { tf } from '../backend/tf.js';
-import type { Execution, ExecutionOptions } from './execution.js';
+import type { tf } from '../../backend/tf.js';
+import type { Execution, ExecutionOptions } from '../guidance/execution.js';
 
 /**
  * What of some options says how computations run, for a call that is to be timed: only what was

@@ -5,12 +5,12 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import { disposeModel } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, number } from './arguments.js';
 import { readImages, writeImages } from './image-files.js';
-import { labelsInTurn } from './labels.js';
+import { labelsInTurn } from './label-options.js';
 
 interface Options {
   in: string[];

@@ -1,16 +1,16 @@
-import { UserError } from '../backend/errors.js';
-import { callCompiled } from '../backend/program/index.js';
-import { tf, tidy } from '../backend/tf.js';
-import { type Leaves, leaves } from '../backend/tree.js';
+import { UserError } from '../../backend/errors.js';
+import { callCompiled } from '../../backend/program/index.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { type Leaves, leaves } from '../../backend/tree.js';
 import type {
   AutoregressiveBlock,
   Cache,
   Conditions,
   Place,
   Prediction,
-} from '../flow/autoregressive.js';
-import type { Gaussian } from '../flow/gaussian.js';
-import { cacheLeaves, cacheOfLeaves } from './cache.js';
+} from '../../flow/autoregressive.js';
+import type { Gaussian } from '../../flow/gaussian.js';
+import { cacheLeaves, cacheOfLeaves } from '../solvers/cache.js';
 import { type Execution, plainExecution } from './execution.js';
 
 /**

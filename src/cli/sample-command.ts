@@ -2,14 +2,13 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { disposeModel } from '../flow/flow.js';
-import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
-import type { ExecutionOptions } from '../sampling/execution.js';
-import { blocksOf } from '../sampling/inverse.js';
-import { strategyNames } from '../sampling/published-strategies.js';
+import { blocksOf, disposeModel } from '../flow/flow.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
+import type { ExecutionOptions } from '../sampling/guidance/execution.js';
+import { askedExecution } from '../sampling/planner/timing.js';
 import { sample } from '../sampling/sample.js';
-import { askedExecution } from '../sampling/timing.js';
-import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/trace.js';
+import { strategyNames } from '../sampling/solvers/published-strategies.js';
+import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { startProgress } from '../workbook/progress.js';
 import {
@@ -20,9 +19,9 @@ import {
   precisionOption,
   wholeNumber,
 } from './arguments.js';
-import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance.js';
+import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
 import { writeImages } from './image-files.js';
-import { labelsInTurn } from './labels.js';
+import { labelsInTurn } from './label-options.js';
 import { chosenSolvers } from './plan-choice.js';
 
 /** Images sampled together. */

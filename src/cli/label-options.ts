@@ -1,5 +1,5 @@
 import { UserError } from '../backend/errors.js';
-import type { LoadedModel } from '../models/checkpoint.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
 
 /**
  * A label for each image: those of the text, class numbers or names with commas between them, in

@@ -1,6 +1,6 @@
-import { UserError } from '../backend/errors.js';
-import type { Model } from '../flow/model.js';
-import { blocksOf } from './inverse.js';
+import { UserError } from '../../backend/errors.js';
+import { blocksOf } from '../../flow/flow.js';
+import type { Model } from '../../flow/model.js';
 import { type Solver, selectiveJacobi, solversOfBlocks } from './solver.js';
 
 /** The lists of the published code, in the order of sampling: entry 0 is the block inverted first. */

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { UserError } from '../backend/errors.js';
-import { readBytes, writeAtomically } from '../backend/files.js';
-import type { Mode, Precision } from '../backend/program/index.js';
-import { tidy } from '../backend/tf.js';
-import type { Label } from '../conditions/labels.js';
-import type { Model, ModelConfig } from '../flow/model.js';
-import { executionOf } from './execution.js';
-import type { Guidance } from './guidance.js';
-import { blocksOf } from './inverse.js';
+import { UserError } from '../../backend/errors.js';
+import { readBytes, writeAtomically } from '../../backend/files.js';
+import type { Mode, Precision } from '../../backend/program/index.js';
+import { tidy } from '../../backend/tf.js';
+import type { Label } from '../../conditions/labels.js';
+import { blocksOf } from '../../flow/flow.js';
+import type { Model, ModelConfig } from '../../flow/model.js';
+import { executionOf } from '../guidance/execution.js';
+import type { Guidance } from '../guidance/guided-block.js';
+import { type Solver, solversOfBlocks } from '../solvers/solver.js';
 import { currentMachine, type Machine } from './machine.js';
-import { type Solver, solversOfBlocks } from './solver.js';
 import { executionText } from './timing.js';
 
 const count = z.number().int().positive();

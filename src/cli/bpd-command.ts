@@ -4,7 +4,7 @@ import { UserError } from '../backend/errors.js';
 import { datasetNames, loadDataset, type Split } from '../data/index.js';
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { count, wholeNumber } from './arguments.js';
 

@@ -1,6 +1,6 @@
-import { currentEngine } from '../backend/engine.js';
-import { type Mode, type Precision, xlaIsAtHand } from '../backend/program/index.js';
-import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import { currentEngine } from '../../backend/engine.js';
+import { type Mode, type Precision, xlaIsAtHand } from '../../backend/program/index.js';
+import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 
 /** What a caller may ask for. */
 export interface ExecutionOptions {
