@@ -12,7 +12,7 @@ import {
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
-import { readStartingPoint } from '../models/starting-point.js';
+import { readStartingPoint } from '../models/read-starting-point.js';
 import { checkConfig, configName } from '../models/tarflow/config.js';
 import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';

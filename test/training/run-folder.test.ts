@@ -8,7 +8,7 @@ import { leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import { readStartingPoint } from '../../src/models/starting-point.js';
+import { readStartingPoint } from '../../src/models/read-starting-point.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import type { LoadedStartingPoint } from '../../src/training/starting-point.js';

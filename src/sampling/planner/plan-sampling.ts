@@ -1,11 +1,11 @@
+import { checkCount } from '../../backend/count.js';
 import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { classMixture, type Label } from '../../conditions/labels.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
-import { checkCount } from '../count.js';
-import { type ExecutionOptions, executionOf } from '../guidance/execution.js';
+import { askedExecution, type ExecutionOptions, executionOf } from '../guidance/execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
 import { type InverseOptions, inverse } from '../inverse.js';
 import { solveUnchecked } from '../solvers/solve-block.js';
@@ -13,7 +13,7 @@ import type { Solver, Start } from '../solvers/solver.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../study/metrics.js';
 import { currentMachine } from './machine.js';
 import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
-import { askedExecution, breathe, median, takeTurns, timed } from './timing.js';
+import { breathe, median, takeTurns, timed } from './timing.js';
 
 /** The range of the images that a flow makes, [−1, 1]: what shares of the data range refer to. */
 export const dataRange = 2;

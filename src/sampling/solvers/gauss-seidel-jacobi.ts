@@ -2,7 +2,6 @@ import { tf, tidy } from '../../backend/tf.js';
 import type { Leaves } from '../../backend/tree.js';
 import type { Cache, Prediction } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
-import { callGuided, firstPredicted, type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import {
   cacheBytes,
   cacheLeaves,
@@ -10,7 +9,8 @@ import {
   joinedCache,
   selectedCache,
   truncatedCache,
-} from './cache.js';
+} from '../guidance/cache.js';
+import { callGuided, firstPredicted, type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import { givenTokens, solveSequentially } from './sequential.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
 import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';

@@ -1,8 +1,8 @@
 import { tf, tidy } from '../../backend/tf.js';
 import type { Cache } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
+import { cacheBytes } from '../guidance/cache.js';
 import { firstPredicted, type GuidedBlock } from '../guidance/guided-block.js';
-import { cacheBytes } from './cache.js';
 import { segmentEnds, startingTokens } from './gauss-seidel-jacobi.js';
 import { givenTokens } from './sequential.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
