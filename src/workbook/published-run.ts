@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { saveCheckpoint } from '../training/checkpoint.js';
 import type { RunDescription, StartingPoint } from '../training/run-description.js';
 import { RunFolder, type StepRecord } from '../training/run-folder.js';

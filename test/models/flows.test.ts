@@ -13,11 +13,12 @@ import { classMixture, type Label } from '../../src/conditions/labels.js';
 import { dimensions, disposeModel, forward, freshModel, logProbOf } from '../../src/flow/flow.js';
 import type { Model, ModelConfig } from '../../src/flow/model.js';
 import { blockForward } from '../../src/flow/through-blocks.js';
-import { loadCheckpoint } from '../../src/models/checkpoint.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { maf } from '../../src/models/maf/index.js';
 import { familyOf } from '../../src/models/registry.js';
 import { shapesOf } from '../../src/nn/specs.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import type { Solver } from '../../src/sampling/solver.js';
+import type { Solver } from '../../src/sampling/solvers/solver.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import {
   difference,
@@ -219,9 +220,17 @@ describe.each(configurations)('%s', (_, cases, config) => {
         }
         expect(difference(z(-1), z())).toBeLessThan(1e-4);
         expect(difference(z(0), z(1))).toBeGreaterThan(1e-2);
-        expect(() => z(config.classes)).toThrow(UserError);
+        for (const unfit of [config.classes, 0.5, [0]]) expect(() => z(unfit)).toThrow(UserError);
       }),
     ));
+});
+
+test('images of another size are named', () => {
+  const model = freshModel(maf, mafCases.plane, 0);
+  const x = tf.zeros([2, 1, 4, 5]) as tf.Tensor4D;
+  expect(() => forward(model, x)).toThrow('(2, 1, 4, 5)');
+  x.dispose();
+  disposeModel(model);
 });
 
 describe.each(Object.entries(families))('the density of a %s', (_, cases) => {

@@ -8,7 +8,7 @@ import { tf } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
-import { loadCheckpoint } from '../../src/models/checkpoint.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { RunFolder } from '../../src/training/run-folder.js';
