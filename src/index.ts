@@ -73,7 +73,7 @@ export {
   loadClassifier,
   saveClassifier,
   trainClassifier,
-} from './evaluation/classifier.js';
+} from './models/classifier/index.js';
 export { type ConformRow, conform } from './evaluation/conform.js';
 export {
   type FeatureStatistics,
@@ -163,7 +163,7 @@ export {
 } from './sampling/solver.js';
 export { spectralNorm } from './sampling/spectral-norm.js';
 export type { BlockTrace, IterationTrace } from './sampling/trace.js';
-export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/adamw.js';
+export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/optimiser/adamw.js';
 export {
   type CheckpointDetails,
   type LoadedFlow,
@@ -173,7 +173,7 @@ export {
 } from './training/checkpoint.js';
 export { type Noise, noisyImages } from './training/noise.js';
 export { RunFolder, type StepRecord, type Validation } from './training/run-folder.js';
-export { learningRate } from './training/schedule.js';
+export { learningRate } from './training/optimiser/schedule.js';
 export type { TrainingSettings } from './training/settings.js';
 export { type TrainingResult, type TrainingRun, train } from './training/train.js';
 export * from './workbook/index.js';

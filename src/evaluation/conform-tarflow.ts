@@ -15,7 +15,7 @@ import {
 } from '../flow/tarflow.js';
 import { lossGradient } from '../sampling/denoise.js';
 import { inverse } from '../sampling/inverse.js';
-import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
+import { adamWInit, adamWUpdate, biasCorrections } from '../training/optimiser/adamw.js';
 import { bitsPerDimension } from './bits-per-dimension.js';
 import {
   described,

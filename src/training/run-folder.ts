@@ -5,39 +5,13 @@ import { FileUnwritable, makeFolder, writeAtomically } from '../backend/files.js
 import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
-import type { FlowConfig } from '../flow/config.js';
+import type { ModelConfig } from '../flow/model.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { hostTensor } from './checkpoint.js';
+import type { StepRecord } from './record.js';
 import type { TrainingSettings } from './settings.js';
 
-/** One line of a run's log: a training step, and at intervals a validation. */
-export interface StepRecord {
-  /** Steps done, this one included. */
-  step: number;
-  /** Epochs begun before this step, with the share of the current one. */
-  epoch: number;
-  /** ½·mean z² − mean log-determinant, nats per dimension. */
-  loss: number;
-  /** ½·mean z². */
-  prior: number;
-  /** Mean log-determinant per dimension. */
-  logDet: number;
-  /** Mean square of each block's output; tends to 1. */
-  meanSquares: number[];
-  gradientNorm: number;
-  learningRate: number;
-  imagesPerSecond: number;
-  /** Share of the step's time spent on waiting for its batch. */
-  dataShare: number;
-  validation?: Validation;
-}
-
-/** The loss on held-out images, with noise drawn once and for all from the seed. */
-export interface Validation {
-  loss: number;
-  /** Only where the noise is uniform: else the density is not that of the images. */
-  bitsPerDimension?: number;
-}
+export type { StepRecord, Validation } from './record.js';
 
 /** Settings that only plan a run: the state does not depend on them, so a run can be replanned. */
 const planKeys = [
@@ -66,7 +40,7 @@ export interface RunDescription {
   experiment?: string | undefined;
   /** Name of the data set. */
   data: string;
-  config: FlowConfig;
+  config: ModelConfig;
   settings: TrainingSettings;
   /** What it began with, where not with fresh parameters. */
   from?: StartingPoint | undefined;

@@ -140,21 +140,16 @@ function logFile(name: string): string {
 function meanRecord(group: readonly StepRecord[], last: StepRecord): StepRecord {
   const mean = (value: (record: StepRecord) => number): number =>
     group.reduce((sum, record) => sum + value(record), 0) / group.length;
-  return {
-    step: last.step,
-    epoch: last.epoch,
-    loss: mean(({ loss }) => loss),
-    prior: mean(({ prior }) => prior),
-    logDet: mean(({ logDet }) => logDet),
-    meanSquares: last.meanSquares.map((_, block) =>
-      mean(({ meanSquares }) => meanSquares[block] as number),
-    ),
-    gradientNorm: mean(({ gradientNorm }) => gradientNorm),
-    learningRate: mean(({ learningRate }) => learningRate),
-    imagesPerSecond: mean(({ imagesPerSecond }) => imagesPerSecond),
-    dataShare: mean(({ dataShare }) => dataShare),
-    ...(last.validation && { validation: last.validation }),
-  };
+  const means: Record<string, number | number[]> = {};
+  for (const [column, value] of Object.entries(last)) {
+    if (column === 'step' || column === 'epoch') continue;
+    if (typeof value === 'number') means[column] = mean((record) => record[column] as number);
+    if (!Array.isArray(value)) continue;
+    means[column] = value.map((_, i) =>
+      mean((record) => (record[column] as number[])[i] as number),
+    );
+  }
+  return { ...last, ...means };
 }
 
 /** JSON with six significant digits: more than a curve shows. */

@@ -12,7 +12,7 @@ import { type Leaves, leaves } from '../../src/backend/tree.js';
 import type { FlowConfig } from '../../src/flow/config.js';
 import { mixtureRows } from '../../src/flow/labels.js';
 import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
-import { biasCorrections } from '../../src/training/adamw.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import {
   initialState,
   programState,

@@ -17,7 +17,7 @@ import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { biasCorrections } from '../../src/training/adamw.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { trainingProgram } from '../../src/training/program.js';
 import { evaluationStep, initialState, unpackedState } from '../../src/training/step.js';
 import { learningRate, type Workload } from './cases.js';

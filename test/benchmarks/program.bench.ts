@@ -17,7 +17,7 @@ import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { configName, type FlowConfig } from '../../src/flow/config.js';
 import { createFlow } from '../../src/flow/tarflow.js';
-import { biasCorrections } from '../../src/training/adamw.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { initialState, trainingStep } from '../../src/training/step.js';
 import { spreadOf } from './statistics.js';
 

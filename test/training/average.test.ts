@@ -4,7 +4,7 @@ import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
 import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
-import { biasCorrections } from '../../src/training/adamw.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { flowOfState, initialState, trainingStep } from '../../src/training/step.js';
 import { smallConfig } from './small.js';
 

@@ -1,4 +1,4 @@
-export { type AdamWOptions, adamWUpdate } from './adamw.js';
+export { type AdamWRates, type AdamWState, fusedAdamW } from './adamw.js';
 export { type CompiledCall, callCompiled, disposeCompiled } from './compiled.js';
 export { batchParts, inParts, partsOf, threadsForParts } from './in-parts.js';
 export { repeat, withSlice } from './loop.js';

@@ -7,6 +7,7 @@ import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js
 import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
 import { type ImageDataset, imagesTensor } from '../../src/data/index.js';
+import { writeSafetensors } from '../../src/formats/safetensors.js';
 import {
   accuracy,
   type ClassifierTrainingOptions,
@@ -15,8 +16,7 @@ import {
   loadClassifier,
   saveClassifier,
   trainClassifier,
-} from '../../src/evaluation/classifier.js';
-import { writeSafetensors } from '../../src/formats/safetensors.js';
+} from '../../src/models/classifier/index.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tarflow-classifier-'));
 beforeAll(async () => {
