@@ -13,9 +13,10 @@ import {
   optionTexts,
   withOverrides,
 } from '../experiments/index.js';
-import { checkConfig, configName } from '../flow/config.js';
-import { disposeFlow } from '../flow/tarflow.js';
-import { loadCheckpoint } from '../training/checkpoint.js';
+import { disposeModel } from '../flow/flow.js';
+import type { Family } from '../flow/model.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
+import { familyOf } from '../models/registry.js';
 import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { type TrainingRun, train } from '../training/train.js';
@@ -96,17 +97,18 @@ async function run({
   }
   const experiment = withOverrides(findExperiment(options.experiment), options.set);
   const { config, settings, dataset } = experiment;
+  const family = familyOf(config.kind);
   // Checked again by train, but here before the data are read.
-  checkConfig(config);
+  family.check(config);
   checkSettings(settings);
   const engine = await startEngine();
   const [data, validation] = await Promise.all([
     loadDataset(dataset, 'train'),
     loadDataset(dataset, 'test'),
   ]);
-  const from = options.from === undefined ? undefined : await startingPoint(options.from);
+  const from = options.from === undefined ? undefined : await startingPoint(options.from, family);
   console.error(
-    `${experiment.name}: ${configName(config)} on ${dataset}, ${settings.steps} steps of ` +
+    `${experiment.name}: ${family.title(config)} on ${dataset}, ${settings.steps} steps of ` +
       `${settings.batchSize} images, ${engine.version}`,
   );
 
@@ -125,6 +127,7 @@ async function run({
   };
   const result = await untilInterrupted((signal) =>
     train({
+      family,
       config,
       settings,
       data,
@@ -140,9 +143,9 @@ async function run({
     }),
   ).finally(() => {
     progress?.finish();
-    if (from) disposeFlow(from.flow);
+    if (from) disposeModel(from.model);
   });
-  disposeFlow(result.flow);
+  disposeModel(result.model);
 
   const { finished, records } = result;
   const steps = records.at(-1)?.step ?? 0;
@@ -187,12 +190,15 @@ function shareForData(records: readonly StepRecord[]): number {
   return records.length > 0 ? data / all : 0;
 }
 
-async function startingPoint(file: string): Promise<NonNullable<TrainingRun['from']>> {
-  const flow = await loadCheckpoint(file);
+async function startingPoint(
+  file: string,
+  family: Family,
+): Promise<NonNullable<TrainingRun['from']>> {
+  const model = await loadCheckpoint(file, { family });
   const sha256 = createHash('sha256')
     .update(await readBytes(file))
     .digest('hex');
-  return { flow, checkpoint: path.basename(file), sha256, steps: flow.details.steps ?? 0 };
+  return { model, checkpoint: path.basename(file), sha256, steps: model.details.steps ?? 0 };
 }
 
 function validationText({ loss, bitsPerDimension }: NonNullable<StepRecord['validation']>): string {
@@ -229,5 +235,10 @@ function wrapped(words: readonly string[]): string {
 }
 
 function summary({ name, description, dataset, config }: Experiment): Record<string, string> {
-  return { experiment: name, model: configName(config), data: dataset, what: description };
+  return {
+    experiment: name,
+    model: familyOf(config.kind).title(config),
+    data: dataset,
+    what: description,
+  };
 }

@@ -1,10 +1,9 @@
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
-import { randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import { disposeTree, type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
+import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
+import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Feeds, Model, ModelConfig } from '../flow/model.js';
-import type { TarFlow } from '../flow/tarflow.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { type BatchPlan, batchSource } from './feeds.js';
 import { heldOutSize } from './measure.js';
@@ -14,7 +13,7 @@ import type { StepRecord } from './record.js';
 import { RunFolder, type StartingPoint } from './run-folder.js';
 import type { TrainingSettings } from './settings.js';
 import { initialState, modelOfState } from './state.js';
-import { initialModel, type Template, type Task } from './template.js';
+import type { Task, Template } from './template.js';
 import type { TrainingRun } from './train.js';
 
 /** A run that is ready for its next step. */
@@ -101,15 +100,15 @@ async function firstState<C extends ModelConfig, P extends Tree>(
   averages: boolean,
 ): Promise<Leaves> {
   if (given) return initialState(template, given, averages);
-  const fresh = initialModel(template.family, template.config, randomKey(plan.settings.seed));
+  const fresh = freshModel(template.family, template.config, plan.settings.seed);
   let started: Leaves = {};
   try {
     started = await startedByData(template, plan, fresh);
     const parameters = withLeaves(fresh.parameters, { ...leaves(fresh.parameters), ...started });
     return initialState(template, { ...fresh, parameters }, averages);
   } finally {
-    disposeTree(fresh.parameters);
-    tf.dispose([fresh.buffers, started]);
+    disposeModel(fresh);
+    tf.dispose(started);
   }
 }
 
@@ -148,9 +147,7 @@ export async function saveRun<C extends ModelConfig, P extends Tree>(
   const state = program.read();
   try {
     await folder.saveState(step, state);
-    const { config, parameters, buffers } = modelOfState(template, state);
-    const flow = { config, parameters, variance: buffers.var } as unknown as TarFlow;
-    await saveCheckpoint(flow, folder.checkpoint, details);
+    await saveCheckpoint(modelOfState(template, state), folder.checkpoint, details);
   } finally {
     tf.dispose(state);
   }

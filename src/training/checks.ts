@@ -1,5 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import type { Tree } from '../backend/tree.js';
+import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
 import { type BatchPlan, heldOutBatch } from './feeds.js';
 import type { TrainingRun } from './train.js';
@@ -14,7 +15,7 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
 ): Promise<void> {
   const { config, data, settings } = plan;
   for (const source of run.validation ? [data, run.validation] : [data]) {
-    checkImageSize(config, source);
+    checkImageSize(config, source.image, source.name);
     if (config.classes !== 0 && config.classes !== source.classes.length) {
       throw new UserError(
         `${source.name} has ${source.classes.length} classes and the model ${config.classes}`,
@@ -38,17 +39,6 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
   if (run.from) checkSameConfig(run.from.model.config, config);
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(plan, [0]);
-}
-
-function checkImageSize({ image }: ModelConfig, data: BatchPlan['data']): void {
-  const [came, taken] = [data.image, image].map(
-    ({ channels, height, width }) => `${channels}×${height}×${width}`,
-  );
-  if (came === taken) return;
-  throw new UserError(
-    `${data.name} has images of ${came} (channels × height × width)`,
-    `This model takes ${taken}`,
-  );
 }
 
 function checkSameConfig(came: ModelConfig, expected: ModelConfig): void {

@@ -1,7 +1,7 @@
 import { foldIn, normal, type RandomKey, randomKey, uniform } from '../backend/random.js';
+import { mixtureRows } from '../conditions/labels.js';
 import { epochOrder, type ImageDataset, labelBatch, pixelBatch } from '../data/dataset.js';
 import type { RawBatch } from '../data/source.js';
-import { mixtureRows } from '../flow/labels.js';
 import type { FeedSettings, Feeds, ModelConfig, Objective } from '../flow/model.js';
 import { flipAtRandom } from './flip.js';
 

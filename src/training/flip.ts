@@ -1,5 +1,5 @@
 import { type RandomKey, uniform } from '../backend/random.js';
-import type { ImageSize } from '../flow/config.js';
+import type { ImageSize } from '../data/source.js';
 
 /**
  * Mirrors each image of a batch left to right with probability ½, in place.

@@ -1,6 +1,6 @@
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
-import { halfLog2Pi } from '../flow/tarflow.js';
+import { halfLog2Pi } from '../flow/flow.js';
 import { type Batch, type BatchPlan, heldOutBatch } from './feeds.js';
 import type { TrainingProgram } from './program.js';
 import type { Validation } from './record.js';

@@ -15,20 +15,12 @@ const largestProduct: Record<Precision, number> = { float32: 2 ** 26, bfloat16: 
 
 /** How a training step is fastest on a processor, what compiles it left aside. */
 export function fastestMode(
-  template: Template,
+  { family: { flow }, config }: Pick<Template, 'family' | 'config'>,
   { batchSize, precision }: Pick<TrainingSettings, 'batchSize' | 'precision'>,
 ): 'xla' | 'graph' {
-  const rows = template.family.flow?.rows(template.config) ?? 1;
-  const product = batchSize * rows * typicalMatrix(template);
+  if (!flow) return 'graph';
+  const product = batchSize * flow.rows(config) * flow.width(config) ** 2;
   return product <= largestProduct[precision] ? 'xla' : 'graph';
-}
-
-/** The size of the largest square matrix among the parameters, or else of the largest matrix. */
-function typicalMatrix({ shapes }: Template): number {
-  const matrices = Object.values(shapes).filter(({ length }) => length === 2);
-  const square = matrices.filter(([rows, columns]) => rows === columns);
-  const sizes = (square.length > 0 ? square : matrices).map(([m = 1, n = 1]) => m * n);
-  return Math.max(1, ...sizes);
 }
 
 /** How a run's steps run where nothing else is asked for. */

@@ -30,7 +30,7 @@ import {
   type StepOptions,
   trainingStep,
 } from './step.js';
-import type { Template, Task } from './template.js';
+import type { Task, Template } from './template.js';
 
 /** What a run computes, over one state: its steps, and losses on other samples. */
 export interface TrainingProgram {

@@ -2,7 +2,7 @@ import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, packed, type Tree, unpacked } from '../backend/tree.js';
 import type { Model, ModelConfig } from '../flow/model.js';
-import type { Template, Task } from './template.js';
+import type { Task, Template } from './template.js';
 
 /**
  * The state of a run is all that its steps change, as named tensors: `parameters.*`, for each leaf

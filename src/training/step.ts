@@ -13,7 +13,7 @@ import {
   under,
   withPrefix,
 } from './state.js';
-import type { Template, Task } from './template.js';
+import type { Task, Template } from './template.js';
 
 export interface StepOptions extends AdamWOptions {
   /** Largest L2 norm of the gradient over an objective's leaves; a longer one is scaled down to it. */

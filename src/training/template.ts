@@ -1,5 +1,5 @@
 import { UserError } from '../backend/errors.js';
-import { type RandomKey, randomKey } from '../backend/random.js';
+import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
 import type { Leaves, Tree } from '../backend/tree.js';
 import type { Family, Model, ModelConfig, Objective } from '../flow/model.js';
@@ -85,14 +85,4 @@ function checkTasks(kind: string, tasks: readonly Task<never, never>[]): void {
     }
   }
   if (tasks.length === 0) throw new Error(`${kind} has no objective.`);
-}
-
-/** A fresh model, whose tensors the caller frees. */
-export function initialModel<C extends ModelConfig, P extends Tree>(
-  family: Family<C, P>,
-  config: C,
-  key: RandomKey,
-): Model<C, P> {
-  const { parameters, buffers } = family.specs(config, key);
-  return { family, config, parameters: built(parameters), buffers: built<Leaves>(buffers) };
 }

@@ -3,14 +3,11 @@ import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
-import { disposeFlow } from '../flow/tarflow.js';
-import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.js';
-import {
-  type RunDescription,
-  RunFolder,
-  type StartingPoint,
-  type StepRecord,
-} from '../training/run-folder.js';
+import { disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
+import { saveCheckpoint } from '../training/checkpoint.js';
+import type { LikelihoodRecord, StepRecord } from '../training/record.js';
+import { type RunDescription, RunFolder, type StartingPoint } from '../training/run-folder.js';
 import { resultsFolder } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, enough to draw its curves. */
@@ -25,7 +22,7 @@ export interface PublishedRun {
   seconds: number;
   /** How many steps a record stands for, at most: its numbers are their means. */
   stepsPerRecord: number;
-  records: StepRecord[];
+  records: LikelihoodRecord[];
 }
 
 /** Where `results/` keeps the trained flow of a name. */
@@ -79,7 +76,7 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
     await writeAtomically(logFile(name), lines.map((line) => `${rounded(line)}\n`).join(''));
     await saveCheckpoint(flow, publishedCheckpoint(name), flow.details, 'F16');
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 
@@ -105,7 +102,7 @@ export async function readPublishedRun(name: string): Promise<PublishedRun> {
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
-    return { ...(header as Omit<PublishedRun, 'records'>), records: records as StepRecord[] };
+    return { ...(header as Omit<PublishedRun, 'records'>), records: records as LikelihoodRecord[] };
   } catch (error) {
     throw new UserError(
       `${file} is not the log of a published run (${(error as Error).message})`,
@@ -118,9 +115,9 @@ export async function readPublishedRun(name: string): Promise<PublishedRun> {
  * Records averaged in groups of `size`. A group ends early at a validation, which is kept as it is,
  * so that no validation is lost or moved.
  */
-export function averagedRecords(records: readonly StepRecord[], size: number): StepRecord[] {
-  const averaged: StepRecord[] = [];
-  let group: StepRecord[] = [];
+export function averagedRecords<R extends StepRecord>(records: readonly R[], size: number): R[] {
+  const averaged: R[] = [];
+  let group: R[] = [];
   for (const [index, record] of records.entries()) {
     group.push(record);
     if (group.length < size && !record.validation && index < records.length - 1) continue;
@@ -137,7 +134,7 @@ function logFile(name: string): string {
 }
 
 /** The means of a group; step, epoch and validation are those of its last record. */
-function meanRecord(group: readonly StepRecord[], last: StepRecord): StepRecord {
+function meanRecord<R extends StepRecord>(group: readonly R[], last: R): R {
   const mean = (value: (record: StepRecord) => number): number =>
     group.reduce((sum, record) => sum + value(record), 0) / group.length;
   const means: Record<string, number | number[]> = {};

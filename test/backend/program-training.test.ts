@@ -9,21 +9,18 @@ import {
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { type Leaves, leaves } from '../../src/backend/tree.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { mixtureRows } from '../../src/flow/labels.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { mixtureRows } from '../../src/conditions/labels.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
-import {
-  initialState,
-  programState,
-  trainingStep,
-  unpackedState,
-} from '../../src/training/step.js';
-import { smallConfig } from '../training/small.js';
+import { initialState, programState, unpackedState } from '../../src/training/state.js';
+import { trainingStep } from '../../src/training/step.js';
+import { smallConfig, tarflowTemplate } from '../training/small.js';
 
 /** A conditional flow whose output layers are not zero, so that every parameter has a gradient. */
-function flow(config: FlowConfig): TarFlow {
-  const made = createFlow(config, 1);
+function flow(config: TarFlowConfig): TarFlow {
+  const made = createTarFlow(config, 1);
   for (const [index, block] of made.parameters.blocks.entries()) {
     const { weight } = block.proj_out;
     const values = normal(randomKey(index), weight.size).map((value) => value / 10);
@@ -47,18 +44,15 @@ interface Training {
 }
 
 /** Training steps, from the same state as often as asked. */
-function trained(
-  template: TarFlow,
-  mode: Mode,
-  { batch, parts, steps, times }: Training,
-): Trained[] {
-  const { config } = template;
+function trained(flow: TarFlow, mode: Mode, { batch, parts, steps, times }: Training): Trained[] {
+  const { config } = flow;
+  const { template, task } = tarflowTemplate(config);
   const { channels, height, width } = config.image;
-  const initial = initialState(template);
+  const initial = initialState(template, flow, false);
   const variables = programState(template, initial, mode);
   tf.dispose(initial);
   const labels = Array.from({ length: batch }, (_, i) => [0, 2, -1][i % 3] as number);
-  const body = trainingStep(template, { weightDecay: 0.1, parts });
+  const body = trainingStep(template, task, { weightDecay: 0.1, parts });
   const scalar = tensorSpec([]);
   const program = createProgram({
     mode,
@@ -72,7 +66,7 @@ function trained(
           firstCorrection: scalar,
           secondCorrection: scalar,
         },
-        body: (state, inputs): Outcome => body(state, inputs as never),
+        body: (state, inputs): Outcome => body(state, inputs),
       },
     },
   });
@@ -133,7 +127,7 @@ test('a flow trains alike op by op, as a graph and by XLA, and to the same bits 
       expect(largest(error) / scale, `${mode} ${name}`).toBeLessThan(1e-4);
     }
   }
-  disposeFlow(template);
+  disposeModel(template);
 });
 
 // Large enough that operations are divided among threads, where sums could come in any order.
@@ -148,5 +142,5 @@ test.each(['graph', 'xla'] as const)('a step of 2,048 rows gives equal bits, %s'
   const [once, again] = trained(template, mode, step) as [Trained, Trained];
   expect(again).toEqual(once);
   expect(largest(once.state['first.blocks.0.proj_in.weight'] as number[])).not.toBe(0);
-  disposeFlow(template);
+  disposeModel(template);
 });

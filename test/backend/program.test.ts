@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import {
-  adamWUpdate,
   createProgram,
   inParts,
   type Mode,
@@ -22,6 +21,7 @@ import { traceInPlace } from '../../src/backend/program/trace.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
+import { adamWUpdate } from '../../src/training/optimiser/adamw.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
 

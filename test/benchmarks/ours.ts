@@ -1,4 +1,5 @@
 /** Runs our side's workloads for bench.ts: one JSON object a line in, one out. */
+
 import * as readline from 'node:readline';
 import { startEngine } from '../../src/backend/engine.js';
 import {
@@ -11,15 +12,19 @@ import {
 import { foldIn, normal, type RandomKey, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { type Leaves, leaves } from '../../src/backend/tree.js';
-import { type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
-import { mixtureRows } from '../../src/flow/labels.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { mixtureRows } from '../../src/conditions/labels.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
+import { type TarFlowConfig, tokenCount, tokenWidth } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import type { TarFlowParameters } from '../../src/models/tarflow/parameters.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { trainingProgram } from '../../src/training/program.js';
-import { evaluationStep, initialState, unpackedState } from '../../src/training/step.js';
+import { initialState } from '../../src/training/state.js';
+import { evaluationStep } from '../../src/training/step.js';
+import { type Task, templateOf } from '../../src/training/template.js';
 import { learningRate, type Workload } from './cases.js';
 
 const sigma = 0.1;
@@ -27,7 +32,7 @@ const sigma = 0.1;
 interface CaseRequest {
   name: string;
   workload: Workload;
-  config: FlowConfig;
+  config: TarFlowConfig;
   batch: number;
   precision: Precision;
   mode: Mode | 'default';
@@ -50,7 +55,7 @@ const commands = {
   },
 
   /** Writes parameters and inputs of a configuration to a file. */
-  async weights({ config, batch, file }: { config: FlowConfig; batch: number; file: string }) {
+  async weights({ config, batch, file }: { config: TarFlowConfig; batch: number; file: string }) {
     const flow = benchmarkFlow(config);
     const { images, latents, labels } = benchmarkInputs(config, batch);
     const tensors: Record<string, HostTensor> = {
@@ -62,7 +67,7 @@ const commands = {
       tensors[name] = hostTensor(leaf);
     }
     await writeSafetensors(file, tensors, {});
-    disposeFlow(flow);
+    disposeModel(flow);
     return {};
   },
 
@@ -142,10 +147,12 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   };
   const chosen = mode === 'default' ? { precision } : { mode, precision };
   const rows = batch * tokenCount(config);
+  const template = templateOf(tarflow, config);
+  const [task] = template.tasks as [Task<TarFlowConfig, TarFlowParameters>];
   switch (workload) {
     case 'training step': {
-      const state = initialState(flow);
-      const program = trainingProgram(flow, state, {
+      const state = initialState(template, flow, false);
+      const program = trainingProgram(template, state, {
         batchSize: batch,
         heldOut: batch,
         step: { weightDecay: 1e-4 },
@@ -156,34 +163,31 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       return {
         run() {
           const corrections = biasCorrections(++count);
-          return program.run.train({
-            images,
-            classes,
-            learningRate,
-            firstCorrection: corrections.first,
-            secondCorrection: corrections.second,
-          });
+          return program.train(
+            task.objective.name,
+            { images, classes },
+            {
+              learningRate,
+              firstCorrection: corrections.first,
+              secondCorrection: corrections.second,
+            },
+          );
         },
-        state() {
-          const held = program.read();
-          const state = unpackedState(flow, held);
-          tf.dispose(held);
-          return state;
-        },
+        state: () => program.read(),
         release() {
           program.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
     case 'forward': {
-      const variables = initialState(flow);
+      const variables = initialState(template, flow, false);
       const program = createProgram({
         variables,
         functions: {
           evaluate: {
             inputs: batchSpecs,
-            body: evaluationStep(flow, batchParts(chosen.mode, batch, rows)) as never,
+            body: evaluationStep(template, task, batchParts(chosen.mode, batch, rows)),
           },
         },
         ...chosen,
@@ -193,7 +197,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
         run: () => program.run.evaluate({ images, classes }),
         release() {
           program.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -205,10 +209,10 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       };
       const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
       return {
-        run: async () => ({ images: await inverse(flow, z, labels, options) }),
+        run: async () => ({ images: await inverse(flow, z, { label: labels, ...options }) }),
         release: () => {
           z.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -218,7 +222,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
         run: () => ({ images: denoise(flow, x, { sigma, label: labels, ...chosen }) }),
         release: () => {
           x.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -234,8 +238,8 @@ function readAll(tensors: Leaves): void {
 }
 
 /** A fresh flow whose last layers are not zero, so that every gradient is there to compare. */
-function benchmarkFlow(config: FlowConfig): TarFlow {
-  const flow = createFlow(config, 1);
+function benchmarkFlow(config: TarFlowConfig): TarFlow {
+  const flow = createTarFlow(config, 1);
   flow.parameters.blocks.forEach((block, index) => {
     const { shape, size } = block.proj_out.weight;
     block.proj_out.weight.dispose();
@@ -247,7 +251,7 @@ function benchmarkFlow(config: FlowConfig): TarFlow {
   return flow;
 }
 
-function benchmarkInputs(config: FlowConfig, batch: number) {
+function benchmarkInputs(config: TarFlowConfig, batch: number) {
   const key = randomKey(3);
   const size = batch * tokenCount(config) * tokenWidth(config);
   return {
@@ -261,11 +265,11 @@ function scaled(key: RandomKey, size: number, deviation: number): Float32Array {
   return normal(key, size).map((value) => value * deviation);
 }
 
-function imageShape({ image }: FlowConfig, batch: number): number[] {
+function imageShape({ image }: TarFlowConfig, batch: number): number[] {
   return [batch, image.channels, image.height, image.width];
 }
 
-function latentShape(config: FlowConfig, batch: number): number[] {
+function latentShape(config: TarFlowConfig, batch: number): number[] {
   return [batch, tokenCount(config), tokenWidth(config)];
 }
 

@@ -6,6 +6,7 @@
  * Prints medians in milliseconds: the time that passes, and the processor time of all threads,
  * which other processes disturb less.
  */
+
 import { startEngine } from '../../src/backend/engine.js';
 import {
   createProgram,
@@ -15,10 +16,12 @@ import {
 } from '../../src/backend/program/index.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { configName, type FlowConfig } from '../../src/flow/config.js';
-import { createFlow } from '../../src/flow/tarflow.js';
+import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
+import { createTarFlow, tarflow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
-import { initialState, trainingStep } from '../../src/training/step.js';
+import { initialState } from '../../src/training/state.js';
+import { trainingStep } from '../../src/training/step.js';
+import { type Task, templateOf } from '../../src/training/template.js';
 import { spreadOf } from './statistics.js';
 
 const kinds: [string, Mode, Precision][] = [
@@ -29,8 +32,14 @@ const kinds: [string, Mode, Precision][] = [
   ['XLA, bfloat16', 'xla', 'bfloat16'],
 ];
 
-const base = { classes: 0, layersPerBlock: 1, blocks: 4, volumePreserving: false };
-const configurations: [FlowConfig, number][] = [
+const base = {
+  kind: 'tarflow',
+  classes: 0,
+  layersPerBlock: 1,
+  blocks: 4,
+  volumePreserving: false,
+} as const;
+const configurations: [TarFlowConfig, number][] = [
   [
     {
       ...base,
@@ -53,11 +62,13 @@ const configurations: [FlowConfig, number][] = [
   ],
 ];
 
-function program(config: FlowConfig, batch: number, mode: Mode, precision: Precision) {
-  const flow = createFlow(config, 1);
+function program(config: TarFlowConfig, batch: number, mode: Mode, precision: Precision) {
+  const flow = createTarFlow(config, 1);
   const { channels, height, width } = config.image;
   const scalar = tensorSpec([]);
-  const variables = initialState(flow);
+  const template = templateOf(tarflow, config);
+  const [task] = template.tasks as [Task];
+  const variables = initialState(template, flow, false);
   const made = createProgram({
     variables,
     functions: {
@@ -68,7 +79,7 @@ function program(config: FlowConfig, batch: number, mode: Mode, precision: Preci
           firstCorrection: scalar,
           secondCorrection: scalar,
         },
-        body: trainingStep(flow, {}) as never,
+        body: trainingStep(template, task, { parts: 1 }),
       },
     },
     mode,

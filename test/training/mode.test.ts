@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
-import { checkConfig } from '../../src/flow/config.js';
+import { checkConfig } from '../../src/models/tarflow/config.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { fastestMode } from '../../src/training/mode.js';
 
 test('XLA is for small products, and in bfloat16 for smaller ones', () => {
   const modes = (precision: 'float32' | 'bfloat16', channels = 128) => {
     const config = checkConfig({
+      kind: 'tarflow',
       image: { channels: 3, height: 32, width: 32 },
       patchSize: 4,
       channels,
@@ -14,7 +16,9 @@ test('XLA is for small products, and in bfloat16 for smaller ones', () => {
       classes: 0,
       volumePreserving: false,
     });
-    return [8, 16, 32, 64, 128].map((batchSize) => fastestMode(config, { batchSize, precision }));
+    return [8, 16, 32, 64, 128].map((batchSize) =>
+      fastestMode({ family: tarflow, config }, { batchSize, precision }),
+    );
   };
   expect(modes('float32')).toEqual(['xla', 'xla', 'xla', 'xla', 'graph']);
   expect(modes('bfloat16')).toEqual(['xla', 'xla', 'graph', 'graph', 'graph']);

@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeTree, leaves } from '../../src/backend/tree.js';
-import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
+import { leaves } from '../../src/backend/tree.js';
+import { disposeModel, freshModel } from '../../src/flow/flow.js';
+import type { Family, ModelConfig } from '../../src/flow/model.js';
 import { initialState, programState, unpackedState } from '../../src/training/state.js';
-import { initialModel, templateOf } from '../../src/training/template.js';
+import { templateOf } from '../../src/training/template.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
 import { madeUpImages, smallSettings } from './small.js';
 import { affineConfig, affineFamily, chaseConfig, chaseFamily, startedFamily } from './toys.js';
@@ -19,11 +19,6 @@ const validation = madeUpImages('test', 20);
 const settings = { ...smallSettings, weightDecay: 0, steps: 3 };
 const eager = { data, validation, settings, mode: 'eager' } as const;
 
-function free({ parameters, buffers }: Model): void {
-  disposeTree(parameters);
-  tf.dispose(buffers);
-}
-
 /** The numbers of a trained model, which is freed. */
 async function trained<C extends ModelConfig>(run: TrainingRun<C>) {
   const { model, records } = await train(run);
@@ -33,7 +28,7 @@ async function trained<C extends ModelConfig>(run: TrainingRun<C>) {
       Array.from(leaf.dataSync()),
     ]),
   );
-  free(model);
+  disposeModel(model);
   return { numbers, records };
 }
 
@@ -97,7 +92,7 @@ describe('several objectives', () => {
   test('leave a frozen leaf without moments, and keep buffers apart from all else', () => {
     const before = tf.memory().numTensors;
     const template = templateOf(chaseFamily, chaseConfig);
-    const model = initialModel(chaseFamily, chaseConfig, randomKey(1));
+    const model = freshModel(chaseFamily, chaseConfig, 1);
     const state = initialState(template, model, true);
     const kinds = ['parameters', 'first', 'second', 'average'];
     expect(Object.keys(state).sort()).toEqual(
@@ -112,7 +107,7 @@ describe('several objectives', () => {
     const again = unpackedState(template, packed);
     expect(Object.keys(again).sort()).toEqual(Object.keys(state).sort());
     tf.dispose([state, packed, again]);
-    free(model);
+    disposeModel(model);
     expect(tf.memory().numTensors).toBe(before);
   });
 });
@@ -149,11 +144,11 @@ describe('parameters that start from data', () => {
   });
 
   test('do not where the run begins with a model', async () => {
-    const model = initialModel(affineFamily, affineConfig, randomKey(1));
+    const model = freshModel(affineFamily, affineConfig, 1);
     const from = { model, checkpoint: 'a.safetensors', sha256: 'digest', steps: 5 };
     const { records } = await trained({ ...run, settings: one, from });
     expect(records[0]!.prior).not.toBeCloseTo(0.5, 2);
-    free(model);
+    disposeModel(model);
   });
 });
 

@@ -2,11 +2,12 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf, tidy } from '../../src/backend/tf.js';
-import { disposeTree, type Leaves, leaves } from '../../src/backend/tree.js';
+import { type Leaves, leaves } from '../../src/backend/tree.js';
+import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { MeanOverProcesses } from '../../src/training/program.js';
 import { initialState } from '../../src/training/state.js';
 import { gradientStep } from '../../src/training/step.js';
-import { initialModel, type Task, templateOf } from '../../src/training/template.js';
+import { type Task, templateOf } from '../../src/training/template.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
 import { madeUpImages, smallSettings } from './small.js';
 import { affineConfig, affineFamily, chaseConfig, chaseFamily } from './toys.js';
@@ -53,7 +54,7 @@ const rounding = 2 ** -20;
 test('the mean of what two half batches give is what the whole batch gives', () => {
   tf.tidy(() => {
     const template = templateOf(affineFamily, affineConfig);
-    const model = initialModel(affineFamily, affineConfig, randomKey(1));
+    const model = freshModel(affineFamily, affineConfig, 1);
     const state = initialState(template, model, false);
     state['parameters.logScale'] = tf.tensor1d(normal(randomKey(2), 16));
     const [task] = template.tasks as [Task];
@@ -116,10 +117,7 @@ describe('two processes with half of each batch', () => {
     const [first, second] = both.map(({ model }) => leaves(model.parameters)) as [Leaves, Leaves];
     // Bit for bit: processes that drift apart would not be noticed.
     expect(difference(first, second)).toBe(0);
-    for (const { model } of [alone, ...both]) {
-      disposeTree(model.parameters);
-      tf.dispose(model.buffers);
-    }
+    for (const { model } of [alone, ...both]) disposeModel(model);
     expect(tf.memory().numTensors).toBe(before);
   });
 
@@ -130,9 +128,6 @@ describe('two processes with half of each batch', () => {
     );
     const [a, b] = [whole!, part!].map(({ model }) => leaves(model.parameters)) as [Leaves, Leaves];
     expect(difference(a, b)).toBeGreaterThan(1e-3);
-    for (const { model } of [whole!, part!]) {
-      disposeTree(model.parameters);
-      tf.dispose(model.buffers);
-    }
+    for (const { model } of [whole!, part!]) disposeModel(model);
   });
 });

@@ -5,13 +5,14 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { loadCheckpoint } from '../../src/training/checkpoint.js';
+import { loadCheckpoint } from '../../src/models/checkpoint.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
-import { type TrainingRun, train } from '../../src/training/train.js';
-import { madeUpImages, smallConfig, smallSettings } from './small.js';
+import { train } from '../../src/training/train.js';
+import { madeUpImages, smallConfig, smallSettings, type TarFlowRun } from './small.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -23,8 +24,9 @@ function newFolder(): string {
   return path.join(folder, 'run');
 }
 
-function run(folder: string, more: Partial<TrainingRun> = {}): TrainingRun {
+function run(folder: string, more: Partial<TarFlowRun> = {}): TarFlowRun {
   return {
+    family: tarflow,
     config: smallConfig,
     settings: smallSettings,
     data: madeUpImages('train', 32),
@@ -37,23 +39,23 @@ function run(folder: string, more: Partial<TrainingRun> = {}): TrainingRun {
 }
 
 /** The parameters that a run ends with, bit for bit. */
-async function finish(of: TrainingRun): Promise<Record<string, number[]>> {
-  const { flow, finished } = await train(of);
+async function finish(of: TarFlowRun): Promise<Record<string, number[]>> {
+  const { model, finished } = await train(of);
   expect(finished).toBe(true);
   const parameters = Object.fromEntries(
-    Object.entries(leaves(flow.parameters)).map(([name, leaf]) => [
+    Object.entries(leaves(model.parameters)).map(([name, leaf]) => [
       name,
       Array.from(leaf.dataSync()),
     ]),
   );
-  disposeFlow(flow);
+  disposeModel(model);
   return parameters;
 }
 
 /** Stops a run after a step, as Control-C does. */
-async function stopAfter(step: number, of: TrainingRun): Promise<void> {
+async function stopAfter(step: number, of: TarFlowRun): Promise<void> {
   const controller = new AbortController();
-  const { flow, finished } = await train({
+  const { model, finished } = await train({
     ...of,
     signal: controller.signal,
     onStep: (record) => {
@@ -61,11 +63,11 @@ async function stopAfter(step: number, of: TrainingRun): Promise<void> {
     },
   });
   expect(finished).toBe(false);
-  disposeFlow(flow);
+  disposeModel(model);
 }
 
 /** Ends a run in the middle of things, as a power cut does. */
-async function killAfter(step: number, of: TrainingRun): Promise<void> {
+async function killAfter(step: number, of: TarFlowRun): Promise<void> {
   const killed = train({
     ...of,
     onStep: (record) => {
@@ -84,7 +86,7 @@ function losses(folder: string): [number, number][] {
 }
 
 describe('a run that was stopped goes on as if it had not been', () => {
-  const variants: [string, Partial<TrainingSettings>, Partial<TrainingRun>][] = [
+  const variants: [string, Partial<TrainingSettings>, Partial<TarFlowRun>][] = [
     ['as one graph', {}, { mode: undefined }],
     ['op by op', {}, {}],
     [
@@ -95,7 +97,7 @@ describe('a run that was stopped goes on as if it had not been', () => {
     ['volume preserving', {}, { config: { ...smallConfig, volumePreserving: true } }],
   ];
   test.each(variants)('%s', { timeout: 300_000 }, async (_, settings, more) => {
-    const variant = (folder: string, resume = false): TrainingRun =>
+    const variant = (folder: string, resume = false): TarFlowRun =>
       run(folder, { ...more, settings: { ...smallSettings, ...settings }, resume });
     const [whole, stopped, killed] = [newFolder(), newFolder(), newFolder()];
     const before = tf.memory().numTensors;
@@ -154,7 +156,7 @@ test('the checkpoint holds the parameters and what shapes cannot tell', async ()
   for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
     expect(Array.from(leaf.dataSync())).toEqual(expected[name]);
   }
-  disposeFlow(flow);
+  disposeModel(flow);
   expect(tf.memory().numTensors).toBe(before);
 });
 
@@ -203,7 +205,7 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     const contents = (): string[] =>
       fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name), 'latin1'));
     const before = contents();
-    const others: [Partial<TrainingRun>, RegExp][] = [
+    const others: [Partial<TarFlowRun>, RegExp][] = [
       [{ settings: { ...smallSettings, seed: 5 } }, /run\.json.*"seed": 4.*"seed": 5/],
       [{ settings: { ...smallSettings, steps: 8 } }, /"steps": 7.*"steps": 8/],
       [{ config: { ...smallConfig, blocks: 3 } }, /"blocks": 2.*"blocks": 3/],
@@ -238,7 +240,7 @@ describe('the mode of a run', () => {
   test('is what the run began in, unless another is asked for', { timeout: 120_000 }, async () => {
     const folder = newFolder();
     const modes: string[] = [];
-    const onBegin: TrainingRun['onBegin'] = ({ step, mode }) => void modes.push(`${mode} ${step}`);
+    const onBegin: TarFlowRun['onBegin'] = ({ step, mode }) => void modes.push(`${mode} ${step}`);
     await stopAfter(2, run(folder, { onBegin }));
     await stopAfter(4, run(folder, { onBegin, mode: undefined, resume: true }));
     expect(described(folder).mode).toBe('eager');
@@ -309,12 +311,12 @@ describe('a run that goes on under another plan', () => {
 });
 
 describe('a run that begins with the parameters of a checkpoint', () => {
-  async function startingPoint(): Promise<NonNullable<TrainingRun['from']>> {
+  async function startingPoint(): Promise<NonNullable<TarFlowRun['from']>> {
     const folder = newFolder();
     await finish(run(folder));
-    const flow = await loadCheckpoint(new RunFolder(folder).checkpoint);
-    onTestFinished(() => disposeFlow(flow));
-    return { flow, checkpoint: 'a.safetensors', sha256: 'digest', steps: smallSettings.steps };
+    const model = await loadCheckpoint(new RunFolder(folder).checkpoint, { family: tarflow });
+    onTestFinished(() => disposeModel(model));
+    return { model, checkpoint: 'a.safetensors', sha256: 'digest', steps: smallSettings.steps };
   }
 
   test('goes on from there, says so, and is resumed without naming it again', async () => {
@@ -326,11 +328,11 @@ describe('a run that begins with the parameters of a checkpoint', () => {
     expect(losses(parts)).toEqual(losses(whole));
 
     const described = JSON.parse(fs.readFileSync(path.join(parts, 'run.json'), 'utf8'));
-    const { flow: _, ...point } = from;
+    const { model: _, ...point } = from;
     expect(described.from).toEqual(point);
     const trained = await loadCheckpoint(new RunFolder(parts).checkpoint);
     expect(trained.details.steps).toBe(2 * smallSettings.steps);
-    disposeFlow(trained);
+    disposeModel(trained);
     const fresh = newFolder();
     await finish(run(fresh));
     expect(losses(fresh)[0]).not.toEqual(losses(whole)[0]);

@@ -30,6 +30,7 @@ const affineFlow: FlowAbility<AffineConfig, AffineParameters> = {
   },
   latentShape: () => [1, size],
   rows: () => 1,
+  width: () => size,
 };
 
 export const affineFamily: Family<AffineConfig, AffineParameters> = {
@@ -41,7 +42,7 @@ export const affineFamily: Family<AffineConfig, AffineParameters> = {
     parameters: { mean: zeros([size]), logScale: zeros([size]) },
     buffers: { var: ones([1, size]) },
   }),
-  objectives: () => [likelihood(affineFlow, { runningVariance: true })],
+  objectives: () => [likelihood({ runningVariance: true })],
   flow: affineFlow,
 };
 

@@ -1,11 +1,11 @@
 import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
-import { disposeTree } from '../../backend/tree.js';
+import { disposeModel } from '../../flow/flow.js';
 import { activations, type Classifier } from './family.js';
 
 /** Frees the parameters. */
 export function disposeClassifier(classifier: Classifier): void {
-  disposeTree(classifier.parameters);
+  disposeModel(classifier);
 }
 
 /**

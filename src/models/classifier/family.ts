@@ -29,7 +29,7 @@ export type ClassifierParameters = {
 export type Classifier = Model<ClassifierConfig, ClassifierParameters>;
 
 /** Small classifiers of images, trained on the cross-entropy. */
-export const classifierFamily: Family<ClassifierConfig, ClassifierParameters> = {
+export const classifier: Family<ClassifierConfig, ClassifierParameters> = {
   kind: 'classifier',
   schema: z.strictObject({
     kind: z.literal('classifier'),

@@ -3,7 +3,7 @@ export {
   type Classifier,
   type ClassifierConfig,
   type ClassifierParameters,
-  classifierFamily,
+  classifier,
 } from './family.js';
 export { loadClassifier, saveClassifier } from './file.js';
 export {

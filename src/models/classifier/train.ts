@@ -2,7 +2,7 @@ import { UserError } from '../../backend/errors.js';
 import type { ImageDataset } from '../../data/index.js';
 import { train } from '../../training/train.js';
 import { disposeClassifier } from './classifier.js';
-import { type Classifier, classifierFamily } from './family.js';
+import { type Classifier, classifier } from './family.js';
 
 /** Where a training is. */
 export interface ClassifierProgress {
@@ -43,7 +43,7 @@ export async function trainClassifier(
 ): Promise<Classifier> {
   const { epochs = 3, batchSize = 128, learningRate = 2e-3, seed = 0 } = options;
   const { convolutions = [16, 32], features = 64, onProgress, signal } = options;
-  const config = classifierFamily.check({
+  const config = classifier.check({
     kind: 'classifier',
     image: data.image,
     classes: data.classes.length,
@@ -58,7 +58,7 @@ export async function trainClassifier(
     );
   }
   const { model, finished } = await train({
-    family: classifierFamily,
+    family: classifier,
     config,
     data,
     settings: {

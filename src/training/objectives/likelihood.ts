@@ -1,7 +1,7 @@
 import { tensorSpec } from '../../backend/program/index.js';
-import { tf } from '../../backend/tf.js';
-import type { Tree } from '../../backend/tree.js';
-import type { FlowAbility, Model, ModelConfig, Objective } from '../../flow/model.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { ability, flowLoss } from '../../flow/flow.js';
+import type { Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../feeds.js';
 
 export interface LikelihoodOptions {
@@ -14,14 +14,10 @@ export interface LikelihoodOptions {
 
 /**
  * Exact likelihood of noisy images under a flow with a standard normal prior (TarFlow, eq. 6): the
- * loss is ½·mean z² − mean log-determinant, nats per dimension without the ½·log 2π. Terms: `prior`
- * and `logDet`, the two means, and `meanSquares`, the mean square of each block's output, which tends
- * to 1.
+ * loss is ½·mean z² − mean log-determinant, nats per dimension without the ½·log 2π. Its terms are
+ * those of {@link flowLoss}.
  */
-export function likelihood<C extends ModelConfig, P extends Tree>(
-  flow: FlowAbility<C, P>,
-  { runningVariance = false }: LikelihoodOptions = {},
-): Objective<C, P> {
+export function likelihood({ runningVariance = false }: LikelihoodOptions = {}): Objective {
   return {
     name: 'likelihood',
     inputs: ({ image, classes }, batch) => ({
@@ -30,24 +26,24 @@ export function likelihood<C extends ModelConfig, P extends Tree>(
     }),
     feeds: noisyImageFeeds,
     trains: () => true,
-    loss(model, batch) {
-      const classes = batch.classes as tf.Tensor2D | undefined;
-      const result = flow.forward(model, batch.images as tf.Tensor4D, { classes });
-      const { channels, height, width } = model.config.image;
-      const meanSquares = tf.stack(result.outputs.map((output) => tf.mean(tf.square(output))));
-      const prior = tf.mul(tf.mean(tf.square(result.z)), 0.5);
-      const logDet = tf.div(tf.mean(result.logDet), channels * height * width);
-      return {
-        loss: tf.sub(prior, logDet) as tf.Scalar,
-        terms: { prior, logDet, meanSquares },
-        ...(runningVariance && { buffers: { var: updatedVariance(model, result.z) } }),
-      };
+    loss(model, { images, classes }) {
+      const { forward } = ability(model.family, 'flow');
+      const conditions = { classes: classes as tf.Tensor2D | undefined };
+      const result = forward(model, images as tf.Tensor4D, conditions);
+      const { loss, ...terms } = flowLoss(model, result);
+      if (!runningVariance) return { loss, terms };
+      const variance = updatedVariance(model.buffers.var as tf.Tensor2D, result.z);
+      return { loss, terms, buffers: { var: variance } };
     },
   };
 }
 
-/** A step of the running mean, v + 0.1·(mean z² − v), as the published code takes it. */
-function updatedVariance({ buffers }: Pick<Model, 'buffers'>, z: tf.Tensor3D): tf.Tensor {
-  const variance = buffers.var as tf.Tensor2D;
-  return tf.add(variance, tf.mul(tf.sub(tf.mean(tf.square(z), 0), variance), 0.1));
+/**
+ * The prior's variance after a step of its running mean: v + 0.1·(mean z² − v). Used in training
+ * volume-preserving models only.
+ *
+ * @returns a new (T, D) tensor; the caller frees the old one
+ */
+export function updatedVariance(variance: tf.Tensor2D, z: tf.Tensor3D): tf.Tensor2D {
+  return tidy(() => tf.add(variance, tf.mul(tf.sub(tf.mean(tf.square(z), 0), variance), 0.1)));
 }
