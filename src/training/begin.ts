@@ -14,7 +14,7 @@ import { RunFolder, type StartingPoint } from './run-folder.js';
 import type { TrainingSettings } from './settings.js';
 import { initialState, modelOfState } from './state.js';
 import type { Task, Template } from './template.js';
-import type { TrainingRun } from './train.js';
+import type { TrainingRun } from './training-run.js';
 
 /** A run that is ready for its next step. */
 export interface BegunRun {

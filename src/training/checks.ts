@@ -3,7 +3,7 @@ import type { Tree } from '../backend/tree.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
 import { type BatchPlan, heldOutBatch } from './feeds.js';
-import type { TrainingRun } from './train.js';
+import type { TrainingRun } from './training-run.js';
 
 /**
  * Checks that model, data and settings of a run fit each other, before anything is made.

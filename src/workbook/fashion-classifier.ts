@@ -13,9 +13,9 @@ import { inQuickMode, training } from './quick.js';
 import { resultsFolder } from './results-folder.js';
 
 /**
- * The small classifier of Fashion-MNIST whose features the notebooks measure samples by: a minute's
- * training of two convolutions and 64 features. Read from `results/checkpoints/`; trained anew and
- * kept there where the file is missing, or under TARFLOW_TRAIN=1.
+ * The small classifier of Fashion-MNIST by whose features the notebooks measure samples: two
+ * convolutions and 64 features, trained in a minute. It is read from `results/checkpoints/`. If the
+ * file is missing, or under TARFLOW_TRAIN=1, it is trained again and kept there.
  *
  * @returns a classifier that the caller frees with `disposeClassifier`
  */
@@ -34,6 +34,6 @@ export async function fashionClassifier(): Promise<Classifier> {
   if (inQuickMode()) return classifier;
   await saveClassifier(classifier, file);
   disposeClassifier(classifier);
-  // As everyone else will see it: rounded to half precision.
+  // Rounded to half precision, as everyone else will load it.
   return loadClassifier(file);
 }

@@ -1,4 +1,4 @@
-/** What a notebook cell calls. In plain Node the same functions print text and write files. */
+/** What a notebook cell calls. In plain Node.js the same functions print text and write files. */
 export {
   imagesForStatistics,
   planText,

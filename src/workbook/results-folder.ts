@@ -4,23 +4,23 @@ import * as path from 'node:path';
 import { inQuickMode } from './quick.js';
 
 /**
- * The project's results folder: beside its package.json, wherever the notebook or script that
- * calls is run from.
+ * The project's results folder. It lies beside the package.json, wherever the calling notebook or
+ * script is run from.
  */
 export function resultsFolder(): string {
   return path.join(packageRoot(), 'results');
 }
 
 /**
- * Where a notebook writes a file of its results, for example `pictures/02-samples.png`: in the
- * results folder, or in a temporary one in quick mode, which must not touch results.
+ * Where a notebook writes a result file, for example `pictures/02-samples.png`: in the results
+ * folder, or in a temporary one in quick mode, which must not change results.
  */
 export function resultFile(name: string): string {
   const folder = inQuickMode() ? path.join(os.tmpdir(), 'tarflow-quick') : resultsFolder();
   return path.join(folder, name);
 }
 
-/** The folder of the nearest package.json above this file, in src/ as in dist/. */
+/** The folder of the nearest package.json above this file, which may be in src/ or dist/. */
 export function packageRoot(): string {
   let folder = __dirname;
   while (!fs.existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);

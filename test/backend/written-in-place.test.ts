@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { releaseFreeMemory } from '../../src/backend/native/index.js';
+import { releaseFreeMemory } from '../../src/backend/native/addon.js';
 import { disposeCompiled } from '../../src/backend/program/index.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
