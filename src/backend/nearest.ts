@@ -1,27 +1,44 @@
 /**
- * The one of several names that is most like a given one, by the number of letters that differ
- * (Levenshtein); undefined where even that one differs in more than half of its letters.
+ * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
+ * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
+ * distance), where leaving away the beginning or the end (`layers` for `layersPerBlock`) counts as
+ * one; capitals do not matter. The first of several that are as near.
+ *
+ * @returns none where there are no names
  */
-export function nearestName(name: string, names: readonly string[]): string | undefined {
-  let best: { name: string; distance: number } | undefined;
+export function nearestName(name: string, names: Iterable<string>): string | undefined {
+  let nearest: string | undefined;
+  let least = Number.POSITIVE_INFINITY;
   for (const candidate of names) {
-    const found = distance(name.toLowerCase(), candidate.toLowerCase());
-    if (found < (best?.distance ?? Number.POSITIVE_INFINITY)) {
-      best = { name: candidate, distance: found };
-    }
+    const [came, known] = [name.toLowerCase(), candidate.toLowerCase()];
+    const edits = Math.min(
+      distance(came, known),
+      isPart(came, known) ? 1 : Number.POSITIVE_INFINITY,
+    );
+    if (edits < least) [nearest, least] = [candidate, edits];
   }
-  return best && best.distance <= best.name.length / 2 ? best.name : undefined;
+  return nearest;
+}
+
+/** Single letters are parts of most names, and say nothing. */
+function isPart(came: string, known: string): boolean {
+  return came.length > 2 && (known.startsWith(came) || known.endsWith(came));
 }
 
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  // rows[i][j]: edits from the first i letters of a to the first j of b.
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  const at = (i: number, j: number): number => (rows[i] as number[])[j] as number;
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
+    rows.push([i]);
     for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+      const same = a[i - 1] === b[j - 1];
+      let edits = Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (same ? 0 : 1));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        edits = Math.min(edits, at(i - 2, j - 2) + 1);
+      }
+      (rows[i] as number[]).push(edits);
     }
-    row = next;
   }
-  return row[b.length] as number;
+  return at(a.length, b.length);
 }
