@@ -36,7 +36,7 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
       `Set batchSize to a multiple of ${processes}`,
     );
   }
-  if (run.from) checkSameConfig(run.from.model.config, config);
+  if (run.from) checkSameConfig(run.from.config, config);
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(plan, [0]);
 }

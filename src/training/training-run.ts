@@ -3,11 +3,12 @@ import type { Tree } from '../backend/tree.js';
 import type { ImageDataset } from '../data/index.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import type { CheckpointDetails } from './checkpoint.js';
-import type { Share } from './feeds.js';
+import type { BatchPlan, Share } from './feeds.js';
 import type { MeanOverProcesses } from './program.js';
 import type { StepRecord } from './record.js';
-import type { StartingPoint } from './run-folder.js';
 import type { TrainingSettings } from './settings.js';
+import type { LoadedStartingPoint } from './starting-point.js';
+import type { Template } from './template.js';
 
 export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
   family: Family<C, P>;
@@ -23,10 +24,10 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   /** Goes into the checkpoint. */
   experiment?: string;
   /**
-   * A model to begin with, in the place of a fresh one; moments and schedule begin anew. A run that
-   * is resumed has its own.
+   * What to begin with, in the place of fresh parameters (`readStartingPoint`); moments and schedule
+   * begin anew. A run that is resumed has its own.
    */
-  from?: StartingPoint & { model: Model<C, P> };
+  from?: LoadedStartingPoint;
   /**
    * How a step runs. Default: as the run in the folder did; for a new one on the native engine as one
    * captured graph, which XLA compiles where the model is small and the run long (that takes some
@@ -55,4 +56,10 @@ export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends T
   records: StepRecord[];
   /** False where the signal stopped the run before its last step. */
   finished: boolean;
+}
+
+/** A run whose parts are checked. */
+export interface CheckedRun<C extends ModelConfig, P extends Tree> extends TrainingRun<C, P> {
+  template: Template<C, P>;
+  plan: BatchPlan;
 }

@@ -1,6 +1,6 @@
 import type { Acceleration, AccelerationRow } from '../evaluation/acceleration.js';
-import type { Plan } from '../sampling/plan-file.js';
-import { type Solver, solverText } from '../sampling/solver.js';
+import type { Plan } from '../sampling/planner/plan-file.js';
+import { type Solver, solverText } from '../sampling/solvers/solver.js';
 import { showTable } from './table.js';
 
 /** Statistics of fewer images differ so much from seed to seed that they say nothing. */

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import * as path from 'node:path';
 import { loadDataset } from '../data/index.js';
 import {
   type Classifier,
@@ -10,7 +9,7 @@ import {
 } from '../models/classifier/index.js';
 import { type Progress, startProgress } from './progress.js';
 import { inQuickMode, training } from './quick.js';
-import { resultsFolder } from './results-folder.js';
+import { resultFile, resultToRead } from './results-folder.js';
 
 /**
  * The small classifier of Fashion-MNIST by whose features the notebooks measure samples: two
@@ -20,8 +19,9 @@ import { resultsFolder } from './results-folder.js';
  * @returns a classifier that the caller frees with `disposeClassifier`
  */
 export async function fashionClassifier(): Promise<Classifier> {
-  const file = path.join(resultsFolder(), 'checkpoints', 'fashion-mnist-classifier.safetensors');
-  if (existsSync(file) && !training()) return loadClassifier(file);
+  const name = 'checkpoints/fashion-mnist-classifier.safetensors';
+  const kept = resultToRead(name);
+  if (existsSync(kept) && !training()) return loadClassifier(kept);
   const data = await loadDataset('fashion-mnist', 'train');
   let progress: Progress | undefined;
   const classifier = await trainClassifier(data, {
@@ -32,6 +32,7 @@ export async function fashionClassifier(): Promise<Classifier> {
   });
   progress?.finish();
   if (inQuickMode()) return classifier;
+  const file = resultFile(name);
   await saveClassifier(classifier, file);
   disposeClassifier(classifier);
   // Rounded to half precision, as everyone else will load it.

@@ -4,11 +4,12 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { saveCheckpoint } from '../training/checkpoint.js';
 import type { LikelihoodRecord, StepRecord } from '../training/record.js';
-import { type RunDescription, RunFolder, type StartingPoint } from '../training/run-folder.js';
-import { resultsFolder } from './results-folder.js';
+import type { RunDescription, StartingPoint } from '../training/run-description.js';
+import { RunFolder } from '../training/run-folder.js';
+import { resultFile, resultToRead } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */
 export interface PublishedRun {
@@ -27,7 +28,7 @@ export interface PublishedRun {
 
 /** The file in which `results/` keeps a trained flow. */
 export function publishedCheckpoint(name: string): string {
-  return path.join(resultsFolder(), 'checkpoints', `${name}.safetensors`);
+  return resultToRead(checkpointName(name));
 }
 
 /**
@@ -72,8 +73,11 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
       epoch: epochs + record.epoch,
     }));
     const lines = [header, ...(before?.records ?? []), ...added];
-    await writeAtomically(logFile(name), lines.map((line) => `${rounded(line)}\n`).join(''));
-    await saveCheckpoint(flow, publishedCheckpoint(name), flow.details, 'F16');
+    await writeAtomically(
+      resultFile(logName(name)),
+      lines.map((line) => `${rounded(line)}\n`).join(''),
+    );
+    await saveCheckpoint(flow, resultFile(checkpointName(name)), flow.details, 'F16');
   } finally {
     disposeModel(flow);
   }
@@ -97,7 +101,7 @@ async function publishedStart(name: string, from: StartingPoint): Promise<Publis
  * @throws UserError if no run of that name is published, or its log is damaged
  */
 export async function readPublishedRun(name: string): Promise<PublishedRun> {
-  const file = logFile(name);
+  const file = resultToRead(logName(name));
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
@@ -128,9 +132,9 @@ export function averagedRecords<R extends StepRecord>(records: readonly R[], siz
 
 const mostRecords = 450;
 
-function logFile(name: string): string {
-  return path.join(resultsFolder(), 'training', `${name}.jsonl`);
-}
+/** In `results/`. */
+const checkpointName = (name: string): string => path.join('checkpoints', `${name}.safetensors`);
+const logName = (name: string): string => path.join('training', `${name}.jsonl`);
 
 /** The means of a group, with the step, epoch and validation of its last record. */
 function meanRecord<R extends StepRecord>(group: readonly R[], last: R): R {

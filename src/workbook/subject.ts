@@ -1,13 +1,16 @@
 import { tf } from '../backend/tf.js';
 import { disposeModel } from '../flow/flow.js';
-import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { tokenCount } from '../models/tarflow/config.js';
 import { imagesOf, tarflow } from '../models/tarflow/index.js';
-import { type BlockPassage, type BlockPassages, blockPassages } from '../sampling/convergence.js';
-import { executionOf } from '../sampling/execution.js';
-import { currentMachine } from '../sampling/machine.js';
+import { executionOf, executionText } from '../sampling/guidance/execution.js';
+import { currentMachine } from '../sampling/planner/machine.js';
 import { sampleNoise } from '../sampling/sample.js';
-import { executionText } from '../sampling/timing.js';
+import {
+  type BlockPassage,
+  type BlockPassages,
+  blockPassages,
+} from '../sampling/study/convergence.js';
 import { publishedCheckpoint } from './published-run.js';
 
 /**

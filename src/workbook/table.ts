@@ -21,7 +21,20 @@ export interface TableOptions {
 
 /** Shows all rows of a table below the cell; in plain Node.js it prints them. */
 export function showTable(table: TableRows | Frame, options: TableOptions = {}): void {
-  const rows = rowsOf(table);
+  const { columns, texts, numeric } = written(rowsOf(table), options);
+  displayHtml(
+    html(columns, texts, numeric, options.caption),
+    plainText(columns, texts, numeric, options.caption),
+  );
+}
+
+/** A table as lines of text, words to the left and numbers to the right. */
+export function tableText(table: TableRows, options: TableOptions = {}): string {
+  const { columns, texts, numeric } = written(rowsOf(table), options);
+  return plainText(columns, texts, numeric, options.caption);
+}
+
+function written(rows: Records, options: TableOptions) {
   const columns = columnsOf(rows);
   const texts = rows.map((row) =>
     columns.map((column) => (options.format?.[column] ?? formatValue)(row[column])),
@@ -31,10 +44,7 @@ export function showTable(table: TableRows | Frame, options: TableOptions = {}):
       rows.every((row) => isAbsent(row[column]) || typeof row[column] === 'number') &&
       rows.some((row) => typeof row[column] === 'number'),
   );
-  displayHtml(
-    html(columns, texts, numeric, options.caption),
-    plainText(columns, texts, numeric, options.caption),
-  );
+  return { columns, texts, numeric };
 }
 
 /**

@@ -21,9 +21,9 @@ test('many tokens, which attend in turns, give what few at a time do, with the s
   const temperature = tf.fill([2, 1, 1, 1], 0.7) as tf.Tensor4D;
   const aim = tf.tensor3d(normal(randomKey(4), h.size), shape);
 
-  const atOnce = (x: tf.Tensor) =>
+  const atOnce = (x: tf.Tensor, temperature?: tf.Tensor4D) =>
     transformer(layers, x as tf.Tensor3D, { headWidth: 8, temperature }).h;
-  const inSteps = (x: tf.Tensor) => {
+  const inSteps = (x: tf.Tensor, temperature?: tf.Tensor4D) => {
     let cache: Leaves | undefined;
     const parts: tf.Tensor3D[] = [];
     for (let start = 0; start < tokens; start += few) {
@@ -39,7 +39,7 @@ test('many tokens, which attend in turns, give what few at a time do, with the s
     return tf.concat(parts, 1);
   };
   tf.tidy(() => {
-    expect(difference(atOnce(h), inSteps(h))).toBeLessThan(1e-5);
+    expect(difference(atOnce(h, temperature), inSteps(h, temperature))).toBeLessThan(1e-5);
     const [one, other] = [atOnce, inSteps].map((run) =>
       tf.grad((x) => tf.sum(tf.mul(run(x), aim)))(h),
     );

@@ -11,7 +11,7 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { LikelihoodRecord } from '../../src/training/record.js';
-import type { StartingPoint } from '../../src/training/run-folder.js';
+import type { StartingPoint } from '../../src/training/run-description.js';
 import {
   averagedRecords,
   publishedCheckpoint,
@@ -21,10 +21,10 @@ import {
 import { smallConfig } from '../training/small.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
-  ...(await original()),
-  resultsFolder: () => path.join(folder, 'results'),
-}));
+vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+  const inResults = (name: string) => path.join(folder, 'results', name);
+  return { ...(await original()), resultFile: inResults, resultToRead: inResults };
+});
 
 beforeAll(async () => {
   await startEngine();

@@ -1,5 +1,5 @@
 import { saveCheckpoint } from '../../training/checkpoint.js';
-import { loadCheckpoint } from '../checkpoint.js';
+import { loadCheckpoint } from '../load-checkpoint.js';
 import { type Classifier, classifier as family } from './family.js';
 
 /**
