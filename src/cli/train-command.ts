@@ -14,7 +14,8 @@ import {
 import { disposeModel } from '../flow/flow.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
-import { RunFolder, type StepRecord } from '../training/run-folder.js';
+import type { StepRecord } from '../training/record.js';
+import { RunFolder } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { type TrainingResult, type TrainingRun, train } from '../training/train.js';
 import { untilInterrupted } from '../workbook/interrupt.js';

@@ -31,8 +31,6 @@ import {
   writeState,
 } from './saved-state.js';
 
-export type { StepRecord, Validation } from './record.js';
-
 interface SavedState {
   step: number;
   /** The caller frees it. */
