@@ -48,7 +48,7 @@ export async function loadCheckpoint(
   const file = await openSafetensors(path);
   try {
     const details = checkpointDetails(file);
-    const { family, config } = describedModel(file, known);
+    const { family, config } = describedModel(file, known, expected);
     if (expected && family.kind !== expected.kind) {
       throw new UserError(
         `${path} holds a model of kind '${family.kind}'`,
@@ -66,16 +66,24 @@ export async function loadCheckpoint(
   }
 }
 
-/** The first files were all TarFlows, and do not say so; so are published state dicts. */
+/** Published state dicts are TarFlows. So were the first files, which do not say it, but for one kind. */
 const firstKind = 'tarflow';
+const firstKinds: Record<string, string> = { 'tarflow classifier': 'classifier' };
 
 /** The family and the configuration of an open checkpoint, checked. */
 function describedModel(
   file: SafetensorsFile,
   known: LoadOptions,
+  expected: Family | undefined,
 ): { family: Family; config: ModelConfig } {
   const { path, metadata, tensors } = file;
   if (metadata.config === undefined) {
+    if (expected && !expected.published) {
+      throw new UserError(
+        `${path} does not say what model it holds`,
+        `Expected a checkpoint of kind '${expected.kind}'`,
+      );
+    }
     const family = familyOf(firstKind);
     const config = ability(family, 'published').configOf(tensors, path, known);
     return { family, config: fitting(family, config, path) };
@@ -83,7 +91,7 @@ function describedModel(
   const written = checkedMetadata(
     file,
     'config',
-    z.looseObject({ kind: z.string().default(firstKind) }),
+    z.looseObject({ kind: z.string().default(firstKinds[metadata.format ?? ''] ?? firstKind) }),
   );
   const family = familyOf(written.kind);
   const remedy = 'The file is damaged, or not one of ours; take it anew';

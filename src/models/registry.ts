@@ -1,6 +1,7 @@
 import { UserError } from '../backend/errors.js';
 import { freshModel } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
+import { classifier } from './classifier/family.js';
 import { coupling } from './coupling/index.js';
 import { maf } from './maf/index.js';
 import { tarflow } from './tarflow/index.js';
@@ -10,6 +11,7 @@ const families: Record<string, Family> = {
   tarflow,
   maf,
   coupling,
+  classifier,
 };
 
 /** The kinds of models, in the order of the registry. */

@@ -12,7 +12,7 @@ import { mixtureRows } from '../conditions/labels.js';
 import { epochOrder, type ImageDataset, labelBatch, pixelBatch } from '../data/dataset.js';
 import type { TarFlowConfig } from '../models/tarflow/config.js';
 import { flipAtRandom } from './flip.js';
-import { noisyImages } from './noise.js';
+import { type Noise, noisyImages } from './noise.js';
 import type { TrainingSettings } from './settings.js';
 
 /** What the batches of a run depend on. */
@@ -42,7 +42,7 @@ export function trainingBatch(
 ): Batch {
   const pixels = pixelBatch(data, indices);
   if (settings.flip) flipAtRandom(pixels, data.image, foldIn(key, 'flip'));
-  const images = noisyImages(pixels, settings.noise, foldIn(key, 'noise'));
+  const images = noisyImages(pixels, settings.noise as Noise, foldIn(key, 'noise'));
   if (config.classes === 0) return { images };
   const labels = labelBatch(data, indices);
   const draws = uniform(foldIn(key, 'drop label'), labels.length);

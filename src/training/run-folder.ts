@@ -12,6 +12,7 @@ import type { Mode } from '../backend/program/index.js';
 import type { Leaves } from '../backend/tree.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openSafetensors } from '../formats/safetensors.js';
+import type { StepRecord } from './record.js';
 import {
   differences,
   parseDescription,
@@ -29,35 +30,6 @@ import {
   validState,
   writeState,
 } from './saved-state.js';
-
-/** One line of a run's log: a training step, and at intervals a validation. */
-export interface StepRecord {
-  /** Steps done, this one included. */
-  step: number;
-  /** Epochs begun before this step, with the share of the current one. */
-  epoch: number;
-  /** ½·mean z² − mean log-determinant, nats per dimension. */
-  loss: number;
-  /** ½·mean z². */
-  prior: number;
-  /** Mean log-determinant per dimension. */
-  logDet: number;
-  /** Mean square of each block's output; tends to 1. */
-  meanSquares: number[];
-  gradientNorm: number;
-  learningRate: number;
-  imagesPerSecond: number;
-  /** Share of the step's time spent on waiting for its batch. */
-  dataShare: number;
-  validation?: Validation;
-}
-
-/** The loss on held-out images, with noise drawn once and for all from the seed. */
-export interface Validation {
-  loss: number;
-  /** Only where the noise is uniform: else the density is not that of the images. */
-  bitsPerDimension?: number;
-}
 
 interface SavedState {
   step: number;

@@ -3,6 +3,7 @@ import { tf, tidy } from '../backend/tf.js';
 import { disposeTree, type Leaves } from '../backend/tree.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { StartingPoint } from './run-description.js';
+import { prefixes } from './state.js';
 
 /** A starting point with what a run takes from it. */
 export interface LoadedStartingPoint extends StartingPoint {
@@ -10,9 +11,6 @@ export interface LoadedStartingPoint extends StartingPoint {
   /** Under the names of a training state: parameters, and their running mean where there is one. */
   state: Leaves;
 }
-
-/** Names in a training state. */
-export const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'] as const;
 
 /**
  * The state that a run begins with: a fresh one with all that a starting point has in its place. The
@@ -26,17 +24,17 @@ export const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'] as c
 export function beginningState(fresh: Leaves, given: Leaves): Leaves {
   try {
     const left = Object.keys(given).find(
-      (name) => !(name in fresh) && !name.startsWith(averagePrefix),
+      (name) => !(name in fresh) && !name.startsWith(prefixes.average),
     );
     if (left !== undefined) throw ofAnotherModel(left, given[left], undefined);
     return tidy(() => {
       const begun = Object.entries(fresh).map(([name, leaf]): [string, tf.Tensor] => {
         const found =
           given[name] ??
-          (name.startsWith(averagePrefix)
-            ? given[parameterPrefix + name.slice(averagePrefix.length)]
+          (name.startsWith(prefixes.average)
+            ? given[prefixes.parameter + name.slice(prefixes.average.length)]
             : undefined);
-        const isTaken = found !== undefined || name.startsWith(parameterPrefix);
+        const isTaken = found !== undefined || name.startsWith(prefixes.parameter);
         if (isTaken && found?.shape.join() !== leaf.shape.join()) {
           throw ofAnotherModel(name, found, leaf);
         }

@@ -1,83 +1,45 @@
-import { createProgram, tensorSpec } from '../../src/backend/program/index.js';
 import { foldIn, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
-import {
-  type Leaves,
-  leaves,
-  mapTree,
-  valueAndGradient,
-  withLeaves,
-} from '../../src/backend/tree.js';
-import { disposeModel, freshModel, logProbOf } from '../../src/flow/flow.js';
+import { tf } from '../../src/backend/tf.js';
+import { leaves, withLeaves } from '../../src/backend/tree.js';
+import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
-import { adamWUpdate, biasCorrections } from '../../src/training/adamw.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
+import { learningRate } from '../../src/training/optimiser/schedule.js';
+import { trainingProgram } from '../../src/training/program.js';
+import { initialState, modelOfState } from '../../src/training/state.js';
+import { templateOf } from '../../src/training/template.js';
 import { twoMoons } from './two-moons.js';
 
 /** A model of two numbers after 600 steps of 256 points of the two moons; the caller frees it. */
-export function trainedOnTwoMoons(family: Family, config: ModelConfig): Model {
-  const [batch, steps, peak] = [256, 600, 5e-3];
-  const model = freshModel(family, config, 1);
-  const { channels, height, width } = config.image;
-  const shape: [number, number, number, number] = [batch, channels, height, width];
-  const points = (step: number): Float32Array => twoMoons(foldIn(randomKey(2), step), batch);
-  const program = createProgram({
-    variables: tidy(() => {
-      const started = family.start?.(model, tf.tensor4d(points(steps), shape), {}) ?? {};
-      const parameters = { ...leaves(model.parameters), ...started };
-      const zeros = (): Leaves => mapTree(parameters, (leaf) => tf.zerosLike(leaf));
-      return {
-        ...prefixed('parameters.', parameters),
-        ...prefixed('first.', zeros()),
-        ...prefixed('second.', zeros()),
-      };
-    }),
-    functions: {
-      train: {
-        inputs: {
-          x: tensorSpec(shape),
-          rate: tensorSpec([]),
-          first: tensorSpec([]),
-          second: tensorSpec([]),
-        },
-        body: (state, { x, rate, first, second }) => {
-          const parameters = part(state, 'parameters.');
-          const { value, gradient } = valueAndGradient((current) => {
-            const moved = { ...model, parameters: withLeaves(model.parameters, current) };
-            const result = family.flow!.forward(moved, x as tf.Tensor4D, {});
-            return { value: tf.neg(tf.mean(logProbOf(model, result))) as tf.Scalar, auxiliary: {} };
-          }, parameters);
-          const moments = { first: part(state, 'first.'), second: part(state, 'second.') };
-          const corrections = { first: first as tf.Scalar, second: second as tf.Scalar };
-          const found = adamWUpdate(parameters, gradient, moments, rate as tf.Scalar, corrections);
-          const updates = {
-            ...prefixed('parameters.', found.parameters),
-            ...prefixed('first.', found.first),
-            ...prefixed('second.', found.second),
-          };
-          return { outputs: { loss: value }, updates };
-        },
-      },
-    },
+export async function trainedOnTwoMoons(family: Family, config: ModelConfig): Promise<Model> {
+  const [batchSize, steps, peak] = [256, 600, 5e-3];
+  const template = templateOf(family, config);
+  const points = (step: number): Float32Array => twoMoons(foldIn(randomKey(2), step), batchSize);
+  const fresh = freshModel(family, config, 1);
+  const state = tf.tidy(() => {
+    const { channels, height, width } = config.image;
+    const images = tf.tensor4d(points(steps), [batchSize, channels, height, width]);
+    const parameters = { ...leaves(fresh.parameters), ...family.start?.(fresh, images, {}) };
+    const started = { ...fresh, parameters: withLeaves(fresh.parameters, parameters) };
+    return initialState(template, started, false);
   });
+  disposeModel(fresh);
+  const program = trainingProgram(template, state, { batchSize, step: {}, precision: 'float32' });
+  tf.dispose(state);
   for (let step = 0; step < steps; step++) {
-    const rate = peak * 0.5 * (1 + Math.cos((Math.PI * step) / steps));
-    const feeds = { x: points(step), rate, ...biasCorrections(step + 1) };
-    program.run.train(feeds).loss.dispose();
+    const { first, second } = biasCorrections(step + 1);
+    const rates = {
+      learningRate: learningRate({ peak, warmup: 0, steps }, step),
+      firstCorrection: first,
+      secondCorrection: second,
+    };
+    tf.dispose(await program.train('likelihood', { images: points(step) }, rates));
   }
-  const trained = part(program.read(), 'parameters.');
+  // The state's tensors are the model's now, but for the moments.
+  const held = program.read();
   program.dispose();
-  disposeModel({ parameters: model.parameters, buffers: {} });
-  return { ...model, parameters: withLeaves(model.parameters, trained) };
-}
-
-function part(state: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(
-    Object.entries(state)
-      .filter(([name]) => name.startsWith(prefix))
-      .map(([name, leaf]) => [name.slice(prefix.length), leaf]),
-  );
-}
-
-function prefixed(prefix: string, tree: Leaves): Leaves {
-  return Object.fromEntries(Object.entries(tree).map(([name, leaf]) => [prefix + name, leaf]));
+  const model = modelOfState(template, held);
+  const kept = new Set(Object.values({ ...leaves(model.parameters), ...model.buffers }));
+  tf.dispose(Object.values(held).filter((tensor) => !kept.has(tensor)));
+  return model;
 }

@@ -1,43 +1,30 @@
 import { tensorSpec } from '../../backend/program/index.js';
-import { foldIn, uniform } from '../../backend/random.js';
 import { tf, tidy } from '../../backend/tf.js';
-import { mixtureRows } from '../../conditions/labels.js';
 import { ability, flowLoss } from '../../flow/flow.js';
-import type { Feeds, Objective } from '../../flow/model.js';
-import { noisyImages } from '../noise.js';
+import type { Objective } from '../../flow/model.js';
+import { noisyImageFeeds } from '../feeds.js';
+
+export interface LikelihoodOptions {
+  /**
+   * True to keep the variance of the latent, the buffer `var` (T, D), as a running mean: that of the
+   * prior in a volume-preserving flow.
+   */
+  runningVariance?: boolean;
+}
 
 /**
- * Maximum likelihood of a flow: ½·mean z² − the mean log-determinant per dimension (TarFlow, eq. 6).
- *
- * @param options `runningVariance`: whether training follows the variance of the latents, `var`
+ * Exact likelihood of noisy images under a flow with a standard normal prior (TarFlow, eq. 6): the
+ * loss is ½·mean z² − mean log-determinant, nats per dimension without the ½·log 2π. Its terms are
+ * those of {@link flowLoss}.
  */
-export function likelihood({
-  runningVariance = false,
-}: {
-  runningVariance?: boolean;
-} = {}): Objective {
+export function likelihood({ runningVariance = false }: LikelihoodOptions = {}): Objective {
   return {
     name: 'likelihood',
     inputs: ({ image, classes }, batch) => ({
       images: tensorSpec([batch, image.channels, image.height, image.width]),
       ...(classes > 0 && { classes: tensorSpec([batch, classes]) }),
     }),
-    feeds: ({ classes }, raw, keys, { noise, dropLabel }): Feeds => {
-      const size = raw.values.length / raw.count;
-      const images = new Float32Array(raw.values.length);
-      keys.forEach((key, sample) => {
-        const pixels = raw.values.subarray(sample * size, (sample + 1) * size) as Uint8Array;
-        if (noise.kind !== 'none') {
-          images.set(noisyImages(pixels, noise, foldIn(key, 'noise')), sample * size);
-        }
-      });
-      if (classes === 0) return { images };
-      const kept = raw.labels.map((label, sample) => {
-        const [draw] = uniform(foldIn(keys[sample] as (typeof keys)[number], 'drop label'), 1);
-        return (draw as number) < dropLabel ? -1 : label;
-      });
-      return { images, classes: mixtureRows(kept, raw.count, classes) };
-    },
+    feeds: noisyImageFeeds,
     trains: () => true,
     loss(model, { images, classes }) {
       const { forward } = ability(model.family, 'flow');

@@ -1,0 +1,135 @@
+import { UserError } from '../backend/errors.js';
+import type { Mode } from '../backend/program/index.js';
+import { tf, tidy } from '../backend/tf.js';
+import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
+import { disposeModel, freshModel } from '../flow/flow.js';
+import type { Feeds, Model, ModelConfig } from '../flow/model.js';
+import { type BatchPlan, batchSource } from './feeds.js';
+import { heldOutSize } from './measure.js';
+import { usualMode } from './mode.js';
+import { type TrainingProgram, type TrainingProgramOptions, trainingProgram } from './program.js';
+import type { StepRecord } from './record.js';
+import type { StartingPoint } from './run-description.js';
+import type { RunFolder } from './run-folder.js';
+import { beginningState } from './starting-point.js';
+import { initialState } from './state.js';
+import type { Task, Template } from './template.js';
+import type { CheckedRun } from './training-run.js';
+
+/** A run that is ready for its next step. */
+export interface BegunRun {
+  program: TrainingProgram;
+  mode: Mode;
+  /** Present where the run goes on from a state. */
+  saved: { step: number; checkpointed: boolean } | undefined;
+  /** Of the steps that are done already. */
+  records: StepRecord[];
+  /** Training steps behind what the run began with. */
+  stepsBehind: number;
+}
+
+/**
+ * Begins a run, or meets it in its folder, which then is open.
+ * @throws UserError where the folder holds another run, or what it holds is damaged
+ */
+export async function beginRun<C extends ModelConfig, P extends Tree>(
+  folder: RunFolder | undefined,
+  run: CheckedRun<C, P>,
+): Promise<BegunRun> {
+  const { template, settings, data, experiment } = run;
+  const { config: _, state: given, ...point } = run.from ?? {};
+  const description = {
+    experiment,
+    data: data.name,
+    config: template.config,
+    settings,
+    ...(run.from && { from: point as StartingPoint }),
+  };
+  const modes = { asked: run.mode, usual: usualMode(template, settings) };
+  const opened = await folder?.open(description, run.resume ?? false, modes);
+  const mode = opened?.mode ?? modes.asked ?? modes.usual;
+  const from = opened?.from ?? description.from;
+  const saved = opened?.saved;
+  if (from && !saved && !given) {
+    throw new UserError(
+      `The run in ${run.folder} began with ${from.checkpoint} and was stopped before it saved`,
+      'Name that checkpoint again (--from)',
+    );
+  }
+  const records = saved ? ((await folder?.records()) ?? []) : [];
+  let state: Leaves = {};
+  try {
+    state = saved?.state ?? (await firstState(run));
+    const program = trainingProgram(template, state, programOptions(run, mode));
+    return { program, mode, saved, records, stepsBehind: from?.steps ?? 0 };
+  } catch (error) {
+    if (!run.resume) await folder?.abandon();
+    throw error;
+  } finally {
+    tf.dispose(state);
+  }
+}
+
+function programOptions<C extends ModelConfig, P extends Tree>(
+  { parallel, validation, settings }: CheckedRun<C, P>,
+  mode: Mode,
+): TrainingProgramOptions {
+  const { batchSize, precision, weightDecay, clipNorm, averageDecay } = settings;
+  return {
+    batchSize: batchSize / (parallel?.size ?? 1),
+    heldOut: validation && heldOutSize(settings, validation),
+    step: {
+      weightDecay,
+      ...(clipNorm > 0 && { clipNorm }),
+      ...(averageDecay > 0 && { averageDecay }),
+    },
+    mode,
+    precision,
+    mean: parallel?.mean,
+  };
+}
+
+/** The state that a run begins with; the caller frees it. */
+async function firstState<C extends ModelConfig, P extends Tree>({
+  template,
+  settings,
+  plan,
+  from,
+}: CheckedRun<C, P>): Promise<Leaves> {
+  const fresh = freshModel(template.family, template.config, settings.seed);
+  let started: Leaves = {};
+  try {
+    if (!from) started = await startedByData(template, plan, fresh);
+    const parameters = withLeaves(fresh.parameters, { ...leaves(fresh.parameters), ...started });
+    const averages = settings.averageDecay > 0;
+    const state = initialState(template, { ...fresh, parameters }, averages);
+    return from ? beginningState(state, from.state) : state;
+  } finally {
+    disposeModel(fresh);
+    tf.dispose(started);
+  }
+}
+
+/** The parameters that start from data, from the first batch: the whole one, in every process. */
+async function startedByData<C extends ModelConfig, P extends Tree>(
+  { family, config, tasks }: Template<C, P>,
+  plan: BatchPlan,
+  model: Model<C, P>,
+): Promise<Leaves> {
+  if (!family.start) return {};
+  const batches = batchSource(plan, 0, 1);
+  const batch = await batches.next().finally(() => batches.close());
+  const [{ objective }] = tasks as [Task<C, P>];
+  const inputs = Object.entries(objective.inputs(config, plan.settings.batchSize));
+  const feeds = batch[objective.name] as Feeds;
+  return tidy(() => {
+    const tensors: Leaves = Object.fromEntries(
+      inputs.map(([name, { shape, dtype }]) => [
+        name,
+        tf.tensor(feeds[name] as Feeds[string], [...shape], dtype),
+      ]),
+    );
+    const { images, classes } = tensors as { images: tf.Tensor4D; classes?: tf.Tensor2D };
+    return (family.start as NonNullable<typeof family.start>)(model, images, { classes });
+  });
+}
