@@ -171,7 +171,7 @@ export {
   type StoredPrecision,
   saveCheckpoint,
 } from './training/checkpoint.js';
-export { type Noise, noisyImages } from './training/noise.js';
+export { type Noise, noisyImages } from './training/batches/index.js';
 export { RunFolder, type StepRecord, type Validation } from './training/run-folder.js';
 export { learningRate } from './training/schedule.js';
 export type { TrainingSettings } from './training/settings.js';

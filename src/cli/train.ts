@@ -102,7 +102,7 @@ async function run({
   const engine = await startEngine();
   const [data, validation] = await Promise.all([
     loadDataset(dataset, 'train'),
-    loadDataset(dataset, 'test'),
+    loadDataset(dataset, 'validation'),
   ]);
   const from = options.from === undefined ? undefined : await startingPoint(options.from);
   console.error(

@@ -20,7 +20,7 @@ import {
   type TarFlow,
 } from '../flow/tarflow.js';
 import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
-import { noisyImages } from '../training/noise.js';
+import { noisyImages } from '../training/batches/index.js';
 
 /**
  * `logProb` as one graph, which is recorded at the first call for a batch size: the same numbers up

@@ -6,7 +6,7 @@ import { checkConfig, type FlowConfig } from '../flow/config.js';
 import { inferConfig, publishedFlow, stateDict } from '../flow/state-dict.js';
 import type { TarFlow } from '../flow/tarflow.js';
 import { type HostTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.js';
-import type { Noise } from './noise.js';
+import type { Noise } from './batches/index.js';
 
 /** What shapes cannot tell of a trained model; kept as JSON in the checkpoint's metadata. */
 export interface CheckpointDetails {

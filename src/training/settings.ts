@@ -1,5 +1,5 @@
 import { UserError } from '../backend/errors.js';
-import { checkNoise, type Noise } from './noise.js';
+import { checkNoise, type Noise } from './batches/index.js';
 
 /** How a flow is trained. The defaults are the papers' (TarFlow, section 4.1). */
 export interface TrainingSettings {

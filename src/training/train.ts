@@ -1,11 +1,9 @@
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
-import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
-import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
+import type { DataSource } from '../data/index.js';
 import { checkConfig, type FlowConfig } from '../flow/config.js';
-import { mixtureRows } from '../flow/labels.js';
 import {
   checkImageSize,
   createFlow,
@@ -14,10 +12,15 @@ import {
   type TarFlow,
 } from '../flow/tarflow.js';
 import { biasCorrections } from './adamw.js';
-import { batchSource } from './batches.js';
+import {
+  type Batch,
+  type BatchPlan,
+  batchSource,
+  heldOutBatch,
+  noisyImageFeeds,
+} from './batches/index.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { usualMode } from './mode.js';
-import { noisyImages } from './noise.js';
 import { type TrainingProgram, trainingProgram } from './program.js';
 import { RunFolder, type StartingPoint, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
@@ -27,9 +30,9 @@ import { flowOfState, initialState, type StepOptions, unpackedState } from './st
 export interface TrainingRun {
   config: FlowConfig;
   settings: TrainingSettings;
-  data: ImageDataset;
+  data: DataSource;
   /** Held-out images for validation. */
-  validation: ImageDataset;
+  validation: DataSource;
   /** Where the log, the states and the checkpoint go; none keeps nothing. */
   folder?: string;
   /** True to go on with the run in the folder; `'replanned'` also under another plan. */
@@ -101,7 +104,6 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   }
   const records = resumed ? ((await folder?.records()) ?? []) : [];
 
-  const key = randomKey(settings.seed);
   const template = createFlow(config, settings.seed);
   const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
   let program: TrainingProgram;
@@ -154,12 +156,12 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     );
   };
 
-  const batches = batchSource({ config, settings, data }, step, settings.steps);
+  const batches = batchSource(batchPlan(run, data), step, settings.steps);
   try {
     await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
       const begun = performance.now();
-      const batch = await batches.next();
+      const { flow: batch } = await batches.next();
       const made = performance.now();
 
       const rate = learningRate(
@@ -194,7 +196,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
         dataShare: (made - begun) / (ended - begun),
       };
       if (step % settings.validateEvery === 0 || step === settings.steps) {
-        record.validation = validate(program, run, key);
+        record.validation = await validate(program, run);
         checkFinite(`The validation loss after step ${step}`, record.validation.loss);
       }
       records.push(record);
@@ -239,6 +241,12 @@ function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings):
   };
 }
 
+/** What the batches of a data set are made of. */
+function batchPlan({ config, settings }: TrainingRun, data: DataSource): BatchPlan {
+  const objectives = [{ name: 'flow', feeds: noisyImageFeeds }];
+  return { config: { ...config, kind: 'tarflow' }, objectives, settings, data };
+}
+
 function validationBatch({ settings, validation }: TrainingRun): number {
   return Math.min(settings.batchSize, validation.length);
 }
@@ -246,22 +254,17 @@ function validationBatch({ settings, validation }: TrainingRun): number {
 /**
  * The loss on the first held-out images, in whole batches; a conditional model is told the labels.
  */
-function validate(program: TrainingProgram, run: TrainingRun, key: RandomKey): Validation {
-  const { config, settings, validation } = run;
+async function validate(program: TrainingProgram, run: TrainingRun): Promise<Validation> {
+  const { settings, validation } = run;
   const size = validationBatch(run);
   const images = Math.min(settings.validationImages, validation.length);
   const batches = Math.max(1, Math.floor(images / size));
   let sum = 0;
   for (let batch = 0; batch < batches; batch++) {
     const indices = Int32Array.from({ length: size }, (_, i) => batch * size + i);
-    const noise = foldIn(foldIn(key, 'validation'), batch);
+    const { flow } = await heldOutBatch(batchPlan(run, validation), indices);
     const { loss } = hostNumbers(
-      program.run.evaluate({
-        images: noisyImages(pixelBatch(validation, indices), settings.noise, noise),
-        ...(config.classes > 0 && {
-          classes: mixtureRows(labelBatch(validation, indices), size, config.classes),
-        }),
-      }),
+      program.run.evaluate(flow as Batch['flow'] & { images: Float32Array }),
     );
     sum += loss[0] as number;
   }
@@ -299,7 +302,7 @@ function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
   );
 }
 
-function checkData(config: FlowConfig, data: ImageDataset, settings: TrainingSettings): void {
+function checkData(config: FlowConfig, data: DataSource, settings: TrainingSettings): void {
   if (config.background !== undefined && settings.noise.kind !== 'uniform') {
     throw new UserError(
       `A model that spreads the background came with ${settings.noise.kind} noise`,

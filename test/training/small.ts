@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
-import type { ImageDataset, Split } from '../../src/data/index.js';
+import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
 import type { FlowConfig } from '../../src/flow/config.js';
 import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
@@ -12,16 +12,15 @@ import type { TrainingSettings } from '../../src/training/settings.js';
 export function madeUpImages(split: Split, length: number): ImageDataset {
   const image = { channels: 1, height: 4, width: 4 };
   const key = randomKey(split === 'train' ? 1 : 2);
-  return {
+  return imageDataset({
     name: 'made-up',
     split,
     image,
     classes: ['a', 'b', 'c'],
-    length,
     pixels: Uint8Array.from(integers(key, length * 16, 0, 256)),
     labels: Int32Array.from({ length }, (_, i) => i % 3),
     licence: 'none',
-  };
+  });
 }
 
 export const smallConfig: FlowConfig = {

@@ -1,0 +1,76 @@
+import type Sharp from 'sharp';
+import { UserError } from '../../backend/errors.js';
+import { readBytes } from '../../backend/files.js';
+import { type ImageSize, sizeOf } from '../source.js';
+
+/** Names of files that are read as images end so. */
+export const imageExtensions = ['png', 'jpg', 'jpeg', 'webp', 'gif', 'tif', 'tiff', 'avif'];
+
+/** How an image that has another size is brought to the one asked for. */
+export type Fit = 'crop' | 'exact';
+
+/**
+ * An image file as grey levels (channels, height, width): upright, in sRGB or grey with eight bits,
+ * what is transparent on white, of several pages the first. With `crop` it is scaled until it covers
+ * the size asked for, and the middle is cut out.
+ *
+ * @param image one channel or three
+ * @throws FileUnreadable; UserError that names the file where it is damaged, or, with `exact`, of
+ *   another size
+ */
+export async function decodedImage(file: string, image: ImageSize, fit: Fit): Promise<Uint8Array> {
+  const { channels, height, width } = image;
+  const bytes = await readBytes(file);
+  const pipeline = sharp()(bytes)
+    .autoOrient()
+    .flatten({ background: 'white' })
+    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+    .raw({ depth: 'uchar' });
+  if (fit === 'crop') pipeline.resize(width, height, { fit: 'cover', position: 'centre' });
+  const { data, info } = await pipeline
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: Error) => damaged(file, error));
+  if (info.width !== width || info.height !== height) {
+    throw new UserError(
+      `The image ${file} has ${info.width}×${info.height} pixels`,
+      `Expected ${width}×${height} as the first image; name a size to have all cropped to it`,
+    );
+  }
+  return channelFirst(data, image);
+}
+
+/** The size of an image file as {@link decodedImage} sees it: upright, with one channel or three. */
+export async function measuredImage(file: string): Promise<ImageSize> {
+  const bytes = await readBytes(file);
+  const found = await sharp()(bytes)
+    .metadata()
+    .catch((error: Error) => damaged(file, error));
+  const { width, height } = found.autoOrient;
+  const grey = found.space === 'b-w' || found.space === 'grey16';
+  return { channels: grey ? 1 : 3, height, width };
+}
+
+function damaged(file: string, error: Error): never {
+  throw new UserError(
+    `The image ${file} cannot be decoded (${error.message})`,
+    'Delete it, or fetch it again',
+  );
+}
+
+/** (height, width, channels) as (channels, height, width). */
+function channelFirst(pixels: Uint8Array, image: ImageSize): Uint8Array {
+  const { channels } = image;
+  if (channels === 1) return pixels;
+  const out = new Uint8Array(sizeOf(image));
+  const area = image.height * image.width;
+  for (let channel = 0, to = 0; channel < channels; channel++) {
+    for (let i = 0, from = channel; i < area; i++, from += channels)
+      out[to++] = pixels[from] as number;
+  }
+  return out;
+}
+
+/** Loaded where the first image is read: most runs need none of it. */
+function sharp(): typeof Sharp {
+  return require('sharp') as typeof Sharp;
+}
