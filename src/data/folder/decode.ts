@@ -20,16 +20,15 @@ export type Fit = 'crop' | 'exact';
  */
 export async function decodedImage(file: string, image: ImageSize, fit: Fit): Promise<Uint8Array> {
   const { channels, height, width } = image;
-  const bytes = await readBytes(file);
-  const pipeline = sharp()(bytes)
-    .autoOrient()
-    .flatten({ background: 'white' })
-    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
-    .raw({ depth: 'uchar' });
-  if (fit === 'crop') pipeline.resize(width, height, { fit: 'cover', position: 'centre' });
-  const { data, info } = await pipeline
-    .toBuffer({ resolveWithObject: true })
-    .catch((error: Error) => damaged(file, error));
+  const { data, info } = await read(file, (encoded) => {
+    const pipeline = encoded
+      .autoOrient()
+      .flatten({ background: 'white' })
+      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+      .raw({ depth: 'uchar' });
+    if (fit === 'crop') pipeline.resize(width, height, { fit: 'cover', position: 'centre' });
+    return pipeline.toBuffer({ resolveWithObject: true });
+  });
   if (info.width !== width || info.height !== height) {
     throw new UserError(
       `The image ${file} has ${info.width}×${info.height} pixels`,
@@ -41,20 +40,25 @@ export async function decodedImage(file: string, image: ImageSize, fit: Fit): Pr
 
 /** The size of an image file as {@link decodedImage} sees it: upright, with one channel or three. */
 export async function measuredImage(file: string): Promise<ImageSize> {
-  const bytes = await readBytes(file);
-  const found = await sharp()(bytes)
-    .metadata()
-    .catch((error: Error) => damaged(file, error));
+  const found = await read(file, (encoded) => encoded.metadata());
   const { width, height } = found.autoOrient;
   const grey = found.space === 'b-w' || found.space === 'grey16';
   return { channels: grey ? 1 : 3, height, width };
 }
 
-function damaged(file: string, error: Error): never {
-  throw new UserError(
-    `The image ${file} cannot be decoded (${error.message})`,
-    'Delete it, or fetch it again',
-  );
+/** What comes of a file by sharp, which is loaded for the first image: most runs need none of it. */
+async function read<T>(file: string, decode: (encoded: Sharp.Sharp) => Promise<T>): Promise<T> {
+  const sharp = require('sharp') as typeof Sharp;
+  // Not by its path, under which sharp keeps what it has read of a file.
+  const bytes = await readBytes(file);
+  try {
+    return await decode(sharp(bytes));
+  } catch (error) {
+    throw new UserError(
+      `The image ${file} cannot be decoded (${(error as Error).message})`,
+      'Delete it, or fetch it again',
+    );
+  }
 }
 
 /** (height, width, channels) as (channels, height, width). */
@@ -68,9 +72,4 @@ function channelFirst(pixels: Uint8Array, image: ImageSize): Uint8Array {
       out[to++] = pixels[from] as number;
   }
   return out;
-}
-
-/** Loaded where the first image is read: most runs need none of it. */
-function sharp(): typeof Sharp {
-  return require('sharp') as typeof Sharp;
 }
