@@ -41,6 +41,7 @@ export {
   valueAndGradient,
   withLeaves,
 } from './backend/tree.js';
+export { classMixture, type Label } from './conditions/labels.js';
 export {
   datasetNames,
   type ImageDataset,
@@ -50,6 +51,7 @@ export {
   pixelBatch,
   toUnitRange,
 } from './data/index.js';
+export type { ImageSize } from './data/source.js';
 export {
   type Acceleration,
   type AccelerationOptions,
@@ -60,8 +62,8 @@ export {
 export {
   type BitsPerDimensionResult,
   bitsPerDimension,
-  compiledLogProb,
   datasetBitsPerDimension,
+  logProb,
 } from './evaluation/bits-per-dimension.js';
 export {
   accuracy,
@@ -88,35 +90,37 @@ export {
   noiseExperiment,
   withOverrides,
 } from './experiments/index.js';
+export type { AutoregressiveBlock, Conditions } from './flow/autoregressive.js';
 export { type Background, narrowBackground, spreadBackground } from './flow/background.js';
-export { blockForward, type FlowBlock, predict } from './flow/block.js';
 export {
-  configName,
   dimensions,
-  type FlowConfig,
-  type ImageSize,
-  tokenCount,
-  tokenWidth,
-} from './flow/config.js';
-export { classMixture, type Label } from './flow/labels.js';
-export { type FlowParameters, initialParameters } from './flow/parameters.js';
-export { patchify, unpatchify } from './flow/patches.js';
-export { stateDict } from './flow/state-dict.js';
-export {
-  createFlow,
-  disposeFlow,
+  disposeModel,
   type FlowLoss,
-  type ForwardResult,
-  flowBlocks,
   flowLoss,
   forward,
-  forwardImages,
-  forwardTokens,
+  logProbOf,
+} from './flow/flow.js';
+export { denormalise, type Gaussian, normalise } from './flow/gaussian.js';
+export type { Family, ForwardResult, Model, ModelConfig } from './flow/model.js';
+export { patchify, unpatchify } from './flow/patches.js';
+export { stateDict } from './flow/state-dict.js';
+export { blockForward, forwardThroughBlocks } from './flow/through-blocks.js';
+export { type LoadedModel, loadCheckpoint } from './models/checkpoint.js';
+export { createModel, familyOf, kinds } from './models/registry.js';
+export {
+  configName,
+  type TarFlowConfig,
+  tokenCount,
+  tokenWidth,
+} from './models/tarflow/config.js';
+export {
+  createTarFlow,
   imagesOf,
-  logProb,
   type TarFlow,
+  tarflow,
   tokensOf,
-} from './flow/tarflow.js';
+} from './models/tarflow/index.js';
+export type { TarFlowParameters } from './models/tarflow/parameters.js';
 export {
   type BlockPassage,
   type BlockPassages,
@@ -127,7 +131,7 @@ export {
 export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
 export type { ExecutionOptions } from './sampling/execution.js';
 export { type Guidance, guidedBlock } from './sampling/guidance.js';
-export { type InverseOptions, inverse } from './sampling/inverse.js';
+export { blocksOf, type InverseOptions, inverse } from './sampling/inverse.js';
 export { solveWithoutNearest } from './sampling/masked.js';
 export {
   type ConvergenceRanking,
@@ -164,14 +168,12 @@ export {
 export { spectralNorm } from './sampling/spectral-norm.js';
 export type { BlockTrace, IterationTrace } from './sampling/trace.js';
 export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/adamw.js';
+export { type Noise, noisyImages } from './training/batches/index.js';
 export {
   type CheckpointDetails,
-  type LoadedFlow,
-  loadCheckpoint,
   type StoredPrecision,
   saveCheckpoint,
 } from './training/checkpoint.js';
-export { type Noise, noisyImages } from './training/batches/index.js';
 export { RunFolder, type StepRecord, type Validation } from './training/run-folder.js';
 export { learningRate } from './training/schedule.js';
 export type { TrainingSettings } from './training/settings.js';

@@ -5,12 +5,11 @@ import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
-import { configName } from '../flow/config.js';
-import { disposeFlow } from '../flow/tarflow.js';
+import { disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
 import { checkTolerance } from '../sampling/plan.js';
 import { askedExecution } from '../sampling/timing.js';
-import { loadCheckpoint } from '../training/checkpoint.js';
 import { planText, showAcceleration } from '../workbook/acceleration-table.js';
 import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';
@@ -138,12 +137,12 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
       return;
     }
     for (const table of tables) {
-      showAcceleration(table, `${stem} (${configName(flow.config)})`, data);
+      showAcceleration(table, `${stem} (${flow.family.title(flow.config)})`, data);
       console.log(`planned, in the order of sampling: ${planText(table.plan)}\n`);
     }
     console.log(output);
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 

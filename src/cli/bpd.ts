@@ -3,8 +3,8 @@ import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { datasetNames, loadDataset, type Split } from '../data/index.js';
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
-import { disposeFlow } from '../flow/tarflow.js';
-import { loadCheckpoint } from '../training/checkpoint.js';
+import { disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { count, wholeNumber } from './arguments.js';
 
@@ -87,6 +87,6 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
       );
     }
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }

@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
-import { disposeFlow, type TarFlow } from '../flow/tarflow.js';
+import { disposeModel } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
+import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
 import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
-import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, number } from './arguments.js';
 import { readImages, writeImages } from './image-files.js';
@@ -96,13 +97,13 @@ async function run(checkpoint: string, options: Options): Promise<void> {
       images.dispose();
     }
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 
 /** {@link denoise} in batches: a step keeps the activations of all blocks. */
 async function denoiseAll(
-  flow: TarFlow,
+  flow: Model,
   images: tf.Tensor4D,
   options: DenoiseOptions & { label?: readonly number[] },
 ): Promise<tf.Tensor4D> {
@@ -133,7 +134,7 @@ async function denoiseAll(
   }
 }
 
-function trainingSigma({ details }: LoadedFlow, checkpoint: string): number {
+function trainingSigma({ details }: LoadedModel, checkpoint: string): number {
   if (details.noise?.kind === 'gaussian') return details.noise.sigma;
   const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
   throw new UserError(

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
+import type { LoadedModel } from '../models/checkpoint.js';
 import { checkGuidance, type Guidance } from '../sampling/guidance.js';
-import type { LoadedFlow } from '../training/checkpoint.js';
+import { blocksOf } from '../sampling/inverse.js';
 import { number, wholeNumbers } from './arguments.js';
 
 /** What the options of {@link addGuidanceOptions} give. */
@@ -28,7 +29,7 @@ export function addGuidanceOptions(command: Command): Command {
  * @throws UserError for options that do not fit the model, or that would change nothing
  */
 export function guidanceOf(
-  { config }: LoadedFlow,
+  flow: LoadedModel,
   labelled: boolean,
   options: GuidanceOptions,
 ): Guidance | undefined {
@@ -46,11 +47,11 @@ export function guidanceOf(
     weight,
     ...Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined)),
   };
-  checkGuidance(config, guidance);
+  checkGuidance(blocksOf(flow), guidance);
   if (!labelled && (temperature ?? 1) === 1) {
     throw new UserError(
       'This guidance would change nothing',
-      `Add --temperature other than 1${config.classes > 0 ? ', or --label' : ''}`,
+      `Add --temperature other than 1${flow.config.classes > 0 ? ', or --label' : ''}`,
     );
   }
   return guidance;

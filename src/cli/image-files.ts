@@ -3,7 +3,7 @@ import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import { toUnitRange } from '../data/index.js';
-import type { FlowConfig } from '../flow/config.js';
+import type { ImageSize } from '../data/source.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { sharp } from '../workbook/sharp.js';
@@ -20,7 +20,7 @@ const tensorName = 'images';
  */
 export async function readImages(
   files: readonly string[],
-  { image }: FlowConfig,
+  { image }: { image: ImageSize },
 ): Promise<{ images: tf.Tensor4D; names: string[] }> {
   const size = image.channels * image.height * image.width;
   const parts: Float32Array[] = [];
@@ -91,7 +91,7 @@ function isNumbers(file: string): boolean {
   return path.extname(file) === '.safetensors';
 }
 
-async function readNumbers(file: string, image: FlowConfig['image']): Promise<Float32Array> {
+async function readNumbers(file: string, image: ImageSize): Promise<Float32Array> {
   const { tensors } = await readSafetensors(file);
   const found = tensors[tensorName];
   const expected = [image.channels, image.height, image.width];
@@ -119,7 +119,7 @@ async function readNumbers(file: string, image: FlowConfig['image']): Promise<Fl
   return values;
 }
 
-async function readPicture(file: string, image: FlowConfig['image']): Promise<Float32Array> {
+async function readPicture(file: string, image: ImageSize): Promise<Float32Array> {
   const bytes = await readBytes(file);
   const { channels, height, width } = image;
   const decoded = sharp()(bytes)

@@ -1,5 +1,5 @@
 import { UserError } from '../backend/errors.js';
-import type { LoadedFlow } from '../training/checkpoint.js';
+import type { LoadedModel } from '../models/checkpoint.js';
 
 /**
  * A label for each image: those of the text, class numbers or names with commas between them, in
@@ -8,7 +8,7 @@ import type { LoadedFlow } from '../training/checkpoint.js';
  * @throws UserError for a model without classes, and for a class that it does not have
  */
 export function labelsInTurn(
-  { config, details }: LoadedFlow,
+  { config, details }: LoadedModel,
   checkpoint: string,
   text: string | undefined,
   count: number,

@@ -4,7 +4,8 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
 import { datasetNames, epochOrder, imagesTensor, loadDataset } from '../data/index.js';
-import { checkImageSize } from '../flow/tarflow.js';
+import { checkImageSize } from '../flow/flow.js';
+import type { LoadedModel } from '../models/checkpoint.js';
 import {
   type PlanUse,
   planDifferences,
@@ -15,7 +16,6 @@ import {
 } from '../sampling/plan-file.js';
 import { namedSolvers, strategyNames } from '../sampling/published-strategies.js';
 import type { Solver } from '../sampling/solver.js';
-import type { LoadedFlow } from '../training/checkpoint.js';
 import { shellWords } from './arguments.js';
 
 /** Enough for CRM and IGM, which are means. */
@@ -30,12 +30,12 @@ const metricImages = 64;
  * @throws UserError where there is no such plan, or it does not fit the model
  */
 export async function chosenSolvers(
-  flow: LoadedFlow,
+  flow: LoadedModel,
   checkpoint: string,
   choice: string,
   use: PlanUse,
 ): Promise<Solver[]> {
-  if (strategyNames.includes(choice)) return namedSolvers(flow.config, choice);
+  if (strategyNames.includes(choice)) return namedSolvers(flow, choice);
   const file = choice === 'auto' ? planPath(checkpoint) : choice;
   if (!existsSync(file)) {
     const options = planOptionWords({ ...use, tolerance: 1e-3 });
@@ -50,7 +50,7 @@ export async function chosenSolvers(
   const plan = await readPlan(file);
   try {
     const solvers = plannedSolvers(flow, plan);
-    const differences = planDifferences(flow.config, plan, use);
+    const differences = planDifferences(flow, plan, use);
     if (differences.length > 0) {
       console.error(
         `The plan ${file} was measured ${differences.join(' and ')}: it may not be the fastest ` +
@@ -82,7 +82,7 @@ export function metricDataOption(otherwise: string): Option {
  * @throws UserError where the data set asked for is not here or does not fit the model
  */
 export async function imagesForMetrics(
-  flow: LoadedFlow,
+  flow: LoadedModel,
   asked: string | undefined,
 ): Promise<{ data?: string; images?: tf.Tensor4D }> {
   const name = asked ?? flow.details.dataset;

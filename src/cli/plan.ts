@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
-import { disposeFlow } from '../flow/tarflow.js';
+import { disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
+import { blocksOf } from '../sampling/inverse.js';
 import { type Candidate, checkTolerance, latentsToPlan, planSampling } from '../sampling/plan.js';
 import { checkPlanPath, planPath, writePlan } from '../sampling/plan-file.js';
 import { sampleNoise } from '../sampling/sample.js';
 import { type Solver, solverText } from '../sampling/solver.js';
 import { askedExecution } from '../sampling/timing.js';
-import { loadCheckpoint } from '../training/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
 import {
@@ -85,11 +86,12 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
     const noise = sampleNoise(flow, seed, 0, latents);
     const progress = startProgress({
       title: 'Planning',
-      total: flow.config.blocks,
+      total: blocksOf(flow).length,
       unit: 'blocks',
     });
     let done = 0;
-    const plan = await planSampling(flow, noise, label, {
+    const plan = await planSampling(flow, noise, {
+      label,
       batch,
       tolerance,
       repeats,
@@ -129,7 +131,7 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
             `error ${planned.error.toExponential(1)} of the data range: ${output}`,
     );
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 

@@ -2,13 +2,14 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { disposeFlow } from '../flow/tarflow.js';
+import { disposeModel } from '../flow/flow.js';
+import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
 import type { ExecutionOptions } from '../sampling/execution.js';
+import { blocksOf } from '../sampling/inverse.js';
 import { strategyNames } from '../sampling/published-strategies.js';
 import { sample } from '../sampling/sample.js';
 import { askedExecution } from '../sampling/timing.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/trace.js';
-import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { startProgress } from '../workbook/progress.js';
 import {
@@ -102,7 +103,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       options.plan === undefined
         ? undefined
         : await chosenSolvers(flow, checkpoint, options.plan, use);
-    const shortfalls = noShortfalls(flow.config.blocks);
+    const shortfalls = noShortfalls(flow.family.blocks ? blocksOf(flow).length : 0);
     const progress = startProgress({ title: 'Sampling', total: options.count, unit: 'images' });
     const begun = performance.now();
     const images = await sample(flow, {
@@ -140,7 +141,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       );
     }
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 
@@ -160,7 +161,7 @@ function shortfallText({ fallbacks, unconverged }: Shortfalls): string {
 }
 
 function denoising(
-  { details }: LoadedFlow,
+  { details }: LoadedModel,
   checkpoint: string,
   { denoise }: SampleOptions,
 ): { sigma: number; multiplier: number } | undefined {

@@ -13,9 +13,10 @@ import {
   optionTexts,
   withOverrides,
 } from '../experiments/index.js';
-import { checkConfig, configName } from '../flow/config.js';
-import { disposeFlow } from '../flow/tarflow.js';
-import { loadCheckpoint } from '../training/checkpoint.js';
+import { disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
+import { checkConfig, configName } from '../models/tarflow/config.js';
+import { tarflow } from '../models/tarflow/index.js';
 import { RunFolder, type StepRecord } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { type TrainingRun, train } from '../training/train.js';
@@ -140,9 +141,9 @@ async function run({
     }),
   ).finally(() => {
     progress?.finish();
-    if (from) disposeFlow(from.flow);
+    if (from) disposeModel(from.flow);
   });
-  disposeFlow(result.flow);
+  disposeModel(result.flow);
 
   const { finished, records } = result;
   const steps = records.at(-1)?.step ?? 0;
@@ -188,7 +189,7 @@ function shareForData(records: readonly StepRecord[]): number {
 }
 
 async function startingPoint(file: string): Promise<NonNullable<TrainingRun['from']>> {
-  const flow = await loadCheckpoint(file);
+  const flow = await loadCheckpoint(file, { family: tarflow });
   const sha256 = createHash('sha256')
     .update(await readBytes(file))
     .digest('hex');

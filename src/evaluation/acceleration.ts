@@ -1,13 +1,13 @@
 import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
-import type { Label } from '../flow/labels.js';
-import type { TarFlow } from '../flow/tarflow.js';
+import type { Label } from '../conditions/labels.js';
+import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import type { Model } from '../flow/model.js';
 import { checkCount } from '../sampling/count.js';
 import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
 import type { Guidance } from '../sampling/guidance.js';
-import { type InverseOptions, inverse } from '../sampling/inverse.js';
+import { blocksOf, type InverseOptions, inverse } from '../sampling/inverse.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/metrics.js';
 import {
   checkTolerance,
@@ -123,7 +123,7 @@ export interface AccelerationOptions extends ExecutionOptions {
  *   strategies that do not fit, samples that are not finite, and as `inverse` does
  */
 export async function measureAcceleration(
-  flow: TarFlow,
+  flow: Model,
   options: AccelerationOptions = {},
 ): Promise<Acceleration> {
   const { batch = 1, tolerance = 1e-3, repeats = 3, seed = 0 } = options;
@@ -131,21 +131,23 @@ export async function measureAcceleration(
   checkTolerance(tolerance);
   checkCount('batch', batch);
   checkCount('repeats', repeats);
-  const given = options.strategies && checkedStrategies(flow.config, options.strategies);
+  const given = options.strategies && checkedStrategies(flow, options.strategies);
   if (options.plan) plannedSolvers(flow, options.plan);
+  const stack = blocksOf(flow);
 
   const sampled = (
     noise: tf.Tensor3D,
     solver: readonly Solver[],
     onTrace?: InverseOptions['onTrace'],
   ): Promise<tf.Tensor4D> =>
-    inverse(flow, noise, label, {
+    inverse(flow, noise, {
+      label,
       ...askedExecution(options),
       ...(guidance && { guidance }),
       ...(onTrace && { onTrace }),
       solver,
     });
-  const sequential = new Array<Solver>(flow.config.blocks).fill({ kind: 'sequential' });
+  const sequential = new Array<Solver>(stack.length).fill({ kind: 'sequential' });
   const noises: tf.Tensor3D[] = [];
   let images = options.images;
   try {
@@ -174,7 +176,7 @@ export async function measureAcceleration(
       options.plan ?? (await ownPlan(flow, options, { batch, repeats, seed, tolerance }));
     const strategies: (readonly [string, readonly Solver[]])[] = [
       ['sequential', sequential],
-      ...(given ?? checkedStrategies(flow.config, accelerationStrategies(flow, images, tolerance))),
+      ...(given ?? checkedStrategies(flow, accelerationStrategies(flow, images, tolerance))),
       ['planned', plannedSolvers(flow, plan)],
     ];
 
@@ -183,8 +185,8 @@ export async function measureAcceleration(
     const distinct = [...new Set(texts)];
     const contenders = distinct.map((text) => strategies[texts.indexOf(text)]!);
 
-    const iterations = contenders.map(() => new Array<number>(flow.config.blocks).fill(0));
-    const shortfalls = contenders.map(() => noShortfalls(flow.config.blocks));
+    const iterations = contenders.map(() => new Array<number>(stack.length).fill(0));
+    const shortfalls = contenders.map(() => noShortfalls(stack.length));
     for (const [i, [name, solver]] of contenders.entries()) {
       onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
       for (const noise of noises) {
@@ -224,8 +226,8 @@ export async function measureAcceleration(
     const base = median(times[0] as number[]);
     return {
       model: modelFingerprint(flow),
-      tokens: tokenCount(flow.config),
-      blocks: flow.config.blocks,
+      tokens: stack[0]?.tokens ?? 0,
+      blocks: stack.length,
       batch,
       guidance: guidance ?? null,
       label: label === undefined ? null : typeof label === 'number' ? label : [...label],
@@ -234,7 +236,7 @@ export async function measureAcceleration(
       seed,
       execution: executionText(
         `${engine}${gpu ? ' on a GPU' : ''} (${version})`,
-        executionOf(flow.config, options),
+        executionOf(stack, options),
       ),
       crmFrom: options.images ? 'images' : 'samples',
       seedNoise: distance(joined(others)),
@@ -279,15 +281,14 @@ export async function measureAcceleration(
  * @throws UserError where the images do not fit the model or are not finite
  */
 export function accelerationStrategies(
-  flow: TarFlow,
+  flow: Model,
   images: tf.Tensor4D,
   tolerance: number,
 ): Record<string, Solver | readonly Solver[]> {
-  const { config } = flow;
   const shares = convergenceRankingMetric(flow, images).map(({ share }) => share);
   const guesses = initialGuessingMetric(flow, images);
   const tough = shares.indexOf(Math.max(...shares));
-  const tokens = tokenCount(config);
+  const { tokens } = blocksOf(flow)[0] as AutoregressiveBlock;
   const segments = [8, 7, 6, 5, 4, 3, 2, 1].find((count) => tokens % count === 0) as number;
   // The published lists are in the order of sampling.
   const list = (of: (block: number) => number): number[] =>
@@ -296,23 +297,23 @@ export function accelerationStrategies(
   const iteration = { tolerance: (tolerance * dataRange) / 4 };
   return {
     Jacobi: { kind: 'jacobi', ...iteration },
-    'GS-Jacobi, published form': publishedSolvers(config, {
+    'GS-Jacobi, published form': publishedSolvers(flow, {
       segments: list((block) => (block === tough ? segments : 1)),
       maximum: list((block) => (block === tough ? 32 : 10)),
       zeros: list((block) => (guesses[block]?.better === 'zeros' ? 1 : 0)),
     }),
-    'selective Jacobi': selectiveJacobi(config, iteration),
-    'SeJD, published rule': selectiveJacobi(config, { published: true }),
+    'selective Jacobi': selectiveJacobi(flow, iteration),
+    'SeJD, published rule': selectiveJacobi(flow, { published: true }),
   };
 }
 
 function checkedStrategies(
-  config: FlowConfig,
+  flow: Model,
   strategies: Readonly<Record<string, Solver | readonly Solver[]>>,
 ): [string, readonly Solver[]][] {
   return Object.entries(strategies).map(([name, solver]) => {
     try {
-      return [name, solversOfBlocks(config, solver)];
+      return [name, solversOfBlocks(blocksOf(flow), solver)];
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new UserError(`The strategy '${name}' does not fit: ${error.problem}`, error.remedy);
@@ -321,16 +322,17 @@ function checkedStrategies(
 }
 
 async function ownPlan(
-  flow: TarFlow,
+  flow: Model,
   options: AccelerationOptions,
   use: { batch: number; repeats: number; seed: number; tolerance: number },
 ): Promise<Plan> {
   const { guidance, images, label, onProgress, signal } = options;
   const { batch, repeats, seed, tolerance } = use;
   const noise = sampleNoise(flow, seed, repeats * batch, latentsToPlan(batch));
-  const { blocks } = flow.config;
+  const blocks = blocksOf(flow).length;
   try {
-    return await planSampling(flow, noise, label, {
+    return await planSampling(flow, noise, {
+      label,
       batch,
       tolerance,
       ...askedExecution(options),

@@ -7,40 +7,41 @@ import {
   xlaIsAtHand,
 } from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
+import { classMixture, type Label } from '../conditions/labels.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
-import { dimensions, tokenCount } from '../flow/config.js';
-import { classMixture, type Label } from '../flow/labels.js';
-import {
-  checkImageSize,
-  checkImages,
-  forwardImages,
-  logProbOf,
-  type TarFlow,
-} from '../flow/tarflow.js';
-import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
+import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
+import { type ExecutionOptions, modeOf } from '../sampling/execution.js';
 import { noisyImages } from '../training/batches/index.js';
 
+/** How a likelihood is computed, and for which label. */
+export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'> {
+  /** Class per sample; −1 or absent reads as the mean of all classes. */
+  label?: Label | undefined;
+}
+
 /**
- * `logProb` as one graph, which is recorded at the first call for a batch size: the same numbers up
- * to rounding, in half the time and memory or less. It has no gradient.
+ * The density of images under a flow with a standard normal prior, exact. On the native engine it is
+ * one graph, which is recorded at the first call for a batch size; it has no gradient (for that take
+ * `score`, or `forward` and `logProbOf`).
  *
  * @param x images (batch, channels, height, width)
- * @returns log p(x) per sample (batch), in nats
- * @throws UserError where the images or labels do not fit the model
+ * @returns log p(x) per sample (batch), in nats; the caller frees it
+ * @throws UserError where the images or labels do not fit the model, or it has no density
  */
-export function compiledLogProb(
-  flow: TarFlow,
+export function logProb(
+  flow: Model,
   x: tf.Tensor4D,
-  label?: Label,
-  options: Pick<ExecutionOptions, 'mode'> = {},
+  { label, mode: asked }: LogProbOptions = {},
 ): tf.Tensor1D {
+  const { forward, rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
-  const { mode } = executionOf(flow.config, options);
+  const mode = modeOf({ mode: asked });
   const [batch] = x.shape;
-  const parts = batchParts(mode, batch, batch * tokenCount(flow.config));
+  const parts = batchParts(mode, batch, batch * rows(flow.config));
   try {
     return callCompiled({
       name: 'logProb',
@@ -51,7 +52,7 @@ export function compiledLogProb(
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
         const results = inParts(
           partsOf(given, parts).map((part) => () => ({
-            logProb: logProbOf(flow.config, forwardImages(traced, part.x, part.classes)),
+            logProb: logProbOf(flow, forward(traced, part.x, { classes: part.classes })),
           })),
         );
         const logProbs = results.map((result) => result.logProb);
@@ -72,14 +73,12 @@ export function compiledLogProb(
  * @returns per sample (batch)
  */
 export function bitsPerDimension(
-  flow: TarFlow,
+  flow: Model,
   x: tf.Tensor4D,
-  label?: Label,
-  options: Pick<ExecutionOptions, 'mode'> = {},
+  options: LogProbOptions = {},
 ): tf.Tensor1D {
-  return tf.tidy(() => {
-    const logProb = compiledLogProb(flow, x, label, options);
-    const nats = tf.div(tf.neg(logProb), dimensions(flow.config));
+  return tidy(() => {
+    const nats = tf.div(tf.neg(logProb(flow, x, options)), dimensions(flow.config));
     return tf.div(tf.add(nats, Math.log(128)), Math.LN2) as tf.Tensor1D;
   });
 }
@@ -115,7 +114,7 @@ const manyBatches = 32;
  * @throws UserError where the images do not fit the model, and for a count below 1
  */
 export async function datasetBitsPerDimension(
-  flow: TarFlow,
+  flow: Model,
   data: ImageDataset,
   options: DatasetOptions = {},
 ): Promise<BitsPerDimensionResult> {
@@ -141,7 +140,7 @@ export async function datasetBitsPerDimension(
     const whole = indices.length === batchSize;
     const bits = tf.tidy(() => {
       const x = tf.tensor4d(images, [indices.length, channels, height, width]);
-      return bitsPerDimension(flow, x, label, many && whole ? { mode: 'xla' } : {});
+      return bitsPerDimension(flow, x, { label, ...(many && whole && { mode: 'xla' }) });
     });
     values.push(...bits.dataSync());
     bits.dispose();

@@ -5,7 +5,7 @@ import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { epochOrder, type ImageDataset, imagesTensor, labelBatch } from '../data/index.js';
-import type { ImageSize } from '../flow/config.js';
+import type { ImageSize } from '../data/source.js';
 import { type HostTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
 import { learningRate } from '../training/schedule.js';

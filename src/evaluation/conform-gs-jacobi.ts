@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { tf } from '../backend/tf.js';
-import { permute } from '../flow/block.js';
-import { classMixture } from '../flow/labels.js';
-import { disposeFlow, flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { tf, tidy } from '../backend/tf.js';
+import { classMixture } from '../conditions/labels.js';
+import { disposeModel } from '../flow/flow.js';
+import type { TarFlow } from '../models/tarflow/index.js';
 import { type Guidance, guidedBlock } from '../sampling/guidance.js';
-import { inverse } from '../sampling/inverse.js';
+import { blocksOf, inverse } from '../sampling/inverse.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/metrics.js';
 import { publishedSolvers } from '../sampling/published-strategies.js';
 import { solveBlock } from '../sampling/solve-block.js';
@@ -65,7 +65,7 @@ export async function gsJacobiResults(golden: GoldenFile): Promise<Results> {
       solver: Solver | readonly Solver[],
       guidance?: Guidance,
     ): Promise<ArrayLike<number>> => {
-      const x = await inverse(flow, noise, label, { solver, ...(guidance && { guidance }) });
+      const x = await inverse(flow, noise, { label, solver, ...(guidance && { guidance }) });
       // Not dataSync: some engines free what was used in a turn of the event loop only.
       const values = (await x.data()).slice();
       x.dispose();
@@ -77,7 +77,7 @@ export async function gsJacobiResults(golden: GoldenFile): Promise<Results> {
       const { guidance: weight, attn_temp: temperature, annealed } = run;
       guidances.set(weight, { weight, temperature, annealed });
       const lists = (value: number): number[] => new Array<number>(flow.config.blocks).fill(value);
-      const solver = publishedSolvers(flow.config, {
+      const solver = publishedSolvers(flow, {
         ...('num_GS' in run
           ? {
               segments: lists(run.num_GS),
@@ -104,7 +104,7 @@ export async function gsJacobiResults(golden: GoldenFile): Promise<Results> {
     }
     for (const tolerance of [0.5, 0.1, 0.01]) {
       results[`sejd.tau${tolerance}`] = await sample(
-        selectiveJacobi(flow.config, { tolerance, published: true }),
+        selectiveJacobi(flow, { tolerance, published: true }),
       );
     }
     // The file's metrics are those of the published code, which knows no labels here.
@@ -118,7 +118,7 @@ export async function gsJacobiResults(golden: GoldenFile): Promise<Results> {
     return results;
   } finally {
     tf.dispose([noise, images]);
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 
@@ -129,10 +129,10 @@ async function lastBlock(
   label: Int32Array | undefined,
   guidance: Guidance,
 ): Promise<{ sequential: Float32Array; latent: number[]; zeros: number[] }> {
-  const block = flowBlocks(flow).at(-1)!;
+  const block = blocksOf(flow).at(-1)!;
   const classes = classMixture(flow.config, label, noise.shape[0]);
-  const guided = guidedBlock(block, noise.shape[0], classes, guidance);
-  const z = tf.tidy(() => permute(block, noise.clone()));
+  const guided = guidedBlock(block, noise.shape[0], { classes }, guidance);
+  const z = tidy(() => block.order(noise.clone()));
   const solve = async (solver: Solver): Promise<{ tokens: Float32Array; iterates: number[] }> => {
     const iterates: number[] = [];
     const { tokens } = await solveBlock(guided, z, solver, {

@@ -1,21 +1,17 @@
 import { z } from 'zod';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
-import { tokenCount, tokenWidth } from '../flow/config.js';
-import { classMixture } from '../flow/labels.js';
+import { classMixture } from '../conditions/labels.js';
+import { disposeModel, flowLoss, forward } from '../flow/flow.js';
+import type { ForwardResult } from '../flow/model.js';
 import { patchify, unpatchify } from '../flow/patches.js';
-import {
-  disposeFlow,
-  type ForwardResult,
-  flowLoss,
-  forward,
-  forwardTokens,
-  type TarFlow,
-  updatedVariance,
-} from '../flow/tarflow.js';
+import { forwardThroughBlocks } from '../flow/through-blocks.js';
+import { tokenCount, tokenWidth } from '../models/tarflow/config.js';
+import type { TarFlow } from '../models/tarflow/index.js';
 import { lossGradient } from '../sampling/denoise.js';
-import { inverse } from '../sampling/inverse.js';
+import { blocksOf, inverse } from '../sampling/inverse.js';
 import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
+import { updatedVariance } from '../training/objectives/likelihood.js';
 import { bitsPerDimension } from './bits-per-dimension.js';
 import {
   described,
@@ -53,7 +49,7 @@ export async function tarflowResults(golden: GoldenFile): Promise<Results> {
     });
   } finally {
     tf.dispose(owned);
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 
@@ -86,14 +82,14 @@ async function tarflowOutputs(
 
   tf.tidy(() => {
     put('patches', patchify(config, x));
-    const result = forward(flow, x, y);
+    const result = forward(flow, x, { label: y });
     const { loss } = flowLoss(flow, result);
     putForward(result, '', '');
     result.outputs.forEach((output, i) => {
       put(`out.${i}`, output);
       put(`out_logdet.${i}`, perDimension(result.logDets[i] as tf.Tensor));
     });
-    const bpd = bitsPerDimension(flow, x, y);
+    const bpd = bitsPerDimension(flow, x, { label: y });
     put('loss', loss);
     put('loss64', loss);
     put('bpd', bpd);
@@ -102,14 +98,14 @@ async function tarflowOutputs(
 
     const absent = forward(flow, x);
     putForward(absent, '_null', '');
-    const some = forward(flow, x, dropped);
+    const some = forward(flow, x, { label: dropped });
     putForward(some, '_drop', '');
     putForward(some, '_drop', '64');
     if (description.tensors.jac_logabsdet64_sample0) {
       put('jac_logabsdet64_sample0', tf.div(denseLogDet(flow, x, y), size));
     }
 
-    const first = updatedVariance(flow.variance, result.z);
+    const first = updatedVariance(flow.buffers.var as tf.Tensor2D, result.z);
     put('var.1', first);
     put('var.2', updatedVariance(first, absent.z));
 
@@ -118,7 +114,7 @@ async function tarflowOutputs(
     put('loss_drop', value);
     put('loss_drop64', value);
     for (const [name, tensor] of Object.entries(gradient)) put(`grad.${name}`, tensor);
-    const gx = lossGradient(flow, x, dropped);
+    const gx = lossGradient(flow, x, { label: dropped });
     put('gx', gx);
     put('gx64', gx);
 
@@ -133,12 +129,13 @@ async function tarflowOutputs(
   // Noise that the file gives is used as it is: the prior's deviation is applied where it says so.
   const noise = own(floats('noise')) as tf.Tensor3D;
   const z = own(tf.tensor3d(Float32Array.from(results.z as ArrayLike<number>), noise.shape));
-  const reconstructed = own(await inverse(flow, z, y));
+  const reconstructed = own(await inverse(flow, z, { label: y }));
   // Not dataSync: some engines free what was used in a turn of the event loop only.
   results.recon = results.recon64 = (await reconstructed.data()).slice();
   tf.tidy(() => put('seq.0', unpatchify(config, noise)));
   let sequence = 0;
-  const plain = await inverse(flow, noise, y, {
+  const plain = await inverse(flow, noise, {
+    label: y,
     onBlock: (tokens) => {
       sequence++;
       tf.tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
@@ -146,7 +143,8 @@ async function tarflowOutputs(
   });
   own(plain);
   for (const run of description.sampling) {
-    const images = await inverse(flow, noise, y, {
+    const images = await inverse(flow, noise, {
+      label: y,
       guidance: {
         weight: run.guidance,
         on: run.guide_what,
@@ -158,15 +156,18 @@ async function tarflowOutputs(
     images.dispose();
   }
   const variance = own(
-    tf.tensor2d(Float32Array.from(results['var.2'] as ArrayLike<number>), flow.variance.shape),
+    tf.tensor2d(Float32Array.from(results['var.2'] as ArrayLike<number>), [
+      tokenCount(config),
+      tokenWidth(config),
+    ]),
   );
   const scaled = own(tf.tidy(() => tf.mul(noise, tf.sqrt(variance)) as tf.Tensor3D));
-  const varied = own(await inverse(flow, scaled, y));
+  const varied = own(await inverse(flow, scaled, { label: y }));
   put('sample.var2_g0', varied);
 
   tf.tidy(() => {
     const noisy = floats('denoise.in') as tf.Tensor4D;
-    const gradient = lossGradient(flow, noisy, y);
+    const gradient = lossGradient(flow, noisy, { label: y });
     put('denoise.grad', gradient);
     put('denoise.out', tf.sub(noisy, tf.mul(gradient, description.denoise.lr)));
   });
@@ -185,7 +186,7 @@ function trainingGradient(
   return valueAndGradient((current) => {
     const moved = { ...flow, parameters: withLeaves(flow.parameters, current) };
     const classes = classMixture(config, label, x.shape[0]);
-    const result = forwardTokens(moved, patchify(config, x), classes);
+    const result = forwardThroughBlocks(blocksOf(moved), patchify(config, x), { classes });
     return { value: flowLoss(moved, result).loss, auxiliary: {} };
   }, parameters);
 }
@@ -226,7 +227,9 @@ function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefine
     const copies = tf.tile(first, [size, 1, 1]);
     const labels = label && new Int32Array(size).fill(label[0] as number);
     const classes = classMixture(config, labels, size);
-    const rows = tf.grad((tokens) => forwardTokens(flow, tokens as tf.Tensor3D, classes).z);
+    const rows = tf.grad(
+      (tokens) => forwardThroughBlocks(blocksOf(flow), tokens as tf.Tensor3D, { classes }).z,
+    );
     const jacobian = rows(copies, tf.reshape(tf.eye(size), copies.shape)).dataSync();
     return tf.scalar(
       logAbsDeterminant(

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
 import { readBytes } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
-import type { FlowConfig } from '../flow/config.js';
-import { publishedFlow } from '../flow/state-dict.js';
-import type { TarFlow } from '../flow/tarflow.js';
+import { modelOfState } from '../flow/state-dict.js';
 import { type HostTensor, readSafetensors } from '../formats/safetensors.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
+import { type TarFlow, tarflow } from '../models/tarflow/index.js';
 
 /** What every golden file's JSON has; the rules are read one by one, since weights have none. */
 export const goldenSchema = z.object({
@@ -73,7 +73,8 @@ export function described<T>(golden: GoldenFile, schema: z.ZodType<T>): T {
 /** The TarFlow whose weights a golden file holds; the caller frees it. */
 export function goldenFlow(golden: GoldenFile): TarFlow {
   const published = described(golden, configSchema).config;
-  const config: FlowConfig = {
+  const config: TarFlowConfig = {
+    kind: 'tarflow',
     image: {
       channels: published.in_channels,
       height: published.img_size,
@@ -92,7 +93,7 @@ export function goldenFlow(golden: GoldenFile): TarFlow {
       .filter(([name]) => name.startsWith('sd.'))
       .map(([name, tensor]) => [name.slice(3), tensor]),
   );
-  return publishedFlow(config, state, golden.path);
+  return modelOfState(tarflow, config, state, golden.path);
 }
 
 /** An input of a golden file. */

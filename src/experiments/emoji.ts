@@ -1,8 +1,9 @@
-import type { FlowConfig } from '../flow/config.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { TrainingSettings } from '../training/settings.js';
 import type { Experiment } from './experiment.js';
 
-const config: Omit<FlowConfig, 'image' | 'channels'> = {
+const config: Omit<TarFlowConfig, 'image' | 'channels'> = {
+  kind: 'tarflow',
   patchSize: 2,
   blocks: 4,
   layersPerBlock: 2,

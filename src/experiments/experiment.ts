@@ -1,6 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import type { Background } from '../flow/background.js';
-import type { FlowConfig } from '../flow/config.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { TrainingSettings } from '../training/settings.js';
 
 /** One row of a paper's table, or its twin at workbook scale: everything that a run needs. */
@@ -9,7 +9,7 @@ export interface Experiment {
   /** What it shows, in a sentence. */
   description: string;
   dataset: string;
-  config: FlowConfig;
+  config: TarFlowConfig;
   settings: TrainingSettings;
 }
 

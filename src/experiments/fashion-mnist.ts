@@ -1,8 +1,9 @@
-import type { FlowConfig } from '../flow/config.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { TrainingSettings } from '../training/settings.js';
 import type { Experiment } from './experiment.js';
 
-const config: FlowConfig = {
+const config: TarFlowConfig = {
+  kind: 'tarflow',
   image: { channels: 1, height: 28, width: 28 },
   patchSize: 4,
   channels: 128,

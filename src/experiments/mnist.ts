@@ -10,6 +10,7 @@ export const mnistDemonstration: Experiment = {
   description: 'The published demonstration on MNIST digits, on the 10k subset',
   dataset: 'mnist-10k-subset',
   config: {
+    kind: 'tarflow',
     image: { channels: 1, height: 28, width: 28 },
     patchSize: 4,
     channels: 128,

@@ -1,11 +1,12 @@
 import { UserError } from '../backend/errors.js';
-import type { FlowConfig } from '../flow/config.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { Noise } from '../training/batches/index.js';
 import type { TrainingSettings } from '../training/settings.js';
 import type { Experiment } from './experiment.js';
 
 /** What every run of the comparison shares, whatever its noise: only so is it about the noise. */
-const config: FlowConfig = {
+const config: TarFlowConfig = {
+  kind: 'tarflow',
   image: { channels: 1, height: 28, width: 28 },
   patchSize: 4,
   channels: 40,

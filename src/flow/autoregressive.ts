@@ -53,12 +53,16 @@ export interface AutoregressiveBlock {
   readonly given: 0 | 1;
   /** Entries of a cache before that of the first token, as a start token has one. */
   readonly lead: number;
+  /** The number of blocks in its stack. */
+  readonly stack: number;
   /** Multiplications for a token, without those of attention: says when compiling is worth it. */
   readonly work: number;
+  /** Layers that a token passes one after the other. */
+  readonly depth: number;
   /** What the cache takes of memory for a token of a row, in numbers. */
   readonly cacheWidth: number;
-  /** True where an attention temperature means something. */
-  readonly attends: boolean;
+  /** Attention heads of a layer; 0 where there is no attention, and a temperature means nothing. */
+  readonly heads: number;
   /**
    * All that predictions depend on beside parameters and arguments, JSON-able: kind of the model,
    * configuration, direction, depth. Compiled calls are kept under it.
@@ -71,8 +75,9 @@ export interface AutoregressiveBlock {
   order(x: tf.Tensor3D, back?: boolean): tf.Tensor3D;
   /**
    * What the block predicts *after* given tokens (rows, n, D), consecutive ones from `start`. Entry i
-   * belongs to token start + i + 1. Where a start token predicts the first token (`given` is 0) and
-   * start is 0, there are n + 1 entries, the first of which belongs to token 0; then n may be 0.
+   * belongs to token start + i + 1. Where a start token predicts the first token (`given` is 0) and no
+   * cache came, which may be where start is 0 only, there are n + 1 entries, the first of which belongs
+   * to token 0; then n may be 0.
    */
   predict(tokens: tf.Tensor3D, place?: Place): Prediction;
   /** The conditions of the weaker model in guidance, which sees no label. */
@@ -90,14 +95,14 @@ export interface AutoregressiveBlock {
 
 /** A block made ready for a loop over tokens. It is called where the loop is recorded. */
 export interface Decoder {
-  /** An empty cache for so many rows and entries, in the form that {@link StepFunction} takes. */
+  /** An empty cache for so many rows and tokens, in the form that {@link StepFunction} takes. */
   emptyCache(rows: number, length: number): Cache;
   /** A cache of {@link AutoregressiveBlock.predict} in the form that the loop takes. */
   cacheOf(cache: Cache, length: number): Cache;
-  /** A cache of the loop with room for `length` entries. */
+  /** A cache of the loop with room for `length` tokens. */
   lengthened(cache: Cache, length: number): Cache;
-  /** @param length the number of entries that a step looks at */
-  stepper(conditions: Conditions, length: number): StepFunction;
+  /** Computes once what all steps share. */
+  stepper(conditions: Conditions): StepFunction;
 }
 
 /**

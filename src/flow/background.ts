@@ -1,5 +1,5 @@
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 
 /** The grey level that most pixels have: black or white. */
 export type Background = 0 | 255;
@@ -38,7 +38,7 @@ export function spreadBackground(
   images: tf.Tensor4D,
 ): { y: tf.Tensor4D; logDet: tf.Tensor1D } {
   checkBackground(background);
-  return tf.tidy(() => {
+  return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     // 1 for black pixels, 0 for others; constant, but where it jumps.
     const blackOf = tf.customGrad((x) => ({
@@ -64,8 +64,8 @@ export function spreadBackground(
       };
     });
     const y = spread(images) as tf.Tensor4D;
-    return { y, logDet: tf.sum(logSlope(images, y), [1, 2, 3]) } as never;
-  }) as unknown as { y: tf.Tensor4D; logDet: tf.Tensor1D };
+    return { y, logDet: tf.sum(logSlope(images, y), [1, 2, 3]) as tf.Tensor1D };
+  });
 }
 
 const logSlopeAtMean = Math.log(greys * deviation * kept * Math.sqrt(2 * Math.PI));

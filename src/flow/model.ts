@@ -59,6 +59,10 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
   generator?: Generator<C, P>;
   /** The blocks that solvers invert, nearest the data first. */
   blocks?(model: Model<C, P>): AutoregressiveBlock[];
+  /** What the first block reads of images, and back; where there are blocks. */
+  tokens?: TokenAbility<C>;
+  /** How state dicts that others published are read, which have no configuration with them. */
+  published?: PublishedAbility<C>;
 }
 
 /** Numbers for the inputs of an objective, by name. */
@@ -115,8 +119,38 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
   forward(model: Model<C, P>, x: tf.Tensor4D, conditions: Conditions): ForwardResult;
   /** (T, D), the shape of a sample's latent. */
   latentShape(config: C): readonly [number, number];
-  /** Rows of batches that are computed side by side weigh this much: tokens of a sample, or 1. */
+  /** Rows of a layer that a sample makes: its tokens, or 1 where there are none. */
   rows(config: C): number;
+  /** Width of a layer: rows · width² says what a product of a batch costs. */
+  width(config: C): number;
+}
+
+/** What is known of published state dicts. */
+export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
+  /** Names of tensors that hold nothing of the model: they are not read. */
+  ignored: RegExp;
+  /**
+   * The configuration that the shapes of a state dict tell.
+   *
+   * @param source what to call the dict in errors, e.g. its path
+   * @param known what shapes cannot tell
+   * @throws UserError where the shapes are not those of this family
+   */
+  configOf(
+    state: Record<string, { shape: readonly number[] }>,
+    source: string,
+    known: { imageChannels?: number; headWidth?: number },
+  ): C;
+}
+
+/** Between images and the tokens of the first block. */
+export interface TokenAbility<C extends ModelConfig = ModelConfig> {
+  /**
+   * Tokens (batch, T, D) of images (batch, channels, height, width), and the log-determinant (batch)
+   * of the way there, absent where it is 0.
+   */
+  of(config: C, images: tf.Tensor4D): { tokens: tf.Tensor3D; logDet?: tf.Tensor1D };
+  images(config: C, tokens: tf.Tensor3D): tf.Tensor4D;
 }
 
 /** What a generator can do. */
@@ -127,16 +161,14 @@ export interface Generator<C extends ModelConfig = ModelConfig, P extends Tree =
   deviation?(model: Model<C, P>): tf.Tensor2D;
   /**
    * Images (batch, channels, height, width) from latents (batch, T, D), without randomness. The
-   * caller frees them.
+   * caller frees them. Absent in a family with blocks, which solvers invert.
    */
-  generate(model: Model<C, P>, z: tf.Tensor3D, options: GenerateOptions): Promise<tf.Tensor4D>;
+  generate?(model: Model<C, P>, z: tf.Tensor3D, options: GenerateOptions): Promise<tf.Tensor4D>;
 }
 
-/** What every generator is told. Families with blocks take more, see `inverse`. */
+/** What a generator is told. `inverse` takes more where there are blocks. */
 export interface GenerateOptions {
   /** Class per sample; absent or −1 reads as no label. */
   label?: number | readonly number[] | Int32Array | undefined;
-  /** Called with the share done, 0 to 1. */
-  onProgress?: ((share: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }

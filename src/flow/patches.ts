@@ -1,5 +1,11 @@
 import { tf } from '../backend/tf.js';
-import type { FlowConfig } from './config.js';
+import type { ImageSize } from '../data/source.js';
+
+/** An image's size, and the side of the square patches that it is cut into, in pixels. */
+export interface Patches {
+  image: ImageSize;
+  patchSize: number;
+}
 
 /**
  * Cuts images into tokens. Tokens come in raster order over patches; inside a token the channel is
@@ -8,8 +14,7 @@ import type { FlowConfig } from './config.js';
  * @param images (batch, channels, height, width)
  * @returns (batch, T, D)
  */
-export function patchify(config: FlowConfig, images: tf.Tensor4D): tf.Tensor3D {
-  const { image, patchSize: p } = config;
+export function patchify({ image, patchSize: p }: Patches, images: tf.Tensor4D): tf.Tensor3D {
   const [rows, columns] = [image.height / p, image.width / p];
   return tf.tidy(() => {
     const cut = tf.reshape(images, [-1, image.channels, rows, p, columns, p]);
@@ -24,8 +29,7 @@ export function patchify(config: FlowConfig, images: tf.Tensor4D): tf.Tensor3D {
  * @param tokens (batch, T, D)
  * @returns (batch, channels, height, width)
  */
-export function unpatchify(config: FlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
-  const { image, patchSize: p } = config;
+export function unpatchify({ image, patchSize: p }: Patches, tokens: tf.Tensor3D): tf.Tensor4D {
   const [rows, columns] = [image.height / p, image.width / p];
   return tf.tidy(() => {
     const cut = tf.reshape(tokens, [-1, rows, columns, image.channels, p, p]);

@@ -1,34 +1,33 @@
 import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
-import { disposeTree, leaves, mapTree } from '../backend/tree.js';
-import { type FlowConfig, tokenCount, tokenWidth } from './config.js';
-import { initialParameters } from './parameters.js';
-import type { TarFlow } from './tarflow.js';
+import { type Leaves, leaves, type Tree } from '../backend/tree.js';
+import { built } from '../nn/specs.js';
+import type { Family, Model, ModelConfig } from './model.js';
 
-/** A tensor of a published state dict: its shape and its numbers. */
+/** A tensor of a state dict: its shape and its numbers. */
 export interface StateTensor {
   shape: readonly number[];
   data: ArrayLike<number>;
 }
 
-/** A buffer of the published models that holds nothing: ignored when read, never written. */
-const ignored = /^blocks\.\d+\.attn_mask$/;
-
 /**
- * A flow from a state dict under the published names.
+ * A model from a state dict: its buffers and parameters by their names.
  *
  * @param source what to call the dict in errors, e.g. its path
- * @returns a flow that the caller frees
+ * @returns a model that the caller frees
  * @throws UserError that names a tensor that is missing, left over or of the wrong shape
  */
-export function publishedFlow(
-  config: FlowConfig,
+export function modelOfState<C extends ModelConfig, P extends Tree>(
+  family: Family<C, P>,
+  config: C,
   state: Record<string, StateTensor>,
   source: string,
-): TarFlow {
-  const unread = new Set(Object.keys(state).filter((name) => !ignored.test(name)));
-  const take = (name: string, shape: readonly number[]): tf.Tensor => {
+): Model<C, P> {
+  const { ignored } = family.published ?? {};
+  const unread = new Set(Object.keys(state).filter((name) => !ignored?.test(name)));
+  const made: tf.Tensor[] = [];
+  const take = ({ shape }: { shape: readonly number[] }, name: string): tf.Tensor => {
     const tensor = state[name];
     if (!tensor) {
       throw new UserError(
@@ -43,79 +42,28 @@ export function publishedFlow(
       );
     }
     unread.delete(name);
-    return tf.tensor(Float32Array.from(tensor.data), [...shape]);
+    const taken = tf.tensor(Float32Array.from(tensor.data), [...shape]);
+    made.push(taken);
+    return taken;
   };
-
-  const template = initialParameters(config, randomKey(0));
-  const made: tf.Tensor[] = [];
   try {
-    const keep = (tensor: tf.Tensor): tf.Tensor => {
-      made.push(tensor);
-      return tensor;
-    };
-    const parameters = mapTree(template, (leaf, name) => keep(take(name, leaf.shape)));
-    const shape = [tokenCount(config), tokenWidth(config)];
-    const variance = keep(take('var', shape)) as tf.Tensor2D;
+    const specs = family.specs(config, randomKey(0));
+    const parameters = built<P>(specs.parameters, take);
+    const buffers = built<Leaves>(specs.buffers, take);
     if (unread.size > 0) {
       throw new UserError(
         `${source}: ${unread.size} tensors do not belong to this model, the first of them ${[...unread][0]}`,
-        'Check blocks, layersPerBlock and classes of the configuration',
+        'Check the numbers of blocks, layers and classes of the configuration',
       );
     }
-    return { config, parameters, variance };
+    return { family, config, parameters, buffers };
   } catch (error) {
     tf.dispose(made);
     throw error;
-  } finally {
-    disposeTree(template);
   }
 }
 
-/** The state dict of a flow under the published names; the tensors stay the flow's. */
-export function stateDict(flow: TarFlow): Record<string, tf.Tensor> {
-  return { var: flow.variance, ...leaves(flow.parameters) };
-}
-
-/**
- * The configuration of a published model, from the shapes of its state dict. Shapes cannot tell the
- * head width (64 in all published models) nor how a token's numbers divide into channels and
- * pixels; images are taken to be square.
- *
- * @throws UserError where the shapes are not those of a TarFlow
- */
-export function inferConfig(
-  state: Record<string, StateTensor>,
-  source: string,
-  { imageChannels = 3, headWidth = 64 }: { imageChannels?: number; headWidth?: number } = {},
-): FlowConfig {
-  const shape = (name: string): readonly number[] => {
-    const tensor = state[name];
-    if (!tensor) {
-      throw new UserError(`${source}: tensor ${name} is missing`, 'Expected a TarFlow state dict');
-    }
-    return tensor.shape;
-  };
-  const count = (pattern: RegExp): number =>
-    new Set(Object.keys(state).flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
-
-  const [tokens = 0, width = 0] = shape('var');
-  const patchSize = Math.sqrt(width / imageChannels);
-  const side = Math.sqrt(tokens) * patchSize;
-  if (!Number.isInteger(patchSize) || !Number.isInteger(side)) {
-    throw new UserError(
-      `${source}: ${tokens} tokens of ${width} numbers are not a square image of ${imageChannels} channels`,
-      'Give the number of image channels, or the whole configuration',
-    );
-  }
-  const [outputs = 0] = shape('blocks.0.proj_out.weight');
-  return {
-    image: { channels: imageChannels, height: side, width: side },
-    patchSize,
-    channels: shape('blocks.0.pos_embed')[1] ?? 0,
-    blocks: count(/^blocks\.(\d+)\./),
-    layersPerBlock: count(/^blocks\.0\.attn_blocks\.(\d+)\./),
-    headWidth,
-    classes: state['blocks.0.class_embed']?.shape[0] ?? 0,
-    volumePreserving: outputs === width,
-  };
+/** The state dict of a model: buffers and parameters by their names; the tensors stay the model's. */
+export function stateDict({ buffers, parameters }: Model): Record<string, tf.Tensor> {
+  return { ...buffers, ...leaves(parameters) };
 }

@@ -76,7 +76,8 @@ function visit(node: unknown, name: string, f: (leaf: LeafSpec, name: string) =>
 }
 
 function isLeaf(node: unknown): node is LeafSpec {
-  return typeof (node as LeafSpec).values === 'function';
+  // Arrays have a function of that name, too.
+  return !Array.isArray(node) && typeof (node as LeafSpec).values === 'function';
 }
 
 function sizeOf(shape: readonly number[]): number {

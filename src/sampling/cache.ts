@@ -1,24 +1,15 @@
-import { tf } from '../backend/tf.js';
-import type { Leaves } from '../backend/tree.js';
-import type { BlockCache } from '../flow/block.js';
-import type { LayerCache } from '../flow/transformer.js';
-
-/** Frees a cache. */
-export function disposeCache(cache: BlockCache | undefined): void {
-  for (const layer of cache ?? []) tf.dispose([layer.keys, layer.values]);
-}
+import { tf, tidy } from '../backend/tf.js';
+import type { Cache } from '../flow/autoregressive.js';
 
 /** The memory that a cache takes, in bytes. */
-export function cacheBytes(cache: BlockCache | undefined): number {
-  return 4 * (cache ?? []).reduce((sum, { keys, values }) => sum + keys.size + values.size, 0);
+export function cacheBytes(cache: Cache | undefined): number {
+  return 4 * Object.values(cache ?? {}).reduce((sum, { size }) => sum + size, 0);
 }
 
-/** The first `count` tokens of a cache, as new tensors. */
-export function truncatedCache(cache: BlockCache, count: number): BlockCache {
-  return mapCache(cache, (tensor) =>
-    tensor.shape[2] === count
-      ? tensor.clone()
-      : tf.slice(tensor, [0, 0, 0, 0], [-1, -1, count, -1]),
+/** The first `count` entries of a cache, as new tensors. */
+export function truncatedCache(cache: Cache, count: number): Cache {
+  return mapCache(cache, (leaf) =>
+    leaf.shape[2] === count ? leaf.clone() : tf.slice(leaf, [0, 0, 0, 0], [-1, -1, count, -1]),
   );
 }
 
@@ -27,19 +18,16 @@ export function truncatedCache(cache: BlockCache, count: number): BlockCache {
  *
  * @param branches rows per sample, as `GuidedBlock` says: all samples' first ones come first
  */
-export function selectedCache(
-  cache: BlockCache,
-  branches: number,
-  samples: readonly number[],
-): BlockCache {
-  return tf.tidy(() => {
-    const batch = (cache[0] as LayerCache).keys.shape[0] / branches;
+export function selectedCache(cache: Cache, branches: number, samples: readonly number[]): Cache {
+  return tidy(() => {
+    const [first] = Object.values(cache) as [tf.Tensor];
+    const batch = (first.shape[0] as number) / branches;
     const rows = Array.from({ length: branches }, (_, branch) =>
       samples.map((sample) => branch * batch + sample),
     );
     const indices = tf.tensor1d(rows.flat(), 'int32');
-    return mapCache(cache, (tensor) => tf.gather(tensor, indices)) as never;
-  }) as unknown as BlockCache;
+    return mapCache(cache, (leaf) => tf.gather(leaf, indices));
+  });
 }
 
 /**
@@ -49,10 +37,10 @@ export function selectedCache(
  *   are 0 … batch − 1
  */
 export function joinedCache(
-  parts: readonly { cache: BlockCache; samples: readonly number[] }[],
+  parts: readonly { cache: Cache; samples: readonly number[] }[],
   branches: number,
-): BlockCache {
-  return tf.tidy(() => {
+): Cache {
+  return tidy(() => {
     const batch = parts.reduce((sum, { samples }) => sum + samples.length, 0);
     const rows = new Int32Array(branches * batch);
     let offset = 0;
@@ -62,40 +50,32 @@ export function joinedCache(
       }
     }
     const indices = tf.tensor1d(rows, 'int32');
-    const first = (parts[0] as { cache: BlockCache }).cache;
-    const joined = first.map((_, layer): LayerCache => {
-      const all = (part: keyof LayerCache): tf.Tensor4D =>
-        tf.gather(
-          tf.concat(
-            parts.map(({ cache }) => (cache[layer] as LayerCache)[part]),
-            0,
-          ),
-          indices,
-        );
-      return { keys: all('keys'), values: all('values') };
-    });
-    return joined as never;
-  }) as unknown as BlockCache;
+    const [first] = parts;
+    return Object.fromEntries(
+      Object.keys(first?.cache ?? {}).map((name) => {
+        const leaves = parts.map(({ cache }) => cache[name] as tf.Tensor);
+        return [name, tf.gather(tf.concat(leaves, 0), indices)];
+      }),
+    );
+  });
 }
 
-/** A cache's tensors by name. */
-export function cacheLeaves(cache: BlockCache): Leaves {
+const prefix = 'cache.';
+
+/** A cache's tensors by names that meet no others. */
+export function cacheLeaves(cache: Cache): Cache {
+  return Object.fromEntries(Object.entries(cache).map(([name, leaf]) => [prefix + name, leaf]));
+}
+
+/** The cache among named tensors, see {@link cacheLeaves}. */
+export function cacheOfLeaves(named: Cache): Cache {
   return Object.fromEntries(
-    cache.flatMap(({ keys, values }, layer) => [
-      [`keys${layer}`, keys],
-      [`values${layer}`, values],
-    ]),
+    Object.entries(named)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, leaf]) => [name.slice(prefix.length), leaf]),
   );
 }
 
-/** A cache of so many layers from its tensors by name. */
-export function cacheOfLeaves(named: Leaves, layers: number): BlockCache {
-  return Array.from({ length: layers }, (_, layer) => ({
-    keys: named[`keys${layer}`] as tf.Tensor4D,
-    values: named[`values${layer}`] as tf.Tensor4D,
-  }));
-}
-
-function mapCache(cache: BlockCache, f: (tensor: tf.Tensor4D) => tf.Tensor4D): BlockCache {
-  return cache.map(({ keys, values }) => ({ keys: f(keys), values: f(values) }));
+function mapCache(cache: Cache, f: (leaf: tf.Tensor) => tf.Tensor): Cache {
+  return Object.fromEntries(Object.entries(cache).map(([name, leaf]) => [name, f(leaf)]));
 }

@@ -1,9 +1,8 @@
-import { tf } from '../backend/tf.js';
-import { permute } from '../flow/block.js';
-import { classMixture, type Label } from '../flow/labels.js';
-import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { tf, tidy } from '../backend/tf.js';
+import { classMixture, type Label } from '../conditions/labels.js';
+import type { Model } from '../flow/model.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from './guidance.js';
-import { inverse } from './inverse.js';
+import { blocksOf, inverse } from './inverse.js';
 import { solveBlock } from './solve-block.js';
 import type { Solver } from './solver.js';
 import type { BlockTrace } from './trace.js';
@@ -32,27 +31,26 @@ export interface BlockPassages {
  * @throws UserError as `inverse` does
  */
 export async function blockPassages(
-  flow: TarFlow,
+  flow: Model,
   z: tf.Tensor3D,
-  label?: Label,
-  guidance?: Guidance,
+  { label, guidance }: { label?: Label | undefined; guidance?: Guidance | undefined } = {},
 ): Promise<BlockPassages> {
   const [batch] = z.shape;
   const solved: tf.Tensor3D[] = [];
-  const options = guidance ? { guidance } : {};
   try {
-    const images = await inverse(flow, z, label, {
-      ...options,
+    const images = await inverse(flow, z, {
+      label,
+      ...(guidance && { guidance }),
       onBlock: (tokens) => solved.push(tokens.clone()),
     });
     images.dispose();
     const classes = classMixture(flow.config, label, batch);
-    const blocks = flowBlocks(flow).map((block): BlockPassage => {
-      const after = flow.config.blocks - 1 - block.index;
+    const blocks = blocksOf(flow).map((block): BlockPassage => {
+      const after = block.stack - 1 - block.index;
       const given = solved[after - 1] ?? z;
-      const inOrder = (tokens: tf.Tensor3D) => tf.tidy(() => permute(block, tokens.clone()));
+      const inOrder = (tokens: tf.Tensor3D) => tidy(() => block.order(tokens.clone()));
       return {
-        guided: guidedBlock(block, batch, classes, guidance),
+        guided: guidedBlock(block, batch, { classes }, guidance),
         z: inOrder(given),
         x: inOrder(solved[after] as tf.Tensor3D),
       };

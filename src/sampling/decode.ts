@@ -1,4 +1,3 @@
-import { gelu, layerNorm } from '../backend/ops.js';
 import {
   callCompiled,
   inParts,
@@ -6,27 +5,23 @@ import {
   threadsForParts,
   withSlice,
 } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
-import { type Leaves, leaves, mapTree, withLeaves } from '../backend/tree.js';
-import { type FlowBlock, permute } from '../flow/block.js';
-import { tokenCount, tokenWidth } from '../flow/config.js';
-import type {
-  BlockParameters,
-  LayerParameters,
-  LinearParameters,
-  NormParameters,
-} from '../flow/parameters.js';
-import { conditional, extrapolated, type GuidedBlock, strengths } from './guidance.js';
+import { tf, tidy } from '../backend/tf.js';
+import { type Leaves, leaves } from '../backend/tree.js';
+import type { Cache, Decoder } from '../flow/autoregressive.js';
+import { denormalise } from '../flow/gaussian.js';
+import { cacheLeaves, cacheOfLeaves } from './cache.js';
+import { type GuidedBlock, guidanceWeights, guidedPrediction, predictGuided } from './guidance.js';
+import { givenTokens, lastOf } from './sequential.js';
 
 /**
  * Solves a block for its input token by token, as `solveSequentially` does, in one call or a few:
  * the loop over tokens is compiled, and keys and values are written in place (TarFlow, section
- * 3.1). The mathematics is that of `predict` in flow/.
+ * 3.1).
  *
  * @param z the block's output (batch, T, D), in the block's order
  * @param onStep awaited after each call with the number of known tokens, to report progress or to
  *   stop by throwing
- * @param lengths numbers of keys that steps look at, ascending, the last one T; a call each
+ * @param lengths numbers of tokens that steps look at, ascending, the last one T; a call each
  * @param sizes numbers of samples that are solved side by side, all of the batch in sum
  * @returns the block's input (batch, T, D), in the block's order, which the caller frees
  */
@@ -38,16 +33,13 @@ export async function decodeSequentially(
   sizes: readonly number[] = partSizes(guided, z.shape[0]),
 ): Promise<tf.Tensor3D> {
   const { block, guidance, branches, execution } = guided;
-  const { config } = block;
   const tokens = z.shape[1];
-  const shared: Leaves = tf.tidy(() => ({
-    positions: permute(block, block.parameters.pos_embed, 0).clone(),
-    ...(guidance && { strength: tf.tensor1d(strengths(block, guidance, 0, tokens - 1)) }),
-    ...joined(partsOf(guided, z, sizes).map(given)),
+  const shared: Leaves = tidy(() => ({
+    ...(guidance && { weights: tf.tensor1d(guidanceWeights(block, guidance, 0, tokens)) }),
+    ...joined(partsOf(guided, z, sizes)),
   }));
   let state: Leaves = {};
-  const { pos_embed, ...parameters } = leaves(block.parameters);
-  const few = branches * (sizes[0] as number) < manyRows;
+  const conditions = Object.keys(guided.conditions);
   try {
     let start = 0;
     for (const length of lengths) {
@@ -55,19 +47,19 @@ export async function decodeSequentially(
       const range = { start, end, length };
       const next = callCompiled<Leaves, Leaves>({
         name: 'decode',
-        description: [config, range, guidance?.on ?? (guidance ? 'ab' : '')],
-        parameters,
+        description: [block.description, range, guidance?.on ?? (guidance ? 'ab' : '')],
+        parameters: leaves(block.parameters),
         instance: block.index,
         inputs: { ...shared, ...state },
-        body: (weights, inputs) => {
-          const table = inputs.positions as tf.Tensor;
-          const traced = withLeaves(block.parameters, { ...weights, pos_embed: table });
-          const moved = { ...block, parameters: few ? transposed(traced) : traced };
+        body: (parameters, inputs) => {
+          const traced = { ...guided, block: block.withParameters(parameters) };
+          const decoder = decoderOf(traced, branches * (sizes[0] as number));
           const parts = sizes.map((_, part) => () => {
             const own: Leaves = { ...inputs, ...ofPart(inputs, part) };
-            const begun =
-              start === 0 ? { ...own, ...beginning(config, branches, length, own) } : own;
-            const { solved, ...rest } = decodeRange(moved, guided, few, range, begun);
+            const given = Object.fromEntries(conditions.map((name) => [name, own[name]]));
+            const moved = { ...traced, conditions: given };
+            const begun = start === 0 ? { ...own, ...beginning(moved, decoder, length, own) } : own;
+            const { solved, ...rest } = decodeRange(moved, decoder, range, begun);
             return { solved: solved as tf.Tensor, ...(end < tokens - 1 && rest) };
           });
           return joined(inParts(parts));
@@ -80,13 +72,18 @@ export async function decodeSequentially(
       start = end;
       await onStep?.(end + 1);
     }
-    return tf.tidy(() => {
+    return tidy(() => {
       const solved = sizes.map((_, part) => state[`${part}.solved`] as tf.Tensor3D);
       return tf.transpose(tf.concat(solved, 1), [1, 0, 2]);
     });
   } finally {
     tf.dispose([shared, state]);
   }
+}
+
+function decoderOf({ block }: GuidedBlock, rows: number): Decoder {
+  if (block.decoder) return block.decoder(rows);
+  throw new Error('A block without a one-token step came to be decoded.');
 }
 
 /** So many multiplications in a step take about as long as a second loop costs. */
@@ -96,14 +93,8 @@ const worthALoop = 1.5e6;
  * How many samples each part of a batch has. Parts are solved side by side, each by a thread in a
  * loop of its own: XLA does not divide the small operations of a step.
  */
-function partSizes(guided: GuidedBlock, batch: number): number[] {
-  const {
-    block: { config },
-    branches,
-    execution,
-  } = guided;
-  const weights = 12 * config.channels ** 2 * config.layersPerBlock;
-  const worth = Math.floor((branches * batch * weights) / worthALoop);
+function partSizes({ block, branches, execution }: GuidedBlock, batch: number): number[] {
+  const worth = Math.floor((branches * batch * block.work) / worthALoop);
   const threads = execution.loop === 'xla' ? threadsForParts('xla') : 1;
   const count = Math.max(1, Math.min(batch, worth, threads));
   return Array.from(
@@ -112,33 +103,18 @@ function partSizes(guided: GuidedBlock, batch: number): number[] {
   );
 }
 
-/** Some samples of a batch: their latents and what they are predicted under. */
-interface Part {
-  z: tf.Tensor3D;
-  guided: GuidedBlock;
-}
-
-function partsOf(guided: GuidedBlock, z: tf.Tensor3D, sizes: readonly number[]): Part[] {
-  if (sizes.length === 1) return [{ z, guided }];
+/** What the steps of each part of a batch read and do not change: latents and conditions. */
+function partsOf(guided: GuidedBlock, z: tf.Tensor3D, sizes: readonly number[]): Leaves[] {
   let first = 0;
   return sizes.map((size) => {
     const samples = Array.from({ length: size }, (_, i) => first + i);
-    const part = { z: tf.slice(z, [first, 0, 0], [size, -1, -1]), guided: guided.select(samples) };
+    const whole = sizes.length === 1;
+    const { conditions } = whole ? guided : guided.select(samples);
+    const rows = Object.entries(conditions as Leaves).map(([name, leaf]) => [name, leaf.clone()]);
+    const own = whole ? z : tf.slice(z, [first, 0, 0], [size, -1, -1]);
     first += size;
-    return part;
+    return { latents: tf.transpose(own, [1, 0, 2]), ...Object.fromEntries(rows) } as Leaves;
   });
-}
-
-/** What a part's steps read and do not change. */
-function given({ z, guided: { block, conditions } }: Part): Leaves {
-  const { channels, headWidth } = block.config;
-  return {
-    latents: tf.transpose(z, [1, 0, 2]), // (T, samples, D)
-    ...(conditions.classes && { classes: conditions.classes.clone() }),
-    ...(conditions.temperature && {
-      temperature: ofHeads(conditions.temperature, channels / headWidth),
-    }),
-  };
 }
 
 /**
@@ -146,18 +122,29 @@ function given({ z, guided: { block, conditions } }: Part): Leaves {
  * that came from outside would be copied.
  */
 function beginning(
-  { channels, headWidth, layersPerBlock }: FlowBlock['config'],
-  branches: number,
+  guided: GuidedBlock,
+  decoder: Decoder,
   length: number,
-  inputs: Leaves,
+  { latents, weights }: Leaves,
 ): Leaves {
-  const latents = inputs.latents as tf.Tensor3D;
-  const rows = branches * latents.shape[1];
-  const shape: [number, number, number] = [(rows * channels) / headWidth, length, headWidth];
+  const { block, branches } = guided;
+  const [, samples] = (latents as tf.Tensor3D).shape;
+  const first = tf.squeeze<tf.Tensor2D>(tf.slice(latents as tf.Tensor3D, 0, 1), [0]);
+  if (block.given === 1) {
+    const cache = decoder.emptyCache(branches * samples, length);
+    return { token: first, solved: latents as tf.Tensor, ...cacheLeaves(cache) };
+  }
+  const none = givenTokens(block, tf.expandDims(first, 1));
+  const weight = weights && tf.reshape(tf.slice(weights, 0, 1), [1, 1, 1]);
+  const place = { start: 0, keepCache: true };
+  const { next, cache } = predictGuided(guided, none, place, weight);
+  const made = denormalise(tf.expandDims<tf.Tensor3D>(first, 1), lastOf(next));
+  const token = tf.squeeze<tf.Tensor2D>(made, [1]);
+  const rest = tf.slice(latents as tf.Tensor3D, 1);
   return {
-    token: tf.squeeze(tf.slice(latents, 0, 1), [0]),
-    solved: latents,
-    ...Object.fromEntries(cacheNames(layersPerBlock).map((name) => [name, tf.fill(shape, 0)])),
+    token,
+    solved: tf.concat([tf.expandDims<tf.Tensor3D>(token, 0), rest], 0),
+    ...cacheLeaves(decoder.cacheOf(cache ?? {}, length)),
   };
 }
 
@@ -180,25 +167,12 @@ function ofPart(leavesOfParts: Leaves, part: number): Leaves {
   );
 }
 
-/** The memory that {@link decodeSequentially} takes for keys and values, in bytes. */
-export function decodingCacheBytes({ block: { config }, branches }: GuidedBlock, batch: number) {
-  return 8 * branches * batch * tokenCount(config) * config.channels * config.layersPerBlock;
+/** The memory that {@link decodeSequentially} takes for its cache, in bytes. */
+export function decodingCacheBytes({ block, branches }: GuidedBlock, batch: number): number {
+  return 4 * branches * batch * block.tokens * block.cacheWidth;
 }
 
-/**
- * Below as many rows, x·W with a weight that was transposed before the loop is faster than x·Wᵀ with
- * the weight as it is stored, which would be copied in every round.
- */
-const manyRows = 96;
-
-/** Parameters with the weights of linear layers as (inputs, outputs). */
-function transposed(parameters: BlockParameters): BlockParameters {
-  return mapTree(parameters, (leaf, name) =>
-    name.endsWith('.weight') && leaf.rank === 2 ? tf.transpose(leaf) : leaf,
-  );
-}
-
-/** Tokens to solve for after `start` and up to `end`, in steps that look at `length` keys. */
+/** Tokens to solve for after `start` and up to `end`, in steps that look at `length` tokens. */
 interface Range {
   start: number;
   end: number;
@@ -208,156 +182,50 @@ interface Range {
 /**
  * Some rounds of the loop over tokens.
  *
- * @param few true where the weights of linear layers are (inputs, outputs)
- * @param inputs `token` (batch, D), the last one that is known; `solved` (T, batch, D); keys and
- *   values (rows·heads, at most `length`, head width); `latents` (T, batch, D), `positions` (T,
- *   channels) in the block's order, and the conditions
- * @returns the first of these as they are afterwards, keys and values of `length` tokens
+ * @param inputs `token` (samples, D), the last one that is known; `solved` (T, samples, D); the cache;
+ *   `latents` (T, samples, D), and `weights` of guidance (T)
+ * @returns the first of these as they are afterwards, the cache with room for `length` tokens
  */
 function decodeRange(
-  block: FlowBlock,
-  { guidance }: GuidedBlock,
-  few: boolean,
+  { conditions, guidance }: GuidedBlock,
+  decoder: Decoder,
   { start, end, length }: Range,
   inputs: Leaves,
 ): Leaves {
-  const { config, parameters } = block;
-  const width = tokenWidth(config);
-  const { latents, positions, classes, temperature, strength } = inputs as Record<
-    'latents' | 'positions' | 'classes' | 'temperature' | 'strength',
-    tf.Tensor
-  >;
-  const term =
-    parameters.class_embed && classTerm(parameters.class_embed, classes as tf.Tensor2D | undefined);
-  const names = ['token', 'solved', ...cacheNames(config.layersPerBlock)];
-  const carried = names.map((name) => {
-    const tensor = inputs[name] as tf.Tensor;
-    return /^(keys|values)/.test(name) ? lengthened(tensor as tf.Tensor3D, length) : tensor;
-  });
-  const linear: Linear = ({ weight, bias }, x) =>
-    tf.add(tf.matMul(x, weight, false, !few), bias) as tf.Tensor2D;
-  const results = repeat(start, end, carried, (t, [token, solved, ...caches]) => {
+  const { latents, weights } = inputs as Record<'latents' | 'weights', tf.Tensor>;
+  const cache = decoder.lengthened(cacheOfLeaves(inputs), length);
+  const names = Object.keys(cache);
+  const carried = [inputs.token, inputs.solved, ...Object.values(cache)] as tf.Tensor[];
+  const step = decoder.stepper(conditions);
+  const results = repeat(start, end, carried, (t, [token, solved, ...leavesOfCache]) => {
     const given = guidance ? tf.concat([token, token] as tf.Tensor2D[], 0) : token;
-    let h = tf.add(linear(parameters.proj_in, given as tf.Tensor2D), tf.gather(positions, t));
-    if (term) h = tf.add(h, term);
-    const unseen = tf.greater(tf.range(0, length, 1, 'int32'), t);
-    const mask = tf.mul(tf.cast(unseen, 'float32'), -1e9);
-    const extended: tf.Tensor[] = [];
-    parameters.attn_blocks.forEach((layer, index) => {
-      const cache = {
-        keys: caches[2 * index] as tf.Tensor3D,
-        values: caches[2 * index + 1] as tf.Tensor3D,
-        place: t,
-        mask,
-        temperature,
-      };
-      const step = layerStep(layer, h as tf.Tensor2D, cache, linear);
-      h = step.h;
-      extended.push(step.keys, step.values);
-    });
+    const before: Cache = Object.fromEntries(
+      names.map((name, i) => [name, leavesOfCache[i]]),
+    ) as Cache;
+    const both = step(t, given as tf.Tensor2D, before);
     const next = tf.add(t, tf.scalar(1, 'int32')) as tf.Scalar;
-    const latent = tf.gather(latents, next) as tf.Tensor;
-    const { a, b } = outputs(config, linear(parameters.proj_out, h as tf.Tensor2D), width);
-    const guide = (pair: tf.Tensor2D, other: 'a' | 'b'): tf.Tensor2D => {
-      if (!guidance) return pair;
-      if (guidance.on === other) return conditional(pair);
-      return extrapolated(pair, tf.gather(strength, t), 0);
-    };
-    const moved = a ? tf.mul(latent, tf.exp(guide(a, 'b'))) : latent;
-    const made = tf.add(moved, guide(b, 'a'));
+    const latent = tf.gather(latents, next) as tf.Tensor2D;
+    const predicted = guidance
+      ? guidedPrediction(guidance, both.next, tf.gather(weights, next))
+      : both.next;
+    const made = denormalise(latent, predicted);
     const longer = withSlice(solved as tf.Tensor3D, 0, next, tf.expandDims(made, 0));
-    return [made, longer, ...extended];
+    return [made, longer, ...names.map((name) => both.cache[name] as tf.Tensor)];
   });
-  return Object.fromEntries(names.map((name, index) => [name, results[index] as tf.Tensor]));
-}
-
-/** Numbers of rows (rows, 1, 1, 1) as numbers of their heads (rows·heads, 1, 1). */
-function ofHeads(numbers: tf.Tensor4D, heads: number): tf.Tensor3D {
-  return tf.reshape(tf.tile(numbers, [1, heads, 1, 1]), [-1, 1, 1]);
-}
-
-/** A cache with room for `length` tokens. */
-function lengthened(cache: tf.Tensor3D, length: number): tf.Tensor3D {
-  const missing = length - cache.shape[1];
-  if (missing === 0) return cache;
-  const none: [number, number] = [0, 0];
-  return tf.pad(cache, [none, [0, missing], none]);
-}
-
-/** Log-scale and shift; a volume-preserving block has no log-scale. */
-function outputs(
-  { volumePreserving }: FlowBlock['config'],
-  out: tf.Tensor2D,
-  width: number,
-): { a?: tf.Tensor2D; b: tf.Tensor2D } {
-  if (volumePreserving) return { b: out };
-  const [a, b] = tf.split(out, [width, width], 1) as [tf.Tensor2D, tf.Tensor2D];
-  return { a, b };
-}
-
-/** A linear layer of rows. */
-type Linear = (parameters: LinearParameters, x: tf.Tensor2D) => tf.Tensor2D;
-
-/**
- * Rows and heads are one axis, as the products take them: were they two, XLA would not write in
- * place, but make three copies of the cache in every round.
- */
-interface StepCache {
-  keys: tf.Tensor3D;
-  values: tf.Tensor3D;
-  place: tf.Scalar;
-  mask: tf.Tensor;
-  temperature: tf.Tensor | undefined;
-}
-
-function layerStep(
-  { attention, mlp }: LayerParameters,
-  h: tf.Tensor2D,
-  { keys, values, place, mask, temperature }: StepCache,
-  linear: Linear,
-): { h: tf.Tensor2D; keys: tf.Tensor3D; values: tf.Tensor3D } {
-  const [rowsOfHeads, , headWidth] = keys.shape;
-  const norm = ({ weight, bias }: NormParameters, x: tf.Tensor2D) => layerNorm(x, weight, bias);
-  const [q, k, v] = tf
-    .split(linear(attention.qkv, norm(attention.norm, h)), 3, 1)
-    .map((part) => tf.reshape(part, [rowsOfHeads, 1, headWidth])) as tf.Tensor3D[];
-  const allKeys = withSlice(keys, 1, place, k as tf.Tensor3D);
-  const allValues = withSlice(values, 1, place, v as tf.Tensor3D);
-  let logits = tf.matMul(q as tf.Tensor3D, allKeys, false, true);
-  logits = tf.mul(logits, 1 / Math.sqrt(headWidth));
-  if (temperature) logits = tf.div(logits, temperature);
-  const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor3D;
-  const attended = tf.reshape(tf.matMul(weights, allValues), h.shape);
-  const between = tf.add(h, linear(attention.proj, attended as tf.Tensor2D)) as tf.Tensor2D;
-  const hidden = gelu(linear(mlp.main[0], norm(mlp.norm, between)));
-  const out = tf.add(between, linear(mlp.main[2], hidden)) as tf.Tensor2D;
-  return { h: out, keys: allKeys, values: allValues };
-}
-
-/** The class term (rows, channels), or (1, channels) where no label is given. */
-function classTerm(
-  table: NonNullable<BlockParameters['class_embed']>,
-  classes: tf.Tensor2D | undefined,
-): tf.Tensor2D {
-  const [count, , channels] = table.shape;
-  const flat = tf.reshape(table, [count, channels]) as tf.Tensor2D;
-  return classes ? tf.matMul(classes, flat) : (tf.mean(flat, 0, true) as tf.Tensor2D);
-}
-
-function cacheNames(layers: number): string[] {
-  return Array.from({ length: layers }, (_, layer) => [`keys${layer}`, `values${layer}`]).flat();
+  const [token, solved, ...extended] = results as [tf.Tensor, tf.Tensor, ...tf.Tensor[]];
+  const after = Object.fromEntries(names.map((name, i) => [name, extended[i] as tf.Tensor]));
+  return { token, solved, ...cacheLeaves(after) };
 }
 
 /**
- * The numbers of keys that steps look at: each looks at the least that holds all tokens seen, the
- * rest masked. Looking at all T keys in every step is twice the work of looking at those seen. Each
+ * The numbers of tokens that steps look at: each looks at the least that holds all tokens seen, the
+ * rest masked. Looking at all T in every step is twice the work of looking at those seen. Each
  * length takes half a second to compile, and so there are the more of them the more they save.
  */
 function keyLengths(guided: GuidedBlock, batch: number): number[] {
-  const { config } = guided.block;
-  const tokens = tokenCount(config);
+  const { tokens, stack } = guided.block;
   // Half of what a model's steps read from memory, at 10 GB/s.
-  const saved = (decodingCacheBytes(guided, batch) * tokens * config.blocks) / 2 / 1e10;
+  const saved = (decodingCacheBytes(guided, batch) * tokens * stack) / 2 / 1e10;
   const count = Math.min(8, Math.ceil(tokens / 16), 1 + Math.floor(saved / 0.25));
   return Array.from({ length: count }, (_, i) => Math.ceil((tokens * (i + 1)) / count));
 }

@@ -1,11 +1,17 @@
 import { UserError } from '../backend/errors.js';
 import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
-import { dimensions, tokenCount } from '../flow/config.js';
-import { classMixture, type Label } from '../flow/labels.js';
-import { checkImages, flowLoss, forwardImages, type TarFlow } from '../flow/tarflow.js';
-import { type ExecutionOptions, executionOf } from './execution.js';
+import { classMixture, type Label } from '../conditions/labels.js';
+import { ability, checkImages, dimensions, flowLoss } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
+import { type ExecutionOptions, modeOf } from './execution.js';
+
+/** How a score is computed, and for which label. */
+export interface ScoreOptions extends ExecutionOptions {
+  /** Class per sample; −1 or absent reads as the mean of all classes. */
+  label?: Label | undefined;
+}
 
 /**
  * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass.
@@ -14,15 +20,10 @@ import { type ExecutionOptions, executionOf } from './execution.js';
  * @param options how it is computed, see `inverse`
  * @returns the score, of the same shape
  */
-export function score(
-  flow: TarFlow,
-  x: tf.Tensor4D,
-  label?: Label,
-  options: ExecutionOptions = {},
-): tf.Tensor4D {
-  return tf.tidy(() => {
+export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
+  return tidy(() => {
     const scale = -x.shape[0] * dimensions(flow.config);
-    return tf.mul(lossGradient(flow, x, label, options), scale) as tf.Tensor4D;
+    return tf.mul(lossGradient(flow, x, options), scale) as tf.Tensor4D;
   });
 }
 
@@ -31,16 +32,16 @@ export function score(
  * one graph, which is recorded at the first call for a batch size.
  */
 export function lossGradient(
-  flow: TarFlow,
+  flow: Model,
   x: tf.Tensor4D,
-  label?: Label,
-  options: ExecutionOptions = {},
+  { label, mode: asked, precision = 'float32' }: ScoreOptions = {},
 ): tf.Tensor4D {
+  const { forward, rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
   const classes = classMixture(flow.config, label, x.shape[0]);
-  const { mode, precision } = executionOf(flow.config, options);
+  const mode = modeOf({ mode: asked });
   const [batch] = x.shape;
-  const parts = batchParts(mode, batch, batch * tokenCount(flow.config));
+  const parts = batchParts(mode, batch, batch * rows(flow.config));
   try {
     return callCompiled({
       name: 'lossGradient',
@@ -51,9 +52,10 @@ export function lossGradient(
         const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
         const gradients = inParts(
           partsOf(given, parts).map((part) => () => {
-            const loss = (images: tf.Tensor): tf.Scalar =>
-              flowLoss(traced, forwardImages(traced, images as tf.Tensor4D, part.classes)).loss;
-            return { gradient: tf.grad(loss as never)(part.x) };
+            const { classes } = part;
+            const loss = (images: tf.Tensor): tf.Tensor =>
+              flowLoss(traced, forward(traced, images as tf.Tensor4D, { classes })).loss;
+            return { gradient: tf.grad(loss)(part.x) };
           }),
         ).map(({ gradient }) => gradient);
         // Each is of its own part's mean loss.
@@ -73,7 +75,7 @@ export interface DenoiseOptions extends ExecutionOptions {
   /** Standard deviation of the noise that the model was trained with. */
   sigma: number;
   /** Labels of the samples; the step uses p(x | label) without guidance. */
-  label?: Label;
+  label?: Label | undefined;
   /** λ, multiplies the step; the papers tune it between 0.9 and 1.4. Default 1. */
   multiplier?: number;
 }
@@ -86,16 +88,17 @@ export interface DenoiseOptions extends ExecutionOptions {
  * @returns cleaned images of the same shape, not clipped
  * @throws UserError where sigma is not above 0, and for a model that spreads the background
  */
-export function denoise(flow: TarFlow, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
-  const { sigma, label, multiplier = 1 } = options;
+export function denoise(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
+  const { sigma, multiplier = 1 } = options;
   checkDenoising(flow, options);
-  return tf.tidy(() =>
-    tf.add(x, tf.mul(score(flow, x, label, options), multiplier * sigma * sigma)),
-  ) as tf.Tensor4D;
+  return tidy(() => tf.add(x, tf.mul(score(flow, x, options), multiplier * sigma * sigma)));
 }
 
 /** Throws as {@link denoise} does. */
-export function checkDenoising(flow: TarFlow, { sigma }: { sigma: number }): void {
+export function checkDenoising(
+  { config }: Pick<Model, 'config'>,
+  { sigma }: { sigma: number },
+): void {
   if (!(Number.isFinite(sigma) && sigma > 0)) {
     throw new UserError(
       `Denoising got sigma ${sigma}`,
@@ -103,7 +106,7 @@ export function checkDenoising(flow: TarFlow, { sigma }: { sigma: number }): voi
         'trained with uniform noise has none',
     );
   }
-  if (flow.config.background !== undefined) {
+  if ('background' in config && config.background !== undefined) {
     throw new UserError(
       'This model spreads the background: it was trained with uniform noise',
       'Its samples have no Gaussian noise to take away; leave the denoising step out',

@@ -1,6 +1,6 @@
 import { currentEngine } from '../backend/engine.js';
 import { type Mode, type Precision, xlaIsAtHand } from '../backend/program/index.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
+import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 
 /** What a caller may ask for. */
 export interface ExecutionOptions {
@@ -10,7 +10,7 @@ export interface ExecutionOptions {
    * thread. `eager`: op by op. Default: `eager` on other engines; on the native one `graph`, with
    * long loops compiled by XLA on a processor.
    */
-  mode?: Mode;
+  mode?: Mode | undefined;
   /** `bfloat16` rounds the factors of matrix products: faster where the processor can. */
   precision?: Precision;
 }
@@ -26,17 +26,22 @@ export interface Execution {
 /** Op by op, on any engine. */
 export const plainExecution: Execution = { mode: 'eager', loop: 'eager', precision: 'float32' };
 
+/** How computations without a loop over tokens run: as asked for, or as the engine does best. */
+export function modeOf({ mode }: Pick<ExecutionOptions, 'mode'> = {}): Mode {
+  return mode ?? (currentEngine().engine === 'tensorflow' ? 'graph' : 'eager');
+}
+
 /**
  * What is asked for, or what the engine does best. Small steps are what XLA is good at, and a loop
  * over tokens has many: it takes a tenth to a third of the graph's time, after a second or two of
  * compilation in each process.
  */
 export function executionOf(
-  config: FlowConfig,
+  blocks: readonly Pick<AutoregressiveBlock, 'tokens' | 'depth'>[],
   { mode, precision = 'float32' }: ExecutionOptions = {},
 ): Execution {
-  const chosen = mode ?? (currentEngine().engine === 'tensorflow' ? 'graph' : 'eager');
-  const long = tokenCount(config) * config.layersPerBlock >= 96;
+  const chosen = modeOf({ mode });
+  const long = blocks.some(({ tokens, depth }) => tokens * depth >= 96);
   const compiled = mode === undefined && long && xlaIsAtHand();
   return { mode: chosen, loop: compiled ? 'xla' : chosen, precision };
 }

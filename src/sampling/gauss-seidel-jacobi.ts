@@ -1,45 +1,52 @@
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
-import type { BlockCache } from '../flow/block.js';
+import type { Cache, Prediction } from '../flow/autoregressive.js';
+import { denormalise } from '../flow/gaussian.js';
 import {
   cacheBytes,
   cacheLeaves,
   cacheOfLeaves,
-  disposeCache,
   joinedCache,
   selectedCache,
   truncatedCache,
 } from './cache.js';
-import { callGuided, type GuidedBlock, plainly } from './guidance.js';
-import { solveSequentially } from './sequential.js';
+import { callGuided, firstPredicted, type GuidedBlock, plainly } from './guidance.js';
+import { givenTokens, solveSequentially } from './sequential.js';
 import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
 /**
- * Where each segment ends, as the number of tokens known once it is solved. The first token is
- * known from the start. Where the segments divide the tokens, these are the published ones.
+ * Where each segment ends, as the number of tokens known once it is solved.
+ *
+ * @param given tokens known from the start; with one, segments that divide the tokens are the
+ *   published ones
  */
-export function segmentEnds(tokens: number, segments: number): number[] {
+export function segmentEnds(tokens: number, segments: number, given: number): number[] {
   const ends = Array.from({ length: segments }, (_, segment) =>
-    Math.min(Math.floor(((segment + 1) * tokens) / segments) + 1, tokens),
+    Math.min(Math.floor(((segment + 1) * tokens) / segments) + given, tokens),
   );
-  // With as many segments as tokens the last one is empty.
-  return ends.filter((end, segment) => end > (ends[segment - 1] ?? 1));
+  // With as many segments as tokens and one of those given, the last segment is empty.
+  return ends.filter((end, segment) => end > (ends[segment - 1] ?? given));
 }
 
-/** The first iterate from the block's output. */
-export function startingTokens(z: tf.Tensor3D, start: Start | 'allZeros'): tf.Tensor3D {
+/** The first iterate from the block's output, of which `given` tokens are exact. */
+export function startingTokens(
+  z: tf.Tensor3D,
+  start: Start | 'allZeros',
+  given: number,
+): tf.Tensor3D {
   switch (start) {
     case 'latent':
       return z.clone();
     case 'allZeros':
       return tf.zerosLike(z);
     case 'zeros':
-      return tf.tidy(() => {
-        const first = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
+      if (given === 0) return tf.zerosLike(z);
+      return tidy(() => {
+        const first = tf.slice(z, [0, 0, 0], [-1, given, -1]);
         return tf.pad(first, [
           [0, 0],
-          [0, z.shape[1] - 1],
+          [0, z.shape[1] - given],
           [0, 0],
         ]);
       });
@@ -58,7 +65,7 @@ interface Group {
   /** Per sample the number of tokens, from the first, that are final. */
   final: number[];
   /** Keys and values of the first `cached` tokens, all of them final. */
-  cache: BlockCache | undefined;
+  cache: Cache | undefined;
   cached: number;
 }
 
@@ -95,6 +102,7 @@ export async function solveByIteration(
   const everyone = Array.from({ length: batch }, (_, sample) => sample);
   // A graph is recorded per shape, so few shapes are used: the cache grows by whole grains, and
   // samples leave when half of the others have.
+  const { given } = guided.block;
   const captured = guided.execution.mode !== 'eager';
   const grain = captured ? Math.ceil(tokens / Math.max(8, 2 * settings.segments)) : 1;
 
@@ -106,7 +114,7 @@ export async function solveByIteration(
   const release = (group: Group): void => {
     live.delete(group);
     group.x.dispose();
-    disposeCache(group.cache);
+    freeCache(group);
     if (group.z !== z) {
       group.z.dispose();
       group.guided.dispose();
@@ -132,15 +140,15 @@ export async function solveByIteration(
     samples: everyone,
     guided,
     z,
-    x: startingTokens(z, start),
-    final: everyone.map(() => 1),
+    x: startingTokens(z, start, given),
+    final: everyone.map(() => given),
     cache: undefined,
     cached: 0,
   });
   try {
     hooks.onIterate?.(whole.x, everyone);
-    let known = 1;
-    for (const [segment, end] of segmentEnds(tokens, settings.segments).entries()) {
+    let known: number = given;
+    for (const [segment, end] of segmentEnds(tokens, settings.segments, given).entries()) {
       const maximum = settings.maximum ?? end - known;
       const solved: Group[] = [];
       let active: Group | undefined = whole;
@@ -219,44 +227,43 @@ function iterate(
 ): { residual: number; broken: boolean[] } {
   const { guided, z, x, final, cached: first } = group;
   const [rows, , width] = x.shape;
+  const { block } = guided;
   const count = end - 1 - first;
+  const lowest = firstPredicted(block, { start: first, cache: group.cache });
+  const predicted = end - lowest;
   // What was final before is so in this evaluation, and its keys and values with it.
   const cached = Math.max(first, floorTo(grain, Math.min(...final, end - 1)));
 
   const place = { start: first, count, cache: group.cache };
-  const mask = finalMask(final, first + 1, count);
+  const mask = finalMask(final, lowest, predicted);
   const step =
     guided.execution.mode === 'eager'
-      ? (tf.tidy(() =>
-          iteration(
-            { x, z, final: mask },
-            { first, end, norm },
-            (tokens) => guided.predict(tokens, { ...place, keepCache: true }) as Evaluation,
+      ? tidy(() =>
+          iteration({ x, z, final: mask }, { first, lowest, end, norm }, (tokens) =>
+            guided.predict(tokens, { ...place, keepCache: true }),
           ),
-        ) as Leaves)
+        )
       : callGuided(
           guided,
           { name: 'iterate', description: [end, norm], ...place },
           { x, z, final: mask },
           (predict, given) =>
-            iteration(
-              given as unknown as Iterate,
-              { first, end, norm },
-              (tokens) => predict(tokens, true) as Evaluation,
+            iteration(given as unknown as Iterate, { first, lowest, end, norm }, (tokens) =>
+              predict(tokens, true),
             ),
         );
   mask.dispose();
-  const extended = cacheOfLeaves(step, guided.block.config.layersPerBlock);
+  const extended = cacheOfLeaves(step);
   const sizes = (step.size as tf.Tensor2D).dataSync();
   record.cacheBytes = Math.max(record.cacheBytes, cacheBytes(extended));
   x.dispose();
   group.x = step.x as tf.Tensor3D;
   if (cached > first) {
-    disposeCache(group.cache);
-    group.cache = truncatedCache(extended, cached);
+    freeCache(group);
+    group.cache = truncatedCache(extended, cached + block.lead);
     group.cached = cached;
   }
-  disposeCache(extended);
+  tf.dispose(extended);
   step.size?.dispose();
   record.evaluations++;
   record.evaluatedTokens += rows * count;
@@ -265,7 +272,7 @@ function iterate(
   const broken = final.map((known, row) => {
     let [change, front] = [0, known];
     for (let token = known; token < end; token++) {
-      const size = sizes[row * count + token - first - 1]!;
+      const size = sizes[row * predicted + token - lowest]!;
       change = norm === 'largest' ? Math.max(change, size) : change + size;
       const measure = norm === 'largest' ? change : Math.sqrt(change) / width;
       // The first of them had only final tokens before it, so it is exact.
@@ -289,29 +296,26 @@ interface Iterate {
   final: tf.Tensor3D;
 }
 
-type Evaluation = { a: tf.Tensor3D; b: tf.Tensor3D; cache: BlockCache };
-
-/** The next iterate `x`, the `size` of its tokens' changes (samples, count), keys and values. */
+/** The next iterate `x`, the `size` of its tokens' changes (samples, predicted), and the cache. */
 function iteration(
   { x, z, final }: Iterate,
-  { first, end, norm }: { first: number; end: number; norm: ChangeNorm },
-  evaluate: (tokens: tf.Tensor3D) => Evaluation,
+  { first, lowest, end, norm }: { first: number; lowest: number; end: number; norm: ChangeNorm },
+  evaluate: (tokens: tf.Tensor3D) => Prediction,
 ): Leaves {
-  const count = end - 1 - first;
-  const { a, b, cache } = evaluate(tf.slice(x, [0, first, 0], [-1, count, -1]));
-  const before = tf.slice(x, [0, first + 1, 0], [-1, count, -1]);
-  const target = tf.slice(z, [0, first + 1, 0], [-1, count, -1]);
-  const after = tf.where(final, before, tf.add(tf.mul(target, tf.exp(a)), b));
+  const { next, cache } = evaluate(tf.slice(x, [0, first, 0], [-1, end - 1 - first, -1]));
+  const before = tf.slice(x, [0, lowest, 0], [-1, end - lowest, -1]);
+  const target = tf.slice(z, [0, lowest, 0], [-1, end - lowest, -1]);
+  const after = tf.where(final, before, denormalise(target, next));
   const change = tf.sub(after, before);
   // The product carries what is not finite past a maximum that may drop it.
   const size =
     norm === 'largest'
       ? tf.add(tf.max(tf.abs(change), 2), tf.mul(tf.sum(change, 2), 0))
       : tf.sum(tf.square(change), 2);
-  const parts = [tf.slice(x, [0, 0, 0], [-1, first + 1, -1]), after];
+  const parts = lowest > 0 ? [tf.slice(x, [0, 0, 0], [-1, lowest, -1]), after] : [after];
   // Nothing follows the last segment.
   if (end < x.shape[1]) parts.push(tf.slice(x, [0, end, 0]));
-  return { x: tf.concat(parts, 1), size, ...cacheLeaves(cache) };
+  return { x: tf.concat(parts, 1), size, ...cacheLeaves(cache ?? {}) };
 }
 
 /** The greatest multiple of a grain that is not above a number. */
@@ -343,10 +347,12 @@ async function finish(
   hooks: SolveHooks,
 ): Promise<void> {
   // Of the last known token the prediction is needed again: it may have been part of the failure.
-  const cached = Math.min(group.cached, known - 1);
-  const tokens = tf.slice(group.x, [0, 0, 0], [-1, known, -1]);
-  const cache = cached > 0 ? truncatedCache(group.cache as BlockCache, cached) : undefined;
-  disposeCache(group.cache);
+  const cached = Math.max(0, Math.min(group.cached, known - 1));
+  const { block } = group.guided;
+  const tokens =
+    known > 0 ? tf.slice(group.x, [0, 0, 0], [-1, known, -1]) : givenTokens(block, group.z);
+  const cache = cached > 0 ? truncatedCache(group.cache as Cache, cached + block.lead) : undefined;
+  freeCache(group);
   group.cache = cache;
   const { guided, z } = group;
   // Op by op: one token more is another shape.
@@ -358,16 +364,21 @@ async function finish(
     hooks.onStep,
   );
   tokens.dispose();
-  disposeCache(cache);
-  group.cache = result.cache;
+  if (cache) tf.dispose(cache);
   group.cached = end - 1;
-  const x = tf.tidy(() => tf.concat([result.tokens, tf.slice(group.x, [0, end, 0])], 1));
+  if (group.cached > 0) group.cache = result.cache;
+  else if (result.cache) tf.dispose(result.cache);
+  const x = tidy(() => tf.concat([result.tokens, tf.slice(group.x, [0, end, 0])], 1));
   tf.dispose([group.x, result.tokens]);
   group.x = x;
   group.final = group.final.map(() => end);
   record.evaluations += result.evaluations;
   record.evaluatedTokens += result.evaluatedTokens;
   record.cacheBytes = Math.max(record.cacheBytes, result.cacheBytes);
+}
+
+function freeCache({ cache }: Group): void {
+  if (cache) tf.dispose(cache);
 }
 
 /** The whole batch again, from its parts, in its own order. */
@@ -378,12 +389,12 @@ function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D, grai
   samples.forEach((sample, place) => {
     places[sample] = place;
   });
-  const joined = tf.tidy(() => {
+  const joined = tidy(() => {
     const caches =
       cached > 0 &&
       parts.map((group) => ({
         samples: group.samples,
-        cache: truncatedCache(group.cache as BlockCache, cached),
+        cache: truncatedCache(group.cache as Cache, cached + guided.block.lead),
       }));
     return {
       x: tf.gather(
@@ -394,8 +405,8 @@ function join(parts: readonly Group[], guided: GuidedBlock, z: tf.Tensor3D, grai
         tf.tensor1d(places, 'int32'),
       ),
       cache: caches ? joinedCache(caches, guided.branches) : undefined,
-    } as never;
-  }) as unknown as { x: tf.Tensor3D; cache: BlockCache | undefined };
+    };
+  });
   const final = Array.from(places, (place) => parts.flatMap((group) => group.final)[place]!);
   return { samples: Array.from(places, (_, s) => s), guided, z, final, cached, ...joined };
 }

@@ -1,9 +1,15 @@
 import { UserError } from '../backend/errors.js';
 import { callCompiled } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
-import { type Leaves, leaves, withLeaves } from '../backend/tree.js';
-import { type BlockCache, type FlowBlock, predict } from '../flow/block.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
+import { tf, tidy } from '../backend/tf.js';
+import { type Leaves, leaves } from '../backend/tree.js';
+import type {
+  AutoregressiveBlock,
+  Cache,
+  Conditions,
+  Place,
+  Prediction,
+} from '../flow/autoregressive.js';
+import type { Gaussian } from '../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from './cache.js';
 import { type Execution, plainExecution } from './execution.js';
 
@@ -28,13 +34,53 @@ export interface Guidance {
   blocks?: readonly number[];
 }
 
+/** What a stronger and a weaker prediction make together, at some weight (a tensor that broadcasts). */
+type GuidanceRule = <T extends tf.Tensor>(
+  strong: Gaussian<T>,
+  weak: Gaussian<T>,
+  weight: tf.Tensor,
+) => Gaussian<T>;
+
+/** TarFlow's rule: mean and log-scale, or one of them, move along the line through both. */
+function linearRule(on: NonNullable<Guidance['on']>): GuidanceRule {
+  return (strong, weak, weight) => {
+    const moved = <T extends tf.Tensor>(from: T, other: T): T =>
+      tf.add(from, tf.mul(tf.sub(from, other), weight));
+    return {
+      mean: on === 'a' ? strong.mean : moved(strong.mean, weak.mean),
+      ...(strong.logScale &&
+        weak.logScale && {
+          logScale: on === 'b' ? strong.logScale : moved(strong.logScale, weak.logScale),
+        }),
+    };
+  };
+}
+
+/**
+ * Guided predictions from those of both branches.
+ *
+ * @param both predictions whose rows are those of the stronger branch and then those of the weaker
+ */
+export function guidedPrediction<T extends tf.Tensor>(
+  { on = 'ab' }: Guidance,
+  both: Gaussian<T>,
+  weight: tf.Tensor,
+): Gaussian<T> {
+  const halves = (pair: T): [T, T] => tf.split(pair, 2, 0) as [T, T];
+  const [mean, weakMean] = halves(both.mean);
+  const [logScale, weakLogScale] = both.logScale ? halves(both.logScale) : [];
+  return linearRule(on)({ mean, logScale }, { mean: weakMean, logScale: weakLogScale }, weight);
+}
+
 /**
  * Checks guidance against a model.
  * @throws UserError for a negative weight, a temperature that is not positive, an unknown block or
  *   an unknown `on`
  */
-export function checkGuidance(config: FlowConfig, guidance: Guidance): void {
-  const { weight, on = 'ab', temperature = 1, blocks = [] } = guidance;
+export function checkGuidance(
+  stack: readonly AutoregressiveBlock[],
+  { weight, on = 'ab', temperature = 1, blocks = [] }: Guidance,
+): void {
   if (!(Number.isFinite(weight) && weight >= 0)) {
     throw new UserError(`The guidance weight is ${weight}`, 'Expected a number of at least 0');
   }
@@ -48,104 +94,129 @@ export function checkGuidance(config: FlowConfig, guidance: Guidance): void {
     );
   }
   for (const block of blocks) {
-    if (!Number.isInteger(block) || block < 0 || block >= config.blocks) {
+    if (!Number.isInteger(block) || block < 0 || block >= stack.length) {
       throw new UserError(
         `Guidance names block ${block}`,
-        `This model has blocks 0 to ${config.blocks - 1}`,
+        `This model has blocks 0 to ${stack.length - 1}`,
       );
     }
   }
 }
 
 /** True where guidance changes nothing: no classes to leave away, and attention as it is. */
-export function guidanceIsIdle(config: FlowConfig, guidance: Guidance): boolean {
-  return guidance.weight > 0 && config.classes === 0 && (guidance.temperature ?? 1) === 1;
+export function guidanceIsIdle(
+  { classes }: { classes: number },
+  stack: readonly AutoregressiveBlock[],
+  guidance: Guidance,
+): boolean {
+  if (guidance.weight === 0 || classes > 0) return false;
+  return !stack.some((block) => changesAttention(block, guidance));
+}
+
+function changesAttention({ heads }: AutoregressiveBlock, { temperature = 1 }: Guidance): boolean {
+  return heads > 0 && temperature !== 1;
 }
 
 /** Predictions of a block with guidance inside, for a solver that need not know of it. */
 export interface GuidedBlock {
-  block: FlowBlock;
+  block: AutoregressiveBlock;
   execution: Execution;
   /** Rows of a cache per sample: those of all samples' first branch come before the second's. */
   branches: 1 | 2;
-  /** What the rows are predicted under: mixture of classes (rows, classes), temperature (rows, 1, 1, 1). */
-  conditions: { classes?: tf.Tensor2D; temperature?: tf.Tensor4D };
+  /** What the rows are predicted under. */
+  conditions: Conditions;
   /** How the two branches are combined, where there are two. */
   guidance: Guidance | undefined;
-  /**
-   * As `predict` in flow/: for each given token (in the block's order, from `start`), the a and b
-   * of the token after it. The cache holds both branches. The caller tidies.
-   */
-  predict(
-    tokens: tf.Tensor3D,
-    options: { start: number; cache?: BlockCache | undefined; keepCache?: boolean },
-  ): { a: tf.Tensor3D; b: tf.Tensor3D; cache: BlockCache | undefined };
+  /** As `predict` of the block. The cache holds both branches. The caller tidies. */
+  predict(tokens: tf.Tensor3D, place: GuidedPlace): Prediction;
   /** The same for some of the samples, by their place in the batch. The caller disposes of it. */
   select(samples: readonly number[]): GuidedBlock;
   dispose(): void;
 }
 
+/** Where the given tokens stand; the conditions are the guided block's. */
+export type GuidedPlace = Omit<Place, 'conditions'> & { start: number };
+
 /**
  * Joins a block and guidance. Both branches run as one batch of twice the size: half the calls,
  * and each weight is read once.
  *
- * @param classes mixture of classes (batch, classes) of the conditional branch
+ * @param conditions of the stronger branch, a row per sample
  */
 export function guidedBlock(
-  block: FlowBlock,
+  block: AutoregressiveBlock,
   batch: number,
-  classes: tf.Tensor2D | undefined,
+  conditions: Conditions,
   guidance: Guidance | undefined,
   execution: Execution = plainExecution,
 ): GuidedBlock {
-  const { config } = block;
+  const given = presentConditions(conditions);
   const guided =
     guidance !== undefined &&
     guidance.weight > 0 &&
     (guidance.blocks?.includes(block.index) ?? true) &&
-    !(guidanceIsIdle(config, guidance) || (!classes && (guidance.temperature ?? 1) === 1));
-  const owned: tf.Tensor[] = [];
-  const conditions: GuidedBlock['conditions'] = {};
-  if (!guided) {
-    if (classes) conditions.classes = classes;
-  } else {
-    if (config.classes > 0) {
-      conditions.classes = tf.tidy(() => {
-        const absent = tf.fill([batch, config.classes], 1 / config.classes) as tf.Tensor2D;
-        return tf.concat([classes ?? absent, absent], 0) as tf.Tensor2D;
-      });
-      owned.push(conditions.classes);
-    }
-    const { temperature = 1 } = guidance;
-    if (temperature !== 1) {
-      conditions.temperature = tf.tensor4d(
-        Float32Array.from({ length: 2 * batch }, (_, row) => (row < batch ? 1 : temperature)),
-        [2 * batch, 1, 1, 1],
-      );
-      owned.push(conditions.temperature);
-    }
-  }
+    (Object.keys(given).length > 0 || changesAttention(block, guidance));
+  const owned = guided ? bothBranches(block, batch, given, guidance) : {};
   const made: GuidedBlock = {
     block,
     execution,
     branches: guided ? 2 : 1,
-    conditions,
+    conditions: guided ? owned : given,
     guidance: guided ? guidance : undefined,
-    predict: (tokens, options) => predictAsExecuted(made, tokens, options),
+    predict: (tokens, place) => predictAsExecuted(made, tokens, place),
     select(samples) {
-      const rows = classes && tf.tidy(() => tf.gather(classes, tf.tensor1d([...samples], 'int32')));
+      const rows = tidy(() => {
+        const indices = tf.tensor1d([...samples], 'int32');
+        const chosen = Object.entries(given).map(([name, leaf]) => [
+          name,
+          tf.gather(leaf, indices),
+        ]);
+        return Object.fromEntries(chosen) as Leaves;
+      });
       const selected = guidedBlock(block, samples.length, rows, guidance, execution);
       return {
         ...selected,
         dispose: () => {
           selected.dispose();
-          rows?.dispose();
+          tf.dispose(rows);
         },
       };
     },
-    dispose: () => tf.dispose(owned),
+    dispose: () => {
+      tf.dispose(owned);
+    },
   };
   return made;
+}
+
+/** Conditions of the stronger branch's rows, followed by those of the weaker one's. */
+function bothBranches(
+  block: AutoregressiveBlock,
+  batch: number,
+  given: Leaves,
+  { temperature = 1 }: Guidance,
+): Leaves {
+  return tidy(() => {
+    const weaker = presentConditions(block.unconditional(batch));
+    const joined = Object.entries(weaker).map(([name, absent]) => [
+      name,
+      tf.concat([given[name] ?? absent, absent], 0),
+    ]);
+    const temperatures = Float32Array.from({ length: 2 * batch }, (_, row) =>
+      row < batch ? 1 : temperature,
+    );
+    return {
+      ...(Object.fromEntries(joined) as Leaves),
+      ...(changesAttention(block, { weight: 1, temperature }) && {
+        temperature: tf.tensor4d(temperatures, [2 * batch, 1, 1, 1]),
+      }),
+    };
+  });
+}
+
+function presentConditions(conditions: Conditions): Leaves {
+  const present = Object.entries(conditions).filter(([, leaf]) => leaf !== undefined);
+  return Object.fromEntries(present) as Leaves;
 }
 
 /** The same block, computed op by op in the same precision. */
@@ -154,63 +225,68 @@ export function plainly(guided: GuidedBlock): GuidedBlock {
   const plain: GuidedBlock = {
     ...guided,
     execution,
-    predict: (tokens, options) => predictAsExecuted(plain, tokens, options),
+    predict: (tokens, place) => predictAsExecuted(plain, tokens, place),
   };
   return plain;
 }
 
-type PredictStep = Parameters<GuidedBlock['predict']>[1];
-
 function predictAsExecuted(
   guided: GuidedBlock,
   tokens: tf.Tensor3D,
-  options: PredictStep,
-): ReturnType<GuidedBlock['predict']> {
+  place: GuidedPlace,
+): Prediction {
   const { mode, precision } = guided.execution;
   const plain = mode === 'eager' && precision === 'float32';
-  return plain ? predictGuided(guided, tokens, options) : predictCompiled(guided, tokens, options);
+  return plain ? predictGuided(guided, tokens, place) : predictCompiled(guided, tokens, place);
 }
 
-function predictGuided(
+/** The first token that predictions at a place belong to. */
+export function firstPredicted(
+  { given }: AutoregressiveBlock,
+  { start, cache }: Pick<GuidedPlace, 'start' | 'cache'>,
+): number {
+  return cache ? start + 1 : start + given;
+}
+
+/** A block's own predictions, moved by guidance where there is any. */
+export function predictGuided(
   { block, conditions, guidance }: Pick<GuidedBlock, 'block' | 'conditions' | 'guidance'>,
   tokens: tf.Tensor3D,
-  options: PredictStep,
-  strength?: tf.Tensor,
-): ReturnType<GuidedBlock['predict']> {
+  place: GuidedPlace,
+  weights?: tf.Tensor,
+): Prediction {
   const given = guidance ? tf.concat([tokens, tokens], 0) : tokens;
-  const both = predict(block, given, { ...options, ...conditions });
+  const both = block.predict(given, { ...place, conditions });
   if (!guidance) return both;
-  const { on = 'ab' } = guidance;
-  const [start, count] = [options.start, tokens.shape[1]];
-  const factor = strength ?? tf.tensor3d(strengths(block, guidance, start, count), [1, count, 1]);
-  return {
-    a: on === 'b' ? conditional(both.a) : extrapolated(both.a, factor, 0),
-    b: on === 'a' ? conditional(both.b) : extrapolated(both.b, factor, 0),
-    cache: both.cache,
-  };
+  const count = both.next.mean.shape[1];
+  const first = firstPredicted(block, place);
+  const weight =
+    weights ?? tf.tensor3d(guidanceWeights(block, guidance, first, count), [1, count, 1]);
+  return { next: guidedPrediction(guidance, both.next, weight), cache: both.cache };
 }
 
 /** {@link predictGuided} as one graph, which is recorded per shape and place. */
-function predictCompiled(
-  guided: GuidedBlock,
-  tokens: tf.Tensor3D,
-  options: PredictStep,
-): ReturnType<GuidedBlock['predict']> {
-  const { keepCache = false } = options;
+function predictCompiled(guided: GuidedBlock, tokens: tf.Tensor3D, place: GuidedPlace): Prediction {
+  const { keepCache = false } = place;
   const outputs = callGuided(
     guided,
-    { name: 'predict', description: keepCache, ...options, count: tokens.shape[1] },
+    { name: 'predict', description: keepCache, ...place, count: tokens.shape[1] },
     { tokens },
     (predictTraced, given): Leaves => {
-      const predicted = predictTraced(given.tokens as tf.Tensor3D, keepCache);
-      const { a, b } = predicted;
-      return { a, b, ...(predicted.cache && cacheLeaves(predicted.cache)) };
+      const { next, cache } = predictTraced(given.tokens as tf.Tensor3D, keepCache);
+      return {
+        mean: next.mean,
+        ...(next.logScale && { logScale: next.logScale }),
+        ...(cache && cacheLeaves(cache)),
+      };
     },
   );
   return {
-    a: outputs.a as tf.Tensor3D,
-    b: outputs.b as tf.Tensor3D,
-    cache: keepCache ? cacheOfLeaves(outputs, guided.block.config.layersPerBlock) : undefined,
+    next: {
+      mean: outputs.mean as tf.Tensor3D,
+      logScale: outputs.logScale as tf.Tensor3D | undefined,
+    },
+    cache: keepCache ? cacheOfLeaves(outputs) : undefined,
   };
 }
 
@@ -222,7 +298,7 @@ interface GuidedCall {
   /** Place and number of the tokens that predictions are asked for, and what came before. */
   start: number;
   count: number;
-  cache?: BlockCache | undefined;
+  cache?: Cache | undefined;
 }
 
 /**
@@ -237,35 +313,37 @@ export function callGuided(
   { name, description, start, count, cache }: GuidedCall,
   inputs: Leaves,
   body: (
-    predictTraced: (tokens: tf.Tensor3D, keepCache: boolean) => ReturnType<GuidedBlock['predict']>,
+    predictTraced: (tokens: tf.Tensor3D, keepCache: boolean) => Prediction,
     given: Leaves,
   ) => Leaves,
 ): Leaves {
-  const strength = guidance && tf.tensor3d(strengths(block, guidance, start, count), [1, count, 1]);
-  const { config, index } = block;
+  const first = firstPredicted(block, { start, cache });
+  const predicted = start + count + 1 - first;
+  const weights =
+    guidance && tf.tensor3d(guidanceWeights(block, guidance, first, predicted), [1, predicted, 1]);
+  const named = Object.keys(conditions);
   try {
     return callCompiled<Leaves, Leaves>({
       name,
-      description: [config, index % 2, start, guidance ? (guidance.on ?? 'ab') : '', description],
+      description: [block.description, start, guidance ? (guidance.on ?? 'ab') : '', description],
       parameters: leaves(block.parameters),
-      instance: index,
+      instance: block.index,
       inputs: {
         ...inputs,
-        ...conditions,
-        ...(strength && { strength }),
+        ...(conditions as Leaves),
+        ...(weights && { weights }),
         ...(cache && cacheLeaves(cache)),
       },
       body: (parameters, given) => {
-        const { classes, temperature } = given as GuidedBlock['conditions'];
         const traced = {
-          block: { ...block, parameters: withLeaves(block.parameters, parameters) },
-          conditions: { ...(classes && { classes }), ...(temperature && { temperature }) },
+          block: block.withParameters(parameters),
+          conditions: Object.fromEntries(named.map((name) => [name, given[name]])),
           guidance,
         };
-        const before = cache && cacheOfLeaves(given, cache.length);
+        const before = cache && cacheOfLeaves(given);
         return body(
           (tokens, keepCache) =>
-            predictGuided(traced, tokens, { start, cache: before, keepCache }, given.strength),
+            predictGuided(traced, tokens, { start, cache: before, keepCache }, given.weights),
           given,
         );
       },
@@ -274,32 +352,21 @@ export function callGuided(
       precision: execution.precision,
     });
   } finally {
-    strength?.dispose();
+    weights?.dispose();
   }
 }
 
 /**
- * The guidance weight of each prediction. An annealed one goes by the index of the *input* token.
+ * The guidance weight of each prediction, from that for token `first` on. An annealed one goes by
+ * the index of the *input* token.
  */
-export function strengths(
-  { config }: FlowBlock,
+export function guidanceWeights(
+  { tokens }: AutoregressiveBlock,
   { weight, annealed = false }: Guidance,
-  start: number,
+  first: number,
   count: number,
 ): Float32Array {
-  const steps = tokenCount(config) - 1;
   return Float32Array.from({ length: count }, (_, i) =>
-    annealed ? (weight * (start + i + 1)) / steps : weight,
+    annealed ? (weight * (first + i)) / (tokens - 1) : weight,
   );
-}
-
-/** conditional + strength·(conditional − weaker), of both branches joined along an axis. */
-export function extrapolated<T extends tf.Tensor>(pair: T, strength: tf.Tensor, axis: number): T {
-  const [stronger, weaker] = tf.split(pair, 2, axis) as [tf.Tensor, tf.Tensor];
-  return tf.add(stronger, tf.mul(tf.sub(stronger, weaker), strength)) as T;
-}
-
-/** The first of both branches joined along an axis. */
-export function conditional<T extends tf.Tensor>(pair: T, axis = 0): T {
-  return tf.split(pair, 2, axis)[0] as T;
 }

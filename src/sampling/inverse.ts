@@ -1,8 +1,9 @@
-import { tf } from '../backend/tf.js';
-import { permute } from '../flow/block.js';
-import { tokenCount } from '../flow/config.js';
-import { classMixture, type Label } from '../flow/labels.js';
-import { flowBlocks, imagesOf, type TarFlow } from '../flow/tarflow.js';
+import { UserError } from '../backend/errors.js';
+import { type tf, tidy } from '../backend/tf.js';
+import { classMixture, type Label } from '../conditions/labels.js';
+import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import { ability } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 import { checkGuidance, type Guidance, guidanceIsIdle, guidedBlock } from './guidance.js';
 import { checkLatents } from './latents.js';
@@ -20,6 +21,8 @@ export interface InverseProgress {
 }
 
 export interface InverseOptions extends ExecutionOptions {
+  /** Class per sample; −1 or absent reads as the mean of all classes. */
+  label?: Label | undefined;
   guidance?: Guidance;
   /**
    * How blocks are solved: one for all, or one per block by index from the data. Default
@@ -42,32 +45,61 @@ export interface InverseOptions extends ExecutionOptions {
  * `forward` where no guidance is given and the solver is sequential or has tolerance 0.
  *
  * ```ts
- * const images = await inverse(flow, z, labels, {
+ * const images = await inverse(flow, z, {
+ *   label: 3,
  *   guidance: { weight: 1 },
- *   solver: selectiveJacobi(flow.config, { tolerance: 1e-3 }),
+ *   solver: selectiveJacobi(flow, { tolerance: 1e-3 }),
  *   onTrace: ({ block, iterations }) => console.log(block, iterations.length),
  * });
  * ```
  *
  * @param z latents (batch, T, D), as `forward` returns them
- * @param label class per sample; absent reads as the mean of all classes
  * @returns images (batch, channels, height, width); the caller frees them
- * @throws UserError where latents, labels, guidance or solvers do not fit the model, and where a
- *   latent is not finite
+ * @throws UserError where latents, labels, guidance or solvers do not fit the model, and where a latent
+ *   is not finite
  */
 export async function inverse(
-  flow: TarFlow,
+  flow: Model,
   z: tf.Tensor3D,
-  label?: Label,
   options: InverseOptions = {},
 ): Promise<tf.Tensor4D> {
-  const { guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
-  const { config } = flow;
-  checkLatents(config, z);
-  const solvers = solversOfBlocks(config, solver);
+  checkLatents(flow, z);
+  if (flow.family.blocks) return inverseThroughBlocks(flow, z, options);
+  const { kind, generator } = flow.family;
+  refuseBlockOptions(kind, options);
+  if (!generator?.generate) {
+    throw new UserError(
+      `A model of kind '${kind}' has no sampler`,
+      'Choose a model of another kind',
+    );
+  }
+  const { label, signal } = options;
+  return generator.generate(flow, z, { label, signal });
+}
+
+/** Throws where options came that only autoregressive blocks understand. */
+function refuseBlockOptions(kind: string, options: InverseOptions): void {
+  const { guidance, solver } = options;
+  const came = Object.entries({ guidance, solver }).find(([, value]) => value);
+  if (!came) return;
+  throw new UserError(
+    `The option ${came[0]} came for a model of kind '${kind}'`,
+    'It is for models with autoregressive blocks; leave it away',
+  );
+}
+
+async function inverseThroughBlocks(
+  flow: Model,
+  z: tf.Tensor3D,
+  options: InverseOptions,
+): Promise<tf.Tensor4D> {
+  const { label, guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
+  const { config, family } = flow;
+  const blocks = blocksOf(flow);
+  const solvers = solversOfBlocks(blocks, solver);
   if (guidance) {
-    checkGuidance(config, guidance);
-    if (guidanceIsIdle(config, guidance)) {
+    checkGuidance(blocks, guidance);
+    if (guidanceIsIdle(config, blocks, guidance)) {
       process.emitWarning(
         'Guidance does nothing here: the model has no classes, and the attention temperature is 1. ' +
           'Set guidance.temperature to guide an unconditional model.',
@@ -76,23 +108,23 @@ export async function inverse(
     }
   }
   const batch = z.shape[0];
-  const execution = executionOf(config, options);
-  const reporter = stepReporter(tokenCount(config) - 1, config.blocks, options);
+  const execution = executionOf(blocks, options);
+  const reporter = stepReporter(blocks, options);
   const classes = classMixture(config, label, batch);
   let x = z.clone();
   try {
-    for (const block of flowBlocks(flow).reverse()) {
-      const guided = guidedBlock(block, batch, classes, guidance, execution);
-      const permuted = tf.tidy(() => permute(block, x.clone()));
+    for (const block of [...blocks].reverse()) {
+      const guided = guidedBlock(block, batch, { classes }, guidance, execution);
+      const permuted = tidy(() => block.order(x.clone()));
       try {
         const { tokens, trace } = await solveUnchecked(
           guided,
           permuted,
           solvers[block.index] as Solver,
-          { onStep: (solved) => reporter(block.index, solved - 1) },
+          { onStep: (solved) => reporter(block.index, solved - block.given) },
         );
         x.dispose();
-        x = tf.tidy(() => permute(block, tokens.clone()));
+        x = tidy(() => block.order(tokens.clone(), true));
         tokens.dispose();
         onTrace?.(trace);
         onBlock?.(x, block.index);
@@ -101,7 +133,7 @@ export async function inverse(
         permuted.dispose();
       }
     }
-    return imagesOf(config, x);
+    return ability(family, 'tokens').images(config, x);
   } finally {
     x.dispose();
     classes?.dispose();
@@ -109,20 +141,29 @@ export async function inverse(
 }
 
 /**
+ * The blocks of a model, nearest the data first.
+ * @throws UserError for a model that has none
+ */
+export function blocksOf(model: Model): AutoregressiveBlock[] {
+  return ability(model.family, 'blocks')(model);
+}
+
+/**
  * What is awaited after each step of a solver: it stops by the signal, reports progress and lets
  * timers run, a few times a second.
  */
 function stepReporter(
-  steps: number,
-  blocks: number,
+  blocks: readonly AutoregressiveBlock[],
   { onProgress, signal }: InverseOptions,
 ): (block: number, solved: number) => Promise<void> | void {
+  const [{ tokens, given }] = blocks as [AutoregressiveBlock];
+  const steps = tokens - given;
   let lastYield = Date.now();
   return (block, solved) => {
     signal?.throwIfAborted();
     if (!onProgress && !signal) return;
-    const done = steps * (blocks - 1 - block) + solved;
-    const total = steps * blocks;
+    const done = steps * (blocks.length - 1 - block) + solved;
+    const total = steps * blocks.length;
     if (done < total && Date.now() - lastYield <= 100) return;
     onProgress?.({ done, total, block });
     return new Promise<void>((resolve, reject) => {

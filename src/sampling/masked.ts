@@ -1,8 +1,10 @@
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
-import type { BlockCache } from '../flow/block.js';
-import { disposeCache, truncatedCache } from './cache.js';
+import { tf, tidy } from '../backend/tf.js';
+import type { Cache } from '../flow/autoregressive.js';
+import { denormalise } from '../flow/gaussian.js';
+import { truncatedCache } from './cache.js';
 import type { GuidedBlock } from './guidance.js';
+import { givenTokens, lastOf } from './sequential.js';
 import type { Start } from './solver.js';
 
 interface HidingOptions {
@@ -39,41 +41,41 @@ export async function solveWithoutNearest(
   const target = (from: number, count: number) => tf.slice(z, [0, from, 0], [-1, count, -1]);
   const gap = (from: number, count: number) =>
     readAs === 'latent' ? target(from, count) : (tf.zeros([batch, count, width]) as tf.Tensor3D);
-  const solve = (goal: tf.Tensor3D, { a, b }: { a: tf.Tensor3D; b: tf.Tensor3D }) =>
-    tf.add(tf.mul(goal, tf.exp(a)), b) as tf.Tensor3D;
+
+  const { block } = guided;
 
   // Tokens whose whole past is hidden are predicted from the gap alone, all at once.
   const blind = Math.min(hidden, tokens - 1);
-  let past = tf.tidy(() => {
-    const first = target(0, 1);
-    if (blind === 0) return first;
-    const rest = solve(target(1, blind), guided.predict(gap(0, blind), { start: 0 }));
-    return tf.concat([first, rest], 1);
-  }) as tf.Tensor3D;
-  let cache: BlockCache | undefined;
+  let past = tidy(() => {
+    const first = givenTokens(block, z);
+    if (blind < block.given) return first;
+    const { next } = guided.predict(gap(0, blind), { start: 0 });
+    const rest = denormalise(target(block.given, blind + 1 - block.given), next);
+    return block.given === 0 ? rest : tf.concat([first, rest], 1);
+  });
+  let cache: Cache | undefined;
   try {
     for (let next = blind + 1; next < tokens; next++) {
       const seen = next - hidden;
-      const step = tf.tidy(() => {
+      const step = tidy(() => {
         const nearest = tf.slice(past, [0, seen - 1, 0], [-1, 1, -1]);
         const input = hidden > 0 ? tf.concat([nearest, gap(seen, hidden)], 1) : nearest;
-        const options = { start: seen - 1, cache, keepCache: true };
-        const { a, b, cache: extended } = guided.predict(input, options);
-        const last = (pair: tf.Tensor3D) => tf.slice(pair, [0, hidden, 0], [-1, 1, -1]);
-        const token = solve(target(next, 1), { a: last(a), b: last(b) });
+        const place = { start: seen - 1, cache, keepCache: true };
+        const { next: predicted, cache: extended } = guided.predict(input, place);
+        const token = denormalise(target(next, 1), lastOf(predicted));
         return {
           past: tf.concat([past, token], 1),
-          cache: truncatedCache(extended as BlockCache, seen),
-        } as never;
-      }) as unknown as { past: tf.Tensor3D; cache: BlockCache };
+          cache: truncatedCache(extended as Cache, seen + block.lead),
+        };
+      });
       past.dispose();
-      disposeCache(cache);
+      if (cache) tf.dispose(cache);
       ({ past, cache } = step);
       await onStep?.(next + 1);
     }
     return past.clone();
   } finally {
     past.dispose();
-    disposeCache(cache);
+    if (cache) tf.dispose(cache);
   }
 }

@@ -1,11 +1,14 @@
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
-import { blockForward, type FlowBlock, permute, predict } from '../flow/block.js';
-import { tokenCount, tokenWidth } from '../flow/config.js';
-import { classMixture, type Label } from '../flow/labels.js';
-import { checkImages, flowBlocks, type TarFlow, tokensOf } from '../flow/tarflow.js';
+import { tf, tidy } from '../backend/tf.js';
+import { classMixture, type Label } from '../conditions/labels.js';
+import type { AutoregressiveBlock, Conditions } from '../flow/autoregressive.js';
+import { ability, checkImages } from '../flow/flow.js';
+import { denormalise, type Gaussian } from '../flow/gaussian.js';
+import type { Model } from '../flow/model.js';
+import { blockForward, predictAll } from '../flow/through-blocks.js';
 import { checkCount } from './count.js';
 import { startingTokens } from './gauss-seidel-jacobi.js';
+import { blocksOf } from './inverse.js';
 import type { Start } from './solver.js';
 import { spectralNorm } from './spectral-norm.js';
 
@@ -32,7 +35,7 @@ export interface InitialGuessing {
 
 export interface MetricOptions {
   /** Class per image; none takes the mean of all classes, as the published code does. */
-  label?: Label;
+  label?: Label | undefined;
   /** Images evaluated together. Default 32. */
   batchSize?: number;
 }
@@ -48,24 +51,20 @@ export interface MetricOptions {
  *   and for a batch size below 1
  */
 export function convergenceRankingMetric(
-  flow: TarFlow,
+  flow: Model,
   images: tf.Tensor4D,
   options: MetricOptions = {},
 ): ConvergenceRanking[] {
-  const spreads = meanMatrices(flow, images, options, (block, { u, classes }) => {
-    const { a } = shifted(block, u, classes);
-    return [tf.mul(tf.exp(tf.neg(a)), u)];
+  const spreads = meanMatrices(flow, images, options, (block, { u, conditions }) => {
+    const { logScale } = shifted(block, u, conditions);
+    return [logScale ? tf.mul(tf.exp(tf.neg(logScale)), u) : u];
   });
-  const { channels, volumePreserving } = flow.config;
-  const width = tokenWidth(flow.config);
-  const rankings = flowBlocks(flow).map((block, index) => {
-    const weight = block.parameters.proj_out.weight.dataSync();
-    const half = width * channels;
+  const rankings = blocksOf(flow).map((block, index) => {
     const spread = spreads[index]![0]!;
-    const scaleWeight = volumePreserving
-      ? 0
-      : spectralNorm(weight.subarray(0, half), width, channels);
-    const shiftWeight = spectralNorm(weight.subarray(weight.length - half), width, channels);
+    const [shiftWeight, scaleWeight] = tidy(() => {
+      const { mean, logScale } = block.outputWeights();
+      return [matrixNorm(mean), logScale ? matrixNorm(logScale) : 0] as const;
+    });
     return { spread, scaleWeight, shiftWeight, metric: spread * scaleWeight + shiftWeight };
   });
   const total = rankings.reduce((sum, { metric }) => sum + metric, 0);
@@ -83,14 +82,14 @@ export function convergenceRankingMetric(
  *   and for a batch size below 1
  */
 export function initialGuessingMetric(
-  flow: TarFlow,
+  flow: Model,
   images: tf.Tensor4D,
   options: MetricOptions = {},
 ): InitialGuessing[] {
-  const norms = meanMatrices(flow, images, options, (block, { u, v, classes }) =>
+  const norms = meanMatrices(flow, images, options, (block, { u, v, conditions }) =>
     (['latent', 'zeros'] as const).map((start) => {
-      const { a, b } = shifted(block, startingTokens(v, start), classes);
-      return tf.sub(tf.add(tf.mul(tf.exp(a), v), b), u);
+      const guess = startingTokens(v, start, block.given);
+      return tf.sub(denormalise(v, shifted(block, guess, conditions)), u);
     }),
   );
   return norms.map(([latent, zeros]) => ({
@@ -100,19 +99,19 @@ export function initialGuessingMetric(
   }));
 }
 
-/** A block's input u and output v (batch, T, D) in its order, and its mixture of classes. */
+/** A block's input u and output v (batch, T, D) in its order, and its conditions. */
 interface Passage {
   u: tf.Tensor3D;
   v: tf.Tensor3D;
-  classes: tf.Tensor2D | undefined;
+  conditions: Conditions;
 }
 
 /** Spectral norms, per block, of the means over images of matrices (T, D) that `f` makes. */
 function meanMatrices(
-  flow: TarFlow,
+  flow: Model,
   images: tf.Tensor4D,
   { label, batchSize = 32 }: MetricOptions,
-  f: (block: FlowBlock, passage: Passage) => tf.Tensor[],
+  f: (block: AutoregressiveBlock, passage: Passage) => tf.Tensor[],
 ): number[][] {
   checkImages(flow.config, images);
   checkCount('The batch size', batchSize);
@@ -126,8 +125,8 @@ function meanMatrices(
       'Every number of the images has to be finite',
     );
   }
-  const [tokens, width] = [tokenCount(flow.config), tokenWidth(flow.config)];
-  const blocks = flowBlocks(flow);
+  const blocks = blocksOf(flow);
+  const [{ tokens, width }] = blocks as [AutoregressiveBlock];
   const sums: Float64Array[][] = blocks.map(() => []);
   // Checks the labels of all images before the first batch.
   tf.dispose(classMixture(flow.config, label, count) ?? []);
@@ -138,10 +137,11 @@ function meanMatrices(
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       const classes = classMixture(flow.config, labels, size);
       const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]) as tf.Tensor4D;
-      let x = tokensOf(flow.config, batch).tokens;
+      const conditions = { classes };
+      let x = ability(flow.family, 'tokens').of(flow.config, batch).tokens;
       blocks.forEach((block, index) => {
-        const { z } = blockForward(block, x, classes);
-        const passage = { u: permute(block, x), v: permute(block, z), classes };
+        const { z } = blockForward(block, x, conditions);
+        const passage = { u: block.order(x), v: block.order(z), conditions };
         f(block, passage).forEach((matrices, k) => {
           sums[index]![k] ??= new Float64Array(tokens * width);
           const sum = sums[index]![k]!;
@@ -166,19 +166,23 @@ function meanMatrices(
   );
 }
 
-/** a and b of every token from those before it (batch, T, D); zero for the first. */
+/** The predictions of every token from those before it (batch, T, D); zero for those given. */
 function shifted(
-  block: FlowBlock,
+  block: AutoregressiveBlock,
   tokens: tf.Tensor3D,
-  classes: tf.Tensor2D | undefined,
-): { a: tf.Tensor3D; b: tf.Tensor3D } {
-  const count = tokens.shape[1];
-  const { a, b } = predict(block, tf.slice(tokens, [0, 0, 0], [-1, count - 1, -1]), { classes });
-  const shift = (pair: tf.Tensor3D): tf.Tensor3D =>
-    tf.pad(pair, [
+  conditions: Conditions,
+): Gaussian {
+  const { mean, logScale } = predictAll(block, tokens, conditions);
+  const shift = (leaf: tf.Tensor3D): tf.Tensor3D =>
+    tf.pad(leaf, [
       [0, 0],
-      [1, 0],
+      [block.given, 0],
       [0, 0],
     ]);
-  return { a: shift(a), b: shift(b) };
+  return { mean: shift(mean), logScale: logScale && shift(logScale) };
+}
+
+function matrixNorm(matrix: tf.Tensor2D): number {
+  const [rows, columns] = matrix.shape;
+  return spectralNorm(matrix.dataSync() as Float32Array, rows, columns);
 }

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import type { Mode, Precision } from '../backend/program/index.js';
-import type { FlowConfig } from '../flow/config.js';
-import type { Label } from '../flow/labels.js';
-import type { TarFlow } from '../flow/tarflow.js';
+import { tidy } from '../backend/tf.js';
+import type { Label } from '../conditions/labels.js';
+import type { Model, ModelConfig } from '../flow/model.js';
 import { executionOf } from './execution.js';
 import type { Guidance } from './guidance.js';
+import { blocksOf } from './inverse.js';
 import { currentMachine, type Machine } from './machine.js';
 import { type Solver, solversOfBlocks } from './solver.js';
 import { executionText } from './timing.js';
@@ -74,20 +75,23 @@ const newKeys = ['label', 'version', 'device', 'threads'] as const;
 export type Plan = z.infer<typeof planSchema>;
 
 /**
- * A short text that tells models apart: a digest of the configuration and of the tables and output
- * layers of the blocks, which any training step changes.
+ * A short text that tells models apart: a digest of the configuration and of the output layers of
+ * the blocks, which any training step changes.
  */
-export function modelFingerprint(flow: TarFlow): string {
+export function modelFingerprint(flow: Model): string {
   const digest = createHash('sha256').update(JSON.stringify(sortedConfig(flow.config)));
-  for (const { pos_embed, proj_out } of flow.parameters.blocks) {
-    for (const tensor of [pos_embed, proj_out.weight, proj_out.bias]) {
-      digest.update(Float32Array.from(tensor.dataSync()));
+  tidy(() => {
+    for (const block of blocksOf(flow)) {
+      const { mean, logScale } = block.outputWeights();
+      for (const weights of [mean, logScale]) {
+        if (weights) digest.update(Float32Array.from(weights.dataSync()));
+      }
     }
-  }
+  });
   return digest.digest('hex').slice(0, 16);
 }
 
-function sortedConfig({ image, ...rest }: FlowConfig): unknown {
+function sortedConfig({ image, ...rest }: ModelConfig): unknown {
   const { channels, height, width } = image;
   return [[channels, height, width], Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1))];
 }
@@ -96,7 +100,7 @@ function sortedConfig({ image, ...rest }: FlowConfig): unknown {
  * The solvers of a plan, for `inverse` and `sample`.
  * @throws UserError where the plan was made for another model, or has settings that do not fit it
  */
-export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
+export function plannedSolvers(flow: Model, plan: Plan): Solver[] {
   const model = modelFingerprint(flow);
   if (plan.model !== model) {
     throw new UserError(
@@ -104,7 +108,8 @@ export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
       `Make one for this model: ${planCommand(plan)}`,
     );
   }
-  const [found, blocks] = [plan.solvers.length, flow.config.blocks];
+  const stack = blocksOf(flow);
+  const [found, blocks] = [plan.solvers.length, stack.length];
   if (found !== blocks) {
     throw new UserError(
       `The plan has ${found} solvers, and the model ${blocks} blocks`,
@@ -112,7 +117,7 @@ export function plannedSolvers(flow: TarFlow, plan: Plan): Solver[] {
     );
   }
   try {
-    return [...solversOfBlocks(flow.config, plan.solvers as Solver[])];
+    return [...solversOfBlocks(stack, plan.solvers as Solver[])];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(error.problem, `${error.remedy}. Make the plan anew: ${planCommand(plan)}`);
@@ -158,7 +163,7 @@ export function planOptionWords(use: PlanUse & { tolerance: number }): string[] 
  * In what a plan was measured otherwise than it is about to be used, in words: each is no mistake,
  * but its times may not be the least, and under another label or guidance its error may be larger.
  */
-export function planDifferences(config: FlowConfig, plan: Plan, use: PlanUse): string[] {
+export function planDifferences(flow: Model, plan: Plan, use: PlanUse): string[] {
   const differences: string[] = [];
   if (plan.batch !== use.batch) differences.push(`for batch ${plan.batch}, not ${use.batch}`);
   const label = distinctLabels(use.label);
@@ -171,7 +176,7 @@ export function planDifferences(config: FlowConfig, plan: Plan, use: PlanUse): s
   }
   const machine = currentMachine();
   const planned = executionText(plan.engine, plan);
-  const used = executionText(machine.engine, executionOf(config, use));
+  const used = executionText(machine.engine, executionOf(blocksOf(flow), use));
   if (planned !== used) differences.push(`on ${planned}, not on ${used}`);
   if (deviceText(plan) !== deviceText(machine)) {
     differences.push(`on ${deviceText(plan)}, not on ${deviceText(machine)}`);

@@ -1,13 +1,12 @@
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
-import { permute } from '../flow/block.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
-import { classMixture, type Label } from '../flow/labels.js';
-import { flowBlocks, type TarFlow } from '../flow/tarflow.js';
+import { tf, tidy } from '../backend/tf.js';
+import { classMixture, type Label } from '../conditions/labels.js';
+import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import type { Model } from '../flow/model.js';
 import { checkCount } from './count.js';
 import { type ExecutionOptions, executionOf } from './execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from './guidance.js';
-import { type InverseOptions, inverse } from './inverse.js';
+import { blocksOf, type InverseOptions, inverse } from './inverse.js';
 import { currentMachine } from './machine.js';
 import { convergenceRankingMetric, initialGuessingMetric } from './metrics.js';
 import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
@@ -34,6 +33,10 @@ export interface Candidate {
 
 /** All that is compared runs as the options say. */
 export interface PlanOptions extends ExecutionOptions {
+  /**
+   * A class for all, or one per sample: of one batch, and each batch has the same, or of all latents.
+   */
+  label?: Label | undefined;
   /** Samples made together, which the plan is for. Default: half of the latents. */
   batch?: number;
   guidance?: Guidance;
@@ -88,12 +91,11 @@ export function latentsToPlan(batch: number): number {
  *   finite, and as `inverse` does
  */
 export async function planSampling(
-  flow: TarFlow,
+  flow: Model,
   noise: tf.Tensor3D,
-  label?: Label,
   options: PlanOptions = {},
 ): Promise<Plan> {
-  const { guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
+  const { label, guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
   checkTolerance(tolerance);
   checkCount('repeats', repeats);
   const latents = noise.shape[0];
@@ -105,14 +107,15 @@ export async function planSampling(
     );
   }
   const labels = labelsOfLatents(label, batch, latents);
-  const execution = executionOf(flow.config, options);
+  const stack = blocksOf(flow);
+  const execution = executionOf(stack, options);
   const part = (first: number, size: number): Part => ({
     noise: tf.slice(noise, [first, 0, 0], [size, -1, -1]),
     label: typeof labels === 'object' ? labels.slice(first, first + size) : labels,
   });
   const [measured, timedPart] = [part(0, batch), part(batch, batch)];
   const checked: Part[] = [];
-  const together = execution.mode === 'eager' ? manyTogether(flow.config, batch) : batch;
+  const together = execution.mode === 'eager' ? manyTogether(stack, batch) : batch;
   for (let first = batch; first < latents; first += together) {
     checked.push(part(first, Math.min(together, latents - first)));
   }
@@ -195,8 +198,8 @@ const manyWeights = 6e7;
  * How many images to check together op by op: an operation's own cost is shared by all, and what
  * comes out does not depend on the batch.
  */
-function manyTogether(config: FlowConfig, batch: number): number {
-  const guidedWeights = (2 * tokenCount(config) ** 2 * config.channels) / config.headWidth;
+function manyTogether(stack: readonly AutoregressiveBlock[], batch: number): number {
+  const guidedWeights = Math.max(...stack.map(({ tokens, heads }) => 2 * tokens ** 2 * heads));
   return Math.max(batch, Math.min(checkedImages, Math.floor(manyWeights / guidedWeights)));
 }
 
@@ -275,7 +278,7 @@ export async function loosened(
  * or of the first of them where that is above a bound.
  */
 async function errorMeasure(
-  flow: TarFlow,
+  flow: Model,
   parts: readonly Part[],
   bound: number,
   options: PlanOptions,
@@ -296,13 +299,14 @@ async function errorMeasure(
 
 /** The images of some latents, made as the options say. */
 function imagesOf(
-  flow: TarFlow,
+  flow: Model,
   { noise, label }: Part,
   options: PlanOptions,
   more: InverseOptions,
 ): Promise<tf.Tensor4D> {
   const { guidance } = options;
-  return inverse(flow, noise, label, {
+  return inverse(flow, noise, {
+    label,
     ...askedExecution(options),
     ...(guidance && { guidance }),
     ...more,
@@ -314,7 +318,7 @@ function imagesOf(
  * @throws UserError where they are not finite, and as `inverse` does
  */
 async function sequentialImages(
-  flow: TarFlow,
+  flow: Model,
   part: Part,
   options: PlanOptions,
   onBlock?: InverseOptions['onBlock'],
@@ -338,41 +342,36 @@ async function sequentialImages(
 
 /** Candidates per block, by index from the data, each with its time and error. */
 async function measureBlocks(
-  flow: TarFlow,
+  flow: Model,
   part: Part,
   options: PlanOptions,
 ): Promise<Candidate[][]> {
   const { noise, label } = part;
   const { guidance, images, onBlock } = options;
+  const stack = blocksOf(flow);
   const rankings = images && convergenceRankingMetric(flow, images);
   const guesses = images && initialGuessingMetric(flow, images);
   const batch = noise.shape[0];
   /** The latents of the block of that index; entry 0 is the data. */
   const passage: tf.Tensor3D[] = [];
-  passage[flow.config.blocks] = noise.clone();
+  passage[stack.length] = noise.clone();
   const classes = classMixture(flow.config, label, batch);
   const measured: Candidate[][] = [];
   try {
     await sequentialImages(flow, part, options, (tokens, block) => {
       passage[block] = tokens.clone();
     });
-    for (const block of flowBlocks(flow).reverse()) {
+    for (const block of [...stack].reverse()) {
       const { index } = block;
-      const guided = guidedBlock(
-        block,
-        batch,
-        classes,
-        guidance,
-        executionOf(flow.config, options),
-      );
-      const [z, exact] = tf.tidy(() => {
+      const guided = guidedBlock(block, batch, { classes }, guidance, executionOf(stack, options));
+      const [z, exact] = tidy(() => {
         const [after, before] = [passage[index + 1]!, passage[index]!];
-        return [permute(block, after.clone()), permute(block, before.clone())];
-      }) as [tf.Tensor3D, tf.Tensor3D];
+        return [block.order(after.clone()), block.order(before.clone())] as const;
+      });
       try {
         const candidates = await measureBlock(guided, z, exact, options, {
           starts: guesses ? [guesses[index]!.better] : ['latent', 'zeros'],
-          tough: rankings ? rankings[index]!.share > 1 / flow.config.blocks : true,
+          tough: rankings ? rankings[index]!.share > 1 / stack.length : true,
         });
         measured.unshift(candidates);
         onBlock?.(index, candidates);

@@ -1,5 +1,6 @@
 import { UserError } from '../backend/errors.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
+import type { Model } from '../flow/model.js';
+import { blocksOf } from './inverse.js';
 import { type Solver, selectiveJacobi, solversOfBlocks } from './solver.js';
 
 /** The lists of the published code, in the order of sampling: entry 0 is the block inverted first. */
@@ -24,20 +25,21 @@ export interface PublishedLists {
  * @returns a solver per block, by index from the data
  * @throws UserError where a list's length is not the number of blocks
  */
-export function publishedSolvers(config: FlowConfig, lists: PublishedLists): Solver[] {
+export function publishedSolvers(model: Model, lists: PublishedLists): Solver[] {
   const { segments, maximum, zeros, tolerance = 1e-6, clamp = 3 } = lists;
+  const blocks = blocksOf(model);
   for (const [name, list] of Object.entries({ segments, maximum, zeros })) {
-    if (list.length !== config.blocks) {
+    if (list.length !== blocks.length) {
       throw new UserError(
         `The list ${name} has ${list.length} entries`,
-        `This model has ${config.blocks} blocks, the one inverted first is entry 0`,
+        `This model has ${blocks.length} blocks, the one inverted first is entry 0`,
       );
     }
   }
-  return Array.from({ length: config.blocks }, (_, block): Solver => {
-    const entry = config.blocks - 1 - block;
+  return blocks.map(({ tokens }, block): Solver => {
+    const entry = blocks.length - 1 - block;
     const count = segments[entry] as number;
-    if (count === 0 || count === tokenCount(config)) return { kind: 'sequential' };
+    if (count === 0 || count === tokens) return { kind: 'sequential' };
     return {
       kind: 'publishedGaussSeidelJacobi',
       segments: count,
@@ -88,7 +90,7 @@ export const strategyNames: readonly string[] = [...Object.keys(publishedStrateg
  * @returns a solver per block, by index from the data
  * @throws UserError for an unknown name, and where the strategy does not fit the model
  */
-export function namedSolvers(config: FlowConfig, name: string): Solver[] {
+export function namedSolvers(model: Model, name: string): Solver[] {
   const lists = Object.hasOwn(publishedStrategies, name) ? publishedStrategies[name] : undefined;
   if (!lists && name !== 'SeJD') {
     throw new UserError(
@@ -98,9 +100,9 @@ export function namedSolvers(config: FlowConfig, name: string): Solver[] {
   }
   try {
     const solvers = lists
-      ? publishedSolvers(config, lists)
-      : selectiveJacobi(config, { published: true });
-    return [...solversOfBlocks(config, solvers)];
+      ? publishedSolvers(model, lists)
+      : selectiveJacobi(model, { published: true });
+    return [...solversOfBlocks(blocksOf(model), solvers)];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(

@@ -1,8 +1,10 @@
-import { tf } from '../backend/tf.js';
-import type { BlockCache } from '../flow/block.js';
-import { cacheBytes, disposeCache } from './cache.js';
+import { tf, tidy } from '../backend/tf.js';
+import type { Cache } from '../flow/autoregressive.js';
+import { denormalise } from '../flow/gaussian.js';
+import { cacheBytes } from './cache.js';
 import { segmentEnds, startingTokens } from './gauss-seidel-jacobi.js';
-import type { GuidedBlock } from './guidance.js';
+import { firstPredicted, type GuidedBlock } from './guidance.js';
+import { givenTokens } from './sequential.js';
 import { defaultTolerance, type Solver } from './solver.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
@@ -31,24 +33,26 @@ export async function solveAsPublished(
   const clamped = (x: tf.Tensor3D): tf.Tensor3D =>
     clamp === undefined ? x : tf.clipByValue(x, -clamp, clamp);
 
-  let x = startingTokens(z, solver.start ?? 'latent');
+  const { given } = guided.block;
+  let x = startingTokens(z, solver.start ?? 'latent', given);
   // The first token is z's; the published code clamps it in its one-segment mode only.
   const firstToken = (): tf.Tensor3D => {
-    const token = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
+    const token = givenTokens(guided.block, z);
     return segments === 1 ? clamped(token) : token;
   };
   /** Of the finished segments, and with the segment's last evaluation. */
-  let cache: BlockCache | undefined;
-  let extended: BlockCache | undefined;
+  let cache: Cache | undefined;
+  let extended: Cache | undefined;
   try {
     hooks.onIterate?.(x, samples);
     /** Tokens that are final at the start: the first, unless it starts as what it does not stay. */
-    const settled = tf.tidy(() => {
-      const start = tf.slice(x, [0, 0, 0], [-1, 1, -1]);
+    const settled = tidy(() => {
+      if (given === 0) return 0;
+      const start = givenTokens(guided.block, x);
       return tf.all(tf.equal(start, firstToken())).dataSync()[0] as number;
     });
     let first = 0;
-    for (const [segment, end] of segmentEnds(tokens, segments).entries()) {
+    for (const [segment, end] of segmentEnds(tokens, segments, given).entries()) {
       const count = end - 1 - first;
       /** Iterations that always suffice. */
       const enough = segment === 0 ? end - settled : count;
@@ -59,16 +63,17 @@ export async function solveAsPublished(
       const converged = (): boolean =>
         norm === 'largest' ? residual < tolerance : residual <= tolerance;
       while (iteration < maximum && !converged()) {
-        const step = tf.tidy(() => {
-          const known = tf.slice(x, [0, 0, 0], [-1, first + 1, -1]);
+        const lowest = firstPredicted(guided.block, { start: first, cache });
+        const step = tidy(() => {
           const prediction = guided.predict(tf.slice(x, [0, first, 0], [-1, count, -1]), {
             start: first,
             cache,
             keepCache: true,
           });
-          const target = tf.slice(z, [0, first + 1, 0], [-1, count, -1]);
-          const moved = clamped(tf.add(tf.mul(target, tf.exp(prediction.a)), prediction.b));
-          const before = segments === 1 ? firstToken() : known;
+          const target = tf.slice(z, [0, lowest, 0], [-1, end - lowest, -1]);
+          const moved = clamped(denormalise(target, prediction.next));
+          const known = tf.slice(x, [0, 0, 0], [-1, lowest, -1]);
+          const before = segments === 1 && given > 0 ? firstToken() : known;
           const next = tf.concat([before, moved, tf.slice(x, [0, end, 0])], 1);
           const change = tf.sub(next, x);
           return {
@@ -76,13 +81,13 @@ export async function solveAsPublished(
             residual:
               norm === 'largest' ? tf.max(tf.abs(change)) : tf.div(tf.norm(change), batch * width),
             extended: prediction.cache,
-          } as never;
-        }) as unknown as { next: tf.Tensor3D; residual: tf.Scalar; extended: BlockCache };
+          };
+        });
         residual = step.residual.dataSync()[0] as number;
         step.residual.dispose();
         x.dispose();
         x = step.next;
-        disposeCache(extended);
+        freeCache(extended);
         extended = step.extended;
 
         iteration++;
@@ -104,7 +109,7 @@ export async function solveAsPublished(
       const open =
         iteration < enough && !converged() ? samples : samplesNotFinite(x, end, residual);
       record.unconverged.push(...open.map((sample) => ({ segment, sample })));
-      disposeCache(cache);
+      freeCache(cache);
       cache = extended;
       extended = undefined;
       first = end - 1;
@@ -113,9 +118,13 @@ export async function solveAsPublished(
     return { tokens: x.clone(), record };
   } finally {
     x.dispose();
-    disposeCache(cache);
-    disposeCache(extended);
+    freeCache(cache);
+    freeCache(extended);
   }
+}
+
+function freeCache(cache: Cache | undefined): void {
+  if (cache) tf.dispose(cache);
 }
 
 /**

@@ -1,9 +1,9 @@
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
-import { dimensions, tokenCount, tokenWidth } from '../flow/config.js';
-import type { Label } from '../flow/labels.js';
-import type { TarFlow } from '../flow/tarflow.js';
+import { tf, tidy } from '../backend/tf.js';
+import type { Label } from '../conditions/labels.js';
+import { ability } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
 import { checkCount } from './count.js';
 import { checkDenoising, denoise } from './denoise.js';
 import type { ExecutionOptions } from './execution.js';
@@ -14,7 +14,7 @@ import { askedExecution } from './timing.js';
 export interface SampleOptions extends ExecutionOptions {
   count: number;
   /** One class for all, or one per sample. */
-  label?: Label;
+  label?: Label | undefined;
   guidance?: Guidance;
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
@@ -37,7 +37,7 @@ export interface SampleOptions extends ExecutionOptions {
  * @throws UserError for a count or a batch size below 1, another number of labels, and as `inverse`
  *   and `denoise` do
  */
-export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.Tensor4D> {
+export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
   const { onProgress, onTrace, signal } = options;
   const execution = askedExecution(options);
@@ -54,21 +54,21 @@ export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       const noise = sampleNoise(flow, seed, first, size);
-      const inverted = inverse(flow, noise, labels, {
+      const made: InverseOptions = {
+        label: labels,
         ...(guidance && { guidance }),
         ...(solver && { solver }),
         ...execution,
         ...(onTrace && { onTrace }),
         ...(signal && { signal }),
         onProgress: ({ done, total }) => onProgress?.((first + (size * done) / total) / count),
-      });
-      const images = await inverted.finally(() => noise.dispose());
+      };
+      const images = await inverse(flow, noise, made).finally(() => noise.dispose());
       parts.push(images);
       if (options.denoise) {
-        const label = labels === undefined ? {} : { label: labels };
         parts[parts.length - 1] = denoise(flow, images, {
           ...options.denoise,
-          ...label,
+          label: labels,
           ...execution,
         });
         images.dispose();
@@ -84,20 +84,15 @@ export async function sample(flow: TarFlow, options: SampleOptions): Promise<tf.
  * The latents of samples `first` … `first + count − 1` of a seed: noise times the prior's
  * deviation, (count, T, D). Sample i is the same whatever the batch.
  */
-export function sampleNoise(
-  flow: TarFlow,
-  seed: number,
-  first: number,
-  count: number,
-): tf.Tensor3D {
-  const size = dimensions(flow.config);
+export function sampleNoise(flow: Model, seed: number, first: number, count: number): tf.Tensor3D {
+  const { latentShape, deviation } = ability(flow.family, 'generator');
+  const [tokens, width] = latentShape(flow.config);
+  const size = tokens * width;
   const key = foldIn(randomKey(seed), 'sample');
   const noise = new Float32Array(count * size);
   for (let i = 0; i < count; i++) noise.set(normal(foldIn(key, first + i), size), i * size);
-  return tf.tidy(() =>
-    tf.mul(
-      tf.tensor3d(noise, [count, tokenCount(flow.config), tokenWidth(flow.config)]),
-      tf.sqrt(flow.variance),
-    ),
-  ) as tf.Tensor3D;
+  return tidy(() => {
+    const drawn = tf.tensor3d(noise, [count, tokens, width]);
+    return deviation ? tf.mul(drawn, deviation(flow)) : drawn;
+  });
 }

@@ -1,33 +1,40 @@
-import { tf } from '../backend/tf.js';
-import type { BlockCache } from '../flow/block.js';
-import { cacheBytes, disposeCache } from './cache.js';
+import { tf, tidy } from '../backend/tf.js';
+import type { AutoregressiveBlock, Cache } from '../flow/autoregressive.js';
+import { denormalise, type Gaussian } from '../flow/gaussian.js';
+import { cacheBytes } from './cache.js';
 import type { GuidedBlock } from './guidance.js';
+
+/** The first tokens of a block's input, which its output z tells as they are: one, or none. */
+export function givenTokens({ given, width }: AutoregressiveBlock, z: tf.Tensor3D): tf.Tensor3D {
+  if (given === 0) return tf.tensor3d([], [z.shape[0], 0, width]);
+  return tf.slice(z, [0, 0, 0], [-1, given, -1]);
+}
 
 /** What is known of a block's input when a run token by token begins. */
 interface Known {
-  /** The first tokens of the block's input (batch, known, D), in the block's order; at least one. */
+  /** The first tokens of the block's input (batch, known, D), in the block's order. */
   tokens: tf.Tensor3D;
   /** Keys and values of the first `cached` of them, fewer than are known. */
-  cache?: BlockCache | undefined;
+  cache?: Cache | undefined;
   cached?: number;
 }
 
 interface SequentialResult {
   /** The first `end` tokens of the block's input (batch, end, D). */
   tokens: tf.Tensor3D;
-  /** Keys and values of all of them but the last. */
-  cache: BlockCache;
+  /** What the block keeps of all of them but the last; absent where that is nothing. */
+  cache: Cache | undefined;
   evaluations: number;
   evaluatedTokens: number;
   cacheBytes: number;
 }
 
 /**
- * Solves a block for its input token by token with a key/value cache: x_0 = z_0, then
- * x_{t+1} = z_{t+1}·exp(a) + b with a and b predicted from x_0 … x_t. Exact.
+ * Solves a block for its input token by token with a cache: x_t = z_t·exp(a) + b with a and b
+ * predicted from the tokens before. Exact.
  *
  * @param z the block's output (batch, T, D), in the block's order
- * @param known the tokens to start from, which stay the caller's; z_0 to start afresh
+ * @param known the tokens to start from, which stay the caller's; see `givenTokens` to start afresh
  * @param end the number of tokens to solve for, more than are known
  * @param onStep awaited after each step with the number of known tokens, to report progress or to
  *   stop by throwing
@@ -40,48 +47,47 @@ export async function solveSequentially(
   end: number,
   onStep?: (known: number) => Promise<void> | void,
 ): Promise<SequentialResult> {
-  const solved: tf.Tensor3D[] = [known.tokens.clone()];
+  const [batch, begun] = known.tokens.shape;
+  const solved: tf.Tensor3D[] = begun > 0 ? [known.tokens.clone()] : [];
   let cached = known.cached ?? 0;
   let cache = known.cache;
   let [evaluations, evaluatedTokens, bytes] = [0, 0, cacheBytes(cache)];
-  const first = tf.slice(known.tokens, [0, cached, 0]);
+  const first = begun > cached ? tf.slice(known.tokens, [0, cached, 0]) : known.tokens.clone();
+  const freeCache = (): void => {
+    if (cache && cache !== known.cache) tf.dispose(cache);
+  };
   try {
     let input = first;
-    for (let next = known.tokens.shape[1]; next < end; next++) {
-      const step = tf.tidy(() => {
-        const {
-          a,
-          b,
-          cache: extended,
-        } = guided.predict(input, { start: cached, cache, keepCache: true });
-        const last = input.shape[1] - 1;
-        const of = (pair: tf.Tensor3D): tf.Tensor3D =>
-          last === 0 ? pair : tf.slice(pair, [0, last, 0], [-1, 1, -1]);
-        const token = tf.add(tf.mul(tf.slice(z, [0, next, 0], [-1, 1, -1]), tf.exp(of(a))), of(b));
-        return { token, extended } as never;
-      }) as unknown as { token: tf.Tensor3D; extended: BlockCache };
-      const start = cached;
+    for (let next = begun; next < end; next++) {
+      const step = tidy(() => {
+        const place = { start: cached, cache, keepCache: true };
+        const { next: predicted, cache: extended } = guided.predict(input, place);
+        const goal = tf.slice(z, [0, next, 0], [-1, 1, -1]);
+        return { token: denormalise(goal, lastOf(predicted)), extended };
+      });
+      evaluatedTokens += batch * (next - cached);
       cached = next;
-      if (cache !== known.cache) disposeCache(cache);
+      freeCache();
       cache = step.extended;
       input = step.token;
       solved.push(step.token);
       evaluations++;
-      evaluatedTokens += z.shape[0] * (next - start);
       bytes = Math.max(bytes, cacheBytes(cache));
       await onStep?.(next + 1);
     }
-    return {
-      tokens: tf.concat(solved, 1),
-      cache: cache as BlockCache,
-      evaluations,
-      evaluatedTokens,
-      cacheBytes: bytes,
-    };
+    return { tokens: tf.concat(solved, 1), cache, evaluations, evaluatedTokens, cacheBytes: bytes };
   } catch (error) {
-    if (cache !== known.cache) disposeCache(cache);
+    freeCache();
     throw error;
   } finally {
     tf.dispose([...solved, first]);
   }
+}
+
+/** The prediction for the last of some tokens. */
+export function lastOf({ mean, logScale }: Gaussian): Gaussian {
+  const last = mean.shape[1] - 1;
+  const of = (leaf: tf.Tensor3D): tf.Tensor3D =>
+    last === 0 ? leaf : tf.slice(leaf, [0, last, 0], [-1, 1, -1]);
+  return { mean: of(mean), logScale: logScale && of(logScale) };
 }

@@ -1,11 +1,10 @@
 import { tf } from '../backend/tf.js';
-import { disposeCache } from './cache.js';
 import { decodeSequentially, decodingCacheBytes } from './decode.js';
 import { solveByIteration } from './gauss-seidel-jacobi.js';
-import type { GuidedBlock } from './guidance.js';
-import { checkLatents } from './latents.js';
+import { type GuidedBlock, plainly } from './guidance.js';
+import { checkBlockOutput } from './latents.js';
 import { solveAsPublished } from './published.js';
-import { solveSequentially } from './sequential.js';
+import { givenTokens, solveSequentially } from './sequential.js';
 import { checkSolver, type Solver } from './solver.js';
 import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './trace.js';
 
@@ -29,8 +28,8 @@ export async function solveBlock(
   solver: Solver,
   hooks: SolveHooks = {},
 ): Promise<Solved> {
-  checkSolver(guided.block.config, solver);
-  checkLatents(guided.block.config, z);
+  checkSolver(guided.block, solver);
+  checkBlockOutput(guided.block, z);
   return solveUnchecked(guided, z, solver, hooks);
 }
 
@@ -71,20 +70,23 @@ async function solveWhole(
   hooks: SolveHooks,
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
   const [batch, end] = z.shape;
-  if (guided.execution.loop !== 'eager') {
+  const { block, execution } = guided;
+  if (block.decoder && execution.loop !== 'eager') {
     const tokens = await decodeSequentially(guided, z, hooks.onStep);
     const record = {
-      evaluations: end - 1,
+      evaluations: end - block.given,
       evaluatedTokens: batch * (end - 1),
       cacheBytes: decodingCacheBytes(guided, batch),
     };
     return { tokens, record: { ...emptyRecord(batch), ...record } };
   }
-  const first = tf.slice(z, [0, 0, 0], [-1, 1, -1]);
+  const first = givenTokens(block, z);
+  // A token more is another shape: graphs are for loops.
+  const plain = block.decoder ? guided : plainly(guided);
   try {
-    const result = await solveSequentially(guided, z, { tokens: first }, end, hooks.onStep);
+    const result = await solveSequentially(plain, z, { tokens: first }, end, hooks.onStep);
     const { tokens, cache, ...record } = result;
-    disposeCache(cache);
+    if (cache) tf.dispose(cache);
     return { tokens, record: { ...emptyRecord(batch), ...record } };
   } finally {
     first.dispose();

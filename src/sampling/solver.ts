@@ -1,5 +1,7 @@
 import { UserError } from '../backend/errors.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
+import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import { ability } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
 import { checkCount } from './count.js';
 
 /** Where an iteration starts: at the block's output z itself, or at z_0 followed by zeros. */
@@ -71,27 +73,29 @@ export const defaultTolerance = 1e-5;
  *   that of the blocks
  */
 export function solversOfBlocks(
-  config: FlowConfig,
+  blocks: readonly AutoregressiveBlock[],
   solver: Solver | readonly Solver[],
 ): readonly Solver[] {
   const solvers = Array.isArray(solver)
     ? (solver as readonly Solver[])
-    : new Array<Solver>(config.blocks).fill(solver as Solver);
-  if (solvers.length !== config.blocks) {
+    : new Array<Solver>(blocks.length).fill(solver as Solver);
+  if (solvers.length !== blocks.length) {
     throw new UserError(
-      `${solvers.length} solvers came for a model of ${config.blocks} blocks`,
+      `${solvers.length} solvers came for a model of ${blocks.length} blocks`,
       'Give one for all, or one per block by its index from the data',
     );
   }
-  for (const one of solvers) checkSolver(config, one);
+  blocks.forEach((block, index) => {
+    checkSolver(block, solvers[index] as Solver);
+  });
   return solvers;
 }
 
 /**
- * Checks a solver against a model.
+ * Checks a solver against a block.
  * @throws UserError for an unknown kind, and for settings that are out of range or do not fit
  */
-export function checkSolver(config: FlowConfig, solver: Solver): void {
+export function checkSolver({ tokens }: AutoregressiveBlock, solver: Solver): void {
   if (!['sequential', 'jacobi', 'gaussSeidelJacobi', kindPublished].includes(solver.kind)) {
     throw new UserError(
       `The solver is '${String((solver as { kind: unknown }).kind)}'`,
@@ -118,7 +122,6 @@ export function checkSolver(config: FlowConfig, solver: Solver): void {
   }
   if (solver.kind === 'jacobi') return;
   const { segments } = solver;
-  const tokens = tokenCount(config);
   if (!Number.isInteger(segments) || segments < 1 || segments > tokens) {
     throw new UserError(
       `The number of segments is ${segments}`,
@@ -171,22 +174,24 @@ const kindPublished = 'publishedGaussSeidelJacobi';
  * @returns a solver per block, by index from the data
  */
 export function selectiveJacobi(
-  config: FlowConfig,
+  model: Model,
   settings: IterationSettings & { published?: boolean } = {},
 ): Solver[] {
   const { published = false, ...iteration } = settings;
-  const parallel: Solver = published
-    ? {
-        kind: 'publishedGaussSeidelJacobi',
-        segments: 1,
-        // From zeros even the first token takes an iteration.
-        maximum: tokenCount(config),
-        start: 'allZeros',
-        tolerance: 0.5,
-        ...iteration,
-      }
-    : { kind: 'jacobi', ...iteration };
-  return Array.from({ length: config.blocks }, (_, block) =>
-    block === config.blocks - 1 ? { kind: 'sequential' } : parallel,
+  const blocks = ability(model.family, 'blocks')(model);
+  const parallel = ({ tokens }: AutoregressiveBlock): Solver =>
+    published
+      ? {
+          kind: 'publishedGaussSeidelJacobi',
+          segments: 1,
+          // From zeros even the first token takes an iteration.
+          maximum: tokens,
+          start: 'allZeros',
+          tolerance: 0.5,
+          ...iteration,
+        }
+      : { kind: 'jacobi', ...iteration };
+  return blocks.map((block, index) =>
+    index === blocks.length - 1 ? { kind: 'sequential' } : parallel(block),
   );
 }

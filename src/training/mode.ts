@@ -1,6 +1,6 @@
 import { currentEngine } from '../backend/engine.js';
 import { type Mode, type Precision, xlaIsAtHand } from '../backend/program/index.js';
-import { type FlowConfig, tokenCount } from '../flow/config.js';
+import { type TarFlowConfig, tokenCount } from '../models/tarflow/config.js';
 import type { TrainingSettings } from './settings.js';
 
 /** XLA compiles for up to half a minute, and so it is worth it for as many steps only. */
@@ -15,7 +15,7 @@ const largestProduct: Record<Precision, number> = { float32: 2 ** 26, bfloat16: 
 
 /** How a training step is fastest on a processor, what compiles it left aside. */
 export function fastestMode(
-  config: FlowConfig,
+  config: TarFlowConfig,
   { batchSize, precision }: Pick<TrainingSettings, 'batchSize' | 'precision'>,
 ): 'xla' | 'graph' {
   const product = batchSize * tokenCount(config) * config.channels ** 2;
@@ -23,7 +23,7 @@ export function fastestMode(
 }
 
 /** How a run's steps run where nothing else is asked for. */
-export function usualMode(config: FlowConfig, settings: TrainingSettings): Mode {
+export function usualMode(config: TarFlowConfig, settings: TrainingSettings): Mode {
   if (currentEngine().engine !== 'tensorflow') return 'eager';
   return settings.steps >= longRun && xlaIsAtHand() ? fastestMode(config, settings) : 'graph';
 }

@@ -8,8 +8,8 @@ import {
 } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
-import { tokenCount } from '../flow/config.js';
-import type { TarFlow } from '../flow/tarflow.js';
+import { tokenCount } from '../models/tarflow/config.js';
+import type { TarFlow } from '../models/tarflow/index.js';
 import {
   evaluationStep,
   programState,

@@ -5,8 +5,8 @@ import { FileUnwritable, makeFolder, writeAtomically } from '../backend/files.js
 import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
-import type { FlowConfig } from '../flow/config.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
 import { hostTensor } from './checkpoint.js';
 import type { TrainingSettings } from './settings.js';
 
@@ -66,7 +66,7 @@ export interface RunDescription {
   experiment?: string | undefined;
   /** Name of the data set. */
   data: string;
-  config: FlowConfig;
+  config: TarFlowConfig;
   settings: TrainingSettings;
   /** What it began with, where not with fresh parameters. */
   from?: StartingPoint | undefined;

@@ -8,8 +8,11 @@ import {
   valueAndGradient,
   withLeaves,
 } from '../backend/tree.js';
-import { flowLoss, forwardImages, type TarFlow, updatedVariance } from '../flow/tarflow.js';
+import { ability, flowLoss } from '../flow/flow.js';
+import type { ForwardResult } from '../flow/model.js';
+import type { TarFlow } from '../models/tarflow/index.js';
 import { type AdamWOptions, adamWUpdate } from './adamw.js';
+import { updatedVariance } from './objectives/likelihood.js';
 
 export interface StepOptions extends AdamWOptions {
   /** Largest L2 norm of the gradient over all parameters; a longer one is scaled down to it. */
@@ -46,7 +49,7 @@ const packedName = 'packed';
  */
 export function initialState(flow: TarFlow, options: StepOptions = {}): Leaves {
   return tf.tidy(() => {
-    const state: Leaves = { [varianceName]: flow.variance.clone() };
+    const state: Leaves = { [varianceName]: (flow.buffers.var as tf.Tensor).clone() };
     // One tensor of each shape, whose memory all of them share: large models have hundreds.
     const made = new Map<string, tf.Tensor>();
     const zeros = (shape: number[]): tf.Tensor => {
@@ -73,9 +76,9 @@ export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
   const averaged = Object.keys(averages).length > 0;
   const found = averaged ? averages : part(state, parameterPrefix);
   return {
-    config: template.config,
+    ...template,
     parameters: withLeaves(template.parameters, apart(found, template)),
-    variance: state[varianceName] as tf.Tensor2D,
+    buffers: { [varianceName]: state[varianceName] as tf.Tensor2D },
   };
 }
 
@@ -140,7 +143,7 @@ export function trainingStep(
         const { value, gradient, auxiliary } = valueAndGradient(
           (current) => {
             const flow = { ...template, parameters: withLeaves(template.parameters, current) };
-            const result = forwardImages(flow, batch.images, batch.classes);
+            const result = forwardOf(flow, batch);
             const { loss, ...terms } = flowLoss(flow, result);
             return { value: loss, auxiliary: { ...terms, z: result.z } };
           },
@@ -207,13 +210,20 @@ export function evaluationStep(
     const { images, classes } = inputs;
     const results = inParts(
       partsOf({ images, classes }, parts).map((batch) => () => {
-        const result = forwardImages(flow, batch.images, batch.classes);
+        const result = forwardOf(flow, batch);
         const { loss, prior, logDet } = flowLoss(flow, result);
         return { loss, prior, logDet };
       }),
     );
     return { outputs: meanOf(results) };
   };
+}
+
+function forwardOf(
+  flow: TarFlow,
+  { images, classes }: Pick<StepInputs, 'images' | 'classes'>,
+): ForwardResult {
+  return ability(flow.family, 'flow').forward(flow, images, { classes });
 }
 
 /** Means over parts of equal size, name by name. */

@@ -3,22 +3,12 @@ import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
 import type { DataSource } from '../data/index.js';
-import { checkConfig, type FlowConfig } from '../flow/config.js';
-import {
-  checkImageSize,
-  createFlow,
-  disposeFlow,
-  halfLog2Pi,
-  type TarFlow,
-} from '../flow/tarflow.js';
+import { checkImageSize, disposeModel, halfLog2Pi } from '../flow/flow.js';
+import type { Feeds } from '../flow/model.js';
+import { checkConfig, type TarFlowConfig } from '../models/tarflow/config.js';
+import { createTarFlow, type TarFlow, tarflow } from '../models/tarflow/index.js';
 import { biasCorrections } from './adamw.js';
-import {
-  type Batch,
-  type BatchPlan,
-  batchSource,
-  heldOutBatch,
-  noisyImageFeeds,
-} from './batches/index.js';
+import { type BatchPlan, batchSource, heldOutBatch } from './batches/index.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { usualMode } from './mode.js';
 import { type TrainingProgram, trainingProgram } from './program.js';
@@ -28,7 +18,7 @@ import { checkSettings, type TrainingSettings } from './settings.js';
 import { flowOfState, initialState, type StepOptions, unpackedState } from './step.js';
 
 export interface TrainingRun {
-  config: FlowConfig;
+  config: TarFlowConfig;
   settings: TrainingSettings;
   data: DataSource;
   /** Held-out images for validation. */
@@ -58,7 +48,7 @@ export interface TrainingRun {
 }
 
 export interface TrainingResult {
-  /** The trained flow; the caller frees it with `disposeFlow`. */
+  /** The trained flow; the caller frees it with `disposeModel`. */
   flow: TarFlow;
   details: CheckpointDetails;
   records: StepRecord[];
@@ -104,7 +94,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   }
   const records = resumed ? ((await folder?.records()) ?? []) : [];
 
-  const template = createFlow(config, settings.seed);
+  const template = createTarFlow(config, settings.seed);
   const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
   let program: TrainingProgram;
   try {
@@ -116,7 +106,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
       precision: settings.precision,
     });
   } catch (error) {
-    disposeFlow(template);
+    disposeModel(template);
     if (!run.resume) await folder?.abandon();
     throw error;
   } finally {
@@ -161,7 +151,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
       const begun = performance.now();
-      const { flow: batch } = await batches.next();
+      const { likelihood: batch } = await batches.next();
       const made = performance.now();
 
       const rate = learningRate(
@@ -219,7 +209,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   } finally {
     await batches.close();
     program.dispose();
-    disposeFlow(template);
+    disposeModel(template);
   }
 }
 
@@ -243,8 +233,7 @@ function stepOptions({ weightDecay, clipNorm, averageDecay }: TrainingSettings):
 
 /** What the batches of a data set are made of. */
 function batchPlan({ config, settings }: TrainingRun, data: DataSource): BatchPlan {
-  const objectives = [{ name: 'flow', feeds: noisyImageFeeds }];
-  return { config: { ...config, kind: 'tarflow' }, objectives, settings, data };
+  return { config, objectives: tarflow.objectives(config), settings, data };
 }
 
 function validationBatch({ settings, validation }: TrainingRun): number {
@@ -262,10 +251,8 @@ async function validate(program: TrainingProgram, run: TrainingRun): Promise<Val
   let sum = 0;
   for (let batch = 0; batch < batches; batch++) {
     const indices = Int32Array.from({ length: size }, (_, i) => batch * size + i);
-    const { flow } = await heldOutBatch(batchPlan(run, validation), indices);
-    const { loss } = hostNumbers(
-      program.run.evaluate(flow as Batch['flow'] & { images: Float32Array }),
-    );
+    const { likelihood } = await heldOutBatch(batchPlan(run, validation), indices);
+    const { loss } = hostNumbers(program.run.evaluate(likelihood as Feeds));
     sum += loss[0] as number;
   }
   const loss = sum / batches;
@@ -285,14 +272,14 @@ function hostNumbers<T extends Record<string, tf.Tensor>>(outputs: T): Record<ke
 /** A flow with tensors of its own. */
 function copyFlow(flow: TarFlow): TarFlow {
   return {
-    config: flow.config,
+    ...flow,
     parameters: mapTree(flow.parameters, (leaf) => leaf.clone()),
-    variance: flow.variance.clone(),
+    buffers: mapTree(flow.buffers, (leaf) => leaf.clone()),
   };
 }
 
-function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
-  const keys = Object.keys({ ...came, ...expected }) as (keyof FlowConfig)[];
+function checkSameConfig(came: TarFlowConfig, expected: TarFlowConfig): void {
+  const keys = Object.keys({ ...came, ...expected }) as (keyof TarFlowConfig)[];
   const other = keys.find((key) => JSON.stringify(came[key]) !== JSON.stringify(expected[key]));
   if (other === undefined) return;
   throw new UserError(
@@ -302,7 +289,7 @@ function checkSameConfig(came: FlowConfig, expected: FlowConfig): void {
   );
 }
 
-function checkData(config: FlowConfig, data: DataSource, settings: TrainingSettings): void {
+function checkData(config: TarFlowConfig, data: DataSource, settings: TrainingSettings): void {
   if (config.background !== undefined && settings.noise.kind !== 'uniform') {
     throw new UserError(
       `A model that spreads the background came with ${settings.noise.kind} noise`,

@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
-import { disposeFlow } from '../flow/tarflow.js';
-import { loadCheckpoint, saveCheckpoint } from '../training/checkpoint.js';
+import { disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/checkpoint.js';
+import { saveCheckpoint } from '../training/checkpoint.js';
 import {
   type RunDescription,
   RunFolder,
@@ -79,7 +80,7 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
     await writeAtomically(logFile(name), lines.map((line) => `${rounded(line)}\n`).join(''));
     await saveCheckpoint(flow, publishedCheckpoint(name), flow.details, 'F16');
   } finally {
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 }
 

@@ -1,12 +1,13 @@
 import { tf } from '../backend/tf.js';
-import { tokenCount } from '../flow/config.js';
-import { disposeFlow, imagesOf } from '../flow/tarflow.js';
+import { disposeModel } from '../flow/flow.js';
+import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
+import { tokenCount } from '../models/tarflow/config.js';
+import { imagesOf, tarflow } from '../models/tarflow/index.js';
 import { type BlockPassage, type BlockPassages, blockPassages } from '../sampling/convergence.js';
 import { executionOf } from '../sampling/execution.js';
 import { currentMachine } from '../sampling/machine.js';
 import { sampleNoise } from '../sampling/sample.js';
 import { executionText } from '../sampling/timing.js';
-import { type LoadedFlow, loadCheckpoint } from '../training/checkpoint.js';
 import { publishedCheckpoint } from './published-run.js';
 
 /**
@@ -18,7 +19,7 @@ export interface Subject {
   title: string;
   /** The name of its checkpoint. */
   checkpoint: string;
-  flow: LoadedFlow;
+  flow: LoadedModel;
   tokens: number;
   batch: number;
   /** A class for each sample, one after the other. */
@@ -48,18 +49,21 @@ export async function loadSubject(
   checkpoint: string,
   { batch, seed }: { batch: number; seed: number },
 ): Promise<Subject> {
-  const flow = await loadCheckpoint(publishedCheckpoint(checkpoint));
+  const flow = await loadCheckpoint(publishedCheckpoint(checkpoint), { family: tarflow });
   const { config } = flow;
   const tokens = tokenCount(config);
   const label = Array.from({ length: batch }, (_, i) => i % Math.max(1, config.classes));
   const noise = sampleNoise(flow, seed, 0, batch);
-  const passages = await blockPassages(flow, noise, label).catch((error: unknown) => {
+  const passages = await blockPassages(flow, noise, { label }).catch((error: unknown) => {
     noise.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
     throw error;
   });
   const { engine, threads } = currentMachine();
-  const execution = executionText(engine, executionOf(config));
+  const execution = executionText(
+    engine,
+    executionOf(passages.blocks.map(({ guided }) => guided.block)),
+  );
   return {
     title: `${tokens.toLocaleString('en-US')} tokens`,
     checkpoint,
@@ -81,7 +85,7 @@ export async function loadSubject(
 export function disposeSubject({ flow, noise, passages, exact }: Subject): void {
   passages.dispose();
   tf.dispose([noise, exact]);
-  disposeFlow(flow);
+  disposeModel(flow);
 }
 
 /** A block by its index from the data, and whether it is inverted first: for tables and charts. */

@@ -15,7 +15,8 @@ import {
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { leaves, valueAndGradient, withLeaves } from '../../src/backend/tree.js';
-import { createFlow, disposeFlow, flowLoss, forwardImages } from '../../src/flow/tarflow.js';
+import { ability, disposeModel, flowLoss } from '../../src/flow/flow.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
 
 beforeAll(async () => {
   await startEngine({ engine: 'tensorflow' });
@@ -240,8 +241,9 @@ test.each(['float32', 'bfloat16'] as const)(
   'the gradients of a flow, whose slices and casts are made again, are what they are op by op: %s',
   { timeout: 120_000 },
   (precision) => {
-    const flow = createFlow(
+    const flow = createTarFlow(
       {
+        kind: 'tarflow',
         ...{ image: { channels: 1, height: 32, width: 32 }, patchSize: 2, channels: 32, blocks: 2 },
         ...{ layersPerBlock: 2, headWidth: 16, classes: 0, volumePreserving: false },
       },
@@ -258,7 +260,11 @@ test.each(['float32', 'bfloat16'] as const)(
     const body = (parameters: Record<string, tf.Tensor>, given: Record<string, tf.Tensor>) => {
       const { value, gradient } = valueAndGradient((current) => {
         const changed = { ...flow, parameters: withLeaves(flow.parameters, current) };
-        const result = forwardImages(changed, given.images as tf.Tensor4D);
+        const result = ability(changed.family, 'flow').forward(
+          changed,
+          given.images as tf.Tensor4D,
+          {},
+        );
         return { value: flowLoss(changed, result).loss, auxiliary: {} };
       }, parameters);
       return { outputs: { loss: value, ...gradient } };
@@ -295,6 +301,6 @@ test.each(['float32', 'bfloat16'] as const)(
       });
     }
     tf.dispose([graph!, eager!]);
-    disposeFlow(flow);
+    disposeModel(flow);
   },
 );

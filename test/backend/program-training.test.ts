@@ -9,9 +9,10 @@ import {
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { type Leaves, leaves } from '../../src/backend/tree.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { mixtureRows } from '../../src/flow/labels.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { mixtureRows } from '../../src/conditions/labels.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/adamw.js';
 import {
   initialState,
@@ -22,8 +23,8 @@ import {
 import { smallConfig } from '../training/small.js';
 
 /** A conditional flow whose output layers are not zero, so that every parameter has a gradient. */
-function flow(config: FlowConfig): TarFlow {
-  const made = createFlow(config, 1);
+function flow(config: TarFlowConfig): TarFlow {
+  const made = createTarFlow(config, 1);
   for (const [index, block] of made.parameters.blocks.entries()) {
     const { weight } = block.proj_out;
     const values = normal(randomKey(index), weight.size).map((value) => value / 10);
@@ -133,7 +134,7 @@ test('a flow trains alike op by op, as a graph and by XLA, and to the same bits 
       expect(largest(error) / scale, `${mode} ${name}`).toBeLessThan(1e-4);
     }
   }
-  disposeFlow(template);
+  disposeModel(template);
 });
 
 // Large enough that operations are divided among threads, where sums could come in any order.
@@ -148,5 +149,5 @@ test.each(['graph', 'xla'] as const)('a step of 2,048 rows gives equal bits, %s'
   const [once, again] = trained(template, mode, step) as [Trained, Trained];
   expect(again).toEqual(once);
   expect(largest(once.state['first.blocks.0.proj_in.weight'] as number[])).not.toBe(0);
-  disposeFlow(template);
+  disposeModel(template);
 });

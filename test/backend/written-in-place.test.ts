@@ -5,9 +5,11 @@ import { releaseFreeMemory } from '../../src/backend/native/index.js';
 import { disposeCompiled } from '../../src/backend/program/index.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { createFlow, disposeFlow, flowBlocks } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { decodeSequentially, decodingCacheBytes } from '../../src/sampling/decode.js';
 import { guidedBlock } from '../../src/sampling/guidance.js';
+import { blocksOf } from '../../src/sampling/inverse.js';
 
 /** A figure of this process's memory in bytes (Linux). */
 function memory(figure: 'VmRSS' | 'VmHWM'): number {
@@ -26,8 +28,9 @@ test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
   'a loop writes keys and values in place, %s',
   async (loop) => {
     const [batch, tokens] = [512, 256];
-    const flow = createFlow(
+    const flow = createTarFlow(
       {
+        kind: 'tarflow',
         image: { channels: 1, height: 16, width: 16 },
         patchSize: 1,
         channels: 64,
@@ -39,9 +42,9 @@ test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
       },
       1,
     );
-    const [block] = flowBlocks(flow);
+    const [block] = blocksOf(flow);
     const execution = { mode: 'graph', loop, precision: 'float32' } as const;
-    const guided = guidedBlock(block!, batch, undefined, undefined, execution);
+    const guided = guidedBlock(block!, batch, {}, undefined, execution);
     const z = tf.tensor3d(normal(randomKey(1), batch * tokens), [batch, tokens, 1]);
     const decode = async () =>
       (await decodeSequentially(guided, z, undefined, [tokens], [batch])).dispose();
@@ -55,7 +58,7 @@ test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
     const cache = decodingCacheBytes(guided, batch);
     tf.dispose(z);
     guided.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
     disposeCompiled();
     // A copy of keys or values, in any round, would be half as much again.
     expect(grown / cache).toBeGreaterThan(0.9);

@@ -1,4 +1,9 @@
-import { configName, type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
+import {
+  configName,
+  type TarFlowConfig,
+  tokenCount,
+  tokenWidth,
+} from '../../src/models/tarflow/config.js';
 import { fastestMode } from '../../src/training/mode.js';
 
 export const workloads = [
@@ -15,7 +20,7 @@ export type Precision = 'float32' | 'bfloat16';
 /** One thing to measure on both sides. */
 export interface Case {
   workload: Workload;
-  config: FlowConfig;
+  config: TarFlowConfig;
   batch: number;
   precision: Precision;
   /** How ours runs, where not by its default. */
@@ -27,9 +32,9 @@ export interface Case {
 /** Of a training step, on both sides. */
 export const learningRate = 1e-5;
 
-const base = { classes: 10, headWidth: 64, volumePreserving: false };
+const base = { kind: 'tarflow', classes: 10, headWidth: 64, volumePreserving: false } as const;
 
-function square(channels: number, side: number): FlowConfig['image'] {
+function square(channels: number, side: number): TarFlowConfig['image'] {
   return { channels, height: side, width: side };
 }
 
@@ -91,7 +96,7 @@ const samplingBatches = [1, 8, 256];
  * The models that notebook 08 accelerates, as results/checkpoints/ has them. How long sequential
  * sampling takes, in each mode and in PyTorch, is the baseline of its figures.
  */
-export const baselineConfigurations: Record<string, FlowConfig> = {
+export const baselineConfigurations: Record<string, TarFlowConfig> = {
   'emoji-256-tokens': {
     ...base,
     image: square(3, 32),
@@ -182,7 +187,7 @@ export interface GrowthCase {
  * @param gpu as in {@link allCases}
  */
 export function growthCases(count?: number, gpu = false): GrowthCase[] {
-  const config: FlowConfig = {
+  const config: TarFlowConfig = {
     ...base,
     image: square(3, 32),
     patchSize: 4,
@@ -190,7 +195,7 @@ export function growthCases(count?: number, gpu = false): GrowthCase[] {
     blocks: 2,
     layersPerBlock: 2,
   };
-  const step = (changed: Partial<FlowConfig>, batch = 8): Case => {
+  const step = (changed: Partial<TarFlowConfig>, batch = 8): Case => {
     const one = { config: { ...config, ...changed }, batch, precision: 'float32' } as const;
     return { ...one, workload: 'training step', ...(!gpu && inFastestMode(one)) };
   };
@@ -216,7 +221,7 @@ export function growthCases(count?: number, gpu = false): GrowthCase[] {
 }
 
 /** A configuration as a row names it, e.g. `4-128-4-4 on 28×28×1`. */
-export function configurationName(config: FlowConfig): string {
+export function configurationName(config: TarFlowConfig): string {
   const { channels, height, width } = config.image;
   return `${configName(config)} on ${height}×${width}×${channels}`;
 }

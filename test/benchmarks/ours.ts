@@ -1,4 +1,5 @@
 /** Runs our side's workloads for bench.ts: one JSON object a line in, one out. */
+
 import * as readline from 'node:readline';
 import { startEngine } from '../../src/backend/engine.js';
 import {
@@ -11,10 +12,11 @@ import {
 import { foldIn, normal, type RandomKey, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { type Leaves, leaves } from '../../src/backend/tree.js';
-import { type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
-import { mixtureRows } from '../../src/flow/labels.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { mixtureRows } from '../../src/conditions/labels.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
+import { type TarFlowConfig, tokenCount, tokenWidth } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/adamw.js';
@@ -27,7 +29,7 @@ const sigma = 0.1;
 interface CaseRequest {
   name: string;
   workload: Workload;
-  config: FlowConfig;
+  config: TarFlowConfig;
   batch: number;
   precision: Precision;
   mode: Mode | 'default';
@@ -50,7 +52,7 @@ const commands = {
   },
 
   /** Writes parameters and inputs of a configuration to a file. */
-  async weights({ config, batch, file }: { config: FlowConfig; batch: number; file: string }) {
+  async weights({ config, batch, file }: { config: TarFlowConfig; batch: number; file: string }) {
     const flow = benchmarkFlow(config);
     const { images, latents, labels } = benchmarkInputs(config, batch);
     const tensors: Record<string, HostTensor> = {
@@ -62,7 +64,7 @@ const commands = {
       tensors[name] = hostTensor(leaf);
     }
     await writeSafetensors(file, tensors, {});
-    disposeFlow(flow);
+    disposeModel(flow);
     return {};
   },
 
@@ -172,7 +174,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
         },
         release() {
           program.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -193,7 +195,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
         run: () => program.run.evaluate({ images, classes }),
         release() {
           program.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -205,10 +207,10 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       };
       const z = tf.tensor3d(latents, latentShape(config, batch) as [number, number, number]);
       return {
-        run: async () => ({ images: await inverse(flow, z, labels, options) }),
+        run: async () => ({ images: await inverse(flow, z, { label: labels, ...options }) }),
         release: () => {
           z.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -218,7 +220,7 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
         run: () => ({ images: denoise(flow, x, { sigma, label: labels, ...chosen }) }),
         release: () => {
           x.dispose();
-          disposeFlow(flow);
+          disposeModel(flow);
         },
       };
     }
@@ -234,8 +236,8 @@ function readAll(tensors: Leaves): void {
 }
 
 /** A fresh flow whose last layers are not zero, so that every gradient is there to compare. */
-function benchmarkFlow(config: FlowConfig): TarFlow {
-  const flow = createFlow(config, 1);
+function benchmarkFlow(config: TarFlowConfig): TarFlow {
+  const flow = createTarFlow(config, 1);
   flow.parameters.blocks.forEach((block, index) => {
     const { shape, size } = block.proj_out.weight;
     block.proj_out.weight.dispose();
@@ -247,7 +249,7 @@ function benchmarkFlow(config: FlowConfig): TarFlow {
   return flow;
 }
 
-function benchmarkInputs(config: FlowConfig, batch: number) {
+function benchmarkInputs(config: TarFlowConfig, batch: number) {
   const key = randomKey(3);
   const size = batch * tokenCount(config) * tokenWidth(config);
   return {
@@ -261,11 +263,11 @@ function scaled(key: RandomKey, size: number, deviation: number): Float32Array {
   return normal(key, size).map((value) => value * deviation);
 }
 
-function imageShape({ image }: FlowConfig, batch: number): number[] {
+function imageShape({ image }: TarFlowConfig, batch: number): number[] {
   return [batch, image.channels, image.height, image.width];
 }
 
-function latentShape(config: FlowConfig, batch: number): number[] {
+function latentShape(config: TarFlowConfig, batch: number): number[] {
   return [batch, tokenCount(config), tokenWidth(config)];
 }
 

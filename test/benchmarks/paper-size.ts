@@ -8,6 +8,7 @@
  * timed. Writes results/acceleration/paper-size.json, where every figure has its configuration beside
  * it. Takes about 2 GB for the weights of 2-768-8-8.
  */
+
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,10 +17,10 @@ import { writeAtomically } from '../../src/backend/files.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
-import { checkConfig, configName, tokenCount } from '../../src/flow/config.js';
-import { createFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { checkConfig, configName, tokenCount } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { executionOf } from '../../src/sampling/execution.js';
-import { inverse } from '../../src/sampling/inverse.js';
+import { blocksOf, inverse } from '../../src/sampling/inverse.js';
 import { dataRange, largestError } from '../../src/sampling/plan.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
 import type { Solver } from '../../src/sampling/solver.js';
@@ -52,13 +53,14 @@ const threads = Number(process.env.TF_NUM_INTRAOP_THREADS ?? os.availableParalle
  */
 function randomFlow(spread: number): TarFlow {
   const config = checkConfig({
+    kind: 'tarflow',
     image: { channels: 3, height: side, width: side },
     ...{ patchSize, channels, blocks, layersPerBlock },
     headWidth: 64,
     classes: 0,
     volumePreserving: false,
   });
-  const fresh = createFlow(config, seed);
+  const fresh = createTarFlow(config, seed);
   const key = foldIn(randomKey(seed), 'last layers');
   const parameters = mapTree(fresh.parameters, (leaf, name) => {
     if (!name.endsWith('proj_out.weight')) return leaf;
@@ -94,7 +96,7 @@ async function main(): Promise<void> {
     const blockSeconds = new Array<number>(blocks).fill(0);
     const run = (what: string) =>
       timed(() =>
-        inverse(flow, noise, undefined, {
+        inverse(flow, noise, {
           solver,
           onTrace: ({ block, iterations: { length }, milliseconds }) => {
             iterations[block] = length;
@@ -135,7 +137,7 @@ async function main(): Promise<void> {
     configuration: flow.config,
     seed,
     tolerance,
-    execution: executionText(engine.version, executionOf(flow.config)),
+    execution: executionText(engine.version, executionOf(blocksOf(flow))),
     gigabytesOfWeights: weights,
     rows,
     cost: { seconds: (performance.now() - begun) / 1000, threads },

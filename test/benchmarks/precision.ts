@@ -7,6 +7,7 @@
  * same images, noise and first parameters on both sides. Writes the curves and the held-out losses
  * to results/precision.json and draws them in results/precision.png.
  */
+
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,8 +16,8 @@ import { writeAtomically } from '../../src/backend/files.js';
 import type { Precision } from '../../src/backend/program/index.js';
 import { loadDataset } from '../../src/data/index.js';
 import { noiseExperiment, withOverrides } from '../../src/experiments/index.js';
-import { configName } from '../../src/flow/config.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { configName } from '../../src/models/tarflow/config.js';
 import { train } from '../../src/training/train.js';
 import { saveChart } from '../../src/workbook/chart.js';
 import { lineChart, sideBySide } from '../../src/workbook/chart-types.js';
@@ -73,7 +74,7 @@ async function main(): Promise<void> {
         onStep: ({ step, loss }) => progress.update(step, { loss }),
       });
       progress.finish();
-      disposeFlow(flow);
+      disposeModel(flow);
       const rates = records.map(({ imagesPerSecond }) => imagesPerSecond);
       runs.push({
         precision,

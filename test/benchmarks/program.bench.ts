@@ -6,6 +6,7 @@
  * Prints medians in milliseconds: the time that passes, and the processor time of all threads,
  * which other processes disturb less.
  */
+
 import { startEngine } from '../../src/backend/engine.js';
 import {
   createProgram,
@@ -15,8 +16,8 @@ import {
 } from '../../src/backend/program/index.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { configName, type FlowConfig } from '../../src/flow/config.js';
-import { createFlow } from '../../src/flow/tarflow.js';
+import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/adamw.js';
 import { initialState, trainingStep } from '../../src/training/step.js';
 import { spreadOf } from './statistics.js';
@@ -29,8 +30,14 @@ const kinds: [string, Mode, Precision][] = [
   ['XLA, bfloat16', 'xla', 'bfloat16'],
 ];
 
-const base = { classes: 0, layersPerBlock: 1, blocks: 4, volumePreserving: false };
-const configurations: [FlowConfig, number][] = [
+const base = {
+  kind: 'tarflow',
+  classes: 0,
+  layersPerBlock: 1,
+  blocks: 4,
+  volumePreserving: false,
+} as const;
+const configurations: [TarFlowConfig, number][] = [
   [
     {
       ...base,
@@ -53,8 +60,8 @@ const configurations: [FlowConfig, number][] = [
   ],
 ];
 
-function program(config: FlowConfig, batch: number, mode: Mode, precision: Precision) {
-  const flow = createFlow(config, 1);
+function program(config: TarFlowConfig, batch: number, mode: Mode, precision: Precision) {
+  const flow = createTarFlow(config, 1);
   const { channels, height, width } = config.image;
   const scalar = tensorSpec([]);
   const variables = initialState(flow);

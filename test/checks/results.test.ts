@@ -3,9 +3,9 @@ import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import type { Acceleration } from '../../src/evaluation/acceleration.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { loadCheckpoint } from '../../src/models/checkpoint.js';
 import { modelFingerprint } from '../../src/sampling/plan-file.js';
-import { loadCheckpoint } from '../../src/training/checkpoint.js';
 import { resultsFolder } from '../../src/workbook/results-folder.js';
 
 /** What `tarflow accelerate` wrote; other files of the folder hold no tables. */
@@ -32,7 +32,7 @@ describe('acceleration tables were measured on the checkpoints that lie beside t
     const file = path.join(resultsFolder(), 'checkpoints', checkpoint as string);
     const flow = await loadCheckpoint(file);
     const model = modelFingerprint(flow);
-    disposeFlow(flow);
+    disposeModel(flow);
     const measured = (tables as Acceleration[]).flatMap((table) => [table.model, table.plan.model]);
     expect([...new Set(measured)]).toEqual([model]);
   });

@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import type { Acceleration } from '../../src/evaluation/acceleration.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
 import { savedFlow, smallConfig } from '../training/small.js';
@@ -85,7 +85,7 @@ async function tableOf(dataset: string, ...options: string[]): Promise<Outcome> 
   const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
   const flow = smallFlow({ ...smallConfig, image, patchSize: 14 }, 1, 0.1);
   await saveCheckpoint(flow, file, { dataset });
-  disposeFlow(flow);
+  disposeModel(flow);
   const output = path.join(path.dirname(file), 'table.json');
   const more = ['--output', output, '--json', ...options, ...quick];
   const { code, stdout, stderr } = await tarflow('accelerate', file, ...more);

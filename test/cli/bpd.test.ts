@@ -4,8 +4,9 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { loadDataset } from '../../src/data/index.js';
 import { datasetBitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
 import { tarflow, temporaryFolder } from './command-line.js';
 
@@ -13,7 +14,8 @@ beforeAll(async () => {
   await startEngine();
 });
 
-const config: FlowConfig = {
+const config: TarFlowConfig = {
+  kind: 'tarflow',
   image: { channels: 1, height: 28, width: 28 },
   patchSize: 7,
   channels: 8,
@@ -26,9 +28,9 @@ const config: FlowConfig = {
 
 async function checkpoint(shape = config, details: CheckpointDetails = {}): Promise<string> {
   const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
-  const flow = createFlow(shape, 3);
+  const flow = createTarFlow(shape, 3);
   await saveCheckpoint(flow, file, details);
-  disposeFlow(flow);
+  disposeModel(flow);
   return file;
 }
 
@@ -40,13 +42,13 @@ test('measures what the library measures', async () => {
   const { code, stdout } = await tarflow('bpd', file, ...options);
   expect(code).toBe(0);
   expect(tf.memory().numTensors).toBe(before);
-  const flow = createFlow(config, 3);
+  const flow = createTarFlow(config, 3);
   const { mean, standardError } = await datasetBitsPerDimension(
     flow,
     await loadDataset('mnist-10k-subset', 'train'),
     { count: 20, seed: 3 },
   );
-  disposeFlow(flow);
+  disposeModel(flow);
   expect(JSON.parse(stdout)).toMatchObject({
     checkpoint: file,
     data: 'mnist-10k-subset',

@@ -5,9 +5,9 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
 import { livelyFlow, savedFlow, smallConfig } from '../training/small.js';
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await startEngine();
 });
 
-const config: FlowConfig = { ...smallConfig, image: { channels: 3, height: 6, width: 4 } };
+const config: TarFlowConfig = { ...smallConfig, image: { channels: 3, height: 6, width: 4 } };
 
 const details: CheckpointDetails = {
   noise: { kind: 'gaussian', sigma: 0.1 },
@@ -26,7 +26,7 @@ const details: CheckpointDetails = {
 
 function checkpoint(
   folder: string,
-  overrides: Partial<FlowConfig> = {},
+  overrides: Partial<TarFlowConfig> = {},
   more: CheckpointDetails = details,
 ): Promise<string> {
   return savedFlow(folder, { ...config, ...overrides }, more);
@@ -78,7 +78,7 @@ test('every image moves by the step that denoise makes, in batches as alone', as
     Math.max(...data.map((value, i) => Math.abs(value - (given.data[i] as number)))),
   ).toBeGreaterThan(0.01);
   tf.dispose([x, expected]);
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 test("sigma is the training's where none is given", async () => {

@@ -3,9 +3,9 @@ import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { modelFingerprint, type Plan, readPlan, writePlan } from '../../src/sampling/plan-file.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
@@ -22,7 +22,8 @@ beforeAll(async () => {
   await startEngine();
 });
 
-const config: FlowConfig = {
+const config: TarFlowConfig = {
+  kind: 'tarflow',
   image: { channels: 1, height: 28, width: 28 },
   patchSize: 7,
   channels: 8,
@@ -33,11 +34,11 @@ const config: FlowConfig = {
   volumePreserving: false,
 };
 
-async function checkpoint(overrides: Partial<FlowConfig> = {}): Promise<string> {
+async function checkpoint(overrides: Partial<TarFlowConfig> = {}): Promise<string> {
   const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
   const flow = smallFlow({ ...config, ...overrides }, 1, 0.3);
   await saveCheckpoint(flow, file, { classNames: ['Bag', 'Coat', 'Hat'] });
-  disposeFlow(flow);
+  disposeModel(flow);
   return file;
 }
 
@@ -164,7 +165,7 @@ describe('sample --plan', () => {
     const flow = smallFlow({}, 4, 3);
     await saveCheckpoint(flow, file);
     const model = modelFingerprint(flow);
-    disposeFlow(flow);
+    disposeModel(flow);
     const made = path.join(path.dirname(file), 'made.json');
     const shortfalls = async (...solvers: Plan['solvers']) => {
       await writePlan(made, { ...somePlan, model, solvers });

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import type { FlowConfig } from '../../src/flow/config.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
 import { savedFlow, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
@@ -13,7 +13,7 @@ beforeAll(async () => {
   await startEngine();
 });
 
-const config: FlowConfig = { ...smallConfig, image: { channels: 1, height: 8, width: 8 } };
+const config: TarFlowConfig = { ...smallConfig, image: { channels: 1, height: 8, width: 8 } };
 
 const details: CheckpointDetails = {
   noise: { kind: 'gaussian', sigma: 0.1 },
@@ -22,7 +22,7 @@ const details: CheckpointDetails = {
 
 function checkpoint(
   folder: string,
-  overrides: Partial<FlowConfig> = {},
+  overrides: Partial<TarFlowConfig> = {},
   more: CheckpointDetails = details,
 ): Promise<string> {
   return savedFlow(folder, { ...config, ...overrides }, more);

@@ -6,7 +6,7 @@ import {
   accelerationStrategies,
   measureAcceleration,
 } from '../../src/evaluation/acceleration.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { modelFingerprint, type Plan } from '../../src/sampling/plan-file.js';
 import { sample } from '../../src/sampling/sample.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
@@ -77,7 +77,7 @@ describe('the acceleration table', () => {
     expect(table.model).toBe(modelFingerprint(flow));
     expect(shares).toEqual([...shares].sort((a, b) => a - b));
     expect(shares.at(-1)).toBeCloseTo(1);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('errors and statistics are those of the samples, as shares of the range', async () => {
@@ -121,7 +121,7 @@ describe('the acceleration table', () => {
     expect(table.seedNoise.deviation).toBeCloseTo(noise.deviation, 4);
     expect(planned!.error).toBeLessThan(1e-5);
     tf.dispose([exact, other, seeded]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('what iterations did not bring to an end is counted by block', async () => {
@@ -150,7 +150,7 @@ describe('the acceleration table', () => {
     expect(coarse).toMatchObject({ fallbacks: [0, 0], unconverged: [0, 3] });
     expect(tf.memory().numTensors).toBe(before);
     images.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a plan that is sequential is as fast as sequential, being the same run', async () => {
@@ -161,7 +161,7 @@ describe('the acceleration table', () => {
     expect(rows).toHaveLength(2);
     expect(rows[1]).toEqual({ ...rows[0], strategy: 'planned' });
     expect(rows[1]!.speedup).toBe(1);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('the published form has as many segments as divide the tokens, in the toughest block', () => {
@@ -181,7 +181,7 @@ describe('the acceleration table', () => {
       expect(tough).toEqual([expect.objectContaining({ segments, clamp: 3, norm: 'frobenius' })]);
       expect(solvers.filter(({ maximum }) => maximum === 10)).toHaveLength(1);
       images.dispose();
-      disposeFlow(flow);
+      disposeModel(flow);
     }
   });
 });
@@ -205,18 +205,21 @@ describe('bad input', () => {
     const before = tf.memory().numTensors;
     await expect(measureAcceleration(flow, options)).rejects.toThrow(message);
     expect(tf.memory().numTensors).toBe(before);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a model with a broken prior is named, and a signal stops', async () => {
     const flow = smallFlow();
-    const broken = { ...flow, variance: tf.fill(flow.variance.shape, Number.NaN) as tf.Tensor2D };
+    const broken = {
+      ...flow,
+      buffers: { var: tf.fill([16, 1], Number.NaN) },
+    };
     const before = tf.memory().numTensors;
     await expect(measureAcceleration(broken)).rejects.toThrow('latent of sample 0 is not finite');
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(measureAcceleration(flow, { signal })).rejects.toThrow('enough');
     expect(tf.memory().numTensors).toBe(before);
-    broken.variance.dispose();
-    disposeFlow(flow);
+    broken.buffers.var.dispose();
+    disposeModel(flow);
   });
 });

@@ -8,7 +8,8 @@ import {
   bitsPerDimension,
   datasetBitsPerDimension,
 } from '../../src/evaluation/bits-per-dimension.js';
-import { disposeFlow, flowLoss, forward, type TarFlow } from '../../src/flow/tarflow.js';
+import { disposeModel, flowLoss, forward } from '../../src/flow/flow.js';
+import type { TarFlow } from '../../src/models/tarflow/index.js';
 import { livelyFlow, madeUpImages, smallConfig } from '../training/small.js';
 
 beforeAll(async () => {
@@ -26,7 +27,7 @@ function withFlow<T>(use: (flow: TarFlow) => T): T {
   const before = tf.memory().numTensors;
   const result = use(flow);
   expect(tf.memory().numTensors).toBe(before);
-  disposeFlow(flow);
+  disposeModel(flow);
   return result;
 }
 
@@ -35,9 +36,9 @@ test('is the loss plus constants: (loss + ½·ln 2π + ln 128)/ln 2', () => {
     tf.tidy(() => {
       const x = images(6);
       const label = [0, 1, 2, 0, 1, -1];
-      const { loss } = flowLoss(flow, forward(flow, x, label));
+      const { loss } = flowLoss(flow, forward(flow, x, { label }));
       const expected = ((loss.dataSync()[0] as number) + halfLog2Pi + Math.log(128)) / Math.LN2;
-      const bits = bitsPerDimension(flow, x, label);
+      const bits = bitsPerDimension(flow, x, { label });
       expect(bits.shape).toEqual([6]);
       expect(tf.mean(bits).dataSync()[0]).toBeCloseTo(expected, 5);
     }),
@@ -87,12 +88,12 @@ test('of the identity with a background: its noise is normal, the other pixels a
     const black = halfLog2Pi + (variance + mean ** 2) / 2 - entropy;
     const grey = halfLog2Pi + (200.5 / 128 - 1) ** 2 / 2 + Math.log(128);
     for (const mode of ['eager', 'graph', 'xla'] as const) {
-      const bits = bitsPerDimension({ ...flow, parameters }, x, undefined, { mode });
+      const bits = bitsPerDimension({ ...flow, parameters }, x, { mode });
       const expected = (black + grey) / 2 / Math.LN2;
       expect(Math.abs((tf.mean(bits).dataSync()[0] as number) - expected)).toBeLessThan(1e-3);
     }
   });
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 test.each([5, 6])('of %d images with labels: XLA, in parts, gives what eager gives', (count) => {
@@ -101,7 +102,7 @@ test.each([5, 6])('of %d images with labels: XLA, in parts, gives what eager giv
       const x = images(count);
       const label = [0, 1, 2, 0, 1, -1].slice(0, count);
       const [eager, xla] = (['eager', 'xla'] as const).map((mode) =>
-        bitsPerDimension(flow, x, label, { mode }).dataSync(),
+        bitsPerDimension(flow, x, { label, mode }).dataSync(),
       );
       eager?.forEach((bits, i) => {
         expect(xla?.[i]).toBeCloseTo(bits, 4);
@@ -122,7 +123,7 @@ describe('of a data set', () => {
       return await datasetBitsPerDimension(flow, of, options);
     } finally {
       expect(tf.memory().numTensors).toBe(before);
-      disposeFlow(flow);
+      disposeModel(flow);
     }
   }
 
@@ -182,6 +183,6 @@ describe('of a data set', () => {
     await expect(datasetBitsPerDimension(flow, { ...data, image })).rejects.toThrow(
       /made-up has images of 1×8×2.*takes 1×4×4/,
     );
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });

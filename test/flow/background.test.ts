@@ -3,7 +3,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { randomKey, uniform } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { narrowBackground, spreadBackground } from '../../src/flow/background.js';
-import { logProb } from '../../src/flow/tarflow.js';
+import { forward, logProbOf } from '../../src/flow/flow.js';
 import { difference, smallFlow } from './small-flow.js';
 
 /** Images (count, 1, 1, 1) of grey values 0 … 256. */
@@ -136,7 +136,9 @@ describe('a spread background', () => {
       const pairs = axis.flatMap((one) => axis.map((two) => [one, two] as const));
       const points = pairs.flatMap(([one, two]) => [one.x, two.x]);
       const areas = pairs.map(([one, two]) => one.length * two.length);
-      const density = tf.exp(logProb(flow, tf.tensor4d(points, [pairs.length, 1, 1, 2])));
+      const density = tf.exp(
+        logProbOf(flow, forward(flow, tf.tensor4d(points, [pairs.length, 1, 1, 2]))),
+      );
       expect(tf.sum(tf.mul(density, areas)).dataSync()[0]).toBeCloseTo(1, 2);
     });
   });

@@ -1,17 +1,18 @@
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { mapTree } from '../../src/backend/tree.js';
+import { dimensions, disposeModel } from '../../src/flow/flow.js';
 import {
   checkConfig,
-  dimensions,
-  type FlowConfig,
+  type TarFlowConfig,
   tokenCount,
   tokenWidth,
-} from '../../src/flow/config.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+} from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 
 /** Of a {@link smallFlow} without changes. */
-export const smallFlowConfig: FlowConfig = {
+export const smallFlowConfig: TarFlowConfig = {
+  kind: 'tarflow',
   image: { channels: 1, height: 4, width: 4 },
   patchSize: 1,
   channels: 16,
@@ -26,8 +27,8 @@ export const smallFlowConfig: FlowConfig = {
  * A small flow that is no longer near the identity: every parameter of a fresh one is moved at
  * random, `strength` times as far as keeps the inverse well conditioned.
  */
-export function smallFlow(changes: Partial<FlowConfig> = {}, seed = 1, strength = 1): TarFlow {
-  const fresh = createFlow(checkConfig({ ...smallFlowConfig, ...changes }), seed);
+export function smallFlow(changes: Partial<TarFlowConfig> = {}, seed = 1, strength = 1): TarFlow {
+  const fresh = createTarFlow(checkConfig({ ...smallFlowConfig, ...changes }), seed);
   const key = foldIn(randomKey(seed), 'moved');
   const parameters = mapTree(fresh.parameters, (leaf, name) =>
     tf.tidy(() => {
@@ -40,8 +41,8 @@ export function smallFlow(changes: Partial<FlowConfig> = {}, seed = 1, strength 
       return tf.add(leaf, tf.mul(noise, spread));
     }),
   );
-  const flow = { config: fresh.config, parameters, variance: fresh.variance.clone() };
-  disposeFlow(fresh);
+  const flow = { ...fresh, parameters, buffers: { var: (fresh.buffers.var as tf.Tensor).clone() } };
+  disposeModel(fresh);
   return flow;
 }
 

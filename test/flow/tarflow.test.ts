@@ -2,19 +2,13 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { blockForward, permute } from '../../src/flow/block.js';
-import { dimensions, type FlowConfig, tokenCount, tokenWidth } from '../../src/flow/config.js';
-import { classMixture } from '../../src/flow/labels.js';
+import { classMixture } from '../../src/conditions/labels.js';
+import { dimensions, disposeModel, forward, logProbOf } from '../../src/flow/flow.js';
 import { patchify, unpatchify } from '../../src/flow/patches.js';
-import {
-  createFlow,
-  disposeFlow,
-  flowBlocks,
-  forward,
-  logProb,
-  type TarFlow,
-} from '../../src/flow/tarflow.js';
-import { inverse } from '../../src/sampling/inverse.js';
+import { blockForward } from '../../src/flow/through-blocks.js';
+import { type TarFlowConfig, tokenCount, tokenWidth } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
+import { blocksOf, inverse } from '../../src/sampling/inverse.js';
 import {
   difference,
   randomImages,
@@ -23,7 +17,7 @@ import {
   smallFlowConfig,
 } from './small-flow.js';
 
-const configurations: Record<string, Partial<FlowConfig>> = {
+const configurations: Record<string, Partial<TarFlowConfig>> = {
   'one block, patch 1': { blocks: 1 },
   'two blocks, patch 2, wide image': {
     image: { channels: 1, height: 4, width: 6 },
@@ -62,7 +56,7 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
     const before = tf.memory().numTensors;
     const flow = smallFlow(changes);
     await f(flow);
-    disposeFlow(flow);
+    disposeModel(flow);
     expect(tf.memory().numTensors, 'tensors left').toBe(before);
   };
   const imagesOf = (flow: TarFlow): tf.Tensor4D => randomImages(flow, batch, 5);
@@ -72,10 +66,10 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
   test('maps images to latents and back', () =>
     withFlow(async (flow) => {
       const x = imagesOf(flow);
-      const { z, logDet, outputs, logDets } = forward(flow, x, labelsOf(flow));
+      const { z, logDet, outputs, logDets } = forward(flow, x, { label: labelsOf(flow) });
       expect(z.shape).toEqual([batch, tokenCount(flow.config), tokenWidth(flow.config)]);
       expect(logDet.shape).toEqual([batch]);
-      const back = await inverse(flow, z, labelsOf(flow));
+      const back = await inverse(flow, z, { label: labelsOf(flow) });
       expect(difference(back, x)).toBeLessThan(1e-4);
 
       // The background ends where single precision does: 3.8 below 0.
@@ -83,8 +77,8 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
       const drawn = tf.tidy(() =>
         tf.mul(randomLatents(flow, batch, 6), spread ? 0.5 : 1),
       ) as tf.Tensor3D;
-      const made = await inverse(flow, drawn, labelsOf(flow));
-      const again = forward(flow, made, labelsOf(flow));
+      const made = await inverse(flow, drawn, { label: labelsOf(flow) });
+      const again = forward(flow, made, { label: labelsOf(flow) });
       expect(difference(again.z, drawn)).toBeLessThan(spread ? 1e-2 : 1e-4);
       tf.dispose([x, z, logDet, back, drawn, made]);
       tf.dispose([outputs, logDets, { ...again }]);
@@ -96,10 +90,10 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
         const width = tokenWidth(flow.config);
         const classes = classMixture(flow.config, flow.config.classes > 0 ? 1 : undefined, 1);
         const u = randomLatents(flow, 1, 7);
-        for (const block of flowBlocks(flow)) {
+        for (const block of blocksOf(flow)) {
           const rows = jacobian(
             (input: tf.Tensor3D) =>
-              permute(block, blockForward(block, permute(block, input), classes).z),
+              block.order(blockForward(block, block.order(input), { classes }).z),
             u,
           );
           let below = 0;
@@ -124,8 +118,8 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
         const { config } = flow;
         const x = tf.slice(imagesOf(flow), [0, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D;
         const label = config.classes > 0 ? 1 : undefined;
-        const rows = jacobian((images: tf.Tensor4D) => forward(flow, images, label).z, x);
-        const { logDet } = forward(flow, x, label);
+        const rows = jacobian((images: tf.Tensor4D) => forward(flow, images, { label }).z, x);
+        const { logDet } = forward(flow, x, { label });
         expect(logDet.dataSync()[0]).toBeCloseTo(logDeterminant(rows), 4);
         if (config.volumePreserving) expect(Math.abs(logDet.dataSync()[0]!)).toBe(0);
       });
@@ -136,13 +130,11 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
       tf.tidy(() => {
         const x = imagesOf(flow);
         const labels = labelsOf(flow);
-        const together = forward(flow, x, labels);
+        const together = forward(flow, x, { label: labels });
         for (let i = 0; i < batch; i++) {
-          const alone = forward(
-            flow,
-            tf.slice(x, [i, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D,
-            labels?.slice(i, i + 1),
-          );
+          const alone = forward(flow, tf.slice(x, [i, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D, {
+            label: labels?.slice(i, i + 1),
+          });
           expect(difference(alone.z, tf.slice(together.z, [i, 0, 0], [1, -1, -1]))).toBeLessThan(
             1e-4,
           );
@@ -165,11 +157,11 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
         const { classes } = flow.config;
         const x = imagesOf(flow);
         if (classes === 0) {
-          expect(() => forward(flow, x, 0)).toThrow(UserError);
+          expect(() => forward(flow, x, { label: 0 })).toThrow(UserError);
           return;
         }
         const absent = forward(flow, x).z;
-        expect(difference(forward(flow, x, -1).z, absent)).toBeLessThan(1e-4);
+        expect(difference(forward(flow, x, { label: -1 }).z, absent)).toBeLessThan(1e-4);
         const means = flow.parameters.blocks.map((block) => ({
           ...block,
           class_embed: tf.tile(tf.mean(block.class_embed!, 0, true), [
@@ -179,8 +171,10 @@ describe.each(Object.entries(configurations))('a flow: %s', (_, changes) => {
           ]) as tf.Tensor3D,
         }));
         const averaged = { ...flow, parameters: { blocks: means } };
-        expect(difference(forward(averaged, x, 1).z, absent)).toBeLessThan(1e-4);
-        expect(difference(forward(flow, x, 0).z, forward(flow, x, 1).z)).toBeGreaterThan(1e-2);
+        expect(difference(forward(averaged, x, { label: 1 }).z, absent)).toBeLessThan(1e-4);
+        expect(
+          difference(forward(flow, x, { label: 0 }).z, forward(flow, x, { label: 1 }).z),
+        ).toBeGreaterThan(1e-2);
       });
     }));
 });
@@ -210,7 +204,7 @@ describe('bad input to a flow', () => {
     const x = tf.zeros([2, 1, 4, 5]) as tf.Tensor4D;
     expect(() => forward(flow, x)).toThrow('(2, 1, 4, 5)');
     x.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([
@@ -220,25 +214,25 @@ describe('bad input to a flow', () => {
   ])('%s', (_, label) => {
     const flow = smallFlow({ classes: 4 });
     const x = tf.zeros([2, 1, 4, 4]) as tf.Tensor4D;
-    expect(() => forward(flow, x, label)).toThrow(UserError);
+    expect(() => forward(flow, x, { label })).toThrow(UserError);
     x.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
-  test.each<[string, Partial<FlowConfig>, string]>([
+  test.each<[string, Partial<TarFlowConfig>, string]>([
     ['a patch that does not tile', { patchSize: 3 }, 'does not tile'],
     ['heads that do not divide', { headWidth: 5 }, 'headWidth 5'],
     ['a single token', { patchSize: 4 }, 'single token'],
     ['no block', { blocks: 0 }, 'blocks is 0'],
     ['a grey background', { background: 128 as never }, 'background is 128'],
   ])('%s', (_, changes, message) => {
-    expect(() => createFlow({ ...smallFlowConfig, ...changes }, 0)).toThrow(message);
+    expect(() => createTarFlow({ ...smallFlowConfig, ...changes }, 0)).toThrow(message);
   });
 });
 
 test('a fresh flow is near the identity, not at it', () => {
   tf.tidy(() => {
-    const flow = createFlow(smallFlowConfig, 3);
+    const flow = createTarFlow(smallFlowConfig, 3);
     const x = randomImages(flow, 2, 8);
     const moved = difference(forward(flow, x).z, patchify(smallFlowConfig, x));
     expect(moved).toBeGreaterThan(0.01);
@@ -255,7 +249,8 @@ test('the density of a flow of two numbers sums to one', () => {
     const axis = Array.from({ length: (2 * reach) / step }, (_, i) => -reach + (i + 0.5) * step);
     const grid = axis.flatMap((first) => axis.flatMap((second) => [first, second]));
     const points = tf.tensor4d(grid, [axis.length ** 2, 1, 1, 2]);
-    const total = tf.sum(tf.exp(logProb(flow, points))).dataSync()[0]! * step * step;
+    const total =
+      tf.sum(tf.exp(logProbOf(flow, forward(flow, points)))).dataSync()[0]! * step * step;
     expect(total).toBeCloseTo(1, 3);
   });
 });

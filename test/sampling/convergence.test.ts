@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import { tokenCount } from '../../src/flow/config.js';
+import { disposeModel, forward } from '../../src/flow/flow.js';
 import { unpatchify } from '../../src/flow/patches.js';
-import { disposeFlow, forward } from '../../src/flow/tarflow.js';
+import { tokenCount } from '../../src/models/tarflow/config.js';
 import { blockPassages, followConvergence } from '../../src/sampling/convergence.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
@@ -18,9 +18,9 @@ describe('the passages of a sampling run', () => {
     const label = [0, 1];
     const z = randomLatents(flow, 2, 1);
     const before = tf.memory().numTensors;
-    const passages = await blockPassages(flow, z, label);
-    const images = await inverse(flow, z, label);
-    const { outputs, logDets, ...result } = forward(flow, images, label);
+    const passages = await blockPassages(flow, z, { label });
+    const images = await inverse(flow, z, { label });
+    const { outputs, logDets, ...result } = forward(flow, images, { label });
     passages.blocks.forEach((passage, index) => {
       // Blocks 0 and 2 read in raster order, block 1 in reverse.
       const raster = tf.tidy(() => (index === 1 ? tf.reverse(passage.z, 1) : passage.z.clone()));
@@ -33,20 +33,20 @@ describe('the passages of a sampling run', () => {
     passages.dispose();
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('are guided where they are asked to be', async () => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 2, 2);
     const guidance = { weight: 1 };
-    const guided = await blockPassages(flow, z, 1, guidance);
-    const images = await inverse(flow, z, 1, { guidance });
+    const guided = await blockPassages(flow, z, { label: 1, guidance });
+    const images = await inverse(flow, z, { label: 1, guidance });
     const made = unpatchify(flow.config, guided.blocks[0]!.x);
     expect(difference(made, images)).toBeLessThan(1e-5);
     tf.dispose([made, images, z]);
     guided.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -80,7 +80,7 @@ describe('the convergence of an iteration', () => {
     expect(tf.memory().numTensors).toBe(before);
     passages.dispose();
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a sample that is done keeps its last error', async () => {
@@ -100,6 +100,6 @@ describe('the convergence of an iteration', () => {
     expect(Math.max(...tokenErrors.at(-1)!)).toBeLessThan(0.02);
     passages.dispose();
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });

@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import { classMixture } from '../../src/flow/labels.js';
-import { disposeFlow, flowBlocks } from '../../src/flow/tarflow.js';
+import { classMixture } from '../../src/conditions/labels.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { decodeSequentially } from '../../src/sampling/decode.js';
 import { executionOf } from '../../src/sampling/execution.js';
 import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance.js';
-import { inverse } from '../../src/sampling/inverse.js';
+import { blocksOf, inverse } from '../../src/sampling/inverse.js';
 import { solveBlock } from '../../src/sampling/solve-block.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 
@@ -30,13 +30,13 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
       const z = randomLatents(flow, 3, 7);
       const before = tf.memory().numTensors;
       const options = { ...(g && { guidance: g }) };
-      const expected = await inverse(flow, z, [0, 1, 2], { ...options, mode: 'eager' });
-      const images = await inverse(flow, z, [0, 1, 2], { ...options, mode });
+      const expected = await inverse(flow, z, { label: [0, 1, 2], ...options, mode: 'eager' });
+      const images = await inverse(flow, z, { label: [0, 1, 2], ...options, mode });
       expect(difference(images, expected)).toBeLessThan(1e-5);
       tf.dispose([images, expected]);
       expect(tf.memory().numTensors).toBe(before);
       z.dispose();
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -44,20 +44,20 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     const flow = smallFlow({ volumePreserving: true });
     const z = randomLatents(flow, 2, 8);
     const guidance = { weight: 1, temperature: 0.5 };
-    const expected = await inverse(flow, z, undefined, { guidance, mode: 'eager' });
-    const images = await inverse(flow, z, undefined, { guidance, mode });
+    const expected = await inverse(flow, z, { guidance, mode: 'eager' });
+    const images = await inverse(flow, z, { guidance, mode });
     expect(difference(images, expected)).toBeLessThan(1e-5);
     tf.dispose([images, expected, z]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('in several calls gives what it gives in one, and reports each', async () => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 2, 9);
     const classes = classMixture(flow.config, 1, 2);
-    for (const block of flowBlocks(flow)) {
-      const execution = executionOf(flow.config, { mode });
-      const guided = guidedBlock(block, 2, classes, { weight: 1, annealed: true }, execution);
+    for (const block of blocksOf(flow)) {
+      const execution = executionOf(blocksOf(flow), { mode });
+      const guided = guidedBlock(block, 2, { classes }, { weight: 1, annealed: true }, execution);
       const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
       const known: number[] = [];
       const solved = await decodeSequentially(guided, z, (count) => void known.push(count), [
@@ -70,7 +70,7 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
       tf.dispose([solved, expected.tokens]);
     }
     tf.dispose([z, classes as tf.Tensor]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('in parts gives what it gives in one', async () => {
@@ -78,10 +78,10 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     const z = randomLatents(flow, 5, 9);
     const classes = classMixture(flow.config, [0, 1, 1, 0, 1], 5);
     const guidance = { weight: 1, temperature: 0.7 };
-    const execution = executionOf(flow.config, { mode });
-    for (const block of flowBlocks(flow)) {
+    const execution = executionOf(blocksOf(flow), { mode });
+    for (const block of blocksOf(flow)) {
       const before = tf.memory().numTensors;
-      const guided = guidedBlock(block, 5, classes, guidance, execution);
+      const guided = guidedBlock(block, 5, { classes }, guidance, execution);
       const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
       const lengths = [7, z.shape[1]];
       for (const sizes of [[5], [2, 3], [1, 1, 3]]) {
@@ -94,33 +94,30 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
       expect(tf.memory().numTensors).toBe(before);
     }
     tf.dispose([z, classes as tf.Tensor]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
 test('a step that throws stops it, and nothing is left', async () => {
   const flow = smallFlow();
   const z = randomLatents(flow, 1, 9);
-  const guided = guidedBlock(
-    flowBlocks(flow)[0]!,
-    1,
-    undefined,
-    undefined,
-    executionOf(flow.config),
-  );
+  const guided = guidedBlock(blocksOf(flow)[0]!, 1, {}, undefined, executionOf(blocksOf(flow)));
   const before = tf.memory().numTensors;
   const stopped = decodeSequentially(guided, z, () => Promise.reject(new Error('enough')));
   await expect(stopped).rejects.toThrow('enough');
   expect(tf.memory().numTensors).toBe(before);
   z.dispose();
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 test('rounded factors change the samples, and all solvers and modes alike', async () => {
   const flow = smallFlow({ classes: 2 });
   const z = randomLatents(flow, 2, 10);
   const options = { mode: 'eager', precision: 'bfloat16' } as const;
-  const [exact, expected] = [await inverse(flow, z, 1), await inverse(flow, z, 1, options)];
+  const [exact, expected] = [
+    await inverse(flow, z, { label: 1 }),
+    await inverse(flow, z, { label: 1, ...options }),
+  ];
   expect(difference(expected, exact)).toBeGreaterThan(5e-3);
   for (const [mode, solver] of [
     ['eager', { kind: 'jacobi', tolerance: 0 }],
@@ -128,10 +125,10 @@ test('rounded factors change the samples, and all solvers and modes alike', asyn
     ['graph', { kind: 'sequential' }],
     ['xla', { kind: 'sequential' }],
   ] as const) {
-    const rounded = await inverse(flow, z, 1, { ...options, mode, solver });
+    const rounded = await inverse(flow, z, { label: 1, ...options, mode, solver });
     expect(difference(rounded, expected)).toBeLessThan(1e-4);
     rounded.dispose();
   }
   tf.dispose([z, exact, expected]);
-  disposeFlow(flow);
+  disposeModel(flow);
 });

@@ -2,9 +2,9 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow, flowBlocks, forward } from '../../src/flow/tarflow.js';
+import { disposeModel, forward } from '../../src/flow/flow.js';
 import { type Guidance, guidedBlock } from '../../src/sampling/guidance.js';
-import { type InverseProgress, inverse } from '../../src/sampling/inverse.js';
+import { blocksOf, type InverseProgress, inverse } from '../../src/sampling/inverse.js';
 import { solveBlock } from '../../src/sampling/solve-block.js';
 import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
@@ -26,13 +26,13 @@ test.each(['tf1_cond_p4_c64', 'tf2_uncond_p2_c32', 'tf3_cond_vp_p2_c32', 'tf5_co
   async (name) => {
     const { flow, noise, images, labels } = await goldenModel(name);
     const before = tf.memory().numTensors;
-    const result = forward(flow, images, labels);
-    const back = await inverse(flow, result.z, labels);
+    const result = forward(flow, images, { label: labels });
+    const back = await inverse(flow, result.z, { label: labels });
     expect(difference(back, images)).toBeLessThan(1e-4);
     tf.dispose([back, { ...result }]);
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([noise, images]);
-    disposeFlow(flow);
+    disposeModel(flow);
   },
 );
 
@@ -43,7 +43,8 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
     const before = tf.memory().numTensors;
     const progress: InverseProgress[] = [];
     const blocks: number[] = [];
-    const x = await inverse(flow, z, 1, {
+    const x = await inverse(flow, z, {
+      label: 1,
       solver,
       guidance: { weight: 1 },
       onProgress: (state) => progress.push(state),
@@ -57,7 +58,7 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
     const done = progress.map((state) => state.done);
     expect(done).toEqual([...done].sort((a, b) => a - b));
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a signal stops it, and frees what it made', async () => {
@@ -65,11 +66,11 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
     const z = randomLatents(flow, 2, 1);
     const before = tf.memory().numTensors;
     const reason = new Error('enough');
-    await expect(
-      inverse(flow, z, undefined, { solver, signal: AbortSignal.abort(reason) }),
-    ).rejects.toBe(reason);
+    await expect(inverse(flow, z, { solver, signal: AbortSignal.abort(reason) })).rejects.toBe(
+      reason,
+    );
     const controller = new AbortController();
-    const stopped = inverse(flow, z, undefined, {
+    const stopped = inverse(flow, z, {
       solver,
       signal: controller.signal,
       onBlock: () => controller.abort(reason),
@@ -77,17 +78,17 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
     await expect(stopped).rejects.toBe(reason);
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('guidance of weight 0 changes nothing', async () => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 2, 1);
-    const plain = await inverse(flow, z, 0, { solver });
-    const guided = await inverse(flow, z, 0, { solver, guidance: { weight: 0 } });
+    const plain = await inverse(flow, z, { label: 0, solver });
+    const guided = await inverse(flow, z, { label: 0, solver, guidance: { weight: 0 } });
     expect(difference(plain, guided)).toBe(0);
     tf.dispose([z, plain, guided]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -95,15 +96,15 @@ test('each block takes its own solver, by index from the data', async () => {
   const flow = smallFlow({ blocks: 3 });
   const z = randomLatents(flow, 1, 1);
   const kinds: Record<number, string> = {};
-  const x = await inverse(flow, z, undefined, {
-    solver: selectiveJacobi(flow.config),
+  const x = await inverse(flow, z, {
+    solver: selectiveJacobi(flow),
     onTrace: ({ block, solver }) => {
       kinds[block] = solver.kind;
     },
   });
   expect(kinds).toEqual({ 0: 'jacobi', 1: 'jacobi', 2: 'sequential' });
   tf.dispose([z, x]);
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 describe('bad input to inverse', () => {
@@ -146,28 +147,25 @@ describe('bad input to inverse', () => {
   test.each(badSolvers)('%s, for a flow and for a block', async (_, solver, message) => {
     const flow = smallFlow();
     const z = randomLatents(flow, 1, 1);
-    const block = guidedBlock(flowBlocks(flow)[0]!, 1, undefined, undefined);
+    const block = guidedBlock(blocksOf(flow)[0]!, 1, {}, undefined);
     const before = tf.memory().numTensors;
-    for (const solve of [
-      () => inverse(flow, z, undefined, { solver }),
-      () => solveBlock(block, z, solver),
-    ]) {
+    for (const solve of [() => inverse(flow, z, { solver }), () => solveBlock(block, z, solver)]) {
       const outcome = solve();
       await expect(outcome).rejects.toThrow(UserError);
       await expect(outcome).rejects.toThrow(message);
     }
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('too few solvers', async () => {
     const flow = smallFlow();
     const z = randomLatents(flow, 1, 1);
-    const outcome = inverse(flow, z, undefined, { solver: [{ kind: 'jacobi' }] });
+    const outcome = inverse(flow, z, { solver: [{ kind: 'jacobi' }] });
     await expect(outcome).rejects.toThrow('1 solvers');
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each<[string, Guidance, string]>([
@@ -179,21 +177,21 @@ describe('bad input to inverse', () => {
   ])('guidance: %s', async (_, guidance, message) => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 1, 1);
-    await expect(inverse(flow, z, 0, { guidance })).rejects.toThrow(message);
+    await expect(inverse(flow, z, { label: 0, guidance })).rejects.toThrow(message);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('guidance that does nothing warns', async () => {
     const flow = smallFlow();
     const z = randomLatents(flow, 1, 1);
     const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
-    const guided = await inverse(flow, z, undefined, { guidance: { weight: 2 } });
+    const guided = await inverse(flow, z, { guidance: { weight: 2 } });
     const plain = await inverse(flow, z);
     expect((await warned).message).toContain('temperature');
     expect(difference(guided, plain)).toBe(0);
     tf.dispose([z, guided, plain]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('latents of another shape, and labels that do not fit', async () => {
@@ -201,9 +199,9 @@ describe('bad input to inverse', () => {
     const z = randomLatents(flow, 2, 1);
     const wrong = tf.zeros([2, 15, 1]) as tf.Tensor3D;
     await expect(inverse(flow, wrong)).rejects.toThrow('(2, 15, 1)');
-    await expect(inverse(flow, z, [0])).rejects.toThrow('1 labels came for 2 samples');
-    await expect(inverse(flow, z, [0, 2])).rejects.toThrow('Label 2');
+    await expect(inverse(flow, z, { label: [0] })).rejects.toThrow('1 labels came for 2 samples');
+    await expect(inverse(flow, z, { label: [0, 2] })).rejects.toThrow('Label 2');
     tf.dispose([z, wrong]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import { tokenCount } from '../../src/flow/config.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { tokenCount } from '../../src/models/tarflow/config.js';
 import { type BlockPassage, blockPassages } from '../../src/sampling/convergence.js';
 import { solveWithoutNearest } from '../../src/sampling/masked.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
@@ -24,9 +24,10 @@ function byDefinition(
   const latents = tf.slice(z, [0, visible, 0], [-1, token - visible, -1]);
   const gap = readAs === 'latent' ? latents : tf.zerosLike(latents);
   const input = (visible === 0 ? gap : tf.concat([seen, gap], 1)) as tf.Tensor3D;
-  const { a, b } = guided.predict(input, { start: 0 });
+  const { mean, logScale } = guided.predict(input, { start: 0 }).next;
   const last = (pair: tf.Tensor3D) => tf.slice(pair, [0, token - 1, 0], [-1, 1, -1]);
-  return tf.add(tf.mul(tf.slice(z, [0, token, 0], [-1, 1, -1]), tf.exp(last(a))), last(b));
+  const target = tf.slice(z, [0, token, 0], [-1, 1, -1]);
+  return tf.add(tf.mul(target, tf.exp(last(logScale!))), last(mean));
 }
 
 describe('solving with the nearest tokens hidden', () => {
@@ -36,7 +37,7 @@ describe('solving with the nearest tokens hidden', () => {
   ] as const)('nothing hidden is exact, %s', async (_name, guidance) => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 2, 1);
-    const passages = await blockPassages(flow, z, [0, 1], guidance);
+    const passages = await blockPassages(flow, z, { label: [0, 1], guidance });
     const before = tf.memory().numTensors;
     for (const passage of passages.blocks) {
       const solved = await solveWithoutNearest(passage.guided, passage.z, 0);
@@ -46,7 +47,7 @@ describe('solving with the nearest tokens hidden', () => {
     expect(tf.memory().numTensors).toBe(before);
     passages.dispose();
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([
@@ -74,7 +75,7 @@ describe('solving with the nearest tokens hidden', () => {
     expect(tf.memory().numTensors).toBe(before);
     passages.dispose();
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('reports each token, and stops by throwing with nothing left behind', async () => {
@@ -100,7 +101,7 @@ describe('solving with the nearest tokens hidden', () => {
     expect(tf.memory().numTensors).toBe(before);
     passages.dispose();
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([-1, 0.5, Number.NaN])('%d tokens cannot be hidden', async (hidden) => {
@@ -111,6 +112,6 @@ describe('solving with the nearest tokens hidden', () => {
     await expect(solveWithoutNearest(guided, given, hidden)).rejects.toThrow('hidden tokens');
     passages.dispose();
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });

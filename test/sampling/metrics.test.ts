@@ -4,7 +4,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../../src/sampling/metrics.js';
 import { spectralNorm } from '../../src/sampling/spectral-norm.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
@@ -83,7 +83,7 @@ describe('metrics of blocks', () => {
     expect(unlabelled[0]!.latent).not.toBeCloseTo(guesses[0]!.latent, 4);
     expect(tf.memory().numTensors).toBe(before);
     images.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a volume-preserving block ranks by the weights of its shift alone', () => {
@@ -94,7 +94,7 @@ describe('metrics of blocks', () => {
       expect(ranking.metric).toBe(ranking.shiftWeight);
     }
     images.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('images or labels that do not fit are named', () => {
@@ -120,7 +120,7 @@ describe('metrics of blocks', () => {
     broken.dispose();
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([images, wrong, none]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 

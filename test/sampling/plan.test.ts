@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import type { Label } from '../../src/flow/labels.js';
-import { disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import type { Label } from '../../src/conditions/labels.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import type { TarFlow } from '../../src/models/tarflow/index.js';
 import type { Guidance } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { currentMachine } from '../../src/sampling/machine.js';
@@ -29,13 +30,7 @@ import {
 } from '../../src/sampling/plan-file.js';
 import { namedSolvers, strategyNames } from '../../src/sampling/published-strategies.js';
 import { type Solver, solverText } from '../../src/sampling/solver.js';
-import {
-  difference,
-  randomImages,
-  randomLatents,
-  smallFlow,
-  smallFlowConfig,
-} from '../flow/small-flow.js';
+import { difference, randomImages, randomLatents, smallFlow } from '../flow/small-flow.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-plan-'));
 
@@ -154,8 +149,8 @@ async function errorOf(
 ): Promise<number> {
   const options = { ...(guidance && { guidance }), mode: 'eager' } as const;
   const solver = plannedSolvers(flow, found);
-  const planned = await inverse(flow, z, label, { ...options, solver });
-  const exact = await inverse(flow, z, label, options);
+  const planned = await inverse(flow, z, { label, ...options, solver });
+  const exact = await inverse(flow, z, { label, ...options });
   const error = difference(planned, exact) / dataRange;
   tf.dispose([planned, exact]);
   return error;
@@ -168,7 +163,8 @@ test('a plan keeps the tolerance, is never slower than sequential, and leaves no
   const before = tf.memory().numTensors;
   const tried: Record<number, string[]> = {};
   const guidance = { weight: 0.5, annealed: true };
-  const found = await planSampling(flow, noise, [0, 1], {
+  const found = await planSampling(flow, noise, {
+    label: [0, 1],
     batch: 2,
     guidance,
     images,
@@ -193,7 +189,7 @@ test('a plan keeps the tolerance, is never slower than sequential, and leaves no
   other.dispose();
   expect(tf.memory().numTensors).toBe(before);
   tf.dispose([noise, images]);
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 describe('the noise of a plan', () => {
@@ -212,14 +208,14 @@ describe('the noise of a plan', () => {
       const before = tf.memory().numTensors;
       const tolerance = 1e-2;
       const options = { batch: 1, tolerance, repeats: 1, mode };
-      const found = await planSampling(flow, all, undefined, options);
+      const found = await planSampling(flow, all, { ...options });
       expect(found.batch).toBe(1);
       expect(found.planned.error).toBeCloseTo(await errorOf(flow, found, some), 4);
       expect(found.planned.error).toBeLessThanOrEqual(tolerance / 2);
       expect(await errorOf(flow, found, other)).toBeLessThanOrEqual(tolerance);
       expect(tf.memory().numTensors).toBe(before);
       tf.dispose([easy, some, other, all]);
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -227,14 +223,14 @@ describe('the noise of a plan', () => {
     const flow = smallFlow({ classes: 3, blocks: 1, patchSize: 2 });
     const noise = randomLatents(flow, 4, 1);
     const labelOf = async (label?: Label) =>
-      (await planSampling(flow, noise, label, { repeats: 1, mode: 'eager' })).label;
+      (await planSampling(flow, noise, { label, repeats: 1, mode: 'eager' })).label;
     expect(await labelOf()).toBe(null);
     expect(await labelOf(2)).toEqual([2]);
     expect(await labelOf([2, 0])).toEqual([0, 2]);
     expect(await labelOf(Int32Array.of(1, 1, 0, 2))).toEqual([0, 1, 2]);
     await expect(labelOf([0, 1, 2])).rejects.toThrow(/3 labels.*of a batch, 2,.*latent, 4/);
     noise.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -242,7 +238,7 @@ test('without images both starts are candidates, and every candidate is measured
   const flow = smallFlow();
   const noise = randomLatents(flow, 2, 1);
   const starts = new Set<unknown>();
-  await planSampling(flow, noise, undefined, {
+  await planSampling(flow, noise, {
     repeats: 1,
     mode: 'eager',
     onBlock: (_, candidates) => {
@@ -256,38 +252,38 @@ test('without images both starts are candidates, and every candidate is measured
   });
   expect([...starts].sort()).toEqual(['latent', 'zeros']);
   noise.dispose();
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 test('where no solver is exact enough the plan is sequential', async () => {
   const flow = smallFlow({ patchSize: 2 });
   const noise = randomLatents(flow, 2, 1);
   // Below rounding: only the sequential solver, which is what it is compared with, keeps this.
-  const found = await planSampling(flow, noise, undefined, {
-    tolerance: 1e-30,
-    repeats: 1,
-  });
+  const found = await planSampling(flow, noise, { tolerance: 1e-30, repeats: 1 });
   expect(found.solvers).toEqual([{ kind: 'sequential' }, { kind: 'sequential' }]);
   expect(found.planned).toEqual(found.sequential);
   noise.dispose();
-  disposeFlow(flow);
+  disposeModel(flow);
 });
 
 describe('what a plan was measured for', () => {
+  let flow: TarFlow;
+  beforeAll(() => {
+    flow = smallFlow();
+  });
+  afterAll(() => disposeModel(flow));
   const use = { batch: 1, label: 0, guidance: { weight: 1, on: 'b', blocks: [0] } } as const;
   const here = () => ({ ...plan, ...currentMachine() });
 
   test('the same use has no differences, however its defaults are written', () => {
     const same = { ...use, mode: 'eager' } as const;
-    expect(planDifferences(smallFlowConfig, here(), same)).toEqual([]);
+    expect(planDifferences(flow, here(), same)).toEqual([]);
     // A plan for some labels is one for each of them.
-    expect(planDifferences(smallFlowConfig, here(), { ...same, label: [1, 0, 1] })).toEqual([]);
+    expect(planDifferences(flow, here(), { ...same, label: [1, 0, 1] })).toEqual([]);
     const spelled = { ...use.guidance, temperature: 1, annealed: false };
-    expect(planDifferences(smallFlowConfig, here(), { ...same, guidance: spelled })).toEqual([]);
+    expect(planDifferences(flow, here(), { ...same, guidance: spelled })).toEqual([]);
     const unguided = { ...here(), guidance: null };
-    expect(
-      planDifferences(smallFlowConfig, unguided, { ...same, guidance: { weight: 0 } }),
-    ).toEqual([]);
+    expect(planDifferences(flow, unguided, { ...same, guidance: { weight: 0 } })).toEqual([]);
   });
 
   test.each([
@@ -301,7 +297,7 @@ describe('what a plan was measured for', () => {
     [{ label: undefined }, /^for labels 0, 1, not no label$/],
   ])('%j is told', (change, message) => {
     const { guidance, label, ...rest } = { ...use, mode: 'eager' as const, ...change };
-    const found = planDifferences(smallFlowConfig, here(), {
+    const found = planDifferences(flow, here(), {
       ...rest,
       ...(guidance && { guidance }),
       ...(label !== undefined && { label }),
@@ -313,11 +309,7 @@ describe('what a plan was measured for', () => {
   test('another device and another number of threads are told', () => {
     const { device, threads } = currentMachine();
     for (const change of [{ device: 'Pentium' }, { threads: 99 }, { label: null }]) {
-      const found = planDifferences(
-        smallFlowConfig,
-        { ...here(), ...change },
-        { ...use, mode: 'eager' },
-      );
+      const found = planDifferences(flow, { ...here(), ...change }, { ...use, mode: 'eager' });
       expect(found).toEqual([
         'label' in change
           ? 'for no label, not label 0'
@@ -329,25 +321,30 @@ describe('what a plan was measured for', () => {
 });
 
 describe('published strategies by name', () => {
-  const config = { ...smallFlowConfig, blocks: 8 };
+  let flow: TarFlow;
+  beforeAll(() => {
+    flow = smallFlow({ blocks: 8 });
+  });
+  afterAll(() => disposeModel(flow));
 
   test('each gives the solvers of its lists, the block inverted first last', () => {
-    const solvers = namedSolvers(config, 'AFHQ');
+    const solvers = namedSolvers(flow, 'AFHQ');
     expect(solvers).toHaveLength(8);
     expect(solvers[7]).toMatchObject({ segments: 8, maximum: 32, clamp: 3 });
     expect(solvers[0]).toMatchObject({ segments: 1, maximum: 10 });
-    expect(namedSolvers(config, 'SeJD').map(({ kind }) => kind)).toEqual([
+    expect(namedSolvers(flow, 'SeJD').map(({ kind }) => kind)).toEqual([
       ...new Array<string>(7).fill('publishedGaussSeidelJacobi'),
       'sequential',
     ]);
-    for (const name of strategyNames) expect(namedSolvers(config, name)).toHaveLength(8);
+    for (const name of strategyNames) expect(namedSolvers(flow, name)).toHaveLength(8);
   });
 
   test('one that does not fit, and an unknown one, are named', () => {
-    const two = { ...config, blocks: 2 };
+    const two = smallFlow({ blocks: 2 });
     expect(() => namedSolvers(two, 'AFHQ')).toThrow(/AFHQ does not fit.*8 entries|has 8 entries/);
-    expect(() => namedSolvers(config, 'newton')).toThrow(/'newton'.*Img128cond/);
-    expect(() => namedSolvers(config, 'toString')).toThrow(/'toString'/);
+    disposeModel(two);
+    expect(() => namedSolvers(flow, 'newton')).toThrow(/'newton'.*Img128cond/);
+    expect(() => namedSolvers(flow, 'toString')).toThrow(/'toString'/);
   });
 });
 
@@ -378,8 +375,8 @@ describe('bad input to plans', () => {
     expect(() => plannedSolvers(other, own)).toThrow(
       /made for model.*Make one for this model: tarflow plan CHECKPOINT --batch 1 --tolerance 0.001 --label 0,1 --guidance 1 --on b --blocks 0 --mode eager --output FILE/,
     );
-    disposeFlow(flow);
-    disposeFlow(other);
+    disposeModel(flow);
+    disposeModel(other);
   });
 
   const solvers = (solver: object) => ({ solvers: [solver] });
@@ -425,7 +422,7 @@ describe('bad input to plans', () => {
     expect(() => plannedSolvers(flow, own)).toThrow(
       /has 2 solvers, and the model 3 blocks.*tarflow plan CHECKPOINT/,
     );
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([
@@ -439,7 +436,7 @@ describe('bad input to plans', () => {
     expect(() => plannedSolvers(flow, own)).toThrow(
       '. Make the plan anew: tarflow plan CHECKPOINT',
     );
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('noise that is not finite, in either half, and a model that diverges', async () => {
@@ -454,10 +451,10 @@ describe('bad input to plans', () => {
     }
     const noise = randomLatents(flow, 2, 1);
     const diverging = { guidance: { weight: 1e9 } };
-    await expect(planSampling(flow, noise, 1, diverging)).rejects.toThrow('diverges');
+    await expect(planSampling(flow, noise, { label: 1, ...diverging })).rejects.toThrow('diverges');
     noise.dispose();
     expect(tf.memory().numTensors).toBe(before);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a missing file, a tolerance that is not above 0, and an odd number of latents', async () => {
@@ -466,21 +463,21 @@ describe('bad input to plans', () => {
     const [even, odd] = [randomLatents(flow, 2, 1), randomLatents(flow, 3, 1)];
     const before = tf.memory().numTensors;
     for (const tolerance of [0, -1e-3, Number.NaN]) {
-      await expect(planSampling(flow, even, undefined, { tolerance })).rejects.toThrow(
+      await expect(planSampling(flow, even, { tolerance })).rejects.toThrow(
         `tolerance is ${tolerance}`,
       );
     }
     await expect(planSampling(flow, odd)).rejects.toThrow('3 latents');
     for (const batch of [0, -1, 0.5, 2, 4]) {
-      const refused = planSampling(flow, odd, undefined, { batch });
+      const refused = planSampling(flow, odd, { batch });
       await expect(refused).rejects.toThrow(`3 latents came to plan with, batch ${batch}`);
     }
-    const never = planSampling(flow, even, undefined, { repeats: 0 });
+    const never = planSampling(flow, even, { repeats: 0 });
     await expect(never).rejects.toThrow('repeats is 0');
     const signal = AbortSignal.abort(new Error('enough'));
-    await expect(planSampling(flow, even, undefined, { signal })).rejects.toThrow('enough');
+    await expect(planSampling(flow, even, { signal })).rejects.toThrow('enough');
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([even, odd]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow, logProb } from '../../src/flow/tarflow.js';
+import { disposeModel, forward, logProbOf } from '../../src/flow/flow.js';
 import { denoise, score } from '../../src/sampling/denoise.js';
 import { sample, sampleNoise } from '../../src/sampling/sample.js';
 import { difference, randomImages, smallFlow } from '../flow/small-flow.js';
@@ -26,7 +26,7 @@ describe('sample', () => {
     expect(difference(first, other)).toBeGreaterThan(0.1);
     tf.dispose([first, again, other]);
     expect(tf.memory().numTensors).toBe(before);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a sample does not depend on the batch size nor on how many follow', async () => {
@@ -39,18 +39,18 @@ describe('sample', () => {
     const head = tf.slice(whole, [0, 0, 0, 0], [2, -1, -1, -1]);
     expect(difference(head, few)).toBeLessThan(1e-5);
     tf.dispose([whole, parts, few, head]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('noise has the deviation of the prior', () => {
     const flow = smallFlow();
     const plain = sampleNoise(flow, 1, 0, 2);
-    const widened = { ...flow, variance: tf.mul(flow.variance, 4) as tf.Tensor2D };
+    const widened = { ...flow, buffers: { var: tf.mul(flow.buffers.var!, 4) } };
     const scaled = sampleNoise(widened, 1, 0, 2);
     const doubled = tf.mul(plain, 2);
     expect(difference(scaled, doubled)).toBeLessThan(1e-6);
-    tf.dispose([plain, scaled, doubled, widened.variance]);
-    disposeFlow(flow);
+    tf.dispose([plain, scaled, doubled, widened.buffers.var]);
+    disposeModel(flow);
   });
 
   test('a solver is passed on, and denoising follows', async () => {
@@ -63,7 +63,7 @@ describe('sample', () => {
     const expected = denoise(flow, noisy, { sigma: 0.1 });
     expect(difference(clean, expected)).toBeLessThan(1e-4);
     tf.dispose([noisy, clean, expected]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a stopped run frees what it made', async () => {
@@ -74,7 +74,7 @@ describe('sample', () => {
     const bad = sample(flow, { count: 2, denoise: { sigma: 0 } });
     await expect(bad).rejects.toThrow(UserError);
     expect(tf.memory().numTensors).toBe(before);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([0, -1, 1.5, Number.NaN])('a count or batch size of %s is named', async (count) => {
@@ -82,7 +82,7 @@ describe('sample', () => {
     await expect(sample(flow, { count })).rejects.toThrow(`number of samples is ${count}`);
     const batches = sample(flow, { count: 2, batchSize: count });
     await expect(batches).rejects.toThrow(`batch size is ${count}`);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -92,13 +92,14 @@ describe('denoise', () => {
       const flow = smallFlow({ classes: 2 });
       const x = randomImages(flow, 2, 4);
       const labels = [1, 0];
-      const found = score(flow, x, labels).dataSync();
+      const found = score(flow, x, { label: labels }).dataSync();
       const step = 1e-2;
       for (const place of [0, 5, 15, 16, 30]) {
         const moved = (by: number): Float32Array => {
           const values = x.dataSync().slice() as Float32Array;
           values[place]! += by;
-          return logProb(flow, tf.tensor4d(values, x.shape), labels).dataSync() as Float32Array;
+          const result = forward(flow, tf.tensor4d(values, x.shape), { label: labels });
+          return logProbOf(flow, result).dataSync() as Float32Array;
         };
         const sampleOf = Math.floor(place / 16);
         const slope = (moved(step)[sampleOf]! - moved(-step)[sampleOf]!) / (2 * step);
@@ -120,7 +121,7 @@ describe('denoise', () => {
   test('a model that spreads the background has a score, and no noise to take away', async () => {
     const flow = smallFlow({ background: 0 });
     const x = randomImages(flow, 2, 4);
-    const [eager, graph] = [score(flow, x, undefined, { mode: 'eager' }), score(flow, x)];
+    const [eager, graph] = [score(flow, x, { mode: 'eager' }), score(flow, x)];
     const largest = tf.tidy(() => tf.max(tf.abs(eager)).dataSync()[0] as number);
     expect(difference(eager, graph)).toBeLessThan(1e-5 * largest);
     expect(() => denoise(flow, x, { sigma: 0.1 })).toThrow(/background/);
@@ -128,7 +129,7 @@ describe('denoise', () => {
     const least = tf.tidy(() => tf.min(images).dataSync()[0]);
     expect(least).toBeGreaterThanOrEqual(-1);
     tf.dispose([x, eager, graph, images]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([0, -0.1, Number.NaN])('a deviation of %s is named', (sigma) => {
@@ -138,6 +139,6 @@ describe('denoise', () => {
     expect(() => denoise(flow, x, { sigma })).toThrow(UserError);
     expect(tf.memory().numTensors).toBe(before);
     x.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });

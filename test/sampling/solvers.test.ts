@@ -4,11 +4,12 @@ import { startEngine } from '../../src/backend/engine.js';
 import type { Mode, Precision } from '../../src/backend/program/index.js';
 import { foldIn, integers, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { tokenCount } from '../../src/flow/config.js';
-import { disposeFlow, flowBlocks, type TarFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { tokenCount } from '../../src/models/tarflow/config.js';
+import type { TarFlow } from '../../src/models/tarflow/index.js';
 import { segmentEnds } from '../../src/sampling/gauss-seidel-jacobi.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../../src/sampling/guidance.js';
-import { inverse } from '../../src/sampling/inverse.js';
+import { blocksOf, inverse } from '../../src/sampling/inverse.js';
 import {
   type PublishedLists,
   publishedSolvers,
@@ -87,8 +88,9 @@ async function against(
     flow.config.classes > 0 ? Array.from({ length: z.shape[0] }, (_, i) => i % 2) : undefined;
   const traces: BlockTrace[] = [];
   const guided = guidance && { guidance };
-  const sequential = await inverse(flow, z, label, { ...guided, mode: 'eager' });
-  const solved = await inverse(flow, z, label, {
+  const sequential = await inverse(flow, z, { label, ...guided, mode: 'eager' });
+  const solved = await inverse(flow, z, {
+    label,
     ...guided,
     ...(mode && { mode }),
     solver,
@@ -121,7 +123,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
         expect([...trace.fallbacks, ...trace.unconverged]).toEqual([]);
       }
       expect(tf.memory().numTensors).toBe(before);
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -144,7 +146,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
       expect(Math.min(...iterations)).toBeLessThan(Math.max(...iterations));
       z.dispose();
       expect(tf.memory().numTensors).toBe(before);
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -161,7 +163,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
     const { error } = await against(flow, z, solver, guidance, 'eager');
     expect(error).toBeLessThan(1e-4);
     tf.dispose([noise, images, z]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -172,7 +174,8 @@ describe('the work of an iteration', () => {
       const { flow, noise, images, labels } = await goldenModel('tf5_cond_p2_c48');
       const one = tf.slice(noise, [0, 0, 0], [1, -1, -1]);
       const traces: BlockTrace[] = [];
-      const x = await inverse(flow, one, labels?.slice(0, 1), {
+      const x = await inverse(flow, one, {
+        label: labels?.slice(0, 1),
         solver: { kind: 'gaussSeidelJacobi', segments: 3, tolerance: 1e-4 },
         mode,
         onTrace: (trace) => traces.push(trace),
@@ -180,7 +183,7 @@ describe('the work of an iteration', () => {
       expect(traces.map(({ block }) => block)).toEqual([2, 1, 0]);
       const tokens = tokenCount(flow.config);
       const grain = mode === 'eager' ? 1 : Math.ceil(tokens / 8);
-      const ends = segmentEnds(tokens, 3);
+      const ends = segmentEnds(tokens, 3, 1);
       for (const { iterations, evaluations, evaluatedTokens, cacheBytes, milliseconds } of traces) {
         let final = 1;
         let known = 0;
@@ -199,7 +202,7 @@ describe('the work of an iteration', () => {
         expect(milliseconds).toBeGreaterThan(0);
       }
       tf.dispose([noise, images, one, x]);
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -210,7 +213,7 @@ describe('the work of an iteration', () => {
       const z = unequalLatents(flow);
       const traces: BlockTrace[] = [];
       const solver = { kind: 'jacobi', tolerance: 1e-4 } as const;
-      const x = await inverse(flow, z, undefined, { solver, mode, onTrace: (t) => traces.push(t) });
+      const x = await inverse(flow, z, { solver, mode, onTrace: (t) => traces.push(t) });
       const iterations = traces.flatMap((trace) => trace.iterations);
       for (const trace of traces) expect(trace.evaluatedTokens).toBe(workOf(trace.iterations));
       const waiting = iterations.some(
@@ -219,7 +222,7 @@ describe('the work of an iteration', () => {
       expect(waiting, 'a sample that is done waits for another').toBe(mode === 'graph');
       expect(iterations.some(({ evaluatedSamples }) => evaluatedSamples < 4)).toBe(true);
       tf.dispose([z, x]);
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -228,13 +231,13 @@ describe('the work of an iteration', () => {
     const z = unequalLatents(flow);
     const solver = { kind: 'gaussSeidelJacobi', segments: 2, tolerance: 0.02 } as const;
     const traces: BlockTrace[] = [];
-    const together = await inverse(flow, z, undefined, { solver, onTrace: (t) => traces.push(t) });
+    const together = await inverse(flow, z, { solver, onTrace: (t) => traces.push(t) });
     const shrunk = traces.some(({ iterations }) => iterations.some(({ samples }) => samples < 4));
     expect(shrunk, 'a sample left early').toBe(true);
     for (let sample = 0; sample < 4; sample++) {
       const one = tf.slice(z, [sample, 0, 0], [1, -1, -1]);
       const own: BlockTrace[] = [];
-      const alone = await inverse(flow, one, undefined, { solver, onTrace: (t) => own.push(t) });
+      const alone = await inverse(flow, one, { solver, onTrace: (t) => own.push(t) });
       const row = tf.slice(together, [sample, 0, 0, 0], [1, -1, -1, -1]);
       expect(difference(alone, row)).toBeLessThan(1e-4);
       expect(own.map(({ sampleIterations }) => sampleIterations[0])).toEqual(
@@ -243,7 +246,7 @@ describe('the work of an iteration', () => {
       tf.dispose([one, alone, row]);
     }
     tf.dispose([z, together]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('the result is within reach of the tolerance, and fewer iterations do for a larger one', async () => {
@@ -258,7 +261,7 @@ describe('the work of an iteration', () => {
     expect(totals[0]).toBeLessThan(totals[1]!);
     expect(totals[1]).toBeLessThan(totals[2]!);
     tf.dispose([noise, images]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a limit on the iterations is kept, and told', async () => {
@@ -272,7 +275,7 @@ describe('the work of an iteration', () => {
       expect(unconverged).toHaveLength(4);
     }
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -297,7 +300,7 @@ test.each(['jacobi', 'publishedGaussSeidelJacobi'] as const)(
   async (kind) => {
     const flow = smallFlow({ blocks: 1 });
     const z = randomLatents(flow, 2, 5);
-    const guided = guidedBlock(flowBlocks(flow)[0]!, 2, undefined, undefined);
+    const guided = guidedBlock(blocksOf(flow)[0]!, 2, {}, undefined);
     const before = tf.memory().numTensors;
     for (const at of [0, 1, 3]) {
       let calls = 0;
@@ -309,17 +312,17 @@ test.each(['jacobi', 'publishedGaussSeidelJacobi'] as const)(
       expect(tf.memory().numTensors).toBe(before);
     }
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   },
 );
 
 test('segments cover every token, whatever their number', () => {
-  expect(segmentEnds(16, 4)).toEqual([5, 9, 13, 16]);
-  expect(segmentEnds(5, 5)).toEqual([2, 3, 4, 5]);
+  expect(segmentEnds(16, 4, 1)).toEqual([5, 9, 13, 16]);
+  expect(segmentEnds(5, 5, 1)).toEqual([2, 3, 4, 5]);
   fc.assert(
     fc.property(fc.integer({ min: 2, max: 300 }), fc.nat(), (tokens, number) => {
       const segments = 1 + (number % tokens);
-      const ends = segmentEnds(tokens, segments);
+      const ends = segmentEnds(tokens, segments, 1);
       expect(ends.at(-1)).toBe(tokens);
       expect(ends.length).toBe(Math.min(segments, tokens - 1));
       const lengths = ends.map((end, i) => end - (ends[i - 1] ?? 1));
@@ -336,11 +339,13 @@ describe('numbers that are not finite', () => {
       ...guided,
       predict(tokens, options) {
         const result = guided.predict(tokens, options);
-        const [rows, count, width] = result.b.shape;
+        const { mean } = result.next;
+        const [rows, count, width] = mean.shape;
         if (place < 0 || count < 4) return result;
-        const spike = new Float32Array(result.b.size);
+        const spike = new Float32Array(mean.size);
         spike[((place + 1) * count - 1) * width] = Number.POSITIVE_INFINITY;
-        return { ...result, b: tf.add(result.b, tf.tensor3d(spike, [rows, count, width])) };
+        const spiked = tf.add<tf.Tensor3D>(mean, tf.tensor3d(spike, [rows, count, width]));
+        return { ...result, next: { ...result.next, mean: spiked } };
       },
       select: (samples) => overflowing(guided.select(samples), samples.indexOf(place)),
     };
@@ -348,10 +353,10 @@ describe('numbers that are not finite', () => {
 
   test('an iterate that overflows is solved token by token, and told', async () => {
     const flow = smallFlow({ blocks: 1 });
-    const block = flowBlocks(flow)[0]!;
+    const block = blocksOf(flow)[0]!;
     const z = randomLatents(flow, 3, 5);
     const before = tf.memory().numTensors;
-    const plain = guidedBlock(block, 3, undefined, undefined);
+    const plain = guidedBlock(block, 3, {}, undefined);
     const solver = { kind: 'gaussSeidelJacobi', segments: 2, tolerance: 0 } as const;
     const exact = await solveBlock(plain, z, { kind: 'sequential' });
     const solved = await solveBlock(overflowing(plain, 1), z, solver);
@@ -363,18 +368,18 @@ describe('numbers that are not finite', () => {
     tf.dispose([exact.tokens, solved.tokens]);
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose(z);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('it is so in the precision that was asked for', async () => {
     const flow = smallFlow({ blocks: 1 });
-    const block = flowBlocks(flow)[0]!;
+    const block = blocksOf(flow)[0]!;
     const z = randomLatents(flow, 2, 5);
     const before = tf.memory().numTensors;
     const solver = { kind: 'jacobi', tolerance: 0 } as const;
     const solve = async (precision: Precision, broken: boolean) => {
       const execution = { mode: 'eager', loop: 'eager', precision } as const;
-      const guided = guidedBlock(block, 2, undefined, undefined, execution);
+      const guided = guidedBlock(block, 2, {}, undefined, execution);
       const given = broken ? overflowing(guided, 0) : guided;
       const { tokens, trace } = await solveBlock(
         given,
@@ -400,7 +405,7 @@ describe('numbers that are not finite', () => {
     tf.dispose([fallen, rounded, exact]);
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([
@@ -410,11 +415,11 @@ describe('numbers that are not finite', () => {
   ] as const)('it is so in mode %s, in %d segments', async (mode, segments) => {
     // Samples are large, and an iterate of some overflows on the way.
     const flow = smallFlow({ blocks: 1 }, 4, 3);
-    const block = flowBlocks(flow)[0]!;
+    const block = blocksOf(flow)[0]!;
     const z = randomLatents(flow, 5, 8);
     const before = tf.memory().numTensors;
     const execution = { mode, loop: mode, precision: 'float32' } as const;
-    const guided = guidedBlock(block, 5, undefined, undefined, execution);
+    const guided = guidedBlock(block, 5, {}, undefined, execution);
     const exact = await solveBlock(guided, z, { kind: 'sequential' });
     const solver = { kind: 'gaussSeidelJacobi', segments, tolerance: 0 } as const;
     const solved = await solveBlock(guided, z, solver);
@@ -426,13 +431,13 @@ describe('numbers that are not finite', () => {
     tf.dispose([exact.tokens, solved.tokens]);
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('the published form tells of results that are not finite', async () => {
     const flow = smallFlow({ blocks: 1 });
     const z = randomLatents(flow, 3, 5);
-    const plain = guidedBlock(flowBlocks(flow)[0]!, 3, undefined, undefined);
+    const plain = guidedBlock(blocksOf(flow)[0]!, 3, {}, undefined);
     const solver: Solver = {
       ...{ kind: 'publishedGaussSeidelJacobi', segments: 2, maximum: 16 },
       tolerance: 0,
@@ -444,7 +449,7 @@ describe('numbers that are not finite', () => {
     ]);
     expect((await solveBlock(plain, z, solver)).trace.unconverged).toEqual([]);
     tf.dispose([z, solved.tokens]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY])('noise with %s is named', async (value) => {
@@ -457,7 +462,7 @@ describe('numbers that are not finite', () => {
     });
     const before = tf.memory().numTensors;
     await expect(inverse(flow, z)).rejects.toThrow('sample 1 is not finite');
-    const guided = guidedBlock(flowBlocks(flow)[0]!, 2, undefined, undefined);
+    const guided = guidedBlock(blocksOf(flow)[0]!, 2, {}, undefined);
     const alone = solveBlock(guided, z, { kind: 'sequential' });
     await expect(alone).rejects.toThrow('sample 1 is not finite');
     const short = tf.slice(z, [0, 1, 0]);
@@ -467,7 +472,7 @@ describe('numbers that are not finite', () => {
     guided.dispose();
     expect(tf.memory().numTensors).toBe(before);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 });
 
@@ -484,9 +489,9 @@ describe('the published form', () => {
       tolerance: 0,
       clamp: Number.POSITIVE_INFINITY,
     };
-    const rerun = await against(flow, z, publishedSolvers(flow.config, lists));
+    const rerun = await against(flow, z, publishedSolvers(flow, lists));
     expect(rerun.error).toBeLessThan(1e-4);
-    const own = publishedSolvers(flow.config, lists).map(
+    const own = publishedSolvers(flow, lists).map(
       (solver): Solver =>
         solver.kind === 'sequential'
           ? solver
@@ -494,14 +499,12 @@ describe('the published form', () => {
     );
     expect((await against(flow, z, own)).error).toBeLessThan(1e-4);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('lists are in the order of sampling, and 0 segments are sequential', () => {
     const flow = smallFlow({ blocks: 3 });
-    const { config } = flow;
-    disposeFlow(flow);
-    const solvers = publishedSolvers(config, {
+    const solvers = publishedSolvers(flow, {
       segments: [4, 1, 0],
       maximum: [9, 5, 1],
       zeros: [1, 0, 0],
@@ -511,7 +514,8 @@ describe('the published form', () => {
       { ...published({ segments: 1, maximum: 5, start: 'latent' }), clamp: 3 },
       { ...published({ segments: 4, maximum: 9, start: 'zeros' }), clamp: 3 },
     ]);
-    expect(() => publishedSolvers(config, publishedStrategies.AFHQ!)).toThrow('8 entries');
+    expect(() => publishedSolvers(flow, publishedStrategies.AFHQ!)).toThrow('8 entries');
+    disposeModel(flow);
   });
 
   test.each([
@@ -521,11 +525,12 @@ describe('the published form', () => {
     const { flow, noise, images, labels } = await goldenModel(name);
     for (const [tolerance, expected] of Object.entries(counts)) {
       const found: number[] = [];
-      const solver = selectiveJacobi(flow.config, {
+      const solver = selectiveJacobi(flow, {
         tolerance: Number(tolerance),
         published: true,
       });
-      const x = await inverse(flow, noise, labels, {
+      const x = await inverse(flow, noise, {
+        label: labels,
         solver,
         onTrace: ({ iterations }) => found.push(iterations.length),
       });
@@ -533,7 +538,7 @@ describe('the published form', () => {
       expect(found).toEqual([0, ...expected]);
     }
     tf.dispose([noise, images]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test.each([2, 5, 16])(
@@ -541,7 +546,7 @@ describe('the published form', () => {
     async (tokens) => {
       const flow = smallFlow({ image: { channels: 1, height: 1, width: tokens } });
       const z = randomLatents(flow, 2, 6);
-      const solver = selectiveJacobi(flow.config, { tolerance: 0, published: true });
+      const solver = selectiveJacobi(flow, { tolerance: 0, published: true });
       const { error, traces } = await against(flow, z, solver);
       expect(error).toBeLessThan(1e-5);
       const { iterations, sampleIterations, unconverged } = traces.at(-1)!;
@@ -552,7 +557,7 @@ describe('the published form', () => {
       expect(sampleIterations).toEqual([tokens, tokens]);
       expect(unconverged).toEqual([]);
       z.dispose();
-      disposeFlow(flow);
+      disposeModel(flow);
     },
   );
 
@@ -576,7 +581,7 @@ describe('the published form', () => {
     expect(traces[0]!.iterations.at(-1)!.final).toBe(final);
     expect(traces[0]!.unconverged).toHaveLength(final === 16 ? 0 : 2);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('the Frobenius rule stops at the iteration of the reference', async () => {
@@ -586,7 +591,7 @@ describe('the published form', () => {
       0.001: [10, 10, 7, 13],
     })) {
       const found: number[] = [];
-      const x = await inverse(flow, noise, undefined, {
+      const x = await inverse(flow, noise, {
         solver: {
           ...published({ segments: 1, maximum: 64, start: 'latent' }),
           tolerance: Number(tolerance),
@@ -597,7 +602,7 @@ describe('the published form', () => {
       expect(found).toEqual(expected);
     }
     tf.dispose([noise, images]);
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   test('a clamp changes the solution where that is larger', async () => {
@@ -607,7 +612,7 @@ describe('the published form', () => {
     expect((await against(flow, z, solver)).error).toBeLessThan(1e-4);
     expect((await against(flow, z, { ...solver, clamp: 1 })).error).toBeGreaterThan(0.1);
     z.dispose();
-    disposeFlow(flow);
+    disposeModel(flow);
   });
 
   function published(

@@ -3,7 +3,8 @@ import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
-import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/adamw.js';
 import { flowOfState, initialState, trainingStep } from '../../src/training/step.js';
 import { smallConfig } from './small.js';
@@ -16,7 +17,7 @@ const config = { ...smallConfig, classes: 0 };
 
 /** Three steps, and the output bias of block 0 before each of them. */
 function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) {
-  const flow = createFlow(config, 1);
+  const flow = createTarFlow(config, 1);
   const step = trainingStep(flow, { weightDecay: 0, ...options });
   let state: Leaves = initialState(flow, options);
   const name = 'blocks.0.proj_out.bias';
@@ -44,7 +45,7 @@ function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) 
   const served = flowOfState(flow, state).parameters.blocks[0]!.proj_out.bias.dataSync()[0];
   const latest = state[`parameters.${name}`]!.dataSync()[0];
   tf.dispose(state);
-  disposeFlow(flow);
+  disposeModel(flow);
   return { biases, averages, served, latest };
 }
 

@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import { type FlowConfig, tokenCount } from '../../src/flow/config.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { type TarFlowConfig, tokenCount } from '../../src/models/tarflow/config.js';
 import { train } from '../../src/training/train.js';
 import { madeUpImages, smallConfig, smallSettings } from './small.js';
 
-const config: FlowConfig = { ...smallConfig, patchSize: 1, channels: 32, headWidth: 16 };
+const config: TarFlowConfig = { ...smallConfig, patchSize: 1, channels: 32, headWidth: 16 };
 const batchSize = 64;
 /** From here on memory has to be flat. */
 const early = 50;
@@ -48,7 +48,7 @@ describe('memory stays flat', () => {
           seen.set(step, { tensors, bytes, resident: process.memoryUsage.rss() });
         },
       });
-      disposeFlow(flow);
+      disposeModel(flow);
       expect(tf.memory().numTensors).toBe(before);
       expect(seen.size).toBe(steps);
 

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
-import { checkConfig } from '../../src/flow/config.js';
+import { checkConfig } from '../../src/models/tarflow/config.js';
 import { fastestMode } from '../../src/training/mode.js';
 
 test('XLA is for small products, and in bfloat16 for smaller ones', () => {
   const modes = (precision: 'float32' | 'bfloat16', channels = 128) => {
     const config = checkConfig({
+      kind: 'tarflow',
       image: { channels: 3, height: 32, width: 32 },
       patchSize: 4,
       channels,

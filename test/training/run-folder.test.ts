@@ -5,9 +5,10 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { loadCheckpoint } from '../../src/training/checkpoint.js';
+import { loadCheckpoint } from '../../src/models/checkpoint.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
@@ -46,7 +47,7 @@ async function finish(of: TrainingRun): Promise<Record<string, number[]>> {
       Array.from(leaf.dataSync()),
     ]),
   );
-  disposeFlow(flow);
+  disposeModel(flow);
   return parameters;
 }
 
@@ -61,7 +62,7 @@ async function stopAfter(step: number, of: TrainingRun): Promise<void> {
     },
   });
   expect(finished).toBe(false);
-  disposeFlow(flow);
+  disposeModel(flow);
 }
 
 /** Ends a run in the middle of things, as a power cut does. */
@@ -154,7 +155,7 @@ test('the checkpoint holds the parameters and what shapes cannot tell', async ()
   for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
     expect(Array.from(leaf.dataSync())).toEqual(expected[name]);
   }
-  disposeFlow(flow);
+  disposeModel(flow);
   expect(tf.memory().numTensors).toBe(before);
 });
 
@@ -312,8 +313,8 @@ describe('a run that begins with the parameters of a checkpoint', () => {
   async function startingPoint(): Promise<NonNullable<TrainingRun['from']>> {
     const folder = newFolder();
     await finish(run(folder));
-    const flow = await loadCheckpoint(new RunFolder(folder).checkpoint);
-    onTestFinished(() => disposeFlow(flow));
+    const flow = await loadCheckpoint(new RunFolder(folder).checkpoint, { family: tarflow });
+    onTestFinished(() => disposeModel(flow));
     return { flow, checkpoint: 'a.safetensors', sha256: 'digest', steps: smallSettings.steps };
   }
 
@@ -330,7 +331,7 @@ describe('a run that begins with the parameters of a checkpoint', () => {
     expect(described.from).toEqual(point);
     const trained = await loadCheckpoint(new RunFolder(parts).checkpoint);
     expect(trained.details.steps).toBe(2 * smallSettings.steps);
-    disposeFlow(trained);
+    disposeModel(trained);
     const fresh = newFolder();
     await finish(run(fresh));
     expect(losses(fresh)[0]).not.toEqual(losses(whole)[0]);

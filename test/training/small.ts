@@ -1,10 +1,11 @@
 import * as path from 'node:path';
 import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { mapTree } from '../../src/backend/tree.js';
+import { disposeTree, mapTree } from '../../src/backend/tree.js';
 import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
-import type { FlowConfig } from '../../src/flow/config.js';
-import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
+import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 
@@ -23,7 +24,8 @@ export function madeUpImages(split: Split, length: number): ImageDataset {
   });
 }
 
-export const smallConfig: FlowConfig = {
+export const smallConfig: TarFlowConfig = {
+  kind: 'tarflow',
   image: { channels: 1, height: 4, width: 4 },
   patchSize: 2,
   channels: 8,
@@ -53,25 +55,25 @@ export const smallSettings: TrainingSettings = {
 };
 
 /** A flow that is far from the identity and knows its labels, unlike a fresh one. */
-export function livelyFlow(config: FlowConfig): TarFlow {
-  const { parameters, variance } = createFlow(config, 1);
-  const lively = mapTree(parameters, (leaf, name) => {
+export function livelyFlow(config: TarFlowConfig): TarFlow {
+  const flow = createTarFlow(config, 1);
+  const lively = mapTree(flow.parameters, (leaf, name) => {
     const noise = normal(foldIn(randomKey(5), name), leaf.size);
     return tf.tidy(() => tf.add(leaf, tf.mul(tf.tensor(noise, leaf.shape), 0.1)));
   });
-  disposeFlow({ config, parameters, variance: variance.clone() });
-  return { config, parameters: lively, variance };
+  disposeTree(flow.parameters);
+  return { ...flow, parameters: lively };
 }
 
 /** The file of a checkpoint of a lively flow, in a folder. */
 export async function savedFlow(
   folder: string,
-  config: FlowConfig,
+  config: TarFlowConfig,
   details: CheckpointDetails,
 ): Promise<string> {
   const file = path.join(folder, 'checkpoint.safetensors');
   const flow = livelyFlow(config);
   await saveCheckpoint(flow, file, details);
-  disposeFlow(flow);
+  disposeModel(flow);
   return file;
 }

@@ -3,7 +3,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import type { StepRecord } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import {
@@ -36,7 +36,7 @@ function run(
 
 async function records(of: TrainingRun): Promise<StepRecord[]> {
   const { flow, records } = await train(of);
-  disposeFlow(flow);
+  disposeModel(flow);
   return records;
 }
 
@@ -123,7 +123,7 @@ test.each([false, true])(
           expect(Math.abs(value - numbers[at]!), name).toBeLessThan(1e-5);
         });
       });
-      disposeFlow(flow);
+      disposeModel(flow);
     });
   },
 );
@@ -166,7 +166,7 @@ test('a state for XLA is vectors, which a step takes, and of which the state com
     }
   });
   tf.dispose([state, vectors, same]);
-  disposeFlow(flow);
+  disposeModel(flow);
   expect(tf.memory().numTensors).toBe(before);
 });
 
@@ -184,8 +184,8 @@ test('the prior moves in a volume-preserving model only', async () => {
   const variance = async (volumePreserving: boolean): Promise<number[]> => {
     const config = { ...smallConfig, volumePreserving };
     const { flow } = await train(run({ steps: 2 }, { config }));
-    const values = Array.from(flow.variance.dataSync());
-    disposeFlow(flow);
+    const values = Array.from(flow.buffers.var!.dataSync());
+    disposeModel(flow);
     return values;
   };
   expect(new Set(await variance(false))).toEqual(new Set([1]));

@@ -6,8 +6,9 @@ import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { createFlow, disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { StartingPoint, StepRecord } from '../../src/training/run-folder.js';
 import {
@@ -78,9 +79,9 @@ async function runFolder(
     JSON.stringify(record(i + 1, i % 100 === 99)),
   );
   fs.writeFileSync(path.join(run, 'log.jsonl'), `${lines.join('\n')}\n`);
-  const flow = createFlow(config, 1);
+  const flow = createTarFlow(config, 1);
   await saveCheckpoint(flow, path.join(run, 'checkpoint.safetensors'), { steps: checkpointAt });
-  disposeFlow(flow);
+  disposeModel(flow);
   return run;
 }
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeFlow } from '../../src/flow/tarflow.js';
+import { disposeModel } from '../../src/flow/flow.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { blockName, disposeSubject, loadSubject, passageOf } from '../../src/workbook/subject.js';
@@ -25,7 +25,7 @@ beforeAll(async () => {
   for (const [name, classes] of Object.entries({ lively: 3, unlabelled: 0 })) {
     const flow = livelyFlow({ ...smallConfig, classes });
     await saveCheckpoint(flow, path.join(checkpoints, `${name}.safetensors`), {});
-    disposeFlow(flow);
+    disposeModel(flow);
   }
 });
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -43,7 +43,7 @@ test('a subject is a flow of results/ and its samples, block by block', async ()
     first: 1,
     execution: expect.stringMatching(/float32, \d+ threads?$/),
   });
-  const images = await inverse(subject.flow, subject.noise, subject.label);
+  const images = await inverse(subject.flow, subject.noise, { label: subject.label });
   expect(difference(images, subject.exact)).toBeLessThan(1e-5);
   images.dispose();
   expect(passageOf(subject, 1).z.shape).toEqual([4, 4, 4]);

@@ -1,4 +1,4 @@
-import { tf } from '../tf.js';
+import { tf, tidy } from '../tf.js';
 import { attributeKinds, nativeBackend, types } from './tensorflow.js';
 import { traceLoop } from './trace.js';
 
@@ -21,7 +21,8 @@ export function repeat(
   if (recorded) return recorded;
   let state = carried;
   for (let round = first; round < end; round++) {
-    state = tf.tidy(() => body(tf.scalar(round, 'int32'), state) as never) as tf.Tensor[];
+    const before = state;
+    state = tidy(() => body(tf.scalar(round, 'int32'), before));
   }
   return state;
 }

@@ -35,7 +35,7 @@ export interface MemoryDescription extends ImageParts {
  * @throws UserError where pixels or captions are not as many as labels
  */
 export function imageDataset(parts: ImageParts): ImageDataset {
-  const { name, image, captions } = parts;
+  const { name, split, image, classes, captions, licence } = parts;
   const length = parts.labels.length;
   const size = sizeOf(image);
   if (parts.pixels.length !== length * size) {
@@ -51,7 +51,11 @@ export function imageDataset(parts: ImageParts): ImageDataset {
     );
   }
   const [pixels, labels] = [shared(parts.pixels), shared(parts.labels)];
-  const facts = { ...parts, pixels, labels };
+  // Field by field: what came may be another data set, with functions, which are not cloned.
+  const facts = {
+    ...{ name, split, image, classes, pixels, labels, licence },
+    ...(captions && { captions }),
+  };
   return {
     ...facts,
     length,

@@ -1,6 +1,6 @@
 import { foldIn, type RandomKey, uniformInto } from '../../backend/random.js';
+import { mixtureRows } from '../../conditions/labels.js';
 import { type RawBatch, sizeOf } from '../../data/source.js';
-import { mixtureRows } from '../../flow/labels.js';
 import type { FeedSettings, Feeds, ModelConfig } from '../../flow/model.js';
 import { flip } from './flip.js';
 import { noisyInto } from './noise.js';

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { UserError } from '../../backend/errors.js';
 import { sourceOf } from '../../data/open.js';
-import type { Family, Objective } from '../../flow/model.js';
+import type { Family } from '../../flow/model.js';
 import { batchMaker } from './plan.js';
 import type { BatchThreadData, Made } from './thread.js';
 
@@ -12,10 +12,11 @@ import type { BatchThreadData, Made } from './thread.js';
  */
 export function serveBatches(familyOf: (kind: string) => Family): void {
   const { config, objectives, settings, source, share, port, made } = workerData as BatchThreadData;
-  const known = familyOf(config.kind).objectives(config);
   const plan = {
     config,
-    objectives: objectives.map((name) => known.find((each) => each.name === name) as Objective),
+    objectives: familyOf(config.kind)
+      .objectives(config)
+      .filter(({ name }) => objectives.includes(name)),
     settings,
     data: sourceOf(source),
   };

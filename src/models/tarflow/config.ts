@@ -1,18 +1,14 @@
-import { UserError } from '../backend/errors.js';
-import { type Background, checkBackground } from './background.js';
-
-/** Size of an image tensor: channels, height and width in pixels. */
-export interface ImageSize {
-  channels: number;
-  height: number;
-  width: number;
-}
+import { z } from 'zod';
+import { UserError } from '../../backend/errors.js';
+import type { ImageSize } from '../../data/source.js';
+import { type Background, checkBackground } from '../../flow/background.js';
 
 /**
  * The shape of a TarFlow. The paper names a model `P-Ch-K-L`: patch size, channels, blocks, layers
  * per block (Zhai et al. 2024, arXiv 2412.06329, section 3).
  */
-export interface FlowConfig {
+export interface TarFlowConfig {
+  kind: 'tarflow';
   image: ImageSize;
   /** Side of a square patch, in pixels; divides height and width. */
   patchSize: number;
@@ -33,27 +29,41 @@ export interface FlowConfig {
    * the first block, and narrow again after sampling (`spreadBackground`). For likelihood, with
    * uniform noise. Not in the papers; absent, blocks read pixels on [−1, 1] as there.
    */
-  background?: Background;
+  background?: Background | undefined;
 }
 
+/** The fields of a {@link TarFlowConfig}. */
+export const tarflowSchema: z.ZodType<TarFlowConfig> = z.strictObject({
+  kind: z.literal('tarflow'),
+  image: z.strictObject({ channels: z.number(), height: z.number(), width: z.number() }),
+  patchSize: z.number(),
+  channels: z.number(),
+  blocks: z.number(),
+  layersPerBlock: z.number(),
+  headWidth: z.number(),
+  classes: z.number(),
+  volumePreserving: z.boolean(),
+  background: z.union([z.literal(0), z.literal(255)]).optional(),
+});
+
 /** Number of tokens T = (height/P)·(width/P). */
-export function tokenCount(config: FlowConfig): number {
-  const { image, patchSize } = config;
+export function tokenCount({
+  image,
+  patchSize,
+}: Pick<TarFlowConfig, 'image' | 'patchSize'>): number {
   return (image.height / patchSize) * (image.width / patchSize);
 }
 
 /** Numbers in a token, D = image channels · P². */
-export function tokenWidth(config: FlowConfig): number {
-  return config.image.channels * config.patchSize ** 2;
-}
-
-/** Dimensions of an image, T·D. */
-export function dimensions(config: FlowConfig): number {
-  return config.image.channels * config.image.height * config.image.width;
+export function tokenWidth({
+  image,
+  patchSize,
+}: Pick<TarFlowConfig, 'image' | 'patchSize'>): number {
+  return image.channels * patchSize ** 2;
 }
 
 /** The name the paper would give the model, e.g. `4-128-4-4`. */
-export function configName(config: FlowConfig): string {
+export function configName(config: TarFlowConfig): string {
   return [config.patchSize, config.channels, config.blocks, config.layersPerBlock].join('-');
 }
 
@@ -61,7 +71,7 @@ export function configName(config: FlowConfig): string {
  * Checks a configuration.
  * @throws UserError that names the value that does not fit, and what would
  */
-export function checkConfig(config: FlowConfig): FlowConfig {
+export function checkConfig(config: TarFlowConfig): TarFlowConfig {
   const { image, patchSize, channels, headWidth } = config;
   const counts: [string, number, number][] = [
     ['image.channels', image.channels, 1],

@@ -1,6 +1,5 @@
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
-import type { FlowConfig } from './config.js';
 
 /**
  * Class labels: one for the whole batch, or one per sample. −1 is a dropped label, which the model
@@ -18,12 +17,11 @@ export type Label = number | readonly number[] | Int32Array;
  *   without classes
  */
 export function classMixture(
-  config: FlowConfig,
+  { classes }: { classes: number },
   label: Label | undefined,
   batch: number,
 ): tf.Tensor2D | undefined {
   if (label === undefined) return undefined;
-  const { classes } = config;
   if (classes === 0) {
     throw new UserError('A label came for a model without classes', 'Leave the label away');
   }

@@ -1,0 +1,138 @@
+import { UserError } from '../backend/errors.js';
+import { randomKey } from '../backend/random.js';
+import { tf, tidy } from '../backend/tf.js';
+import { disposeTree, type Leaves, type Tree } from '../backend/tree.js';
+import { classMixture, type Label } from '../conditions/labels.js';
+import type { ImageSize } from '../data/source.js';
+import { built } from '../nn/specs.js';
+import type { Family, ForwardResult, Model, ModelConfig } from './model.js';
+
+/** What a family may be able to do, and how an error calls it. */
+const abilities = {
+  flow: 'density',
+  generator: 'sampler',
+  blocks: 'autoregressive blocks',
+  tokens: 'tokens',
+} as const;
+
+/**
+ * What a family can do.
+ * @throws UserError that says what it lacks, where it cannot
+ */
+export function ability<C extends ModelConfig, P extends Tree, Name extends keyof typeof abilities>(
+  family: Family<C, P>,
+  name: Name,
+): NonNullable<Family<C, P>[Name]> {
+  const found = family[name];
+  if (found) return found;
+  throw new UserError(
+    `A model of kind '${family.kind}' has no ${abilities[name]}`,
+    'Choose a model of another kind',
+  );
+}
+
+/** A fresh model of a family from a seed. The caller frees it with {@link disposeModel}. */
+export function freshModel<C extends ModelConfig, P extends Tree>(
+  family: Family<C, P>,
+  config: C,
+  seed: number,
+): Model<C, P> {
+  const { parameters, buffers } = family.specs(family.check(config), randomKey(seed));
+  return { family, config, parameters: built<P>(parameters), buffers: built<Leaves>(buffers) };
+}
+
+/** Frees a model's parameters and buffers. */
+export function disposeModel({ parameters, buffers }: Pick<Model, 'parameters' | 'buffers'>): void {
+  disposeTree(parameters);
+  disposeTree(buffers);
+}
+
+/** Dimensions of an image: channels · height · width. */
+export function dimensions({ image }: { image: ImageSize }): number {
+  return image.channels * image.height * image.width;
+}
+
+/**
+ * Data to noise, the normalising direction.
+ *
+ * @param x images (batch, channels, height, width), about [−1, 1]
+ * @param options `label`: class per sample; −1 or absent reads as the mean of all classes
+ * @returns tensors that the caller frees
+ * @throws UserError where the images or labels do not fit the model, or the model is no flow
+ */
+export function forward(
+  model: Model,
+  x: tf.Tensor4D,
+  { label }: { label?: Label | undefined } = {},
+): ForwardResult {
+  return tidy(() => {
+    const flow = ability(model.family, 'flow');
+    checkImages(model.config, x);
+    const classes = classMixture(model.config, label, x.shape[0]);
+    return flow.forward(model, x, { classes });
+  });
+}
+
+/** The two terms of the training loss and their sum, per dimension, as scalars. */
+export interface FlowLoss {
+  /** ½·mean(z²) − mean log-determinant per dimension (TarFlow, eq. 6; no ½·log 2π). */
+  loss: tf.Scalar;
+  /** ½·mean(z²). */
+  prior: tf.Scalar;
+  /** Mean over the batch of the log-determinant per dimension. */
+  logDet: tf.Scalar;
+  /** Mean square of each block's output (blocks); tends to 1 in a trained model. */
+  meanSquares: tf.Tensor1D;
+}
+
+/** The training loss from a forward pass. */
+export function flowLoss({ config }: Pick<Model, 'config'>, result: ForwardResult): FlowLoss {
+  const size = dimensions(config);
+  const meanSquares = tf.stack(
+    result.outputs.map((output) => tf.mean(tf.square(output))),
+  ) as tf.Tensor1D;
+  const prior = tf.mul(tf.mean(tf.square(result.z)), 0.5) as tf.Scalar;
+  const logDet = tf.div(tf.mean(result.logDet), size) as tf.Scalar;
+  return { loss: tf.sub(prior, logDet) as tf.Scalar, prior, logDet, meanSquares };
+}
+
+/** log p(x) per sample (batch), in nats, under a standard normal prior, from a forward pass. */
+export function logProbOf(
+  { config }: Pick<Model, 'config'>,
+  { z, logDet }: Pick<ForwardResult, 'z' | 'logDet'>,
+): tf.Tensor1D {
+  const constant = halfLog2Pi * dimensions(config);
+  const prior = tf.add(tf.mul(tf.sum(tf.square(z), [1, 2]), 0.5), constant);
+  return tf.sub(logDet, prior) as tf.Tensor1D;
+}
+
+/** ½·log 2π. */
+export const halfLog2Pi = 0.5 * Math.log(2 * Math.PI);
+
+/**
+ * Checks that images fit a model.
+ * @throws UserError that says what came and what the model takes
+ */
+export function checkImages({ image }: { image: ImageSize }, x: tf.Tensor): void {
+  const { channels, height, width } = image;
+  if (x.rank !== 4 || x.shape[1] !== channels || x.shape[2] !== height || x.shape[3] !== width) {
+    throw new UserError(
+      `Images of shape (${x.shape.join(', ')}) came`,
+      `This model takes (batch, ${channels}, ${height}, ${width})`,
+    );
+  }
+}
+
+/**
+ * Checks that a set of images fits a model.
+ * @throws UserError that says what came and what the model takes
+ */
+export function checkImageSize(config: { image: ImageSize }, image: ImageSize, name: string): void {
+  const { channels, height, width } = config.image;
+  if (image.channels !== channels || image.height !== height || image.width !== width) {
+    throw new UserError(
+      `${name} has images of ${image.channels}×${image.height}×${image.width} (channels × height × width)`,
+      `This model takes ${channels}×${height}×${width}`,
+    );
+  }
+}

@@ -1,0 +1,61 @@
+import { tf, tidy } from '../backend/tf.js';
+import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
+import { type Gaussian, normalise } from './gaussian.js';
+import type { ForwardResult } from './model.js';
+
+/**
+ * What a block predicts of each token but those given, from all tokens before it.
+ *
+ * @param u (batch, T, D) in the block's order
+ */
+export function predictAll(
+  block: AutoregressiveBlock,
+  u: tf.Tensor3D,
+  conditions: Conditions,
+): Gaussian {
+  // The last token predicts nothing.
+  const before = tf.slice(u, [0, 0, 0], [-1, block.tokens - 1, -1]);
+  return block.predict(before, { conditions }).next;
+}
+
+/**
+ * Data to noise through one block.
+ *
+ * @param x (batch, T, D) in raster order
+ * @returns z of the same shape, and its log-determinant per sample (batch) in nats, summed over
+ *   dimensions
+ */
+export function blockForward(
+  block: AutoregressiveBlock,
+  x: tf.Tensor3D,
+  conditions: Conditions = {},
+): { z: tf.Tensor3D; logDet: tf.Tensor1D } {
+  const u = block.order(x);
+  const { given } = block;
+  const next = predictAll(block, u, conditions);
+  const moved = normalise(tf.slice(u, [0, given, 0], [-1, -1, -1]), next);
+  // A token that nothing precedes passes through.
+  const z = given === 0 ? moved : tf.concat([tf.slice(u, [0, 0, 0], [-1, given, -1]), moved], 1);
+  const logDet = next.logScale
+    ? (tf.neg(tf.sum(next.logScale, [1, 2])) as tf.Tensor1D)
+    : (tf.zeros([x.shape[0]]) as tf.Tensor1D);
+  return { z: block.order(z, true), logDet };
+}
+
+/** {@link blockForward} through a stack of blocks, nearest the data first. */
+export function forwardThroughBlocks(
+  blocks: readonly AutoregressiveBlock[],
+  tokens: tf.Tensor3D,
+  conditions: Conditions = {},
+): ForwardResult & { outputs: tf.Tensor3D[] } {
+  const outputs: tf.Tensor3D[] = [];
+  const logDets: tf.Tensor1D[] = [];
+  let z = tokens;
+  for (const block of blocks) {
+    const result = tidy(() => blockForward(block, z, conditions));
+    z = result.z;
+    outputs.push(z);
+    logDets.push(result.logDet);
+  }
+  return { z, logDet: tf.addN(logDets) as tf.Tensor1D, outputs, logDets };
+}

@@ -1,0 +1,90 @@
+import { tf } from '../../backend/tf.js';
+import { narrowBackground, spreadBackground } from '../../flow/background.js';
+import { freshModel } from '../../flow/flow.js';
+import type { Family, ForwardResult, Model } from '../../flow/model.js';
+import { patchify, unpatchify } from '../../flow/patches.js';
+import { forwardThroughBlocks } from '../../flow/through-blocks.js';
+import { likelihood } from '../../training/objectives/likelihood.js';
+import { TarFlowBlock } from './block.js';
+import {
+  checkConfig,
+  configName,
+  type TarFlowConfig,
+  tarflowSchema,
+  tokenCount,
+  tokenWidth,
+} from './config.js';
+import { type TarFlowParameters, tarflowSpecs } from './parameters.js';
+import { published } from './published.js';
+
+/**
+ * A transformer autoregressive flow (Zhai et al. 2024, arXiv 2412.06329). Its buffer `var` is the
+ * variance of the prior, (T, D) in raster order: ones unless the model is volume preserving.
+ */
+export type TarFlow = Model<TarFlowConfig, TarFlowParameters>;
+
+/** The family of TarFlows. */
+export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
+  kind: 'tarflow',
+  schema: tarflowSchema,
+  check: checkConfig,
+  title: configName,
+  specs: tarflowSpecs,
+  objectives: ({ volumePreserving }) => [likelihood({ runningVariance: volumePreserving })],
+  flow: {
+    forward(model, x, conditions): ForwardResult {
+      const { tokens, logDet } = tokensOf(model.config, x);
+      const result = forwardThroughBlocks(tarflowBlocks(model), tokens, conditions);
+      return logDet ? { ...result, logDet: tf.add(result.logDet, logDet) } : result;
+    },
+    latentShape,
+    rows: tokenCount,
+    width: ({ channels }) => channels,
+  },
+  generator: {
+    latentShape,
+    deviation: ({ buffers }) => tf.sqrt(buffers.var as tf.Tensor2D),
+  },
+  blocks: tarflowBlocks,
+  tokens: { of: tokensOf, images: imagesOf },
+  published,
+};
+
+/** A fresh TarFlow from a seed. The caller frees it with `disposeModel`. */
+export function createTarFlow(config: TarFlowConfig, seed: number): TarFlow {
+  return freshModel(tarflow, config, seed);
+}
+
+function tarflowBlocks({ config, parameters }: TarFlow): TarFlowBlock[] {
+  return parameters.blocks.map((block, index) => new TarFlowBlock(config, block, index));
+}
+
+function latentShape(config: TarFlowConfig): [number, number] {
+  return [tokenCount(config), tokenWidth(config)];
+}
+
+/**
+ * What the first block reads of images (batch, channels, height, width): their patches, with the
+ * background spread where the model has one.
+ *
+ * @returns tokens (batch, T, D), and the log-determinant (batch) of spreading; the caller frees both
+ */
+export function tokensOf(
+  config: TarFlowConfig,
+  images: tf.Tensor4D,
+): { tokens: tf.Tensor3D; logDet?: tf.Tensor1D } {
+  if (config.background === undefined) return { tokens: patchify(config, images) };
+  const { y, logDet } = spreadBackground(config.background, images);
+  const tokens = patchify(config, y);
+  y.dispose();
+  return { tokens, logDet };
+}
+
+/** The way back of {@link tokensOf}: images (batch, channels, height, width) from tokens. */
+export function imagesOf(config: TarFlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
+  const pixels = unpatchify(config, tokens);
+  if (config.background === undefined) return pixels;
+  const images = narrowBackground(config.background, pixels);
+  pixels.dispose();
+  return images;
+}

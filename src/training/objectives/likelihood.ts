@@ -1,0 +1,45 @@
+import { tensorSpec } from '../../backend/program/index.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { ability, flowLoss } from '../../flow/flow.js';
+import type { Objective } from '../../flow/model.js';
+import { noisyImageFeeds } from '../batches/index.js';
+
+/**
+ * Maximum likelihood of a flow: ½·mean z² − the mean log-determinant per dimension (TarFlow, eq. 6).
+ *
+ * @param options `runningVariance`: whether training follows the variance of the latents, `var`
+ */
+export function likelihood({
+  runningVariance = false,
+}: {
+  runningVariance?: boolean;
+} = {}): Objective {
+  return {
+    name: 'likelihood',
+    inputs: ({ image, classes }, batch) => ({
+      images: tensorSpec([batch, image.channels, image.height, image.width]),
+      ...(classes > 0 && { classes: tensorSpec([batch, classes]) }),
+    }),
+    feeds: noisyImageFeeds,
+    trains: () => true,
+    loss(model, { images, classes }) {
+      const { forward } = ability(model.family, 'flow');
+      const conditions = { classes: classes as tf.Tensor2D | undefined };
+      const result = forward(model, images as tf.Tensor4D, conditions);
+      const { loss, ...terms } = flowLoss(model, result);
+      if (!runningVariance) return { loss, terms };
+      const variance = updatedVariance(model.buffers.var as tf.Tensor2D, result.z);
+      return { loss, terms, buffers: { var: variance } };
+    },
+  };
+}
+
+/**
+ * The prior's variance after a step of its running mean: v + 0.1·(mean z² − v). Used in training
+ * volume-preserving models only.
+ *
+ * @returns a new (T, D) tensor; the caller frees the old one
+ */
+export function updatedVariance(variance: tf.Tensor2D, z: tf.Tensor3D): tf.Tensor2D {
+  return tidy(() => tf.add(variance, tf.mul(tf.sub(tf.mean(tf.square(z), 0), variance), 0.1)));
+}
