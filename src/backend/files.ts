@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as sync from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
@@ -14,38 +15,157 @@ export class FileUnwritable extends UserError {
 }
 
 /**
- * The bytes of a file.
+ * The bytes of a file below 2 GiB.
  * @throws FileUnreadable that says why
  */
 export async function readBytes(file: string): Promise<Uint8Array> {
   try {
     return await fs.readFile(file);
   } catch (error) {
-    throw new FileUnreadable(
-      `The file ${file} cannot be read (${reason(error)})`,
-      'Expected the path of a readable file',
-    );
+    throw unreadable(file, error);
   }
 }
 
 /**
- * Writes a file whole or not at all: into a temporary neighbour that then takes its name, so that
- * a reader, or a run that is stopped, never meets half a file. Missing folders are made.
+ * Opens a file for reading; the caller closes the handle.
+ * @throws FileUnreadable that says why
+ */
+export async function openForReading(file: string): Promise<fs.FileHandle> {
+  try {
+    return await fs.open(file, 'r');
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+/**
+ * Fills `bytes` from a place in an open file, of whatever size.
  *
+ * @param file what to call it in an error
+ * @returns how many bytes came: fewer than asked for where the file ends before
+ * @throws FileUnreadable that says why
+ */
+export async function readAt(
+  handle: fs.FileHandle,
+  bytes: Uint8Array,
+  position: number,
+  file: string,
+): Promise<number> {
+  let done = 0;
+  try {
+    while (done < bytes.length) {
+      const length = Math.min(bytes.length - done, mostAtOnce);
+      const { bytesRead } = await handle.read(bytes, done, length, position + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+  return done;
+}
+
+/** Writes all of `bytes` where an open file stands; a single call may write only a part. */
+export async function writeAll(handle: fs.FileHandle, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await handle.write(
+      bytes,
+      done,
+      Math.min(bytes.length - done, mostAtOnce),
+    );
+    done += bytesWritten;
+  }
+}
+
+/**
+ * Writes a file whole or not at all: into a temporary neighbour that takes its name once it is on
+ * the disk, so that a reader, a run that is stopped or a power cut never leaves half a file. Missing
+ * folders are made.
+ *
+ * @param content or a function that writes it, part by part
  * @throws FileUnwritable that says why; no temporary file is left behind
  */
-export async function writeAtomically(file: string, content: Uint8Array | string): Promise<void> {
-  const temporary = `${file}.${process.pid}.${++written}.tmp`;
+export async function writeAtomically(
+  file: string,
+  content: Uint8Array | string | ((handle: fs.FileHandle) => Promise<void>),
+): Promise<void> {
+  const temporary = `${file}.${process.pid}.${++written}${temporarySuffix}`;
   try {
     await makeFolder(path.dirname(file));
-    await fs.writeFile(temporary, content);
+    const handle = await fs.open(temporary, 'wx');
+    try {
+      if (typeof content === 'function') await content(handle);
+      else await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
     await fs.rename(temporary, file);
+    await syncFolder(path.dirname(file));
   } catch (error) {
     await fs.rm(temporary, { force: true }).catch(() => {});
-    throw new FileUnwritable(
-      `The file ${file} cannot be written (${reason(error)})`,
-      'Expected a path in a folder that can be written to, on a disk with room',
-    );
+    throw unwritable(file, error);
+  }
+}
+
+/** How the names of temporary files end; a process that is killed may leave one. */
+export const temporarySuffix = '.tmp';
+
+/**
+ * Gives a complete file another name, in the place of what has it, and puts that on the disk.
+ * @throws FileUnwritable that says why
+ */
+export async function renameDurably(from: string, to: string): Promise<void> {
+  try {
+    await fs.rename(from, to);
+    await syncFolder(path.dirname(to));
+  } catch (error) {
+    throw unwritable(to, error);
+  }
+}
+
+/**
+ * Puts on the disk what was written to a file.
+ * @throws FileUnwritable that says why
+ */
+export async function syncFile(file: string): Promise<void> {
+  try {
+    const handle = await fs.open(file, 'r+');
+    await handle.sync().finally(() => handle.close());
+  } catch (error) {
+    throw unwritable(file, error);
+  }
+}
+
+/** Puts on the disk which names a folder has. */
+async function syncFolder(folder: string): Promise<void> {
+  try {
+    const handle = await fs.open(folder, 'r');
+    await handle.sync().finally(() => handle.close());
+  } catch (error) {
+    // Windows opens no folders, and some file systems sync none: names there last as they do.
+    if (!noFolderSync.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+const noFolderSync = new Set(['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP', 'ENOSYS']);
+
+/** The SHA-256 of a file of whatever size, in hexadecimal. */
+export async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  const handle = await openForReading(file);
+  try {
+    const part = new Uint8Array(1 << 20);
+    let position = 0;
+    for (;;) {
+      const count = await readAt(handle, part, position, file);
+      hash.update(part.subarray(0, count));
+      if (count < part.length) return hash.digest('hex');
+      position += count;
+    }
+  } finally {
+    await handle.close();
   }
 }
 
@@ -84,6 +204,25 @@ export function makeFolderSync(folder: string): void {
 }
 
 let written = 0;
+
+/** The most that one call reads or writes; Node takes less than 2 GiB. */
+const mostAtOnce = 2 ** 30;
+
+function unreadable(file: string, error: unknown): FileUnreadable {
+  return new FileUnreadable(
+    `The file ${file} cannot be read (${reason(error)})`,
+    'Expected the path of a readable file',
+  );
+}
+
+/** What failed to write a file; an error of another kind than the system's stays what it is. */
+function unwritable(file: string, error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException).code === undefined) return error;
+  return new FileUnwritable(
+    `The file ${file} cannot be written (${reason(error)})`,
+    'Expected a path in a folder that can be written to, on a disk with room',
+  );
+}
 
 function reason(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code ?? '';

@@ -2,18 +2,44 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../src/backend/errors.js';
 import {
-  decodeSafetensors,
-  encodeSafetensors,
   type HostDtype,
   type HostTensor,
+  openSafetensors,
   readSafetensors,
+  type Safetensors,
+  type TensorSource,
   writeSafetensors,
 } from '../../src/formats/safetensors.js';
 
 const goldenFolder = path.join(__dirname, '..', 'golden');
+
+let folder: string;
+beforeAll(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-safetensors-'));
+});
+afterAll(() => {
+  fs.rmSync(folder, { recursive: true });
+});
+
+/** The bytes that tensors are written as. */
+async function encoded(
+  tensors: Record<string, TensorSource>,
+  metadata: Record<string, string> = {},
+): Promise<Buffer> {
+  const target = path.join(folder, 'encoded.safetensors');
+  await writeSafetensors(target, tensors, metadata);
+  return fs.readFileSync(target);
+}
+
+/** What a file with these bytes holds. */
+function decoded(bytes: Uint8Array, name = 'decoded.safetensors'): Promise<Safetensors> {
+  const source = path.join(folder, name);
+  fs.writeFileSync(source, bytes);
+  return readSafetensors(source);
+}
 
 /** A file with any header, right or wrong. */
 function file(header: unknown, body: Uint8Array | number = 0): Uint8Array {
@@ -70,41 +96,37 @@ function entries<T>(record: Record<string, T>): [string, T][] {
 }
 
 describe('round trip', () => {
-  test('any tensors and metadata come back as they were', () => {
-    fc.assert(
-      fc.property(contents, ([tensors, metadata]) => {
-        const bytes = encodeSafetensors(tensors, metadata);
-        const decoded = decodeSafetensors(bytes);
-        expect(entries(decoded.tensors)).toEqual(entries(tensors));
-        expect(entries(decoded.metadata)).toEqual(entries(metadata));
+  test('any tensors and metadata come back as they were', async () => {
+    await fc.assert(
+      fc.asyncProperty(contents, async ([tensors, metadata]) => {
+        const bytes = await encoded(tensors, metadata);
+        const back = await decoded(bytes);
+        expect(entries(back.tensors)).toEqual(entries(tensors));
+        expect(entries(back.metadata)).toEqual(entries(metadata));
         // The same content gives the same bytes, in whatever order it was put together.
         const reversed = Object.fromEntries(Object.entries(tensors).reverse());
-        expect(encodeSafetensors(reversed, metadata)).toEqual(bytes);
+        expect(await encoded(reversed, metadata)).toEqual(bytes);
       }),
       { numRuns: 200 },
     );
   });
 
-  test('tensors are aligned and share no memory with the file', () => {
+  test('tensors are aligned', async () => {
     const tensors = {
       a: { shape: [1], dtype: 'U8', data: new Uint8Array([7]) },
       b: { shape: [2], dtype: 'F64', data: new Float64Array([1, 2]) },
     } satisfies Record<string, HostTensor>;
-    const bytes = Buffer.from(encodeSafetensors(tensors));
+    const bytes = await encoded(tensors);
     const headerLength = Number(bytes.readBigUInt64LE());
     expect(headerLength % 8).toBe(0);
     const header = JSON.parse(bytes.subarray(8, 8 + headerLength).toString());
     expect(header.b.data_offsets).toEqual([0, 16]);
-    const decoded = decodeSafetensors(bytes);
-    bytes.fill(0xff);
-    expect(decoded.tensors).toEqual(tensors);
+    expect((await decoded(bytes)).tensors).toEqual(tensors);
   });
 
-  test('16-bit tensors are rounded to nearest, ties to even', () => {
+  test('16-bit tensors are rounded to nearest, ties to even', async () => {
     const data = new Float32Array([1 + 2 ** -11, 1 + 3 * 2 ** -11, 1e5, 1e-8, Number.NaN]);
-    const { tensors } = decodeSafetensors(
-      encodeSafetensors({ half: { shape: [5], dtype: 'F16', data } }),
-    );
+    const { tensors } = await decoded(await encoded({ half: { shape: [5], dtype: 'F16', data } }));
     expect(tensors.half?.data).toEqual(
       new Float32Array([1, 1 + 2 ** -9, Number.POSITIVE_INFINITY, 0, Number.NaN]),
     );
@@ -118,7 +140,7 @@ describe('golden files', () => {
 
   test.each(files)('%s: every byte is read, and written again as it was', async (name) => {
     const { tensors } = await readSafetensors(path.join(goldenFolder, name));
-    const again = decodeSafetensors(encodeSafetensors(tensors));
+    const again = await decoded(await encoded(tensors));
     expect(Object.keys(again.tensors).sort()).toEqual(Object.keys(tensors).sort());
     for (const [key, { shape, data }] of Object.entries(tensors)) {
       expect(data.length).toBe(shape.reduce((product, size) => product * size, 1));
@@ -126,11 +148,11 @@ describe('golden files', () => {
     }
   });
 
-  test.each(files)('%s: the values agree with an independent reading', (name) => {
+  test.each(files)('%s: the values agree with an independent reading', async (name) => {
     const bytes = fs.readFileSync(path.join(goldenFolder, name));
     const length = Number(bytes.readBigUInt64LE());
     const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
-    const { tensors } = decodeSafetensors(bytes);
+    const { tensors } = await decoded(bytes);
     for (const [key, entry] of Object.entries(header) as [string, HeaderEntry][]) {
       if (key === '__metadata__') continue;
       const at = 8 + length + entry.data_offsets[0];
@@ -231,25 +253,25 @@ const damaged: Record<string, [Uint8Array, string, RegExp]> = {
 };
 
 describe('a damaged file', () => {
-  test.each(Object.entries(damaged))('%s', (_, [bytes, name, message]) => {
-    const error = thrownBy(() => decodeSafetensors(bytes, 'model.safetensors'));
+  test.each(Object.entries(damaged))('%s', async (_, [bytes, name, message]) => {
+    const error = await rejection(decoded(bytes, 'model.safetensors'));
     expect(error).toBeInstanceOf(UserError);
     expect(error.name).toBe(name);
-    expect(error.message).toMatch(/^model\.safetensors/);
+    expect(error.message.startsWith(path.join(folder, 'model.safetensors'))).toBe(true);
     expect(error.message).toMatch(message);
   });
 
   const names = new Set(Object.values(damaged).map(([, name]) => name));
-  const whole = encodeSafetensors(
-    {
-      'blocks.0.weight': { shape: [2, 3], dtype: 'F32', data: new Float32Array(6).fill(0.5) },
-      'blocks.0.bias': { shape: [3], dtype: 'BF16', data: new Float32Array(3) },
-      step: { shape: [], dtype: 'I64', data: new Float64Array([12]) },
-    },
-    { experiment: 'tiny' },
-  );
 
-  test('bytes changed, inserted or cut off give a named error or a whole result', () => {
+  test('bytes changed, inserted or cut off give a named error or a whole result', async () => {
+    const whole = await encoded(
+      {
+        'blocks.0.weight': { shape: [2, 3], dtype: 'F32', data: new Float32Array(6).fill(0.5) },
+        'blocks.0.bias': { shape: [3], dtype: 'BF16', data: new Float32Array(3) },
+        step: { shape: [], dtype: 'I64', data: new Float64Array([12]) },
+      },
+      { experiment: 'tiny' },
+    );
     const edit = fc.record({
       at: fc.nat(whole.length - 1),
       byte: fc.oneof(
@@ -257,32 +279,32 @@ describe('a damaged file', () => {
         fc.constantFrom(...Buffer.from('{}[],:"019')),
       ),
     });
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         fc.array(edit, { maxLength: 4 }),
         fc.option(fc.nat(whole.length), { nil: whole.length }),
-        (edits, length) => {
-          const bytes = whole.slice(0, length);
+        async (edits, length) => {
+          const bytes = new Uint8Array(whole.subarray(0, length));
           for (const { at, byte } of edits) if (at < length) bytes[at] = byte;
-          expectNamedErrorOrTensors(bytes, names);
+          await expectNamedErrorOrTensors(bytes, names);
         },
       ),
       { numRuns: 3000 },
     );
   });
 
-  test('random bytes give a named error', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) =>
+  test('random bytes give a named error', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), (bytes) =>
         expectNamedErrorOrTensors(bytes, names),
       ),
       { numRuns: 1000 },
     );
   });
 
-  test('any JSON as header gives a named error or a whole result', () => {
-    fc.assert(
-      fc.property(fc.json({ maxDepth: 4 }), fc.nat(16), (json, body) =>
+  test('any JSON as header gives a named error or a whole result', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.json({ maxDepth: 4 }), fc.nat(16), (json, body) =>
         expectNamedErrorOrTensors(file(json, body), names),
       ),
       { numRuns: 1000 },
@@ -290,9 +312,9 @@ describe('a damaged file', () => {
   });
 });
 
-function expectNamedErrorOrTensors(bytes: Uint8Array, names: Set<string>): void {
+async function expectNamedErrorOrTensors(bytes: Uint8Array, names: Set<string>): Promise<void> {
   try {
-    for (const { shape, data } of Object.values(decodeSafetensors(bytes).tensors)) {
+    for (const { shape, data } of Object.values((await decoded(bytes)).tensors)) {
       expect(data.length).toBe(shape.reduce((product, size) => product * size, 1));
     }
   } catch (error) {
@@ -325,8 +347,8 @@ describe('what cannot be written', () => {
       /0\.5/,
     ],
   };
-  test.each(Object.entries(cases))('%s', (_, [tensors, name, message]) => {
-    const error = thrownBy(() => encodeSafetensors(tensors));
+  test.each(Object.entries(cases))('%s', async (_, [tensors, name, message]) => {
+    const error = await rejection(encoded(tensors));
     expect(error.name).toBe(name);
     expect(error.message).toMatch(message);
   });
@@ -338,37 +360,161 @@ describe('files', () => {
   };
 
   test('are written and read, and nothing else is left in the folder', async () => {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
     const target = path.join(folder, 'new', 'model.safetensors');
     await writeSafetensors(target, tensors, { a: 'b' });
     expect(await readSafetensors(target)).toEqual({ tensors, metadata: { a: 'b' } });
     expect(fs.readdirSync(path.dirname(target))).toEqual(['model.safetensors']);
-    fs.rmSync(folder, { recursive: true });
   });
 
-  test('a missing file and a folder that cannot be made are named', async () => {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-    const blocked = path.join(folder, 'file');
+  test('a missing file, a folder, and a folder that cannot be made are named', async () => {
+    const inside = path.join(folder, 'named');
+    fs.mkdirSync(inside);
+    const blocked = path.join(inside, 'file');
     fs.writeFileSync(blocked, 'kept');
-    const missing = path.join(folder, 'none.safetensors');
-    await expect(readSafetensors(missing)).rejects.toMatchObject({
-      name: 'FileUnreadable',
-      message: expect.stringContaining(missing),
-    });
+    const missing = path.join(inside, 'none.safetensors');
+    for (const unreadable of [missing, inside]) {
+      await expect(readSafetensors(unreadable)).rejects.toMatchObject({
+        name: 'FileUnreadable',
+        message: expect.stringContaining(unreadable),
+      });
+    }
     await expect(
       writeSafetensors(path.join(blocked, 'model.safetensors'), tensors),
     ).rejects.toMatchObject({ name: 'FileUnwritable', message: expect.stringContaining(blocked) });
-    expect(fs.readdirSync(folder)).toEqual(['file']);
+    expect(fs.readdirSync(inside)).toEqual(['file']);
     expect(fs.readFileSync(blocked, 'utf8')).toBe('kept');
-    fs.rmSync(folder, { recursive: true });
   });
 });
 
-function thrownBy(f: () => unknown): Error {
-  try {
-    f();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('Nothing was thrown.');
+describe('tensor by tensor', () => {
+  const zeros = (length: number): TensorSource => ({
+    shape: [length],
+    dtype: 'F32',
+    data: new Float32Array(length),
+  });
+
+  test('an open file tells what it has, and reads what is asked for', async () => {
+    const target = path.join(folder, 'open.safetensors');
+    const data = new Float32Array([1, 2, 3]);
+    const w: HostTensor = { shape: [3, 1], dtype: 'BF16', data };
+    await writeSafetensors(target, { v: zeros(2), w }, { a: 'b' });
+    const file = await openSafetensors(target);
+    expect(file.metadata).toEqual({ a: 'b' });
+    expect(file.tensors).toEqual({
+      v: { shape: [2], dtype: 'F32' },
+      w: { shape: [3, 1], dtype: 'BF16' },
+    });
+    expect(await file.read('w')).toEqual(w);
+    for (const name of ['x', 'toString']) {
+      await expect(file.read(name)).rejects.toMatchObject({
+        name: 'MissingTensor',
+        message: expect.stringContaining(`'${name}'`),
+      });
+    }
+    await file.close();
+  });
+
+  // Sparse, so that it takes neither time nor room.
+  test('what lies beyond 2^31 and 2^32 bytes is read from there', async () => {
+    const target = path.join(folder, 'large.safetensors');
+    const [a, b, c] = [2 ** 31 + 4, 2 ** 32 + 8, 2 ** 33 + 2 ** 32];
+    const header = file({
+      first: { dtype: 'U8', shape: [a], data_offsets: [0, a] },
+      second: { dtype: 'F32', shape: [(b - a) / 4], data_offsets: [a, b] },
+      v: { dtype: 'F32', shape: [2], data_offsets: [b, b + 8] },
+      third: { dtype: 'BF16', shape: [(c - b - 8) / 2], data_offsets: [b + 8, c] },
+      w: { dtype: 'BF16', shape: [], data_offsets: [c, c + 2] },
+    });
+    const handle = fs.openSync(target, 'w');
+    fs.writeSync(handle, header);
+    fs.writeSync(handle, Buffer.from(new Float32Array([1.5, -2]).buffer), 0, 8, header.length + b);
+    fs.writeSync(handle, Buffer.from([0x80, 0xbf]), 0, 2, header.length + c);
+    fs.closeSync(handle);
+    const opened = await openSafetensors(target);
+    expect(opened.tensors.third?.shape).toEqual([(c - b - 8) / 2]);
+    expect((await opened.read('v')).data).toEqual(new Float32Array([1.5, -2]));
+    expect((await opened.read('w')).data).toEqual(new Float32Array([-1]));
+    await opened.close();
+    fs.truncateSync(target, header.length + c);
+    await expect(openSafetensors(target)).rejects.toMatchObject({ name: 'TruncatedFile' });
+    fs.rmSync(target);
+  });
+
+  test('offsets beyond 2^32 are written, and data are asked for at their turn', async () => {
+    const target = path.join(folder, 'turns', 'huge.safetensors');
+    const asked: string[] = [];
+    let header: Record<string, { data_offsets: number[] }> = {};
+    const written = writeSafetensors(target, {
+      a: {
+        ...zeros(2),
+        data: () => {
+          asked.push('a');
+          return new Float32Array(2);
+        },
+      },
+      b: {
+        shape: [3, 2 ** 30],
+        dtype: 'F32',
+        data: async () => {
+          asked.push('b');
+          const [temporary] = fs.readdirSync(path.dirname(target)) as [string];
+          const bytes = fs.readFileSync(path.join(path.dirname(target), temporary));
+          header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())).toString());
+          // The first tensor is in the file before the second is asked for.
+          expect(bytes.length).toBe(8 + Number(bytes.readBigUInt64LE()) + 8);
+          throw new Error('enough');
+        },
+      },
+      c: { ...zeros(1), data: () => new Float32Array(1) },
+    });
+    await expect(written).rejects.toThrow('enough');
+    expect(asked).toEqual(['a', 'b']);
+    expect(header.b?.data_offsets).toEqual([8, 8 + 3 * 2 ** 32]);
+    expect(header.c?.data_offsets).toEqual([8 + 3 * 2 ** 32, 12 + 3 * 2 ** 32]);
+    expect(fs.readdirSync(path.dirname(target))).toEqual([]);
+  });
+
+  test('data that do not fit leave the file that was there', async () => {
+    const target = path.join(folder, 'kept', 'kept.safetensors');
+    await writeSafetensors(target, { w: zeros(2) });
+    const before = fs.readFileSync(target);
+    const short = { w: { ...zeros(3), data: () => new Float32Array(2) } };
+    await expect(writeSafetensors(target, short)).rejects.toMatchObject({
+      name: 'InvalidTensor',
+      message: expect.stringMatching(/'w' has shape \(3\) and 2 elements/),
+    });
+    expect(fs.readFileSync(target)).toEqual(before);
+    expect(fs.readdirSync(path.dirname(target))).toEqual(['kept.safetensors']);
+  });
+
+  test('what is converted in several parts is whole', async () => {
+    // More than a part, and no multiple of one.
+    const count = 2 ** 19 + 12_345;
+    const numbers = (k: number): number => (k * 7919) % 256;
+    const kinds = { BF16: Float32Array, F16: Float32Array, I64: Float64Array };
+    for (const [dtype, array] of Object.entries(kinds) as ['BF16', typeof Float32Array][]) {
+      const data = array.from({ length: count }, (_, k) => numbers(k));
+      const target = path.join(folder, 'parts.safetensors');
+      await writeSafetensors(target, { w: { shape: [count], dtype, data } });
+      const { tensors } = await readSafetensors(target);
+      expect(Buffer.compare(bytesOf(tensors.w?.data), bytesOf(data))).toBe(0);
+      const file = await openSafetensors(target);
+      fs.truncateSync(target, fs.statSync(target).size - 1);
+      await expect(file.read('w')).rejects.toMatchObject({
+        name: 'TruncatedFile',
+        message: expect.stringMatching(/inside tensor 'w'/),
+      });
+      await file.close();
+    }
+  });
+});
+
+/** The error that a promise ends with. */
+async function rejection(promise: Promise<unknown>): Promise<Error> {
+  return promise.then(
+    () => {
+      throw new Error('Nothing was thrown.');
+    },
+    (error: Error) => error,
+  );
 }

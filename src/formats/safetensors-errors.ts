@@ -1,0 +1,38 @@
+import { UserError } from '../backend/errors.js';
+
+/** The header claims more than 100 MB, the limit of the reference implementation. */
+export class HeaderTooLarge extends UserError {
+  override readonly name = 'HeaderTooLarge';
+}
+/** The header is not the JSON that the format asks for. */
+export class InvalidHeader extends UserError {
+  override readonly name = 'InvalidHeader';
+}
+/** A tensor's bytes do not fit its shape, or leave a part of the file unclaimed. */
+export class InvalidOffsets extends UserError {
+  override readonly name = 'InvalidOffsets';
+}
+/** Two tensors claim the same bytes. */
+export class TensorOverlap extends UserError {
+  override readonly name = 'TensorOverlap';
+}
+/** The file ends before its header or its tensors do. */
+export class TruncatedFile extends UserError {
+  override readonly name = 'TruncatedFile';
+}
+/** A tensor's element type is one that is not read here. */
+export class UnsupportedDtype extends UserError {
+  override readonly name = 'UnsupportedDtype';
+}
+/** A tensor or a metadata entry that cannot be written as it is. */
+export class InvalidTensor extends UserError {
+  override readonly name = 'InvalidTensor';
+}
+/** A 64-bit integer that a double cannot hold exactly. */
+export class InexactInteger extends UserError {
+  override readonly name = 'InexactInteger';
+}
+/** A tensor was asked for that the file does not have. */
+export class MissingTensor extends UserError {
+  override readonly name = 'MissingTensor';
+}
