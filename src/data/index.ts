@@ -1,5 +1,7 @@
+import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { type FolderOptions, openFolder } from './folder/folder.js';
+import { openLatents } from './latents/latents.js';
 import { emojiDatasets } from './memory/emoji.js';
 import { loadFashionMnist } from './memory/fashion-mnist.js';
 import type { ImageDataset } from './memory/memory.js';
@@ -7,6 +9,7 @@ import { loadMnistSubset } from './memory/mnist-subset.js';
 import { type DataSource, type Split, splits } from './source.js';
 
 export { type FolderOptions, openFolder } from './folder/folder.js';
+export { openLatents } from './latents/latents.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export * from './reading.js';
 export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';
@@ -37,20 +40,23 @@ export async function loadDataset(name: string, split: Split): Promise<ImageData
 }
 
 /**
- * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows, or
- * `folder:PATH` for a folder of images ({@link openFolder}).
+ * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows,
+ * `folder:PATH` for a folder of images ({@link openFolder}), or `latents:PATH` for a folder with a
+ * file SPLIT.safetensors for each split ({@link openLatents}).
  *
- * @param options of a folder
+ * @param options of a folder of images
+ * @throws UserError for an unknown name, or where the data are not there or damaged
  */
 export async function openDataset(
   name: string,
   split: Split,
   options: FolderOptions = {},
 ): Promise<DataSource> {
-  const [, kind, place] = /^(folder):(.+)$/.exec(name) ?? [];
+  const [, kind, place] = /^(folder|latents):(.+)$/.exec(name) ?? [];
   if (kind === undefined || place === undefined) return loadDataset(name, split);
   checkSplit(name, split);
-  return openFolder(place, split, options);
+  if (kind === 'folder') return openFolder(place, split, options);
+  return openLatents(path.join(place, `${split}.safetensors`), split);
 }
 
 function checkSplit(name: string, split: Split): void {

@@ -1,4 +1,5 @@
 import { folderSource } from './folder/folder.js';
+import { latentsSource } from './latents/latents.js';
 import { imageDataset } from './memory/memory.js';
 import type { DataSource, SourceDescription } from './source.js';
 
@@ -9,5 +10,7 @@ export function sourceOf(description: SourceDescription): DataSource {
       return imageDataset(description);
     case 'folder':
       return folderSource(description);
+    case 'latents':
+      return latentsSource(description);
   }
 }

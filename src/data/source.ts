@@ -1,4 +1,5 @@
 import type { FolderDescription } from './folder/folder.js';
+import type { LatentsDescription } from './latents/latents.js';
 import type { MemoryDescription } from './memory/memory.js';
 
 /** Size of an image tensor: channels, height and width in pixels. */
@@ -64,7 +65,7 @@ export interface DataSource extends Readonly<SourceFacts> {
 }
 
 /** Where the samples of a source lie. */
-export type SourceDescription = MemoryDescription | FolderDescription;
+export type SourceDescription = MemoryDescription | FolderDescription | LatentsDescription;
 
 /**
  * Checks indices before they are read.
@@ -77,7 +78,7 @@ export function checkIndices(
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i] as number;
     if (Number.isInteger(index) && index >= 0 && index < length) continue;
-    throw new RangeError(`Image ${index} of ${name} (${split}): expected 0 to ${length - 1}.`);
+    throw new RangeError(`Sample ${index} of ${name} (${split}): expected 0 to ${length - 1}.`);
   }
 }
 

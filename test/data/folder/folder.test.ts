@@ -14,6 +14,8 @@ import {
   toUnitRange,
 } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
+import { batchSource, noisyImageFeeds } from '../../../src/training/batches/index.js';
+import { smallConfig, smallSettings } from '../../training/small.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-folder-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -246,6 +248,57 @@ describe('sizes', () => {
     await expect(data.read([0, 1])).rejects.toThrow(
       `The image ${other} has 4×6 pixels. Expected 6×4 as the first image; name a size`,
     );
+  });
+});
+
+describe('batches made in a thread of its own', () => {
+  const count = 12;
+  const image = { channels: 1, height: 4, width: 4 };
+  beforeEach(async () => {
+    for (let i = 0; i < count; i++) await write(`train/${i + 10}.png`, plain([i, i, i]));
+  });
+
+  async function batches(held: number) {
+    const data = await openFolder(folder, 'train', { image, held });
+    return batchSource(
+      {
+        config: { ...smallConfig, image, classes: 0 },
+        objectives: [{ name: 'likelihood', feeds: noisyImageFeeds }],
+        settings: { ...smallSettings, batchSize: 4, noise: { kind: 'none' } },
+        data,
+      },
+      0,
+      200,
+    );
+  }
+
+  test.each([0, 2, 100])('of %i images held ahead, an epoch has each image once', async (held) => {
+    const source = await batches(held);
+    const seen: number[] = [];
+    for (let step = 0; step < 6; step++) {
+      const { images } = (await source.next()).likelihood ?? {};
+      images?.forEach((value, i) => {
+        if (i % 16 === 0) seen.push(Math.round((value + 1) * 127.5));
+      });
+    }
+    await source.close();
+    const all = Array.from({ length: count }, (_, i) => i);
+    for (const epoch of [seen.slice(0, count), seen.slice(count)]) {
+      expect(epoch.sort((a, b) => a - b)).toEqual(all);
+    }
+  });
+
+  test('a damaged file stops them with an error that names it', async () => {
+    const file = path.join(folder, 'train', '15.png');
+    fs.writeFileSync(file, 'hello');
+    const source = await batches(100);
+    const epoch = async () => {
+      for (let step = 0; step < 3; step++) await source.next();
+    };
+    const error = await epoch().catch((thrown) => thrown);
+    await source.close();
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toContain(`The image ${file} cannot be decoded`);
   });
 });
 

@@ -65,7 +65,7 @@ describe('what does not fit together is refused', () => {
 
   test.each([-1, 4, 0.5, Number.NaN])('index %s', (index) => {
     expect(() => imageDataset(parts).read([0, index])).toThrow(
-      new RangeError(`Image ${index} of tiny (validation): expected 0 to 3.`),
+      new RangeError(`Sample ${index} of tiny (validation): expected 0 to 3.`),
     );
   });
 });
