@@ -1,56 +1,53 @@
-// npm run workbook [-- --train] [-- --only 02]: executes the notebooks in order, in place.
+// npm run workbook [-- --train] [-- --only 02] [-- --update]: executes the notebooks in order, into
+// reproduction/, and reports which of the committed figures came out again. With --update notebooks/
+// and results/ themselves are written.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { executeNotebook, listNotebooks } from './lib/notebooks.mjs';
-import { formatSeconds } from './lib/progress.mjs';
+import { listNotebooks } from './lib/notebooks.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
+import { runWorkbook } from './lib/workbook.mjs';
 import { newContext, setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {
-  const { train, only } = readArguments();
+  const { train, only, update } = readArguments();
   const context = newContext();
-  const { root, env, progress } = context;
+  const { root, progress } = context;
   const notebooks = chooseNotebooks(path.join(root, 'notebooks'), only);
   await setUp(context, { optional: true });
   await runSteps([build], context);
 
-  for (const notebook of notebooks) {
-    const name = path.relative(root, notebook);
-    progress.start(name);
-    const clock = setInterval(() => progress.tick(), 1000);
-    const { seconds, error } = await executeNotebook(root, notebook, {
-      ...env,
-      ...(train ? { TARFLOW_TRAIN: '1' } : {}),
-    });
-    clearInterval(clock);
-    if (error !== undefined) {
-      progress.fail();
-      console.error(`\n${name} stopped after ${formatSeconds(seconds)}; the file is as it was.`);
-      console.error(error);
-      return 1;
-    }
-    progress.finish();
-  }
+  const report = path.join(root, 'reproduction', 'report.txt');
+  const folder = update ? root : path.dirname(report);
+  const [executed, results] = [path.join(folder, 'notebooks'), path.join(folder, 'results')];
+  const status = await runWorkbook(context, {
+    ...{ notebooks, executed, results, report, train },
+    // What is written in place is what is committed next.
+    judge: !update,
+  });
   progress.note(
-    `\nThe executed notebooks are in ${path.join(root, 'notebooks')}; their figures, tables and ` +
-      `pictures in ${path.join(root, 'results')}. To look at them: npm run lab`,
+    `The executed notebooks are in ${executed}; their figures, tables and pictures in ${results}; ` +
+      `the report is ${report}. To look at notebooks: npm run lab`,
   );
-  return 0;
+  return status;
 });
 
 function readArguments() {
   try {
     const { values } = parseArgs({
-      options: { train: { type: 'boolean', default: false }, only: { type: 'string' } },
+      options: {
+        train: { type: 'boolean', default: false },
+        only: { type: 'string' },
+        update: { type: 'boolean', default: false },
+      },
     });
     return values;
   } catch (error) {
     throw new SetupError(
       `${/** @type {Error} */ (error).message.replace(/\.$/, '')}`,
-      'Usage: npm run workbook -- [--train] [--only 02]',
+      'Usage: npm run workbook -- [--train] [--only 02] [--update]',
     );
   }
 }

@@ -93,6 +93,7 @@ export {
 export type { AutoregressiveBlock, Conditions } from './flow/autoregressive.js';
 export { type Background, narrowBackground, spreadBackground } from './flow/background.js';
 export {
+  blocksOf,
   dimensions,
   disposeModel,
   type FlowLoss,
@@ -105,7 +106,7 @@ export type { Family, ForwardResult, Model, ModelConfig } from './flow/model.js'
 export { patchify, unpatchify } from './flow/patches.js';
 export { stateDict } from './flow/state-dict.js';
 export { blockForward, forwardThroughBlocks } from './flow/through-blocks.js';
-export { type LoadedModel, loadCheckpoint } from './models/checkpoint.js';
+export { type LoadedModel, loadCheckpoint } from './models/load-checkpoint.js';
 export { createModel, familyOf, kinds } from './models/registry.js';
 export {
   configName,
@@ -121,26 +122,10 @@ export {
   tokensOf,
 } from './models/tarflow/index.js';
 export type { TarFlowParameters } from './models/tarflow/parameters.js';
-export {
-  type BlockPassage,
-  type BlockPassages,
-  blockPassages,
-  type Convergence,
-  followConvergence,
-} from './sampling/convergence.js';
 export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
-export type { ExecutionOptions } from './sampling/execution.js';
-export { type Guidance, guidedBlock } from './sampling/guidance.js';
-export { blocksOf, type InverseOptions, inverse } from './sampling/inverse.js';
-export { solveWithoutNearest } from './sampling/masked.js';
-export {
-  type ConvergenceRanking,
-  convergenceRankingMetric,
-  type InitialGuessing,
-  initialGuessingMetric,
-  type MetricOptions,
-} from './sampling/metrics.js';
-export { type Candidate, latentsToPlan, type PlanOptions, planSampling } from './sampling/plan.js';
+export type { ExecutionOptions } from './sampling/guidance/execution.js';
+export { type Guidance, guidedBlock } from './sampling/guidance/guided-block.js';
+export { type InverseOptions, inverse } from './sampling/inverse.js';
 export {
   modelFingerprint,
   type Plan,
@@ -149,24 +134,45 @@ export {
   planPath,
   readPlan,
   writePlan,
-} from './sampling/plan-file.js';
+} from './sampling/planner/plan-file.js';
+export {
+  type Candidate,
+  latentsToPlan,
+  type PlanOptions,
+  planSampling,
+} from './sampling/planner/plan-sampling.js';
+export { type SampleOptions, sample, sampleNoise } from './sampling/sample.js';
 export {
   namedSolvers,
   type PublishedLists,
   publishedSolvers,
   publishedStrategies,
   strategyNames,
-} from './sampling/published-strategies.js';
-export { type SampleOptions, sample, sampleNoise } from './sampling/sample.js';
-export { solveBlock } from './sampling/solve-block.js';
+} from './sampling/solvers/published-strategies.js';
+export { solveBlock } from './sampling/solvers/solve-block.js';
+export type { BlockTrace, IterationTrace } from './sampling/solvers/solve-record.js';
 export {
   type IterationSettings,
   type Solver,
   selectiveJacobi,
   solverText,
-} from './sampling/solver.js';
-export { spectralNorm } from './sampling/spectral-norm.js';
-export type { BlockTrace, IterationTrace } from './sampling/trace.js';
+} from './sampling/solvers/solver.js';
+export {
+  type BlockPassage,
+  type BlockPassages,
+  blockPassages,
+  type Convergence,
+  followConvergence,
+} from './sampling/study/convergence.js';
+export { solveWithoutNearest } from './sampling/study/masked.js';
+export {
+  type ConvergenceRanking,
+  convergenceRankingMetric,
+  type InitialGuessing,
+  initialGuessingMetric,
+  type MetricOptions,
+} from './sampling/study/metrics.js';
+export { spectralNorm } from './sampling/study/spectral-norm.js';
 export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/adamw.js';
 export { type Noise, noisyImages } from './training/batches/index.js';
 export {

@@ -1,5 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { venvProgram } from './places.mjs';
 import { run } from './run.mjs';
 
@@ -38,33 +39,48 @@ const startSeconds = 90;
  */
 const noAnswer = "Kernel didn't respond in";
 
+/** What a line of the executor begins with that tells of a cell. */
+const cellLine = '##cell\t';
+
 /**
- * Executes a notebook in place under tslab, from its own folder. When a cell throws, the file stays
- * as it was.
+ * A code cell that begins or ends.
+ *
+ * @typedef {object} CellEvent
+ * @property {'begin' | 'end'} event
+ * @property {string} cell its id
+ * @property {number} number from 1, among the code cells
+ * @property {number} count of code cells
+ */
+
+/**
+ * Executes a notebook under tslab, from the folder that its output lies in. When a cell throws, the
+ * output stays as it was.
  *
  * @param {string} root the project's folder
  * @param {string} notebook
  * @param {NodeJS.ProcessEnv} env
+ * @param {object} [options]
+ * @param {string} [options.output] the executed notebook's file; default: the notebook's own
+ * @param {(event: CellEvent) => void} [options.onCell]
  * @returns {Promise<{ seconds: number, error?: string }>} error: the cell and what it wrote
  */
-export async function executeNotebook(root, notebook, env) {
+export async function executeNotebook(root, notebook, env, { output = notebook, onCell } = {}) {
   const started = performance.now();
-  const python = venvProgram(root, 'python');
-  const args = [
-    ...['-m', 'nbconvert', '--to', 'notebook', '--execute', '--inplace', notebook],
-    '--ExecutePreprocessor.kernel_name=tslab',
-    '--ExecutePreprocessor.timeout=-1',
-    `--ExecutePreprocessor.startup_timeout=${startSeconds}`,
-    // Wall-clock times in the file would differ at every run.
-    '--ExecutePreprocessor.record_timing=False',
-  ];
-  const execute = () => run(python, args, { cwd: path.dirname(notebook), env });
-  let { status, output } = await execute();
-  for (let starts = 1; starts < 3 && output.includes(noAnswer); starts++) {
-    ({ status, output } = await execute());
+  const script = fileURLToPath(new URL('execute-notebook.py', import.meta.url));
+  const execute = () =>
+    run(venvProgram(root, 'python'), [script, notebook, output, `${startSeconds}`], {
+      cwd: path.dirname(output),
+      env,
+      onLine: (line) => {
+        if (line.startsWith(cellLine)) onCell?.(JSON.parse(line.slice(cellLine.length)));
+      },
+    });
+  let result = await execute();
+  for (let starts = 1; starts < 3 && result.output.includes(noAnswer); starts++) {
+    result = await execute();
   }
   const seconds = (performance.now() - started) / 1000;
-  return status === 0 ? { seconds } : { seconds, error: notebookError(output) };
+  return result.status === 0 ? { seconds } : { seconds, error: notebookError(result.output) };
 }
 
 /**
@@ -76,7 +92,13 @@ export async function executeNotebook(root, notebook, env) {
 export function notebookError(output) {
   const marker = 'CellExecutionError: ';
   const start = output.lastIndexOf(marker);
-  if (start === -1) return output.trim().split('\n').slice(-20).join('\n');
+  if (start === -1) {
+    const lines = output.trim().split('\n');
+    return lines
+      .filter((line) => !line.startsWith(cellLine))
+      .slice(-20)
+      .join('\n');
+  }
   return output
     .slice(start + marker.length)
     .split('\n')

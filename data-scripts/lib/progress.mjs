@@ -43,6 +43,24 @@ export class Progress {
     this.stream.write(`  ${this.#title} … ${amount}\n`);
   }
 
+  /**
+   * Shows how far a work of several parts is: on a terminal always, in a log once per tenth.
+   *
+   * @param {number} part from 1, the one that is being worked on
+   * @param {number} count
+   * @param {string} text
+   */
+  part(part, count, text) {
+    if (this.stream.isTTY) {
+      this.stream.write(`\r\u001b[2K  ${this.#title} … ${text}`);
+      return;
+    }
+    const tenth = Math.floor((10 * (part - 1)) / count);
+    if (tenth <= this.#lastTenth) return;
+    this.#lastTenth = tenth;
+    this.stream.write(`  ${this.#title} … ${text}\n`);
+  }
+
   /** Shows the time that the present work takes, on a terminal only: a log needs no clock. */
   tick() {
     if (!this.stream.isTTY) return;

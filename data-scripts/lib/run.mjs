@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { SetupError } from './setup-error.mjs';
 
 /**
@@ -6,6 +7,7 @@ import { SetupError } from './setup-error.mjs';
  * @property {string} [cwd]
  * @property {NodeJS.ProcessEnv} [env] the whole environment of the program
  * @property {boolean} [shown] the program writes to the terminal itself; nothing is collected
+ * @property {(line: string) => void} [onLine] told of each line of stdout as it comes
  */
 
 /**
@@ -17,7 +19,7 @@ import { SetupError } from './setup-error.mjs';
  * @returns {Promise<{ status: number, output: string }>} status 127 when there is no such program;
  *   output is stdout and stderr as they came
  */
-export function run(program, programArguments, { cwd, env, shown = false } = {}) {
+export function run(program, programArguments, { cwd, env, shown = false, onLine } = {}) {
   return new Promise((resolve) => {
     const child = spawn(program, programArguments, {
       cwd,
@@ -30,6 +32,7 @@ export function run(program, programArguments, { cwd, env, shown = false } = {})
     };
     child.stdout?.on('data', collect);
     child.stderr?.on('data', collect);
+    if (onLine && child.stdout) createInterface({ input: child.stdout }).on('line', onLine);
     child.on('error', (error) => resolve({ status: 127, output: `${output}${error.message}` }));
     child.on('close', (status, signal) => {
       resolve({ status: status ?? 1, output: signal ? `${output}\nended by ${signal}` : output });

@@ -1,30 +1,32 @@
 import * as path from 'node:path';
 import util from 'node:util';
 import { UserError } from './errors.js';
-import { withoutStderrLines } from './native/index.js';
-import { chooseOneDnn } from './program/onednn.js';
+import { withoutStderrLines } from './native/addon.js';
+import { nativeBackend } from './native/binding.js';
+import { chooseOneDnn } from './native/onednn.js';
 import { tf } from './tf.js';
 import { startWebGpu } from './webgpu.js';
 
 /**
- * `tensorflow`: TensorFlow's C library, native, on the processor or a CUDA device; `webgpu`: any
- * other graphics processor, where its packages are installed; `wasm`: WebAssembly; `cpu`: plain
- * JavaScript.
+ * - `tensorflow`: TensorFlow's native C library, on the processor or a CUDA device
+ * - `webgpu`: any other graphics processor, if its packages are installed
+ * - `wasm`: WebAssembly
+ * - `cpu`: plain JavaScript
  */
 export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
 const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
 
-/** What runs, and what it runs on. */
+/** Which engine runs, and on what. */
 export interface EngineReport {
   engine: EngineName;
   /** TensorFlow's version (native), or TensorFlow.js's. */
   version: string;
-  /** True when the native engine computes on a CUDA device, or webgpu on a graphics processor. */
+  /** True if the native engine computes on a CUDA device, or webgpu on a graphics processor. */
   gpu: boolean;
-  /** What webgpu computes on, in its driver's words. */
+  /** The device on which webgpu computes, as its driver names it. */
   device?: string;
-  /** Why the native engine is not used, when it was wanted and failed. */
+  /** Why the native engine did not start, if it should have. */
   fallback?: string;
 }
 
@@ -36,12 +38,12 @@ export interface EngineOptions {
 let running: EngineReport | undefined;
 
 /**
- * Starts the engine that computes. The first call chooses: the option, else TARFLOW_BACKEND, else
- * `tensorflow` where its native half is set up, else `wasm` with one warning. Later calls without
- * an option return what runs; with another engine's name they switch to it (tensors made before a
- * switch stay with the engine that made them).
+ * Starts the engine that computes. The first call chooses it: the option, else TARFLOW_BACKEND, else
+ * `tensorflow` if its native half is set up, else `wasm` with one warning. Later calls without an
+ * option return the running engine. A later call with the name of another engine switches to it;
+ * tensors made before the switch stay with the engine that made them.
  *
- * @throws UserError for an unknown engine name, or when an engine asked for by name cannot start
+ * @throws UserError for an unknown engine name, or if an engine that was asked for by name cannot start
  */
 export async function startEngine(options: EngineOptions = {}): Promise<EngineReport> {
   if (running && (options.engine === undefined || options.engine === running.engine)) {
@@ -86,8 +88,8 @@ function environmentEngine(): EngineName | undefined {
 }
 
 async function start(engine: EngineName): Promise<EngineReport> {
-  // Node ≥ 23 removed two functions that tfjs-node calls. The default export is the module that
-  // it sees; a namespace could not be extended.
+  // Node ≥ 23 removed two functions that tfjs-node calls. They are added to the default export,
+  // which is the module that tfjs-node sees; a namespace could not be extended.
   const old = util as unknown as Record<string, unknown>;
   old.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   old.isArray ??= Array.isArray;
@@ -119,24 +121,22 @@ async function start(engine: EngineName): Promise<EngineReport> {
   return { engine, version: `TensorFlow.js ${tf.version_core}`, gpu: false };
 }
 
-/** What TensorFlow writes before it reads TF_CPP_MIN_LOG_LEVEL. */
+/** Lines that TensorFlow writes before it reads TF_CPP_MIN_LOG_LEVEL. */
 const startUpLines = /absl::InitializeLog\(\) is called|oneDNN custom operations are on/;
 
 async function startTensorFlow(): Promise<EngineReport> {
-  // TensorFlow's own start-up lines are noise to a user; errors still show.
+  // TensorFlow's start-up lines are noise to a user; errors are still shown.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   chooseOneDnn();
-  let binding: { TF_Version: string; isUsingGpuDevice: boolean };
   try {
     withoutStderrLines(startUpLines, () => require('@tensorflow/tfjs-node-gpu'));
     await tf.setBackend('tensorflow');
-    const backend = tf.backend() as unknown as {
-      binding: { TF_Version: string };
-      isUsingGpuDevice: boolean;
-    };
-    binding = {
-      TF_Version: backend.binding.TF_Version,
-      isUsingGpuDevice: backend.isUsingGpuDevice,
+    const backend = nativeBackend();
+    if (!backend) throw new Error(`${tf.getBackend()} runs in its place`);
+    return {
+      engine: 'tensorflow',
+      version: `TensorFlow ${backend.binding.TF_Version}`,
+      gpu: backend.isUsingGpuDevice,
     };
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
@@ -145,9 +145,4 @@ async function startTensorFlow(): Promise<EngineReport> {
       'Run `npm run setup`, then `npx tarflow doctor` to see what is missing',
     );
   }
-  return {
-    engine: 'tensorflow',
-    version: `TensorFlow ${binding.TF_Version}`,
-    gpu: binding.isUsingGpuDevice,
-  };
 }

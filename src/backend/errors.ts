@@ -1,13 +1,13 @@
 /**
- * A mistake that a user can make and mend: it says what came and what to do, and the command line
+ * An error that a user can cause and correct: it says what came and what to do. The command line
  * shows it without a stack trace (exit code 2).
  */
 export class UserError extends Error {
   override readonly name: string = 'UserError';
 
   /**
-   * @param problem what came, with the name of the thing and its place
-   * @param remedy what was expected, or what to do now
+   * @param problem what came, where, and for what
+   * @param remedy what was expected, or what to do
    */
   constructor(
     readonly problem: string,

@@ -90,7 +90,7 @@ export async function writeAtomically(
   file: string,
   content: Uint8Array | string | ((handle: fs.FileHandle) => Promise<void>),
 ): Promise<void> {
-  const temporary = `${file}.${process.pid}.${++written}${temporarySuffix}`;
+  const temporary = `${file}.${process.pid}.${++written}.tmp`;
   try {
     await makeFolder(path.dirname(file));
     const handle = await fs.open(temporary, 'wx');
@@ -109,20 +109,9 @@ export async function writeAtomically(
   }
 }
 
-/** How the names of temporary files end; a process that is killed may leave one. */
-export const temporarySuffix = '.tmp';
-
-/**
- * Gives a complete file another name, in the place of what has it, and puts that on the disk.
- * @throws FileUnwritable that says why
- */
-export async function renameDurably(from: string, to: string): Promise<void> {
-  try {
-    await fs.rename(from, to);
-    await syncFolder(path.dirname(to));
-  } catch (error) {
-    throw unwritable(to, error);
-  }
+/** Whether a file has the name of a temporary one; a process that is killed may leave it. */
+export function isTemporaryName(name: string): boolean {
+  return /\.\d+\.\d+\.tmp$/.test(name);
 }
 
 /**
@@ -216,7 +205,7 @@ function unreadable(file: string, error: unknown): FileUnreadable {
 }
 
 /** What failed to write a file; an error of another kind than the system's stays what it is. */
-function unwritable(file: string, error: unknown): unknown {
+export function unwritable(file: string, error: unknown): unknown {
   if ((error as NodeJS.ErrnoException).code === undefined) return error;
   return new FileUnwritable(
     `The file ${file} cannot be written (${reason(error)})`,

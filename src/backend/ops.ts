@@ -1,7 +1,7 @@
 /**
- * The composite operations of a transformer, with gradients written by hand where TensorFlow.js's
- * own take more passes over memory. Pure functions of tensors; a caller frees the results or calls
- * them inside `tf.tidy`.
+ * The composite operations of a transformer, with gradients written by hand where those of
+ * TensorFlow.js take more passes over memory. They are pure functions of tensors; a caller frees the
+ * results or calls them inside `tidy`.
  */
 import { tf } from './tf.js';
 
@@ -13,7 +13,7 @@ import { tf } from './tf.js';
  * @param weight (channels)
  * @param bias (channels)
  * @param epsilon added to each row's variance before its root, so that a row of equal numbers is not
- *   divided by zero; PyTorch's by default, as in the published code
+ *   divided by zero; the default is PyTorch's, as in the published code
  * @returns (rows, channels)
  */
 export function layerNorm(
@@ -59,7 +59,7 @@ export function gelu<T extends tf.Tensor>(x: T): T {
     (save as tf.GradSaveFunc)([input]);
     return {
       value: tf.mul(input, normalDistribution(input)),
-      // Φ again, and not saved: in a graph it takes no pass over memory of its own.
+      // Φ is computed again, not saved: in a graph it takes no extra pass over memory.
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         const [value] = saved as [tf.Tensor];
         const density = tf.mul(tf.exp(tf.mul(tf.square(value), -0.5)), 1 / Math.sqrt(2 * Math.PI));
@@ -76,8 +76,8 @@ function normalDistribution(x: tf.Tensor): tf.Tensor {
 
 /**
  * The affine step of an autoregressive flow, (x − b)·exp(−a) (TarFlow, section 3.1). Its gradient
- * takes what it has computed already: that in x is dy·exp(−a), that in b the same with the other
- * sign, and that in a is −dy times the result.
+ * reuses what is already computed: it is dy·exp(−a) in x, −dy·exp(−a) in b, and −dy times the result
+ * in a.
  *
  * @param x of any shape, as a and b
  * @param a log-scale
@@ -100,13 +100,13 @@ export function affineStep<T extends tf.Tensor>(x: T, a: T, b: T): T {
   })(x, a, b) as T;
 }
 
-/** What is done to the logits of attention; no gradient flows to either. */
+/** How the logits of attention are changed; no gradient flows to either field. */
 export interface AttentionLogits {
-  /** Multiplies them, 1/√width for scaled attention: a number or a tensor that broadcasts. */
+  /** Multiplies them: a number or a tensor that broadcasts; 1/√width for scaled attention. */
   scale: number | tf.Tensor;
   /**
-   * Added to them, broadcast over batch and heads: 0 where a query sees a key, very negative where
-   * not.
+   * Added to them, broadcast over batch and heads: 0 where a query sees a key, very negative
+   * elsewhere.
    */
   mask?: tf.Tensor | undefined;
 }

@@ -2,8 +2,8 @@ import { UserError } from './errors.js';
 
 /**
  * Explicit randomness. A key is a number that stands for a stream; the same key gives the same
- * numbers on every engine. Nothing here is global: derive a new key with {@link foldIn} for each
- * use (a step, a purpose), and a run can be resumed at any step without saved state.
+ * numbers on every engine. Nothing here is global: each use (a step, a purpose) derives a key of its
+ * own with {@link foldIn}, so a run can be resumed at any step without saved state.
  */
 export interface RandomKey {
   readonly high: number;
@@ -17,7 +17,7 @@ export interface RandomKey {
  */
 export function randomKey(seed: number): RandomKey {
   if (!Number.isSafeInteger(seed)) {
-    throw new UserError(`The seed is ${seed}`, 'Expected a whole number of less than 2^53');
+    throw new UserError(`The seed is ${seed}`, 'Expected a whole number below 2^53');
   }
   const low = seed >>> 0;
   const high = Math.floor(seed / 2 ** 32) >>> 0;
@@ -89,7 +89,10 @@ export function uniformInto(
  */
 export function integers(key: RandomKey, count: number, low: number, high: number): Int32Array {
   if (!(high > low)) {
-    throw new UserError(`The range from ${low} to ${high} is empty`, 'Have high exceed low');
+    throw new UserError(
+      `The range from ${low} to ${high} is empty`,
+      'Expected high to be larger than low',
+    );
   }
   return Int32Array.from(draws(key, count), (draw) => low + Math.floor(draw * (high - low)));
 }

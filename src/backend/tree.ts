@@ -2,12 +2,12 @@ import { UserError } from './errors.js';
 import { tf } from './tf.js';
 
 /**
- * A parameter tree: tensors in nested records and lists. Its leaves have the dotted path as their
- * name (`blocks.0.proj_in.weight`), which for a flow is the name in the published state dicts.
+ * A parameter tree: tensors in nested records and lists. The name of a leaf is its dotted path
+ * (`blocks.0.proj_in.weight`), which for a flow is the name in the published state dicts.
  */
 export type Tree = tf.Tensor | readonly Tree[] | { readonly [key: string]: Tree | undefined };
 
-/** A tree's leaves by name, in a fixed order. */
+/** The leaves of a tree by name, in a fixed order. */
 export type Leaves = Record<string, tf.Tensor>;
 
 /** The leaves of a tree by their dotted names, in the order of the tree. */
@@ -20,8 +20,8 @@ export function leaves(tree: Tree): Leaves {
 }
 
 /**
- * A tree of the same form with each leaf replaced by that of its name. The tree shares the tensors
- * of `replacement`; what that has besides is not used.
+ * A tree of the same form with each leaf replaced by the tensor of its name. The tree shares the
+ * tensors of `replacement`; additional ones are not used.
  *
  * @throws UserError for a leaf that is missing or has another shape
  */
@@ -58,15 +58,15 @@ export function disposeTree(tree: Tree): void {
 }
 
 /**
- * All leaves as one vector, in their order. What costs something for each tensor, as an optimiser's
- * update does, is then paid once.
+ * All leaves as one vector, in their order, so that a cost per tensor, as in the update of an
+ * optimiser, is paid once.
  */
 export function packed(given: Leaves): tf.Tensor1D {
   return tf.tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));
 }
 
 /**
- * The leaves that `packed` made a vector of; `like` has their names and shapes.
+ * The leaves that `packed` joined into a vector; `like` has their names and shapes.
  *
  * @throws UserError for a vector of another length
  */
@@ -88,7 +88,7 @@ export function unpacked(vector: tf.Tensor1D, like: Leaves): Leaves {
   });
 }
 
-/** The number of numbers in a tree. */
+/** How many numbers a tree holds. */
 export function treeSize(tree: Tree): number {
   let size = 0;
   visit(tree, '', (_, leaf) => {
@@ -101,8 +101,8 @@ export function treeSize(tree: Tree): number {
  * The value of a scalar function and its gradient with respect to every leaf.
  *
  * Unlike `tf.variableGrads` it takes plain tensors, so parameters need not be global variables.
- * A leaf on which the value does not depend has gradient zero. Auxiliary tensors that `f` returns
- * come back too; the caller owns all of them.
+ * The gradient of a leaf on which the value does not depend is zero. Auxiliary tensors of `f` are
+ * returned too. The caller owns all of these tensors.
  */
 export function valueAndGradient<A extends Record<string, tf.Tensor>>(
   f: (parameters: Leaves) => { value: tf.Scalar; auxiliary: A },
@@ -123,7 +123,7 @@ export function valueAndGradient<A extends Record<string, tf.Tensor>>(
     true,
   );
   for (const [name, kept] of Object.entries(auxiliary)) {
-    // Hand the kept tensor over to the caller's scope, where tidy can free it.
+    // A clone belongs to the caller's scope, where `tidy` can free it.
     (auxiliary as Record<string, tf.Tensor>)[name] = tf.clone(kept);
     kept.dispose();
   }

@@ -6,17 +6,17 @@ import { UserError } from './errors.js';
 import { tf } from './tf.js';
 
 /**
- * The versions that were tried together; package.json names the same as optional peers. Without
- * --save-prod npm 11 takes them for just that, and installs nothing.
+ * The versions that were tested together; package.json names them as optional peers. Without
+ * --save-prod, npm 11 treats them only as optional peers and installs nothing.
  */
 const installRemedy =
   'Run `npm install --no-save --save-prod webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0`';
 
-/** What the engine computes on. */
+/** The device on which the engine computes. */
 export interface WebGpuDevice {
-  /** The device in its driver's words. */
+  /** The device, as its driver names it. */
   name: string;
-  /** True for a processor that imitates a graphics device: right, but slow. */
+  /** True for a processor that emulates a graphics device: correct, but slow. */
   software: boolean;
 }
 
@@ -39,7 +39,7 @@ interface MappableBuffer {
   unmap(): void;
 }
 
-/** The part of TensorFlow.js's WebGPU backend that {@link readWithoutCanvas} works with. */
+/** The parts of TensorFlow.js's WebGPU backend that {@link readWithoutCanvas} uses. */
 interface WebGpuBackend {
   tensorMap: {
     get(id: object): { dtype: tf.DataType; values: unknown; resource: MappableBuffer };
@@ -61,11 +61,11 @@ interface WebGpuBackend {
 
 /**
  * Makes WebGPU the backend of TensorFlow.js.
- * @throws UserError when a package is not installed, or there is no device
+ * @throws UserError if a package is not installed, or there is no device
  */
 export async function startWebGpu(): Promise<WebGpuDevice> {
   const { create, globals } = await loadDawn();
-  // The backend reads navigator.gpu and the constants (GPUBufferUsage, …) as a browser has them.
+  // The backend expects navigator.gpu and constants such as GPUBufferUsage, as in a browser.
   Object.assign(globalThis, globals);
   const gpu = create([]);
   const adapter = await gpu.requestAdapter();
@@ -76,7 +76,7 @@ export async function startWebGpu(): Promise<WebGpuDevice> {
         'mesa-vulkan-drivers, which also bring a software device',
     );
   }
-  // Node.js has a navigator from 21 on.
+  // Node.js has a navigator since version 21.
   const global = globalThis as { navigator?: object };
   if (!global.navigator) Object.defineProperty(global, 'navigator', { value: {}, ...changeable });
   Object.defineProperty(global.navigator, 'gpu', { value: gpu, ...changeable });
@@ -88,7 +88,7 @@ export async function startWebGpu(): Promise<WebGpuDevice> {
   if (!(await tf.setBackend('webgpu'))) {
     throw new UserError('The webgpu engine did not start', 'Run `npx tarflow doctor`');
   }
-  // Dawn's events of the start are over when the next turn of the event loop is.
+  // Dawn's start-up events are handled after one more turn of the event loop.
   await new Promise((resolve) => setImmediate(resolve));
   readWithoutCanvas(tf.backend() as unknown as WebGpuBackend);
   const { description, device, isFallbackAdapter } = adapter.info;
@@ -98,7 +98,7 @@ export async function startWebGpu(): Promise<WebGpuDevice> {
 const changeable = { configurable: true, writable: true };
 
 async function loadDawn(): Promise<Dawn> {
-  // A variable, because the compiler cannot know the types of a package that is not installed.
+  // A variable, because the compiler has no types of a package that is not installed.
   const name: string = 'webgpu';
   try {
     return (await import(name)) as Dawn;
@@ -119,8 +119,8 @@ function notLoaded(name: string, error: unknown): UserError {
 
 /**
  * Lets `dataSync` read from the device. In a browser the backend reads through a canvas, which Node
- * has not; but in Node a program may wait, so it maps the buffer and lets Dawn handle its events
- * until that is done.
+ * does not have. In Node, however, a program may block, so this maps the buffer and lets Dawn handle
+ * its events until the numbers are there.
  */
 function readWithoutCanvas(backend: WebGpuBackend): void {
   const events = new DawnEvents();
@@ -131,12 +131,12 @@ function readWithoutCanvas(backend: WebGpuBackend): void {
   >;
   const usage = (GPUBufferUsage.COPY_DST as number) | (GPUBufferUsage.MAP_READ as number);
 
-  // It starts to map before its first await.
+  // It starts to map before its first `await`.
   backend.getBufferData = (buffer) => events.keep(() => getBufferData.call(backend, buffer));
 
   backend.readSync = (id) => {
     const { dtype, values, resource } = backend.tensorMap.get(id);
-    // The backend itself knows what to do; it reads a complex number's parts by this function.
+    // The backend handles these itself; it reads the parts of complex numbers by this function.
     if (values != null || dtype === 'string' || dtype === 'complex64') {
       return readSync.call(backend, id);
     }
@@ -146,13 +146,13 @@ function readWithoutCanvas(backend: WebGpuBackend): void {
     backend.endComputePassEncoder();
     backend.commandEncoder.copyBufferToBuffer(resource, 0, staging, 0, size);
     backend.submitQueue();
-    // Nobody waits for the promise: whether it failed shows in the state.
+    // Nothing awaits the promise; the state shows whether it failed.
     events.keep(() => staging.mapAsync(GPUMapMode.READ as number)).catch(() => {});
     while (staging.mapState === 'pending') events.handle();
     if (staging.mapState !== 'mapped') {
       throw new UserError(
-        'The graphics device did not hand over a result, and may be lost',
-        'Start the program again, with smaller batches where the device ran out of memory',
+        'The graphics device returned no result, and may be lost',
+        'Start the program again, with smaller batches if the device ran out of memory',
       );
     }
     const bytes = staging.getMappedRange().slice(0);
@@ -165,15 +165,15 @@ function readWithoutCanvas(backend: WebGpuBackend): void {
 }
 
 /**
- * Dawn's own events. Its binding asks `setImmediate` for a turn when something is under way, and in
- * that turn for the next one. Such a turn is kept here, so that it can also be taken at once, by
- * somebody who waits.
+ * Dawn's events. While work is under way, Dawn's binding asks `setImmediate` for a turn of the event
+ * loop, and in each turn for the next one. The turns are kept here, so that code that blocks can take
+ * them at once.
  */
 class DawnEvents {
   private turn: (() => void) | undefined;
   private readonly clock = new Int32Array(new SharedArrayBuffer(4));
 
-  /** Runs a call of Dawn and keeps the turn that it asks for. */
+  /** Runs a call of Dawn and keeps the turn for which it asks. */
   keep<T>(call: () => T): T {
     const { setImmediate } = globalThis;
     globalThis.setImmediate = ((turn: () => void) => {
@@ -187,13 +187,13 @@ class DawnEvents {
     }
   }
 
-  /** Takes the next turn now, after a short sleep that leaves the processor to the device. */
+  /** Takes the next turn now, after a short sleep in which the device can use the processor. */
   handle(): void {
     Atomics.wait(this.clock, 0, 0, 0.05);
     if (this.turn) this.take(this.turn);
   }
 
-  /** Takes a turn, unless it was taken already. */
+  /** Takes a turn, unless it has been taken already. */
   private take(turn: () => void): void {
     if (this.turn !== turn) return;
     this.turn = undefined;

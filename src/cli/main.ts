@@ -1,14 +1,15 @@
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../backend/errors.js';
-import { addAccelerate } from './accelerate.js';
-import { addBpd } from './bpd.js';
-import { addConform } from './conform.js';
-import { addDenoise } from './denoise.js';
-import { addDoctor } from './doctor.js';
+import { addAccelerate } from './accelerate-command.js';
+import { addBpd } from './bpd-command.js';
+import { addConform } from './conform-command.js';
+import { addDenoise } from './denoise-command.js';
+import { addDoctor } from './doctor-command.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
-import { addPlan } from './plan.js';
-import { addSample } from './sample.js';
-import { addTrain } from './train.js';
+import { addPlan } from './plan-command.js';
+import { addSample } from './sample-command.js';
+import { addSnapshot } from './snapshot-command.js';
+import { addTrain } from './train-command.js';
 
 /**
  * Runs the command line.
@@ -45,6 +46,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
     );
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);
+  addSnapshot(program);
   addSample(program);
   addPlan(program);
   addAccelerate(program);

@@ -5,7 +5,7 @@ import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
 import { datasetNames, epochOrder, imagesTensor, loadDataset } from '../data/index.js';
 import { checkImageSize } from '../flow/flow.js';
-import type { LoadedModel } from '../models/checkpoint.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
 import {
   type PlanUse,
   planDifferences,
@@ -13,9 +13,9 @@ import {
   planOptionWords,
   planPath,
   readPlan,
-} from '../sampling/plan-file.js';
-import { namedSolvers, strategyNames } from '../sampling/published-strategies.js';
-import type { Solver } from '../sampling/solver.js';
+} from '../sampling/planner/plan-file.js';
+import { namedSolvers, strategyNames } from '../sampling/solvers/published-strategies.js';
+import type { Solver } from '../sampling/solvers/solver.js';
 import { shellWords } from './arguments.js';
 
 /** Enough for CRM and IGM, which are means. */

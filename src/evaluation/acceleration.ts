@@ -3,23 +3,20 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import type { Label } from '../conditions/labels.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { checkCount } from '../sampling/count.js';
-import { type ExecutionOptions, executionOf } from '../sampling/execution.js';
-import type { Guidance } from '../sampling/guidance.js';
-import { blocksOf, type InverseOptions, inverse } from '../sampling/inverse.js';
-import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/metrics.js';
+import { type ExecutionOptions, executionOf } from '../sampling/guidance/execution.js';
+import type { Guidance } from '../sampling/guidance/guided-block.js';
+import { type InverseOptions, inverse } from '../sampling/inverse.js';
+import { modelFingerprint, type Plan, plannedSolvers } from '../sampling/planner/plan-file.js';
 import {
   checkTolerance,
   dataRange,
   largestError,
   latentsToPlan,
   planSampling,
-} from '../sampling/plan.js';
-import { modelFingerprint, type Plan, plannedSolvers } from '../sampling/plan-file.js';
-import { publishedSolvers } from '../sampling/published-strategies.js';
-import { sampleNoise } from '../sampling/sample.js';
-import { type Solver, selectiveJacobi, solversOfBlocks } from '../sampling/solver.js';
+} from '../sampling/planner/plan-sampling.js';
 import {
   askedExecution,
   breathe,
@@ -27,8 +24,12 @@ import {
   median,
   takeTurns,
   timed,
-} from '../sampling/timing.js';
-import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/trace.js';
+} from '../sampling/planner/timing.js';
+import { sampleNoise } from '../sampling/sample.js';
+import { publishedSolvers } from '../sampling/solvers/published-strategies.js';
+import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';
+import { type Solver, selectiveJacobi, solversOfBlocks } from '../sampling/solvers/solver.js';
+import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/study/metrics.js';
 
 /** How far the statistics of two sets of samples are apart, as shares of the data range. */
 interface StatisticsDistance {

@@ -13,7 +13,7 @@ import { classMixture, type Label } from '../conditions/labels.js';
 import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
 import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { type ExecutionOptions, modeOf } from '../sampling/execution.js';
+import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
 import { noisyImages } from '../training/batches/index.js';
 
 /** How a likelihood is computed, and for which label. */

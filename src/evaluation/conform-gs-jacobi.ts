@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { tf, tidy } from '../backend/tf.js';
 import { classMixture } from '../conditions/labels.js';
-import { disposeModel } from '../flow/flow.js';
+import { blocksOf, disposeModel } from '../flow/flow.js';
 import type { TarFlow } from '../models/tarflow/index.js';
-import { type Guidance, guidedBlock } from '../sampling/guidance.js';
-import { blocksOf, inverse } from '../sampling/inverse.js';
-import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/metrics.js';
-import { publishedSolvers } from '../sampling/published-strategies.js';
-import { solveBlock } from '../sampling/solve-block.js';
-import { type Solver, selectiveJacobi } from '../sampling/solver.js';
+import { type Guidance, guidedBlock } from '../sampling/guidance/guided-block.js';
+import { inverse } from '../sampling/inverse.js';
+import { publishedSolvers } from '../sampling/solvers/published-strategies.js';
+import { solveBlock } from '../sampling/solvers/solve-block.js';
+import { type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
+import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/study/metrics.js';
 import {
   described,
   type GoldenFile,

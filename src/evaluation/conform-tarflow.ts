@@ -1,15 +1,16 @@
+import { LuDecomposition, Matrix } from 'ml-matrix';
 import { z } from 'zod';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { classMixture } from '../conditions/labels.js';
-import { disposeModel, flowLoss, forward } from '../flow/flow.js';
+import { blocksOf, disposeModel, flowLoss, forward } from '../flow/flow.js';
 import type { ForwardResult } from '../flow/model.js';
 import { patchify, unpatchify } from '../flow/patches.js';
 import { forwardThroughBlocks } from '../flow/through-blocks.js';
 import { tokenCount, tokenWidth } from '../models/tarflow/config.js';
 import type { TarFlow } from '../models/tarflow/index.js';
 import { lossGradient } from '../sampling/denoise.js';
-import { blocksOf, inverse } from '../sampling/inverse.js';
+import { inverse } from '../sampling/inverse.js';
 import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
 import { updatedVariance } from '../training/objectives/likelihood.js';
 import { bitsPerDimension } from './bits-per-dimension.js';
@@ -231,33 +232,8 @@ function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefine
       (tokens) => forwardThroughBlocks(blocksOf(flow), tokens as tf.Tensor3D, { classes }).z,
     );
     const jacobian = rows(copies, tf.reshape(tf.eye(size), copies.shape)).dataSync();
-    return tf.scalar(
-      logAbsDeterminant(
-        Array.from({ length: size }, (_, i) =>
-          Float64Array.from(jacobian.subarray(i * size, (i + 1) * size)),
-        ),
-      ),
-    );
+    const { upperTriangularMatrix } = new LuDecomposition(Matrix.from1DArray(size, size, jacobian));
+    const logs = upperTriangularMatrix.diagonal().map((pivot) => Math.log(Math.abs(pivot)));
+    return tf.scalar(logs.reduce((sum, log) => sum + log, 0));
   });
-}
-
-/** log |det| of a square matrix given by rows, by Gaussian elimination; overwrites the rows. */
-function logAbsDeterminant(rows: Float64Array[]): number {
-  let sum = 0;
-  for (let k = 0; k < rows.length; k++) {
-    let pivot = k;
-    for (let i = k + 1; i < rows.length; i++) {
-      if (Math.abs(rows[i]![k]!) > Math.abs(rows[pivot]![k]!)) pivot = i;
-    }
-    const top = rows[pivot]!;
-    rows[pivot] = rows[k]!;
-    rows[k] = top;
-    sum += Math.log(Math.abs(top[k]!));
-    for (let i = k + 1; i < rows.length; i++) {
-      const row = rows[i]!;
-      const factor = row[k]! / top[k]!;
-      for (let j = k; j < rows.length; j++) row[j]! -= factor * top[j]!;
-    }
-  }
-  return sum;
 }

@@ -1,5 +1,10 @@
+import {
+  CholeskyDecomposition,
+  covariance as covarianceOf,
+  EigenvalueDecomposition,
+  Matrix,
+} from 'ml-matrix';
 import { UserError } from '../backend/errors.js';
-import { symmetricEigenvalues } from '../backend/symmetric-eigenvalues.js';
 import { tf } from '../backend/tf.js';
 
 /** Features of images, one row an image: a tensor, or the same on the host. */
@@ -29,34 +34,16 @@ export function featureStatistics(features: Features): FeatureStatistics {
     );
   }
   const values = features instanceof tf.Tensor ? features.dataSync() : features.data;
-  const mean = new Float64Array(width);
   for (let i = 0; i < count * width; i++) {
-    const value = values[i] as number;
-    if (!Number.isFinite(value)) {
-      throw new UserError(
-        `The features of image ${Math.floor(i / width)} are not finite`,
-        'Leave images out that are not, and say how many they were',
-      );
-    }
-    mean[i % width] = (mean[i % width] as number) + value / count;
+    if (Number.isFinite(values[i])) continue;
+    throw new UserError(
+      `The features of image ${Math.floor(i / width)} are not finite`,
+      'Leave images out that are not, and say how many they were',
+    );
   }
-  const covariance = new Float64Array(width * width);
-  const centred = new Float64Array(width);
-  for (let image = 0; image < count; image++) {
-    for (let j = 0; j < width; j++) {
-      centred[j] = (values[image * width + j] as number) - (mean[j] as number);
-    }
-    for (let j = 0; j < width; j++) {
-      const scaled = (centred[j] as number) / (count - 1);
-      for (let k = 0; k <= j; k++) {
-        covariance[j * width + k] =
-          (covariance[j * width + k] as number) + scaled * (centred[k] as number);
-      }
-    }
-  }
-  for (let j = 0; j < width; j++) {
-    for (let k = 0; k < j; k++) covariance[k * width + j] = covariance[j * width + k] as number;
-  }
+  const rows = Matrix.from1DArray(count, width, values);
+  const mean = Float64Array.from(rows.mean('column'));
+  const covariance = Float64Array.from(covarianceOf(rows).to1DArray());
   return { count, mean, covariance };
 }
 
@@ -85,20 +72,17 @@ export function frechetDistance(
       'Expected those of one network',
     );
   }
-  let distance = 0;
-  for (let j = 0; j < width; j++) {
-    distance += ((first.mean[j] as number) - (second.mean[j] as number)) ** 2;
-    distance +=
-      (first.covariance[j * width + j] as number) + (second.covariance[j * width + j] as number);
-  }
-  // With Σ₁ = LLᵀ the eigenvalues of Σ₁Σ₂ are those of LᵀΣ₂L, which is symmetric.
-  const factor = cholesky(first.covariance, width);
-  const product = multiply(
-    multiply(transpose(factor, width), second.covariance, width),
-    factor,
-    width,
-  );
-  for (const eigenvalue of symmetricEigenvalues(product, width)) {
+  const covariances = [first, second].map(({ covariance }) =>
+    Matrix.from1DArray(width, width, covariance),
+  ) as [Matrix, Matrix];
+  let distance = covariances[0].trace() + covariances[1].trace();
+  first.mean.forEach((mean, j) => {
+    distance += (mean - (second.mean[j] as number)) ** 2;
+  });
+  // With Σ₁ = RRᵀ the eigenvalues of Σ₁Σ₂ are those of RᵀΣ₂R, which is symmetric.
+  const root = rootOf(covariances[0]);
+  const product = root.transpose().mmul(covariances[1]).mmul(root);
+  for (const eigenvalue of symmetric(product).realEigenvalues) {
     distance -= 2 * Math.sqrt(Math.max(0, eigenvalue));
   }
   return Math.max(0, distance);
@@ -108,44 +92,17 @@ function statisticsOf(given: Features | FeatureStatistics): FeatureStatistics {
   return 'covariance' in given ? given : featureStatistics(given);
 }
 
-/**
- * The lower triangle L with LLᵀ = Σ, where Σ may be singular: fewer images than features, or a
- * feature that never changes. What of a column is lost in rounding becomes a column of zeros.
- */
-function cholesky(matrix: Float64Array, size: number): Float64Array {
-  const factor = new Float64Array(size * size);
-  for (let j = 0; j < size; j++) {
-    for (let i = j; i < size; i++) {
-      let rest = matrix[i * size + j] as number;
-      for (let k = 0; k < j; k++) {
-        rest -= (factor[i * size + k] as number) * (factor[j * size + k] as number);
-      }
-      if (i === j) {
-        if (rest <= 1e-13 * (matrix[j * size + j] as number)) break;
-        factor[j * size + j] = Math.sqrt(rest);
-      } else {
-        factor[i * size + j] = rest / (factor[j * size + j] as number);
-      }
-    }
-  }
-  return factor;
+/** A matrix R with RRᵀ = Σ. */
+function rootOf(matrix: Matrix): Matrix {
+  const cholesky = new CholeskyDecomposition(matrix);
+  if (cholesky.isPositiveDefinite()) return cholesky.lowerTriangularMatrix;
+  // Σ is singular: there are fewer images than features, or a feature never changes.
+  const { realEigenvalues, eigenvectorMatrix } = symmetric(matrix);
+  return eigenvectorMatrix.mulRowVector(
+    realEigenvalues.map((eigenvalue) => Math.sqrt(Math.max(0, eigenvalue))),
+  );
 }
 
-function transpose(matrix: Float64Array, size: number): Float64Array {
-  return matrix.map((_, at) => matrix[(at % size) * size + Math.floor(at / size)] as number);
-}
-
-function multiply(left: Float64Array, right: Float64Array, size: number): Float64Array {
-  const product = new Float64Array(size * size);
-  for (let i = 0; i < size; i++) {
-    for (let k = 0; k < size; k++) {
-      const value = left[i * size + k] as number;
-      if (value === 0) continue;
-      for (let j = 0; j < size; j++) {
-        product[i * size + j] =
-          (product[i * size + j] as number) + value * (right[k * size + j] as number);
-      }
-    }
-  }
-  return product;
+function symmetric(matrix: Matrix): EigenvalueDecomposition {
+  return new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
 }

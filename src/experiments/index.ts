@@ -1,12 +1,12 @@
 import { UserError } from '../backend/errors.js';
-import { emoji256, emoji1024 } from './emoji.js';
+import { emoji256, emoji1024 } from './emoji-experiments.js';
 import type { Experiment } from './experiment.js';
-import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist.js';
-import { mnistDemonstration } from './mnist.js';
-import { noiseExperiment } from './noise.js';
+import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist-experiments.js';
+import { mnistDemonstration } from './mnist-experiments.js';
+import { noiseExperiment } from './noise-experiments.js';
 
 export { type Experiment, optionTexts, withOverrides } from './experiment.js';
-export { noiseExperiment } from './noise.js';
+export { noiseExperiment } from './noise-experiments.js';
 
 /** All experiments, in the order of the workbook. */
 export const experiments: readonly Experiment[] = [

@@ -5,6 +5,7 @@ import { disposeTree, type Leaves, type Tree } from '../backend/tree.js';
 import { classMixture, type Label } from '../conditions/labels.js';
 import type { ImageSize } from '../data/source.js';
 import { built } from '../nn/specs.js';
+import type { AutoregressiveBlock } from './autoregressive.js';
 import type { Family, ForwardResult, Model, ModelConfig } from './model.js';
 
 /** What a family may be able to do, and how an error calls it. */
@@ -13,6 +14,7 @@ const abilities = {
   generator: 'sampler',
   blocks: 'autoregressive blocks',
   tokens: 'tokens',
+  published: 'published files that are known here',
 } as const;
 
 /**
@@ -29,6 +31,14 @@ export function ability<C extends ModelConfig, P extends Tree, Name extends keyo
     `A model of kind '${family.kind}' has no ${abilities[name]}`,
     'Choose a model of another kind',
   );
+}
+
+/**
+ * The blocks of a model, nearest the data first.
+ * @throws UserError for a model that has none
+ */
+export function blocksOf(model: Model): AutoregressiveBlock[] {
+  return ability(model.family, 'blocks')(model);
 }
 
 /** A fresh model of a family from a seed. The caller frees it with {@link disposeModel}. */

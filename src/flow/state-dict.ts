@@ -5,14 +5,12 @@ import { type Leaves, leaves, type Tree } from '../backend/tree.js';
 import { built } from '../nn/specs.js';
 import type { Family, Model, ModelConfig } from './model.js';
 
-/** A tensor of a state dict: its shape and its numbers. */
-export interface StateTensor {
-  shape: readonly number[];
-  data: ArrayLike<number>;
-}
+/** A tensor of a state dict: one of the engine, or its shape and its numbers. */
+export type StateTensor = tf.Tensor | { shape: readonly number[]; data: ArrayLike<number> };
 
 /**
- * A model from a state dict: its buffers and parameters by their names.
+ * A model from a state dict: its buffers and parameters by their names. The tensors of the dict stay
+ * the caller's.
  *
  * @param source what to call the dict in errors, e.g. its path
  * @returns a model that the caller frees
@@ -42,7 +40,10 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
       );
     }
     unread.delete(name);
-    const taken = tf.tensor(Float32Array.from(tensor.data), [...shape]);
+    const taken =
+      tensor instanceof tf.Tensor
+        ? tensor.clone()
+        : tf.tensor(Float32Array.from(tensor.data), [...shape]);
     made.push(taken);
     return taken;
   };

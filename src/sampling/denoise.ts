@@ -5,7 +5,7 @@ import { leaves, withLeaves } from '../backend/tree.js';
 import { classMixture, type Label } from '../conditions/labels.js';
 import { ability, checkImages, dimensions, flowLoss } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { type ExecutionOptions, modeOf } from './execution.js';
+import { type ExecutionOptions, modeOf } from './guidance/execution.js';
 
 /** How a score is computed, and for which label. */
 export interface ScoreOptions extends ExecutionOptions {

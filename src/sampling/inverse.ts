@@ -2,14 +2,19 @@ import { UserError } from '../backend/errors.js';
 import { type tf, tidy } from '../backend/tf.js';
 import { classMixture, type Label } from '../conditions/labels.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
-import { ability } from '../flow/flow.js';
+import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { type ExecutionOptions, executionOf } from './execution.js';
-import { checkGuidance, type Guidance, guidanceIsIdle, guidedBlock } from './guidance.js';
+import { type ExecutionOptions, executionOf } from './guidance/execution.js';
+import {
+  checkGuidance,
+  type Guidance,
+  guidanceIsIdle,
+  guidedBlock,
+} from './guidance/guided-block.js';
 import { checkLatents } from './latents.js';
-import { solveUnchecked } from './solve-block.js';
-import { type Solver, solversOfBlocks } from './solver.js';
-import type { BlockTrace } from './trace.js';
+import { solveUnchecked } from './solvers/solve-block.js';
+import type { BlockTrace } from './solvers/solve-record.js';
+import { type Solver, solversOfBlocks } from './solvers/solver.js';
 
 /** How far an inversion is. */
 export interface InverseProgress {
@@ -138,14 +143,6 @@ async function inverseThroughBlocks(
     x.dispose();
     classes?.dispose();
   }
-}
-
-/**
- * The blocks of a model, nearest the data first.
- * @throws UserError for a model that has none
- */
-export function blocksOf(model: Model): AutoregressiveBlock[] {
-  return ability(model.family, 'blocks')(model);
 }
 
 /**

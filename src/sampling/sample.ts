@@ -6,10 +6,10 @@ import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { checkCount } from './count.js';
 import { checkDenoising, denoise } from './denoise.js';
-import type { ExecutionOptions } from './execution.js';
-import type { Guidance } from './guidance.js';
+import type { ExecutionOptions } from './guidance/execution.js';
+import type { Guidance } from './guidance/guided-block.js';
 import { type InverseOptions, inverse } from './inverse.js';
-import { askedExecution } from './timing.js';
+import { askedExecution } from './planner/timing.js';
 
 export interface SampleOptions extends ExecutionOptions {
   count: number;

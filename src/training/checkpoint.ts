@@ -1,8 +1,14 @@
 import { z } from 'zod';
-import type { tf } from '../backend/tf.js';
+import { checkedJson } from '../backend/schema.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';
-import { type HostTensor, writeSafetensors } from '../formats/safetensors.js';
+import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
+import { type StoredPrecision, tensorSource } from '../formats/leaves.js';
+import {
+  type SafetensorsFile,
+  type TensorSource,
+  writeSafetensors,
+} from '../formats/safetensors.js';
 import type { Noise } from './batches/index.js';
 
 /** What shapes cannot tell of a trained model; kept as JSON in the checkpoint's metadata. */
@@ -18,8 +24,12 @@ export interface CheckpointDetails {
   steps?: number;
 }
 
-/** How a checkpoint's numbers are stored. Half the bytes cost about three decimal digits. */
-export type StoredPrecision = 'F32' | 'F16' | 'BF16';
+export type { StoredPrecision };
+
+const kind: FileKind = { format: 'tarflow', version: 1, what: 'a checkpoint' };
+
+/** What `format` says in files that other libraries wrote: which one did. */
+const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', 'flax', 'mlx'];
 
 /**
  * Writes a model as safetensors under the published names, whole or not at all.
@@ -33,24 +43,52 @@ export async function saveCheckpoint(
   details: CheckpointDetails = {},
   precision: StoredPrecision = 'F32',
 ): Promise<void> {
-  const tensors: Record<string, HostTensor> = {};
+  const tensors: Record<string, TensorSource> = {};
   for (const [name, tensor] of Object.entries(stateDict(model))) {
-    tensors[name] = hostTensor(tensor, name in model.buffers ? 'F32' : precision);
+    tensors[name] = tensorSource(tensor, name in model.buffers ? 'F32' : precision);
   }
   await writeSafetensors(path, tensors, {
-    format: 'tarflow',
+    ...kindMetadata(kind),
     config: JSON.stringify(model.config),
     details: JSON.stringify(details),
   });
 }
 
-/** The fields of {@link CheckpointDetails}. */
-export const detailsSchema: z.ZodType<CheckpointDetails> = z.object({
+/**
+ * What an open checkpoint says of its training. It is of our own kind, or of another library's.
+ * @throws UserError for a file of another kind or of a newer version, and for damaged metadata
+ */
+export function checkpointDetails(file: SafetensorsFile): CheckpointDetails {
+  const { path, metadata } = file;
+  if (!foreign.includes(metadata.format)) {
+    checkKind(path, metadata, kind, 'Take the checkpoint.safetensors of a training run');
+  }
+  return metadata.details === undefined ? {} : checkedMetadata(file, 'details', detailsSchema);
+}
+
+/**
+ * An entry of a file's metadata, which is JSON.
+ * @throws UserError where it does not fit the schema
+ */
+export function checkedMetadata<T>(
+  { path, metadata }: SafetensorsFile,
+  name: string,
+  schema: z.ZodType<T>,
+): T {
+  return checkedJson(
+    schema,
+    metadata[name] ?? '',
+    `${path}: the metadata '${name}'`,
+    'The file is damaged, or not one of ours; take it anew',
+  );
+}
+
+const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
   experiment: z.string().optional(),
   noise: z
     .discriminatedUnion('kind', [
-      z.object({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
-      z.object({ kind: z.literal('uniform') }),
+      z.strictObject({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
+      z.strictObject({ kind: z.literal('uniform') }),
     ])
     .optional(),
   dataset: z.string().optional(),
@@ -58,8 +96,3 @@ export const detailsSchema: z.ZodType<CheckpointDetails> = z.object({
   seed: z.number().optional(),
   steps: z.number().optional(),
 });
-
-/** A tensor's numbers on the host, for a file. */
-export function hostTensor(tensor: tf.Tensor, dtype: StoredPrecision): HostTensor {
-  return { shape: tensor.shape.slice(), dtype, data: tensor.dataSync() as Float32Array };
-}

@@ -1,14 +1,36 @@
-import { appendFile, readFile, rm } from 'node:fs/promises';
+import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
-import { FileUnwritable, makeFolder, writeAtomically } from '../backend/files.js';
+import {
+  FileUnwritable,
+  isTemporaryName,
+  makeFolder,
+  syncFile,
+  writeAtomically,
+} from '../backend/files.js';
 import type { Mode } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
-import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
-import type { TarFlowConfig } from '../models/tarflow/config.js';
-import { hostTensor } from './checkpoint.js';
-import type { TrainingSettings } from './settings.js';
+import { readLeaves } from '../formats/leaves.js';
+import { openSafetensors } from '../formats/safetensors.js';
+import { drawsFrom } from './batches/index.js';
+import {
+  differences,
+  parseDescription,
+  planOf,
+  type RunDescription,
+  type StartingPoint,
+  type TrainedThing,
+} from './run-description.js';
+import { lockFolder } from './run-lock.js';
+import {
+  checkpointName,
+  descriptionName,
+  isStateName,
+  stateName,
+  validState,
+  writeState,
+} from './saved-state.js';
 
 /** One line of a run's log: a training step, and at intervals a validation. */
 export interface StepRecord {
@@ -39,46 +61,12 @@ export interface Validation {
   bitsPerDimension?: number;
 }
 
-/** Settings that only plan a run: the state does not depend on them, so a run can be replanned. */
-const planKeys = [
-  'steps',
-  'peakLearningRate',
-  'warmupSteps',
-  'clipNorm',
-  'precision',
-  'validateEvery',
-  'validationImages',
-  'saveEvery',
-] as const;
-type Plan = Pick<TrainingSettings, (typeof planKeys)[number]>;
-
-/** A checkpoint whose parameters a run began with. */
-export interface StartingPoint {
-  /** The file's name without its folder. */
-  checkpoint: string;
-  sha256: string;
-  /** Training steps behind it. */
-  steps: number;
-}
-
-/** What `run.json` says. */
-export interface RunDescription {
-  experiment?: string | undefined;
-  /** Name of the data set. */
-  data: string;
-  config: TarFlowConfig;
-  settings: TrainingSettings;
-  /** What it began with, where not with fresh parameters. */
-  from?: StartingPoint | undefined;
-  /** How its steps run, of which its rounding depends. */
-  mode?: Mode;
-  /** Earlier plans of a run that was replanned, and the step until which each held. */
-  history?: { until: number; plan: Plan }[];
-}
-
 interface SavedState {
   step: number;
+  /** The caller frees it. */
   state: Leaves;
+  /** Whether the folder's checkpoint is of this step: not where a save was cut short. */
+  checkpointed: boolean;
 }
 
 interface OpenedRun {
@@ -89,36 +77,37 @@ interface OpenedRun {
 
 /**
  * The folder of a training run: `run.json` says what it trains, `log.jsonl` has a line per step,
- * `state.safetensors` all that resuming needs, `checkpoint.safetensors` the flow.
+ * `state-<step>.safetensors` all that resuming needs, `checkpoint.safetensors` the flow. While a run
+ * is open, its folder is locked by `run.lock`.
  */
 export class RunFolder {
   readonly checkpoint: string;
-  private readonly state: string;
   private readonly log: string;
   private readonly description: string;
+  private opened: { description: TrainedThing; unlock: () => Promise<void> } | undefined;
 
   constructor(readonly folder: string) {
-    this.checkpoint = path.join(folder, 'checkpoint.safetensors');
-    this.state = path.join(folder, 'state.safetensors');
+    this.checkpoint = path.join(folder, checkpointName);
     this.log = path.join(folder, 'log.jsonl');
-    this.description = path.join(folder, 'run.json');
+    this.description = path.join(folder, descriptionName);
   }
 
   /**
-   * Begins a run, or meets the one that is there.
+   * Begins a run, or meets the one that is there, and locks the folder until `close`.
    *
    * @param description what is trained
-   * @param resume true to go on with a run of the same description; `'replanned'` to go on also
-   *   where its plan differs (steps, learning rate, intervals): `run.json` then keeps the old plan
-   *   under `history`, with the step until which it held
-   * @param modes how the steps shall run where that is asked for; a run that is resumed else goes on
-   *   as it began, and a new one as is usual
+   * @param resume true to go on with what the folder holds, which then must be the same run but for
+   *   its mode; `'replanned'` to do so also where its plan differs (steps, learning rate,
+   *   intervals): `run.json` then keeps the old plan
+   * @param modes how its steps are to run, where that was asked for, and how they do if nothing was
+   *   said; a run that is resumed otherwise keeps its mode
    * @returns the state to go on from, or none for a new run, how its steps run, and what the run
    *   began with, which a resumed one need not say again
-   * @throws UserError where another run is in the way, or the folder holds a different one
+   * @throws FolderLocked where another process has it open; UserError where another run is in the
+   *   way, or the folder holds a different one
    */
   async open(
-    description: RunDescription,
+    description: TrainedThing,
     resume: boolean | 'replanned',
     modes: { asked?: Mode | undefined; usual: Mode },
   ): Promise<OpenedRun> {
@@ -130,6 +119,29 @@ export class RunFolder {
         'Choose another with --out',
       );
     }
+    const unlock = await lockFolder(path.join(this.folder, 'run.lock'), this.folder);
+    try {
+      const met = await this.meet(description, resume, modes);
+      this.opened = { description: { ...description, from: met.from }, unlock };
+      return met;
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+
+  /** Unlocks the folder; does nothing where it is not open. */
+  async close(): Promise<void> {
+    const { opened } = this;
+    this.opened = undefined;
+    await opened?.unlock();
+  }
+
+  private async meet(
+    description: TrainedThing,
+    resume: boolean | 'replanned',
+    modes: { asked?: Mode | undefined; usual: Mode },
+  ): Promise<OpenedRun> {
     const present = await readFile(this.description, 'utf8').catch(() => undefined);
     if (present === undefined) {
       if (resume) {
@@ -138,9 +150,17 @@ export class RunFolder {
           'Leave --resume away to begin one',
         );
       }
+      const names = await readdir(this.folder);
+      const saved = names.find((name) => isStateName(name) || name === checkpointName);
+      if (saved !== undefined) {
+        throw new UserError(
+          `${this.folder} holds a ${saved}, and no ${descriptionName} of its run`,
+          'Put it away, or choose another folder with --out',
+        );
+      }
       const mode = modes.asked ?? modes.usual;
-      await writeAtomically(this.description, jsonText({ ...description, mode }));
       await writeAtomically(this.log, '');
+      await this.describe({ ...description, mode, draws: drawsFrom([], 0) });
       return { from: description.from, mode, saved: undefined };
     }
     if (!resume) {
@@ -149,34 +169,41 @@ export class RunFolder {
         'Add --resume to go on with it, or choose another folder with --out',
       );
     }
-    const { history, from, mode: earlier, ...before } = this.parsed(present);
-    const { from: asked = from, ...now } = description;
-    const [was, is] = [jsonText({ ...before, from }), jsonText({ ...now, from: asked })];
+    const described = parseDescription(present, this.description);
+    const { history, mode: earlier, draws, ...before } = described;
+    const now = { ...description, from: description.from ?? before.from };
     const mode = modes.asked ?? earlier ?? modes.usual;
-    const past = history && { history };
-    if (was === is) {
-      if (mode !== earlier) {
-        await writeAtomically(this.description, jsonText({ ...before, from, mode, ...past }));
-      }
-      return { from, mode, saved: await this.readState() };
+    if (differences(before, now).length === 0) {
+      const saved = await this.readState(before);
+      const goesOn = { ...described, mode, draws: drawsFrom(draws, saved?.step ?? 0) };
+      if (!isDeepStrictEqual(goesOn, described)) await this.describe(goesOn);
+      return { from: now.from, mode, saved };
     }
 
-    const replanned = { ...before, settings: { ...before.settings, ...plan(description) }, from };
-    if (resume !== 'replanned' || jsonText(replanned) !== is) {
+    const replanned = { ...before, settings: { ...before.settings, ...planOf(now) } };
+    const same = differences(replanned, now).length === 0;
+    if (resume !== 'replanned' || !same) {
       throw new UserError(
-        `${this.description} describes another run: ${difference(was, is)}`,
-        jsonText(replanned) === is
+        `${this.description} describes another run: ${differences(before, now).join('; ')}`,
+        same
           ? 'Resume with the same options, or add --replan to go on under the new plan'
           : 'Resume with the same experiment and options, or begin a new run in another folder',
       );
     }
-    const resumed = await this.readState();
-    const until = { until: resumed?.step ?? 0, plan: plan(before) };
-    await writeAtomically(
-      this.description,
-      jsonText({ ...now, from, mode, history: [...(history ?? []), until] }),
-    );
-    return { from, mode, saved: resumed };
+    const saved = await this.readState(before);
+    const step = saved?.step ?? 0;
+    const until = { until: step, plan: planOf(before) };
+    await this.describe({
+      ...now,
+      mode,
+      draws: drawsFrom(draws, step),
+      history: [...(history ?? []), until],
+    });
+    return { from: now.from, mode, saved };
+  }
+
+  private async describe(description: RunDescription): Promise<void> {
+    await writeAtomically(this.description, `${JSON.stringify(description, null, 2)}\n`);
   }
 
   /** Undoes the beginning of a run that made no step. */
@@ -184,21 +211,11 @@ export class RunFolder {
     await Promise.all([this.description, this.log].map((file) => rm(file, { force: true })));
   }
 
-  private parsed(text: string): RunDescription {
-    try {
-      const value = JSON.parse(text) as RunDescription;
-      if (typeof value.settings === 'object') return value;
-    } catch {
-      // Falls through to the error below, which names the file.
-    }
-    throw new UserError(`${this.description} is damaged`, 'Begin a new run in another folder');
-  }
-
   /**
    * Appends to the log.
    * @throws FileUnwritable
    */
-  async append(record: StepRecord): Promise<void> {
+  async append(record: { step: number }): Promise<void> {
     try {
       await appendFile(this.log, `${JSON.stringify(record)}\n`);
     } catch (error) {
@@ -227,51 +244,57 @@ export class RunFolder {
     });
   }
 
-  /** Saves all that resuming needs, whole or not at all. */
-  async saveState(step: number, state: Leaves): Promise<void> {
-    const tensors = Object.fromEntries(
-      Object.entries(state).map(([name, tensor]) => [name, hostTensor(tensor, 'F32')]),
-    );
-    await writeSafetensors(this.state, tensors, { step: String(step) });
+  /**
+   * Saves a step: all that resuming needs, and the flow. Both become valid together, as the
+   * checkpoint takes its name: a run that is stopped before has the step that was saved last, one
+   * that is stopped after it this one.
+   *
+   * @param writeCheckpoint writes the checkpoint, whole or not at all, with `steps` in its details:
+   *   the training steps behind it
+   * @throws FileUnwritable
+   */
+  async save(
+    step: number,
+    state: Leaves,
+    writeCheckpoint: (file: string, steps: number) => Promise<void>,
+  ): Promise<void> {
+    if (!this.opened) throw new Error('A run folder is saved to only while it is open.');
+    const { config, from } = this.opened.description;
+    const steps = (from?.steps ?? 0) + step;
+    await syncFile(this.log);
+    await writeState(path.join(this.folder, stateName(step)), state, { config, step, steps });
+    await writeCheckpoint(this.checkpoint, steps);
+    await this.removeLeftovers(stateName(step));
   }
 
-  private async readState(): Promise<SavedState | undefined> {
-    const present = await readFile(this.state).then(
-      () => true,
-      () => false,
-    );
-    // Stopped before the first save: begin anew.
-    if (!present) {
+  private async readState({ from }: RunDescription): Promise<SavedState | undefined> {
+    const valid = await validState(this.folder, from?.steps ?? 0);
+    if (!valid) {
+      // Stopped before the first save: begin anew.
       await writeAtomically(this.log, '');
+      await this.removeLeftovers(undefined);
       return undefined;
     }
-    const { tensors, metadata } = await readSafetensors(this.state);
-    const step = Number(metadata.step);
-    if (!Number.isInteger(step)) {
-      throw new UserError(`${this.state} does not say its step`, 'It is damaged: begin a new run');
-    }
+    const { step, file, checkpointed } = valid;
     // What was logged after the save is done again.
     const kept = (await this.records()).filter((record) => record.step <= step);
     await writeAtomically(this.log, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
-    const state: Leaves = {};
-    for (const [name, { shape, data }] of Object.entries(tensors)) {
-      state[name] = tf.tensor(data as Float32Array, shape);
+    const saved = await openSafetensors(file);
+    try {
+      const state = await readLeaves(saved);
+      await this.removeLeftovers(path.basename(file));
+      return { step, state, checkpointed };
+    } finally {
+      await saved.close();
     }
-    return { step, state };
   }
-}
 
-function jsonText(description: object): string {
-  return `${JSON.stringify(description, null, 2)}\n`;
-}
-
-function plan({ settings }: RunDescription): Plan {
-  return Object.fromEntries(planKeys.map((key) => [key, settings[key]])) as Plan;
-}
-
-/** The first line in which two descriptions differ. */
-function difference(present: string, expected: string): string {
-  const [old, now] = [present.split('\n'), expected.split('\n')];
-  const at = now.findIndex((line, index) => line !== old[index]);
-  return `it has '${(old[at] ?? '').trim()}', this one '${(now[at] ?? '').trim()}'`;
+  /** Removes all states but one, and what processes that were killed did not finish. */
+  private async removeLeftovers(valid: string | undefined): Promise<void> {
+    const names = await readdir(this.folder);
+    const left = names.filter(
+      (name) => (isStateName(name) && name !== valid) || isTemporaryName(name),
+    );
+    await Promise.all(left.map((name) => rm(path.join(this.folder, name), { force: true })));
+  }
 }

@@ -4,7 +4,7 @@ import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, mapTree } from '../backend/tree.js';
 import type { DataSource } from '../data/index.js';
 import { checkImageSize, disposeModel, halfLog2Pi } from '../flow/flow.js';
-import type { Feeds } from '../flow/model.js';
+import type { Feeds, ModelConfig } from '../flow/model.js';
 import { checkConfig, type TarFlowConfig } from '../models/tarflow/config.js';
 import { createTarFlow, type TarFlow, tarflow } from '../models/tarflow/index.js';
 import { biasCorrections } from './adamw.js';
@@ -12,9 +12,11 @@ import { type BatchPlan, batchSource, heldOutBatch } from './batches/index.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { usualMode } from './mode.js';
 import { type TrainingProgram, trainingProgram } from './program.js';
-import { RunFolder, type StartingPoint, type StepRecord, type Validation } from './run-folder.js';
+import type { StartingPoint } from './run-description.js';
+import { RunFolder, type StepRecord, type Validation } from './run-folder.js';
 import { learningRate } from './schedule.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
+import { beginningState, type LoadedStartingPoint } from './starting-point.js';
 import { flowOfState, initialState, type StepOptions, unpackedState } from './step.js';
 
 export interface TrainingRun {
@@ -30,10 +32,10 @@ export interface TrainingRun {
   /** Goes into the checkpoint. */
   experiment?: string;
   /**
-   * Parameters to begin with, in the place of fresh ones; moments and schedule begin anew. A run
-   * that is resumed has its own.
+   * What to begin with, in the place of fresh parameters (`readStartingPoint`); moments and schedule
+   * begin anew. A run that is resumed has its own.
    */
-  from?: StartingPoint & { flow: TarFlow };
+  from?: LoadedStartingPoint;
   /**
    * How a step runs. Default: as the run in the folder did; for a new one on the native engine as one
    * captured graph, which XLA compiles where the model is small and the run long (that takes some
@@ -66,14 +68,21 @@ export interface TrainingResult {
  *   is not finite (the last saved state stays)
  */
 export async function train(run: TrainingRun): Promise<TrainingResult> {
-  const { data, signal } = run;
   const config = checkConfig(run.config);
   const settings = checkSettings(run.settings);
-  checkData(config, data, settings);
-
+  checkData(config, run.data, settings);
+  if (run.from) checkSameConfig(run.from.config, config);
   const folder = run.folder === undefined ? undefined : new RunFolder(run.folder);
-  const { flow: startingFlow, ...given } = run.from ?? {};
-  if (startingFlow) checkSameConfig(startingFlow.config, config);
+  try {
+    return await trainInto(folder, { ...run, config, settings });
+  } finally {
+    await folder?.close();
+  }
+}
+
+async function trainInto(folder: RunFolder | undefined, run: TrainingRun): Promise<TrainingResult> {
+  const { config, settings, data, signal } = run;
+  const { config: _, state: startingState, ...given } = run.from ?? {};
   const description = {
     experiment: run.experiment,
     data: data.name,
@@ -86,7 +95,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const mode = opened?.mode ?? modes.asked ?? modes.usual;
   const resumed = opened?.saved;
   const from = opened?.from ?? description.from;
-  if (from && !resumed && !startingFlow) {
+  if (from && !resumed && !startingState) {
     throw new UserError(
       `The run in ${folder?.folder} began with ${from.checkpoint} and was stopped before it saved`,
       'Name that checkpoint again (--from)',
@@ -95,9 +104,13 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
   const records = resumed ? ((await folder?.records()) ?? []) : [];
 
   const template = createTarFlow(config, settings.seed);
-  const state = resumed?.state ?? initialState(startingFlow ?? template, stepOptions(settings));
+  let state = resumed?.state;
   let program: TrainingProgram;
   try {
+    if (!state) {
+      const fresh = initialState(template, stepOptions(settings));
+      state = startingState ? beginningState(fresh, startingState) : fresh;
+    }
     program = trainingProgram(template, state, {
       batchSize: settings.batchSize,
       heldOut: validationBatch(run),
@@ -110,7 +123,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     if (!run.resume) await folder?.abandon();
     throw error;
   } finally {
-    disposeTree(state);
+    if (state) disposeTree(state);
   }
   const details: CheckpointDetails = {
     ...(run.experiment !== undefined && { experiment: run.experiment }),
@@ -128,9 +141,9 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
     if (!folder) return;
     const current = readState(program, template);
     try {
-      await folder.saveState(step, current);
-      const flow = flowOfState(template, current);
-      await saveCheckpoint(flow, folder.checkpoint, { ...details, steps: stepsBehind() });
+      await folder.save(step, current, (file, steps) =>
+        saveCheckpoint(flowOfState(template, current), file, { ...details, steps }),
+      );
       savedStep = step;
     } finally {
       tf.dispose(current);
@@ -148,6 +161,7 @@ export async function train(run: TrainingRun): Promise<TrainingResult> {
 
   const batches = batchSource(batchPlan(run, data), step, settings.steps);
   try {
+    if (resumed && !resumed.checkpointed) await save();
     await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
       const begun = performance.now();
@@ -278,8 +292,8 @@ function copyFlow(flow: TarFlow): TarFlow {
   };
 }
 
-function checkSameConfig(came: TarFlowConfig, expected: TarFlowConfig): void {
-  const keys = Object.keys({ ...came, ...expected }) as (keyof TarFlowConfig)[];
+function checkSameConfig(came: ModelConfig, expected: ModelConfig): void {
+  const keys = Object.keys({ ...came, ...expected }) as (keyof ModelConfig)[];
   const other = keys.find((key) => JSON.stringify(came[key]) !== JSON.stringify(expected[key]));
   if (other === undefined) return;
   throw new UserError(

@@ -1,16 +1,16 @@
 import type { Acceleration, AccelerationRow } from '../evaluation/acceleration.js';
-import type { Plan } from '../sampling/plan-file.js';
-import { type Solver, solverText } from '../sampling/solver.js';
+import type { Plan } from '../sampling/planner/plan-file.js';
+import { type Solver, solverText } from '../sampling/solvers/solver.js';
 import { showTable } from './table.js';
 
-/** Statistics of fewer images differ so much from seed to seed that they tell nothing. */
+/** Statistics of fewer images differ so much from seed to seed that they say nothing. */
 export const imagesForStatistics = 16;
 
 /**
- * How far the pixel statistics of a row's samples are from the sequential ones, as a multiple of
- * what merely another seed changes: of the means or of the deviations, whichever is more.
+ * How far the pixel statistics of a row's samples are from those of sequential samples, as a multiple
+ * of the distance between two seeds: the larger of the multiples for means and for deviations.
  *
- * @returns undefined where the table is of too few images, see {@link imagesForStatistics}
+ * @returns undefined if the table has too few images, see {@link imagesForStatistics}
  */
 export function statisticsInSeeds(
   { batch, repeats, seedNoise }: Pick<Acceleration, 'batch' | 'repeats' | 'seedNoise'>,
@@ -21,12 +21,12 @@ export function statisticsInSeeds(
 }
 
 /**
- * Shows strategies side by side: times, iterations of each block, what they left undone, and how far
- * their samples are from the sequential ones, as shares of the data range. Distances of statistics
- * are shown where there are images enough.
+ * Shows strategies side by side: times, iterations of each block, blocks that did not converge, and
+ * how far their samples are from the sequential ones, as shares of the data range. Distances of
+ * statistics are shown if there are enough images.
  *
  * @param model its name
- * @param data the images that CRM and IGM were computed from; none for samples of the model
+ * @param data the images from which CRM and IGM were computed; absent for samples of the model
  */
 export function showAcceleration(table: Acceleration, model: string, data?: string): void {
   const { batch, tokens, guidance, tolerance, seedNoise, rows, execution, repeats } = table;
@@ -74,7 +74,7 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, one) => total + one, 0);
 }
 
-/** Per block in the order of sampling, as the published tables have it. */
+/** For each block in the order of sampling, as in the published tables. */
 function iterationsText(iterations: readonly number[]): string {
   if (iterations.every((one) => one === 0)) return '–';
   return [...iterations]

@@ -1,7 +1,7 @@
 import type { ChartSpec } from './chart.js';
 import { palette, publishedColour } from './theme.js';
 
-/** One datum: named numbers, or names that tell series and categories apart. */
+/** One datum: named numbers, and names that tell series and categories apart. */
 export type Row = Record<string, number | string | null | undefined>;
 
 /** A figure that a paper reports, drawn as a dashed dark line with its name. */
@@ -11,19 +11,19 @@ export interface PublishedFigure {
   label: string;
 }
 
-/** What every chart has. */
+/** The options of every chart. */
 export interface ChartText {
   title: string;
   subtitle?: string;
-  /** What the axes say; the fields' names where absent. */
+  /** The titles of the axes; by default the names of the fields. */
   xTitle?: string;
   yTitle?: string;
-  /** Of the plotting area, in pixels of the page. */
+  /** The size of the plotting area, in pixels of the page. */
   width?: number;
   height?: number;
 }
 
-/** An axis's range, from and to. */
+/** The range of an axis: from, to. */
 export type Domain = readonly [number, number];
 
 /** One or several lines over a common x. */
@@ -33,15 +33,15 @@ export function lineChart(
     /** The fields of a row that hold the coordinates. */
     x: string;
     y: string;
-    /** The field that says which line a row belongs to. */
+    /** The field that names the line of a row. */
     series?: string;
     logX?: boolean;
     logY?: boolean;
     xDomain?: Domain;
     yDomain?: Domain;
-    /** Of the line, where there is one series. */
+    /** The colour of the line, if there is one series. */
     colour?: string;
-    /** Dots at the data, for curves of few points. */
+    /** True for dots at the data, for curves of few points. */
     points?: boolean;
     /** Horizontal lines at published values of y. */
     published?: readonly PublishedFigure[];
@@ -56,7 +56,7 @@ export function lineChart(
   return framed(chart, [lines, ...published(chart.published, last)]);
 }
 
-/** What places and colours the rows of a line or scatter chart. */
+/** The encoding of the rows of a line or scatter chart: places and colours. */
 function planeEncoding(chart: PlaneChart): Record<string, unknown> {
   return {
     x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
@@ -73,13 +73,13 @@ export function scatterChart(
     rows: readonly Row[];
     x: string;
     y: string;
-    /** The field that says which cloud a row belongs to. */
+    /** The field that names the cloud of a row. */
     series?: string;
     xDomain?: Domain;
     yDomain?: Domain;
     logX?: boolean;
     logY?: boolean;
-    /** Of the dots, where there is one series. */
+    /** The colour of the dots, if there is one series. */
     colour?: string;
     /** The area of a dot in square pixels. */
     size?: number;
@@ -103,7 +103,7 @@ export function scatterChart(
   return framed(chart, [points, ...published(chart.published, last)]);
 }
 
-/** Bars, one for each category, or one for each series in each category. */
+/** Bars: one for each category, or for each series in each category. */
 export function barChart(
   chart: ChartText & {
     rows: readonly Row[];
@@ -113,7 +113,7 @@ export function barChart(
     series?: string;
     /** The field with the half-length of the error bar, in units of y. */
     error?: string;
-    /** The field with the opacity of the bar, 0 to 1; what it means is for the subtitle to say. */
+    /** The field with the opacity of the bar, 0 to 1; the subtitle should say what it means. */
     opacity?: string;
     yDomain?: Domain;
     published?: readonly PublishedFigure[];
@@ -158,7 +158,7 @@ export function barChart(
     });
   }
   const bars = { data: { values: plain(chart.rows) }, layer: layers };
-  // Room for the longest category, or for the bars of one.
+  // Room for the longest category name, or for the bars of one category.
   const categories = new Set(chart.rows.map((row) => row[x]));
   const barsInOne = series === undefined ? 1 : new Set(chart.rows.map((row) => row[series])).size;
   const longest = Math.max(...[...categories].map((name) => String(name).length));
@@ -168,23 +168,23 @@ export function barChart(
 }
 
 /**
- * A table of numbers as colours: a density, with its first row at the bottom, or a matrix, with
- * its first row on top.
+ * A table of numbers as colours. The first row is at the bottom, as for a density, or on top, as for a
+ * matrix.
  */
 export function heatMap(
   chart: ChartText & {
-    /** rows · columns numbers, row by row. */
+    /** rows × columns numbers, row by row. */
     values: ArrayLike<number>;
     rows: number;
     columns: number;
-    /** Where the first column begins and the last ends; likewise for rows. */
+    /** From where the first column begins to where the last one ends; likewise for rows. */
     x: Domain;
     y: Domain;
     firstRow?: 'bottom' | 'top';
-    /** What the colours mean. */
+    /** The meaning of the colours. */
     colourTitle: string;
     colourDomain?: Domain;
-    /** Colours that part at zero, for values of either sign. */
+    /** True for colours that diverge from zero, for values of either sign. */
     diverging?: boolean;
   },
 ): ChartSpec {
@@ -198,7 +198,7 @@ export function heatMap(
   const height = chart.height ?? 340;
   const cell = (domain: Domain, count: number) => (domain[1] - domain[0]) / count;
   const [dx, dy] = [cell(chart.x, columns), cell(chart.y, rows)];
-  // A pixel of overlap, or the background shows between cells.
+  // One pixel of overlap, so that the background does not show between cells.
   const [overX, overY] = [(chart.x[1] - chart.x[0]) / width, (chart.y[1] - chart.y[0]) / height];
   const numbers = Array.from(values, (value) => (Number.isFinite(value) ? round(value) : null));
   const largest = Math.max(...numbers.map((value) => Math.abs(value ?? 0)));
@@ -211,7 +211,7 @@ export function heatMap(
   });
   return framed({ ...chart, width, height }, [
     {
-      // One list of numbers and a little arithmetic: a tenth of the size of a row for each cell.
+      // One list of numbers and a little arithmetic take a tenth of the size of one row per cell.
       data: { values: [{ value: numbers }] },
       transform: [
         { flatten: ['value'] },
@@ -242,7 +242,7 @@ export function heatMap(
   ]);
 }
 
-/** Charts drawn over each other on the axes of the first, under its title or a new one. */
+/** Charts drawn over each other on the axes of the first, with its title or a new one. */
 export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']): ChartSpec {
   const [first, ...others] = charts;
   if (!first) throw new RangeError('A layered chart takes one chart or more.');
@@ -256,7 +256,7 @@ export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']
   };
 }
 
-/** Charts side by side, each with its own title, axes and colours, in rows of `columns`. */
+/** Charts side by side, `columns` in a row, each with its own title, axes and colours. */
 export function sideBySide(charts: readonly ChartSpec[], columns = charts.length): ChartSpec {
   return {
     concat: [...charts],
@@ -274,13 +274,13 @@ function layersOf(chart: ChartSpec): ChartSpec[] {
 
 type Axes = Record<'x' | 'y', ChartSpec | undefined>;
 
-/** What the axes of a chart say and span, by the first of its layers. */
+/** The axes of a chart, as its first layer has them. */
 function axesOf(chart: ChartSpec): Axes {
   const encoding = layersOf(chart)[0]?.encoding as Partial<Axes> | undefined;
   return { x: encoding?.x, y: encoding?.y };
 }
 
-/** Layers share axes, and vega-lite would join the titles and the ranges of all of them. */
+/** A layer with the titles and scales of given axes; vega-lite would merge those of all layers. */
 function onAxes(layer: ChartSpec, axes: Axes): ChartSpec {
   const inner = layer.layer as ChartSpec[] | undefined;
   const encoding = { ...(layer.encoding as Record<string, ChartSpec> | undefined) };
@@ -324,11 +324,11 @@ function quantity(
   };
 }
 
-/** Very small and very large powers of ten all in one way. */
+/** Labels that write all very small and very large powers of ten in the same way. */
 const logarithmicLabel =
   "datum.label === '' ? '' : datum.value >= 1e-3 && datum.value < 1e5 ? format(datum.value, '~g') : format(datum.value, '~e')";
 
-/** A colour for each series in the order of the rows, or one colour and no legend. */
+/** A colour for each series, in the order of the rows; or one colour and no legend. */
 function seriesColour(
   rows: readonly Row[],
   series: string | undefined,
@@ -345,8 +345,9 @@ function seriesColour(
 }
 
 /**
- * Dashed, dark and named: nothing that was measured here looks like this. The name stands on the
- * side of the line away from `last`, the last value of what is drawn with it, or in the margin.
+ * Published figures as dashed, dark lines with names; nothing that was measured here looks like this.
+ * The name stands on the side of the line that is away from `last`, the last value of the chart, or
+ * in the margin.
  */
 function published(
   figures: readonly PublishedFigure[] | undefined,
@@ -374,7 +375,7 @@ function published(
       data: { values: [{ published: value, label: name }] },
       encoding: { x: { value: 'width' }, y, text: { field: 'label' } },
     };
-    // A white outline under the letters, so that they can be read over lines.
+    // A white outline keeps the letters readable over lines.
     const outline = { ...text, stroke: 'white', strokeWidth: 4, strokeJoin: 'round' };
     return [
       { ...place, mark: outline },
@@ -384,7 +385,7 @@ function published(
   return [rules, ...names];
 }
 
-/** The value of `field` in the row that is drawn furthest to the right. */
+/** The value of `field` in the rightmost row. */
 function lastValue(rows: readonly Row[], x: string, field: string): number | undefined {
   let last: Row | undefined;
   for (const row of rows) {
@@ -394,7 +395,7 @@ function lastValue(rows: readonly Row[], x: string, field: string): number | und
   return typeof value === 'number' ? value : undefined;
 }
 
-/** Rows as JSON can hold them: what is not a finite number leaves a gap. */
+/** Rows as JSON can hold them: a number that is not finite leaves a gap. */
 function plain(rows: readonly Row[]): Row[] {
   return rows.map((row) =>
     Object.fromEntries(
@@ -406,7 +407,7 @@ function plain(rows: readonly Row[]): Row[] {
   );
 }
 
-/** Six digits are more than a chart shows, and keep notebooks small. */
+/** A value with six digits: more than a chart shows, and few enough to keep notebooks small. */
 function round(value: number): number {
   return Number(value.toPrecision(6));
 }

@@ -7,17 +7,17 @@ import { display } from './display.js';
 import { sharp } from './sharp.js';
 import { theme } from './theme.js';
 
-/** A vega-lite 5 specification: from one of the builders of chart-types.ts, or written by hand. */
+/** A vega-lite 5 specification, from one of the builders in chart-types.ts or written by hand. */
 export type ChartSpec = Record<string, unknown>;
 
 /**
- * Shows a chart below the cell: live where vega-lite is drawn (JupyterLab), as a picture elsewhere
- * (exports, GitHub). In plain Node it prints the title.
+ * Shows a chart below the cell: interactive where vega-lite can be drawn (JupyterLab), and as a
+ * picture elsewhere (exports, GitHub). In plain Node.js it prints the title.
  */
 export async function showChart(
   spec: ChartSpec,
   options: {
-    /** Takes the place of the specification's own. */
+    /** Replaces the title of the specification. */
     title?: string;
     /** A PNG file to write as well. */
     file?: string;
@@ -38,7 +38,7 @@ export async function showChart(
 
 /**
  * Draws a chart as a PNG at twice its size on the page, on white.
- * @throws UserError when vega-lite cannot make sense of the specification
+ * @throws UserError if vega-lite cannot draw the specification
  */
 export async function renderChart(spec: ChartSpec): Promise<Buffer> {
   return (await draw(spec)).png;
@@ -46,14 +46,14 @@ export async function renderChart(spec: ChartSpec): Promise<Buffer> {
 
 /**
  * Draws a chart into a PNG file, which is written whole or not at all.
- * @throws UserError for a specification that vega-lite cannot read, another file extension, or a
- *   folder that cannot be written to
+ * @throws UserError for a specification that vega-lite cannot draw, another file extension, or a
+ *   folder that cannot be written
  */
 export async function saveChart(spec: ChartSpec, file: string): Promise<void> {
   await writeChart(await renderChart(spec), file);
 }
 
-/** The specification with the house style, which its own `config` overrides. */
+/** The specification in the house style, which its own `config` overrides. */
 export function styled(spec: ChartSpec): ChartSpec {
   const own = (spec.config ?? {}) as Record<string, unknown>;
   return {
@@ -63,7 +63,7 @@ export function styled(spec: ChartSpec): ChartSpec {
   };
 }
 
-/** A chart's title as one line of text; of charts side by side, the titles of each. */
+/** The title of a chart as one line of text; for charts side by side, the titles of all. */
 export function titleOf(spec: ChartSpec): string {
   const titles = titlesOf(spec);
   return titles.length > 0 ? titles.join(' · ') : 'without a title';
@@ -85,7 +85,7 @@ async function writeChart(png: Buffer, file: string): Promise<void> {
 
 async function draw(spec: ChartSpec): Promise<{ png: Buffer; width: number; height: number }> {
   const svg = await toSvg(spec);
-  // An SVG's own density is 72; twice that is two pixels for each of the page.
+  // An SVG has a density of 72; twice that gives two pixels for each pixel of the page.
   const { data, info } = await sharp()(Buffer.from(svg), { density: 144 })
     .flatten({ background: '#ffffff' })
     .png({ palette: true, colours: 256, effort: 7 })
@@ -94,14 +94,14 @@ async function draw(spec: ChartSpec): Promise<{ png: Buffer; width: number; heig
 }
 
 async function toSvg(spec: ChartSpec): Promise<string> {
-  // Loaded when first needed: they take half a second, and much of the library draws nothing.
+  // Loaded when first needed, because they take half a second and most programs draw nothing.
   const vega = require('vega') as typeof Vega;
   const vegaLite = require('vega-lite') as typeof VegaLite;
-  // Without a canvas vega takes each letter for 0.8 of the font's size; ours has 0.6.
+  // Without a canvas, vega takes a letter to be 0.8 of the font size wide; in our font it is 0.6.
   const metrics = (vega as unknown as { textMetrics: TextMetrics }).textMetrics;
   metrics.width = (item, text) => 0.6 * metrics.height(item) * String(text ?? '').length;
   try {
-    // A copy, because vega puts marks of its own on the rows that it is given.
+    // A copy, because vega adds fields to the rows that it is given.
     const own = JSON.parse(JSON.stringify(styled(spec))) as VegaLite.TopLevelSpec;
     const compiled = vegaLite.compile(own).spec;
     const view = new vega.View(vega.parse(compiled), { renderer: 'none' });
@@ -118,7 +118,7 @@ async function toSvg(spec: ChartSpec): Promise<string> {
   }
 }
 
-/** What vega lays out text by; not in its type declarations. */
+/** How vega measures text; not in its type declarations. */
 interface TextMetrics {
   height(item: unknown): number;
   width(item: unknown, text: unknown): number;

@@ -4,41 +4,44 @@ import { z } from 'zod';
 import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
+import { type ComputedIn, type Measurement, measurements } from '../papers/index.js';
 import { inQuickMode } from './quick.js';
-import { packageRoot, resultsFolder } from './results-folder.js';
+import { packageRoot, resultFile, resultsFolder } from './results-folder.js';
 
-/** One number that a claim stands on. What we measured and what a paper reports never mix. */
-export interface Figure {
-  /** For example 'bits per dimension, test split'. Unique within its claim. */
+/** One number of a recorded claim. What we measured and what a paper reports never mix. */
+export interface RecordedFigure {
   name: string;
-  /** What was measured here; absent where this run did not measure it. */
-  value?: number | undefined;
-  /** For example 'bits/dim', 'nats', 's', 'images/s'; '' for a plain number. */
+  /** What was measured here; absent where nothing measured it yet. */
+  value?: number;
+  /** For example 'bits/dim'; '' for a plain number. */
   unit: string;
   /** What a paper reports for the same quantity, and where. */
   published?: { value: number; source: string };
 }
 
-/** A claim of a paper, and what a notebook measured of it. */
-export interface ClaimInput {
-  /** Names the file: lower-case letters, digits and hyphens. */
-  id: string;
-  title: string;
-  /** One sentence. */
-  claim: string;
-  figures: Figure[];
+/** What a notebook tells of its figures. */
+export interface ClaimDetails {
   /** Everything that makes the run repeatable, JSON-able. */
   configuration: Record<string, unknown>;
   seed: number;
   /** What it took, for example `{ seconds: 84, cores: 2 }`. */
   cost: Record<string, number | string>;
-  /** What a reader types to get the figures. */
-  command: string;
+  /** Figures that were taken from files of `results/`, and not computed: by name. */
+  read?: Readonly<Record<string, number | undefined>>;
 }
 
-/** A recorded claim: with what it ran on, and when. */
-export interface Claim extends ClaimInput {
-  versions: { tarflow: string; engine: string; node: string };
+/** A recorded claim: what `src/papers` says of it, its figures, what it ran on, and when. */
+export interface RecordedClaim extends Omit<ClaimDetails, 'read'> {
+  id: string;
+  title: string;
+  /** One sentence. */
+  claim: string;
+  /** What a reader types to get the figures. */
+  command: string;
+  figures: RecordedFigure[];
+  /** The figures that the last run did not compute. */
+  read: string[];
+  versions: { tarflow: string; engine: string; node: string; precision: ComputedIn };
   /** ISO 8601, of the run that measured a figure last. */
   date: string;
 }
@@ -54,76 +57,76 @@ export interface ResultRow {
 }
 
 /**
- * Writes a claim's figures to `results/claims/<id>.json`. A figure without a value keeps the one
- * that the file holds; when no figure has a value, so do configuration, seed, cost, command,
- * versions and date, which tell of the run that measured. Under TARFLOW_QUICK=1 nothing is written.
+ * Writes the figures that a notebook measured to `results/claims/<id>.json`, or to the folder of
+ * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
+ * of `read` do; when no figure has a value, so do configuration, seed, cost, versions and date, which
+ * tell of the run that measured. Under TARFLOW_QUICK=1 nothing is written.
  *
+ * @param id of a measurement in `src/papers/measurements`, which says what its figures are
+ * @param figures the numbers that this run computed, by name
  * @returns the claim as recorded
- * @throws UserError for an id that is no file name, a value that is not finite, a figure that
- *   comes twice, before `startEngine`, or when the file cannot be written
+ * @throws UserError for a measurement or figure that `src/papers` does not know, a value that is not
+ *   finite, before `startEngine`, or when the file cannot be written
  */
-export async function recordClaim(input: ClaimInput): Promise<Claim> {
-  check(input);
-  const old = await readClaim(input.id);
-  const measured = input.figures.some(({ value }) => value !== undefined);
-  const figures = input.figures.map((figure) => {
-    const value = figure.value ?? old?.figures.find(({ name }) => name === figure.name)?.value;
-    return { ...figure, value };
-  });
-  const { configuration, seed, cost, command } = measured || !old ? input : old;
-  const engine = currentEngine();
-  const now = {
-    versions: {
-      tarflow: await packageVersion(),
-      engine: `${engine.engine} (${engine.version})`,
-      node: process.version,
-    },
-    date: new Date().toISOString(),
-  };
-  const { versions, date } = measured || !old ? now : old;
-  const claim: Claim = { ...input, figures, configuration, seed, cost, command, versions, date };
-  if (!inQuickMode()) {
-    const json = `${JSON.stringify(withSortedKeys(claim), null, 2)}\n`;
-    await writeAtomically(claimFile(input.id), json);
+export async function recordClaim(
+  id: string,
+  figures: Readonly<Record<string, number | undefined>>,
+  { read = {}, ...details }: ClaimDetails,
+): Promise<RecordedClaim> {
+  const measurement = measurementOf(id);
+  check(measurement, figures, read);
+  const old = await readClaimFile(measurement, committedFile(id));
+  const given = { ...read, ...withoutAbsent(figures) };
+  const measured = Object.values(given).some((value) => value !== undefined);
+  const run = measured || !old ? { ...details, ...(await thisRun()) } : old;
+  const values = new Map<string, number>();
+  for (const { name } of measurement.figures) {
+    const value = given[name] ?? old?.figures.find((figure) => figure.name === name)?.value;
+    if (value !== undefined) values.set(name, value);
   }
+  const claim: RecordedClaim = {
+    ...describe(measurement, values),
+    read: [...values.keys()].filter((name) => figures[name] === undefined),
+    configuration: run.configuration,
+    seed: run.seed,
+    cost: run.cost,
+    versions: run.versions,
+    date: run.date,
+  };
+  if (!inQuickMode()) await writeAtomically(writtenFile(id), fileText(claim));
   return claim;
 }
 
 /**
- * A claim as its file holds it, or undefined where there is none.
- * @throws UserError when the file is not one that {@link recordClaim} writes
+ * A claim as it was recorded last, or undefined where it never was: by this run where it has a
+ * folder of its own, else as `results/` holds it.
+ *
+ * @throws UserError for a measurement that `src/papers` does not know, and when the file is not one
+ *   that {@link recordClaim} writes
  */
-export async function readClaim(id: string): Promise<Claim | undefined> {
-  const file = claimFile(id);
-  const present = await fs.stat(file).catch(() => undefined);
-  if (!present) return undefined;
-  try {
-    return claimSchema.parse(JSON.parse(Buffer.from(await readBytes(file)).toString('utf8')));
-  } catch (error) {
-    if (error instanceof UserError) throw error;
-    const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
-    throw new UserError(
-      `${file} is not a recorded claim (${reason})`,
-      'Delete it and run the notebook that writes it',
-    );
-  }
+export async function readClaim(id: string): Promise<RecordedClaim | undefined> {
+  const measurement = measurementOf(id);
+  const written = await readClaimFile(measurement, writtenFile(id));
+  return written ?? readClaimFile(measurement, committedFile(id));
 }
 
 /**
- * All recorded figures as rows of a table, ours and the papers' in columns of their own.
+ * Recorded figures as rows of a table, ours and the papers' in columns of their own. A figure that
+ * nothing measured yet has a row only where a paper reports it.
  *
- * @param ids of the claims wanted, in the order wanted; every recorded claim by id where absent
+ * @param ids of the claims wanted, in the order wanted; every recorded claim where absent
  * @throws UserError for a claim that is not recorded
  */
 export async function resultsTable(ids?: readonly string[]): Promise<ResultRow[]> {
-  const wanted = ids ?? (await recordedIds());
   const rows: ResultRow[] = [];
-  for (const id of wanted) {
+  for (const id of ids ?? measurements.map((measurement) => measurement.id)) {
     const claim = await readClaim(id);
+    if (!claim && ids === undefined) continue;
     if (!claim) {
       throw new UserError(`No claim '${id}' is recorded`, 'Run the notebook that records it');
     }
     for (const { name, unit, value, published } of claim.figures) {
+      if (value === undefined && !published) continue;
       rows.push({
         claim: claim.title,
         figure: unit === '' ? name : `${name} (${unit})`,
@@ -137,39 +140,73 @@ export async function resultsTable(ids?: readonly string[]): Promise<ResultRow[]
   return rows;
 }
 
-function claimFile(id: string): string {
-  return path.join(resultsFolder(), 'claims', `${id}.json`);
-}
-
-async function recordedIds(): Promise<string[]> {
-  const names = await fs.readdir(path.join(resultsFolder(), 'claims')).catch(() => []);
-  return names
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => name.slice(0, -'.json'.length))
-    .sort();
-}
-
-async function packageVersion(): Promise<string> {
-  const bytes = await readBytes(path.join(packageRoot(), 'package.json'));
-  return (JSON.parse(Buffer.from(bytes).toString('utf8')) as { version: string }).version;
-}
-
-function check({ id, figures }: ClaimInput): void {
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id)) {
+/** The claim of a file, or undefined where there is none. */
+export async function readClaimFile(
+  measurement: Measurement,
+  file: string,
+): Promise<RecordedClaim | undefined> {
+  const present = await fs.stat(file).catch(() => undefined);
+  if (!present) return undefined;
+  try {
+    const text = Buffer.from(await readBytes(file)).toString('utf8');
+    const { figures, read, title: _, command: __, ...run } = fileSchema.parse(JSON.parse(text));
+    return { ...run, ...describe(measurement, new Map(Object.entries(figures))), read };
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
     throw new UserError(
-      `A claim's id is '${id}'`,
-      'Expected lower-case letters, digits and hyphens; it names a file',
+      `${file} is not a recorded claim (${reason})`,
+      'Delete it and run the notebook that writes it',
     );
   }
-  const names = new Set<string>();
-  for (const { name, value } of figures) {
-    if (names.has(name)) {
+}
+
+/** The file of a claim in a results folder. */
+export function claimFile(folder: string, id: string): string {
+  return path.join(folder, 'claims', `${id}.json`);
+}
+
+const committedFile = (id: string): string => claimFile(resultsFolder(), id);
+const writtenFile = (id: string): string => resultFile(path.join('claims', `${id}.json`));
+
+function measurementOf(id: string): Measurement {
+  const found = measurements.find((measurement) => measurement.id === id);
+  if (found) return found;
+  throw new UserError(
+    `There is no measurement '${id}'`,
+    `Add it to src/papers/measurements, or take one of ${measurements.map((one) => one.id).join(', ')}`,
+  );
+}
+
+function describe(
+  { id, title, claim, command, figures }: Measurement,
+  values: ReadonlyMap<string, number>,
+): Pick<RecordedClaim, 'id' | 'title' | 'claim' | 'command' | 'figures'> {
+  const described = figures.map(({ name, unit, published }): RecordedFigure => {
+    const value = values.get(name);
+    return {
+      name,
+      ...(value !== undefined && { value }),
+      unit,
+      ...(published && { published }),
+    };
+  });
+  return { id, title, claim, command, figures: described };
+}
+
+function check(
+  { id, figures }: Measurement,
+  computed: Readonly<Record<string, number | undefined>>,
+  read: Readonly<Record<string, number | undefined>>,
+): void {
+  const known = new Set(figures.map(({ name }) => name));
+  for (const [name, value] of [...Object.entries(computed), ...Object.entries(read)]) {
+    if (!known.has(name)) {
       throw new UserError(
-        `Claim ${id} has the figure '${name}' twice`,
-        'Expected one of each name',
+        `Claim ${id} has no figure '${name}'`,
+        'Add it to src/papers/measurements, or correct the name',
       );
     }
-    names.add(name);
     if (value !== undefined && !Number.isFinite(value)) {
       throw new UserError(
         `Claim ${id}: the figure '${name}' is ${value}`,
@@ -179,7 +216,42 @@ function check({ id, figures }: ClaimInput): void {
   }
 }
 
-/** The same content in one order, so that a change of the file is a change of the results. */
+function withoutAbsent(figures: Readonly<Record<string, number | undefined>>) {
+  return Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
+}
+
+/** What a run that measures is told by. */
+async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
+  const { engine, version, gpu } = currentEngine();
+  const rounded = engine === 'tensorflow' && gpu && process.env.NVIDIA_TF32_OVERRIDE !== '0';
+  const bytes = await readBytes(path.join(packageRoot(), 'package.json'));
+  const { version: tarflow } = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  return {
+    versions: {
+      tarflow,
+      engine: `${engine} (${version})`,
+      node: process.version,
+      precision: rounded ? 'tf32' : 'float32',
+    },
+    date: new Date().toISOString(),
+  };
+}
+
+/**
+ * Figures in their order, everything else sorted, so that a change of the file is a change of the
+ * results. Title and command are there for whoever opens it; `src/papers` says them.
+ */
+function fileText({ id, title, command, figures, read, ...run }: RecordedClaim): string {
+  const { configuration, seed, cost, versions, date } = run;
+  const values = figures.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]));
+  const content = {
+    ...{ id, title, command, figures: Object.fromEntries(values), read },
+    ...{ configuration: withSortedKeys(configuration), seed, cost: withSortedKeys(cost) },
+    ...{ versions: withSortedKeys(versions), date },
+  };
+  return `${JSON.stringify(content, null, 2)}\n`;
+}
+
 function withSortedKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withSortedKeys);
   if (typeof value !== 'object' || value === null) return value;
@@ -187,22 +259,20 @@ function withSortedKeys(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, item]) => [key, withSortedKeys(item)]));
 }
 
-const claimSchema: z.ZodType<Claim> = z.object({
+const fileSchema = z.strictObject({
   id: z.string(),
   title: z.string(),
-  claim: z.string(),
-  figures: z.array(
-    z.object({
-      name: z.string(),
-      value: z.number().optional(),
-      unit: z.string(),
-      published: z.object({ value: z.number(), source: z.string() }).optional(),
-    }),
-  ),
+  command: z.string(),
+  figures: z.record(z.string(), z.number()),
+  read: z.array(z.string()),
   configuration: z.record(z.string(), z.unknown()),
   seed: z.number(),
   cost: z.record(z.string(), z.union([z.number(), z.string()])),
-  command: z.string(),
-  versions: z.object({ tarflow: z.string(), engine: z.string(), node: z.string() }),
+  versions: z.strictObject({
+    tarflow: z.string(),
+    engine: z.string(),
+    node: z.string(),
+    precision: z.enum(['float32', 'tf32', 'bfloat16']),
+  }),
   date: z.string(),
 });

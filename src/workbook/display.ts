@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import * as path from 'node:path';
 
 /**
- * One thing to show, in several forms: the front end picks the richest one that it can draw. Text
- * is always among them, for a terminal and for readers of raw notebooks.
+ * One thing to show, in several forms, of which the front end picks the richest that it can draw.
+ * Text is always among them, for a terminal and for readers of raw notebooks.
  */
 export interface MimeBundle {
   'text/plain': string;
@@ -15,7 +15,7 @@ export interface MimeBundle {
   'application/vnd.vegalite.v5+json'?: Record<string, unknown>;
 }
 
-/** A picture's size on the page in CSS pixels, where that is not its size in image pixels. */
+/** The size of a picture on the page in CSS pixels, if it differs from its size in image pixels. */
 export interface PageSize {
   width: number;
   height: number;
@@ -23,7 +23,7 @@ export interface PageSize {
 
 /** A place in a notebook's output that can be overwritten. */
 export interface UpdatableDisplay {
-  /** Replaces what the place shows. In plain Node it prints the text. */
+  /** Replaces what the place shows. In plain Node.js it prints the text. */
   show(bundle: MimeBundle, size?: PageSize): void;
 }
 
@@ -32,12 +32,12 @@ export function inNotebook(): boolean {
   return notebookWriter() !== undefined;
 }
 
-/** Shows a bundle below the cell; in plain Node it prints the text. */
+/** Shows a bundle below the cell; in plain Node.js it prints the text. */
 export function display(bundle: MimeBundle, size?: PageSize): void {
   write(bundle, size, undefined, false);
 }
 
-/** A new place below the cell that is shown first by its `show`, then overwritten by each one. */
+/** A place below the cell. The first call of `show` creates it, and each later one overwrites it. */
 export function newDisplay(): UpdatableDisplay {
   const id = randomBytes(8).toString('hex');
   let shown = false;
@@ -49,17 +49,17 @@ export function newDisplay(): UpdatableDisplay {
   };
 }
 
-/** Shows HTML, with `text` where there is none. */
+/** Shows HTML, or `text` where HTML cannot be shown. */
 export function displayHtml(html: string, text: string): void {
   display({ 'text/html': html, 'text/plain': text });
 }
 
-/** Shows Markdown, formulas included; in plain Node it prints it as it is. */
+/** Shows Markdown, formulas included; in plain Node.js it prints the source. */
 export function displayMarkdown(markdown: string): void {
   display({ 'text/markdown': markdown, 'text/plain': markdown });
 }
 
-/** Shows a PNG picture, with `text` where there are no pictures. */
+/** Shows a PNG picture, or `text` where pictures cannot be shown. */
 export function displayPng(png: Uint8Array, text: string, size?: PageSize): void {
   display({ 'image/png': Buffer.from(png).toString('base64'), 'text/plain': text }, size);
 }
@@ -86,9 +86,9 @@ function write(
 }
 
 /**
- * tslab's public functions send one MIME type a call, so a bundle goes through an internal of
- * tslab 1.0.22. The kernel that runs us has loaded that module, whichever copy of tslab it is;
- * where it is not loaded, this is no notebook. Its value changes with every cell: never keep it.
+ * tslab's public functions send one MIME type per call, so a bundle goes through an internal function
+ * of tslab 1.0.22. The kernel has loaded that module, whichever copy of tslab it is; if it is not
+ * loaded, this is no notebook. The function changes with every cell and must not be kept.
  */
 function notebookWriter(): Writer | undefined {
   const file = Object.keys(require.cache).find((name) => name.endsWith(kernelModule));

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import * as path from 'node:path';
 import { loadDataset } from '../data/index.js';
 import {
   type Classifier,
@@ -10,18 +9,19 @@ import {
 } from '../evaluation/classifier.js';
 import { type Progress, startProgress } from './progress.js';
 import { inQuickMode, training } from './quick.js';
-import { resultsFolder } from './results-folder.js';
+import { resultFile, resultToRead } from './results-folder.js';
 
 /**
- * The small classifier of Fashion-MNIST whose features the notebooks measure samples by: a minute's
- * training of two convolutions and 64 features. Read from `results/checkpoints/`; trained anew and
- * kept there where the file is missing, or under TARFLOW_TRAIN=1.
+ * The small classifier of Fashion-MNIST by whose features the notebooks measure samples: two
+ * convolutions and 64 features, trained in a minute. It is read from `results/checkpoints/`. If the
+ * file is missing, or under TARFLOW_TRAIN=1, it is trained again and kept there.
  *
  * @returns a classifier that the caller frees with `disposeClassifier`
  */
 export async function fashionClassifier(): Promise<Classifier> {
-  const file = path.join(resultsFolder(), 'checkpoints', 'fashion-mnist-classifier.safetensors');
-  if (existsSync(file) && !training()) return loadClassifier(file);
+  const name = 'checkpoints/fashion-mnist-classifier.safetensors';
+  const kept = resultToRead(name);
+  if (existsSync(kept) && !training()) return loadClassifier(kept);
   const data = await loadDataset('fashion-mnist', 'train');
   let progress: Progress | undefined;
   const classifier = await trainClassifier(data, {
@@ -32,8 +32,9 @@ export async function fashionClassifier(): Promise<Classifier> {
   });
   progress?.finish();
   if (inQuickMode()) return classifier;
+  const file = resultFile(name);
   await saveClassifier(classifier, file);
   disposeClassifier(classifier);
-  // As everyone else will see it: rounded to half precision.
+  // Rounded to half precision, as everyone else will load it.
   return loadClassifier(file);
 }

@@ -15,22 +15,22 @@ export interface HostImages {
 export type Images = tf.Tensor4D | HostImages;
 
 export interface GridOptions {
-  /** Images in a row; a square grid where absent. */
+  /** Images in a row; by default the grid is square. */
   columns?: number;
-  /** Pixels of the picture for one of the image; chosen for images of about 56 where absent. */
+  /** Pixels of the picture for one pixel of an image; by default images are about 56 wide. */
   scale?: number;
   /** Pixels between images. */
   gap?: number;
   title?: string;
-  /** One a row, from the top, to the left of it. */
+  /** Labels to the left of the rows, from the top. */
   rowLabels?: readonly string[];
-  /** One a column, from the left, above it. */
+  /** Labels above the columns, from the left. */
   columnLabels?: readonly string[];
 }
 
 /**
- * Images side by side as a PNG picture, each pixel a sharp square. Values beyond [−1, 1] are
- * clamped; what is not a number, or infinite, is magenta, so that it cannot pass for a colour.
+ * Images side by side as a PNG picture in which each pixel is a sharp square. Values beyond [−1, 1]
+ * are clamped. A value that is not a finite number is magenta, so that it is not taken for a colour.
  *
  * @param images one channel (grey) or three (red, green, blue); not disposed
  * @throws UserError for another number of channels, no images, or labels that do not fit the grid
@@ -39,7 +39,7 @@ export async function imageGrid(images: Images, options: GridOptions = {}): Prom
   return (await draw(images, options)).png;
 }
 
-/** Shows a grid of images below the cell; in plain Node it prints what it would show. */
+/** Shows a grid of images below the cell; in plain Node.js it prints a description. */
 export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
   const { png, size } = await draw(images, options);
   const [count, channels, height, width] = images.shape;
@@ -50,7 +50,7 @@ export async function showImages(images: Images, options: GridOptions = {}): Pro
 /**
  * Writes a grid of images into a PNG file, which is written whole or not at all.
  * @throws UserError as {@link imageGrid}, for another file extension, and for a folder that cannot
- *   be written to
+ *   be written
  */
 export async function saveImageGrid(
   images: Images,
@@ -67,14 +67,38 @@ const targetSize = 56;
 const fontSize = 13;
 const lineHeight = 17;
 const titleHeight = 30;
-/** DejaVu Sans has letters of about 0.6 of its size. */
+/** The width of a letter of DejaVu Sans, as a share of the font size. */
 const letterWidth = 0.6;
 
 async function draw(
   images: Images,
   options: GridOptions,
 ): Promise<{ png: Buffer; size: { width: number; height: number } }> {
-  const [count, channels, height, width] = images.shape;
+  const grid = gridOf(images.shape, options);
+  const values = images instanceof tf.Tensor ? await images.data() : images.data;
+  const input = pixelsOf(values, images.shape, grid);
+  const layout = layoutOf(grid, options);
+  const { size, left, top } = layout;
+  const raw = { width: grid.width, height: grid.height, channels: 3 } as const;
+  const picture = sharp()({ create: { ...size, channels: 3, background: '#ffffff' } }).composite([
+    { input, raw, left, top },
+    { input: Buffer.from(labelsSvg(grid, layout, options)), left: 0, top: 0 },
+  ]);
+  return { png: await picture.png({ compressionLevel: 9 }).toBuffer(), size };
+}
+
+/** Where images stand in a grid, in pixels of the picture. */
+interface Grid {
+  columns: number;
+  scale: number;
+  gap: number;
+  cell: { width: number; height: number };
+  width: number;
+  height: number;
+}
+
+/** @throws UserError for images that cannot be drawn, and for options that do not fit them */
+function gridOf([count, channels, height, width]: HostImages['shape'], options: GridOptions): Grid {
   if (channels !== 1 && channels !== 3) {
     throw new UserError(
       `Images of ${channels} channels cannot be drawn`,
@@ -83,7 +107,7 @@ async function draw(
   }
   if (count * height * width === 0) {
     throw new UserError(
-      `There is nothing to draw in images of shape (${images.shape.join(', ')})`,
+      `There is nothing to draw in images of shape (${count}, ${channels}, ${height}, ${width})`,
       'Expected one image or more',
     );
   }
@@ -96,13 +120,23 @@ async function draw(
   checkWhole('gap', gap, 0);
   checkLabels('row', options.rowLabels, rows);
   checkLabels('column', options.columnLabels, columns);
-
-  const values = images instanceof tf.Tensor ? await images.data() : images.data;
   const cell = { width: width * scale, height: height * scale };
-  const grid = {
+  return {
+    columns,
+    scale,
+    gap,
+    cell,
     width: columns * cell.width + (columns - 1) * gap,
     height: rows * cell.height + (rows - 1) * gap,
   };
+}
+
+/** Red, green and blue of each pixel of a grid, row by row, white between the images. */
+function pixelsOf(
+  values: ArrayLike<number>,
+  [count, channels, height, width]: HostImages['shape'],
+  { columns, scale, gap, cell, ...grid }: Grid,
+): Buffer {
   const pixels = Buffer.alloc(grid.width * grid.height * 3, 255);
   for (let index = 0; index < count; index++) {
     const left = (index % columns) * (cell.width + gap);
@@ -116,65 +150,64 @@ async function draw(
       }
     }
   }
+  return pixels;
+}
 
+/** Where the grid and its labels stand in the picture. */
+interface Layout {
+  size: { width: number; height: number };
+  /** The grid's place. */
+  left: number;
+  top: number;
+  columnFont: number;
+  /** The lines of each column label. */
+  columnLines: string[][];
+}
+
+function layoutOf(
+  { cell, gap, width, height }: Grid,
+  { title, rowLabels = [], columnLabels = [] }: GridOptions,
+): Layout {
   const columnWidth = cell.width + gap;
-  const columnFont = fittingFont(options.columnLabels ?? [], columnWidth);
-  const columnLines = options.columnLabels?.map((label) => wrap(label, columnWidth, columnFont));
-  const margin = {
-    left: Math.max(0, ...(options.rowLabels ?? []).map((label) => textWidth(label) + 12)),
-    top:
-      (options.title ? titleHeight : 0) +
-      Math.max(0, ...(columnLines ?? []).map((lines) => lines.length * lineHeight + 5)),
-  };
-  const titleWidth = options.title ? Math.ceil(1.25 * textWidth(options.title)) : 0;
-  const size = {
-    width: Math.max(Math.ceil(margin.left) + grid.width, titleWidth),
-    height: margin.top + grid.height,
-  };
-  const picture = sharp()({
-    create: { ...size, channels: 3, background: '#ffffff' },
-  }).composite([
-    {
-      input: pixels,
-      raw: { width: grid.width, height: grid.height, channels: 3 },
-      left: Math.ceil(margin.left),
-      top: margin.top,
-    },
-    { input: Buffer.from(labels()), left: 0, top: 0 },
-  ]);
-  return { png: await picture.png({ compressionLevel: 9 }).toBuffer(), size };
+  const columnFont = fittingFont(columnLabels, columnWidth);
+  const columnLines = columnLabels.map((label) => wrap(label, columnWidth, columnFont));
+  const left = Math.max(0, ...rowLabels.map((label) => textWidth(label) + 12));
+  const top =
+    (title ? titleHeight : 0) +
+    Math.max(0, ...columnLines.map((lines) => lines.length * lineHeight + 5));
+  const titleWidth = title ? Math.ceil(1.25 * textWidth(title)) : 0;
+  const size = { width: Math.max(left + width, titleWidth), height: top + height };
+  return { size, left, top, columnFont, columnLines };
+}
 
-  function labels(): string {
-    const texts: string[] = [];
-    if (options.title) {
-      texts.push(
-        `<text x="0" y="17" font-size="15" font-weight="bold">${escapeXml(options.title)}</text>`,
-      );
-    }
-    columnLines?.forEach((lines, column) => {
-      const x = Math.ceil(margin.left) + column * (cell.width + gap) + cell.width / 2;
-      lines.forEach((line, number) => {
-        const y = margin.top - 7 - (lines.length - 1 - number) * lineHeight;
-        texts.push(
-          `<text x="${x}" y="${y}" text-anchor="middle" font-size="${columnFont}">${escapeXml(line)}</text>`,
-        );
-      });
+function labelsSvg(
+  { cell, gap }: Grid,
+  { size, left, top, columnFont, columnLines }: Layout,
+  { title, rowLabels = [] }: GridOptions,
+): string {
+  const heading = title
+    ? `<text x="0" y="17" font-size="15" font-weight="bold">${escapeXml(title)}</text>`
+    : '';
+  const columns = columnLines.flatMap((lines, column) => {
+    const x = left + column * (cell.width + gap) + cell.width / 2;
+    return lines.map((line, number) => {
+      const y = top - 7 - (lines.length - 1 - number) * lineHeight;
+      return `<text x="${x}" y="${y}" text-anchor="middle" font-size="${columnFont}">${escapeXml(line)}</text>`;
     });
-    options.rowLabels?.forEach((label, row) => {
-      const y = margin.top + row * (cell.height + gap) + cell.height / 2 + fontSize * 0.36;
-      const x = Math.ceil(margin.left) - 8;
-      texts.push(`<text x="${x}" y="${y}" text-anchor="end">${escapeXml(label)}</text>`);
-    });
-    return `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}"
-      font-family="${fontFamily}" font-size="${fontSize}" fill="#222222">${texts.join('')}</svg>`;
-  }
+  });
+  const rows = rowLabels.map((label, row) => {
+    const y = top + row * (cell.height + gap) + cell.height / 2 + fontSize * 0.36;
+    return `<text x="${left - 8}" y="${y}" text-anchor="end">${escapeXml(label)}</text>`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}"
+    font-family="${fontFamily}" font-size="${fontSize}" fill="#222222">${[heading, ...columns, ...rows].join('')}</svg>`;
 }
 
 function drawPixel(
   pixels: Buffer,
   at: number,
   values: ArrayLike<number>,
-  channels: 1 | 3,
+  channels: number,
   area: number,
   index: number,
   place: number,
@@ -196,14 +229,14 @@ function textWidth(text: string, size = fontSize): number {
   return Math.ceil(text.length * letterWidth * size);
 }
 
-/** The largest size up to the usual one, and from 9 on, at which every word fits the width. */
+/** The largest font size, between 9 and the usual one, at which every word fits the width. */
 function fittingFont(labels: readonly string[], width: number): number {
   const words = labels.flatMap((label) => label.split(' '));
   const longest = Math.max(1, ...words.map((word) => word.length));
   return Math.max(9, Math.min(fontSize, (width - 2) / (longest * letterWidth)));
 }
 
-/** Words on as many lines as it takes. */
+/** A text broken into lines between words. */
 function wrap(text: string, width: number, size: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {

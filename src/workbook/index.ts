@@ -1,4 +1,4 @@
-/** What a notebook cell calls. In plain Node the same functions print text and write files. */
+/** What a notebook cell calls. In plain Node.js the same functions print text and write files. */
 export {
   imagesForStatistics,
   planText,
@@ -22,9 +22,9 @@ export {
   sideBySide,
 } from './chart-types.js';
 export {
-  type Claim,
-  type ClaimInput,
-  type Figure,
+  type ClaimDetails,
+  type RecordedClaim,
+  type RecordedFigure,
   type ResultRow,
   readClaim,
   recordClaim,
@@ -70,6 +70,6 @@ export {
   readPublishedRun,
 } from './published-run.js';
 export { quick, training } from './quick.js';
-export { resultFile, resultsFolder } from './results-folder.js';
+export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';

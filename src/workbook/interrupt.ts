@@ -1,10 +1,10 @@
 /**
- * Runs long work that the user can stop: the signal is aborted by the stop button of a notebook,
- * or by Control-C in a terminal. The work must look at the signal between steps and return what it
- * has, or throw. A second interrupt is not caught, so Control-C twice always ends the process.
+ * Runs long work that the user can stop: the stop button of a notebook, or Control-C in a terminal,
+ * aborts the signal. The work has to check the signal between steps and then return what it has, or
+ * throw. A second interrupt is not caught, so Control-C twice always ends the process.
  */
 export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  // In a notebook a listener that is registered before the cell's first await kills the kernel.
+  // A listener that is registered before the first `await` of a notebook cell kills the kernel.
   await new Promise((resolve) => setImmediate(resolve));
   const controller = new AbortController();
   const abort = () => controller.abort();

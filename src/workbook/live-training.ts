@@ -4,39 +4,39 @@ import { lineChart, type PublishedFigure, type Row } from './chart-types.js';
 import { inNotebook, newDisplay } from './display.js';
 import { startProgress, throttled } from './progress.js';
 
-/** What a training loop tells after each step; it may tell more. */
+/** What a training loop reports after each step; it may report more. */
 export interface TrainingRecord {
-  /** Steps done, this one included. */
+  /** The number of steps done, including this one. */
   step: number;
   loss: number;
   imagesPerSecond?: number;
-  /** The same loss on held-out images, where it was measured after this step. */
+  /** The same loss on held-out images, if it was measured after this step. */
   validation?: { loss: number };
 }
 
 /** Follows a training run on the page. */
 export interface LiveTraining<T extends TrainingRecord> {
-  /** Hand it to the training loop. */
+  /** To pass to the training loop. */
   onStep(record: T): void;
-  /** Ends the display; the chart stays, now with its picture. */
+  /** Ends the display. The chart stays, now with its picture. */
   finish(summary?: string): Promise<void>;
 }
 
 export interface LiveTrainingOptions<T extends TrainingRecord> {
   title: string;
-  /** The number of steps of the whole run. */
+  /** The total number of steps of the run. */
   steps: number;
-  /** Steps done before, by a run that is now resumed. */
+  /** Steps done before by a run that is now resumed. */
   from?: number;
-  /** The curves: a name, and its value in a record that has one. */
+  /** The curves by name, each with its value in a record that has one. */
   curves?: Record<string, (record: T) => number | undefined>;
   yTitle?: string;
   published?: readonly PublishedFigure[];
 }
 
 /**
- * Shows a training run as it goes: a bar with the time left and, in a notebook, the loss curve,
- * both overwritten in place.
+ * Shows a training run while it goes on: a bar with the time left and, in a notebook, the loss
+ * curve. Both are overwritten in place.
  */
 export function liveTraining<T extends TrainingRecord = TrainingRecord>(
   options: LiveTrainingOptions<T>,
@@ -76,7 +76,7 @@ export function liveTraining<T extends TrainingRecord = TrainingRecord>(
       ...(published ? { published } : {}),
     });
   };
-  // Drawing a picture takes the time of a step; while the run goes on only JupyterLab draws.
+  // Drawing a picture takes the time of a step, so during the run only JupyterLab draws.
   const drawLive = throttled(2_000, () =>
     place?.show({
       'application/vnd.vegalite.v5+json': styled(chart()),
@@ -119,7 +119,7 @@ export function liveTraining<T extends TrainingRecord = TrainingRecord>(
 
 const mostPoints = 400;
 
-/** A curve of at most 400 points: when there are more, neighbours are averaged two by two. */
+/** A curve of at most 400 points; when there are more, neighbours are averaged in pairs. */
 class Curve {
   private full: { step: number; value: number }[] = [];
   private open: { step: number; value: number; count: number } | undefined;
@@ -156,7 +156,7 @@ interface Point {
   value: number;
 }
 
-/** A chart's picture has two pixels for each of the page; a PNG tells its size at byte 16. */
+/** The size of a chart on the page: half that of its PNG, which is stored at byte 16. */
 function pageSize(png: Buffer): { width: number; height: number } {
   return {
     width: Math.round(png.readUInt32BE(16) / 2),

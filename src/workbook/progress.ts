@@ -3,31 +3,31 @@ import { inNotebook, newDisplay } from './display.js';
 import { escapeXml } from './sharp.js';
 import { formatValue } from './table.js';
 
-/** What is shown beside the bar, for example `{ loss: 3.21 }`. */
+/** Values shown beside the bar, for example `{ loss: 3.21 }`. */
 export type ProgressFields = Record<string, number | string>;
 
-/** Tells the user how far a long piece of work has come. */
+/** Shows the user how far a long piece of work has come. */
 export interface Progress {
-  /** Call it as often as you like; it draws at most a few times a second. */
+  /** Sets how much is done. It may be called often; it draws at most a few times per second. */
   update(done: number, fields?: ProgressFields): void;
-  /** Ends the display with how long the work took, and a closing remark. */
+  /** Ends the display with the time that the work took and a closing remark. */
   finish(summary?: string): void;
 }
 
 export interface ProgressOptions {
   /** What is being done, for example 'Training'. */
   title: string;
-  /** How many units there are in all. */
+  /** The total number of units. */
   total: number;
-  /** How many were done before, by a run that is now resumed. */
+  /** How many were done before by a run that is now resumed. */
   from?: number;
-  /** What is counted. */
+  /** The name of the units. */
   unit?: string;
 }
 
 /**
- * Begins a progress display, for anything that takes more than two seconds: a bar that is
- * overwritten in place in a notebook or a terminal, else a line every ten seconds, on stderr.
+ * Begins a progress display, for anything that takes more than two seconds. In a notebook or a
+ * terminal it is a bar that is overwritten in place, elsewhere a line on stderr every ten seconds.
  */
 export function startProgress(options: ProgressOptions): Progress {
   const state = new State(options);
@@ -36,7 +36,7 @@ export function startProgress(options: ProgressOptions): Progress {
   return lineProgress(state);
 }
 
-/** A duration as people say it: '8 s', '3 min 20 s', '2 h 5 min'. */
+/** A duration in words: '8 s', '3 min 20 s', '2 h 5 min'. */
 export function formatDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
@@ -46,7 +46,7 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(rounded / 60)} h ${rounded % 60} min`;
 }
 
-/** Runs `draw` at most once in `milliseconds`; what comes between is dropped. */
+/** Runs `draw` at most once in `milliseconds`; calls in between are dropped. */
 export function throttled(milliseconds: number, draw: () => void): () => void {
   let last = Number.NEGATIVE_INFINITY;
   return () => {
@@ -57,7 +57,7 @@ export function throttled(milliseconds: number, draw: () => void): () => void {
   };
 }
 
-/** What all displays have in common: where the work stands, and how it is put into words. */
+/** What all displays share: the state of the work, and how to put it into words. */
 class State {
   readonly title: string;
   readonly total: number;
@@ -155,7 +155,7 @@ function terminalProgress(state: State): Progress {
     fps: 4,
     stream: process.stderr,
     clearOnComplete: true,
-    // Interrupts belong to the work, which ends the bar when it stops.
+    // The work handles interrupts, and ends the bar when it stops.
     gracefulExit: false,
   });
   const payload = () => ({ title: state.title, status: state.status() });
@@ -175,7 +175,7 @@ function terminalProgress(state: State): Progress {
 function lineProgress(state: State): Progress {
   let spoken = false;
   const speak = throttled(10_000, () => {
-    // The first call falls on the beginning, when there is nothing to tell yet.
+    // The first call comes at the beginning, when there is nothing to tell yet.
     if (spoken) console.error(`${state.title}: ${state.status()}`);
     spoken = true;
   });

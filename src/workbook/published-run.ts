@@ -4,46 +4,41 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/checkpoint.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { saveCheckpoint } from '../training/checkpoint.js';
-import {
-  type RunDescription,
-  RunFolder,
-  type StartingPoint,
-  type StepRecord,
-} from '../training/run-folder.js';
-import { resultsFolder } from './results-folder.js';
+import type { RunDescription, StartingPoint } from '../training/run-description.js';
+import { RunFolder, type StepRecord } from '../training/run-folder.js';
+import { resultFile, resultToRead } from './results-folder.js';
 
-/** A training run as `results/` keeps it: short enough to commit, enough to draw its curves. */
+/** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */
 export interface PublishedRun {
-  /** The run's `run.json`. */
+  /** The contents of the run's `run.json`. */
   run: RunDescription;
-  /** The runs that it went on from, in their order, and the step at which each ended. */
+  /** The runs that it continued, in their order, and the step at which each ended. */
   earlier?: { run: RunDescription; until: number }[];
-  /** Steps done, those of earlier runs included. */
+  /** The number of steps done, including those of earlier runs. */
   steps: number;
-  /** Time that the steps took, without validations. */
+  /** The time that the steps took, without validations. */
   seconds: number;
-  /** How many steps a record stands for, at most: its numbers are their means. */
+  /** The most steps for which a record stands; its numbers are their means. */
   stepsPerRecord: number;
   records: StepRecord[];
 }
 
-/** Where `results/` keeps the trained flow of a name. */
+/** The file in which `results/` keeps a trained flow. */
 export function publishedCheckpoint(name: string): string {
-  return path.join(resultsFolder(), 'checkpoints', `${name}.safetensors`);
+  return resultToRead(checkpointName(name));
 }
 
 /**
- * Puts a training run into `results/`: its flow in half precision as `checkpoints/<name>.safetensors`
+ * Puts a training run into `results/`: its flow in half precision as `checkpoints/<name>.safetensors`,
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
- * says what was trained. A run that still goes on is published as far as its last checkpoint. A run
- * that began with the checkpoint published under this name takes its place, and its log is added to
- * the one that is there.
+ * says what was trained. A run that is still going on is published up to its last checkpoint. A run
+ * that started from the checkpoint published under this name replaces it, and its log is appended.
  *
  * @param runFolder the folder of {@link train} or of `tarflow train --out`
- * @throws UserError where the folder holds no run with a checkpoint, where the run began with
- *   another checkpoint than the one published, or `results/` cannot be written
+ * @throws UserError if the folder holds no run with a checkpoint, if the run started from another
+ *   checkpoint than the published one, or if `results/` cannot be written
  */
 export async function publishRun(runFolder: string, name: string): Promise<void> {
   const folder = new RunFolder(runFolder);
@@ -77,14 +72,17 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
       epoch: epochs + record.epoch,
     }));
     const lines = [header, ...(before?.records ?? []), ...added];
-    await writeAtomically(logFile(name), lines.map((line) => `${rounded(line)}\n`).join(''));
-    await saveCheckpoint(flow, publishedCheckpoint(name), flow.details, 'F16');
+    await writeAtomically(
+      resultFile(logName(name)),
+      lines.map((line) => `${rounded(line)}\n`).join(''),
+    );
+    await saveCheckpoint(flow, resultFile(checkpointName(name)), flow.details, 'F16');
   } finally {
     disposeModel(flow);
   }
 }
 
-/** The published run whose checkpoint another one began with. */
+/** The published run from whose checkpoint another one started. */
 async function publishedStart(name: string, from: StartingPoint): Promise<PublishedRun> {
   const file = publishedCheckpoint(name);
   const present = createHash('sha256')
@@ -93,16 +91,16 @@ async function publishedStart(name: string, from: StartingPoint): Promise<Publis
   if (present === from.sha256) return readPublishedRun(name);
   throw new UserError(
     `The run began with ${from.checkpoint}, which is not ${file}`,
-    'Publish it under the name of the run that it went on from',
+    'Publish it under the name of the run that it continued',
   );
 }
 
 /**
- * A run's description and log from `results/`.
- * @throws UserError where no run of that name was published, or its log is damaged
+ * The description and log of a run in `results/`.
+ * @throws UserError if no run of that name is published, or its log is damaged
  */
 export async function readPublishedRun(name: string): Promise<PublishedRun> {
-  const file = logFile(name);
+  const file = resultToRead(logName(name));
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
@@ -110,14 +108,14 @@ export async function readPublishedRun(name: string): Promise<PublishedRun> {
   } catch (error) {
     throw new UserError(
       `${file} is not the log of a published run (${(error as Error).message})`,
-      'Take it from the repository again, or train anew with `npm run workbook -- --train`',
+      'Restore it from the repository, or train it again with `npm run workbook -- --train`',
     );
   }
 }
 
 /**
- * Records averaged in groups of `size`. A group ends early at a validation, which is kept as it is,
- * so that no validation is lost or moved.
+ * Records averaged in groups of `size`. A group ends early at a validation, so that every validation
+ * is kept as it is.
  */
 export function averagedRecords(records: readonly StepRecord[], size: number): StepRecord[] {
   const averaged: StepRecord[] = [];
@@ -133,11 +131,11 @@ export function averagedRecords(records: readonly StepRecord[], size: number): S
 
 const mostRecords = 450;
 
-function logFile(name: string): string {
-  return path.join(resultsFolder(), 'training', `${name}.jsonl`);
-}
+/** In `results/`. */
+const checkpointName = (name: string): string => path.join('checkpoints', `${name}.safetensors`);
+const logName = (name: string): string => path.join('training', `${name}.jsonl`);
 
-/** The means of a group; step, epoch and validation are those of its last record. */
+/** The means of a group, with the step, epoch and validation of its last record. */
 function meanRecord(group: readonly StepRecord[], last: StepRecord): StepRecord {
   const mean = (value: (record: StepRecord) => number): number =>
     group.reduce((sum, record) => sum + value(record), 0) / group.length;
@@ -158,7 +156,7 @@ function meanRecord(group: readonly StepRecord[], last: StepRecord): StepRecord 
   };
 }
 
-/** JSON with six significant digits: more than a curve shows. */
+/** JSON with six significant digits, which is more than a curve shows. */
 function rounded(line: unknown): string {
   return JSON.stringify(line, (_, value: unknown) =>
     typeof value === 'number' ? Number(value.toPrecision(6)) : value,

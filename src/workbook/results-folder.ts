@@ -1,11 +1,12 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { inQuickMode } from './quick.js';
+import { inQuickMode, training } from './quick.js';
 
 /**
- * The project's results folder: beside its package.json, wherever the notebook or script that
- * calls is run from.
+ * The project's results folder, which is committed. It lies beside the package.json, wherever the
+ * calling notebook or script is run from. Notebooks read from it by {@link resultToRead} and write by
+ * {@link resultFile}.
  */
 export function resultsFolder(): string {
   return path.join(packageRoot(), 'results');
@@ -13,14 +14,27 @@ export function resultsFolder(): string {
 
 /**
  * Where a notebook writes a file of its results, for example `pictures/02-samples.png`: in the
- * results folder, or in a temporary one in quick mode, which must not touch results.
+ * folder that TARFLOW_RESULTS names, else in the results folder; in quick mode, which must not touch
+ * results, in a temporary one.
  */
 export function resultFile(name: string): string {
-  const folder = inQuickMode() ? path.join(os.tmpdir(), 'tarflow-quick') : resultsFolder();
-  return path.join(folder, name);
+  const { TARFLOW_RESULTS: chosen } = process.env;
+  if (inQuickMode()) return path.join(os.tmpdir(), 'tarflow-quick', name);
+  return path.join(chosen ? path.resolve(chosen) : resultsFolder(), name);
 }
 
-/** The folder of the nearest package.json above this file, in src/ as in dist/. */
+/**
+ * Where a notebook reads a file of results, for example `checkpoints/emoji-256-tokens.safetensors`:
+ * in the results folder. Where models are trained anew it is the file that {@link resultFile} names,
+ * once it is there.
+ */
+export function resultToRead(name: string): string {
+  const anew = resultFile(name);
+  if (training() && !inQuickMode() && fs.existsSync(anew)) return anew;
+  return path.join(resultsFolder(), name);
+}
+
+/** The folder of the nearest package.json above this file, which may be in src/ or dist/. */
 export function packageRoot(): string {
   let folder = __dirname;
   while (!fs.existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);

@@ -2,21 +2,20 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type Sharp from 'sharp';
-import { cacheFolder } from '../backend/cache.js';
+import { cacheFolder } from '../backend/cache-folder.js';
 
-/** The font of every picture, and what a browser without it takes. */
+/** The font of every picture, and the fallbacks of a browser that does not have it. */
 export const fontFamily = 'DejaVu Sans, Verdana, sans-serif';
 
 let loaded: typeof Sharp | undefined;
 
 /**
- * sharp, set up to draw text with the font that comes with the project. A bare machine has no
- * fonts, and sharp then draws a box for each letter; with our own, pictures are also the same
- * everywhere.
+ * sharp, set up to draw text with the project's own font. A bare machine has no fonts, and sharp then
+ * draws a box for each letter. With one font, pictures are also the same everywhere.
  */
 export function sharp(): typeof Sharp {
   if (!loaded) {
-    // Read when the first text is drawn, so it must be set before that.
+    // It is read when the first text is drawn, so it has to be set before.
     process.env.FONTCONFIG_FILE = fontConfiguration();
     loaded = require('sharp') as typeof Sharp;
   }
@@ -33,7 +32,7 @@ function fontConfiguration(): string {
   <cachedir>${escapeXml(folder)}</cachedir>
 </fontconfig>
 `;
-  // Named by its content: checkouts that share the cache folder do not overwrite each other's.
+  // Named by its content, so that checkouts that share the cache folder do not overwrite it.
   const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
   const file = path.join(folder, `fonts-${digest}.conf`);
   if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== content) {
@@ -45,7 +44,7 @@ function fontConfiguration(): string {
   return file;
 }
 
-/** Text as it must be written inside XML, SVG and HTML. */
+/** Text escaped for XML, SVG and HTML. */
 export function escapeXml(text: string): string {
   return text
     .replaceAll('&', '&amp;')

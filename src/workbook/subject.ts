@@ -1,18 +1,22 @@
 import { tf } from '../backend/tf.js';
 import { disposeModel } from '../flow/flow.js';
-import { type LoadedModel, loadCheckpoint } from '../models/checkpoint.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { tokenCount } from '../models/tarflow/config.js';
 import { imagesOf, tarflow } from '../models/tarflow/index.js';
-import { type BlockPassage, type BlockPassages, blockPassages } from '../sampling/convergence.js';
-import { executionOf } from '../sampling/execution.js';
-import { currentMachine } from '../sampling/machine.js';
+import { executionOf } from '../sampling/guidance/execution.js';
+import { currentMachine } from '../sampling/planner/machine.js';
+import { executionText } from '../sampling/planner/timing.js';
 import { sampleNoise } from '../sampling/sample.js';
-import { executionText } from '../sampling/timing.js';
+import {
+  type BlockPassage,
+  type BlockPassages,
+  blockPassages,
+} from '../sampling/study/convergence.js';
 import { publishedCheckpoint } from './published-run.js';
 
 /**
- * What a study of solvers works on: a class-conditional flow of `results/`, some noise, and what
- * each block made of it in sequential sampling without guidance.
+ * The subject of a study of solvers: a class-conditional flow from `results/`, some noise, and what
+ * each block makes of it in sequential sampling without guidance.
  */
 export interface Subject {
   /** Its length, for example '1,024 tokens'. */
@@ -22,7 +26,7 @@ export interface Subject {
   flow: LoadedModel;
   tokens: number;
   batch: number;
-  /** A class for each sample, one after the other. */
+  /** A class for each sample: 0, 1, 2, … in turn. */
   label: number[];
   /** Latents (batch, T, D). */
   noise: tf.Tensor3D;
@@ -33,12 +37,12 @@ export interface Subject {
   inOrder: number[];
   /** The block inverted first. */
   first: number;
-  /** How `inverse` runs it unless told otherwise, and on what: times say little without it. */
+  /** How and on what `inverse` runs it by default, without which times say little. */
   execution: string;
 }
 
 /**
- * Loads a flow that `results/` keeps, and samples from it.
+ * Loads a flow from `results/` and samples from it.
  *
  * @param checkpoint its name
  * @param seed of the noise
@@ -88,14 +92,14 @@ export function disposeSubject({ flow, noise, passages, exact }: Subject): void 
   disposeModel(flow);
 }
 
-/** A block by its index from the data, and whether it is inverted first: for tables and charts. */
+/** The name of a block in tables and charts: its index from the data, and whether it is first. */
 export function blockName({ first }: Pick<Subject, 'first'>, block: number): string {
   return `block ${block}${block === first ? ' (first)' : ''}`;
 }
 
 /**
  * The passage of a block, by its index from the data.
- * @throws RangeError where there is no such block
+ * @throws RangeError if there is no such block
  */
 export function passageOf({ passages }: Pick<Subject, 'passages'>, block: number): BlockPassage {
   const passage = passages.blocks[block];

@@ -3,25 +3,38 @@ import { writeAtomically } from '../backend/files.js';
 import { displayHtml } from './display.js';
 import { escapeXml } from './sharp.js';
 
-/** Rows of a table: named values; columns appear in the order in which names first come up. */
+/** Rows of a table: named values. Columns appear in the order in which their names first occur. */
 export type TableRows = readonly object[];
 
 type Records = readonly Record<string, unknown>[];
 
-/** A polars data frame, or anything else that gives its rows. */
+/** A polars data frame, or anything else that can return its rows. */
 export interface Frame {
   toRecords(): Record<string, unknown>[];
 }
 
 export interface TableOptions {
   caption?: string;
-  /** How to write the values of a column; the others are written by {@link formatValue}. */
+  /** How to write the values of a column; {@link formatValue} writes the others. */
   format?: Record<string, (value: unknown) => string>;
 }
 
-/** Shows a table below the cell, all of its rows; in plain Node it prints it. */
+/** Shows all rows of a table below the cell; in plain Node.js it prints them. */
 export function showTable(table: TableRows | Frame, options: TableOptions = {}): void {
-  const rows = rowsOf(table);
+  const { columns, texts, numeric } = written(rowsOf(table), options);
+  displayHtml(
+    html(columns, texts, numeric, options.caption),
+    plainText(columns, texts, numeric, options.caption),
+  );
+}
+
+/** A table as lines of text, words to the left and numbers to the right. */
+export function tableText(table: TableRows, options: TableOptions = {}): string {
+  const { columns, texts, numeric } = written(rowsOf(table), options);
+  return plainText(columns, texts, numeric, options.caption);
+}
+
+function written(rows: Records, options: TableOptions) {
   const columns = columnsOf(rows);
   const texts = rows.map((row) =>
     columns.map((column) => (options.format?.[column] ?? formatValue)(row[column])),
@@ -31,10 +44,7 @@ export function showTable(table: TableRows | Frame, options: TableOptions = {}):
       rows.every((row) => isAbsent(row[column]) || typeof row[column] === 'number') &&
       rows.some((row) => typeof row[column] === 'number'),
   );
-  displayHtml(
-    html(columns, texts, numeric, options.caption),
-    plainText(columns, texts, numeric, options.caption),
-  );
+  return { columns, texts, numeric };
 }
 
 /**
@@ -49,8 +59,8 @@ export async function saveTable(table: TableRows | Frame, file: string): Promise
 }
 
 /**
- * A value as a table shows it: whole numbers in groups of three digits, others with four
- * significant ones, very large and very small ones with an exponent, nothing as a dash.
+ * A value as a table shows it: whole numbers in groups of three digits, others with four significant
+ * digits, very large and very small ones with an exponent, and an absent value as a dash.
  */
 export function formatValue(value: unknown): string {
   if (isAbsent(value)) return '–';
@@ -67,7 +77,7 @@ export function formatValue(value: unknown): string {
 }
 
 function rowsOf(table: TableRows | Frame): Records {
-  // A polars frame is a proxy that denies having its own methods, so ask for the array.
+  // A polars frame is a proxy that hides its own methods, so the check is for an array.
   return Array.isArray(table) ? (table as Records) : (table as Frame).toRecords();
 }
 
@@ -129,7 +139,7 @@ function plainText(
   ].join('\n');
 }
 
-/** RFC 4180: quoted where it holds a comma, a quote or a line break. */
+/** A field by RFC 4180: quoted if it holds a comma, a quote or a line break. */
 function csvField(value: unknown): string {
   if (isAbsent(value)) return '';
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value);

@@ -1,8 +1,8 @@
 import { fontFamily } from './sharp.js';
 
 /**
- * Colours that people with any kind of colour blindness can tell apart (Okabe and Ito 2008; after
- * them a dark brown and a grey), in the order in which series take them. Black is kept for published
+ * Colours that people with any kind of colour blindness can tell apart, in the order in which series
+ * take them (Okabe and Ito 2008, then a dark brown and a grey). Black is reserved for published
  * figures.
  */
 export const palette = [
@@ -16,7 +16,7 @@ export const palette = [
   '#7f7f7f',
 ] as const;
 
-/** The colour of what a paper reports, as against what was measured here. */
+/** The colour of what a paper reports, in contrast to what was measured here. */
 export const publishedColour = '#333333';
 
 const ink = '#222222';

@@ -7,7 +7,7 @@ const root = path.join(__dirname, '..', '..');
 
 /** Runs a script in a process of its own, with what uses the addon as `native`. */
 function run(script: string) {
-  const file = path.join(root, 'src', 'backend', 'native', 'index.ts');
+  const file = path.join(root, 'src', 'backend', 'native', 'addon.ts');
   const program = `const native = require(${JSON.stringify(file)}); const fs = require('node:fs');
     (async () => { ${script} })();`;
   const { stdout, stderr, status } = spawnSync(

@@ -81,7 +81,7 @@ describe('random keys', () => {
     );
     expect(new Set(streams).size).toBe(5);
     expect(() => randomKey(0.5)).toThrow(
-      new UserError('The seed is 0.5', 'Expected a whole number of less than 2^53'),
+      new UserError('The seed is 0.5', 'Expected a whole number below 2^53'),
     );
   });
 
@@ -126,7 +126,7 @@ describe('random keys', () => {
       }),
     );
     expect(() => integers(key, 1, 3, 3)).toThrow(
-      new UserError('The range from 3 to 3 is empty', 'Have high exceed low'),
+      new UserError('The range from 3 to 3 is empty', 'Expected high to be larger than low'),
     );
   });
 });

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { tf, tidy } from '../../src/backend/tf.js';
 import { webGpuIsAbsent, webGpuTitle } from './webgpu-device.js';
 
 const absent = webGpuIsAbsent();
@@ -45,13 +45,13 @@ describe.skipIf(absent !== undefined)(webGpuTitle('WebGPU', absent), () => {
   });
 
   test('whole numbers and truths keep their type', () => {
-    const values = tf.tidy(() => {
+    const values = tidy(() => {
       const x = product();
       return {
         whole: tf.cast(x, 'int32').dataSync(),
         truths: tf.greater(x, 100).dataSync(),
-      } as never;
-    }) as unknown as { whole: Int32Array; truths: Uint8Array };
+      };
+    });
     expect(values.whole).toBeInstanceOf(Int32Array);
     expect(values.whole[5]).toBe(101);
     expect(Array.from(values.truths.slice(3, 7))).toEqual([0, 0, 1, 1]);

@@ -1,15 +1,14 @@
 import * as fs from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { releaseFreeMemory } from '../../src/backend/native/index.js';
+import { releaseFreeMemory } from '../../src/backend/native/addon.js';
 import { disposeCompiled } from '../../src/backend/program/index.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
-import { decodeSequentially, decodingCacheBytes } from '../../src/sampling/decode.js';
-import { guidedBlock } from '../../src/sampling/guidance.js';
-import { blocksOf } from '../../src/sampling/inverse.js';
+import { guidedBlock } from '../../src/sampling/guidance/guided-block.js';
+import { decodeSequentially, decodingCacheBytes } from '../../src/sampling/solvers/decode.js';
 
 /** A figure of this process's memory in bytes (Linux). */
 function memory(figure: 'VmRSS' | 'VmHWM'): number {

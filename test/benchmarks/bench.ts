@@ -38,7 +38,7 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { UserError } from '../../src/backend/errors.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { processorName } from '../../src/sampling/machine.js';
+import { processorName } from '../../src/sampling/planner/machine.js';
 import { inQuickMode } from '../../src/workbook/quick.js';
 import { packageRoot, resultFile } from '../../src/workbook/results-folder.js';
 import { agree, comparisons, differences } from './agreement.js';

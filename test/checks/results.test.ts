@@ -4,8 +4,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import type { Acceleration } from '../../src/evaluation/acceleration.js';
 import { disposeModel } from '../../src/flow/flow.js';
-import { loadCheckpoint } from '../../src/models/checkpoint.js';
-import { modelFingerprint } from '../../src/sampling/plan-file.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { modelFingerprint } from '../../src/sampling/planner/plan-file.js';
 import { resultsFolder } from '../../src/workbook/results-folder.js';
 
 /** What `tarflow accelerate` wrote; other files of the folder hold no tables. */

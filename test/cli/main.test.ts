@@ -6,7 +6,10 @@ import { tarflow } from './command-line.js';
 
 const root = path.join(__dirname, '..', '..');
 
-const commands = ['doctor', 'train', 'sample', 'plan', 'accelerate', 'denoise', 'bpd', 'conform'];
+const commands = [
+  ...['doctor', 'train', 'snapshot', 'sample', 'plan', 'accelerate', 'denoise', 'bpd'],
+  'conform',
+];
 
 describe('help', () => {
   test.each(commands)('%s has examples', async (command) => {

@@ -6,7 +6,12 @@ import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { modelFingerprint, type Plan, readPlan, writePlan } from '../../src/sampling/plan-file.js';
+import {
+  modelFingerprint,
+  type Plan,
+  readPlan,
+  writePlan,
+} from '../../src/sampling/planner/plan-file.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallFlow } from '../flow/small-flow.js';
 import { somePlan } from '../sampling/some-plan.js';

@@ -7,7 +7,7 @@ import {
   measureAcceleration,
 } from '../../src/evaluation/acceleration.js';
 import { disposeModel } from '../../src/flow/flow.js';
-import { modelFingerprint, type Plan } from '../../src/sampling/plan-file.js';
+import { modelFingerprint, type Plan } from '../../src/sampling/planner/plan-file.js';
 import { sample } from '../../src/sampling/sample.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
 import { somePlan } from '../sampling/some-plan.js';

@@ -3,12 +3,12 @@ import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
 import { classMixture } from '../../src/conditions/labels.js';
-import { dimensions, disposeModel, forward, logProbOf } from '../../src/flow/flow.js';
+import { blocksOf, dimensions, disposeModel, forward, logProbOf } from '../../src/flow/flow.js';
 import { patchify, unpatchify } from '../../src/flow/patches.js';
 import { blockForward } from '../../src/flow/through-blocks.js';
 import { type TarFlowConfig, tokenCount, tokenWidth } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
-import { blocksOf, inverse } from '../../src/sampling/inverse.js';
+import { inverse } from '../../src/sampling/inverse.js';
 import {
   difference,
   randomImages,

@@ -4,8 +4,8 @@ import { tf } from '../../src/backend/tf.js';
 import { disposeModel, forward } from '../../src/flow/flow.js';
 import { unpatchify } from '../../src/flow/patches.js';
 import { tokenCount } from '../../src/models/tarflow/config.js';
-import { blockPassages, followConvergence } from '../../src/sampling/convergence.js';
 import { inverse } from '../../src/sampling/inverse.js';
+import { blockPassages, followConvergence } from '../../src/sampling/study/convergence.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {

@@ -2,12 +2,12 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { classMixture } from '../../src/conditions/labels.js';
-import { disposeModel } from '../../src/flow/flow.js';
-import { decodeSequentially } from '../../src/sampling/decode.js';
-import { executionOf } from '../../src/sampling/execution.js';
-import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance.js';
-import { blocksOf, inverse } from '../../src/sampling/inverse.js';
-import { solveBlock } from '../../src/sampling/solve-block.js';
+import { blocksOf, disposeModel } from '../../src/flow/flow.js';
+import { executionOf } from '../../src/sampling/guidance/execution.js';
+import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance/guided-block.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { decodeSequentially } from '../../src/sampling/solvers/decode.js';
+import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {

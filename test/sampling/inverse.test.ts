@@ -2,11 +2,11 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeModel, forward } from '../../src/flow/flow.js';
-import { type Guidance, guidedBlock } from '../../src/sampling/guidance.js';
-import { blocksOf, type InverseProgress, inverse } from '../../src/sampling/inverse.js';
-import { solveBlock } from '../../src/sampling/solve-block.js';
-import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
+import { blocksOf, disposeModel, forward } from '../../src/flow/flow.js';
+import { type Guidance, guidedBlock } from '../../src/sampling/guidance/guided-block.js';
+import { type InverseProgress, inverse } from '../../src/sampling/inverse.js';
+import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
+import { type Solver, selectiveJacobi } from '../../src/sampling/solvers/solver.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 import { goldenModel } from './golden-flow.js';
 

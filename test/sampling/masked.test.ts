@@ -3,8 +3,8 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { tokenCount } from '../../src/models/tarflow/config.js';
-import { type BlockPassage, blockPassages } from '../../src/sampling/convergence.js';
-import { solveWithoutNearest } from '../../src/sampling/masked.js';
+import { type BlockPassage, blockPassages } from '../../src/sampling/study/convergence.js';
+import { solveWithoutNearest } from '../../src/sampling/study/masked.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {

@@ -5,8 +5,11 @@ import { UserError } from '../../src/backend/errors.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
-import { convergenceRankingMetric, initialGuessingMetric } from '../../src/sampling/metrics.js';
-import { spectralNorm } from '../../src/sampling/spectral-norm.js';
+import {
+  convergenceRankingMetric,
+  initialGuessingMetric,
+} from '../../src/sampling/study/metrics.js';
+import { spectralNorm } from '../../src/sampling/study/spectral-norm.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {

@@ -8,17 +8,9 @@ import { tf } from '../../src/backend/tf.js';
 import type { Label } from '../../src/conditions/labels.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';
-import type { Guidance } from '../../src/sampling/guidance.js';
+import type { Guidance } from '../../src/sampling/guidance/guided-block.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { currentMachine } from '../../src/sampling/machine.js';
-import {
-  type Candidate,
-  dataRange,
-  fastestWithin,
-  latentsToPlan,
-  loosened,
-  planSampling,
-} from '../../src/sampling/plan.js';
+import { currentMachine } from '../../src/sampling/planner/machine.js';
 import {
   modelFingerprint,
   type Plan,
@@ -27,9 +19,17 @@ import {
   planPath,
   readPlan,
   writePlan,
-} from '../../src/sampling/plan-file.js';
-import { namedSolvers, strategyNames } from '../../src/sampling/published-strategies.js';
-import { type Solver, solverText } from '../../src/sampling/solver.js';
+} from '../../src/sampling/planner/plan-file.js';
+import {
+  type Candidate,
+  dataRange,
+  fastestWithin,
+  latentsToPlan,
+  loosened,
+  planSampling,
+} from '../../src/sampling/planner/plan-sampling.js';
+import { namedSolvers, strategyNames } from '../../src/sampling/solvers/published-strategies.js';
+import { type Solver, solverText } from '../../src/sampling/solvers/solver.js';
 import { difference, randomImages, randomLatents, smallFlow } from '../flow/small-flow.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-plan-'));

@@ -4,20 +4,24 @@ import { startEngine } from '../../src/backend/engine.js';
 import type { Mode, Precision } from '../../src/backend/program/index.js';
 import { foldIn, integers, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import { tokenCount } from '../../src/models/tarflow/config.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';
-import { segmentEnds } from '../../src/sampling/gauss-seidel-jacobi.js';
-import { type Guidance, type GuidedBlock, guidedBlock } from '../../src/sampling/guidance.js';
-import { blocksOf, inverse } from '../../src/sampling/inverse.js';
+import {
+  type Guidance,
+  type GuidedBlock,
+  guidedBlock,
+} from '../../src/sampling/guidance/guided-block.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { segmentEnds } from '../../src/sampling/solvers/gauss-seidel-jacobi.js';
 import {
   type PublishedLists,
   publishedSolvers,
   publishedStrategies,
-} from '../../src/sampling/published-strategies.js';
-import { solveBlock } from '../../src/sampling/solve-block.js';
-import { type Solver, selectiveJacobi } from '../../src/sampling/solver.js';
-import type { BlockTrace, IterationTrace } from '../../src/sampling/trace.js';
+} from '../../src/sampling/solvers/published-strategies.js';
+import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
+import type { BlockTrace, IterationTrace } from '../../src/sampling/solvers/solve-record.js';
+import { type Solver, selectiveJacobi } from '../../src/sampling/solvers/solver.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 import { goldenModel } from './golden-flow.js';
 

@@ -1,4 +1,4 @@
-import type { Plan } from '../../src/sampling/plan-file.js';
+import type { Plan } from '../../src/sampling/planner/plan-file.js';
 
 /** A plan for one image op by op, without a model and its solvers. */
 export const somePlan: Omit<Plan, 'model' | 'solvers'> = {

@@ -6,11 +6,12 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
-import { readSafetensors } from '../../src/formats/safetensors.js';
-import { loadCheckpoint } from '../../src/models/checkpoint.js';
-import { tarflow } from '../../src/models/tarflow/index.js';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { readStartingPoint } from '../../src/models/starting-point.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
+import type { LoadedStartingPoint } from '../../src/training/starting-point.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
 import { madeUpImages, smallConfig, smallSettings } from './small.js';
 
@@ -76,6 +77,15 @@ async function killAfter(step: number, of: TrainingRun): Promise<void> {
   await expect(killed).rejects.toThrow('killed');
 }
 
+/** What a run's folder has that was saved at a step. */
+function runFiles(step: number): string[] {
+  return ['checkpoint.safetensors', 'log.jsonl', 'run.json', `state-${step}.safetensors`];
+}
+
+function described(folder: string) {
+  return JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8'));
+}
+
 function losses(folder: string): [number, number][] {
   const lines = fs.readFileSync(path.join(folder, 'log.jsonl'), 'utf8').trimEnd().split('\n');
   return lines.map((line) => {
@@ -113,7 +123,8 @@ describe('a run that was stopped goes on as if it had not been', () => {
 
     for (const folder of [stopped, killed]) {
       expect(losses(folder)).toEqual(losses(whole));
-      for (const name of ['state.safetensors', 'checkpoint.safetensors', 'run.json']) {
+      expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
+      for (const name of runFiles(smallSettings.steps).filter((name) => name !== 'log.jsonl')) {
         const [ours, theirs] = [folder, whole].map((f) => fs.readFileSync(path.join(f, name)));
         expect(ours!.equals(theirs!)).toBe(true);
       }
@@ -165,14 +176,9 @@ test('a loss that is not finite leaves the last saved state', async () => {
   const error = await train(run(folder, { settings })).catch((reason: Error) => reason);
   const kept = Number(/keeps the state of step (\d+)/.exec((error as Error).message)?.[1]);
   expect(kept).toBeGreaterThan(0);
-  const { metadata } = await readSafetensors(path.join(folder, 'state.safetensors'));
+  expect(fs.readdirSync(folder).sort()).toEqual(runFiles(kept));
+  const { metadata } = await readSafetensors(path.join(folder, `state-${kept}.safetensors`));
   expect(metadata.step).toBe(String(kept));
-  expect(fs.readdirSync(folder).sort()).toEqual([
-    'checkpoint.safetensors',
-    'log.jsonl',
-    'run.json',
-    'state.safetensors',
-  ]);
 });
 
 describe('the log', () => {
@@ -205,11 +211,27 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
       fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name), 'latin1'));
     const before = contents();
     const others: [Partial<TrainingRun>, RegExp][] = [
-      [{ settings: { ...smallSettings, seed: 5 } }, /run\.json.*"seed": 4.*"seed": 5/],
-      [{ settings: { ...smallSettings, steps: 8 } }, /"steps": 7.*"steps": 8/],
-      [{ config: { ...smallConfig, blocks: 3 } }, /"blocks": 2.*"blocks": 3/],
-      [{ data: { ...madeUpImages('train', 32), name: 'other' } }, /"made-up".*"other"/],
-      [{ experiment: 'another' }, /"another"/],
+      [
+        { settings: { ...smallSettings, seed: 5 } },
+        /run\.json describes another run: settings\.seed: 4 there, 5 here\./,
+      ],
+      [{ settings: { ...smallSettings, steps: 8 } }, /settings\.steps: 7 there, 8 here.*--replan/],
+      [
+        {
+          config: { ...smallConfig, blocks: 3, background: 0 },
+          settings: { ...smallSettings, noise: { kind: 'uniform' } },
+        },
+        /config\.blocks: 2 there, 3 here; config\.background: none there, 0 here/,
+      ],
+      [
+        { data: { ...madeUpImages('train', 32), name: 'other' } },
+        /data: "made-up" there, "other" here/,
+      ],
+      [{ experiment: 'another' }, /experiment: none there, "another" here/],
+      [
+        { settings: { ...smallSettings, noise: { kind: 'gaussian', sigma: 0.1 } } },
+        /settings\.noise\.kind: "uniform" there, "gaussian" here; settings\.noise\.sigma: none there/,
+      ],
     ];
     for (const [other, message] of others) {
       await expect(train(run(folder, { ...other, resume: true }))).rejects.toThrow(message);
@@ -226,16 +248,31 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
   test('a damaged state', async () => {
     const folder = newFolder();
     await stopAfter(2, run(folder));
-    const state = path.join(folder, 'state.safetensors');
-    fs.writeFileSync(state, fs.readFileSync(state).subarray(0, 999));
-    await expect(train(run(folder, { resume: true }))).rejects.toThrow(/state\.safetensors/);
+    const state = path.join(folder, 'state-2.safetensors');
+    const bytes = fs.readFileSync(state);
+    const before = tf.memory().numTensors;
+    fs.writeFileSync(state, bytes.subarray(0, 999));
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow(/state-2\.safetensors/);
+    fs.rmSync(state);
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow(
+      /checkpoint\.safetensors is of step 2, whose state-2\.safetensors is not beside it/,
+    );
+    expect(tf.memory().numTensors).toBe(before);
+    fs.writeFileSync(state, bytes);
+    await finish(run(folder, { resume: true }));
+  });
+
+  test('a checkpoint without a run', async () => {
+    const folder = newFolder();
+    await stopAfter(2, run(folder));
+    fs.rmSync(path.join(folder, 'run.json'));
+    await expect(train(run(folder))).rejects.toThrow(
+      /holds a checkpoint\.safetensors, and no run\.json of its run/,
+    );
   });
 });
 
 describe('the mode of a run', () => {
-  const described = (folder: string) =>
-    JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8'));
-
   test('is what the run began in, unless another is asked for', { timeout: 120_000 }, async () => {
     const folder = newFolder();
     const modes: string[] = [];
@@ -282,7 +319,7 @@ describe('a run that goes on under another plan', () => {
       '--replan',
     );
     await finish(run(folder, { settings: longer, resume: 'replanned' }));
-    const saved = JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8'));
+    const saved = described(folder);
     expect(saved.settings).toEqual(longer);
     expect(saved.history).toHaveLength(1);
     expect(saved.history[0].until).toBe(smallSettings.steps);
@@ -293,7 +330,7 @@ describe('a run that goes on under another plan', () => {
     );
     // The same again is the same run, not another plan.
     await finish(run(folder, { settings: longer, resume: true }));
-    expect(JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8'))).toEqual(saved);
+    expect(described(folder)).toEqual(saved);
   });
 
   test('cannot become a run of something else', async () => {
@@ -309,13 +346,148 @@ describe('a run that goes on under another plan', () => {
   });
 });
 
-describe('a run that begins with the parameters of a checkpoint', () => {
-  async function startingPoint(): Promise<NonNullable<TrainingRun['from']>> {
+describe('run.json says from which step on each sample draws for itself', () => {
+  test('the first one, in a run that is new', async () => {
     const folder = newFolder();
-    await finish(run(folder));
-    const flow = await loadCheckpoint(new RunFolder(folder).checkpoint, { family: tarflow });
-    onTestFinished(() => disposeModel(flow));
-    return { flow, checkpoint: 'a.safetensors', sha256: 'digest', steps: smallSettings.steps };
+    await stopAfter(3, run(folder));
+    await finish(run(folder, { resume: true }));
+    expect(described(folder).draws).toEqual([{ from: 0, by: 'sample' }]);
+  });
+
+  test.each([[true], ['replanned' as const]])(
+    'where it is resumed (%s), in one begun before',
+    async (resume) => {
+      const folder = newFolder();
+      await stopAfter(3, run(folder));
+      const { draws: _, ...before } = described(folder);
+      fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify(before));
+      const settings = resume === true ? smallSettings : { ...smallSettings, steps: 8 };
+      await stopAfter(5, run(folder, { resume, settings }));
+      const changed = [
+        { from: 0, by: 'batch' },
+        { from: 3, by: 'sample' },
+      ];
+      expect(described(folder).draws).toEqual(changed);
+      await finish(run(folder, { resume: true, settings }));
+      expect(described(folder).draws).toEqual(changed);
+    },
+  );
+});
+
+describe('a run is compared by what its run.json means', () => {
+  test('keys in another order, other forms of numbers, and defaults that it lacks', async () => {
+    const [whole, folder] = [newFolder(), newFolder()];
+    const expected = await finish(run(whole));
+    await stopAfter(3, run(folder));
+    const { settings, config, ...rest } = described(folder);
+    const { clipNorm, averageDecay, flip, precision, ...older } = settings;
+    expect([clipNorm, averageDecay, flip, precision]).toEqual([0, 0, false, 'float32']);
+    const reversed = Object.fromEntries(Object.entries(older).reverse());
+    const text = JSON.stringify({ settings: reversed, ...rest, config });
+    expect(text).toContain('"peakLearningRate":0.01');
+    const written = text.replace('"peakLearningRate":0.01', '"peakLearningRate" : 1.0e-2');
+    fs.writeFileSync(path.join(folder, 'run.json'), written);
+    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
+    expect(fs.readFileSync(path.join(folder, 'run.json'), 'utf8')).toBe(written);
+  });
+
+  test('damage is named', async () => {
+    const folder = newFolder();
+    await stopAfter(2, run(folder));
+    for (const text of ['{"settings": {', '[]', '{"settings": 3}', '{"settings": {}}']) {
+      fs.writeFileSync(path.join(folder, 'run.json'), text);
+      await expect(train(run(folder, { resume: true }))).rejects.toThrow(/run\.json is damaged/);
+    }
+  });
+});
+
+describe('a run of an older version, whose state has no number', () => {
+  /** A folder as it was before states had numbers. */
+  async function aged(folder: string, step: number): Promise<void> {
+    const numbered = path.join(folder, `state-${step}.safetensors`);
+    const { tensors } = await readSafetensors(numbered);
+    const metadata = { step: String(step) };
+    await writeSafetensors(path.join(folder, 'state.safetensors'), tensors, metadata);
+    fs.rmSync(numbered);
+  }
+
+  test('goes on, and has the new form from its next save on', async () => {
+    const [whole, folder] = [newFolder(), newFolder()];
+    const expected = await finish(run(whole));
+    await stopAfter(3, run(folder));
+    await aged(folder, 3);
+    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
+    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
+    expect(losses(folder)).toEqual(losses(whole));
+  });
+
+  test('gets the checkpoint of its state, where it was killed before that was written', async () => {
+    const [whole, folder] = [newFolder(), newFolder()];
+    const expected = await finish(run(whole));
+    await stopAfter(3, run(folder));
+    const checkpoint = path.join(folder, 'checkpoint.safetensors');
+    const old = fs.readFileSync(checkpoint);
+    await finish(run(folder, { resume: true }));
+    await aged(folder, smallSettings.steps);
+    fs.writeFileSync(checkpoint, old);
+    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
+    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
+    expect(fs.readFileSync(checkpoint)).toEqual(
+      fs.readFileSync(path.join(whole, 'checkpoint.safetensors')),
+    );
+  });
+});
+
+test('a run whose checkpoint was deleted goes on, and has one again at once', async () => {
+  const [whole, folder] = [newFolder(), newFolder()];
+  const expected = await finish(run(whole));
+  await stopAfter(3, run(folder));
+  const checkpoint = path.join(folder, 'checkpoint.safetensors');
+  const saved = fs.readFileSync(checkpoint);
+  fs.rmSync(checkpoint);
+  let present: Buffer | undefined;
+  const onBegin = () => {
+    present = fs.readFileSync(checkpoint);
+  };
+  expect(await finish(run(folder, { resume: true, onBegin }))).toEqual(expected);
+  expect(present?.equals(saved)).toBe(true);
+});
+
+describe('while a run goes on, its folder is locked', () => {
+  test('against another in the same process, and free when it ends, also by an error', async () => {
+    const folder = newFolder();
+    const before = tf.memory().numTensors;
+    let second: Promise<unknown> | undefined;
+    const onBegin = async () => {
+      expect(fs.readdirSync(folder)).toContain('run.lock');
+      second = train(run(folder, { resume: true }));
+      await expect(second).rejects.toThrow(
+        `${folder} is in use by this process ${process.pid}. Wait until it ends`,
+      );
+      throw new Error('stopped');
+    };
+    await expect(train(run(folder, { onBegin }))).rejects.toThrow('stopped');
+    expect(second).toBeDefined();
+    expect(fs.readdirSync(folder).sort()).toEqual(['log.jsonl', 'run.json']);
+    expect(tf.memory().numTensors).toBe(before);
+    await finish(run(folder, { resume: true }));
+    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
+  });
+});
+
+describe('a run that begins with what another one learnt', () => {
+  async function point(file: string): Promise<LoadedStartingPoint> {
+    const before = tf.memory().numTensors;
+    const found = await readStartingPoint(file);
+    expect(tf.memory().numTensors).toBe(before + Object.keys(found.state).length);
+    onTestFinished(() => tf.dispose(found.state));
+    return found;
+  }
+
+  async function startingPoint(settings = smallSettings): Promise<LoadedStartingPoint> {
+    const folder = newFolder();
+    await finish(run(folder, { settings }));
+    return point(new RunFolder(folder).checkpoint);
   }
 
   test('goes on from there, says so, and is resumed without naming it again', async () => {
@@ -326,9 +498,10 @@ describe('a run that begins with the parameters of a checkpoint', () => {
     expect(await finish(run(parts, { resume: true }))).toEqual(expected);
     expect(losses(parts)).toEqual(losses(whole));
 
-    const described = JSON.parse(fs.readFileSync(path.join(parts, 'run.json'), 'utf8'));
-    const { flow: _, ...point } = from;
-    expect(described.from).toEqual(point);
+    const { checkpoint, sha256, steps } = from;
+    expect(described(parts).from).toEqual({ checkpoint, sha256, steps });
+    expect(checkpoint).toBe('checkpoint.safetensors');
+    expect(sha256).toMatch(/^[0-9a-f]{64}$/);
     const trained = await loadCheckpoint(new RunFolder(parts).checkpoint);
     expect(trained.details.steps).toBe(2 * smallSettings.steps);
     disposeModel(trained);
@@ -344,7 +517,7 @@ describe('a run that begins with the parameters of a checkpoint', () => {
     await expect(train(run(folder, { resume: true }))).rejects.toThrow('--from');
     const other = { ...from, sha256: 'another' };
     await expect(train(run(folder, { from: other, resume: true }))).rejects.toThrow(
-      'describes another run',
+      /describes another run: from\.sha256: "[0-9a-f]{64}" there, "another" here/,
     );
     await finish(run(folder, { from, resume: true }));
   });
@@ -355,5 +528,85 @@ describe('a run that begins with the parameters of a checkpoint', () => {
     await expect(train(run(newFolder(), { config, from }))).rejects.toThrow(
       `has blocks ${smallConfig.blocks}, the run ${smallConfig.blocks + 1}`,
     );
+  });
+
+  const averaged = { ...smallSettings, averageDecay: 0.9 };
+  const oneStep = { steps: 1, saveEvery: 1, warmupSteps: 0, peakLearningRate: 1e-30 };
+
+  /** The saved state of a run, by its names. */
+  async function stateOf(folder: string, step: number): Promise<Record<string, number[]>> {
+    const { tensors } = await readSafetensors(path.join(folder, `state-${step}.safetensors`));
+    return Object.fromEntries(
+      Object.entries(tensors).map(([name, { data }]) => [name, Array.from(data)]),
+    );
+  }
+
+  function ofKind(state: Record<string, number[]>, prefix: string): Record<string, number[]> {
+    const found = Object.entries(state).filter(([name]) => name.startsWith(prefix));
+    return Object.fromEntries(found.map(([name, data]) => [name.slice(prefix.length), data]));
+  }
+
+  test('takes weights and mean of a run, and leaves the moments', async () => {
+    const [first, second] = [newFolder(), newFolder()];
+    await stopAfter(3, run(first, { settings: averaged }));
+    const before = await stateOf(first, 3);
+    const from = await point(first);
+    expect(from).toMatchObject({ checkpoint: 'run', steps: 3, config: smallConfig });
+    expect(Object.keys(from.state).filter((name) => /^(first|second)\./.test(name))).toEqual([]);
+
+    // A step so short that it changes nothing: what the run ends with is what it began with.
+    const settings = { ...averaged, ...oneStep, weightDecay: 0 };
+    await finish(run(second, { settings, from }));
+    const after = await stateOf(second, 1);
+    for (const kind of ['parameters.', 'var']) {
+      expect(ofKind(after, kind)).toEqual(ofKind(before, kind));
+    }
+    // It takes a tenth of the way to the weights, in rounded numbers.
+    for (const [name, mean] of Object.entries(ofKind(before, 'average.'))) {
+      const weights = before[`parameters.${name}`] as number[];
+      const moved = mean.map((value, i) => value + 0.1 * ((weights[i] as number) - value));
+      expect(after[`average.${name}`]!.every((x, i) => Math.abs(x - moved[i]!) < 1e-6)).toBe(true);
+    }
+    expect(ofKind(before, 'average.')).not.toEqual(ofKind(before, 'parameters.'));
+    expect(ofKind(after, 'first.')).not.toEqual(ofKind(before, 'first.'));
+    // Both runs' steps are behind it, and so for one that goes on from it by its file.
+    expect((await point(path.join(second, 'state-1.safetensors'))).steps).toBe(4);
+  });
+
+  test('without a running mean leaves that of the other; with one begins at its weights', async () => {
+    const [first, second, third] = [newFolder(), newFolder(), newFolder()];
+    await stopAfter(3, run(first, { settings: averaged }));
+    const before = await stateOf(first, 3);
+    const short = { ...smallSettings, ...oneStep, weightDecay: 0 };
+    await finish(run(second, { settings: short, from: await point(first) }));
+    const without = await stateOf(second, 1);
+    expect(ofKind(without, 'parameters.')).toEqual(ofKind(before, 'parameters.'));
+    expect(ofKind(without, 'average.')).toEqual({});
+
+    const settings = { ...short, averageDecay: 0.9 };
+    await finish(run(third, { settings, from: await point(second) }));
+    const withMean = await stateOf(third, 1);
+    expect(ofKind(withMean, 'average.')).toEqual(ofKind(before, 'parameters.'));
+  });
+
+  test('takes the same of a run of an older version', async () => {
+    const folder = newFolder();
+    await stopAfter(3, run(folder, { settings: averaged }));
+    const numbered = path.join(folder, 'state-3.safetensors');
+    const expected = await point(numbered);
+    const { tensors } = await readSafetensors(numbered);
+    await writeSafetensors(path.join(folder, 'state.safetensors'), tensors, { step: '3' });
+    fs.rmSync(numbered);
+    const found = await point(folder);
+    expect(found).toMatchObject({ steps: 3, config: smallConfig });
+    expect(Object.keys(found.state).sort()).toEqual(Object.keys(expected.state).sort());
+  });
+
+  test('a folder without a saved step, or without a run, is named', async () => {
+    const folder = newFolder();
+    await expect(readStartingPoint(folder)).rejects.toThrow(`${folder} cannot be read`);
+    await killAfter(1, run(folder));
+    await expect(readStartingPoint(folder)).rejects.toThrow(/has saved no state yet/);
+    await expect(readStartingPoint(path.dirname(folder))).rejects.toThrow(/run\.json/);
   });
 });

@@ -4,24 +4,25 @@ import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { currentEngine, startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
-import {
-  type ClaimInput,
-  readClaim,
-  recordClaim,
-  resultsTable,
-} from '../../src/workbook/claims.js';
+import { readClaim, recordClaim, resultsTable } from '../../src/workbook/claims.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
-  ...(await original()),
-  resultsFolder: () => folder,
-}));
+vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+  const actual = await original();
+  const resultsFolder = () => path.join(folder, 'results');
+  const resultFile = (name: string) =>
+    process.env.TARFLOW_RESULTS
+      ? actual.resultFile(name)
+      : path.join(process.env.TARFLOW_QUICK ? os.tmpdir() : resultsFolder(), name);
+  return { ...actual, resultsFolder, resultFile };
+});
 
 beforeAll(async () => {
   await startEngine();
 });
 beforeEach(() => {
   vi.stubEnv('TARFLOW_QUICK', '');
+  vi.stubEnv('TARFLOW_RESULTS', '');
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
 });
 afterEach(() => {
@@ -29,120 +30,164 @@ afterEach(() => {
   fs.rmSync(folder, { recursive: true });
 });
 
-const claim: ClaimInput = {
-  id: 'fashion-bpd',
-  title: 'Likelihood on Fashion-MNIST',
-  claim: 'TarFlow reaches a low number of bits per dimension.',
-  figures: [
-    {
-      name: 'test split',
-      value: 3.21,
-      unit: 'bits/dim',
-      published: { value: 2.99, source: 'TarFlow, Table 2 (ImageNet 64×64)' },
-    },
-    { name: 'seconds an image', value: 0.5, unit: 's' },
-  ],
+// A measurement of src/papers: what is recorded has to be declared there.
+const id = '02-bits-per-dimension';
+const bits = 'bits per dimension, test split';
+const figures = { [bits]: 3.21, images: 500 };
+const details = {
   configuration: { patchSize: 4, blocks: 4, nested: { z: 1, a: [2, { y: 1, b: 2 }] } },
   seed: 7,
   cost: { seconds: 84, cores: 2 },
-  command: 'npm run workbook -- --only 02',
 };
-const file = () => path.join(folder, 'claims', 'fashion-bpd.json');
-const withValues = (...values: (number | undefined)[]): ClaimInput => ({
-  ...claim,
-  figures: claim.figures.map((figure, i) => ({ ...figure, value: values[i] })),
-});
+const file = (where = path.join(folder, 'results')) => path.join(where, 'claims', `${id}.json`);
+const valuesOf = (claim: { figures: { name: string; value?: number }[] }) =>
+  Object.fromEntries(claim.figures.map(({ name, value }) => [name, value]));
 
 describe('a recorded claim', () => {
-  test('is a file of sorted keys that says what it ran on and when, and reads back', async () => {
-    const recorded = await recordClaim(claim);
-    expect(recorded).toMatchObject(claim);
+  test('is a file that says what it ran on and when, and reads back', async () => {
+    const recorded = await recordClaim(id, figures, details);
+    expect(recorded).toMatchObject({ id, ...details, title: 'Likelihood of Fashion-MNIST' });
+    expect(recorded.figures).toEqual([
+      {
+        name: bits,
+        value: 3.21,
+        unit: 'bits/dim',
+        published: { value: 2.958, source: expect.stringContaining('from memory') },
+      },
+      { name: 'standard error', unit: 'bits/dim' },
+      { name: 'images', value: 500, unit: '' },
+    ]);
     const engine = currentEngine();
     expect(recorded.versions).toEqual({
       tarflow: expect.stringMatching(/^\d+\.\d+\.\d+/),
       engine: `${engine.engine} (${engine.version})`,
       node: process.version,
+      precision: 'float32',
     });
     expect(new Date(recorded.date).toISOString()).toBe(recorded.date);
     const text = fs.readFileSync(file(), 'utf8');
     expect(text.endsWith('}\n')).toBe(true);
-    expect(JSON.parse(text)).toEqual(recorded);
+    const content = JSON.parse(text);
+    expect(content.figures).toEqual(figures);
+    expect(content.read).toEqual([]);
     const sorted = (value: unknown): void => {
       if (typeof value !== 'object' || value === null) return;
       if (!Array.isArray(value)) expect(Object.keys(value)).toEqual(Object.keys(value).sort());
       Object.values(value).forEach(sorted);
     };
-    sorted(JSON.parse(text));
-    expect(await readClaim('fashion-bpd')).toEqual(recorded);
-    expect(fs.readdirSync(path.join(folder, 'claims'))).toEqual(['fashion-bpd.json']);
+    sorted(content.configuration);
+    sorted(content.cost);
+    expect(await readClaim(id)).toEqual(recorded);
+    expect(fs.readdirSync(path.join(folder, 'results', 'claims'))).toEqual([`${id}.json`]);
   });
 
-  test('keeps the old value of a figure that a run did not measure', async () => {
-    await recordClaim(claim);
-    const second = await recordClaim({ ...withValues(undefined, 0.4), seed: 8 });
-    expect(second.figures.map(({ value }) => value)).toEqual([3.21, 0.4]);
+  test('has its figures in the order of src/papers, whatever the order of the call', async () => {
+    await recordClaim(id, { images: 500, 'standard error': 0.1, [bits]: 3 }, details);
+    const { figures: written } = JSON.parse(fs.readFileSync(file(), 'utf8'));
+    expect(Object.keys(written)).toEqual([bits, 'standard error', 'images']);
+  });
+
+  test('keeps the old value of a figure that a run did not compute, and says so', async () => {
+    await recordClaim(id, figures, details);
+    const second = await recordClaim(
+      id,
+      { [bits]: undefined, images: 600 },
+      { ...details, seed: 8 },
+    );
+    expect(valuesOf(second)).toMatchObject({ [bits]: 3.21, images: 600 });
+    expect(second.read).toEqual([bits]);
     expect(second.seed).toBe(8);
-    expect(await readClaim('fashion-bpd')).toEqual(second);
+    expect(await readClaim(id)).toEqual(second);
   });
 
-  test('keeps what tells of the old run when nothing was measured, but not old wording', async () => {
-    const first = await recordClaim(claim);
-    const second = await recordClaim({
-      ...withValues(undefined, undefined),
-      title: 'A better title',
-      seed: 99,
-      cost: { seconds: 1 },
-      configuration: {},
-      command: 'other',
+  test('a figure that was read is recorded, and never counts as computed', async () => {
+    const read = { [bits]: 2.9, images: 100 };
+    const first = await recordClaim(id, {}, { ...details, read });
+    expect(valuesOf(first)).toMatchObject(read);
+    expect(first.read).toEqual([bits, 'images']);
+    const second = await recordClaim(id, { images: 200 }, { ...details, read });
+    expect(valuesOf(second)).toMatchObject({ [bits]: 2.9, images: 200 });
+    expect(second.read).toEqual([bits]);
+  });
+
+  test('keeps what tells of the old run when nothing was measured', async () => {
+    const first = await recordClaim(id, figures, details);
+    const other = { configuration: {}, seed: 99, cost: { seconds: 1 } };
+    expect(await recordClaim(id, { [bits]: undefined }, other)).toEqual({
+      ...first,
+      read: [bits, 'images'],
     });
-    expect(second).toEqual({ ...first, title: 'A better title' });
   });
 
   test('has no value, and makes none up, when none was ever measured', async () => {
-    const { figures } = await recordClaim(withValues(undefined, 0.5));
-    expect(figures[0]?.value).toBeUndefined();
-    expect((await readClaim('fashion-bpd'))?.figures[0]).not.toHaveProperty('value');
-    expect((await resultsTable())[0]).toMatchObject({ ours: null, published: 2.99 });
+    const { figures: recorded } = await recordClaim(id, { images: 500 }, details);
+    expect(recorded[0]).not.toHaveProperty('value');
+    expect((await readClaim(id))?.figures[0]).not.toHaveProperty('value');
+    // The published one stands alone; a figure with neither has no row.
+    expect((await resultsTable()).map(({ ours, published }) => [ours, published])).toEqual([
+      [null, 2.958],
+      [500, null],
+    ]);
   });
 
   test('is not written in quick mode, new or old', async () => {
     vi.stubEnv('TARFLOW_QUICK', '1');
-    expect(await recordClaim(claim)).toMatchObject({ id: 'fashion-bpd', seed: 7 });
+    expect(await recordClaim(id, figures, details)).toMatchObject({ id, seed: 7 });
     expect(fs.readdirSync(folder)).toEqual([]);
     vi.stubEnv('TARFLOW_QUICK', '');
-    await recordClaim(claim);
+    await recordClaim(id, figures, details);
     const before = fs.readFileSync(file(), 'utf8');
     vi.stubEnv('TARFLOW_QUICK', '1');
-    expect((await recordClaim(withValues(1, 1))).figures[0]?.value).toBe(1);
+    expect(valuesOf(await recordClaim(id, { [bits]: 1 }, details))[bits]).toBe(1);
     expect(fs.readFileSync(file(), 'utf8')).toBe(before);
+  });
+
+  test('goes to the folder of the run where it has one, and is read from there first', async () => {
+    await recordClaim(id, figures, details);
+    const before = fs.readFileSync(file(), 'utf8');
+    const run = path.join(folder, 'run');
+    vi.stubEnv('TARFLOW_RESULTS', run);
+    await recordClaim(id, { [bits]: 5 }, details);
+    // Not the 5 of this run: what was not computed is what is committed.
+    const again = await recordClaim(id, { images: 1 }, details);
+    expect(valuesOf(again)).toMatchObject({ [bits]: 3.21, images: 1 });
+    expect(await readClaim(id)).toEqual(again);
+    expect((await resultsTable([id])).map(({ ours }) => ours)).toEqual([3.21, 1]);
+    expect(fs.readFileSync(file(), 'utf8')).toBe(before);
+    expect(fs.existsSync(file(run))).toBe(true);
   });
 });
 
 describe('mistakes', () => {
-  test.each(['', 'Upper', '../escape', 'a b', '-a'])("the id '%s' is refused", async (id) => {
-    await expect(recordClaim({ ...claim, id })).rejects.toThrow(UserError);
+  test('a measurement that src/papers does not know is refused', async () => {
+    await expect(recordClaim('02-unknown', {}, details)).rejects.toThrow(UserError);
+    await expect(readClaim('../escape')).rejects.toThrow(/There is no measurement '..\/escape'/);
+    expect(fs.readdirSync(folder)).toEqual([]);
+  });
+
+  test.each([
+    ['computed', { pictures: 1 }, {}],
+    ['read', {}, { pictures: 1 }],
+  ])('a figure that src/papers does not know is refused, %s', async (_how, computed, read) => {
+    const recording = recordClaim(id, computed, { ...details, read });
+    await expect(recording).rejects.toThrow(/has no figure 'pictures'/);
     expect(fs.readdirSync(folder)).toEqual([]);
   });
 
   test('a value that is not finite is named, and the file stays', async () => {
-    await recordClaim(claim);
+    await recordClaim(id, figures, details);
     const before = fs.readFileSync(file(), 'utf8');
-    await expect(recordClaim(withValues(Number.NaN, 1))).rejects.toThrow(
-      /fashion-bpd: the figure 'test split' is NaN/,
+    await expect(recordClaim(id, { images: Number.NaN }, details)).rejects.toThrow(
+      /02-bits-per-dimension: the figure 'images' is NaN/,
     );
     expect(fs.readFileSync(file(), 'utf8')).toBe(before);
   });
 
-  test('two figures of one name are refused', async () => {
-    const figure = { name: 'same', unit: '' };
-    await expect(recordClaim({ ...claim, figures: [figure, figure] })).rejects.toThrow(/twice/);
-  });
-
   test.each(['{', '{"id": "fashion-bpd"}'])('a file that holds %s is named', async (text) => {
-    fs.mkdirSync(path.dirname(file()));
+    fs.mkdirSync(path.dirname(file()), { recursive: true });
     fs.writeFileSync(file(), text);
-    await expect(readClaim('fashion-bpd')).rejects.toThrow(UserError);
-    await expect(recordClaim(claim)).rejects.toThrow(/fashion-bpd\.json is not a recorded claim/);
+    await expect(readClaim(id)).rejects.toThrow(UserError);
+    await expect(recordClaim(id, figures, details)).rejects.toThrow(/is not a recorded claim/);
     expect(fs.readFileSync(file(), 'utf8')).toBe(text);
   });
 });
@@ -150,25 +195,27 @@ describe('mistakes', () => {
 describe('the table of results', () => {
   test('has a row for each figure, ours and published apart', async () => {
     expect(await resultsTable()).toEqual([]);
-    await recordClaim(claim);
-    await recordClaim({
-      ...claim,
-      id: 'another',
-      title: 'Another',
-      figures: [{ name: 'n', value: 1, unit: '' }],
-    });
+    await recordClaim('02-no-copies', { 'median distance, samples': 1 }, details);
+    const recorded = await recordClaim(id, figures, details);
     const rows = await resultsTable();
     expect(rows.map((row) => Object.values(row))).toEqual([
-      ['Another', 'n', 1, null, '', claim.command],
       [
-        'Likelihood on Fashion-MNIST',
-        'test split (bits/dim)',
+        'Likelihood of Fashion-MNIST',
+        'bits per dimension, test split (bits/dim)',
         3.21,
-        2.99,
-        'TarFlow, Table 2 (ImageNet 64×64)',
-        claim.command,
+        2.958,
+        expect.stringContaining('Nalisnick et al. 2019'),
+        recorded.command,
       ],
-      ['Likelihood on Fashion-MNIST', 'seconds an image (s)', 0.5, null, '', claim.command],
+      ['Likelihood of Fashion-MNIST', 'images', 500, null, '', recorded.command],
+      [
+        'Samples are not copies of training images',
+        'median distance, samples (rms)',
+        1,
+        null,
+        '',
+        'npm run workbook -- --only 02',
+      ],
     ]);
     expect(Object.keys(rows[0] ?? {})).toEqual([
       'claim',
@@ -178,7 +225,7 @@ describe('the table of results', () => {
       'source',
       'command',
     ]);
-    expect(await resultsTable(['fashion-bpd'])).toEqual(rows.slice(1));
-    await expect(resultsTable(['missing'])).rejects.toThrow(/'missing'/);
+    expect(await resultsTable([id])).toEqual(rows.slice(0, 2));
+    await expect(resultsTable(['02-denoising'])).rejects.toThrow(/'02-denoising'/);
   });
 });

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { untilInterrupted } from '../../src/workbook/interrupt.js';
 import { quick, training } from '../../src/workbook/quick.js';
-import { resultFile, resultsFolder } from '../../src/workbook/results-folder.js';
+import { resultFile, resultsFolder, resultToRead } from '../../src/workbook/results-folder.js';
 
 afterEach(() => vi.unstubAllEnvs());
 const root = path.join(__dirname, '..', '..');
@@ -32,11 +32,31 @@ describe('the results folder', () => {
     }
   });
 
+  const committed = path.join(root, 'results', 'pictures', 'a.png');
+
   test('is left alone in quick mode', () => {
     vi.stubEnv('TARFLOW_QUICK', '');
-    expect(resultFile('pictures/a.png')).toBe(path.join(root, 'results', 'pictures', 'a.png'));
+    vi.stubEnv('TARFLOW_RESULTS', '');
+    expect(resultFile('pictures/a.png')).toBe(committed);
     vi.stubEnv('TARFLOW_QUICK', '1');
     expect(path.relative(root, resultFile('pictures/a.png'))).toMatch(/^\.\./);
+    expect(resultToRead('pictures/a.png')).toBe(committed);
+  });
+
+  test('is only read where a run has a folder of its own, but for what it trained anew', () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+    vi.stubEnv('TARFLOW_QUICK', '');
+    vi.stubEnv('TARFLOW_TRAIN', '');
+    vi.stubEnv('TARFLOW_RESULTS', folder);
+    const written = path.join(folder, 'pictures', 'a.png');
+    expect(resultFile('pictures/a.png')).toBe(written);
+    fs.mkdirSync(path.dirname(written));
+    fs.writeFileSync(written, '');
+    expect(resultToRead('pictures/a.png')).toBe(committed);
+    vi.stubEnv('TARFLOW_TRAIN', '1');
+    expect(resultToRead('pictures/a.png')).toBe(written);
+    fs.rmSync(folder, { recursive: true });
+    expect(resultToRead('pictures/a.png')).toBe(committed);
   });
 });
 

@@ -10,7 +10,8 @@ import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
-import type { StartingPoint, StepRecord } from '../../src/training/run-folder.js';
+import type { StartingPoint } from '../../src/training/run-description.js';
+import type { StepRecord } from '../../src/training/run-folder.js';
 import {
   averagedRecords,
   publishedCheckpoint,
@@ -20,10 +21,10 @@ import {
 import { smallConfig } from '../training/small.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
-  ...(await original()),
-  resultsFolder: () => path.join(folder, 'results'),
-}));
+vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+  const inResults = (name: string) => path.join(folder, 'results', name);
+  return { ...(await original()), resultFile: inResults, resultToRead: inResults };
+});
 
 beforeAll(async () => {
   await startEngine();

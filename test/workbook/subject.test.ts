@@ -15,7 +15,7 @@ import { livelyFlow, smallConfig } from '../training/small.js';
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
 vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
   ...(await original()),
-  resultsFolder: () => path.join(folder, 'results'),
+  resultToRead: (name: string) => path.join(folder, 'results', name),
 }));
 
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-// What the process needs from its system and Node.js does not offer. index.ts documents it.
+// What the process needs from its system and Node.js does not offer. addon.ts documents it.
 #include <node_api.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +19,8 @@ napi_value ReleaseFreeMemory(napi_env, napi_callback_info) {
   return nullptr;
 }
 
-// Takes a function, calls it, and returns what came to file descriptor 2 meanwhile; what the
-// function throws goes on, and what came before that is written.
+// Calls a function and returns what was written to file descriptor 2 meanwhile. If the function
+// throws, the error is passed on and what was written before is written out.
 napi_value CollectStderr(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value function, global, text;

@@ -1,16 +1,15 @@
-export { type AdamWOptions, adamWUpdate } from './adamw.js';
-export { type CompiledCall, callCompiled, disposeCompiled } from './compiled.js';
-export { batchParts, inParts, partsOf, threadsForParts } from './in-parts.js';
-export { repeat, withSlice } from './loop.js';
+export { xlaIsAtHand } from '../native/binding.js';
+export { type CompiledCall, callCompiled, disposeCompiled } from './run/call-compiled.js';
 export {
   createProgram,
-  type Feed,
-  type Mode,
   type Program,
   type ProgramFunction,
   type ProgramFunctions,
   type ProgramOptions,
   tensorSpec,
-} from './program.js';
-export { xlaIsAtHand } from './tensorflow.js';
-export type { Outcome, Precision, TensorSpec } from './trace.js';
+} from './run/create-program.js';
+export type { Feed } from './run/feeds.js';
+export { type AdamWOptions, adamWUpdate } from './trace/adamw-update.js';
+export type { Mode, Outcome, Precision, TensorSpec } from './trace/body.js';
+export { batchParts, inParts, partsOf, threadsForParts } from './trace/in-parts.js';
+export { repeat, withSlice } from './trace/repeat.js';

@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache.js';
+import { cacheFolder } from '../../backend/cache-folder.js';
 import { UserError } from '../../backend/errors.js';
 import { FileUnreadable, readBytes } from '../../backend/files.js';
 import { foldIn, permutation, randomKey } from '../../backend/random.js';

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import * as zlib from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { cacheFolder } from '../../../src/backend/cache.js';
+import { cacheFolder } from '../../../src/backend/cache-folder.js';
 import { startEngine } from '../../../src/backend/engine.js';
 import { UserError } from '../../../src/backend/errors.js';
 import { tf } from '../../../src/backend/tf.js';

@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { UserError } from './errors.js';
+import { nearestName } from './nearest.js';
+
+/**
+ * A value that came from a file or an option, checked by a schema.
+ *
+ * @param source what to call the value in errors, e.g. `a.safetensors: the metadata 'config'`
+ * @param remedy what to do where it does not fit
+ * @returns the value with the schema's defaults filled in
+ * @throws UserError that names the first key that is unknown with the nearest one that there is, or
+ *   else the first value that does not fit
+ */
+export function checkedValue<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  source: string,
+  remedy: string,
+): T {
+  const { data, error } = schema.safeParse(value);
+  if (!error) return data;
+  // Before a key that is missing: most likely that was meant.
+  const [unknown] = error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? [issue] : [],
+  );
+  if (unknown) throw unknownKey(schema, value, unknown, source);
+  const [issue] = error.issues as [z.core.$ZodIssue];
+  const place = issue.path.length > 0 ? `${dotted(issue.path)} is` : 'it is';
+  throw new UserError(
+    `${source} does not fit: ${place} ${short(valueAt(value, issue.path))} (${messages(issue)})`,
+    remedy,
+  );
+}
+
+/**
+ * {@link checkedValue} of a JSON text.
+ * @throws UserError as there, and where the text is not JSON
+ */
+export function checkedJson<T>(
+  schema: z.ZodType<T>,
+  text: string,
+  source: string,
+  remedy: string,
+): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${source} is not JSON (${(error as Error).message})`, remedy);
+  }
+  return checkedValue(schema, value, source, remedy);
+}
+
+function unknownKey(
+  schema: z.ZodType,
+  value: unknown,
+  { keys, path }: z.core.$ZodIssueUnrecognizedKeys,
+  source: string,
+): UserError {
+  const key = keys[0] as string;
+  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+  const known = keysAt(json, path, value);
+  const nearest = nearestName(key, known);
+  const named = (name: string): string => dotted([...path, name]);
+  return new UserError(
+    `${source} has the key ${named(key)}, which is unknown here`,
+    nearest === undefined
+      ? 'Leave it away'
+      : `The nearest one is ${named(nearest)}; known are ${known.map(named).join(', ')}`,
+  );
+}
+
+/** What matters here of a JSON schema. */
+interface JsonSchema {
+  const?: unknown;
+  properties?: Record<string, JsonSchema>;
+  items?: JsonSchema;
+  anyOf?: JsonSchema[];
+  oneOf?: JsonSchema[];
+}
+
+/** The keys that an object at a path may have; of several kinds those of the kind that came. */
+function keysAt(schema: JsonSchema, path: readonly PropertyKey[], value: unknown): string[] {
+  const choices = schema.anyOf ?? schema.oneOf;
+  if (choices) {
+    const fitting = choices.filter((choice) => mayBe(choice, value));
+    return [...new Set(fitting.flatMap((choice) => keysAt(choice, path, value)))];
+  }
+  const [first, ...rest] = path;
+  if (first === undefined) return Object.keys(schema.properties ?? {});
+  const inner = typeof first === 'number' ? schema.items : schema.properties?.[String(first)];
+  return inner ? keysAt(inner, rest, valueAt(value, [first])) : [];
+}
+
+/** Whether an object has the constant values, e.g. the `kind`, that a schema asks for. */
+function mayBe({ properties = {} }: JsonSchema, value: unknown): boolean {
+  return Object.entries(properties).every(([key, schema]) => {
+    const came = valueAt(value, [key]);
+    return schema.const === undefined || came === undefined || came === schema.const;
+  });
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (found, key) =>
+      typeof found === 'object' && found !== null
+        ? (found as Record<PropertyKey, unknown>)[key]
+        : undefined,
+    value,
+  );
+}
+
+/** What was expected; of a choice, all that was. */
+function messages(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'invalid_union') return issue.message;
+  const all = issue.errors.flat().map(messages);
+  return all.length > 0 ? [...new Set(all)].join('; or ') : issue.message;
+}
+
+function dotted(path: readonly PropertyKey[]): string {
+  return path.map(String).join('.');
+}
+
+function short(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'missing';
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,0 +1,144 @@
+import * as path from 'node:path';
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { tf } from '../backend/tf.js';
+import { disposeModel } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
+import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
+import { startProgress } from '../workbook/progress.js';
+import { checkWritable, number } from './arguments.js';
+import { readImages, writeImages } from './image-files.js';
+import { labelsInTurn } from './label-options.js';
+
+interface Options {
+  in: string[];
+  sigma?: number;
+  multiplier: number;
+  label?: string;
+  out: string;
+  json: boolean;
+}
+
+/** `tarflow denoise`: one denoising step on images from files. */
+export function addDenoise(program: Command): void {
+  program
+    .command('denoise')
+    .description("clean noisy images by one step along a model's own score")
+    .argument('<checkpoint>', 'a safetensors file, of ours or published')
+    .requiredOption(
+      '--in <files...>',
+      "pictures of the model's size, or .safetensors files with a tensor 'images'",
+    )
+    .requiredOption(
+      '--out <path>',
+      'a folder for pictures, a .png for a grid of them, a .safetensors for the numbers',
+    )
+    .option('--sigma <sigma>', "the noise's deviation (default: that of the training)", number)
+    .option('--multiplier <lambda>', 'multiplies the step', number, 1)
+    .option(
+      '--label <label>',
+      'class number or name of the images; several with commas take turns (default: none)',
+    )
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+The step is x + λσ²·∇ log p(x | label). Values are on the scale of the model, -1 black and 1 white;
+pictures are clipped there, so take .safetensors to keep noise beyond black and white.
+
+Examples:
+  $ tarflow denoise model.safetensors --in noisy/*.png --sigma 0.1 --multiplier 1.2 --out clean/
+  $ tarflow sample model.safetensors --count 64 --label Bag --out noisy.safetensors
+  $ tarflow denoise model.safetensors --in noisy.safetensors --label Bag --out clean.png
+  $ tarflow denoise model.safetensors --in noisy.safetensors --out clean.safetensors --json`,
+    )
+    .action(run);
+}
+
+async function run(checkpoint: string, options: Options): Promise<void> {
+  const { out, multiplier } = options;
+  if (!(multiplier > 0)) {
+    throw new UserError(`--multiplier is ${multiplier}`, 'Expected a number above 0');
+  }
+  // Of a folder, a file in it is what has to be writable.
+  await checkWritable(path.extname(out) === '' ? path.join(out, 'image.png') : out);
+  const engine = await startEngine();
+  const flow = await loadCheckpoint(checkpoint);
+  try {
+    const sigma = options.sigma ?? trainingSigma(flow, checkpoint);
+    const { images, names } = await readImages(options.in, flow.config);
+    try {
+      const label = labelsInTurn(flow, checkpoint, options.label, names.length);
+      const begun = performance.now();
+      const cleaned = await denoiseAll(flow, images, {
+        sigma,
+        multiplier,
+        ...(label && { label }),
+      });
+      const seconds = (performance.now() - begun) / 1000;
+      const change = tf.tidy(() =>
+        Math.sqrt(tf.mean(tf.squaredDifference(cleaned, images)).dataSync()[0] as number),
+      );
+      await writeImages(cleaned, out, names).finally(() => cleaned.dispose());
+      if (options.json) {
+        const outcome = { checkpoint, out, images: names.length, sigma, multiplier, label };
+        console.log(
+          JSON.stringify({ ...outcome, rootMeanSquareChange: change, seconds, engine }, null, 2),
+        );
+      } else {
+        console.log(
+          `${names.length} images denoised in ${seconds.toFixed(1)} s, root mean square change ` +
+            `${change.toFixed(4)}: ${out}`,
+        );
+      }
+    } finally {
+      images.dispose();
+    }
+  } finally {
+    disposeModel(flow);
+  }
+}
+
+/** {@link denoise} in batches: a step keeps the activations of all blocks. */
+async function denoiseAll(
+  flow: Model,
+  images: tf.Tensor4D,
+  options: DenoiseOptions & { label?: readonly number[] },
+): Promise<tf.Tensor4D> {
+  const [count, ...size] = images.shape;
+  const batchSize = 64;
+  const parts: tf.Tensor4D[] = [];
+  const progress = startProgress({ title: 'Denoising', total: count, unit: 'images' });
+  try {
+    for (let first = 0; first < count; first += batchSize) {
+      const length = Math.min(batchSize, count - first);
+      const label = options.label?.slice(first, first + length);
+      parts.push(
+        tf.tidy(() =>
+          denoise(flow, tf.slice(images, [first, 0, 0, 0], [length, ...size]), {
+            ...options,
+            ...(label && { label }),
+          }),
+        ),
+      );
+      progress.update(first + length);
+      // Let Control-C and the progress bar in.
+      await new Promise(setImmediate);
+    }
+    return tf.concat(parts, 0);
+  } finally {
+    progress.finish();
+    tf.dispose(parts);
+  }
+}
+
+function trainingSigma({ details }: LoadedModel, checkpoint: string): number {
+  if (details.noise?.kind === 'gaussian') return details.noise.sigma;
+  const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
+  throw new UserError(
+    `${checkpoint} ${noise}`,
+    'Denoising is for models trained with Gaussian noise; if this one was, give --sigma',
+  );
+}

@@ -1,0 +1,233 @@
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import type { Mode } from '../backend/program/index.js';
+import { tf } from '../backend/tf.js';
+import { loadDataset } from '../data/index.js';
+import {
+  type Experiment,
+  experiments,
+  findExperiment,
+  optionTexts,
+  withOverrides,
+} from '../experiments/index.js';
+import { disposeModel } from '../flow/flow.js';
+import { readStartingPoint } from '../models/starting-point.js';
+import { checkConfig, configName } from '../models/tarflow/config.js';
+import { RunFolder, type StepRecord } from '../training/run-folder.js';
+import { checkSettings } from '../training/settings.js';
+import { type TrainingRun, train } from '../training/train.js';
+import { untilInterrupted } from '../workbook/interrupt.js';
+import { type Progress, startProgress } from '../workbook/progress.js';
+import { showTable } from '../workbook/table.js';
+import { modeOption, shellWords } from './arguments.js';
+import { exitCodes, type SetExitCode } from './exit-codes.js';
+
+interface TrainOptions {
+  experiment?: string;
+  out?: string;
+  set: string[];
+  from?: string;
+  resume: boolean;
+  replan: boolean;
+  list: boolean;
+  json: boolean;
+  mode?: Mode;
+}
+
+/** `tarflow train`: an experiment, into a folder. */
+export function addTrain(program: Command, setExitCode: SetExitCode): void {
+  program
+    .command('train')
+    .description('train an experiment into a folder: log, checkpoint, and state to resume from')
+    .option('--experiment <name>', 'what to train; see --list')
+    .option('--out <folder>', 'where the run goes')
+    .option('--set <key=value...>', "replace the experiment's values", [])
+    .option('--from <path>', 'begin with a run, a snapshot or a checkpoint; see below')
+    .option('--resume', 'go on with the run in the folder', false)
+    .option('--replan', 'resume under another plan: steps, learning rate, intervals', false)
+    .addOption(modeOption())
+    .option('--list', 'list the experiments with their values', false)
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+Control-C stops after the current step, saves, and says how to resume. So does a run that was killed,
+from its last saved step. A folder is locked while a run is open in it.
+
+--from begins a new run of the same model with what another one learnt. Of the folder of a run, or of
+a snapshot of it (tarflow snapshot), it takes the weights, their running mean and the steps behind
+them; of a checkpoint the weights it holds (the mean, where its run kept one) and the steps. The mean
+begins with the one that came, or else with the weights, and is left where averageDecay is 0. AdamW's
+moments begin at zero and the schedule at its first step: warm-up and cosine are those of the new run,
+and its steps are added to those behind it. To go on under the old schedule, use --resume.
+
+Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
+compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
+
+Experiments:
+${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
+
+Examples:
+  $ tarflow train --list
+  $ tarflow train --experiment fashion-mnist-density --out runs/density
+  $ tarflow train --experiment fashion-mnist-density --out runs/density --resume
+  $ tarflow train --experiment fashion-mnist-density --out runs/density --replan --set steps=20000
+  $ tarflow train --experiment fashion-mnist-density --out runs/longer \\
+      --from results/checkpoints/fashion-mnist-density.safetensors
+  $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
+      --set averageDecay=0.999
+  $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
+      --set channels=192 noise=gaussian:0.05 seed=2`,
+    )
+    .action(async (options: TrainOptions) => {
+      if (options.list) return list(options.json);
+      const finished = await run(options);
+      if (!finished) setExitCode(exitCodes.interrupted);
+    });
+}
+
+/** @returns false where Control-C stopped the run */
+async function run({
+  out,
+  resume,
+  replan,
+  json,
+  mode,
+  ...options
+}: TrainOptions): Promise<boolean> {
+  if (options.experiment === undefined || out === undefined) {
+    throw new UserError(
+      `No ${options.experiment === undefined ? '--experiment' : '--out'} came`,
+      'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
+    );
+  }
+  const experiment = withOverrides(findExperiment(options.experiment), options.set);
+  const { config, settings, dataset } = experiment;
+  // Checked again by train, but here before the data are read.
+  checkConfig(config);
+  checkSettings(settings);
+  const engine = await startEngine();
+  const [data, validation] = await Promise.all([
+    loadDataset(dataset, 'train'),
+    loadDataset(dataset, 'validation'),
+  ]);
+  const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
+  console.error(
+    `${experiment.name}: ${configName(config)} on ${dataset}, ${settings.steps} steps of ` +
+      `${settings.batchSize} images, ${engine.version}`,
+  );
+
+  let progress: Progress | undefined;
+  const onBegin: TrainingRun['onBegin'] = ({ step, mode: chosen }) => {
+    if (chosen === 'xla') console.error('XLA compiles the first step, for up to half a minute.');
+    progress = startProgress({ title: 'Training', total: settings.steps, from: step });
+  };
+  const onStep = (record: StepRecord): void => {
+    const { loss, validation: held } = record;
+    progress?.update(record.step, {
+      loss,
+      ...(held && { 'held out': held.bitsPerDimension ?? held.loss }),
+      'images/s': Math.round(record.imagesPerSecond),
+    });
+  };
+  const result = await untilInterrupted((signal) =>
+    train({
+      config,
+      settings,
+      data,
+      validation,
+      folder: out,
+      resume: replan ? 'replanned' : resume,
+      experiment: experiment.name,
+      ...(from && { from }),
+      ...(mode && { mode }),
+      onBegin,
+      onStep,
+      signal,
+    }),
+  ).finally(() => {
+    progress?.finish();
+    if (from) tf.dispose(from.state);
+  });
+  disposeModel(result.flow);
+
+  const { finished, records } = result;
+  const steps = records.at(-1)?.step ?? 0;
+  const { checkpoint } = new RunFolder(out);
+  const resumeCommand = shellWords([
+    ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
+    ...options.set.flatMap((pair) => ['--set', pair]),
+    ...(mode ? ['--mode', mode] : []),
+    '--resume',
+  ]);
+  const measured = records.flatMap((record) => record.validation ?? []).at(-1);
+  const waiting = shareForData(records);
+  if (json) {
+    const outcome = {
+      experiment: experiment.name,
+      finished,
+      steps,
+      loss: records.at(-1)?.loss,
+      validation: measured,
+      dataShare: waiting,
+      checkpoint,
+      engine,
+      ...(!finished && { resume: resumeCommand }),
+    };
+    console.log(JSON.stringify(outcome, null, 2));
+  } else if (finished) {
+    console.log(`Trained ${steps} steps; the flow is ${checkpoint}`);
+    if (measured) console.log(validationText(measured));
+    console.log(`${(100 * waiting).toFixed(1)} % of the time went into waiting for batches`);
+  } else {
+    console.log(`Stopped and saved after step ${steps} of ${settings.steps}. To go on:`);
+    console.log(`  ${resumeCommand}`);
+  }
+  return finished;
+}
+
+/** Share of all steps' time spent on waiting for their batches. */
+function shareForData(records: readonly StepRecord[]): number {
+  const times = records.map(({ imagesPerSecond }) => 1 / imagesPerSecond);
+  const all = times.reduce((sum, time) => sum + time, 0);
+  const data = records.reduce((sum, { dataShare }, i) => sum + dataShare * (times[i] as number), 0);
+  return records.length > 0 ? data / all : 0;
+}
+
+function validationText({ loss, bitsPerDimension }: NonNullable<StepRecord['validation']>): string {
+  const nats = `held-out loss ${loss.toFixed(4)} nats per dimension`;
+  return bitsPerDimension === undefined
+    ? nats
+    : `${nats}, ${bitsPerDimension.toFixed(4)} bits per dimension`;
+}
+
+function list(json: boolean): void {
+  if (json) {
+    console.log(JSON.stringify(experiments, null, 2));
+    return;
+  }
+  showTable(experiments.map(summary));
+  for (const experiment of experiments) {
+    console.log(`\nValues of ${experiment.name} (replace them with --set key=value):`);
+    console.log(wrapped(optionTexts(experiment)));
+  }
+}
+
+/** Words in indented lines of at most 80 columns. */
+function wrapped(words: readonly string[]): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= 80) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else {
+      lines.push(`  ${word}`);
+    }
+  }
+  return lines.join('\n');
+}
+
+function summary({ name, description, dataset, config }: Experiment): Record<string, string> {
+  return { experiment: name, model: configName(config), data: dataset, what: description };
+}

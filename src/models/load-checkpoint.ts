@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { checkedValue } from '../backend/schema.js';
+import { disposeTree, type Tree } from '../backend/tree.js';
+import { ability } from '../flow/flow.js';
+import type { Family, Model, ModelConfig } from '../flow/model.js';
+import { modelOfState } from '../flow/state-dict.js';
+import { readLeaves } from '../formats/leaves.js';
+import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.js';
+import {
+  type CheckpointDetails,
+  checkedMetadata,
+  checkpointDetails,
+} from '../training/checkpoint.js';
+import { familyOf } from './registry.js';
+
+/** A model from a file, with what the file tells of it. */
+export type LoadedModel<M extends Model = Model> = M & { details: CheckpointDetails };
+
+/** What a file may not say. */
+export interface LoadOptions {
+  /** Channels of the images; default 3. */
+  imageChannels?: number;
+  /** Width of an attention head; default 64. */
+  headWidth?: number;
+}
+
+/**
+ * Reads a model from safetensors: one of ours, or a published state dict under its own names. Starts
+ * the engine if none runs.
+ *
+ * @param options what a published state dict does not say, and `family` to refuse another kind: the
+ *   result has its type then
+ * @returns a model that the caller frees with `disposeModel`
+ * @throws UserError that names what is missing, damaged or does not fit
+ */
+export async function loadCheckpoint<C extends ModelConfig, P extends Tree>(
+  path: string,
+  options: LoadOptions & { family: Family<C, P> },
+): Promise<LoadedModel<Model<C, P>>>;
+export async function loadCheckpoint(path: string, options?: LoadOptions): Promise<LoadedModel>;
+export async function loadCheckpoint(
+  path: string,
+  { family: expected, ...known }: LoadOptions & { family?: Family } = {},
+): Promise<LoadedModel> {
+  await startEngine();
+  const file = await openSafetensors(path);
+  try {
+    const details = checkpointDetails(file);
+    const { family, config } = describedModel(file, known);
+    if (expected && family.kind !== expected.kind) {
+      throw new UserError(
+        `${path} holds a model of kind '${family.kind}'`,
+        `Expected one of kind '${expected.kind}'`,
+      );
+    }
+    const state = await readLeaves(file);
+    try {
+      return { ...modelOfState(family, config, state, path), details };
+    } finally {
+      disposeTree(state);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The first files were all TarFlows, and do not say so; so are published state dicts. */
+const firstKind = 'tarflow';
+
+/** The family and the configuration of an open checkpoint, checked. */
+function describedModel(
+  file: SafetensorsFile,
+  known: LoadOptions,
+): { family: Family; config: ModelConfig } {
+  const { path, metadata, tensors } = file;
+  if (metadata.config === undefined) {
+    const family = familyOf(firstKind);
+    const config = ability(family, 'published').configOf(tensors, path, known);
+    return { family, config: fitting(family, config, path) };
+  }
+  const written = checkedMetadata(
+    file,
+    'config',
+    z.looseObject({ kind: z.string().default(firstKind) }),
+  );
+  const family = familyOf(written.kind);
+  const remedy = 'The file is damaged, or not one of ours; take it anew';
+  const config = checkedValue(family.schema, written, `${path}: the metadata 'config'`, remedy);
+  return { family, config: fitting(family, config, path) };
+}
+
+/** Checks a configuration as its family does; an error names the file. */
+function fitting(family: Family, config: ModelConfig, path: string): ModelConfig {
+  try {
+    return family.check(config);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${path}: ${error.problem}`, error.remedy);
+  }
+}

@@ -1,0 +1,53 @@
+import type { OurReference } from './paper.js';
+
+/** The figure that an experiment is expected to give: where it is recorded, never typed. */
+export interface Expectation {
+  /** The name of one of `experiments`. */
+  experiment: string;
+  /** What the figure is. */
+  what: string;
+  /** A figure of `results/claims/`, or a published run, whose last held-out loss it is. */
+  from: OurReference | { run: string };
+  /** How the committed checkpoint came about, where its steps are not the experiment's. */
+  note?: string;
+}
+
+/** What the experiments are expected to give. */
+export const expectations: readonly Expectation[] = [
+  {
+    experiment: 'fashion-mnist-density',
+    what: 'bits per dimension, test split',
+    from: { measurement: '02-bits-per-dimension', figure: 'bits per dimension, test split' },
+    note: 'The committed checkpoint took these steps, the first 20,241 of them under other plans.',
+  },
+  {
+    experiment: 'fashion-mnist-conditional',
+    what: 'held-out loss, nats per dimension',
+    from: { run: 'fashion-mnist-conditional' },
+    note:
+      'The committed checkpoint took these steps and then 3,200 more from there (`--from`, ' +
+      '`precision=bfloat16 peakLearningRate=7e-4 warmupSteps=200 seed=2`, the first 1,870 of them ' +
+      'under a plan of 4,500).',
+  },
+  {
+    experiment: 'fashion-mnist-noise',
+    what: 'held-out loss, nats per dimension',
+    from: { run: 'noise/fashion-mnist-gaussian-0.1-seed-1' },
+  },
+  {
+    experiment: 'emoji-noise',
+    what: 'held-out loss, nats per dimension',
+    from: { run: 'noise/emoji-gaussian-0.1-seed-1' },
+  },
+  {
+    experiment: 'emoji-256-tokens',
+    what: 'held-out loss, nats per dimension',
+    from: { run: 'emoji-256-tokens' },
+    note: 'The committed checkpoint’s first 297 steps were under a plan of 2,800.',
+  },
+  {
+    experiment: 'emoji-1024-tokens',
+    what: 'held-out loss, nats per dimension',
+    from: { run: 'emoji-1024-tokens' },
+  },
+];

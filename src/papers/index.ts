@@ -1,0 +1,20 @@
+/** The papers' tables and claims as data, and what the notebooks measure of them. */
+export { type Expectation, expectations } from './experiments.js';
+export { measurements } from './measurements/index.js';
+export { type MeasuredFigure, type Measurement, sourceText } from './measurements/measurement.js';
+export { type Measure, type MeasureName, measures } from './measures.js';
+export type {
+  Claim,
+  OurReference,
+  Paper,
+  PaperScale,
+  PublishedFigure,
+  PublishedReference,
+  Row,
+  Sentence,
+  Source,
+  Table,
+  Verdict,
+} from './paper.js';
+export { papers, tableOf } from './tables.js';
+export { type Agreement, type ComputedIn, type Tolerances, tolerancesOf } from './tolerances.js';

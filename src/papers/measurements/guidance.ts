@@ -1,0 +1,30 @@
+import { figure, type Measurement, workbookCommand } from './measurement.js';
+
+const fd = (what: string) =>
+  figure(`FD (Fashion-MNIST classifier features), ${what}`, '', 'computed');
+
+/** Notebook 04: guidance with labels, and by attention temperature. */
+export const guidance: readonly Measurement[] = [
+  {
+    id: '04-guidance',
+    title: 'Guidance, with labels and without',
+    claim:
+      'Guidance works for class-conditional models and, by attention temperature, for unconditional ones.',
+    figures: [
+      figure('samples in their class, no guidance', '%', 'computed'),
+      figure('samples in their class, w = 1 constant', '%', 'computed'),
+      figure('real test images in their class', '%', 'computed'),
+      fd('no guidance'),
+      fd('w = 1 constant'),
+      fd('w = 2 annealed'),
+      fd('lowest of the curve'),
+      figure('FD floor, as many real images', '', 'computed'),
+      figure('variance ratio, no guidance', '', 'computed'),
+      figure('variance ratio, w = 1 constant', '', 'computed'),
+      figure('variance ratio, w = 4 constant', '', 'computed'),
+      figure('FD without labels, no guidance', '', 'computed'),
+      figure('FD without labels, best temperature guidance', '', 'computed'),
+    ],
+    command: workbookCommand('04'),
+  },
+];

@@ -1,0 +1,21 @@
+import { acceleration } from './acceleration.js';
+import { bayesClassifier } from './bayes-classifier.js';
+import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
+import { guidance } from './guidance.js';
+import type { Measurement } from './measurement.js';
+import { noiseAndDenoising } from './noise-and-denoising.js';
+import { selectiveJacobi } from './selective-jacobi.js';
+import { tarflowOnImages } from './tarflow-on-images.js';
+import { whatAFlowIs } from './what-a-flow-is.js';
+
+/** All that the notebooks measure, in their order. */
+export const measurements: readonly Measurement[] = [
+  ...whatAFlowIs,
+  ...tarflowOnImages,
+  ...noiseAndDenoising,
+  ...guidance,
+  ...bayesClassifier,
+  ...gaussSeidelJacobi,
+  ...selectiveJacobi,
+  ...acceleration,
+];

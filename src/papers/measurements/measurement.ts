@@ -1,0 +1,71 @@
+import type { MeasureName } from '../measures.js';
+import type { PublishedFigure, Row, Table } from '../paper.js';
+import type { Agreement } from '../tolerances.js';
+
+/** One number that a notebook measures, as far as it is known before it is measured. */
+export interface MeasuredFigure {
+  /** For example 'bits per dimension, test split'. Unique within its measurement. */
+  name: string;
+  /** For example 'bits/dim', 'nats', 's', 'images/s'; '' for a plain number. */
+  unit: string;
+  agreement: Agreement;
+  /** What a paper reports for the same quantity: for orientation, of another model or data set. */
+  published?: { value: number; source: string };
+}
+
+/** What a notebook measures for a claim: the unchanging part of a file of `results/claims/`. */
+export interface Measurement {
+  /** Names the file, and begins with the number of the notebook. */
+  id: string;
+  title: string;
+  /** One sentence. */
+  claim: string;
+  figures: readonly MeasuredFigure[];
+  /** What a reader types to measure it again. */
+  command: string;
+}
+
+/** The command that runs a notebook. */
+export function workbookCommand(notebook: string, options = ''): string {
+  return `npm run workbook --${options} --only ${notebook}`;
+}
+
+/** A figure of a measurement. */
+export function figure(
+  name: string,
+  unit: string,
+  agreement: Agreement,
+  published?: MeasuredFigure['published'],
+): MeasuredFigure {
+  return { name, unit, agreement, ...(published && { published }) };
+}
+
+/**
+ * A figure of a paper's table, to stand beside ours.
+ *
+ * @param of which of several figures of that measure
+ * @throws Error where the table has none, or several
+ */
+export function besidePublished(
+  table: Table,
+  row: string,
+  measure: MeasureName,
+  of?: string,
+): { value: number; source: string } {
+  const found = table.rows.find(({ name }) => name === row);
+  const figures = (found?.published ?? []).filter(
+    (one) => one.measure === measure && one.of === of,
+  );
+  const [published] = figures;
+  if (!found || !published || figures.length > 1) {
+    throw new Error(`${table.id}, ${row}: ${figures.length} figures '${measure}' of ${of}`);
+  }
+  return { value: published.value, source: sourceText(found, published) };
+}
+
+/** Where a published figure stands, in one line. */
+export function sourceText({ name, setting }: Row, { of, source }: PublishedFigure): string {
+  const parts = [source.work, source.place, name, ...(of === undefined ? [] : [of])];
+  const known = { read: '', quoted: ' (quoted)', remembered: ' (quoted from memory)' };
+  return `${[...parts, ...(setting === undefined ? [] : [setting])].join(', ')}${known[source.known]}`;
+}

@@ -1,0 +1,152 @@
+import type { MeasureName } from './measures.js';
+
+/** Where a published figure stands, and how it came here. */
+export interface Source {
+  /** For example 'arXiv 2505.12849'. */
+  work: string;
+  /** The table, section or file of it. */
+  place: string;
+  /**
+   * `read`: in the work itself or in its authors' code; `quoted`: in another work that quotes it;
+   * `remembered`: looked up nowhere. What is not read is said wherever the figure is shown.
+   */
+  known: 'read' | 'quoted' | 'remembered';
+}
+
+/** One number that a paper reports. Never ours. */
+export interface PublishedFigure {
+  measure: MeasureName;
+  /** Which of several numbers of that measure: a method, a block. */
+  of?: string;
+  value: number;
+  source: Source;
+}
+
+/** What a paper trained, as far as it is known: the experiment at the paper's scale. */
+export interface PaperScale {
+  data: string;
+  /** Side of an image in pixels. */
+  side: number;
+  patchSize: number;
+  /** Width of the transformers. */
+  channels: number;
+  blocks: number;
+  layersPerBlock: number;
+  /** 'uniform', or the deviation of Gaussian noise on the scale −1 … 1. */
+  noise?: 'uniform' | number;
+  batchSize?: number;
+  epochs?: number;
+  peakLearningRate?: number;
+  dropLabel?: number;
+  gpus?: number;
+}
+
+/** A line of a paper's table. */
+export interface Row {
+  name: string;
+  /** The kind of model, for example 'diffusion'. */
+  kind?: string;
+  /** What its figures depend on and its name does not say, for example '256 tokens, GPU'. */
+  setting?: string;
+  published: readonly PublishedFigure[];
+  /** The experiment at the paper's scale. */
+  paper?: PaperScale;
+  /** The name of its twin at workbook scale, one of `experiments`. */
+  workbook?: string;
+}
+
+/** A table of a paper, or what its text reports like one. */
+export interface Table {
+  /** Unique among all papers. */
+  id: string;
+  title: string;
+  rows: readonly Row[];
+}
+
+export interface Paper {
+  id: string;
+  title: string;
+  /** For example 'arXiv 2412.06329'. */
+  work: string;
+  tables: readonly Table[];
+  claims: readonly Claim[];
+}
+
+/** A figure of `results/claims/`: what was measured here. */
+export interface OurReference {
+  measurement: string;
+  figure: string;
+  /** Decimals; four significant digits where absent. */
+  decimals?: number;
+  /** Show a share as a percentage. */
+  percent?: true;
+}
+
+/** A figure of a table of a paper. */
+export interface PublishedReference {
+  table: string;
+  row: string;
+  measure: MeasureName;
+  of?: string;
+}
+
+/** Text in which figures are references, so that none is typed. */
+export type Sentence<Reference> = readonly (string | Reference)[];
+
+export type Verdict =
+  | 'holds'
+  | 'does not hold here'
+  | 'cannot be told at this size'
+  | 'not measured yet';
+
+/** A claim of a paper, and what our figures say of it: never more than they do. */
+export interface Claim {
+  /** For example 'S2'. */
+  id: string;
+  /** A few words for a table. */
+  title: string;
+  /** What the paper claims. */
+  claim: string;
+  /** The files of `results/claims/` that it stands on. */
+  measurements: readonly string[];
+  /** What the papers report, for the table of results. */
+  published?: Sentence<PublishedReference>;
+  /** What was measured here, for the table of results. */
+  ours?: Sentence<OurReference>;
+  verdict: Verdict;
+  /** Where the verdict is narrower than the claim, for example 'in two dimensions'. */
+  scope?: string;
+  /** Why, in one sentence. */
+  reason: Sentence<OurReference>;
+}
+
+/** A sentence from a template literal whose values are references. */
+export function sentence<Reference>(
+  texts: TemplateStringsArray,
+  ...references: Reference[]
+): Sentence<Reference> {
+  const parts = texts.flatMap((text, i): (string | Reference)[] => {
+    const reference = references[i];
+    return reference === undefined ? [text] : [text, reference];
+  });
+  return parts.filter((part) => part !== '');
+}
+
+/** A figure measured here, for {@link sentence}. */
+export function ours(
+  measurement: string,
+  figure: string,
+  format: Pick<OurReference, 'decimals' | 'percent'> = {},
+): OurReference {
+  return { measurement, figure, ...format };
+}
+
+/** A published figure, for {@link sentence}. */
+export function published(
+  table: string,
+  row: string,
+  measure: MeasureName,
+  of?: string,
+): PublishedReference {
+  return { table, row, measure, ...(of !== undefined && { of }) };
+}

@@ -1,0 +1,91 @@
+import { type Paper, type PublishedFigure, published, type Source, sentence } from './paper.js';
+
+const work = 'arXiv 2506.06276';
+const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
+
+const fid = (place: string, entries: readonly [name: string, kind: string, value: number][]) =>
+  entries.map(([name, kind, value]) => ({
+    name,
+    kind,
+    published: [{ measure: 'FID', value, source: quoted(place) }] as PublishedFigure[],
+  }));
+
+/** A TarFlow in the latent space of an autoencoder. */
+export const starflow: Paper = {
+  id: 'starflow',
+  title: 'STARFlow: Scaling Latent Normalizing Flows for High-resolution Image Synthesis',
+  work,
+  tables: [
+    {
+      id: 'fid-imagenet-256',
+      title: 'Table 3: samples of ImageNet 256×256, class-conditional',
+      rows: fid('samples of ImageNet 256×256', [
+        ['STARFlow (1.4B), latents', 'flow', 2.4],
+        ['STARFlow, denoised by its score, decoder as it was', 'flow', 2.96],
+        ['deep and shallow blocks in pixel space (1.4B)', 'flow', 4.69],
+        ['TarFlow in pixel space (1.3B)', 'flow', 5.56],
+        ['JetFormer (2.8B)', 'flow and autoregressive', 6.64],
+        ['DiT-XL/2', 'diffusion', 2.27],
+        ['SiT-XL', 'diffusion', 2.06],
+        ['LDM-4', 'diffusion', 3.6],
+        ['ADM', 'diffusion', 4.59],
+        ['CDM', 'diffusion', 4.88],
+        ['GIVT', 'autoregressive', 2.59],
+        ['MAR-AR', 'autoregressive', 4.69],
+        ['MAR', 'autoregressive', 1.55],
+        ['VAR', 'autoregressive', 1.73],
+        ['LlamaGen-3B', 'autoregressive', 2.18],
+        ['RQ-Transformer', 'autoregressive', 3.8],
+        ['DART', 'autoregressive and diffusion', 3.82],
+      ]),
+    },
+    {
+      id: 'fid-imagenet-512',
+      title: 'Table 3: samples of ImageNet 512×512, class-conditional',
+      rows: fid('samples of ImageNet 512×512', [['STARFlow', 'flow', 3]]),
+    },
+    {
+      id: 'text-to-image',
+      title: 'Table 3: MSCOCO, zero-shot, from text',
+      rows: [
+        {
+          name: 'STARFlow (3.8B), CC12M',
+          kind: 'flow',
+          published: [
+            { measure: 'FID', value: 9.1, source: quoted('COCO, zero-shot FID-30K') },
+            { measure: 'GenEval', value: 0.56, source: quoted('GenEval') },
+          ],
+        },
+      ],
+    },
+  ],
+  claims: [
+    {
+      id: 'L1',
+      title: 'latents scale to large images and text',
+      claim:
+        'A TarFlow in the latent space of a pretrained autoencoder scales to 256² and 512² and to text-to-image.',
+      measurements: [],
+      published: sentence`FID ${published('fid-imagenet-256', 'STARFlow (1.4B), latents', 'FID')} (256²), ${published('fid-imagenet-512', 'STARFlow', 'FID')} (512²), ${published('text-to-image', 'STARFlow (3.8B), CC12M', 'FID')} (COCO)`,
+      verdict: 'not measured yet',
+      reason: sentence`STARFlow is not here yet.`,
+    },
+    {
+      id: 'L2',
+      title: 'deep and shallow blocks',
+      claim:
+        'One deep block nearest the noise and a few shallow ones beat an even split at equal cost.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`STARFlow is not here yet.`,
+    },
+    {
+      id: 'L3',
+      title: 'guidance in closed form',
+      claim: 'Score-based guidance in closed form is stable at large weights.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`STARFlow is not here yet.`,
+    },
+  ],
+};

@@ -1,0 +1,377 @@
+import { ours, type Paper, type PaperScale, published, type Source, sentence } from './paper.js';
+
+const work = 'arXiv 2412.06329';
+const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
+
+/** Of the README of the published code. */
+const density: PaperScale = {
+  data: 'ImageNet 64×64, the unconditional set',
+  side: 64,
+  patchSize: 2,
+  channels: 768,
+  blocks: 8,
+  layersPerBlock: 8,
+  noise: 'uniform',
+  batchSize: 256,
+  epochs: 100,
+  peakLearningRate: 1e-4,
+  gpus: 16,
+};
+const unconditional64: PaperScale = { ...density, noise: 0.05, epochs: 200, gpus: 8 };
+const conditional64: PaperScale = {
+  ...unconditional64,
+  data: 'ImageNet 64×64, 1,000 classes',
+  dropLabel: 0.1,
+};
+const conditional128: PaperScale = {
+  ...conditional64,
+  data: 'ImageNet 128×128, 1,000 classes',
+  side: 128,
+  patchSize: 4,
+  channels: 1024,
+  noise: 0.15,
+  batchSize: 768,
+  epochs: 320,
+  gpus: 32,
+};
+/** Of the released checkpoint. */
+export const afhq256: PaperScale = {
+  ...conditional64,
+  data: 'AFHQ 256×256, 3 classes',
+  side: 256,
+  patchSize: 8,
+  noise: 0.07,
+  epochs: 4000,
+};
+export const paperScales = { unconditional64, conditional64, conditional128 };
+
+type Entry = [name: string, kind: string, value: number];
+
+const bits = (entries: readonly Entry[]) =>
+  entries.map(([name, kind, value]) => ({
+    name,
+    kind,
+    published: [
+      {
+        measure: 'bits per dimension' as const,
+        value,
+        source: quoted('likelihood of ImageNet 64×64'),
+      },
+    ],
+  }));
+
+const fid = (place: string, entries: readonly Entry[]) =>
+  entries.map(([name, kind, value]) => ({
+    name,
+    kind,
+    published: [{ measure: 'FID' as const, value, source: quoted(place) }],
+  }));
+
+/** A flow over the patches of an image, and what it is compared with. */
+export const tarflow: Paper = {
+  id: 'tarflow',
+  title: 'Normalizing Flows are Capable Generative Models',
+  work,
+  tables: [
+    {
+      id: 'likelihood',
+      title: 'Table 2: likelihood of ImageNet 64×64, unconditional',
+      rows: [
+        ...bits([['TarFlow 2-768-8-8', 'flow', 2.99]]).map((row) => ({
+          ...row,
+          paper: density,
+          workbook: 'fashion-mnist-density',
+        })),
+        ...bits([
+          ['NFDM', 'diffusion', 3.2],
+          ['Flow Matching', 'flow matching', 3.31],
+          ['VDM', 'diffusion', 3.4],
+          ['Routing Transformer', 'autoregressive', 3.43],
+          ['Sparse Transformer', 'autoregressive', 3.44],
+          ['SPN', 'autoregressive', 3.52],
+          ['Very Deep VAE', 'VAE', 3.52],
+          ['Improved DDPM', 'diffusion', 3.54],
+          ['Flow++', 'flow', 3.69],
+          ['Glow', 'flow', 3.81],
+          ['PixelCNN', 'autoregressive', 3.83],
+        ]),
+      ],
+    },
+    {
+      id: 'likelihood-fashion-mnist',
+      title: 'Likelihood of Fashion-MNIST, for orientation',
+      rows: [
+        {
+          name: 'Glow on Fashion-MNIST test',
+          kind: 'flow',
+          workbook: 'fashion-mnist-density',
+          published: [
+            {
+              measure: 'bits per dimension',
+              value: 2.958,
+              source: { work: 'Nalisnick et al. 2019', place: 'test split', known: 'remembered' },
+            },
+          ],
+        },
+      ],
+    },
+    {
+      id: 'fid-imagenet-64-conditional',
+      title: 'Table 3: samples of ImageNet 64×64, class-conditional',
+      rows: [
+        ...fid('samples of ImageNet 64×64', [['TarFlow 2-768-8-8, N(0, 0.05²)', 'flow', 2.66]]).map(
+          (row) => ({ ...row, paper: conditional64, workbook: 'fashion-mnist-conditional' }),
+        ),
+        ...fid('samples of ImageNet 64×64', [
+          ['EDM', 'diffusion', 1.55],
+          ['ADM (dropout)', 'diffusion', 2.09],
+          ['iDDPM', 'diffusion', 2.92],
+          ['iCT-deep', 'consistency', 3.25],
+          ['BigGAN', 'GAN', 4.06],
+          ['CD (LPIPS)', 'consistency', 4.7],
+          ['IC-GAN', 'GAN', 6.7],
+        ]),
+      ],
+    },
+    {
+      id: 'fid-imagenet-128-conditional',
+      title: 'Table 3: samples of ImageNet 128×128, class-conditional',
+      rows: [
+        ...fid('samples of ImageNet 128×128', [
+          ['TarFlow 4-1024-8-8, N(0, 0.15²)', 'flow', 5.03],
+        ]).map((row) => ({ ...row, paper: conditional128, workbook: 'fashion-mnist-conditional' })),
+        ...fid('samples of ImageNet 128×128', [
+          ['TarFlow, configuration not stated', 'flow', 5.29],
+          ['Simple Diffusion', 'diffusion', 1.94],
+          ['ADM-G', 'diffusion', 2.97],
+          ['BigGAN-deep', 'GAN', 5.7],
+          ['BigGAN', 'GAN', 8.7],
+        ]),
+      ],
+    },
+    {
+      id: 'fid-imagenet-64-unconditional',
+      title: 'Table 3: samples of ImageNet 64×64, unconditional',
+      rows: [
+        ...fid('samples of ImageNet 64×64', [['TarFlow', 'flow', 18.42]]).map((row) => ({
+          ...row,
+          paper: unconditional64,
+          workbook: 'fashion-mnist-conditional',
+        })),
+        ...fid('samples of ImageNet 64×64', [
+          ['AGM', 'diffusion', 10.07],
+          ['IC-GAN', 'GAN', 10.4],
+          ['MFM', 'flow matching', 11.82],
+          ['Flow Matching', 'flow matching', 13.93],
+        ]),
+      ],
+    },
+    {
+      id: 'noise-ablation',
+      title: 'Noise of training, ImageNet 64×64',
+      rows: [
+        {
+          name: 'TarFlow, ablation at 64×64',
+          kind: 'flow',
+          workbook: 'fashion-mnist-noise',
+          published: [
+            { measure: 'best σ', value: 0.05, source: quoted('ablation of the training noise') },
+          ],
+        },
+      ],
+    },
+    {
+      id: 'design-ablation',
+      title: 'What the design is worth: ImageNet 64×64, class-conditional, w = 2',
+      rows: fid('ablation of the design', [
+        ['scale and shift (NVP)', 'flow', 5.7],
+        ['shift only (VP)', 'flow', 51],
+        ['coupling of channels in the place of autoregression', 'flow', 20.4],
+        ['one block, from left to right only', 'flow', 267],
+      ]),
+    },
+  ],
+  claims: [
+    {
+      id: 'A2',
+      title: 'directions must alternate',
+      claim:
+        'The direction alternates between blocks; without the alternation, or with a single block, it fails.',
+      measurements: ['01-alternation'],
+      published: sentence`FID ${published('design-ablation', 'one block, from left to right only', 'FID')} with one block, ${published('design-ablation', 'scale and shift (NVP)', 'FID')} with eight`,
+      ours: sentence`−log p of two moons ${ours('01-alternation', '−E[log p], 8 blocks, alternating', { decimals: 3 })} nats, not alternating ${ours('01-alternation', '−E[log p], 8 blocks, no alternation', { decimals: 3 })}; best possible ${ours('01-alternation', 'entropy of the data, the best possible', { decimals: 3 })}`,
+      verdict: 'holds',
+      scope: 'in two dimensions',
+      reason: sentence`Without alternation eight blocks stop at ${ours('01-alternation', '−E[log p], 8 blocks, no alternation', { decimals: 3 })} nats, beside the bound of ${ours('01-alternation', 'best possible without alternation', { decimals: 3 })} that theory gives, and with it they come near the entropy; on images it is not measured yet.`,
+    },
+    {
+      id: 'A3',
+      title: 'exact likelihood, exact inverse',
+      claim:
+        'The Jacobian is triangular, so the likelihood is exact and cheap; the map is exactly invertible.',
+      measurements: [
+        '01-density-integrates-to-one',
+        '01-log-determinant',
+        '01-round-trip',
+        '02-triangular-jacobian',
+        '02-round-trip',
+      ],
+      ours: sentence`largest entry of a Jacobian outside the triangle ${ours('02-triangular-jacobian', 'largest entry outside the triangle')}; error of a round trip at most ${ours('02-round-trip', 'largest error, uniform-noise model')}`,
+      verdict: 'holds',
+      reason: sentence`Trained models have nothing outside the triangle, their log-determinant agrees with elimination to ${ours('02-triangular-jacobian', 'log-determinant: elimination against forward pass, difference')} nats, a density in two dimensions sums to one within ${ours('01-density-integrates-to-one', 'its distance from 1')}, and images come back with errors of rounding.`,
+    },
+    {
+      id: 'A5',
+      title: 'training is stable',
+      claim:
+        'Two kinds of residual connection make training as stable as a standard transformer’s: the loss falls smoothly and monotonically.',
+      measurements: ['01-stable-training', '02-training-curve'],
+      ours: sentence`${ours('02-training-curve', 'validations lower than the one before, density', { percent: true, decimals: 0 })} and ${ours('02-training-curve', 'validations lower than the one before, conditional', { percent: true, decimals: 0 })} of validations below the one before`,
+      verdict: 'not measured yet',
+      reason: sentence`The loss falls smoothly, with rises of at most ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} of the whole fall, but that the residual connections are the cause needs an ablation.`,
+    },
+    {
+      id: 'C1',
+      title: 'likelihood and FID improve with size',
+      claim: 'Likelihood and FID improve with model size (more blocks or more layers).',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No series of sizes was trained.`,
+    },
+    {
+      id: 'C2',
+      title: 'the loss tells how good samples are',
+      claim:
+        'The training loss curve is smooth and monotonic, and correlates strongly with the FID curve.',
+      measurements: ['02-training-curve'],
+      verdict: 'not measured yet',
+      reason: sentence`The loss curve is there, a curve of distances between sets of images beside it is not.`,
+    },
+    {
+      id: 'Table 2',
+      title: 'likelihood',
+      claim: 'TarFlow has the best likelihood of all kinds of models on ImageNet 64×64.',
+      measurements: ['02-bits-per-dimension', '02-background'],
+      published: sentence`${published('likelihood', 'TarFlow 2-768-8-8', 'bits per dimension')} bits/dim on ImageNet 64×64; Glow on Fashion-MNIST ${published('likelihood-fashion-mnist', 'Glow on Fashion-MNIST test', 'bits per dimension')}`,
+      ours: sentence`${ours('02-bits-per-dimension', 'bits per dimension, test split', { decimals: 3 })} ± ${ours('02-bits-per-dimension', 'standard error', { decimals: 3 })} bits/dim on Fashion-MNIST, test split`,
+      verdict: 'cannot be told at this size',
+      reason: sentence`A small model on another data set comes out beside Glow there; it spreads the black background first, which is ours, and the length of its training was chosen on the same test images.`,
+    },
+    {
+      id: 'Table 3',
+      title: 'sample quality',
+      claim: 'TarFlow’s samples are near those of diffusion models and GANs.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`FID with the official features, and models of that size, are not here yet.`,
+    },
+    {
+      id: 'T1',
+      title: 'Gaussian noise is decisive',
+      claim:
+        'Gaussian noise added to the training data is decisive for sample quality; narrow uniform noise leads to numerical trouble and poor samples.',
+      measurements: ['03-noise', '03-denoising'],
+      published: sentence`best σ ${published('noise-ablation', 'TarFlow, ablation at 64×64', 'best σ')} on ImageNet 64×64`,
+      ours: sentence`emoji that are not finite: uniform noise ${ours('03-noise', 'emoji not finite, uniform')} %, Gaussian ${ours('03-noise', 'emoji not finite, gaussian')} %; FD ${ours('03-noise', 'FD (Fashion-MNIST classifier features), uniform, raw', { decimals: 0 })} and ${ours('03-noise', 'FD, Gaussian 0.1, raw', { decimals: 0 })}, real images ${ours('03-noise', 'FD, real images at the same N', { decimals: 0 })}`,
+      verdict: 'cannot be told at this size',
+      reason: sentence`The numerical trouble shows, but both models are so far from trained (real images have a distance of ${ours('03-noise', 'FD, real images at the same N', { decimals: 0 })}) that their distances do not judge the noise.`,
+    },
+    {
+      id: 'T2',
+      title: 'one denoising step',
+      claim:
+        'One training-free denoising step, using the model’s own score, cleans the noisy samples.',
+      measurements: ['02-denoising', '03-denoising'],
+      ours: sentence`${ours('02-denoising', 'share of the noise’s power removed', { percent: true, decimals: 0 })} of the noise’s power removed from test images`,
+      verdict: 'holds',
+      scope: 'on noisy test images',
+      reason: sentence`The step takes away most of the noise and brings samples nearer to real images (FD ${ours('03-denoising', 'FD (Fashion-MNIST classifier features), Gaussian 0.1, raw', { decimals: 0 })} to ${ours('03-denoising', 'FD, Gaussian 0.1, denoised', { decimals: 0 })}, models far from trained); what clipping alone would take away is not measured.`,
+    },
+    {
+      id: 'T3',
+      title: 'guidance',
+      claim:
+        'Guidance works for class-conditional and for unconditional models (attention temperature).',
+      measurements: ['04-guidance'],
+      ours: sentence`samples in their class ${ours('04-guidance', 'samples in their class, no guidance', { decimals: 0 })} %, guided (w = 1) ${ours('04-guidance', 'samples in their class, w = 1 constant', { decimals: 0 })} %; real images ${ours('04-guidance', 'real test images in their class', { decimals: 0 })} %`,
+      verdict: 'holds',
+      scope: 'with labels',
+      reason: sentence`With labels more samples look like their class; without, the best of five temperature settings (FD ${ours('04-guidance', 'FD without labels, no guidance', { decimals: 0 })} to ${ours('04-guidance', 'FD without labels, best temperature guidance', { decimals: 0 })}, three seeds) cannot be told from chance.`,
+    },
+    {
+      id: 'P1',
+      title: 'anomaly detection',
+      claim: 'An exact likelihood serves anomaly detection.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No images from outside the distribution were tested.`,
+    },
+    {
+      id: 'P2',
+      title: 'Bayes classification',
+      claim: 'A class-conditional flow classifies by Bayes’ rule from p(x|y).',
+      measurements: ['05-bayes-classifier'],
+      ours: sentence`${ours('05-bayes-classifier', "accuracy of the flow by Bayes' rule", { decimals: 1 })} % right with one draw of noise, ${ours('05-bayes-classifier', 'accuracy of the flow, first 2000 images, 4 draws of noise', { decimals: 1 })} % with four; logistic regression ${ours('05-bayes-classifier', 'accuracy of logistic regression', { decimals: 1 })} %`,
+      verdict: 'holds',
+      reason: sentence`A flow that was never trained to classify is about as good as logistic regression, and below a small convolutional network (${ours('05-bayes-classifier', 'accuracy of the small convolutional network', { decimals: 1 })} %).`,
+    },
+    {
+      id: 'P3',
+      title: 'lossless compression',
+      claim: 'An exact likelihood serves lossless compression.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No coder is here yet.`,
+    },
+    {
+      id: 'P4',
+      title: 'editing, inpainting, interpolation',
+      claim: 'Images are edited, inpainted and interpolated in latent space.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No figure was recorded.`,
+    },
+    {
+      id: 'X1',
+      title: 'against diffusion',
+      claim:
+        'Comparable samples; exact likelihood and one exactly invertible function, which diffusion lacks.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No diffusion model is here yet.`,
+    },
+    {
+      id: 'X2',
+      title: 'against GANs',
+      claim: 'Stable training, a likelihood; no mode collapse.',
+      measurements: ['02-no-copies'],
+      verdict: 'not measured yet',
+      reason: sentence`No GAN is here yet; that a few samples are no copies of training images says nothing of modes.`,
+    },
+    {
+      id: 'X3',
+      title: 'against VAEs',
+      claim: 'Exact likelihood instead of a bound; sharper samples.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No VAE is here yet.`,
+    },
+    {
+      id: 'X4',
+      title: 'against autoregressive pixel models',
+      claim:
+        'Competitive likelihood with PixelCNN, a latent space, faster sampling with GS-Jacobi.',
+      measurements: [],
+      verdict: 'not measured yet',
+      reason: sentence`No PixelCNN is here yet.`,
+    },
+    {
+      id: 'X5',
+      title: 'against earlier flows',
+      claim: 'Far better likelihood than MAF, RealNVP and Glow at equal cost.',
+      measurements: ['02-bits-per-dimension'],
+      verdict: 'not measured yet',
+      reason: sentence`No earlier flow was trained here at equal cost.`,
+    },
+  ],
+};

@@ -1,0 +1,272 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { UserError } from '../../backend/errors.js';
+import { readBytes, writeAtomically } from '../../backend/files.js';
+import type { Mode, Precision } from '../../backend/program/index.js';
+import { tidy } from '../../backend/tf.js';
+import type { Label } from '../../conditions/labels.js';
+import { blocksOf } from '../../flow/flow.js';
+import type { Model, ModelConfig } from '../../flow/model.js';
+import { executionOf } from '../guidance/execution.js';
+import type { Guidance } from '../guidance/guided-block.js';
+import { type Solver, solversOfBlocks } from '../solvers/solver.js';
+import { currentMachine, type Machine } from './machine.js';
+import { executionText } from './timing.js';
+
+const count = z.number().int().positive();
+
+const settings = {
+  tolerance: z.number().nonnegative().optional(),
+  norm: z.enum(['largest', 'frobenius']).optional(),
+  maximum: count.optional(),
+  start: z.enum(['latent', 'zeros']).optional(),
+};
+
+const outcome = z.strictObject({
+  milliseconds: z.number().nonnegative(),
+  error: z.number().nonnegative(),
+});
+
+const planSchema = z.strictObject({
+  format: z.literal('tarflow-plan'),
+  /** The model that the plan was made for, see {@link modelFingerprint}. */
+  model: z.string(),
+  /** The largest difference from sequential sampling that was aimed at, a share of the range. */
+  tolerance: z.number().positive(),
+  batch: count,
+  /** The classes that were sampled, each once; null for samples without a label. */
+  label: z.array(z.number().int().min(-1)).min(1).readonly().nullable(),
+  /** What it was measured on, see `Machine`, and how. */
+  engine: z.string(),
+  version: z.string(),
+  device: z.string(),
+  threads: count,
+  mode: z.enum(['eager', 'graph', 'xla']),
+  loop: z.enum(['eager', 'graph', 'xla']),
+  precision: z.enum(['float32', 'bfloat16']),
+  guidance: z
+    .strictObject({
+      weight: z.number().nonnegative(),
+      on: z.enum(['a', 'b', 'ab']).optional(),
+      temperature: z.number().positive().optional(),
+      annealed: z.boolean().optional(),
+      blocks: z.array(z.number().int().nonnegative()).readonly().optional(),
+    })
+    .nullable(),
+  /** A solver per block, by index from the data. */
+  solvers: z.array(
+    z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('sequential') }),
+      z.strictObject({ kind: z.literal('jacobi'), ...settings }),
+      z.strictObject({ kind: z.literal('gaussSeidelJacobi'), segments: count, ...settings }),
+    ]),
+  ),
+  sequential: outcome,
+  planned: outcome,
+});
+
+/** Keys that older versions did not write. */
+const newKeys = ['label', 'version', 'device', 'threads'] as const;
+
+/**
+ * How to sample from a model fastest: a solver per block, measured for one batch size, label and
+ * guidance on one machine. It stays right anywhere, the times do not.
+ */
+export type Plan = z.infer<typeof planSchema>;
+
+/**
+ * A short text that tells models apart: a digest of the configuration and of the output layers of
+ * the blocks, which any training step changes.
+ */
+export function modelFingerprint(flow: Model): string {
+  const digest = createHash('sha256').update(JSON.stringify(sortedConfig(flow.config)));
+  tidy(() => {
+    for (const block of blocksOf(flow)) {
+      const { mean, logScale } = block.outputWeights();
+      for (const weights of [mean, logScale]) {
+        if (weights) digest.update(Float32Array.from(weights.dataSync()));
+      }
+    }
+  });
+  return digest.digest('hex').slice(0, 16);
+}
+
+function sortedConfig({ image, ...rest }: ModelConfig): unknown {
+  const { channels, height, width } = image;
+  return [[channels, height, width], Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1))];
+}
+
+/**
+ * The solvers of a plan, for `inverse` and `sample`.
+ * @throws UserError where the plan was made for another model, or has settings that do not fit it
+ */
+export function plannedSolvers(flow: Model, plan: Plan): Solver[] {
+  const model = modelFingerprint(flow);
+  if (plan.model !== model) {
+    throw new UserError(
+      `The plan was made for model ${plan.model}, this is ${model}`,
+      `Make one for this model: ${planCommand(plan)}`,
+    );
+  }
+  const stack = blocksOf(flow);
+  const [found, blocks] = [plan.solvers.length, stack.length];
+  if (found !== blocks) {
+    throw new UserError(
+      `The plan has ${found} solvers, and the model ${blocks} blocks`,
+      `Expected one for each: ${planCommand(plan)}`,
+    );
+  }
+  try {
+    return [...solversOfBlocks(stack, plan.solvers as Solver[])];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.problem, `${error.remedy}. Make the plan anew: ${planCommand(plan)}`);
+  }
+}
+
+/** What to type for another plan of the same use. */
+function planCommand(plan: Plan): string {
+  // Loops of another mode are what is chosen where none is asked for.
+  const mode = plan.mode === plan.loop ? plan.mode : undefined;
+  const options = planOptionWords({ ...plan, label: plan.label ?? undefined, mode });
+  return ['tarflow plan CHECKPOINT', ...options, '--output FILE'].join(' ');
+}
+
+/** What a plan is made for. */
+export interface PlanUse {
+  batch: number;
+  label?: Label | undefined;
+  guidance?: Guidance | null | undefined;
+  mode?: Mode | undefined;
+  precision?: Precision | undefined;
+}
+
+/** The options of `tarflow plan` for a use, as words. */
+export function planOptionWords(use: PlanUse & { tolerance: number }): string[] {
+  const { batch, tolerance, label, guidance, mode, precision = 'float32' } = use;
+  const { weight, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
+  const labels = distinctLabels(label);
+  return [
+    ...['--batch', `${batch}`, '--tolerance', `${tolerance}`],
+    ...(labels ? ['--label', labels.join(',')] : []),
+    ...(weight > 0 ? ['--guidance', `${weight}`] : []),
+    ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
+    ...(annealed ? ['--annealed'] : []),
+    ...(on === undefined ? [] : ['--on', on]),
+    ...(blocks ? ['--blocks', blocks.join(',')] : []),
+    ...(mode === undefined ? [] : ['--mode', mode]),
+    ...(precision === 'float32' ? [] : ['--precision', precision]),
+  ];
+}
+
+/**
+ * In what a plan was measured otherwise than it is about to be used, in words: each is no mistake,
+ * but its times may not be the least, and under another label or guidance its error may be larger.
+ */
+export function planDifferences(flow: Model, plan: Plan, use: PlanUse): string[] {
+  const differences: string[] = [];
+  if (plan.batch !== use.batch) differences.push(`for batch ${plan.batch}, not ${use.batch}`);
+  const label = distinctLabels(use.label);
+  const covered = label?.every((one) => plan.label?.includes(one)) ?? plan.label === null;
+  if (!covered) differences.push(`for ${labelText(plan.label)}, not ${labelText(label)}`);
+  if (guidanceText(plan.guidance ?? undefined) !== guidanceText(use.guidance)) {
+    differences.push(
+      `with ${guidanceText(plan.guidance ?? undefined)}, not ${guidanceText(use.guidance)}`,
+    );
+  }
+  const machine = currentMachine();
+  const planned = executionText(plan.engine, plan);
+  const used = executionText(machine.engine, executionOf(blocksOf(flow), use));
+  if (planned !== used) differences.push(`on ${planned}, not on ${used}`);
+  if (deviceText(plan) !== deviceText(machine)) {
+    differences.push(`on ${deviceText(plan)}, not on ${deviceText(machine)}`);
+  }
+  return differences;
+}
+
+function labelText(label: readonly number[] | null): string {
+  if (!label) return 'no label';
+  return `label${label.length === 1 ? '' : 's'} ${label.join(', ')}`;
+}
+
+function deviceText({ device, threads }: Pick<Machine, 'device' | 'threads'>): string {
+  return `${device} with ${threads} thread${threads === 1 ? '' : 's'}`;
+}
+
+function guidanceText(guidance: Plan['guidance'] | undefined): string {
+  if (!guidance || guidance.weight === 0) return 'no guidance';
+  const { weight, on = 'ab', temperature = 1, annealed = false, blocks } = guidance;
+  return [
+    `guidance ${weight}`,
+    ...(on === 'ab' ? [] : [`on ${on}`]),
+    ...(temperature === 1 ? [] : [`temperature ${temperature}`]),
+    ...(annealed ? ['annealed'] : []),
+    ...(blocks ? [`blocks ${[...blocks].sort((a, b) => a - b).join(',')}`] : []),
+  ].join(' ');
+}
+
+/** Each label once, in ascending order. */
+export function distinctLabels(label: Label | undefined): number[] | null {
+  if (label === undefined) return null;
+  return typeof label === 'number' ? [label] : [...new Set(label)].sort((a, b) => a - b);
+}
+
+/** How the names of checkpoints end. */
+const checkpointEnding = /\.(safetensors|pth|pt)$/;
+
+/** Where the plan of a checkpoint lies. */
+export function planPath(checkpoint: string): string {
+  return `${checkpoint.replace(checkpointEnding, '')}.plan.json`;
+}
+
+/**
+ * Reads a plan.
+ * @throws UserError for a file that cannot be read, is not a plan, or was made by an older version
+ */
+export async function readPlan(file: string): Promise<Plan> {
+  const other = 'Give a file that tarflow plan wrote';
+  const text = Buffer.from(await readBytes(file)).toString('utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${file} is not JSON (${(error as Error).message})`, other);
+  }
+  const { data, error } = planSchema.safeParse(json);
+  if (data) return data;
+  const given = (json ?? {}) as Record<string, unknown>;
+  const isPlan = given.format === 'tarflow-plan';
+  const remedy = isPlan
+    ? `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label and ` +
+      'guidance that you sample with'
+    : other;
+  const absent = newKeys.filter((key) => given[key] === undefined);
+  if (isPlan && absent.length > 0) {
+    const problem = `${file} was made by an older version, which did not write ${absent.join(', ')}`;
+    throw new UserError(problem, remedy);
+  }
+  const [issue] = error.issues;
+  const place = [...(issue?.path ?? []).map(String), issue?.message].join(': ');
+  throw new UserError(`${file} is not a sampling plan (${place})`, remedy);
+}
+
+/**
+ * Checks the name of a file that a plan is to be written to.
+ * @throws UserError for one that ends as a checkpoint's does, so that none is overwritten
+ */
+export function checkPlanPath(file: string): void {
+  if (!checkpointEnding.test(file)) return;
+  throw new UserError(
+    `${file} is named as a checkpoint, and a plan is JSON`,
+    `Choose another name, e.g. ${planPath(file)}`,
+  );
+}
+
+/**
+ * Writes a plan.
+ * @throws UserError for a file named as a checkpoint, FileUnwritable where it cannot be written
+ */
+export async function writePlan(file: string, plan: Plan): Promise<void> {
+  checkPlanPath(file);
+  await writeAtomically(file, `${JSON.stringify(plan, null, 2)}\n`);
+}

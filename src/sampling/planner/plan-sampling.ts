@@ -1,0 +1,501 @@
+import { UserError } from '../../backend/errors.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { classMixture, type Label } from '../../conditions/labels.js';
+import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
+import { blocksOf } from '../../flow/flow.js';
+import type { Model } from '../../flow/model.js';
+import { checkCount } from '../count.js';
+import { type ExecutionOptions, executionOf } from '../guidance/execution.js';
+import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
+import { type InverseOptions, inverse } from '../inverse.js';
+import { solveUnchecked } from '../solvers/solve-block.js';
+import type { Solver, Start } from '../solvers/solver.js';
+import { convergenceRankingMetric, initialGuessingMetric } from '../study/metrics.js';
+import { currentMachine } from './machine.js';
+import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
+import { askedExecution, breathe, median, takeTurns, timed } from './timing.js';
+
+/** The range of the images that a flow makes, [−1, 1]: what shares of the data range refer to. */
+export const dataRange = 2;
+
+/** What a solver cost in a block, and how far its result was from the exact one. */
+export interface Candidate {
+  solver: Solver;
+  /** The least of its times. */
+  milliseconds: number;
+  /**
+   * Largest difference of the block's input from the sequential one's, as a share of the data range;
+   * of the sequential solver 0.
+   */
+  error: number;
+  /** Jacobi iterations over all segments; 0 where tokens were solved one after the other. */
+  iterations: number;
+}
+
+/** All that is compared runs as the options say. */
+export interface PlanOptions extends ExecutionOptions {
+  /**
+   * A class for all, or one per sample: of one batch, and each batch has the same, or of all latents.
+   */
+  label?: Label | undefined;
+  /** Samples made together, which the plan is for. Default: half of the latents. */
+  batch?: number;
+  guidance?: Guidance;
+  /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
+  tolerance?: number;
+  /**
+   * Real images without noise. Given, IGM chooses the start, and only blocks of more than an even
+   * share of CRM are tried with segments beyond the first number that does not help; without, both
+   * starts are measured and all blocks are treated as those.
+   */
+  images?: tf.Tensor4D;
+  /** How often the finalists are timed, taking turns; the least counts. Default 3. */
+  repeats?: number;
+  /** Called with each block's candidates as they are measured. */
+  onBlock?: (block: number, candidates: readonly Candidate[]) => void;
+  signal?: AbortSignal;
+}
+
+/** A gain in time below this share is noise, and not worth an error. */
+const worthwhile = 0.03;
+
+/**
+ * What the whole has to gain to be planned: other samples take other numbers of iterations, and a
+ * plan should not be slower than sequential sampling for any.
+ */
+const safeGain = 0.1;
+
+/** Images to check a plan on: fewer may not meet the noise that it errs on most. */
+const checkedImages = 16;
+
+/** How many latents to give {@link planSampling} for a batch: one to measure on, the rest to check. */
+export function latentsToPlan(batch: number): number {
+  return batch * (1 + Math.ceil(checkedImages / batch));
+}
+
+/**
+ * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
+ * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
+ * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
+ * err more) the shares are tightened; then blocks get faster solvers again where the whole stays
+ * within a quarter. A block stays sequential where that is fastest, and all of them do where the
+ * whole is not faster by a tenth. How many iterations a segment gets is left to the tolerance of its
+ * solver, which follows the sample, and not set to a number.
+ *
+ * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
+ *   to check on; see {@link latentsToPlan}
+ * @param label a class for all, or one per sample: of one batch, and each batch has the same, or of
+ *   all latents
+ * @returns a solver per block with times in milliseconds and the error that was found, for
+ *   `plannedSolvers` and `writePlan`
+ * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
+ *   finite, and as `inverse` does
+ */
+export async function planSampling(
+  flow: Model,
+  noise: tf.Tensor3D,
+  options: PlanOptions = {},
+): Promise<Plan> {
+  const { label, guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
+  checkTolerance(tolerance);
+  checkCount('repeats', repeats);
+  const latents = noise.shape[0];
+  const { batch = latents / 2 } = options;
+  if (!(Number.isInteger(batch) && batch > 0 && latents % batch === 0 && latents > batch)) {
+    throw new UserError(
+      `${latents} latents came to plan with${options.batch === undefined ? '' : `, batch ${batch}`}`,
+      'Expected one batch to measure on, and one or more of equal size to check on',
+    );
+  }
+  const labels = labelsOfLatents(label, batch, latents);
+  const stack = blocksOf(flow);
+  const execution = executionOf(stack, options);
+  const part = (first: number, size: number): Part => ({
+    noise: tf.slice(noise, [first, 0, 0], [size, -1, -1]),
+    label: typeof labels === 'object' ? labels.slice(first, first + size) : labels,
+  });
+  const [measured, timedPart] = [part(0, batch), part(batch, batch)];
+  const checked: Part[] = [];
+  const together = execution.mode === 'eager' ? manyTogether(stack, batch) : batch;
+  for (let first = batch; first < latents; first += together) {
+    checked.push(part(first, Math.min(together, latents - first)));
+  }
+  try {
+    // These refuse all that does not fit before anything long begins.
+    const errorOf = await errorMeasure(flow, checked, tolerance / 2, options);
+    const blocks = await measureBlocks(flow, measured, options);
+
+    const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
+    let found: Found | undefined;
+    // Errors of one block are carried and may grow in the next ones, so a share may be too much.
+    for (let budget = tolerance; budget > tolerance * 5e-4 && !found; budget /= 4) {
+      const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
+      if (solvers.every(({ kind }) => kind === 'sequential')) break;
+      // Where graphs are recorded, this warms them, too.
+      const error = await errorOf(solvers);
+      if (error <= tolerance / 2) {
+        found = await loosened(blocks, { solvers, error }, errorOf, tolerance / 4);
+      }
+    }
+
+    const contenders = found ? [plain, found.solvers] : [plain];
+    const times = await takeTurns(
+      contenders.map((solvers) => () => imagesOf(flow, timedPart, options, { solver: solvers })),
+      repeats,
+      { signal },
+    );
+    const [sequential, planned] = times as [number[], number[]?];
+    const unplanned = { milliseconds: Math.min(...sequential), error: 0 };
+    // The least time is the one least disturbed, the median says whether that was luck.
+    const faster = (of: (...times: number[]) => number): boolean =>
+      planned !== undefined && of(...planned) < (1 - safeGain) * of(...sequential);
+    const chosen =
+      found && planned && faster(Math.min) && faster((...all) => median(all))
+        ? { ...found, milliseconds: Math.min(...planned) }
+        : undefined;
+    return {
+      format: 'tarflow-plan',
+      model: modelFingerprint(flow),
+      tolerance,
+      batch,
+      label: distinctLabels(label),
+      ...currentMachine(),
+      ...execution,
+      guidance: guidance ?? null,
+      solvers: (chosen?.solvers ?? plain) as Plan['solvers'],
+      sequential: unplanned,
+      planned: chosen ? { milliseconds: chosen.milliseconds, error: chosen.error } : unplanned,
+    };
+  } finally {
+    tf.dispose([measured, timedPart, ...checked].map((one) => one.noise));
+  }
+}
+
+/** Some latents (samples, T, D), and their labels. */
+interface Part {
+  noise: tf.Tensor3D;
+  label: Label | undefined;
+}
+
+function labelsOfLatents(
+  label: Label | undefined,
+  batch: number,
+  latents: number,
+): Label | undefined {
+  if (label === undefined || typeof label === 'number' || label.length === latents) return label;
+  if (label.length !== batch) {
+    throw new UserError(
+      `${label.length} labels came to plan with`,
+      `Give one for all, one for each sample of a batch, ${batch}, or for each latent, ${latents}`,
+    );
+  }
+  return Array.from({ length: latents }, (_, i) => label[i % batch] as number);
+}
+
+/** So many attention weights of a layer take a quarter of a gigabyte. */
+const manyWeights = 6e7;
+
+/**
+ * How many images to check together op by op: an operation's own cost is shared by all, and what
+ * comes out does not depend on the batch.
+ */
+function manyTogether(stack: readonly AutoregressiveBlock[], batch: number): number {
+  const guidedWeights = Math.max(...stack.map(({ tokens, heads }) => 2 * tokens ** 2 * heads));
+  return Math.max(batch, Math.min(checkedImages, Math.floor(manyWeights / guidedWeights)));
+}
+
+/**
+ * Checks the largest difference that is asked for.
+ * @throws UserError where it is not above 0
+ */
+export function checkTolerance(tolerance: number): void {
+  if (Number.isFinite(tolerance) && tolerance > 0) return;
+  throw new UserError(`The tolerance is ${tolerance}`, 'Expected a number above 0');
+}
+
+/**
+ * The fastest solver whose error is within a budget; there is always the sequential one, with 0.
+ * Of those that are as fast but for the noise of timing it is the most exact one.
+ */
+export function fastestWithin(candidates: readonly Candidate[], budget: number): Solver {
+  const fitting = candidates.filter(({ error }) => error <= budget);
+  const least = Math.min(...fitting.map(({ milliseconds }) => milliseconds));
+  const [best] = fitting
+    .filter(({ milliseconds }) => (1 - worthwhile) * milliseconds <= least)
+    .sort((a, b) => a.error - b.error);
+  return best?.solver ?? { kind: 'sequential' };
+}
+
+/** Solvers, and how well they did. */
+interface Found {
+  solvers: Solver[];
+  /** Of all images that were checked, as a share of the data range. */
+  error: number;
+}
+
+/**
+ * Gives blocks faster solvers as long as the error of the whole stays within a bound: equal shares of
+ * an error are not what costs least. One block after the other, those first that could gain most.
+ */
+export async function loosened(
+  blocks: readonly (readonly Candidate[])[],
+  found: Found,
+  errorOf: (solvers: readonly Solver[]) => Promise<number>,
+  bound: number,
+): Promise<Found> {
+  const chosen = blocks.map(
+    (candidates, block) =>
+      candidates.find(({ solver }) => solver === found.solvers[block]) as Candidate,
+  );
+  const total = chosen.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const fasterThan = (block: number): Candidate[] => {
+    const { milliseconds } = chosen[block]!;
+    return blocks[block]!.filter(
+      (other) => milliseconds - other.milliseconds > worthwhile * total,
+    ).sort((a, b) => a.error - b.error);
+  };
+  const gain = (block: number): number =>
+    Math.max(
+      0,
+      ...fasterThan(block).map((other) => chosen[block]!.milliseconds - other.milliseconds),
+    );
+  let best = found;
+  for (const block of [...blocks.keys()].sort((a, b) => gain(b) - gain(a))) {
+    for (let [next] = fasterThan(block); next; [next] = fasterThan(block)) {
+      const solvers = best.solvers.map((solver, other) =>
+        other === block ? next!.solver : solver,
+      );
+      const error = await errorOf(solvers);
+      if (error > bound) break;
+      best = { solvers, error };
+      chosen[block] = next;
+    }
+  }
+  return best;
+}
+
+/**
+ * A measure of the error of solvers: the largest one of all images, as a share of the data range,
+ * or of the first of them where that is above a bound.
+ */
+async function errorMeasure(
+  flow: Model,
+  parts: readonly Part[],
+  bound: number,
+  options: PlanOptions,
+): Promise<(solver: readonly Solver[]) => Promise<number>> {
+  const exact: Float32Array[] = [];
+  for (const part of parts) exact.push(await sequentialImages(flow, part, options));
+  return async (solver) => {
+    let error = 0;
+    for (const [index, part] of parts.entries()) {
+      await breathe(options.signal);
+      const { values } = await timed(() => imagesOf(flow, part, options, { solver }));
+      error = Math.max(error, largestError(values, exact[index]!));
+      if (error > bound) break;
+    }
+    return error;
+  };
+}
+
+/** The images of some latents, made as the options say. */
+function imagesOf(
+  flow: Model,
+  { noise, label }: Part,
+  options: PlanOptions,
+  more: InverseOptions,
+): Promise<tf.Tensor4D> {
+  const { guidance } = options;
+  return inverse(flow, noise, {
+    label,
+    ...askedExecution(options),
+    ...(guidance && { guidance }),
+    ...more,
+  });
+}
+
+/**
+ * The images that sequential sampling makes.
+ * @throws UserError where they are not finite, and as `inverse` does
+ */
+async function sequentialImages(
+  flow: Model,
+  part: Part,
+  options: PlanOptions,
+  onBlock?: InverseOptions['onBlock'],
+): Promise<Float32Array> {
+  const { signal } = options;
+  const images = await imagesOf(flow, part, options, {
+    ...(signal && { signal }),
+    ...(onBlock && { onBlock }),
+  });
+  try {
+    const values = images.dataSync() as Float32Array;
+    if (values.every(Number.isFinite)) return values;
+    throw new UserError(
+      'Sequential sampling makes numbers that are not finite',
+      'There is nothing to compare with: the model or its guidance diverges',
+    );
+  } finally {
+    images.dispose();
+  }
+}
+
+/** Candidates per block, by index from the data, each with its time and error. */
+async function measureBlocks(
+  flow: Model,
+  part: Part,
+  options: PlanOptions,
+): Promise<Candidate[][]> {
+  const { noise, label } = part;
+  const { guidance, images, onBlock } = options;
+  const stack = blocksOf(flow);
+  const rankings = images && convergenceRankingMetric(flow, images);
+  const guesses = images && initialGuessingMetric(flow, images);
+  const batch = noise.shape[0];
+  /** The latents of the block of that index; entry 0 is the data. */
+  const passage: tf.Tensor3D[] = [];
+  passage[stack.length] = noise.clone();
+  const classes = classMixture(flow.config, label, batch);
+  const measured: Candidate[][] = [];
+  try {
+    await sequentialImages(flow, part, options, (tokens, block) => {
+      passage[block] = tokens.clone();
+    });
+    for (const block of [...stack].reverse()) {
+      const { index } = block;
+      const guided = guidedBlock(block, batch, { classes }, guidance, executionOf(stack, options));
+      const [z, exact] = tidy(() => {
+        const [after, before] = [passage[index + 1]!, passage[index]!];
+        return [block.order(after.clone()), block.order(before.clone())] as const;
+      });
+      try {
+        const candidates = await measureBlock(guided, z, exact, options, {
+          starts: guesses ? [guesses[index]!.better] : ['latent', 'zeros'],
+          tough: rankings ? rankings[index]!.share > 1 / stack.length : true,
+        });
+        measured.unshift(candidates);
+        onBlock?.(index, candidates);
+      } finally {
+        guided.dispose();
+        tf.dispose([z, exact]);
+      }
+    }
+    return measured;
+  } finally {
+    tf.dispose(passage.filter(Boolean));
+    classes?.dispose();
+  }
+}
+
+/**
+ * Solves a block with some solvers. Forms (start and segments) are looked at once; the best two are
+ * finalists at several tolerances, and take turns with the sequential one.
+ */
+async function measureBlock(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  exact: tf.Tensor3D,
+  { tolerance = 1e-3, repeats = 3, signal }: PlanOptions,
+  { starts, tough }: { starts: readonly Start[]; tough: boolean },
+): Promise<Candidate[]> {
+  const largest = tolerance * dataRange;
+  const target = exact.dataSync() as Float32Array;
+  const candidates: Candidate[] = [];
+  const enter = (solver: Solver): Candidate => {
+    const candidate: Candidate = {
+      solver,
+      milliseconds: Number.POSITIVE_INFINITY,
+      error: 0,
+      iterations: 0,
+    };
+    candidates.push(candidate);
+    return candidate;
+  };
+  const run = async (candidate: Candidate): Promise<tf.Tensor3D> => {
+    const { tokens, trace } = await solveUnchecked(guided, z, candidate.solver, {});
+    candidate.iterations = trace.iterations.length;
+    return tokens;
+  };
+  const sequential = enter({ kind: 'sequential' });
+  const measure = async (contenders: readonly Candidate[], rounds: number): Promise<void> => {
+    const times = await takeTurns(
+      contenders.map((candidate) => () => run(candidate)),
+      rounds,
+      {
+        onResult: (index, _, values) => {
+          const contender = contenders[index]!;
+          if (contender !== sequential) contender.error = largestError(values, target);
+        },
+        signal,
+      },
+    );
+    contenders.forEach((candidate, index) => {
+      candidate.milliseconds = Math.min(candidate.milliseconds, ...times[index]!);
+    });
+  };
+  const look = async (candidate: Candidate): Promise<Candidate> => {
+    // Warm: a first run may have graphs to record, and take many times as long.
+    await timed(() => run(candidate));
+    await measure([candidate], 1);
+    return candidate;
+  };
+
+  await look(sequential);
+  let best: Candidate | undefined;
+  for (const start of starts) {
+    const found = await look(enter({ kind: 'jacobi', tolerance: largest / 4, start }));
+    if (!best || found.milliseconds < best.milliseconds) best = found;
+  }
+  const { start } = best!.solver as { start: Start };
+  // More segments go on being tried as long as they help.
+  let bound = tough ? Number.POSITIVE_INFINITY : best!.milliseconds;
+  for (let segments = 2; segments <= z.shape[1] / 4; segments *= 2) {
+    const kind = 'gaussSeidelJacobi';
+    const found = await look(enter({ kind, segments, tolerance: largest / 4, start }));
+    if (found.milliseconds >= bound) break;
+    bound = found.milliseconds;
+  }
+
+  // The others are too slow for a wrong timing to be the cause.
+  const forms = candidates
+    .filter(({ milliseconds }) => milliseconds < 1.5 * sequential.milliseconds)
+    .filter((candidate) => candidate !== sequential)
+    .sort((a, b) => a.milliseconds - b.milliseconds)
+    .filter(({ milliseconds }, _, [first]) => milliseconds < 1.2 * first!.milliseconds)
+    .slice(0, 2);
+  const entered = (form: Candidate, share: number): Candidate =>
+    enter({ ...form.solver, tolerance: share * largest } as Solver);
+  const finalists = forms.flatMap((form) => [
+    form,
+    ...[1, 1 / 16, 1 / 64].map((share) => entered(form, share)),
+  ]);
+  if (finalists.length === 0) return candidates;
+  await measure([sequential, ...finalists], repeats);
+  // In a tough block a small change is not a small error yet.
+  const [form] = forms as [Candidate];
+  let tightest = finalists[3] as Candidate;
+  for (let share = 1 / 256; share >= leastShare; share /= 4) {
+    if (tightest.error <= tolerance / 256 || tightest.milliseconds >= sequential.milliseconds)
+      break;
+    tightest = entered(form, share);
+    await measure([tightest], repeats);
+  }
+  return candidates;
+}
+
+/** A change of this share of the largest error is rounding. */
+const leastShare = 1 / 4096;
+
+/**
+ * The largest difference of two sets of numbers on the images' scale, as a share of the data range;
+ * infinite where a number is not finite on one side.
+ */
+export function largestError(a: Float32Array, b: Float32Array): number {
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = Math.abs(a[i]! - b[i]!);
+    if (!(difference <= largest)) largest = Number.isNaN(difference) ? Infinity : difference;
+  }
+  return largest / dataRange;
+}

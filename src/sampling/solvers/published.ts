@@ -1,0 +1,142 @@
+import { tf, tidy } from '../../backend/tf.js';
+import type { Cache } from '../../flow/autoregressive.js';
+import { denormalise } from '../../flow/gaussian.js';
+import { firstPredicted, type GuidedBlock } from '../guidance/guided-block.js';
+import { cacheBytes } from './cache.js';
+import { segmentEnds, startingTokens } from './gauss-seidel-jacobi.js';
+import { givenTokens } from './sequential.js';
+import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
+import { defaultTolerance, type Solver } from './solver.js';
+
+type PublishedSolver = Extract<Solver, { kind: 'publishedGaussSeidelJacobi' }>;
+
+/**
+ * Solves a block for its input as the published codes do (Liu and Qin 2025, arXiv 2505.12849; one
+ * segment without a clamp: Zhang et al. 2025, arXiv 2505.24791), for comparison.
+ *
+ * Their first segment in the block inverted eighth is solved here like any other; the published
+ * code leaves it at its start.
+ *
+ * @param z the block's output (batch, T, D), in the block's order
+ * @returns the block's input (batch, T, D), in the block's order, which the caller frees
+ */
+export async function solveAsPublished(
+  guided: GuidedBlock,
+  z: tf.Tensor3D,
+  solver: PublishedSolver,
+  hooks: SolveHooks = {},
+): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
+  const { segments, maximum, clamp, norm = 'largest', tolerance = defaultTolerance } = solver;
+  const [batch, tokens, width] = z.shape;
+  const samples = Array.from({ length: batch }, (_, sample) => sample);
+  const record = emptyRecord(batch);
+  const clamped = (x: tf.Tensor3D): tf.Tensor3D =>
+    clamp === undefined ? x : tf.clipByValue(x, -clamp, clamp);
+
+  const { given } = guided.block;
+  let x = startingTokens(z, solver.start ?? 'latent', given);
+  // The first token is z's; the published code clamps it in its one-segment mode only.
+  const firstToken = (): tf.Tensor3D => {
+    const token = givenTokens(guided.block, z);
+    return segments === 1 ? clamped(token) : token;
+  };
+  /** Of the finished segments, and with the segment's last evaluation. */
+  let cache: Cache | undefined;
+  let extended: Cache | undefined;
+  try {
+    hooks.onIterate?.(x, samples);
+    /** Tokens that are final at the start: the first, unless it starts as what it does not stay. */
+    const settled = tidy(() => {
+      if (given === 0) return 0;
+      const start = givenTokens(guided.block, x);
+      return tf.all(tf.equal(start, firstToken())).dataSync()[0] as number;
+    });
+    let first = 0;
+    for (const [segment, end] of segmentEnds(tokens, segments, given).entries()) {
+      const count = end - 1 - first;
+      /** Iterations that always suffice. */
+      const enough = segment === 0 ? end - settled : count;
+      const final = (): number => Math.min(end - enough + iteration, end);
+      let residual = Number.POSITIVE_INFINITY;
+      let iteration = 0;
+      // The papers' rules: a largest change is below the bound, a Frobenius norm at most the bound.
+      const converged = (): boolean =>
+        norm === 'largest' ? residual < tolerance : residual <= tolerance;
+      while (iteration < maximum && !converged()) {
+        const lowest = firstPredicted(guided.block, { start: first, cache });
+        const step = tidy(() => {
+          const prediction = guided.predict(tf.slice(x, [0, first, 0], [-1, count, -1]), {
+            start: first,
+            cache,
+            keepCache: true,
+          });
+          const target = tf.slice(z, [0, lowest, 0], [-1, end - lowest, -1]);
+          const moved = clamped(denormalise(target, prediction.next));
+          const known = tf.slice(x, [0, 0, 0], [-1, lowest, -1]);
+          const before = segments === 1 && given > 0 ? firstToken() : known;
+          const next = tf.concat([before, moved, tf.slice(x, [0, end, 0])], 1);
+          const change = tf.sub(next, x);
+          return {
+            next,
+            residual:
+              norm === 'largest' ? tf.max(tf.abs(change)) : tf.div(tf.norm(change), batch * width),
+            extended: prediction.cache,
+          };
+        });
+        residual = step.residual.dataSync()[0] as number;
+        step.residual.dispose();
+        x.dispose();
+        x = step.next;
+        freeCache(extended);
+        extended = step.extended;
+
+        iteration++;
+        record.evaluations++;
+        record.evaluatedTokens += batch * count;
+        record.cacheBytes = Math.max(record.cacheBytes, cacheBytes(extended));
+        record.iterations.push({
+          segment,
+          samples: batch,
+          evaluatedSamples: batch,
+          evaluated: count,
+          residual,
+          final: final(),
+        });
+        hooks.onIterate?.(x, samples);
+        await hooks.onStep?.(final());
+      }
+      record.sampleIterations = record.sampleIterations.map((sum) => sum + iteration);
+      const open =
+        iteration < enough && !converged() ? samples : samplesNotFinite(x, end, residual);
+      record.unconverged.push(...open.map((sample) => ({ segment, sample })));
+      freeCache(cache);
+      cache = extended;
+      extended = undefined;
+      first = end - 1;
+      await hooks.onStep?.(end);
+    }
+    return { tokens: x.clone(), record };
+  } finally {
+    x.dispose();
+    freeCache(cache);
+    freeCache(extended);
+  }
+}
+
+function freeCache(cache: Cache | undefined): void {
+  if (cache) tf.dispose(cache);
+}
+
+/**
+ * The samples that have a number among their first `end` tokens that is not finite. Where the last
+ * change was finite, there is none.
+ */
+function samplesNotFinite(x: tf.Tensor3D, end: number, residual: number): number[] {
+  if (Number.isFinite(residual)) return [];
+  const values = x.dataSync();
+  const [batch, tokens, width] = x.shape;
+  return Array.from({ length: batch }, (_, sample) => sample).filter((sample) => {
+    const first = sample * tokens * width;
+    return !values.subarray(first, first + end * width).every(Number.isFinite);
+  });
+}

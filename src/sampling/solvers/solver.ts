@@ -1,0 +1,197 @@
+import { UserError } from '../../backend/errors.js';
+import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
+import { ability } from '../../flow/flow.js';
+import type { Model } from '../../flow/model.js';
+import { checkCount } from '../count.js';
+
+/** Where an iteration starts: at the block's output z itself, or at z_0 followed by zeros. */
+export type Start = 'latent' | 'zeros';
+
+/**
+ * What is compared with the tolerance: the largest change of a number between two iterates
+ * (Zhang et al. 2025, arXiv 2505.24791, algorithm 1), or the change's Frobenius norm divided by
+ * the number of samples and the token width (the code of Liu and Qin 2025, arXiv 2505.12849).
+ */
+export type ChangeNorm = 'largest' | 'frobenius';
+
+/** Settings that all iterative solvers share. */
+export interface IterationSettings {
+  /**
+   * Tokens whose change is at most this, on the scale of the block's tokens (images lie in [−1, 1]),
+   * are taken as solved; 0 iterates to the exact solution. Default 1e-5. It
+   * bounds the change, not the error: what is left undone in a token grows in those that depend on
+   * it, in a tough block of 1,024 tokens a thousandfold. `planSampling` measures the error.
+   */
+  tolerance?: number;
+  /** Default `largest`. */
+  norm?: ChangeNorm;
+  /**
+   * Most iterations on a segment, after which its tokens stay as they are. Default: as many as it
+   * has tokens, which always suffice.
+   */
+  maximum?: number;
+  /** Default `latent`. */
+  start?: Start;
+}
+
+/**
+ * How to solve a block for its input, x = exp(a(x))·z + b(x), where a and b of a token depend on
+ * earlier tokens only.
+ *
+ * - `sequential`: token by token with a key/value cache.
+ * - `jacobi`: all tokens at once, again and again; token t is exact after t iterations.
+ * - `gaussSeidelJacobi`: segments of tokens one after the other, Jacobi iterations inside each.
+ * - `publishedGaussSeidelJacobi`: the latter as the published code does it, so that published
+ *   settings can be rerun. One stop for the whole batch, no token ever leaves the iteration, a
+ *   finished segment's keys and values are those of the iterate before its last, and the number of
+ *   segments divides the number of tokens. `clamp` bounds every iterate by ±clamp, which changes
+ *   the solution where that is larger; the published code has 3. Selective Jacobi decoding is
+ *   published as one segment without a clamp that starts at zeros, the first token too.
+ */
+export type Solver =
+  | { kind: 'sequential' }
+  | ({ kind: 'jacobi' } & IterationSettings)
+  | ({ kind: 'gaussSeidelJacobi'; segments: number } & IterationSettings)
+  | ({
+      kind: 'publishedGaussSeidelJacobi';
+      segments: number;
+      maximum: number;
+      clamp?: number;
+      start?: Start | 'allZeros';
+    } & Omit<IterationSettings, 'start'>);
+
+/**
+ * The tolerance of a solver that names none. Changes of this size are of the order of float32
+ * rounding in an image of range 2.
+ */
+export const defaultTolerance = 1e-5;
+
+/**
+ * One solver per block, by index from the data.
+ *
+ * @throws UserError for settings that do not fit the model, and where the number of solvers is not
+ *   that of the blocks
+ */
+export function solversOfBlocks(
+  blocks: readonly AutoregressiveBlock[],
+  solver: Solver | readonly Solver[],
+): readonly Solver[] {
+  const solvers = Array.isArray(solver)
+    ? (solver as readonly Solver[])
+    : new Array<Solver>(blocks.length).fill(solver as Solver);
+  if (solvers.length !== blocks.length) {
+    throw new UserError(
+      `${solvers.length} solvers came for a model of ${blocks.length} blocks`,
+      'Give one for all, or one per block by its index from the data',
+    );
+  }
+  blocks.forEach((block, index) => {
+    checkSolver(block, solvers[index] as Solver);
+  });
+  return solvers;
+}
+
+/**
+ * Checks a solver against a block.
+ * @throws UserError for an unknown kind, and for settings that are out of range or do not fit
+ */
+export function checkSolver({ tokens }: AutoregressiveBlock, solver: Solver): void {
+  if (!['sequential', 'jacobi', 'gaussSeidelJacobi', kindPublished].includes(solver.kind)) {
+    throw new UserError(
+      `The solver is '${String((solver as { kind: unknown }).kind)}'`,
+      `Expected 'sequential', 'jacobi', 'gaussSeidelJacobi' or '${kindPublished}'`,
+    );
+  }
+  if (solver.kind === 'sequential') return;
+  const { tolerance = defaultTolerance, norm = 'largest', start = 'latent' } = solver;
+  if (!(Number.isFinite(tolerance) && tolerance >= 0)) {
+    throw new UserError(
+      `The tolerance is ${tolerance}`,
+      'Expected a number of at least 0; 0 iterates to the exact solution',
+    );
+  }
+  if (!['largest', 'frobenius'].includes(norm)) {
+    throw new UserError(`The norm is '${norm}'`, "Expected 'largest' or 'frobenius'");
+  }
+  if (solver.maximum !== undefined || solver.kind === kindPublished) {
+    checkCount('The largest number of iterations', solver.maximum);
+  }
+  const starts = ['latent', 'zeros', ...(solver.kind === kindPublished ? ['allZeros'] : [])];
+  if (!starts.includes(start)) {
+    throw new UserError(`The start is '${start}'`, `Expected one of ${starts.join(', ')}`);
+  }
+  if (solver.kind === 'jacobi') return;
+  const { segments } = solver;
+  if (!Number.isInteger(segments) || segments < 1 || segments > tokens) {
+    throw new UserError(
+      `The number of segments is ${segments}`,
+      `Expected a whole number from 1 to the number of tokens, ${tokens}`,
+    );
+  }
+  if (solver.kind !== kindPublished) return;
+  if (tokens % segments !== 0) {
+    throw new UserError(
+      `${segments} segments do not divide ${tokens} tokens`,
+      "The published form leaves tokens unsolved then; use 'gaussSeidelJacobi', which takes any number",
+    );
+  }
+  if (start === 'allZeros' && segments !== 1) {
+    throw new UserError(
+      `The start is 'allZeros' with ${segments} segments`,
+      "Expected 'latent' or 'zeros', which keep the first token; only one segment sets it itself",
+    );
+  }
+  if (solver.clamp !== undefined && !(solver.clamp > 0)) {
+    throw new UserError(`The clamp is ${solver.clamp}`, 'Expected a number above 0, or none');
+  }
+}
+
+/** A solver in a few words, for tables. */
+export function solverText(solver: Solver): string {
+  if (solver.kind === 'sequential') return 'sequential';
+  const { tolerance = defaultTolerance, maximum, start = 'latent' } = solver;
+  return [
+    solver.kind === 'publishedGaussSeidelJacobi' ? 'published form' : 'Jacobi',
+    ...('segments' in solver && solver.segments > 1 ? [`${solver.segments} segments`] : []),
+    `from ${start}`,
+    `to ${Number(tolerance.toPrecision(2))}`,
+    ...(maximum === undefined ? [] : [`at most ${maximum}`]),
+    ...('clamp' in solver && solver.clamp !== undefined ? [`clamped at ${solver.clamp}`] : []),
+  ].join(', ');
+}
+
+const kindPublished = 'publishedGaussSeidelJacobi';
+
+/**
+ * Selective Jacobi decoding: the block inverted first token by token, since it depends most on near
+ * tokens, and all others by Jacobi iterations (Zhang et al. 2025, arXiv 2505.24791, algorithm 1).
+ *
+ * The published rule stops at a largest change of 0.5, measured on images of range 2 whose
+ * intermediate values reach ±3; where values are smaller, it stops too early.
+ *
+ * @param settings of the Jacobi iterations, those of our own by default; `published` reruns the
+ *   paper's: one stop for the batch, at a largest change below 0.5, from zeros
+ * @returns a solver per block, by index from the data
+ */
+export function selectiveJacobi(
+  model: Model,
+  settings: IterationSettings & { published?: boolean } = {},
+): Solver[] {
+  const { published = false, ...iteration } = settings;
+  const blocks = ability(model.family, 'blocks')(model);
+  const parallel = ({ tokens }: AutoregressiveBlock): Solver =>
+    published
+      ? {
+          kind: 'publishedGaussSeidelJacobi',
+          segments: 1,
+          // From zeros even the first token takes an iteration.
+          maximum: tokens,
+          start: 'allZeros',
+          tolerance: 0.5,
+          ...iteration,
+        }
+      : { kind: 'jacobi', ...iteration };
+  return blocks.map((block, index) =>
+    index === blocks.length - 1 ? { kind: 'sequential' } : parallel(block),
+  );
+}

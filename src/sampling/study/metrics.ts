@@ -1,0 +1,187 @@
+import { UserError } from '../../backend/errors.js';
+import { tf, tidy } from '../../backend/tf.js';
+import { classMixture, type Label } from '../../conditions/labels.js';
+import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.js';
+import { ability, blocksOf, checkImages } from '../../flow/flow.js';
+import { denormalise, type Gaussian } from '../../flow/gaussian.js';
+import type { Model } from '../../flow/model.js';
+import { blockForward, predictAll } from '../../flow/through-blocks.js';
+import { checkCount } from '../count.js';
+import { startingTokens } from '../solvers/gauss-seidel-jacobi.js';
+import type { Start } from '../solvers/solver.js';
+import { spectralNorm } from './spectral-norm.js';
+
+/** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
+export interface ConvergenceRanking {
+  /** ‖mean over images of exp(−a)·x‖, x the block's input, a matrix (T, D). */
+  spread: number;
+  /** ‖W_a‖, of the rows of the output layer that make a; 0 in a volume-preserving model. */
+  scaleWeight: number;
+  /** ‖W_b‖, of the rows that make b. */
+  shiftWeight: number;
+  /** spread · scaleWeight + shiftWeight. A large one marks a tough block. */
+  metric: number;
+  /** The metric divided by its sum over the blocks. */
+  share: number;
+}
+
+/** The Initial Guessing Metric of a block for both starts; the smaller one is to be preferred. */
+export interface InitialGuessing {
+  latent: number;
+  zeros: number;
+  better: Start;
+}
+
+export interface MetricOptions {
+  /** Class per image; none takes the mean of all classes, as the published code does. */
+  label?: Label | undefined;
+  /** Images evaluated together. Default 32. */
+  batchSize?: number;
+}
+
+/**
+ * The Convergence Ranking Metric, which tells how many iterations the blocks need in proportion to
+ * one another (Liu and Qin 2025, arXiv 2505.12849): a block whose a and b depend strongly on its
+ * input needs more.
+ *
+ * @param images (images, channels, height, width), a small set of real ones without noise
+ * @returns one entry per block, by index from the data
+ * @throws UserError where images or labels do not fit the model, for images that are not finite,
+ *   and for a batch size below 1
+ */
+export function convergenceRankingMetric(
+  flow: Model,
+  images: tf.Tensor4D,
+  options: MetricOptions = {},
+): ConvergenceRanking[] {
+  const spreads = meanMatrices(flow, images, options, (block, { u, conditions }) => {
+    const { logScale } = shifted(block, u, conditions);
+    return [logScale ? tf.mul(tf.exp(tf.neg(logScale)), u) : u];
+  });
+  const rankings = blocksOf(flow).map((block, index) => {
+    const spread = spreads[index]![0]!;
+    const [shiftWeight, scaleWeight] = tidy(() => {
+      const { mean, logScale } = block.outputWeights();
+      return [matrixNorm(mean), logScale ? matrixNorm(logScale) : 0] as const;
+    });
+    return { spread, scaleWeight, shiftWeight, metric: spread * scaleWeight + shiftWeight };
+  });
+  const total = rankings.reduce((sum, { metric }) => sum + metric, 0);
+  return rankings.map((ranking) => ({ ...ranking, share: ranking.metric / total }));
+}
+
+/**
+ * The Initial Guessing Metric, which tells where to start an iteration (Liu and Qin 2025, arXiv
+ * 2505.12849): the spectral norm of the mean over images of the first iterate's error, for both
+ * starts.
+ *
+ * @param images (images, channels, height, width), a small set of real ones without noise
+ * @returns one entry per block, by index from the data
+ * @throws UserError where images or labels do not fit the model, for images that are not finite,
+ *   and for a batch size below 1
+ */
+export function initialGuessingMetric(
+  flow: Model,
+  images: tf.Tensor4D,
+  options: MetricOptions = {},
+): InitialGuessing[] {
+  const norms = meanMatrices(flow, images, options, (block, { u, v, conditions }) =>
+    (['latent', 'zeros'] as const).map((start) => {
+      const guess = startingTokens(v, start, block.given);
+      return tf.sub(denormalise(v, shifted(block, guess, conditions)), u);
+    }),
+  );
+  return norms.map(([latent, zeros]) => ({
+    latent: latent!,
+    zeros: zeros!,
+    better: zeros! < latent! ? 'zeros' : 'latent',
+  }));
+}
+
+/** A block's input u and output v (batch, T, D) in its order, and its conditions. */
+interface Passage {
+  u: tf.Tensor3D;
+  v: tf.Tensor3D;
+  conditions: Conditions;
+}
+
+/** Spectral norms, per block, of the means over images of matrices (T, D) that `f` makes. */
+function meanMatrices(
+  flow: Model,
+  images: tf.Tensor4D,
+  { label, batchSize = 32 }: MetricOptions,
+  f: (block: AutoregressiveBlock, passage: Passage) => tf.Tensor[],
+): number[][] {
+  checkImages(flow.config, images);
+  checkCount('The batch size', batchSize);
+  const count = images.shape[0];
+  if (count === 0) throw new UserError('No images came', 'Give at least one');
+  const broken = images.dataSync().findIndex((value) => !Number.isFinite(value));
+  if (broken >= 0) {
+    const image = Math.floor((broken * count) / images.size);
+    throw new UserError(
+      `Image ${image} is not finite`,
+      'Every number of the images has to be finite',
+    );
+  }
+  const blocks = blocksOf(flow);
+  const [{ tokens, width }] = blocks as [AutoregressiveBlock];
+  const sums: Float64Array[][] = blocks.map(() => []);
+  // Checks the labels of all images before the first batch.
+  tf.dispose(classMixture(flow.config, label, count) ?? []);
+  for (let first = 0; first < count; first += batchSize) {
+    tf.tidy(() => {
+      const size = Math.min(batchSize, count - first);
+      const labels =
+        label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
+      const classes = classMixture(flow.config, labels, size);
+      const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]) as tf.Tensor4D;
+      const conditions = { classes };
+      let x = ability(flow.family, 'tokens').of(flow.config, batch).tokens;
+      blocks.forEach((block, index) => {
+        const { z } = blockForward(block, x, conditions);
+        const passage = { u: block.order(x), v: block.order(z), conditions };
+        f(block, passage).forEach((matrices, k) => {
+          sums[index]![k] ??= new Float64Array(tokens * width);
+          const sum = sums[index]![k]!;
+          tf.sum(matrices, 0)
+            .dataSync()
+            .forEach((value, i) => {
+              sum[i]! += value;
+            });
+        });
+        x = z;
+      });
+    });
+  }
+  return sums.map((matrices) =>
+    matrices.map((sum) =>
+      spectralNorm(
+        sum.map((value) => value / count),
+        tokens,
+        width,
+      ),
+    ),
+  );
+}
+
+/** The predictions of every token from those before it (batch, T, D); zero for those given. */
+function shifted(
+  block: AutoregressiveBlock,
+  tokens: tf.Tensor3D,
+  conditions: Conditions,
+): Gaussian {
+  const { mean, logScale } = predictAll(block, tokens, conditions);
+  const shift = (leaf: tf.Tensor3D): tf.Tensor3D =>
+    tf.pad(leaf, [
+      [0, 0],
+      [block.given, 0],
+      [0, 0],
+    ]);
+  return { mean: shift(mean), logScale: logScale && shift(logScale) };
+}
+
+function matrixNorm(matrix: tf.Tensor2D): number {
+  const [rows, columns] = matrix.shape;
+  return spectralNorm(matrix.dataSync() as Float32Array, rows, columns);
+}

@@ -1,0 +1,23 @@
+import { Matrix, SingularValueDecomposition } from 'ml-matrix';
+
+/**
+ * The spectral norm of a matrix, its largest singular value, in double precision.
+ *
+ * @param values row by row
+ * @throws RangeError if they are not as many as rows times columns
+ */
+export function spectralNorm(values: ArrayLike<number>, rows: number, columns: number): number {
+  if (values.length !== rows * columns) {
+    throw new RangeError(`${values.length} numbers are not a matrix of ${rows}×${columns}.`);
+  }
+  // The decomposition does not end for numbers that are not finite.
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i] as number);
+    if (!Number.isFinite(size)) return size;
+  }
+  return new SingularValueDecomposition(Matrix.from1DArray(rows, columns, values), {
+    computeLeftSingularVectors: false,
+    computeRightSingularVectors: false,
+    autoTranspose: true,
+  }).norm2;
+}

@@ -1,0 +1,251 @@
+import { readdir, stat } from 'node:fs/promises';
+import * as path from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../backend/errors.js';
+import { readBytes } from '../backend/files.js';
+import type { Leaves } from '../backend/tree.js';
+import type { ModelConfig } from '../flow/model.js';
+import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
+import { tensorSource } from '../formats/leaves.js';
+import {
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorSource,
+  writeSafetensors,
+} from '../formats/safetensors.js';
+import { checkedMetadata, checkpointDetails } from './checkpoint.js';
+import { parseDescription } from './run-description.js';
+
+/**
+ * Training states as files. In a run's folder each has the number of its step in its name, and the
+ * valid one is that of the step of which `checkpoint.safetensors` is: a state is on the disk before
+ * the checkpoint of its step takes that name, so that both become valid by this one renaming.
+ */
+
+const kind: FileKind = { format: 'tarflow state', version: 1, what: 'a training state' };
+
+/** What a run trains, in its folder. */
+export const descriptionName = 'run.json';
+
+/** The flow of a run's last saved step, in its folder. */
+export const checkpointName = 'checkpoint.safetensors';
+
+/** What a run's folder had before states were numbered. */
+const unnumbered = 'state.safetensors';
+
+const numbered = /^state-(\d+)\.safetensors$/;
+
+/** The name of the state of a step. */
+export function stateName(step: number): string {
+  return `state-${step}.safetensors`;
+}
+
+/** Whether a file of a run's folder is a state. */
+export function isStateName(name: string): boolean {
+  return name === unnumbered || numbered.test(name);
+}
+
+/** What a state says of itself. */
+export interface StateHeader {
+  config: ModelConfig;
+  /** Steps of its run. */
+  step: number;
+  /** Training steps behind it, those of the runs included that its run went on from. */
+  steps: number;
+}
+
+/** Names of AdamW's moments in a state. */
+const moment = /^(first|second)\./;
+
+/**
+ * Writes a training state, whole or not at all; one of its tensors at a time is on the host.
+ * @throws FileUnwritable
+ */
+export async function writeState(file: string, state: Leaves, header: StateHeader): Promise<void> {
+  const sources = Object.entries(state).map(
+    ([name, tensor]) => [name, tensorSource(tensor, 'F32')] as const,
+  );
+  await writeSafetensors(file, Object.fromEntries(sources), stateMetadata(header));
+}
+
+/**
+ * Writes what another run needs of a state to begin with, small enough to be kept: parameters and
+ * their running mean in bfloat16, and the steps behind them, without the optimiser's moments.
+ *
+ * @throws FileUnwritable, and errors of reading the state
+ */
+export async function writeSnapshot(
+  file: string,
+  state: SafetensorsFile,
+  header: StateHeader,
+): Promise<void> {
+  const sources = startingNames(state).map((name): [string, TensorSource] => {
+    const { shape } = state.tensors[name] as { shape: number[] };
+    // The parameters' and the mean's leaves; what else there is are a few numbers, kept exact.
+    const dtype = /^(parameters|average)\./.test(name) ? 'BF16' : 'F32';
+    return [name, { shape, dtype, data: async () => (await state.read(name)).data }];
+  });
+  await writeSafetensors(file, Object.fromEntries(sources), stateMetadata(header));
+}
+
+/** The names of all tensors of a state that another run can begin with: all but the moments. */
+export function startingNames({ tensors }: SafetensorsFile): string[] {
+  return Object.keys(tensors).filter((name) => !moment.test(name));
+}
+
+/** A model's configuration as a file has it; whoever makes a model of it checks it by its family. */
+const writtenConfig: z.ZodType<ModelConfig> = z.looseObject({
+  kind: z.string(),
+  image: z.object({ channels: z.number(), height: z.number(), width: z.number() }),
+  classes: z.number(),
+});
+
+/**
+ * What an open training state says of itself.
+ * @throws UserError where it is of a newer version, or damaged
+ */
+function stateHeader(file: SafetensorsFile): StateHeader {
+  checkKind(file.path, file.metadata, kind, 'Take a state of a run, or a snapshot');
+  return {
+    config: checkedMetadata(file, 'config', writtenConfig),
+    step: count(file, 'step'),
+    steps: count(file, 'steps'),
+  };
+}
+
+/** Where a run's last saved step is. */
+export interface ValidState {
+  step: number;
+  /** The path of its state. */
+  file: string;
+  /** Whether the folder's checkpoint is of the same step: not where a save was cut short. */
+  checkpointed: boolean;
+}
+
+/**
+ * The last saved step of a run: that of its checkpoint. Where there is no checkpoint, as the first
+ * save was cut short or somebody deleted it, that of its newest state.
+ *
+ * @param before training steps behind the run, by the file that it began with
+ * @returns none where the folder has no state yet
+ * @throws UserError where a file is damaged, or the checkpoint's state is missing
+ */
+export async function validState(folder: string, before: number): Promise<ValidState | undefined> {
+  const names = await readdir(folder);
+  const steps = names.flatMap((name) => {
+    const step = numbered.exec(name)?.[1];
+    return step === undefined ? [] : [Number(step)];
+  });
+  const at = (step: number, checkpointed: boolean): ValidState => {
+    return { step, file: path.join(folder, stateName(step)), checkpointed };
+  };
+  const checkpoint = path.join(folder, checkpointName);
+  const saved = names.includes(checkpointName)
+    ? (await checkpointSteps(checkpoint)) - before
+    : undefined;
+  if (saved !== undefined && steps.includes(saved)) return at(saved, true);
+  if (names.includes(unnumbered)) {
+    const file = path.join(folder, unnumbered);
+    const step = await unnumberedStep(file);
+    return { step, file, checkpointed: step === saved };
+  }
+  if (saved === undefined) return steps.length > 0 ? at(Math.max(...steps), false) : undefined;
+  throw new UserError(
+    `${checkpoint} is of step ${saved}, whose ${stateName(saved)} is not beside it`,
+    'Put that there, or the checkpoint away to go on from another state in the folder; ' +
+      'or begin a new run with it (--from)',
+  );
+}
+
+/** An open state, which the caller closes, and what it says of itself. */
+export interface OpenState {
+  file: SafetensorsFile;
+  header: StateHeader;
+}
+
+/**
+ * Opens a training state: the last one of a run, by the run's folder, or that in a file.
+ *
+ * @returns none for a file of another kind
+ * @throws UserError where a folder holds no run, or one that has saved nothing, or a state is
+ *   damaged or of a newer version
+ */
+export async function openState(from: string): Promise<OpenState | undefined> {
+  if ((await stat(from).catch(() => undefined))?.isDirectory()) return openLastState(from);
+  const file = await openSafetensors(from);
+  try {
+    if (file.metadata.format === kind.format) return { file, header: stateHeader(file) };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return undefined;
+}
+
+/**
+ * Opens the last saved state of a run, which may be going on.
+ * @throws UserError where the folder holds no run, or one that has saved nothing
+ */
+export async function openLastState(folder: string): Promise<OpenState> {
+  const describedIn = path.join(folder, descriptionName);
+  const text = Buffer.from(await readBytes(describedIn)).toString('utf8');
+  const { config, from } = parseDescription(text, describedIn);
+  const before = from?.steps ?? 0;
+  const valid = await validState(folder, before);
+  if (!valid) {
+    throw new UserError(`The run in ${folder} has saved no state yet`, 'Wait until it has');
+  }
+  const { step } = valid;
+  const file = await openSafetensors(valid.file);
+  try {
+    // A state from before they were numbered says only its step.
+    const isOld = path.basename(valid.file) === unnumbered;
+    return { file, header: isOld ? { config, step, steps: before + step } : stateHeader(file) };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function checkpointSteps(checkpoint: string): Promise<number> {
+  const file = await openSafetensors(checkpoint);
+  try {
+    const { steps } = checkpointDetails(file);
+    if (steps !== undefined) return steps;
+  } finally {
+    await file.close();
+  }
+  throw new UserError(
+    `${checkpoint} does not say of which step it is`,
+    'Put the one back that the run wrote, or begin a new run with it (--from)',
+  );
+}
+
+async function unnumberedStep(state: string): Promise<number> {
+  const file = await openSafetensors(state);
+  try {
+    return count(file, 'step');
+  } finally {
+    await file.close();
+  }
+}
+
+function stateMetadata({ config, step, steps }: StateHeader): Record<string, string> {
+  return {
+    ...kindMetadata(kind),
+    step: String(step),
+    steps: String(steps),
+    config: JSON.stringify(config),
+  };
+}
+
+/** A number of steps in a file's metadata. */
+function count({ path: file, metadata }: SafetensorsFile, name: string): number {
+  const text = metadata[name] ?? '';
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new UserError(
+    `${file} does not say its ${name}`,
+    'It is damaged: begin a new run, or take another file',
+  );
+}

@@ -1,0 +1,63 @@
+import { UserError } from '../backend/errors.js';
+import { tf, tidy } from '../backend/tf.js';
+import { disposeTree, type Leaves } from '../backend/tree.js';
+import type { ModelConfig } from '../flow/model.js';
+import type { StartingPoint } from './run-description.js';
+
+/** A starting point with what a run takes from it. */
+export interface LoadedStartingPoint extends StartingPoint {
+  config: ModelConfig;
+  /** Under the names of a training state: parameters, and their running mean where there is one. */
+  state: Leaves;
+}
+
+/** Names in a training state. */
+export const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'] as const;
+
+/**
+ * The state that a run begins with: a fresh one with all that a starting point has in its place. The
+ * running mean, where the run keeps one, is the starting point's, or where that has none its
+ * parameters; moments stay fresh.
+ *
+ * @param fresh is freed
+ * @param given a starting point's state, which stays the caller's
+ * @throws UserError where they are of different models
+ */
+export function beginningState(fresh: Leaves, given: Leaves): Leaves {
+  try {
+    const left = Object.keys(given).find(
+      (name) => !(name in fresh) && !name.startsWith(averagePrefix),
+    );
+    if (left !== undefined) throw ofAnotherModel(left, given[left], undefined);
+    return tidy(() => {
+      const begun = Object.entries(fresh).map(([name, leaf]): [string, tf.Tensor] => {
+        const found =
+          given[name] ??
+          (name.startsWith(averagePrefix)
+            ? given[parameterPrefix + name.slice(averagePrefix.length)]
+            : undefined);
+        const isTaken = found !== undefined || name.startsWith(parameterPrefix);
+        if (isTaken && found?.shape.join() !== leaf.shape.join()) {
+          throw ofAnotherModel(name, found, leaf);
+        }
+        return [name, tf.clone(found ?? leaf)];
+      });
+      return Object.fromEntries(begun);
+    });
+  } finally {
+    disposeTree(fresh);
+  }
+}
+
+function ofAnotherModel(
+  name: string,
+  came: tf.Tensor | undefined,
+  expected: tf.Tensor | undefined,
+): UserError {
+  const shown = (tensor: tf.Tensor | undefined) =>
+    tensor ? `(${tensor.shape.join(', ')})` : 'none';
+  return new UserError(
+    `What the run begins with has ${name} of shape ${shown(came)}, the run's model ${shown(expected)}`,
+    'Begin with a file of the same model',
+  );
+}

@@ -1,0 +1,106 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import ts from 'typescript';
+
+/** Source files by their path below `src/`, with `/` on every system. */
+export type Sources = ReadonlyMap<string, string>;
+
+/** An import of one source file by another. */
+export interface Import {
+  from: string;
+  to: string;
+}
+
+/** The TypeScript files below a folder. */
+export function readSources(folder: string): Sources {
+  const names = fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .sort();
+  return new Map(
+    names.map((name) => [
+      name.split(path.sep).join('/'),
+      fs.readFileSync(path.join(folder, name), 'utf8'),
+    ]),
+  );
+}
+
+/** All imports and re-exports between source files, those of types included. */
+export function importsBetween(sources: Sources): Import[] {
+  return [...sources].flatMap(([from, text]) =>
+    ts
+      .preProcessFile(text)
+      .importedFiles.filter(({ fileName }) => fileName.startsWith('.'))
+      .map(({ fileName }) => {
+        const to = path.posix.join(path.posix.dirname(from), fileName).replace(/\.js$/, '.ts');
+        if (!sources.has(to)) throw new Error(`${from} imports ${fileName}, which does not exist.`);
+        return { from, to };
+      }),
+  );
+}
+
+/** Files that import each other in a circle, each circle once, as 'a → b → a'. */
+export function circles(imports: readonly Import[]): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, trail: string[]): void => {
+    const start = trail.indexOf(file);
+    if (start >= 0) found.push([...trail.slice(start), file].join(' → '));
+    if (start >= 0 || done.has(file)) return;
+    for (const next of targets.get(file) ?? []) visit(next, [...trail, file]);
+    done.add(file);
+  };
+  for (const file of targets.keys()) visit(file, []);
+  return found;
+}
+
+/**
+ * The rooms that stand directly before each room. A room may import itself, these, and whatever stands
+ * before these in turn.
+ */
+export type Order = Readonly<Record<string, readonly string[]>>;
+
+/** The room of a file: the longest folder above it that has a place in the order. */
+export function roomOf(file: string, order: Order): string | undefined {
+  const folders = file.split('/').slice(0, -1);
+  while (folders.length > 0 && !(folders.join('/') in order)) folders.pop();
+  return folders.length > 0 ? folders.join('/') : undefined;
+}
+
+/** Imports against the order, and files without a room, in words. The root index may import all. */
+export function wrongImports(imports: readonly Import[], order: Order): string[] {
+  const mayImport = (room: string): Set<string> => {
+    const before = (order[room] ?? []).flatMap((other) => [...mayImport(other)]);
+    return new Set([room, ...before]);
+  };
+  return imports.flatMap(({ from, to }) => {
+    if (from === 'index.ts') return [];
+    const [room, other] = [roomOf(from, order), roomOf(to, order)];
+    if (room === undefined) return [`${from} is in no room of the order`];
+    if (other === undefined) return [`${to} is in no room of the order`];
+    return mayImport(room).has(other) ? [] : [`${from} (${room}) imports ${to} (${other})`];
+  });
+}
+
+/** Imports from outside of a folder that pass by its index, in words. */
+export function pastTheDoor(imports: readonly Import[], folder: string): string[] {
+  const inside = (file: string) => file.startsWith(`${folder}/`);
+  return imports
+    .filter(({ from, to }) => !inside(from) && inside(to) && to !== `${folder}/index.ts`)
+    .map(({ from, to }) => `${from} imports ${to}`);
+}
+
+/** Base names that several files have, index.ts apart: 'trace.ts: sampling, backend'. */
+export function sharedNames(files: Iterable<string>): string[] {
+  const folders = new Map<string, string[]>();
+  for (const file of files) {
+    const name = path.posix.basename(file);
+    folders.set(name, [...(folders.get(name) ?? []), path.posix.dirname(file)]);
+  }
+  return [...folders]
+    .filter(([name, found]) => name !== 'index.ts' && found.length > 1)
+    .map(([name, found]) => `${name}: ${found.sort().join(', ')}`)
+    .sort();
+}
