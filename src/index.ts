@@ -43,12 +43,20 @@ export {
 } from './backend/tree.js';
 export { classMixture, type Label } from './conditions/labels.js';
 export {
+  type DataSource,
   datasetNames,
+  type FolderOptions,
   type ImageDataset,
+  type ImageParts,
+  imageDataset,
   imagesTensor,
   labelBatch,
   loadDataset,
+  openDataset,
+  openFolder,
+  openLatents,
   pixelBatch,
+  type Split,
   toUnitRange,
 } from './data/index.js';
 export type { ImageSize } from './data/source.js';

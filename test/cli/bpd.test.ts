@@ -78,7 +78,7 @@ test("a user's mistake exits 2 and names the thing and the remedy", async () => 
   const mistakes: [string, string[], RegExp][] = [
     [file, [], /does not say what it was trained on.*--data fashion-mnist/],
     [file, ['--data', 'cifar'], /Unknown data set 'cifar'.*mnist-10k-subset/],
-    [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train or test/],
+    [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train, validation, test/],
     [file, [...data, '--count', '-3'], /Expected a whole number above 0/],
     [small, data, /mnist-10k-subset has images of 1×28×28.*takes 1×14×14/],
     [`${file}.none`, data, /none/],
