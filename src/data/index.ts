@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { type FolderOptions, openFolder } from './folder/folder.js';
-import { openLatents } from './latents/latents.js';
+import { openLatents } from './latents/latent-file.js';
 import { emojiDatasets } from './memory/emoji.js';
 import { loadFashionMnist } from './memory/fashion-mnist.js';
 import type { ImageDataset } from './memory/memory.js';
@@ -9,7 +9,7 @@ import { loadMnistSubset } from './memory/mnist-subset.js';
 import { type DataSource, type Split, splits } from './source.js';
 
 export { type FolderOptions, openFolder } from './folder/folder.js';
-export { openLatents } from './latents/latents.js';
+export { openLatents } from './latents/latent-file.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export * from './reading.js';
 export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';

@@ -1,5 +1,5 @@
 import { folderSource } from './folder/folder.js';
-import { latentsSource } from './latents/latents.js';
+import { latentsSource } from './latents/latent-file.js';
 import { imageDataset } from './memory/memory.js';
 import type { DataSource, SourceDescription } from './source.js';
 

@@ -1,20 +1,12 @@
-import type { FolderDescription } from './folder/folder.js';
-import type { LatentsDescription } from './latents/latents.js';
-import type { MemoryDescription } from './memory/memory.js';
+import type { ImageSize, SourceDescription, SourceFacts } from './description.js';
 
-/** Size of an image tensor: channels, height and width in pixels. */
-export interface ImageSize {
-  channels: number;
-  height: number;
-  width: number;
-}
-
-/**
- * The parts of a data set: one to train on, one to choose by, one to report. `train+validation` is
- * all that may be trained on, in its own order; what was published as a training set is that.
- */
-export const splits = ['train', 'validation', 'test', 'train+validation'] as const;
-export type Split = (typeof splits)[number];
+export {
+  type ImageSize,
+  type SourceDescription,
+  type SourceFacts,
+  type Split,
+  splits,
+} from './description.js';
 
 /** Some samples of a source, before noise. */
 export interface RawBatch {
@@ -29,19 +21,6 @@ export interface RawBatch {
   labels: Int32Array;
   /** What each sample shows, in words, where the source says so. */
   captions?: readonly string[];
-}
-
-/** What is known of a source without reading a sample. */
-export interface SourceFacts {
-  name: string;
-  split: Split;
-  image: ImageSize;
-  /** What the labels 0, 1, … stand for; empty where samples have none. */
-  classes: string[];
-  /** One class index a sample; −1 where it has none. */
-  labels: Int32Array;
-  /** Under what terms the samples may be used, and where they come from. */
-  licence: string;
 }
 
 /** Samples of one size with random access by index, wherever they lie. */
@@ -63,9 +42,6 @@ export interface DataSource extends Readonly<SourceFacts> {
   /** Says what is read next, so that it can be made ready meanwhile; absent where that is no gain. */
   prefetch?(indices: ArrayLike<number>): void;
 }
-
-/** Where the samples of a source lie. */
-export type SourceDescription = MemoryDescription | FolderDescription | LatentsDescription;
 
 /**
  * Checks indices before they are read.

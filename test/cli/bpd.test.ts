@@ -1,4 +1,6 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
+import sharp from 'sharp';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
@@ -58,6 +60,24 @@ test('measures what the library measures', async () => {
     bitsPerDimension: mean,
     standardError,
   });
+});
+
+test('measures a folder of images, brought to the size of the model', async () => {
+  const folder = temporaryFolder();
+  fs.mkdirSync(path.join(folder, 'test'));
+  for (const [name, width] of [
+    ['a', 40],
+    ['b', 90],
+  ] as const) {
+    const background = { r: 200, g: 100, b: 0 };
+    await sharp({ create: { width, height: 60, channels: 3, background } }).toFile(
+      path.join(folder, 'test', `${name}.png`),
+    );
+  }
+  const file = await checkpoint();
+  const { code, stdout } = await tarflow('bpd', file, '--data', `folder:${folder}`, '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ data: `folder:${folder}`, split: 'test', images: 2 });
 });
 
 test('takes the data set of the checkpoint, and warns where the noise was Gaussian', async () => {

@@ -2,18 +2,18 @@ import type { Dirent } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
+import type { FolderDescription } from '../description.js';
 import {
   checkIndices,
   type DataSource,
   type ImageSize,
-  type SourceFacts,
   type Split,
   shared,
   sizeOf,
 } from '../source.js';
 import { Ahead } from './ahead.js';
-import { decodedImage, type Fit, imageExtensions, measuredImage } from './decode.js';
-import { sharedTexts, type Texts, textAt } from './texts.js';
+import { decodedImage, imageExtensions, measuredImage } from './image-file.js';
+import { sharedTexts, textAt } from './texts.js';
 
 export interface FolderOptions {
   /**
@@ -25,15 +25,6 @@ export interface FolderOptions {
   licence?: string | undefined;
   /** Images decoded ahead of need that are kept at most. Default: 64 MB of them. */
   held?: number | undefined;
-}
-
-export interface FolderDescription extends SourceFacts {
-  kind: 'folder';
-  folder: string;
-  /** One an image, within the folder. */
-  paths: Texts;
-  fit: Fit;
-  held: number;
 }
 
 /** Files that are read and decoded side by side: twice the threads that Node has for them. */

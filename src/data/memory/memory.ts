@@ -1,12 +1,6 @@
 import { UserError } from '../../backend/errors.js';
-import {
-  checkIndices,
-  type DataSource,
-  type RawBatch,
-  type SourceFacts,
-  shared,
-  sizeOf,
-} from '../source.js';
+import type { MemoryDescription } from '../description.js';
+import { checkIndices, type DataSource, type RawBatch, shared, sizeOf } from '../source.js';
 
 /** Labelled images of one size, all in memory. Grey images have one channel, colour images three. */
 export interface ImageDataset extends DataSource {
@@ -18,15 +12,7 @@ export interface ImageDataset extends DataSource {
 }
 
 /** What an image data set is made of. */
-export interface ImageParts extends SourceFacts {
-  /** (length, channels, height, width), row by row, values 0 … 255. */
-  pixels: Uint8Array;
-  captions?: string[];
-}
-
-export interface MemoryDescription extends ImageParts {
-  kind: 'memory';
-}
+export type ImageParts = Omit<MemoryDescription, 'kind'>;
 
 /**
  * A data set of images in memory. Pixels and labels lie in memory that threads share; arrays that

@@ -1,19 +1,8 @@
 import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
-import {
-  checkIndices,
-  type DataSource,
-  type SourceFacts,
-  type Split,
-  shared,
-  sizeOf,
-} from '../source.js';
-
-export interface LatentsDescription extends SourceFacts {
-  kind: 'latents';
-  file: string;
-}
+import type { LatentsDescription } from '../description.js';
+import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../source.js';
 
 /**
  * A safetensors file of latents as a data set, read sample by sample, so it may be larger than

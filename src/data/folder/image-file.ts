@@ -1,13 +1,11 @@
 import type Sharp from 'sharp';
 import { UserError } from '../../backend/errors.js';
 import { readBytes } from '../../backend/files.js';
+import type { FolderDescription } from '../description.js';
 import { type ImageSize, sizeOf } from '../source.js';
 
 /** Names of files that are read as images end so. */
 export const imageExtensions = ['png', 'jpg', 'jpeg', 'webp', 'gif', 'tif', 'tiff', 'avif'];
-
-/** How an image that has another size is brought to the one asked for. */
-export type Fit = 'crop' | 'exact';
 
 /**
  * An image file as grey levels (channels, height, width): upright, in sRGB or grey with eight bits,
@@ -18,7 +16,11 @@ export type Fit = 'crop' | 'exact';
  * @throws FileUnreadable; UserError that names the file where it is damaged, or, with `exact`, of
  *   another size
  */
-export async function decodedImage(file: string, image: ImageSize, fit: Fit): Promise<Uint8Array> {
+export async function decodedImage(
+  file: string,
+  image: ImageSize,
+  fit: FolderDescription['fit'],
+): Promise<Uint8Array> {
   const { channels, height, width } = image;
   const { data, info } = await read(file, (encoded) => {
     const pipeline = encoded
