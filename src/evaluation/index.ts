@@ -1,0 +1,32 @@
+/** `tarflow/evaluation`: likelihood, distances of features, conformance, acceleration. */
+export {
+  type Acceleration,
+  type AccelerationOptions,
+  type AccelerationRow,
+  accelerationStrategies,
+  measureAcceleration,
+} from './acceleration.js';
+export {
+  type BitsPerDimensionResult,
+  bitsPerDimension,
+  compiledLogProb,
+  datasetBitsPerDimension,
+} from './bits-per-dimension.js';
+export {
+  accuracy,
+  type Classifier,
+  type ClassifierConfig,
+  type ClassifierTrainingOptions,
+  classifierFeatures,
+  disposeClassifier,
+  loadClassifier,
+  saveClassifier,
+  trainClassifier,
+} from './classifier.js';
+export { type ConformRow, conform } from './conform.js';
+export {
+  type FeatureStatistics,
+  type Features,
+  featureStatistics,
+  frechetDistance,
+} from './frechet.js';
