@@ -7,6 +7,7 @@ import type { FlowConfig } from '../../src/flow/config.js';
 import { createFlow, disposeFlow, type TarFlow } from '../../src/flow/tarflow.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
+import type { TrainingRun } from '../../src/training/train.js';
 
 /** Made-up images, for tests that need no real ones. */
 export function madeUpImages(split: Split, length: number): ImageDataset {
@@ -52,6 +53,20 @@ export const smallSettings: TrainingSettings = {
   validationImages: 16,
   saveEvery: 2,
 };
+
+/** A run of a few steps into a folder. */
+export function smallRun(folder: string, more: Partial<TrainingRun> = {}): TrainingRun {
+  return {
+    config: smallConfig,
+    settings: smallSettings,
+    data: madeUpImages('train', 32),
+    validation: madeUpImages('test', 20),
+    folder,
+    // Recording a graph takes longer than these few steps.
+    mode: 'eager',
+    ...more,
+  };
+}
 
 /** A flow that is far from the identity and knows its labels, unlike a fresh one. */
 export function livelyFlow(config: FlowConfig): TarFlow {
