@@ -175,5 +175,6 @@ export { type Noise, noisyImages } from './training/noise.js';
 export { RunFolder, type StepRecord, type Validation } from './training/run-folder.js';
 export { learningRate } from './training/schedule.js';
 export type { TrainingSettings } from './training/settings.js';
+export { type LoadedStartingPoint, readStartingPoint } from './training/starting-point.js';
 export { type TrainingResult, type TrainingRun, train } from './training/train.js';
 export * from './workbook/index.js';

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt, writeAll, writeAtomically } from '../backend/files.js';
+import { openForReading, readAt, sha256, writeAll, writeAtomically } from '../backend/files.js';
 import {
   type HostData,
   type HostDtype,
@@ -45,6 +45,8 @@ export interface SafetensorsFile {
    *   shorter since it was opened
    */
   read(name: string): Promise<HostTensor>;
+  /** The SHA-256 of the whole file, in hexadecimal. */
+  sha256(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -138,6 +140,7 @@ function openFile(
       const data = await readElements(handle, place, path, `tensor '${name}'`);
       return { shape: [...shape], dtype, data };
     },
+    sha256: () => sha256(handle, path),
     close: () => handle.close(),
   };
 }

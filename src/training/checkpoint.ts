@@ -83,15 +83,23 @@ export async function loadCheckpoint(path: string, options: LoadOptions = {}): P
   await startEngine();
   const file = await openSafetensors(path);
   try {
-    const { config, details } = checkpointHeader(file, options);
-    const state = await readLeaves(file);
-    try {
-      return { ...publishedFlow(config, state, path), details };
-    } finally {
-      disposeTree(state);
-    }
+    return await readCheckpoint(file, options);
   } finally {
     await file.close();
+  }
+}
+
+/** `loadCheckpoint` of a file that is open. */
+export async function readCheckpoint(
+  file: SafetensorsFile,
+  options: LoadOptions = {},
+): Promise<LoadedFlow> {
+  const { config, details } = checkpointHeader(file, options);
+  const state = await readLeaves(file);
+  try {
+    return { ...publishedFlow(config, state, file.path), details };
+  } finally {
+    disposeTree(state);
   }
 }
 

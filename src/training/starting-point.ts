@@ -1,15 +1,21 @@
+import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { sha256 } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves, leaves } from '../backend/tree.js';
 import type { FlowConfig } from '../flow/config.js';
-import { disposeFlow } from '../flow/tarflow.js';
 import { readLeaves } from '../formats/leaves.js';
-import { loadCheckpoint } from './checkpoint.js';
+import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.js';
+import { readCheckpoint } from './checkpoint.js';
 import type { StartingPoint } from './run-description.js';
-import { openState, startingNames } from './saved-state.js';
+import {
+  isState,
+  openLastState,
+  type StateHeader,
+  startingNames,
+  stateHeader,
+} from './saved-state.js';
 
 /** A starting point with what a run takes from it. */
 export interface LoadedStartingPoint extends StartingPoint {
@@ -34,27 +40,32 @@ const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'];
  */
 export async function readStartingPoint(from: string): Promise<LoadedStartingPoint> {
   await startEngine();
-  const checkpoint = path.basename(path.resolve(from));
-  const opened = await openState(from);
-  if (opened) {
-    const { file, header } = opened;
-    try {
-      const digest = await sha256(file.path);
-      const state = await readLeaves(file, startingNames(file));
-      return { checkpoint, sha256: digest, steps: header.steps, config: header.config, state };
-    } finally {
-      await file.close();
-    }
+  const isFolder = (await stat(from).catch(() => undefined))?.isDirectory();
+  const opened = isFolder ? await openLastState(from) : { file: await openSafetensors(from) };
+  const { file } = opened;
+  try {
+    const digest = await file.sha256();
+    const header = 'header' in opened ? opened.header : isState(file) && stateHeader(file);
+    const learnt = header ? await ofState(file, header) : await ofCheckpoint(file);
+    return { checkpoint: path.basename(path.resolve(from)), sha256: digest, ...learnt };
+  } finally {
+    await file.close();
   }
-  const digest = await sha256(from);
-  const flow = await loadCheckpoint(from);
-  const state: Leaves = { var: flow.variance.clone() };
-  for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
-    state[parameterPrefix + name] = leaf.clone();
+}
+
+type Learnt = Omit<LoadedStartingPoint, 'checkpoint' | 'sha256'>;
+
+async function ofState(file: SafetensorsFile, { config, steps }: StateHeader): Promise<Learnt> {
+  return { config, steps, state: await readLeaves(file, startingNames(file)) };
+}
+
+async function ofCheckpoint(file: SafetensorsFile): Promise<Learnt> {
+  const { config, parameters, variance, details } = await readCheckpoint(file);
+  const state: Leaves = { var: variance };
+  for (const [name, leaf] of Object.entries(leaves(parameters))) {
+    state[parameterPrefix + name] = leaf;
   }
-  disposeFlow(flow);
-  const { config, details } = flow;
-  return { checkpoint, sha256: digest, steps: details.steps ?? 0, config, state };
+  return { config, steps: details.steps ?? 0, state };
 }
 
 /**
