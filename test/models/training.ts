@@ -10,7 +10,7 @@ import {
 } from '../../src/backend/tree.js';
 import { disposeModel, freshModel, logProbOf } from '../../src/flow/flow.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
-import { adamWUpdate, biasCorrections } from '../../src/training/adamw.js';
+import { adamWUpdate, biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { twoMoons } from './two-moons.js';
 
 /** A model of two numbers after 600 steps of 256 points of the two moons; the caller frees it. */
