@@ -73,17 +73,6 @@ export {
   datasetBitsPerDimension,
   logProb,
 } from './evaluation/bits-per-dimension.js';
-export {
-  accuracy,
-  type Classifier,
-  type ClassifierConfig,
-  type ClassifierTrainingOptions,
-  classifierFeatures,
-  disposeClassifier,
-  loadClassifier,
-  saveClassifier,
-  trainClassifier,
-} from './evaluation/classifier.js';
 export { type ConformRow, conform } from './evaluation/conform.js';
 export {
   type FeatureStatistics,
@@ -114,6 +103,17 @@ export type { Family, ForwardResult, Model, ModelConfig } from './flow/model.js'
 export { patchify, unpatchify } from './flow/patches.js';
 export { stateDict } from './flow/state-dict.js';
 export { blockForward, forwardThroughBlocks } from './flow/through-blocks.js';
+export {
+  accuracy,
+  type Classifier,
+  type ClassifierConfig,
+  type ClassifierTrainingOptions,
+  classifierFeatures,
+  disposeClassifier,
+  loadClassifier,
+  saveClassifier,
+  trainClassifier,
+} from './models/classifier/index.js';
 export { type LoadedModel, loadCheckpoint } from './models/load-checkpoint.js';
 export { createModel, familyOf, kinds } from './models/registry.js';
 export {
@@ -181,15 +181,21 @@ export {
   type MetricOptions,
 } from './sampling/study/metrics.js';
 export { spectralNorm } from './sampling/study/spectral-norm.js';
-export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './training/adamw.js';
 export { type Noise, noisyImages } from './training/batches/index.js';
 export {
   type CheckpointDetails,
   type StoredPrecision,
   saveCheckpoint,
 } from './training/checkpoint.js';
-export { RunFolder, type StepRecord, type Validation } from './training/run-folder.js';
-export { learningRate } from './training/schedule.js';
+export {
+  type AdamWOptions,
+  adamWInit,
+  adamWUpdate,
+  biasCorrections,
+} from './training/optimiser/adamw.js';
+export { learningRate } from './training/optimiser/schedule.js';
+export type { LikelihoodRecord, StepRecord, Validation } from './training/record.js';
+export { RunFolder } from './training/run-folder.js';
 export type { TrainingSettings } from './training/settings.js';
 export { type TrainingResult, type TrainingRun, train } from './training/train.js';
 export * from './workbook/index.js';

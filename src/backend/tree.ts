@@ -70,7 +70,10 @@ export function packed(given: Leaves): tf.Tensor1D {
  *
  * @throws UserError for a vector of another length
  */
-export function unpacked(vector: tf.Tensor1D, like: Leaves): Leaves {
+export function unpacked(
+  vector: tf.Tensor1D,
+  like: Record<string, { readonly shape: readonly number[]; readonly size: number }>,
+): Leaves {
   const entries = Object.entries(like);
   const sizes = entries.map(([, { size }]) => size);
   const total = sizes.reduce((sum, size) => sum + size, 0);
@@ -83,7 +86,10 @@ export function unpacked(vector: tf.Tensor1D, like: Leaves): Leaves {
   return tf.tidy(() => {
     const pieces = tf.split(vector, sizes) as tf.Tensor1D[];
     return Object.fromEntries(
-      entries.map(([name, { shape }], i) => [name, tf.reshape(pieces[i] as tf.Tensor1D, shape)]),
+      entries.map(([name, { shape }], i) => [
+        name,
+        tf.reshape(pieces[i] as tf.Tensor1D, [...shape]),
+      ]),
     );
   });
 }

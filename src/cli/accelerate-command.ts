@@ -8,8 +8,8 @@ import { type Acceleration, measureAcceleration } from '../evaluation/accelerati
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
+import { askedExecution } from '../sampling/guidance/execution.js';
 import { checkTolerance } from '../sampling/planner/plan-sampling.js';
-import { askedExecution } from '../sampling/planner/timing.js';
 import { planText, showAcceleration } from '../workbook/acceleration-table.js';
 import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';

@@ -3,6 +3,7 @@ import { startEngine } from '../backend/engine.js';
 import { blocksOf, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
+import { askedExecution } from '../sampling/guidance/execution.js';
 import { checkPlanPath, planPath, writePlan } from '../sampling/planner/plan-file.js';
 import {
   type Candidate,
@@ -10,7 +11,6 @@ import {
   latentsToPlan,
   planSampling,
 } from '../sampling/planner/plan-sampling.js';
-import { askedExecution } from '../sampling/planner/timing.js';
 import { sampleNoise } from '../sampling/sample.js';
 import { type Solver, solverText } from '../sampling/solvers/solver.js';
 import { startProgress } from '../workbook/progress.js';

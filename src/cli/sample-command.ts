@@ -5,7 +5,7 @@ import { UserError } from '../backend/errors.js';
 import { blocksOf, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
-import { askedExecution } from '../sampling/planner/timing.js';
+import { askedExecution } from '../sampling/guidance/execution.js';
 import { sample } from '../sampling/sample.js';
 import { strategyNames } from '../sampling/solvers/published-strategies.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
+import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
@@ -12,11 +12,12 @@ import {
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
-import { readStartingPoint } from '../models/starting-point.js';
-import { checkConfig, configName } from '../models/tarflow/config.js';
-import { RunFolder, type StepRecord } from '../training/run-folder.js';
+import { readStartingPoint } from '../models/read-starting-point.js';
+import { familyOf } from '../models/registry.js';
+import type { StepRecord } from '../training/record.js';
+import { RunFolder } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
-import { type TrainingRun, train } from '../training/train.js';
+import { type TrainingResult, type TrainingRun, train } from '../training/train.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
@@ -104,8 +105,9 @@ async function run({
   }
   const experiment = withOverrides(findExperiment(options.experiment), options.set);
   const { config, settings, dataset } = experiment;
+  const family = familyOf(config.kind);
   // Checked again by train, but here before the data are read.
-  checkConfig(config);
+  family.check(config);
   checkSettings(settings);
   const engine = await startEngine();
   const [data, validation] = await Promise.all([
@@ -114,7 +116,7 @@ async function run({
   ]);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
-    `${experiment.name}: ${configName(config)} on ${dataset}, ${settings.steps} steps of ` +
+    `${experiment.name}: ${family.title(config)} on ${dataset}, ${settings.steps} steps of ` +
       `${settings.batchSize} images, ${engine.version}`,
   );
 
@@ -133,6 +135,7 @@ async function run({
   };
   const result = await untilInterrupted((signal) =>
     train({
+      family,
       config,
       settings,
       data,
@@ -150,41 +153,54 @@ async function run({
     progress?.finish();
     if (from) tf.dispose(from.state);
   });
-  disposeModel(result.flow);
+  disposeModel(result.model);
 
-  const { finished, records } = result;
-  const steps = records.at(-1)?.step ?? 0;
-  const { checkpoint } = new RunFolder(out);
-  const resumeCommand = shellWords([
+  const command = shellWords([
     ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
     ...options.set.flatMap((pair) => ['--set', pair]),
     ...(mode ? ['--mode', mode] : []),
     '--resume',
   ]);
-  const measured = records.flatMap((record) => record.validation ?? []).at(-1);
-  const waiting = shareForData(records);
-  if (json) {
-    const outcome = {
-      experiment: experiment.name,
-      finished,
-      steps,
-      loss: records.at(-1)?.loss,
-      validation: measured,
-      dataShare: waiting,
-      checkpoint,
-      engine,
-      ...(!finished && { resume: resumeCommand }),
-    };
-    console.log(JSON.stringify(outcome, null, 2));
-  } else if (finished) {
-    console.log(`Trained ${steps} steps; the flow is ${checkpoint}`);
-    if (measured) console.log(validationText(measured));
-    console.log(`${(100 * waiting).toFixed(1)} % of the time went into waiting for batches`);
-  } else {
-    console.log(`Stopped and saved after step ${steps} of ${settings.steps}. To go on:`);
-    console.log(`  ${resumeCommand}`);
+  const { checkpoint } = new RunFolder(out);
+  if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
+  else showOutcome(result, { checkpoint, command, steps: settings.steps });
+  return result.finished;
+}
+
+/** What a run ended with: the numbers of its last step, and of its last validation. */
+function outcomeOf({ records }: Pick<TrainingResult, 'records'>) {
+  return {
+    steps: records.at(-1)?.step ?? 0,
+    loss: records.at(-1)?.loss,
+    validation: records.flatMap((record) => record.validation ?? []).at(-1),
+    dataShare: shareForData(records),
+  };
+}
+
+function showJson(
+  result: TrainingResult,
+  about: { experiment: string; checkpoint: string; engine: EngineReport; command: string },
+): void {
+  const { finished } = result;
+  const { experiment, checkpoint, engine, command } = about;
+  const ending = { checkpoint, engine, ...(!finished && { resume: command }) };
+  const outcome = { experiment, finished, ...outcomeOf(result), ...ending };
+  console.log(JSON.stringify(outcome, null, 2));
+}
+
+function showOutcome(
+  result: TrainingResult,
+  about: { checkpoint: string; command: string; steps: number },
+): void {
+  const { steps, validation, dataShare } = outcomeOf(result);
+  if (!result.finished) {
+    console.log(`Stopped and saved after step ${steps} of ${about.steps}. To go on:`);
+    console.log(`  ${about.command}`);
+    return;
   }
-  return finished;
+  console.log(`Trained ${steps} steps; the model is ${about.checkpoint}`);
+  if (validation) console.log(validationText(validation));
+  console.log(`${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`);
 }
 
 /** Share of all steps' time spent on waiting for their batches. */
@@ -229,5 +245,10 @@ function wrapped(words: readonly string[]): string {
 }
 
 function summary({ name, description, dataset, config }: Experiment): Record<string, string> {
-  return { experiment: name, model: configName(config), data: dataset, what: description };
+  return {
+    experiment: name,
+    model: familyOf(config.kind).title(config),
+    data: dataset,
+    what: description,
+  };
 }

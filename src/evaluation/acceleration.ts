@@ -1,3 +1,4 @@
+import { checkCount } from '../backend/count.js';
 import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
@@ -5,8 +6,12 @@ import type { Label } from '../conditions/labels.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { checkCount } from '../sampling/count.js';
-import { type ExecutionOptions, executionOf } from '../sampling/guidance/execution.js';
+import {
+  askedExecution,
+  type ExecutionOptions,
+  executionOf,
+  executionText,
+} from '../sampling/guidance/execution.js';
 import type { Guidance } from '../sampling/guidance/guided-block.js';
 import { type InverseOptions, inverse } from '../sampling/inverse.js';
 import { modelFingerprint, type Plan, plannedSolvers } from '../sampling/planner/plan-file.js';
@@ -17,14 +22,7 @@ import {
   latentsToPlan,
   planSampling,
 } from '../sampling/planner/plan-sampling.js';
-import {
-  askedExecution,
-  breathe,
-  executionText,
-  median,
-  takeTurns,
-  timed,
-} from '../sampling/planner/timing.js';
+import { breathe, median, takeTurns, timed } from '../sampling/planner/timing.js';
 import { sampleNoise } from '../sampling/sample.js';
 import { publishedSolvers } from '../sampling/solvers/published-strategies.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';

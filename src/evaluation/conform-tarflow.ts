@@ -11,8 +11,8 @@ import { tokenCount, tokenWidth } from '../models/tarflow/config.js';
 import type { TarFlow } from '../models/tarflow/index.js';
 import { lossGradient } from '../sampling/denoise.js';
 import { inverse } from '../sampling/inverse.js';
-import { adamWInit, adamWUpdate, biasCorrections } from '../training/adamw.js';
 import { updatedVariance } from '../training/objectives/likelihood.js';
+import { adamWInit, adamWUpdate, biasCorrections } from '../training/optimiser/adamw.js';
 import { bitsPerDimension } from './bits-per-dimension.js';
 import {
   described,

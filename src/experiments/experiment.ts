@@ -1,4 +1,5 @@
 import { UserError } from '../backend/errors.js';
+import { nearestName } from '../backend/nearest.js';
 import type { Background } from '../flow/background.js';
 import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { TrainingSettings } from '../training/settings.js';
@@ -29,9 +30,10 @@ export function withOverrides(experiment: Experiment, overrides: readonly string
     }
     const place = places.find(({ path }) => path === key || path.replace(/^\w+\./, '') === key);
     if (!place) {
+      const keys = places.map(({ path }) => path.replace(/^\w+\./, ''));
       throw new UserError(
         `Experiment ${experiment.name} has no option '${key}'`,
-        `Expected one of ${places.map(({ path }) => path.replace(/^\w+\./, '')).join(', ')}`,
+        `The nearest one is ${nearestName(key, keys)}. Expected one of ${keys.join(', ')}`,
       );
     }
     place.set(parsed(key, text, place.value));
@@ -86,12 +88,12 @@ function valuePlaces(experiment: Experiment): Place[] {
 
 function parsed(key: string, text: string, present: unknown): unknown {
   if (key.endsWith('noise')) {
-    if (text === 'uniform') return { kind: 'uniform' };
+    if (text === 'uniform' || text === 'none') return { kind: text };
     const sigma = /^gaussian:(.+)$/.exec(text)?.[1];
     if (sigma !== undefined && Number.isFinite(Number(sigma))) {
       return { kind: 'gaussian', sigma: Number(sigma) };
     }
-    throw new UserError(`noise is '${text}'`, "Expected 'uniform' or 'gaussian:SIGMA'");
+    throw new UserError(`noise is '${text}'`, "Expected 'uniform', 'gaussian:SIGMA' or 'none'");
   }
   if (key.endsWith('background')) {
     const background = { none: undefined, '0': 0, '255': 255 };

@@ -12,6 +12,7 @@ import {
   type CheckpointDetails,
   checkedMetadata,
   checkpointDetails,
+  classifierFormat,
 } from '../training/checkpoint.js';
 import { familyOf } from './registry.js';
 
@@ -48,6 +49,12 @@ export async function loadCheckpoint(
   const file = await openSafetensors(path);
   try {
     const details = checkpointDetails(file);
+    if (file.metadata.config === undefined && expected && !expected.published) {
+      throw new UserError(
+        `${path} does not say what model it holds`,
+        `Expected a checkpoint of kind '${expected.kind}'`,
+      );
+    }
     const { family, config } = describedModel(file, known);
     if (expected && family.kind !== expected.kind) {
       throw new UserError(
@@ -66,7 +73,7 @@ export async function loadCheckpoint(
   }
 }
 
-/** The first files were all TarFlows, and do not say so; so are published state dicts. */
+/** The first files do not say their kind: TarFlows, as published state dicts, and classifiers. */
 const firstKind = 'tarflow';
 
 /** The family and the configuration of an open checkpoint, checked. */
@@ -83,7 +90,9 @@ function describedModel(
   const written = checkedMetadata(
     file,
     'config',
-    z.looseObject({ kind: z.string().default(firstKind) }),
+    z.looseObject({
+      kind: z.string().default(metadata.format === classifierFormat ? 'classifier' : firstKind),
+    }),
   );
   const family = familyOf(written.kind);
   const remedy = 'The file is damaged, or not one of ours; take it anew';

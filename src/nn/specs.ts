@@ -65,9 +65,10 @@ export function built<P>(
 }
 
 function visit(node: unknown, name: string, f: (leaf: LeafSpec, name: string) => unknown): unknown {
-  if (isLeaf(node)) return f(node, name);
   const inner = (key: string): string => (name === '' ? key : `${name}.${key}`);
+  // Before leaves: a list has `values`, too.
   if (Array.isArray(node)) return node.map((child, i) => visit(child, inner(String(i)), f));
+  if (isLeaf(node)) return f(node, name);
   return Object.fromEntries(
     Object.entries(node as Record<string, unknown>)
       .filter(([, child]) => child !== undefined)

@@ -11,7 +11,7 @@ import {
   guidanceIsIdle,
   guidedBlock,
 } from './guidance/guided-block.js';
-import { checkLatents } from './latents.js';
+import { checkLatents } from './guidance/latents.js';
 import { solveUnchecked } from './solvers/solve-block.js';
 import type { BlockTrace } from './solvers/solve-record.js';
 import { type Solver, solversOfBlocks } from './solvers/solver.js';

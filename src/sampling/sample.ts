@@ -1,15 +1,15 @@
+import { checkCount } from '../backend/count.js';
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import type { Label } from '../conditions/labels.js';
 import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { checkCount } from './count.js';
 import { checkDenoising, denoise } from './denoise.js';
 import type { ExecutionOptions } from './guidance/execution.js';
+import { askedExecution } from './guidance/execution.js';
 import type { Guidance } from './guidance/guided-block.js';
 import { type InverseOptions, inverse } from './inverse.js';
-import { askedExecution } from './planner/timing.js';
 
 export interface SampleOptions extends ExecutionOptions {
   count: number;

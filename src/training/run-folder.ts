@@ -1,6 +1,5 @@
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import {
   FileUnwritable,
@@ -13,7 +12,7 @@ import type { Mode } from '../backend/program/index.js';
 import type { Leaves } from '../backend/tree.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openSafetensors } from '../formats/safetensors.js';
-import { drawsFrom } from './batches/index.js';
+import type { StepRecord } from './record.js';
 import {
   differences,
   parseDescription,
@@ -32,34 +31,7 @@ import {
   writeState,
 } from './saved-state.js';
 
-/** One line of a run's log: a training step, and at intervals a validation. */
-export interface StepRecord {
-  /** Steps done, this one included. */
-  step: number;
-  /** Epochs begun before this step, with the share of the current one. */
-  epoch: number;
-  /** ½·mean z² − mean log-determinant, nats per dimension. */
-  loss: number;
-  /** ½·mean z². */
-  prior: number;
-  /** Mean log-determinant per dimension. */
-  logDet: number;
-  /** Mean square of each block's output; tends to 1. */
-  meanSquares: number[];
-  gradientNorm: number;
-  learningRate: number;
-  imagesPerSecond: number;
-  /** Share of the step's time spent on waiting for its batch. */
-  dataShare: number;
-  validation?: Validation;
-}
-
-/** The loss on held-out images, with noise drawn once and for all from the seed. */
-export interface Validation {
-  loss: number;
-  /** Only where the noise is uniform: else the density is not that of the images. */
-  bitsPerDimension?: number;
-}
+export type { StepRecord, Validation } from './record.js';
 
 interface SavedState {
   step: number;
@@ -160,7 +132,7 @@ export class RunFolder {
       }
       const mode = modes.asked ?? modes.usual;
       await writeAtomically(this.log, '');
-      await this.describe({ ...description, mode, draws: drawsFrom([], 0) });
+      await this.describe({ ...description, mode });
       return { from: description.from, mode, saved: undefined };
     }
     if (!resume) {
@@ -169,15 +141,12 @@ export class RunFolder {
         'Add --resume to go on with it, or choose another folder with --out',
       );
     }
-    const described = parseDescription(present, this.description);
-    const { history, mode: earlier, draws, ...before } = described;
+    const { history, mode: earlier, ...before } = parseDescription(present, this.description);
     const now = { ...description, from: description.from ?? before.from };
     const mode = modes.asked ?? earlier ?? modes.usual;
     if (differences(before, now).length === 0) {
-      const saved = await this.readState(before);
-      const goesOn = { ...described, mode, draws: drawsFrom(draws, saved?.step ?? 0) };
-      if (!isDeepStrictEqual(goesOn, described)) await this.describe(goesOn);
-      return { from: now.from, mode, saved };
+      if (mode !== earlier) await this.describe({ ...before, mode, ...(history && { history }) });
+      return { from: now.from, mode, saved: await this.readState(before) };
     }
 
     const replanned = { ...before, settings: { ...before.settings, ...planOf(now) } };
@@ -191,14 +160,8 @@ export class RunFolder {
       );
     }
     const saved = await this.readState(before);
-    const step = saved?.step ?? 0;
-    const until = { until: step, plan: planOf(before) };
-    await this.describe({
-      ...now,
-      mode,
-      draws: drawsFrom(draws, step),
-      history: [...(history ?? []), until],
-    });
+    const until = { until: saved?.step ?? 0, plan: planOf(before) };
+    await this.describe({ ...now, mode, history: [...(history ?? []), until] });
     return { from: now.from, mode, saved };
   }
 

@@ -1,69 +1,99 @@
+import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
-import { checkNoise, type Noise } from './batches/index.js';
+import { nearestName } from '../backend/nearest.js';
 
-/** How a flow is trained. The defaults are the papers' (TarFlow, section 4.1). */
-export interface TrainingSettings {
-  noise: Noise;
-  batchSize: number;
+/** A finite number, with what is expected of it in words. */
+function number(expected: string): z.ZodNumber {
+  return z.number(`Expected a number ${expected}`);
+}
+
+function above0(schema: z.ZodNumber): z.ZodNumber {
+  return schema.positive('Expected a number above 0');
+}
+
+const count = above0(z.int('Expected a whole number above 0'));
+const atLeast0 = number('of at least 0').min(0, 'Expected a number of at least 0');
+const below1 = number('from 0 to below 1')
+  .min(0, 'Expected a number from 0 to below 1')
+  .lt(1, 'Expected a number from 0 to below 1');
+
+const noise = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('gaussian'), sigma: above0(number('above 0')) }),
+    z.strictObject({ kind: z.literal('uniform') }),
+    z.strictObject({ kind: z.literal('none') }),
+  ],
+  'Expected gaussian, uniform or none',
+);
+
+/**
+ * How a model is trained: the one source of the type, of what run.json holds and of what `--set`
+ * changes. Where the papers say how, their values are named (TarFlow, section 4.1).
+ */
+export const trainingSettings = z.strictObject({
+  /**
+   * Noise that is added to training images. Gaussian noise, wide enough to matter, is what makes
+   * good samples; uniform noise of one grey level makes the density that of the discrete image, and
+   * is for likelihood (TarFlow, section 3.2).
+   */
+  noise,
+  batchSize: count,
   /** Steps in all; the learning rate's cosine ends there. */
-  steps: number;
-  peakLearningRate: number;
+  steps: count,
+  peakLearningRate: above0(number('above 0')),
   /** Steps of linear warm-up; the papers take one epoch. */
-  warmupSteps: number;
+  warmupSteps: z
+    .int('Expected a whole number of at least 0')
+    .min(0, 'Expected a whole number of at least 0'),
   /** Probability that a label is dropped, so that the model also learns to do without. */
-  dropLabel: number;
-  weightDecay: number;
+  dropLabel: below1,
+  weightDecay: atLeast0,
   /** Largest norm of the gradient, a longer one is scaled down; 0 for no limit, as the papers. */
-  clipNorm: number;
+  clipNorm: atLeast0,
   /**
    * Decay per step of a running mean of the parameters, which then is what validation measures and
    * the checkpoint holds; 0 for none, as the papers.
    */
-  averageDecay: number;
+  averageDecay: below1,
   /** True to mirror every other training image, left to right, at random. */
-  flip: boolean;
+  flip: z.boolean('Expected true or false'),
   /** `bfloat16` computes matrix products from rounded factors: faster, for samples only. */
-  precision: 'float32' | 'bfloat16';
-  seed: number;
+  precision: z.enum(['float32', 'bfloat16'], 'Expected float32 or bfloat16'),
+  seed: z.int('Expected a whole number'),
   /** Steps between validations. */
-  validateEvery: number;
+  validateEvery: count,
   /** Images of the test split that a validation uses, the first ones. */
-  validationImages: number;
+  validationImages: count,
   /** Steps between saved states, from which a run can resume. */
-  saveEvery: number;
-}
+  saveEvery: count,
+});
+
+export type TrainingSettings = z.infer<typeof trainingSettings>;
 
 /**
  * Checks settings.
- * @throws UserError that names the setting, its value and what was expected
+ * @throws UserError that names the setting, its value and what is expected, or for an unknown
+ *   setting the nearest right one
  */
-export function checkSettings(settings: TrainingSettings): TrainingSettings {
-  checkNoise(settings.noise);
-  const counts = ['batchSize', 'steps', 'validateEvery', 'validationImages', 'saveEvery'] as const;
-  for (const name of counts) {
-    expect(name, settings[name], Number.isInteger(settings[name]) && settings[name] > 0, 'above 0');
+export function checkSettings(settings: unknown): TrainingSettings {
+  const { data, error } = trainingSettings.safeParse(settings);
+  if (data) return data;
+  const [issue] = error.issues as [z.core.$ZodIssue];
+  if (issue.code === 'unrecognized_keys') {
+    const [key] = issue.keys as [string];
+    const path = [...issue.path, key].join('.');
+    const nearest =
+      issue.path.length === 0 && nearestName(key, Object.keys(trainingSettings.shape));
+    throw new UserError(
+      `There is no training setting '${path}'`,
+      nearest ? `Did you mean ${nearest}?` : 'Leave it away',
+    );
   }
-  if (!['float32', 'bfloat16'].includes(settings.precision)) {
-    throw new UserError(`precision is '${settings.precision}'`, 'Expected float32 or bfloat16');
-  }
-  const { warmupSteps, dropLabel, peakLearningRate, weightDecay, clipNorm, averageDecay, seed } =
-    settings;
-  expect(
-    'warmupSteps',
-    warmupSteps,
-    Number.isInteger(warmupSteps) && warmupSteps >= 0,
-    'of at least 0',
+  const value = issue.path.reduce<unknown>(
+    (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
+    settings,
   );
-  expect('dropLabel', dropLabel, dropLabel >= 0 && dropLabel < 1, 'from 0 to below 1');
-  expect('peakLearningRate', peakLearningRate, peakLearningRate > 0, 'above 0');
-  expect('clipNorm', clipNorm, clipNorm >= 0, 'of at least 0');
-  expect('averageDecay', averageDecay, averageDecay >= 0 && averageDecay < 1, 'from 0 to below 1');
-  expect('weightDecay', weightDecay, weightDecay >= 0, 'of at least 0');
-  expect('seed', seed, Number.isSafeInteger(seed), 'that is whole');
-  return settings;
-}
-
-function expect(name: string, value: number, fits: boolean, expected: string): void {
-  if (fits && Number.isFinite(value)) return;
-  throw new UserError(`The training setting ${name} is ${value}`, `Expected a number ${expected}`);
+  const shown = typeof value === 'string' ? `'${value}'` : String(value);
+  throw new UserError(`The training setting ${issue.path.join('.')} is ${shown}`, issue.message);
 }

@@ -3,6 +3,7 @@ import { tf, tidy } from '../backend/tf.js';
 import { disposeTree, type Leaves } from '../backend/tree.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { StartingPoint } from './run-description.js';
+import { prefixes } from './state.js';
 
 /** A starting point with what a run takes from it. */
 export interface LoadedStartingPoint extends StartingPoint {
@@ -11,8 +12,7 @@ export interface LoadedStartingPoint extends StartingPoint {
   state: Leaves;
 }
 
-/** Names in a training state. */
-export const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'] as const;
+const { parameter: parameterPrefix, average: averagePrefix } = prefixes;
 
 /**
  * The state that a run begins with: a fresh one with all that a starting point has in its place. The

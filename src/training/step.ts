@@ -1,267 +1,199 @@
-import { inParts, type Mode, partsOf } from '../backend/program/index.js';
+import { inParts, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
+import { type Leaves, valueAndGradient } from '../backend/tree.js';
+import { type AdamWOptions, adamWUpdate } from './optimiser/adamw.js';
 import {
-  type Leaves,
-  leaves,
-  packed,
-  unpacked,
-  valueAndGradient,
-  withLeaves,
-} from '../backend/tree.js';
-import { ability, flowLoss } from '../flow/flow.js';
-import type { ForwardResult } from '../flow/model.js';
-import type { TarFlow } from '../models/tarflow/index.js';
-import { type AdamWOptions, adamWUpdate } from './adamw.js';
-import { updatedVariance } from './objectives/likelihood.js';
+  apart,
+  bufferName,
+  buffersOf,
+  inFormOf,
+  modelOfState,
+  ofTask,
+  prefixes,
+  under,
+  withPrefix,
+} from './state.js';
+import type { Task, Template } from './template.js';
 
 export interface StepOptions extends AdamWOptions {
-  /** Largest L2 norm of the gradient over all parameters; a longer one is scaled down to it. */
+  /** Largest L2 norm of the gradient over an objective's leaves; a longer one is scaled down to it. */
   clipNorm?: number;
   /** Keeps a running mean of the parameters, `average.*`, with this decay per step. */
   averageDecay?: number;
-  /** Equal parts of the batch that are computed side by side (`batchParts`). Default 1. */
-  parts?: number;
 }
 
-/** What a training step reads: noisy images and the rates of this step. */
-export type StepInputs = {
-  /** (batch, channels, height, width), noise added. */
-  images: tf.Tensor4D;
-  /** Class mixtures (batch, classes); absent in an unconditional model. */
-  classes?: tf.Tensor2D;
+/** The rates of a step, which are inputs of it beside those of the objective. */
+export type Rates = {
   learningRate: tf.Scalar;
   /** 1 − β₁ᵗ and 1 − β₂ᵗ. */
   firstCorrection: tf.Scalar;
   secondCorrection: tf.Scalar;
 };
 
-/** Names in the training state: parameters, moments, prior. */
-const [parameterPrefix, averagePrefix] = ['parameters.', 'average.'];
-const [firstPrefix, secondPrefix] = ['first.', 'second.'];
-const gradientPrefix = 'gradient.';
-const varianceName = 'var';
-/** In a packed state, the one leaf of each kind. */
-const packedName = 'packed';
+/**
+ * What an objective finds on a batch, as named tensors: `loss`, its terms `term.*`, the gradient
+ * `gradient.*` of the leaves that it trains, and new values `buffer.*` of buffers. All of them are
+ * means over the batch, so those of a batch in equal parts are the means of the parts'.
+ */
+export type Found = Leaves;
+export const kinds = { term: 'term.', gradient: 'gradient.', buffer: 'buffer.' } as const;
 
 /**
- * Everything that a training step changes, as named tensors: `parameters.*`, AdamW's moments
- * `first.*` and `second.*`, `var`, and with averaging `average.*`. The tensors are new.
+ * The first half of a training step, as a pure function of a state and an objective's inputs.
+ *
+ * @param parts equal parts of the batch that are computed side by side (`batchParts`)
  */
-export function initialState(flow: TarFlow, options: StepOptions = {}): Leaves {
-  return tf.tidy(() => {
-    const state: Leaves = { [varianceName]: (flow.buffers.var as tf.Tensor).clone() };
-    // One tensor of each shape, whose memory all of them share: large models have hundreds.
-    const made = new Map<string, tf.Tensor>();
-    const zeros = (shape: number[]): tf.Tensor => {
-      const found = made.get(shape.join()) ?? tf.zeros(shape);
-      made.set(shape.join(), found);
-      return found.clone();
-    };
-    for (const [name, leaf] of Object.entries(leaves(flow.parameters))) {
-      state[parameterPrefix + name] = leaf.clone();
-      state[firstPrefix + name] = zeros(leaf.shape);
-      state[secondPrefix + name] = zeros(leaf.shape);
-      if (options.averageDecay !== undefined) state[averagePrefix + name] = leaf.clone();
-    }
-    return state;
-  });
-}
-
-/**
- * The flow in a training state, with averaged parameters where the state has them; it shares the
- * state's tensors, or has slices of a packed state's.
- */
-export function flowOfState(template: TarFlow, state: Leaves): TarFlow {
-  const averages = part(state, averagePrefix);
-  const averaged = Object.keys(averages).length > 0;
-  const found = averaged ? averages : part(state, parameterPrefix);
-  return {
-    ...template,
-    parameters: withLeaves(template.parameters, apart(found, template)),
-    buffers: { [varianceName]: state[varianceName] as tf.Tensor2D },
+export function gradientStep(
+  template: Template,
+  task: Task,
+  parts: number,
+): (state: Leaves, inputs: Leaves) => Found {
+  return (state, inputs) => {
+    const held = under(state, prefixes.parameter);
+    const trained = ofTask(task, held);
+    return meanOf(
+      inParts(
+        partsOf(inputs, parts).map((batch) => () => {
+          const parameters = apart(template, held);
+          const own = ofTask(task, parameters);
+          const { value, gradient, auxiliary } = valueAndGradient((current) => {
+            const model = template.model({ ...parameters, ...current }, buffersOf(template, state));
+            const { loss, terms, buffers = {} } = task.objective.loss(model, batch);
+            checkTerms(task, terms);
+            return {
+              value: loss,
+              auxiliary: {
+                ...withPrefix(terms, kinds.term),
+                ...withPrefix(buffers, kinds.buffer),
+              },
+            };
+          }, own);
+          const found = inFormOf(task, trained, gradient);
+          return { loss: value, ...auxiliary, ...withPrefix(found, kinds.gradient) };
+        }),
+      ),
+    );
   };
 }
 
 /**
- * A training state in the form that suits a program of this mode. For XLA, where half of the time
- * of a small model's step goes into the number of its tensors, it is packed: all parameters are one
- * vector, and so are moments and means. `trainingStep`, `evaluationStep` and `flowOfState` take both
- * forms. The tensors are new.
+ * The second half of a training step, as a pure function of a state and of what the first half found,
+ * with the rates of the step: AdamW, the means of the parameters, and the buffers.
  */
-export function programState(template: TarFlow, state: Leaves, mode: Mode | undefined): Leaves {
-  const names = Object.keys(leaves(template.parameters));
-  return mapState(state, (found) => {
-    if (mode !== 'xla' || isPacked(found)) return found;
-    // In the template's order: a state from a file has its own.
-    const ordered = names.map((name) => [name, found[name] as tf.Tensor] as const);
-    return { [packedName]: packed(Object.fromEntries(ordered)) };
-  });
-}
-
-/** A training state with a tensor for each parameter, whichever form it has. The tensors are new. */
-export function unpackedState(template: TarFlow, state: Leaves): Leaves {
-  return mapState(state, (found) => apart(found, template));
-}
-
-/** A state with `change` applied to the parameters, to each kind of moment, and to the means. */
-function mapState(state: Leaves, change: (found: Leaves) => Leaves): Leaves {
-  return tf.tidy(() => {
-    const changed = [parameterPrefix, firstPrefix, secondPrefix, averagePrefix].map((prefix) => {
-      const found = part(state, prefix);
-      return withPrefix(Object.keys(found).length > 0 ? change(found) : {}, prefix);
-    });
-    const all = Object.assign({ [varianceName]: state[varianceName] }, ...changed) as Leaves;
-    return Object.fromEntries(Object.entries(all).map(([name, leaf]) => [name, tf.clone(leaf)]));
-  });
-}
-
-/** What a step reports, as tensors. */
-export type StepOutputs = {
-  loss: tf.Scalar;
-  prior: tf.Scalar;
-  logDet: tf.Scalar;
-  /** Mean square of each block's output. */
-  meanSquares: tf.Tensor1D;
-  /** L2 norm of the gradient over all parameters. */
-  gradientNorm: tf.Scalar;
-};
-
-/**
- * One training step as a pure function: loss and gradient, AdamW, and in a volume-preserving model
- * the prior's running variance.
- */
-export function trainingStep(
-  template: TarFlow,
+export function applyStep(
+  task: Task,
   options: StepOptions,
-): (state: Leaves, inputs: StepInputs) => { outputs: StepOutputs; updates: Leaves } {
-  return (state, inputs) => {
-    const parameters = part(state, parameterPrefix);
-    const variance = state[varianceName] as tf.Tensor2D;
-    const { images, classes } = inputs;
-    const results = inParts(
-      partsOf({ images, classes }, options.parts ?? 1).map((batch) => () => {
-        const { value, gradient, auxiliary } = valueAndGradient(
-          (current) => {
-            const flow = { ...template, parameters: withLeaves(template.parameters, current) };
-            const result = forwardOf(flow, batch);
-            const { loss, ...terms } = flowLoss(flow, result);
-            return { value: loss, auxiliary: { ...terms, z: result.z } };
-          },
-          apart(parameters, template),
-        );
-        const found = isPacked(parameters) ? { [packedName]: packed(gradient) } : gradient;
-        return { loss: value, ...auxiliary, ...withPrefix(found, gradientPrefix) };
-      }),
-    );
-    const { loss, prior, logDet, meanSquares, ...gradients } = meanOf(
-      results.map(({ z, ...terms }) => terms),
-    );
-    const gradient = part(gradients, gradientPrefix);
-
+): (state: Leaves, found: Found) => { outputs: Leaves; updates: Leaves } {
+  return (state, found) => {
+    const { learningRate, firstCorrection, secondCorrection } = found as Found & Rates;
+    const parameters = ofTask(task, under(state, prefixes.parameter));
+    const gradient = under(found, kinds.gradient);
     const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
     const gradientNorm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
     const updated = adamWUpdate(
       parameters,
       clipped(gradient, gradientNorm, options.clipNorm),
-      { first: part(state, firstPrefix), second: part(state, secondPrefix) },
-      inputs.learningRate,
-      { first: inputs.firstCorrection, second: inputs.secondCorrection },
+      { first: under(state, prefixes.first), second: under(state, prefixes.second) },
+      learningRate,
+      { first: firstCorrection, second: secondCorrection },
       options,
     );
     const updates: Leaves = {
-      ...withPrefix(updated.parameters, parameterPrefix),
-      ...withPrefix(updated.first, firstPrefix),
-      ...withPrefix(updated.second, secondPrefix),
+      ...withPrefix(updated.parameters, prefixes.parameter),
+      ...withPrefix(updated.first, prefixes.first),
+      ...withPrefix(updated.second, prefixes.second),
     };
     const { averageDecay } = options;
     if (averageDecay !== undefined) {
       // The parameters before this update: a mean that lags by one step, and no second read of
       // what the optimiser writes in place.
       for (const [name, leaf] of Object.entries(parameters)) {
-        const average = state[averagePrefix + name] as tf.Tensor;
-        updates[averagePrefix + name] = tf.add(
+        const average = state[prefixes.average + name] as tf.Tensor;
+        updates[prefixes.average + name] = tf.add(
           average,
           tf.mul(tf.sub(leaf, average), 1 - averageDecay),
         );
       }
     }
-    if (template.config.volumePreserving) {
-      const z = tf.concat(results.map((result) => result.z)) as tf.Tensor3D;
-      updates[varianceName] = updatedVariance(variance, z);
+    for (const [name, buffer] of Object.entries(under(found, kinds.buffer))) {
+      updates[bufferName(name)] = buffer;
     }
-    return { outputs: { loss, prior, logDet, meanSquares, gradientNorm }, updates };
+    return { outputs: { gradientNorm }, updates };
   };
 }
 
+/** One training step of an objective, both halves in one pure function. */
+export function trainingStep(
+  template: Template,
+  task: Task,
+  { parts, ...options }: StepOptions & { parts: number },
+): (state: Leaves, inputs: Leaves) => { outputs: Leaves; updates: Leaves } {
+  const [gradientOf, apply] = [gradientStep(template, task, parts), applyStep(task, options)];
+  return (state, inputs) => {
+    const { learningRate, firstCorrection, secondCorrection, ...batch } = inputs as Leaves & Rates;
+    const found = gradientOf(state, batch);
+    const applied = apply(state, { ...found, learningRate, firstCorrection, secondCorrection });
+    return { ...applied, outputs: { ...measured(found), ...applied.outputs } };
+  };
+}
+
+/** The loss and the terms among what an objective found, by their own names. */
+export function measured(found: Found): Leaves {
+  return { loss: found.loss as tf.Tensor, ...under(found, kinds.term) };
+}
+
 /**
- * The loss and its two terms on given images, as a pure function of the state.
+ * An objective's loss and those of its terms that are scalars, on given inputs, as a pure function of
+ * the state.
  *
  * @param parts equal parts of the batch that are computed side by side
  */
 export function evaluationStep(
-  template: TarFlow,
-  parts = 1,
-): (
-  state: Leaves,
-  inputs: Pick<StepInputs, 'images' | 'classes'>,
-) => { outputs: Pick<StepOutputs, 'loss' | 'prior' | 'logDet'> } {
+  template: Template,
+  { objective }: Task,
+  parts: number,
+): (state: Leaves, inputs: Leaves) => { outputs: Leaves } {
   return (state, inputs) => {
-    const flow = flowOfState(template, state);
-    const { images, classes } = inputs;
+    const model = modelOfState(template, state);
     const results = inParts(
-      partsOf({ images, classes }, parts).map((batch) => () => {
-        const result = forwardOf(flow, batch);
-        const { loss, prior, logDet } = flowLoss(flow, result);
-        return { loss, prior, logDet };
+      partsOf(inputs, parts).map((batch) => () => {
+        const { loss, terms } = objective.loss(model, batch);
+        const scalars = Object.entries(terms).filter(([, term]) => term.rank === 0);
+        return { loss, ...Object.fromEntries(scalars) };
       }),
     );
     return { outputs: meanOf(results) };
   };
 }
 
-function forwardOf(
-  flow: TarFlow,
-  { images, classes }: Pick<StepInputs, 'images' | 'classes'>,
-): ForwardResult {
-  return ability(flow.family, 'flow').forward(flow, images, { classes });
+/** Names that a line of the log has anyway. */
+const columns = [
+  ...['step', 'epoch', 'loss', 'gradientNorm', 'learningRate', 'imagesPerSecond', 'dataShare'],
+  ...['validation', 'bitsPerDimension'],
+];
+
+function checkTerms({ objective }: Task, terms: Leaves): void {
+  const taken = Object.keys(terms).find((name) => columns.includes(name));
+  if (taken !== undefined) {
+    throw new Error(
+      `A term of the objective ${objective.name} has the name ${taken}: choose another.`,
+    );
+  }
 }
 
 /** Means over parts of equal size, name by name. */
-function meanOf<T extends Leaves>(parts: readonly T[]): T {
-  const names = Object.keys(parts[0] as T) as (keyof T & string)[];
+function meanOf(parts: readonly Leaves[]): Leaves {
   return Object.fromEntries(
-    names.map((name) => {
+    Object.keys(parts[0] as Leaves).map((name) => {
       const values = parts.map((found) => found[name] as tf.Tensor);
-      const mean = () => tf.div(tf.addN(values), values.length);
-      return [name, values.length === 1 ? values[0] : mean()];
+      const [only] = values as [tf.Tensor];
+      return [name, values.length === 1 ? only : tf.div(tf.addN(values), values.length)];
     }),
-  ) as T;
+  );
 }
 
 function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined): Leaves {
   if (clipNorm === undefined) return gradient;
   const scale = tf.minimum(1, tf.div(clipNorm, norm));
   return Object.fromEntries(Object.entries(gradient).map(([name, g]) => [name, tf.mul(g, scale)]));
-}
-
-function isPacked(found: Leaves): boolean {
-  return packedName in found;
-}
-
-/** Leaves by their names, also where they are packed. */
-function apart(found: Leaves, { parameters }: TarFlow): Leaves {
-  const vector = found[packedName];
-  return vector ? unpacked(vector as tf.Tensor1D, leaves(parameters)) : found;
-}
-
-function part(state: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(
-    Object.entries(state)
-      .filter(([name]) => name.startsWith(prefix))
-      .map(([name, leaf]) => [name.slice(prefix.length), leaf]),
-  );
-}
-
-function withPrefix(tree: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(Object.entries(tree).map(([name, leaf]) => [prefix + name, leaf]));
 }

@@ -6,7 +6,7 @@ import {
   loadClassifier,
   saveClassifier,
   trainClassifier,
-} from '../evaluation/classifier.js';
+} from '../models/classifier/index.js';
 import { type Progress, startProgress } from './progress.js';
 import { inQuickMode, training } from './quick.js';
 import { resultFile, resultToRead } from './results-folder.js';

@@ -6,8 +6,9 @@ import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { saveCheckpoint } from '../training/checkpoint.js';
+import type { LikelihoodRecord, StepRecord } from '../training/record.js';
 import type { RunDescription, StartingPoint } from '../training/run-description.js';
-import { RunFolder, type StepRecord } from '../training/run-folder.js';
+import { RunFolder } from '../training/run-folder.js';
 import { resultFile, resultToRead } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */
@@ -22,7 +23,7 @@ export interface PublishedRun {
   seconds: number;
   /** The most steps for which a record stands; its numbers are their means. */
   stepsPerRecord: number;
-  records: StepRecord[];
+  records: LikelihoodRecord[];
 }
 
 /** The file in which `results/` keeps a trained flow. */
@@ -104,7 +105,7 @@ export async function readPublishedRun(name: string): Promise<PublishedRun> {
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
-    return { ...(header as Omit<PublishedRun, 'records'>), records: records as StepRecord[] };
+    return { ...(header as Omit<PublishedRun, 'records'>), records: records as LikelihoodRecord[] };
   } catch (error) {
     throw new UserError(
       `${file} is not the log of a published run (${(error as Error).message})`,
@@ -117,9 +118,9 @@ export async function readPublishedRun(name: string): Promise<PublishedRun> {
  * Records averaged in groups of `size`. A group ends early at a validation, so that every validation
  * is kept as it is.
  */
-export function averagedRecords(records: readonly StepRecord[], size: number): StepRecord[] {
-  const averaged: StepRecord[] = [];
-  let group: StepRecord[] = [];
+export function averagedRecords<R extends StepRecord>(records: readonly R[], size: number): R[] {
+  const averaged: R[] = [];
+  let group: R[] = [];
   for (const [index, record] of records.entries()) {
     group.push(record);
     if (group.length < size && !record.validation && index < records.length - 1) continue;
@@ -136,24 +137,19 @@ const checkpointName = (name: string): string => path.join('checkpoints', `${nam
 const logName = (name: string): string => path.join('training', `${name}.jsonl`);
 
 /** The means of a group, with the step, epoch and validation of its last record. */
-function meanRecord(group: readonly StepRecord[], last: StepRecord): StepRecord {
+function meanRecord<R extends StepRecord>(group: readonly R[], last: R): R {
   const mean = (value: (record: StepRecord) => number): number =>
     group.reduce((sum, record) => sum + value(record), 0) / group.length;
-  return {
-    step: last.step,
-    epoch: last.epoch,
-    loss: mean(({ loss }) => loss),
-    prior: mean(({ prior }) => prior),
-    logDet: mean(({ logDet }) => logDet),
-    meanSquares: last.meanSquares.map((_, block) =>
-      mean(({ meanSquares }) => meanSquares[block] as number),
-    ),
-    gradientNorm: mean(({ gradientNorm }) => gradientNorm),
-    learningRate: mean(({ learningRate }) => learningRate),
-    imagesPerSecond: mean(({ imagesPerSecond }) => imagesPerSecond),
-    dataShare: mean(({ dataShare }) => dataShare),
-    ...(last.validation && { validation: last.validation }),
-  };
+  const means: Record<string, number | number[]> = {};
+  for (const [column, value] of Object.entries(last)) {
+    if (column === 'step' || column === 'epoch') continue;
+    if (typeof value === 'number') means[column] = mean((record) => record[column] as number);
+    if (!Array.isArray(value)) continue;
+    means[column] = value.map((_, i) =>
+      mean((record) => (record[column] as number[])[i] as number),
+    );
+  }
+  return { ...last, ...means };
 }
 
 /** JSON with six significant digits, which is more than a curve shows. */

@@ -3,9 +3,8 @@ import { disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { tokenCount } from '../models/tarflow/config.js';
 import { imagesOf, tarflow } from '../models/tarflow/index.js';
-import { executionOf } from '../sampling/guidance/execution.js';
+import { executionOf, executionText } from '../sampling/guidance/execution.js';
 import { currentMachine } from '../sampling/planner/machine.js';
-import { executionText } from '../sampling/planner/timing.js';
 import { sampleNoise } from '../sampling/sample.js';
 import {
   type BlockPassage,

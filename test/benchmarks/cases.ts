@@ -4,6 +4,7 @@ import {
   tokenCount,
   tokenWidth,
 } from '../../src/models/tarflow/config.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { fastestMode } from '../../src/training/mode.js';
 
 export const workloads = [
@@ -163,7 +164,7 @@ function comparedCases(): Case[] {
 
 /** The mode of a training step in a run of `train` on a processor, long enough for a compiler. */
 function inFastestMode({ config, batch, precision }: Pick<Case, 'config' | 'batch' | 'precision'>) {
-  const xla = fastestMode(config, { batchSize: batch, precision }) === 'xla';
+  const xla = fastestMode({ family: tarflow, config }, { batchSize: batch, precision }) === 'xla';
   return xla ? ({ mode: 'xla' } as const) : {};
 }
 

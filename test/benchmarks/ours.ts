@@ -16,12 +16,15 @@ import { mixtureRows } from '../../src/conditions/labels.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
 import { type TarFlowConfig, tokenCount, tokenWidth } from '../../src/models/tarflow/config.js';
-import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
+import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import type { TarFlowParameters } from '../../src/models/tarflow/parameters.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { biasCorrections } from '../../src/training/adamw.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { trainingProgram } from '../../src/training/program.js';
-import { evaluationStep, initialState, unpackedState } from '../../src/training/step.js';
+import { initialState } from '../../src/training/state.js';
+import { evaluationStep } from '../../src/training/step.js';
+import { type Task, templateOf } from '../../src/training/template.js';
 import { learningRate, type Workload } from './cases.js';
 
 const sigma = 0.1;
@@ -144,10 +147,12 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   };
   const chosen = mode === 'default' ? { precision } : { mode, precision };
   const rows = batch * tokenCount(config);
+  const template = templateOf(tarflow, config);
+  const [task] = template.tasks as [Task<TarFlowConfig, TarFlowParameters>];
   switch (workload) {
     case 'training step': {
-      const state = initialState(flow);
-      const program = trainingProgram(flow, state, {
+      const state = initialState(template, flow, false);
+      const program = trainingProgram(template, state, {
         batchSize: batch,
         heldOut: batch,
         step: { weightDecay: 1e-4 },
@@ -158,20 +163,17 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       return {
         run() {
           const corrections = biasCorrections(++count);
-          return program.run.train({
-            images,
-            classes,
-            learningRate,
-            firstCorrection: corrections.first,
-            secondCorrection: corrections.second,
-          });
+          return program.train(
+            task.objective.name,
+            { images, classes },
+            {
+              learningRate,
+              firstCorrection: corrections.first,
+              secondCorrection: corrections.second,
+            },
+          );
         },
-        state() {
-          const held = program.read();
-          const state = unpackedState(flow, held);
-          tf.dispose(held);
-          return state;
-        },
+        state: () => program.read(),
         release() {
           program.dispose();
           disposeModel(flow);
@@ -179,13 +181,13 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       };
     }
     case 'forward': {
-      const variables = initialState(flow);
+      const variables = initialState(template, flow, false);
       const program = createProgram({
         variables,
         functions: {
           evaluate: {
             inputs: batchSpecs,
-            body: evaluationStep(flow, batchParts(chosen.mode, batch, rows)) as never,
+            body: evaluationStep(template, task, batchParts(chosen.mode, batch, rows)),
           },
         },
         ...chosen,

@@ -18,6 +18,7 @@ import { loadDataset } from '../../src/data/index.js';
 import { noiseExperiment, withOverrides } from '../../src/experiments/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { configName } from '../../src/models/tarflow/config.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { train } from '../../src/training/train.js';
 import { saveChart } from '../../src/workbook/chart.js';
 import { lineChart, sideBySide } from '../../src/workbook/chart-types.js';
@@ -66,7 +67,8 @@ async function main(): Promise<void> {
         total: settings.steps,
         unit: 'steps',
       });
-      const { flow, records } = await train({
+      const { model, records } = await train({
+        family: tarflow,
         config,
         settings,
         data,
@@ -74,7 +76,7 @@ async function main(): Promise<void> {
         onStep: ({ step, loss }) => progress.update(step, { loss }),
       });
       progress.finish();
-      disposeModel(flow);
+      disposeModel(model);
       const rates = records.map(({ imagesPerSecond }) => imagesPerSecond);
       runs.push({
         precision,

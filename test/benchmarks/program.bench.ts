@@ -17,9 +17,11 @@ import {
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { createTarFlow } from '../../src/models/tarflow/index.js';
-import { biasCorrections } from '../../src/training/adamw.js';
-import { initialState, trainingStep } from '../../src/training/step.js';
+import { createTarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
+import { initialState } from '../../src/training/state.js';
+import { trainingStep } from '../../src/training/step.js';
+import { type Task, templateOf } from '../../src/training/template.js';
 import { spreadOf } from './statistics.js';
 
 const kinds: [string, Mode, Precision][] = [
@@ -64,7 +66,9 @@ function program(config: TarFlowConfig, batch: number, mode: Mode, precision: Pr
   const flow = createTarFlow(config, 1);
   const { channels, height, width } = config.image;
   const scalar = tensorSpec([]);
-  const variables = initialState(flow);
+  const template = templateOf(tarflow, config);
+  const [task] = template.tasks as [Task];
+  const variables = initialState(template, flow, false);
   const made = createProgram({
     variables,
     functions: {
@@ -75,7 +79,7 @@ function program(config: TarFlowConfig, batch: number, mode: Mode, precision: Pr
           firstCorrection: scalar,
           secondCorrection: scalar,
         },
-        body: trainingStep(flow, {}) as never,
+        body: trainingStep(template, task, { parts: 1 }),
       },
     },
     mode,

@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
-import { executionText, median, takeTurns, timed } from '../../src/sampling/planner/timing.js';
+import { executionText } from '../../src/sampling/guidance/execution.js';
+import { median, takeTurns, timed } from '../../src/sampling/planner/timing.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -1,13 +1,14 @@
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { tf, tidy } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
-import { biasCorrections } from '../../src/training/adamw.js';
-import { flowOfState, initialState, trainingStep } from '../../src/training/step.js';
-import { smallConfig } from './small.js';
+import { biasCorrections } from '../../src/training/optimiser/adamw.js';
+import { initialState, modelOfState } from '../../src/training/state.js';
+import { trainingStep } from '../../src/training/step.js';
+import { smallConfig, tarflowTemplate } from './small.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -18,23 +19,23 @@ const config = { ...smallConfig, classes: 0 };
 /** Three steps, and the output bias of block 0 before each of them. */
 function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) {
   const flow = createTarFlow(config, 1);
-  const step = trainingStep(flow, { weightDecay: 0, ...options });
-  let state: Leaves = initialState(flow, options);
+  const { template, task } = tarflowTemplate(config);
+  const step = trainingStep(template, task, { weightDecay: 0, parts: 1, ...options });
+  let state: Leaves = initialState(template, flow, options.averageDecay !== undefined);
   const name = 'blocks.0.proj_out.bias';
   const biases: number[] = [];
   const averages: number[] = [];
   for (let t = 1; t <= 3; t++) {
     biases.push(state[`parameters.${name}`]!.dataSync()[0] as number);
     const corrections = biasCorrections(t);
-    const { outputs, updates } = tf.tidy(
-      () =>
-        step(state, {
-          images: tf.tensor4d(normal(randomKey(t), 32), [2, 1, 4, 4]),
-          learningRate: tf.scalar(rate),
-          firstCorrection: tf.scalar(corrections.first),
-          secondCorrection: tf.scalar(corrections.second),
-        }) as never,
-    ) as unknown as ReturnType<typeof step>;
+    const { outputs, updates } = tidy(() =>
+      step(state, {
+        images: tf.tensor4d(normal(randomKey(t), 32), [2, 1, 4, 4]),
+        learningRate: tf.scalar(rate),
+        firstCorrection: tf.scalar(corrections.first),
+        secondCorrection: tf.scalar(corrections.second),
+      }),
+    );
     tf.dispose(outputs);
     for (const key of Object.keys(updates)) state[key]?.dispose();
     state = { ...state, ...updates };
@@ -42,7 +43,7 @@ function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) 
       averages.push(state[`average.${name}`]!.dataSync()[0] as number);
     }
   }
-  const served = flowOfState(flow, state).parameters.blocks[0]!.proj_out.bias.dataSync()[0];
+  const served = modelOfState(template, state).parameters.blocks[0]!.proj_out.bias.dataSync()[0];
   const latest = state[`parameters.${name}`]!.dataSync()[0];
   tf.dispose(state);
   disposeModel(flow);

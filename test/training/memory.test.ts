@@ -3,6 +3,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { type TarFlowConfig, tokenCount } from '../../src/models/tarflow/config.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { train } from '../../src/training/train.js';
 import { madeUpImages, smallConfig, smallSettings } from './small.js';
 
@@ -37,7 +38,8 @@ describe('memory stays flat', () => {
       const steps = late + 1;
       const before = tf.memory().numTensors;
       const seen = new Map<number, { tensors: number; bytes: number; resident: number }>();
-      const { flow } = await train({
+      const { model } = await train({
+        family: tarflow,
         config,
         settings: { ...smallSettings, batchSize, precision, steps, validateEvery: steps },
         data: madeUpImages('train', batchSize),
@@ -48,7 +50,7 @@ describe('memory stays flat', () => {
           seen.set(step, { tensors, bytes, resident: process.memoryUsage.rss() });
         },
       });
-      disposeModel(flow);
+      disposeModel(model);
       expect(tf.memory().numTensors).toBe(before);
       expect(seen.size).toBe(steps);
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { checkConfig } from '../../src/models/tarflow/config.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { fastestMode } from '../../src/training/mode.js';
 
 test('XLA is for small products, and in bfloat16 for smaller ones', () => {
@@ -15,7 +16,9 @@ test('XLA is for small products, and in bfloat16 for smaller ones', () => {
       classes: 0,
       volumePreserving: false,
     });
-    return [8, 16, 32, 64, 128].map((batchSize) => fastestMode(config, { batchSize, precision }));
+    return [8, 16, 32, 64, 128].map((batchSize) =>
+      fastestMode({ family: tarflow, config }, { batchSize, precision }),
+    );
   };
   expect(modes('float32')).toEqual(['xla', 'xla', 'xla', 'xla', 'graph']);
   expect(modes('bfloat16')).toEqual(['xla', 'xla', 'graph', 'graph', 'graph']);

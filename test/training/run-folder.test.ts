@@ -8,12 +8,13 @@ import { leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import { readStartingPoint } from '../../src/models/starting-point.js';
+import { readStartingPoint } from '../../src/models/read-starting-point.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import type { LoadedStartingPoint } from '../../src/training/starting-point.js';
-import { type TrainingRun, train } from '../../src/training/train.js';
-import { madeUpImages, smallConfig, smallSettings } from './small.js';
+import { train } from '../../src/training/train.js';
+import { madeUpImages, smallConfig, smallSettings, type TarFlowRun } from './small.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -25,8 +26,9 @@ function newFolder(): string {
   return path.join(folder, 'run');
 }
 
-function run(folder: string, more: Partial<TrainingRun> = {}): TrainingRun {
+function run(folder: string, more: Partial<TarFlowRun> = {}): TarFlowRun {
   return {
+    family: tarflow,
     config: smallConfig,
     settings: smallSettings,
     data: madeUpImages('train', 32),
@@ -39,23 +41,23 @@ function run(folder: string, more: Partial<TrainingRun> = {}): TrainingRun {
 }
 
 /** The parameters that a run ends with, bit for bit. */
-async function finish(of: TrainingRun): Promise<Record<string, number[]>> {
-  const { flow, finished } = await train(of);
+async function finish(of: TarFlowRun): Promise<Record<string, number[]>> {
+  const { model, finished } = await train(of);
   expect(finished).toBe(true);
   const parameters = Object.fromEntries(
-    Object.entries(leaves(flow.parameters)).map(([name, leaf]) => [
+    Object.entries(leaves(model.parameters)).map(([name, leaf]) => [
       name,
       Array.from(leaf.dataSync()),
     ]),
   );
-  disposeModel(flow);
+  disposeModel(model);
   return parameters;
 }
 
 /** Stops a run after a step, as Control-C does. */
-async function stopAfter(step: number, of: TrainingRun): Promise<void> {
+async function stopAfter(step: number, of: TarFlowRun): Promise<void> {
   const controller = new AbortController();
-  const { flow, finished } = await train({
+  const { model, finished } = await train({
     ...of,
     signal: controller.signal,
     onStep: (record) => {
@@ -63,11 +65,11 @@ async function stopAfter(step: number, of: TrainingRun): Promise<void> {
     },
   });
   expect(finished).toBe(false);
-  disposeModel(flow);
+  disposeModel(model);
 }
 
 /** Ends a run in the middle of things, as a power cut does. */
-async function killAfter(step: number, of: TrainingRun): Promise<void> {
+async function killAfter(step: number, of: TarFlowRun): Promise<void> {
   const killed = train({
     ...of,
     onStep: (record) => {
@@ -95,7 +97,7 @@ function losses(folder: string): [number, number][] {
 }
 
 describe('a run that was stopped goes on as if it had not been', () => {
-  const variants: [string, Partial<TrainingSettings>, Partial<TrainingRun>][] = [
+  const variants: [string, Partial<TrainingSettings>, Partial<TarFlowRun>][] = [
     ['as one graph', {}, { mode: undefined }],
     ['op by op', {}, {}],
     [
@@ -106,7 +108,7 @@ describe('a run that was stopped goes on as if it had not been', () => {
     ['volume preserving', {}, { config: { ...smallConfig, volumePreserving: true } }],
   ];
   test.each(variants)('%s', { timeout: 300_000 }, async (_, settings, more) => {
-    const variant = (folder: string, resume = false): TrainingRun =>
+    const variant = (folder: string, resume = false): TarFlowRun =>
       run(folder, { ...more, settings: { ...smallSettings, ...settings }, resume });
     const [whole, stopped, killed] = [newFolder(), newFolder(), newFolder()];
     const before = tf.memory().numTensors;
@@ -210,7 +212,7 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     const contents = (): string[] =>
       fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name), 'latin1'));
     const before = contents();
-    const others: [Partial<TrainingRun>, RegExp][] = [
+    const others: [Partial<TarFlowRun>, RegExp][] = [
       [
         { settings: { ...smallSettings, seed: 5 } },
         /run\.json describes another run: settings\.seed: 4 there, 5 here\./,
@@ -276,7 +278,7 @@ describe('the mode of a run', () => {
   test('is what the run began in, unless another is asked for', { timeout: 120_000 }, async () => {
     const folder = newFolder();
     const modes: string[] = [];
-    const onBegin: TrainingRun['onBegin'] = ({ step, mode }) => void modes.push(`${mode} ${step}`);
+    const onBegin: TarFlowRun['onBegin'] = ({ step, mode }) => void modes.push(`${mode} ${step}`);
     await stopAfter(2, run(folder, { onBegin }));
     await stopAfter(4, run(folder, { onBegin, mode: undefined, resume: true }));
     expect(described(folder).mode).toBe('eager');

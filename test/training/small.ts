@@ -5,9 +5,12 @@ import { disposeTree, mapTree } from '../../src/backend/tree.js';
 import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
+import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import type { TarFlowParameters } from '../../src/models/tarflow/parameters.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
+import { templateOf } from '../../src/training/template.js';
+import type { TrainingRun } from '../../src/training/train.js';
 
 /** Made-up images, for tests that need no real ones. */
 export function madeUpImages(split: Split, length: number): ImageDataset {
@@ -53,6 +56,16 @@ export const smallSettings: TrainingSettings = {
   validationImages: 16,
   saveEvery: 2,
 };
+
+/** A run of a TarFlow. */
+export type TarFlowRun = TrainingRun<TarFlowConfig, TarFlowParameters>;
+
+/** What the steps of a TarFlow are made for: its form, and its one objective. */
+export function tarflowTemplate(config: TarFlowConfig) {
+  const template = templateOf(tarflow, config);
+  const [task] = template.tasks;
+  return { template, task: task! };
+}
 
 /** A flow that is far from the identity and knows its labels, unlike a fresh one. */
 export function livelyFlow(config: TarFlowConfig): TarFlow {

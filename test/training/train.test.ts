@@ -4,26 +4,28 @@ import { UserError } from '../../src/backend/errors.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
-import type { StepRecord } from '../../src/training/run-folder.js';
+import { tarflow } from '../../src/models/tarflow/index.js';
+import type { LikelihoodRecord, StepRecord } from '../../src/training/record.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
+import { initialState, programState, unpackedState } from '../../src/training/state.js';
+import { trainingStep } from '../../src/training/step.js';
+import { train } from '../../src/training/train.js';
 import {
-  initialState,
-  programState,
-  trainingStep,
-  unpackedState,
-} from '../../src/training/step.js';
-import { type TrainingRun, train } from '../../src/training/train.js';
-import { livelyFlow, madeUpImages, smallConfig, smallSettings } from './small.js';
+  livelyFlow,
+  madeUpImages,
+  smallConfig,
+  smallSettings,
+  type TarFlowRun,
+  tarflowTemplate,
+} from './small.js';
 
 beforeAll(async () => {
   await startEngine();
 });
 
-function run(
-  settings: Partial<TrainingSettings> = {},
-  more: Partial<TrainingRun> = {},
-): TrainingRun {
+function run(settings: Partial<TrainingSettings> = {}, more: Partial<TarFlowRun> = {}): TarFlowRun {
   return {
+    family: tarflow,
     config: smallConfig,
     settings: { ...smallSettings, ...settings },
     data: madeUpImages('train', 32),
@@ -34,10 +36,10 @@ function run(
   };
 }
 
-async function records(of: TrainingRun): Promise<StepRecord[]> {
-  const { flow, records } = await train(of);
-  disposeModel(flow);
-  return records;
+async function records(of: TarFlowRun): Promise<LikelihoodRecord[]> {
+  const { model, records } = await train(of);
+  disposeModel(model);
+  return records as LikelihoodRecord[];
 }
 
 test('a record of every step, with what was measured', async () => {
@@ -97,7 +99,8 @@ test.each([false, true])(
     tf.tidy(() => {
       const config = { ...smallConfig, volumePreserving };
       const flow = livelyFlow(config);
-      const state = initialState(flow);
+      const { template, task } = tarflowTemplate(config);
+      const state = initialState(template, flow, false);
       const inputs = {
         images: tf.tensor4d(normal(randomKey(2), 6 * 16), [6, 1, 4, 4]),
         classes: tf.cast(tf.oneHot([0, 1, 2, 0, 1, 2], 3), 'float32') as tf.Tensor2D,
@@ -106,7 +109,7 @@ test.each([false, true])(
         secondCorrection: tf.scalar(0.001),
       };
       const [whole, parts] = [1, 3].map((count) => {
-        const { outputs, updates } = trainingStep(flow, { clipNorm: 1, parts: count })(
+        const { outputs, updates } = trainingStep(template, task, { clipNorm: 1, parts: count })(
           state,
           inputs,
         );
@@ -131,25 +134,31 @@ test.each([false, true])(
 test('a state for XLA is vectors, which a step takes, and of which the state comes back', () => {
   const before = tf.memory().numTensors;
   const flow = livelyFlow(smallConfig);
-  const options = { averageDecay: 0.5, clipNorm: 1 };
-  const state = initialState(flow, options);
+  const { template, task } = tarflowTemplate(smallConfig);
+  const options = { averageDecay: 0.5, clipNorm: 1, parts: 1 };
+  const state = initialState(template, flow, true);
   // As a file has it, in another order.
   const sorted = Object.fromEntries(Object.entries(state).sort());
-  const vectors = programState(flow, sorted, 'xla');
-  const kinds = ['parameters', 'first', 'second', 'average'].map((kind) => `${kind}.packed`);
+  const vectors = programState(template, sorted, 'xla');
+  const kinds = ['parameters', 'first', 'second', 'average'].map(
+    (kind) => `${kind}.packed likelihood`,
+  );
   expect(new Set(Object.keys(vectors))).toEqual(new Set(['var', ...kinds]));
-  for (const again of [programState(flow, vectors, 'xla'), programState(flow, vectors, 'graph')]) {
+  for (const again of [
+    programState(template, vectors, 'xla'),
+    programState(template, vectors, 'graph'),
+  ]) {
     expect(Object.keys(again)).toEqual(Object.keys(vectors));
     tf.dispose(again);
   }
-  const same = unpackedState(flow, vectors);
+  const same = unpackedState(template, vectors);
   expect(Object.keys(same).sort()).toEqual(Object.keys(state).sort());
   for (const [name, tensor] of Object.entries(same)) {
     expect(tensor.shape, name).toEqual(state[name]!.shape);
     expect(tensor.dataSync(), name).toEqual(state[name]!.dataSync());
   }
   tf.tidy(() => {
-    const step = trainingStep(flow, options);
+    const step = trainingStep(template, task, options);
     const inputs = {
       images: tf.tensor4d(normal(randomKey(2), 3 * 16), [3, 1, 4, 4]),
       classes: tf.cast(tf.oneHot([0, 1, 2], 3), 'float32') as tf.Tensor2D,
@@ -159,8 +168,8 @@ test('a state for XLA is vectors, which a step takes, and of which the state com
     };
     const { outputs, updates } = step(state, inputs);
     const { outputs: packed, updates: changed } = step(vectors, inputs);
-    expect(packed.gradientNorm.dataSync()[0]).toBeCloseTo(outputs.gradientNorm.dataSync()[0]!, 5);
-    const after = unpackedState(flow, { ...vectors, ...changed });
+    expect(packed.gradientNorm!.dataSync()[0]).toBeCloseTo(outputs.gradientNorm!.dataSync()[0]!, 5);
+    const after = unpackedState(template, { ...vectors, ...changed });
     for (const [name, tensor] of Object.entries(updates)) {
       expect(after[name]!.dataSync(), name).toEqual(tensor.dataSync());
     }
@@ -177,15 +186,17 @@ test('the loss falls', async () => {
 
 test('the validation of Gaussian noise has no bits per dimension', async () => {
   const kept = await records(run({ steps: 1, noise: { kind: 'gaussian', sigma: 0.1 } }));
-  expect(kept[0]!.validation).toEqual({ loss: expect.any(Number) });
+  const { loss, prior, logDet, ...more } = kept[0]!.validation!;
+  expect(loss).toBeCloseTo(prior! - logDet!, 5);
+  expect(more).toEqual({});
 });
 
 test('the prior moves in a volume-preserving model only', async () => {
   const variance = async (volumePreserving: boolean): Promise<number[]> => {
     const config = { ...smallConfig, volumePreserving };
-    const { flow } = await train(run({ steps: 2 }, { config }));
-    const values = Array.from(flow.buffers.var!.dataSync());
-    disposeModel(flow);
+    const { model } = await train(run({ steps: 2 }, { config }));
+    const values = Array.from(model.buffers.var!.dataSync());
+    disposeModel(model);
     return values;
   };
   expect(new Set(await variance(false))).toEqual(new Set([1]));
@@ -193,7 +204,7 @@ test('the prior moves in a volume-preserving model only', async () => {
 });
 
 describe('what does not fit is refused, and nothing leaks', () => {
-  const cases: [Partial<TrainingSettings>, Partial<TrainingRun>, RegExp][] = [
+  const cases: [Partial<TrainingSettings>, Partial<TarFlowRun>, RegExp][] = [
     [{ batchSize: 0 }, {}, /batchSize is 0/],
     [{ steps: 1.5 }, {}, /steps is 1\.5/],
     [{ dropLabel: 1 }, {}, /dropLabel is 1/],

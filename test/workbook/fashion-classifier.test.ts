@@ -6,7 +6,7 @@ import {
   accuracy,
   classifierFeatures,
   disposeClassifier,
-} from '../../src/evaluation/classifier.js';
+} from '../../src/models/classifier/index.js';
 import { fashionClassifier } from '../../src/workbook/fashion-classifier.js';
 
 test('the classifier that results/ keeps knows clothes that it never saw', async () => {

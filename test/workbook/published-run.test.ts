@@ -10,8 +10,8 @@ import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import type { LikelihoodRecord } from '../../src/training/record.js';
 import type { StartingPoint } from '../../src/training/run-description.js';
-import type { StepRecord } from '../../src/training/run-folder.js';
 import {
   averagedRecords,
   publishedCheckpoint,
@@ -38,7 +38,7 @@ afterEach(() => {
 
 const config = { ...smallConfig, classes: 0 };
 
-function record(step: number, validated = false): StepRecord {
+function record(step: number, validated = false): LikelihoodRecord {
   return {
     step,
     epoch: step / 10,

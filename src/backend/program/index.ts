@@ -9,7 +9,7 @@ export {
   tensorSpec,
 } from './run/create-program.js';
 export type { Feed } from './run/feeds.js';
-export { type AdamWOptions, adamWUpdate } from './trace/adamw-update.js';
 export type { Mode, Outcome, Precision, TensorSpec } from './trace/body.js';
+export { type AdamWRates, type AdamWState, fusedAdamW } from './trace/fused-adamw.js';
 export { batchParts, inParts, partsOf, threadsForParts } from './trace/in-parts.js';
 export { repeat, withSlice } from './trace/repeat.js';

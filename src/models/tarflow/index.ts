@@ -1,7 +1,8 @@
+import { UserError } from '../../backend/errors.js';
 import { tf } from '../../backend/tf.js';
 import { narrowBackground, spreadBackground } from '../../flow/background.js';
 import { freshModel } from '../../flow/flow.js';
-import type { Family, ForwardResult, Model } from '../../flow/model.js';
+import type { Family, ForwardResult, Model, Objective } from '../../flow/model.js';
 import { patchify, unpatchify } from '../../flow/patches.js';
 import { forwardThroughBlocks } from '../../flow/through-blocks.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
@@ -30,7 +31,7 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   check: checkConfig,
   title: configName,
   specs: tarflowSpecs,
-  objectives: ({ volumePreserving }) => [likelihood({ runningVariance: volumePreserving })],
+  objectives: (config) => [objectiveOf(config)],
   flow: {
     forward(model, x, conditions): ForwardResult {
       const { tokens, logDet } = tokensOf(model.config, x);
@@ -53,6 +54,23 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
 /** A fresh TarFlow from a seed. The caller frees it with `disposeModel`. */
 export function createTarFlow(config: TarFlowConfig, seed: number): TarFlow {
   return freshModel(tarflow, config, seed);
+}
+
+function objectiveOf({ background, volumePreserving }: TarFlowConfig): Objective {
+  const objective = likelihood({ runningVariance: volumePreserving });
+  if (background === undefined) return objective;
+  return {
+    ...objective,
+    feeds(config, raw, keys, settings) {
+      if (settings.noise.kind !== 'uniform') {
+        throw new UserError(
+          `A model that spreads the background came with ${settings.noise.kind} noise`,
+          'It reads grey levels with uniform noise: set noise=uniform, or background=none',
+        );
+      }
+      return objective.feeds(config, raw, keys, settings);
+    },
+  };
 }
 
 function tarflowBlocks({ config, parameters }: TarFlow): TarFlowBlock[] {

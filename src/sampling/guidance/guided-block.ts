@@ -10,7 +10,7 @@ import type {
   Prediction,
 } from '../../flow/autoregressive.js';
 import type { Gaussian } from '../../flow/gaussian.js';
-import { cacheLeaves, cacheOfLeaves } from '../solvers/cache.js';
+import { cacheLeaves, cacheOfLeaves } from './cache.js';
 import { type Execution, plainExecution } from './execution.js';
 
 /**

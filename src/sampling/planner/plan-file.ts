@@ -7,11 +7,10 @@ import { tidy } from '../../backend/tf.js';
 import type { Label } from '../../conditions/labels.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model, ModelConfig } from '../../flow/model.js';
-import { executionOf } from '../guidance/execution.js';
+import { executionOf, executionText } from '../guidance/execution.js';
 import type { Guidance } from '../guidance/guided-block.js';
 import { type Solver, solversOfBlocks } from '../solvers/solver.js';
 import { currentMachine, type Machine } from './machine.js';
-import { executionText } from './timing.js';
 
 const count = z.number().int().positive();
 

@@ -1,11 +1,11 @@
+import { checkCount } from '../../backend/count.js';
 import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { classMixture, type Label } from '../../conditions/labels.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
-import { checkCount } from '../count.js';
-import { type ExecutionOptions, executionOf } from '../guidance/execution.js';
+import { askedExecution, type ExecutionOptions, executionOf } from '../guidance/execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
 import { type InverseOptions, inverse } from '../inverse.js';
 import { solveUnchecked } from '../solvers/solve-block.js';
@@ -13,7 +13,7 @@ import type { Solver, Start } from '../solvers/solver.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../study/metrics.js';
 import { currentMachine } from './machine.js';
 import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
-import { askedExecution, breathe, median, takeTurns, timed } from './timing.js';
+import { breathe, median, takeTurns, timed } from './timing.js';
 
 /** The range of the images that a flow makes, [−1, 1]: what shares of the data range refer to. */
 export const dataRange = 2;
@@ -397,81 +397,28 @@ async function measureBlock(
   z: tf.Tensor3D,
   exact: tf.Tensor3D,
   { tolerance = 1e-3, repeats = 3, signal }: PlanOptions,
-  { starts, tough }: { starts: readonly Start[]; tough: boolean },
+  choice: { starts: readonly Start[]; tough: boolean },
 ): Promise<Candidate[]> {
   const largest = tolerance * dataRange;
-  const target = exact.dataSync() as Float32Array;
-  const candidates: Candidate[] = [];
-  const enter = (solver: Solver): Candidate => {
-    const candidate: Candidate = {
-      solver,
-      milliseconds: Number.POSITIVE_INFINITY,
-      error: 0,
-      iterations: 0,
-    };
-    candidates.push(candidate);
-    return candidate;
-  };
-  const run = async (candidate: Candidate): Promise<tf.Tensor3D> => {
-    const { tokens, trace } = await solveUnchecked(guided, z, candidate.solver, {});
-    candidate.iterations = trace.iterations.length;
-    return tokens;
-  };
-  const sequential = enter({ kind: 'sequential' });
-  const measure = async (contenders: readonly Candidate[], rounds: number): Promise<void> => {
-    const times = await takeTurns(
-      contenders.map((candidate) => () => run(candidate)),
-      rounds,
-      {
-        onResult: (index, _, values) => {
-          const contender = contenders[index]!;
-          if (contender !== sequential) contender.error = largestError(values, target);
-        },
-        signal,
-      },
-    );
-    contenders.forEach((candidate, index) => {
-      candidate.milliseconds = Math.min(candidate.milliseconds, ...times[index]!);
-    });
-  };
-  const look = async (candidate: Candidate): Promise<Candidate> => {
-    // Warm: a first run may have graphs to record, and take many times as long.
-    await timed(() => run(candidate));
-    await measure([candidate], 1);
-    return candidate;
-  };
-
-  await look(sequential);
-  let best: Candidate | undefined;
-  for (const start of starts) {
-    const found = await look(enter({ kind: 'jacobi', tolerance: largest / 4, start }));
-    if (!best || found.milliseconds < best.milliseconds) best = found;
-  }
-  const { start } = best!.solver as { start: Start };
-  // More segments go on being tried as long as they help.
-  let bound = tough ? Number.POSITIVE_INFINITY : best!.milliseconds;
-  for (let segments = 2; segments <= z.shape[1] / 4; segments *= 2) {
-    const kind = 'gaussSeidelJacobi';
-    const found = await look(enter({ kind, segments, tolerance: largest / 4, start }));
-    if (found.milliseconds >= bound) break;
-    bound = found.milliseconds;
-  }
+  const contest = new Contest(guided, z, exact, signal);
+  const sequential = await contest.look({ kind: 'sequential' });
+  await lookAtForms(contest, largest / 4, z.shape[1], choice);
 
   // The others are too slow for a wrong timing to be the cause.
-  const forms = candidates
+  const forms = contest.candidates
     .filter(({ milliseconds }) => milliseconds < 1.5 * sequential.milliseconds)
     .filter((candidate) => candidate !== sequential)
     .sort((a, b) => a.milliseconds - b.milliseconds)
     .filter(({ milliseconds }, _, [first]) => milliseconds < 1.2 * first!.milliseconds)
     .slice(0, 2);
   const entered = (form: Candidate, share: number): Candidate =>
-    enter({ ...form.solver, tolerance: share * largest } as Solver);
+    contest.enter({ ...form.solver, tolerance: share * largest } as Solver);
   const finalists = forms.flatMap((form) => [
     form,
     ...[1, 1 / 16, 1 / 64].map((share) => entered(form, share)),
   ]);
-  if (finalists.length === 0) return candidates;
-  await measure([sequential, ...finalists], repeats);
+  if (finalists.length === 0) return contest.candidates;
+  await contest.measure([sequential, ...finalists], repeats);
   // In a tough block a small change is not a small error yet.
   const [form] = forms as [Candidate];
   let tightest = finalists[3] as Candidate;
@@ -479,9 +426,85 @@ async function measureBlock(
     if (tightest.error <= tolerance / 256 || tightest.milliseconds >= sequential.milliseconds)
       break;
     tightest = entered(form, share);
-    await measure([tightest], repeats);
+    await contest.measure([tightest], repeats);
   }
-  return candidates;
+  return contest.candidates;
+}
+
+/** Looks once at each start, and with the better one at more and more segments. */
+async function lookAtForms(
+  contest: Contest,
+  tolerance: number,
+  tokens: number,
+  { starts, tough }: { starts: readonly Start[]; tough: boolean },
+): Promise<void> {
+  let best: Candidate | undefined;
+  for (const start of starts) {
+    const found = await contest.look({ kind: 'jacobi', tolerance, start });
+    if (!best || found.milliseconds < best.milliseconds) best = found;
+  }
+  const { start } = best!.solver as { start: Start };
+  // More segments go on being tried as long as they help.
+  let bound = tough ? Number.POSITIVE_INFINITY : best!.milliseconds;
+  for (let segments = 2; segments <= tokens / 4; segments *= 2) {
+    const found = await contest.look({ kind: 'gaussSeidelJacobi', segments, tolerance, start });
+    if (found.milliseconds >= bound) break;
+    bound = found.milliseconds;
+  }
+}
+
+/** Solvers of one block that are timed, and compared with the exact input. */
+class Contest {
+  readonly candidates: Candidate[] = [];
+  private readonly target: Float32Array;
+
+  constructor(
+    private readonly guided: GuidedBlock,
+    private readonly z: tf.Tensor3D,
+    exact: tf.Tensor3D,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.target = exact.dataSync() as Float32Array;
+  }
+
+  /** A candidate that is not measured yet. */
+  enter(solver: Solver): Candidate {
+    const milliseconds = Number.POSITIVE_INFINITY;
+    const candidate: Candidate = { solver, milliseconds, error: 0, iterations: 0 };
+    this.candidates.push(candidate);
+    return candidate;
+  }
+
+  /** A candidate that is measured once. */
+  async look(solver: Solver): Promise<Candidate> {
+    const candidate = this.enter(solver);
+    // Warm: a first run may have graphs to record, and take many times as long.
+    await timed(() => this.run(candidate));
+    await this.measure([candidate], 1);
+    return candidate;
+  }
+
+  /** Times candidates in turns; each keeps its least time and its error. */
+  async measure(contenders: readonly Candidate[], rounds: number): Promise<void> {
+    const runs = contenders.map((candidate) => () => this.run(candidate));
+    const times = await takeTurns(runs, rounds, {
+      onResult: (index, _, values) => {
+        const contender = contenders[index]!;
+        if (contender.solver.kind === 'sequential') return;
+        contender.error = largestError(values, this.target);
+      },
+      signal: this.signal,
+    });
+    contenders.forEach((candidate, index) => {
+      candidate.milliseconds = Math.min(candidate.milliseconds, ...times[index]!);
+    });
+  }
+
+  private async run(candidate: Candidate): Promise<tf.Tensor3D> {
+    const { tokens, trace } = await solveUnchecked(this.guided, this.z, candidate.solver, {});
+    candidate.iterations = trace.iterations.length;
+    return tokens;
+  }
 }
 
 /** A change of this share of the largest error is rounding. */

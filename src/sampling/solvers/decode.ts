@@ -9,13 +9,13 @@ import { tf, tidy } from '../../backend/tf.js';
 import { type Leaves, leaves } from '../../backend/tree.js';
 import type { Cache, Decoder } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
+import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';
 import {
   type GuidedBlock,
   guidanceWeights,
   guidedPrediction,
   predictGuided,
 } from '../guidance/guided-block.js';
-import { cacheLeaves, cacheOfLeaves } from './cache.js';
 import { givenTokens, lastOf } from './sequential.js';
 
 /**

@@ -2,7 +2,6 @@ import { tf, tidy } from '../../backend/tf.js';
 import type { Leaves } from '../../backend/tree.js';
 import type { Cache, Prediction } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
-import { callGuided, firstPredicted, type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import {
   cacheBytes,
   cacheLeaves,
@@ -10,7 +9,8 @@ import {
   joinedCache,
   selectedCache,
   truncatedCache,
-} from './cache.js';
+} from '../guidance/cache.js';
+import { callGuided, firstPredicted, type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import { givenTokens, solveSequentially } from './sequential.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
 import { type ChangeNorm, defaultTolerance, type IterationSettings, type Start } from './solver.js';
@@ -96,120 +96,175 @@ export async function solveByIteration(
   settings: IterationSettings & { segments: number },
   hooks: SolveHooks = {},
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
-  const { tolerance = defaultTolerance, norm = 'largest', start = 'latent' } = settings;
   const [batch, tokens] = z.shape;
+  const { given } = guided.block;
   const record = emptyRecord(batch);
-  const everyone = Array.from({ length: batch }, (_, sample) => sample);
   // A graph is recorded per shape, so few shapes are used: the cache grows by whole grains, and
   // samples leave when half of the others have.
-  const { given } = guided.block;
   const captured = guided.execution.mode !== 'eager';
   const grain = captured ? Math.ceil(tokens / Math.max(8, 2 * settings.segments)) : 1;
-
-  const live = new Set<Group>();
-  const own = (group: Group): Group => {
-    live.add(group);
-    return group;
-  };
-  const release = (group: Group): void => {
-    live.delete(group);
-    group.x.dispose();
-    freeCache(group);
-    if (group.z !== z) {
-      group.z.dispose();
-      group.guided.dispose();
+  const groups = new Groups(guided, z, grain);
+  let whole = groups.first(startingTokens(z, settings.start ?? 'latent', given));
+  try {
+    hooks.onIterate?.(whole.x, whole.samples);
+    let known: number = given;
+    for (const [segment, end] of segmentEnds(tokens, settings.segments, given).entries()) {
+      const maximum = settings.maximum ?? end - known;
+      const solved = await solveSegment(groups, whole, { segment, end, maximum }, settings, {
+        record,
+        hooks,
+      });
+      whole = groups.joined(solved);
+      known = end;
     }
-  };
+    return { tokens: whole.x.clone(), record };
+  } finally {
+    groups.dispose();
+  }
+}
+
+/** The groups of a batch that are under way. */
+class Groups {
+  private readonly live = new Set<Group>();
+
+  constructor(
+    readonly guided: GuidedBlock,
+    private readonly z: tf.Tensor3D,
+    readonly grain: number,
+  ) {}
+
+  /** All samples together, from a first iterate, which the group owns. */
+  first(x: tf.Tensor3D): Group {
+    const samples = Array.from({ length: x.shape[0] }, (_, sample) => sample);
+    const { guided, z } = this;
+    const final = samples.map(() => guided.block.given as number);
+    return this.own({ samples, guided, z, x, final, cache: undefined, cached: 0 });
+  }
+
   /** Some rows of a group as a group of their own. */
-  const part = (group: Group, rows: readonly number[]): Group => {
+  part(group: Group, rows: readonly number[]): Group {
     const indices = tf.tensor1d([...rows], 'int32');
-    const taken = own({
+    const taken = this.own({
       samples: rows.map((row) => group.samples[row] as number),
       guided: group.guided.select(rows),
       z: tf.gather(group.z, indices),
       x: tf.gather(group.x, indices),
       final: rows.map((row) => group.final[row] as number),
-      cache: group.cache && selectedCache(group.cache, guided.branches, rows),
+      cache: group.cache && selectedCache(group.cache, group.guided.branches, rows),
       cached: group.cached,
     });
     indices.dispose();
     return taken;
-  };
-
-  let whole = own({
-    samples: everyone,
-    guided,
-    z,
-    x: startingTokens(z, start, given),
-    final: everyone.map(() => given),
-    cache: undefined,
-    cached: 0,
-  });
-  try {
-    hooks.onIterate?.(whole.x, everyone);
-    let known: number = given;
-    for (const [segment, end] of segmentEnds(tokens, settings.segments, given).entries()) {
-      const maximum = settings.maximum ?? end - known;
-      const solved: Group[] = [];
-      let active: Group | undefined = whole;
-      for (let iteration = 1; active; iteration++) {
-        const group: Group = active;
-        const evaluated = end - 1 - group.cached;
-        const rows = group.samples.map((_, row) => row);
-        const open = rows.filter((row) => group.final[row]! < end);
-        const { residual, broken } = iterate(group, end, tolerance, norm, grain, record);
-        for (const row of open) record.sampleIterations[group.samples[row]!]!++;
-        hooks.onIterate?.(group.x, group.samples);
-
-        const unsolved = rows.filter((row) => !broken[row] && group.final[row]! < end);
-        const stopped = iteration >= maximum ? unsolved.splice(0) : [];
-        for (const row of stopped) {
-          group.final[row] = end;
-          record.unconverged.push({ segment, sample: group.samples[row]! });
-        }
-        const final = Math.min(...group.final);
-        const [samples, evaluatedSamples] = [open.length, rows.length];
-        record.iterations.push({ segment, samples, evaluatedSamples, evaluated, residual, final });
-        await hooks.onStep?.(final);
-
-        const failing = rows.filter((row) => broken[row]);
-        const finished = rows.filter((row) => !broken[row] && !unsolved.includes(row));
-        const size = grain === 1 ? unsolved.length : halved(rows.length, unsolved.length);
-        const staying =
-          unsolved.length === 0
-            ? []
-            : [...unsolved, ...finished.slice(0, size - unsolved.length)].sort((a, b) => a - b);
-        const leaving = finished.filter((row) => !staying.includes(row));
-        if (staying.length === rows.length) continue;
-        if (leaving.length === rows.length) {
-          solved.push(group);
-          break;
-        }
-        for (const row of failing) record.fallbacks.push({ segment, sample: group.samples[row]! });
-        // Together go those of the same front, so that none depends on the others.
-        for (const front of new Set(failing.map((row) => group.final[row]!))) {
-          const alike = part(
-            group,
-            failing.filter((row) => group.final[row] === front),
-          );
-          await finish(alike, front, end, record, hooks);
-          solved.push(alike);
-        }
-        if (leaving.length > 0) solved.push(part(group, leaving));
-        active = staying.length > 0 ? part(group, staying) : undefined;
-        release(group);
-      }
-      whole =
-        solved.length === 1 && solved[0]!.z === z
-          ? solved[0]!
-          : own(join(solved, guided, z, grain));
-      for (const group of solved) if (group !== whole) release(group);
-      known = end;
-    }
-    return { tokens: whole.x.clone(), record };
-  } finally {
-    for (const group of live) release(group);
   }
+
+  /** The whole batch again, from groups that are released. */
+  joined(parts: readonly Group[]): Group {
+    const [only] = parts;
+    if (parts.length === 1 && only?.z === this.z) return only;
+    const whole = this.own(join(parts, this.guided, this.z, this.grain));
+    for (const group of parts) this.release(group);
+    return whole;
+  }
+
+  release(group: Group): void {
+    this.live.delete(group);
+    group.x.dispose();
+    freeCache(group);
+    if (group.z !== this.z) {
+      group.z.dispose();
+      group.guided.dispose();
+    }
+  }
+
+  dispose(): void {
+    for (const group of this.live) this.release(group);
+  }
+
+  private own(group: Group): Group {
+    this.live.add(group);
+    return group;
+  }
+}
+
+interface Segment {
+  segment: number;
+  /** Tokens known once it is solved. */
+  end: number;
+  /** Most iterations. */
+  maximum: number;
+}
+
+/** Where a solver writes what it does. */
+interface Reports {
+  record: SolveRecord;
+  hooks: SolveHooks;
+}
+
+/** Iterates on a segment until it is solved in every sample; samples leave as they are done. */
+async function solveSegment(
+  groups: Groups,
+  whole: Group,
+  { segment, end, maximum }: Segment,
+  { tolerance = defaultTolerance, norm = 'largest' }: IterationSettings,
+  { record, hooks }: Reports,
+): Promise<Group[]> {
+  const solved: Group[] = [];
+  let group = whole;
+  for (let iteration = 1; ; iteration++) {
+    const evaluated = end - 1 - group.cached;
+    const rows = group.samples.map((_, row) => row);
+    const open = rows.filter((row) => group.final[row]! < end);
+    const { residual, broken } = iterate(group, end, tolerance, norm, groups.grain, record);
+    for (const row of open) record.sampleIterations[group.samples[row]!]!++;
+    hooks.onIterate?.(group.x, group.samples);
+
+    const unsolved = rows.filter((row) => !broken[row] && group.final[row]! < end);
+    for (const row of iteration >= maximum ? unsolved.splice(0) : []) {
+      group.final[row] = end;
+      record.unconverged.push({ segment, sample: group.samples[row]! });
+    }
+    const final = Math.min(...group.final);
+    const [samples, evaluatedSamples] = [open.length, rows.length];
+    record.iterations.push({ segment, samples, evaluatedSamples, evaluated, residual, final });
+    await hooks.onStep?.(final);
+
+    const { staying, leaving, failing } = divided(rows, unsolved, broken, groups.grain);
+    if (staying.length === rows.length) continue;
+    if (leaving.length === rows.length) return [...solved, group];
+    for (const row of failing) record.fallbacks.push({ segment, sample: group.samples[row]! });
+    // Together go those of the same front, so that none depends on the others.
+    for (const front of new Set(failing.map((row) => group.final[row]!))) {
+      const alike = groups.part(
+        group,
+        failing.filter((row) => group.final[row] === front),
+      );
+      await finish(alike, front, end, record, hooks);
+      solved.push(alike);
+    }
+    if (leaving.length > 0) solved.push(groups.part(group, leaving));
+    const rest = staying.length > 0 ? groups.part(group, staying) : undefined;
+    groups.release(group);
+    if (!rest) return solved;
+    group = rest;
+  }
+}
+
+/** Rows that go on, with some that wait for others where graphs are captured; that leave; that fail. */
+function divided(
+  rows: readonly number[],
+  unsolved: readonly number[],
+  broken: readonly boolean[],
+  grain: number,
+): Record<'staying' | 'leaving' | 'failing', number[]> {
+  const failing = rows.filter((row) => broken[row]);
+  const finished = rows.filter((row) => !broken[row] && !unsolved.includes(row));
+  const size = grain === 1 ? unsolved.length : halved(rows.length, unsolved.length);
+  const staying =
+    unsolved.length === 0
+      ? []
+      : [...unsolved, ...finished.slice(0, size - unsolved.length)].sort((a, b) => a - b);
+  const leaving = finished.filter((row) => !staying.includes(row));
+  return { staying, leaving, failing };
 }
 
 /**

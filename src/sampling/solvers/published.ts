@@ -1,8 +1,8 @@
 import { tf, tidy } from '../../backend/tf.js';
 import type { Cache } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
+import { cacheBytes } from '../guidance/cache.js';
 import { firstPredicted, type GuidedBlock } from '../guidance/guided-block.js';
-import { cacheBytes } from './cache.js';
 import { segmentEnds, startingTokens } from './gauss-seidel-jacobi.js';
 import { givenTokens } from './sequential.js';
 import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
@@ -26,20 +26,12 @@ export async function solveAsPublished(
   solver: PublishedSolver,
   hooks: SolveHooks = {},
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
-  const { segments, maximum, clamp, norm = 'largest', tolerance = defaultTolerance } = solver;
-  const [batch, tokens, width] = z.shape;
+  const { segments, maximum, norm = 'largest', tolerance = defaultTolerance } = solver;
+  const [batch, tokens] = z.shape;
   const samples = Array.from({ length: batch }, (_, sample) => sample);
   const record = emptyRecord(batch);
-  const clamped = (x: tf.Tensor3D): tf.Tensor3D =>
-    clamp === undefined ? x : tf.clipByValue(x, -clamp, clamp);
-
   const { given } = guided.block;
   let x = startingTokens(z, solver.start ?? 'latent', given);
-  // The first token is z's; the published code clamps it in its one-segment mode only.
-  const firstToken = (): tf.Tensor3D => {
-    const token = givenTokens(guided.block, z);
-    return segments === 1 ? clamped(token) : token;
-  };
   /** Of the finished segments, and with the segment's last evaluation. */
   let cache: Cache | undefined;
   let extended: Cache | undefined;
@@ -49,7 +41,7 @@ export async function solveAsPublished(
     const settled = tidy(() => {
       if (given === 0) return 0;
       const start = givenTokens(guided.block, x);
-      return tf.all(tf.equal(start, firstToken())).dataSync()[0] as number;
+      return tf.all(tf.equal(start, firstToken(guided, z, solver))).dataSync()[0] as number;
     });
     let first = 0;
     for (const [segment, end] of segmentEnds(tokens, segments, given).entries()) {
@@ -63,26 +55,7 @@ export async function solveAsPublished(
       const converged = (): boolean =>
         norm === 'largest' ? residual < tolerance : residual <= tolerance;
       while (iteration < maximum && !converged()) {
-        const lowest = firstPredicted(guided.block, { start: first, cache });
-        const step = tidy(() => {
-          const prediction = guided.predict(tf.slice(x, [0, first, 0], [-1, count, -1]), {
-            start: first,
-            cache,
-            keepCache: true,
-          });
-          const target = tf.slice(z, [0, lowest, 0], [-1, end - lowest, -1]);
-          const moved = clamped(denormalise(target, prediction.next));
-          const known = tf.slice(x, [0, 0, 0], [-1, lowest, -1]);
-          const before = segments === 1 && given > 0 ? firstToken() : known;
-          const next = tf.concat([before, moved, tf.slice(x, [0, end, 0])], 1);
-          const change = tf.sub(next, x);
-          return {
-            next,
-            residual:
-              norm === 'largest' ? tf.max(tf.abs(change)) : tf.div(tf.norm(change), batch * width),
-            extended: prediction.cache,
-          };
-        });
+        const step = publishedStep(guided, { x, z }, { first, end, cache }, solver);
         residual = step.residual.dataSync()[0] as number;
         step.residual.dispose();
         x.dispose();
@@ -121,6 +94,46 @@ export async function solveAsPublished(
     freeCache(cache);
     freeCache(extended);
   }
+}
+
+/** The token that z tells. The published code clamps it in its one-segment mode only. */
+function firstToken(
+  { block }: GuidedBlock,
+  z: tf.Tensor3D,
+  { segments, clamp }: PublishedSolver,
+): tf.Tensor3D {
+  const token = givenTokens(block, z);
+  return segments === 1 ? clamped(token, clamp) : token;
+}
+
+function clamped(x: tf.Tensor3D, clamp: number | undefined): tf.Tensor3D {
+  return clamp === undefined ? x : tf.clipByValue(x, -clamp, clamp);
+}
+
+/** The next iterate on the tokens up to `end`, its change, and the cache of this evaluation. */
+function publishedStep(
+  guided: GuidedBlock,
+  { x, z }: { x: tf.Tensor3D; z: tf.Tensor3D },
+  { first, end, cache }: { first: number; end: number; cache: Cache | undefined },
+  solver: PublishedSolver,
+): { next: tf.Tensor3D; residual: tf.Tensor; extended: Cache | undefined } {
+  const { block } = guided;
+  const { segments, clamp, norm = 'largest' } = solver;
+  const [batch, , width] = x.shape;
+  const lowest = firstPredicted(block, { start: first, cache });
+  return tidy(() => {
+    const given = tf.slice(x, [0, first, 0], [-1, end - 1 - first, -1]);
+    const prediction = guided.predict(given, { start: first, cache, keepCache: true });
+    const target = tf.slice(z, [0, lowest, 0], [-1, end - lowest, -1]);
+    const moved = clamped(denormalise(target, prediction.next), clamp);
+    const known = tf.slice(x, [0, 0, 0], [-1, lowest, -1]);
+    const before = segments === 1 && block.given > 0 ? firstToken(guided, z, solver) : known;
+    const next = tf.concat([before, moved, tf.slice(x, [0, end, 0])], 1);
+    const change = tf.sub(next, x);
+    const residual =
+      norm === 'largest' ? tf.max(tf.abs(change)) : tf.div(tf.norm(change), batch * width);
+    return { next, residual, extended: prediction.cache };
+  });
 }
 
 function freeCache(cache: Cache | undefined): void {

@@ -1,8 +1,8 @@
 import { tf, tidy } from '../../backend/tf.js';
 import type { AutoregressiveBlock, Cache } from '../../flow/autoregressive.js';
 import { denormalise, type Gaussian } from '../../flow/gaussian.js';
+import { cacheBytes } from '../guidance/cache.js';
 import type { GuidedBlock } from '../guidance/guided-block.js';
-import { cacheBytes } from './cache.js';
 
 /** The first tokens of a block's input, which its output z tells as they are: one, or none. */
 export function givenTokens({ given, width }: AutoregressiveBlock, z: tf.Tensor3D): tf.Tensor3D {

@@ -1,6 +1,6 @@
 import { tf } from '../../backend/tf.js';
 import { type GuidedBlock, plainly } from '../guidance/guided-block.js';
-import { checkBlockOutput } from '../latents.js';
+import { checkBlockOutput } from '../guidance/latents.js';
 import { decodeSequentially, decodingCacheBytes } from './decode.js';
 import { solveByIteration } from './gauss-seidel-jacobi.js';
 import { solveAsPublished } from './published.js';

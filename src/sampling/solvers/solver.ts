@@ -1,8 +1,8 @@
+import { checkCount } from '../../backend/count.js';
 import { UserError } from '../../backend/errors.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { ability } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
-import { checkCount } from '../count.js';
 
 /** Where an iteration starts: at the block's output z itself, or at z_0 followed by zeros. */
 export type Start = 'latent' | 'zeros';

@@ -2,8 +2,8 @@ import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
 import type { Cache } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
+import { truncatedCache } from '../guidance/cache.js';
 import type { GuidedBlock } from '../guidance/guided-block.js';
-import { truncatedCache } from '../solvers/cache.js';
 import { givenTokens, lastOf } from '../solvers/sequential.js';
 import type { Start } from '../solvers/solver.js';
 

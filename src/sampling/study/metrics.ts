@@ -1,3 +1,4 @@
+import { checkCount } from '../../backend/count.js';
 import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { classMixture, type Label } from '../../conditions/labels.js';
@@ -6,7 +7,6 @@ import { ability, blocksOf, checkImages } from '../../flow/flow.js';
 import { denormalise, type Gaussian } from '../../flow/gaussian.js';
 import type { Model } from '../../flow/model.js';
 import { blockForward, predictAll } from '../../flow/through-blocks.js';
-import { checkCount } from '../count.js';
 import { startingTokens } from '../solvers/gauss-seidel-jacobi.js';
 import type { Start } from '../solvers/solver.js';
 import { spectralNorm } from './spectral-norm.js';

@@ -4,16 +4,20 @@ import { ability, flowLoss } from '../../flow/flow.js';
 import type { Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';
 
-/**
- * Maximum likelihood of a flow: ½·mean z² − the mean log-determinant per dimension (TarFlow, eq. 6).
- *
- * @param options `runningVariance`: whether training follows the variance of the latents, `var`
- */
-export function likelihood({
-  runningVariance = false,
-}: {
+export interface LikelihoodOptions {
+  /**
+   * True to keep the variance of the latent, the buffer `var` (T, D), as a running mean: that of the
+   * prior in a volume-preserving flow.
+   */
   runningVariance?: boolean;
-} = {}): Objective {
+}
+
+/**
+ * Exact likelihood of noisy images under a flow with a standard normal prior (TarFlow, eq. 6): the
+ * loss is ½·mean z² − mean log-determinant, nats per dimension without the ½·log 2π. Its terms are
+ * those of {@link flowLoss}.
+ */
+export function likelihood({ runningVariance = false }: LikelihoodOptions = {}): Objective {
   return {
     name: 'likelihood',
     inputs: ({ image, classes }, batch) => ({

@@ -7,7 +7,6 @@ import { startEngine } from '../../../src/backend/engine.js';
 import { UserError } from '../../../src/backend/errors.js';
 import { type NativeBackend, nativeBackend } from '../../../src/backend/native/binding.js';
 import {
-  adamWUpdate,
   createProgram,
   inParts,
   type Mode,
@@ -22,6 +21,7 @@ import { traceInPlace } from '../../../src/backend/program/trace/tracing.js';
 import { normal, randomKey } from '../../../src/backend/random.js';
 import { tf, tidy } from '../../../src/backend/tf.js';
 import type { Leaves } from '../../../src/backend/tree.js';
+import { adamWUpdate } from '../../../src/training/optimiser/adamw.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
 

@@ -13,14 +13,10 @@ import { mixtureRows } from '../../../src/conditions/labels.js';
 import { disposeModel } from '../../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../../src/models/tarflow/index.js';
-import { biasCorrections } from '../../../src/training/adamw.js';
-import {
-  initialState,
-  programState,
-  trainingStep,
-  unpackedState,
-} from '../../../src/training/step.js';
-import { smallConfig } from '../../training/small.js';
+import { biasCorrections } from '../../../src/training/optimiser/adamw.js';
+import { initialState, programState, unpackedState } from '../../../src/training/state.js';
+import { trainingStep } from '../../../src/training/step.js';
+import { smallConfig, tarflowTemplate } from '../../training/small.js';
 
 /** A conditional flow whose output layers are not zero, so that every parameter has a gradient. */
 function flow(config: TarFlowConfig): TarFlow {
@@ -48,18 +44,15 @@ interface Training {
 }
 
 /** Training steps, from the same state as often as asked. */
-function trained(
-  template: TarFlow,
-  mode: Mode,
-  { batch, parts, steps, times }: Training,
-): Trained[] {
-  const { config } = template;
+function trained(flow: TarFlow, mode: Mode, { batch, parts, steps, times }: Training): Trained[] {
+  const { config } = flow;
+  const { template, task } = tarflowTemplate(config);
   const { channels, height, width } = config.image;
-  const initial = initialState(template);
+  const initial = initialState(template, flow, false);
   const variables = programState(template, initial, mode);
   tf.dispose(initial);
   const labels = Array.from({ length: batch }, (_, i) => [0, 2, -1][i % 3] as number);
-  const body = trainingStep(template, { weightDecay: 0.1, parts });
+  const body = trainingStep(template, task, { weightDecay: 0.1, parts });
   const scalar = tensorSpec([]);
   const program = createProgram({
     mode,
@@ -73,7 +66,7 @@ function trained(
           firstCorrection: scalar,
           secondCorrection: scalar,
         },
-        body: (state, inputs): Outcome => body(state, inputs as never),
+        body: (state, inputs): Outcome => body(state, inputs),
       },
     },
   });

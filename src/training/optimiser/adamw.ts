@@ -1,6 +1,6 @@
-import { tf } from '../../tf.js';
-import type { Leaves } from '../../tree.js';
-import { traceInPlace } from './tracing.js';
+import { type AdamWRates, type AdamWState, fusedAdamW } from '../../backend/program/index.js';
+import { tf } from '../../backend/tf.js';
+import type { Leaves } from '../../backend/tree.js';
 
 export interface AdamWOptions {
   beta1?: number;
@@ -10,12 +10,36 @@ export interface AdamWOptions {
   weightDecay?: number;
 }
 
+/** First and second moments of the gradient, by leaf. */
+export interface Moments {
+  first: Leaves;
+  second: Leaves;
+}
+
+/** Moments of zero for every leaf. */
+export function adamWInit(parameters: Leaves): Moments {
+  const zeros = (): Leaves =>
+    Object.fromEntries(
+      Object.entries(parameters).map(([name, leaf]) => [name, tf.zerosLike(leaf)]),
+    );
+  return { first: zeros(), second: zeros() };
+}
+
+/** 1 − β₁ᵗ and 1 − β₂ᵗ for update number t, counted from 1. */
+export function biasCorrections(
+  t: number,
+  options: AdamWOptions = {},
+): { first: number; second: number } {
+  const { beta1 = 0.9, beta2 = 0.95 } = options;
+  return { first: 1 - beta1 ** t, second: 1 - beta2 ** t };
+}
+
 /**
  * One AdamW update (Loshchilov and Hutter 2019, algorithm 2) with the papers' constants as defaults:
  * betas (0.9, 0.95), epsilon 1e-8, weight decay 1e-4. Pure: the new leaves and moments are new
- * tensors. In a captured function it becomes one pass over the memory of the variables (TensorFlow's
- * ResourceApplyAdam). There, parameters and moments have to be variables of the program, and the
- * results have to be among the function's updates.
+ * tensors. In a captured function it becomes one pass over the memory of the variables. There,
+ * parameters and moments have to be variables of the program, and the results have to be among the
+ * function's updates.
  *
  * @param learningRate a number, or a scalar tensor where the update is captured as a graph
  * @param corrections 1 − β₁ᵗ and 1 − β₂ᵗ for the number t of this update, as numbers or scalars
@@ -23,15 +47,15 @@ export interface AdamWOptions {
 export function adamWUpdate(
   parameters: Leaves,
   gradient: Leaves,
-  moments: { first: Leaves; second: Leaves },
+  moments: Moments,
   learningRate: number | tf.Scalar,
   corrections: { first: number | tf.Scalar; second: number | tf.Scalar },
   options: AdamWOptions = {},
-): { parameters: Leaves; first: Leaves; second: Leaves } {
+): Moments & { parameters: Leaves } {
   const { beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weightDecay = 1e-4 } = options;
   const updated = { parameters: {} as Leaves, first: {} as Leaves, second: {} as Leaves };
   const root = tf.sqrt(corrections.second);
-  const rates: Rates = {
+  const rates: AdamWRates = {
     beta1,
     beta2,
     // (m / c₁) / (√(v / c₂) + ε) = √c₂ / c₁ · m / (√v + ε·√c₂)
@@ -46,7 +70,7 @@ export function adamWUpdate(
       moments.second[name] as tf.Tensor,
     ] as const;
     const g = gradient[name] as tf.Tensor;
-    const result = captured(state, g, rates) ?? composed(state, g, rates);
+    const result = fusedAdamW(state, g, rates) ?? composedAdamW(state, g, rates);
     updated.parameters[name] = result[0];
     updated.first[name] = result[1];
     updated.second[name] = result[2];
@@ -54,38 +78,10 @@ export function adamWUpdate(
   return updated;
 }
 
-/** A parameter and its two moments. */
-type State = readonly [tf.Tensor, tf.Tensor, tf.Tensor];
-
-interface Rates {
-  beta1: number;
-  beta2: number;
-  step: tf.Tensor;
-  epsilon: tf.Tensor;
-  decay: tf.Tensor;
-}
-
-function composed([leaf, first, second]: State, g: tf.Tensor, rates: Rates): State {
+function composedAdamW([leaf, first, second]: AdamWState, g: tf.Tensor, rates: AdamWRates) {
   const { beta1, beta2, step, epsilon, decay } = rates;
   const m = tf.add(tf.mul(first, beta1), tf.mul(g, 1 - beta1));
   const v = tf.add(tf.mul(second, beta2), tf.mul(tf.square(g), 1 - beta2));
   const move = tf.mul(step, tf.div(m, tf.add(tf.sqrt(v), epsilon)));
-  return [tf.sub(tf.sub(leaf, tf.mul(leaf, decay)), move), m, v];
-}
-
-function captured([leaf, first, second]: State, g: tf.Tensor, rates: Rates): State | undefined {
-  const decayed = traceInPlace('AssignSubVariableOp', {}, [leaf], [tf.mul(leaf, rates.decay)]);
-  if (!decayed) return undefined;
-  // The op would correct by powers of the betas; `step` and `epsilon` already include them.
-  const power = tf.scalar(0);
-  const inputs = [
-    ...[power, power, rates.step, tf.scalar(rates.beta1), tf.scalar(rates.beta2), rates.epsilon],
-    g,
-  ];
-  const variables = [decayed[0] as tf.Tensor, first, second];
-  return traceInPlace('ResourceApplyAdam', {}, variables, inputs) as [
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-  ];
+  return [tf.sub(tf.sub(leaf, tf.mul(leaf, decay)), move), m, v] as const;
 }

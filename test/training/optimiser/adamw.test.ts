@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import type { Leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../../src/backend/engine.js';
+import { tf } from '../../../src/backend/tf.js';
+import type { Leaves } from '../../../src/backend/tree.js';
 import {
   type AdamWOptions,
   adamWInit,
   adamWUpdate,
   biasCorrections,
-} from '../../src/training/adamw.js';
+} from '../../../src/training/optimiser/adamw.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { learningRate } from '../../src/training/schedule.js';
+import { learningRate } from '../../../src/training/optimiser/schedule.js';
 
 describe('the published schedule: linear warm-up from 1e-6, then a cosine back to it', () => {
   const schedule = { peak: 1e-4, warmup: 10, steps: 110 };

@@ -1,8 +1,8 @@
-import { UserError } from '../backend/errors.js';
-import type { tf } from '../backend/tf.js';
-import type { AutoregressiveBlock } from '../flow/autoregressive.js';
-import { ability } from '../flow/flow.js';
-import type { Model } from '../flow/model.js';
+import { UserError } from '../../backend/errors.js';
+import type { tf } from '../../backend/tf.js';
+import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
+import { ability } from '../../flow/flow.js';
+import type { Model } from '../../flow/model.js';
 
 /**
  * Checks latents against a model.

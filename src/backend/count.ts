@@ -1,4 +1,4 @@
-import { UserError } from '../backend/errors.js';
+import { UserError } from './errors.js';
 
 /**
  * Checks a number of things.

@@ -5,7 +5,8 @@ import { type Leaves, leaves } from '../backend/tree.js';
 import { disposeModel } from '../flow/flow.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openState, startingNames } from '../training/saved-state.js';
-import { type LoadedStartingPoint, parameterPrefix } from '../training/starting-point.js';
+import type { LoadedStartingPoint } from '../training/starting-point.js';
+import { bufferName, prefixes } from '../training/state.js';
 import { loadCheckpoint } from './load-checkpoint.js';
 
 /**
@@ -37,10 +38,10 @@ export async function readStartingPoint(from: string): Promise<LoadedStartingPoi
   const digest = await sha256(from);
   const model = await loadCheckpoint(from);
   const state: Leaves = Object.fromEntries(
-    Object.entries(model.buffers).map(([name, leaf]) => [name, leaf.clone()]),
+    Object.entries(model.buffers).map(([name, leaf]) => [bufferName(name), leaf.clone()]),
   );
   for (const [name, leaf] of Object.entries(leaves(model.parameters))) {
-    state[parameterPrefix + name] = leaf.clone();
+    state[prefixes.parameter + name] = leaf.clone();
   }
   disposeModel(model);
   const { config, details } = model;

@@ -1,0 +1,87 @@
+import { UserError } from '../../backend/errors.js';
+import type { DataSource } from '../../data/index.js';
+import { train } from '../../training/train.js';
+import { disposeClassifier } from './classifier.js';
+import { type Classifier, classifier } from './family.js';
+
+/** Where a training is. */
+export interface ClassifierProgress {
+  step: number;
+  steps: number;
+  /** Mean cross-entropy of the step's images, in nats. */
+  loss: number;
+}
+
+export interface ClassifierTrainingOptions {
+  /** Default [16, 32]. */
+  convolutions?: readonly number[];
+  /** Default 64. */
+  features?: number;
+  /** Default 3. */
+  epochs?: number;
+  /** Default 128. */
+  batchSize?: number;
+  /** The largest one; it rises linearly over a tenth of the steps, then falls as a cosine. */
+  learningRate?: number;
+  /** Of the parameters and of the order of the images. Default 0. */
+  seed?: number;
+  onProgress?: (progress: ClassifierProgress) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Trains a classifier by AdamW on the cross-entropy. The defaults take Fashion-MNIST to about 90 %
+ * on the test images in a minute; with `convolutions: [], features: 0` it is logistic regression.
+ *
+ * @returns a classifier that the caller frees with {@link disposeClassifier}
+ * @throws UserError where the shape does not fit the images; the signal's reason where it stops the
+ *   training
+ */
+export async function trainClassifier(
+  data: DataSource,
+  options: ClassifierTrainingOptions = {},
+): Promise<Classifier> {
+  const { epochs = 3, batchSize = 128, learningRate = 2e-3, seed = 0 } = options;
+  const { convolutions = [16, 32], features = 64, onProgress, signal } = options;
+  const config = classifier.check({
+    kind: 'classifier',
+    image: data.image,
+    classes: data.classes.length,
+    convolutions,
+    features,
+  });
+  const steps = epochs * Math.floor(data.length / batchSize);
+  if (!(steps >= 1)) {
+    throw new UserError(
+      `${epochs} epochs of ${data.length} images in batches of ${batchSize} make no step`,
+      'Expected one epoch or more, and a batch size up to the number of images',
+    );
+  }
+  const { model, finished } = await train({
+    family: classifier,
+    config,
+    data,
+    settings: {
+      noise: { kind: 'none' },
+      batchSize,
+      steps,
+      peakLearningRate: learningRate,
+      warmupSteps: Math.ceil(steps / 10),
+      dropLabel: 0,
+      weightDecay: 1e-4,
+      clipNorm: 0,
+      averageDecay: 0,
+      flip: false,
+      precision: 'float32',
+      seed,
+      validateEvery: steps,
+      validationImages: batchSize,
+      saveEvery: steps,
+    },
+    onStep: ({ step, loss }) => onProgress?.({ step, steps, loss }),
+    ...(signal && { signal }),
+  });
+  if (finished) return model;
+  disposeClassifier(model);
+  throw signal?.reason;
+}

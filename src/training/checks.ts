@@ -1,0 +1,58 @@
+import { UserError } from '../backend/errors.js';
+import type { Tree } from '../backend/tree.js';
+import { checkImageSize } from '../flow/flow.js';
+import type { ModelConfig } from '../flow/model.js';
+import { type BatchPlan, heldOutBatch } from './batches/index.js';
+import type { TrainingRun } from './training-run.js';
+
+/**
+ * Checks that model, data and settings of a run fit each other, before anything is made.
+ * @throws UserError that says what does not
+ */
+export async function checkRun<C extends ModelConfig, P extends Tree>(
+  run: TrainingRun<C, P>,
+  plan: BatchPlan,
+): Promise<void> {
+  const { config, data, settings } = plan;
+  for (const source of run.validation ? [data, run.validation] : [data]) {
+    checkImageSize(config, source.image, source.name);
+    if (config.classes !== 0 && config.classes !== source.classes.length) {
+      throw new UserError(
+        `${source.name} has ${source.classes.length} classes and the model ${config.classes}`,
+        'Set classes to the same number, or to 0 for an unconditional model',
+      );
+    }
+  }
+  if (settings.batchSize > data.length) {
+    throw new UserError(
+      `A batch of ${settings.batchSize} is larger than ${data.name} (${data.length} images)`,
+      'Lower batchSize',
+    );
+  }
+  const processes = run.parallel?.size ?? 1;
+  if (settings.batchSize % processes !== 0) {
+    throw new UserError(
+      `${processes} processes cannot share batches of ${settings.batchSize} samples evenly`,
+      `Set batchSize to a multiple of ${processes}`,
+    );
+  }
+  if (run.from) checkSameConfig(run.from.config, config);
+  // An objective says by itself what of settings and samples it cannot read.
+  await heldOutBatch(plan, [0]);
+}
+
+function checkSameConfig(came: ModelConfig, expected: ModelConfig): void {
+  const [theirs, ours] = [came, expected].map(
+    (config) => new Map<string, unknown>(Object.entries(config)),
+  );
+  const keys = Object.keys({ ...came, ...expected });
+  const other = keys.find(
+    (key) => JSON.stringify(theirs?.get(key)) !== JSON.stringify(ours?.get(key)),
+  );
+  if (other === undefined) return;
+  throw new UserError(
+    `The checkpoint to begin with has ${other} ${JSON.stringify(theirs?.get(other) ?? 'none')}, ` +
+      `the run ${JSON.stringify(ours?.get(other) ?? 'none')}`,
+    'Begin with a checkpoint of the same configuration, or change it with --set',
+  );
+}

@@ -1,0 +1,58 @@
+import type { Mode } from '../backend/program/index.js';
+import type { Tree } from '../backend/tree.js';
+import type { DataSource } from '../data/index.js';
+import type { Family, Model, ModelConfig } from '../flow/model.js';
+import type { CheckpointDetails } from './checkpoint.js';
+import type { Share } from './batches/index.js';
+import type { MeanOverProcesses } from './program.js';
+import type { StepRecord } from './record.js';
+import type { TrainingSettings } from './settings.js';
+import type { LoadedStartingPoint } from './starting-point.js';
+
+export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  family: Family<C, P>;
+  config: C;
+  settings: TrainingSettings;
+  data: DataSource;
+  /** Held-out images for validation; none are measured where it is absent. */
+  validation?: DataSource;
+  /** Where the log, the states and the checkpoint go; none keeps nothing. */
+  folder?: string;
+  /** True to go on with the run in the folder; `'replanned'` also under another plan. */
+  resume?: boolean | 'replanned';
+  /** Goes into the checkpoint. */
+  experiment?: string;
+  /**
+   * What to begin with, in the place of fresh parameters (`readStartingPoint`); moments and schedule
+   * begin anew. A run that is resumed has its own.
+   */
+  from?: LoadedStartingPoint;
+  /**
+   * How a step runs. Default: as the run in the folder did; for a new one on the native engine as one
+   * captured graph, which XLA compiles where the model is small and the run long (that takes some
+   * seconds, and up to two thirds of a step's time away); else op by op.
+   */
+  mode?: Mode;
+  /** Present where several processes train the model together. All are given the same run. */
+  parallel?: Parallel;
+  /** Called before the first step, which may take long, with the steps that are done already. */
+  onBegin?: (begun: { step: number; mode: Mode }) => void | Promise<void>;
+  onStep?: (record: StepRecord) => void | Promise<void>;
+  /** Stops the run after the current step: its state is saved, and it can be resumed. */
+  signal?: AbortSignal;
+}
+
+/** Which of several processes this one is: it takes its share of each batch. */
+export interface Parallel extends Share {
+  /** Called after each gradient, which all processes then apply. */
+  mean: MeanOverProcesses;
+}
+
+export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /** The trained model; the caller frees its tensors. */
+  model: Model<C, P>;
+  details: CheckpointDetails;
+  records: StepRecord[];
+  /** False where the signal stopped the run before its last step. */
+  finished: boolean;
+}

@@ -1,0 +1,137 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf, tidy } from '../../src/backend/tf.js';
+import { classMixture } from '../../src/conditions/labels.js';
+import { blocksOf, disposeModel } from '../../src/flow/flow.js';
+import { blockForward } from '../../src/flow/through-blocks.js';
+import { executionOf } from '../../src/sampling/guidance/execution.js';
+import { guidedBlock, plainly } from '../../src/sampling/guidance/guided-block.js';
+import { decodeSequentially } from '../../src/sampling/solvers/decode.js';
+import { segmentEnds } from '../../src/sampling/solvers/gauss-seidel-jacobi.js';
+import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
+import type { Solver } from '../../src/sampling/solvers/solver.js';
+import { solveWithoutNearest } from '../../src/sampling/study/masked.js';
+import { difference, smallFlow } from '../flow/small-flow.js';
+import { normalisedTokens, withStartToken } from './start-token.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+/** Blocks of 15 tokens behind a start token, one for each direction, of a flow with two classes. */
+function startTokenBlocks() {
+  const flow = smallFlow({ classes: 2 });
+  return { flow, blocks: blocksOf(flow).map((block) => withStartToken(block, 0.5)) };
+}
+
+function latents(batch: number, seed: number): tf.Tensor3D {
+  return tf.tensor3d(normal(randomKey(seed), batch * 15), [batch, 15, 1]);
+}
+
+const solvers: [string, Solver, number][] = [
+  ['token by token', { kind: 'sequential' }, 1e-5],
+  ['Jacobi, exact', { kind: 'jacobi', tolerance: 0 }, 1e-5],
+  ['Jacobi from zeros', { kind: 'jacobi', tolerance: 0, start: 'zeros' }, 1e-5],
+  ['segments', { kind: 'gaussSeidelJacobi', segments: 4, tolerance: 0 }, 1e-5],
+  ['as many segments as tokens', { kind: 'gaussSeidelJacobi', segments: 15, tolerance: 0 }, 1e-5],
+  [
+    'as published',
+    { kind: 'publishedGaussSeidelJacobi', segments: 1, maximum: 15, tolerance: 0 },
+    1e-5,
+  ],
+];
+
+describe('a block whose first token a start token predicts', () => {
+  test('moves every token, the first too, and the log-determinant counts it', () => {
+    const { flow, blocks } = startTokenBlocks();
+    tidy(() => {
+      const x = latents(2, 3);
+      for (const block of blocks) {
+        const { z, logDet } = blockForward(block, block.order(x, true));
+        expect(difference(block.order(z), normalisedTokens(block, x))).toBeLessThan(1e-5);
+        const { logScale } = block.predict(tf.slice(x, [0, 0, 0], [-1, 14, -1])).next;
+        expect(logScale?.shape).toEqual([2, 15, 1]);
+        expect(difference(logDet, tf.neg(tf.sum(logScale!, [1, 2])))).toBeLessThan(1e-5);
+      }
+    });
+    disposeModel(flow);
+  });
+
+  test.each(['eager', 'graph'] as const)('is inverted by every solver, %s', async (mode) => {
+    const { flow, blocks } = startTokenBlocks();
+    const x = latents(2, 3);
+    for (const block of blocks) {
+      const z = tidy(() => normalisedTokens(block, x));
+      const before = tf.memory().numTensors;
+      for (const [, solver, bound] of solvers) {
+        const execution = executionOf([block], { mode });
+        const guided = guidedBlock(block, 2, {}, undefined, execution);
+        const { tokens } = await solveBlock(guided, z, solver);
+        expect(difference(tokens, x)).toBeLessThan(bound);
+        tokens.dispose();
+        guided.dispose();
+      }
+      expect(tf.memory().numTensors).toBe(before);
+      z.dispose();
+    }
+    x.dispose();
+    disposeModel(flow);
+  });
+
+  test('is decoded in one loop, guided, in calls and parts, as it is token by token', async () => {
+    const { flow, blocks } = startTokenBlocks();
+    const z = latents(3, 5);
+    const classes = classMixture(flow.config, [0, 1, 1], 3) as tf.Tensor2D;
+    const guidance = { weight: 1, annealed: true, temperature: 0.7 };
+    for (const block of blocks) {
+      const guided = guidedBlock(
+        block,
+        3,
+        { classes },
+        guidance,
+        executionOf([block], { mode: 'graph' }),
+      );
+      const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
+      const iterated = await solveBlock(plainly(guided), z, { kind: 'jacobi', tolerance: 0 });
+      expect(difference(iterated.tokens, expected.tokens)).toBeLessThan(1e-5);
+      for (const [lengths, sizes] of [
+        [[15], [3]],
+        [
+          [4, 9, 15],
+          [1, 2],
+        ],
+      ] as const) {
+        const solved = await decodeSequentially(guided, z, undefined, lengths, sizes);
+        expect(difference(solved, expected.tokens)).toBeLessThan(1e-5);
+        solved.dispose();
+      }
+      guided.dispose();
+      tf.dispose([expected.tokens, iterated.tokens]);
+    }
+    tf.dispose([z, classes]);
+    disposeModel(flow);
+  });
+
+  test('is solved with its nearest tokens hidden, where none is hidden exactly', async () => {
+    const { flow, blocks } = startTokenBlocks();
+    const z = latents(2, 6);
+    const [block] = blocks;
+    const guided = guidedBlock(block!, 2, {}, undefined);
+    const exact = await solveBlock(guided, z, { kind: 'sequential' });
+    const found = await solveWithoutNearest(guided, z, 0);
+    expect(difference(found, exact.tokens)).toBeLessThan(1e-5);
+    // With all hidden, each token is predicted from the start token and the gap alone.
+    const blind = await solveWithoutNearest(guided, z, 15);
+    expect(difference(blind, exact.tokens)).toBeGreaterThan(1e-3);
+    const [first, same] = [blind, exact.tokens].map((x) => tf.slice(x, [0, 0, 0], [-1, 1, -1]));
+    expect(difference(first!, same!)).toBeLessThan(1e-5);
+    tf.dispose([z, exact.tokens, found, blind, first!, same!]);
+    disposeModel(flow);
+  });
+
+  test('has segments that begin with its first token', () => {
+    expect(segmentEnds(15, 3, 0)).toEqual([5, 10, 15]);
+    expect(segmentEnds(4, 4, 0)).toEqual([1, 2, 3, 4]);
+  });
+});
