@@ -1,12 +1,10 @@
 import * as path from 'node:path';
 import { startEngine } from '../backend/engine.js';
 import { sha256 } from '../backend/files.js';
-import { type Leaves, leaves } from '../backend/tree.js';
-import { disposeModel } from '../flow/flow.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openState, startingNames } from '../training/saved-state.js';
 import type { LoadedStartingPoint } from '../training/starting-point.js';
-import { bufferName, prefixes } from '../training/state.js';
+import { namedInState } from '../training/state.js';
 import { loadCheckpoint } from './load-checkpoint.js';
 
 /**
@@ -37,13 +35,8 @@ export async function readStartingPoint(from: string): Promise<LoadedStartingPoi
   }
   const digest = await sha256(from);
   const model = await loadCheckpoint(from);
-  const state: Leaves = Object.fromEntries(
-    Object.entries(model.buffers).map(([name, leaf]) => [bufferName(name), leaf.clone()]),
-  );
-  for (const [name, leaf] of Object.entries(leaves(model.parameters))) {
-    state[prefixes.parameter + name] = leaf.clone();
-  }
-  disposeModel(model);
+  // The model is not used any more, and its tensors are the state's.
+  const state = namedInState(model);
   const { config, details } = model;
   return { checkpoint, sha256: digest, steps: details.steps ?? 0, config, state };
 }

@@ -4,73 +4,64 @@ import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
 import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Feeds, Model, ModelConfig } from '../flow/model.js';
-import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { type BatchPlan, batchSource } from './batches/index.js';
 import { heldOutSize } from './measure.js';
 import { usualMode } from './mode.js';
-import { type TrainingProgram, trainingProgram } from './program.js';
+import { type TrainingProgram, type TrainingProgramOptions, trainingProgram } from './program.js';
 import type { StepRecord } from './record.js';
 import type { StartingPoint } from './run-description.js';
 import type { RunFolder } from './run-folder.js';
-import type { TrainingSettings } from './settings.js';
 import { beginningState } from './starting-point.js';
-import { initialState, modelOfState } from './state.js';
+import { initialState } from './state.js';
 import type { Task, Template } from './template.js';
-import type { TrainingRun } from './training-run.js';
+import type { CheckedRun } from './training-run.js';
 
 /** A run that is ready for its next step. */
 export interface BegunRun {
-  folder: RunFolder | undefined;
-  mode: Mode;
   program: TrainingProgram;
+  mode: Mode;
+  /** Present where the run goes on from a state. */
+  saved: { step: number; checkpointed: boolean } | undefined;
   /** Of the steps that are done already. */
   records: StepRecord[];
-  /** The number of them. */
-  step: number;
-  /** Steps behind the model that the run began with. */
+  /** Training steps behind what the run began with. */
   stepsBehind: number;
-  /** Whether the folder's checkpoint is of this step: not where a save was cut short. */
-  checkpointed: boolean;
 }
 
 /**
- * Begins a run, or meets it in its folder.
+ * Begins a run, or meets it in its folder, which then is open.
  * @throws UserError where the folder holds another run, or what it holds is damaged
  */
 export async function beginRun<C extends ModelConfig, P extends Tree>(
   folder: RunFolder | undefined,
-  run: TrainingRun<C, P>,
-  template: Template<C, P>,
-  settings: TrainingSettings,
-  plan: BatchPlan,
+  run: CheckedRun<C, P>,
 ): Promise<BegunRun> {
-  const { config: _, state: startingState, ...given } = run.from ?? {};
+  const { template, settings, data, experiment } = run;
+  const { config: _, state: given, ...point } = run.from ?? {};
   const description = {
-    experiment: run.experiment,
-    data: run.data.name,
+    experiment,
+    data: data.name,
     config: template.config,
     settings,
-    ...(run.from && { from: given as StartingPoint }),
+    ...(run.from && { from: point as StartingPoint }),
   };
   const modes = { asked: run.mode, usual: usualMode(template, settings) };
   const opened = await folder?.open(description, run.resume ?? false, modes);
   const mode = opened?.mode ?? modes.asked ?? modes.usual;
   const from = opened?.from ?? description.from;
   const saved = opened?.saved;
-  if (from && !saved && !startingState) {
+  if (from && !saved && !given) {
     throw new UserError(
       `The run in ${run.folder} began with ${from.checkpoint} and was stopped before it saved`,
       'Name that checkpoint again (--from)',
     );
   }
   const records = saved ? ((await folder?.records()) ?? []) : [];
-  let state: Leaves = saved?.state ?? {};
+  let state: Leaves = {};
   try {
-    if (!saved) state = await firstState(template, plan, startingState, settings.averageDecay > 0);
-    const program = trainingProgram(template, state, programOptions(run, settings, mode));
-    const [step, stepsBehind] = [saved?.step ?? 0, from?.steps ?? 0];
-    const checkpointed = saved?.checkpointed ?? false;
-    return { folder, mode, program, records, step, stepsBehind, checkpointed };
+    state = saved?.state ?? (await firstState(run));
+    const program = trainingProgram(template, state, programOptions(run, mode));
+    return { program, mode, saved, records, stepsBehind: from?.steps ?? 0 };
   } catch (error) {
     if (!run.resume) await folder?.abandon();
     throw error;
@@ -80,13 +71,13 @@ export async function beginRun<C extends ModelConfig, P extends Tree>(
 }
 
 function programOptions<C extends ModelConfig, P extends Tree>(
-  { parallel, validation }: TrainingRun<C, P>,
-  { batchSize, precision, weightDecay, clipNorm, averageDecay }: TrainingSettings,
+  { parallel, validation, settings }: CheckedRun<C, P>,
   mode: Mode,
-): Parameters<typeof trainingProgram>[2] {
+): TrainingProgramOptions {
+  const { batchSize, precision, weightDecay, clipNorm, averageDecay } = settings;
   return {
     batchSize: batchSize / (parallel?.size ?? 1),
-    heldOut: validation && heldOutSize({ batchSize }, validation),
+    heldOut: validation && heldOutSize(settings, validation),
     step: {
       weightDecay,
       ...(clipNorm > 0 && { clipNorm }),
@@ -98,19 +89,21 @@ function programOptions<C extends ModelConfig, P extends Tree>(
   };
 }
 
-async function firstState<C extends ModelConfig, P extends Tree>(
-  template: Template<C, P>,
-  plan: BatchPlan,
-  given: Leaves | undefined,
-  averages: boolean,
-): Promise<Leaves> {
-  const fresh = freshModel(template.family, template.config, plan.settings.seed);
+/** The state that a run begins with; the caller frees it. */
+async function firstState<C extends ModelConfig, P extends Tree>({
+  template,
+  settings,
+  plan,
+  from,
+}: CheckedRun<C, P>): Promise<Leaves> {
+  const fresh = freshModel(template.family, template.config, settings.seed);
   let started: Leaves = {};
   try {
-    if (given) return beginningState(initialState(template, fresh, averages), given);
-    started = await startedByData(template, plan, fresh);
+    if (!from) started = await startedByData(template, plan, fresh);
     const parameters = withLeaves(fresh.parameters, { ...leaves(fresh.parameters), ...started });
-    return initialState(template, { ...fresh, parameters }, averages);
+    const averages = settings.averageDecay > 0;
+    const state = initialState(template, { ...fresh, parameters }, averages);
+    return from ? beginningState(state, from.state) : state;
   } finally {
     disposeModel(fresh);
     tf.dispose(started);
@@ -139,22 +132,4 @@ async function startedByData<C extends ModelConfig, P extends Tree>(
     const { images, classes } = tensors as { images: tf.Tensor4D; classes?: tf.Tensor2D };
     return (family.start as NonNullable<typeof family.start>)(model, images, { classes });
   });
-}
-
-/** What is known of a run after some steps, in its folder: the state, and the model for everyone. */
-export async function saveRun<C extends ModelConfig, P extends Tree>(
-  folder: RunFolder,
-  program: TrainingProgram,
-  template: Template<C, P>,
-  step: number,
-  details: CheckpointDetails,
-): Promise<void> {
-  const state = program.read();
-  try {
-    await folder.save(step, state, (file, steps) =>
-      saveCheckpoint(modelOfState(template, state), file, { ...details, steps }),
-    );
-  } finally {
-    tf.dispose(state);
-  }
 }

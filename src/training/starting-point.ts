@@ -12,8 +12,6 @@ export interface LoadedStartingPoint extends StartingPoint {
   state: Leaves;
 }
 
-const { parameter: parameterPrefix, average: averagePrefix } = prefixes;
-
 /**
  * The state that a run begins with: a fresh one with all that a starting point has in its place. The
  * running mean, where the run keeps one, is the starting point's, or where that has none its
@@ -26,17 +24,17 @@ const { parameter: parameterPrefix, average: averagePrefix } = prefixes;
 export function beginningState(fresh: Leaves, given: Leaves): Leaves {
   try {
     const left = Object.keys(given).find(
-      (name) => !(name in fresh) && !name.startsWith(averagePrefix),
+      (name) => !(name in fresh) && !name.startsWith(prefixes.average),
     );
     if (left !== undefined) throw ofAnotherModel(left, given[left], undefined);
     return tidy(() => {
       const begun = Object.entries(fresh).map(([name, leaf]): [string, tf.Tensor] => {
         const found =
           given[name] ??
-          (name.startsWith(averagePrefix)
-            ? given[parameterPrefix + name.slice(averagePrefix.length)]
+          (name.startsWith(prefixes.average)
+            ? given[prefixes.parameter + name.slice(prefixes.average.length)]
             : undefined);
-        const isTaken = found !== undefined || name.startsWith(parameterPrefix);
+        const isTaken = found !== undefined || name.startsWith(prefixes.parameter);
         if (isTaken && found?.shape.join() !== leaf.shape.join()) {
           throw ofAnotherModel(name, found, leaf);
         }

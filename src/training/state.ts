@@ -25,6 +25,12 @@ export function bufferName(name: string): string {
   return name === 'var' ? name : `buffers.${name}`;
 }
 
+/** A model's parameters and buffers under the names of a state; the tensors stay the model's. */
+export function namedInState({ parameters, buffers }: Model): Leaves {
+  const named = Object.entries(buffers).map(([name, buffer]) => [bufferName(name), buffer]);
+  return { ...Object.fromEntries(named), ...withPrefix(leaves(parameters), prefixes.parameter) };
+}
+
 /** The state of a run that begins with a model. The tensors are new. */
 export function initialState<C extends ModelConfig, P extends Tree>(
   template: Template<C, P>,

@@ -2,10 +2,10 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import { leaves, type Tree } from '../backend/tree.js';
 import type { Model, ModelConfig } from '../flow/model.js';
-import { type BegunRun, beginRun, saveRun } from './begin.js';
-import type { CheckpointDetails } from './checkpoint.js';
+import { batchSource } from './batches/index.js';
+import { beginRun } from './begin.js';
+import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { checkRun } from './checks.js';
-import { type BatchPlan, batchSource } from './batches/index.js';
 import { takeStep, validate } from './measure.js';
 import { biasCorrections } from './optimiser/adamw.js';
 import { learningRate } from './optimiser/schedule.js';
@@ -15,7 +15,7 @@ import { RunFolder } from './run-folder.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
 import { modelOfState } from './state.js';
 import { type Template, templateOf } from './template.js';
-import type { TrainingResult, TrainingRun } from './training-run.js';
+import type { CheckedRun, TrainingResult, TrainingRun } from './training-run.js';
 
 export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
 
@@ -31,37 +31,30 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
 export async function train<C extends ModelConfig, P extends Tree>(
   run: TrainingRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
-  const { data } = run;
   const settings = checkSettings(run.settings);
   const template = templateOf(run.family, run.family.check(run.config));
   const objectives = template.tasks.map(({ objective }) => objective);
-  const plan = { config: template.config, objectives, settings, data };
+  const plan = { config: template.config, objectives, settings, data: run.data };
   await checkRun(run, plan);
   const folder = run.folder === undefined ? undefined : new RunFolder(run.folder);
   try {
-    const begun = await beginRun(folder, run, template, settings, plan);
-    return await trainFrom(begun, run, template, { ...plan, settings });
+    return await trainInto(folder, { ...run, settings, template, plan });
   } finally {
     await folder?.close();
   }
 }
 
-/** Takes the steps that are left of a run. */
-async function trainFrom<C extends ModelConfig, P extends Tree>(
-  { folder, mode, program, records, ...begun }: BegunRun,
-  run: TrainingRun<C, P>,
-  template: Template<C, P>,
-  plan: BatchPlan & { settings: TrainingSettings },
+async function trainInto<C extends ModelConfig, P extends Tree>(
+  folder: RunFolder | undefined,
+  run: CheckedRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
-  const { data, validation, signal } = run;
-  const { settings } = plan;
-
-  let { step } = begun;
+  const { settings, template, plan, data, validation, signal } = run;
+  const { program, mode, records, saved, stepsBehind } = await beginRun(folder, run);
+  let step = saved?.step ?? 0;
   let savedStep = step;
-  const details = () => detailsOf(run, settings, begun.stepsBehind + step);
+  const details = (): CheckpointDetails => detailsOf(run, stepsBehind + step);
   const save = async (): Promise<void> => {
-    if (!folder) return;
-    await saveRun(folder, program, template, step, details());
+    if (folder) await saveStep(folder, step, program, template, details());
     savedStep = step;
   };
   const checkFinite = (what: string, value: number): void => {
@@ -76,10 +69,11 @@ async function trainFrom<C extends ModelConfig, P extends Tree>(
 
   const batches = batchSource(plan, step, settings.steps, run.parallel);
   try {
-    if (step > 0 && !begun.checkpointed) await save();
+    // A save that was cut short left a state without its checkpoint.
+    if (saved && !saved.checkpointed) await save();
     await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
-      const started = performance.now();
+      const begun = performance.now();
       const batch = await batches.next();
       const made = performance.now();
       const rates = ratesOf(settings, step);
@@ -94,8 +88,8 @@ async function trainFrom<C extends ModelConfig, P extends Tree>(
         epoch: step / Math.floor(data.length / settings.batchSize),
         ...measured,
         learningRate: rates.learningRate,
-        imagesPerSecond: settings.batchSize / ((ended - started) / 1000),
-        dataShare: (made - started) / (ended - started),
+        imagesPerSecond: settings.batchSize / ((ended - begun) / 1000),
+        dataShare: (made - begun) / (ended - begun),
       };
       if (validation && isDue(settings.validateEvery, step, settings)) {
         const held = { ...plan, data: validation };
@@ -110,32 +104,12 @@ async function trainFrom<C extends ModelConfig, P extends Tree>(
       await new Promise(setImmediate);
     }
     if (signal?.aborted && step < settings.steps) await save();
-    return {
-      model: currentModel(program, template),
-      details: details(),
-      records,
-      finished: step >= settings.steps,
-    };
+    const model = currentModel(program, template);
+    return { model, details: details(), records, finished: step >= settings.steps };
   } finally {
     await batches.close();
     program.dispose();
   }
-}
-
-/** What a checkpoint says of the run that made it. */
-function detailsOf<C extends ModelConfig, P extends Tree>(
-  { experiment, config, data }: TrainingRun<C, P>,
-  { noise, seed }: TrainingSettings,
-  steps: number,
-): CheckpointDetails {
-  return {
-    ...(experiment !== undefined && { experiment }),
-    ...(noise.kind !== 'none' && { noise }),
-    dataset: data.name,
-    ...(config.classes > 0 && { classNames: data.classes }),
-    seed,
-    steps,
-  };
 }
 
 function isDue(every: number, step: number, { steps }: TrainingSettings): boolean {
@@ -153,6 +127,40 @@ function ratesOf(
     firstCorrection: first,
     secondCorrection: second,
   };
+}
+
+/** What a checkpoint says of the run that made it. */
+function detailsOf<C extends ModelConfig, P extends Tree>(
+  { experiment, template, data, settings: { noise, seed } }: CheckedRun<C, P>,
+  steps: number,
+): CheckpointDetails {
+  return {
+    ...(experiment !== undefined && { experiment }),
+    ...(noise.kind !== 'none' && { noise }),
+    dataset: data.name,
+    ...(template.config.classes > 0 && { classNames: data.classes }),
+    seed,
+    steps,
+  };
+}
+
+/** Saves a step in the run's folder: the state, and the model for everyone. */
+async function saveStep<C extends ModelConfig, P extends Tree>(
+  folder: RunFolder,
+  step: number,
+  program: TrainingProgram,
+  template: Template<C, P>,
+  details: CheckpointDetails,
+): Promise<void> {
+  const state = program.read();
+  try {
+    const model = modelOfState(template, state);
+    await folder.save(step, state, (file, steps) =>
+      saveCheckpoint(model, file, { ...details, steps }),
+    );
+  } finally {
+    tf.dispose(state);
+  }
 }
 
 /** The model as it is now, whose tensors the caller frees. */

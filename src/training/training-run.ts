@@ -2,12 +2,13 @@ import type { Mode } from '../backend/program/index.js';
 import type { Tree } from '../backend/tree.js';
 import type { DataSource } from '../data/index.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
+import type { BatchPlan, Share } from './batches/index.js';
 import type { CheckpointDetails } from './checkpoint.js';
-import type { Share } from './batches/index.js';
 import type { MeanOverProcesses } from './program.js';
 import type { StepRecord } from './record.js';
 import type { TrainingSettings } from './settings.js';
 import type { LoadedStartingPoint } from './starting-point.js';
+import type { Template } from './template.js';
 
 export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
   family: Family<C, P>;
@@ -55,4 +56,10 @@ export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends T
   records: StepRecord[];
   /** False where the signal stopped the run before its last step. */
   finished: boolean;
+}
+
+/** A run whose parts are checked. */
+export interface CheckedRun<C extends ModelConfig, P extends Tree> extends TrainingRun<C, P> {
+  template: Template<C, P>;
+  plan: BatchPlan;
 }

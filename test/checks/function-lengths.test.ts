@@ -8,7 +8,6 @@ const mostLines = 90;
 
 /** The longest function of rooms that still have longer ones. These bounds only go down. */
 const exceptions: Record<string, number> = {
-  cli: 98,
   evaluation: 139,
   sampling: 120,
 };

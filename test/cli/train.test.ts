@@ -6,7 +6,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { experiments } from '../../src/experiments/index.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import type { StepRecord } from '../../src/training/run-folder.js';
+import type { StepRecord } from '../../src/training/record.js';
 import { tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
 
 // Some tests run a command several times, and machines can be busy.

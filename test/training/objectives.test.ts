@@ -4,7 +4,12 @@ import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
 import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { Family, ModelConfig } from '../../src/flow/model.js';
-import { initialState, programState, unpackedState, withPrefix } from '../../src/training/state.js';
+import {
+  initialState,
+  namedInState,
+  programState,
+  unpackedState,
+} from '../../src/training/state.js';
 import { templateOf } from '../../src/training/template.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
 import { madeUpImages, smallSettings } from './small.js';
@@ -145,12 +150,9 @@ describe('parameters that start from data', () => {
 
   test('do not where the run begins with a model', async () => {
     const model = freshModel(affineFamily, affineConfig, 1);
-    const state = withPrefix(leaves(model.parameters), 'parameters.');
-    const from = {
-      state,
-      config: affineConfig,
-      ...{ checkpoint: 'a', sha256: 'digest', steps: 5 },
-    };
+    const state = namedInState(model);
+    const about = { checkpoint: 'a.safetensors', sha256: 'digest', steps: 5 };
+    const from = { ...about, config: affineConfig, state };
     const { records } = await trained({ ...run, settings: one, from });
     expect(records[0]!.prior).not.toBeCloseTo(0.5, 2);
     disposeModel(model);
