@@ -8,7 +8,7 @@ import { noiseExperiment } from './noise.js';
 export { type Experiment, optionTexts, withOverrides } from './experiment.js';
 export { noiseExperiment } from './noise.js';
 
-/** All experiments, in the order of the workbook. */
+/** All experiments, in the order of the workbook. `src/papers/experiments.ts` says what each gives. */
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,
