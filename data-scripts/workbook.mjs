@@ -29,9 +29,10 @@ await runMain(async () => {
     judge: !update,
   });
   if (update && status === 0) await writePages(context);
+  const look = update ? 'npm run lab' : `npm run lab -- --ServerApp.root_dir=${executed}`;
   progress.note(
-    `The executed notebooks are in ${executed}; their figures, tables and pictures in ${results}; ` +
-      `the report is ${report}. To look at notebooks: npm run lab`,
+    `The executed notebooks are in ${executed} (${look} shows them); their figures, tables and ` +
+      `pictures in ${results}; the report is ${report}.`,
   );
   return status;
 });

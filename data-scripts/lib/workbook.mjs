@@ -64,7 +64,8 @@ export async function runWorkbook(context, run) {
       return 1;
     }
     progress.finish();
-    saveCellTimes(results, path.basename(notebook), follow.seconds);
+    // A run that trains takes hours where others take minutes.
+    if (!train) saveCellTimes(results, path.basename(notebook), follow.seconds);
   }
 
   const figures = reproduction(numbers, committed, await recordedClaims(numbers, results), train);

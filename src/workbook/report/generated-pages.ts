@@ -5,7 +5,7 @@ import { writeAtomically } from '../../backend/files.js';
 import { packageRoot } from '../results-folder.js';
 import { benchmarkSummary, benchmarkTables } from './benchmark-tables.js';
 import { expectationTable, figureTables, summaryTable, verdictTable } from './claim-tables.js';
-import { publishedTables } from './published-tables.js';
+import { measuresTable, publishedTables } from './published-tables.js';
 
 /** The pages that have generated parts: by file, below the project's folder, and name of the part. */
 const pages: Record<string, Record<string, () => string | Promise<string>>> = {
@@ -15,6 +15,7 @@ const pages: Record<string, Record<string, () => string | Promise<string>>> = {
     figures: figureTables,
     experiments: expectationTable,
     benchmarks: benchmarkTables,
+    measures: measuresTable,
     published: publishedTables,
   },
 };

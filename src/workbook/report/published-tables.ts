@@ -1,4 +1,5 @@
 import {
+  type Measure,
   type MeasureName,
   measures,
   type Paper,
@@ -19,6 +20,17 @@ export function publishedTables(): string {
       ...scalesTable(paper),
     ])
     .join('\n\n');
+}
+
+/** The measures of the tables: their units, which way is better, and what computes them here. */
+export function measuresTable(): string {
+  const rows = Object.entries<Measure>(measures).map(([measure, { unit, better, computedBy }]) => ({
+    measure,
+    unit,
+    better: better ?? '',
+    'computed here by': computedBy ?? 'nothing yet',
+  }));
+  return markdownTable(rows);
 }
 
 /** With models as lines or, where they have more figures than there are models, as columns. */
