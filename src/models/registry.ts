@@ -9,9 +9,9 @@ import { tarflow } from './tarflow/index.js';
 /** Every kind of model. This is the only switch on the kind. */
 const families: Record<string, Family> = {
   tarflow,
+  classifier,
   maf,
   coupling,
-  classifier,
 };
 
 /** The kinds of models, in the order of the registry. */

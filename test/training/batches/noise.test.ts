@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest';
+import { normal, randomKey } from '../../../src/backend/random.js';
+import { type Noise, noisyImages } from '../../../src/training/batches/index.js';
+
+const count = 100_000;
+
+/** Many noisy copies of one grey level. */
+function copies(grey: number, noise: Noise, seed = 1): Float32Array {
+  return noisyImages(new Uint8Array(count).fill(grey), noise, randomKey(seed));
+}
+
+function mean(values: ArrayLike<number>, power = 1, centre = 0): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += ((values[i] as number) - centre) ** power;
+  return sum / values.length;
+}
+
+describe('uniform noise of one grey level', () => {
+  test.each([0, 1, 127, 255])('grey %i stays in its cell, and fills it evenly', (grey) => {
+    const [low, high] = [(2 * grey) / 256 - 1, (2 * (grey + 1)) / 256 - 1];
+    const tenths = new Array<number>(10).fill(0);
+    const values = copies(grey, { kind: 'uniform' });
+    expect(values.every((value) => value >= low && value <= high)).toBe(true);
+    for (const value of values) {
+      const tenth = Math.min(9, Math.floor((10 * (value - low)) / (high - low)));
+      tenths[tenth] = (tenths[tenth] as number) + 1;
+    }
+    // Five standard deviations of a count.
+    const bound = 5 * Math.sqrt(count * 0.1 * 0.9);
+    for (const found of tenths) expect(Math.abs(found - count / 10)).toBeLessThan(bound);
+  });
+});
+
+describe('Gaussian noise', () => {
+  test.each([
+    [0, 0.1],
+    [128, 0.05],
+    [255, 0.3],
+  ])('grey %i with sigma %d has the moments of a normal law', (grey, sigma) => {
+    const values = copies(grey, { kind: 'gaussian', sigma });
+    const centre = grey / 127.5 - 1;
+    const error = sigma / Math.sqrt(count);
+    expect(Math.abs(mean(values) - centre)).toBeLessThan(5 * error);
+    expect(mean(values, 2, centre) / sigma ** 2).toBeCloseTo(1, 1);
+    expect(Math.abs(mean(values, 2, centre) / sigma ** 2 - 1)).toBeLessThan(
+      5 * Math.sqrt(2 / count),
+    );
+    expect(Math.abs(mean(values, 3, centre) / sigma ** 3)).toBeLessThan(5 * Math.sqrt(15 / count));
+    expect(Math.abs(mean(values, 4, centre) / sigma ** 4 - 3)).toBeLessThan(
+      5 * Math.sqrt(96 / count),
+    );
+  });
+});
+
+test('noise comes from the key alone', () => {
+  const few = (noise: Noise, seed: number): number[] =>
+    Array.from(noisyImages(new Uint8Array(50), noise, randomKey(seed)));
+  for (const noise of [{ kind: 'uniform' }, { kind: 'gaussian', sigma: 1 }] as Noise[]) {
+    expect(few(noise, 1)).toEqual(few(noise, 1));
+    expect(few(noise, 1)).not.toEqual(few(noise, 2));
+  }
+});
+
+test('without noise pixels are on the scale of images', () => {
+  const greys = Uint8Array.of(0, 51, 255);
+  const images = noisyImages(greys, { kind: 'none' }, randomKey(1));
+  expect([...images]).toEqual([-1, Math.fround(51 / 127.5 - 1), 1]);
+});
+
+describe('latents', () => {
+  const latents = Float32Array.of(-3.5, 0, 0.25, 7);
+
+  test('are numbers as they are, with noise', () => {
+    expect(noisyImages(latents, { kind: 'none' }, randomKey(1))).toEqual(latents);
+    const noise = normal(randomKey(1), 4);
+    expect(noisyImages(latents, { kind: 'gaussian', sigma: 0.5 }, randomKey(1))).toEqual(
+      latents.map((value, i) => value + 0.5 * (noise[i] as number)),
+    );
+  });
+
+  test('have no grey levels to spread', () => {
+    expect(() => noisyImages(latents, { kind: 'uniform' }, randomKey(1))).toThrow(
+      /Latents came with uniform noise.*noise=gaussian:SIGMA/,
+    );
+  });
+});

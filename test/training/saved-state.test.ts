@@ -1,0 +1,329 @@
+import * as fs from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import type { Leaves } from '../../src/backend/tree.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { createTarFlow } from '../../src/models/tarflow/index.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { RunFolder } from '../../src/training/run-folder.js';
+import { openLastState } from '../../src/training/saved-state.js';
+import { smallConfig, smallSettings } from './small.js';
+
+/**
+ * How a machine stops: a process is killed, before it does something or halfway through a write, or
+ * the power fails, and what was not synced is lost as well.
+ */
+type Stop = 'killed' | 'killed while it writes' | 'power cut';
+
+/** A disk that stops working before its `stopAt`-th change, and knows what was not synced. */
+class Disk {
+  changes = 0;
+  stopAt = Number.POSITIVE_INFINITY;
+  stop: Stop = 'killed';
+  /** How much of each file is safe, where that is not all of it. */
+  private unsynced = new Map<string, number>();
+  /** Undoes the changes of names that are not safe, the latest first. */
+  private undo: (() => void)[] = [];
+
+  /** What happens right before something is read, once. */
+  meanwhile: { reads: string; happens: () => Promise<void> } | undefined;
+
+  async willRead(what: string): Promise<void> {
+    const { meanwhile } = this;
+    if (meanwhile?.reads !== what) return;
+    this.meanwhile = undefined;
+    await meanwhile.happens();
+  }
+
+  /** To be called before a change. */
+  change(halfway?: () => void): void {
+    this.checkWorking();
+    if (this.changes++ < this.stopAt) return;
+    if (this.stop === 'killed while it writes') halfway?.();
+    throw new Error('The machine stopped.');
+  }
+
+  checkWorking(): void {
+    if (this.changes > this.stopAt) throw new Error('The machine stopped.');
+  }
+
+  willWrite(file: string): void {
+    if (!this.unsynced.has(file)) this.unsynced.set(file, size(file));
+  }
+
+  /** After a write of a new file, none of it is safe. */
+  didSync(file: string): void {
+    if (fs.statSync(file).isDirectory()) this.undo = [];
+    else this.unsynced.delete(file);
+  }
+
+  willRename(from: string, to: string): void {
+    const [moved, replaced] = [fs.readFileSync(from), content(to)];
+    const safe = this.unsynced.get(from);
+    this.unsynced.delete(from);
+    if (safe !== undefined) this.unsynced.set(to, safe);
+    this.undo.unshift(() => {
+      if (replaced) fs.writeFileSync(to, replaced);
+      else fs.rmSync(to);
+      fs.writeFileSync(from, moved);
+    });
+  }
+
+  willRemove(file: string): void {
+    const removed = content(file);
+    if (removed) this.undo.unshift(() => fs.writeFileSync(file, removed));
+    this.unsynced.delete(file);
+  }
+
+  /** The machine starts again. */
+  restart(): void {
+    if (this.stop === 'power cut') {
+      for (const [file, safe] of this.unsynced) if (size(file) > 0) fs.truncateSync(file, safe);
+      for (const undo of this.undo) undo();
+    }
+    this.forget();
+  }
+
+  forget(): void {
+    this.changes = 0;
+    this.stopAt = Number.POSITIVE_INFINITY;
+    this.unsynced.clear();
+    this.undo = [];
+  }
+}
+
+function content(file: string): Buffer | undefined {
+  return fs.existsSync(file) ? fs.readFileSync(file) : undefined;
+}
+
+function size(file: string): number {
+  return content(file)?.length ?? 0;
+}
+
+const { disk } = vi.hoisted(() => ({ disk: {} as { current: Disk } }));
+disk.current = new Disk();
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  const open = async (file: string, flags: string): Promise<FileHandle> => {
+    const writes = flags !== 'r';
+    if (!writes) await disk.current.willRead(path.basename(file));
+    if (writes && !fs.existsSync(file)) disk.current.change();
+    else disk.current.checkWorking();
+    const handle = await real.open(file, flags);
+    const append = (bytes: Uint8Array): { bytesWritten: number } => {
+      disk.current.willWrite(file);
+      disk.current.change(() => fs.writeSync(handle.fd, bytes.subarray(0, bytes.length / 2)));
+      return { bytesWritten: fs.writeSync(handle.fd, bytes) };
+    };
+    return Object.assign(handle, {
+      write: async (bytes: Uint8Array, offset: number, length: number) =>
+        append(bytes.subarray(offset, offset + length)),
+      writeFile: async (content: string) => void append(Buffer.from(content)),
+      sync: async () => {
+        disk.current.change();
+        disk.current.didSync(file);
+      },
+    });
+  };
+  const readdir = async (folder: string): Promise<string[]> => {
+    await disk.current.willRead('the folder');
+    return real.readdir(folder);
+  };
+  const changed = {
+    open,
+    readdir,
+    rename: async (from: string, to: string) => {
+      disk.current.change();
+      disk.current.willRename(from, to);
+      return real.rename(from, to);
+    },
+    rm: async (file: string, options: object) => {
+      disk.current.change();
+      disk.current.willRemove(file);
+      return real.rm(file, options);
+    },
+    appendFile: async (file: string, text: string) => {
+      disk.current.willWrite(file);
+      disk.current.change(() => fs.appendFileSync(file, text.slice(0, text.length / 2)));
+      return real.appendFile(file, text);
+    },
+  };
+  return { ...real, ...changed, default: { ...real, ...changed } };
+});
+
+beforeAll(async () => {
+  await startEngine();
+});
+afterEach(() => {
+  disk.current.forget();
+});
+
+const description = { data: 'made-up', config: smallConfig, settings: smallSettings };
+const modes = { usual: 'eager' } as const;
+
+/** Makes steps and saves the last one: a state and a checkpoint that can be told from others. */
+async function save(run: RunFolder, after: number, step: number): Promise<void> {
+  for (let done = after + 1; done <= step; done++) await run.append({ step: done });
+  const state: Leaves = { 'parameters.a': tf.fill([3], step), 'first.a': tf.fill([3], -step) };
+  try {
+    await run.save(step, state, (file, steps) =>
+      writeSafetensors(
+        file,
+        { a: { shape: [3], dtype: 'F32', data: new Float32Array(3).fill(step) } },
+        {
+          format: 'tarflow',
+          config: JSON.stringify(smallConfig),
+          details: JSON.stringify({ steps }),
+        },
+      ),
+    );
+  } finally {
+    tf.dispose(state);
+  }
+}
+
+/** Runs that are about to save step 4: the first save, a later one, that of a run of an older version. */
+const beginnings: Record<string, (folder: string) => Promise<void>> = {
+  'its first step': async (folder) => {
+    const run = new RunFolder(folder);
+    await run.open(description, false, modes);
+    for (const step of [1, 2]) await run.append({ step });
+    await run.close();
+  },
+  'a later step': async (folder) => {
+    const run = new RunFolder(folder);
+    await run.open(description, false, modes);
+    await save(run, 0, 2);
+    await run.close();
+  },
+  'a step after one that an older version saved': async (folder) => {
+    await (beginnings['a later step'] as (folder: string) => Promise<void>)(folder);
+    const numbered = path.join(folder, 'state-2.safetensors');
+    const { tensors } = await readSafetensors(numbered);
+    await writeSafetensors(path.join(folder, 'state.safetensors'), tensors, { step: '2' });
+    fs.rmSync(numbered);
+  },
+};
+
+function newFolder(): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-crash-'));
+  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/** Goes on with a run, with what it logged before where that was not saved. */
+async function reopened(folder: string): Promise<RunFolder & { saved?: number }> {
+  // The lock of a process that was killed; here all of them are one.
+  fs.rmSync(path.join(folder, 'run.lock'), { force: true });
+  const run = new RunFolder(folder);
+  const { saved } = await run.open(description, true, modes);
+  const steps = (await run.records()).map(({ step }) => step);
+  expect(steps).toEqual(Array.from({ length: saved?.step ?? 0 }, (_, i) => i + 1));
+  if (!saved) {
+    expect(fs.readdirSync(folder).sort()).toEqual(['log.jsonl', 'run.json', 'run.lock']);
+    return Object.assign(run, {});
+  }
+  const { step, state, checkpointed } = saved;
+  expect(Array.from(state['parameters.a']!.dataSync())).toEqual([step, step, step]);
+  expect(Array.from(state['first.a']!.dataSync())).toEqual([-step, -step, -step]);
+  tf.dispose(state);
+  expect(fs.existsSync(run.checkpoint)).toBe(checkpointed);
+  if (checkpointed) {
+    const { tensors, metadata } = await readSafetensors(run.checkpoint);
+    expect(Array.from(tensors.a!.data)).toEqual([step, step, step]);
+    expect(JSON.parse(metadata.details as string)).toEqual({ steps: step });
+  }
+  return Object.assign(run, { saved: step });
+}
+
+describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (beginning) => {
+  const begin = beginnings[beginning] as (folder: string) => Promise<void>;
+  const before = beginning === 'its first step' ? 0 : 2;
+
+  async function changesOfASave(): Promise<number> {
+    const folder = newFolder();
+    await begin(folder);
+    const run = await reopened(folder);
+    disk.current.forget();
+    await save(run, run.saved ?? 0, 4);
+    const { changes } = disk.current;
+    await run.close();
+    return changes;
+  }
+
+  test.each<Stop>(['killed', 'killed while it writes', 'power cut'])(
+    '%s, whenever that is, has a state, a checkpoint and a log of one step',
+    async (stop) => {
+      const changes = await changesOfASave();
+      expect(changes).toBeGreaterThan(10);
+      const found: number[] = [];
+      for (let stopAt = 0; stopAt < changes; stopAt++) {
+        const folder = newFolder();
+        disk.current.forget();
+        await begin(folder);
+        const run = await reopened(folder);
+        Object.assign(disk.current, { changes: 0, stopAt, stop });
+        await expect(save(run, before, 4)).rejects.toThrow('The machine stopped.');
+        disk.current.restart();
+
+        const again = await reopened(folder);
+        found.push(again.saved ?? 0);
+        // And goes on, and leaves nothing behind.
+        const [last, next] = [again.saved ?? 0, (again.saved ?? 0) + 2];
+        await save(again, last, next);
+        await again.close();
+        const names = fs.readdirSync(folder).sort();
+        const state = `state-${next}.safetensors`;
+        expect(names).toEqual(['checkpoint.safetensors', 'log.jsonl', 'run.json', state]);
+      }
+      // At some moment the new step becomes the valid one, for good.
+      const turn = found.indexOf(4);
+      expect(turn).toBeGreaterThan(0);
+      expect(found).toEqual(found.map((_, at) => (at < turn ? before : 4)));
+    },
+  );
+});
+
+test.each(['checkpoint.safetensors', 'the folder', 'state-2.safetensors'])(
+  'who reads the last state of a run that saves right before %s is read gets the new one',
+  async (reads) => {
+    const folder = newFolder();
+    const run = new RunFolder(folder);
+    await run.open(description, false, modes);
+    await save(run, 0, 2);
+    disk.current.meanwhile = { reads, happens: () => save(run, 2, 4) };
+    const { file, header } = await openLastState(folder);
+    expect(disk.current.meanwhile).toBeUndefined();
+    expect(header).toMatchObject({ step: 4, steps: 4 });
+    expect((await file.read('parameters.a')).data).toEqual(new Float32Array([4, 4, 4]));
+    await file.close();
+    await run.close();
+  },
+);
+
+test('a checkpoint is whole or not at all, whenever the machine stops', async () => {
+  const folder = newFolder();
+  const file = path.join(folder, 'flow.safetensors');
+  const flow = createTarFlow(smallConfig, 1);
+  await saveCheckpoint(flow, file, { steps: 1 });
+  for (let stopAt = 0, stopped = true; stopped; stopAt += 3) {
+    disk.current.forget();
+    Object.assign(disk.current, { stopAt, stop: 'power cut' });
+    stopped = await saveCheckpoint(flow, file, { steps: 2 }).then(
+      () => false,
+      () => true,
+    );
+    disk.current.restart();
+    const loaded = await loadCheckpoint(file);
+    expect(loaded.details.steps).toBe(stopped ? 1 : 2);
+    disposeModel(loaded);
+  }
+  disposeModel(flow);
+});

@@ -1,0 +1,166 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { measurements } from '../../../src/papers/index.js';
+import { readClaim } from '../../../src/workbook/claims.js';
+import {
+  claimFiles,
+  failures,
+  type ReproducedFigure,
+  recordedClaims,
+  reproduction,
+  reproductionText,
+} from '../../../src/workbook/report/reproduction.js';
+
+type Claims = Awaited<ReturnType<typeof recordedClaims>>;
+const denoising = '02-denoising';
+const share = 'share of the noise’s power removed';
+
+/** The committed claims with one figure of a claim multiplied by a factor. */
+function changed(claims: Claims, id: string, figure: string, factor: number): Claims {
+  const claim = claims.get(id);
+  if (!claim) throw new Error(id);
+  const figures = claim.figures.map((one) =>
+    one.name === figure && one.value !== undefined ? { ...one, value: factor * one.value } : one,
+  );
+  return new Map([...claims, [id, { ...claim, figures }]]);
+}
+
+/** Claims as if a run had computed all of their figures. */
+function computed(claims: Claims): Claims {
+  return new Map([...claims].map(([id, claim]) => [id, { ...claim, read: [] }]));
+}
+
+const find = (figures: readonly ReproducedFigure[], claim: string, figure: string) =>
+  figures.find((one) => one.claim === claim && one.figure === figure);
+
+describe('figures beside the committed ones', async () => {
+  const committed = await recordedClaims(['02']);
+  const again = computed(committed);
+
+  test('are those of the notebooks that ran, in their order', () => {
+    const figures = reproduction(['02'], committed, again);
+    const ids = [...new Set(figures.map(({ claim }) => claim))];
+    const ofNotebook = measurements.map(({ id }) => id).filter((id) => id.startsWith('02-'));
+    expect(ids).toEqual(ofNotebook);
+    expect([...committed.keys()]).toEqual(ids);
+  });
+
+  test('the same are within their tolerance, and times are not judged', () => {
+    const figures = reproduction(['02'], committed, again);
+    expect(failures(figures)).toEqual([]);
+    for (const { outcome, timing } of figures)
+      expect(outcome).toBe(timing ? 'not judged' : 'within');
+    expect(figures.filter(({ timing }) => timing).map(({ claim }) => claim)).toEqual(
+      Array(4).fill('02-parallel-and-sequential'),
+    );
+  });
+
+  test.each([
+    [denoising, share, 1 + 5e-6, 'within'],
+    [denoising, share, 1 - 2e-5, 'outside'],
+    // A model that a cell trained.
+    ['02-background', 'bits per dimension, background spread', 1 + 5e-4, 'within'],
+    ['02-background', 'bits per dimension, background spread', 1 + 2e-3, 'outside'],
+    // An error of rounding may be smaller, and a few times larger.
+    ['02-round-trip', 'largest error, Gaussian-noise model', 0.1, 'within'],
+    ['02-round-trip', 'largest error, Gaussian-noise model', 10, 'outside'],
+    ['02-bits-per-dimension', 'images', 1 + 1e-9, 'outside'],
+    ['02-parallel-and-sequential', 'inverse, batch 1', 10, 'not judged'],
+  ])('%s, %s, times %s: %s', (id, figure, factor, outcome) => {
+    const figures = reproduction(['02'], committed, changed(again, id, figure, factor));
+    expect(find(figures, id, figure)?.outcome).toBe(outcome);
+    const failed = failures(figures).map((one) => one.figure);
+    expect(failed).toEqual(outcome === 'outside' ? [figure] : []);
+  });
+
+  test('a figure that was only read is not reproduced, whatever its value', () => {
+    const claim = committed.get(denoising);
+    if (!claim) throw new Error(denoising);
+    const read = new Map([...again, [denoising, { ...claim, read: [share] }]]);
+    for (const now of [read, changed(read, denoising, share, 2)]) {
+      const figures = reproduction(['02'], committed, now);
+      expect(find(figures, denoising, share)?.outcome).toBe('read');
+      expect(failures(figures)).toEqual([]);
+      expect(reproductionText(figures)).toContain('1 were only read, and are not reproduced');
+    }
+  });
+
+  test('a claim that the run did not record fails, and is named', () => {
+    const without = new Map([...again].filter(([id]) => id !== denoising));
+    const figures = reproduction(['02'], committed, without);
+    expect(failures(figures).map(({ claim }) => claim)).toEqual(Array(3).fill(denoising));
+    expect(reproductionText(figures)).toContain(`✗ ${denoising}: '${share}' was not recorded`);
+  });
+
+  test('a figure that was never committed is new', () => {
+    const before = new Map([...committed].filter(([id]) => id !== denoising));
+    const figures = reproduction(['02'], before, again);
+    expect(find(figures, denoising, share)?.outcome).toBe('new');
+    expect(failures(figures)).toEqual([]);
+  });
+
+  test('on another engine or precision nothing is judged', () => {
+    const claim = again.get(denoising);
+    if (!claim) throw new Error(denoising);
+    for (const versions of [
+      { ...claim.versions, engine: 'wasm (TensorFlow.js 4.22.0)' },
+      { ...claim.versions, precision: 'tf32' as const },
+    ]) {
+      const there = new Map([...again, [denoising, { ...claim, versions }]]);
+      const figures = reproduction(['02'], committed, changed(there, denoising, share, 2));
+      expect(find(figures, denoising, share)?.outcome).toBe('not judged');
+    }
+  });
+
+  test('where models were trained anew, what was computed from them is not judged', () => {
+    const figures = reproduction(['02'], committed, changed(again, denoising, share, 2), true);
+    expect(find(figures, denoising, share)?.outcome).toBe('not judged');
+    const trained = find(figures, '02-background', 'bits per dimension, background spread');
+    expect(trained?.outcome).toBe('within');
+  });
+});
+
+describe('the report', () => {
+  test('has figures with their differences, times apart, and says what failed', async () => {
+    const committed = await recordedClaims(['02']);
+    const now = changed(computed(committed), denoising, share, 2);
+    const text = reproductionText(reproduction(['02'], committed, now));
+    const [figures = '', times = '', summary = ''] = text.split('\n\n');
+    const line = figures.split('\n').find((one) => one.includes(share));
+    const value = (await readClaim(denoising))?.figures.find(({ name }) => name === share)?.value;
+    if (value === undefined) throw new Error(share);
+    const shown = Number(value.toPrecision(7));
+    const cells = line?.split(/ {2,}/);
+    expect(cells?.slice(0, 4)).toEqual([
+      denoising,
+      share,
+      `${shown}`,
+      `${Number((2 * value).toPrecision(7))}`,
+    ]);
+    expect(cells?.slice(-3)).toEqual([(1e-5 * value).toExponential(1), 'computed', 'outside']);
+    expect(times).toMatch(/^Times, which are not judged\n/);
+    expect(times).toContain('inverse, batch 1');
+    expect(figures).not.toContain('inverse, batch 1');
+    const judged = figures.split('\n').length - 3;
+    expect(summary).toContain(`${judged - 1} of ${judged} figures`);
+    expect(summary).toContain(`✗ ${denoising}: '${share}' is outside its tolerance`);
+  });
+});
+
+test('claims are read from the folder of a run', async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  const files = claimFiles(folder, ['05']);
+  expect(files).toEqual([path.join(folder, 'claims', '05-bayes-classifier.json')]);
+  expect((await recordedClaims(['05'], folder)).size).toBe(0);
+  fs.cpSync(
+    path.join(__dirname, '..', '..', '..', 'results', 'claims'),
+    path.join(folder, 'claims'),
+    {
+      recursive: true,
+    },
+  );
+  expect([...(await recordedClaims(['05'], folder)).keys()]).toEqual(['05-bayes-classifier']);
+  fs.rmSync(folder, { recursive: true });
+});
