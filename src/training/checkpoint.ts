@@ -26,12 +26,10 @@ export interface CheckpointDetails {
 
 export type { StoredPrecision };
 
-const kind: FileKind = {
-  format: 'tarflow',
-  earlier: ['tarflow classifier'],
-  version: 1,
-  what: 'a checkpoint',
-};
+const kind: FileKind = { format: 'tarflow', version: 1, what: 'a checkpoint' };
+
+/** What `format` said in the first files of classifiers. */
+export const classifierFormat = 'tarflow classifier';
 
 /** What `format` says in files that other libraries wrote: which one did. */
 const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', 'flax', 'mlx'];
@@ -65,7 +63,7 @@ export async function saveCheckpoint(
  */
 export function checkpointDetails(file: SafetensorsFile): CheckpointDetails {
   const { path, metadata } = file;
-  if (!foreign.includes(metadata.format)) {
+  if (metadata.format !== classifierFormat && !foreign.includes(metadata.format)) {
     checkKind(path, metadata, kind, 'Take the checkpoint.safetensors of a training run');
   }
   return metadata.details === undefined ? {} : checkedMetadata(file, 'details', detailsSchema);
