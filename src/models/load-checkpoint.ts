@@ -12,7 +12,6 @@ import {
   type CheckpointDetails,
   checkedMetadata,
   checkpointDetails,
-  classifierFormat,
 } from '../training/checkpoint.js';
 import { familyOf } from './registry.js';
 
@@ -49,13 +48,7 @@ export async function loadCheckpoint(
   const file = await openSafetensors(path);
   try {
     const details = checkpointDetails(file);
-    if (file.metadata.config === undefined && expected && !expected.published) {
-      throw new UserError(
-        `${path} does not say what model it holds`,
-        `Expected a checkpoint of kind '${expected.kind}'`,
-      );
-    }
-    const { family, config } = describedModel(file, known);
+    const { family, config } = describedModel(file, known, expected);
     if (expected && family.kind !== expected.kind) {
       throw new UserError(
         `${path} holds a model of kind '${family.kind}'`,
@@ -73,16 +66,24 @@ export async function loadCheckpoint(
   }
 }
 
-/** The first files do not say their kind: TarFlows, as published state dicts, and classifiers. */
+/** Published state dicts are TarFlows. So were the first files, which do not say it, but for one kind. */
 const firstKind = 'tarflow';
+const firstKinds: Record<string, string> = { 'tarflow classifier': 'classifier' };
 
 /** The family and the configuration of an open checkpoint, checked. */
 function describedModel(
   file: SafetensorsFile,
   known: LoadOptions,
+  expected: Family | undefined,
 ): { family: Family; config: ModelConfig } {
   const { path, metadata, tensors } = file;
   if (metadata.config === undefined) {
+    if (expected && !expected.published) {
+      throw new UserError(
+        `${path} does not say what model it holds`,
+        `Expected a checkpoint of kind '${expected.kind}'`,
+      );
+    }
     const family = familyOf(firstKind);
     const config = ability(family, 'published').configOf(tensors, path, known);
     return { family, config: fitting(family, config, path) };
@@ -90,9 +91,7 @@ function describedModel(
   const written = checkedMetadata(
     file,
     'config',
-    z.looseObject({
-      kind: z.string().default(metadata.format === classifierFormat ? 'classifier' : firstKind),
-    }),
+    z.looseObject({ kind: z.string().default(firstKinds[metadata.format ?? ''] ?? firstKind) }),
   );
   const family = familyOf(written.kind);
   const remedy = 'The file is damaged, or not one of ours; take it anew';

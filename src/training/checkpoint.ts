@@ -28,9 +28,6 @@ export type { StoredPrecision };
 
 const kind: FileKind = { format: 'tarflow', version: 1, what: 'a checkpoint' };
 
-/** What `format` said in the first files of classifiers. */
-export const classifierFormat = 'tarflow classifier';
-
 /** What `format` says in files that other libraries wrote: which one did. */
 const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', 'flax', 'mlx'];
 
@@ -63,7 +60,7 @@ export async function saveCheckpoint(
  */
 export function checkpointDetails(file: SafetensorsFile): CheckpointDetails {
   const { path, metadata } = file;
-  if (metadata.format !== classifierFormat && !foreign.includes(metadata.format)) {
+  if (!foreign.includes(metadata.format)) {
     checkKind(path, metadata, kind, 'Take the checkpoint.safetensors of a training run');
   }
   return metadata.details === undefined ? {} : checkedMetadata(file, 'details', detailsSchema);
