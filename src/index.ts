@@ -43,12 +43,20 @@ export {
 } from './backend/tree.js';
 export { classMixture, type Label } from './conditions/labels.js';
 export {
+  type DataSource,
   datasetNames,
+  type FolderOptions,
   type ImageDataset,
+  type ImageParts,
+  imageDataset,
   imagesTensor,
   labelBatch,
   loadDataset,
+  openDataset,
+  openFolder,
+  openLatents,
   pixelBatch,
+  type Split,
   toUnitRange,
 } from './data/index.js';
 export type { ImageSize } from './data/source.js';
@@ -173,12 +181,12 @@ export {
   type MetricOptions,
 } from './sampling/study/metrics.js';
 export { spectralNorm } from './sampling/study/spectral-norm.js';
+export { type Noise, noisyImages } from './training/batches/index.js';
 export {
   type CheckpointDetails,
   type StoredPrecision,
   saveCheckpoint,
 } from './training/checkpoint.js';
-export { type Noise, noisyImages } from './training/noise.js';
 export {
   type AdamWOptions,
   adamWInit,

@@ -34,26 +34,52 @@ export function foldIn(key: RandomKey, data: number | string): RandomKey {
 
 /** `count` standard normal numbers (Box–Muller in double precision, rounded to float32). */
 export function normal(key: RandomKey, count: number): Float32Array {
-  const drawn = draws(key, count + (count % 2));
   const out = new Float32Array(count);
-  for (let i = 0; i < count; i += 2) {
-    // 1 − u lies in (0, 1], so the logarithm is finite.
-    const radius = Math.sqrt(-2 * Math.log(1 - (drawn[i] as number)));
-    const angle = 2 * Math.PI * (drawn[i + 1] as number);
-    out[i] = radius * Math.cos(angle);
-    if (i + 1 < count) out[i + 1] = radius * Math.sin(angle);
-  }
+  normalInto(key, out, 0, count);
   return out;
+}
+
+/** The numbers of {@link normal}, written into `out` from `offset` on. */
+export function normalInto(key: RandomKey, out: Float32Array, offset: number, count: number): void {
+  const stream = streamOf(key);
+  const end = offset + count;
+  for (let first = offset; first < end; first += scratch.length) {
+    const last = Math.min(end, first + scratch.length);
+    const drawn = fill(stream, scratch, last - first + ((last - first) % 2));
+    for (let i = first, from = 0; i < last; i += 2, from += 2) {
+      // 1 − u lies in (0, 1], so the logarithm is finite.
+      const radius = Math.sqrt(-2 * Math.log(1 - (drawn[from] as number)));
+      const angle = 2 * Math.PI * (drawn[from + 1] as number);
+      out[i] = radius * Math.cos(angle);
+      if (i + 1 < last) out[i + 1] = radius * Math.sin(angle);
+    }
+  }
 }
 
 /** `count` numbers uniform in [0, 1). */
 export function uniform(key: RandomKey, count: number): Float32Array {
   const out = new Float32Array(count);
-  // 24 bits, so that rounding to float32 never gives 1.
-  draws(key, count).forEach((draw, i) => {
-    out[i] = Math.floor(draw * 2 ** 24) / 2 ** 24;
-  });
+  uniformInto(key, out, 0, count);
   return out;
+}
+
+/** The numbers of {@link uniform}, written into `out` from `offset` on. */
+export function uniformInto(
+  key: RandomKey,
+  out: Float32Array,
+  offset: number,
+  count: number,
+): void {
+  const stream = streamOf(key);
+  const end = offset + count;
+  for (let first = offset; first < end; first += scratch.length) {
+    const last = Math.min(end, first + scratch.length);
+    const drawn = fill(stream, scratch, last - first);
+    // 24 bits, so that rounding to float32 never gives 1.
+    for (let i = first, from = 0; i < last; i++, from++) {
+      out[i] = Math.floor((drawn[from] as number) * 2 ** 24) / 2 ** 24;
+    }
+  }
 }
 
 /**
@@ -84,13 +110,29 @@ export function permutation(key: RandomKey, length: number): Int32Array {
   return order;
 }
 
-/** `count` doubles in [0, 1) with 32 random bits, by xoshiro128** (Blackman and Vigna 2018). */
+/** `count` doubles in [0, 1) with 32 random bits. */
 function draws(key: RandomKey, count: number): Float64Array {
-  let a = mix(key.low + 0x9e3779b9);
-  let b = mix(key.high + 0x3c6ef372);
-  let c = mix(key.low ^ 0xdaa66d2b);
-  let d = mix(key.high ^ 0x78dde6e4) | 1; // never all zero
-  const out = new Float64Array(count);
+  return fill(streamOf(key), new Float64Array(count), count);
+}
+
+/** The state of xoshiro128** (Blackman and Vigna 2018). */
+type Stream = [a: number, b: number, c: number, d: number];
+
+function streamOf({ high, low }: RandomKey): Stream {
+  return [
+    mix(low + 0x9e3779b9),
+    mix(high + 0x3c6ef372),
+    mix(low ^ 0xdaa66d2b),
+    mix(high ^ 0x78dde6e4) | 1, // never all zero
+  ];
+}
+
+/** Where numbers lie on their way: an even count of them, and few enough for the nearest cache. */
+const scratch = new Float64Array(1024);
+
+/** Writes the next `count` doubles of a stream to the beginning of `out`. */
+function fill(stream: Stream, out: Float64Array, count: number): Float64Array {
+  let [a, b, c, d] = stream;
   for (let i = 0; i < count; i++) {
     const product = Math.imul(b, 5);
     out[i] = (Math.imul((product << 7) | (product >>> 25), 9) >>> 0) / 2 ** 32;
@@ -102,6 +144,10 @@ function draws(key: RandomKey, count: number): Float64Array {
     c ^= shifted;
     d = (d << 11) | (d >>> 21);
   }
+  stream[0] = a;
+  stream[1] = b;
+  stream[2] = c;
+  stream[3] = d;
   return out;
 }
 

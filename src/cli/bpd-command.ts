@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { datasetNames, loadDataset, type Split } from '../data/index.js';
+import { datasetNames, openDataset, type Split } from '../data/index.js';
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
@@ -22,8 +22,11 @@ export function addBpd(program: Command): void {
     .command('bpd')
     .description('measure bits per dimension of a data set under a checkpoint')
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .option('--data <name>', `${datasetNames.join(' or ')} (default: what it was trained on)`)
-    .option('--split <name>', 'train or test', 'test')
+    .option(
+      '--data <name>',
+      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+    )
+    .option('--split <name>', 'train, validation, train+validation or test', 'test')
     .option('--count <n>', 'only the first images (default: all)', count)
     .option('--seed <n>', 'of the dequantisation noise', wholeNumber, 0)
     .option('--json', 'print JSON', false)
@@ -51,7 +54,8 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
         `Give --data ${datasetNames.join(' or --data ')}`,
       );
     }
-    const data = await loadDataset(name, split as Split);
+    const { image } = flow.config;
+    const data = await openDataset(name, split as Split, { image });
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const begun = performance.now();

@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
-import { datasetNames, epochOrder, imagesTensor, loadDataset } from '../data/index.js';
+import { datasetNames, epochOrder, imagesTensor, openDataset } from '../data/index.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import {
@@ -88,10 +88,11 @@ export async function imagesForMetrics(
   const name = asked ?? flow.details.dataset;
   if (name === undefined) return {};
   try {
-    const data = await loadDataset(name, 'train');
+    // All that the first models were trained on: plans keep the images that they were made with.
+    const data = await openDataset(name, 'train+validation', { image: flow.config.image });
     checkImageSize(flow.config, data.image, name);
     const indices = epochOrder(data, randomKey(0), 0).subarray(0, metricImages);
-    return { data: name, images: imagesTensor(data, indices) };
+    return { data: name, images: await imagesTensor(data, indices) };
   } catch (error) {
     if (asked !== undefined || !(error instanceof UserError)) throw error;
     return {};

@@ -3,7 +3,7 @@ import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import { loadDataset } from '../data/index.js';
+import { openDataset } from '../data/index.js';
 import {
   type Experiment,
   experiments,
@@ -111,8 +111,8 @@ async function run({
   checkSettings(settings);
   const engine = await startEngine();
   const [data, validation] = await Promise.all([
-    loadDataset(dataset, 'train'),
-    loadDataset(dataset, 'test'),
+    openDataset(dataset, 'train', { image: config.image }),
+    openDataset(dataset, 'validation', { image: config.image }),
   ]);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(

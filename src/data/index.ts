@@ -1,10 +1,18 @@
+import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
-import type { ImageDataset, Split } from './dataset.js';
-import { emojiDatasets } from './emoji.js';
-import { loadFashionMnist } from './fashion-mnist.js';
-import { loadMnistSubset } from './mnist-subset.js';
+import { type FolderOptions, openFolder } from './folder/folder.js';
+import { openLatents } from './latents/latent-file.js';
+import { emojiDatasets } from './memory/emoji.js';
+import { loadFashionMnist } from './memory/fashion-mnist.js';
+import type { ImageDataset } from './memory/memory.js';
+import { loadMnistSubset } from './memory/mnist-subset.js';
+import { type DataSource, type Split, splits } from './source.js';
 
-export * from './dataset.js';
+export { type FolderOptions, openFolder } from './folder/folder.js';
+export { openLatents } from './latents/latent-file.js';
+export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
+export * from './reading.js';
+export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';
 
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,
@@ -18,6 +26,7 @@ export const datasetNames: readonly string[] = Object.keys(loaders);
 /**
  * Loads one split of a data set into memory.
  *
+ * @param split `train`, `validation`, `test`, or `train+validation` for all that may be trained on
  * @throws UserError for an unknown name, or when the data are not there (with the command that
  *   fetches them)
  */
@@ -26,8 +35,31 @@ export async function loadDataset(name: string, split: Split): Promise<ImageData
   if (!load) {
     throw new UserError(`Unknown data set '${name}'`, `Expected one of ${datasetNames.join(', ')}`);
   }
-  if (split !== 'train' && split !== 'test') {
-    throw new UserError(`Unknown split '${split}' of ${name}`, 'Expected train or test');
-  }
+  checkSplit(name, split);
   return load(split);
+}
+
+/**
+ * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows,
+ * `folder:PATH` for a folder of images ({@link openFolder}), or `latents:PATH` for a folder with a
+ * file SPLIT.safetensors for each split ({@link openLatents}).
+ *
+ * @param options of a folder of images
+ * @throws UserError for an unknown name, or where the data are not there or damaged
+ */
+export async function openDataset(
+  name: string,
+  split: Split,
+  options: FolderOptions = {},
+): Promise<DataSource> {
+  const [, kind, place] = /^(folder|latents):(.+)$/.exec(name) ?? [];
+  if (kind === undefined || place === undefined) return loadDataset(name, split);
+  checkSplit(name, split);
+  if (kind === 'folder') return openFolder(place, split, options);
+  return openLatents(path.join(place, `${split}.safetensors`), split);
+}
+
+function checkSplit(name: string, split: Split): void {
+  if (splits.includes(split)) return;
+  throw new UserError(`Unknown split '${split}' of ${name}`, `Expected ${splits.join(', ')}`);
 }

@@ -1,9 +1,12 @@
-/** Size of an image tensor: channels, height and width in pixels. */
-export interface ImageSize {
-  channels: number;
-  height: number;
-  width: number;
-}
+import type { ImageSize, SourceDescription, SourceFacts } from './description.js';
+
+export {
+  type ImageSize,
+  type SourceDescription,
+  type SourceFacts,
+  type Split,
+  splits,
+} from './description.js';
 
 /** Some samples of a source, before noise. */
 export interface RawBatch {
@@ -18,4 +21,60 @@ export interface RawBatch {
   labels: Int32Array;
   /** What each sample shows, in words, where the source says so. */
   captions?: readonly string[];
+}
+
+/** Samples of one size with random access by index, wherever they lie. */
+export interface DataSource extends Readonly<SourceFacts> {
+  /** The number of samples. */
+  readonly length: number;
+  /**
+   * All that another thread needs to open the same source (`sourceOf`). A structured clone of it
+   * copies no sample: large arrays are shared.
+   */
+  readonly description: SourceDescription;
+  /**
+   * The samples at `indices`, in that order: a promise where they come from files.
+   *
+   * @throws RangeError for an index outside the source; UserError, or a promise that is rejected
+   *   with one, for a file that cannot be read
+   */
+  read(indices: ArrayLike<number>): RawBatch | Promise<RawBatch>;
+  /** Says what is read next, so that it can be made ready meanwhile; absent where that is no gain. */
+  prefetch?(indices: ArrayLike<number>): void;
+}
+
+/**
+ * Checks indices before they are read.
+ * @throws RangeError for the first one outside the source
+ */
+export function checkIndices(
+  { name, split, length }: Pick<DataSource, 'name' | 'split' | 'length'>,
+  indices: ArrayLike<number>,
+): void {
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i] as number;
+    if (Number.isInteger(index) && index >= 0 && index < length) continue;
+    throw new RangeError(`Sample ${index} of ${name} (${split}): expected 0 to ${length - 1}.`);
+  }
+}
+
+/** The numbers of a sample. */
+export function sizeOf({ channels, height, width }: ImageSize): number {
+  return channels * height * width;
+}
+
+/** The same numbers in memory that threads share; the array itself where it lies there already. */
+export function shared(array: Uint8Array): Uint8Array;
+export function shared(array: Int32Array): Int32Array;
+export function shared(array: Uint8Array | Int32Array): Uint8Array | Int32Array {
+  if (array.buffer instanceof SharedArrayBuffer) return array;
+  const buffer = new SharedArrayBuffer(array.byteLength);
+  if (array instanceof Int32Array) {
+    const copy = new Int32Array(buffer);
+    copy.set(array);
+    return copy;
+  }
+  const copy = new Uint8Array(buffer);
+  copy.set(array);
+  return copy;
 }

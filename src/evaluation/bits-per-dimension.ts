@@ -10,11 +10,11 @@ import { foldIn, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import { leaves, withLeaves } from '../backend/tree.js';
 import { classMixture, type Label } from '../conditions/labels.js';
-import { type ImageDataset, labelBatch, pixelBatch } from '../data/index.js';
+import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
 import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
-import { noisyImages } from '../training/noise.js';
+import { noisyImages } from '../training/batches/index.js';
 
 /** How a likelihood is computed, and for which label. */
 export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'> {
@@ -115,7 +115,7 @@ const manyBatches = 32;
  */
 export async function datasetBitsPerDimension(
   flow: Model,
-  data: ImageDataset,
+  data: DataSource,
   options: DatasetOptions = {},
 ): Promise<BitsPerDimensionResult> {
   const { batchSize = 128, seed = 0, useLabels = false, onProgress, signal } = options;
@@ -131,10 +131,12 @@ export async function datasetBitsPerDimension(
   for (let first = 0; first < count; first += batchSize) {
     signal?.throwIfAborted();
     const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
-    const images = new Float32Array(indices.length * dimensions(flow.config));
+    const size = dimensions(flow.config);
+    const pixels = await pixelBatch(data, indices);
+    const images = new Float32Array(pixels.length);
     indices.forEach((index, i) => {
-      const one = noisyImages(pixelBatch(data, [index]), { kind: 'uniform' }, foldIn(key, index));
-      images.set(one, i * one.length);
+      const one = pixels.subarray(i * size, (i + 1) * size);
+      images.set(noisyImages(one, { kind: 'uniform' }, foldIn(key, index)), i * size);
     });
     const label = useLabels && flow.config.classes > 0 ? labelBatch(data, indices) : undefined;
     const whole = indices.length === batchSize;

@@ -1,6 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import type { TarFlowConfig } from '../models/tarflow/config.js';
-import type { Noise } from '../training/noise.js';
+import type { Noise } from '../training/batches/index.js';
 import type { TrainingSettings } from '../training/settings.js';
 import type { Experiment } from './experiment.js';
 

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { openForReading, readAt, writeAll, writeAtomically } from '../backend/files.js';
 import {
+  bytesPerElement,
   type HostData,
   type HostDtype,
   readElements,
@@ -33,6 +34,12 @@ export interface Safetensors {
   metadata: Record<string, string>;
 }
 
+/** Rows of a tensor's first axis. */
+export interface Rows {
+  first: number;
+  count: number;
+}
+
 /** An open safetensors file, of whatever size: its tensors are read one by one. */
 export interface SafetensorsFile {
   readonly path: string;
@@ -40,11 +47,11 @@ export interface SafetensorsFile {
   /** Shapes and element types by name. */
   readonly tensors: Readonly<Record<string, Pick<HostTensor, 'shape' | 'dtype'>>>;
   /**
-   * Reads a tensor; each call reads it anew.
+   * Reads a tensor, or some rows of its first axis; each call reads it anew.
    * @throws MissingTensor, FileUnreadable, InexactInteger; TruncatedFile where the file has become
-   *   shorter since it was opened
+   *   shorter since it was opened; RangeError for rows that the tensor does not have
    */
-  read(name: string): Promise<HostTensor>;
+  read(name: string, rows?: Rows): Promise<HostTensor>;
   close(): Promise<void>;
 }
 
@@ -125,7 +132,7 @@ function openFile(
     tensors: Object.fromEntries(
       entries.map(({ name, shape, dtype }) => [name, { shape, dtype }] as const),
     ),
-    async read(name) {
+    async read(name, rows) {
       const entry = byName.get(name);
       if (!entry) {
         throw new MissingTensor(
@@ -133,10 +140,19 @@ function openFile(
           `It has ${byName.size}: ${[...byName.keys()].slice(0, 5).join(', ')} …`,
         );
       }
-      const { shape, dtype, begin } = entry;
-      const place = { dtype, count: elements(shape), position: start + begin };
+      const { dtype, begin } = entry;
+      const { first, count } = rows ?? { first: 0, count: entry.shape[0] ?? 1 };
+      if (rows && !(first >= 0 && count >= 0 && first + count <= (entry.shape[0] ?? 0))) {
+        throw new RangeError(
+          `Rows ${first} to ${first + count} of tensor '${name}' in ${path}, which has shape (${entry.shape})`,
+        );
+      }
+      const row = entry.shape.slice(1);
+      const shape = rows ? [count, ...row] : [...entry.shape];
+      const skipped = first * elements(row) * bytesPerElement[dtype];
+      const place = { dtype, count: elements(shape), position: start + begin + skipped };
       const data = await readElements(handle, place, path, `tensor '${name}'`);
-      return { shape: [...shape], dtype, data };
+      return { shape, dtype, data };
     },
     close: () => handle.close(),
   };

@@ -4,7 +4,7 @@ import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
 import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Feeds, Model, ModelConfig } from '../flow/model.js';
-import { type BatchPlan, batchSource } from './feeds.js';
+import { type BatchPlan, batchSource } from './batches/index.js';
 import { heldOutSize } from './measure.js';
 import { usualMode } from './mode.js';
 import { type TrainingProgram, type TrainingProgramOptions, trainingProgram } from './program.js';

@@ -9,7 +9,7 @@ import {
   type TensorSource,
   writeSafetensors,
 } from '../formats/safetensors.js';
-import type { Noise } from './noise.js';
+import type { Noise } from './batches/index.js';
 
 /** What shapes cannot tell of a trained model; kept as JSON in the checkpoint's metadata. */
 export interface CheckpointDetails {

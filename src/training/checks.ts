@@ -2,7 +2,7 @@ import { UserError } from '../backend/errors.js';
 import type { Tree } from '../backend/tree.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
-import { type BatchPlan, heldOutBatch } from './feeds.js';
+import { type BatchPlan, heldOutBatch } from './batches/index.js';
 import type { TrainingRun } from './training-run.js';
 
 /**

@@ -1,7 +1,7 @@
 import { tf } from '../backend/tf.js';
 import type { Leaves } from '../backend/tree.js';
 import { halfLog2Pi } from '../flow/flow.js';
-import { type Batch, type BatchPlan, heldOutBatch } from './feeds.js';
+import { type Batch, type BatchPlan, heldOutBatch } from './batches/index.js';
 import type { TrainingProgram } from './program.js';
 import type { Validation } from './record.js';
 import type { Rates } from './step.js';

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import type { ModelConfig } from '../flow/model.js';
+import type { Draws } from './batches/index.js';
 import type { TrainingSettings } from './settings.js';
 
 /** Settings that only plan a run: the state does not depend on them, so a run can be replanned. */
@@ -48,12 +49,14 @@ export interface RunDescription {
   from?: StartingPoint | undefined;
   /** How its steps run, on which its rounding depends. */
   mode?: Mode;
+  /** How its noise, flips and dropped labels are drawn; absent in the first runs. */
+  draws?: Draws[];
   /** Earlier plans of a run that was replanned, and the step until which each held. */
   history?: { until: number; plan: Plan }[];
 }
 
 /** What a run trains: two runs that agree in it are the same one. */
-export type TrainedThing = Omit<RunDescription, 'mode' | 'history'>;
+export type TrainedThing = Omit<RunDescription, 'mode' | 'draws' | 'history'>;
 
 /**
  * Reads a `run.json`, with the defaults of what it lacks.

@@ -1,5 +1,6 @@
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import {
   FileUnwritable,
@@ -12,6 +13,7 @@ import type { Mode } from '../backend/program/index.js';
 import type { Leaves } from '../backend/tree.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openSafetensors } from '../formats/safetensors.js';
+import { drawsFrom } from './batches/index.js';
 import type { StepRecord } from './record.js';
 import {
   differences,
@@ -130,7 +132,7 @@ export class RunFolder {
       }
       const mode = modes.asked ?? modes.usual;
       await writeAtomically(this.log, '');
-      await this.describe({ ...description, mode });
+      await this.describe({ ...description, mode, draws: drawsFrom([], 0) });
       return { from: description.from, mode, saved: undefined };
     }
     if (!resume) {
@@ -139,12 +141,15 @@ export class RunFolder {
         'Add --resume to go on with it, or choose another folder with --out',
       );
     }
-    const { history, mode: earlier, ...before } = parseDescription(present, this.description);
+    const described = parseDescription(present, this.description);
+    const { history, mode: earlier, draws, ...before } = described;
     const now = { ...description, from: description.from ?? before.from };
     const mode = modes.asked ?? earlier ?? modes.usual;
     if (differences(before, now).length === 0) {
-      if (mode !== earlier) await this.describe({ ...before, mode, ...(history && { history }) });
-      return { from: now.from, mode, saved: await this.readState(before) };
+      const saved = await this.readState(before);
+      const goesOn = { ...described, mode, draws: drawsFrom(draws, saved?.step ?? 0) };
+      if (!isDeepStrictEqual(goesOn, described)) await this.describe(goesOn);
+      return { from: now.from, mode, saved };
     }
 
     const replanned = { ...before, settings: { ...before.settings, ...planOf(now) } };
@@ -158,8 +163,14 @@ export class RunFolder {
       );
     }
     const saved = await this.readState(before);
-    const until = { until: saved?.step ?? 0, plan: planOf(before) };
-    await this.describe({ ...now, mode, history: [...(history ?? []), until] });
+    const step = saved?.step ?? 0;
+    const until = { until: step, plan: planOf(before) };
+    await this.describe({
+      ...now,
+      mode,
+      draws: drawsFrom(draws, step),
+      history: [...(history ?? []), until],
+    });
     return { from: now.from, mode, saved };
   }
 

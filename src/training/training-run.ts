@@ -1,9 +1,9 @@
 import type { Mode } from '../backend/program/index.js';
 import type { Tree } from '../backend/tree.js';
-import type { ImageDataset } from '../data/index.js';
+import type { DataSource } from '../data/index.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
+import type { BatchPlan, Share } from './batches/index.js';
 import type { CheckpointDetails } from './checkpoint.js';
-import type { BatchPlan, Share } from './feeds.js';
 import type { MeanOverProcesses } from './program.js';
 import type { StepRecord } from './record.js';
 import type { TrainingSettings } from './settings.js';
@@ -14,9 +14,9 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   family: Family<C, P>;
   config: C;
   settings: TrainingSettings;
-  data: ImageDataset;
+  data: DataSource;
   /** Held-out images for validation; none are measured where it is absent. */
-  validation?: ImageDataset;
+  validation?: DataSource;
   /** Where the log, the states and the checkpoint go; none keeps nothing. */
   folder?: string;
   /** True to go on with the run in the folder; `'replanned'` also under another plan. */

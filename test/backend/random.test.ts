@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../src/backend/errors.js';
@@ -5,9 +6,11 @@ import {
   foldIn,
   integers,
   normal,
+  normalInto,
   permutation,
   randomKey,
   uniform,
+  uniformInto,
 } from '../../src/backend/random.js';
 
 const key = randomKey(7);
@@ -49,6 +52,28 @@ describe('random keys', () => {
       ]
     `);
   });
+
+  test('so are long streams', () => {
+    const digest = (values: Float32Array) =>
+      createHash('sha256').update(values).digest('hex').slice(0, 16);
+    expect(digest(normal(randomKey(3), 5_001))).toBe('c6bbc1df05cea5ca');
+    expect(digest(uniform(randomKey(3), 5_001))).toBe('d97f485b6cab488b');
+  });
+
+  test.each([0, 1, 2, 1023, 1024, 1025, 2049])(
+    '%i numbers written into an array are the same',
+    (count) => {
+      for (const [into, draw] of [
+        [normalInto, normal],
+        [uniformInto, uniform],
+      ] as const) {
+        const out = new Float32Array(count + 5).fill(9);
+        into(key, out, 3, count);
+        expect(out.subarray(3, 3 + count)).toEqual(draw(key, count));
+        expect([...out.subarray(0, 3), ...out.subarray(3 + count)]).toEqual([9, 9, 9, 9, 9]);
+      }
+    },
+  );
 
   test('seed 0, negative and large seeds are seeds like others; fractions are refused', () => {
     const streams = [0, 1, -1, 2 ** 40, 2 ** 40 + 1].map((seed) =>

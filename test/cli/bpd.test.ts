@@ -1,4 +1,6 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
+import sharp from 'sharp';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
@@ -60,6 +62,24 @@ test('measures what the library measures', async () => {
   });
 });
 
+test('measures a folder of images, brought to the size of the model', async () => {
+  const folder = temporaryFolder();
+  fs.mkdirSync(path.join(folder, 'test'));
+  for (const [name, width] of [
+    ['a', 40],
+    ['b', 90],
+  ] as const) {
+    const background = { r: 200, g: 100, b: 0 };
+    await sharp({ create: { width, height: 60, channels: 3, background } }).toFile(
+      path.join(folder, 'test', `${name}.png`),
+    );
+  }
+  const file = await checkpoint();
+  const { code, stdout } = await tarflow('bpd', file, '--data', `folder:${folder}`, '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ data: `folder:${folder}`, split: 'test', images: 2 });
+});
+
 test('takes the data set of the checkpoint, and warns where the noise was Gaussian', async () => {
   const noise = { kind: 'gaussian' as const, sigma: 0.1 };
   const file = await checkpoint(config, { dataset: 'mnist-10k-subset', noise });
@@ -78,7 +98,7 @@ test("a user's mistake exits 2 and names the thing and the remedy", async () => 
   const mistakes: [string, string[], RegExp][] = [
     [file, [], /does not say what it was trained on.*--data fashion-mnist/],
     [file, ['--data', 'cifar'], /Unknown data set 'cifar'.*mnist-10k-subset/],
-    [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train or test/],
+    [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train, validation, test/],
     [file, [...data, '--count', '-3'], /Expected a whole number above 0/],
     [small, data, /mnist-10k-subset has images of 1×28×28.*takes 1×14×14/],
     [`${file}.none`, data, /none/],

@@ -13,6 +13,7 @@ import {
   datasetNames,
   epochOrder,
   type ImageDataset,
+  imageDataset,
   imagesTensor,
   labelBatch,
   loadDataset,
@@ -31,8 +32,18 @@ const official = path.join(cacheFolder(), 'data', 'fashion-mnist');
 
 describe('every data set', () => {
   const expected: Record<string, Record<Split, number>> = {
-    'fashion-mnist': { train: 60_000, test: 10_000 },
-    'mnist-10k-subset': { train: 9_000, test: 1_000 },
+    'fashion-mnist': {
+      train: 55_000,
+      validation: 5_000,
+      test: 10_000,
+      'train+validation': 60_000,
+    },
+    'mnist-10k-subset': {
+      train: 8_000,
+      validation: 1_000,
+      test: 1_000,
+      'train+validation': 9_000,
+    },
   };
 
   test('is expected here, or in emoji.test.ts', () => {
@@ -41,7 +52,7 @@ describe('every data set', () => {
   });
 
   for (const [name, lengths] of Object.entries(expected)) {
-    for (const split of ['train', 'test'] as const) {
+    for (const split of Object.keys(lengths) as Split[]) {
       test(`${name}, ${split}: sizes, labels and pixels are what they should be`, async () => {
         const dataset = await loadDataset(name, split);
         const { channels, height, width } = dataset.image;
@@ -61,16 +72,32 @@ describe('every data set', () => {
   }
 });
 
+const counts = (dataset: ImageDataset) =>
+  dataset.classes.map((_, label) => dataset.labels.filter((each) => each === label).length);
+const digest = ({ pixels }: ImageDataset) =>
+  createHash('sha256').update(pixels).digest('hex').slice(0, 16);
+
 describe('fashion-mnist', () => {
   test('is the official one: ten classes of equal size, known first labels', async () => {
-    const train = await loadDataset('fashion-mnist', 'train');
-    const counts = new Uint32Array(10);
-    for (const label of train.labels) (counts[label] as number)++;
-    expect([...counts]).toEqual(Array(10).fill(6_000));
-    expect([...train.labels.subarray(0, 10)]).toEqual([9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
-    expect(train.classes[9]).toBe('Ankle boot');
+    const whole = await loadDataset('fashion-mnist', 'train+validation');
+    expect(counts(whole)).toEqual(Array(10).fill(6_000));
+    expect([...whole.labels.subarray(0, 10)]).toEqual([9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
+    expect(whole.classes[9]).toBe('Ankle boot');
+    expect(digest(whole)).toBe('2e487a6c89124f78');
     const test = await loadDataset('fashion-mnist', 'test');
     expect([...test.labels.subarray(0, 10)]).toEqual([9, 2, 1, 1, 6, 1, 4, 6, 5, 7]);
+  });
+
+  test('the last 500 of each class are the validation split, which never changes', async () => {
+    const train = await loadDataset('fashion-mnist', 'train');
+    const validation = await loadDataset('fashion-mnist', 'validation');
+    expect(counts(train)).toEqual(Array(10).fill(5_500));
+    expect(counts(validation)).toEqual(Array(10).fill(500));
+    // Both keep the official order, so that the first images of training are the official ones.
+    const whole = await loadDataset('fashion-mnist', 'train+validation');
+    const first = ({ pixels }: ImageDataset) => pixels.subarray(0, 54_000 * 784);
+    expect(Buffer.compare(first(train), first(whole))).toBe(0);
+    expect([digest(train), digest(validation)]).toEqual(['f1579baf803d85c5', '60465f61b0ad8a81']);
   });
 
   describe('with a cache folder that lacks something', () => {
@@ -106,34 +133,40 @@ describe('mnist-10k-subset', () => {
   test('the split is stratified, disjoint, complete, and never changes', async () => {
     const train = await loadDataset('mnist-10k-subset', 'train');
     const test = await loadDataset('mnist-10k-subset', 'test');
-    const counts = (dataset: ImageDataset) =>
-      dataset.classes.map((_, digit) => dataset.labels.filter((label) => label === digit).length);
-    expect(counts(test)).toEqual([100, 113, 99, 103, 98, 86, 102, 107, 94, 98]);
-    expect(counts(train)).toEqual([901, 1014, 892, 929, 882, 777, 912, 963, 850, 880]);
-    const images = [train, test].flatMap((dataset) =>
+    const validation = await loadDataset('mnist-10k-subset', 'validation');
+    const heldOut = [100, 113, 99, 103, 98, 86, 102, 107, 94, 98];
+    expect(counts(test)).toEqual(heldOut);
+    expect(counts(validation)).toEqual(heldOut);
+    expect(counts(train)).toEqual([801, 901, 793, 826, 784, 691, 810, 856, 756, 782]);
+    const images = [train, validation, test].flatMap((dataset) =>
       Array.from({ length: dataset.length }, (_, i) =>
         Buffer.from(pixelBatch(dataset, [i])).toString('latin1'),
       ),
     );
     expect(new Set(images).size).toBe(10_000);
     // Figures in results/ were measured on this split.
-    expect(createHash('sha256').update(test.pixels).digest('hex').slice(0, 16)).toBe(
+    expect([digest(test), digest(validation), digest(train)]).toEqual([
       '6887f98b6e063fe0',
+      'bd8da6d3d04a421c',
+      'e1223b4c4558977e',
+    ]);
+    // What the first models were trained on.
+    expect(digest(await loadDataset('mnist-10k-subset', 'train+validation'))).toBe(
+      '6e3ef9f9e83e0193',
     );
   });
 });
 
 describe('batches', () => {
-  const dataset: ImageDataset = {
+  const dataset = imageDataset({
     name: 'tiny',
     split: 'train',
     image: { channels: 3, height: 1, width: 2 },
     classes: ['a', 'b'],
-    length: 4,
     pixels: Uint8Array.from({ length: 24 }, (_, i) => 10 * i),
     labels: Int32Array.of(0, 1, 1, 0),
     licence: '',
-  };
+  });
 
   test('hold the images asked for, in that order', () => {
     const batch = pixelBatch(dataset, Int32Array.of(2, 0, 2));
@@ -169,7 +202,7 @@ describe('batches', () => {
   });
 
   test('epochOrder is a permutation that depends on key and epoch alone', () => {
-    const big = { ...dataset, length: 1_000 };
+    const big = { length: 1_000 };
     const order = epochOrder(big, randomKey(3), 5);
     expect([...order].sort((a, b) => a - b)).toEqual([...Array(1_000).keys()]);
     expect(epochOrder(big, randomKey(3), 5)).toEqual(order);
@@ -183,7 +216,9 @@ test('an unknown name lists the known ones; so does an unknown split', async () 
     /'cifar'\. Expected one of fashion-mnist, mnist-10k-subset, emoji-base-32/,
   );
   await expect(loadDataset('toString', 'train')).rejects.toBeInstanceOf(UserError);
-  await expect(loadDataset('fashion-mnist', 'valid' as Split)).rejects.toThrow(/train or test/);
+  await expect(loadDataset('fashion-mnist', 'valid' as Split)).rejects.toThrow(
+    /'valid'.*Expected train, validation, test, train\+validation/,
+  );
 });
 
 describe('the cache folder', () => {

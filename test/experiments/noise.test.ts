@@ -5,7 +5,7 @@ import {
   optionTexts,
   withOverrides,
 } from '../../src/experiments/index.js';
-import type { Noise } from '../../src/training/noise.js';
+import type { Noise } from '../../src/training/batches/index.js';
 
 const gaussian: Noise = { kind: 'gaussian', sigma: 0.1 };
 

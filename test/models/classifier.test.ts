@@ -6,7 +6,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
-import { type ImageDataset, imagesTensor } from '../../src/data/index.js';
+import { type ImageDataset, imageDataset, imagesTensor } from '../../src/data/index.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import {
   accuracy,
@@ -37,16 +37,15 @@ function bars(length: number, seed: number): ImageDataset {
       pixels[i * side * side + row * side + column] = 255;
     }
   }
-  return {
+  return imageDataset({
     name: 'bars',
     split: 'train',
     image: { channels: 1, height: side, width: side },
     classes: ['lying', 'standing'],
-    length,
     pixels,
     labels,
     licence: 'none',
-  };
+  });
 }
 
 const every = (data: ImageDataset) =>
@@ -157,16 +156,15 @@ test('logistic regression is the classifier without layers before the last', asy
   const key = randomKey(3);
   const labels = Int32Array.from({ length: 200 }, (_, i) => i % 2);
   const noise = normal(key, 200 * 16);
-  const data: ImageDataset = {
+  const data = imageDataset({
     ...bars(2, 1),
     image: { channels: 1, height: 4, width: 4 },
-    length: 200,
     labels,
     pixels: Uint8Array.from(noise, (value, i) => {
       const bright = labels[Math.floor(i / 16)] === 1 ? 170 : 80;
       return Math.max(0, Math.min(255, bright + 20 * value));
     }),
-  };
+  });
   const classifier = await trainClassifier(data, {
     ...small,
     convolutions: [],

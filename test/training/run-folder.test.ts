@@ -348,6 +348,34 @@ describe('a run that goes on under another plan', () => {
   });
 });
 
+describe('run.json says from which step on each sample draws for itself', () => {
+  test('the first one, in a run that is new', async () => {
+    const folder = newFolder();
+    await stopAfter(3, run(folder));
+    await finish(run(folder, { resume: true }));
+    expect(described(folder).draws).toEqual([{ from: 0, by: 'sample' }]);
+  });
+
+  test.each([[true], ['replanned' as const]])(
+    'where it is resumed (%s), in one begun before',
+    async (resume) => {
+      const folder = newFolder();
+      await stopAfter(3, run(folder));
+      const { draws: _, ...before } = described(folder);
+      fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify(before));
+      const settings = resume === true ? smallSettings : { ...smallSettings, steps: 8 };
+      await stopAfter(5, run(folder, { resume, settings }));
+      const changed = [
+        { from: 0, by: 'batch' },
+        { from: 3, by: 'sample' },
+      ];
+      expect(described(folder).draws).toEqual(changed);
+      await finish(run(folder, { resume: true, settings }));
+      expect(described(folder).draws).toEqual(changed);
+    },
+  );
+});
+
 describe('a run is compared by what its run.json means', () => {
   test('keys in another order, other forms of numbers, and defaults that it lacks', async () => {
     const [whole, folder] = [newFolder(), newFolder()];

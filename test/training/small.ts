@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeTree, mapTree } from '../../src/backend/tree.js';
-import type { ImageDataset, Split } from '../../src/data/index.js';
+import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
@@ -16,16 +16,15 @@ import type { TrainingRun } from '../../src/training/train.js';
 export function madeUpImages(split: Split, length: number): ImageDataset {
   const image = { channels: 1, height: 4, width: 4 };
   const key = randomKey(split === 'train' ? 1 : 2);
-  return {
+  return imageDataset({
     name: 'made-up',
     split,
     image,
     classes: ['a', 'b', 'c'],
-    length,
     pixels: Uint8Array.from(integers(key, length * 16, 0, 256)),
     labels: Int32Array.from({ length }, (_, i) => i % 3),
     licence: 'none',
-  };
+  });
 }
 
 export const smallConfig: TarFlowConfig = {

@@ -3,7 +3,7 @@ import { tensorSpec } from '../../src/backend/program/index.js';
 import { tf } from '../../src/backend/tf.js';
 import type { Family, FlowAbility, ModelConfig, Objective } from '../../src/flow/model.js';
 import { ones, zeros } from '../../src/nn/specs.js';
-import { noisyImageFeeds } from '../../src/training/feeds.js';
+import { noisyImageFeeds } from '../../src/training/batches/index.js';
 import { likelihood } from '../../src/training/objectives/likelihood.js';
 
 const image = { channels: 1, height: 4, width: 4 };

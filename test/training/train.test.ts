@@ -5,7 +5,6 @@ import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
-import { trainingBatch } from '../../src/training/batches.js';
 import type { LikelihoodRecord, StepRecord } from '../../src/training/record.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import { initialState, programState, unpackedState } from '../../src/training/state.js';
@@ -202,39 +201,6 @@ test('the prior moves in a volume-preserving model only', async () => {
   };
   expect(new Set(await variance(false))).toEqual(new Set([1]));
   expect(new Set(await variance(true)).size).toBeGreaterThan(8);
-});
-
-describe('a training batch', () => {
-  const data = madeUpImages('train', 6000);
-  const indices = Int32Array.from({ length: 6000 }, (_, i) => i);
-  const mixtures = (settings: Partial<TrainingSettings>, seed = 1): Float32Array =>
-    trainingBatch(run(settings, { data }), indices, randomKey(seed)).classes as Float32Array;
-  /** 1 where a row is the uniform mixture of a dropped label; fails for any third kind of row. */
-  const dropped = (rows: Float32Array): number[] =>
-    Array.from({ length: 6000 }, (_, i) => {
-      const row = Array.from(rows.subarray(3 * i, 3 * i + 3));
-      if (row.every((share) => share === Math.fround(1 / 3))) return 1;
-      expect(row).toEqual([0, 1, 2].map((c) => (c === i % 3 ? 1 : 0)));
-      return 0;
-    });
-  const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
-
-  test.each([0.1, 0.5])('drops labels with probability %d, and keeps the others', (dropLabel) => {
-    const drops = dropped(mixtures({ dropLabel }));
-    const deviation = Math.sqrt(6000 * dropLabel * (1 - dropLabel));
-    expect(Math.abs(sum(drops) - 6000 * dropLabel)).toBeLessThan(4 * deviation);
-    // Neighbours are dropped independently, and another key drops others.
-    const pairs = sum(drops.map((drop, i) => drop * (drops[i + 1] ?? 0)));
-    expect(Math.abs(pairs / 6000 - dropLabel ** 2)).toBeLessThan(0.03);
-    expect(dropped(mixtures({ dropLabel }, 2))).not.toEqual(drops);
-  });
-
-  test('drops none where none shall be, and an unconditional model sees no labels', () => {
-    expect(sum(dropped(mixtures({ dropLabel: 0 })))).toBe(0);
-    const config = { ...smallConfig, classes: 0 };
-    const batch = trainingBatch(run({}, { data, config }), indices, randomKey(1));
-    expect(Object.keys(batch)).toEqual(['images']);
-  });
 });
 
 describe('what does not fit is refused, and nothing leaks', () => {

@@ -2,7 +2,7 @@ import { tensorSpec } from '../../backend/program/index.js';
 import { tf } from '../../backend/tf.js';
 import type { Tree } from '../../backend/tree.js';
 import type { Model, ModelConfig, Objective } from '../../flow/model.js';
-import { noisyImageFeeds } from '../feeds.js';
+import { noisyImageFeeds } from '../batches/index.js';
 
 /**
  * Cross-entropy of images' classes, in nats. Its term `accuracy` is the share of images whose class

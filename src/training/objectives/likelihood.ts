@@ -2,7 +2,7 @@ import { tensorSpec } from '../../backend/program/index.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { ability, flowLoss } from '../../flow/flow.js';
 import type { Objective } from '../../flow/model.js';
-import { noisyImageFeeds } from '../feeds.js';
+import { noisyImageFeeds } from '../batches/index.js';
 
 export interface LikelihoodOptions {
   /**

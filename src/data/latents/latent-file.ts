@@ -1,0 +1,148 @@
+import * as path from 'node:path';
+import { UserError } from '../../backend/errors.js';
+import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
+import type { LatentsDescription } from '../description.js';
+import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../source.js';
+
+/**
+ * A safetensors file of latents as a data set, read sample by sample, so it may be larger than
+ * memory. It holds `latents` (n, channels, height, width) of 32 or 16 bits, and `labels` (n), whole
+ * numbers from 0, where there are classes. Its metadata may say `name`, `licence`, and as `classes`
+ * a JSON list of their names.
+ *
+ * @param split what the file is, in the eyes of those who use it
+ * @throws UserError where the file cannot be read or is not of that form
+ */
+export async function openLatents(file: string, split: Split): Promise<DataSource> {
+  const opened = await openSafetensors(path.resolve(file));
+  try {
+    const { metadata } = opened;
+    const [length, channels, height, width] = latentsShape(opened);
+    const labels = await labelsOf(opened, length);
+    return latentsSource({
+      kind: 'latents',
+      name: metadata.name ?? path.basename(file, '.safetensors'),
+      split,
+      image: { channels, height, width },
+      classes: classesOf(opened, labels),
+      labels: shared(labels),
+      licence: metadata.licence ?? 'not stated',
+      file: opened.path,
+    });
+  } finally {
+    await opened.close();
+  }
+}
+
+/** The source that a description is of. */
+export function latentsSource(description: LatentsDescription): DataSource {
+  const { name, split, image, classes, labels, licence, file } = description;
+  const size = sizeOf(image);
+  const length = labels.length;
+  return {
+    ...{ name, split, image, classes, labels, licence, description },
+    length,
+    async read(indices) {
+      checkIndices(this, indices);
+      const values = new Float32Array(indices.length * size);
+      const opened = await openSafetensors(file);
+      try {
+        const { channels, height, width } = image;
+        if (latentsShape(opened).join() !== [length, channels, height, width].join()) {
+          throw new UserError(
+            `The latents of ${file} have become others`,
+            'Leave the file as it is while it is read',
+          );
+        }
+        await Promise.all(
+          runsOf(indices).map(async ({ first, count, place }) => {
+            const { data } = await opened.read('latents', { first, count });
+            values.set(data, place * size);
+          }),
+        );
+      } finally {
+        await opened.close();
+      }
+      return {
+        count: indices.length,
+        image,
+        values,
+        labels: Int32Array.from(indices, (index) => labels[index] as number),
+      };
+    },
+  };
+}
+
+/** Samples that lie one after the other in the file, and the place of the first in a batch. */
+interface Run {
+  first: number;
+  count: number;
+  place: number;
+}
+
+function runsOf(indices: ArrayLike<number>): Run[] {
+  const runs: Run[] = [];
+  for (let place = 0; place < indices.length; place++) {
+    const first = indices[place] as number;
+    const last = runs.at(-1);
+    if (last && first === last.first + last.count) last.count++;
+    else runs.push({ first, count: 1, place });
+  }
+  return runs;
+}
+
+function latentsShape({ path: file, tensors }: SafetensorsFile): [number, number, number, number] {
+  const { latents } = tensors;
+  const expected = 'Expected a tensor latents (n, channels, height, width) of F32, BF16 or F16';
+  if (!latents) {
+    throw new UserError(`${file} holds ${Object.keys(tensors).join(', ') || 'nothing'}`, expected);
+  }
+  const { shape, dtype } = latents;
+  if (shape.length !== 4 || shape.includes(0) || !['F32', 'BF16', 'F16'].includes(dtype)) {
+    throw new UserError(`The latents of ${file} are (${shape.join(', ')}) of ${dtype}`, expected);
+  }
+  return shape as [number, number, number, number];
+}
+
+async function labelsOf(file: SafetensorsFile, length: number): Promise<Int32Array> {
+  const found = file.tensors.labels;
+  if (!found) return new Int32Array(length).fill(-1);
+  const { shape, dtype } = found;
+  if (shape.join() !== String(length) || !['I32', 'I64', 'U8'].includes(dtype)) {
+    throw new UserError(
+      `The labels of ${file.path} are (${shape.join(', ')}) of ${dtype}`,
+      `Expected a whole number for each of the ${length} latents`,
+    );
+  }
+  const { data } = await file.read('labels');
+  return Int32Array.from(data);
+}
+
+function classesOf({ path: file, metadata }: SafetensorsFile, labels: Int32Array): string[] {
+  const largest = labels.reduce((most, label) => Math.max(most, label), -1);
+  if (metadata.classes === undefined) {
+    return Array.from({ length: largest + 1 }, (_, label) => String(label));
+  }
+  const classes = parsed(metadata.classes);
+  if (!Array.isArray(classes) || !classes.every((name) => typeof name === 'string')) {
+    throw new UserError(
+      `The metadata of ${file} say classes are ${metadata.classes}`,
+      'Expected a JSON list of names',
+    );
+  }
+  if (largest >= classes.length || labels.some((label) => label < -1)) {
+    throw new UserError(
+      `${file} names ${classes.length} classes and has labels up to ${largest}`,
+      'Expected labels from 0, or -1 for none, each with a name',
+    );
+  }
+  return classes;
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,16 @@
+import { folderSource } from './folder/folder.js';
+import { latentsSource } from './latents/latent-file.js';
+import { imageDataset } from './memory/memory.js';
+import type { DataSource, SourceDescription } from './source.js';
+
+/** The source that a description is of, as in another thread. */
+export function sourceOf(description: SourceDescription): DataSource {
+  switch (description.kind) {
+    case 'memory':
+      return imageDataset(description);
+    case 'folder':
+      return folderSource(description);
+    case 'latents':
+      return latentsSource(description);
+  }
+}

@@ -1,0 +1,5 @@
+/** The thread that makes batches: the one place where it meets the families of models. */
+import { serveBatches } from '../training/batches/serve.js';
+import { familyOf } from './registry.js';
+
+serveBatches(familyOf);

@@ -1,0 +1,74 @@
+import { UserError } from '../../backend/errors.js';
+import { normalInto, type RandomKey, uniformInto } from '../../backend/random.js';
+import type { FeedSettings } from '../../flow/model.js';
+
+/**
+ * Noise added to training images. Gaussian noise, wide enough to matter, is what makes good
+ * samples; uniform noise of one grey level makes the density that of the discrete image, and is for
+ * likelihood (TarFlow, section 3.2). A classifier takes none.
+ */
+export type Noise = FeedSettings['noise'];
+
+/**
+ * Checks a noise law.
+ * @throws UserError for an unknown kind, or a deviation that is not above 0
+ */
+export function checkNoise(noise: Noise): void {
+  const { kind } = noise;
+  if (kind === 'uniform' || kind === 'none') return;
+  if (kind !== 'gaussian') {
+    throw new UserError(`Unknown noise '${kind as string}'`, 'Expected gaussian, uniform or none');
+  }
+  if (!(Number.isFinite(noise.sigma) && noise.sigma > 0)) {
+    throw new UserError(`The noise's sigma is ${noise.sigma}`, 'Expected a number above 0');
+  }
+}
+
+/**
+ * Noisy images on the scale [−1, 1] from pixels 0 … 255: k/127.5 − 1 + σε, or 2(k + u)/256 − 1;
+ * without noise k/127.5 − 1. Latents are numbers as they are, x + σε or x.
+ *
+ * @throws UserError for latents with uniform noise
+ */
+export function noisyImages(
+  values: Uint8Array | Float32Array,
+  noise: Noise,
+  key: RandomKey,
+): Float32Array {
+  const images = new Float32Array(values.length);
+  noisyInto(images, values, 0, values.length, noise, key);
+  return images;
+}
+
+/** {@link noisyImages} of `count` values from `first` on, written to the same places of `out`. */
+export function noisyInto(
+  out: Float32Array,
+  values: Uint8Array | Float32Array,
+  first: number,
+  count: number,
+  noise: Noise,
+  key: RandomKey,
+): void {
+  const grey = values instanceof Uint8Array;
+  const end = first + count;
+  if (noise.kind === 'uniform') {
+    if (!grey) {
+      throw new UserError(
+        'Latents came with uniform noise, which is of grey levels',
+        'Expected noise=gaussian:SIGMA or none',
+      );
+    }
+    uniformInto(key, out, first, count);
+    for (let i = first; i < end; i++) {
+      out[i] = ((values[i] as number) + (out[i] as number)) / 128 - 1;
+    }
+    return;
+  }
+  if (noise.kind === 'gaussian') normalInto(key, out, first, count);
+  else out.fill(0, first, end);
+  const sigma = noise.kind === 'gaussian' ? noise.sigma : 0;
+  const [scale, shift] = grey ? [127.5, 1] : [1, 0];
+  for (let i = first; i < end; i++) {
+    out[i] = (values[i] as number) / scale - shift + sigma * (out[i] as number);
+  }
+}

@@ -1,0 +1,348 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import sharp, { type Sharp } from 'sharp';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { startEngine } from '../../../src/backend/engine.js';
+import { UserError } from '../../../src/backend/errors.js';
+import {
+  imagesTensor,
+  labelBatch,
+  openDataset,
+  openFolder,
+  pixelBatch,
+  toUnitRange,
+} from '../../../src/data/index.js';
+import { sourceOf } from '../../../src/data/open.js';
+import { batchSource, noisyImageFeeds } from '../../../src/training/batches/index.js';
+import { smallConfig, smallSettings } from '../../training/small.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-folder-'));
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+beforeAll(async () => {
+  await startEngine();
+});
+beforeEach(() => {
+  for (const name of fs.readdirSync(folder))
+    fs.rmSync(path.join(folder, name), { recursive: true });
+});
+
+type Colour = [red: number, green: number, blue: number];
+
+/** A picture of one colour. */
+function plain([r, g, b]: Colour, width = 4, height = 4): Sharp {
+  return sharp({ create: { width, height, channels: 3, background: { r, g, b } } });
+}
+
+async function write(name: string, picture: Sharp): Promise<string> {
+  const file = path.join(folder, name);
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  await picture.toFile(file);
+  return file;
+}
+
+const small = { channels: 3, height: 4, width: 4 };
+
+describe('a folder of classes', () => {
+  beforeEach(async () => {
+    // Not in the order of their names.
+    await write('train/zebra/b.png', plain([3, 0, 0]));
+    await write('train/ant/inner/a.png', plain([2, 0, 0]));
+    await write('train/ant/B.png', plain([0, 0, 0]));
+    await write('train/ant/a.png', plain([1, 0, 0]));
+    await write('validation/zebra/a.png', plain([4, 0, 0]));
+    await write('test/cow/a.png', plain([5, 0, 0]));
+    fs.writeFileSync(path.join(folder, 'train', 'ant', 'notes.txt'), 'no image');
+    fs.writeFileSync(path.join(folder, 'train', 'ant', '.a.png'), 'hidden');
+  });
+
+  test('has its classes and files in the order of their names, the same in every split', async () => {
+    const data = await openFolder(folder, 'train');
+    expect(data).toMatchObject({
+      name: path.basename(folder),
+      split: 'train',
+      length: 4,
+      image: small,
+      classes: ['ant', 'cow', 'zebra'],
+    });
+    expect([...data.labels]).toEqual([0, 0, 0, 2]);
+    const { values, labels, count } = await data.read([3, 0, 2, 1, 0]);
+    expect(count).toBe(5);
+    expect([...labels]).toEqual([2, 0, 0, 0, 0]);
+    const reds = [0, 1, 2, 3, 4].map((i) => values[48 * i]);
+    expect(reds).toEqual([3, 0, 2, 1, 0]);
+    const test = await openFolder(folder, 'test');
+    expect([...test.labels]).toEqual([1]);
+    const both = await openFolder(folder, 'train+validation');
+    expect([...both.labels]).toEqual([0, 0, 0, 2, 2]);
+  });
+
+  test('is opened again from its description, by a structured clone that copies no path', async () => {
+    const data = await openDataset(`folder:${folder}`, 'train');
+    const description = structuredClone(data.description);
+    const again = sourceOf(description);
+    const [first, second] = await Promise.all([data, again].map((each) => each.read([2, 3])));
+    expect(second).toEqual(first);
+    expect(again).toMatchObject({ name: data.name, length: 4, classes: data.classes });
+    if (description.kind !== 'folder') throw new Error('Expected a folder.');
+    for (const array of [description.labels, description.paths.bytes, description.paths.ends]) {
+      expect(array.buffer).toBeInstanceOf(SharedArrayBuffer);
+    }
+  });
+
+  test('gives pixels, labels and tensors as sets in memory do', async () => {
+    const data = await openFolder(folder, 'train');
+    const pixels = await pixelBatch(data, [1, 3]);
+    expect([pixels[0], pixels[48]]).toEqual([1, 3]);
+    expect([...labelBatch(data, [1, 3])]).toEqual([0, 2]);
+    const tensor = await imagesTensor(data, [1, 3]);
+    expect(tensor.shape).toEqual([2, 3, 4, 4]);
+    expect([...tensor.dataSync()]).toEqual([...toUnitRange(pixels)]);
+    tensor.dispose();
+  });
+
+  test.each([-1, 4, 0.5])('refuses index %s', async (index) => {
+    const data = await openFolder(folder, 'train');
+    await expect(data.read([0, index])).rejects.toThrow(/\(train\): expected 0 to 3/);
+  });
+
+  test('an image beside the folders of classes is in none of them', async () => {
+    const file = await write('train/loose.png', plain([0, 0, 0]));
+    await expect(openFolder(folder, 'train')).rejects.toThrow(
+      new UserError(
+        `The image ${file} lies beside folders of classes`,
+        'Move it into the folder of its class',
+      ),
+    );
+  });
+});
+
+test('a folder without classes has no labels', async () => {
+  await write('train/b.png', plain([2, 0, 0]));
+  await write('train/a.png', plain([1, 0, 0]));
+  const data = await openFolder(folder, 'train', { licence: 'CC0' });
+  expect(data).toMatchObject({ classes: [], length: 2, licence: 'CC0' });
+  const { values, labels } = await data.read([0, 1]);
+  expect([...labels]).toEqual([-1, -1]);
+  expect([values[0], values[48]]).toEqual([1, 2]);
+});
+
+describe('what cannot be opened is refused', () => {
+  test('a folder that is not there, or has no splits', async () => {
+    await expect(openFolder(path.join(folder, 'nowhere'), 'train')).rejects.toThrow(
+      /nowhere has no images in sub-folders train, validation or test\. Expected train\/CLASS\//,
+    );
+  });
+
+  test('a split without images', async () => {
+    await write('train/a.png', plain([0, 0, 0]));
+    await expect(openDataset(`folder:${folder}`, 'validation')).rejects.toThrow(
+      /validation holds no images\. Expected files that end in \.png, \.jpg/,
+    );
+  });
+
+  test('a number of channels that no image has', async () => {
+    await write('train/a.png', plain([0, 0, 0]));
+    const image = { ...small, channels: 4 };
+    await expect(openFolder(folder, 'train', { image })).rejects.toThrow(/of 4 channels/);
+  });
+});
+
+describe('images of every kind', () => {
+  /** The colour of the first pixel, as the set has it. */
+  async function decoded(channels: 1 | 3 = 3): Promise<number[]> {
+    const data = await openFolder(folder, 'train', { image: { ...small, channels } });
+    const { values } = await data.read([0]);
+    expect(values.length).toBe(16 * channels);
+    return Array.from({ length: channels }, (_, channel) => values[16 * channel] as number);
+  }
+
+  test('colour in the order of channels, rows and columns', async () => {
+    const pixels = Uint8Array.from({ length: 48 }, (_, i) => i);
+    await write('train/a.png', sharp(pixels, { raw: { width: 4, height: 4, channels: 3 } }));
+    const { values } = await (await openFolder(folder, 'train')).read([0]);
+    const expected = [0, 1, 2].flatMap((channel) =>
+      Array.from({ length: 16 }, (_, at) => 3 * at + channel),
+    );
+    expect([...values]).toEqual(expected);
+  });
+
+  test('a palette', async () => {
+    await write('train/a.png', plain([200, 100, 50]).png({ palette: true }));
+    expect(await decoded()).toEqual([200, 100, 50]);
+  });
+
+  test('grey, read as grey and as colour', async () => {
+    await write('train/a.png', plain([90, 90, 90]).toColourspace('b-w'));
+    expect((await openFolder(folder, 'train')).image.channels).toBe(1);
+    expect(await decoded(1)).toEqual([90]);
+    expect(await decoded(3)).toEqual([90, 90, 90]);
+  });
+
+  test('grey of 16 bits', async () => {
+    const values = new Uint16Array(16).fill(90 * 257);
+    const raw = { width: 4, height: 4, channels: 1 } as const;
+    await write('train/a.png', sharp(values, { raw }).toColourspace('grey16'));
+    expect((await openFolder(folder, 'train')).image.channels).toBe(1);
+    expect(await decoded(1)).toEqual([90]);
+    expect(await decoded(3)).toEqual([90, 90, 90]);
+  });
+
+  test('colour read as grey', async () => {
+    await write('train/a.png', plain([0, 255, 0]));
+    const [grey] = await decoded(1);
+    expect(grey).toBeGreaterThan(150);
+    expect(grey).toBeLessThan(250);
+  });
+
+  test.each([3, 1] as const)('what is transparent, on white, as %i channels', async (channels) => {
+    const background = { r: 0, g: 0, b: 0, alpha: 0.5 };
+    const picture = sharp({ create: { width: 4, height: 4, channels: 4, background } });
+    await write('train/a.png', picture);
+    for (const value of await decoded(channels)) expect(Math.abs(value - 127)).toBeLessThan(2);
+  });
+
+  test('CMYK', async () => {
+    await write('train/a.jpg', plain([255, 255, 255]).toColourspace('cmyk'));
+    const file = path.join(folder, 'train/a.jpg');
+    expect((await sharp(file).metadata()).channels).toBe(4);
+    for (const value of await decoded()) expect(value).toBeGreaterThan(245);
+  });
+
+  test('one that lies on its side in the file', async () => {
+    // The left half is black: upright, the upper half.
+    const pixels = Uint8Array.from({ length: 8 }, (_, i) => (i % 4 < 2 ? 0 : 255));
+    const raw = { width: 4, height: 2, channels: 1 } as const;
+    await write('train/a.png', sharp(pixels, { raw }).withMetadata({ orientation: 6 }));
+    const data = await openFolder(folder, 'train');
+    expect(data.image).toMatchObject({ height: 4, width: 2 });
+    const { values } = await data.read([0]);
+    expect([...values.subarray(0, 8)]).toEqual([0, 0, 0, 0, 255, 255, 255, 255]);
+  });
+});
+
+describe('sizes', () => {
+  test('the middle is cut out of the scaled image', async () => {
+    // Three squares side by side; the middle one is what remains.
+    const pixels = Uint8Array.from({ length: 24 * 8 }, (_, i) => [10, 130, 250][(i % 24) >> 3]!);
+    const raw = { width: 24, height: 8, channels: 1 } as const;
+    await write('train/wide.png', sharp(pixels, { raw }));
+    const tall = Uint8Array.from({ length: 24 * 8 }, (_, i) => [10, 130, 250][Math.floor(i / 64)]!);
+    await write('train/tall.png', sharp(tall, { raw: { ...raw, width: 8, height: 24 } }));
+    await write('train/tiny.png', plain([130, 130, 130], 2, 2));
+    const data = await openFolder(folder, 'train', { image: { ...small, channels: 1 } });
+    const { values } = await data.read([0, 1, 2]);
+    // Away from the seams, where scaling mixes.
+    for (const image of [0, 1, 2]) {
+      for (const at of [5, 6, 9, 10]) {
+        expect(Math.abs((values[16 * image + at] as number) - 130)).toBeLessThan(3);
+      }
+    }
+  });
+
+  test('without a size asked for, all are those of the first', async () => {
+    await write('train/a.png', plain([0, 0, 0], 6, 4));
+    const other = await write('train/b.png', plain([0, 0, 0], 4, 6));
+    const data = await openFolder(folder, 'train');
+    expect(data.image).toEqual({ channels: 3, height: 4, width: 6 });
+    await expect(data.read([0, 1])).rejects.toThrow(
+      `The image ${other} has 4×6 pixels. Expected 6×4 as the first image; name a size`,
+    );
+  });
+});
+
+describe('batches made in a thread of its own', () => {
+  const count = 12;
+  const image = { channels: 1, height: 4, width: 4 };
+  beforeEach(async () => {
+    for (let i = 0; i < count; i++) await write(`train/${i + 10}.png`, plain([i, i, i]));
+  });
+
+  async function batches(held: number) {
+    const data = await openFolder(folder, 'train', { image, held });
+    return batchSource(
+      {
+        config: { ...smallConfig, image, classes: 0 },
+        objectives: [{ name: 'likelihood', feeds: noisyImageFeeds }],
+        settings: { ...smallSettings, batchSize: 4, noise: { kind: 'none' } },
+        data,
+      },
+      0,
+      200,
+    );
+  }
+
+  test.each([0, 2, 100])('of %i images held ahead, an epoch has each image once', async (held) => {
+    const source = await batches(held);
+    const seen: number[] = [];
+    for (let step = 0; step < 6; step++) {
+      const { images } = (await source.next()).likelihood ?? {};
+      images?.forEach((value, i) => {
+        if (i % 16 === 0) seen.push(Math.round((value + 1) * 127.5));
+      });
+    }
+    await source.close();
+    const all = Array.from({ length: count }, (_, i) => i);
+    for (const epoch of [seen.slice(0, count), seen.slice(count)]) {
+      expect(epoch.sort((a, b) => a - b)).toEqual(all);
+    }
+  });
+
+  test('a damaged file stops them with an error that names it', async () => {
+    const file = path.join(folder, 'train', '15.png');
+    fs.writeFileSync(file, 'hello');
+    const source = await batches(100);
+    const epoch = async () => {
+      for (let step = 0; step < 3; step++) await source.next();
+    };
+    const error = await epoch().catch((thrown) => thrown);
+    await source.close();
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toContain(`The image ${file} cannot be decoded`);
+  });
+});
+
+describe('damaged files are named', () => {
+  beforeEach(async () => {
+    await write('train/a.png', plain([0, 0, 0]));
+  });
+
+  test.each([
+    ['no image at all', 'b.png', async () => Buffer.from('hello')],
+    ['empty', 'b.png', async () => Buffer.alloc(0)],
+    [
+      'cut short',
+      'b.jpg',
+      async () => {
+        const noise = Uint8Array.from({ length: 3 * 64 * 64 }, (_, i) => (i * 7919) % 256);
+        const whole = await sharp(noise, { raw: { width: 64, height: 64, channels: 3 } })
+          .jpeg()
+          .toBuffer();
+        return whole.subarray(0, whole.length / 2);
+      },
+    ],
+  ])('%s', async (_what, name, content) => {
+    const file = path.join(folder, 'train', name);
+    fs.writeFileSync(file, await content());
+    const data = await openFolder(folder, 'train', { image: small });
+    // Also where it was decoded ahead.
+    data.prefetch?.([1]);
+    const error = await Promise.resolve(data.read([0, 1])).catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toContain(`The image ${file} cannot be decoded (`);
+    expect((await data.read([0])).count).toBe(1);
+  });
+
+  test('one that is gone', async () => {
+    const file = await write('train/b.png', plain([0, 0, 0]));
+    const data = await openFolder(folder, 'train');
+    fs.rmSync(file);
+    await expect(data.read([1])).rejects.toThrow(`${file} cannot be read (it does not exist)`);
+  });
+
+  test('the first one, when the folder is opened', async () => {
+    const file = path.join(folder, 'train', 'a.png');
+    fs.writeFileSync(file, 'hello');
+    await expect(openFolder(folder, 'train')).rejects.toThrow(`The image ${file} cannot be`);
+  });
+});
