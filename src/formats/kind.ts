@@ -6,6 +6,8 @@ export interface FileKind {
   format: string;
   /** The newest version that is read here; a file without one is of version 1. */
   version: number;
+  /** Names that it had before. */
+  earlier?: readonly string[];
   /** What it is, for errors, e.g. `a checkpoint`. */
   what: string;
 }
@@ -27,7 +29,7 @@ export function checkKind(
   kind: FileKind,
   hint: string,
 ): void {
-  if (format !== kind.format) {
+  if (format !== kind.format && !kind.earlier?.includes(format)) {
     throw new UserError(
       `${path} is ${format === '' ? 'of no kind that it names' : `a '${format}' file`}`,
       `Expected ${kind.what}, whose format is '${kind.format}'. ${hint}`,

@@ -26,7 +26,12 @@ export interface CheckpointDetails {
 
 export type { StoredPrecision };
 
-const kind: FileKind = { format: 'tarflow', version: 1, what: 'a checkpoint' };
+const kind: FileKind = {
+  format: 'tarflow',
+  earlier: ['tarflow classifier'],
+  version: 1,
+  what: 'a checkpoint',
+};
 
 /** What `format` says in files that other libraries wrote: which one did. */
 const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', 'flax', 'mlx'];
