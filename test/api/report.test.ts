@@ -12,6 +12,6 @@ test('the reports of the public surface are up to date', { timeout: 10 * 60_000 
       fs.readFileSync(path.join(root, 'test', 'api', name), 'utf8'),
     ]),
   );
-  expect(now['test/api/sampling.md']).toContain('function sample(flow: TarFlow');
+  expect(now['test/api/sampling.md']).toContain('function sample(flow: Model');
   expect(committed, 'run `npm run api`, and see whether the changes are meant').toEqual(now);
 });
