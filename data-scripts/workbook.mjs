@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { listNotebooks } from './lib/notebooks.mjs';
+import { writePages } from './lib/pages.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
 import { runWorkbook } from './lib/workbook.mjs';
@@ -27,9 +28,11 @@ await runMain(async () => {
     // What is written in place is what is committed next.
     judge: !update,
   });
+  if (update && status === 0) await writePages(context);
+  const look = update ? 'npm run lab' : `npm run lab -- --ServerApp.root_dir=${executed}`;
   progress.note(
-    `The executed notebooks are in ${executed}; their figures, tables and pictures in ${results}; ` +
-      `the report is ${report}. To look at notebooks: npm run lab`,
+    `The executed notebooks are in ${executed} (${look} shows them); their figures, tables and ` +
+      `pictures in ${results}; the report is ${report}.`,
   );
   return status;
 });

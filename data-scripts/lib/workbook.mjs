@@ -25,10 +25,10 @@ import { formatSeconds } from './progress.mjs';
 export async function runWorkbook(context, run) {
   const { notebooks, results, executed, report, train, judge } = run;
   const { root, env, progress } = context;
-  /** @type {typeof import('../../src/workbook/reproduction.js')} */
+  /** @type {typeof import('../../src/workbook/report/reproduction.js')} */
   const { claimFiles, failures, recordedClaims, reproduction, reproductionText } = createRequire(
     path.join(root, 'package.json'),
-  )('./dist/workbook/reproduction.js');
+  )('./dist/workbook/report/reproduction.js');
   const committedResults = path.join(root, 'results');
   const numbers = notebooks.map((notebook) => path.basename(notebook).slice(0, 2));
   const committed = await recordedClaims(numbers);
@@ -64,7 +64,8 @@ export async function runWorkbook(context, run) {
       return 1;
     }
     progress.finish();
-    saveCellTimes(results, path.basename(notebook), follow.seconds);
+    // A run that trains takes hours where others take minutes.
+    if (!train) saveCellTimes(results, path.basename(notebook), follow.seconds);
   }
 
   const figures = reproduction(numbers, committed, await recordedClaims(numbers, results), train);

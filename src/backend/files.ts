@@ -140,21 +140,19 @@ async function syncFolder(folder: string): Promise<void> {
 
 const noFolderSync = new Set(['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP', 'ENOSYS']);
 
-/** The SHA-256 of a file of whatever size, in hexadecimal. */
-export async function sha256(file: string): Promise<string> {
+/**
+ * The SHA-256 of an open file of whatever size, in hexadecimal.
+ *
+ * @param file what to call it in an error
+ * @throws FileUnreadable that says why
+ */
+export async function sha256(handle: fs.FileHandle, file: string): Promise<string> {
   const hash = createHash('sha256');
-  const handle = await openForReading(file);
-  try {
-    const part = new Uint8Array(1 << 20);
-    let position = 0;
-    for (;;) {
-      const count = await readAt(handle, part, position, file);
-      hash.update(part.subarray(0, count));
-      if (count < part.length) return hash.digest('hex');
-      position += count;
-    }
-  } finally {
-    await handle.close();
+  const part = new Uint8Array(2 ** 20);
+  for (let position = 0; ; position += part.length) {
+    const count = await readAt(handle, part, position, file);
+    hash.update(part.subarray(0, count));
+    if (count < part.length) return hash.digest('hex');
   }
 }
 

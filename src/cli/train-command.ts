@@ -53,15 +53,17 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .addHelpText(
       'after',
       `
-Control-C stops after the current step, saves, and says how to resume. So does a run that was killed,
-from its last saved step. A folder is locked while a run is open in it.
+Control-C stops after the current step, saves, and says how to resume. A run that was killed goes on
+from its last saved step. While a run is open, its folder is locked.
 
---from begins a new run of the same model with what another one learnt. Of the folder of a run, or of
-a snapshot of it (tarflow snapshot), it takes the weights, their running mean and the steps behind
-them; of a checkpoint the weights it holds (the mean, where its run kept one) and the steps. The mean
-begins with the one that came, or else with the weights, and is left where averageDecay is 0. AdamW's
-moments begin at zero and the schedule at its first step: warm-up and cosine are those of the new run,
-and its steps are added to those behind it. To go on under the old schedule, use --resume.
+--from begins a new run of the same model with what another one learnt:
+  weights   those of the run or snapshot (tarflow snapshot), not their mean; those that a checkpoint
+            holds, which are the mean where its run kept one
+  mean      where averageDecay is above 0: that of the run or snapshot, or else the weights
+  moments   AdamW's begin at zero
+  schedule  begins anew, with the warm-up and the steps of the new run
+  steps     are counted on: the checkpoint says how many are behind it in all
+To go on with all of a run, under its schedule or another, use --resume and --replan.
 
 Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
 compiles (for some seconds) where the model is small and the run has 2,000 steps or more.

@@ -33,9 +33,7 @@ const settings: TrainingSettings = {
 /**
  * Emoji of 32×32 pixels by patches of 2: 256 tokens, as many as TarFlow's samples of ImageNet
  * 64×64 with patch 4. Small, so that a processor trains it in an hour: its samples are poor, but
- * how its blocks converge shows what accelerated sampling is about (GS-Jacobi, section 5). Expected:
- * a held-out loss of about −1.55 nats per dimension. The committed checkpoint's first 297 steps were
- * under a plan of 2,800.
+ * how its blocks converge shows what accelerated sampling is about (GS-Jacobi, section 5).
  */
 export const emoji256: Experiment = {
   name: 'emoji-256-tokens',
@@ -48,7 +46,7 @@ export const emoji256: Experiment = {
 /**
  * Emoji of 64×64 pixels by patches of 2: 1,024 tokens and 8 blocks, as many as TarFlow's models of
  * ImageNet 128×128 have, at the least width and depth that still train. For the time of sampling and
- * residual curves, as {@link emoji256}. Expected: a held-out loss of about −1.60.
+ * residual curves, as {@link emoji256}.
  */
 export const emoji1024: Experiment = {
   name: 'emoji-1024-tokens',

@@ -8,7 +8,7 @@ import { noiseExperiment } from './noise-experiments.js';
 export { type Experiment, optionTexts, withOverrides } from './experiment.js';
 export { noiseExperiment } from './noise-experiments.js';
 
-/** All experiments, in the order of the workbook. */
+/** All experiments, in the order of the workbook. `src/papers/experiments.ts` says what each gives. */
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt, writeAll, writeAtomically } from '../backend/files.js';
+import { openForReading, readAt, sha256, writeAll, writeAtomically } from '../backend/files.js';
 import {
   bytesPerElement,
   type HostData,
@@ -52,6 +52,8 @@ export interface SafetensorsFile {
    *   shorter since it was opened; RangeError for rows that the tensor does not have
    */
   read(name: string, rows?: Rows): Promise<HostTensor>;
+  /** The SHA-256 of the whole file, in hexadecimal. */
+  sha256(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -154,6 +156,7 @@ function openFile(
       const data = await readElements(handle, place, path, `tensor '${name}'`);
       return { shape, dtype, data };
     },
+    sha256: () => sha256(handle, path),
     close: () => handle.close(),
   };
 }

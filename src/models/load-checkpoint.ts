@@ -47,22 +47,32 @@ export async function loadCheckpoint(
   await startEngine();
   const file = await openSafetensors(path);
   try {
-    const details = checkpointDetails(file);
-    const { family, config } = describedModel(file, known, expected);
-    if (expected && family.kind !== expected.kind) {
-      throw new UserError(
-        `${path} holds a model of kind '${family.kind}'`,
-        `Expected one of kind '${expected.kind}'`,
-      );
-    }
-    const state = await readLeaves(file);
-    try {
-      return { ...modelOfState(family, config, state, path), details };
-    } finally {
-      disposeTree(state);
-    }
+    return await readCheckpoint(file, known, expected);
   } finally {
     await file.close();
+  }
+}
+
+/** `loadCheckpoint` of a file that is open, which stays so. */
+export async function readCheckpoint(
+  file: SafetensorsFile,
+  known: LoadOptions = {},
+  expected?: Family,
+): Promise<LoadedModel> {
+  const { path } = file;
+  const details = checkpointDetails(file);
+  const { family, config } = describedModel(file, known, expected);
+  if (expected && family.kind !== expected.kind) {
+    throw new UserError(
+      `${path} holds a model of kind '${family.kind}'`,
+      `Expected one of kind '${expected.kind}'`,
+    );
+  }
+  const state = await readLeaves(file);
+  try {
+    return { ...modelOfState(family, config, state, path), details };
+  } finally {
+    disposeTree(state);
   }
 }
 

@@ -1,11 +1,18 @@
+import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { startEngine } from '../backend/engine.js';
-import { sha256 } from '../backend/files.js';
 import { readLeaves } from '../formats/leaves.js';
-import { openState, startingNames } from '../training/saved-state.js';
+import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.js';
+import {
+  isState,
+  openLastState,
+  type StateHeader,
+  startingNames,
+  stateHeader,
+} from '../training/saved-state.js';
 import type { LoadedStartingPoint } from '../training/starting-point.js';
 import { namedInState } from '../training/state.js';
-import { loadCheckpoint } from './load-checkpoint.js';
+import { readCheckpoint } from './load-checkpoint.js';
 
 /**
  * Reads what a run can begin with, in the place of fresh parameters:
@@ -21,22 +28,27 @@ import { loadCheckpoint } from './load-checkpoint.js';
  */
 export async function readStartingPoint(from: string): Promise<LoadedStartingPoint> {
   await startEngine();
-  const checkpoint = path.basename(path.resolve(from));
-  const opened = await openState(from);
-  if (opened) {
-    const { file, header } = opened;
-    try {
-      const digest = await sha256(file.path);
-      const state = await readLeaves(file, startingNames(file));
-      return { checkpoint, sha256: digest, steps: header.steps, config: header.config, state };
-    } finally {
-      await file.close();
-    }
+  const isFolder = (await stat(from).catch(() => undefined))?.isDirectory();
+  const opened = isFolder ? await openLastState(from) : { file: await openSafetensors(from) };
+  const { file } = opened;
+  try {
+    const digest = await file.sha256();
+    const header = 'header' in opened ? opened.header : isState(file) && stateHeader(file);
+    const learnt = header ? await ofState(file, header) : await ofCheckpoint(file);
+    return { checkpoint: path.basename(path.resolve(from)), sha256: digest, ...learnt };
+  } finally {
+    await file.close();
   }
-  const digest = await sha256(from);
-  const model = await loadCheckpoint(from);
+}
+
+type Learnt = Omit<LoadedStartingPoint, 'checkpoint' | 'sha256'>;
+
+async function ofState(file: SafetensorsFile, { config, steps }: StateHeader): Promise<Learnt> {
+  return { config, steps, state: await readLeaves(file, startingNames(file)) };
+}
+
+async function ofCheckpoint(file: SafetensorsFile): Promise<Learnt> {
+  const model = await readCheckpoint(file);
   // The model is not used any more, and its tensors are the state's.
-  const state = namedInState(model);
-  const { config, details } = model;
-  return { checkpoint, sha256: digest, steps: details.steps ?? 0, config, state };
+  return { config: model.config, steps: model.details.steps ?? 0, state: namedInState(model) };
 }

@@ -2,12 +2,16 @@ import { UserError } from '../backend/errors.js';
 import { freshModel } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { classifier } from './classifier/family.js';
+import { coupling } from './coupling/index.js';
+import { maf } from './maf/index.js';
 import { tarflow } from './tarflow/index.js';
 
 /** Every kind of model. This is the only switch on the kind. */
 const families: Record<string, Family> = {
   tarflow,
   classifier,
+  maf,
+  coupling,
 };
 
 /** The kinds of models, in the order of the registry. */

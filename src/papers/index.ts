@@ -1,7 +1,7 @@
 /** The papers' tables and claims as data, and what the notebooks measure of them. */
 export { type Expectation, expectations } from './experiments.js';
 export { measurements } from './measurements/index.js';
-export { type MeasuredFigure, type Measurement, sourceText } from './measurements/measurement.js';
+export { type MeasuredFigure, type Measurement, placeText } from './measurements/measurement.js';
 export { type Measure, type MeasureName, measures } from './measures.js';
 export type {
   Claim,

@@ -24,7 +24,7 @@ export const measures = {
   'iterations of a block': { unit: '', better: 'lower', computedBy: 'followConvergence' },
   'share of CRM': { unit: '%', computedBy: 'convergenceRankingMetric' },
   /** Deviation of the training noise after which samples, denoised, are best. */
-  'best σ': { unit: '' },
+  'best σ': { unit: '', computedBy: 'notebook 03' },
 } as const satisfies Record<string, Measure>;
 
 export type MeasureName = keyof typeof measures;

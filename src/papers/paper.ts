@@ -25,13 +25,14 @@ export interface PublishedFigure {
 /** What a paper trained, as far as it is known: the experiment at the paper's scale. */
 export interface PaperScale {
   data: string;
-  /** Side of an image in pixels. */
+  /** Side of what is modelled: of an image in pixels, or of its latents. */
   side: number;
   patchSize: number;
   /** Width of the transformers. */
   channels: number;
   blocks: number;
-  layersPerBlock: number;
+  /** Of every block, or block by block from the data. */
+  layersPerBlock: number | readonly number[];
   /** 'uniform', or the deviation of Gaussian noise on the scale −1 … 1. */
   noise?: 'uniform' | number;
   batchSize?: number;

@@ -141,7 +141,7 @@ function laterMean({ iterations }: Model): PublishedFigure {
   return {
     measure: 'iterations of a block',
     of: 'mean of the blocks after the first',
-    value: later.reduce((sum, count) => sum + count, 0) / later.length,
+    value: Number((later.reduce((sum, count) => sum + count, 0) / later.length).toFixed(2)),
     source: read('iterations by block, their mean'),
   };
 }
@@ -170,7 +170,7 @@ export const selectiveJacobi: Paper = {
       rows: models.map((model) => ({
         name: model.name,
         setting: model.tokens,
-        published: [...iterationsByBlock(model), laterMean(model)],
+        published: [laterMean(model), ...iterationsByBlock(model)],
         paper: model.scale,
         workbook: model.workbook,
       })),
@@ -197,8 +197,8 @@ export const selectiveJacobi: Paper = {
       published: sentence`${published('selective-jacobi', 'CIFAR-10', 'speed-up', 'SeJD')}× (256 tokens) and ${published('selective-jacobi', 'AFHQ', 'speed-up', 'SeJD')}× (1,024) on GPUs`,
       ours: sentence`at most ${ours('07-selective-jacobi', 'the same, inverted later', { decimals: 0 })} % of the steps in later blocks; against the compiled loop ${ours('07-selective-jacobi', 'speed-up, published rule, 256 tokens', { decimals: 1 })}× and ${ours('07-selective-jacobi', 'speed-up, published rule, 1,024 tokens', { decimals: 1 })}×`,
       verdict: 'holds',
-      scope: 'in iterations, not in time or quality',
-      reason: sentence`Later blocks need few iterations and none more than sequential steps, but the gain in time is not there against the compiled loop, and with 1,024 tokens the published rule changes the two images measured by ${ours('07-selective-jacobi', 'rms difference by the published rule, of that between two seeds, 1,024 tokens', { decimals: 0 })} % of what another seed changes.`,
+      scope: 'in iterations, not in time',
+      reason: sentence`Later blocks need few iterations and none more than sequential sampling has steps, though hiding the nearest token hurts the worst of them as much as the first in one probe; against the compiled loop there is no gain in time but a small one with 1,024 tokens, where the published rule changes the two images measured by ${ours('07-selective-jacobi', 'rms difference by the published rule, of that between two seeds, 1,024 tokens', { decimals: 0 })} % of what another seed changes.`,
     },
   ],
 };

@@ -1,4 +1,11 @@
-import { type Paper, type PublishedFigure, published, type Source, sentence } from './paper.js';
+import {
+  type Paper,
+  type PaperScale,
+  type PublishedFigure,
+  published,
+  type Source,
+  sentence,
+} from './paper.js';
 
 const work = 'arXiv 2506.06276';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
@@ -10,6 +17,25 @@ const fid = (place: string, entries: readonly [name: string, kind: string, value
     published: [{ measure: 'FID', value, source: quoted(place) }] as PublishedFigure[],
   }));
 
+/** One deep block nearest the noise, and five shallow ones: 18(6) in the paper's words. */
+const classConditional: PaperScale = {
+  data: 'ImageNet 256×256, latents of 32×32×4',
+  side: 32,
+  patchSize: 1,
+  channels: 2048,
+  blocks: 6,
+  layersPerBlock: [2, 2, 2, 2, 2, 18],
+  noise: 0.3,
+  batchSize: 512,
+  dropLabel: 0.1,
+};
+const textToImage: PaperScale = {
+  ...classConditional,
+  data: 'pairs of images 256×256 and texts, latents of 32×32×4',
+  channels: 3072,
+  layersPerBlock: [2, 2, 2, 2, 2, 24],
+};
+
 /** A TarFlow in the latent space of an autoencoder. */
 export const starflow: Paper = {
   id: 'starflow',
@@ -19,25 +45,29 @@ export const starflow: Paper = {
     {
       id: 'fid-imagenet-256',
       title: 'Table 3: samples of ImageNet 256×256, class-conditional',
-      rows: fid('samples of ImageNet 256×256', [
-        ['STARFlow (1.4B), latents', 'flow', 2.4],
-        ['STARFlow, denoised by its score, decoder as it was', 'flow', 2.96],
-        ['deep and shallow blocks in pixel space (1.4B)', 'flow', 4.69],
-        ['TarFlow in pixel space (1.3B)', 'flow', 5.56],
-        ['JetFormer (2.8B)', 'flow and autoregressive', 6.64],
-        ['DiT-XL/2', 'diffusion', 2.27],
-        ['SiT-XL', 'diffusion', 2.06],
-        ['LDM-4', 'diffusion', 3.6],
-        ['ADM', 'diffusion', 4.59],
-        ['CDM', 'diffusion', 4.88],
-        ['GIVT', 'autoregressive', 2.59],
-        ['MAR-AR', 'autoregressive', 4.69],
-        ['MAR', 'autoregressive', 1.55],
-        ['VAR', 'autoregressive', 1.73],
-        ['LlamaGen-3B', 'autoregressive', 2.18],
-        ['RQ-Transformer', 'autoregressive', 3.8],
-        ['DART', 'autoregressive and diffusion', 3.82],
-      ]),
+      rows: [
+        ...fid('samples of ImageNet 256×256', [['STARFlow (1.4B), latents', 'flow', 2.4]]).map(
+          (row) => ({ ...row, paper: classConditional }),
+        ),
+        ...fid('samples of ImageNet 256×256', [
+          ['STARFlow, denoised by its score, decoder as it was', 'flow', 2.96],
+          ['deep and shallow blocks in pixel space (1.4B)', 'flow', 4.69],
+          ['TarFlow in pixel space (1.3B)', 'flow', 5.56],
+          ['JetFormer (2.8B)', 'flow and autoregressive', 6.64],
+          ['DiT-XL/2', 'diffusion', 2.27],
+          ['SiT-XL', 'diffusion', 2.06],
+          ['LDM-4', 'diffusion', 3.6],
+          ['ADM', 'diffusion', 4.59],
+          ['CDM', 'diffusion', 4.88],
+          ['GIVT', 'autoregressive', 2.59],
+          ['MAR-AR', 'autoregressive', 4.69],
+          ['MAR', 'autoregressive', 1.55],
+          ['VAR', 'autoregressive', 1.73],
+          ['LlamaGen-3B', 'autoregressive', 2.18],
+          ['RQ-Transformer', 'autoregressive', 3.8],
+          ['DART', 'autoregressive and diffusion', 3.82],
+        ]),
+      ],
     },
     {
       id: 'fid-imagenet-512',
@@ -51,6 +81,7 @@ export const starflow: Paper = {
         {
           name: 'STARFlow (3.8B), CC12M',
           kind: 'flow',
+          paper: textToImage,
           published: [
             { measure: 'FID', value: 9.1, source: quoted('COCO, zero-shot FID-30K') },
             { measure: 'GenEval', value: 0.56, source: quoted('GenEval') },

@@ -2,7 +2,7 @@ import * as sync from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import { UserError } from '../backend/errors.js';
-import { unwritable } from '../backend/files.js';
+import { unwritable, writeAtomically } from '../backend/files.js';
 
 /** Another process has the folder open. */
 export class FolderLocked extends UserError {
@@ -47,7 +47,7 @@ export async function lockFolder(file: string, folder: string): Promise<() => Pr
     try {
       const still = await ownerOf(file);
       if (still === 'released' || (still !== 'nobody' && runs(still))) continue;
-      await replaceLock(file, text);
+      await writeAtomically(file, text);
       return release;
     } finally {
       await releaseGuard();
@@ -64,16 +64,6 @@ function madeLock(file: string, text: string): boolean {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw unwritable(file, error);
-  }
-}
-
-async function replaceLock(file: string, text: string): Promise<void> {
-  try {
-    const temporary = `${file}.${process.pid}`;
-    await fs.writeFile(temporary, text);
-    await fs.rename(temporary, file);
-  } catch (error) {
     throw unwritable(file, error);
   }
 }

@@ -1,8 +1,9 @@
-import { readdir, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
-import { readBytes } from '../backend/files.js';
+import { FileUnreadable, readBytes } from '../backend/files.js';
 import type { Leaves } from '../backend/tree.js';
 import type { ModelConfig } from '../flow/model.js';
 import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
@@ -17,9 +18,18 @@ import { checkedMetadata, checkpointDetails } from './checkpoint.js';
 import { parseDescription } from './run-description.js';
 
 /**
- * Training states as files. In a run's folder each has the number of its step in its name, and the
- * valid one is that of the step of which `checkpoint.safetensors` is: a state is on the disk before
- * the checkpoint of its step takes that name, so that both become valid by this one renaming.
+ * Training states as files. In the folder of a run a state has its step in its name, and the valid
+ * one is that of the step which `checkpoint.safetensors` tells of itself. To save a step:
+ *
+ * 1. the log is put on the disk;
+ * 2. the state is, under its name: written beside it, synced, renamed, the folder synced;
+ * 3. the checkpoint is, in the same way, in the place of the one before;
+ * 4. the states of other steps are removed.
+ *
+ * A run that stops before the renaming of 3, for whatever reason, has the step that was saved before
+ * it, and its half of a new one is removed when it is opened again; one that stops after it has the
+ * new step. Where there was no checkpoint before, a state alone is enough to go on from, and the
+ * run then writes its checkpoint first.
  */
 
 const kind: FileKind = { format: 'tarflow state', version: 1, what: 'a training state' };
@@ -99,12 +109,16 @@ const writtenConfig: z.ZodType<ModelConfig> = z.looseObject({
   image: z.object({ channels: z.number(), height: z.number(), width: z.number() }),
   classes: z.number(),
 });
+/** Whether an open file is a training state or a snapshot of one, of whatever version. */
+export function isState({ metadata }: SafetensorsFile): boolean {
+  return metadata.format === kind.format;
+}
 
 /**
  * What an open training state says of itself.
- * @throws UserError where it is of a newer version, or damaged
+ * @throws UserError where it is none, of a newer version, or damaged
  */
-function stateHeader(file: SafetensorsFile): StateHeader {
+export function stateHeader(file: SafetensorsFile): StateHeader {
   checkKind(file.path, file.metadata, kind, 'Take a state of a run, or a snapshot');
   return {
     config: checkedMetadata(file, 'config', writtenConfig),
@@ -131,56 +145,40 @@ export interface ValidState {
  * @throws UserError where a file is damaged, or the checkpoint's state is missing
  */
 export async function validState(folder: string, before: number): Promise<ValidState | undefined> {
-  const names = await readdir(folder);
-  const steps = names.flatMap((name) => {
-    const step = numbered.exec(name)?.[1];
-    return step === undefined ? [] : [Number(step)];
-  });
-  const at = (step: number, checkpointed: boolean): ValidState => {
-    return { step, file: path.join(folder, stateName(step)), checkpointed };
-  };
   const checkpoint = path.join(folder, checkpointName);
-  const saved = names.includes(checkpointName)
-    ? (await checkpointSteps(checkpoint)) - before
-    : undefined;
-  if (saved !== undefined && steps.includes(saved)) return at(saved, true);
-  if (names.includes(unnumbered)) {
-    const file = path.join(folder, unnumbered);
-    const step = await unnumberedStep(file);
-    return { step, file, checkpointed: step === saved };
+  const savedStep = async (): Promise<number | undefined> =>
+    existsSync(checkpoint) ? (await checkpointSteps(checkpoint)) - before : undefined;
+  for (;;) {
+    const saved = await savedStep();
+    const names = await readdir(folder);
+    const steps = names.flatMap((name) => {
+      const step = numbered.exec(name)?.[1];
+      return step === undefined ? [] : [Number(step)];
+    });
+    const at = (step: number, checkpointed: boolean): ValidState => {
+      return { step, file: path.join(folder, stateName(step)), checkpointed };
+    };
+    if (saved !== undefined && steps.includes(saved)) return at(saved, true);
+    // A run that goes on may have saved meanwhile, and removed the state of the step before.
+    if ((await savedStep()) !== saved) continue;
+    if (names.includes(unnumbered)) {
+      const file = path.join(folder, unnumbered);
+      const step = await unnumberedStep(file);
+      return { step, file, checkpointed: step === saved };
+    }
+    if (saved === undefined) return steps.length > 0 ? at(Math.max(...steps), false) : undefined;
+    throw new UserError(
+      `${checkpoint} is of step ${saved}, whose ${stateName(saved)} is not beside it`,
+      'Put that there, or the checkpoint away to go on from another state in the folder; ' +
+        'or begin a new run with it (--from)',
+    );
   }
-  if (saved === undefined) return steps.length > 0 ? at(Math.max(...steps), false) : undefined;
-  throw new UserError(
-    `${checkpoint} is of step ${saved}, whose ${stateName(saved)} is not beside it`,
-    'Put that there, or the checkpoint away to go on from another state in the folder; ' +
-      'or begin a new run with it (--from)',
-  );
 }
 
 /** An open state, which the caller closes, and what it says of itself. */
 export interface OpenState {
   file: SafetensorsFile;
   header: StateHeader;
-}
-
-/**
- * Opens a training state: the last one of a run, by the run's folder, or that in a file.
- *
- * @returns none for a file of another kind
- * @throws UserError where a folder holds no run, or one that has saved nothing, or a state is
- *   damaged or of a newer version
- */
-export async function openState(from: string): Promise<OpenState | undefined> {
-  if ((await stat(from).catch(() => undefined))?.isDirectory()) return openLastState(from);
-  const file = await openSafetensors(from);
-  try {
-    if (file.metadata.format === kind.format) return { file, header: stateHeader(file) };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-  await file.close();
-  return undefined;
 }
 
 /**
@@ -192,19 +190,34 @@ export async function openLastState(folder: string): Promise<OpenState> {
   const text = Buffer.from(await readBytes(describedIn)).toString('utf8');
   const { config, from } = parseDescription(text, describedIn);
   const before = from?.steps ?? 0;
-  const valid = await validState(folder, before);
-  if (!valid) {
-    throw new UserError(`The run in ${folder} has saved no state yet`, 'Wait until it has');
-  }
-  const { step } = valid;
-  const file = await openSafetensors(valid.file);
+  const { step, file } = await openValidState(folder, before);
   try {
     // A state from before they were numbered says only its step.
-    const isOld = path.basename(valid.file) === unnumbered;
+    const isOld = path.basename(file.path) === unnumbered;
     return { file, header: isOld ? { config, step, steps: before + step } : stateHeader(file) };
   } catch (error) {
     await file.close();
     throw error;
+  }
+}
+
+async function openValidState(
+  folder: string,
+  before: number,
+): Promise<{ step: number; file: SafetensorsFile }> {
+  let removed: string | undefined;
+  for (;;) {
+    const valid = await validState(folder, before);
+    if (!valid) {
+      throw new UserError(`The run in ${folder} has saved no state yet`, 'Wait until it has');
+    }
+    try {
+      return { step: valid.step, file: await openSafetensors(valid.file) };
+    } catch (error) {
+      // As above: the run has another state by now.
+      if (!(error instanceof FileUnreadable) || valid.file === removed) throw error;
+      removed = valid.file;
+    }
   }
 }
 

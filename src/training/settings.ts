@@ -63,7 +63,7 @@ export const trainingSettings = z.strictObject({
   seed: z.int('Expected a whole number'),
   /** Steps between validations. */
   validateEvery: count,
-  /** Images of the test split that a validation uses, the first ones. */
+  /** Images of the validation split that a validation uses, the first ones. */
   validationImages: count,
   /** Steps between saved states, from which a run can resume. */
   saveEvery: count,

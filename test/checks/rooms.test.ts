@@ -89,13 +89,23 @@ describe('the checks find', () => {
         'training/d.ts': "import { e } from '../attic/e.js';",
         'attic/e.ts': 'export const e = 1;',
         'index.ts': "export * from './attic/e.js';",
+        'flow/index.ts': "export * from './solvers/f.js';",
+        'flow/solvers/f.ts': "import { b } from '../deep/b.js';",
+        'flow/deep/g.ts': "import { f } from '../solvers/f.js';",
       }),
-      { backend: [], flow: ['backend'], sampling: ['flow'], training: ['flow'] },
+      {
+        backend: [],
+        flow: ['backend'],
+        'flow/solvers': ['flow'],
+        sampling: ['flow'],
+        training: ['flow'],
+      },
     );
     expect(found).toEqual([
       'backend/a.ts (backend) imports flow/deep/b.ts (flow)',
       'sampling/c.ts (sampling) imports training/d.ts (training)',
       'attic/e.ts is in no room of the order',
+      'flow/deep/g.ts (flow) imports flow/solvers/f.ts (flow/solvers)',
     ]);
   });
 

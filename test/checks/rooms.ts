@@ -69,14 +69,18 @@ export function roomOf(file: string, order: Order): string | undefined {
   return folders.length > 0 ? folders.join('/') : undefined;
 }
 
-/** Imports against the order, and files without a room, in words. The root index may import all. */
+/**
+ * Imports against the order, and files without a room, in words. An index may import everything in
+ * its folder, the rooms within included.
+ */
 export function wrongImports(imports: readonly Import[], order: Order): string[] {
   const mayImport = (room: string): Set<string> => {
     const before = (order[room] ?? []).flatMap((other) => [...mayImport(other)]);
     return new Set([room, ...before]);
   };
   return imports.flatMap(({ from, to }) => {
-    if (from === 'index.ts') return [];
+    const folder = from.slice(0, -'index.ts'.length);
+    if (from.endsWith('index.ts') && to.startsWith(folder)) return [];
     const [room, other] = [roomOf(from, order), roomOf(to, order)];
     if (room === undefined) return [`${from} is in no room of the order`];
     if (other === undefined) return [`${to} is in no room of the order`];

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { experiments } from '../../src/experiments/index.js';
@@ -30,7 +30,33 @@ function records(out: string): StepRecord[] {
     .map((line) => JSON.parse(line) as StepRecord);
 }
 
-const runFiles = ['checkpoint.safetensors', 'log.jsonl', 'run.json', 'state.safetensors'];
+/** What a run's folder has that was saved at a step. */
+function runFiles(step: number): string[] {
+  return ['checkpoint.safetensors', 'log.jsonl', 'run.json', `state-${step}.safetensors`];
+}
+
+/** `tarflow train` as a process of its own, once it has made a first step. */
+async function started(out: string, ...more: string[]) {
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts')],
+      ...['train', '--experiment', 'mnist-demonstration', '--out', out, '--set', ...tiny, ...more],
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let stdout = '';
+  child.stdout.on('data', (text) => {
+    stdout += text;
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const log = path.join(out, 'log.jsonl');
+  while (child.exitCode === null && !(fs.existsSync(log) && fs.statSync(log).size > 0)) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return { child, ended, stdout: () => stdout };
+}
 
 test('an experiment trains into a folder, and the JSON says how it went', async () => {
   const out = path.join(temporaryFolder(), 'deep', 'run');
@@ -52,7 +78,7 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
   const waited = steps.map(({ dataShare }, step) => dataShare * times[step]!);
   const total = (numbers: number[]): number => numbers.reduce((sum, one) => sum + one, 0);
   expect(JSON.parse(stdout).dataShare).toBeCloseTo(total(waited) / total(times), 9);
-  expect(fs.readdirSync(out).sort()).toEqual(runFiles);
+  expect(fs.readdirSync(out).sort()).toEqual(runFiles(6));
   const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
   expect(JSON.parse(metadata.details as string)).toMatchObject({
     experiment: 'mnist-demonstration',
@@ -90,29 +116,14 @@ test.each(['graph', 'xla'])(
     const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
     // Enough steps that the signal comes before the last one, and no save before it.
     const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
-    const child = spawn(
-      process.execPath,
-      [
-        ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts')],
-        ...['train', '--experiment', 'mnist-demonstration', '--out', stopped],
-        ...['--set', ...tiny, ...long, '--mode', mode],
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
-    let stdout = '';
-    child.stdout.on('data', (text) => {
-      stdout += text;
-    });
-    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-    const log = path.join(stopped, 'log.jsonl');
-    while (child.exitCode === null && !(fs.existsSync(log) && fs.statSync(log).size > 0)) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    const { child, ended, stdout } = await started(stopped, ...long, '--mode', mode);
     child.kill('SIGINT');
     expect(await ended).toBe(130);
-    expect(stdout).toMatch(/Stopped and saved after step \d+ of 400/);
-    expect(fs.readdirSync(stopped).sort()).toEqual(runFiles);
-    const command = stdout.split('\n').find((line) => line.includes('--resume')) as string;
+    const step = Number(/Stopped and saved after step (\d+) of 400/.exec(stdout())?.[1]);
+    expect(fs.readdirSync(stopped).sort()).toEqual(runFiles(step));
+    const command = stdout()
+      .split('\n')
+      .find((line) => line.includes('--resume')) as string;
     expect(command).toContain(`'${stopped}'`);
     // What a shell would make of it: only the folder's name is quoted.
     const words = command.trim().match(/'[^']*'|\S+/g) as string[];
@@ -120,7 +131,7 @@ test.each(['graph', 'xla'])(
     expect(resumed.code, resumed.stderr).toBe(0);
 
     expect((await train(whole, long, '--mode', mode)).code).toBe(0);
-    for (const name of ['checkpoint.safetensors', 'state.safetensors']) {
+    for (const name of ['checkpoint.safetensors', 'state-400.safetensors']) {
       const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
       expect(a!.equals(b!)).toBe(true);
     }
@@ -129,6 +140,30 @@ test.each(['graph', 'xla'])(
     );
   },
 );
+
+test('a run goes on from another one, its snapshot or its checkpoint', async () => {
+  const folder = temporaryFolder();
+  const first = path.join(folder, 'first');
+  expect((await train(first, ['averageDecay=0.5', 'steps=4'])).code).toBe(0);
+  const snapshot = path.join(folder, 'snapshot.safetensors');
+  expect((await tarflow('snapshot', first, '--out', snapshot)).code).toBe(0);
+  const before = tf.memory().numTensors;
+  const sources = [first, snapshot, path.join(first, 'checkpoint.safetensors')];
+  for (const [i, from] of sources.entries()) {
+    const out = path.join(folder, `from-${i}`);
+    const { code, stderr } = await train(out, ['averageDecay=0.5', 'steps=2'], '--from', from);
+    expect(code, stderr).toBe(0);
+    const { from: begun } = JSON.parse(fs.readFileSync(path.join(out, 'run.json'), 'utf8'));
+    expect(begun).toMatchObject({ checkpoint: path.basename(from), steps: 4 });
+    const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
+    expect(JSON.parse(metadata.details as string).steps).toBe(6);
+  }
+  expect(tf.memory().numTensors).toBe(before);
+  const losses = sources.map((_, i) => records(path.join(folder, `from-${i}`))[0]!.loss);
+  // The snapshot's weights are those of the run, rounded; the checkpoint holds the mean.
+  expect(losses[1]).not.toBe(losses[0]);
+  expect(Math.abs(losses[1]! - losses[0]!)).toBeLessThan(0.1 * Math.abs(losses[2]! - losses[0]!));
+});
 
 describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {
   const cases: [string, string[], RegExp][] = [
@@ -178,14 +213,29 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const out = path.join(temporaryFolder(), 'run');
     expect((await train(out, [], '--resume')).stderr).toContain('holds no run to resume');
     expect((await train(out, ['steps=1'])).code).toBe(0);
-    const before = fs.readFileSync(path.join(out, 'state.safetensors'));
+    const before = fs.readFileSync(path.join(out, 'state-1.safetensors'));
     const again = await train(out, ['steps=1']);
     expect(again).toMatchObject({ code: 2 });
     expect(again.stderr).toContain('--resume');
     const different = await train(out, ['steps=2'], '--resume');
     expect(different).toMatchObject({ code: 2 });
-    expect(different.stderr).toMatch(/"steps": 1.*"steps": 2/);
-    expect(fs.readFileSync(path.join(out, 'state.safetensors')).equals(before)).toBe(true);
+    expect(different.stderr).toMatch(/settings\.steps: 1 there, 2 here.*--replan/);
+    expect(fs.readFileSync(path.join(out, 'state-1.safetensors')).equals(before)).toBe(true);
+  });
+
+  test('something to begin with that is none', async () => {
+    const folder = temporaryFolder();
+    const out = path.join(folder, 'run');
+    for (const [from, message] of [
+      [path.join(folder, 'none.safetensors'), /none\.safetensors cannot be read/],
+      [folder, /run\.json cannot be read/],
+      [__filename, /train\.test\.ts claims a header/],
+    ] as const) {
+      const { code, stderr } = await train(out, [], '--from', from);
+      expect(code).toBe(2);
+      expect(stderr).toMatch(message);
+      expect(fs.existsSync(out)).toBe(false);
+    }
   });
 
   test('a loss that is not finite keeps the last saved state, and no partial file', async () => {
@@ -198,8 +248,10 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const kept = Number(/keeps the state of step (\d+)/.exec(stderr)?.[1]);
     expect(stderr).toContain('lower peakLearningRate');
     expect(tf.memory().numTensors).toBe(before);
-    expect(fs.readdirSync(out).sort()).toEqual(runFiles);
-    const { tensors, metadata } = await readSafetensors(path.join(out, 'state.safetensors'));
+    expect(fs.readdirSync(out).sort()).toEqual(runFiles(kept));
+    const { tensors, metadata } = await readSafetensors(
+      path.join(out, `state-${kept}.safetensors`),
+    );
     expect(Number(metadata.step)).toBe(kept);
     for (const { data } of Object.values(tensors)) {
       expect(data.every((value) => Number.isFinite(value))).toBe(true);

@@ -106,6 +106,16 @@ describe('measurements', () => {
   });
 });
 
+test('a time is never judged', () => {
+  for (const { id, figures } of measurements) {
+    for (const { name, unit, agreement } of figures) {
+      const isTime =
+        /^(s|ms|images\/s|×)$/.test(unit) || /times as fast|time of|time \//.test(name);
+      if (isTime) expect(agreement, `${id}, ${name}`).toBe('timing');
+    }
+  }
+});
+
 describe('claims', () => {
   test('are those of the list, each once', () => {
     const ids = [

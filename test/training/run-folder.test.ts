@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -9,12 +10,17 @@ import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { readStartingPoint } from '../../src/models/read-starting-point.js';
-import { tarflow } from '../../src/models/tarflow/index.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import type { LoadedStartingPoint } from '../../src/training/starting-point.js';
 import { train } from '../../src/training/train.js';
-import { madeUpImages, smallConfig, smallSettings, type TarFlowRun } from './small.js';
+import {
+  madeUpImages,
+  smallRun as run,
+  smallConfig,
+  smallSettings,
+  type TarFlowRun,
+} from './small.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -24,20 +30,6 @@ function newFolder(): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-run-'));
   onTestFinished(() => fs.rmSync(folder, { recursive: true }));
   return path.join(folder, 'run');
-}
-
-function run(folder: string, more: Partial<TarFlowRun> = {}): TarFlowRun {
-  return {
-    family: tarflow,
-    config: smallConfig,
-    settings: smallSettings,
-    data: madeUpImages('train', 32),
-    validation: madeUpImages('test', 20),
-    folder,
-    // Recording a graph takes longer than these few steps.
-    mode: 'eager',
-    ...more,
-  };
 }
 
 /** The parameters that a run ends with, bit for bit. */
@@ -456,6 +448,25 @@ test('a run whose checkpoint was deleted goes on, and has one again at once', as
 });
 
 describe('while a run goes on, its folder is locked', () => {
+  test('against another process; killed, the run goes on at once', async () => {
+    const [whole, killed] = [newFolder(), newFolder()];
+    const expected = await finish(run(whole));
+    const program = path.join(__dirname, 'held-run.ts');
+    const child = spawn(process.execPath, ['--import', 'tsx', program, killed, '5']);
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    await Promise.race([new Promise((resolve) => child.stdout.once('data', resolve)), ended]);
+    await expect(train(run(killed, { resume: true }))).rejects.toThrow(
+      `${killed} is in use by process ${child.pid}. Wait until it ends, stop it, or choose`,
+    );
+    child.kill('SIGKILL');
+    await ended;
+    expect(fs.readdirSync(killed).sort()).toEqual([...runFiles(4), 'run.lock'].sort());
+    expect(await finish(run(killed, { resume: true }))).toEqual(expected);
+    expect(fs.readdirSync(killed).sort()).toEqual(runFiles(smallSettings.steps));
+    expect(losses(killed)).toEqual(losses(whole));
+  }, 120_000);
+
   test('against another in the same process, and free when it ends, also by an error', async () => {
     const folder = newFolder();
     const before = tf.memory().numTensors;

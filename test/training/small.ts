@@ -67,6 +67,21 @@ export function tarflowTemplate(config: TarFlowConfig) {
   return { template, task: task! };
 }
 
+/** A run of a few steps into a folder. */
+export function smallRun(folder: string, more: Partial<TarFlowRun> = {}): TarFlowRun {
+  return {
+    family: tarflow,
+    config: smallConfig,
+    settings: smallSettings,
+    data: madeUpImages('train', 32),
+    validation: madeUpImages('test', 20),
+    folder,
+    // Recording a graph takes longer than these few steps.
+    mode: 'eager',
+    ...more,
+  };
+}
+
 /** A flow that is far from the identity and knows its labels, unlike a fresh one. */
 export function livelyFlow(config: TarFlowConfig): TarFlow {
   const flow = createTarFlow(config, 1);

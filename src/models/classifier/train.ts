@@ -1,5 +1,5 @@
 import { UserError } from '../../backend/errors.js';
-import type { ImageDataset } from '../../data/index.js';
+import type { DataSource } from '../../data/index.js';
 import { train } from '../../training/train.js';
 import { disposeClassifier } from './classifier.js';
 import { type Classifier, classifier } from './family.js';
@@ -38,7 +38,7 @@ export interface ClassifierTrainingOptions {
  *   training
  */
 export async function trainClassifier(
-  data: ImageDataset,
+  data: DataSource,
   options: ClassifierTrainingOptions = {},
 ): Promise<Classifier> {
   const { epochs = 3, batchSize = 128, learningRate = 2e-3, seed = 0 } = options;

@@ -1,5 +1,5 @@
 import type { MeasureName } from '../measures.js';
-import type { PublishedFigure, Row, Table } from '../paper.js';
+import type { PublishedFigure, Row, Source, Table } from '../paper.js';
 import type { Agreement } from '../tolerances.js';
 
 /** One number that a notebook measures, as far as it is known before it is measured. */
@@ -63,9 +63,13 @@ export function besidePublished(
   return { value: published.value, source: sourceText(found, published) };
 }
 
-/** Where a published figure stands, in one line. */
+/** A work and a place in it, and how it came here where it was not read there. */
+export function placeText({ work, place, known }: Source): string {
+  const how = { read: '', quoted: ' (quoted)', remembered: ' (quoted from memory)' };
+  return `${work}, ${place}${how[known]}`;
+}
+
+/** Where a published figure stands and what it is of, in one line. */
 export function sourceText({ name, setting }: Row, { of, source }: PublishedFigure): string {
-  const parts = [source.work, source.place, name, ...(of === undefined ? [] : [of])];
-  const known = { read: '', quoted: ' (quoted)', remembered: ' (quoted from memory)' };
-  return `${[...parts, ...(setting === undefined ? [] : [setting])].join(', ')}${known[source.known]}`;
+  return [placeText(source), name, of, setting].filter((part) => part !== undefined).join(', ');
 }

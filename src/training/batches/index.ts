@@ -3,7 +3,7 @@ import { BatchThread } from './thread.js';
 
 export { type Draws, drawsFrom } from './draws.js';
 export { sampleKeys, validationKeys } from './keys.js';
-export { checkNoise, type Noise, noisyImages } from './noise.js';
+export { type Noise, noisyImages } from './noise.js';
 export { noisyImageFeeds } from './noisy-images.js';
 export { type Batch, type BatchPlan, heldOutBatch, type Share } from './plan.js';
 

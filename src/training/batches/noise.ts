@@ -10,21 +10,6 @@ import type { FeedSettings } from '../../flow/model.js';
 export type Noise = FeedSettings['noise'];
 
 /**
- * Checks a noise law.
- * @throws UserError for an unknown kind, or a deviation that is not above 0
- */
-export function checkNoise(noise: Noise): void {
-  const { kind } = noise;
-  if (kind === 'uniform' || kind === 'none') return;
-  if (kind !== 'gaussian') {
-    throw new UserError(`Unknown noise '${kind as string}'`, 'Expected gaussian, uniform or none');
-  }
-  if (!(Number.isFinite(noise.sigma) && noise.sigma > 0)) {
-    throw new UserError(`The noise's sigma is ${noise.sigma}`, 'Expected a number above 0');
-  }
-}
-
-/**
  * Noisy images on the scale [−1, 1] from pixels 0 … 255: k/127.5 − 1 + σε, or 2(k + u)/256 − 1;
  * without noise k/127.5 − 1. Latents are numbers as they are, x + σε or x.
  *

@@ -1,14 +1,14 @@
-import type { EngineName } from '../backend/engine.js';
+import type { EngineName } from '../../backend/engine.js';
 import {
   type MeasuredFigure,
   type Measurement,
   measurements,
   type Tolerances,
   tolerancesOf,
-} from '../papers/index.js';
-import { claimFile, type RecordedClaim, readClaimFile } from './claims.js';
-import { resultsFolder } from './results-folder.js';
-import { tableText } from './table.js';
+} from '../../papers/index.js';
+import { claimFile, type RecordedClaim, readClaimFile } from '../claims.js';
+import { resultsFolder } from '../results-folder.js';
+import { tableText } from '../table.js';
 
 /**
  * What became of a committed figure in a run.

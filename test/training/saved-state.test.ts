@@ -12,6 +12,7 @@ import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { RunFolder } from '../../src/training/run-folder.js';
+import { openLastState } from '../../src/training/saved-state.js';
 import { smallConfig, smallSettings } from './small.js';
 
 /**
@@ -29,6 +30,16 @@ class Disk {
   private unsynced = new Map<string, number>();
   /** Undoes the changes of names that are not safe, the latest first. */
   private undo: (() => void)[] = [];
+
+  /** What happens right before something is read, once. */
+  meanwhile: { reads: string; happens: () => Promise<void> } | undefined;
+
+  async willRead(what: string): Promise<void> {
+    const { meanwhile } = this;
+    if (meanwhile?.reads !== what) return;
+    this.meanwhile = undefined;
+    await meanwhile.happens();
+  }
 
   /** To be called before a change. */
   change(halfway?: () => void): void {
@@ -102,6 +113,7 @@ vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>();
   const open = async (file: string, flags: string): Promise<FileHandle> => {
     const writes = flags !== 'r';
+    if (!writes) await disk.current.willRead(path.basename(file));
     if (writes && !fs.existsSync(file)) disk.current.change();
     else disk.current.checkWorking();
     const handle = await real.open(file, flags);
@@ -120,8 +132,13 @@ vi.mock('node:fs/promises', async (original) => {
       },
     });
   };
+  const readdir = async (folder: string): Promise<string[]> => {
+    await disk.current.willRead('the folder');
+    return real.readdir(folder);
+  };
   const changed = {
     open,
+    readdir,
     rename: async (from: string, to: string) => {
       disk.current.change();
       disk.current.willRename(from, to);
@@ -273,6 +290,23 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
     },
   );
 });
+
+test.each(['checkpoint.safetensors', 'the folder', 'state-2.safetensors'])(
+  'who reads the last state of a run that saves right before %s is read gets the new one',
+  async (reads) => {
+    const folder = newFolder();
+    const run = new RunFolder(folder);
+    await run.open(description, false, modes);
+    await save(run, 0, 2);
+    disk.current.meanwhile = { reads, happens: () => save(run, 2, 4) };
+    const { file, header } = await openLastState(folder);
+    expect(disk.current.meanwhile).toBeUndefined();
+    expect(header).toMatchObject({ step: 4, steps: 4 });
+    expect((await file.read('parameters.a')).data).toEqual(new Float32Array([4, 4, 4]));
+    await file.close();
+    await run.close();
+  },
+);
 
 test('a checkpoint is whole or not at all, whenever the machine stops', async () => {
   const folder = newFolder();

@@ -2,8 +2,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { measurements } from '../../src/papers/index.js';
-import { readClaim } from '../../src/workbook/claims.js';
+import { measurements } from '../../../src/papers/index.js';
+import { readClaim } from '../../../src/workbook/claims.js';
 import {
   claimFiles,
   failures,
@@ -11,7 +11,7 @@ import {
   recordedClaims,
   reproduction,
   reproductionText,
-} from '../../src/workbook/reproduction.js';
+} from '../../../src/workbook/report/reproduction.js';
 
 type Claims = Awaited<ReturnType<typeof recordedClaims>>;
 const denoising = '02-denoising';
@@ -154,9 +154,13 @@ test('claims are read from the folder of a run', async () => {
   const files = claimFiles(folder, ['05']);
   expect(files).toEqual([path.join(folder, 'claims', '05-bayes-classifier.json')]);
   expect((await recordedClaims(['05'], folder)).size).toBe(0);
-  fs.cpSync(path.join(__dirname, '..', '..', 'results', 'claims'), path.join(folder, 'claims'), {
-    recursive: true,
-  });
+  fs.cpSync(
+    path.join(__dirname, '..', '..', '..', 'results', 'claims'),
+    path.join(folder, 'claims'),
+    {
+      recursive: true,
+    },
+  );
   expect([...(await recordedClaims(['05'], folder)).keys()]).toEqual(['05-bayes-classifier']);
   fs.rmSync(folder, { recursive: true });
 });

@@ -1,0 +1,183 @@
+import { foldIn, type RandomKey } from '../../backend/random.js';
+import { tf, tidy } from '../../backend/tf.js';
+import type { Leaves } from '../../backend/tree.js';
+import { classMixture } from '../../conditions/labels.js';
+import { narrowBackground, spreadBackground } from '../../flow/background.js';
+import { mixSpecs } from '../../flow/channel-mix.js';
+import { dimensions } from '../../flow/flow.js';
+import type { Family, ForwardResult, GenerateOptions, Model } from '../../flow/model.js';
+import { type LeafSpec, type Specs, zeros } from '../../nn/specs.js';
+import { likelihood } from '../../training/objectives/likelihood.js';
+import {
+  type CouplingConfig,
+  checkCoupling,
+  couplingSchema,
+  couplingTitle,
+  levelShapes,
+} from './config.js';
+import {
+  backThroughLevels,
+  type CouplingParameters,
+  permutationName,
+  throughLevels,
+} from './levels.js';
+import { networkSpecs } from './network.js';
+
+/**
+ * A multi-scale flow of affine couplings and invertible 1×1 convolutions (Kingma and Dhariwal 2018,
+ * arXiv 1807.03039). Its buffers are the permutations in the latter, which stay as they begin.
+ */
+export type Coupling = Model<CouplingConfig, CouplingParameters>;
+
+/** The family of coupling flows. */
+export const coupling: Family<CouplingConfig, CouplingParameters> = {
+  kind: 'coupling',
+  schema: couplingSchema,
+  check: checkCoupling,
+  title: couplingTitle,
+  specs,
+  start: startFromData,
+  objectives: () => [likelihood()],
+  flow: {
+    forward,
+    latentShape,
+    rows: ({ image }) => image.height * image.width,
+    width: ({ hiddenChannels }) => hiddenChannels,
+  },
+  generator: { latentShape, generate },
+};
+
+function specs(
+  config: CouplingConfig,
+  key: RandomKey,
+): { parameters: Specs<CouplingParameters>; buffers: Record<string, LeafSpec> } {
+  const { stepsPerLevel, hiddenChannels: hidden, classes } = config;
+  const shapes = levelShapes(config);
+  const buffers: Record<string, LeafSpec> = {};
+  const network = (k: RandomKey, channels: number) =>
+    networkSpecs(k, {
+      inputs: Math.ceil(channels / 2),
+      hidden,
+      outputs: Math.floor(channels / 2),
+      classes,
+    });
+  const levels = shapes.map(({ channels }, l) => ({
+    steps: Array.from({ length: stepsPerLevel }, (_, s) => {
+      const k = foldIn(foldIn(foldIn(key, 'level'), l), s);
+      const { parameters, permutation } = mixSpecs(foldIn(k, 'mix'), channels);
+      buffers[permutationName(l, s)] = permutation;
+      return { mix: parameters, network: network(foldIn(k, 'network'), channels) };
+    }),
+    ...(l < shapes.length - 1 && { split: network(foldIn(foldIn(key, 'split'), l), channels) }),
+  }));
+  const { height, width, channels } = shapes.at(-1) as (typeof shapes)[number];
+  const shape = [height, width, channels];
+  return { parameters: { levels, prior: { mean: zeros(shape), logScale: zeros(shape) } }, buffers };
+}
+
+function forward(
+  { config, ...model }: Coupling,
+  x: tf.Tensor4D,
+  { classes }: { classes?: tf.Tensor2D | undefined },
+): ForwardResult {
+  const { pixels, logDet } = pixelsOf(config, x);
+  const { latents, logDets } = throughLevels(config, model, pixels, classes);
+  const flat = latents.map((latent) => tf.reshape(latent, [x.shape[0], -1]));
+  const z = tf.expandDims(tf.concat(flat, 1), 1) as tf.Tensor3D;
+  const total = tf.addN(logDet ? [...logDets, logDet] : logDets) as tf.Tensor1D;
+  return { z, logDet: total, outputs: latents, logDets };
+}
+
+async function generate(
+  { config, ...model }: Coupling,
+  z: tf.Tensor3D,
+  { label, signal }: GenerateOptions,
+): Promise<tf.Tensor4D> {
+  const shapes = levelShapes(config);
+  const classes = classMixture(config, label, z.shape[0]);
+  const latents = tidy(() => {
+    const sizes = shapes.map(({ height, width, channels }, l) => ({
+      shape: [height, width, l < shapes.length - 1 ? Math.floor(channels / 2) : channels] as const,
+    }));
+    const parts = tf.split(
+      tf.squeeze(z, [1]),
+      sizes.map(({ shape: [height, width, channels] }) => height * width * channels),
+      1,
+    );
+    return sizes.map(
+      ({ shape }, l) => tf.reshape(parts[l] as tf.Tensor, [z.shape[0], ...shape]) as tf.Tensor4D,
+    );
+  });
+  try {
+    const pixels = await backThroughLevels(config, model, latents, classes, async () => {
+      await new Promise(setImmediate);
+      signal?.throwIfAborted();
+    });
+    const images = imagesOf(config, pixels);
+    pixels.dispose();
+    return images;
+  } finally {
+    tf.dispose([latents, classes ?? []]);
+  }
+}
+
+/**
+ * Actnorm: every step starts by giving its channels mean 0 and variance 1, and the prior by giving
+ * that to each number that is left at the end. One more image, of variance 1, keeps channels that
+ * hardly ever change away from tiny scales.
+ */
+function startFromData(
+  { config, ...model }: Coupling,
+  images: tf.Tensor4D,
+  { classes }: { classes?: tf.Tensor2D | undefined },
+): Leaves {
+  return tidy(() => {
+    const started: Leaves = {};
+    const normal = <T extends tf.Tensor>(x: tf.Tensor4D, axes: number[]) => {
+      const { mean, variance } = tf.moments(x, axes);
+      const count = images.shape[0];
+      const scaled = tf.div(tf.add(tf.mul(variance, count), 1), count + 1);
+      return { mean: mean as T, logScale: tf.mul(tf.log(scaled), 0.5) as T };
+    };
+    const { latents } = throughLevels(
+      config,
+      model,
+      pixelsOf(config, images).pixels,
+      classes,
+      (step, x, name) => {
+        const { mean: shift, logScale } = normal<tf.Tensor1D>(x, [0, 1, 2]);
+        // Out of the scope of the step.
+        started[`${name}.mix.shift`] = tf.keep(shift);
+        started[`${name}.mix.logScale`] = tf.keep(logScale);
+        return { ...step, mix: { ...step.mix, shift, logScale } };
+      },
+    );
+    const { mean, logScale } = normal<tf.Tensor3D>(latents.at(-1) as tf.Tensor4D, [0]);
+    return { ...started, 'prior.mean': mean, 'prior.logScale': logScale };
+  });
+}
+
+function latentShape(config: CouplingConfig): [number, number] {
+  return [1, dimensions(config)];
+}
+
+/** Images (batch, height, width, channels), with the background spread where the model has one. */
+function pixelsOf(
+  { background }: CouplingConfig,
+  images: tf.Tensor4D,
+): { pixels: tf.Tensor4D; logDet?: tf.Tensor1D } {
+  return tidy(() => {
+    const last = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 2, 3, 1]);
+    if (background === undefined) return { pixels: last(images) };
+    const { y, logDet } = spreadBackground(background, images);
+    return { pixels: last(y), logDet };
+  });
+}
+
+/** The way back of {@link pixelsOf}. */
+function imagesOf({ background }: CouplingConfig, pixels: tf.Tensor4D): tf.Tensor4D {
+  return tidy(() => {
+    const images = tf.transpose(pixels, [0, 3, 1, 2]) as tf.Tensor4D;
+    return background === undefined ? images : narrowBackground(background, images);
+  });
+}

@@ -1,0 +1,17 @@
+/** `tarflow/models`: the families of models, their configurations and checkpoints. */
+export {
+  accuracy,
+  type Classifier,
+  type ClassifierConfig,
+  type ClassifierTrainingOptions,
+  classifierFeatures,
+  disposeClassifier,
+  loadClassifier,
+  saveClassifier,
+  trainClassifier,
+} from './classifier/index.js';
+export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
+export { createModel, familyOf, kinds } from './registry.js';
+export { configName, type TarFlowConfig, tokenCount, tokenWidth } from './tarflow/config.js';
+export { createTarFlow, imagesOf, type TarFlow, tarflow, tokensOf } from './tarflow/index.js';
+export type { TarFlowParameters } from './tarflow/parameters.js';

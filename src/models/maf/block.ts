@@ -1,0 +1,82 @@
+import { tf } from '../../backend/tf.js';
+import { type Leaves, withLeaves } from '../../backend/tree.js';
+import type {
+  AutoregressiveBlock,
+  Conditions,
+  Place,
+  Prediction,
+} from '../../flow/autoregressive.js';
+import { dimensions } from '../../flow/flow.js';
+import type { MafConfig } from './config.js';
+import { type MadeParameters, made, maskedOutput } from './made.js';
+
+/**
+ * A block of a MAF: a masked network predicts mean and log-scale of each number of an image from those
+ * before it (Papamakarios et al. 2017, arXiv 1705.07057, section 3.1). Odd blocks read the numbers in
+ * reverse. The first number is predicted, too, by biases and the class.
+ */
+export class MafBlock implements AutoregressiveBlock {
+  readonly tokens: number;
+  readonly width = 1;
+  readonly given = 0;
+  readonly lead = 0;
+  readonly stack: number;
+  readonly work: number;
+  readonly depth: number;
+  readonly cacheWidth = 1;
+  readonly heads = 0;
+  readonly description: unknown;
+  private readonly reversed: boolean;
+
+  constructor(
+    private readonly config: MafConfig,
+    readonly parameters: MadeParameters,
+    readonly index: number,
+  ) {
+    const { hidden, output } = parameters;
+    this.tokens = dimensions(config);
+    this.stack = config.blocks;
+    this.depth = hidden.length;
+    this.work = [...hidden, output].reduce((sum, { weight }) => sum + weight.size, 0);
+    this.reversed = index % 2 === 1;
+    this.description = [config, this.reversed];
+  }
+
+  withParameters(parameters: Leaves): MafBlock {
+    return new MafBlock(this.config, withLeaves(this.parameters, parameters), this.index);
+  }
+
+  /** Reversal is its own inverse. */
+  order(x: tf.Tensor3D): tf.Tensor3D {
+    return this.reversed ? tf.reverse(x, 1) : x;
+  }
+
+  /** The cache holds the numbers themselves (rows, 1, entries, 1). */
+  predict(
+    tokens: tf.Tensor3D,
+    { start = 0, cache, conditions = {}, keepCache = false }: Place = {},
+  ): Prediction {
+    const [rows, count] = tokens.shape;
+    const given = tf.reshape(tokens, [rows, 1, count, 1]) as tf.Tensor4D;
+    const seen = cache
+      ? (tf.concat([cache.tokens as tf.Tensor4D, given], 2) as tf.Tensor4D)
+      : given;
+    const next = made(this.parameters, tf.reshape(seen, [rows, start + count]) as tf.Tensor2D, {
+      tokens: this.tokens,
+      first: cache ? start + 1 : 0,
+      classes: conditions.classes,
+    });
+    return { next, cache: keepCache ? { tokens: seen } : undefined };
+  }
+
+  unconditional(rows: number): Conditions {
+    const { classes } = this.config;
+    if (classes === 0) return {};
+    return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+  }
+
+  /** Of all tokens, (T, units) each. */
+  outputWeights(): { mean: tf.Tensor2D; logScale: tf.Tensor2D } {
+    return maskedOutput(this.parameters, this.tokens);
+  }
+}

@@ -1,0 +1,128 @@
+import { linear } from '../../backend/ops.js';
+import { tf } from '../../backend/tf.js';
+import type { Gaussian } from '../../flow/gaussian.js';
+import type { LinearParameters } from '../../nn/layers.js';
+
+/** A masked network of T tokens. Entries of a weight that its mask hides mean nothing. */
+export type MadeParameters = {
+  /** Weights are (units, T − 1) in the first layer, since the last token predicts nothing, then (units, units). */
+  hidden: LinearParameters[];
+  /** (classes, units), added before the first nonlinearity; absent in an unconditional model. */
+  classes?: tf.Tensor2D;
+  /** (2·T, units): a row for the mean of each token and below it one for the log-scale. */
+  output: LinearParameters;
+};
+
+/** Log-scales lie within ±7: a token's deviation is bounded by a factor of a thousand either way. */
+const bound = Math.log(1000);
+
+/**
+ * A masked autoencoder for distribution estimation (Germain et al. 2015, arXiv 1502.03509) with
+ * Gaussian conditionals: what a multilayer perceptron predicts of each token depends on those before
+ * it only, because the weights from others are masked.
+ *
+ * A unit has a degree, the number of tokens that it sees. Degrees 0 … T − 1 are spread evenly over
+ * the units, in order; those of degree 0 see the class alone, and so the first token depends on it.
+ *
+ * @param seen the first tokens (rows, n), n from 0 to T − 1
+ * @param tokens T
+ * @param first the first token to predict, at most n
+ * @param classes mixture of classes (rows, classes); none takes the mean of the table
+ * @returns mean and log-scale of tokens `first` … n, each (rows, n + 1 − first, 1)
+ */
+export function made(
+  parameters: MadeParameters,
+  seen: tf.Tensor2D,
+  { tokens, first, classes }: { tokens: number; first: number; classes?: tf.Tensor2D | undefined },
+): Gaussian {
+  const [rows, count] = seen.shape;
+  const units = parameters.output.weight.shape[1];
+  const degrees = unitDegrees(units, tokens);
+  // Units that see more have no part in these predictions; degrees ascend.
+  const used = degrees.filter((degree) => degree <= count);
+  let h = seen;
+  // Token i is seen from degree i + 1 on.
+  let inputs = range(count, 1);
+  parameters.hidden.forEach((layer, index) => {
+    let sum = maskedLinear(h, part(layer, 0, used.length, inputs.length), used, inputs);
+    if (index === 0 && parameters.classes) {
+      sum = tf.add(sum, classTerm(parameters.classes, used.length, classes));
+    }
+    h = tf.relu(sum);
+    inputs = used;
+  });
+  const targets = range(count + 1 - first, first);
+  const rowsOfTargets = targets.flatMap((token) => [token, token]);
+  const layer = part(parameters.output, 2 * first, rowsOfTargets.length, used.length);
+  const out = tf.reshape(maskedLinear(h, layer, rowsOfTargets, used), [rows, targets.length, 2]);
+  const [mean, raw] = tf.split(out, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
+  return { mean, logScale: tf.mul(tf.tanh(tf.div(raw, bound)), bound) as tf.Tensor3D };
+}
+
+/** The output layer's maps to the means and to the log-scales of T tokens, (T, units) each. */
+export function maskedOutput(
+  { output: { weight } }: MadeParameters,
+  tokens: number,
+): { mean: tf.Tensor2D; logScale: tf.Tensor2D } {
+  const units = weight.shape[1];
+  const every = range(tokens, 0);
+  const mask = maskOf(every, unitDegrees(units, tokens));
+  const [mean, logScale] = tf.unstack(tf.reshape(weight, [tokens, 2, units]), 1) as tf.Tensor2D[];
+  return {
+    mean: tf.mul(mean as tf.Tensor2D, mask),
+    logScale: tf.mul(logScale as tf.Tensor2D, mask),
+  };
+}
+
+/** What an output bias has to be for a log-scale. */
+export function rawLogScale(logScale: tf.Tensor): tf.Tensor {
+  return tf.mul(tf.atanh(tf.clipByValue(tf.div(logScale, bound), -0.99, 0.99)), bound);
+}
+
+/** The numbers of tokens that units see, ascending. */
+function unitDegrees(units: number, tokens: number): number[] {
+  return Array.from({ length: units }, (_, unit) => Math.floor((unit * tokens) / units));
+}
+
+/** x·(W∘M)ᵀ + b. */
+function maskedLinear(
+  x: tf.Tensor2D,
+  { weight, bias }: LinearParameters,
+  outputs: readonly number[],
+  inputs: readonly number[],
+): tf.Tensor2D {
+  if (inputs.length === 0)
+    return tf.tile(tf.reshape(bias, [1, -1]), [x.shape[0], 1]) as tf.Tensor2D;
+  return linear(x, tf.mul(weight, maskOf(outputs, inputs)), bias);
+}
+
+/** 1 where an output sees an input, whose degree is at most its own, else 0: (outputs, inputs). */
+function maskOf(outputs: readonly number[], inputs: readonly number[]): tf.Tensor2D {
+  const row = tf.tensor2d([...inputs], [1, inputs.length]);
+  const column = tf.tensor2d([...outputs], [outputs.length, 1]);
+  return tf.cast(tf.lessEqual(row, column), 'float32') as tf.Tensor2D;
+}
+
+/** Some outputs of a layer, and the first of its inputs. */
+function part(
+  { weight, bias }: LinearParameters,
+  from: number,
+  outputs: number,
+  inputs: number,
+): LinearParameters {
+  if (weight.shape.join() === [outputs, inputs].join()) return { weight, bias };
+  return {
+    weight: tf.slice(weight, [from, 0], [outputs, inputs]) as tf.Tensor2D,
+    bias: tf.slice(bias, from, outputs) as tf.Tensor1D,
+  };
+}
+
+/** The class term (rows, units), or (1, units) where no label is given. */
+function classTerm(table: tf.Tensor2D, units: number, classes: tf.Tensor2D | undefined): tf.Tensor {
+  const some = tf.slice(table, [0, 0], [-1, units]) as tf.Tensor2D;
+  return classes ? tf.matMul(classes, some) : tf.mean(some, 0, true);
+}
+
+function range(length: number, first: number): number[] {
+  return Array.from({ length }, (_, i) => first + i);
+}

@@ -1,0 +1,52 @@
+/** `tarflow/sampling`: inverting a flow: solvers, their metrics and planner, guidance, denoising. */
+export { type DenoiseOptions, denoise, score } from './denoise.js';
+export type { ExecutionOptions } from './guidance/execution.js';
+export { type Guidance, guidedBlock } from './guidance/guided-block.js';
+export { type InverseOptions, inverse } from './inverse.js';
+export {
+  modelFingerprint,
+  type Plan,
+  planDifferences,
+  plannedSolvers,
+  planPath,
+  readPlan,
+  writePlan,
+} from './planner/plan-file.js';
+export {
+  type Candidate,
+  latentsToPlan,
+  type PlanOptions,
+  planSampling,
+} from './planner/plan-sampling.js';
+export { type SampleOptions, sample, sampleNoise } from './sample.js';
+export {
+  namedSolvers,
+  type PublishedLists,
+  publishedSolvers,
+  publishedStrategies,
+  strategyNames,
+} from './solvers/published-strategies.js';
+export { solveBlock } from './solvers/solve-block.js';
+export type { BlockTrace, IterationTrace } from './solvers/solve-record.js';
+export {
+  type IterationSettings,
+  type Solver,
+  selectiveJacobi,
+  solverText,
+} from './solvers/solver.js';
+export {
+  type BlockPassage,
+  type BlockPassages,
+  blockPassages,
+  type Convergence,
+  followConvergence,
+} from './study/convergence.js';
+export { solveWithoutNearest } from './study/masked.js';
+export {
+  type ConvergenceRanking,
+  convergenceRankingMetric,
+  type InitialGuessing,
+  initialGuessingMetric,
+  type MetricOptions,
+} from './study/metrics.js';
+export { spectralNorm } from './study/spectral-norm.js';

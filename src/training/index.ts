@@ -1,0 +1,9 @@
+/** `tarflow/training`: the loop, objectives, batches, AdamW, schedule, run folders. */
+export { type Noise, noisyImages } from './batches/index.js';
+export { type CheckpointDetails, type StoredPrecision, saveCheckpoint } from './checkpoint.js';
+export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './optimiser/adamw.js';
+export { learningRate } from './optimiser/schedule.js';
+export type { LikelihoodRecord, StepRecord, Validation } from './record.js';
+export { RunFolder } from './run-folder.js';
+export type { TrainingSettings } from './settings.js';
+export { type TrainingResult, type TrainingRun, train } from './train.js';

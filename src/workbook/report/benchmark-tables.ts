@@ -1,0 +1,178 @@
+import * as path from 'node:path';
+import { z } from 'zod';
+import { readBytes } from '../../backend/files.js';
+import { resultsFolder } from '../results-folder.js';
+import { formatValue } from '../table.js';
+import { markdownTable } from './markdown.js';
+
+const rowSchema = z.object({
+  name: z.string(),
+  configuration: z.string(),
+  batch: z.number(),
+  precision: z.string(),
+  unit: z.enum(['s', 'B']),
+  mode: z.string(),
+  peer: z.number(),
+  ratio: z.number(),
+  others: z.record(z.string(), z.number()).optional(),
+  growth: z.object({ series: z.string(), size: z.number() }).optional(),
+  baseline: z.boolean().optional(),
+});
+type Row = z.infer<typeof rowSchema>;
+
+const machineSchema = z.object({
+  machine: z.object({
+    processor: z.string(),
+    threads: z.number(),
+    gpu: z.string().optional(),
+    ours: z.string(),
+    peer: z.string(),
+  }),
+  comparison: z.array(rowSchema).default([]),
+  scaling: z.array(rowSchema).default([]),
+});
+type MachineRows = z.infer<typeof machineSchema>;
+
+const precisions = ['float32', 'bfloat16'];
+
+/** What the comparison measures, in the words of a reader. */
+const works = [
+  { title: 'training step', is: ({ name }: Row) => name === 'training step' },
+  { title: 'likelihood (a pass forward)', is: ({ name }: Row) => name === 'forward' },
+  { title: 'denoising step', is: ({ name }: Row) => name === 'denoising step' },
+  ...[1, 8, 256].map((batch) => ({
+    title: `sampling, ${batch === 1 ? 'one image' : `${batch} images`}`,
+    is: (row: Row) => /sampling$/.test(row.name) && row.batch === batch,
+  })),
+];
+
+/** Our time as a share of the peer's, by what is measured and machine. */
+export async function benchmarkSummary(): Promise<string> {
+  const machines = await measuredMachines();
+  const rows = works.map(({ title, is }) => ({
+    'our time / PyTorch’s': title,
+    ...Object.fromEntries(
+      machines.map((machine) => [
+        machineText(machine),
+        precisions
+          .map((precision) =>
+            meanAndWorst(compared(machine).filter((row) => row.precision === precision && is(row))),
+          )
+          .join(' · '),
+      ]),
+    ),
+  }));
+  return markdownTable(rows);
+}
+
+/** All ratios of every machine: by what is measured, precision and model. */
+export async function benchmarkTables(): Promise<string> {
+  const sections = (await measuredMachines()).flatMap((machine) => {
+    const { ours, peer } = machine.machine;
+    return [
+      `### ${machineText(machine)}`,
+      `${ours} against ${peer}; a row is ours as a share of PyTorch’s.`,
+      ratioTable(machine.comparison.filter(({ baseline }) => !baseline)),
+      ...(machine.scaling.length > 0
+        ? [
+            'A training step of a 4-128-2-2 as it grows: time and resident memory.',
+            growthTable(machine.scaling),
+          ]
+        : []),
+    ];
+  });
+  return [...sections, await precisionText()].join('\n\n');
+}
+
+async function readResult<T>(schema: z.ZodType<T>, name: string): Promise<T> {
+  const bytes = await readBytes(path.join(resultsFolder(), name));
+  return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+}
+
+async function measuredMachines(): Promise<MachineRows[]> {
+  const machines = await readResult(z.array(machineSchema), 'benchmarks.json');
+  return machines.filter(({ comparison }) => comparison.length > 0);
+}
+
+function compared({ comparison }: MachineRows): Row[] {
+  return comparison.filter(({ unit, baseline }) => unit === 's' && !baseline);
+}
+
+function machineText({ machine }: MachineRows): string {
+  const { gpu, processor, threads } = machine;
+  return `${gpu === undefined ? '' : `${gpu}, `}${processor}, ${threads} threads`;
+}
+
+/** The geometric mean of the ratios, and the largest. */
+function meanAndWorst(rows: readonly Row[]): string {
+  if (rows.length === 0) return '–';
+  const logs = rows.map(({ ratio }) => Math.log(ratio));
+  const mean = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+  return `${mean.toFixed(2)} (${Math.max(...rows.map(({ ratio }) => ratio)).toFixed(2)})`;
+}
+
+function ratioTable(rows: readonly Row[]): string {
+  const configurations = [...new Set(rows.map(({ configuration }) => configuration))];
+  const works = new Map<string, Row[]>();
+  for (const row of rows) {
+    const batch = /sampling/.test(row.name) ? `, batch ${row.batch}` : '';
+    const key = `${row.name}${batch}, ${row.precision}`;
+    works.set(key, [...(works.get(key) ?? []), row]);
+  }
+  return markdownTable(
+    [...works].map(([what, measured]) => ({
+      what,
+      ...Object.fromEntries(
+        configurations.map((configuration) => {
+          const found = measured.filter((row) => row.configuration === configuration);
+          return [configuration, found.map(ratioText).join('; ')];
+        }),
+      ),
+    })),
+  );
+}
+
+/** The ratio, and where XLA compiles ours that of the graph, which short runs take. */
+function ratioText({ ratio, mode, peer, others }: Row): string {
+  const graph = mode === 'xla' ? others?.graph : undefined;
+  if (mode !== 'xla') return ratio.toFixed(2);
+  const inGraph = graph === undefined ? '' : `, graph ${(graph / peer).toFixed(2)}`;
+  return `${ratio.toFixed(2)} (XLA${inGraph})`;
+}
+
+function growthTable(rows: readonly Row[]): string {
+  const ratio = (unit: Row['unit'], growth: Row['growth']) =>
+    rows.find(
+      (row) =>
+        row.unit === unit &&
+        row.growth?.series === growth?.series &&
+        row.growth?.size === growth?.size,
+    )?.ratio;
+  return markdownTable(
+    rows
+      .filter(({ unit, growth }) => unit === 's' && growth !== undefined)
+      .sort((a, b) => (a.growth?.series ?? '').localeCompare(b.growth?.series ?? ''))
+      .map(({ growth }) => ({
+        'what grows': growth?.series ?? '',
+        to: formatValue(growth?.size),
+        time: (ratio('s', growth) ?? Number.NaN).toFixed(2),
+        memory: (ratio('B', growth) ?? Number.NaN).toFixed(2),
+      })),
+  );
+}
+
+const precisionSchema = z.object({
+  differences: z.array(z.number()),
+  seedDeviation: z.number(),
+  command: z.string(),
+});
+
+/** Whether bfloat16 trains as well. */
+async function precisionText(): Promise<string> {
+  const { differences, seedDeviation, command } = await readResult(
+    precisionSchema,
+    'precision.json',
+  );
+  const largest = Math.max(...differences.map(Math.abs));
+  return `Trained with bfloat16 matrix products, the held-out loss differs from float32’s by at most ${formatValue(largest)} nats in ${differences.length} seeds; its deviation over seeds is ${formatValue(seedDeviation)} (\`${command}\`, [chart](precision.png)).`;
+}

@@ -1,0 +1,119 @@
+import { readdir } from 'node:fs/promises';
+import * as path from 'node:path';
+import { z } from 'zod';
+import { readBytes } from '../../backend/files.js';
+import { type Claim, expectations, measurements, papers } from '../../papers/index.js';
+import { type RecordedClaim, readClaim } from '../claims.js';
+import { readPublishedRun } from '../published-run.js';
+import { resultsFolder } from '../results-folder.js';
+import { formatValue } from '../table.js';
+import { markdownTable, ourFigure, oursText, publishedText } from './markdown.js';
+
+const claims = papers.flatMap((paper) => paper.claims);
+
+/** The results that a newcomer reads in two minutes: claim, published, ours, verdict. */
+export async function summaryTable(): Promise<string> {
+  const shown = claims.filter(({ ours }) => ours !== undefined);
+  const rows = await Promise.all(
+    shown.map(async (claim) => ({
+      claim: `${claim.id} ${claim.title}`,
+      published: publishedText(claim.published ?? []),
+      ours: await oursText(claim.ours ?? []),
+      verdict: verdictText(claim),
+    })),
+  );
+  const others = claims.filter((claim) => !shown.includes(claim));
+  const names = others.map(({ id, title }) => `${id} ${title}`).join(', ');
+  return `${markdownTable([await conformanceRow(), ...rows])}\n\nNot measured yet: ${names}.`;
+}
+
+/** All claims with their verdicts, and why. */
+export async function verdictTable(): Promise<string> {
+  const rows = claims.map(async (claim) => ({
+    '': claim.id,
+    claim: claim.claim,
+    verdict: verdictText(claim),
+    why: await oursText(claim.reason),
+    figures: claim.measurements.map((id) => `[${id}](claims/${id}.json)`).join(', '),
+  }));
+  return markdownTable(await Promise.all(rows));
+}
+
+/** Every figure of `results/claims/`, with what it was measured by. */
+export async function figureTables(): Promise<string> {
+  const sections = measurements.map(async ({ id }) => {
+    const claim = await readClaim(id);
+    return claim ? figureSection(claim) : '';
+  });
+  return (await Promise.all(sections)).filter((section) => section !== '').join('\n\n');
+}
+
+/** What each experiment is expected to give. */
+export async function expectationTable(): Promise<string> {
+  const rows = expectations.map(async ({ experiment, what, from, note }) => ({
+    experiment: `\`${experiment}\``,
+    figure: what,
+    expected: 'run' in from ? await lastLoss(from.run) : await ourFigure({ ...from, decimals: 3 }),
+    note: note ?? '',
+  }));
+  return markdownTable(await Promise.all(rows));
+}
+
+function verdictText({ verdict, scope }: Claim): string {
+  return scope === undefined ? verdict : `${verdict}, ${scope}`;
+}
+
+const conformanceSchema = z.object({
+  files: z.array(z.object({ rows: z.array(z.object({ pass: z.boolean() })) })),
+});
+
+/** How many tensors of the published code agree, on the engine on which fewest do. */
+async function conformanceRow(): Promise<Record<string, string>> {
+  const folder = path.join(resultsFolder(), 'conformance');
+  const engines = (await readdir(folder)).filter((name) => name.endsWith('.json')).sort();
+  const counts = await Promise.all(
+    engines.map(async (name) => {
+      const text = Buffer.from(await readBytes(path.join(folder, name))).toString('utf8');
+      const rows = conformanceSchema.parse(JSON.parse(text)).files.flatMap((file) => file.rows);
+      return { passed: rows.filter(({ pass }) => pass).length, all: rows.length };
+    }),
+  );
+  const fewest = counts.reduce((least, one) => (one.passed < least.passed ? one : least));
+  return {
+    claim: 'the library is the published model',
+    published: 'outputs of the authors’ code',
+    ours: `${fewest.passed} of ${fewest.all} tensors agree on each of ${engines.length} engines`,
+    verdict: fewest.passed === fewest.all ? 'holds' : 'does not hold here',
+  };
+}
+
+function figureSection(claim: RecordedClaim): string {
+  const rows = claim.figures
+    .filter(({ value, published }) => value !== undefined || published)
+    .map(({ name, value, unit, published }) => ({
+      figure: claim.read.includes(name) ? `${name} (read)` : name,
+      unit,
+      ours: formatValue(value),
+      published: published ? `${published.value}` : '',
+      source: published?.source ?? '',
+    }));
+  // Columns that hold nothing tell nothing.
+  const table = rows.some(({ source }) => source !== '')
+    ? markdownTable(rows)
+    : markdownTable(rows.map(({ figure, unit, ours }) => ({ figure, unit, ours })));
+  const cost = Object.entries(claim.cost)
+    .map(([what, amount]) => `${what} ${amount}`)
+    .join(', ');
+  const { engine, precision } = claim.versions;
+  return `### ${claim.title}
+
+${claim.claim} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${engine}, ${precision}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
+
+${table}`;
+}
+
+async function lastLoss(run: string): Promise<string> {
+  const { records } = await readPublishedRun(run);
+  const losses = records.flatMap(({ validation }) => validation?.loss ?? []);
+  return formatValue(losses.at(-1));
+}

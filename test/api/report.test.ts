@@ -1,0 +1,17 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { expect, test } from 'vitest';
+import { apiReports, root } from './report.js';
+
+test('the reports of the public surface are up to date', { timeout: 10 * 60_000 }, () => {
+  const now = Object.fromEntries(apiReports());
+  const names = fs.readdirSync(__dirname).filter((name) => name.endsWith('.md'));
+  const committed = Object.fromEntries(
+    names.map((name) => [
+      `test/api/${name}`,
+      fs.readFileSync(path.join(root, 'test', 'api', name), 'utf8'),
+    ]),
+  );
+  expect(now['test/api/sampling.md']).toContain('function sample(flow: Model');
+  expect(committed, 'run `npm run api`, and see whether the changes are meant').toEqual(now);
+});

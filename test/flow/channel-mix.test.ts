@@ -1,0 +1,75 @@
+import { determinant, Matrix } from 'ml-matrix';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeTree } from '../../src/backend/tree.js';
+import {
+  type MixParameters,
+  mixChannels,
+  mixSpecs,
+  unmixChannels,
+} from '../../src/flow/channel-mix.js';
+import { built } from '../../src/nn/specs.js';
+
+const channels = 5;
+const x = () => tf.tensor4d(normal(randomKey(2), 2 * 3 * 2 * channels), [2, 3, 2, channels]);
+const specs = mixSpecs(randomKey(1), channels);
+const permutation = () => built<tf.Tensor2D>(specs.permutation);
+
+/** The parameters moved from where they start. */
+function moved(): MixParameters {
+  const noise = (size: number): Float32Array => normal(randomKey(size), size);
+  const { lu, ...rest } = built<MixParameters>(specs.parameters);
+  disposeTree(rest);
+  return {
+    shift: tf.tensor1d(noise(channels)),
+    logScale: tf.mul(tf.tensor1d(noise(channels + 1).slice(1)), 0.5) as tf.Tensor1D,
+    lu: tf.add(lu, tf.mul(tf.tensor2d(noise(channels ** 2), [channels, channels]), 0.3)),
+  };
+}
+
+/** The matrix of the mix, column by column, from what it makes of unit vectors and of zero. */
+function matrixOf(parameters: MixParameters): Matrix {
+  const points = tf.concat([tf.zeros([1, channels]), tf.eye(channels)]);
+  const images = tf.reshape(points, [channels + 1, 1, 1, channels]) as tf.Tensor4D;
+  const { y } = mixChannels(images, parameters, permutation());
+  const [zero, ...columns] = tf.reshape(y, [channels + 1, channels]).arraySync() as number[][];
+  return new Matrix(columns.map((column) => column.map((value, i) => value - zero![i]!)));
+}
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+describe('a mix of channels', () => {
+  test('starts as a rotation', () => {
+    tf.tidy(() => {
+      const matrix = matrixOf(built<MixParameters>(specs.parameters));
+      const product = matrix.mmul(matrix.transpose());
+      expect(product.sub(Matrix.eye(channels)).norm()).toBeLessThan(1e-5);
+      expect(matrix.sub(Matrix.eye(channels)).norm()).toBeGreaterThan(1);
+      const { logDet } = mixChannels(x(), built<MixParameters>(specs.parameters), permutation());
+      expect(logDet.dataSync()[0]).toBeCloseTo(0, 4);
+    });
+  });
+
+  test('has the log-determinant of its matrix, for every pixel', () => {
+    tf.tidy(() => {
+      const parameters = moved();
+      const { logDet } = mixChannels(x(), parameters, permutation());
+      const expected = 3 * 2 * Math.log(Math.abs(determinant(matrixOf(parameters))));
+      expect(logDet.dataSync()[0]).toBeCloseTo(expected, 3);
+    });
+  });
+
+  test('is undone', () => {
+    tf.tidy(() => {
+      const parameters = moved();
+      const { y } = mixChannels(x(), parameters, permutation());
+      const back = unmixChannels(y, parameters, permutation());
+      expect(tf.max(tf.abs(tf.sub(back, x()))).dataSync()[0]).toBeLessThan(1e-5);
+      expect(tf.max(tf.abs(tf.sub(y, x()))).dataSync()[0]).toBeGreaterThan(0.5);
+    });
+  });
+});

@@ -1,0 +1,87 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../../src/backend/engine.js';
+import { tf } from '../../../src/backend/tf.js';
+import { forward } from '../../../src/flow/flow.js';
+import { patchify, unpatchify } from '../../../src/flow/patches.js';
+import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
+import { createTarFlow } from '../../../src/models/tarflow/index.js';
+import { difference, movedModel, randomImages } from '../cases.js';
+import { smallConfig, tarflowCases } from './cases.js';
+
+const configurations = Object.entries(tarflowCases.configurations);
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+describe('patches', () => {
+  test('inside a token the channel is slowest, then the row, then the column', () => {
+    tf.tidy(() => {
+      const config = { image: { channels: 2, height: 2, width: 4 }, patchSize: 2 };
+      const x = tf.reshape(tf.range(0, 16), [1, 2, 2, 4]) as tf.Tensor4D;
+      expect(patchify(config, x).arraySync()).toEqual([
+        [
+          [0, 1, 4, 5, 8, 9, 12, 13],
+          [2, 3, 6, 7, 10, 11, 14, 15],
+        ],
+      ]);
+    });
+  });
+
+  test.each(configurations)('are put together as they were cut: %s', (_, config) => {
+    tf.tidy(() => {
+      const x = randomImages({ config }, 3, 5);
+      expect(difference(unpatchify(config, patchify(config, x)), x)).toBe(0);
+    });
+  });
+});
+
+test.each(configurations.filter(([, { classes }]) => classes > 0))(
+  'a dropped label is the mean of the class table: %s',
+  (_, config) => {
+    tf.tidy(() => {
+      const flow = movedModel(tarflowCases, config);
+      const x = randomImages({ config }, 3, 5);
+      const blocks = flow.parameters.blocks.map((block) => ({
+        ...block,
+        class_embed: tf.tile(tf.mean(block.class_embed!, 0, true), [
+          config.classes,
+          1,
+          1,
+        ]) as tf.Tensor3D,
+      }));
+      const averaged = { ...flow, parameters: { blocks } };
+      expect(difference(forward(averaged, x, { label: 1 }).z, forward(flow, x).z)).toBeLessThan(
+        1e-4,
+      );
+    });
+  },
+);
+
+test('a volume-preserving flow has no log-determinant', () => {
+  tf.tidy(() => {
+    const flow = movedModel(tarflowCases, { ...smallConfig, volumePreserving: true });
+    const { logDet } = forward(flow, randomImages(flow, 3, 5));
+    for (const value of logDet.dataSync()) expect(Math.abs(value)).toBe(0);
+  });
+});
+
+test('a fresh flow is near the identity, not at it', () => {
+  tf.tidy(() => {
+    const flow = createTarFlow(smallConfig, 3);
+    const x = randomImages(flow, 2, 8);
+    const moved = difference(forward(flow, x).z, patchify(smallConfig, x));
+    expect(moved).toBeGreaterThan(0.01);
+    expect(moved).toBeLessThan(2);
+  });
+});
+
+test.each<[string, Partial<TarFlowConfig>, string]>([
+  ['a patch that does not tile', { patchSize: 3 }, 'does not tile'],
+  ['heads that do not divide', { headWidth: 5 }, 'headWidth 5'],
+  ['a single token', { patchSize: 4 }, 'single token'],
+  ['no block', { blocks: 0 }, 'blocks is 0'],
+  ['a grey background', { background: 128 as never }, 'background is 128'],
+])('a configuration that does not fit is refused: %s', (_, changes, message) => {
+  expect(() => createTarFlow({ ...smallConfig, ...changes }, 0)).toThrow(message);
+});

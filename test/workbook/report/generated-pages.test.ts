@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest';
+import { UserError } from '../../../src/backend/errors.js';
+import { ours, published, sentence } from '../../../src/papers/paper.js';
+import { readClaim } from '../../../src/workbook/claims.js';
+import { summaryTable } from '../../../src/workbook/report/claim-tables.js';
+import { generatedPages, withPart } from '../../../src/workbook/report/generated-pages.js';
+import { markdownTable, oursText, publishedText } from '../../../src/workbook/report/markdown.js';
+
+describe('pages with generated parts', () => {
+  test('say what src/papers and results/ say', async () => {
+    for (const { file, present, generated } of await generatedPages()) {
+      const remedy = `${file} is out of date: run \`node data-scripts/results.mjs\``;
+      expect(present === generated, remedy).toBe(true);
+    }
+  });
+
+  test('keep what stands around a part', () => {
+    const page =
+      'a\n<!-- one:begin -->\nold\n<!-- one:end -->\nb <!-- two:begin --><!-- two:end -->';
+    const replaced = withPart(page, 'one', 'new $& text', 'PAGE');
+    expect(replaced).toBe(
+      'a\n<!-- one:begin -->\nnew $& text\n<!-- one:end -->\nb <!-- two:begin --><!-- two:end -->',
+    );
+    expect(withPart(replaced, 'one', 'new $& text', 'PAGE')).toBe(replaced);
+  });
+
+  test.each([
+    ['', 'neither'],
+    ['<!-- one:begin -->', 'no end'],
+    ['<!-- one:end --><!-- one:begin -->', 'in the wrong order'],
+    ['<!-- one:begin --><!-- one:end --><!-- one:begin --><!-- one:end -->', 'twice'],
+  ])('a page with the marks %s is refused (%s)', (page) => {
+    expect(() => withPart(page, 'one', '', 'PAGE')).toThrow(UserError);
+    expect(() => withPart(page, 'one', '', 'PAGE')).toThrow(/PAGE has no place for 'one'/);
+  });
+});
+
+describe('text', () => {
+  test('a table is Markdown, whatever its cells hold', () => {
+    expect(
+      markdownTable([
+        { a: 'p(x|y)', b: '1' },
+        { a: 'q', c: '2' },
+      ]),
+    ).toBe('| a | b | c |\n| --- | --- | --- |\n| p(x\\|y) | 1 |  |\n| q |  | 2 |');
+  });
+
+  test('has the figures that its references name', async () => {
+    const [id, name] = ['02-denoising', 'share of the noise’s power removed'];
+    const value = (await readClaim(id))?.figures.find((figure) => figure.name === name)?.value;
+    if (value === undefined) throw new Error(name);
+    expect(await oursText(sentence`a ${ours(id, name, { percent: true, decimals: 1 })} b`)).toBe(
+      `a ${(100 * value).toFixed(1)} % b`,
+    );
+    expect(await oursText(sentence`${ours(id, name, { decimals: 2 })}`)).toBe(value.toFixed(2));
+    await expect(oursText(sentence`${ours(id, 'none')}`)).rejects.toThrow(/no figure 'none'/);
+    const glow = published('likelihood', 'Glow', 'bits per dimension');
+    expect(publishedText(sentence`Glow: ${glow}`)).toBe('Glow: 3.81');
+    const remembered = published(
+      'likelihood-fashion-mnist',
+      'Glow on Fashion-MNIST test',
+      'bits per dimension',
+    );
+    expect(publishedText(sentence`${remembered}`)).toContain('(from memory)');
+    expect(() => publishedText(sentence`${published('likelihood', 'Glow', 'FID')}`)).toThrow(/FID/);
+  });
+});
+
+test('the summary is short, and has ours and published in columns of their own', async () => {
+  const lines = (await summaryTable()).split('\n').filter((line) => line.startsWith('|'));
+  expect(lines[0]).toBe('| claim | published | ours | verdict |');
+  expect(lines.length - 2).toBeLessThanOrEqual(15);
+  for (const line of lines) expect(line.split(' | ')).toHaveLength(4);
+});
