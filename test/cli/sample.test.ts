@@ -198,7 +198,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     await mistake(file, /checkpoint\.safetensors: the metadata 'config'.*headWidth/);
     damaged('\\"kind\\":\\"gaussian\\"', '\\"kind\\":\\"gaussiam\\"');
     await mistake(file, /checkpoint\.safetensors: the metadata 'details'.*noise/);
-    damaged('{\\"image\\"', '[\\"image\\"');
+    damaged('{\\"kind\\"', '[\\"kind\\"');
     await mistake(file, /checkpoint\.safetensors: the metadata 'config'.*JSON/);
   });
 });
