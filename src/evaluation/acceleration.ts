@@ -125,134 +125,68 @@ export async function measureAcceleration(
   flow: Model,
   options: AccelerationOptions = {},
 ): Promise<Acceleration> {
-  const { batch = 1, tolerance = 1e-3, repeats = 3, seed = 0 } = options;
-  const { guidance, label, onProgress, signal } = options;
+  const { batch = 1, tolerance = 1e-3, repeats = 3, seed = 0, onProgress } = options;
   checkTolerance(tolerance);
   checkCount('batch', batch);
   checkCount('repeats', repeats);
   const given = options.strategies && checkedStrategies(flow, options.strategies);
   if (options.plan) plannedSolvers(flow, options.plan);
   const stack = blocksOf(flow);
-
-  const sampled = (
-    noise: tf.Tensor3D,
-    solver: readonly Solver[],
-    onTrace?: InverseOptions['onTrace'],
-  ): Promise<tf.Tensor4D> =>
-    inverse(flow, noise, {
-      label,
-      ...askedExecution(options),
-      ...(guidance && { guidance }),
-      ...(onTrace && { onTrace }),
-      solver,
-    });
+  const use = { batch, repeats, seed, tolerance };
   const sequential = new Array<Solver>(stack.length).fill({ kind: 'sequential' });
   const noises: tf.Tensor3D[] = [];
   let images = options.images;
   try {
     for (let i = 0; i < repeats; i++) noises.push(sampleNoise(flow, seed, i * batch, batch));
-    const others: Float32Array[] = [];
-    for (let i = 0; i < repeats; i++) {
-      onProgress?.((0.2 * i) / repeats, 'the noise of the seed');
-      await breathe(signal);
-      const noise = sampleNoise(flow, seed + 1, i * batch, batch);
-      const { values } = await timed(() => sampled(noise, sequential)).finally(() =>
-        noise.dispose(),
-      );
-      others.push(values);
-    }
-    if (!others.every((values) => values.every(Number.isFinite))) {
-      throw new UserError(
-        'Sequential sampling makes numbers that are not finite',
-        'There is nothing to compare with: the model or its guidance diverges',
-      );
-    }
+    const others = await otherSeed(flow, sequential, use, options);
     const { channels, height, width } = flow.config.image;
-    images ??= tf.tensor4d(joined(others), [batch * repeats, channels, height, width]);
+    images ??= tf.tensor4d(others, [batch * repeats, channels, height, width]);
 
     onProgress?.(0.2, 'the plan');
-    const plan =
-      options.plan ?? (await ownPlan(flow, options, { batch, repeats, seed, tolerance }));
-    const strategies: (readonly [string, readonly Solver[]])[] = [
+    const plan = options.plan ?? (await ownPlan(flow, options, use));
+    const strategies: Strategy[] = [
       ['sequential', sequential],
       ...(given ?? checkedStrategies(flow, accelerationStrategies(flow, images, tolerance))),
       ['planned', plannedSolvers(flow, plan)],
     ];
-
     // Strategies that are the same by another name are the same run: a plan may be sequential.
     const texts = strategies.map(([, solver]) => JSON.stringify(solver));
     const distinct = [...new Set(texts)];
     const contenders = distinct.map((text) => strategies[texts.indexOf(text)]!);
+    const measured = await measureContenders(flow, contenders, noises, options);
 
-    const iterations = contenders.map(() => new Array<number>(stack.length).fill(0));
-    const shortfalls = contenders.map(() => noShortfalls(stack.length));
-    for (const [i, [name, solver]] of contenders.entries()) {
-      onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
-      for (const noise of noises) {
-        await breathe(signal);
-        const warm = sampled(noise, solver, (trace) => {
-          iterations[i]![trace.block]! += trace.iterations.length / repeats;
-          addShortfalls(shortfalls[i]!, trace);
-        });
-        await timed(() => warm);
-      }
-    }
-
-    const samples = contenders.map((): Float32Array[] => []);
-    const runs = contenders.length * repeats;
-    let done = 0;
-    const times = await takeTurns(
-      contenders.map(
-        ([, solver]) =>
-          (round: number) =>
-            sampled(noises[round] as tf.Tensor3D, solver),
-      ),
-      repeats,
-      {
-        onResult: (contender, round, values) => {
-          samples[contender]![round] = values;
-          onProgress?.(0.8 + (0.2 * ++done) / runs, 'timing');
-        },
-        signal,
-      },
-    );
-
-    const exact = joined(samples[0] as Float32Array[]);
-    const statistics = pixelStatistics(exact, batch * repeats);
+    const [base] = measured as [Measured];
+    const statistics = pixelStatistics(base.values, batch * repeats);
     const distance = (values: Float32Array): StatisticsDistance =>
       statisticsDistance(pixelStatistics(values, batch * repeats), statistics);
     const { engine, version, gpu } = currentEngine();
-    const base = median(times[0] as number[]);
+    const { guidance = null, label = null } = options;
+    const engineText = `${engine}${gpu ? ' on a GPU' : ''} (${version})`;
     return {
       model: modelFingerprint(flow),
       tokens: stack[0]?.tokens ?? 0,
       blocks: stack.length,
       batch,
-      guidance: guidance ?? null,
-      label: label === undefined ? null : typeof label === 'number' ? label : [...label],
+      guidance,
+      label: label === null || typeof label === 'number' ? label : [...label],
       tolerance,
       repeats,
       seed,
-      execution: executionText(
-        `${engine}${gpu ? ' on a GPU' : ''} (${version})`,
-        executionOf(stack, options),
-      ),
+      execution: executionText(engineText, executionOf(stack, options)),
       crmFrom: options.images ? 'images' : 'samples',
-      seedNoise: distance(joined(others)),
+      seedNoise: distance(others),
       plan,
       rows: strategies.map(([strategy, solvers], place): AccelerationRow => {
-        const i = distinct.indexOf(texts[place] as string);
-        const values = joined(samples[i] as Float32Array[]);
-        const milliseconds = median(times[i] as number[]);
+        const { values, times, ...rest } = measured[distinct.indexOf(texts[place]!)] as Measured;
+        const milliseconds = median(times);
         return {
           strategy,
           solvers,
           milliseconds,
-          times: times[i] as number[],
-          speedup: base / milliseconds,
-          iterations: iterations[i] as number[],
-          ...(shortfalls[i] as Shortfalls),
-          error: largestError(values, exact),
+          times,
+          speedup: median(base.times) / milliseconds,
+          ...rest,
+          error: largestError(values, base.values),
           statistics: distance(values),
         };
       }),
@@ -261,6 +195,116 @@ export async function measureAcceleration(
     tf.dispose(noises);
     if (images !== options.images) images?.dispose();
   }
+}
+
+/** A strategy by its name: a solver per block. */
+type Strategy = readonly [string, readonly Solver[]];
+
+/** How a table is measured. */
+interface Use {
+  batch: number;
+  repeats: number;
+  seed: number;
+  tolerance: number;
+}
+
+/** Images of some latents, made as the options say. */
+function sampled(
+  flow: Model,
+  noise: tf.Tensor3D,
+  solver: readonly Solver[],
+  { label, guidance, ...execution }: AccelerationOptions,
+  onTrace?: InverseOptions['onTrace'],
+): Promise<tf.Tensor4D> {
+  return inverse(flow, noise, {
+    label,
+    ...askedExecution(execution),
+    ...(guidance && { guidance }),
+    ...(onTrace && { onTrace }),
+    solver,
+  });
+}
+
+/**
+ * Sequential samples of the next seed, all in one array.
+ * @throws UserError where they are not finite
+ */
+async function otherSeed(
+  flow: Model,
+  sequential: readonly Solver[],
+  { batch, repeats, seed }: Use,
+  options: AccelerationOptions,
+): Promise<Float32Array> {
+  const others: Float32Array[] = [];
+  for (let i = 0; i < repeats; i++) {
+    options.onProgress?.((0.2 * i) / repeats, 'the noise of the seed');
+    await breathe(options.signal);
+    const noise = sampleNoise(flow, seed + 1, i * batch, batch);
+    const { values } = await timed(() => sampled(flow, noise, sequential, options)).finally(() =>
+      noise.dispose(),
+    );
+    others.push(values);
+  }
+  if (others.every((values) => values.every(Number.isFinite))) return joined(others);
+  throw new UserError(
+    'Sequential sampling makes numbers that are not finite',
+    'There is nothing to compare with: the model or its guidance diverges',
+  );
+}
+
+/** What was measured of a strategy. */
+interface Measured extends Shortfalls {
+  /** The images of all rounds. */
+  values: Float32Array;
+  /** In milliseconds, by round. */
+  times: number[];
+  /** Per block, the mean over rounds. */
+  iterations: number[];
+}
+
+/** Warms each strategy on all latents, and then times them in turns. */
+async function measureContenders(
+  flow: Model,
+  contenders: readonly Strategy[],
+  noises: readonly tf.Tensor3D[],
+  options: AccelerationOptions,
+): Promise<Measured[]> {
+  const { onProgress, signal } = options;
+  const repeats = noises.length;
+  const blocks = blocksOf(flow).length;
+  const iterations = contenders.map(() => new Array<number>(blocks).fill(0));
+  const shortfalls = contenders.map(() => noShortfalls(blocks));
+  for (const [i, [name, solver]] of contenders.entries()) {
+    onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
+    for (const noise of noises) {
+      await breathe(signal);
+      const warm = sampled(flow, noise, solver, options, (trace) => {
+        iterations[i]![trace.block]! += trace.iterations.length / repeats;
+        addShortfalls(shortfalls[i]!, trace);
+      });
+      await timed(() => warm);
+    }
+  }
+  const samples = contenders.map((): Float32Array[] => []);
+  let done = 0;
+  const runs = contenders.map(
+    ([, solver]) =>
+      (round: number) =>
+        sampled(flow, noises[round] as tf.Tensor3D, solver, options),
+  );
+  const times = await takeTurns(runs, repeats, {
+    onResult: (contender, round, values) => {
+      samples[contender]![round] = values;
+      onProgress?.(0.8 + (0.2 * ++done) / (contenders.length * repeats), 'timing');
+    },
+    signal,
+  });
+  return contenders.map((_, i) => ({
+    values: joined(samples[i]!),
+    times: times[i]!,
+    iterations: iterations[i]!,
+    ...shortfalls[i]!,
+  }));
 }
 
 /**
@@ -320,11 +364,7 @@ function checkedStrategies(
   });
 }
 
-async function ownPlan(
-  flow: Model,
-  options: AccelerationOptions,
-  use: { batch: number; repeats: number; seed: number; tolerance: number },
-): Promise<Plan> {
+async function ownPlan(flow: Model, options: AccelerationOptions, use: Use): Promise<Plan> {
   const { guidance, images, label, onProgress, signal } = options;
   const { batch, repeats, seed, tolerance } = use;
   const noise = sampleNoise(flow, seed, repeats * batch, latentsToPlan(batch));

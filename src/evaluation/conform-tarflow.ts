@@ -1,6 +1,6 @@
 import { LuDecomposition, Matrix } from 'ml-matrix';
 import { z } from 'zod';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
 import { classMixture } from '../conditions/labels.js';
 import { blocksOf, disposeModel, flowLoss, forward } from '../flow/flow.js';
@@ -54,6 +54,18 @@ export async function tarflowResults(golden: GoldenFile): Promise<Results> {
   }
 }
 
+/** What the outputs of a file are computed from. */
+interface Given {
+  flow: TarFlow;
+  golden: GoldenFile;
+  description: TarflowDescription;
+  x: tf.Tensor4D;
+  /** Labels, and with some dropped; none in an unconditional model. */
+  y: Int32Array | undefined;
+  dropped: Int32Array | undefined;
+  put: (name: string, tensor: tf.Tensor) => void;
+}
+
 /**
  * Everything that a file of kind `tarflow` can ask for, by the names of its outputs.
  *
@@ -65,22 +77,36 @@ async function tarflowOutputs(
   description: TarflowDescription,
   own: <T extends tf.Tensor>(tensor: T) => T,
 ): Promise<Results> {
-  const { config } = flow;
   const results: Results = {};
   const put = (name: string, tensor: tf.Tensor): void => {
     results[name] = tensor.dataSync().slice();
   };
-  const floats = (name: string): tf.Tensor => goldenTensor(golden, name);
   const labels = (name: string): Int32Array | undefined =>
-    config.classes > 0 ? Int32Array.from(goldenInput(golden, name).data) : undefined;
+    flow.config.classes > 0 ? Int32Array.from(goldenInput(golden, name).data) : undefined;
+  const x = own(goldenTensor(golden, 'x')) as tf.Tensor4D;
+  const given = { flow, golden, description, x, y: labels('y'), dropped: labels('y_drop'), put };
+  putPasses(given);
+  runTraining(flow, x, given.dropped, put);
+  await putSamples(given, results, own);
+  tf.tidy(() => {
+    const noisy = goldenTensor(golden, 'denoise.in') as tf.Tensor4D;
+    const gradient = lossGradient(flow, noisy, { label: given.y });
+    put('denoise.grad', gradient);
+    put('denoise.out', tf.sub(noisy, tf.mul(gradient, description.denoise.lr)));
+  });
+  return results;
+}
 
-  const x = own(floats('x')) as tf.Tensor4D;
-  const y = labels('y');
-  const dropped = config.classes > 0 ? labels('y_drop') : undefined;
+/** Passes to the noise, their likelihoods, the prior's running variance, and gradients. */
+function putPasses({ flow, description, x, y, dropped, put }: Given): void {
+  const { config } = flow;
   const size = tokenCount(config) * tokenWidth(config);
   // The published code reports log-determinants per dimension.
   const perDimension = (logDet: tf.Tensor): tf.Tensor => tf.div(logDet, size);
-
+  const putForward = (outcome: ForwardResult, kind: string, precision: string): void => {
+    put(`z${kind}${precision}`, outcome.z);
+    put(`logdet${kind}${precision}`, perDimension(outcome.logDet));
+  };
   tf.tidy(() => {
     put('patches', patchify(config, x));
     const result = forward(flow, x, { label: y });
@@ -110,70 +136,47 @@ async function tarflowOutputs(
     put('var.1', first);
     put('var.2', updatedVariance(first, absent.z));
 
-    const trained = leaves(flow.parameters);
-    const { value, gradient } = trainingGradient(flow, trained, x, dropped);
+    const { value, gradient } = trainingGradient(flow, leaves(flow.parameters), x, dropped);
     put('loss_drop', value);
     put('loss_drop64', value);
     for (const [name, tensor] of Object.entries(gradient)) put(`grad.${name}`, tensor);
     const gx = lossGradient(flow, x, { label: dropped });
     put('gx', gx);
     put('gx64', gx);
-
-    function putForward(outcome: ForwardResult, kind: string, precision: string): void {
-      put(`z${kind}${precision}`, outcome.z);
-      put(`logdet${kind}${precision}`, perDimension(outcome.logDet));
-    }
   });
+}
 
-  runTraining(flow, x, dropped, put);
-
+/** Reconstructions and samples, guided ones too. */
+async function putSamples(
+  { flow, golden, description, y: label, put }: Given,
+  results: Results,
+  own: <T extends tf.Tensor>(tensor: T) => T,
+): Promise<void> {
+  const { config } = flow;
   // Noise that the file gives is used as it is: the prior's deviation is applied where it says so.
-  const noise = own(floats('noise')) as tf.Tensor3D;
+  const noise = own(goldenTensor(golden, 'noise')) as tf.Tensor3D;
   const z = own(tf.tensor3d(Float32Array.from(results.z as ArrayLike<number>), noise.shape));
-  const reconstructed = own(await inverse(flow, z, { label: y }));
+  const reconstructed = own(await inverse(flow, z, { label }));
   // Not dataSync: some engines free what was used in a turn of the event loop only.
   results.recon = results.recon64 = (await reconstructed.data()).slice();
   tf.tidy(() => put('seq.0', unpatchify(config, noise)));
   let sequence = 0;
-  const plain = await inverse(flow, noise, {
-    label: y,
-    onBlock: (tokens) => {
-      sequence++;
-      tf.tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
-    },
-  });
-  own(plain);
+  const onBlock = (tokens: tf.Tensor3D): void => {
+    sequence++;
+    tf.tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
+  };
+  own(await inverse(flow, noise, { label, onBlock }));
   for (const run of description.sampling) {
-    const images = await inverse(flow, noise, {
-      label: y,
-      guidance: {
-        weight: run.guidance,
-        on: run.guide_what,
-        temperature: run.attn_temp,
-        annealed: run.annealed,
-      },
-    });
+    const { guidance: weight, guide_what: on, attn_temp: temperature, annealed } = run;
+    const guidance = { weight, on, temperature, annealed };
+    const images = await inverse(flow, noise, { label, guidance });
     results[run.name] = (await images.data()).slice();
     images.dispose();
   }
-  const variance = own(
-    tf.tensor2d(Float32Array.from(results['var.2'] as ArrayLike<number>), [
-      tokenCount(config),
-      tokenWidth(config),
-    ]),
-  );
-  const scaled = own(tf.tidy(() => tf.mul(noise, tf.sqrt(variance)) as tf.Tensor3D));
-  const varied = own(await inverse(flow, scaled, { label: y }));
-  put('sample.var2_g0', varied);
-
-  tf.tidy(() => {
-    const noisy = floats('denoise.in') as tf.Tensor4D;
-    const gradient = lossGradient(flow, noisy, { label: y });
-    put('denoise.grad', gradient);
-    put('denoise.out', tf.sub(noisy, tf.mul(gradient, description.denoise.lr)));
-  });
-
-  return results;
+  const shape: [number, number] = [tokenCount(config), tokenWidth(config)];
+  const variance = Float32Array.from(results['var.2'] as ArrayLike<number>);
+  const scaled = own(tidy(() => tf.mul<tf.Tensor3D>(noise, tf.sqrt(tf.tensor2d(variance, shape)))));
+  put('sample.var2_g0', own(await inverse(flow, scaled, { label })));
 }
 
 /** The training loss and its gradient with respect to every parameter. */

@@ -81,7 +81,7 @@ export interface FeedSettings {
 export interface Objective<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
   /** Letters; names columns of the log where a family has several. */
   readonly name: string;
-  /** Shapes of what {@link loss} reads, for a batch. */
+  /** Shapes of what {@link loss} reads; the first axis of each is that of the batch. */
   inputs(config: C, batch: number): Record<string, TensorSpec>;
   /**
    * The numbers of a batch, on the host; called in the thread that makes batches.
@@ -89,11 +89,15 @@ export interface Objective<C extends ModelConfig = ModelConfig, P extends Tree =
    * @param keys one per sample, from seed, epoch and the sample's index in its data set
    */
   feeds(config: C, raw: RawBatch, keys: readonly RandomKey[], settings: FeedSettings): Feeds;
-  /** Whether this objective trains a leaf of the parameters, by its dotted name. */
+  /**
+   * Whether this objective trains a leaf of the parameters, by its dotted name. No two objectives of a
+   * family train the same leaf.
+   */
   trains(leaf: string): boolean;
   /**
-   * The loss of a batch with its named terms (scalars or short vectors, columns of the log), all of
-   * them means over the batch, and new values of buffers.
+   * The loss of a batch with its named terms (scalars or short vectors, columns of the log), and new
+   * values of buffers. All of them are means over the batch, so that those of parts of it, side by
+   * side or in several processes, can be averaged. A validation reports the terms that are scalars.
    */
   loss(model: Model<C, P>, batch: Leaves): { loss: tf.Scalar; terms: Leaves; buffers?: Leaves };
 }

@@ -179,8 +179,11 @@ function functionsOf(
       functions[name('evaluate')] = { inputs: objective.inputs(config, heldOut), body };
     }
   }
-  const losses = tasks.map(({ objective }) => [objective.name, String(objective.loss)]);
-  return { functions, description: JSON.stringify({ config, losses, step, parts, heldParts }) };
+  // The code of our families is part of every description; that of others is told as far as it goes.
+  const code = tasks.map(({ objective }) => [objective.name, String(objective.loss)]);
+  const forward = String(template.family.flow?.forward);
+  const description = JSON.stringify({ config, code, forward, step, parts, heldParts });
+  return { functions, description };
 }
 
 /** What a task's gradient looks like: its leaves, in the form that the program holds them in. */

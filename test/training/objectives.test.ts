@@ -191,3 +191,12 @@ describe('a family that does not keep to the rules is refused', () => {
     await expect(train(run)).rejects.toThrow(/term of the objective leader has the name epoch/);
   });
 });
+
+test('a family that the library does not have trains for long, too', async () => {
+  const before = tf.memory().numTensors;
+  const long = { ...settings, steps: 120, validateEvery: 120 };
+  const run = { family: affineFamily, config: affineConfig, ...eager, settings: long };
+  const { records } = await trained(run);
+  expect(records).toHaveLength(120);
+  expect(tf.memory().numTensors).toBe(before);
+});

@@ -402,6 +402,11 @@ describe('a run of an older version, whose state has no number', () => {
     const { tensors } = await readSafetensors(numbered);
     const metadata = { step: String(step) };
     await writeSafetensors(path.join(folder, 'state.safetensors'), tensors, metadata);
+    // Nor did it say what kind of model it trains.
+    const { config, ...rest } = described(folder);
+    const { kind, ...kindless } = config;
+    expect(kind).toBe('tarflow');
+    fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify({ ...rest, config: kindless }));
     fs.rmSync(numbered);
   }
 

@@ -19,7 +19,8 @@ const manySteps = 100;
 
 /**
  * The batches of the steps from `first` to before `end`, or a process's share of each. In a long run
- * a thread of its own makes them while the steps before them run; they are the same numbers.
+ * a thread of its own makes them while the steps before them run; they are the same numbers. Those of
+ * a family that is not in the registry are made here.
  *
  * @throws UserError where the processes do not divide the batch
  */
@@ -30,7 +31,7 @@ export function batchSource(
   share: Share = { rank: 0, size: 1 },
 ): BatchSource {
   const make = batchMaker(plan, share);
-  if (end - first >= manySteps) return new BatchThread(plan, first, end, share);
+  if (end - first >= manySteps) return new BatchThread(plan, first, end, share, make);
   let step = first;
   return { next: () => make(step++), close: async () => {} };
 }

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads';
 import { UserError } from '../../backend/errors.js';
 import { sourceOf } from '../../data/open.js';
-import type { Family } from '../../flow/model.js';
+import type { Family, ModelConfig, Objective } from '../../flow/model.js';
 import { batchMaker } from './plan.js';
 import type { BatchThreadData, Made } from './thread.js';
 
@@ -12,17 +12,13 @@ import type { BatchThreadData, Made } from './thread.js';
  */
 export function serveBatches(familyOf: (kind: string) => Family): void {
   const { config, objectives, settings, source, share, port, made } = workerData as BatchThreadData;
-  const plan = {
-    config,
-    objectives: familyOf(config.kind)
-      .objectives(config)
-      .filter(({ name }) => objectives.includes(name)),
-    settings,
-    data: sourceOf(source),
-  };
-  const make = batchMaker(plan, share);
+  const known = knownObjectives(familyOf, config, objectives);
+  const make =
+    known && batchMaker({ config, objectives: known, settings, data: sourceOf(source) }, share);
   const serve = async (step: number): Promise<void> => {
-    const message: Made = await make(step).then((batch) => ({ batch }), told);
+    const message: Made = make
+      ? await make(step).then((batch) => ({ batch }), told)
+      : { unknown: config.kind };
     const buffers = 'batch' in message ? buffersOf(message) : [];
     port.postMessage(message, buffers);
     Atomics.add(made, 0, 1);
@@ -33,6 +29,22 @@ export function serveBatches(familyOf: (kind: string) => Family): void {
   port.on('message', (step: number) => {
     last = last.then(() => serve(step));
   });
+}
+
+/** The objectives of these names; none where the family is not one of ours. */
+function knownObjectives(
+  familyOf: (kind: string) => Family,
+  config: ModelConfig,
+  names: readonly string[],
+): Objective[] | undefined {
+  try {
+    const all = familyOf(config.kind).objectives(config);
+    const found = all.filter(({ name }) => names.includes(name));
+    return found.length === names.length ? found : undefined;
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
 }
 
 function buffersOf({ batch }: { batch: Record<string, object> }): ArrayBuffer[] {

@@ -26,9 +26,10 @@ export interface BatchThreadData {
   made: Int32Array;
 }
 
-/** A batch, or why there is none. */
+/** A batch, or why there is none: the thread does not know the kind of model, or making it failed. */
 export type Made =
   | { batch: Batch }
+  | { unknown: string }
   | { mistake: { problem: string; remedy: string } }
   | { failure: unknown };
 
@@ -49,9 +50,11 @@ export class BatchThread {
 
   constructor(
     { config, objectives, settings, data }: BatchPlan,
-    first: number,
+    private readonly first: number,
     private readonly end: number,
     share: Share,
+    /** Makes the batches of a family that the thread does not know. */
+    private readonly make: (step: number) => Promise<Batch>,
   ) {
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
@@ -84,9 +87,9 @@ export class BatchThread {
         if ('mistake' in message)
           throw new UserError(message.mistake.problem, message.mistake.remedy);
         if ('failure' in message) throw message.failure;
-        this.taken++;
+        const step = this.first + this.taken++;
         this.ask();
-        return message.batch;
+        return 'unknown' in message ? this.make(step) : message.batch;
       }
       Atomics.wait(this.made, 0, this.taken, patience);
       // A failure of the thread is told to the event loop.
