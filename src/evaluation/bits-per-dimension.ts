@@ -8,11 +8,11 @@ import {
 } from '../backend/program/index.js';
 import { foldIn, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import { leaves, withLeaves } from '../backend/tree.js';
 import { classMixture, type Label } from '../conditions/labels.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
 import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
 import { noisyImages } from '../training/batches/index.js';
 
@@ -46,10 +46,10 @@ export function logProb(
     return callCompiled({
       name: 'logProb',
       description: [flow.config, parts],
-      parameters: leaves(flow.parameters),
+      parameters: stateDict(flow),
       inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
       body: (parameters, given) => {
-        const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
+        const traced = withStateDict(flow, parameters);
         const results = inParts(
           partsOf(given, parts).map((part) => () => ({
             logProb: logProbOf(flow, forward(traced, part.x, { classes: part.classes })),

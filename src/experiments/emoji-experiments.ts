@@ -1,6 +1,6 @@
 import type { TarFlowConfig } from '../models/tarflow/config.js';
+import type { Experiment } from '../training/experiment.js';
 import type { TrainingSettings } from '../training/settings.js';
-import type { Experiment } from './experiment.js';
 
 const config: Omit<TarFlowConfig, 'image' | 'channels'> = {
   kind: 'tarflow',
@@ -35,7 +35,7 @@ const settings: TrainingSettings = {
  * 64×64 with patch 4. Small, so that a processor trains it in an hour: its samples are poor, but
  * how its blocks converge shows what accelerated sampling is about (GS-Jacobi, section 5).
  */
-export const emoji256: Experiment = {
+export const emoji256: Experiment<TarFlowConfig> = {
   name: 'emoji-256-tokens',
   description: 'Fast sampling at 256 tokens: emoji 32×32, patch 2, class-conditional',
   dataset: 'emoji-base-32',
@@ -48,7 +48,7 @@ export const emoji256: Experiment = {
  * ImageNet 128×128 have, at the least width and depth that still train. For the time of sampling and
  * residual curves, as {@link emoji256}.
  */
-export const emoji1024: Experiment = {
+export const emoji1024: Experiment<TarFlowConfig> = {
   name: 'emoji-1024-tokens',
   description: 'Fast sampling at 1,024 tokens: emoji 64×64, patch 2, class-conditional',
   dataset: 'emoji-base-64',

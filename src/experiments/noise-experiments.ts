@@ -1,8 +1,8 @@
 import { UserError } from '../backend/errors.js';
 import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { Noise } from '../training/batches/index.js';
+import type { Experiment } from '../training/experiment.js';
 import type { TrainingSettings } from '../training/settings.js';
-import type { Experiment } from './experiment.js';
 
 /** What every run of the comparison shares, whatever its noise: only so is it about the noise. */
 const config: TarFlowConfig = {
@@ -48,7 +48,11 @@ const images = {
  *
  * @throws UserError for a data set that the comparison does not use
  */
-export function noiseExperiment(dataset: string, noise: Noise, seed = 1): Experiment {
+export function noiseExperiment(
+  dataset: string,
+  noise: Noise,
+  seed = 1,
+): Experiment<TarFlowConfig> {
   const chosen = Object.hasOwn(images, dataset)
     ? images[dataset as keyof typeof images]
     : undefined;

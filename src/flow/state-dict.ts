@@ -1,7 +1,7 @@
 import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
-import { type Leaves, leaves, type Tree } from '../backend/tree.js';
+import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
 import { built } from '../nn/specs.js';
 import type { Family, Model, ModelConfig } from './model.js';
 
@@ -62,6 +62,12 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
     tf.dispose(made);
     throw error;
   }
+}
+
+/** The same model with other tensors under the names of its state dict. */
+export function withStateDict(model: Model, state: Leaves): Model {
+  const parameters = withLeaves(model.parameters, state);
+  return { ...model, parameters, buffers: withLeaves(model.buffers, state) };
 }
 
 /** The state dict of a model: buffers and parameters by their names; the tensors stay the model's. */

@@ -10,7 +10,11 @@ export {
   saveClassifier,
   trainClassifier,
 } from './classifier/index.js';
+export type { CouplingConfig } from './coupling/config.js';
+export { type Coupling, coupling } from './coupling/index.js';
 export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
+export type { MafConfig } from './maf/config.js';
+export { type Maf, maf } from './maf/index.js';
 export { createModel, familyOf, kinds } from './registry.js';
 export { configName, type TarFlowConfig, tokenCount, tokenWidth } from './tarflow/config.js';
 export { createTarFlow, imagesOf, type TarFlow, tarflow, tokensOf } from './tarflow/index.js';

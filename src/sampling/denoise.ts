@@ -1,10 +1,10 @@
 import { UserError } from '../backend/errors.js';
 import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
 import { tf, tidy } from '../backend/tf.js';
-import { leaves, withLeaves } from '../backend/tree.js';
 import { classMixture, type Label } from '../conditions/labels.js';
 import { ability, checkImages, dimensions, flowLoss } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from './guidance/execution.js';
 
 /** How a score is computed, and for which label. */
@@ -46,10 +46,10 @@ export function lossGradient(
     return callCompiled({
       name: 'lossGradient',
       description: [flow.config, parts],
-      parameters: leaves(flow.parameters),
+      parameters: stateDict(flow),
       inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
       body: (parameters, given) => {
-        const traced = { ...flow, parameters: withLeaves(flow.parameters, parameters) };
+        const traced = withStateDict(flow, parameters);
         const gradients = inParts(
           partsOf(given, parts).map((part) => () => {
             const { classes } = part;

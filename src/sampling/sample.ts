@@ -31,11 +31,12 @@ export interface SampleOptions extends ExecutionOptions {
 }
 
 /**
- * Draws images from a flow: standard normal noise, times the prior's deviation, through `inverse`.
+ * Draws images from a flow: standard normal noise, times the prior's deviation, through `inverse` or,
+ * in a family without blocks, as that makes them.
  *
  * @returns images (count, channels, height, width), not clipped; the caller frees them
- * @throws UserError for a count or a batch size below 1, another number of labels, and as `inverse`
- *   and `denoise` do
+ * @throws UserError for a count or a batch size below 1, another number of labels, a solver or
+ *   guidance for a family without blocks, and as `inverse` and `denoise` do
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
@@ -63,7 +64,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
         ...(signal && { signal }),
         onProgress: ({ done, total }) => onProgress?.((first + (size * done) / total) / count),
       };
-      const images = await inverse(flow, noise, made).finally(() => noise.dispose());
+      const images = await imagesOf(flow, noise, made).finally(() => noise.dispose());
       parts.push(images);
       if (options.denoise) {
         parts[parts.length - 1] = denoise(flow, images, {
@@ -78,6 +79,22 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
   } finally {
     tf.dispose(parts);
   }
+}
+
+/** Images from latents: by solvers where there are blocks, else as the family makes them. */
+async function imagesOf(
+  flow: Model,
+  z: tf.Tensor3D,
+  options: InverseOptions,
+): Promise<tf.Tensor4D> {
+  const { generate } = ability(flow.family, 'generator');
+  if (!generate) return inverse(flow, z, options);
+  // Both are about blocks, which such a family does not have.
+  if (options.solver || options.guidance) ability(flow.family, 'blocks');
+  const { label, signal, onProgress } = options;
+  const images = await generate(flow, z, { label, signal });
+  onProgress?.({ done: 1, total: 1, block: 0 });
+  return images;
 }
 
 /**

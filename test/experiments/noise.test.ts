@@ -1,10 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  findExperiment,
-  noiseExperiment,
-  optionTexts,
-  withOverrides,
-} from '../../src/experiments/index.js';
+import { findExperiment, noiseExperiment, withOverrides } from '../../src/experiments/index.js';
 import type { Noise } from '../../src/training/batches/index.js';
 
 const gaussian: Noise = { kind: 'gaussian', sigma: 0.1 };
@@ -31,17 +26,4 @@ test('another data set is refused, with the names there are', () => {
   expect(() => noiseExperiment('mnist-10k-subset', gaussian)).toThrow(
     /mnist-10k-subset.*fashion-mnist or emoji-base-32/,
   );
-});
-
-test('a background is set, changed and taken away', () => {
-  const experiment = findExperiment('fashion-mnist-conditional');
-  const given = withOverrides(experiment, ['background=255']);
-  expect(given.config).toEqual({ ...experiment.config, background: 255 });
-  expect(optionTexts(given)).toContain('background=255');
-  expect(withOverrides(given, ['config.background=0']).config.background).toBe(0);
-  expect(withOverrides(given, ['background=none'])).toEqual(experiment);
-  expect(withOverrides(experiment, ['background=none'])).toEqual(experiment);
-  expect(withOverrides(experiment, ['background=255', 'background=none'])).toEqual(experiment);
-  expect(optionTexts(experiment)).toContain('background=none');
-  expect(() => withOverrides(experiment, ['background=black'])).toThrow(/'black'.*0, 255 or none/s);
 });

@@ -10,6 +10,7 @@ import { checkedValue } from '../../src/backend/schema.js';
 import { tf, tidy } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
 import { classMixture, type Label } from '../../src/conditions/labels.js';
+import { logProb as compiledLogProb } from '../../src/evaluation/bits-per-dimension.js';
 import { dimensions, disposeModel, forward, freshModel, logProbOf } from '../../src/flow/flow.js';
 import type { Model, ModelConfig } from '../../src/flow/model.js';
 import { blockForward } from '../../src/flow/through-blocks.js';
@@ -208,6 +209,20 @@ describe.each(configurations)('%s', (_, cases, config) => {
         }
       }),
     ));
+
+  test('has the same density as a graph, whatever model of its shape came before', () =>
+    withModel((model) => {
+      const other = freshModel(family, config, 7);
+      tf.tidy(() => {
+        const x = randomImages({ config }, batch, 5);
+        for (const of of [other, model]) {
+          const found = compiledLogProb(of, x, { label: labels });
+          const expected = logProbOf(of, forward(of, x, { label: labels }));
+          expect(difference(found, expected)).toBeLessThan(1e-3);
+        }
+      });
+      disposeModel(other);
+    }));
 
   test('labels: each class differs, and a dropped label is as good as none', () =>
     withModel((model) =>

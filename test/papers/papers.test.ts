@@ -159,8 +159,9 @@ describe('claims', () => {
 describe('expectations', () => {
   test('are of experiments that there are, and of all that a checkpoint was published of', () => {
     const expected = expectations.map(({ experiment }) => experiment);
-    // Nobody has run the demonstration yet.
-    const run = experimentNames.filter((name) => name !== 'mnist-demonstration');
+    // Not run to the end yet.
+    const open = ['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'];
+    const run = experimentNames.filter((name) => !open.includes(name));
     expect([...expected].sort()).toEqual([...run].sort());
   });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UserError } from '../../backend/errors.js';
+import { checkedValue } from '../../backend/schema.js';
 import type { Background } from '../../flow/background.js';
 import type { ModelConfig } from '../../flow/model.js';
 import type { Factors } from '../../flow/squeeze.js';
@@ -58,10 +59,12 @@ export function levelShapes({ image, levels }: CouplingConfig): LevelShape[] {
 }
 
 /**
- * Checks that levels fit the image.
- * @throws UserError that names the level where its sides cannot be halved or its channels not split
+ * Checks a configuration.
+ * @throws UserError that names the value that does not fit, or the level where sides cannot be halved
+ *   or channels not split
  */
 export function checkCoupling(config: CouplingConfig): CouplingConfig {
+  checkedValue(couplingSchema, config, 'The configuration', 'Choose a value that fits');
   const { height, width } = config.image;
   levelShapes(config).forEach((shape, level) => {
     if (!Number.isInteger(shape.height) || !Number.isInteger(shape.width)) {

@@ -146,9 +146,8 @@ function startFromData(
       classes,
       (step, x, name) => {
         const { mean: shift, logScale } = normal<tf.Tensor1D>(x, [0, 1, 2]);
-        // Out of the scope of the step.
-        started[`${name}.mix.shift`] = tf.keep(shift);
-        started[`${name}.mix.logScale`] = tf.keep(logScale);
+        started[`${name}.mix.shift`] = shift;
+        started[`${name}.mix.logScale`] = logScale;
         return { ...step, mix: { ...step.mix, shift, logScale } };
       },
     );

@@ -53,9 +53,9 @@ export function throughLevels(
     let logDet: tf.Tensor1D = tf.zeros([batch]);
     level.steps.forEach((given, s) => {
       const permutation = buffers[permutationName(l, s)] as tf.Tensor2D;
+      const step = onStep(given, x, `levels.${l}.steps.${s}`);
       // A scope per step: all else that it made is freed before the next one runs.
       const result = tidy(() => {
-        const step = onStep(given, x, `levels.${l}.steps.${s}`);
         const mixed = mixChannels(x, step.mix, permutation);
         const { kept, moved, logDet } = couple(mixed.y, networkOf(step.network, classes));
         return { x: tf.concat([kept, moved], 3), logDet: tf.add(logDet, mixed.logDet) };

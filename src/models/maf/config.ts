@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UserError } from '../../backend/errors.js';
+import { checkedValue } from '../../backend/schema.js';
 import type { Background } from '../../flow/background.js';
 import type { ModelConfig } from '../../flow/model.js';
 
@@ -34,9 +35,10 @@ export const mafSchema: z.ZodType<MafConfig> = z.strictObject({
 
 /**
  * Checks a configuration.
- * @throws UserError for an image of a single number
+ * @throws UserError that names the value that does not fit, or an image of a single number
  */
 export function checkMaf(config: MafConfig): MafConfig {
+  checkedValue(mafSchema, config, 'The configuration', 'Choose a value that fits');
   const { channels, height, width } = config.image;
   if (channels * height * width < 2) {
     throw new UserError(

@@ -1,0 +1,38 @@
+import type { Experiment } from '../../training/experiment.js';
+import type { CouplingConfig } from './config.js';
+
+/** Likelihood on Fashion-MNIST by couplings and invertible convolutions at two scales. */
+const fashionMnistCoupling: Experiment<CouplingConfig> = {
+  name: 'fashion-mnist-coupling',
+  description: 'Likelihood of Fashion-MNIST by a flow of affine couplings',
+  dataset: 'fashion-mnist',
+  config: {
+    kind: 'coupling',
+    image: { channels: 1, height: 28, width: 28 },
+    classes: 0,
+    levels: 2,
+    stepsPerLevel: 12,
+    hiddenChannels: 64,
+    background: 0,
+  },
+  settings: {
+    noise: { kind: 'uniform' },
+    batchSize: 32,
+    steps: 20_000,
+    peakLearningRate: 1e-3,
+    warmupSteps: 300,
+    dropLabel: 0,
+    weightDecay: 1e-4,
+    clipNorm: 1,
+    averageDecay: 0,
+    flip: false,
+    precision: 'float32',
+    seed: 1,
+    validateEvery: 500,
+    validationImages: 1024,
+    saveEvery: 500,
+  },
+};
+
+/** What there is to train of this family. */
+export const couplingExperiments: readonly Experiment[] = [fashionMnistCoupling];

@@ -1,0 +1,12 @@
+import type { ModelConfig } from '../flow/model.js';
+import type { TrainingSettings } from './settings.js';
+
+/** One row of a paper's table, or its twin at workbook scale: everything that a run needs. */
+export interface Experiment<C extends ModelConfig = ModelConfig> {
+  name: string;
+  /** What it shows, in a sentence. */
+  description: string;
+  dataset: string;
+  config: C;
+  settings: TrainingSettings;
+}
