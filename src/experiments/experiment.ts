@@ -19,6 +19,15 @@ export interface Experiment {
  * `noise=gaussian:0.1`, `background=none`. Keys are those of `config` and `settings`; the prefix may be left away.
  *
  * @throws UserError for an unknown key, with the keys there are, or a value of the wrong type
+ *
+ * @example
+ * ```ts
+ * import { findExperiment, withOverrides } from 'tarflow';
+ *
+ * const density = findExperiment('fashion-mnist-density');
+ * const short = withOverrides(density, ['channels=64', 'settings.steps=100']);
+ * console.log(short.config.channels, short.settings.steps); // 64 100
+ * ```
  */
 export function withOverrides(experiment: Experiment, overrides: readonly string[]): Experiment {
   const changed = structuredClone(experiment);

@@ -8,7 +8,16 @@ import { noiseExperiment } from './noise-experiments.js';
 export { type Experiment, optionTexts, withOverrides } from './experiment.js';
 export { noiseExperiment } from './noise-experiments.js';
 
-/** All experiments, in the order of the workbook. `src/papers/experiments.ts` says what each gives. */
+/**
+ * All experiments, in the order of the workbook. `src/papers/experiments.ts` says what each gives.
+ *
+ * @example
+ * ```ts
+ * import { experiments } from 'tarflow';
+ *
+ * for (const { name, description } of experiments) console.log(name, '-', description);
+ * ```
+ */
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,
@@ -22,6 +31,14 @@ export const experiments: readonly Experiment[] = [
 /**
  * The experiment of a name.
  * @throws UserError that lists the names there are
+ *
+ * @example
+ * ```ts
+ * import { findExperiment } from 'tarflow';
+ *
+ * const { dataset, config, settings } = findExperiment('fashion-mnist-density');
+ * console.log(dataset, config.patchSize, settings.steps);
+ * ```
  */
 export function findExperiment(name: string): Experiment {
   const found = experiments.find((experiment) => experiment.name === name);

@@ -90,6 +90,18 @@ export function latentsToPlan(batch: number): number {
  *   `plannedSolvers` and `writePlan`
  * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
  *   finite, and as `inverse` does
+ *
+ * @example
+ * ```ts
+ * import { createModel, noiseExperiment, planSampling, startEngine, withOverrides } from 'tarflow';
+ * import { sampleNoise } from 'tarflow/sampling';
+ *
+ * await startEngine();
+ * const experiment = noiseExperiment('fashion-mnist', { kind: 'uniform' });
+ * const flow = createModel(withOverrides(experiment, ['patchSize=14', 'blocks=2']).config, 1);
+ * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 3 });
+ * console.log(plan.solvers, plan.planned.milliseconds, plan.planned.error);
+ * ```
  */
 export async function planSampling(
   flow: Model,
