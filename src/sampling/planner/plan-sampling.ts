@@ -84,8 +84,7 @@ export function latentsToPlan(batch: number): number {
  *
  * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
  *   to check on; see {@link latentsToPlan}
- * @param label a class for all, or one per sample: of one batch, and each batch has the same, or of
- *   all latents
+ * @param options for what is planned: label, guidance, and how it runs
  * @returns a solver per block with times in milliseconds and the error that was found, for
  *   `plannedSolvers` and `writePlan`
  * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
