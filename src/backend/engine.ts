@@ -44,6 +44,14 @@ let running: EngineReport | undefined;
  * tensors made before the switch stay with the engine that made them.
  *
  * @throws UserError for an unknown engine name, or if an engine that was asked for by name cannot start
+ *
+ * @example
+ * ```ts
+ * import { startEngine } from 'tarflow';
+ *
+ * const { engine, version, gpu } = await startEngine();
+ * console.log(engine, version, gpu ? 'on a graphics processor' : 'on the processor');
+ * ```
  */
 export async function startEngine(options: EngineOptions = {}): Promise<EngineReport> {
   if (running && (options.engine === undefined || options.engine === running.engine)) {

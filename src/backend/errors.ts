@@ -1,6 +1,18 @@
 /**
  * An error that a user can cause and correct: it says what came and what to do. The command line
  * shows it without a stack trace (exit code 2).
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, UserError } from 'tarflow';
+ *
+ * try {
+ *   await loadDataset('mnist', 'test');
+ * } catch (error) {
+ *   if (!(error instanceof UserError)) throw error;
+ *   console.log(error.problem, error.remedy);
+ * }
+ * ```
  */
 export class UserError extends Error {
   override readonly name: string = 'UserError';

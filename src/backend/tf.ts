@@ -1,6 +1,18 @@
 /** The one door to TensorFlow.js: everything outside `backend/` imports `tf` from here. */
 import * as tf from '@tensorflow/tfjs-core';
 
+/**
+ * TensorFlow.js: tensors, operations on them, gradients. They compute on the engine that runs.
+ *
+ * @example
+ * ```ts
+ * import { startEngine, tf } from 'tarflow';
+ *
+ * await startEngine();
+ * const x = tf.tensor2d([[1, 2], [3, 4]]);
+ * tf.matMul(x, x).print();
+ * ```
+ */
 export { tf };
 
 /**
@@ -9,6 +21,18 @@ export { tf };
  * with the type of the result kept. Tensors in a `Map` or `Set` are not found, so they are freed.
  *
  * @param f synchronous
+ *
+ * @example
+ * ```ts
+ * import { startEngine, tf, tidy } from 'tarflow';
+ *
+ * await startEngine();
+ * const { mean, size } = tidy(() => {
+ *   const x = tf.range(0, 12);
+ *   return { mean: tf.mean(x), size: x.size };
+ * });
+ * console.log(mean.dataSync(), size); // Float32Array(1) [ 5.5 ] 12
+ * ```
  */
 export function tidy<T>(f: () => T): T {
   return tf.tidy(f as () => tf.TensorContainer) as T;

@@ -20,7 +20,16 @@ const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   ...emojiDatasets,
 };
 
-/** The names that {@link loadDataset} knows. */
+/**
+ * The names that {@link loadDataset} knows.
+ *
+ * @example
+ * ```ts
+ * import { datasetNames } from 'tarflow';
+ *
+ * console.log(datasetNames.join(', ')); // fashion-mnist, mnist-10k-subset, …
+ * ```
+ */
 export const datasetNames: readonly string[] = Object.keys(loaders);
 
 /**
@@ -29,6 +38,14 @@ export const datasetNames: readonly string[] = Object.keys(loaders);
  * @param split `train`, `validation`, `test`, or `train+validation` for all that may be trained on
  * @throws UserError for an unknown name, or when the data are not there (with the command that
  *   fetches them)
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from 'tarflow';
+ *
+ * const data = await loadDataset('fashion-mnist', 'test');
+ * console.log(data.length, data.image, data.classes[data.labels[0] ?? 0]);
+ * ```
  */
 export async function loadDataset(name: string, split: Split): Promise<ImageDataset> {
   const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
@@ -46,6 +63,15 @@ export async function loadDataset(name: string, split: Split): Promise<ImageData
  *
  * @param options of a folder of images
  * @throws UserError for an unknown name, or where the data are not there or damaged
+ *
+ * @example
+ * ```ts
+ * import { openDataset } from 'tarflow';
+ *
+ * const data = await openDataset('fashion-mnist', 'validation');
+ * const { count, values, labels } = await data.read([0, 1, 2]);
+ * console.log(count, values.length, labels); // 3 samples, 3 · 28 · 28 grey levels, 3 classes
+ * ```
  */
 export async function openDataset(
   name: string,

@@ -44,6 +44,16 @@ export function toUnitRange(pixels: Uint8Array): Float32Array {
  * images in [−1, 1], latents as they are. A promise where the source reads files.
  *
  * @throws RangeError for an index outside the source
+ *
+ * @example
+ * ```ts
+ * import { imagesTensor, loadDataset, startEngine } from 'tarflow';
+ *
+ * await startEngine();
+ * const data = await loadDataset('fashion-mnist', 'test');
+ * const x = imagesTensor(data, [0, 1, 2]);
+ * console.log(x.shape); // [ 3, 1, 28, 28 ]
+ * ```
  */
 export function imagesTensor(data: ImageDataset, indices: ArrayLike<number>): tf.Tensor4D;
 export function imagesTensor(

@@ -24,6 +24,14 @@ export interface FeatureStatistics {
 /**
  * Mean and covariance of features.
  * @throws UserError for fewer than two images, or a feature that is not finite
+ *
+ * @example
+ * ```ts
+ * import { featureStatistics } from 'tarflow';
+ *
+ * const { mean, covariance } = featureStatistics({ data: [0, 0, 2, 4], shape: [2, 2] });
+ * console.log(mean, covariance); // [1, 2] and [2, 4, 4, 8]
+ * ```
  */
 export function featureStatistics(features: Features): FeatureStatistics {
   const [count, width] = features.shape;
@@ -59,6 +67,15 @@ export function featureStatistics(features: Features): FeatureStatistics {
  * @param a features (images, width), or their statistics
  * @param b likewise, of the same width
  * @throws UserError as {@link featureStatistics}, and for features of two widths
+ *
+ * @example
+ * ```ts
+ * import { frechetDistance } from 'tarflow';
+ *
+ * const a = { data: [0, 1, 2], shape: [3, 1] } as const;
+ * const b = { data: [3, 4, 5], shape: [3, 1] } as const;
+ * console.log(frechetDistance(a, b)); // 9: equal spread, means 3 apart
+ * ```
  */
 export function frechetDistance(
   a: Features | FeatureStatistics,

@@ -10,7 +10,17 @@ export type { Experiment } from '../training/experiment.js';
 export { noiseExperiment } from './noise-experiments.js';
 export { optionTexts, withOverrides } from './overrides.js';
 
-/** All experiments, those of the workbook first, in its order. `src/papers/experiments.ts` says what each gives. */
+/**
+ * All experiments, those of the workbook first, in its order. `src/papers/experiments.ts` says what
+ * each gives.
+ *
+ * @example
+ * ```ts
+ * import { experiments } from 'tarflow';
+ *
+ * for (const { name, description } of experiments) console.log(name, '-', description);
+ * ```
+ */
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,
@@ -25,6 +35,14 @@ export const experiments: readonly Experiment[] = [
 /**
  * The experiment of a name.
  * @throws UserError that lists the names there are
+ *
+ * @example
+ * ```ts
+ * import { findExperiment } from 'tarflow';
+ *
+ * const { dataset, config, settings } = findExperiment('fashion-mnist-density');
+ * console.log(dataset, config.patchSize, settings.steps);
+ * ```
  */
 export function findExperiment(name: string): Experiment {
   const found = experiments.find((experiment) => experiment.name === name);

@@ -47,6 +47,14 @@ const images = {
  * uniform noise of one grey level makes poor ones.
  *
  * @throws UserError for a data set that the comparison does not use
+ *
+ * @example
+ * ```ts
+ * import { noiseExperiment } from 'tarflow';
+ *
+ * const { settings } = noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.05 }, 2);
+ * console.log(settings.noise, settings.seed);
+ * ```
  */
 export function noiseExperiment(
   dataset: string,

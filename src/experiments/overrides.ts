@@ -12,6 +12,15 @@ import { trainingSettings } from '../training/settings.js';
  * of `settings`; the prefix may be left away.
  *
  * @throws UserError for an unknown key, with the keys there are, or a value of the wrong type
+ *
+ * @example
+ * ```ts
+ * import { findExperiment, withOverrides } from 'tarflow';
+ *
+ * const density = findExperiment('fashion-mnist-density');
+ * const short = withOverrides(density, ['settings.steps=100']);
+ * console.log(short.settings.steps); // 100
+ * ```
  */
 export function withOverrides<C extends ModelConfig>(
   experiment: Experiment<C>,

@@ -51,7 +51,19 @@ export function freshModel<C extends ModelConfig, P extends Tree>(
   return { family, config, parameters: built<P>(parameters), buffers: built<Leaves>(buffers) };
 }
 
-/** Frees a model's parameters and buffers. */
+/**
+ * Frees a model's parameters and buffers.
+ *
+ * @example
+ * ```ts
+ * import { createModel, disposeModel, findExperiment, startEngine, tf } from 'tarflow';
+ *
+ * await startEngine();
+ * const flow = createModel(findExperiment('fashion-mnist-noise').config, 1);
+ * disposeModel(flow);
+ * console.log(tf.memory().numTensors); // as many as before
+ * ```
+ */
 export function disposeModel({ parameters, buffers }: Pick<Model, 'parameters' | 'buffers'>): void {
   disposeTree(parameters);
   disposeTree(buffers);
@@ -69,6 +81,18 @@ export function dimensions({ image }: { image: ImageSize }): number {
  * @param options `label`: class per sample; −1 or absent reads as the mean of all classes
  * @returns tensors that the caller frees
  * @throws UserError where the images or labels do not fit the model, or the model is no flow
+ *
+ * @example
+ * ```ts
+ * import { forward, imagesTensor, loadCheckpoint, loadDataset } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const data = await loadDataset('fashion-mnist', 'test');
+ * const x = imagesTensor(data, [0, 1]);
+ * const { z, logDet } = forward(flow, x, { label: data.labels.slice(0, 2) });
+ * console.log(z.shape, await logDet.data()); // z: 2 images, 49 tokens of 16 numbers
+ * ```
  */
 export function forward(
   model: Model,

@@ -34,6 +34,15 @@ export interface LoadOptions {
  *   result has its type then
  * @returns a model that the caller frees with `disposeModel`
  * @throws UserError that names what is missing, damaged or does not fit
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, tarflow } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/fashion-mnist-conditional.safetensors';
+ * const { config, details } = await loadCheckpoint(file, { family: tarflow });
+ * console.log(config.patchSize, details.classNames);
+ * ```
  */
 export async function loadCheckpoint<C extends ModelConfig, P extends Tree>(
   path: string,

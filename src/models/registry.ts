@@ -34,6 +34,14 @@ export const familyExperiments: readonly Experiment[] = Object.values(entries).f
 /**
  * The family of a kind.
  * @throws UserError that lists the kinds there are
+ *
+ * @example
+ * ```ts
+ * import { familyOf, findExperiment } from 'tarflow';
+ *
+ * const { config } = findExperiment('fashion-mnist-noise');
+ * console.log(familyOf(config.kind).title(config)); // 4-40-4-2
+ * ```
  */
 export function familyOf(kind: string): Family {
   const entry = Object.hasOwn(entries, kind) ? entries[kind] : undefined;
@@ -41,7 +49,24 @@ export function familyOf(kind: string): Family {
   throw new UserError(`Unknown kind of model '${kind}'`, `Expected one of ${kinds.join(', ')}`);
 }
 
-/** A fresh model from a seed, of the kind that its configuration names. */
-export function createModel(config: ModelConfig, seed: number): Model {
+/**
+ * A fresh model from a seed, of the kind that its configuration names. The caller frees it with
+ * `disposeModel`.
+ *
+ * @param config with the fields of its kind
+ * @throws UserError for an unknown kind, or values that do not fit it
+ *
+ * @example
+ * ```ts
+ * import { createModel, startEngine } from 'tarflow';
+ *
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const config = { kind: 'maf', image, classes: 0, blocks: 2, hiddenLayers: 1, hiddenUnits: 32 };
+ * const flow = createModel(config, 1);
+ * console.log(flow.family.title(flow.config)); // 2-1-32
+ * ```
+ */
+export function createModel<C extends ModelConfig>(config: C, seed: number): Model {
   return freshModel(familyOf(config.kind), config, seed);
 }

@@ -19,6 +19,17 @@ export interface ScoreOptions extends ExecutionOptions {
  * @param x images (batch, channels, height, width)
  * @param options how it is computed, see `inverse`
  * @returns the score, of the same shape
+ *
+ * @example
+ * ```ts
+ * import { imagesTensor, loadCheckpoint, loadDataset, score } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const data = await loadDataset('fashion-mnist', 'test');
+ * const gradient = score(flow, imagesTensor(data, [0]), { label: data.labels.slice(0, 1) });
+ * console.log(gradient.shape); // [ 1, 1, 28, 28 ]
+ * ```
  */
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
   return tidy(() => {
@@ -87,6 +98,18 @@ export interface DenoiseOptions extends ExecutionOptions {
  * @param x noisy images (batch, channels, height, width)
  * @returns cleaned images of the same shape, not clipped
  * @throws UserError where sigma is not above 0, and for a model that spreads the background
+ *
+ * @example
+ * ```ts
+ * import { denoise, imagesTensor, loadCheckpoint, loadDataset, tf } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const x = imagesTensor(await loadDataset('fashion-mnist', 'test'), [0, 1]);
+ * const noisy: tf.Tensor4D = tf.add(x, tf.randomNormal(x.shape, 0, 0.1));
+ * const clean = denoise(flow, noisy, { sigma: 0.1 });
+ * console.log(clean.shape); // [ 2, 1, 28, 28 ]
+ * ```
  */
 export function denoise(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
   const { sigma, multiplier = 1 } = options;

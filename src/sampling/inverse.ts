@@ -49,19 +49,24 @@ export interface InverseOptions extends ExecutionOptions {
  * with a key/value cache (TarFlow, section 3.1), or by the solver given. The exact inverse of
  * `forward` where no guidance is given and the solver is sequential or has tolerance 0.
  *
- * ```ts
- * const images = await inverse(flow, z, {
- *   label: 3,
- *   guidance: { weight: 1 },
- *   solver: selectiveJacobi(flow, { tolerance: 1e-3 }),
- *   onTrace: ({ block, iterations }) => console.log(block, iterations.length),
- * });
- * ```
- *
  * @param z latents (batch, T, D), as `forward` returns them
  * @returns images (batch, channels, height, width); the caller frees them
  * @throws UserError where latents, labels, guidance or solvers do not fit the model, and where a latent
  *   is not finite
+ *
+ * @example
+ * ```ts
+ * import { forward, imagesTensor, inverse, loadCheckpoint, loadDataset } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const { z } = forward(flow, imagesTensor(await loadDataset('fashion-mnist', 'test'), [0]));
+ * const images = await inverse(flow, z, {
+ *   solver: { kind: 'jacobi', tolerance: 1e-3 },
+ *   onTrace: ({ block, iterations }) => console.log(block, iterations.length),
+ * });
+ * console.log(images.shape); // [ 1, 1, 28, 28 ]: the image again, but for the tolerance
+ * ```
  */
 export async function inverse(
   flow: Model,

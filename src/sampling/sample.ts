@@ -37,6 +37,16 @@ export interface SampleOptions extends ExecutionOptions {
  * @returns images (count, channels, height, width), not clipped; the caller frees them
  * @throws UserError for a count or a batch size below 1, another number of labels, a solver or
  *   guidance for a family without blocks, and as `inverse` and `denoise` do
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, sample, saveImageGrid } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const images = await sample(flow, { count: 4, label: 3, guidance: { weight: 1.5 }, seed: 7 });
+ * await saveImageGrid(images, 'dresses.png');
+ * ```
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;

@@ -41,6 +41,15 @@ const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', '
  *
  * @param precision of the parameters; buffers stay F32
  * @throws UserError where the file cannot be written
+ *
+ * @example
+ * ```ts
+ * import { createModel, findExperiment, saveCheckpoint, startEngine } from 'tarflow';
+ *
+ * await startEngine();
+ * const { config, dataset } = findExperiment('fashion-mnist-noise');
+ * await saveCheckpoint(createModel(config, 1), 'fresh.safetensors', { dataset, seed: 1 });
+ * ```
  */
 export async function saveCheckpoint(
   model: Model,

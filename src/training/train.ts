@@ -27,6 +27,17 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
  *
  * @throws UserError for settings, data or a folder that do not fit, and for a loss or gradient that
  *   is not finite (the last saved state stays)
+ *
+ * @example
+ * ```ts
+ * import { findExperiment, loadDataset, tarflow, train, withOverrides } from 'tarflow';
+ *
+ * const quick = ['steps=2', 'batchSize=8', 'channels=20', 'blocks=2'];
+ * const { config, settings } = withOverrides(findExperiment('fashion-mnist-noise'), quick);
+ * const data = await loadDataset('fashion-mnist', 'train');
+ * const { records } = await train({ family: tarflow, config, settings, data, mode: 'eager' });
+ * console.log(records.map(({ loss }) => loss));
+ * ```
  */
 export async function train<C extends ModelConfig, P extends Tree>(
   run: TrainingRun<C, P>,

@@ -51,6 +51,15 @@ export async function showImages(images: Images, options: GridOptions = {}): Pro
  * Writes a grid of images into a PNG file, which is written whole or not at all.
  * @throws UserError as {@link imageGrid}, for another file extension, and for a folder that cannot
  *   be written
+ *
+ * @example
+ * ```ts
+ * import { imagesTensor, loadDataset, saveImageGrid, startEngine } from 'tarflow';
+ *
+ * await startEngine();
+ * const data = await loadDataset('fashion-mnist', 'test');
+ * await saveImageGrid(imagesTensor(data, [0, 1, 2, 3]), 'images.png', { title: 'Test images' });
+ * ```
  */
 export async function saveImageGrid(
   images: Images,

@@ -24,7 +24,17 @@ import { published } from './published.js';
  */
 export type TarFlow = Model<TarFlowConfig, TarFlowParameters>;
 
-/** The family of TarFlows. */
+/**
+ * The family of TarFlows.
+ *
+ * @example
+ * ```ts
+ * import { findExperiment, tarflow } from 'tarflow';
+ *
+ * const { config } = findExperiment('fashion-mnist-noise');
+ * console.log(tarflow.flow?.latentShape(config)); // [ 49, 16 ]: tokens, and numbers in each
+ * ```
+ */
 export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   kind: 'tarflow',
   schema: tarflowSchema,

@@ -98,6 +98,19 @@ function sortedConfig({ image, ...rest }: ModelConfig): unknown {
 /**
  * The solvers of a plan, for `inverse` and `sample`.
  * @throws UserError where the plan was made for another model, or has settings that do not fit it
+ *
+ * @example
+ * ```ts
+ * import { createModel, noiseExperiment, sample, startEngine, withOverrides } from 'tarflow';
+ * import { plannedSolvers, planSampling, sampleNoise } from 'tarflow/sampling';
+ *
+ * await startEngine();
+ * const experiment = noiseExperiment('fashion-mnist', { kind: 'uniform' });
+ * const flow = createModel(withOverrides(experiment, ['patchSize=14', 'blocks=2']).config, 1);
+ * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 3 });
+ * const images = await sample(flow, { count: 1, label: 3, solver: plannedSolvers(flow, plan) });
+ * console.log(images.shape); // [ 1, 1, 28, 28 ]
+ * ```
  */
 export function plannedSolvers(flow: Model, plan: Plan): Solver[] {
   const model = modelFingerprint(flow);

@@ -84,12 +84,23 @@ export function latentsToPlan(batch: number): number {
  *
  * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
  *   to check on; see {@link latentsToPlan}
- * @param label a class for all, or one per sample: of one batch, and each batch has the same, or of
- *   all latents
+ * @param options for what is planned: label, guidance, and how it runs
  * @returns a solver per block with times in milliseconds and the error that was found, for
  *   `plannedSolvers` and `writePlan`
  * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
  *   finite, and as `inverse` does
+ *
+ * @example
+ * ```ts
+ * import { createModel, noiseExperiment, planSampling, startEngine, withOverrides } from 'tarflow';
+ * import { sampleNoise } from 'tarflow/sampling';
+ *
+ * await startEngine();
+ * const experiment = noiseExperiment('fashion-mnist', { kind: 'uniform' });
+ * const flow = createModel(withOverrides(experiment, ['patchSize=14', 'blocks=2']).config, 1);
+ * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 3 });
+ * console.log(plan.solvers, plan.planned.milliseconds, plan.planned.error);
+ * ```
  */
 export async function planSampling(
   flow: Model,

@@ -172,6 +172,17 @@ const kindPublished = 'publishedGaussSeidelJacobi';
  * @param settings of the Jacobi iterations, those of our own by default; `published` reruns the
  *   paper's: one stop for the batch, at a largest change below 0.5, from zeros
  * @returns a solver per block, by index from the data
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, sample, selectiveJacobi } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const solver = selectiveJacobi(flow, { tolerance: 1e-3 });
+ * const images = await sample(flow, { count: 1, label: 3, solver });
+ * console.log(images.shape); // [ 1, 1, 28, 28 ]
+ * ```
  */
 export function selectiveJacobi(
   model: Model,

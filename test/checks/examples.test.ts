@@ -1,0 +1,98 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { entryPoints, root } from '../api/report.js';
+import { examplesOf, typeErrors, writeExamples } from './examples.js';
+
+const minutes = 10 * 60_000;
+// Only in a folder of the project do modules find the packages that they import.
+fs.mkdirSync(path.join(root, '.nbcheck'), { recursive: true });
+const folder = fs.mkdtempSync(path.join(root, '.nbcheck', 'examples-'));
+const here = process.cwd();
+
+afterAll(() => {
+  process.chdir(here);
+  fs.rmSync(folder, { recursive: true });
+});
+
+/** A module in a folder of its own below the temporary one. */
+function made(name: string, text: string): string {
+  const file = path.join(folder, `${name}.ts`);
+  fs.writeFileSync(file, text);
+  return file;
+}
+
+describe('the root entry point', () => {
+  const entries = entryPoints();
+  const { values, examples } = examplesOf(path.join(root, 'src', 'index.ts'));
+  const files = writeExamples(examples, entries, folder);
+
+  test('has an example for every value, which uses it', () => {
+    expect(values).toContain('sample');
+    const without = values.filter(
+      (value) => !examples.some(({ name, code }) => name === value && code.includes(value)),
+    );
+    expect(without).toEqual([]);
+  });
+
+  test('has examples that the strict compiler takes', { timeout: minutes }, () => {
+    expect(typeErrors(files)).toEqual([]);
+  });
+
+  test.each(examples.map(({ name }, i) => [name, files[i] as string]))(
+    'has an example of %s that runs',
+    { timeout: minutes },
+    async (_, file) => {
+      // What examples write vanishes with the folder; what they read is there.
+      const place = `${file}.place`;
+      fs.mkdirSync(path.join(place, 'results'), { recursive: true });
+      fs.symlinkSync(
+        path.join(root, 'results', 'checkpoints'),
+        path.join(place, 'results', 'checkpoints'),
+      );
+      process.chdir(place);
+      const said = vi.spyOn(console, 'log').mockImplementation(() => {});
+      try {
+        await import(file);
+        expect(said.mock.calls.length + fs.readdirSync(place).length).toBeGreaterThan(1);
+      } finally {
+        said.mockRestore();
+        process.chdir(here);
+      }
+    },
+  );
+});
+
+describe('the checks find', () => {
+  test('values without an example, through re-exports, and no types', () => {
+    made(
+      'inner',
+      '/** One.\n * @example\n * ```ts\n * f();\n * ```\n */\nexport const f = () => 1;',
+    );
+    const outer = made(
+      'outer',
+      "export { f as renamed } from './inner.js';\nexport type T = number;\nexport const g = 2;",
+    );
+    expect(examplesOf(outer)).toEqual({
+      values: ['renamed', 'g'],
+      examples: [{ name: 'renamed', code: 'f();' }],
+    });
+  });
+
+  test('an example that is no block of code', () => {
+    const module = made('plain', '/**\n * One.\n * @example f()\n */\nexport const f = () => 1;');
+    expect(() => examplesOf(module)).toThrow('no block of ts code: f()');
+  });
+
+  test('an import that is no entry point, and a wrong type', () => {
+    const example = (code: string) => [{ name: 'x', code }];
+    const wrong = example("import { f } from 'tarflow/attic';");
+    expect(() => writeExamples(wrong, entryPoints(), folder)).toThrow('imports tarflow/attic');
+    const files = writeExamples(
+      example("import { datasetNames } from 'tarflow';\nconst n: number = datasetNames;\nn + 1;"),
+      entryPoints(),
+      folder,
+    );
+    expect(typeErrors(files)).toEqual([expect.stringContaining("not assignable to type 'number'")]);
+  });
+});
