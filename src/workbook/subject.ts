@@ -2,7 +2,7 @@ import { tf } from '../backend/tf.js';
 import { disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { tokenCount } from '../models/tarflow/config.js';
-import { imagesOf, tarflow } from '../models/tarflow/index.js';
+import { imagesOf, type TarFlow, tarflow } from '../models/tarflow/index.js';
 import { executionOf, executionText } from '../sampling/guidance/execution.js';
 import { currentMachine } from '../sampling/planner/machine.js';
 import { sampleNoise } from '../sampling/sample.js';
@@ -22,7 +22,7 @@ export interface Subject {
   title: string;
   /** The name of its checkpoint. */
   checkpoint: string;
-  flow: LoadedModel;
+  flow: LoadedModel<TarFlow>;
   tokens: number;
   batch: number;
   /** A class for each sample: 0, 1, 2, … in turn. */
