@@ -29,7 +29,7 @@ export function networkSpecs(
   return {
     input: convolutionSpecs(foldIn(key, 'input'), 3, inputs, hidden),
     ...(classes > 0 && { classes: normals(foldIn(key, 'classes'), [classes, hidden], 0.01) }),
-    hidden: convolutionSpecs(foldIn(key, 'hidden'), Number(process.env.MID ?? 1), hidden, hidden),
+    hidden: convolutionSpecs(foldIn(key, 'hidden'), 1, hidden, hidden),
     output: { weight: zeros([3, 3, hidden, 2 * outputs]), bias: zeros([2 * outputs]) },
   };
 }
@@ -50,8 +50,7 @@ export function predicted(
 ): Gaussian<tf.Tensor4D> {
   let h = convolution(x, parameters.input);
   if (parameters.classes) h = tf.add(h, classTerm(parameters.classes, classes));
-  const act = (x: tf.Tensor4D): tf.Tensor4D => (process.env.ACT === 'elu' ? tf.elu(x) : tf.relu(x));
-  h = act(convolution(act(h), parameters.hidden));
+  h = tf.relu(convolution(tf.relu(h), parameters.hidden));
   const [mean, raw] = tf.split(convolution(h, parameters.output), 2, 3) as [
     tf.Tensor4D,
     tf.Tensor4D,

@@ -12,6 +12,7 @@ type Case = (x: tf.Tensor3D, w: tf.Tensor2D) => tf.Tensor;
 
 const row = (w: tf.Tensor2D) => tf.reshape(tf.slice(w, [0, 0], [1, 4]), [4]) as tf.Tensor1D;
 const rows = (x: tf.Tensor3D) => tf.reshape(x, [6, 4]) as tf.Tensor2D;
+const kernel = (w: tf.Tensor2D) => tf.reshape(w, [2, 2, 2, 2]) as tf.Tensor4D;
 const heads = (x: tf.Tensor3D) => tf.reshape(x, [2, 1, 3, 4]) as tf.Tensor4D;
 
 const differentiable: Record<string, Case> = {
@@ -38,6 +39,7 @@ const differentiable: Record<string, Case> = {
   'log1p and expm1': (x) => tf.add(tf.log1p(tf.square(x)), tf.expm1(x)),
   'sine and cosine': (x) => tf.add(tf.sin(x), tf.cos(x)),
   tanh: (x) => tf.tanh(x),
+  'inverse of tanh': (x) => tf.atanh(tf.mul(tf.tanh(x), 0.9)),
   sigmoid: (x) => tf.sigmoid(x),
   softplus: (x) => tf.softplus(x),
   relu: (x) => tf.relu(x),
@@ -76,6 +78,9 @@ const differentiable: Record<string, Case> = {
       [0, 2],
     ]),
   reshape: (x) => tf.square(tf.reshape(x, [4, 6])),
+  convolution: (x, w) => tf.conv2d(tf.reshape(x, [1, 3, 4, 2]), kernel(w), 1, 'same'),
+  'greatest of windows': (x) => tf.maxPool(tf.reshape(x, [1, 4, 3, 2]), 2, 1, 0),
+  'identity matrix': (x) => tf.matMul(rows(x), tf.eye(4)),
   transpose: (x) => tf.mul(tf.transpose(x, [2, 0, 1]), tf.transpose(x, [2, 0, 1])),
   'expanded and squeezed axes': (x) => tf.squeeze(tf.expandDims(tf.square(x), 1), [1]),
   tile: (x) => tf.tile(x, [1, 2, 3]),
@@ -116,14 +121,17 @@ const others: Record<string, (x: tf.Tensor3D) => tf.Tensor> = {
 const notOperations: Record<string, readonly string[]> = {
   'frees memory, or does not': ['tidy', 'dispose', 'keep'],
   'differentiates; what that runs is recorded': ['engine', 'grad'],
+  'says what an engine can': ['getBackend', 'getKernel'],
+  'counts numbers of a shape': ['util.sizeFromShape'],
   'makes numbers on the host, which become constants': [
-    ...['scalar', 'tensor', 'tensor1d', 'tensor2d', 'tensor3d', 'tensor4d', 'zeros', 'ones'],
+    ...['scalar', 'tensor', 'tensor1d', 'tensor2d', 'tensor3d', 'tensor4d', 'zeros'],
   ],
 };
 
-/** What a source calls of TensorFlow.js: `mul`, `linalg.bandPart`. */
+/** What a source calls of TensorFlow.js, its comments apart: `mul`, `linalg.bandPart`. */
 function called(source: string): string[] {
-  const calls = source.matchAll(/\btf\s*\.\s*([a-z][\w.]*)\(/g);
+  const code = source.replace(/\/\*\*.*?\*\//gs, '');
+  const calls = code.matchAll(/\btf\s*\.\s*([a-z][\w.]*)\(/g);
   return [...new Set([...calls].map(([, name]) => name as string))];
 }
 
