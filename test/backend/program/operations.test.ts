@@ -78,8 +78,9 @@ const differentiable: Record<string, Case> = {
       [0, 2],
     ]),
   reshape: (x) => tf.square(tf.reshape(x, [4, 6])),
-  convolution: (x, w) => tf.conv2d(tf.reshape(x, [1, 3, 4, 2]), kernel(w), 1, 'same'),
-  'greatest of windows': (x) => tf.maxPool(tf.reshape(x, [1, 4, 3, 2]), 2, 1, 0),
+  convolution: (x, w) =>
+    tf.conv2d(tf.reshape(x, [1, 3, 4, 2]) as tf.Tensor4D, kernel(w), 1, 'same'),
+  'greatest of windows': (x) => tf.maxPool(tf.reshape(x, [1, 4, 3, 2]) as tf.Tensor4D, 2, 1, 0),
   'identity matrix': (x) => tf.matMul(rows(x), tf.eye(4)),
   transpose: (x) => tf.mul(tf.transpose(x, [2, 0, 1]), tf.transpose(x, [2, 0, 1])),
   'expanded and squeezed axes': (x) => tf.squeeze(tf.expandDims(tf.square(x), 1), [1]),
@@ -138,7 +139,7 @@ function called(source: string): string[] {
 /** The sources of what may run in a program. */
 function librarySources(): string {
   const root = path.resolve(__dirname, '../../../src');
-  const backend = ['ops.ts', 'tree.ts', 'program/trace/adamw-update.ts', 'program/trace/repeat.ts'];
+  const backend = ['ops.ts', 'tree.ts', 'program/trace/fused-adamw.ts', 'program/trace/repeat.ts'];
   const rooms = /^(nn|flow|models|sampling|training)\b/;
   return fs
     .readdirSync(root, { recursive: true, encoding: 'utf8' })
