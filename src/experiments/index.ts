@@ -41,7 +41,7 @@ export const experiments: readonly Experiment[] = [
  * import { findExperiment } from 'tarflow';
  *
  * const { dataset, config, settings } = findExperiment('fashion-mnist-density');
- * console.log(dataset, config.patchSize, settings.steps);
+ * console.log(dataset, config.kind, settings.steps);
  * ```
  */
 export function findExperiment(name: string): Experiment {

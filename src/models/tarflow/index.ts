@@ -29,10 +29,12 @@ export type TarFlow = Model<TarFlowConfig, TarFlowParameters>;
  *
  * @example
  * ```ts
- * import { findExperiment, tarflow } from 'tarflow';
+ * import { disposeModel, loadCheckpoint, tarflow } from 'tarflow';
  *
- * const { config } = findExperiment('fashion-mnist-noise');
- * console.log(tarflow.flow?.latentShape(config)); // [ 49, 16 ]: tokens, and numbers in each
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file, { family: tarflow });
+ * console.log(flow.config.patchSize, tarflow.flow?.latentShape(flow.config)); // 4 [ 49, 16 ]
+ * disposeModel(flow);
  * ```
  */
 export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
