@@ -19,7 +19,7 @@ const skipNote =
 const minute = 60_000;
 
 const cells = [
-  `import { lineChart, showChart, showImages, showTable, startProgress, untilInterrupted } from 'tarflow';
+  `import { lineChart, showChart, showImages, showTable, startProgress, untilInterrupted } from 'tarflow/workbook';
 const pause = () => new Promise((resolve) => setTimeout(resolve, 100));`,
   `const rows = [1, 2, 3, 4].map((x) => ({ x, y: x * x }));
 await showChart(lineChart({ title: 'Squares', rows, x: 'x', y: 'y' }));`,

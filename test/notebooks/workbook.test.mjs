@@ -66,7 +66,7 @@ async function run(cells, judge = true) {
 
 /** @param {Record<string, number>} figures */
 const recording = (figures) => [
-  "import { recordClaim, resultFile, startEngine } from 'tarflow';\nawait startEngine();",
+  "import { startEngine } from 'tarflow';\nimport { recordClaim, resultFile } from 'tarflow/workbook';\nawait startEngine();",
   `await recordClaim('${claim}', ${JSON.stringify(figures)}, { configuration: {}, seed: 1, cost: {} });`,
   "import * as fs from 'node:fs';\nfs.mkdirSync(resultFile('pictures'));\nfs.writeFileSync(resultFile('pictures/05.png'), '');",
 ];
