@@ -1,6 +1,6 @@
 /**
- * The composite operations of a transformer, with gradients written by hand where those of
- * TensorFlow.js take more passes over memory. They are pure functions of tensors; a caller frees the
+ * Operations of networks and flows, with gradients written by hand where those of TensorFlow.js
+ * take more passes over memory. They are pure functions of tensors; a caller frees the
  * results or calls them inside `tidy`.
  */
 import { tf } from './tf.js';
@@ -72,6 +72,23 @@ export function gelu<T extends tf.Tensor>(x: T): T {
 /** Φ, the distribution function of the normal distribution. */
 function normalDistribution(x: tf.Tensor): tf.Tensor {
   return tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
+}
+
+/**
+ * The rectified linear unit, max(x, 0). Its gradient is dy where the result is above 0.
+ *
+ * @param x of any shape, which the result has too
+ */
+export function relu<T extends tf.Tensor>(x: T): T {
+  return tf.customGrad((xIn, save) => {
+    const value = tf.relu(xIn as tf.Tensor);
+    (save as tf.GradSaveFunc)([value]);
+    return {
+      value,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) =>
+        tf.mul(dy, tf.cast(tf.greater(saved[0] as tf.Tensor, 0), 'float32')),
+    };
+  })(x) as T;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { affineStep, attention, gelu, layerNorm, linear } from '../../src/backend/ops.js';
+import { affineStep, attention, gelu, layerNorm, linear, relu } from '../../src/backend/ops.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 
@@ -46,6 +46,14 @@ describe('operations with gradients of their own', () => {
       },
       [random(1, [6, 8]), random(2, [8]), random(3, [8])],
     );
+  });
+
+  test('relu, and its gradient 0 at 0', () => {
+    expectSameGradients(relu, tf.relu, [random(5, [4, 50])]);
+    tf.tidy(() => {
+      const slope = tf.grad((x: tf.Tensor) => relu(x))(tf.tensor1d([-1, 0, 1e-30, 2]));
+      expect([...slope.dataSync()]).toEqual([0, 0, 1, 1]);
+    });
   });
 
   test('gelu, also far out in the tails', () => {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { UserError } from '../../backend/errors.js';
+import { relu } from '../../backend/ops.js';
 import { foldIn, type RandomKey } from '../../backend/random.js';
 import { tf } from '../../backend/tf.js';
 import type { Family, Model, ModelConfig } from '../../flow/model.js';
@@ -56,11 +57,11 @@ export function activations(
 ): { features: tf.Tensor2D; logits: tf.Tensor2D } {
   let x = tf.transpose(images, [0, 2, 3, 1]) as tf.Tensor4D;
   for (const { weight, bias } of convolutions) {
-    x = tf.maxPool(tf.relu(tf.add(tf.conv2d(x, weight, 1, 'same'), bias)) as tf.Tensor4D, 2, 2, 0);
+    x = tf.maxPool(relu(tf.add(tf.conv2d(x, weight, 1, 'same'), bias)) as tf.Tensor4D, 2, 2, 0);
   }
   const flat = tf.reshape(x, [x.shape[0], -1]) as tf.Tensor2D;
   const features = hidden
-    ? (tf.relu(tf.add(tf.matMul(flat, hidden.weight), hidden.bias)) as tf.Tensor2D)
+    ? (relu(tf.add(tf.matMul(flat, hidden.weight), hidden.bias)) as tf.Tensor2D)
     : flat;
   return {
     features,

@@ -11,8 +11,8 @@ const fashionMnistCoupling: Experiment<CouplingConfig> = {
     image: { channels: 1, height: 28, width: 28 },
     classes: 0,
     levels: 2,
-    stepsPerLevel: 12,
-    hiddenChannels: 64,
+    stepsPerLevel: 6,
+    hiddenChannels: 48,
     background: 0,
   },
   settings: {

@@ -1,3 +1,4 @@
+import { relu } from '../../backend/ops.js';
 import { foldIn, type RandomKey } from '../../backend/random.js';
 import { tf } from '../../backend/tf.js';
 import type { Gaussian } from '../../flow/gaussian.js';
@@ -10,7 +11,7 @@ export type NetworkParameters = {
   input: ConvolutionParameters;
   /** (classes, hidden channels), added before the first nonlinearity; absent without classes. */
   classes?: tf.Tensor2D;
-  /** Between the hidden channels. */
+  /** 3×3, between the hidden channels. */
   hidden: ConvolutionParameters;
   /** 3×3; half of its outputs are means, the others log-scales. */
   output: ConvolutionParameters;
@@ -29,7 +30,7 @@ export function networkSpecs(
   return {
     input: convolutionSpecs(foldIn(key, 'input'), 3, inputs, hidden),
     ...(classes > 0 && { classes: normals(foldIn(key, 'classes'), [classes, hidden], 0.01) }),
-    hidden: convolutionSpecs(foldIn(key, 'hidden'), 1, hidden, hidden),
+    hidden: convolutionSpecs(foldIn(key, 'hidden'), 3, hidden, hidden),
     output: { weight: zeros([3, 3, hidden, 2 * outputs]), bias: zeros([2 * outputs]) },
   };
 }
@@ -38,7 +39,7 @@ export function networkSpecs(
 const bound = 3;
 
 /**
- * Mean and log-scale of channels from others, by three convolutions.
+ * Mean and log-scale of channels from others, by three convolutions of 3×3.
  *
  * @param x (batch, height, width, inputs)
  * @param classes mixture of classes (batch, classes); none takes the mean of the table
@@ -50,7 +51,7 @@ export function predicted(
 ): Gaussian<tf.Tensor4D> {
   let h = convolution(x, parameters.input);
   if (parameters.classes) h = tf.add(h, classTerm(parameters.classes, classes));
-  h = tf.relu(convolution(tf.relu(h), parameters.hidden));
+  h = relu(convolution(relu(h), parameters.hidden));
   const [mean, raw] = tf.split(convolution(h, parameters.output), 2, 3) as [
     tf.Tensor4D,
     tf.Tensor4D,

@@ -1,4 +1,4 @@
-import { linear } from '../../backend/ops.js';
+import { linear, relu } from '../../backend/ops.js';
 import { tf } from '../../backend/tf.js';
 import type { Gaussian } from '../../flow/gaussian.js';
 import type { LinearParameters } from '../../nn/layers.js';
@@ -48,7 +48,7 @@ export function made(
     if (index === 0 && parameters.classes) {
       sum = tf.add(sum, classTerm(parameters.classes, used.length, classes));
     }
-    h = tf.relu(sum);
+    h = relu(sum);
     inputs = used;
   });
   const targets = range(count + 1 - first, first);
