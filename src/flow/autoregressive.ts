@@ -64,10 +64,12 @@ export interface AutoregressiveBlock {
   /** Attention heads of a layer; 0 where there is no attention, and a temperature means nothing. */
   readonly heads: number;
   /**
-   * All that predictions depend on beside parameters and arguments, JSON-able: kind of the model,
-   * configuration, direction, depth. Compiled calls are kept under it.
+   * All that predictions depend on beside parameters, arguments and direction, JSON-able: kind of the
+   * model, configuration, depth. Compiled calls are kept under it.
    */
   readonly description: unknown;
+  /** Names the block's order: blocks of one description and direction predict alike. */
+  readonly direction: string;
   readonly parameters: Tree;
   /** The same block with other tensors under the names of its parameters. */
   withParameters(parameters: Leaves): AutoregressiveBlock;
@@ -86,11 +88,13 @@ export interface AutoregressiveBlock {
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D };
   /**
    * The same predictions a token at a time, for a compiled loop that writes its caches in place;
-   * absent where that is no cheaper than {@link predict}.
+   * absent where that is no cheaper than {@link predict}. Beside its arguments it depends on
+   * {@link description} only, so that blocks of all directions share one loop.
    *
    * @param rows of the batch, which decides in what form weights are read
+   * @param places raster index of each token in the block's order (T) int32
    */
-  decoder?(rows: number): Decoder;
+  decoder?(rows: number, places: tf.Tensor1D): Decoder;
 }
 
 /** A block made ready for a loop over tokens. It is called where the loop is recorded. */

@@ -1,7 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
+import type { Leaves } from '../../src/backend/tree.js';
 import { classMixture } from '../../src/conditions/labels.js';
+import type { AutoregressiveBlock } from '../../src/flow/autoregressive.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import { executionOf } from '../../src/sampling/guidance/execution.js';
 import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance/guided-block.js';
@@ -96,6 +98,30 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     tf.dispose([z, classes as tf.Tensor]);
     disposeModel(flow);
   });
+});
+
+test('blocks of both directions share one loop', async () => {
+  const flow = smallFlow({ classes: 7 });
+  const z = randomLatents(flow, 2, 9);
+  let recorded = 0;
+  const solved: tf.Tensor[] = [];
+  for (const block of blocksOf(flow).slice(0, 2)) {
+    const counting = Object.create(block, {
+      withParameters: {
+        value: (parameters: Leaves) => {
+          recorded++;
+          return block.withParameters(parameters);
+        },
+      },
+    }) as AutoregressiveBlock;
+    const execution = executionOf(blocksOf(flow), { mode: 'graph' });
+    const guided = guidedBlock(counting, 2, {}, undefined, execution);
+    solved.push(await decodeSequentially(guided, z, undefined, [z.shape[1]], [2]));
+    guided.dispose();
+  }
+  expect(recorded).toBe(1);
+  tf.dispose([z, ...solved]);
+  disposeModel(flow);
 });
 
 test('a step that throws stops it, and nothing is left', async () => {

@@ -20,6 +20,10 @@ export function withStartToken(inner: AutoregressiveBlock, value: number): Autor
     },
   });
   const decoderOf = inner.decoder?.bind(inner);
+  const places = (): tf.Tensor1D => {
+    const raster = tf.reshape(tf.range(0, inner.tokens), [1, inner.tokens, 1]) as tf.Tensor3D;
+    return tf.cast(tf.reshape(inner.order(raster), [inner.tokens]), 'int32');
+  };
   return {
     index: inner.index,
     tokens,
@@ -32,6 +36,7 @@ export function withStartToken(inner: AutoregressiveBlock, value: number): Autor
     cacheWidth: inner.cacheWidth,
     heads: inner.heads,
     description: ['with a start token', value, inner.description],
+    direction: inner.direction,
     parameters: inner.parameters,
     withParameters: (parameters: Leaves) => withStartToken(inner.withParameters(parameters), value),
     order: (x, back) => inner.order(x, back),
@@ -43,7 +48,7 @@ export function withStartToken(inner: AutoregressiveBlock, value: number): Autor
     },
     unconditional: (rows) => inner.unconditional(rows),
     outputWeights: () => inner.outputWeights(),
-    ...(decoderOf && { decoder: (rows: number) => shifted(decoderOf(rows)) }),
+    ...(decoderOf && { decoder: (rows: number) => shifted(decoderOf(rows, places())) }),
   };
 }
 

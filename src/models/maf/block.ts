@@ -26,7 +26,7 @@ export class MafBlock implements AutoregressiveBlock {
   readonly cacheWidth = 1;
   readonly heads = 0;
   readonly description: unknown;
-  private readonly reversed: boolean;
+  readonly direction: 'forward' | 'reverse';
 
   constructor(
     private readonly config: MafConfig,
@@ -38,8 +38,8 @@ export class MafBlock implements AutoregressiveBlock {
     this.stack = config.blocks;
     this.depth = hidden.length;
     this.work = [...hidden, output].reduce((sum, { weight }) => sum + weight.size, 0);
-    this.reversed = index % 2 === 1;
-    this.description = [config, this.reversed];
+    this.direction = index % 2 === 0 ? 'forward' : 'reverse';
+    this.description = config;
   }
 
   withParameters(parameters: Leaves): MafBlock {
@@ -48,7 +48,7 @@ export class MafBlock implements AutoregressiveBlock {
 
   /** Reversal is its own inverse. */
   order(x: tf.Tensor3D): tf.Tensor3D {
-    return this.reversed ? tf.reverse(x, 1) : x;
+    return this.direction === 'reverse' ? tf.reverse(x, 1) : x;
   }
 
   /** The cache holds the numbers themselves (rows, 1, entries, 1). */

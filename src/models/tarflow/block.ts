@@ -36,7 +36,7 @@ export class TarFlowBlock implements AutoregressiveBlock {
   readonly cacheWidth: number;
   readonly heads: number;
   readonly description: unknown;
-  private readonly reversed: boolean;
+  readonly direction: 'forward' | 'reverse';
 
   constructor(
     private readonly config: TarFlowConfig,
@@ -51,8 +51,8 @@ export class TarFlowBlock implements AutoregressiveBlock {
     this.depth = layers;
     this.heads = config.channels / config.headWidth;
     this.cacheWidth = 2 * config.channels * layers;
-    this.reversed = index % 2 === 1;
-    this.description = [config, layers, this.reversed];
+    this.direction = index % 2 === 0 ? 'forward' : 'reverse';
+    this.description = [config, layers];
   }
 
   withParameters(parameters: Leaves): TarFlowBlock {
@@ -61,7 +61,7 @@ export class TarFlowBlock implements AutoregressiveBlock {
 
   /** Reversal is its own inverse. */
   order(x: tf.Tensor3D): tf.Tensor3D {
-    return this.reversed ? tf.reverse(x, 1) : x;
+    return this.direction === 'reverse' ? tf.reverse(x, 1) : x;
   }
 
   predict(
@@ -107,11 +107,11 @@ export class TarFlowBlock implements AutoregressiveBlock {
     return this.gaussian(weight, 0);
   }
 
-  decoder(rows: number): Decoder {
+  decoder(rows: number, places: tf.Tensor1D): Decoder {
     const { config, heads } = this;
     const { parameters, linear: linearLayer } = loopLinear(this.parameters, rows);
     const layers = parameters.attn_blocks.length;
-    const positions = this.positions(0, this.tokens);
+    const positions = tf.gather(parameters.pos_embed, places);
     const stepper = (conditions: Conditions): StepFunction => {
       const term = this.classTerm(conditions);
       const temperature = conditions.temperature && ofHeads(conditions.temperature, heads);
@@ -149,9 +149,8 @@ export class TarFlowBlock implements AutoregressiveBlock {
   private positions(start: number, count: number): tf.Tensor2D {
     const table = this.parameters.pos_embed;
     const [tokens, channels] = table.shape;
-    const first = this.reversed ? tokens - start - count : start;
-    const rows = tf.slice(table, [first, 0], [count, channels]);
-    return this.reversed ? tf.reverse(rows, 0) : rows;
+    if (this.direction === 'forward') return tf.slice(table, [start, 0], [count, channels]);
+    return tf.reverse(tf.slice(table, [tokens - start - count, 0], [count, channels]), 0);
   }
 
   /** The class term (rows, channels), or (1, channels) where no label is given. */

@@ -325,7 +325,10 @@ export function callGuided(
   try {
     return callCompiled<Leaves, Leaves>({
       name,
-      description: [block.description, start, guidance ? (guidance.on ?? 'ab') : '', description],
+      description: [
+        ...[block.description, block.direction, start],
+        ...[guidance ? (guidance.on ?? 'ab') : '', description],
+      ],
       parameters: leaves(block.parameters),
       instance: block.index,
       inputs: {

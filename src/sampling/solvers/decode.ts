@@ -7,7 +7,7 @@ import {
 } from '../../backend/program/index.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { type Leaves, leaves } from '../../backend/tree.js';
-import type { Cache, Decoder } from '../../flow/autoregressive.js';
+import type { AutoregressiveBlock, Cache, Decoder } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';
 import {
@@ -40,6 +40,7 @@ export async function decodeSequentially(
   const { block, guidance, branches, execution } = guided;
   const tokens = z.shape[1];
   const shared: Leaves = tidy(() => ({
+    places: placesOf(block),
     ...(guidance && { weights: tf.tensor1d(guidanceWeights(block, guidance, 0, tokens)) }),
     ...joined(partsOf(guided, z, sizes)),
   }));
@@ -52,13 +53,17 @@ export async function decodeSequentially(
       const range = { start, end, length };
       const next = callCompiled<Leaves, Leaves>({
         name: 'decode',
-        description: [block.description, range, guidance?.on ?? (guidance ? 'ab' : '')],
+        description: [
+          ...[block.description, range, guidance?.on ?? (guidance ? 'ab' : '')],
+          // Only where the first token is predicted is the block itself called.
+          ...(block.given === 0 ? [block.direction] : []),
+        ],
         parameters: leaves(block.parameters),
         instance: block.index,
         inputs: { ...shared, ...state },
         body: (parameters, inputs) => {
           const traced = { ...guided, block: block.withParameters(parameters) };
-          const decoder = decoderOf(traced, branches * (sizes[0] as number));
+          const decoder = decoderOf(traced, branches * (sizes[0] as number), inputs);
           const parts = sizes.map((_, part) => () => {
             const own: Leaves = { ...inputs, ...ofPart(inputs, part) };
             const given = Object.fromEntries(conditions.map((name) => [name, own[name]]));
@@ -86,8 +91,14 @@ export async function decodeSequentially(
   }
 }
 
-function decoderOf({ block }: GuidedBlock, rows: number): Decoder {
-  if (block.decoder) return block.decoder(rows);
+/** The raster index of each token in the block's order (T) int32. */
+function placesOf(block: AutoregressiveBlock): tf.Tensor1D {
+  const raster = tf.reshape(tf.range(0, block.tokens), [1, block.tokens, 1]) as tf.Tensor3D;
+  return tf.cast(tf.reshape(block.order(raster), [block.tokens]), 'int32');
+}
+
+function decoderOf({ block }: GuidedBlock, rows: number, { places }: Leaves): Decoder {
+  if (block.decoder) return block.decoder(rows, places as tf.Tensor1D);
   throw new Error('A block without a one-token step came to be decoded.');
 }
 
