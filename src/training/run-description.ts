@@ -10,6 +10,7 @@ const planKeys = [
   'steps',
   'peakLearningRate',
   'warmupSteps',
+  'holdSteps',
   'clipNorm',
   'precision',
   'validateEvery',

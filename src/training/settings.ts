@@ -12,6 +12,9 @@ function above0(schema: z.ZodNumber): z.ZodNumber {
 }
 
 const count = above0(z.int('Expected a whole number above 0'));
+const stepCount = z
+  .int('Expected a whole number of at least 0')
+  .min(0, 'Expected a whole number of at least 0');
 const atLeast0 = number('of at least 0').min(0, 'Expected a number of at least 0');
 const below1 = number('from 0 to below 1')
   .min(0, 'Expected a number from 0 to below 1')
@@ -43,9 +46,12 @@ export const trainingSettings = z.strictObject({
   steps: count,
   peakLearningRate: above0(number('above 0')),
   /** Steps of linear warm-up; the papers take one epoch. */
-  warmupSteps: z
-    .int('Expected a whole number of at least 0')
-    .min(0, 'Expected a whole number of at least 0'),
+  warmupSteps: stepCount,
+  /**
+   * Steps at the peak after the warm-up, before the cosine begins; absent for none, as in the papers. A
+   * run that holds its peak can be gone on with from a snapshot, and decided later when it ends.
+   */
+  holdSteps: stepCount.optional(),
   /** Probability that a label is dropped, so that the model also learns to do without. */
   dropLabel: below1,
   weightDecay: atLeast0,

@@ -129,12 +129,12 @@ function isDue(every: number, step: number, { steps }: TrainingSettings): boolea
 
 /** The rates of the step after `step` ones. */
 function ratesOf(
-  { peakLearningRate: peak, warmupSteps: warmup, steps }: TrainingSettings,
+  { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps }: TrainingSettings,
   step: number,
 ) {
   const { first, second } = biasCorrections(step + 1);
   return {
-    learningRate: learningRate({ peak, warmup, steps }, step),
+    learningRate: learningRate({ peak, warmup, hold, steps }, step),
     firstCorrection: first,
     secondCorrection: second,
   };

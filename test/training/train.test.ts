@@ -210,6 +210,7 @@ describe('what does not fit is refused, and nothing leaks', () => {
     [{ dropLabel: 1 }, {}, /dropLabel is 1/],
     [{ peakLearningRate: Number.NaN }, {}, /peakLearningRate is NaN/],
     [{ warmupSteps: -1 }, {}, /warmupSteps is -1/],
+    [{ holdSteps: -1 }, {}, /holdSteps is -1/],
     [{ clipNorm: -1 }, {}, /clipNorm is -1/],
     [{ averageDecay: 1 }, {}, /averageDecay is 1/],
     [{ weightDecay: -1 }, {}, /weightDecay is -1/],
