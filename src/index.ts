@@ -20,7 +20,8 @@ export {
   datasetBitsPerDimension,
   logProb,
 } from './evaluation/bits-per-dimension.js';
-export { featureStatistics, frechetDistance } from './evaluation/frechet.js';
+export { featureStatistics } from './evaluation/distances/features.js';
+export { frechetDistance } from './evaluation/distances/frechet.js';
 export {
   type Experiment,
   experiments,

@@ -17,5 +17,16 @@ export {
   type FeatureStatistics,
   type Features,
   featureStatistics,
-  frechetDistance,
-} from './frechet.js';
+  RunningStatistics,
+} from './distances/features.js';
+export { frechetDistance } from './distances/frechet.js';
+export {
+  type KernelDistance,
+  type KernelDistanceOptions,
+  kernelDistance,
+} from './distances/kernel.js';
+export {
+  type NeighbourMeasures,
+  type NeighbourOptions,
+  neighbourMeasures,
+} from './distances/neighbours.js';

@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../../src/backend/engine.js';
+import { normal, randomKey } from '../../../src/backend/random.js';
+import { tf } from '../../../src/backend/tf.js';
 import {
   type FeatureStatistics,
   featureStatistics,
-  frechetDistance,
-} from '../../src/evaluation/frechet.js';
+} from '../../../src/evaluation/distances/features.js';
+import { frechetDistance } from '../../../src/evaluation/distances/frechet.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -1,0 +1,152 @@
+import { type DoubleMatrix, doubleProduct } from '../../backend/double.js';
+import { UserError } from '../../backend/errors.js';
+import { tf } from '../../backend/tf.js';
+
+/** Features of images, one row an image: a tensor, or the same on the host. */
+export type Features =
+  | tf.Tensor2D
+  | { data: ArrayLike<number>; shape: readonly [images: number, features: number] };
+
+/** Mean and covariance of features, in double precision; all that a Fréchet distance needs. */
+export interface FeatureStatistics {
+  /** The number of images. */
+  count: number;
+  mean: Float64Array;
+  /** Row by row; the unbiased estimate, divided by count − 1. */
+  covariance: Float64Array;
+}
+
+/**
+ * Mean and covariance of features.
+ * @throws UserError for fewer than two images, or a feature that is not finite
+ *
+ * @example
+ * ```ts
+ * import { featureStatistics } from 'tarflow';
+ *
+ * const { mean, covariance } = featureStatistics({ data: [0, 0, 2, 4], shape: [2, 2] });
+ * console.log(mean, covariance); // [1, 2] and [2, 4, 4, 8]
+ * ```
+ */
+export function featureStatistics(features: Features): FeatureStatistics {
+  return new RunningStatistics().add(features).statistics();
+}
+
+/** So many numbers are taken into double precision at a time. */
+const numbersAtATime = 2 ** 21;
+
+/**
+ * Mean and covariance of features that come in parts, in double precision. It keeps two matrices of
+ * the features' width, however many images there are.
+ *
+ * @example
+ * ```ts
+ * import { RunningStatistics } from 'tarflow/evaluation';
+ *
+ * const running = new RunningStatistics();
+ * running.add({ data: [0, 0], shape: [1, 2] });
+ * running.add({ data: [2, 4], shape: [1, 2] });
+ * console.log(running.statistics().covariance); // [2, 4, 4, 8]
+ * ```
+ */
+export class RunningStatistics {
+  private count = 0;
+  private mean = new Float64Array();
+  /** Σ (x − mean)(x − mean)ᵀ. */
+  private scatter = new Float64Array();
+
+  /**
+   * Takes more images in.
+   * @returns itself
+   * @throws UserError for a feature that is not finite, or another width than before; then it is as it
+   *   was before
+   */
+  add(features: Features): this {
+    const rows = finiteRows(features);
+    const [count, width] = rows.shape;
+    if (count === 0) return this;
+    if (this.count === 0) {
+      this.mean = new Float64Array(width);
+      this.scatter = new Float64Array(width * width);
+    }
+    checkWidths(this.mean.length, width);
+    const step = Math.max(1, Math.floor(numbersAtATime / width));
+    for (let first = 0; first < count; first += step) {
+      const last = Math.min(first + step, count);
+      this.merge(Float64Array.from(rows.data.subarray(first * width, last * width)), last - first);
+    }
+    return this;
+  }
+
+  /** @throws UserError for fewer than two images */
+  statistics(): FeatureStatistics {
+    const { count } = this;
+    if (count < 2) {
+      throw new UserError(
+        `The statistics of features take two images or more, got ${count}`,
+        'Give more images',
+      );
+    }
+    const covariance = this.scatter.map((value) => value / (count - 1));
+    return { count, mean: this.mean.slice(), covariance };
+  }
+
+  /** The exact update by a part's own mean and scatter (Chan, Golub and LeVeque 1983). */
+  private merge(part: Float64Array, added: number): void {
+    const width = this.mean.length;
+    const mean = new Float64Array(width);
+    part.forEach((value, i) => {
+      mean[i % width] = (mean[i % width] as number) + value / added;
+    });
+    part.forEach((value, i) => {
+      part[i] = value - (mean[i % width] as number);
+    });
+    const centred: DoubleMatrix = { rows: added, columns: width, data: part };
+    const scatter = doubleProduct(centred, centred, { transposeA: true }).data;
+    const total = this.count + added;
+    const shift = mean.map((value, j) => value - (this.mean[j] as number));
+    const weight = (this.count * added) / total;
+    for (let i = 0; i < width; i++) {
+      for (let j = 0; j < width; j++) {
+        const between = weight * (shift[i] as number) * (shift[j] as number);
+        this.scatter[i * width + j] =
+          (this.scatter[i * width + j] as number) + (scatter[i * width + j] as number) + between;
+      }
+    }
+    shift.forEach((value, j) => {
+      this.mean[j] = (this.mean[j] as number) + (value * added) / total;
+    });
+    this.count = total;
+  }
+}
+
+/** Features on the host. */
+export interface FeatureRows {
+  data: Float32Array | Float64Array;
+  shape: readonly [images: number, features: number];
+}
+
+/**
+ * Features on the host, all of them finite.
+ * @throws UserError that names the first image that is not
+ */
+export function finiteRows(features: Features): FeatureRows {
+  const [count, width] = features.shape;
+  const given = features instanceof tf.Tensor ? features.dataSync() : features.data;
+  const data = given instanceof Float32Array ? given : Float64Array.from(given);
+  const broken = data.findIndex((value) => !Number.isFinite(value));
+  if (broken < 0) return { data, shape: [count, width] };
+  throw new UserError(
+    `The features of image ${Math.floor(broken / width)} are not finite`,
+    'Leave images out that are not, and say how many they were',
+  );
+}
+
+/** @throws UserError for features of two widths */
+export function checkWidths(first: number, second: number): void {
+  if (first === second) return;
+  throw new UserError(
+    `Features of width ${first} and of width ${second} came`,
+    'Expected those of one network',
+  );
+}
