@@ -3,6 +3,7 @@ import { UserError } from '../backend/errors.js';
 import { addAccelerate } from './accelerate-command.js';
 import { addBpd } from './bpd-command.js';
 import { addConform } from './conform-command.js';
+import { addConvert } from './convert-command.js';
 import { addDenoise } from './denoise-command.js';
 import { addDoctor } from './doctor-command.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
@@ -53,6 +54,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
   addDenoise(program);
   addBpd(program);
   addConform(program, setExitCode);
+  addConvert(program);
 
   try {
     await program.parseAsync([...argv]);

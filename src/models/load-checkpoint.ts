@@ -7,7 +7,7 @@ import { ability } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { modelOfState } from '../flow/state-dict.js';
 import { readLeaves } from '../formats/leaves.js';
-import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.js';
+import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 import {
   type CheckpointDetails,
   checkedMetadata,
@@ -27,8 +27,9 @@ export interface LoadOptions {
 }
 
 /**
- * Reads a model from safetensors: one of ours, or a published state dict under its own names. Starts
- * the engine if none runs.
+ * Reads a model from a file: safetensors, ours or a published state dict under its own names, or a
+ * state dict of PyTorch's (`.pth`), which is read as data and executes nothing. Starts the engine if
+ * none runs.
  *
  * @param options what a published state dict does not say, and `family` to refuse another kind: the
  *   result has its type then
@@ -54,7 +55,7 @@ export async function loadCheckpoint(
   { family: expected, ...known }: LoadOptions & { family?: Family } = {},
 ): Promise<LoadedModel> {
   await startEngine();
-  const file = await openSafetensors(path);
+  const file = await openTensorFile(path);
   try {
     return await readCheckpoint(file, known, expected);
   } finally {
@@ -64,7 +65,7 @@ export async function loadCheckpoint(
 
 /** `loadCheckpoint` of a file that is open, which stays so. */
 export async function readCheckpoint(
-  file: SafetensorsFile,
+  file: TensorFile,
   known: LoadOptions = {},
   expected?: Family,
 ): Promise<LoadedModel> {
@@ -91,7 +92,7 @@ const firstKinds: Record<string, string> = { 'tarflow classifier': 'classifier' 
 
 /** The family and the configuration of an open checkpoint, checked. */
 function describedModel(
-  file: SafetensorsFile,
+  file: TensorFile,
   known: LoadOptions,
   expected: Family | undefined,
 ): { family: Family; config: ModelConfig } {

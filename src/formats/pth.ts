@@ -1,0 +1,393 @@
+import type { FileHandle } from 'node:fs/promises';
+import * as yauzl from 'yauzl';
+import { UserError } from '../backend/errors.js';
+import { openForReading, readAt, sha256 } from '../backend/files.js';
+import { InvalidPickle, type Pickled, PickledGlobal, readPickle } from './pickle.js';
+import type { HostTensor, Rows, SafetensorsFile } from './safetensors.js';
+import { arrayOf, bytesPerElement, type HostDtype, readElements } from './safetensors-elements.js';
+import { MissingTensor, TruncatedFile, UnsupportedDtype } from './safetensors-errors.js';
+import { elements } from './safetensors-header.js';
+
+/** A file of PyTorch's that is damaged or of a form that is not read here. */
+export class InvalidTorchFile extends UserError {
+  override readonly name = 'InvalidTorchFile';
+}
+
+/** The numbers behind one or several tensors of a file. */
+interface Storage {
+  dtype: HostDtype;
+  /** The number of elements. */
+  count: number;
+  /** Where it begins in the file, in bytes. */
+  position: number;
+}
+
+/** A tensor of a file: part of a storage. */
+class StoredTensor {
+  constructor(
+    readonly storage: Storage,
+    readonly offset: number,
+    readonly shape: number[],
+    readonly strides: number[],
+  ) {}
+}
+
+const storageTypes: Readonly<Record<string, HostDtype>> = {
+  'torch.FloatStorage': 'F32',
+  'torch.DoubleStorage': 'F64',
+  'torch.HalfStorage': 'F16',
+  'torch.BFloat16Storage': 'BF16',
+  'torch.IntStorage': 'I32',
+  'torch.LongStorage': 'I64',
+  'torch.ByteStorage': 'U8',
+  'torch.BoolStorage': 'BOOL',
+};
+
+/** True for the first bytes of a file that `torch.save` wrote: a zip archive, or a pickle. */
+export function isTorchFile(bytes: Uint8Array): boolean {
+  return (bytes[0] === 0x50 && bytes[1] === 0x4b) || (bytes[0] === 0x80 && bytes[1] === 0x02);
+}
+
+/**
+ * Opens a state dict that `torch.save` wrote, of whatever size: today's zip archives, and the files of
+ * before PyTorch 1.6. Dictionaries within dictionaries have their names joined by a dot; what is no
+ * tensor is left out. The pickle inside is read as data: it can name tensors and dictionaries, and a
+ * file that names anything else is refused.
+ *
+ * @returns the open file, which the caller closes; its metadata are empty
+ * @throws FileUnreadable; InvalidTorchFile, TruncatedFile; InvalidPickle that names what the pickle
+ *   asks for; UnsupportedDtype
+ */
+export async function openTorchFile(path: string): Promise<SafetensorsFile> {
+  const handle = await openForReading(path);
+  try {
+    const begins = await bytesAt(handle, path, 0, 2);
+    const root =
+      begins[0] === 0x50 ? await readArchive(handle, path) : await readLegacy(handle, path);
+    return openFile(handle, path, tensorsOf(root, path));
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function openFile(
+  handle: FileHandle,
+  path: string,
+  tensors: ReadonlyMap<string, StoredTensor>,
+): SafetensorsFile {
+  return {
+    path,
+    metadata: {},
+    tensors: Object.fromEntries(
+      [...tensors].map(([name, { shape, storage }]) => [name, { shape, dtype: storage.dtype }]),
+    ),
+    async read(name, rows) {
+      const tensor = tensors.get(name);
+      if (!tensor) {
+        throw new MissingTensor(
+          `${path} has no tensor '${name}'`,
+          `It has ${tensors.size}: ${[...tensors.keys()].slice(0, 5).join(', ')} …`,
+        );
+      }
+      return readTensor(handle, path, name, rows ? rowsOf(tensor, rows, name, path) : tensor);
+    },
+    sha256: () => sha256(handle, path),
+    close: () => handle.close(),
+  };
+}
+
+function rowsOf(tensor: StoredTensor, { first, count }: Rows, name: string, path: string) {
+  const [length = 0, ...row] = tensor.shape;
+  if (!(first >= 0 && count >= 0 && first + count <= length)) {
+    throw new RangeError(
+      `Rows ${first} to ${first + count} of tensor '${name}' in ${path}, which has shape (${tensor.shape})`,
+    );
+  }
+  const offset = tensor.offset + first * (tensor.strides[0] ?? 0);
+  return new StoredTensor(tensor.storage, offset, [count, ...row], tensor.strides);
+}
+
+/** Reads the stretch of the storage in which a tensor lies, and puts its elements in order. */
+async function readTensor(
+  handle: FileHandle,
+  path: string,
+  name: string,
+  { storage, offset, shape, strides }: StoredTensor,
+): Promise<HostTensor> {
+  const { dtype } = storage;
+  const count = elements(shape);
+  const last = shape.reduce((sum, side, axis) => sum + (side - 1) * (strides[axis] as number), 0);
+  const length = count === 0 ? 0 : last + 1;
+  const place = {
+    dtype,
+    count: length,
+    position: storage.position + offset * bytesPerElement[dtype],
+  };
+  const stretch = await readElements(handle, place, path, `tensor '${name}'`);
+  if (isContiguous(shape, strides)) return { shape: [...shape], dtype, data: stretch };
+  const data = new (arrayOf(dtype))(count);
+  const index = shape.map(() => 0);
+  let from = 0;
+  for (let to = 0; to < count; to++) {
+    data[to] = stretch[from] as number;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const stride = strides[axis] as number;
+      index[axis] = (index[axis] as number) + 1;
+      from += stride;
+      if ((index[axis] as number) < (shape[axis] as number)) break;
+      from -= stride * (shape[axis] as number);
+      index[axis] = 0;
+    }
+  }
+  return { shape: [...shape], dtype, data };
+}
+
+function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
+  let expected = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1 && strides[axis] !== expected) return false;
+    expected *= shape[axis] as number;
+  }
+  return true;
+}
+
+const deepest = 32;
+
+/** The tensors of a root object by name, those of inner dictionaries under joined names. */
+function tensorsOf(root: Pickled, path: string): Map<string, StoredTensor> {
+  const found = new Map<string, StoredTensor>();
+  const visit = (value: Pickled, names: string[]): void => {
+    if (names.length > deepest) {
+      throw new InvalidTorchFile(`${path} nests dictionaries without an end`, 'Copy it again');
+    }
+    if (value instanceof StoredTensor) found.set(names.join('.'), value);
+    if (!(value instanceof Map)) return;
+    for (const [key, inner] of value) visit(inner, [...names, String(key)]);
+  };
+  if (root instanceof Map) visit(root, []);
+  if (found.size > 0) return found;
+  throw new InvalidTorchFile(
+    `${path} holds no named tensors`,
+    'Expected a state dict, written by torch.save(model.state_dict(), file)',
+  );
+}
+
+/** The values that pickles of tensors are made of; anything else is refused by name. */
+function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[]) => Storage) {
+  const refused = (name: string) =>
+    new InvalidPickle(
+      `${path} asks for ${name}, which is no part of a state dict`,
+      'Load it where you trust it, and save its state dict alone: torch.save(model.state_dict(), file)',
+    );
+  return {
+    call(name: string, args: Pickled[]): Pickled {
+      switch (name) {
+        case 'collections.OrderedDict':
+          return new Map((args[0] as [Pickled, Pickled][] | undefined) ?? []);
+        case 'torch._utils._rebuild_tensor_v2':
+          return rebuiltTensor(path, args);
+        case 'torch._utils._rebuild_parameter':
+          return args[0] as Pickled;
+        default:
+          throw refused(name);
+      }
+    },
+    persistent(id: Pickled): Pickled {
+      const [what, type] = Array.isArray(id) ? id : [];
+      const name = type instanceof PickledGlobal ? type.name : '';
+      if (what !== 'storage' || name === '') throw refused(`the outside object ${String(id)}`);
+      const dtype = storageTypes[name];
+      if (dtype) return storageOf(dtype, id as Pickled[]);
+      throw new UnsupportedDtype(
+        `${path} has numbers of type ${name}`,
+        `Expected one of ${Object.keys(storageTypes).join(', ')}`,
+      );
+    },
+  };
+}
+
+function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[]): StoredTensor {
+  const areCounts = (values: unknown): values is number[] =>
+    Array.isArray(values) && values.every((value) => Number.isInteger(value) && value >= 0);
+  if (
+    !(storage !== null && typeof storage === 'object' && 'position' in storage) ||
+    !areCounts([offset]) ||
+    !areCounts(shape) ||
+    !areCounts(strides) ||
+    shape.length !== strides.length
+  ) {
+    throw new InvalidTorchFile(`${path} has a damaged tensor`, 'Download or copy it again');
+  }
+  const tensor = new StoredTensor(storage as Storage, offset as number, shape, strides);
+  const last = shape.reduce((sum, side, axis) => sum + (side - 1) * (strides[axis] as number), 0);
+  if (elements(shape) > 0 && tensor.offset + last >= tensor.storage.count) {
+    throw new InvalidTorchFile(
+      `${path} has a tensor of shape (${shape}) that reaches beyond its ${tensor.storage.count} numbers`,
+      'Download or copy it again',
+    );
+  }
+  return tensor;
+}
+
+/** Today's form: a zip archive, not compressed, of a pickle and a file for each storage. */
+async function readArchive(handle: FileHandle, path: string): Promise<Pickled> {
+  const entries = await archiveEntries(path);
+  const pickle = [...entries.keys()].find((name) => /(^|\/)data\.pkl$/.test(name));
+  if (pickle === undefined) {
+    throw new InvalidTorchFile(
+      `${path} is a zip archive without a data.pkl`,
+      'Expected a state dict, written by torch.save(model.state_dict(), file)',
+    );
+  }
+  const folder = pickle.slice(0, -'data.pkl'.length);
+  const placed = async (name: string): Promise<Place> => {
+    const entry = entries.get(name);
+    if (!entry) throw new TruncatedFile(`${path} lacks ${name}`, 'Download or copy it again');
+    return placeOf(handle, path, entry);
+  };
+  const byteOrder = entries.has(`${folder}byteorder`) && (await placed(`${folder}byteorder`));
+  if (
+    byteOrder &&
+    (await bytesAt(handle, path, byteOrder.position, 3)).toString() !== '108,105,116'
+  ) {
+    throw new InvalidTorchFile(`${path} is of a big-endian machine`, 'Save it on another one');
+  }
+  const { position, length } = await placed(pickle);
+  const bytes = await bytesAt(handle, path, position, length);
+  const storages = new Map<string, { storage: Storage; name: string }>();
+  const { value } = readPickle(
+    bytes,
+    0,
+    path,
+    tensorReaders(path, (dtype, [, , key, , count]) => {
+      const name = `${folder}data/${String(key)}`;
+      const known = storages.get(name);
+      if (known) return known.storage;
+      const storage = { dtype, count: Number(count), position: -1 };
+      storages.set(name, { storage, name });
+      return storage;
+    }),
+  );
+  for (const { storage, name } of storages.values()) {
+    const place = await placed(name);
+    if (storage.count * bytesPerElement[storage.dtype] > place.length) {
+      throw new TruncatedFile(
+        `${path} has ${place.length} bytes of ${name}, for ${storage.count} numbers`,
+        'Download or copy it again',
+      );
+    }
+    storage.position = place.position;
+  }
+  return value;
+}
+
+/** A stretch of a file, in bytes. */
+interface Place {
+  position: number;
+  length: number;
+}
+
+function archiveEntries(path: string): Promise<Map<string, yauzl.Entry>> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) =>
+      reject(
+        new InvalidTorchFile(
+          `${path} is a damaged zip archive (${error.message})`,
+          'Download or copy it again',
+        ),
+      );
+    yauzl.open(path, { lazyEntries: false, autoClose: true }, (error, archive) => {
+      if (error) return fail(error);
+      const entries = new Map<string, yauzl.Entry>();
+      archive.on('entry', (entry: yauzl.Entry) => entries.set(entry.fileName, entry));
+      archive.on('error', fail);
+      archive.on('end', () => resolve(entries));
+    });
+  });
+}
+
+/** Length of the fixed part of a local header. */
+const localHeader = 30;
+
+async function placeOf(handle: FileHandle, path: string, entry: yauzl.Entry): Promise<Place> {
+  if (entry.compressionMethod !== 0) {
+    throw new InvalidTorchFile(
+      `${path} has ${entry.fileName} compressed`,
+      'torch.save writes it as it is: load it there and save it again',
+    );
+  }
+  const header = await bytesAt(handle, path, entry.relativeOffsetOfLocalHeader, localHeader);
+  const [name, extra] = [26, 28].map(
+    (at) => (header[at] as number) + 256 * (header[at + 1] as number),
+  ) as [number, number];
+  const position = entry.relativeOffsetOfLocalHeader + localHeader + name + extra;
+  return { position, length: entry.uncompressedSize };
+}
+
+/** The pickles of an old file are at most so long. */
+const mostOfPickles = 2 ** 26;
+/** What old files begin with, as the nearest double: 0x1950a86a20f9469cfc6c. */
+const legacyMagic = Number(0x1950a86a20f9469cfc6cn);
+
+/**
+ * The form before PyTorch 1.6: pickles of a magic number, a version, the machine, the object and the
+ * keys of its storages, then for each of them its length and its numbers.
+ */
+async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
+  const { size } = await handle.stat();
+  const bytes = await bytesAt(handle, path, 0, Math.min(size, mostOfPickles));
+  const storages = new Map<string, Storage>();
+  const readers = tensorReaders(path, (dtype, [, , key, , count, view]) => {
+    if (view !== null && view !== undefined) {
+      throw new InvalidTorchFile(`${path} has views of storages`, 'Save it with a newer PyTorch');
+    }
+    const name = String(key);
+    const known = storages.get(name) ?? { dtype, count: Number(count), position: -1 };
+    storages.set(name, known);
+    return known;
+  });
+  let at = 0;
+  const next = (): Pickled => {
+    const { value, end } = readPickle(bytes, at, path, readers);
+    at = end;
+    return value;
+  };
+  if (next() !== legacyMagic) {
+    throw new InvalidTorchFile(
+      `${path} is a pickle, but none that torch.save wrote`,
+      'Expected a state dict, written by torch.save(model.state_dict(), file)',
+    );
+  }
+  next();
+  const machine = next();
+  if (machine instanceof Map && machine.get('little_endian') === false) {
+    throw new InvalidTorchFile(`${path} is of a big-endian machine`, 'Save it on another one');
+  }
+  const root = next();
+  for (const key of next() as Pickled[]) {
+    const storage = storages.get(String(key));
+    if (!storage)
+      throw new InvalidTorchFile(`${path} has a damaged list of numbers`, 'Copy it again');
+    storage.position = at + 8;
+    at += 8 + storage.count * bytesPerElement[storage.dtype];
+  }
+  if (at > size) {
+    throw new TruncatedFile(`${path} has ${size} bytes of ${at}`, 'Download or copy it again');
+  }
+  return root;
+}
+
+async function bytesAt(
+  handle: FileHandle,
+  path: string,
+  position: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  if ((await readAt(handle, bytes, position, path)) === length) return bytes;
+  throw new TruncatedFile(
+    `${path} ends before byte ${position + length}`,
+    'It is cut short; download or copy it again',
+  );
+}

@@ -1,0 +1,29 @@
+import type { FileHandle } from 'node:fs/promises';
+import { openForReading, readAt } from '../backend/files.js';
+import { isTorchFile, openTorchFile } from './pth.js';
+import { openSafetensors, type SafetensorsFile } from './safetensors.js';
+
+/** An open file of named tensors, of whatever format. */
+export type TensorFile = SafetensorsFile;
+
+/**
+ * Opens a file of tensors by what it begins with: safetensors, or a state dict of PyTorch's.
+ *
+ * @returns the open file, which the caller closes
+ * @throws as `openSafetensors` and `openTorchFile` do
+ */
+export async function openTensorFile(path: string): Promise<TensorFile> {
+  const handle = await openForReading(path);
+  let begins: Uint8Array;
+  try {
+    begins = await firstBytes(handle, path);
+  } finally {
+    await handle.close();
+  }
+  return isTorchFile(begins) ? openTorchFile(path) : openSafetensors(path);
+}
+
+async function firstBytes(handle: FileHandle, path: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(16);
+  return bytes.subarray(0, await readAt(handle, bytes, 0, path));
+}

@@ -1,0 +1,70 @@
+import * as path from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { disposeModel, forward } from '../../src/flow/flow.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { expectRefused, tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const golden = path.join(__dirname, '..', 'golden');
+const published = path.join(golden, 'tf3_cond_vp_p2_c32.pth');
+
+test('a published state dict becomes safetensors, and computes what it did', async () => {
+  const to = path.join(temporaryFolder(), 'converted.safetensors');
+  const { code, stdout } = await tarflow('convert', published, to, '--json');
+  expect(code).toBe(0);
+  const { tensors } = await readSafetensors(to);
+  expect(JSON.parse(stdout)).toMatchObject({ to, tensors: Object.keys(tensors).length });
+  const options = { headWidth: 32, imageChannels: 3 };
+  const [first, second] = await Promise.all(
+    [published, to].map((file) => loadCheckpoint(file, options)),
+  );
+  const { channels, height, width } = first!.config.image;
+  const x = tf.randomUniform<tf.Rank.R4>([2, channels, height, width], -1, 1, 'float32', 1);
+  const [a, b] = [first!, second!].map((flow) => forward(flow, x));
+  expect([...a!.z.dataSync()]).toEqual([...b!.z.dataSync()]);
+  expect([...a!.logDet.dataSync()]).toEqual([...b!.logDet.dataSync()]);
+  for (const flow of [first!, second!]) disposeModel(flow);
+  tf.dispose([
+    x,
+    ...[a, b].flatMap((result) => [
+      result!.z,
+      result!.logDet,
+      ...result!.outputs,
+      ...result!.logDets,
+    ]),
+  ]);
+});
+
+test('numbers are rounded where asked, and only those with a fraction', async () => {
+  const to = path.join(temporaryFolder(), 'converted.safetensors');
+  const many = path.join(__dirname, '..', 'formats', 'pth', 'many.pth');
+  const { code } = await tarflow('convert', many, to, '--precision', 'BF16');
+  expect(code).toBe(0);
+  const { tensors } = await readSafetensors(to);
+  expect(tensors.double?.dtype).toBe('BF16');
+  expect(tensors.long?.dtype).toBe('I64');
+  expect([...(tensors.long?.data ?? [])]).toEqual([1, -(2 ** 40)]);
+});
+
+test('mistakes are told in one message, and no file is left', async () => {
+  const folder = temporaryFolder();
+  const to = path.join(folder, 'to.safetensors');
+  const module = path.join(__dirname, '..', 'formats', 'pth', 'whole-module.pth');
+  await expectRefused(
+    'convert',
+    folder,
+    [
+      [path.join(folder, 'none.pth'), [to], /none\.pth/],
+      [module, [to], /state dict/],
+      [published, [to, '--precision', 'F8'], /F8/],
+      [published, [unwritablePath(temporaryFolder(), 'to.safetensors')], /a-file/],
+    ],
+    [],
+  );
+});
