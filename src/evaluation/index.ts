@@ -12,6 +12,17 @@ export {
   datasetBitsPerDimension,
   logProb,
 } from './bits-per-dimension.js';
+export { type BreakEven, breakEven, breakEvenOf } from './break-even.js';
+export {
+  confusionCounts,
+  crossEntropy,
+  logMeanExp,
+  mostLikely,
+  type Reliability,
+  type ReliabilityBin,
+  reliability,
+  softmax,
+} from './classification.js';
 export { type ConformRow, conform } from './conform.js';
 export {
   type FeatureStatistics,
@@ -19,6 +30,14 @@ export {
   featureStatistics,
   frechetDistance,
 } from './frechet.js';
+export { type ConcordantPairs, concordantPairs } from './ranking.js';
+export {
+  classifierStatistics,
+  type PixelDistance,
+  pixelDistance,
+  type SampleQuality,
+  sampleQuality,
+} from './sample-quality.js';
 export {
   type McNemarResult,
   mcNemarTest,

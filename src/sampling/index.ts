@@ -41,6 +41,15 @@ export {
   type Convergence,
   followConvergence,
 } from './study/convergence.js';
+export {
+  type ConvergenceRate,
+  convergenceRate,
+  errorFactors,
+  geometricMean,
+} from './study/convergence-rate.js';
+export { type Difference, differenceOf, rootMeanSquare } from './study/difference.js';
+export { checkGuarantee, type GuaranteeCheck } from './study/guarantee.js';
+export { largestOutside, type PowerNorms, powerNorms, tokenNorms } from './study/jacobian.js';
 export { solveWithoutNearest } from './study/masked.js';
 export {
   type ConvergenceRanking,

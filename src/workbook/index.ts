@@ -1,5 +1,26 @@
 /** What a notebook cell calls. In plain Node.js the same functions print text and write files. */
 export {
+  accelerationFigures,
+  loopFigures,
+  paperSizeFigures,
+} from './acceleration/figures.js';
+export {
+  type AccelerationRecord,
+  type AccelerationRun,
+  accelerationRuns,
+  type LoopTime,
+  type LoopTimes,
+  measureAccelerations,
+  outdatedTables,
+  type PaperSize,
+  planIterates,
+  type RecordedTable,
+  readAccelerations,
+  readLoopTimes,
+  readPaperSize,
+  strategyRow,
+} from './acceleration/recorded.js';
+export {
   imagesForStatistics,
   planText,
   showAcceleration,
@@ -41,6 +62,7 @@ export {
   type UpdatableDisplay,
 } from './display.js';
 export { fashionClassifier } from './fashion-classifier.js';
+export { type Figures, figuresOf } from './figures.js';
 export {
   type GridOptions,
   type HostImages,
@@ -49,6 +71,7 @@ export {
   saveImageGrid,
   showImages,
 } from './image-grid.js';
+export { type ImageRow, showImageRows } from './image-rows.js';
 export { untilInterrupted } from './interrupt.js';
 export {
   type LiveTraining,
@@ -63,6 +86,7 @@ export {
   type ProgressOptions,
   startProgress,
 } from './progress.js';
+export { type PublishedRow, publishedRows, showPublished } from './published.js';
 export {
   type PublishedRun,
   publishedCheckpoint,
@@ -71,5 +95,21 @@ export {
 } from './published-run.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
+export {
+  continueSampling,
+  type StrategyOutcome,
+  sampleOtherSeed,
+  timeStrategies,
+} from './solver-study.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
+export { breakEvenChart, type SpeedUp, speedUpChart } from './views/acceleration.js';
+export { matrixChart, reliabilityChart } from './views/classification.js';
+export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
+export { referenceLine } from './views/reference-line.js';
+export {
+  blockTimeChart,
+  frontChart,
+  type SegmentCost,
+  segmentChart,
+} from './views/solvers.js';

@@ -1,0 +1,64 @@
+import { tf, tidy } from '../backend/tf.js';
+import { accuracy, type Classifier, classifierFeatures } from '../models/classifier/index.js';
+import { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet.js';
+
+/** What a classifier says of samples. */
+export interface SampleQuality {
+  /** The share that it puts into the class asked for. */
+  inClass: number;
+  /** The Fréchet distance of its features from those of reference images: not FID. */
+  distance: number;
+}
+
+/**
+ * Statistics of a classifier's features of images.
+ * @param images (batch, channels, height, width) in [−1, 1]; not disposed
+ * @throws UserError as `classifierFeatures` and `featureStatistics` do
+ */
+export function classifierStatistics(
+  classifier: Classifier,
+  images: tf.Tensor4D,
+): FeatureStatistics {
+  return tidy(() => featureStatistics(classifierFeatures(classifier, images).features));
+}
+
+/**
+ * Judges samples by a classifier's guesses and by its features.
+ *
+ * @param images (batch, channels, height, width) in [−1, 1]; not disposed
+ * @param labels the class asked for, image by image
+ * @param reference statistics of its features of real images
+ * @throws UserError as `classifierFeatures` and `frechetDistance` do
+ */
+export function sampleQuality(
+  classifier: Classifier,
+  images: tf.Tensor4D,
+  labels: ArrayLike<number>,
+  reference: FeatureStatistics,
+): SampleQuality {
+  return tidy(() => {
+    const { features, logits } = classifierFeatures(classifier, images);
+    return { inClass: accuracy(logits, labels), distance: frechetDistance(features, reference) };
+  });
+}
+
+/** How far the pixels' statistics are from those of other images, as shares of the data range. */
+export interface PixelDistance {
+  /** Root mean square over the pixels of the difference of their means. */
+  mean: number;
+  /** The same of their standard deviations. */
+  deviation: number;
+}
+
+/** Compares means and standard deviations of pixels over two batches of images of one size. */
+export function pixelDistance(images: tf.Tensor4D, others: tf.Tensor4D): PixelDistance {
+  const [mean, deviation] = tidy(() => {
+    const [own, theirs] = [tf.moments(images, 0), tf.moments(others, 0)];
+    // The data range is 2.
+    const apart = (left: tf.Tensor, right: tf.Tensor) =>
+      tf.div(tf.sqrt(tf.mean(tf.squaredDifference(left, right))), 2);
+    const deviations = apart(tf.sqrt(own.variance), tf.sqrt(theirs.variance));
+    return Array.from(tf.stack([apart(own.mean, theirs.mean), deviations]).dataSync());
+  }) as [number, number];
+  return { mean, deviation };
+}
