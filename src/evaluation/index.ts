@@ -19,3 +19,15 @@ export {
   featureStatistics,
   frechetDistance,
 } from './frechet.js';
+export {
+  type McNemarResult,
+  mcNemarTest,
+  mean,
+  median,
+  type PairedDifference,
+  pairedDifference,
+  plusMinus,
+  quantile,
+  standardDeviation,
+  standardErrorOfShare,
+} from './statistics.js';
