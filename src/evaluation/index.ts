@@ -12,22 +12,41 @@ export {
   datasetBitsPerDimension,
   logProb,
 } from './bits-per-dimension.js';
+export {
+  type ClassDiversity,
+  classDiversity,
+  finiteImages,
+  type JudgedImages,
+  judgeImages,
+  shareEntropy,
+} from './class-judge.js';
 export { type ConformRow, conform } from './conform.js';
+export { logAbsDeterminant } from './determinant.js';
 export {
   type FeatureStatistics,
   type Features,
   featureStatistics,
   frechetDistance,
 } from './frechet.js';
+export { jacobians, tokenNorms } from './jacobian.js';
+export { type Neighbour, nearestImages } from './nearest-images.js';
+export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
 export {
+  type Bins,
+  cumulativeShares,
+  histogram,
   type McNemarResult,
   mcNemarTest,
   mean,
   median,
+  type NormalityMeasures,
+  normalityMeasures,
   type PairedDifference,
   pairedDifference,
   plusMinus,
   quantile,
+  type Smoothness,
+  smoothness,
   standardDeviation,
   standardErrorOfShare,
 } from './statistics.js';

@@ -15,6 +15,7 @@ export {
   barChart,
   heatMap,
   layered,
+  levelLine,
   lineChart,
   type PublishedFigure,
   type Row,
@@ -30,6 +31,7 @@ export {
   recordClaim,
   resultsTable,
 } from './claims.js';
+export { costSince, cpuSecondsSince, leastSeconds } from './cost.js';
 export {
   display,
   displayHtml,
@@ -56,6 +58,7 @@ export {
   liveTraining,
   type TrainingRecord,
 } from './live-training.js';
+export { noisyTensor } from './noisy-tensor.js';
 export {
   formatDuration,
   type Progress,
@@ -63,6 +66,7 @@ export {
   type ProgressOptions,
   startProgress,
 } from './progress.js';
+export { publishedFigure, publishedScale } from './published-figure.js';
 export {
   type PublishedRun,
   publishedCheckpoint,
@@ -71,5 +75,17 @@ export {
 } from './published-run.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
+export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
+export { trainForResults } from './train-published.js';
+export { patchMap, patchOrderChart } from './views/patches.js';
+export {
+  densityMap,
+  gridPoints,
+  type Point,
+  type PointMapOptions,
+  pointMap,
+  pointsOf,
+} from './views/plane.js';
+export { type MatrixMap, matrixMap } from './views/token-matrix.js';
