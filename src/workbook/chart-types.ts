@@ -45,6 +45,8 @@ export function lineChart(
     points?: boolean;
     /** True where x names stages one after the other, and is no number. */
     stages?: boolean;
+    /** Where the x axis has its ticks, each with its number. */
+    xTicks?: readonly number[];
     /** The field with the half-length of the error bar of a point, in units of y. */
     error?: string;
     /** Horizontal lines at published values of y. */
@@ -82,20 +84,23 @@ function errorRules(chart: Parameters<typeof lineChart>[0]): ChartSpec[] {
 
 /** The encoding of the rows of a line or scatter chart: places and colours. */
 function planeEncoding(chart: PlaneChart): Record<string, unknown> {
-  const stages = 'stages' in chart && chart.stages;
   return {
-    x: stages
-      ? {
-          field: chart.x,
-          type: 'ordinal',
-          sort: null,
-          title: chart.xTitle ?? chart.x,
-          axis: { labelAngle: 0 },
-        }
-      : quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
+    x: placeAlongX(chart),
     y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
     color: seriesColour(chart.rows, chart.series, chart.colour),
   };
+}
+
+function placeAlongX(chart: PlaneChart): ChartSpec {
+  const { x, xTitle, xDomain, logX } = chart;
+  if ('stages' in chart && chart.stages) {
+    const axis = { labelAngle: 0 };
+    return { field: x, type: 'ordinal', sort: null, title: xTitle ?? x, axis };
+  }
+  const place = quantity(x, xTitle, xDomain, logX);
+  const ticks = 'xTicks' in chart ? chart.xTicks : undefined;
+  if (!ticks) return place;
+  return { ...place, axis: { values: [...ticks], labelExpr: "format(datum.value, '~g')" } };
 }
 
 type PlaneChart = Parameters<typeof lineChart>[0] | Parameters<typeof scatterChart>[0];

@@ -52,6 +52,7 @@ export {
   showImages,
 } from './image-grid.js';
 export { untilInterrupted } from './interrupt.js';
+export { type LiveGrid, liveGrid } from './live-grid.js';
 export {
   type LiveTraining,
   type LiveTrainingOptions,
