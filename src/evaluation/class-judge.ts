@@ -6,6 +6,8 @@ import { mean } from './statistics.js';
 export interface JudgedImages {
   features: { data: Float32Array; shape: [images: number, width: number] };
   labels: number[];
+  /** The class that the classifier puts each image into. */
+  guesses: number[];
   /** The share of images that the classifier puts into the class of their label. */
   accuracy: number;
   /** The mean over images of the largest class probability. */
@@ -32,6 +34,7 @@ export function judgeImages(
     return {
       features: { data: features.dataSync() as Float32Array, shape: features.shape },
       labels: [...labels],
+      guesses,
       accuracy: accuracy(logits, labels),
       confidence: tf.mean(tf.max(probabilities, 1)).dataSync()[0] as number,
       shares: Array.from({ length: logits.shape[1] }, (_, label) => {
