@@ -14,6 +14,14 @@ export {
 } from './bits-per-dimension.js';
 export { type BreakEven, breakEven, breakEvenOf } from './break-even.js';
 export {
+  type ClassDiversity,
+  classDiversity,
+  finiteImages,
+  type JudgedImages,
+  judgeImages,
+  shareEntropy,
+} from './class-judge.js';
+export {
   confusionCounts,
   crossEntropy,
   logMeanExp,
@@ -24,29 +32,38 @@ export {
   softmax,
 } from './classification.js';
 export { type ConformRow, conform } from './conform.js';
+export { logAbsDeterminant } from './determinant.js';
 export {
   type FeatureStatistics,
   type Features,
   featureStatistics,
   frechetDistance,
 } from './frechet.js';
+export { jacobians, tokenNorms } from './jacobian.js';
+export { type Neighbour, nearestImages } from './nearest-images.js';
+export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
 export { type ConcordantPairs, concordantPairs } from './ranking.js';
 export {
   classifierStatistics,
   type PixelDistance,
   pixelDistance,
-  type SampleQuality,
-  sampleQuality,
 } from './sample-quality.js';
 export {
+  type Bins,
+  cumulativeShares,
+  histogram,
   type McNemarResult,
   mcNemarTest,
   mean,
   median,
+  type NormalityMeasures,
+  normalityMeasures,
   type PairedDifference,
   pairedDifference,
   plusMinus,
   quantile,
+  type Smoothness,
+  smoothness,
   standardDeviation,
   standardErrorOfShare,
 } from './statistics.js';

@@ -1,14 +1,6 @@
 import { tf, tidy } from '../backend/tf.js';
-import { accuracy, type Classifier, classifierFeatures } from '../models/classifier/index.js';
-import { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet.js';
-
-/** What a classifier says of samples. */
-export interface SampleQuality {
-  /** The share that it puts into the class asked for. */
-  inClass: number;
-  /** The Fréchet distance of its features from those of reference images: not FID. */
-  distance: number;
-}
+import { type Classifier, classifierFeatures } from '../models/classifier/index.js';
+import { type FeatureStatistics, featureStatistics } from './frechet.js';
 
 /**
  * Statistics of a classifier's features of images.
@@ -20,26 +12,6 @@ export function classifierStatistics(
   images: tf.Tensor4D,
 ): FeatureStatistics {
   return tidy(() => featureStatistics(classifierFeatures(classifier, images).features));
-}
-
-/**
- * Judges samples by a classifier's guesses and by its features.
- *
- * @param images (batch, channels, height, width) in [−1, 1]; not disposed
- * @param labels the class asked for, image by image
- * @param reference statistics of its features of real images
- * @throws UserError as `classifierFeatures` and `frechetDistance` do
- */
-export function sampleQuality(
-  classifier: Classifier,
-  images: tf.Tensor4D,
-  labels: ArrayLike<number>,
-  reference: FeatureStatistics,
-): SampleQuality {
-  return tidy(() => {
-    const { features, logits } = classifierFeatures(classifier, images);
-    return { inClass: accuracy(logits, labels), distance: frechetDistance(features, reference) };
-  });
 }
 
 /** How far the pixels' statistics are from those of other images, as shares of the data range. */

@@ -36,6 +36,7 @@ export {
   barChart,
   heatMap,
   layered,
+  levelLine,
   lineChart,
   type PublishedFigure,
   type Row,
@@ -51,6 +52,7 @@ export {
   recordClaim,
   resultsTable,
 } from './claims.js';
+export { costSince, cpuSecondsSince, leastSeconds } from './cost.js';
 export {
   display,
   displayHtml,
@@ -73,12 +75,14 @@ export {
 } from './image-grid.js';
 export { type ImageRow, showImageRows } from './image-rows.js';
 export { untilInterrupted } from './interrupt.js';
+export { type LiveGrid, liveGrid } from './live-grid.js';
 export {
   type LiveTraining,
   type LiveTrainingOptions,
   liveTraining,
   type TrainingRecord,
 } from './live-training.js';
+export { noisyTensor } from './noisy-tensor.js';
 export {
   formatDuration,
   type Progress,
@@ -87,6 +91,7 @@ export {
   startProgress,
 } from './progress.js';
 export { type PublishedRow, publishedRows, showPublished } from './published.js';
+export { publishedFigure, publishedScale } from './published-figure.js';
 export {
   type PublishedRun,
   publishedCheckpoint,
@@ -95,6 +100,7 @@ export {
 } from './published-run.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
+export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';
 export {
   continueSampling,
   type StrategyOutcome,
@@ -103,9 +109,19 @@ export {
 } from './solver-study.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
+export { trainForResults } from './train-published.js';
 export { breakEvenChart, type SpeedUp, speedUpChart } from './views/acceleration.js';
 export { matrixChart, reliabilityChart } from './views/classification.js';
 export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
+export { patchMap, patchOrderChart } from './views/patches.js';
+export {
+  densityMap,
+  gridPoints,
+  type Point,
+  type PointMapOptions,
+  pointMap,
+  pointsOf,
+} from './views/plane.js';
 export { referenceLine } from './views/reference-line.js';
 export {
   blockTimeChart,
@@ -113,3 +129,4 @@ export {
   type SegmentCost,
   segmentChart,
 } from './views/solvers.js';
+export { type MatrixMap, matrixMap } from './views/token-matrix.js';

@@ -11,7 +11,7 @@ import {
 } from '../../src/sampling/study/convergence-rate.js';
 import { differenceOf, rootMeanSquare } from '../../src/sampling/study/difference.js';
 import { checkGuarantee } from '../../src/sampling/study/guarantee.js';
-import { largestOutside, powerNorms, tokenNorms } from '../../src/sampling/study/jacobian.js';
+import { largestOutside, powerNorms } from '../../src/sampling/study/jacobian.js';
 import { randomLatents, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {
@@ -38,10 +38,9 @@ describe('a Jacobian by tokens', () => {
     [0, 4, 0, 0],
   ];
 
-  test('has a norm for each pair of tokens, and nothing outside its triangle', () => {
+  test('has nothing outside its triangle where no token depends on a later one', () => {
     const before = tf.memory().numTensors;
     const matrix = tf.tensor2d(triangular);
-    expect([...tokenNorms(matrix, 2)]).toEqual([0, 0, 5, 0]);
     expect(largestOutside(matrix, 2)).toBe(0);
     // Within a token no number may depend on another one either.
     const within = tf.tensor2d(triangular.map((row, i) => (i === 3 ? [0, 4, -2, 0] : row)));

@@ -1,26 +1,6 @@
 import { tf } from '../../backend/tf.js';
 
 /**
- * How much each token depends on each other one.
- *
- * @param jacobian (T·D, T·D), row i the gradient of number i, tokens one after the other
- * @param tokens T
- * @returns Frobenius norms of its blocks of D × D numbers: (T, T), row by row
- */
-export function tokenNorms(jacobian: tf.Tensor2D, tokens: number): Float32Array {
-  const width = jacobian.shape[0] / tokens;
-  const norms = tf.tidy(() => {
-    const blocks = tf.reshape(jacobian, [tokens, width, tokens, width]);
-    return tf.sqrt(tf.sum(tf.square(blocks), [1, 3]));
-  });
-  try {
-    return norms.dataSync() as Float32Array;
-  } finally {
-    norms.dispose();
-  }
-}
-
-/**
  * The largest entry of a Jacobian (T·D, T·D) on and above the diagonal of tokens, by size: 0 where
  * no token depends on itself or on a later one.
  */
