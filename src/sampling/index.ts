@@ -49,7 +49,7 @@ export {
 } from './study/convergence-rate.js';
 export { type Difference, differenceOf, rootMeanSquare } from './study/difference.js';
 export { checkGuarantee, type GuaranteeCheck } from './study/guarantee.js';
-export { largestOutside, type PowerNorms, powerNorms } from './study/jacobian.js';
+export { largestOutside, type PowerNorms, powerNorms } from './study/matrix-powers.js';
 export { solveWithoutNearest } from './study/masked.js';
 export {
   type ConvergenceRanking,

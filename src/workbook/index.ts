@@ -3,7 +3,7 @@ export {
   accelerationFigures,
   loopFigures,
   paperSizeFigures,
-} from './acceleration/figures.js';
+} from './acceleration/acceleration-figures.js';
 export {
   type AccelerationRecord,
   type AccelerationRun,
@@ -90,7 +90,7 @@ export {
   type ProgressOptions,
   startProgress,
 } from './progress.js';
-export { type PublishedRow, publishedRows, showPublished } from './published.js';
+export { type PublishedRow, publishedRows, showPublished } from './published-rows.js';
 export { publishedFigure, publishedScale } from './published-figure.js';
 export {
   type PublishedRun,
@@ -110,8 +110,8 @@ export {
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
 export { trainForResults } from './train-published.js';
-export { breakEvenChart, type SpeedUp, speedUpChart } from './views/acceleration.js';
-export { matrixChart, reliabilityChart } from './views/classification.js';
+export { breakEvenChart, type SpeedUp, speedUpChart } from './views/speed-up-charts.js';
+export { matrixChart, reliabilityChart } from './views/classifier-charts.js';
 export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
 export { patchMap, patchOrderChart } from './views/patches.js';
 export {
@@ -128,5 +128,5 @@ export {
   frontChart,
   type SegmentCost,
   segmentChart,
-} from './views/solvers.js';
+} from './views/solver-charts.js';
 export { type MatrixMap, matrixMap } from './views/token-matrix.js';

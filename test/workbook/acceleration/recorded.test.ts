@@ -11,7 +11,7 @@ import {
   accelerationFigures,
   loopFigures,
   paperSizeFigures,
-} from '../../../src/workbook/acceleration/figures.js';
+} from '../../../src/workbook/acceleration/acceleration-figures.js';
 import {
   accelerationRuns,
   outdatedTables,

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { type ChartSpec, renderChart } from '../../../src/workbook/chart.js';
 import { sideBySide } from '../../../src/workbook/chart-types.js';
 import type { Subject } from '../../../src/workbook/subject.js';
-import { breakEvenChart, speedUpChart } from '../../../src/workbook/views/acceleration.js';
-import { matrixChart, reliabilityChart } from '../../../src/workbook/views/classification.js';
+import { breakEvenChart, speedUpChart } from '../../../src/workbook/views/speed-up-charts.js';
+import { matrixChart, reliabilityChart } from '../../../src/workbook/views/classifier-charts.js';
 import { intervalChart, stripChart } from '../../../src/workbook/views/distributions.js';
 import { referenceLine } from '../../../src/workbook/views/reference-line.js';
 import {
@@ -11,7 +11,7 @@ import {
   frontChart,
   type SegmentCost,
   segmentChart,
-} from '../../../src/workbook/views/solvers.js';
+} from '../../../src/workbook/views/solver-charts.js';
 
 const subject = {
   title: '4 tokens',
