@@ -80,7 +80,7 @@ export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
 export { trainForResults } from './train-published.js';
-export { patchMap, patchOrderChart } from './views/patches.js';
+export { patchMap, patchOrderChart } from './views/patch-charts.js';
 export {
   densityMap,
   gridPoints,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type ChartSpec, renderChart } from '../../../src/workbook/chart.js';
-import { patchMap, patchOrderChart } from '../../../src/workbook/views/patches.js';
+import { patchMap, patchOrderChart } from '../../../src/workbook/views/patch-charts.js';
 import { densityMap, gridPoints, pointMap, pointsOf } from '../../../src/workbook/views/plane.js';
 import { matrixMap } from '../../../src/workbook/views/token-matrix.js';
 
