@@ -49,8 +49,8 @@ export {
 } from './study/convergence-rate.js';
 export { type Difference, differenceOf, rootMeanSquare } from './study/difference.js';
 export { checkGuarantee, type GuaranteeCheck } from './study/guarantee.js';
-export { largestOutside, type PowerNorms, powerNorms } from './study/matrix-powers.js';
 export { solveWithoutNearest } from './study/masked.js';
+export { largestOutside, type PowerNorms, powerNorms } from './study/matrix-powers.js';
 export {
   type ConvergenceRanking,
   convergenceRankingMetric,

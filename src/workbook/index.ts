@@ -90,8 +90,8 @@ export {
   type ProgressOptions,
   startProgress,
 } from './progress.js';
-export { type PublishedRow, publishedRows, showPublished } from './published-rows.js';
 export { publishedFigure, publishedScale } from './published-figure.js';
+export { type PublishedRow, publishedRows, showPublished } from './published-rows.js';
 export {
   type PublishedRun,
   publishedCheckpoint,
@@ -110,10 +110,9 @@ export {
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
 export { trainForResults } from './train-published.js';
-export { breakEvenChart, type SpeedUp, speedUpChart } from './views/speed-up-charts.js';
 export { matrixChart, reliabilityChart } from './views/classifier-charts.js';
 export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
-export { patchMap, patchOrderChart } from './views/patches.js';
+export { patchMap, patchOrderChart } from './views/patch-charts.js';
 export {
   densityMap,
   gridPoints,
@@ -129,4 +128,5 @@ export {
   type SegmentCost,
   segmentChart,
 } from './views/solver-charts.js';
+export { breakEvenChart, type SpeedUp, speedUpChart } from './views/speed-up-charts.js';
 export { type MatrixMap, matrixMap } from './views/token-matrix.js';

@@ -1,110 +1,85 @@
 import { expect, test } from 'vitest';
 import { type ChartSpec, renderChart } from '../../../src/workbook/chart.js';
-import { sideBySide } from '../../../src/workbook/chart-types.js';
-import type { Subject } from '../../../src/workbook/subject.js';
-import { breakEvenChart, speedUpChart } from '../../../src/workbook/views/speed-up-charts.js';
-import { matrixChart, reliabilityChart } from '../../../src/workbook/views/classifier-charts.js';
-import { intervalChart, stripChart } from '../../../src/workbook/views/distributions.js';
-import { referenceLine } from '../../../src/workbook/views/reference-line.js';
-import {
-  blockTimeChart,
-  frontChart,
-  type SegmentCost,
-  segmentChart,
-} from '../../../src/workbook/views/solver-charts.js';
+import { patchMap, patchOrderChart } from '../../../src/workbook/views/patch-charts.js';
+import { densityMap, gridPoints, pointMap, pointsOf } from '../../../src/workbook/views/plane.js';
+import { matrixMap } from '../../../src/workbook/views/token-matrix.js';
 
-const subject = {
-  title: '4 tokens',
-  tokens: 4,
-  batch: 2,
-  first: 1,
-  inOrder: [1, 0],
-} as unknown as Subject;
-const cost = (form: SegmentCost['form'], segments: number): SegmentCost => ({
-  ...{ subject, block: 1, form, segments, evaluations: 4 * segments, work: 1 + segments },
-});
-const costs = [1, 2].flatMap((count) => [cost('ours', count), cost('published form', count)]);
-const reliability = { error: 0.05, bins: [{ images: 3, confidence: 0.8, accuracy: 0.7 }] };
-const star = { model: 'a', setting: 'xla, batch 1', star: 3, mean: 8, fewest: 4, most: 20 };
-const text = { title: 'A chart', subtitle: 'of something', xTitle: 'x' };
-
-const charts: Record<string, ChartSpec> = {
-  matrix: matrixChart({
-    ...text,
-    values: [
-      [0, 100],
-      [60, 40],
-    ],
-    rows: ['a', 'b'],
-    columns: ['a', 'b'],
-    yTitle: 'y',
-  }),
-  'reliability, three side by side': sideBySide(
-    ['a', 'b', 'c'].map((name) => reliabilityChart(name, reliability)),
-  ),
-  interval: intervalChart({
-    ...text,
-    rows: [
-      { name: 'a', value: 2, low: 1, high: 3, kind: 'ours' },
-      { name: 'b', value: 4, low: 3, high: 5 },
-    ],
-  }),
-  strip: stripChart({ ...text, rows: [1, 2, 3].map((value) => ({ group: 'a', value })) }),
-  'fronts, two side by side': sideBySide(
-    ['a', 'b'].map((name) => frontChart(name, [Float32Array.of(0, 1), Float32Array.of(0, 0)])),
-  ),
-  'segments, two side by side': sideBySide([
-    segmentChart(costs, 'evaluations', 'Evaluations', 'evaluations'),
-    segmentChart(costs, 'work', 'Work', 'work'),
-  ]),
-  'time by block': blockTimeChart(subject, [{ strategy: 'Jacobi', milliseconds: [3, 5] }]),
-  'break-even counts': breakEvenChart([star]),
-  'speed-ups': speedUpChart([
-    { model: 'a', setting: 'xla, batch 1', strategy: 'Jacobi', speedup: 0.2, keepsAim: true },
-    { model: 'a', setting: 'xla, batch 1', strategy: 'planned', speedup: 2, keepsAim: false },
-  ]),
-};
-
-test.each(Object.entries(charts))('%s: can be drawn, and fits on a page', async (_, chart) => {
-  const picture = await renderChart(chart);
-  // PNG: the width in pixels, two of which are one of the page.
-  expect(picture.readUInt32BE(16) / 2).toBeLessThanOrEqual(900);
-});
-
-test('a reference line leads through its points', () => {
-  const { data } = referenceLine([
-    [0, 1],
-    [2, 3],
-  ]) as { data: { values: unknown } };
-  expect(data.values).toEqual([
-    { x: 0, y: 1 },
-    { x: 2, y: 3 },
-  ]);
-});
-
-/** The values that a chart draws, of whichever layer has them. */
-function valuesOf(chart: ChartSpec): Record<string, unknown>[] {
-  const {
-    data,
-    layer = [],
-    vconcat = [],
-  } = chart as {
-    data?: { values: never[] };
-    layer?: ChartSpec[];
-    vconcat?: ChartSpec[];
-  };
-  return [...(data?.values ?? []), ...[...layer, ...vconcat].flatMap(valuesOf)];
+/** The rows of all layers of a chart. */
+function rowsOf(chart: ChartSpec): Record<string, unknown>[][] {
+  const layers = (chart.layer ?? []) as ChartSpec[];
+  return layers.map(({ data }) => (data as { values: Record<string, unknown>[] }).values);
 }
 
-test('charts compute what they draw', () => {
-  const cells = valuesOf(charts.matrix as ChartSpec);
-  expect(cells[1]).toEqual({ row: 'a', column: 'b', value: 100, shade: 1 });
-  // Per image, in the order of sampling.
-  expect(valuesOf(charts['time by block'] as ChartSpec)).toEqual([
-    { strategy: 'Jacobi', block: 'block 1 (first)', place: 0, time: 2.5 },
-    { strategy: 'Jacobi', block: 'block 0', place: 1, time: 1.5 },
+const image = { channels: 1, height: 4, width: 6 };
+
+test('points of the plane and the centres of cells', () => {
+  expect(pointsOf(Float32Array.of(1, 2, 3, 4))).toEqual([
+    [1, 2],
+    [3, 4],
   ]);
-  const speedUps = valuesOf(charts['speed-ups'] as ChartSpec);
-  const samples = speedUps.flatMap((row) => row.samples ?? []);
-  expect(samples).toEqual(['keeps the aim', 'misses it']);
+  expect(gridPoints(2, 2)).toEqual([
+    [-1, -1],
+    [1, -1],
+    [-1, 1],
+    [1, 1],
+  ]);
+});
+
+test('a map of points says how many lie outside', () => {
+  const points = [[0, 0.12345] as const, [5, 0] as const];
+  const chart = pointMap('Noise', points, 3, { subtitle: 'drawn', groups: ['a', 'b'], name: 'z' });
+  expect(chart.title).toEqual({ text: 'Noise', subtitle: 'drawn; 1 outside' });
+  expect(rowsOf(chart)[0]).toEqual([
+    { x1: 0, x2: 0.123, group: 'a' },
+    { x1: 5, x2: 0, group: 'b' },
+  ]);
+  expect(JSON.stringify(chart)).toContain('z₁');
+  expect(pointMap('Data', points.slice(0, 1), 3).title).toBe('Data');
+});
+
+test('patches are numbered at their places', () => {
+  const pixels = new Float32Array(24);
+  const chart = patchOrderChart({ image, patchSize: 2 }, pixels, 'Order', (place) => 6 - place);
+  const [grey, columns, rows, numbers] = rowsOf(chart);
+  expect(grey).toHaveLength(24);
+  expect(columns).toHaveLength(4);
+  expect(rows).toHaveLength(3);
+  expect(numbers?.[0]).toEqual({ x: 1, y: 1, number: 6 });
+  expect(numbers?.[5]).toEqual({ x: 5, y: 3, number: 1 });
+});
+
+test.each<[string, ChartSpec]>([
+  ['density', densityMap('p', [0, -1, -2, -3], 1)],
+  ['points', pointMap('points', [[0, 0]], 1)],
+  [
+    'order of patches',
+    patchOrderChart({ image, patchSize: 2 }, new Float32Array(24), 'o', (i) => i),
+  ],
+  [
+    'patches',
+    patchMap({ image, patchSize: 2 }, [1, 2, 3, 4, 5, 6], { title: 't', colourTitle: 'c' }),
+  ],
+  [
+    'matrix',
+    matrixMap({
+      ...{ title: 'J', values: [1, 0, 2, 1], block: 1 },
+      ...{ xTitle: 'x', yTitle: 'z', colourTitle: 'log₁₀' },
+    }),
+  ],
+])('the view of %s can be drawn', async (_, chart) => {
+  expect((await renderChart(chart)).subarray(1, 4).toString()).toBe('PNG');
+});
+
+test('a matrix is shown by the logarithms of its sizes, or as it is', () => {
+  const text = { title: 'J', xTitle: 'x', yTitle: 'z', colourTitle: 'c' };
+  const values = [-100, 0, 2, 1];
+  const shown = (scale: 'logarithm' | 'linear') =>
+    rowsOf(matrixMap({ ...text, values, scale }))[0]?.[0]?.value;
+  expect(shown('logarithm')).toEqual([2, null, 0.30103, 0]);
+  expect(shown('linear')).toEqual(values);
+  // Borders between four blocks of one row and column each.
+  expect(rowsOf(matrixMap({ ...text, values, block: 1 })).slice(1)).toEqual([
+    [{ at: 1 }],
+    [{ at: 1 }],
+  ]);
 });
