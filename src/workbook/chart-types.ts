@@ -100,7 +100,10 @@ function placeAlongX(chart: PlaneChart): ChartSpec {
   const place = quantity(x, xTitle, xDomain, logX);
   const ticks = 'xTicks' in chart ? chart.xTicks : undefined;
   if (!ticks) return place;
-  return { ...place, axis: { values: [...ticks], labelExpr: "format(datum.value, '~g')" } };
+  return {
+    ...place,
+    axis: { values: [...ticks], labelExpr: "format(datum.value, '~g')", labelOverlap: false },
+  };
 }
 
 type PlaneChart = Parameters<typeof lineChart>[0] | Parameters<typeof scatterChart>[0];
