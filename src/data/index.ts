@@ -10,6 +10,7 @@ import { type DataSource, type Split, splits } from './source.js';
 
 export { type FolderOptions, openFolder } from './folder/folder.js';
 export { openLatents } from './latents/latent-file.js';
+export { firstOfEachClass } from './memory/by-class.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export * from './reading.js';
 export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';

@@ -12,7 +12,27 @@ export {
   datasetBitsPerDimension,
   logProb,
 } from './bits-per-dimension.js';
+export { type BreakEven, breakEven, breakEvenOf } from './break-even.js';
+export {
+  type ClassDiversity,
+  classDiversity,
+  finiteImages,
+  type JudgedImages,
+  judgeImages,
+  shareEntropy,
+} from './class-judge.js';
+export {
+  confusionCounts,
+  crossEntropy,
+  logMeanExp,
+  mostLikely,
+  type Reliability,
+  type ReliabilityBin,
+  reliability,
+  softmax,
+} from './classification.js';
 export { type ConformRow, conform } from './conform.js';
+export { logAbsDeterminant } from './determinant.js';
 export {
   type FeatureStatistics,
   type Features,
@@ -30,3 +50,31 @@ export {
   type NeighbourOptions,
   neighbourMeasures,
 } from './distances/neighbours.js';
+export { jacobians, tokenNorms } from './jacobian.js';
+export { type Neighbour, nearestImages } from './nearest-images.js';
+export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
+export { type ConcordantPairs, concordantPairs } from './ranking.js';
+export {
+  classifierStatistics,
+  type PixelDistance,
+  pixelDistance,
+} from './sample-quality.js';
+export {
+  type Bins,
+  cumulativeShares,
+  histogram,
+  type McNemarResult,
+  mcNemarTest,
+  mean,
+  median,
+  type NormalityMeasures,
+  normalityMeasures,
+  type PairedDifference,
+  pairedDifference,
+  plusMinus,
+  quantile,
+  type Smoothness,
+  smoothness,
+  standardDeviation,
+  standardErrorOfShare,
+} from './statistics.js';

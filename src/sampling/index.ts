@@ -41,7 +41,16 @@ export {
   type Convergence,
   followConvergence,
 } from './study/convergence.js';
+export {
+  type ConvergenceRate,
+  convergenceRate,
+  errorFactors,
+  geometricMean,
+} from './study/convergence-rate.js';
+export { type Difference, differenceOf, rootMeanSquare } from './study/difference.js';
+export { checkGuarantee, type GuaranteeCheck } from './study/guarantee.js';
 export { solveWithoutNearest } from './study/masked.js';
+export { largestOutside, type PowerNorms, powerNorms } from './study/matrix-powers.js';
 export {
   type ConvergenceRanking,
   convergenceRankingMetric,

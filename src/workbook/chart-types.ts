@@ -1,5 +1,5 @@
 import type { ChartSpec } from './chart.js';
-import { palette, publishedColour } from './theme.js';
+import { levelColour, palette, publishedColour } from './theme.js';
 
 /** One datum: named numbers, and names that tell series and categories apart. */
 export type Row = Record<string, number | string | null | undefined>;
@@ -43,6 +43,12 @@ export function lineChart(
     colour?: string;
     /** True for dots at the data, for curves of few points. */
     points?: boolean;
+    /** True where x names stages one after the other, and is no number. */
+    stages?: boolean;
+    /** Where the x axis has its ticks, each with its number. */
+    xTicks?: readonly number[];
+    /** The field with the half-length of the error bar of a point, in units of y. */
+    error?: string;
     /** Horizontal lines at published values of y. */
     published?: readonly PublishedFigure[];
   },
@@ -52,16 +58,51 @@ export function lineChart(
     mark: { type: 'line', clip: true, ...(chart.points ? { point: { size: 45 } } : {}) },
     encoding: planeEncoding(chart),
   };
-  const last = lastValue(chart.rows, chart.x, chart.y);
-  return framed(chart, [lines, ...published(chart.published, last)]);
+  const last = chart.stages
+    ? Number(chart.rows.at(-1)?.[chart.y])
+    : lastValue(chart.rows, chart.x, chart.y);
+  return framed(chart, [lines, ...errorRules(chart), ...published(chart.published, last)]);
+}
+
+/** Vertical lines over the errors of a line chart's points, in the colours of the lines. */
+function errorRules(chart: Parameters<typeof lineChart>[0]): ChartSpec[] {
+  const { rows, y, error } = chart;
+  if (error === undefined) return [];
+  const bounds = rows.map((row) => ({
+    ...row,
+    [y]: Number(row[y]) - Number(row[error]),
+    upper: Number(row[y]) + Number(row[error]),
+  }));
+  return [
+    {
+      data: { values: plain(bounds) },
+      mark: { type: 'rule', strokeWidth: 1.6, clip: true },
+      encoding: { ...planeEncoding(chart), y2: { field: 'upper' } },
+    },
+  ];
 }
 
 /** The encoding of the rows of a line or scatter chart: places and colours. */
 function planeEncoding(chart: PlaneChart): Record<string, unknown> {
   return {
-    x: quantity(chart.x, chart.xTitle, chart.xDomain, chart.logX),
+    x: placeAlongX(chart),
     y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
     color: seriesColour(chart.rows, chart.series, chart.colour),
+  };
+}
+
+function placeAlongX(chart: PlaneChart): ChartSpec {
+  const { x, xTitle, xDomain, logX } = chart;
+  if ('stages' in chart && chart.stages) {
+    const axis = { labelAngle: 0 };
+    return { field: x, type: 'ordinal', sort: null, title: xTitle ?? x, axis };
+  }
+  const place = quantity(x, xTitle, xDomain, logX);
+  const ticks = 'xTicks' in chart ? chart.xTicks : undefined;
+  if (!ticks) return place;
+  return {
+    ...place,
+    axis: { values: [...ticks], labelExpr: "format(datum.value, '~g')", labelOverlap: false },
   };
 }
 
@@ -256,13 +297,59 @@ export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']
   };
 }
 
-/** Charts side by side, `columns` in a row, each with its own title, axes and colours. */
-export function sideBySide(charts: readonly ChartSpec[], columns = charts.length): ChartSpec {
+/**
+ * Charts side by side, `columns` in a row, each with its own title and axes.
+ *
+ * @param colours 'own': each chart has its colours and legend; 'shared': one scale of colours and one
+ *   legend for all
+ */
+export function sideBySide(
+  charts: readonly ChartSpec[],
+  columns = charts.length,
+  colours: 'own' | 'shared' = 'own',
+): ChartSpec {
   return {
     concat: [...charts],
     columns,
     spacing: 36,
-    resolve: { scale: { color: 'independent' } },
+    resolve: {
+      // The bars of a category share its width, which differs from chart to chart.
+      scale: { color: colours === 'own' ? 'independent' : 'shared', xOffset: 'independent' },
+    },
+  };
+}
+
+/**
+ * A dashed horizontal line to lay over a chart, for what something that was measured or computed here
+ * is compared with: a bound, real images. A published figure goes to a chart's `published`.
+ *
+ * @param label written at the right end: 'above' or 'below' the line, or in the margin 'beside' it
+ */
+export function levelLine(
+  value: number,
+  label: string,
+  place: 'above' | 'below' | 'beside' = 'below',
+): ChartSpec {
+  const y = { field: 'level', type: 'quantitative' };
+  const data = { values: [{ level: round(value), label }] };
+  const text = {
+    type: 'text',
+    fontSize: 11,
+    color: levelColour,
+    ...(place === 'beside'
+      ? { align: 'left', baseline: 'middle', dx: 8 }
+      : {
+          align: 'right',
+          baseline: place === 'below' ? 'top' : 'bottom',
+          dy: place === 'below' ? 4 : -4,
+        }),
+  };
+  const rule = { type: 'rule', strokeDash: [2, 3], strokeWidth: 1.6, color: levelColour };
+  return {
+    layer: [
+      { data, mark: rule, encoding: { y } },
+      { data, mark: text, encoding: { x: { value: 'width' }, y, text: { field: 'label' } } },
+    ],
   };
 }
 

@@ -1,5 +1,26 @@
 /** What a notebook cell calls. In plain Node.js the same functions print text and write files. */
 export {
+  accelerationFigures,
+  loopFigures,
+  paperSizeFigures,
+} from './acceleration/acceleration-figures.js';
+export {
+  type AccelerationRecord,
+  type AccelerationRun,
+  accelerationRuns,
+  type LoopTime,
+  type LoopTimes,
+  measureAccelerations,
+  outdatedTables,
+  type PaperSize,
+  planIterates,
+  type RecordedTable,
+  readAccelerations,
+  readLoopTimes,
+  readPaperSize,
+  strategyRow,
+} from './acceleration/recorded.js';
+export {
   imagesForStatistics,
   planText,
   showAcceleration,
@@ -15,6 +36,7 @@ export {
   barChart,
   heatMap,
   layered,
+  levelLine,
   lineChart,
   type PublishedFigure,
   type Row,
@@ -30,6 +52,7 @@ export {
   recordClaim,
   resultsTable,
 } from './claims.js';
+export { costSince, cpuSecondsSince, leastSeconds } from './cost.js';
 export {
   display,
   displayHtml,
@@ -41,6 +64,7 @@ export {
   type UpdatableDisplay,
 } from './display.js';
 export { fashionClassifier } from './fashion-classifier.js';
+export { type Figures, figuresOf } from './figures.js';
 export {
   type GridOptions,
   type HostImages,
@@ -49,13 +73,16 @@ export {
   saveImageGrid,
   showImages,
 } from './image-grid.js';
+export { type ImageRow, showImageRows } from './image-rows.js';
 export { untilInterrupted } from './interrupt.js';
+export { type LiveGrid, liveGrid } from './live-grid.js';
 export {
   type LiveTraining,
   type LiveTrainingOptions,
   liveTraining,
   type TrainingRecord,
 } from './live-training.js';
+export { noisyTensor } from './noisy-tensor.js';
 export {
   formatDuration,
   type Progress,
@@ -63,6 +90,8 @@ export {
   type ProgressOptions,
   startProgress,
 } from './progress.js';
+export { publishedFigure, publishedScale } from './published-figure.js';
+export { type PublishedRow, publishedRows, showPublished } from './published-rows.js';
 export {
   type PublishedRun,
   publishedCheckpoint,
@@ -71,5 +100,33 @@ export {
 } from './published-run.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
+export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';
+export {
+  continueSampling,
+  type StrategyOutcome,
+  sampleOtherSeed,
+  timeStrategies,
+} from './solver-study.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
+export { trainForResults } from './train-published.js';
+export { matrixChart, reliabilityChart } from './views/classifier-charts.js';
+export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
+export { patchMap, patchOrderChart } from './views/patch-charts.js';
+export {
+  densityMap,
+  gridPoints,
+  type Point,
+  type PointMapOptions,
+  pointMap,
+  pointsOf,
+} from './views/plane.js';
+export { referenceLine } from './views/reference-line.js';
+export {
+  blockTimeChart,
+  frontChart,
+  type SegmentCost,
+  segmentChart,
+} from './views/solver-charts.js';
+export { breakEvenChart, type SpeedUp, speedUpChart } from './views/speed-up-charts.js';
+export { type MatrixMap, matrixMap } from './views/token-matrix.js';

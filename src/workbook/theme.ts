@@ -22,6 +22,9 @@ export const publishedColour = '#333333';
 const ink = '#222222';
 const quiet = '#5a5a5a';
 
+/** The colour of a line that something measured is compared with, and that was computed here. */
+export const levelColour = quiet;
+
 /** The house style of every chart, as a vega-lite configuration. */
 export const theme = {
   background: 'white',

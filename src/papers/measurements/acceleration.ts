@@ -1,9 +1,9 @@
 import { tableOf } from '../tables.js';
 import {
-  besidePublished,
   figure,
   type MeasuredFigure,
   type Measurement,
+  publishedSpeedup,
   workbookCommand,
 } from './measurement.js';
 
@@ -17,15 +17,15 @@ const sizes = [
     tokens: '256',
     batches: { xla: [1, 8, 32], graph: [1, 8, 32], eager: [1, 8, 32] },
     blocks: 4,
-    selective: besidePublished(selective, 'CIFAR-10', 'speed-up', 'SeJD'),
-    gs: besidePublished(gs, 'ImageNet 64×64, conditional', 'speed-up', 'GS-Jacobi'),
+    selective: publishedSpeedup(selective, 'CIFAR-10', 'SeJD'),
+    gs: publishedSpeedup(gs, 'ImageNet 64×64, conditional', 'GS-Jacobi'),
   },
   {
     tokens: '1,024',
     batches: { xla: [1, 8], graph: [1, 8], eager: [1] },
     blocks: 8,
-    selective: besidePublished(selective, 'AFHQ', 'speed-up', 'SeJD'),
-    gs: besidePublished(gs, 'ImageNet 128×128, conditional', 'speed-up', 'GS-Jacobi'),
+    selective: publishedSpeedup(selective, 'AFHQ', 'SeJD'),
+    gs: publishedSpeedup(gs, 'ImageNet 128×128, conditional', 'GS-Jacobi'),
   },
 ];
 
@@ -75,13 +75,13 @@ const paperSize = [
     'Jacobi, times as fast as sequential, 2-768-8-8 of random weights, one image',
     '',
     'timing',
-    besidePublished(selective, 'AFHQ', 'speed-up', 'Jacobi in all blocks'),
+    publishedSpeedup(selective, 'AFHQ', 'Jacobi in all blocks'),
   ),
   figure(
     'GS-Jacobi, times as fast as sequential, 2-768-8-8 of random weights, one image',
     '',
     'timing',
-    besidePublished(gs, 'ImageNet 64×64, unconditional', 'speed-up', 'GS-Jacobi'),
+    publishedSpeedup(gs, 'ImageNet 64×64, unconditional', 'GS-Jacobi'),
   ),
 ];
 

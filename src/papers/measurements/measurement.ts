@@ -63,6 +63,20 @@ export function besidePublished(
   return { value: published.value, source: sourceText(found, published) };
 }
 
+/**
+ * A published speed-up of a method, to stand beside one of ours. Each is over another sequential
+ * loop, so its source says whose.
+ * @throws Error as {@link besidePublished}
+ */
+export function publishedSpeedup(
+  table: Table,
+  row: string,
+  method: string,
+): { value: number; source: string } {
+  const { value, source } = besidePublished(table, row, 'speed-up', method);
+  return { value, source: `${source}, over the authors’ own sequential loop` };
+}
+
 /** A work and a place in it, and how it came here where it was not read there. */
 export function placeText({ work, place, known }: Source): string {
   const how = { read: '', quoted: ' (quoted)', remembered: ' (quoted from memory)' };

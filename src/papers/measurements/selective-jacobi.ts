@@ -1,5 +1,11 @@
 import { tableOf } from '../tables.js';
-import { besidePublished, figure, type Measurement, workbookCommand } from './measurement.js';
+import {
+  besidePublished,
+  figure,
+  type Measurement,
+  publishedSpeedup,
+  workbookCommand,
+} from './measurement.js';
 
 const command = workbookCommand('07');
 const sizes = ['49 tokens', '256 tokens', '1,024 tokens'];
@@ -21,7 +27,7 @@ function iterations(size: string) {
 function speedup(size: string) {
   const row = rows[size];
   if (row === undefined) return undefined;
-  return besidePublished(tableOf('selective-jacobi'), row, 'speed-up', 'SeJD');
+  return publishedSpeedup(tableOf('selective-jacobi'), row, 'SeJD');
 }
 
 /** Notebook 07: which blocks need their nearest tokens, and what that is good for. */

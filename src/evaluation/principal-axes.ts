@@ -1,0 +1,39 @@
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import type { FeatureStatistics } from './distances/features.js';
+
+/** Directions of features, of length 1 and perpendicular to each other, widest first. */
+export type PrincipalAxes = readonly (readonly number[])[];
+
+/**
+ * The directions in which features vary most: eigenvectors of their covariance.
+ * @throws RangeError for more axes than features
+ */
+export function principalAxes(
+  { covariance, mean }: Pick<FeatureStatistics, 'covariance' | 'mean'>,
+  count: number,
+): PrincipalAxes {
+  const width = mean.length;
+  if (count > width) throw new RangeError(`features of width ${width} have no ${count} axes`);
+  const { eigenvectorMatrix } = new EigenvalueDecomposition(
+    Matrix.from1DArray(width, width, covariance),
+    { assumeSymmetric: true },
+  );
+  // Eigenvalues come in ascending order.
+  return Array.from({ length: count }, (_, i) => eigenvectorMatrix.getColumn(width - 1 - i));
+}
+
+/** Places of features along axes, with their mean in the origin: one row of coordinates an image. */
+export function alongAxes(
+  { data, shape }: { data: ArrayLike<number>; shape: readonly [images: number, features: number] },
+  { mean }: Pick<FeatureStatistics, 'mean'>,
+  axes: PrincipalAxes,
+): number[][] {
+  const [images, width] = shape;
+  return Array.from({ length: images }, (_, image) =>
+    axes.map((axis) =>
+      axis.reduce((sum, entry, j) => {
+        return sum + entry * ((data[image * width + j] as number) - (mean[j] as number));
+      }, 0),
+    ),
+  );
+}

@@ -1,0 +1,51 @@
+/** How the factor by which an iteration shrinks the error changes from its start to its end. */
+export interface ConvergenceRate {
+  /** Geometric mean of the factors in the first third of the iterations that are counted. */
+  early: number;
+  /** The same in the last third. */
+  late: number;
+  /** The factors that are counted: those above rounding. */
+  count: number;
+  /** True where the errors reached rounding before the last tenth of the iterates. */
+  ended: boolean;
+}
+
+/** Well above the least error: a long chain of tokens amplifies rounding, so it differs by block. */
+const floorOfRounding = (errors: readonly number[]): number => 5 * Math.min(...errors);
+
+/**
+ * The factors e_{k+1} / e_k of an iteration, as long as errors are well above rounding (five times
+ * the least error). The first iteration, from a start far away, is left out.
+ *
+ * @param errors by iterate, the start first
+ */
+export function errorFactors(errors: readonly number[]): number[] {
+  const floor = floorOfRounding(errors);
+  return errors.flatMap((error, k) => {
+    const next = errors[k + 1];
+    return k > 0 && next !== undefined && next > floor ? [next / error] : [];
+  });
+}
+
+/** The geometric mean; NaN of no values. */
+export function geometricMean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+/**
+ * Whether an iteration converges superlinearly, as far as float32 shows it: its factors at the
+ * beginning and at the end.
+ *
+ * @param errors by iterate, the start first
+ */
+export function convergenceRate(errors: readonly number[]): ConvergenceRate {
+  const factors = errorFactors(errors);
+  const third = Math.max(1, Math.floor(factors.length / 3));
+  const nearTheEnd = errors[Math.floor(0.9 * errors.length)] ?? Number.NaN;
+  return {
+    early: geometricMean(factors.slice(0, third)),
+    late: geometricMean(factors.slice(-third)),
+    count: factors.length,
+    ended: nearTheEnd <= floorOfRounding(errors),
+  };
+}

@@ -1,0 +1,56 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { UserError } from '../backend/errors.js';
+import type { DataSource } from '../data/index.js';
+import { disposeModel } from '../flow/flow.js';
+import type { TarFlowConfig } from '../models/tarflow/config.js';
+import { tarflow } from '../models/tarflow/index.js';
+import type { Experiment } from '../training/experiment.js';
+import type { StepRecord } from '../training/record.js';
+import { train } from '../training/train.js';
+import { untilInterrupted } from './interrupt.js';
+import { liveTraining } from './live-training.js';
+import { publishRun } from './published-run.js';
+import { packageRoot } from './results-folder.js';
+
+/**
+ * Trains a TarFlow by an experiment, shows the run while it goes on, and puts it into `results/` as
+ * `publishRun` does. A run that was stopped goes on where it was.
+ *
+ * @param name of the checkpoint and the log in `results/`
+ * @param data what to train on, and what to follow the run on
+ * @param folder of the run; default: `runs/<name>` of the project
+ * @throws UserError where it is interrupted, with the run saved; and as `train` does
+ */
+export async function trainForResults(
+  name: string,
+  experiment: Pick<Experiment<TarFlowConfig>, 'name' | 'config' | 'settings'>,
+  data: { train: DataSource; validation: DataSource },
+  folder: string = path.join(packageRoot(), 'runs', name),
+): Promise<void> {
+  const { config, settings } = experiment;
+  const live = liveTraining<StepRecord>({ title: `Training ${name}`, steps: settings.steps });
+  const { model, finished } = await untilInterrupted((signal) =>
+    train({
+      family: tarflow,
+      config,
+      settings,
+      experiment: experiment.name,
+      data: data.train,
+      validation: data.validation,
+      folder,
+      resume: fs.existsSync(path.join(folder, 'run.json')),
+      onStep: live.onStep,
+      signal,
+    }),
+  );
+  disposeModel(model);
+  await live.finish(finished ? undefined : 'stopped and saved');
+  if (!finished) {
+    throw new UserError(
+      `The training of ${name} was stopped`,
+      'Run the cell again, and it goes on where it was',
+    );
+  }
+  await publishRun(folder, name);
+}

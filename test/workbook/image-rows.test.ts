@@ -1,0 +1,42 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { imageGrid } from '../../src/workbook/image-grid.js';
+import { showImageRows } from '../../src/workbook/image-rows.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+beforeAll(async () => {
+  await startEngine();
+});
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+test('batches stand one below the other, the first images of each', async () => {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+  const before = tf.memory().numTensors;
+  const batch = (value: number) => tf.fill([3, 1, 2, 2], value) as tf.Tensor4D;
+  const [black, white] = [batch(-1), batch(1)];
+  const file = path.join(folder, 'rows.png');
+  const options = { columns: 2, scale: 4, title: 'Two rows' };
+  await showImageRows(
+    [
+      ['black', black],
+      ['white', white],
+    ] as const,
+    { ...options, file },
+  );
+  expect(log).toHaveBeenCalledWith('[images] 4 × 1 × 2 × 2 Two rows');
+  const together = tf.tensor4d(
+    [-1, -1, 1, 1].flatMap((value) => Array(4).fill(value)),
+    [4, 1, 2, 2],
+  );
+  const expected = await imageGrid(together, { ...options, rowLabels: ['black', 'white'] });
+  const pixels = (picture: string | Buffer) => sharp(picture).raw().toBuffer();
+  expect((await pixels(file)).equals(await pixels(expected))).toBe(true);
+  await expect(showImageRows([['black', black]], { columns: 4 })).rejects.toThrow();
+  tf.dispose([black, white, together]);
+  expect(tf.memory().numTensors).toBe(before);
+});
