@@ -100,10 +100,9 @@ function placeAlongX(chart: PlaneChart): ChartSpec {
   const place = quantity(x, xTitle, xDomain, logX);
   const ticks = 'xTicks' in chart ? chart.xTicks : undefined;
   if (!ticks) return place;
-  return {
-    ...place,
-    axis: { values: [...ticks], labelExpr: "format(datum.value, '~g')", labelOverlap: false },
-  };
+  // Vega leaves every second tick out where there are more than the count.
+  const axis = { values: [...ticks], tickCount: ticks.length, labelOverlap: false };
+  return { ...place, axis: { ...axis, labelExpr: "format(datum.value, '~g')" } };
 }
 
 type PlaneChart = Parameters<typeof lineChart>[0] | Parameters<typeof scatterChart>[0];

@@ -70,7 +70,7 @@ const charts: Record<string, ChartSpec> = {
     x: 'sigma',
     y: 'fd',
     logX: true,
-    xTicks: [0.02, 0.05, 0.4],
+    xTicks: [0.02, 0.05, 0.06, 0.07, 0.08, 0.1, 0.2, 0.4],
   }),
   scatter: scatterChart({ title: 'Points', rows, x: 'step', y: 'loss', xDomain: [0, 100] }),
   bars: barChart({ title: 'Bars', rows: rows.slice(0, 4), x: 'step', y: 'loss' }),
