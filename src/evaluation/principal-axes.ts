@@ -1,4 +1,4 @@
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { symmetricEigen } from '../backend/double.js';
 import type { FeatureStatistics } from './distances/features.js';
 
 /** Directions of features, of length 1 and perpendicular to each other, widest first. */
@@ -14,12 +14,11 @@ export function principalAxes(
 ): PrincipalAxes {
   const width = mean.length;
   if (count > width) throw new RangeError(`features of width ${width} have no ${count} axes`);
-  const { eigenvectorMatrix } = new EigenvalueDecomposition(
-    Matrix.from1DArray(width, width, covariance),
-    { assumeSymmetric: true },
-  );
+  const { vectors } = symmetricEigen({ rows: width, columns: width, data: covariance });
   // Eigenvalues come in ascending order.
-  return Array.from({ length: count }, (_, i) => eigenvectorMatrix.getColumn(width - 1 - i));
+  return Array.from({ length: count }, (_, i) =>
+    Array.from({ length: width }, (_, j) => vectors.data[j * width + width - 1 - i] as number),
+  );
 }
 
 /** Places of features along axes, with their mean in the origin: one row of coordinates an image. */
