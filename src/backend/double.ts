@@ -99,7 +99,8 @@ function fromMatrix(matrix: Matrix): DoubleMatrix {
 
 /**
  * Tensors in double precision, which TensorFlow.js does not know, by their numbers in the binding. In
- * and out they go as the sum of two float32 numbers, which keeps 48 of the 53 digits of a double.
+ * and out they go as the sum of two float32 numbers, which keeps 48 of the 53 bits of a double for
+ * numbers from 1e-30 to 3e38.
  */
 interface Doubles {
   of(matrix: DoubleMatrix): number;

@@ -91,23 +91,47 @@ function isNumbers(file: string): boolean {
   return path.extname(file) === '.safetensors';
 }
 
+/**
+ * Images of any size from a safetensors file, as `tarflow sample` writes it.
+ *
+ * @returns (count, channels, height, width), which the caller frees
+ * @throws UserError for a file that holds no images, or one that is not finite
+ */
+export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
+  const { shape, values } = await readFiniteNumbers(file, 'channels, height, width');
+  if (shape.length === 4 && shape.every((side) => side > 0)) {
+    return tf.tensor4d(values, shape as [number, number, number, number]);
+  }
+  throw new UserError(
+    `${file}: '${tensorName}' has shape (${shape.join(', ')})`,
+    'Expected (count, channels, height, width)',
+  );
+}
+
 async function readNumbers(file: string, image: ImageSize): Promise<Float32Array> {
+  const expected = [image.channels, image.height, image.width].join(', ');
+  const { shape, values } = await readFiniteNumbers(file, expected);
+  const [count = 0, ...size] = shape;
+  if (count > 0 && size.join(', ') === expected) return values;
+  throw new UserError(
+    `${file}: '${tensorName}' has shape (${shape.join(', ')})`,
+    `This model takes (count, ${expected})`,
+  );
+}
+
+async function readFiniteNumbers(
+  file: string,
+  expected: string,
+): Promise<{ shape: number[]; values: Float32Array }> {
   const { tensors } = await readSafetensors(file);
   const found = tensors[tensorName];
-  const expected = [image.channels, image.height, image.width];
   if (!found) {
     throw new UserError(
       `${file} has no tensor '${tensorName}'`,
-      `Expected one of shape (count, ${expected.join(', ')}), as tarflow sample writes it`,
+      `Expected one of shape (count, ${expected}), as tarflow sample writes it`,
     );
   }
-  const [count = 0, ...size] = found.shape;
-  if (count === 0 || size.join() !== expected.join()) {
-    throw new UserError(
-      `${file}: '${tensorName}' has shape (${found.shape.join(', ')})`,
-      `This model takes (count, ${expected.join(', ')})`,
-    );
-  }
+  const [count = 0] = found.shape;
   const values = Float32Array.from(found.data);
   const broken = values.findIndex((value) => !Number.isFinite(value));
   if (broken >= 0) {
@@ -116,7 +140,7 @@ async function readNumbers(file: string, image: ImageSize): Promise<Float32Array
       'Leave it away',
     );
   }
-  return values;
+  return { shape: found.shape, values };
 }
 
 async function readPicture(file: string, image: ImageSize): Promise<Float32Array> {

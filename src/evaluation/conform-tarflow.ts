@@ -1,4 +1,3 @@
-import { LuDecomposition, Matrix } from 'ml-matrix';
 import { z } from 'zod';
 import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../backend/tree.js';
@@ -14,6 +13,7 @@ import { inverse } from '../sampling/inverse.js';
 import { updatedVariance } from '../training/objectives/likelihood.js';
 import { adamWInit, adamWUpdate, biasCorrections } from '../training/optimiser/adamw.js';
 import { bitsPerDimension } from './bits-per-dimension.js';
+import { logAbsDeterminant } from './determinant.js';
 import {
   described,
   type GoldenFile,
@@ -235,8 +235,6 @@ function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefine
       (tokens) => forwardThroughBlocks(blocksOf(flow), tokens as tf.Tensor3D, { classes }).z,
     );
     const jacobian = rows(copies, tf.reshape(tf.eye(size), copies.shape)).dataSync();
-    const { upperTriangularMatrix } = new LuDecomposition(Matrix.from1DArray(size, size, jacobian));
-    const logs = upperTriangularMatrix.diagonal().map((pivot) => Math.log(Math.abs(pivot)));
-    return tf.scalar(logs.reduce((sum, log) => sum + log, 0));
+    return tf.scalar(logAbsDeterminant(jacobian, size));
   });
 }

@@ -1,6 +1,5 @@
-import { tf } from '../backend/tf.js';
-import type { ImageDataset } from '../data/index.js';
-import { imagesTensor } from '../data/index.js';
+import { tf, tidy } from '../backend/tf.js';
+import { type ImageDataset, imagesTensor } from '../data/index.js';
 
 /** The image of a data set that is nearest to a query. */
 export interface Neighbour {
@@ -29,17 +28,19 @@ export function nearestImages(
   });
   for (let start = 0; start < count; start += inOnePass) {
     const indices = Array.from({ length: Math.min(inOnePass, count - start) }, (_, i) => start + i);
-    const [nearest, squares] = tf.tidy(() => {
+    const [nearest, squares] = tidy(() => {
       const images = tf.reshape(imagesTensor(data, indices), [indices.length, size]);
       const clipped = tf.reshape(tf.clipByValue(queries, -1, 1), [-1, size]);
       const own = tf.sum(tf.square(clipped), 1, true);
       const theirs = tf.reshape(tf.sum(tf.square(images), 1), [1, indices.length]);
       const products = tf.matMul(clipped, images, false, true);
-      const apart = tf.sub(tf.add(own, theirs), tf.mul(products, 2));
-      return [tf.argMin(apart, 1).dataSync(), tf.min(apart, 1).dataSync()];
-    }) as [Int32Array, Float32Array];
+      const chosen = tf.argMin(tf.sub(tf.add(own, theirs), tf.mul(products, 2)), 1) as tf.Tensor1D;
+      // Once more from the pair itself: the sum above rounds where images are nearly equal.
+      const apart = tf.sum(tf.squaredDifference(clipped, tf.gather(images, chosen)), 1);
+      return [chosen.dataSync() as Int32Array, apart.dataSync() as Float32Array] as const;
+    });
     found.forEach((best, query) => {
-      const distance = Math.sqrt(Math.max(0, squares[query] as number) / size);
+      const distance = Math.sqrt((squares[query] as number) / size);
       if (distance >= best.distance) return;
       Object.assign(best, { distance, index: start + (nearest[query] as number) });
     });

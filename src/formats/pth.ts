@@ -43,9 +43,18 @@ const storageTypes: Readonly<Record<string, HostDtype>> = {
   'torch.BoolStorage': 'BOOL',
 };
 
-/** True for the first bytes of a file that `torch.save` wrote: a zip archive, or a pickle. */
+/** A zip archive, and the pickle of an integer of ten bytes: what `torch.save` begins with. */
+const beginnings = [
+  [0x50, 0x4b, 0x03, 0x04],
+  [0x80, 0x02, 0x8a, 0x0a],
+];
+
+/**
+ * True for the first bytes of a file that `torch.save` wrote. Fewer than four of them could be the
+ * length of a safetensors header.
+ */
 export function isTorchFile(bytes: Uint8Array): boolean {
-  return (bytes[0] === 0x50 && bytes[1] === 0x4b) || (bytes[0] === 0x80 && bytes[1] === 0x02);
+  return beginnings.some((beginning) => beginning.every((byte, i) => bytes[i] === byte));
 }
 
 /**
@@ -184,7 +193,7 @@ function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[])
     call(name: string, args: Pickled[]): Pickled {
       switch (name) {
         case 'collections.OrderedDict':
-          return new Map((args[0] as [Pickled, Pickled][] | undefined) ?? []);
+          return orderedDictionary(path, args[0]);
         case 'torch._utils._rebuild_tensor_v2':
           return rebuiltTensor(path, args);
         case 'torch._utils._rebuild_parameter':
@@ -205,6 +214,21 @@ function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[])
       );
     },
   };
+}
+
+function orderedDictionary(path: string, entries: Pickled | undefined): Pickled {
+  const given = entries ?? [];
+  const arePairs = Array.isArray(given) && given.every((pair) => Array.isArray(pair));
+  if (arePairs) return new Map(given as [Pickled, Pickled][]);
+  throw new InvalidTorchFile(`${path} has a damaged dictionary`, 'Download or copy it again');
+}
+
+/** A storage that a pickle names, whose place in the file is found later. */
+function newStorage(path: string, dtype: HostDtype, count: Pickled | undefined): Storage {
+  if (Number.isSafeInteger(count) && (count as number) >= 0) {
+    return { dtype, count: count as number, position: -1 };
+  }
+  throw new InvalidTorchFile(`${path} has a damaged tensor`, 'Download or copy it again');
 }
 
 function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[]): StoredTensor {
@@ -264,7 +288,7 @@ async function readArchive(handle: FileHandle, path: string): Promise<Pickled> {
       const name = `${folder}data/${String(key)}`;
       const known = storages.get(name);
       if (known) return known.storage;
-      const storage = { dtype, count: Number(count), position: -1 };
+      const storage = newStorage(path, dtype, count);
       storages.set(name, { storage, name });
       return storage;
     }),
@@ -343,7 +367,7 @@ async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
       throw new InvalidTorchFile(`${path} has views of storages`, 'Save it with a newer PyTorch');
     }
     const name = String(key);
-    const known = storages.get(name) ?? { dtype, count: Number(count), position: -1 };
+    const known = storages.get(name) ?? newStorage(path, dtype, count);
     storages.set(name, known);
     return known;
   });
@@ -365,12 +389,16 @@ async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
     throw new InvalidTorchFile(`${path} is of a big-endian machine`, 'Save it on another one');
   }
   const root = next();
-  for (const key of next() as Pickled[]) {
+  const keys = next();
+  for (const key of Array.isArray(keys) ? keys : []) {
     const storage = storages.get(String(key));
     if (!storage)
       throw new InvalidTorchFile(`${path} has a damaged list of numbers`, 'Copy it again');
     storage.position = at + 8;
     at += 8 + storage.count * bytesPerElement[storage.dtype];
+  }
+  if ([...storages.values()].some(({ position }) => position < 0)) {
+    throw new InvalidTorchFile(`${path} has a damaged list of numbers`, 'Copy it again');
   }
   if (at > size) {
     throw new TruncatedFile(`${path} has ${size} bytes of ${at}`, 'Download or copy it again');

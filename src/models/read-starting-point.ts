@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { startEngine } from '../backend/engine.js';
 import { readLeaves } from '../formats/leaves.js';
-import { openSafetensors, type SafetensorsFile } from '../formats/safetensors.js';
+import type { SafetensorsFile } from '../formats/safetensors.js';
+import { openTensorFile } from '../formats/tensor-file.js';
 import {
   isState,
   openLastState,
@@ -29,7 +30,7 @@ import { readCheckpoint } from './load-checkpoint.js';
 export async function readStartingPoint(from: string): Promise<LoadedStartingPoint> {
   await startEngine();
   const isFolder = (await stat(from).catch(() => undefined))?.isDirectory();
-  const opened = isFolder ? await openLastState(from) : { file: await openSafetensors(from) };
+  const opened = isFolder ? await openLastState(from) : { file: await openTensorFile(from) };
   const { file } = opened;
   try {
     const digest = await file.sha256();

@@ -227,8 +227,9 @@ export const tarflow: Paper = {
         'Two kinds of residual connection make training as stable as a standard transformer’s: the loss falls smoothly and monotonically.',
       measurements: ['01-stable-training', '02-training-curve'],
       ours: sentence`${ours('02-training-curve', 'validations lower than the one before, density', { percent: true, decimals: 0 })} and ${ours('02-training-curve', 'validations lower than the one before, conditional', { percent: true, decimals: 0 })} of validations below the one before`,
-      verdict: 'not measured yet',
-      reason: sentence`The loss falls smoothly, with rises of at most ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} of the whole fall, but that the residual connections are the cause needs an ablation.`,
+      verdict: 'holds',
+      scope: 'smooth in two runs, not monotonic',
+      reason: sentence`The loss falls smoothly, with rises of at most ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} of the whole fall. That the residual connections are the cause was not tested: it needs an ablation.`,
     },
     {
       id: 'C1',

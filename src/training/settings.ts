@@ -49,7 +49,7 @@ export const trainingSettings = z.strictObject({
   warmupSteps: stepCount,
   /**
    * Steps at the peak after the warm-up, before the cosine begins; absent for none, as in the papers. A
-   * run that holds its peak can be gone on with from a snapshot, and decided later when it ends.
+   * run that holds its peak can be continued from a snapshot, and its end can be decided later.
    */
   holdSteps: stepCount.optional(),
   /** Probability that a label is dropped, so that the model also learns to do without. */
@@ -77,6 +77,15 @@ export const trainingSettings = z.strictObject({
 
 export type TrainingSettings = z.infer<typeof trainingSettings>;
 
+function withRoomToFall(settings: TrainingSettings): TrainingSettings {
+  const { warmupSteps, holdSteps = 0, steps } = settings;
+  if (holdSteps === 0 || warmupSteps + holdSteps <= steps) return settings;
+  throw new UserError(
+    `The run has ${warmupSteps} steps of warm-up and ${holdSteps} at the peak, and ${steps} in all`,
+    'Lower holdSteps or raise steps',
+  );
+}
+
 /**
  * Checks settings.
  * @throws UserError that names the setting, its value and what is expected, or for an unknown
@@ -84,7 +93,7 @@ export type TrainingSettings = z.infer<typeof trainingSettings>;
  */
 export function checkSettings(settings: unknown): TrainingSettings {
   const { data, error } = trainingSettings.safeParse(settings);
-  if (data) return data;
+  if (data) return withRoomToFall(data);
   const [issue] = error.issues as [z.core.$ZodIssue];
   if (issue.code === 'unrecognized_keys') {
     const [key] = issue.keys as [string];

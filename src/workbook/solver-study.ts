@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { type tf, tidy } from '../backend/tf.js';
 import { imagesOf } from '../models/tarflow/index.js';
 import type { Execution } from '../sampling/guidance/execution.js';
 import { guidedBlock } from '../sampling/guidance/guided-block.js';
@@ -38,11 +38,17 @@ export async function continueSampling(
     if (executed !== guided) executed.dispose();
     traces.push(trace);
     given.dispose();
-    // The next block reads the other way round.
-    given = block > 0 ? (tf.reverse(tokens, 1) as tf.Tensor3D) : tokens.clone();
+    given = tidy(() => {
+      const raster = guided.block.order(tokens, true);
+      // What leaves block 0 is in raster order; another block reads in its own.
+      if (block === 0) return raster.clone();
+      return passageOf(subject, block - 1)
+        .guided.block.order(raster)
+        .clone();
+    });
     tokens.dispose();
   }
-  const images = tf.tidy(() => imagesOf(subject.flow.config, given));
+  const images = tidy(() => imagesOf(subject.flow.config, given));
   given.dispose();
   return { images, traces };
 }

@@ -144,6 +144,19 @@ test('pickles have numbers and texts of every length', () => {
   expect(() => value('\x80\x02X\xff\x00\x00\x00a.')).toThrow(/ends inside/);
 });
 
+test.each([640, 19_280])(
+  'a safetensors file whose header has %i bytes is no file of PyTorch',
+  async (length) => {
+    const header = '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'.padEnd(length);
+    const bytes = Buffer.alloc(8 + length + 1);
+    bytes.writeUInt32LE(length);
+    bytes.write(header, 8);
+    const file = await openTensorFile(fileOf(bytes, 'made.safetensors'));
+    expect(Object.keys(file.tensors)).toEqual(['a']);
+    await file.close();
+  },
+);
+
 test('a file is opened by what it begins with', async () => {
   const torch = await openTensorFile(path.join(folder, 'many.pth'));
   const golden = path.join(__dirname, '..', 'golden', 'tf1_cond_p4_c64.safetensors');

@@ -84,6 +84,10 @@ describe('the rate of convergence', () => {
     // Still falling by a factor of ten each time.
     const falling = Array.from({ length: 20 }, (_, k) => 0.1 ** k);
     expect(convergenceRate(falling).ended).toBe(false);
+    for (const factor of [0.99, 0.85, 0.5]) {
+      const slow = Array.from({ length: 49 }, (_, k) => factor ** k);
+      expect(convergenceRate(slow).ended).toBe(false);
+    }
     expect(geometricMean([1, 4])).toBeCloseTo(2, 12);
   });
 });

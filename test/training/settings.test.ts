@@ -22,6 +22,11 @@ const cases: [string, object, string][] = [
     'The training setting steps is 0. Expected a number above 0.',
   ],
   [
+    'no steps left to fall',
+    { ...smallSettings, warmupSteps: 2, holdSteps: smallSettings.steps },
+    'Lower holdSteps or raise steps',
+  ],
+  [
     'no number',
     { ...smallSettings, steps: 'ten' },
     "steps is 'ten'. Expected a whole number above 0.",

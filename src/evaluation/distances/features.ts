@@ -133,6 +133,12 @@ export interface FeatureRows {
 export function finiteRows(features: Features): FeatureRows {
   const [count, width] = features.shape;
   const given = features instanceof tf.Tensor ? features.dataSync() : features.data;
+  if (given.length !== count * width) {
+    throw new UserError(
+      `Features of shape (${count}, ${width}) came with ${given.length} numbers`,
+      `Expected ${count * width}`,
+    );
+  }
   const data = given instanceof Float32Array ? given : Float64Array.from(given);
   const broken = data.findIndex((value) => !Number.isFinite(value));
   if (broken < 0) return { data, shape: [count, width] };

@@ -83,6 +83,9 @@ function drawn(
 
 /** The rows of a subset, in double precision. */
 function chosen({ data, shape: [count, width] }: FeatureRows, rows: ArrayLike<number>) {
+  if (rows.length < 2) {
+    throw new UserError(`A subset has ${rows.length} images`, 'Expected two or more');
+  }
   const taken = new Float64Array(rows.length * width);
   Array.from(rows).forEach((row, i) => {
     if (!(Number.isInteger(row) && row >= 0 && row < count)) {

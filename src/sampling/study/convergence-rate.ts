@@ -6,7 +6,10 @@ export interface ConvergenceRate {
   late: number;
   /** The factors that are counted: those above rounding. */
   count: number;
-  /** True where the errors reached rounding before the last tenth of the iterates. */
+  /**
+   * True where the errors reached rounding before the last tenth of the iterates: near their least, and
+   * falling no more as they did before.
+   */
   ended: boolean;
 }
 
@@ -41,11 +44,14 @@ export function geometricMean(values: readonly number[]): number {
 export function convergenceRate(errors: readonly number[]): ConvergenceRate {
   const factors = errorFactors(errors);
   const third = Math.max(1, Math.floor(factors.length / 3));
-  const nearTheEnd = errors[Math.floor(0.9 * errors.length)] ?? Number.NaN;
+  const tail = errors.slice(Math.floor(0.9 * errors.length));
+  const [nearTheEnd = Number.NaN, last = Number.NaN] = [tail[0], tail.at(-1)];
+  const steps = Math.max(1, tail.length - 1);
+  const isFlat = Math.log(last / nearTheEnd) / steps > Math.log(geometricMean(factors)) / 2;
   return {
     early: geometricMean(factors.slice(0, third)),
     late: geometricMean(factors.slice(-third)),
     count: factors.length,
-    ended: nearTheEnd <= floorOfRounding(errors),
+    ended: nearTheEnd <= floorOfRounding(errors) && isFlat,
   };
 }

@@ -1,4 +1,4 @@
-import { tf } from '../../backend/tf.js';
+import { tf, tidy } from '../../backend/tf.js';
 
 /**
  * The largest entry of a Jacobian (T·D, T·D) on and above the diagonal of tokens, by size: 0 where
@@ -34,14 +34,14 @@ export function powerNorms(matrix: tf.Tensor2D, count: number): PowerNorms {
   let power = matrix.clone();
   let scale = 0;
   for (let k = 1; k <= count; k++) {
-    const [largest = Number.NaN, norm = Number.NaN] = tf.tidy(() => {
+    const [largest = Number.NaN, norm = Number.NaN] = tidy(() => {
       const entry = tf.max(tf.abs(power));
       return tf.stack([entry, tf.norm(tf.divNoNan(power, entry))]).dataSync();
-    }) as unknown as Float32Array;
+    }) as Float32Array;
     scale += Math.log10(largest);
     entries.push(scale);
     norms.push(scale + Math.log10(norm));
-    const next = tf.tidy(() => tf.matMul(tf.divNoNan(power, largest), matrix)) as tf.Tensor2D;
+    const next = tidy(() => tf.matMul(tf.divNoNan(power, largest), matrix)) as tf.Tensor2D;
     power.dispose();
     power = next;
   }

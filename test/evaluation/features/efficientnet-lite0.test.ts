@@ -1,0 +1,130 @@
+import * as fs from 'node:fs';
+import { readFileSync } from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../../src/backend/engine.js';
+import { tf } from '../../../src/backend/tf.js';
+import { loadEfficientNetLite0 } from '../../../src/evaluation/features/efficientnet-lite0.js';
+import { type FeatureNetwork, featuresOf } from '../../../src/evaluation/features/network.js';
+import { type HostTensor, writeSafetensors } from '../../../src/formats/safetensors.js';
+
+const reference = JSON.parse(
+  readFileSync(path.join(__dirname, 'efficientnet-lite0.json'), 'utf8'),
+) as { features: number[][] };
+
+/** Numbers of [0, 1) by name and counter, as in reference.py. */
+function counted(name: string, size: number): Float64Array {
+  let seed = 0;
+  for (const character of name) seed = (Math.imul(seed, 31) + character.charCodeAt(0)) >>> 0;
+  return Float64Array.from({ length: size }, (_, i) => {
+    let x = (i + seed) >>> 0;
+    x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+    x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+    return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
+  });
+}
+
+function filled(name: string, shape: number[]): HostTensor {
+  const size = shape.reduce((product, side) => product * side, 1);
+  const fan = size / (shape[0] as number);
+  const data = Float32Array.from(counted(name, size), (value) => {
+    if (name.endsWith('running_var')) return 0.5 + value;
+    if (shape.length === 4) return (2 * value - 1) * Math.sqrt(6 / fan);
+    return name.endsWith('weight') ? 0.75 + value / 2 : (value - 0.5) / 5;
+  });
+  return { dtype: 'F32', shape, data };
+}
+
+/** The names and shapes of the published weights. */
+function weightShapes(): Record<string, number[]> {
+  const shapes: Record<string, number[]> = {};
+  const add = (name: string, norm: string, shape: number[]) => {
+    shapes[`${name}.weight`] = shape;
+    for (const part of ['weight', 'bias', 'running_mean', 'running_var']) {
+      shapes[`${norm}.${part}`] = [shape[0] as number];
+    }
+  };
+  add('_conv_stem', '_bn0', [32, 3, 3, 3]);
+  const outputs = [16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 320];
+  const kernels = [3, 3, 3, 5, 5, 3, 3, 3, 5, 5, 5, 5, 5, 5, 5, 3];
+  let inputs = 32;
+  outputs.forEach((output, index) => {
+    const name = `_blocks.${index}`;
+    const wide = index === 0 ? inputs : 6 * inputs;
+    if (index > 0) add(`${name}._expand_conv`, `${name}._bn0`, [wide, inputs, 1, 1]);
+    const kernel = kernels[index] as number;
+    add(`${name}._depthwise_conv`, `${name}._bn1`, [wide, 1, kernel, kernel]);
+    add(`${name}._project_conv`, `${name}._bn2`, [output, wide, 1, 1]);
+    inputs = output;
+  });
+  add('_conv_head', '_bn1', [1280, 320, 1, 1]);
+  return shapes;
+}
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-features-'));
+let network: FeatureNetwork;
+
+beforeAll(async () => {
+  await startEngine();
+  const tensors = Object.entries(weightShapes()).map(([name, shape]) => [
+    name,
+    filled(name, shape),
+  ]);
+  const file = path.join(folder, 'weights.safetensors');
+  await writeSafetensors(file, Object.fromEntries(tensors));
+  network = await loadEfficientNetLite0(file);
+});
+
+afterAll(() => {
+  network.dispose();
+  fs.rmSync(folder, { recursive: true });
+});
+
+describe('EfficientNet-Lite0', () => {
+  test('has the features that PyTorch computes with the same weights', async () => {
+    const pixels = counted('images', 2 * 3 * 224 * 224);
+    const images = tf.tensor4d(
+      Float32Array.from(pixels, (value) => Math.floor(256 * value) / 127.5 - 1),
+      [2, 3, 224, 224],
+    );
+    const before = tf.memory().numTensors;
+    const { data, shape } = await featuresOf(network, images, { batch: 1 });
+    expect(tf.memory().numTensors).toBe(before);
+    expect(shape).toEqual([2, 1280]);
+    reference.features.forEach((row, image) => {
+      row.forEach((expected, i) => {
+        expect(data[image * 1280 + 20 * i]).toBeCloseTo(expected, 4);
+      });
+    });
+    images.dispose();
+  });
+
+  test('sees grey images as three equal channels, and those of another size in that of training', () => {
+    tf.tidy(() => {
+      const grey = tf.randomUniform<tf.Rank.R4>([2, 1, 8, 8], -1, 1, 'float32', 3);
+      const colour = tf.tile(grey, [1, 3, 1, 1]);
+      const large = tf.tensor4d(
+        // Pixels at their centres: a constant image stays constant.
+        new Float32Array(3 * 8 * 8).fill(0.5),
+        [1, 3, 8, 8],
+      );
+      const same = tf.fill<tf.Rank.R4>([1, 3, 224, 224], 0.5);
+      const difference = (a: tf.Tensor4D, b: tf.Tensor4D) =>
+        tf.max(tf.abs(tf.sub(network.features(a), network.features(b)))).dataSync()[0];
+      expect(difference(grey, colour as tf.Tensor4D)).toBe(0);
+      expect(difference(large, same)).toBeLessThan(1e-5);
+      expect(() => network.features(tf.zeros([1, 2, 8, 8]))).toThrow(/2 channels.*\n?.*1 or 3/);
+    });
+  });
+
+  test('refuses other weights by name', async () => {
+    const file = path.join(folder, 'other.safetensors');
+    await writeSafetensors(file, { '_conv_stem.weight': filled('a', [32, 3, 5, 5]) });
+    await expect(loadEfficientNetLite0(file)).rejects.toThrow(
+      /_conv_stem\.weight of shape \(32,3,5,5\).*\n?.*\(32,3,3,3\)/,
+    );
+    await writeSafetensors(file, { '_conv_stem.weight': filled('a', [32, 3, 3, 3]) });
+    await expect(loadEfficientNetLite0(file)).rejects.toThrow(/lacks _bn0\.weight/);
+  });
+});

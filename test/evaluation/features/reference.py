@@ -1,0 +1,58 @@
+"""Writes the features that PyTorch computes with weights and images that both sides make by one formula,
+for efficientnet-lite0.test.ts.
+
+    python3 -m venv reference && reference/bin/pip install torch efficientnet-lite-pytorch==0.1.0
+    reference/bin/python test/evaluation/features/reference.py
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+
+
+def counted(name: str, size: int) -> np.ndarray:
+    """`size` numbers of [0, 1) by name and counter: a hash of 32 bits."""
+    seed = np.uint32(0)
+    with np.errstate(over="ignore"):
+        for character in name:
+            seed = seed * np.uint32(31) + np.uint32(ord(character))
+        x = np.arange(size, dtype=np.uint32) + seed
+        x ^= x >> np.uint32(16)
+        x *= np.uint32(0x7FEB352D)
+        x ^= x >> np.uint32(15)
+        x *= np.uint32(0x846CA68B)
+        x ^= x >> np.uint32(16)
+    return x / 2.0**32
+
+
+def filled(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    values = counted(name, int(np.prod(shape)))
+    if name.endswith("running_var"):
+        values = 0.5 + values
+    elif len(shape) == 4:
+        values = (2 * values - 1) * np.sqrt(6 / np.prod(shape[1:]))
+    elif name.endswith("weight"):
+        values = 0.75 + values / 2
+    else:
+        values = (values - 0.5) / 5
+    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+
+
+network = EfficientNet.from_name("efficientnet-lite0").eval()
+with torch.no_grad():
+    for name, tensor in network.state_dict().items():
+        if tensor.dim() > 0 and not name.startswith("_fc"):
+            tensor.copy_(filled(name, tuple(tensor.shape)))
+    pixels = np.floor(256 * counted("images", 2 * 3 * 224 * 224)).reshape(2, 3, 224, 224)
+    seen = torch.from_numpy(((pixels - 127) / 128).astype(np.float32))
+    features = network.extract_features(seen).mean((2, 3)).double().numpy()
+folder = pathlib.Path(__file__).parent
+reference = {
+    "made by": "efficientnet-lite-pytorch 0.1.0, test/evaluation/features/reference.py",
+    "features": [[float(f"{value:.7g}") for value in row[::20]] for row in features],
+}
+(folder / "efficientnet-lite0.json").write_text(json.dumps(reference, indent=2) + "\n")
+print(features.mean(), features.std(), (features > 0).mean())
