@@ -6,7 +6,7 @@ import {
   type DataSource,
   datasetNames,
   loadDataset,
-  openFolder,
+  openPictures,
   type Split,
 } from '../data/index.js';
 import { readImageTensor } from './image-files.js';
@@ -44,8 +44,7 @@ export async function openImageSet(text: string): Promise<ImageSet> {
     return ofSource(text, await loadDataset(dataset, split as Split));
   }
   if (existsSync(text) && statSync(text).isDirectory()) {
-    const folder = path.resolve(text);
-    return ofSource(text, await openFolder(path.dirname(folder), path.basename(folder) as Split));
+    return ofSource(text, await openPictures(text));
   }
   throw new UserError(
     `There are no images '${text}'`,

@@ -5,6 +5,7 @@ import { addBpd } from './bpd-command.js';
 import { addConform } from './conform-command.js';
 import { addConvert } from './convert-command.js';
 import { addDenoise } from './denoise-command.js';
+import { addDistance } from './distance-command.js';
 import { addDoctor } from './doctor-command.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { addPlan } from './plan-command.js';
@@ -53,6 +54,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
   addAccelerate(program);
   addDenoise(program);
   addBpd(program);
+  addDistance(program);
   addConform(program, setExitCode);
   addConvert(program);
 

@@ -43,16 +43,48 @@ const heldBytes = 64e6;
 export async function openFolder(
   folder: string,
   split: Split,
-  { image, licence = 'not stated', held }: FolderOptions = {},
+  options: FolderOptions = {},
 ): Promise<DataSource> {
   const root = path.resolve(folder);
   const classes = await classNames(root);
   const parts = split === 'train+validation' ? ['train', 'validation'] : [split];
   const found = (await Promise.all(parts.map((part) => listed(root, part, classes)))).flat();
+  return openFound({ root, within: parts[0] as string, split, classes, found }, options);
+}
+
+/**
+ * All pictures in a folder and below, in the order of their paths, without classes: samples of a model,
+ * for example. They count as the split `test`.
+ *
+ * @throws UserError where there are none
+ */
+export async function openPictures(
+  folder: string,
+  options: FolderOptions = {},
+): Promise<DataSource> {
+  const root = path.resolve(folder);
+  const found = (await filesIn(root, true)).map((file) => ({ file, label: -1 }));
+  return openFound({ root, within: '', split: 'test', classes: [], found }, options);
+}
+
+/** What was found in a folder. */
+interface Listing {
+  root: string;
+  /** The sub-folder that was looked into first. */
+  within: string;
+  split: Split;
+  classes: string[];
+  found: readonly Found[];
+}
+
+async function openFound(
+  { root, within, split, classes, found }: Listing,
+  { image, licence = 'not stated', held }: FolderOptions,
+): Promise<DataSource> {
   const first = found[0];
   if (!first) {
     throw new UserError(
-      `${path.join(root, parts[0] as string)} holds no images`,
+      `${path.join(root, within)} holds no images`,
       `Expected files that end in ${imageExtensions.map((name) => `.${name}`).join(', ')}`,
     );
   }

@@ -3,7 +3,7 @@ import type { MafConfig } from './config.js';
 
 /**
  * Likelihood on Fashion-MNIST by masked autoregressive networks: ten blocks would be the paper's
- * largest (section 4.3); six of wider layers take an hour.
+ * largest (section 4.3); five of wider layers take an hour.
  */
 const fashionMnistMaf: Experiment<MafConfig> = {
   name: 'fashion-mnist-maf',

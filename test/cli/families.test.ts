@@ -1,0 +1,47 @@
+import * as path from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { tarflow, temporaryFolder } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const short = ['steps=3', 'batchSize=8', 'validateEvery=3', 'validationImages=8', 'saveEvery=3'];
+
+test.each([
+  ['fashion-mnist-maf', ['blocks=2', 'hiddenUnits=64']],
+  ['fashion-mnist-coupling', ['stepsPerLevel=1', 'hiddenChannels=8']],
+])('%s is trained, measured and sampled by the same commands as a TarFlow', async (name, small) => {
+  const folder = temporaryFolder();
+  const run = path.join(folder, 'run');
+  const before = tf.memory().numTensors;
+  const trained = await tarflow(
+    ...['train', '--experiment', name, '--out', run, '--set', ...small, ...short],
+  );
+  expect(trained.code, trained.stderr).toBe(0);
+  const checkpoint = path.join(run, 'checkpoint.safetensors');
+  const measured = await tarflow(
+    'bpd',
+    checkpoint,
+    '--split',
+    'validation',
+    '--count',
+    '16',
+    '--json',
+  );
+  expect(measured.code, measured.stderr).toBe(0);
+  const { images, bitsPerDimension } = JSON.parse(measured.stdout);
+  expect(images).toBe(16);
+  expect(bitsPerDimension).toBeGreaterThan(1);
+  expect(bitsPerDimension).toBeLessThan(12);
+  const out = path.join(folder, 'samples.safetensors');
+  const sampled = await tarflow('sample', checkpoint, '--count', '2', '--seed', '3', '--out', out);
+  expect(sampled.code, sampled.stderr).toBe(0);
+  const { tensors } = await readSafetensors(out);
+  expect(tensors.images?.shape).toEqual([2, 1, 28, 28]);
+  expect(tensors.images?.data.every(Number.isFinite)).toBe(true);
+  expect(tf.memory().numTensors).toBe(before);
+});
