@@ -16,7 +16,7 @@ import { namedInState } from '../training/state.js';
 import { readCheckpoint } from './load-checkpoint.js';
 
 /**
- * Reads what a run can begin with, in the place of fresh parameters:
+ * Reads what a run can begin with, instead of fresh parameters:
  * - the folder of a run, one of its states, or a snapshot (`tarflow snapshot`): parameters, their
  *   running mean where that run kept one, and the steps behind them;
  * - a checkpoint: the parameters that it holds, which are the mean where its run kept one, and the

@@ -186,7 +186,7 @@ export const tarflow: Paper = {
       rows: fid('ablation of the design', [
         ['scale and shift (NVP)', 'flow', 5.7],
         ['shift only (VP)', 'flow', 51],
-        ['coupling of channels in the place of autoregression', 'flow', 20.4],
+        ['coupling of channels instead of autoregression', 'flow', 20.4],
         ['one block, from left to right only', 'flow', 267],
       ]),
     },

@@ -30,7 +30,7 @@ const defaults = {
 /** The first runs were all of TarFlows, and do not say so. */
 const firstConfig = { kind: 'tarflow' };
 
-/** A file that a run began with, in the place of fresh parameters. */
+/** A file that a run began with, instead of fresh parameters. */
 export interface StartingPoint {
   /** The name of the file, or of the run's folder, without its path. */
   checkpoint: string;

@@ -10,7 +10,7 @@ export class FolderLocked extends UserError {
 }
 
 /**
- * Who holds a lock. A process id is given anew some time after its process has ended, so the time
+ * Who holds a lock. A process id is reused some time after its process has ended, so the time
  * at which the process began belongs to it; only Linux tells it.
  */
 interface Owner {

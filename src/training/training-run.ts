@@ -24,7 +24,7 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   /** Goes into the checkpoint. */
   experiment?: string;
   /**
-   * What to begin with, in the place of fresh parameters (`readStartingPoint`); moments and schedule
+   * What to begin with, instead of fresh parameters (`readStartingPoint`); moments and schedule
    * begin anew. A run that is resumed has its own.
    */
   from?: LoadedStartingPoint;

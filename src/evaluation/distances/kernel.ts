@@ -16,7 +16,7 @@ export interface KernelDistanceOptions {
   size?: number;
   /** Of the choice of the subsets. Default 0. */
   seed?: number;
-  /** The images of each pair of subsets, in the place of a choice by `seed`. */
+  /** The images of each pair of subsets, instead of a choice by `seed`. */
   indices?: readonly (readonly [ArrayLike<number>, ArrayLike<number>])[];
 }
 

@@ -99,7 +99,7 @@ function placesOf(block: AutoregressiveBlock): tf.Tensor1D {
 
 function decoderOf({ block }: GuidedBlock, rows: number, { places }: Leaves): Decoder {
   if (block.decoder) return block.decoder(rows, places as tf.Tensor1D);
-  throw new Error('A block without a one-token step came to be decoded.');
+  throw new Error('A block without a one-token step cannot be decoded by a loop.');
 }
 
 /** So many multiplications in a step take about as long as a second loop costs. */

@@ -23,7 +23,7 @@ function figuresOfTable({ model, mode, table }: RecordedTable): Figures {
   for (const strategy of ['SeJD, published rule', 'GS-Jacobi, published form']) {
     const row = strategyRow(table, strategy);
     figures[`${strategy}, times as fast as sequential, ${where}`] = row.speedup;
-    // Of too few images there are none.
+    // With too few images there are none.
     figures[`${strategy}, distance of pixel statistics in units of another seed’s, ${where}`] =
       statisticsInSeeds(table, row);
   }
