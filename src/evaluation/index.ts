@@ -51,8 +51,12 @@ export {
   neighbourMeasures,
 } from './distances/neighbours.js';
 export { loadEfficientNetLite0 } from './features/efficientnet-lite0.js';
+export {
+  classifierNetwork,
+  featureNetworkNames,
+  openFeatureNetwork,
+} from './features/named-network.js';
 export { type FeatureNetwork, type FeaturesOptions, featuresOf } from './features/network.js';
-export { classifierNetwork, featureNetworkNames, openFeatureNetwork } from './features/open.js';
 export { jacobians, tokenNorms } from './jacobian.js';
 export { type Neighbour, nearestImages } from './nearest-images.js';
 export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';

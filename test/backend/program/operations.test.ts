@@ -104,6 +104,7 @@ const others: Record<string, (x: tf.Tensor3D) => tf.Tensor> = {
     tf.stack([tf.less(x, 0), tf.lessEqual(x, 0), tf.greaterEqual(x, 0), tf.equal(x, x)]),
   'logical operations': (x) =>
     tf.logicalOr(tf.logicalAnd(tf.greater(x, 0), tf.less(x, 1)), tf.logicalNot(tf.notEqual(x, 2))),
+  'quotient, 0 where divided by 0': (x) => tf.divNoNan(x, tf.relu(x)),
   'any and all': (x) => tf.stack([tf.any(tf.greater(x, 0), 1), tf.all(tf.greater(x, -9), 1)]),
   'signs and rounding': (x) => tf.stack([tf.sign(x), tf.round(x), tf.floor(x), tf.ceil(x)]),
   'finite or not': (x) => tf.stack([tf.isFinite(tf.log(x)), tf.isNaN(tf.log(x)), tf.isInf(x)]),
