@@ -22,17 +22,17 @@ describe('tarflow distance', () => {
     const before = tf.memory().numTensors;
     const { code, stdout } = await tarflow(
       ...['distance', 'fashion-mnist/validation', 'fashion-mnist/train', ...network],
-      ...['--floor', 'fashion-mnist/train', '--count', '200', '--json'],
+      ...['--floor', 'fashion-mnist/train', '--count', '100', '--json'],
     );
     expect(code).toBe(0);
     expect(tf.memory().numTensors).toBe(before);
     const outcome = JSON.parse(stdout);
     expect(outcome).toMatchObject({
       network: 'fashion-mnist-classifier',
-      images: 200,
-      realImages: 200,
+      images: 100,
+      realImages: 100,
       // The floor is the real set itself here.
-      floor: { images: 200, precision: 1, recall: 1, coverage: 1 },
+      floor: { images: 100, precision: 1, recall: 1, coverage: 1 },
     });
     expect(outcome.floor.frechet).toBeLessThan(1e-6);
     const classifier = await loadClassifier(judge);
@@ -41,7 +41,7 @@ describe('tarflow distance', () => {
         const data = await loadDataset('fashion-mnist', split);
         const images = imagesTensor(
           data,
-          Array.from({ length: 200 }, (_, i) => i),
+          Array.from({ length: 100 }, (_, i) => i),
         );
         const { features, logits } = classifierFeatures(classifier, images);
         tf.dispose([images, logits]);
