@@ -94,10 +94,7 @@ function openFile(
     async read(name, rows) {
       const tensor = tensors.get(name);
       if (!tensor) {
-        throw new MissingTensor(
-          `${path} has no tensor '${name}'`,
-          `It has ${tensors.size}: ${[...tensors.keys()].slice(0, 5).join(', ')} …`,
-        );
+        throw new MissingTensor(path, name, [...tensors.keys()]);
       }
       return readTensor(handle, path, name, rows ? rowsOf(tensor, rows, name, path) : tensor);
     },

@@ -35,4 +35,12 @@ export class InexactInteger extends UserError {
 /** A tensor was asked for that the file does not have. */
 export class MissingTensor extends UserError {
   override readonly name = 'MissingTensor';
+
+  /** @param names of the tensors that there are */
+  constructor(path: string, name: string, names: readonly string[]) {
+    super(
+      `${path} has no tensor '${name}'`,
+      `It has ${names.length}: ${names.slice(0, 5).join(', ')} …`,
+    );
+  }
 }

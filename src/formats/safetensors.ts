@@ -137,10 +137,7 @@ function openFile(
     async read(name, rows) {
       const entry = byName.get(name);
       if (!entry) {
-        throw new MissingTensor(
-          `${path} has no tensor '${name}'`,
-          `It has ${byName.size}: ${[...byName.keys()].slice(0, 5).join(', ')} …`,
-        );
+        throw new MissingTensor(path, name, [...byName.keys()]);
       }
       const { dtype, begin } = entry;
       const { first, count } = rows ?? { first: 0, count: entry.shape[0] ?? 1 };

@@ -314,7 +314,7 @@ export const tarflow: Paper = {
       measurements: ['05-bayes-classifier'],
       ours: sentence`${ours('05-bayes-classifier', "accuracy of the flow by Bayes' rule", { decimals: 1 })} % right with one draw of noise, ${ours('05-bayes-classifier', 'accuracy of the flow, first 2000 images, 4 draws of noise', { decimals: 1 })} % with four; logistic regression ${ours('05-bayes-classifier', 'accuracy of logistic regression', { decimals: 1 })} %`,
       verdict: 'holds',
-      reason: sentence`A flow that was never trained to classify is about as good as logistic regression, and below a small convolutional network (${ours('05-bayes-classifier', 'accuracy of the small convolutional network', { decimals: 1 })} %).`,
+      reason: sentence`A flow without any training as a classifier is about as good as logistic regression, and below a small convolutional network (${ours('05-bayes-classifier', 'accuracy of the small convolutional network', { decimals: 1 })} %).`,
     },
     {
       id: 'P3',
