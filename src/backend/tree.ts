@@ -1,5 +1,5 @@
 import { UserError } from './errors.js';
-import { tf } from './tf.js';
+import { tf, tidy } from './tf.js';
 
 /**
  * A parameter tree: tensors in nested records and lists. The name of a leaf is its dotted path
@@ -62,7 +62,7 @@ export function disposeTree(tree: Tree): void {
  * optimiser, is paid once.
  */
 export function packed(given: Leaves): tf.Tensor1D {
-  return tf.tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));
+  return tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));
 }
 
 /**
@@ -83,7 +83,7 @@ export function unpacked(
       `Expected ${total}, as \`packed\` joins these leaves`,
     );
   }
-  return tf.tidy(() => {
+  return tidy(() => {
     const pieces = tf.split(vector, sizes) as tf.Tensor1D[];
     return Object.fromEntries(
       entries.map(([name, { shape }], i) => [

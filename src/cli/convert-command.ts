@@ -4,11 +4,11 @@ import { type TensorSource, writeSafetensors } from '../formats/safetensors.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 import { checkWritable } from './arguments.js';
 
-const precisions = ['F32', 'F16', 'BF16'] as const;
-type Precision = (typeof precisions)[number];
+const floatDtypes = ['F32', 'F16', 'BF16'] as const;
+type FloatDtype = (typeof floatDtypes)[number];
 
 interface ConvertOptions {
-  precision?: Precision;
+  dtype?: FloatDtype;
   json: boolean;
 }
 
@@ -21,9 +21,9 @@ export function addConvert(program: Command): void {
     .argument('<to.safetensors>', 'where it goes')
     .addOption(
       new Option(
-        '--precision <type>',
+        '--dtype <type>',
         'how floating-point numbers are stored (default: as they are)',
-      ).choices(precisions),
+      ).choices(floatDtypes),
     )
     .option('--json', 'print JSON', false)
     .addHelpText(
@@ -35,16 +35,16 @@ commands that take a checkpoint read .pth files directly, too.
 
 Examples:
   $ tarflow convert imagenet_model_4_1024_8_8_0.15.pth imagenet.safetensors
-  $ tarflow convert model.pth half.safetensors --precision BF16`,
+  $ tarflow convert model.pth half.safetensors --dtype BF16`,
     )
     .action(run);
 }
 
-async function run(from: string, to: string, { precision, json }: ConvertOptions): Promise<void> {
+async function run(from: string, to: string, { dtype, json }: ConvertOptions): Promise<void> {
   await checkWritable(to);
   const file = await openTensorFile(from);
   try {
-    const tensors = sourcesOf(file, precision);
+    const tensors = sourcesOf(file, dtype);
     await writeSafetensors(to, tensors, { ...file.metadata });
     const count = Object.keys(tensors).length;
     const { size: bytes } = await stat(to);
@@ -58,11 +58,11 @@ async function run(from: string, to: string, { precision, json }: ConvertOptions
   }
 }
 
-function sourcesOf(file: TensorFile, precision?: Precision): Record<string, TensorSource> {
+function sourcesOf(file: TensorFile, wanted?: FloatDtype): Record<string, TensorSource> {
   return Object.fromEntries(
     Object.entries(file.tensors).map(([name, { shape, dtype }]) => {
       const isFloat = ['F64', 'F32', 'F16', 'BF16'].includes(dtype);
-      const stored = isFloat && precision ? precision : dtype;
+      const stored = isFloat && wanted ? wanted : dtype;
       const data = async () => {
         const { data: read } = await file.read(name);
         // What is not stored as F64 is held as F32.

@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { disposeModel } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
@@ -78,7 +78,7 @@ async function run(checkpoint: string, options: Options): Promise<void> {
         ...(label && { label }),
       });
       const seconds = (performance.now() - begun) / 1000;
-      const change = tf.tidy(() =>
+      const change = tidy(() =>
         Math.sqrt(tf.mean(tf.squaredDifference(cleaned, images)).dataSync()[0] as number),
       );
       await writeImages(cleaned, out, names).finally(() => cleaned.dispose());
@@ -116,7 +116,7 @@ async function denoiseAll(
       const length = Math.min(batchSize, count - first);
       const label = options.label?.slice(first, first + length);
       parts.push(
-        tf.tidy(() =>
+        tidy(() =>
           denoise(flow, tf.slice(images, [first, 0, 0, 0], [length, ...size]), {
             ...options,
             ...(label && { label }),

@@ -173,7 +173,7 @@ export async function datasetBitsPerDimension(
     });
     const label = useLabels && flow.config.classes > 0 ? labelBatch(data, indices) : undefined;
     const whole = indices.length === batchSize;
-    const bits = tf.tidy(() => {
+    const bits = tidy(() => {
       const x = tf.tensor4d(images, [indices.length, channels, height, width]);
       return bitsPerDimension(flow, x, { label, ...(many && whole && { mode: 'xla' }) });
     });

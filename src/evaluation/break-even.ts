@@ -1,4 +1,4 @@
-import type { Acceleration } from './acceleration.js';
+import { type Acceleration, strategyRow } from './acceleration.js';
 
 /** When an iteration pays: the evaluations that take as long as solving a block sequentially. */
 export interface BreakEven {
@@ -38,10 +38,6 @@ export function breakEven(
  * @throws RangeError where it has no such rows
  */
 export function breakEvenOf(table: Pick<Acceleration, 'rows'>): BreakEven {
-  const [sequential, jacobi] = ['sequential', 'Jacobi'].map((strategy) => {
-    const row = table.rows.find((each) => each.strategy === strategy);
-    if (!row) throw new RangeError(`The table has no row '${strategy}'.`);
-    return row;
-  }) as [Acceleration['rows'][number], Acceleration['rows'][number]];
+  const [sequential, jacobi] = [strategyRow(table, 'sequential'), strategyRow(table, 'Jacobi')];
   return breakEven(sequential.milliseconds, jacobi.milliseconds, jacobi.iterations);
 }

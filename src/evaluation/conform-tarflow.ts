@@ -88,7 +88,7 @@ async function tarflowOutputs(
   putPasses(given);
   runTraining(flow, x, given.dropped, put);
   await putSamples(given, results, own);
-  tf.tidy(() => {
+  tidy(() => {
     const noisy = goldenTensor(golden, 'denoise.in') as tf.Tensor4D;
     const gradient = lossGradient(flow, noisy, { label: given.y });
     put('denoise.grad', gradient);
@@ -107,7 +107,7 @@ function putPasses({ flow, description, x, y, dropped, put }: Given): void {
     put(`z${kind}${precision}`, outcome.z);
     put(`logdet${kind}${precision}`, perDimension(outcome.logDet));
   };
-  tf.tidy(() => {
+  tidy(() => {
     put('patches', patchify(config, x));
     const result = forward(flow, x, { label: y });
     const { loss } = flowLoss(flow, result);
@@ -159,11 +159,11 @@ async function putSamples(
   const reconstructed = own(await inverse(flow, z, { label }));
   // Not dataSync: some engines free what was used in a turn of the event loop only.
   results.recon = results.recon64 = (await reconstructed.data()).slice();
-  tf.tidy(() => put('seq.0', unpatchify(config, noise)));
+  tidy(() => put('seq.0', unpatchify(config, noise)));
   let sequence = 0;
   const onBlock = (tokens: tf.Tensor3D): void => {
     sequence++;
-    tf.tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
+    tidy(() => put(`seq.${sequence}`, unpatchify(config, tokens)));
   };
   own(await inverse(flow, noise, { label, onBlock }));
   for (const run of description.sampling) {
@@ -202,7 +202,7 @@ function runTraining(
   label: Int32Array | undefined,
   put: (name: string, tensor: tf.Tensor) => void,
 ): void {
-  tf.tidy(() => {
+  tidy(() => {
     let parameters = leaves(flow.parameters);
     let moments: { first: Leaves; second: Leaves } = adamWInit(parameters);
     const losses: tf.Scalar[] = [];
@@ -224,7 +224,7 @@ function runTraining(
  * one backward pass over as many copies as there are dimensions gives a row of it for each.
  */
 function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefined): tf.Scalar {
-  return tf.tidy(() => {
+  return tidy(() => {
     const { config } = flow;
     const size = tokenCount(config) * tokenWidth(config);
     const first = patchify(config, tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]) as tf.Tensor4D);

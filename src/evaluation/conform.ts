@@ -5,7 +5,7 @@ import { tarflowResults } from './conform-tarflow.js';
 import { type GoldenFile, type Results, readGolden } from './golden.js';
 
 /** What the library computes for each kind of golden file. */
-const kinds: Record<string, (golden: GoldenFile) => Promise<Results>> = {
+const computations: Record<string, (golden: GoldenFile) => Promise<Results>> = {
   tarflow: tarflowResults,
   'gs-jacobi': gsJacobiResults,
 };
@@ -44,9 +44,9 @@ export interface ConformRow {
 export async function conform(file: string): Promise<ConformRow[]> {
   const golden = await readGolden(file);
   const { kind, tensors: descriptions } = golden.description;
-  const compute = kinds[kind];
+  const compute = computations[kind];
   if (!compute) {
-    const known = Object.keys(kinds).map((name) => `'${name}'`);
+    const known = Object.keys(computations).map((name) => `'${name}'`);
     throw new UserError(
       `${file}: kind '${kind}' is not supported yet`,
       `Expected ${known.join(' or ')}`,

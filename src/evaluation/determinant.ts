@@ -11,7 +11,7 @@ import { LuDecomposition, Matrix } from 'ml-matrix';
 export function logAbsDeterminant(matrix: ArrayLike<number>, size: number): number {
   if (matrix.length !== size ** 2) {
     throw new RangeError(
-      `a matrix of ${size} × ${size} has ${size ** 2} entries, got ${matrix.length}`,
+      `Got ${matrix.length} numbers, expected the ${size ** 2} of a matrix of ${size} × ${size}. Give all of its rows, one after the other.`,
     );
   }
   const { upperTriangularMatrix } = new LuDecomposition(Matrix.from1DArray(size, size, matrix));

@@ -5,6 +5,7 @@ export {
   type AccelerationRow,
   accelerationStrategies,
   measureAcceleration,
+  strategyRow,
 } from './acceleration.js';
 export {
   type BitsPerDimensionResult,

@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 
 /** Points that are differentiated in one backward pass. */
 const together = 98;
@@ -42,7 +42,7 @@ function gradientsOf(
   outputs: readonly number[],
 ): Float32Array {
   const [batch, tokens, width] = x.shape;
-  return tf.tidy(() => {
+  return tidy(() => {
     const copies = tf.tile(x, [outputs.length, 1, 1]);
     const wanted = outputs.flatMap((output) => Array<number>(batch).fill(output));
     const oneHot = tf.oneHot(tf.tensor1d(wanted, 'int32'), tokens * width);

@@ -13,7 +13,11 @@ export function principalAxes(
   count: number,
 ): PrincipalAxes {
   const width = mean.length;
-  if (count > width) throw new RangeError(`features of width ${width} have no ${count} axes`);
+  if (count > width) {
+    throw new RangeError(
+      `Features of width ${width} have no ${count} axes. Ask for ${width} or fewer, or take wider features.`,
+    );
+  }
   const { vectors } = symmetricEigen({ rows: width, columns: width, data: covariance });
   // Eigenvalues come in ascending order.
   return Array.from({ length: count }, (_, i) =>

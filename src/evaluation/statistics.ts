@@ -176,7 +176,7 @@ export function pairedDifference(
   const count = first.length;
   if (second.length !== count || count < 2) {
     throw new RangeError(
-      `cannot pair ${count} values with ${second.length}: give two lists of the same length, of two values or more`,
+      `Cannot pair ${count} values with ${second.length}. Give two lists of the same length, of two values or more.`,
     );
   }
   const differences = second.map((value, i) => value - (first[i] as number));
@@ -211,7 +211,7 @@ export interface McNemarResult {
 export function mcNemarTest(first: readonly boolean[], second: readonly boolean[]): McNemarResult {
   if (first.length !== second.length) {
     throw new RangeError(
-      `cannot pair ${first.length} answers with ${second.length}: both classifiers need to see the same images`,
+      `Cannot pair ${first.length} answers with ${second.length}. Give both classifiers' answers to the same images.`,
     );
   }
   const only = (here: readonly boolean[], there: readonly boolean[]): number =>

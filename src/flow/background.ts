@@ -73,7 +73,7 @@ const logSlopeAtMean = Math.log(greys * deviation * kept * Math.sqrt(2 * Math.PI
 /** The way back of {@link spreadBackground}: images from any numbers. */
 export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Tensor4D {
   checkBackground(background);
-  return tf.tidy(() => {
+  return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     const mirrored = tf.mul(y, sign);
     const t = tf.add(tf.div(tf.sub(mirrored, edge), deviation), cut);

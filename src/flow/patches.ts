@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import type { ImageSize } from '../data/source.js';
 
 /** An image's size, and the side of the square patches that it is cut into, in pixels. */
@@ -16,7 +16,7 @@ export interface Patches {
  */
 export function patchify({ image, patchSize: p }: Patches, images: tf.Tensor4D): tf.Tensor3D {
   const [rows, columns] = [image.height / p, image.width / p];
-  return tf.tidy(() => {
+  return tidy(() => {
     const cut = tf.reshape(images, [-1, image.channels, rows, p, columns, p]);
     const tokens = tf.transpose(cut, [0, 2, 4, 1, 3, 5]);
     return tf.reshape(tokens, [-1, rows * columns, image.channels * p * p]) as tf.Tensor3D;
@@ -31,7 +31,7 @@ export function patchify({ image, patchSize: p }: Patches, images: tf.Tensor4D):
  */
 export function unpatchify({ image, patchSize: p }: Patches, tokens: tf.Tensor3D): tf.Tensor4D {
   const [rows, columns] = [image.height / p, image.width / p];
-  return tf.tidy(() => {
+  return tidy(() => {
     const cut = tf.reshape(tokens, [-1, rows, columns, image.channels, p, p]);
     const images = tf.transpose(cut, [0, 3, 1, 4, 2, 5]);
     return tf.reshape(images, [-1, image.channels, image.height, image.width]) as tf.Tensor4D;

@@ -5,7 +5,12 @@ import { openForReading, readAt, sha256 } from '../backend/files.js';
 import { InvalidPickle, type Pickled, PickledGlobal, readPickle } from './pickle.js';
 import type { HostTensor, Rows, SafetensorsFile } from './safetensors.js';
 import { arrayOf, bytesPerElement, type HostDtype, readElements } from './safetensors-elements.js';
-import { MissingTensor, TruncatedFile, UnsupportedDtype } from './safetensors-errors.js';
+import {
+  MissingTensor,
+  missingRows,
+  TruncatedFile,
+  UnsupportedDtype,
+} from './safetensors-errors.js';
 import { elements } from './safetensors-header.js';
 
 /** A file of PyTorch's that is damaged or of a form that is not read here. */
@@ -106,9 +111,7 @@ function openFile(
 function rowsOf(tensor: StoredTensor, { first, count }: Rows, name: string, path: string) {
   const [length = 0, ...row] = tensor.shape;
   if (!(first >= 0 && count >= 0 && first + count <= length)) {
-    throw new RangeError(
-      `Rows ${first} to ${first + count} of tensor '${name}' in ${path}, which has shape (${tensor.shape})`,
-    );
+    throw missingRows(path, name, { first, count }, tensor.shape);
   }
   const offset = tensor.offset + first * (tensor.strides[0] ?? 0);
   return new StoredTensor(tensor.storage, offset, [count, ...row], tensor.strides);

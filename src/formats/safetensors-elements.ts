@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readAt, writeAll } from '../backend/files.js';
 import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from './half.js';
-import { InexactInteger, TruncatedFile } from './safetensors-errors.js';
+import { InexactInteger, Overflow, TruncatedFile } from './safetensors-errors.js';
 
 /** The element types that are read and written. */
 export type HostDtype = 'F32' | 'F64' | 'F16' | 'BF16' | 'I32' | 'I64' | 'U8' | 'BOOL';
@@ -83,6 +83,7 @@ export async function readElements(
 /**
  * Writes elements where an open file stands. F16 and BF16 are rounded to nearest, ties to even.
  * @throws InexactInteger for an I64 that is no whole number of at most 53 bits
+ * @throws Overflow for a finite number that would be stored as infinity
  */
 export async function writeElements(
   handle: FileHandle,
@@ -138,12 +139,24 @@ function encoded(data: HostData, dtype: HostDtype, where: string): Uint8Array {
     }
     return bytesOf(integers);
   }
-  const convert = dtype === 'F16' ? encodeFloat16 : encodeBfloat16;
+  const half = dtype === 'F16' ? 'F16' : 'BF16';
+  const [convert, infinity] = half === 'F16' ? [encodeFloat16, 0x7c00] : [encodeBfloat16, 0x7f80];
   const halves = new Uint16Array(data.length);
   for (let index = 0; index < halves.length; index++) {
-    halves[index] = convert(data[index] as number);
+    const value = data[index] as number;
+    const bits = convert(value);
+    if ((bits & infinity) === infinity && Number.isFinite(value))
+      throw overflow(where, value, half);
+    halves[index] = bits;
   }
   return bytesOf(halves);
+}
+
+function overflow(where: string, value: number, dtype: 'F16' | 'BF16'): Overflow {
+  return new Overflow(
+    `${where} holds ${value}, which is beyond the largest number of ${dtype}`,
+    dtype === 'F16' ? 'Expected ±65504 at most; store it as BF16 or F32' : 'Store it as F32',
+  );
 }
 
 function inexact(where: string, value: string): InexactInteger {

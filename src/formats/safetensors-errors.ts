@@ -44,3 +44,20 @@ export class MissingTensor extends UserError {
     );
   }
 }
+
+/** A finite number that the type in which it is to be stored has not. */
+export class Overflow extends UserError {
+  override readonly name = 'Overflow';
+}
+
+/** Rows that a tensor does not have. */
+export function missingRows(
+  path: string,
+  name: string,
+  { first, count }: { first: number; count: number },
+  shape: readonly number[],
+): RangeError {
+  return new RangeError(
+    `Rows ${first} to ${first + count} of tensor '${name}' in ${path} were asked for. Its shape is (${shape}): expected rows within 0 to ${shape[0] ?? 0}.`,
+  );
+}

@@ -7,7 +7,7 @@ import {
   readElements,
   writeElements,
 } from './safetensors-elements.js';
-import { MissingTensor } from './safetensors-errors.js';
+import { MissingTensor, missingRows } from './safetensors-errors.js';
 import {
   checkData,
   decodeHeader,
@@ -102,7 +102,8 @@ export async function readSafetensors(path: string): Promise<Safetensors> {
  * F16 and BF16 are rounded to nearest, ties to even.
  *
  * @throws FileUnwritable; HeaderTooLarge; UnsupportedDtype; InvalidTensor for an array that does not
- *   fit its shape or dtype; InexactInteger for an I64 that is no whole number of at most 53 bits
+ *   fit its shape or dtype; InexactInteger for an I64 that is no whole number of at most 53 bits;
+ *   Overflow for a finite number that would be stored as infinity
  */
 export async function writeSafetensors(
   path: string,
@@ -142,9 +143,7 @@ function openFile(
       const { dtype, begin } = entry;
       const { first, count } = rows ?? { first: 0, count: entry.shape[0] ?? 1 };
       if (rows && !(first >= 0 && count >= 0 && first + count <= (entry.shape[0] ?? 0))) {
-        throw new RangeError(
-          `Rows ${first} to ${first + count} of tensor '${name}' in ${path}, which has shape (${entry.shape})`,
-        );
+        throw missingRows(path, name, rows, entry.shape);
       }
       const row = entry.shape.slice(1);
       const shape = rows ? [count, ...row] : [...entry.shape];

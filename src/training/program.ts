@@ -23,8 +23,8 @@ import {
 import {
   applyStep,
   evaluationStep,
+  foundPrefixes,
   gradientStep,
-  kinds,
   measured,
   type Rates,
   type StepOptions,
@@ -106,9 +106,9 @@ export function trainingProgram(
         let found: Leaves = {};
         try {
           found = await mean(own);
-          const gradient = withPrefix(under(found, kinds.gradient), kinds.gradient);
+          const gradient = withPrefix(under(found, foundPrefixes.gradient), foundPrefixes.gradient);
           const applied = call('apply', objective, { ...gradient, ...rates });
-          const buffers = Object.entries(under(found, kinds.buffer));
+          const buffers = Object.entries(under(found, foundPrefixes.buffer));
           program.assign(
             Object.fromEntries(buffers.map(([name, buffer]) => [bufferName(name), buffer])),
           );
@@ -190,6 +190,9 @@ function functionsOf(
 function gradientSpecs(task: Task, variables: Leaves): Specs {
   const held = ofTask(task, under(variables, prefixes.parameter));
   return Object.fromEntries(
-    Object.entries(held).map(([name, { shape }]) => [kinds.gradient + name, tensorSpec(shape)]),
+    Object.entries(held).map(([name, { shape }]) => [
+      foundPrefixes.gradient + name,
+      tensorSpec(shape),
+    ]),
   );
 }

@@ -1,5 +1,5 @@
 import type { Mode } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, packed, type Tree, unpacked } from '../backend/tree.js';
 import type { Model, ModelConfig } from '../flow/model.js';
 import type { Task, Template } from './template.js';
@@ -37,7 +37,7 @@ export function initialState<C extends ModelConfig, P extends Tree>(
   { parameters, buffers }: Model<C, P>,
   averages: boolean,
 ): Leaves {
-  return tf.tidy(() => {
+  return tidy(() => {
     const state: Leaves = {};
     for (const [name, buffer] of Object.entries(buffers)) state[bufferName(name)] = buffer.clone();
     // One tensor of each shape, whose memory all of them share: large models have hundreds.
@@ -88,7 +88,7 @@ export function unpackedState(template: Template, state: Leaves): Leaves {
 
 /** A state with `change` applied to the parameters, to each kind of moment, and to the means. */
 function mapState(template: Template, state: Leaves, change: (found: Leaves) => Leaves): Leaves {
-  return tf.tidy(() => {
+  return tidy(() => {
     const buffers = template.buffers.map(bufferName);
     const all: Leaves = Object.fromEntries(buffers.map((name) => [name, state[name] as tf.Tensor]));
     for (const prefix of Object.values(prefixes)) {

@@ -36,7 +36,9 @@ export type Rates = {
  * means over the batch, so those of a batch in equal parts are the means of the parts'.
  */
 export type Found = Leaves;
-export const kinds = { term: 'term.', gradient: 'gradient.', buffer: 'buffer.' } as const;
+
+/** What the names of such tensors begin with. */
+export const foundPrefixes = { term: 'term.', gradient: 'gradient.', buffer: 'buffer.' } as const;
 
 /**
  * The first half of a training step, as a pure function of a state and an objective's inputs.
@@ -63,13 +65,13 @@ export function gradientStep(
             return {
               value: loss,
               auxiliary: {
-                ...withPrefix(terms, kinds.term),
-                ...withPrefix(buffers, kinds.buffer),
+                ...withPrefix(terms, foundPrefixes.term),
+                ...withPrefix(buffers, foundPrefixes.buffer),
               },
             };
           }, own);
           const found = inFormOf(task, trained, gradient);
-          return { loss: value, ...auxiliary, ...withPrefix(found, kinds.gradient) };
+          return { loss: value, ...auxiliary, ...withPrefix(found, foundPrefixes.gradient) };
         }),
       ),
     );
@@ -87,7 +89,7 @@ export function applyStep(
   return (state, found) => {
     const { learningRate, firstCorrection, secondCorrection } = found as Found & Rates;
     const parameters = ofTask(task, under(state, prefixes.parameter));
-    const gradient = under(found, kinds.gradient);
+    const gradient = under(found, foundPrefixes.gradient);
     const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
     const gradientNorm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
     const updated = adamWUpdate(
@@ -115,7 +117,7 @@ export function applyStep(
         );
       }
     }
-    for (const [name, buffer] of Object.entries(under(found, kinds.buffer))) {
+    for (const [name, buffer] of Object.entries(under(found, foundPrefixes.buffer))) {
       updates[bufferName(name)] = buffer;
     }
     return { outputs: { gradientNorm }, updates };
@@ -139,7 +141,7 @@ export function trainingStep(
 
 /** The loss and the terms among what an objective found, by their own names. */
 export function measured(found: Found): Leaves {
-  return { loss: found.loss as tf.Tensor, ...under(found, kinds.term) };
+  return { loss: found.loss as tf.Tensor, ...under(found, foundPrefixes.term) };
 }
 
 /**

@@ -231,7 +231,7 @@ export function heatMap(
   const { values, rows, columns } = chart;
   if (values.length !== rows * columns) {
     throw new RangeError(
-      `A heat map of ${rows} × ${columns} takes ${rows * columns} values, got ${values.length}.`,
+      `Got ${values.length} values, expected the ${rows * columns} of a heat map of ${rows} × ${columns}. Give them row by row.`,
     );
   }
   const width = chart.width ?? 340;
@@ -285,7 +285,10 @@ export function heatMap(
 /** Charts drawn over each other on the axes of the first, with its title or a new one. */
 export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']): ChartSpec {
   const [first, ...others] = charts;
-  if (!first) throw new RangeError('A layered chart takes one chart or more.');
+  if (!first)
+    throw new RangeError(
+      'Got no chart to layer. Give at least one; the axes are those of the first.',
+    );
   return {
     ...first,
     title: title ?? first.title,

@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { type GridOptions, saveImageGrid, showImages } from './image-grid.js';
 
 /** A line of a picture: its label, and a batch of images, of which the first ones are shown. */
@@ -20,7 +20,7 @@ export async function showImageRows(
     ...options
   }: Omit<GridOptions, 'rowLabels'> & { columns: number; file?: string | undefined },
 ): Promise<void> {
-  const grid = tf.tidy(
+  const grid = tidy(
     () =>
       tf.concat(
         rows.map(([, images]) => tf.slice(images, [0, 0, 0, 0], [options.columns, -1, -1, -1])),

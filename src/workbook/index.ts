@@ -18,7 +18,6 @@ export {
   readAccelerations,
   readLoopTimes,
   readPaperSize,
-  strategyRow,
 } from './acceleration/recorded.js';
 export {
   imagesForStatistics,

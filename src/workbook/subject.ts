@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { tokenCount } from '../models/tarflow/config.js';
@@ -77,7 +77,7 @@ export async function loadSubject(
     noise,
     passages,
     // The block nearest the data reads its tokens in the order of the image.
-    exact: tf.tidy(() => imagesOf(config, (passages.blocks[0] as BlockPassage).x)),
+    exact: tidy(() => imagesOf(config, (passages.blocks[0] as BlockPassage).x)),
     inOrder: passages.blocks.map((_, block) => block).reverse(),
     first: config.blocks - 1,
     execution: `${execution}, ${threads} thread${threads === 1 ? '' : 's'}`,
@@ -102,6 +102,10 @@ export function blockName({ first }: Pick<Subject, 'first'>, block: number): str
  */
 export function passageOf({ passages }: Pick<Subject, 'passages'>, block: number): BlockPassage {
   const passage = passages.blocks[block];
-  if (!passage) throw new RangeError(`There is no block ${block}.`);
+  if (!passage) {
+    throw new RangeError(
+      `There is no block ${block}. Expected 0, nearest the data, to ${passages.blocks.length - 1}.`,
+    );
+  }
   return passage;
 }

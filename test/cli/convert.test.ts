@@ -44,7 +44,7 @@ test('a published state dict becomes safetensors, and computes what it did', asy
 test('numbers are rounded where asked, and only those with a fraction', async () => {
   const to = path.join(temporaryFolder(), 'converted.safetensors');
   const many = path.join(__dirname, '..', 'formats', 'pth', 'many.pth');
-  const { code } = await tarflow('convert', many, to, '--precision', 'BF16');
+  const { code } = await tarflow('convert', many, to, '--dtype', 'BF16');
   expect(code).toBe(0);
   const { tensors } = await readSafetensors(to);
   expect(tensors.double?.dtype).toBe('BF16');
@@ -62,7 +62,7 @@ test('mistakes are told in one message, and no file is left', async () => {
     [
       [path.join(folder, 'none.pth'), [to], /none\.pth/],
       [module, [to], /state dict/],
-      [published, [to, '--precision', 'F8'], /F8/],
+      [published, [to, '--dtype', 'F8'], /F8/],
       [published, [unwritablePath(temporaryFolder(), 'to.safetensors')], /a-file/],
     ],
     [],

@@ -125,11 +125,10 @@ describe('round trip', () => {
   });
 
   test('16-bit tensors are rounded to nearest, ties to even', async () => {
-    const data = new Float32Array([1 + 2 ** -11, 1 + 3 * 2 ** -11, 1e5, 1e-8, Number.NaN]);
+    const infinite = Number.POSITIVE_INFINITY;
+    const data = new Float32Array([1 + 2 ** -11, 1 + 3 * 2 ** -11, infinite, 1e-8, Number.NaN]);
     const { tensors } = await decoded(await encoded({ half: { shape: [5], dtype: 'F16', data } }));
-    expect(tensors.half?.data).toEqual(
-      new Float32Array([1, 1 + 2 ** -9, Number.POSITIVE_INFINITY, 0, Number.NaN]),
-    );
+    expect(tensors.half?.data).toEqual(new Float32Array([1, 1 + 2 ** -9, infinite, 0, Number.NaN]));
   });
 });
 
@@ -345,6 +344,16 @@ describe('what cannot be written', () => {
       { n: { shape: [1], dtype: 'I64', data: new Float64Array([0.5]) } },
       'InexactInteger',
       /0\.5/,
+    ],
+    'a number beyond binary16': [
+      { h: { shape: [2], dtype: 'F16', data: new Float32Array([65504, -65520]) } },
+      'Overflow',
+      /'h'.*-65520.*BF16/,
+    ],
+    'a number beyond bfloat16': [
+      { h: { shape: [1], dtype: 'BF16', data: new Float32Array([3.4e38]) } },
+      'Overflow',
+      /'h'.*F32/,
     ],
   };
   test.each(Object.entries(cases))('%s', async (_, [tensors, name, message]) => {

@@ -19,7 +19,7 @@ export function firstOfEachClass(
   const chosen = ofClass.map((indices, label) => {
     if (indices.length === skip + perClass) return indices.slice(skip);
     throw new RangeError(
-      `${data.name} has ${indices.length} images of ${data.classes[label]}, not ${skip + perClass}`,
+      `${data.name} has ${indices.length} images of ${data.classes[label]}, and ${skip + perClass} are asked for. Ask for fewer a class, or load more images.`,
     );
   });
   if (!inTurn) return chosen.flat();

@@ -1,4 +1,4 @@
-import { tf } from '../../backend/tf.js';
+import { tf, tidy } from '../../backend/tf.js';
 
 /** How far numbers are from those that they should be. */
 export interface Difference {
@@ -25,7 +25,7 @@ export function differenceOf(found: tf.Tensor, exact: tf.Tensor): Difference {
 }
 
 function onHost(compute: () => tf.Tensor[]): number[] {
-  const together = tf.tidy(() => tf.stack(compute()));
+  const together = tidy(() => tf.stack(compute()));
   try {
     return Array.from(together.dataSync());
   } finally {

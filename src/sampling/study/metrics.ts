@@ -130,7 +130,7 @@ function meanMatrices(
   // Checks the labels of all images before the first batch.
   tf.dispose(classMixture(flow.config, label, count) ?? []);
   for (let first = 0; first < count; first += batchSize) {
-    tf.tidy(() => {
+    tidy(() => {
       const size = Math.min(batchSize, count - first);
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);

@@ -8,7 +8,9 @@ import { Matrix, SingularValueDecomposition } from 'ml-matrix';
  */
 export function spectralNorm(values: ArrayLike<number>, rows: number, columns: number): number {
   if (values.length !== rows * columns) {
-    throw new RangeError(`${values.length} numbers are not a matrix of ${rows}×${columns}.`);
+    throw new RangeError(
+      `Got ${values.length} numbers, expected the ${rows * columns} of a matrix of ${rows} × ${columns}. Give all of its rows, one after the other.`,
+    );
   }
   // The decomposition does not end for numbers that are not finite.
   for (let i = 0; i < values.length; i++) {

@@ -1,7 +1,8 @@
+import { strategyRow } from '../../evaluation/acceleration.js';
 import { statisticsInSeeds } from '../acceleration-table.js';
 import { type Figures, figuresOf } from '../figures.js';
 import type { LoopTimes, PaperSize, RecordedTable } from './recorded.js';
-import { planIterates, strategyRow } from './recorded.js';
+import { planIterates } from './recorded.js';
 
 /** The figures of the claim 08-acceleration that stand in acceleration tables. */
 export function accelerationFigures(tables: readonly RecordedTable[]): Figures {

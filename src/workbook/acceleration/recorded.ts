@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
-import type { Acceleration, AccelerationRow } from '../../evaluation/acceleration.js';
+import type { Acceleration } from '../../evaluation/acceleration.js';
 import { disposeModel } from '../../flow/flow.js';
 import { loadCheckpoint } from '../../models/load-checkpoint.js';
 import { modelFingerprint, type Plan } from '../../sampling/planner/plan-file.js';
@@ -89,16 +89,6 @@ export async function outdatedTables(tables: readonly RecordedTable[]): Promise<
     outdated.push(...own.filter(({ table }) => table.model !== fingerprint));
   }
   return outdated;
-}
-
-/**
- * The row of a strategy.
- * @throws RangeError where the table has none
- */
-export function strategyRow(table: Pick<Acceleration, 'rows'>, strategy: string): AccelerationRow {
-  const row = table.rows.find((each) => each.strategy === strategy);
-  if (!row) throw new RangeError(`The table has no row '${strategy}'.`);
-  return row;
 }
 
 /** False where a plan is sequential in every block: its row is then the same run as `sequential`. */

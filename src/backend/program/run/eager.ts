@@ -1,6 +1,6 @@
 import { nativeBackend, overridden, withBinding } from '../../native/binding.js';
 import { mapValues } from '../../records.js';
-import { tf } from '../../tf.js';
+import { tf, tidy } from '../../tf.js';
 import { bfloat16Binding } from '../trace/bfloat16.js';
 import { checkedOutcome, type Precision } from '../trace/body.js';
 import type { Executor, Functions } from './executor.js';
@@ -22,7 +22,7 @@ export class EagerExecutor implements Executor {
     const named = Object.fromEntries(
       Object.keys(inputs).map((key, index) => [key, tensors[index] as tf.Tensor]),
     );
-    return tf.tidy(() => {
+    return tidy(() => {
       const outcome = this.inPrecision(() => body({ ...this.variables }, named));
       const { outputs, updates } = checkedOutcome(name, outcome, this.variables);
       const kept = mapValues(updates, own);
