@@ -19,6 +19,22 @@ export function leaves(tree: Tree): Leaves {
   return found;
 }
 
+/** What of named tensors stands under a prefix, without it. */
+export function under(tensors: Leaves, prefix: string): Leaves {
+  return Object.fromEntries(
+    Object.entries(tensors)
+      .filter(([name]) => name.startsWith(prefix))
+      .map(([name, tensor]) => [name.slice(prefix.length), tensor]),
+  );
+}
+
+/** Named tensors under a prefix. */
+export function withPrefix(tensors: Leaves, prefix: string): Leaves {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [prefix + name, tensor]),
+  );
+}
+
 /**
  * A tree of the same form with each leaf replaced by the tensor of its name. The tree shares the
  * tensors of `replacement`; additional ones are not used.

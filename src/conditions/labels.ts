@@ -28,6 +28,15 @@ export function classMixture(
   return tf.tensor2d(mixtureRows(label, batch, classes), [batch, classes]);
 }
 
+/** The mixture of dropped labels for some rows, by name; nothing where the model has no classes. */
+export function droppedClasses(
+  { classes }: { classes: number },
+  rows: number,
+): { classes?: tf.Tensor2D } {
+  if (classes === 0) return {};
+  return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+}
+
 /** The numbers of {@link classMixture}, row by row. */
 export function mixtureRows(label: Label, batch: number, classes: number): Float32Array {
   const labels = typeof label === 'number' ? new Array<number>(batch).fill(label) : label;

@@ -84,6 +84,36 @@ export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Ten
 }
 
 /**
+ * What the first layer reads of images: their cut, with the background spread where the model spreads
+ * one.
+ *
+ * @returns the cut, and where there is one the log-determinant (batch) of spreading
+ */
+export function cutImages<T extends tf.Tensor>(
+  background: Background | undefined,
+  images: tf.Tensor4D,
+  cut: (images: tf.Tensor4D) => T,
+): { tokens: T; logDet?: tf.Tensor1D } {
+  return tidy(() => {
+    if (background === undefined) return { tokens: cut(images) };
+    const { y, logDet } = spreadBackground(background, images);
+    return { tokens: cut(y), logDet };
+  });
+}
+
+/** The way back of {@link cutImages}. */
+export function joinImages<T extends tf.Tensor>(
+  background: Background | undefined,
+  tokens: T,
+  join: (tokens: T) => tf.Tensor4D,
+): tf.Tensor4D {
+  return tidy(() => {
+    const images = join(tokens);
+    return background === undefined ? images : narrowBackground(background, images);
+  });
+}
+
+/**
  * Checks a background.
  * @throws UserError for a level that is neither black nor white
  */

@@ -23,3 +23,20 @@ export function denormalise<T extends tf.Tensor>(z: T, { mean, logScale }: Gauss
 export function normalise<T extends tf.Tensor>(x: T, { mean, logScale }: Gaussian<T>): T {
   return logScale ? affineStep(x, logScale, mean) : tf.sub(x, mean);
 }
+
+/**
+ * The mean and scale by which {@link normalise} gives data mean 0 and variance 1: how actnorm starts.
+ * One more sample, of variance 1, keeps numbers that hardly ever change away from tiny scales.
+ *
+ * @param x (batch, …)
+ * @param axes over which to average, the first among them
+ */
+export function standardising(
+  x: tf.Tensor,
+  axes: number[],
+): { mean: tf.Tensor; logScale: tf.Tensor } {
+  const { mean, variance } = tf.moments(x, axes);
+  const samples = x.shape[0] as number;
+  const scaled = tf.div(tf.add(tf.mul(variance, samples), 1), samples + 1);
+  return { mean, logScale: tf.mul(tf.log(scaled), 0.5) };
+}

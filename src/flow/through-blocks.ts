@@ -42,10 +42,14 @@ export function blockForward(
   return { z: block.order(z, true), logDet };
 }
 
-/** {@link blockForward} through a stack of blocks, nearest the data first. */
+/**
+ * {@link blockForward} through a stack of blocks, nearest the data first.
+ *
+ * @param logDet (batch) of what made the tokens of images
+ */
 export function forwardThroughBlocks(
   blocks: readonly AutoregressiveBlock[],
-  tokens: tf.Tensor3D,
+  { tokens, logDet }: { tokens: tf.Tensor3D; logDet?: tf.Tensor1D },
   conditions: Conditions = {},
 ): ForwardResult & { outputs: tf.Tensor3D[] } {
   const outputs: tf.Tensor3D[] = [];
@@ -57,5 +61,6 @@ export function forwardThroughBlocks(
     outputs.push(z);
     logDets.push(result.logDet);
   }
-  return { z, logDet: tf.addN(logDets) as tf.Tensor1D, outputs, logDets };
+  const total = tf.addN(logDets) as tf.Tensor1D;
+  return { z, logDet: logDet ? tf.add(total, logDet) : total, outputs, logDets };
 }

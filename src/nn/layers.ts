@@ -1,5 +1,5 @@
 import { foldIn, type RandomKey } from '../backend/random.js';
-import type { tf } from '../backend/tf.js';
+import { tf } from '../backend/tf.js';
 import { type LeafSpec, ones, type Specs, uniforms, zeros } from './specs.js';
 
 /** Weight (outputs, inputs) and bias (outputs) of a linear layer. */
@@ -23,4 +23,25 @@ export function linearSpecs(
 /** A layer norm that starts without scale and offset. */
 export function normSpecs(channels: number): Specs<NormParameters> {
   return { weight: ones([channels]), bias: zeros([channels]) };
+}
+
+/**
+ * Rows of a table, mixed.
+ *
+ * @param table (entries, channels)
+ * @param mixture (rows, entries) as `classMixture` makes it; none takes the mean of the table
+ * @returns (rows, channels), or (1, channels) for no mixture
+ */
+export function embedding(table: tf.Tensor2D, mixture: tf.Tensor2D | undefined): tf.Tensor2D {
+  return mixture ? tf.matMul(mixture, table) : (tf.mean(table, 0, true) as tf.Tensor2D);
+}
+
+/** Numbers within ±bound, smoothly: near zero they stay what they are. */
+export function bounded<T extends tf.Tensor>(raw: T, bound: number): T {
+  return tf.mul(tf.tanh(tf.div(raw, bound)), bound);
+}
+
+/** What {@link bounded} makes a value of; beyond 0.99 of the bound, of that. */
+export function unbounded<T extends tf.Tensor>(value: T, bound: number): T {
+  return tf.mul(tf.atanh(tf.clipByValue(tf.div(value, bound), -0.99, 0.99)), bound);
 }

@@ -9,17 +9,9 @@ import {
   tensorSpec,
 } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import type { Leaves } from '../backend/tree.js';
+import { type Leaves, under, withPrefix } from '../backend/tree.js';
 import type { Feeds } from '../flow/model.js';
-import {
-  bufferName,
-  ofTask,
-  prefixes,
-  programState,
-  under,
-  unpackedState,
-  withPrefix,
-} from './state.js';
+import { bufferName, ofTask, prefixes, programState, unpackedState } from './state.js';
 import {
   applyStep,
   evaluationStep,

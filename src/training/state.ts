@@ -1,6 +1,14 @@
 import type { Mode } from '../backend/program/index.js';
 import { tf, tidy } from '../backend/tf.js';
-import { type Leaves, leaves, packed, type Tree, unpacked } from '../backend/tree.js';
+import {
+  type Leaves,
+  leaves,
+  packed,
+  type Tree,
+  under,
+  unpacked,
+  withPrefix,
+} from '../backend/tree.js';
 import type { Model, ModelConfig } from '../flow/model.js';
 import type { Task, Template } from './template.js';
 
@@ -145,20 +153,4 @@ function together(template: Template, found: Leaves): Leaves {
     all[packedName(task)] = vector;
   }
   return all;
-}
-
-/** What of named tensors stands under a prefix, without it. */
-export function under(tensors: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(
-    Object.entries(tensors)
-      .filter(([name]) => name.startsWith(prefix))
-      .map(([name, tensor]) => [name.slice(prefix.length), tensor]),
-  );
-}
-
-/** Named tensors under a prefix. */
-export function withPrefix(tensors: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => [prefix + name, tensor]),
-  );
 }

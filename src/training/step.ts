@@ -1,18 +1,8 @@
 import { inParts, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import { type Leaves, valueAndGradient } from '../backend/tree.js';
+import { type Leaves, under, valueAndGradient, withPrefix } from '../backend/tree.js';
 import { type AdamWOptions, adamWUpdate } from './optimiser/adamw.js';
-import {
-  apart,
-  bufferName,
-  buffersOf,
-  inFormOf,
-  modelOfState,
-  ofTask,
-  prefixes,
-  under,
-  withPrefix,
-} from './state.js';
+import { apart, bufferName, buffersOf, inFormOf, modelOfState, ofTask, prefixes } from './state.js';
 import type { Task, Template } from './template.js';
 
 export interface StepOptions extends AdamWOptions {

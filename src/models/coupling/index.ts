@@ -1,11 +1,13 @@
 import { foldIn, type RandomKey } from '../../backend/random.js';
 import { tf, tidy } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { type Leaves, withPrefix } from '../../backend/tree.js';
 import { classMixture } from '../../conditions/labels.js';
-import { narrowBackground, spreadBackground } from '../../flow/background.js';
+import { cutImages, joinImages } from '../../flow/background.js';
 import { mixSpecs } from '../../flow/channel-mix.js';
 import { dimensions } from '../../flow/flow.js';
+import { standardising } from '../../flow/gaussian.js';
 import type { Family, ForwardResult, GenerateOptions, Model } from '../../flow/model.js';
+import { networkSpecs } from '../../nn/convolutional-network.js';
 import { type LeafSpec, type Specs, zeros } from '../../nn/specs.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
 import {
@@ -21,7 +23,6 @@ import {
   permutationName,
   throughLevels,
 } from './levels.js';
-import { networkSpecs } from './network.js';
 
 /**
  * A multi-scale flow of affine couplings and invertible 1×1 convolutions (Kingma and Dhariwal 2018,
@@ -80,7 +81,7 @@ function forward(
   x: tf.Tensor4D,
   { classes }: { classes?: tf.Tensor2D | undefined },
 ): ForwardResult {
-  const { pixels, logDet } = pixelsOf(config, x);
+  const { tokens: pixels, logDet } = pixelsOf(config, x);
   const { latents, logDets } = throughLevels(config, model, pixels, classes);
   const flat = latents.map((latent) => tf.reshape(latent, [x.shape[0], -1]));
   const z = tf.expandDims(tf.concat(flat, 1), 1) as tf.Tensor3D;
@@ -123,8 +124,7 @@ async function generate(
 
 /**
  * Actnorm: every step starts by giving its channels mean 0 and variance 1, and the prior by giving
- * that to each number that is left at the end. One more image, of variance 1, keeps channels that
- * hardly ever change away from tiny scales.
+ * that to each number that is left at the end.
  */
 function startFromData(
   { config, ...model }: Coupling,
@@ -133,26 +133,20 @@ function startFromData(
 ): Leaves {
   return tidy(() => {
     const started: Leaves = {};
-    const normal = <T extends tf.Tensor>(x: tf.Tensor4D, axes: number[]) => {
-      const { mean, variance } = tf.moments(x, axes);
-      const count = images.shape[0];
-      const scaled = tf.div(tf.add(tf.mul(variance, count), 1), count + 1);
-      return { mean: mean as T, logScale: tf.mul(tf.log(scaled), 0.5) as T };
-    };
     const { latents } = throughLevels(
       config,
       model,
-      pixelsOf(config, images).pixels,
+      pixelsOf(config, images).tokens,
       classes,
       (step, x, name) => {
-        const { mean: shift, logScale } = normal<tf.Tensor1D>(x, [0, 1, 2]);
-        started[`${name}.mix.shift`] = shift;
-        started[`${name}.mix.logScale`] = logScale;
-        return { ...step, mix: { ...step.mix, shift, logScale } };
+        const { mean, logScale } = standardising(x, [0, 1, 2]);
+        const start = { shift: mean as tf.Tensor1D, logScale: logScale as tf.Tensor1D };
+        Object.assign(started, withPrefix(start, `${name}.mix.`));
+        return { ...step, mix: { ...step.mix, ...start } };
       },
     );
-    const { mean, logScale } = normal<tf.Tensor3D>(latents.at(-1) as tf.Tensor4D, [0]);
-    return { ...started, 'prior.mean': mean, 'prior.logScale': logScale };
+    const prior = standardising(latents.at(-1) as tf.Tensor4D, [0]);
+    return { ...started, ...withPrefix(prior, 'prior.') };
   });
 }
 
@@ -161,22 +155,11 @@ function latentShape(config: CouplingConfig): [number, number] {
 }
 
 /** Images (batch, height, width, channels), with the background spread where the model has one. */
-function pixelsOf(
-  { background }: CouplingConfig,
-  images: tf.Tensor4D,
-): { pixels: tf.Tensor4D; logDet?: tf.Tensor1D } {
-  return tidy(() => {
-    const last = (x: tf.Tensor4D): tf.Tensor4D => tf.transpose(x, [0, 2, 3, 1]);
-    if (background === undefined) return { pixels: last(images) };
-    const { y, logDet } = spreadBackground(background, images);
-    return { pixels: last(y), logDet };
-  });
+function pixelsOf({ background }: CouplingConfig, images: tf.Tensor4D) {
+  return cutImages<tf.Tensor4D>(background, images, (x) => tf.transpose(x, [0, 2, 3, 1]));
 }
 
 /** The way back of {@link pixelsOf}. */
 function imagesOf({ background }: CouplingConfig, pixels: tf.Tensor4D): tf.Tensor4D {
-  return tidy(() => {
-    const images = tf.transpose(pixels, [0, 3, 1, 2]) as tf.Tensor4D;
-    return background === undefined ? images : narrowBackground(background, images);
-  });
+  return joinImages(background, pixels, (x) => tf.transpose(x, [0, 3, 1, 2]));
 }

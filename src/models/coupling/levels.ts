@@ -4,8 +4,8 @@ import { type MixParameters, mixChannels, unmixChannels } from '../../flow/chann
 import { couple, halves, uncouple } from '../../flow/coupling.js';
 import { denormalise, type Gaussian, normalise } from '../../flow/gaussian.js';
 import { squeeze, unsqueeze } from '../../flow/squeeze.js';
+import { type NetworkParameters, predicted } from '../../nn/convolutional-network.js';
 import { type CouplingConfig, levelShapes } from './config.js';
-import { type NetworkParameters, predicted } from './network.js';
 
 /** A step of a level: channels normalised and mixed, then a coupling. */
 export type StepParameters = { mix: MixParameters; network: NetworkParameters };

@@ -1,5 +1,6 @@
 import { tf } from '../../backend/tf.js';
 import { type Leaves, withLeaves } from '../../backend/tree.js';
+import { droppedClasses } from '../../conditions/labels.js';
 import type {
   AutoregressiveBlock,
   Conditions,
@@ -7,8 +8,8 @@ import type {
   Prediction,
 } from '../../flow/autoregressive.js';
 import { dimensions } from '../../flow/flow.js';
+import { type MadeParameters, made, maskedOutput } from '../../nn/masked-network.js';
 import type { MafConfig } from './config.js';
-import { type MadeParameters, made, maskedOutput } from './made.js';
 
 /**
  * A block of a MAF: a masked network predicts mean and log-scale of each number of an image from those
@@ -70,9 +71,7 @@ export class MafBlock implements AutoregressiveBlock {
   }
 
   unconditional(rows: number): Conditions {
-    const { classes } = this.config;
-    if (classes === 0) return {};
-    return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+    return droppedClasses(this.config, rows);
   }
 
   /** Of all tokens, (T, units) each. */

@@ -1,6 +1,7 @@
 import { linear } from '../../backend/ops.js';
 import { tf } from '../../backend/tf.js';
 import { type Leaves, withLeaves } from '../../backend/tree.js';
+import { droppedClasses } from '../../conditions/labels.js';
 import type {
   AutoregressiveBlock,
   Conditions,
@@ -10,6 +11,7 @@ import type {
   StepFunction,
 } from '../../flow/autoregressive.js';
 import type { Gaussian } from '../../flow/gaussian.js';
+import { embedding } from '../../nn/layers.js';
 import {
   emptyStepCache,
   lengthenedStepCache,
@@ -97,9 +99,7 @@ export class TarFlowBlock implements AutoregressiveBlock {
   }
 
   unconditional(rows: number): Conditions {
-    const { classes } = this.config;
-    if (classes === 0) return {};
-    return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+    return droppedClasses(this.config, rows);
   }
 
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D } {
@@ -159,7 +159,7 @@ export class TarFlowBlock implements AutoregressiveBlock {
     if (!table) return undefined;
     const [count, , channels] = table.shape;
     const flat = tf.reshape(table, [count, channels]) as tf.Tensor2D;
-    return (classes ? tf.matMul(classes, flat) : tf.mean(flat, 0, true)) as tf.Tensor2D;
+    return embedding(flat, classes);
   }
 }
 

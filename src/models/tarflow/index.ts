@@ -1,6 +1,6 @@
 import { UserError } from '../../backend/errors.js';
 import { tf } from '../../backend/tf.js';
-import { narrowBackground, spreadBackground } from '../../flow/background.js';
+import { cutImages, joinImages } from '../../flow/background.js';
 import { freshModel } from '../../flow/flow.js';
 import type { Family, ForwardResult, Model, Objective } from '../../flow/model.js';
 import { patchify, unpatchify } from '../../flow/patches.js';
@@ -46,9 +46,7 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   objectives: (config) => [objectiveOf(config)],
   flow: {
     forward(model, x, conditions): ForwardResult {
-      const { tokens, logDet } = tokensOf(model.config, x);
-      const result = forwardThroughBlocks(tarflowBlocks(model), tokens, conditions);
-      return logDet ? { ...result, logDet: tf.add(result.logDet, logDet) } : result;
+      return forwardThroughBlocks(tarflowBlocks(model), tokensOf(model.config, x), conditions);
     },
     latentShape,
     rows: tokenCount,
@@ -103,18 +101,10 @@ export function tokensOf(
   config: TarFlowConfig,
   images: tf.Tensor4D,
 ): { tokens: tf.Tensor3D; logDet?: tf.Tensor1D } {
-  if (config.background === undefined) return { tokens: patchify(config, images) };
-  const { y, logDet } = spreadBackground(config.background, images);
-  const tokens = patchify(config, y);
-  y.dispose();
-  return { tokens, logDet };
+  return cutImages(config.background, images, (spread) => patchify(config, spread));
 }
 
 /** The way back of {@link tokensOf}: images (batch, channels, height, width) from tokens. */
 export function imagesOf(config: TarFlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
-  const pixels = unpatchify(config, tokens);
-  if (config.background === undefined) return pixels;
-  const images = narrowBackground(config.background, pixels);
-  pixels.dispose();
-  return images;
+  return joinImages(config.background, tokens, (given) => unpatchify(config, given));
 }

@@ -1,7 +1,8 @@
-import { linear, relu } from '../../backend/ops.js';
-import { tf } from '../../backend/tf.js';
-import type { Gaussian } from '../../flow/gaussian.js';
-import type { LinearParameters } from '../../nn/layers.js';
+import { linear, relu } from '../backend/ops.js';
+import { foldIn, type RandomKey } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { bounded, embedding, type LinearParameters, unbounded } from './layers.js';
+import { normals, type Specs, uniforms, zeros } from './specs.js';
 
 /** A masked network of T tokens. Entries of a weight that its mask hides mean nothing. */
 export type MadeParameters = {
@@ -12,6 +13,28 @@ export type MadeParameters = {
   /** (2·T, units): a row for the mean of each token and below it one for the log-scale. */
   output: LinearParameters;
 };
+
+/**
+ * A masked network that starts by predicting mean and log-scale 0, because its last weights are zero.
+ *
+ * @param sizes tokens T, hidden layers, their units, and classes
+ */
+export function madeSpecs(
+  key: RandomKey,
+  sizes: { tokens: number; layers: number; units: number; classes: number },
+): Specs<MadeParameters> {
+  const { tokens, layers, units, classes } = sizes;
+  const layer = (k: RandomKey, inputs: number): Specs<LinearParameters> => ({
+    // As a linear layer of half of the inputs, since a mask hides the others, on the average.
+    weight: uniforms(foldIn(k, 'weight'), [units, inputs], Math.sqrt(2 / inputs)),
+    bias: uniforms(foldIn(k, 'bias'), [units], Math.sqrt(2 / inputs)),
+  });
+  return {
+    hidden: range(layers, 0).map((l) => layer(foldIn(key, l), l === 0 ? tokens - 1 : units)),
+    ...(classes > 0 && { classes: normals(foldIn(key, 'classes'), [classes, units], 0.01) }),
+    output: { weight: zeros([2 * tokens, units]), bias: zeros([2 * tokens]) },
+  };
+}
 
 /** Log-scales lie within ±7: a token's deviation is bounded by a factor of a thousand either way. */
 const bound = Math.log(1000);
@@ -34,7 +57,7 @@ export function made(
   parameters: MadeParameters,
   seen: tf.Tensor2D,
   { tokens, first, classes }: { tokens: number; first: number; classes?: tf.Tensor2D | undefined },
-): Gaussian {
+): { mean: tf.Tensor3D; logScale: tf.Tensor3D } {
   const [rows, count] = seen.shape;
   const units = parameters.output.weight.shape[1];
   const degrees = unitDegrees(units, tokens);
@@ -46,7 +69,8 @@ export function made(
   parameters.hidden.forEach((layer, index) => {
     let sum = maskedLinear(h, part(layer, 0, used.length, inputs.length), used, inputs);
     if (index === 0 && parameters.classes) {
-      sum = tf.add(sum, classTerm(parameters.classes, used.length, classes));
+      const table = tf.slice(parameters.classes, [0, 0], [-1, used.length]) as tf.Tensor2D;
+      sum = tf.add(sum, embedding(table, classes));
     }
     h = relu(sum);
     inputs = used;
@@ -56,7 +80,7 @@ export function made(
   const layer = part(parameters.output, 2 * first, rowsOfTargets.length, used.length);
   const out = tf.reshape(maskedLinear(h, layer, rowsOfTargets, used), [rows, targets.length, 2]);
   const [mean, raw] = tf.split(out, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
-  return { mean, logScale: tf.mul(tf.tanh(tf.div(raw, bound)), bound) as tf.Tensor3D };
+  return { mean, logScale: bounded(raw, bound) };
 }
 
 /** The output layer's maps to the means and to the log-scales of T tokens, (T, units) each. */
@@ -76,7 +100,7 @@ export function maskedOutput(
 
 /** What an output bias has to be for a log-scale. */
 export function rawLogScale(logScale: tf.Tensor): tf.Tensor {
-  return tf.mul(tf.atanh(tf.clipByValue(tf.div(logScale, bound), -0.99, 0.99)), bound);
+  return unbounded(logScale, bound);
 }
 
 /** The numbers of tokens that units see, ascending. */
@@ -115,12 +139,6 @@ function part(
     weight: tf.slice(weight, [from, 0], [outputs, inputs]) as tf.Tensor2D,
     bias: tf.slice(bias, from, outputs) as tf.Tensor1D,
   };
-}
-
-/** The class term (rows, units), or (1, units) where no label is given. */
-function classTerm(table: tf.Tensor2D, units: number, classes: tf.Tensor2D | undefined): tf.Tensor {
-  const some = tf.slice(table, [0, 0], [-1, units]) as tf.Tensor2D;
-  return classes ? tf.matMul(classes, some) : tf.mean(some, 0, true);
 }
 
 function range(length: number, first: number): number[] {

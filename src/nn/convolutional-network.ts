@@ -1,9 +1,9 @@
-import { relu } from '../../backend/ops.js';
-import { foldIn, type RandomKey } from '../../backend/random.js';
-import { tf } from '../../backend/tf.js';
-import type { Gaussian } from '../../flow/gaussian.js';
-import { type ConvolutionParameters, convolution, convolutionSpecs } from '../../nn/convolution.js';
-import { normals, type Specs, zeros } from '../../nn/specs.js';
+import { relu } from '../backend/ops.js';
+import { foldIn, type RandomKey } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { type ConvolutionParameters, convolution, convolutionSpecs } from './convolution.js';
+import { bounded, embedding } from './layers.js';
+import { normals, type Specs, zeros } from './specs.js';
 
 /** What predicts one half of the channels from the other. */
 export type NetworkParameters = {
@@ -48,18 +48,16 @@ export function predicted(
   parameters: NetworkParameters,
   x: tf.Tensor4D,
   classes: tf.Tensor2D | undefined,
-): Gaussian<tf.Tensor4D> {
+): { mean: tf.Tensor4D; logScale: tf.Tensor4D } {
   let h = convolution(x, parameters.input);
-  if (parameters.classes) h = tf.add(h, classTerm(parameters.classes, classes));
+  if (parameters.classes) {
+    const rows = embedding(parameters.classes, classes);
+    h = tf.add(h, tf.reshape(rows, [rows.shape[0], 1, 1, rows.shape[1]]));
+  }
   h = relu(convolution(relu(h), parameters.hidden));
   const [mean, raw] = tf.split(convolution(h, parameters.output), 2, 3) as [
     tf.Tensor4D,
     tf.Tensor4D,
   ];
-  return { mean, logScale: tf.mul(tf.tanh(tf.div(raw, bound)), bound) as tf.Tensor4D };
-}
-
-function classTerm(table: tf.Tensor2D, classes: tf.Tensor2D | undefined): tf.Tensor4D {
-  const rows = classes ? tf.matMul(classes, table) : tf.mean(table, 0, true);
-  return tf.reshape(rows, [rows.shape[0] as number, 1, 1, table.shape[1]]) as tf.Tensor4D;
+  return { mean, logScale: bounded(raw, bound) };
 }
