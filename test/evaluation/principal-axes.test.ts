@@ -29,5 +29,5 @@ test('the first axis is the widest, the second perpendicular to it', () => {
 });
 
 test('no more axes than features', () => {
-  expect(() => principalAxes(statistics, 3)).toThrow('features of width 2 have no 3 axes');
+  expect(() => principalAxes(statistics, 3)).toThrow('Features of width 2 have no 3 axes.');
 });

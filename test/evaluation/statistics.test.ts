@@ -124,7 +124,7 @@ describe('a paired difference', () => {
   });
 
   test('needs pairs', () => {
-    expect(() => pairedDifference([1, 2], [1])).toThrow('cannot pair 2 values with 1');
+    expect(() => pairedDifference([1, 2], [1])).toThrow('Cannot pair 2 values with 1');
     expect(() => pairedDifference([1], [1])).toThrow(RangeError);
   });
 });
@@ -160,6 +160,6 @@ describe("McNemar's test", () => {
   });
 
   test('needs the same images', () => {
-    expect(() => mcNemarTest([true], [])).toThrow('cannot pair 1 answers with 0');
+    expect(() => mcNemarTest([true], [])).toThrow('Cannot pair 1 answers with 0');
   });
 });
