@@ -95,6 +95,7 @@ export {
   type PublishedRun,
   publishedCheckpoint,
   publishRun,
+  publishSnapshot,
   readPublishedRun,
 } from './published-run.js';
 export { quick, training } from './quick.js';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
@@ -9,6 +10,7 @@ import { saveCheckpoint } from '../training/checkpoint.js';
 import type { LikelihoodRecord, StepRecord } from '../training/record.js';
 import type { RunDescription, StartingPoint } from '../training/run-description.js';
 import { RunFolder } from '../training/run-folder.js';
+import { openLastState, writeSnapshot } from '../training/saved-state.js';
 import { resultFile, resultToRead } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */
@@ -21,6 +23,8 @@ export interface PublishedRun {
   steps: number;
   /** The time that the steps took, without validations. */
   seconds: number;
+  /** Of the snapshot that `results/` keeps while the run goes on. */
+  snapshot?: { sha256: string };
   /** The most steps for which a record stands; its numbers are their means. */
   stepsPerRecord: number;
   records: LikelihoodRecord[];
@@ -35,65 +39,112 @@ export function publishedCheckpoint(name: string): string {
  * Puts a training run into `results/`: its flow in half precision as `checkpoints/<name>.safetensors`,
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
  * says what was trained. A run that is still going on is published up to its last checkpoint. A run
- * that started from the checkpoint published under this name replaces it, and its log is appended.
+ * that started from the checkpoint or the snapshot published under this name replaces it, and its log
+ * is appended.
  *
  * @param runFolder the folder of {@link train} or of `tarflow train --out`
  * @throws UserError if the folder holds no run with a checkpoint, if the run started from another
- *   checkpoint than the published one, or if `results/` cannot be written
+ *   file than the published one, or if `results/` cannot be written
  */
 export async function publishRun(runFolder: string, name: string): Promise<void> {
   const folder = new RunFolder(runFolder);
-  const run = JSON.parse(
-    Buffer.from(await readBytes(path.join(runFolder, 'run.json'))).toString('utf8'),
-  ) as RunDescription;
+  const run = await descriptionOf(runFolder);
   const flow = await loadCheckpoint(folder.checkpoint);
   try {
-    const before = run.from && (await publishedStart(name, run.from));
-    const offset = before?.steps ?? 0;
-    const steps = (flow.details.steps ?? Number.POSITIVE_INFINITY) - offset;
-    const records = (await folder.records()).filter((record) => record.step <= steps);
-    const seconds = records.reduce(
-      (sum, { imagesPerSecond }) => sum + run.settings.batchSize / imagesPerSecond,
-      0,
-    );
-    const stepsPerRecord = Math.ceil(records.length / mostRecords);
-    const header: Omit<PublishedRun, 'records'> = {
-      run,
-      ...(before && {
-        earlier: [...(before.earlier ?? []), { run: before.run, until: before.steps }],
-      }),
-      steps: offset + records.length,
-      seconds: (before?.seconds ?? 0) + Math.round(seconds),
-      stepsPerRecord: Math.max(before?.stepsPerRecord ?? 0, stepsPerRecord),
-    };
-    const epochs = before?.records.at(-1)?.epoch ?? 0;
-    const added = averagedRecords(records, stepsPerRecord).map((record) => ({
-      ...record,
-      step: offset + record.step,
-      epoch: epochs + record.epoch,
-    }));
-    const lines = [header, ...(before?.records ?? []), ...added];
-    await writeAtomically(
-      resultFile(logName(name)),
-      lines.map((line) => `${rounded(line)}\n`).join(''),
-    );
+    const log = await logUntil(folder, run, name, flow.details.steps ?? Number.POSITIVE_INFINITY);
+    await writeLog(name, log);
     await saveCheckpoint(flow, resultFile(checkpointName(name)), flow.details, 'F16');
+    await rm(resultFile(snapshotName(name)), { force: true });
   } finally {
     disposeModel(flow);
   }
 }
 
-/** The published run from whose checkpoint another one started. */
+/**
+ * Puts what a later run needs to go on with a run into `results/`, without the run's folder: its last
+ * saved step as `checkpoints/<name>.snapshot.safetensors`, which `train --from` takes, and its log up
+ * to there as {@link publishRun} does. Publishing the run that went on removes the snapshot.
+ *
+ * @throws UserError as {@link publishRun} does
+ */
+export async function publishSnapshot(runFolder: string, name: string): Promise<void> {
+  const run = await descriptionOf(runFolder);
+  const { file, header } = await openLastState(runFolder);
+  try {
+    const log = await logUntil(new RunFolder(runFolder), run, name, header.steps);
+    const to = resultFile(snapshotName(name));
+    await writeSnapshot(to, file, header);
+    await writeLog(name, { ...log, snapshot: { sha256: await sha256Of(to) } });
+  } finally {
+    await file.close();
+  }
+}
+
+async function descriptionOf(runFolder: string): Promise<RunDescription> {
+  const bytes = await readBytes(path.join(runFolder, 'run.json'));
+  return JSON.parse(Buffer.from(bytes).toString('utf8')) as RunDescription;
+}
+
+/**
+ * The log of a run, after that of the one from which it went on.
+ *
+ * @param last the last of its steps to take, counted with those of earlier runs
+ */
+async function logUntil(
+  folder: RunFolder,
+  run: RunDescription,
+  name: string,
+  last: number,
+): Promise<PublishedRun> {
+  const before = run.from && (await publishedStart(name, run.from));
+  const offset = before?.steps ?? 0;
+  const records = (await folder.records()).filter(({ step }) => step <= last - offset);
+  const seconds = records.reduce(
+    (sum, { imagesPerSecond }) => sum + run.settings.batchSize / imagesPerSecond,
+    0,
+  );
+  const stepsPerRecord = Math.ceil(records.length / mostRecords);
+  const epochs = before?.records.at(-1)?.epoch ?? 0;
+  const added = averagedRecords(records, stepsPerRecord).map((record) => ({
+    ...record,
+    step: offset + record.step,
+    epoch: epochs + record.epoch,
+  }));
+  return {
+    run,
+    ...(before && {
+      earlier: [...(before.earlier ?? []), { run: before.run, until: before.steps }],
+    }),
+    steps: offset + records.length,
+    seconds: (before?.seconds ?? 0) + Math.round(seconds),
+    stepsPerRecord: Math.max(before?.stepsPerRecord ?? 0, stepsPerRecord),
+    records: [...(before?.records ?? []), ...(added as LikelihoodRecord[])],
+  };
+}
+
+async function writeLog(name: string, { records, ...header }: PublishedRun): Promise<void> {
+  const lines = [header, ...records].map((line) => `${rounded(line)}\n`);
+  await writeAtomically(resultFile(logName(name)), lines.join(''));
+}
+
+/** The published run from whose checkpoint or snapshot another one started. */
 async function publishedStart(name: string, from: StartingPoint): Promise<PublishedRun> {
   const file = publishedCheckpoint(name);
-  const present = createHash('sha256')
-    .update(await readBytes(file))
-    .digest('hex');
-  if (present === from.sha256) return readPublishedRun(name);
+  if (existsSync(file) && (await sha256Of(file)) === from.sha256) return readPublishedRun(name);
+  if (existsSync(resultToRead(logName(name)))) {
+    const { snapshot, ...published } = await readPublishedRun(name);
+    if (snapshot?.sha256 === from.sha256) return published;
+  }
   throw new UserError(
-    `The run began with ${from.checkpoint}, which is not ${file}`,
+    `The run began with ${from.checkpoint}, which is neither ${file} nor its snapshot`,
     'Publish it under the name of the run that it continued',
   );
+}
+
+async function sha256Of(file: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readBytes(file))
+    .digest('hex');
 }
 
 /**
@@ -134,6 +185,8 @@ const mostRecords = 450;
 
 /** In `results/`. */
 const checkpointName = (name: string): string => path.join('checkpoints', `${name}.safetensors`);
+const snapshotName = (name: string): string =>
+  path.join('checkpoints', `${name}.snapshot.safetensors`);
 const logName = (name: string): string => path.join('training', `${name}.jsonl`);
 
 /** The means of a group, with the step, epoch and validation of its last record. */

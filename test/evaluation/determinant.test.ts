@@ -17,5 +17,7 @@ test('leaves the matrix as it is', () => {
 
 test('a singular matrix has −∞, a list of another length is refused', () => {
   expect(logAbsDeterminant([1, 2, 2, 4], 2)).toBe(Number.NEGATIVE_INFINITY);
-  expect(() => logAbsDeterminant([1, 2, 3], 2)).toThrow('Got 3 numbers, expected the 4 of a matrix of 2 × 2.');
+  expect(() => logAbsDeterminant([1, 2, 3], 2)).toThrow(
+    'Got 3 numbers, expected the 4 of a matrix of 2 × 2.',
+  );
 });

@@ -8,17 +8,21 @@ import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { readStartingPoint } from '../../src/models/read-starting-point.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import type { LikelihoodRecord } from '../../src/training/record.js';
 import type { StartingPoint } from '../../src/training/run-description.js';
+import { train } from '../../src/training/train.js';
 import {
   averagedRecords,
   publishedCheckpoint,
   publishRun,
+  publishSnapshot,
   readPublishedRun,
 } from '../../src/workbook/published-run.js';
-import { smallConfig } from '../training/small.js';
+import { smallConfig, smallRun, smallSettings } from '../training/small.js';
 
 let folder: string;
 vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
@@ -124,7 +128,40 @@ test('a run that went on from the published one takes its place, and its log is 
   expect(published.records.at(-1)?.epoch).toBeCloseTo(120);
 
   // Now another checkpoint is published, with which it did not begin.
-  await expect(publishRun(second, 'tiny')).rejects.toThrow('which is not');
+  await expect(publishRun(second, 'tiny')).rejects.toThrow('which is neither');
+});
+
+/** A run of a few real steps, whose folder it returns. */
+async function trainedRun(name: string, steps: number, start?: string): Promise<string> {
+  const to = path.join(folder, name);
+  const from = start === undefined ? undefined : await readStartingPoint(start);
+  const settings = { ...smallSettings, steps, averageDecay: 0.5 };
+  const { model } = await train(smallRun(to, { settings, ...(from && { from }) }));
+  disposeModel(model);
+  if (from) tf.dispose(from.state);
+  return to;
+}
+
+test('a run goes on from a snapshot in results, without its folder', async () => {
+  const run = await trainedRun('held', 4);
+  await publishSnapshot(run, 'tiny');
+  expect(fs.existsSync(publishedCheckpoint('tiny'))).toBe(false);
+  fs.rmSync(run, { recursive: true });
+  const snapshot = path.join(folder, 'results', 'checkpoints', 'tiny.snapshot.safetensors');
+
+  const second = await trainedRun('second', 3, snapshot);
+  await publishRun(second, 'tiny');
+  const { steps, records, earlier, snapshot: kept } = await readPublishedRun('tiny');
+  expect({ steps, earlier: earlier?.map(({ until }) => until), kept }).toEqual({
+    steps: 7,
+    earlier: [4],
+    kept: undefined,
+  });
+  expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  const flow = await loadCheckpoint(publishedCheckpoint('tiny'));
+  expect(flow.details.steps).toBe(7);
+  disposeModel(flow);
+  expect(fs.existsSync(snapshot)).toBe(false);
 });
 
 test('a run that was never published, and a damaged log, are named', async () => {

@@ -1,0 +1,35 @@
+// node data-scripts/publish.mjs RUN NAME [--snapshot]: puts a training run into results/, under a name:
+// its checkpoint and its log; with --snapshot what a later run goes on from, in place of the checkpoint.
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { runMain, SetupError } from './lib/setup-error.mjs';
+import { runSteps } from './lib/steps.mjs';
+import { newContext } from './steps/all.mjs';
+import { build } from './steps/build.mjs';
+
+await runMain(async () => {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { snapshot: { type: 'boolean', default: false } },
+  });
+  const [run, name, ...others] = positionals;
+  if (run === undefined || name === undefined || others.length > 0) {
+    throw new SetupError(
+      `Got ${positionals.length} arguments, expected the folder of a run and a name in results/`,
+      'For example: node data-scripts/publish.mjs runs/density fashion-mnist-density',
+    );
+  }
+  const context = newContext();
+  await runSteps([build], context);
+  /** @type {typeof import('../src/workbook/published-run.js')} */
+  const { publishRun, publishSnapshot } = createRequire(path.join(context.root, 'package.json'))(
+    './dist/workbook/published-run.js',
+  );
+  const folder = path.resolve(run);
+  await (values.snapshot ? publishSnapshot(folder, name) : publishRun(folder, name));
+  context.progress.note(
+    `Published: results/checkpoints/${name}.${values.snapshot ? 'snapshot.' : ''}safetensors, results/training/${name}.jsonl`,
+  );
+  return 0;
+});
