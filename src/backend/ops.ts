@@ -36,7 +36,7 @@ export function layerNorm(
         const [xHat, rstd, gamma] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
         const dxHat = tf.mul(dy, gamma);
         const dyXHat = tf.mul(dy, xHat);
-        const projection = tf.mean(tf.mul(dxHat, xHat), -1, true);
+        const projection = tf.mean(tf.mul(dyXHat, gamma), -1, true);
         const dx = tf.mul(
           tf.sub(tf.sub(dxHat, tf.mean(dxHat, -1, true)), tf.mul(xHat, projection)),
           rstd,

@@ -121,7 +121,7 @@ const others: Record<string, (x: tf.Tensor3D) => tf.Tensor> = {
 
 /** What the library calls of TensorFlow.js and needs no case, since a program records none of it. */
 const notOperations: Record<string, readonly string[]> = {
-  'frees memory, or does not': ['tidy', 'dispose', 'keep'],
+  'frees memory, or does not': ['dispose', 'keep'],
   'differentiates; what that runs is recorded': ['engine', 'grad'],
   'says what an engine can': ['getBackend', 'getKernel'],
   'counts numbers of a shape': ['util.sizeFromShape'],

@@ -1,6 +1,7 @@
 import { types } from '../../native/binding.js';
 import { elements, type Operation, type Value, valuesRead } from '../trace/operations.js';
-import { joinedOp } from './join-norms.js';
+import { isRowMean, joinedOp } from './join-norms.js';
+import { isSumToLastAxis } from './rewrite.js';
 
 /** Operations that are computed together, in an order in which they can run. */
 export interface Fusion {
@@ -16,8 +17,10 @@ export function isFusion(unit: Unit): unit is Fusion {
 
 /**
  * Groups elementwise operations that use each other's results, so that these need not pass through
- * memory. It also groups layer normalisations that `joinNorms` made one operation and, in bfloat16,
- * operations that only move numbers. Only operations on large tensors are worth it.
+ * memory. It also groups means of rows, the numbers of rows that are computed from them and sums of
+ * columns, as a layer normalisation and its gradient have them; layer normalisations that `joinNorms`
+ * made one operation; and, in bfloat16, operations that only move numbers. Only operations on large
+ * tensors are worth it.
  *
  * @param operations in an order in which they can run
  * @param fits false for an operation that has to stay by itself
@@ -31,12 +34,11 @@ export function fused(
   let writes = 0;
   operations.forEach((operation, place) => {
     if (operation.writes > 0) writes++;
-    const kind =
-      operation.writes === 0 && joins(operation) && fits(operation)
-        ? // What runs before a variable is overwritten must not move behind the write.
-          `${writes} ${elements(operation.outputs[0] as Value)}`
-        : undefined;
-    groups.add(operation, place, kind);
+    if (operation.writes > 0 || !fits(operation)) groups.add(operation, place, undefined);
+    // What runs before a variable is overwritten must not move behind the write.
+    else if (joins(operation)) groups.add(operation, place, `${writes} ${passedOver(operation)}`);
+    else if (isOfRows(operation)) groups.addToGiver(operation, place);
+    else groups.add(operation, place, undefined);
   });
   return groups.units();
 }
@@ -56,7 +58,8 @@ function neededPlaces(operations: readonly Operation[]): Map<Operation, number> 
   for (let place = operations.length - 1; place >= 0; place--) {
     const operation = operations[place] as Operation;
     const [value] = operation.outputs;
-    const passes = joins(operation) && value?.type === types.float32;
+    // Sums of columns are small, and can wait where they are.
+    const passes = joins(operation) && value?.type === types.float32 && !isColumnSum(operation);
     const later = passes ? first.get(value) : undefined;
     needed.set(operation, later ?? place);
     take(operation, later ?? place);
@@ -85,8 +88,27 @@ function joins(operation: Operation): boolean {
   const fits =
     (elementwise.has(operation.op) && (type === types.float32 || type === types.bfloat16)) ||
     operation.op === joinedOp ||
+    isRowMean(operation) ||
+    isColumnSum(operation) ||
     (movements.has(operation.op) && type === types.bfloat16);
-  return result !== undefined && fits && elements(result) >= leastElements;
+  return result !== undefined && fits && passedOver(operation) >= leastElements;
+}
+
+/** The number of numbers over which an operation passes. */
+function passedOver(operation: Operation): number {
+  const reduces = isRowMean(operation) || isColumnSum(operation);
+  return elements((reduces ? operation.inputs[0] : operation.outputs[0]) as Value);
+}
+
+/** True for the sums of the columns of a matrix. */
+function isColumnSum(operation: Operation): boolean {
+  return isSumToLastAxis(operation) && operation.inputs[0]?.shape.length === 2;
+}
+
+/** True for an elementwise operation on one number a row, which may belong to means of rows. */
+function isOfRows({ op, outputs: [result] }: Operation): boolean {
+  const { shape = [], type } = result ?? {};
+  return elementwise.has(op) && type === types.float32 && shape.length === 2 && shape[1] === 1;
 }
 
 /** Grouped in bfloat16 only, because in float32 oneDNN transposes faster. */
@@ -126,6 +148,21 @@ class Groups {
       if (other === own || other.kind !== kind || !this.near(operation, giver)) continue;
       if (!this.takesByOthers(own, other) && !this.takesByOthers(other, own)) this.join(own, other);
     }
+  }
+
+  /** Adds an operation to the group of a mean of rows whose result it takes, or of one that did. */
+  addToGiver(operation: Operation, place: number): void {
+    const givers = valuesRead(operation).flatMap((value) =>
+      value.from === 'operation' && (isRowMean(value.operation) || isOfRows(value.operation))
+        ? [value.operation]
+        : [],
+    );
+    const kinds = givers.map((giver) => this.of.get(giver)?.kind);
+    this.add(
+      operation,
+      place,
+      kinds.find((kind) => kind !== undefined),
+    );
   }
 
   units(): Unit[] {

@@ -230,6 +230,38 @@ describe('a GELU of a product and a bias', () => {
 });
 
 describe('a layer normalisation', () => {
+  /** The gradients by the input, the scale and the offset, as one tensor of a row each. */
+  const gradients: Body = (x, w) => {
+    const value = (y: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) =>
+      tf.tanh(
+        tf.matMul(layerNorm(y as tf.Tensor2D, scale as tf.Tensor1D, offset as tf.Tensor1D), w),
+      );
+    const [dx, ...others] = tf.grads(value)([x, tf.linspace(0.5, 2, 128), bias()]);
+    const rows = others.map((each) => tf.reshape(each, [1, -1]));
+    return tf.concat2d([dx as tf.Tensor2D, ...(rows as tf.Tensor2D[])], 0);
+  };
+
+  test('and its gradient are a piece each, with means of rows and sums of columns', () => {
+    const { operations } = traced(gradients);
+    const units = fused(operations, () => true);
+    const alone = units.flatMap((unit) => (isFusion(unit) ? [] : [unit.op]));
+    // The gradient by the offset takes a product that no piece makes.
+    expect(alone.filter((op) => ['Mean', 'Sum', 'Rsqrt', 'Sub'].includes(op))).toEqual(['Sum']);
+    const counts = (wanted: string) =>
+      units.flatMap((unit) =>
+        isFusion(unit) ? [unit.members.filter(({ op }) => op === wanted).length] : [],
+      );
+    expect(counts('Mean').filter((count) => count > 0)).toEqual([2, 2]);
+    expect(Math.max(...counts('Sum'))).toBe(1);
+  });
+
+  test.each(['float32', 'bfloat16'] as const)(
+    'has the gradient of op by op, in %s',
+    (precision) => {
+      expect(difference(gradients, precision)).toBeLessThan(precision === 'float32' ? 1e-5 : 2e-2);
+    },
+  );
+
   const joined = (body: Body) => {
     const recorded = traced(body);
     dropIdle(recorded);
