@@ -1,7 +1,7 @@
 import { UserError } from '../../errors.js';
 import { types } from '../../native/binding.js';
 import { type Fusion, fused, isFusion, type Unit } from '../passes/fusion.js';
-import { forCompiler } from '../passes/join-norms.js';
+import { joinedOp, normForCompiler } from '../passes/join-norms.js';
 import { activatedProducts, isBiasOfProduct, rewritten } from '../passes/rewrite.js';
 import {
   invariants,
@@ -317,7 +317,9 @@ function lowerFusion(
   const lowered = lower(
     graph,
     {
-      operations: members.flatMap(forCompiler),
+      operations: members.flatMap((operation) =>
+        operation.op === joinedOp ? normForCompiler(operation) : [operation],
+      ),
       outputs: Object.fromEntries(outputs.entries()),
       updates: {},
     },

@@ -83,17 +83,12 @@ export function isRowMean({ op, inputs: [x, axes], outputs: [result] }: Operatio
 }
 
 /**
- * An operation of a fusion as operations for XLA. Means of rows are products with a column of
- * 1/channels, because XLA computes products several numbers at a time, but not sums along rows.
+ * A mean of rows as XLA computes it fastest: as a product with a column of 1/channels, because it
+ * computes products several numbers at a time, but not sums along rows.
  */
-export function forCompiler(operation: Operation): Operation[] {
-  if (operation.op === joinedOp) return normForCompiler(operation);
-  return isRowMean(operation) ? [meanForCompiler(operation)] : [operation];
-}
-
-function meanForCompiler({ inputs, outputs }: Operation): Operation {
-  const [x, result] = [inputs[0] as Value, outputs[0] as Value];
-  return handOver(made('MatMul', {}, [x, columnOfMean(x.shape[1] as number)], result), result);
+export function meanForCompiler(mean: Operation): Operation {
+  const x = mean.inputs[0] as Value;
+  return { ...mean, op: 'MatMul', inputs: [x, columnOfMean(x.shape[1] as number)], attributes: {} };
 }
 
 /** A column whose product with a row is the row's mean. */
@@ -105,7 +100,7 @@ function columnOfMean(channels: number): Value {
  * A joined normalisation as operations for XLA, which has no such primitive. Together with the
  * operations around it in a fusion, this takes 0.6 times oneDNN's time.
  */
-function normForCompiler({ attributes, inputs, outputs }: Operation): Operation[] {
+export function normForCompiler({ attributes, inputs, outputs }: Operation): Operation[] {
   const [x, scale, offset] = inputs as [Value, Value, Value];
   const [rows, channels] = x.shape as [number, number];
   const operations: Operation[] = [];

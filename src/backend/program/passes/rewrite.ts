@@ -1,5 +1,6 @@
 import { types } from '../../native/binding.js';
-import type { Operation, Value } from '../trace/operations.js';
+import { elements, type Operation, type Value } from '../trace/operations.js';
+import { isRowMean, meanForCompiler } from './join-norms.js';
 import { madeBy, scalar } from './trace-edit.js';
 
 /**
@@ -18,11 +19,19 @@ export function rewritten(
   xla: boolean,
   activated: Set<Operation>,
 ): Operation {
-  if (xla)
-    return operation.op === 'TensorStridedSliceUpdate' ? updateInCompiled(operation) : operation;
+  if (xla) return rewrittenForCompiler(operation);
   if (activated.has(operation)) return matrixProduct(operation);
   return biasGradient(operation) ?? biasSum(operation) ?? operation;
 }
+
+function rewrittenForCompiler(operation: Operation): Operation {
+  if (operation.op === 'TensorStridedSliceUpdate') return updateInCompiled(operation);
+  const large = operation.inputs[0] !== undefined && elements(operation.inputs[0]) >= manyElements;
+  return large && isRowMean(operation) ? meanForCompiler(operation) : operation;
+}
+
+/** With fewer numbers, a call of the routine for products takes longer than a sum. */
+const manyElements = 1 << 16;
 
 /**
  * The operations of each GELU, x·Φ(x), whose argument is a matrix product plus a bias: the product
