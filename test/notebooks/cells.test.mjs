@@ -5,34 +5,46 @@ import { listNotebooks } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { madeNotebook } from './made-notebook.mjs';
 
-const mostLines = 40;
+/** The most that a code cell may have. */
+const most = { lines: 40, 'characters in a line': 120 };
 const folder = path.join(projectRoot, 'notebooks');
 
 /**
- * The code cells of a notebook that are too long, in words.
+ * Where code cells of a notebook have more of something than they may, in words.
  *
  * @param {string} text of its file
  */
-function longCells(text) {
+function excesses(text) {
   /** @type {{ id: string, cell_type: string, source: string | string[] }[]} */
   const cells = JSON.parse(text).cells;
   return cells.flatMap(({ id, cell_type, source }, number) => {
-    const lines = [source].flat().join('').trimEnd().split('\n').length;
-    return cell_type === 'code' && lines > mostLines
-      ? [`cell ${number} (${id}) has ${lines} lines`]
-      : [];
+    if (cell_type !== 'code') return [];
+    const lines = [source].flat().join('').trimEnd().split('\n');
+    const characters = Math.max(...lines.map((line) => [...line].length));
+    /** @type {typeof most} */
+    const counts = { lines: lines.length, 'characters in a line': characters };
+    return /** @type {(keyof typeof most)[]} */ (Object.keys(most))
+      .filter((what) => counts[what] > most[what])
+      .map((what) => `cell ${number} (${id}) has ${counts[what]} ${what}`);
   });
 }
 
-describe.runIf(existsSync(folder))(`no code cell has more than ${mostLines} lines`, () => {
+const limits = Object.entries(most).map(([what, count]) => `${count} ${what}`);
+describe.runIf(existsSync(folder))(`no code cell has more than ${limits.join(' or ')}`, () => {
   const files = existsSync(folder) ? listNotebooks(folder) : [];
   test.each(files.map((file) => [path.basename(file), file]))('in %s', (_name, file) => {
-    expect(longCells(readFileSync(file, 'utf8'))).toEqual([]);
+    expect(excesses(readFileSync(file, 'utf8'))).toEqual([]);
   });
 });
 
-test('the check counts lines', () => {
+test('the check counts lines, and characters in the longest', () => {
   const lines = (/** @type {number} */ count) => Array(count).fill('1;').join('\n');
-  const made = madeNotebook([lines(mostLines), `${lines(mostLines)}\n`, lines(mostLines + 1)]);
-  expect(longCells(made)).toEqual(['cell 2 (cell-2) has 41 lines']);
+  const line = (/** @type {number} */ length) => `1;\n//${'–'.repeat(length - 2)}\n2;`;
+  const short = [lines(most.lines), `${lines(most.lines)}\n`, line(most['characters in a line'])];
+  expect(excesses(madeNotebook(short))).toEqual([]);
+  const long = [lines(most.lines + 1), '1;', line(most['characters in a line'] + 1)];
+  expect(excesses(madeNotebook(long))).toEqual([
+    'cell 0 (cell-0) has 41 lines',
+    'cell 2 (cell-2) has 121 characters in a line',
+  ]);
 });

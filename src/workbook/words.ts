@@ -1,0 +1,33 @@
+/** Numbers and verdicts as the words of a sentence or a caption. */
+
+/** A share as a percentage, “83.0 %”; a dash where there is none. */
+export function percent(share: number | undefined, digits = 1): string {
+  return share === undefined ? '–' : `${(100 * share).toFixed(digits)} %`;
+}
+
+/**
+ * The least and the most of some numbers, or the ends of an interval: “2.4 to 3.6”. Where both read
+ * the same it is one number.
+ */
+export function span(values: readonly number[], digits: number): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)].map((value) =>
+    value.toFixed(digits),
+  );
+  return least === most ? `${least}` : `${least} to ${most}`;
+}
+
+/** Numbers one after the other: “1.8, 5.6, 4.6”. */
+export function listed(values: readonly number[], digits: number): string {
+  return values.map((value) => value.toFixed(digits)).join(', ');
+}
+
+/**
+ * What a measurement says of a claim, to go on from “that … ”.
+ *
+ * @param told whether what was measured is larger than its error
+ * @param asClaimed whether it is as claimed, rather than the other way round
+ */
+export function verdict(told: boolean, asClaimed: boolean): string {
+  if (!told) return 'cannot be told at this size';
+  return asClaimed ? 'holds here' : 'does not hold here';
+}
