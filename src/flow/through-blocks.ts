@@ -45,12 +45,13 @@ export function blockForward(
 /**
  * {@link blockForward} through a stack of blocks, nearest the data first.
  *
- * @param logDet (batch) of what made the tokens of images
+ * @param before the log-determinant (batch) of what made the tokens of images, which is added
  */
 export function forwardThroughBlocks(
   blocks: readonly AutoregressiveBlock[],
-  { tokens, logDet }: { tokens: tf.Tensor3D; logDet?: tf.Tensor1D },
+  tokens: tf.Tensor3D,
   conditions: Conditions = {},
+  before?: tf.Tensor1D,
 ): ForwardResult & { outputs: tf.Tensor3D[] } {
   const outputs: tf.Tensor3D[] = [];
   const logDets: tf.Tensor1D[] = [];
@@ -62,5 +63,5 @@ export function forwardThroughBlocks(
     logDets.push(result.logDet);
   }
   const total = tf.addN(logDets) as tf.Tensor1D;
-  return { z, logDet: logDet ? tf.add(total, logDet) : total, outputs, logDets };
+  return { z, logDet: before ? tf.add(total, before) : total, outputs, logDets };
 }
