@@ -190,11 +190,7 @@ function trainingGradient(
   return valueAndGradient((current) => {
     const moved = { ...flow, parameters: withLeaves(flow.parameters, current) };
     const classes = classMixture(config, label, x.shape[0]);
-    const result = forwardThroughBlocks(
-      blocksOf(moved),
-      { tokens: patchify(config, x) },
-      { classes },
-    );
+    const result = forwardThroughBlocks(blocksOf(moved), patchify(config, x), { classes });
     return { value: flowLoss(moved, result).loss, auxiliary: {} };
   }, parameters);
 }
@@ -236,7 +232,7 @@ function denseLogDet(flow: TarFlow, x: tf.Tensor4D, label: Int32Array | undefine
     const labels = label && new Int32Array(size).fill(label[0] as number);
     const classes = classMixture(config, labels, size);
     const rows = tf.grad(
-      (x) => forwardThroughBlocks(blocksOf(flow), { tokens: x as tf.Tensor3D }, { classes }).z,
+      (tokens) => forwardThroughBlocks(blocksOf(flow), tokens as tf.Tensor3D, { classes }).z,
     );
     const jacobian = rows(copies, tf.reshape(tf.eye(size), copies.shape)).dataSync();
     return tf.scalar(logAbsDeterminant(jacobian, size));

@@ -183,7 +183,9 @@ test('a published figure is drawn dashed, in a colour that no series has, and sa
 
 test('a heat map refuses values that do not fill it', () => {
   const map = { title: '', rows: 2, columns: 2, x: [0, 1], y: [0, 1], colourTitle: '' } as const;
-  expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(/Got 3 values, expected the 4 .* 2 × 2/);
+  expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(
+    /Got 3 values, expected the 4 .* 2 × 2/,
+  );
 });
 
 describe('text in pictures', () => {

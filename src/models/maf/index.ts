@@ -29,8 +29,10 @@ export const maf: Family<MafConfig, MafParameters> = {
   start: startFromData,
   objectives: () => [likelihood()],
   flow: {
-    forward: (model, x, conditions) =>
-      forwardThroughBlocks(blocksOf(model), tokensOf(model.config, x), conditions),
+    forward(model, x, conditions) {
+      const { tokens, logDet } = tokensOf(model.config, x);
+      return forwardThroughBlocks(blocksOf(model), tokens, conditions, logDet);
+    },
     latentShape,
     rows: () => 1,
     width: ({ hiddenUnits }) => hiddenUnits,

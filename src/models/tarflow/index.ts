@@ -46,7 +46,8 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   objectives: (config) => [objectiveOf(config)],
   flow: {
     forward(model, x, conditions): ForwardResult {
-      return forwardThroughBlocks(tarflowBlocks(model), tokensOf(model.config, x), conditions);
+      const { tokens, logDet } = tokensOf(model.config, x);
+      return forwardThroughBlocks(tarflowBlocks(model), tokens, conditions, logDet);
     },
     latentShape,
     rows: tokenCount,
