@@ -15,5 +15,7 @@ test('the first images of each class, class by class or in turn', () => {
 });
 
 test('a class with too few images is named', () => {
-  expect(() => firstOfEachClass(data, 2, { skip: 2 })).toThrow('made-up has 3 images of a, not 4');
+  expect(() => firstOfEachClass(data, 2, { skip: 2 })).toThrow(
+    'made-up has 3 images of a, and 4 are asked for.',
+  );
 });
