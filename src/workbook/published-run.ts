@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
@@ -18,13 +19,11 @@ export interface PublishedRun {
   /** The contents of the run's `run.json`. */
   run: RunDescription;
   /** The runs that it continued, in their order, and the step at which each ended. */
-  earlier?: { run: RunDescription; until: number }[];
+  earlier?: { run: RunDescription; until: number; seconds?: number }[];
   /** The number of steps done, including those of earlier runs. */
   steps: number;
   /** The time that the steps took, without validations. */
   seconds: number;
-  /** Of the snapshot that `results/` keeps while the run goes on. */
-  snapshot?: { sha256: string };
   /** The most steps for which a record stands; its numbers are their means. */
   stepsPerRecord: number;
   records: LikelihoodRecord[];
@@ -32,7 +31,7 @@ export interface PublishedRun {
 
 /** The file in which `results/` keeps a trained flow. */
 export function publishedCheckpoint(name: string): string {
-  return resultToRead(checkpointName(name));
+  return resultToRead(files(name).run.tensors);
 }
 
 /**
@@ -40,7 +39,8 @@ export function publishedCheckpoint(name: string): string {
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
  * says what was trained. A run that is still going on is published up to its last checkpoint. A run
  * that started from the checkpoint or the snapshot published under this name replaces it, and its log
- * is appended.
+ * is appended; so does the same run when it is published again. A snapshot of the run, or with which
+ * it began, is removed.
  *
  * @param runFolder the folder of {@link train} or of `tarflow train --out`
  * @throws UserError if the folder holds no run with a checkpoint, if the run started from another
@@ -52,9 +52,9 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
   const flow = await loadCheckpoint(folder.checkpoint);
   try {
     const log = await logUntil(folder, run, name, flow.details.steps ?? Number.POSITIVE_INFINITY);
-    await writeLog(name, log);
-    await saveCheckpoint(flow, resultFile(checkpointName(name)), flow.details, 'F16');
-    await rm(resultFile(snapshotName(name)), { force: true });
+    await saveCheckpoint(flow, resultFile(files(name).run.tensors), flow.details, 'F16');
+    await writeLog(files(name).run.log, log);
+    await removeSnapshot(name, run);
   } finally {
     disposeModel(flow);
   }
@@ -63,7 +63,7 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
 /**
  * Puts what a later run needs to go on with a run into `results/`, without the run's folder: its last
  * saved step as `checkpoints/<name>.snapshot.safetensors`, which `train --from` takes, and its log up
- * to there as {@link publishRun} does. Publishing the run that went on removes the snapshot.
+ * to there beside that of a published run, `training/<name>.snapshot.jsonl`.
  *
  * @throws UserError as {@link publishRun} does
  */
@@ -72,9 +72,8 @@ export async function publishSnapshot(runFolder: string, name: string): Promise<
   const { file, header } = await openLastState(runFolder);
   try {
     const log = await logUntil(new RunFolder(runFolder), run, name, header.steps);
-    const to = resultFile(snapshotName(name));
-    await writeSnapshot(to, file, header);
-    await writeLog(name, { ...log, snapshot: { sha256: await sha256Of(to) } });
+    await writeSnapshot(resultFile(files(name).snapshot.tensors), file, header);
+    await writeLog(files(name).snapshot.log, log);
   } finally {
     await file.close();
   }
@@ -113,7 +112,10 @@ async function logUntil(
   return {
     run,
     ...(before && {
-      earlier: [...(before.earlier ?? []), { run: before.run, until: before.steps }],
+      earlier: [
+        ...(before.earlier ?? []),
+        { run: before.run, until: before.steps, seconds: before.seconds },
+      ],
     }),
     steps: offset + records.length,
     seconds: (before?.seconds ?? 0) + Math.round(seconds),
@@ -122,23 +124,57 @@ async function logUntil(
   };
 }
 
-async function writeLog(name: string, { records, ...header }: PublishedRun): Promise<void> {
+async function writeLog(to: string, { records, ...header }: PublishedRun): Promise<void> {
   const lines = [header, ...records].map((line) => `${rounded(line)}\n`);
-  await writeAtomically(resultFile(logName(name)), lines.join(''));
+  await writeAtomically(resultFile(to), lines.join(''));
 }
 
-/** The published run from whose checkpoint or snapshot another one started. */
+/**
+ * What was published of the run from which another one went on: where that one began with what is
+ * published now, or where it is published itself already.
+ */
 async function publishedStart(name: string, from: StartingPoint): Promise<PublishedRun> {
-  const file = publishedCheckpoint(name);
-  if (existsSync(file) && (await sha256Of(file)) === from.sha256) return readPublishedRun(name);
-  if (existsSync(resultToRead(logName(name)))) {
-    const { snapshot, ...published } = await readPublishedRun(name);
-    if (snapshot?.sha256 === from.sha256) return published;
+  for (const { tensors, log } of Object.values(files(name))) {
+    if (!existsSync(resultToRead(log))) continue;
+    const published = await readLog(resultToRead(log));
+    const file = resultToRead(tensors);
+    if (existsSync(file) && (await sha256Of(file)) === from.sha256) return published;
+    const before = startOf(published);
+    if (before && published.run.from?.sha256 === from.sha256) return before;
   }
   throw new UserError(
-    `The run began with ${from.checkpoint}, which is neither ${file} nor its snapshot`,
+    `The run began with ${from.checkpoint}, which is neither ${publishedCheckpoint(name)} nor its snapshot`,
     'Publish it under the name of the run that it continued',
   );
+}
+
+/** A published run without the last of the runs that it is made of. */
+function startOf({
+  earlier = [],
+  records,
+  stepsPerRecord,
+}: PublishedRun): PublishedRun | undefined {
+  const last = earlier.at(-1);
+  if (!last) return undefined;
+  return {
+    run: last.run,
+    ...(earlier.length > 1 && { earlier: earlier.slice(0, -1) }),
+    steps: last.until,
+    seconds: last.seconds ?? 0,
+    stepsPerRecord,
+    records: records.filter(({ step }) => step <= last.until),
+  };
+}
+
+/** Removes the snapshot of a name, if it is of a run or of the one that it continued. */
+async function removeSnapshot(name: string, run: RunDescription): Promise<void> {
+  const { tensors, log } = files(name).snapshot;
+  const file = resultFile(tensors);
+  if (!existsSync(file) || !existsSync(resultFile(log))) return;
+  const { run: held } = await readLog(resultFile(log));
+  const isOwn = isDeepStrictEqual(held, JSON.parse(rounded(run)));
+  if (!isOwn && (await sha256Of(file)) !== run.from?.sha256) return;
+  await Promise.all([file, resultFile(log)].map((path) => rm(path)));
 }
 
 async function sha256Of(file: string): Promise<string> {
@@ -152,7 +188,10 @@ async function sha256Of(file: string): Promise<string> {
  * @throws UserError if no run of that name is published, or its log is damaged
  */
 export async function readPublishedRun(name: string): Promise<PublishedRun> {
-  const file = resultToRead(logName(name));
+  return readLog(resultToRead(files(name).run.log));
+}
+
+async function readLog(file: string): Promise<PublishedRun> {
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
@@ -183,11 +222,14 @@ export function averagedRecords<R extends StepRecord>(records: readonly R[], siz
 
 const mostRecords = 450;
 
-/** In `results/`. */
-const checkpointName = (name: string): string => path.join('checkpoints', `${name}.safetensors`);
-const snapshotName = (name: string): string =>
-  path.join('checkpoints', `${name}.snapshot.safetensors`);
-const logName = (name: string): string => path.join('training', `${name}.jsonl`);
+/** Where a run and a snapshot lie in `results/`. */
+function files(name: string): Record<'run' | 'snapshot', { tensors: string; log: string }> {
+  const at = (file: string) => ({
+    tensors: path.join('checkpoints', `${file}.safetensors`),
+    log: path.join('training', `${file}.jsonl`),
+  });
+  return { run: at(name), snapshot: at(`${name}.snapshot`) };
+}
 
 /** The means of a group, with the step, epoch and validation of its last record. */
 function meanRecord<R extends StepRecord>(group: readonly R[], last: R): R {

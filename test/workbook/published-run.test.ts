@@ -127,8 +127,12 @@ test('a run that went on from the published one takes its place, and its log is 
   expect(validated).toEqual(Array.from({ length: 12 }, (_, i) => 100 * (i + 1)));
   expect(published.records.at(-1)?.epoch).toBeCloseTo(120);
 
-  // Now another checkpoint is published, with which it did not begin.
-  await expect(publishRun(second, 'tiny')).rejects.toThrow('which is neither');
+  // Published again, it is what it was; a run that began with something else is refused.
+  await publishRun(second, 'tiny');
+  expect(await readPublishedRun('tiny')).toEqual(published);
+  fs.rmSync(second, { recursive: true });
+  const other = await runFolder(250, 1200, { ...from, sha256: 'of another' });
+  await expect(publishRun(other, 'tiny')).rejects.toThrow('which is neither');
 });
 
 /** A run of a few real steps, whose folder it returns. */
@@ -142,26 +146,41 @@ async function trainedRun(name: string, steps: number, start?: string): Promise<
   return to;
 }
 
-test('a run goes on from a snapshot in results, without its folder', async () => {
-  const run = await trainedRun('held', 4);
+test('a run goes on from a snapshot in results, without its folder, more than once', async () => {
+  const kept = (name: string) => path.join(folder, 'results', name);
+  const snapshot = kept('checkpoints/tiny.snapshot.safetensors');
+  const run = await trainedRun('first', 4);
+  await publishSnapshot(run, 'tiny');
   await publishSnapshot(run, 'tiny');
   expect(fs.existsSync(publishedCheckpoint('tiny'))).toBe(false);
   fs.rmSync(run, { recursive: true });
-  const snapshot = path.join(folder, 'results', 'checkpoints', 'tiny.snapshot.safetensors');
 
+  // The second run replaces the snapshot with which it began by one of its own, and again.
   const second = await trainedRun('second', 3, snapshot);
-  await publishRun(second, 'tiny');
-  const { steps, records, earlier, snapshot: kept } = await readPublishedRun('tiny');
-  expect({ steps, earlier: earlier?.map(({ until }) => until), kept }).toEqual({
-    steps: 7,
-    earlier: [4],
-    kept: undefined,
-  });
-  expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  await publishSnapshot(second, 'tiny');
+  await publishSnapshot(second, 'tiny');
+  const third = await trainedRun('third', 2, snapshot);
+  await publishRun(third, 'tiny');
+  const { steps, records, earlier } = await readPublishedRun('tiny');
+  expect({ steps, until: earlier?.map(({ until }) => until) }).toEqual({ steps: 9, until: [4, 7] });
+  expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   const flow = await loadCheckpoint(publishedCheckpoint('tiny'));
-  expect(flow.details.steps).toBe(7);
+  expect(flow.details.steps).toBe(9);
   disposeModel(flow);
   expect(fs.existsSync(snapshot)).toBe(false);
+  expect(fs.existsSync(kept('training/tiny.snapshot.jsonl'))).toBe(false);
+});
+
+test('a snapshot leaves what is published of earlier runs as it is', async () => {
+  await publishRun(await trainedRun('first', 3), 'tiny');
+  const published = await readPublishedRun('tiny');
+  const second = await trainedRun('second', 4, publishedCheckpoint('tiny'));
+  await publishSnapshot(second, 'tiny');
+  expect(await readPublishedRun('tiny')).toEqual(published);
+  await publishRun(second, 'tiny');
+  const { steps, records, earlier } = await readPublishedRun('tiny');
+  expect({ steps, earlier: earlier?.length }).toEqual({ steps: 7, earlier: 1 });
+  expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });
 
 test('a run that was never published, and a damaged log, are named', async () => {
