@@ -1,6 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import { type TensorSource, writeSafetensors } from '../formats/safetensors.js';
+import {
+  type HostData,
+  type HostDtype,
+  type TensorSource,
+  writeSafetensors,
+} from '../formats/safetensors.js';
+import { Overflow } from '../formats/safetensors-errors.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 import { checkWritable } from './arguments.js';
 
@@ -66,9 +72,21 @@ function sourcesOf(file: TensorFile, wanted?: FloatDtype): Record<string, Tensor
       const data = async () => {
         const { data: read } = await file.read(name);
         // What is not stored as F64 is held as F32.
-        return dtype === 'F64' && stored !== 'F64' ? Float32Array.from(read) : read;
+        return dtype === 'F64' && stored !== 'F64' ? narrowed(read, name, stored) : read;
       };
       return [name, { shape, dtype: stored, data }];
     }),
   );
+}
+
+function narrowed(numbers: HostData, name: string, dtype: HostDtype): Float32Array {
+  return Float32Array.from(numbers, (number) => {
+    if (Number.isFinite(number) && !Number.isFinite(Math.fround(number))) {
+      throw new Overflow(
+        `Tensor '${name}' holds ${number}, which is beyond the largest number of ${dtype}`,
+        'Store it as it is: leave --dtype away',
+      );
+    }
+    return number;
+  });
 }

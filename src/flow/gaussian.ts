@@ -25,8 +25,9 @@ export function normalise<T extends tf.Tensor>(x: T, { mean, logScale }: Gaussia
 }
 
 /**
- * The mean and scale by which {@link normalise} gives data mean 0 and variance 1: how actnorm starts.
- * One more sample, of variance 1, keeps numbers that hardly ever change away from tiny scales.
+ * The mean and scale by which {@link normalise} gives data mean 0 and about variance 1: how actnorm
+ * starts. The variance is that of the data and one more sample, of variance 1, which keeps numbers that
+ * hardly ever change away from tiny scales.
  *
  * @param x (batch, …)
  * @param axes over which to average, the first among them

@@ -37,7 +37,7 @@ export function fused(
     if (operation.writes > 0 || !fits(operation)) groups.add(operation, place, undefined);
     // What runs before a variable is overwritten must not move behind the write.
     else if (joins(operation)) groups.add(operation, place, `${writes} ${passedOver(operation)}`);
-    else if (isOfRows(operation)) groups.addToGiver(operation, place);
+    else if (isOfRows(operation)) groups.addToGiver(operation, place, `${writes} `);
     else groups.add(operation, place, undefined);
   });
   return groups.units();
@@ -150,8 +150,12 @@ class Groups {
     }
   }
 
-  /** Adds an operation to the group of a mean of rows whose result it takes, or of one that did. */
-  addToGiver(operation: Operation, place: number): void {
+  /**
+   * Adds an operation to the group of a mean of rows whose result it takes, or of one that did.
+   *
+   * @param since what kinds begin with since the last write
+   */
+  addToGiver(operation: Operation, place: number, since: string): void {
     const givers = valuesRead(operation).flatMap((value) =>
       value.from === 'operation' && (isRowMean(value.operation) || isOfRows(value.operation))
         ? [value.operation]
@@ -161,7 +165,7 @@ class Groups {
     this.add(
       operation,
       place,
-      kinds.find((kind) => kind !== undefined),
+      kinds.find((kind) => kind?.startsWith(since)),
     );
   }
 

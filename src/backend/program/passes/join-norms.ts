@@ -83,7 +83,7 @@ export function isRowMean({ op, inputs: [x, axes], outputs: [result] }: Operatio
 }
 
 /**
- * A mean of rows as XLA computes it fastest: as a product with a column of 1/channels, because it
+ * A mean of rows as XLA computes it fastest on a processor: as a product with a column of 1/channels, because it
  * computes products several numbers at a time, but not sums along rows.
  */
 export function meanForCompiler(mean: Operation): Operation {

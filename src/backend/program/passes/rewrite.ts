@@ -1,4 +1,4 @@
-import { types } from '../../native/binding.js';
+import { nativeBackend, types } from '../../native/binding.js';
 import { elements, type Operation, type Value } from '../trace/operations.js';
 import { isRowMean, meanForCompiler } from './join-norms.js';
 import { madeBy, scalar } from './trace-edit.js';
@@ -27,7 +27,9 @@ export function rewritten(
 function rewrittenForCompiler(operation: Operation): Operation {
   if (operation.op === 'TensorStridedSliceUpdate') return updateInCompiled(operation);
   const large = operation.inputs[0] !== undefined && elements(operation.inputs[0]) >= manyElements;
-  return large && isRowMean(operation) ? meanForCompiler(operation) : operation;
+  // A GPU sums rows as fast, and may round the arguments of products.
+  const byProduct = large && isRowMean(operation) && !nativeBackend()?.isUsingGpuDevice;
+  return byProduct ? meanForCompiler(operation) : operation;
 }
 
 /** With fewer numbers, a call of the routine for products takes longer than a sum. */

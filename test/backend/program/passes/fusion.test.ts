@@ -255,6 +255,20 @@ describe('a layer normalisation', () => {
     expect(Math.max(...counts('Sum'))).toBe(1);
   });
 
+  test('does not join numbers of rows behind a write with a mean before it', () => {
+    const { operations } = traced((x) => tf.mul(x, tf.rsqrt(tf.mean(tf.square(x), -1, true))));
+    const write: Operation = { op: 'W', attributes: {}, inputs: [], outputs: [], writes: 1 };
+    const place = operations.findIndex(({ op }) => op === 'Rsqrt');
+    const units = fused(
+      [...operations.slice(0, place), write, ...operations.slice(place)],
+      () => true,
+    );
+    const order = units.flatMap((unit) => (isFusion(unit) ? unit.members : [unit]));
+    const at = (wanted: string) => order.findIndex(({ op }) => op === wanted);
+    expect(at('Mean')).toBeLessThan(at('W'));
+    expect(at('W')).toBeLessThan(at('Rsqrt'));
+  });
+
   test.each(['float32', 'bfloat16'] as const)(
     'has the gradient of op by op, in %s',
     (precision) => {
