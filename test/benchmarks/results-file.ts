@@ -13,10 +13,10 @@ export interface Machine {
   gpu?: string;
   /** Whether its float32 matrix products may be rounded to TF32; NVIDIA_TF32_OVERRIDE=0 forbids it. */
   tf32?: boolean;
-  /** Versions. */
+  /** Versions, the peer's of PyTorch. */
   ours: string;
   peer: string;
-  /** Absent where no row has it. */
+  /** Absent where no row has JAX. */
   jax?: string;
 }
 

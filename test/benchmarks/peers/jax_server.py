@@ -9,12 +9,17 @@ from jax_model import Parameters, TarFlow
 from server import ADAMW, SIGMA, Case, Server, serve
 
 
-def transposed(parameters):
-    """Weights of linear layers from (outputs, inputs) to (inputs, outputs), or back."""
+def with_matrices(parameters, change):
+    """Parameters with the weights of linear layers changed."""
     return {
-        name: value.T if name.endswith("weight") and value.ndim == 2 else value
+        name: change(value) if name.endswith("weight") and value.ndim == 2 else value
         for name, value in parameters.items()
     }
+
+
+def transposed(parameters):
+    """Weights of linear layers from (outputs, inputs) to (inputs, outputs), or back."""
+    return with_matrices(parameters, lambda weight: weight.T)
 
 
 def adamw(p, g, first, second, count):
@@ -32,10 +37,9 @@ class JaxCase(Case):
         super().__init__(request)
         self.compiles = True
         given = safetensors.numpy.load_file(request["file"])
-        self.images, self.latents, labels = (
-            given.pop(name, None) for name in ("images", "latents", "labels")
-        )
-        self.labels = None if labels is None else labels.astype(np.int32)
+        self.images = jnp.asarray(given.pop("images"))
+        self.latents = jnp.asarray(given.pop("latents"))
+        self.labels = jnp.asarray(given.pop("labels")) if "labels" in given else None
         dtype = jnp.bfloat16 if self.autocasts else jnp.float32
         self.model = TarFlow(self.config, dtype)
         parameters = {name: jnp.asarray(value) for name, value in transposed(given).items()}
@@ -44,10 +48,7 @@ class JaxCase(Case):
             self.optimised = (parameters, *zeros, jnp.float32(0))
             self.compiled = jax.jit(self.update, donate_argnums=0)
             return
-        self.parameters = {
-            name: p.astype(dtype) if name.endswith("weight") and p.ndim == 2 else p
-            for name, p in parameters.items()
-        }
+        self.parameters = with_matrices(parameters, lambda weight: weight.astype(dtype))
         compute = {
             "forward": self.model.loss,
             "denoising step": lambda *given: self.model.denoise(*given, SIGMA),
