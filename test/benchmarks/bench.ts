@@ -152,14 +152,7 @@ async function measureAll(
       `Expected a regular expression for names such as: ${[...new Set(names)].join('; ')}`,
     );
   }
-  if (!(await bench.compareWithGolden())) return 1;
-  for (const alike of byConfiguration(comparisons(measured))) {
-    const agree = await bench.afresh(alike, async () => {
-      for (const one of alike) if (!(await bench.compare(one))) return false;
-      return true;
-    });
-    if (!agree) return 1;
-  }
+  if (!(await allAgree(bench, measured))) return 1;
   const peaks: Partial<Record<Case['precision'], number>> = {};
   for (const precision of new Set(cases.map((one) => one.precision))) {
     const peak = await bench.afresh(cases.slice(0, 1), () => bench.peak(precision));
@@ -201,6 +194,19 @@ async function measureAll(
   if (scaling) await saveScalingFigure(all, machine, resultFile('benchmarks-scaling.png'));
   else await saveRatioFigure(all, machine, resultFile('benchmarks.png'));
   return 0;
+}
+
+/** Whether peers and golden files agree, and all sides in what is to be measured. */
+async function allAgree(bench: Benchmark, measured: readonly Case[]): Promise<boolean> {
+  if (!(await bench.compareWithGolden())) return false;
+  for (const alike of byConfiguration(comparisons(measured))) {
+    const agree = await bench.afresh(alike, async () => {
+      for (const one of alike) if (!(await bench.compare(one))) return false;
+      return true;
+    });
+    if (!agree) return false;
+  }
+  return true;
 }
 
 /** Cases in groups of one configuration. */
