@@ -70,10 +70,10 @@ export function described<T>(golden: GoldenFile, schema: z.ZodType<T>): T {
   return parsed(schema, golden.json, golden.beside);
 }
 
-/** The TarFlow whose weights a golden file holds; the caller frees it. */
-export function goldenFlow(golden: GoldenFile): TarFlow {
+/** The configuration of the TarFlow in a golden file. */
+export function goldenConfig(golden: GoldenFile): TarFlowConfig {
   const published = described(golden, configSchema).config;
-  const config: TarFlowConfig = {
+  return {
     kind: 'tarflow',
     image: {
       channels: published.in_channels,
@@ -88,12 +88,16 @@ export function goldenFlow(golden: GoldenFile): TarFlow {
     classes: published.num_classes,
     volumePreserving: !published.nvp,
   };
+}
+
+/** The TarFlow whose weights a golden file holds; the caller frees it. */
+export function goldenFlow(golden: GoldenFile): TarFlow {
   const state = Object.fromEntries(
     Object.entries(golden.tensors)
       .filter(([name]) => name.startsWith('sd.'))
       .map(([name, tensor]) => [name.slice(3), tensor]),
   );
-  return modelOfState(tarflow, config, state, golden.path);
+  return modelOfState(tarflow, goldenConfig(golden), state, golden.path);
 }
 
 /** An input of a golden file. */

@@ -18,7 +18,7 @@ export type Workload = (typeof workloads)[number];
 
 export type Precision = 'float32' | 'bfloat16';
 
-/** One thing to measure on both sides. */
+/** One thing to measure on every side. */
 export interface Case {
   workload: Workload;
   config: TarFlowConfig;
@@ -30,7 +30,7 @@ export interface Case {
   baseline?: true;
 }
 
-/** Of a training step, on both sides. */
+/** Of a training step, on every side. */
 export const learningRate = 1e-5;
 
 const base = { kind: 'tarflow', classes: 10, headWidth: 64, volumePreserving: false } as const;

@@ -7,7 +7,7 @@ export type Request = { command: string } & Record<string, unknown>;
 
 /**
  * A process that runs one side's workloads. It reads one JSON object a line and answers each with
- * one, so that the two sides take turns on the same cores.
+ * one, so that the sides take turns on the same cores.
  */
 export class Contender {
   private readonly process: ChildProcess;

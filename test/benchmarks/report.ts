@@ -1,5 +1,12 @@
 import { type ChartSpec, saveChart } from '../../src/workbook/chart.js';
 import { barChart, lineChart, sideBySide } from '../../src/workbook/chart-types.js';
+import {
+  bestPeer,
+  type PeerFigures,
+  type PeerName,
+  peersOf,
+  peerTitles,
+} from '../../src/workbook/report/benchmark-rows.js';
 import { type Machine, machineName } from './results-file.js';
 import { type Spread, spreadOf } from './statistics.js';
 
@@ -18,18 +25,23 @@ export interface ResultRow {
   unit: 's' | 'B';
   /** Medians. */
   ours: number;
-  peer: number;
-  /** ours / peer; below 1 is better than the peer. */
+  peers: PeerFigures;
+  /** The peer with the smallest median. */
+  best: PeerName;
+  /** ours / that peer's; below 1 is better than every peer. */
   ratio: number;
-  /** First and third quartiles; those of the ratio are of repetitions taken in pairs. */
+  /**
+   * First and third quartiles, of the best peer too; those of the ratio are of repetitions taken in
+   * pairs.
+   */
   spread?: { ours: [number, number]; peer: [number, number]; ratio: [number, number] };
   repetitions?: number;
   /**
-   * Rate of the matrix products alone, in GFLOP/s; the peak that the same run measured, and our
-   * share of it.
+   * Rate of the matrix products alone, in GFLOP/s, of ours and of the best peer; the peak that the
+   * same run measured, and our share of it.
    */
   gflops?: { ours: number; peer: number; peak: number; ofPeak: number };
-  /** Medians of what does not count in the ratio: our other modes, the peer compiled. */
+  /** Medians of what does not count in the ratio: our other modes. */
   others?: Record<string, number>;
   /** For a series: what grows. */
   growth?: { series: string; size: number };
@@ -38,29 +50,51 @@ export interface ResultRow {
   note?: string;
 }
 
-/** What repetitions measured: of both sides, taken in pairs, and of what else stands beside. */
-export type Measurements = { ours: number[]; peer: number[] } & Record<string, number[]>;
+/** A row as the file has it: those of one peer have PyTorch's figure, and its ratio is to that. */
+export type StoredRow = Omit<ResultRow, 'peers' | 'best'> &
+  Partial<Pick<ResultRow, 'peers' | 'best'>> & { peer?: number };
+
+/** What repetitions measured: of ours and of each peer, taken in turns, and of what stands beside. */
+export interface Measurements {
+  ours: number[];
+  peers: Partial<Record<PeerName, number[]>>;
+  others?: Record<string, number[]>;
+}
+
+type Figures = Pick<
+  ResultRow,
+  'ours' | 'peers' | 'best' | 'ratio' | 'spread' | 'repetitions' | 'others'
+>;
 
 /** The figures of a row. */
-export function figuresOf({
-  ours,
-  peer,
-  ...others
-}: Measurements): Pick<ResultRow, 'ours' | 'peer' | 'ratio' | 'spread' | 'repetitions' | 'others'> {
-  const ratios = ours.map((value, index) => value / (peer[index] as number));
-  const [our, their, ratio] = [ours, peer, ratios].map(spreadOf) as [Spread, Spread, Spread];
+export function figuresOf({ ours, peers, others = {} }: Measurements): Figures {
+  const our = spreadOf(ours);
+  const figures = medians(peers);
+  const { name: best, ratio } = bestPeer({ ours: our.median, peers: figures });
+  const values = peers[best] as number[];
+  const ratios = ours.map((value, index) => value / (values[index] as number));
   const quartiles = (spread: Spread) => spread.quartiles.map(digits) as [number, number];
-  const medians = Object.entries(others).map(
-    ([name, values]) => [name, digits(spreadOf(values).median)] as const,
-  );
   return {
     ours: digits(our.median),
-    peer: digits(their.median),
-    ratio: digits(our.median / their.median),
-    spread: { ours: quartiles(our), peer: quartiles(their), ratio: quartiles(ratio) },
+    peers: mapped(figures, digits),
+    best,
+    ratio: digits(ratio),
+    spread: {
+      ours: quartiles(our),
+      peer: quartiles(spreadOf(values)),
+      ratio: quartiles(spreadOf(ratios)),
+    },
     repetitions: ours.length,
-    ...(medians.length > 0 && { others: Object.fromEntries(medians) }),
+    ...(Object.keys(others).length > 0 && { others: mapped(medians(others), digits) }),
   };
+}
+
+function medians(measured: Record<string, number[]>): Record<string, number> {
+  return mapped(measured, (values) => spreadOf(values).median);
+}
+
+function mapped<T, U>(values: Record<string, T>, change: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
 }
 
 /** Four digits: more is noise. */
@@ -72,7 +106,10 @@ export function digits(value: number): number {
 export function tableLine(row: ResultRow): string {
   const size = row.unit === 's' ? duration : megabytes;
   const spread = row.spread?.ratio.map((value) => value.toFixed(2)).join(' to ');
-  const others = Object.entries(row.others ?? {}).map(([name, value]) => `${name} ${size(value)}`);
+  const { name: best, figure } = bestPeer(row);
+  const others = [...Object.entries(row.peers), ...Object.entries(row.others ?? {})]
+    .filter(([name]) => name !== best)
+    .map(([name, value]) => `${name} ${size(value)}`);
   return [
     row.name.padEnd(21),
     row.configuration.padEnd(22),
@@ -80,7 +117,8 @@ export function tableLine(row: ResultRow): string {
     row.precision.padEnd(9),
     row.mode.padEnd(7),
     size(row.ours).padStart(9),
-    size(row.peer).padStart(9),
+    size(figure).padStart(9),
+    peerTitles[best].padEnd(13),
     row.ratio.toFixed(3).padStart(7),
     (spread ?? '').padEnd(12),
     (row.gflops ? `${Math.round(row.gflops.ours)}` : '').padStart(6),
@@ -96,7 +134,8 @@ export const tableHead = [
   'precision',
   'mode   ',
   'ours'.padStart(9),
-  'peer'.padStart(9),
+  'best peer'.padStart(9),
+  ''.padEnd(13),
   'ratio'.padStart(7),
   'quartiles   ',
   'GFLOP/s',
@@ -106,7 +145,7 @@ export const tableHead = [
 
 /** Draws the ratios of a machine. */
 export async function saveRatioFigure(
-  rows: readonly ResultRow[],
+  rows: readonly StoredRow[],
   machine: Machine,
   file: string,
 ): Promise<void> {
@@ -118,13 +157,13 @@ export async function saveRatioFigure(
     charts.push(
       barChart({
         title: precision,
-        subtitle: 'Below 1 is faster than PyTorch',
+        subtitle: `Below 1 is faster than ${peersInWords(bars)}`,
         rows: bars.map((row) => ({
           what: /sampling/.test(row.name)
             ? `${row.name.replace(' sampling', '')}, batch ${row.batch}`
             : row.name,
           configuration: row.configuration,
-          ratio: row.ratio,
+          ratio: bestPeer(row).ratio,
         })),
         x: 'what',
         xTitle: '',
@@ -134,12 +173,31 @@ export async function saveRatioFigure(
       }),
     );
   }
-  await saveCharts(charts, 1, "Our time divided by PyTorch's", machine, file);
+  await saveCharts(charts, 1, "Our time divided by the best peer's", machine, file);
+}
+
+/** The peers that rows have, in words: `PyTorch eager, torch.compile and JAX`. */
+function peersInWords(rows: readonly StoredRow[]): string {
+  const names = new Set(rows.flatMap((row) => Object.keys(peersOf(row)) as PeerName[]));
+  const titles = [...names].map((name) => peerTitles[name]);
+  return titles.length === 1
+    ? (titles[0] as string)
+    : `${titles.slice(0, -1).join(', ')} and ${titles.at(-1)}`;
+}
+
+/** The rows above 1, each in a line that names the best peer. */
+export function slowerRows(rows: readonly ResultRow[]): string[] {
+  return rows
+    .filter(({ ratio }) => ratio > 1)
+    .map(
+      ({ name, configuration, batch, precision, ratio, best }) =>
+        `${name}, ${configuration}, batch ${batch}, ${precision}: ${ratio.toFixed(3)} (${peerTitles[best]})`,
+    );
 }
 
 /** Draws how time and memory of a training step grow on a machine. */
 export async function saveScalingFigure(
-  rows: readonly ResultRow[],
+  rows: readonly StoredRow[],
   machine: Machine,
   file: string,
 ): Promise<void> {
@@ -155,10 +213,18 @@ export async function saveScalingFigure(
       charts.push(
         lineChart({
           title: `${title} by ${series}`,
-          rows: points.flatMap(({ growth, ours, peer }) => [
-            { size: growth?.size as number, value: ours * scale, side: 'ours' },
-            { size: growth?.size as number, value: peer * scale, side: 'PyTorch' },
-          ]),
+          rows: points.flatMap((row) => {
+            const size = row.growth?.size as number;
+            const peers = Object.entries(peersOf(row)) as [PeerName, number][];
+            return [
+              { size, value: row.ours * scale, side: 'ours' },
+              ...peers.map(([name, value]) => ({
+                size,
+                value: value * scale,
+                side: peerTitles[name],
+              })),
+            ];
+          }),
           x: 'size',
           xTitle: series,
           y: 'value',

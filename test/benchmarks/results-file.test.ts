@@ -3,8 +3,9 @@ import { expect, test } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { resultsFolder } from '../../src/workbook/results-folder.js';
 import { allCases, baselineConfigurations, caseName, growthCases, workloads } from './cases.js';
-import { figuresOf, type ResultRow } from './report.js';
+import { figuresOf, type ResultRow, slowerRows, tableLine } from './report.js';
 import { type Machine, machineName, withRows } from './results-file.js';
+import { peersFor } from './sides.js';
 
 const machine: Machine = {
   processor: 'AMD EPYC',
@@ -25,7 +26,7 @@ function row(name: string, ours: number, changed: Partial<ResultRow> = {}): Resu
     device: 'cpu',
     date: '2026-11-26',
     unit: 's',
-    ...figuresOf({ ours: [ours], peer: [1] }),
+    ...figuresOf({ ours: [ours], peers: { 'pytorch eager': [1] } }),
     ...changed,
   };
 }
@@ -69,15 +70,44 @@ test('a complete run drops what it no longer measures, in its own section alone'
   ]);
 });
 
-test('figures are medians with quartiles, and the ratio has those of pairs', () => {
-  expect(figuresOf({ ours: [1, 2, 3, 10], peer: [2, 2, 2, 10], graph: [5, 7] })).toEqual({
+test('rows of several peers go on with those that a machine has of one', () => {
+  const withJax = { ...machine, jax: 'JAX 0.10.2' };
+  const rows = [row('sampling', 4, { peers: { 'pytorch eager': 3, jax: 2 }, best: 'jax' })];
+  const results = withRows(old, { ...comparison, machine: withJax, rows });
+  expect(results).toEqual([
+    { ...old[0], machine: withJax, comparison: [row('forward', 1), ...rows] },
+  ]);
+  expect(withRows(results, { ...comparison, machine: withJax, rows })).toEqual(results);
+});
+
+test('figures are medians with quartiles, and the ratio is to the best peer, by pairs', () => {
+  const peers = { 'pytorch eager': [9, 9, 9, 9], jax: [2, 2, 2, 10] };
+  expect(figuresOf({ ours: [1, 2, 3, 10], peers, others: { graph: [5, 7] } })).toEqual({
     ours: 2.5,
-    peer: 2,
+    peers: { 'pytorch eager': 9, jax: 2 },
+    best: 'jax',
     ratio: 1.25,
     spread: { ours: [1.75, 4.75], peer: [2, 4], ratio: [0.875, 1.125] },
     repetitions: 4,
     others: { graph: 6 },
   });
+});
+
+test('a line of the table has the best peer, and the rest behind', () => {
+  const figures = figuresOf({
+    ours: [0.02],
+    peers: { 'pytorch eager': [0.03], jax: [0.016] },
+    others: { graph: [0.05] },
+  });
+  const one = row('forward', 1, figures);
+  expect(tableLine(one).split(/ {2,}/)).toEqual([
+    ...['forward', '4-64-2-1 on 16×16×3', '8', 'float32', 'default'],
+    ...['20.0 ms', '16.0 ms', 'JAX', '1.250', '1.25 to 1.25'],
+    'pytorch eager 30.0 ms, graph 50.0 ms',
+  ]);
+  expect(slowerRows([one, row('sampling', 1)])).toEqual([
+    'forward, 4-64-2-1 on 16×16×3, batch 8, float32: 1.250 (JAX)',
+  ]);
 });
 
 test('a machine with a GPU is named by it', () => {
@@ -94,6 +124,16 @@ test('every workload has rows in both precisions, each row once', () => {
       .map((one) => one.precision);
     expect(new Set(precisions)).toEqual(new Set(['float32', 'bfloat16']));
   }
+});
+
+test('peers run what they can: torch.compile whole passes, JAX on processors', () => {
+  const names = (workload: (typeof workloads)[number], gpu: boolean, compile: boolean) =>
+    peersFor({ workload }, { gpu, compile });
+  const all = ['pytorch eager', 'torch.compile', 'jax'];
+  expect(names('training step', false, true)).toEqual(all);
+  expect(names('denoising step', true, true)).toEqual(all.slice(0, 2));
+  expect(names('forward', false, false)).toEqual(['pytorch eager', 'jax']);
+  expect(names('guided sampling', false, true)).toEqual(['pytorch eager', 'jax']);
 });
 
 test('baselines are the committed models, and are rows of their own', async () => {

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { writeAtomically } from '../../src/backend/files.js';
 import { resultFile } from '../../src/workbook/results-folder.js';
-import type { ResultRow } from './report.js';
+import type { ResultRow, StoredRow } from './report.js';
 
 /** What rows were measured on. Rows of different machines are not compared. */
 export interface Machine {
@@ -13,16 +13,18 @@ export interface Machine {
   gpu?: string;
   /** Whether its float32 matrix products may be rounded to TF32; NVIDIA_TF32_OVERRIDE=0 forbids it. */
   tf32?: boolean;
-  /** Versions. */
+  /** Versions, the peer's of PyTorch. */
   ours: string;
   peer: string;
+  /** Absent where no row has JAX. */
+  jax?: string;
 }
 
 /** What a run measures: the rows that compare the sides, or the series that grow. */
 export type Section = 'comparison' | 'scaling';
 
 /** One entry of results/benchmarks.json: what was measured on a machine, by any number of runs. */
-export interface MachineResults extends Partial<Record<Section, ResultRow[]>> {
+export interface MachineResults extends Partial<Record<Section, StoredRow[]>> {
   machine: Machine;
 }
 
@@ -40,7 +42,7 @@ export interface Measured {
  *
  * @returns all rows of the machine in that section
  */
-export async function saveRows(measured: Measured): Promise<ResultRow[]> {
+export async function saveRows(measured: Measured): Promise<StoredRow[]> {
   const file = resultFile('benchmarks.json');
   const before = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : [];
   const results = withRows(before, measured);
@@ -55,22 +57,27 @@ export function withRows(
 ): MachineResults[] {
   const before = ofMachine(results, machine);
   const after = {
-    ...(before ?? { machine }),
+    ...before,
+    machine,
     [section]: complete ? rows : merged(rows, before?.[section] ?? []),
   };
   return before ? results.map((entry) => (entry === before ? after : entry)) : [...results, after];
 }
 
+/** A machine's entry; one from before JAX was measured there is the same machine's. */
 function ofMachine(
   results: readonly MachineResults[],
   machine: Machine,
 ): MachineResults | undefined {
-  return results.find((entry) => isDeepStrictEqual(entry.machine, machine));
+  const { jax: _, ...before } = machine;
+  return [machine, before]
+    .map((sought) => results.find((entry) => isDeepStrictEqual(entry.machine, sought)))
+    .find((entry) => entry !== undefined);
 }
 
 /** New rows in the places of old ones that measure the same, and behind them. */
-function merged(rows: readonly ResultRow[], old: readonly ResultRow[]): ResultRow[] {
-  const key = ({ name, configuration, batch, precision, mode, device, unit, growth }: ResultRow) =>
+function merged(rows: readonly StoredRow[], old: readonly StoredRow[]): StoredRow[] {
+  const key = ({ name, configuration, batch, precision, mode, device, unit, growth }: StoredRow) =>
     JSON.stringify([name, configuration, batch, precision, mode, device, unit, growth]);
   const left = new Map(rows.map((row) => [key(row), row]));
   const kept = old.map((row) => {

@@ -7,6 +7,7 @@ import { disposeModel } from '../../flow/flow.js';
 import { loadCheckpoint } from '../../models/load-checkpoint.js';
 import { modelFingerprint, type Plan } from '../../sampling/planner/plan-file.js';
 import { publishedCheckpoint } from '../published-run.js';
+import { type ComparedFigures, peersOf } from '../report/benchmark-rows.js';
 import { resultFile, resultsFolder, resultToRead } from '../results-folder.js';
 
 /** A run of `tarflow accelerate`: tables of one model in one mode. */
@@ -114,18 +115,13 @@ export interface LoopTimes {
   loops: LoopTime[];
 }
 
-/** A row of results/benchmarks.json, in seconds. */
-interface Benchmark {
+/** A row of results/benchmarks.json, in seconds; `ours` is as `sample` runs it, with XLA's loop. */
+interface Benchmark extends ComparedFigures {
   name: string;
   configuration: string;
   batch: number;
   precision: string;
   device: string;
-  /** As `sample` runs it, with XLA's loop. */
-  ours: number;
-  peer: number;
-  /** Ours in other modes. */
-  others?: { graph?: number; eager?: number };
 }
 
 /** The sizes of the emoji models, as the benchmark names them. */
@@ -157,8 +153,10 @@ function isGuidedLoop({ name, configuration, precision, device }: Benchmark): bo
   return name === 'guided sampling' && ofItsSize && precision === 'float32' && device === 'cpu';
 }
 
-function loopTimes({ configuration, batch, ours, peer, others }: Benchmark): LoopTime[] {
+function loopTimes(row: Benchmark): LoopTime[] {
+  const { configuration, batch, ours, others } = row;
   const tokens = benchmarked[configuration] as string;
+  const peer = peersOf(row)['pytorch eager'] as number;
   const times = [
     { mode: 'xla', seconds: ours },
     { mode: 'graph', seconds: others?.graph },

@@ -3,21 +3,29 @@ import { z } from 'zod';
 import { readBytes } from '../../backend/files.js';
 import { resultsFolder } from '../results-folder.js';
 import { formatValue } from '../table.js';
+import { bestPeer, type PeerName, peersOf, peerTitles } from './benchmark-rows.js';
 import { markdownTable } from './markdown.js';
 
-const rowSchema = z.object({
-  name: z.string(),
-  configuration: z.string(),
-  batch: z.number(),
-  precision: z.string(),
-  unit: z.enum(['s', 'B']),
-  mode: z.string(),
-  peer: z.number(),
-  ratio: z.number(),
-  others: z.record(z.string(), z.number()).optional(),
-  growth: z.object({ series: z.string(), size: z.number() }).optional(),
-  baseline: z.boolean().optional(),
-});
+/** A row, with its ratio to the best of the peers that it has. */
+const rowSchema = z
+  .object({
+    name: z.string(),
+    configuration: z.string(),
+    batch: z.number(),
+    precision: z.string(),
+    unit: z.enum(['s', 'B']),
+    mode: z.string(),
+    ours: z.number(),
+    peers: z.partialRecord(z.enum(Object.keys(peerTitles) as PeerName[]), z.number()).optional(),
+    peer: z.number().optional(),
+    others: z.record(z.string(), z.number()).optional(),
+    growth: z.object({ series: z.string(), size: z.number() }).optional(),
+    baseline: z.boolean().optional(),
+  })
+  .transform((row) => {
+    const { name: best, figure, ratio } = bestPeer(row);
+    return { ...row, peers: peersOf(row), best, bestFigure: figure, ratio };
+  });
 type Row = z.infer<typeof rowSchema>;
 
 const machineSchema = z.object({
@@ -27,11 +35,19 @@ const machineSchema = z.object({
     gpu: z.string().optional(),
     ours: z.string(),
     peer: z.string(),
+    jax: z.string().optional(),
   }),
   comparison: z.array(rowSchema).default([]),
   scaling: z.array(rowSchema).default([]),
 });
 type MachineRows = z.infer<typeof machineSchema>;
+
+/** Peers in the cell of a table. */
+const shortTitles: Record<PeerName, string> = {
+  'pytorch eager': 'eager',
+  'torch.compile': 'compile',
+  jax: 'JAX',
+};
 
 const precisions = ['float32', 'bfloat16'];
 
@@ -46,11 +62,11 @@ const works = [
   })),
 ];
 
-/** Our time as a share of the peer's, by what is measured and machine. */
+/** Our time as a share of the best peer's, by what is measured and machine, and where it is more. */
 export async function benchmarkSummary(): Promise<string> {
   const machines = await measuredMachines();
   const rows = works.map(({ title, is }) => ({
-    'our time / PyTorch’s': title,
+    'our time / the best peer’s': title,
     ...Object.fromEntries(
       machines.map((machine) => [
         machineText(machine),
@@ -62,17 +78,24 @@ export async function benchmarkSummary(): Promise<string> {
       ]),
     ),
   }));
-  return markdownTable(rows);
+  const slower = machines.map((machine) => {
+    const jax = jaxText(machine);
+    return `- ${machineText(machine)}${jax && `, ${jax}`}. ${slowerText(compared(machine))}`;
+  });
+  return [markdownTable(rows), '', ...slower].join('\n');
 }
 
 /** All ratios of every machine: by what is measured, precision and model. */
 export async function benchmarkTables(): Promise<string> {
   const sections = (await measuredMachines()).flatMap((machine) => {
     const { ours, peer } = machine.machine;
+    const jax = jaxText(machine);
+    const rows = machine.comparison.filter(({ baseline }) => !baseline);
     return [
       `### ${machineText(machine)}`,
-      `${ours} against ${peer}; a row is ours as a share of PyTorch’s.`,
-      ratioTable(machine.comparison.filter(({ baseline }) => !baseline)),
+      `${ours} against ${peer}${jax && `, ${jax}`}; a row is ours as a share of the best peer’s, which it names.`,
+      ratioTable(rows),
+      slowerText(rows),
       ...(machine.scaling.length > 0
         ? [
             'A training step of a 4-128-2-2 as it grows: time and resident memory.',
@@ -115,8 +138,7 @@ function ratioTable(rows: readonly Row[]): string {
   const configurations = [...new Set(rows.map(({ configuration }) => configuration))];
   const works = new Map<string, Row[]>();
   for (const row of rows) {
-    const batch = /sampling/.test(row.name) ? `, batch ${row.batch}` : '';
-    const key = `${row.name}${batch}, ${row.precision}`;
+    const key = workText(row);
     works.set(key, [...(works.get(key) ?? []), row]);
   }
   return markdownTable(
@@ -132,22 +154,55 @@ function ratioTable(rows: readonly Row[]): string {
   );
 }
 
-/** The ratio, and where XLA compiles ours that of the graph, which short runs take. */
-function ratioText({ ratio, mode, peer, others }: Row): string {
-  const graph = mode === 'xla' ? others?.graph : undefined;
-  if (mode !== 'xla') return ratio.toFixed(2);
-  const inGraph = graph === undefined ? '' : `, graph ${(graph / peer).toFixed(2)}`;
-  return `${ratio.toFixed(2)} (XLA${inGraph})`;
+/** The ratio and its peer, and where XLA compiles ours the graph's, which short runs take. */
+function ratioText(row: Row): string {
+  const { mode, bestFigure, others } = row;
+  if (mode !== 'xla') return against(row);
+  const graph = others?.graph;
+  const inGraph = graph === undefined ? '' : `, graph ${(graph / bestFigure).toFixed(2)}`;
+  return `${against(row)} (XLA${inGraph})`;
+}
+
+function against({ ratio, best }: Row): string {
+  return `${ratio.toFixed(2)} ${shortTitles[best]}`;
+}
+
+/** Where JAX was measured; empty where it cannot be, on a GPU. */
+function jaxText({ machine, comparison, scaling }: MachineRows): string {
+  if (machine.gpu !== undefined) return '';
+  const rows = [...comparison, ...scaling];
+  const measured = rows.filter(({ peers }) => peers.jax !== undefined).length;
+  if (machine.jax === undefined || measured === 0) return 'not yet against JAX';
+  return `${machine.jax}${measured < rows.length ? ` in ${measured} of ${rows.length} rows` : ''}`;
+}
+
+/** The rows that take longer, or more, than the best peer, by what is measured and precision. */
+function slowerText(rows: readonly Row[]): string {
+  const groups = new Map<string, string[]>();
+  for (const row of rows.filter(({ ratio }) => ratio > 1)) {
+    const work = workText(row);
+    const [model] = row.configuration.split(' ');
+    groups.set(work, [...(groups.get(work) ?? []), `${model} ${against(row)}`]);
+  }
+  const named = [...groups].map(([work, models]) => `${work} (${models.join(', ')})`);
+  return named.length === 0 ? 'No row is above 1.' : `Above 1: ${named.join('; ')}.`;
+}
+
+/** What a row measures, without its model. */
+function workText({ name, batch, precision }: Row): string {
+  return `${name}${/sampling/.test(name) ? `, batch ${batch}` : ''}, ${precision}`;
 }
 
 function growthTable(rows: readonly Row[]): string {
-  const ratio = (unit: Row['unit'], growth: Row['growth']) =>
-    rows.find(
+  const ratio = (unit: Row['unit'], growth: Row['growth']) => {
+    const found = rows.find(
       (row) =>
         row.unit === unit &&
         row.growth?.series === growth?.series &&
         row.growth?.size === growth?.size,
-    )?.ratio;
+    );
+    return found ? against(found) : '';
+  };
   return markdownTable(
     rows
       .filter(({ unit, growth }) => unit === 's' && growth !== undefined)
@@ -155,8 +210,8 @@ function growthTable(rows: readonly Row[]): string {
       .map(({ growth }) => ({
         'what grows': growth?.series ?? '',
         to: formatValue(growth?.size),
-        time: (ratio('s', growth) ?? Number.NaN).toFixed(2),
-        memory: (ratio('B', growth) ?? Number.NaN).toFixed(2),
+        time: ratio('s', growth),
+        memory: ratio('B', growth),
       })),
   );
 }

@@ -1,13 +1,15 @@
 """TarFlow in PyTorch (Zhai et al. 2024, arXiv 2412.06329), written for comparison: small, plain, and
 with the fastest that PyTorch offers for each part.
 
-Parameters carry the names of the published state dicts, so that both sides of the benchmark read
+Parameters carry the names of the published state dicts, so that all sides of the benchmark read
 the same file.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from server import Config
 
 
 class Attention(nn.Module):
@@ -95,7 +97,7 @@ LayerCache = WrittenCache | GrownCache
 
 
 class Block(nn.Module):
-    def __init__(self, config: "Config", index: int):
+    def __init__(self, config: Config, index: int):
         super().__init__()
         channels = config.channels
         self.config = config
@@ -160,20 +162,6 @@ class Block(nn.Module):
             token = z[:, t + 1 : t + 2] * torch.exp(a) + b
             tokens.append(token)
         return self.ordered(torch.cat(tokens, 1))
-
-
-class Config:
-    def __init__(self, config: dict):
-        image = config["image"]
-        self.image = (image["channels"], image["height"], image["width"])
-        self.patch = config["patchSize"]
-        self.channels = config["channels"]
-        self.blocks = config["blocks"]
-        self.layers = config["layersPerBlock"]
-        self.head_width = config["headWidth"]
-        self.classes = config["classes"]
-        self.tokens = (image["height"] // self.patch) * (image["width"] // self.patch)
-        self.width = image["channels"] * self.patch**2
 
 
 class TarFlow(nn.Module):

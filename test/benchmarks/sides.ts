@@ -1,0 +1,99 @@
+import * as path from 'node:path';
+import { type PeerName, peerTitles } from '../../src/workbook/report/benchmark-rows.js';
+import { packageRoot } from '../../src/workbook/results-folder.js';
+import type { Case } from './cases.js';
+import { Contender } from './contender.js';
+import { type PeerEnvironment, peerPython, peersFolder } from './peer-environment.js';
+
+/** What a side says of itself. */
+export interface Hello {
+  version: string;
+  gpu: boolean | string | null;
+  /** Of PyTorch: whether torch.compile has a C++ compiler, and the processor computes bfloat16. */
+  compiler?: boolean;
+  bfloat16?: boolean;
+}
+
+/** A side that has started. */
+export interface Started {
+  side: Contender;
+  hello: Hello;
+}
+
+/** How a peer is run: by which environment, and in which mode of its program. */
+const programs: Record<PeerName, { environment: PeerEnvironment; mode: 'default' | 'compile' }> = {
+  'pytorch eager': { environment: 'pytorch', mode: 'default' },
+  'torch.compile': { environment: 'pytorch', mode: 'compile' },
+  jax: { environment: 'jax', mode: 'default' },
+};
+
+export function peerMode(name: PeerName): 'default' | 'compile' {
+  return programs[name].mode;
+}
+
+/** What is there to compare with. */
+export interface Possible {
+  /** Both sides compute on a CUDA GPU; this JAX is one of the processor. */
+  gpu: boolean;
+  /** torch.compile takes part. */
+  compile: boolean;
+}
+
+/** The peers that run a case. */
+export function peersFor(
+  { workload }: Pick<Case, 'workload'>,
+  { gpu, compile }: Possible,
+): PeerName[] {
+  const program = !/sampling/.test(workload);
+  return (Object.keys(peerTitles) as PeerName[]).filter((name) =>
+    name === 'torch.compile' ? compile && program : name !== 'jax' || !gpu,
+  );
+}
+
+/** Starts the sides, each in a process of its own. */
+export class Sides {
+  constructor(private readonly threads: number) {}
+
+  ours(): Promise<Started> {
+    const threads = String(this.threads);
+    const program = ['--import', 'tsx', path.join(__dirname, 'ours.ts')];
+    return this.started(
+      new Contender('ours', process.execPath, program, {
+        TF_NUM_INTRAOP_THREADS: threads,
+        TF_NUM_INTEROP_THREADS: threads,
+        TF_CPP_MIN_LOG_LEVEL: '2',
+      }),
+    );
+  }
+
+  /** @param keepsMemory whether the C library keeps what is freed for what comes next */
+  peer(name: PeerName, keepsMemory = false): Promise<Started> {
+    const { environment } = programs[name];
+    const threads = String(this.threads);
+    const python = peerPython(packageRoot(), environment);
+    return this.started(
+      new Contender(name, python, [path.join(peersFolder, `${environment}_server.py`)], {
+        // Of PyTorch's threads, and of JAX's.
+        OMP_NUM_THREADS: threads,
+        NPROC: threads,
+        JAX_PLATFORMS: 'cpu',
+        PYTHONDONTWRITEBYTECODE: '1',
+        ...(keepsMemory && {
+          MALLOC_TRIM_THRESHOLD_: '100000000000',
+          MALLOC_MMAP_THRESHOLD_: '100000000000',
+          MALLOC_TOP_PAD_: '268435456',
+        }),
+      }),
+    );
+  }
+
+  private async started(side: Contender): Promise<Started> {
+    try {
+      const hello = await side.ask<Hello>({ command: 'hello', threads: this.threads });
+      return { side, hello };
+    } catch (error) {
+      await side.end();
+      throw error;
+    }
+  }
+}
