@@ -24,7 +24,7 @@ export function listed(values: readonly number[], digits: number): string {
 /**
  * What a measurement says of a claim, to go on from “that … ”.
  *
- * @param told whether what was measured is larger than its error
+ * @param told whether what was measured can be told from chance, as a test or a 95 % interval says
  * @param asClaimed whether it is as claimed, rather than the other way round
  */
 export function verdict(told: boolean, asClaimed: boolean): string {
