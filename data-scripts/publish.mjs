@@ -29,7 +29,7 @@ await runMain(async () => {
   const folder = path.resolve(run);
   await (values.snapshot ? publishSnapshot(folder, name) : publishRun(folder, name));
   context.progress.note(
-    `Published: results/checkpoints/${name}.${values.snapshot ? 'snapshot.' : ''}safetensors, results/training/${name}.jsonl`,
+    `Published: ${values.snapshot ? 'snapshots' : 'checkpoints'}/${name}.safetensors`,
   );
   return 0;
 });

@@ -62,8 +62,8 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
 
 /**
  * Puts what a later run needs to go on with a run into `results/`, without the run's folder: its last
- * saved step as `checkpoints/<name>.snapshot.safetensors`, which `train --from` takes, and its log up
- * to there beside that of a published run, `training/<name>.snapshot.jsonl`.
+ * saved step as `snapshots/<name>.safetensors`, which `train --from` takes, and its log up to there
+ * beside it.
  *
  * @throws UserError as {@link publishRun} does
  */
@@ -224,11 +224,11 @@ const mostRecords = 450;
 
 /** Where a run and a snapshot lie in `results/`. */
 function files(name: string): Record<'run' | 'snapshot', { tensors: string; log: string }> {
-  const at = (file: string) => ({
-    tensors: path.join('checkpoints', `${file}.safetensors`),
-    log: path.join('training', `${file}.jsonl`),
+  const at = (tensors: string, log: string) => ({
+    tensors: path.join(tensors, `${name}.safetensors`),
+    log: path.join(log, `${name}.jsonl`),
   });
-  return { run: at(name), snapshot: at(`${name}.snapshot`) };
+  return { run: at('checkpoints', 'training'), snapshot: at('snapshots', 'snapshots') };
 }
 
 /** The means of a group, with the step, epoch and validation of its last record. */

@@ -148,7 +148,7 @@ async function trainedRun(name: string, steps: number, start?: string): Promise<
 
 test('a run goes on from a snapshot in results, without its folder, more than once', async () => {
   const kept = (name: string) => path.join(folder, 'results', name);
-  const snapshot = kept('checkpoints/tiny.snapshot.safetensors');
+  const snapshot = kept('snapshots/tiny.safetensors');
   const run = await trainedRun('first', 4);
   await publishSnapshot(run, 'tiny');
   await publishSnapshot(run, 'tiny');
@@ -168,7 +168,7 @@ test('a run goes on from a snapshot in results, without its folder, more than on
   expect(flow.details.steps).toBe(9);
   disposeModel(flow);
   expect(fs.existsSync(snapshot)).toBe(false);
-  expect(fs.existsSync(kept('training/tiny.snapshot.jsonl'))).toBe(false);
+  expect(fs.existsSync(kept('snapshots/tiny.jsonl'))).toBe(false);
 });
 
 test('a snapshot leaves what is published of earlier runs as it is', async () => {
