@@ -83,8 +83,8 @@ export function isRowMean({ op, inputs: [x, axes], outputs: [result] }: Operatio
 }
 
 /**
- * A mean of rows as XLA computes it fastest on a processor: as a product with a column of 1/channels, because it
- * computes products several numbers at a time, but not sums along rows.
+ * A mean of rows as XLA computes it fastest on a processor: as a product with a column of 1/channels,
+ * because it computes products several numbers at a time, but not sums along rows.
  */
 export function meanForCompiler(mean: Operation): Operation {
   const x = mean.inputs[0] as Value;
