@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 import { listNotebooks } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
@@ -46,5 +47,62 @@ test('the check counts lines, and characters in the longest', () => {
   expect(excesses(madeNotebook(long))).toEqual([
     'cell 0 (cell-0) has 41 lines',
     'cell 2 (cell-2) has 121 characters in a line',
+  ]);
+});
+
+/**
+ * Names in `{ name }` that a cell does not declare itself. tslab hands on what other cells declare as
+ * properties of an object, and forgets that such a short form reads one: it type-checks, and fails when
+ * it runs.
+ *
+ * @param {string} source of a cell
+ */
+function foreignShorthands(source) {
+  const file = ts.createSourceFile('cell.ts', source, ts.ScriptTarget.ES2022, true);
+  const host = {
+    ...ts.createCompilerHost({}),
+    getSourceFile: (/** @type {string} */ name) => (name === 'cell.ts' ? file : undefined),
+  };
+  const checker = ts
+    .createProgram(['cell.ts'], { noLib: true, noResolve: true }, host)
+    .getTypeChecker();
+  /** @type {string[]} */
+  const found = [];
+  const visit = (/** @type {ts.Node} */ node) => {
+    if (ts.isShorthandPropertyAssignment(node)) {
+      const symbol = checker.getShorthandAssignmentValueSymbol(node);
+      if (!symbol?.declarations?.length) found.push(node.name.text);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return found;
+}
+
+describe.runIf(existsSync(folder))(
+  'no code cell abbreviates a property by a name of another',
+  () => {
+    const files = existsSync(folder) ? listNotebooks(folder) : [];
+    test.each(files.map((file) => [path.basename(file), file]))('in %s', (_name, file) => {
+      /** @type {{ id: string, cell_type: string, source: string | string[] }[]} */
+      const cells = JSON.parse(readFileSync(file, 'utf8')).cells;
+      const found = cells.flatMap(({ id, cell_type, source }) =>
+        cell_type === 'code'
+          ? foreignShorthands([source].flat().join('')).map(
+              (name) => `${id}: write ${name}: ${name}`,
+            )
+          : [],
+      );
+      expect(found).toEqual([]);
+    });
+  },
+);
+
+test('the check knows which names a cell declares', () => {
+  const own =
+    'import { a } from "m"; const b = 1; for (const c of []) f({ a, b, c }); (d) => ({ d });';
+  expect(foreignShorthands(own)).toEqual([]);
+  expect(foreignShorthands('await record({ draws, cost: { seconds: seconds } });')).toEqual([
+    'draws',
   ]);
 });
