@@ -10,8 +10,10 @@ export {
 export {
   type BitsPerDimensionResult,
   bitsPerDimension,
+  type ClassMean,
   datasetBitsPerDimension,
   logProb,
+  meansByClass,
 } from './bits-per-dimension.js';
 export { type BreakEven, breakEven, breakEvenOf } from './break-even.js';
 export {
@@ -86,3 +88,11 @@ export {
   standardDeviation,
   standardErrorOfShare,
 } from './statistics.js';
+export {
+  earlierReadingsText,
+  openTestSplit,
+  type TestReading,
+  type TestReadingRequest,
+  testReadings,
+  weightsDigest,
+} from './test-readings.js';

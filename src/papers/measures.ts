@@ -11,7 +11,7 @@ export interface Measure {
 /** The measures of the papers' tables, by name. */
 export const measures = {
   'bits per dimension': { unit: 'bits/dim', better: 'lower', computedBy: 'tarflow bpd' },
-  FID: { unit: '', better: 'lower' },
+  FID: { unit: '', better: 'lower', computedBy: 'tarflow reproduce' },
   sFID: { unit: '', better: 'lower' },
   GenEval: { unit: '', better: 'higher' },
   'CLIP-IQA': { unit: '', better: 'higher' },
@@ -20,11 +20,11 @@ export const measures = {
   /** In seconds a batch. */
   'time of a batch': { unit: 's', better: 'lower', computedBy: 'tarflow accelerate' },
   /** In a unit that its source does not state. */
-  time: { unit: 'unit not stated', better: 'lower' },
+  time: { unit: 'unit not stated', better: 'lower', computedBy: 'tarflow reproduce' },
   'iterations of a block': { unit: '', better: 'lower', computedBy: 'followConvergence' },
   'share of CRM': { unit: '%', computedBy: 'convergenceRankingMetric' },
   /** Deviation of the training noise after which samples, denoised, are best. */
-  'best σ': { unit: '', computedBy: 'notebook 03' },
+  'best σ': { unit: '', computedBy: 'tarflow reproduce' },
 } as const satisfies Record<string, Measure>;
 
 export type MeasureName = keyof typeof measures;

@@ -6,6 +6,7 @@ const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
 /** Of the README of the published code. */
 const density: PaperScale = {
   data: 'ImageNet 64×64, the unconditional set',
+  dataset: 'imagenet64',
   side: 64,
   patchSize: 2,
   channels: 768,
@@ -17,11 +18,21 @@ const density: PaperScale = {
   peakLearningRate: 1e-4,
   gpus: 16,
 };
-const unconditional64: PaperScale = { ...density, noise: 0.05, epochs: 200, gpus: 8 };
+/** Guidance and denoising of unconditional samples are those of the GS-Jacobi authors. */
+const unconditional64: PaperScale = {
+  ...density,
+  noise: 0.05,
+  epochs: 200,
+  gpus: 8,
+  sampling: { guidance: 0.2, temperature: 0.3, denoising: 0.9 },
+};
 const conditional64: PaperScale = {
   ...unconditional64,
   data: 'ImageNet 64×64, 1,000 classes',
+  dataset: 'imagenet',
+  classes: 1000,
   dropLabel: 0.1,
+  sampling: { guidance: 2.3, denoising: 1 },
 };
 const conditional128: PaperScale = {
   ...conditional64,
@@ -33,15 +44,19 @@ const conditional128: PaperScale = {
   batchSize: 768,
   epochs: 320,
   gpus: 32,
+  sampling: { guidance: 1.5, denoising: 0.97 },
 };
 /** Of the released checkpoint. */
 export const afhq256: PaperScale = {
   ...conditional64,
   data: 'AFHQ 256×256, 3 classes',
+  dataset: 'afhq',
+  classes: 3,
   side: 256,
   patchSize: 8,
   noise: 0.07,
   epochs: 4000,
+  sampling: { guidance: 3.4, denoising: 1.4 },
 };
 export const paperScales = { unconditional64, conditional64, conditional128 };
 
@@ -101,10 +116,19 @@ export const tarflow: Paper = {
       id: 'likelihood-fashion-mnist',
       title: 'Likelihood of Fashion-MNIST, for orientation',
       rows: [
+        ...(
+          [
+            ['TarFlow', 'fashion-mnist-density'],
+            ['MAF', 'fashion-mnist-maf'],
+            ['Affine couplings', 'fashion-mnist-coupling'],
+          ] as const
+        ).map(([name, workbook]) => ({
+          ...{ name, kind: 'flow', workbook, published: [] },
+          measures: ['bits per dimension'] as const,
+        })),
         {
           name: 'Glow on Fashion-MNIST test',
           kind: 'flow',
-          workbook: 'fashion-mnist-density',
           published: [
             {
               measure: 'bits per dimension',
@@ -120,7 +144,12 @@ export const tarflow: Paper = {
       title: 'Table 3: samples of ImageNet 64×64, class-conditional',
       rows: [
         ...fid('samples of ImageNet 64×64', [['TarFlow 2-768-8-8, N(0, 0.05²)', 'flow', 2.66]]).map(
-          (row) => ({ ...row, paper: conditional64, workbook: 'fashion-mnist-conditional' }),
+          (row) => ({
+            ...row,
+            paper: conditional64,
+            workbook: 'fashion-mnist-conditional',
+            weights: 'imagenet_model_2_768_8_8_0.05.pth',
+          }),
         ),
         ...fid('samples of ImageNet 64×64', [
           ['EDM', 'diffusion', 1.55],
@@ -139,7 +168,12 @@ export const tarflow: Paper = {
       rows: [
         ...fid('samples of ImageNet 128×128', [
           ['TarFlow 4-1024-8-8, N(0, 0.15²)', 'flow', 5.03],
-        ]).map((row) => ({ ...row, paper: conditional128, workbook: 'fashion-mnist-conditional' })),
+        ]).map((row) => ({
+          ...row,
+          paper: conditional128,
+          workbook: 'fashion-mnist-conditional',
+          weights: 'imagenet_model_4_1024_8_8_0.15.pth',
+        })),
         ...fid('samples of ImageNet 128×128', [
           ['TarFlow, configuration not stated', 'flow', 5.29],
           ['Simple Diffusion', 'diffusion', 1.94],
@@ -157,6 +191,7 @@ export const tarflow: Paper = {
           ...row,
           paper: unconditional64,
           workbook: 'fashion-mnist-conditional',
+          weights: 'imagenet64_model_2_768_8_8_0.05.pth',
         })),
         ...fid('samples of ImageNet 64×64', [
           ['AGM', 'diffusion', 10.07],

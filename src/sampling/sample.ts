@@ -21,6 +21,8 @@ export interface SampleOptions extends ExecutionOptions {
   onTrace?: InverseOptions['onTrace'];
   /** Same seed, same samples; each sample's noise depends on its number alone. Default 0. */
   seed?: number;
+  /** The number of the first sample, so that many can be drawn in parts. Default 0. */
+  from?: number;
   /** Samples inverted together. Default 64. */
   batchSize?: number;
   /** One denoising step for the noise of training: σ and λ. Default none. */
@@ -49,7 +51,7 @@ export interface SampleOptions extends ExecutionOptions {
  * ```
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
-  const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
+  const { count, label, guidance, solver, seed = 0, from = 0, batchSize = 64 } = options;
   const { onProgress, onTrace, signal } = options;
   const execution = askedExecution(options);
   checkCount('The number of samples', count);
@@ -64,7 +66,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
       const size = Math.min(batchSize, count - first);
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
-      const noise = sampleNoise(flow, seed, first, size);
+      const noise = sampleNoise(flow, seed, from + first, size);
       const made: InverseOptions = {
         label: labels,
         ...(guidance && { guidance }),

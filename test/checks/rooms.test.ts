@@ -36,8 +36,9 @@ const order: Order = {
   evaluation: ['models'],
   experiments: ['evaluation'],
   papers: ['evaluation'],
+  reproduction: ['papers', 'experiments'],
   workbook: ['papers', 'experiments'],
-  cli: ['workbook'],
+  cli: ['workbook', 'reproduction'],
 };
 
 const sources = readSources(path.resolve(__dirname, '../../src'));

@@ -34,7 +34,8 @@ export function measuresTable(): string {
 }
 
 /** With models as lines or, where they have more figures than there are models, as columns. */
-function publishedTable({ title, rows }: Table): string {
+function publishedTable({ title, rows: all }: Table): string {
+  const rows = all.filter(({ published }) => published.length > 0);
   const figures = rows.flatMap(({ published }) => published);
   const titles = [...new Set(figures.map(({ measure, of }) => figureTitle(measure, of)))];
   const models = rows.map(({ name, kind, setting, published }) => ({

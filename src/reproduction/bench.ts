@@ -1,0 +1,213 @@
+import { foldIn, randomKey, uniform } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { type DataSource, imagesTensor } from '../data/index.js';
+import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
+import { finiteImages } from '../evaluation/class-judge.js';
+import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
+import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
+import type { Model } from '../flow/model.js';
+import type { PaperSampling } from '../papers/index.js';
+import type { Guidance } from '../sampling/guidance/guided-block.js';
+import { sample } from '../sampling/sample.js';
+import { namedSolvers } from '../sampling/solvers/published-strategies.js';
+import { type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
+import type { Noise } from '../training/batches/index.js';
+
+/** The splits of a row's data. The test split is opened by `openTestSplit` alone. */
+export interface Splits {
+  train: DataSource;
+  validation: DataSource;
+}
+
+/** How measures are taken. */
+export interface MeasureOptions {
+  /** Samples of a distance. */
+  samples: number;
+  /** Images sampled together. */
+  batch: number;
+  seed: number;
+  /** Images of a likelihood, the first ones; default all. */
+  images?: number | undefined;
+  /** How often each strategy is timed. */
+  repeats: number;
+  /** What the feature network is called, of which kept figures are. */
+  network?: string | undefined;
+  onProgress?: (share: number, what: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** What a bench is made of. */
+export interface BenchParts {
+  flow: Model;
+  splits: Splits;
+  /** Of the training. */
+  noise: Noise;
+  sampling: PaperSampling;
+  options: MeasureOptions;
+  openNetwork: () => Promise<FeatureNetwork>;
+  /** A published strategy that was tuned for this model. */
+  strategy?: string | undefined;
+}
+
+/** A model on the bench: what several measures share is made once. */
+export class Bench {
+  private table: Promise<Acceleration> | undefined;
+  private reference: Promise<FeatureStatistics> | undefined;
+
+  private opened: Promise<FeatureNetwork> | undefined;
+  readonly flow: Model;
+  readonly splits: Splits;
+  readonly options: MeasureOptions;
+  private readonly noise: Noise;
+  private readonly sampling: PaperSampling;
+  private readonly strategy: string | undefined;
+  private readonly openNetwork: () => Promise<FeatureNetwork>;
+
+  constructor(parts: BenchParts) {
+    this.flow = parts.flow;
+    this.splits = parts.splits;
+    this.options = parts.options;
+    this.noise = parts.noise;
+    this.sampling = parts.sampling;
+    this.strategy = parts.strategy;
+    this.openNetwork = parts.openNetwork;
+  }
+
+  /** The network by whose features images are compared, opened at the first call. */
+  network(): Promise<FeatureNetwork> {
+    this.opened ??= this.openNetwork();
+    return this.opened;
+  }
+
+  /** w, annealed as the papers measure; undefined without guidance. */
+  guidance(): Guidance | undefined {
+    const { guidance: weight = 0, temperature } = this.sampling;
+    if (weight === 0) return undefined;
+    return { weight, annealed: true, ...(temperature !== undefined && { temperature }) };
+  }
+
+  /** The strategies of the acceleration tables, by the papers' names. */
+  strategies(): Record<string, Solver | readonly Solver[]> | undefined {
+    if (this.strategy === undefined) return undefined;
+    return {
+      'GS-Jacobi': namedSolvers(this.flow, this.strategy),
+      'SeJD, published rule': selectiveJacobi(this.flow, { published: true }),
+    };
+  }
+
+  /** The acceleration table of this model, measured at the first call. */
+  acceleration(): Promise<Acceleration> {
+    this.table ??= this.measureTable();
+    return this.table;
+  }
+
+  private async measureTable(): Promise<Acceleration> {
+    const { batch, repeats, seed, signal, onProgress } = this.options;
+    const images = await this.metricImages();
+    const guidance = this.guidance();
+    const strategies = this.strategies();
+    const labels = this.labels(batch);
+    try {
+      return await measureAcceleration(this.flow, {
+        ...{ batch, repeats, seed, images },
+        ...(labels && { label: labels }),
+        ...(guidance && { guidance }),
+        ...(strategies && { strategies }),
+        ...(signal && { signal }),
+        onProgress: (share, now) => onProgress?.(share, `acceleration: ${now}`),
+      });
+    } finally {
+      images.dispose();
+    }
+  }
+
+  /** Up to a thousand training images without noise, as the metrics of GS-Jacobi take. */
+  async metricImages(): Promise<tf.Tensor4D> {
+    const { train } = this.splits;
+    const count = Math.min(1000, train.length);
+    const step = Math.floor(train.length / count);
+    return imagesTensor(
+      train,
+      Array.from({ length: count }, (_, i) => i * step),
+    );
+  }
+
+  /** Classes drawn uniformly, one a sample; undefined for a model without. */
+  labels(count: number): Int32Array | undefined {
+    const { classes } = this.flow.config;
+    if (classes === 0) return undefined;
+    const drawn = uniform(foldIn(randomKey(this.options.seed), 'labels'), count);
+    return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
+  }
+
+  /** Mean and covariance of the training images' features. */
+  realStatistics(): Promise<FeatureStatistics> {
+    this.reference ??= this.statisticsOf(
+      this.splits.train,
+      this.splits.train.length,
+      'real images',
+    );
+    return this.reference;
+  }
+
+  /** Mean and covariance of the features of a source's first images. */
+  async statisticsOf(data: DataSource, count: number, what: string): Promise<FeatureStatistics> {
+    const { batch, signal, onProgress } = this.options;
+    const network = await this.network();
+    const running = new RunningStatistics();
+    const atATime = Math.max(batch, 500);
+    for (let first = 0; first < count; first += atATime) {
+      const indices = Array.from({ length: Math.min(atATime, count - first) }, (_, i) => first + i);
+      running.add(await featuresOf(network, { data, indices }, { ...(signal && { signal }) }));
+      onProgress?.((first + indices.length) / count, `features of ${what}`);
+    }
+    return running.statistics();
+  }
+
+  /**
+   * Mean and covariance of the features of samples, denoised where the model was trained with Gaussian
+   * noise, and clipped to the data's range. Those with a number that is not finite are left out, and
+   * counted.
+   *
+   * @param solver of all blocks; default sequential
+   */
+  async sampleStatistics(
+    solver?: Solver | readonly Solver[],
+  ): Promise<{ statistics: FeatureStatistics; broken: number }> {
+    const { samples, batch, seed, signal, onProgress } = this.options;
+    const network = await this.network();
+    const labels = this.labels(samples);
+    const guidance = this.guidance();
+    const { noise } = this;
+    const running = new RunningStatistics();
+    let broken = 0;
+    for (let first = 0; first < samples; first += batch) {
+      const count = Math.min(batch, samples - first);
+      const drawn = await sample(this.flow, {
+        ...{ count, batchSize: batch, seed, from: first },
+        ...(labels && { label: labels.slice(first, first + count) }),
+        ...(guidance && { guidance }),
+        ...(solver && { solver }),
+        ...(noise.kind === 'gaussian' && {
+          denoise: { sigma: noise.sigma, multiplier: this.sampling.denoising },
+        }),
+        ...(signal && { signal }),
+      });
+      const finite = finiteImages(drawn);
+      broken += count - finite.length;
+      const images = tf.tidy(() => tf.clipByValue(tf.gather(drawn, finite), -1, 1)) as tf.Tensor4D;
+      drawn.dispose();
+      try {
+        if (finite.length > 0) running.add(await featuresOf(network, images));
+      } finally {
+        images.dispose();
+      }
+      onProgress?.((first + count) / samples, 'samples');
+    }
+    return { statistics: running.statistics(), broken };
+  }
+
+  async dispose(): Promise<void> {
+    (await this.opened)?.dispose();
+  }
+}
