@@ -9,7 +9,7 @@ import {
 } from '../backend/program/index.js';
 import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import { classMixture, type Label } from '../conditions/labels.js';
+import { type Given, givenConditions } from '../conditions/given.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
 import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -17,11 +17,8 @@ import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
 import { noisyImages } from '../training/batches/index.js';
 
-/** How a likelihood is computed, and for which label. */
-export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'> {
-  /** Class per sample; −1 or absent reads as the mean of all classes. */
-  label?: Label | undefined;
-}
+/** How a likelihood is computed, and for which label or caption. */
+export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
 
 /**
  * The density of images under a flow with a standard normal prior, exact. On the native engine it is
@@ -46,11 +43,11 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'> {
 export function logProb(
   flow: Model,
   x: tf.Tensor4D,
-  { label, mode: asked }: LogProbOptions = {},
+  { mode: asked, ...given }: LogProbOptions = {},
 ): tf.Tensor1D {
   const { forward, rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
-  const classes = classMixture(flow.config, label, x.shape[0]);
+  const conditions = givenConditions(flow.config, given, x.shape[0]);
   const mode = modeOf({ mode: asked });
   const [batch] = x.shape;
   const parts = batchParts(mode, batch, batch * rows(flow.config));
@@ -59,12 +56,12 @@ export function logProb(
       name: 'logProb',
       description: [flow.config, parts],
       parameters: stateDict(flow),
-      inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
-      body: (parameters, given) => {
+      inputs: { x, ...conditions } as { x: tf.Tensor4D } & typeof conditions,
+      body: (parameters, inputs) => {
         const traced = withStateDict(flow, parameters);
         const results = inParts(
-          partsOf(given, parts).map((part) => () => ({
-            logProb: logProbOf(flow, forward(traced, part.x, { classes: part.classes })),
+          partsOf(inputs, parts).map(({ x: own, ...told }) => () => ({
+            logProb: logProbOf(flow, forward(traced, own, told)),
           })),
         );
         const logProbs = results.map((result) => result.logProb);
@@ -73,7 +70,7 @@ export function logProb(
       mode,
     }).logProb;
   } finally {
-    classes?.dispose();
+    tf.dispose(Object.values(conditions));
   }
 }
 

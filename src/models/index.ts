@@ -16,6 +16,8 @@ export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
 export type { MafConfig } from './maf/config.js';
 export { type Maf, maf } from './maf/index.js';
 export { createModel, familyOf, kinds } from './registry.js';
+export type { StarFlowConfig } from './starflow/config.js';
+export { type StarFlow, starflow } from './starflow/index.js';
 export { TarFlowBlock } from './tarflow/block.js';
 export { configName, type TarFlowConfig, tokenCount, tokenWidth } from './tarflow/config.js';
 export { createTarFlow, imagesOf, type TarFlow, tarflow, tokensOf } from './tarflow/index.js';

@@ -2,7 +2,7 @@ import { checkCount } from '../backend/count.js';
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import type { Label } from '../conditions/labels.js';
+import type { Given } from '../conditions/given.js';
 import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { checkDenoising, denoise } from './denoise.js';
@@ -11,10 +11,9 @@ import { askedExecution } from './guidance/execution.js';
 import type { Guidance } from './guidance/guided-block.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
-export interface SampleOptions extends ExecutionOptions {
+/** One label for all, or one per sample; captions' states one per sample. */
+export interface SampleOptions extends ExecutionOptions, Given {
   count: number;
-  /** One class for all, or one per sample. */
-  label?: Label | undefined;
   guidance?: Guidance;
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
@@ -51,13 +50,16 @@ export interface SampleOptions extends ExecutionOptions {
  * ```
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
-  const { count, label, guidance, solver, seed = 0, from = 0, batchSize = 64 } = options;
+  const { count, label, text, guidance, solver, seed = 0, from = 0, batchSize = 64 } = options;
   const { onProgress, onTrace, signal } = options;
   const execution = askedExecution(options);
   checkCount('The number of samples', count);
   checkCount('The batch size', batchSize);
   if (label !== undefined && typeof label !== 'number' && label.length !== count) {
     throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
+  }
+  if (text && text.shape[0] !== count) {
+    throw new UserError(`${text.shape[0]} captions came for ${count} samples`, 'Give one for each');
   }
   if (options.denoise) checkDenoising(flow, options.denoise);
   const parts: tf.Tensor4D[] = [];
@@ -66,9 +68,11 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
       const size = Math.min(batchSize, count - first);
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
+      const states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
       const noise = sampleNoise(flow, seed, from + first, size);
       const made: InverseOptions = {
         label: labels,
+        text: states,
         ...(guidance && { guidance }),
         ...(solver && { solver }),
         ...execution,
@@ -82,10 +86,12 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
         parts[parts.length - 1] = denoise(flow, images, {
           ...options.denoise,
           label: labels,
+          text: states,
           ...execution,
         });
         images.dispose();
       }
+      states?.dispose();
     }
     return parts.length === 1 ? (parts[0] as tf.Tensor4D).clone() : tf.concat(parts, 0);
   } finally {

@@ -12,6 +12,7 @@ import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';
 import {
   type GuidedBlock,
+  guidanceKey,
   guidanceWeights,
   guidedPrediction,
   predictGuided,
@@ -54,7 +55,7 @@ export async function decodeSequentially(
       const next = callCompiled<Leaves, Leaves>({
         name: 'decode',
         description: [
-          ...[block.description, range, guidance?.on ?? (guidance ? 'ab' : '')],
+          ...[block.description, range, guidance ? guidanceKey(guidance) : ''],
           // Only where the first token is predicted is the block itself called.
           ...(block.given === 0 ? [block.direction] : []),
         ],

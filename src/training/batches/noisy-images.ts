@@ -32,7 +32,7 @@ export function noisyImageFeeds(
     const key = foldIn(keys[sample] as RandomKey, 'drop label');
     return draw(key) < settings.dropLabel ? -1 : label;
   });
-  return { images, classes: mixtureRows(kept, kept.length, config.classes) };
+  return { images, classes: mixtureRows(kept, kept.length, config) };
 }
 
 const drawn = new Float32Array(1);

@@ -1,5 +1,6 @@
 import { tensorSpec } from '../../backend/program/index.js';
 import { tf, tidy } from '../../backend/tf.js';
+import { mixtureWidth } from '../../conditions/labels.js';
 import { ability, flowLoss } from '../../flow/flow.js';
 import type { Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';
@@ -20,9 +21,9 @@ export interface LikelihoodOptions {
 export function likelihood({ runningVariance = false }: LikelihoodOptions = {}): Objective {
   return {
     name: 'likelihood',
-    inputs: ({ image, classes }, batch) => ({
+    inputs: ({ image, ...config }, batch) => ({
       images: tensorSpec([batch, image.channels, image.height, image.width]),
-      ...(classes > 0 && { classes: tensorSpec([batch, classes]) }),
+      ...(config.classes > 0 && { classes: tensorSpec([batch, mixtureWidth(config)]) }),
     }),
     feeds: noisyImageFeeds,
     trains: () => true,
