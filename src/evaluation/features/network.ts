@@ -9,6 +9,13 @@ export interface FeatureNetwork {
   /** Features of an image. */
   readonly width: number;
   /**
+   * The SHA-256 of the weights, under which statistics of features are kept on disk; where it is
+   * absent they are not.
+   */
+  readonly weights?: string;
+  /** What distances by this network are called; FID and KID are Inception-v3's alone. */
+  readonly distances?: { readonly frechet: string; readonly kernel: string };
+  /**
    * Features (batch, width), which the caller frees.
    *
    * @param images (batch, channels, height, width) in [−1, 1]
