@@ -114,7 +114,7 @@ async function run(imagesName: string, realName: string, options: DistanceOption
       ...(floor && {
         floor: { real: floor.name, ...(await compare(floor, counted(images), 'real')) },
       }),
-      ...(real.statistics && { unavailable: needingImages }),
+      ...(real.statistics && { unavailable: needingImages(network) }),
     };
     const text = () => distanceText(outcome, network?.distances);
     console.log(options.json ? JSON.stringify(outcome, null, 2) : text());
@@ -125,7 +125,9 @@ async function run(imagesName: string, realName: string, options: DistanceOption
 }
 
 /** What a mean and a covariance do not tell. */
-const needingImages = ['kernel distance', 'precision', 'recall', 'density', 'coverage'] as const;
+function needingImages({ distances }: FeatureNetwork): string[] {
+  return [distances?.kernel ?? 'kernel distance', 'precision', 'recall', 'density', 'coverage'];
+}
 
 /** Compares the first images of a set, be they real or not, with the real ones. */
 type Compare = (set: ImageSet, number: number, kind?: 'real') => Promise<Comparison>;
