@@ -77,6 +77,79 @@ export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor1D, epsilon = 1e-6): tf
 }
 
 /**
+ * Group normalisation (Wu and He 2018, arXiv 1803.08494): the numbers of an image that belong to a
+ * group of neighbouring channels get mean 0 and variance 1, then scale and offset, in float32.
+ *
+ * @param x (batch, height, width, channels)
+ * @param weight (channels)
+ * @param bias (channels)
+ * @param groups divides the channels
+ * @param epsilon added to each group's variance before its root
+ * @returns (batch, height, width, channels)
+ */
+export function groupNorm(
+  x: tf.Tensor4D,
+  weight: tf.Tensor1D,
+  bias: tf.Tensor1D,
+  groups: number,
+  epsilon = 1e-6,
+): tf.Tensor4D {
+  const [batch, height, width, channels] = x.shape;
+  const places = height * width;
+  const flat = [batch, places, channels];
+  /** Means over each group, once for each of its channels (batch, 1, channels), of means by channel. */
+  const overGroups = (byChannel: tf.Tensor): tf.Tensor => {
+    const grouped = tf.reshape(byChannel, [batch, groups, channels / groups]);
+    const means = tf.tile(tf.mean(grouped, 2, true), [1, 1, channels / groups]);
+    return tf.reshape(means, [batch, 1, channels]);
+  };
+  return tf.customGrad((xIn, weightIn, biasIn, save) => {
+    const [input, scale] = [tf.reshape(xIn as tf.Tensor, flat), weightIn as tf.Tensor1D];
+    const centred = tf.sub(input, overGroups(tf.mean(input, 1)));
+    const variance = overGroups(tf.mean(tf.square(centred), 1));
+    const inverse = tf.rsqrt(tf.add(variance, epsilon));
+    (save as tf.GradSaveFunc)([centred, inverse, scale]);
+    const value = tf.add(tf.mul(centred, tf.mul(inverse, scale)), biasIn as tf.Tensor1D);
+    return {
+      value: tf.reshape(value, x.shape),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [apart, rstd, gamma] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor1D];
+        const dOut = tf.reshape(dy, flat);
+        const own = tf.mean(dOut, 1, true);
+        const along = tf.mul(tf.mean(tf.mul(dOut, apart), 1, true), rstd);
+        const projection = tf.mul(overGroups(tf.mul(along, gamma)), tf.square(rstd));
+        const shift = tf.mul(overGroups(tf.mul(own, gamma)), rstd);
+        const straight = tf.mul(dOut, tf.mul(gamma, rstd));
+        const dx = tf.sub(tf.sub(straight, tf.mul(apart, projection)), shift);
+        const summed = (means: tf.Tensor) => tf.mul(tf.sum(means, [0, 1]), places);
+        return [tf.reshape(dx, x.shape), summed(along), summed(own)];
+      },
+    };
+  })(x, weight, bias) as tf.Tensor4D;
+}
+
+/**
+ * The sigmoid linear unit, x/(1 + exp(−x)) (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+ *
+ * @param x of any shape, which the result has too
+ */
+export function silu<T extends tf.Tensor>(x: T): T {
+  return tf.customGrad((xIn, save) => {
+    const input = xIn as tf.Tensor;
+    const gate = tf.sigmoid(input);
+    (save as tf.GradSaveFunc)([input, gate]);
+    return {
+      value: tf.mul(input, gate),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [value, open] = saved as [tf.Tensor, tf.Tensor];
+        const slope = tf.mul(open, tf.add(tf.mul(value, tf.sub(1, open)), 1));
+        return tf.mul(dy, slope);
+      },
+    };
+  })(x) as T;
+}
+
+/**
  * The exact Gaussian error linear unit, x·Φ(x), by the error function (Hendrycks and Gimpel 2016,
  * arXiv 1606.08415).
  *

@@ -14,6 +14,7 @@ const abilities = {
   generator: 'sampler',
   blocks: 'autoregressive blocks',
   tokens: 'tokens',
+  autoencoder: 'encoder and decoder of latents',
   published: 'published files that are known here',
 } as const;
 

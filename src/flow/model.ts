@@ -64,6 +64,11 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
    * `specs` makes. Absent where none does.
    */
   start?(model: Model<C, P>, images: tf.Tensor4D, conditions: Conditions): Leaves;
+  /**
+   * Fields of the configuration that say how a model is trained and not what it is: a run may begin
+   * with a model that differs in them. Absent where there are none.
+   */
+  readonly trainingFields?: readonly string[];
   /** What is trained, in the order of a step; several where parts of a model have losses of their own. */
   objectives(config: C): readonly Objective<C, P>[];
   /** Exact likelihood by an invertible map to noise. */
@@ -74,8 +79,36 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
   blocks?(model: Model<C, P>): AutoregressiveBlock[];
   /** What the first block reads of images, and back; where there are blocks. */
   tokens?: TokenAbility<C>;
+  /** Images to latents, of which flows are trained, and back. */
+  autoencoder?: AutoencoderAbility<C, P>;
   /** How state dicts that others published are read, which have no configuration with them. */
   published?: PublishedAbility<C>;
+}
+
+/** The latents that stand for an image: normal, each number by itself. */
+export interface Posterior {
+  /** (batch, channels, height, width). */
+  mean: tf.Tensor4D;
+  /** Of the same shape. */
+  logVariance: tf.Tensor4D;
+}
+
+/** What an autoencoder can do. Its latents are on its own scale. */
+export interface AutoencoderAbility<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /** Pure and without checks; images (batch, channels, height, width) are in [−1, 1]. */
+  encode(model: Model<C, P>, images: tf.Tensor4D): Posterior;
+  /** Pure and without checks; images (batch, channels, height, width) are about [−1, 1]. */
+  decode(model: Model<C, P>, latents: tf.Tensor4D): tf.Tensor4D;
+  /**
+   * The size of the latents of images, and back.
+   * @throws UserError for a size that the autoencoder does not take
+   */
+  latents(config: C, image: ImageSize): ImageSize;
+  images(config: C, latents: ImageSize): ImageSize;
+  /** Numbers in the largest activation of an image: so many bound the memory that a batch takes. */
+  activation(config: C, image: ImageSize): number;
+  /** What latents are multiplied by to have unit variance; absent where it is not known. */
+  scale(config: C): number | undefined;
 }
 
 /** Numbers for the inputs of an objective, by name. */
@@ -108,11 +141,23 @@ export interface Objective<C extends ModelConfig = ModelConfig, P extends Tree =
    */
   trains(leaf: string): boolean;
   /**
+   * Tensors that the loss reads and nothing changes, as the weights of another network: loaded once for
+   * a run, kept in no state and in no checkpoint. Absent where there are none. The caller frees them.
+   * @throws UserError where they are not to be had
+   */
+  fixed?(config: C): Promise<Leaves>;
+  /**
    * The loss of a batch with its named terms (scalars or short vectors, columns of the log), and new
    * values of buffers. All of them are means over the batch, so that those of parts of it, side by
    * side or in several processes, can be averaged. A validation reports the terms that are scalars.
+   *
+   * @param fixed as {@link fixed} gives them
    */
-  loss(model: Model<C, P>, batch: Leaves): { loss: tf.Scalar; terms: Leaves; buffers?: Leaves };
+  loss(
+    model: Model<C, P>,
+    batch: Leaves,
+    fixed: Leaves,
+  ): { loss: tf.Scalar; terms: Leaves; buffers?: Leaves };
 }
 
 export interface ForwardResult {
@@ -144,8 +189,12 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
 
 /** What is known of published state dicts. */
 export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
+  /** The name of a tensor that files of this family have, and those of other families have not. */
+  readonly mark: string;
   /** Names of tensors that hold nothing of the model: they are not read. */
   ignored: RegExp;
+  /** The name here of a tensor that some files have under an older one. Absent where there are none. */
+  renamed?(name: string): string;
   /**
    * The configuration that the shapes of a state dict tell.
    *
@@ -156,7 +205,7 @@ export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
   configOf(
     state: Record<string, { shape: readonly number[] }>,
     source: string,
-    known: { imageChannels?: number; headWidth?: number },
+    known: { imageChannels?: number; headWidth?: number; imageSide?: number },
   ): C;
 }
 

@@ -22,3 +22,6 @@ export { TarFlowBlock } from './tarflow/block.js';
 export { configName, type TarFlowConfig, tokenCount, tokenWidth } from './tarflow/config.js';
 export { createTarFlow, imagesOf, type TarFlow, tarflow, tokensOf } from './tarflow/index.js';
 export type { TarFlowParameters } from './tarflow/parameters.js';
+export type { VaeConfig, VaeLoss } from './vae/config.js';
+export { type Vae, vae } from './vae/index.js';
+export type { VaeParameters } from './vae/parameters.js';

@@ -13,7 +13,7 @@ import {
   checkedMetadata,
   checkpointDetails,
 } from '../training/checkpoint.js';
-import { familyOf } from './registry.js';
+import { familyOf, kinds } from './registry.js';
 
 /** A model from a file, with what the file tells of it. */
 export type LoadedModel<M extends Model = Model> = M & { details: CheckpointDetails };
@@ -24,6 +24,8 @@ export interface LoadOptions {
   imageChannels?: number;
   /** Width of an attention head; default 64. */
   headWidth?: number;
+  /** Side of the square images of an autoencoder; default 256. It takes others, too. */
+  imageSide?: number;
 }
 
 /**
@@ -78,7 +80,7 @@ export async function readCheckpoint(
       `Expected one of kind '${expected.kind}'`,
     );
   }
-  const state = await readLeaves(file);
+  const state = renamed(family, file.metadata.config === undefined, await readLeaves(file));
   try {
     return { ...modelOfState(family, config, state, path), details };
   } finally {
@@ -104,8 +106,12 @@ function describedModel(
         `Expected a checkpoint of kind '${expected.kind}'`,
       );
     }
-    const family = familyOf(firstKind);
-    const config = ability(family, 'published').configOf(tensors, path, known);
+    const family = publishedFamily(tensors);
+    const config = ability(family, 'published').configOf(
+      renamed(family, true, { ...tensors }),
+      path,
+      known,
+    );
     return { family, config: fitting(family, config, path) };
   }
   const written = checkedMetadata(
@@ -117,6 +123,27 @@ function describedModel(
   const remedy = 'The file is damaged, or not one of ours; take it anew';
   const config = checkedValue(family.schema, written, `${path}: the metadata 'config'`, remedy);
   return { family, config: fitting(family, config, path) };
+}
+
+/** The family whose mark a state dict has, or else the first one, which says what it lacks. */
+function publishedFamily(tensors: TensorFile['tensors']): Family {
+  const families = kinds.map(familyOf);
+  const found = families.find(
+    ({ published }) => published && Object.hasOwn(tensors, published.mark),
+  );
+  return found ?? familyOf(firstKind);
+}
+
+/** What a file holds, by today's names where others published it. */
+function renamed<T>(
+  { published }: Family,
+  foreign: boolean,
+  found: Record<string, T>,
+): Record<string, T> {
+  if (!foreign || !published?.renamed) return found;
+  return Object.fromEntries(
+    Object.entries(found).map(([name, tensor]) => [published.renamed?.(name) ?? name, tensor]),
+  );
 }
 
 /** Checks a configuration as its family does; an error names the file. */

@@ -9,6 +9,8 @@ import { mafExperiments } from './maf/experiments.js';
 import { maf } from './maf/index.js';
 import { starflow } from './starflow/index.js';
 import { tarflow } from './tarflow/index.js';
+import { vaeExperiments } from './vae/experiments.js';
+import { vae } from './vae/index.js';
 
 /** A family, and what there is to train of it beside the experiments of the workbook. */
 interface Entry {
@@ -23,6 +25,7 @@ const entries: Record<string, Entry> = {
   maf: { family: maf, experiments: mafExperiments },
   coupling: { family: coupling, experiments: couplingExperiments },
   starflow: { family: starflow },
+  vae: { family: vae, experiments: vaeExperiments },
 };
 
 /** The kinds of models, in the order of the registry. */

@@ -39,10 +39,49 @@ export function convolution(x: tf.Tensor4D, { weight, bias }: ConvolutionParamet
   return tf.add(convolved, bias) as tf.Tensor4D;
 }
 
+/**
+ * A convolution of side 3 that halves height and width, which are even: beyond the last row and
+ * column, and only there, the kernel sees zeros.
+ *
+ * @param x (batch, height, width, inputs)
+ * @param parameters the weight is (3, 3, inputs, outputs)
+ * @returns (batch, height/2, width/2, outputs)
+ */
+export function halvingConvolution(
+  x: tf.Tensor4D,
+  { weight, bias }: ConvolutionParameters,
+): tf.Tensor4D {
+  const beyond = (after: number): tf.Tensor4D =>
+    tf.pad(x, [
+      [0, 0],
+      [0, after],
+      [0, after],
+      [0, 0],
+    ]);
+  const convolved = tf.getKernel('Conv2DBackpropFilter', tf.getBackend())
+    ? tf.conv2d(beyond(1), weight, 2, 'valid')
+    : seenTimesKernel(everyOther(beyond(2)), weight);
+  return tf.add(convolved, bias) as tf.Tensor4D;
+}
+
+/** What a kernel of side 3 sees at every other row and column, of images with two more of each. */
+function everyOther(padded: tf.Tensor4D): tf.Tensor4D[] {
+  const [batch, rows, columns, inputs] = padded.shape;
+  const [height, width] = [rows / 2 - 1, columns / 2 - 1];
+  return Array.from({ length: 9 }, (_, place) => {
+    const begin = [0, Math.floor(place / 3), place % 3, 0];
+    // A slice of both rows and columns of each pair, of which the first is seen.
+    const pairs = tf.slice(padded, begin, [batch, 2 * height, 2 * width, inputs]);
+    const apart = tf.reshape(pairs, [batch * height, 2, width, 2 * inputs]);
+    const seen = tf.slice(apart, [0, 0, 0, 0], [batch * height, 1, width, inputs]);
+    return tf.reshape(seen, [batch, height, width, inputs]);
+  });
+}
+
 /** A convolution as one product of matrices: what the kernel sees of each place, times the kernel. */
 function byProduct(x: tf.Tensor4D, weight: tf.Tensor4D): tf.Tensor4D {
   const [batch, height, width, inputs] = x.shape;
-  const [rows, columns, , outputs] = weight.shape;
+  const [rows, columns] = weight.shape;
   const [above, before] = [(rows - 1) / 2, (columns - 1) / 2];
   const padded = tf.pad(x, [
     [0, 0],
@@ -57,7 +96,14 @@ function byProduct(x: tf.Tensor4D, weight: tf.Tensor4D): tf.Tensor4D {
       [batch, height, width, inputs],
     ),
   );
-  const flat = tf.reshape(tf.concat(seen, 3), [-1, rows * columns * inputs]);
+  return seenTimesKernel(seen, weight);
+}
+
+/** @param seen by each place of the kernel, (batch, height, width, inputs) */
+function seenTimesKernel(seen: readonly tf.Tensor4D[], weight: tf.Tensor4D): tf.Tensor4D {
+  const [rows, columns, inputs, outputs] = weight.shape;
+  const [batch, height, width] = (seen[0] as tf.Tensor4D).shape;
+  const flat = tf.reshape(tf.concat([...seen], 3), [-1, rows * columns * inputs]);
   const kernel = tf.reshape(weight, [rows * columns * inputs, outputs]);
   return tf.reshape(tf.matMul(flat, kernel), [batch, height, width, outputs]);
 }

@@ -58,15 +58,19 @@ export async function beginRun<C extends ModelConfig, P extends Tree>(
   }
   const records = saved ? ((await folder?.records()) ?? []) : [];
   let state: Leaves = {};
+  const fixed: Record<string, Leaves> = {};
   try {
     state = saved?.state ?? (await firstState(run));
-    const program = trainingProgram(template, state, programOptions(run, mode));
+    for (const { objective } of template.tasks) {
+      if (objective.fixed) fixed[objective.name] = await objective.fixed(template.config);
+    }
+    const program = trainingProgram(template, state, { ...programOptions(run, mode), fixed });
     return { program, mode, saved, records, stepsBehind: from?.steps ?? 0 };
   } catch (error) {
     if (!run.resume) await folder?.abandon();
     throw error;
   } finally {
-    tf.dispose(state);
+    tf.dispose([state, fixed]);
   }
 }
 

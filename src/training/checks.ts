@@ -36,16 +36,17 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
       `Set batchSize to a multiple of ${processes}`,
     );
   }
-  if (run.from) checkSameConfig(run.from.config, config);
+  if (run.from) checkSameConfig(run.from.config, config, run.family.trainingFields ?? []);
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(plan, [0]);
 }
 
-function checkSameConfig(came: ModelConfig, expected: ModelConfig): void {
+/** @param apart fields that may differ */
+function checkSameConfig(came: ModelConfig, expected: ModelConfig, apart: readonly string[]): void {
   const [theirs, ours] = [came, expected].map(
     (config) => new Map<string, unknown>(Object.entries(config)),
   );
-  const keys = Object.keys({ ...came, ...expected });
+  const keys = Object.keys({ ...came, ...expected }).filter((key) => !apart.includes(key));
   const other = keys.find(
     (key) => JSON.stringify(theirs?.get(key)) !== JSON.stringify(ours?.get(key)),
   );

@@ -11,7 +11,7 @@ import {
 import { tf } from '../backend/tf.js';
 import { type Leaves, under, withPrefix } from '../backend/tree.js';
 import type { Feeds } from '../flow/model.js';
-import { bufferName, ofTask, prefixes, programState, unpackedState } from './state.js';
+import { bufferName, fixedPrefix, ofTask, prefixes, programState, unpackedState } from './state.js';
 import {
   applyStep,
   evaluationStep,
@@ -57,6 +57,8 @@ export interface TrainingProgramOptions {
   /** Default: what the engine does best. */
   mode?: Mode | undefined;
   precision: Precision;
+  /** What losses read and nothing changes, by the names of their objectives. Default: nothing. */
+  fixed?: Readonly<Record<string, Leaves>> | undefined;
   /** Present where several processes train together, each with its share of a batch. */
   mean?: MeanOverProcesses | undefined;
 }
@@ -76,8 +78,12 @@ export function trainingProgram(
   state: Leaves,
   options: TrainingProgramOptions,
 ): TrainingProgram {
-  const { mode, precision, mean } = options;
-  const variables = programState(template, state, mode);
+  const { mode, precision, mean, fixed = {} } = options;
+  const changing = programState(template, state, mode);
+  const constant = template.tasks.map((task) =>
+    withPrefix(fixed[task.objective.name] ?? {}, fixedPrefix(task)),
+  );
+  const variables: Leaves = Object.assign({}, changing, ...constant);
   try {
     const { functions, description } = functionsOf(template, variables, options);
     const program = createProgram<Record<string, Specs>, Functions>({
@@ -112,7 +118,7 @@ export function trainingProgram(
       },
       evaluate: (objective, feeds) => call('evaluate', objective, feeds),
       read() {
-        const held = program.read();
+        const held = program.read(Object.keys(changing));
         try {
           return unpackedState(template, held);
         } finally {
@@ -122,7 +128,7 @@ export function trainingProgram(
       dispose: () => program.dispose(),
     };
   } finally {
-    tf.dispose(variables);
+    tf.dispose(changing);
   }
 }
 

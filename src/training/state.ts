@@ -28,6 +28,11 @@ export const prefixes = {
   average: 'average.',
 } as const;
 
+/** Beside a state a program holds what an objective's loss reads and nothing changes, as `fixed.NAME.*`. */
+export function fixedPrefix({ objective }: Task): string {
+  return `fixed.${objective.name}.`;
+}
+
 /** The name of a buffer in a state. The variance of a prior has stood there bare from the start. */
 export function bufferName(name: string): string {
   return name === 'var' ? name : `buffers.${name}`;

@@ -2,7 +2,16 @@ import { inParts, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, under, valueAndGradient, withPrefix } from '../backend/tree.js';
 import { type AdamWOptions, adamWUpdate } from './optimiser/adamw.js';
-import { apart, bufferName, buffersOf, inFormOf, modelOfState, ofTask, prefixes } from './state.js';
+import {
+  apart,
+  bufferName,
+  buffersOf,
+  fixedPrefix,
+  inFormOf,
+  modelOfState,
+  ofTask,
+  prefixes,
+} from './state.js';
 import type { Task, Template } from './template.js';
 
 export interface StepOptions extends AdamWOptions {
@@ -43,6 +52,7 @@ export function gradientStep(
   return (state, inputs) => {
     const held = under(state, prefixes.parameter);
     const trained = ofTask(task, held);
+    const fixed = under(state, fixedPrefix(task));
     return meanOf(
       inParts(
         partsOf(inputs, parts).map((batch) => () => {
@@ -50,7 +60,7 @@ export function gradientStep(
           const own = ofTask(task, parameters);
           const { value, gradient, auxiliary } = valueAndGradient((current) => {
             const model = template.model({ ...parameters, ...current }, buffersOf(template, state));
-            const { loss, terms, buffers = {} } = task.objective.loss(model, batch);
+            const { loss, terms, buffers = {} } = task.objective.loss(model, batch, fixed);
             checkTerms(task, terms);
             return {
               value: loss,
@@ -142,14 +152,15 @@ export function measured(found: Found): Leaves {
  */
 export function evaluationStep(
   template: Template,
-  { objective }: Task,
+  task: Task,
   parts: number,
 ): (state: Leaves, inputs: Leaves) => { outputs: Leaves } {
   return (state, inputs) => {
     const model = modelOfState(template, state);
+    const fixed = under(state, fixedPrefix(task));
     const results = inParts(
       partsOf(inputs, parts).map((batch) => () => {
-        const { loss, terms } = objective.loss(model, batch);
+        const { loss, terms } = task.objective.loss(model, batch, fixed);
         const scalars = Object.entries(terms).filter(([, term]) => term.rank === 0);
         return { loss, ...Object.fromEntries(scalars) };
       }),

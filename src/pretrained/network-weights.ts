@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { UserError } from '../../backend/errors.js';
-import { openTensorFile, type TensorFile } from '../../formats/tensor-file.js';
+import { UserError } from '../backend/errors.js';
+import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 
 /** The weights that a network reads from a file, by their published names. */
 export interface NetworkWeights {
@@ -38,7 +38,10 @@ const mostNames = 20;
  * @throws UserError with the names of tensors that are missing, unexpected or of another shape
  */
 export function checkWeights(
-  { path, tensors }: Pick<TensorFile, 'path' | 'tensors'>,
+  {
+    path,
+    tensors,
+  }: { path: string; tensors: Readonly<Record<string, { shape: readonly number[] }>> },
   { network, address }: NetworkWeights,
   expected: Readonly<Record<string, readonly number[]>>,
   more: (name: string) => boolean = () => false,

@@ -1,0 +1,63 @@
+import type { ImageSize } from '../../data/source.js';
+import type { Family, Model } from '../../flow/model.js';
+import {
+  checkVae,
+  imagesOf,
+  latentsOf,
+  shrinkage,
+  type VaeConfig,
+  vaeSchema,
+  vaeTitle,
+} from './config.js';
+import { decoded, encoded } from './networks.js';
+import { reconstruction } from './objective.js';
+import { type VaeParameters, vaeSpecs } from './parameters.js';
+import { published } from './published.js';
+
+/**
+ * A variational autoencoder of images (Kingma and Welling 2013, arXiv 1312.6114), with the networks of
+ * latent diffusion (Rombach et al. 2022, arXiv 2112.10752).
+ */
+export type Vae = Model<VaeConfig, VaeParameters>;
+
+/**
+ * The family of autoencoders, which give flows the latents that they are trained on.
+ *
+ * @example
+ * ```ts
+ * import { findExperiment } from 'tarflow';
+ * import { type VaeConfig, vae } from 'tarflow/models';
+ *
+ * const config = findExperiment('emoji-vae').config as VaeConfig;
+ * console.log(vae.autoencoder?.latents(config, config.image)); // 8 channels of 16×16
+ * ```
+ */
+export const vae: Family<VaeConfig, VaeParameters> = {
+  kind: 'vae',
+  schema: vaeSchema,
+  check: checkVae,
+  title: vaeTitle,
+  specs: vaeSpecs,
+  trainingFields: ['loss'],
+  objectives: (config) => [reconstruction(config)],
+  autoencoder: {
+    encode: ({ config, parameters }, images) => encoded(config, parameters, images),
+    decode: ({ config, parameters }, latents) => decoded(config, parameters, latents),
+    latents: latentsOf,
+    images: imagesOf,
+    activation: largestActivation,
+    scale: ({ scalingFactor }) => scalingFactor,
+  },
+  published,
+};
+
+/** Behind a doubling there are as many channels as before it; and attention has a number a pair. */
+function largestActivation(config: VaeConfig, { height, width }: ImageSize): number {
+  const { channels, midAttention } = config;
+  const levels = channels.map((own, level) => {
+    const wide = Math.max(own, channels[level + 1] ?? own);
+    return (wide * height * width) / 4 ** level;
+  });
+  const places = (height * width) / shrinkage(config) ** 2;
+  return Math.max(...levels, midAttention ? places ** 2 : 0);
+}

@@ -1,0 +1,101 @@
+import { UserError } from '../../backend/errors.js';
+import { tensorSpec } from '../../backend/program/index.js';
+import { foldIn, normalInto } from '../../backend/random.js';
+import { tf } from '../../backend/tf.js';
+import type { Leaves } from '../../backend/tree.js';
+import { sizeOf } from '../../data/source.js';
+import type { Objective, Posterior } from '../../flow/model.js';
+import { noisyImageFeeds } from '../../training/batches/index.js';
+import { latentsOf, type VaeConfig } from './config.js';
+import { featureLoss, featureWeights } from './feature-loss.js';
+import { decoded, encoded } from './networks.js';
+import type { VaeParameters } from './parameters.js';
+
+/**
+ * Images through latents and back. The loss is the mean absolute error of a pixel, with those of
+ * the configuration's other terms that have a weight. Its terms:
+ * - `absoluteError` and `squareError`, means over all numbers of the images
+ * - `kl`, of the posterior from a standard normal, nats per number of a latent
+ * - `features`, as `featureLoss`, where it has a weight
+ * - `psnr` of the images, clipped to [−1, 1], in decibels
+ *
+ * Where the decoder alone is trained, or noise is added to latents, it begins with their means; else
+ * with a draw of the posterior (Kingma and Welling 2013).
+ */
+export function reconstruction({ loss: weights }: VaeConfig): Objective<VaeConfig, VaeParameters> {
+  return {
+    name: 'reconstruction',
+    inputs(config, batch) {
+      const { image } = config;
+      const latents = latentsOf(config, image);
+      return {
+        images: tensorSpec([batch, image.channels, image.height, image.width]),
+        noise: tensorSpec([batch, latents.channels, latents.height, latents.width]),
+      };
+    },
+    feeds(config, raw, keys, settings) {
+      if (settings.noise.kind !== 'none') {
+        throw new UserError(
+          `An autoencoder came with ${settings.noise.kind} noise`,
+          'It is trained on images as they are: set noise=none; noise on latents is loss.latentNoise',
+        );
+      }
+      const size = sizeOf(latentsOf(config, raw.image));
+      const noise = new Float32Array(keys.length * size);
+      keys.forEach((key, sample) => {
+        normalInto(foldIn(key, 'latent'), noise, sample * size, size);
+      });
+      return { ...noisyImageFeeds(config, raw, keys, settings), noise };
+    },
+    trains: (leaf) => weights.trained === 'all' || /^(post_quant_conv|decoder)\./.test(leaf),
+    ...(weights.features > 0 && { fixed: featureWeights }),
+    loss({ config, parameters }, batch, fixed) {
+      const { images, noise } = batch as { images: tf.Tensor4D; noise: tf.Tensor4D };
+      const posterior = encoded(config, parameters, images);
+      const latents = noisyLatents(config, posterior, noise);
+      const made = decoded(config, parameters, latents);
+      const absoluteError = tf.mean(tf.abs(tf.sub(made, images)));
+      const squareError = tf.mean(tf.squaredDifference(made, images));
+      const kl = divergence(posterior);
+      const features = weights.features > 0 ? featureLoss(fixed, made, images) : undefined;
+      const weighted = [
+        absoluteError,
+        ...(weights.squares > 0 ? [tf.mul(squareError, weights.squares)] : []),
+        ...(weights.kl > 0 ? [tf.mul(kl, weights.kl)] : []),
+        ...(features ? [tf.mul(features, weights.features)] : []),
+      ];
+      const psnr = meanDecibels(made, images);
+      const terms: Leaves = { absoluteError, squareError, kl, ...(features && { features }), psnr };
+      return { loss: tf.addN(weighted) as tf.Scalar, terms };
+    },
+  };
+}
+
+/** What the decoder reads in training. */
+function noisyLatents(
+  { loss: { trained, latentNoise } }: VaeConfig,
+  { mean, logVariance }: Posterior,
+  noise: tf.Tensor4D,
+): tf.Tensor4D {
+  if (latentNoise !== undefined) {
+    const { variance } = tf.moments(mean);
+    const deviation = tf.mul(tf.sqrt(variance), latentNoise);
+    return tf.add(mean, tf.mul(noise, deviation));
+  }
+  if (trained === 'decoder') return mean;
+  return tf.add(mean, tf.mul(noise, tf.exp(tf.mul(logVariance, 0.5))));
+}
+
+/** Of a standard normal, nats per number. */
+function divergence({ mean, logVariance }: Posterior): tf.Scalar {
+  const squares = tf.add(tf.square(mean), tf.exp(logVariance));
+  return tf.mul(tf.mean(tf.sub(tf.sub(squares, logVariance), 1)), 0.5);
+}
+
+/** Mean over the images of their ratios of peak signal to noise; the range of a pixel is 2. */
+function meanDecibels(made: tf.Tensor4D, images: tf.Tensor4D): tf.Scalar {
+  const clipped = tf.clipByValue(made, -1, 1);
+  const squares = tf.mean(tf.squaredDifference(clipped, images), [1, 2, 3]);
+  const ratio = tf.log(tf.div(4, tf.maximum(squares, 1e-10)));
+  return tf.mul(tf.mean(ratio), 10 / Math.LN10);
+}
