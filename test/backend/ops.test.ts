@@ -1,6 +1,15 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
-import { affineStep, attention, gelu, layerNorm, linear, relu } from '../../src/backend/ops.js';
+import {
+  affineStep,
+  attention,
+  gelu,
+  groupNorm,
+  layerNorm,
+  linear,
+  relu,
+  silu,
+} from '../../src/backend/ops.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 
@@ -64,6 +73,38 @@ describe('operations with gradients of their own', () => {
       const tails = gelu(tf.tensor1d([-40, -5, 0, 5, 40])).dataSync();
       expect(tails[0]).toBeCloseTo(0, 6);
       expect(tails[4]).toBeCloseTo(40, 4);
+    });
+  });
+
+  test('silu, also far out in the tails', () => {
+    const reference = (x: tf.Tensor): tf.Tensor => tf.div(x, tf.add(1, tf.exp(tf.neg(x))));
+    expectSameGradients(silu, reference, [tf.mul(random(5, [50]), 3)]);
+    tf.tidy(() => {
+      expect([...silu(tf.tensor1d([-200, 0, 200])).dataSync()]).toEqual([-0, 0, 200]);
+    });
+  });
+
+  test.each([1, 2, 6])('group normalisation in %i groups, far from zero, too', (groups) => {
+    const [batch, height, width, channels] = [2, 3, 5, 6];
+    const reference = (...[x, weight, bias]: tf.Tensor[]): tf.Tensor => {
+      const grouped = tf.reshape(x!, [batch, height, width, groups, channels / groups]);
+      const { mean, variance } = tf.moments(grouped, [1, 2, 4], true);
+      const normalised = tf.div(tf.sub(grouped, mean), tf.sqrt(tf.add(variance, 1e-3)));
+      return tf.add(tf.mul(tf.reshape(normalised, x!.shape), weight!), bias!);
+    };
+    const x = tf.add(tf.mul(random(20, [batch, height, width, channels]), 2), 1);
+    expectSameGradients(
+      (...[given, weight, bias]) =>
+        groupNorm(given as tf.Tensor4D, weight as tf.Tensor1D, bias as tf.Tensor1D, groups, 1e-3),
+      reference,
+      [x, random(21, [channels]), random(22, [channels])],
+    );
+    tf.tidy(() => {
+      const far = tf.add(x, 1000) as tf.Tensor4D;
+      const [ones, zeros] = [tf.ones([channels]), tf.zeros([channels])] as tf.Tensor1D[];
+      const moved = groupNorm(far, ones!, zeros!, groups);
+      const still = groupNorm(x as tf.Tensor4D, ones!, zeros!, groups);
+      expect(maximum(tf.abs(tf.sub(moved, still)))).toBeLessThan(1e-3);
     });
   });
 

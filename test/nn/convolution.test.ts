@@ -6,6 +6,7 @@ import {
   type ConvolutionParameters,
   convolution,
   convolutionSpecs,
+  halvingConvolution,
 } from '../../src/nn/convolution.js';
 import { built } from '../../src/nn/specs.js';
 
@@ -80,4 +81,56 @@ describe.each([1, 3, 5])('a convolution of side %i', (side) => {
     expect(distance(wasm.y, native.y)).toBeLessThan(1e-5);
     expect(distance(wasm.gradients, native.gradients)).toBeLessThan(1e-5);
   });
+});
+
+/** By the definition: rows and columns 2i to 2i + 2, with zeros beyond the last. */
+function expectedHalves(pixels: Float32Array, weight: ArrayLike<number>): number[] {
+  const [rows, columns] = [4, 6];
+  const sums: number[] = [];
+  for (let b = 0; b < batch; b++) {
+    for (let i = 0; i < rows; i += 2) {
+      for (let j = 0; j < columns; j += 2) {
+        for (let o = 0; o < outputs; o++) {
+          let sum = bias[o]!;
+          for (let k = 0; k < 9; k++) {
+            const [row, column] = [i + Math.floor(k / 3), j + (k % 3)];
+            if (row >= rows || column >= columns) continue;
+            for (let c = 0; c < inputs; c++) {
+              const pixel = ((b * rows + row) * columns + column) * inputs + c;
+              sum += pixels[pixel]! * weight[(k * inputs + c) * outputs + o]!;
+            }
+          }
+          sums.push(sum);
+        }
+      }
+    }
+  }
+  return sums;
+}
+
+test('a convolution that halves is that of the definition, on every engine with the same gradients', async () => {
+  const pixels = normal(randomKey(3), batch * 4 * 6 * inputs);
+  const halves = (): { y: number[]; gradients: number[] } =>
+    tf.tidy(() => {
+      const { weight } = built<ConvolutionParameters>(parameters(3));
+      const image = tf.tensor4d(pixels, [batch, 4, 6, inputs]);
+      const apply = (x: tf.Tensor, kernel: tf.Tensor): tf.Tensor =>
+        halvingConvolution(x as tf.Tensor4D, {
+          weight: kernel as tf.Tensor4D,
+          bias: tf.tensor1d(bias),
+        });
+      const y = apply(image, weight);
+      expect(y.shape).toEqual([batch, 2, 3, outputs]);
+      const squares = (x: tf.Tensor, kernel: tf.Tensor) => tf.sum(tf.square(apply(x, kernel)));
+      const gradients = tf.grads(squares)([image, weight]);
+      return { y: [...y.dataSync()], gradients: gradients.flatMap((one) => [...one.dataSync()]) };
+    });
+  await startEngine({ engine: 'tensorflow' });
+  const native = halves();
+  const expectedOnes = expectedHalves(pixels, parameters(3).weight.values());
+  expect(distance(native.y, expectedOnes)).toBeLessThan(1e-5);
+  await startEngine({ engine: 'wasm' });
+  const wasm = halves();
+  expect(distance(wasm.y, native.y)).toBeLessThan(1e-5);
+  expect(distance(wasm.gradients, native.gradients)).toBeLessThan(1e-5);
 });
