@@ -34,6 +34,7 @@ export type { Family, Model, ModelConfig } from './flow/model.js';
 export { type LoadedModel, loadCheckpoint } from './models/load-checkpoint.js';
 export { createModel, familyOf } from './models/registry.js';
 export { type TarFlow, tarflow } from './models/tarflow/index.js';
+export { type AutoencodeOptions, decode, encode } from './sampling/autoencode.js';
 export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
 export type { Guidance } from './sampling/guidance/guided-block.js';
 export { type InverseOptions, inverse } from './sampling/inverse.js';

@@ -1,18 +1,16 @@
-import * as path from 'node:path';
 import type { Command } from 'commander';
 import { type EngineReport, startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import { type DataSource, datasetNames, openDataset, type Split } from '../data/index.js';
+import { type DataSource, datasetNames } from '../data/index.js';
 import {
   type BitsPerDimensionResult,
   datasetBitsPerDimension,
   meansByClass,
 } from '../evaluation/bits-per-dimension.js';
-import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import { disposeModel } from '../flow/flow.js';
-import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { count, wholeNumber } from './arguments.js';
+import { measuredSplit } from './measured-split.js';
 
 interface BpdOptions {
   data?: string;
@@ -65,7 +63,7 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   try {
-    const data = await opened(checkpoint, flow, options);
+    const data = await measuredSplit(checkpoint, flow, options, 'bits per dimension');
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const begun = performance.now();
@@ -93,36 +91,6 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
   } finally {
     disposeModel(flow);
   }
-}
-
-/** The data to measure; the test split is read by way of the ledger. */
-async function opened(
-  checkpoint: string,
-  flow: LoadedModel,
-  { data, split, reason, ledger }: BpdOptions,
-): Promise<DataSource> {
-  const name = data ?? flow.details.dataset;
-  if (name === undefined) {
-    throw new UserError(
-      `${checkpoint} does not say what it was trained on`,
-      `Give --data ${datasetNames.join(' or --data ')}`,
-    );
-  }
-  const { image } = flow.config;
-  if (split !== 'test') return openDataset(name, split as Split, { image });
-  if (reason === undefined) {
-    throw new UserError(
-      'The test split is for final figures, and a reading of it is written down',
-      "Say why by --reason 'the figure of …', or measure on --split validation",
-    );
-  }
-  const { data: test, earlier } = await openTestSplit(name, {
-    ...{ model: flow, name: path.basename(checkpoint, path.extname(checkpoint)), ledger, reason },
-    ...{ measure: 'bits per dimension', options: { image } },
-  });
-  const told = earlierReadingsText(earlier);
-  if (told !== undefined) console.error(told);
-  return test;
 }
 
 function showJson(

@@ -4,7 +4,7 @@ import { readBytes, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import { toUnitRange } from '../data/index.js';
 import type { ImageSize } from '../data/source.js';
-import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
+import { readSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { sharp } from '../workbook/sharp.js';
 
@@ -108,6 +108,47 @@ export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
   );
 }
 
+/**
+ * Latents from safetensors files, as `tarflow encode` and `tarflow sample` write them.
+ *
+ * @returns (count, channels, height, width), which the caller frees, and by what the files say that
+ *   they were multiplied, if they do
+ * @throws UserError for a file that holds none, or some that are not finite; for files of latents of
+ *   several sizes or scales
+ */
+export async function readLatents(
+  files: readonly string[],
+): Promise<{ latents: tf.Tensor4D; scale: number | undefined }> {
+  const parts: { shape: number[]; values: Float32Array; scale: number | undefined }[] = [];
+  for (const file of files) {
+    const { metadata, tensors } = await readSafetensors(file);
+    const name = tensors.latents ? 'latents' : tensorName;
+    const expected = 'channels, height, width';
+    const { shape, values } = finiteNumbers(file, { tensors }, expected, name);
+    const scale = metadata.scale === undefined ? undefined : Number(metadata.scale);
+    const first = parts[0] ?? { shape, scale };
+    if (shape.length !== 4 || shape.slice(1).join() !== first.shape.slice(1).join()) {
+      throw new UserError(
+        `${file}: '${name}' has shape (${shape.join(', ')})`,
+        parts[0] ? `Expected latents like those of ${files[0]}` : `Expected (count, ${expected})`,
+      );
+    }
+    if (scale !== first.scale) {
+      throw new UserError(
+        `${file} has latents of the scale ${scale}, ${files[0]} of ${first.scale}`,
+        'Decode them one after the other',
+      );
+    }
+    parts.push({ shape, values, scale });
+  }
+  const tensors = parts.map(({ shape, values }) =>
+    tf.tensor4d(values, shape as [number, number, number, number]),
+  );
+  const latents = tf.concat(tensors, 0);
+  tf.dispose(tensors);
+  return { latents, scale: parts[0]?.scale };
+}
+
 async function readNumbers(file: string, image: ImageSize): Promise<Float32Array> {
   const expected = [image.channels, image.height, image.width].join(', ');
   const { shape, values } = await readFiniteNumbers(file, expected);
@@ -123,11 +164,19 @@ async function readFiniteNumbers(
   file: string,
   expected: string,
 ): Promise<{ shape: number[]; values: Float32Array }> {
-  const { tensors } = await readSafetensors(file);
-  const found = tensors[tensorName];
+  return finiteNumbers(file, await readSafetensors(file), expected, tensorName);
+}
+
+function finiteNumbers(
+  file: string,
+  { tensors }: Pick<Safetensors, 'tensors'>,
+  expected: string,
+  name: string,
+): { shape: number[]; values: Float32Array } {
+  const found = tensors[name];
   if (!found) {
     throw new UserError(
-      `${file} has no tensor '${tensorName}'`,
+      `${file} has no tensor '${name}'`,
       `Expected one of shape (count, ${expected}), as tarflow sample writes it`,
     );
   }

@@ -1,12 +1,15 @@
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../backend/errors.js';
 import { addAccelerate } from './accelerate-command.js';
+import { addAutoencoder } from './autoencoder-command.js';
 import { addBpd } from './bpd-command.js';
 import { addConform } from './conform-command.js';
 import { addConvert } from './convert-command.js';
+import { addDecode } from './decode-command.js';
 import { addDenoise } from './denoise-command.js';
 import { addDistance } from './distance-command.js';
 import { addDoctor } from './doctor-command.js';
+import { addEncode } from './encode-command.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { addPlan } from './plan-command.js';
 import { addReproduce } from './reproduce-command.js';
@@ -55,6 +58,9 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
   addAccelerate(program);
   addDenoise(program);
   addBpd(program);
+  addEncode(program);
+  addDecode(program);
+  addAutoencoder(program);
   addDistance(program);
   addConform(program, setExitCode);
   addConvert(program);

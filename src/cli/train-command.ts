@@ -165,7 +165,7 @@ async function run({
   ]);
   const { checkpoint } = new RunFolder(out);
   if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
-  else showOutcome(result, { checkpoint, command, steps: settings.steps });
+  else showOutcome(result, { checkpoint, command, steps: settings.steps, nats: !!family.flow });
   return result.finished;
 }
 
@@ -192,7 +192,7 @@ function showJson(
 
 function showOutcome(
   result: TrainingResult,
-  about: { checkpoint: string; command: string; steps: number },
+  about: { checkpoint: string; command: string; steps: number; nats: boolean },
 ): void {
   const { steps, validation, dataShare } = outcomeOf(result);
   if (!result.finished) {
@@ -201,7 +201,7 @@ function showOutcome(
     return;
   }
   console.log(`Trained ${steps} steps; the model is ${about.checkpoint}`);
-  if (validation) console.log(validationText(validation));
+  if (validation) console.log(validationText(validation, about.nats));
   console.log(`${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`);
 }
 
@@ -213,11 +213,19 @@ function shareForData(records: readonly StepRecord[]): number {
   return records.length > 0 ? data / all : 0;
 }
 
-function validationText({ loss, bitsPerDimension }: NonNullable<StepRecord['validation']>): string {
-  const nats = `held-out loss ${loss.toFixed(4)} nats per dimension`;
+/** @param nats true where the loss is one of likelihood; else its terms stand beside it */
+function validationText(
+  { loss, bitsPerDimension, ...terms }: NonNullable<StepRecord['validation']>,
+  nats: boolean,
+): string {
+  if (!nats) {
+    const named = Object.entries(terms).map(([name, value]) => `${name} ${value?.toFixed(4)}`);
+    return `held-out loss ${loss.toFixed(4)} (${named.join(', ')})`;
+  }
+  const text = `held-out loss ${loss.toFixed(4)} nats per dimension`;
   return bitsPerDimension === undefined
-    ? nats
-    : `${nats}, ${bitsPerDimension.toFixed(4)} bits per dimension`;
+    ? text
+    : `${text}, ${bitsPerDimension.toFixed(4)} bits per dimension`;
 }
 
 function list(json: boolean): void {

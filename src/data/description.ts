@@ -48,6 +48,7 @@ export interface FolderDescription extends SourceFacts {
 export interface LatentsDescription extends SourceFacts {
   kind: 'latents';
   file: string;
+  captions?: Texts;
 }
 
 /** Where the samples of a source lie. */

@@ -9,7 +9,7 @@ import { loadMnistSubset } from './memory/mnist-subset.js';
 import { type DataSource, type Split, splits } from './source.js';
 
 export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
-export { openLatents } from './latents/latent-file.js';
+export { type LatentSet, latentScale, openLatents, writeLatents } from './latents/latent-file.js';
 export { firstOfEachClass } from './memory/by-class.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export * from './reading.js';

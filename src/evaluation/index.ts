@@ -8,6 +8,11 @@ export {
   strategyRow,
 } from './acceleration.js';
 export {
+  type AutoencoderQuality,
+  type AutoencoderQualityOptions,
+  autoencoderQuality,
+} from './autoencoder-quality.js';
+export {
   type BitsPerDimensionResult,
   bitsPerDimension,
   type ClassMean,
@@ -78,6 +83,7 @@ export {
 } from './features/network.js';
 export { jacobians, tokenNorms } from './jacobian.js';
 export { type Neighbour, nearestImages } from './nearest-images.js';
+export { peakSignalToNoise } from './peak-signal.js';
 export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
 export { type ConcordantPairs, concordantPairs } from './ranking.js';
 export {

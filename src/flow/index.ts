@@ -12,7 +12,14 @@ export {
   logProbOf,
 } from './flow.js';
 export { denormalise, type Gaussian, normalise } from './gaussian.js';
-export type { Family, ForwardResult, Model, ModelConfig } from './model.js';
+export type {
+  AutoencoderAbility,
+  Family,
+  ForwardResult,
+  Model,
+  ModelConfig,
+  Posterior,
+} from './model.js';
 export { patchify, unpatchify } from './patches.js';
 export { stateDict } from './state-dict.js';
 export { blockForward, forwardThroughBlocks } from './through-blocks.js';

@@ -1,14 +1,19 @@
 import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
-import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
-import type { LatentsDescription } from '../description.js';
+import {
+  openSafetensors,
+  type SafetensorsFile,
+  writeSafetensors,
+} from '../../formats/safetensors.js';
+import type { ImageSize, LatentsDescription } from '../description.js';
+import { sharedTexts, textAt } from '../folder/texts.js';
 import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../source.js';
 
 /**
  * A safetensors file of latents as a data set, read sample by sample, so it may be larger than
  * memory. It holds `latents` (n, channels, height, width) of 32 or 16 bits, and `labels` (n), whole
- * numbers from 0, where there are classes. Its metadata may say `name`, `licence`, and as `classes`
- * a JSON list of their names.
+ * numbers from 0, where there are classes. Its metadata may say `name`, `licence`, as `classes` a JSON
+ * list of their names, and as `captions` one of a text for each sample.
  *
  * @param split what the file is, in the eyes of those who use it
  * @throws UserError where the file cannot be read or is not of that form
@@ -19,6 +24,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
     const { metadata } = opened;
     const [length, channels, height, width] = latentsShape(opened);
     const labels = await labelsOf(opened, length);
+    const captions = captionsOf(opened, length);
     return latentsSource({
       kind: 'latents',
       name: metadata.name ?? path.basename(file, '.safetensors'),
@@ -28,6 +34,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
       labels: shared(labels),
       licence: metadata.licence ?? 'not stated',
       file: opened.path,
+      ...(captions && { captions: sharedTexts(captions) }),
     });
   } finally {
     await opened.close();
@@ -36,7 +43,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
 
 /** The source that a description is of. */
 export function latentsSource(description: LatentsDescription): DataSource {
-  const { name, split, image, classes, labels, licence, file } = description;
+  const { name, split, image, classes, labels, licence, file, captions } = description;
   const size = sizeOf(image);
   const length = labels.length;
   return {
@@ -68,9 +75,71 @@ export function latentsSource(description: LatentsDescription): DataSource {
         image,
         values,
         labels: Int32Array.from(indices, (index) => labels[index] as number),
+        ...(captions && { captions: Array.from(indices, (index) => textAt(captions, index)) }),
       };
     },
   };
+}
+
+/** Latents for a file, and what is known of their samples. */
+export interface LatentSet {
+  /** (n, channels, height, width), row by row. */
+  latents: Float32Array;
+  /** Of a sample. */
+  image: ImageSize;
+  /** One a sample; −1 where it has none. */
+  labels: Int32Array;
+  classes: readonly string[];
+  captions?: readonly string[] | undefined;
+  name: string;
+  licence: string;
+  /** What latents of the autoencoder were multiplied by. */
+  scale: number;
+}
+
+/**
+ * Writes latents in the form that {@link openLatents} reads.
+ *
+ * @param more for the metadata
+ * @throws UserError where the file cannot be written
+ */
+export async function writeLatents(
+  file: string,
+  { latents, image, labels, classes, captions, name, licence, scale }: LatentSet,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const { channels, height, width } = image;
+  const count = labels.length;
+  await writeSafetensors(
+    file,
+    {
+      latents: { shape: [count, channels, height, width], dtype: 'F32', data: latents },
+      labels: { shape: [count], dtype: 'I32', data: labels },
+    },
+    {
+      ...more,
+      ...{ name, licence, scale: String(scale), classes: JSON.stringify(classes) },
+      ...(captions && { captions: JSON.stringify(captions) }),
+    },
+  );
+}
+
+/**
+ * What the latents of a file were multiplied by.
+ * @throws UserError where the file does not say it
+ */
+export async function latentScale(file: string): Promise<number> {
+  const opened = await openSafetensors(path.resolve(file));
+  try {
+    const scale = Number(opened.metadata.scale ?? Number.NaN);
+    if (Number.isFinite(scale) && scale > 0) return scale;
+    throw new UserError(
+      `${file} does not say by what its latents were multiplied`,
+      'Expected a file of `tarflow encode`, whose metadata have a scale',
+    );
+  } finally {
+    await opened.close();
+  }
 }
 
 /** Samples that lie one after the other in the file, and the place of the first in a batch. */
@@ -137,6 +206,20 @@ function classesOf({ path: file, metadata }: SafetensorsFile, labels: Int32Array
     );
   }
   return classes;
+}
+
+function captionsOf(
+  { path: file, metadata }: SafetensorsFile,
+  length: number,
+): string[] | undefined {
+  if (metadata.captions === undefined) return undefined;
+  const captions = parsed(metadata.captions);
+  const fits = Array.isArray(captions) && captions.length === length;
+  if (fits && captions.every((text) => typeof text === 'string')) return captions;
+  throw new UserError(
+    `The captions in the metadata of ${file} are not a text for each of ${length} latents`,
+    'Expected a JSON list of as many texts',
+  );
 }
 
 function parsed(json: string): unknown {

@@ -1,0 +1,91 @@
+import * as path from 'node:path';
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { tf } from '../backend/tf.js';
+import { ability, disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
+import { decode } from '../sampling/autoencode.js';
+import { startProgress } from '../workbook/progress.js';
+import { checkWritable } from './arguments.js';
+import { readLatents, writeImages } from './image-files.js';
+import { givenScale, scaleForms } from './latent-options.js';
+
+interface DecodeOptions {
+  in: string[];
+  out: string;
+  scale?: string;
+  json: boolean;
+}
+
+/** `tarflow decode`: images of latents. */
+export function addDecode(program: Command): void {
+  program
+    .command('decode')
+    .description('make images of latents, those of a data set or samples of a flow')
+    .argument('<checkpoint>', 'the autoencoder of these latents')
+    .requiredOption('--in <files...>', '.safetensors files of `tarflow encode` or `tarflow sample`')
+    .requiredOption(
+      '--out <path>',
+      'a folder for pictures, a .png for a grid of them, a .safetensors for the numbers',
+    )
+    .option(
+      '--scale <scale>',
+      `what latents were multiplied by: ${scaleForms} (default: what the files or the autoencoder say)`,
+    )
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+Samples of a flow do not say the scale of the latents that it was trained on: give the file of those.
+
+Examples:
+  $ tarflow decode runs/vae/checkpoint.safetensors --in latents/validation.safetensors --out decoded/
+  $ tarflow decode runs/vae/checkpoint.safetensors --in samples.safetensors \\
+      --scale latents/train.safetensors --out grid.png`,
+    )
+    .action(run);
+}
+
+async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
+  const { out } = options;
+  await checkWritable(path.extname(out) === '' ? path.join(out, 'image.png') : out);
+  const asked = await givenScale(options.scale);
+  await startEngine();
+  const model = await loadCheckpoint(checkpoint);
+  try {
+    const known = ability(model.family, 'autoencoder').scale(model.config);
+    const { latents, scale: stored } = await readLatents(options.in);
+    try {
+      const scale = asked ?? stored ?? known;
+      if (scale === undefined) {
+        throw new UserError(
+          `Neither ${options.in[0]} nor ${checkpoint} says what the latents were multiplied by`,
+          'Give --scale, best the file of the latents that the flow was trained on',
+        );
+      }
+      const [count] = latents.shape;
+      const progress = startProgress({ title: 'Decoding', total: count, unit: 'images' });
+      const begun = performance.now();
+      const own = tf.div(latents, scale) as tf.Tensor4D;
+      const images = await decode(model, own, {
+        onProgress: (done) => progress.update(done),
+      }).finally(() => {
+        own.dispose();
+        progress.finish();
+      });
+      const names = Array.from({ length: count }, (_, i) => `image-${i}`);
+      await writeImages(images, out, names).finally(() => images.dispose());
+      const seconds = (performance.now() - begun) / 1000;
+      if (options.json) {
+        console.log(JSON.stringify({ checkpoint, out, images: count, scale, seconds }, null, 2));
+      } else {
+        console.log(`${count} images in ${seconds.toFixed(1)} s: ${out}`);
+      }
+    } finally {
+      latents.dispose();
+    }
+  } finally {
+    disposeModel(model);
+  }
+}

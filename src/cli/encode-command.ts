@@ -1,0 +1,93 @@
+import type { Command } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { datasetNames, openDataset, type Split, writeLatents } from '../data/index.js';
+import { ability, disposeModel } from '../flow/flow.js';
+import { openTensorFile } from '../formats/tensor-file.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
+import { encodeDataset } from '../sampling/encode-dataset.js';
+import { startProgress } from '../workbook/progress.js';
+import { checkWritable, count, wholeNumber } from './arguments.js';
+import { givenScale, scaleForms, splitScale } from './latent-options.js';
+import { dataName } from './measured-split.js';
+
+interface EncodeOptions {
+  data?: string;
+  split: string;
+  out: string;
+  count?: number;
+  scale?: string;
+  draw?: number;
+  json: boolean;
+}
+
+/** `tarflow encode`: a data set as latents, for flows to be trained on. */
+export function addEncode(program: Command): void {
+  program
+    .command('encode')
+    .description('write the latents of a data set, for flows to be trained on')
+    .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published')
+    .requiredOption('--out <file>', 'a .safetensors file; a folder of them is data latents:FOLDER')
+    .option(
+      '--data <name>',
+      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+    )
+    .option('--split <name>', 'train, validation, train+validation or test', 'train')
+    .option('--count <n>', 'only the first images (default: all)', count)
+    .option('--scale <scale>', `what latents are multiplied by: ${scaleForms}`)
+    .option('--draw <seed>', 'draw from the posteriors (default: take their means)', wholeNumber)
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+Latents are scaled to unit variance. The scale stands in the file: that of the autoencoder where it says
+one, or else it is measured on the images that were trained on; for another split it is read from
+train.safetensors in the same folder. Labels and captions go along.
+
+Examples:
+  $ tarflow encode runs/vae/checkpoint.safetensors --data emoji-base-64 --out latents/train.safetensors
+  $ tarflow encode runs/vae/checkpoint.safetensors --data emoji-base-64 --split validation \\
+      --out latents/validation.safetensors
+  $ tarflow encode sd-vae-ft-ema.safetensors --data folder:photographs --out latents/train.safetensors`,
+    )
+    .action(run);
+}
+
+async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
+  const { out, split } = options;
+  await checkWritable(out);
+  await startEngine();
+  const model = await loadCheckpoint(checkpoint);
+  try {
+    const known = ability(model.family, 'autoencoder').scale(model.config);
+    const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
+    const name = dataName(checkpoint, model, options.data);
+    const data = await openDataset(name, split as Split, { image: model.config.image });
+    const images = Math.min(options.count ?? data.length, data.length);
+    const progress = startProgress({ title: 'Encoding', total: images, unit: 'images' });
+    const begun = performance.now();
+    const set = await encodeDataset(model, data, {
+      ...{ count: images, scale, draw: options.draw },
+      onProgress: (done) => progress.update(done),
+    }).finally(() => progress.finish());
+    await writeLatents(out, set, { autoencoder: await digestOf(checkpoint) });
+    const { channels, height, width } = set.image;
+    const seconds = (performance.now() - begun) / 1000;
+    const outcome = { checkpoint, out, data: name, split, images, image: set.image };
+    if (options.json) {
+      console.log(JSON.stringify({ ...outcome, scale: set.scale, seconds }, null, 2));
+    } else {
+      console.log(
+        `${images} latents of ${channels}×${height}×${width}, multiplied by ` +
+          `${set.scale.toFixed(5)}, in ${seconds.toFixed(1)} s: ${out}`,
+      );
+    }
+  } finally {
+    disposeModel(model);
+  }
+}
+
+/** The SHA-256 of a file, which tells whose latents they are. */
+async function digestOf(checkpoint: string): Promise<string> {
+  const file = await openTensorFile(checkpoint);
+  return file.sha256().finally(() => file.close());
+}

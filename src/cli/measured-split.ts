@@ -1,0 +1,60 @@
+import * as path from 'node:path';
+import { UserError } from '../backend/errors.js';
+import { type DataSource, datasetNames, openDataset, type Split } from '../data/index.js';
+import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
+
+/** What says which images a model is measured on. */
+export interface SplitOptions {
+  data?: string | undefined;
+  split: string;
+  reason?: string | undefined;
+  ledger: string;
+}
+
+/**
+ * The images to measure a model on; the test split is read by way of the ledger.
+ *
+ * @param measure for the ledger
+ * @throws UserError where no data set is named, and for the test split without a reason
+ */
+export async function measuredSplit(
+  checkpoint: string,
+  model: LoadedModel,
+  { data, split, reason, ledger }: SplitOptions,
+  measure: string,
+): Promise<DataSource> {
+  const name = dataName(checkpoint, model, data);
+  const { image } = model.config;
+  if (split !== 'test') return openDataset(name, split as Split, { image });
+  if (reason === undefined) {
+    throw new UserError(
+      'The test split is for final figures, and a reading of it is written down',
+      "Say why by --reason 'the figure of …', or measure on --split validation",
+    );
+  }
+  const { data: test, earlier } = await openTestSplit(name, {
+    ...{ model, name: path.basename(checkpoint, path.extname(checkpoint)), ledger, reason },
+    ...{ measure, options: { image } },
+  });
+  const told = earlierReadingsText(earlier);
+  if (told !== undefined) console.error(told);
+  return test;
+}
+
+/**
+ * The data set that is named, or else the one that the model was trained on.
+ * @throws UserError where there is neither
+ */
+export function dataName(
+  checkpoint: string,
+  { details }: LoadedModel,
+  data: string | undefined,
+): string {
+  const name = data ?? details.dataset;
+  if (name !== undefined) return name;
+  throw new UserError(
+    `${checkpoint} does not say what it was trained on`,
+    `Give --data ${datasetNames.join(' or --data ')}`,
+  );
+}

