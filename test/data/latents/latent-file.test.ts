@@ -8,9 +8,11 @@ import { normal, randomKey } from '../../../src/backend/random.js';
 import {
   imagesTensor,
   labelBatch,
+  latentScale,
   openDataset,
   openLatents,
   pixelBatch,
+  writeLatents,
 } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
 import {
@@ -215,4 +217,37 @@ describe('what does not fit is refused', () => {
       `Sample ${index} of train (train): expected 0 to 5.`,
     );
   });
+});
+
+test('they are written with labels, captions and scale, as they are read', async () => {
+  const image = { channels: 2, height: 2, width: 3 };
+  const captions = ['a heart', 'a red heart', 'ein Herz ♥', '', 'e', 'f'];
+  const set = {
+    ...{ latents: numbers, image, labels: Int32Array.of(0, 1, 1, 0, -1, 0), captions },
+    ...{ classes: ['x', 'y'], name: 'hearts latents', licence: 'CC0', scale: 0.25 },
+  };
+  await writeLatents(file, set, { autoencoder: 'abc' });
+  expect(await latentScale(file)).toBe(0.25);
+  const data = await openLatents(file, 'train');
+  expect(data).toMatchObject({
+    name: 'hearts latents',
+    classes: ['x', 'y'],
+    licence: 'CC0',
+    image,
+  });
+  const raw = await data.read([2, 0, 4]);
+  expect(raw).toMatchObject({
+    values: rows([2, 0, 4]),
+    labels: Int32Array.of(1, 0, -1),
+    captions: ['ein Herz ♥', 'a heart', 'e'],
+  });
+  expect(await sourceOf(structuredClone(data.description)).read([2, 0, 4])).toEqual(raw);
+});
+
+test('captions that do not fit, and a file without a scale, are refused', async () => {
+  await write({}, { captions: '["one"]' });
+  await expect(openLatents(file, 'train')).rejects.toThrow(/captions .* for each of 6 latents/);
+  await write({}, { captions: '[1, 2, 3, 4, 5, 6]' });
+  await expect(openLatents(file, 'train')).rejects.toThrow(/captions .* for each of 6 latents/);
+  await expect(latentScale(file)).rejects.toThrow(/does not say by what .*tarflow encode/);
 });

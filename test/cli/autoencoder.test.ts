@@ -1,0 +1,140 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { openDataset } from '../../src/data/index.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
+import { createModel } from '../../src/models/registry.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { smallConfig } from '../training/small.js';
+import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+/** A small autoencoder of Fashion-MNIST, which is quick to read. */
+const config = {
+  ...{ kind: 'vae', image: { channels: 1, height: 28, width: 28 }, classes: 0 },
+  ...{ channels: [4, 8], resnetsPerLevel: 1, groups: 2, latentChannels: 2, midAttention: false },
+  loss: { trained: 'all', kl: 0, squares: 0, features: 0 },
+};
+
+async function checkpointIn(folder: string): Promise<string> {
+  const model = createModel(config, 1);
+  const file = path.join(folder, 'vae.safetensors');
+  await saveCheckpoint(model, file, { dataset: 'fashion-mnist' });
+  disposeModel(model);
+  return file;
+}
+
+test('an experiment is trained by its name', async () => {
+  const out = path.join(temporaryFolder(), 'run');
+  const small = ['latentChannels=2', 'midAttention=false', 'loss.features=0', 'groups=16'];
+  const short = ['steps=1', 'batchSize=2', 'validationImages=2', 'validateEvery=1', 'saveEvery=1'];
+  const { code, stdout, stderr } = await tarflow(
+    ...['train', '--experiment', 'emoji-vae', '--out', out, '--mode', 'eager'],
+    ...['--set', ...small, ...short, 'warmupSteps=0'],
+  );
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/held-out loss \d\.\d{4} \(absoluteError .*, kl .*, psnr .*\)/);
+});
+
+test('latents are written, read as a data set, and decoded; the autoencoder is measured', async () => {
+  const folder = temporaryFolder();
+  const before = tf.memory().numTensors;
+  const checkpoint = await checkpointIn(folder);
+  const latents = path.join(folder, 'latents');
+  const file = (split: string) => path.join(latents, `${split}.safetensors`);
+  const encoded = await tarflow(
+    ...['encode', checkpoint, '--out', file('train'), '--count', '20', '--json'],
+  );
+  expect(encoded.code, encoded.stderr).toBe(0);
+  const { scale, image } = JSON.parse(encoded.stdout);
+  expect(image).toEqual({ channels: 2, height: 14, width: 14 });
+  const data = await openDataset(`latents:${latents}`, 'train');
+  expect(data.length).toBe(20);
+  expect(data.classes).toHaveLength(10);
+  const { values } = await data.read(Array.from({ length: 20 }, (_, i) => i));
+  const mean = (values as Float32Array).reduce((sum, value) => sum + value, 0) / values.length;
+  const square = (values as Float32Array).reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  expect(square / values.length).toBeCloseTo(1, 3);
+
+  const held = ['encode', checkpoint, '--split', 'validation', '--count', '3'];
+  const second = await tarflow(...held, '--out', file('validation'), '--json');
+  expect(second.code, second.stderr).toBe(0);
+  expect(JSON.parse(second.stdout).scale).toBe(scale);
+
+  const out = path.join(folder, 'decoded.safetensors');
+  const decoded = await tarflow('decode', checkpoint, '--in', file('validation'), '--out', out);
+  expect(decoded.code, decoded.stderr).toBe(0);
+  expect((await readSafetensors(out)).tensors.images?.shape).toEqual([3, 1, 28, 28]);
+  const pictures = path.join(folder, 'pictures');
+  await tarflow('decode', checkpoint, '--in', file('train'), file('validation'), '--out', pictures);
+  expect(fs.readdirSync(pictures)).toHaveLength(23);
+
+  const measured = await tarflow(
+    ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--json'],
+  );
+  expect(measured.code, measured.stderr).toBe(0);
+  const quality = JSON.parse(measured.stdout);
+  expect(quality).toMatchObject({
+    images: 8,
+    data: 'fashion-mnist',
+    split: 'validation',
+    noise: 0,
+  });
+  const noisy = await tarflow(
+    ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--noise', '0.3'],
+    ...['--scale', file('train')],
+  );
+  expect(noisy.stdout).toMatch(/PSNR -?\d+\.\d\d ± \d.* dB \(8 images .*noise of 0\.3/);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test('mistakes are told, and leave nothing behind', async () => {
+  const folder = temporaryFolder();
+  const checkpoint = await checkpointIn(folder);
+  const flow = createModel(smallConfig, 1);
+  const other = path.join(folder, 'flow.safetensors');
+  await saveCheckpoint(flow, other, { dataset: 'fashion-mnist' });
+  disposeModel(flow);
+  const out = ['--out', path.join(folder, 'some', 'validation.safetensors')];
+  await expectRefused(
+    'encode',
+    folder,
+    [
+      [checkpoint, ['--split', 'validation'], /without the scale.*--split train first/],
+      [checkpoint, ['--scale', 'wide'], /--scale is 'wide'/],
+      [checkpoint, ['--scale', checkpoint], /does not say by what/],
+      [checkpoint, ['--data', 'emoji-base-64'], /Images of 3×64×64/],
+      [other, [], /no encoder and decoder/],
+    ],
+    out,
+  );
+  await expectRefused(
+    'autoencoder',
+    folder,
+    [
+      [checkpoint, ['--noise', '0.3'], /without the scale/],
+      [checkpoint, ['--noise', '-1'], /--noise is -1/],
+      [checkpoint, ['--denoise', other], /--denoise came without --noise/],
+      [checkpoint, ['--split', 'test'], /--reason/],
+    ],
+    ['--count', '2', '--network', 'none'],
+  );
+  const noScale = path.join(folder, 'samples.safetensors');
+  await tarflow('sample', other, '--count', '1', '--out', noScale);
+  await expectRefused(
+    'decode',
+    folder,
+    [
+      [checkpoint, ['--in', noScale], /Neither .*samples.* says what .*--scale/],
+      [checkpoint, ['--in', noScale, '--scale', '2'], /Latents of \d channels?.*latents of 2/],
+      [checkpoint, ['--in', checkpoint], /no tensor 'images'/],
+    ],
+    out,
+  );
+});

@@ -1,0 +1,131 @@
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf, tidy } from '../../src/backend/tf.js';
+import { imageDataset, imagesTensor } from '../../src/data/index.js';
+import { autoencoderQuality } from '../../src/evaluation/autoencoder-quality.js';
+import { featureStatistics } from '../../src/evaluation/distances/features.js';
+import type { FeatureNetwork } from '../../src/evaluation/features/network.js';
+import { peakSignalToNoise } from '../../src/evaluation/peak-signal.js';
+import type { AutoencoderAbility, Family, Model } from '../../src/flow/model.js';
+import { encodeDataset } from '../../src/sampling/encode-dataset.js';
+
+const image = { channels: 1, height: 4, width: 4 };
+const count = 40;
+const data = imageDataset({
+  ...{ name: 'grey', split: 'train', image, classes: [], licence: 'none' },
+  pixels: Uint8Array.from(
+    normal(randomKey(3), count * 16),
+    (value) => 127.5 + 60 * Math.tanh(value),
+  ),
+  labels: new Int32Array(count).fill(-1),
+  captions: Array.from({ length: count }, (_, i) => `image ${i}`),
+});
+
+/** Its latents are four times the pixels, plus 1; with a certainty of exp(−4). */
+const linear: AutoencoderAbility = {
+  encode: (_, images) => ({
+    mean: tf.add(tf.mul(images, 4), 1),
+    logVariance: tf.fill(images.shape, -8),
+  }),
+  decode: (_, latents) => tf.div(tf.sub(latents, 1), 4),
+  latents: (_, size) => size,
+  images: (_, size) => size,
+  activation: () => 16,
+  scale: () => undefined,
+};
+const family = { kind: 'linear', autoencoder: linear } as unknown as Family;
+const model: Model = {
+  family,
+  config: { kind: 'linear', image, classes: 0 },
+  parameters: {},
+  buffers: {},
+};
+
+/** Features are four of the pixels. */
+const network: FeatureNetwork = {
+  name: 'corners',
+  width: 4,
+  features: (images) => tidy(() => tf.slice2d(tf.reshape(images, [-1, 16]), [0, 0], [-1, 4])),
+  dispose() {},
+};
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const every = () =>
+  imagesTensor(
+    data,
+    Array.from({ length: count }, (_, i) => i),
+  );
+
+test('the ratio of peak signal to noise is that of its definition', () => {
+  tf.tidy(() => {
+    const originals = tf.tensor4d([0, 0.5, -1, 1, 0, 0], [2, 1, 1, 3]);
+    const images = tf.tensor4d([0.2, 0.5, -3, 1, 0, 0], [2, 1, 1, 3]);
+    const [first, exact] = peakSignalToNoise(images, originals);
+    expect(first).toBeCloseTo(10 * Math.log10(4 / (0.04 / 3)), 4);
+    expect(exact).toBeCloseTo(100, 4);
+    expect(() => peakSignalToNoise(images, tf.zeros([1, 1, 1, 3]))).toThrow(/same shape/);
+  });
+});
+
+test('latents are scaled to unit variance, with labels and captions; draws spread as they say', async () => {
+  const before = tf.memory().numTensors;
+  const set = await encodeDataset(model, data, { batchSize: 16, mode: 'eager' });
+  const mean = set.latents.reduce((sum, value) => sum + value, 0) / set.latents.length;
+  const square = set.latents.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  expect(square / set.latents.length).toBeCloseTo(1, 4);
+  expect(set).toMatchObject({ image, name: 'grey latents', captions: data.captions });
+  const some = await encodeDataset(model, data, { count: 10, scale: 2, mode: 'eager' });
+  expect(some.scale).toBe(2);
+  expect(some.labels).toHaveLength(10);
+  const drawn = await encodeDataset(model, data, { scale: 2, draw: 1, mode: 'eager' });
+  const again = await encodeDataset(model, data, {
+    scale: 2,
+    draw: 1,
+    batchSize: 7,
+    mode: 'eager',
+  });
+  expect(again.latents).toEqual(drawn.latents);
+  const apart = drawn.latents.map((value, i) => value / 2 - (set.latents[i] as number) / set.scale);
+  const spread = Math.sqrt(apart.reduce((sum, value) => sum + value ** 2, 0) / apart.length);
+  expect(spread / Math.exp(-4)).toBeCloseTo(1, 1);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test('an autoencoder that loses nothing is as far from real images as the images are', async () => {
+  const images = every();
+  const real = tidy(() => featureStatistics(network.features(images)));
+  const before = tf.memory().numTensors;
+  const quality = await autoencoderQuality(model, data, {
+    ...{ batchSize: 16, mode: 'eager', distance: { network, real } },
+  });
+  expect(quality.images).toBe(count);
+  expect(quality.psnr).toBeGreaterThan(90);
+  expect(quality.floor).toBeCloseTo(0, 5);
+  expect(quality.frechet).toBeCloseTo(0, 5);
+  expect(tf.memory().numTensors).toBe(before);
+  images.dispose();
+});
+
+test('noise on latents is as large as it says, and what takes it away sees unit variance', async () => {
+  const { scale } = await encodeDataset(model, data, { mode: 'eager' });
+  const noisy = { noise: 0.3, scale, mode: 'eager' } as const;
+  const quality = await autoencoderQuality(model, data, noisy);
+  // Noise of 0.3 is 0.3/scale on the latents, and a fourth of that on pixels, but for clipping.
+  expect(Math.abs(quality.psnr - 10 * Math.log10(4 / (0.3 / scale / 4) ** 2))).toBeLessThan(1);
+  const halved = await autoencoderQuality(model, data, {
+    ...noisy,
+    denoise: (latents) => {
+      const { variance } = tf.moments(latents);
+      expect(variance.dataSync()[0]).toBeCloseTo(1.09, 0);
+      return latents;
+    },
+  });
+  expect(halved).toEqual(quality);
+  await expect(autoencoderQuality(model, data, { noise: 0.3 })).rejects.toThrow(
+    /without the scale/,
+  );
+});
