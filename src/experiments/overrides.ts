@@ -70,6 +70,7 @@ interface JsonSchema {
   type?: string;
   const?: unknown;
   enum?: unknown[];
+  items?: JsonSchema;
   anyOf?: JsonSchema[];
   properties?: Record<string, JsonSchema>;
   required?: string[];
@@ -134,6 +135,10 @@ function parsed(key: string, text: string, schema: JsonSchema, optional: boolean
   if (schema.type === 'boolean') {
     if (text === 'true' || text === 'false') return text === 'true';
     throw new UserError(`${key} is '${text}'`, 'Expected true or false');
+  }
+  if (schema.type === 'array' && schema.items) {
+    const { items } = schema;
+    return text.split(',').map((one) => parsed(key, one, items, false));
   }
   const number = Number(text);
   if (text.trim() !== '' && Number.isFinite(number)) return number;
