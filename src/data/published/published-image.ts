@@ -1,6 +1,6 @@
 import type Sharp from 'sharp';
 import type { ImageSize } from '../description.js';
-import { type Pixels, resizedAndCropped } from './resample.js';
+import { coveringExtent, type Extent, type Pixels, resizedAndCropped } from './resample.js';
 
 /**
  * An encoded image through the transform of the published code: PIL's `convert('RGB')`, then
@@ -31,14 +31,15 @@ export async function nearlyPublishedImage(
   bytes: Uint8Array,
   image: ImageSize,
 ): Promise<Uint8Array> {
-  if (jpegComponents(bytes) !== 3) return publishedImage(sharp, bytes, image);
-  const { height, width } = image;
+  const frame = jpegFrame(bytes);
+  if (frame?.components !== 3) return publishedImage(sharp, bytes, image);
+  const { height, width } = coveringExtent(frame, image);
   const { data } = await opened(sharp, bytes)
-    .resize(width, height, { fit: 'cover', position: 'centre', kernel: 'linear' })
+    .resize(width, height, { fit: 'fill', kernel: 'linear' })
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
-  // Of this size already: only the order of the numbers changes.
+  // Of this size already: it is cropped, and the order of the numbers changes.
   const pixels = { channels: 3, height, width, data };
   return resizedAndCropped(image.channels === 1 ? greyOf(pixels) : pixels, image);
 }
@@ -66,16 +67,16 @@ async function colours(sharp: typeof Sharp, bytes: Uint8Array): Promise<Pixels> 
 }
 
 async function isCmyk(sharp: typeof Sharp, bytes: Uint8Array): Promise<boolean> {
-  const components = jpegComponents(bytes);
-  if (components !== undefined) return components === 4;
+  const frame = jpegFrame(bytes);
+  if (frame) return frame.components === 4;
   return (await sharp(bytes).metadata()).space === 'cmyk';
 }
 
 /**
- * The components of a JPEG's pixels, by the header of its frame; nothing for other files. Asking the
- * decoder costs more.
+ * The size of a JPEG and the components of its pixels, by the header of its frame; nothing for other
+ * files. Asking the decoder costs more.
  */
-export function jpegComponents(bytes: Uint8Array): number | undefined {
+export function jpegFrame(bytes: Uint8Array): (Extent & { components: number }) | undefined {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;
   for (let at = 2; at + 9 < bytes.length; ) {
     if (bytes[at] !== 0xff) return undefined;
@@ -87,10 +88,17 @@ export function jpegComponents(bytes: Uint8Array): number | undefined {
     }
     // C4, C8 and CC are tables among the markers of frames.
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame) return bytes[at + 9];
-    at += 2 + 256 * (bytes[at + 2] as number) + (bytes[at + 3] as number);
+    if (isFrame) {
+      const [height, width] = [word(bytes, at + 5), word(bytes, at + 7)];
+      return { height, width, components: bytes[at + 9] as number };
+    }
+    at += 2 + word(bytes, at + 2);
   }
   return undefined;
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return 256 * (bytes[at] as number) + (bytes[at + 1] as number);
 }
 
 /** PIL's product of two parts of 255, rounded. */

@@ -7,7 +7,7 @@ export interface Pixels {
 }
 
 /** Height and width in pixels. */
-interface Extent {
+export interface Extent {
   height: number;
   width: number;
 }
@@ -39,7 +39,7 @@ export function resizedAndCropped(image: Pixels, target: Extent): Uint8Array {
 }
 
 /** torchvision's size of the scaled image: the side that must fit is exact, the other rounded down. */
-function coveringExtent({ height, width }: Extent, target: Extent): Extent {
+export function coveringExtent({ height, width }: Extent, target: Extent): Extent {
   if (target.width * height >= target.height * width) {
     return {
       height: Math.floor((target.width * height) / width),
@@ -104,14 +104,13 @@ function taps(from: number, to: number, begin: number, length: number): Taps {
   return { first, count, weights, widest };
 }
 
-/** The rows that are needed, each scaled to the columns asked for. */
+/** The rows that are needed, each scaled to the columns asked for: (height, width, channels). */
 function alongRows(image: Pixels, columns: Taps, rows: Taps): Pixels & { top: number } {
+  const { channels } = image;
   const top = rows.first[0] as number;
   const last = rows.first.length - 1;
-  const bottom = (rows.first[last] as number) + (rows.count[last] as number);
-  const { channels } = image;
+  const height = (rows.first[last] as number) + (rows.count[last] as number) - top;
   const width = columns.first.length;
-  const height = bottom - top;
   const data = new Uint8Array(height * width * channels);
   const scaleRow = channels === 3 ? colourRow : greyRow;
   for (let y = 0; y < height; y++) {
@@ -121,71 +120,110 @@ function alongRows(image: Pixels, columns: Taps, rows: Taps): Pixels & { top: nu
   return { channels, height, width, data, top };
 }
 
-function greyRow(
-  source: Uint8Array,
-  from: number,
-  { first, count, weights, widest }: Taps,
-  target: Uint8Array,
-  to: number,
-): void {
-  for (let x = 0; x < first.length; x++) {
-    let at = from + (first[x] as number);
-    let sum = half;
-    const end = x * widest + (count[x] as number);
-    for (let k = x * widest; k < end; k++) {
-      sum = (sum + (source[at++] as number) * (weights[k] as number)) | 0;
-    }
-    target[to + x] = levelOf(sum);
-  }
-}
-
+/** A row of three channels. Most of the time goes here: a call for each pixel would double it. */
 function colourRow(
   source: Uint8Array,
-  from: number,
+  row: number,
   { first, count, weights, widest }: Taps,
   target: Uint8Array,
-  to: number,
+  begin: number,
 ): void {
-  for (let x = 0, out = to; x < first.length; x++, out += 3) {
-    let at = from + 3 * (first[x] as number);
-    let [red, green, blue] = [half, half, half];
+  for (let x = 0, to = begin; x < first.length; x++, to += 3) {
+    let red = half;
+    let green = half;
+    let blue = half;
     const end = x * widest + (count[x] as number);
-    for (let k = x * widest; k < end; k++, at += 3) {
+    for (let k = x * widest, i = row + 3 * (first[x] as number); k < end; k++, i += 3) {
       const weight = weights[k] as number;
-      red = (red + (source[at] as number) * weight) | 0;
-      green = (green + (source[at + 1] as number) * weight) | 0;
-      blue = (blue + (source[at + 2] as number) * weight) | 0;
+      red = (red + (source[i] as number) * weight) | 0;
+      green = (green + (source[i + 1] as number) * weight) | 0;
+      blue = (blue + (source[i + 2] as number) * weight) | 0;
     }
-    target[out] = levelOf(red);
-    target[out + 1] = levelOf(green);
-    target[out + 2] = levelOf(blue);
+    target[to] = levelOf(red);
+    target[to + 1] = levelOf(green);
+    target[to + 2] = levelOf(blue);
   }
 }
 
-/** (channels, height, width) of rows that are scaled already. */
-function alongColumns(
-  { channels, width, data, top }: Pixels & { top: number },
+function greyRow(
+  source: Uint8Array,
+  row: number,
   { first, count, weights, widest }: Taps,
-): Uint8Array {
+  target: Uint8Array,
+  begin: number,
+): void {
+  for (let x = 0; x < first.length; x++) {
+    const from = x * widest;
+    const end = from + (count[x] as number);
+    mixGrey(source, row + (first[x] as number), 1, weights, from, end, target, begin + x);
+  }
+}
+
+/** Rows that are scaled already, scaled along their columns: (channels, height, width). */
+function alongColumns(rows: Pixels & { top: number }, taps: Taps): Uint8Array {
+  const { channels, width, data, top } = rows;
+  const { first, count, weights, widest } = taps;
   const height = first.length;
+  const plane = height * width;
   const line = width * channels;
-  const sums = new Int32Array(line);
-  const out = new Uint8Array(channels * height * width);
-  for (let y = 0; y < height; y++) {
-    sums.fill(half);
-    let at = ((first[y] as number) - top) * line;
-    for (let k = 0; k < (count[y] as number); k++) {
-      const weight = weights[y * widest + k] as number;
-      for (let i = 0; i < line; i++) {
-        sums[i] = ((sums[i] as number) + (data[at++] as number) * weight) | 0;
-      }
-    }
-    for (let channel = 0; channel < channels; channel++) {
-      let to = (channel * height + y) * width;
-      for (let i = channel; i < line; i += channels) out[to++] = levelOf(sums[i] as number);
+  const out = new Uint8Array(channels * plane);
+  const mix = channels === 3 ? mixColours : mixGrey;
+  for (let y = 0, to = 0; y < height; y++) {
+    const row = ((first[y] as number) - top) * line;
+    const from = y * widest;
+    const end = from + (count[y] as number);
+    for (let x = 0; x < width; x++, to++) {
+      mix(data, row + x * channels, line, weights, from, end, out, to, plane);
     }
   }
   return out;
+}
+
+/**
+ * One pixel of three channels: from `at`, every `step` numbers, by the weights `from` … `end − 1`; its
+ * channels go to `to`, every `plane` numbers.
+ */
+function mixColours(
+  source: Uint8Array,
+  at: number,
+  step: number,
+  weights: Int32Array,
+  from: number,
+  end: number,
+  target: Uint8Array,
+  to: number,
+  plane: number,
+): void {
+  let red = half;
+  let green = half;
+  let blue = half;
+  for (let k = from, i = at; k < end; k++, i += step) {
+    const weight = weights[k] as number;
+    red = (red + (source[i] as number) * weight) | 0;
+    green = (green + (source[i + 1] as number) * weight) | 0;
+    blue = (blue + (source[i + 2] as number) * weight) | 0;
+  }
+  target[to] = levelOf(red);
+  target[to + plane] = levelOf(green);
+  target[to + 2 * plane] = levelOf(blue);
+}
+
+/** {@link mixColours} of one channel. */
+function mixGrey(
+  source: Uint8Array,
+  at: number,
+  step: number,
+  weights: Int32Array,
+  from: number,
+  end: number,
+  target: Uint8Array,
+  to: number,
+): void {
+  let grey = half;
+  for (let k = from, i = at; k < end; k++, i += step) {
+    grey = (grey + (source[i] as number) * (weights[k] as number)) | 0;
+  }
+  target[to] = levelOf(grey);
 }
 
 /** Weights that are rounded may sum to a little more than one. */
