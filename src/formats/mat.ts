@@ -15,6 +15,8 @@ const compressedElement = 15;
 const cellClass = 1;
 const structClass = 2;
 const charClass = 4;
+const firstNumberClass = 6;
+const complexFlag = 0x800;
 
 /** Readers of numbers by the code of their data element, with their widths. */
 const numbers: Record<number, [width: number, read: (bytes: Buffer, at: number) => number]> = {
@@ -115,6 +117,7 @@ function matrix(bytes: Buffer): { name: string; value: MatValue } {
   if (bytes.length === 0) return { name: '', value: [] };
   const elements = new Elements(bytes);
   const [flags = 0] = elements.numbers();
+  if ((flags & complexFlag) !== 0) throw new Error('complex numbers');
   const count = elements.numbers().reduce((product, size) => product * size, 1);
   const name = elements.next().content.toString('latin1');
   return { name, value: content(elements, flags & 0xff, count) };
@@ -137,7 +140,9 @@ function content(elements: Elements, kind: number, count: number): MatValue {
       Object.fromEntries(keys.map((key) => [key, inner()])),
     );
   }
-  if (kind < charClass) throw new Error(`an array of class ${kind}`);
+  if (kind !== charClass && kind < firstNumberClass) throw new Error(`an array of class ${kind}`);
   const values = elements.numbers();
-  return kind === charClass ? String.fromCharCode(...values) : values;
+  if (kind === charClass) return String.fromCharCode(...values);
+  if (values.length !== count) throw new Error(`${values.length} numbers of ${count}`);
+  return values;
 }

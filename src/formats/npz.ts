@@ -127,13 +127,15 @@ async function arrayAt(
 }
 
 async function unpack(file: string, entry: yauzl.Entry, into: string): Promise<void> {
+  await writeAtomically(into, async (handle) => {
+    for await (const part of unpackedParts(file, entry)) await writeAll(handle, part);
+  });
+}
+
+async function* unpackedParts(file: string, entry: yauzl.Entry): AsyncGenerator<Uint8Array> {
   try {
-    const stream = await contentStream(file, entry);
-    await writeAtomically(into, async (handle) => {
-      for await (const part of stream) await writeAll(handle, part);
-    });
+    for await (const part of await contentStream(file, entry)) yield part;
   } catch (error) {
-    if (error instanceof UserError) throw error;
     throw new InvalidNpz(
       `${entry.fileName} in ${file} cannot be unpacked (${(error as Error).message})`,
       'It is damaged or cut short; fetch it again',
