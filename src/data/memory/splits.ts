@@ -51,3 +51,26 @@ export function splitIndices(
   const marks = lastOfEachClass(known, counts);
   return Int32Array.from(marks.keys()).filter((index) => isIn(split, marks[index]));
 }
+
+/**
+ * Samples with one of each class in turn, as long as each has some, those of a class in their order:
+ * so the first samples are of all classes.
+ */
+export function inTurn(labels: ArrayLike<number>, chosen: Int32Array): Int32Array {
+  const ofClass = new Map<number, number[]>();
+  for (const index of chosen) {
+    const label = labels[index] as number;
+    const own = ofClass.get(label);
+    if (own) own.push(index);
+    else ofClass.set(label, [index]);
+  }
+  const classes = [...ofClass].sort(([a], [b]) => a - b).map(([, own]) => own);
+  const longest = classes.reduce((most, { length }) => Math.max(most, length), 0);
+  const order = new Int32Array(chosen.length);
+  for (let rank = 0, at = 0; rank < longest; rank++) {
+    for (const own of classes) {
+      if (rank < own.length) order[at++] = own[rank] as number;
+    }
+  }
+  return order;
+}

@@ -15,7 +15,7 @@ const heldOut = 100;
  * Animal Faces-HQ (Choi et al. 2020, arXiv:1912.01865), of either version, from a folder with `train`
  * and `test`; the first version calls that `val`. `validation` is cut from the training images: the
  * last 100 of each class in the order of their names, or the last tenth of a class with fewer than
- * 1,000. `train+validation` is the official training set. Without a size asked for, all images have
+ * 1,000. `train+validation` is the official training set. One image of each class comes in turn. Without a size asked for, all images have
  * that of the first one, 512×512.
  *
  * @throws UserError where files are missing or the first one is damaged

@@ -7,7 +7,7 @@ import { usuallyHeld } from '../folder/encoded-source.js';
 import { checkChannels, folderSource } from '../folder/folder.js';
 import type { FoundImage } from '../folder/listing.js';
 import { sharedTexts } from '../folder/texts.js';
-import { splitIndices } from '../memory/splits.js';
+import { inTurn, splitIndices } from '../memory/splits.js';
 import { type DataSource, type ImageSize, shared } from '../source.js';
 import { type OfficialName, type Opening, officialError, officialSets } from './sets.js';
 
@@ -65,7 +65,9 @@ export function archiveCollection(
 
 /**
  * A split of an official set: of the collection that may be trained on, some images of each class are
- * held out; the test split is another collection, all of it.
+ * held out; the test split is another collection, all of it. One image of each class comes in turn, so
+ * that the first thousand are no thousand of one class, and wherever the images lie their order is the
+ * same.
  *
  * @param heldOut validation images of each class
  * @throws UserError where the split holds no images
@@ -89,7 +91,7 @@ export function openCollection(
       `${place} has ${labels.length} images in ${Math.max(1, classes.length)} classes, too few for a split ${split}`,
     );
   }
-  return collection.source(chosen, {
+  return collection.source(inTurn(labels, chosen), {
     name: options.fastDecode ? `${set}, fast decode` : set,
     split,
     image,

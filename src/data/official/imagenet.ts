@@ -35,6 +35,8 @@ interface Labelled {
  * each class in the order of their names, or the last tenth of a class with fewer than 500.
  * `train+validation` is the official training set.
  *
+ * One image of each class comes in turn, those of a class in the order of their names.
+ *
  * Labels of a flat `val` or its archive come from `ILSVRC2012_devkit_t12.tar.gz`, that folder, or a file
  * `LOC_val_solution.csv` or `val_labels.txt` with the name of an image and its WordNet id in each line.
  *
@@ -45,7 +47,7 @@ export async function openImagenet(opening: Opening): Promise<DataSource> {
   if (!options.image) {
     throw new UserError(
       'The images of ImageNet have many sizes',
-      'Say to which they are to be brought (the option image)',
+      'Say to which they are to be brought: the option image, or --size',
     );
   }
   const { classes, collection } = await (split === 'test' ? official(root) : training(root));

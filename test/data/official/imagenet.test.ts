@@ -55,16 +55,19 @@ async function writeArchive(): Promise<string> {
   return write('ILSVRC2012_img_train.tar', tarOf(inner));
 }
 
-/** Levels with labels of the images of some places of each class, sorted. */
-function expected(from: number, to?: number): [number, number][] {
-  return sorted.flatMap((wnid, label) =>
-    training
+/** Levels with labels, one of each class in turn, those of a class by their names. */
+function inTurn(images: readonly Listed[], from = 0, to?: number): [number, number][] {
+  const ofClass = sorted.map((wnid, label) =>
+    images
       .filter((one) => one.wnid === wnid)
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .slice(from, to)
       .map(({ level }): [number, number] => [level, label]),
   );
+  const ranks = Array.from({ length: perClass }, (_, rank) => rank);
+  return ranks.flatMap((rank) => ofClass.flatMap((own) => own.slice(rank, rank + 1)));
 }
+const expected = (from: number, to?: number) => inTurn(training, from, to);
 
 describe.each([
   ['folders of classes', writeFolders],
@@ -98,7 +101,8 @@ describe.each([
     fs.writeFileSync(target, bytes.fill(7, at, at + 30));
     const data = await open('train');
     const [[level, label]] = (await levelsOf(data, [0])) as [[number, number]];
-    expect([level, label]).toEqual(expected(1, 2)[0]);
+    // The next of the class 0, which comes after one of each other class.
+    expect([level, label]).toEqual(expected(0)[3]);
     const [name] = data.damaged ?? [];
     expect(name).toContain(`${wnids[1]}_0.JPEG`);
     expect(name).toContain(target);
@@ -139,7 +143,7 @@ describe('the official validation images are the split test', () => {
   const numbers = validation.map(({ wnid }) => wnids.indexOf(wnid) + 1).join('\n');
   const synsets = fs.readFileSync(path.join(__dirname, '../../formats/mat/compressed.mat'));
 
-  const wanted = validation.map(({ level, wnid }) => [level, sorted.indexOf(wnid)]);
+  const wanted = inTurn(validation);
 
   const labels: Record<string, () => void> = {
     'the development kit': () => {
@@ -177,8 +181,7 @@ describe('the official validation images are the split test', () => {
   test('in folders of classes, with the classes of the training images', async () => {
     for (const { wnid, name, content } of await contentOf(validation))
       write(`val/${wnid}/${name}`, content);
-    const byClass = [...wanted].sort((a, b) => (a[1] as number) - (b[1] as number));
-    expect(await levelsOf(await open('test'))).toEqual(byClass);
+    expect(await levelsOf(await open('test'))).toEqual(wanted);
     write('train/n00000001/a.JPEG', await picture(0));
     await expect(open('test')).rejects.toThrow(
       /validation images in .*val have the class n01440764, which the training images lack/,
@@ -186,7 +189,7 @@ describe('the official validation images are the split test', () => {
     for (const wnid of wnids) write(`train/${wnid}/a.JPEG`, await picture(0));
     const data = await open('test');
     expect(data.classes).toEqual(['n00000001', ...sorted]);
-    expect([...data.labels]).toEqual(byClass.map(([, label]) => (label as number) + 1));
+    expect([...data.labels]).toEqual(wanted.map(([, label]) => label + 1));
   });
 
   test('take their classes from the training archive', async () => {
