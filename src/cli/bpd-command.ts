@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { datasetNames, openDataset, type Split } from '../data/index.js';
+import { datasetForms, datasetNames, openDataset, type Split } from '../data/index.js';
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
@@ -24,7 +24,7 @@ export function addBpd(program: Command): void {
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
     .option(
       '--data <name>',
-      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'test')
     .option('--count <n>', 'only the first images (default: all)', count)
@@ -33,11 +33,14 @@ export function addBpd(program: Command): void {
     .addHelpText(
       'after',
       `
-Every image gets one draw of uniform noise of a grey level; conditional models see no label.
+Every image gets one draw of uniform noise of a grey level; conditional models see no label. Images of
+PATH are brought to the model's size, those of official sets as the papers do it, whose likelihoods are
+of the official validation images: they are the split test.
 
 Examples:
   $ tarflow bpd runs/density/checkpoint.safetensors --data fashion-mnist
-  $ tarflow bpd runs/density/checkpoint.safetensors --split train --count 1000 --json`,
+  $ tarflow bpd runs/density/checkpoint.safetensors --split train --count 1000 --json
+  $ tarflow bpd runs/imagenet64/checkpoint.safetensors --data imagenet64:data/imagenet64`,
     )
     .action(run);
 }
@@ -51,7 +54,7 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
     if (name === undefined) {
       throw new UserError(
         `${checkpoint} does not say what it was trained on`,
-        `Give --data ${datasetNames.join(' or --data ')}`,
+        `Give --data ${[...datasetNames, ...datasetForms].join(' or --data ')}`,
       );
     }
     const { image } = flow.config;

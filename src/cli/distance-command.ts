@@ -16,6 +16,7 @@ interface DistanceOptions {
   network: string;
   floor?: string;
   count?: number;
+  size?: number;
   seed: number;
   json: boolean;
 }
@@ -40,6 +41,11 @@ export function addDistance(program: Command): void {
       'other real images: as many of them as there are images stand beside, as the best to hope for',
     )
     .option('--count <n>', 'only the first images of each set (default: all)', count)
+    .option(
+      '--size <pixels>',
+      'bring pictures, and data sets in files, to so many squared (default, of sets: as the images)',
+      count,
+    )
     .option('--seed <n>', 'of the subsets of the kernel distance', wholeNumber, 0)
     .option('--json', 'print JSON', false)
     .addHelpText(
@@ -55,7 +61,8 @@ Examples:
       --label 0,1,2,3,4,5,6,7,8,9 --denoise --out samples.safetensors
   $ tarflow distance samples.safetensors fashion-mnist/train --floor fashion-mnist/validation \\
       --network classifier:results/checkpoints/fashion-mnist-classifier.safetensors
-  $ tarflow distance pictures/ emoji-base-32/train --count 500`,
+  $ tarflow distance pictures/ emoji-base-32/train --count 500
+  $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`,
     )
     .action(run);
 }
@@ -63,8 +70,10 @@ Examples:
 async function run(imagesName: string, realName: string, options: DistanceOptions): Promise<void> {
   await startEngine();
   const opened: ImageSet[] = [];
+  const { size } = options;
+  const asked = size === undefined ? undefined : { channels: 3, height: size, width: size };
   const open = async (name: string): Promise<ImageSet> => {
-    const set = await openImageSet(name);
+    const set = await openImageSet(name, { asked, usual: opened[0]?.image });
     opened.push(set);
     return set;
   };

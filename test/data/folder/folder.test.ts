@@ -368,6 +368,15 @@ describe('damaged files are named', () => {
     expect([...(data.damaged ?? [])]).toEqual(damaged);
   });
 
+  test('where more than ten come one after the other, reading ends', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    for (let i = 0; i < 12; i++)
+      fs.writeFileSync(path.join(folder, 'train', `b${i + 10}.png`), 'x');
+    const data = await openFolder(folder, 'train', { image: small });
+    await expect(data.read([1])).rejects.toThrow(/b10\.png cannot be decoded/);
+    expect((await data.read([3])).count).toBe(1);
+  });
+
   test('one that is gone', async () => {
     const file = await write('train/b.png', plain([0, 0, 0]));
     const data = await openFolder(folder, 'train');
