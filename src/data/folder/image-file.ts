@@ -62,12 +62,20 @@ export async function measuredImage(encoded: EncodedImage): Promise<ImageSize> {
   return { channels: grey ? 1 : 3, height, width };
 }
 
-/** What comes of an image by sharp, which is loaded for the first one: most runs need none of it. */
+/**
+ * sharp, which is loaded for the first image: most runs need none of it. Who opens images loads it: a
+ * thread may load it only after the main one did.
+ */
+export function loadedSharp(): typeof Sharp {
+  return require('sharp') as typeof Sharp;
+}
+
+/** What comes of an image by sharp. */
 async function decode<T>(
   { name }: EncodedImage,
   use: (sharp: typeof Sharp) => Promise<T>,
 ): Promise<T> {
-  const sharp = require('sharp') as typeof Sharp;
+  const sharp = loadedSharp();
   try {
     return await use(sharp);
   } catch (error) {

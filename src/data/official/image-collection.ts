@@ -5,6 +5,7 @@ import type { TarIndex } from '../archive/tar-index.js';
 import type { DecodingRules, SourceFacts } from '../description.js';
 import { usuallyHeld } from '../folder/encoded-source.js';
 import { checkChannels, folderSource } from '../folder/folder.js';
+import { loadedSharp } from '../folder/image-file.js';
 import type { FoundImage } from '../folder/listing.js';
 import { sharedTexts } from '../folder/texts.js';
 import { inTurn, splitIndices } from '../memory/splits.js';
@@ -79,6 +80,7 @@ export function openCollection(
   { image, classes, heldOut }: { image: ImageSize; classes: string[]; heldOut: number },
 ): DataSource {
   checkChannels(image);
+  loadedSharp();
   const { labels, place } = collection;
   const chosen =
     split === 'test'

@@ -5,7 +5,9 @@ import { describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/backend/errors.js';
 import { openDataset, type Split } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
+import { batchSource, noisyImageFeeds } from '../../../src/training/batches/index.js';
 import { tarOf } from '../../formats/tar-writer.js';
+import { smallConfig, smallSettings } from '../../training/small.js';
 import { levelsOf, madeSet, picture } from './made-set.js';
 
 const { root, cache, write } = madeSet();
@@ -89,6 +91,27 @@ describe.each([
     const again = sourceOf(structuredClone(data.description));
     again.prefetch?.([5, 7]);
     expect(await levelsOf(again, [7, 5, 0])).toEqual(await levelsOf(data, [7, 5, 0]));
+  });
+
+  test('become batches in a thread of its own, which opens them first', async () => {
+    await writeTraining();
+    const data = await open('train');
+    const source = await batchSource(
+      {
+        config: { ...smallConfig, image },
+        objectives: [{ name: 'likelihood', feeds: noisyImageFeeds }],
+        settings: { ...smallSettings, batchSize: data.length, noise: { kind: 'none' } },
+        data,
+      },
+      0,
+      1,
+    );
+    const { images } = (await source.next()).likelihood ?? {};
+    await source.close();
+    const seen = Array.from(images ?? []).filter((_, i) => i % 48 === 0);
+    const levels = seen.map((value) => Math.round((value + 1) * 127.5)).sort((a, b) => a - b);
+    const wanted = expected(0, -2).map(([level]) => level);
+    expect(levels).toEqual(wanted.sort((a, b) => a - b));
   });
 
   test('one that is damaged is named, and another of its class stands in', async () => {
