@@ -38,6 +38,7 @@ interface ReproduceCommandOptions {
   data?: string;
   weights?: string;
   network?: string;
+  statistics?: string;
   out: string;
   ledger: string;
   samples?: number;
@@ -69,6 +70,11 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
       'by whose features samples are compared (default: the judge of Fashion-MNIST or ' +
         'efficientnet-lite0; an FID needs inception-v3:FILE)',
     )
+    .option(
+      '--statistics <file>',
+      'mean and covariance of real images, e.g. imagenet_64_fid_stats.pth (default: those of the ' +
+        'training split are computed)',
+    )
     .option('--out <folder>', 'where runs, figures and the table go', 'reproduction/tables')
     .option(
       '--ledger <file>',
@@ -95,7 +101,8 @@ Examples:
   $ tarflow reproduce --table likelihood --cost --scale paper --data imagenet64/
   $ tarflow reproduce --table likelihood
   $ tarflow reproduce --table gs-jacobi --scale paper --row 'AFHQ 256×256' --data afhq/ \\
-      --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth`,
+      --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
+      --statistics afhq_256_fid_stats.pth`,
     )
     .action(async (options: ReproduceCommandOptions) => {
       const complete = await run(options);
@@ -160,6 +167,7 @@ function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
     ...{ ledger, samples, repeats, seed, network, batch: tiny ? 2 : batch },
     ...{ folder: options.data, weights: options.weights },
     images: options.images,
+    statistics: options.statistics,
     openNetwork: () => networkOf(options),
     ...(tiny && {
       change: tinyExperiment,

@@ -4,6 +4,7 @@ import { type DataSource, imagesTensor } from '../data/index.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { finiteImages } from '../evaluation/class-judge.js';
 import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
+import { readStatistics } from '../evaluation/distances/statistics-file.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
 import type { Model } from '../flow/model.js';
 import type { PaperSampling } from '../papers/index.js';
@@ -47,6 +48,8 @@ export interface BenchParts {
   openNetwork: () => Promise<FeatureNetwork>;
   /** A published strategy that was tuned for this model. */
   strategy?: string | undefined;
+  /** A file with the statistics of real images; absent: those of the training split are computed. */
+  statistics?: string | undefined;
 }
 
 /** A model on the bench: what several measures share is made once. */
@@ -62,6 +65,7 @@ export class Bench {
   private readonly sampling: PaperSampling;
   private readonly strategy: string | undefined;
   private readonly openNetwork: () => Promise<FeatureNetwork>;
+  private readonly statisticsFile: string | undefined;
 
   constructor(parts: BenchParts) {
     this.flow = parts.flow;
@@ -71,6 +75,7 @@ export class Bench {
     this.sampling = parts.sampling;
     this.strategy = parts.strategy;
     this.openNetwork = parts.openNetwork;
+    this.statisticsFile = parts.statistics;
   }
 
   /** The network by whose features images are compared, opened at the first call. */
@@ -140,13 +145,13 @@ export class Bench {
     return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
   }
 
-  /** Mean and covariance of the training images' features. */
+  /** Mean and covariance of real images' features: of a file, or of all training images. */
   realStatistics(): Promise<FeatureStatistics> {
-    this.reference ??= this.statisticsOf(
-      this.splits.train,
-      this.splits.train.length,
-      'real images',
-    );
+    const { train } = this.splits;
+    this.reference ??=
+      this.statisticsFile === undefined
+        ? this.statisticsOf(train, train.length, 'real images')
+        : readStatistics(this.statisticsFile);
     return this.reference;
   }
 

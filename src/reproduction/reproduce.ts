@@ -25,6 +25,8 @@ export interface ReproduceOptions extends MeasureOptions {
   folder?: string | undefined;
   /** A checkpoint to measure in place of training one. */
   weights?: string | undefined;
+  /** A file with the statistics of real images; absent: those of the training split. */
+  statistics?: string | undefined;
   /** Opens the network by whose features samples are compared. */
   openNetwork: () => Promise<FeatureNetwork>;
   /** Changes an experiment before it is trained, for example to a smaller one. */
@@ -165,6 +167,7 @@ class RowRun {
         ...{ weights: weightsDigest(flow), sampling: recipe.sampling, samples: options.samples },
         ...{ batch: options.batch, seed: options.seed, repeats: options.repeats },
         ...{ images: options.images ?? null, network: options.network ?? null },
+        statistics: options.statistics ?? null,
       });
       const bench = this.bench(flow, this.experiment);
       const place = {
@@ -222,6 +225,7 @@ class RowRun {
     return new Bench({
       ...{ flow, splits, options, noise: settings.noise, sampling: recipe.sampling },
       ...{ openNetwork: options.openNetwork, strategy: recipe.strategy },
+      statistics: options.statistics,
     });
   }
 
