@@ -4,7 +4,7 @@ import { type DataSource, imagesTensor } from '../data/index.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { finiteImages } from '../evaluation/class-judge.js';
 import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
-import { readStatistics } from '../evaluation/distances/statistics-file.js';
+import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
 import type { Model } from '../flow/model.js';
 import type { PaperSampling } from '../papers/index.js';
@@ -55,7 +55,7 @@ export interface BenchParts {
 /** A model on the bench: what several measures share is made once. */
 export class Bench {
   private table: Promise<Acceleration> | undefined;
-  private reference: Promise<FeatureStatistics> | undefined;
+  private reference: Promise<StoredStatistics> | undefined;
 
   private opened: Promise<FeatureNetwork> | undefined;
   readonly flow: Model;
@@ -146,7 +146,7 @@ export class Bench {
   }
 
   /** Mean and covariance of real images' features: of a file, or of all training images. */
-  realStatistics(): Promise<FeatureStatistics> {
+  realStatistics(): Promise<StoredStatistics> {
     const { train } = this.splits;
     this.reference ??=
       this.statisticsFile === undefined

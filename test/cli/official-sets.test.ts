@@ -60,7 +60,15 @@ test('train and bpd take a set from its folder', async () => {
   expect(described).toMatchObject({ data: 'afhq', config: { classes: 3, image: { channels: 3 } } });
 
   const checkpoint = path.join(out, 'checkpoint.safetensors');
-  const measured = await tarflow('bpd', checkpoint, ...data, '--json');
+  const test = [
+    '--split',
+    'test',
+    '--reason',
+    'a test',
+    '--ledger',
+    path.join(out, 'ledger.jsonl'),
+  ];
+  const measured = await tarflow('bpd', checkpoint, ...data, ...test, '--json');
   expect(measured.code, measured.stderr).toBe(0);
   expect(JSON.parse(measured.stdout)).toMatchObject({ split: 'test', images: 30 });
   // The name alone, as the checkpoint has it, says no folder.
