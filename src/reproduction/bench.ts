@@ -1,3 +1,4 @@
+import type { Mode } from '../backend/program/index.js';
 import { foldIn, randomKey, uniform } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type DataSource, imagesTensor } from '../data/index.js';
@@ -31,10 +32,20 @@ export interface MeasureOptions {
   images?: number | undefined;
   /** How often each strategy is timed. */
   repeats: number;
+  /** How computations run; default as `sample` and `train` choose. */
+  mode?: Mode | undefined;
   /** What the feature network is called, of which kept figures are. */
   network?: string | undefined;
   onProgress?: (share: number, what: string) => void;
   signal?: AbortSignal | undefined;
+}
+
+/** A validation of a training. */
+export interface HeldOut {
+  step: number;
+  loss: number;
+  /** Images that it was of. */
+  images: number;
 }
 
 /** What a bench is made of. */
@@ -46,6 +57,8 @@ export interface BenchParts {
   sampling: PaperSampling;
   options: MeasureOptions;
   openNetwork: () => Promise<FeatureNetwork>;
+  /** What its training measured on held-out images; absent where the weights are given. */
+  validations?: readonly HeldOut[] | undefined;
   /** A published strategy that was tuned for this model. */
   strategy?: string | undefined;
   /** A file with the statistics of real images; absent: those of the training split are computed. */
@@ -61,6 +74,7 @@ export class Bench {
   readonly flow: Model;
   readonly splits: Splits;
   readonly options: MeasureOptions;
+  readonly validations: readonly HeldOut[] | undefined;
   private readonly noise: Noise;
   private readonly sampling: PaperSampling;
   private readonly strategy: string | undefined;
@@ -71,6 +85,7 @@ export class Bench {
     this.flow = parts.flow;
     this.splits = parts.splits;
     this.options = parts.options;
+    this.validations = parts.validations;
     this.noise = parts.noise;
     this.sampling = parts.sampling;
     this.strategy = parts.strategy;
@@ -107,7 +122,7 @@ export class Bench {
   }
 
   private async measureTable(): Promise<Acceleration> {
-    const { batch, repeats, seed, signal, onProgress } = this.options;
+    const { batch, repeats, seed, mode, signal, onProgress } = this.options;
     const images = await this.metricImages();
     const guidance = this.guidance();
     const strategies = this.strategies();
@@ -119,6 +134,7 @@ export class Bench {
         ...(guidance && { guidance }),
         ...(strategies && { strategies }),
         ...(signal && { signal }),
+        ...(mode && { mode }),
         onProgress: (share, now) => onProgress?.(share, `acceleration: ${now}`),
       });
     } finally {
@@ -179,7 +195,7 @@ export class Bench {
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
   ): Promise<{ statistics: FeatureStatistics; broken: number }> {
-    const { samples, batch, seed, signal, onProgress } = this.options;
+    const { samples, batch, seed, mode, signal, onProgress } = this.options;
     const network = await this.network();
     const labels = this.labels(samples);
     const guidance = this.guidance();
@@ -197,6 +213,7 @@ export class Bench {
           denoise: { sigma: noise.sigma, multiplier: this.sampling.denoising },
         }),
         ...(signal && { signal }),
+        ...(mode && { mode }),
       });
       const finite = finiteImages(drawn);
       broken += count - finite.length;
