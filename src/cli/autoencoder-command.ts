@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { tf } from '../backend/tf.js';
-import { datasetNames } from '../data/index.js';
+import { datasetForms, datasetNames, type ImageSize } from '../data/index.js';
 import { type AutoencoderQuality, autoencoderQuality } from '../evaluation/autoencoder-quality.js';
 import type { FeatureStatistics } from '../evaluation/distances/features.js';
 import { keptStatistics } from '../evaluation/features/kept-statistics.js';
@@ -36,7 +36,7 @@ export function addAutoencoder(program: Command): void {
     .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published')
     .option(
       '--data <name>',
-      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'validation')
     .option('--reason <text>', 'why the test split is read, which is for final figures only')
@@ -92,7 +92,7 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
       options.network === 'none' ? undefined : await openFeatureNetwork(options.network);
     if (network) opened.push(network);
     const real = options.real ?? `${dataName(checkpoint, model, options.data)}/train`;
-    const statistics = network && (await statisticsOf(network, real));
+    const statistics = network && (await statisticsOf(network, real, model.config.image));
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const quality = await autoencoderQuality(model, data, {
@@ -116,8 +116,12 @@ function denoised(flow: LoadedModel, latents: tf.Tensor4D, sigma: number): tf.Te
   return denoise(flow, latents, { sigma });
 }
 
-async function statisticsOf(network: FeatureNetwork, name: string): Promise<FeatureStatistics> {
-  const set = await openImageSet(name);
+async function statisticsOf(
+  network: FeatureNetwork,
+  name: string,
+  image: ImageSize,
+): Promise<FeatureStatistics> {
+  const set = await openImageSet(name, { asked: image });
   const progress = startProgress({
     title: `Features of ${set.name}`,
     total: set.length,

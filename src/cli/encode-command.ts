@@ -1,6 +1,12 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
-import { datasetNames, openDataset, type Split, writeLatents } from '../data/index.js';
+import {
+  datasetForms,
+  datasetNames,
+  openDataset,
+  type Split,
+  writeLatents,
+} from '../data/index.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { openTensorFile } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
@@ -29,7 +35,7 @@ export function addEncode(program: Command): void {
     .requiredOption('--out <file>', 'a .safetensors file; a folder of them is data latents:FOLDER')
     .option(
       '--data <name>',
-      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'train')
     .option('--count <n>', 'only the first images (default: all)', count)

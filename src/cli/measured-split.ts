@@ -1,6 +1,12 @@
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
-import { type DataSource, datasetNames, openDataset, type Split } from '../data/index.js';
+import {
+  type DataSource,
+  datasetForms,
+  datasetNames,
+  openDataset,
+  type Split,
+} from '../data/index.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 
@@ -55,6 +61,6 @@ export function dataName(
   if (name !== undefined) return name;
   throw new UserError(
     `${checkpoint} does not say what it was trained on`,
-    `Give --data ${datasetNames.join(' or --data ')}`,
+    `Give --data ${[...datasetNames, ...datasetForms].join(' or --data ')}`,
   );
 }

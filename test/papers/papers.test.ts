@@ -160,9 +160,13 @@ describe('expectations', () => {
   test('are of experiments that there are, and of all that a checkpoint was published of', () => {
     const expected = expectations.map(({ experiment }) => experiment);
     // Not run to the end yet.
-    const open = ['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'];
-    open.push('emoji-vae', 'emoji-vae-noisy');
-    const run = experimentNames.filter((name) => !open.includes(name));
+    const open = [
+      ...['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'],
+      ...['emoji-vae', 'emoji-vae-noisy'],
+    ];
+    const run = experimentNames.filter(
+      (name) => !open.includes(name) && !name.startsWith('design-'),
+    );
     expect([...expected].sort()).toEqual([...run].sort());
   });
 
