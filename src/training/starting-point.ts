@@ -15,7 +15,8 @@ export interface LoadedStartingPoint extends StartingPoint {
 /**
  * The state that a run begins with: a fresh one with all that a starting point has in its place. The
  * running mean, where the run keeps one, is the starting point's, or where that has none its
- * parameters; moments stay fresh.
+ * parameters; moments stay fresh. Parameters that the run does not train begin with their mean, where
+ * there is one: they stay what they are in the other run's checkpoint.
  *
  * @param fresh is freed
  * @param given a starting point's state, which stays the caller's
@@ -29,11 +30,7 @@ export function beginningState(fresh: Leaves, given: Leaves): Leaves {
     if (left !== undefined) throw ofAnotherModel(left, given[left], undefined);
     return tidy(() => {
       const begun = Object.entries(fresh).map(([name, leaf]): [string, tf.Tensor] => {
-        const found =
-          given[name] ??
-          (name.startsWith(prefixes.average)
-            ? given[prefixes.parameter + name.slice(prefixes.average.length)]
-            : undefined);
+        const found = namesToTake(name, fresh).flatMap((one) => given[one] ?? [])[0];
         const isTaken = found !== undefined || name.startsWith(prefixes.parameter);
         if (isTaken && found?.shape.join() !== leaf.shape.join()) {
           throw ofAnotherModel(name, found, leaf);
@@ -45,6 +42,15 @@ export function beginningState(fresh: Leaves, given: Leaves): Leaves {
   } finally {
     disposeTree(fresh);
   }
+}
+
+/** Under which names a starting point may have what a run begins with, the best first. */
+function namesToTake(name: string, fresh: Leaves): string[] {
+  const { parameter, average, first } = prefixes;
+  if (name.startsWith(average)) return [name, parameter + name.slice(average.length)];
+  const leaf = name.startsWith(parameter) ? name.slice(parameter.length) : undefined;
+  const untrained = leaf !== undefined && !(first + leaf in fresh);
+  return untrained ? [average + leaf, name] : [name];
 }
 
 function ofAnotherModel(
