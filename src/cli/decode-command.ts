@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { decode } from '../sampling/autoencode.js';
@@ -65,6 +65,7 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
         );
       }
       const [count] = latents.shape;
+      warnOfScale(latents);
       const progress = startProgress({ title: 'Decoding', total: count, unit: 'images' });
       const begun = performance.now();
       const own = tf.div(latents, scale) as tf.Tensor4D;
@@ -88,4 +89,14 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
   } finally {
     disposeModel(model);
   }
+}
+
+/** Latents far from unit variance most likely have another scale: it is said, and they are decoded. */
+function warnOfScale(latents: tf.Tensor4D): void {
+  const deviation = tidy(() => Math.sqrt(tf.moments(latents).variance.dataSync()[0] as number));
+  if (deviation > 0.5 && deviation < 2) return;
+  console.error(
+    `The latents have a deviation of ${deviation.toPrecision(3)}, where those that flows are trained on ` +
+      'have 1: their scale may be another one (--scale 1 for latents that were not scaled).',
+  );
 }

@@ -5,7 +5,11 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { openDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
-import { readSafetensors } from '../../src/formats/safetensors.js';
+import {
+  type HostTensor,
+  readSafetensors,
+  writeSafetensors,
+} from '../../src/formats/safetensors.js';
 import { createModel } from '../../src/models/registry.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { smallConfig } from '../training/small.js';
@@ -70,6 +74,13 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   const out = path.join(folder, 'decoded.safetensors');
   const decoded = await tarflow('decode', checkpoint, '--in', file('validation'), '--out', out);
   expect(decoded.code, decoded.stderr).toBe(0);
+  expect(decoded.stderr).not.toMatch(/deviation/);
+  const far = path.join(folder, 'far.safetensors');
+  const { tensors } = await readSafetensors(file('validation'));
+  const wide = (tensors.latents as HostTensor).data.map((value) => 10 * Number(value));
+  await writeSafetensors(far, { latents: { ...(tensors.latents as HostTensor), data: wide } });
+  const warned = await tarflow('decode', checkpoint, '--in', far, '--scale', '1', '--out', out);
+  expect(warned.stderr).toMatch(/have a deviation of 1?\d(\.\d+)?, where .*--scale 1/);
   expect((await readSafetensors(out)).tensors.images?.shape).toEqual([3, 1, 28, 28]);
   const pictures = path.join(folder, 'pictures');
   await tarflow('decode', checkpoint, '--in', file('train'), file('validation'), '--out', pictures);
@@ -90,6 +101,17 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
     ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--noise', '0.3'],
     ...['--scale', file('train')],
   );
+  const flow = createModel({ ...smallConfig, image: { ...image } }, 1);
+  const score = path.join(folder, 'flow.safetensors');
+  await saveCheckpoint(flow, score);
+  disposeModel(flow);
+  const about = [
+    ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--noise', '0.3'],
+    ...['--scale', file('train'), '--json'],
+  ];
+  const denoised = JSON.parse((await tarflow(...about, '--denoise', score)).stdout);
+  expect(denoised).toMatchObject({ noise: 0.3, denoise: score, images: 8 });
+  expect(denoised.psnr).not.toBe(JSON.parse((await tarflow(...about)).stdout).psnr);
   expect(noisy.stdout).toMatch(/PSNR -?\d+\.\d\d ± \d.* dB \(8 images .*noise of 0\.3/);
   expect(tf.memory().numTensors).toBe(before);
 });
