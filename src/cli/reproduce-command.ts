@@ -212,7 +212,7 @@ function costOf(
 ): string {
   rate ??= productRate();
   const { samples } = settingsOf(options);
-  const distances = asked.filter(({ measure }) => measure === 'FID' || measure === 'best σ');
+  const distances = asked.filter(({ measure }) => /FID|best σ/.test(measure));
   const trainings = asked.some(({ measure }) => measure === 'best σ') ? 5 : 1;
   const guided = (sampling.guidance ?? 0) > 0;
   const cost = rowCost(experiment, {

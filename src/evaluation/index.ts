@@ -87,6 +87,7 @@ export {
 } from './sample-quality.js';
 export {
   type Bins,
+  correlation,
   cumulativeShares,
   histogram,
   type McNemarResult,
@@ -99,6 +100,7 @@ export {
   pairedDifference,
   plusMinus,
   quantile,
+  rankCorrelation,
   type Smoothness,
   smoothness,
   standardDeviation,

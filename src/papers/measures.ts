@@ -13,6 +13,8 @@ export const measures = {
   'bits per dimension': { unit: 'bits/dim', better: 'lower', computedBy: 'tarflow bpd' },
   /** Of noisy held-out images, without the ½·log 2π. */
   'held-out loss': { unit: 'nats/dim', better: 'lower', computedBy: 'tarflow reproduce' },
+  /** Of the held-out loss and the distance, over a training. */
+  'correlation of loss and FID': { unit: '', computedBy: 'tarflow reproduce' },
   FID: { unit: '', better: 'lower', computedBy: 'tarflow reproduce' },
   sFID: { unit: '', better: 'lower' },
   GenEval: { unit: '', better: 'higher' },

@@ -274,6 +274,16 @@ export const tarflow: Paper = {
       })),
     },
     {
+      id: 'loss-and-distance',
+      title: 'How the loss and the distance of samples fall together (C2)',
+      rows: [
+        {
+          ...{ name: 'TarFlow, small', kind: 'flow', published: [], workbook: 'design-base' },
+          measures: ['correlation of loss and FID'],
+        },
+      ],
+    },
+    {
       id: 'noise-kinds',
       title: 'Uniform and Gaussian noise of training (T1)',
       rows: [

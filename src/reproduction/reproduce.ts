@@ -13,6 +13,7 @@ import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/train.js';
 import { Bench, type HeldOut, type MeasureOptions, type Splits } from './bench.js';
+import { FollowedTraining } from './followed.js';
 import { KeptFigures } from './kept-figures.js';
 import type { Asked, Recipe } from './recipe.js';
 import { distanceOf, type Figure, measured, overTrainings } from './taken-figures.js';
@@ -123,10 +124,14 @@ export async function reproduceRow(
   const begun = performance.now();
   checkRecipe(recipe, options);
   const row = new RowRun(recipe, splits, options);
-  const isSeries = ({ measure }: Asked) => measure === 'best σ';
+  const series: Partial<Record<Asked['measure'], () => Promise<Figure | string>>> = {
+    'best σ': () => row.bestNoise(),
+    'correlation of loss and FID': () => row.followed(),
+  };
+  const isSeries = ({ measure }: Asked) => series[measure] !== undefined;
   const figures: RowFigure[] = [];
   for (const asked of recipe.asked.filter(isSeries)) {
-    figures.push({ ...asked, ours: await row.bestNoise() });
+    figures.push({ ...asked, ours: (await series[asked.measure]?.()) as Figure | string });
   }
   const plain = recipe.asked.filter((asked) => !isSeries(asked));
   if (plain.length > 0) figures.push(...(await row.figures(plain)));
@@ -253,6 +258,34 @@ class RowRun {
     };
   }
 
+  /** A training that is followed: at every saved validation the distance of its samples is measured. */
+  async followed(): Promise<Figure | string> {
+    if (this.options.weights !== undefined) return 'it takes a training that is followed';
+    const { experiment } = this;
+    const run = `${experiment.name}-followed`;
+    const file = path.join(this.folder, `${run}.jsonl`);
+    const training = await FollowedTraining.open(file);
+    const flow = await this.model(experiment, run, async ({ step, validation }) => {
+      if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
+      const distance = await this.distanceAt(experiment, run);
+      await training.add({ step, loss: validation.loss, distance });
+    });
+    disposeModel(flow);
+    return training.figure();
+  }
+
+  /** The distance of samples of what a run has saved last. */
+  private async distanceAt(experiment: Experiment, run: string): Promise<number> {
+    const flow = await loadCheckpoint(new RunFolder(this.runFolder(run)).checkpoint);
+    const bench = this.bench(flow, experiment);
+    try {
+      return (await distanceOf(bench)).value;
+    } finally {
+      await bench.dispose();
+      disposeModel(flow);
+    }
+  }
+
   private bench(flow: Model, { settings }: Experiment, validations?: HeldOut[]): Bench {
     const { splits, options, recipe } = this;
     return new Bench({
@@ -263,7 +296,11 @@ class RowRun {
   }
 
   /** The given weights, or those of a training in a folder of the row, which goes on where it was. */
-  private async model(experiment: Experiment, name: string): Promise<Model> {
+  private async model(
+    experiment: Experiment,
+    name: string,
+    onStep?: (record: StepRecord) => Promise<void>,
+  ): Promise<Model> {
     const { options, splits } = this;
     if (options.weights !== undefined) return givenModel(this.recipe, experiment, options.weights);
     const { config, settings } = experiment;
@@ -273,7 +310,10 @@ class RowRun {
       ...{ family: familyOf(config.kind), config, settings, folder },
       ...{ data: splits.train, validation: splits.validation, experiment: experiment.name },
       resume: fs.existsSync(path.join(folder, 'run.json')),
-      onStep: (record) => options.onStep?.(record, settings),
+      onStep: async (record) => {
+        options.onStep?.(record, settings);
+        await onStep?.(record);
+      },
       ...(options.signal && { signal: options.signal }),
       ...(options.mode && { mode: options.mode }),
     });

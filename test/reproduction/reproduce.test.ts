@@ -131,7 +131,7 @@ describe('what a row takes', () => {
 });
 
 describe('tarflow reproduce', () => {
-  test.each(tableNames.filter((id) => !/^gs-jacobi|^selective|^crm/.test(id)))(
+  test.each(tableNames.filter((id) => !/^gs-jacobi|^selective|^crm|^loss-and/.test(id)))(
     'runs the whole path of each row of %s at both scales',
     async (table) => {
       const out = temporaryFolder();
@@ -252,6 +252,29 @@ describe('tarflow reproduce', () => {
     const damaged = await tiny(out, 'likelihood-fashion-mnist', '--row', 'MAF');
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toMatch(/seed-1\.json is damaged/);
+  });
+
+  test('follows a training: as many points as it saves, and their correlation', async () => {
+    const out = temporaryFolder();
+    const { code, stderr } = await tiny(out, 'loss-and-distance', '--samples', '8');
+    expect(code, stderr).toBe(1);
+    const [{ figures }] = written(out, 'loss-and-distance', 'workbook').results;
+    // A tiny run saves once.
+    expect(figures[0].ours).toBe('its training was followed at 1 steps only');
+    const file = path.join(out, 'tiny/loss-and-distance/tarflow-small/design-base-followed.jsonl');
+    const { step, loss, distance } = JSON.parse(fs.readFileSync(file, 'utf8'));
+    expect(step).toBe(2);
+    const more = [1, 2, 3].map((i) => ({
+      step: 2 + i,
+      loss: loss - i,
+      distance: distance - i ** 2,
+    }));
+    fs.appendFileSync(file, more.map((each) => `${JSON.stringify(each)}\n`).join(''));
+    expect((await tiny(out, 'loss-and-distance', '--samples', '8')).code).toBe(0);
+    const [{ figures: again }] = written(out, 'loss-and-distance', 'workbook').results;
+    expect(again[0].ours.n).toBe(4);
+    expect(again[0].ours.value).toBeGreaterThan(0.9);
+    expect(again[0].ours.note).toMatch(/^by ranks 1\.000; step 2: /);
   });
 
   test('averages over trainings of several seeds', async () => {
