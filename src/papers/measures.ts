@@ -24,7 +24,7 @@ export const measures = {
   /** In seconds a batch. */
   'time of a batch': { unit: 's', better: 'lower', computedBy: 'tarflow accelerate' },
   /** In a unit that its source does not state. */
-  time: { unit: 'unit not stated', better: 'lower', computedBy: 'tarflow reproduce' },
+  time: { unit: 'unit not stated', better: 'lower' },
   'iterations of a block': { unit: '', better: 'lower', computedBy: 'followConvergence' },
   'share of CRM': { unit: '%', computedBy: 'convergenceRankingMetric' },
   /** Deviation of the training noise after which samples, denoised, are best. */

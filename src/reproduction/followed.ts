@@ -11,6 +11,9 @@ const point = z.strictObject({
   loss: z.number(),
   /** Fréchet distance of samples at that step. */
   distance: z.number(),
+  /** Samples behind it, and the network by whose features they are compared. */
+  n: z.number(),
+  network: z.string(),
 });
 
 /** What a training had come to at a step. */
@@ -37,7 +40,10 @@ export class FollowedTraining {
       try {
         return point.parse(JSON.parse(line));
       } catch {
-        throw new UserError(`${file} is damaged`, 'Delete it and the run beside it');
+        throw new UserError(
+          `${file} is damaged`,
+          'Delete it, and the run of the same name among the runs',
+        );
       }
     });
     return new FollowedTraining(file, points);
@@ -49,25 +55,29 @@ export class FollowedTraining {
 
   async add(added: FollowedPoint): Promise<void> {
     this.points.push(added);
-    await writeAtomically(
-      this.file,
-      this.points.map((each) => `${JSON.stringify(each)}\n`).join(''),
-    );
+    const lines = this.points.map((each) => `${JSON.stringify(each)}\n`);
+    await writeAtomically(this.file, lines.join(''));
   }
 
   /** Pearson's correlation of loss and distance, with Spearman's and the points beside it. */
   figure(): Figure | string {
     const { points } = this;
-    if (points.length < 3) return `its training was followed at ${points.length} steps only`;
-    const series = (of: (each: FollowedPoint) => number) => points.map(of);
-    const [losses, distances] = [series(({ loss }) => loss), series(({ distance }) => distance)];
+    const [first] = points;
+    if (!first || points.length < 3) {
+      return `a correlation needs three points at least, and its training gave ${points.length}`;
+    }
+    const losses = points.map(({ loss }) => loss);
+    const distances = points.map(({ distance }) => distance);
     const told = points.map(({ step, loss, distance }) => {
       return `step ${step}: ${loss.toFixed(3)}, ${distance.toPrecision(4)}`;
     });
     return {
       value: correlation(losses, distances),
       n: points.length,
-      note: `by ranks ${rankCorrelation(losses, distances).toFixed(3)}; ${told.join('; ')}`,
+      network: first.network,
+      note:
+        `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${first.n} samples a point; ` +
+        told.join('; '),
     };
   }
 }
