@@ -11,6 +11,7 @@ import { type DataSource, type Split, splits } from './source.js';
 export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
 export { openLatents } from './latents/latent-file.js';
 export { firstOfEachClass } from './memory/by-class.js';
+export { heldOutNames } from './memory/composed-names.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export * from './reading.js';
 export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';
