@@ -24,6 +24,12 @@ export function addGuidanceOptions(command: Command): Command {
     .option('--blocks <list>', 'guidance: only these blocks, e.g. 0,1', wholeNumbers);
 }
 
+/** The option by which a model is told what to make, where there is one. */
+function toldBy({ config }: LoadedModel): string {
+  if (config.text) return ', or --text';
+  return config.classes > 0 ? ', or --label' : '';
+}
+
 /**
  * The guidance that the options ask for.
  * @throws UserError for options that do not fit the model, or that would change nothing
@@ -51,7 +57,7 @@ export function guidanceOf(
   if (!labelled && (temperature ?? 1) === 1) {
     throw new UserError(
       'This guidance would change nothing',
-      `Add --temperature other than 1${flow.config.classes > 0 ? ', or --label' : ''}`,
+      `Add --temperature other than 1${toldBy(flow)}`,
     );
   }
   return guidance;

@@ -9,6 +9,7 @@ import {
   experiments,
   findExperiment,
   optionTexts,
+  readExperiment,
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
@@ -41,7 +42,7 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
   program
     .command('train')
     .description('train an experiment into a folder: log, checkpoint, and state to resume from')
-    .option('--experiment <name>', 'what to train; see --list')
+    .option('--experiment <name>', 'what to train, of --list, or a .json file with all of it')
     .option('--out <folder>', 'where the run goes')
     .option('--set <key=value...>', "replace the experiment's values", [])
     .option('--from <path>', 'begin with a run, a snapshot or a checkpoint; see below')
@@ -80,6 +81,7 @@ Examples:
       --from results/checkpoints/fashion-mnist-density.safetensors
   $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
       --set averageDecay=0.999
+  $ tarflow train --experiment emoji-text.json --out runs/emoji
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2`,
     )
@@ -105,7 +107,7 @@ async function run({
       'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
     );
   }
-  const experiment = withOverrides(findExperiment(options.experiment), options.set);
+  const experiment = withOverrides(await experimentOf(options.experiment), options.set);
   const { config, settings, dataset } = experiment;
   const family = familyOf(config.kind);
   // Checked again by train, but here before the data are read.
@@ -158,7 +160,7 @@ async function run({
   disposeModel(result.model);
 
   const command = shellWords([
-    ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
+    ...['tarflow', 'train', '--experiment', options.experiment, '--out', out],
     ...options.set.flatMap((pair) => ['--set', pair]),
     ...(mode ? ['--mode', mode] : []),
     '--resume',
@@ -167,6 +169,11 @@ async function run({
   if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
   else showOutcome(result, { checkpoint, command, steps: settings.steps });
   return result.finished;
+}
+
+/** An experiment by its name, or from a file. */
+async function experimentOf(asked: string): Promise<Experiment> {
+  return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
 }
 
 /** What a run ended with: the numbers of its last step, and of its last validation. */

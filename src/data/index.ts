@@ -14,7 +14,14 @@ export { firstOfEachClass } from './memory/by-class.js';
 export { heldOutNames } from './memory/composed-names.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export * from './reading.js';
-export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';
+export type {
+  CaptionFacts,
+  DataSource,
+  ImageSize,
+  RawBatch,
+  SourceDescription,
+  Split,
+} from './source.js';
 
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,

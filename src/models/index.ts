@@ -4,6 +4,10 @@ export {
   type EncodeOptions,
   UnknownCaption,
 } from '../conditions/text/caption-encoder.js';
+export {
+  type CaptionedLatents,
+  writeCaptionStates,
+} from '../conditions/text/captioned-latents.js';
 export { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 export {
   accuracy,

@@ -150,6 +150,7 @@ function detailsOf<C extends ModelConfig, P extends Tree>(
     ...(noise.kind !== 'none' && { noise }),
     dataset: data.name,
     ...(template.config.classes > 0 && { classNames: data.classes }),
+    ...(template.config.text && data.text?.encoder && { textEncoder: data.text.encoder }),
     seed,
     steps,
   };

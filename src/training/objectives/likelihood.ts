@@ -24,12 +24,16 @@ export function likelihood({ runningVariance = false }: LikelihoodOptions = {}):
     inputs: ({ image, ...config }, batch) => ({
       images: tensorSpec([batch, image.channels, image.height, image.width]),
       ...(config.classes > 0 && { classes: tensorSpec([batch, mixtureWidth(config)]) }),
+      ...(config.text && { text: tensorSpec([batch, config.text.entries, config.text.width]) }),
     }),
     feeds: noisyImageFeeds,
     trains: () => true,
-    loss(model, { images, classes }) {
+    loss(model, { images, classes, text }) {
       const { forward } = ability(model.family, 'flow');
-      const conditions = { classes: classes as tf.Tensor2D | undefined };
+      const conditions = {
+        classes: classes as tf.Tensor2D | undefined,
+        text: text as tf.Tensor3D | undefined,
+      };
       const result = forward(model, images as tf.Tensor4D, conditions);
       const { loss, ...terms } = flowLoss(model, result);
       if (!runningVariance) return { loss, terms };
