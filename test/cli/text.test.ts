@@ -167,6 +167,28 @@ describe('a model that reads captions', () => {
     expect(largestDifference(guided.data, turns.data)).toBeGreaterThan(1e-3);
     expect(tf.memory().numTensors).toBe(before);
   });
+
+  test('denoises by a caption', async () => {
+    const noisy = path.join(folder, 'noisy.safetensors');
+    const { code, stderr } = await tarflow(
+      ...['sample', checkpoint, '--count', '2', '--text', 'crying cat', '--out', noisy],
+    );
+    expect(code, stderr).toBe(0);
+    const before = tf.memory().numTensors;
+    const cleaned = async (...more: string[]) => {
+      const out = path.join(folder, 'clean.safetensors');
+      const run = await tarflow('denoise', checkpoint, '--in', noisy, '--out', out, ...more);
+      expect(run.code, run.stderr).toBe(0);
+      return (await readSafetensors(out)).tensors.images?.data;
+    };
+    const [cat, heart] = [
+      await cleaned('--text', 'crying cat'),
+      await cleaned('--text', 'a red heart'),
+    ];
+    expect(largestDifference(cat, heart)).toBeGreaterThan(1e-5);
+    expect(largestDifference(await cleaned('--text', ''), await cleaned())).toBeLessThan(1e-5);
+    expect(tf.memory().numTensors).toBe(before);
+  });
 });
 
 describe('mistakes are named', () => {
