@@ -2,7 +2,13 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { type DataSource, datasetNames, openDataset, type Split } from '../data/index.js';
+import {
+  type DataSource,
+  datasetForms,
+  datasetNames,
+  openDataset,
+  type Split,
+} from '../data/index.js';
 import {
   type BitsPerDimensionResult,
   datasetBitsPerDimension,
@@ -33,7 +39,7 @@ export function addBpd(program: Command): void {
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
     .option(
       '--data <name>',
-      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'validation')
     .option('--reason <text>', 'why the test split is read, which is for final figures only')
@@ -50,13 +56,16 @@ export function addBpd(program: Command): void {
       'after',
       `
 Every image gets one draw of uniform noise of a grey level; conditional models see no label. The
-standard error is that over the images.
+standard error is that over the images. Images of PATH are brought to the model's size, those of
+official sets as the papers do it, whose likelihoods are of the official validation images: they are
+the split test.
 
 Examples:
   $ tarflow bpd runs/density/checkpoint.safetensors --data fashion-mnist
   $ tarflow bpd runs/density/checkpoint.safetensors --split test --reason 'the figure of Table 2' \\
       --ledger results/test-readings.jsonl
-  $ tarflow bpd runs/density/checkpoint.safetensors --split train --count 1000 --json`,
+  $ tarflow bpd runs/density/checkpoint.safetensors --split train --count 1000 --json
+  $ tarflow bpd runs/imagenet64/checkpoint.safetensors --data imagenet64:data/imagenet64`,
     )
     .action(run);
 }
@@ -105,7 +114,7 @@ async function opened(
   if (name === undefined) {
     throw new UserError(
       `${checkpoint} does not say what it was trained on`,
-      `Give --data ${datasetNames.join(' or --data ')}`,
+      `Give --data ${[...datasetNames, ...datasetForms].join(' or --data ')}`,
     );
   }
   const { image } = flow.config;

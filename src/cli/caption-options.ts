@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
 import type { tf } from '../backend/tf.js';
+import type { Conditioned } from '../conditions/given.js';
 import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
@@ -39,7 +40,7 @@ export async function captionsInTurn(
   count: number,
 ): Promise<tf.Tensor3D | undefined> {
   if (captions.length === 0) return undefined;
-  const { text, classes } = config;
+  const { text, classes }: Conditioned = config;
   if (!text) {
     throw new UserError(
       `${checkpoint} is a model ${classes > 0 ? `of ${classes} classes` : 'without conditions'} ` +

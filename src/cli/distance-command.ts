@@ -29,6 +29,7 @@ interface DistanceOptions {
   network: string;
   floor?: string;
   count?: number;
+  size?: number;
   seed: number;
   frechetOnly: boolean;
   json: boolean;
@@ -50,6 +51,11 @@ export function addDistance(program: Command): void {
       'other real images: as many of them as there are images stand beside, as the best to hope for',
     )
     .option('--count <n>', 'only the first images of each set (default: all)', count)
+    .option(
+      '--size <pixels>',
+      'bring pictures, and data sets in files, to so many squared (default, of sets: as the images)',
+      count,
+    )
     .option('--seed <n>', 'of the subsets of the kernel distance', wholeNumber, 0)
     .option(
       '--frechet-only',
@@ -85,13 +91,16 @@ Examples:
   $ tarflow distance pictures/ emoji-base-32/train --count 500
   $ tarflow distance pictures/ folder/ --frechet-only \\
       --network inception-v3:pt_inception-2015-12-05-6726825d.pth
-  $ tarflow distance pictures/ imagenet_64_fid_stats.pth --network inception-v3:imagenet_64_fid_stats.pth`;
+  $ tarflow distance pictures/ imagenet_64_fid_stats.pth --network inception-v3:imagenet_64_fid_stats.pth
+  $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`;
 
 async function run(imagesName: string, realName: string, options: DistanceOptions): Promise<void> {
   await startEngine();
   const opened: ImageSet[] = [];
+  const { size } = options;
+  const asked = size === undefined ? undefined : { channels: 3, height: size, width: size };
   const open = async (name: string): Promise<ImageSet> => {
-    const set = await openImageSet(name);
+    const set = await openImageSet(name, { asked, usual: opened[0]?.image });
     opened.push(set);
     return set;
   };

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
+import type { Conditioned } from '../conditions/given.js';
 import { blocksOf } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkGuidance, type Guidance } from '../sampling/guidance/guided-block.js';
@@ -25,9 +26,9 @@ export function addGuidanceOptions(command: Command): Command {
 }
 
 /** The option by which a model is told what to make, where there is one. */
-function toldBy({ config }: LoadedModel): string {
-  if (config.text) return ', or --text';
-  return config.classes > 0 ? ', or --label' : '';
+function toldBy({ text, classes }: Conditioned): string {
+  if (text) return ', or --text';
+  return classes > 0 ? ', or --label' : '';
 }
 
 /**
@@ -57,7 +58,7 @@ export function guidanceOf(
   if (!labelled && (temperature ?? 1) === 1) {
     throw new UserError(
       'This guidance would change nothing',
-      `Add --temperature other than 1${toldBy(flow)}`,
+      `Add --temperature other than 1${toldBy(flow.config)}`,
     );
   }
   return guidance;

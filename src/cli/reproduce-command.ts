@@ -28,7 +28,7 @@ import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { resultsFolder } from '../workbook/results-folder.js';
 import { tableText } from '../workbook/table.js';
-import { count, wholeNumber } from './arguments.js';
+import { count, wholeNumber, wholeNumbers } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 
 interface ReproduceCommandOptions {
@@ -38,6 +38,7 @@ interface ReproduceCommandOptions {
   data?: string;
   weights?: string;
   network?: string;
+  statistics?: string;
   out: string;
   ledger: string;
   samples?: number;
@@ -45,6 +46,7 @@ interface ReproduceCommandOptions {
   batch: number;
   repeats: number;
   seed: number;
+  seeds?: number[];
   cost: boolean;
   tiny: boolean;
   json: boolean;
@@ -69,6 +71,11 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
       'by whose features samples are compared (default: the judge of Fashion-MNIST or ' +
         'efficientnet-lite0; an FID needs inception-v3:FILE)',
     )
+    .option(
+      '--statistics <file>',
+      'mean and covariance of real images, e.g. imagenet_64_fid_stats.pth (default: those of the ' +
+        'training split are computed)',
+    )
     .option('--out <folder>', 'where runs, figures and the table go', 'reproduction/tables')
     .option(
       '--ledger <file>',
@@ -80,6 +87,11 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
     .option('--batch <n>', 'images sampled and timed together', count, 64)
     .option('--repeats <n>', 'how often each strategy is timed', count, 5)
     .option('--seed <n>', 'of samples and of dequantisation noise', wholeNumber, 0)
+    .option(
+      '--seeds <list>',
+      'of the trainings, one for each, e.g. 1,2,3 (default: one)',
+      wholeNumbers,
+    )
     .option('--cost', 'say what it would take, and do nothing', false)
     .option('--tiny', 'run the whole path of each row on random images, with tiny models', false)
     .option('--json', 'print JSON', false)
@@ -95,7 +107,8 @@ Examples:
   $ tarflow reproduce --table likelihood --cost --scale paper --data imagenet64/
   $ tarflow reproduce --table likelihood
   $ tarflow reproduce --table gs-jacobi --scale paper --row 'AFHQ 256×256' --data afhq/ \\
-      --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth`,
+      --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
+      --statistics afhq_256_fid_stats.pth`,
     )
     .action(async (options: ReproduceCommandOptions) => {
       const complete = await run(options);
@@ -160,8 +173,12 @@ function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
     ...{ ledger, samples, repeats, seed, network, batch: tiny ? 2 : batch },
     ...{ folder: options.data, weights: options.weights },
     images: options.images,
+    statistics: options.statistics,
+    seeds: options.seeds,
     openNetwork: () => networkOf(options),
     ...(tiny && {
+      // Graphs take longer to record than two steps.
+      mode: 'eager' as const,
       change: tinyExperiment,
       open: ({ dataset, image: { channels }, experiment }: Recipe, split) =>
         tinyImages(dataset, split, { channels, classes: experiment(1).config.classes }),
@@ -199,8 +216,8 @@ function costOf(
   const trainings = asked.some(({ measure }) => measure === 'best σ') ? 5 : 1;
   const guided = (sampling.guidance ?? 0) > 0;
   const cost = rowCost(experiment, {
-    trainings: options.weights === undefined ? trainings : 0,
-    samples: samples * distances.length,
+    trainings: options.weights === undefined ? trainings * (options.seeds?.length ?? 1) : 0,
+    samples: samples * distances.length * (options.seeds?.length ?? 1),
     guided,
   });
   return costText(cost, rate);

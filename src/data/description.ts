@@ -46,15 +46,43 @@ export interface MemoryDescription extends SourceFacts {
   captions?: string[];
 }
 
-export interface FolderDescription extends SourceFacts {
+/** How encoded images become samples. */
+export interface DecodingRules {
+  /**
+   * How an image that has another size is brought to the one asked for: `crop` scales it until it
+   * covers that and cuts out the middle, `exact` refuses it. `published` is the transform of the
+   * published code to the bit, of JPEGs too; `fast` is near to it and takes less time.
+   */
+  fit: 'crop' | 'exact' | 'published' | 'fast';
+  /** Whether another image of its class stands in for one that is damaged, or reading fails. */
+  damaged: 'replaced' | 'refused';
+  /** Images decoded ahead of need that are kept at most. */
+  held: number;
+}
+
+export interface FolderDescription extends SourceFacts, DecodingRules {
   kind: 'folder';
   folder: string;
   /** One an image, within the folder. */
   paths: Texts;
-  /** How an image that has another size is brought to the one asked for. */
-  fit: 'crop' | 'exact';
-  /** Images decoded ahead of need that are kept at most. */
-  held: number;
+}
+
+export interface ArchiveDescription extends SourceFacts, DecodingRules {
+  kind: 'archive';
+  /** A tar archive, not compressed. */
+  file: string;
+  /** One an image: what it is called in the archive, where its bytes begin there, how many they are. */
+  names: Texts;
+  positions: Float64Array;
+  lengths: Float64Array;
+}
+
+export interface RowsDescription extends SourceFacts {
+  kind: 'rows';
+  /** Files with bytes (rows, channels, height, width) from a place on; counted as one after the other. */
+  parts: { file: string; position: number; rows: number }[];
+  /** Which row each sample is. */
+  rows: Int32Array;
 }
 
 export interface LatentsDescription extends SourceFacts {
@@ -63,4 +91,9 @@ export interface LatentsDescription extends SourceFacts {
 }
 
 /** Where the samples of a source lie. */
-export type SourceDescription = MemoryDescription | FolderDescription | LatentsDescription;
+export type SourceDescription =
+  | MemoryDescription
+  | FolderDescription
+  | ArchiveDescription
+  | RowsDescription
+  | LatentsDescription;

@@ -234,7 +234,8 @@ async function putSamples(
   // The published code takes annealing here and ignores it; ours refuses it.
   await sampled('sample.g3.0_ann', guided(3));
   for (const { name, block_size: length, threshold, max_iter: maximum, guidance } of runs) {
-    const solver = { kind: 'publishedBlockwiseJacobi', length, threshold, maximum } as const;
+    const tolerance = threshold;
+    const solver = { kind: 'publishedBlockwiseJacobi', length, tolerance, maximum } as const;
     await sampled(name, { solver, ...(guidance > 0 && guided(guidance)) });
   }
 }

@@ -14,19 +14,6 @@ export interface ModelConfig {
   image: ImageSize;
   /** Number of classes; 0 makes the model unconditional. */
   classes: number;
-  /**
-   * True where a dropped label is a class of its own, the last one, and not the mean of all. Absent
-   * where it is the mean.
-   */
-  nullClass?: boolean | undefined;
-  /** The states of a caption that the model reads; absent where it reads none. */
-  text?: TextShape | undefined;
-}
-
-/** The shape of a caption's states: so many entries, of so many numbers each. */
-export interface TextShape {
-  entries: number;
-  width: number;
 }
 
 /** A model: its family, its shape, its parameters and what else training changes. */
@@ -140,6 +127,11 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
   rows(config: C): number;
   /** Width of a layer: rows · width² says what a product of a batch costs. */
   width(config: C): number;
+  /**
+   * Multiplications and additions of a pass forward of one image, where they are not those of every
+   * matrix of weights, once a row.
+   */
+  operations?(config: C): number;
 }
 
 /** What is known of published state dicts. */

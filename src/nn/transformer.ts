@@ -4,6 +4,7 @@ import { foldIn, type RandomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, mapTree } from '../backend/tree.js';
 import {
+  type AnyNormParameters,
   type LinearParameters,
   linearSpecs,
   type NormKind,
@@ -15,17 +16,26 @@ import { type Rotary, rotated } from './rotary.js';
 import type { Specs } from './specs.js';
 
 /** One transformer layer. The keys are those of the published state dicts. */
-export type LayerParameters = {
-  attention: { norm: NormParameters; qkv: LinearParameters; proj: LinearParameters };
-  mlp: { norm: NormParameters; main: { 0: LinearParameters; 2: LinearParameters } };
+export type LayerParameters<Norm extends AnyNormParameters = NormParameters> = {
+  attention: { norm: Norm; qkv: LinearParameters; proj: LinearParameters };
+  mlp: { norm: Norm; main: { 0: LinearParameters; 2: LinearParameters } };
 };
 
+/** A layer with any kind of normalisation. */
+export type AnyLayerParameters = LayerParameters<AnyNormParameters>;
+
 /** A fresh layer: see `linearSpecs` and `normSpecs`. */
+export function layerSpecs(key: RandomKey, channels: number): Specs<LayerParameters>;
+export function layerSpecs(
+  key: RandomKey,
+  channels: number,
+  norm: NormKind,
+): Specs<AnyLayerParameters>;
 export function layerSpecs(
   key: RandomKey,
   channels: number,
   norm: NormKind = 'layer',
-): Specs<LayerParameters> {
+): Specs<AnyLayerParameters> {
   return {
     attention: {
       norm: normSpecs(channels, norm),
@@ -57,7 +67,7 @@ export const storedLinear: Linear = ({ weight, bias }, x) => linear(x, weight, b
  *   row attends to (rows, channels)
  */
 function layer(
-  { attention: attend, mlp }: LayerParameters,
+  { attention: attend, mlp }: AnyLayerParameters,
   h: tf.Tensor2D,
   linearLayer: Linear,
   attended: (qkv: tf.Tensor2D) => tf.Tensor2D,
@@ -95,7 +105,7 @@ export interface TransformerOptions {
  * @returns the new h of the same shape and, if asked for, the extended cache
  */
 export function transformer(
-  layers: readonly LayerParameters[],
+  layers: readonly AnyLayerParameters[],
   h: tf.Tensor3D,
   options: TransformerOptions,
 ): { h: tf.Tensor3D; cache: Leaves | undefined } {
@@ -128,7 +138,7 @@ interface LayerCache {
 }
 
 function wholeLayer(
-  parameters: LayerParameters,
+  parameters: AnyLayerParameters,
   h: tf.Tensor3D,
   cache: LayerCache | undefined,
   { headWidth, temperature, rotary }: TransformerOptions,
@@ -251,7 +261,7 @@ export interface TransformerStep {
 
 /** {@link transformer} for one token of each row: h is (rows, channels). */
 export function transformerStep(
-  layers: readonly LayerParameters[],
+  layers: readonly AnyLayerParameters[],
   h: tf.Tensor2D,
   { headWidth, linear: linearLayer, place, cache, temperature, rotary }: TransformerStep,
 ): { h: tf.Tensor2D; cache: Leaves } {

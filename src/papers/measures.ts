@@ -11,6 +11,8 @@ export interface Measure {
 /** The measures of the papers' tables, by name. */
 export const measures = {
   'bits per dimension': { unit: 'bits/dim', better: 'lower', computedBy: 'tarflow bpd' },
+  /** Of noisy held-out images, without the ½·log 2π. */
+  'held-out loss': { unit: 'nats/dim', better: 'lower', computedBy: 'tarflow reproduce' },
   FID: { unit: '', better: 'lower', computedBy: 'tarflow reproduce' },
   sFID: { unit: '', better: 'lower' },
   GenEval: { unit: '', better: 'higher' },

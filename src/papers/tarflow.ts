@@ -1,4 +1,12 @@
-import { ours, type Paper, type PaperScale, published, type Source, sentence } from './paper.js';
+import {
+  ours,
+  type Paper,
+  type PaperScale,
+  published,
+  type Row,
+  type Source,
+  sentence,
+} from './paper.js';
 
 const work = 'arXiv 2412.06329';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
@@ -81,6 +89,19 @@ const fid = (place: string, entries: readonly Entry[]) =>
     kind,
     published: [{ measure: 'FID' as const, value, source: quoted(place) }],
   }));
+
+/** Small twins of the ablation of the design. */
+const designTwins: Readonly<Record<string, string>> = {
+  'scale and shift (NVP)': 'design-base',
+  'shift only (VP)': 'design-volume-preserving',
+  'coupling of channels instead of autoregression': 'design-coupling',
+  'one block, from left to right only': 'design-one-block',
+};
+
+/** A twin at workbook scale, of which the held-out loss is measured beside the distance. */
+function twinOf(workbook: string | undefined): Pick<Row, 'workbook' | 'measures'> {
+  return workbook === undefined ? {} : { workbook, measures: ['held-out loss', 'FID'] };
+}
 
 /** A flow over the patches of an image, and what it is compared with. */
 export const tarflow: Paper = {
@@ -218,12 +239,52 @@ export const tarflow: Paper = {
     {
       id: 'design-ablation',
       title: 'What the design is worth: ImageNet 64×64, class-conditional, w = 2',
-      rows: fid('ablation of the design', [
-        ['scale and shift (NVP)', 'flow', 5.7],
-        ['shift only (VP)', 'flow', 51],
-        ['coupling of channels instead of autoregression', 'flow', 20.4],
-        ['one block, from left to right only', 'flow', 267],
-      ]),
+      rows: [
+        ...fid('ablation of the design', [
+          ['scale and shift (NVP)', 'flow', 5.7],
+          ['shift only (VP)', 'flow', 51],
+          ['coupling of channels instead of autoregression', 'flow', 20.4],
+          ['one block, from left to right only', 'flow', 267],
+        ]).map((row) => ({ ...row, ...twinOf(designTwins[row.name]) })),
+        {
+          ...{ name: 'four blocks, all from left to right', kind: 'flow', published: [] },
+          ...twinOf('design-same-direction'),
+        },
+      ],
+    },
+    {
+      id: 'sizes',
+      title: 'Blocks, layers, width and patches of small flows (C1)',
+      rows: [
+        ['1 block of 8 layers', 'design-one-block'],
+        ['2 blocks of 4 layers', 'design-2-blocks'],
+        ['4 blocks of 2 layers', 'design-base'],
+        ['8 blocks of 1 layer', 'design-8-blocks'],
+        ['4 blocks of 1 layer', 'design-half'],
+        ['4 blocks of 4 layers', 'design-double-depth'],
+        ['8 blocks of 2 layers', 'design-double-blocks'],
+        ['4 blocks of 2 layers, twice as wide', 'design-wide'],
+        ['4 blocks of 2 layers, patches of 2×2', 'design-patch-2'],
+        ['4 blocks of 2 layers, patches of 7×7', 'design-patch-7'],
+      ].map(([name = '', workbook]) => ({
+        name,
+        kind: 'flow',
+        published: [],
+        ...twinOf(workbook),
+      })),
+    },
+    {
+      id: 'noise-kinds',
+      title: 'Uniform and Gaussian noise of training (T1)',
+      rows: [
+        ['Gaussian noise of 0.1', 'design-gaussian'],
+        ['uniform noise of one grey level', 'design-uniform'],
+      ].map(([name = '', workbook]) => ({
+        name,
+        kind: 'flow',
+        published: [],
+        ...twinOf(workbook),
+      })),
     },
   ],
   claims: [

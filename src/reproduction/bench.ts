@@ -1,9 +1,11 @@
+import type { Mode } from '../backend/program/index.js';
 import { foldIn, randomKey, uniform } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type DataSource, imagesTensor } from '../data/index.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { finiteImages } from '../evaluation/class-judge.js';
 import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
+import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
 import type { Model } from '../flow/model.js';
 import type { PaperSampling } from '../papers/index.js';
@@ -30,10 +32,20 @@ export interface MeasureOptions {
   images?: number | undefined;
   /** How often each strategy is timed. */
   repeats: number;
+  /** How computations run; default as `sample` and `train` choose. */
+  mode?: Mode | undefined;
   /** What the feature network is called, of which kept figures are. */
   network?: string | undefined;
   onProgress?: (share: number, what: string) => void;
   signal?: AbortSignal | undefined;
+}
+
+/** A validation of a training. */
+export interface HeldOut {
+  step: number;
+  loss: number;
+  /** Images that it was of. */
+  images: number;
 }
 
 /** What a bench is made of. */
@@ -45,32 +57,40 @@ export interface BenchParts {
   sampling: PaperSampling;
   options: MeasureOptions;
   openNetwork: () => Promise<FeatureNetwork>;
+  /** What its training measured on held-out images; absent where the weights are given. */
+  validations?: readonly HeldOut[] | undefined;
   /** A published strategy that was tuned for this model. */
   strategy?: string | undefined;
+  /** A file with the statistics of real images; absent: those of the training split are computed. */
+  statistics?: string | undefined;
 }
 
 /** A model on the bench: what several measures share is made once. */
 export class Bench {
   private table: Promise<Acceleration> | undefined;
-  private reference: Promise<FeatureStatistics> | undefined;
+  private reference: Promise<StoredStatistics> | undefined;
 
   private opened: Promise<FeatureNetwork> | undefined;
   readonly flow: Model;
   readonly splits: Splits;
   readonly options: MeasureOptions;
+  readonly validations: readonly HeldOut[] | undefined;
   private readonly noise: Noise;
   private readonly sampling: PaperSampling;
   private readonly strategy: string | undefined;
   private readonly openNetwork: () => Promise<FeatureNetwork>;
+  private readonly statisticsFile: string | undefined;
 
   constructor(parts: BenchParts) {
     this.flow = parts.flow;
     this.splits = parts.splits;
     this.options = parts.options;
+    this.validations = parts.validations;
     this.noise = parts.noise;
     this.sampling = parts.sampling;
     this.strategy = parts.strategy;
     this.openNetwork = parts.openNetwork;
+    this.statisticsFile = parts.statistics;
   }
 
   /** The network by whose features images are compared, opened at the first call. */
@@ -102,7 +122,7 @@ export class Bench {
   }
 
   private async measureTable(): Promise<Acceleration> {
-    const { batch, repeats, seed, signal, onProgress } = this.options;
+    const { batch, repeats, seed, mode, signal, onProgress } = this.options;
     const images = await this.metricImages();
     const guidance = this.guidance();
     const strategies = this.strategies();
@@ -114,6 +134,7 @@ export class Bench {
         ...(guidance && { guidance }),
         ...(strategies && { strategies }),
         ...(signal && { signal }),
+        ...(mode && { mode }),
         onProgress: (share, now) => onProgress?.(share, `acceleration: ${now}`),
       });
     } finally {
@@ -140,13 +161,13 @@ export class Bench {
     return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
   }
 
-  /** Mean and covariance of the training images' features. */
-  realStatistics(): Promise<FeatureStatistics> {
-    this.reference ??= this.statisticsOf(
-      this.splits.train,
-      this.splits.train.length,
-      'real images',
-    );
+  /** Mean and covariance of real images' features: of a file, or of all training images. */
+  realStatistics(): Promise<StoredStatistics> {
+    const { train } = this.splits;
+    this.reference ??=
+      this.statisticsFile === undefined
+        ? this.statisticsOf(train, train.length, 'real images')
+        : readStatistics(this.statisticsFile);
     return this.reference;
   }
 
@@ -174,7 +195,7 @@ export class Bench {
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
   ): Promise<{ statistics: FeatureStatistics; broken: number }> {
-    const { samples, batch, seed, signal, onProgress } = this.options;
+    const { samples, batch, seed, mode, signal, onProgress } = this.options;
     const network = await this.network();
     const labels = this.labels(samples);
     const guidance = this.guidance();
@@ -192,6 +213,7 @@ export class Bench {
           denoise: { sigma: noise.sigma, multiplier: this.sampling.denoising },
         }),
         ...(signal && { signal }),
+        ...(mode && { mode }),
       });
       const finite = finiteImages(drawn);
       broken += count - finite.length;

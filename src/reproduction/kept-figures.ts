@@ -19,6 +19,7 @@ const content = z.strictObject({
         n: z.number(),
         network: z.string().optional(),
         floor: z.strictObject({ value: z.number(), n: z.number() }).optional(),
+        values: z.array(z.number()).optional(),
         note: z.string().optional(),
       }),
     ]),

@@ -12,10 +12,10 @@ import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/train.js';
-import { Bench, type MeasureOptions, type Splits } from './bench.js';
+import { Bench, type HeldOut, type MeasureOptions, type Splits } from './bench.js';
 import { KeptFigures } from './kept-figures.js';
 import type { Asked, Recipe } from './recipe.js';
-import { distanceOf, type Figure, measured } from './taken-figures.js';
+import { distanceOf, type Figure, measured, overTrainings } from './taken-figures.js';
 
 /** How rows are reproduced. */
 export interface ReproduceOptions extends MeasureOptions {
@@ -25,8 +25,12 @@ export interface ReproduceOptions extends MeasureOptions {
   folder?: string | undefined;
   /** A checkpoint to measure in place of training one. */
   weights?: string | undefined;
+  /** A file with the statistics of real images; absent: those of the training split. */
+  statistics?: string | undefined;
   /** Opens the network by whose features samples are compared. */
   openNetwork: () => Promise<FeatureNetwork>;
+  /** Seeds of the trainings, one each; default the experiment's own. */
+  seeds?: readonly number[] | undefined;
   /** Changes an experiment before it is trained, for example to a smaller one. */
   change?: (experiment: Experiment) => Experiment;
   /** Opens data; default `openDataset`. */
@@ -156,20 +160,37 @@ class RowRun {
     return `${name} (${familyOf(config.kind).title(config)})`;
   }
 
-  /** Figures of the row's one model. */
+  /** Figures of the row's model; of several trainings their means. */
   async figures(all: readonly Asked[]): Promise<RowFigure[]> {
-    const flow = await this.model(this.experiment, this.experiment.name);
+    const { seeds = [this.experiment.settings.seed], weights } = this.options;
+    const taken: RowFigure[][] = [];
+    for (const seed of weights === undefined ? seeds : seeds.slice(0, 1)) {
+      const { settings } = this.experiment;
+      taken.push(
+        await this.figuresOf({ ...this.experiment, settings: { ...settings, seed } }, all),
+      );
+    }
+    return all.map((asked, i) => ({
+      ...asked,
+      ours: overTrainings(taken.map((figures) => (figures[i] as RowFigure).ours)),
+    }));
+  }
+
+  private async figuresOf(experiment: Experiment, all: readonly Asked[]): Promise<RowFigure[]> {
+    const run = `${experiment.name}-seed-${experiment.settings.seed}`;
+    const flow = await this.model(experiment, run);
     const { options, recipe } = this;
     try {
-      const kept = await KeptFigures.open(path.join(this.folder, 'figures.json'), {
+      const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`), {
         ...{ weights: weightsDigest(flow), sampling: recipe.sampling, samples: options.samples },
         ...{ batch: options.batch, seed: options.seed, repeats: options.repeats },
         ...{ images: options.images ?? null, network: options.network ?? null },
+        statistics: options.statistics ?? null,
       });
-      const bench = this.bench(flow, this.experiment);
+      const bench = this.bench(flow, experiment, await this.validations(experiment, run));
       const place = {
         open: async () => openSplit(recipe, 'test', options),
-        ...{ ledger: options.ledger, model: this.experiment.name },
+        ...{ ledger: options.ledger, model: run },
         reason: `the row '${recipe.row}' of the table '${recipe.table}'`,
       };
       const figures: RowFigure[] = [];
@@ -187,6 +208,21 @@ class RowRun {
     } finally {
       disposeModel(flow);
     }
+  }
+
+  /** What a training measured on held-out images; undefined for given weights. */
+  private async validations({ settings }: Experiment, run: string): Promise<HeldOut[] | undefined> {
+    if (this.options.weights !== undefined) return undefined;
+    const records = await new RunFolder(this.runFolder(run)).records();
+    const images = Math.min(settings.validationImages, this.splits.validation.length);
+    return records.flatMap(({ step, validation }) =>
+      validation ? [{ step, loss: validation.loss, images }] : [],
+    );
+  }
+
+  /** Where a training is: rows of the same experiment share it. */
+  private runFolder(run: string): string {
+    return path.join(this.options.out, 'runs', run);
   }
 
   /** The noise after which samples, denoised, have the least distance: a training for each width. */
@@ -217,11 +253,12 @@ class RowRun {
     };
   }
 
-  private bench(flow: Model, { settings }: Experiment): Bench {
+  private bench(flow: Model, { settings }: Experiment, validations?: HeldOut[]): Bench {
     const { splits, options, recipe } = this;
     return new Bench({
       ...{ flow, splits, options, noise: settings.noise, sampling: recipe.sampling },
-      ...{ openNetwork: options.openNetwork, strategy: recipe.strategy },
+      ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
+      statistics: options.statistics,
     });
   }
 
@@ -230,8 +267,7 @@ class RowRun {
     const { options, splits } = this;
     if (options.weights !== undefined) return givenModel(this.recipe, experiment, options.weights);
     const { config, settings } = experiment;
-    // Rows of the same experiment share its run.
-    const folder = path.join(options.out, 'runs', name);
+    const folder = this.runFolder(name);
     options.onBegin?.(experiment, folder);
     const { model, finished } = await train({
       ...{ family: familyOf(config.kind), config, settings, folder },
@@ -239,6 +275,7 @@ class RowRun {
       resume: fs.existsSync(path.join(folder, 'run.json')),
       onStep: (record) => options.onStep?.(record, settings),
       ...(options.signal && { signal: options.signal }),
+      ...(options.mode && { mode: options.mode }),
     });
     disposeModel(model);
     // As everyone will load it: the running mean of the weights where the run kept one.

@@ -19,7 +19,7 @@ export interface ModelCost {
  */
 export function modelCost(config: ModelConfig): ModelCost {
   const family = familyOf(config.kind);
-  const { rows } = ability(family, 'flow');
+  const { rows, operations } = ability(family, 'flow');
   const leaves = Object.entries(shapesOf(family.specs(config, randomKey(0)).parameters)).map(
     ([name, shape]) => ({
       size: shape.reduce((size, side) => size * side, 1),
@@ -35,7 +35,7 @@ export function modelCost(config: ModelConfig): ModelCost {
   const attended = leaves.reduce((sum, { attends }) => sum + attends, 0);
   return {
     parameters: sizeOf(leaves),
-    passOperations: 2 * tokens * weights + 4 * tokens ** 2 * attended,
+    passOperations: operations?.(config) ?? 2 * tokens * weights + 4 * tokens ** 2 * attended,
   };
 }
 

@@ -19,6 +19,8 @@ export interface Figure {
   network?: string;
   /** The same distance of real images of the validation split, of so many. */
   floor?: { value: number; n: number };
+  /** Of each training, where there are several; the value is their mean. */
+  values?: number[];
   /** What else has to be said. */
   note?: string;
 }
@@ -53,6 +55,7 @@ type Taker = (
 
 const takers: Partial<Record<MeasureName, Taker>> = {
   'bits per dimension': takeBits,
+  'held-out loss': takeHeldOut,
   FID: takeDistance,
   time: takeTime,
   'time of a batch': takeTime,
@@ -75,6 +78,40 @@ async function takeBits(bench: Bench, _: string | undefined, place: TestReadingP
   });
   const note = earlierReadingsText(earlier);
   return { value: mean, standardError, n: images, ...(note !== undefined && { note }) };
+}
+
+/** The last validation of the training, and whether the loss still fell. */
+async function takeHeldOut({ validations = [] }: Bench): Promise<Figure | string> {
+  const last = validations.at(-1);
+  if (!last) return 'these weights came without the log of their training';
+  const before = validations.filter(({ step }) => step <= 0.8 * last.step).at(-1);
+  const change = before && Math.abs(last.loss - before.loss) / Math.abs(before.loss);
+  return {
+    value: last.loss,
+    n: last.images,
+    ...(change !== undefined && {
+      note: `changed by ${(100 * change).toPrecision(2)} % over the last fifth of the steps`,
+    }),
+  };
+}
+
+/** Figures of several trainings as one: their mean, with its standard error. */
+export function overTrainings(figures: readonly (Figure | string)[]): Figure | string {
+  const [first] = figures;
+  if (first === undefined || typeof first === 'string') return first ?? 'nothing was trained';
+  const taken = figures.filter((figure): figure is Figure => typeof figure !== 'string');
+  if (taken.length < 2) return first;
+  const values = taken.map(({ value }) => value);
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const notes = taken.flatMap(({ note }, i) => (note === undefined ? [] : [`${i + 1}: ${note}`]));
+  return {
+    ...first,
+    value: mean,
+    standardError: Math.sqrt(square / (values.length - 1) / values.length),
+    values,
+    ...(notes.length > 0 && { note: notes.join('; ') }),
+  };
 }
 
 /** The names of strategies in the acceleration table, by the papers' names of methods. */

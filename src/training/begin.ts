@@ -2,7 +2,7 @@ import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
-import { emptyCaption } from '../conditions/given.js';
+import { type Conditioned, emptyCaption } from '../conditions/given.js';
 import type { Conditions } from '../flow/autoregressive.js';
 import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Feeds, Model, ModelConfig } from '../flow/model.js';
@@ -116,7 +116,8 @@ async function firstState<C extends ModelConfig, P extends Tree>({
 
 /** The buffers that the data know: the states of the empty caption, where the model reads captions. */
 function knownBuffers({ config, data }: BatchPlan): Leaves {
-  if (!config.text || !data.text) return {};
+  const { text }: Conditioned = config;
+  if (!text || !data.text) return {};
   const { entries, width, empty } = data.text;
   return { [emptyCaption]: tf.tensor2d(empty, [entries, width]) };
 }

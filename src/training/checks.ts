@@ -1,5 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import type { Tree } from '../backend/tree.js';
+import type { Conditioned } from '../conditions/given.js';
 import type { DataSource } from '../data/index.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -25,7 +26,7 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
     }
     checkCaptions(config, source);
   }
-  if (config.text && run.validation) checkSameEncoder(data, run.validation);
+  if (run.validation) checkSameEncoder(config, data, run.validation);
   if (settings.batchSize > data.length) {
     throw new UserError(
       `A batch of ${settings.batchSize} is larger than ${data.name} (${data.length} images)`,
@@ -46,7 +47,7 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
 
 /** Checks that samples come with the states of captions that a model reads. */
 function checkCaptions(
-  { text: read }: Pick<ModelConfig, 'text'>,
+  { text: read }: Conditioned,
   { name, text: came }: Pick<DataSource, 'name' | 'text'>,
 ): void {
   if (!read) return;
@@ -66,7 +67,12 @@ function checkCaptions(
 }
 
 /** Checks that held-out samples have their captions from the encoder of those to train on. */
-function checkSameEncoder(data: DataSource, validation: DataSource): void {
+function checkSameEncoder(
+  { text: read }: Conditioned,
+  data: DataSource,
+  validation: DataSource,
+): void {
+  if (!read) return;
   const [ours, theirs] = [data, validation].map(({ text }) => text?.encoder);
   if (!ours || !theirs || ours.weights === theirs.weights) return;
   throw new UserError(

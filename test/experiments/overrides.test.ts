@@ -67,7 +67,7 @@ test('the shape of captions is changed where there is one', () => {
   const config = { ...smallStarFlow, text: { entries: 3, width: 5 } };
   const captions: Experiment = { ...maf, config };
   const changed = withOverrides(captions, ['text.entries=8', 'config.text.width=7']);
-  expect(changed.config.text).toEqual({ entries: 8, width: 7 });
+  expect(changed.config).toEqual({ ...config, text: { entries: 8, width: 7 } });
   const without: Experiment = { ...maf, config: smallStarFlow };
   expect(optionTexts(without).some((text) => text.startsWith('text'))).toBe(false);
   expect(() => withOverrides(without, ['text.entries=8'])).toThrow("no option 'text.entries'");

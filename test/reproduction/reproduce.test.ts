@@ -191,7 +191,11 @@ describe('tarflow reproduce', () => {
     const readings = await testReadings(path.join(out, 'ledger.jsonl'));
     expect(readings).toHaveLength(1);
     expect(readings[0]).toMatchObject({
-      ...{ model: 'fashion-mnist-maf', data: 'fashion-mnist', measure: 'bits per dimension' },
+      ...{
+        model: 'fashion-mnist-maf-seed-1',
+        data: 'fashion-mnist',
+        measure: 'bits per dimension',
+      },
       reason: "the row 'MAF' of the table 'likelihood-fashion-mnist'",
     });
     // Another draw of the noise is another figure: the test split is read again, and that is said.
@@ -204,7 +208,10 @@ describe('tarflow reproduce', () => {
     const out = temporaryFolder();
     const table = 'likelihood-fashion-mnist';
     expect((await tiny(out, table, '--row', 'TarFlow')).code).toBe(0);
-    const checkpoint = path.join(out, 'tiny/runs/fashion-mnist-density/checkpoint.safetensors');
+    const checkpoint = path.join(
+      out,
+      'tiny/runs/fashion-mnist-density-seed-1/checkpoint.safetensors',
+    );
     const other = temporaryFolder();
     const given = await tiny(other, table, '--row', 'TarFlow', '--weights', checkpoint);
     expect(given.code, given.stderr).toBe(0);
@@ -226,7 +233,7 @@ describe('tarflow reproduce', () => {
     const out = temporaryFolder();
     const mistakes: [string[], RegExp][] = [
       [[], /No --table came/],
-      [['--table', 'design-ablation'], /Nothing of design-ablation can be run/],
+      [['--table', 'design-ablation', '--scale', 'paper'], /Nothing of design-ablation can be run/],
       [['--table', 'likelihood', '--scale', 'paper'], /Give its folder by --data/],
       [
         ['--table', 'selective-jacobi', '--row', 'CIFAR-10', '--scale', 'paper', '--data', out],
@@ -239,12 +246,37 @@ describe('tarflow reproduce', () => {
       expect(stderr).toMatch(message);
       expect(stdout).toBe('');
     }
-    const kept = path.join(out, 'tiny/likelihood-fashion-mnist/maf/figures.json');
+    const kept = path.join(out, 'tiny/likelihood-fashion-mnist/maf/fashion-mnist-maf-seed-1.json');
     fs.mkdirSync(path.dirname(kept), { recursive: true });
     fs.writeFileSync(kept, '{');
     const damaged = await tiny(out, 'likelihood-fashion-mnist', '--row', 'MAF');
     expect(damaged.code).toBe(2);
-    expect(damaged.stderr).toMatch(/figures\.json is damaged/);
+    expect(damaged.stderr).toMatch(/seed-1\.json is damaged/);
+  });
+
+  test('averages over trainings of several seeds', async () => {
+    const out = temporaryFolder();
+    const row = ['--row', 'Gaussian noise of 0.1'];
+    const { code, stderr } = await tiny(out, 'noise-kinds', ...row, '--seeds', '1,2,3');
+    expect(code, stderr).toBe(0);
+    const [{ figures }] = written(out, 'noise-kinds', 'workbook').results;
+    const byMeasure = (name: string) =>
+      figures.find(({ measure }: { measure: string }) => measure === name).ours;
+    for (const name of ['held-out loss', 'FID']) {
+      const { value, values, standardError } = byMeasure(name);
+      expect(new Set(values).size, name).toBe(3);
+      const mean = (values[0] + values[1] + values[2]) / 3;
+      expect(value).toBeCloseTo(mean, 10);
+      const squares = values.map((each: number) => (each - mean) ** 2);
+      const variance = (squares[0] + squares[1] + squares[2]) / 2;
+      expect(standardError).toBeCloseTo(Math.sqrt(variance / 3), 10);
+    }
+    // One seed more trains that one alone.
+    const file = path.join(out, 'tiny/runs/design-gaussian-seed-1/log.jsonl');
+    const log = fs.readFileSync(file, 'utf8');
+    await tiny(out, 'noise-kinds', ...row, '--seeds', '1,4');
+    expect(fs.readFileSync(file, 'utf8')).toBe(log);
+    expect(fs.existsSync(path.join(out, 'tiny/runs/design-gaussian-seed-4'))).toBe(true);
   });
 
   test('--cost says what it takes and does nothing', async () => {

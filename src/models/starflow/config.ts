@@ -19,6 +19,8 @@ export interface StarFlowConfig extends ModelConfig {
   headWidth: number;
   /** A dropped label is a class of its own. */
   nullClass: true;
+  /** The states of a caption that the model reads; absent where it reads none. */
+  text?: { entries: number; width: number } | undefined;
   /**
    * True for a learned token before the first one, so that this one is predicted, too; false lets it
    * pass through, as TarFlow does.

@@ -3,7 +3,7 @@ import type { tf } from '../../backend/tf.js';
 import { emptyCaption } from '../../conditions/given.js';
 import { type LinearParameters, linearSpecs } from '../../nn/layers.js';
 import { type LeafSpec, normals, type Specs, zeros } from '../../nn/specs.js';
-import { type LayerParameters, layerSpecs } from '../../nn/transformer.js';
+import { type AnyLayerParameters, layerSpecs } from '../../nn/transformer.js';
 import { prefixEntries, prefixWidth, type StarFlowConfig, starflowWidth } from './config.js';
 
 /** One block. The keys are those of the published state dicts. */
@@ -13,7 +13,7 @@ export type StarFlowBlockParameters = {
   proj_in: LinearParameters;
   /** From a class or a caption's states to channels; in the deep block of a model that reads them. */
   proj_txt?: LinearParameters;
-  attn_blocks: LayerParameters[];
+  attn_blocks: AnyLayerParameters[];
   /** The scale less 1 of a normalisation by the root mean square. */
   final_norm?: { weight: tf.Tensor1D };
   /** (2·D, channels): what scales are made of above means. */

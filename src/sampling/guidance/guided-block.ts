@@ -2,6 +2,7 @@ import { UserError } from '../../backend/errors.js';
 import { callCompiled } from '../../backend/program/index.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { type Leaves, leaves } from '../../backend/tree.js';
+import type { Conditioned } from '../../conditions/given.js';
 import type {
   AutoregressiveBlock,
   Cache,
@@ -10,7 +11,6 @@ import type {
   Prediction,
 } from '../../flow/autoregressive.js';
 import type { Gaussian } from '../../flow/gaussian.js';
-import type { ModelConfig } from '../../flow/model.js';
 import { cacheLeaves, cacheOfLeaves } from './cache.js';
 import { type Execution, plainExecution } from './execution.js';
 
@@ -142,7 +142,7 @@ export function checkGuidance(
 
 /** True where guidance changes nothing: no label or caption to leave away, and attention as it is. */
 export function guidanceIsIdle(
-  { classes, text }: Pick<ModelConfig, 'classes' | 'text'>,
+  { classes, text }: Conditioned,
   stack: readonly AutoregressiveBlock[],
   guidance: Guidance,
 ): boolean {

@@ -30,13 +30,13 @@ function ruleOf(
   given: number,
 ): PublishedRule {
   if (solver.kind === 'publishedBlockwiseJacobi') {
-    const { length, threshold, maximum } = solver;
+    const { length, tolerance, maximum } = solver;
     const count = Math.ceil(tokens / length);
     return {
       ends: Array.from({ length: count }, (_, i) => Math.min((i + 1) * length, tokens)),
       ...{ maximum, start: 'latent', whole: count === 1 },
       residual: (change, next) => tf.div(tf.mean(tf.square(change)), tf.mean(tf.square(next))),
-      converged: (residual) => residual < threshold,
+      converged: (residual) => residual < tolerance,
     };
   }
   const { segments, maximum, norm = 'largest', tolerance = defaultTolerance, clamp } = solver;

@@ -50,8 +50,8 @@ export interface IterationSettings {
  * - `publishedBlockwiseJacobi`: as STARFlow's published code samples (Gu et al. 2025, arXiv
  *   2506.06276), for blocks with a start token: segments of `length` tokens, the last of what is left,
  *   each started at the latent. It stops for the whole batch where the mean square of the change is
- *   below `threshold` times that of the tokens, which leaves errors of a tenth and more; the published
- *   settings are length 16, threshold 1e-3 and at most 32 iterations.
+ *   below `tolerance` times that of the tokens, which leaves errors of a tenth and more; the published
+ *   settings are length 16, tolerance 1e-3 and at most 32 iterations.
  */
 export type Solver =
   | { kind: 'sequential' }
@@ -64,7 +64,7 @@ export type Solver =
       clamp?: number;
       start?: Start | 'allZeros';
     } & Omit<IterationSettings, 'start'>)
-  | { kind: 'publishedBlockwiseJacobi'; length: number; threshold: number; maximum: number };
+  | { kind: 'publishedBlockwiseJacobi'; length: number; tolerance: number; maximum: number };
 
 const kinds = [
   'sequential',
@@ -167,7 +167,7 @@ export function checkSolver(block: AutoregressiveBlock, solver: Solver): void {
 
 function checkBlockwise(
   { given }: AutoregressiveBlock,
-  { length, threshold, maximum }: Extract<Solver, { kind: 'publishedBlockwiseJacobi' }>,
+  { length, tolerance, maximum }: Extract<Solver, { kind: 'publishedBlockwiseJacobi' }>,
 ): void {
   if (given !== 0) {
     throw new UserError(
@@ -177,16 +177,16 @@ function checkBlockwise(
   }
   checkCount('The length of a segment', length);
   checkCount('The largest number of iterations', maximum);
-  if (Number.isFinite(threshold) && threshold >= 0) return;
-  throw new UserError(`The threshold is ${threshold}`, 'Expected a number of at least 0');
+  if (Number.isFinite(tolerance) && tolerance >= 0) return;
+  throw new UserError(`The tolerance is ${tolerance}`, 'Expected a number of at least 0');
 }
 
 /** A solver in a few words, for tables. */
 export function solverText(solver: Solver): string {
   if (solver.kind === 'sequential') return 'sequential';
   if (solver.kind === 'publishedBlockwiseJacobi') {
-    const { length, threshold, maximum } = solver;
-    return `published form, segments of ${length} tokens, to ${threshold}, at most ${maximum}`;
+    const { length, tolerance, maximum } = solver;
+    return `published form, segments of ${length} tokens, to ${tolerance}, at most ${maximum}`;
   }
   const { tolerance = defaultTolerance, maximum, start = 'latent' } = solver;
   return [

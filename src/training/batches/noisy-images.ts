@@ -1,8 +1,9 @@
 import { UserError } from '../../backend/errors.js';
 import { foldIn, type RandomKey, uniformInto } from '../../backend/random.js';
+import type { Conditioned } from '../../conditions/given.js';
 import { mixtureRows } from '../../conditions/labels.js';
 import { type RawBatch, sizeOf } from '../../data/source.js';
-import type { FeedSettings, Feeds, ModelConfig } from '../../flow/model.js';
+import type { FeedSettings, Feeds } from '../../flow/model.js';
 import { flip } from './flip.js';
 import { noisyInto } from './noise.js';
 
@@ -17,7 +18,7 @@ import { noisyInto } from './noise.js';
  *   model reads, and for latents with uniform noise
  */
 export function noisyImageFeeds(
-  config: Pick<ModelConfig, 'classes' | 'text'>,
+  config: Conditioned,
   raw: RawBatch,
   keys: readonly RandomKey[],
   settings: FeedSettings,

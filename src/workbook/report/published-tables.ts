@@ -16,7 +16,9 @@ export function publishedTables(): string {
   return papers
     .flatMap((paper) => [
       `### ${paper.title} (${paper.work})`,
-      ...paper.tables.map(publishedTable),
+      ...paper.tables
+        .filter(({ rows }) => rows.some(({ published }) => published.length > 0))
+        .map(publishedTable),
       ...scalesTable(paper),
     ])
     .join('\n\n');

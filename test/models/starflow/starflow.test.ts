@@ -130,7 +130,7 @@ describe('sampling', () => {
         [{ guidance: { rule: 'product', weight: 1, on: 'a' } }, /on 'a'/],
         [{ guidance: { rule: 'sum' as never, weight: 1 } }, /Expected 'linear' or 'product'/],
         [{ solver: blockwise(0, 1e-3, 3) }, /length of a segment/],
-        [{ solver: blockwise(4, -1, 3) }, /threshold is -1/],
+        [{ solver: blockwise(4, -1, 3) }, /tolerance is -1/],
       ];
       for (const [options, message] of mistakes) {
         await expect(inverse(model, z, options)).rejects.toThrow(message);
@@ -154,8 +154,8 @@ describe('sampling', () => {
   });
 });
 
-function blockwise(length: number, threshold: number, maximum: number): Solver {
-  return { kind: 'publishedBlockwiseJacobi', length, threshold, maximum };
+function blockwise(length: number, tolerance: number, maximum: number): Solver {
+  return { kind: 'publishedBlockwiseJacobi', length, tolerance, maximum };
 }
 
 test('weights made for one grid run on others', async () => {
