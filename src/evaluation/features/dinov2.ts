@@ -1,9 +1,9 @@
 import { UserError } from '../../backend/errors.js';
 import { attention, gelu, layerNorm, linear } from '../../backend/ops.js';
 import { tf, tidy } from '../../backend/tf.js';
+import { openWeights } from '../../formats/network-weights.js';
 import { type DinoV2Size, DinoV2Weights, patch, publishedDinoV2 } from './dinov2-weights.js';
 import type { FeatureNetwork } from './network.js';
-import { openWeights } from './network-weights.js';
 import { plainBicubic, type Resampling, smoothBicubic } from './resampling.js';
 import { colourImages, greyLevels } from './seen-images.js';
 

@@ -1,4 +1,5 @@
 import { tf, tidy } from '../../backend/tf.js';
+import { checkWeights, isBatchCounter, openWeights } from '../../formats/network-weights.js';
 import {
   batchNormShapes,
   convolved,
@@ -6,7 +7,6 @@ import {
   foldedConvolution,
 } from './folded-convolution.js';
 import type { FeatureNetwork } from './network.js';
-import { checkWeights, isBatchCounter, openWeights } from './network-weights.js';
 import { colourImages } from './seen-images.js';
 
 /** A convolution and the batch norm behind it, by their names. */

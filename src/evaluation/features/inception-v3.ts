@@ -1,4 +1,5 @@
 import { tf, tidy } from '../../backend/tf.js';
+import { checkWeights, isBatchCounter, openWeights } from '../../formats/network-weights.js';
 import type { TensorFile } from '../../formats/tensor-file.js';
 import {
   batchNormShapes,
@@ -13,7 +14,6 @@ import {
   inceptionStages,
 } from './inception-v3-layers.js';
 import type { FeatureNetwork } from './network.js';
-import { checkWeights, isBatchCounter, openWeights } from './network-weights.js';
 import { colourImages, greyLevels } from './seen-images.js';
 
 /** What the weights are, for errors. */
