@@ -12,7 +12,7 @@ import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
-import { count, number, wholeNumber } from './arguments.js';
+import { count, ledgerOption, number, wholeNumber } from './arguments.js';
 import { imageSetForms, openImageSet } from './image-sets.js';
 import { givenScale, scaleForms } from './latent-options.js';
 import { dataName, measuredSplit, type SplitOptions } from './measured-split.js';
@@ -40,11 +40,7 @@ export function addAutoencoder(program: Command): void {
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'validation')
     .option('--reason <text>', 'why the test split is read, which is for final figures only')
-    .option(
-      '--ledger <file>',
-      'where readings of test splits are written down',
-      'test-readings.jsonl',
-    )
+    .addOption(ledgerOption())
     .option('--count <n>', 'only the first images (default: all)', count)
     .option('--real <images>', `${imageSetForms} (default: what it was trained on)`)
     .option(

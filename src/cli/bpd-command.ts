@@ -9,14 +9,14 @@ import {
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
-import { count, wholeNumber } from './arguments.js';
+import { count, ledgerOption, wholeNumber } from './arguments.js';
 import { measuredSplit } from './measured-split.js';
 
 interface BpdOptions {
   data?: string;
   split: string;
   reason?: string;
-  ledger: string;
+  ledger?: string;
   count?: number;
   draws: number;
   seed: number;
@@ -35,11 +35,7 @@ export function addBpd(program: Command): void {
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'validation')
     .option('--reason <text>', 'why the test split is read, which is for final figures only')
-    .option(
-      '--ledger <file>',
-      'where readings of test splits are written down',
-      'test-readings.jsonl',
-    )
+    .addOption(ledgerOption())
     .option('--count <n>', 'only the first images (default: all)', count)
     .option('--draws <n>', 'of the dequantisation noise, averaged; the papers take one', count, 1)
     .option('--seed <n>', 'of the dequantisation noise', wholeNumber, 0)
@@ -47,10 +43,9 @@ export function addBpd(program: Command): void {
     .addHelpText(
       'after',
       `
-Every image gets one draw of uniform noise of a grey level; conditional models see no label. The
-standard error is that over the images. Images of PATH are brought to the model's size, those of
-official sets as the papers do it, whose likelihoods are of the official validation images: they are
-the split test.
+Every image gets uniform noise of a grey level, one draw or as many as --draws says; conditional models
+see no label. The standard error is that over the images. Images of PATH are brought to the model's
+size. Papers report the official validation images of official sets, which are the split test here.
 
 Examples:
   $ tarflow bpd runs/density/checkpoint.safetensors --data fashion-mnist

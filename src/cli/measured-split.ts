@@ -9,13 +9,14 @@ import {
 } from '../data/index.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
+import { usualLedger } from './arguments.js';
 
 /** What says which images a model is measured on. */
 export interface SplitOptions {
   data?: string | undefined;
   split: string;
   reason?: string | undefined;
-  ledger: string;
+  ledger?: string | undefined;
 }
 
 /**
@@ -27,7 +28,7 @@ export interface SplitOptions {
 export async function measuredSplit(
   checkpoint: string,
   model: LoadedModel,
-  { data, split, reason, ledger }: SplitOptions,
+  { data, split, reason, ledger = usualLedger() }: SplitOptions,
   measure: string,
 ): Promise<DataSource> {
   const name = dataName(checkpoint, model, data);

@@ -3,11 +3,13 @@ import { type Command, Option } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
+import { readStatistics } from '../evaluation/distances/statistics-file.js';
 import { openFeatureNetwork } from '../evaluation/features/named-network.js';
 import {
   checkRecipe,
   costText,
   experimentOf,
+  type Figure,
   type LeftOut,
   openSplits,
   pixelNetwork,
@@ -28,7 +30,7 @@ import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { resultsFolder } from '../workbook/results-folder.js';
 import { tableText } from '../workbook/table.js';
-import { count, wholeNumber, wholeNumbers } from './arguments.js';
+import { count, ledgerOption, usualLedger, wholeNumber, wholeNumbers } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 
 interface ReproduceCommandOptions {
@@ -40,7 +42,7 @@ interface ReproduceCommandOptions {
   network?: string;
   statistics?: string;
   out: string;
-  ledger: string;
+  ledger?: string;
   samples?: number;
   images?: number;
   batch: number;
@@ -77,11 +79,7 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
         'training split are computed)',
     )
     .option('--out <folder>', 'where runs, figures and the table go', 'reproduction/tables')
-    .option(
-      '--ledger <file>',
-      'where readings of test splits are written down',
-      path.join('reproduction', 'test-readings.jsonl'),
-    )
+    .addOption(ledgerOption())
     .option('--samples <n>', 'of a distance (default: 10,000; 50,000 at paper scale)', count)
     .option('--images <n>', 'of a likelihood, the first ones (default: all)', count)
     .option('--batch <n>', 'images sampled and timed together', count, 64)
@@ -136,6 +134,7 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     checkRecipe(recipe, settings);
     opened.push({ recipe, splits: await openSplits(recipe, settings) });
   }
+  if (!options.cost) await checkComparison(recipes, settings);
   for (const { recipe, splits } of opened) {
     console.error(
       `${recipe.row}: ${costOf(recipe, experimentOf(recipe, splits, settings), options)}`,
@@ -162,15 +161,31 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
   return results.every(({ figures }) => figures.some(({ ours }) => typeof ours !== 'string'));
 }
 
+/** Opens once what samples are compared by, before anything is trained for it. */
+async function checkComparison(
+  recipes: readonly Recipe[],
+  { openNetwork, statistics }: ReproduceOptions,
+): Promise<void> {
+  if (!recipes.some(({ asked }) => asked.some(isDistance))) return;
+  (await openNetwork()).dispose();
+  if (statistics !== undefined) await readStatistics(statistics);
+}
+
+/** Whether samples are compared for a figure. */
+function isDistance({ measure }: Recipe['asked'][number]): boolean {
+  return ['FID', 'best σ', 'correlation of loss and FID'].includes(measure);
+}
+
 /** How rows are reproduced, from what the user said. */
 function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
-  const { out, ledger, batch, repeats, seed, tiny, scale } = options;
+  const { out, batch, repeats, seed, tiny, scale } = options;
   const samples = options.samples ?? (tiny ? 6 : scale === 'paper' ? 50_000 : 10_000);
   const network = options.network ?? (tiny ? 'pixels' : undefined);
   return {
     // Of their own: no tiny run is taken for one that means something.
     out: tiny ? path.join(out, 'tiny') : out,
-    ...{ ledger, samples, repeats, seed, network, batch: tiny ? 2 : batch },
+    ledger: options.ledger ?? (tiny ? path.join(out, 'tiny', 'readings.jsonl') : usualLedger()),
+    ...{ samples, repeats, seed, network, batch: tiny ? 2 : batch },
     ...{ folder: options.data, weights: options.weights },
     images: options.images,
     statistics: options.statistics,
@@ -211,16 +226,31 @@ function costOf(
   options: ReproduceCommandOptions,
 ): string {
   rate ??= productRate();
-  const { samples } = settingsOf(options);
-  const distances = asked.filter(({ measure }) => measure === 'FID' || measure === 'best σ');
-  const trainings = asked.some(({ measure }) => measure === 'best σ') ? 5 : 1;
-  const guided = (sampling.guidance ?? 0) > 0;
+  const { samples, seeds = [0], weights } = settingsOf(options);
+  const work = asked.map(({ measure }) => workOf(measure, experiment, seeds.length));
+  const sum = (of: (each: (typeof work)[number]) => number) =>
+    work.reduce((total, each) => total + of(each), 0);
+  const own = work.some(({ trains }) => trains === 'row') ? seeds.length : 0;
   const cost = rowCost(experiment, {
-    trainings: options.weights === undefined ? trainings * (options.seeds?.length ?? 1) : 0,
-    samples: samples * distances.length * (options.seeds?.length ?? 1),
-    guided,
+    trainings: weights === undefined ? own + sum(({ series }) => series) : 0,
+    samples: samples * sum(({ distances }) => distances),
+    guided: (sampling.guidance ?? 0) > 0,
   });
   return costText(cost, rate);
+}
+
+/** The trainings and distances that a figure takes; the row's own training serves several figures. */
+function workOf(
+  measure: Recipe['asked'][number]['measure'],
+  { settings }: Parameters<typeof rowCost>[0],
+  seeds: number,
+): { trains: 'row' | 'series'; series: number; distances: number } {
+  if (measure === 'best σ') return { trains: 'series', series: 5, distances: 5 };
+  if (measure === 'correlation of loss and FID') {
+    const distances = Math.floor(settings.steps / settings.saveEvery);
+    return { trains: 'series', series: 1, distances };
+  }
+  return { trains: 'row', series: 0, distances: measure === 'FID' ? seeds : 0 };
 }
 
 /** Progress bars of a row's training and measures. */
@@ -255,17 +285,19 @@ function textOf(
   const rows = results.flatMap(({ row, model, figures }) =>
     figures.map(({ measure, of, published, ours }) => {
       const figure = typeof ours === 'string' ? undefined : ours;
+      const called = figure?.called ?? measure;
+      const floor = figure?.floor;
       return {
         row,
         measure: of === undefined ? measure : `${measure}, ${of}`,
         published: published ?? null,
         'our model': model,
         ours: figure?.value ?? null,
-        '±': figure?.standardError ?? null,
+        '±': errorText(figure),
         n: figure?.n ?? null,
-        floor: figure?.floor?.value ?? null,
-        network: figure?.network ?? null,
-        note: typeof ours === 'string' ? ours : (ours.note ?? null),
+        'ours is': called === measure ? null : `${called}, ${figure?.network}`,
+        floor: floor ? `${floor.value.toPrecision(3)} (n = ${floor.n})` : null,
+        note: figure ? (figure.note ?? null) : ours,
       };
     }),
   );
@@ -275,4 +307,11 @@ function textOf(
     (scale === 'workbook' ? "; published figures are of the paper's models and data" : '');
   const without = leftOut.map(({ row, reason }) => `not run: ${row} (${reason})`);
   return [tableText(rows, { caption }), ...without].join('\n');
+}
+
+/** A standard error, and what it is over. */
+function errorText(figure: Figure | undefined): string | null {
+  if (figure?.standardError === undefined) return null;
+  const error = figure.standardError.toPrecision(2);
+  return figure.values ? `${error} (${figure.values.length} trainings)` : `${error} (images)`;
 }

@@ -9,6 +9,7 @@ import {
   experiments,
   findExperiment,
   optionTexts,
+  readExperiment,
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
@@ -43,7 +44,7 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
   program
     .command('train')
     .description('train an experiment into a folder: log, checkpoint, and state to resume from')
-    .option('--experiment <name>', 'what to train; see --list')
+    .option('--experiment <name>', 'what to train, of --list, or a .json file with all of it')
     .option('--out <folder>', 'where the run goes')
     .option('--data <name>', "other images than the experiment's; see below")
     .option('--fast-decode', 'decode JPEGs of official sets faster and not exactly', false)
@@ -90,6 +91,7 @@ Examples:
       --from results/checkpoints/fashion-mnist-density.safetensors
   $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
       --set averageDecay=0.999
+  $ tarflow train --experiment emoji-text.json --out runs/emoji
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2
   $ tarflow train --experiment emoji-1024-tokens --out runs/faces --data afhq:data/afhq \\
@@ -117,7 +119,7 @@ async function run({
       'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
     );
   }
-  const experiment = withOverrides(findExperiment(options.experiment), options.set);
+  const experiment = withOverrides(await experimentOf(options.experiment), options.set);
   const { config, settings } = experiment;
   const dataset = options.data ?? experiment.dataset;
   const { fastDecode } = options;
@@ -171,13 +173,19 @@ async function run({
   });
   disposeModel(result.model);
 
-  const command = resumeCommand(experiment.name, out, { ...options, mode });
+  const command = resumeCommand(options.experiment, out, { ...options, mode });
   const { checkpoint } = new RunFolder(out);
   if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
   else showOutcome(result, { checkpoint, command, steps: settings.steps, nats: !!family.flow });
   return result.finished;
 }
 
+/** An experiment by its name, or from a file. */
+async function experimentOf(asked: string): Promise<Experiment> {
+  return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
+}
+
+/** The command that goes on with a run. */
 function resumeCommand(
   experiment: string,
   out: string,

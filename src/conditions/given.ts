@@ -10,6 +10,9 @@ export interface Given {
   text?: tf.Tensor3D | undefined;
 }
 
+/** The buffer of a model that reads captions that has the states of the empty one (entries, width). */
+export const emptyCaption = 'empty_text';
+
 /** What of a model's configuration says what it can be told. */
 export interface Conditioned extends Classes {
   text?: { entries: number; width: number } | undefined;

@@ -14,6 +14,16 @@ export interface ImageSize {
 export const splits = ['train', 'validation', 'test', 'train+validation'] as const;
 export type Split = (typeof splits)[number];
 
+/** The states of captions that come with samples: so many entries, of so many numbers each. */
+export interface CaptionFacts {
+  entries: number;
+  width: number;
+  /** Those of the empty caption (entries, width), row by row. */
+  empty: Float32Array;
+  /** What made them, where that is known: its name and the SHA-256 of its weights. */
+  encoder?: { name: string; weights: string } | undefined;
+}
+
 /** What is known of a source without reading a sample. */
 export interface SourceFacts {
   name: string;
@@ -23,6 +33,8 @@ export interface SourceFacts {
   classes: string[];
   /** One class index a sample; −1 where it has none. */
   labels: Int32Array;
+  /** Present where samples come with the states of their captions. */
+  text?: CaptionFacts | undefined;
   /** Under what terms the samples may be used, and where they come from. */
   licence: string;
 }

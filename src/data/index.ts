@@ -18,10 +18,18 @@ import { type DataSource, type Split, splits } from './source.js';
 export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
 export { type LatentSet, latentScale, openLatents, writeLatents } from './latents/latent-file.js';
 export { firstOfEachClass } from './memory/by-class.js';
+export { heldOutNames } from './memory/composed-names.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
 export type { OfficialOptions } from './official/sets.js';
 export * from './reading.js';
-export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';
+export type {
+  CaptionFacts,
+  DataSource,
+  ImageSize,
+  RawBatch,
+  SourceDescription,
+  Split,
+} from './source.js';
 
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,

@@ -1,6 +1,7 @@
 import type { ImageSize, SourceDescription, SourceFacts } from './description.js';
 
 export {
+  type CaptionFacts,
   type ImageSize,
   type SourceDescription,
   type SourceFacts,
@@ -21,6 +22,8 @@ export interface RawBatch {
   labels: Int32Array;
   /** What each sample shows, in words, where the source says so. */
   captions?: readonly string[];
+  /** The states of captions (count, entries, width), and of the empty one (entries, width). */
+  text?: { states: Float32Array; empty: Float32Array };
 }
 
 /** Samples of one size with random access by index, wherever they lie. */

@@ -93,6 +93,7 @@ export {
 } from './sample-quality.js';
 export {
   type Bins,
+  correlation,
   cumulativeShares,
   histogram,
   type McNemarResult,
@@ -105,6 +106,7 @@ export {
   pairedDifference,
   plusMinus,
   quantile,
+  rankCorrelation,
   type Smoothness,
   smoothness,
   standardDeviation,

@@ -8,6 +8,7 @@ import { mnistDemonstration } from './mnist-experiments.js';
 import { noiseExperiment } from './noise-experiments.js';
 
 export type { Experiment } from '../training/experiment.js';
+export { readExperiment } from './experiment-file.js';
 export { noiseExperiment } from './noise-experiments.js';
 export { optionTexts, withOverrides } from './overrides.js';
 

@@ -1,4 +1,14 @@
-/** `tarflow/models`: the families of models, their configurations and checkpoints. */
+/** `tarflow/models`: the families of models, their configurations and checkpoints; encoders of captions. */
+export {
+  type CaptionEncoder,
+  type EncodeOptions,
+  UnknownCaption,
+} from '../conditions/text/caption-encoder.js';
+export {
+  type CaptionedLatents,
+  writeCaptionStates,
+} from '../conditions/text/captioned-latents.js';
+export { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 export {
   accuracy,
   type Classifier,

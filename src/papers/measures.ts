@@ -13,6 +13,8 @@ export const measures = {
   'bits per dimension': { unit: 'bits/dim', better: 'lower', computedBy: 'tarflow bpd' },
   /** Of noisy held-out images, without the ½·log 2π. */
   'held-out loss': { unit: 'nats/dim', better: 'lower', computedBy: 'tarflow reproduce' },
+  /** Of the held-out loss and the distance, over a training. */
+  'correlation of loss and FID': { unit: '', computedBy: 'tarflow reproduce' },
   FID: { unit: '', better: 'lower', computedBy: 'tarflow reproduce' },
   sFID: { unit: '', better: 'lower' },
   GenEval: { unit: '', better: 'higher' },
@@ -22,7 +24,7 @@ export const measures = {
   /** In seconds a batch. */
   'time of a batch': { unit: 's', better: 'lower', computedBy: 'tarflow accelerate' },
   /** In a unit that its source does not state. */
-  time: { unit: 'unit not stated', better: 'lower', computedBy: 'tarflow reproduce' },
+  time: { unit: 'unit not stated', better: 'lower' },
   'iterations of a block': { unit: '', better: 'lower', computedBy: 'followConvergence' },
   'share of CRM': { unit: '%', computedBy: 'convergenceRankingMetric' },
   /** Deviation of the training noise after which samples, denoised, are best. */

@@ -72,6 +72,8 @@ export interface Row {
   paper?: PaperScale;
   /** The name of its twin at workbook scale, one of `experiments`. */
   workbook?: string;
+  /** True where its twin's samples are drawn without labels. */
+  unlabelled?: true;
   /** The name of the published strategy that its accelerated figures are of (`namedSolvers`). */
   strategy?: string;
   /** Published weights that it can be measured with, by the name of their file. */

@@ -26,7 +26,10 @@ const density: PaperScale = {
   peakLearningRate: 1e-4,
   gpus: 16,
 };
-/** Guidance and denoising of unconditional samples are those of the GS-Jacobi authors. */
+/**
+ * Guidance and denoising here and below are those of the GS-Jacobi authors, but for w = 2.3 of the
+ * conditional model, which the README of the published code gives.
+ */
 const unconditional64: PaperScale = {
   ...density,
   noise: 0.05,
@@ -212,6 +215,7 @@ export const tarflow: Paper = {
           ...row,
           paper: unconditional64,
           workbook: 'fashion-mnist-conditional',
+          unlabelled: true as const,
           weights: 'imagenet64_model_2_768_8_8_0.05.pth',
         })),
         ...fid('samples of ImageNet 64×64', [
@@ -272,6 +276,16 @@ export const tarflow: Paper = {
         published: [],
         ...twinOf(workbook),
       })),
+    },
+    {
+      id: 'loss-and-distance',
+      title: 'How the loss and the distance of samples fall together (C2)',
+      rows: [
+        {
+          ...{ name: 'TarFlow, small', kind: 'flow', published: [], workbook: 'design-base' },
+          measures: ['correlation of loss and FID'],
+        },
+      ],
     },
     {
       id: 'noise-kinds',

@@ -4,8 +4,8 @@ import { cacheFolder } from '../backend/cache-folder.js';
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import { disposeTree, type Leaves } from '../backend/tree.js';
+import { checkWeights, isBatchCounter, openWeights } from '../formats/network-weights.js';
 import { batchNormShapes, convolved, foldedConvolution } from './folded-convolution.js';
-import { checkWeights, isBatchCounter, openWeights } from './network-weights.js';
 
 /** A convolution and the batch norm behind it, by their names. */
 interface Layer {

@@ -2,18 +2,27 @@ import type { Mode } from '../backend/program/index.js';
 import { foldIn, randomKey, uniform } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type DataSource, imagesTensor } from '../data/index.js';
-import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
+import {
+  type Acceleration,
+  accelerationStrategies,
+  measureAcceleration,
+} from '../evaluation/acceleration.js';
 import { finiteImages } from '../evaluation/class-judge.js';
 import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
 import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
+import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import type { PaperSampling } from '../papers/index.js';
 import type { Guidance } from '../sampling/guidance/guided-block.js';
 import { sample } from '../sampling/sample.js';
 import { namedSolvers } from '../sampling/solvers/published-strategies.js';
-import { type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
+import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
+import { convergenceRankingMetric } from '../sampling/study/metrics.js';
 import type { Noise } from '../training/batches/index.js';
+import type { RecipeSampling } from './recipe.js';
+
+/** Largest error of a planned strategy, as a share of the data range. */
+const defaultTolerance = 1e-3;
 
 /** The splits of a row's data. The test split is opened by `openTestSplit` alone. */
 export interface Splits {
@@ -54,7 +63,7 @@ export interface BenchParts {
   splits: Splits;
   /** Of the training. */
   noise: Noise;
-  sampling: PaperSampling;
+  sampling: RecipeSampling;
   options: MeasureOptions;
   openNetwork: () => Promise<FeatureNetwork>;
   /** What its training measured on held-out images; absent where the weights are given. */
@@ -63,20 +72,25 @@ export interface BenchParts {
   strategy?: string | undefined;
   /** A file with the statistics of real images; absent: those of the training split are computed. */
   statistics?: string | undefined;
+  /** Statistics that benches of the same data and network share; absent for none. */
+  shared?: SharedStatistics;
 }
+
+/** Statistics of real images' features, by what they are of. */
+export type SharedStatistics = Map<string, Promise<StoredStatistics>>;
 
 /** A model on the bench: what several measures share is made once. */
 export class Bench {
   private table: Promise<Acceleration> | undefined;
-  private reference: Promise<StoredStatistics> | undefined;
-
+  private ranking: Promise<{ shares: number[]; images: number }> | undefined;
+  private readonly shared: SharedStatistics;
   private opened: Promise<FeatureNetwork> | undefined;
   readonly flow: Model;
   readonly splits: Splits;
   readonly options: MeasureOptions;
   readonly validations: readonly HeldOut[] | undefined;
-  private readonly noise: Noise;
-  private readonly sampling: PaperSampling;
+  readonly noise: Noise;
+  readonly sampling: RecipeSampling;
   private readonly strategy: string | undefined;
   private readonly openNetwork: () => Promise<FeatureNetwork>;
   private readonly statisticsFile: string | undefined;
@@ -91,6 +105,7 @@ export class Bench {
     this.strategy = parts.strategy;
     this.openNetwork = parts.openNetwork;
     this.statisticsFile = parts.statistics;
+    this.shared = parts.shared ?? new Map();
   }
 
   /** The network by whose features images are compared, opened at the first call. */
@@ -106,12 +121,20 @@ export class Bench {
     return { weight, annealed: true, ...(temperature !== undefined && { temperature }) };
   }
 
-  /** The strategies of the acceleration tables, by the papers' names. */
-  strategies(): Record<string, Solver | readonly Solver[]> | undefined {
-    if (this.strategy === undefined) return undefined;
+  /**
+   * The accelerated strategies by the papers' names, as published: GS-Jacobi by the lists that were
+   * tuned for this model, or else of their form; the others stop where no number changes by 0.5.
+   */
+  private strategies(images: tf.Tensor4D): Record<string, Solver | readonly Solver[]> {
+    const { flow, strategy } = this;
+    const form = 'GS-Jacobi, published form';
     return {
-      'GS-Jacobi': namedSolvers(this.flow, this.strategy),
-      'SeJD, published rule': selectiveJacobi(this.flow, { published: true }),
+      'GS-Jacobi':
+        strategy === undefined
+          ? (accelerationStrategies(flow, images, defaultTolerance)[form] as readonly Solver[])
+          : namedSolvers(flow, strategy),
+      'Jacobi in all blocks': blocksOf(flow).map((block) => publishedJacobi(block)),
+      SeJD: selectiveJacobi(flow, { published: true }),
     };
   }
 
@@ -125,14 +148,12 @@ export class Bench {
     const { batch, repeats, seed, mode, signal, onProgress } = this.options;
     const images = await this.metricImages();
     const guidance = this.guidance();
-    const strategies = this.strategies();
     const labels = this.labels(batch);
     try {
       return await measureAcceleration(this.flow, {
-        ...{ batch, repeats, seed, images },
+        ...{ batch, repeats, seed, images, strategies: this.strategies(images) },
         ...(labels && { label: labels }),
         ...(guidance && { guidance }),
-        ...(strategies && { strategies }),
         ...(signal && { signal }),
         ...(mode && { mode }),
         onProgress: (share, now) => onProgress?.(share, `acceleration: ${now}`),
@@ -153,10 +174,23 @@ export class Bench {
     );
   }
 
-  /** Classes drawn uniformly, one a sample; undefined for a model without. */
+  /** Shares of the Convergence Ranking Metric in per cent, by block, over so many images. */
+  convergenceShares(): Promise<{ shares: number[]; images: number }> {
+    this.ranking ??= this.metricImages().then((images) => {
+      try {
+        const found = convergenceRankingMetric(this.flow, images);
+        return { shares: found.map(({ share }) => 100 * share), images: images.shape[0] };
+      } finally {
+        images.dispose();
+      }
+    });
+    return this.ranking;
+  }
+
+  /** Classes drawn uniformly, one a sample; undefined for a model or samples without. */
   labels(count: number): Int32Array | undefined {
     const { classes } = this.flow.config;
-    if (classes === 0) return undefined;
+    if (classes === 0 || this.sampling.unlabelled) return undefined;
     const drawn = uniform(foldIn(randomKey(this.options.seed), 'labels'), count);
     return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
   }
@@ -164,17 +198,33 @@ export class Bench {
   /** Mean and covariance of real images' features: of a file, or of all training images. */
   realStatistics(): Promise<StoredStatistics> {
     const { train } = this.splits;
-    this.reference ??=
-      this.statisticsFile === undefined
-        ? this.statisticsOf(train, train.length, 'real images')
-        : readStatistics(this.statisticsFile);
-    return this.reference;
+    const file = this.statisticsFile;
+    if (file === undefined) return this.statisticsOf(train, train.length, 'real images');
+    return this.once(file, () => readStatistics(file));
   }
 
   /** Mean and covariance of the features of a source's first images. */
-  async statisticsOf(data: DataSource, count: number, what: string): Promise<FeatureStatistics> {
-    const { batch, signal, onProgress } = this.options;
+  async statisticsOf(data: DataSource, count: number, what: string): Promise<StoredStatistics> {
     const network = await this.network();
+    const name = [network.name, data.name, data.split, data.length, count].join('/');
+    return this.once(name, () => this.computedStatistics(network, data, count, what));
+  }
+
+  private once(name: string, make: () => Promise<StoredStatistics>): Promise<StoredStatistics> {
+    const known = this.shared.get(name) ?? make();
+    this.shared.set(name, known);
+    // What failed is tried again.
+    known.catch(() => this.shared.delete(name));
+    return known;
+  }
+
+  private async computedStatistics(
+    network: FeatureNetwork,
+    data: DataSource,
+    count: number,
+    what: string,
+  ): Promise<FeatureStatistics> {
+    const { batch, signal, onProgress } = this.options;
     const running = new RunningStatistics();
     const atATime = Math.max(batch, 500);
     for (let first = 0; first < count; first += atATime) {
@@ -191,10 +241,11 @@ export class Bench {
    * counted.
    *
    * @param solver of all blocks; default sequential
+   * @returns no statistics where fewer than two samples are finite
    */
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
-  ): Promise<{ statistics: FeatureStatistics; broken: number }> {
+  ): Promise<{ statistics?: FeatureStatistics; broken: number }> {
     const { samples, batch, seed, mode, signal, onProgress } = this.options;
     const network = await this.network();
     const labels = this.labels(samples);
@@ -226,7 +277,7 @@ export class Bench {
       }
       onProgress?.((first + count) / samples, 'samples');
     }
-    return { statistics: running.statistics(), broken };
+    return { ...(samples - broken >= 2 && { statistics: running.statistics() }), broken };
   }
 
   async dispose(): Promise<void> {

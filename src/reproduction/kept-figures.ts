@@ -1,63 +1,66 @@
 import * as fs from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
-import type { Asked } from './recipe.js';
 import type { Figure } from './taken-figures.js';
 
-const content = z.strictObject({
-  /** What the figures depend on. */
-  basis: z.record(z.string(), z.unknown()),
-  /** By name: a figure, or why there is none. */
-  figures: z.record(
-    z.string(),
-    z.union([
-      z.string(),
-      z.strictObject({
-        value: z.number(),
-        standardError: z.number().optional(),
-        n: z.number(),
-        network: z.string().optional(),
-        floor: z.strictObject({ value: z.number(), n: z.number() }).optional(),
-        values: z.array(z.number()).optional(),
-        note: z.string().optional(),
-      }),
-    ]),
-  ),
-});
+/** What a figure depends on: the same again is not measured again. */
+export type Basis = Readonly<Record<string, unknown>>;
 
-/** Figures in a file: those of the same weights, measured in the same way, are not measured again. */
+const content = z.record(
+  z.string(),
+  z.strictObject({
+    basis: z.record(z.string(), z.unknown()),
+    figure: z.strictObject({
+      value: z.number(),
+      standardError: z.number().optional(),
+      n: z.number(),
+      network: z.string().optional(),
+      called: z.string().optional(),
+      floor: z.strictObject({ value: z.number(), n: z.number() }).optional(),
+      values: z.array(z.number()).optional(),
+      note: z.string().optional(),
+    }),
+  }),
+);
+
+/** Figures in a file, by name, each with what it depends on. */
 export class KeptFigures {
   private constructor(
     private readonly file: string,
-    private readonly basis: Record<string, unknown>,
-    private readonly figures: Record<string, Figure | string>,
+    private readonly figures: z.infer<typeof content>,
   ) {}
 
   /**
    * Opens the figures of a file; it need not be there.
-   * @param basis what they depend on; figures of another basis are forgotten
    * @throws UserError for a file that is damaged
    */
-  static async open(file: string, basis: Record<string, unknown>): Promise<KeptFigures> {
-    if (!fs.existsSync(file)) return new KeptFigures(file, basis, {});
-    const text = new TextDecoder().decode(await readBytes(file));
-    const { data } = content.safeParse(json(text));
-    if (!data) {
-      throw new UserError(`${file} is damaged`, 'Delete it, and its figures are measured again');
-    }
-    const same = JSON.stringify(data.basis) === JSON.stringify(basis);
-    return new KeptFigures(file, basis, same ? (data.figures as Record<string, Figure>) : {});
+  static async open(file: string): Promise<KeptFigures> {
+    if (!fs.existsSync(file)) return new KeptFigures(file, {});
+    const { data } = content.safeParse(json(new TextDecoder().decode(await readBytes(file))));
+    if (data) return new KeptFigures(file, data);
+    throw new UserError(`${file} is damaged`, 'Delete it, and its figures are measured again');
   }
 
-  read(asked: Asked): Figure | string | undefined {
-    return this.figures[nameOf(asked)];
-  }
-
-  async write(asked: Asked, figure: Figure | string): Promise<void> {
-    this.figures[nameOf(asked)] = figure;
-    const kept = { basis: this.basis, figures: this.figures };
-    await writeAtomically(this.file, `${JSON.stringify(kept, null, 2)}\n`);
+  /**
+   * The figure of a name where it is kept, or else what `take` measures, which is kept then. What says
+   * why there is none is not kept.
+   */
+  async once(
+    name: string,
+    basis: Basis,
+    take: () => Promise<Figure | string>,
+  ): Promise<Figure | string> {
+    const known = this.figures[name];
+    // As it would be read from the file.
+    const now = JSON.parse(JSON.stringify(basis)) as Basis;
+    if (known && isDeepStrictEqual(known.basis, now)) return known.figure as Figure;
+    const figure = await take();
+    if (typeof figure === 'string') return figure;
+    this.figures[name] = { basis: now, figure };
+    await writeAtomically(this.file, `${JSON.stringify(this.figures, null, 2)}\n`);
+    return figure;
   }
 }
 
@@ -67,8 +70,4 @@ function json(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function nameOf({ measure, of }: Asked): string {
-  return of === undefined ? measure : `${measure}, ${of}`;
 }

@@ -64,9 +64,13 @@ export function paperExperiment(
 }
 
 /** What a paper does not say of the training of its model. */
-export function untold({ noise, epochs }: PaperScale): string[] {
+export function untold(paper: PaperScale): string[] {
+  const { noise, epochs, batchSize, peakLearningRate, dropLabel, classes = 0 } = paper;
   return [
     ...(noise === undefined ? ['the noise of its training'] : []),
     ...(epochs === undefined ? ['the number of its epochs'] : []),
+    ...(batchSize === undefined ? ['the size of its batches'] : []),
+    ...(peakLearningRate === undefined ? ['its learning rate'] : []),
+    ...(classes > 0 && dropLabel === undefined ? ['how often labels are dropped'] : []),
   ];
 }

@@ -13,6 +13,7 @@ import {
 } from '../papers/index.js';
 import type { Experiment } from '../training/experiment.js';
 import { paperExperiment, untold } from './paper-experiment.js';
+import { isMeasured } from './taken-figures.js';
 
 /** The paper's own models and data, or their twins that two cores can train. */
 export const scales = ['paper', 'workbook'] as const;
@@ -25,6 +26,12 @@ export interface Asked {
   of?: string;
   /** What the paper reports; absent where only we measure it. */
   published?: number;
+}
+
+/** How a row's samples are drawn. */
+export interface RecipeSampling extends PaperSampling {
+  /** True for samples of a conditional model without labels. */
+  unlabelled?: true;
 }
 
 /** All that is needed to measure a row of a table. */
@@ -42,7 +49,7 @@ export interface Recipe {
   needsFolder: boolean;
   /** Image size, for data that are brought to it. */
   image: Experiment['config']['image'];
-  sampling: PaperSampling;
+  sampling: RecipeSampling;
   /** A published strategy that was tuned for exactly this model. */
   strategy?: string;
   /** Published weights that fit, by the name of their file. */
@@ -97,7 +104,10 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
   const leftOut = (reason: string): LeftOut => ({
     ...{ kind: 'left out', table: table.id, row: row.name, reason },
   });
-  const named = { kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row) } as const;
+  const asked = askedOf(row);
+  const named = { kind: 'recipe', table: table.id, row: row.name, asked } as const;
+  if (asked.length > 0 && !asked.some(isMeasured))
+    return leftOut('nothing here computes its figures');
   if (scale === 'workbook') {
     if (row.workbook === undefined) return leftOut('it has no twin at workbook scale');
     const experiment = findExperiment(row.workbook);
@@ -105,7 +115,7 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
       ...{ ...named, scale, dataset: experiment.dataset, needsFolder: false },
       image: experiment.config.image,
       experiment: () => experiment,
-      sampling: { denoising: 1 },
+      sampling: { denoising: 1, ...(row.unlabelled && { unlabelled: true }) },
       untold: [],
     };
   }
@@ -126,7 +136,7 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
 
 /** Why a model of a paper cannot be made here; undefined where it can. */
 function missingOf({ layersPerBlock, dataset, data }: PaperScale): string | undefined {
-  if (typeof layersPerBlock !== 'number') return 'no family here has blocks of different depths';
+  if (typeof layersPerBlock !== 'number') return 'no recipe trains a STARFlow yet, on latents';
   if (dataset === undefined) return `no reader of ${data} is here`;
   return undefined;
 }

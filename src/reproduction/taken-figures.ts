@@ -5,18 +5,20 @@ import { frechetDistance } from '../evaluation/distances/frechet.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import type { MeasureName } from '../papers/index.js';
 import type { Solver } from '../sampling/solvers/solver.js';
-import { convergenceRankingMetric } from '../sampling/study/metrics.js';
 import type { Bench } from './bench.js';
 import type { Asked } from './recipe.js';
 
 /** A number that was measured here, with what it depends on. */
 export interface Figure {
   value: number;
+  /** Over the images, or where there are {@link values} over the trainings. */
   standardError?: number;
-  /** Images or samples behind it. */
+  /** Images or samples behind it, of each training. */
   n: number;
   /** The feature network, for a distance. */
   network?: string;
+  /** What a distance by this network is called. */
+  called?: string;
   /** The same distance of real images of the validation split, of so many. */
   floor?: { value: number; n: number };
   /** Of each training, where there are several; the value is their mean. */
@@ -43,8 +45,10 @@ export async function measured(
   { measure, of }: Asked,
   place: TestReadingPlace,
 ): Promise<Figure | string> {
-  const take = takers[measure];
-  return take ? take(bench, of, place) : 'nothing here computes it';
+  if (!isMeasured({ measure, of })) return 'nothing here computes it';
+  const taken = await (takers[measure] as Taker)(bench, of, place);
+  if (typeof taken === 'string' || Number.isFinite(taken.value)) return taken;
+  return `it is ${taken.value}`;
 }
 
 type Taker = (
@@ -57,12 +61,25 @@ const takers: Partial<Record<MeasureName, Taker>> = {
   'bits per dimension': takeBits,
   'held-out loss': takeHeldOut,
   FID: takeDistance,
-  time: takeTime,
   'time of a batch': takeTime,
   'speed-up': takeSpeedup,
   'iterations of a block': takeIterations,
   'share of CRM': takeShare,
 };
+
+/** Measures of a series of trainings, which are not taken of one model. */
+const series: readonly MeasureName[] = ['best σ', 'correlation of loss and FID'];
+
+/** Whether a number is measured here. */
+export function isMeasured({ measure, of }: Pick<Asked, 'measure' | 'of'>): boolean {
+  if (series.includes(measure)) return true;
+  if (takers[measure] === undefined) return false;
+  const ofMethods: readonly MeasureName[] = ['time of a batch', 'speed-up', 'FID'];
+  return of === undefined || !ofMethods.includes(measure) || methods.includes(of);
+}
+
+/** Methods of the acceleration tables, by the papers' names. */
+const methods: readonly string[] = ['sequential', 'GS-Jacobi', 'Jacobi in all blocks', 'SeJD'];
 
 async function takeBits(bench: Bench, _: string | undefined, place: TestReadingPlace) {
   const { flow, options } = bench;
@@ -85,21 +102,24 @@ async function takeHeldOut({ validations = [] }: Bench): Promise<Figure | string
   const last = validations.at(-1);
   if (!last) return 'these weights came without the log of their training';
   const before = validations.filter(({ step }) => step <= 0.8 * last.step).at(-1);
-  const change = before && Math.abs(last.loss - before.loss) / Math.abs(before.loss);
   return {
     value: last.loss,
     n: last.images,
-    ...(change !== undefined && {
-      note: `changed by ${(100 * change).toPrecision(2)} % over the last fifth of the steps`,
+    ...(before && {
+      note:
+        `${last.loss <= before.loss ? 'fell' : 'rose'} by ` +
+        `${Math.abs(last.loss - before.loss).toPrecision(2)} from step ${before.step} to ${last.step}`,
     }),
   };
 }
 
 /** Figures of several trainings as one: their mean, with its standard error. */
 export function overTrainings(figures: readonly (Figure | string)[]): Figure | string {
-  const [first] = figures;
-  if (first === undefined || typeof first === 'string') return first ?? 'nothing was trained';
-  const taken = figures.filter((figure): figure is Figure => typeof figure !== 'string');
+  const without = figures.find((figure) => typeof figure === 'string');
+  if (without !== undefined) return without;
+  const taken = figures as readonly Figure[];
+  const [first] = taken;
+  if (!first) return 'nothing was trained';
   if (taken.length < 2) return first;
   const values = taken.map(({ value }) => value);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -114,51 +134,32 @@ export function overTrainings(figures: readonly (Figure | string)[]): Figure | s
   };
 }
 
-/** The names of strategies in the acceleration table, by the papers' names of methods. */
-const strategyNames: Record<string, string> = {
-  sequential: 'sequential',
-  'GS-Jacobi': 'GS-Jacobi, published form',
-  'Jacobi in all blocks': 'Jacobi',
-  SeJD: 'SeJD, published rule',
-};
-
-/** A method's row of the acceleration table; undefined for what is no method. */
-async function rowOf(bench: Bench, of: string | undefined): Promise<AccelerationRow | undefined> {
-  const name = of === undefined ? 'planned' : strategyNames[of];
-  if (name === undefined) return undefined;
-  const table = await bench.acceleration();
-  const tuned = table.rows.some(({ strategy }) => strategy === of);
-  return strategyRow(table, tuned ? (of as string) : name);
+/** A method's row of the acceleration table. */
+async function rowOf(bench: Bench, of = 'planned'): Promise<AccelerationRow> {
+  return strategyRow(await bench.acceleration(), of);
 }
 
-const noMethod = (of: string | undefined): string => `nothing here times ${of}`;
-
-async function takeTime(bench: Bench, of: string | undefined): Promise<Figure | string> {
+async function takeTime(bench: Bench, of: string | undefined): Promise<Figure> {
   const row = await rowOf(bench, of);
-  if (!row) return noMethod(of);
   const seconds = row.times.map((time) => time / 1000);
   const { batch } = bench.options;
   return {
     value: row.milliseconds / 1000,
     n: row.times.length,
-    note: `seconds of a batch of ${batch}, ${seconds.map((each) => each.toPrecision(3)).join(', ')}`,
+    note: `a batch of ${batch}: ${seconds.map((each) => each.toPrecision(3)).join(', ')}`,
   };
 }
 
-async function takeSpeedup(bench: Bench, of: string | undefined): Promise<Figure | string> {
-  const row = await rowOf(bench, of);
-  if (!row) return noMethod(of);
-  const { error } = row;
-  return {
-    value: row.speedup,
-    n: row.times.length,
-    note: `batch of ${bench.options.batch}; largest error ${error.toExponential(1)} of the data range`,
-  };
+async function takeSpeedup(bench: Bench, of: string | undefined): Promise<Figure> {
+  const { error, speedup, times } = await rowOf(bench, of);
+  const { batch } = bench.options;
+  const note = `batch of ${batch}; largest error ${error.toExponential(1)} of the data range`;
+  return { value: speedup, n: times.length, note };
 }
 
 /** Iterations by the published rule of Selective Jacobi Decoding; blocks are told as it counts them. */
 async function takeIterations(bench: Bench, of: string | undefined): Promise<Figure | string> {
-  const { iterations } = (await rowOf(bench, 'SeJD')) as AccelerationRow;
+  const { iterations } = await rowOf(bench, 'SeJD');
   const inOrder = [...iterations].reverse();
   const { tokens } = await bench.acceleration();
   // A block that is solved token by token makes a step for each token but the first.
@@ -174,14 +175,9 @@ async function takeIterations(bench: Bench, of: string | undefined): Promise<Fig
 }
 
 async function takeShare(bench: Bench, of: string | undefined): Promise<Figure | string> {
-  const images = await bench.metricImages();
-  try {
-    const shares = convergenceRankingMetric(bench.flow, images).map(({ share }) => 100 * share);
-    const value = shares[Number(/^block (\d+)$/.exec(of ?? '')?.[1])];
-    return value === undefined ? noBlock(of, shares.length) : { value, n: images.shape[0] };
-  } finally {
-    images.dispose();
-  }
+  const { shares, images } = await bench.convergenceShares();
+  const value = shares[Number(/^block (\d+)$/.exec(of ?? '')?.[1])];
+  return value === undefined ? noBlock(of, shares.length) : { value, n: images };
 }
 
 /** A smaller twin does not have all blocks. */
@@ -189,26 +185,44 @@ function noBlock(of: string | undefined, blocks: number): string {
   return `this model has ${blocks} blocks, and no ${of}`;
 }
 
-async function takeDistance(bench: Bench, of: string | undefined): Promise<Figure | string> {
-  const sequential = of === undefined || of === 'sequential';
-  const method = sequential ? undefined : await rowOf(bench, of);
-  if (!sequential && !method) return noMethod(of);
-  return distanceOf(bench, method?.solvers);
+async function takeDistance(bench: Bench, of = 'sequential'): Promise<Figure | string> {
+  return distanceOf(bench, of === 'sequential' ? undefined : (await rowOf(bench, of)).solvers);
 }
 
-/** The Fréchet distance of samples from the training images, with the floor beside it. */
-export async function distanceOf(bench: Bench, solver?: readonly Solver[]): Promise<Figure> {
-  const real = await bench.realStatistics();
+/**
+ * The Fréchet distance of samples from the training images, with the floor beside it; or that hardly
+ * any sample was finite.
+ */
+export async function distanceOf(
+  bench: Bench,
+  solver?: readonly Solver[],
+): Promise<Figure | string> {
   const { statistics, broken } = await bench.sampleStatistics(solver);
+  const { samples } = bench.options;
+  if (!statistics) return `${broken} of ${samples} samples were not finite`;
+  const real = await bench.realStatistics();
   const { validation } = bench.splits;
-  const n = Math.min(bench.options.samples, validation.length);
+  const n = Math.min(samples, validation.length);
   const floor = await bench.statisticsOf(validation, n, 'held-out images');
-  const { name } = await bench.network();
+  const { name, distances } = await bench.network();
   return {
     value: frechetDistance(statistics, real),
     n: statistics.count,
     network: name,
+    called: distances?.frechet ?? 'Fréchet distance',
     floor: { value: frechetDistance(floor, real), n },
-    ...(broken > 0 && { note: `${broken} samples were not finite and are left out` }),
+    note: samplingText(bench, broken),
   };
+}
+
+/** How samples were drawn. */
+function samplingText({ flow, sampling, noise }: Bench, broken: number): string {
+  const { guidance = 0, temperature, denoising, unlabelled } = sampling;
+  return [
+    ...(flow.config.classes > 0 ? [unlabelled ? 'without labels' : 'labels drawn uniformly'] : []),
+    guidance > 0 ? `w = ${guidance}, annealed` : 'no guidance',
+    ...(temperature === undefined ? [] : [`τ = ${temperature}`]),
+    noise.kind === 'gaussian' ? `denoised, λ = ${denoising}` : 'not denoised',
+    ...(broken > 0 ? [`${broken} samples were not finite and are left out`] : []),
+  ].join(', ');
 }

@@ -63,12 +63,13 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
   }
   if (options.denoise) checkDenoising(flow, options.denoise);
   const parts: tf.Tensor4D[] = [];
+  let states: tf.Tensor3D | undefined;
   try {
     for (let first = 0; first < count; first += batchSize) {
       const size = Math.min(batchSize, count - first);
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
-      const states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
+      states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
       const noise = sampleNoise(flow, seed, from + first, size);
       const made: InverseOptions = {
         label: labels,
@@ -92,10 +93,11 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
         images.dispose();
       }
       states?.dispose();
+      states = undefined;
     }
     return parts.length === 1 ? (parts[0] as tf.Tensor4D).clone() : tf.concat(parts, 0);
   } finally {
-    tf.dispose(parts);
+    tf.dispose([parts, states ?? []]);
   }
 }
 

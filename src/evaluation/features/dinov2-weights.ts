@@ -1,5 +1,5 @@
+import { checkWeights } from '../../formats/network-weights.js';
 import type { TensorFile } from '../../formats/tensor-file.js';
-import { checkWeights } from '../../pretrained/network-weights.js';
 
 /** The size of a DINOv2. */
 export interface DinoV2Size {

@@ -1,4 +1,5 @@
 import { tf, tidy } from '../../backend/tf.js';
+import { checkWeights, isBatchCounter, openWeights } from '../../formats/network-weights.js';
 import type { TensorFile } from '../../formats/tensor-file.js';
 import {
   batchNormShapes,
@@ -6,7 +7,6 @@ import {
   type FoldedConvolution,
   foldedConvolution,
 } from '../../pretrained/folded-convolution.js';
-import { checkWeights, isBatchCounter, openWeights } from '../../pretrained/network-weights.js';
 import { colourImages, greyLevels } from '../../pretrained/seen-images.js';
 import {
   type ConvolutionLayer,

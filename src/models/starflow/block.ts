@@ -150,7 +150,7 @@ export class StarFlowBlock implements AutoregressiveBlock {
     };
   }
 
-  /** Cosines and sines of all entries: prefix, then as many as there are tokens, then one more. */
+  /** Cosines and sines of all entries: the prefix, then as many as there are tokens. */
   private positions() {
     const { cos, sin } = rotaryTable(this.config, this.prefix > 0);
     return { cos, sin };

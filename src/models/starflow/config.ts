@@ -151,7 +151,7 @@ export function checkStarFlow(config: StarFlowConfig): StarFlowConfig {
   return config;
 }
 
-/** A STARFlow's name in tables: patch size, channels, blocks, layers of the shallow blocks and the deep one. */
+/** A STARFlow's name in tables: patch size, channels, layers of each block, the deep one last. */
 export function starflowTitle({ patchSize, channels, layersPerBlock }: StarFlowConfig): string {
   return [patchSize, channels, ...layersPerBlock].join('-');
 }

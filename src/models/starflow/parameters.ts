@@ -1,5 +1,6 @@
 import { foldIn, type RandomKey } from '../../backend/random.js';
 import type { tf } from '../../backend/tf.js';
+import { emptyCaption } from '../../conditions/given.js';
 import { type LinearParameters, linearSpecs } from '../../nn/layers.js';
 import { type LeafSpec, normals, type Specs, zeros } from '../../nn/specs.js';
 import { type AnyLayerParameters, layerSpecs } from '../../nn/transformer.js';
@@ -24,8 +25,8 @@ export type StarFlowParameters = { blocks: StarFlowBlockParameters[] };
 
 /**
  * Fresh parameters: linear layers uniform within ±1/√inputs, start tokens standard normal, the output
- * weight zero. The buffer `empty_text` holds the states of the empty caption, zeros until they are
- * known.
+ * weight zero. The buffer `empty_text` holds the states of the empty caption: those of the data from
+ * the beginning of a training on, zeros before.
  */
 export function starflowSpecs(
   config: StarFlowConfig,
@@ -37,7 +38,7 @@ export function starflowSpecs(
   );
   return {
     parameters: { blocks },
-    buffers: text ? { empty_text: zeros([text.entries, text.width]) } : {},
+    buffers: text ? { [emptyCaption]: zeros([text.entries, text.width]) } : {},
   };
 }
 

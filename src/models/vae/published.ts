@@ -1,7 +1,7 @@
 import { randomKey } from '../../backend/random.js';
 import type { PublishedAbility } from '../../flow/model.js';
+import { checkWeights } from '../../formats/network-weights.js';
 import { shapesOf } from '../../nn/specs.js';
-import { checkWeights } from '../../pretrained/network-weights.js';
 import { checkVae, type VaeConfig } from './config.js';
 import { vaeSpecs } from './parameters.js';
 

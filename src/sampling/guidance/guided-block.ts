@@ -34,8 +34,8 @@ export interface Guidance {
   /** τ: divides the attention logits of the weaker model. Below 1 sharpens it. Default 1. */
   temperature?: number;
   /**
-   * True to let the weight grow linearly along the tokens, from w/(T−1) to w; the papers' FID
-   * figures do. Default false.
+   * True to let the weight grow linearly along the tokens, from w/(T−1) for the second to w for the
+   * last; the papers' FID figures do. Default false.
    */
   annealed?: boolean;
   /** Which blocks are guided, by index from the data; default all. */

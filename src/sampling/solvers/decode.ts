@@ -186,7 +186,7 @@ function ofPart(leavesOfParts: Leaves, part: number): Leaves {
 
 /** The memory that {@link decodeSequentially} takes for its cache, in bytes. */
 export function decodingCacheBytes({ block, branches }: GuidedBlock, batch: number): number {
-  return 4 * branches * batch * block.tokens * block.cacheWidth;
+  return 4 * branches * batch * (block.lead + block.tokens) * block.cacheWidth;
 }
 
 /** Tokens to solve for after `start` and up to `end`, in steps that look at `length` tokens. */

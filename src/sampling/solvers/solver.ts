@@ -202,6 +202,25 @@ export function solverText(solver: Solver): string {
 const kindPublished = 'publishedGaussSeidelJacobi';
 
 /**
+ * Jacobi iterations on all tokens of a block by the published rule of selective decoding (Zhang et al.
+ * 2025, arXiv 2505.24791): from zeros, one stop for the batch at a largest change below 0.5.
+ */
+export function publishedJacobi(
+  { tokens }: AutoregressiveBlock,
+  settings: Omit<IterationSettings, 'start'> = {},
+): Solver {
+  return {
+    kind: 'publishedGaussSeidelJacobi',
+    segments: 1,
+    // From zeros even the first token takes an iteration.
+    maximum: tokens,
+    start: 'allZeros',
+    tolerance: 0.5,
+    ...settings,
+  };
+}
+
+/**
  * Selective Jacobi decoding: the block inverted first token by token, since it depends most on near
  * tokens, and all others by Jacobi iterations (Zhang et al. 2025, arXiv 2505.24791, algorithm 1).
  *
@@ -229,18 +248,8 @@ export function selectiveJacobi(
 ): Solver[] {
   const { published = false, ...iteration } = settings;
   const blocks = ability(model.family, 'blocks')(model);
-  const parallel = ({ tokens }: AutoregressiveBlock): Solver =>
-    published
-      ? {
-          kind: 'publishedGaussSeidelJacobi',
-          segments: 1,
-          // From zeros even the first token takes an iteration.
-          maximum: tokens,
-          start: 'allZeros',
-          tolerance: 0.5,
-          ...iteration,
-        }
-      : { kind: 'jacobi', ...iteration };
+  const parallel = (block: AutoregressiveBlock): Solver =>
+    published ? publishedJacobi(block, iteration) : { kind: 'jacobi', ...iteration };
   return blocks.map((block, index) =>
     index === blocks.length - 1 ? { kind: 'sequential' } : parallel(block),
   );

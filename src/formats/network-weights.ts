@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../backend/errors.js';
-import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
+import { openTensorFile, type TensorFile } from './tensor-file.js';
 
 /** The weights that a network reads from a file, by their published names. */
 export interface NetworkWeights {
