@@ -4,7 +4,7 @@ import type { MeasureName } from '../papers/index.js';
 import type { Splits } from './bench.js';
 import type { Basis } from './kept-figures.js';
 import type { Recipe } from './recipe.js';
-import type { ReproduceOptions } from './reproduce.js';
+import type { ReproduceOptions } from './reproduce-options.js';
 
 /** What a figure depends on beside the weights, by its measure. */
 export function basisOf(

@@ -19,7 +19,7 @@ import { namedSolvers } from '../sampling/solvers/published-strategies.js';
 import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
 import { convergenceRankingMetric } from '../sampling/study/metrics.js';
 import type { Noise } from '../training/batches/index.js';
-import type { RecipeSampling } from './recipe.js';
+import type { RecipeSampling } from './asked.js';
 
 /** Largest error of a planned strategy, as a share of the data range. */
 const defaultTolerance = 1e-3;

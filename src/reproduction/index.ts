@@ -5,11 +5,11 @@ export {
   checkRecipe,
   experimentOf,
   openSplits,
-  type ReproduceOptions,
   type RowFigure,
   type RowResult,
   reproduceRow,
 } from './reproduce.js';
+export type { ReproduceOptions } from './reproduce-options.js';
 export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
 export type { Figure } from './taken-figures.js';
 export { pixelNetwork, tinyExperiment, tinyImages } from './tiny.js';

@@ -2,8 +2,6 @@ import { UserError } from '../backend/errors.js';
 import { nearestName } from '../backend/nearest.js';
 import { findExperiment } from '../experiments/index.js';
 import {
-  type MeasureName,
-  type PaperSampling,
   type PaperScale,
   type PublishedFigure,
   papers,
@@ -12,27 +10,13 @@ import {
   tableOf,
 } from '../papers/index.js';
 import type { Experiment } from '../training/experiment.js';
+import type { Asked, RecipeSampling } from './asked.js';
 import { paperExperiment, untold } from './paper-experiment.js';
 import { isMeasured } from './taken-figures.js';
 
 /** The paper's own models and data, or their twins that two cores can train. */
 export const scales = ['paper', 'workbook'] as const;
 export type Scale = (typeof scales)[number];
-
-/** A number that a row asks for. */
-export interface Asked {
-  measure: MeasureName;
-  /** Which of several numbers of that measure: a method, a block. */
-  of?: string;
-  /** What the paper reports; absent where only we measure it. */
-  published?: number;
-}
-
-/** How a row's samples are drawn. */
-export interface RecipeSampling extends PaperSampling {
-  /** True for samples of a conditional model without labels. */
-  unlabelled?: true;
-}
 
 /** All that is needed to measure a row of a table. */
 export interface Recipe {

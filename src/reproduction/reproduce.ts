@@ -2,7 +2,6 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { type DataSource, openDataset, type Split } from '../data/index.js';
-import type { FeatureNetwork } from '../evaluation/features/network.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
@@ -11,43 +10,14 @@ import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/train.js';
+import type { Asked } from './asked.js';
 import { basisDigest, basisOf } from './basis.js';
-import {
-  Bench,
-  type HeldOut,
-  type MeasureOptions,
-  type SharedStatistics,
-  type Splits,
-} from './bench.js';
+import { Bench, type HeldOut, type SharedStatistics, type Splits } from './bench.js';
 import { FollowedTraining } from './followed.js';
 import { KeptFigures } from './kept-figures.js';
-import type { Asked, Recipe } from './recipe.js';
+import type { Recipe } from './recipe.js';
+import type { ReproduceOptions } from './reproduce-options.js';
 import { distanceOf, type Figure, measured, overTrainings } from './taken-figures.js';
-
-/** How rows are reproduced. */
-export interface ReproduceOptions extends MeasureOptions {
-  /** Where runs and figures go; what is there already is not made again. */
-  out: string;
-  /** The user's folder of data, at the paper's scale. */
-  folder?: string | undefined;
-  /** A checkpoint to measure in place of training one. */
-  weights?: string | undefined;
-  /** A file with the statistics of real images; absent: those of the training split. */
-  statistics?: string | undefined;
-  /** Opens the network by whose features samples are compared. */
-  openNetwork: () => Promise<FeatureNetwork>;
-  /** Seeds of the trainings, one each; default the experiment's own. */
-  seeds?: readonly number[] | undefined;
-  /** Changes an experiment before it is trained, for example to a smaller one. */
-  change?: (experiment: Experiment) => Experiment;
-  /** Opens data; default `openDataset`. */
-  open?: ((recipe: Recipe, split: Split) => DataSource | Promise<DataSource>) | undefined;
-  /** The ledger of readings of test splits. */
-  ledger: string;
-  /** Called before a training, with what is trained and in which folder. */
-  onBegin?: (experiment: Experiment, folder: string) => void;
-  onStep?: (record: StepRecord, settings: Experiment['settings']) => void;
-}
 
 /** A figure of a row: what is asked for, and what was measured or why nothing was. */
 export interface RowFigure extends Asked {

@@ -5,8 +5,8 @@ import { frechetDistance } from '../evaluation/distances/frechet.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import type { MeasureName } from '../papers/index.js';
 import type { Solver } from '../sampling/solvers/solver.js';
+import type { Asked } from './asked.js';
 import type { Bench } from './bench.js';
-import type { Asked } from './recipe.js';
 
 /** A number that was measured here, with what it depends on. */
 export interface Figure {
