@@ -38,6 +38,9 @@ const order: Order = {
   papers: ['evaluation'],
   workbook: ['papers', 'experiments'],
   cli: ['workbook'],
+  kernel: [],
+  'kernel/front': ['kernel'],
+  'kernel/cells': ['kernel'],
 };
 
 const sources = readSources(path.resolve(__dirname, '../../src'));

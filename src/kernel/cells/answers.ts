@@ -45,7 +45,9 @@ export class Answers {
   private inspect({ code, cursor }: Question): Record<string, unknown> {
     for (const position of placesOfInterest(code, cursor)) {
       const info = attempt(() => this.executor.inspect(code, position));
-      if (info?.displayParts?.length) {
+      const signature = info?.displayParts?.map(({ text }) => text).join('') ?? '';
+      // This is what the compiler says of a name that it does not know.
+      if (info && !['', 'any'].includes(signature)) {
         return { status: 'ok', found: true, data: this.described(info), metadata: {} };
       }
     }

@@ -47,26 +47,37 @@ function wait(value: unknown): unknown {
   const cell = currentCell();
   if (!cell) return value;
   if (cell.interrupted) return afterInterrupt(cell);
-  if (!isThenable(value)) return value;
-  return new Promise((resolve, reject) => {
+  return isThenable(value) ? untilStopped(cell, value) : value;
+}
+
+/**
+ * A promise of the value that an interrupt can reject. It is made of what stacks of asynchronous errors
+ * see through: awaits, and `Promise.all`, with one reader of each promise.
+ */
+async function untilStopped(cell: Cell, value: PromiseLike<unknown>): Promise<unknown> {
+  let end: () => void = () => {};
+  const stopped = new Promise<void>((resolve, reject) => {
     const stop = () => {
       cell.thrown = true;
       reject(new Interrupted());
     };
     cell.waits.add(stop);
-    const settled = () => {
+    end = () => {
       cell.waits.delete(stop);
-      return !cell.interrupted;
+      resolve();
     };
-    value.then(
-      (result) => {
-        if (settled()) resolve(result);
-      },
-      (error) => {
-        if (settled()) reject(error);
-      },
-    );
   });
+  const [result] = await Promise.all([settled(cell, value, end), stopped]);
+  return result;
+}
+
+async function settled(cell: Cell, value: PromiseLike<unknown>, end: () => void): Promise<unknown> {
+  try {
+    return await value;
+  } finally {
+    if (cell.interrupted) await new Promise(() => {});
+    end();
+  }
 }
 
 function afterInterrupt(cell: Cell): Promise<never> {

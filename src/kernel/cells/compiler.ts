@@ -70,7 +70,9 @@ export function replaceCompiler(options: CompilerOptions): Watched {
     const more = names.flatMap((name) => program.getSourceFile(name) ?? []);
     const all = [...new Set([...given, ...more])];
     diagnostics = [
-      ...typescript.getPreEmitDiagnosticsOfFiles(program, all),
+      ...typescript
+        .getPreEmitDiagnosticsOfFiles(program, all)
+        .filter(({ code }) => code !== outsideRoot),
       ...(cell ? topLevelForAwaits(typescript, cell) : []),
     ];
     return diagnostics;
@@ -109,6 +111,9 @@ export function replaceCompiler(options: CompilerOptions): Watched {
     notice: () => files.notice(),
   };
 }
+
+/** The error that a file lies above the notebook: it is the kernel that compiles it. */
+const outsideRoot = 6059;
 
 /** Each `for await` outside of functions, as the error that tslab knows. */
 function topLevelForAwaits(typescript: Compiler, file: ts.SourceFile): ts.Diagnostic[] {

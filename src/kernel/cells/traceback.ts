@@ -18,6 +18,10 @@ const mostFindings = 10;
 /** Lines shown before and after the one at fault. */
 const around = 2;
 
+const ownFolder = path.resolve(__dirname, '..') + path.sep;
+/** What stands around awaits; with `Promise.all` it is left out of stacks. */
+const guardingFile = path.join(__dirname, 'awaits.js');
+
 const sources = new Map<string, string>();
 
 /** Remembers the code of a cell for tracebacks. */
@@ -29,9 +33,14 @@ export function rememberSource(name: string, code: string): void {
 export function mapStacks(): void {
   Error.prepareStackTrace = (error, frames) => {
     const lines = [headOf(error)];
+    let guarding = false;
     for (const frame of frames) {
       const line = mapped(frame);
-      if (line === undefined || frame.getFileName()?.startsWith(ownFolder)) break;
+      const file = frame.getFileName();
+      const guards = file === guardingFile || (guarding && frame.isPromiseAll());
+      guarding = guards;
+      if (guards) continue;
+      if (line === undefined || file?.startsWith(ownFolder)) break;
       lines.push(line);
     }
     return lines.join('\n');
@@ -124,8 +133,6 @@ const internals = [
   /[\\/]node_modules[\\/](tslab|@tslab)[\\/]/,
   /at (async )?(Promise\.\w+ \(index \d+\)|new Promise \(<anonymous>\))$/,
 ];
-
-const ownFolder = path.resolve(__dirname, '..') + path.sep;
 
 function isOfUser(line: string): boolean {
   return !line.includes(ownFolder) && !internals.some((pattern) => pattern.test(line));
