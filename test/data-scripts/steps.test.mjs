@@ -387,7 +387,7 @@ describe('before anything is installed or built', () => {
       engine: setUp,
       'npm packages': setUp,
       JupyterLab: setUp,
-      'tslab kernel': setUp,
+      'notebook kernels': setUp,
       'Fashion-MNIST': 'Run `node data-scripts/data.mjs fashion-mnist`',
       build: setUp,
     });

@@ -38,23 +38,28 @@ function filesLike(written: string, folder: string): string[] {
 }
 
 function modulesLike(written: string, folder: string): string[] {
-  const [first = '', second] = written.split('/');
-  const depth = first.startsWith('@') ? 2 : 1;
-  const inside = written.split('/').length > depth;
+  const parts = written.split('/');
+  const [first = '', second = ''] = parts;
+  const scoped = first.startsWith('@');
   const modules = modulesFolders(folder);
-  if (inside) {
-    const name = first.startsWith('@') ? `${first}/${second}` : first;
-    return modules.flatMap((place) => entryPoints(path.join(place, name), name));
+  if (parts.length > (scoped ? 2 : 1)) {
+    const name = scoped ? `${first}/${second}` : first;
+    const doors = modules.flatMap((place) => entryPoints(path.join(place, name), name));
+    return [...new Set([...doors, ...builtIn])];
   }
-  const scoped = first.startsWith('@') && written.includes('/') ? `${first}/` : '';
+  const scope = scoped && parts.length > 1 ? `${first}/` : '';
   const packages = modules.flatMap((place) =>
-    entriesOf(path.join(place, scoped))
-      .map(({ name }) => scoped + name)
-      .filter((name) => !path.basename(name).startsWith('.')),
+    entriesOf(path.join(place, scope))
+      .filter(({ name }) => !name.startsWith('.'))
+      .map(({ name }) => scope + name),
   );
-  const own = builtinModules.filter((name) => !name.startsWith('_'));
-  return [...new Set([...packages, ...own, ...own.map((name) => `node:${name}`)])];
+  return [...new Set([...packages, ...builtIn])];
 }
+
+/** The modules of Node.js, under both of their names. */
+const builtIn = builtinModules
+  .filter((name) => !name.startsWith('_'))
+  .flatMap((name) => [name, name.startsWith('node:') ? name : `node:${name}`]);
 
 /** The subpaths of a package's `exports`. */
 function entryPoints(place: string, name: string): string[] {

@@ -37,7 +37,7 @@ export function mapStacks(): void {
     for (const frame of frames) {
       const line = mapped(frame);
       const file = frame.getFileName();
-      const guards = file === guardingFile || (guarding && frame.isPromiseAll());
+      const guards: boolean = file === guardingFile || (guarding && frame.isPromiseAll());
       guarding = guards;
       if (guards) continue;
       if (line === undefined || file?.startsWith(ownFolder)) break;

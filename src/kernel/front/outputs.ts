@@ -9,6 +9,12 @@ export interface Limits {
   delay: number;
   /** Characters of text in one message. */
   characters: number;
+  /**
+   * How much larger messages of text become in a cell that has written much: a share of what it has
+   * written. A front end that draws all text of a cell at each message draws it some 20 times then, and
+   * not thousands of times. Text waits longer too, up to {@link longestDelay}.
+   */
+  share?: number;
   /** Bytes that may go out at once, and bytes a second after that; without it nothing is held back. */
   pace?: { burst: number; perSecond: number };
 }
@@ -20,11 +26,21 @@ export interface Limits {
 export const serverLimits: Limits = {
   delay: 50,
   characters: 65_536,
+  share: 0.3,
   pace: { burst: 1_000_000, perSecond: 550_000 },
 };
 
 /** For programs that run notebooks, which take everything. */
 export const openLimits: Limits = { delay: 20, characters: 65_536 };
+
+/** Milliseconds that text waits at most. */
+const longestDelay = 3000;
+
+/** Characters of text in one message at most. */
+const mostCharacters = 800_000;
+
+/** Milliseconds for each character that a cell has written. */
+const delayPerCharacter = 0.0005;
 
 interface Waiting {
   bytes: number;
@@ -45,6 +61,9 @@ export class Outputs {
   } | null = null;
   private readonly updates = new Map<string, Output>();
   private timer: NodeJS.Timeout | undefined;
+  private textTimer: NodeJS.Timeout | undefined;
+  /** Characters that a cell has written, for the one that wrote last. */
+  private written = { cell: -1, characters: 0 };
   private readonly queue: Waiting[] = [];
   private head = 0;
   private budget: number;
@@ -83,9 +102,13 @@ export class Outputs {
 
   /** What was held back goes to the queue. */
   private flush(): void {
+    this.flushText();
+    this.flushUpdates();
+  }
+
+  private flushUpdates(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.flushText();
     for (const update of this.updates.values()) this.enqueue(update);
     this.updates.clear();
   }
@@ -96,24 +119,31 @@ export class Outputs {
     this.text ??= { cell, name, parts: [], length: 0 };
     this.text.parts.push(output.text);
     this.text.length += output.text.length;
-    if (this.text.length >= this.limits.characters) this.flushText();
-    else this.wait();
+    if (this.written.cell !== cell) this.written = { cell, characters: 0 };
+    const { characters } = this.written;
+    const share = Math.min(mostCharacters, characters * (this.limits.share ?? 0));
+    const most = Math.max(this.limits.characters, share);
+    if (this.text.length >= most) this.flushText();
+    else {
+      const slower = this.limits.share === undefined ? 0 : characters * delayPerCharacter;
+      const delay = Math.min(longestDelay, this.limits.delay + slower);
+      this.textTimer ??= setTimeout(() => this.flushText(), delay);
+    }
   }
 
   private flushText(): void {
+    clearTimeout(this.textTimer);
+    this.textTimer = undefined;
     if (!this.text) return;
-    const { cell, name, parts } = this.text;
+    const { cell, name, parts, length } = this.text;
     this.text = null;
+    this.written.characters += length;
     this.enqueue({ type: 'stream', cell, name, text: parts.join('') });
   }
 
   private addUpdate(output: Output & { type: 'display' }): void {
     this.updates.set(output.shown.transient?.display_id ?? '', output);
-    this.wait();
-  }
-
-  private wait(): void {
-    this.timer ??= setTimeout(() => this.flush(), this.limits.delay);
+    this.timer ??= setTimeout(() => this.flushUpdates(), this.limits.delay);
   }
 
   private enqueue(output: Output): void {
@@ -166,7 +196,7 @@ export class Outputs {
 /** About the bytes of a message, with what stands around its content. */
 function sizeOf(output: Output): number {
   const around = 1000;
-  if (output.type === 'stream') return around + Buffer.byteLength(output.text);
+  if (output.type === 'stream') return around + Buffer.byteLength(JSON.stringify(output.text));
   if (output.type === 'clear') return around;
   return around + sizeOfData(output.shown);
 }
