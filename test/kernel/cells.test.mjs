@@ -217,6 +217,35 @@ describe('an interrupt', () => {
     },
   );
 
+  test('leaves what a package still does under its cell', async () => {
+    const place = path.join(folder, 'node_modules', 'endless');
+    mkdirSync(place, { recursive: true });
+    writeFileSync(
+      path.join(place, 'index.js'),
+      `const { readFile } = require('node:fs/promises');
+exports.work = async () => {
+  for (let i = 0; !globalThis.enough; i++) {
+    await readFile(__filename);
+    if (i % 50 === 0) console.log('step');
+  }
+  console.log('over');
+};`,
+    );
+    writeFileSync(
+      path.join(place, 'index.d.ts'),
+      'export declare function work(): Promise<void>;\n',
+    );
+    const { results } = await cells(
+      `${sleep}\nimport { work } from 'endless';`,
+      { code: 'await work();', when: 'step', interrupt: 'message' },
+      'for (let i = 0; i < 20; i++) { await sleep(5); console.log(i); }\n(globalThis as any).enough = true;',
+    );
+    const [, interrupted, next] = results;
+    expect(interrupted?.error.ename).toBe('Interrupted');
+    expect(shown(interrupted?.late ?? []).stdout).toContain('step\n');
+    expect(next?.stdout).toBe(Array.from({ length: 20 }, (_, i) => `${i}\n`).join(''));
+  });
+
   test('first tells those who listen, such as a training that saves', async () => {
     const { results } = await cells(
       `${sleep}\nimport { untilInterrupted } from 'tarflow/workbook';`,
@@ -241,13 +270,18 @@ describe('a kernel that ends', () => {
     const { results, left } = await cells({
       code: "console.log('go'); for (;;) {}",
       when: 'go',
-      kill: true,
+      kill: 'cells',
     });
     expect(results[0]?.error).toMatchObject({
       ename: 'KernelEnded',
       evalue: expect.stringContaining('SIGKILL'),
     });
     expect(left).toEqual([]);
+  });
+
+  test('because it was killed from outside leaves no process behind', async () => {
+    const step = { code: "console.log('go'); for (;;) {}", when: 'go', kill: 'front' };
+    expect((await cells(step)).left).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ A step is {"code": …} with the fields of an execute_request, or {"ask": MESSAG
 
   "with": steps that are sent at once behind it, before it has ended
   "when": "text" and "interrupt": "message" | "signal": interrupt when the cell has printed the text
-  "kill": true, with "when": kill the process of the cells then
+  "kill": "cells" | "front", with "when": kill that process then; no step follows "front"
 
 A result is {"reply": content, "outputs": [[type, content], …], "late": [[type, content], …]}, in the order
 of the steps; late is what came under a step after it had ended. The last result is that of the shutdown:
@@ -83,9 +83,14 @@ def act(step):
         manager.interrupt_kernel()
     elif step.get("interrupt") == "signal":
         os.kill(front, signal.SIGINT)
-    elif step.get("kill"):
+    elif step.get("kill") == "cells":
         for pid in children(front):
             os.kill(pid, signal.SIGKILL)
+    elif step.get("kill") == "front":
+        processes.extend([front, *children(front)])
+        os.kill(front, signal.SIGKILL)
+        manager.provisioner.process.wait()
+        finish()
 
 
 def run(step):
@@ -103,16 +108,24 @@ def run(step):
         result["reply"] = reply["content"]
 
 
+processes = []
+
+
+def finish():
+    deadline = time.monotonic() + 10
+    left = processes
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = [pid for pid in processes if psutil.pid_exists(pid)]
+    for result in results.values():
+        del result["over"]
+    print(json.dumps([*results.values(), {"left": left}]))
+    sys.exit()
+
+
 for step in steps:
     run(step)
-processes = [front, *children(front)]
+processes.extend([front, *children(front)])
 manager.shutdown_kernel()
 client.stop_channels()
-deadline = time.monotonic() + 10
-left = processes
-while left and time.monotonic() < deadline:
-    time.sleep(0.05)
-    left = [pid for pid in processes if psutil.pid_exists(pid)]
-for result in results.values():
-    del result["over"]
-print(json.dumps([*results.values(), {"left": left}]))
+finish()
