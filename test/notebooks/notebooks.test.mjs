@@ -16,7 +16,7 @@ const notebooksFolder = path.join(projectRoot, 'notebooks');
  * `npm run nightly` every one.
  */
 const allUnderPlainTslab = process.env.TARFLOW_PLAIN_TSLAB === '1';
-const shortest = '05-bayes-classifier.ipynb';
+const shortest = '08-acceleration.ipynb';
 
 const watched = [notebooksFolder, path.join(projectRoot, 'results')];
 
