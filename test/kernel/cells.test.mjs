@@ -286,15 +286,18 @@ describe('a kernel that ends', () => {
 });
 
 describe('floods', () => {
-  test('ten megabytes of text arrive whole, in few messages; of many updates the last is shown', async () => {
+  test('ten megabytes of text arrive whole, in few messages; of many updates the last is shown; no reply is lost', async () => {
     const { results } = await cells(
       "for (let i = 0; i < 100_000; i++) console.log(String(i).padStart(99, '.'));",
       `import { newDisplay } from 'tslab';
 const place = newDisplay();
 for (let i = 0; i < 20_000; i++) place.text(String(i));
 console.log('end');`,
+      { code: "throw new Error('stop');", with: Array(300).fill({ code: '1' }) },
     );
-    const [text, updates] = results;
+    const [text, updates, stopped, ...aborted] = results;
+    expect(stopped?.reply.status).toBe('error');
+    expect(new Set(aborted.map(({ reply }) => reply.status))).toEqual(new Set(['aborted']));
     expect(text?.stdout.length).toBe(100 * 100_000);
     expect(text?.stdout.endsWith('99999\n')).toBe(true);
     expect(text?.of('stream').length).toBeLessThan(1000);

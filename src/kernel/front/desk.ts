@@ -148,10 +148,10 @@ export class Desk {
   close(status = 0): void {
     if (this.over) return;
     this.over = true;
-    this.cells.end().then(() => {
-      this.sockets?.close();
-      this.leave(status);
-    });
+    this.cells
+      .end()
+      .then(() => this.sockets?.close())
+      .finally(() => this.leave(status));
   }
 
   private take(channel: Channel, message: Message): void {

@@ -31,8 +31,44 @@ export function readConnection(file: string): Connection {
   return JSON.parse(readFileSync(file, 'utf8')) as Connection;
 }
 
+/**
+ * Sends one message after the other: a socket of zeromq refuses a second one while it takes the first,
+ * which is seldom, and happens after some hundreds of messages.
+ */
+class Outbox {
+  private readonly queue: Buffer[][] = [];
+  private sending = false;
+  private last: Promise<void> = Promise.resolve();
+
+  constructor(private readonly socket: Zmq.Writable & Zmq.Socket) {}
+
+  send(frames: Buffer[]): void {
+    this.queue.push(frames);
+    if (!this.sending) this.last = this.sendAll();
+  }
+
+  /** Resolves when everything is sent. */
+  async sent(): Promise<void> {
+    await this.last;
+  }
+
+  private async sendAll(): Promise<void> {
+    this.sending = true;
+    for (let frames = this.queue.shift(); frames; frames = this.queue.shift()) {
+      try {
+        await this.socket.send(frames);
+      } catch (error) {
+        if (!this.socket.closed) console.error(error);
+      }
+    }
+    this.sending = false;
+  }
+}
+
 /** The kernel's five sockets. */
 export class Sockets {
+  private readonly outboxes: Record<Channel | 'iopub', Outbox>;
+
   private constructor(
     private readonly signature: Signature,
     private readonly sockets: {
@@ -42,7 +78,13 @@ export class Sockets {
       iopub: Zmq.XPublisher;
       heartbeat: Zmq.Reply;
     },
-  ) {}
+  ) {
+    this.outboxes = {
+      shell: new Outbox(sockets.shell),
+      control: new Outbox(sockets.control),
+      iopub: new Outbox(sockets.iopub),
+    };
+  }
 
   /** Opens the sockets and listens. */
   static async open(connection: Connection, listener: Listener): Promise<Sockets> {
@@ -77,15 +119,16 @@ export class Sockets {
   }
 
   reply(channel: Channel, message: Message): void {
-    send(this.sockets[channel], framesOf(message, this.signature));
+    this.outboxes[channel].send(framesOf(message, this.signature));
   }
 
   publish(message: Message): void {
-    send(this.sockets.iopub, framesOf(message, this.signature));
+    this.outboxes.iopub.send(framesOf(message, this.signature));
   }
 
-  /** What was sent still arrives. */
-  close(): void {
+  /** Closes the sockets when everything is sent. */
+  async close(): Promise<void> {
+    await Promise.all(Object.values(this.outboxes).map((outbox) => outbox.sent()));
     for (const socket of Object.values(this.sockets)) socket.close();
   }
 
@@ -99,7 +142,8 @@ export class Sockets {
       // One byte says whether somebody comes or goes, then comes the topic.
       if (frame?.[0] === 1) listener.onSubscription(frame.toString('utf8', 1));
     });
-    each(this.sockets.heartbeat, (frames) => send(this.sockets.heartbeat, [...frames]));
+    const heartbeat = new Outbox(this.sockets.heartbeat);
+    each(this.sockets.heartbeat, (frames) => heartbeat.send(frames));
     // The kernel never asks for input, so that nothing comes here; what comes is read and dropped.
     each(this.sockets.stdin, () => {});
   }
@@ -117,12 +161,6 @@ function each(socket: Zmq.Readable & Zmq.Socket, take: (frames: Buffer[]) => voi
     }
   };
   read().catch((error) => {
-    if (!socket.closed) console.error(error);
-  });
-}
-
-function send(socket: Zmq.Writable & Zmq.Socket, frames: Buffer[]): void {
-  socket.send(frames).catch((error) => {
     if (!socket.closed) console.error(error);
   });
 }
