@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type ts from 'typescript';
 import { guardAwaits } from './awaits.js';
+import { completeShorthands, type Shorthand, shorthandsIn } from './shorthands.js';
 import { type Origin, originThrough, splitMap } from './source-maps.js';
 
 /** The compiler of tslab: TypeScript with a few functions more. */
@@ -46,6 +47,7 @@ export function replaceCompiler(options: CompilerOptions): Watched {
   const typescript = requireOfTslab(file) as Compiler;
   const origins = new Map<string, Origin>();
   let diagnostics: readonly ts.Diagnostic[] = [];
+  let shorthands: readonly Shorthand[] = [];
   let dependencies: (file: ts.SourceFile) => readonly string[] = () => [];
 
   const replaced = { ...typescript } as Record<string, unknown>;
@@ -56,7 +58,9 @@ export function replaceCompiler(options: CompilerOptions): Watched {
     const result = typescript.transpileModule(code, {
       ...given,
       compilerOptions: { ...given.compilerOptions, sourceMap: true },
-      transformers: { before: [guardAwaits(typescript)] },
+      transformers: {
+        before: [completeShorthands(typescript, shorthands), guardAwaits(typescript)],
+      },
     });
     const outputText = result.outputText.replace(/\n\/\/# sourceMappingURL=.*\n?$/, '\n');
     if (map !== undefined && result.sourceMapText !== undefined) {
@@ -69,6 +73,7 @@ export function replaceCompiler(options: CompilerOptions): Watched {
     const names = cell ? dependencies(cell) : [];
     const more = names.flatMap((name) => program.getSourceFile(name) ?? []);
     const all = [...new Set([...given, ...more])];
+    shorthands = cell ? shorthandsIn(typescript, program, cell) : [];
     diagnostics = [
       ...typescript
         .getPreEmitDiagnosticsOfFiles(program, all)

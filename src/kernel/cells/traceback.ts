@@ -184,14 +184,13 @@ function readLines(file: string): string[] | undefined {
 function mapped(frame: NodeJS.CallSite): string | undefined {
   const text = `    at ${frame.toString()}`;
   const file = frame.getFileName();
-  if (!file || !isCompiled(file)) return text;
+  // What is called through an object of tslab's, or of a compiled module, is named by itself.
+  const plain = text.replace(/at (async )?(Proxy|Object)\./, 'at $1');
+  if (!file || !isCompiled(file)) return plain;
   const [line, column] = [frame.getLineNumber() ?? 1, frame.getColumnNumber() ?? 1];
   const place = originalPlace({ file, line, column });
   if (!place) return undefined;
-  // What a cell declares is called through an object of tslab's.
-  return text
-    .replace(`${file}:${line}:${column}`, () => `${file}:${place.line}:${place.column}`)
-    .replace(/at (async )?(Proxy|Object)\./, 'at $1');
+  return plain.replace(`${file}:${line}:${column}`, () => `${file}:${place.line}:${place.column}`);
 }
 
 function headOf(error: Error): string {
