@@ -182,7 +182,9 @@ describe('a notebook in JupyterLab', () => {
    * @param {number} count of cells
    */
   async function runAll(page, name, count) {
-    await page.goto(`${lab?.address}/lab/tree/${name}`);
+    // In a workspace of its own, where no other notebook is open.
+    const workspace = name.replace('.ipynb', '');
+    await page.goto(`${lab?.address}/lab/workspaces/${workspace}/tree/${name}`);
     await page
       .locator('.jp-Notebook .jp-Cell')
       .nth(count - 1)
@@ -266,12 +268,19 @@ describe('a notebook in JupyterLab', () => {
 
   test('takes floods whole, and stops at the cell that throws, with its line', {
     timeout: 8 * minute,
-  }, async ({ skip }) => {
+  }, async ({ skip, onTestFailed }) => {
     skip(!browserIsThere, skipNote);
     const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
       viewport: { width: 1200, height: 1600 },
     });
     page.setDefaultTimeout(3 * minute);
+    onTestFailed(async () => {
+      const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
+      console.error(
+        'What the cells end with:',
+        outputs.map((text) => text.slice(-500)),
+      );
+    });
     const output = await runAll(page, 'rough.ipynb', roughCells.length);
     const error = output(3).getByText('RangeError: on purpose').first();
     await error.waitFor();
