@@ -166,6 +166,33 @@ describe('errors', () => {
     expect(results[6]?.stdout).toBe('Error: shown\n    at cell 7:1:13\n');
   });
 
+  test('and interrupts leave what a cell had declared before', async () => {
+    const { results } = await cells(
+      "const before = 1;\nclass Known { x = 2; }\nthrow new Error('stop');\nconst after = 3, other = 4;",
+      'before + new Known().x',
+      'after',
+      {
+        code: "const log: number[] = [];\nconsole.log('go');\nfor (let i = 0; ; i++) {\n  log.push(i);\n  await null;\n}\nconst beyond = 5;",
+        when: 'go',
+        interrupt: 'message',
+      },
+      'log.length > 0',
+      'beyond',
+      {
+        code: "let loops = 0;\nconsole.log('go');\nfor (;;) loops++;",
+        when: 'go',
+        interrupt: 'message',
+      },
+      'loops > 0 && before === 1',
+    );
+    const seen = results.map(({ result, error }) => result?.['text/plain'] ?? error?.evalue);
+    expect(seen[1]).toBe('3');
+    expect(seen[2]).toContain("Cannot find name 'after'");
+    expect(seen[4]).toBe('true');
+    expect(seen[5]).toContain("Cannot find name 'beyond'");
+    expect(seen[7]).toBe('true');
+  });
+
   test('that nobody caught are shown below their cell, and the kernel lives', async () => {
     const { results } = await cells(
       `${sleep}\nconst late = (name: string) => Promise.reject(new Error(name));`,
@@ -257,6 +284,37 @@ exports.work = async () => {
     expect(interrupted?.error.ename).toBe('Interrupted');
     expect(shown(interrupted?.late ?? []).stdout).toContain('step\n');
     expect(next?.stdout).toBe(Array.from({ length: 20 }, (_, i) => `${i}\n`).join(''));
+  });
+
+  test('leaves what a child process still says under its cell', async () => {
+    const { results } = await cells(
+      `${sleep}\nimport { spawn } from 'node:child_process';\nimport { EventEmitter } from 'node:events';`,
+      {
+        code: `const child = spawn(process.execPath, ['-e', "setInterval(() => console.log('said'), 5)"]);
+child.stdout.on('data', (text) => console.log(String(text)));
+await sleep(60_000);`,
+        when: 'said',
+        interrupt: 'message',
+      },
+      `for (let i = 0; i < 20; i++) { await sleep(5); console.log(i); }
+child.kill();
+const emitter = new EventEmitter();
+const count = () => emitter.listenerCount('x');
+const listener = () => console.log('heard');
+emitter.on('x', listener);
+emitter.once('x', listener);
+emitter.emit('x');
+console.log(count());
+emitter.off('x', listener);
+emitter.once('x', listener);
+emitter.off('x', listener);
+console.log(count(), emitter.emit('x'));`,
+    );
+    const [, interrupted, next] = results;
+    expect(interrupted?.error.ename).toBe('Interrupted');
+    expect(shown(interrupted?.late ?? []).stdout).toContain('said\n');
+    const numbers = Array.from({ length: 20 }, (_, i) => `${i}\n`).join('');
+    expect(next?.stdout).toBe(`${numbers}heard\nheard\n1\n0 false\n`);
   });
 
   test('first tells those who listen, such as a training that saves', async () => {

@@ -8,6 +8,7 @@ import { replaceCompiler } from './compiler.js';
 import { cellOf, currentCell, followPromises, forgetContext } from './contexts.js';
 import { EsPackages } from './es-packages.js';
 import { installHook } from './hook.js';
+import { followListeners, throwerOf } from './listeners.js';
 import { LocalModules } from './local-modules.js';
 import { Running } from './running.js';
 import { emitInterrupt, ownInterrupts } from './sigint.js';
@@ -83,7 +84,9 @@ function onInterrupt(): void {
   }
 }
 
-process.on('uncaughtException', (error) => reportUncaught('Uncaught', error, currentCell()));
+process.on('uncaughtException', (error) =>
+  reportUncaught('Uncaught', error, throwerOf(error) ?? currentCell()),
+);
 process.on('unhandledRejection', (reason, promise) =>
   reportUncaught('Unhandled rejection', reason, cellOf(promise)),
 );
@@ -99,6 +102,7 @@ refuseInput();
 reports.takeStreams();
 mapStacks();
 followPromises();
+followListeners();
 followTimers((error, cell) => reportUncaught('Uncaught', error, cell));
 running = begin();
 reports.send({ type: 'ready' });

@@ -6,6 +6,7 @@ import { awaiting, helperName } from './awaits.js';
 import { type Cell, Interrupted, newCell } from './cell.js';
 import type { Watched } from './compiler.js';
 import { runIn } from './contexts.js';
+import { declarationsThatHold } from './declarations.js';
 import type { EsPackages } from './es-packages.js';
 import type { LocalModules } from './local-modules.js';
 import type { Signals } from './signals.js';
@@ -31,6 +32,8 @@ export class Running {
   readonly executor: Executor;
   private readonly converters = new Map<boolean, Converter>();
   private run: Run = { name: '', values: [], errors: [] };
+  /** What cells have declared; tslab forgets what a cell that failed had declared before it did. */
+  private declarations = '';
   private cell: Cell | undefined;
   private last: Cell | undefined;
   private stop: (() => void) | undefined;
@@ -156,7 +159,9 @@ export class Running {
     this.run = run;
     try {
       await this.packages.prepare(code);
-      if (await this.executor.execute(code)) return { values: run.values };
+      const succeeded = await this.executor.execute(code);
+      this.keepDeclarations(run, succeeded);
+      if (succeeded) return { values: run.values };
     } catch (error) {
       return { failure: failureOf(error), values: [] };
     }
@@ -165,6 +170,17 @@ export class Running {
       return { failure: failureOfFindings(diagnostics, name), values: [] };
     }
     return { failure: failureOf(run.errors[0]), values: [] };
+  }
+
+  private keepDeclarations(run: Run, succeeded: boolean): void {
+    const { converted } = run;
+    // Another cell may run by now, and what does not compile declares nothing.
+    if (run !== this.run || !converted || converted.diagnostics.length > 0) return;
+    const declarations = converted.declOutput ?? '';
+    const { typescript } = this.watched;
+    this.declarations = succeeded
+      ? declarations
+      : declarationsThatHold(typescript, declarations, this.executor.locals);
   }
 
   /** The executor prints findings of the compiler with a format, and what a cell throws alone. */
@@ -185,13 +201,13 @@ export class Running {
       });
     const made: Converter = {
       ...converter,
-      convert: (before, source) => {
-        const converted = careful(() => converter.convert(before, source));
+      convert: (_, source) => {
+        const converted = careful(() => converter.convert(this.declarations, source));
         this.run.converted = converted;
         return converted;
       },
-      inspect: (...values) => careful(() => converter.inspect(...values)),
-      complete: (...values) => careful(() => converter.complete(...values)),
+      inspect: (_, ...where) => careful(() => converter.inspect(this.declarations, ...where)),
+      complete: (_, ...where) => careful(() => converter.complete(this.declarations, ...where)),
       addModule: (...values) => careful(() => converter.addModule(...values)),
     };
     this.converters.set(isBrowser, made);

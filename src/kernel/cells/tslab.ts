@@ -34,6 +34,8 @@ export interface Executor {
   complete(source: string, position: number): Completions;
   interrupt(): void;
   close(): void;
+  /** What cells have declared. */
+  locals: Record<string, unknown>;
 }
 
 interface Console {
