@@ -1,7 +1,7 @@
 /**
  * What the two processes of the kernel say to each other. The front (`front/`) talks with Jupyter; the
  * process of the cells (`cells/`) compiles and runs them. Requests go down one pipe as lines of JSON,
- * interrupts down another, which a thread reads, and outputs come up a third.
+ * interrupts, by the number of the cell, down another, which a thread reads, and outputs come up a third.
  */
 
 /** File descriptors of the process of the cells. */

@@ -3,7 +3,8 @@
 A step is {"code": …} with the fields of an execute_request, or {"ask": MESSAGE_TYPE, "content": …}, and
 
   "with": steps that are sent at once behind it, before it has ended
-  "when": "text" and "interrupt": "message" | "signal": interrupt when the cell has printed the text
+  "when": "text" and "interrupt": "message" | "signal": interrupt when the cell has printed the text, at
+    once where it is empty
   "kill": "cells" | "front", with "when": kill that process then; no step follows "front"
 
 A result is {"reply": content, "outputs": [[type, content], …], "late": [[type, content], …]}, in the order

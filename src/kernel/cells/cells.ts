@@ -70,11 +70,11 @@ function begin(): Running {
   return made;
 }
 
-function onInterrupt(): void {
+function onInterrupt(id: number): void {
   signals.unguard();
   signals.hear();
-  const cell = running?.latest;
-  if (!running?.busy || !cell) return;
+  const cell = running?.runningOrNever(id);
+  if (!running || !cell) return;
   // A listener of the user's comes first, such as that of a training that saves; the next one stops.
   if (!cell.warned && signals.listened) {
     cell.warned = true;
@@ -91,9 +91,9 @@ process.on('unhandledRejection', (reason, promise) =>
   reportUncaught('Unhandled rejection', reason, cellOf(promise)),
 );
 process.on('SIGTERM', () => process.exit(0));
-watcher.on('message', () => {
+watcher.on('message', (cell: number) => {
   forgetContext();
-  onInterrupt();
+  onInterrupt(cell);
 });
 ownInterrupts((listened) => {
   signals.listened = listened;
@@ -104,5 +104,5 @@ mapStacks();
 followPromises();
 followListeners();
 followTimers((error, cell) => reportUncaught('Uncaught', error, cell));
-running = begin();
+running = signals.guard(begin);
 reports.send({ type: 'ready' });

@@ -37,6 +37,8 @@ export class Running {
   private cell: Cell | undefined;
   private last: Cell | undefined;
   private stop: (() => void) | undefined;
+  /** The latest cell that an interrupt came for before it had begun. */
+  private stoppedBefore = 0;
 
   constructor(
     private readonly tslab: Tslab,
@@ -75,23 +77,31 @@ export class Running {
     return this.cell ?? this.last;
   }
 
-  /** True while a cell runs. */
-  get busy(): boolean {
-    return this.cell !== undefined;
+  /** The cell that runs, if it is this one; otherwise it is not run when its turn comes. */
+  runningOrNever(id: number): Cell | undefined {
+    if (this.cell?.id === id) return this.cell;
+    if (id > (this.last?.id ?? 0)) this.stoppedBefore = id;
+    return undefined;
   }
 
   /** Runs a cell and reports what comes of it. */
   async execute({ cell: id, name, code, wantsResult, expressions }: RunRequest): Promise<void> {
+    if (id <= this.stoppedBefore) {
+      const failure = failureOf(new Interrupted());
+      this.reports.send({ type: 'done', cell: id, failure, expressions: {} });
+      return;
+    }
     const cell = newCell(id, name);
     this.cell = cell;
     const ended = new Promise<Failure>((resolve) => {
       this.stop = () => resolve(failureOf(new Interrupted()));
     });
     const whole = runIn(cell, () => this.whole(cell, code, wantsResult, expressions));
-    const outcome = await Promise.race([
-      whole,
-      ended.then((failure) => ({ failure, answers: {} })),
-    ]);
+    const stopped = ended.then((failure) => {
+      this.keepDeclarations(this.run, false);
+      return { failure, answers: {} };
+    });
+    const outcome = await Promise.race([whole, stopped]);
     this.last = cell;
     this.cell = undefined;
     this.stop = undefined;

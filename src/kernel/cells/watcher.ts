@@ -1,7 +1,7 @@
 import { Session } from 'node:inspector';
 import { Socket } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
-import { descriptors } from '../pipes.js';
+import { descriptors, LineReader } from '../pipes.js';
 import { Signals } from './signals.js';
 
 /**
@@ -20,9 +20,12 @@ const betweenStops = 200;
 let watching: NodeJS.Timeout | undefined;
 
 const pipe = new Socket({ fd: descriptors.interrupts });
-pipe.on('data', () => {
-  signals.ask();
-  parentPort?.postMessage('interrupt');
+const reader = new LineReader();
+pipe.on('data', (piece) => {
+  for (const cell of reader.read(piece)) {
+    signals.ask();
+    parentPort?.postMessage(cell);
+  }
   if (watching === undefined) watch();
 });
 const end = () => process.kill(process.pid, 'SIGKILL');

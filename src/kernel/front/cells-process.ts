@@ -38,9 +38,9 @@ export class CellsProcess {
     this.writable('requests').write(`${JSON.stringify(request)}\n`);
   }
 
-  /** Interrupts what runs. */
-  interrupt(): void {
-    this.writable('interrupts').write('interrupt\n');
+  /** Interrupts a cell, whether it runs already or not. */
+  interrupt(cell: number): void {
+    this.writable('interrupts').write(`${cell}\n`);
   }
 
   /** Lets the process wait when it writes, or go on. */

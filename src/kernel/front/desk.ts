@@ -140,7 +140,7 @@ export class Desk {
     if (!this.running) return;
     this.interrupted = true;
     this.abortQueue();
-    this.cells.interrupt();
+    this.cells.interrupt(this.running.cell);
     this.balance();
   }
 
