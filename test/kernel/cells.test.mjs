@@ -47,11 +47,16 @@ describe('requests', () => {
       { code: "throw new Error('stop');", with: [{ code: 'a' }, { code: 'a + 1' }] },
       { code: "throw new Error('go on');", stop_on_error: false, with: [{ code: 'a + 2' }] },
       { ask: 'comm_info_request' },
+      { ask: 'is_complete_request', content: { code: 'if (a) {\n  f(' } },
+      { ask: 'comm_open', content: { comm_id: 'c', target_name: 't', data: {} }, unanswered: true },
+      { ask: 'comm_msg', content: { comm_id: 'c', data: {} }, unanswered: true },
       { ask: 'history_request', content: { hist_access_type: 'tail', n: 2, output: true } },
     );
-    const replies = results.map(({ reply }) => reply);
+    expect(results[11]?.outputs).toEqual([['comm_close', { comm_id: 'c', data: {} }]]);
+    expect(results[12]?.outputs).toEqual([]);
+    const replies = results.map(({ reply }) => reply).filter((reply) => reply !== null);
     expect(replies.map(({ status }) => status).join(' ')).toBe(
-      'ok ok ok ok error aborted aborted error ok ok ok',
+      'ok ok ok ok error aborted aborted error ok ok incomplete ok',
     );
     const counts = replies.map(({ execution_count }) => execution_count);
     expect(counts.slice(0, 5)).toEqual([1, 1, 1, 2, 3]);
@@ -70,7 +75,8 @@ describe('requests', () => {
     });
     expect(results[8]?.result).toEqual({ 'text/plain': '8' });
     expect(replies[9].comms).toEqual({});
-    expect(replies[10].history.map((/** @type {unknown[]} */ entry) => entry[2])).toEqual([
+    expect(replies[10].indent).toBe('    ');
+    expect(replies[11].history.map((/** @type {unknown[]} */ entry) => entry[2])).toEqual([
       ["throw new Error('go on');", null],
       ['a + 2', '8'],
     ]);

@@ -1,6 +1,7 @@
 """Drives a kernel as a front end does: python drive.py KERNEL [FOLDER] < steps.json > results.json
 
-A step is {"code": …} with the fields of an execute_request, or {"ask": MESSAGE_TYPE, "content": …}, and
+A step is {"code": …} with the fields of an execute_request, or {"ask": MESSAGE_TYPE, "content": …}, with
+"unanswered": true where no reply comes, and
 
   "with": steps that are sent at once behind it, before it has ended
   "when": "text" and "interrupt": "message" | "signal": interrupt when the cell has printed the text, at
@@ -102,7 +103,7 @@ def run(step):
         if waiting and step["when"] in printed(results[sent[0]]):
             waiting = False
             act(step)
-    while not all(results[one]["reply"] for one in sent):
+    while not step.get("unanswered") and not all(results[one]["reply"] for one in sent):
         reply = client.get_shell_msg(timeout=WAIT)
         # Others answer what was asked while the kernel started.
         result = results.get(reply["parent_header"]["msg_id"], {})
