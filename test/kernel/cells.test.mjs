@@ -332,6 +332,27 @@ console.log(count(), emitter.emit('x'));`,
     expect(next?.stdout).toBe(`${numbers}heard\nheard\n1\n0 false\n`);
   });
 
+  test('clears timers in every form', async () => {
+    const { results } = await cells(
+      `import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+const waits = [() => pause(5, 'a'), () => promisify(setTimeout)(5, 'b'), () => promisify(setImmediate)('c')];
+const values: unknown[] = [];
+for (const wait of waits) values.push(await wait());
+values`,
+      {
+        code: "process.nextTick(() => console.log('tick'));\nqueueMicrotask(() => console.log('task'));\nfor (const wait of waits) void wait().then(() => console.log('late'));\nvoid pause(50).then(() => console.log('late'));\nconsole.log('go');\nawait new Promise(() => {});",
+        when: 'go',
+        interrupt: 'message',
+      },
+      "await pause(100); 'over'",
+    );
+    expect(results[0]?.result).toEqual({ 'text/plain': "[ 'a', 'b', 'c' ]" });
+    expect(results[1]?.error).toMatchObject({ ename: 'Interrupted' });
+    expect(results[1]?.stdout).toMatch(/^go\n(tick\ntask|task\ntick)\n/);
+    expect(results[2]).toMatchObject({ stdout: '', result: { 'text/plain': "'over'" } });
+  });
+
   test('first tells those who listen, such as a training that saves', async () => {
     const { results } = await cells(
       `${sleep}\nimport { untilInterrupted } from 'tarflow/workbook';`,

@@ -15,6 +15,12 @@ export const own = {
   queueMicrotask: globalThis.queueMicrotask,
 };
 
+/** The same of `node:timers/promises`. */
+const ownPromises = {
+  setTimeout: timerPromises.setTimeout,
+  setImmediate: timerPromises.setImmediate,
+};
+
 /** Above this many, timers that have fired or were cleared are looked for and forgotten. */
 const sweepAt = 1000;
 
@@ -31,11 +37,13 @@ export function followTimers(report: (error: unknown, cell: Cell) => void): void
     ['setImmediate', false],
   ] as const) {
     const wrapped = wrap(global[name] as Start, repeats, report);
-    Object.assign(wrapped, { [promisify.custom]: promised(name, wrapped) });
     global[name] = wrapped;
     library[name] = wrapped;
+    if (repeats) continue;
+    const promising = promised(name, wrapped);
+    Object.assign(wrapped, { [promisify.custom]: promising });
+    Object.assign(timerPromises, { [name]: promising });
   }
-  followPromised(global);
   followTasks(report);
 }
 
@@ -85,24 +93,15 @@ function guarded(
 }
 
 /** The form that `promisify` gives, and `node:timers/promises`. */
-function promised(name: string, start: Start): unknown {
-  const original = timerPromises as unknown as Record<string, (...values: unknown[]) => unknown>;
-  if (name === 'setInterval') return undefined;
-  return (...values: unknown[]) => {
+function promised(name: keyof typeof ownPromises, start: Start): Callback {
+  const original = ownPromises[name] as Callback;
+  return (...values) => {
     const [value, options] = name === 'setImmediate' ? values : values.slice(1);
-    const cell = currentCell();
-    if (!cell || options !== undefined) return (original[`${name}Original`] as Callback)(...values);
+    // With options, such as a signal, they are left to Node.js.
+    if (!currentCell() || options !== undefined) return original(...values);
     const delay = name === 'setImmediate' ? [] : [values[0]];
     return new Promise((resolve) => start(() => resolve(value), ...delay));
   };
-}
-
-function followPromised(global: Record<string, unknown>): void {
-  const library = timerPromises as unknown as Record<string, unknown>;
-  for (const name of ['setTimeout', 'setImmediate']) {
-    library[`${name}Original`] = library[name];
-    library[name] = (global[name] as unknown as Record<symbol, unknown>)[promisify.custom];
-  }
 }
 
 function followTasks(report: (error: unknown, cell: Cell) => void): void {
