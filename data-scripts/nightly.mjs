@@ -1,6 +1,7 @@
 // npm run nightly [-- [--node 22,24] [tests …]]: the unit and golden tests on every supported
-// version of Node.js, one after the other, then every notebook under plain tslab. Words are handed to vitest, which runs the test files
-// whose paths have one of them.
+// version of Node.js, one after the other, then every notebook under plain tslab. Words are handed to
+// vitest, which runs the test files whose paths have one of them. TARFLOW_NIGHTLY has the tests run that
+// are too long for `npm test`.
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { fetchNode, supportedNode } from './lib/node-versions.mjs';
@@ -36,7 +37,11 @@ await runMain(async () => {
       {
         cwd: root,
         // Programs that a test starts by name find the same version.
-        env: { ...env, PATH: `${path.dirname(program)}${path.delimiter}${env.PATH}` },
+        env: {
+          ...env,
+          TARFLOW_NIGHTLY: '1',
+          PATH: `${path.dirname(program)}${path.delimiter}${env.PATH}`,
+        },
         shown: true,
       },
     );

@@ -48,6 +48,35 @@ export function layerNorm(
 }
 
 /**
+ * Normalisation by the root mean square over the last axis (Zhang and Sennrich 2019, arXiv
+ * 1910.07467), in float32. The scale is 1 + weight, as the published STARFlow stores it.
+ *
+ * @param x (rows, channels)
+ * @param weight (channels), the scale less 1
+ * @param epsilon added to each row's mean square before its root
+ * @returns (rows, channels)
+ */
+export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor1D, epsilon = 1e-6): tf.Tensor2D {
+  return tf.customGrad((xIn, weightIn, save) => {
+    const input = xIn as tf.Tensor2D;
+    const scale = tf.add(weightIn as tf.Tensor1D, 1);
+    const inverse = tf.rsqrt(tf.add(tf.mean(tf.square(input), -1, true), epsilon));
+    const normalised = tf.mul(input, inverse);
+    (save as tf.GradSaveFunc)([normalised, inverse, scale]);
+    return {
+      value: tf.mul(normalised, scale) as tf.Tensor2D,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [xHat, rrms, gamma] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
+        const dyXHat = tf.mul(dy, xHat);
+        const projection = tf.mean(tf.mul(dyXHat, gamma), -1, true);
+        const dx = tf.mul(tf.sub(tf.mul(dy, gamma), tf.mul(xHat, projection)), rrms);
+        return [dx, tf.sum(dyXHat, 0)];
+      },
+    };
+  })(x, weight) as tf.Tensor2D;
+}
+
+/**
  * The exact Gaussian error linear unit, x·Φ(x), by the error function (Hendrycks and Gimpel 2016,
  * arXiv 1606.08415).
  *

@@ -1,17 +1,32 @@
+import * as path from 'node:path';
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
+import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { datasetNames, openDataset, type Split } from '../data/index.js';
-import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
+import {
+  type DataSource,
+  datasetForms,
+  datasetNames,
+  openDataset,
+  type Split,
+} from '../data/index.js';
+import {
+  type BitsPerDimensionResult,
+  datasetBitsPerDimension,
+  meansByClass,
+} from '../evaluation/bits-per-dimension.js';
+import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import { disposeModel } from '../flow/flow.js';
-import { loadCheckpoint } from '../models/load-checkpoint.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
-import { count, wholeNumber } from './arguments.js';
+import { count, ledgerOption, usualLedger, wholeNumber } from './arguments.js';
 
 interface BpdOptions {
   data?: string;
   split: string;
+  reason?: string;
+  ledger?: string;
   count?: number;
+  draws: number;
   seed: number;
   json: boolean;
 }
@@ -24,44 +39,43 @@ export function addBpd(program: Command): void {
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
     .option(
       '--data <name>',
-      `${datasetNames.join(' or ')} or folder:PATH (default: what it was trained on)`,
+      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
     )
-    .option('--split <name>', 'train, validation, train+validation or test', 'test')
+    .option('--split <name>', 'train, validation, train+validation or test', 'validation')
+    .option('--reason <text>', 'why the test split is read, which is for final figures only')
+    .addOption(ledgerOption())
     .option('--count <n>', 'only the first images (default: all)', count)
+    .option('--draws <n>', 'of the dequantisation noise, averaged; the papers take one', count, 1)
     .option('--seed <n>', 'of the dequantisation noise', wholeNumber, 0)
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
       `
-Every image gets one draw of uniform noise of a grey level; conditional models see no label.
+Every image gets uniform noise of a grey level, one draw or as many as --draws says; conditional models
+see no label. The standard error is that over the images. Images of PATH are brought to the model's
+size. Papers report the official validation images of official sets, which are the split test here.
 
 Examples:
   $ tarflow bpd runs/density/checkpoint.safetensors --data fashion-mnist
-  $ tarflow bpd runs/density/checkpoint.safetensors --split train --count 1000 --json`,
+  $ tarflow bpd runs/density/checkpoint.safetensors --split test --reason 'the figure of Table 2' \\
+      --ledger results/test-readings.jsonl
+  $ tarflow bpd runs/density/checkpoint.safetensors --split train --count 1000 --json
+  $ tarflow bpd runs/imagenet64/checkpoint.safetensors --data imagenet64:data/imagenet64`,
     )
     .action(run);
 }
 
 async function run(checkpoint: string, options: BpdOptions): Promise<void> {
-  const { split, seed } = options;
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   try {
-    const name = options.data ?? flow.details.dataset;
-    if (name === undefined) {
-      throw new UserError(
-        `${checkpoint} does not say what it was trained on`,
-        `Give --data ${datasetNames.join(' or --data ')}`,
-      );
-    }
-    const { image } = flow.config;
-    const data = await openDataset(name, split as Split, { image });
+    const data = await opened(checkpoint, flow, options);
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const begun = performance.now();
-    const { mean, standardError } = await datasetBitsPerDimension(flow, data, {
+    const result = await datasetBitsPerDimension(flow, data, {
       count: images,
-      seed,
+      ...{ seed: options.seed, draws: options.draws },
       onProgress: (share) => progress.update(Math.round(share * images)),
     }).finally(() => progress.finish());
     const seconds = (performance.now() - begun) / 1000;
@@ -71,26 +85,63 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
           'of clean ones is far from the best it could be.',
       );
     }
-    if (options.json) {
-      const outcome = {
-        checkpoint,
-        data: name,
-        split,
-        images,
-        seed,
-        bitsPerDimension: mean,
-        standardError,
-        seconds,
-        engine,
-      };
-      console.log(JSON.stringify(outcome, null, 2));
-    } else {
+    if (options.json) showJson(result, data, { checkpoint, ...options, seconds, engine });
+    else {
+      const { mean, standardError } = result;
       console.log(
         `${mean.toFixed(4)} ± ${standardError.toFixed(4)} bits per dimension ` +
-          `(${images} images of ${name}, ${split}; seed ${seed}; ${seconds.toFixed(1)} s)`,
+          `(${images} images of ${data.name}, ${data.split}; ` +
+          `seed ${options.seed}; ${seconds.toFixed(1)} s)`,
       );
     }
   } finally {
     disposeModel(flow);
   }
+}
+
+/** The data to measure; the test split is read by way of the ledger. */
+async function opened(
+  checkpoint: string,
+  flow: LoadedModel,
+  { data, split, reason, ledger = usualLedger() }: BpdOptions,
+): Promise<DataSource> {
+  const name = data ?? flow.details.dataset;
+  if (name === undefined) {
+    throw new UserError(
+      `${checkpoint} does not say what it was trained on`,
+      `Give --data ${[...datasetNames, ...datasetForms].join(' or --data ')}`,
+    );
+  }
+  const { image } = flow.config;
+  if (split !== 'test') return openDataset(name, split as Split, { image });
+  if (reason === undefined) {
+    throw new UserError(
+      'The test split is for final figures, and a reading of it is written down',
+      "Say why by --reason 'the figure of …', or measure on --split validation",
+    );
+  }
+  const { data: test, earlier } = await openTestSplit(name, {
+    ...{ model: flow, name: path.basename(checkpoint, path.extname(checkpoint)), ledger, reason },
+    ...{ measure: 'bits per dimension', options: { image } },
+  });
+  const told = earlierReadingsText(earlier);
+  if (told !== undefined) console.error(told);
+  return test;
+}
+
+function showJson(
+  { mean, standardError, images, values }: BitsPerDimensionResult,
+  { name, split, labels, classes }: DataSource,
+  about: { checkpoint: string; seed: number; draws: number; seconds: number; engine: EngineReport },
+): void {
+  const { checkpoint, seed, draws, seconds, engine } = about;
+  const byClass = meansByClass(values, labels).map(({ label, ...figures }) => ({
+    class: classes[label] ?? label,
+    ...figures,
+  }));
+  const outcome = {
+    ...{ checkpoint, data: name, split, images, seed, draws, bitsPerDimension: mean },
+    ...{ standardError, byClass, seconds, engine },
+  };
+  console.log(JSON.stringify(outcome, null, 2));
 }

@@ -23,7 +23,7 @@ compared, or nothing was compared, and 2 where a file cannot be read or its kind
 
 Examples:
   $ tarflow conform test/golden/tf1_cond_p4_c64.safetensors
-  $ TARFLOW_BACKEND=wasm tarflow conform test/golden/tf*_c??.safetensors`,
+  $ TARFLOW_BACKEND=wasm tarflow conform test/golden/[ts]f*.safetensors`,
     )
     .action(async (files: string[], { json }: { json: boolean }) => {
       const engine = await startEngine();

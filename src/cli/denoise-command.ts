@@ -9,10 +9,11 @@ import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, number } from './arguments.js';
+import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import { readImages, writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
 
-interface Options {
+interface Options extends CaptionOptions {
   in: string[];
   sigma?: number;
   multiplier: number;
@@ -23,7 +24,7 @@ interface Options {
 
 /** `tarflow denoise`: one denoising step on images from files. */
 export function addDenoise(program: Command): void {
-  program
+  const command = program
     .command('denoise')
     .description("clean noisy images by one step along a model's own score")
     .argument('<checkpoint>', 'a safetensors file, of ours or published')
@@ -40,12 +41,13 @@ export function addDenoise(program: Command): void {
     .option(
       '--label <label>',
       'class number or name of the images; several with commas take turns (default: none)',
-    )
+    );
+  addCaptionOptions(command)
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
       `
-The step is x + λσ²·∇ log p(x | label). Values are on the scale of the model, -1 black and 1 white;
+The step is x + λσ²·∇ log p(x | label), or log p(x | text). Values are on the scale of the model, -1 black and 1 white;
 pictures are clipped there, so take .safetensors to keep noise beyond black and white.
 
 Examples:
@@ -71,19 +73,22 @@ async function run(checkpoint: string, options: Options): Promise<void> {
     const { images, names } = await readImages(options.in, flow.config);
     try {
       const label = labelsInTurn(flow, checkpoint, options.label, names.length);
+      const text = await captionsInTurn(flow, checkpoint, options, names.length);
       const begun = performance.now();
       const cleaned = await denoiseAll(flow, images, {
         sigma,
         multiplier,
+        text,
         ...(label && { label }),
-      });
+      }).finally(() => text?.dispose());
       const seconds = (performance.now() - begun) / 1000;
       const change = tidy(() =>
         Math.sqrt(tf.mean(tf.squaredDifference(cleaned, images)).dataSync()[0] as number),
       );
       await writeImages(cleaned, out, names).finally(() => cleaned.dispose());
       if (options.json) {
-        const outcome = { checkpoint, out, images: names.length, sigma, multiplier, label };
+        const told = { label, ...(text && { text: options.text }) };
+        const outcome = { checkpoint, out, images: names.length, sigma, multiplier, ...told };
         console.log(
           JSON.stringify({ ...outcome, rootMeanSquareChange: change, seconds, engine }, null, 2),
         );
@@ -120,6 +125,7 @@ async function denoiseAll(
           denoise(flow, tf.slice(images, [first, 0, 0, 0], [length, ...size]), {
             ...options,
             ...(label && { label }),
+            text: options.text && tf.slice(options.text, [first, 0, 0], [length, -1, -1]),
           }),
         ),
       );

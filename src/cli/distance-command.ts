@@ -4,28 +4,39 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import type { FeatureRows } from '../evaluation/distances/features.js';
 import { frechetDistance } from '../evaluation/distances/frechet.js';
-import { type KernelDistance, kernelDistance } from '../evaluation/distances/kernel.js';
-import { type NeighbourMeasures, neighbourMeasures } from '../evaluation/distances/neighbours.js';
+import { kernelDistance } from '../evaluation/distances/kernel.js';
+import { neighbourMeasures } from '../evaluation/distances/neighbours.js';
+import {
+  isStatisticsFile,
+  readStatistics,
+  type StoredStatistics,
+} from '../evaluation/distances/statistics-file.js';
+import { keptStatistics } from '../evaluation/features/kept-statistics.js';
 import { featureNetworkNames, openFeatureNetwork } from '../evaluation/features/named-network.js';
-import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
+import {
+  type FeatureNetwork,
+  type FeaturesOptions,
+  featuresOf,
+  type ImagesToSee,
+  statisticsOfImages,
+} from '../evaluation/features/network.js';
 import { startProgress } from '../workbook/progress.js';
 import { count, wholeNumber } from './arguments.js';
+import { type Comparison, type DistanceOutcome, distanceText } from './distance-text.js';
 import { type ImageSet, imageSetForms, openImageSet } from './image-sets.js';
 
 interface DistanceOptions {
   network: string;
   floor?: string;
   count?: number;
+  size?: number;
   seed: number;
+  frechetOnly: boolean;
   json: boolean;
 }
 
-/** What is told of one set of images beside the real ones. */
-interface Comparison extends NeighbourMeasures {
-  images: number;
-  frechet: number;
-  kernel: KernelDistance;
-}
+/** What images are compared with: real images, or what a file tells of them. */
+type Real = { set: ImageSet; statistics?: undefined } | { statistics: StoredStatistics };
 
 /** `tarflow distance`: how far images are from real ones, by the features of a network. */
 export function addDistance(program: Command): void {
@@ -33,63 +44,126 @@ export function addDistance(program: Command): void {
     .command('distance')
     .description('compare images with real ones by the features of a network')
     .argument('<images>', imageSetForms)
-    .argument('<real>', 'likewise')
+    .argument('<real>', 'likewise, or a file of statistics (.pth, .pt, .safetensors)')
     .option('--network <name>', featureNetworkNames.join(' or '), 'efficientnet-lite0')
     .option(
       '--floor <real>',
       'other real images: as many of them as there are images stand beside, as the best to hope for',
     )
     .option('--count <n>', 'only the first images of each set (default: all)', count)
+    .option(
+      '--size <pixels>',
+      'bring pictures, and data sets in files, to so many squared (default, of sets: as the images)',
+      count,
+    )
     .option('--seed <n>', 'of the subsets of the kernel distance', wholeNumber, 0)
+    .option(
+      '--frechet-only',
+      'only the Fréchet distance; statistics of real images are kept in the cache folder',
+      false,
+    )
     .option('--json', 'print JSON', false)
-    .addHelpText(
-      'after',
-      `
+    .addHelpText('after', helpText)
+    .action(run);
+}
+
+const helpText = `
 Told are the Fréchet distance (lower is better, and biased upwards when images are few), the kernel
 distance (unbiased; mean and standard deviation over 100 subsets of up to 1,000), precision and recall
 (3 neighbours), density and coverage (5 neighbours). They depend on the network and on the numbers of
-images, so quote both, and never as FID or KID, which are of the Inception network.
+images, which stand beside each figure. By Inception-v3 alone the first two are called FID and KID.
+
+Networks whose weights you have in a file:
+  inception-v3:FILE  that of FID, pt_inception-2015-12-05-6726825d.pth of pytorch-fid and torch-fidelity
+  dinov2:FILE        dinov2_vitb14_pretrain.pth or dinov2_vitl14_pretrain.pth of facebookresearch/dinov2,
+                     or model.safetensors of Dinov2Model
+  classifier:FILE    a classifier of ours in a checkpoint
+
+A file of statistics in place of real images holds a mean and a covariance (mean or mu; covariance, cov or
+sigma), or the state of torchmetrics' FID, as *_fid_stats.pth of the published code, which holds the
+network of FID, too. It allows a Fréchet distance and no other figure.
 
 Examples:
   $ tarflow sample results/checkpoints/fashion-mnist-conditional.safetensors --count 1000 \\
       --label 0,1,2,3,4,5,6,7,8,9 --denoise --out samples.safetensors
   $ tarflow distance samples.safetensors fashion-mnist/train --floor fashion-mnist/validation \\
       --network classifier:results/checkpoints/fashion-mnist-classifier.safetensors
-  $ tarflow distance pictures/ emoji-base-32/train --count 500`,
-    )
-    .action(run);
-}
+  $ tarflow distance pictures/ emoji-base-32/train --count 500
+  $ tarflow distance pictures/ folder/ --frechet-only \\
+      --network inception-v3:pt_inception-2015-12-05-6726825d.pth
+  $ tarflow distance pictures/ imagenet_64_fid_stats.pth --network inception-v3:imagenet_64_fid_stats.pth
+  $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`;
 
 async function run(imagesName: string, realName: string, options: DistanceOptions): Promise<void> {
   await startEngine();
   const opened: ImageSet[] = [];
+  const { size } = options;
+  const asked = size === undefined ? undefined : { channels: 3, height: size, width: size };
   const open = async (name: string): Promise<ImageSet> => {
-    const set = await openImageSet(name);
+    const set = await openImageSet(name, { asked, usual: opened[0]?.image });
     opened.push(set);
     return set;
   };
   let network: FeatureNetwork | undefined;
   try {
-    const [images, real] = [await open(imagesName), await open(realName)];
+    const images = await open(imagesName);
+    const real: Real = (await isStatisticsFile(realName))
+      ? { statistics: await readStatistics(realName) }
+      : { set: await open(realName) };
     const floor = options.floor === undefined ? undefined : await open(options.floor);
     const counted = ({ length }: ImageSet) => Math.min(length, options.count ?? length);
     checkFloor(floor, counted(images));
     network = await openFeatureNetwork(options.network);
-    const seen = async (set: ImageSet, number: number) =>
-      featuresWithProgress(network as FeatureNetwork, set, number);
-    const reference = await seen(real, counted(real));
-    const compare = async (set: ImageSet) =>
-      comparison(await seen(set, counted(images)), reference, options.seed);
-    const outcome = {
-      ...{ images: imagesName, real: realName, network: network.name, realImages: counted(real) },
-      ...(await compare(images)),
-      ...(floor && { floor: { real: floor.name, ...(await compare(floor)) } }),
+    checkWidth(network, realName, real.statistics);
+    const compare = await comparer(network, real, counted, options);
+    const outcome: DistanceOutcome = {
+      ...{ real: realName, network: network.name },
+      realImages: real.statistics ? real.statistics.count : counted(real.set),
+      ...(await compare(images, counted(images))),
+      ...(floor && {
+        floor: { real: floor.name, ...(await compare(floor, counted(images), 'real')) },
+      }),
+      ...(real.statistics && { unavailable: needingImages(network) }),
     };
-    console.log(options.json ? JSON.stringify(outcome, null, 2) : textOf(outcome));
+    const text = () => distanceText(outcome, network?.distances);
+    console.log(options.json ? JSON.stringify(outcome, null, 2) : text());
   } finally {
     network?.dispose();
     for (const set of opened) set.dispose();
   }
+}
+
+/** What a mean and a covariance do not tell. */
+function needingImages({ distances }: FeatureNetwork): string[] {
+  return [distances?.kernel ?? 'kernel distance', 'precision', 'recall', 'density', 'coverage'];
+}
+
+/** Compares the first images of a set, be they real or not, with the real ones. */
+type Compare = (set: ImageSet, number: number, kind?: 'real') => Promise<Comparison>;
+
+async function comparer(
+  network: FeatureNetwork,
+  real: Real,
+  counted: (set: ImageSet) => number,
+  { frechetOnly, seed }: DistanceOptions,
+): Promise<Compare> {
+  if (frechetOnly || real.statistics) {
+    const kept = (set: ImageSet, number: number) =>
+      seen(set, number, (images, options) =>
+        keptStatistics(network, images, { ...options, name: set.name }),
+      );
+    const reference = real.statistics ?? (await kept(real.set, counted(real.set)));
+    const statistics = (set: ImageSet, number: number) =>
+      seen(set, number, (images, options) => statisticsOfImages(network, images, options));
+    return async (set, number, kind) => ({
+      images: number,
+      frechet: frechetDistance(await (kind === 'real' ? kept : statistics)(set, number), reference),
+    });
+  }
+  const features = (set: ImageSet, number: number) =>
+    seen(set, number, (images, options) => featuresOf(network, images, options));
+  const reference = await features(real.set, counted(real.set));
+  return async (set, number) => comparison(await features(set, number), reference, seed);
 }
 
 function checkFloor(floor: ImageSet | undefined, images: number): void {
@@ -100,11 +174,24 @@ function checkFloor(floor: ImageSet | undefined, images: number): void {
   );
 }
 
-async function featuresWithProgress(
+function checkWidth(
   network: FeatureNetwork,
+  file: string,
+  statistics: StoredStatistics | undefined,
+): void {
+  if (!statistics || statistics.mean.length === network.width) return;
+  throw new UserError(
+    `${file} has statistics of ${statistics.mean.length} features, ${network.name} has ${network.width}`,
+    'Give the network that they are of by --network; 2048 features are those of inception-v3:FILE',
+  );
+}
+
+/** What `f` makes of the first images of a set, with a progress bar. */
+async function seen<R>(
   set: ImageSet,
   number: number,
-): Promise<FeatureRows> {
+  f: (images: ImagesToSee, options: FeaturesOptions) => Promise<R>,
+): Promise<R> {
   const progress = startProgress({
     title: `Features of ${set.name}`,
     total: number,
@@ -112,7 +199,7 @@ async function featuresWithProgress(
   });
   const images = set.first(number);
   try {
-    return await featuresOf(network, images, { onProgress: (done) => progress.update(done) });
+    return await f(images, { onProgress: (done) => progress.update(done) });
   } finally {
     progress.finish();
     if (images instanceof tf.Tensor) images.dispose();
@@ -126,34 +213,4 @@ function comparison(features: FeatureRows, real: FeatureRows, seed: number): Com
     kernel: kernelDistance(features, real, { seed }),
     ...neighbourMeasures(real, features),
   };
-}
-
-function textOf({
-  network,
-  realImages,
-  floor,
-  ...outcome
-}: Comparison & { network: string; realImages: number; floor?: Comparison | undefined }): string {
-  const columns = [outcome, ...(floor ? [floor] : [])];
-  const row = (title: string, text: (one: Comparison) => string): string =>
-    [title.padEnd(22), ...columns.map((one) => text(one).padStart(20))].join('');
-  return [
-    `${network}, ${outcome.images} images against ${realImages} real ones`,
-    ...(floor
-      ? [
-          ['', 'images', 'floor']
-            .map((text, i) => (i ? text.padStart(20) : ' '.repeat(22)))
-            .join(''),
-        ]
-      : []),
-    row('Fréchet distance', ({ frechet }) => frechet.toFixed(3)),
-    row(
-      'kernel distance',
-      ({ kernel }) => `${kernel.mean.toExponential(2)} ± ${kernel.deviation.toExponential(1)}`,
-    ),
-    row('precision', ({ precision }) => precision.toFixed(3)),
-    row('recall', ({ recall }) => recall.toFixed(3)),
-    row('density', ({ density }) => density.toFixed(3)),
-    row('coverage', ({ coverage }) => coverage.toFixed(3)),
-  ].join('\n');
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
+import type { Conditioned } from '../conditions/given.js';
 import { blocksOf } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkGuidance, type Guidance } from '../sampling/guidance/guided-block.js';
@@ -22,6 +23,12 @@ export function addGuidanceOptions(command: Command): Command {
     .option('--annealed', 'guidance: let the weight grow along the tokens')
     .option('--on <ab>', 'guidance: on the log-scale a, the shift b, or both (default: ab)')
     .option('--blocks <list>', 'guidance: only these blocks, e.g. 0,1', wholeNumbers);
+}
+
+/** The option by which a model is told what to make, where there is one. */
+function toldBy({ text, classes }: Conditioned): string {
+  if (text) return ', or --text';
+  return classes > 0 ? ', or --label' : '';
 }
 
 /**
@@ -51,7 +58,7 @@ export function guidanceOf(
   if (!labelled && (temperature ?? 1) === 1) {
     throw new UserError(
       'This guidance would change nothing',
-      `Add --temperature other than 1${flow.config.classes > 0 ? ', or --label' : ''}`,
+      `Add --temperature other than 1${toldBy(flow.config)}`,
     );
   }
   return guidance;

@@ -4,17 +4,22 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import {
   type DataSource,
+  datasetForms,
   datasetNames,
+  type ImageSize,
   loadDataset,
+  openDataset,
   openPictures,
   type Split,
 } from '../data/index.js';
+import { splits } from '../data/source.js';
 import { readImageTensor } from './image-files.js';
 
 /** Images to compare: how many there are, and some of them. */
 export interface ImageSet {
   name: string;
   length: number;
+  image: ImageSize;
   /** The first `count`: a tensor that the caller frees, or a source and indices. */
   first(count: number): tf.Tensor4D | { data: DataSource; indices: number[] };
   dispose(): void;
@@ -22,19 +27,29 @@ export interface ImageSet {
 
 /** What {@link openImageSet} takes, for help texts. */
 export const imageSetForms =
-  'NAME/SPLIT for a data set, a .safetensors file of `tarflow sample`, or a folder of pictures';
+  'NAME/SPLIT for a data set, also SET:PATH/SPLIT, a .safetensors file of `tarflow sample`, or a ' +
+  'folder of pictures';
+
+/** To which size images in files are brought. */
+export interface ImageSetSizes {
+  /** Of pictures and of data sets; without it pictures have that of the first one. */
+  asked?: ImageSize | undefined;
+  /** Of data sets in files where none is asked for. */
+  usual?: ImageSize | undefined;
+}
 
 /**
  * Images by what a user calls them.
  * @throws UserError where there are none
  */
-export async function openImageSet(text: string): Promise<ImageSet> {
+export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Promise<ImageSet> {
   if (path.extname(text) === '.safetensors') {
     const images = await readImageTensor(text);
-    const [length] = images.shape;
+    const [length, channels, height, width] = images.shape;
     return {
       name: text,
       length,
+      image: { channels, height, width },
       first: (count) => tf.slice(images, [0, 0, 0, 0], [count, -1, -1, -1]),
       dispose: () => images.dispose(),
     };
@@ -43,19 +58,35 @@ export async function openImageSet(text: string): Promise<ImageSet> {
   if (datasetNames.includes(dataset) && more.length === 0) {
     return ofSource(text, await loadDataset(dataset, split as Split));
   }
+  const placed = placedSet(text);
+  if (placed) {
+    const image = sizes.asked ?? sizes.usual;
+    return ofSource(text, await openDataset(placed.name, placed.split, { image }));
+  }
   if (existsSync(text) && statSync(text).isDirectory()) {
-    return ofSource(text, await openPictures(text));
+    return ofSource(text, await openPictures(text, { image: sizes.asked }));
   }
   throw new UserError(
     `There are no images '${text}'`,
-    `Expected ${imageSetForms}. Data sets: ${datasetNames.join(', ')}`,
+    `Expected ${imageSetForms}. Data sets: ${[...datasetNames, ...datasetForms].join(', ')}`,
   );
+}
+
+/** A set with its path, as `SET:PATH/SPLIT`; without a split the test images. */
+function placedSet(text: string): { name: string; split: Split } | undefined {
+  const [, kind] = /^(\w+):./s.exec(text) ?? [];
+  if (kind === undefined || !datasetForms.includes(`${kind}:PATH`)) return undefined;
+  const at = text.lastIndexOf('/');
+  const last = text.slice(at + 1) as Split;
+  if (at < 0 || !splits.includes(last)) return { name: text, split: 'test' };
+  return { name: text.slice(0, at), split: last };
 }
 
 function ofSource(name: string, data: DataSource): ImageSet {
   return {
     name,
     length: data.length,
+    image: data.image,
     first: (count) => ({ data, indices: Array.from({ length: count }, (_, i) => i) }),
     dispose() {},
   };

@@ -9,6 +9,7 @@ import { addDistance } from './distance-command.js';
 import { addDoctor } from './doctor-command.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { addPlan } from './plan-command.js';
+import { addReproduce } from './reproduce-command.js';
 import { addSample } from './sample-command.js';
 import { addSnapshot } from './snapshot-command.js';
 import { addTrain } from './train-command.js';
@@ -57,6 +58,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
   addDistance(program);
   addConform(program, setExitCode);
   addConvert(program);
+  addReproduce(program, setExitCode);
 
   try {
     await program.parseAsync([...argv]);

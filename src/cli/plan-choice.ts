@@ -3,7 +3,13 @@ import { Option } from 'commander';
 import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
-import { datasetNames, epochOrder, imagesTensor, openDataset } from '../data/index.js';
+import {
+  datasetForms,
+  datasetNames,
+  epochOrder,
+  imagesTensor,
+  openDataset,
+} from '../data/index.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import {
@@ -71,7 +77,7 @@ export async function chosenSolvers(
 export function metricDataOption(otherwise: string): Option {
   return new Option(
     '--data <name>',
-    `${datasetNames.join(' or ')}: images for CRM and IGM (default: what the model was trained ` +
+    `${[...datasetNames, ...datasetForms].join(' or ')}: images for CRM and IGM (default: what the model was trained ` +
       `on, where that is here, ${otherwise})`,
   );
 }

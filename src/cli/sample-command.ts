@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
+import type { tf } from '../backend/tf.js';
 import { blocksOf, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
@@ -19,6 +20,7 @@ import {
   precisionOption,
   wholeNumber,
 } from './arguments.js';
+import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
 import { writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
@@ -27,7 +29,7 @@ import { chosenSolvers } from './plan-choice.js';
 /** Images sampled together. */
 const batchSize = 64;
 
-interface SampleOptions extends GuidanceOptions, ExecutionOptions {
+interface SampleOptions extends GuidanceOptions, CaptionOptions, ExecutionOptions {
   count: number;
   label?: string;
   plan?: string;
@@ -50,6 +52,7 @@ export function addSample(program: Command): void {
       '--label <label>',
       'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
     );
+  addCaptionOptions(command);
   addGuidanceOptions(command)
     .option(
       '--plan <which>',
@@ -71,6 +74,8 @@ Examples:
       --guidance 1.5 --seed 7 --out grid.png
   $ tarflow sample runs/conditional/checkpoint.safetensors --count 30 --columns 3 \\
       --label Trouser,Bag,Sneaker --guidance 1 --annealed --denoise --out three.png
+  $ tarflow sample runs/emoji/checkpoint.safetensors --text "a red heart" --text "a crying cat" \\
+      --guidance 2 --out two.png
   $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\
       --annealed --out sharper.png
   $ tarflow sample runs/density/checkpoint.safetensors --count 1 --plan auto --out fast.png`,
@@ -87,9 +92,11 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   await checkWritable(out);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
+  let text: tf.Tensor3D | undefined;
   try {
     const label = labelsInTurn(flow, checkpoint, options.label, options.count);
-    const guidance = guidanceOf(flow, label !== undefined, options);
+    text = await captionsInTurn(flow, checkpoint, options, options.count);
+    const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
     const denoise = denoising(flow, checkpoint, options);
     const batch = Math.min(options.count, batchSize);
     const how = {
@@ -110,6 +117,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       seed,
       batchSize,
       ...how,
+      text,
       ...(solver && { solver }),
       ...(denoise && { denoise }),
       onTrace: (trace) => addShortfalls(shortfalls, trace),
@@ -133,13 +141,17 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
     if (options.json) {
       const { count: images, plan } = options;
       const what = { checkpoint, out, images, seed, label, guidance, denoise, plan, solver };
-      console.log(JSON.stringify({ ...what, ...shortfalls, seconds, engine }, null, 2));
+      const captions = text && { text: options.text };
+      console.log(
+        JSON.stringify({ ...what, ...captions, ...shortfalls, seconds, engine }, null, 2),
+      );
     } else {
       console.log(
         `${options.count} ${options.count === 1 ? 'sample' : 'samples'} in ${seconds.toFixed(1)} s: ${out}`,
       );
     }
   } finally {
+    text?.dispose();
     disposeModel(flow);
   }
 }

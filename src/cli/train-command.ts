@@ -3,12 +3,13 @@ import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import { openDataset } from '../data/index.js';
+import { datasetForms, datasetNames, openDataset } from '../data/index.js';
 import {
   type Experiment,
   experiments,
   findExperiment,
   optionTexts,
+  readExperiment,
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
@@ -27,6 +28,8 @@ import { exitCodes, type SetExitCode } from './exit-codes.js';
 interface TrainOptions {
   experiment?: string;
   out?: string;
+  data?: string;
+  fastDecode: boolean;
   set: string[];
   from?: string;
   resume: boolean;
@@ -41,8 +44,10 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
   program
     .command('train')
     .description('train an experiment into a folder: log, checkpoint, and state to resume from')
-    .option('--experiment <name>', 'what to train; see --list')
+    .option('--experiment <name>', 'what to train, of --list, or a .json file with all of it')
     .option('--out <folder>', 'where the run goes')
+    .option('--data <name>', "other images than the experiment's; see below")
+    .option('--fast-decode', 'decode JPEGs of official sets faster and not exactly', false)
     .option('--set <key=value...>', "replace the experiment's values", [])
     .option('--from <path>', 'begin with a run, a snapshot or a checkpoint; see below')
     .option('--resume', 'go on with the run in the folder', false)
@@ -65,6 +70,12 @@ from its last saved step. While a run is open, its folder is locked.
   steps     are counted on: the checkpoint says how many are behind it in all
 To go on with all of a run, under its schedule or another, use --resume and --replan.
 
+--data is one of
+${wrapped([...datasetNames, ...datasetForms])}
+Images of PATH are brought to the model's size, those of official sets as the papers do it. The splits
+train and validation are read; the official validation images of a set are its split test. The model has
+to have as many classes, or none (--set classes=0).
+
 Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
 compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
 
@@ -80,8 +91,11 @@ Examples:
       --from results/checkpoints/fashion-mnist-density.safetensors
   $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
       --set averageDecay=0.999
+  $ tarflow train --experiment emoji-text.json --out runs/emoji
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
-      --set channels=192 noise=gaussian:0.05 seed=2`,
+      --set channels=192 noise=gaussian:0.05 seed=2
+  $ tarflow train --experiment emoji-1024-tokens --out runs/faces --data afhq:data/afhq \\
+      --set classes=3 flip=true`,
     )
     .action(async (options: TrainOptions) => {
       if (options.list) return list(options.json);
@@ -105,16 +119,18 @@ async function run({
       'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
     );
   }
-  const experiment = withOverrides(findExperiment(options.experiment), options.set);
-  const { config, settings, dataset } = experiment;
+  const experiment = withOverrides(await experimentOf(options.experiment), options.set);
+  const { config, settings } = experiment;
+  const dataset = options.data ?? experiment.dataset;
+  const { fastDecode } = options;
   const family = familyOf(config.kind);
   // Checked again by train, but here before the data are read.
   family.check(config);
   checkSettings(settings);
   const engine = await startEngine();
   const [data, validation] = await Promise.all([
-    openDataset(dataset, 'train', { image: config.image }),
-    openDataset(dataset, 'validation', { image: config.image }),
+    openDataset(dataset, 'train', { image: config.image, fastDecode }),
+    openDataset(dataset, 'validation', { image: config.image, fastDecode }),
   ]);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
@@ -157,16 +173,32 @@ async function run({
   });
   disposeModel(result.model);
 
-  const command = shellWords([
-    ...['tarflow', 'train', '--experiment', experiment.name, '--out', out],
-    ...options.set.flatMap((pair) => ['--set', pair]),
-    ...(mode ? ['--mode', mode] : []),
-    '--resume',
-  ]);
+  const command = resumeCommand(options.experiment, out, { ...options, mode });
   const { checkpoint } = new RunFolder(out);
   if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
   else showOutcome(result, { checkpoint, command, steps: settings.steps });
   return result.finished;
+}
+
+/** An experiment by its name, or from a file. */
+async function experimentOf(asked: string): Promise<Experiment> {
+  return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
+}
+
+/** The command that goes on with a run. */
+function resumeCommand(
+  experiment: string,
+  out: string,
+  { data, fastDecode, set, mode }: Pick<TrainOptions, 'data' | 'fastDecode' | 'set' | 'mode'>,
+): string {
+  return shellWords([
+    ...['tarflow', 'train', '--experiment', experiment, '--out', out],
+    ...(data === undefined ? [] : ['--data', data]),
+    ...(fastDecode ? ['--fast-decode'] : []),
+    ...set.flatMap((pair) => ['--set', pair]),
+    ...(mode ? ['--mode', mode] : []),
+    '--resume',
+  ]);
 }
 
 /** What a run ended with: the numbers of its last step, and of its last validation. */

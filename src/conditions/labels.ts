@@ -3,47 +3,62 @@ import { tf } from '../backend/tf.js';
 
 /**
  * Class labels: one for the whole batch, or one per sample. −1 is a dropped label, which the model
- * reads as the mean of all classes; so is an absent label.
+ * reads as the mean of all classes, or as a class of its own where it has one for that; so is an
+ * absent label.
  */
 export type Label = number | readonly number[] | Int32Array;
 
+/** What of a model's configuration says how labels are read. */
+export interface Classes {
+  classes: number;
+  /** True where a dropped label is a class of its own, the last one. */
+  nullClass?: boolean | undefined;
+}
+
+/** The length of a mixture of classes: their number, and one more where a dropped label has its own. */
+export function mixtureWidth({ classes, nullClass = false }: Classes): number {
+  return classes === 0 ? 0 : classes + (nullClass ? 1 : 0);
+}
+
 /**
- * Labels as mixtures of classes: a one-hot row for a label, a uniform row for a dropped one. A
+ * Labels as mixtures of classes: a one-hot row for a label, and for a dropped one a uniform row, or
+ * that of its own class. A
  * product with it takes rows of the class table on every engine, and spreads the gradient of a
  * dropped label over all classes.
  *
- * @returns (batch, classes), or nothing where no label is given or the model has no classes
+ * @returns (batch, {@link mixtureWidth}), or nothing where no label is given or the model has no classes
  * @throws UserError for a label out of range, a wrong number of labels, or labels for a model
  *   without classes
  */
 export function classMixture(
-  { classes }: { classes: number },
+  config: Classes,
   label: Label | undefined,
   batch: number,
 ): tf.Tensor2D | undefined {
   if (label === undefined) return undefined;
-  if (classes === 0) {
+  if (config.classes === 0) {
     throw new UserError('A label came for a model without classes', 'Leave the label away');
   }
-  return tf.tensor2d(mixtureRows(label, batch, classes), [batch, classes]);
+  return tf.tensor2d(mixtureRows(label, batch, config), [batch, mixtureWidth(config)]);
 }
 
 /** The mixture of dropped labels for some rows, by name; nothing where the model has no classes. */
-export function droppedClasses(
-  { classes }: { classes: number },
-  rows: number,
-): { classes?: tf.Tensor2D } {
+export function droppedClasses(config: Classes, rows: number): { classes?: tf.Tensor2D } {
+  const { classes, nullClass = false } = config;
   if (classes === 0) return {};
-  return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+  if (!nullClass) return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+  return { classes: tf.tensor2d(mixtureRows(-1, rows, config), [rows, classes + 1]) };
 }
 
 /** The numbers of {@link classMixture}, row by row. */
-export function mixtureRows(label: Label, batch: number, classes: number): Float32Array {
+export function mixtureRows(label: Label, batch: number, config: Classes): Float32Array {
+  const { classes, nullClass = false } = config;
+  const width = mixtureWidth(config);
   const labels = typeof label === 'number' ? new Array<number>(batch).fill(label) : label;
   if (labels.length !== batch) {
     throw new UserError(`${labels.length} labels came for ${batch} samples`, 'Give one for each');
   }
-  const rows = new Float32Array(batch * classes);
+  const rows = new Float32Array(batch * width);
   labels.forEach((value: number, sample: number) => {
     if (!Number.isInteger(value) || value < -1 || value >= classes) {
       throw new UserError(
@@ -51,8 +66,9 @@ export function mixtureRows(label: Label, batch: number, classes: number): Float
         `This model has ${classes} classes: expected 0 to ${classes - 1}, or -1 for a dropped label`,
       );
     }
-    if (value < 0) rows.fill(1 / classes, sample * classes, (sample + 1) * classes);
-    else rows[sample * classes + value] = 1;
+    if (value >= 0) rows[sample * width + value] = 1;
+    else if (nullClass) rows[(sample + 1) * width - 1] = 1;
+    else rows.fill(1 / classes, sample * width, (sample + 1) * width);
   });
   return rows;
 }

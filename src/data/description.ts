@@ -14,6 +14,16 @@ export interface ImageSize {
 export const splits = ['train', 'validation', 'test', 'train+validation'] as const;
 export type Split = (typeof splits)[number];
 
+/** The states of captions that come with samples: so many entries, of so many numbers each. */
+export interface CaptionFacts {
+  entries: number;
+  width: number;
+  /** Those of the empty caption (entries, width), row by row. */
+  empty: Float32Array;
+  /** What made them, where that is known: its name and the SHA-256 of its weights. */
+  encoder?: { name: string; weights: string } | undefined;
+}
+
 /** What is known of a source without reading a sample. */
 export interface SourceFacts {
   name: string;
@@ -23,6 +33,8 @@ export interface SourceFacts {
   classes: string[];
   /** One class index a sample; −1 where it has none. */
   labels: Int32Array;
+  /** Present where samples come with the states of their captions. */
+  text?: CaptionFacts | undefined;
   /** Under what terms the samples may be used, and where they come from. */
   licence: string;
 }
@@ -34,15 +46,43 @@ export interface MemoryDescription extends SourceFacts {
   captions?: string[];
 }
 
-export interface FolderDescription extends SourceFacts {
+/** How encoded images become samples. */
+export interface DecodingRules {
+  /**
+   * How an image that has another size is brought to the one asked for: `crop` scales it until it
+   * covers that and cuts out the middle, `exact` refuses it. `published` is the transform of the
+   * published code to the bit, of JPEGs too; `fast` is near to it and takes less time.
+   */
+  fit: 'crop' | 'exact' | 'published' | 'fast';
+  /** Whether another image of its class stands in for one that is damaged, or reading fails. */
+  damaged: 'replaced' | 'refused';
+  /** Images decoded ahead of need that are kept at most. */
+  held: number;
+}
+
+export interface FolderDescription extends SourceFacts, DecodingRules {
   kind: 'folder';
   folder: string;
   /** One an image, within the folder. */
   paths: Texts;
-  /** How an image that has another size is brought to the one asked for. */
-  fit: 'crop' | 'exact';
-  /** Images decoded ahead of need that are kept at most. */
-  held: number;
+}
+
+export interface ArchiveDescription extends SourceFacts, DecodingRules {
+  kind: 'archive';
+  /** A tar archive, not compressed. */
+  file: string;
+  /** One an image: what it is called in the archive, where its bytes begin there, how many they are. */
+  names: Texts;
+  positions: Float64Array;
+  lengths: Float64Array;
+}
+
+export interface RowsDescription extends SourceFacts {
+  kind: 'rows';
+  /** Files with bytes (rows, channels, height, width) from a place on; counted as one after the other. */
+  parts: { file: string; position: number; rows: number }[];
+  /** Which row each sample is. */
+  rows: Int32Array;
 }
 
 export interface LatentsDescription extends SourceFacts {
@@ -51,4 +91,9 @@ export interface LatentsDescription extends SourceFacts {
 }
 
 /** Where the samples of a source lie. */
-export type SourceDescription = MemoryDescription | FolderDescription | LatentsDescription;
+export type SourceDescription =
+  | MemoryDescription
+  | FolderDescription
+  | ArchiveDescription
+  | RowsDescription
+  | LatentsDescription;

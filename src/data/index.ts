@@ -1,19 +1,35 @@
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
-import { type FolderOptions, openFolder } from './folder/folder.js';
+import { openFolder } from './folder/folder.js';
 import { openLatents } from './latents/latent-file.js';
 import { emojiDatasets } from './memory/emoji.js';
 import { loadFashionMnist } from './memory/fashion-mnist.js';
 import type { ImageDataset } from './memory/memory.js';
 import { loadMnistSubset } from './memory/mnist-subset.js';
+import { openOfficial } from './official/open-official.js';
+import {
+  type OfficialName,
+  type OfficialOptions,
+  officialError,
+  officialNames,
+} from './official/sets.js';
 import { type DataSource, type Split, splits } from './source.js';
 
 export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
 export { openLatents } from './latents/latent-file.js';
 export { firstOfEachClass } from './memory/by-class.js';
+export { heldOutNames } from './memory/composed-names.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
+export type { OfficialOptions } from './official/sets.js';
 export * from './reading.js';
-export type { DataSource, ImageSize, RawBatch, SourceDescription, Split } from './source.js';
+export type {
+  CaptionFacts,
+  DataSource,
+  ImageSize,
+  RawBatch,
+  SourceDescription,
+  Split,
+} from './source.js';
 
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,
@@ -51,19 +67,35 @@ export const datasetNames: readonly string[] = Object.keys(loaders);
 export async function loadDataset(name: string, split: Split): Promise<ImageDataset> {
   const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
   if (!load) {
-    throw new UserError(`Unknown data set '${name}'`, `Expected one of ${datasetNames.join(', ')}`);
+    const known = [...datasetNames, ...datasetForms].join(', ');
+    throw new UserError(`Unknown data set '${name}'`, `Expected one of ${known}`);
   }
   checkSplit(name, split);
   return load(split);
 }
 
+/** What {@link openDataset} takes beside {@link datasetNames}, for help texts. */
+export const datasetForms: readonly string[] = [
+  ...officialNames.map((name) => `${name}:PATH`),
+  'folder:PATH',
+  'latents:PATH',
+];
+
 /**
- * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows,
- * `folder:PATH` for a folder of images ({@link openFolder}), or `latents:PATH` for a folder with a
- * file SPLIT.safetensors for each split ({@link openLatents}).
+ * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows, or what is on
+ * the user's disk:
  *
- * @param options of a folder of images
- * @throws UserError for an unknown name, or where the data are not there or damaged
+ * - `imagenet:PATH`, `imagenet64:PATH`, `afhq:PATH`, `cifar10:PATH`: a folder of the official files of
+ *   ImageNet (ILSVRC 2012; the size of images must be asked for), downsampled ImageNet 64×64, AFHQ and
+ *   CIFAR-10. Archives are not unpacked. Images go through the transform of the published code: the
+ *   shorter side scaled by a triangle filter, the middle cut out, as torchvision and Pillow do it to the
+ *   bit (Pillow before 13, which scales some tall images in the other order).
+ * - `folder:PATH`: any folder of images ({@link openFolder}).
+ * - `latents:PATH`: a folder with a file SPLIT.safetensors for each split ({@link openLatents}).
+ *
+ * @param options of images in files
+ * @throws UserError for an unknown name, or where the data are not there or damaged; for official sets
+ *   with the address that they come from
  *
  * @example
  * ```ts
@@ -77,13 +109,25 @@ export async function loadDataset(name: string, split: Split): Promise<ImageData
 export async function openDataset(
   name: string,
   split: Split,
-  options: FolderOptions = {},
+  options: OfficialOptions = {},
 ): Promise<DataSource> {
-  const [, kind, place] = /^(folder|latents):(.+)$/.exec(name) ?? [];
-  if (kind === undefined || place === undefined) return loadDataset(name, split);
+  const [, kind, place] = /^(\w+):(.+)$/s.exec(name) ?? [];
+  if (isOfficial(name)) {
+    throw officialError(name, `The data set ${name} came without its folder (${name}:PATH)`);
+  }
+  if (kind === undefined || place === undefined || !isPlaced(kind)) return loadDataset(name, split);
   checkSplit(name, split);
+  if (isOfficial(kind)) return openOfficial(kind, place, split, options);
   if (kind === 'folder') return openFolder(place, split, options);
   return openLatents(path.join(place, `${split}.safetensors`), split);
+}
+
+function isOfficial(name: string): name is OfficialName {
+  return (officialNames as readonly string[]).includes(name);
+}
+
+function isPlaced(kind: string): boolean {
+  return kind === 'folder' || kind === 'latents' || isOfficial(kind);
 }
 
 function checkSplit(name: string, split: Split): void {

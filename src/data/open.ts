@@ -1,6 +1,8 @@
+import { archiveSource } from './archive/archive.js';
 import { folderSource } from './folder/folder.js';
 import { latentsSource } from './latents/latent-file.js';
 import { imageDataset } from './memory/memory.js';
+import { rowsSource } from './rows/rows.js';
 import type { DataSource, SourceDescription } from './source.js';
 
 /** The source that a description is of, as in another thread. */
@@ -10,6 +12,10 @@ export function sourceOf(description: SourceDescription): DataSource {
       return imageDataset(description);
     case 'folder':
       return folderSource(description);
+    case 'archive':
+      return archiveSource(description);
+    case 'rows':
+      return rowsSource(description);
     case 'latents':
       return latentsSource(description);
   }

@@ -1,6 +1,7 @@
 import type { ImageSize, SourceDescription, SourceFacts } from './description.js';
 
 export {
+  type CaptionFacts,
   type ImageSize,
   type SourceDescription,
   type SourceFacts,
@@ -21,6 +22,8 @@ export interface RawBatch {
   labels: Int32Array;
   /** What each sample shows, in words, where the source says so. */
   captions?: readonly string[];
+  /** The states of captions (count, entries, width), and of the empty one (entries, width). */
+  text?: { states: Float32Array; empty: Float32Array };
 }
 
 /** Samples of one size with random access by index, wherever they lie. */
@@ -39,6 +42,11 @@ export interface DataSource extends Readonly<SourceFacts> {
    *   with one, for a file that cannot be read
    */
   read(indices: ArrayLike<number>): RawBatch | Promise<RawBatch>;
+  /**
+   * Names of the images that were found damaged so far, in this thread; absent where there are no
+   * encoded images. Another image of its class stands in for each.
+   */
+  readonly damaged?: ReadonlySet<string>;
   /** Says what is read next, so that it can be made ready meanwhile; absent where that is no gain. */
   prefetch?(indices: ArrayLike<number>): void;
 }
@@ -66,15 +74,11 @@ export function sizeOf({ channels, height, width }: ImageSize): number {
 /** The same numbers in memory that threads share; the array itself where it lies there already. */
 export function shared(array: Uint8Array): Uint8Array;
 export function shared(array: Int32Array): Int32Array;
-export function shared(array: Uint8Array | Int32Array): Uint8Array | Int32Array {
+export function shared(array: Float64Array): Float64Array;
+export function shared<A extends Uint8Array | Int32Array | Float64Array>(array: A): A {
   if (array.buffer instanceof SharedArrayBuffer) return array;
-  const buffer = new SharedArrayBuffer(array.byteLength);
-  if (array instanceof Int32Array) {
-    const copy = new Int32Array(buffer);
-    copy.set(array);
-    return copy;
-  }
-  const copy = new Uint8Array(buffer);
+  const kind = array.constructor as new (buffer: SharedArrayBuffer) => A;
+  const copy = new kind(new SharedArrayBuffer(array.byteLength));
   copy.set(array);
   return copy;
 }

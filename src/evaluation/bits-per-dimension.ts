@@ -1,3 +1,4 @@
+import { checkCount } from '../backend/count.js';
 import { UserError } from '../backend/errors.js';
 import {
   batchParts,
@@ -6,9 +7,9 @@ import {
   partsOf,
   xlaIsAtHand,
 } from '../backend/program/index.js';
-import { foldIn, randomKey } from '../backend/random.js';
+import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import { classMixture, type Label } from '../conditions/labels.js';
+import { type Given, givenConditions } from '../conditions/given.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
 import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -16,11 +17,8 @@ import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
 import { noisyImages } from '../training/batches/index.js';
 
-/** How a likelihood is computed, and for which label. */
-export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'> {
-  /** Class per sample; −1 or absent reads as the mean of all classes. */
-  label?: Label | undefined;
-}
+/** How a likelihood is computed, and for which label or caption. */
+export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
 
 /**
  * The density of images under a flow with a standard normal prior, exact. On the native engine it is
@@ -45,11 +43,11 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'> {
 export function logProb(
   flow: Model,
   x: tf.Tensor4D,
-  { label, mode: asked }: LogProbOptions = {},
+  { mode: asked, ...given }: LogProbOptions = {},
 ): tf.Tensor1D {
   const { forward, rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
-  const classes = classMixture(flow.config, label, x.shape[0]);
+  const conditions = givenConditions(flow.config, given, x.shape[0]);
   const mode = modeOf({ mode: asked });
   const [batch] = x.shape;
   const parts = batchParts(mode, batch, batch * rows(flow.config));
@@ -58,12 +56,12 @@ export function logProb(
       name: 'logProb',
       description: [flow.config, parts],
       parameters: stateDict(flow),
-      inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
-      body: (parameters, given) => {
+      inputs: { x, ...conditions } as { x: tf.Tensor4D } & typeof conditions,
+      body: (parameters, inputs) => {
         const traced = withStateDict(flow, parameters);
         const results = inParts(
-          partsOf(given, parts).map((part) => () => ({
-            logProb: logProbOf(flow, forward(traced, part.x, { classes: part.classes })),
+          partsOf(inputs, parts).map(({ x: own, ...told }) => () => ({
+            logProb: logProbOf(flow, forward(traced, own, told)),
           })),
         );
         const logProbs = results.map((result) => result.logProb);
@@ -72,7 +70,7 @@ export function logProb(
       mode,
     }).logProb;
   } finally {
-    classes?.dispose();
+    tf.dispose(Object.values(conditions));
   }
 }
 
@@ -112,14 +110,18 @@ export interface BitsPerDimensionResult {
   /** Standard error of the mean over the images. */
   standardError: number;
   images: number;
+  /** Of each image, averaged over the draws. */
+  values: Float64Array;
 }
 
 export interface DatasetOptions {
   /** The first images of the split; default all. */
   count?: number;
   batchSize?: number;
-  /** Of the dequantisation noise, one draw per image. Default 0. */
+  /** Of the dequantisation noise. Default 0. */
   seed?: number;
+  /** Draws of that noise for each image, averaged; the papers take one. Default 1. */
+  draws?: number;
   /** True to give the images' labels to a conditional model; the papers do not. Default false. */
   useLabels?: boolean;
   /** Called with the share done, 0 to 1. */
@@ -132,7 +134,8 @@ const manyBatches = 32;
 
 /**
  * Bits per dimension of a data set: one uniform dequantisation draw per image, averaged (the
- * papers' measure). Image i's draw depends on the seed and i alone.
+ * papers' measure), or several. Image i's draws depend on the seed and i alone, and the first is the
+ * same however many there are.
  *
  * @throws UserError where the images do not fit the model, and for a count below 1
  *
@@ -151,38 +154,93 @@ export async function datasetBitsPerDimension(
   data: DataSource,
   options: DatasetOptions = {},
 ): Promise<BitsPerDimensionResult> {
-  const { batchSize = 128, seed = 0, useLabels = false, onProgress, signal } = options;
+  const { batchSize = 128, seed = 0, draws = 1, useLabels = false, onProgress, signal } = options;
+  checkCount('The number of draws', draws);
   checkImageSize(flow.config, data.image, data.name);
   const count = Math.min(options.count ?? data.length, data.length);
   if (!Number.isInteger(count) || count < 1) {
     throw new UserError(`The number of images is ${count}`, 'Expected a whole number above 0');
   }
   const key = foldIn(randomKey(seed), 'dequantise');
-  const many = count / batchSize >= manyBatches && xlaIsAtHand();
+  const many = (draws * count) / batchSize >= manyBatches && xlaIsAtHand();
   const { channels, height, width } = data.image;
-  const values: number[] = [];
+  const size = dimensions(flow.config);
+  const values = new Float64Array(count);
   for (let first = 0; first < count; first += batchSize) {
-    signal?.throwIfAborted();
     const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
-    const size = dimensions(flow.config);
     const pixels = await pixelBatch(data, indices);
-    const images = new Float32Array(pixels.length);
-    indices.forEach((index, i) => {
-      const one = pixels.subarray(i * size, (i + 1) * size);
-      images.set(noisyImages(one, { kind: 'uniform' }, foldIn(key, index)), i * size);
-    });
     const label = useLabels && flow.config.classes > 0 ? labelBatch(data, indices) : undefined;
     const whole = indices.length === batchSize;
-    const bits = tidy(() => {
-      const x = tf.tensor4d(images, [indices.length, channels, height, width]);
-      return bitsPerDimension(flow, x, { label, ...(many && whole && { mode: 'xla' }) });
-    });
-    values.push(...bits.dataSync());
-    bits.dispose();
-    onProgress?.(values.length / count);
-    await new Promise(setImmediate);
+    for (let draw = 0; draw < draws; draw++) {
+      signal?.throwIfAborted();
+      const drawn = draw === 0 ? key : foldIn(key, `draw ${draw}`);
+      const images = dequantised(pixels, indices, size, drawn);
+      const bits = tidy(() => {
+        const x = tf.tensor4d(images, [indices.length, channels, height, width]);
+        return bitsPerDimension(flow, x, { label, ...(many && whole && { mode: 'xla' }) });
+      });
+      bits.dataSync().forEach((value, i) => {
+        values[first + i] = (values[first + i] as number) + value / draws;
+      });
+      bits.dispose();
+      onProgress?.((first + (indices.length * (draw + 1)) / draws) / count);
+      await new Promise(setImmediate);
+    }
   }
+  return { ...meanOf(values), images: count, values };
+}
+
+/** Images with a draw of uniform noise each, from a key and their numbers in the data set. */
+function dequantised(
+  pixels: Uint8Array,
+  indices: readonly number[],
+  size: number,
+  key: RandomKey,
+): Float32Array {
+  const images = new Float32Array(pixels.length);
+  indices.forEach((index, i) => {
+    const one = pixels.subarray(i * size, (i + 1) * size);
+    images.set(noisyImages(one, { kind: 'uniform' }, foldIn(key, index)), i * size);
+  });
+  return images;
+}
+
+/** The mean of some numbers, with its standard error. */
+function meanOf(values: Float64Array): { mean: number; standardError: number } {
+  const count = values.length;
   const mean = values.reduce((sum, value) => sum + value, 0) / count;
   const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, standardError: Math.sqrt(square / Math.max(1, count - 1) / count), images: count };
+  return { mean, standardError: Math.sqrt(square / Math.max(1, count - 1) / count) };
+}
+
+/** A mean over the images of a class. */
+export interface ClassMean {
+  label: number;
+  mean: number;
+  standardError: number;
+  images: number;
+}
+
+/**
+ * Means over the images of each class, in the order of the classes; those without images are absent.
+ *
+ * @param values one an image, as {@link datasetBitsPerDimension} gives them
+ * @param labels the classes of the same images; below 0 is none
+ */
+export function meansByClass(values: ArrayLike<number>, labels: ArrayLike<number>): ClassMean[] {
+  const byClass = new Map<number, number[]>();
+  for (let i = 0; i < values.length; i++) {
+    const label = labels[i] as number;
+    if (label < 0) continue;
+    const some = byClass.get(label) ?? [];
+    some.push(values[i] as number);
+    byClass.set(label, some);
+  }
+  return [...byClass]
+    .sort(([a], [b]) => a - b)
+    .map(([label, some]) => ({
+      label,
+      ...meanOf(Float64Array.from(some)),
+      images: some.length,
+    }));
 }

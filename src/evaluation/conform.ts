@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
 import { gsJacobiResults } from './conform-gs-jacobi.js';
+import { starflowResults } from './conform-starflow.js';
 import { tarflowResults } from './conform-tarflow.js';
 import { type GoldenFile, type Results, readGolden } from './golden.js';
 
@@ -8,6 +9,7 @@ import { type GoldenFile, type Results, readGolden } from './golden.js';
 const computations: Record<string, (golden: GoldenFile) => Promise<Results>> = {
   tarflow: tarflowResults,
   'gs-jacobi': gsJacobiResults,
+  starflow: starflowResults,
 };
 
 /** How one output must agree with the file, as the JSON beside it says. */

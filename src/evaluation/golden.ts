@@ -92,12 +92,16 @@ export function goldenConfig(golden: GoldenFile): TarFlowConfig {
 
 /** The TarFlow whose weights a golden file holds; the caller frees it. */
 export function goldenFlow(golden: GoldenFile): TarFlow {
-  const state = Object.fromEntries(
+  return modelOfState(tarflow, goldenConfig(golden), goldenState(golden), golden.path);
+}
+
+/** The state dict in a golden file. */
+export function goldenState(golden: GoldenFile): Record<string, HostTensor> {
+  return Object.fromEntries(
     Object.entries(golden.tensors)
       .filter(([name]) => name.startsWith('sd.'))
       .map(([name, tensor]) => [name.slice(3), tensor]),
   );
-  return modelOfState(tarflow, goldenConfig(golden), state, golden.path);
 }
 
 /** An input of a golden file. */

@@ -10,8 +10,10 @@ export {
 export {
   type BitsPerDimensionResult,
   bitsPerDimension,
+  type ClassMean,
   datasetBitsPerDimension,
   logProb,
+  meansByClass,
 } from './bits-per-dimension.js';
 export { type BreakEven, breakEven, breakEvenOf } from './break-even.js';
 export {
@@ -35,6 +37,7 @@ export {
 export { type ConformRow, conform } from './conform.js';
 export { logAbsDeterminant } from './determinant.js';
 export {
+  type FeatureMoments,
   type FeatureStatistics,
   type Features,
   featureStatistics,
@@ -51,13 +54,28 @@ export {
   type NeighbourOptions,
   neighbourMeasures,
 } from './distances/neighbours.js';
+export {
+  isStatisticsFile,
+  readStatistics,
+  type StoredStatistics,
+  writeStatistics,
+} from './distances/statistics-file.js';
+export { loadDinoV2 } from './features/dinov2.js';
 export { loadEfficientNetLite0 } from './features/efficientnet-lite0.js';
+export { loadInceptionV3 } from './features/inception-v3.js';
+export { keptStatistics } from './features/kept-statistics.js';
 export {
   classifierNetwork,
   featureNetworkNames,
   openFeatureNetwork,
 } from './features/named-network.js';
-export { type FeatureNetwork, type FeaturesOptions, featuresOf } from './features/network.js';
+export {
+  type FeatureNetwork,
+  type FeaturesOptions,
+  featuresOf,
+  type ImagesToSee,
+  statisticsOfImages,
+} from './features/network.js';
 export { jacobians, tokenNorms } from './jacobian.js';
 export { type Neighbour, nearestImages } from './nearest-images.js';
 export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
@@ -69,6 +87,7 @@ export {
 } from './sample-quality.js';
 export {
   type Bins,
+  correlation,
   cumulativeShares,
   histogram,
   type McNemarResult,
@@ -81,8 +100,17 @@ export {
   pairedDifference,
   plusMinus,
   quantile,
+  rankCorrelation,
   type Smoothness,
   smoothness,
   standardDeviation,
   standardErrorOfShare,
 } from './statistics.js';
+export {
+  earlierReadingsText,
+  openTestSplit,
+  type TestReading,
+  type TestReadingRequest,
+  testReadings,
+  weightsDigest,
+} from './test-readings.js';

@@ -1,12 +1,14 @@
 import { UserError } from '../backend/errors.js';
 import { familyExperiments } from '../models/registry.js';
 import type { Experiment } from '../training/experiment.js';
+import { designCoupling, designExperiments } from './design-experiments.js';
 import { emoji256, emoji1024 } from './emoji-experiments.js';
 import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist-experiments.js';
 import { mnistDemonstration } from './mnist-experiments.js';
 import { noiseExperiment } from './noise-experiments.js';
 
 export type { Experiment } from '../training/experiment.js';
+export { readExperiment } from './experiment-file.js';
 export { noiseExperiment } from './noise-experiments.js';
 export { optionTexts, withOverrides } from './overrides.js';
 
@@ -29,6 +31,8 @@ export const experiments: readonly Experiment[] = [
   noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
   emoji256,
   emoji1024,
+  ...designExperiments,
+  designCoupling,
   ...familyExperiments,
 ];
 

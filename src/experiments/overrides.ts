@@ -90,7 +90,11 @@ function placesOf(schema: z.ZodType, values: object, path: string): Place[] {
   ): Place[] =>
     Object.entries(properties).flatMap(([name, inner]) => {
       const path = `${prefix}.${name}`;
-      if (inner.properties) return visit(inner, record[name] as Record<string, unknown>, path);
+      if (inner.properties) {
+        // Of what is absent nothing can be replaced.
+        const nested = record[name] as Record<string, unknown> | undefined;
+        return nested ? visit(inner, nested, path) : [];
+      }
       // A kind of model has keys of its own: it is not a value that could change alone.
       if (inner.const !== undefined) return [];
       const optional = !required.includes(name);

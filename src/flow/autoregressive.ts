@@ -5,10 +5,12 @@ import type { Gaussian } from './gaussian.js';
 /**
  * What a prediction depends on beside tokens and parameters, by name: the first axis of each is a
  * row per sample. `classes` is a mixture of classes (rows, classes), absent where no label is given;
+ * `text` are the states of a caption (rows, entries, width), absent where none is given;
  * `temperature` divides the attention logits (rows, 1, 1, 1).
  */
 export interface Conditions {
   classes?: tf.Tensor2D | undefined;
+  text?: tf.Tensor3D | undefined;
   temperature?: tf.Tensor4D | undefined;
 }
 

@@ -2,7 +2,7 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import { disposeTree, type Leaves, type Tree } from '../backend/tree.js';
-import { classMixture, type Label } from '../conditions/labels.js';
+import { type Given, givenConditions } from '../conditions/given.js';
 import type { ImageSize } from '../data/source.js';
 import { built } from '../nn/specs.js';
 import type { AutoregressiveBlock } from './autoregressive.js';
@@ -78,7 +78,7 @@ export function dimensions({ image }: { image: ImageSize }): number {
  * Data to noise, the normalising direction.
  *
  * @param x images (batch, channels, height, width), about [−1, 1]
- * @param options `label`: class per sample; −1 or absent reads as the mean of all classes
+ * @param given `label`: class per sample; −1 or absent reads as no label. `text`: states of captions
  * @returns tensors that the caller frees
  * @throws UserError where the images or labels do not fit the model, or the model is no flow
  *
@@ -94,16 +94,11 @@ export function dimensions({ image }: { image: ImageSize }): number {
  * console.log(z.shape, await logDet.data()); // z: 2 images, 49 tokens of 16 numbers
  * ```
  */
-export function forward(
-  model: Model,
-  x: tf.Tensor4D,
-  { label }: { label?: Label | undefined } = {},
-): ForwardResult {
+export function forward(model: Model, x: tf.Tensor4D, given: Given = {}): ForwardResult {
   return tidy(() => {
     const flow = ability(model.family, 'flow');
     checkImages(model.config, x);
-    const classes = classMixture(model.config, label, x.shape[0]);
-    return flow.forward(model, x, { classes });
+    return flow.forward(model, x, givenConditions(model.config, given, x.shape[0]));
   });
 }
 

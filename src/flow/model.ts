@@ -127,6 +127,11 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
   rows(config: C): number;
   /** Width of a layer: rows · width² says what a product of a batch costs. */
   width(config: C): number;
+  /**
+   * Multiplications and additions of a pass forward of one image, where they are not those of every
+   * matrix of weights, once a row.
+   */
+  operations?(config: C): number;
 }
 
 /** What is known of published state dicts. */

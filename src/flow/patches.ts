@@ -5,20 +5,26 @@ import type { ImageSize } from '../data/source.js';
 export interface Patches {
   image: ImageSize;
   patchSize: number;
+  /** Which number of a token comes first: see {@link patchify}. Default 'channel'. */
+  slowest?: 'channel' | 'pixel';
 }
 
 /**
  * Cuts images into tokens. Tokens come in raster order over patches; inside a token the channel is
- * slowest, then the row, then the column.
+ * slowest, then the row, then the column, as in TarFlow; or the row is slowest, then the column, then
+ * the channel, as in STARFlow.
  *
  * @param images (batch, channels, height, width)
  * @returns (batch, T, D)
  */
-export function patchify({ image, patchSize: p }: Patches, images: tf.Tensor4D): tf.Tensor3D {
+export function patchify(
+  { image, patchSize: p, slowest = 'channel' }: Patches,
+  images: tf.Tensor4D,
+): tf.Tensor3D {
   const [rows, columns] = [image.height / p, image.width / p];
   return tidy(() => {
     const cut = tf.reshape(images, [-1, image.channels, rows, p, columns, p]);
-    const tokens = tf.transpose(cut, [0, 2, 4, 1, 3, 5]);
+    const tokens = tf.transpose(cut, slowest === 'pixel' ? [0, 2, 4, 3, 5, 1] : [0, 2, 4, 1, 3, 5]);
     return tf.reshape(tokens, [-1, rows * columns, image.channels * p * p]) as tf.Tensor3D;
   });
 }
@@ -29,11 +35,15 @@ export function patchify({ image, patchSize: p }: Patches, images: tf.Tensor4D):
  * @param tokens (batch, T, D)
  * @returns (batch, channels, height, width)
  */
-export function unpatchify({ image, patchSize: p }: Patches, tokens: tf.Tensor3D): tf.Tensor4D {
+export function unpatchify(
+  { image, patchSize: p, slowest = 'channel' }: Patches,
+  tokens: tf.Tensor3D,
+): tf.Tensor4D {
   const [rows, columns] = [image.height / p, image.width / p];
   return tidy(() => {
-    const cut = tf.reshape(tokens, [-1, rows, columns, image.channels, p, p]);
-    const images = tf.transpose(cut, [0, 3, 1, 4, 2, 5]);
+    const inner = slowest === 'pixel' ? [p, p, image.channels] : [image.channels, p, p];
+    const cut = tf.reshape(tokens, [-1, rows, columns, ...inner]);
+    const images = tf.transpose(cut, slowest === 'pixel' ? [0, 5, 1, 3, 2, 4] : [0, 3, 1, 4, 2, 5]);
     return tf.reshape(images, [-1, image.channels, image.height, image.width]) as tf.Tensor4D;
   });
 }

@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
-import * as yauzl from 'yauzl';
+import type { Entry } from 'yauzl';
 import { UserError } from '../backend/errors.js';
-import { openForReading, readAt, sha256 } from '../backend/files.js';
+import { openForReading, sha256 } from '../backend/files.js';
+import { bytesAt } from './bytes-at.js';
 import { InvalidPickle, type Pickled, PickledGlobal, readPickle } from './pickle.js';
 import type { HostTensor, Rows, SafetensorsFile } from './safetensors.js';
 import { arrayOf, bytesPerElement, type HostDtype, readElements } from './safetensors-elements.js';
@@ -12,6 +13,7 @@ import {
   UnsupportedDtype,
 } from './safetensors-errors.js';
 import { elements } from './safetensors-header.js';
+import { contentPosition, isStored, zipEntries } from './zip.js';
 
 /** A file of PyTorch's that is damaged or of a form that is not read here. */
 export class InvalidTorchFile extends UserError {
@@ -312,40 +314,25 @@ interface Place {
   length: number;
 }
 
-function archiveEntries(path: string): Promise<Map<string, yauzl.Entry>> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error) =>
-      reject(
-        new InvalidTorchFile(
-          `${path} is a damaged zip archive (${error.message})`,
-          'Download or copy it again',
-        ),
-      );
-    yauzl.open(path, { lazyEntries: false, autoClose: true }, (error, archive) => {
-      if (error) return fail(error);
-      const entries = new Map<string, yauzl.Entry>();
-      archive.on('entry', (entry: yauzl.Entry) => entries.set(entry.fileName, entry));
-      archive.on('error', fail);
-      archive.on('end', () => resolve(entries));
-    });
-  });
+async function archiveEntries(path: string): Promise<Map<string, Entry>> {
+  try {
+    return await zipEntries(path);
+  } catch (error) {
+    throw new InvalidTorchFile(
+      `${path} is a damaged zip archive (${(error as Error).message})`,
+      'Download or copy it again',
+    );
+  }
 }
 
-/** Length of the fixed part of a local header. */
-const localHeader = 30;
-
-async function placeOf(handle: FileHandle, path: string, entry: yauzl.Entry): Promise<Place> {
-  if (entry.compressionMethod !== 0) {
+async function placeOf(handle: FileHandle, path: string, entry: Entry): Promise<Place> {
+  if (!isStored(entry)) {
     throw new InvalidTorchFile(
       `${path} has ${entry.fileName} compressed`,
       'torch.save writes it as it is: load it there and save it again',
     );
   }
-  const header = await bytesAt(handle, path, entry.relativeOffsetOfLocalHeader, localHeader);
-  const [name, extra] = [26, 28].map(
-    (at) => (header[at] as number) + 256 * (header[at + 1] as number),
-  ) as [number, number];
-  const position = entry.relativeOffsetOfLocalHeader + localHeader + name + extra;
+  const position = await contentPosition(handle, path, entry);
   return { position, length: entry.uncompressedSize };
 }
 
@@ -404,18 +391,4 @@ async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
     throw new TruncatedFile(`${path} has ${size} bytes of ${at}`, 'Download or copy it again');
   }
   return root;
-}
-
-async function bytesAt(
-  handle: FileHandle,
-  path: string,
-  position: number,
-  length: number,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  if ((await readAt(handle, bytes, position, path)) === length) return bytes;
-  throw new TruncatedFile(
-    `${path} ends before byte ${position + length}`,
-    'It is cut short; download or copy it again',
-  );
 }

@@ -1,4 +1,14 @@
-/** `tarflow/models`: the families of models, their configurations and checkpoints. */
+/** `tarflow/models`: the families of models, their configurations and checkpoints; encoders of captions. */
+export {
+  type CaptionEncoder,
+  type EncodeOptions,
+  UnknownCaption,
+} from '../conditions/text/caption-encoder.js';
+export {
+  type CaptionedLatents,
+  writeCaptionStates,
+} from '../conditions/text/captioned-latents.js';
+export { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 export {
   accuracy,
   type Classifier,
@@ -16,6 +26,8 @@ export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
 export type { MafConfig } from './maf/config.js';
 export { type Maf, maf } from './maf/index.js';
 export { createModel, familyOf, kinds } from './registry.js';
+export type { StarFlowConfig } from './starflow/config.js';
+export { type StarFlow, starflow } from './starflow/index.js';
 export { TarFlowBlock } from './tarflow/block.js';
 export { configName, type TarFlowConfig, tokenCount, tokenWidth } from './tarflow/config.js';
 export { createTarFlow, imagesOf, type TarFlow, tarflow, tokensOf } from './tarflow/index.js';

@@ -7,6 +7,7 @@ import { couplingExperiments } from './coupling/experiments.js';
 import { coupling } from './coupling/index.js';
 import { mafExperiments } from './maf/experiments.js';
 import { maf } from './maf/index.js';
+import { starflow } from './starflow/index.js';
 import { tarflow } from './tarflow/index.js';
 
 /** A family, and what there is to train of it beside the experiments of the workbook. */
@@ -21,6 +22,7 @@ const entries: Record<string, Entry> = {
   classifier: { family: classifier },
   maf: { family: maf, experiments: mafExperiments },
   coupling: { family: coupling, experiments: couplingExperiments },
+  starflow: { family: starflow },
 };
 
 /** The kinds of models, in the order of the registry. */

@@ -1,3 +1,4 @@
+import { layerNorm, rmsNorm } from '../backend/ops.js';
 import { foldIn, type RandomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type LeafSpec, ones, type Specs, uniforms, zeros } from './specs.js';
@@ -7,6 +8,12 @@ export type LinearParameters = { weight: tf.Tensor2D; bias: tf.Tensor1D };
 
 /** Scale and offset (channels) of a layer norm. */
 export type NormParameters = { weight: tf.Tensor1D; bias: tf.Tensor1D };
+
+/** Those of a layer norm, or of a norm by the root mean square the scale less 1 alone. */
+export type AnyNormParameters = { weight: tf.Tensor1D; bias?: tf.Tensor1D };
+
+/** Kinds of normalisation over channels: with mean and offset, or by the root mean square alone. */
+export type NormKind = 'layer' | 'rms';
 
 /** A linear layer that starts uniform within ±1/√inputs, as PyTorch's do. */
 export function linearSpecs(
@@ -20,9 +27,17 @@ export function linearSpecs(
   return { weight: leaf('weight', [outputs, inputs]), bias: leaf('bias', [outputs]) };
 }
 
-/** A layer norm that starts without scale and offset. */
-export function normSpecs(channels: number): Specs<NormParameters> {
+/** A normalisation that starts without scale and offset. */
+export function normSpecs(channels: number): Specs<NormParameters>;
+export function normSpecs(channels: number, kind: NormKind): Specs<AnyNormParameters>;
+export function normSpecs(channels: number, kind: NormKind = 'layer'): Specs<AnyNormParameters> {
+  if (kind === 'rms') return { weight: zeros([channels]) };
   return { weight: ones([channels]), bias: zeros([channels]) };
+}
+
+/** Rows (rows, channels), normalised as their parameters say. */
+export function normed({ weight, bias }: AnyNormParameters, x: tf.Tensor2D): tf.Tensor2D {
+  return bias ? layerNorm(x, weight, bias) : rmsNorm(x, weight);
 }
 
 /**

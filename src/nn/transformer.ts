@@ -1,27 +1,49 @@
-import { attention, gelu, layerNorm, linear } from '../backend/ops.js';
+import { attention, gelu, linear } from '../backend/ops.js';
 import { withSlice } from '../backend/program/index.js';
 import { foldIn, type RandomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, mapTree } from '../backend/tree.js';
-import { type LinearParameters, linearSpecs, type NormParameters, normSpecs } from './layers.js';
+import {
+  type AnyNormParameters,
+  type LinearParameters,
+  linearSpecs,
+  type NormKind,
+  type NormParameters,
+  normed,
+  normSpecs,
+} from './layers.js';
+import { type Rotary, rotated } from './rotary.js';
 import type { Specs } from './specs.js';
 
 /** One transformer layer. The keys are those of the published state dicts. */
-export type LayerParameters = {
-  attention: { norm: NormParameters; qkv: LinearParameters; proj: LinearParameters };
-  mlp: { norm: NormParameters; main: { 0: LinearParameters; 2: LinearParameters } };
+export type LayerParameters<Norm extends AnyNormParameters = NormParameters> = {
+  attention: { norm: Norm; qkv: LinearParameters; proj: LinearParameters };
+  mlp: { norm: Norm; main: { 0: LinearParameters; 2: LinearParameters } };
 };
 
+/** A layer with any kind of normalisation. */
+export type AnyLayerParameters = LayerParameters<AnyNormParameters>;
+
 /** A fresh layer: see `linearSpecs` and `normSpecs`. */
-export function layerSpecs(key: RandomKey, channels: number): Specs<LayerParameters> {
+export function layerSpecs(key: RandomKey, channels: number): Specs<LayerParameters>;
+export function layerSpecs(
+  key: RandomKey,
+  channels: number,
+  norm: NormKind,
+): Specs<AnyLayerParameters>;
+export function layerSpecs(
+  key: RandomKey,
+  channels: number,
+  norm: NormKind = 'layer',
+): Specs<AnyLayerParameters> {
   return {
     attention: {
-      norm: normSpecs(channels),
+      norm: normSpecs(channels, norm),
       qkv: linearSpecs(foldIn(key, 'qkv'), 3 * channels, channels),
       proj: linearSpecs(foldIn(key, 'proj'), channels, channels),
     },
     mlp: {
-      norm: normSpecs(channels),
+      norm: normSpecs(channels, norm),
       main: {
         0: linearSpecs(foldIn(key, 'main.0'), 4 * channels, channels),
         2: linearSpecs(foldIn(key, 'main.2'), channels, 4 * channels),
@@ -45,15 +67,14 @@ export const storedLinear: Linear = ({ weight, bias }, x) => linear(x, weight, b
  *   row attends to (rows, channels)
  */
 function layer(
-  { attention: attend, mlp }: LayerParameters,
+  { attention: attend, mlp }: AnyLayerParameters,
   h: tf.Tensor2D,
   linearLayer: Linear,
   attended: (qkv: tf.Tensor2D) => tf.Tensor2D,
 ): tf.Tensor2D {
-  const norm = ({ weight, bias }: NormParameters, x: tf.Tensor2D) => layerNorm(x, weight, bias);
-  const joined = attended(linearLayer(attend.qkv, norm(attend.norm, h)));
+  const joined = attended(linearLayer(attend.qkv, normed(attend.norm, h)));
   const between = tf.add(h, linearLayer(attend.proj, joined)) as tf.Tensor2D;
-  const hidden = gelu(linearLayer(mlp.main[0], norm(mlp.norm, between)));
+  const hidden = gelu(linearLayer(mlp.main[0], normed(mlp.norm, between)));
   return tf.add(between, linearLayer(mlp.main[2], hidden)) as tf.Tensor2D;
 }
 
@@ -70,7 +91,9 @@ export interface TransformerOptions {
    * Divides the attention logits: one number per row (rows, 1, 1, 1). Below 1 sharpens. Absent: 1.
    */
   temperature?: tf.Tensor4D | undefined;
-  /** True to return the cache extended by the new tokens. */
+  /** Turns queries and keys of the given tokens by their positions; absent: not at all. */
+  rotary?: Rotary | undefined;
+  /** True to return the cache extended by the new tokens; keys are kept as they were turned. */
   keepCache?: boolean | undefined;
 }
 
@@ -82,10 +105,11 @@ export interface TransformerOptions {
  * @returns the new h of the same shape and, if asked for, the extended cache
  */
 export function transformer(
-  layers: readonly LayerParameters[],
+  layers: readonly AnyLayerParameters[],
   h: tf.Tensor3D,
-  { headWidth, cache, temperature, keepCache = false }: TransformerOptions,
+  options: TransformerOptions,
 ): { h: tf.Tensor3D; cache: Leaves | undefined } {
+  const { cache, keepCache = false } = options;
   const extended: Leaves = {};
   let current = h;
   layers.forEach((parameters, index) => {
@@ -97,7 +121,7 @@ export function transformer(
     // A scope per layer: what a layer made is freed before the next one runs, except what a gradient
     // under way has saved.
     const made = tidy(() => {
-      const { out, keys, values } = wholeLayer(parameters, current, headWidth, seen, temperature);
+      const { out, keys, values } = wholeLayer(parameters, current, seen, options);
       return { out, ...(keepCache && { keys, values }) };
     });
     current = made.out;
@@ -114,11 +138,10 @@ interface LayerCache {
 }
 
 function wholeLayer(
-  parameters: LayerParameters,
+  parameters: AnyLayerParameters,
   h: tf.Tensor3D,
-  headWidth: number,
   cache: LayerCache | undefined,
-  temperature: tf.Tensor4D | undefined,
+  { headWidth, temperature, rotary }: TransformerOptions,
 ): { out: tf.Tensor3D } & LayerCache {
   const [batch, tokens, channels] = h.shape;
   const heads = channels / headWidth;
@@ -127,9 +150,10 @@ function wholeLayer(
   let seen = cache;
   const attended = (qkv: tf.Tensor2D): tf.Tensor2D => {
     // [all q heads | all k heads | all v heads] → three of (batch, heads, tokens, width)
-    const [q, k, v] = tf.unstack(
+    const [q0, k0, v] = tf.unstack(
       tf.transpose(tf.reshape(qkv, [batch, tokens, 3, heads, headWidth]), [2, 0, 3, 1, 4]),
     ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+    const [q, k] = rotary ? [rotated(q0, rotary), rotated(k0, rotary)] : [q0, k0];
     const keys = cache ? tf.concat([cache.keys, k], 2) : k;
     const values = cache ? tf.concat([cache.values, v], 2) : v;
     seen = { keys, values };
@@ -231,13 +255,15 @@ export interface TransformerStep {
   cache: Leaves;
   /** Divides the attention logits (rows·heads, 1, 1). */
   temperature?: tf.Tensor3D | undefined;
+  /** Turns queries and keys of the token, one row; absent: not at all. */
+  rotary?: Rotary | undefined;
 }
 
 /** {@link transformer} for one token of each row: h is (rows, channels). */
 export function transformerStep(
-  layers: readonly LayerParameters[],
+  layers: readonly AnyLayerParameters[],
   h: tf.Tensor2D,
-  { headWidth, linear: linearLayer, place, cache, temperature }: TransformerStep,
+  { headWidth, linear: linearLayer, place, cache, temperature, rotary }: TransformerStep,
 ): { h: tf.Tensor2D; cache: Leaves } {
   const [rowsOfHeads, length] = (cache.keys0 as tf.Tensor3D).shape;
   const unseen = tf.greater(tf.range(0, length, 1, 'int32'), place);
@@ -246,14 +272,19 @@ export function transformerStep(
   let current = h;
   layers.forEach((parameters, index) => {
     current = layer(parameters, current, linearLayer, (qkv) => {
-      const [q, k, v] = tf
+      const [q0, k0, v] = tf
         .split(qkv, 3, 1)
-        .map((part) => tf.reshape(part, [rowsOfHeads, 1, headWidth])) as tf.Tensor3D[];
-      const keys = withSlice(cache[`keys${index}`] as tf.Tensor3D, 1, place, k as tf.Tensor3D);
-      const values = withSlice(cache[`values${index}`] as tf.Tensor3D, 1, place, v as tf.Tensor3D);
+        .map((part) => tf.reshape(part, [rowsOfHeads, 1, headWidth])) as [
+        tf.Tensor3D,
+        tf.Tensor3D,
+        tf.Tensor3D,
+      ];
+      const [q, k] = rotary ? [rotated(q0, rotary), rotated(k0, rotary)] : [q0, k0];
+      const keys = withSlice(cache[`keys${index}`] as tf.Tensor3D, 1, place, k);
+      const values = withSlice(cache[`values${index}`] as tf.Tensor3D, 1, place, v);
       extended[`keys${index}`] = keys;
       extended[`values${index}`] = values;
-      let logits = tf.matMul(q as tf.Tensor3D, keys, false, true);
+      let logits = tf.matMul(q, keys, false, true);
       logits = tf.mul(logits, 1 / Math.sqrt(headWidth));
       if (temperature) logits = tf.div(logits, temperature);
       const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor3D;

@@ -17,6 +17,9 @@ interface Model {
   tokens: string;
   scale: PaperScale;
   workbook: string;
+  /** The name of its strategy among the published ones, and of its weights. */
+  strategy: string;
+  weights: string;
   /** Sequential, by GS-Jacobi. */
   time: [number, number];
   speedup: number;
@@ -32,6 +35,8 @@ const models: readonly Model[] = [
     tokens: '1,024 tokens',
     scale: paperScales.conditional128,
     workbook: 'emoji-1024-tokens',
+    strategy: 'Img128cond',
+    weights: 'imagenet_model_4_1024_8_8_0.15.pth',
     time: [133.19, 29.41],
     speedup: 4.53,
     fid: [5.06, 5.09],
@@ -42,6 +47,8 @@ const models: readonly Model[] = [
     tokens: '1,024 tokens',
     scale: afhq256,
     workbook: 'emoji-1024-tokens',
+    strategy: 'AFHQ',
+    weights: 'afhq_model_8_768_8_8_0.07.pth',
     time: [109.24, 20.54],
     speedup: 5.32,
     fid: [13.6, 13.73],
@@ -52,6 +59,8 @@ const models: readonly Model[] = [
     tokens: '1,024 tokens',
     scale: paperScales.unconditional64,
     workbook: 'emoji-1024-tokens',
+    strategy: 'Img64uncond',
+    weights: 'imagenet64_model_2_768_8_8_0.05.pth',
     time: [109.05, 36.84],
     speedup: 2.96,
     fid: [14.67, 14.8],
@@ -62,6 +71,8 @@ const models: readonly Model[] = [
     tokens: '256 tokens',
     scale: {
       data: 'ImageNet 64×64, 1,000 classes',
+      dataset: 'imagenet',
+      classes: 1000,
       side: 64,
       patchSize: 4,
       channels: 1024,
@@ -69,8 +80,11 @@ const models: readonly Model[] = [
       layersPerBlock: 8,
       noise: 0.05,
       epochs: 300,
+      sampling: { guidance: 2, denoising: 1 },
     },
     workbook: 'emoji-256-tokens',
+    strategy: 'Img64cond',
+    weights: 'imagenet_model_4_1024_8_8_0.05.pth',
     time: [12.16, 4.97],
     speedup: 2.51,
     fid: [4.42, 4.42],
@@ -103,12 +117,14 @@ export const gsJacobi: Paper = {
         published: accelerated(model),
         paper: model.scale,
         workbook: model.workbook,
+        strategy: model.strategy,
+        weights: model.weights,
       })),
     },
     {
       id: 'crm',
       title: 'Shares of the Convergence Ranking Metric by block, block 0 nearest the data',
-      rows: models.map(({ name, tokens, scale, workbook, shares }) => ({
+      rows: models.map(({ name, tokens, scale, workbook, weights, shares }) => ({
         name,
         setting: `${tokens}, eight blocks`,
         published: shares.map((value, block) => ({
@@ -119,6 +135,7 @@ export const gsJacobi: Paper = {
         })),
         paper: scale,
         workbook,
+        weights,
       })),
     },
   ],

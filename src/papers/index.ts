@@ -7,6 +7,7 @@ export type {
   Claim,
   OurReference,
   Paper,
+  PaperSampling,
   PaperScale,
   PublishedFigure,
   PublishedReference,

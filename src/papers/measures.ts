@@ -11,7 +11,11 @@ export interface Measure {
 /** The measures of the papers' tables, by name. */
 export const measures = {
   'bits per dimension': { unit: 'bits/dim', better: 'lower', computedBy: 'tarflow bpd' },
-  FID: { unit: '', better: 'lower' },
+  /** Of noisy held-out images, without the ½·log 2π. */
+  'held-out loss': { unit: 'nats/dim', better: 'lower', computedBy: 'tarflow reproduce' },
+  /** Of the held-out loss and the distance, over a training. */
+  'correlation of loss and FID': { unit: '', computedBy: 'tarflow reproduce' },
+  FID: { unit: '', better: 'lower', computedBy: 'tarflow reproduce' },
   sFID: { unit: '', better: 'lower' },
   GenEval: { unit: '', better: 'higher' },
   'CLIP-IQA': { unit: '', better: 'higher' },
@@ -24,7 +28,7 @@ export const measures = {
   'iterations of a block': { unit: '', better: 'lower', computedBy: 'followConvergence' },
   'share of CRM': { unit: '%', computedBy: 'convergenceRankingMetric' },
   /** Deviation of the training noise after which samples, denoised, are best. */
-  'best σ': { unit: '', computedBy: 'notebook 03' },
+  'best σ': { unit: '', computedBy: 'tarflow reproduce' },
 } as const satisfies Record<string, Measure>;
 
 export type MeasureName = keyof typeof measures;

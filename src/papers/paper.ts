@@ -25,6 +25,10 @@ export interface PublishedFigure {
 /** What a paper trained, as far as it is known: the experiment at the paper's scale. */
 export interface PaperScale {
   data: string;
+  /** How `openDataset` calls the data, without the user's folder; absent where no reader is here. */
+  dataset?: 'imagenet' | 'imagenet64' | 'afhq' | 'cifar10';
+  /** Classes of a conditional model; absent for one without labels. */
+  classes?: number;
   /** Side of what is modelled: of an image in pixels, or of its latents. */
   side: number;
   patchSize: number;
@@ -40,6 +44,18 @@ export interface PaperScale {
   peakLearningRate?: number;
   dropLabel?: number;
   gpus?: number;
+  /** How samples are drawn whose quality is reported. */
+  sampling?: PaperSampling;
+}
+
+/** How a paper draws the samples that it measures. */
+export interface PaperSampling {
+  /** w, annealed; absent for none. */
+  guidance?: number;
+  /** τ of the weaker model's attention. */
+  temperature?: number;
+  /** λ of the denoising step. */
+  denoising: number;
 }
 
 /** A line of a paper's table. */
@@ -50,10 +66,18 @@ export interface Row {
   /** What its figures depend on and its name does not say, for example '256 tokens, GPU'. */
   setting?: string;
   published: readonly PublishedFigure[];
+  /** Measured here though the paper reports no number of it. */
+  measures?: readonly MeasureName[];
   /** The experiment at the paper's scale. */
   paper?: PaperScale;
   /** The name of its twin at workbook scale, one of `experiments`. */
   workbook?: string;
+  /** True where its twin's samples are drawn without labels. */
+  unlabelled?: true;
+  /** The name of the published strategy that its accelerated figures are of (`namedSolvers`). */
+  strategy?: string;
+  /** Published weights that it can be measured with, by the name of their file. */
+  weights?: string;
 }
 
 /** A table of a paper, or what its text reports like one. */

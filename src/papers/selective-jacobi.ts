@@ -26,6 +26,8 @@ interface Model {
   tokens: string;
   scale: PaperScale;
   workbook: string;
+  /** Published weights, where there are any. */
+  weights?: string;
   decoded: readonly Decoded[];
   /** Mean iterations at τ = 0.5, by block in the order of sampling. */
   iterations: readonly number[];
@@ -36,6 +38,7 @@ interface Model {
 /** 32×32, patch 2, 6 × 6 layers of width 256; how they were trained is not known. */
 const cifar = (data: string): PaperScale => ({
   data,
+  ...(data === 'CIFAR-10' && { dataset: 'cifar10' }),
   side: 32,
   patchSize: 2,
   channels: 256,
@@ -85,6 +88,7 @@ const models: readonly Model[] = [
     tokens: '1,024 tokens',
     scale: afhq256,
     workbook: 'emoji-1024-tokens',
+    weights: 'afhq_model_8_768_8_8_0.07.pth',
     decoded: [
       ['sequential', 186.28, 1, 15.42, 0.63, 15.55],
       ['Jacobi in all blocks', 219.24, 0.8, 15.44, 0.63, 15.44],
@@ -162,6 +166,7 @@ export const selectiveJacobi: Paper = {
         published: results(model),
         paper: model.scale,
         workbook: model.workbook,
+        ...(model.weights !== undefined && { weights: model.weights }),
       })),
     },
     {
@@ -173,6 +178,7 @@ export const selectiveJacobi: Paper = {
         published: [laterMean(model), ...iterationsByBlock(model)],
         paper: model.scale,
         workbook: model.workbook,
+        ...(model.weights !== undefined && { weights: model.weights }),
       })),
     },
     {
@@ -184,6 +190,7 @@ export const selectiveJacobi: Paper = {
         published: timeByPart(model),
         paper: model.scale,
         workbook: model.workbook,
+        ...(model.weights !== undefined && { weights: model.weights }),
       })),
     },
   ],

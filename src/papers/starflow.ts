@@ -99,7 +99,7 @@ export const starflow: Paper = {
       measurements: [],
       published: sentence`FID ${published('fid-imagenet-256', 'STARFlow (1.4B), latents', 'FID')} (256²), ${published('fid-imagenet-512', 'STARFlow', 'FID')} (512²), ${published('text-to-image', 'STARFlow (3.8B), CC12M', 'FID')} (COCO)`,
       verdict: 'not measured yet',
-      reason: sentence`STARFlow is not here yet.`,
+      reason: sentence`The model is here and agrees with the published code; nothing was trained of it yet.`,
     },
     {
       id: 'L2',
@@ -108,7 +108,7 @@ export const starflow: Paper = {
         'One deep block nearest the noise and a few shallow ones beat an even split at equal cost.',
       measurements: [],
       verdict: 'not measured yet',
-      reason: sentence`STARFlow is not here yet.`,
+      reason: sentence`The model is here and agrees with the published code; nothing was trained of it yet.`,
     },
     {
       id: 'L3',
@@ -116,7 +116,7 @@ export const starflow: Paper = {
       claim: 'Score-based guidance in closed form is stable at large weights.',
       measurements: [],
       verdict: 'not measured yet',
-      reason: sentence`STARFlow is not here yet.`,
+      reason: sentence`The model is here and agrees with the published code; nothing was trained of it yet.`,
     },
   ],
 };

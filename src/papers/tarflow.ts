@@ -1,4 +1,12 @@
-import { ours, type Paper, type PaperScale, published, type Source, sentence } from './paper.js';
+import {
+  ours,
+  type Paper,
+  type PaperScale,
+  published,
+  type Row,
+  type Source,
+  sentence,
+} from './paper.js';
 
 const work = 'arXiv 2412.06329';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
@@ -6,6 +14,7 @@ const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
 /** Of the README of the published code. */
 const density: PaperScale = {
   data: 'ImageNet 64×64, the unconditional set',
+  dataset: 'imagenet64',
   side: 64,
   patchSize: 2,
   channels: 768,
@@ -17,11 +26,24 @@ const density: PaperScale = {
   peakLearningRate: 1e-4,
   gpus: 16,
 };
-const unconditional64: PaperScale = { ...density, noise: 0.05, epochs: 200, gpus: 8 };
+/**
+ * Guidance and denoising here and below are those of the GS-Jacobi authors, but for w = 2.3 of the
+ * conditional model, which the README of the published code gives.
+ */
+const unconditional64: PaperScale = {
+  ...density,
+  noise: 0.05,
+  epochs: 200,
+  gpus: 8,
+  sampling: { guidance: 0.2, temperature: 0.3, denoising: 0.9 },
+};
 const conditional64: PaperScale = {
   ...unconditional64,
   data: 'ImageNet 64×64, 1,000 classes',
+  dataset: 'imagenet',
+  classes: 1000,
   dropLabel: 0.1,
+  sampling: { guidance: 2.3, denoising: 1 },
 };
 const conditional128: PaperScale = {
   ...conditional64,
@@ -33,15 +55,19 @@ const conditional128: PaperScale = {
   batchSize: 768,
   epochs: 320,
   gpus: 32,
+  sampling: { guidance: 1.5, denoising: 0.97 },
 };
 /** Of the released checkpoint. */
 export const afhq256: PaperScale = {
   ...conditional64,
   data: 'AFHQ 256×256, 3 classes',
+  dataset: 'afhq',
+  classes: 3,
   side: 256,
   patchSize: 8,
   noise: 0.07,
   epochs: 4000,
+  sampling: { guidance: 3.4, denoising: 1.4 },
 };
 export const paperScales = { unconditional64, conditional64, conditional128 };
 
@@ -66,6 +92,19 @@ const fid = (place: string, entries: readonly Entry[]) =>
     kind,
     published: [{ measure: 'FID' as const, value, source: quoted(place) }],
   }));
+
+/** Small twins of the ablation of the design. */
+const designTwins: Readonly<Record<string, string>> = {
+  'scale and shift (NVP)': 'design-base',
+  'shift only (VP)': 'design-volume-preserving',
+  'coupling of channels instead of autoregression': 'design-coupling',
+  'one block, from left to right only': 'design-one-block',
+};
+
+/** A twin at workbook scale, of which the held-out loss is measured beside the distance. */
+function twinOf(workbook: string | undefined): Pick<Row, 'workbook' | 'measures'> {
+  return workbook === undefined ? {} : { workbook, measures: ['held-out loss', 'FID'] };
+}
 
 /** A flow over the patches of an image, and what it is compared with. */
 export const tarflow: Paper = {
@@ -101,10 +140,19 @@ export const tarflow: Paper = {
       id: 'likelihood-fashion-mnist',
       title: 'Likelihood of Fashion-MNIST, for orientation',
       rows: [
+        ...(
+          [
+            ['TarFlow', 'fashion-mnist-density'],
+            ['MAF', 'fashion-mnist-maf'],
+            ['Affine couplings', 'fashion-mnist-coupling'],
+          ] as const
+        ).map(([name, workbook]) => ({
+          ...{ name, kind: 'flow', workbook, published: [] },
+          measures: ['bits per dimension'] as const,
+        })),
         {
           name: 'Glow on Fashion-MNIST test',
           kind: 'flow',
-          workbook: 'fashion-mnist-density',
           published: [
             {
               measure: 'bits per dimension',
@@ -120,7 +168,12 @@ export const tarflow: Paper = {
       title: 'Table 3: samples of ImageNet 64×64, class-conditional',
       rows: [
         ...fid('samples of ImageNet 64×64', [['TarFlow 2-768-8-8, N(0, 0.05²)', 'flow', 2.66]]).map(
-          (row) => ({ ...row, paper: conditional64, workbook: 'fashion-mnist-conditional' }),
+          (row) => ({
+            ...row,
+            paper: conditional64,
+            workbook: 'fashion-mnist-conditional',
+            weights: 'imagenet_model_2_768_8_8_0.05.pth',
+          }),
         ),
         ...fid('samples of ImageNet 64×64', [
           ['EDM', 'diffusion', 1.55],
@@ -139,7 +192,12 @@ export const tarflow: Paper = {
       rows: [
         ...fid('samples of ImageNet 128×128', [
           ['TarFlow 4-1024-8-8, N(0, 0.15²)', 'flow', 5.03],
-        ]).map((row) => ({ ...row, paper: conditional128, workbook: 'fashion-mnist-conditional' })),
+        ]).map((row) => ({
+          ...row,
+          paper: conditional128,
+          workbook: 'fashion-mnist-conditional',
+          weights: 'imagenet_model_4_1024_8_8_0.15.pth',
+        })),
         ...fid('samples of ImageNet 128×128', [
           ['TarFlow, configuration not stated', 'flow', 5.29],
           ['Simple Diffusion', 'diffusion', 1.94],
@@ -157,6 +215,8 @@ export const tarflow: Paper = {
           ...row,
           paper: unconditional64,
           workbook: 'fashion-mnist-conditional',
+          unlabelled: true as const,
+          weights: 'imagenet64_model_2_768_8_8_0.05.pth',
         })),
         ...fid('samples of ImageNet 64×64', [
           ['AGM', 'diffusion', 10.07],
@@ -183,12 +243,62 @@ export const tarflow: Paper = {
     {
       id: 'design-ablation',
       title: 'What the design is worth: ImageNet 64×64, class-conditional, w = 2',
-      rows: fid('ablation of the design', [
-        ['scale and shift (NVP)', 'flow', 5.7],
-        ['shift only (VP)', 'flow', 51],
-        ['coupling of channels instead of autoregression', 'flow', 20.4],
-        ['one block, from left to right only', 'flow', 267],
-      ]),
+      rows: [
+        ...fid('ablation of the design', [
+          ['scale and shift (NVP)', 'flow', 5.7],
+          ['shift only (VP)', 'flow', 51],
+          ['coupling of channels instead of autoregression', 'flow', 20.4],
+          ['one block, from left to right only', 'flow', 267],
+        ]).map((row) => ({ ...row, ...twinOf(designTwins[row.name]) })),
+        {
+          ...{ name: 'four blocks, all from left to right', kind: 'flow', published: [] },
+          ...twinOf('design-same-direction'),
+        },
+      ],
+    },
+    {
+      id: 'sizes',
+      title: 'Blocks, layers, width and patches of small flows (C1)',
+      rows: [
+        ['1 block of 8 layers', 'design-one-block'],
+        ['2 blocks of 4 layers', 'design-2-blocks'],
+        ['4 blocks of 2 layers', 'design-base'],
+        ['8 blocks of 1 layer', 'design-8-blocks'],
+        ['4 blocks of 1 layer', 'design-half'],
+        ['4 blocks of 4 layers', 'design-double-depth'],
+        ['8 blocks of 2 layers', 'design-double-blocks'],
+        ['4 blocks of 2 layers, twice as wide', 'design-wide'],
+        ['4 blocks of 2 layers, patches of 2×2', 'design-patch-2'],
+        ['4 blocks of 2 layers, patches of 7×7', 'design-patch-7'],
+      ].map(([name = '', workbook]) => ({
+        name,
+        kind: 'flow',
+        published: [],
+        ...twinOf(workbook),
+      })),
+    },
+    {
+      id: 'loss-and-distance',
+      title: 'How the loss and the distance of samples fall together (C2)',
+      rows: [
+        {
+          ...{ name: 'TarFlow, small', kind: 'flow', published: [], workbook: 'design-base' },
+          measures: ['correlation of loss and FID'],
+        },
+      ],
+    },
+    {
+      id: 'noise-kinds',
+      title: 'Uniform and Gaussian noise of training (T1)',
+      rows: [
+        ['Gaussian noise of 0.1', 'design-gaussian'],
+        ['uniform noise of one grey level', 'design-uniform'],
+      ].map(([name = '', workbook]) => ({
+        name,
+        kind: 'flow',
+        published: [],
+        ...twinOf(workbook),
+      })),
     },
   ],
   claims: [

@@ -1,17 +1,14 @@
 import { UserError } from '../backend/errors.js';
 import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
 import { tf, tidy } from '../backend/tf.js';
-import { classMixture, type Label } from '../conditions/labels.js';
+import { type Given, givenConditions } from '../conditions/given.js';
 import { ability, checkImages, dimensions, flowLoss } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from './guidance/execution.js';
 
-/** How a score is computed, and for which label. */
-export interface ScoreOptions extends ExecutionOptions {
-  /** Class per sample; −1 or absent reads as the mean of all classes. */
-  label?: Label | undefined;
-}
+/** How a score is computed, and for which label or caption. */
+export interface ScoreOptions extends ExecutionOptions, Given {}
 
 /**
  * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass.
@@ -45,11 +42,11 @@ export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): 
 export function lossGradient(
   flow: Model,
   x: tf.Tensor4D,
-  { label, mode: asked, precision = 'float32' }: ScoreOptions = {},
+  { mode: asked, precision = 'float32', ...given }: ScoreOptions = {},
 ): tf.Tensor4D {
   const { forward, rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
-  const classes = classMixture(flow.config, label, x.shape[0]);
+  const conditions = givenConditions(flow.config, given, x.shape[0]);
   const mode = modeOf({ mode: asked });
   const [batch] = x.shape;
   const parts = batchParts(mode, batch, batch * rows(flow.config));
@@ -58,15 +55,14 @@ export function lossGradient(
       name: 'lossGradient',
       description: [flow.config, parts],
       parameters: stateDict(flow),
-      inputs: { x, ...(classes && { classes }) } as { x: tf.Tensor4D; classes?: tf.Tensor2D },
-      body: (parameters, given) => {
+      inputs: { x, ...conditions } as { x: tf.Tensor4D } & typeof conditions,
+      body: (parameters, inputs) => {
         const traced = withStateDict(flow, parameters);
         const gradients = inParts(
-          partsOf(given, parts).map((part) => () => {
-            const { classes } = part;
+          partsOf(inputs, parts).map(({ x: own, ...told }) => () => {
             const loss = (images: tf.Tensor): tf.Tensor =>
-              flowLoss(traced, forward(traced, images as tf.Tensor4D, { classes })).loss;
-            return { gradient: tf.grad(loss)(part.x) };
+              flowLoss(traced, forward(traced, images as tf.Tensor4D, told)).loss;
+            return { gradient: tf.grad(loss)(own) };
           }),
         ).map(({ gradient }) => gradient);
         // Each is of its own part's mean loss.
@@ -78,15 +74,14 @@ export function lossGradient(
       precision,
     }).gradient;
   } finally {
-    classes?.dispose();
+    tf.dispose(Object.values(conditions));
   }
 }
 
-export interface DenoiseOptions extends ExecutionOptions {
+/** The step uses p(x | label) or p(x | text), without guidance. */
+export interface DenoiseOptions extends ExecutionOptions, Given {
   /** Standard deviation of the noise that the model was trained with. */
   sigma: number;
-  /** Labels of the samples; the step uses p(x | label) without guidance. */
-  label?: Label | undefined;
   /** λ, multiplies the step; the papers tune it between 0.9 and 1.4. Default 1. */
   multiplier?: number;
 }

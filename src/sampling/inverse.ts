@@ -1,6 +1,6 @@
 import { UserError } from '../backend/errors.js';
-import { type tf, tidy } from '../backend/tf.js';
-import { classMixture, type Label } from '../conditions/labels.js';
+import { tf, tidy } from '../backend/tf.js';
+import { type Given, givenConditions } from '../conditions/given.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -25,9 +25,7 @@ export interface InverseProgress {
   block: number;
 }
 
-export interface InverseOptions extends ExecutionOptions {
-  /** Class per sample; −1 or absent reads as the mean of all classes. */
-  label?: Label | undefined;
+export interface InverseOptions extends ExecutionOptions, Given {
   guidance?: Guidance;
   /**
    * How blocks are solved: one for all, or one per block by index from the data. Default
@@ -103,7 +101,7 @@ async function inverseThroughBlocks(
   z: tf.Tensor3D,
   options: InverseOptions,
 ): Promise<tf.Tensor4D> {
-  const { label, guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
+  const { guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
   const { config, family } = flow;
   const blocks = blocksOf(flow);
   const solvers = solversOfBlocks(blocks, solver);
@@ -111,7 +109,8 @@ async function inverseThroughBlocks(
     checkGuidance(blocks, guidance);
     if (guidanceIsIdle(config, blocks, guidance)) {
       process.emitWarning(
-        'Guidance does nothing here: the model has no classes, and the attention temperature is 1. ' +
+        'Guidance does nothing here: the model has no classes and reads no captions, and the ' +
+          'attention temperature is 1. ' +
           'Set guidance.temperature to guide an unconditional model.',
         { type: 'TarflowWarning' },
       );
@@ -120,11 +119,11 @@ async function inverseThroughBlocks(
   const batch = z.shape[0];
   const execution = executionOf(blocks, options);
   const reporter = stepReporter(blocks, options);
-  const classes = classMixture(config, label, batch);
+  const conditions = givenConditions(config, options, batch);
   let x = z.clone();
   try {
     for (const block of [...blocks].reverse()) {
-      const guided = guidedBlock(block, batch, { classes }, guidance, execution);
+      const guided = guidedBlock(block, batch, conditions, guidance, execution);
       const permuted = tidy(() => block.order(x.clone()));
       try {
         const { tokens, trace } = await solveUnchecked(
@@ -146,7 +145,7 @@ async function inverseThroughBlocks(
     return ability(family, 'tokens').images(config, x);
   } finally {
     x.dispose();
-    classes?.dispose();
+    tf.dispose(Object.values(conditions));
   }
 }
 

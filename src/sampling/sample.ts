@@ -2,7 +2,7 @@ import { checkCount } from '../backend/count.js';
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import type { Label } from '../conditions/labels.js';
+import type { Given } from '../conditions/given.js';
 import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { checkDenoising, denoise } from './denoise.js';
@@ -11,16 +11,17 @@ import { askedExecution } from './guidance/execution.js';
 import type { Guidance } from './guidance/guided-block.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
-export interface SampleOptions extends ExecutionOptions {
+/** One label for all, or one per sample; captions' states one per sample. */
+export interface SampleOptions extends ExecutionOptions, Given {
   count: number;
-  /** One class for all, or one per sample. */
-  label?: Label | undefined;
   guidance?: Guidance;
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
   onTrace?: InverseOptions['onTrace'];
   /** Same seed, same samples; each sample's noise depends on its number alone. Default 0. */
   seed?: number;
+  /** The number of the first sample, so that many can be drawn in parts. Default 0. */
+  from?: number;
   /** Samples inverted together. Default 64. */
   batchSize?: number;
   /** One denoising step for the noise of training: σ and λ. Default none. */
@@ -49,7 +50,7 @@ export interface SampleOptions extends ExecutionOptions {
  * ```
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
-  const { count, label, guidance, solver, seed = 0, batchSize = 64 } = options;
+  const { count, label, text, guidance, solver, seed = 0, from = 0, batchSize = 64 } = options;
   const { onProgress, onTrace, signal } = options;
   const execution = askedExecution(options);
   checkCount('The number of samples', count);
@@ -57,16 +58,22 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
   if (label !== undefined && typeof label !== 'number' && label.length !== count) {
     throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
   }
+  if (text && text.shape[0] !== count) {
+    throw new UserError(`${text.shape[0]} captions came for ${count} samples`, 'Give one for each');
+  }
   if (options.denoise) checkDenoising(flow, options.denoise);
   const parts: tf.Tensor4D[] = [];
+  let states: tf.Tensor3D | undefined;
   try {
     for (let first = 0; first < count; first += batchSize) {
       const size = Math.min(batchSize, count - first);
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
-      const noise = sampleNoise(flow, seed, first, size);
+      states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
+      const noise = sampleNoise(flow, seed, from + first, size);
       const made: InverseOptions = {
         label: labels,
+        text: states,
         ...(guidance && { guidance }),
         ...(solver && { solver }),
         ...execution,
@@ -80,14 +87,17 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
         parts[parts.length - 1] = denoise(flow, images, {
           ...options.denoise,
           label: labels,
+          text: states,
           ...execution,
         });
         images.dispose();
       }
+      states?.dispose();
+      states = undefined;
     }
     return parts.length === 1 ? (parts[0] as tf.Tensor4D).clone() : tf.concat(parts, 0);
   } finally {
-    tf.dispose(parts);
+    tf.dispose([parts, states ?? []]);
   }
 }
 

@@ -2,6 +2,8 @@ import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { tf, tidy } from '../backend/tf.js';
 import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
+import { type Conditioned, emptyCaption } from '../conditions/given.js';
+import type { Conditions } from '../flow/autoregressive.js';
 import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Feeds, Model, ModelConfig } from '../flow/model.js';
 import { type BatchPlan, batchSource } from './batches/index.js';
@@ -97,17 +99,27 @@ async function firstState<C extends ModelConfig, P extends Tree>({
   from,
 }: CheckedRun<C, P>): Promise<Leaves> {
   const fresh = freshModel(template.family, template.config, settings.seed);
+  const known = knownBuffers(plan);
   let started: Leaves = {};
   try {
     if (!from) started = await startedByData(template, plan, fresh);
     const parameters = withLeaves(fresh.parameters, { ...leaves(fresh.parameters), ...started });
+    const buffers = { ...fresh.buffers, ...known };
     const averages = settings.averageDecay > 0;
-    const state = initialState(template, { ...fresh, parameters }, averages);
+    const state = initialState(template, { ...fresh, parameters, buffers }, averages);
     return from ? beginningState(state, from.state) : state;
   } finally {
     disposeModel(fresh);
-    tf.dispose(started);
+    tf.dispose([started, known]);
   }
+}
+
+/** The buffers that the data know: the states of the empty caption, where the model reads captions. */
+function knownBuffers({ config, data }: BatchPlan): Leaves {
+  const { text }: Conditioned = config;
+  if (!text || !data.text) return {};
+  const { entries, width, empty } = data.text;
+  return { [emptyCaption]: tf.tensor2d(empty, [entries, width]) };
 }
 
 /** The parameters that start from data, from the first batch: the whole one, in every process. */
@@ -129,7 +141,7 @@ async function startedByData<C extends ModelConfig, P extends Tree>(
         tf.tensor(feeds[name] as Feeds[string], [...shape], dtype),
       ]),
     );
-    const { images, classes } = tensors as { images: tf.Tensor4D; classes?: tf.Tensor2D };
-    return (family.start as NonNullable<typeof family.start>)(model, images, { classes });
+    const { images, ...told } = tensors as Leaves & Conditions;
+    return (family.start as NonNullable<typeof family.start>)(model, images as tf.Tensor4D, told);
   });
 }

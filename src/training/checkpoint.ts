@@ -19,6 +19,8 @@ export interface CheckpointDetails {
   dataset?: string;
   /** What the labels stand for. */
   classNames?: string[];
+  /** What made the states of captions, as `openTextEncoder` takes it, and the SHA-256 of its weights. */
+  textEncoder?: { name: string; weights: string };
   seed?: number;
   /** Training steps behind it. */
   steps?: number;
@@ -107,6 +109,7 @@ const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
     .optional(),
   dataset: z.string().optional(),
   classNames: z.array(z.string()).optional(),
+  textEncoder: z.strictObject({ name: z.string(), weights: z.string() }).optional(),
   seed: z.number().optional(),
   steps: z.number().optional(),
 });

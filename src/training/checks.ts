@@ -1,5 +1,7 @@
 import { UserError } from '../backend/errors.js';
 import type { Tree } from '../backend/tree.js';
+import type { Conditioned } from '../conditions/given.js';
+import type { DataSource } from '../data/index.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
 import { type BatchPlan, heldOutBatch } from './batches/index.js';
@@ -22,7 +24,9 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
         'Set classes to the same number, or to 0 for an unconditional model',
       );
     }
+    checkCaptions(config, source);
   }
+  if (run.validation) checkSameEncoder(config, data, run.validation);
   if (settings.batchSize > data.length) {
     throw new UserError(
       `A batch of ${settings.batchSize} is larger than ${data.name} (${data.length} images)`,
@@ -39,6 +43,43 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
   if (run.from) checkSameConfig(run.from.config, config);
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(plan, [0]);
+}
+
+/** Checks that samples come with the states of captions that a model reads. */
+function checkCaptions(
+  { text: read }: Conditioned,
+  { name, text: came }: Pick<DataSource, 'name' | 'text'>,
+): void {
+  if (!read) return;
+  const expected = `${read.entries} entries of ${read.width} numbers`;
+  if (!came) {
+    throw new UserError(
+      `${name} has no captions, and the model reads them`,
+      `Expected latents with a tensor text, ${expected} a sample (writeCaptionStates), or a model ` +
+        'without text',
+    );
+  }
+  if (came.entries === read.entries && came.width === read.width) return;
+  throw new UserError(
+    `The captions of ${name} have ${came.entries} entries of ${came.width} numbers`,
+    `The model reads ${expected}: set text.entries and text.width`,
+  );
+}
+
+/** Checks that held-out samples have their captions from the encoder of those to train on. */
+function checkSameEncoder(
+  { text: read }: Conditioned,
+  data: DataSource,
+  validation: DataSource,
+): void {
+  if (!read) return;
+  const [ours, theirs] = [data, validation].map(({ text }) => text?.encoder);
+  if (!ours || !theirs || ours.weights === theirs.weights) return;
+  throw new UserError(
+    `The captions to train on were encoded by ${ours.name}, the held-out ones by ${theirs.name} ` +
+      'with other weights',
+    'Encode both by the same encoder',
+  );
 }
 
 function checkSameConfig(came: ModelConfig, expected: ModelConfig): void {

@@ -1,6 +1,7 @@
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import { leaves, type Tree } from '../backend/tree.js';
+import type { Conditioned } from '../conditions/given.js';
 import type { Model, ModelConfig } from '../flow/model.js';
 import { batchSource } from './batches/index.js';
 import { beginRun } from './begin.js';
@@ -145,11 +146,13 @@ function detailsOf<C extends ModelConfig, P extends Tree>(
   { experiment, template, data, settings: { noise, seed } }: CheckedRun<C, P>,
   steps: number,
 ): CheckpointDetails {
+  const { classes, text }: Conditioned = template.config;
   return {
     ...(experiment !== undefined && { experiment }),
     ...(noise.kind !== 'none' && { noise }),
     dataset: data.name,
-    ...(template.config.classes > 0 && { classNames: data.classes }),
+    ...(classes > 0 && { classNames: data.classes }),
+    ...(text && data.text?.encoder && { textEncoder: data.text.encoder }),
     seed,
     steps,
   };

@@ -140,7 +140,7 @@ const commands = {
 function prepare({ workload, config, batch, precision, mode }: CaseRequest): Prepared {
   const flow = benchmarkFlow(config);
   const { images, latents, labels } = benchmarkInputs(config, batch);
-  const classes = mixtureRows(labels, batch, config.classes);
+  const classes = mixtureRows(labels, batch, config);
   const batchSpecs = {
     images: tensorSpec(imageShape(config, batch)),
     classes: tensorSpec([batch, config.classes]),

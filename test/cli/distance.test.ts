@@ -1,9 +1,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
+import { distanceText } from '../../src/cli/distance-text.js';
 import { imagesTensor, loadDataset, pixelBatch } from '../../src/data/index.js';
 import { frechetDistance } from '../../src/evaluation/distances/frechet.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
@@ -16,6 +17,20 @@ beforeAll(async () => {
 
 const judge = path.join('results', 'checkpoints', 'fashion-mnist-classifier.safetensors');
 const network = ['--network', `classifier:${judge}`];
+
+/** The first images of Fashion-MNIST in a file, as samples are. */
+async function fewSamples(count: number): Promise<string> {
+  const images = imagesTensor(
+    await loadDataset('fashion-mnist', 'train'),
+    Array.from({ length: count }, (_, i) => i),
+  );
+  const file = path.join(temporaryFolder(), 'samples.safetensors');
+  await writeSafetensors(file, {
+    images: { dtype: 'F32', shape: images.shape, data: images.dataSync() as Float32Array },
+  });
+  images.dispose();
+  return file;
+}
 
 describe('tarflow distance', () => {
   test('is what the library computes, with the floor beside it', async () => {
@@ -58,15 +73,7 @@ describe('tarflow distance', () => {
   test('takes samples and folders of pictures, and prints a table', async () => {
     const folder = temporaryFolder();
     const data = await loadDataset('fashion-mnist', 'train');
-    const images = imagesTensor(
-      data,
-      Array.from({ length: 40 }, (_, i) => i),
-    );
-    const samples = path.join(folder, 'samples.safetensors');
-    await writeSafetensors(samples, {
-      images: { dtype: 'F32', shape: images.shape, data: images.dataSync() as Float32Array },
-    });
-    images.dispose();
+    const samples = await fewSamples(40);
     const { code, stdout } = await tarflow(
       'distance',
       samples,
@@ -77,8 +84,12 @@ describe('tarflow distance', () => {
     );
     expect(code).toBe(0);
     expect(stdout).toMatch(/40 images against 40 real ones/);
-    expect(stdout).toMatch(/Fréchet distance +0\.000\n/);
-    expect(stdout).toMatch(/coverage +1\.000/);
+    const about = '\\(fashion-mnist-classifier, n = 40 and 40\\)';
+    expect(stdout).toMatch(new RegExp(`Fréchet distance ${about} +0\\.000\n`));
+    expect(stdout).toMatch(new RegExp(`coverage ${about} +1\\.000`));
+    const lines = stdout.trim().split('\n').slice(1);
+    expect(lines).toHaveLength(6);
+    for (const line of lines) expect(line).toMatch(new RegExp(about));
     const pictures = path.join(folder, 'pictures');
     fs.mkdirSync(pictures);
     const raw = { width: 28, height: 28, channels: 1 } as const;
@@ -91,7 +102,63 @@ describe('tarflow distance', () => {
       ...['--count', '40'],
     );
     expect(again.stderr).not.toMatch(/tarflow:/);
-    expect(again.stdout).toMatch(/Fréchet distance +0\.000 +0\.000\n/);
+    expect(again.stdout).toMatch(/Fréchet distance .* +0\.000 +0\.000\n/);
+    expect(again.stdout).not.toMatch(/FID|KID/);
+  });
+
+  test('by statistics alone is the same distance, and they are kept', async () => {
+    const cacheBefore = process.env.TARFLOW_CACHE;
+    const cache = temporaryFolder();
+    onTestFinished(() => {
+      if (cacheBefore === undefined) delete process.env.TARFLOW_CACHE;
+      else process.env.TARFLOW_CACHE = cacheBefore;
+    });
+    const sets = ['distance', await fewSamples(30), await fewSamples(40), ...network];
+    const whole = JSON.parse((await tarflow(...sets, '--json')).stdout);
+    process.env.TARFLOW_CACHE = cache;
+    const before = tf.memory().numTensors;
+    const floor = ['--floor', sets[2] as string];
+    const { code, stdout } = await tarflow(...sets, ...floor, '--frechet-only', '--json');
+    expect(code).toBe(0);
+    expect(tf.memory().numTensors).toBe(before);
+    const alone = JSON.parse(stdout);
+    expect(Object.keys(alone)).toEqual([
+      ...['real', 'network', 'realImages', 'images', 'frechet', 'floor'],
+    ]);
+    expect(alone).toMatchObject({ images: 30, realImages: 40, floor: { images: 30 } });
+    expect(Math.abs(alone.frechet / whole.frechet - 1)).toBeLessThan(1e-6);
+    // Those of the real images and of the floor, not those of the samples.
+    const folder = path.join(cache, 'features', 'statistics');
+    expect(fs.readdirSync(folder)).toHaveLength(2);
+
+    const kept = fs
+      .readdirSync(folder)
+      .map((name) => path.join(folder, name))
+      .find((file) => fs.readFileSync(file).includes('"count":"40"')) as string;
+    const byFile = ['distance', sets[1] as string, kept, ...network];
+    const again = JSON.parse((await tarflow(...byFile, '--json')).stdout);
+    expect(again).toMatchObject({ images: 30, realImages: 40, frechet: alone.frechet });
+    expect(again.unavailable).toEqual([
+      ...['kernel distance', 'precision', 'recall', 'density', 'coverage'],
+    ]);
+    const text = (await tarflow(...byFile)).stdout.trim().split('\n');
+    expect(text).toHaveLength(3);
+    expect(text[1]).toMatch(/^Fréchet distance \(fashion-mnist-classifier, n = 30 and 40\) +\d/);
+    expect(text[2]).toMatch(
+      /holds no images: kernel distance, precision, recall, density, coverage are unavailable$/,
+    );
+  });
+
+  test('names the distances of Inception-v3 FID and KID', () => {
+    const outcome = {
+      ...{ real: 'fid_stats.pth', network: 'Inception-v3', realImages: undefined },
+      ...{ images: 100, frechet: 1.5, kernel: { mean: 0.25, deviation: 0.125 } },
+    };
+    expect(distanceText(outcome, { frechet: 'FID', kernel: 'KID' }).split('\n')).toEqual([
+      'Inception-v3, 100 images against an unknown number of real ones',
+      'FID (Inception-v3, n = 100 and unknown)               1.500',
+      'KID (Inception-v3, n = 100 and unknown)    2.50e-1 ± 1.3e-1',
+    ]);
   });
 
   test('mistakes are told in one message', async () => {
@@ -111,6 +178,21 @@ describe('tarflow distance', () => {
           /validation has 5000 images for a floor of 9000.*\n?.*--count 5000/,
         ],
         ['fashion-mnist/train', ['fashion-mnist/train', '--network', 'inception'], /'inception'/],
+        [
+          'fashion-mnist/train',
+          ['fashion-mnist/train', '--network', 'inception-v3:none.pth'],
+          /no file none\.pth .*Inception-v3.*github/,
+        ],
+        [
+          'fashion-mnist/train',
+          ['fashion-mnist/train', '--network', 'dinov2:none.pth'],
+          /no file none\.pth .*DINOv2.*fbaipublicfiles/,
+        ],
+        [
+          'fashion-mnist/train',
+          [path.join('test', 'evaluation', 'distances', 'fid_stats.pth'), ...network],
+          /statistics of 6 features, fashion-mnist-classifier has 64.*inception-v3:FILE/,
+        ],
       ],
       ['--count', '9000'],
     );

@@ -114,7 +114,7 @@ test('an unknown data set: the known ones are named', async () => {
   });
   expect(status).toBe(1);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, emoji, efficientnet-lite0.",
+    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, emoji, efficientnet-lite0, minilm.",
   );
 });
 

@@ -6,10 +6,10 @@ import { conform } from '../../src/evaluation/conform.js';
 
 const folder = path.join(__dirname, '..', 'golden');
 
-/** The golden files of kind `tarflow`. */
+/** The golden files of whole models, of kinds `tarflow` and `starflow`. */
 export const goldenFiles = fs
   .readdirSync(folder)
-  .filter((name) => /^tf\d_.*\.safetensors$/.test(name) && !name.includes('_gsj'));
+  .filter((name) => /^[ts]f\d_.*\.safetensors$/.test(name) && !name.includes('_gsj'));
 
 /** Every output of a golden file is compared and passes, and nothing leaks. */
 export async function expectConformity(name: string): Promise<void> {

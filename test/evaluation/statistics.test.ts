@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  correlation,
   cumulativeShares,
   histogram,
   mcNemarTest,
@@ -9,6 +10,7 @@ import {
   pairedDifference,
   plusMinus,
   quantile,
+  rankCorrelation,
   smoothness,
   standardDeviation,
   standardErrorOfShare,
@@ -162,4 +164,16 @@ describe("McNemar's test", () => {
   test('needs the same images', () => {
     expect(() => mcNemarTest([true], [])).toThrow('Cannot pair 1 answers with 0');
   });
+});
+
+test('correlations are those of their definitions', () => {
+  expect(correlation([1, 2, 3, 4], [3, 5, 7, 9])).toBeCloseTo(1, 12);
+  expect(correlation([1, 2, 3], [3, 2, 1])).toBeCloseTo(-1, 12);
+  // By hand: products 1, squares 5 and 1.
+  expect(correlation([0, 1, 2, 3], [0, 1, 0, 1])).toBeCloseTo(1 / Math.sqrt(5), 12);
+  expect(rankCorrelation([1, 10, 100, 1000], [2, 3, 50, 51])).toBeCloseTo(1, 12);
+  // Equal numbers share their rank: ranks 0.5, 0.5, 2 and 0, 1, 2.
+  expect(rankCorrelation([7, 7, 9], [1, 2, 3])).toBeCloseTo(Math.sqrt(3) / 2, 12);
+  expect(() => correlation([1, 2], [1])).toThrow(/2 and 1 numbers came/);
+  expect(() => correlation([1, 1], [1, 2])).toThrow(/equal numbers came/);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  type Experiment,
   experiments,
   findExperiment,
   optionTexts,
@@ -7,6 +8,7 @@ import {
 } from '../../src/experiments/index.js';
 import { familyOf } from '../../src/models/registry.js';
 import { checkSettings } from '../../src/training/settings.js';
+import { smallStarFlow } from '../models/starflow/cases.js';
 
 describe.each(experiments.map((experiment) => [experiment.name, experiment] as const))(
   'the experiment %s',
@@ -58,4 +60,15 @@ test('a background is set, changed and taken away', () => {
   expect(withOverrides(experiment, ['background=255', 'background=none'])).toEqual(experiment);
   expect(optionTexts(experiment)).toContain('background=none');
   expect(() => withOverrides(experiment, ['background=black'])).toThrow(/'black'.*0, 255 or none/s);
+});
+
+test('the shape of captions is changed where there is one', () => {
+  const maf = findExperiment('fashion-mnist-maf');
+  const config = { ...smallStarFlow, text: { entries: 3, width: 5 } };
+  const captions: Experiment = { ...maf, config };
+  const changed = withOverrides(captions, ['text.entries=8', 'config.text.width=7']);
+  expect(changed.config).toEqual({ ...config, text: { entries: 8, width: 7 } });
+  const without: Experiment = { ...maf, config: smallStarFlow };
+  expect(optionTexts(without).some((text) => text.startsWith('text'))).toBe(false);
+  expect(() => withOverrides(without, ['text.entries=8'])).toThrow("no option 'text.entries'");
 });

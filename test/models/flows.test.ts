@@ -32,6 +32,7 @@ import {
 } from './cases.js';
 import { couplingCases } from './coupling/cases.js';
 import { mafCases } from './maf/cases.js';
+import { starflowCases } from './starflow/cases.js';
 import { tarflowCases } from './tarflow/cases.js';
 import { trainedOnTwoMoons } from './training.js';
 import { twoMoons, twoMoonsLogDensity } from './two-moons.js';
@@ -41,6 +42,7 @@ const families: Record<string, FlowCases> = {
   tarflow: tarflowCases,
   maf: mafCases,
   coupling: couplingCases,
+  starflow: starflowCases,
 };
 
 const configurations = Object.entries(families).flatMap(([kind, cases]) =>
@@ -310,8 +312,8 @@ function pointsOf({ config }: Model, numbers: number[] | Float32Array): tf.Tenso
   return tf.tensor4d(numbers, [numbers.length / dimensions(config), channels, height, width]);
 }
 
-function firstClass({ classes }: ModelConfig): tf.Tensor2D {
-  return classMixture({ classes }, 0, 1) as tf.Tensor2D;
+function firstClass(config: ModelConfig): tf.Tensor2D {
+  return classMixture(config, 0, 1) as tf.Tensor2D;
 }
 
 /**

@@ -27,10 +27,10 @@ describe('tables of the papers', () => {
     expect(repeated(tables.map(({ id }) => id))).toEqual([]);
     for (const { id, rows } of tables) {
       expect(repeated(rows.map(({ name }) => name)), id).toEqual([]);
-      for (const { name, published } of rows) {
+      for (const { name, published, measures: ours = [] } of rows) {
         const figures = published.map(({ measure, of }) => `${measure} ${of}`);
         expect(repeated(figures), `${id}, ${name}`).toEqual([]);
-        expect(published.length, `${id}, ${name}`).toBeGreaterThan(0);
+        expect(published.length + ours.length, `${id}, ${name}`).toBeGreaterThan(0);
       }
     }
   });
@@ -161,7 +161,9 @@ describe('expectations', () => {
     const expected = expectations.map(({ experiment }) => experiment);
     // Not run to the end yet.
     const open = ['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'];
-    const run = experimentNames.filter((name) => !open.includes(name));
+    const run = experimentNames.filter(
+      (name) => !open.includes(name) && !name.startsWith('design-'),
+    );
     expect([...expected].sort()).toEqual([...run].sort());
   });
 

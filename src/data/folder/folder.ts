@@ -1,18 +1,18 @@
-import type { Dirent } from 'node:fs';
-import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
+import { readBytes } from '../../backend/files.js';
 import type { FolderDescription } from '../description.js';
+import { type DataSource, type ImageSize, type Split, shared } from '../source.js';
+import { encodedSource, usuallyHeld } from './encoded-source.js';
+import { imageExtensions, measuredImage } from './image-file.js';
 import {
-  checkIndices,
-  type DataSource,
-  type ImageSize,
-  type Split,
-  shared,
-  sizeOf,
-} from '../source.js';
-import { Ahead } from './ahead.js';
-import { decodedImage, imageExtensions, measuredImage } from './image-file.js';
+  byCodeUnits,
+  type FoundImage,
+  holdsSomething,
+  imagesIn,
+  imagesOfClasses,
+  subFolders,
+} from './listing.js';
 import { sharedTexts, textAt } from './texts.js';
 
 export interface FolderOptions {
@@ -25,12 +25,22 @@ export interface FolderOptions {
   licence?: string | undefined;
   /** Images decoded ahead of need that are kept at most. Default: 64 MB of them. */
   held?: number | undefined;
+  /**
+   * What becomes of an image that cannot be decoded. `replaced`, the default: another image of its
+   * class stands in for it, and it is named and counted in a warning and in the source's `damaged`.
+   * `refused`: reading it throws an error that names it.
+   */
+  damaged?: 'replaced' | 'refused' | undefined;
 }
 
-/** Files that are read and decoded side by side: twice the threads that Node has for them. */
-const atOnce = 8;
-
-const heldBytes = 64e6;
+/** @throws UserError for channels that images are not decoded to */
+export function checkChannels({ channels }: ImageSize): void {
+  if (channels === 1 || channels === 3) return;
+  throw new UserError(
+    `Images of ${channels} channels were asked for`,
+    'Expected 1 (grey) or 3 (colour)',
+  );
+}
 
 /**
  * A folder of images as a data set: `FOLDER/SPLIT/CLASS/…/FILE`, the classes in the order of their
@@ -63,7 +73,7 @@ export async function openPictures(
   options: FolderOptions = {},
 ): Promise<DataSource> {
   const root = path.resolve(folder);
-  const found = (await filesIn(root, true)).map((file) => ({ file, label: -1 }));
+  const found = (await imagesIn(root, true)).map((file) => ({ file, label: -1 }));
   return openFound({ root, within: '', split: 'test', classes: [], found }, options);
 }
 
@@ -74,12 +84,12 @@ interface Listing {
   within: string;
   split: Split;
   classes: string[];
-  found: readonly Found[];
+  found: readonly FoundImage[];
 }
 
 async function openFound(
   { root, within, split, classes, found }: Listing,
-  { image, licence = 'not stated', held }: FolderOptions,
+  { image, licence = 'not stated', held, damaged = 'replaced' }: FolderOptions,
 ): Promise<DataSource> {
   const first = found[0];
   if (!first) {
@@ -88,14 +98,10 @@ async function openFound(
       `Expected files that end in ${imageExtensions.map((name) => `.${name}`).join(', ')}`,
     );
   }
-  if (image && image.channels !== 1 && image.channels !== 3) {
-    throw new UserError(
-      `Images of ${image.channels} channels were asked for`,
-      'Expected 1 (grey) or 3 (colour)',
-    );
-  }
+  if (image) checkChannels(image);
   // Also where the size is given: a thread may load sharp only after the main one did.
-  const measured = await measuredImage(path.join(root, first.file));
+  const name = path.join(root, first.file);
+  const measured = await measuredImage({ name, bytes: await readBytes(name) });
   const size = image ?? measured;
   return folderSource({
     kind: 'folder',
@@ -108,74 +114,38 @@ async function openFound(
     folder: root,
     paths: sharedTexts(found.map(({ file }) => file)),
     fit: image ? 'crop' : 'exact',
-    held: held ?? Math.ceil(heldBytes / sizeOf(size)),
+    damaged,
+    held: held ?? usuallyHeld(size),
   });
 }
 
 /** The source that a description is of. */
 export function folderSource(description: FolderDescription): DataSource {
-  const { name, split, image, classes, labels, licence, folder, paths, fit, held } = description;
-  const size = sizeOf(image);
-  const decoded = new Ahead(
-    (index) => decodedImage(path.join(folder, textAt(paths, index)), image, fit),
-    { held, atOnce },
-  );
-  return {
-    ...{ name, split, image, classes, labels, licence, description },
-    length: labels.length,
-    async read(indices) {
-      checkIndices(this, indices);
-      const values = new Uint8Array(indices.length * size);
-      await Promise.all(
-        Array.from(indices, async (index, place) => {
-          values.set(await decoded.take(index), place * size);
-        }),
-      );
-      return {
-        count: indices.length,
-        image,
-        values,
-        labels: Int32Array.from(indices, (index) => labels[index] as number),
-      };
-    },
-    prefetch(indices) {
-      checkIndices(this, indices);
-      decoded.expect(indices);
-    },
-  };
+  const file = (index: number) => path.join(description.folder, textAt(description.paths, index));
+  return encodedSource(description, { name: file, bytes: (index) => readBytes(file(index)) });
 }
 
-interface Found {
-  /** Path within the folder. */
-  file: string;
-  label: number;
-}
-
-/** The sub-folders of all splits: each split has the same classes, also where it lacks images of one. */
+/** The classes of all splits: each split has the same, also where it lacks images of one. */
 async function classNames(root: string): Promise<string[]> {
-  const names = new Set<string>();
-  let splitFolders = 0;
-  for (const split of ['train', 'validation', 'test']) {
-    const entries = await fs
-      .readdir(path.join(root, split), { withFileTypes: true })
-      .catch(() => []);
-    if (entries.length > 0) splitFolders++;
-    for (const entry of visible(entries)) {
-      if (await isFolder(path.join(root, split), entry)) names.add(entry.name);
-    }
-  }
-  if (splitFolders === 0) {
+  const splits = ['train', 'validation', 'test'].map((split) => path.join(root, split));
+  const present = await Promise.all(splits.map(holdsSomething));
+  if (!present.includes(true)) {
     throw new UserError(
       `The folder ${root} has no images in sub-folders train, validation or test`,
       'Expected train/CLASS/IMAGE.png and so on, or train/IMAGE.png where there are no classes',
     );
   }
-  return [...names].sort(byCodeUnits);
+  const names = await Promise.all(splits.map(subFolders));
+  return [...new Set(names.flat())].sort(byCodeUnits);
 }
 
 /** The images of a split, class by class, sorted by their paths. */
-async function listed(root: string, split: string, classes: readonly string[]): Promise<Found[]> {
-  const loose = await filesIn(path.join(root, split), false);
+async function listed(
+  root: string,
+  split: string,
+  classes: readonly string[],
+): Promise<FoundImage[]> {
+  const loose = await imagesIn(path.join(root, split), false);
   const [example] = loose;
   if (classes.length === 0) {
     return loose.map((file) => ({ file: path.join(split, file), label: -1 }));
@@ -186,39 +156,5 @@ async function listed(root: string, split: string, classes: readonly string[]): 
       'Move it into the folder of its class',
     );
   }
-  const perClass = await Promise.all(
-    classes.map(async (name, label) => {
-      const files = await filesIn(path.join(root, split, name), true);
-      return files.map((file) => ({ file: path.join(split, name, file), label }));
-    }),
-  );
-  return perClass.flat();
-}
-
-/** The images in a folder that may not be there, as paths within it. */
-async function filesIn(folder: string, recursive: boolean): Promise<string[]> {
-  const entries = await fs.readdir(folder, { withFileTypes: true, recursive }).catch(() => []);
-  return visible(entries)
-    .filter((entry) => !entry.isDirectory() && isImage(entry.name))
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
-    .sort(byCodeUnits);
-}
-
-function isImage(name: string): boolean {
-  return imageExtensions.includes(path.extname(name).slice(1).toLowerCase());
-}
-
-async function isFolder(parent: string, entry: Dirent): Promise<boolean> {
-  if (!entry.isSymbolicLink()) return entry.isDirectory();
-  const target = await fs.stat(path.join(parent, entry.name)).catch(() => undefined);
-  return target?.isDirectory() ?? false;
-}
-
-function visible(entries: readonly Dirent[]): Dirent[] {
-  return entries.filter(({ name }) => !name.startsWith('.'));
-}
-
-/** The same on every machine, whatever its language. */
-function byCodeUnits(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return imagesOfClasses(root, split, classes);
 }

@@ -1,29 +1,43 @@
 import type Sharp from 'sharp';
 import { UserError } from '../../backend/errors.js';
-import { readBytes } from '../../backend/files.js';
-import type { FolderDescription } from '../description.js';
+import type { DecodingRules } from '../description.js';
+import { nearlyPublishedImage, publishedImage } from '../published/published-image.js';
 import { type ImageSize, sizeOf } from '../source.js';
 
 /** Names of files that are read as images end so. */
 export const imageExtensions = ['png', 'jpg', 'jpeg', 'webp', 'gif', 'tif', 'tiff', 'avif'];
 
+/** An image as a file holds it, and what to call it in an error. */
+export interface EncodedImage {
+  name: string;
+  bytes: Uint8Array;
+}
+
+/** An image that cannot be decoded, or not all of it. */
+export class DamagedImage extends UserError {
+  override readonly name = 'DamagedImage';
+}
+
 /**
- * An image file as grey levels (channels, height, width): upright, in sRGB or grey with eight bits,
- * what is transparent on white, of several pages the first. With `crop` it is scaled until it covers
- * the size asked for, and the middle is cut out.
+ * An image as grey levels (channels, height, width). With `crop` and `exact` it is upright, in sRGB or
+ * grey with eight bits, what is transparent on white, of several pages the first; `published` and
+ * `fast` are {@link publishedImage} and near to it.
  *
  * @param image one channel or three
- * @throws FileUnreadable; UserError that names the file where it is damaged, or, with `exact`, of
- *   another size
+ * @throws DamagedImage; UserError that names an image that has another size, with `exact`
  */
 export async function decodedImage(
-  file: string,
+  encoded: EncodedImage,
   image: ImageSize,
-  fit: FolderDescription['fit'],
+  fit: DecodingRules['fit'],
 ): Promise<Uint8Array> {
+  if (fit === 'published' || fit === 'fast') {
+    const transform = fit === 'fast' ? nearlyPublishedImage : publishedImage;
+    return decode(encoded, (sharp) => transform(sharp, encoded.bytes, image));
+  }
   const { channels, height, width } = image;
-  const { data, info } = await read(file, (encoded) => {
-    const pipeline = encoded
+  const { data, info } = await decode(encoded, (sharp) => {
+    const pipeline = sharp(encoded.bytes, { failOn: 'error' })
       .autoOrient()
       .flatten({ background: 'white' })
       .toColourspace(channels === 1 ? 'b-w' : 'srgb')
@@ -33,31 +47,40 @@ export async function decodedImage(
   });
   if (info.width !== width || info.height !== height) {
     throw new UserError(
-      `The image ${file} has ${info.width}×${info.height} pixels`,
+      `The image ${encoded.name} has ${info.width}×${info.height} pixels`,
       `Expected ${width}×${height} as the first image; name a size to have all cropped to it`,
     );
   }
   return channelFirst(data, image);
 }
 
-/** The size of an image file as {@link decodedImage} sees it: upright, with one channel or three. */
-export async function measuredImage(file: string): Promise<ImageSize> {
-  const found = await read(file, (encoded) => encoded.metadata());
+/** The size of an image as {@link decodedImage} sees it: upright, with one channel or three. */
+export async function measuredImage(encoded: EncodedImage): Promise<ImageSize> {
+  const found = await decode(encoded, (sharp) => sharp(encoded.bytes).metadata());
   const { width, height } = found.autoOrient;
   const grey = found.space === 'b-w' || found.space === 'grey16';
   return { channels: grey ? 1 : 3, height, width };
 }
 
-/** What comes of a file by sharp, which is loaded for the first image: most runs need none of it. */
-async function read<T>(file: string, decode: (encoded: Sharp.Sharp) => Promise<T>): Promise<T> {
-  const sharp = require('sharp') as typeof Sharp;
-  // Not by its path, under which sharp keeps what it has read of a file.
-  const bytes = await readBytes(file);
+/**
+ * sharp, which is loaded for the first image: most runs need none of it. Who opens images loads it: a
+ * thread may load it only after the main one did.
+ */
+export function loadedSharp(): typeof Sharp {
+  return require('sharp') as typeof Sharp;
+}
+
+/** What comes of an image by sharp. */
+async function decode<T>(
+  { name }: EncodedImage,
+  use: (sharp: typeof Sharp) => Promise<T>,
+): Promise<T> {
+  const sharp = loadedSharp();
   try {
-    return await decode(sharp(bytes));
+    return await use(sharp);
   } catch (error) {
-    throw new UserError(
-      `The image ${file} cannot be decoded (${(error as Error).message})`,
+    throw new DamagedImage(
+      `The image ${name} cannot be decoded (${(error as Error).message})`,
       'Delete it, or fetch it again',
     );
   }

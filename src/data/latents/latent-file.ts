@@ -1,14 +1,17 @@
 import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
-import type { LatentsDescription } from '../description.js';
+import type { CaptionFacts, LatentsDescription } from '../description.js';
 import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../source.js';
 
 /**
  * A safetensors file of latents as a data set, read sample by sample, so it may be larger than
  * memory. It holds `latents` (n, channels, height, width) of 32 or 16 bits, and `labels` (n), whole
  * numbers from 0, where there are classes. Its metadata may say `name`, `licence`, and as `classes`
- * a JSON list of their names.
+ * a JSON list of their names. Where samples have captions it holds their states `text`
+ * (n, entries, width) of 32 or 16 bits and those of the empty caption, `empty_text` (entries, width);
+ * its metadata may say as `textEncoder` what made them, `{"name": …, "weights": …}` with the SHA-256 of
+ * the weights (`writeCaptionStates` writes all that).
  *
  * @param split what the file is, in the eyes of those who use it
  * @throws UserError where the file cannot be read or is not of that form
@@ -19,6 +22,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
     const { metadata } = opened;
     const [length, channels, height, width] = latentsShape(opened);
     const labels = await labelsOf(opened, length);
+    const text = await captionFacts(opened, length);
     return latentsSource({
       kind: 'latents',
       name: metadata.name ?? path.basename(file, '.safetensors'),
@@ -26,6 +30,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
       image: { channels, height, width },
       classes: classesOf(opened, labels),
       labels: shared(labels),
+      ...(text && { text }),
       licence: metadata.licence ?? 'not stated',
       file: opened.path,
     });
@@ -34,17 +39,22 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
   }
 }
 
+/** Types of numbers that states and latents may have. */
+const floats: readonly string[] = ['F32', 'BF16', 'F16'];
+
 /** The source that a description is of. */
 export function latentsSource(description: LatentsDescription): DataSource {
-  const { name, split, image, classes, labels, licence, file } = description;
+  const { name, split, image, classes, labels, text, licence, file } = description;
   const size = sizeOf(image);
   const length = labels.length;
   return {
     ...{ name, split, image, classes, labels, licence, description },
+    ...(text && { text }),
     length,
     async read(indices) {
       checkIndices(this, indices);
-      const values = new Float32Array(indices.length * size);
+      let values: Float32Array;
+      let states: Float32Array | undefined;
       const opened = await openSafetensors(file);
       try {
         const { channels, height, width } = image;
@@ -54,12 +64,8 @@ export function latentsSource(description: LatentsDescription): DataSource {
             'Leave the file as it is while it is read',
           );
         }
-        await Promise.all(
-          runsOf(indices).map(async ({ first, count, place }) => {
-            const { data } = await opened.read('latents', { first, count });
-            values.set(data, place * size);
-          }),
-        );
+        values = await rowsAt(opened, 'latents', indices, size);
+        states = text && (await rowsAt(opened, 'text', indices, text.entries * text.width));
       } finally {
         await opened.close();
       }
@@ -68,9 +74,27 @@ export function latentsSource(description: LatentsDescription): DataSource {
         image,
         values,
         labels: Int32Array.from(indices, (index) => labels[index] as number),
+        ...(text && states && { text: { states, empty: text.empty } }),
       };
     },
   };
+}
+
+/** Rows of a tensor's first axis, of so many numbers each, in the order of their indices. */
+async function rowsAt(
+  file: SafetensorsFile,
+  tensor: string,
+  indices: ArrayLike<number>,
+  size: number,
+): Promise<Float32Array> {
+  const values = new Float32Array(indices.length * size);
+  await Promise.all(
+    runsOf(indices).map(async ({ first, count, place }) => {
+      const { data } = await file.read(tensor, { first, count });
+      values.set(data, place * size);
+    }),
+  );
+  return values;
 }
 
 /** Samples that lie one after the other in the file, and the place of the first in a batch. */
@@ -98,7 +122,7 @@ function latentsShape({ path: file, tensors }: SafetensorsFile): [number, number
     throw new UserError(`${file} holds ${Object.keys(tensors).join(', ') || 'nothing'}`, expected);
   }
   const { shape, dtype } = latents;
-  if (shape.length !== 4 || shape.includes(0) || !['F32', 'BF16', 'F16'].includes(dtype)) {
+  if (shape.length !== 4 || shape.includes(0) || !floats.includes(dtype)) {
     throw new UserError(`The latents of ${file} are (${shape.join(', ')}) of ${dtype}`, expected);
   }
   return shape as [number, number, number, number];
@@ -116,6 +140,42 @@ async function labelsOf(file: SafetensorsFile, length: number): Promise<Int32Arr
   }
   const { data } = await file.read('labels');
   return Int32Array.from(data);
+}
+
+/** What is known of the states of captions in a file; undefined where it has none. */
+async function captionFacts(
+  file: SafetensorsFile,
+  length: number,
+): Promise<CaptionFacts | undefined> {
+  const { path: name, tensors, metadata } = file;
+  const { text, empty_text: empty } = tensors;
+  if (!text) return undefined;
+  const [count, entries, width] = text.shape;
+  if (text.shape.length !== 3 || count !== length || !floats.includes(text.dtype)) {
+    throw new UserError(
+      `The states of captions in ${name} are (${text.shape.join(', ')}) of ${text.dtype}`,
+      `Expected text (${length}, entries, width) of F32, BF16 or F16`,
+    );
+  }
+  if (!entries || !width || empty?.shape.join() !== [entries, width].join()) {
+    throw new UserError(
+      `${name} has ${empty ? `empty_text (${empty.shape.join(', ')})` : 'no empty_text'}`,
+      `Expected the states of the empty caption, (${entries}, ${width})`,
+    );
+  }
+  const { data } = await file.read('empty_text');
+  const encoder = encoderOf(name, metadata.textEncoder);
+  return { entries, width, empty: Float32Array.from(data), ...(encoder && { encoder }) };
+}
+
+function encoderOf(file: string, json: string | undefined): CaptionFacts['encoder'] {
+  if (json === undefined) return undefined;
+  const { name, weights } = (parsed(json) ?? {}) as Record<string, unknown>;
+  if (typeof name === 'string' && typeof weights === 'string') return { name, weights };
+  throw new UserError(
+    `The metadata of ${file} say textEncoder is ${json}`,
+    'Expected {"name": …, "weights": …}',
+  );
 }
 
 function classesOf({ path: file, metadata }: SafetensorsFile, labels: Int32Array): string[] {

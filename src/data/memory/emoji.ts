@@ -5,6 +5,9 @@ import { FileUnreadable, readBytes } from '../../backend/files.js';
 import { foldIn, permutation, randomKey } from '../../backend/random.js';
 import { decodeIdx } from '../../formats/idx.js';
 import type { Split } from '../source.js';
+import { heldOutNames } from './composed-names.js';
+import { isComposed } from './emoji-compositions.js';
+import { emojiName } from './emoji-names.js';
 import { type ImageDataset, imageDataset } from './memory.js';
 import { isIn } from './splits.js';
 
@@ -21,7 +24,8 @@ const licences = {
     'changed: drawn on white and reduced in size',
 };
 const descriptions =
-  'names and categories: MIT (Cal Henderson, https://github.com/iamcal/emoji-data)';
+  'names and categories: MIT (Cal Henderson, https://github.com/iamcal/emoji-data; Mu-An Chiou, ' +
+  'https://github.com/muan/unicode-emoji-json)';
 
 type Vendor = keyof typeof licences;
 
@@ -54,11 +58,13 @@ interface EmojiChoice {
   size: 32 | 64;
   /** One drawing a vendor of each base emoji. */
   baseOnly: boolean;
+  /** The test split is what is held out for composition, and nothing of it is in the others. */
+  composed: boolean;
 }
 
 /**
  * The emoji data sets: emoji of version 16.0 on white, three channels, 32×32 or 64×64, the ten
- * Unicode categories as classes, short names as captions.
+ * Unicode categories as classes, Unicode's names as captions.
  *
  * - `emoji-base-32` and `emoji-base-64`: each base emoji once by Google and once by Twitter. **The
  *   ones to train on**: the other sets are 60 % people in all skin tones, in these the largest
@@ -66,8 +72,10 @@ interface EmojiChoice {
  * - `emoji-google-32`, `emoji-google-64`, `emoji-twitter-32`, `emoji-twitter-64`: all 3,786
  *   drawings of one vendor.
  * - `emoji-32`, `emoji-64`: the drawings of both.
+ * - `emoji-composed-32`, `emoji-composed-64`: the same, without {@link heldOutNames} in training and
+ *   validation; these names, in all skin tones and by both vendors, are the test split.
  *
- * The split is the same in all of them: a tenth of the base emoji of each category, drawn once by a
+ * The split is the same in all the others: a tenth of the base emoji of each category, drawn once by a
  * fixed seed, is the test split, with all its skin tones and genders, by both vendors
  * ({@link baseEmoji}); the next tenth is the validation split. Base emoji that merely resemble each
  * other (two clock faces, a red and a blue heart) may be on different sides. Two fifths of all
@@ -78,12 +86,17 @@ export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<Im
     ([32, 64] as const).flatMap((size) =>
       Object.entries({
         'emoji-base': { vendors: ['google', 'twitter'] as const, baseOnly: true },
-        emoji: { vendors: ['google', 'twitter'] as const, baseOnly: false },
-        'emoji-google': { vendors: ['google'] as const, baseOnly: false },
-        'emoji-twitter': { vendors: ['twitter'] as const, baseOnly: false },
+        emoji: { vendors: ['google', 'twitter'] as const },
+        'emoji-google': { vendors: ['google'] as const },
+        'emoji-twitter': { vendors: ['twitter'] as const },
+        'emoji-composed': { vendors: ['google', 'twitter'] as const, composed: true },
       }).map(([prefix, choice]) => {
         const name = `${prefix}-${size}`;
-        return [name, (split: Split) => loadEmoji(name, split, { ...choice, size })];
+        return [
+          name,
+          (split: Split) =>
+            loadEmoji(name, split, { baseOnly: false, composed: false, ...choice, size }),
+        ];
       }),
     ),
   );
@@ -94,7 +107,7 @@ export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<Im
 async function loadEmoji(
   name: string,
   split: Split,
-  { vendors, size, baseOnly }: EmojiChoice,
+  { vendors, size, baseOnly, composed }: EmojiChoice,
 ): Promise<ImageDataset> {
   const drawings = await readDrawings();
   const shape = [drawings.length, 3, size, size];
@@ -104,8 +117,14 @@ async function loadEmoji(
   const heldOut = chooseHeldOut(drawings, bases);
   const inTest = split === 'test';
   const chosen = [...bases].flatMap(([base, members]) => {
-    if (heldOut.test.has(base) !== inTest) return [];
-    const shown = baseOnly ? [plainest(drawings, base, members)] : members;
+    // What is held out for composition is so wherever its base emoji is.
+    if (heldOut.test.has(base) !== inTest && !(composed && inTest)) return [];
+    const all = baseOnly ? [plainest(drawings, base, members)] : members;
+    const shown = composed
+      ? all.filter(
+          (index) => isComposed(nameOf(drawings[index] as Drawing), heldOutNames) === inTest,
+        )
+      : all;
     const inValidation = heldOut.validation.has(base);
     return shown.flatMap((index) => images.map((pixels) => ({ index, pixels, inValidation })));
   });
@@ -251,10 +270,17 @@ const toneNames: Record<string, string> = {
   '1F3FF': 'dark',
 };
 
-function caption({ code, entry, shortName }: Drawing): string {
-  if (code === entry) return shortName;
+/** Unicode's name of an emoji, without its skin tone. */
+function nameOf({ entry, shortName }: Drawing): string {
+  const tone = toneNames[entry];
+  return tone === undefined ? (emojiName(entry) ?? shortName) : `${tone} skin tone`;
+}
+
+function caption(drawing: Drawing): string {
+  const { code, entry } = drawing;
+  if (code === entry) return nameOf(drawing);
   const tones = code.split('-').flatMap((each) => toneNames[each] ?? []);
-  return `${shortName} (${tones.join(' and ')} skin tone)`;
+  return `${nameOf(drawing)} (${tones.join(' and ')} skin tone)`;
 }
 
 const remedy = 'Run `node data-scripts/data.mjs emoji`';

@@ -8,12 +8,16 @@ export type Features =
   | { data: ArrayLike<number>; shape: readonly [images: number, features: number] };
 
 /** Mean and covariance of features, in double precision; all that a Fréchet distance needs. */
-export interface FeatureStatistics {
-  /** The number of images. */
-  count: number;
+export interface FeatureMoments {
   mean: Float64Array;
   /** Row by row; the unbiased estimate, divided by count − 1. */
   covariance: Float64Array;
+}
+
+/** Mean and covariance of the features of so many images. */
+export interface FeatureStatistics extends FeatureMoments {
+  /** The number of images. */
+  count: number;
 }
 
 /**

@@ -4,12 +4,7 @@ import {
   symmetricEigen,
   symmetricEigenvalues,
 } from '../../backend/double.js';
-import {
-  checkWidths,
-  type FeatureStatistics,
-  type Features,
-  featureStatistics,
-} from './features.js';
+import { checkWidths, type FeatureMoments, type Features, featureStatistics } from './features.js';
 
 /**
  * The Fréchet distance between two sets of features, each taken as a Gaussian: |μ₁ − μ₂|² +
@@ -20,7 +15,7 @@ import {
  * And it is biased upwards when images are few: quote beside it the distance between two sets of
  * real images of the same size.
  *
- * @param a features (images, width), or their statistics
+ * @param a features (images, width), or their mean and covariance
  * @param b likewise, of the same width
  * @throws UserError as {@link featureStatistics}, and for features of two widths
  *
@@ -34,10 +29,10 @@ import {
  * ```
  */
 export function frechetDistance(
-  a: Features | FeatureStatistics,
-  b: Features | FeatureStatistics,
+  a: Features | FeatureMoments,
+  b: Features | FeatureMoments,
 ): number {
-  const [first, second] = [statisticsOf(a), statisticsOf(b)];
+  const [first, second] = [momentsOf(a), momentsOf(b)];
   const width = first.mean.length;
   checkWidths(width, second.mean.length);
   const [ours, theirs] = [first, second].map(({ covariance }) => ({
@@ -59,7 +54,7 @@ export function frechetDistance(
   return Math.max(0, distance);
 }
 
-function statisticsOf(given: Features | FeatureStatistics): FeatureStatistics {
+function momentsOf(given: Features | FeatureMoments): FeatureMoments {
   return 'covariance' in given ? given : featureStatistics(given);
 }
 

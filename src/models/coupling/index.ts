@@ -44,6 +44,7 @@ export const coupling: Family<CouplingConfig, CouplingParameters> = {
     latentShape,
     rows: ({ image }) => image.height * image.width,
     width: ({ hiddenChannels }) => hiddenChannels,
+    operations,
   },
   generator: { latentShape, generate },
 };
@@ -148,6 +149,18 @@ function startFromData(
     const prior = standardising(latents.at(-1) as tf.Tensor4D, [0]);
     return { ...started, ...withPrefix(prior, 'prior.') };
   });
+}
+
+/** Convolutions of each level at its size, and the mixing of its channels. */
+function operations(config: CouplingConfig): number {
+  const { stepsPerLevel, hiddenChannels: hidden, levels } = config;
+  const perLevel = levelShapes(config).map(({ height, width, channels }, l) => {
+    const outputs = 2 * Math.floor(channels / 2);
+    const network = 9 * hidden * (Math.ceil(channels / 2) + hidden + outputs);
+    const networks = stepsPerLevel + (l < levels - 1 ? 1 : 0);
+    return 2 * height * width * (networks * network + stepsPerLevel * channels ** 2);
+  });
+  return perLevel.reduce((sum, count) => sum + count, 0);
 }
 
 function latentShape(config: CouplingConfig): [number, number] {

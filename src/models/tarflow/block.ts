@@ -53,7 +53,8 @@ export class TarFlowBlock implements AutoregressiveBlock {
     this.depth = layers;
     this.heads = config.channels / config.headWidth;
     this.cacheWidth = 2 * config.channels * layers;
-    this.direction = index % 2 === 0 ? 'forward' : 'reverse';
+    const forward = index % 2 === 0 || config.directions === 'same';
+    this.direction = forward ? 'forward' : 'reverse';
     this.description = [config, layers];
   }
 

@@ -25,6 +25,11 @@ export interface TarFlowConfig {
   /** Additive coupling (VP) instead of the default affine one (NVP). */
   volumePreserving: boolean;
   /**
+   * `same` lets every block read the tokens in raster order, where the papers' alternate: an ablation,
+   * which fails. Absent, they alternate.
+   */
+  directions?: 'alternating' | 'same' | undefined;
+  /**
    * The grey level that most pixels have, black or white: their noise is made normal and wide before
    * the first block, and narrow again after sampling (`spreadBackground`). For likelihood, with
    * uniform noise. Not in the papers; absent, blocks read pixels on [−1, 1] as there.
@@ -43,6 +48,7 @@ export const tarflowSchema: z.ZodType<TarFlowConfig> = z.strictObject({
   headWidth: z.number(),
   classes: z.number(),
   volumePreserving: z.boolean(),
+  directions: z.enum(['alternating', 'same']).optional(),
   background: z.union([z.literal(0), z.literal(255)]).optional(),
 });
 

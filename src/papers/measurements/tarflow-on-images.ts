@@ -32,7 +32,7 @@ export const tarflowOnImages: readonly Measurement[] = [
       figure('images', '', 'exact'),
     ],
     command:
-      'npx tarflow bpd results/checkpoints/fashion-mnist-density.safetensors --data fashion-mnist',
+      "npx tarflow bpd results/checkpoints/fashion-mnist-density.safetensors --data fashion-mnist --split test --reason 'the figure of Table 2'",
   },
   {
     id: '02-background',

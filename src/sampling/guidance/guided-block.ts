@@ -2,6 +2,7 @@ import { UserError } from '../../backend/errors.js';
 import { callCompiled } from '../../backend/program/index.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { type Leaves, leaves } from '../../backend/tree.js';
+import type { Conditioned } from '../../conditions/given.js';
 import type {
   AutoregressiveBlock,
   Cache,
@@ -19,6 +20,13 @@ import { type Execution, plainExecution } from './execution.js';
  * temperature; the latter alone guides an unconditional model.
  */
 export interface Guidance {
+  /**
+   * How both predictions become one. `linear`: mean and log-scale move away from the weaker ones
+   * (TarFlow, section 3.4). `product`: the Gaussian in proportion to p^(1+w) / p_weaker^w, which is
+   * stable at large weights (STARFlow, section 3.4); it moves both and takes no annealing. Default
+   * linear.
+   */
+  rule?: 'linear' | 'product';
   /** w; 0 is no guidance, and the guided model has weight 1 + w. */
   weight: number;
   /** Which predictions move: the log-scale a, the shift b, or both. Default both. */
@@ -26,8 +34,8 @@ export interface Guidance {
   /** τ: divides the attention logits of the weaker model. Below 1 sharpens it. Default 1. */
   temperature?: number;
   /**
-   * True to let the weight grow linearly along the tokens, from w/(T−1) to w; the papers' FID
-   * figures do. Default false.
+   * True to let the weight grow linearly along the tokens, from w/(T−1) for the second to w for the
+   * last; the papers' FID figures do. Default false.
    */
   annealed?: boolean;
   /** Which blocks are guided, by index from the data; default all. */
@@ -57,19 +65,39 @@ function linearRule(on: NonNullable<Guidance['on']>): GuidanceRule {
 }
 
 /**
+ * STARFlow's rule: the Gaussian in proportion to p^(1+w) / p_weaker^w. Where the weaker one is narrower
+ * it counts as no narrower, which keeps the result's variance positive at any weight.
+ */
+export const productRule: GuidanceRule = <T extends tf.Tensor>(
+  { mean, logScale = tf.zerosLike(mean) as T }: Gaussian<T>,
+  { mean: weakMean, logScale: weakLogScale = tf.zerosLike(weakMean) as T }: Gaussian<T>,
+  weight: tf.Tensor,
+): Gaussian<T> => {
+  const squaredRatio = tf.exp(tf.mul(tf.minimum(tf.sub(logScale, weakLogScale), 0), 2));
+  const share = tf.mul(squaredRatio, weight);
+  const precision = tf.sub(tf.add(weight, 1), share);
+  const moved = tf.mul(tf.sub(mean, weakMean), tf.div(share, precision));
+  return {
+    mean: tf.add(mean, moved),
+    logScale: tf.sub(logScale, tf.mul(tf.log(precision), 0.5)) as T,
+  };
+};
+
+/**
  * Guided predictions from those of both branches.
  *
  * @param both predictions whose rows are those of the stronger branch and then those of the weaker
  */
 export function guidedPrediction<T extends tf.Tensor>(
-  { on = 'ab' }: Guidance,
+  { on = 'ab', rule = 'linear' }: Guidance,
   both: Gaussian<T>,
   weight: tf.Tensor,
 ): Gaussian<T> {
   const halves = (pair: T): [T, T] => tf.split(pair, 2, 0) as [T, T];
   const [mean, weakMean] = halves(both.mean);
   const [logScale, weakLogScale] = both.logScale ? halves(both.logScale) : [];
-  return linearRule(on)({ mean, logScale }, { mean: weakMean, logScale: weakLogScale }, weight);
+  const combined = rule === 'product' ? productRule : linearRule(on);
+  return combined({ mean, logScale }, { mean: weakMean, logScale: weakLogScale }, weight);
 }
 
 /**
@@ -79,8 +107,17 @@ export function guidedPrediction<T extends tf.Tensor>(
  */
 export function checkGuidance(
   stack: readonly AutoregressiveBlock[],
-  { weight, on = 'ab', temperature = 1, blocks = [] }: Guidance,
+  { rule = 'linear', weight, on = 'ab', temperature = 1, annealed, blocks = [] }: Guidance,
 ): void {
+  if (!['linear', 'product'].includes(rule)) {
+    throw new UserError(`The rule of guidance is '${rule}'`, "Expected 'linear' or 'product'");
+  }
+  if (rule === 'product' && (annealed || on !== 'ab')) {
+    throw new UserError(
+      `Guidance by the product of Gaussians came with ${annealed ? 'annealing' : `on '${on}'`}`,
+      'It moves mean and scale together, by one weight: leave that away, or take the linear rule',
+    );
+  }
   if (!(Number.isFinite(weight) && weight >= 0)) {
     throw new UserError(`The guidance weight is ${weight}`, 'Expected a number of at least 0');
   }
@@ -103,13 +140,13 @@ export function checkGuidance(
   }
 }
 
-/** True where guidance changes nothing: no classes to leave away, and attention as it is. */
+/** True where guidance changes nothing: no label or caption to leave away, and attention as it is. */
 export function guidanceIsIdle(
-  { classes }: { classes: number },
+  { classes, text }: Conditioned,
   stack: readonly AutoregressiveBlock[],
   guidance: Guidance,
 ): boolean {
-  if (guidance.weight === 0 || classes > 0) return false;
+  if (guidance.weight === 0 || classes > 0 || text) return false;
   return !stack.some((block) => changesAttention(block, guidance));
 }
 
@@ -150,7 +187,7 @@ export function guidedBlock(
   guidance: Guidance | undefined,
   execution: Execution = plainExecution,
 ): GuidedBlock {
-  const given = presentConditions(conditions);
+  const given = readConditions(block, conditions);
   const guided =
     guidance !== undefined &&
     guidance.weight > 0 &&
@@ -212,6 +249,13 @@ function bothBranches(
       }),
     };
   });
+}
+
+/** Of some conditions those that a block reads: others do not change what it predicts. */
+function readConditions(block: AutoregressiveBlock, conditions: Conditions): Leaves {
+  const read = tidy(() => Object.keys(presentConditions(block.unconditional(1))));
+  const given = Object.entries(presentConditions(conditions));
+  return Object.fromEntries(given.filter(([name]) => read.includes(name)));
 }
 
 function presentConditions(conditions: Conditions): Leaves {
@@ -327,7 +371,7 @@ export function callGuided(
       name,
       description: [
         ...[block.description, block.direction, start],
-        ...[guidance ? (guidance.on ?? 'ab') : '', description],
+        ...[guidance ? guidanceKey(guidance) : '', description],
       ],
       parameters: leaves(block.parameters),
       instance: block.index,
@@ -357,6 +401,11 @@ export function callGuided(
   } finally {
     weights?.dispose();
   }
+}
+
+/** What of guidance is part of a compiled call; the weight is an input of it. */
+export function guidanceKey({ rule = 'linear', on = 'ab' }: Guidance): string {
+  return rule === 'linear' ? on : rule;
 }
 
 /**

@@ -45,6 +45,7 @@ const planSchema = z.strictObject({
   precision: z.enum(['float32', 'bfloat16']),
   guidance: z
     .strictObject({
+      rule: z.enum(['linear', 'product']).optional(),
       weight: z.number().nonnegative(),
       on: z.enum(['a', 'b', 'ab']).optional(),
       temperature: z.number().positive().optional(),

@@ -12,6 +12,7 @@ import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';
 import {
   type GuidedBlock,
+  guidanceKey,
   guidanceWeights,
   guidedPrediction,
   predictGuided,
@@ -54,7 +55,7 @@ export async function decodeSequentially(
       const next = callCompiled<Leaves, Leaves>({
         name: 'decode',
         description: [
-          ...[block.description, range, guidance?.on ?? (guidance ? 'ab' : '')],
+          ...[block.description, range, guidance ? guidanceKey(guidance) : ''],
           // Only where the first token is predicted is the block itself called.
           ...(block.given === 0 ? [block.direction] : []),
         ],
@@ -185,7 +186,7 @@ function ofPart(leavesOfParts: Leaves, part: number): Leaves {
 
 /** The memory that {@link decodeSequentially} takes for its cache, in bytes. */
 export function decodingCacheBytes({ block, branches }: GuidedBlock, batch: number): number {
-  return 4 * branches * batch * block.tokens * block.cacheWidth;
+  return 4 * branches * batch * (block.lead + block.tokens) * block.cacheWidth;
 }
 
 /** Tokens to solve for after `start` and up to `end`, in steps that look at `length` tokens. */

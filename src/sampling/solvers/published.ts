@@ -9,6 +9,48 @@ import { emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.j
 import { defaultTolerance, type Solver } from './solver.js';
 
 type PublishedSolver = Extract<Solver, { kind: 'publishedGaussSeidelJacobi' }>;
+type BlockwiseSolver = Extract<Solver, { kind: 'publishedBlockwiseJacobi' }>;
+
+/** What both published forms say of an iteration. */
+interface PublishedRule {
+  ends: number[];
+  maximum: number;
+  start: NonNullable<PublishedSolver['start']>;
+  clamp?: number | undefined;
+  /** One segment holds all tokens: the published code then clamps the first one, too. */
+  whole: boolean;
+  /** Of a change and of the next iterate of the tokens that can change, both (batch, tokens, D). */
+  residual(change: tf.Tensor3D, next: tf.Tensor3D): tf.Tensor;
+  converged(residual: number): boolean;
+}
+
+function ruleOf(
+  solver: PublishedSolver | BlockwiseSolver,
+  tokens: number,
+  given: number,
+): PublishedRule {
+  if (solver.kind === 'publishedBlockwiseJacobi') {
+    const { length, tolerance, maximum } = solver;
+    const count = Math.ceil(tokens / length);
+    return {
+      ends: Array.from({ length: count }, (_, i) => Math.min((i + 1) * length, tokens)),
+      ...{ maximum, start: 'latent', whole: count === 1 },
+      residual: (change, next) => tf.div(tf.mean(tf.square(change)), tf.mean(tf.square(next))),
+      converged: (residual) => residual < tolerance,
+    };
+  }
+  const { segments, maximum, norm = 'largest', tolerance = defaultTolerance, clamp } = solver;
+  return {
+    ends: segmentEnds(tokens, segments, given),
+    ...{ maximum, start: solver.start ?? 'latent', clamp, whole: segments === 1 },
+    residual: (change) =>
+      norm === 'largest'
+        ? tf.max(tf.abs(change))
+        : tf.div(tf.norm(change), change.shape[0] * change.shape[2]),
+    // The papers' rules: a largest change is below the bound, a Frobenius norm at most the bound.
+    converged: (residual) => (norm === 'largest' ? residual < tolerance : residual <= tolerance),
+  };
+}
 
 /**
  * Solves a block for its input as the published codes do (Liu and Qin 2025, arXiv 2505.12849; one
@@ -23,15 +65,16 @@ type PublishedSolver = Extract<Solver, { kind: 'publishedGaussSeidelJacobi' }>;
 export async function solveAsPublished(
   guided: GuidedBlock,
   z: tf.Tensor3D,
-  solver: PublishedSolver,
+  solver: PublishedSolver | BlockwiseSolver,
   hooks: SolveHooks = {},
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
-  const { segments, maximum, norm = 'largest', tolerance = defaultTolerance } = solver;
   const [batch, tokens] = z.shape;
   const samples = Array.from({ length: batch }, (_, sample) => sample);
   const record = emptyRecord(batch);
   const { given } = guided.block;
-  let x = startingTokens(z, solver.start ?? 'latent', given);
+  const rule = ruleOf(solver, tokens, given);
+  const { maximum } = rule;
+  let x = startingTokens(z, rule.start, given);
   /** Of the finished segments, and with the segment's last evaluation. */
   let cache: Cache | undefined;
   let extended: Cache | undefined;
@@ -41,21 +84,19 @@ export async function solveAsPublished(
     const settled = tidy(() => {
       if (given === 0) return 0;
       const start = givenTokens(guided.block, x);
-      return tf.all(tf.equal(start, firstToken(guided, z, solver))).dataSync()[0] as number;
+      return tf.all(tf.equal(start, firstToken(guided, z, rule))).dataSync()[0] as number;
     });
     let first = 0;
-    for (const [segment, end] of segmentEnds(tokens, segments, given).entries()) {
+    for (const [segment, end] of rule.ends.entries()) {
       const count = end - 1 - first;
       /** Iterations that always suffice. */
       const enough = segment === 0 ? end - settled : count;
       const final = (): number => Math.min(end - enough + iteration, end);
       let residual = Number.POSITIVE_INFINITY;
       let iteration = 0;
-      // The papers' rules: a largest change is below the bound, a Frobenius norm at most the bound.
-      const converged = (): boolean =>
-        norm === 'largest' ? residual < tolerance : residual <= tolerance;
+      const converged = (): boolean => rule.converged(residual);
       while (iteration < maximum && !converged()) {
-        const step = publishedStep(guided, { x, z }, { first, end, cache }, solver);
+        const step = publishedStep(guided, { x, z }, { first, end, cache }, rule);
         residual = step.residual.dataSync()[0] as number;
         step.residual.dispose();
         x.dispose();
@@ -100,10 +141,10 @@ export async function solveAsPublished(
 function firstToken(
   { block }: GuidedBlock,
   z: tf.Tensor3D,
-  { segments, clamp }: PublishedSolver,
+  { whole, clamp }: PublishedRule,
 ): tf.Tensor3D {
   const token = givenTokens(block, z);
-  return segments === 1 ? clamped(token, clamp) : token;
+  return whole ? clamped(token, clamp) : token;
 }
 
 function clamped(x: tf.Tensor3D, clamp: number | undefined): tf.Tensor3D {
@@ -115,23 +156,23 @@ function publishedStep(
   guided: GuidedBlock,
   { x, z }: { x: tf.Tensor3D; z: tf.Tensor3D },
   { first, end, cache }: { first: number; end: number; cache: Cache | undefined },
-  solver: PublishedSolver,
+  rule: PublishedRule,
 ): { next: tf.Tensor3D; residual: tf.Tensor; extended: Cache | undefined } {
   const { block } = guided;
-  const { segments, clamp, norm = 'largest' } = solver;
-  const [batch, , width] = x.shape;
   const lowest = firstPredicted(block, { start: first, cache });
   return tidy(() => {
     const given = tf.slice(x, [0, first, 0], [-1, end - 1 - first, -1]);
     const prediction = guided.predict(given, { start: first, cache, keepCache: true });
     const target = tf.slice(z, [0, lowest, 0], [-1, end - lowest, -1]);
-    const moved = clamped(denormalise(target, prediction.next), clamp);
+    const moved = clamped(denormalise(target, prediction.next), rule.clamp);
     const known = tf.slice(x, [0, 0, 0], [-1, lowest, -1]);
-    const before = segments === 1 && block.given > 0 ? firstToken(guided, z, solver) : known;
+    const before = rule.whole && block.given > 0 ? firstToken(guided, z, rule) : known;
     const next = tf.concat([before, moved, tf.slice(x, [0, end, 0])], 1);
-    const change = tf.sub(next, x);
-    const residual =
-      norm === 'largest' ? tf.max(tf.abs(change)) : tf.div(tf.norm(change), batch * width);
+    // The first token changes where it is clamped or started elsewhere.
+    const from = rule.whole ? 0 : lowest;
+    const changing = (tokens: tf.Tensor3D): tf.Tensor3D =>
+      tf.slice(tokens, [0, from, 0], [-1, end - from, -1]);
+    const residual = rule.residual(tf.sub(changing(next), changing(x)), changing(next));
     return { next, residual, extended: prediction.cache };
   });
 }

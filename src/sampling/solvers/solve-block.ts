@@ -60,6 +60,7 @@ function solve(
     case 'gaussSeidelJacobi':
       return solveByIteration(guided, z, solver, hooks);
     case 'publishedGaussSeidelJacobi':
+    case 'publishedBlockwiseJacobi':
       return solveAsPublished(guided, z, solver, hooks);
   }
 }

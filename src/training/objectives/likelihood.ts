@@ -1,7 +1,9 @@
 import { tensorSpec } from '../../backend/program/index.js';
 import { tf, tidy } from '../../backend/tf.js';
+import type { Conditioned } from '../../conditions/given.js';
+import { mixtureWidth } from '../../conditions/labels.js';
 import { ability, flowLoss } from '../../flow/flow.js';
-import type { Objective } from '../../flow/model.js';
+import type { ModelConfig, Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';
 
 export interface LikelihoodOptions {
@@ -20,15 +22,19 @@ export interface LikelihoodOptions {
 export function likelihood({ runningVariance = false }: LikelihoodOptions = {}): Objective {
   return {
     name: 'likelihood',
-    inputs: ({ image, classes }, batch) => ({
+    inputs: ({ image, ...config }: ModelConfig & Conditioned, batch) => ({
       images: tensorSpec([batch, image.channels, image.height, image.width]),
-      ...(classes > 0 && { classes: tensorSpec([batch, classes]) }),
+      ...(config.classes > 0 && { classes: tensorSpec([batch, mixtureWidth(config)]) }),
+      ...(config.text && { text: tensorSpec([batch, config.text.entries, config.text.width]) }),
     }),
     feeds: noisyImageFeeds,
     trains: () => true,
-    loss(model, { images, classes }) {
+    loss(model, { images, classes, text }) {
       const { forward } = ability(model.family, 'flow');
-      const conditions = { classes: classes as tf.Tensor2D | undefined };
+      const conditions = {
+        classes: classes as tf.Tensor2D | undefined,
+        text: text as tf.Tensor3D | undefined,
+      };
       const result = forward(model, images as tf.Tensor4D, conditions);
       const { loss, ...terms } = flowLoss(model, result);
       if (!runningVariance) return { loss, terms };

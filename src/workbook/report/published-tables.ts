@@ -16,7 +16,9 @@ export function publishedTables(): string {
   return papers
     .flatMap((paper) => [
       `### ${paper.title} (${paper.work})`,
-      ...paper.tables.map(publishedTable),
+      ...paper.tables
+        .filter(({ rows }) => rows.some(({ published }) => published.length > 0))
+        .map(publishedTable),
       ...scalesTable(paper),
     ])
     .join('\n\n');
@@ -34,7 +36,8 @@ export function measuresTable(): string {
 }
 
 /** With models as lines or, where they have more figures than there are models, as columns. */
-function publishedTable({ title, rows }: Table): string {
+function publishedTable({ title, rows: all }: Table): string {
+  const rows = all.filter(({ published }) => published.length > 0);
   const figures = rows.flatMap(({ published }) => published);
   const titles = [...new Set(figures.map(({ measure, of }) => figureTitle(measure, of)))];
   const models = rows.map(({ name, kind, setting, published }) => ({

@@ -77,7 +77,7 @@ function trained(flow: TarFlow, mode: Mode, { batch, parts, steps, times }: Trai
       const { first, second } = biasCorrections(step);
       const outputs = program.run.train({
         images: normal(randomKey(step), batch * channels * height * width),
-        classes: mixtureRows(labels, batch, config.classes),
+        classes: mixtureRows(labels, batch, config),
         learningRate: 1e-2,
         firstCorrection: first,
         secondCorrection: second,

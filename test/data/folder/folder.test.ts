@@ -2,10 +2,11 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp, { type Sharp } from 'sharp';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { startEngine } from '../../../src/backend/engine.js';
 import { UserError } from '../../../src/backend/errors.js';
 import {
+  type FolderOptions,
   imagesTensor,
   labelBatch,
   openDataset,
@@ -26,6 +27,8 @@ beforeEach(() => {
   for (const name of fs.readdirSync(folder))
     fs.rmSync(path.join(folder, name), { recursive: true });
 });
+
+afterEach(() => vi.restoreAllMocks());
 
 type Colour = [red: number, green: number, blue: number];
 
@@ -258,8 +261,8 @@ describe('batches made in a thread of its own', () => {
     for (let i = 0; i < count; i++) await write(`train/${i + 10}.png`, plain([i, i, i]));
   });
 
-  async function batches(held: number) {
-    const data = await openFolder(folder, 'train', { image, held });
+  async function batches(held: number, more: FolderOptions = {}) {
+    const data = await openFolder(folder, 'train', { image, held, ...more });
     return batchSource(
       {
         config: { ...smallConfig, image, classes: 0 },
@@ -288,10 +291,10 @@ describe('batches made in a thread of its own', () => {
     }
   });
 
-  test('a damaged file stops them with an error that names it', async () => {
+  test('where none may be damaged, one stops them with an error that names it', async () => {
     const file = path.join(folder, 'train', '15.png');
     fs.writeFileSync(file, 'hello');
-    const source = await batches(100);
+    const source = await batches(100, { damaged: 'refused' });
     const epoch = async () => {
       for (let step = 0; step < 3; step++) await source.next();
     };
@@ -324,13 +327,54 @@ describe('damaged files are named', () => {
   ])('%s', async (_what, name, content) => {
     const file = path.join(folder, 'train', name);
     fs.writeFileSync(file, await content());
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const problem = `The image ${file} cannot be decoded (`;
+    for (const damaged of [undefined, 'refused'] as const) {
+      const data = await openFolder(folder, 'train', { image: small, damaged });
+      // Also where it was decoded ahead.
+      data.prefetch?.([1]);
+      const read = await Promise.resolve(data.read([0, 1])).catch((thrown) => thrown);
+      if (damaged === undefined) {
+        expect([...read.values.subarray(48)]).toEqual([...read.values.subarray(0, 48)]);
+        await data.read([1, 1]);
+        expect([...(data.damaged ?? [])]).toEqual([file]);
+        expect(warn).toHaveBeenCalledTimes(1);
+        expect(warn.mock.lastCall?.[0]).toContain(problem);
+        expect(warn.mock.lastCall?.[0]).toMatch(/\(train\) so far: 1\.$/);
+      } else {
+        expect(read).toBeInstanceOf(UserError);
+        expect(read.message).toContain(problem);
+      }
+      expect((await data.read([0])).count).toBe(1);
+    }
+    expect(warn).toHaveBeenCalledTimes(1);
+  });
+
+  test('another of the same class stands in, of another class none', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    for (const name of fs.readdirSync(folder))
+      fs.rmSync(path.join(folder, name), { recursive: true });
+    await write('train/ant/a.png', plain([1, 0, 0]));
+    await write('train/bee/a.png', plain([2, 0, 0]));
+    await write('train/bee/b.png', plain([3, 0, 0]));
+    await write('train/cow/a.png', plain([4, 0, 0]));
     const data = await openFolder(folder, 'train', { image: small });
-    // Also where it was decoded ahead.
-    data.prefetch?.([1]);
-    const error = await Promise.resolve(data.read([0, 1])).catch((thrown) => thrown);
-    expect(error).toBeInstanceOf(UserError);
-    expect(error.message).toContain(`The image ${file} cannot be decoded (`);
-    expect((await data.read([0])).count).toBe(1);
+    const damaged = ['bee/b.png', 'cow/a.png'].map((name) => path.join(folder, 'train', name));
+    for (const file of damaged) fs.writeFileSync(file, 'hello');
+    const { values, labels } = await data.read([2, 1, 0]);
+    expect([...labels]).toEqual([1, 1, 0]);
+    expect([0, 48, 96].map((at) => values[at])).toEqual([2, 2, 1]);
+    await expect(data.read([3])).rejects.toThrow(`The image ${damaged[1]} cannot be decoded (`);
+    expect([...(data.damaged ?? [])]).toEqual(damaged);
+  });
+
+  test('where more than ten come one after the other, reading ends', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    for (let i = 0; i < 12; i++)
+      fs.writeFileSync(path.join(folder, 'train', `b${i + 10}.png`), 'x');
+    const data = await openFolder(folder, 'train', { image: small });
+    await expect(data.read([1])).rejects.toThrow(/b10\.png cannot be decoded/);
+    expect((await data.read([3])).count).toBe(1);
   });
 
   test('one that is gone', async () => {

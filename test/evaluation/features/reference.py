@@ -10,36 +10,8 @@ import pathlib
 
 import numpy as np
 import torch
+from counted_weights import counted, filled
 from efficientnet_lite_pytorch import EfficientNet
-
-
-def counted(name: str, size: int) -> np.ndarray:
-    """`size` numbers of [0, 1) by name and counter: a hash of 32 bits."""
-    seed = np.uint32(0)
-    with np.errstate(over="ignore"):
-        for character in name:
-            seed = seed * np.uint32(31) + np.uint32(ord(character))
-        x = np.arange(size, dtype=np.uint32) + seed
-        x ^= x >> np.uint32(16)
-        x *= np.uint32(0x7FEB352D)
-        x ^= x >> np.uint32(15)
-        x *= np.uint32(0x846CA68B)
-        x ^= x >> np.uint32(16)
-    return x / 2.0**32
-
-
-def filled(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    values = counted(name, int(np.prod(shape)))
-    if name.endswith("running_var"):
-        values = 0.5 + values
-    elif len(shape) == 4:
-        values = (2 * values - 1) * np.sqrt(6 / np.prod(shape[1:]))
-    elif name.endswith("weight"):
-        values = 0.75 + values / 2
-    else:
-        values = (values - 0.5) / 5
-    return torch.from_numpy(values.astype(np.float32).reshape(shape))
-
 
 network = EfficientNet.from_name("efficientnet-lite0").eval()
 with torch.no_grad():

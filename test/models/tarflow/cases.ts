@@ -39,6 +39,7 @@ export const tarflowCases: FlowCases<TarFlowConfig, TarFlowParameters> = {
     },
     'one wide head, two layers': { ...smallConfig, headWidth: 16, layersPerBlock: 2 },
     'four heads, conditional': { ...smallConfig, headWidth: 4, classes: 2, blocks: 3 },
+    'three blocks of one direction': { ...smallConfig, blocks: 3, directions: 'same' },
     'volume preserving': { ...smallConfig, volumePreserving: true, blocks: 3 },
     'volume preserving, conditional, patch 2': {
       ...smallConfig,

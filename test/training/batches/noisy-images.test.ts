@@ -137,3 +137,38 @@ describe('classes', () => {
     );
   });
 });
+
+describe('captions', () => {
+  const count = 2_000;
+  const config = { classes: 0, text: { entries: 2, width: 1 } };
+  const empty = Float32Array.of(-1, -2);
+  const states = Float32Array.from({ length: 2 * count }, (_, i) => i);
+  const raw: RawBatch = { ...ramps(count), text: { states, empty } };
+
+  test('are dropped for the empty one with a probability, each by its key', () => {
+    const keys = keysOf(count);
+    const settings = { ...gaussian, dropLabel: 0.25 };
+    const { text, images: noisy } = noisyImageFeeds(config, raw, keys, settings);
+    const dropped = keys.map((key) => (uniform(foldIn(key, 'drop label'), 1)[0] as number) < 0.25);
+    const expected = dropped.flatMap((drop, i) => (drop ? [-1, -2] : [2 * i, 2 * i + 1]));
+    expect(text).toEqual(Float32Array.from(expected));
+    expect(noisy).toEqual(images(raw, keys, gaussian));
+    expect(Math.abs(dropped.filter(Boolean).length - count / 4)).toBeLessThan(100);
+    // A batch is handed to another thread: it shares nothing with the source.
+    expect(states[0]).toBe(0);
+    expect(text?.buffer).not.toBe(states.buffer);
+  });
+
+  test('are all kept where none shall be dropped, and absent in a model without', () => {
+    expect(noisyImageFeeds(config, raw, keysOf(count), gaussian).text).toEqual(states);
+    expect(Object.keys(noisyImageFeeds({ classes: 0 }, raw, keysOf(count), gaussian))).toEqual([
+      'images',
+    ]);
+  });
+
+  test('that a model reads and samples lack are an error', () => {
+    expect(() => noisyImageFeeds(config, ramps(2), keysOf(2), gaussian)).toThrow(
+      'Samples without captions came for a model that reads them.',
+    );
+  });
+});

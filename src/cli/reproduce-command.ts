@@ -1,0 +1,317 @@
+import * as path from 'node:path';
+import { type Command, Option } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import { writeAtomically } from '../backend/files.js';
+import { readStatistics } from '../evaluation/distances/statistics-file.js';
+import { openFeatureNetwork } from '../evaluation/features/named-network.js';
+import {
+  checkRecipe,
+  costText,
+  experimentOf,
+  type Figure,
+  type LeftOut,
+  openSplits,
+  pixelNetwork,
+  productRate,
+  type Recipe,
+  type ReproduceOptions,
+  type RowResult,
+  recipesOf,
+  reproduceRow,
+  rowCost,
+  type Scale,
+  scales,
+  tableNames,
+  tinyExperiment,
+  tinyImages,
+} from '../reproduction/index.js';
+import { untilInterrupted } from '../workbook/interrupt.js';
+import { type Progress, startProgress } from '../workbook/progress.js';
+import { resultsFolder } from '../workbook/results-folder.js';
+import { tableText } from '../workbook/table.js';
+import { count, ledgerOption, usualLedger, wholeNumber, wholeNumbers } from './arguments.js';
+import { exitCodes, type SetExitCode } from './exit-codes.js';
+
+interface ReproduceCommandOptions {
+  table?: string;
+  scale: Scale;
+  row?: string;
+  data?: string;
+  weights?: string;
+  network?: string;
+  statistics?: string;
+  out: string;
+  ledger?: string;
+  samples?: number;
+  images?: number;
+  batch: number;
+  repeats: number;
+  seed: number;
+  seeds?: number[];
+  cost: boolean;
+  tiny: boolean;
+  json: boolean;
+}
+
+/** `tarflow reproduce`: a table of a paper, row by row. */
+export function addReproduce(program: Command, setExitCode: SetExitCode): void {
+  program
+    .command('reproduce')
+    .description('fill a table of a paper: train or read each model, measure what the row reports')
+    .option('--table <name>', 'which table; see below')
+    .addOption(
+      new Option('--scale <scale>', "the paper's models and data, or their small twins")
+        .choices(scales)
+        .default('workbook'),
+    )
+    .option('--row <name>', 'only this row')
+    .option('--data <folder>', "the paper's data on your disk, for --scale paper")
+    .option('--weights <file>', 'measure this checkpoint, ours or a published .pth, and train none')
+    .option(
+      '--network <name>',
+      'by whose features samples are compared (default: the judge of Fashion-MNIST or ' +
+        'efficientnet-lite0; an FID needs inception-v3:FILE)',
+    )
+    .option(
+      '--statistics <file>',
+      'mean and covariance of real images, e.g. imagenet_64_fid_stats.pth (default: those of the ' +
+        'training split are computed)',
+    )
+    .option('--out <folder>', 'where runs, figures and the table go', 'reproduction/tables')
+    .addOption(ledgerOption())
+    .option('--samples <n>', 'of a distance (default: 10,000; 50,000 at paper scale)', count)
+    .option('--images <n>', 'of a likelihood, the first ones (default: all)', count)
+    .option('--batch <n>', 'images sampled and timed together', count, 64)
+    .option('--repeats <n>', 'how often each strategy is timed', count, 5)
+    .option('--seed <n>', 'of samples and of dequantisation noise', wholeNumber, 0)
+    .option(
+      '--seeds <list>',
+      'of the trainings, one for each, e.g. 1,2,3 (default: one)',
+      wholeNumbers,
+    )
+    .option('--cost', 'say what it would take, and do nothing', false)
+    .option('--tiny', 'run the whole path of each row on random images, with tiny models', false)
+    .option('--json', 'print JSON', false)
+    .addHelpText(
+      'after',
+      `
+First it says what each row takes; data and weights are checked before anything is trained. What was
+stopped goes on when the same command is given again. Exit code 1: a row gave no figure.
+
+Tables: ${tableNames.join(', ')}
+
+Examples:
+  $ tarflow reproduce --table likelihood --cost --scale paper --data imagenet64/
+  $ tarflow reproduce --table likelihood
+  $ tarflow reproduce --table gs-jacobi --scale paper --row 'AFHQ 256×256' --data afhq/ \\
+      --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
+      --statistics afhq_256_fid_stats.pth`,
+    )
+    .action(async (options: ReproduceCommandOptions) => {
+      const complete = await run(options);
+      if (!complete) setExitCode(exitCodes.checkFailed);
+    });
+}
+
+/** @returns false where a row that has a recipe gave no figure at all */
+async function run(options: ReproduceCommandOptions): Promise<boolean> {
+  if (options.table === undefined) {
+    throw new UserError('No --table came', `Expected one of ${tableNames.join(', ')}`);
+  }
+  const { table, scale, row } = options;
+  const found = recipesOf(table, { scale, row });
+  const recipes = found.filter((each): each is Recipe => each.kind === 'recipe');
+  const leftOut = found.filter((each): each is LeftOut => each.kind === 'left out');
+  if (recipes.length === 0) {
+    const why = leftOut.map((each) => `${each.row}: ${each.reason}`).join('; ');
+    throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
+  }
+  const engine = await startEngine();
+  const settings = settingsOf(options);
+  const opened: { recipe: Recipe; splits: Awaited<ReturnType<typeof openSplits>> }[] = [];
+  for (const recipe of recipes) {
+    checkRecipe(recipe, settings);
+    opened.push({ recipe, splits: await openSplits(recipe, settings) });
+  }
+  if (!options.cost) await checkComparison(recipes, settings);
+  for (const { recipe, splits } of opened) {
+    console.error(
+      `${recipe.row}: ${costOf(recipe, experimentOf(recipe, splits, settings), options)}`,
+    );
+  }
+  if (options.cost) return true;
+
+  const results: RowResult[] = [];
+  await untilInterrupted(async (signal) => {
+    for (const { recipe, splits } of opened) {
+      const shown = progressOf(recipe.row);
+      try {
+        results.push(await reproduceRow(recipe, splits, { ...settings, ...shown.calls, signal }));
+      } finally {
+        shown.finish();
+      }
+    }
+  });
+  const file = path.join(settings.out, `${table}-${scale}.json`);
+  const outcome = { table, scale, tiny: options.tiny, engine, results, leftOut };
+  await writeAtomically(file, `${JSON.stringify(outcome, null, 2)}\n`);
+  console.log(options.json ? JSON.stringify(outcome, null, 2) : textOf(results, leftOut, options));
+  if (!options.json) console.log(file);
+  return results.every(({ figures }) => figures.some(({ ours }) => typeof ours !== 'string'));
+}
+
+/** Opens once what samples are compared by, before anything is trained for it. */
+async function checkComparison(
+  recipes: readonly Recipe[],
+  { openNetwork, statistics }: ReproduceOptions,
+): Promise<void> {
+  if (!recipes.some(({ asked }) => asked.some(isDistance))) return;
+  (await openNetwork()).dispose();
+  if (statistics !== undefined) await readStatistics(statistics);
+}
+
+/** Whether samples are compared for a figure. */
+function isDistance({ measure }: Recipe['asked'][number]): boolean {
+  return ['FID', 'best σ', 'correlation of loss and FID'].includes(measure);
+}
+
+/** How rows are reproduced, from what the user said. */
+function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
+  const { out, batch, repeats, seed, tiny, scale } = options;
+  const samples = options.samples ?? (tiny ? 6 : scale === 'paper' ? 50_000 : 10_000);
+  const network = options.network ?? (tiny ? 'pixels' : undefined);
+  return {
+    // Of their own: no tiny run is taken for one that means something.
+    out: tiny ? path.join(out, 'tiny') : out,
+    ledger: options.ledger ?? (tiny ? path.join(out, 'tiny', 'readings.jsonl') : usualLedger()),
+    ...{ samples, repeats, seed, network, batch: tiny ? 2 : batch },
+    ...{ folder: options.data, weights: options.weights },
+    images: options.images,
+    statistics: options.statistics,
+    seeds: options.seeds,
+    openNetwork: () => networkOf(options),
+    ...(tiny && {
+      // Graphs take longer to record than two steps.
+      mode: 'eager' as const,
+      change: tinyExperiment,
+      open: ({ dataset, image: { channels }, experiment }: Recipe, split) =>
+        tinyImages(dataset, split, { channels, classes: experiment(1).config.classes }),
+    }),
+  };
+}
+
+/** The feature network that the user names, or the one that fits. */
+async function networkOf({ network, tiny, scale, table }: ReproduceCommandOptions) {
+  if (network !== undefined) return openFeatureNetwork(network);
+  if (tiny) return pixelNetwork();
+  if (scale === 'paper') {
+    throw new UserError(
+      `The figures of ${table} are FIDs, which the Inception network makes`,
+      'Give its weights by --network inception-v3:FILE',
+    );
+  }
+  const grey = recipesOf(table as string, { scale }).some(
+    (each) => each.kind === 'recipe' && each.dataset === 'fashion-mnist',
+  );
+  const judge = path.join(resultsFolder(), 'checkpoints', 'fashion-mnist-classifier.safetensors');
+  return openFeatureNetwork(grey ? `classifier:${judge}` : 'efficientnet-lite0');
+}
+
+let rate: number | undefined;
+
+function costOf(
+  { asked, sampling }: Recipe,
+  experiment: Parameters<typeof rowCost>[0],
+  options: ReproduceCommandOptions,
+): string {
+  rate ??= productRate();
+  const { samples, seeds = [0], weights } = settingsOf(options);
+  const work = asked.map(({ measure }) => workOf(measure, experiment, seeds.length));
+  const sum = (of: (each: (typeof work)[number]) => number) =>
+    work.reduce((total, each) => total + of(each), 0);
+  const own = work.some(({ trains }) => trains === 'row') ? seeds.length : 0;
+  const cost = rowCost(experiment, {
+    trainings: weights === undefined ? own + sum(({ series }) => series) : 0,
+    samples: samples * sum(({ distances }) => distances),
+    guided: (sampling.guidance ?? 0) > 0,
+  });
+  return costText(cost, rate);
+}
+
+/** The trainings and distances that a figure takes; the row's own training serves several figures. */
+function workOf(
+  measure: Recipe['asked'][number]['measure'],
+  { settings }: Parameters<typeof rowCost>[0],
+  seeds: number,
+): { trains: 'row' | 'series'; series: number; distances: number } {
+  if (measure === 'best σ') return { trains: 'series', series: 5, distances: 5 };
+  if (measure === 'correlation of loss and FID') {
+    const distances = Math.floor(settings.steps / settings.saveEvery);
+    return { trains: 'series', series: 1, distances };
+  }
+  return { trains: 'row', series: 0, distances: measure === 'FID' ? seeds : 0 };
+}
+
+/** Progress bars of a row's training and measures. */
+function progressOf(row: string) {
+  let progress: Progress | undefined;
+  let now = '';
+  const begin = (title: string, total: number, unit?: string): Progress => {
+    progress?.finish();
+    now = title;
+    progress = startProgress({ title, total, ...(unit !== undefined && { unit }) });
+    return progress;
+  };
+  const calls: Pick<ReproduceOptions, 'onBegin' | 'onStep' | 'onProgress'> = {
+    onBegin: ({ settings }) => void begin(`${row}: training`, settings.steps),
+    onStep: ({ step, loss }) => progress?.update(step, { loss }),
+    onProgress: (share, what) => {
+      const [task = what] = what.split(':');
+      const title = `${row}: ${task}`;
+      const shown = progress && now === title ? progress : begin(title, 100, '%');
+      shown.update(Math.round(100 * share));
+    },
+  };
+  return { calls, finish: () => progress?.finish() };
+}
+
+/** The table as text: published figures, and ours with the model that they are of. */
+function textOf(
+  results: readonly RowResult[],
+  leftOut: readonly LeftOut[],
+  { table, scale, tiny }: ReproduceCommandOptions,
+): string {
+  const rows = results.flatMap(({ row, model, figures }) =>
+    figures.map(({ measure, of, published, ours }) => {
+      const figure = typeof ours === 'string' ? undefined : ours;
+      const called = figure?.called ?? measure;
+      const floor = figure?.floor;
+      return {
+        row,
+        measure: of === undefined ? measure : `${measure}, ${of}`,
+        published: published ?? null,
+        'our model': model,
+        ours: figure?.value ?? null,
+        '±': errorText(figure),
+        n: figure?.n ?? null,
+        'ours is': called === measure ? null : `${called}, ${figure?.network}`,
+        floor: floor ? `${floor.value.toPrecision(3)} (n = ${floor.n})` : null,
+        note: figure ? (figure.note ?? null) : ours,
+      };
+    }),
+  );
+  const caption =
+    `${table}, ${scale} scale` +
+    (tiny ? ': tiny models on random images, whose figures mean nothing' : '') +
+    (scale === 'workbook' ? "; published figures are of the paper's models and data" : '');
+  const without = leftOut.map(({ row, reason }) => `not run: ${row} (${reason})`);
+  return [tableText(rows, { caption }), ...without].join('\n');
+}
+
+/** A standard error, and what it is over. */
+function errorText(figure: Figure | undefined): string | null {
+  if (figure?.standardError === undefined) return null;
+  const error = figure.standardError.toPrecision(2);
+  return figure.values ? `${error} (${figure.values.length} trainings)` : `${error} (images)`;
+}

@@ -1,0 +1,78 @@
+import * as path from 'node:path';
+import { UserError } from '../../backend/errors.js';
+import {
+  openSafetensors,
+  type SafetensorsFile,
+  type TensorSource,
+  writeSafetensors,
+} from '../../formats/safetensors.js';
+import type { CaptionEncoder } from './caption-encoder.js';
+
+export interface CaptionedLatents {
+  /** A file of latents, as `openLatents` reads it. */
+  from: string;
+  /** The new file. */
+  to: string;
+  /** One caption for each of the latents. */
+  captions: readonly string[];
+  encoder: CaptionEncoder;
+  /** Entries of a caption, as many as the model reads. */
+  entries: number;
+  /** How the states are stored; default F16. Those of the empty caption are F32. */
+  dtype?: 'F32' | 'F16' | 'BF16';
+}
+
+/**
+ * Writes a file of latents with the states of their captions, on which a model that reads captions is
+ * trained. The latents are copied one tensor at a time.
+ *
+ * @throws UserError where the captions are not as many as the latents, or both files are one; as the
+ *   encoder does
+ */
+export async function writeCaptionStates({
+  from,
+  to,
+  captions,
+  encoder,
+  entries,
+  dtype = 'F16',
+}: CaptionedLatents): Promise<void> {
+  if (path.resolve(from) === path.resolve(to)) {
+    throw new UserError(`${from} cannot be read and written at once`, 'Choose another new file');
+  }
+  const file = await openSafetensors(from);
+  try {
+    const length = file.tensors.latents?.shape[0];
+    if (length !== captions.length) {
+      throw new UserError(
+        `${captions.length} captions came for ${length ?? 'no'} latents in ${from}`,
+        'Give one for each',
+      );
+    }
+    const { name, weights, width } = encoder;
+    const statesOf = async (some: readonly string[]): Promise<Float32Array> => {
+      const states = await encoder.encode(some, { entries });
+      const data = (await states.data()) as Float32Array;
+      states.dispose();
+      return data;
+    };
+    const tensors: Record<string, TensorSource> = {
+      ...copied(file),
+      text: { dtype, shape: [captions.length, entries, width], data: () => statesOf(captions) },
+      empty_text: { dtype: 'F32', shape: [entries, width], data: () => statesOf(['']) },
+    };
+    const textEncoder = JSON.stringify({ name, weights });
+    await writeSafetensors(to, tensors, { ...file.metadata, textEncoder });
+  } finally {
+    await file.close();
+  }
+}
+
+/** The tensors of a file, which are read when they are written. */
+function copied(file: SafetensorsFile): Record<string, TensorSource> {
+  const copies = Object.entries(file.tensors).map(([name, { shape, dtype }]) => [
+    name,
+    { shape, dtype, data: async () => (await file.read(name)).data },
+  ]);
+  return Object.fromEntries(copies);
+}

@@ -1,0 +1,97 @@
+import { UserError } from '../../backend/errors.js';
+import { tf } from '../../backend/tf.js';
+import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
+import {
+  askedEntries,
+  type CaptionEncoder,
+  type EncodeOptions,
+  shownCaption,
+  UnknownCaption,
+} from './caption-encoder.js';
+
+/**
+ * States that were computed elsewhere as an encoder, which knows the captions of its file alone: a
+ * safetensors file with `states` (captions, entries, width) of 32 or 16 bits, zero after the end of
+ * each caption, and in its metadata `captions`, a JSON list of them, the empty one among them
+ * (`data-scripts/flan-t5-states.py` writes such files).
+ *
+ * @param name as `openTextEncoder` takes it
+ * @throws UserError where the file cannot be read or is not of that form
+ */
+export async function openStates(file: string, name: string): Promise<CaptionEncoder> {
+  const opened = await openSafetensors(file);
+  try {
+    const [count, entries, width] = statesShape(opened);
+    const rows = rowsOf(opened, count);
+    const weights = await opened.sha256();
+    const encode = async (captions: readonly string[], options: EncodeOptions = {}) => {
+      askedEntries({ name, entries }, captions, options, entries);
+      return statesOf(file, rows, captions, [entries, width]);
+    };
+    return { name, entries, width, weights, encode, dispose: () => {} };
+  } finally {
+    await opened.close();
+  }
+}
+
+async function statesOf(
+  file: string,
+  rows: ReadonlyMap<string, number>,
+  captions: readonly string[],
+  [entries, width]: readonly [number, number],
+): Promise<tf.Tensor3D> {
+  const wanted = captions.map((caption) => {
+    const row = rows.get(caption);
+    if (row !== undefined) return row;
+    throw new UnknownCaption(
+      `${file} has no states of the caption ${shownCaption(caption)}`,
+      `It has those of ${rows.size} captions; compute these, too`,
+    );
+  });
+  const size = entries * width;
+  const values = new Float32Array(captions.length * size);
+  const opened = await openSafetensors(file);
+  try {
+    for (const [place, first] of wanted.entries()) {
+      values.set((await opened.read('states', { first, count: 1 })).data, place * size);
+    }
+  } finally {
+    await opened.close();
+  }
+  return tf.tensor3d(values, [captions.length, entries, width]);
+}
+
+function statesShape({ path: file, tensors }: SafetensorsFile): [number, number, number] {
+  const { states } = tensors;
+  const expected = 'Expected a tensor states (captions, entries, width) of F32, BF16 or F16';
+  if (!states) {
+    throw new UserError(`${file} holds ${Object.keys(tensors).join(', ') || 'nothing'}`, expected);
+  }
+  const { shape, dtype } = states;
+  if (shape.length !== 3 || shape.includes(0) || !['F32', 'BF16', 'F16'].includes(dtype)) {
+    throw new UserError(`The states of ${file} are (${shape.join(', ')}) of ${dtype}`, expected);
+  }
+  return shape as [number, number, number];
+}
+
+/** The row of each caption. */
+function rowsOf({ path: file, metadata }: SafetensorsFile, count: number): Map<string, number> {
+  const captions = parsed(metadata.captions);
+  const isList = Array.isArray(captions) && captions.every((text) => typeof text === 'string');
+  if (!isList || captions.length !== count || !captions.includes('')) {
+    const came = isList ? `${captions.length} captions` : 'no list of captions';
+    throw new UserError(
+      `The metadata of ${file} have ${came} for ${count} states`,
+      'Expected captions, a JSON list with one for each, the empty one among them',
+    );
+  }
+  return new Map(captions.map((caption: string, row: number) => [caption, row]));
+}
+
+function parsed(json: string | undefined): unknown {
+  try {
+    return json === undefined ? undefined : JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}

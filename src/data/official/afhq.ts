@@ -1,0 +1,48 @@
+import * as path from 'node:path';
+import { readBytes } from '../../backend/files.js';
+import { measuredImage } from '../folder/image-file.js';
+import { imagesOfClasses, subFolders } from '../folder/listing.js';
+import type { DataSource, ImageSize } from '../source.js';
+import { exists, folderCollection, openCollection } from './image-collection.js';
+import { type Opening, officialError } from './sets.js';
+
+const classes = ['cat', 'dog', 'wild'];
+
+/** Validation images of each class. */
+const heldOut = 100;
+
+/**
+ * Animal Faces-HQ (Choi et al. 2020, arXiv:1912.01865), of either version, from a folder with `train`
+ * and `test`; the first version calls that `val`. `validation` is cut from the training images: the
+ * last 100 of each class in the order of their names, or the last tenth of a class with fewer than
+ * 1,000. `train+validation` is the official training set. One image of each class comes in turn. Without a size asked for, all images have
+ * that of the first one, 512×512.
+ *
+ * @throws UserError where files are missing or the first one is damaged
+ */
+export async function openAfhq(opening: Opening): Promise<DataSource> {
+  const { root, split, options } = opening;
+  const folders = split === 'test' ? ['test', 'val'] : ['train'];
+  const present = await Promise.all(folders.map((name) => exists(path.join(root, name))));
+  const within = folders[present.indexOf(true)];
+  if (within === undefined) {
+    throw officialError('afhq', `${root} has no folder ${folders.join(' or ')}`);
+  }
+  const found = await imagesOfClasses(root, within, classes);
+  for (const [label, name] of classes.entries()) {
+    if (found.some((image) => image.label === label)) continue;
+    throw officialError('afhq', `${path.join(root, within)} has no images of the class ${name}`);
+  }
+  const other = (await subFolders(path.join(root, within))).find((name) => !classes.includes(name));
+  if (other !== undefined) {
+    throw officialError('afhq', `${path.join(root, within)} has the folder ${other}`);
+  }
+  const collection = folderCollection(root, within, found);
+  const image = options.image ?? (await firstSize(path.join(root, found[0]?.file as string)));
+  return openCollection('afhq', opening, collection, { image, classes: [...classes], heldOut });
+}
+
+/** In colour, as all are read. */
+async function firstSize(name: string): Promise<ImageSize> {
+  return { ...(await measuredImage({ name, bytes: await readBytes(name) })), channels: 3 };
+}

@@ -1,0 +1,109 @@
+import * as path from 'node:path';
+import { readBytes } from '../../backend/files.js';
+import { tarEntries, tarInMemory } from '../../formats/tar.js';
+import { type ImageDataset, imageDataset } from '../memory/memory.js';
+import { splitIndices } from '../memory/splits.js';
+import { exists } from './image-collection.js';
+import { type Opening, officialError, officialSets } from './sets.js';
+
+const classes = [
+  'airplane',
+  'automobile',
+  'bird',
+  'cat',
+  'deer',
+  'dog',
+  'frog',
+  'horse',
+  'ship',
+  'truck',
+];
+
+/** Validation images of each class. */
+const heldOut = 500;
+
+const image = { channels: 3, height: 32, width: 32 };
+const size = 3 * 32 * 32;
+/** Images in a file; each has a byte for its class, then red, green and blue. */
+const perFile = 10_000;
+
+const archiveName = 'cifar-10-binary.tar.gz';
+const folderName = 'cifar-10-batches-bin';
+
+/**
+ * CIFAR-10 (Krizhevsky 2009), binary version, from a folder with its `.bin` files, with
+ * `cifar-10-batches-bin`, or with `cifar-10-binary.tar.gz`, into memory. Of the 50,000 training images
+ * the last 500 of each class are the validation split; `train+validation` is the official training set.
+ *
+ * @throws UserError where files are missing or damaged
+ */
+export async function openCifar10({ root, split, options }: Opening): Promise<ImageDataset> {
+  const names =
+    split === 'test'
+      ? ['test_batch.bin']
+      : [1, 2, 3, 4, 5].map((number) => `data_batch_${number}.bin`);
+  const files = await readFiles(root, names);
+  const records = files.flatMap((bytes) =>
+    Array.from({ length: perFile }, (_, i) => bytes.subarray(i * (size + 1), (i + 1) * (size + 1))),
+  );
+  const labels = Int32Array.from(records, ([label]) => label as number);
+  const chosen =
+    split === 'test'
+      ? Int32Array.from(labels.keys())
+      : splitIndices(split, labels, { classes: classes.length, heldOut });
+  const pixels = new Uint8Array(new SharedArrayBuffer(chosen.length * size));
+  chosen.forEach((index, at) => {
+    pixels.set((records[index] as Uint8Array).subarray(1), at * size);
+  });
+  return imageDataset({
+    name: 'cifar10',
+    split,
+    image,
+    classes: [...classes],
+    pixels,
+    labels: chosen.map((index) => labels[index] as number),
+    licence: options.licence ?? officialSets.cifar10.licence,
+  });
+}
+
+async function readFiles(root: string, names: readonly string[]): Promise<Uint8Array[]> {
+  for (const folder of [root, path.join(root, folderName)]) {
+    if (!(await exists(path.join(folder, names[0] as string)))) continue;
+    const files = names.map((name) => path.join(folder, name));
+    return Promise.all(files.map(async (file) => checked(await presentBytes(file), file)));
+  }
+  const archive = path.join(root, archiveName);
+  if (!(await exists(archive))) {
+    throw officialError('cifar10', `${root} has neither ${names[0]} nor ${archiveName}`);
+  }
+  const tar = await tarInMemory(archive);
+  const found = new Map<string, Uint8Array>();
+  for await (const { name, position, length } of tarEntries(tar)) {
+    found.set(path.basename(name), await tar.read(position, length));
+  }
+  return names.map((name) => {
+    const bytes = found.get(name);
+    if (!bytes) throw officialError('cifar10', `${archive} lacks ${name}`);
+    return checked(bytes, `${name} in ${archive}`);
+  });
+}
+
+async function presentBytes(file: string): Promise<Uint8Array> {
+  if (await exists(file)) return readBytes(file);
+  throw officialError('cifar10', `${path.dirname(file)} lacks ${path.basename(file)}`);
+}
+
+function checked(bytes: Uint8Array, name: string): Uint8Array {
+  if (bytes.length !== perFile * (size + 1)) {
+    throw officialError(
+      'cifar10',
+      `${name} has ${bytes.length} bytes where ${perFile * (size + 1)} belong`,
+    );
+  }
+  for (let i = 0; i < perFile; i++) {
+    const label = bytes[i * (size + 1)] as number;
+    if (label < classes.length) continue;
+    throw officialError('cifar10', `Image ${i} of ${name} has the class ${label}, of 0 to 9`);
+  }
+  return bytes;
+}

@@ -1,0 +1,32 @@
+import { UserError } from '../../backend/errors.js';
+import { tf } from '../../backend/tf.js';
+
+/**
+ * Images with the channels last, as a network of colour images sees them: grey ones as three equal
+ * channels.
+ *
+ * @param images (batch, 1 or 3, height, width)
+ * @param network for the error
+ * @returns (batch, height, width, 3)
+ * @throws UserError for images of other channels
+ */
+export function colourImages(images: tf.Tensor4D, network: string): tf.Tensor4D {
+  const [, channels] = images.shape;
+  if (channels !== 1 && channels !== 3) {
+    throw new UserError(`Images of ${channels} channels came`, `${network} takes those of 1 or 3`);
+  }
+  const last = tf.transpose(images, [0, 2, 3, 1]) as tf.Tensor4D;
+  return channels === 3 ? last : (tf.tile(last, [1, 1, 1, 3]) as tf.Tensor4D);
+}
+
+/** A part of a grey level by which a whole one may be missed in float32. */
+const slack = 1e-3;
+
+/**
+ * Whole grey levels 0 … 255 of numbers in [−1, 1], clipped. A part of a level is cut off, as the
+ * evaluation of the published code does (`(255 * image).byte()`); pixels of 8 bits stay what they are.
+ */
+export function greyLevels(images: tf.Tensor4D): tf.Tensor4D {
+  const levels = tf.mul(tf.add(images, 1), 127.5);
+  return tf.clipByValue(tf.floor(tf.add(levels, slack)), 0, 255) as tf.Tensor4D;
+}

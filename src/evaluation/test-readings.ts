@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { z } from 'zod';
+import { UserError } from '../backend/errors.js';
+import { readBytes, writeAtomically } from '../backend/files.js';
+import { type DataSource, type FolderOptions, openDataset } from '../data/index.js';
+import type { Model } from '../flow/model.js';
+import { stateDict } from '../flow/state-dict.js';
+
+const reading = z.strictObject({
+  /** ISO 8601. */
+  date: z.iso.datetime(),
+  /** What the model is called. */
+  model: z.string().min(1),
+  /** Of its configuration and all its numbers, see {@link weightsDigest}. */
+  weights: z.string().regex(/^[0-9a-f]{16}$/),
+  /** The data set whose test split was read. */
+  data: z.string().min(1),
+  /** What was measured, for example 'bits per dimension'. */
+  measure: z.string().min(1),
+  /** Why the test split was needed. */
+  reason: z.string().min(1),
+});
+
+/** One look at a test split, as the ledger keeps it. */
+export type TestReading = z.infer<typeof reading>;
+
+/** Who reads a test split, and what for. */
+export interface TestReadingRequest {
+  /** The model, and what to call it. */
+  model: Model;
+  name: string;
+  measure: string;
+  /** Why validation images do not do, in a few words. */
+  reason: string;
+  /** The file of the ledger, one reading a line; it is made where it is not there. */
+  ledger: string;
+  /** Of a folder of images. */
+  options?: FolderOptions;
+}
+
+/**
+ * Opens a test split, and writes into a ledger who reads it and why. Choices are made
+ * on validation images; a figure of the test split is read once, so that a second reading of the same
+ * weights, data and measure is told by what comes back.
+ *
+ * @param dataset a name that `openDataset` knows, or a function that opens the split
+ * @returns the split, and the earlier readings of the same weights, data and measure, oldest first
+ * @throws UserError for an empty reason, a ledger that is damaged or cannot be written, and as
+ *   `openDataset` does
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint } from 'tarflow';
+ * import { openTestSplit } from 'tarflow/evaluation';
+ *
+ * const model = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
+ * const { data, earlier } = await openTestSplit('fashion-mnist', {
+ *   ...{ model, name: 'density', measure: 'bits per dimension' },
+ *   ...{ reason: 'the figure of Table 2', ledger: 'test-readings.jsonl' },
+ * });
+ * console.log(data.length, earlier.length); // 10,000 images; no earlier reading
+ * ```
+ */
+export async function openTestSplit(
+  dataset: string | (() => DataSource | Promise<DataSource>),
+  { model, name, measure, reason, ledger, options = {} }: TestReadingRequest,
+): Promise<{ data: DataSource; earlier: TestReading[] }> {
+  if (reason.trim() === '') {
+    throw new UserError(
+      'No reason came for reading a test split',
+      'Say what the figure is for; to choose between models take the validation split',
+    );
+  }
+  const data = await (typeof dataset === 'string'
+    ? openDataset(dataset, 'test', options)
+    : dataset());
+  if (data.split !== 'test') {
+    throw new UserError(`What was opened is the split '${data.split}'`, 'Expected the test split');
+  }
+  const readings = await testReadings(ledger);
+  const weights = weightsDigest(model);
+  const earlier = readings.filter(
+    (each) => each.weights === weights && each.data === data.name && each.measure === measure,
+  );
+  const date = new Date().toISOString();
+  const now: TestReading = { date, model: name, weights, data: data.name, measure, reason };
+  const lines = [...readings, now].map((each) => `${JSON.stringify(each)}\n`);
+  await writeAtomically(ledger, lines.join(''));
+  return { data, earlier };
+}
+
+/**
+ * The readings of a ledger, oldest first; none where the file is not there.
+ * @throws UserError that names the line that is damaged
+ */
+export async function testReadings(ledger: string): Promise<TestReading[]> {
+  const there = await fs.stat(ledger).catch(() => undefined);
+  if (!there) return [];
+  const text = new TextDecoder().decode(await readBytes(ledger));
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line, i) => parsed(line, `${ledger}, line ${i + 1}`));
+}
+
+/** What to say of earlier readings of the same figure; undefined where there are none. */
+export function earlierReadingsText(earlier: readonly TestReading[]): string | undefined {
+  const last = earlier.at(-1);
+  if (!last) return undefined;
+  const times = earlier.length === 1 ? 'once' : `${earlier.length} times`;
+  return (
+    `The test split was read for this figure ${times} before, last on ` +
+    `${last.date.slice(0, 10)} (${last.reason}): choose nothing by it.`
+  );
+}
+
+/** Sixteen hexadecimal digits that tell models apart, from the configuration and every number. */
+export function weightsDigest(model: Model): string {
+  const digest = createHash('sha256').update(JSON.stringify(sorted(model.config)));
+  for (const [name, leaf] of Object.entries(stateDict(model)).sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  )) {
+    digest.update(name).update(leaf.dataSync());
+  }
+  return digest.digest('hex').slice(0, 16);
+}
+
+/** The same whatever the order of keys. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
+  return entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, sorted(inner)]);
+}
+
+function parsed(line: string, place: string): TestReading {
+  const damaged = (why: string) =>
+    new UserError(`${place} is no reading of a test split (${why})`, 'Restore the file');
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    throw damaged('it is not JSON');
+  }
+  const { data, error } = reading.safeParse(value);
+  if (data) return data;
+  throw damaged(`${error.issues[0]?.path.join('.')}: ${error.issues[0]?.message}`);
+}

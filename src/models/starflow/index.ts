@@ -1,0 +1,74 @@
+import type { tf } from '../../backend/tf.js';
+import type { Family, ForwardResult, Model } from '../../flow/model.js';
+import { patchify, unpatchify } from '../../flow/patches.js';
+import { forwardThroughBlocks } from '../../flow/through-blocks.js';
+import { likelihood } from '../../training/objectives/likelihood.js';
+import { StarFlowBlock } from './block.js';
+import {
+  checkStarFlow,
+  type StarFlowConfig,
+  starflowSchema,
+  starflowTitle,
+  starflowTokens,
+  starflowWidth,
+} from './config.js';
+import { type StarFlowParameters, starflowSpecs } from './parameters.js';
+
+/**
+ * A deep and several shallow autoregressive blocks over latents (Gu et al. 2025, arXiv 2506.06276).
+ * Where it reads captions its buffer `empty_text` holds the states of the empty one.
+ */
+export type StarFlow = Model<StarFlowConfig, StarFlowParameters>;
+
+/**
+ * The family of STARFlows.
+ *
+ * @example
+ * ```ts
+ * import { starflow } from 'tarflow/models';
+ *
+ * console.log(starflow.kind, Object.keys(starflow.generator ?? {})); // starflow [ 'latentShape' ]
+ * ```
+ */
+export const starflow: Family<StarFlowConfig, StarFlowParameters> = {
+  kind: 'starflow',
+  schema: starflowSchema,
+  check: checkStarFlow,
+  title: starflowTitle,
+  specs: starflowSpecs,
+  objectives: () => [likelihood()],
+  flow: {
+    forward(model, x, conditions): ForwardResult {
+      return forwardThroughBlocks(blocks(model), tokensOf(model.config, x), conditions);
+    },
+    latentShape,
+    rows: starflowTokens,
+    width: ({ channels }) => channels,
+  },
+  generator: { latentShape },
+  blocks,
+  tokens: {
+    of: (config, images) => ({ tokens: tokensOf(config, images) }),
+    images: (config, tokens) => unpatchify(patchesOf(config), tokens),
+  },
+};
+
+function blocks({ config, parameters, buffers }: StarFlow): StarFlowBlock[] {
+  const { empty_text } = buffers as { empty_text?: tf.Tensor2D };
+  return parameters.blocks.map((block, index) => {
+    const reads = block.proj_txt !== undefined && empty_text !== undefined;
+    return new StarFlowBlock(config, { ...block, ...(reads && { empty_text }) }, index);
+  });
+}
+
+function latentShape(config: StarFlowConfig): [number, number] {
+  return [starflowTokens(config), starflowWidth(config)];
+}
+
+function patchesOf({ image, patchSize }: StarFlowConfig) {
+  return { image, patchSize, slowest: 'pixel' } as const;
+}
+
+function tokensOf(config: StarFlowConfig, images: tf.Tensor4D): tf.Tensor3D {
+  return patchify(patchesOf(config), images);
+}

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto';
+import { currentEngine } from '../backend/engine.js';
+import type { MeasureName } from '../papers/index.js';
+import type { Splits } from './bench.js';
+import type { Basis } from './kept-figures.js';
+import type { Recipe } from './recipe.js';
+import type { ReproduceOptions } from './reproduce-options.js';
+
+/** What a figure depends on beside the weights, by its measure. */
+export function basisOf(
+  measure: MeasureName,
+  { sampling }: Recipe,
+  { train, validation }: Splits,
+  options: ReproduceOptions,
+): Basis {
+  const { samples, batch, seed, repeats, images, mode } = options;
+  const data = {
+    folder: options.folder ?? null,
+    data: [train.name, train.length, validation.length],
+  };
+  const { network, statistics } = options;
+  const distance = { network, samples, seed, sampling, statistics: statistics ?? null };
+  const { engine, version, device, gpu } = currentEngine();
+  const timed = { batch, repeats, seed, sampling, mode, machine: [engine, version, device, gpu] };
+  switch (measure) {
+    case 'bits per dimension':
+      return { ...data, seed, images: images ?? null };
+    case 'FID':
+    case 'best σ':
+    case 'correlation of loss and FID':
+      return { ...data, ...distance };
+    case 'share of CRM':
+    case 'held-out loss':
+      return data;
+    default:
+      return { ...data, ...timed };
+  }
+}
+
+/** Eight characters that tell apart what things depend on, for the names of files. */
+export function basisDigest(basis: Basis): string {
+  return createHash('sha256').update(JSON.stringify(basis)).digest('hex').slice(0, 8);
+}

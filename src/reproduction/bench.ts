@@ -1,0 +1,286 @@
+import type { Mode } from '../backend/program/index.js';
+import { foldIn, randomKey, uniform } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { type DataSource, imagesTensor } from '../data/index.js';
+import {
+  type Acceleration,
+  accelerationStrategies,
+  measureAcceleration,
+} from '../evaluation/acceleration.js';
+import { finiteImages } from '../evaluation/class-judge.js';
+import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
+import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
+import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
+import { blocksOf } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
+import type { Guidance } from '../sampling/guidance/guided-block.js';
+import { sample } from '../sampling/sample.js';
+import { namedSolvers } from '../sampling/solvers/published-strategies.js';
+import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
+import { convergenceRankingMetric } from '../sampling/study/metrics.js';
+import type { Noise } from '../training/batches/index.js';
+import type { RecipeSampling } from './asked.js';
+
+/** Largest error of a planned strategy, as a share of the data range. */
+const defaultTolerance = 1e-3;
+
+/** The splits of a row's data. The test split is opened by `openTestSplit` alone. */
+export interface Splits {
+  train: DataSource;
+  validation: DataSource;
+}
+
+/** How measures are taken. */
+export interface MeasureOptions {
+  /** Samples of a distance. */
+  samples: number;
+  /** Images sampled together. */
+  batch: number;
+  seed: number;
+  /** Images of a likelihood, the first ones; default all. */
+  images?: number | undefined;
+  /** How often each strategy is timed. */
+  repeats: number;
+  /** How computations run; default as `sample` and `train` choose. */
+  mode?: Mode | undefined;
+  /** What the feature network is called, of which kept figures are. */
+  network?: string | undefined;
+  onProgress?: (share: number, what: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** A validation of a training. */
+export interface HeldOut {
+  step: number;
+  loss: number;
+  /** Images that it was of. */
+  images: number;
+}
+
+/** What a bench is made of. */
+export interface BenchParts {
+  flow: Model;
+  splits: Splits;
+  /** Of the training. */
+  noise: Noise;
+  sampling: RecipeSampling;
+  options: MeasureOptions;
+  openNetwork: () => Promise<FeatureNetwork>;
+  /** What its training measured on held-out images; absent where the weights are given. */
+  validations?: readonly HeldOut[] | undefined;
+  /** A published strategy that was tuned for this model. */
+  strategy?: string | undefined;
+  /** A file with the statistics of real images; absent: those of the training split are computed. */
+  statistics?: string | undefined;
+  /** Statistics that benches of the same data and network share; absent for none. */
+  shared?: SharedStatistics;
+}
+
+/** Statistics of real images' features, by what they are of. */
+export type SharedStatistics = Map<string, Promise<StoredStatistics>>;
+
+/** A model on the bench: what several measures share is made once. */
+export class Bench {
+  private table: Promise<Acceleration> | undefined;
+  private ranking: Promise<{ shares: number[]; images: number }> | undefined;
+  private readonly shared: SharedStatistics;
+  private opened: Promise<FeatureNetwork> | undefined;
+  readonly flow: Model;
+  readonly splits: Splits;
+  readonly options: MeasureOptions;
+  readonly validations: readonly HeldOut[] | undefined;
+  readonly noise: Noise;
+  readonly sampling: RecipeSampling;
+  private readonly strategy: string | undefined;
+  private readonly openNetwork: () => Promise<FeatureNetwork>;
+  private readonly statisticsFile: string | undefined;
+
+  constructor(parts: BenchParts) {
+    this.flow = parts.flow;
+    this.splits = parts.splits;
+    this.options = parts.options;
+    this.validations = parts.validations;
+    this.noise = parts.noise;
+    this.sampling = parts.sampling;
+    this.strategy = parts.strategy;
+    this.openNetwork = parts.openNetwork;
+    this.statisticsFile = parts.statistics;
+    this.shared = parts.shared ?? new Map();
+  }
+
+  /** The network by whose features images are compared, opened at the first call. */
+  network(): Promise<FeatureNetwork> {
+    this.opened ??= this.openNetwork();
+    return this.opened;
+  }
+
+  /** w, annealed as the papers measure; undefined without guidance. */
+  guidance(): Guidance | undefined {
+    const { guidance: weight = 0, temperature } = this.sampling;
+    if (weight === 0) return undefined;
+    return { weight, annealed: true, ...(temperature !== undefined && { temperature }) };
+  }
+
+  /**
+   * The accelerated strategies by the papers' names, as published: GS-Jacobi by the lists that were
+   * tuned for this model, or else of their form; the others stop where no number changes by 0.5.
+   */
+  private strategies(images: tf.Tensor4D): Record<string, Solver | readonly Solver[]> {
+    const { flow, strategy } = this;
+    const form = 'GS-Jacobi, published form';
+    return {
+      'GS-Jacobi':
+        strategy === undefined
+          ? (accelerationStrategies(flow, images, defaultTolerance)[form] as readonly Solver[])
+          : namedSolvers(flow, strategy),
+      'Jacobi in all blocks': blocksOf(flow).map((block) => publishedJacobi(block)),
+      SeJD: selectiveJacobi(flow, { published: true }),
+    };
+  }
+
+  /** The acceleration table of this model, measured at the first call. */
+  acceleration(): Promise<Acceleration> {
+    this.table ??= this.measureTable();
+    return this.table;
+  }
+
+  private async measureTable(): Promise<Acceleration> {
+    const { batch, repeats, seed, mode, signal, onProgress } = this.options;
+    const images = await this.metricImages();
+    const guidance = this.guidance();
+    const labels = this.labels(batch);
+    try {
+      return await measureAcceleration(this.flow, {
+        ...{ batch, repeats, seed, images, strategies: this.strategies(images) },
+        ...(labels && { label: labels }),
+        ...(guidance && { guidance }),
+        ...(signal && { signal }),
+        ...(mode && { mode }),
+        onProgress: (share, now) => onProgress?.(share, `acceleration: ${now}`),
+      });
+    } finally {
+      images.dispose();
+    }
+  }
+
+  /** Up to a thousand training images without noise, as the metrics of GS-Jacobi take. */
+  async metricImages(): Promise<tf.Tensor4D> {
+    const { train } = this.splits;
+    const count = Math.min(1000, train.length);
+    const step = Math.floor(train.length / count);
+    return imagesTensor(
+      train,
+      Array.from({ length: count }, (_, i) => i * step),
+    );
+  }
+
+  /** Shares of the Convergence Ranking Metric in per cent, by block, over so many images. */
+  convergenceShares(): Promise<{ shares: number[]; images: number }> {
+    this.ranking ??= this.metricImages().then((images) => {
+      try {
+        const found = convergenceRankingMetric(this.flow, images);
+        return { shares: found.map(({ share }) => 100 * share), images: images.shape[0] };
+      } finally {
+        images.dispose();
+      }
+    });
+    return this.ranking;
+  }
+
+  /** Classes drawn uniformly, one a sample; undefined for a model or samples without. */
+  labels(count: number): Int32Array | undefined {
+    const { classes } = this.flow.config;
+    if (classes === 0 || this.sampling.unlabelled) return undefined;
+    const drawn = uniform(foldIn(randomKey(this.options.seed), 'labels'), count);
+    return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
+  }
+
+  /** Mean and covariance of real images' features: of a file, or of all training images. */
+  realStatistics(): Promise<StoredStatistics> {
+    const { train } = this.splits;
+    const file = this.statisticsFile;
+    if (file === undefined) return this.statisticsOf(train, train.length, 'real images');
+    return this.once(file, () => readStatistics(file));
+  }
+
+  /** Mean and covariance of the features of a source's first images. */
+  async statisticsOf(data: DataSource, count: number, what: string): Promise<StoredStatistics> {
+    const network = await this.network();
+    const name = [network.name, data.name, data.split, data.length, count].join('/');
+    return this.once(name, () => this.computedStatistics(network, data, count, what));
+  }
+
+  private once(name: string, make: () => Promise<StoredStatistics>): Promise<StoredStatistics> {
+    const known = this.shared.get(name) ?? make();
+    this.shared.set(name, known);
+    // What failed is tried again.
+    known.catch(() => this.shared.delete(name));
+    return known;
+  }
+
+  private async computedStatistics(
+    network: FeatureNetwork,
+    data: DataSource,
+    count: number,
+    what: string,
+  ): Promise<FeatureStatistics> {
+    const { batch, signal, onProgress } = this.options;
+    const running = new RunningStatistics();
+    const atATime = Math.max(batch, 500);
+    for (let first = 0; first < count; first += atATime) {
+      const indices = Array.from({ length: Math.min(atATime, count - first) }, (_, i) => first + i);
+      running.add(await featuresOf(network, { data, indices }, { ...(signal && { signal }) }));
+      onProgress?.((first + indices.length) / count, `features of ${what}`);
+    }
+    return running.statistics();
+  }
+
+  /**
+   * Mean and covariance of the features of samples, denoised where the model was trained with Gaussian
+   * noise, and clipped to the data's range. Those with a number that is not finite are left out, and
+   * counted.
+   *
+   * @param solver of all blocks; default sequential
+   * @returns no statistics where fewer than two samples are finite
+   */
+  async sampleStatistics(
+    solver?: Solver | readonly Solver[],
+  ): Promise<{ statistics?: FeatureStatistics; broken: number }> {
+    const { samples, batch, seed, mode, signal, onProgress } = this.options;
+    const network = await this.network();
+    const labels = this.labels(samples);
+    const guidance = this.guidance();
+    const { noise } = this;
+    const running = new RunningStatistics();
+    let broken = 0;
+    for (let first = 0; first < samples; first += batch) {
+      const count = Math.min(batch, samples - first);
+      const drawn = await sample(this.flow, {
+        ...{ count, batchSize: batch, seed, from: first },
+        ...(labels && { label: labels.slice(first, first + count) }),
+        ...(guidance && { guidance }),
+        ...(solver && { solver }),
+        ...(noise.kind === 'gaussian' && {
+          denoise: { sigma: noise.sigma, multiplier: this.sampling.denoising },
+        }),
+        ...(signal && { signal }),
+        ...(mode && { mode }),
+      });
+      const finite = finiteImages(drawn);
+      broken += count - finite.length;
+      const images = tf.tidy(() => tf.clipByValue(tf.gather(drawn, finite), -1, 1)) as tf.Tensor4D;
+      drawn.dispose();
+      try {
+        if (finite.length > 0) running.add(await featuresOf(network, images));
+      } finally {
+        images.dispose();
+      }
+      onProgress?.((first + count) / samples, 'samples');
+    }
+    return { ...(samples - broken >= 2 && { statistics: running.statistics() }), broken };
+  }
+
+  async dispose(): Promise<void> {
+    (await this.opened)?.dispose();
+  }
+}

@@ -1,0 +1,15 @@
+/** Rows of the papers' tables made anew: what they take, trained or read, measured. */
+
+export { type LeftOut, type Recipe, recipesOf, type Scale, scales, tableNames } from './recipe.js';
+export {
+  checkRecipe,
+  experimentOf,
+  openSplits,
+  type RowFigure,
+  type RowResult,
+  reproduceRow,
+} from './reproduce.js';
+export type { ReproduceOptions } from './reproduce-options.js';
+export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
+export type { Figure } from './taken-figures.js';
+export { pixelNetwork, tinyExperiment, tinyImages } from './tiny.js';

@@ -1,0 +1,31 @@
+import type { DataSource, Split } from '../data/index.js';
+import type { FeatureNetwork } from '../evaluation/features/network.js';
+import type { Experiment } from '../training/experiment.js';
+import type { StepRecord } from '../training/record.js';
+import type { MeasureOptions } from './bench.js';
+import type { Recipe } from './recipe.js';
+
+/** How rows are reproduced. */
+export interface ReproduceOptions extends MeasureOptions {
+  /** Where runs and figures go; what is there already is not made again. */
+  out: string;
+  /** The user's folder of data, at the paper's scale. */
+  folder?: string | undefined;
+  /** A checkpoint to measure in place of training one. */
+  weights?: string | undefined;
+  /** A file with the statistics of real images; absent: those of the training split. */
+  statistics?: string | undefined;
+  /** Opens the network by whose features samples are compared. */
+  openNetwork: () => Promise<FeatureNetwork>;
+  /** Seeds of the trainings, one each; default the experiment's own. */
+  seeds?: readonly number[] | undefined;
+  /** Changes an experiment before it is trained, for example to a smaller one. */
+  change?: (experiment: Experiment) => Experiment;
+  /** Opens data; default `openDataset`. */
+  open?: ((recipe: Recipe, split: Split) => DataSource | Promise<DataSource>) | undefined;
+  /** The ledger of readings of test splits. */
+  ledger: string;
+  /** Called before a training, with what is trained and in which folder. */
+  onBegin?: (experiment: Experiment, folder: string) => void;
+  onStep?: (record: StepRecord, settings: Experiment['settings']) => void;
+}

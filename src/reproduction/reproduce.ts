@@ -1,0 +1,392 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { UserError } from '../backend/errors.js';
+import { type DataSource, openDataset, type Split } from '../data/index.js';
+import { weightsDigest } from '../evaluation/test-readings.js';
+import { disposeModel } from '../flow/flow.js';
+import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
+import { familyOf } from '../models/registry.js';
+import type { Experiment } from '../training/experiment.js';
+import type { StepRecord } from '../training/record.js';
+import { RunFolder } from '../training/run-folder.js';
+import { train } from '../training/train.js';
+import type { Asked } from './asked.js';
+import { basisDigest, basisOf } from './basis.js';
+import { Bench, type HeldOut, type SharedStatistics, type Splits } from './bench.js';
+import { FollowedTraining } from './followed.js';
+import { KeptFigures } from './kept-figures.js';
+import type { Recipe } from './recipe.js';
+import type { ReproduceOptions } from './reproduce-options.js';
+import { distanceOf, type Figure, measured, overTrainings } from './taken-figures.js';
+
+/** A figure of a row: what is asked for, and what was measured or why nothing was. */
+export interface RowFigure extends Asked {
+  ours: Figure | string;
+}
+
+/** What came of a row. */
+export interface RowResult {
+  row: string;
+  /** What was trained or read for it. */
+  model: string;
+  figures: RowFigure[];
+  seconds: number;
+}
+
+/**
+ * One split of a row's data.
+ * @throws UserError where they are not there, or their folder is not given
+ */
+export async function openSplit(
+  recipe: Recipe,
+  split: Split,
+  { folder, open }: Pick<ReproduceOptions, 'folder' | 'open'>,
+): Promise<DataSource> {
+  const { row, dataset, needsFolder, image } = recipe;
+  if (open) return open(recipe, split);
+  if (!needsFolder) return openDataset(dataset, split, { image });
+  if (folder !== undefined) return openDataset(`${dataset}:${folder}`, split, { image });
+  throw new UserError(`${row} needs the data set ${dataset}`, 'Give its folder by --data');
+}
+
+/** The splits that a row is trained on and chosen by. */
+export async function openSplits(
+  recipe: Recipe,
+  options: Pick<ReproduceOptions, 'folder' | 'open'>,
+): Promise<Splits> {
+  return {
+    train: await openSplit(recipe, 'train', options),
+    validation: await openSplit(recipe, 'validation', options),
+  };
+}
+
+/**
+ * Checks that a row can be run with what is given.
+ * @throws UserError where it takes weights, and none are given
+ */
+export function checkRecipe(
+  { row, untold, weights: published }: Recipe,
+  { weights, change }: Pick<ReproduceOptions, 'weights' | 'change'>,
+): void {
+  if (weights !== undefined || change || untold.length === 0) return;
+  throw new UserError(
+    `The paper of ${row} does not say ${untold.join(' and ')}`,
+    published === undefined ? 'Give weights by --weights' : `Give ${published} by --weights`,
+  );
+}
+
+/** The experiment of a row, changed as the options say. */
+export function experimentOf(
+  recipe: Recipe,
+  { train: { length } }: Splits,
+  { change }: Pick<ReproduceOptions, 'change'>,
+): Experiment {
+  const experiment = recipe.experiment(length);
+  return change?.(experiment) ?? experiment;
+}
+
+/**
+ * Makes the figures of a row: trains its model or reads its weights, and measures what the table
+ * reports. Every figure is kept as soon as it is there, so that what was stopped goes on.
+ *
+ * @throws UserError where data or weights do not fit, and where the signal stops a training, which is
+ *   saved; else the signal's reason
+ */
+export async function reproduceRow(
+  recipe: Recipe,
+  splits: Splits,
+  options: ReproduceOptions,
+): Promise<RowResult> {
+  const begun = performance.now();
+  checkRecipe(recipe, options);
+  const row = new RowRun(recipe, splits, options);
+  const series: Partial<Record<Asked['measure'], () => Promise<Figure | string>>> = {
+    'best σ': () => row.bestNoise(),
+    'correlation of loss and FID': () => row.followed(),
+  };
+  const isSeries = ({ measure }: Asked) => series[measure] !== undefined;
+  const figures: RowFigure[] = [];
+  for (const asked of recipe.asked.filter(isSeries)) {
+    figures.push({ ...asked, ours: (await series[asked.measure]?.()) as Figure | string });
+  }
+  const plain = recipe.asked.filter((asked) => !isSeries(asked));
+  if (plain.length > 0) figures.push(...(await row.figures(plain)));
+  return {
+    row: recipe.row,
+    model: row.title(),
+    figures,
+    seconds: (performance.now() - begun) / 1000,
+  };
+}
+
+/** Deviations of the training noise that are tried for the best one. */
+const noiseWidths = [0.02, 0.05, 0.1, 0.15, 0.2];
+
+class RowRun {
+  private readonly experiment: Experiment;
+  private readonly folder: string;
+  private readonly shared: SharedStatistics = new Map();
+
+  constructor(
+    private readonly recipe: Recipe,
+    private readonly splits: Splits,
+    private readonly options: ReproduceOptions,
+  ) {
+    this.experiment = experimentOf(recipe, splits, options);
+    this.folder = path.join(options.out, fileName(recipe.table), fileName(recipe.row));
+  }
+
+  /** What was trained or read, and its model, for a table. */
+  title(): string {
+    const { name, config } = this.experiment;
+    return `${this.options.weights ?? name} (${familyOf(config.kind).title(config)})`;
+  }
+
+  /** Figures of the row's model; of several trainings their means. */
+  async figures(all: readonly Asked[]): Promise<RowFigure[]> {
+    const { seeds = [this.experiment.settings.seed], weights } = this.options;
+    const taken: RowFigure[][] = [];
+    for (const seed of weights === undefined ? seeds : seeds.slice(0, 1)) {
+      taken.push(await this.figuresOf(withSettings(this.experiment, { seed }), all));
+    }
+    return all.map((asked, i) => ({
+      ...asked,
+      ours: overTrainings(taken.map((figures) => (figures[i] as RowFigure).ours)),
+    }));
+  }
+
+  private async figuresOf(experiment: Experiment, all: readonly Asked[]): Promise<RowFigure[]> {
+    const { options, recipe, splits } = this;
+    const run = `${experiment.name}-seed-${experiment.settings.seed}`;
+    const flow = await this.model(experiment, run);
+    const name = options.weights === undefined ? run : path.parse(options.weights).name;
+    const bench = this.bench(flow, experiment, await this.validations(experiment, run));
+    try {
+      const weights = weightsDigest(flow);
+      const kept = await KeptFigures.open(path.join(this.folder, `${name}-${weights}.json`));
+      const place = {
+        open: async () => openSplit(recipe, 'test', options),
+        ...{ ledger: options.ledger, model: name },
+        reason: `the row '${recipe.row}' of the table '${recipe.table}'`,
+      };
+      const figures: RowFigure[] = [];
+      for (const asked of all) {
+        options.signal?.throwIfAborted();
+        const basis = basisOf(asked.measure, recipe, splits, options);
+        const take = () => measured(bench, asked, place);
+        figures.push({ ...asked, ours: await kept.once(askedName(asked), basis, take) });
+      }
+      return figures;
+    } finally {
+      await bench.dispose();
+      disposeModel(flow);
+    }
+  }
+
+  /** What a training measured on held-out images; undefined for given weights. */
+  private async validations({ settings }: Experiment, run: string): Promise<HeldOut[] | undefined> {
+    if (this.options.weights !== undefined) return undefined;
+    const { validationImages, batchSize } = settings;
+    // Whole batches are measured.
+    const most = Math.min(validationImages, this.splits.validation.length);
+    const images = Math.max(1, Math.floor(most / batchSize)) * batchSize;
+    const records = await new RunFolder(this.runFolder(run)).records();
+    return records.flatMap(({ step, validation }) =>
+      validation ? [{ step, loss: validation.loss, images }] : [],
+    );
+  }
+
+  /** Where a training is: rows of the same experiment share it. */
+  private runFolder(run: string): string {
+    return path.join(this.options.out, 'runs', run);
+  }
+
+  /** The noise after which samples, denoised, have the least distance: a training for each width. */
+  async bestNoise(): Promise<Figure | string> {
+    const { options, recipe, splits } = this;
+    if (options.weights !== undefined) return 'it takes a training for each noise';
+    const basis = basisOf('best σ', recipe, splits, options);
+    const seed = options.seeds?.[0] ?? this.experiment.settings.seed;
+    const tried: { sigma: number; figure: Figure }[] = [];
+    for (const sigma of noiseWidths) {
+      const noise = { kind: 'gaussian', sigma } as const;
+      const experiment = withSettings(this.experiment, { noise, seed });
+      const run = `${experiment.name}-${sigma}-seed-${seed}`;
+      const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
+      const figure = await kept.once('FID', { ...basis, sigma }, async () => {
+        const flow = await this.model(experiment, run);
+        const bench = this.bench(flow, experiment);
+        try {
+          return await distanceOf(bench);
+        } finally {
+          await bench.dispose();
+          disposeModel(flow);
+        }
+      });
+      if (typeof figure === 'string') return `σ = ${sigma}: ${figure}`;
+      tried.push({ sigma, figure });
+    }
+    return bestOf(tried, seed);
+  }
+
+  /** A training that is followed: at every saved validation the distance of its samples is measured. */
+  async followed(): Promise<Figure | string> {
+    const { recipe, splits, options } = this;
+    if (options.weights !== undefined) return 'it takes a training that is followed';
+    const seed = options.seeds?.[0] ?? this.experiment.settings.seed;
+    const experiment = withSettings(this.experiment, { seed });
+    const basis = basisOf('correlation of loss and FID', recipe, splits, options);
+    // Another way of measuring follows another training: this one passes each step once.
+    const run = `${experiment.name}-seed-${seed}-followed-${basisDigest(basis)}`;
+    const training = await FollowedTraining.open(path.join(this.folder, `${run}.jsonl`));
+    const follow = async ({ step, validation }: StepRecord): Promise<void> => {
+      if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
+      const figure = await this.savedDistance(experiment, run);
+      if (typeof figure === 'string') return;
+      const { value: distance, n, network = '' } = figure;
+      await training.add({ step, loss: validation.loss, distance, n, network });
+    };
+    // A step may have been saved, and the distance of its samples not yet measured.
+    const last = (await new RunFolder(this.runFolder(run)).records()).at(-1);
+    if (last) await follow(last);
+    disposeModel(await this.model(experiment, run, follow));
+    return training.figure();
+  }
+
+  /** The distance of samples of what a run has saved last. */
+  private async savedDistance(experiment: Experiment, run: string): Promise<Figure | string> {
+    const flow = await loadCheckpoint(new RunFolder(this.runFolder(run)).checkpoint);
+    const bench = this.bench(flow, experiment);
+    try {
+      return await distanceOf(bench);
+    } finally {
+      await bench.dispose();
+      disposeModel(flow);
+    }
+  }
+
+  private bench(
+    flow: LoadedModel,
+    { settings }: Experiment,
+    validations?: readonly HeldOut[],
+  ): Bench {
+    const { splits, options, recipe, shared } = this;
+    // What the weights' file says goes first: a paper may not tell the noise.
+    const noise = flow.details.noise ?? (recipe.untold.length > 0 ? noNoise : settings.noise);
+    return new Bench({
+      ...{ flow, splits, options, noise, sampling: recipe.sampling, shared },
+      ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
+      statistics: options.statistics,
+    });
+  }
+
+  /** The given weights, or those of a training in a folder of its own, which goes on where it was. */
+  private async model(
+    experiment: Experiment,
+    name: string,
+    onStep?: (record: StepRecord) => Promise<void>,
+  ): Promise<LoadedModel> {
+    const { options, splits } = this;
+    if (options.weights !== undefined) return givenModel(this.recipe, experiment, options.weights);
+    const { config, settings } = experiment;
+    const folder = this.runFolder(name);
+    options.onBegin?.(experiment, folder);
+    const { model, finished } = await train({
+      ...{ family: familyOf(config.kind), config, settings, folder },
+      ...{ data: splits.train, validation: splits.validation, experiment: experiment.name },
+      resume: fs.existsSync(path.join(folder, 'run.json')),
+      onStep: async (record) => {
+        options.onStep?.(record, settings);
+        await onStep?.(record);
+      },
+      ...(options.signal && { signal: options.signal }),
+      ...(options.mode && { mode: options.mode }),
+    });
+    disposeModel(model);
+    // As everyone will load it: the running mean of the weights where the run kept one.
+    if (finished) return loadCheckpoint(new RunFolder(folder).checkpoint);
+    throw new UserError(
+      `The training of ${this.recipe.row} was stopped and saved`,
+      'Give the same command again, and it goes on',
+    );
+  }
+}
+
+const noNoise = { kind: 'none' } as const;
+
+function withSettings(
+  experiment: Experiment,
+  changed: Partial<Experiment['settings']>,
+): Experiment {
+  return { ...experiment, settings: { ...experiment.settings, ...changed } };
+}
+
+/** Of some noises the one of the least distance. */
+function bestOf(tried: readonly { sigma: number; figure: Figure }[], seed: number): Figure {
+  const best = tried.reduce((least, each) =>
+    each.figure.value < least.figure.value ? each : least,
+  );
+  const told = tried.map(({ sigma, figure: { value, note } }) => {
+    return `${sigma}: ${value.toPrecision(4)} (${note})`;
+  });
+  const { n, network } = best.figure;
+  return {
+    ...{ value: best.sigma, n },
+    ...(network !== undefined && { network }),
+    note: `one training of seed ${seed} each; Fréchet distances ${told.join('; ')}`,
+  };
+}
+
+function askedName({ measure, of }: Asked): string {
+  return of === undefined ? measure : `${measure}, ${of}`;
+}
+
+/** Weights from a file, which have to be of the row's model and noise. */
+async function givenModel(
+  { row, image, untold }: Recipe,
+  { config, settings }: Experiment,
+  file: string,
+): Promise<LoadedModel> {
+  const flow = await loadCheckpoint(file, { imageChannels: image.channels });
+  const { noise = settings.noise } = flow.details;
+  const [found, expected] = [
+    descriptionOf(flow.config, noise),
+    descriptionOf(config, settings.noise),
+  ];
+  const known = untold.length === 0 ? [found, expected] : [found, expected].map(withoutNoise);
+  if (known[0] === known[1]) return flow;
+  disposeModel(flow);
+  throw new UserError(
+    `${file} holds ${found}`,
+    `${row} is ${expected}; give its weights, or leave --weights away to train it`,
+  );
+}
+
+/** All that tells models of a family apart but the width of a head, which files may not say. */
+function descriptionOf(
+  { kind, image, classes, ...rest }: Experiment['config'],
+  noise: Experiment['settings']['noise'],
+): string {
+  const { channels, height, width } = image;
+  const fields = Object.entries(rest)
+    .filter(([name, value]) => name !== 'headWidth' && value !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+  return [
+    `a ${kind} of images ${channels}×${height}×${width} with ${classes} classes`,
+    ...fields,
+    noise.kind === 'gaussian' ? `Gaussian noise of ${noise.sigma}` : `${noise.kind} noise`,
+  ].join(', ');
+}
+
+function withoutNoise(description: string): string {
+  return description.slice(0, description.lastIndexOf(', '));
+}
+
+/** A name as that of a folder. */
+function fileName(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '');
+}

@@ -1,0 +1,118 @@
+import { randomKey } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { ability } from '../flow/flow.js';
+import type { ModelConfig } from '../flow/model.js';
+import { familyOf } from '../models/registry.js';
+import { shapesOf } from '../nn/specs.js';
+import type { Experiment } from '../training/experiment.js';
+
+/** What a model takes, by arithmetic; nothing is allocated for it. */
+export interface ModelCost {
+  parameters: number;
+  /** Multiplications and additions of a pass forward of one image. */
+  passOperations: number;
+}
+
+/**
+ * What a model takes. Counted are products with matrices of weights, once a token, and those of
+ * attention over all pairs of tokens, as they are computed; what is elementwise is not.
+ */
+export function modelCost(config: ModelConfig): ModelCost {
+  const family = familyOf(config.kind);
+  const { rows, operations } = ability(family, 'flow');
+  const leaves = Object.entries(shapesOf(family.specs(config, randomKey(0)).parameters)).map(
+    ([name, shape]) => ({
+      size: shape.reduce((size, side) => size * side, 1),
+      // Tables of positions and classes are added, and not multiplied with.
+      isFactor: shape.length >= 2 && !/embed/.test(name),
+      // Width of a layer of attention.
+      attends: name.endsWith('attention.qkv.weight') ? (shape[1] as number) : 0,
+    }),
+  );
+  const sizeOf = (some: typeof leaves) => some.reduce((sum, { size }) => sum + size, 0);
+  const tokens = rows(config);
+  const weights = sizeOf(leaves.filter(({ isFactor }) => isFactor));
+  const attended = leaves.reduce((sum, { attends }) => sum + attends, 0);
+  return {
+    parameters: sizeOf(leaves),
+    passOperations: operations?.(config) ?? 2 * tokens * weights + 4 * tokens ** 2 * attended,
+  };
+}
+
+/** What a row takes before a figure stands there. */
+export interface RowCost extends ModelCost {
+  /** Of the whole training; 0 with given weights. */
+  trainingOperations: number;
+  /** Of all samples that are drawn, each once; a second time where they are guided. */
+  samplingOperations: number;
+  /** Bytes of parameters, gradients and both moments while it trains. */
+  stateBytes: number;
+}
+
+/**
+ * What a row takes, by arithmetic: a training step is three passes forward.
+ *
+ * @param plan how many trainings there are, how many samples in all, and whether those are guided
+ */
+export function rowCost(
+  { config, settings }: Experiment,
+  { trainings, samples, guided }: { trainings: number; samples: number; guided: boolean },
+): RowCost {
+  const cost = modelCost(config);
+  return {
+    ...cost,
+    trainingOperations: trainings * 3 * cost.passOperations * settings.batchSize * settings.steps,
+    samplingOperations: cost.passOperations * samples * (guided ? 2 : 1),
+    stateBytes: 16 * cost.parameters,
+  };
+}
+
+/**
+ * Operations a second of float32 products of large matrices, on the device that runs: what a training
+ * reaches at most, about. It takes a fraction of a second.
+ */
+export function productRate(side = 1024): number {
+  const a = tf.randomUniform([side, side]);
+  try {
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 4; i++) {
+      const begun = performance.now();
+      const product = tf.matMul(a, a);
+      product.dataSync();
+      product.dispose();
+      best = Math.min(best, performance.now() - begun);
+    }
+    return (2 * side ** 3) / (best / 1000);
+  } finally {
+    a.dispose();
+  }
+}
+
+/** What a row takes, in words, at a rate of operations a second. */
+export function costText(cost: RowCost, rate: number): string {
+  const { parameters, trainingOperations, samplingOperations, stateBytes } = cost;
+  const hours = (operations: number): string => durationText(operations / rate / 0.6);
+  const parts = [
+    `${(parameters / 1e6).toPrecision(3)} million parameters`,
+    ...(trainingOperations > 0
+      ? [
+          `training ${trainingOperations.toExponential(1)} operations (about ${hours(trainingOperations)})`,
+          `${(stateBytes / 2 ** 30).toPrecision(2)} GiB of weights and optimiser`,
+        ]
+      : ['weights are given']),
+    ...(samplingOperations > 0
+      ? [
+          `sampling ${samplingOperations.toExponential(1)} operations ` +
+            `(more than ${hours(samplingOperations)}, since it reads all weights for every token)`,
+        ]
+      : []),
+  ];
+  return `${parts.join('; ')}; at 0.6 of the ${(rate / 1e9).toFixed(0)} GFLOP/s of float32 products here`;
+}
+
+function durationText(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} hours`;
+  return `${Math.round(seconds / 86400)} days`;
+}

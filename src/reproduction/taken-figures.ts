@@ -1,0 +1,228 @@
+import type { DataSource } from '../data/index.js';
+import { type AccelerationRow, strategyRow } from '../evaluation/acceleration.js';
+import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
+import { frechetDistance } from '../evaluation/distances/frechet.js';
+import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
+import type { MeasureName } from '../papers/index.js';
+import type { Solver } from '../sampling/solvers/solver.js';
+import type { Asked } from './asked.js';
+import type { Bench } from './bench.js';
+
+/** A number that was measured here, with what it depends on. */
+export interface Figure {
+  value: number;
+  /** Over the images, or where there are {@link values} over the trainings. */
+  standardError?: number;
+  /** Images or samples behind it, of each training. */
+  n: number;
+  /** The feature network, for a distance. */
+  network?: string;
+  /** What a distance by this network is called. */
+  called?: string;
+  /** The same distance of real images of the validation split, of so many. */
+  floor?: { value: number; n: number };
+  /** Of each training, where there are several; the value is their mean. */
+  values?: number[];
+  /** What else has to be said. */
+  note?: string;
+}
+
+/** How the test split is read, and where that is written down. */
+export interface TestReadingPlace {
+  ledger: string;
+  open: () => Promise<DataSource>;
+  /** What the model is called there. */
+  model: string;
+  reason: string;
+}
+
+/**
+ * Takes a figure of a model on the bench.
+ * @returns the figure, or in words why there is none
+ */
+export async function measured(
+  bench: Bench,
+  { measure, of }: Asked,
+  place: TestReadingPlace,
+): Promise<Figure | string> {
+  if (!isMeasured({ measure, of })) return 'nothing here computes it';
+  const taken = await (takers[measure] as Taker)(bench, of, place);
+  if (typeof taken === 'string' || Number.isFinite(taken.value)) return taken;
+  return `it is ${taken.value}`;
+}
+
+type Taker = (
+  bench: Bench,
+  of: string | undefined,
+  place: TestReadingPlace,
+) => Promise<Figure | string>;
+
+const takers: Partial<Record<MeasureName, Taker>> = {
+  'bits per dimension': takeBits,
+  'held-out loss': takeHeldOut,
+  FID: takeDistance,
+  'time of a batch': takeTime,
+  'speed-up': takeSpeedup,
+  'iterations of a block': takeIterations,
+  'share of CRM': takeShare,
+};
+
+/** Measures of a series of trainings, which are not taken of one model. */
+const series: readonly MeasureName[] = ['best σ', 'correlation of loss and FID'];
+
+/** Whether a number is measured here. */
+export function isMeasured({ measure, of }: Pick<Asked, 'measure' | 'of'>): boolean {
+  if (series.includes(measure)) return true;
+  if (takers[measure] === undefined) return false;
+  const ofMethods: readonly MeasureName[] = ['time of a batch', 'speed-up', 'FID'];
+  return of === undefined || !ofMethods.includes(measure) || methods.includes(of);
+}
+
+/** Methods of the acceleration tables, by the papers' names. */
+const methods: readonly string[] = ['sequential', 'GS-Jacobi', 'Jacobi in all blocks', 'SeJD'];
+
+async function takeBits(bench: Bench, _: string | undefined, place: TestReadingPlace) {
+  const { flow, options } = bench;
+  const { data, earlier } = await openTestSplit(place.open, {
+    ...{ model: flow, name: place.model, measure: 'bits per dimension' },
+    ...{ reason: place.reason, ledger: place.ledger },
+  });
+  const { mean, standardError, images } = await datasetBitsPerDimension(flow, data, {
+    seed: options.seed,
+    ...(options.images !== undefined && { count: options.images }),
+    ...(options.signal && { signal: options.signal }),
+    onProgress: (share) => options.onProgress?.(share, 'likelihood'),
+  });
+  const note = earlierReadingsText(earlier);
+  return { value: mean, standardError, n: images, ...(note !== undefined && { note }) };
+}
+
+/** The last validation of the training, and whether the loss still fell. */
+async function takeHeldOut({ validations = [] }: Bench): Promise<Figure | string> {
+  const last = validations.at(-1);
+  if (!last) return 'these weights came without the log of their training';
+  const before = validations.filter(({ step }) => step <= 0.8 * last.step).at(-1);
+  return {
+    value: last.loss,
+    n: last.images,
+    ...(before && {
+      note:
+        `${last.loss <= before.loss ? 'fell' : 'rose'} by ` +
+        `${Math.abs(last.loss - before.loss).toPrecision(2)} from step ${before.step} to ${last.step}`,
+    }),
+  };
+}
+
+/** Figures of several trainings as one: their mean, with its standard error. */
+export function overTrainings(figures: readonly (Figure | string)[]): Figure | string {
+  const without = figures.find((figure) => typeof figure === 'string');
+  if (without !== undefined) return without;
+  const taken = figures as readonly Figure[];
+  const [first] = taken;
+  if (!first) return 'nothing was trained';
+  if (taken.length < 2) return first;
+  const values = taken.map(({ value }) => value);
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const notes = taken.flatMap(({ note }, i) => (note === undefined ? [] : [`${i + 1}: ${note}`]));
+  return {
+    ...first,
+    value: mean,
+    standardError: Math.sqrt(square / (values.length - 1) / values.length),
+    values,
+    ...(notes.length > 0 && { note: notes.join('; ') }),
+  };
+}
+
+/** A method's row of the acceleration table. */
+async function rowOf(bench: Bench, of = 'planned'): Promise<AccelerationRow> {
+  return strategyRow(await bench.acceleration(), of);
+}
+
+async function takeTime(bench: Bench, of: string | undefined): Promise<Figure> {
+  const row = await rowOf(bench, of);
+  const seconds = row.times.map((time) => time / 1000);
+  const { batch } = bench.options;
+  return {
+    value: row.milliseconds / 1000,
+    n: row.times.length,
+    note: `a batch of ${batch}: ${seconds.map((each) => each.toPrecision(3)).join(', ')}`,
+  };
+}
+
+async function takeSpeedup(bench: Bench, of: string | undefined): Promise<Figure> {
+  const { error, speedup, times } = await rowOf(bench, of);
+  const { batch } = bench.options;
+  const note = `batch of ${batch}; largest error ${error.toExponential(1)} of the data range`;
+  return { value: speedup, n: times.length, note };
+}
+
+/** Iterations by the published rule of Selective Jacobi Decoding; blocks are told as it counts them. */
+async function takeIterations(bench: Bench, of: string | undefined): Promise<Figure | string> {
+  const { iterations } = await rowOf(bench, 'SeJD');
+  const inOrder = [...iterations].reverse();
+  const { tokens } = await bench.acceleration();
+  // A block that is solved token by token makes a step for each token but the first.
+  const counts = inOrder.map((count) => (count === 0 ? tokens - 1 : count));
+  const [, number] = /^block (\d+)/.exec(of ?? '') ?? [];
+  const n = bench.options.batch * bench.options.repeats;
+  if (number === undefined) {
+    const later = counts.slice(1);
+    return { value: later.reduce((sum, count) => sum + count, 0) / later.length, n };
+  }
+  const value = counts[Number(number) - 1];
+  return value === undefined ? noBlock(of, counts.length) : { value, n };
+}
+
+async function takeShare(bench: Bench, of: string | undefined): Promise<Figure | string> {
+  const { shares, images } = await bench.convergenceShares();
+  const value = shares[Number(/^block (\d+)$/.exec(of ?? '')?.[1])];
+  return value === undefined ? noBlock(of, shares.length) : { value, n: images };
+}
+
+/** A smaller twin does not have all blocks. */
+function noBlock(of: string | undefined, blocks: number): string {
+  return `this model has ${blocks} blocks, and no ${of}`;
+}
+
+async function takeDistance(bench: Bench, of = 'sequential'): Promise<Figure | string> {
+  return distanceOf(bench, of === 'sequential' ? undefined : (await rowOf(bench, of)).solvers);
+}
+
+/**
+ * The Fréchet distance of samples from the training images, with the floor beside it; or that hardly
+ * any sample was finite.
+ */
+export async function distanceOf(
+  bench: Bench,
+  solver?: readonly Solver[],
+): Promise<Figure | string> {
+  const { statistics, broken } = await bench.sampleStatistics(solver);
+  const { samples } = bench.options;
+  if (!statistics) return `${broken} of ${samples} samples were not finite`;
+  const real = await bench.realStatistics();
+  const { validation } = bench.splits;
+  const n = Math.min(samples, validation.length);
+  const floor = await bench.statisticsOf(validation, n, 'held-out images');
+  const { name, distances } = await bench.network();
+  return {
+    value: frechetDistance(statistics, real),
+    n: statistics.count,
+    network: name,
+    called: distances?.frechet ?? 'Fréchet distance',
+    floor: { value: frechetDistance(floor, real), n },
+    note: samplingText(bench, broken),
+  };
+}
+
+/** How samples were drawn. */
+function samplingText({ flow, sampling, noise }: Bench, broken: number): string {
+  const { guidance = 0, temperature, denoising, unlabelled } = sampling;
+  return [
+    ...(flow.config.classes > 0 ? [unlabelled ? 'without labels' : 'labels drawn uniformly'] : []),
+    guidance > 0 ? `w = ${guidance}, annealed` : 'no guidance',
+    ...(temperature === undefined ? [] : [`τ = ${temperature}`]),
+    noise.kind === 'gaussian' ? `denoised, λ = ${denoising}` : 'not denoised',
+    ...(broken > 0 ? [`${broken} samples were not finite and are left out`] : []),
+  ].join(', ');
+}

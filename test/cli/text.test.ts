@@ -1,0 +1,307 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { normal, randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { writeCaptionStates } from '../../src/conditions/text/captioned-latents.js';
+import { openTextEncoder } from '../../src/conditions/text/named-encoder.js';
+import { openDataset } from '../../src/data/index.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
+import { createModel } from '../../src/models/registry.js';
+import { starflow } from '../../src/models/starflow/index.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { checkSettings } from '../../src/training/settings.js';
+import { train } from '../../src/training/train.js';
+import { writeSmallBert } from '../conditions/text/small-bert.js';
+import { smallStarFlow } from '../models/starflow/cases.js';
+import { smallConfig, smallSettings } from '../training/small.js';
+import { expectRefused, tarflow } from './command-line.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-text-'));
+const bert = `bert:${path.join(folder, 'bert')}`;
+const experiment = path.join(folder, 'captions.json');
+const text = { entries: 6, width: 24 };
+const config = { ...smallStarFlow, text, channels: 40, headWidth: 20, layersPerBlock: [1, 1] };
+const written = {
+  name: 'captions',
+  dataset: `latents:${path.join(folder, 'latents')}`,
+  config,
+  settings: {
+    ...smallSettings,
+    ...{ noise: { kind: 'gaussian', sigma: 0.3 }, batchSize: 4, steps: 8, warmupSteps: 1 },
+    ...{ validateEvery: 4, validationImages: 4, saveEvery: 4, averageDecay: 0.9 },
+  },
+};
+const short = ['--mode', 'eager'];
+
+/** Latents whose captions say whether their numbers are high or low. */
+async function writeLatents(split: string, count: number, place = 'latents'): Promise<void> {
+  const noise = normal(randomKey(split.length), count * 16);
+  const data = noise.map((value, i) => 0.2 * value + (Math.floor(i / 16) % 2 === 0 ? 1 : -1));
+  const from = path.join(folder, `${split}-bare.safetensors`);
+  const metadata = { name: 'high and low' };
+  await writeSafetensors(
+    from,
+    { latents: { dtype: 'F32', shape: [count, 1, 4, 4], data } },
+    metadata,
+  );
+  const encoder = await openTextEncoder(bert);
+  fs.mkdirSync(path.join(folder, place), { recursive: true });
+  await writeCaptionStates({
+    from,
+    to: path.join(folder, place, `${split}.safetensors`),
+    captions: Array.from({ length: count }, (_, i) => (i % 2 === 0 ? 'a red heart' : 'crying cat')),
+    encoder,
+    ...text,
+  });
+  encoder.dispose();
+}
+
+function writeExperiment(changes: object = {}): string {
+  fs.writeFileSync(experiment, JSON.stringify({ ...written, ...changes }));
+  return experiment;
+}
+
+async function trainInto(run: string, ...more: string[]) {
+  const command = ['train', '--experiment', experiment, '--out', path.join(folder, run)];
+  return tarflow(...command, ...short, ...more);
+}
+
+beforeAll(async () => {
+  await startEngine();
+  await writeSmallBert(path.join(folder, 'bert'));
+  await writeLatents('train', 16);
+  await writeLatents('validation', 4);
+  writeExperiment();
+  expect((await trainInto('run')).code).toBe(0);
+});
+
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+function largestDifference(a: ArrayLike<number> = [], b: ArrayLike<number> = []): number {
+  expect([a.length > 0, b.length]).toEqual([true, a.length]);
+  return Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+}
+
+const checkpoint = path.join(folder, 'run', 'checkpoint.safetensors');
+
+describe('a model that reads captions', () => {
+  test('is trained on latents with captions; its checkpoint knows their encoder', async () => {
+    const { tensors, metadata } = await readSafetensors(checkpoint);
+    const data = await readSafetensors(path.join(folder, 'latents', 'train.safetensors'));
+    const { textEncoder, dataset, steps } = JSON.parse(metadata.details as string);
+    expect(JSON.parse(data.metadata.textEncoder as string)).toEqual(textEncoder);
+    expect([textEncoder.name, dataset, steps]).toEqual([bert, 'high and low', 8]);
+    expect(tensors.empty_text?.data).toEqual(data.tensors.empty_text?.data);
+    expect(tensors.empty_text?.data.some((value) => value !== 0)).toBe(true);
+  });
+
+  test('that is stopped and resumed is the same model', async () => {
+    const half = path.join(folder, 'half');
+    const before = tf.memory().numTensors;
+    const stop = new AbortController();
+    const { name, dataset } = written;
+    const { model, finished } = await train({
+      ...{ family: starflow, config, settings: checkSettings(written.settings), experiment: name },
+      data: await openDataset(dataset, 'train'),
+      validation: await openDataset(dataset, 'validation'),
+      ...{ folder: half, mode: 'eager', signal: stop.signal },
+      onStep: ({ step }) => {
+        if (step === 5) stop.abort();
+      },
+    });
+    disposeModel(model);
+    expect(finished).toBe(false);
+    const { code, stderr } = await trainInto('half', '--resume');
+    expect(code, stderr).toBe(0);
+    expect(tf.memory().numTensors).toBe(before);
+    const resumed = await readSafetensors(path.join(half, 'checkpoint.safetensors'));
+    const whole = await readSafetensors(checkpoint);
+    expect(resumed).toEqual(whole);
+  });
+
+  test('shows what its captions say, after some steps', async () => {
+    const run = await trainInto('longer', '--set', 'steps=60', 'dropLabel=0.1', 'saveEvery=60');
+    expect(run.code, run.stderr).toBe(0);
+    const longer = path.join(folder, 'longer', 'checkpoint.safetensors');
+    const means: number[] = [];
+    for (const caption of ['a red heart', 'crying cat']) {
+      const out = path.join(folder, 'samples.safetensors');
+      const { code, stderr } = await tarflow(
+        ...['sample', longer, '--count', '8', '--text', caption, '--out', out],
+      );
+      expect(code, stderr).toBe(0);
+      const { data = [] } = (await readSafetensors(out)).tensors.images ?? {};
+      means.push(Array.from(data).reduce((sum, value) => sum + value, 0) / data.length);
+    }
+    const [high, low] = means as [number, number];
+    expect(high - low).toBeGreaterThan(0.3);
+  });
+
+  test('is sampled by captions in turn, guided, or by none', async () => {
+    const before = tf.memory().numTensors;
+    const sampled = async (name: string, ...more: string[]) => {
+      const out = path.join(folder, `${name}.safetensors`);
+      const { code, stdout, stderr } = await tarflow(
+        ...['sample', checkpoint, '--count', '4', '--seed', '3', '--json', '--out', out, ...more],
+      );
+      expect(code, stderr).toBe(0);
+      return { said: JSON.parse(stdout), ...(await readSafetensors(out)).tensors.images };
+    };
+    const both = ['--text', 'a red heart', '--text', 'crying cat'];
+    const turns = await sampled('turns', ...both);
+    expect(turns.said.text).toEqual(['a red heart', 'crying cat']);
+    expect(turns.shape).toEqual([4, 1, 4, 4]);
+    const one = await sampled('one', '--text', 'a red heart');
+    // The first and the third image have this caption in both.
+    expect(largestDifference(one.data?.slice(0, 16), turns.data?.slice(0, 16))).toBeLessThan(1e-4);
+    expect(largestDifference(one.data?.slice(16, 32), turns.data?.slice(16, 32))).toBeGreaterThan(
+      1e-3,
+    );
+    const [none, empty] = [await sampled('none'), await sampled('empty', '--text', '')];
+    expect(largestDifference(none.data, empty.data)).toBeLessThan(1e-4);
+    const guided = await sampled('guided', ...both, '--guidance', '2');
+    expect(largestDifference(guided.data, turns.data)).toBeGreaterThan(1e-3);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('denoises by a caption', async () => {
+    const noisy = path.join(folder, 'noisy.safetensors');
+    const { code, stderr } = await tarflow(
+      ...['sample', checkpoint, '--count', '2', '--text', 'crying cat', '--out', noisy],
+    );
+    expect(code, stderr).toBe(0);
+    const before = tf.memory().numTensors;
+    const cleaned = async (...more: string[]) => {
+      const out = path.join(folder, 'clean.safetensors');
+      const run = await tarflow('denoise', checkpoint, '--in', noisy, '--out', out, ...more);
+      expect(run.code, run.stderr).toBe(0);
+      return (await readSafetensors(out)).tensors.images?.data;
+    };
+    const [cat, heart] = [
+      await cleaned('--text', 'crying cat'),
+      await cleaned('--text', 'a red heart'),
+    ];
+    expect(largestDifference(cat, heart)).toBeGreaterThan(1e-5);
+    expect(largestDifference(await cleaned('--text', ''), await cleaned())).toBeLessThan(1e-5);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('mistakes are named', () => {
+  test('of what a sample shall show', async () => {
+    const [classes, bare] = ['classes', 'bare'].map((name) =>
+      path.join(folder, `${name}.safetensors`),
+    );
+    await saveCheckpoint(createModel(smallConfig, 1), classes as string);
+    await saveCheckpoint(createModel({ ...smallConfig, classes: 0 }, 1), bare as string);
+    const caption = ['--text', 'a red heart'];
+    const other = path.join(folder, 'other.safetensors');
+    const states = new Float32Array(2 * 6 * 5);
+    await writeSafetensors(
+      other,
+      { states: { dtype: 'F32', shape: [2, 6, 5], data: states } },
+      { captions: '["", "a red heart"]' },
+    );
+    await expectRefused(
+      'sample',
+      folder,
+      [
+        [classes as string, caption, /of 3 classes and reads no captions\. Take --label/],
+        [bare as string, caption, /without conditions and reads no captions\. Leave --text away/],
+        [checkpoint, ['--label', '1'], /is a model without classes/],
+        [checkpoint, ['--text', '♡'], /Nothing in the caption '♡' is in the encoder's vocabulary/],
+        [checkpoint, [...caption, '--text-encoder', 'clip'], /There is no text encoder 'clip'/],
+        [
+          checkpoint,
+          [...caption, '--text-encoder', `states:${other}`],
+          /gives entries of 5 numbers, and .* reads 24/,
+        ],
+        [checkpoint, ['--guidance', '1'], /would change nothing.*, or --text/],
+      ],
+      ['--count', '2', '--out', path.join(folder, 'never.safetensors')],
+    );
+  });
+
+  test('of an encoder that became another', async () => {
+    const moved = path.join(folder, 'changed');
+    await writeSmallBert(moved);
+    const file = path.join(moved, 'model.safetensors');
+    const { tensors } = await readSafetensors(file);
+    (tensors['embeddings.LayerNorm.bias']?.data as Float32Array)[0] = 1;
+    await writeSafetensors(file, tensors);
+    const { code, stderr } = await tarflow(
+      ...['sample', checkpoint, '--text', 'cat', '--text-encoder', `bert:${moved}`],
+      ...['--out', path.join(folder, 'never.safetensors')],
+    );
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/was trained with captions read by bert:.*, whose weights are others/);
+  });
+
+  test('of data that do not fit', async () => {
+    const refused = async (changes: object, message: RegExp) => {
+      writeExperiment(changes);
+      const { code, stderr } = await trainInto('refused');
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(message);
+    };
+    const other = (shape: object) => ({ config: { ...config, text: { ...text, ...shape } } });
+    await refused(
+      other({ entries: 5 }),
+      /The captions of high and low have 6 entries of 24 numbers\. The model reads 5 entries/,
+    );
+    await refused(other({ width: 16 }), /set text\.entries and text\.width/);
+    fs.mkdirSync(path.join(folder, 'bare'));
+    for (const split of ['train', 'validation']) {
+      const file = path.join(folder, 'bare', `${split}.safetensors`);
+      fs.copyFileSync(path.join(folder, `${split}-bare.safetensors`), file);
+    }
+    await refused(
+      { dataset: `latents:${path.join(folder, 'bare')}` },
+      /high and low has no captions, and the model reads them\. Expected latents with a tensor text/,
+    );
+    const mixed = path.join(folder, 'mixed');
+    fs.cpSync(path.join(folder, 'latents'), mixed, { recursive: true });
+    const validation = path.join(mixed, 'validation.safetensors');
+    const held = await readSafetensors(validation);
+    const textEncoder = '{"name":"clip","weights":"other"}';
+    await writeSafetensors(validation, held.tensors, { ...held.metadata, textEncoder });
+    await refused(
+      { dataset: `latents:${mixed}` },
+      /encoded by bert:.*, the held-out ones by clip with other weights/,
+    );
+    expect(fs.existsSync(path.join(folder, 'refused'))).toBe(false);
+    writeExperiment();
+  });
+
+  test('of a file with an experiment', async () => {
+    const refused = async (text: string, message: RegExp) => {
+      fs.writeFileSync(experiment, text);
+      const { code, stderr } = await trainInto('refused');
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(message);
+    };
+    await refused('{', /captions\.json is not JSON/);
+    await refused('{"name":"a"}', /dataset is missing/);
+    const { settings } = written;
+    await refused(
+      JSON.stringify({ ...written, config: { kind: 'gan' } }),
+      /Unknown kind of model 'gan'/,
+    );
+    await refused(
+      JSON.stringify({ ...written, settings: { ...settings, steps: 0.5 } }),
+      /captions\.json: settings does not fit: steps is 0\.5/,
+    );
+    await refused(
+      JSON.stringify({ ...written, config: { ...config, chanels: 1 } }),
+      /has the key chanels.*nearest one is channels/,
+    );
+    writeExperiment();
+    const { code, stderr } = await trainInto('refused', '--set', 'text.entries=4');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/The model reads 4 entries of 24 numbers/);
+  });
+});

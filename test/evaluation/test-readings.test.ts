@@ -1,0 +1,90 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { leaves } from '../../src/backend/tree.js';
+import {
+  earlierReadingsText,
+  openTestSplit,
+  testReadings,
+  weightsDigest,
+} from '../../src/evaluation/test-readings.js';
+import { noiseExperiment } from '../../src/experiments/index.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import type { Model } from '../../src/flow/model.js';
+import { createModel } from '../../src/models/registry.js';
+import { tinyImages } from '../../src/reproduction/tiny.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const { config } = noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 });
+
+function someModel(seed: number): Model {
+  const model = createModel(config, seed);
+  onTestFinished(() => disposeModel(model));
+  return model;
+}
+
+function someLedger(): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-ledger-'));
+  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
+  return path.join(folder, 'results', 'ledger.jsonl');
+}
+
+const images = (split: 'test' | 'train') => () =>
+  tinyImages('digits', split, { channels: 1, classes: 3 });
+
+test('a second reading of the same weights, data and measure is told', async () => {
+  const ledger = someLedger();
+  const [model, other] = [someModel(1), someModel(2)];
+  const request = {
+    model,
+    name: 'a model',
+    measure: 'bits per dimension',
+    reason: 'Table 2',
+    ledger,
+  };
+  const first = await openTestSplit(images('test'), request);
+  expect(first.data.split).toBe('test');
+  expect(first.earlier).toEqual([]);
+  expect(earlierReadingsText(first.earlier)).toBeUndefined();
+  // Other weights, and another measure, are other figures.
+  expect((await openTestSplit(images('test'), { ...request, model: other })).earlier).toEqual([]);
+  expect((await openTestSplit(images('test'), { ...request, measure: 'FD' })).earlier).toEqual([]);
+  const { earlier } = await openTestSplit(images('test'), { ...request, name: 'its copy' });
+  expect(earlier).toHaveLength(1);
+  expect(earlierReadingsText(earlier)).toMatch(/once before, last on \d{4}-\d\d-\d\d \(Table 2\)/);
+  const readings = await testReadings(ledger);
+  expect(readings.map(({ model: name }) => name)).toEqual([
+    ...['a model', 'a model', 'a model', 'its copy'],
+  ]);
+  expect(new Set(readings.map(({ weights }) => weights)).size).toBe(2);
+  expect(readings[0]).toMatchObject({ data: 'digits', weights: weightsDigest(model) });
+});
+
+test('a digest tells of every number, and of none that is not there', () => {
+  const [model, same] = [someModel(3), someModel(3)];
+  expect(weightsDigest(model)).toBe(weightsDigest(same));
+  const [, leaf] = Object.entries(leaves(same.parameters)).at(-1) as [string, tf.Tensor];
+  const changed = { ...same, parameters: tf.add(leaf, 1e-6) };
+  expect(weightsDigest(changed)).not.toBe(weightsDigest(model));
+  tf.dispose(changed.parameters);
+});
+
+test('what cannot be written down is not read', async () => {
+  const ledger = someLedger();
+  const request = { model: someModel(1), name: 'm', measure: 'FD', reason: 'why', ledger };
+  await expect(openTestSplit(images('test'), { ...request, reason: ' ' })).rejects.toThrow(
+    /No reason came/,
+  );
+  await expect(openTestSplit(images('train'), request)).rejects.toThrow(/split 'train'/);
+  expect(fs.existsSync(ledger)).toBe(false);
+  await openTestSplit(images('test'), request);
+  fs.appendFileSync(ledger, '{"date": "yesterday"}\n');
+  await expect(testReadings(ledger)).rejects.toThrow(/line 2 is no reading .*date/);
+  await expect(openTestSplit(images('test'), request)).rejects.toThrow(/Restore the file/);
+});

@@ -1,0 +1,380 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { randomKey } from '../../src/backend/random.js';
+import { tf } from '../../src/backend/tf.js';
+import { testReadings } from '../../src/evaluation/test-readings.js';
+import { findExperiment } from '../../src/experiments/index.js';
+import { disposeModel } from '../../src/flow/flow.js';
+import { createModel, familyOf } from '../../src/models/registry.js';
+import { shapesOf } from '../../src/nn/specs.js';
+import { papers } from '../../src/papers/index.js';
+import {
+  modelCost,
+  productRate,
+  type Recipe,
+  recipesOf,
+  rowCost,
+  tableNames,
+} from '../../src/reproduction/index.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { tarflow, temporaryFolder } from '../cli/command-line.js';
+
+vi.setConfig({ testTimeout: 300_000 });
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const recipe = (table: string, row: string, scale: 'paper' | 'workbook'): Recipe => {
+  const [found] = recipesOf(table, { scale, row });
+  if (found?.kind !== 'recipe') throw new Error(`${row} of ${table} has no recipe`);
+  return found;
+};
+
+/** `tarflow reproduce` with tiny models. */
+function tiny(out: string, table: string, ...more: string[]) {
+  return tarflow(
+    ...['reproduce', '--tiny', '--table', table, '--out', out, '--ledger', `${out}/ledger.jsonl`],
+    ...['--repeats', '1', ...more],
+  );
+}
+
+const written = (out: string, table: string, scale: string) =>
+  JSON.parse(fs.readFileSync(path.join(out, 'tiny', `${table}-${scale}.json`), 'utf8'));
+
+describe('recipes', () => {
+  test('are there for every row that says what was trained, at both scales', () => {
+    for (const { id, rows } of papers.flatMap(({ tables }) => tables)) {
+      for (const scale of ['paper', 'workbook'] as const) {
+        const found = recipesOf(id, { scale });
+        expect(found.map(({ row }) => row)).toEqual(rows.map(({ name }) => name));
+        found.forEach((each, i) => {
+          const { paper, workbook } = rows[i] as (typeof rows)[number];
+          const known =
+            scale === 'workbook'
+              ? workbook !== undefined
+              : paper?.dataset !== undefined && typeof paper.layersPerBlock === 'number';
+          // Nothing here splits the time of a batch into parts.
+          const expected = known && id !== 'selective-jacobi-time' ? 'recipe' : 'left out';
+          expect(each.kind, `${id}, ${each.row}, ${scale}`).toBe(expected);
+        });
+      }
+    }
+  });
+
+  test('train as the paper did', () => {
+    const { experiment } = recipe(
+      'fid-imagenet-64-conditional',
+      'TarFlow 2-768-8-8, N(0, 0.05²)',
+      'paper',
+    );
+    const { config, settings, name } = experiment(1_281_167);
+    expect(name).toBe('imagenet-64-2-768-8-8-0.05');
+    expect(familyOf(config.kind).title(config)).toBe('2-768-8-8');
+    expect(config.classes).toBe(1000);
+    expect(settings).toMatchObject({
+      ...{ batchSize: 256, steps: 200 * 5004, warmupSteps: 5004, peakLearningRate: 1e-4 },
+      ...{ noise: { kind: 'gaussian', sigma: 0.05 }, dropLabel: 0.1, flip: true, clipNorm: 0 },
+      ...{ averageDecay: 0, weightDecay: 1e-4, precision: 'bfloat16' },
+    });
+    const density = recipe('likelihood', 'TarFlow 2-768-8-8', 'paper').experiment(1_281_149);
+    expect(density.settings).toMatchObject({ noise: { kind: 'uniform' }, precision: 'float32' });
+  });
+
+  test('name the nearest table and row', () => {
+    expect(() => recipesOf('likelyhood', { scale: 'paper' })).toThrow(/Did you mean likelihood\?/);
+    expect(() => recipesOf('crm', { scale: 'paper', row: 'AFHQ' })).toThrow(/AFHQ 256×256/);
+  });
+});
+
+describe('what a row takes', () => {
+  const { config } = recipe('likelihood', 'TarFlow 2-768-8-8', 'paper').experiment(1000);
+
+  test('is counted without allocating', () => {
+    const before = tf.memory().numTensors;
+    const cost = modelCost(config);
+    expect(tf.memory().numTensors).toBe(before);
+    expect(cost.parameters).toBe(460_142_784);
+    // A layer has 12 · width² weights; projections, and attention over 1,024 tokens, come on top.
+    const layers = 64 * (2 * 1024 * 12 * 768 ** 2 + 4 * 1024 ** 2 * 768);
+    expect(cost.passOperations / layers).toBeGreaterThan(1);
+    expect(cost.passOperations / layers).toBeLessThan(1.01);
+  });
+
+  test('counts each parameter once', () => {
+    for (const name of ['fashion-mnist-maf', 'fashion-mnist-coupling']) {
+      const experiment = findExperiment(name);
+      const family = familyOf(experiment.config.kind);
+      const { parameters } = family.specs(experiment.config, randomKey(0));
+      const sizes = Object.values(shapesOf(parameters)).map((shape) =>
+        shape.reduce((size, side) => size * side, 1),
+      );
+      const cost = modelCost(experiment.config);
+      expect(cost.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0));
+      expect(cost.passOperations).toBeGreaterThan(0);
+    }
+  });
+
+  test('is nothing to train where weights are given, and twice the sampling where it is guided', () => {
+    const experiment = findExperiment('fashion-mnist-conditional');
+    const plan = { trainings: 0, samples: 10, guided: false };
+    const plain = rowCost(experiment, plan);
+    expect(plain.trainingOperations).toBe(0);
+    expect(rowCost(experiment, { ...plan, guided: true }).samplingOperations).toBe(
+      2 * plain.samplingOperations,
+    );
+    expect(rowCost(experiment, { ...plan, trainings: 2 }).trainingOperations).toBe(
+      2 * 3 * plain.passOperations * experiment.settings.batchSize * experiment.settings.steps,
+    );
+    expect(productRate(64)).toBeGreaterThan(0);
+  });
+});
+
+describe('tarflow reproduce', () => {
+  test.each(tableNames.filter((id) => !/^gs-jacobi|^selective|^crm|^loss-and/.test(id)))(
+    'runs the whole path of each row of %s at both scales',
+    async (table) => {
+      const out = temporaryFolder();
+      for (const scale of ['workbook', 'paper'] as const) {
+        const runnable = recipesOf(table, { scale }).filter(({ kind }) => kind === 'recipe');
+        const { code, stdout, stderr } = await tiny(out, table, '--scale', scale);
+        if (runnable.length === 0) {
+          expect(code).toBe(2);
+          expect(stderr).toMatch(/Nothing of .* can be run/);
+          continue;
+        }
+        expect(code, stderr).toBe(0);
+        expect(stdout).toMatch(/whose figures mean nothing/);
+        const { results } = written(out, table, scale);
+        expect(results.map(({ row }: { row: string }) => row)).toEqual(
+          runnable.map(({ row }) => row),
+        );
+        for (const { figures } of results) {
+          expect(figures.some(({ ours }: { ours: unknown }) => typeof ours === 'object')).toBe(
+            true,
+          );
+        }
+      }
+    },
+  );
+
+  test.each([
+    ['gs-jacobi', 'AFHQ 256×256', 'paper'],
+    ['gs-jacobi', 'ImageNet 64×64, conditional', 'workbook'],
+    ['crm', 'AFHQ 256×256', 'paper'],
+    ['selective-jacobi', 'AFHQ', 'paper'],
+    ['selective-jacobi-iterations', 'CIFAR-10', 'paper'],
+  ])('times and counts: %s, %s, %s', async (table, row, scale) => {
+    const out = temporaryFolder();
+    const before = tf.memory().numTensors;
+    const { code, stderr } = await tiny(out, table, '--row', row, '--scale', scale);
+    expect(code, stderr).toBe(0);
+    expect(tf.memory().numTensors).toBe(before);
+    const [{ figures }] = written(out, table, scale).results;
+    const missing = figures.flatMap(({ ours }: { ours: unknown }) =>
+      typeof ours === 'string' ? [ours] : [],
+    );
+    for (const reason of missing) {
+      expect(reason).toMatch(/^nothing here computes it$|^this model has 4 blocks/);
+    }
+    for (const { measure, of, ours } of figures) {
+      if (measure === 'speed-up' && of === 'sequential') expect(ours.value).toBe(1);
+      if (measure === 'FID') expect(ours.floor.n).toBe(6);
+    }
+  });
+
+  test('keeps figures, writes readings of the test split down once, and says what is kept', async () => {
+    const out = temporaryFolder();
+    const table = 'likelihood-fashion-mnist';
+    expect((await tiny(out, table, '--row', 'MAF')).code).toBe(0);
+    expect((await tiny(out, table, '--row', 'MAF')).code).toBe(0);
+    const readings = await testReadings(path.join(out, 'ledger.jsonl'));
+    expect(readings).toHaveLength(1);
+    expect(readings[0]).toMatchObject({
+      ...{
+        model: 'fashion-mnist-maf-seed-1',
+        data: 'fashion-mnist',
+        measure: 'bits per dimension',
+      },
+      reason: "the row 'MAF' of the table 'likelihood-fashion-mnist'",
+    });
+    // Another draw of the noise is another figure: the test split is read again, and that is said.
+    const again = await tiny(out, table, '--row', 'MAF', '--seed', '1');
+    expect(again.stdout).toMatch(/read for this figure once before/);
+    expect(await testReadings(path.join(out, 'ledger.jsonl'))).toHaveLength(2);
+  });
+
+  test('measures given weights of the right shape, and refuses others', async () => {
+    const out = temporaryFolder();
+    const table = 'likelihood-fashion-mnist';
+    expect((await tiny(out, table, '--row', 'TarFlow')).code).toBe(0);
+    const checkpoint = path.join(
+      out,
+      'tiny/runs/fashion-mnist-density-seed-1/checkpoint.safetensors',
+    );
+    const other = temporaryFolder();
+    const given = await tiny(other, table, '--row', 'TarFlow', '--weights', checkpoint);
+    expect(given.code, given.stderr).toBe(0);
+    expect(given.stderr).toMatch(/weights are given/);
+    expect(fs.existsSync(path.join(other, 'tiny/runs'))).toBe(false);
+    const figures = (folder: string) => written(folder, table, 'workbook').results[0].figures;
+    expect(figures(other)).toEqual(figures(out));
+
+    const wrong = createModel({ ...findExperiment('mnist-demonstration').config } as never, 1);
+    const file = path.join(other, 'wrong.safetensors');
+    await saveCheckpoint(wrong, file, {});
+    disposeModel(wrong);
+    const refused = await tiny(other, table, '--row', 'TarFlow', '--weights', file);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/wrong\.safetensors holds a tarflow of .*; give its weights/s);
+
+    // Of the same size and another design.
+    expect((await tiny(out, 'sizes', '--row', '4 blocks of 2 layers')).code).toBe(0);
+    const base = path.join(out, 'tiny/runs/design-base-seed-1/checkpoint.safetensors');
+    const shift = ['--row', 'shift only (VP)', '--weights', base];
+    const misplaced = await tiny(other, 'design-ablation', ...shift);
+    expect(misplaced.code).toBe(2);
+    expect(misplaced.stderr).toMatch(/volumePreserving false.*volumePreserving true/s);
+    const uniform = ['--row', 'uniform noise of one grey level', '--weights', base];
+    expect((await tiny(other, 'noise-kinds', ...uniform)).stderr).toMatch(
+      /Gaussian noise of 0\.1.*uniform noise/s,
+    );
+  });
+
+  test('refuses mistakes in one message', async () => {
+    const out = temporaryFolder();
+    const mistakes: [string[], RegExp][] = [
+      [[], /No --table came/],
+      [['--table', 'design-ablation', '--scale', 'paper'], /Nothing of design-ablation can be run/],
+      [['--table', 'likelihood', '--scale', 'paper'], /Give its folder by --data/],
+      [
+        ['--table', 'selective-jacobi', '--row', 'CIFAR-10', '--scale', 'paper', '--data', out],
+        /does not say the noise of its training and the number of its epochs and/,
+      ],
+    ];
+    for (const [options, message] of mistakes) {
+      const { code, stdout, stderr } = await tarflow('reproduce', '--out', out, ...options);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(message);
+      expect(stdout).toBe('');
+    }
+  });
+
+  test('says that kept figures are damaged, and compares before it trains', async () => {
+    const out = temporaryFolder();
+    expect((await tiny(out, 'likelihood-fashion-mnist', '--row', 'MAF')).code).toBe(0);
+    const folder = path.join(out, 'tiny/likelihood-fashion-mnist/maf');
+    const [kept = ''] = fs.readdirSync(folder);
+    expect(kept).toMatch(/^fashion-mnist-maf-seed-1-[0-9a-f]{16}\.json$/);
+    fs.writeFileSync(path.join(folder, kept), '{');
+    const damaged = await tiny(out, 'likelihood-fashion-mnist', '--row', 'MAF');
+    expect(damaged.code).toBe(2);
+    expect(damaged.stderr).toMatch(/\.json is damaged/);
+
+    const fresh = temporaryFolder();
+    for (const options of [
+      ['--network', 'inception-v3:none.pth'],
+      ['--statistics', 'none.pth'],
+    ]) {
+      const refused = await tiny(fresh, 'fid-imagenet-64-conditional', ...options);
+      expect(refused.code, refused.stderr).toBe(2);
+      expect(refused.stderr).toMatch(/none\.pth/);
+      expect(fs.existsSync(path.join(fresh, 'tiny'))).toBe(false);
+    }
+  });
+
+  test('a tiny run has a ledger of its own', async () => {
+    const out = temporaryFolder();
+    const row = ['--table', 'likelihood-fashion-mnist', '--row', 'MAF'];
+    const { code } = await tarflow('reproduce', '--tiny', ...row, '--out', out);
+    expect(code).toBe(0);
+    expect(await testReadings(path.join(out, 'tiny', 'readings.jsonl'))).toHaveLength(1);
+  });
+
+  test('follows a training at the steps that it saves, anew for another way of measuring', async () => {
+    const out = temporaryFolder();
+    const folder = path.join(out, 'tiny/loss-and-distance/tarflow-small');
+    const run = async (...more: string[]) => {
+      const { code, stderr } = await tiny(out, 'loss-and-distance', ...more);
+      const [{ figures }] = written(out, 'loss-and-distance', 'workbook').results;
+      return { code, stderr, ours: figures[0].ours };
+    };
+    const first = await run();
+    // A tiny run saves once.
+    expect(first.code, first.stderr).toBe(1);
+    expect(first.ours).toMatch(/needs three points at least, and its training gave 1/);
+    const [name = ''] = fs.readdirSync(folder);
+    const file = path.join(folder, name);
+    const point = JSON.parse(fs.readFileSync(file, 'utf8'));
+    expect(point).toMatchObject({ step: 2, n: 6, network: expect.stringMatching(/^pixels/) });
+    // What was stopped between saving and measuring is measured when it goes on.
+    fs.rmSync(file);
+    await run();
+    expect(JSON.parse(fs.readFileSync(file, 'utf8'))).toEqual(point);
+    await run('--samples', '8');
+    expect(fs.readdirSync(folder)).toHaveLength(2);
+    const { loss, distance } = point;
+    const more = [1, 2, 3].map((k) => ({
+      ...{ ...point, step: 2 + k, loss: loss - k, distance: distance - k ** 2 },
+    }));
+    fs.appendFileSync(file, more.map((each) => `${JSON.stringify(each)}\n`).join(''));
+    const { ours } = await run();
+    expect(ours).toMatchObject({ n: 4, network: point.network });
+    expect(ours.value).toBeGreaterThan(0.9);
+    expect(ours.note).toMatch(/^by ranks 1\.000, 6 samples a point; step 2: /);
+  });
+
+  test('tries widths of noise once', async () => {
+    const out = temporaryFolder();
+    expect((await tiny(out, 'noise-ablation')).code).toBe(0);
+    const [{ figures }] = written(out, 'noise-ablation', 'workbook').results;
+    expect(figures[0].ours.note).toMatch(/^one training of seed 1 each; Fréchet distances 0\.02: /);
+    expect(figures[0].ours.floor).toBeUndefined();
+    const checkpoint = path.join(
+      out,
+      'tiny/runs/fashion-mnist-noise-0.1-seed-1/checkpoint.safetensors',
+    );
+    fs.rmSync(checkpoint);
+    // Kept distances ask for no model.
+    const again = await tiny(out, 'noise-ablation');
+    expect(again.code, again.stderr).toBe(0);
+    expect(written(out, 'noise-ablation', 'workbook').results[0].figures).toEqual(figures);
+  });
+
+  test('averages over trainings of several seeds', async () => {
+    const out = temporaryFolder();
+    const row = ['--row', 'Gaussian noise of 0.1'];
+    const { code, stderr } = await tiny(out, 'noise-kinds', ...row, '--seeds', '1,2,3');
+    expect(code, stderr).toBe(0);
+    const [{ figures }] = written(out, 'noise-kinds', 'workbook').results;
+    const byMeasure = (name: string) =>
+      figures.find(({ measure }: { measure: string }) => measure === name).ours;
+    for (const name of ['held-out loss', 'FID']) {
+      const { value, values, standardError } = byMeasure(name);
+      expect(new Set(values).size, name).toBe(3);
+      const mean = (values[0] + values[1] + values[2]) / 3;
+      expect(value).toBeCloseTo(mean, 10);
+      const squares = values.map((each: number) => (each - mean) ** 2);
+      const variance = (squares[0] + squares[1] + squares[2]) / 2;
+      expect(standardError).toBeCloseTo(Math.sqrt(variance / 3), 10);
+    }
+    // One seed more trains that one alone.
+    const file = path.join(out, 'tiny/runs/design-gaussian-seed-1/log.jsonl');
+    const log = fs.readFileSync(file, 'utf8');
+    await tiny(out, 'noise-kinds', ...row, '--seeds', '1,4');
+    expect(fs.readFileSync(file, 'utf8')).toBe(log);
+    expect(fs.existsSync(path.join(out, 'tiny/runs/design-gaussian-seed-4'))).toBe(true);
+  });
+
+  test('--cost says what it takes and does nothing', async () => {
+    const out = temporaryFolder();
+    const { code, stderr } = await tarflow(
+      ...['reproduce', '--table', 'noise-ablation', '--cost', '--out', out],
+    );
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/million parameters; training .* operations/);
+    expect(fs.readdirSync(out)).toEqual([]);
+  });
+});
