@@ -29,6 +29,9 @@ const questions: Record<string, { type: Question['type']; reply: string }> = {
 /** Bytes of output above which the process of the cells waits, and below which it goes on. */
 const [highWater, lowWater] = [4_000_000, 1_000_000];
 
+/** Milliseconds in which a cell arrives that was sent at the same time as others. */
+const arrival = 200;
+
 /** Cells whose late outputs still find their place. */
 const rememberedCells = 20_000;
 
@@ -44,6 +47,8 @@ export class Desk {
   private readonly queue: Execution[] = [];
   private running: Execution | undefined;
   private interrupted = false;
+  /** When a cell failed and those behind it were not run, in milliseconds since 1970. */
+  private stoppedAt = 0;
   private count = 0;
   private lastCell = 0;
   private readonly origins = new Map<number, { header: Header; silent: boolean }>();
@@ -160,7 +165,8 @@ export class Desk {
     const stored = !silent && content.store_history !== false;
     const execution = { cell: 0, channel, message, count: 0, silent, stored };
     this.queue.push(execution);
-    this.next();
+    if (this.wasSentBeforeError(message)) this.abortQueue();
+    else this.next();
   }
 
   private next(): void {
@@ -228,9 +234,18 @@ export class Desk {
     );
     this.running = undefined;
     this.publish('status', { execution_state: 'idle' }, message.header);
-    if (failure && message.content.stop_on_error !== false) this.abortQueue();
+    if (failure && message.content.stop_on_error !== false) {
+      this.stoppedAt = Date.now();
+      this.abortQueue();
+    }
     this.balance();
     this.next();
+  }
+
+  /** Whether a cell was sent with those that an error has stopped, and has only just arrived. */
+  private wasSentBeforeError({ header }: Message): boolean {
+    const recent = !this.running && Date.now() - this.stoppedAt < arrival;
+    return recent && Date.parse(header.date) < this.stoppedAt;
   }
 
   /** Answers the cells that have come so far, without running them. */
