@@ -12,7 +12,7 @@ import { newContext } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 import { emoji } from './steps/emoji.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
-import { jupyterLab, tslabKernel } from './steps/jupyter.mjs';
+import { jupyterLab, kernels } from './steps/jupyter.mjs';
 import { npmPackages } from './steps/packages.mjs';
 import { findPython, pythonEnvironment } from './steps/python.mjs';
 import { chosenBuild, findCompiler, reasonAgainstNative } from './steps/tensorflow.mjs';
@@ -84,8 +84,8 @@ async function examine() {
       'not installed',
     ),
     done(
-      'tslab kernel',
-      tslabKernel.isDone(context),
+      'notebook kernels',
+      kernels.isDone(context),
       'registered in .venv',
       'not registered in .venv',
     ),

@@ -1,6 +1,7 @@
 // npm run nightly [-- [--node 22,24] [tests …]]: the unit and golden tests on every supported
-// version of Node.js, one after the other. Words are handed to vitest, which runs the test files
-// whose paths have one of them. TARFLOW_NIGHTLY has the tests run that are too long for `npm test`.
+// version of Node.js, one after the other, then every notebook under plain tslab. Words are handed to
+// vitest, which runs the test files whose paths have one of them. TARFLOW_NIGHTLY has the tests run that
+// are too long for `npm test`.
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { fetchNode, supportedNode } from './lib/node-versions.mjs';
@@ -44,15 +45,35 @@ await runMain(async () => {
         shown: true,
       },
     );
-    outcomes.push({ version, status, seconds: (performance.now() - started) / 1000 });
+    const seconds = (performance.now() - started) / 1000;
+    outcomes.push({ version: `Node.js ${version}`, status, seconds });
   }
+  outcomes.push(await notebooksUnderPlainTslab(context, filters));
   for (const { version, status, seconds } of outcomes) {
-    progress.note(
-      `${status === 0 ? '✓' : '✗'} Node.js ${version.padEnd(8)} ${formatSeconds(seconds)}`,
-    );
+    progress.note(`${status === 0 ? '✓' : '✗'} ${version.padEnd(16)} ${formatSeconds(seconds)}`);
   }
   return outcomes.every(({ status }) => status === 0) ? 0 : 1;
 });
+
+/**
+ * @param {import('./lib/steps.mjs').Context} context
+ * @param {readonly string[]} filters
+ */
+async function notebooksUnderPlainTslab({ root, env, progress }, filters) {
+  progress.note('\nNotebooks under plain tslab');
+  const started = performance.now();
+  const { status } = await run(
+    process.execPath,
+    [
+      path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+      ...['run', '--project', 'notebooks', '--passWithNoTests'],
+      ...(filters.length > 0 ? filters : [path.join('test', 'notebooks', 'notebooks.test.mjs')]),
+    ],
+    { cwd: root, env: { ...env, TARFLOW_PLAIN_TSLAB: '1' }, shown: true },
+  );
+  const seconds = (performance.now() - started) / 1000;
+  return { version: 'plain tslab', status, seconds };
+}
 
 function readArguments() {
   const usage = `Usage: npm run nightly [-- [--node ${supportedNode.join(',')}] [tests …]]`;

@@ -1,6 +1,6 @@
 """Executes a notebook with nbconvert, and says on stdout when each of its code cells begins and ends.
 
-python execute-notebook.py NOTEBOOK OUTPUT STARTUP_SECONDS
+python execute-notebook.py NOTEBOOK OUTPUT STARTUP_SECONDS KERNEL
 
 A line is '##cell', a tab, and JSON: {"event": "begin" | "end", "cell": the cell's id, "number": from 1
 among the code cells, "count": of code cells}. OUTPUT may be NOTEBOOK; it is written when all cells
@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbconvert.preprocessors import ExecutePreprocessor
 
-notebook_file, output_file, startup_seconds = sys.argv[1:]
+notebook_file, output_file, startup_seconds, kernel = sys.argv[1:]
 notebook = nbformat.read(notebook_file, as_version=4)
 # As the executor sees it: an empty cell is not executed.
 code_cells = [
@@ -32,7 +32,7 @@ def say(event: str):
 
 
 executor = ExecutePreprocessor(
-    kernel_name="tslab",
+    kernel_name=kernel,
     timeout=-1,
     startup_timeout=int(startup_seconds),
     # Wall-clock times in the file would differ at every run.

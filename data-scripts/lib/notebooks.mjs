@@ -53,8 +53,8 @@ const cellLine = '##cell\t';
  */
 
 /**
- * Executes a notebook under tslab, from the folder that its output lies in. When a cell throws, the
- * output stays as it was.
+ * Executes a notebook, from the folder that its output lies in. When a cell throws, the output stays as
+ * it was.
  *
  * @param {string} root the project's folder
  * @param {string} notebook
@@ -62,13 +62,19 @@ const cellLine = '##cell\t';
  * @param {object} [options]
  * @param {string} [options.output] the executed notebook's file; default: the notebook's own
  * @param {(event: CellEvent) => void} [options.onCell]
+ * @param {string} [options.kernel] a name under which set-up has registered a kernel
  * @returns {Promise<{ seconds: number, error?: string }>} error: the cell and what it wrote
  */
-export async function executeNotebook(root, notebook, env, { output = notebook, onCell } = {}) {
+export async function executeNotebook(
+  root,
+  notebook,
+  env,
+  { output = notebook, onCell, kernel = 'tslab' } = {},
+) {
   const started = performance.now();
   const script = fileURLToPath(new URL('execute-notebook.py', import.meta.url));
   const execute = () =>
-    run(venvProgram(root, 'python'), [script, notebook, output, `${startSeconds}`], {
+    run(venvProgram(root, 'python'), [script, notebook, output, `${startSeconds}`, kernel], {
       cwd: path.dirname(output),
       env,
       onLine: (line) => {
@@ -84,8 +90,8 @@ export async function executeNotebook(root, notebook, env, { output = notebook, 
 }
 
 /**
- * The part of nbconvert's output that tells a notebook's author something: tslab reports an error
- * only as text on the cell's stderr.
+ * The part of nbconvert's output that tells a notebook's author something: plain tslab reports an error
+ * only as text on the cell's stderr, with its own frames.
  *
  * @param {string} output
  */

@@ -4,7 +4,7 @@ import { formatSeconds, Progress } from '../lib/progress.mjs';
 import { runSteps } from '../lib/steps.mjs';
 import { emoji } from './emoji.mjs';
 import { fashionMnist } from './fashion-mnist.mjs';
-import { jupyterLab, tslabKernel } from './jupyter.mjs';
+import { jupyterLab, kernels } from './jupyter.mjs';
 import { npmPackages } from './packages.mjs';
 import { pythonEnvironment } from './python.mjs';
 import { chosenBuild, nativeTensorFlow, reasonAgainstNative } from './tensorflow.mjs';
@@ -41,7 +41,7 @@ export async function setUp(context, { optional = false } = {}) {
       pythonEnvironment,
       ...(withoutNative ? [] : nativeTensorFlow(chosenBuild())),
       jupyterLab,
-      tslabKernel,
+      kernels,
       fashionMnist,
       ...(optional ? [emoji] : []),
     ],

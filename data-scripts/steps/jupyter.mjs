@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { makeFolder, readJson, requireDiskSpace } from '../lib/files.mjs';
 import { venvProgram } from '../lib/places.mjs';
 import { watchGrowth } from '../lib/progress.mjs';
@@ -62,45 +63,60 @@ export const jupyterLab = {
 };
 
 /**
- * The TypeScript kernel, registered in `.venv` for this clone's tslab.
+ * The TypeScript kernels, registered in `.venv`: this project's own under the names `tarflow` and
+ * `tslab`, which the notebooks ask for, and plain tslab as `tslab-plain`.
  *
  * @type {import('../lib/steps.mjs').Step}
  */
-export const tslabKernel = {
-  title: 'tslab kernel',
+export const kernels = {
+  title: 'Notebook kernels',
 
   isDone({ root }) {
-    return registeredKernel(root) === tslabProgram(root);
+    return Object.entries(kernelSpecs(root)).every(([name, spec]) =>
+      isDeepStrictEqual(readJson(kernelFile(root, name)), spec),
+    );
   },
 
-  async run({ root, env }) {
-    const program = tslabProgram(root);
-    // tslab registers itself with the first python on the PATH.
-    const folder = path.dirname(venvProgram(root, 'python'));
-    await runOrThrow(
-      'The registration of the tslab kernel',
-      program,
-      ['install', '--sys-prefix', '--python', venvProgram(root, 'python'), '--binary', program],
-      { env: { ...env, PATH: `${folder}${path.delimiter}${env.PATH ?? ''}` } },
-    );
+  async run({ root }) {
+    for (const [name, spec] of Object.entries(kernelSpecs(root))) {
+      const file = kernelFile(root, name);
+      mkdirSync(path.dirname(file), { recursive: true });
+      writeFileSync(file, `${JSON.stringify(spec, null, 1)}\n`);
+    }
   },
 };
 
 /**
- * The program that `.venv`'s tslab kernel starts, or undefined when none is registered.
+ * What Jupyter reads about each kernel.
  *
  * @param {string} root
- * @returns {string | undefined}
+ * @returns {Record<string, object>}
  */
-export function registeredKernel(root) {
-  const folder = path.join(root, '.venv', 'share', 'jupyter', 'kernels', 'tslab');
-  return readJson(path.join(folder, 'kernel.json'))?.argv?.[0];
+export function kernelSpecs(root) {
+  const own = {
+    argv: ['node', path.join(root, 'src', 'kernel', 'bin.js'), '{connection_file}'],
+    language: 'typescript',
+    interrupt_mode: 'message',
+    metadata: { debugger: false },
+  };
+  const tslab = path.join(root, 'node_modules', 'tslab', 'bin', 'tslab');
+  return {
+    tarflow: { display_name: 'TypeScript (tarflow)', ...own },
+    tslab: { display_name: 'TypeScript', ...own },
+    'tslab-plain': {
+      display_name: 'TypeScript (plain tslab)',
+      argv: ['node', tslab, 'kernel', '--config-path', '{connection_file}'],
+      language: 'typescript',
+    },
+  };
 }
 
-/** @param {string} root */
-function tslabProgram(root) {
-  const name = process.platform === 'win32' ? 'tslab.cmd' : 'tslab';
-  return path.join(root, 'node_modules', '.bin', name);
+/**
+ * @param {string} root
+ * @param {string} name
+ */
+function kernelFile(root, name) {
+  return path.join(root, '.venv', 'share', 'jupyter', 'kernels', name, 'kernel.json');
 }
 
 /** @param {string} root */

@@ -3,7 +3,7 @@ import type * as Vega from 'vega';
 import type * as VegaLite from 'vega-lite';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
-import { display } from './display.js';
+import { display, type MimeBundle, type PageSize } from './display.js';
 import { sharp } from './sharp.js';
 import { theme } from './theme.js';
 
@@ -24,16 +24,25 @@ export async function showChart(
   } = {},
 ): Promise<void> {
   const titled = options.title === undefined ? spec : { ...spec, title: options.title };
-  const picture = await draw(titled);
-  if (options.file !== undefined) await writeChart(picture.png, options.file);
-  display(
-    {
-      'application/vnd.vegalite.v5+json': styled(titled),
-      'image/png': picture.png.toString('base64'),
-      'text/plain': `[chart] ${titleOf(titled)}`,
-    },
-    { width: picture.width, height: picture.height },
-  );
+  const { bundle, size, png } = await chartBundle(titled);
+  if (options.file !== undefined) await writeChart(png, options.file);
+  display(bundle, size);
+}
+
+/**
+ * A chart in all its forms, with its size on the page.
+ * @throws UserError if vega-lite cannot draw the specification
+ */
+export async function chartBundle(
+  spec: ChartSpec,
+): Promise<{ bundle: MimeBundle; size: PageSize; png: Buffer }> {
+  const { png, width, height } = await draw(spec);
+  const bundle = {
+    'application/vnd.vegalite.v5+json': styled(spec),
+    'image/png': png.toString('base64'),
+    'text/plain': `[chart] ${titleOf(spec)}`,
+  };
+  return { bundle, size: { width, height }, png };
 }
 
 /**

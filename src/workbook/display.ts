@@ -64,6 +64,18 @@ export function displayPng(png: Uint8Array, text: string, size?: PageSize): void
   display({ 'image/png': Buffer.from(png).toString('base64'), 'text/plain': text }, size);
 }
 
+/**
+ * Removes what the cell has shown so far; with `wait`, when it shows something next, which does not
+ * flicker. Only this project's kernel can do it: under plain tslab, and in plain Node.js, nothing happens.
+ */
+export function clearOutput(wait = false): void {
+  const hooks = globalThis as { [kernelHook]?: { clearOutput(wait: boolean): void } };
+  hooks[kernelHook]?.clearOutput(wait);
+}
+
+/** Where this project's kernel offers what tslab does not (`src/kernel/cells/hook.ts`). */
+const kernelHook = Symbol.for('tarflow.kernel');
+
 /** How tslab's kernel sends an output to the front end. */
 type Writer = (
   output: { data: MimeBundle; metadata: object; transient: { display_id?: string } },

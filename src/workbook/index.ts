@@ -53,6 +53,7 @@ export {
 } from './claims.js';
 export { costSince, cpuSecondsSince, leastSeconds } from './cost.js';
 export {
+  clearOutput,
   display,
   displayHtml,
   displayMarkdown,

@@ -1,6 +1,6 @@
 import type * as Polars from 'nodejs-polars';
 import { writeAtomically } from '../backend/files.js';
-import { displayHtml } from './display.js';
+import { display, type MimeBundle } from './display.js';
 import { escapeXml } from './sharp.js';
 
 /** Rows of a table: named values. Columns appear in the order in which their names first occur. */
@@ -21,11 +21,16 @@ export interface TableOptions {
 
 /** Shows all rows of a table below the cell; in plain Node.js it prints them. */
 export function showTable(table: TableRows | Frame, options: TableOptions = {}): void {
+  display(tableBundle(table, options));
+}
+
+/** A table as HTML and as text. */
+export function tableBundle(table: TableRows | Frame, options: TableOptions = {}): MimeBundle {
   const { columns, texts, numeric } = written(rowsOf(table), options);
-  displayHtml(
-    html(columns, texts, numeric, options.caption),
-    plainText(columns, texts, numeric, options.caption),
-  );
+  return {
+    'text/html': html(columns, texts, numeric, options.caption),
+    'text/plain': plainText(columns, texts, numeric, options.caption),
+  };
 }
 
 /** A table as lines of text, words to the left and numbers to the right. */

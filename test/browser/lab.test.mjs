@@ -44,10 +44,27 @@ console.log(steps < 3000 ? 'stopped and saved' : 'never stopped');`,
   `console.log('the kernel lives, and six times seven is', 6 * 7);`,
 ];
 
+/** What floods and breaks: three megabytes, a thousand updates a second for two seconds, an error. */
+const roughCells = [
+  "for (let i = 0; i < 30_000; i++) console.log(String(i).padStart(99, '.'));",
+  `import { newDisplay } from 'tarflow/workbook';
+const place = newDisplay();
+for (let i = 0; i < 2000; i++) {
+  place.show({ 'text/plain': \`update \${i}\` });
+  await new Promise((resolve) => setTimeout(resolve, 1));
+}`,
+  `function fail(): never {
+  throw new RangeError('on purpose');
+}`,
+  'fail();',
+  "console.log('not reached');",
+];
+
 /** @param {string} folder */
-function writeNotebook(folder) {
+function writeNotebooks(folder) {
   mkdirSync(path.join(folder, 'work'));
   writeFileSync(path.join(folder, 'work', 'short.ipynb'), madeNotebook(cells));
+  writeFileSync(path.join(folder, 'work', 'rough.ipynb'), madeNotebook(roughCells));
 }
 
 /**
@@ -139,7 +156,7 @@ describe('a notebook in JupyterLab', () => {
   beforeAll(async () => {
     if (!browserIsThere) return;
     folder = temporaryFolder(projectRoot, 'browser');
-    writeNotebook(folder);
+    writeNotebooks(folder);
     writeSettings(folder);
     lab = await startLab(folder);
     browser = await chromium.launch({
@@ -157,6 +174,35 @@ describe('a notebook in JupyterLab', () => {
     if (folder) rmSync(folder, { recursive: true, force: true });
   }, minute);
 
+  /**
+   * Opens a notebook and runs all of its cells.
+   *
+   * @param {import('playwright-core').Page} page
+   * @param {string} name
+   * @param {number} count of cells
+   */
+  async function runAll(page, name, count) {
+    // In a workspace of its own, where no other notebook is open.
+    const workspace = name.replace('.ipynb', '');
+    await page.goto(`${lab?.address}/lab/workspaces/${workspace}/tree/${name}`);
+    await page
+      .locator('.jp-Notebook .jp-Cell')
+      .nth(count - 1)
+      .waitFor();
+    // The kernel has been found when it is idle.
+    await page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor();
+
+    // JupyterLab drops the command while it still looks for the kernel.
+    const running = page.locator('.jp-InputPrompt', { hasText: '[*]' }).first();
+    for (let attempt = 0; attempt < 5 && !(await running.isVisible()); attempt++) {
+      await page.getByRole('menuitem', { name: 'Run', exact: true }).click();
+      await page.getByRole('menuitem', { name: 'Run All Cells', exact: true }).click();
+      await running.waitFor({ timeout: 10_000 }).catch(() => {});
+    }
+    return (/** @type {number} */ index) =>
+      page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-Cell-outputArea');
+  }
+
   test('draws a chart, a table, pictures and a progress bar; an interrupt stops the loop alone', {
     timeout: 8 * minute,
   }, async ({ skip, onTestFailed }) => {
@@ -169,23 +215,7 @@ describe('a notebook in JupyterLab', () => {
       const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
       console.error('What the cells show:', outputs);
     });
-    await page.goto(`${lab?.address}/lab/tree/short.ipynb`);
-    const output = (/** @type {number} */ index) =>
-      page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-Cell-outputArea');
-    await page
-      .locator('.jp-Notebook .jp-Cell')
-      .nth(cells.length - 1)
-      .waitFor();
-    // The kernel has been found when it is idle.
-    await page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor();
-
-    // JupyterLab drops the command while it still looks for the kernel.
-    const running = page.locator('.jp-InputPrompt', { hasText: '[*]' }).first();
-    for (let attempt = 0; attempt < 5 && !(await running.isVisible()); attempt++) {
-      await page.getByRole('menuitem', { name: 'Run', exact: true }).click();
-      await page.getByRole('menuitem', { name: 'Run All Cells', exact: true }).click();
-      await running.waitFor({ timeout: 10_000 }).catch(() => {});
-    }
+    const output = await runAll(page, 'short.ipynb', cells.length);
 
     const chart = output(1).locator('.vega-embed').locator('canvas, svg').first();
     await chart.waitFor();
@@ -234,5 +264,37 @@ describe('a notebook in JupyterLab', () => {
       await answer.waitFor({ timeout: 10_000 }).catch(() => {});
     }
     expect(await answer.isVisible()).toBe(true);
+  });
+
+  test('takes floods whole, and stops at the cell that throws, with its line', {
+    timeout: 8 * minute,
+  }, async ({ skip, onTestFailed }) => {
+    skip(!browserIsThere, skipNote);
+    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
+      viewport: { width: 1200, height: 1600 },
+    });
+    page.setDefaultTimeout(3 * minute);
+    onTestFailed(async () => {
+      const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
+      console.error(
+        'What the cells end with:',
+        outputs.map((text) => text.slice(-500)),
+      );
+    });
+    const output = await runAll(page, 'rough.ipynb', roughCells.length);
+    const error = output(3).getByText('RangeError: on purpose').first();
+    await error.waitFor();
+    const traceback = (await output(3).textContent()) ?? '';
+    expect(traceback).toContain("2 |   throw new RangeError('on purpose');");
+    expect(traceback).toMatch(/at fail \(cell 3:2:9\)/);
+    expect(await output(4).textContent()).toBe('');
+    await output(1).getByText('update 1999', { exact: true }).waitFor();
+    const text = await output(0).evaluate((node) => node.textContent?.replace(/\s/g, ''));
+    expect(text?.length).toBe(99 * 30_000);
+    expect(text?.endsWith('.29999')).toBe(true);
+    // The page still answers.
+    const begun = performance.now();
+    await page.locator('.jp-Notebook .jp-Cell').nth(2).click();
+    expect(performance.now() - begun).toBeLessThan(10_000);
   });
 });

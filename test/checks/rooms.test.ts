@@ -41,6 +41,9 @@ const order: Order = {
   reproduction: ['papers', 'experiments'],
   workbook: ['papers', 'experiments'],
   cli: ['workbook', 'reproduction'],
+  kernel: [],
+  'kernel/front': ['kernel'],
+  'kernel/cells': ['kernel'],
 };
 
 const sources = readSources(path.resolve(__dirname, '../../src'));

@@ -21,6 +21,7 @@ import { Progress } from '../../data-scripts/lib/progress.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
 import { build } from '../../data-scripts/steps/build.mjs';
 import { fashionMnist } from '../../data-scripts/steps/fashion-mnist.mjs';
+import { kernels } from '../../data-scripts/steps/jupyter.mjs';
 import { npmPackages } from '../../data-scripts/steps/packages.mjs';
 import { findPython } from '../../data-scripts/steps/python.mjs';
 import {
@@ -121,6 +122,29 @@ describe('npm packages', () => {
 
   test('say what to do without npm', async () => {
     await expect(npmPackages.run(context)).rejects.toThrow('npm is not installed. Install it');
+  });
+});
+
+describe('notebook kernels', () => {
+  const file = (/** @type {string} */ name) =>
+    path.join(context.root, '.venv', 'share', 'jupyter', 'kernels', name, 'kernel.json');
+
+  test('are this project’s own, also as tslab, and plain tslab', async () => {
+    expect(kernels.isDone(context)).toBe(false);
+    await kernels.run(context);
+    expect(kernels.isDone(context)).toBe(true);
+    const specs = ['tarflow', 'tslab', 'tslab-plain'].map((name) =>
+      JSON.parse(readFileSync(file(name), 'utf8')),
+    );
+    const programs = specs.map(({ argv }) => path.relative(context.root, argv[1]));
+    const own = path.join('src', 'kernel', 'bin.js');
+    expect(programs).toEqual([own, own, path.join('node_modules', 'tslab', 'bin', 'tslab')]);
+  });
+
+  test('are registered again where tslab has registered itself', async () => {
+    await kernels.run(context);
+    writeFileSync(file('tslab'), JSON.stringify({ argv: ['tslab', 'kernel'] }));
+    expect(kernels.isDone(context)).toBe(false);
   });
 });
 
@@ -387,7 +411,7 @@ describe('before anything is installed or built', () => {
       engine: setUp,
       'npm packages': setUp,
       JupyterLab: setUp,
-      'tslab kernel': setUp,
+      'notebook kernels': setUp,
       'Fashion-MNIST': 'Run `node data-scripts/data.mjs fashion-mnist`',
       build: setUp,
     });

@@ -10,6 +10,14 @@ import {
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 
 const notebooksFolder = path.join(projectRoot, 'notebooks');
+
+/**
+ * People open the notebooks with a tslab of their own. `npm test` runs the shortest under it too, and
+ * `npm run nightly` every one.
+ */
+const allUnderPlainTslab = process.env.TARFLOW_PLAIN_TSLAB === '1';
+const shortest = '08-acceleration.ipynb';
+
 const watched = [notebooksFolder, path.join(projectRoot, 'results')];
 
 describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () => {
@@ -34,11 +42,17 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
   const names = existsSync(notebooksFolder)
     ? listNotebooks(notebooksFolder).map((notebook) => path.basename(notebook))
     : [];
-  test.each(names)('%s runs to its end', async (name) => {
-    const { error } = await executeNotebook(projectRoot, path.join(folder, name), {
-      ...process.env,
-      TARFLOW_QUICK: '1',
-    });
+  const plain = names.filter((name) => allUnderPlainTslab || name === shortest);
+  const runs = [
+    ...(allUnderPlainTslab ? [] : names.map((name) => ({ name, kernel: 'tslab' }))),
+    ...plain.map((name) => ({ name, kernel: 'tslab-plain' })),
+  ];
+  test.each(runs)('$name runs to its end under the kernel $kernel', async ({ name, kernel }) => {
+    const environment = { ...process.env, TARFLOW_QUICK: '1' };
+    const notebook = path.join(folder, name);
+    const output = path.join(folder, `executed-${kernel}-${name}`);
+    const options = { kernel, output };
+    const { error } = await executeNotebook(projectRoot, notebook, environment, options);
     expect(error).toBeUndefined();
   });
 

@@ -1,0 +1,171 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type * as Zmq from 'zeromq';
+import { framesOf, type Message, parseMessage, type Signature } from './wire.js';
+
+/** What Jupyter's connection file says. */
+export interface Connection {
+  transport: string;
+  ip: string;
+  shell_port: number;
+  control_port: number;
+  iopub_port: number;
+  stdin_port: number;
+  hb_port: number;
+  key: string;
+  signature_scheme?: string;
+}
+
+/** The sockets that carry requests and their replies. */
+export type Channel = 'shell' | 'control';
+
+/** What the sockets' owner does with what comes in. */
+export interface Listener {
+  onRequest(channel: Channel, message: Message): void;
+  /** Somebody subscribed to the outputs whose topic begins with this. */
+  onSubscription(topic: string): void;
+}
+
+/** @throws Error when the file cannot be read */
+export function readConnection(file: string): Connection {
+  return JSON.parse(readFileSync(file, 'utf8')) as Connection;
+}
+
+/**
+ * Sends one message after the other: a socket of zeromq refuses a second one while it takes the first,
+ * which is seldom, and happens after some hundreds of messages.
+ */
+class Outbox {
+  private readonly queue: Buffer[][] = [];
+  private sending = false;
+  private last: Promise<void> = Promise.resolve();
+
+  constructor(private readonly socket: Zmq.Writable & Zmq.Socket) {}
+
+  send(frames: Buffer[]): void {
+    this.queue.push(frames);
+    if (!this.sending) this.last = this.sendAll();
+  }
+
+  /** Resolves when everything is sent. */
+  async sent(): Promise<void> {
+    await this.last;
+  }
+
+  private async sendAll(): Promise<void> {
+    this.sending = true;
+    for (let frames = this.queue.shift(); frames; frames = this.queue.shift()) {
+      try {
+        await this.socket.send(frames);
+      } catch (error) {
+        if (!this.socket.closed) console.error(error);
+      }
+    }
+    this.sending = false;
+  }
+}
+
+/** The kernel's five sockets. */
+export class Sockets {
+  private readonly outboxes: Record<Channel | 'iopub', Outbox>;
+
+  private constructor(
+    private readonly signature: Signature,
+    private readonly sockets: {
+      shell: Zmq.Router;
+      control: Zmq.Router;
+      stdin: Zmq.Router;
+      iopub: Zmq.XPublisher;
+      heartbeat: Zmq.Reply;
+    },
+  ) {
+    this.outboxes = {
+      shell: new Outbox(sockets.shell),
+      control: new Outbox(sockets.control),
+      iopub: new Outbox(sockets.iopub),
+    };
+  }
+
+  /** Opens the sockets and listens. */
+  static async open(connection: Connection, listener: Listener): Promise<Sockets> {
+    const zmq = loadZmq();
+    const iopub = new zmq.XPublisher({ linger: 1000, sendHighWaterMark: 20_000 });
+    iopub.verbosity = 'allSubs';
+    const sockets = {
+      shell: new zmq.Router({ linger: 1000 }),
+      control: new zmq.Router({ linger: 1000 }),
+      stdin: new zmq.Router({ linger: 0 }),
+      iopub,
+      heartbeat: new zmq.Reply({ linger: 0 }),
+    };
+    const address = (port: number) =>
+      connection.transport === 'ipc'
+        ? `ipc://${connection.ip}-${port}`
+        : `${connection.transport}://${connection.ip}:${port}`;
+    await Promise.all([
+      sockets.shell.bind(address(connection.shell_port)),
+      sockets.control.bind(address(connection.control_port)),
+      sockets.stdin.bind(address(connection.stdin_port)),
+      sockets.iopub.bind(address(connection.iopub_port)),
+      sockets.heartbeat.bind(address(connection.hb_port)),
+    ]);
+    const signature = {
+      key: connection.key,
+      scheme: connection.signature_scheme ?? 'hmac-sha256',
+    };
+    const opened = new Sockets(signature, sockets);
+    opened.listen(listener);
+    return opened;
+  }
+
+  reply(channel: Channel, message: Message): void {
+    this.outboxes[channel].send(framesOf(message, this.signature));
+  }
+
+  publish(message: Message): void {
+    this.outboxes.iopub.send(framesOf(message, this.signature));
+  }
+
+  /** Closes the sockets when everything is sent. */
+  async close(): Promise<void> {
+    await Promise.all(Object.values(this.outboxes).map((outbox) => outbox.sent()));
+    for (const socket of Object.values(this.sockets)) socket.close();
+  }
+
+  private listen(listener: Listener): void {
+    for (const channel of ['shell', 'control'] as const) {
+      each(this.sockets[channel], (frames) =>
+        listener.onRequest(channel, parseMessage(frames, this.signature)),
+      );
+    }
+    each(this.sockets.iopub, ([frame]) => {
+      // One byte says whether somebody comes or goes, then comes the topic.
+      if (frame?.[0] === 1) listener.onSubscription(frame.toString('utf8', 1));
+    });
+    const heartbeat = new Outbox(this.sockets.heartbeat);
+    each(this.sockets.heartbeat, (frames) => heartbeat.send(frames));
+    // The kernel never asks for input, so that nothing comes here; what comes is read and dropped.
+    each(this.sockets.stdin, () => {});
+  }
+}
+
+/** Hands every message to a function; one that it refuses is named in the log of the server. */
+function each(socket: Zmq.Readable & Zmq.Socket, take: (frames: Buffer[]) => void): void {
+  const read = async () => {
+    for await (const frames of socket as AsyncIterable<Buffer[]>) {
+      try {
+        take(frames);
+      } catch (error) {
+        console.error(error);
+      }
+    }
+  };
+  read().catch((error) => {
+    if (!socket.closed) console.error(error);
+  });
+}
+
+/** The copy of zeromq that tslab brings. */
+function loadZmq(): typeof Zmq {
+  return createRequire(require.resolve('tslab'))('zeromq') as typeof Zmq;
+}
