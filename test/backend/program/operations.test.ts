@@ -29,7 +29,11 @@ const differentiable: Record<string, Case> = {
   moments: (x) => tf.add(tf.moments(x, -1).mean, tf.sum(tf.moments(x, [1, 2]).variance)),
   norm: (x) => tf.norm(x),
   'layer normalisation': (x, w) => ops.layerNorm(rows(x), row(w), row(w)),
+  'norm by the root mean square': (x, w) => ops.rmsNorm(rows(x), row(w)),
+  'group normalisation': (x, w) =>
+    ops.groupNorm(tf.reshape(x, [2, 1, 3, 4]) as tf.Tensor4D, row(w), row(w), 2),
   GELU: (x) => ops.gelu(x),
+  silu: (x) => ops.silu(x),
   erf: (x) => tf.erf(x),
   attention: (x) => ops.attention(heads(x), heads(x), heads(x), { scale: 0.5, mask: causalMask() }),
   'linear layer': (x, w) => ops.linear(rows(x), w, row(w)),
