@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { tf } from '../backend/tf.js';
-import { datasetForms, datasetNames, type ImageSize } from '../data/index.js';
+import type { ImageSize } from '../data/index.js';
 import { type AutoencoderQuality, autoencoderQuality } from '../evaluation/autoencoder-quality.js';
 import type { FeatureStatistics } from '../evaluation/distances/features.js';
 import { keptStatistics } from '../evaluation/features/kept-statistics.js';
@@ -12,10 +12,10 @@ import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
-import { count, ledgerOption, number, wholeNumber } from './arguments.js';
+import { number, wholeNumber } from './arguments.js';
 import { imageSetForms, openImageSet } from './image-sets.js';
 import { givenScale, scaleForms } from './latent-options.js';
-import { dataName, measuredSplit, type SplitOptions } from './measured-split.js';
+import { addSplitOptions, dataName, measuredSplit, type SplitOptions } from './measured-split.js';
 
 interface AutoencoderOptions extends SplitOptions {
   count?: number;
@@ -30,18 +30,11 @@ interface AutoencoderOptions extends SplitOptions {
 
 /** `tarflow autoencoder`: how close decoded images come to those that were encoded. */
 export function addAutoencoder(program: Command): void {
-  program
+  const command = program
     .command('autoencoder')
     .description('measure an autoencoder: peak signal to noise, and the distance to real images')
-    .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published')
-    .option(
-      '--data <name>',
-      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
-    )
-    .option('--split <name>', 'train, validation, train+validation or test', 'validation')
-    .option('--reason <text>', 'why the test split is read, which is for final figures only')
-    .addOption(ledgerOption())
-    .option('--count <n>', 'only the first images (default: all)', count)
+    .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published');
+  addSplitOptions(command)
     .option('--real <images>', `${imageSetForms} (default: what it was trained on)`)
     .option(
       '--network <name>',

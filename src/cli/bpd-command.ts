@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type EngineReport, startEngine } from '../backend/engine.js';
-import { type DataSource, datasetForms, datasetNames } from '../data/index.js';
+import type { DataSource } from '../data/index.js';
 import {
   type BitsPerDimensionResult,
   datasetBitsPerDimension,
@@ -9,8 +9,8 @@ import {
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
-import { count, ledgerOption, wholeNumber } from './arguments.js';
-import { measuredSplit } from './measured-split.js';
+import { count, wholeNumber } from './arguments.js';
+import { addSplitOptions, measuredSplit } from './measured-split.js';
 
 interface BpdOptions {
   data?: string;
@@ -25,18 +25,11 @@ interface BpdOptions {
 
 /** `tarflow bpd`: the likelihood of a data set under a checkpoint. */
 export function addBpd(program: Command): void {
-  program
+  const command = program
     .command('bpd')
     .description('measure bits per dimension of a data set under a checkpoint')
-    .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .option(
-      '--data <name>',
-      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
-    )
-    .option('--split <name>', 'train, validation, train+validation or test', 'validation')
-    .option('--reason <text>', 'why the test split is read, which is for final figures only')
-    .addOption(ledgerOption())
-    .option('--count <n>', 'only the first images (default: all)', count)
+    .argument('<checkpoint>', 'a safetensors file, of ours or published');
+  addSplitOptions(command)
     .option('--draws <n>', 'of the dequantisation noise, averaged; the papers take one', count, 1)
     .option('--seed <n>', 'of the dequantisation noise', wholeNumber, 0)
     .option('--json', 'print JSON', false)

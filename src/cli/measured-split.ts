@@ -1,4 +1,5 @@
 import * as path from 'node:path';
+import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
 import {
   type DataSource,
@@ -9,7 +10,7 @@ import {
 } from '../data/index.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
-import { usualLedger } from './arguments.js';
+import { count, ledgerOption, usualLedger } from './arguments.js';
 
 /** What says which images a model is measured on. */
 export interface SplitOptions {
@@ -17,6 +18,19 @@ export interface SplitOptions {
   split: string;
   reason?: string | undefined;
   ledger?: string | undefined;
+}
+
+/** The options that say which images a model is measured on, for {@link measuredSplit}. */
+export function addSplitOptions(command: Command): Command {
+  return command
+    .option(
+      '--data <name>',
+      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
+    )
+    .option('--split <name>', 'train, validation, train+validation or test', 'validation')
+    .option('--reason <text>', 'why the test split is read, which is for final figures only')
+    .addOption(ledgerOption())
+    .option('--count <n>', 'only the first images (default: all)', count);
 }
 
 /**

@@ -421,13 +421,14 @@ console.log('end');`,
 
 describe('imports', () => {
   test('read local files again when they or what they import have changed', async () => {
+    const place = 'notes';
     const local = (/** @type {string} */ name, /** @type {string} */ text) => {
-      mkdirSync(path.join(folder, 'work', 'deep'), { recursive: true });
-      writeFileSync(path.join(folder, 'work', name), text);
+      mkdirSync(path.join(folder, place, 'deep'), { recursive: true });
+      writeFileSync(path.join(folder, place, name), text);
     };
     local(
       '../above.ts',
-      "import { low } from './work/deep/low';\nexport const above: string = 'above ' + low;\n",
+      "import { low } from './notes/deep/low';\nexport const above: string = 'above ' + low;\n",
     );
     local('deep/low.ts', "export const low: string = 'one';\n");
     local('deep/plain.js', 'export function plain() {\n  return 7;\n}\n');
@@ -449,7 +450,7 @@ describe('imports', () => {
         "import { fresh } from './new';\nfresh",
         "import { no } from './missing';",
       ].map((code) => ({ code })),
-      { folder: path.join(folder, 'work'), env },
+      { folder: path.join(folder, place), env },
     );
     const seen = results.map(({ outputs }) => shown(outputs));
     expect(seen[0]?.result['text/plain']).toBe("'above one'");
