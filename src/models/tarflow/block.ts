@@ -1,25 +1,16 @@
-import { linear } from '../../backend/ops.js';
 import { tf } from '../../backend/tf.js';
 import { type Leaves, withLeaves } from '../../backend/tree.js';
 import { droppedClasses } from '../../conditions/labels.js';
-import type {
-  AutoregressiveBlock,
-  Conditions,
-  Decoder,
-  Place,
-  Prediction,
-  StepFunction,
-} from '../../flow/autoregressive.js';
+import type { Conditions, Place } from '../../flow/autoregressive.js';
 import type { Gaussian } from '../../flow/gaussian.js';
-import { embedding } from '../../nn/layers.js';
 import {
-  emptyStepCache,
-  lengthenedStepCache,
-  loopLinear,
-  stepCacheOf,
-  transformer,
-  transformerStep,
-} from '../../nn/transformer.js';
+  type Entries,
+  type EntryFunction,
+  overRows,
+  TransformerBlock,
+} from '../../flow/transformer-block.js';
+import { embedding } from '../../nn/layers.js';
+import { type Linear, storedLinear } from '../../nn/transformer.js';
 import { type TarFlowConfig, tokenCount, tokenWidth } from './config.js';
 import type { BlockParameters } from './parameters.js';
 
@@ -27,76 +18,26 @@ import type { BlockParameters } from './parameters.js';
  * A block of a TarFlow: a causal transformer over patches predicts mean and log-scale of the next one
  * (TarFlow, section 3.1). Odd blocks read the tokens in reverse, and the first token passes through.
  */
-export class TarFlowBlock implements AutoregressiveBlock {
-  readonly tokens: number;
-  readonly width: number;
-  readonly given = 1;
-  readonly lead = 0;
-  readonly stack: number;
-  readonly work: number;
-  readonly depth: number;
-  readonly cacheWidth: number;
-  readonly heads: number;
-  readonly description: unknown;
-  readonly direction: 'forward' | 'reverse';
-
+export class TarFlowBlock extends TransformerBlock<BlockParameters> {
   constructor(
     private readonly config: TarFlowConfig,
-    readonly parameters: BlockParameters,
-    readonly index: number,
+    parameters: BlockParameters,
+    index: number,
   ) {
-    const layers = parameters.attn_blocks.length;
-    this.tokens = tokenCount(config);
-    this.width = tokenWidth(config);
-    this.stack = config.blocks;
-    this.work = 12 * config.channels ** 2 * layers;
-    this.depth = layers;
-    this.heads = config.channels / config.headWidth;
-    this.cacheWidth = 2 * config.channels * layers;
-    const forward = index % 2 === 0 || config.directions === 'same';
-    this.direction = forward ? 'forward' : 'reverse';
-    this.description = [config, layers];
+    const { channels, headWidth, blocks, directions } = config;
+    super(parameters, {
+      ...{ index, stack: blocks, channels, headWidth },
+      tokens: tokenCount(config),
+      width: tokenWidth(config),
+      direction: index % 2 === 0 || directions === 'same' ? 'forward' : 'reverse',
+      given: 1,
+      lead: 0,
+      description: [config, parameters.attn_blocks.length],
+    });
   }
 
   withParameters(parameters: Leaves): TarFlowBlock {
     return new TarFlowBlock(this.config, withLeaves(this.parameters, parameters), this.index);
-  }
-
-  /** Reversal is its own inverse. */
-  order(x: tf.Tensor3D): tf.Tensor3D {
-    return this.direction === 'reverse' ? tf.reverse(x, 1) : x;
-  }
-
-  predict(
-    tokens: tf.Tensor3D,
-    { start = 0, cache, conditions = {}, keepCache }: Place = {},
-  ): Prediction {
-    const { config, parameters } = this;
-    const [batch, count, width] = tokens.shape;
-    const embedded = linear(
-      tf.reshape(tokens, [batch * count, width]) as tf.Tensor2D,
-      parameters.proj_in.weight,
-      parameters.proj_in.bias,
-    );
-    let h = tf.add(
-      tf.reshape(embedded, [batch, count, config.channels]),
-      this.positions(start, count),
-    ) as tf.Tensor3D;
-    const term = this.classTerm(conditions);
-    if (term) h = tf.add(h, tf.expandDims(term, 1));
-    const result = transformer(parameters.attn_blocks, h, {
-      headWidth: config.headWidth,
-      cache,
-      temperature: conditions.temperature,
-      keepCache,
-    });
-    const rows = linear(
-      tf.reshape(result.h, [batch * count, config.channels]) as tf.Tensor2D,
-      parameters.proj_out.weight,
-      parameters.proj_out.bias,
-    );
-    const out = tf.reshape(rows, [batch, count, -1]) as tf.Tensor3D;
-    return { next: this.gaussian(out, 2), cache: result.cache };
   }
 
   unconditional(rows: number): Conditions {
@@ -104,43 +45,36 @@ export class TarFlowBlock implements AutoregressiveBlock {
   }
 
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D } {
-    const { weight } = this.parameters.proj_out;
-    return this.gaussian(weight, 0);
+    return this.gaussian(this.parameters.proj_out.weight, 0);
   }
 
-  decoder(rows: number, places: tf.Tensor1D): Decoder {
-    const { config, heads } = this;
-    const { parameters, linear: linearLayer } = loopLinear(this.parameters, rows);
-    const layers = parameters.attn_blocks.length;
+  protected entries(tokens: tf.Tensor3D, { start = 0, conditions = {} }: Place): Entries {
+    const embedded = overRows(tokens, (rows) => storedLinear(this.parameters.proj_in, rows));
+    const h = tf.add(embedded, this.positions(start, tokens.shape[1])) as tf.Tensor3D;
+    const term = this.classTerm(conditions);
+    return { h: term ? tf.add(h, tf.expandDims(term, 1)) : h };
+  }
+
+  protected entryFunction(
+    { parameters, linear }: { parameters: BlockParameters; linear: Linear },
+    places: tf.Tensor1D,
+  ): (conditions: Conditions) => EntryFunction {
     const positions = tf.gather(parameters.pos_embed, places);
-    const stepper = (conditions: Conditions): StepFunction => {
+    return (conditions) => {
       const term = this.classTerm(conditions);
-      const temperature = conditions.temperature && ofHeads(conditions.temperature, heads);
-      return (t, token, cache) => {
-        let h = tf.add(linearLayer(parameters.proj_in, token), tf.gather(positions, t));
-        if (term) h = tf.add(h, term);
-        const result = transformerStep(parameters.attn_blocks, h as tf.Tensor2D, {
-          headWidth: config.headWidth,
-          linear: linearLayer,
-          place: t,
-          cache,
-          temperature,
-        });
-        const out = linearLayer(parameters.proj_out, result.h);
-        return { next: this.gaussian(out, 1), cache: result.cache };
+      return (t, token) => {
+        const h = tf.add(linear(parameters.proj_in, token), tf.gather(positions, t));
+        return { h: (term ? tf.add(h, term) : h) as tf.Tensor2D };
       };
     };
-    return {
-      emptyCache: (count, length) =>
-        emptyStepCache(layers, count * heads, length, config.headWidth),
-      cacheOf: stepCacheOf,
-      lengthened: lengthenedStepCache,
-      stepper,
-    };
+  }
+
+  protected outputs({ proj_out }: BlockParameters, rows: tf.Tensor2D, linear: Linear): tf.Tensor2D {
+    return linear(proj_out, rows);
   }
 
   /** The published outputs: log-scales before means along an axis, or means alone. */
-  private gaussian<T extends tf.Tensor>(out: T, axis: number): Gaussian<T> {
+  protected gaussian<T extends tf.Tensor>(out: T, axis: number): Gaussian<T> {
     if (this.config.volumePreserving) return { mean: out };
     const [logScale, mean] = tf.split(out, 2, axis) as [T, T];
     return { mean, logScale };
@@ -162,9 +96,4 @@ export class TarFlowBlock implements AutoregressiveBlock {
     const flat = tf.reshape(table, [count, channels]) as tf.Tensor2D;
     return embedding(flat, classes);
   }
-}
-
-/** Numbers of rows (rows, 1, 1, 1) as numbers of their heads (rows·heads, 1, 1). */
-function ofHeads(numbers: tf.Tensor4D, heads: number): tf.Tensor3D {
-  return tf.reshape(tf.tile(numbers, [1, heads, 1, 1]), [-1, 1, 1]);
 }
