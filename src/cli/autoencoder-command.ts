@@ -53,7 +53,7 @@ Means of latents are decoded. The ratio is the mean over the images, with its st
 the distance of the images themselves, which were encoded, to the real ones.
 
 Examples:
-  $ tarflow autoencoder runs/vae/checkpoint.safetensors --data emoji-base-64
+  $ tarflow autoencoder runs/vae/checkpoint.safetensors
   $ tarflow autoencoder runs/vae/checkpoint.safetensors --noise 0.3 --scale latents/train.safetensors \\
       --denoise runs/flow/checkpoint.safetensors
   $ tarflow autoencoder runs/vae-noisy/checkpoint.safetensors --noise 0.3 --scale latents/train.safetensors \\

@@ -1,6 +1,12 @@
+import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
+import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
+import { writeCaptionStates } from '../conditions/text/captioned-latents.js';
+import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import {
+  type DataSource,
   datasetForms,
   datasetNames,
   openDataset,
@@ -23,6 +29,8 @@ interface EncodeOptions {
   count?: number;
   scale?: string;
   draw?: number;
+  textEncoder?: string;
+  entries: number;
   json: boolean;
 }
 
@@ -41,6 +49,11 @@ export function addEncode(program: Command): void {
     .option('--count <n>', 'only the first images (default: all)', count)
     .option('--scale <scale>', `what latents are multiplied by: ${scaleForms}`)
     .option('--draw <seed>', 'draw from the posteriors (default: take their means)', wholeNumber)
+    .option(
+      '--text-encoder <name>',
+      `write the states of captions, too, for flows that read them: ${textEncoderNames.join(', ')}`,
+    )
+    .option('--entries <n>', 'of a caption, as many as the flow will read', count, 20)
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
@@ -50,9 +63,10 @@ one, or else it is measured on the images that were trained on; for another spli
 train.safetensors in the same folder. Labels and captions go along.
 
 Examples:
-  $ tarflow encode runs/vae/checkpoint.safetensors --data emoji-base-64 --out latents/train.safetensors
-  $ tarflow encode runs/vae/checkpoint.safetensors --data emoji-base-64 --split validation \\
+  $ tarflow encode runs/vae/checkpoint.safetensors --out latents/train.safetensors
+  $ tarflow encode runs/vae/checkpoint.safetensors --split validation \\
       --out latents/validation.safetensors
+  $ tarflow encode runs/vae/checkpoint.safetensors --text-encoder minilm --out latents/train.safetensors
   $ tarflow encode sd-vae-ft-ema.safetensors --data folder:photographs --out latents/train.safetensors`,
     )
     .action(run);
@@ -68,6 +82,7 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
     const name = dataName(checkpoint, model, options.data);
     const data = await openDataset(name, split as Split, { image: model.config.image });
+    const encoder = await captionEncoder(options.textEncoder, data, name);
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Encoding', total: images, unit: 'images' });
     const begun = performance.now();
@@ -76,6 +91,7 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
       onProgress: (done) => progress.update(done),
     }).finally(() => progress.finish());
     await writeLatents(out, set, { autoencoder: await digestOf(checkpoint) });
+    if (encoder) await addStates(out, set.captions as readonly string[], encoder, options.entries);
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;
     const outcome = { checkpoint, out, data: name, split, images, image: set.image };
@@ -89,6 +105,39 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     }
   } finally {
     disposeModel(model);
+  }
+}
+
+/** What reads the captions of a data set, which has to have some; undefined where none was asked for. */
+async function captionEncoder(
+  asked: string | undefined,
+  data: DataSource,
+  name: string,
+): Promise<CaptionEncoder | undefined> {
+  if (asked === undefined) return undefined;
+  if (!(await data.read([0])).captions) {
+    throw new UserError(
+      `${name} has no captions`,
+      'Leave --text-encoder away, or choose other data',
+    );
+  }
+  return openTextEncoder(asked);
+}
+
+/** Writes the states of captions into a file of latents. */
+async function addStates(
+  file: string,
+  captions: readonly string[],
+  encoder: CaptionEncoder,
+  entries: number,
+): Promise<void> {
+  const bare = `${file}.bare`;
+  await fs.rename(file, bare);
+  try {
+    await writeCaptionStates({ from: bare, to: file, captions, encoder, entries });
+  } finally {
+    await fs.rm(bare, { force: true });
+    encoder.dispose();
   }
 }
 

@@ -7,6 +7,7 @@ import { couplingExperiments } from './coupling/experiments.js';
 import { coupling } from './coupling/index.js';
 import { mafExperiments } from './maf/experiments.js';
 import { maf } from './maf/index.js';
+import { starflowExperiments } from './starflow/experiments.js';
 import { starflow } from './starflow/index.js';
 import { tarflow } from './tarflow/index.js';
 import { vaeExperiments } from './vae/experiments.js';
@@ -24,7 +25,7 @@ const entries: Record<string, Entry> = {
   classifier: { family: classifier },
   maf: { family: maf, experiments: mafExperiments },
   coupling: { family: coupling, experiments: couplingExperiments },
-  starflow: { family: starflow },
+  starflow: { family: starflow, experiments: starflowExperiments },
   vae: { family: vae, experiments: vaeExperiments },
 };
 

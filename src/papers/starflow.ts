@@ -89,6 +89,18 @@ export const starflow: Paper = {
         },
       ],
     },
+    {
+      id: 'deep-shallow',
+      title: 'How layers are shared out among four blocks, at one cost (L2)',
+      rows: [
+        ['one deep block nearest the noise, 1-1-1-5', 'design-deep-near-noise'],
+        ['an even split, 2-2-2-2', 'design-even'],
+        ['one deep block nearest the data, 5-1-1-1', 'design-deep-near-data'],
+      ].map(([name = '', workbook = '']) => ({
+        ...{ name, kind: 'flow', published: [], workbook },
+        measures: ['held-out loss', 'FID'] as const,
+      })),
+    },
   ],
   claims: [
     {

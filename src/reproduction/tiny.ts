@@ -6,11 +6,14 @@ import type { ModelConfig } from '../flow/model.js';
 import { familyOf } from '../models/registry.js';
 import type { Experiment } from '../training/experiment.js';
 
-/** What each family's configuration becomes, where it has such a field. */
+/**
+ * What each family's configuration becomes, where it has such a field; lists keep their length. Heads
+ * are as narrow as rotary positions of a grid and of a caption allow.
+ */
 const tinyFields: Readonly<Record<string, number>> = {
   patchSize: 2,
-  channels: 16,
-  headWidth: 8,
+  channels: 20,
+  headWidth: 20,
   layersPerBlock: 1,
   stepsPerLevel: 1,
   hiddenChannels: 8,
@@ -26,7 +29,12 @@ const imagesOfSplit = 12;
  * but that the whole path of its row runs.
  */
 export function tinyExperiment({ config, settings, ...rest }: Experiment): Experiment {
-  const fields = Object.entries(tinyFields).filter(([name]) => name in config);
+  const fields = Object.entries(config)
+    .filter(([name]) => name in tinyFields)
+    .map(([name, value]) => {
+      const tiny = tinyFields[name];
+      return [name, Array.isArray(value) ? value.map(() => tiny) : tiny];
+    });
   const small = {
     ...config,
     ...Object.fromEntries(fields),

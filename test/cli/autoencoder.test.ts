@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
+import { openTextEncoder } from '../../src/conditions/text/named-encoder.js';
 import { openDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import {
@@ -11,7 +12,9 @@ import {
   writeSafetensors,
 } from '../../src/formats/safetensors.js';
 import { createModel } from '../../src/models/registry.js';
+import type { VaeConfig } from '../../src/models/vae/config.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { writeSmallBert } from '../conditions/text/small-bert.js';
 import { smallConfig } from '../training/small.js';
 import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
 
@@ -26,10 +29,11 @@ const config = {
   loss: { trained: 'all', kl: 0, squares: 0, features: 0 },
 };
 
-async function checkpointIn(folder: string): Promise<string> {
-  const model = createModel(config, 1);
+async function checkpointIn(folder: string, dataset = 'fashion-mnist'): Promise<string> {
+  const { image } = (await openDataset(dataset, 'validation')) as { image: VaeConfig['image'] };
+  const model = createModel({ ...config, image }, 1);
   const file = path.join(folder, 'vae.safetensors');
-  await saveCheckpoint(model, file, { dataset: 'fashion-mnist' });
+  await saveCheckpoint(model, file, { dataset });
   disposeModel(model);
   return file;
 }
@@ -116,6 +120,34 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   expect(tf.memory().numTensors).toBe(before);
 });
 
+test('captions go along, and their states where an encoder is named', async () => {
+  const folder = temporaryFolder();
+  const before = tf.memory().numTensors;
+  const checkpoint = await checkpointIn(folder, 'emoji-composed-32');
+  const bert = `bert:${path.join(folder, 'bert')}`;
+  await writeSmallBert(path.join(folder, 'bert'));
+  const out = path.join(folder, 'latents', 'train.safetensors');
+  const asked = ['encode', checkpoint, '--count', '5', '--text-encoder', bert, '--out', out];
+  const { code, stderr } = await tarflow(...asked, '--entries', '7');
+  expect(code, stderr).toBe(0);
+  expect(fs.readdirSync(path.dirname(out))).toEqual(['train.safetensors']);
+  const data = await openDataset(`latents:${path.dirname(out)}`, 'train');
+  expect(data.text).toMatchObject({ entries: 7, width: 24 });
+  const { captions } = await (await openDataset('emoji-composed-32', 'train')).read([0, 3]);
+  const read = await data.read([0, 3]);
+  expect(read.captions).toEqual(captions);
+  const encoder = await openTextEncoder(bert);
+  const states = await encoder.encode(captions as string[], { entries: 7 });
+  const expected = await states.data();
+  read.text?.states.forEach((value, i) => {
+    expect(value).toBeCloseTo(expected[i] as number, 2);
+  });
+  expect(read.text?.states).toHaveLength(2 * 7 * 24);
+  states.dispose();
+  encoder.dispose();
+  expect(tf.memory().numTensors).toBe(before);
+});
+
 test('mistakes are told, and leave nothing behind', async () => {
   const folder = temporaryFolder();
   const checkpoint = await checkpointIn(folder);
@@ -132,6 +164,7 @@ test('mistakes are told, and leave nothing behind', async () => {
       [checkpoint, ['--scale', 'wide'], /--scale is 'wide'/],
       [checkpoint, ['--scale', checkpoint], /does not say by what/],
       [checkpoint, ['--data', 'emoji-base-64'], /Images of 3×64×64/],
+      [checkpoint, ['--text-encoder', 'minilm'], /fashion-mnist has no captions/],
       [other, [], /no encoder and decoder/],
     ],
     out,

@@ -1,0 +1,99 @@
+import type { Experiment } from '../../training/experiment.js';
+import type { TrainingSettings } from '../../training/settings.js';
+import type { StarFlowConfig } from './config.js';
+
+/** What the paper's models have, and ours alike (Gu et al. 2025, arXiv 2506.06276, section 4.1). */
+const published = {
+  kind: 'starflow',
+  nullClass: true,
+  startToken: true,
+  norm: 'layer',
+  finalNorm: true,
+  softClip: 4,
+  scale: 'softplus',
+  firstDirection: 'reverse',
+} as const;
+
+const settings: TrainingSettings = {
+  noise: { kind: 'gaussian', sigma: 0.3 },
+  batchSize: 32,
+  steps: 42_000,
+  peakLearningRate: 5e-4,
+  warmupSteps: 500,
+  holdSteps: 21_000,
+  dropLabel: 0.1,
+  weightDecay: 1e-4,
+  clipNorm: 1,
+  averageDecay: 0.9995,
+  flip: false,
+  precision: 'bfloat16',
+  seed: 1,
+  validateEvery: 1000,
+  validationImages: 512,
+  saveEvery: 500,
+};
+
+/**
+ * Emoji from their names: latents of the autoencoder `emoji-vae`, with states of captions by MiniLM,
+ * as `tarflow encode --text-encoder minilm` writes them into a folder. 256 tokens, 11 million
+ * parameters, three quarters of them in the deep block. An image takes 2·10¹⁰ floating-point
+ * operations with its gradient: all steps are 2.6·10¹⁶, about 12 hours of two cores that have
+ * bfloat16.
+ */
+const emojiText: Experiment<StarFlowConfig> = {
+  name: 'emoji-text',
+  description: 'Emoji from text: a STARFlow on latents of emoji-vae (--data latents:FOLDER)',
+  dataset: 'latents:latents',
+  config: {
+    ...published,
+    image: { channels: 8, height: 16, width: 16 },
+    classes: 0,
+    text: { entries: 20, width: 384 },
+    patchSize: 1,
+    channels: 256,
+    layersPerBlock: [1, 1, 1, 10],
+    headWidth: 64,
+    gridSide: 16,
+  },
+  settings,
+};
+
+/** Flows of one cost and of as many parameters, which share their layers out among four blocks. */
+function shared(name: string, about: string, layersPerBlock: number[]): Experiment<StarFlowConfig> {
+  return {
+    name: `design-${name}`,
+    description: `Deep and shallow blocks on Fashion-MNIST: ${about}`,
+    dataset: 'fashion-mnist',
+    config: {
+      ...published,
+      image: { channels: 1, height: 28, width: 28 },
+      classes: 10,
+      patchSize: 4,
+      channels: 64,
+      layersPerBlock,
+      headWidth: 32,
+      gridSide: 7,
+    },
+    settings: {
+      ...settings,
+      noise: { kind: 'gaussian', sigma: 0.1 },
+      batchSize: 128,
+      steps: 6000,
+      peakLearningRate: 2e-3,
+      warmupSteps: 200,
+      holdSteps: 0,
+      averageDecay: 0,
+      validateEvery: 300,
+      validationImages: 5000,
+      saveEvery: 600,
+    },
+  };
+}
+
+/** What there is to train of this family. */
+export const starflowExperiments: readonly Experiment[] = [
+  emojiText,
+  shared('deep-near-noise', 'five layers nearest the noise, one in each other block', [1, 1, 1, 5]),
+  shared('deep-near-data', 'five layers nearest the data, one in each other block', [5, 1, 1, 1]),
+  shared('even', 'two layers in each block', [2, 2, 2, 2]),
+];
