@@ -1,5 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
+import { startEngine } from '../backend/engine.js';
+import { emptyCaption } from '../conditions/given.js';
+import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import {
   type HostData,
   type HostDtype,
@@ -8,13 +11,15 @@ import {
 } from '../formats/safetensors.js';
 import { Overflow } from '../formats/safetensors-errors.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
-import { checkWritable } from './arguments.js';
+import { checkWritable, count } from './arguments.js';
 
 const floatDtypes = ['F32', 'F16', 'BF16'] as const;
 type FloatDtype = (typeof floatDtypes)[number];
 
 interface ConvertOptions {
   dtype?: FloatDtype;
+  emptyText?: string;
+  entries?: number;
   json: boolean;
 }
 
@@ -31,6 +36,11 @@ export function addConvert(program: Command): void {
         'how floating-point numbers are stored (default: as they are)',
       ).choices(floatDtypes),
     )
+    .option(
+      '--empty-text <encoder>',
+      `add the states of the empty caption, which a published STARFlow lacks: ${textEncoderNames.join(', ')}`,
+    )
+    .option('--entries <n>', 'of that caption (default: all that the encoder gives)', count)
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
@@ -41,26 +51,48 @@ commands that take a checkpoint read .pth files directly, too.
 
 Examples:
   $ tarflow convert imagenet_model_4_1024_8_8_0.15.pth imagenet.safetensors
-  $ tarflow convert model.pth half.safetensors --dtype BF16`,
+  $ tarflow convert model.pth half.safetensors --dtype BF16
+  $ tarflow convert starflow_3B_t2i_256x256.pth starflow.safetensors --dtype BF16 \\
+      --empty-text states:flan-t5-xl.safetensors`,
     )
     .action(run);
 }
 
-async function run(from: string, to: string, { dtype, json }: ConvertOptions): Promise<void> {
+async function run(from: string, to: string, options: ConvertOptions): Promise<void> {
+  const { dtype, json } = options;
   await checkWritable(to);
   const file = await openTensorFile(from);
   try {
-    const tensors = sourcesOf(file, dtype);
+    const tensors = { ...sourcesOf(file, dtype), ...(await emptyText(options)) };
     await writeSafetensors(to, tensors, { ...file.metadata });
-    const count = Object.keys(tensors).length;
+    const written = Object.keys(tensors).length;
     const { size: bytes } = await stat(to);
     if (json) {
-      console.log(JSON.stringify({ from, to, tensors: count, bytes }, null, 2));
+      console.log(JSON.stringify({ from, to, tensors: written, bytes }, null, 2));
     } else {
-      console.log(`${to}: ${count} tensors, ${(bytes / 1e6).toFixed(1)} MB`);
+      console.log(`${to}: ${written} tensors, ${(bytes / 1e6).toFixed(1)} MB`);
     }
   } finally {
     await file.close();
+  }
+}
+
+/** The states of the empty caption under their name; nothing where they are not asked for. */
+async function emptyText({
+  emptyText: asked,
+  entries,
+}: ConvertOptions): Promise<Record<string, TensorSource>> {
+  if (asked === undefined) return {};
+  await startEngine();
+  const encoder = await openTextEncoder(asked);
+  try {
+    const states = await encoder.encode([''], entries === undefined ? {} : { entries });
+    const [, rows, width] = states.shape;
+    const data = await states.data<'float32'>();
+    states.dispose();
+    return { [emptyCaption]: { shape: [rows, width], dtype: 'F32', data: () => data } };
+  } finally {
+    encoder.dispose();
   }
 }
 

@@ -185,6 +185,8 @@ export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
   readonly mark: string;
   /** Names of tensors that hold nothing of the model: they are not read. */
   ignored: RegExp;
+  /** A sentence on the licence of such weights, shown when they are read; absent where it is free. */
+  readonly licence?: string;
   /** The name here of a tensor that some files have under an older one. Absent where there are none. */
   renamed?(name: string): string;
   /**

@@ -80,12 +80,23 @@ export async function readCheckpoint(
       `Expected one of kind '${expected.kind}'`,
     );
   }
-  const state = renamed(family, file.metadata.config === undefined, await readLeaves(file));
+  const foreign = file.metadata.config === undefined;
+  if (foreign) tellLicence(family);
+  const state = renamed(family, foreign, await readLeaves(file));
   try {
     return { ...modelOfState(family, config, state, path), details };
   } finally {
     disposeTree(state);
   }
+}
+
+/** Families whose licence was shown. */
+const told = new Set<string>();
+
+function tellLicence({ kind, published }: Family): void {
+  if (!published?.licence || told.has(kind)) return;
+  told.add(kind);
+  process.emitWarning(published.licence, { type: 'TarflowWarning' });
 }
 
 /** Published state dicts are TarFlows. So were the first files, which do not say it, but for one kind. */

@@ -13,6 +13,7 @@ import {
   starflowWidth,
 } from './config.js';
 import { type StarFlowParameters, starflowSpecs } from './parameters.js';
+import { published } from './published.js';
 
 /**
  * A deep and several shallow autoregressive blocks over latents (Gu et al. 2025, arXiv 2506.06276).
@@ -47,6 +48,7 @@ export const starflow: Family<StarFlowConfig, StarFlowParameters> = {
   },
   generator: { latentShape },
   blocks,
+  published,
   tokens: {
     of: (config, images) => ({ tokens: tokensOf(config, images) }),
     images: (config, tokens) => unpatchify(patchesOf(config), tokens),

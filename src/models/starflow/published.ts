@@ -1,0 +1,124 @@
+import { UserError } from '../../backend/errors.js';
+import { randomKey } from '../../backend/random.js';
+import { emptyCaption } from '../../conditions/given.js';
+import type { PublishedAbility } from '../../flow/model.js';
+import { checkWeights } from '../../formats/network-weights.js';
+import { shapesOf } from '../../nn/specs.js';
+import { checkStarFlow, type StarFlowConfig } from './config.js';
+import { starflowSpecs } from './parameters.js';
+
+type Shapes = Record<string, { shape: readonly number[] }>;
+
+/** What the weights are, for errors. */
+const publishedStarFlow = {
+  network: 'a STARFlow',
+  address: 'https://github.com/apple/ml-starflow (starflow_3B_t2i_256x256.pth)',
+} as const;
+
+/** Masks, tables of angles, and a variance of the prior that is never read: the model has none. */
+const ignored = /^(var|blocks\.\d+\.(attn_mask|feat_rope\.freqs_(cos|sin)))$/;
+
+/**
+ * The configuration of a published model, from the shapes of its state dict. They do not tell the width
+ * of a head (64), the bound of outputs (4), how an output becomes a scale (softplus) and the order of
+ * the first block (reverse): these are as released. A grid is taken to be square. Every tensor is
+ * checked by its name and shape.
+ *
+ * @throws UserError with the names of tensors that are missing, unexpected or of another shape, and
+ *   where a model reads captions and the states of the empty one are not there
+ */
+function configOf(
+  state: Shapes,
+  source: string,
+  { imageChannels, headWidth = 64 }: { imageChannels?: number; headWidth?: number },
+): StarFlowConfig {
+  const shape = (name: string): readonly number[] =>
+    Object.hasOwn(state, name) ? (state[name]?.shape ?? []) : [];
+  const blocks = highest(state, /^blocks\.(\d+)\./);
+  const [, , width = 1] = shape('blocks.0.sos_embed');
+  const [tokens = 0] = shape('var');
+  const patchSize = Math.sqrt(width / (imageChannels ?? width));
+  const gridSide = Math.sqrt(tokens);
+  if (!Number.isInteger(patchSize) || !Number.isInteger(gridSide) || gridSide === 0) {
+    throw new UserError(
+      `${source}: ${tokens} tokens of ${width} numbers are no square grid of latents` +
+        `${imageChannels === undefined ? '' : ` of ${imageChannels} channels`}`,
+      'Expected a tensor var (tokens, numbers of a token), and give the channels of the latents',
+    );
+  }
+  const config: StarFlowConfig = {
+    kind: 'starflow',
+    image: {
+      channels: imageChannels ?? width,
+      height: gridSide * patchSize,
+      width: gridSide * patchSize,
+    },
+    nullClass: true,
+    ...conditionsOf(state, source, blocks - 1, tokens),
+    patchSize,
+    channels: shape('blocks.0.proj_in.weight')[0] ?? headWidth,
+    layersPerBlock: Array.from({ length: blocks }, (_, block) =>
+      Math.max(1, highest(state, new RegExp(`^blocks\\.${block}\\.attn_blocks\\.(\\d+)\\.`))),
+    ),
+    headWidth,
+    startToken: true,
+    norm: Object.hasOwn(state, 'blocks.0.attn_blocks.0.mlp.norm.bias') ? 'layer' : 'rms',
+    finalNorm: Object.hasOwn(state, 'blocks.0.final_norm.weight'),
+    softClip: 4,
+    scale: 'softplus',
+    firstDirection: 'reverse',
+    gridSide,
+  };
+  const { parameters, buffers } = starflowSpecs(config, randomKey(0));
+  const expected = { ...shapesOf(buffers), ...shapesOf(parameters) };
+  const file = { path: source, tensors: state };
+  checkWeights(file, publishedStarFlow, expected, (name) => ignored.test(name));
+  return checkStarFlow(config);
+}
+
+/** What the deep block reads: nothing, a class (one entry, the last of its numbers for none), a caption. */
+function conditionsOf(
+  state: Shapes,
+  source: string,
+  deep: number,
+  tokens: number,
+): Pick<StarFlowConfig, 'classes' | 'text'> {
+  const projection = state[`blocks.${deep}.proj_txt.weight`]?.shape;
+  if (!projection) return { classes: 0 };
+  const [, width = 0] = projection;
+  const empty = state[emptyCaption]?.shape;
+  const entries = empty ? empty[0] : maskedEntries(state[`blocks.${deep}.attn_mask`], tokens);
+  if (entries === 1) return { classes: width - 1 };
+  if (empty) return { classes: 0, text: { entries: entries as number, width } };
+  throw new UserError(
+    `${source} holds a STARFlow that reads captions${entries === undefined ? '' : ` of ${entries} entries`}, ` +
+      'and no states of the empty caption, without which it cannot be guided',
+    'Add them by `tarflow convert FILE.pth FILE.safetensors --empty-text states:STATES.safetensors`, ' +
+      'with the states of the encoder that it was trained with',
+  );
+}
+
+/** Entries of a condition, which a mask (entries + tokens, the same) tells; absent without one. */
+function maskedEntries(
+  mask: { shape: readonly number[] } | undefined,
+  tokens: number,
+): number | undefined {
+  const side = mask?.shape.at(-1);
+  return side === undefined ? undefined : side - tokens;
+}
+
+/** One more than the highest number that names have at a place; 0 where none has one. */
+function highest(state: Shapes, pattern: RegExp): number {
+  const numbers = Object.keys(state).map((name) => Number(pattern.exec(name)?.[1] ?? -1));
+  return Math.max(-1, ...numbers) + 1;
+}
+
+/** Published STARFlows, as apple/ml-starflow releases them. */
+export const published: PublishedAbility<StarFlowConfig> = {
+  mark: 'blocks.0.sos_embed',
+  ignored,
+  configOf,
+  licence:
+    'Apple publishes the weights of STARFlow for research alone, under the LICENSE_MODEL of ' +
+    'https://github.com/apple/ml-starflow.',
+};
