@@ -11,7 +11,10 @@ export interface ExecutionOptions {
    * long loops compiled by XLA on a processor.
    */
   mode?: Mode | undefined;
-  /** `bfloat16` rounds the factors of matrix products: faster where the processor can. */
+  /**
+   * `bfloat16` rounds the factors of matrix products: faster where the processor can. Loops over tokens
+   * that XLA compiles for a processor compute many rows in float32 all the same, which is faster there.
+   */
   precision?: Precision;
 }
 

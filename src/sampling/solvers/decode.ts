@@ -1,6 +1,8 @@
+import { currentEngine } from '../../backend/engine.js';
 import {
   callCompiled,
   inParts,
+  type Precision,
   repeat,
   threadsForParts,
   withSlice,
@@ -76,7 +78,7 @@ export async function decodeSequentially(
           return joined(inParts(parts));
         },
         mode: execution.loop,
-        precision: execution.precision,
+        precision: loopPrecision(guided, z.shape[0]),
       });
       tf.dispose(state);
       state = next;
@@ -101,6 +103,20 @@ function placesOf(block: AutoregressiveBlock): tf.Tensor1D {
 function decoderOf({ block }: GuidedBlock, rows: number, { places }: Leaves): Decoder {
   if (block.decoder) return block.decoder(rows, places as tf.Tensor1D);
   throw new Error('A block without a one-token step cannot be decoded by a loop.');
+}
+
+/**
+ * From so many rows on, a processor takes longer for a compiled step with factors in bfloat16 than for
+ * one in float32: XLA rounds them, and multiplies in float32 all the same. With fewer it is reading the
+ * weights that takes time, and of bfloat16 there is half as much to read.
+ */
+const manyRows = 4;
+
+/** The precision of a loop's steps: what is asked for, or float32 where that is faster. */
+function loopPrecision({ branches, execution }: GuidedBlock, batch: number): Precision {
+  const { loop, precision } = execution;
+  const slower = loop === 'xla' && !currentEngine().gpu && branches * batch >= manyRows;
+  return slower ? 'float32' : precision;
 }
 
 /** So many multiplications in a step take about as long as a second loop costs. */
