@@ -111,7 +111,10 @@ function html(
     return `<t${kind} style="text-align: ${side}">`;
   });
   if (caption === undefined) return aligned;
-  const style = 'caption-side: top; text-align: left; font-weight: bold; padding: 4px 0';
+  // Wider than a narrow table, so that a caption does not stand in many short lines.
+  const style =
+    'caption-side: top; text-align: left; font-weight: bold; padding: 4px 0; ' +
+    'width: max-content; max-width: 48em';
   return aligned.replace(
     '<table>',
     () => `<table><caption style="${style}">${escapeXml(caption)}</caption>`,

@@ -63,7 +63,7 @@ describe('requests', () => {
       'ok ok ok ok error aborted aborted error ok ok incomplete ok',
     );
     const counts = replies.map(({ execution_count }) => execution_count);
-    expect(counts.slice(0, 5)).toEqual([1, 1, 1, 2, 3]);
+    expect(counts.slice(0, 7)).toEqual([1, 1, 1, 2, 3, undefined, undefined]);
     expect(counts[8]).toBe(5);
     expect(results[0]?.of('execute_input')).toEqual([{ code: '1 + 1', execution_count: 1 }]);
     expect(results[1]?.outputs).toEqual([]);

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
+import { currentEngine, startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
 import { classMixture } from '../../src/conditions/labels.js';
@@ -159,7 +159,7 @@ test('rounded factors change the samples, and all solvers and modes alike', asyn
   disposeModel(flow);
 });
 
-test('a compiled loop rounds the factors of few rows only', async () => {
+test('on a processor a compiled loop rounds the factors of few rows only', async () => {
   const flow = smallFlow();
   const options = { mode: 'xla', solver: { kind: 'sequential' } } as const;
   for (const [batch, rounded] of [
@@ -172,7 +172,7 @@ test('a compiled loop rounds the factors of few rows only', async () => {
       await inverse(flow, z, { ...options, precision: 'bfloat16' }),
     ];
     const error = difference(narrow, exact);
-    if (rounded) expect(error).toBeGreaterThan(1e-3);
+    if (rounded || currentEngine().gpu) expect(error).toBeGreaterThan(1e-3);
     else expect(error).toBe(0);
     tf.dispose([z, exact, narrow]);
   }

@@ -252,10 +252,8 @@ export class Desk {
   private abortQueue(): void {
     for (const { channel, message } of this.queue.splice(0)) {
       this.publish('status', { execution_state: 'busy' }, message.header);
-      this.reply(channel, message, 'execute_reply', {
-        status: 'aborted',
-        execution_count: this.count,
-      });
+      // Without a count, which JupyterLab would show beside a cell that has not run.
+      this.reply(channel, message, 'execute_reply', { status: 'aborted' });
       this.idle(message.header);
     }
   }
