@@ -69,7 +69,7 @@ const sigma = 0.3;
 /** What the library computes for a golden file of kind `starflow`. */
 export async function starflowResults(golden: GoldenFile): Promise<Results> {
   const description = described(golden, starflowSchema);
-  const flow = starflowOf(golden, description);
+  const flow = starflowOf(golden);
   const results: Results = {};
   const owned: tf.Tensor[] = [];
   const own = <T extends tf.Tensor>(tensor: T): T => {
@@ -96,11 +96,11 @@ function labelOf(golden: GoldenFile): Told {
   return { label: Int32Array.from(goldenInput(golden, 'cond').data) };
 }
 
-/** The STARFlow whose weights a golden file holds; the caller frees it. */
-function starflowOf(golden: GoldenFile, { config }: StarFlowDescription): StarFlow {
-  const { model, H, W, classes, cond } = config;
+/** The configuration of the model in a golden file. */
+export function goldenStarFlowConfig(golden: GoldenFile): StarFlowConfig {
+  const { model, H, W, classes, cond } = described(golden, starflowSchema).config;
   const text = cond === 'text' ? { entries: model.txt_size, width: model.txt_dim } : undefined;
-  const shape: StarFlowConfig = {
+  return {
     kind: 'starflow',
     image: { channels: model.in_channels, height: H, width: W },
     classes: text ? 0 : classes,
@@ -118,16 +118,24 @@ function starflowOf(golden: GoldenFile, { config }: StarFlowDescription): StarFl
     firstDirection: model.seq_order === 'L2R' ? 'reverse' : 'forward',
     gridSide: model.img_size / model.patch_size,
   };
+}
+
+/** The STARFlow whose weights a golden file holds; the caller frees it. */
+function starflowOf(golden: GoldenFile): StarFlow {
+  const config = goldenStarFlowConfig(golden);
+  const { text } = config;
   const { var: _, ...state } = goldenState(golden);
   const empty = goldenInput(golden, 'y_null');
-  const size = model.txt_size * model.txt_dim;
   return modelOfState(
     starflow,
-    shape,
+    config,
     {
       ...state,
       ...(text && {
-        empty_text: { shape: [text.entries, text.width], data: empty.data.slice(0, size) },
+        empty_text: {
+          shape: [text.entries, text.width],
+          data: empty.data.slice(0, text.entries * text.width),
+        },
       }),
     },
     golden.path,

@@ -1,3 +1,10 @@
+import type { Family } from '../../src/flow/model.js';
+import {
+  type StarFlowConfig,
+  starflowTitle,
+  starflowTokens,
+  starflowWidth,
+} from '../../src/models/starflow/config.js';
 import {
   configName,
   type TarFlowConfig,
@@ -18,10 +25,13 @@ export type Workload = (typeof workloads)[number];
 
 export type Precision = 'float32' | 'bfloat16';
 
+/** A flow that is measured. */
+export type FlowConfig = TarFlowConfig | StarFlowConfig;
+
 /** One thing to measure on every side. */
 export interface Case {
   workload: Workload;
-  config: TarFlowConfig;
+  config: FlowConfig;
   batch: number;
   precision: Precision;
   /** How ours runs, where not by its default. */
@@ -43,7 +53,9 @@ function square(channels: number, side: number): TarFlowConfig['image'] {
  * The configurations, each with the batch of its training. In the last, where a call of an op takes
  * longer than its arithmetic, XLA compiles ours.
  */
-export const configurations: readonly Pick<Case, 'config' | 'batch' | 'mode'>[] = [
+export const configurations: readonly (Pick<Case, 'batch' | 'mode'> & {
+  config: TarFlowConfig;
+})[] = [
   {
     config: {
       ...base,
@@ -92,6 +104,22 @@ export const configurations: readonly Pick<Case, 'config' | 'batch' | 'mode'>[] 
 ];
 
 const samplingBatches = [1, 8, 256];
+
+/**
+ * STARFlows as large as the first two TarFlows, which are measured by the same workloads: their layers
+ * are shared out as the paper does, two in each block but the last.
+ */
+export const starflows: readonly { config: StarFlowConfig; batch: number }[] = configurations
+  .slice(0, 2)
+  .map(({ config: { image, patchSize, channels, headWidth, classes }, batch }) => ({
+    config: {
+      ...{ kind: 'starflow', image, patchSize, channels, headWidth, classes, nullClass: true },
+      layersPerBlock: [2, 2, 2, 10],
+      ...{ startToken: true, norm: 'layer', finalNorm: true, softClip: 4, scale: 'softplus' },
+      ...{ firstDirection: 'reverse', gridSide: image.width / patchSize },
+    },
+    batch,
+  }));
 
 /**
  * The models that notebook 08 accelerates, as results/checkpoints/ has them. How long sequential
@@ -143,6 +171,23 @@ function byDefault({ mode: _, ...one }: Case): Case {
 }
 
 function comparedCases(): Case[] {
+  return [...tarflowCases(), ...starflowCases()];
+}
+
+/** Without guidance, whose rule is another, and without denoising, which the decoder does. */
+function starflowCases(): Case[] {
+  return starflows.flatMap((starflow) =>
+    (['float32', 'bfloat16'] as const).flatMap((precision): Case[] => [
+      { ...starflow, precision, workload: 'training step' },
+      { ...starflow, precision, workload: 'forward', ...(precision === 'float32' && xlaMode) },
+      ...[1, 8].map((batch): Case => ({ ...starflow, precision, workload: 'sampling', batch })),
+    ]),
+  );
+}
+
+const xlaMode = { mode: 'xla' } as const;
+
+function tarflowCases(): Case[] {
   return configurations.flatMap((configuration) =>
     (['float32', 'bfloat16'] as const).flatMap((precision) => {
       const one = { ...configuration, precision };
@@ -152,7 +197,7 @@ function comparedCases(): Case[] {
       return [
         { ...one, workload: 'training step', ...inFastestMode(one) } as const,
         // In float32 as the likelihood of a data set is computed: from many batches on by XLA.
-        { ...one, workload: 'forward', ...(precision === 'float32' && { mode: 'xla' }) } as const,
+        { ...one, workload: 'forward', ...(precision === 'float32' && xlaMode) } as const,
         { ...one, workload: 'denoising step' } as const,
         ...(['sampling', 'guided sampling'] as const).flatMap((workload) =>
           batches.map((batch) => ({ ...one, workload, batch })),
@@ -164,8 +209,8 @@ function comparedCases(): Case[] {
 
 /** The mode of a training step in a run of `train` on a processor, long enough for a compiler. */
 function inFastestMode({ config, batch, precision }: Pick<Case, 'config' | 'batch' | 'precision'>) {
-  const xla = fastestMode({ family: tarflow, config }, { batchSize: batch, precision }) === 'xla';
-  return xla ? ({ mode: 'xla' } as const) : {};
+  const family = tarflow as Family;
+  return fastestMode({ family, config }, { batchSize: batch, precision }) === 'xla' ? xlaMode : {};
 }
 
 /** A series of training steps, and its figure on the x axis. */
@@ -222,9 +267,21 @@ export function growthCases(count?: number, gpu = false): GrowthCase[] {
 }
 
 /** A configuration as a row names it, e.g. `4-128-4-4 on 28×28×1`. */
-export function configurationName(config: TarFlowConfig): string {
+export function configurationName(config: FlowConfig): string {
   const { channels, height, width } = config.image;
-  return `${configName(config)} on ${height}×${width}×${channels}`;
+  const title =
+    config.kind === 'tarflow' ? configName(config) : `STARFlow ${starflowTitle(config)}`;
+  return `${title} on ${height}×${width}×${channels}`;
+}
+
+/** Tokens of a flow, numbers in each, and its layers in all. */
+export function sizesOf(config: FlowConfig): { tokens: number; width: number; layers: number } {
+  if (config.kind === 'tarflow') {
+    const layers = config.blocks * config.layersPerBlock;
+    return { tokens: tokenCount(config), width: tokenWidth(config), layers };
+  }
+  const layers = config.layersPerBlock.reduce((sum, count) => sum + count, 0);
+  return { tokens: starflowTokens(config), width: starflowWidth(config), layers };
 }
 
 /** The name of a case, which `--only` searches. */
@@ -237,10 +294,11 @@ export function caseName({ workload, config, batch, precision }: Case): string {
  * and add, attention counted in full in parallel passes and by half token by token.
  */
 export function flops({ workload, config, batch }: Case): number {
-  const { channels, blocks, layersPerBlock: layers } = config;
-  const [tokens, width] = [tokenCount(config), tokenWidth(config)];
-  const linear = 2 * blocks * tokens * (3 * width * channels + 12 * layers * channels ** 2);
-  const attention = 2 * blocks * tokens * 2 * layers * tokens * channels;
+  const { channels } = config;
+  const { tokens, width, layers } = sizesOf(config);
+  const blocks = config.kind === 'tarflow' ? config.blocks : config.layersPerBlock.length;
+  const linear = 2 * tokens * (3 * blocks * width * channels + 12 * layers * channels ** 2);
+  const attention = 2 * tokens * 2 * layers * tokens * channels;
   switch (workload) {
     case 'training step':
       return 3 * batch * (linear + attention);

@@ -1,5 +1,6 @@
 import * as path from 'node:path';
 import { z } from 'zod';
+import { goldenStarFlowConfig } from '../../src/evaluation/conform-starflow.js';
 import {
   described,
   type GoldenFile,
@@ -22,6 +23,8 @@ export interface GoldenCase {
 
 /** One model with labels and one without, both with several heads and layers. */
 const files = ['tf5_cond_p2_c48', 'tf2_uncond_p2_c32'];
+/** A STARFlow of classes. */
+const starflowFile = 'sf1_class_c64';
 
 const samplingSchema = z.looseObject({
   sampling: z.array(z.looseObject({ name: z.string(), guidance: z.number() })),
@@ -37,7 +40,8 @@ export async function goldenCases(): Promise<GoldenCase[]> {
   for (const file of files) {
     found.push(...casesOf(file, await readGolden(path.join(folder, `${file}.safetensors`))));
   }
-  return found;
+  const file = path.join(folder, `${starflowFile}.safetensors`);
+  return [...found, ...starflowCasesOf(starflowFile, await readGolden(file))];
 }
 
 /** How far a side's results are from the file's; without an end where it lacks one of them. */
@@ -65,12 +69,7 @@ function casesOf(file: string, golden: GoldenFile): GoldenCase[] {
   const { tensors } = golden;
   const tensor = (name: string): HostTensor => tensors[name] as HostTensor;
   const config = goldenConfig(golden);
-  const parameters = Object.fromEntries(
-    Object.entries(tensors).flatMap(([name, value]) => {
-      const own = name.replace(/^sd\./, '');
-      return own !== name && own !== 'var' && !own.endsWith('attn_mask') ? [[own, value]] : [];
-    }),
-  );
+  const parameters = parametersOf(golden);
   const labels = tensors.y && { labels: tensors.y };
   const batch = tensor('x').shape[0] as number;
   const made = (
@@ -96,6 +95,52 @@ function casesOf(file: string, golden: GoldenFile): GoldenCase[] {
       : // The gradients of a model with labels are those with some of them dropped.
         [made('training step', { loss: tensor('loss'), ...firstMoments(tensors) })]),
   ];
+}
+
+/** The same of a STARFlow: its loss, samples, and the gradient. */
+function starflowCasesOf(file: string, golden: GoldenFile): GoldenCase[] {
+  const { tensors } = golden;
+  const tensor = (name: string): HostTensor => tensors[name] as HostTensor;
+  const config = goldenStarFlowConfig(golden);
+  const batch = tensor('x').shape[0] as number;
+  const given = {
+    ...parametersOf(golden),
+    ...{ labels: tensor('cond'), images: tensor('x'), latents: pixelsAsTokens(tensor('noise')) },
+  };
+  const made = (workload: Case['workload'], expected: Results): GoldenCase => ({
+    name: `${file}, ${workload}`,
+    case: { workload, config, batch, precision: 'float32' },
+    given,
+    expected,
+  });
+  return [
+    made('forward', { loss: tensor('loss') }),
+    made('sampling', { images: tensor('sample.g0') }),
+    made('training step', { loss: tensor('loss'), ...firstMoments(tensors) }),
+  ];
+}
+
+function parametersOf({ tensors }: GoldenFile): Record<string, HostTensor> {
+  return Object.fromEntries(
+    Object.entries(tensors).flatMap(([name, value]) => {
+      const own = name.replace(/^sd\./, '');
+      return own !== name && own !== 'var' && !own.endsWith('attn_mask') ? [[own, value]] : [];
+    }),
+  );
+}
+
+/** Images (batch, channels, height, width) as a token for each pixel (batch, T, channels). */
+function pixelsAsTokens({ dtype, shape, data }: HostTensor): HostTensor {
+  const [batch, channels, height, width] = shape as [number, number, number, number];
+  const pixels = height * width;
+  const tokens = Float32Array.from({ length: data.length }, (_, i) => {
+    const [sample, pixel] = [
+      Math.floor(i / (pixels * channels)),
+      Math.floor(i / channels) % pixels,
+    ];
+    return Number(data[(sample * channels + (i % channels)) * pixels + pixel]);
+  });
+  return { dtype, shape: [batch, pixels, channels], data: tokens };
 }
 
 /** The first moments that a first step by the file's gradients makes. */

@@ -14,10 +14,9 @@ import { tf } from '../../src/backend/tf.js';
 import { type Leaves, leaves } from '../../src/backend/tree.js';
 import { mixtureRows } from '../../src/conditions/labels.js';
 import { disposeModel } from '../../src/flow/flow.js';
+import type { Model } from '../../src/flow/model.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
-import { type TarFlowConfig, tokenCount, tokenWidth } from '../../src/models/tarflow/config.js';
-import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
-import type { TarFlowParameters } from '../../src/models/tarflow/parameters.js';
+import { createModel } from '../../src/models/registry.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
@@ -25,14 +24,14 @@ import { trainingProgram } from '../../src/training/program.js';
 import { initialState } from '../../src/training/state.js';
 import { evaluationStep } from '../../src/training/step.js';
 import { type Task, templateOf } from '../../src/training/template.js';
-import { learningRate, type Workload } from './cases.js';
+import { type FlowConfig, learningRate, sizesOf, type Workload } from './cases.js';
 
 const sigma = 0.1;
 
 interface CaseRequest {
   name: string;
   workload: Workload;
-  config: TarFlowConfig;
+  config: FlowConfig;
   batch: number;
   precision: Precision;
   mode: Mode | 'default';
@@ -55,7 +54,7 @@ const commands = {
   },
 
   /** Writes parameters and inputs of a configuration to a file. */
-  async weights({ config, batch, file }: { config: TarFlowConfig; batch: number; file: string }) {
+  async weights({ config, batch, file }: { config: FlowConfig; batch: number; file: string }) {
     const flow = benchmarkFlow(config);
     const { images, latents, labels } = benchmarkInputs(config, batch);
     const tensors: Record<string, HostTensor> = {
@@ -143,12 +142,12 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   const classes = mixtureRows(labels, batch, config);
   const batchSpecs = {
     images: tensorSpec(imageShape(config, batch)),
-    classes: tensorSpec([batch, config.classes]),
+    classes: tensorSpec([batch, classes.length / batch]),
   };
   const chosen = mode === 'default' ? { precision } : { mode, precision };
-  const rows = batch * tokenCount(config);
-  const template = templateOf(tarflow, config);
-  const [task] = template.tasks as [Task<TarFlowConfig, TarFlowParameters>];
+  const rows = batch * sizesOf(config).tokens;
+  const template = templateOf(flow.family, config);
+  const [task] = template.tasks as [Task];
   switch (workload) {
     case 'training step': {
       const state = initialState(template, flow, false);
@@ -238,9 +237,10 @@ function readAll(tensors: Leaves): void {
 }
 
 /** A fresh flow whose last layers are not zero, so that every gradient is there to compare. */
-function benchmarkFlow(config: TarFlowConfig): TarFlow {
-  const flow = createTarFlow(config, 1);
-  flow.parameters.blocks.forEach((block, index) => {
+function benchmarkFlow(config: FlowConfig): Model {
+  const flow = createModel(config, 1);
+  const { blocks } = flow.parameters as { blocks: { proj_out: { weight: tf.Tensor2D } }[] };
+  blocks.forEach((block, index) => {
     const { shape, size } = block.proj_out.weight;
     block.proj_out.weight.dispose();
     block.proj_out.weight = tf.tensor2d(
@@ -251,9 +251,10 @@ function benchmarkFlow(config: TarFlowConfig): TarFlow {
   return flow;
 }
 
-function benchmarkInputs(config: TarFlowConfig, batch: number) {
+function benchmarkInputs(config: FlowConfig, batch: number) {
   const key = randomKey(3);
-  const size = batch * tokenCount(config) * tokenWidth(config);
+  const { tokens, width } = sizesOf(config);
+  const size = batch * tokens * width;
   return {
     images: scaled(foldIn(key, 'images'), size, 0.5),
     latents: normal(foldIn(key, 'latents'), size),
@@ -265,12 +266,13 @@ function scaled(key: RandomKey, size: number, deviation: number): Float32Array {
   return normal(key, size).map((value) => value * deviation);
 }
 
-function imageShape({ image }: TarFlowConfig, batch: number): number[] {
+function imageShape({ image }: FlowConfig, batch: number): number[] {
   return [batch, image.channels, image.height, image.width];
 }
 
-function latentShape(config: TarFlowConfig, batch: number): number[] {
-  return [batch, tokenCount(config), tokenWidth(config)];
+function latentShape(config: FlowConfig, batch: number): number[] {
+  const { tokens, width } = sizesOf(config);
+  return [batch, tokens, width];
 }
 
 function hostTensor(tensor: tf.Tensor): HostTensor {

@@ -2,7 +2,16 @@ import * as path from 'node:path';
 import { expect, test } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { resultsFolder } from '../../src/workbook/results-folder.js';
-import { allCases, baselineConfigurations, caseName, growthCases, workloads } from './cases.js';
+import {
+  allCases,
+  baselineConfigurations,
+  caseName,
+  configurations,
+  type FlowConfig,
+  growthCases,
+  starflows,
+  workloads,
+} from './cases.js';
 import { figuresOf, type ResultRow, slowerRows, tableLine } from './report.js';
 import { type Machine, machineName, withRows } from './results-file.js';
 import { peersFor } from './sides.js';
@@ -126,14 +135,18 @@ test('every workload has rows in both precisions, each row once', () => {
   }
 });
 
-test('peers run what they can: torch.compile whole passes, JAX on processors', () => {
+test('peers run what they can: torch.compile whole passes, JAX TarFlows on processors', () => {
+  const [tarflowConfig] = configurations.map(({ config }) => config) as [FlowConfig];
+  const [starflowConfig] = starflows.map(({ config }) => config) as [FlowConfig];
   const names = (workload: (typeof workloads)[number], gpu: boolean, compile: boolean) =>
-    peersFor({ workload }, { gpu, compile });
+    peersFor({ workload, config: tarflowConfig }, { gpu, compile });
   const all = ['pytorch eager', 'torch.compile', 'jax'];
   expect(names('training step', false, true)).toEqual(all);
   expect(names('denoising step', true, true)).toEqual(all.slice(0, 2));
   expect(names('forward', false, false)).toEqual(['pytorch eager', 'jax']);
   expect(names('guided sampling', false, true)).toEqual(['pytorch eager', 'jax']);
+  const sampling = { workload: 'sampling', config: starflowConfig } as const;
+  expect(peersFor(sampling, { gpu: false, compile: true })).toEqual(['pytorch eager']);
 });
 
 test('baselines are the committed models, and are rows of their own', async () => {

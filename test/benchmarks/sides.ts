@@ -39,15 +39,17 @@ export interface Possible {
   compile: boolean;
 }
 
-/** The peers that run a case. */
+/** The peers that run a case. STARFlow is written in PyTorch alone. */
 export function peersFor(
-  { workload }: Pick<Case, 'workload'>,
+  { workload, config }: Pick<Case, 'workload' | 'config'>,
   { gpu, compile }: Possible,
 ): PeerName[] {
-  const program = !/sampling/.test(workload);
-  return (Object.keys(peerTitles) as PeerName[]).filter((name) =>
-    name === 'torch.compile' ? compile && program : name !== 'jax' || !gpu,
-  );
+  const takesPart: Record<PeerName, boolean> = {
+    'pytorch eager': true,
+    'torch.compile': compile && !/sampling/.test(workload),
+    jax: !gpu && config.kind === 'tarflow',
+  };
+  return (Object.keys(peerTitles) as PeerName[]).filter((name) => takesPart[name]);
 }
 
 /** Starts the sides, each in a process of its own. */

@@ -12,6 +12,17 @@ from torch.nn import functional as F
 from server import Config
 
 
+# Cosines and sines (tokens, half a head's width) of the angles by which pairs of numbers turn.
+Rotary = tuple[Tensor, Tensor]
+
+
+def rotated(x: Tensor, rotary: Rotary) -> Tensor:
+    """Each pair of neighbours (…, tokens, width), turned."""
+    cos, sin = (part.to(x.dtype) for part in rotary)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1).flatten(-2)
+
+
 class Attention(nn.Module):
     def __init__(self, channels: int, head_width: int):
         super().__init__()
@@ -20,19 +31,22 @@ class Attention(nn.Module):
         self.proj = nn.Linear(channels, channels)
         self.head_width = head_width
 
-    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def heads(self, x: Tensor, rotary: "Rotary | None") -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, heads, tokens, width)."""
         batch, tokens, channels = x.shape
         qkv = self.qkv(self.norm(x)).view(batch, tokens, 3, -1, self.head_width)
-        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return (rotated(q, rotary), rotated(k, rotary), v) if rotary else (q, k, v)
 
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.heads(x)
+    def forward(self, x: Tensor, rotary: "Rotary | None" = None) -> Tensor:
+        q, k, v = self.heads(x, rotary)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.proj(attended.transpose(1, 2).reshape(x.shape))
 
-    def step(self, x: Tensor, cache: "LayerCache", t: int) -> Tensor:
-        q, k, v = self.heads(x)
+    def step(
+        self, x: Tensor, cache: "LayerCache", t: int, rotary: "Rotary | None" = None
+    ) -> Tensor:
+        q, k, v = self.heads(x, rotary)
         keys, values = cache.extended(k, v, t)
         attended = F.scaled_dot_product_attention(q, keys, values)
         return self.proj(attended.transpose(1, 2).reshape(x.shape))
@@ -56,12 +70,14 @@ class Layer(nn.Module):
         self.attention = Attention(channels, head_width)
         self.mlp = Mlp(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(x)
+    def forward(self, x: Tensor, rotary: "Rotary | None" = None) -> Tensor:
+        x = x + self.attention(x, rotary)
         return x + self.mlp(x)
 
-    def step(self, x: Tensor, cache: "LayerCache", t: int) -> Tensor:
-        x = x + self.attention.step(x, cache, t)
+    def step(
+        self, x: Tensor, cache: "LayerCache", t: int, rotary: "Rotary | None" = None
+    ) -> Tensor:
+        x = x + self.attention.step(x, cache, t, rotary)
         return x + self.mlp(x)
 
 

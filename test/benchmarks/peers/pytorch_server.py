@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 
 from pytorch_model import GrownCache, TarFlow, WrittenCache
+from pytorch_starflow import StarFlow
 from server import ADAMW, SIGMA, Case, Server, serve
 
 
@@ -21,7 +22,8 @@ class PyTorchCase(Case):
         self.images = given.pop("images")
         self.latents = given.pop("latents")
         self.labels = given.pop("labels").long() if "labels" in given else None
-        self.model = TarFlow(self.config).to(self.device)
+        kinds = {"tarflow": TarFlow, "starflow": StarFlow}
+        self.model = kinds[self.config.kind](self.config).to(self.device)
         self.model.load_state_dict(given)
         self.optimizer = None
         if self.trains:

@@ -22,11 +22,14 @@ LONG = 5
 class Config:
     def __init__(self, config: dict):
         image = config["image"]
+        self.kind = config["kind"]
         self.image = (image["channels"], image["height"], image["width"])
         self.patch = config["patchSize"]
         self.channels = config["channels"]
-        self.blocks = config["blocks"]
+        # Of a TarFlow a number, of a STARFlow one for each block.
         self.layers = config["layersPerBlock"]
+        self.blocks = config["blocks"] if self.kind == "tarflow" else len(self.layers)
+        self.grid_side = config.get("gridSide")
         self.head_width = config["headWidth"]
         self.classes = config["classes"]
         self.tokens = (image["height"] // self.patch) * (image["width"] // self.patch)
