@@ -16,6 +16,7 @@ import { addReproduce } from './reproduce-command.js';
 import { addSample } from './sample-command.js';
 import { addSnapshot } from './snapshot-command.js';
 import { addTrain } from './train-command.js';
+import { addStepTime } from './training-threads.js';
 
 /**
  * Runs the command line.
@@ -52,6 +53,7 @@ The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default
     );
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);
+  addStepTime(program);
   addSnapshot(program);
   addSample(program);
   addPlan(program);

@@ -24,6 +24,7 @@ import { type Progress, startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
 import { modeOption, shellWords } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
+import { chooseTrainingThreads } from './training-threads.js';
 
 interface TrainOptions {
   experiment?: string;
@@ -78,6 +79,8 @@ to have as many classes, or none (--set classes=0).
 
 Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
 compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
+Before such a run a few steps are timed, once for a model and a processor: with each operation divided
+among all threads, and with a part of the batch in each. TF_NUM_INTRAOP_THREADS=N, or 1, chooses.
 
 Experiments:
 ${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
@@ -127,6 +130,7 @@ async function run({
   // Checked again by train, but here before the data are read.
   family.check(config);
   checkSettings(settings);
+  await chooseTrainingThreads(experiment, mode);
   const engine = await startEngine();
   const [data, validation] = await Promise.all([
     openDataset(dataset, 'train', { image: config.image, fastDecode }),

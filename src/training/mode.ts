@@ -4,7 +4,7 @@ import type { TrainingSettings } from './settings.js';
 import type { Template } from './template.js';
 
 /** XLA compiles for up to half a minute, and so it is worth it for as many steps only. */
-const longRun = 2000;
+export const longRun = 2000;
 
 /**
  * Up to how many multiplications of a square weight matrix with a batch's rows a step gains by XLA

@@ -44,6 +44,8 @@ interface Running {
 /** Compares and measures cases, in {@link Benchmark.afresh}. */
 export class Benchmark {
   private readonly weights = new Map<string, string>();
+  /** For each training that was looked at, whether it is faster with one thread an operation. */
+  private readonly undivided = new Map<string, boolean>();
   private runningNow: Running | undefined;
 
   constructor(
@@ -65,9 +67,11 @@ export class Benchmark {
       this.runningNow = { ours, peers };
       return await work();
     } finally {
+      // What runs now may be another process than the one that was started.
+      const side = this.runningNow?.ours ?? ours;
       this.runningNow = undefined;
       for (const peer of peers.values()) await peer.end();
-      await ours.end();
+      await side.end();
     }
   }
 
@@ -165,6 +169,11 @@ export class Benchmark {
     const file = await this.weightsOf(one.config, one.batch);
     const request = { ...one, file, device: this.device };
     const notes: string[] = [];
+    if (await this.isFasterUndivided(one)) {
+      await this.running.ours.end();
+      this.running.ours = (await this.sides.ours(true)).side;
+      notes.push('ours: a part of the batch in each thread');
+    }
     const peers = await this.readyPeers(one, request, notes);
     const { ours = [], ...theirs } = await this.timed(
       [{ side: this.running.ours, label: 'ours', mode: one.mode ?? 'default' }, ...peers],
@@ -242,6 +251,39 @@ export class Benchmark {
     }
   }
 
+  /**
+   * Whether a training is faster with one thread for each operation, and parts of the batch side by
+   * side. `tarflow train` times a few steps to find that out, before a long run.
+   */
+  private async isFasterUndivided(one: Case): Promise<boolean> {
+    const { workload } = one;
+    if (workload !== 'training step' || this.device !== 'cpu' || this.options.threads === 1) {
+      return false;
+    }
+    const found = this.undivided.get(caseName(one));
+    if (found !== undefined) return found;
+    const [divided, undivided] = [await this.look(one, false), await this.look(one, true)];
+    this.undivided.set(caseName(one), undivided < divided);
+    return undivided < divided;
+  }
+
+  /** How long a case takes us in a process of its own, from a few runs, in seconds. */
+  private async look(one: Case, undivided: boolean): Promise<number> {
+    const { side } = await this.sides.ours(undivided);
+    try {
+      const mode = one.mode ?? 'default';
+      await side.ask({ command: 'prepare', ...one, name: 'look', mode });
+      const seconds: number[] = [];
+      for (let i = 0; i < 5; i++) {
+        const run = { command: 'run', name: 'look', times: 1 };
+        seconds.push((await side.ask<{ seconds: number }>(run)).seconds);
+      }
+      return Math.min(...seconds.slice(2));
+    } finally {
+      await side.end();
+    }
+  }
+
   /** The times of what is to be measured, by label. */
   private async timed(
     variants: readonly Variant[],
@@ -294,7 +336,9 @@ export class Benchmark {
       return bytes;
     };
     const notes: string[] = [];
-    const ours = await measured(() => this.sides.ours(), mode);
+    const undivided = await this.isFasterUndivided(one);
+    if (undivided) notes.push('ours: a part of the batch in each thread');
+    const ours = await measured(() => this.sides.ours(undivided), mode);
     const peers: Partial<Record<PeerName, number[]>> = {};
     for (const name of peersFor(one, this.possible)) {
       try {
@@ -304,7 +348,7 @@ export class Benchmark {
         notes.push((error as Error).message);
       }
     }
-    const graph = mode === 'xla' && (await measured(() => this.sides.ours(), 'graph'));
+    const graph = mode === 'xla' && (await measured(() => this.sides.ours(undivided), 'graph'));
     const heading = this.heading(one);
     return {
       ...heading,

@@ -56,12 +56,13 @@ export function peersFor(
 export class Sides {
   constructor(private readonly threads: number) {}
 
-  ours(): Promise<Started> {
+  /** @param undivided whether each operation has one thread, and parts of a batch run side by side */
+  ours(undivided = false): Promise<Started> {
     const threads = String(this.threads);
     const program = ['--import', 'tsx', path.join(__dirname, 'ours.ts')];
     return this.started(
       new Contender('ours', process.execPath, program, {
-        TF_NUM_INTRAOP_THREADS: threads,
+        TF_NUM_INTRAOP_THREADS: undivided ? '1' : threads,
         TF_NUM_INTEROP_THREADS: threads,
         TF_CPP_MIN_LOG_LEVEL: '2',
       }),

@@ -21,19 +21,35 @@ export function inParts<T extends Record<string, tf.Tensor>>(parts: readonly (()
 
 /**
  * How many parts can run side by side. Under XLA it is one for each thread on which TensorFlow runs
- * operations, at most 8. In a graph, whose operations are divided among threads already, it is two:
- * one computes while the other waits. Elsewhere it is one.
+ * operations, at most 8, and so it is in a graph whose operations have one thread each. In another,
+ * whose operations are divided among threads already, it is two: one computes while the other waits.
+ * Elsewhere it is one.
  */
 export function threadsForParts(mode: Mode | undefined): number {
   const native = nativeBackend();
   if (!native || native.isUsingGpuDevice || mode === 'eager') return 1;
-  const set = Number(process.env.TF_NUM_INTEROP_THREADS);
-  const threads = Number.isInteger(set) && set > 0 ? set : os.availableParallelism();
-  return Math.min(threads, mode === 'xla' ? 8 : 2);
+  const threads = threadsOf('TF_NUM_INTEROP_THREADS');
+  return Math.min(threads, mode === 'xla' || operationsAreUndivided() ? 8 : 2);
 }
 
-/** From this many rows of a layer on, two parts of a batch save more time in a graph than they cost. */
-const enoughRows = { apart: 1024, summed: 8192 };
+/**
+ * True where each operation runs on one thread (TF_NUM_INTRAOP_THREADS=1), and threads are for parts.
+ * Then parts neither wait for each other's operations nor share their caches.
+ */
+function operationsAreUndivided(): boolean {
+  return threadsOf('TF_NUM_INTRAOP_THREADS') === 1;
+}
+
+function threadsOf(variable: string): number {
+  const set = Number(process.env[variable]);
+  return Number.isInteger(set) && set > 0 ? set : os.availableParallelism();
+}
+
+/** From this many rows of a layer on, parts of a batch save more time in a graph than they cost. */
+const enoughRows = {
+  divided: { apart: 1024, summed: 8192 },
+  undivided: { apart: 512, summed: 1024 },
+};
 
 /**
  * Into how many equal parts it pays to divide a batch.
@@ -45,9 +61,10 @@ export function batchParts(
   mode: Mode | undefined,
   batch: number,
   rows: number,
-  results: keyof typeof enoughRows = 'apart',
+  results: 'apart' | 'summed' = 'apart',
 ): number {
-  if (mode !== 'xla' && rows < enoughRows[results]) return 1;
+  const least = enoughRows[operationsAreUndivided() ? 'undivided' : 'divided'][results];
+  if (mode !== 'xla' && rows < least) return 1;
   let parts = Math.max(1, Math.min(batch, threadsForParts(mode)));
   while (batch % parts !== 0) parts--;
   return parts;

@@ -1,0 +1,79 @@
+import type { Mode } from '../backend/program/index.js';
+import { foldIn, randomKey, uniform } from '../backend/random.js';
+import { tf } from '../backend/tf.js';
+import { disposeModel, freshModel } from '../flow/flow.js';
+import type { Family, Feeds, ModelConfig } from '../flow/model.js';
+import { usualMode } from './mode.js';
+import { biasCorrections } from './optimiser/adamw.js';
+import { trainingProgram } from './program.js';
+import type { TrainingSettings } from './settings.js';
+import { initialState } from './state.js';
+import { templateOf } from './template.js';
+
+/** What is timed: steps of the first objective of a model. */
+export interface TimedTraining {
+  family: Family;
+  config: ModelConfig;
+  settings: TrainingSettings;
+  /** Default: as `train` chooses. */
+  mode?: Mode | undefined;
+}
+
+/** Steps that are timed, after two that are not. */
+const timedSteps = 5;
+
+/**
+ * Seconds that a training step takes here, the median of some on random numbers.
+ *
+ * @throws UserError for a configuration that does not fit
+ */
+export async function secondsPerStep({
+  family,
+  config,
+  settings,
+  mode,
+}: TimedTraining): Promise<number> {
+  const template = templateOf(family, family.check(config));
+  const { batchSize, weightDecay, clipNorm, averageDecay, precision } = settings;
+  const model = freshModel(family, config, 1);
+  const state = initialState(template, model, averageDecay > 0);
+  disposeModel(model);
+  const program = trainingProgram(template, state, {
+    ...{ batchSize, precision, mode: mode ?? usualMode(template, settings) },
+    step: {
+      weightDecay,
+      ...(clipNorm > 0 && { clipNorm }),
+      ...(averageDecay > 0 && { averageDecay }),
+    },
+  });
+  tf.dispose(state);
+  try {
+    const [{ objective }] = template.tasks as [(typeof template.tasks)[number]];
+    const feeds = randomFeeds(objective.inputs(template.config, batchSize));
+    const seconds: number[] = [];
+    for (let step = 1; step <= timedSteps + 2; step++) {
+      const { first, second } = biasCorrections(step);
+      const rates = { learningRate: 1e-6, firstCorrection: first, secondCorrection: second };
+      const begun = performance.now();
+      const found = await program.train(objective.name, feeds, rates);
+      await found.loss?.data();
+      seconds.push((performance.now() - begun) / 1000);
+      tf.dispose(found);
+    }
+    const timed = seconds.slice(2).sort((a, b) => a - b);
+    return timed[timedSteps >> 1] as number;
+  } finally {
+    program.dispose();
+  }
+}
+
+/** Numbers from 0 to 1 for inputs, zeros for whole numbers. */
+function randomFeeds(specs: Record<string, { shape: readonly number[]; dtype: string }>): Feeds {
+  return Object.fromEntries(
+    Object.entries(specs).map(([name, { shape, dtype }]) => {
+      const size = shape.reduce((product, side) => product * side, 1);
+      const key = foldIn(randomKey(1), name);
+      return [name, dtype === 'int32' ? new Int32Array(size) : uniform(key, size)];
+    }),
+  );
+}
