@@ -1,8 +1,8 @@
 // npm run nightly [-- [--node 22,24] [tests …]]: the unit and golden tests on every supported
 // version of Node.js, one after the other, then every notebook under plain tslab. Words are handed to
-// vitest, which runs the test files whose paths have one of them: those with `notebooks` in them under
-// plain tslab, the others on each version; what no word asks for is left out. TARFLOW_NIGHTLY has the tests run that
-// are too long for `npm test`.
+// vitest, which runs the test files whose paths have one of them: words with `notebooks` in them under
+// plain tslab, others on each version; what no word asks for is left out. TARFLOW_NIGHTLY has the
+// tests run that are too long for `npm test`.
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { fetchNode, supportedNode } from './lib/node-versions.mjs';

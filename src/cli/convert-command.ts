@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
 import { emptyCaption } from '../conditions/given.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import {
@@ -38,7 +39,8 @@ export function addConvert(program: Command): void {
     )
     .option(
       '--empty-text <encoder>',
-      `add the states of the empty caption, which a published STARFlow lacks: ${textEncoderNames.join(', ')}`,
+      `add the states of the empty caption (in float32), which a published STARFlow lacks: ` +
+        textEncoderNames.join(', '),
     )
     .option('--entries <n>', 'of that caption (default: all that the encoder gives)', count)
     .option('--json', 'print JSON', false)
@@ -60,9 +62,15 @@ Examples:
 
 async function run(from: string, to: string, options: ConvertOptions): Promise<void> {
   const { dtype, json } = options;
+  if (options.entries !== undefined && options.emptyText === undefined) {
+    throw new UserError('--entries came without --empty-text', 'Add it, or leave --entries away');
+  }
   await checkWritable(to);
   const file = await openTensorFile(from);
   try {
+    if (options.emptyText !== undefined && Object.hasOwn(file.tensors, emptyCaption)) {
+      throw new UserError(`${from} has states of the empty caption`, 'Leave --empty-text away');
+    }
     const tensors = { ...sourcesOf(file, dtype), ...(await emptyText(options)) };
     await writeSafetensors(to, tensors, { ...file.metadata });
     const written = Object.keys(tensors).length;
@@ -88,8 +96,7 @@ async function emptyText({
   try {
     const states = await encoder.encode([''], entries === undefined ? {} : { entries });
     const [, rows, width] = states.shape;
-    const data = await states.data<'float32'>();
-    states.dispose();
+    const data = await states.data<'float32'>().finally(() => states.dispose());
     return { [emptyCaption]: { shape: [rows, width], dtype: 'F32', data: () => data } };
   } finally {
     encoder.dispose();

@@ -22,6 +22,9 @@ import { checkWritable, count, wholeNumber } from './arguments.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';
 import { dataName } from './measured-split.js';
 
+/** Enough for the names of all emoji, in word pieces. */
+const usualEntries = 20;
+
 interface EncodeOptions {
   data?: string;
   split: string;
@@ -30,7 +33,7 @@ interface EncodeOptions {
   scale?: string;
   draw?: number;
   textEncoder?: string;
-  entries: number;
+  entries?: number;
   json: boolean;
 }
 
@@ -53,7 +56,11 @@ export function addEncode(program: Command): void {
       '--text-encoder <name>',
       `write the states of captions, too, for flows that read them: ${textEncoderNames.join(', ')}`,
     )
-    .option('--entries <n>', 'of a caption, as many as the flow will read', count, 20)
+    .option(
+      '--entries <n>',
+      `of a caption, as many as the flow will read (default: ${usualEntries}, or those of states:FILE)`,
+      count,
+    )
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
@@ -77,12 +84,13 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
   await checkWritable(out);
   await startEngine();
   const model = await loadCheckpoint(checkpoint);
+  let captions: Captions | undefined;
   try {
     const known = ability(model.family, 'autoencoder').scale(model.config);
     const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
     const name = dataName(checkpoint, model, options.data);
     const data = await openDataset(name, split as Split, { image: model.config.image });
-    const encoder = await captionEncoder(options.textEncoder, data, name);
+    captions = await captionsOf(options, data, name);
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Encoding', total: images, unit: 'images' });
     const begun = performance.now();
@@ -91,7 +99,7 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
       onProgress: (done) => progress.update(done),
     }).finally(() => progress.finish());
     await writeLatents(out, set, { autoencoder: await digestOf(checkpoint) });
-    if (encoder) await addStates(out, set.captions as readonly string[], encoder, options.entries);
+    if (captions) await addStates(out, set.captions as readonly string[], captions);
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;
     const outcome = { checkpoint, out, data: name, split, images, image: set.image };
@@ -104,40 +112,59 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
       );
     }
   } finally {
+    captions?.encoder.dispose();
     disposeModel(model);
   }
 }
 
-/** What reads the captions of a data set, which has to have some; undefined where none was asked for. */
-async function captionEncoder(
-  asked: string | undefined,
+/** What reads captions, and into how many entries. */
+interface Captions {
+  encoder: CaptionEncoder;
+  entries: number;
+}
+
+/**
+ * What reads the captions of a data set, which has to have some, tried on the empty one before images
+ * are encoded; undefined where none was asked for.
+ */
+async function captionsOf(
+  { textEncoder: asked, entries: given }: EncodeOptions,
   data: DataSource,
   name: string,
-): Promise<CaptionEncoder | undefined> {
-  if (asked === undefined) return undefined;
+): Promise<Captions | undefined> {
+  if (asked === undefined) {
+    if (given === undefined) return undefined;
+    throw new UserError('--entries came without --text-encoder', 'Add it, or leave --entries away');
+  }
   if (!(await data.read([0])).captions) {
     throw new UserError(
       `${name} has no captions`,
       'Leave --text-encoder away, or choose other data',
     );
   }
-  return openTextEncoder(asked);
+  const encoder = await openTextEncoder(asked);
+  try {
+    const entries = given ?? (asked.startsWith('states:') ? encoder.entries : usualEntries);
+    (await encoder.encode([''], { entries })).dispose();
+    return { encoder, entries };
+  } catch (error) {
+    encoder.dispose();
+    throw error;
+  }
 }
 
-/** Writes the states of captions into a file of latents. */
+/** Writes the states of captions into a file of latents, which stays as it is where that fails. */
 async function addStates(
   file: string,
   captions: readonly string[],
-  encoder: CaptionEncoder,
-  entries: number,
+  { encoder, entries }: Captions,
 ): Promise<void> {
-  const bare = `${file}.bare`;
-  await fs.rename(file, bare);
+  const captioned = `${file}.captioned`;
   try {
-    await writeCaptionStates({ from: bare, to: file, captions, encoder, entries });
+    await writeCaptionStates({ from: file, to: captioned, captions, encoder, entries });
+    await fs.rename(captioned, file);
   } finally {
-    await fs.rm(bare, { force: true });
-    encoder.dispose();
+    await fs.rm(captioned, { force: true });
   }
 }
 

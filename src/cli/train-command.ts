@@ -79,8 +79,9 @@ to have as many classes, or none (--set classes=0).
 
 Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
 compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
-Before such a run a few steps are timed, once for a model and a processor: with each operation divided
-among all threads, and with a part of the batch in each. TF_NUM_INTRAOP_THREADS=N, or 1, chooses.
+Before a flow's run of 2,000 steps or more on a processor a few steps are timed, once for a model: with
+each operation divided among all threads, and with a part of the batch in each thread. The faster way is
+kept in the cache folder. TF_NUM_INTRAOP_THREADS=1 chooses the second way, a higher number the first.
 
 Experiments:
 ${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
@@ -94,7 +95,8 @@ Examples:
       --from results/checkpoints/fashion-mnist-density.safetensors
   $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
       --set averageDecay=0.999
-  $ tarflow train --experiment emoji-text.json --out runs/emoji
+  $ tarflow train --experiment emoji-text --data latents:latents --out runs/emoji
+  $ tarflow train --experiment my-flow.json --out runs/mine
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2
   $ tarflow train --experiment emoji-1024-tokens --out runs/faces --data afhq:data/afhq \\
@@ -130,12 +132,13 @@ async function run({
   // Checked again by train, but here before the data are read.
   family.check(config);
   checkSettings(settings);
-  await chooseTrainingThreads(experiment, mode);
-  const engine = await startEngine();
   const [data, validation] = await Promise.all([
     openDataset(dataset, 'train', { image: config.image, fastDecode }),
     openDataset(dataset, 'validation', { image: config.image, fastDecode }),
   ]);
+  const recorded = resume || replan ? await new RunFolder(out).recordedMode() : undefined;
+  await chooseTrainingThreads(experiment, mode ?? recorded);
+  const engine = await startEngine();
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
     `${experiment.name}: ${family.title(config)} on ${dataset}, ${settings.steps} steps of ` +

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { promisify } from 'node:util';
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { cacheFolder } from '../backend/cache-folder.js';
-import { startEngine } from '../backend/engine.js';
-import { makeFolderSync } from '../backend/files.js';
+import { currentEngine, startEngine } from '../backend/engine.js';
+import { writeAtomically } from '../backend/files.js';
 import type { Mode } from '../backend/program/index.js';
 import { familyOf } from '../models/registry.js';
 import { processorName } from '../sampling/planner/machine.js';
@@ -22,33 +22,34 @@ const command = 'step-time';
 /** How threads are used: all of them by each operation, or one by each, for parts of a batch. */
 type Use = 'divided' | 'undivided';
 
-/** What a use has to gain to be chosen. */
-const worthIt = 0.97;
+/** The undivided use is chosen where its steps take less than this share of the divided one's time. */
+export const worthIt = 0.97;
+
+/** What is measured takes seconds, or a minute with large models. */
+const patience = 10 * 60_000;
 
 /**
- * Chooses, before the engine starts, how the threads of a processor are used in a long training: by
- * dividing each operation, or by dividing each batch and computing its parts side by side. Which is
- * faster depends on processor and model, and so a few steps of both are timed, once: what was found is
- * kept in the cache folder. Nothing is chosen where TensorFlow's own variables say it, and where there
- * is but one thread or a GPU.
+ * Chooses, before the engine starts, how the threads of a processor are used in a long training of a
+ * flow: by dividing each operation, or by dividing each batch and computing its parts side by side
+ * (which takes memory for a gradient of each part). Which is faster depends on processor and model, and
+ * so a few steps of both are timed, once: what was found is kept in the cache folder. Nothing is chosen
+ * where TensorFlow's own variables say it, where an engine runs already, and where there is but one
+ * thread or a GPU.
  *
- * @param steps of the run
+ * @param mode how the steps will run; absent for the usual way
  */
 export async function chooseTrainingThreads(
   experiment: Experiment,
   mode: Mode | undefined,
 ): Promise<void> {
   const threads = os.availableParallelism();
-  const { TF_NUM_INTRAOP_THREADS: within, TF_NUM_INTEROP_THREADS: between } = process.env;
-  const engine = process.env.TARFLOW_BACKEND ?? 'tensorflow';
-  const asked = within !== undefined || between !== undefined;
+  if (threads === 1 || !maySpeedUp(experiment, mode)) return;
   const { config, settings } = experiment;
-  const fits = engine === 'tensorflow' && mode !== 'eager' && familyOf(config.kind).flow;
-  if (asked || threads === 1 || !fits || settings.steps < longRun) return;
   const { batchSize, precision, averageDecay, clipNorm } = settings;
+  const { version } = require('../../package.json') as { version: string };
   const use = await keptChoice(
     {
-      processor: processorName(),
+      ...{ version, processor: processorName(), gpus: visibleGpus() },
       ...{ threads, config, batchSize, precision, mode },
       averages: averageDecay > 0,
       clips: clipNorm > 0,
@@ -58,6 +59,34 @@ export async function chooseTrainingThreads(
   if (use === 'undivided') Object.assign(process.env, environmentOf(use, threads));
 }
 
+/** Whether there is a choice: a long run of a flow on TensorFlow, which has not been told. */
+function maySpeedUp({ config, settings }: Experiment, mode: Mode | undefined): boolean {
+  const {
+    TF_NUM_INTRAOP_THREADS: within,
+    TF_NUM_INTEROP_THREADS: between,
+    TARFLOW_BACKEND: backend,
+  } = process.env;
+  const told = Boolean(within || between) || engineRuns();
+  const engine = backend || 'tensorflow';
+  const flow = familyOf(config.kind).flow !== undefined;
+  return !told && engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
+}
+
+function engineRuns(): boolean {
+  try {
+    currentEngine();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What decides whether TensorFlow computes on a GPU here. */
+function visibleGpus(): string | undefined {
+  if (!fs.existsSync('/proc/driver/nvidia/version')) return undefined;
+  return process.env.CUDA_VISIBLE_DEVICES ?? 'all';
+}
+
 /** What makes TensorFlow use threads so. */
 function environmentOf(use: Use, threads: number): Record<string, string> {
   return use === 'divided'
@@ -65,33 +94,27 @@ function environmentOf(use: Use, threads: number): Record<string, string> {
     : { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: String(threads) };
 }
 
+const keptSchema = z.object({ use: z.enum(['divided', 'undivided']) });
+
 /** The choice that is kept under what it depends on, or is made now. */
 async function keptChoice(
   dependsOn: object,
   choose: () => Promise<Use | undefined>,
 ): Promise<Use | undefined> {
-  const { version } = require('../../package.json') as { version: string };
-  const key = createHash('sha256')
-    .update(JSON.stringify([version, dependsOn]))
-    .digest('hex');
+  const key = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');
   const file = path.join(cacheFolder(), 'threads', `${key.slice(0, 32)}.json`);
   try {
-    return (JSON.parse(fs.readFileSync(file, 'utf8')) as { use: Use }).use;
+    return keptSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8'))).use;
   } catch {
     // Not there, or damaged: made now.
   }
   const use = await choose();
-  if (!use) return undefined;
-  try {
-    makeFolderSync(path.dirname(file));
-    fs.writeFileSync(file, `${JSON.stringify({ use, dependsOn })}\n`);
-  } catch {
-    // A cache that cannot be written costs the same measurement next time.
-  }
+  // A cache that cannot be written costs the same measurement next time.
+  if (use) await writeAtomically(file, `${JSON.stringify({ use, dependsOn })}\n`).catch(() => {});
   return use;
 }
 
-/** The faster use, or undefined where it could not be measured. */
+/** The faster use, or undefined where it could not be measured, or a GPU computes. */
 async function measuredUse(
   experiment: Experiment,
   mode: Mode | undefined,
@@ -102,38 +125,58 @@ async function measuredUse(
   );
   try {
     const divided = await timed(experiment, mode, environmentOf('divided', threads));
+    if (divided.gpu) return undefined;
     const undivided = await timed(experiment, mode, environmentOf('undivided', threads));
-    const ratio = undivided / divided;
-    const [shown, use]: [string, Use] =
-      ratio < worthIt
-        ? ['a part of the batch in each thread', 'undivided']
-        : ['each operation divided among all threads', 'divided'];
-    const seconds = Math.min(divided, undivided);
+    const use = undivided.seconds < worthIt * divided.seconds ? 'undivided' : 'divided';
+    const [chosen, other] = use === 'divided' ? [divided, undivided] : [undivided, divided];
     console.error(
-      `A step takes ${seconds.toFixed(3)} s with ${shown} (the other way ` +
-        `${(Math.max(divided, undivided) / seconds).toFixed(2)} times as long).`,
+      `A step takes ${chosen.seconds.toFixed(3)} s with ${inWords[use]} (the other way ` +
+        `${(other.seconds / chosen.seconds).toFixed(2)} times as long).`,
     );
     return use;
   } catch (error) {
     // The training itself says what is wrong with the model.
-    console.error(`No steps could be timed: ${(error as Error).message.split('\n')[0]}`);
+    console.error(`No steps could be timed: ${(error as Error).message}`);
     return undefined;
   }
 }
 
-/** Seconds of a step in a process with some environment. */
-async function timed(
+const inWords: Record<Use, string> = {
+  divided: 'each operation divided among all threads',
+  undivided: 'a part of the batch in each thread',
+};
+
+const timeSchema = z.object({ seconds: z.number().positive(), gpu: z.boolean() });
+
+/**
+ * Seconds of a step in a process with some environment.
+ * @throws Error with the last line that the process wrote
+ */
+function timed(
   experiment: Experiment,
   mode: Mode | undefined,
   environment: Record<string, string>,
-): Promise<number> {
+): Promise<z.infer<typeof timeSchema>> {
   const bin = path.join(packageRoot(), 'src', 'cli', 'bin.js');
-  const call = promisify(execFile)(process.execPath, [bin, command], {
-    env: { ...process.env, ...environment },
+  const env = { ...process.env, TARFLOW_BACKEND: 'tensorflow', ...environment };
+  return new Promise((resolve, reject) => {
+    const options = { env, timeout: patience };
+    const child = execFile(process.execPath, [bin, command], options, (error, stdout, stderr) => {
+      if (error) return reject(new Error(lastLine(stderr) || error.message));
+      try {
+        resolve(timeSchema.parse(JSON.parse(lastLine(stdout))));
+      } catch {
+        reject(new Error(`${command} answered '${lastLine(stdout)}'`));
+      }
+    });
+    // One that ends at once reads nothing; its status says so.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(JSON.stringify({ ...experiment, mode }));
   });
-  call.child.stdin?.end(JSON.stringify({ ...experiment, mode }));
-  const { stdout } = await call;
-  return (JSON.parse(stdout) as { seconds: number }).seconds;
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1) ?? '';
 }
 
 /** Adds the command that {@link chooseTrainingThreads} calls: an experiment in, seconds out. */
@@ -143,8 +186,8 @@ export function addStepTime(program: Command): void {
       mode?: Mode;
     };
     const { config, settings } = experiment;
-    await startEngine();
+    const { gpu } = await startEngine();
     const seconds = await secondsPerStep({ family: familyOf(config.kind), config, settings, mode });
-    console.log(JSON.stringify({ seconds }));
+    console.log(JSON.stringify({ seconds, gpu }));
   });
 }

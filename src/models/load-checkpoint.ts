@@ -20,7 +20,7 @@ export type LoadedModel<M extends Model = Model> = M & { details: CheckpointDeta
 
 /** What a file may not say. */
 export interface LoadOptions {
-  /** Channels of the images; default 3. */
+  /** Channels of the images, default 3; of a STARFlow's latents, by default the numbers of a token. */
   imageChannels?: number;
   /** Width of an attention head; default 64. */
   headWidth?: number;

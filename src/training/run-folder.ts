@@ -64,6 +64,16 @@ export class RunFolder {
     this.description = path.join(folder, descriptionName);
   }
 
+  /** How the steps of the run in the folder are executed; undefined where it does not say. */
+  async recordedMode(): Promise<Mode | undefined> {
+    try {
+      return parseDescription(await readFile(this.description, 'utf8'), this.description).mode;
+    } catch {
+      // Whoever opens the folder is told what is wrong with it.
+      return undefined;
+    }
+  }
+
   /**
    * Begins a run, or meets the one that is there, and locks the folder until `close`.
    *

@@ -5,7 +5,7 @@ import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Family, Feeds, ModelConfig } from '../flow/model.js';
 import { usualMode } from './mode.js';
 import { biasCorrections } from './optimiser/adamw.js';
-import { trainingProgram } from './program.js';
+import { type TrainingProgram, trainingProgram } from './program.js';
 import type { TrainingSettings } from './settings.js';
 import { initialState } from './state.js';
 import { templateOf } from './template.js';
@@ -38,16 +38,16 @@ export async function secondsPerStep({
   const model = freshModel(family, config, 1);
   const state = initialState(template, model, averageDecay > 0);
   disposeModel(model);
-  const program = trainingProgram(template, state, {
-    ...{ batchSize, precision, mode: mode ?? usualMode(template, settings) },
-    step: {
-      weightDecay,
-      ...(clipNorm > 0 && { clipNorm }),
-      ...(averageDecay > 0 && { averageDecay }),
-    },
-  });
-  tf.dispose(state);
+  let program: TrainingProgram | undefined;
   try {
+    program = trainingProgram(template, state, {
+      ...{ batchSize, precision, mode: mode ?? usualMode(template, settings) },
+      step: {
+        weightDecay,
+        ...(clipNorm > 0 && { clipNorm }),
+        ...(averageDecay > 0 && { averageDecay }),
+      },
+    });
     const [{ objective }] = template.tasks as [(typeof template.tasks)[number]];
     const feeds = randomFeeds(objective.inputs(template.config, batchSize));
     const seconds: number[] = [];
@@ -63,7 +63,8 @@ export async function secondsPerStep({
     const timed = seconds.slice(2).sort((a, b) => a - b);
     return timed[timedSteps >> 1] as number;
   } finally {
-    program.dispose();
+    tf.dispose(state);
+    program?.dispose();
   }
 }
 

@@ -23,8 +23,8 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
 /**
  * Trains a model by the objectives of its family: AdamW, warm-up and cosine (TarFlow, section 4.1).
  * The same run gives the same numbers, also when it is stopped and resumed: all randomness comes
- * from the seed, the epoch and the samples. (Another mode, and under XLA another number of threads,
- * rounds otherwise.)
+ * from the seed, the epoch and the samples. (Another mode rounds otherwise, and so does another number
+ * of parts that a batch is computed in, which depends on how many threads TensorFlow has.)
  *
  * @throws UserError for settings, data or a folder that do not fit, and for a loss or gradient that
  *   is not finite (the last saved state stays)

@@ -1,4 +1,5 @@
 import * as path from 'node:path';
+import { worthIt } from '../../src/cli/training-threads.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { type PeerName, peerTitles } from '../../src/workbook/report/benchmark-rows.js';
 import { agree, type Difference, differences, type Results } from './agreement.js';
@@ -19,6 +20,9 @@ import { type Possible, peerMode, peersFor, type Sides, type Started } from './s
 
 /** Seconds from which a run is a long one. */
 const longRun = 20;
+
+/** What a row says of ours where each operation has one thread. */
+const partsNote = 'ours: a part of the batch in each thread';
 
 /** Processes of a side whose memory is measured. */
 const memoryProcesses = 3;
@@ -67,11 +71,9 @@ export class Benchmark {
       this.runningNow = { ours, peers };
       return await work();
     } finally {
-      // What runs now may be another process than the one that was started.
-      const side = this.runningNow?.ours ?? ours;
       this.runningNow = undefined;
       for (const peer of peers.values()) await peer.end();
-      await side.end();
+      await ours.end();
     }
   }
 
@@ -119,7 +121,15 @@ export class Benchmark {
     const mode = one.mode ?? 'default';
     const { tensors: given } = await readSafetensors(file);
     const ours = await this.resultsOf(this.running.ours, { ...one, mode, file });
+    const input = one.workload === 'denoising step' ? given.images?.data : undefined;
+    const tolerance = this.tolerance(one.precision);
     let agrees = true;
+    if (this.mayBeUndivided(one)) {
+      const { side } = await this.sides.ours(true);
+      const parts = await this.resultsOf(side, { ...one, mode, file }).finally(() => side.end());
+      const found = differences(ours, parts, { tolerance, learningRate, input });
+      agrees = announced(`${caseName(one)}, ${mode} and parts of the batch`, found);
+    }
     for (const name of peersFor(one, this.possible)) {
       const side = this.running.peers.get(name) as Contender;
       const request = { ...one, mode: peerMode(name), file };
@@ -130,11 +140,7 @@ export class Benchmark {
         return undefined;
       });
       if (!peer) continue;
-      const found = differences(ours, peer, {
-        tolerance: this.tolerance(one.precision),
-        learningRate,
-        input: one.workload === 'denoising step' ? given.images?.data : undefined,
-      });
+      const found = differences(ours, peer, { tolerance, learningRate, input });
       agrees = announced(title, found) && agrees;
     }
     return agrees;
@@ -169,17 +175,15 @@ export class Benchmark {
     const file = await this.weightsOf(one.config, one.batch);
     const request = { ...one, file, device: this.device };
     const notes: string[] = [];
-    if (await this.isFasterUndivided(one)) {
-      await this.running.ours.end();
-      this.running.ours = (await this.sides.ours(true)).side;
-      notes.push('ours: a part of the batch in each thread');
-    }
+    const parts = await this.isFasterUndivided(one);
+    if (parts) notes.push(partsNote);
     const peers = await this.readyPeers(one, request, notes);
+    const side = parts ? (await this.sides.ours(true)).side : this.running.ours;
     const { ours = [], ...theirs } = await this.timed(
-      [{ side: this.running.ours, label: 'ours', mode: one.mode ?? 'default' }, ...peers],
+      [{ side, label: 'ours', mode: one.mode ?? 'default' }, ...peers],
       request,
       notes,
-    );
+    ).finally(() => (parts ? side.end() : undefined));
     // The others come afterwards: what they free in the same process, ours would have to fetch from
     // the system again in its next turn.
     const others = await this.timed(this.others(one), request, notes);
@@ -256,15 +260,18 @@ export class Benchmark {
    * side. `tarflow train` times a few steps to find that out, before a long run.
    */
   private async isFasterUndivided(one: Case): Promise<boolean> {
-    const { workload } = one;
-    if (workload !== 'training step' || this.device !== 'cpu' || this.options.threads === 1) {
-      return false;
-    }
+    if (!this.mayBeUndivided(one)) return false;
     const found = this.undivided.get(caseName(one));
     if (found !== undefined) return found;
     const [divided, undivided] = [await this.look(one, false), await this.look(one, true)];
-    this.undivided.set(caseName(one), undivided < divided);
-    return undivided < divided;
+    const faster = undivided < worthIt * divided;
+    this.undivided.set(caseName(one), faster);
+    return faster;
+  }
+
+  /** Whether a case is one of those for which `tarflow train` has the choice. */
+  private mayBeUndivided({ workload }: Case): boolean {
+    return workload === 'training step' && this.device === 'cpu' && this.options.threads > 1;
   }
 
   /** How long a case takes us in a process of its own, from a few runs, in seconds. */
@@ -337,7 +344,7 @@ export class Benchmark {
     };
     const notes: string[] = [];
     const undivided = await this.isFasterUndivided(one);
-    if (undivided) notes.push('ours: a part of the batch in each thread');
+    if (undivided) notes.push(partsNote);
     const ours = await measured(() => this.sides.ours(undivided), mode);
     const peers: Partial<Record<PeerName, number[]>> = {};
     for (const name of peersFor(one, this.possible)) {

@@ -103,6 +103,7 @@ function starflowCasesOf(file: string, golden: GoldenFile): GoldenCase[] {
   const tensor = (name: string): HostTensor => tensors[name] as HostTensor;
   const config = goldenStarFlowConfig(golden);
   const batch = tensor('x').shape[0] as number;
+  if (config.patchSize !== 1) throw new Error(`${file} has patches of more than a pixel.`);
   const given = {
     ...parametersOf(golden),
     ...{ labels: tensor('cond'), images: tensor('x'), latents: pixelsAsTokens(tensor('noise')) },

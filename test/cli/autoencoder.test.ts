@@ -137,14 +137,33 @@ test('captions go along, and their states where an encoder is named', async () =
   const read = await data.read([0, 3]);
   expect(read.captions).toEqual(captions);
   const encoder = await openTextEncoder(bert);
-  const states = await encoder.encode(captions as string[], { entries: 7 });
-  const expected = await states.data();
+  const encoded = await encoder.encode(captions as string[], { entries: 7 });
+  const expected = await encoded.data();
   read.text?.states.forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i] as number, 2);
   });
   expect(read.text?.states).toHaveLength(2 * 7 * 24);
-  states.dispose();
+  encoded.dispose();
   encoder.dispose();
+  expect(tf.memory().numTensors).toBe(before);
+
+  // Refused before anything is encoded, and where it fails afterwards the latents stay.
+  const late = path.join(folder, 'late', 'train.safetensors');
+  const long = ['encode', checkpoint, '--count', '5', '--out', late, '--text-encoder'];
+  const refused = await tarflow(...long, bert, '--entries', '1000');
+  expect([refused.code, fs.existsSync(late)]).toEqual([2, false]);
+  const states = path.join(folder, 'states.safetensors');
+  const data32 = Float32Array.from({ length: 14 }, (_, i) => i);
+  await writeSafetensors(
+    states,
+    { states: { dtype: 'F32', shape: [1, 7, 2], data: data32 } },
+    { captions: JSON.stringify(['']) },
+  );
+  const unknown = await tarflow(...long, `states:${states}`);
+  expect(unknown.stderr).toMatch(/no states of the caption/);
+  expect(unknown.code).toBe(2);
+  expect(fs.readdirSync(path.dirname(late))).toEqual(['train.safetensors']);
+  expect((await openDataset(`latents:${path.dirname(late)}`, 'train')).length).toBe(5);
   expect(tf.memory().numTensors).toBe(before);
 });
 
@@ -165,6 +184,7 @@ test('mistakes are told, and leave nothing behind', async () => {
       [checkpoint, ['--scale', checkpoint], /does not say by what/],
       [checkpoint, ['--data', 'emoji-base-64'], /Images of 3×64×64/],
       [checkpoint, ['--text-encoder', 'minilm'], /fashion-mnist has no captions/],
+      [checkpoint, ['--entries', '7'], /--entries came without --text-encoder/],
       [other, [], /no encoder and decoder/],
     ],
     out,

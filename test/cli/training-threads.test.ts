@@ -3,6 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { chooseTrainingThreads } from '../../src/cli/training-threads.js';
+import { findExperiment } from '../../src/experiments/index.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { longRun } from '../../src/training/mode.js';
 import { checkSettings } from '../../src/training/settings.js';
@@ -38,9 +39,6 @@ const files = () => (fs.existsSync(kept) ? fs.readdirSync(kept) : []);
 
 describe('how a long training uses threads', () => {
   test.runIf(several)('is measured once, kept, and told to TensorFlow', async () => {
-    // The addon and TensorFlow are in the usual cache folder; only what is kept goes elsewhere.
-    const engine = { TARFLOW_BACKEND: 'tensorflow' };
-    vi.stubEnv('TARFLOW_BACKEND', engine.TARFLOW_BACKEND);
     await chooseTrainingThreads(long, 'graph');
     expect(told[0]).toMatch(/^Timing a few steps/);
     expect(told[1]).toMatch(/^A step takes \d\.\d{3} s with .* times as long\)\.$/);
@@ -50,21 +48,35 @@ describe('how a long training uses threads', () => {
     expect(['divided', 'undivided']).toContain(use);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(chosen);
 
-    delete process.env.TF_NUM_INTRAOP_THREADS;
-    delete process.env.TF_NUM_INTEROP_THREADS;
-    await chooseTrainingThreads(long, 'graph');
+    // What is kept decides, whatever it is, and what is damaged is made anew.
+    for (const [kind, within] of [
+      ['divided', undefined],
+      ['undivided', '1'],
+    ] as const) {
+      for (const variable of variables) delete process.env[variable];
+      fs.writeFileSync(path.join(kept, file), JSON.stringify({ use: kind }));
+      await chooseTrainingThreads(long, 'graph');
+      expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
+      const between = within && String(os.availableParallelism());
+      expect(process.env.TF_NUM_INTEROP_THREADS).toBe(between);
+    }
     expect(told).toHaveLength(2);
-    expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(chosen);
-    expect(files()).toHaveLength(1);
+    for (const variable of variables) delete process.env[variable];
+    fs.writeFileSync(path.join(kept, file), '{"use":"some"}');
+    await chooseTrainingThreads(long, 'graph');
+    expect(told).toHaveLength(4);
+    expect(files()).toEqual([file]);
   });
 
   test.each<[string, Partial<Record<(typeof variables)[number], string>>, Partial<Experiment>]>([
     ['TensorFlow is told already', { TF_NUM_INTRAOP_THREADS: '2' }, {}],
     ['another engine computes', { TARFLOW_BACKEND: 'wasm' }, {}],
     ['the run is short', {}, { settings: { ...settings, steps: longRun - 1 } }],
+    ['the model is no flow', {}, { config: findExperiment('emoji-vae').config }],
   ])('is left as it is where %s', async (_name, environment, changes) => {
     for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
     await chooseTrainingThreads({ ...long, ...changes }, undefined);
+    await chooseTrainingThreads({ ...long, ...changes }, 'eager');
     expect(told).toEqual([]);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(environment.TF_NUM_INTRAOP_THREADS);
@@ -73,7 +85,7 @@ describe('how a long training uses threads', () => {
   test.runIf(several)('is left as it is where no step can be timed, which is told', async () => {
     const config = { ...smallConfig, patchSize: 3 };
     await chooseTrainingThreads({ ...long, config }, 'graph');
-    expect(told[1]).toMatch(/^No steps could be timed/);
+    expect(told[1]).toMatch(/^No steps could be timed: .*patch of 3×3/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
   });

@@ -87,13 +87,21 @@ function conditionsOf(
   if (!projection) return { classes: 0 };
   const [, width = 0] = projection;
   const empty = state[emptyCaption]?.shape;
-  const entries = empty ? empty[0] : maskedEntries(state[`blocks.${deep}.attn_mask`], tokens);
-  if (entries === 1) return { classes: width - 1 };
+  const entries = maskedEntries(state[`blocks.${deep}.attn_mask`], tokens) ?? empty?.[0];
+  if (empty && empty[0] !== entries) {
+    throw new UserError(
+      `${source}: the states of the empty caption have ${empty[0]} entries, and the model reads ${entries}`,
+      'Take states of as many entries, which the places in a caption depend on',
+    );
+  }
   if (empty) return { classes: 0, text: { entries: entries as number, width } };
+  if (entries === 1) return { classes: width - 1 };
   throw new UserError(
-    `${source} holds a STARFlow that reads captions${entries === undefined ? '' : ` of ${entries} entries`}, ` +
-      'and no states of the empty caption, without which it cannot be guided',
-    'Add them by `tarflow convert FILE.pth FILE.safetensors --empty-text states:STATES.safetensors`, ' +
+    entries === undefined
+      ? `${source} does not say whether its STARFlow reads classes or captions, for it has no attention mask`
+      : `${source} holds a STARFlow that reads captions of ${entries} entries, and no states of the ` +
+          'empty caption, without which it cannot be guided',
+    'If it reads captions, add them by `tarflow convert FILE.pth FILE.safetensors --empty-text states:STATES.safetensors`, ' +
       'with the states of the encoder that it was trained with',
   );
 }

@@ -2,9 +2,10 @@ import type { Experiment } from '../../training/experiment.js';
 import type { VaeConfig } from './config.js';
 
 /**
- * Latents of emoji: 64×64 pixels of both vendors to 16×16 places of 8 numbers, a sixth of the
- * pixels' numbers; names that are held out for composition are not seen here either. An image takes 2.7·10⁹ floating-point operations forwards, and three times that
- * with its gradient; the 14,000 steps of 16 images are 1.8·10¹⁵, two and a half hours of two cores.
+ * Latents of emoji: 64×64 pixels of both vendors to 16×16 places of 8 numbers, a sixth of the pixels'
+ * numbers. Names that are held out for composition are not seen here either. An image takes 2.7·10⁹
+ * floating-point operations forwards, and three times that with its gradient; the 14,000 steps of 16
+ * images are 1.8·10¹⁵, two and a half hours of two cores.
  */
 const emojiVae: Experiment<VaeConfig> = {
   name: 'emoji-vae',

@@ -106,9 +106,9 @@ function decoderOf({ block }: GuidedBlock, rows: number, { places }: Leaves): De
 }
 
 /**
- * From so many rows on, a processor takes longer for a compiled step with factors in bfloat16 than for
- * one in float32: XLA rounds them, and multiplies in float32 all the same. With fewer it is reading the
- * weights that takes time, and of bfloat16 there is half as much to read.
+ * From so many rows of a batch on, the processors that were measured take longer for a compiled step
+ * with factors in bfloat16 than for one in float32. With fewer it is reading the weights that takes
+ * time, and of bfloat16 there is half as much to read.
  */
 const manyRows = 4;
 

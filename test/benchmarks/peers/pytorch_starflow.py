@@ -78,8 +78,8 @@ class Block(nn.Module):
         classes = self.config.classes
         if labels is None:
             labels = self.cos.new_full((count,), -1, dtype=torch.long)
-        one_hot = F.one_hot(torch.where(labels < 0, classes, labels), classes + 1).to(self.proj_txt.weight.dtype)
-        return self.proj_txt(one_hot).unsqueeze(1)
+        one_hot = F.one_hot(torch.where(labels < 0, classes, labels), classes + 1)
+        return self.proj_txt(one_hot.to(self.proj_txt.weight.dtype)).unsqueeze(1)
 
     def gaussian(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Means and scales, in float32."""

@@ -149,6 +149,18 @@ describe('what does not fit is an error that names it', () => {
       releasedShapes(textToImage),
       /reads captions of 128 entries.*--empty-text/s,
     ],
+    [
+      'an empty caption of another length',
+      { ...complete, empty_text: { shape: [20, 2048] } },
+      /have 20 entries, and the model reads 128/,
+    ],
+    [
+      'neither a mask nor an empty caption',
+      Object.fromEntries(
+        Object.entries(releasedShapes(byClass)).filter(([name]) => !/attn_mask/.test(name)),
+      ),
+      /does not say whether its STARFlow reads classes or captions/,
+    ],
   ])('%s', (_name, state, message) => {
     expect(() => published.configOf(state, 'release.pth', {})).toThrow(message);
   });
