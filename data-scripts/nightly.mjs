@@ -19,9 +19,8 @@ const leftOut = ['test/checks/**', 'test/browser/**', 'test/data-scripts/**'];
 await runMain(async () => {
   const { majors, filters } = readArguments();
   const asked = filters.length > 0;
-  const [ofNotebooks, ofLibrary] = [true, false].map((wanted) =>
-    filters.filter((filter) => filter.includes('notebooks') === wanted),
-  );
+  const ofNotebooks = filters.filter((filter) => filter.includes('notebooks'));
+  const ofLibrary = filters.filter((filter) => !filter.includes('notebooks'));
   const context = newContext();
   const { root, env, progress } = context;
   await setUp(context);
