@@ -180,19 +180,16 @@ class Block(nn.Module):
         return self.ordered(torch.cat(tokens, 1))
 
 
-class TarFlow(nn.Module):
-    def __init__(self, config: Config):
+class Flow(nn.Module):
+    """A stack of autoregressive blocks. A kind of flow says how images become tokens, and samples."""
+
+    def __init__(self, config: Config, block_type: type):
         super().__init__()
         self.config = config
-        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
+        self.blocks = nn.ModuleList(block_type(config, index) for index in range(config.blocks))
 
     def patchify(self, images: Tensor) -> Tensor:
-        return F.unfold(images, self.config.patch, stride=self.config.patch).transpose(1, 2)
-
-    def unpatchify(self, tokens: Tensor) -> Tensor:
-        _, height, width = self.config.image
-        patch = self.config.patch
-        return F.fold(tokens.transpose(1, 2), (height, width), patch, stride=patch)
+        raise NotImplementedError
 
     def loss(self, images: Tensor, labels: Tensor | None) -> Tensor:
         z = self.patchify(images)
@@ -201,6 +198,19 @@ class TarFlow(nn.Module):
             z, block_log_det = block(z, labels)
             log_det = log_det + block_log_det
         return 0.5 * z.square().mean() - log_det.mean()
+
+
+class TarFlow(Flow):
+    def __init__(self, config: Config):
+        super().__init__(config, Block)
+
+    def patchify(self, images: Tensor) -> Tensor:
+        return F.unfold(images, self.config.patch, stride=self.config.patch).transpose(1, 2)
+
+    def unpatchify(self, tokens: Tensor) -> Tensor:
+        _, height, width = self.config.image
+        patch = self.config.patch
+        return F.fold(tokens.transpose(1, 2), (height, width), patch, stride=patch)
 
     @torch.inference_mode()
     def sample(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pytorch_model import Layer, Rotary
+from pytorch_model import Flow, Layer, Rotary
 from server import Config
 
 BOUND = 4.0
@@ -123,15 +123,13 @@ class Block(nn.Module):
         return self.ordered(torch.cat(tokens, 1))
 
 
-class StarFlow(nn.Module):
+class StarFlow(Flow):
     def __init__(self, config: Config):
-        super().__init__()
-        self.config = config
-        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
+        super().__init__(config, Block)
 
     def patchify(self, images: Tensor) -> Tensor:
         """Tokens whose numbers go by row, column and, fastest, channel of the patch."""
-        channels, height, width = self.config.image
+        _, height, width = self.config.image
         patch = self.config.patch
         parts = images.unflatten(3, (width // patch, patch)).unflatten(2, (height // patch, patch))
         return parts.permute(0, 2, 4, 3, 5, 1).reshape(len(images), self.config.tokens, -1)
@@ -143,14 +141,6 @@ class StarFlow(nn.Module):
         return tokens.unflatten(2, grid[2:]).unflatten(1, grid[:2]).permute(
             0, 5, 1, 3, 2, 4
         ).reshape(len(tokens), channels, height, width)
-
-    def loss(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        z = self.patchify(images)
-        log_det: Tensor | float = 0.0
-        for block in self.blocks:
-            z, block_log_det = block(z, labels)
-            log_det = log_det + block_log_det
-        return 0.5 * z.square().mean() - log_det.mean()
 
     @torch.inference_mode()
     def sample(
