@@ -286,3 +286,8 @@ export function attention(
 export function linear(x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor1D): tf.Tensor2D {
   return tf.add(tf.matMul(x, weight, false, true), bias) as tf.Tensor2D;
 }
+
+/** The places (count) int32 from a first one on, which may be known only as a loop runs. */
+export function consecutive(first: tf.Scalar, count: number): tf.Tensor1D {
+  return tf.add(tf.range(0, count, 1, 'int32'), first);
+}

@@ -89,11 +89,12 @@ export interface AutoregressiveBlock {
   /** The maps (D, inputs) of the output layer that make mean and log-scale. */
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D };
   /**
-   * The same predictions a token at a time, for a compiled loop that writes its caches in place;
-   * absent where that is no cheaper than {@link predict}. Beside its arguments it depends on
+   * The same predictions for one token at a time or a few, for a compiled loop that writes its caches in
+   * place; absent where that is no cheaper than {@link predict}. Beside its arguments it depends on
    * {@link description} only, so that blocks of all directions share one loop.
    *
-   * @param rows of the batch, which decides in what form weights are read
+   * @param rows of a step, those of the batch times the tokens of each, which decides in what form
+   *   weights are read
    * @param places raster index of each token in the block's order (T) int32
    */
   decoder?(rows: number, places: tf.Tensor1D): Decoder;
@@ -114,12 +115,13 @@ export interface Decoder {
 /**
  * One step of a loop over tokens.
  *
- * @param t position of the token, a scalar int32
- * @param token (rows, D)
- * @returns the prediction for token t + 1, and the cache with token t in its place
+ * @param t position of the first of n consecutive tokens, a scalar int32; the cache holds those before
+ * @param tokens (rows, n, D)
+ * @returns predictions (rows, n, D) for the tokens from t + 1 on, and the cache with the n tokens in
+ *   their places
  */
 export type StepFunction = (
   t: tf.Scalar,
-  token: tf.Tensor2D,
+  tokens: tf.Tensor3D,
   cache: Cache,
-) => { next: Gaussian<tf.Tensor2D>; cache: Cache };
+) => { next: Gaussian; cache: Cache };

@@ -59,11 +59,14 @@ export interface Entries {
   silent?: number;
 }
 
-/** The entry of one token of each row, h (rows, channels), in a loop over tokens. */
+/**
+ * The entries of consecutive tokens (rows, n, D) from position t on, in a loop over tokens: h (rows,
+ * n, channels), and n rows of cosines and sines.
+ */
 export type EntryFunction = (
   t: tf.Scalar,
-  token: tf.Tensor2D,
-) => { h: tf.Tensor2D; rotary?: Rotary };
+  tokens: tf.Tensor3D,
+) => { h: tf.Tensor3D; rotary?: Rotary };
 
 /**
  * An autoregressive block whose predictions a causal transformer makes. A kind of model says what its
@@ -156,14 +159,17 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
     const stepper = (conditions: Conditions): StepFunction => {
       const entry = entryUnder(conditions);
       const temperature = conditions.temperature && ofHeads(conditions.temperature, heads);
-      return (t, token, cache) => {
+      return (t, tokens, cache) => {
         const place = lead === 0 ? t : (tf.add(t, tf.scalar(lead, 'int32')) as tf.Scalar);
-        const { h, rotary } = entry(t, token);
-        const result = transformerStep(parameters.attn_blocks, h, {
-          ...{ headWidth, linear, place, cache, temperature, rotary },
+        const [rows, count] = tokens.shape;
+        const { h, rotary } = entry(t, tokens);
+        const flat = tf.reshape(h, [rows * count, h.shape[2]]) as tf.Tensor2D;
+        const step = transformerStep(parameters.attn_blocks, flat, {
+          ...{ headWidth, linear, count, place, cache, temperature, rotary },
         });
-        const out = this.outputs(parameters, result.h, linear);
-        return { next: this.gaussian(out, 1), cache: result.cache };
+        const out = this.outputs(parameters, step.h, linear);
+        const next = tf.reshape(out, [rows, count, out.shape[1]]) as tf.Tensor3D;
+        return { next: this.gaussian(next, 2), cache: step.cache };
       };
     };
     return {

@@ -246,7 +246,9 @@ export function loopLinear<P extends Parameters<typeof mapTree>[0]>(
 export interface TransformerStep {
   headWidth: number;
   linear: Linear;
-  /** The entry of the cache that the token gets, a scalar int32. */
+  /** The consecutive tokens that each row gets, n. */
+  count: number;
+  /** The entry of the cache that the first of them gets, a scalar int32. */
   place: tf.Scalar;
   /**
    * Keys and values as `emptyStepCache` makes them. Rows and heads are one axis, as the products take
@@ -255,30 +257,27 @@ export interface TransformerStep {
   cache: Leaves;
   /** Divides the attention logits (rows·heads, 1, 1). */
   temperature?: tf.Tensor3D | undefined;
-  /** Turns queries and keys of the token, one row; absent: not at all. */
+  /** Turns queries and keys of the tokens, n rows; absent: not at all. */
   rotary?: Rotary | undefined;
 }
 
-/** {@link transformer} for one token of each row: h is (rows, channels). */
+/**
+ * {@link transformer} for some consecutive tokens of each row: h is (rows·n, channels), those of a row
+ * together. What the cache has at the place of the first of them and behind is not looked at.
+ */
 export function transformerStep(
   layers: readonly AnyLayerParameters[],
   h: tf.Tensor2D,
-  { headWidth, linear: linearLayer, place, cache, temperature, rotary }: TransformerStep,
+  { headWidth, linear: linearLayer, count, place, cache, temperature, rotary }: TransformerStep,
 ): { h: tf.Tensor2D; cache: Leaves } {
   const [rowsOfHeads, length] = (cache.keys0 as tf.Tensor3D).shape;
-  const unseen = tf.greater(tf.range(0, length, 1, 'int32'), place);
-  const mask = tf.mul(tf.cast(unseen, 'float32'), -1e9);
+  const { split, joined } = headsOfTokens(h.shape[0] / count, rowsOfHeads, count, headWidth);
+  const mask = unseenMask(place, count, length);
   const extended: Leaves = {};
   let current = h;
   layers.forEach((parameters, index) => {
     current = layer(parameters, current, linearLayer, (qkv) => {
-      const [q0, k0, v] = tf
-        .split(qkv, 3, 1)
-        .map((part) => tf.reshape(part, [rowsOfHeads, 1, headWidth])) as [
-        tf.Tensor3D,
-        tf.Tensor3D,
-        tf.Tensor3D,
-      ];
+      const [q0, k0, v] = tf.split(qkv, 3, 1).map(split) as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
       const [q, k] = rotary ? [rotated(q0, rotary), rotated(k0, rotary)] : [q0, k0];
       const keys = withSlice(cache[`keys${index}`] as tf.Tensor3D, 1, place, k);
       const values = withSlice(cache[`values${index}`] as tf.Tensor3D, 1, place, v);
@@ -288,10 +287,36 @@ export function transformerStep(
       logits = tf.mul(logits, 1 / Math.sqrt(headWidth));
       if (temperature) logits = tf.div(logits, temperature);
       const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor3D;
-      return tf.reshape(tf.matMul(weights, values), current.shape);
+      return joined(tf.matMul(weights, values));
     });
   });
   return { h: current, cache: extended };
+}
+
+/**
+ * How the heads of some tokens become rows of products, (rows·n, channels) to (rows·heads, n, head
+ * width), and back. One token of each row needs no transposition.
+ */
+function headsOfTokens(
+  rows: number,
+  rowsOfHeads: number,
+  count: number,
+  headWidth: number,
+): { split(x: tf.Tensor): tf.Tensor3D; joined(x: tf.Tensor3D): tf.Tensor2D } {
+  const heads = rowsOfHeads / rows;
+  const swapped = (x: tf.Tensor, first: number, second: number): tf.Tensor =>
+    count === 1 ? x : tf.transpose(tf.reshape(x, [rows, first, second, headWidth]), [0, 2, 1, 3]);
+  return {
+    split: (x) => tf.reshape(swapped(x, count, heads), [rowsOfHeads, count, headWidth]),
+    joined: (x) => tf.reshape(swapped(x, heads, count), [rows * count, heads * headWidth]),
+  };
+}
+
+/** The additive mask (n, length) of a step's tokens: each sees the cache up to its own entry. */
+function unseenMask(place: tf.Scalar, count: number, length: number): tf.Tensor2D {
+  const own = tf.reshape(tf.add(tf.range(0, count, 1, 'int32'), place), [count, 1]);
+  const unseen = tf.greater(tf.range(0, length, 1, 'int32'), own);
+  return tf.mul(tf.cast(unseen, 'float32'), -1e9);
 }
 
 /** An empty cache of a loop: for each layer keys and values (rows·heads, length, head width). */

@@ -141,6 +141,22 @@ describe.each(configurations)('%s', (_, cases, config) => {
     }));
 
   if (family.blocks) {
+    test('is inverted by a sliding window, or refuses it where it has no step for a few tokens', () =>
+      withModel(async (model) => {
+        const x = randomImages({ config }, batch, 5);
+        const result = forward(model, x, { label: labels });
+        const window = Math.min(2, family.blocks!(model)[0]!.tokens - 1);
+        const solver: Solver = { kind: 'slidingWindow', window, tolerance: 0 };
+        const back = inverse(model, result.z, { label: labels, solver, mode: 'graph' });
+        if (family.blocks!(model).every(({ decoder }) => decoder)) {
+          expect(difference(await back, x)).toBeLessThan(1e-4);
+          tf.dispose(await back);
+        } else {
+          await expect(back).rejects.toThrow(/'slidingWindow' came for a block.*a few tokens/);
+        }
+        tf.dispose([x, { ...result }]);
+      }));
+
     test.each(Object.entries(solvers))('is inverted by the solver: %s', (_name, solver) =>
       withModel(async (model) => {
         const x = randomImages({ config }, batch, 5);

@@ -12,4 +12,4 @@ export type { Feed } from './run/feeds.js';
 export type { Mode, Outcome, Precision, TensorSpec } from './trace/body.js';
 export { type AdamWRates, type AdamWState, fusedAdamW } from './trace/fused-adamw.js';
 export { batchParts, inParts, partsOf, threadsForParts } from './trace/in-parts.js';
-export { repeat, withSlice } from './trace/repeat.js';
+export { advance, repeat, withSlice } from './trace/repeat.js';

@@ -1,3 +1,4 @@
+import { consecutive } from '../../backend/ops.js';
 import { tf } from '../../backend/tf.js';
 import { type Leaves, withLeaves } from '../../backend/tree.js';
 import { droppedClasses } from '../../conditions/labels.js';
@@ -85,10 +86,13 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
     linear: Linear;
   }): () => EntryFunction {
     const { cos, sin } = this.positions();
-    return () => (t, token) => {
-      const place = tf.add(t, tf.scalar(this.lead, 'int32')) as tf.Scalar;
-      const row = (table: tf.Tensor2D) => tf.expandDims<tf.Tensor2D>(tf.gather(table, place), 0);
-      return { h: linear(parameters.proj_in, token), rotary: { cos: row(cos), sin: row(sin) } };
+    return () => (t, tokens) => {
+      const first = tf.add(t, tf.scalar(this.lead, 'int32')) as tf.Scalar;
+      const places = consecutive(first, tokens.shape[1]);
+      return {
+        h: overRows(tokens, (rows) => linear(parameters.proj_in, rows)),
+        rotary: { cos: tf.gather(cos, places), sin: tf.gather(sin, places) },
+      };
     };
   }
 

@@ -1,3 +1,4 @@
+import { consecutive } from '../../backend/ops.js';
 import { tf } from '../../backend/tf.js';
 import { type Leaves, withLeaves } from '../../backend/tree.js';
 import { droppedClasses } from '../../conditions/labels.js';
@@ -62,9 +63,11 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
     const positions = tf.gather(parameters.pos_embed, places);
     return (conditions) => {
       const term = this.classTerm(conditions);
-      return (t, token) => {
-        const h = tf.add(linear(parameters.proj_in, token), tf.gather(positions, t));
-        return { h: (term ? tf.add(h, term) : h) as tf.Tensor2D };
+      return (t, tokens) => {
+        const embedded = overRows(tokens, (rows) => linear(parameters.proj_in, rows));
+        const own = tf.gather(positions, consecutive(t, tokens.shape[1]));
+        const h = tf.add(embedded, own) as tf.Tensor3D;
+        return { h: term ? tf.add(h, tf.expandDims(term, 1)) : h };
       };
     };
   }

@@ -59,6 +59,10 @@ const planSchema = z.strictObject({
       z.strictObject({ kind: z.literal('sequential') }),
       z.strictObject({ kind: z.literal('jacobi'), ...settings }),
       z.strictObject({ kind: z.literal('gaussSeidelJacobi'), segments: count, ...settings }),
+      z.strictObject({
+        ...{ kind: z.literal('slidingWindow'), window: count },
+        ...{ tolerance: settings.tolerance, start: settings.start },
+      }),
     ]),
   ),
   sequential: outcome,

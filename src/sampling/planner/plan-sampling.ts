@@ -442,7 +442,7 @@ async function measureBlock(
   return contest.candidates;
 }
 
-/** Looks once at each start, and with the better one at more and more segments. */
+/** Looks once at each start, and with the better one at more and more segments, and larger windows. */
 async function lookAtForms(
   contest: Contest,
   tolerance: number,
@@ -462,6 +462,13 @@ async function lookAtForms(
     if (found.milliseconds >= bound) break;
     bound = found.milliseconds;
   }
+  if (!contest.hasLoop) return;
+  bound = Number.POSITIVE_INFINITY;
+  for (let window = 4; window < tokens; window *= 2) {
+    const found = await contest.look({ kind: 'slidingWindow', window, tolerance, start });
+    if (found.milliseconds >= bound) break;
+    bound = found.milliseconds;
+  }
 }
 
 /** Solvers of one block that are timed, and compared with the exact input. */
@@ -476,6 +483,12 @@ class Contest {
     private readonly signal: AbortSignal | undefined,
   ) {
     this.target = exact.dataSync() as Float32Array;
+  }
+
+  /** Whether the block's loop over tokens is compiled; op by op a window gains nothing. */
+  get hasLoop(): boolean {
+    const { block, execution } = this.guided;
+    return block.decoder !== undefined && execution.loop !== 'eager';
   }
 
   /** A candidate that is not measured yet. */

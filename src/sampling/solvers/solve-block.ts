@@ -1,10 +1,12 @@
 import { tf } from '../../backend/tf.js';
 import { type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import { checkBlockOutput } from '../guidance/latents.js';
-import { decodeSequentially, decodingCacheBytes } from './decode.js';
+import { loopCacheBytes } from './compiled-loop.js';
+import { decodeSequentially } from './decode.js';
 import { solveByIteration } from './gauss-seidel-jacobi.js';
 import { solveAsPublished } from './published.js';
 import { givenTokens, solveSequentially } from './sequential.js';
+import { solveByWindow } from './sliding-window.js';
 import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
 import { checkSolver, type Solver } from './solver.js';
 
@@ -59,6 +61,8 @@ function solve(
       return solveByIteration(guided, z, { ...solver, segments: 1 }, hooks);
     case 'gaussSeidelJacobi':
       return solveByIteration(guided, z, solver, hooks);
+    case 'slidingWindow':
+      return solveByWindow(guided, z, solver, hooks);
     case 'publishedGaussSeidelJacobi':
     case 'publishedBlockwiseJacobi':
       return solveAsPublished(guided, z, solver, hooks);
@@ -77,7 +81,7 @@ async function solveWhole(
     const record = {
       evaluations: end - block.given,
       evaluatedTokens: batch * (end - 1),
-      cacheBytes: decodingCacheBytes(guided, batch),
+      cacheBytes: loopCacheBytes(guided, batch),
     };
     return { tokens, record: { ...emptyRecord(batch), ...record } };
   }

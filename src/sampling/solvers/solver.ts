@@ -41,7 +41,10 @@ export interface IterationSettings {
  * - `sequential`: token by token with a key/value cache.
  * - `jacobi`: all tokens at once, again and again; token t is exact after t iterations.
  * - `gaussSeidelJacobi`: segments of tokens one after the other, Jacobi iterations inside each.
- * - `publishedGaussSeidelJacobi`: the latter as the published code does it, so that published
+ * - `slidingWindow`: Jacobi iterations on the next `window` tokens that are not yet final, all in one
+ *   compiled loop: for one image on a processor, where an evaluation of a few tokens takes little longer
+ *   than that of one. Needs a block that can be evaluated a few tokens at a time.
+ * - `publishedGaussSeidelJacobi`: the form with segments as the published code does it, so that published
  *   settings can be rerun. One stop for the whole batch, no token ever leaves the iteration, a
  *   finished segment's keys and values are those of the iterate before its last, and the number of
  *   segments divides the number of tokens. `clamp` bounds every iterate by ±clamp, which changes
@@ -57,6 +60,7 @@ export type Solver =
   | { kind: 'sequential' }
   | ({ kind: 'jacobi' } & IterationSettings)
   | ({ kind: 'gaussSeidelJacobi'; segments: number } & IterationSettings)
+  | ({ kind: 'slidingWindow'; window: number } & Pick<IterationSettings, 'tolerance' | 'start'>)
   | ({
       kind: 'publishedGaussSeidelJacobi';
       segments: number;
@@ -70,6 +74,7 @@ const kinds = [
   'sequential',
   'jacobi',
   'gaussSeidelJacobi',
+  'slidingWindow',
   'publishedGaussSeidelJacobi',
   'publishedBlockwiseJacobi',
 ] as const satisfies readonly Solver['kind'][];
@@ -122,22 +127,27 @@ export function checkSolver(block: AutoregressiveBlock, solver: Solver): void {
     checkBlockwise(block, solver);
     return;
   }
-  const { tolerance = defaultTolerance, norm = 'largest', start = 'latent' } = solver;
+  const { tolerance = defaultTolerance, start = 'latent' } = solver;
   if (!(Number.isFinite(tolerance) && tolerance >= 0)) {
     throw new UserError(
       `The tolerance is ${tolerance}`,
       'Expected a number of at least 0; 0 iterates to the exact solution',
     );
   }
+  const starts = ['latent', 'zeros', ...(solver.kind === kindPublished ? ['allZeros'] : [])];
+  if (!starts.includes(start)) {
+    throw new UserError(`The start is '${start}'`, `Expected one of ${starts.join(', ')}`);
+  }
+  if (solver.kind === 'slidingWindow') {
+    checkWindow(block, solver.window);
+    return;
+  }
+  const { norm = 'largest' } = solver;
   if (!['largest', 'frobenius'].includes(norm)) {
     throw new UserError(`The norm is '${norm}'`, "Expected 'largest' or 'frobenius'");
   }
   if (solver.maximum !== undefined || solver.kind === kindPublished) {
     checkCount('The largest number of iterations', solver.maximum);
-  }
-  const starts = ['latent', 'zeros', ...(solver.kind === kindPublished ? ['allZeros'] : [])];
-  if (!starts.includes(start)) {
-    throw new UserError(`The start is '${start}'`, `Expected one of ${starts.join(', ')}`);
   }
   if (solver.kind === 'jacobi') return;
   const { segments } = solver;
@@ -165,6 +175,20 @@ export function checkSolver(block: AutoregressiveBlock, solver: Solver): void {
   }
 }
 
+function checkWindow({ tokens, decoder }: AutoregressiveBlock, window: number): void {
+  if (!decoder) {
+    throw new UserError(
+      "The solver 'slidingWindow' came for a block that cannot be evaluated a few tokens at a time",
+      "Take 'jacobi' or 'gaussSeidelJacobi'",
+    );
+  }
+  if (Number.isInteger(window) && window >= 1 && window < tokens) return;
+  throw new UserError(
+    `The window has ${window} tokens`,
+    `Expected a whole number from 1 to ${tokens - 1}, one less than a block has`,
+  );
+}
+
 function checkBlockwise(
   { given }: AutoregressiveBlock,
   { length, tolerance, maximum }: Extract<Solver, { kind: 'publishedBlockwiseJacobi' }>,
@@ -188,13 +212,14 @@ export function solverText(solver: Solver): string {
     const { length, tolerance, maximum } = solver;
     return `published form, segments of ${length} tokens, to ${tolerance}, at most ${maximum}`;
   }
-  const { tolerance = defaultTolerance, maximum, start = 'latent' } = solver;
+  const { tolerance = defaultTolerance, start = 'latent' } = solver;
   return [
     solver.kind === 'publishedGaussSeidelJacobi' ? 'published form' : 'Jacobi',
     ...('segments' in solver && solver.segments > 1 ? [`${solver.segments} segments`] : []),
+    ...('window' in solver ? [`window of ${solver.window} tokens`] : []),
     `from ${start}`,
     `to ${Number(tolerance.toPrecision(2))}`,
-    ...(maximum === undefined ? [] : [`at most ${maximum}`]),
+    ...('maximum' in solver && solver.maximum !== undefined ? [`at most ${solver.maximum}`] : []),
     ...('clamp' in solver && solver.clamp !== undefined ? [`clamped at ${solver.clamp}`] : []),
   ].join(', ');
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startEngine } from '../../../src/backend/engine.js';
 import {
+  advance,
   callCompiled,
   createProgram,
   disposeCompiled,
@@ -42,9 +43,10 @@ describe.each(modes)('a loop, %s', (mode) => {
   function run(
     inputs: Record<string, tf.Tensor>,
     body: (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor>,
+    ...also: unknown[]
   ): Record<string, tf.Tensor> {
     return callCompiled({
-      ...{ name: 'loop', description: [String(body)], parameters: {}, inputs, mode },
+      ...{ name: 'loop', description: [String(body), ...also], parameters: {}, inputs, mode },
       body: (_, given) => body(given),
     });
   }
@@ -70,6 +72,34 @@ describe.each(modes)('a loop, %s', (mode) => {
     }));
     expect([...y!.dataSync()]).toEqual([1, 2]);
     tf.dispose([inputs, { y }]);
+  });
+
+  test('whose rounds say which comes next goes on below its end', () => {
+    const inputs = { first: tf.scalar(1, 'int32'), x: tf.scalar(2) };
+    const rounds = (end: number) =>
+      run(
+        inputs,
+        ({ first, x }) => {
+          const begun = [tf.mul(x!, 0), tf.scalar(0, 'int32')];
+          const [seen, last] = advance(first as tf.Scalar, end, begun, (round, [count]) => ({
+            next: tf.mul(round, tf.scalar(3, 'int32')) as tf.Scalar,
+            carried: [tf.add(count!, x!), round.clone()],
+          }));
+          return { seen: seen!, last: last! };
+        },
+        end,
+      );
+    // 1, 3, 9, and 27, which is no longer below.
+    for (const [end, count, last] of [
+      [27, 6, 9],
+      [28, 8, 27],
+      [1, 0, 0],
+    ] as const) {
+      const made = rounds(end);
+      expect([made.seen!.dataSync()[0], made.last!.dataSync()[0]], `${end}`).toEqual([count, last]);
+      tf.dispose(made);
+    }
+    tf.dispose(inputs);
   });
 
   test('inside a loop', () => {
@@ -140,6 +170,15 @@ describe.each(modes)('a loop, %s', (mode) => {
     tf.dispose([inputs, { filled }]);
   });
 
+  test('writes slices of several entries', () => {
+    const inputs = { x: tf.tensor2d([1, 2, 3, 4, 5, 6], [2, 3]), place: tf.scalar(1, 'int32') };
+    const { y } = run(inputs, ({ x, place }) => ({
+      y: withSlice(tf.mul(x!, 1), 1, place as tf.Scalar, tf.tensor2d([7, 8, 9, 10], [2, 2])),
+    }));
+    expect([...y!.dataSync()]).toEqual([1, 7, 8, 4, 9, 10]);
+    tf.dispose([inputs, { y }]);
+  });
+
   test('does not check the place of a slice: beyond the end XLA alone writes it, at the end', () => {
     const inputs = { x: tf.tensor1d([1, 2]), place: tf.scalar(5, 'int32') };
     const { y } = run(inputs, ({ x, place }) => ({
@@ -155,6 +194,13 @@ describe.each(modes)('a loop, %s', (mode) => {
     expect(() =>
       run(inputs, ({ x }) => ({ y: repeat(0, 2, [x!], (_, [s]) => [tf.concat([s!, s!])])[0]! })),
     ).toThrow(/A loop in loop turns .*What a loop carries keeps its shape/);
+    expect(() =>
+      run(inputs, ({ x }) => {
+        const first = tf.scalar(0, 'int32');
+        const next = tf.scalar(1) as tf.Scalar;
+        return { y: advance(first, 2, [x!], (_, [s]) => ({ next, carried: [s!] }))[0]! };
+      }),
+    ).toThrow(/A loop in loop turns int32 \(\) into float32 \(\)/);
     tf.dispose(inputs);
   });
 });

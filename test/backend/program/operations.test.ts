@@ -111,6 +111,8 @@ const others: Record<string, (x: tf.Tensor3D) => tf.Tensor> = {
   'quotient, 0 where divided by 0': (x) => tf.divNoNan(x, tf.relu(x)),
   'any and all': (x) => tf.stack([tf.any(tf.greater(x, 0), 1), tf.all(tf.greater(x, -9), 1)]),
   'signs and rounding': (x) => tf.stack([tf.sign(x), tf.round(x), tf.floor(x), tf.ceil(x)]),
+  'consecutive places': (x) =>
+    ops.consecutive(tf.cast(tf.lessEqual(tf.sum(x), 1e9), 'int32') as tf.Scalar, 2),
   'finite or not': (x) => tf.stack([tf.isFinite(tf.log(x)), tf.isNaN(tf.log(x)), tf.isInf(x)]),
   'lower triangle': (x) => tf.linalg.bandPart(x, -1, 0),
   'strided slice': (x) => tf.stridedSlice(x, [0, 0, 0], [2, 3, 4], [1, 2, 2]),

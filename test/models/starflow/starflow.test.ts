@@ -67,6 +67,7 @@ describe('sampling', () => {
           { mode: 'xla' },
           { solver: { kind: 'jacobi', tolerance: 0 } },
           { solver: { kind: 'gaussSeidelJacobi', segments: 5, tolerance: 0 } },
+          { solver: { kind: 'slidingWindow', window: 5, tolerance: 0 } },
           { solver: blockwise(7, 0, 24) },
           { solver: blockwise(24, 0, 24), mode: 'eager' },
         ];

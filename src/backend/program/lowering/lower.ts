@@ -387,10 +387,12 @@ function lowerLoop(loop: Loop, options: LowerOptions): { condition: string; body
     noSources,
     { ...options, given },
   );
+  const results = loop.results.map((_, index) => lowered.outputs[index] as Reference);
+  const next = loop.advances ? results.shift() : addNextRound(graph, round.type);
   const values = [
-    addNextRound(graph, round.type),
+    next as Reference,
     argument(1),
-    ...loop.results.map((_, index) => lowered.outputs[index] as Reference),
+    ...results,
     ...outer.map((_, index) => argument(index + 2 + carried.length)),
   ];
   const body = addToLibrary(library, {
@@ -407,7 +409,7 @@ function lowerLoop(loop: Loop, options: LowerOptions): { condition: string; body
   return { condition, body };
 }
 
-/** Adds the number of the next round to the body of a loop. */
+/** Adds the number of the next round to the body of a loop that counts its rounds. */
 function addNextRound(graph: Graph, type: number): Reference {
   const content = Uint8Array.of(1, 0, 0, 0);
   const one = graph.add('one', 'Const', [], {

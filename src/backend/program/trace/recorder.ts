@@ -117,9 +117,10 @@ export class Recorder {
     end: tf.Tensor,
     carried: tf.Tensor[],
     body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
+    { advances = false }: { advances?: boolean } = {},
   ): tf.Tensor[] {
     const outer = this.operations;
-    const loop: Loop = { operations: [], carried: [], results: [] };
+    const loop: Loop = { operations: [], carried: [], results: [], advances };
     this.operations = loop.operations;
     this.depth++;
     let results: tf.Tensor[];
@@ -132,8 +133,9 @@ export class Recorder {
       this.operations = outer;
       this.depth--;
     }
+    const kept = advances ? [first, ...carried] : carried;
     results.forEach((result, index) => {
-      const before = carried[index] as tf.Tensor;
+      const before = kept[index] as tf.Tensor;
       if (result.dtype !== before.dtype || !tf.util.arraysEqual(result.shape, before.shape)) {
         throw new UserError(
           `A loop in ${this.name} turns ${before.dtype} (${before.shape}) into ${result.dtype} (${result.shape})`,
@@ -151,7 +153,7 @@ export class Recorder {
       loop,
     };
     this.operations.push(operation);
-    return results.map((result) => this.result(operation, result));
+    return results.slice(advances ? 1 : 0).map((result) => this.result(operation, result));
   }
 
   /** Frees the tensors that stood in for others. */

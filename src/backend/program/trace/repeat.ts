@@ -28,14 +28,54 @@ export function repeat(
 }
 
 /**
- * A tensor with one slice along an axis replaced. In a loop of a captured function that carries the
+ * {@link repeat} with rounds that say which one is next: it goes on while that number is below `end`.
+ * Elsewhere than in a captured function the host reads the number in every round.
+ *
+ * @param first number of the first round, a scalar int32
+ * @param end an int32 number; no round has it or one above it
+ * @param carried what the first round gets; every round returns tensors of the same shapes
+ * @param body returns the number of the next round, a scalar int32, and what that round gets. Numbers
+ *   have to grow, or the loop does not end
+ */
+export function advance(
+  first: tf.Scalar,
+  end: number,
+  carried: tf.Tensor[],
+  body: (round: tf.Scalar, carried: tf.Tensor[]) => { next: tf.Scalar; carried: tf.Tensor[] },
+): tf.Tensor[] {
+  const recorded = traceLoop(
+    first,
+    tf.scalar(end, 'int32'),
+    carried,
+    (round, before) => {
+      const { next, carried: after } = body(round, before);
+      return [next, ...after];
+    },
+    { advances: true },
+  );
+  if (recorded) return recorded;
+  let [round, state] = [first, carried];
+  while ((round.dataSync()[0] as number) < end) {
+    const [number, before] = [round, state];
+    const after = tidy(() => {
+      const made = body(number, before);
+      return [made.next, ...made.carried];
+    });
+    [round, state] = [after[0] as tf.Scalar, after.slice(1)];
+  }
+  return state;
+}
+
+/**
+ * A tensor with a slice along an axis replaced. In a loop of a captured function that carries the
  * tensor, the slice is written in place. It has no gradient.
  *
  * @param axis from 0 to the rank minus 1
- * @param place index along the axis (an int32 scalar), from 0 to the size of the axis minus 1. It is
- *   not checked: XLA moves any other to the nearest valid index and writes there; elsewhere an index
- *   beyond the end writes nothing, and a negative one writes nothing or to a wrong place
- * @param slice of the tensor's shape, except for size 1 along the axis
+ * @param place index along the axis (an int32 scalar) at which the slice begins, from 0 to the size of
+ *   the axis minus that of the slice. It is not checked: XLA moves any other to the nearest valid index
+ *   and writes there; elsewhere what is beyond the end is not written, and a negative index writes
+ *   nothing or to a wrong place
+ * @param slice of the tensor's shape, except for its size along the axis
  * @returns a tensor of the same shape and type; `tensor` keeps its numbers. The caller frees it
  */
 export function withSlice<T extends tf.Tensor>(
@@ -48,8 +88,11 @@ export function withSlice<T extends tf.Tensor>(
   const native = nativeBackend();
   if (!native) {
     const shape = tensor.shape.map((size, other) => (other === axis ? size : 1));
-    const places = tf.range(0, tensor.shape[axis] as number, 1, 'int32');
-    return tf.where(tf.reshape(tf.equal(places, place), shape), slice, tensor) as T;
+    const [size, count] = [tensor.shape[axis] as number, slice.shape[axis] as number];
+    const entries = tf.sub(tf.range(0, size, 1, 'int32'), place);
+    const within = tf.logicalAnd(tf.greaterEqual(entries, 0), tf.less(entries, count));
+    const spread = tf.gather(slice, tf.cast(tf.clipByValue(entries, 0, count - 1), 'int32'), axis);
+    return tf.where(tf.reshape(within, shape), spread, tensor) as T;
   }
   const begin = tf.stack(at) as tf.Tensor1D;
   const end = tf.add(begin, tf.tensor1d(slice.shape, 'int32'));

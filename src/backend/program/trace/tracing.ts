@@ -98,14 +98,17 @@ export function traceInPlace(
 /**
  * While a function is traced: records a loop, whose `body` is traced once and stands for every
  * round. Undefined when nothing is traced.
+ *
+ * @param options `advances` where the first tensor that `body` returns is the number of the next round
  */
 export function traceLoop(
   first: tf.Tensor,
   end: tf.Tensor,
   carried: tf.Tensor[],
   body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
+  options: { advances?: boolean } = {},
 ): tf.Tensor[] | undefined {
-  return recorder?.loop(first, end, carried, body);
+  return recorder?.loop(first, end, carried, body, options);
 }
 
 /**
