@@ -28,6 +28,7 @@ import { npmCommand } from './packages.mjs';
  * @property {string} entry the code points of the same emoji without skin tone
  * @property {string} shortName
  * @property {string} category
+ * @property {string} subcategory
  */
 
 /**
@@ -38,6 +39,7 @@ import { npmCommand } from './packages.mjs';
  * @property {string} image the name of its PNG
  * @property {string} short_name
  * @property {string} category
+ * @property {string} subcategory
  * @property {number} sort_order its place in Unicode's own order
  * @property {Record<string, { unified: string, image: string }>} [skin_variations]
  */
@@ -69,7 +71,7 @@ const drawn = 64;
 const sizes = [32, 64];
 
 /** Raise it when what lies in the cache is to be made anew. */
-const layout = 1;
+const layout = 2;
 
 /**
  * The images of the vendors' packages in the cache.
@@ -251,6 +253,7 @@ function listDrawings(entries) {
         entry: entry.unified,
         shortName: entry.short_name,
         category: entry.category,
+        subcategory: entry.subcategory,
         image,
       })),
     );

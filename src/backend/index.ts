@@ -7,6 +7,7 @@ export {
 } from './engine.js';
 export { UserError } from './errors.js';
 export {
+  advance,
   type CompiledCall,
   callCompiled,
   createProgram,

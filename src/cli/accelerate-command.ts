@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
+import { tf } from '../backend/tf.js';
 import { type Acceleration, measureAcceleration } from '../evaluation/acceleration.js';
 import { disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
@@ -23,11 +24,12 @@ import {
   wholeNumber,
   wholeNumbers,
 } from './arguments.js';
+import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
 import { labelsInTurn } from './label-options.js';
 import { imagesForMetrics, metricDataOption } from './plan-choice.js';
 
-interface AccelerateOptions extends GuidanceOptions, ExecutionOptions {
+interface AccelerateOptions extends GuidanceOptions, CaptionOptions, ExecutionOptions {
   data?: string;
   batch: number[];
   label?: string;
@@ -50,7 +52,7 @@ export function addAccelerate(program: Command): void {
       '--label <label>',
       'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
     );
-  addGuidanceOptions(command)
+  addGuidanceOptions(addCaptionOptions(command))
     .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
     .addOption(modeOption())
     .addOption(precisionOption())
@@ -73,6 +75,7 @@ unconverged those left at the most iterations allowed.
 
 Examples:
   $ tarflow accelerate model.safetensors --batch 1,8 --label 3 --guidance 1.5
+  $ tarflow accelerate text.safetensors --text "a red heart" --guidance 2
   $ tarflow accelerate model.safetensors --data fashion-mnist --tolerance 1e-3 --repeats 5 \\
       --output table.json --json`,
     )
@@ -91,11 +94,17 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
   await checkWritable(output);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
+  let states: tf.Tensor3D | undefined;
+  const parts: tf.Tensor3D[] = [];
   try {
+    states = await captionsInTurn(flow, checkpoint, options, Math.max(...options.batch));
     const uses = options.batch.map((batch) => {
       const label = labelsInTurn(flow, checkpoint, options.label, batch);
-      const guidance = guidanceOf(flow, label !== undefined, options);
-      return { batch, ...(label && { label }), ...(guidance && { guidance }) };
+      const text = states && tf.slice(states, [0, 0, 0], [batch, -1, -1]);
+      if (text) parts.push(text);
+      const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
+      const told = { ...(label && { label }), ...(text && { text }) };
+      return { batch, ...told, ...(guidance && { guidance }) };
     });
     const { data, images } = await imagesForMetrics(flow, options.data);
     const tables: Acceleration[] = [];
@@ -124,6 +133,7 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
       checkpoint: path.basename(checkpoint),
       configuration: flow.config,
       data: data ?? null,
+      ...(options.text.length > 0 && { captions: options.text }),
       seed,
       tables,
       cost: { seconds: (performance.now() - begun) / 1000, cores: os.availableParallelism() },
@@ -142,13 +152,16 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
     }
     console.log(output);
   } finally {
+    states?.dispose();
+    tf.dispose(parts);
     disposeModel(flow);
   }
 }
 
 /** What to type to get the same table; the file's place is left to the reader. */
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
-  const { batch, data, label, guidance, temperature, annealed, on, blocks } = options;
+  const { batch, data, label, text, textEncoder, guidance, temperature, annealed, on, blocks } =
+    options;
   return shellWords([
     ...['tarflow', 'accelerate', checkpoint, '--batch', batch.join(',')],
     ...['--tolerance', `${options.tolerance}`, '--repeats', `${options.repeats}`],
@@ -157,6 +170,8 @@ function commandOf(checkpoint: string, options: AccelerateOptions): string {
     ...(options.precision === undefined ? [] : ['--precision', options.precision]),
     ...(data === undefined ? [] : ['--data', data]),
     ...(label === undefined ? [] : ['--label', label]),
+    ...text.flatMap((caption) => ['--text', caption]),
+    ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
     ...(guidance === 0 ? [] : ['--guidance', `${guidance}`]),
     ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
     ...(annealed ? ['--annealed'] : []),

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
+import type { tf } from '../backend/tf.js';
 import { blocksOf, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
@@ -23,11 +24,12 @@ import {
   precisionOption,
   wholeNumber,
 } from './arguments.js';
+import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
 import { labelsInTurn } from './label-options.js';
 import { imagesForMetrics, metricDataOption } from './plan-choice.js';
 
-interface PlanCommandOptions extends GuidanceOptions, ExecutionOptions {
+interface PlanCommandOptions extends GuidanceOptions, CaptionOptions, ExecutionOptions {
   data?: string;
   tolerance: number;
   batch: number;
@@ -51,7 +53,7 @@ export function addPlan(program: Command): void {
       '--label <label>',
       'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
     );
-  addGuidanceOptions(command)
+  addGuidanceOptions(addCaptionOptions(command))
     .addOption(modeOption())
     .addOption(precisionOption())
     .option('--repeats <n>', 'how often finalists are timed; the least time counts', count, 3)
@@ -63,11 +65,12 @@ export function addPlan(program: Command): void {
       `
 Every block is solved in several ways; the plan names the fastest one for each that stays within the
 tolerance, sequential where that is fastest, and is checked on 16 further images or more. It is for
-this machine, batch, label and guidance: give those that you will sample with. 'tarflow sample --plan
-auto' follows it.
+this machine, batch, label or captions, and guidance: give those that you will sample with. 'tarflow
+sample --plan auto' follows it.
 
 Examples:
   $ tarflow plan model.safetensors --data fashion-mnist --tolerance 1e-3
+  $ tarflow plan text.safetensors --text "a red heart" --text "a crying cat" --guidance 2
   $ tarflow plan model.safetensors --batch 8 --label 3 --guidance 1.5 --output eight.plan.json
   $ tarflow sample model.safetensors --count 1 --plan auto --out image.png`,
     )
@@ -82,10 +85,12 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   const blocks: Candidate[][] = [];
+  let text: tf.Tensor3D | undefined;
   try {
     const latents = latentsToPlan(batch);
     const label = labelsInTurn(flow, checkpoint, options.label, latents);
-    const guidance = guidanceOf(flow, label !== undefined, options);
+    text = await captionsInTurn(flow, checkpoint, options, latents);
+    const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
     const { data, images } = await imagesForMetrics(flow, options.data);
     const noise = sampleNoise(flow, seed, 0, latents);
     const progress = startProgress({
@@ -95,7 +100,7 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
     });
     let done = 0;
     const plan = await planSampling(flow, noise, {
-      label,
+      ...{ label, text },
       batch,
       tolerance,
       repeats,
@@ -135,6 +140,7 @@ async function run(checkpoint: string, options: PlanCommandOptions): Promise<voi
             `error ${planned.error.toExponential(1)} of the data range: ${output}`,
     );
   } finally {
+    text?.dispose();
     disposeModel(flow);
   }
 }

@@ -104,7 +104,8 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       ...(guidance && { guidance }),
       ...askedExecution(options),
     };
-    const use = { batch, ...how };
+    const { text: captions, textEncoder } = options;
+    const use = { batch, ...how, captions, textEncoder };
     const solver =
       options.plan === undefined
         ? undefined

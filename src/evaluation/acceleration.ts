@@ -105,6 +105,8 @@ export interface AccelerationOptions extends ExecutionOptions {
   guidance?: Guidance;
   /** A class for all, or one per sample of a batch. */
   label?: Label;
+  /** The states of captions of a batch (batch, entries, width). Absent: the empty caption. */
+  text?: tf.Tensor3D;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
   tolerance?: number;
   /** Default: one is made, for this batch and guidance, on noise that is not measured on. */
@@ -227,11 +229,11 @@ function sampled(
   flow: Model,
   noise: tf.Tensor3D,
   solver: readonly Solver[],
-  { label, guidance, ...execution }: AccelerationOptions,
+  { label, text, guidance, ...execution }: AccelerationOptions,
   onTrace?: InverseOptions['onTrace'],
 ): Promise<tf.Tensor4D> {
   return inverse(flow, noise, {
-    label,
+    ...{ label, text },
     ...askedExecution(execution),
     ...(guidance && { guidance }),
     ...(onTrace && { onTrace }),
@@ -379,13 +381,13 @@ function checkedStrategies(
 }
 
 async function ownPlan(flow: Model, options: AccelerationOptions, use: Use): Promise<Plan> {
-  const { guidance, images, label, onProgress, signal } = options;
+  const { guidance, images, label, text, onProgress, signal } = options;
   const { batch, repeats, seed, tolerance } = use;
   const noise = sampleNoise(flow, seed, repeats * batch, latentsToPlan(batch));
   const blocks = blocksOf(flow).length;
   try {
     return await planSampling(flow, noise, {
-      label,
+      ...{ label, text },
       batch,
       tolerance,
       ...askedExecution(options),

@@ -42,6 +42,11 @@ export {
 export { type ConformRow, conform } from './conform.js';
 export { logAbsDeterminant } from './determinant.js';
 export {
+  type CaptionAgreement,
+  type CaptionedFeatures,
+  captionAgreement,
+} from './distances/caption-agreement.js';
+export {
   type FeatureMoments,
   type FeatureStatistics,
   type Features,

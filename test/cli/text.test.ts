@@ -99,6 +99,38 @@ describe('a model that reads captions', () => {
     expect(tensors.empty_text?.data.some((value) => value !== 0)).toBe(true);
   });
 
+  test('is planned and compared for captions', async () => {
+    const [plan, table] = ['plan.json', 'table.json'].map((name) => path.join(folder, name));
+    const captions = ['--text', 'a red heart', '--text', 'crying cat'];
+    const asked = [checkpoint, ...captions, '--guidance', '1', '--tolerance', '0.01', ...short];
+    const once = ['--batch', '2', '--repeats', '1', '--json'];
+    const before = tf.memory().numTensors;
+    const planned = await tarflow('plan', ...asked, ...once, '--output', plan!);
+    expect(planned.code, planned.stderr).toBe(0);
+    const { plan: made, candidates } = JSON.parse(planned.stdout);
+    expect(made).toMatchObject({ batch: 2, label: null, captioned: true });
+    for (const block of candidates as { solver: { kind: string }; error: number }[][]) {
+      const iterated = block.filter(({ solver }) => solver.kind !== 'sequential');
+      expect(Math.min(...iterated.map(({ error }) => error))).toBeLessThan(0.01);
+    }
+    const compared = await tarflow('accelerate', ...asked, ...once, '--output', table!);
+    expect(compared.code, compared.stderr).toBe(0);
+    const outcome = JSON.parse(compared.stdout);
+    expect(outcome.captions).toEqual(['a red heart', 'crying cat']);
+    expect(outcome.command).toContain("--text 'a red heart' --text 'crying cat' --guidance 1");
+    expect(outcome.tables[0].rows.at(-1).error).toBeLessThan(0.02);
+    expect(tf.memory().numTensors).toBe(before);
+    const image = ['--count', '2', '--plan', plan!, '--out', path.join(folder, 'planned.png')];
+    const sampled = await tarflow('sample', checkpoint, ...captions, '--guidance', '1', ...image);
+    expect(sampled.code, sampled.stderr).toBe(0);
+    expect(sampled.stderr).not.toContain('captions');
+    const bare = await tarflow('sample', checkpoint, '--count', '2', ...image.slice(2));
+    expect(bare.stderr).toContain('with captions, not without');
+    const out = ['--plan', 'auto', '--out', path.join(folder, 'unplanned.png')];
+    const remedy = /has no plan beside it.*--text 'a red heart' --text 'crying cat'/s;
+    await expectRefused('sample', folder, [[checkpoint, [...captions, ...out], remedy]], []);
+  });
+
   test('that is stopped and resumed is the same model', async () => {
     const half = path.join(folder, 'half');
     const before = tf.memory().numTensors;

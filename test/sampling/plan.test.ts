@@ -266,6 +266,41 @@ test('where no solver is exact enough the plan is sequential', async () => {
   disposeModel(flow);
 });
 
+test.each([
+  ['graph', true],
+  ['eager', false],
+] as const)('sliding windows are tried where loops are compiled: %s', async (mode, tried) => {
+  const flow = smallFlow({ classes: 2 }, 1, 0.1);
+  const noise = randomLatents(flow, 2, 1);
+  const windows: Candidate[] = [];
+  await planSampling(flow, noise, {
+    ...{ mode, tolerance: 1e-3, repeats: 1, label: 1 },
+    onBlock: (_, candidates) => {
+      windows.push(...candidates.filter(({ solver }) => solver.kind === 'slidingWindow'));
+    },
+  });
+  expect(windows.length > 0).toBe(tried);
+  for (const { error, iterations } of windows) {
+    expect(error).toBeLessThan(0.05);
+    expect(iterations).toBeGreaterThan(0);
+  }
+  noise.dispose();
+  disposeModel(flow);
+});
+
+test('a plan with a sliding window is read as it was written, and refused with what is not its own', async () => {
+  const file = path.join(folder, 'window.plan.json');
+  const solver = { kind: 'slidingWindow', window: 8, tolerance: 1e-3, start: 'zeros' } as const;
+  const written = { ...plan, captioned: true, solvers: [solver, solver] };
+  await writePlan(file, written);
+  expect(await readPlan(file)).toEqual(written);
+  for (const more of [{ maximum: 3 }, { norm: 'largest' }, { window: 0 }]) {
+    const text = JSON.stringify({ ...written, solvers: [{ ...solver, ...more }] });
+    fs.writeFileSync(file, text);
+    await expect(readPlan(file), text).rejects.toThrow(UserError);
+  }
+});
+
 describe('what a plan was measured for', () => {
   let flow: TarFlow;
   beforeAll(() => {
@@ -295,6 +330,7 @@ describe('what a plan was measured for', () => {
     [{ precision: 'bfloat16' as const }, /eager, float32, not on .*eager, bfloat16/],
     [{ label: [0, 2] }, /^for labels 0, 1, not labels 0, 2$/],
     [{ label: undefined }, /^for labels 0, 1, not no label$/],
+    [{ captions: ['a red heart'] }, /^without captions, not with any$/],
   ])('%j is told', (change, message) => {
     const { guidance, label, ...rest } = { ...use, mode: 'eager' as const, ...change };
     const found = planDifferences(flow, here(), {

@@ -51,6 +51,8 @@ interface Drawing {
   entry: string;
   shortName: string;
   category: string;
+  /** Absent in what an older version has fetched. */
+  subcategory?: string;
 }
 
 interface EmojiChoice {
@@ -60,7 +62,11 @@ interface EmojiChoice {
   baseOnly: boolean;
   /** The test split is what is held out for composition, and nothing of it is in the others. */
   composed: boolean;
+  /** Unicode's subcategories are the classes, not its categories. */
+  fine: boolean;
 }
+
+const usual = { baseOnly: false, composed: false, fine: false };
 
 /**
  * The emoji data sets: emoji of version 16.0 on white, three channels, 32×32 or 64×64, the ten
@@ -74,6 +80,9 @@ interface EmojiChoice {
  * - `emoji-32`, `emoji-64`: the drawings of both.
  * - `emoji-composed-32`, `emoji-composed-64`: the same, without {@link heldOutNames} in training and
  *   validation; these names, in all skin tones and by both vendors, are the test split.
+ * - `emoji-subcategories-32`, `emoji-subcategories-64`: `emoji-32` and `emoji-64` with Unicode's
+ *   subcategories as classes (`face-smiling`, `animal-bird` and about a hundred more), to train what is to
+ *   tell drawings apart.
  *
  * The split is the same in all the others: a tenth of the base emoji of each category, drawn once by a
  * fixed seed, is the test split, with all its skin tones and genders, by both vendors
@@ -90,13 +99,10 @@ export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<Im
         'emoji-google': { vendors: ['google'] as const },
         'emoji-twitter': { vendors: ['twitter'] as const },
         'emoji-composed': { vendors: ['google', 'twitter'] as const, composed: true },
+        'emoji-subcategories': { vendors: ['google', 'twitter'] as const, fine: true },
       }).map(([prefix, choice]) => {
         const name = `${prefix}-${size}`;
-        return [
-          name,
-          (split: Split) =>
-            loadEmoji(name, split, { baseOnly: false, composed: false, ...choice, size }),
-        ];
+        return [name, (split: Split) => loadEmoji(name, split, { ...usual, ...choice, size })];
       }),
     ),
   );
@@ -107,7 +113,7 @@ export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<Im
 async function loadEmoji(
   name: string,
   split: Split,
-  { vendors, size, baseOnly, composed }: EmojiChoice,
+  { vendors, size, baseOnly, composed, fine }: EmojiChoice,
 ): Promise<ImageDataset> {
   const drawings = await readDrawings();
   const shape = [drawings.length, 3, size, size];
@@ -139,13 +145,16 @@ async function loadEmoji(
     pixels.set(source.subarray(index * area, (index + 1) * area), at * area);
   }
   const shown = kept.map(({ index }) => drawings[index] as Drawing);
+  const classOf = fine ? subcategoryOf : ({ category }: Drawing) => category;
+  // Those of all drawings, so that every split has the same.
+  const classes = fine ? [...new Set(drawings.map(classOf))] : [...categories];
   return imageDataset({
     name,
     split,
     image: { channels: 3, height: size, width: size },
-    classes: [...categories],
+    classes,
     pixels,
-    labels: Int32Array.from(shown, ({ category }) => categories.indexOf(category)),
+    labels: Int32Array.from(shown, (drawing) => classes.indexOf(classOf(drawing))),
     captions: shown.map(caption),
     licence: [...vendors.map((vendor) => licences[vendor]), descriptions].join('; '),
   });
@@ -283,6 +292,11 @@ function caption(drawing: Drawing): string {
   return `${nameOf(drawing)} (${tones.join(' and ')} skin tone)`;
 }
 
+function subcategoryOf({ subcategory }: Drawing): string {
+  if (subcategory !== undefined) return subcategory;
+  throw new UserError('The emoji in the cache folder have no subcategories', `${remedy} again`);
+}
+
 const remedy = 'Run `node data-scripts/data.mjs emoji`';
 
 async function readDrawings(): Promise<Drawing[]> {
@@ -300,8 +314,9 @@ async function readDrawings(): Promise<Drawing[]> {
 }
 
 function isDrawing(value: unknown): value is Drawing {
-  const { code, entry, shortName, category } = (value ?? {}) as Record<string, unknown>;
+  const { code, entry, shortName, category, ...rest } = (value ?? {}) as Record<string, unknown>;
   return (
+    (rest.subcategory === undefined || typeof rest.subcategory === 'string') &&
     [code, entry, shortName].every((text) => typeof text === 'string') &&
     categories.includes(category as string)
   );

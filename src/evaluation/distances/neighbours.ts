@@ -118,7 +118,7 @@ function leastOf(numbers: Float64Array, count: number, omitted: number): Float64
 const distancesAtATime = 2 ** 22;
 
 /** Calls `f` with each image of `from` and its squared distances to all of `to`. */
-function forDistances(
+export function forDistances(
   from: FeatureRows,
   to: FeatureRows,
   f: (image: number, distances: Float64Array) => void,

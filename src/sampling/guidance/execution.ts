@@ -13,8 +13,9 @@ export interface ExecutionOptions {
   mode?: Mode | undefined;
   /**
    * `bfloat16` rounds the factors of matrix products: faster where the processor can. Loops over tokens
-   * that XLA compiles for a processor compute batches of four rows or more in float32 all the same, which
-   * is faster there; so samples of larger and of smaller batches differ by that rounding.
+   * that XLA compiles for a processor compute steps of four rows or more, a row for each token of each
+   * sample, in float32 all the same, which is faster there; so samples of larger and of smaller batches,
+   * and those of a sliding window, differ by that rounding.
    */
   precision?: Precision;
 }

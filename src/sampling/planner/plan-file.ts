@@ -35,6 +35,8 @@ const planSchema = z.strictObject({
   batch: count,
   /** The classes that were sampled, each once; null for samples without a label. */
   label: z.array(z.number().int().min(-1)).min(1).readonly().nullable(),
+  /** True where captions were sampled; which does not matter, as little as which noise. */
+  captioned: z.boolean().optional(),
   /** What it was measured on, see `Machine`, and how. */
   engine: z.string(),
   version: z.string(),
@@ -145,7 +147,8 @@ export function plannedSolvers(flow: Model, plan: Plan): Solver[] {
 function planCommand(plan: Plan): string {
   // Loops of another mode are what is chosen where none is asked for.
   const mode = plan.mode === plan.loop ? plan.mode : undefined;
-  const options = planOptionWords({ ...plan, label: plan.label ?? undefined, mode });
+  const captions = plan.captioned ? ['CAPTION'] : [];
+  const options = planOptionWords({ ...plan, label: plan.label ?? undefined, captions, mode });
   return ['tarflow plan CHECKPOINT', ...options, '--output FILE'].join(' ');
 }
 
@@ -153,6 +156,10 @@ function planCommand(plan: Plan): string {
 export interface PlanUse {
   batch: number;
   label?: Label | undefined;
+  /** What the model is told to show. A plan made for some captions may be used for others. */
+  captions?: readonly string[] | undefined;
+  /** What reads captions, if it is named. */
+  textEncoder?: string | undefined;
   guidance?: Guidance | null | undefined;
   mode?: Mode | undefined;
   precision?: Precision | undefined;
@@ -160,12 +167,15 @@ export interface PlanUse {
 
 /** The options of `tarflow plan` for a use, as words. */
 export function planOptionWords(use: PlanUse & { tolerance: number }): string[] {
-  const { batch, tolerance, label, guidance, mode, precision = 'float32' } = use;
+  const { batch, tolerance, label, captions = [], textEncoder } = use;
+  const { guidance, mode, precision = 'float32' } = use;
   const { weight, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
   const labels = distinctLabels(label);
   return [
     ...['--batch', `${batch}`, '--tolerance', `${tolerance}`],
     ...(labels ? ['--label', labels.join(',')] : []),
+    ...captions.flatMap((caption) => ['--text', caption]),
+    ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
     ...(weight > 0 ? ['--guidance', `${weight}`] : []),
     ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
     ...(annealed ? ['--annealed'] : []),
@@ -186,6 +196,10 @@ export function planDifferences(flow: Model, plan: Plan, use: PlanUse): string[]
   const label = distinctLabels(use.label);
   const covered = label?.every((one) => plan.label?.includes(one)) ?? plan.label === null;
   if (!covered) differences.push(`for ${labelText(plan.label)}, not ${labelText(label)}`);
+  const captioned = (use.captions ?? []).length > 0;
+  if ((plan.captioned ?? false) !== captioned) {
+    differences.push(captioned ? 'without captions, not with any' : 'with captions, not without');
+  }
   if (guidanceText(plan.guidance ?? undefined) !== guidanceText(use.guidance)) {
     differences.push(
       `with ${guidanceText(plan.guidance ?? undefined)}, not ${guidanceText(use.guidance)}`,
@@ -254,8 +268,8 @@ export async function readPlan(file: string): Promise<Plan> {
   const given = (json ?? {}) as Record<string, unknown>;
   const isPlan = given.format === 'tarflow-plan';
   const remedy = isPlan
-    ? `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label and ` +
-      'guidance that you sample with'
+    ? `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label or ` +
+      'captions, and guidance that you sample with'
     : other;
   const absent = newKeys.filter((key) => given[key] === undefined);
   if (isPlan && absent.length > 0) {

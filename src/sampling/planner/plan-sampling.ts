@@ -1,13 +1,15 @@
 import { checkCount } from '../../backend/count.js';
 import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
-import { classMixture, type Label } from '../../conditions/labels.js';
+import { givenConditions } from '../../conditions/given.js';
+import type { Label } from '../../conditions/labels.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
 import { askedExecution, type ExecutionOptions, executionOf } from '../guidance/execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
 import { type InverseOptions, inverse } from '../inverse.js';
+import { loopPrecision } from '../solvers/compiled-loop.js';
 import { solveUnchecked } from '../solvers/solve-block.js';
 import type { Solver, Start } from '../solvers/solver.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../study/metrics.js';
@@ -38,6 +40,11 @@ export interface PlanOptions extends ExecutionOptions {
    * A class for all, or one per sample: of one batch, and each batch has the same, or of all latents.
    */
   label?: Label | undefined;
+  /**
+   * The states of captions (samples, entries, width) of one batch, and each batch has the same, or of all
+   * latents. Absent: the empty caption.
+   */
+  text?: tf.Tensor3D | undefined;
   /** Samples made together, which the plan is for. Default: half of the latents. */
   batch?: number;
   guidance?: Guidance;
@@ -75,7 +82,7 @@ export function latentsToPlan(batch: number): number {
 
 /**
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
- * result with a few solvers, the fastest within the block's share of the tolerance is taken, and
+ * result with a few solvers, whole, in segments and by sliding windows, the fastest within the block's share of the tolerance is taken, and
  * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
  * err more) the shares are tightened; then blocks get faster solvers again where the whole stays
  * within a quarter. A block stays sequential where that is fastest, and all of them do where the
@@ -84,7 +91,7 @@ export function latentsToPlan(batch: number): number {
  *
  * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
  *   to check on; see {@link latentsToPlan}
- * @param options for what is planned: label, guidance, and how it runs
+ * @param options for what is planned: label or captions, guidance, and how it runs
  * @returns a solver per block with times in milliseconds and the error that was found, for
  *   `plannedSolvers` and `writePlan`
  * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
@@ -107,7 +114,7 @@ export async function planSampling(
   noise: tf.Tensor3D,
   options: PlanOptions = {},
 ): Promise<Plan> {
-  const { label, guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
+  const { label, text, guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
   checkTolerance(tolerance);
   checkCount('repeats', repeats);
   const latents = noise.shape[0];
@@ -119,11 +126,13 @@ export async function planSampling(
     );
   }
   const labels = labelsOfLatents(label, batch, latents);
+  const states = text && statesOfLatents(text, batch, latents);
   const stack = blocksOf(flow);
   const execution = executionOf(stack, options);
   const part = (first: number, size: number): Part => ({
     noise: tf.slice(noise, [first, 0, 0], [size, -1, -1]),
     label: typeof labels === 'object' ? labels.slice(first, first + size) : labels,
+    ...(states && { text: tf.slice(states, [first, 0, 0], [size, -1, -1]) }),
   });
   const [measured, timedPart] = [part(0, batch), part(batch, batch)];
   const checked: Part[] = [];
@@ -170,6 +179,7 @@ export async function planSampling(
       tolerance,
       batch,
       label: distinctLabels(label),
+      ...(text && { captioned: true }),
       ...currentMachine(),
       ...execution,
       guidance: guidance ?? null,
@@ -178,14 +188,16 @@ export async function planSampling(
       planned: chosen ? { milliseconds: chosen.milliseconds, error: chosen.error } : unplanned,
     };
   } finally {
-    tf.dispose([measured, timedPart, ...checked].map((one) => one.noise));
+    states?.dispose();
+    tf.dispose([measured, timedPart, ...checked].map(({ noise, text }) => [noise, text]));
   }
 }
 
-/** Some latents (samples, T, D), and their labels. */
+/** Some latents (samples, T, D), and what they are told of. */
 interface Part {
   noise: tf.Tensor3D;
   label: Label | undefined;
+  text?: tf.Tensor3D;
 }
 
 function labelsOfLatents(
@@ -201,6 +213,17 @@ function labelsOfLatents(
     );
   }
   return Array.from({ length: latents }, (_, i) => label[i % batch] as number);
+}
+
+/** The states of captions of all latents, as a new tensor. */
+function statesOfLatents(text: tf.Tensor3D, batch: number, latents: number): tf.Tensor3D {
+  const [count] = text.shape;
+  if (count === latents) return text.clone();
+  if (count === batch) return tf.tile(text, [latents / batch, 1, 1]);
+  throw new UserError(
+    `The states of ${count} captions came to plan with`,
+    `Give one for each sample of a batch, ${batch}, or for each latent, ${latents}`,
+  );
 }
 
 /** So many attention weights of a layer take a quarter of a gigabyte. */
@@ -312,13 +335,13 @@ async function errorMeasure(
 /** The images of some latents, made as the options say. */
 function imagesOf(
   flow: Model,
-  { noise, label }: Part,
+  { noise, label, text }: Part,
   options: PlanOptions,
   more: InverseOptions,
 ): Promise<tf.Tensor4D> {
   const { guidance } = options;
   return inverse(flow, noise, {
-    label,
+    ...{ label, text },
     ...askedExecution(options),
     ...(guidance && { guidance }),
     ...more,
@@ -358,7 +381,7 @@ async function measureBlocks(
   part: Part,
   options: PlanOptions,
 ): Promise<Candidate[][]> {
-  const { noise, label } = part;
+  const { noise, label, text } = part;
   const { guidance, images, onBlock } = options;
   const stack = blocksOf(flow);
   const rankings = images && convergenceRankingMetric(flow, images);
@@ -367,7 +390,7 @@ async function measureBlocks(
   /** The latents of the block of that index; entry 0 is the data. */
   const passage: tf.Tensor3D[] = [];
   passage[stack.length] = noise.clone();
-  const classes = classMixture(flow.config, label, batch);
+  const conditions = givenConditions(flow.config, { label, text }, batch);
   const measured: Candidate[][] = [];
   try {
     await sequentialImages(flow, part, options, (tokens, block) => {
@@ -375,7 +398,7 @@ async function measureBlocks(
     });
     for (const block of [...stack].reverse()) {
       const { index } = block;
-      const guided = guidedBlock(block, batch, { classes }, guidance, executionOf(stack, options));
+      const guided = guidedBlock(block, batch, conditions, guidance, executionOf(stack, options));
       const [z, exact] = tidy(() => {
         const [after, before] = [passage[index + 1]!, passage[index]!];
         return [block.order(after.clone()), block.order(before.clone())] as const;
@@ -395,7 +418,7 @@ async function measureBlocks(
     return measured;
   } finally {
     tf.dispose(passage.filter(Boolean));
-    classes?.dispose();
+    tf.dispose(conditions);
   }
 }
 
@@ -464,12 +487,15 @@ async function lookAtForms(
   }
   if (!contest.hasLoop) return;
   bound = Number.POSITIVE_INFINITY;
-  for (let window = 4; window < tokens; window *= 2) {
+  for (let window = leastWindow; window < tokens; window *= 2) {
     const found = await contest.look({ kind: 'slidingWindow', window, tolerance, start });
     if (found.milliseconds >= bound) break;
     bound = found.milliseconds;
   }
 }
+
+/** The smallest window that is tried. */
+const leastWindow = 4;
 
 /** Solvers of one block that are timed, and compared with the exact input. */
 class Contest {
@@ -485,10 +511,15 @@ class Contest {
     this.target = exact.dataSync() as Float32Array;
   }
 
-  /** Whether the block's loop over tokens is compiled; op by op a window gains nothing. */
+  /**
+   * Whether a window can be compared with the sequential solver: both are compiled loops, since op by op
+   * a window gains nothing, and both compute in one precision, which a loop chooses by its rows.
+   */
   get hasLoop(): boolean {
     const { block, execution } = this.guided;
-    return block.decoder !== undefined && execution.loop !== 'eager';
+    if (!block.decoder || execution.loop === 'eager') return false;
+    const [batch] = this.z.shape;
+    return loopPrecision(this.guided, batch) === loopPrecision(this.guided, leastWindow * batch);
   }
 
   /** A candidate that is not measured yet. */

@@ -26,6 +26,8 @@ export interface CompiledLoop<R extends LoopRange> {
   description: unknown;
   /** Consecutive tokens of each row in a step. */
   count: number;
+  /** What rounds read beside the latents, by names that meet no others: numbers that change no graph. */
+  inputs?: Leaves;
   /** A call each; the first one starts at 0. */
   ranges: readonly R[];
   /**
@@ -33,7 +35,7 @@ export interface CompiledLoop<R extends LoopRange> {
    *
    * @param state what the call before returned, at first `token` (samples, D), the first one of the
    *   block's input, `solved` (T, samples, D), which is that token and then the latents, and the cache
-   *   of an empty loop; with it `latents` (T, samples, D), and `weights` of guidance (T)
+   *   of an empty loop; with it {@link inputs}, `latents` (T, samples, D), and `weights` of guidance (T)
    * @returns what the next call gets
    */
   rounds(part: GuidedBlock, decoder: Decoder, range: R, state: Leaves): Leaves;
@@ -82,7 +84,7 @@ export async function runLoop<R extends LoopRange>(
         ],
         parameters: leaves(block.parameters),
         instance: block.index,
-        inputs: { ...shared, ...state },
+        inputs: { ...shared, ...loop.inputs, ...state },
         body: (parameters, inputs) => {
           const traced = { ...guided, block: block.withParameters(parameters) };
           const rows = branches * (sizes[0] as number) * loop.count;
@@ -121,7 +123,7 @@ function placesOf(block: AutoregressiveBlock): tf.Tensor1D {
 
 function decoderOf({ block }: GuidedBlock, rows: number, { places }: Leaves): Decoder {
   if (block.decoder) return block.decoder(rows, places as tf.Tensor1D);
-  throw new Error('A block without a step for single tokens cannot be decoded by a loop.');
+  throw new Error('A block without a step for a few tokens cannot be solved by a loop.');
 }
 
 /**
@@ -131,8 +133,12 @@ function decoderOf({ block }: GuidedBlock, rows: number, { places }: Leaves): De
  */
 const manyRows = 4;
 
-/** The precision of a loop's steps: what is asked for, or float32 where that is faster. */
-function loopPrecision({ branches, execution }: GuidedBlock, rows: number): Precision {
+/**
+ * The precision of a loop's steps: what is asked for, or float32 where that is faster.
+ *
+ * @param rows of a step without guidance: samples of the batch times the tokens of each
+ */
+export function loopPrecision({ branches, execution }: GuidedBlock, rows: number): Precision {
   const { loop, precision } = execution;
   const slower = loop === 'xla' && !currentEngine().gpu && branches * rows >= manyRows;
   return slower ? 'float32' : precision;

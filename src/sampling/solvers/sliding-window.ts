@@ -2,7 +2,7 @@ import { consecutive } from '../../backend/ops.js';
 import { advance, withSlice } from '../../backend/program/index.js';
 import { tf } from '../../backend/tf.js';
 import type { Leaves } from '../../backend/tree.js';
-import type { Decoder } from '../../flow/autoregressive.js';
+import type { AutoregressiveBlock, Decoder } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';
 import { type GuidedBlock, guidedPrediction } from '../guidance/guided-block.js';
@@ -25,10 +25,10 @@ type Settings = Omit<Extract<Solver, { kind: 'slidingWindow' }>, 'kind'>;
 
 /**
  * Solves a block for its input by Jacobi iterations on a window of consecutive tokens, which moves on
- * with the first token that is not final. For few tokens an evaluation takes little longer than for
- * one, since most of its time goes into reading the weights, so that every token that a round gains
- * beyond the first saves nearly a step of sequential sampling. All rounds are one compiled loop, the
- * test of the tolerance inside.
+ * with the first token that is not final. An evaluation of n tokens takes less than n times as long as
+ * one of a single token, since weights are read once for all of them; where a round gains more tokens
+ * than that, a window is faster than sequential sampling. All rounds are one compiled loop, the test of
+ * the tolerance inside; op by op, where nothing is compiled, it is slower.
  *
  * A round evaluates the tokens of the window at their newest values and takes what this predicts for
  * the tokens that follow each. As long as predictions agree, from the first one on, with the values that
@@ -57,22 +57,24 @@ export async function solveByWindow(
 ): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
   const [batch, tokens] = z.shape;
   const { window, tolerance = defaultTolerance, start = 'latent' } = settings;
-  const rule = { window, tolerance, start };
+  const rule = { window, start };
+  const inputs = { tolerance: tf.scalar(tolerance) };
   const parts = await runLoop(
     guided,
     z,
     {
-      ...{ name: 'slide', description: rule, count: window },
+      ...{ name: 'slide', description: rule, count: window, inputs },
       ranges: rangesOf(lengths, window, tokens),
       rounds: (part, decoder, range, state) => slide(part, decoder, rule, range, state),
       results: ['solved', 'rounds', 'log', 'taken'],
       onCall: (_, live) => onStep?.(leastKnown(live)),
     },
     sizes,
-  );
+  ).finally(() => inputs.tolerance.dispose());
   try {
     await onStep?.(tokens);
-    const record = { ...recordOf(parts, window), cacheBytes: loopCacheBytes(guided, batch) };
+    const rounds = recordOf(parts, guided.block, window);
+    const record = { ...rounds, cacheBytes: loopCacheBytes(guided, batch) };
     return { tokens: solvedTokens(parts), record: { ...emptyRecord(batch), ...record } };
   } finally {
     tf.dispose(parts);
@@ -84,13 +86,21 @@ interface Range extends LoopRange {
   end: number;
 }
 
-/** A window that begins with the last known token reaches `window` entries of the cache from there. */
+/**
+ * A window that begins with the last known token reaches `window` entries of the cache from there. A
+ * length that is good for a few rounds only is not worth compiling.
+ */
 function rangesOf(lengths: readonly number[], window: number, tokens: number): Range[] {
-  const ends = lengths.map((length) => (length === tokens ? tokens : length - window + 2));
-  const useful = lengths
-    .map((length, i) => ({ length, end: ends[i] as number }))
-    .filter(({ end }) => end > 1);
-  return useful.map((range, i) => ({ ...range, start: i === 0 ? 0 : (useful[i - 1]?.end ?? 0) }));
+  const ranges: Range[] = [];
+  let start = 0;
+  for (const length of lengths) {
+    const last = length === tokens;
+    const end = last ? tokens : length - window + 2;
+    if (!last && end - start < window) continue;
+    ranges.push({ start, end, length });
+    start = end;
+  }
+  return ranges;
 }
 
 function leastKnown(parts: readonly Leaves[]): number {
@@ -100,7 +110,7 @@ function leastKnown(parts: readonly Leaves[]): number {
 
 const int = (value: number): tf.Scalar => tf.scalar(value, 'int32');
 
-/** Guesses beyond this are set back to where they began: no trained model's tokens come near. */
+/** Guesses beyond this are set back to the latent: no trained model's tokens come near. */
 const wild = 1e3;
 
 /** What a round writes down: the largest change, the tokens known after it, and the samples open. */
@@ -109,14 +119,14 @@ const logged = 3;
 /**
  * Some rounds.
  *
- * @param inputs as {@link CompiledLoop} has them; after the first call also `known`, the number of final
+ * @param inputs as {@link CompiledLoop} has them, the `tolerance` among them; after the first call also `known`, the number of final
  *   tokens of each sample; `taken`, rounds that each took part in (both (samples) int32); `rounds` done;
  *   and a `log` (T, 3), a row for each
  */
 function slide(
   { conditions, guidance }: GuidedBlock,
   decoder: Decoder,
-  { window, tolerance, start }: Required<Settings>,
+  { window, start }: Required<Omit<Settings, 'tolerance'>>,
   range: Range,
   inputs: Leaves,
 ): Leaves {
@@ -150,12 +160,12 @@ function slide(
     const { made, change, reached } = accepted(
       { places, old, latent, candidate: denormalise(latent, predicted) },
       known as tf.Tensor1D,
-      tolerance,
+      inputs.tolerance as tf.Scalar,
     );
     const open = tf.cast(tf.less(known as tf.Tensor1D, int(tokens)), 'int32');
     const leastReached = tf.cast(tf.min(reached), 'int32') as tf.Scalar;
     const row = [
-      tf.max(change),
+      tf.max(tf.where(tf.isFinite(change), change, tf.zerosLike(change))),
       tf.cast(leastReached, 'float32'),
       tf.cast(tf.sum(open), 'float32'),
     ];
@@ -227,7 +237,7 @@ interface Window {
 function accepted(
   { places, old, candidate, latent }: Window,
   known: tf.Tensor1D,
-  tolerance: number,
+  tolerance: tf.Scalar,
 ): { made: tf.Tensor3D; change: tf.Tensor2D; reached: tf.Tensor1D } {
   const isFinal = (upTo: tf.Tensor1D): tf.Tensor3D =>
     tf.expandDims(tf.less(places, tf.expandDims(upTo, 1)), 2);
@@ -250,21 +260,38 @@ function accepted(
   return { made: tf.where(isFinal(reached), fresh, guess), change, reached };
 }
 
-/** What rounds of all parts wrote down. */
-function recordOf(parts: readonly Leaves[], window: number): Partial<SolveRecord> {
-  const iterations: IterationTrace[] = [];
-  const sampleIterations: number[] = [];
-  for (const { log, rounds, taken } of parts as (Leaves & { log: tf.Tensor2D })[]) {
-    const samples = (taken as tf.Tensor1D).size;
-    const done = (rounds as tf.Scalar).dataSync()[0] as number;
-    sampleIterations.push(...(taken as tf.Tensor1D).dataSync());
-    for (const [residual, final, open] of log.arraySync().slice(0, done)) {
-      iterations.push({
-        ...{ segment: 0, samples: open as number, evaluatedSamples: samples, evaluated: window },
-        ...{ residual: residual as number, final: final as number },
-      });
-    }
-  }
-  const evaluatedTokens = iterations.reduce((sum, one) => sum + one.evaluatedSamples * window, 0);
-  return { iterations, sampleIterations, evaluations: iterations.length, evaluatedTokens };
+/** What rounds of all parts, which run side by side, wrote down. */
+function recordOf(
+  parts: readonly Leaves[],
+  { tokens, given }: AutoregressiveBlock,
+  window: number,
+): Partial<SolveRecord> {
+  const written = parts.map(({ log, rounds, taken }) => ({
+    samples: (taken as tf.Tensor1D).size,
+    taken: [...(taken as tf.Tensor1D).dataSync()],
+    rows: (log as tf.Tensor2D).arraySync().slice(0, (rounds as tf.Scalar).dataSync()[0]) as [
+      number,
+      number,
+      number,
+    ][],
+  }));
+  const count = Math.max(...written.map(({ rows }) => rows.length));
+  const iterations = Array.from({ length: count }, (_, round): IterationTrace => {
+    const live = written.filter(({ rows }) => round < rows.length);
+    const rows = live.map((part) => part.rows[round] as [number, number, number]);
+    return {
+      ...{ segment: 0, evaluated: window },
+      samples: rows.reduce((sum, [, , open]) => sum + open, 0),
+      evaluatedSamples: live.reduce((sum, { samples }) => sum + samples, 0),
+      residual: Math.max(...rows.map(([residual]) => residual)),
+      final: Math.min(tokens, ...rows.map(([, final]) => final)),
+    };
+  });
+  return {
+    iterations,
+    sampleIterations: written.flatMap(({ taken }) => taken),
+    // A start token's prediction is an evaluation of its own, as in sequential sampling.
+    evaluations: count + (given === 0 ? 1 : 0),
+    evaluatedTokens: iterations.reduce((sum, one) => sum + one.evaluatedSamples * window, 0),
+  };
 }

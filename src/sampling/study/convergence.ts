@@ -1,3 +1,4 @@
+import { UserError } from '../../backend/errors.js';
 import { tf, tidy } from '../../backend/tf.js';
 import { classMixture, type Label } from '../../conditions/labels.js';
 import { blocksOf } from '../../flow/flow.js';
@@ -84,12 +85,19 @@ export interface Convergence {
  * Solves a block and compares every iterate with the exact input. A sample that is done keeps its
  * last error.
  *
- * @param solver one that iterates
+ * @param solver one that iterates and shows its iterates: not `sequential`, nor `slidingWindow`
+ * @throws UserError for one that does not
  */
 export async function followConvergence(
   { guided, z, x }: BlockPassage,
   solver: Solver,
 ): Promise<Convergence> {
+  if (solver.kind === 'sequential' || solver.kind === 'slidingWindow') {
+    throw new UserError(
+      `The solver '${solver.kind}' shows no iterates to follow`,
+      "Take 'jacobi', 'gaussSeidelJacobi' or a published form",
+    );
+  }
   const [batch, tokens, width] = x.shape;
   const exact = x.dataSync();
   const largest = new Float32Array(batch * tokens);

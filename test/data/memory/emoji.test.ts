@@ -22,7 +22,7 @@ import { emojiName } from '../../../src/data/memory/emoji-names.js';
 import { imageGrid } from '../../../src/workbook/image-grid.js';
 
 const prefixes = ['emoji-base', 'emoji', 'emoji-google', 'emoji-twitter'];
-const allPrefixes = [...prefixes, 'emoji-composed'];
+const allPrefixes = [...prefixes, 'emoji-composed', 'emoji-subcategories'];
 
 beforeAll(async () => {
   await startEngine();
@@ -100,7 +100,13 @@ describe('a small set of our own', () => {
   const vendors = ['google', 'twitter'];
 
   function drawing(code: string, shortName: string, category: string) {
-    return { code, entry: code, shortName, category };
+    return {
+      code,
+      entry: code,
+      shortName,
+      category,
+      subcategory: `${category} ${code.length % 2}`,
+    };
   }
 
   /** Every value of a picture says which one it is. */
@@ -182,6 +188,30 @@ describe('a small set of our own', () => {
     const both = (await loadDataset('emoji-google-32', 'train+validation')).captions;
     const known = ['woman farmer (dark skin tone)', 'woman firefighter (dark skin tone)'];
     expect(known.some((text) => both?.includes(text))).toBe(true);
+  });
+
+  test('subcategories are classes, the same in every split', async () => {
+    const names = new Set(drawings.map(({ subcategory }) => subcategory));
+    for (const split of ['train', 'validation', 'test'] as const) {
+      const [fine, coarse] = [
+        await loadDataset('emoji-subcategories-32', split),
+        await loadDataset('emoji-32', split),
+      ];
+      expect(fine.classes).toEqual([...names]);
+      expect(marks(fine)).toEqual(marks(coarse));
+      for (const [i, each] of marks(fine).entries()) {
+        const expected = drawings[each >> 1]?.subcategory;
+        expect(fine.classes[fine.labels[i] as number]).toBe(expected);
+      }
+    }
+  });
+
+  test('what an older version has fetched has no subcategories, which is told', async () => {
+    const older = drawings.map(({ subcategory: _, ...rest }) => rest);
+    fs.writeFileSync(path.join(data, 'emoji.json'), JSON.stringify(older));
+    expect((await loadDataset('emoji-32', 'test')).classes).toHaveLength(10);
+    const fine = loadDataset('emoji-subcategories-32', 'test');
+    await expect(fine).rejects.toThrow(/no subcategories\. Run `node .*data\.mjs emoji` again/);
   });
 
   test('base emoji: one drawing a vendor, the plain one, on the same side', async () => {

@@ -9,6 +9,7 @@ import { angleTable } from '../../../src/models/starflow/positions.js';
 import { score } from '../../../src/sampling/denoise.js';
 import type { Guidance } from '../../../src/sampling/guidance/guided-block.js';
 import { type InverseOptions, inverse } from '../../../src/sampling/inverse.js';
+import { type Candidate, planSampling } from '../../../src/sampling/planner/plan-sampling.js';
 import { sample } from '../../../src/sampling/sample.js';
 import type { Solver } from '../../../src/sampling/solvers/solver.js';
 import { difference, movedModel, randomImages, randomLatents } from '../cases.js';
@@ -45,6 +46,11 @@ async function withModel(
 
 const captions = (batch: number, seed: number): tf.Tensor3D =>
   tf.tensor3d(normal(randomKey(seed), batch * 15), [batch, 3, 5]);
+
+/** The errors of all candidates that iterate. */
+function iteratedErrors(candidates: readonly Candidate[]): number[] {
+  return candidates.filter(({ solver }) => solver.kind !== 'sequential').map(({ error }) => error);
+}
 
 describe('sampling', () => {
   const batch = 3;
@@ -105,6 +111,29 @@ describe('sampling', () => {
       expect(difference(gradient, blind)).toBeGreaterThan(1e-2);
       tf.dispose([text, other, zeros, z, told, again, none, empty, graph, drawn, gradient, blind]);
       tf.dispose(Object.values(back).flat() as tf.Tensor[]);
+    });
+  });
+
+  test('is planned for captions: those of a batch again and again, or one for each latent', async () => {
+    await withModel(withText, async (model) => {
+      const z = randomLatents(model, 4, 4);
+      const options = { batch: 2, tolerance: 1e-2, repeats: 1, mode: 'eager' } as const;
+      for (const count of [2, 4]) {
+        const text = captions(count, 1);
+        const errors: number[] = [];
+        await planSampling(model, z, {
+          ...{ ...options, text },
+          onBlock: (_, candidates) => errors.push(Math.min(...iteratedErrors(candidates))),
+        });
+        // Blocks solved without their captions would not come near what was made with them.
+        expect(Math.max(...errors)).toBeLessThan(1e-2);
+        text.dispose();
+      }
+      const few = captions(3, 1);
+      await expect(planSampling(model, z, { ...options, text: few })).rejects.toThrow(
+        /states of 3 captions.*one for each sample of a batch, 2, or for each latent, 4/,
+      );
+      tf.dispose([z, few]);
     });
   });
 

@@ -22,7 +22,8 @@ export function repeat(
   let state = carried;
   for (let round = first; round < end; round++) {
     const before = state;
-    state = tidy(() => body(tf.scalar(round, 'int32'), before));
+    state = owned(() => body(tf.scalar(round, 'int32'), before));
+    if (before !== carried) tf.dispose(before);
   }
   return state;
 }
@@ -56,14 +57,20 @@ export function advance(
   if (recorded) return recorded;
   let [round, state] = [first, carried];
   while ((round.dataSync()[0] as number) < end) {
-    const [number, before] = [round, state];
-    const after = tidy(() => {
-      const made = body(number, before);
+    const before = { round, state };
+    const [next, ...after] = owned(() => {
+      const made = body(before.round, before.state);
       return [made.next, ...made.carried];
     });
-    [round, state] = [after[0] as tf.Scalar, after.slice(1)];
+    [round, state] = [next as tf.Scalar, after];
+    if (before.state !== carried) tf.dispose([before.round, before.state]);
   }
   return state;
+}
+
+/** What a round returns, as tensors of its own: they go when the next round has run. */
+function owned(round: () => tf.Tensor[]): tf.Tensor[] {
+  return tidy(() => round().map((tensor) => tensor.clone()));
 }
 
 /**
@@ -91,7 +98,13 @@ export function withSlice<T extends tf.Tensor>(
     const [size, count] = [tensor.shape[axis] as number, slice.shape[axis] as number];
     const entries = tf.sub(tf.range(0, size, 1, 'int32'), place);
     const within = tf.logicalAnd(tf.greaterEqual(entries, 0), tf.less(entries, count));
-    const spread = tf.gather(slice, tf.cast(tf.clipByValue(entries, 0, count - 1), 'int32'), axis);
+    // The minimum and maximum of integers, which clipping is not on every engine.
+    const last = tf.scalar(count - 1, 'int32');
+    const spread = tf.gather(
+      slice,
+      tf.cast(tf.maximum(tf.minimum(entries, last), tf.scalar(0, 'int32')), 'int32'),
+      axis,
+    );
     return tf.where(tf.reshape(within, shape), spread, tensor) as T;
   }
   const begin = tf.stack(at) as tf.Tensor1D;
