@@ -118,13 +118,7 @@ export async function planSampling(
   checkTolerance(tolerance);
   checkCount('repeats', repeats);
   const latents = noise.shape[0];
-  const { batch = latents / 2 } = options;
-  if (!(Number.isInteger(batch) && batch > 0 && latents % batch === 0 && latents > batch)) {
-    throw new UserError(
-      `${latents} latents came to plan with${options.batch === undefined ? '' : `, batch ${batch}`}`,
-      'Expected one batch to measure on, and one or more of equal size to check on',
-    );
-  }
+  const batch = batchOf(options, latents);
   const labels = labelsOfLatents(label, batch, latents);
   const states = text && statesOfLatents(text, batch, latents);
   const stack = blocksOf(flow);
@@ -191,6 +185,21 @@ export async function planSampling(
     states?.dispose();
     tf.dispose([measured, timedPart, ...checked].map(({ noise, text }) => [noise, text]));
   }
+}
+
+/**
+ * How many samples are made together.
+ * @throws UserError where the latents are not two whole batches or more
+ */
+function batchOf(options: PlanOptions, latents: number): number {
+  const { batch = latents / 2 } = options;
+  if (!(Number.isInteger(batch) && batch > 0 && latents % batch === 0 && latents > batch)) {
+    throw new UserError(
+      `${latents} latents came to plan with${options.batch === undefined ? '' : `, batch ${batch}`}`,
+      'Expected one batch to measure on, and one or more of equal size to check on',
+    );
+  }
+  return batch;
 }
 
 /** Some latents (samples, T, D), and what they are told of. */
