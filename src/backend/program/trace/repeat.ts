@@ -33,7 +33,7 @@ export function repeat(
  * Elsewhere than in a captured function the host reads the number in every round.
  *
  * @param first number of the first round, a scalar int32
- * @param end an int32 number; no round has it or one above it
+ * @param end what the numbers of all rounds are below, an int32 number
  * @param carried what the first round gets; every round returns tensors of the same shapes
  * @param body returns the number of the next round, a scalar int32, and what that round gets. Numbers
  *   have to grow, or the loop does not end
