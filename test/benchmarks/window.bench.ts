@@ -39,7 +39,11 @@ async function main(): Promise<void> {
   const label = flow.config.classes > 0 ? 3 : undefined;
   for (const guidance of label === undefined ? [undefined] : [undefined, { weight: 1 }]) {
     const best = async (solver: Solver) => {
-      let least = { seconds: Number.POSITIVE_INFINITY, rounds: [0], values: new Float32Array() };
+      let least = {
+        seconds: Number.POSITIVE_INFINITY,
+        rounds: [0],
+        values: new Float32Array() as Float32Array,
+      };
       for (let i = 0; i < 4; i++) {
         const traces: BlockTrace[] = [];
         const options = { label, ...(guidance && { guidance }), solver };
