@@ -11,12 +11,17 @@ import {
   datasetNames,
   openDataset,
   type Split,
+  type WritableLatents,
   writeLatents,
 } from '../data/index.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { openTensorFile } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
-import { encodeDataset } from '../sampling/encode-dataset.js';
+import {
+  type EncodeDatasetOptions,
+  encodeDataset,
+  encodedWhileWritten,
+} from '../sampling/encode-dataset.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, count, wholeNumber } from './arguments.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';
@@ -94,11 +99,21 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Encoding', total: images, unit: 'images' });
     const begun = performance.now();
-    const set = await encodeDataset(model, data, {
-      ...{ count: images, scale, draw: options.draw },
+    const how: EncodeDatasetOptions = {
+      ...{ count: images, draw: options.draw },
       onProgress: (done) => progress.update(done),
-    }).finally(() => progress.finish());
-    await writeLatents(out, set, { autoencoder: await digestOf(checkpoint) });
+    };
+    let set: WritableLatents;
+    try {
+      // A scale that is to be measured, and captions, take all images first.
+      set =
+        scale === undefined || (await data.read([0])).captions
+          ? await encodeDataset(model, data, { ...how, scale })
+          : encodedWhileWritten(model, data, { ...how, scale });
+      await writeLatents(out, set, { autoencoder: await digestOf(checkpoint) });
+    } finally {
+      progress.finish();
+    }
     if (captions) await addStates(out, set.captions as readonly string[], captions);
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;

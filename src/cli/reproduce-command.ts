@@ -3,14 +3,19 @@ import { type Command, Option } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { writeAtomically } from '../backend/files.js';
+import { latentScale } from '../data/index.js';
 import { readStatistics } from '../evaluation/distances/statistics-file.js';
 import { openFeatureNetwork } from '../evaluation/features/named-network.js';
+import { ability, disposeModel } from '../flow/flow.js';
+import { loadCheckpoint } from '../models/load-checkpoint.js';
 import {
   checkRecipe,
   costText,
   experimentOf,
   type Figure,
+  type LatentDecoder,
   type LeftOut,
+  openDecoder,
   openSplits,
   pixelNetwork,
   productRate,
@@ -23,8 +28,9 @@ import {
   type Scale,
   scales,
   tableNames,
+  tinyData,
+  tinyDecoder,
   tinyExperiment,
-  tinyImages,
 } from '../reproduction/index.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
@@ -39,6 +45,7 @@ interface ReproduceCommandOptions {
   row?: string;
   data?: string;
   weights?: string;
+  autoencoder?: string;
   network?: string;
   statistics?: string;
   out: string;
@@ -68,6 +75,10 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
     .option('--row <name>', 'only this row')
     .option('--data <folder>', "the paper's data on your disk, for --scale paper")
     .option('--weights <file>', 'measure this checkpoint, ours or a published .pth, and train none')
+    .option(
+      '--autoencoder <file>',
+      "what decodes a flow's latents: ours, or a published one, e.g. sd-vae-ft-ema.safetensors",
+    )
     .option(
       '--network <name>',
       'by whose features samples are compared (default: the judge of Fashion-MNIST or ' +
@@ -99,6 +110,9 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
 First it says what each row takes; data and weights are checked before anything is trained. What was
 stopped goes on when the same command is given again. Exit code 1: a row gave no figure.
 
+A table of flows on latents takes as --data a folder that \`tarflow encode\` has filled with those of its
+splits. Real images are those of --statistics; without them the training latents are decoded for it.
+
 Tables: ${tableNames.join(', ')}
 
 Examples:
@@ -106,7 +120,10 @@ Examples:
   $ tarflow reproduce --table likelihood
   $ tarflow reproduce --table gs-jacobi --scale paper --row 'AFHQ 256×256' --data afhq/ \\
       --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
-      --statistics afhq_256_fid_stats.pth`,
+      --statistics afhq_256_fid_stats.pth
+  $ tarflow reproduce --table fid-imagenet-256 --scale paper --data latents/ \\
+      --autoencoder sd-vae-ft-ema.safetensors --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
+      --statistics imagenet_256_fid_stats.pth`,
     )
     .action(async (options: ReproduceCommandOptions) => {
       const complete = await run(options);
@@ -164,11 +181,23 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
 /** Opens once what samples are compared by, before anything is trained for it. */
 async function checkComparison(
   recipes: readonly Recipe[],
-  { openNetwork, statistics }: ReproduceOptions,
+  settings: ReproduceOptions,
 ): Promise<void> {
-  if (!recipes.some(({ asked }) => asked.some(isDistance))) return;
-  (await openNetwork()).dispose();
+  const compared = recipes.filter(({ asked }) => asked.some(isDistance));
+  if (compared.length === 0) return;
+  (await settings.openNetwork()).dispose();
+  const { statistics } = settings;
   if (statistics !== undefined) await readStatistics(statistics);
+  for (const recipe of compared) {
+    const decoder = await openDecoder(recipe, settings);
+    if (!decoder) continue;
+    const { autoencoder } = decoder;
+    try {
+      ability(autoencoder.family, 'autoencoder').images(autoencoder.config, recipe.image);
+    } finally {
+      disposeModel(autoencoder);
+    }
+  }
 }
 
 /** Whether samples are compared for a figure. */
@@ -178,7 +207,7 @@ function isDistance({ measure }: Recipe['asked'][number]): boolean {
 
 /** How rows are reproduced, from what the user said. */
 function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
-  const { out, batch, repeats, seed, tiny, scale } = options;
+  const { out, batch, repeats, seed, tiny, scale, autoencoder } = options;
   const samples = options.samples ?? (tiny ? 6 : scale === 'paper' ? 50_000 : 10_000);
   const network = options.network ?? (tiny ? 'pixels' : undefined);
   return {
@@ -189,16 +218,36 @@ function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
     ...{ folder: options.data, weights: options.weights },
     images: options.images,
     statistics: options.statistics,
+    ...(autoencoder !== undefined && {
+      autoencoder,
+      openDecoder: () => decoderOf(autoencoder, options.data),
+    }),
     seeds: options.seeds,
     openNetwork: () => networkOf(options),
     ...(tiny && {
       // Graphs take longer to record than two steps.
       mode: 'eager' as const,
       change: tinyExperiment,
-      open: ({ dataset, image: { channels }, experiment }: Recipe, split) =>
-        tinyImages(dataset, split, { channels, classes: experiment(1).config.classes }),
+      open: (recipe: Recipe, split) => tinyData(recipe, split, path.join(out, 'tiny', 'latents')),
+      openDecoder: (recipe: Recipe) => Promise.resolve(tinyDecoder(recipe)),
     }),
   };
+}
+
+/** The autoencoder of a file, whose latents were scaled as those of the training images say. */
+async function decoderOf(file: string, folder: string | undefined): Promise<LatentDecoder> {
+  const autoencoder = await loadCheckpoint(file);
+  try {
+    const known = ability(autoencoder.family, 'autoencoder').scale(autoencoder.config);
+    if (folder === undefined && known !== undefined) return { autoencoder, scale: known };
+    return {
+      autoencoder,
+      scale: await latentScale(path.join(folder ?? 'latents', 'train.safetensors')),
+    };
+  } catch (error) {
+    disposeModel(autoencoder);
+    throw error;
+  }
 }
 
 /** The feature network that the user names, or the one that fits. */

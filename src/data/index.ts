@@ -16,7 +16,13 @@ import {
 import { type DataSource, type Split, splits } from './source.js';
 
 export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
-export { type LatentSet, latentScale, openLatents, writeLatents } from './latents/latent-file.js';
+export {
+  type LatentSet,
+  latentScale,
+  openLatents,
+  type WritableLatents,
+  writeLatents,
+} from './latents/latent-file.js';
 export { firstOfEachClass } from './memory/by-class.js';
 export { heldOutNames } from './memory/composed-names.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';

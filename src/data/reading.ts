@@ -64,10 +64,13 @@ export function imagesTensor(
   data: DataSource,
   indices: ArrayLike<number>,
 ): tf.Tensor4D | Promise<tf.Tensor4D> {
-  return andThen(data.read(indices), ({ count, image, values }) => {
-    const numbers = values instanceof Uint8Array ? toUnitRange(values) : values;
-    return tf.tensor4d(numbers, [count, image.channels, image.height, image.width]);
-  });
+  return andThen(data.read(indices), batchTensor);
+}
+
+/** What was read, as {@link imagesTensor} gives it. */
+export function batchTensor({ count, image, values }: RawBatch): tf.Tensor4D {
+  const numbers = values instanceof Uint8Array ? toUnitRange(values) : values;
+  return tf.tensor4d(numbers, [count, image.channels, image.height, image.width]);
 }
 
 /**

@@ -37,11 +37,14 @@ export interface Contents {
   metadata: Record<string, string>;
 }
 
-/** A tensor to write: its numbers, or a function that gives them when it is their turn. */
+/**
+ * A tensor to write: its numbers, or a function that gives them when it is their turn, at once or in
+ * parts that follow one another.
+ */
 export interface TensorSource {
   shape: readonly number[];
   dtype: HostDtype;
-  data: HostData | (() => HostData | Promise<HostData>);
+  data: HostData | (() => HostData | Promise<HostData> | AsyncIterable<HostData>);
 }
 
 /**
@@ -133,15 +136,39 @@ export function encodeHeader(
 }
 
 /**
- * Checks the numbers of a tensor that is to be written.
- * @throws InvalidTensor for an array that does not fit its shape or dtype
+ * The numbers of a tensor that is to be written, in parts.
+ * @throws InvalidTensor for arrays that do not fit its shape or dtype
  */
-export function checkData(
+export async function* partsOf(name: string, tensor: TensorSource): AsyncGenerator<HostData> {
+  const { shape, data } = tensor;
+  const given = typeof data === 'function' ? await data() : data;
+  if (!(Symbol.asyncIterator in given)) {
+    checkData(name, tensor, given);
+    return yield given;
+  }
+  const expected = elements(shape);
+  let count = 0;
+  for await (const part of given) {
+    checkType(name, tensor, part);
+    count += part.length;
+    if (count > expected) throw wrongShape(name, shape, count);
+    yield part;
+  }
+  if (count < expected) throw wrongShape(name, shape, count);
+}
+
+/** @throws InvalidTensor for an array that does not fit the tensor's shape or dtype */
+function checkData(
   name: string,
-  { shape, dtype }: Pick<TensorSource, 'shape' | 'dtype'>,
+  tensor: Pick<TensorSource, 'shape' | 'dtype'>,
   data: HostData,
 ): void {
+  const { shape } = tensor;
   if (elements(shape) !== data.length) throw wrongShape(name, shape, data.length);
+  checkType(name, tensor, data);
+}
+
+function checkType(name: string, { dtype }: Pick<TensorSource, 'dtype'>, data: HostData): void {
   const expected = arrayOf(dtype);
   if (!(data instanceof expected)) {
     throw new InvalidTensor(

@@ -9,12 +9,12 @@ import {
 } from './safetensors-elements.js';
 import { MissingTensor, missingRows } from './safetensors-errors.js';
 import {
-  checkData,
   decodeHeader,
   type Entry,
   elements,
   encodeHeader,
   headerLength,
+  partsOf,
   prefixBytes,
   type TensorSource,
 } from './safetensors-header.js';
@@ -98,7 +98,8 @@ export async function readSafetensors(path: string): Promise<Safetensors> {
 
 /**
  * Writes a safetensors file, whole or not at all; the same content gives the same bytes. Tensors are
- * written one after another: where their data are functions, one of them at a time is in memory.
+ * written one after another: where their data are functions, one of them at a time is in memory, or a
+ * part of it.
  * F16 and BF16 are rounded to nearest, ties to even.
  *
  * @throws FileUnwritable; HeaderTooLarge; UnsupportedDtype; InvalidTensor for an array that does not
@@ -115,9 +116,9 @@ export async function writeSafetensors(
     await writeAll(handle, header);
     for (const name of order) {
       const tensor = tensors[name] as TensorSource;
-      const data = typeof tensor.data === 'function' ? await tensor.data() : tensor.data;
-      checkData(name, tensor, data);
-      await writeElements(handle, tensor.dtype, data, `Tensor '${name}'`);
+      for await (const part of partsOf(name, tensor)) {
+        await writeElements(handle, tensor.dtype, part, `Tensor '${name}'`);
+      }
     }
   });
 }

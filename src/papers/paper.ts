@@ -25,12 +25,21 @@ export interface PublishedFigure {
 /** What a paper trained, as far as it is known: the experiment at the paper's scale. */
 export interface PaperScale {
   data: string;
-  /** How `openDataset` calls the data, without the user's folder; absent where no reader is here. */
-  dataset?: 'imagenet' | 'imagenet64' | 'afhq' | 'cifar10';
+  /**
+   * How `openDataset` calls the data, without the user's folder; absent where no reader is here.
+   * `latents` are those of an autoencoder, as `tarflow encode` writes them.
+   */
+  dataset?: 'imagenet' | 'imagenet64' | 'afhq' | 'cifar10' | 'latents';
   /** Classes of a conditional model; absent for one without labels. */
   classes?: number;
   /** Side of what is modelled: of an image in pixels, or of its latents. */
   side: number;
+  /** Of latents. */
+  latentChannels?: number;
+  /** Side that positions are scaled to, where it is another than that of the tokens. */
+  gridSide?: number;
+  /** States of captions that the model reads: entries, and numbers of each. */
+  text?: { entries: number; width: number };
   patchSize: number;
   /** Width of the transformers. */
   channels: number;
@@ -50,11 +59,13 @@ export interface PaperScale {
 
 /** How a paper draws the samples that it measures. */
 export interface PaperSampling {
-  /** w, annealed; absent for none. */
+  /** w; absent for none. */
   guidance?: number;
+  /** How it is applied; default the linear rule, annealed, as TarFlow's figures are. */
+  rule?: 'product';
   /** τ of the weaker model's attention. */
   temperature?: number;
-  /** λ of the denoising step. */
+  /** λ of the denoising step; 0 for none, where a decoder takes the noise away. */
   denoising: number;
 }
 

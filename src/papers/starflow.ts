@@ -17,23 +17,53 @@ const fid = (place: string, entries: readonly [name: string, kind: string, value
     published: [{ measure: 'FID', value, source: quoted(place) }] as PublishedFigure[],
   }));
 
-/** One deep block nearest the noise, and five shallow ones: 18(6) in the paper's words. */
-const classConditional: PaperScale = {
-  data: 'ImageNet 256×256, latents of 32×32×4',
-  side: 32,
+/** What the models have in common. */
+const shared = {
+  dataset: 'latents',
+  latentChannels: 4,
   patchSize: 1,
-  channels: 2048,
   blocks: 6,
-  layersPerBlock: [2, 2, 2, 2, 2, 18],
   noise: 0.3,
   batchSize: 512,
+  peakLearningRate: 6.4e-5,
   dropLabel: 0.1,
+} as const;
+
+/**
+ * One deep block nearest the noise, and five shallow ones: 18(6) in the paper's words. It was trained
+ * on 400 million images, which are 312 epochs. The learning rate is that of the released
+ * configuration, and w the one of the paper's pictures: it does not say which of its figures.
+ */
+const classConditional: PaperScale = {
+  ...shared,
+  data: 'ImageNet 256×256, latents of 32×32×4',
+  classes: 1000,
+  side: 32,
+  channels: 2048,
+  layersPerBlock: [2, 2, 2, 2, 2, 18],
+  epochs: 312,
+  sampling: { guidance: 3, rule: 'product', denoising: 0 },
 };
+/** It goes on with longer sequences, for how long is not said. */
+const largeImages: PaperScale = {
+  ...shared,
+  data: 'ImageNet 512×512, latents of 64×64×4',
+  classes: 1000,
+  side: 64,
+  gridSide: 32,
+  channels: 2048,
+  layersPerBlock: [2, 2, 2, 2, 2, 18],
+  sampling: { guidance: 3, rule: 'product', denoising: 0 },
+};
+/** It was trained on 700 million pairs, not all of them public. */
 const textToImage: PaperScale = {
-  ...classConditional,
+  ...shared,
   data: 'pairs of images 256×256 and texts, latents of 32×32×4',
+  side: 32,
+  text: { entries: 128, width: 2048 },
   channels: 3072,
   layersPerBlock: [2, 2, 2, 2, 2, 24],
+  sampling: { guidance: 4, rule: 'product', denoising: 0 },
 };
 
 /** A TarFlow in the latent space of an autoencoder. */
@@ -51,6 +81,11 @@ export const starflow: Paper = {
         ),
         ...fid('samples of ImageNet 256×256', [
           ['STARFlow, denoised by its score, decoder as it was', 'flow', 2.96],
+        ]).map((row) => ({
+          ...row,
+          paper: { ...classConditional, sampling: { ...classConditional.sampling, denoising: 1 } },
+        })),
+        ...fid('samples of ImageNet 256×256', [
           ['deep and shallow blocks in pixel space (1.4B)', 'flow', 4.69],
           ['TarFlow in pixel space (1.3B)', 'flow', 5.56],
           ['JetFormer (2.8B)', 'flow and autoregressive', 6.64],
@@ -72,7 +107,10 @@ export const starflow: Paper = {
     {
       id: 'fid-imagenet-512',
       title: 'Table 3: samples of ImageNet 512×512, class-conditional',
-      rows: fid('samples of ImageNet 512×512', [['STARFlow', 'flow', 3]]),
+      rows: fid('samples of ImageNet 512×512', [['STARFlow', 'flow', 3]]).map((row) => ({
+        ...row,
+        paper: largeImages,
+      })),
     },
     {
       id: 'text-to-image',
@@ -82,6 +120,7 @@ export const starflow: Paper = {
           name: 'STARFlow (3.8B), CC12M',
           kind: 'flow',
           paper: textToImage,
+          weights: 'starflow_3B_t2i_256x256.pth',
           published: [
             { measure: 'FID', value: 9.1, source: quoted('COCO, zero-shot FID-30K') },
             { measure: 'GenEval', value: 0.56, source: quoted('GenEval') },

@@ -18,8 +18,11 @@ export function basisOf(
     folder: options.folder ?? null,
     data: [train.name, train.length, validation.length],
   };
-  const { network, statistics } = options;
-  const distance = { network, samples, seed, sampling, statistics: statistics ?? null };
+  const { network, statistics, autoencoder } = options;
+  const distance = {
+    ...{ network, samples, seed, sampling, statistics: statistics ?? null },
+    ...(autoencoder !== undefined && { autoencoder }),
+  };
   const { engine, version, device, gpu } = currentEngine();
   const timed = { batch, repeats, seed, sampling, mode, machine: [engine, version, device, gpu] };
   switch (measure) {

@@ -1,6 +1,8 @@
+import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { foldIn, randomKey, uniform } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
+import type { Conditioned } from '../conditions/given.js';
 import { type DataSource, imagesTensor } from '../data/index.js';
 import {
   type Acceleration,
@@ -8,11 +10,16 @@ import {
   measureAcceleration,
 } from '../evaluation/acceleration.js';
 import { finiteImages } from '../evaluation/class-judge.js';
-import { type FeatureStatistics, RunningStatistics } from '../evaluation/distances/features.js';
+import {
+  type FeatureRows,
+  type FeatureStatistics,
+  RunningStatistics,
+} from '../evaluation/distances/features.js';
 import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { decode } from '../sampling/autoencode.js';
 import type { Guidance } from '../sampling/guidance/guided-block.js';
 import { sample } from '../sampling/sample.js';
 import { namedSolvers } from '../sampling/solvers/published-strategies.js';
@@ -57,10 +64,19 @@ export interface HeldOut {
   images: number;
 }
 
+/** What makes images of latents. */
+export interface LatentDecoder {
+  autoencoder: Model;
+  /** What its latents were multiplied by. */
+  scale: number;
+}
+
 /** What a bench is made of. */
 export interface BenchParts {
   flow: Model;
   splits: Splits;
+  /** Where latents are modelled. */
+  decoder?: LatentDecoder | undefined;
   /** Of the training. */
   noise: Noise;
   sampling: RecipeSampling;
@@ -91,6 +107,7 @@ export class Bench {
   readonly validations: readonly HeldOut[] | undefined;
   readonly noise: Noise;
   readonly sampling: RecipeSampling;
+  readonly decoder: LatentDecoder | undefined;
   private readonly strategy: string | undefined;
   private readonly openNetwork: () => Promise<FeatureNetwork>;
   private readonly statisticsFile: string | undefined;
@@ -102,10 +119,16 @@ export class Bench {
     this.validations = parts.validations;
     this.noise = parts.noise;
     this.sampling = parts.sampling;
+    this.decoder = parts.decoder;
     this.strategy = parts.strategy;
     this.openNetwork = parts.openNetwork;
     this.statisticsFile = parts.statistics;
     this.shared = parts.shared ?? new Map();
+  }
+
+  /** Whether samples are compared with images as they were, and not as an autoencoder decodes them. */
+  get knowsRealImages(): boolean {
+    return this.decoder === undefined || this.statisticsFile !== undefined;
   }
 
   /** The network by whose features images are compared, opened at the first call. */
@@ -114,11 +137,12 @@ export class Bench {
     return this.opened;
   }
 
-  /** w, annealed as the papers measure; undefined without guidance. */
+  /** As the papers measure: annealed, or by the product of Gaussians; undefined without guidance. */
   guidance(): Guidance | undefined {
-    const { guidance: weight = 0, temperature } = this.sampling;
+    const { guidance: weight = 0, rule, temperature } = this.sampling;
     if (weight === 0) return undefined;
-    return { weight, annealed: true, ...(temperature !== undefined && { temperature }) };
+    const how = rule === 'product' ? { rule } : { annealed: true };
+    return { weight, ...how, ...(temperature !== undefined && { temperature }) };
   }
 
   /**
@@ -195,6 +219,37 @@ export class Bench {
     return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
   }
 
+  /** The states of held-out captions, in turn, for samples; undefined for a model that reads none. */
+  private async captions(first: number, count: number): Promise<tf.Tensor3D | undefined> {
+    const { text: reads } = this.flow.config as Conditioned;
+    if (!reads) return undefined;
+    const { validation } = this.splits;
+    const indices = Array.from({ length: count }, (_, i) => (first + i) % validation.length);
+    const { text } = await validation.read(indices);
+    if (text) return tf.tensor3d(text.states, [count, reads.entries, reads.width]);
+    throw new UserError(
+      `${validation.name} (${validation.split}) has no states of captions`,
+      'Encode it with --text-encoder',
+    );
+  }
+
+  /** New images in the data's range: of pixels, or of latents by their decoder. */
+  private async images(made: tf.Tensor4D): Promise<tf.Tensor4D> {
+    const { decoder } = this;
+    if (!decoder) return tf.clipByValue(made, -1, 1);
+    const { mode, signal } = this.options;
+    const latents = tf.div<tf.Tensor4D>(made, decoder.scale);
+    const how = { ...(mode && { mode }), ...(signal && { signal }) };
+    const decoded = await decode(decoder.autoencoder, latents, how).finally(() =>
+      latents.dispose(),
+    );
+    return tidy(() => {
+      const clipped = tf.clipByValue(decoded, -1, 1);
+      decoded.dispose();
+      return clipped;
+    });
+  }
+
   /** Mean and covariance of real images' features: of a file, or of all training images. */
   realStatistics(): Promise<StoredStatistics> {
     const { train } = this.splits;
@@ -229,7 +284,14 @@ export class Bench {
     const atATime = Math.max(batch, 500);
     for (let first = 0; first < count; first += atATime) {
       const indices = Array.from({ length: Math.min(atATime, count - first) }, (_, i) => first + i);
-      running.add(await featuresOf(network, { data, indices }, { ...(signal && { signal }) }));
+      const how = { ...(signal && { signal }) };
+      if (this.decoder) {
+        const latents = await imagesTensor(data, indices);
+        const decoded = await this.images(latents).finally(() => latents.dispose());
+        running.add(await featuresOf(network, decoded, how).finally(() => decoded.dispose()));
+      } else {
+        running.add(await featuresOf(network, { data, indices }, how));
+      }
       onProgress?.((first + indices.length) / count, `features of ${what}`);
     }
     return running.statistics();
@@ -237,8 +299,8 @@ export class Bench {
 
   /**
    * Mean and covariance of the features of samples, denoised where the model was trained with Gaussian
-   * noise, and clipped to the data's range. Those with a number that is not finite are left out, and
-   * counted.
+   * noise, decoded where they are latents, and clipped to the data's range. Those with a number that is
+   * not finite are left out, and counted.
    *
    * @param solver of all blocks; default sequential
    * @returns no statistics where fewer than two samples are finite
@@ -250,34 +312,46 @@ export class Bench {
     const network = await this.network();
     const labels = this.labels(samples);
     const guidance = this.guidance();
-    const { noise } = this;
+    const denoise = this.denoising();
     const running = new RunningStatistics();
     let broken = 0;
     for (let first = 0; first < samples; first += batch) {
       const count = Math.min(batch, samples - first);
+      const text = await this.captions(first, count);
       const drawn = await sample(this.flow, {
         ...{ count, batchSize: batch, seed, from: first },
         ...(labels && { label: labels.slice(first, first + count) }),
         ...(guidance && { guidance }),
         ...(solver && { solver }),
-        ...(noise.kind === 'gaussian' && {
-          denoise: { sigma: noise.sigma, multiplier: this.sampling.denoising },
-        }),
+        ...(denoise && { denoise }),
+        ...(text && { text }),
         ...(signal && { signal }),
         ...(mode && { mode }),
-      });
+      }).finally(() => text?.dispose());
       const finite = finiteImages(drawn);
       broken += count - finite.length;
-      const images = tf.tidy(() => tf.clipByValue(tf.gather(drawn, finite), -1, 1)) as tf.Tensor4D;
+      if (finite.length > 0) running.add(await this.featuresOfSamples(network, drawn, finite));
       drawn.dispose();
-      try {
-        if (finite.length > 0) running.add(await featuresOf(network, images));
-      } finally {
-        images.dispose();
-      }
       onProgress?.((first + count) / samples, 'samples');
     }
     return { ...(samples - broken >= 2 && { statistics: running.statistics() }), broken };
+  }
+
+  /** The denoising step after sampling; undefined for none. */
+  private denoising(): { sigma: number; multiplier: number } | undefined {
+    const { noise, sampling } = this;
+    if (noise.kind !== 'gaussian' || sampling.denoising === 0) return undefined;
+    return { sigma: noise.sigma, multiplier: sampling.denoising };
+  }
+
+  private async featuresOfSamples(
+    network: FeatureNetwork,
+    drawn: tf.Tensor4D,
+    chosen: readonly number[],
+  ): Promise<FeatureRows> {
+    const taken = tf.gather(drawn, [...chosen]);
+    const images = await this.images(taken).finally(() => taken.dispose());
+    return featuresOf(network, images).finally(() => images.dispose());
   }
 
   async dispose(): Promise<void> {

@@ -1,9 +1,19 @@
 /** Rows of the papers' tables made anew: what they take, trained or read, measured. */
 
-export { type LeftOut, type Recipe, recipesOf, type Scale, scales, tableNames } from './recipe.js';
+export type { LatentDecoder } from './bench.js';
+export {
+  type LeftOut,
+  modelsLatents,
+  type Recipe,
+  recipesOf,
+  type Scale,
+  scales,
+  tableNames,
+} from './recipe.js';
 export {
   checkRecipe,
   experimentOf,
+  openDecoder,
   openSplits,
   type RowFigure,
   type RowResult,
@@ -12,4 +22,4 @@ export {
 export type { ReproduceOptions } from './reproduce-options.js';
 export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
 export type { Figure } from './taken-figures.js';
-export { pixelNetwork, tinyExperiment, tinyImages } from './tiny.js';
+export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';

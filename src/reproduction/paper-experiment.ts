@@ -1,3 +1,6 @@
+import type { ModelConfig } from '../flow/model.js';
+import type { StarFlowConfig } from '../models/starflow/config.js';
+import { publishedDesign } from '../models/starflow/experiments.js';
 import type { TarFlowConfig } from '../models/tarflow/config.js';
 import type { PaperScale } from '../papers/index.js';
 import type { Experiment } from '../training/experiment.js';
@@ -7,39 +10,51 @@ const headWidth = 64;
 
 /** A name that tells trainings apart, for example `imagenet-64-2-768-8-8-0.05`. */
 function nameOf({ dataset, side, patchSize, channels, blocks, ...paper }: PaperScale): string {
-  const model = [patchSize, channels, blocks, paper.layersPerBlock];
-  return [dataset, side, ...model, paper.noise ?? 'unknown-noise'].join('-');
+  const model = [patchSize, channels, blocks, ...[paper.layersPerBlock].flat()];
+  const condition = paper.text && 'text';
+  return [dataset, side, condition, ...model, paper.noise ?? 'unknown-noise']
+    .filter((part) => part !== undefined)
+    .join('-');
+}
+
+/** What is modelled: pixels, or the latents of an autoencoder. */
+export function paperImage({ side, latentChannels = 3 }: PaperScale): ModelConfig['image'] {
+  return { channels: latentChannels, height: side, width: side };
+}
+
+/** A TarFlow, or a STARFlow where blocks have different numbers of layers. */
+function configOf(paper: PaperScale): TarFlowConfig | StarFlowConfig {
+  const { patchSize, channels, blocks, layersPerBlock, classes = 0, side, text } = paper;
+  const shape = { image: paperImage(paper), patchSize, channels, headWidth, classes };
+  if (typeof layersPerBlock === 'number') {
+    return { kind: 'tarflow', ...shape, blocks, layersPerBlock, volumePreserving: false };
+  }
+  return {
+    ...publishedDesign,
+    ...shape,
+    layersPerBlock: [...layersPerBlock],
+    gridSide: paper.gridSide ?? side / patchSize,
+    ...(text && { text }),
+  };
 }
 
 /**
  * A paper's training as an experiment: AdamW with weight decay 1e-4, no clipping, no running mean, a
- * warm-up of one epoch, every image mirrored at random (TarFlow, section 4.1 and its published code).
+ * warm-up of one epoch, every image mirrored at random (TarFlow, section 4.1 and its published code),
+ * but no latents, whose autoencoder does not turn with them.
  * Gaussian noise goes with products in bfloat16, uniform noise with float32.
  *
  * @param trainingImages of the training split, which make an epoch
  */
-export function paperExperiment(
-  paper: PaperScale,
-  trainingImages: number,
-): Experiment<TarFlowConfig> {
-  const { batchSize = 256, dropLabel = 0, peakLearningRate = 1e-4, classes = 0 } = paper;
+export function paperExperiment(paper: PaperScale, trainingImages: number): Experiment {
+  const { batchSize = 256, dropLabel = 0, peakLearningRate = 1e-4 } = paper;
   const uniform = paper.noise === 'uniform';
   const stepsPerEpoch = Math.max(1, Math.floor(trainingImages / batchSize));
   return {
     name: nameOf(paper),
     description: `${paper.data}, at the paper's scale`,
     dataset: paper.dataset as string,
-    config: {
-      kind: 'tarflow',
-      image: { channels: 3, height: paper.side, width: paper.side },
-      patchSize: paper.patchSize,
-      channels: paper.channels,
-      blocks: paper.blocks,
-      layersPerBlock: paper.layersPerBlock as number,
-      headWidth,
-      classes,
-      volumePreserving: false,
-    },
+    config: configOf(paper),
     settings: {
       noise:
         uniform || paper.noise === undefined
@@ -53,7 +68,7 @@ export function paperExperiment(
       weightDecay: 1e-4,
       clipNorm: 0,
       averageDecay: 0,
-      flip: true,
+      flip: paper.dataset !== 'latents',
       precision: uniform ? 'float32' : 'bfloat16',
       seed: 1,
       validateEvery: stepsPerEpoch,
@@ -65,12 +80,12 @@ export function paperExperiment(
 
 /** What a paper does not say of the training of its model. */
 export function untold(paper: PaperScale): string[] {
-  const { noise, epochs, batchSize, peakLearningRate, dropLabel, classes = 0 } = paper;
+  const { noise, epochs, batchSize, peakLearningRate, dropLabel, text, classes = 0 } = paper;
   return [
     ...(noise === undefined ? ['the noise of its training'] : []),
     ...(epochs === undefined ? ['the number of its epochs'] : []),
     ...(batchSize === undefined ? ['the size of its batches'] : []),
     ...(peakLearningRate === undefined ? ['its learning rate'] : []),
-    ...(classes > 0 && dropLabel === undefined ? ['how often labels are dropped'] : []),
+    ...((classes > 0 || text) && dropLabel === undefined ? ['how often labels are dropped'] : []),
   ];
 }

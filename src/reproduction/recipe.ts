@@ -11,7 +11,7 @@ import {
 } from '../papers/index.js';
 import type { Experiment } from '../training/experiment.js';
 import type { Asked, RecipeSampling } from './asked.js';
-import { paperExperiment, untold } from './paper-experiment.js';
+import { paperExperiment, paperImage, untold } from './paper-experiment.js';
 import { isMeasured } from './taken-figures.js';
 
 /** The paper's own models and data, or their twins that two cores can train. */
@@ -40,6 +40,11 @@ export interface Recipe {
   weights?: string;
   /** What is not known of its training, which takes given weights then. */
   untold: readonly string[];
+}
+
+/** Whether a row's flow makes latents, and an autoencoder images of them. */
+export function modelsLatents({ dataset }: Pick<Recipe, 'dataset'>): boolean {
+  return /^latents(:|$)/.test(dataset);
 }
 
 /** A row that cannot be measured here, and why. */
@@ -107,9 +112,9 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
   if (!paper) return leftOut('a figure of another method, quoted for comparison');
   const missing = missingOf(paper);
   if (missing !== undefined) return leftOut(missing);
-  const image = { channels: 3, height: paper.side, width: paper.side };
   return {
-    ...{ ...named, scale, dataset: paper.dataset as string, needsFolder: true, image },
+    ...{ ...named, scale, dataset: paper.dataset as string, needsFolder: true },
+    image: paperImage(paper),
     experiment: (trainingImages) => paperExperiment(paper, trainingImages),
     sampling: paper.sampling ?? { denoising: 1 },
     untold: untold(paper),
@@ -119,10 +124,8 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
 }
 
 /** Why a model of a paper cannot be made here; undefined where it can. */
-function missingOf({ layersPerBlock, dataset, data }: PaperScale): string | undefined {
-  if (typeof layersPerBlock !== 'number') return 'no recipe trains a STARFlow yet, on latents';
-  if (dataset === undefined) return `no reader of ${data} is here`;
-  return undefined;
+function missingOf({ dataset, data }: PaperScale): string | undefined {
+  return dataset === undefined ? `no reader of ${data} is here` : undefined;
 }
 
 function askedOf({ published, measures }: Row): Asked[] {

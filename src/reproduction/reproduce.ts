@@ -12,10 +12,16 @@ import { RunFolder } from '../training/run-folder.js';
 import { train } from '../training/train.js';
 import type { Asked } from './asked.js';
 import { basisDigest, basisOf } from './basis.js';
-import { Bench, type HeldOut, type SharedStatistics, type Splits } from './bench.js';
+import {
+  Bench,
+  type HeldOut,
+  type LatentDecoder,
+  type SharedStatistics,
+  type Splits,
+} from './bench.js';
 import { FollowedTraining } from './followed.js';
 import { KeptFigures } from './kept-figures.js';
-import type { Recipe } from './recipe.js';
+import { modelsLatents, type Recipe } from './recipe.js';
 import type { ReproduceOptions } from './reproduce-options.js';
 import { distanceOf, type Figure, measured, overTrainings } from './taken-figures.js';
 
@@ -46,7 +52,12 @@ export async function openSplit(
   if (open) return open(recipe, split);
   if (!needsFolder) return openDataset(dataset, split, { image });
   if (folder !== undefined) return openDataset(`${dataset}:${folder}`, split, { image });
-  throw new UserError(`${row} needs the data set ${dataset}`, 'Give its folder by --data');
+  throw new UserError(
+    `${row} needs the data set ${dataset}`,
+    dataset === 'latents'
+      ? 'Give by --data a folder of latents that `tarflow encode` wrote, of all splits'
+      : 'Give its folder by --data',
+  );
 }
 
 /** The splits that a row is trained on and chosen by. */
@@ -97,9 +108,39 @@ export async function reproduceRow(
   splits: Splits,
   options: ReproduceOptions,
 ): Promise<RowResult> {
-  const begun = performance.now();
   checkRecipe(recipe, options);
-  const row = new RowRun(recipe, splits, options);
+  const decoder = await openDecoder(recipe, options);
+  try {
+    return await figuresOfRow(recipe, splits, options, decoder);
+  } finally {
+    if (decoder) disposeModel(decoder.autoencoder);
+  }
+}
+
+/**
+ * What decodes the latents of a row; undefined where it models pixels.
+ * @throws UserError where it is not given
+ */
+export async function openDecoder(
+  recipe: Recipe,
+  options: Pick<ReproduceOptions, 'openDecoder'>,
+): Promise<LatentDecoder | undefined> {
+  if (!modelsLatents(recipe)) return undefined;
+  if (options.openDecoder) return options.openDecoder(recipe);
+  throw new UserError(
+    `${recipe.row} makes latents`,
+    'Give the autoencoder that they are of by --autoencoder',
+  );
+}
+
+async function figuresOfRow(
+  recipe: Recipe,
+  splits: Splits,
+  options: ReproduceOptions,
+  decoder: LatentDecoder | undefined,
+): Promise<RowResult> {
+  const begun = performance.now();
+  const row = new RowRun(recipe, splits, options, decoder);
   const series: Partial<Record<Asked['measure'], () => Promise<Figure | string>>> = {
     'best σ': () => row.bestNoise(),
     'correlation of loss and FID': () => row.followed(),
@@ -131,6 +172,7 @@ class RowRun {
     private readonly recipe: Recipe,
     private readonly splits: Splits,
     private readonly options: ReproduceOptions,
+    private readonly decoder: LatentDecoder | undefined,
   ) {
     this.experiment = experimentOf(recipe, splits, options);
     this.folder = path.join(options.out, fileName(recipe.table), fileName(recipe.row));
@@ -270,11 +312,11 @@ class RowRun {
     { settings }: Experiment,
     validations?: readonly HeldOut[],
   ): Bench {
-    const { splits, options, recipe, shared } = this;
+    const { splits, options, recipe, shared, decoder } = this;
     // What the weights' file says goes first: a paper may not tell the noise.
     const noise = flow.details.noise ?? (recipe.untold.length > 0 ? noNoise : settings.noise);
     return new Bench({
-      ...{ flow, splits, options, noise, sampling: recipe.sampling, shared },
+      ...{ flow, splits, options, noise, decoder, sampling: recipe.sampling, shared },
       ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
       statistics: options.statistics,
     });

@@ -1,3 +1,4 @@
+import type { Conditioned } from '../conditions/given.js';
 import type { DataSource } from '../data/index.js';
 import { type AccelerationRow, strategyRow } from '../evaluation/acceleration.js';
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
@@ -215,14 +216,21 @@ export async function distanceOf(
   };
 }
 
-/** How samples were drawn. */
-function samplingText({ flow, sampling, noise }: Bench, broken: number): string {
-  const { guidance = 0, temperature, denoising, unlabelled } = sampling;
+/** How samples were drawn, and what real images are where latents were modelled. */
+function samplingText(bench: Bench, broken: number): string {
+  const { flow, sampling, noise, decoder } = bench;
+  const { guidance = 0, rule, temperature, denoising, unlabelled } = sampling;
+  const { text } = flow.config as Conditioned;
+  const real = bench.knowsRealImages ? '' : ', and real images are decoded training images';
   return [
     ...(flow.config.classes > 0 ? [unlabelled ? 'without labels' : 'labels drawn uniformly'] : []),
-    guidance > 0 ? `w = ${guidance}, annealed` : 'no guidance',
+    ...(text ? ['captions of held-out images'] : []),
+    guidance > 0
+      ? `w = ${guidance}, ${rule === 'product' ? 'product of Gaussians' : 'annealed'}`
+      : 'no guidance',
     ...(temperature === undefined ? [] : [`τ = ${temperature}`]),
-    noise.kind === 'gaussian' ? `denoised, λ = ${denoising}` : 'not denoised',
+    noise.kind === 'gaussian' && denoising > 0 ? `denoised, λ = ${denoising}` : 'not denoised',
+    ...(decoder ? [`decoded, as the held-out images of the floor are${real}`] : []),
     ...(broken > 0 ? [`${broken} samples were not finite and are left out`] : []),
   ].join(', ');
 }

@@ -1,10 +1,26 @@
+import * as fs from 'node:fs/promises';
+import * as path from 'node:path';
 import { foldIn, randomKey, uniform } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
-import { type DataSource, imageDataset, type Split } from '../data/index.js';
+import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
+import { writeCaptionStates } from '../conditions/text/captioned-latents.js';
+import {
+  type DataSource,
+  imageDataset,
+  openLatents,
+  type Split,
+  writeLatents,
+} from '../data/index.js';
 import type { FeatureNetwork } from '../evaluation/features/network.js';
+import { findExperiment } from '../experiments/index.js';
+import { disposeModel } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
-import { familyOf } from '../models/registry.js';
+import { createModel, familyOf } from '../models/registry.js';
+import type { VaeConfig } from '../models/vae/config.js';
+import { encodeDataset } from '../sampling/encode-dataset.js';
 import type { Experiment } from '../training/experiment.js';
+import type { LatentDecoder } from './bench.js';
+import { modelsLatents, type Recipe } from './recipe.js';
 
 /**
  * What each family's configuration becomes, where it has such a field; lists keep their length. Heads
@@ -20,8 +36,12 @@ const tinyFields: Readonly<Record<string, number>> = {
   hiddenUnits: 16,
   hiddenLayers: 1,
 };
-const side = 8;
+const tinySide = 8;
 const imagesOfSplit = 12;
+/** Of images that a tiny autoencoder brings to latents of {@link tinySide}. */
+const decodedSide = 16;
+/** States of captions that tiny models read. */
+const tinyText = { entries: 3, width: 8 };
 
 /**
  * An experiment of the same kind that takes a second: images of 8×8 pixels, narrow layers, as many
@@ -38,8 +58,9 @@ export function tinyExperiment({ config, settings, ...rest }: Experiment): Exper
   const small = {
     ...config,
     ...Object.fromEntries(fields),
-    image: { ...config.image, height: side, width: side },
+    image: { ...config.image, height: tinySide, width: tinySide },
     classes: Math.min(config.classes, 3),
+    ...('text' in config && config.text !== undefined && { text: tinyText }),
   } as ModelConfig;
   const { holdSteps: _, ...others } = settings;
   return {
@@ -53,11 +74,19 @@ export function tinyExperiment({ config, settings, ...rest }: Experiment): Exper
   };
 }
 
-/** Images of random grey levels for {@link tinyExperiment}: a dozen a split. */
+/** Random data for {@link tinyExperiment}, a dozen samples a split: images, or the latents of some. */
+export function tinyData(recipe: Recipe, split: Split, folder: string): Promise<DataSource> {
+  const { config } = recipe.experiment(1);
+  if (modelsLatents(recipe)) return tinyLatents(config, split, folder);
+  const { channels } = recipe.image;
+  return Promise.resolve(tinyImages(recipe.dataset, split, { ...config, channels }));
+}
+
+/** Images of random grey levels. */
 export function tinyImages(
   name: string,
   split: Split,
-  { channels, classes }: { channels: number; classes: number },
+  { channels, classes, side = tinySide }: { channels: number; classes: number; side?: number },
 ): DataSource {
   const size = imagesOfSplit * channels * side * side;
   const levels = uniform(foldIn(randomKey(0), split), size);
@@ -71,15 +100,66 @@ export function tinyImages(
   });
 }
 
-/** Grey levels averaged over squares of 2×2 as features of {@link tinyImages}: it needs no weights. */
+/** An autoencoder of random weights whose latents are those of {@link tinyData}. */
+export function tinyDecoder({ image }: Pick<Recipe, 'image'>): LatentDecoder {
+  const config: VaeConfig = {
+    ...(findExperiment('emoji-vae').config as VaeConfig),
+    image: { channels: 3, height: decodedSide, width: decodedSide },
+    ...{ channels: [4, 4], groups: 2, latentChannels: image.channels, midAttention: false },
+  };
+  return { autoencoder: createModel(config as ModelConfig, 1), scale: 1 };
+}
+
+/** A file of latents as `tarflow encode` writes it, with the states of captions for a model of them. */
+async function tinyLatents(config: ModelConfig, split: Split, folder: string): Promise<DataSource> {
+  const images = tinyImages('random', split, {
+    ...{ channels: 3, classes: config.classes, side: decodedSide },
+  });
+  const { autoencoder, scale } = tinyDecoder(config);
+  const set = await encodeDataset(autoencoder, images, { scale, mode: 'eager' }).finally(() =>
+    disposeModel(autoencoder),
+  );
+  // Rows of several models may have latents of one name.
+  const file = path.join(folder, familyOf(config.kind).title(config), `${split}.safetensors`);
+  await fs.mkdir(path.dirname(file), { recursive: true });
+  if (!('text' in config && config.text !== undefined)) {
+    await writeLatents(file, set);
+    return openLatents(file, split);
+  }
+  const plain = path.join(path.dirname(file), `${split}-plain.safetensors`);
+  await writeLatents(plain, set);
+  const captions = Array.from({ length: imagesOfSplit }, (_, i) => `${split} ${i}`);
+  const { entries } = tinyText;
+  await writeCaptionStates({ from: plain, to: file, captions, encoder: randomEncoder, entries });
+  return openLatents(file, split);
+}
+
+/** States of captions that are random, and the same for the same caption. */
+const randomEncoder: CaptionEncoder = {
+  ...{ name: 'random', weights: 'none', ...tinyText },
+  async encode(captions, { entries = tinyText.entries } = {}) {
+    const { width } = tinyText;
+    const states = captions.map((caption) =>
+      tf.tensor2d(uniform(foldIn(randomKey(0), caption), entries * width), [entries, width]),
+    );
+    const all = tf.stack(states) as tf.Tensor3D;
+    tf.dispose(states);
+    return all;
+  },
+  dispose() {},
+};
+
+/** Grey levels averaged over 16 squares as features of {@link tinyData}: it needs no weights. */
 export function pixelNetwork(): FeatureNetwork {
   return {
-    name: 'pixels, averaged over channels and squares of 2×2',
-    width: (side / 2) ** 2,
+    name: 'pixels, averaged over channels and 16 squares',
+    width: 16,
     features: (images) =>
       tidy(() => {
         const rows = tf.expandDims(tf.mean(images, 1), 3) as tf.Tensor4D;
-        return tf.reshape(tf.avgPool(rows, 2, 2, 'valid'), [images.shape[0], -1]) as tf.Tensor2D;
+        const square = images.shape[2] / 4;
+        const pooled = tf.avgPool(rows, square, square, 'valid');
+        return tf.reshape(pooled, [images.shape[0], -1]) as tf.Tensor2D;
       }),
     dispose() {},
   };

@@ -1,7 +1,13 @@
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, type RandomKey, randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
-import { type DataSource, imagesTensor, type LatentSet, labelBatch } from '../data/index.js';
+import {
+  type DataSource,
+  type LatentSet,
+  labelBatch,
+  type WritableLatents,
+} from '../data/index.js';
+import { batchTensor } from '../data/reading.js';
 import { sizeOf } from '../data/source.js';
 import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -31,38 +37,85 @@ export async function encodeDataset(
   data: DataSource,
   options: EncodeDatasetOptions = {},
 ): Promise<LatentSet> {
-  const { scale: given, draw, onProgress, signal, batchSize = 64, mode } = options;
   const found = ability(model.family, 'autoencoder');
-  const image = found.latents(model.config, data.image);
-  const size = sizeOf(image);
-  const count = Math.min(options.count ?? data.length, data.length);
-  const latents = new Float32Array(count * size);
+  const facts = factsOf(model, data, options);
+  const latents = new Float32Array(facts.labels.length * sizeOf(facts.image));
   const captions: string[] = [];
+  let filled = 0;
+  for await (const part of encodedParts(model, data, options)) {
+    latents.set(part.latents, filled);
+    filled += part.latents.length;
+    captions.push(...part.captions);
+  }
+  const scale = options.scale ?? found.scale(model.config) ?? 1 / deviation(latents, data.name);
+  return {
+    ...facts,
+    latents: latents.map((value) => value * scale),
+    scale,
+    ...(captions.length === facts.labels.length && { captions }),
+  };
+}
+
+/**
+ * The same for `writeLatents`, encoded while they are written, so that there may be more than fit into
+ * memory. It needs to know the scale, and leaves captions away.
+ *
+ * @throws UserError where the model is no autoencoder, or the images do not fit it; while they are
+ *   written the signal's reason, where it stops the computation
+ */
+export function encodedWhileWritten(
+  model: Model,
+  data: DataSource,
+  options: EncodeDatasetOptions & { scale: number },
+): WritableLatents {
+  const { scale } = options;
+  async function* scaled(): AsyncGenerator<Float32Array> {
+    for await (const { latents } of encodedParts(model, data, options)) {
+      yield latents.map((value) => value * scale);
+    }
+  }
+  return { ...factsOf(model, data, options), scale, latents: scaled };
+}
+
+/** What is known of latents before any is there. */
+function factsOf(
+  model: Model,
+  data: DataSource,
+  { count = data.length }: EncodeDatasetOptions,
+): Omit<LatentSet, 'latents' | 'captions' | 'scale'> {
+  const { name, classes, licence, length } = data;
+  const indices = Array.from({ length: Math.min(count, length) }, (_, i) => i);
+  return {
+    image: ability(model.family, 'autoencoder').latents(model.config, data.image),
+    labels: labelBatch(data, indices),
+    ...{ name: `${name} latents`, classes, licence },
+  };
+}
+
+/** Latents batch by batch, on the autoencoder's own scale, with the captions of their images. */
+async function* encodedParts(
+  model: Model,
+  data: DataSource,
+  options: EncodeDatasetOptions,
+): AsyncGenerator<{ latents: Float32Array; captions: readonly string[] }> {
+  const { draw, onProgress, signal, batchSize = 64, mode } = options;
+  const count = Math.min(options.count ?? data.length, data.length);
   const key = draw === undefined ? undefined : foldIn(randomKey(draw), 'posterior');
   for (let first = 0; first < count; first += batchSize) {
     const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
-    captions.push(...((await data.read(indices)).captions ?? []));
-    const images = await imagesTensor(data, indices);
+    const raw = await data.read(indices);
+    const images = batchTensor(raw);
+    let latents: Float32Array;
     try {
       const posterior = await encode(model, images, { mode, ...(signal && { signal }) });
-      latents.set(drawn(posterior, key, indices), first * size);
+      latents = drawn(posterior, key, indices);
       tf.dispose([posterior.mean, posterior.logVariance]);
     } finally {
       images.dispose();
     }
+    yield { latents, captions: raw.captions ?? [] };
     onProgress?.(first + indices.length);
   }
-  const scale = given ?? found.scale(model.config) ?? 1 / deviation(latents, data.name);
-  return {
-    latents: latents.map((value) => value * scale),
-    ...{ image, scale, classes: data.classes },
-    ...{ name: `${data.name} latents`, licence: data.licence },
-    labels: labelBatch(
-      data,
-      Array.from({ length: count }, (_, i) => i),
-    ),
-    ...(captions.length === count && { captions }),
-  };
 }
 
 /** Means, or with a key draws that depend on it and on the images' numbers alone. */

@@ -1,14 +1,17 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf, tidy } from '../../src/backend/tf.js';
-import { imageDataset, imagesTensor } from '../../src/data/index.js';
+import { type DataSource, imageDataset, imagesTensor, writeLatents } from '../../src/data/index.js';
 import { autoencoderQuality } from '../../src/evaluation/autoencoder-quality.js';
 import { featureStatistics } from '../../src/evaluation/distances/features.js';
 import type { FeatureNetwork } from '../../src/evaluation/features/network.js';
 import { peakSignalToNoise } from '../../src/evaluation/peak-signal.js';
 import type { AutoencoderAbility, Family, Model } from '../../src/flow/model.js';
-import { encodeDataset } from '../../src/sampling/encode-dataset.js';
+import { encodeDataset, encodedWhileWritten } from '../../src/sampling/encode-dataset.js';
+import { temporaryFolder } from '../cli/command-line.js';
 
 const image = { channels: 1, height: 4, width: 4 };
 const count = 40;
@@ -92,6 +95,35 @@ test('latents are scaled to unit variance, with labels and captions; draws sprea
   const apart = drawn.latents.map((value, i) => value / 2 - (set.latents[i] as number) / set.scale);
   const spread = Math.sqrt(apart.reduce((sum, value) => sum + value ** 2, 0) / apart.length);
   expect(spread / Math.exp(-4)).toBeCloseTo(1, 1);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test('latents that are encoded while they are written make the same file', async () => {
+  const before = tf.memory().numTensors;
+  const folder = temporaryFolder();
+  const uncaptioned: DataSource = {
+    ...data,
+    read: async (indices) => {
+      const { captions: _, ...raw } = await data.read(indices);
+      return raw;
+    },
+  };
+  const how = { scale: 2, draw: 1, batchSize: 7, count: 33, mode: 'eager' } as const;
+  const done: number[] = [];
+  const onProgress = (images: number) => void done.push(images);
+  const files = ['whole', 'parts'].map((name) => path.join(folder, `${name}.safetensors`));
+  const [whole = '', parts = ''] = files;
+  await writeLatents(whole, await encodeDataset(model, uncaptioned, how));
+  const written = encodedWhileWritten(model, uncaptioned, { ...how, onProgress });
+  expect(done).toEqual([]);
+  await writeLatents(parts, written);
+  expect(done).toEqual([7, 14, 21, 28, 33]);
+  expect(fs.readFileSync(parts).equals(fs.readFileSync(whole))).toBe(true);
+  // What stops leaves no file.
+  const stopped = encodedWhileWritten(model, uncaptioned, { ...how, signal: AbortSignal.abort() });
+  const third = path.join(folder, 'third.safetensors');
+  await expect(writeLatents(third, stopped)).rejects.toThrow(/abort/);
+  expect(fs.readdirSync(folder).sort()).toEqual(['parts.safetensors', 'whole.safetensors']);
   expect(tf.memory().numTensors).toBe(before);
 });
 

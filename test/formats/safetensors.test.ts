@@ -496,6 +496,31 @@ describe('tensor by tensor', () => {
     expect(fs.readdirSync(path.dirname(target))).toEqual(['kept.safetensors']);
   });
 
+  test('data that come in parts are one tensor, which they have to fill', async () => {
+    const given = async (dtype: 'F32' | 'F16', ...sizes: number[]) => {
+      const target = path.join(folder, 'parts.safetensors');
+      async function* data() {
+        let at = 0;
+        for (const size of sizes) yield Float32Array.from({ length: size }, () => ++at);
+      }
+      await writeSafetensors(target, { w: { shape: [2, 3], dtype, data } });
+      return (await readSafetensors(target)).tensors.w?.data;
+    };
+    for (const dtype of ['F32', 'F16'] as const) {
+      expect(await given(dtype, 1, 4, 0, 1)).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
+    }
+    await expect(given('F32', 4, 1)).rejects.toThrow(/'w' has shape \(2,3\) and 5 elements/);
+    await expect(given('F32', 4, 4)).rejects.toThrow(/and 8 elements/);
+    async function* wrong() {
+      yield new Int32Array(6);
+    }
+    const target = path.join(folder, 'wrong.safetensors');
+    await expect(
+      writeSafetensors(target, { w: { shape: [6], dtype: 'F32', data: wrong } }),
+    ).rejects.toThrow(/'w' of dtype F32 is a Int32Array/);
+    expect(fs.existsSync(target)).toBe(false);
+  });
+
   test('what is converted in several parts is whole', async () => {
     // More than a part, and no multiple of one.
     const count = 2 ** 19 + 12_345;

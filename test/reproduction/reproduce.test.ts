@@ -6,7 +6,7 @@ import { randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
 import { testReadings } from '../../src/evaluation/test-readings.js';
 import { findExperiment } from '../../src/experiments/index.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { ability, disposeModel } from '../../src/flow/flow.js';
 import { createModel, familyOf } from '../../src/models/registry.js';
 import { shapesOf } from '../../src/nn/specs.js';
 import { papers } from '../../src/papers/index.js';
@@ -53,9 +53,7 @@ describe('recipes', () => {
         found.forEach((each, i) => {
           const { paper, workbook } = rows[i] as (typeof rows)[number];
           const known =
-            scale === 'workbook'
-              ? workbook !== undefined
-              : paper?.dataset !== undefined && typeof paper.layersPerBlock === 'number';
+            scale === 'workbook' ? workbook !== undefined : paper?.dataset !== undefined;
           // Nothing here splits the time of a batch into parts.
           const expected = known && id !== 'selective-jacobi-time' ? 'recipe' : 'left out';
           expect(each.kind, `${id}, ${each.row}, ${scale}`).toBe(expected);
@@ -81,6 +79,28 @@ describe('recipes', () => {
     });
     const density = recipe('likelihood', 'TarFlow 2-768-8-8', 'paper').experiment(1_281_149);
     expect(density.settings).toMatchObject({ noise: { kind: 'uniform' }, precision: 'float32' });
+  });
+
+  test('train STARFlows on latents, as many parameters as the published ones have', () => {
+    const rows = [
+      ['fid-imagenet-256', 'STARFlow (1.4B), latents', 1_412_255_816],
+      ['text-to-image', 'STARFlow (3.8B), CC12M', 3_858_281_544],
+    ] as const;
+    for (const [table, row, parameters] of rows) {
+      const { experiment, image, untold, sampling } = recipe(table, row, 'paper');
+      const { config, settings, name } = experiment(1_281_167);
+      expect(modelCost(config).parameters, row).toBe(parameters);
+      expect(image).toEqual({ channels: 4, height: 32, width: 32 });
+      expect(settings).toMatchObject({ noise: { sigma: 0.3 }, batchSize: 512, flip: false });
+      expect(sampling).toMatchObject({ rule: 'product', denoising: 0 });
+      expect(untold).toEqual(table === 'text-to-image' ? ['the number of its epochs'] : []);
+      expect(name).toMatch(/^latents-32-(text-)?1-\d+-6-2-2-2-2-2-\d+-0\.3$/);
+    }
+    // The larger images are more tokens of the same model.
+    const large = recipe('fid-imagenet-512', 'STARFlow', 'paper').experiment(1).config;
+    expect(modelCost(large).parameters).toBe(1_412_255_816);
+    const { rows: tokens } = ability(familyOf(large.kind), 'flow');
+    expect(tokens(large)).toBe(4096);
   });
 
   test('name the nearest table and row', () => {
@@ -249,6 +269,10 @@ describe('tarflow reproduce', () => {
       [[], /No --table came/],
       [['--table', 'design-ablation', '--scale', 'paper'], /Nothing of design-ablation can be run/],
       [['--table', 'likelihood', '--scale', 'paper'], /Give its folder by --data/],
+      [
+        ['--table', 'fid-imagenet-256', '--scale', 'paper'],
+        /needs the data set latents.*`tarflow encode` wrote/s,
+      ],
       [
         ['--table', 'selective-jacobi', '--row', 'CIFAR-10', '--scale', 'paper', '--data', out],
         /does not say the noise of its training and the number of its epochs and/,

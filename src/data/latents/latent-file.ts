@@ -104,6 +104,11 @@ export interface LatentSet {
   scale: number;
 }
 
+/** Latents for a file: all of them, or a function that gives them in parts, in their order. */
+export type WritableLatents = Omit<LatentSet, 'latents'> & {
+  latents: Float32Array | (() => AsyncIterable<Float32Array>);
+};
+
 /**
  * Writes latents in the form that {@link openLatents} reads.
  *
@@ -112,7 +117,7 @@ export interface LatentSet {
  */
 export async function writeLatents(
   file: string,
-  { latents, image, labels, classes, captions, name, licence, scale }: LatentSet,
+  { latents, image, labels, classes, captions, name, licence, scale }: WritableLatents,
   more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const { channels, height, width } = image;

@@ -3,7 +3,7 @@ import type { TrainingSettings } from '../../training/settings.js';
 import type { StarFlowConfig } from './config.js';
 
 /** What the paper's models have, and ours alike (Gu et al. 2025, arXiv 2506.06276, section 4.1). */
-const published = {
+export const publishedDesign = {
   kind: 'starflow',
   nullClass: true,
   startToken: true,
@@ -45,7 +45,7 @@ const emojiText: Experiment<StarFlowConfig> = {
   description: 'Emoji from text: a STARFlow on latents of emoji-vae (--data latents:FOLDER)',
   dataset: 'latents:latents',
   config: {
-    ...published,
+    ...publishedDesign,
     image: { channels: 8, height: 16, width: 16 },
     classes: 0,
     text: { entries: 20, width: 384 },
@@ -65,7 +65,7 @@ function shared(name: string, about: string, layersPerBlock: number[]): Experime
     description: `Deep and shallow blocks on Fashion-MNIST: ${about}`,
     dataset: 'fashion-mnist',
     config: {
-      ...published,
+      ...publishedDesign,
       image: { channels: 1, height: 28, width: 28 },
       classes: 10,
       patchSize: 4,
