@@ -204,7 +204,8 @@ function unreadable(file: string, error: unknown): FileUnreadable {
 
 /** What failed to write a file; an error of another kind than the system's stays what it is. */
 export function unwritable(file: string, error: unknown): unknown {
-  if ((error as NodeJS.ErrnoException).code === undefined) return error;
+  // The system's codes are names; that of an abort is a number.
+  if (typeof (error as NodeJS.ErrnoException).code !== 'string') return error;
   return new FileUnwritable(
     `The file ${file} cannot be written (${reason(error)})`,
     'Expected a path in a folder that can be written to, on a disk with room',

@@ -15,6 +15,7 @@ import {
   writeLatents,
 } from '../data/index.js';
 import { ability, disposeModel } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
 import { openTensorFile } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import {
@@ -22,6 +23,7 @@ import {
   encodeDataset,
   encodedWhileWritten,
 } from '../sampling/encode-dataset.js';
+import { untilInterrupted } from '../workbook/interrupt.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, count, wholeNumber } from './arguments.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';
@@ -95,25 +97,14 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
     const name = dataName(checkpoint, model, options.data);
     const data = await openDataset(name, split as Split, { image: model.config.image });
-    captions = await captionsOf(options, data, name);
+    const captioned = (await data.read([0])).captions !== undefined;
+    captions = await captionsOf(options, captioned, name);
     const images = Math.min(options.count ?? data.length, data.length);
-    const progress = startProgress({ title: 'Encoding', total: images, unit: 'images' });
     const begun = performance.now();
-    const how: EncodeDatasetOptions = {
+    const set = await write(model, data, {
+      ...{ out, scale, captioned, autoencoder: await digestOf(checkpoint) },
       ...{ count: images, draw: options.draw },
-      onProgress: (done) => progress.update(done),
-    };
-    let set: WritableLatents;
-    try {
-      // A scale that is to be measured, and captions, take all images first.
-      set =
-        scale === undefined || (await data.read([0])).captions
-          ? await encodeDataset(model, data, { ...how, scale })
-          : encodedWhileWritten(model, data, { ...how, scale });
-      await writeLatents(out, set, { autoencoder: await digestOf(checkpoint) });
-    } finally {
-      progress.finish();
-    }
+    });
     if (captions) await addStates(out, set.captions as readonly string[], captions);
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;
@@ -132,6 +123,37 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
   }
 }
 
+interface Writing {
+  out: string;
+  /** Undefined where it is to be measured. */
+  scale: number | undefined;
+  captioned: boolean;
+  /** The SHA-256 of the autoencoder's file. */
+  autoencoder: string;
+  count: number;
+  draw: number | undefined;
+}
+
+/** Encodes images into a file; what is interrupted leaves none. */
+async function write(
+  model: Model,
+  data: DataSource,
+  { out, scale, captioned, autoencoder, count, draw }: Writing,
+): Promise<WritableLatents> {
+  const progress = startProgress({ title: 'Encoding', total: count, unit: 'images' });
+  const onProgress = (done: number) => progress.update(done);
+  return untilInterrupted(async (signal) => {
+    const how: EncodeDatasetOptions = { count, draw, onProgress, signal };
+    // A scale that is to be measured, and captions, take all images first.
+    const set =
+      scale === undefined || captioned
+        ? await encodeDataset(model, data, { ...how, scale })
+        : encodedWhileWritten(model, data, { ...how, scale });
+    await writeLatents(out, set, { autoencoder });
+    return set;
+  }).finally(() => progress.finish());
+}
+
 /** What reads captions, and into how many entries. */
 interface Captions {
   encoder: CaptionEncoder;
@@ -144,14 +166,14 @@ interface Captions {
  */
 async function captionsOf(
   { textEncoder: asked, entries: given }: EncodeOptions,
-  data: DataSource,
+  captioned: boolean,
   name: string,
 ): Promise<Captions | undefined> {
   if (asked === undefined) {
     if (given === undefined) return undefined;
     throw new UserError('--entries came without --text-encoder', 'Add it, or leave --entries away');
   }
-  if (!(await data.read([0])).captions) {
+  if (!captioned) {
     throw new UserError(
       `${name} has no captions`,
       'Leave --text-encoder away, or choose other data',

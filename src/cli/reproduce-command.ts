@@ -6,15 +6,18 @@ import { writeAtomically } from '../backend/files.js';
 import { latentScale } from '../data/index.js';
 import { readStatistics } from '../evaluation/distances/statistics-file.js';
 import { openFeatureNetwork } from '../evaluation/features/named-network.js';
+import { weightsDigest } from '../evaluation/test-readings.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import {
   checkRecipe,
+  comparesSamples,
   costText,
   experimentOf,
   type Figure,
   type LatentDecoder,
   type LeftOut,
+  modelsLatents,
   openDecoder,
   openSplits,
   pixelNetwork,
@@ -110,8 +113,10 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
 First it says what each row takes; data and weights are checked before anything is trained. What was
 stopped goes on when the same command is given again. Exit code 1: a row gave no figure.
 
-A table of flows on latents takes as --data a folder that \`tarflow encode\` has filled with those of its
-splits. Real images are those of --statistics; without them the training latents are decoded for it.
+For flows on latents, --data is a folder with train.safetensors and validation.safetensors, written by
+\`tarflow encode\` (the paper draws from the posteriors: --draw). Real images are those of --statistics;
+without it training latents are decoded. Rows without a denoising step need an autoencoder whose decoder
+takes the noise away.
 
 Tables: ${tableNames.join(', ')}
 
@@ -122,8 +127,8 @@ Examples:
       --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
       --statistics afhq_256_fid_stats.pth
   $ tarflow reproduce --table fid-imagenet-256 --scale paper --data latents/ \\
-      --autoencoder sd-vae-ft-ema.safetensors --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
-      --statistics imagenet_256_fid_stats.pth`,
+      --row 'STARFlow, denoised by its score, decoder as it was' --autoencoder sd-vae-ft-ema.safetensors \\
+      --network inception-v3:pt_inception-2015-12-05-6726825d.pth --statistics imagenet_256_fid_stats.pth`,
     )
     .action(async (options: ReproduceCommandOptions) => {
       const complete = await run(options);
@@ -143,6 +148,9 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
   if (recipes.length === 0) {
     const why = leftOut.map((each) => `${each.row}: ${each.reason}`).join('; ');
     throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
+  }
+  if (options.autoencoder !== undefined && !recipes.some(modelsLatents)) {
+    throw new UserError(`--autoencoder came for ${table}, whose flows make images`, 'Leave it out');
   }
   const engine = await startEngine();
   const settings = settingsOf(options);
@@ -164,7 +172,8 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     for (const { recipe, splits } of opened) {
       const shown = progressOf(recipe.row);
       try {
-        results.push(await reproduceRow(recipe, splits, { ...settings, ...shown.calls, signal }));
+        const own = settingsOfRow(settings, recipe, options);
+        results.push(await reproduceRow(recipe, splits, { ...own, ...shown.calls, signal }));
       } finally {
         shown.finish();
       }
@@ -183,26 +192,26 @@ async function checkComparison(
   recipes: readonly Recipe[],
   settings: ReproduceOptions,
 ): Promise<void> {
-  const compared = recipes.filter(({ asked }) => asked.some(isDistance));
+  const compared = recipes.filter(({ asked }) =>
+    asked.some(({ measure }) => comparesSamples(measure)),
+  );
   if (compared.length === 0) return;
   (await settings.openNetwork()).dispose();
   const { statistics } = settings;
   if (statistics !== undefined) await readStatistics(statistics);
-  for (const recipe of compared) {
-    const decoder = await openDecoder(recipe, settings);
-    if (!decoder) continue;
-    const { autoencoder } = decoder;
-    try {
-      ability(autoencoder.family, 'autoencoder').images(autoencoder.config, recipe.image);
-    } finally {
-      disposeModel(autoencoder);
-    }
+  for (const recipe of compared.filter(modelsLatents)) {
+    disposeModel((await openDecoder(recipe, settings)).autoencoder);
   }
 }
 
-/** Whether samples are compared for a figure. */
-function isDistance({ measure }: Recipe['asked'][number]): boolean {
-  return ['FID', 'best σ', 'correlation of loss and FID'].includes(measure);
+/** How a row is reproduced, which may be measured by another number of samples than others. */
+function settingsOfRow(
+  settings: ReproduceOptions,
+  { sampling }: Recipe,
+  { samples, tiny }: ReproduceCommandOptions,
+): ReproduceOptions {
+  const own = samples === undefined && !tiny && sampling.samples;
+  return { ...settings, ...(own && { samples: own }) };
 }
 
 /** How rows are reproduced, from what the user said. */
@@ -219,9 +228,9 @@ function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
     images: options.images,
     statistics: options.statistics,
     ...(autoencoder !== undefined && {
-      autoencoder,
-      openDecoder: () => decoderOf(autoencoder, options.data),
+      openDecoder: (recipe: Recipe) => decoderOf(autoencoder, recipe, options.data),
     }),
+    shared: new Map(),
     seeds: options.seeds,
     openNetwork: () => networkOf(options),
     ...(tiny && {
@@ -235,15 +244,20 @@ function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
 }
 
 /** The autoencoder of a file, whose latents were scaled as those of the training images say. */
-async function decoderOf(file: string, folder: string | undefined): Promise<LatentDecoder> {
+async function decoderOf(
+  file: string,
+  { dataset, needsFolder }: Recipe,
+  data: string | undefined,
+): Promise<LatentDecoder> {
   const autoencoder = await loadCheckpoint(file);
   try {
     const known = ability(autoencoder.family, 'autoencoder').scale(autoencoder.config);
-    if (folder === undefined && known !== undefined) return { autoencoder, scale: known };
-    return {
-      autoencoder,
-      scale: await latentScale(path.join(folder ?? 'latents', 'train.safetensors')),
-    };
+    const folder = (needsFolder ? data : dataset.slice(dataset.indexOf(':') + 1)) ?? '.';
+    const scale = await latentScale(path.join(folder, 'train.safetensors')).catch((error) => {
+      if (known === undefined) throw error;
+      return known;
+    });
+    return { autoencoder, scale, digest: weightsDigest(autoencoder) };
   } catch (error) {
     disposeModel(autoencoder);
     throw error;
@@ -270,12 +284,14 @@ async function networkOf({ network, tiny, scale, table }: ReproduceCommandOption
 let rate: number | undefined;
 
 function costOf(
-  { asked, sampling }: Recipe,
+  recipe: Recipe,
   experiment: Parameters<typeof rowCost>[0],
   options: ReproduceCommandOptions,
 ): string {
   rate ??= productRate();
-  const { samples, seeds = [0], weights } = settingsOf(options);
+  const { asked, sampling } = recipe;
+  const settings = settingsOfRow(settingsOf(options), recipe, options);
+  const { samples, seeds = [0], weights } = settings;
   const work = asked.map(({ measure }) => workOf(measure, experiment, seeds.length));
   const sum = (of: (each: (typeof work)[number]) => number) =>
     work.reduce((total, each) => total + of(each), 0);
@@ -285,7 +301,8 @@ function costOf(
     samples: samples * sum(({ distances }) => distances),
     guided: (sampling.guidance ?? 0) > 0,
   });
-  return costText(cost, rate);
+  const text = costText(cost, rate);
+  return modelsLatents(recipe) ? `${text}; not counted is what decodes the latents` : text;
 }
 
 /** The trainings and distances that a figure takes; the row's own training serves several figures. */

@@ -48,6 +48,7 @@ export {
 } from './distances/caption-agreement.js';
 export {
   type FeatureMoments,
+  type FeatureRows,
   type FeatureStatistics,
   type Features,
   featureStatistics,
@@ -64,6 +65,7 @@ export {
   type NeighbourOptions,
   neighbourMeasures,
 } from './distances/neighbours.js';
+export { type ResamplingOptions, resamplingError } from './distances/resampling-error.js';
 export {
   isStatisticsFile,
   readStatistics,

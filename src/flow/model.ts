@@ -96,6 +96,11 @@ export interface AutoencoderAbility<C extends ModelConfig = ModelConfig, P exten
   activation(config: C, image: ImageSize): number;
   /** What latents are multiplied by to have unit variance; absent where it is not known. */
   scale(config: C): number | undefined;
+  /**
+   * The noise that the decoder takes away, as a share of the latents' own deviation; undefined for one
+   * that reads latents as they are.
+   */
+  latentNoise?(config: C): number | undefined;
 }
 
 /** Numbers for the inputs of an objective, by name. */

@@ -2,6 +2,7 @@ import { UserError } from '../backend/errors.js';
 import { freshModel } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import type { Experiment } from '../training/experiment.js';
+import { classifierExperiments } from './classifier/experiments.js';
 import { classifier } from './classifier/family.js';
 import { couplingExperiments } from './coupling/experiments.js';
 import { coupling } from './coupling/index.js';
@@ -22,7 +23,7 @@ interface Entry {
 /** Every kind of model. This is the only switch on the kind. */
 const entries: Record<string, Entry> = {
   tarflow: { family: tarflow },
-  classifier: { family: classifier },
+  classifier: { family: classifier, experiments: classifierExperiments },
   maf: { family: maf, experiments: mafExperiments },
   coupling: { family: coupling, experiments: couplingExperiments },
   starflow: { family: starflow, experiments: starflowExperiments },

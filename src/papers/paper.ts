@@ -65,8 +65,10 @@ export interface PaperSampling {
   rule?: 'product';
   /** τ of the weaker model's attention. */
   temperature?: number;
-  /** λ of the denoising step; 0 for none, where a decoder takes the noise away. */
+  /** λ of the denoising step; 0 for none, where the decoder of latents takes the noise away. */
   denoising: number;
+  /** How many are drawn; default 50,000. */
+  samples?: number;
 }
 
 /** A line of a paper's table. */

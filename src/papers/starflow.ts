@@ -32,7 +32,7 @@ const shared = {
 /**
  * One deep block nearest the noise, and five shallow ones: 18(6) in the paper's words. It was trained
  * on 400 million images, which are 312 epochs. The learning rate is that of the released
- * configuration, and w the one of the paper's pictures: it does not say which of its figures.
+ * configuration; w is that of the paper's pictures, since it does not say which w its figures used.
  */
 const classConditional: PaperScale = {
   ...shared,
@@ -55,7 +55,7 @@ const largeImages: PaperScale = {
   layersPerBlock: [2, 2, 2, 2, 2, 18],
   sampling: { guidance: 3, rule: 'product', denoising: 0 },
 };
-/** It was trained on 700 million pairs, not all of them public. */
+/** It was trained on CC12M; for how long is not said. */
 const textToImage: PaperScale = {
   ...shared,
   data: 'pairs of images 256×256 and texts, latents of 32×32×4',
@@ -63,7 +63,7 @@ const textToImage: PaperScale = {
   text: { entries: 128, width: 2048 },
   channels: 3072,
   layersPerBlock: [2, 2, 2, 2, 2, 24],
-  sampling: { guidance: 4, rule: 'product', denoising: 0 },
+  sampling: { guidance: 4, rule: 'product', denoising: 0, samples: 30_000 },
 };
 
 /** A TarFlow in the latent space of an autoencoder. */

@@ -1,27 +1,31 @@
 import { createHash } from 'node:crypto';
 import { currentEngine } from '../backend/engine.js';
 import type { MeasureName } from '../papers/index.js';
-import type { Splits } from './bench.js';
+import type { LatentDecoder, Splits } from './bench.js';
 import type { Basis } from './kept-figures.js';
 import type { Recipe } from './recipe.js';
 import type { ReproduceOptions } from './reproduce-options.js';
 
-/** What a figure depends on beside the weights, by its measure. */
+/**
+ * What a figure depends on beside the weights, by its measure.
+ * @param decoder where latents are modelled
+ */
 export function basisOf(
   measure: MeasureName,
   { sampling }: Recipe,
   { train, validation }: Splits,
   options: ReproduceOptions,
+  decoder?: Pick<LatentDecoder, 'digest' | 'scale'>,
 ): Basis {
   const { samples, batch, seed, repeats, images, mode } = options;
   const data = {
     folder: options.folder ?? null,
     data: [train.name, train.length, validation.length],
   };
-  const { network, statistics, autoencoder } = options;
+  const { network, statistics } = options;
   const distance = {
     ...{ network, samples, seed, sampling, statistics: statistics ?? null },
-    ...(autoencoder !== undefined && { autoencoder }),
+    ...(decoder && { autoencoder: [decoder.digest, decoder.scale] }),
   };
   const { engine, version, device, gpu } = currentEngine();
   const timed = { batch, repeats, seed, sampling, mode, machine: [engine, version, device, gpu] };

@@ -1,6 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
-import { foldIn, randomKey, uniform } from '../backend/random.js';
+import { foldIn, normal, randomKey, uniform } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import type { Conditioned } from '../conditions/given.js';
 import { type DataSource, imagesTensor } from '../data/index.js';
@@ -69,14 +69,16 @@ export interface LatentDecoder {
   autoencoder: Model;
   /** What its latents were multiplied by. */
   scale: number;
+  /** Of the autoencoder's configuration and all its numbers. */
+  digest: string;
 }
 
 /** What a bench is made of. */
 export interface BenchParts {
   flow: Model;
   splits: Splits;
-  /** Where latents are modelled. */
-  decoder?: LatentDecoder | undefined;
+  /** What decodes samples, where latents are modelled. */
+  decoder?: (() => Promise<LatentDecoder>) | undefined;
   /** Of the training. */
   noise: Noise;
   sampling: RecipeSampling;
@@ -107,7 +109,7 @@ export class Bench {
   readonly validations: readonly HeldOut[] | undefined;
   readonly noise: Noise;
   readonly sampling: RecipeSampling;
-  readonly decoder: LatentDecoder | undefined;
+  private readonly decoder: BenchParts['decoder'];
   private readonly strategy: string | undefined;
   private readonly openNetwork: () => Promise<FeatureNetwork>;
   private readonly statisticsFile: string | undefined;
@@ -128,7 +130,12 @@ export class Bench {
 
   /** Whether samples are compared with images as they were, and not as an autoencoder decodes them. */
   get knowsRealImages(): boolean {
-    return this.decoder === undefined || this.statisticsFile !== undefined;
+    return !this.decodes || this.statisticsFile !== undefined;
+  }
+
+  /** Whether samples are latents, which are decoded. */
+  get decodes(): boolean {
+    return this.decoder !== undefined;
   }
 
   /** The network by whose features images are compared, opened at the first call. */
@@ -235,8 +242,8 @@ export class Bench {
 
   /** New images in the data's range: of pixels, or of latents by their decoder. */
   private async images(made: tf.Tensor4D): Promise<tf.Tensor4D> {
-    const { decoder } = this;
-    if (!decoder) return tf.clipByValue(made, -1, 1);
+    if (!this.decoder) return tf.clipByValue(made, -1, 1);
+    const decoder = await this.decoder();
     const { mode, signal } = this.options;
     const latents = tf.div<tf.Tensor4D>(made, decoder.scale);
     const how = { ...(mode && { mode }), ...(signal && { signal }) };
@@ -261,7 +268,8 @@ export class Bench {
   /** Mean and covariance of the features of a source's first images. */
   async statisticsOf(data: DataSource, count: number, what: string): Promise<StoredStatistics> {
     const network = await this.network();
-    const name = [network.name, data.name, data.split, data.length, count].join('/');
+    const decoded = this.decoder && [(await this.decoder()).digest, this.sampling.denoising];
+    const name = [network.name, data.name, data.split, data.length, count, decoded].join('/');
     return this.once(name, () => this.computedStatistics(network, data, count, what));
   }
 
@@ -286,7 +294,7 @@ export class Bench {
       const indices = Array.from({ length: Math.min(atATime, count - first) }, (_, i) => first + i);
       const how = { ...(signal && { signal }) };
       if (this.decoder) {
-        const latents = await imagesTensor(data, indices);
+        const latents = await this.realLatents(data, indices);
         const decoded = await this.images(latents).finally(() => latents.dispose());
         running.add(await featuresOf(network, decoded, how).finally(() => decoded.dispose()));
       } else {
@@ -295,6 +303,27 @@ export class Bench {
       onProgress?.((first + indices.length) / count, `features of ${what}`);
     }
     return running.statistics();
+  }
+
+  /**
+   * Real latents as the decoder reads those of samples: with the noise of training, where it is the
+   * decoder that takes it away. Each one's noise depends on its number alone.
+   */
+  private async realLatents(data: DataSource, indices: readonly number[]): Promise<tf.Tensor4D> {
+    const latents = await imagesTensor(data, indices);
+    const { noise, sampling, options } = this;
+    if (noise.kind !== 'gaussian' || sampling.denoising > 0) return latents;
+    const key = foldIn(randomKey(options.seed), 'latent noise');
+    const size = latents.size / indices.length;
+    const drawn = new Float32Array(latents.size);
+    indices.forEach((index, i) => {
+      drawn.set(normal(foldIn(key, index), size), i * size);
+    });
+    return tidy(() => {
+      const noisy = tf.add(latents, tf.mul(tf.tensor4d(drawn, latents.shape), noise.sigma));
+      latents.dispose();
+      return noisy as tf.Tensor4D;
+    });
   }
 
   /**
@@ -328,10 +357,9 @@ export class Bench {
         ...(signal && { signal }),
         ...(mode && { mode }),
       }).finally(() => text?.dispose());
-      const finite = finiteImages(drawn);
-      broken += count - finite.length;
-      if (finite.length > 0) running.add(await this.featuresOfSamples(network, drawn, finite));
-      drawn.dispose();
+      const features = await this.featuresOfSamples(network, drawn).finally(() => drawn.dispose());
+      broken += count - (features?.shape[0] ?? 0);
+      if (features) running.add(features);
       onProgress?.((first + count) / samples, 'samples');
     }
     return { ...(samples - broken >= 2 && { statistics: running.statistics() }), broken };
@@ -344,17 +372,26 @@ export class Bench {
     return { sigma: noise.sigma, multiplier: sampling.denoising };
   }
 
+  /** Those of the samples that are finite, before they are decoded and after it; undefined of none. */
   private async featuresOfSamples(
     network: FeatureNetwork,
     drawn: tf.Tensor4D,
-    chosen: readonly number[],
-  ): Promise<FeatureRows> {
-    const taken = tf.gather(drawn, [...chosen]);
+  ): Promise<FeatureRows | undefined> {
+    const taken = finiteOnes(drawn);
+    if (!taken) return undefined;
     const images = await this.images(taken).finally(() => taken.dispose());
-    return featuresOf(network, images).finally(() => images.dispose());
+    const seen = finiteOnes(images);
+    images.dispose();
+    return seen && featuresOf(network, seen).finally(() => seen.dispose());
   }
 
   async dispose(): Promise<void> {
     (await this.opened)?.dispose();
   }
+}
+
+/** The samples all of whose numbers are finite; undefined where there is none. */
+function finiteOnes(samples: tf.Tensor4D): tf.Tensor4D | undefined {
+  const finite = finiteImages(samples);
+  return finite.length > 0 ? tf.gather(samples, finite) : undefined;
 }

@@ -1,6 +1,6 @@
 /** Rows of the papers' tables made anew: what they take, trained or read, measured. */
 
-export type { LatentDecoder } from './bench.js';
+export type { LatentDecoder, SharedStatistics } from './bench.js';
 export {
   type LeftOut,
   modelsLatents,
@@ -21,5 +21,5 @@ export {
 } from './reproduce.js';
 export type { ReproduceOptions } from './reproduce-options.js';
 export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
-export type { Figure } from './taken-figures.js';
+export { comparesSamples, type Figure } from './taken-figures.js';
 export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';

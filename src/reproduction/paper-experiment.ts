@@ -40,8 +40,8 @@ function configOf(paper: PaperScale): TarFlowConfig | StarFlowConfig {
 
 /**
  * A paper's training as an experiment: AdamW with weight decay 1e-4, no clipping, no running mean, a
- * warm-up of one epoch, every image mirrored at random (TarFlow, section 4.1 and its published code),
- * but no latents, whose autoencoder does not turn with them.
+ * warm-up of one epoch, every image mirrored at random (TarFlow, section 4.1 and its published code).
+ * Latents are not mirrored: a mirrored latent need not decode to the mirrored image.
  * Gaussian noise goes with products in bfloat16, uniform noise with float32.
  *
  * @param trainingImages of the training split, which make an epoch
@@ -86,6 +86,8 @@ export function untold(paper: PaperScale): string[] {
     ...(epochs === undefined ? ['the number of its epochs'] : []),
     ...(batchSize === undefined ? ['the size of its batches'] : []),
     ...(peakLearningRate === undefined ? ['its learning rate'] : []),
-    ...((classes > 0 || text) && dropLabel === undefined ? ['how often labels are dropped'] : []),
+    ...((classes > 0 || text) && dropLabel === undefined
+      ? ['how often conditions are dropped']
+      : []),
   ];
 }

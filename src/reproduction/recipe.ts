@@ -47,6 +47,11 @@ export function modelsLatents({ dataset }: Pick<Recipe, 'dataset'>): boolean {
   return /^latents(:|$)/.test(dataset);
 }
 
+/** Whether a row's decoder takes the noise of latents away, and no denoising step does. */
+export function readsNoisyLatents(recipe: Pick<Recipe, 'dataset' | 'sampling'>): boolean {
+  return modelsLatents(recipe) && recipe.sampling.denoising === 0;
+}
+
 /** A row that cannot be measured here, and why. */
 export interface LeftOut {
   kind: 'left out';

@@ -2,7 +2,7 @@ import type { DataSource, Split } from '../data/index.js';
 import type { FeatureNetwork } from '../evaluation/features/network.js';
 import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
-import type { LatentDecoder, MeasureOptions } from './bench.js';
+import type { LatentDecoder, MeasureOptions, SharedStatistics } from './bench.js';
 import type { Recipe } from './recipe.js';
 
 /** How rows are reproduced. */
@@ -15,8 +15,8 @@ export interface ReproduceOptions extends MeasureOptions {
   weights?: string | undefined;
   /** Opens what decodes latents, where a row models them; what it gives is freed with the row. */
   openDecoder?: ((recipe: Recipe) => Promise<LatentDecoder>) | undefined;
-  /** What the decoder is called, of which kept figures are. */
-  autoencoder?: string | undefined;
+  /** Statistics of real images that rows share; default those of a row alone. */
+  shared?: SharedStatistics | undefined;
   /** A file with the statistics of real images; absent: those of the training split. */
   statistics?: string | undefined;
   /** Opens the network by whose features samples are compared. */

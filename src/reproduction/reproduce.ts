@@ -1,11 +1,13 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { type DataSource, openDataset, type Split } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
-import { disposeModel } from '../flow/flow.js';
+import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { familyOf } from '../models/registry.js';
+import { checkSource } from '../training/checks.js';
 import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -20,10 +22,16 @@ import {
   type Splits,
 } from './bench.js';
 import { FollowedTraining } from './followed.js';
-import { KeptFigures } from './kept-figures.js';
-import { modelsLatents, type Recipe } from './recipe.js';
+import { type Basis, KeptFigures } from './kept-figures.js';
+import { modelsLatents, type Recipe, readsNoisyLatents } from './recipe.js';
 import type { ReproduceOptions } from './reproduce-options.js';
-import { distanceOf, type Figure, measured, overTrainings } from './taken-figures.js';
+import {
+  comparesSamples,
+  distanceOf,
+  type Figure,
+  measured,
+  overTrainings,
+} from './taken-figures.js';
 
 /** A figure of a row: what is asked for, and what was measured or why nothing was. */
 export interface RowFigure extends Asked {
@@ -55,7 +63,7 @@ export async function openSplit(
   throw new UserError(
     `${row} needs the data set ${dataset}`,
     dataset === 'latents'
-      ? 'Give by --data a folder of latents that `tarflow encode` wrote, of all splits'
+      ? 'Give a folder with latents of every split, written by `tarflow encode`, by --data'
       : 'Give its folder by --data',
   );
 }
@@ -109,38 +117,58 @@ export async function reproduceRow(
   options: ReproduceOptions,
 ): Promise<RowResult> {
   checkRecipe(recipe, options);
-  const decoder = await openDecoder(recipe, options);
+  const row = new RowRun(recipe, splits, options);
   try {
-    return await figuresOfRow(recipe, splits, options, decoder);
+    return await figuresOfRow(recipe, row);
   } finally {
-    if (decoder) disposeModel(decoder.autoencoder);
+    await row.close();
   }
 }
 
 /**
- * What decodes the latents of a row; undefined where it models pixels.
- * @throws UserError where it is not given
+ * What decodes the latents of a row.
+ * @throws UserError where it is not given, or does not fit
  */
 export async function openDecoder(
   recipe: Recipe,
   options: Pick<ReproduceOptions, 'openDecoder'>,
-): Promise<LatentDecoder | undefined> {
-  if (!modelsLatents(recipe)) return undefined;
-  if (options.openDecoder) return options.openDecoder(recipe);
-  throw new UserError(
-    `${recipe.row} makes latents`,
-    'Give the autoencoder that they are of by --autoencoder',
-  );
+): Promise<LatentDecoder> {
+  if (!options.openDecoder) {
+    throw new UserError(
+      `${recipe.row} makes latents`,
+      'Give the autoencoder that made its data by --autoencoder',
+    );
+  }
+  const decoder = await options.openDecoder(recipe);
+  try {
+    checkDecoder(recipe, decoder);
+    return decoder;
+  } catch (error) {
+    disposeModel(decoder.autoencoder);
+    throw error;
+  }
 }
 
-async function figuresOfRow(
-  recipe: Recipe,
-  splits: Splits,
-  options: ReproduceOptions,
-  decoder: LatentDecoder | undefined,
-): Promise<RowResult> {
+/** Checks that a decoder takes the latents of a row, and their noise as the row leaves it. */
+function checkDecoder(recipe: Recipe, { autoencoder: { family, config } }: LatentDecoder): void {
+  const { images, latentNoise } = ability(family, 'autoencoder');
+  images(config, recipe.image);
+  const takesNoise = latentNoise?.(config) !== undefined;
+  if (takesNoise === readsNoisyLatents(recipe)) return;
+  throw takesNoise
+    ? new UserError(
+        `The decoder takes the noise of latents away, and ${recipe.row} is denoised by its score`,
+        'Give an autoencoder that was trained without latentNoise, or choose another row by --row',
+      )
+    : new UserError(
+        `${recipe.row} leaves the noise of its latents to the decoder, and this one reads none`,
+        'Give an autoencoder whose decoder went on with latentNoise, as emoji-vae-noisy does, or ' +
+          'choose by --row one that is denoised by its score',
+      );
+}
+
+async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<RowResult> {
   const begun = performance.now();
-  const row = new RowRun(recipe, splits, options, decoder);
   const series: Partial<Record<Asked['measure'], () => Promise<Figure | string>>> = {
     'best σ': () => row.bestNoise(),
     'correlation of loss and FID': () => row.followed(),
@@ -166,16 +194,47 @@ const noiseWidths = [0.02, 0.05, 0.1, 0.15, 0.2];
 class RowRun {
   private readonly experiment: Experiment;
   private readonly folder: string;
-  private readonly shared: SharedStatistics = new Map();
+  private readonly shared: SharedStatistics;
+  private opened: Promise<LatentDecoder> | undefined;
 
   constructor(
     private readonly recipe: Recipe,
     private readonly splits: Splits,
     private readonly options: ReproduceOptions,
-    private readonly decoder: LatentDecoder | undefined,
   ) {
     this.experiment = experimentOf(recipe, splits, options);
+    this.shared = options.shared ?? new Map();
+    for (const split of [splits.train, splits.validation])
+      checkSource(this.experiment.config, split);
     this.folder = path.join(options.out, fileName(recipe.table), fileName(recipe.row));
+  }
+
+  /** What decodes latents, opened at the first call; undefined where pixels are modelled. */
+  private readonly decoder = (): Promise<LatentDecoder> => {
+    this.opened ??= openDecoder(this.recipe, this.options);
+    return this.opened;
+  };
+
+  /** Frees what was opened. */
+  async close(): Promise<void> {
+    const decoder = await this.opened?.catch(() => undefined);
+    if (decoder) disposeModel(decoder.autoencoder);
+  }
+
+  /**
+   * What a training of a name is called. Latents that are others, of another autoencoder or by another scale,
+   * make another training of the same experiment.
+   */
+  private async runOf(name: string): Promise<string> {
+    return modelsLatents(this.recipe) ? `${name}-${await latentsDigest(this.splits.train)}` : name;
+  }
+
+  /** What a figure depends on beside the weights. */
+  private async basis(measure: Asked['measure']): Promise<Basis> {
+    const { recipe, splits, options } = this;
+    const decoder =
+      modelsLatents(recipe) && comparesSamples(measure) ? await this.decoder() : undefined;
+    return basisOf(measure, recipe, splits, options, decoder);
   }
 
   /** What was trained or read, and its model, for a table. */
@@ -198,8 +257,8 @@ class RowRun {
   }
 
   private async figuresOf(experiment: Experiment, all: readonly Asked[]): Promise<RowFigure[]> {
-    const { options, recipe, splits } = this;
-    const run = `${experiment.name}-seed-${experiment.settings.seed}`;
+    const { options, recipe } = this;
+    const run = await this.runOf(`${experiment.name}-seed-${experiment.settings.seed}`);
     const flow = await this.model(experiment, run);
     const name = options.weights === undefined ? run : path.parse(options.weights).name;
     const bench = this.bench(flow, experiment, await this.validations(experiment, run));
@@ -214,7 +273,7 @@ class RowRun {
       const figures: RowFigure[] = [];
       for (const asked of all) {
         options.signal?.throwIfAborted();
-        const basis = basisOf(asked.measure, recipe, splits, options);
+        const basis = await this.basis(asked.measure);
         const take = () => measured(bench, asked, place);
         figures.push({ ...asked, ours: await kept.once(askedName(asked), basis, take) });
       }
@@ -245,15 +304,15 @@ class RowRun {
 
   /** The noise after which samples, denoised, have the least distance: a training for each width. */
   async bestNoise(): Promise<Figure | string> {
-    const { options, recipe, splits } = this;
+    const { options } = this;
     if (options.weights !== undefined) return 'it takes a training for each noise';
-    const basis = basisOf('best σ', recipe, splits, options);
+    const basis = await this.basis('best σ');
     const seed = options.seeds?.[0] ?? this.experiment.settings.seed;
     const tried: { sigma: number; figure: Figure }[] = [];
     for (const sigma of noiseWidths) {
       const noise = { kind: 'gaussian', sigma } as const;
       const experiment = withSettings(this.experiment, { noise, seed });
-      const run = `${experiment.name}-${sigma}-seed-${seed}`;
+      const run = await this.runOf(`${experiment.name}-${sigma}-seed-${seed}`);
       const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
       const figure = await kept.once('FID', { ...basis, sigma }, async () => {
         const flow = await this.model(experiment, run);
@@ -273,13 +332,13 @@ class RowRun {
 
   /** A training that is followed: at every saved validation the distance of its samples is measured. */
   async followed(): Promise<Figure | string> {
-    const { recipe, splits, options } = this;
+    const { options } = this;
     if (options.weights !== undefined) return 'it takes a training that is followed';
     const seed = options.seeds?.[0] ?? this.experiment.settings.seed;
     const experiment = withSettings(this.experiment, { seed });
-    const basis = basisOf('correlation of loss and FID', recipe, splits, options);
+    const basis = await this.basis('correlation of loss and FID');
     // Another way of measuring follows another training: this one passes each step once.
-    const run = `${experiment.name}-seed-${seed}-followed-${basisDigest(basis)}`;
+    const run = await this.runOf(`${experiment.name}-seed-${seed}-followed-${basisDigest(basis)}`);
     const training = await FollowedTraining.open(path.join(this.folder, `${run}.jsonl`));
     const follow = async ({ step, validation }: StepRecord): Promise<void> => {
       if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
@@ -316,7 +375,8 @@ class RowRun {
     // What the weights' file says goes first: a paper may not tell the noise.
     const noise = flow.details.noise ?? (recipe.untold.length > 0 ? noNoise : settings.noise);
     return new Bench({
-      ...{ flow, splits, options, noise, decoder, sampling: recipe.sampling, shared },
+      ...{ flow, splits, options, noise, sampling: recipe.sampling, shared },
+      decoder: modelsLatents(recipe) ? decoder : undefined,
       ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
       statistics: options.statistics,
     });
@@ -431,4 +491,11 @@ function fileName(name: string): string {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replaceAll(/^-|-$/g, '');
+}
+
+/** Eight characters that tell latents apart, by the first of them and how many they are. */
+async function latentsDigest(data: DataSource): Promise<string> {
+  const indices = Array.from({ length: Math.min(8, data.length) }, (_, i) => i);
+  const { values } = await data.read(indices);
+  return createHash('sha256').update(`${data.length}`).update(values).digest('hex').slice(0, 8);
 }

@@ -71,6 +71,11 @@ const takers: Partial<Record<MeasureName, Taker>> = {
 /** Measures of a series of trainings, which are not taken of one model. */
 const series: readonly MeasureName[] = ['best σ', 'correlation of loss and FID'];
 
+/** Whether samples are compared with real images for a measure. */
+export function comparesSamples(measure: MeasureName): boolean {
+  return measure === 'FID' || series.includes(measure);
+}
+
 /** Whether a number is measured here. */
 export function isMeasured({ measure, of }: Pick<Asked, 'measure' | 'of'>): boolean {
   if (series.includes(measure)) return true;
@@ -218,10 +223,12 @@ export async function distanceOf(
 
 /** How samples were drawn, and what real images are where latents were modelled. */
 function samplingText(bench: Bench, broken: number): string {
-  const { flow, sampling, noise, decoder } = bench;
+  const { flow, sampling, noise } = bench;
   const { guidance = 0, rule, temperature, denoising, unlabelled } = sampling;
   const { text } = flow.config as Conditioned;
-  const real = bench.knowsRealImages ? '' : ', and real images are decoded training images';
+  const decoded = bench.knowsRealImages
+    ? 'decoded; the images of the floor are decoded held-out latents'
+    : 'decoded; held-out and real images are decoded latents, too';
   return [
     ...(flow.config.classes > 0 ? [unlabelled ? 'without labels' : 'labels drawn uniformly'] : []),
     ...(text ? ['captions of held-out images'] : []),
@@ -230,7 +237,7 @@ function samplingText(bench: Bench, broken: number): string {
       : 'no guidance',
     ...(temperature === undefined ? [] : [`τ = ${temperature}`]),
     noise.kind === 'gaussian' && denoising > 0 ? `denoised, λ = ${denoising}` : 'not denoised',
-    ...(decoder ? [`decoded, as the held-out images of the floor are${real}`] : []),
+    ...(bench.decodes ? [decoded] : []),
     ...(broken > 0 ? [`${broken} samples were not finite and are left out`] : []),
   ].join(', ');
 }

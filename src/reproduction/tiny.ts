@@ -12,6 +12,7 @@ import {
   writeLatents,
 } from '../data/index.js';
 import type { FeatureNetwork } from '../evaluation/features/network.js';
+import { weightsDigest } from '../evaluation/test-readings.js';
 import { findExperiment } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -20,7 +21,7 @@ import type { VaeConfig } from '../models/vae/config.js';
 import { encodeDataset } from '../sampling/encode-dataset.js';
 import type { Experiment } from '../training/experiment.js';
 import type { LatentDecoder } from './bench.js';
-import { modelsLatents, type Recipe } from './recipe.js';
+import { modelsLatents, type Recipe, readsNoisyLatents } from './recipe.js';
 
 /**
  * What each family's configuration becomes, where it has such a field; lists keep their length. Heads
@@ -77,7 +78,7 @@ export function tinyExperiment({ config, settings, ...rest }: Experiment): Exper
 /** Random data for {@link tinyExperiment}, a dozen samples a split: images, or the latents of some. */
 export function tinyData(recipe: Recipe, split: Split, folder: string): Promise<DataSource> {
   const { config } = recipe.experiment(1);
-  if (modelsLatents(recipe)) return tinyLatents(config, split, folder);
+  if (modelsLatents(recipe)) return tinyLatents(recipe, split, folder);
   const { channels } = recipe.image;
   return Promise.resolve(tinyImages(recipe.dataset, split, { ...config, channels }));
 }
@@ -101,21 +102,25 @@ export function tinyImages(
 }
 
 /** An autoencoder of random weights whose latents are those of {@link tinyData}. */
-export function tinyDecoder({ image }: Pick<Recipe, 'image'>): LatentDecoder {
+export function tinyDecoder(recipe: Recipe): LatentDecoder {
+  const name = readsNoisyLatents(recipe) ? 'emoji-vae-noisy' : 'emoji-vae';
   const config: VaeConfig = {
-    ...(findExperiment('emoji-vae').config as VaeConfig),
+    ...(findExperiment(name).config as VaeConfig),
     image: { channels: 3, height: decodedSide, width: decodedSide },
-    ...{ channels: [4, 4], groups: 2, latentChannels: image.channels, midAttention: false },
+    ...{ channels: [4, 4], groups: 2, midAttention: false },
+    latentChannels: recipe.image.channels,
   };
-  return { autoencoder: createModel(config as ModelConfig, 1), scale: 1 };
+  const autoencoder = createModel(config as ModelConfig, 1);
+  return { autoencoder, scale: 1, digest: weightsDigest(autoencoder) };
 }
 
 /** A file of latents as `tarflow encode` writes it, with the states of captions for a model of them. */
-async function tinyLatents(config: ModelConfig, split: Split, folder: string): Promise<DataSource> {
+async function tinyLatents(recipe: Recipe, split: Split, folder: string): Promise<DataSource> {
+  const { config } = recipe.experiment(1);
   const images = tinyImages('random', split, {
     ...{ channels: 3, classes: config.classes, side: decodedSide },
   });
-  const { autoencoder, scale } = tinyDecoder(config);
+  const { autoencoder, scale } = tinyDecoder(recipe);
   const set = await encodeDataset(autoencoder, images, { scale, mode: 'eager' }).finally(() =>
     disposeModel(autoencoder),
   );

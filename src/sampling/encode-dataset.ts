@@ -58,7 +58,7 @@ export async function encodeDataset(
 
 /**
  * The same for `writeLatents`, encoded while they are written, so that there may be more than fit into
- * memory. It needs to know the scale, and leaves captions away.
+ * memory. It needs to know the scale, and leaves captions out.
  *
  * @throws UserError where the model is no autoencoder, or the images do not fit it; while they are
  *   written the signal's reason, where it stops the computation
@@ -105,13 +105,14 @@ async function* encodedParts(
     const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
     const raw = await data.read(indices);
     const images = batchTensor(raw);
+    const { mean, logVariance } = await encode(model, images, {
+      ...{ mode, ...(signal && { signal }) },
+    }).finally(() => images.dispose());
     let latents: Float32Array;
     try {
-      const posterior = await encode(model, images, { mode, ...(signal && { signal }) });
-      latents = drawn(posterior, key, indices);
-      tf.dispose([posterior.mean, posterior.logVariance]);
+      latents = drawn({ mean, logVariance }, key, indices);
     } finally {
-      images.dispose();
+      tf.dispose([mean, logVariance]);
     }
     yield { latents, captions: raw.captions ?? [] };
     onProgress?.(first + indices.length);

@@ -17,14 +17,7 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
 ): Promise<void> {
   const { config, data, settings } = plan;
   for (const source of run.validation ? [data, run.validation] : [data]) {
-    checkImageSize(config, source.image, source.name);
-    if (config.classes !== 0 && config.classes !== source.classes.length) {
-      throw new UserError(
-        `${source.name} has ${source.classes.length} classes and the model ${config.classes}`,
-        'Set classes to the same number, or to 0 for an unconditional model',
-      );
-    }
-    checkCaptions(config, source);
+    checkSource(config, source);
   }
   if (run.validation) checkSameEncoder(config, data, run.validation);
   if (settings.batchSize > data.length) {
@@ -43,6 +36,24 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
   if (run.from) checkSameConfig(run.from.config, config, run.family.trainingFields ?? []);
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(plan, [0]);
+}
+
+/**
+ * Checks that samples are of the size of a model, and come with the classes or captions that it reads.
+ * @throws UserError that says what does not fit
+ */
+export function checkSource(
+  config: ModelConfig,
+  source: Pick<DataSource, 'name' | 'image' | 'classes' | 'text'>,
+): void {
+  checkImageSize(config, source.image, source.name);
+  if (config.classes !== 0 && config.classes !== source.classes.length) {
+    throw new UserError(
+      `${source.name} has ${source.classes.length} classes and the model ${config.classes}`,
+      'Set classes to the same number, or to 0 for an unconditional model',
+    );
+  }
+  checkCaptions(config, source);
 }
 
 /** Checks that samples come with the states of captions that a model reads. */

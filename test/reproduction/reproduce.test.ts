@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
+import { writeLatents } from '../../src/data/index.js';
 import { testReadings } from '../../src/evaluation/test-readings.js';
 import { findExperiment } from '../../src/experiments/index.js';
 import { ability, disposeModel } from '../../src/flow/flow.js';
@@ -271,7 +272,7 @@ describe('tarflow reproduce', () => {
       [['--table', 'likelihood', '--scale', 'paper'], /Give its folder by --data/],
       [
         ['--table', 'fid-imagenet-256', '--scale', 'paper'],
-        /needs the data set latents.*`tarflow encode` wrote/s,
+        /needs the data set latents.*written by `tarflow encode`/s,
       ],
       [
         ['--table', 'selective-jacobi', '--row', 'CIFAR-10', '--scale', 'paper', '--data', out],
@@ -284,6 +285,46 @@ describe('tarflow reproduce', () => {
       expect(stderr).toMatch(message);
       expect(stdout).toBe('');
     }
+  });
+
+  test('latents need an autoencoder, whose decoder takes their noise as the row leaves it', async () => {
+    const out = temporaryFolder();
+    const { experiment, image } = recipe('fid-imagenet-256', 'STARFlow (1.4B), latents', 'paper');
+    const { classes } = experiment(1).config;
+    const data = path.join(out, 'latents');
+    for (const split of ['train', 'validation']) {
+      const samples = 3;
+      await writeLatents(path.join(data, `${split}.safetensors`), {
+        latents: new Float32Array(samples * 4 * 32 * 32),
+        ...{ image, labels: new Int32Array(samples), captions: undefined, name: 'zeros' },
+        classes: Array.from({ length: classes }, (_, i) => `class ${i}`),
+        ...{ licence: 'none', scale: 1 },
+      });
+    }
+    const autoencoder = path.join(out, 'vae.safetensors');
+    const config = {
+      ...findExperiment('emoji-vae').config,
+      latentChannels: 4,
+      channels: [4, 4, 4],
+    };
+    const vae = createModel({ ...config, groups: 2, midAttention: false } as never, 1);
+    await saveCheckpoint(vae, autoencoder, {});
+    disposeModel(vae);
+    const judge = 'results/checkpoints/fashion-mnist-classifier.safetensors';
+    const paper = ['reproduce', '--table', 'fid-imagenet-256', '--scale', 'paper', '--out', out];
+    const run = (row: string, ...more: string[]) =>
+      tarflow(...paper, '--data', data, '--network', `classifier:${judge}`, '--row', row, ...more);
+    const noisy = await run('STARFlow (1.4B), latents');
+    expect(noisy.code).toBe(2);
+    expect(noisy.stderr).toMatch(/makes latents.*by --autoencoder/s);
+    const plain = await run('STARFlow (1.4B), latents', '--autoencoder', autoencoder);
+    expect(plain.code).toBe(2);
+    expect(plain.stderr).toMatch(/leaves the noise of its latents to the decoder/);
+    const pixels = ['reproduce', '--table', 'likelihood-fashion-mnist', '--cost'];
+    const misplaced = await tarflow(...pixels, '--out', out, '--autoencoder', autoencoder);
+    expect(misplaced.code).toBe(2);
+    expect(misplaced.stderr).toMatch(/whose flows make images/);
+    expect(fs.existsSync(path.join(out, 'runs'))).toBe(false);
   });
 
   test('says that kept figures are damaged, and compares before it trains', async () => {

@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
 import {
+  type HostData,
   openSafetensors,
   type SafetensorsFile,
   type TensorSource,
@@ -24,7 +25,7 @@ export interface CaptionedLatents {
 
 /**
  * Writes a file of latents with the states of their captions, on which a model that reads captions is
- * trained. The latents are copied one tensor at a time.
+ * trained. Latents are copied, and captions encoded, some at a time.
  *
  * @throws UserError where the captions are not as many as the latents, or both files are one; as the
  *   encoder does
@@ -50,12 +51,14 @@ export async function writeCaptionStates({
       );
     }
     const { name, weights, width } = encoder;
-    const statesOf = async (some: readonly string[]): Promise<Float32Array> => {
-      const states = await encoder.encode(some, { entries });
-      const data = (await states.data()) as Float32Array;
-      states.dispose();
-      return data;
-    };
+    async function* statesOf(some: readonly string[]): AsyncGenerator<Float32Array> {
+      for (let first = 0; first < some.length; first += rowsAtATime) {
+        const states = await encoder.encode(some.slice(first, first + rowsAtATime), { entries });
+        const data = (await states.data()) as Float32Array;
+        states.dispose();
+        yield data;
+      }
+    }
     const tensors: Record<string, TensorSource> = {
       ...copied(file),
       text: { dtype, shape: [captions.length, entries, width], data: () => statesOf(captions) },
@@ -68,11 +71,26 @@ export async function writeCaptionStates({
   }
 }
 
+/** Captions that are encoded, and rows of tensors that are copied, at a time. */
+const rowsAtATime = 256;
+
 /** The tensors of a file, which are read when they are written. */
 function copied(file: SafetensorsFile): Record<string, TensorSource> {
   const copies = Object.entries(file.tensors).map(([name, { shape, dtype }]) => [
     name,
-    { shape, dtype, data: async () => (await file.read(name)).data },
+    { shape, dtype, data: () => rowsOf(file, name, shape) },
   ]);
   return Object.fromEntries(copies);
+}
+
+async function* rowsOf(
+  file: SafetensorsFile,
+  name: string,
+  [rows = 1, ...row]: readonly number[],
+): AsyncGenerator<HostData> {
+  if (row.length === 0) return yield (await file.read(name)).data;
+  for (let first = 0; first < rows; first += rowsAtATime) {
+    const count = Math.min(rowsAtATime, rows - first);
+    yield (await file.read(name, { first, count })).data;
+  }
 }

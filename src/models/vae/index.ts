@@ -47,6 +47,7 @@ export const vae: Family<VaeConfig, VaeParameters> = {
     images: imagesOf,
     activation: largestActivation,
     scale: ({ scalingFactor }) => scalingFactor,
+    latentNoise: ({ loss }) => loss.latentNoise,
   },
   published,
 };
