@@ -3,7 +3,11 @@ import { familyExperiments } from '../models/registry.js';
 import type { Experiment } from '../training/experiment.js';
 import { designCoupling, designExperiments } from './design-experiments.js';
 import { emoji256, emoji1024 } from './emoji-experiments.js';
-import { fashionMnistConditional, fashionMnistDensity } from './fashion-mnist-experiments.js';
+import {
+  fashionMnistConditional,
+  fashionMnistConditional8x2,
+  fashionMnistDensity,
+} from './fashion-mnist-experiments.js';
 import { mnistDemonstration } from './mnist-experiments.js';
 import { noiseExperiment } from './noise-experiments.js';
 
@@ -26,6 +30,7 @@ export { optionTexts, withOverrides } from './overrides.js';
 export const experiments: readonly Experiment[] = [
   fashionMnistDensity,
   fashionMnistConditional,
+  fashionMnistConditional8x2,
   mnistDemonstration,
   noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 }),
   noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),

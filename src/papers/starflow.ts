@@ -1,4 +1,5 @@
 import {
+  ours,
   type Paper,
   type PaperScale,
   type PublishedFigure,
@@ -165,9 +166,11 @@ export const starflow: Paper = {
       id: 'L3',
       title: 'guidance in closed form',
       claim: 'Score-based guidance in closed form is stable at large weights.',
-      measurements: [],
-      verdict: 'not measured yet',
-      reason: sentence`The model is here and agrees with the published code; nothing was trained of it yet.`,
+      measurements: ['04-product-rule'],
+      ours: sentence`FD at w = 16 and at the best weight: ${ours('04-product-rule', 'FD, product, w = 16', { decimals: 1 })} and ${ours('04-product-rule', 'FD, product, least', { decimals: 1 })} by the product, ${ours('04-product-rule', 'FD, linear, constant, w = 16', { decimals: 1 })} and ${ours('04-product-rule', 'FD, linear, constant, least', { decimals: 1 })} by the linear rule`,
+      verdict: 'does not hold here',
+      scope: 'in a TarFlow of small images, guided in all blocks',
+      reason: sentence`By the product every sample stays finite, and at w = 16 only ${ours('04-product-rule', 'pixels outside ± 1.1, product, w = 16', { decimals: 0 })} % of the pixels leave the range, where the linear rule has ${ours('04-product-rule', 'pixels outside ± 1.1, linear, constant, w = 16', { decimals: 0 })} %. But FD grows to far more than twice its least, which was said beforehand to count as stable. STARFlow guides its deep block alone, on latents; that was not tried.`,
     },
   ],
 };

@@ -171,7 +171,7 @@ export const tarflow: Paper = {
           (row) => ({
             ...row,
             paper: conditional64,
-            workbook: 'fashion-mnist-conditional',
+            workbook: 'fashion-mnist-conditional-8x2',
             weights: 'imagenet_model_2_768_8_8_0.05.pth',
           }),
         ),
@@ -195,7 +195,7 @@ export const tarflow: Paper = {
         ]).map((row) => ({
           ...row,
           paper: conditional128,
-          workbook: 'fashion-mnist-conditional',
+          workbook: 'fashion-mnist-conditional-8x2',
           weights: 'imagenet_model_4_1024_8_8_0.15.pth',
         })),
         ...fid('samples of ImageNet 128×128', [
@@ -214,7 +214,7 @@ export const tarflow: Paper = {
         ...fid('samples of ImageNet 64×64', [['TarFlow', 'flow', 18.42]]).map((row) => ({
           ...row,
           paper: unconditional64,
-          workbook: 'fashion-mnist-conditional',
+          workbook: 'fashion-mnist-conditional-8x2',
           unlabelled: true as const,
           weights: 'imagenet64_model_2_768_8_8_0.05.pth',
         })),
@@ -337,9 +337,9 @@ export const tarflow: Paper = {
         'Two kinds of residual connection make training as stable as a standard transformer’s: the loss falls smoothly and monotonically.',
       measurements: ['01-stable-training', '02-training-curve'],
       ours: sentence`${ours('02-training-curve', 'validations lower than the one before, density', { percent: true, decimals: 0 })} and ${ours('02-training-curve', 'validations lower than the one before, conditional', { percent: true, decimals: 0 })} of validations below the one before`,
-      verdict: 'holds',
-      scope: 'smooth in two runs, not monotonic',
-      reason: sentence`The loss falls smoothly, with rises of at most ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} of the whole fall. That the residual connections are the cause was not tested: it needs an ablation.`,
+      verdict: 'does not hold here',
+      scope: 'the loss falls in two runs, not monotonically',
+      reason: sentence`The loss falls, with rises of up to ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} and ${ours('02-training-curve', 'largest rise between validations, conditional', { percent: true, decimals: 1 })} of the fall from the first validation to the lowest. That the residual connections are the cause was not tested: it needs an ablation.`,
     },
     {
       id: 'C1',
@@ -406,8 +406,7 @@ export const tarflow: Paper = {
       measurements: ['04-guidance'],
       ours: sentence`samples in their class ${ours('04-guidance', 'samples in their class, no guidance', { decimals: 0 })} %, guided (w = 1) ${ours('04-guidance', 'samples in their class, w = 1 constant', { decimals: 0 })} %; real images ${ours('04-guidance', 'real test images in their class', { decimals: 0 })} %`,
       verdict: 'holds',
-      scope: 'with labels',
-      reason: sentence`With labels more samples look like their class; without, the best of five temperature settings (FD ${ours('04-guidance', 'FD without labels, no guidance', { decimals: 0 })} to ${ours('04-guidance', 'FD without labels, best temperature guidance', { decimals: 0 })}, three seeds) cannot be told from chance.`,
+      reason: sentence`With labels more samples look like their class, and beyond small weights FD grows; without, the best of four temperature settings takes FD from ${ours('04-guidance', 'FD without labels, no guidance', { decimals: 0 })} to ${ours('04-guidance', 'FD without labels, best temperature guidance', { decimals: 0 })} (three seeds, p below 0.05 with Bonferroni’s correction).`,
     },
     {
       id: 'P1',
@@ -424,7 +423,7 @@ export const tarflow: Paper = {
       measurements: ['05-bayes-classifier'],
       ours: sentence`${ours('05-bayes-classifier', "accuracy of the flow by Bayes' rule", { decimals: 1 })} % right with one draw of noise, ${ours('05-bayes-classifier', 'accuracy of the flow, first 2000 images, 4 draws of noise', { decimals: 1 })} % with four; logistic regression ${ours('05-bayes-classifier', 'accuracy of logistic regression', { decimals: 1 })} %`,
       verdict: 'holds',
-      reason: sentence`A flow without any training as a classifier is about as good as logistic regression, and below a small convolutional network (${ours('05-bayes-classifier', 'accuracy of the small convolutional network', { decimals: 1 })} %).`,
+      reason: sentence`A flow without any training as a classifier is right more often than logistic regression on the same images (McNemar’s test, 2,000 images); a small convolutional network has ${ours('05-bayes-classifier', 'accuracy of the small convolutional network', { decimals: 1 })} %.`,
     },
     {
       id: 'P3',

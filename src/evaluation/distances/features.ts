@@ -77,7 +77,7 @@ export class RunningStatistics {
     const step = Math.max(1, Math.floor(numbersAtATime / width));
     for (let first = 0; first < count; first += step) {
       const last = Math.min(first + step, count);
-      this.merge(Float64Array.from(rows.data.subarray(first * width, last * width)), last - first);
+      this.merge(new Float64Array(rows.data.subarray(first * width, last * width)), last - first);
     }
     return this;
   }
@@ -99,12 +99,14 @@ export class RunningStatistics {
   private merge(part: Float64Array, added: number): void {
     const width = this.mean.length;
     const mean = new Float64Array(width);
-    part.forEach((value, i) => {
-      mean[i % width] = (mean[i % width] as number) + value / added;
-    });
-    part.forEach((value, i) => {
-      part[i] = value - (mean[i % width] as number);
-    });
+    for (let at = 0; at < part.length; at += width) {
+      for (let j = 0; j < width; j++) {
+        mean[j] = (mean[j] as number) + (part[at + j] as number) / added;
+      }
+    }
+    for (let at = 0; at < part.length; at += width) {
+      for (let j = 0; j < width; j++) part[at + j] = (part[at + j] as number) - (mean[j] as number);
+    }
     const centred: DoubleMatrix = { rows: added, columns: width, data: part };
     const scatter = doubleProduct(centred, centred, { transposeA: true }).data;
     const total = this.count + added;

@@ -32,7 +32,7 @@ const emojiJudge: Experiment<ClassifierConfig> = {
     precision: 'float32',
     seed: 1,
     validateEvery: 200,
-    validationImages: 858,
+    validationImages: 832,
     saveEvery: 600,
   },
 };

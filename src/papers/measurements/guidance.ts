@@ -27,4 +27,16 @@ export const guidance: readonly Measurement[] = [
     ],
     command: workbookCommand('04'),
   },
+  {
+    id: '04-product-rule',
+    title: 'Guidance by the product of Gaussians, at large weights',
+    claim: 'Score-based guidance in closed form is stable at large weights.',
+    figures: ['product', 'linear, constant', 'linear, annealed'].flatMap((rule) => [
+      figure(`FD, ${rule}, least`, '', 'computed'),
+      figure(`FD, ${rule}, w = 16`, '', 'computed'),
+      figure(`samples in their class, ${rule}, w = 16`, '%', 'computed'),
+      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
+    ]),
+    command: workbookCommand('04'),
+  },
 ];
