@@ -406,7 +406,7 @@ export const tarflow: Paper = {
       measurements: ['04-guidance'],
       ours: sentence`samples in their class ${ours('04-guidance', 'samples in their class, no guidance', { decimals: 0 })} %, guided (w = 1) ${ours('04-guidance', 'samples in their class, w = 1 constant', { decimals: 0 })} %; real images ${ours('04-guidance', 'real test images in their class', { decimals: 0 })} %`,
       verdict: 'holds',
-      reason: sentence`With labels more samples look like their class, and beyond small weights FD grows; without, the best of four temperature settings takes FD from ${ours('04-guidance', 'FD without labels, no guidance', { decimals: 0 })} to ${ours('04-guidance', 'FD without labels, best temperature guidance', { decimals: 0 })} (three seeds, p below 0.05 with Bonferroni’s correction).`,
+      reason: sentence`With labels more samples look like their class, and beyond small weights FD grows; without, the best of four temperature settings takes FD from ${ours('04-guidance', 'FD without labels, no guidance', { decimals: 0 })} to ${ours('04-guidance', 'FD without labels, best temperature guidance', { decimals: 0 })} (three seeds, told from chance with Bonferroni’s correction).`,
     },
     {
       id: 'P1',
