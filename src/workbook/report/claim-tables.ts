@@ -23,8 +23,15 @@ export async function summaryTable(): Promise<string> {
     })),
   );
   const others = claims.filter((claim) => !shown.includes(claim));
-  const names = others.map(({ id, title }) => `${id} ${title}`).join(', ');
-  return `${markdownTable([await conformanceRow(), ...rows])}\n\nNot measured yet: ${names}.`;
+  const [open, measured] = [true, false].map((isOpen) =>
+    others.filter(({ verdict }) => (verdict === 'not measured yet') === isOpen),
+  ) as [typeof others, typeof others];
+  const names = (some: typeof others) => some.map(({ id, title }) => `${id} ${title}`).join(', ');
+  return [
+    markdownTable([await conformanceRow(), ...rows]),
+    ...measured.map((claim) => `${names([claim])}: ${verdictText(claim)}.`),
+    `Not measured yet: ${names(open)}.`,
+  ].join('\n\n');
 }
 
 /** All claims with their verdicts, and why. */

@@ -69,6 +69,6 @@ describe('text', () => {
 test('the summary is short, and has ours and published in columns of their own', async () => {
   const lines = (await summaryTable()).split('\n').filter((line) => line.startsWith('|'));
   expect(lines[0]).toBe('| claim | published | ours | verdict |');
-  expect(lines.length - 2).toBeLessThanOrEqual(20);
+  expect(lines.length - 2).toBeLessThanOrEqual(15);
   for (const line of lines) expect(line.split(' | ')).toHaveLength(4);
 });
