@@ -167,6 +167,7 @@ export const starflow: Paper = {
       title: 'guidance in closed form',
       claim: 'Score-based guidance in closed form is stable at large weights.',
       measurements: ['04-product-rule'],
+      ours: sentence`FD at w = 16 and at the best weight: ${ours('04-product-rule', 'FD, product, w = 16', { decimals: 1 })} and ${ours('04-product-rule', 'FD, product, least', { decimals: 1 })} by the product, ${ours('04-product-rule', 'FD, linear, constant, w = 16', { decimals: 1 })} and ${ours('04-product-rule', 'FD, linear, constant, least', { decimals: 1 })} by the linear rule`,
       verdict: 'does not hold here',
       scope: 'in a TarFlow of small images, guided in all blocks',
       reason: sentence`By the product every sample stays finite, and at w = 16 only ${ours('04-product-rule', 'pixels outside ± 1.1, product, w = 16', { decimals: 0 })} % of the pixels leave the range, where the linear rule has ${ours('04-product-rule', 'pixels outside ± 1.1, linear, constant, w = 16', { decimals: 0 })} %. But FD grows from ${ours('04-product-rule', 'FD, product, least', { decimals: 0 })} to ${ours('04-product-rule', 'FD, product, w = 16', { decimals: 0 })} (by the linear rule to ${ours('04-product-rule', 'FD, linear, constant, w = 16', { decimals: 0 })}), where at most twice its least was said beforehand to count as stable (three seeds of 200 samples). STARFlow guides its deep block alone, on latents; that was not tried.`,

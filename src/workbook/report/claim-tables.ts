@@ -11,9 +11,14 @@ import { markdownTable, ourFigure, oursText, publishedText } from './markdown.js
 
 const claims = papers.flatMap((paper) => paper.claims);
 
+/** The most rows of the summary; further claims stand below it with their verdicts. */
+const summaryRows = 15;
+
 /** The results that a newcomer reads in two minutes: claim, published, ours, verdict. */
 export async function summaryTable(): Promise<string> {
-  const shown = claims.filter(({ ours }) => ours !== undefined);
+  const told = claims.filter(({ ours }) => ours !== undefined);
+  // The first row is that of conformance.
+  const shown = told.slice(0, summaryRows - 1);
   const rows = await Promise.all(
     shown.map(async (claim) => ({
       claim: `${claim.id} ${claim.title}`,
@@ -22,15 +27,12 @@ export async function summaryTable(): Promise<string> {
       verdict: verdictText(claim),
     })),
   );
-  const others = claims.filter((claim) => !shown.includes(claim));
-  const [open, measured] = [true, false].map((isOpen) =>
-    others.filter(({ verdict }) => (verdict === 'not measured yet') === isOpen),
-  ) as [typeof others, typeof others];
-  const names = (some: typeof others) => some.map(({ id, title }) => `${id} ${title}`).join(', ');
+  const open = claims.filter((claim) => !told.includes(claim));
+  const name = ({ id, title }: (typeof claims)[number]) => `${id} ${title}`;
   return [
     markdownTable([await conformanceRow(), ...rows]),
-    ...measured.map((claim) => `${names([claim])}: ${verdictText(claim)}.`),
-    `Not measured yet: ${names(open)}.`,
+    ...told.slice(summaryRows - 1).map((claim) => `${name(claim)}: ${verdictText(claim)}.`),
+    `Not measured yet: ${open.map(name).join(', ')}.`,
   ].join('\n\n');
 }
 
