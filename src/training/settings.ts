@@ -64,7 +64,7 @@ export const trainingSettings = z.strictObject({
   averageDecay: below1,
   /** True to mirror every other training image, left to right, at random. */
   flip: z.boolean('Expected true or false'),
-  /** `bfloat16` computes matrix products from rounded factors: faster, for samples only. */
+  /** `bfloat16` computes matrix products and convolutions from rounded factors: faster, for samples only. */
   precision: z.enum(['float32', 'bfloat16'], 'Expected float32 or bfloat16'),
   seed: z.int('Expected a whole number'),
   /** Steps between validations. */

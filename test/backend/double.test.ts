@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import {
   type DoubleMatrix,
   doubleProduct,
+  sumOfCubes,
   symmetricEigen,
   symmetricEigenvalues,
 } from '../../src/backend/double.js';
@@ -48,6 +49,20 @@ describe.each(engines)('matrices in double precision, %s', (engine) => {
           }
         }
       }
+    }
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('sums of cubes of scaled and shifted products', async () => {
+    await startEngine({ engine });
+    const before = tf.memory().numTensors;
+    const [a, b] = [random(4, 5, 7), random(5, 3, 7)];
+    for (const other of [b, a]) {
+      let sum = 0;
+      for (const entry of doubleProduct(a, other, { transposeB: true }).data) {
+        sum += (entry / 7 + 1) ** 3;
+      }
+      expect(sumOfCubes(a, other, { scale: 1 / 7, shift: 1 })).toBeCloseTo(sum, 11);
     }
     expect(tf.memory().numTensors).toBe(before);
   });

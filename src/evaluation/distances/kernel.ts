@@ -1,4 +1,4 @@
-import { type DoubleMatrix, doubleProduct } from '../../backend/double.js';
+import { type DoubleMatrix, sumOfCubes } from '../../backend/double.js';
 import { UserError } from '../../backend/errors.js';
 import { foldIn, permutation, randomKey } from '../../backend/random.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './features.js';
@@ -98,18 +98,19 @@ function chosen({ data, shape: [count, width] }: FeatureRows, rows: ArrayLike<nu
 
 /** The unbiased estimate: no image is compared with itself. */
 function discrepancy(x: DoubleMatrix, y: DoubleMatrix): number {
-  const within = (set: DoubleMatrix) => kernelSum(set, set, true) / (set.rows * (set.rows - 1));
-  return within(x) + within(y) - (2 * kernelSum(x, y, false)) / (x.rows * y.rows);
+  const kernel = { scale: 1 / x.columns, shift: 1 };
+  const within = (set: DoubleMatrix) =>
+    (sumOfCubes(set, set, kernel) - ownKernels(set)) / (set.rows * (set.rows - 1));
+  return within(x) + within(y) - (2 * sumOfCubes(x, y, kernel)) / (x.rows * y.rows);
 }
 
-function kernelSum(x: DoubleMatrix, y: DoubleMatrix, withoutDiagonal: boolean): number {
-  const { rows, columns, data } = doubleProduct(x, y, { transposeB: true });
+/** The sum of each image's kernel with itself. */
+function ownKernels({ rows, columns, data }: DoubleMatrix): number {
   let sum = 0;
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      if (withoutDiagonal && i === j) continue;
-      sum += ((data[i * columns + j] as number) / x.columns + 1) ** 3;
-    }
+    let square = 0;
+    for (let j = 0; j < columns; j++) square += (data[i * columns + j] as number) ** 2;
+    sum += (square / columns + 1) ** 3;
   }
   return sum;
 }

@@ -60,14 +60,15 @@ export function neighbourMeasures(
   forDistances(reals, others, (image, distances) => {
     const [reach, wide] = [(realReach as Float64Array)[image], (realWide as Float64Array)[image]];
     let [isRecalled, isCovered] = [false, false];
-    distances.forEach((distance, other) => {
+    for (let other = 0; other < distances.length; other++) {
+      const distance = distances[other] as number;
       if (distance < (reach as number)) precise[other] = 1;
       if (distance < (otherReach[other] as number)) isRecalled = true;
       if (distance < (wide as number)) {
         isCovered = true;
         inside++;
       }
-    });
+    }
     if (isRecalled) recalled++;
     if (isCovered) covered++;
   });
@@ -103,14 +104,15 @@ function reaches(set: FeatureRows, neighbours: readonly number[]): Float64Array[
 /** The least `count` of the numbers, ascending, without the one at `omitted`. */
 function leastOf(numbers: Float64Array, count: number, omitted: number): Float64Array {
   const least = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
-  numbers.forEach((value, index) => {
-    if (index === omitted || value >= (least[count - 1] as number)) return;
+  for (let index = 0; index < numbers.length; index++) {
+    const value = numbers[index] as number;
+    if (value >= (least[count - 1] as number) || index === omitted) continue;
     let place = count - 1;
     for (; place > 0 && (least[place - 1] as number) > value; place--) {
       least[place] = least[place - 1] as number;
     }
     least[place] = value;
-  });
+  }
   return least;
 }
 
@@ -136,10 +138,10 @@ export function forDistances(
     for (let row = 0; row < rows; row++) {
       const own = products.subarray(row * columns.rows, (row + 1) * columns.rows);
       const square = squares[first + row] as number;
-      f(
-        first + row,
-        own.map((product, i) => square + (others[i] as number) - 2 * product),
-      );
+      for (let i = 0; i < own.length; i++) {
+        own[i] = square + (others[i] as number) - 2 * (own[i] as number);
+      }
+      f(first + row, own);
     }
   }
 }

@@ -2,8 +2,10 @@ import { acceleration } from './acceleration.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
+import { likelihood } from './likelihood.js';
 import type { Measurement } from './measurement.js';
 import { noiseAndDenoising } from './noise-and-denoising.js';
+import { sampleQuality } from './sample-quality.js';
 import { selectiveJacobi } from './selective-jacobi.js';
 import { tarflowOnImages } from './tarflow-on-images.js';
 import { whatAFlowIs } from './what-a-flow-is.js';
@@ -18,4 +20,6 @@ export const measurements: readonly Measurement[] = [
   ...gaussSeidelJacobi,
   ...selectiveJacobi,
   ...acceleration,
+  ...sampleQuality,
+  ...likelihood,
 ];

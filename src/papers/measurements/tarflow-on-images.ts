@@ -1,14 +1,7 @@
-import { tableOf } from '../tables.js';
-import { besidePublished, figure, type Measurement, workbookCommand } from './measurement.js';
+import { figure, type Measurement, workbookCommand } from './measurement.js';
 
 const command = workbookCommand('02');
-const glow = besidePublished(
-  tableOf('likelihood-fashion-mnist'),
-  'Glow on Fashion-MNIST test',
-  'bits per dimension',
-);
-
-/** Notebook 02: likelihood and samples of Fashion-MNIST. */
+/** Notebook 02: a TarFlow of Fashion-MNIST, taken apart. */
 export const tarflowOnImages: readonly Measurement[] = [
   {
     id: '02-training-curve',
@@ -20,31 +13,6 @@ export const tarflowOnImages: readonly Measurement[] = [
       figure(`largest rise between validations, ${model}`, 'share of the whole fall', 'computed'),
     ]),
     command: workbookCommand('02', ' --train'),
-  },
-  {
-    id: '02-bits-per-dimension',
-    title: 'Likelihood of Fashion-MNIST',
-    claim:
-      'TarFlow’s exact likelihood is competitive (Table 2, on ImageNet 64×64); here on Fashion-MNIST, beside Glow.',
-    figures: [
-      figure('bits per dimension, test split', 'bits/dim', 'computed', glow),
-      figure('standard error', 'bits/dim', 'computed'),
-      figure('images', '', 'exact'),
-    ],
-    command:
-      "npx tarflow bpd results/checkpoints/fashion-mnist-density.safetensors --data fashion-mnist --split test --reason 'the figure of Table 2'",
-  },
-  {
-    id: '02-background',
-    title: 'A background one grey level wide, spread first',
-    claim:
-      'Ours, not a paper’s: the noise of a black background, made normal and wide before block 0, saves bits.',
-    figures: [
-      figure('bits per dimension, pixels as they are', 'bits/dim', 'trained'),
-      figure('bits per dimension, background spread', 'bits/dim', 'trained'),
-      figure('held-out images', '', 'exact'),
-    ],
-    command,
   },
   {
     id: '02-round-trip',
@@ -88,19 +56,6 @@ export const tarflowOnImages: readonly Measurement[] = [
       figure('mean square error of noisy test images', '', 'computed'),
       figure('after one step, λ = 1', '', 'computed'),
       figure('share of the noise’s power removed', '', 'computed'),
-    ],
-    command,
-  },
-  {
-    id: '02-no-copies',
-    title: 'Samples are not copies of training images',
-    claim:
-      'The model makes new images: its samples are no nearer to the training set than test images are.',
-    figures: [
-      figure('smallest distance, samples', 'rms', 'computed'),
-      figure('smallest distance, test images', 'rms', 'computed'),
-      figure('median distance, samples', 'rms', 'computed'),
-      figure('median distance, test images', 'rms', 'computed'),
     ],
     command,
   },

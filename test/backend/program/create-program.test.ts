@@ -724,6 +724,45 @@ describe('precision bfloat16', () => {
     }
   });
 
+  /** A convolution with its gradients by image and kernel. */
+  const convolved = (mode: Mode, precision: 'float32' | 'bfloat16') =>
+    tf.tidy(() => {
+      const program = createProgram({
+        mode,
+        precision,
+        variables: { kernel: tf.tensor4d(normal(randomKey(7), 54), [3, 3, 2, 3]) },
+        functions: {
+          f: {
+            inputs: { x: tensorSpec([2, 6, 6, 2]) },
+            body: (variables, { x }) => {
+              const kernel = variable(variables, 'kernel') as tf.Tensor4D;
+              const image = x as tf.Tensor4D;
+              const f = (image: tf.Tensor4D, kernel: tf.Tensor4D) =>
+                tf.sum(tf.tanh(tf.conv2d(image, kernel, 1, 'same'))) as tf.Scalar;
+              const { value, grads } = tf.valueAndGrads(f as never)([image, kernel]);
+              const [byImage, byKernel] = grads as [tf.Tensor, tf.Tensor];
+              return { outputs: { value, byImage, byKernel } };
+            },
+          },
+        },
+      });
+      const read = taken(program.run.f({ x: normal(randomKey(8), 144) }));
+      program.dispose();
+      return read;
+    });
+
+  test.each(modes)('rounds the arguments of convolutions in mode %s, backwards too', (mode) => {
+    const [exact, rounded] = [convolved('eager', 'float32'), convolved(mode, 'bfloat16')];
+    for (const name of ['byImage', 'byKernel']) {
+      const [right, near] = [exact[name] ?? [], rounded[name] ?? []];
+      expect(near.length).toBe(right.length);
+      const error = Math.max(...right.map((value, i) => Math.abs(value - (near[i] ?? 0))));
+      const largest = error / Math.max(...right.map(Math.abs));
+      expect(largest).toBeGreaterThan(1e-4);
+      expect(largest).toBeLessThan(3e-2);
+    }
+  });
+
   test('gives the same numbers eagerly and as a graph', () => {
     const [eager, graph] = [result('eager', 'bfloat16'), result('graph', 'bfloat16')];
     expectClose(graph.grad, eager.grad as number[]);

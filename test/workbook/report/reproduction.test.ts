@@ -14,6 +14,7 @@ import {
 } from '../../../src/workbook/report/reproduction.js';
 
 type Claims = Awaited<ReturnType<typeof recordedClaims>>;
+const notebooks = ['02', '10'];
 const denoising = '02-denoising';
 const share = 'share of the noise’s power removed';
 
@@ -36,19 +37,21 @@ const find = (figures: readonly ReproducedFigure[], claim: string, figure: strin
   figures.find((one) => one.claim === claim && one.figure === figure);
 
 describe('figures beside the committed ones', async () => {
-  const committed = await recordedClaims(['02']);
+  const committed = await recordedClaims(notebooks);
   const again = computed(committed);
 
   test('are those of the notebooks that ran, in their order', () => {
-    const figures = reproduction(['02'], committed, again);
+    const figures = reproduction(notebooks, committed, again);
     const ids = [...new Set(figures.map(({ claim }) => claim))];
-    const ofNotebook = measurements.map(({ id }) => id).filter((id) => id.startsWith('02-'));
+    const ofNotebook = measurements
+      .map(({ id }) => id)
+      .filter((id) => notebooks.some((notebook) => id.startsWith(`${notebook}-`)));
     expect(ids).toEqual(ofNotebook);
     expect([...committed.keys()]).toEqual(ids);
   });
 
   test('the same are within their tolerance, and times are not judged', () => {
-    const figures = reproduction(['02'], committed, again);
+    const figures = reproduction(notebooks, committed, again);
     expect(failures(figures)).toEqual([]);
     for (const { outcome, timing } of figures)
       expect(outcome).toBe(timing ? 'not judged' : 'within');
@@ -61,15 +64,15 @@ describe('figures beside the committed ones', async () => {
     [denoising, share, 1 + 5e-6, 'within'],
     [denoising, share, 1 - 2e-5, 'outside'],
     // A model that a cell trained.
-    ['02-background', 'bits per dimension, background spread', 1 + 5e-4, 'within'],
-    ['02-background', 'bits per dimension, background spread', 1 + 2e-3, 'outside'],
+    ['10-background', 'bits per dimension, background spread', 1 + 5e-4, 'within'],
+    ['10-background', 'bits per dimension, background spread', 1 + 2e-3, 'outside'],
     // An error of rounding may be smaller, and a few times larger.
     ['02-round-trip', 'largest error, Gaussian-noise model', 0.1, 'within'],
     ['02-round-trip', 'largest error, Gaussian-noise model', 10, 'outside'],
-    ['02-bits-per-dimension', 'images', 1 + 1e-9, 'outside'],
+    ['10-bits-per-dimension', 'images', 1 + 1e-9, 'outside'],
     ['02-parallel-and-sequential', 'inverse, batch 1', 10, 'not judged'],
   ])('%s, %s, times %s: %s', (id, figure, factor, outcome) => {
-    const figures = reproduction(['02'], committed, changed(again, id, figure, factor));
+    const figures = reproduction(notebooks, committed, changed(again, id, figure, factor));
     expect(find(figures, id, figure)?.outcome).toBe(outcome);
     const failed = failures(figures).map((one) => one.figure);
     expect(failed).toEqual(outcome === 'outside' ? [figure] : []);
@@ -80,7 +83,7 @@ describe('figures beside the committed ones', async () => {
     if (!claim) throw new Error(denoising);
     const read = new Map([...again, [denoising, { ...claim, read: [share] }]]);
     for (const now of [read, changed(read, denoising, share, 2)]) {
-      const figures = reproduction(['02'], committed, now);
+      const figures = reproduction(notebooks, committed, now);
       expect(find(figures, denoising, share)?.outcome).toBe('read');
       expect(failures(figures)).toEqual([]);
       expect(reproductionText(figures)).toContain('1 were only read, and are not reproduced');
@@ -89,14 +92,14 @@ describe('figures beside the committed ones', async () => {
 
   test('a claim that the run did not record fails, and is named', () => {
     const without = new Map([...again].filter(([id]) => id !== denoising));
-    const figures = reproduction(['02'], committed, without);
+    const figures = reproduction(notebooks, committed, without);
     expect(failures(figures).map(({ claim }) => claim)).toEqual(Array(3).fill(denoising));
     expect(reproductionText(figures)).toContain(`✗ ${denoising}: '${share}' was not recorded`);
   });
 
   test('a figure that was never committed is new', () => {
     const before = new Map([...committed].filter(([id]) => id !== denoising));
-    const figures = reproduction(['02'], before, again);
+    const figures = reproduction(notebooks, before, again);
     expect(find(figures, denoising, share)?.outcome).toBe('new');
     expect(failures(figures)).toEqual([]);
   });
@@ -109,24 +112,24 @@ describe('figures beside the committed ones', async () => {
       { ...claim.versions, precision: 'tf32' as const },
     ]) {
       const there = new Map([...again, [denoising, { ...claim, versions }]]);
-      const figures = reproduction(['02'], committed, changed(there, denoising, share, 2));
+      const figures = reproduction(notebooks, committed, changed(there, denoising, share, 2));
       expect(find(figures, denoising, share)?.outcome).toBe('not judged');
     }
   });
 
   test('where models were trained anew, what was computed from them is not judged', () => {
-    const figures = reproduction(['02'], committed, changed(again, denoising, share, 2), true);
+    const figures = reproduction(notebooks, committed, changed(again, denoising, share, 2), true);
     expect(find(figures, denoising, share)?.outcome).toBe('not judged');
-    const trained = find(figures, '02-background', 'bits per dimension, background spread');
+    const trained = find(figures, '10-background', 'bits per dimension, background spread');
     expect(trained?.outcome).toBe('within');
   });
 });
 
 describe('the report', () => {
   test('has figures with their differences, times apart, and says what failed', async () => {
-    const committed = await recordedClaims(['02']);
+    const committed = await recordedClaims(notebooks);
     const now = changed(computed(committed), denoising, share, 2);
-    const text = reproductionText(reproduction(['02'], committed, now));
+    const text = reproductionText(reproduction(notebooks, committed, now));
     const [figures = '', times = '', summary = ''] = text.split('\n\n');
     const line = figures.split('\n').find((one) => one.includes(share));
     const value = (await readClaim(denoising))?.figures.find(({ name }) => name === share)?.value;

@@ -5,12 +5,20 @@ import {
   types,
 } from '../../native/binding.js';
 
-const matrixProducts = new Set(['MatMul', 'BatchMatMulV2']);
+/** Ops that multiply matrices or convolve, and which of their inputs are factors. */
+const factors = new Map([
+  ['MatMul', [0, 1]],
+  ['BatchMatMulV2', [0, 1]],
+  ['Conv2D', [0, 1]],
+  // The other input is the shape of the result.
+  ['Conv2DBackpropInput', [1, 2]],
+  ['Conv2DBackpropFilter', [0, 2]],
+]);
 
 /**
- * A binding in which float32 matrix products take bfloat16 arguments: 8 bits of mantissa in,
- * float32 accumulation inside, and a result that is rounded to bfloat16 and returned as float32. All
- * other ops stay in float32. A tensor is cast once, however many products take it, and a product
+ * A binding in which float32 matrix products and convolutions take bfloat16 arguments: 8 bits of
+ * mantissa in, float32 accumulation inside, and a result that is rounded to bfloat16 and returned as
+ * float32. All other ops stay in float32. A tensor is cast once, however many products take it, and a product
  * that takes the result of another takes it without casts in between.
  *
  * `release` frees the bfloat16 tensors; call it when the tensors made meanwhile are no longer used.
@@ -41,14 +49,15 @@ export function bfloat16Binding(binding: Binding): {
   return {
     executeOp(op, attributes, inputs, outputs) {
       const type = attributes.find((attribute) => attribute.name === 'T')?.value;
-      if (!matrixProducts.has(op) || type !== types.float32) {
+      const narrowed = factors.get(op);
+      if (!narrowed || type !== types.float32) {
         return binding.executeOp(op, attributes, inputs, outputs);
       }
       const rest = attributes.filter((attribute) => attribute.name !== 'T');
       const product = binding.executeOp(
         op,
         [...rest, typeAttribute('T', types.bfloat16)],
-        inputs.map(narrow),
+        inputs.map((input, place) => (narrowed.includes(place) ? narrow(input) : input)),
         1,
       )[0]?.id as number;
       const result = cast(product, types.bfloat16, types.float32);
