@@ -37,12 +37,11 @@ export function addDecode(program: Command): void {
     .addHelpText(
       'after',
       `
-Samples of a flow do not say the scale of the latents that it was trained on: give the file of those.
+Samples say the scale of the latents that their flow was trained on, where the file of those said it.
 
 Examples:
   $ tarflow decode runs/vae/checkpoint.safetensors --in latents/validation.safetensors --out decoded/
-  $ tarflow decode runs/vae/checkpoint.safetensors --in samples.safetensors \\
-      --scale latents/train.safetensors --out grid.png`,
+  $ tarflow decode runs/vae/checkpoint.safetensors --in samples.safetensors --out grid.png`,
     )
     .action(run);
 }

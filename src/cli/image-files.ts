@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
+import type { LatentFacts } from '../data/description.js';
 import { toUnitRange } from '../data/index.js';
 import type { ImageSize } from '../data/source.js';
 import { readSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.js';
@@ -52,11 +53,13 @@ export async function readImages(
  *
  * @param out ends in .safetensors, in .png, or is a folder's name
  * @param names of the pictures in a folder
+ * @param latents of what they are latents, for a safetensors file
  */
 export async function writeImages(
   images: tf.Tensor4D,
   out: string,
   names: readonly string[],
+  latents: LatentFacts = {},
 ): Promise<void> {
   const [, channels, height, width] = images.shape;
   if (isNumbers(out)) {
@@ -64,7 +67,10 @@ export async function writeImages(
     await writeSafetensors(
       out,
       { [tensorName]: { shape: images.shape.slice(), dtype: 'F32', data } },
-      {},
+      {
+        ...(latents.scale !== undefined && { scale: String(latents.scale) }),
+        ...(latents.autoencoder !== undefined && { autoencoder: latents.autoencoder }),
+      },
     );
     return;
   }

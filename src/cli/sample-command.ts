@@ -134,7 +134,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       if (isPicture) {
         await saveImageGrid(images, out, options.columns ? { columns: options.columns } : {});
       } else {
-        await writeImages(images, out, []);
+        await writeImages(images, out, [], flow.details.latents);
       }
     } finally {
       images.dispose();

@@ -24,6 +24,14 @@ export interface CaptionFacts {
   encoder?: { name: string; weights: string } | undefined;
 }
 
+/** What is known of the autoencoder that samples are latents of, as far as their file says it. */
+export interface LatentFacts {
+  /** What its latents were multiplied by, so that a flow sees unit variance. */
+  scale?: number | undefined;
+  /** The SHA-256 of its file. */
+  autoencoder?: string | undefined;
+}
+
 /** What is known of a source without reading a sample. */
 export interface SourceFacts {
   name: string;
@@ -35,6 +43,8 @@ export interface SourceFacts {
   labels: Int32Array;
   /** Present where samples come with the states of their captions. */
   text?: CaptionFacts | undefined;
+  /** Present where samples are latents, and their file says of what. */
+  latents?: LatentFacts | undefined;
   /** Under what terms the samples may be used, and where they come from. */
   licence: string;
 }

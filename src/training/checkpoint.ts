@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { checkedJson } from '../backend/schema.js';
+import type { LatentFacts } from '../data/description.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';
 import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
@@ -21,6 +22,8 @@ export interface CheckpointDetails {
   classNames?: string[];
   /** What made the states of captions, as `openTextEncoder` takes it, and the SHA-256 of its weights. */
   textEncoder?: { name: string; weights: string };
+  /** Of a model of latents: what these were multiplied by, and the SHA-256 of their autoencoder. */
+  latents?: LatentFacts;
   seed?: number;
   /** Training steps behind it. */
   steps?: number;
@@ -110,6 +113,9 @@ const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
   dataset: z.string().optional(),
   classNames: z.array(z.string()).optional(),
   textEncoder: z.strictObject({ name: z.string(), weights: z.string() }).optional(),
+  latents: z
+    .strictObject({ scale: z.number().positive().optional(), autoencoder: z.string().optional() })
+    .optional(),
   seed: z.number().optional(),
   steps: z.number().optional(),
 });

@@ -153,6 +153,7 @@ function detailsOf<C extends ModelConfig, P extends Tree>(
     dataset: data.name,
     ...(classes > 0 && { classNames: data.classes }),
     ...(text && data.text?.encoder && { textEncoder: data.text.encoder }),
+    ...(data.latents && { latents: data.latents }),
     seed,
     steps,
   };

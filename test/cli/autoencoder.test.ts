@@ -107,8 +107,15 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   );
   const flow = createModel({ ...smallConfig, image: { ...image } }, 1);
   const score = path.join(folder, 'flow.safetensors');
-  await saveCheckpoint(flow, score);
+  await saveCheckpoint(flow, score, { latents: { scale } });
   disposeModel(flow);
+  // Samples say what their flow was trained on.
+  const [drawn, shown] = ['drawn', 'shown'].map((name) => path.join(folder, `${name}.safetensors`));
+  expect((await tarflow('sample', score, '--count', '2', '--out', drawn!)).code).toBe(0);
+  expect((await readSafetensors(drawn!)).metadata.scale).toBe(String(scale));
+  const told = await tarflow('decode', checkpoint, '--in', drawn!, '--out', shown!, '--json');
+  expect(told.code, told.stderr).toBe(0);
+  expect(JSON.parse(told.stdout).scale).toBe(scale);
   const about = [
     ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--noise', '0.3'],
     ...['--scale', file('train'), '--json'],

@@ -42,7 +42,7 @@ async function writeLatents(split: string, count: number, place = 'latents'): Pr
   const noise = normal(randomKey(split.length), count * 16);
   const data = noise.map((value, i) => 0.2 * value + (Math.floor(i / 16) % 2 === 0 ? 1 : -1));
   const from = path.join(folder, `${split}-bare.safetensors`);
-  const metadata = { name: 'high and low' };
+  const metadata = { name: 'high and low', scale: '2', autoencoder: 'abc' };
   await writeSafetensors(
     from,
     { latents: { dtype: 'F32', shape: [count, 1, 4, 4], data } },
@@ -92,7 +92,8 @@ describe('a model that reads captions', () => {
   test('is trained on latents with captions; its checkpoint knows their encoder', async () => {
     const { tensors, metadata } = await readSafetensors(checkpoint);
     const data = await readSafetensors(path.join(folder, 'latents', 'train.safetensors'));
-    const { textEncoder, dataset, steps } = JSON.parse(metadata.details as string);
+    const { textEncoder, dataset, steps, latents } = JSON.parse(metadata.details as string);
+    expect(latents).toEqual({ scale: 2, autoencoder: 'abc' });
     expect(JSON.parse(data.metadata.textEncoder as string)).toEqual(textEncoder);
     expect([textEncoder.name, dataset, steps]).toEqual([bert, 'high and low', 8]);
     expect(tensors.empty_text?.data).toEqual(data.tensors.empty_text?.data);

@@ -5,7 +5,7 @@ import {
   type SafetensorsFile,
   writeSafetensors,
 } from '../../formats/safetensors.js';
-import type { CaptionFacts, ImageSize, LatentsDescription } from '../description.js';
+import type { CaptionFacts, ImageSize, LatentFacts, LatentsDescription } from '../description.js';
 import { sharedTexts, textAt } from '../folder/texts.js';
 import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../source.js';
 
@@ -13,7 +13,8 @@ import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../so
  * A safetensors file of latents as a data set, read sample by sample, so it may be larger than
  * memory. It holds `latents` (n, channels, height, width) of 32 or 16 bits, and `labels` (n), whole
  * numbers from 0, where there are classes. Its metadata may say `name`, `licence`, as `classes` a JSON
- * list of their names, and as `captions` one of a text for each sample. Where samples have states of
+ * list of their names, as `captions` one of a text for each sample, as `scale` what the latents were
+ * multiplied by, and as `autoencoder` the SHA-256 of what made them. Where samples have states of
  * captions it holds them as `text` (n, entries, width) of 32 or 16 bits and those of the empty caption
  * as `empty_text` (entries, width); its metadata may say as `textEncoder` what made them, `{"name": …, "weights": …}` with the SHA-256 of
  * the weights (`writeCaptionStates` writes all that).
@@ -29,6 +30,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
     const labels = await labelsOf(opened, length);
     const captions = captionsOf(opened, length);
     const text = await captionFacts(opened, length);
+    const latents = latentFacts(opened);
     return latentsSource({
       kind: 'latents',
       name: metadata.name ?? path.basename(file, '.safetensors'),
@@ -37,6 +39,7 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
       classes: classesOf(opened, labels),
       labels: shared(labels),
       ...(text && { text }),
+      ...(latents && { latents }),
       licence: metadata.licence ?? 'not stated',
       file: opened.path,
       ...(captions && { captions: sharedTexts(captions) }),
@@ -52,11 +55,13 @@ const floats: readonly string[] = ['F32', 'BF16', 'F16'];
 /** The source that a description is of. */
 export function latentsSource(description: LatentsDescription): DataSource {
   const { name, split, image, classes, labels, text, captions, licence, file } = description;
+  const { latents } = description;
   const size = sizeOf(image);
   const length = labels.length;
   return {
     ...{ name, split, image, classes, labels, licence, description },
     ...(text && { text }),
+    ...(latents && { latents }),
     length,
     async read(indices) {
       checkIndices(this, indices);
@@ -143,8 +148,8 @@ export async function writeLatents(
 export async function latentScale(file: string): Promise<number> {
   const opened = await openSafetensors(path.resolve(file));
   try {
-    const scale = Number(opened.metadata.scale ?? Number.NaN);
-    if (Number.isFinite(scale) && scale > 0) return scale;
+    const { scale } = latentFacts(opened) ?? {};
+    if (scale !== undefined) return scale;
     throw new UserError(
       `${file} does not say by what its latents were multiplied`,
       'Expected a file of `tarflow encode`, whose metadata have a scale',
@@ -152,6 +157,23 @@ export async function latentScale(file: string): Promise<number> {
   } finally {
     await opened.close();
   }
+}
+
+/** What a file says of the autoencoder of its latents; undefined where nothing. */
+function latentFacts({ path: file, metadata }: SafetensorsFile): LatentFacts | undefined {
+  const { scale: text, autoencoder } = metadata;
+  if (text === undefined && autoencoder === undefined) return undefined;
+  const scale = text === undefined ? undefined : Number(text);
+  if (scale !== undefined && !(Number.isFinite(scale) && scale > 0)) {
+    throw new UserError(
+      `The metadata of ${file} say scale is ${text}`,
+      'Expected a number above 0',
+    );
+  }
+  return {
+    ...(scale !== undefined && { scale }),
+    ...(autoencoder !== undefined && { autoencoder }),
+  };
 }
 
 /** Rows of a tensor's first axis, of so many numbers each, in the order of their indices. */

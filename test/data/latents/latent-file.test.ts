@@ -93,6 +93,17 @@ test('without labels there are no classes; without names they are numbers', asyn
   expect([...(await data.read([0, 5])).labels]).toEqual([-1, -1]);
 });
 
+test('what they are latents of is known where the file says it', async () => {
+  await write();
+  expect((await openLatents(file, 'train')).latents).toBeUndefined();
+  await write({}, { scale: '0.5', autoencoder: 'abc' });
+  const { latents, description } = await openLatents(file, 'train');
+  expect(latents).toEqual({ scale: 0.5, autoencoder: 'abc' });
+  expect((await sourceOf(description)).latents).toEqual(latents);
+  await write({}, { scale: 'wide' });
+  await expect(openLatents(file, 'train')).rejects.toThrow(/say scale is wide\. Expected a number/);
+});
+
 test('another thread opens them by their path', async () => {
   await write();
   const data = await openLatents(file, 'train');
