@@ -162,7 +162,7 @@ describe('expectations', () => {
     // Not run to the end yet.
     const open = [
       ...['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'],
-      ...['emoji-judge', 'emoji-vae', 'emoji-vae-noisy', 'emoji-text'],
+      ...['emoji-judge', 'emoji-vae-noisy', 'emoji-text'],
     ];
     const run = experimentNames.filter(
       (name) => !open.includes(name) && !name.startsWith('design-'),
