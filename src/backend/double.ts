@@ -34,14 +34,11 @@ export function doubleProduct(
     return fromMatrix(left.mmul(transposeB ? second.transpose() : second));
   }
   return withDoubles(native, (doubles) => {
-    const flags = [flag('transpose_a', transposeA), flag('transpose_b', transposeB)];
-    const factors = [doubles.of(a), a === b ? undefined : doubles.of(b)];
-    const ids = [factors[0], factors[1] ?? factors[0]] as number[];
-    const [product] = doubles.run('MatMul', [elementType('T'), ...flags], ids, 1);
+    const product = productOf(doubles, ...bothOf(doubles, a, b), { transposeA, transposeB });
     return {
       rows: transposeA ? a.columns : a.rows,
       columns: transposeB ? b.rows : b.columns,
-      data: doubles.read(product as number),
+      data: doubles.read(product),
     };
   });
 }
@@ -68,24 +65,14 @@ export function sumOfCubes(
       doubles.run(op, [elementType('T')], inputs, 1)[0] as number;
     const number = (value: number) =>
       doubles.of({ rows: 1, columns: 1, data: Float64Array.of(value) });
-    const factors = [doubles.of(a), a === b ? undefined : doubles.of(b)];
-    const ids = [factors[0], factors[1] ?? factors[0]] as number[];
-    const flags = [flag('transpose_a', false), flag('transpose_b', true)];
-    const [product] = doubles.run('MatMul', [elementType('T'), ...flags], ids, 1);
-    const base = run('AddV2', run('Mul', product as number, number(scale)), number(shift));
+    const product = productOf(doubles, ...bothOf(doubles, a, b), { transposeB: true });
+    const base = run('AddV2', run('Mul', product, number(scale)), number(shift));
     const cubes = run('Mul', run('Square', base), base);
     // A row of ones times the cubes times a column of ones.
     const ones = (count: number) => new Float64Array(count).fill(1);
-    const times = (first: number, second: number) =>
-      doubles.run(
-        'MatMul',
-        [elementType('T'), flag('transpose_a', false), flag('transpose_b', false)],
-        [first, second],
-        1,
-      )[0] as number;
     const row = doubles.of({ rows: 1, columns: a.rows, data: ones(a.rows) });
     const column = doubles.of({ rows: b.rows, columns: 1, data: ones(b.rows) });
-    return doubles.read(times(times(row, cubes), column))[0] as number;
+    return doubles.read(productOf(doubles, productOf(doubles, row, cubes), column))[0] as number;
   });
 }
 
@@ -197,6 +184,22 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
   } finally {
     for (const id of made) binding.deleteTensor(id);
   }
+}
+
+/** Two matrices as tensors; the same one once. */
+function bothOf(doubles: Doubles, a: DoubleMatrix, b: DoubleMatrix): [number, number] {
+  const first = doubles.of(a);
+  return [first, a === b ? first : doubles.of(b)];
+}
+
+function productOf(
+  doubles: Doubles,
+  a: number,
+  b: number,
+  { transposeA = false, transposeB = false } = {},
+): number {
+  const flags = [flag('transpose_a', transposeA), flag('transpose_b', transposeB)];
+  return doubles.run('MatMul', [elementType('T'), ...flags], [a, b], 1)[0] as number;
 }
 
 function elementType(name: string, value: number = types.float64): BindingAttribute {
