@@ -23,7 +23,7 @@ await runMain(async () => {
   const ofLibrary = filters.filter((filter) => !filter.includes('notebooks'));
   const context = newContext();
   const { root, env, progress } = context;
-  await setUp(context);
+  await setUp(context, { optional: true });
   await runSteps([build], context);
 
   const outcomes = [];

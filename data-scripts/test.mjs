@@ -8,7 +8,7 @@ import { build } from './steps/build.mjs';
 
 await runMain(async () => {
   const context = newContext();
-  await setUp(context);
+  await setUp(context, { optional: true });
   try {
     await runSteps([build], context);
   } catch (error) {

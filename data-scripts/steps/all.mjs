@@ -2,9 +2,11 @@ import { createFolder } from '../lib/files.mjs';
 import { cacheFolder, projectRoot } from '../lib/places.mjs';
 import { formatSeconds, Progress } from '../lib/progress.mjs';
 import { runSteps } from '../lib/steps.mjs';
+import { efficientNetLite0 } from './efficientnet-lite0.mjs';
 import { emoji } from './emoji.mjs';
 import { fashionMnist } from './fashion-mnist.mjs';
 import { jupyterLab, kernels } from './jupyter.mjs';
+import { miniLm } from './minilm.mjs';
 import { npmPackages } from './packages.mjs';
 import { pythonEnvironment } from './python.mjs';
 import { chosenBuild, nativeTensorFlow, reasonAgainstNative } from './tensorflow.mjs';
@@ -25,7 +27,7 @@ export function newContext() {
  *
  * @param {import('../lib/steps.mjs').Context} context
  * @param {object} [options]
- * @param {boolean} [options.optional] with the data that only the workbook needs
+ * @param {boolean} [options.optional] with the data and networks that only the workbook and tests need
  * @throws {import('../lib/setup-error.mjs').SetupError} the one sentence for what is missing
  */
 export async function setUp(context, { optional = false } = {}) {
@@ -43,7 +45,7 @@ export async function setUp(context, { optional = false } = {}) {
       jupyterLab,
       kernels,
       fashionMnist,
-      ...(optional ? [emoji] : []),
+      ...(optional ? [emoji, efficientNetLite0, miniLm] : []),
     ],
     context,
   );

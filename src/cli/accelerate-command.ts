@@ -160,8 +160,8 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
 
 /** What to type to get the same table; the file's place is left to the reader. */
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
-  const { batch, data, label, text, textEncoder, guidance, temperature, annealed, on, blocks } =
-    options;
+  const { batch, data, label, text, textEncoder, guidance, rule, temperature } = options;
+  const { annealed, on, blocks } = options;
   return shellWords([
     ...['tarflow', 'accelerate', checkpoint, '--batch', batch.join(',')],
     ...['--tolerance', `${options.tolerance}`, '--repeats', `${options.repeats}`],
@@ -173,6 +173,7 @@ function commandOf(checkpoint: string, options: AccelerateOptions): string {
     ...text.flatMap((caption) => ['--text', caption]),
     ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
     ...(guidance === 0 ? [] : ['--guidance', `${guidance}`]),
+    ...(rule === undefined ? [] : ['--rule', rule]),
     ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
     ...(annealed ? ['--annealed'] : []),
     ...(on === undefined ? [] : ['--on', on]),

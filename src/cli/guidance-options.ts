@@ -9,6 +9,7 @@ import { number, wholeNumbers } from './arguments.js';
 /** What the options of {@link addGuidanceOptions} give. */
 export interface GuidanceOptions {
   guidance: number;
+  rule?: 'linear' | 'product';
   temperature?: number;
   annealed?: boolean;
   on?: 'a' | 'b' | 'ab';
@@ -19,6 +20,7 @@ export interface GuidanceOptions {
 export function addGuidanceOptions(command: Command): Command {
   return command
     .option('--guidance <weight>', 'guidance weight w, 0 for none', number, 0)
+    .option('--rule <rule>', 'guidance: linear, or the product of Gaussians (default: linear)')
     .option('--temperature <tau>', 'guidance: attention temperature of the weaker model', number)
     .option('--annealed', 'guidance: let the weight grow along the tokens')
     .option('--on <ab>', 'guidance: on the log-scale a, the shift b, or both (default: ab)')
@@ -40,8 +42,8 @@ export function guidanceOf(
   labelled: boolean,
   options: GuidanceOptions,
 ): Guidance | undefined {
-  const { guidance: weight, temperature, annealed, on, blocks } = options;
-  const details = { temperature, annealed, on, blocks };
+  const { guidance: weight, rule, temperature, annealed, on, blocks } = options;
+  const details = { rule, temperature, annealed, on, blocks };
   if (weight === 0) {
     const given = Object.entries(details).find(([, value]) => value !== undefined)?.[0];
     if (given === undefined) return undefined;

@@ -14,6 +14,7 @@ export {
   type Classifier,
   type ClassifierConfig,
   type ClassifierTrainingOptions,
+  classifier,
   classifierFeatures,
   disposeClassifier,
   loadClassifier,

@@ -39,8 +39,9 @@ export function publishedCheckpoint(name: string): string {
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
  * says what was trained. A run that is still going on is published up to its last checkpoint. A run
  * that started from the checkpoint or the snapshot published under this name replaces it, and its log
- * is appended; so does the same run when it is published again. A snapshot of the run, or with which
- * it began, is removed.
+ * is appended; so does the same run when it is published again. One that started from the checkpoint of
+ * another name, as a decoder from its autoencoder, has its own log alone. A snapshot of the run, or with
+ * which it began, is removed.
  *
  * @param runFolder the folder of {@link train} or of `tarflow train --out`
  * @throws UserError if the folder holds no run with a checkpoint, if the run started from another
@@ -131,9 +132,17 @@ async function writeLog(to: string, { records, ...header }: PublishedRun): Promi
 
 /**
  * What was published of the run from which another one went on: where that one began with what is
- * published now, or where it is published itself already.
+ * published now, or where it is published itself already. Undefined where it began with the checkpoint of
+ * another name.
  */
-async function publishedStart(name: string, from: StartingPoint): Promise<PublishedRun> {
+async function publishedStart(
+  name: string,
+  from: StartingPoint,
+): Promise<PublishedRun | undefined> {
+  const other = resultToRead(files(path.parse(from.checkpoint).name).run.tensors);
+  if (other !== publishedCheckpoint(name) && existsSync(other)) {
+    if ((await sha256Of(other)) === from.sha256) return undefined;
+  }
   for (const { tensors, log } of Object.values(files(name))) {
     if (!existsSync(resultToRead(log))) continue;
     const published = await readLog(resultToRead(log));

@@ -80,6 +80,7 @@ test('every option of guidance and denoising reaches the picture', async () => {
     [...base, '--precision', 'bfloat16'],
     [...base, '--denoise'],
     [...base, '--denoise', '3'],
+    [...base, '--rule', 'product'],
   ];
   const pictures: string[] = [];
   for (const options of variants) {
@@ -148,8 +149,12 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
 
   test('guidance that does not fit', async () => {
     const file = await checkpoint(temporaryFolder());
+    const guided = ['--label', '0', '--guidance', '1'];
     await mistake(file, /weight is -1/, '--label', '0', '--guidance', '-1');
     await mistake(file, /on 'c'/, '--label', '0', '--guidance', '1', '--on', 'c');
+    await mistake(file, /rule.*'sum'.*'linear' or 'product'/, ...guided, '--rule', 'sum');
+    await mistake(file, /annealing/, ...guided, '--rule', 'product', '--annealed');
+    await mistake(file, /--rule came without guidance/, '--rule', 'product');
     await mistake(file, /block 2.*0 to 1/, '--label', '0', '--guidance', '1', '--blocks', '2');
     await mistake(file, /temperature is 0/, '--guidance', '1', '--temperature', '0');
     await mistake(file, /--annealed came without guidance/, '--annealed');

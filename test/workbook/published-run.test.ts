@@ -146,6 +146,20 @@ async function trainedRun(name: string, steps: number, start?: string): Promise<
   return to;
 }
 
+test('a run that began with the checkpoint of another name has its own log alone', async () => {
+  await publishRun(await runFolder(1100, 1000), 'encoder');
+  const sha256 = createHash('sha256')
+    .update(fs.readFileSync(publishedCheckpoint('encoder')))
+    .digest('hex');
+  const from = { checkpoint: 'encoder.safetensors', sha256, steps: 1000 };
+  await publishRun(await runFolder(250, 1200, from), 'decoder');
+  const published = await readPublishedRun('decoder');
+  expect(published.run.from).toEqual(from);
+  expect(published.earlier).toBeUndefined();
+  expect(published.steps).toBe(250);
+  expect((await readPublishedRun('encoder')).run.from).toBeUndefined();
+});
+
 test('a run goes on from a snapshot in results, without its folder, more than once', async () => {
   const kept = (name: string) => path.join(folder, 'results', name);
   const snapshot = kept('snapshots/tiny.safetensors');

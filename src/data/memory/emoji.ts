@@ -80,9 +80,8 @@ const usual = { baseOnly: false, composed: false, fine: false };
  * - `emoji-32`, `emoji-64`: the drawings of both.
  * - `emoji-composed-32`, `emoji-composed-64`: the same, without {@link heldOutNames} in training and
  *   validation; these names, in all skin tones and by both vendors, are the test split.
- * - `emoji-subcategories-32`, `emoji-subcategories-64`: `emoji-32` and `emoji-64` with Unicode's
- *   subcategories as classes (`face-smiling`, `animal-bird` and about a hundred more), to train what is to
- *   tell drawings apart.
+ * - `emoji-subcategories-32`, `emoji-subcategories-64`: the same with Unicode's subcategories as classes
+ *   (`face-smiling`, `animal-bird` and about a hundred more), to train what is to tell drawings apart.
  *
  * The split is the same in all the others: a tenth of the base emoji of each category, drawn once by a
  * fixed seed, is the test split, with all its skin tones and genders, by both vendors
@@ -99,7 +98,11 @@ export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<Im
         'emoji-google': { vendors: ['google'] as const },
         'emoji-twitter': { vendors: ['twitter'] as const },
         'emoji-composed': { vendors: ['google', 'twitter'] as const, composed: true },
-        'emoji-subcategories': { vendors: ['google', 'twitter'] as const, fine: true },
+        'emoji-subcategories': {
+          vendors: ['google', 'twitter'] as const,
+          composed: true,
+          fine: true,
+        },
       }).map(([prefix, choice]) => {
         const name = `${prefix}-${size}`;
         return [name, (split: Split) => loadEmoji(name, split, { ...usual, ...choice, size })];

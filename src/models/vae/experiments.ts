@@ -56,7 +56,7 @@ const emojiVaeNoisy: Experiment<VaeConfig> = {
   },
   settings: {
     ...emojiVae.settings,
-    steps: 4000,
+    steps: 1700,
     peakLearningRate: 5e-4,
     warmupSteps: 100,
     seed: 2,
