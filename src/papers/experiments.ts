@@ -46,6 +46,28 @@ export const expectations: readonly Expectation[] = [
       'is in the same log.',
   },
   {
+    experiment: 'emoji-vae-noisy',
+    what: 'held-out loss',
+    from: { run: 'emoji-vae-noisy' },
+    note: 'From the committed `emoji-vae` (`--from`).',
+  },
+  {
+    experiment: 'emoji-text',
+    what: 'held-out loss, nats per dimension of the latents',
+    from: { run: 'emoji-text' },
+    note:
+      'The held-out loss was least after 2,600 steps. The names of the validation split are not those of ' +
+      'the training split, so it rises while samples of the latter still get better.',
+  },
+  {
+    experiment: 'emoji-judge',
+    what: 'held-out loss',
+    from: { run: 'emoji-judge' },
+    note:
+      'Too sure of itself on what it has not seen, and so its loss is high; its accuracy is in the same ' +
+      'log.',
+  },
+  {
     experiment: 'fashion-mnist-noise',
     what: 'held-out loss, nats per dimension',
     from: { run: 'noise/fashion-mnist-gaussian-0.1-seed-1' },

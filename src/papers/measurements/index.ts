@@ -1,5 +1,6 @@
 import { acceleration } from './acceleration.js';
 import { bayesClassifier } from './bayes-classifier.js';
+import { emojiFromText } from './emoji-from-text.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
 import { likelihood } from './likelihood.js';
@@ -22,4 +23,5 @@ export const measurements: readonly Measurement[] = [
   ...acceleration,
   ...sampleQuality,
   ...likelihood,
+  ...emojiFromText,
 ];

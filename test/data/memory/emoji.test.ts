@@ -195,7 +195,7 @@ describe('a small set of our own', () => {
     for (const split of ['train', 'validation', 'test'] as const) {
       const [fine, coarse] = [
         await loadDataset('emoji-subcategories-32', split),
-        await loadDataset('emoji-32', split),
+        await loadDataset('emoji-composed-32', split),
       ];
       expect(fine.classes).toEqual([...names]);
       expect(marks(fine)).toEqual(marks(coarse));

@@ -1,0 +1,73 @@
+import { figure, type Measurement, workbookCommand } from './measurement.js';
+
+const seen = 'names of the training split';
+const unseen = 'names of the validation split';
+
+/** Notebook 11: a small STARFlow that draws emoji from their names. */
+export const emojiFromText: readonly Measurement[] = [
+  {
+    id: '11-text-to-image',
+    title: 'Emoji from text, by a STARFlow on latents',
+    claim: 'A flow in the latent space of an autoencoder makes images of what a caption says.',
+    figures: [
+      ...[seen, unseen].flatMap((names) =>
+        ['other vendor’s drawings', 'copies of drawings', 'samples', 'guided samples'].map((of) =>
+          figure(`${of}, ${names}`, '%', 'computed'),
+        ),
+      ),
+      figure('guided samples, held-out names', '%', 'computed'),
+      figure('other vendor’s drawings, held-out names', '%', 'computed'),
+      figure('drawings that the judge puts into their subcategory', '%', 'computed'),
+    ],
+    command: workbookCommand('11'),
+  },
+  {
+    id: '11-guidance-rules',
+    title: 'Guidance of the deep block by two rules, at large weights',
+    claim: 'Score-based guidance in closed form is stable at large weights.',
+    figures: ['product', 'linear'].flatMap((rule) => [
+      figure(`FD, ${rule}, least`, '', 'computed'),
+      figure(`FD, ${rule}, w = 16`, '', 'computed'),
+      figure(`agreement, ${rule}, least FD`, '%', 'computed'),
+      figure(`agreement, ${rule}, w = 16`, '%', 'computed'),
+      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
+      figure(`samples that are not finite, ${rule}, w = 16`, '', 'computed'),
+    ]),
+    command: workbookCommand('11'),
+  },
+  {
+    id: '11-noisy-decoder',
+    title: 'Noise taken away by the decoder, or by the flow’s score',
+    claim: 'A decoder that is trained on noisy latents beats denoising by the score.',
+    figures: ['noise left in', 'score of the flow', 'decoder trained on noise'].flatMap((way) => [
+      figure(`PSNR of drawings, ${way}`, 'dB', 'computed'),
+      figure(`FD of samples, ${way}`, '', 'computed'),
+    ]),
+    command: workbookCommand('11'),
+  },
+  {
+    id: '11-no-copies',
+    title: 'Distance of drawn emoji to the nearest training image',
+    claim:
+      'Samples of names that were held out are no nearer to the training images than unseen drawings are.',
+    figures: [
+      'copies: training drawings, decoded',
+      'samples, training names',
+      'samples, held-out names',
+      'validation drawings',
+    ].map((images) =>
+      figure(`${images}: nearer than 95 of 100 validation drawings`, '%', 'computed'),
+    ),
+    command: workbookCommand('11'),
+  },
+  {
+    id: '11-sampling-plan',
+    title: 'A sampling plan for a STARFlow',
+    claim: 'A sampling plan makes a STARFlow faster, with an error within the tolerance.',
+    figures: [1, 8].flatMap((batch) => [
+      figure(`planned, batch ${batch}: times as fast`, '×', 'timing'),
+      figure(`planned, batch ${batch}: error`, 'share', 'timing'),
+    ]),
+    command: workbookCommand('11'),
+  },
+];
