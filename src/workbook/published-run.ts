@@ -140,9 +140,8 @@ async function publishedStart(
   from: StartingPoint,
 ): Promise<PublishedRun | undefined> {
   const other = resultToRead(files(path.parse(from.checkpoint).name).run.tensors);
-  if (other !== publishedCheckpoint(name) && existsSync(other)) {
-    if ((await sha256Of(other)) === from.sha256) return undefined;
-  }
+  const isOther = other !== publishedCheckpoint(name) && existsSync(other);
+  if (isOther && (await sha256Of(other)) === from.sha256) return undefined;
   for (const { tensors, log } of Object.values(files(name))) {
     if (!existsSync(resultToRead(log))) continue;
     const published = await readLog(resultToRead(log));
