@@ -20,12 +20,14 @@ import { openTensorFile } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import {
   type EncodeDatasetOptions,
+  type EncodedImage,
   encodeDataset,
   encodedWhileWritten,
 } from '../sampling/encode-dataset.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, count, wholeNumber } from './arguments.js';
+import { imagesToEncode, pattern } from './encoded-images.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';
 import { dataName } from './measured-split.js';
 
@@ -37,6 +39,9 @@ interface EncodeOptions {
   split: string;
   out: string;
   count?: number;
+  except?: RegExp;
+  mirror: boolean;
+  mirrorExcept?: RegExp;
   scale?: string;
   draw?: number;
   textEncoder?: string;
@@ -57,6 +62,9 @@ export function addEncode(program: Command): void {
     )
     .option('--split <name>', 'train, validation, train+validation or test', 'train')
     .option('--count <n>', 'only the first images (default: all)', count)
+    .option('--except <pattern>', 'leave out images whose "class: caption" matches', pattern)
+    .option('--mirror', 'each image once more, left and right exchanged', false)
+    .option('--mirror-except <pattern>', 'but not where "class: caption" matches', pattern)
     .option('--scale <scale>', `what latents are multiplied by: ${scaleForms}`)
     .option('--draw <seed>', 'draw from the posteriors (default: take their means)', wholeNumber)
     .option(
@@ -74,13 +82,16 @@ export function addEncode(program: Command): void {
       `
 Latents are scaled to unit variance. The scale stands in the file: that of the autoencoder where it says
 one, or else it is measured on the images that were trained on; for another split it is read from
-train.safetensors in the same folder. Labels and captions go along.
+train.safetensors in the same folder. Labels and captions go along. Mirrored images come after the
+others. A pattern is a regular expression, in which capitals do not matter.
 
 Examples:
   $ tarflow encode runs/vae/checkpoint.safetensors --out latents/train.safetensors
   $ tarflow encode runs/vae/checkpoint.safetensors --split validation \\
       --out latents/validation.safetensors
   $ tarflow encode runs/vae/checkpoint.safetensors --text-encoder minilm --out latents/train.safetensors
+  $ tarflow encode runs/vae/checkpoint.safetensors --mirror --mirror-except "^(flags|symbols):|left|right" \\
+      --out latents/train.safetensors
   $ tarflow encode sd-vae-ft-ema.safetensors --data folder:photographs --out latents/train.safetensors`,
     )
     .action(run);
@@ -99,21 +110,25 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     const data = await openDataset(name, split as Split, { image: model.config.image });
     const captioned = (await data.read([0])).captions !== undefined;
     captions = await captionsOf(options, captioned, name);
-    const images = Math.min(options.count ?? data.length, data.length);
+    const images = await imagesToEncode(data, options);
     const begun = performance.now();
     const set = await write(model, data, {
       ...{ out, scale, captioned, autoencoder: await digestOf(checkpoint) },
-      ...{ count: images, draw: options.draw },
+      ...{ images, draw: options.draw },
     });
     if (captions) await addStates(out, set.captions as readonly string[], captions);
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;
-    const outcome = { checkpoint, out, data: name, split, images, image: set.image };
+    const mirrored = images.filter((image) => image.mirrored).length;
+    const outcome = { checkpoint, out, data: name, split, images: images.length, mirrored };
     if (options.json) {
-      console.log(JSON.stringify({ ...outcome, scale: set.scale, seconds }, null, 2));
+      console.log(
+        JSON.stringify({ ...outcome, image: set.image, scale: set.scale, seconds }, null, 2),
+      );
     } else {
       console.log(
-        `${images} latents of ${channels}×${height}×${width}, multiplied by ` +
+        `${images.length} latents of ${channels}×${height}×${width}` +
+          `${mirrored > 0 ? `, ${mirrored} of them mirrored` : ''}, multiplied by ` +
           `${set.scale.toFixed(5)}, in ${seconds.toFixed(1)} s: ${out}`,
       );
     }
@@ -130,7 +145,7 @@ interface Writing {
   captioned: boolean;
   /** The SHA-256 of the autoencoder's file. */
   autoencoder: string;
-  count: number;
+  images: readonly EncodedImage[];
   draw: number | undefined;
 }
 
@@ -138,12 +153,12 @@ interface Writing {
 async function write(
   model: Model,
   data: DataSource,
-  { out, scale, captioned, autoencoder, count, draw }: Writing,
+  { out, scale, captioned, autoencoder, images, draw }: Writing,
 ): Promise<WritableLatents> {
-  const progress = startProgress({ title: 'Encoding', total: count, unit: 'images' });
+  const progress = startProgress({ title: 'Encoding', total: images.length, unit: 'images' });
   const onProgress = (done: number) => progress.update(done);
   return untilInterrupted(async (signal) => {
-    const how: EncodeDatasetOptions = { count, draw, onProgress, signal };
+    const how: EncodeDatasetOptions = { images, draw, onProgress, signal };
     // A scale that is to be measured, and captions, take all images first.
     const set =
       scale === undefined || captioned

@@ -7,7 +7,7 @@ import { blocksOf, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
 import { askedExecution } from '../sampling/guidance/execution.js';
-import { sample } from '../sampling/sample.js';
+import { checkPriorTemperature, sample } from '../sampling/sample.js';
 import { strategyNames } from '../sampling/solvers/published-strategies.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
@@ -34,6 +34,7 @@ interface SampleOptions extends GuidanceOptions, CaptionOptions, ExecutionOption
   label?: string;
   plan?: string;
   denoise?: number | true;
+  priorTemperature?: number;
   seed: number;
   columns?: number;
   out: string;
@@ -62,6 +63,11 @@ export function addSample(program: Command): void {
     .addOption(modeOption())
     .addOption(precisionOption())
     .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
+    .option(
+      '--prior-temperature <t>',
+      'what noise is multiplied by, below 1 for more typical samples (default: 1)',
+      number,
+    )
     .option('--seed <n>', 'same seed, same images', wholeNumber, 0)
     .option('--columns <n>', 'images in a row (default: a square)', count)
     .option('--json', 'print JSON', false)
@@ -75,7 +81,7 @@ Examples:
   $ tarflow sample runs/conditional/checkpoint.safetensors --count 30 --columns 3 \\
       --label Trouser,Bag,Sneaker --guidance 1 --annealed --denoise --out three.png
   $ tarflow sample runs/emoji/checkpoint.safetensors --text "a red heart" --text "a crying cat" \\
-      --guidance 2 --out two.png
+      --guidance 2 --prior-temperature 0.8 --out two.png
   $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\
       --annealed --out sharper.png
   $ tarflow sample runs/density/checkpoint.safetensors --count 1 --plan auto --out fast.png`,
@@ -84,11 +90,12 @@ Examples:
 }
 
 async function run(checkpoint: string, options: SampleOptions): Promise<void> {
-  const { seed, out } = options;
+  const { seed, out, priorTemperature } = options;
   const isPicture = path.extname(out) === '.png';
   if (!isPicture && path.extname(out) !== '.safetensors') {
     throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
   }
+  checkPriorTemperature(priorTemperature ?? 1);
   await checkWritable(out);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
@@ -121,6 +128,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       text,
       ...(solver && { solver }),
       ...(denoise && { denoise }),
+      ...(priorTemperature !== undefined && { priorTemperature }),
       onTrace: (trace) => addShortfalls(shortfalls, trace),
       onProgress: (share) => progress.update(Math.floor(share * options.count)),
     }).finally(() => progress.finish());
@@ -144,7 +152,11 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
       const what = { checkpoint, out, images, seed, label, guidance, denoise, plan, solver };
       const captions = text && { text: options.text };
       console.log(
-        JSON.stringify({ ...what, ...captions, ...shortfalls, seconds, engine }, null, 2),
+        JSON.stringify(
+          { ...what, ...captions, priorTemperature, ...shortfalls, seconds, engine },
+          null,
+          2,
+        ),
       );
     } else {
       console.log(

@@ -1,6 +1,6 @@
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, type RandomKey, randomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import {
   type DataSource,
   type LatentSet,
@@ -13,9 +13,19 @@ import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { type AutoencodeOptions, encode } from './autoencode.js';
 
+/** An image of a data set, as it is or as in a mirror. */
+export interface EncodedImage {
+  /** Its number in the data set. */
+  index: number;
+  /** Left and right exchanged. */
+  mirrored: boolean;
+}
+
 export interface EncodeDatasetOptions extends AutoencodeOptions {
-  /** The first images; default all. */
+  /** The first images; default all. Not together with `images`. */
   count?: number;
+  /** These images, in this order; an image may come again mirrored. Default: those of `count`. */
+  images?: readonly EncodedImage[];
   /**
    * What latents are multiplied by. Default: what the autoencoder says, or else 1/deviation over all
    * their numbers. All splits of a data set need the same.
@@ -29,8 +39,8 @@ export interface EncodeDatasetOptions extends AutoencodeOptions {
  * The latents of a data set, scaled to unit variance, with its labels and captions: what `writeLatents`
  * writes, and flows are trained on. All latents are in memory; images are read as they are needed.
  *
- * @throws UserError where the model is no autoencoder, or the images do not fit it; the signal's reason
- *   where it stops the computation
+ * @throws UserError where the model is no autoencoder, or the images do not fit it, or no image is
+ *   asked for; the signal's reason where it stops the computation
  */
 export async function encodeDataset(
   model: Model,
@@ -81,15 +91,27 @@ export function encodedWhileWritten(
 function factsOf(
   model: Model,
   data: DataSource,
-  { count = data.length }: EncodeDatasetOptions,
+  options: EncodeDatasetOptions,
 ): Omit<LatentSet, 'latents' | 'captions' | 'scale'> {
-  const { name, classes, licence, length } = data;
-  const indices = Array.from({ length: Math.min(count, length) }, (_, i) => i);
+  const { name, classes, licence } = data;
+  const indices = imagesOf(data, options).map(({ index }) => index);
   return {
     image: ability(model.family, 'autoencoder').latents(model.config, data.image),
     labels: labelBatch(data, indices),
     ...{ name: `${name} latents`, classes, licence },
   };
+}
+
+/** The images that are asked for. */
+function imagesOf(
+  { name, length }: DataSource,
+  { count = length, images }: EncodeDatasetOptions,
+): readonly EncodedImage[] {
+  const asked =
+    images ??
+    Array.from({ length: Math.min(count, length) }, (_, index) => ({ index, mirrored: false }));
+  if (asked.length > 0) return asked;
+  throw new UserError(`None of the ${length} images of ${name} is to be encoded`, 'Ask for some');
 }
 
 /** Latents batch by batch, on the autoencoder's own scale, with the captions of their images. */
@@ -99,39 +121,54 @@ async function* encodedParts(
   options: EncodeDatasetOptions,
 ): AsyncGenerator<{ latents: Float32Array; captions: readonly string[] }> {
   const { draw, onProgress, signal, batchSize = 64, mode } = options;
-  const count = Math.min(options.count ?? data.length, data.length);
+  const images = imagesOf(data, options);
   const key = draw === undefined ? undefined : foldIn(randomKey(draw), 'posterior');
-  for (let first = 0; first < count; first += batchSize) {
-    const indices = Array.from({ length: Math.min(batchSize, count - first) }, (_, i) => first + i);
-    const raw = await data.read(indices);
-    const images = batchTensor(raw);
-    const { mean, logVariance } = await encode(model, images, {
+  for (let first = 0; first < images.length; first += batchSize) {
+    const batch = images.slice(first, first + batchSize);
+    const raw = await data.read(batch.map(({ index }) => index));
+    const pixels = asAsked(batchTensor(raw), batch);
+    const { mean, logVariance } = await encode(model, pixels, {
       ...{ mode, ...(signal && { signal }) },
-    }).finally(() => images.dispose());
+    }).finally(() => pixels.dispose());
     let latents: Float32Array;
     try {
-      latents = drawn({ mean, logVariance }, key, indices);
+      latents = drawn({ mean, logVariance }, key, batch);
     } finally {
       tf.dispose([mean, logVariance]);
     }
     yield { latents, captions: raw.captions ?? [] };
-    onProgress?.(first + indices.length);
+    onProgress?.(first + batch.length);
   }
 }
 
-/** Means, or with a key draws that depend on it and on the images' numbers alone. */
+/** Images of which those that are asked for mirrored have left and right exchanged; frees the others. */
+function asAsked(images: tf.Tensor4D, asked: readonly EncodedImage[]): tf.Tensor4D {
+  const which = asked.map(({ mirrored }) => mirrored);
+  if (!which.includes(true)) return images;
+  try {
+    return tidy(() => {
+      const mask = tf.tensor4d(which, [which.length, 1, 1, 1], 'bool');
+      return tf.where(mask, tf.reverse(images, 3), images);
+    });
+  } finally {
+    images.dispose();
+  }
+}
+
+/** Means, or with a key draws that depend on it and on which images they are alone. */
 function drawn(
   { mean, logVariance }: { mean: tf.Tensor4D; logVariance: tf.Tensor4D },
   key: RandomKey | undefined,
-  indices: readonly number[],
+  images: readonly EncodedImage[],
 ): Float32Array {
   const means = mean.dataSync<'float32'>();
   if (!key) return means;
   const logVariances = logVariance.dataSync();
-  const size = means.length / indices.length;
+  const size = means.length / images.length;
   return Float32Array.from(
-    indices.flatMap((index, place) => {
-      const noise = normal(foldIn(key, index), size);
+    images.flatMap(({ index, mirrored }, place) => {
+      const own = foldIn(key, index);
+      const noise = normal(mirrored ? foldIn(own, 'mirrored') : own, size);
       return Array.from(noise, (value, i) => {
         const at = place * size + i;
         return (means[at] as number) + value * Math.exp((logVariances[at] as number) / 2);

@@ -1,7 +1,12 @@
 /** `tarflow/sampling`: inverting a flow: solvers, their metrics and planner, guidance, denoising; latents and back. */
 export { type AutoencodeOptions, decode, encode } from './autoencode.js';
 export { type DenoiseOptions, denoise, score } from './denoise.js';
-export { type EncodeDatasetOptions, encodeDataset, encodedWhileWritten } from './encode-dataset.js';
+export {
+  type EncodeDatasetOptions,
+  type EncodedImage,
+  encodeDataset,
+  encodedWhileWritten,
+} from './encode-dataset.js';
 export type { ExecutionOptions } from './guidance/execution.js';
 export { type Guidance, guidedBlock } from './guidance/guided-block.js';
 export { type InverseOptions, inverse } from './inverse.js';

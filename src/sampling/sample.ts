@@ -22,6 +22,12 @@ export interface SampleOptions extends ExecutionOptions, Given {
   seed?: number;
   /** The number of the first sample, so that many can be drawn in parts. Default 0. */
   from?: number;
+  /**
+   * What the prior's noise is multiplied by: below 1 samples are more typical and less various (Kingma
+   * and Dhariwal 2018, arXiv 1807.03039, section 6, call it temperature). Default 1, the model's own
+   * distribution.
+   */
+  priorTemperature?: number;
   /** Samples inverted together. Default 64. */
   batchSize?: number;
   /** One denoising step for the noise of training: σ and λ. Default none. */
@@ -36,8 +42,8 @@ export interface SampleOptions extends ExecutionOptions, Given {
  * in a family without blocks, as that makes them.
  *
  * @returns images (count, channels, height, width), not clipped; the caller frees them
- * @throws UserError for a count or a batch size below 1, another number of labels, a solver or
- *   guidance for a family without blocks, and as `inverse` and `denoise` do
+ * @throws UserError for a count or a batch size below 1, a temperature below 0, another number of
+ *   labels, a solver or guidance for a family without blocks, and as `inverse` and `denoise` do
  *
  * @example
  * ```ts
@@ -51,10 +57,11 @@ export interface SampleOptions extends ExecutionOptions, Given {
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, text, guidance, solver, seed = 0, from = 0, batchSize = 64 } = options;
-  const { onProgress, onTrace, signal } = options;
+  const { priorTemperature = 1, onProgress, onTrace, signal } = options;
   const execution = askedExecution(options);
   checkCount('The number of samples', count);
   checkCount('The batch size', batchSize);
+  checkPriorTemperature(priorTemperature);
   if (label !== undefined && typeof label !== 'number' && label.length !== count) {
     throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
   }
@@ -70,7 +77,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
-      const noise = sampleNoise(flow, seed, from + first, size);
+      const noise = sampleNoise(flow, seed, from + first, size, priorTemperature);
       const made: InverseOptions = {
         label: labels,
         text: states,
@@ -101,6 +108,15 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
   }
 }
 
+/** @throws UserError where it is below 0 or no number */
+export function checkPriorTemperature(temperature: number): void {
+  if (Number.isFinite(temperature) && temperature >= 0) return;
+  throw new UserError(
+    `The temperature of the prior is ${temperature}`,
+    'Expected a number from 0, 1 for the distribution of the model',
+  );
+}
+
 /** Images from latents: by solvers where there are blocks, else as the family makes them. */
 async function imagesOf(
   flow: Model,
@@ -119,17 +135,24 @@ async function imagesOf(
 
 /**
  * The latents of samples `first` … `first + count − 1` of a seed: noise times the prior's
- * deviation, (count, T, D). Sample i is the same whatever the batch.
+ * deviation and the prior's temperature, (count, T, D). Sample i is the same whatever the batch.
  */
-export function sampleNoise(flow: Model, seed: number, first: number, count: number): tf.Tensor3D {
+export function sampleNoise(
+  flow: Model,
+  seed: number,
+  first: number,
+  count: number,
+  priorTemperature = 1,
+): tf.Tensor3D {
   const { latentShape, deviation } = ability(flow.family, 'generator');
   const [tokens, width] = latentShape(flow.config);
   const size = tokens * width;
   const key = foldIn(randomKey(seed), 'sample');
-  const noise = new Float32Array(count * size);
-  for (let i = 0; i < count; i++) noise.set(normal(foldIn(key, first + i), size), i * size);
+  const values = new Float32Array(count * size);
+  for (let i = 0; i < count; i++) values.set(normal(foldIn(key, first + i), size), i * size);
   return tidy(() => {
-    const drawn = tf.tensor3d(noise, [count, tokens, width]);
-    return deviation ? tf.mul(drawn, deviation(flow)) : drawn;
+    const drawn = tf.tensor3d(values, [count, tokens, width]);
+    const noise: tf.Tensor3D = deviation ? tf.mul(drawn, deviation(flow)) : drawn;
+    return priorTemperature === 1 ? noise : tf.mul(noise, priorTemperature);
   });
 }

@@ -174,6 +174,33 @@ test('captions go along, and their states where an encoder is named', async () =
   expect(tf.memory().numTensors).toBe(before);
 });
 
+test('images are left out and mirrored by their class and caption', async () => {
+  const folder = temporaryFolder();
+  const checkpoint = await checkpointIn(folder, 'emoji-composed-32');
+  const out = path.join(folder, 'latents', 'train.safetensors');
+  const asked = ['encode', checkpoint, '--count', '60', '--out', out, '--scale', '1', '--json'];
+  const { code, stdout, stderr } = await tarflow(
+    ...[...asked, '--except', 'SKIN tone', '--mirror', '--mirror-except', '^(Flags|Symbols):|left'],
+  );
+  expect(code, stderr).toBe(0);
+  const first = Array.from({ length: 60 }, (_, i) => i);
+  const source = await openDataset('emoji-composed-32', 'train');
+  const { captions = [], labels } = await source.read(first);
+  const kept = first.filter((i) => !captions[i]?.includes('skin tone'));
+  const turned = kept.filter((i) => {
+    const name = source.classes[labels[i] as number] ?? '';
+    return !['Flags', 'Symbols'].includes(name) && !captions[i]?.includes('left');
+  });
+  expect(kept.length).toBeLessThan(60);
+  expect(turned.length).toBeLessThan(kept.length);
+  const images = kept.length + turned.length;
+  expect(JSON.parse(stdout)).toMatchObject({ images, mirrored: turned.length });
+  const data = await openDataset(`latents:${path.dirname(out)}`, 'train');
+  const read = await data.read(Array.from({ length: images }, (_, i) => i));
+  expect(read.captions).toEqual([...kept, ...turned].map((i) => captions[i]));
+  expect([...read.labels]).toEqual([...kept, ...turned].map((i) => labels[i]));
+});
+
 test('mistakes are told, and leave nothing behind', async () => {
   const folder = temporaryFolder();
   const checkpoint = await checkpointIn(folder);
@@ -191,6 +218,9 @@ test('mistakes are told, and leave nothing behind', async () => {
       [checkpoint, ['--scale', checkpoint], /does not say by what/],
       [checkpoint, ['--data', 'emoji-base-64'], /Images of 3×64×64/],
       [checkpoint, ['--text-encoder', 'minilm'], /fashion-mnist has no captions/],
+      [checkpoint, ['--except', '('], /\( is no regular expression/],
+      [checkpoint, ['--except', '.'], /--except leaves none of/],
+      [checkpoint, ['--mirror-except', 'left'], /--mirror-except came without --mirror/],
       [checkpoint, ['--entries', '7'], /--entries came without --text-encoder/],
       [other, [], /no encoder and decoder/],
     ],

@@ -47,6 +47,17 @@ test('the same seed gives the same picture bit for bit, another seed another one
   expect((await picture(file, '--seed', '8')).equals(first)).toBe(false);
 });
 
+test('the temperature of the prior changes the picture; a bad one is refused', async () => {
+  const file = await checkpoint(temporaryFolder());
+  const usual = await picture(file);
+  expect((await picture(file, '--prior-temperature', '1')).equals(usual)).toBe(true);
+  expect((await picture(file, '--prior-temperature', '0.5')).equals(usual)).toBe(false);
+  const out = path.join(path.dirname(file), 'grid.png');
+  const refused = await tarflow('sample', file, '--out', out, '--prior-temperature', '-1');
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain('The temperature of the prior is -1');
+});
+
 test('the picture is a grid of the size that was asked for', async () => {
   const file = await checkpoint(temporaryFolder());
   const square = await sharp(await picture(file)).metadata();

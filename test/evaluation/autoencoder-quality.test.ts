@@ -98,6 +98,31 @@ test('latents are scaled to unit variance, with labels and captions; draws sprea
   expect(tf.memory().numTensors).toBe(before);
 });
 
+test('images are encoded in the order asked for, some of them mirrored', async () => {
+  const before = tf.memory().numTensors;
+  const images = [3, 1, 3].map((index, place) => ({ index, mirrored: place === 2 }));
+  const usual = { scale: 0.25, mode: 'eager' } as const;
+  const set = await encodeDataset(model, data, { ...usual, images });
+  expect(set.captions).toEqual(['image 3', 'image 1', 'image 3']);
+  const all = await encodeDataset(model, data, usual);
+  const rowOf = (from: Float32Array, i: number) =>
+    [0, 4, 8, 12].map((y) => [...from.subarray(16 * i + y, 16 * i + y + 4)]);
+  expect(rowOf(set.latents, 0)).toEqual(rowOf(all.latents, 3));
+  expect(rowOf(set.latents, 1)).toEqual(rowOf(all.latents, 1));
+  expect(rowOf(set.latents, 2)).toEqual(rowOf(all.latents, 3).map((line) => line.reverse()));
+  // A draw belongs to an image, whatever is encoded with it; that of the mirrored one is another.
+  const drawn = await encodeDataset(model, data, { ...usual, images, draw: 1, batchSize: 2 });
+  const whole = await encodeDataset(model, data, { ...usual, draw: 1 });
+  expect(rowOf(drawn.latents, 0)).toEqual(rowOf(whole.latents, 3));
+  expect(rowOf(drawn.latents, 2)).not.toEqual(
+    rowOf(whole.latents, 3).map((line) => line.reverse()),
+  );
+  await expect(encodeDataset(model, data, { ...usual, images: [] })).rejects.toThrow(
+    'None of the 40 images of grey is to be encoded',
+  );
+  expect(tf.memory().numTensors).toBe(before);
+});
+
 test('latents that are encoded while they are written make the same file', async () => {
   const before = tf.memory().numTensors;
   const folder = temporaryFolder();

@@ -53,6 +53,31 @@ describe('sample', () => {
     disposeModel(flow);
   });
 
+  test('the temperature of the prior scales its noise: none at 0, where all samples are one', async () => {
+    const flow = smallFlow();
+    const plain = sampleNoise(flow, 1, 0, 2);
+    const cool = sampleNoise(flow, 1, 0, 2, 0.5);
+    expect(difference(tf.mul(plain, 0.5), cool)).toBe(0);
+    const usual = { count: 2, seed: 1 };
+    const [own, one, coolImages, still] = [
+      await sample(flow, usual),
+      await sample(flow, { ...usual, priorTemperature: 1 }),
+      await sample(flow, { ...usual, priorTemperature: 0.5 }),
+      await sample(flow, { ...usual, priorTemperature: 0 }),
+    ];
+    expect(own.dataSync()).toEqual(one.dataSync());
+    const back = forward(flow, coolImages).z;
+    expect(difference(back, cool)).toBeLessThan(1e-4);
+    const [first, second] = tf.split(still, 2);
+    expect(difference(first!, second!)).toBe(0);
+    for (const priorTemperature of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      await expect(sample(flow, { ...usual, priorTemperature })).rejects.toThrow(
+        'The temperature of the prior is',
+      );
+    }
+    disposeModel(flow);
+  });
+
   test('a solver is passed on, and denoising follows', async () => {
     const flow = smallFlow();
     const solver = { kind: 'jacobi', tolerance: 0 } as const;

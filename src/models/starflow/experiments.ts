@@ -78,14 +78,14 @@ function shared(name: string, about: string, layersPerBlock: number[]): Experime
       ...settings,
       noise: { kind: 'gaussian', sigma: 0.1 },
       batchSize: 128,
-      steps: 6000,
+      steps: 3000,
       peakLearningRate: 2e-3,
-      warmupSteps: 200,
+      warmupSteps: 100,
       holdSteps: 0,
       averageDecay: 0,
-      validateEvery: 300,
+      validateEvery: 150,
       validationImages: 5000,
-      saveEvery: 600,
+      saveEvery: 300,
     },
   };
 }
