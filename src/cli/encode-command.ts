@@ -27,7 +27,7 @@ import {
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, count, wholeNumber } from './arguments.js';
-import { imagesToEncode, pattern } from './encoded-images.js';
+import { choiceText, imagesToEncode, pattern } from './encoded-images.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';
 import { dataName } from './measured-split.js';
 
@@ -83,7 +83,8 @@ export function addEncode(program: Command): void {
 Latents are scaled to unit variance. The scale stands in the file: that of the autoencoder where it says
 one, or else it is measured on the images that were trained on; for another split it is read from
 train.safetensors in the same folder. Labels and captions go along. Mirrored images come after the
-others. A pattern is a regular expression, in which capitals do not matter.
+others. A pattern is a regular expression, in which capitals do not matter. A flow that goes on with other
+latents needs those of the same scale: --scale with the file of the first ones.
 
 Examples:
   $ tarflow encode runs/vae/checkpoint.safetensors --out latents/train.safetensors
@@ -114,7 +115,7 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     const begun = performance.now();
     const set = await write(model, data, {
       ...{ out, scale, captioned, autoencoder: await digestOf(checkpoint) },
-      ...{ images, draw: options.draw },
+      ...{ images, draw: options.draw, choice: choiceText(options) },
     });
     if (captions) await addStates(out, set.captions as readonly string[], captions);
     const { channels, height, width } = set.image;
@@ -147,13 +148,15 @@ interface Writing {
   autoencoder: string;
   images: readonly EncodedImage[];
   draw: number | undefined;
+  /** What was left out and what was mirrored, for the metadata. */
+  choice: Readonly<Record<string, string>>;
 }
 
 /** Encodes images into a file; what is interrupted leaves none. */
 async function write(
   model: Model,
   data: DataSource,
-  { out, scale, captioned, autoencoder, images, draw }: Writing,
+  { out, scale, captioned, autoencoder, images, draw, choice }: Writing,
 ): Promise<WritableLatents> {
   const progress = startProgress({ title: 'Encoding', total: images.length, unit: 'images' });
   const onProgress = (done: number) => progress.update(done);
@@ -164,7 +167,7 @@ async function write(
       scale === undefined || captioned
         ? await encodeDataset(model, data, { ...how, scale })
         : encodedWhileWritten(model, data, { ...how, scale });
-    await writeLatents(out, set, { autoencoder });
+    await writeLatents(out, set, { autoencoder, ...choice });
     return set;
   }).finally(() => progress.finish());
 }

@@ -32,6 +32,20 @@ export function pattern(text: string): RegExp {
   }
 }
 
+/** What of a {@link Choice} is not as usual, in words. */
+export function choiceText({
+  count,
+  except,
+  mirror,
+  mirrorExcept,
+}: Choice): Record<string, string> {
+  return {
+    ...(count !== undefined && { count: String(count) }),
+    ...(except && { except: except.source }),
+    ...(mirror && { mirror: mirrorExcept ? `all except ${mirrorExcept.source}` : 'all' }),
+  };
+}
+
 /**
  * The images of a data set that are asked for: as they are, and after them the mirrored ones. Patterns
  * look at the class and the caption, as in `Food & Drink: red apple`, or at the one that there is.
@@ -44,7 +58,10 @@ export async function imagesToEncode(
   { count = data.length, except, mirror, mirrorExcept }: Choice,
 ): Promise<EncodedImage[]> {
   if (mirrorExcept && !mirror) {
-    throw new UserError('--mirror-except came without --mirror', 'Add it, or leave it away');
+    throw new UserError(
+      '--mirror-except came without --mirror',
+      'Add --mirror, or leave --mirror-except out',
+    );
   }
   const length = Math.min(count, data.length);
   const all = Array.from({ length }, (_, index) => index);
@@ -75,6 +92,6 @@ async function wordsOf(data: DataSource, indices: readonly number[]): Promise<st
   if (words.some((text) => text !== '')) return words;
   throw new UserError(
     `${data.name} has neither classes nor captions`,
-    'Leave --except and --mirror-except away',
+    'Leave --except and --mirror-except out',
   );
 }

@@ -105,12 +105,18 @@ function factsOf(
 /** The images that are asked for. */
 function imagesOf(
   { name, length }: DataSource,
-  { count = length, images }: EncodeDatasetOptions,
+  { count: asked, images }: EncodeDatasetOptions,
 ): readonly EncodedImage[] {
-  const asked =
+  if (images && asked !== undefined) {
+    throw new UserError('Both count and images came', 'Give one of them');
+  }
+  const wanted =
     images ??
-    Array.from({ length: Math.min(count, length) }, (_, index) => ({ index, mirrored: false }));
-  if (asked.length > 0) return asked;
+    Array.from({ length: Math.min(asked ?? length, length) }, (_, index) => ({
+      index,
+      mirrored: false,
+    }));
+  if (wanted.length > 0) return wanted;
   throw new UserError(`None of the ${length} images of ${name} is to be encoded`, 'Ask for some');
 }
 

@@ -195,6 +195,10 @@ test('images are left out and mirrored by their class and caption', async () => 
   expect(turned.length).toBeLessThan(kept.length);
   const images = kept.length + turned.length;
   expect(JSON.parse(stdout)).toMatchObject({ images, mirrored: turned.length });
+  expect((await readSafetensors(out)).metadata).toMatchObject({
+    except: 'SKIN tone',
+    mirror: 'all except ^(Flags|Symbols):|left',
+  });
   const data = await openDataset(`latents:${path.dirname(out)}`, 'train');
   const read = await data.read(Array.from({ length: images }, (_, i) => i));
   expect(read.captions).toEqual([...kept, ...turned].map((i) => captions[i]));

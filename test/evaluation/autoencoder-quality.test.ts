@@ -120,6 +120,8 @@ test('images are encoded in the order asked for, some of them mirrored', async (
   await expect(encodeDataset(model, data, { ...usual, images: [] })).rejects.toThrow(
     'None of the 40 images of grey is to be encoded',
   );
+  const both = encodeDataset(model, data, { ...usual, images, count: 2 });
+  await expect(both).rejects.toThrow('Both count and images came');
   expect(tf.memory().numTensors).toBe(before);
 });
 
