@@ -70,10 +70,10 @@ const emojiTextMirrored: Experiment<StarFlowConfig> = {
   dataset: 'latents:latents-mirrored',
   settings: {
     ...settings,
-    steps: 3600,
+    steps: 3000,
     peakLearningRate: 5e-4,
     warmupSteps: 100,
-    holdSteps: 1600,
+    holdSteps: 1200,
     seed: 2,
   },
 };
