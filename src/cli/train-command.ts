@@ -3,7 +3,15 @@ import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
-import { datasetForms, datasetNames, openDataset } from '../data/index.js';
+import type { Conditioned } from '../conditions/given.js';
+import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
+import {
+  type DataSource,
+  datasetForms,
+  datasetNames,
+  openDataset,
+  withCaptionStates,
+} from '../data/index.js';
 import {
   type Experiment,
   experiments,
@@ -13,6 +21,7 @@ import {
   withOverrides,
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
+import type { ModelConfig } from '../flow/model.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
 import type { StepRecord } from '../training/record.js';
@@ -31,6 +40,7 @@ interface TrainOptions {
   out?: string;
   data?: string;
   fastDecode: boolean;
+  textEncoder?: string;
   set: string[];
   from?: string;
   resume: boolean;
@@ -49,6 +59,10 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .option('--out <folder>', 'where the run goes')
     .option('--data <name>', "other images than the experiment's; see below")
     .option('--fast-decode', 'decode JPEGs of official sets faster and not exactly', false)
+    .option(
+      '--text-encoder <name>',
+      `what reads the captions of data that come without their states: ${textEncoderNames.join(', ')}`,
+    )
     .option('--set <key=value...>', "replace the experiment's values", [])
     .option('--from <path>', 'begin with a run, a snapshot or a checkpoint; see below')
     .option('--resume', 'go on with the run in the folder', false)
@@ -97,6 +111,8 @@ Examples:
       --set averageDecay=0.999
   $ tarflow train --experiment emoji-text --data latents:latents --out runs/emoji
   $ tarflow train --experiment my-flow.json --out runs/mine
+  $ tarflow train --experiment emoji-text --data emoji-composed-32 --text-encoder minilm --out runs/pixels \\
+      --set patchSize=4 image.channels=3 image.height=32 image.width=32 noise=gaussian:0.05
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2
   $ tarflow train --experiment emoji-1024-tokens --out runs/faces --data afhq:data/afhq \\
@@ -132,13 +148,14 @@ async function run({
   // Checked again by train, but here before the data are read.
   family.check(config);
   checkSettings(settings);
-  const [data, validation] = await Promise.all([
+  const opened = await Promise.all([
     openDataset(dataset, 'train', { image: config.image, fastDecode }),
     openDataset(dataset, 'validation', { image: config.image, fastDecode }),
   ]);
   const recorded = resume || replan ? await new RunFolder(out).recordedMode() : undefined;
   await chooseTrainingThreads(experiment, mode ?? recorded);
   const engine = await startEngine();
+  const [data, validation] = await captioned(opened, config, options.textEncoder);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
     `${experiment.name}: ${family.title(config)} on ${dataset}, ${settings.steps} steps of ` +
@@ -187,6 +204,45 @@ async function run({
   return result.finished;
 }
 
+/** Data to train on and held-out data, with the states of their captions where an encoder is named. */
+async function captioned(
+  [data, validation]: [DataSource, DataSource],
+  config: ModelConfig,
+  name: string | undefined,
+): Promise<[DataSource, DataSource]> {
+  if (name === undefined) return [data, validation];
+  const { text }: Conditioned = config;
+  if (!text) {
+    throw new UserError(
+      '--text-encoder came for a model that reads no captions',
+      'Leave it out, or set text.entries and text.width in a file of the experiment',
+    );
+  }
+  const encoder = await openTextEncoder(name);
+  try {
+    const { entries } = text;
+    const withStates = async (source: DataSource): Promise<DataSource> => {
+      const progress = startProgress({
+        title: `Captions (${source.split})`,
+        total: 100,
+        unit: '%',
+      });
+      return withCaptionStates(source, {
+        ...{ entries, width: encoder.width },
+        encoder: { name: encoder.name, weights: encoder.weights },
+        async encode(captions) {
+          const states = await encoder.encode(captions, { entries });
+          return states.data<'float32'>().finally(() => states.dispose());
+        },
+        onProgress: (share) => progress.update(Math.floor(100 * share)),
+      }).finally(() => progress.finish());
+    };
+    return [await withStates(data), await withStates(validation)];
+  } finally {
+    encoder.dispose();
+  }
+}
+
 /** An experiment by its name, or from a file. */
 async function experimentOf(asked: string): Promise<Experiment> {
   return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
@@ -196,12 +252,19 @@ async function experimentOf(asked: string): Promise<Experiment> {
 function resumeCommand(
   experiment: string,
   out: string,
-  { data, fastDecode, set, mode }: Pick<TrainOptions, 'data' | 'fastDecode' | 'set' | 'mode'>,
+  {
+    data,
+    fastDecode,
+    textEncoder,
+    set,
+    mode,
+  }: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder' | 'set' | 'mode'>,
 ): string {
   return shellWords([
     ...['tarflow', 'train', '--experiment', experiment, '--out', out],
     ...(data === undefined ? [] : ['--data', data]),
     ...(fastDecode ? ['--fast-decode'] : []),
+    ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
     ...set.flatMap((pair) => ['--set', pair]),
     ...(mode ? ['--mode', mode] : []),
     '--resume',

@@ -101,10 +101,22 @@ export interface LatentsDescription extends SourceFacts {
   captions?: Texts;
 }
 
+/** Another source, whose samples come with the states of their captions. */
+export interface CaptionedDescription extends SourceFacts {
+  kind: 'captioned';
+  of: SourceDescription;
+  text: CaptionFacts;
+  /** Of each different caption (captions, entries, width), row by row. */
+  states: Float32Array;
+  /** Which of the captions each sample has. */
+  which: Int32Array;
+}
+
 /** Where the samples of a source lie. */
 export type SourceDescription =
   | MemoryDescription
   | FolderDescription
   | ArchiveDescription
   | RowsDescription
-  | LatentsDescription;
+  | LatentsDescription
+  | CaptionedDescription;

@@ -15,6 +15,7 @@ import {
 } from './official/sets.js';
 import { type DataSource, type Split, splits } from './source.js';
 
+export { type CaptionStates, withCaptionStates } from './captioned/captioned-source.js';
 export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
 export {
   type LatentSet,

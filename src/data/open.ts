@@ -1,4 +1,5 @@
 import { archiveSource } from './archive/archive.js';
+import { captionedSource } from './captioned/captioned-source.js';
 import { folderSource } from './folder/folder.js';
 import { latentsSource } from './latents/latent-file.js';
 import { imageDataset } from './memory/memory.js';
@@ -18,5 +19,7 @@ export function sourceOf(description: SourceDescription): DataSource {
       return rowsSource(description);
     case 'latents':
       return latentsSource(description);
+    case 'captioned':
+      return captionedSource(description, sourceOf(description.of));
   }
 }

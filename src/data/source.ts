@@ -74,8 +74,11 @@ export function sizeOf({ channels, height, width }: ImageSize): number {
 /** The same numbers in memory that threads share; the array itself where it lies there already. */
 export function shared(array: Uint8Array): Uint8Array;
 export function shared(array: Int32Array): Int32Array;
+export function shared(array: Float32Array): Float32Array;
 export function shared(array: Float64Array): Float64Array;
-export function shared<A extends Uint8Array | Int32Array | Float64Array>(array: A): A {
+export function shared<A extends Uint8Array | Int32Array | Float32Array | Float64Array>(
+  array: A,
+): A {
   if (array.buffer instanceof SharedArrayBuffer) return array;
   const kind = array.constructor as new (buffer: SharedArrayBuffer) => A;
   const copy = new kind(new SharedArrayBuffer(array.byteLength));

@@ -66,8 +66,8 @@ function checkCaptions(
   if (!came) {
     throw new UserError(
       `${name} has no captions, and the model reads them`,
-      `Expected latents with a tensor text, ${expected} a sample (writeCaptionStates), or a model ` +
-        'without text',
+      `Expected ${expected} a sample: name a --text-encoder for data with captions, or take latents ` +
+        'with a tensor text (writeCaptionStates), or a model without text',
     );
   }
   if (came.entries === read.entries && came.width === read.width) return;

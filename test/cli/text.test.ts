@@ -156,6 +156,40 @@ describe('a model that reads captions', () => {
     expect(resumed).toEqual(whole);
   });
 
+  test('is trained on images whose captions an encoder reads while they are trained on', async () => {
+    const file = path.join(folder, 'emoji.json');
+    const pixels = { channels: 3, height: 32, width: 32 };
+    const { settings } = written;
+    const ofEmoji = { ...config, image: pixels, patchSize: 8, gridSide: 4 };
+    fs.writeFileSync(
+      file,
+      JSON.stringify({ ...written, dataset: 'emoji-composed-32', config: ofEmoji, settings }),
+    );
+    const before = tf.memory().numTensors;
+    const command = ['train', '--experiment', file, ...short, '--text-encoder', bert];
+    const once = await tarflow(...command, '--out', path.join(folder, 'emoji'));
+    expect(once.code, once.stderr).toBe(0);
+    expect(tf.memory().numTensors).toBe(before);
+    const trained = path.join(folder, 'emoji', 'checkpoint.safetensors');
+    const { metadata } = await readSafetensors(trained);
+    expect(JSON.parse(metadata.details as string).textEncoder.name).toBe(bert);
+    const out = path.join(folder, 'heart.safetensors');
+    const sampled = await tarflow('sample', trained, '--text', 'a red heart', '--out', out);
+    expect(sampled.code, sampled.stderr).toBe(0);
+
+    const bare = await tarflow(...command.slice(0, -2), '--out', path.join(folder, 'bare'));
+    expect(bare.code).toBe(2);
+    expect(bare.stderr).toContain('name a --text-encoder for data with captions');
+    const twice = await trainInto('twice', '--text-encoder', bert);
+    expect([twice.code, twice.stderr]).toEqual([
+      2,
+      expect.stringContaining('states of its captions'),
+    ]);
+    const digits = ['train', '--experiment', 'fashion-mnist-density', '--text-encoder', bert];
+    const none = await tarflow(...digits, ...short, '--out', path.join(folder, 'none'));
+    expect(none.stderr).toContain('a model that reads no captions');
+  });
+
   test('shows what its captions say, after some steps', async () => {
     const run = await trainInto('longer', '--set', 'steps=60', 'dropLabel=0.1', 'saveEvery=60');
     expect(run.code, run.stderr).toBe(0);
@@ -294,7 +328,7 @@ describe('mistakes are named', () => {
     }
     await refused(
       { dataset: `latents:${path.join(folder, 'bare')}` },
-      /high and low has no captions, and the model reads them\. Expected latents with a tensor text/,
+      /high and low has no captions, and the model reads them\. Expected 6 entries of 24 numbers a sample: name a --text-encoder .*latents with a tensor text/,
     );
     const mixed = path.join(folder, 'mixed');
     fs.cpSync(path.join(folder, 'latents'), mixed, { recursive: true });
