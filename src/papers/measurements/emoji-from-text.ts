@@ -11,11 +11,12 @@ export const emojiFromText: readonly Measurement[] = [
     claim: 'A flow in the latent space of an autoencoder makes images of what a caption says.',
     figures: [
       ...[seen, unseen].flatMap((names) =>
-        ['other vendor’s drawings', 'copies of drawings', 'samples', 'guided samples'].map((of) =>
-          figure(`${of}, ${names}`, '%', 'computed'),
-        ),
+        [
+          ...['other vendor’s drawings', 'copies of drawings', 'samples', 'guided samples'],
+          'guided samples, cooler noise',
+        ].map((of) => figure(`${of}, ${names}`, '%', 'computed')),
       ),
-      figure('guided samples, held-out names', '%', 'computed'),
+      figure('guided samples, cooler noise, held-out names', '%', 'computed'),
       figure('other vendor’s drawings, held-out names', '%', 'computed'),
       figure('drawings that the judge puts into their subcategory', '%', 'computed'),
     ],

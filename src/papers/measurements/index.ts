@@ -1,5 +1,6 @@
 import { acceleration } from './acceleration.js';
 import { bayesClassifier } from './bayes-classifier.js';
+import { deepAndShallow } from './deep-and-shallow.js';
 import { emojiFromText } from './emoji-from-text.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
@@ -24,4 +25,5 @@ export const measurements: readonly Measurement[] = [
   ...sampleQuality,
   ...likelihood,
   ...emojiFromText,
+  ...deepAndShallow,
 ];
