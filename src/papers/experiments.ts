@@ -56,14 +56,10 @@ export const expectations: readonly Expectation[] = [
     what: 'held-out loss, nats per dimension of the latents',
     from: { run: 'emoji-text' },
     note:
-      'Its checkpoint went on as `emoji-text-mirrored`. The held-out loss was least after 2,600 steps. The names of the validation split are not those of ' +
-      'the training split, so it rises while samples of the latter still get better.',
+      'Its checkpoint went on as `emoji-text-mirrored`. The held-out loss was least after 2,600 steps. ' +
+      'The names of the validation split are not those of the training split, so it rises while ' +
+      'samples of the latter still get better.',
   },
-  ...['design-deep-near-noise', 'design-even', 'design-deep-near-data'].map((experiment) => ({
-    experiment,
-    what: 'held-out loss, nats per dimension',
-    from: { run: `deep-shallow/${experiment}-seed-1` },
-  })),
   {
     experiment: 'emoji-text-mirrored',
     what: 'held-out loss, nats per dimension of the latents',
@@ -99,4 +95,9 @@ export const expectations: readonly Expectation[] = [
     what: 'held-out loss, nats per dimension',
     from: { run: 'emoji-1024-tokens' },
   },
+  ...['design-deep-near-noise', 'design-even', 'design-deep-near-data'].map((experiment) => ({
+    experiment,
+    what: 'held-out loss, nats per dimension',
+    from: { run: `deep-shallow/${experiment}-seed-1` },
+  })),
 ];
