@@ -16,7 +16,7 @@ import {
 } from '../data/index.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { openTensorFile } from '../formats/tensor-file.js';
+import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import {
   type EncodeDatasetOptions,
@@ -114,7 +114,7 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     const images = await imagesToEncode(data, options);
     const begun = performance.now();
     const set = await write(model, data, {
-      ...{ out, scale, captioned, autoencoder: await digestOf(checkpoint) },
+      ...{ out, scale, captioned, autoencoder: await fileDigest(checkpoint) },
       ...{ images, draw: options.draw, choice: choiceText(options) },
     });
     if (captions) await addStates(out, set.captions as readonly string[], captions);
@@ -221,10 +221,4 @@ async function addStates(
   } finally {
     await fs.rm(captioned, { force: true });
   }
-}
-
-/** The SHA-256 of a file, which tells whose latents they are. */
-async function digestOf(checkpoint: string): Promise<string> {
-  const file = await openTensorFile(checkpoint);
-  return file.sha256().finally(() => file.close());
 }

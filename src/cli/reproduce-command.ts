@@ -2,7 +2,6 @@ import * as path from 'node:path';
 import { type Command, Option } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { writeAtomically } from '../backend/files.js';
 import { latentScale } from '../data/index.js';
 import { readStatistics } from '../evaluation/distances/statistics-file.js';
 import { openFeatureNetwork } from '../evaluation/features/named-network.js';
@@ -23,6 +22,7 @@ import {
   pixelNetwork,
   productRate,
   type Recipe,
+  type ReproducedTable,
   type ReproduceOptions,
   type RowResult,
   recipesOf,
@@ -34,6 +34,7 @@ import {
   tinyData,
   tinyDecoder,
   tinyExperiment,
+  writeTable,
 } from '../reproduction/index.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
@@ -149,15 +150,15 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     const why = leftOut.map((each) => `${each.row}: ${each.reason}`).join('; ');
     throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
   }
-  if (options.autoencoder !== undefined && !recipes.some(modelsLatents)) {
-    throw new UserError(`--autoencoder came for ${table}, whose flows make images`, 'Leave it out');
-  }
+  checkAutoencoder(recipes, options);
   const engine = await startEngine();
   const settings = settingsOf(options);
   const opened: { recipe: Recipe; splits: Awaited<ReturnType<typeof openSplits>> }[] = [];
   for (const recipe of recipes) {
     checkRecipe(recipe, settings);
-    opened.push({ recipe, splits: await openSplits(recipe, settings) });
+    // What it would take is told without making latents.
+    const data = options.cost ? ofImages(recipe) : recipe;
+    opened.push({ recipe, splits: await openSplits(data, settings) });
   }
   if (!options.cost) await checkComparison(recipes, settings);
   for (const { recipe, splits } of opened) {
@@ -180,11 +181,28 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     }
   });
   const file = path.join(settings.out, `${table}-${scale}.json`);
-  const outcome = { table, scale, tiny: options.tiny, engine, results, leftOut };
-  await writeAtomically(file, `${JSON.stringify(outcome, null, 2)}\n`);
-  console.log(options.json ? JSON.stringify(outcome, null, 2) : textOf(results, leftOut, options));
+  const made = { table, scale, tiny: options.tiny, engine, results, leftOut };
+  const whole = await writeTable(file, made);
+  console.log(options.json ? JSON.stringify(whole, null, 2) : textOf(whole));
   if (!options.json) console.log(file);
   return results.every(({ figures }) => figures.some(({ ours }) => typeof ours !== 'string'));
+}
+
+/** A recipe whose data are the images that its latents would be made of. */
+function ofImages({ latents, ...recipe }: Recipe): Recipe {
+  return latents ? { ...recipe, dataset: latents.images } : recipe;
+}
+
+/** @throws UserError where an autoencoder came for rows that take none */
+function checkAutoencoder(
+  recipes: readonly Recipe[],
+  { autoencoder, table }: ReproduceCommandOptions,
+): void {
+  const latent = recipes.filter(modelsLatents);
+  if (autoencoder === undefined || latent.some(({ latents }) => !latents)) return;
+  const [own] = latent;
+  const whose = own ? `latents are those of ${own.latents?.autoencoder}` : 'flows make images';
+  throw new UserError(`--autoencoder came for ${table}, whose ${whose}`, 'Leave it out');
 }
 
 /** Opens once what samples are compared by, before anything is trained for it. */
@@ -222,6 +240,7 @@ function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
   return {
     // Of their own: no tiny run is taken for one that means something.
     out: tiny ? path.join(out, 'tiny') : out,
+    checkpoints: path.join(resultsFolder(), 'checkpoints'),
     ledger: options.ledger ?? (tiny ? path.join(out, 'tiny', 'readings.jsonl') : usualLedger()),
     ...{ samples, repeats, seed, network, batch: tiny ? 2 : batch },
     ...{ folder: options.data, weights: options.weights },
@@ -343,11 +362,7 @@ function progressOf(row: string) {
 }
 
 /** The table as text: published figures, and ours with the model that they are of. */
-function textOf(
-  results: readonly RowResult[],
-  leftOut: readonly LeftOut[],
-  { table, scale, tiny }: ReproduceCommandOptions,
-): string {
+function textOf({ results, leftOut, table, scale, tiny }: ReproducedTable): string {
   const rows = results.flatMap(({ row, model, figures }) =>
     figures.map(({ measure, of, published, ours }) => {
       const figure = typeof ours === 'string' ? undefined : ours;

@@ -23,6 +23,12 @@ export async function openTensorFile(path: string): Promise<TensorFile> {
   return isTorchFile(begins) ? openTorchFile(path) : openSafetensors(path);
 }
 
+/** The SHA-256 of a file of tensors, which tells what was made with it. */
+export async function fileDigest(path: string): Promise<string> {
+  const file = await openTensorFile(path);
+  return file.sha256().finally(() => file.close());
+}
+
 async function firstBytes(handle: FileHandle, path: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(16);
   return bytes.subarray(0, await readAt(handle, bytes, 0, path));

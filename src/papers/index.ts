@@ -5,6 +5,7 @@ export { type MeasuredFigure, type Measurement, placeText } from './measurements
 export { type Measure, type MeasureName, measures } from './measures.js';
 export type {
   Claim,
+  LatentsOf,
   OurReference,
   Paper,
   PaperSampling,

@@ -71,6 +71,14 @@ export interface PaperSampling {
   samples?: number;
 }
 
+/** Latents of images at workbook scale. */
+export interface LatentsOf {
+  /** The data set, as `openDataset` calls it. */
+  images: string;
+  /** The experiment of the autoencoder, whose checkpoint is committed by the same name. */
+  autoencoder: string;
+}
+
 /** A line of a paper's table. */
 export interface Row {
   name: string;
@@ -87,6 +95,10 @@ export interface Row {
   workbook?: string;
   /** True where its twin's samples are drawn without labels. */
   unlabelled?: true;
+  /** True where its twin's samples have the labels of training images, whose classes differ in size. */
+  labelledAsTrained?: true;
+  /** Where its twin models latents: what they are of. */
+  latents?: LatentsOf;
   /** The name of the published strategy that its accelerated figures are of (`namedSolvers`). */
   strategy?: string;
   /** Published weights that it can be measured with, by the name of their file. */

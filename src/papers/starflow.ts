@@ -141,6 +141,22 @@ export const starflow: Paper = {
         measures: ['held-out loss', 'FID'] as const,
       })),
     },
+    {
+      id: 'latents-and-pixels',
+      title: 'A flow on latents and on pixels, at one cost of training (L1)',
+      rows: [
+        {
+          ...{ name: 'latents, decoder trained on noise', workbook: 'emoji-on-latents' },
+          latents: { images: 'emoji-base-64', autoencoder: 'emoji-vae-noisy' },
+        },
+        { name: 'pixels, patches of 8×8, σ = 0.05', workbook: 'emoji-on-pixels' },
+        { name: 'pixels, patches of 8×8, σ = 0.1', workbook: 'emoji-on-noisier-pixels' },
+        { name: 'pixels, patches of 4×4, σ = 0.05', workbook: 'emoji-on-small-patches' },
+      ].map((row) => ({
+        ...{ ...row, kind: 'flow', published: [], labelledAsTrained: true as const },
+        measures: ['held-out loss', 'FID'] as const,
+      })),
+    },
   ],
   claims: [
     {

@@ -13,4 +13,6 @@ export interface Asked {
 export interface RecipeSampling extends PaperSampling {
   /** True for samples of a conditional model without labels. */
   unlabelled?: true;
+  /** True for labels of training images, drawn at random; default: all classes alike. */
+  labelledAsTrained?: true;
 }

@@ -12,7 +12,7 @@ import type { ReproduceOptions } from './reproduce-options.js';
  */
 export function basisOf(
   measure: MeasureName,
-  { sampling }: Recipe,
+  { sampling, latents }: Recipe,
   { train, validation }: Splits,
   options: ReproduceOptions,
   decoder?: Pick<LatentDecoder, 'digest' | 'scale'>,
@@ -26,6 +26,7 @@ export function basisOf(
   const distance = {
     ...{ network, samples, seed, sampling, statistics: statistics ?? null },
     ...(decoder && { autoencoder: [decoder.digest, decoder.scale] }),
+    ...(latents && { images: latents.images }),
   };
   const { engine, version, device, gpu } = currentEngine();
   const timed = { batch, repeats, seed, sampling, mode, machine: [engine, version, device, gpu] };

@@ -77,6 +77,8 @@ export interface LatentDecoder {
 export interface BenchParts {
   flow: Model;
   splits: Splits;
+  /** The images that latents were made of; absent: the latents are decoded to have some. */
+  images?: (() => Promise<Splits>) | undefined;
   /** What decodes samples, where latents are modelled. */
   decoder?: (() => Promise<LatentDecoder>) | undefined;
   /** Of the training. */
@@ -105,6 +107,7 @@ export class Bench {
   private opened: Promise<FeatureNetwork> | undefined;
   readonly flow: Model;
   readonly splits: Splits;
+  private readonly ofLatents: BenchParts['images'];
   readonly options: MeasureOptions;
   readonly validations: readonly HeldOut[] | undefined;
   readonly noise: Noise;
@@ -117,6 +120,7 @@ export class Bench {
   constructor(parts: BenchParts) {
     this.flow = parts.flow;
     this.splits = parts.splits;
+    this.ofLatents = parts.images;
     this.options = parts.options;
     this.validations = parts.validations;
     this.noise = parts.noise;
@@ -130,7 +134,17 @@ export class Bench {
 
   /** Whether samples are compared with images as they were, and not as an autoencoder decodes them. */
   get knowsRealImages(): boolean {
-    return !this.decodes || this.statisticsFile !== undefined;
+    return !this.decodesReal || this.statisticsFile !== undefined;
+  }
+
+  /** Whether the images of {@link real} are latents, which are decoded. */
+  get decodesReal(): boolean {
+    return this.decodes && this.ofLatents === undefined;
+  }
+
+  /** What samples are compared with. */
+  async real(): Promise<Splits> {
+    return this.ofLatents ? this.ofLatents() : this.splits;
   }
 
   /** Whether samples are latents, which are decoded. */
@@ -218,12 +232,22 @@ export class Bench {
     return this.ranking;
   }
 
-  /** Classes drawn uniformly, one a sample; undefined for a model or samples without. */
+  /**
+   * Classes drawn uniformly, or as training images have them, one a sample; undefined for a model or
+   * samples without.
+   */
   labels(count: number): Int32Array | undefined {
     const { classes } = this.flow.config;
-    if (classes === 0 || this.sampling.unlabelled) return undefined;
+    const { unlabelled, labelledAsTrained } = this.sampling;
+    if (classes === 0 || unlabelled) return undefined;
+    const { labels: trained } = this.splits.train;
+    const choices = labelledAsTrained ? trained : Int32Array.from({ length: classes }, (_, i) => i);
     const drawn = uniform(foldIn(randomKey(this.options.seed), 'labels'), count);
-    return Int32Array.from(drawn, (value) => Math.min(classes - 1, Math.floor(value * classes)));
+    const last = choices.length - 1;
+    return Int32Array.from(
+      drawn,
+      (value) => choices[Math.min(last, Math.floor(value * choices.length))] as number,
+    );
   }
 
   /** The states of held-out captions, in turn, for samples; undefined for a model that reads none. */
@@ -258,17 +282,18 @@ export class Bench {
   }
 
   /** Mean and covariance of real images' features: of a file, or of all training images. */
-  realStatistics(): Promise<StoredStatistics> {
-    const { train } = this.splits;
+  async realStatistics(): Promise<StoredStatistics> {
     const file = this.statisticsFile;
-    if (file === undefined) return this.statisticsOf(train, train.length, 'real images');
-    return this.once(file, () => readStatistics(file));
+    if (file !== undefined) return this.once(file, () => readStatistics(file));
+    const { train } = await this.real();
+    return this.statisticsOf(train, train.length, 'real images');
   }
 
-  /** Mean and covariance of the features of a source's first images. */
+  /** Mean and covariance of the features of a split's first images, of those of {@link real}. */
   async statisticsOf(data: DataSource, count: number, what: string): Promise<StoredStatistics> {
     const network = await this.network();
-    const decoded = this.decoder && [(await this.decoder()).digest, this.sampling.denoising];
+    const decoded = this.decoder &&
+      this.decodesReal && [(await this.decoder()).digest, this.sampling.denoising];
     const name = [network.name, data.name, data.split, data.length, count, decoded].join('/');
     return this.once(name, () => this.computedStatistics(network, data, count, what));
   }
@@ -293,7 +318,7 @@ export class Bench {
     for (let first = 0; first < count; first += atATime) {
       const indices = Array.from({ length: Math.min(atATime, count - first) }, (_, i) => first + i);
       const how = { ...(signal && { signal }) };
-      if (this.decoder) {
+      if (this.decodesReal) {
         const latents = await this.realLatents(data, indices);
         const decoded = await this.images(latents).finally(() => latents.dispose());
         running.add(await featuresOf(network, decoded, how).finally(() => decoded.dispose()));

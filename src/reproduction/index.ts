@@ -21,5 +21,6 @@ export {
 } from './reproduce.js';
 export type { ReproduceOptions } from './reproduce-options.js';
 export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
+export { type ReproducedTable, writeTable } from './table-file.js';
 export { comparesSamples, type Figure } from './taken-figures.js';
 export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';

@@ -1,7 +1,10 @@
 import { UserError } from '../backend/errors.js';
 import { nearestName } from '../backend/nearest.js';
 import { findExperiment } from '../experiments/index.js';
+import { ability } from '../flow/flow.js';
+import { familyOf } from '../models/registry.js';
 import {
+  type LatentsOf,
   type PaperScale,
   type PublishedFigure,
   papers,
@@ -31,6 +34,8 @@ export interface Recipe {
   dataset: string;
   /** Whether {@link dataset} lies in a folder of the user's. */
   needsFolder: boolean;
+  /** What its latents are of, where they are made here and no user's folder is needed. */
+  latents?: LatentsOf;
   /** Image size, for data that are brought to it. */
   image: Experiment['config']['image'];
   sampling: RecipeSampling;
@@ -105,12 +110,18 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
   if (scale === 'workbook') {
     if (row.workbook === undefined) return leftOut('it has no twin at workbook scale');
     const experiment = findExperiment(row.workbook);
+    const { latents, unlabelled, labelledAsTrained } = row;
+    // An autoencoder that was trained on noisy latents takes their noise away itself.
+    const denoising = latents && takesNoise(latents) ? 0 : 1;
     return {
       ...{ ...named, scale, dataset: experiment.dataset, needsFolder: false },
       image: experiment.config.image,
       experiment: () => experiment,
-      sampling: { denoising: 1, ...(row.unlabelled && { unlabelled: true }) },
-      untold: [],
+      sampling: {
+        ...{ denoising, ...(unlabelled && { unlabelled }) },
+        ...(labelledAsTrained && { labelledAsTrained }),
+      },
+      ...{ untold: [], ...(latents && { latents }) },
     };
   }
   const { paper } = row;
@@ -126,6 +137,11 @@ function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
     ...(row.strategy !== undefined && { strategy: row.strategy }),
     ...(row.weights !== undefined && { weights: row.weights }),
   };
+}
+
+function takesNoise({ autoencoder }: LatentsOf): boolean {
+  const { config } = findExperiment(autoencoder);
+  return ability(familyOf(config.kind), 'autoencoder').latentNoise?.(config) !== undefined;
 }
 
 /** Why a model of a paper cannot be made here; undefined where it can. */

@@ -9,6 +9,8 @@ import type { Recipe } from './recipe.js';
 export interface ReproduceOptions extends MeasureOptions {
   /** Where runs and figures go; what is there already is not made again. */
   out: string;
+  /** Where committed checkpoints are: autoencoders that make and decode latents. */
+  checkpoints: string;
   /** The user's folder of data, at the paper's scale. */
   folder?: string | undefined;
   /** A checkpoint to measure in place of training one. */

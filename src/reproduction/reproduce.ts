@@ -4,9 +4,11 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { type DataSource, openDataset, type Split } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
+import { findExperiment } from '../experiments/index.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { familyOf } from '../models/registry.js';
+import type { LatentsOf } from '../papers/index.js';
 import { checkSource } from '../training/checks.js';
 import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
@@ -23,6 +25,7 @@ import {
 } from './bench.js';
 import { FollowedTraining } from './followed.js';
 import { type Basis, KeptFigures } from './kept-figures.js';
+import { openOwnDecoder, openOwnLatents } from './own-latents.js';
 import { modelsLatents, type Recipe, readsNoisyLatents } from './recipe.js';
 import type { ReproduceOptions } from './reproduce-options.js';
 import {
@@ -47,17 +50,25 @@ export interface RowResult {
   seconds: number;
 }
 
+/** How data are opened. */
+type OpeningOptions = Pick<
+  ReproduceOptions,
+  'folder' | 'open' | 'checkpoints' | 'out' | 'onProgress' | 'signal' | 'mode'
+>;
+
 /**
- * One split of a row's data.
+ * One split of a row's data; latents that are made here are made first.
  * @throws UserError where they are not there, or their folder is not given
  */
 export async function openSplit(
   recipe: Recipe,
   split: Split,
-  { folder, open }: Pick<ReproduceOptions, 'folder' | 'open'>,
+  options: OpeningOptions,
 ): Promise<DataSource> {
-  const { row, dataset, needsFolder, image } = recipe;
+  const { row, dataset, needsFolder, image, latents } = recipe;
+  const { folder, open } = options;
   if (open) return open(recipe, split);
+  if (latents) return openOwnLatents(latents, split, options);
   if (!needsFolder) return openDataset(dataset, split, { image });
   if (folder !== undefined) return openDataset(`${dataset}:${folder}`, split, { image });
   throw new UserError(
@@ -68,11 +79,18 @@ export async function openSplit(
   );
 }
 
-/** The splits that a row is trained on and chosen by. */
-export async function openSplits(
-  recipe: Recipe,
-  options: Pick<ReproduceOptions, 'folder' | 'open'>,
+/** The images that a row's latents were made of, as the training and validation split have them. */
+async function openImages(
+  recipe: Omit<Recipe, 'latents'>,
+  latents: LatentsOf,
+  options: OpeningOptions,
 ): Promise<Splits> {
+  const { image } = findExperiment(latents.autoencoder).config;
+  return openSplits({ ...recipe, dataset: latents.images, image }, options);
+}
+
+/** The splits that a row is trained on and chosen by. */
+export async function openSplits(recipe: Recipe, options: OpeningOptions): Promise<Splits> {
   return {
     train: await openSplit(recipe, 'train', options),
     validation: await openSplit(recipe, 'validation', options),
@@ -131,11 +149,13 @@ export async function reproduceRow(
  */
 export async function openDecoder(
   recipe: Recipe,
-  options: Pick<ReproduceOptions, 'openDecoder'>,
+  options: Pick<ReproduceOptions, 'openDecoder' | 'checkpoints' | 'out'>,
 ): Promise<LatentDecoder> {
+  const { latents, row } = recipe;
+  if (!options.openDecoder && latents) return openOwnDecoder(latents, options);
   if (!options.openDecoder) {
     throw new UserError(
-      `${recipe.row} makes latents`,
+      `${row} makes latents`,
       'Give the autoencoder that made its data by --autoencoder',
     );
   }
@@ -196,6 +216,7 @@ class RowRun {
   private readonly folder: string;
   private readonly shared: SharedStatistics;
   private opened: Promise<LatentDecoder> | undefined;
+  private imagesOpened: Promise<Splits> | undefined;
 
   constructor(
     private readonly recipe: Recipe,
@@ -372,11 +393,17 @@ class RowRun {
     validations?: readonly HeldOut[],
   ): Bench {
     const { splits, options, recipe, shared, decoder } = this;
+    const { latents, ...others } = recipe;
+    const images = () => {
+      this.imagesOpened ??= openImages(others, latents as LatentsOf, options);
+      return this.imagesOpened;
+    };
     // What the weights' file says goes first: a paper may not tell the noise.
     const noise = flow.details.noise ?? (recipe.untold.length > 0 ? noNoise : settings.noise);
     return new Bench({
       ...{ flow, splits, options, noise, sampling: recipe.sampling, shared },
       decoder: modelsLatents(recipe) ? decoder : undefined,
+      images: latents ? images : undefined,
       ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
       statistics: options.statistics,
     });

@@ -207,7 +207,7 @@ export async function distanceOf(
   const { samples } = bench.options;
   if (!statistics) return `${broken} of ${samples} samples were not finite`;
   const real = await bench.realStatistics();
-  const { validation } = bench.splits;
+  const { validation } = await bench.real();
   const n = Math.min(samples, validation.length);
   const floor = await bench.statisticsOf(validation, n, 'held-out images');
   const { name, distances } = await bench.network();
@@ -224,13 +224,15 @@ export async function distanceOf(
 /** How samples were drawn, and what real images are where latents were modelled. */
 function samplingText(bench: Bench, broken: number): string {
   const { flow, sampling, noise } = bench;
-  const { guidance = 0, rule, temperature, denoising, unlabelled } = sampling;
+  const { guidance = 0, rule, temperature, denoising, unlabelled, labelledAsTrained } = sampling;
+  const labels = labelledAsTrained ? 'labels drawn as in training' : 'labels drawn uniformly';
   const { text } = flow.config as Conditioned;
-  const decoded = bench.knowsRealImages
+  const floor = bench.knowsRealImages
     ? 'decoded; the images of the floor are decoded held-out latents'
     : 'decoded; held-out and real images are decoded latents, too';
+  const decoded = bench.decodesReal ? floor : 'decoded';
   return [
-    ...(flow.config.classes > 0 ? [unlabelled ? 'without labels' : 'labels drawn uniformly'] : []),
+    ...(flow.config.classes > 0 ? [unlabelled ? 'without labels' : labels] : []),
     ...(text ? ['captions of held-out images'] : []),
     guidance > 0
       ? `w = ${guidance}, ${rule === 'product' ? 'product of Gaussians' : 'annealed'}`

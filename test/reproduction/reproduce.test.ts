@@ -350,6 +350,42 @@ describe('tarflow reproduce', () => {
     }
   });
 
+  test('fills a table row by row, in its order', async () => {
+    const out = temporaryFolder();
+    const table = 'deep-shallow';
+    const rows = recipesOf(table, { scale: 'workbook' }).map(({ row }) => row);
+    for (const row of [...rows].reverse()) {
+      expect((await tiny(out, table, '--row', row, '--seeds', '1,2')).code).toBe(0);
+    }
+    const whole = written(out, table, 'workbook');
+    expect(whole.results.map(({ row }: { row: string }) => row)).toEqual(rows);
+    // A row that is made again takes the place of what was there.
+    const again = await tiny(out, table, '--row', rows[1] as string, '--json');
+    expect(again.code).toBe(0);
+    const trainings = JSON.parse(again.stdout).results.map(
+      ({ figures }: { figures: { ours: { values?: number[] } }[] }) =>
+        figures[0]?.ours.values?.length ?? 1,
+    );
+    expect(trainings).toEqual([2, 1, 2]);
+    const file = path.join(out, 'tiny', `${table}-workbook.json`);
+    fs.writeFileSync(file, '{"results": 1}');
+    const damaged = await tiny(out, table, '--row', rows[0] as string);
+    expect(damaged.code).toBe(2);
+    expect(damaged.stderr).toMatch(/results.*Delete it, and its rows are filled in again/s);
+  });
+
+  test('refuses an autoencoder for rows that have their own', async () => {
+    const out = temporaryFolder();
+    const row = ['--table', 'latents-and-pixels', '--cost', '--out', out];
+    const vae = 'results/checkpoints/emoji-vae.safetensors';
+    const refused = await tarflow('reproduce', ...row, '--autoencoder', vae);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/whose latents are those of emoji-vae-noisy.*Leave it out/s);
+    const { code, stderr } = await tarflow('reproduce', ...row);
+    expect(code, stderr).toBe(0);
+    expect(fs.readdirSync(out)).toEqual([]);
+  });
+
   test('a tiny run has a ledger of its own', async () => {
     const out = temporaryFolder();
     const row = ['--table', 'likelihood-fashion-mnist', '--row', 'MAF'];

@@ -110,6 +110,36 @@ function shared(name: string, about: string, layersPerBlock: number[]): Experime
   };
 }
 
+/**
+ * One transformer on latents of emoji and on their pixels, at one cost: 2,400 steps on latents take
+ * as many operations as `steps` here.
+ */
+function twin(
+  name: string,
+  about: string,
+  data: Pick<Experiment<StarFlowConfig>, 'dataset'> &
+    Pick<StarFlowConfig, 'image' | 'patchSize' | 'gridSide'> &
+    Pick<TrainingSettings, 'steps'> & { sigma: number },
+): Experiment<StarFlowConfig> {
+  const { dataset, image, patchSize, gridSide, steps, sigma } = data;
+  return {
+    ...{ name, dataset },
+    description: `Emoji by their category, ${about}`,
+    config: {
+      ...publishedDesign,
+      ...{ image, classes: 10, patchSize, channels: 192, layersPerBlock: [1, 1, 1, 5] },
+      ...{ headWidth: 64, gridSide },
+    },
+    settings: {
+      ...settings,
+      ...{ noise: { kind: 'gaussian', sigma }, steps, peakLearningRate: 1e-3 },
+      ...{ warmupSteps: 100, holdSteps: 0, averageDecay: 0, validationImages: 336 },
+    },
+  };
+}
+
+const pixels = { channels: 3, height: 64, width: 64 };
+
 /** What there is to train of this family. */
 export const starflowExperiments: readonly Experiment[] = [
   emojiText,
@@ -117,4 +147,20 @@ export const starflowExperiments: readonly Experiment[] = [
   shared('deep-near-noise', 'five layers nearest the noise, one in each other block', [1, 1, 1, 5]),
   shared('deep-near-data', 'five layers nearest the data, one in each other block', [5, 1, 1, 1]),
   shared('even', 'two layers in each block', [2, 2, 2, 2]),
+  twin('emoji-on-latents', '64 tokens of latents', {
+    ...{ dataset: 'latents:latents-base', image: { channels: 8, height: 16, width: 16 } },
+    ...{ patchSize: 2, gridSide: 8, steps: 2400, sigma: 0.3 },
+  }),
+  twin('emoji-on-pixels', '64 tokens of 8×8 pixels', {
+    ...{ dataset: 'emoji-base-64', image: pixels },
+    ...{ patchSize: 8, gridSide: 8, steps: 2188, sigma: 0.05 },
+  }),
+  twin('emoji-on-noisier-pixels', '64 tokens of 8×8 pixels with more noise', {
+    ...{ dataset: 'emoji-base-64', image: pixels },
+    ...{ patchSize: 8, gridSide: 8, steps: 2188, sigma: 0.1 },
+  }),
+  twin('emoji-on-small-patches', '256 tokens of 4×4 pixels', {
+    ...{ dataset: 'emoji-base-64', image: pixels },
+    ...{ patchSize: 4, gridSide: 16, steps: 515, sigma: 0.05 },
+  }),
 ];
