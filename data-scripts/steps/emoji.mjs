@@ -1,22 +1,10 @@
-import { createHash } from 'node:crypto';
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { makeFolder, readJson, requireDiskSpace } from '../lib/files.mjs';
+import { fetchNpmArchives } from '../lib/npm-archives.mjs';
 import { onWhite } from '../lib/pictures.mjs';
-import { watchGrowth } from '../lib/progress.mjs';
-import { runOrThrow } from '../lib/run.mjs';
-import { SetupError } from '../lib/setup-error.mjs';
 import { readTar } from '../lib/tar.mjs';
-import { npmCommand } from './packages.mjs';
 
 /** @typedef {import('../lib/steps.mjs').Context} Context */
 
@@ -99,7 +87,13 @@ export function emojiFrom(packages) {
     async run(context) {
       // npm holds each archive twice while it fetches it.
       requireDiskSpace(context.cache, 2 * totalBytes(packages), 'The emoji data set');
-      const downloads = await fetchPackages(context, packages);
+      const downloads = await fetchNpmArchives(context, {
+        purpose: 'The download of the emoji packages',
+        folder: `emoji-datasource-${version}`,
+        packages: packages.map(({ vendor, ...rest }) => ({
+          ...{ ...rest, name: packageName(vendor), version, file: archiveName(vendor) },
+        })),
+      });
       await makeFolder(dataFolder(context.cache), async (folder) => {
         for (const { vendor } of packages) {
           await unpack(path.join(downloads, archiveName(vendor)), vendor, folder);
@@ -145,65 +139,9 @@ function archiveName(vendor) {
   return `${packageName(vendor)}-${version}.tgz`;
 }
 
-/**
- * Kept until they are unpacked: an interrupted run does not fetch them again.
- *
- * @param {Context} context
- * @param {EmojiPackage[]} packages
- * @returns {Promise<string>} the folder of the archives
- */
-async function fetchPackages({ root, cache, env, progress }, packages) {
-  const purpose = 'The download of the emoji packages';
-  const folder = path.join(cache, 'downloads', `emoji-datasource-${version}`);
-  if (existsSync(folder)) return folder;
-  await makeFolder(folder, async (temporary) => {
-    // npm's own cache would keep the archives for good.
-    const scratch = path.join(temporary, 'scratch');
-    mkdirSync(scratch);
-    const [program, ...first] = npmCommand(env);
-    await watchGrowth(progress, scratch, totalBytes(packages), () =>
-      runOrThrow(
-        purpose,
-        program,
-        [
-          ...[
-            ...first,
-            'pack',
-            ...packages.map(({ vendor }) => `${packageName(vendor)}@${version}`),
-          ],
-          ...['--pack-destination', temporary, '--cache', scratch, '--fetch-retries', '1'],
-        ],
-        { cwd: root, env },
-      ),
-    );
-    rmSync(scratch, { recursive: true });
-    for (const { vendor, integrity } of packages) {
-      const found = await integrityOf(path.join(temporary, archiveName(vendor)));
-      if (found !== integrity) {
-        throw new SetupError(
-          `${purpose} brought ${archiveName(vendor)} with the integrity ${found}, not ${integrity}`,
-          'Check which registry npm uses (npm config get registry), then run the same command again',
-        );
-      }
-    }
-  });
-  return folder;
-}
-
 /** @param {EmojiPackage[]} packages */
 function totalBytes(packages) {
   return packages.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-/**
- * What package-lock.json calls a file's integrity.
- *
- * @param {string} file
- */
-async function integrityOf(file) {
-  const hash = createHash('sha512');
-  for await (const chunk of createReadStream(file)) hash.update(chunk);
-  return `sha512-${hash.digest('base64')}`;
 }
 
 /**

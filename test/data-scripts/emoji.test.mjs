@@ -20,6 +20,7 @@ import { Progress } from '../../data-scripts/lib/progress.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
 import { readTar } from '../../data-scripts/lib/tar.mjs';
 import { emojiFrom } from '../../data-scripts/steps/emoji.mjs';
+import { fluentFrom } from '../../data-scripts/steps/emoji-fluent.mjs';
 
 /**
  * @param {string} name
@@ -114,7 +115,7 @@ test('an unknown data set: the known ones are named', async () => {
   });
   expect(status).toBe(1);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, emoji, efficientnet-lite0, minilm.",
+    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, emoji, emoji-fluent, efficientnet-lite0, minilm.",
   );
 });
 
@@ -260,6 +261,38 @@ describe.skipIf(process.platform === 'win32')('the emoji step', () => {
     expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
     writeFileSync(inData('google-32-images-idx4-ubyte.gz'), 'cut short');
     expect(step.isDone(context)).toBe(false);
+  });
+
+  test('keeps Microsoft’s pictures by their code points, of four digits at least', async () => {
+    const archive = gzipSync(
+      Buffer.concat([
+        tarEntry('package/package.json', '{}'),
+        tarEntry('package/assets/1f600.webp', 'smile'),
+        tarEntry('package/assets/23-fe0f-20e3.webp', 'key'),
+        tarEntry('package/assets/1f3f4-e0067_e0062.webp', 'no code points'),
+        tarEnd,
+      ]),
+    );
+    const file = 'lobehub-fluent-emoji-3d-1.1.0.tgz';
+    writeFileSync(path.join(folder, 'registry', file), archive);
+    const integrity = `sha512-${createHash('sha512').update(archive).digest('base64')}`;
+    const named = { name: '@lobehub/fluent-emoji-3d', version: '1.1.0', file };
+    const step = fluentFrom({ ...named, bytes: archive.length, integrity });
+    expect(step.isDone(context)).toBe(false);
+    await step.run(context);
+    expect(step.isDone(context)).toBe(true);
+    expect(readFileSync(calls, 'utf8')).toMatch(/^pack @lobehub\/fluent-emoji-3d@1\.1\.0 /);
+    const kept = path.join(context.cache, 'data', 'emoji-fluent');
+    expect(readdirSync(kept).sort()).toEqual([
+      ...['0023-fe0f-20e3.webp', '1f600.webp', 'complete.json'],
+    ]);
+    expect(readFileSync(path.join(kept, '0023-fe0f-20e3.webp'), 'utf8')).toBe('key');
+    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    const other = fluentFrom({ ...named, bytes: 1, integrity: 'sha512-other', version: '1.1.1' });
+    expect(other.isDone(context)).toBe(false);
+    await expect(other.run(context)).rejects.toThrow(
+      /with the integrity sha512-.*, not sha512-other/,
+    );
   });
 
   test('goes on without npm where it was stopped after the download', async () => {

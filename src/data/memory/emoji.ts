@@ -1,9 +1,11 @@
+import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { cacheFolder } from '../../backend/cache-folder.js';
 import { UserError } from '../../backend/errors.js';
 import { FileUnreadable, readBytes } from '../../backend/files.js';
 import { foldIn, permutation, randomKey } from '../../backend/random.js';
 import { decodeIdx } from '../../formats/idx.js';
+import { decodedImage } from '../folder/image-file.js';
 import type { Split } from '../source.js';
 import { heldOutNames } from './composed-names.js';
 import { isComposed } from './emoji-compositions.js';
@@ -22,6 +24,9 @@ const licences = {
     'Twemoji: CC BY 4.0 (© 2020 Twitter, Inc and other contributors, ' +
     'https://github.com/twitter/twemoji, https://creativecommons.org/licenses/by/4.0), ' +
     'changed: drawn on white and reduced in size',
+  microsoft:
+    'Fluent Emoji: MIT (Microsoft, https://github.com/microsoft/fluentui-emoji; as WebP from ' +
+    'https://github.com/lobehub/fluent-emoji)',
 };
 const descriptions =
   'names and categories: MIT (Cal Henderson, https://github.com/iamcal/emoji-data; Mu-An Chiou, ' +
@@ -57,7 +62,7 @@ interface Drawing {
 
 interface EmojiChoice {
   vendors: readonly Vendor[];
-  size: 32 | 64;
+  size: 32 | 64 | 128 | 256;
   /** One drawing a vendor of each base emoji. */
   baseOnly: boolean;
   /** The test split is what is held out for composition, and nothing of it is in the others. */
@@ -82,6 +87,8 @@ const usual = { baseOnly: false, composed: false, fine: false };
  *   validation; these names, in all skin tones and by both vendors, are the test split.
  * - `emoji-subcategories-32`, `emoji-subcategories-64`: the same with Unicode's subcategories as classes
  *   (`face-smiling`, `animal-bird` and about a hundred more), to train what is to tell drawings apart.
+ * - `emoji-fluent-128`, `emoji-fluent-256`: 3,372 of the emoji as Microsoft draws them, in relief, drawn
+ *   for 256×256, split as the composed sets; the larger ones take half a gigabyte of memory.
  *
  * The split is the same in all the others: a tenth of the base emoji of each category, drawn once by a
  * fixed seed, is the test split, with all its skin tones and genders, by both vendors
@@ -91,23 +98,29 @@ const usual = { baseOnly: false, composed: false, fine: false };
  */
 export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<ImageDataset>>> =
   Object.fromEntries(
-    ([32, 64] as const).flatMap((size) =>
-      Object.entries({
-        'emoji-base': { vendors: ['google', 'twitter'] as const, baseOnly: true },
-        emoji: { vendors: ['google', 'twitter'] as const },
-        'emoji-google': { vendors: ['google'] as const },
-        'emoji-twitter': { vendors: ['twitter'] as const },
-        'emoji-composed': { vendors: ['google', 'twitter'] as const, composed: true },
-        'emoji-subcategories': {
-          vendors: ['google', 'twitter'] as const,
-          composed: true,
-          fine: true,
-        },
-      }).map(([prefix, choice]) => {
-        const name = `${prefix}-${size}`;
-        return [name, (split: Split) => loadEmoji(name, split, { ...usual, ...choice, size })];
-      }),
-    ),
+    [
+      ...([32, 64] as const).flatMap((size) =>
+        Object.entries({
+          'emoji-base': { vendors: ['google', 'twitter'] as const, baseOnly: true },
+          emoji: { vendors: ['google', 'twitter'] as const },
+          'emoji-google': { vendors: ['google'] as const },
+          'emoji-twitter': { vendors: ['twitter'] as const },
+          'emoji-composed': { vendors: ['google', 'twitter'] as const, composed: true },
+          'emoji-subcategories': {
+            vendors: ['google', 'twitter'] as const,
+            composed: true,
+            fine: true,
+          },
+        }).map(([prefix, choice]) => ({ prefix, choice: { ...usual, ...choice, size } })),
+      ),
+      ...([128, 256] as const).map((size) => ({
+        prefix: 'emoji-fluent',
+        choice: { ...usual, vendors: ['microsoft'] as const, composed: true, size },
+      })),
+    ].map(({ prefix, choice }) => {
+      const name = `${prefix}-${choice.size}`;
+      return [name, (split: Split) => loadEmoji(name, split, choice)];
+    }),
   );
 
 /**
@@ -119,8 +132,11 @@ async function loadEmoji(
   { vendors, size, baseOnly, composed, fine }: EmojiChoice,
 ): Promise<ImageDataset> {
   const drawings = await readDrawings();
-  const shape = [drawings.length, 3, size, size];
-  const images = await Promise.all(vendors.map((vendor) => readImages(vendor, shape)));
+  const sources = await Promise.all(
+    vendors.map((vendor) =>
+      vendor === 'microsoft' ? openFluent(drawings, size) : openIdx(vendor, drawings.length, size),
+    ),
+  );
 
   const bases = groupByBase(drawings);
   const heldOut = chooseHeldOut(drawings, bases);
@@ -135,7 +151,11 @@ async function loadEmoji(
         )
       : all;
     const inValidation = heldOut.validation.has(base);
-    return shown.flatMap((index) => images.map((pixels) => ({ index, pixels, inValidation })));
+    return shown.flatMap((index) =>
+      sources
+        .filter((source) => source.has(index))
+        .map((source) => ({ index, source, inValidation })),
+    );
   });
   // Mixed, so that the first images of a split are not all smileys.
   const order = permutation(foldIn(splitKey, inTest ? 'test' : 'train'), chosen.length);
@@ -144,9 +164,9 @@ async function loadEmoji(
   );
   const area = 3 * size * size;
   const pixels = new Uint8Array(new SharedArrayBuffer(kept.length * area));
-  for (const [at, { index, pixels: source }] of kept.entries()) {
-    pixels.set(source.subarray(index * area, (index + 1) * area), at * area);
-  }
+  await eightAtOnce(kept, async ({ index, source }, at) => {
+    pixels.set(await source.picture(index), at * area);
+  });
   const shown = kept.map(({ index }) => drawings[index] as Drawing);
   const classOf = fine ? subcategoryOf : ({ category }: Drawing) => category;
   // Those of all drawings, so that every split has the same.
@@ -301,6 +321,7 @@ function subcategoryOf({ subcategory }: Drawing): string {
 }
 
 const remedy = 'Run `node data-scripts/data.mjs emoji`';
+const fluentRemedy = 'Run `node data-scripts/data.mjs emoji-fluent`';
 
 async function readDrawings(): Promise<Drawing[]> {
   const { file, bytes } = await read('emoji.json');
@@ -322,6 +343,54 @@ function isDrawing(value: unknown): value is Drawing {
     (rest.subcategory === undefined || typeof rest.subcategory === 'string') &&
     [code, entry, shortName].every((text) => typeof text === 'string') &&
     categories.includes(category as string)
+  );
+}
+
+/** Pictures of drawings, each as levels (3, size, size). */
+interface Pictures {
+  has(index: number): boolean;
+  picture(index: number): Uint8Array | Promise<Uint8Array>;
+}
+
+/** A vendor's pictures of all drawings, from one file. */
+async function openIdx(vendor: Vendor, count: number, size: number): Promise<Pictures> {
+  const all = await readImages(vendor, [count, 3, size, size]);
+  const area = 3 * size * size;
+  return {
+    has: () => true,
+    picture: (index) => all.subarray(index * area, (index + 1) * area),
+  };
+}
+
+/** Microsoft's pictures, a file each, which are decoded when they are read. */
+async function openFluent(drawings: readonly Drawing[], size: number): Promise<Pictures> {
+  const folder = path.join(cacheFolder(), 'data', 'emoji-fluent');
+  const problem = `Microsoft's emoji are not there (${folder})`;
+  const files = await readdir(folder).catch(() => {
+    throw new UserError(problem, fluentRemedy);
+  });
+  const known = new Set(files);
+  const file = (index: number) => `${(drawings[index] as Drawing).code.toLowerCase()}.webp`;
+  const image = { channels: 3, height: size, width: size };
+  return {
+    has: (index) => known.has(file(index)),
+    async picture(index) {
+      const name = path.join(folder, file(index));
+      return decodedImage({ name, bytes: await readBytes(name) }, image, 'crop');
+    },
+  };
+}
+
+/** Does something for each of many, eight at once. */
+async function eightAtOnce<T>(
+  all: readonly T[],
+  what: (each: T, place: number) => Promise<void>,
+): Promise<void> {
+  const left = all.entries();
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (const [place, each] of left) await what(each, place);
+    }),
   );
 }
 

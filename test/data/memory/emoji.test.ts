@@ -30,7 +30,11 @@ beforeAll(async () => {
 
 test('the library knows the emoji sets', () => {
   const names = [32, 64].flatMap((size) => allPrefixes.map((prefix) => `${prefix}-${size}`));
-  expect(datasetNames.filter((name) => name.startsWith('emoji'))).toEqual(names);
+  expect(datasetNames.filter((name) => name.startsWith('emoji'))).toEqual([
+    ...names,
+    'emoji-fluent-128',
+    'emoji-fluent-256',
+  ]);
 });
 
 describe('baseEmoji', () => {
@@ -242,6 +246,46 @@ describe('a small set of our own', () => {
     }
     const both = await loadDataset('emoji-32', 'train');
     expect(both.licence).toMatch(/Apache-2\.0.*CC BY 4\.0.*reduced/);
+  });
+
+  test('Microsoft’s emoji: those that there are, on white, split as the composed sets', async () => {
+    const fluent = path.join(folder, 'data', 'emoji-fluent');
+    const missing = await loadDataset('emoji-fluent-256', 'train').catch((e) => e);
+    expect(missing).toBeInstanceOf(UserError);
+    expect(missing.message).toMatch(
+      /are not there.*Run `node data-scripts\/data\.mjs emoji-fluent`/,
+    );
+    fs.mkdirSync(fluent, { recursive: true });
+    const drawn = drawings.flatMap(({ code }, index) => (index % 3 === 0 ? [] : [{ code, index }]));
+    for (const { code, index } of drawn) {
+      // Half of it is transparent; some of Microsoft's are taller than wide.
+      const [width, height] = [256, index % 2 === 0 ? 256 : 264];
+      const pixels = Buffer.alloc(4 * width * height, 2 * index);
+      for (let at = 3; at < pixels.length; at += 4) pixels[at] = at % (4 * width) < 512 ? 255 : 0;
+      const picture = sharp(pixels, { raw: { width, height, channels: 4 } });
+      const file = path.join(fluent, `${code.toLowerCase()}.webp`);
+      await picture.webp({ lossless: true }).toFile(file);
+    }
+    const sides = ['train', 'validation', 'test'] as const;
+    for (const split of sides) {
+      const dataset = await loadDataset('emoji-fluent-256', split);
+      const composed = await loadDataset('emoji-composed-32', split);
+      const indices = [...new Set(marks(composed).map((each) => each >> 1))];
+      const expected = indices.filter((index) => index % 3 !== 0).map((index) => 2 * index);
+      expect(marks(dataset).sort((a, b) => a - b)).toEqual(expected.sort((a, b) => a - b));
+      expect(dataset.image).toEqual({ channels: 3, height: 256, width: 256 });
+      expect(dataset.classes).toEqual(composed.classes);
+      expect(dataset.licence).toMatch(/Fluent Emoji: MIT/);
+      for (const [i, mark_] of marks(dataset).entries()) {
+        expect(dataset.captions?.[i]).toContain(emojiName(drawings[mark_ >> 1]?.entry as string));
+        const row = dataset.pixels.subarray(i * 3 * 256 * 256, i * 3 * 256 * 256 + 256);
+        expect([row[0], row[255]]).toEqual([mark_, 255]);
+      }
+      const smaller = await loadDataset('emoji-fluent-128', split);
+      expect(smaller.image).toEqual({ channels: 3, height: 128, width: 128 });
+      expect(marks(smaller)).toEqual(marks(dataset));
+    }
+    fs.rmSync(fluent, { recursive: true });
   });
 
   test('missing images: the file and the command that fetches them are named', async () => {
