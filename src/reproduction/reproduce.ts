@@ -28,6 +28,7 @@ import { type Basis, KeptFigures } from './kept-figures.js';
 import { openOwnDecoder, openOwnLatents } from './own-latents.js';
 import { modelsLatents, type Recipe, readsNoisyLatents } from './recipe.js';
 import type { ReproduceOptions } from './reproduce-options.js';
+import { rowCost } from './row-cost.js';
 import {
   comparesSamples,
   distanceOf,
@@ -46,6 +47,9 @@ export interface RowResult {
   row: string;
   /** What was trained or read for it. */
   model: string;
+  parameters: number;
+  /** One of its trainings; absent where weights were given. */
+  training?: { steps: number; batchSize: number; operations: number };
   figures: RowFigure[];
   seconds: number;
 }
@@ -203,6 +207,7 @@ async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<RowResult> {
   return {
     row: recipe.row,
     model: row.title(),
+    ...row.cost(),
     figures,
     seconds: (performance.now() - begun) / 1000,
   };
@@ -262,6 +267,15 @@ class RowRun {
   title(): string {
     const { name, config } = this.experiment;
     return `${this.options.weights ?? name} (${familyOf(config.kind).title(config)})`;
+  }
+
+  /** What its model and one of its trainings take, by arithmetic. */
+  cost(): Pick<RowResult, 'parameters' | 'training'> {
+    const { steps, batchSize } = this.experiment.settings;
+    const plan = { trainings: 1, samples: 0, guided: false };
+    const { parameters, trainingOperations: operations } = rowCost(this.experiment, plan);
+    if (this.options.weights !== undefined) return { parameters };
+    return { parameters, training: { steps, batchSize, operations } };
   }
 
   /** Figures of the row's model; of several trainings their means. */

@@ -239,6 +239,7 @@ describe('tarflow reproduce', () => {
     const given = await tiny(other, table, '--row', 'TarFlow', '--weights', checkpoint);
     expect(given.code, given.stderr).toBe(0);
     expect(given.stderr).toMatch(/weights are given/);
+    expect(written(other, table, 'workbook').results[0].training).toBeUndefined();
     expect(fs.existsSync(path.join(other, 'tiny/runs'))).toBe(false);
     const figures = (folder: string) => written(folder, table, 'workbook').results[0].figures;
     expect(figures(other)).toEqual(figures(out));
@@ -359,6 +360,11 @@ describe('tarflow reproduce', () => {
     }
     const whole = written(out, table, 'workbook');
     expect(whole.results.map(({ row }: { row: string }) => row)).toEqual(rows);
+    for (const { parameters, training } of whole.results) {
+      expect(parameters).toBeGreaterThan(0);
+      expect(training).toMatchObject({ steps: 2, batchSize: 4 });
+      expect(training.operations).toBeGreaterThan(0);
+    }
     // A row that is made again takes the place of what was there.
     const again = await tiny(out, table, '--row', rows[1] as string, '--json');
     expect(again.code).toBe(0);
