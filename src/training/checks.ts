@@ -93,19 +93,29 @@ function checkSameEncoder(
   );
 }
 
-/** @param apart fields that may differ */
+/** @param apart fields that may differ, by their names or as `image.height` */
 function checkSameConfig(came: ModelConfig, expected: ModelConfig, apart: readonly string[]): void {
-  const [theirs, ours] = [came, expected].map(
-    (config) => new Map<string, unknown>(Object.entries(config)),
-  );
-  const keys = Object.keys({ ...came, ...expected }).filter((key) => !apart.includes(key));
-  const other = keys.find(
-    (key) => JSON.stringify(theirs?.get(key)) !== JSON.stringify(ours?.get(key)),
+  const [theirs, ours] = [came, expected].map((config) => new Map(fieldsOf(config)));
+  const mayDiffer = (name: string) =>
+    apart.some((field) => name === field || name.startsWith(`${field}.`));
+  const names = [...new Set([...(theirs?.keys() ?? []), ...(ours?.keys() ?? [])])];
+  const other = names.find(
+    (name) =>
+      !mayDiffer(name) && JSON.stringify(theirs?.get(name)) !== JSON.stringify(ours?.get(name)),
   );
   if (other === undefined) return;
   throw new UserError(
     `The checkpoint to begin with has ${other} ${JSON.stringify(theirs?.get(other) ?? 'none')}, ` +
       `the run ${JSON.stringify(ours?.get(other) ?? 'none')}`,
     'Begin with a checkpoint of the same configuration, or change it with --set',
+  );
+}
+
+/** The fields of a configuration; those of an object in it with its name before them. */
+function fieldsOf(config: object): [name: string, value: unknown][] {
+  return Object.entries(config).flatMap(([name, value]): [string, unknown][] =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? fieldsOf(value).map(([inner, each]) => [`${name}.${inner}`, each])
+      : [[name, value]],
   );
 }

@@ -38,7 +38,8 @@ export const vae: Family<VaeConfig, VaeParameters> = {
   check: checkVae,
   title: vaeTitle,
   specs: vaeSpecs,
-  trainingFields: ['loss'],
+  // Being convolutional, it may go on with images of another size.
+  trainingFields: ['loss', 'image.height', 'image.width'],
   objectives: (config) => [reconstruction(config)],
   autoencoder: {
     encode: ({ config, parameters }, images) => encoded(config, parameters, images),

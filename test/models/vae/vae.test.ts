@@ -45,18 +45,18 @@ beforeAll(async () => {
 });
 
 /** Images of two halves, each of one colour. */
-function halves(length: number): ImageDataset {
-  const { channels, height, width } = small.image;
+function halves(length: number, image = small.image): ImageDataset {
+  const { channels, height, width } = image;
   const size = channels * height * width;
   const colours = normal(randomKey(5), length * 6);
   const pixels = Uint8Array.from({ length: length * size }, (_, i) => {
-    const [image, place] = [Math.floor(i / size), i % size];
+    const [at, place] = [Math.floor(i / size), i % size];
     const channel = Math.floor(place / (height * width));
     const half = place % (height * width) < (height * width) / 2 ? 0 : 1;
-    return 127.5 + 100 * Math.tanh(colours[6 * image + 3 * half + channel] as number);
+    return 127.5 + 100 * Math.tanh(colours[6 * at + 3 * half + channel] as number);
   });
   return imageDataset({
-    ...{ name: 'halves', split: 'train', image: small.image, classes: [], pixels, licence: 'none' },
+    ...{ name: 'halves', split: 'train', image, classes: [], pixels, licence: 'none' },
     labels: new Int32Array(length).fill(-1),
   });
 }
@@ -184,6 +184,22 @@ describe('training', () => {
     }
     const wider = { ...config, latentChannels: 4 };
     await expect(train({ ...run, config: wider, from })).rejects.toThrow(/latentChannels 3.*4/);
+    // It may go on with images of another size, and not of other channels.
+    const image = { channels: 3, height: 8, width: 4 };
+    const smaller = { ...run, from, data: halves(16, image), validation: halves(16, image) };
+    const onSmaller = await train({
+      ...smaller,
+      config: { ...config, image },
+      settings: { ...settings, steps: 1, warmupSteps: 0 },
+      mode: 'eager',
+    });
+    expect(onSmaller.model.config.image).toEqual(image);
+    disposeModel(onSmaller.model);
+    const grey = { ...config, image: { ...config.image, channels: 1 } };
+    const greys = halves(16, grey.image);
+    await expect(
+      train({ ...run, config: grey, from, data: greys, validation: greys }),
+    ).rejects.toThrow(/image\.channels 3, the run 1/);
     disposeModel(model);
     disposeModel(finer.model);
     other.dispose();
