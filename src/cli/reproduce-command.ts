@@ -14,6 +14,7 @@ import {
   costText,
   experimentOf,
   type Figure,
+  imagesOfLatents,
   type LatentDecoder,
   type LeftOut,
   modelsLatents,
@@ -24,17 +25,18 @@ import {
   type Recipe,
   type ReproducedTable,
   type ReproduceOptions,
-  type RowResult,
+  readRows,
   recipesOf,
   reproduceRow,
   rowCost,
   type Scale,
+  type Splits,
   scales,
   tableNames,
   tinyData,
   tinyDecoder,
   tinyExperiment,
-  writeTable,
+  writeRow,
 } from '../reproduction/index.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
@@ -114,10 +116,11 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
 First it says what each row takes; data and weights are checked before anything is trained. What was
 stopped goes on when the same command is given again. Exit code 1: a row gave no figure.
 
-For flows on latents, --data is a folder with train.safetensors and validation.safetensors, written by
+For the paper's flows on latents, --data is a folder with train.safetensors and validation.safetensors, written by
 \`tarflow encode\` (the paper draws from the posteriors: --draw). Real images are those of --statistics;
 without it training latents are decoded. Rows without a denoising step need an autoencoder whose decoder
-takes the noise away.
+takes the noise away. At workbook scale latents are made and decoded by a committed autoencoder, and
+kept below --out.
 
 Tables: ${tableNames.join(', ')}
 
@@ -151,46 +154,54 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
   }
   checkAutoencoder(recipes, options);
-  const engine = await startEngine();
+  await startEngine();
   const settings = settingsOf(options);
-  const opened: { recipe: Recipe; splits: Awaited<ReturnType<typeof openSplits>> }[] = [];
+  for (const recipe of recipes) checkRecipe(recipe, settings);
+  const file = path.join(settings.out, tableFile(options));
+  // Latents are made only after all else that may be missing was looked for.
+  const opened: { recipe: Recipe; splits: Splits }[] = [];
   for (const recipe of recipes) {
-    checkRecipe(recipe, settings);
-    // What it would take is told without making latents.
-    const data = options.cost ? ofImages(recipe) : recipe;
-    opened.push({ recipe, splits: await openSplits(data, settings) });
+    opened.push({ recipe, splits: await openSplits(imagesOfLatents(recipe), settings) });
   }
-  if (!options.cost) await checkComparison(recipes, settings);
-  for (const { recipe, splits } of opened) {
-    console.error(
-      `${recipe.row}: ${costOf(recipe, experimentOf(recipe, splits, settings), options)}`,
-    );
+  if (!options.cost) {
+    await readRows(file);
+    await checkComparison(recipes, settings);
   }
-  if (options.cost) return true;
-
-  const results: RowResult[] = [];
+  let complete = true;
   await untilInterrupted(async (signal) => {
+    for (const each of options.cost ? [] : opened.filter(({ recipe }) => recipe.latents)) {
+      const shown = progressOf(each.recipe.row);
+      const how = { ...settings, ...shown.calls, signal };
+      each.splits = await openSplits(each.recipe, how).finally(shown.finish);
+    }
+    for (const { recipe, splits } of opened) {
+      const experiment = experimentOf(recipe, splits, settings);
+      console.error(`${recipe.row}: ${costOf(recipe, experiment, options)}`);
+    }
+    if (options.cost) return;
+    for (const recipe of recipes.filter(isCompared).filter(modelsLatents)) {
+      disposeModel((await openDecoder(recipe, settings)).autoencoder);
+    }
     for (const { recipe, splits } of opened) {
       const shown = progressOf(recipe.row);
-      try {
-        const own = settingsOfRow(settings, recipe, options);
-        results.push(await reproduceRow(recipe, splits, { ...own, ...shown.calls, signal }));
-      } finally {
-        shown.finish();
-      }
+      const own = { ...settingsOfRow(settings, recipe, options), ...shown.calls, signal };
+      const result = await reproduceRow(recipe, splits, own).finally(shown.finish);
+      await writeRow(file, result, { table, scale, tiny: options.tiny });
+      complete &&= result.figures.some(({ ours }) => typeof ours !== 'string');
     }
   });
-  const file = path.join(settings.out, `${table}-${scale}.json`);
-  const made = { table, scale, tiny: options.tiny, engine, results, leftOut };
-  const whole = await writeTable(file, made);
+  if (options.cost) return true;
+  const whole = { table, scale, tiny: options.tiny, leftOut, results: await readRows(file) };
   console.log(options.json ? JSON.stringify(whole, null, 2) : textOf(whole));
   if (!options.json) console.log(file);
-  return results.every(({ figures }) => figures.some(({ ours }) => typeof ours !== 'string'));
+  return complete;
 }
 
-/** A recipe whose data are the images that its latents would be made of. */
-function ofImages({ latents, ...recipe }: Recipe): Recipe {
-  return latents ? { ...recipe, dataset: latents.images } : recipe;
+/** What a table's file is called: a network that was asked for makes another table. */
+function tableFile({ table, scale, network }: ReproduceCommandOptions): string {
+  const [kind = '', weights] = network?.split(':') ?? [];
+  const by = kind === 'classifier' && weights !== undefined ? path.parse(weights).name : kind;
+  return `${[table, scale, ...(network === undefined ? [] : [by])].join('-')}.json`;
 }
 
 /** @throws UserError where an autoencoder came for rows that take none */
@@ -205,21 +216,20 @@ function checkAutoencoder(
   throw new UserError(`--autoencoder came for ${table}, whose ${whose}`, 'Leave it out');
 }
 
-/** Opens once what samples are compared by, before anything is trained for it. */
+function isCompared({ asked }: Recipe): boolean {
+  return asked.some(({ measure }) => comparesSamples(measure));
+}
+
+/** Opens once what samples are compared by, before anything is made or trained for it. */
 async function checkComparison(
   recipes: readonly Recipe[],
   settings: ReproduceOptions,
 ): Promise<void> {
-  const compared = recipes.filter(({ asked }) =>
-    asked.some(({ measure }) => comparesSamples(measure)),
-  );
+  const compared = recipes.filter(isCompared);
   if (compared.length === 0) return;
   (await settings.openNetwork()).dispose();
   const { statistics } = settings;
   if (statistics !== undefined) await readStatistics(statistics);
-  for (const recipe of compared.filter(modelsLatents)) {
-    disposeModel((await openDecoder(recipe, settings)).autoencoder);
-  }
 }
 
 /** How a row is reproduced, which may be measured by another number of samples than others. */

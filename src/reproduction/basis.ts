@@ -26,7 +26,7 @@ export function basisOf(
   const distance = {
     ...{ network, samples, seed, sampling, statistics: statistics ?? null },
     ...(decoder && { autoencoder: [decoder.digest, decoder.scale] }),
-    ...(latents && { images: latents.images }),
+    ...(latents && { realImages: latents.images }),
   };
   const { engine, version, device, gpu } = currentEngine();
   const timed = { batch, repeats, seed, sampling, mode, machine: [engine, version, device, gpu] };

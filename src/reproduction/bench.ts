@@ -78,7 +78,7 @@ export interface BenchParts {
   flow: Model;
   splits: Splits;
   /** The images that latents were made of; absent: the latents are decoded to have some. */
-  images?: (() => Promise<Splits>) | undefined;
+  real?: (() => Promise<Splits>) | undefined;
   /** What decodes samples, where latents are modelled. */
   decoder?: (() => Promise<LatentDecoder>) | undefined;
   /** Of the training. */
@@ -107,7 +107,7 @@ export class Bench {
   private opened: Promise<FeatureNetwork> | undefined;
   readonly flow: Model;
   readonly splits: Splits;
-  private readonly ofLatents: BenchParts['images'];
+  private readonly ofLatents: BenchParts['real'];
   readonly options: MeasureOptions;
   readonly validations: readonly HeldOut[] | undefined;
   readonly noise: Noise;
@@ -120,7 +120,7 @@ export class Bench {
   constructor(parts: BenchParts) {
     this.flow = parts.flow;
     this.splits = parts.splits;
-    this.ofLatents = parts.images;
+    this.ofLatents = parts.real;
     this.options = parts.options;
     this.validations = parts.validations;
     this.noise = parts.noise;
@@ -292,8 +292,10 @@ export class Bench {
   /** Mean and covariance of the features of a split's first images, of those of {@link real}. */
   async statisticsOf(data: DataSource, count: number, what: string): Promise<StoredStatistics> {
     const network = await this.network();
-    const decoded = this.decoder &&
-      this.decodesReal && [(await this.decoder()).digest, this.sampling.denoising];
+    const decoded =
+      this.decoder && this.decodesReal
+        ? [(await this.decoder()).digest, this.sampling.denoising]
+        : undefined;
     const name = [network.name, data.name, data.split, data.length, count, decoded].join('/');
     return this.once(name, () => this.computedStatistics(network, data, count, what));
   }

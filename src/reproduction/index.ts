@@ -1,6 +1,6 @@
 /** Rows of the papers' tables made anew: what they take, trained or read, measured. */
 
-export type { LatentDecoder, SharedStatistics } from './bench.js';
+export type { LatentDecoder, SharedStatistics, Splits } from './bench.js';
 export {
   type LeftOut,
   modelsLatents,
@@ -13,6 +13,7 @@ export {
 export {
   checkRecipe,
   experimentOf,
+  imagesOfLatents,
   openDecoder,
   openSplits,
   type RowFigure,
@@ -21,6 +22,6 @@ export {
 } from './reproduce.js';
 export type { ReproduceOptions } from './reproduce-options.js';
 export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
-export { type ReproducedTable, writeTable } from './table-file.js';
+export { type ReproducedTable, readRows, writeRow } from './table-file.js';
 export { comparesSamples, type Figure } from './taken-figures.js';
 export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';

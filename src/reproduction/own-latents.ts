@@ -1,14 +1,15 @@
+import { createHash } from 'node:crypto';
 import * as path from 'node:path';
 import {
   type DataSource,
   latentScale,
-  openDataset,
   openLatents,
   type Split,
   writeLatents,
 } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { disposeModel } from '../flow/flow.js';
+import { openSafetensors } from '../formats/safetensors.js';
 import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import type { LatentsOf } from '../papers/index.js';
@@ -19,22 +20,24 @@ import type { ReproduceOptions } from './reproduce-options.js';
 type Where = Pick<ReproduceOptions, 'checkpoints' | 'out' | 'onProgress' | 'signal' | 'mode'>;
 
 /**
- * Latents of a split of images by a committed autoencoder. They are made once and kept below `out`;
- * those of a checkpoint that has become another are made again. The training split goes first: the
+ * Latents of images by a committed autoencoder. They are made once and kept below `out`; those of a
+ * checkpoint or of images that have become others are made again. The training split goes first: the
  * others are scaled as it is.
  */
 export async function openOwnLatents(
   of: LatentsOf,
-  split: Split,
+  images: DataSource,
   where: Where,
 ): Promise<DataSource> {
+  const { split } = images;
   const file = latentsFile(of, split, where);
   const checkpoint = checkpointOf(of, where);
-  const digest = await fileDigest(checkpoint);
-  const kept = await openLatents(file, split).catch(() => undefined);
-  if (kept && kept.latents?.autoencoder === digest) return kept;
+  const made = { autoencoder: await fileDigest(checkpoint), images: await imagesDigest(images) };
+  const kept = await madeOf(file);
+  if (kept?.autoencoder === made.autoencoder && kept.images === made.images) {
+    return openLatents(file, split);
+  }
   const { mode, signal, onProgress } = where;
-  const images = await openDataset(of.images, split);
   const autoencoder = await loadCheckpoint(checkpoint);
   try {
     const scale =
@@ -43,11 +46,31 @@ export async function openOwnLatents(
       ...{ scale, ...(mode && { mode }), ...(signal && { signal }) },
       onProgress: (done) => onProgress?.(done / images.length, `latents of ${split}`),
     });
-    await writeLatents(file, set, { autoencoder: digest });
+    await writeLatents(file, set, made);
   } finally {
     disposeModel(autoencoder);
   }
   return openLatents(file, split);
+}
+
+/** What latents of a file were made of; undefined where there are none that can be read. */
+async function madeOf(file: string): Promise<Readonly<Record<string, string>> | undefined> {
+  try {
+    const opened = await openSafetensors(file);
+    return opened.close().then(() => opened.metadata);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tells images apart, by all labels and the first pictures. */
+async function imagesDigest(images: DataSource): Promise<string> {
+  const first = Array.from({ length: Math.min(8, images.length) }, (_, i) => i);
+  const { values } = await images.read(first);
+  const bytes = [values, images.labels].map(({ buffer, byteOffset, byteLength }) =>
+    Buffer.from(buffer, byteOffset, byteLength),
+  );
+  return createHash('sha256').update(Buffer.concat(bytes)).digest('hex');
 }
 
 /** What decodes latents that {@link openOwnLatents} made. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { currentEngine, type EngineReport } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { type DataSource, openDataset, type Split } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
@@ -8,7 +9,6 @@ import { findExperiment } from '../experiments/index.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { familyOf } from '../models/registry.js';
-import type { LatentsOf } from '../papers/index.js';
 import { checkSource } from '../training/checks.js';
 import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
@@ -42,6 +42,17 @@ export interface RowFigure extends Asked {
   ours: Figure | string;
 }
 
+/** How a row was measured, beside what its figures say. */
+export interface RowSettings {
+  /** Of the trainings, in the order of a figure's values; one where weights were given. */
+  seeds: number[];
+  /** Of samples and of dequantisation noise. */
+  seed: number;
+  /** Images sampled and timed together. */
+  batch: number;
+  engine: EngineReport;
+}
+
 /** What came of a row. */
 export interface RowResult {
   row: string;
@@ -50,6 +61,8 @@ export interface RowResult {
   parameters: number;
   /** One of its trainings; absent where weights were given. */
   training?: { steps: number; batchSize: number; operations: number };
+  /** How it was measured. */
+  settings: RowSettings;
   figures: RowFigure[];
   seconds: number;
 }
@@ -72,7 +85,10 @@ export async function openSplit(
   const { row, dataset, needsFolder, image, latents } = recipe;
   const { folder, open } = options;
   if (open) return open(recipe, split);
-  if (latents) return openOwnLatents(latents, split, options);
+  if (latents) {
+    const images = await openSplit(imagesOfLatents(recipe), split, options);
+    return openOwnLatents(latents, images, options);
+  }
   if (!needsFolder) return openDataset(dataset, split, { image });
   if (folder !== undefined) return openDataset(`${dataset}:${folder}`, split, { image });
   throw new UserError(
@@ -83,14 +99,11 @@ export async function openSplit(
   );
 }
 
-/** The images that a row's latents were made of, as the training and validation split have them. */
-async function openImages(
-  recipe: Omit<Recipe, 'latents'>,
-  latents: LatentsOf,
-  options: OpeningOptions,
-): Promise<Splits> {
+/** The images that a row's latents are made of, opened as the data of a recipe. */
+export function imagesOfLatents({ latents, ...recipe }: Recipe): Recipe {
+  if (!latents) return recipe;
   const { image } = findExperiment(latents.autoencoder).config;
-  return openSplits({ ...recipe, dataset: latents.images, image }, options);
+  return { ...recipe, dataset: latents.images, image };
 }
 
 /** The splits that a row is trained on and chosen by. */
@@ -208,6 +221,7 @@ async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<RowResult> {
     row: recipe.row,
     model: row.title(),
     ...row.cost(),
+    settings: row.settings(),
     figures,
     seconds: (performance.now() - begun) / 1000,
   };
@@ -221,7 +235,7 @@ class RowRun {
   private readonly folder: string;
   private readonly shared: SharedStatistics;
   private opened: Promise<LatentDecoder> | undefined;
-  private imagesOpened: Promise<Splits> | undefined;
+  private realOpened: Promise<Splits> | undefined;
 
   constructor(
     private readonly recipe: Recipe,
@@ -278,11 +292,22 @@ class RowRun {
     return { parameters, training: { steps, batchSize, operations } };
   }
 
+  /** Seeds of the trainings; the first alone where weights are given. */
+  private seeds(): number[] {
+    const { seeds = [this.experiment.settings.seed], weights } = this.options;
+    return weights === undefined ? [...seeds] : seeds.slice(0, 1);
+  }
+
+  /** How it is measured. */
+  settings(): RowSettings {
+    const { seed, batch } = this.options;
+    return { seeds: this.seeds(), seed, batch, engine: currentEngine() };
+  }
+
   /** Figures of the row's model; of several trainings their means. */
   async figures(all: readonly Asked[]): Promise<RowFigure[]> {
-    const { seeds = [this.experiment.settings.seed], weights } = this.options;
     const taken: RowFigure[][] = [];
-    for (const seed of weights === undefined ? seeds : seeds.slice(0, 1)) {
+    for (const seed of this.seeds()) {
       taken.push(await this.figuresOf(withSettings(this.experiment, { seed }), all));
     }
     return all.map((asked, i) => ({
@@ -407,17 +432,16 @@ class RowRun {
     validations?: readonly HeldOut[],
   ): Bench {
     const { splits, options, recipe, shared, decoder } = this;
-    const { latents, ...others } = recipe;
-    const images = () => {
-      this.imagesOpened ??= openImages(others, latents as LatentsOf, options);
-      return this.imagesOpened;
+    const real = () => {
+      this.realOpened ??= openSplits(imagesOfLatents(recipe), options);
+      return this.realOpened;
     };
     // What the weights' file says goes first: a paper may not tell the noise.
     const noise = flow.details.noise ?? (recipe.untold.length > 0 ? noNoise : settings.noise);
     return new Bench({
       ...{ flow, splits, options, noise, sampling: recipe.sampling, shared },
       decoder: modelsLatents(recipe) ? decoder : undefined,
-      images: latents ? images : undefined,
+      real: recipe.latents ? real : undefined,
       ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
       statistics: options.statistics,
     });

@@ -11,35 +11,49 @@ export interface ReproducedTable {
   scale: Scale;
   /** Tiny models on random images, whose figures mean nothing. */
   tiny: boolean;
-  engine: unknown;
   results: RowResult[];
   leftOut: LeftOut[];
 }
 
-const content = z.looseObject({ results: z.array(z.looseObject({ row: z.string() })) });
+const rowSchema = z.looseObject({
+  row: z.string(),
+  model: z.string(),
+  parameters: z.number(),
+  settings: z.looseObject({ seeds: z.array(z.number()), engine: z.looseObject({}) }),
+  figures: z.array(z.looseObject({ measure: z.string() })),
+  seconds: z.number(),
+});
+const content = z.looseObject({ results: z.array(rowSchema) });
 
 /**
- * Writes a table, in the order of its rows. Rows that were not made now stay as the file has them.
- *
- * @returns what the file holds now
- * @throws UserError for a file that is damaged
+ * The rows that a table's file holds; none where there is no file.
+ * @throws UserError for a file that is damaged, or was written before rows said their settings
  */
-export async function writeTable(file: string, made: ReproducedTable): Promise<ReproducedTable> {
-  const rows = recipesOf(made.table, { scale: made.scale });
-  const now = new Set(made.results.map(({ row }) => row));
-  const kept = existsSync(file) ? (await readRows(file)).filter(({ row }) => !now.has(row)) : [];
-  const results = rows.flatMap(
-    ({ row }) => [...made.results, ...kept].find((each) => each.row === row) ?? [],
-  );
-  const leftOut = rows.filter((each): each is LeftOut => each.kind === 'left out');
-  const whole = { ...made, results, leftOut };
-  await writeAtomically(file, `${JSON.stringify(whole, null, 2)}\n`);
-  return whole;
-}
-
-async function readRows(file: string): Promise<RowResult[]> {
+export async function readRows(file: string): Promise<RowResult[]> {
+  if (!existsSync(file)) return [];
   const text = new TextDecoder().decode(await readBytes(file));
-  const remedy = 'Delete it, and its rows are filled in again';
+  const remedy = 'Delete it, and its rows are filled in again, with what was kept of them';
   const { results } = checkedJson(content, text, file, remedy);
   return results as unknown as RowResult[];
+}
+
+/**
+ * Writes a row into a table's file, in the order of its rows. The others stay as the file has them: each
+ * says by itself how it was measured.
+ *
+ * @returns what the file holds now
+ * @throws UserError as {@link readRows}
+ */
+export async function writeRow(
+  file: string,
+  made: RowResult,
+  table: Omit<ReproducedTable, 'results' | 'leftOut'>,
+): Promise<ReproducedTable> {
+  const rows = recipesOf(table.table, { scale: table.scale });
+  const known = [made, ...(await readRows(file))];
+  const results = rows.flatMap(({ row }) => known.find((each) => each.row === row) ?? []);
+  const leftOut = rows.filter((each): each is LeftOut => each.kind === 'left out');
+  const whole = { ...table, results, leftOut };
+  await writeAtomically(file, `${JSON.stringify(whole, null, 2)}\n`);
+  return whole;
 }

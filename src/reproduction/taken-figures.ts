@@ -104,19 +104,16 @@ async function takeBits(bench: Bench, _: string | undefined, place: TestReadingP
 }
 
 /** The last validation of the training, and whether the loss still fell. */
-async function takeHeldOut({ validations = [] }: Bench): Promise<Figure | string> {
+async function takeHeldOut({ validations = [], decodes }: Bench): Promise<Figure | string> {
   const last = validations.at(-1);
   if (!last) return 'these weights came without the log of their training';
   const before = validations.filter(({ step }) => step <= 0.8 * last.step).at(-1);
-  return {
-    value: last.loss,
-    n: last.images,
-    ...(before && {
-      note:
-        `${last.loss <= before.loss ? 'fell' : 'rose'} by ` +
-        `${Math.abs(last.loss - before.loss).toPrecision(2)} from step ${before.step} to ${last.step}`,
-    }),
-  };
+  const change =
+    before &&
+    `${last.loss <= before.loss ? 'fell' : 'rose'} by ` +
+      `${Math.abs(last.loss - before.loss).toPrecision(2)} from step ${before.step} to ${last.step}`;
+  const note = [...(decodes ? ['of latents'] : []), ...(change ? [change] : [])].join('; ');
+  return { value: last.loss, n: last.images, ...(note !== '' && { note }) };
 }
 
 /** Figures of several trainings as one: their mean, with its standard error. */

@@ -24,12 +24,12 @@ const config = {
 };
 
 /** A folder of three training images and two others, of random grey levels. */
-async function writeImages(folder: string): Promise<void> {
+async function writeImages(folder: string, key = 0): Promise<void> {
   for (const [split, count] of Object.entries({ train: 3, validation: 2 })) {
     const place = path.join(folder, split, 'class');
     fs.mkdirSync(place, { recursive: true });
     for (let i = 0; i < count; i += 1) {
-      const levels = uniform(randomKey(i), 8 * 8 * 3).map((value) => Math.floor(256 * value));
+      const levels = uniform(randomKey(key + i), 8 * 8 * 3).map((value) => Math.floor(256 * value));
       const raw = { width: 8, height: 8, channels: 3 } as const;
       await sharp(Uint8Array.from(levels), { raw })
         .png()
@@ -54,13 +54,14 @@ test('latents are made once, on the scale of training, and again for another aut
     onProgress: (share: number, what: string) => void (share === 1 && made.push(what)),
   };
   const of = { images: `folder:${folder}`, autoencoder: 'small' };
-  const train = await openOwnLatents(of, 'train', where);
-  const validation = await openOwnLatents(of, 'validation', where);
+  const held = await openDataset(of.images, 'validation');
+  const train = await openOwnLatents(of, await openDataset(of.images, 'train'), where);
+  const validation = await openOwnLatents(of, held, where);
   expect(made).toEqual(['latents of train', 'latents of validation']);
   expect([train.length, validation.length]).toEqual([3, 2]);
   expect(train.image).toEqual({ channels: 2, height: 4, width: 4 });
   expect(validation.latents?.scale).toBe(train.latents?.scale);
-  await openOwnLatents(of, 'train', where);
+  await openOwnLatents(of, await openDataset(of.images, 'train'), where);
   expect(made).toHaveLength(2);
 
   // What decodes them undoes their scale: it sees what the autoencoder made of the images.
@@ -69,14 +70,18 @@ test('latents are made once, on the scale of training, and again for another aut
   const latents = await imagesTensor(validation, [0, 1]);
   const unscaled = tf.div<tf.Tensor4D>(latents, decoder.scale);
   const decoded = await decode(decoder.autoencoder, unscaled, { mode: 'eager' });
-  expect(decoded.shape).toEqual(
-    (await imagesTensor(await openDataset(of.images, 'validation'), [0, 1])).shape,
-  );
+  expect(decoded.shape).toEqual([2, 3, 8, 8]);
   tf.dispose([latents, unscaled, decoded]);
   disposeModel(decoder.autoencoder);
 
   await writeAutoencoder(checkpoints, 2);
-  const again = await openOwnLatents(of, 'train', where);
+  const again = await openOwnLatents(of, await openDataset(of.images, 'train'), where);
   expect(made).toHaveLength(3);
   expect(again.latents?.autoencoder).not.toBe(train.latents?.autoencoder);
+
+  // Another picture under the same name makes other latents.
+  await writeImages(folder, 7);
+  const other = await openOwnLatents(of, await openDataset(of.images, 'train'), where);
+  expect(made).toHaveLength(4);
+  expect(other.length).toBe(3);
 });

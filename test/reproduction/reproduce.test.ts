@@ -111,6 +111,15 @@ describe('recipes', () => {
 });
 
 describe('what a row takes', () => {
+  test('is the same for flows on latents and on pixels', () => {
+    const costs = recipesOf('latents-and-pixels', { scale: 'workbook' }).map((each) => {
+      const { experiment } = each as Recipe;
+      return rowCost(experiment(1), { trainings: 1, samples: 0, guided: false }).trainingOperations;
+    });
+    expect(costs).toHaveLength(4);
+    for (const cost of costs) expect(cost / (costs[0] as number)).toBeCloseTo(1, 2.9);
+  });
+
   const { config } = recipe('likelihood', 'TarFlow 2-768-8-8', 'paper').experiment(1000);
 
   test('is counted without allocating', () => {
@@ -373,11 +382,22 @@ describe('tarflow reproduce', () => {
         figures[0]?.ours.values?.length ?? 1,
     );
     expect(trainings).toEqual([2, 1, 2]);
+    const [first, second] = JSON.parse(again.stdout).results;
+    expect(first.settings).toMatchObject({ seeds: [1, 2], seed: 0, batch: 2 });
+    expect(second.settings.seeds).toEqual([1]);
+    // By another network it is another table.
+    const judge = 'classifier:results/checkpoints/fashion-mnist-classifier.safetensors';
+    const judged = await tiny(out, table, '--row', rows[1] as string, '--network', judge, '--cost');
+    expect(judged.code, judged.stderr).toBe(0);
+    expect(JSON.parse(again.stdout).results).toEqual(written(out, table, 'workbook').results);
     const file = path.join(out, 'tiny', `${table}-workbook.json`);
+    fs.rmSync(path.join(out, 'tiny/runs'), { recursive: true });
     fs.writeFileSync(file, '{"results": 1}');
     const damaged = await tiny(out, table, '--row', rows[0] as string);
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toMatch(/results.*Delete it, and its rows are filled in again/s);
+    // That was seen before anything was trained.
+    expect(fs.existsSync(path.join(out, 'tiny/runs'))).toBe(false);
   });
 
   test('refuses an autoencoder for rows that have their own', async () => {

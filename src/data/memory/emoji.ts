@@ -74,8 +74,8 @@ interface EmojiChoice {
 const usual = { baseOnly: false, composed: false, fine: false };
 
 /**
- * The emoji data sets: emoji of version 16.0 on white, three channels, 32×32 or 64×64, the ten
- * Unicode categories as classes, Unicode's names as captions.
+ * The emoji data sets: emoji of version 16.0 on white, three channels, square, the ten Unicode
+ * categories as classes, Unicode's names as captions.
  *
  * - `emoji-base-32` and `emoji-base-64`: each base emoji once by Google and once by Twitter. **The
  *   ones to train on**: the other sets are 60 % people in all skin tones, in these the largest
@@ -87,11 +87,12 @@ const usual = { baseOnly: false, composed: false, fine: false };
  *   validation; these names, in all skin tones and by both vendors, are the test split.
  * - `emoji-subcategories-32`, `emoji-subcategories-64`: the same with Unicode's subcategories as classes
  *   (`face-smiling`, `animal-bird` and about a hundred more), to train what is to tell drawings apart.
- * - `emoji-fluent-128`, `emoji-fluent-256`: 3,372 of the emoji as Microsoft draws them, in relief, drawn
- *   for 256×256, split as the composed sets; the larger ones take half a gigabyte of memory.
+ * - `emoji-fluent-128`, `emoji-fluent-256`: 3,372 of the emoji as Microsoft draws them, in relief, split
+ *   as the composed sets. They are drawn for 256×256 (three are taller, and cut to their middle); those
+ *   of that size take half a gigabyte of memory.
  *
- * The split is the same in all the others: a tenth of the base emoji of each category, drawn once by a
- * fixed seed, is the test split, with all its skin tones and genders, by both vendors
+ * The split is the same in all of them that do not hold out names: a tenth of the base emoji of each
+ * category, drawn once by a fixed seed, is the test split, with all its skin tones and genders, by both vendors
  * ({@link baseEmoji}); the next tenth is the validation split. Base emoji that merely resemble each
  * other (two clock faces, a red and a blue heart) may be on different sides. Two fifths of all
  * values are plain white, which dominates any likelihood on these sets.

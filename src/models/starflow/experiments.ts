@@ -147,7 +147,8 @@ export const starflowExperiments: readonly Experiment[] = [
   shared('deep-near-noise', 'five layers nearest the noise, one in each other block', [1, 1, 1, 5]),
   shared('deep-near-data', 'five layers nearest the data, one in each other block', [5, 1, 1, 1]),
   shared('even', 'two layers in each block', [2, 2, 2, 2]),
-  twin('emoji-on-latents', '64 tokens of latents', {
+  // Its latents are made by `tarflow reproduce`, or by `tarflow encode` for --data.
+  twin('emoji-on-latents', '64 tokens of latents by emoji-vae-noisy (--data latents:FOLDER)', {
     ...{ dataset: 'latents:latents-base', image: { channels: 8, height: 16, width: 16 } },
     ...{ patchSize: 2, gridSide: 8, steps: 2400, sigma: 0.3 },
   }),
