@@ -4,6 +4,7 @@ import { deepAndShallow } from './deep-and-shallow.js';
 import { emojiFromText } from './emoji-from-text.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
+import { latentsAndPixels } from './latents-and-pixels.js';
 import { likelihood } from './likelihood.js';
 import type { Measurement } from './measurement.js';
 import { noiseAndDenoising } from './noise-and-denoising.js';
@@ -26,4 +27,5 @@ export const measurements: readonly Measurement[] = [
   ...likelihood,
   ...emojiFromText,
   ...deepAndShallow,
+  ...latentsAndPixels,
 ];
