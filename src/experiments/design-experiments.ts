@@ -79,6 +79,12 @@ export const designExperiments: readonly Experiment<TarFlowConfig>[] = [
       noise: { kind: 'uniform' },
     },
   ),
+  variant(
+    'likelihood',
+    'likelihood without labels, as MAF and couplings at the same cost',
+    { classes: 0, background: 0 },
+    { ...exact, noise: { kind: 'uniform' }, dropLabel: 0 },
+  ),
 ];
 
 /** The twin of couplings in place of autoregression, at about the training cost of the base. */

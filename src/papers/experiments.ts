@@ -74,6 +74,16 @@ export const expectations: readonly Expectation[] = [
       'Too sure of itself on what it has not seen, and so its loss is high; its accuracy is in the same ' +
       'log.',
   },
+  ...[
+    'emoji-on-latents',
+    'emoji-on-pixels',
+    'emoji-on-noisier-pixels',
+    'emoji-on-small-patches',
+  ].map((experiment) => ({
+    experiment,
+    what: 'held-out loss, nats per dimension of what is modelled, with its noise',
+    from: { run: `latents-and-pixels/${experiment}-seed-1` },
+  })),
   {
     experiment: 'fashion-mnist-noise',
     what: 'held-out loss, nats per dimension',

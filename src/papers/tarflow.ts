@@ -137,6 +137,20 @@ export const tarflow: Paper = {
       ],
     },
     {
+      id: 'likelihood-at-one-cost',
+      title: 'Likelihood of Fashion-MNIST by three kinds of flows, at one cost of training',
+      rows: (
+        [
+          ['TarFlow', 'design-likelihood'],
+          ['MAF', 'design-likelihood-maf'],
+          ['Affine couplings', 'design-likelihood-coupling'],
+        ] as const
+      ).map(([name, workbook]) => ({
+        ...{ name, kind: 'flow', workbook, published: [] },
+        measures: ['held-out loss', 'bits per dimension'] as const,
+      })),
+    },
+    {
       id: 'likelihood-fashion-mnist',
       title: 'Likelihood of Fashion-MNIST, for orientation',
       rows: [

@@ -111,14 +111,18 @@ describe('recipes', () => {
 });
 
 describe('what a row takes', () => {
-  test('is the same for flows on latents and on pixels', () => {
-    const costs = recipesOf('latents-and-pixels', { scale: 'workbook' }).map((each) => {
-      const { experiment } = each as Recipe;
-      return rowCost(experiment(1), { trainings: 1, samples: 0, guided: false }).trainingOperations;
-    });
-    expect(costs).toHaveLength(4);
-    for (const cost of costs) expect(cost / (costs[0] as number)).toBeCloseTo(1, 2);
-  });
+  test.each(['latents-and-pixels', 'deep-shallow', 'likelihood-at-one-cost'])(
+    'is the same for all rows of %s',
+    (table) => {
+      const costs = recipesOf(table, { scale: 'workbook' }).map((each) => {
+        const { experiment } = each as Recipe;
+        const plan = { trainings: 1, samples: 0, guided: false };
+        return rowCost(experiment(1), plan).trainingOperations;
+      });
+      expect(costs.length).toBeGreaterThan(2);
+      for (const cost of costs) expect(cost / (costs[0] as number)).toBeCloseTo(1, 2);
+    },
+  );
 
   const { config } = recipe('likelihood', 'TarFlow 2-768-8-8', 'paper').experiment(1000);
 

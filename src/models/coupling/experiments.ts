@@ -34,5 +34,16 @@ const fashionMnistCoupling: Experiment<CouplingConfig> = {
   },
 };
 
+/** A short training, which costs as much as `design-likelihood` and `design-likelihood-maf`. */
+const designLikelihoodCoupling: Experiment<CouplingConfig> = {
+  ...fashionMnistCoupling,
+  name: 'design-likelihood-coupling',
+  description: 'Likelihood of Fashion-MNIST, a short training: affine couplings at two scales',
+  settings: { ...fashionMnistCoupling.settings, steps: 13_500, validationImages: 5000 },
+};
+
 /** What there is to train of this family. */
-export const couplingExperiments: readonly Experiment[] = [fashionMnistCoupling];
+export const couplingExperiments: readonly Experiment[] = [
+  fashionMnistCoupling,
+  designLikelihoodCoupling,
+];
