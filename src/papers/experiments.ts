@@ -74,12 +74,7 @@ export const expectations: readonly Expectation[] = [
       'Too sure of itself on what it has not seen, and so its loss is high; its accuracy is in the same ' +
       'log.',
   },
-  ...[
-    'emoji-on-latents',
-    'emoji-on-pixels',
-    'emoji-on-noisier-pixels',
-    'emoji-on-small-patches',
-  ].map((experiment) => ({
+  ...['emoji-on-latents', 'emoji-on-pixels', 'emoji-on-noisier-pixels'].map((experiment) => ({
     experiment,
     what: 'held-out loss, nats per dimension of what is modelled, with its noise',
     from: { run: `latents-and-pixels/${experiment}-seed-1` },

@@ -33,15 +33,16 @@ export async function openOwnLatents(
   const file = latentsFile(of, split, where);
   const checkpoint = checkpointOf(of, where);
   const made = { autoencoder: await fileDigest(checkpoint), images: await imagesDigest(images) };
+  // Other splits are scaled as that of training, whose scale may have become another.
+  const scale = split === 'train' ? undefined : await latentScale(latentsFile(of, 'train', where));
   const kept = await madeOf(file);
-  if (kept?.autoencoder === made.autoencoder && kept.images === made.images) {
+  const isSame = kept?.autoencoder === made.autoencoder && kept.images === made.images;
+  if (isSame && (scale === undefined || kept.scale === String(scale))) {
     return openLatents(file, split);
   }
   const { mode, signal, onProgress } = where;
   const autoencoder = await loadCheckpoint(checkpoint);
   try {
-    const scale =
-      split === 'train' ? undefined : await latentScale(latentsFile(of, 'train', where));
     const set = await encodeDataset(autoencoder, images, {
       ...{ scale, ...(mode && { mode }), ...(signal && { signal }) },
       onProgress: (done) => onProgress?.(done / images.length, `latents of ${split}`),

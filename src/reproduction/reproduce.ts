@@ -50,6 +50,10 @@ export interface RowSettings {
   seed: number;
   /** Images sampled and timed together. */
   batch: number;
+  /** The checkpoint that was given, in place of a training. */
+  weights?: string;
+  /** The file with the statistics of real images that was given. */
+  statistics?: string;
   engine: EngineReport;
 }
 
@@ -300,8 +304,12 @@ class RowRun {
 
   /** How it is measured. */
   settings(): RowSettings {
-    const { seed, batch } = this.options;
-    return { seeds: this.seeds(), seed, batch, engine: currentEngine() };
+    const { seed, batch, weights, statistics } = this.options;
+    const given = {
+      ...(weights !== undefined && { weights }),
+      ...(statistics !== undefined && { statistics }),
+    };
+    return { seeds: this.seeds(), seed, batch, ...given, engine: currentEngine() };
   }
 
   /** Figures of the row's model; of several trainings their means. */

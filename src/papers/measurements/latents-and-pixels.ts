@@ -15,8 +15,11 @@ export const latentsAndPixels: readonly Measurement[] = [
         figure(`FD, pixels, ${network}`, '', 'computed'),
         figure(`FD, latents − pixels, ${network}`, '', 'computed'),
         figure(`FD, latents by score, seed 1, ${network}`, '', 'computed'),
-        figure(`drawings that passed, latents, ${network}`, '', 'computed'),
-        figure(`drawings that passed, pixels, ${network}`, '', 'computed'),
+        ...['latents', 'pixels'].flatMap((kind) =>
+          ['training', 'validation'].map((split) =>
+            figure(`${split} drawings that passed, ${kind}, ${network}`, '', 'computed'),
+          ),
+        ),
       ]),
       figure('near a training drawing, latents', '%', 'computed'),
       figure('near a training drawing, pixels', '%', 'computed'),
