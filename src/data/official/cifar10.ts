@@ -70,7 +70,9 @@ async function readFiles(root: string, names: readonly string[]): Promise<Uint8A
   for (const folder of [root, path.join(root, folderName)]) {
     if (!(await exists(path.join(folder, names[0] as string)))) continue;
     const files = names.map((name) => path.join(folder, name));
-    return Promise.all(files.map(async (file) => checked(await presentBytes(file), file)));
+    // One after another, so that of several missing files the same one is always named: the first.
+    for (const file of files) await assertPresent(file);
+    return Promise.all(files.map(async (file) => checked(await readBytes(file), file)));
   }
   const archive = path.join(root, archiveName);
   if (!(await exists(archive))) {
@@ -88,8 +90,8 @@ async function readFiles(root: string, names: readonly string[]): Promise<Uint8A
   });
 }
 
-async function presentBytes(file: string): Promise<Uint8Array> {
-  if (await exists(file)) return readBytes(file);
+async function assertPresent(file: string): Promise<void> {
+  if (await exists(file)) return;
   throw officialError('cifar10', `${path.dirname(file)} lacks ${path.basename(file)}`);
 }
 
