@@ -343,7 +343,7 @@ function workOf(
   if (measure === 'best σ') return { trains: 'series', series: 5, distances: 5 };
   if (measure === 'correlation of loss and FID') {
     const distances = Math.floor(settings.steps / settings.saveEvery);
-    return { trains: 'series', series: 1, distances };
+    return { trains: 'series', series: seeds, distances: seeds * distances };
   }
   return { trains: 'row', series: 0, distances: measure === 'FID' ? seeds : 0 };
 }

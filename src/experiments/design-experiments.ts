@@ -18,7 +18,7 @@ const config: TarFlowConfig = {
 const settings: TrainingSettings = {
   noise: { kind: 'gaussian', sigma: 0.1 },
   batchSize: 128,
-  steps: 6000,
+  steps: 3000,
   peakLearningRate: 2e-3,
   warmupSteps: 200,
   dropLabel: 0.1,
@@ -30,7 +30,7 @@ const settings: TrainingSettings = {
   seed: 1,
   validateEvery: 300,
   validationImages: 5000,
-  saveEvery: 600,
+  saveEvery: 300,
 };
 
 /** A small class-conditional flow that differs from the others in what it is about. */
@@ -83,7 +83,7 @@ export const designExperiments: readonly Experiment<TarFlowConfig>[] = [
     'likelihood',
     'likelihood without labels, as MAF and couplings at the same cost',
     { classes: 0, background: 0 },
-    { ...exact, noise: { kind: 'uniform' }, dropLabel: 0 },
+    { ...exact, noise: { kind: 'uniform' }, dropLabel: 0, steps: 6000, saveEvery: 600 },
   ),
 ];
 

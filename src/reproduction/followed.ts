@@ -59,7 +59,7 @@ export class FollowedTraining {
     await writeAtomically(this.file, lines.join(''));
   }
 
-  /** Pearson's correlation of loss and distance, with Spearman's and the points beside it. */
+  /** Pearson's correlation of loss and distance, with the points, and Spearman's in the note. */
   figure(): Figure | string {
     const { points } = this;
     const [first] = points;
@@ -68,16 +68,12 @@ export class FollowedTraining {
     }
     const losses = points.map(({ loss }) => loss);
     const distances = points.map(({ distance }) => distance);
-    const told = points.map(({ step, loss, distance }) => {
-      return `step ${step}: ${loss.toFixed(3)}, ${distance.toPrecision(4)}`;
-    });
     return {
       value: correlation(losses, distances),
       n: points.length,
       network: first.network,
-      note:
-        `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${first.n} samples a point; ` +
-        told.join('; '),
+      points: [points.map(({ step, loss, distance }) => ({ step, loss, distance }))],
+      note: `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${first.n} samples a point`,
     };
   }
 }

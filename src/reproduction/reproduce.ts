@@ -398,11 +398,16 @@ class RowRun {
     return bestOf(tried, seed);
   }
 
-  /** A training that is followed: at every saved validation the distance of its samples is measured. */
+  /** The correlation of loss and distance, over one training or as the mean over several. */
   async followed(): Promise<Figure | string> {
-    const { options } = this;
-    if (options.weights !== undefined) return 'it takes a training that is followed';
-    const seed = options.seeds?.[0] ?? this.experiment.settings.seed;
+    if (this.options.weights !== undefined) return 'it takes a training that is followed';
+    const figures: (Figure | string)[] = [];
+    for (const seed of this.seeds()) figures.push(await this.followedWith(seed));
+    return overTrainings(figures);
+  }
+
+  /** A training that is followed: at every saved validation the distance of its samples is measured. */
+  private async followedWith(seed: number): Promise<Figure | string> {
     const experiment = withSettings(this.experiment, { seed });
     const basis = await this.basis('correlation of loss and FID');
     // Another way of measuring follows another training: this one passes each step once.

@@ -24,6 +24,8 @@ export interface Figure {
   floor?: { value: number; n: number };
   /** Of each training, where there are several; the value is their mean. */
   values?: number[];
+  /** Of each training that was followed: its held-out loss and the distance of its samples at some steps. */
+  points?: { step: number; loss: number; distance: number }[][];
   /** What else has to be said. */
   note?: string;
 }
@@ -127,12 +129,14 @@ export function overTrainings(figures: readonly (Figure | string)[]): Figure | s
   const values = taken.map(({ value }) => value);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const points = taken.flatMap((figure) => figure.points ?? []);
   const notes = taken.flatMap(({ note }, i) => (note === undefined ? [] : [`${i + 1}: ${note}`]));
   return {
     ...first,
     value: mean,
     standardError: Math.sqrt(square / (values.length - 1) / values.length),
     values,
+    ...(points.length > 0 && { points }),
     ...(notes.length > 0 && { note: notes.join('; ') }),
   };
 }

@@ -454,7 +454,21 @@ describe('tarflow reproduce', () => {
     const { ours } = await run();
     expect(ours).toMatchObject({ n: 4, network: point.network });
     expect(ours.value).toBeGreaterThan(0.9);
-    expect(ours.note).toMatch(/^by ranks 1\.000, 6 samples a point; step 2: /);
+    expect(ours.note).toBe('by ranks 1.000, 6 samples a point');
+    const followed = [point, ...more].map(({ step, loss, distance }) => ({ step, loss, distance }));
+    expect(ours.points).toEqual([followed]);
+    // Each of several trainings is followed, and a figure takes them all.
+    const lacking = await run('--seeds', '1,2');
+    expect(lacking.ours).toMatch(/needs three points at least, and its training gave 1/);
+    const second = path.join(folder, name.replace('seed-1', 'seed-2'));
+    const turned = more.map((each) => ({ ...each, distance: 2 * distance - each.distance }));
+    fs.appendFileSync(second, turned.map((each) => `${JSON.stringify(each)}\n`).join(''));
+    const both = await run('--seeds', '1,2');
+    expect(both.code, both.stderr).toBe(0);
+    expect(both.ours.values).toEqual([ours.value, expect.any(Number)]);
+    expect(both.ours.values[1]).toBeLessThan(0);
+    expect(both.ours.points).toMatchObject([followed, [{ step: 2 }, { step: 3 }, {}, {}]]);
+    expect(both.ours.note).toMatch(/^1: by ranks 1\.000, .*; 2: by ranks -/);
   });
 
   test('tries widths of noise once', async () => {
