@@ -99,6 +99,11 @@ export {
   publishSnapshot,
   readPublishedRun,
 } from './published-run.js';
+export {
+  type PublishedTable,
+  readPublishedTable,
+  type TableFigure,
+} from './published-table.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
 export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';

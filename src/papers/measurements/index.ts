@@ -12,6 +12,7 @@ import { sampleQuality } from './sample-quality.js';
 import { selectiveJacobi } from './selective-jacobi.js';
 import { tarflowOnImages } from './tarflow-on-images.js';
 import { whatAFlowIs } from './what-a-flow-is.js';
+import { whatMatters } from './what-matters.js';
 
 /** All that the notebooks measure, in their order. */
 export const measurements: readonly Measurement[] = [
@@ -28,4 +29,5 @@ export const measurements: readonly Measurement[] = [
   ...emojiFromText,
   ...deepAndShallow,
   ...latentsAndPixels,
+  ...whatMatters,
 ];

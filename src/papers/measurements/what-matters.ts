@@ -1,0 +1,57 @@
+import { figure, type Measurement, workbookCommand } from './measurement.js';
+
+/** Flows of one design each, as the figures call them; the first is TarFlow's. */
+const designs = ['alternating', 'one direction', 'one block', 'shift only', 'couplings'];
+
+/** Flows of one size each. */
+const sizes = [
+  '4 blocks of 1 layer',
+  '4 blocks of 2 layers',
+  '4 blocks of 4 layers',
+  '8 blocks of 2 layers',
+];
+
+/** Notebook 14: what design and size are worth, and what the loss tells. */
+export const whatMatters: readonly Measurement[] = [
+  {
+    id: '14-design',
+    title: 'Directions, blocks, scale and shift, autoregression',
+    claim: 'Without alternating directions, or with a single block, a flow fails.',
+    figures: [
+      ...designs.map((design) => figure(`FD, ${design}`, '', 'computed')),
+      ...designs
+        // The loss of a flow that shifts only is no likelihood under its prior.
+        .filter((design) => design !== 'shift only')
+        .map((design) => figure(`held-out loss, ${design}`, 'nats/dim', 'computed')),
+      ...designs.slice(1).map((design) => figure(`FD, ${design} − alternating`, '', 'computed')),
+      figure('bend, alternating, seed 1', 'share', 'computed'),
+      figure('bend, one direction, seed 1', 'share', 'rounding'),
+      figure('bend, one block, seed 1', 'share', 'rounding'),
+    ],
+    command: workbookCommand('14'),
+  },
+  {
+    id: '14-sizes',
+    title: 'More blocks or more layers',
+    claim: 'Likelihood and FID improve with more blocks or more layers.',
+    figures: [
+      ...sizes.map((size) => figure(`FD, ${size}`, '', 'computed')),
+      ...sizes.map((size) => figure(`held-out loss, ${size}`, 'nats/dim', 'computed')),
+      figure('comparisons in which size helps', 'of 3', 'computed'),
+    ],
+    command: workbookCommand('14'),
+  },
+  {
+    id: '14-loss-and-distance',
+    title: 'The loss and the distance of samples, over a training and over flows',
+    claim: 'The loss falls smoothly and correlates strongly with FID.',
+    figures: [
+      figure('correlation of ranks, lowest of the trainings', '', 'computed'),
+      figure("Pearson's correlation, mean", '', 'computed'),
+      figure("Pearson's correlation of changes, mean", '', 'computed'),
+      figure('correlation of ranks over finished trainings', '', 'computed'),
+      figure('the same over autoregressive flows', '', 'computed'),
+    ],
+    command: workbookCommand('14'),
+  },
+];
