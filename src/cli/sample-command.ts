@@ -65,7 +65,7 @@ export function addSample(program: Command): void {
     .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
     .option(
       '--prior-temperature <t>',
-      'what noise is multiplied by, below 1 for less various samples (default: 1; --temperature is of attention)',
+      'what noise is multiplied by, below 1 for less varied samples (default: 1; --temperature is of attention)',
       number,
     )
     .option('--seed <n>', 'same seed, same images', wholeNumber, 0)

@@ -23,7 +23,7 @@ export interface SampleOptions extends ExecutionOptions, Given {
   /** The number of the first sample, so that many can be drawn in parts. Default 0. */
   from?: number;
   /**
-   * What the prior's noise is multiplied by: below 1 samples are less various (Kingma and Dhariwal
+   * What the prior's noise is multiplied by: below 1 samples are less varied (Kingma and Dhariwal
    * 2018, arXiv 1807.03039, call it temperature). In a flow whose volume changes this is not its
    * density to a power. Default 1, the model's own distribution.
    */

@@ -11,14 +11,17 @@ import { markdownTable, ourFigure, oursText, publishedText } from './markdown.js
 
 const claims = papers.flatMap((paper) => paper.claims);
 
-/** The most rows of the summary; further claims stand below it with their verdicts. */
+/** The most rows of the summary; further claims, first those that nothing decides, stand below it. */
 const summaryRows = 15;
 
 /** The results that a newcomer reads in two minutes: claim, published, ours, verdict. */
 export async function summaryTable(): Promise<string> {
   const told = claims.filter(({ ours }) => ours !== undefined);
+  const isOpen = ({ verdict }: Claim) => verdict === 'cannot be told at this size';
+  const ranked = [...told.filter((claim) => !isOpen(claim)), ...told.filter(isOpen)];
   // The first row is that of conformance.
-  const shown = told.slice(0, summaryRows - 1);
+  const places = new Set(ranked.slice(0, summaryRows - 1));
+  const shown = told.filter((claim) => places.has(claim));
   const rows = await Promise.all(
     shown.map(async (claim) => ({
       claim: `${claim.id} ${claim.title}`,
@@ -31,7 +34,7 @@ export async function summaryTable(): Promise<string> {
   const name = ({ id, title }: (typeof claims)[number]) => `${id} ${title}`;
   return [
     markdownTable([await conformanceRow(), ...rows]),
-    ...told.slice(summaryRows - 1).map((claim) => `${name(claim)}: ${verdictText(claim)}.`),
+    ...ranked.slice(summaryRows - 1).map((claim) => `${name(claim)}: ${verdictText(claim)}.`),
     `Not measured yet: ${open.map(name).join(', ')}.`,
   ].join('\n\n');
 }
