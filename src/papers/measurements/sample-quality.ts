@@ -39,7 +39,7 @@ export const sampleQuality: readonly Measurement[] = [
     id: '09-no-copies',
     title: 'Distance of samples to the nearest training image',
     claim:
-      'The model makes new images: its samples are no nearer to the training set than unseen images are.',
+      'The model makes new images: no more of its samples than of unseen images are very near to a training image.',
     figures: [
       ...['samples', 'validation images'].flatMap((set) =>
         ['smallest', 'median'].map((which) =>
