@@ -8,7 +8,7 @@ const sizes = [
   '4 blocks of 1 layer',
   '4 blocks of 2 layers',
   '4 blocks of 4 layers',
-  '8 blocks of 2 layers',
+  '8 blocks of 1 layer',
 ];
 
 /** Notebook 14: what design and size are worth, and what the loss tells. */
@@ -51,6 +51,8 @@ export const whatMatters: readonly Measurement[] = [
       figure("Pearson's correlation of changes, mean", '', 'computed'),
       figure('correlation of ranks over finished trainings', '', 'computed'),
       figure('the same over autoregressive flows', '', 'computed'),
+      figure('trainings in which every validation is lower than the one before', '', 'exact'),
+      figure('trainings', '', 'exact'),
     ],
     command: workbookCommand('14'),
   },
