@@ -162,7 +162,13 @@ describe('expectations', () => {
     // Not run to the end yet.
     const open = [
       ...['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'],
-      ...['fluent-vae-128', 'fluent-vae', 'emoji-on-small-patches'],
+      ...[
+        'fluent-vae-128',
+        'fluent-vae',
+        'fluent-vae-noisy',
+        'fluent-text',
+        'emoji-on-small-patches',
+      ],
     ];
     const trained = ['design-deep-near-noise', 'design-even', 'design-deep-near-data'];
     const run = experimentNames.filter(

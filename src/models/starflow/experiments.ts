@@ -78,6 +78,20 @@ const emojiTextMirrored: Experiment<StarFlowConfig> = {
   },
 };
 
+/**
+ * Larger emoji from their names: 256×256, latents of `fluent-vae` with 32×32 places. 64 tokens of 4×4 places
+ * cost what those of `emoji-text` do; 256 tokens of 2×2 (`patchSize=2 gridSide=16`) four times as much.
+ */
+const fluentText: Experiment<StarFlowConfig> = {
+  ...emojiText,
+  name: 'fluent-text',
+  description:
+    'Emoji of 256×256 from text: a STARFlow on latents of fluent-vae (--data latents:FOLDER)',
+  dataset: 'latents:latents-fluent',
+  config: { ...emojiText.config, image: { channels: 8, height: 32, width: 32 }, patchSize: 4 },
+  settings: { ...settings, steps: 3600, holdSteps: 1500, validationImages: 338 },
+};
+
 /** Flows of one cost and of as many parameters, which share their layers out among four blocks. */
 function shared(name: string, about: string, layersPerBlock: number[]): Experiment<StarFlowConfig> {
   return {
@@ -144,6 +158,7 @@ const pixels = { channels: 3, height: 64, width: 64 };
 export const starflowExperiments: readonly Experiment[] = [
   emojiText,
   emojiTextMirrored,
+  fluentText,
   shared('deep-near-noise', 'five layers nearest the noise, one in each other block', [1, 1, 1, 5]),
   shared('deep-near-data', 'five layers nearest the data, one in each other block', [5, 1, 1, 1]),
   shared('even', 'two layers in each block', [2, 2, 2, 2]),

@@ -96,10 +96,23 @@ const fluentVae: Experiment<VaeConfig> = {
   },
 };
 
+/** Its decoder reads noisy latents, as that of `emoji-vae-noisy` does. */
+const fluentVaeNoisy: Experiment<VaeConfig> = {
+  ...fluentVae,
+  name: 'fluent-vae-noisy',
+  description: 'Its decoder goes on (--from fluent-vae) with noise of 0.3 on the latents',
+  config: {
+    ...fluentVae.config,
+    loss: { trained: 'decoder', kl: 0, squares: 0, features: 0.1, latentNoise: 0.3 },
+  },
+  settings: { ...fluentVae.settings, steps: 700, seed: 3 },
+};
+
 /** What there is to train of this family. */
 export const vaeExperiments: readonly Experiment[] = [
   emojiVae,
   emojiVaeNoisy,
   fluentVae128,
   fluentVae,
+  fluentVaeNoisy,
 ];
