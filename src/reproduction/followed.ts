@@ -70,10 +70,10 @@ export class FollowedTraining {
     const distances = points.map(({ distance }) => distance);
     return {
       value: correlation(losses, distances),
-      n: points.length,
+      n: first.n,
       network: first.network,
       points: [points.map(({ step, loss, distance }) => ({ step, loss, distance }))],
-      note: `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${first.n} samples a point`,
+      note: `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${points.length} points`,
     };
   }
 }

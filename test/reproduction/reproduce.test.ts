@@ -452,9 +452,9 @@ describe('tarflow reproduce', () => {
     }));
     fs.appendFileSync(file, more.map((each) => `${JSON.stringify(each)}\n`).join(''));
     const { ours } = await run();
-    expect(ours).toMatchObject({ n: 4, network: point.network });
+    expect(ours).toMatchObject({ n: 6, network: point.network });
     expect(ours.value).toBeGreaterThan(0.9);
-    expect(ours.note).toBe('by ranks 1.000, 6 samples a point');
+    expect(ours.note).toBe('by ranks 1.000, 4 points');
     const followed = [point, ...more].map(({ step, loss, distance }) => ({ step, loss, distance }));
     expect(ours.points).toEqual([followed]);
     // Each of several trainings is followed, and a figure takes them all.

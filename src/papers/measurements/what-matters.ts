@@ -15,7 +15,7 @@ const sizes = [
 export const whatMatters: readonly Measurement[] = [
   {
     id: '14-design',
-    title: 'Directions, blocks, scale and shift, autoregression',
+    title: 'Directions, blocks, scale and shift',
     claim: 'Without alternating directions, or with a single block, a flow fails.',
     figures: [
       ...designs.map((design) => figure(`FD, ${design}`, '', 'computed')),
@@ -27,6 +27,9 @@ export const whatMatters: readonly Measurement[] = [
       figure('bend, alternating, seed 1', 'share', 'computed'),
       figure('bend, one direction, seed 1', 'share', 'rounding'),
       figure('bend, one block, seed 1', 'share', 'rounding'),
+      ...['one direction', 'one block'].map((design) =>
+        figure(`FD, ${design}, corners of real images, seed 1`, '', 'computed'),
+      ),
     ],
     command: workbookCommand('14'),
   },
@@ -48,7 +51,7 @@ export const whatMatters: readonly Measurement[] = [
     figures: [
       figure('correlation of ranks, lowest of the trainings', '', 'computed'),
       figure("Pearson's correlation, mean", '', 'computed'),
-      figure("Pearson's correlation of changes, mean", '', 'computed'),
+      figure('correlation of ranks of changes, mean', '', 'computed'),
       figure('correlation of ranks over finished trainings', '', 'computed'),
       figure('the same over flows whose blocks alternate', '', 'computed'),
       figure('trainings in which every validation is lower than the one before', '', 'exact'),
