@@ -21,7 +21,7 @@ import { noisyImages } from '../training/batches/index.js';
 export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
 
 /**
- * The density of images under a flow with a standard normal prior, exact. On the native engine it is
+ * The density of images under a flow, exact, with the prior from which `sample` draws. On the native engine it is
  * one graph, which is recorded at the first call for a batch size; it has no gradient (for that take
  * `score`, or `forward` and `logProbOf`).
  *
@@ -61,7 +61,7 @@ export function logProb(
         const traced = withStateDict(flow, parameters);
         const results = inParts(
           partsOf(inputs, parts).map(({ x: own, ...told }) => () => ({
-            logProb: logProbOf(flow, forward(traced, own, told)),
+            logProb: logProbOf(traced, forward(traced, own, told)),
           })),
         );
         const logProbs = results.map((result) => result.logProb);

@@ -126,14 +126,21 @@ export function flowLoss({ config }: Pick<Model, 'config'>, result: ForwardResul
   return { loss: tf.sub(prior, logDet) as tf.Scalar, prior, logDet, meanSquares };
 }
 
-/** log p(x) per sample (batch), in nats, under a standard normal prior, from a forward pass. */
+/**
+ * log p(x) per sample (batch), in nats, from a forward pass: under the prior from which `sample` draws, a
+ * standard normal one, or in a volume-preserving flow that of its measured variance. The published code
+ * takes a standard normal one there, too, for its loss and its denoising step.
+ */
 export function logProbOf(
-  { config }: Pick<Model, 'config'>,
+  model: Model,
   { z, logDet }: Pick<ForwardResult, 'z' | 'logDet'>,
 ): tf.Tensor1D {
-  const constant = halfLog2Pi * dimensions(config);
-  const prior = tf.add(tf.mul(tf.sum(tf.square(z), [1, 2]), 0.5), constant);
-  return tf.sub(logDet, prior) as tf.Tensor1D;
+  const variance = ability(model.family, 'flow').priorVariance?.(model);
+  const squares = variance ? tf.div(tf.square(z), variance) : tf.square(z);
+  const constant = halfLog2Pi * dimensions(model.config);
+  const prior = tf.add(tf.mul(tf.sum(squares, [1, 2]), 0.5), constant);
+  const normal = tf.sub(logDet, prior) as tf.Tensor1D;
+  return variance ? tf.sub(normal, tf.mul(tf.sum(tf.log(variance)), 0.5)) : normal;
 }
 
 /** ½·log 2π. */

@@ -183,6 +183,8 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
    * matrix of weights, once a row.
    */
   operations?(config: C): number;
+  /** Variance of the prior (T, D), a buffer of the model; undefined where it is 1. */
+  priorVariance?(model: Model<C, P>): tf.Tensor2D | undefined;
 }
 
 /** What is known of published state dicts. */

@@ -2,8 +2,8 @@ import { UserError } from '../backend/errors.js';
 import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
 import { tf, tidy } from '../backend/tf.js';
 import { type Given, givenConditions } from '../conditions/given.js';
-import { ability, checkImages, dimensions, flowLoss } from '../flow/flow.js';
-import type { Model } from '../flow/model.js';
+import { ability, checkImages, dimensions, flowLoss, logProbOf } from '../flow/flow.js';
+import type { ForwardResult, Model } from '../flow/model.js';
 import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from './guidance/execution.js';
 
@@ -30,19 +30,46 @@ export interface ScoreOptions extends ExecutionOptions, Given {}
  */
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
   return tidy(() => {
-    const scale = -x.shape[0] * dimensions(flow.config);
-    return tf.mul(lossGradient(flow, x, options), scale) as tf.Tensor4D;
+    const size = dimensions(flow.config);
+    const hasOwnPrior = ability(flow.family, 'flow').priorVariance?.(flow) !== undefined;
+    // Where the prior is a standard normal one, the training loss is the density but for a constant.
+    const gradient = hasOwnPrior
+      ? gradientOf(flow, x, options, densityOf)
+      : lossGradient(flow, x, options);
+    return tf.mul(gradient, -x.shape[0] * size) as tf.Tensor4D;
   });
 }
 
+/** What is differentiated by images: a mean over the batch, with the name under which it is compiled. */
+interface Differentiated {
+  name: string;
+  of(flow: Model, result: ForwardResult): tf.Tensor;
+}
+
+const trainingLoss: Differentiated = {
+  name: 'lossGradient',
+  of: (flow, result) => flowLoss(flow, result).loss,
+};
+
+const densityOf: Differentiated = {
+  name: 'densityGradient',
+  of: (flow, result) => tf.div(tf.mean(logProbOf(flow, result)), -dimensions(flow.config)),
+};
+
 /**
  * Gradient of the batch's mean training loss with respect to the images; on the native engine as
- * one graph, which is recorded at the first call for a batch size.
+ * one graph, which is recorded at the first call for a batch size. The loss of a volume-preserving flow is
+ * that under a standard normal prior.
  */
-export function lossGradient(
+export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
+  return gradientOf(flow, x, options, trainingLoss);
+}
+
+function gradientOf(
   flow: Model,
   x: tf.Tensor4D,
-  { mode: asked, precision = 'float32', ...given }: ScoreOptions = {},
+  { mode: asked, precision = 'float32', ...given }: ScoreOptions,
+  differentiated: Differentiated,
 ): tf.Tensor4D {
   const { forward, rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
@@ -52,8 +79,8 @@ export function lossGradient(
   const parts = batchParts(mode, batch, batch * rows(flow.config));
   try {
     return callCompiled({
-      name: 'lossGradient',
-      description: [flow.config, parts],
+      name: differentiated.name,
+      description: [differentiated.name, flow.config, parts],
       parameters: stateDict(flow),
       inputs: { x, ...conditions } as { x: tf.Tensor4D } & typeof conditions,
       body: (parameters, inputs) => {
@@ -61,7 +88,7 @@ export function lossGradient(
         const gradients = inParts(
           partsOf(inputs, parts).map(({ x: own, ...told }) => () => {
             const loss = (images: tf.Tensor): tf.Tensor =>
-              flowLoss(traced, forward(traced, images as tf.Tensor4D, told)).loss;
+              differentiated.of(traced, forward(traced, images as tf.Tensor4D, told));
             return { gradient: tf.grad(loss)(own) };
           }),
         ).map(({ gradient }) => gradient);

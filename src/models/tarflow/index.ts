@@ -52,6 +52,8 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
     latentShape,
     rows: tokenCount,
     width: ({ channels }) => channels,
+    priorVariance: ({ config, buffers }) =>
+      config.volumePreserving ? (buffers.var as tf.Tensor2D) : undefined,
   },
   generator: {
     latentShape,

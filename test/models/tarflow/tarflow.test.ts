@@ -1,10 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../../src/backend/engine.js';
 import { tf } from '../../../src/backend/tf.js';
-import { forward } from '../../../src/flow/flow.js';
+import { logProb } from '../../../src/evaluation/bits-per-dimension.js';
+import { dimensions, forward } from '../../../src/flow/flow.js';
 import { patchify, unpatchify } from '../../../src/flow/patches.js';
 import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
 import { createTarFlow } from '../../../src/models/tarflow/index.js';
+import { lossGradient, score } from '../../../src/sampling/denoise.js';
 import { difference, movedModel, randomImages } from '../cases.js';
 import { smallConfig, tarflowCases } from './cases.js';
 
@@ -63,6 +65,38 @@ test('a volume-preserving flow has no log-determinant', () => {
     const flow = movedModel(tarflowCases, { ...smallConfig, volumePreserving: true });
     const { logDet } = forward(flow, randomImages(flow, 3, 5));
     for (const value of logDet.dataSync()) expect(Math.abs(value)).toBe(0);
+  });
+});
+
+test('density and score of a volume-preserving flow are those of the prior that samples have', () => {
+  tf.tidy(() => {
+    const moved = movedModel(tarflowCases, { ...smallConfig, volumePreserving: true });
+    const variance = tf.add(
+      tf.mul(moved.buffers.var as tf.Tensor2D, 0.2),
+      tf.randomUniform([1], 0, 0.1, 'float32', 4),
+    );
+    const flow = { ...moved, buffers: { ...moved.buffers, var: variance as tf.Tensor2D } };
+    const x = randomImages(flow, 3, 5);
+    const { z } = forward(flow, x);
+    const [size, values, variances] = [dimensions(flow.config), z.dataSync(), variance.dataSync()];
+    const nats = [0, 1, 2].map((i) =>
+      Array.from(variances).reduce((sum, each, j) => {
+        const at = values[i * size + j] as number;
+        return sum - (at * at) / each / 2 - Math.log(2 * Math.PI * each) / 2;
+      }, 0),
+    );
+    const found = logProb(flow, x);
+    found.dataSync().forEach((value, i) => {
+      expect(value).toBeCloseTo(nats[i] as number, 2);
+    });
+    const direction = tf.randomNormal(x.shape, 0, 1, 'float32', 6) as tf.Tensor4D;
+    const along = (step: number) => logProb(flow, tf.add(x, tf.mul(direction, step)));
+    const slope = tf.div(tf.sub(along(0.01), along(-0.01)), 0.02);
+    const expected = tf.sum(tf.mul(score(flow, x), direction), [1, 2, 3]);
+    expect(difference(slope, expected)).toBeLessThan(0.02 * Math.max(...tf.abs(slope).dataSync()));
+    // The training loss takes a prior of variance 1, as the published code does.
+    const published = tf.mul(lossGradient(flow, x), -3 * size);
+    expect(difference(score(flow, x), published)).toBeGreaterThan(1);
   });
 });
 
