@@ -358,9 +358,18 @@ function progressOf(row: string) {
     progress = startProgress({ title, total, ...(unit !== undefined && { unit }) });
     return progress;
   };
+  let steps = 0;
+  const training = `${row}: training`;
   const calls: Pick<ReproduceOptions, 'onBegin' | 'onStep' | 'onProgress'> = {
-    onBegin: ({ settings }) => void begin(`${row}: training`, settings.steps),
-    onStep: ({ step, loss }) => progress?.update(step, { loss }),
+    onBegin: ({ settings }) => {
+      steps = settings.steps;
+      begin(training, steps);
+    },
+    // A training that is followed draws samples in between.
+    onStep: ({ step, loss }) => {
+      const shown = progress && now === training ? progress : begin(training, steps);
+      shown.update(step, { loss });
+    },
     onProgress: (share, what) => {
       const [task = what] = what.split(':');
       const title = `${row}: ${task}`;

@@ -318,12 +318,12 @@ export const tarflow: Paper = {
       title: 'directions must alternate',
       claim:
         'The direction alternates between blocks; without the alternation, or with a single block, it fails.',
-      measurements: ['01-alternation'],
+      measurements: ['01-alternation', '14-design'],
       published: sentence`FID ${published('design-ablation', 'one block, from left to right only', 'FID')} with one block, ${published('design-ablation', 'scale and shift (NVP)', 'FID')} for the whole model`,
-      ours: sentence`−log p of two moons (one seed) ${ours('01-alternation', '−E[log p], 8 blocks, alternating', { decimals: 3 })} nats, not alternating ${ours('01-alternation', '−E[log p], 8 blocks, no alternation', { decimals: 3 })}; best possible ${ours('01-alternation', 'entropy of the data, the best possible', { decimals: 3 })}`,
+      ours: sentence`−log p of two moons (one seed) ${ours('01-alternation', '−E[log p], 8 blocks, alternating', { decimals: 3 })} nats, not alternating ${ours('01-alternation', '−E[log p], 8 blocks, no alternation', { decimals: 3 })}; best possible ${ours('01-alternation', 'entropy of the data, the best possible', { decimals: 3 })}; small flows of Fashion-MNIST, FD of three trainings each: alternating ${ours('14-design', 'FD, alternating', { decimals: 0 })}, one direction ${ours('14-design', 'FD, one direction', { decimals: 0 })}, one block ${ours('14-design', 'FD, one block', { decimals: 0 })}`,
       verdict: 'holds',
-      scope: 'in two dimensions',
-      reason: sentence`Without alternation eight blocks stop at ${ours('01-alternation', '−E[log p], 8 blocks, no alternation', { decimals: 3 })} nats, beside the bound of ${ours('01-alternation', 'best possible without alternation', { decimals: 3 })} that theory gives, and with it they come near the entropy; on images it is not measured yet.`,
+      scope: 'in two dimensions and in small flows of Fashion-MNIST',
+      reason: sentence`Without alternation eight blocks stop at ${ours('01-alternation', '−E[log p], 8 blocks, no alternation', { decimals: 3 })} nats, beside the bound of ${ours('01-alternation', 'best possible without alternation', { decimals: 3 })} that theory gives, and with it they come near the entropy. In flows of images at one cost of training, four blocks in one direction and a single block have the higher FD in each of three trainings, more than twice that of alternating blocks, which was said beforehand to count as failing; given the patches before, their next patch is Gaussian. A part of it is the first patch, for which TarFlow predicts nothing: with corners of real images in its place FD is ${ours('14-design', 'FD, one direction, corners of real images, seed 1', { decimals: 0 })} and ${ours('14-design', 'FD, one block, corners of real images, seed 1', { decimals: 0 })} (one training each).`,
     },
     {
       id: 'A3',
