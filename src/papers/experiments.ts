@@ -105,4 +105,14 @@ export const expectations: readonly Expectation[] = [
     what: 'held-out loss, nats per dimension',
     from: { run: `deep-shallow/${experiment}-seed-1` },
   })),
+  ...['design-base', 'design-same-direction', 'design-one-block'].map((experiment) => ({
+    experiment,
+    what: 'held-out loss, nats per dimension',
+    from: { run: `design/${experiment}-seed-1` },
+  })),
+  {
+    experiment: 'design-volume-preserving',
+    what: 'held-out loss, half the mean square of the noise',
+    from: { run: 'design/design-volume-preserving-seed-1' },
+  },
 ];

@@ -170,7 +170,10 @@ describe('expectations', () => {
         'emoji-on-small-patches',
       ],
     ];
-    const trained = ['design-deep-near-noise', 'design-even', 'design-deep-near-data'];
+    const trained = [
+      ...['design-deep-near-noise', 'design-even', 'design-deep-near-data'],
+      ...['design-base', 'design-same-direction', 'design-one-block', 'design-volume-preserving'],
+    ];
     const run = experimentNames.filter(
       (name) => trained.includes(name) || !(open.includes(name) || name.startsWith('design-')),
     );
