@@ -21,9 +21,9 @@ import { noisyImages } from '../training/batches/index.js';
 export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
 
 /**
- * The density of images under a flow, exact, with the prior from which `sample` draws. On the native engine it is
- * one graph, which is recorded at the first call for a batch size; it has no gradient (for that take
- * `score`, or `forward` and `logProbOf`).
+ * The density of images under a flow, exact, with the prior from which `sample` draws. On the native
+ * engine it is one graph, which is recorded at the first call for a batch size; it has no gradient (for
+ * that take `score`, or `forward` and `logProbOf`).
  *
  * @param x images (batch, channels, height, width)
  * @returns log p(x) per sample (batch), in nats; the caller frees it

@@ -348,9 +348,8 @@ export const tarflow: Paper = {
         'Two kinds of residual connection make training as stable as a standard transformer’s: the loss falls smoothly and monotonically.',
       measurements: ['01-stable-training', '02-training-curve', '14-loss-and-distance'],
       ours: sentence`every validation below the one before in ${ours('14-loss-and-distance', 'trainings in which every validation is lower than the one before')} of ${ours('14-loss-and-distance', 'trainings')} trainings of small flows (10 validations each)`,
-      verdict: 'holds',
-      scope: 'the loss falls; that the residual connections are the cause was not tested',
-      reason: sentence`Small flows of Fashion-MNIST, trained under one plan each, have validations that fall every time. Two longer trainings rise by up to ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} and ${ours('02-training-curve', 'largest rise between validations, conditional', { percent: true, decimals: 1 })} of the fall from the first validation to the lowest, all but very little of it where a new plan had raised the learning rate. Whether the residual connections make it so needs an ablation.`,
+      verdict: 'cannot be told at this size',
+      reason: sentence`Small flows of Fashion-MNIST, trained under one plan each, have validations that fall every time, 300 steps apart. In two dimensions, with a far higher learning rate and looked at more often, the loss also rises. Two longer trainings rise by up to ${ours('02-training-curve', 'largest rise between validations, density', { percent: true, decimals: 1 })} and ${ours('02-training-curve', 'largest rise between validations, conditional', { percent: true, decimals: 1 })} of the fall from the first validation to the lowest, all but very little of it where a new plan had raised the learning rate. Whether the residual connections make it so needs an ablation.`,
     },
     {
       id: 'C1',
