@@ -1,6 +1,6 @@
 """Trains zuko's masked autoregressive flow as `design-likelihood-maf` is trained (the same data, noise,
 spread background, size, steps, batch, optimiser and schedule), and writes the bits per dimension of the
-validation and test images to zuko.json.
+validation and test images to results/zuko-maf.json.
 
     python3 -m venv peer && peer/bin/pip install torch zuko==1.6.0
     peer/bin/python test/models/maf/reference.py FOLDER_OF_FASHION_MNIST
@@ -115,5 +115,6 @@ result = {
     "validation": bits(validation),
     "test": bits(test),
 }
-pathlib.Path(__file__).with_name("zuko.json").write_text(json.dumps(result, indent=2) + "\n")
+file = pathlib.Path(__file__).parents[3] / "results" / "zuko-maf.json"
+file.write_text(json.dumps(result, indent=2) + "\n")
 print(result)
