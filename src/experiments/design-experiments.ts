@@ -52,6 +52,15 @@ function variant(
 /** Products in float32: uniform noise is too narrow for factors of bfloat16. */
 const exact = { precision: 'float32' } as const;
 
+/** What changes where it is likelihood that counts. */
+const withoutLabels = { classes: 0, background: 0 } as const;
+const ofLikelihood = {
+  ...exact,
+  noise: { kind: 'uniform' },
+  dropLabel: 0,
+  saveEvery: 600,
+} as const;
+
 /**
  * Small flows that differ in one thing each, trained alike: twins of TarFlow's ablations (section
  * 4.4), at equal numbers of layers where that is not what they are about.
@@ -82,8 +91,14 @@ export const designExperiments: readonly Experiment<TarFlowConfig>[] = [
   variant(
     'likelihood',
     'likelihood without labels, as MAF and couplings at the same cost',
-    { classes: 0, background: 0 },
-    { ...exact, noise: { kind: 'uniform' }, dropLabel: 0, steps: 6000, saveEvery: 600 },
+    { ...withoutLabels, patchSize: 2 },
+    { ...ofLikelihood, batchSize: 32, steps: 3000, peakLearningRate: 1.5e-3 },
+  ),
+  variant(
+    'likelihood-patch-4',
+    'likelihood without labels, patches of 4×4, at one and a half times the cost',
+    withoutLabels,
+    { ...ofLikelihood, steps: 6000 },
   ),
 ];
 

@@ -39,7 +39,7 @@ const designLikelihoodCoupling: Experiment<CouplingConfig> = {
   ...fashionMnistCoupling,
   name: 'design-likelihood-coupling',
   description: 'Likelihood of Fashion-MNIST, a short training: affine couplings at two scales',
-  settings: { ...fashionMnistCoupling.settings, steps: 13_500, validationImages: 5000 },
+  settings: { ...fashionMnistCoupling.settings, steps: 8850, validationImages: 5000 },
 };
 
 /** What there is to train of this family. */

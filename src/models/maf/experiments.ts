@@ -42,7 +42,7 @@ const designLikelihoodMaf: Experiment<MafConfig> = {
   ...fashionMnistMaf,
   name: 'design-likelihood-maf',
   description: 'Likelihood of Fashion-MNIST, a short training: a masked autoregressive flow',
-  settings: { ...fashionMnistMaf.settings, steps: 11_130, validationImages: 5000 },
+  settings: { ...fashionMnistMaf.settings, steps: 7300, validationImages: 5000 },
 };
 
 /** What there is to train of this family. */
