@@ -91,14 +91,14 @@ export const designExperiments: readonly Experiment<TarFlowConfig>[] = [
   variant(
     'likelihood',
     'likelihood without labels, as MAF and couplings at the same cost',
-    { ...withoutLabels, patchSize: 2 },
-    { ...ofLikelihood, batchSize: 32, steps: 3000, peakLearningRate: 1.5e-3 },
+    withoutLabels,
+    { ...ofLikelihood, steps: 3930 },
   ),
   variant(
-    'likelihood-patch-4',
-    'likelihood without labels, patches of 4×4, at one and a half times the cost',
-    withoutLabels,
-    { ...ofLikelihood, steps: 6000 },
+    'likelihood-patch-2',
+    'likelihood without labels, patches of 2×2, at the same cost',
+    { ...withoutLabels, patchSize: 2 },
+    { ...ofLikelihood, batchSize: 32, steps: 3000, peakLearningRate: 1.5e-3 },
   ),
 ];
 
