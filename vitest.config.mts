@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
-// Every notebook and its executor: they run after the rest, one at a time, because each one keeps
-// all cores busy.
+// Every notebook and its executor: they run after the rest. Two notebooks at a time, since in quick
+// mode one alone keeps little more than a core busy.
 const notebooks = 'test/notebooks/**';
 const minute = 60_000;
 
@@ -9,6 +9,7 @@ export default defineConfig({
   test: {
     // A native addon cannot be unloaded, so tests run in processes of their own, not in threads.
     pool: 'forks',
+    maxConcurrency: 2,
     projects: [
       {
         extends: true,

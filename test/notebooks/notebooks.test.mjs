@@ -47,14 +47,17 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
     ...(allUnderPlainTslab ? [] : names.map((name) => ({ name, kernel: 'tslab' }))),
     ...plain.map((name) => ({ name, kernel: 'tslab-plain' })),
   ];
-  test.each(runs)('$name runs to its end under the kernel $kernel', async ({ name, kernel }) => {
-    const environment = { ...process.env, TARFLOW_QUICK: '1' };
-    const notebook = path.join(folder, name);
-    const output = path.join(folder, `executed-${kernel}-${name}`);
-    const options = { kernel, output };
-    const { error } = await executeNotebook(projectRoot, notebook, environment, options);
-    expect(error).toBeUndefined();
-  });
+  test.concurrent.each(runs)(
+    '$name runs to its end under the kernel $kernel',
+    async ({ name, kernel }) => {
+      const environment = { ...process.env, TARFLOW_QUICK: '1' };
+      const notebook = path.join(folder, name);
+      const output = path.join(folder, `executed-${kernel}-${name}`);
+      const options = { kernel, output };
+      const { error } = await executeNotebook(projectRoot, notebook, environment, options);
+      expect(error).toBeUndefined();
+    },
+  );
 
   test('and none of them writes notebooks/ or results/', () => {
     expect(fingerprints(watched)).toEqual(before);
