@@ -10,7 +10,7 @@ export type MadeParameters = {
   hidden: LinearParameters[];
   /** (classes, units), added before the first nonlinearity; absent in an unconditional model. */
   classes?: tf.Tensor2D;
-  /** (2·T, units): a row for the mean of each token and below it one for the log-scale. */
+  /** (2·T, units): a row for the mean of each token, in deviations, and below it one for the log-scale. */
   output: LinearParameters;
 };
 
@@ -47,6 +47,9 @@ const bound = Math.log(1000);
  * A unit has a degree, the number of tokens that it sees. Degrees 0 … T − 1 are spread evenly over
  * the units, in order; those of degree 0 see the class alone, and so the first token depends on it.
  *
+ * The output's first number of a token is its mean in deviations: an error in the mean of an image unlike
+ * those of training is then not divided by a deviation that may be a thousandth, block after block.
+ *
  * @param seen the first tokens (rows, n), n from 0 to T − 1
  * @param tokens T
  * @param first the first token to predict, at most n
@@ -79,11 +82,12 @@ export function made(
   const rowsOfTargets = targets.flatMap((token) => [token, token]);
   const layer = part(parameters.output, 2 * first, rowsOfTargets.length, used.length);
   const out = tf.reshape(maskedLinear(h, layer, rowsOfTargets, used), [rows, targets.length, 2]);
-  const [mean, raw] = tf.split(out, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
-  return { mean, logScale: bounded(raw, bound) };
+  const [shift, raw] = tf.split(out, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
+  const logScale = bounded(raw, bound);
+  return { mean: tf.mul(shift, tf.exp(logScale)), logScale };
 }
 
-/** The output layer's maps to the means and to the log-scales of T tokens, (T, units) each. */
+/** The output layer's maps to the means, in deviations, and to the log-scales of T tokens, (T, units) each. */
 export function maskedOutput(
   { output: { weight } }: MadeParameters,
   tokens: number,
@@ -98,9 +102,15 @@ export function maskedOutput(
   };
 }
 
-/** What an output bias has to be for a log-scale. */
-export function rawLogScale(logScale: tf.Tensor): tf.Tensor {
-  return unbounded(logScale, bound);
+/** The output biases (…, 2) that give means and log-scales, of one shape, where all else is zero. */
+export function outputBias({
+  mean,
+  logScale,
+}: {
+  mean: tf.Tensor;
+  logScale: tf.Tensor;
+}): tf.Tensor {
+  return tf.stack([tf.div(mean, tf.exp(logScale)), unbounded(logScale, bound)], -1);
 }
 
 /** The numbers of tokens that units see, ascending. */

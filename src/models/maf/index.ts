@@ -7,7 +7,7 @@ import { standardising } from '../../flow/gaussian.js';
 import type { Family, Model } from '../../flow/model.js';
 import { patchify, unpatchify } from '../../flow/patches.js';
 import { forwardThroughBlocks } from '../../flow/through-blocks.js';
-import { type MadeParameters, madeSpecs, rawLogScale } from '../../nn/masked-network.js';
+import { type MadeParameters, madeSpecs, outputBias } from '../../nn/masked-network.js';
 import type { Specs } from '../../nn/specs.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
 import { MafBlock } from './block.js';
@@ -56,8 +56,7 @@ function parameterSpecs(config: MafConfig, key: RandomKey): Specs<MafParameters>
 function startFromData({ config }: Maf, images: tf.Tensor4D): Leaves {
   return tidy(() => {
     const { tokens } = tokensOf(config, images);
-    const { mean, logScale } = standardising(tf.squeeze(tokens, [2]), [0]);
-    const bias = tf.stack([mean, rawLogScale(logScale)], 1);
+    const bias = outputBias(standardising(tf.squeeze(tokens, [2]), [0]));
     return { 'blocks.0.output.bias': tf.reshape(bias, [-1]) };
   });
 }

@@ -88,10 +88,16 @@ def bits(pixels: torch.Tensor) -> dict[str, float]:
     with torch.no_grad():
         nats = torch.cat([loss_of(part) for part in pixels.split(500)])
     each = nats / dimensions / math.log(2) + 7
-    return {"mean": each.mean().item(), "standardError": each.std().item() / math.sqrt(len(each))}
+    return {
+        "mean": each.mean().item(),
+        "standardError": each.std().item() / math.sqrt(len(each)),
+        "median": each.median().item(),
+        "above 8": (each > 8).sum().item(),
+    }
 
 
 begun, order, at = time.time(), torch.randperm(len(train)), 0
+history = []
 for step in range(steps):
     if at + batch > len(train):
         order, at = torch.randperm(len(train)), 0
@@ -103,8 +109,9 @@ for step in range(steps):
     loss.backward()
     torch.nn.utils.clip_grad_norm_(flow.parameters(), 1.0)
     optimiser.step()
-    if step % 100 == 0:
-        print(step, loss.item() / math.log(2) + 7, f"{time.time() - begun:.0f} s", flush=True)
+    if (step + 1) % 500 == 0 or step + 1 == steps:
+        history.append({"step": step + 1, **bits(validation)})
+        print(history[-1], f"{time.time() - begun:.0f} s", flush=True)
 
 result = {
     "versions": {"zuko": zuko.__version__, "torch": torch.__version__},
@@ -112,7 +119,7 @@ result = {
     "steps": steps,
     "batch": batch,
     "seconds": round(time.time() - begun),
-    "validation": bits(validation),
+    "validation": history,
     "test": bits(test),
 }
 file = pathlib.Path(__file__).parents[3] / "results" / "zuko-maf.json"
