@@ -55,8 +55,3 @@ export function embedding(table: tf.Tensor2D, mixture: tf.Tensor2D | undefined):
 export function bounded<T extends tf.Tensor>(raw: T, bound: number): T {
   return tf.mul(tf.tanh(tf.div(raw, bound)), bound);
 }
-
-/** The numbers of which {@link bounded} makes values; values beyond ±0.99 of the bound count as that. */
-export function unbounded<T extends tf.Tensor>(value: T, bound: number): T {
-  return tf.mul(tf.atanh(tf.clipByValue(tf.div(value, bound), -0.99, 0.99)), bound);
-}

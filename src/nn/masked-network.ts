@@ -1,7 +1,7 @@
 import { linear, relu } from '../backend/ops.js';
 import { foldIn, type RandomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
-import { bounded, embedding, type LinearParameters, unbounded } from './layers.js';
+import { embedding, type LinearParameters } from './layers.js';
 import { normals, type Specs, uniforms, zeros } from './specs.js';
 
 /** A masked network of T tokens. Entries of a weight that its mask hides mean nothing. */
@@ -38,6 +38,20 @@ export function madeSpecs(
 
 /** Log-scales lie within ±7: a token's deviation is bounded by a factor of a thousand either way. */
 const bound = Math.log(1000);
+
+/**
+ * Numbers within ±{@link bound}, which they approach as slowly as a hyperbola: a small deviation then
+ * takes large weights, and an image unlike those of training is seldom given one by chance.
+ */
+function bounded(raw: tf.Tensor3D): tf.Tensor3D {
+  return tf.div(raw, tf.add(tf.div(tf.abs(raw), bound), 1));
+}
+
+/** The numbers of which {@link bounded} makes values; values beyond ±0.99 of the bound count as that. */
+function unbounded(value: tf.Tensor): tf.Tensor {
+  const kept = tf.clipByValue(value, -0.99 * bound, 0.99 * bound);
+  return tf.div(kept, tf.sub(1, tf.div(tf.abs(kept), bound)));
+}
 
 /**
  * A masked autoencoder for distribution estimation (Germain et al. 2015, arXiv 1502.03509) with
@@ -83,7 +97,7 @@ export function made(
   const layer = part(parameters.output, 2 * first, rowsOfTargets.length, used.length);
   const out = tf.reshape(maskedLinear(h, layer, rowsOfTargets, used), [rows, targets.length, 2]);
   const [shift, raw] = tf.split(out, 2, 2) as [tf.Tensor3D, tf.Tensor3D];
-  const logScale = bounded(raw, bound);
+  const logScale = bounded(raw);
   return { mean: tf.mul(shift, tf.exp(logScale)), logScale };
 }
 
@@ -110,7 +124,7 @@ export function outputBias({
   mean: tf.Tensor;
   logScale: tf.Tensor;
 }): tf.Tensor {
-  return tf.stack([tf.div(mean, tf.exp(logScale)), unbounded(logScale, bound)], -1);
+  return tf.stack([tf.div(mean, tf.exp(logScale)), unbounded(logScale)], -1);
 }
 
 /** The numbers of tokens that units see, ascending. */

@@ -15,6 +15,7 @@ import type { StartingPoint } from './run-description.js';
 import type { RunFolder } from './run-folder.js';
 import { beginningState } from './starting-point.js';
 import { initialState } from './state.js';
+import { stepOptions } from './step.js';
 import type { Task, Template } from './template.js';
 import type { CheckedRun } from './training-run.js';
 
@@ -80,15 +81,11 @@ function programOptions<C extends ModelConfig, P extends Tree>(
   { parallel, validation, settings }: CheckedRun<C, P>,
   mode: Mode,
 ): TrainingProgramOptions {
-  const { batchSize, precision, weightDecay, clipNorm, averageDecay } = settings;
+  const { batchSize, precision } = settings;
   return {
     batchSize: batchSize / (parallel?.size ?? 1),
     heldOut: validation && heldOutSize(settings, validation),
-    step: {
-      weightDecay,
-      ...(clipNorm > 0 && { clipNorm }),
-      ...(averageDecay > 0 && { averageDecay }),
-    },
+    step: stepOptions(settings),
     mode,
     precision,
     mean: parallel?.mean,

@@ -55,6 +55,11 @@ export const trainingSettings = z.strictObject({
   /** Probability that a label is dropped, so that the model also learns to do without. */
   dropLabel: below1,
   weightDecay: atLeast0,
+  /**
+   * Decay per step of the running mean of squared gradients; absent for 0.95, as the papers. Nearer to 1
+   * what is rarely seen is learned in larger steps, for which a MAF of images needs 0.999.
+   */
+  beta2: below1.optional(),
   /** Largest norm of the gradient, a longer one is scaled down; 0 for no limit, as the papers. */
   clipNorm: atLeast0,
   /**

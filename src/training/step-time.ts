@@ -8,6 +8,7 @@ import { biasCorrections } from './optimiser/adamw.js';
 import { type TrainingProgram, trainingProgram } from './program.js';
 import type { TrainingSettings } from './settings.js';
 import { initialState } from './state.js';
+import { stepOptions } from './step.js';
 import { templateOf } from './template.js';
 
 /** What is timed: steps of the first objective of a model. */
@@ -34,7 +35,7 @@ export async function secondsPerStep({
   mode,
 }: TimedTraining): Promise<number> {
   const template = templateOf(family, family.check(config));
-  const { batchSize, weightDecay, clipNorm, averageDecay, precision } = settings;
+  const { batchSize, averageDecay, precision } = settings;
   const model = freshModel(family, config, 1);
   const state = initialState(template, model, averageDecay > 0);
   disposeModel(model);
@@ -42,11 +43,7 @@ export async function secondsPerStep({
   try {
     program = trainingProgram(template, state, {
       ...{ batchSize, precision, mode: mode ?? usualMode(template, settings) },
-      step: {
-        weightDecay,
-        ...(clipNorm > 0 && { clipNorm }),
-        ...(averageDecay > 0 && { averageDecay }),
-      },
+      step: stepOptions(settings),
     });
     const [{ objective }] = template.tasks as [(typeof template.tasks)[number]];
     const feeds = randomFeeds(objective.inputs(template.config, batchSize));

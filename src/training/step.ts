@@ -2,6 +2,7 @@ import { inParts, partsOf } from '../backend/program/index.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, under, valueAndGradient, withPrefix } from '../backend/tree.js';
 import { type AdamWOptions, adamWUpdate } from './optimiser/adamw.js';
+import type { TrainingSettings } from './settings.js';
 import {
   apart,
   bufferName,
@@ -19,6 +20,21 @@ export interface StepOptions extends AdamWOptions {
   clipNorm?: number;
   /** Keeps a running mean of the parameters, `average.*`, with this decay per step. */
   averageDecay?: number;
+}
+
+/** What a step takes from the settings of a run. */
+export function stepOptions({
+  weightDecay,
+  beta2,
+  clipNorm,
+  averageDecay,
+}: TrainingSettings): StepOptions {
+  return {
+    weightDecay,
+    ...(beta2 !== undefined && { beta2 }),
+    ...(clipNorm > 0 && { clipNorm }),
+    ...(averageDecay > 0 && { averageDecay }),
+  };
 }
 
 /** The rates of a step, which are inputs of it beside those of the objective. */

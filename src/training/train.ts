@@ -15,6 +15,7 @@ import type { StepRecord } from './record.js';
 import { RunFolder } from './run-folder.js';
 import { checkSettings, type TrainingSettings } from './settings.js';
 import { modelOfState } from './state.js';
+import { stepOptions } from './step.js';
 import { type Template, templateOf } from './template.js';
 import type { CheckedRun, TrainingResult, TrainingRun } from './training-run.js';
 
@@ -129,11 +130,9 @@ function isDue(every: number, step: number, { steps }: TrainingSettings): boolea
 }
 
 /** The rates of the step after `step` ones. */
-function ratesOf(
-  { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps }: TrainingSettings,
-  step: number,
-) {
-  const { first, second } = biasCorrections(step + 1);
+function ratesOf(settings: TrainingSettings, step: number) {
+  const { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps } = settings;
+  const { first, second } = biasCorrections(step + 1, stepOptions(settings));
   return {
     learningRate: learningRate({ peak, warmup, hold, steps }, step),
     firstCorrection: first,

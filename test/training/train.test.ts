@@ -203,6 +203,20 @@ test('the prior moves in a volume-preserving model only', async () => {
   expect(new Set(await variance(true)).size).toBeGreaterThan(8);
 });
 
+test('beta2 is 0.95 where it is absent; its bias is corrected, so a first step is the same with any', async () => {
+  const losses = async (settings: Partial<TrainingSettings>) =>
+    (await records(run({ steps: 12, warmupSteps: 0, ...settings }))).map(({ loss }) => loss);
+  const [absent, usual, other] = [
+    await losses({}),
+    await losses({ beta2: 0.95 }),
+    await losses({ beta2: 0.5 }),
+  ] as [number[], number[], number[]];
+  expect(usual).toEqual(absent);
+  // The loss of the second step follows from the first one.
+  expect(other[1]).toBeCloseTo(absent[1] as number, 4);
+  expect(Math.abs((other.at(-1) as number) - (absent.at(-1) as number))).toBeGreaterThan(1e-3);
+});
+
 describe('what does not fit is refused, and nothing leaks', () => {
   const cases: [Partial<TrainingSettings>, Partial<TarFlowRun>, RegExp][] = [
     [{ batchSize: 0 }, {}, /batchSize is 0/],
@@ -214,6 +228,7 @@ describe('what does not fit is refused, and nothing leaks', () => {
     [{ clipNorm: -1 }, {}, /clipNorm is -1/],
     [{ averageDecay: 1 }, {}, /averageDecay is 1/],
     [{ weightDecay: -1 }, {}, /weightDecay is -1/],
+    [{ beta2: 1 }, {}, /beta2 is 1/],
     [{ seed: 0.5 }, {}, /seed is 0\.5/],
     [{ precision: 'float64' as never }, {}, /precision is 'float64'/],
     [{ batchSize: 33 }, {}, /batch of 33 is larger than made-up \(32/],

@@ -26,6 +26,8 @@ const fashionMnistMaf: Experiment<MafConfig> = {
     warmupSteps: 300,
     dropLabel: 0,
     weightDecay: 1e-4,
+    // With less, unusual images get a likelihood that explodes.
+    beta2: 0.999,
     clipNorm: 1,
     averageDecay: 0,
     flip: false,
