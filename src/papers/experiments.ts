@@ -110,13 +110,15 @@ export const expectations: readonly Expectation[] = [
     what: 'held-out loss, nats per dimension',
     from: { run: `design/${experiment}-seed-1` },
   })),
-  ...['design-likelihood', 'design-likelihood-patch-2', 'design-likelihood-coupling'].map(
-    (experiment) => ({
-      experiment,
-      what: 'held-out loss, nats per dimension',
-      from: { run: `design/${experiment}-seed-1` },
-    }),
-  ),
+  ...[
+    'design-gaussian',
+    ...['design-likelihood', 'design-likelihood-patch-2'],
+    ...['design-likelihood-coupling', 'design-likelihood-maf'],
+  ].map((experiment) => ({
+    experiment,
+    what: 'held-out loss, nats per dimension',
+    from: { run: `design/${experiment}-seed-1` },
+  })),
   {
     experiment: 'design-volume-preserving',
     what: 'held-out loss, half the mean square of the noise',

@@ -174,7 +174,8 @@ describe('expectations', () => {
       ...['design-deep-near-noise', 'design-even', 'design-deep-near-data'],
       ...['design-base', 'design-same-direction', 'design-one-block', 'design-volume-preserving'],
       ...['design-likelihood', 'design-likelihood-patch-2'],
-      'design-likelihood-coupling',
+      ...['design-likelihood-coupling', 'design-likelihood-maf'],
+      'design-gaussian',
     ];
     const run = experimentNames.filter(
       (name) => trained.includes(name) || !(open.includes(name) || name.startsWith('design-')),

@@ -26,6 +26,12 @@ export const noiseAndDenoising: readonly Measurement[] = [
       ...laws.map((law) => figure(`samples not finite, ${law}`, '%', 'computed')),
       ...laws.map((law) => figure(`samples far beyond the range, ${law}`, '%', 'computed')),
       ...laws.map((law) => figure(`emoji not finite, ${law}`, '%', 'computed')),
+      // Read from the logs of trainings, and from the table `noise-kinds` of `tarflow reproduce`.
+      ...['uniform', 'Gaussian 0.1'].flatMap((noise) => [
+        figure(`longer trainings that broke down, ${noise}`, 'of 3', 'exact'),
+        figure(`largest held-out loss in longer trainings, ${noise}`, 'nats/dim', 'computed'),
+      ]),
+      figure('FD of longer trainings, Gaussian 0.1, denoised', '', 'computed'),
     ],
     command,
   },
