@@ -398,9 +398,9 @@ export const tarflow: Paper = {
         'Gaussian noise added to the training data is decisive for sample quality; narrow uniform noise leads to numerical trouble and poor samples.',
       measurements: ['03-noise', '03-denoising'],
       published: sentence`best σ ${published('noise-ablation', 'TarFlow, ablation at 64×64', 'best σ')} on ImageNet 64×64`,
-      ours: sentence`emoji that are not finite: uniform noise ${ours('03-noise', 'emoji not finite, uniform')} %, Gaussian ${ours('03-noise', 'emoji not finite, gaussian')} %; FD (2,000 samples, one training each) ${ours('03-noise', 'FD (Fashion-MNIST classifier features), uniform, raw', { decimals: 0 })} and ${ours('03-noise', 'FD, Gaussian 0.1, raw', { decimals: 0 })}, real images ${ours('03-noise', 'FD, real images at the same N', { decimals: 0 })}`,
+      ours: sentence`emoji that are not finite: uniform noise ${ours('03-noise', 'emoji not finite, uniform')} %, Gaussian ${ours('03-noise', 'emoji not finite, gaussian')} % (one training each); FD after seven epochs (three trainings each) ${ours('03-noise', 'FD, uniform, seven epochs', { decimals: 0 })}, and with Gaussian noise, denoised, ${ours('03-noise', 'FD, Gaussian 0.1, denoised, seven epochs', { decimals: 0 })}`,
       verdict: 'cannot be told at this size',
-      reason: sentence`The numerical trouble shows, but both models are so far from trained (real images have a distance of ${ours('03-noise', 'FD, real images at the same N', { decimals: 0 })}) that their distances do not judge the noise.`,
+      reason: sentence`Said beforehand: decisive if the interval of the differences of FD lies above 0 and each training with uniform noise has more than twice the FD of that with Gaussian noise. In short trainings the interval does (difference ${ours('03-noise', 'FD, uniform − Gaussian, seven epochs', { decimals: 0 })}), and the lowest multiple is ${ours('03-noise', 'FD, uniform / Gaussian, seven epochs, lowest of the seeds', { decimals: 2 })}: better, and not decisive. The numerical trouble shows: with uniform noise the likelihood of a few held-out images explodes in training, some samples are not finite, and of emoji most are not; with Gaussian noise nothing of this was seen.`,
     },
     {
       id: 'T2',

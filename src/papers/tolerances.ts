@@ -6,7 +6,8 @@ import type { EngineName } from '../backend/engine.js';
  * `exact`: a count, or a number that is zero by construction.
  * `computed`: from a model that `results/` keeps, or from random weights.
  * `counted`: a share of thousands of images, of which one or the other may fall on the other side.
- * `magnified`: from samples that magnify rounding, as those of very large guidance weights do.
+ * `magnified`: from what magnifies rounding, as samples of very large guidance weights do, or inverses of
+ * flows of narrow noise.
  * `trained`: from a model that a cell trains.
  * `rounding`: itself an error of rounding, or of an iteration that was stopped: its size says
  * something, its digits nothing.

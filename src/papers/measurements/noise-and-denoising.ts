@@ -17,21 +17,23 @@ export const noiseAndDenoising: readonly Measurement[] = [
     figures: [
       figure('FD (Fashion-MNIST classifier features), uniform, raw', '', 'computed'),
       figure('the same, deviation over seeds', '', 'computed'),
-      figure('FD, uniform, step of equal width', '', 'computed'),
+      figure('FD, uniform, step of equal width', '', 'magnified'),
       figure('FD, Gaussian 0.1, raw', '', 'computed'),
       figure('FD, Gaussian 0.1, raw, deviation over seeds', '', 'computed'),
       realImages,
-      figure('median amplification of the inverse, uniform', 'σ', 'computed'),
-      figure('median amplification of the inverse, Gaussian 0.1', 'σ', 'computed'),
+      figure('median amplification of the inverse, uniform', 'σ', 'magnified'),
+      figure('median amplification of the inverse, Gaussian 0.1', 'σ', 'magnified'),
       ...laws.map((law) => figure(`samples not finite, ${law}`, '%', 'computed')),
       ...laws.map((law) => figure(`samples far beyond the range, ${law}`, '%', 'computed')),
       ...laws.map((law) => figure(`emoji not finite, ${law}`, '%', 'computed')),
       // Read from the logs of trainings, and from the table `noise-kinds` of `tarflow reproduce`.
-      ...['uniform', 'Gaussian 0.1'].flatMap((noise) => [
-        figure(`longer trainings that broke down, ${noise}`, 'of 3', 'exact'),
-        figure(`largest held-out loss in longer trainings, ${noise}`, 'nats/dim', 'computed'),
-      ]),
-      figure('FD of longer trainings, Gaussian 0.1, denoised', '', 'computed'),
+      ...['uniform', 'Gaussian 0.1, denoised', 'uniform − Gaussian'].map((what) =>
+        figure(`FD, ${what}, seven epochs`, '', 'computed'),
+      ),
+      figure('FD, uniform / Gaussian, seven epochs, lowest of the seeds', '', 'computed'),
+      ...['uniform', 'Gaussian'].map((noise) =>
+        figure(`jumps of the held-out loss, seven epochs, ${noise}`, '', 'exact'),
+      ),
     ],
     command,
   },
