@@ -28,10 +28,10 @@ export const emojiFromText: readonly Measurement[] = [
     claim: 'Score-based guidance in closed form is stable at large weights.',
     figures: ['product', 'linear'].flatMap((rule) => [
       figure(`FD, ${rule}, least`, '', 'computed'),
-      figure(`FD, ${rule}, w = 16`, '', 'magnified'),
+      figure(`FD, ${rule}, w = 16`, '', 'computed'),
       figure(`agreement, ${rule}, least FD`, '%', 'computed'),
-      figure(`agreement, ${rule}, w = 16`, '%', 'magnified'),
-      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'magnified'),
+      figure(`agreement, ${rule}, w = 16`, '%', 'computed'),
+      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
       figure(`samples that are not finite, ${rule}, w = 16`, '', 'computed'),
     ]),
     command: workbookCommand('11'),

@@ -37,9 +37,9 @@ export const guidance: readonly Measurement[] = [
     claim: 'Score-based guidance in closed form is stable at large weights.',
     figures: ['product', 'linear, constant', 'linear, annealed'].flatMap((rule) => [
       figure(`FD, ${rule}, least`, '', 'computed'),
-      figure(`FD, ${rule}, w = 16`, '', 'magnified'),
-      figure(`samples in their class, ${rule}, w = 16`, '%', 'magnified'),
-      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'magnified'),
+      figure(`FD, ${rule}, w = 16`, '', 'computed'),
+      figure(`samples in their class, ${rule}, w = 16`, '%', 'computed'),
+      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
     ]),
     command: workbookCommand('04'),
   },

@@ -1,4 +1,3 @@
-import type { Agreement } from '../tolerances.js';
 import { figure, type Measurement, workbookCommand } from './measurement.js';
 
 /** How samples are drawn, and real images beside them. */
@@ -6,12 +5,8 @@ const labelled = ['labels, denoised', 'labels, guided, denoised'];
 const unlabelled = ['no labels, denoised', 'no labels, guided, denoised'];
 const real = 'real: test images';
 
-const named = (
-  measure: string,
-  unit: string,
-  sets: readonly string[],
-  agreement: Agreement = 'computed',
-) => sets.map((set) => figure(`${measure}, ${set}`, unit, agreement));
+const named = (measure: string, unit: string, sets: readonly string[]) =>
+  sets.map((set) => figure(`${measure}, ${set}`, unit, 'computed'));
 
 /** Notebook 09: samples by every measure, with and without labels, denoising and guidance. */
 export const sampleQuality: readonly Measurement[] = [
@@ -28,16 +23,15 @@ export const sampleQuality: readonly Measurement[] = [
         'real: validation images',
         real,
       ]),
-      ...named('KD', '', [...labelled, ...unlabelled, real]),
-      ...['precision', 'recall', 'coverage'].flatMap((measure) =>
-        named(measure, '', [...labelled, ...unlabelled, real], 'counted'),
+      ...['KD', 'precision', 'recall', 'coverage'].flatMap((measure) =>
+        named(measure, '', [...labelled, ...unlabelled, real]),
       ),
-      ...named(
-        'in class',
-        '%',
-        ['labels, as sampled', ...labelled, 'real: validation images', real],
-        'counted',
-      ),
+      ...named('in class', '%', [
+        'labels, as sampled',
+        ...labelled,
+        'real: validation images',
+        real,
+      ]),
     ],
     command: workbookCommand('09'),
   },

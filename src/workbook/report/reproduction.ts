@@ -1,6 +1,5 @@
 import type { EngineName } from '../../backend/engine.js';
 import {
-  type Agreement,
   type MeasuredFigure,
   type Measurement,
   measurements,
@@ -68,9 +67,6 @@ export async function recordedClaims(
   return claims;
 }
 
-/** How figures agree that come from the models of `results/`: of others they are other figures. */
-const fromKeptModels: readonly Agreement[] = ['computed', 'counted', 'magnified'];
-
 /**
  * Puts the figures of a run beside the committed ones.
  *
@@ -89,8 +85,8 @@ export function reproduction(
     return figures.flatMap((figure): ReproducedFigure[] => {
       const values = { committed: figureValue(before, figure), now: figureValue(after, figure) };
       if (values.committed === undefined && values.now === undefined) return [];
-      const unknown = trained && fromKeptModels.includes(figure.agreement);
-      const share = unknown ? undefined : shareOf(tolerances, figure);
+      const share =
+        trained && figure.agreement === 'computed' ? undefined : shareOf(tolerances, figure);
       return [
         {
           claim: id,
