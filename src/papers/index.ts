@@ -19,4 +19,10 @@ export type {
   Verdict,
 } from './paper.js';
 export { papers, tableOf } from './tables.js';
-export { type Agreement, type ComputedIn, type Tolerances, tolerancesOf } from './tolerances.js';
+export {
+  type Agreement,
+  allowedDifference,
+  type ComputedIn,
+  type Tolerances,
+  tolerancesOf,
+} from './tolerances.js';

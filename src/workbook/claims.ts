@@ -1,10 +1,17 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { z } from 'zod';
-import { currentEngine } from '../backend/engine.js';
+import { currentEngine, type EngineName } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
-import { type ComputedIn, type Measurement, measurements } from '../papers/index.js';
+import {
+  allowedDifference,
+  type ComputedIn,
+  type Measurement,
+  measurements,
+  tolerancesOf,
+} from '../papers/index.js';
+import { currentMachine } from '../sampling/planner/machine.js';
 import { inQuickMode } from './quick.js';
 import { packageRoot, resultFile, resultsFolder } from './results-folder.js';
 
@@ -30,6 +37,13 @@ export interface ClaimDetails {
   read?: Readonly<Record<string, number | undefined>>;
 }
 
+/** Figures as another kind of processor gave them, where they differ by more than their tolerance. */
+export interface OtherProcessor {
+  processor: string;
+  /** By name. */
+  figures: Readonly<Record<string, number>>;
+}
+
 /** A recorded claim: what `src/papers` says of it, its figures, what it ran on, and when. */
 export interface RecordedClaim extends Omit<ClaimDetails, 'read'> {
   id: string;
@@ -41,7 +55,16 @@ export interface RecordedClaim extends Omit<ClaimDetails, 'read'> {
   figures: RecordedFigure[];
   /** The figures that the last run did not compute. */
   read: string[];
-  versions: { tarflow: string; engine: string; node: string; precision: ComputedIn };
+  versions: {
+    tarflow: string;
+    engine: string;
+    node: string;
+    precision: ComputedIn;
+    /** The processor, or the graphics device; absent where it was not written down. */
+    processor?: string;
+  };
+  /** The same configuration and seed on other kinds of processors. */
+  elsewhere: OtherProcessor[];
   /** ISO 8601, of the run that measured a figure last. */
   date: string;
 }
@@ -60,7 +83,9 @@ export interface ResultRow {
  * Writes the figures that a notebook measured to `results/claims/<id>.json`, or to the folder of
  * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
  * of `read` do; when no figure has a value, so do configuration, seed, cost, versions and date, which
- * tell of the run that measured. Under TARFLOW_QUICK=1 nothing is written.
+ * tell of the run that measured. Where another kind of processor had measured the same configuration
+ * with the same seed, its figures that differ by more than their tolerance are kept in `elsewhere`.
+ * Under TARFLOW_QUICK=1 nothing is written.
  *
  * @param id of a measurement in `src/papers/measurements`, which says what its figures are
  * @param figures the numbers that this run computed, by name
@@ -91,8 +116,10 @@ export async function recordClaim(
     seed: run.seed,
     cost: run.cost,
     versions: run.versions,
+    elsewhere: [],
     date: run.date,
   };
+  claim.elsewhere = old === undefined ? [] : otherProcessors(measurement, old, claim);
   if (!inQuickMode()) await writeAtomically(writtenFile(id), fileText(claim));
   return claim;
 }
@@ -138,6 +165,43 @@ export async function resultsTable(ids?: readonly string[]): Promise<ResultRow[]
     }
   }
   return rows;
+}
+
+/**
+ * What other kinds of processors had measured of a claim, once it is measured again: the figures of
+ * the run before that this run does not give within their tolerance, and those of earlier ones.
+ */
+function otherProcessors(
+  { figures }: Measurement,
+  before: RecordedClaim,
+  now: RecordedClaim,
+): OtherProcessor[] {
+  const told = ({ configuration, seed }: RecordedClaim): string =>
+    JSON.stringify(withSortedKeys({ configuration, seed }));
+  if (told(before) !== told(now)) return [];
+  const earlier = before.elsewhere.filter(({ processor }) => processor !== now.versions.processor);
+  const { processor } = before.versions;
+  if (processor === undefined || processor === now.versions.processor) return earlier;
+  const tolerances = tolerancesOf(engineOf(before), before.versions.precision);
+  const differing = figures.flatMap(({ name, agreement }): [string, number][] => {
+    if (before.read.includes(name) || now.read.includes(name)) return [];
+    const [was, is] = [before, now].map((claim) => figureValue(claim, name));
+    if (was === undefined || is === undefined) return [];
+    const allowed = allowedDifference(agreement, was, tolerances);
+    return allowed !== undefined && Math.abs(is - was) > allowed ? [[name, was]] : [];
+  });
+  if (differing.length === 0) return earlier;
+  return [...earlier, { processor, figures: Object.fromEntries(differing) }];
+}
+
+/** A figure of a claim by name; undefined where it has no value, or the claim is absent. */
+export function figureValue(claim: RecordedClaim | undefined, name: string): number | undefined {
+  return claim?.figures.find((figure) => figure.name === name)?.value;
+}
+
+/** The engine that a claim ran on: its versions name it with the version behind. */
+export function engineOf({ versions }: RecordedClaim): EngineName {
+  return versions.engine.split(' ')[0] as EngineName;
 }
 
 /** The claim of a file, or undefined where there is none. */
@@ -232,6 +296,7 @@ async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
       engine: `${engine} (${version})`,
       node: process.version,
       precision: rounded ? 'tf32' : 'float32',
+      processor: currentMachine().device,
     },
     date: new Date().toISOString(),
   };
@@ -242,12 +307,14 @@ async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
  * results. Title and command are there for whoever opens it; `src/papers` says them.
  */
 function fileText({ id, title, command, figures, read, ...run }: RecordedClaim): string {
-  const { configuration, seed, cost, versions, date } = run;
+  const { configuration, seed, cost, versions, elsewhere, date } = run;
   const values = figures.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]));
   const content = {
     ...{ id, title, command, figures: Object.fromEntries(values), read },
     ...{ configuration: withSortedKeys(configuration), seed, cost: withSortedKeys(cost) },
-    ...{ versions: withSortedKeys(versions), date },
+    versions: withSortedKeys(versions),
+    ...(elsewhere.length > 0 && { elsewhere }),
+    date,
   };
   return `${JSON.stringify(content, null, 2)}\n`;
 }
@@ -273,6 +340,10 @@ const fileSchema = z.strictObject({
     engine: z.string(),
     node: z.string(),
     precision: z.enum(['float32', 'tf32', 'bfloat16']),
+    processor: z.string().optional(),
   }),
+  elsewhere: z
+    .array(z.strictObject({ processor: z.string(), figures: z.record(z.string(), z.number()) }))
+    .default([]),
   date: z.string(),
 });

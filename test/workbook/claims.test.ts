@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { currentEngine, startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
+import { processorName } from '../../src/sampling/planner/machine.js';
 import { readClaim, recordClaim, resultsTable } from '../../src/workbook/claims.js';
 
 let folder: string;
@@ -63,7 +64,9 @@ describe('a recorded claim', () => {
       engine: `${engine.engine} (${engine.version})`,
       node: process.version,
       precision: 'float32',
+      processor: processorName(),
     });
+    expect(recorded.elsewhere).toEqual([]);
     expect(new Date(recorded.date).toISOString()).toBe(recorded.date);
     const text = fs.readFileSync(file(), 'utf8');
     expect(text.endsWith('}\n')).toBe(true);
@@ -155,6 +158,66 @@ describe('a recorded claim', () => {
     expect((await resultsTable([id])).map(({ ours }) => ours)).toEqual([3.21, 1]);
     expect(fs.readFileSync(file(), 'utf8')).toBe(before);
     expect(fs.existsSync(file(run))).toBe(true);
+  });
+});
+
+describe('measured again on another kind of processor', () => {
+  /** Makes the recorded claim one of another processor. */
+  const movedTo = (processor: string) => {
+    const content = JSON.parse(fs.readFileSync(file(), 'utf8'));
+    content.versions.processor = processor;
+    fs.writeFileSync(file(), JSON.stringify(content));
+  };
+
+  test('keeps what that one had where it differs by more than its tolerance', async () => {
+    await recordClaim(id, { ...figures, 'standard error': 0.5 }, details);
+    movedTo('first');
+    const near = 0.5 * (1 + 5e-6);
+    const second = await recordClaim(
+      id,
+      { [bits]: 3.22, images: 500, 'standard error': near },
+      details,
+    );
+    expect(second.elsewhere).toEqual([{ processor: 'first', figures: { [bits]: 3.21 } }]);
+    expect(await readClaim(id)).toEqual(second);
+    movedTo('second');
+    const third = await recordClaim(
+      id,
+      { [bits]: 3.23, images: 501, 'standard error': 0.5 },
+      details,
+    );
+    expect(third.elsewhere).toEqual([
+      { processor: 'first', figures: { [bits]: 3.21 } },
+      { processor: 'second', figures: { [bits]: 3.22, images: 500 } },
+    ]);
+    // Back on the first, whose own values need no second place.
+    movedTo('third');
+    const content = JSON.parse(fs.readFileSync(file(), 'utf8'));
+    content.elsewhere[0].processor = processorName();
+    fs.writeFileSync(file(), JSON.stringify(content));
+    const fourth = await recordClaim(
+      id,
+      { [bits]: 3.21, images: 500, 'standard error': 0.5 },
+      details,
+    );
+    expect(fourth.elsewhere.map(({ processor }) => processor)).toEqual(['second', 'third']);
+  });
+
+  test('keeps nothing of another configuration or seed, of itself, or of what was only read', async () => {
+    await recordClaim(id, figures, details);
+    expect((await recordClaim(id, { ...figures, [bits]: 4 }, details)).elsewhere).toEqual([]);
+    movedTo('first');
+    const before = fs.readFileSync(file(), 'utf8');
+    for (const other of [
+      { ...details, seed: 8 },
+      { ...details, configuration: {} },
+    ]) {
+      fs.writeFileSync(file(), before);
+      expect((await recordClaim(id, figures, other)).elsewhere).toEqual([]);
+    }
+    fs.writeFileSync(file(), before);
+    const read = await recordClaim(id, { images: 500 }, { ...details, read: { [bits]: 5 } });
+    expect(read.elsewhere).toEqual([]);
   });
 });
 

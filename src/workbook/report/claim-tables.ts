@@ -116,12 +116,19 @@ function figureSection(claim: RecordedClaim): string {
   const cost = Object.entries(claim.cost)
     .map(([what, amount]) => `${what} ${amount}`)
     .join(', ');
-  const { engine, precision } = claim.versions;
+  const { engine, precision, processor } = claim.versions;
+  const on = [engine, precision, ...(processor === undefined ? [] : [processor])].join(', ');
+  const others = claim.elsewhere.map(
+    (other) =>
+      `\n\nOn another kind of processor (${other.processor}): ${Object.entries(other.figures)
+        .map(([name, value]) => `${name} ${formatValue(value)}`)
+        .join('; ')}.`,
+  );
   return `### ${claim.title}
 
-${claim.claim} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${engine}, ${precision}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
+${claim.claim} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
 
-${table}`;
+${table}${others.join('')}`;
 }
 
 async function lastLoss(run: string): Promise<string> {

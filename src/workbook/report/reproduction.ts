@@ -1,19 +1,20 @@
-import type { EngineName } from '../../backend/engine.js';
 import {
+  allowedDifference,
   type MeasuredFigure,
   type Measurement,
   measurements,
   type Tolerances,
   tolerancesOf,
 } from '../../papers/index.js';
-import { claimFile, type RecordedClaim, readClaimFile } from '../claims.js';
+import { claimFile, engineOf, figureValue, type RecordedClaim, readClaimFile } from '../claims.js';
 import { resultsFolder } from '../results-folder.js';
 import { tableText } from '../table.js';
 
 /**
  * What became of a committed figure in a run.
  *
- * `within`, `outside`: computed again, and judged by its tolerance.
+ * `within`, `outside`: computed again, and judged by its tolerance, from the committed value or from
+ * that of another kind of processor where one is kept.
  * `not judged`: computed again, and no tolerance is known for it there.
  * `new`: computed, and none was committed.
  * `read`: taken from a file, and so not reproduced.
@@ -26,7 +27,10 @@ export interface ReproducedFigure {
   /** The id of its claim. */
   claim: string;
   figure: string;
+  /** As it is committed; where the run's figure is that of another kind of processor, as that had it. */
   committed?: number;
+  /** The kind of processor that had `committed`, where it is not the one of the committed figures. */
+  processor?: string;
   now?: number;
   /** The largest difference that its tolerance allows. */
   allowed?: number;
@@ -83,19 +87,17 @@ export function reproduction(
     const [before, after] = [committed.get(id), now.get(id)];
     const tolerances = after && tolerancesOf(engineOf(after), after.versions.precision);
     return figures.flatMap((figure): ReproducedFigure[] => {
-      const values = { committed: figureValue(before, figure), now: figureValue(after, figure) };
-      if (values.committed === undefined && values.now === undefined) return [];
-      const share =
-        trained && figure.agreement === 'computed' ? undefined : shareOf(tolerances, figure);
-      return [
-        {
-          claim: id,
-          figure: figure.name,
-          ...defined(values),
-          ...judged(values, after?.read.includes(figure.name), share),
-          timing: figure.agreement === 'timing',
-        },
-      ];
+      const value = figureValue(after, figure.name);
+      const known = knownValues(before, figure);
+      if (known.length === 0 && value === undefined) return [];
+      const timing = figure.agreement === 'timing';
+      const shared = { claim: id, figure: figure.name, timing };
+      if (!after) return [{ ...shared, ...known[0], outcome: 'missing' }];
+      if (value === undefined) return [{ ...shared, ...known[0], outcome: 'read' }];
+      const result = { ...shared, now: value };
+      if (after.read.includes(figure.name)) return [{ ...result, ...known[0], outcome: 'read' }];
+      const unjudged = trained && figure.agreement === 'computed';
+      return [{ ...result, ...judged(value, known, figure, unjudged ? undefined : tolerances) }];
     });
   });
 }
@@ -129,46 +131,46 @@ export function reproductionText(figures: readonly ReproducedFigure[]): string {
   return `${[...tables, [summary, ...failed].join('\n')].join('\n\n')}\n`;
 }
 
+/** A value that is kept of a figure. */
+type Known = Required<Pick<ReproducedFigure, 'committed'>> & Pick<ReproducedFigure, 'processor'>;
+
+/** The values that are kept of a figure: the committed one, then those of other processors. */
+function knownValues(claim: RecordedClaim | undefined, { name }: MeasuredFigure): Known[] {
+  const committed = figureValue(claim, name);
+  if (claim === undefined || committed === undefined) return [];
+  const elsewhere = claim.elsewhere.flatMap(({ processor, figures }): Known[] => {
+    const other = figures[name];
+    return other === undefined ? [] : [{ committed: other, processor }];
+  });
+  return [{ committed }, ...elsewhere];
+}
+
+/** A figure that was computed: within its tolerance of the committed value, or of another. */
 function judged(
-  { committed, now }: { committed: number | undefined; now: number | undefined },
-  read: boolean | undefined,
-  share: number | undefined,
-): Pick<ReproducedFigure, 'allowed' | 'outcome'> {
-  if (read === undefined) return { outcome: 'missing' };
-  if (read || now === undefined) return { outcome: 'read' };
-  if (committed === undefined) return { outcome: 'new' };
-  if (share === undefined) return { outcome: 'not judged' };
-  const allowed = share * Math.abs(committed);
-  return { allowed, outcome: Math.abs(now - committed) <= allowed ? 'within' : 'outside' };
-}
-
-function shareOf(
-  tolerances: Tolerances | undefined,
+  now: number,
+  known: readonly Known[],
   { agreement }: MeasuredFigure,
-): number | undefined {
-  return agreement === 'timing' ? undefined : tolerances?.[agreement];
+  tolerances: Tolerances | undefined,
+): Omit<ReproducedFigure, 'claim' | 'figure' | 'timing'> {
+  const [main] = known;
+  if (!main) return { outcome: 'new' };
+  const allowed = (value: Known) => allowedDifference(agreement, value.committed, tolerances);
+  const agrees = (value: Known) => Math.abs(now - value.committed) <= (allowed(value) ?? -1);
+  const same = known.find(agrees);
+  const share = allowed(same ?? main);
+  if (share === undefined) return { ...main, outcome: 'not judged' };
+  return { ...(same ?? main), allowed: share, outcome: same ? 'within' : 'outside' };
 }
 
-function figureValue(
-  claim: RecordedClaim | undefined,
-  { name }: MeasuredFigure,
-): number | undefined {
-  return claim?.figures.find((figure) => figure.name === name)?.value;
-}
-
-/** The engine that a claim ran on: its versions name it with the version behind. */
-function engineOf({ versions }: RecordedClaim): EngineName {
-  return versions.engine.split(' ')[0] as EngineName;
-}
-
-function defined({ committed, now }: { committed: number | undefined; now: number | undefined }) {
-  return {
-    ...(committed !== undefined && { committed }),
-    ...(now !== undefined && { now }),
-  };
-}
-
-function figureRow({ claim, figure, committed, now, allowed, outcome }: ReproducedFigure) {
+function figureRow({
+  claim,
+  figure,
+  committed,
+  processor,
+  now,
+  allowed,
+  outcome,
+}: ReproducedFigure) {
   const computed = outcome === 'read' || outcome === 'missing' ? undefined : now;
   const difference =
     computed === undefined || committed === undefined ? undefined : computed - committed;
@@ -180,7 +182,8 @@ function figureRow({ claim, figure, committed, now, allowed, outcome }: Reproduc
     difference: difference === 0 ? '0' : (difference?.toExponential(1) ?? '–'),
     allowed: allowed === 0 ? '0' : (allowed?.toExponential(1) ?? '–'),
     'computed or read': computed === undefined ? outcome : 'computed',
-    judgement: computed === undefined ? '–' : outcome,
+    judgement:
+      computed === undefined ? '–' : processor ? `${outcome}, as on ${processor}` : outcome,
   };
 }
 

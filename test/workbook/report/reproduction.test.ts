@@ -78,6 +78,29 @@ describe('figures beside the committed ones', async () => {
     expect(failed).toEqual(outcome === 'outside' ? [figure] : []);
   });
 
+  test('a figure that another kind of processor has otherwise agrees with either, and says so', () => {
+    const claim = committed.get(denoising);
+    const value = claim?.figures.find(({ name }) => name === share)?.value;
+    if (!claim || value === undefined) throw new Error(denoising);
+    const other = { processor: 'a processor', figures: { [share]: 1.003 * value } };
+    const both = new Map([...committed, [denoising, { ...claim, elsewhere: [other] }]]);
+    const found = (factor: number) => {
+      const figures = reproduction(notebooks, both, changed(again, denoising, share, factor));
+      return find(figures, denoising, share);
+    };
+    expect(found(1 + 5e-6)).toMatchObject({ outcome: 'within', committed: value });
+    expect(found(1 + 5e-6)).not.toHaveProperty('processor');
+    const there = { outcome: 'within', committed: 1.003 * value, processor: 'a processor' };
+    expect(found(1.003 * (1 - 5e-6))).toMatchObject(there);
+    expect(reproductionText([found(1.003) as ReproducedFigure])).toContain(
+      'within, as on a processor',
+    );
+    // Between the two, and a little further off than the second.
+    for (const factor of [1.0015, 1.003 * (1 + 2e-5)]) {
+      expect(found(factor)).toMatchObject({ outcome: 'outside', committed: value });
+    }
+  });
+
   test('a figure that was only read is not reproduced, whatever its value', () => {
     const claim = committed.get(denoising);
     if (!claim) throw new Error(denoising);
