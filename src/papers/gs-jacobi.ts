@@ -170,7 +170,7 @@ export const gsJacobi: Paper = {
       ours: sentence`${ours('06-tough-blocks', 'its share of CRM, 256 tokens', { decimals: 0 })} % of CRM and ${ours('06-tough-blocks', "toughest block's share of the iterations, 256 tokens", { decimals: 0 })} % of the iterations, 256 tokens (the block nearest the noise)`,
       verdict: 'holds',
       scope: 'in three small models, for the toughest block',
-      reason: sentence`CRM names the toughest block in ${ours('06-tough-blocks', 'models of 3 whose toughest block CRM names')} of 3 models, each time the one inverted first, and orders ${ours('06-tough-blocks', 'pairs of blocks that CRM orders rightly', { decimals: 0 })} % of the pairs of blocks rightly; of pairs without the toughest block 15 of 23.`,
+      reason: sentence`CRM names the toughest block in ${ours('06-tough-blocks', 'models of 3 whose toughest block CRM names')} of 3 models, each time the one inverted first, and orders ${ours('06-tough-blocks', 'pairs of blocks that CRM orders rightly', { decimals: 0 })} % of the pairs of blocks rightly; of pairs without the toughest block ${ours('06-tough-blocks', 'of these, ordered rightly')} of ${ours('06-tough-blocks', 'pairs without the toughest block')}.`,
     },
     {
       id: 'S4',
