@@ -32,6 +32,15 @@ export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber);
 }
 
+/** For commander: reads a height and a width, as in `16x32`. */
+export function imageSize(text: string): { height: number; width: number } {
+  const [, height, width] = /^(\d+)x(\d+)$/.exec(text) ?? [];
+  if (height !== undefined && width !== undefined) {
+    return { height: Number(height), width: Number(width) };
+  }
+  throw new InvalidArgumentError('Expected a height and a width, e.g. 16x32.');
+}
+
 /** The option `--mode`, how computations run; see `ExecutionOptions`. */
 export function modeOption(): Option {
   return new Option(

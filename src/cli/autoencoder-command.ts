@@ -14,7 +14,7 @@ import { denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
 import { number, wholeNumber } from './arguments.js';
 import { imageSetForms, openImageSet } from './image-sets.js';
-import { givenScale, scaleForms } from './latent-options.js';
+import { checkLatentsOf, givenScale, scaleForms } from './latent-options.js';
 import { addSplitOptions, dataName, measuredSplit, type SplitOptions } from './measured-split.js';
 
 interface AutoencoderOptions extends SplitOptions {
@@ -76,7 +76,11 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
     const scale = asked ?? ability(model.family, 'autoencoder').scale(model.config);
     const data = await measuredSplit(checkpoint, model, options, 'reconstruction');
     const flow = options.denoise === undefined ? undefined : await loadCheckpoint(options.denoise);
-    if (flow) opened.push({ dispose: () => disposeModel(flow) });
+    if (flow) {
+      opened.push({ dispose: () => disposeModel(flow) });
+      // Its decoder may have been trained further: its digest need not be that of the flow's latents.
+      checkLatentsOf(flow, options.denoise as string, 'those here', { scale });
+    }
     const network =
       options.network === 'none' ? undefined : await openFeatureNetwork(options.network);
     if (network) opened.push(network);

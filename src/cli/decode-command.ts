@@ -4,6 +4,7 @@ import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { tf, tidy } from '../backend/tf.js';
 import { ability, disposeModel } from '../flow/flow.js';
+import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { decode } from '../sampling/autoencode.js';
 import { startProgress } from '../workbook/progress.js';
@@ -54,7 +55,7 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
   const model = await loadCheckpoint(checkpoint);
   try {
     const known = ability(model.family, 'autoencoder').scale(model.config);
-    const { latents, scale: stored } = await readLatents(options.in);
+    const { latents, scale: stored, autoencoder } = await readLatents(options.in);
     try {
       const scale = asked ?? stored ?? known;
       if (scale === undefined) {
@@ -65,6 +66,7 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
       }
       const [count] = latents.shape;
       warnOfScale(latents);
+      await warnOfAutoencoder(checkpoint, options.in[0] as string, autoencoder);
       const progress = startProgress({ title: 'Decoding', total: count, unit: 'images' });
       const begun = performance.now();
       const own = tf.div(latents, scale) as tf.Tensor4D;
@@ -88,6 +90,19 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
   } finally {
     disposeModel(model);
   }
+}
+
+/** A decoder may have been trained further: another autoencoder than that of the latents may be right. */
+async function warnOfAutoencoder(
+  checkpoint: string,
+  file: string,
+  autoencoder: string | undefined,
+): Promise<void> {
+  if (autoencoder === undefined || autoencoder === (await fileDigest(checkpoint))) return;
+  console.error(
+    `${file} has latents by another autoencoder (SHA-256 ${autoencoder.slice(0, 12)}…) than ${checkpoint}: ` +
+      'pictures are right only where this is that autoencoder with its decoder trained further.',
+  );
 }
 
 /** Latents far from unit variance most likely have another scale: it is said, and they are decoded. */

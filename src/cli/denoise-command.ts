@@ -12,6 +12,7 @@ import { checkWritable, number } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import { readImages, writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
+import { checkLatentsOf } from './latent-options.js';
 
 interface Options extends CaptionOptions {
   in: string[];
@@ -70,7 +71,9 @@ async function run(checkpoint: string, options: Options): Promise<void> {
   const flow = await loadCheckpoint(checkpoint);
   try {
     const sigma = options.sigma ?? trainingSigma(flow, checkpoint);
-    const { images, names } = await readImages(options.in, flow.config);
+    const { images, names } = await readImages(options.in, flow.config, (file, latents) =>
+      checkLatentsOf(flow, checkpoint, `the latents of ${file}`, latents),
+    );
     try {
       const label = labelsInTurn(flow, checkpoint, options.label, names.length);
       const text = await captionsInTurn(flow, checkpoint, options, names.length);

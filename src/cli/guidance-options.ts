@@ -3,7 +3,8 @@ import { UserError } from '../backend/errors.js';
 import type { Conditioned } from '../conditions/given.js';
 import { blocksOf } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
-import { checkGuidance, type Guidance } from '../sampling/guidance/guided-block.js';
+import { checkGuidance, idleGuidance, readingBlocks } from '../sampling/guidance/check-guidance.js';
+import type { Guidance } from '../sampling/guidance/guided-block.js';
 import { number, wholeNumbers } from './arguments.js';
 
 /** What the options of {@link addGuidanceOptions} give. */
@@ -28,9 +29,9 @@ export function addGuidanceOptions(command: Command): Command {
 }
 
 /** The option by which a model is told what to make, where there is one. */
-function toldBy({ text, classes }: Conditioned): string {
-  if (text) return ', or --text';
-  return classes > 0 ? ', or --label' : '';
+function toldBy({ text, classes }: Conditioned): string | undefined {
+  if (text) return '--text';
+  return classes > 0 ? '--label' : undefined;
 }
 
 /**
@@ -56,12 +57,17 @@ export function guidanceOf(
     weight,
     ...Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined)),
   };
-  checkGuidance(blocksOf(flow), guidance);
-  if (!labelled && (temperature ?? 1) === 1) {
-    throw new UserError(
-      'This guidance would change nothing',
-      `Add --temperature other than 1${toldBy(flow.config)}`,
-    );
-  }
-  return guidance;
+  const stack = blocksOf(flow);
+  checkGuidance(stack, guidance);
+  const idle = idleGuidance(stack, guidance, labelled);
+  if (idle === undefined) return guidance;
+  const isBlocks = idle === 'blocks';
+  const why = isBlocks ? `: blocks ${blocks?.join(', ')} read no label or caption` : '';
+  const missing = isBlocks ? `--blocks ${readingBlocks(stack).join(',')}` : toldBy(flow.config);
+  const attends = stack.some(({ heads }) => heads > 0);
+  const ways = [...(attends ? ['--temperature other than 1'] : []), ...(missing ? [missing] : [])];
+  throw new UserError(
+    `This guidance would change nothing${why}`,
+    ways.length > 0 ? `Add ${ways.join(', or ')}` : 'Leave --guidance away',
+  );
 }

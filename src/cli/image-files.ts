@@ -16,12 +16,14 @@ const tensorName = 'images';
  * Images for a model from files: pictures of the model's size, an image each, and safetensors files
  * with a tensor `images` (count, channels, height, width), values about [−1, 1].
  *
+ * @param check called with what a safetensors file says of latents that it holds; it may throw
  * @returns images (count, channels, height, width), which the caller frees, and a name for each
- * @throws UserError for a file that holds no images, or images of another size
+ * @throws UserError for a file that holds no images, or images of another size; as `check` does
  */
 export async function readImages(
   files: readonly string[],
   { image }: { image: ImageSize },
+  check: (file: string, latents: LatentFacts) => void = () => {},
 ): Promise<{ images: tf.Tensor4D; names: string[] }> {
   const size = image.channels * image.height * image.width;
   const parts: Float32Array[] = [];
@@ -29,7 +31,7 @@ export async function readImages(
   for (const file of files) {
     const stem = path.basename(file, path.extname(file));
     const values = isNumbers(file)
-      ? await readNumbers(file, image)
+      ? await readNumbers(file, image, check)
       : await readPicture(file, image);
     const count = values.length / size;
     parts.push(values);
@@ -114,24 +116,32 @@ export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
   );
 }
 
+/** What a file says of the autoencoder of its latents. */
+function latentsOf({ scale, autoencoder }: Readonly<Record<string, string>>): LatentFacts {
+  return {
+    ...(scale !== undefined && { scale: Number(scale) }),
+    ...(autoencoder !== undefined && { autoencoder }),
+  };
+}
+
 /**
  * Latents from safetensors files, as `tarflow encode` and `tarflow sample` write them.
  *
- * @returns (count, channels, height, width), which the caller frees, and by what the files say that
- *   they were multiplied, if they do
+ * @returns (count, channels, height, width), which the caller frees, by what the files say that they were
+ *   multiplied, if they do, and by what autoencoder the first file says that they were made
  * @throws UserError for a file that holds none, or some that are not finite; for files of latents of
  *   several sizes or scales
  */
 export async function readLatents(
   files: readonly string[],
-): Promise<{ latents: tf.Tensor4D; scale: number | undefined }> {
-  const parts: { shape: number[]; values: Float32Array; scale: number | undefined }[] = [];
+): Promise<{ latents: tf.Tensor4D } & LatentFacts> {
+  const parts: ({ shape: number[]; values: Float32Array } & LatentFacts)[] = [];
   for (const file of files) {
     const { metadata, tensors } = await readSafetensors(file);
     const name = tensors.latents ? 'latents' : tensorName;
     const expected = 'channels, height, width';
     const { shape, values } = finiteNumbers(file, { tensors }, expected, name);
-    const scale = metadata.scale === undefined ? undefined : Number(metadata.scale);
+    const { scale, autoencoder } = latentsOf(metadata);
     const first = parts[0] ?? { shape, scale };
     if (shape.length !== 4 || shape.slice(1).join() !== first.shape.slice(1).join()) {
       throw new UserError(
@@ -145,19 +155,25 @@ export async function readLatents(
         'Decode them one after the other',
       );
     }
-    parts.push({ shape, values, scale });
+    parts.push({ shape, values, scale, autoencoder });
   }
   const tensors = parts.map(({ shape, values }) =>
     tf.tensor4d(values, shape as [number, number, number, number]),
   );
   const latents = tf.concat(tensors, 0);
   tf.dispose(tensors);
-  return { latents, scale: parts[0]?.scale };
+  return { latents, scale: parts[0]?.scale, autoencoder: parts[0]?.autoencoder };
 }
 
-async function readNumbers(file: string, image: ImageSize): Promise<Float32Array> {
+async function readNumbers(
+  file: string,
+  image: ImageSize,
+  check: (file: string, latents: LatentFacts) => void,
+): Promise<Float32Array> {
   const expected = [image.channels, image.height, image.width].join(', ');
-  const { shape, values } = await readFiniteNumbers(file, expected);
+  const opened = await readSafetensors(file);
+  const { shape, values } = finiteNumbers(file, opened, expected, tensorName);
+  check(file, latentsOf(opened.metadata));
   const [count = 0, ...size] = shape;
   if (count > 0 && size.join(', ') === expected) return values;
   throw new UserError(

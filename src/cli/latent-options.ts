@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
+import type { LatentFacts } from '../data/description.js';
 import { latentScale } from '../data/index.js';
+import { checkSameLatents } from '../data/latents/same-latents.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
 
 /** For help texts: what `--scale` takes. */
 export const scaleForms = 'a number, or a file of `tarflow encode` that has it';
@@ -16,6 +19,29 @@ export async function givenScale(text: string | undefined): Promise<number | und
   const scale = Number(text);
   if (text.trim() !== '' && Number.isFinite(scale) && scale > 0) return scale;
   throw new UserError(`--scale is '${text}'`, `Expected ${scaleForms}, above 0`);
+}
+
+/**
+ * Checks that latents are like those that a model was trained on, as far as both are known.
+ *
+ * @param which what to call them, in the plural, for example `the latents of FILE`
+ * @throws UserError that names both scales, or both autoencoders
+ */
+export function checkLatentsOf(
+  { details }: Pick<LoadedModel, 'details'>,
+  checkpoint: string,
+  which: string,
+  latents: LatentFacts | undefined,
+): void {
+  checkSameLatents(
+    { which: `The latents that ${checkpoint} was trained on`, latents: details.latents },
+    { which, latents },
+    {
+      scale:
+        'Take latents of that scale (`tarflow encode --scale NUMBER`, or the file of the first ones)',
+      autoencoder: 'Take latents by that autoencoder, or a model that was trained on these',
+    },
+  );
 }
 
 /**

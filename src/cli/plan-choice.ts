@@ -23,6 +23,7 @@ import {
 import { namedSolvers, strategyNames } from '../sampling/solvers/published-strategies.js';
 import type { Solver } from '../sampling/solvers/solver.js';
 import { shellWords } from './arguments.js';
+import { checkLatentsOf } from './latent-options.js';
 
 /** Enough for CRM and IGM, which are means. */
 const metricImages = 64;
@@ -85,7 +86,8 @@ export function metricDataOption(otherwise: string): Option {
 /**
  * A small set of training images for CRM and IGM, which the caller frees: of the data set asked
  * for, or of the one that the model was trained on, where that is here.
- * @throws UserError where the data set asked for is not here or does not fit the model
+ * @throws UserError where the data set asked for is not here or does not fit the model, as latents of
+ *   another scale
  */
 export async function imagesForMetrics(
   flow: LoadedModel,
@@ -97,6 +99,7 @@ export async function imagesForMetrics(
     // All that the first models were trained on: plans keep the images that they were made with.
     const data = await openDataset(name, 'train+validation', { image: flow.config.image });
     checkImageSize(flow.config, data.image, name);
+    checkLatentsOf(flow, 'this model', `the latents of ${name}`, data.latents);
     const indices = epochOrder(data, randomKey(0), 0).subarray(0, metricImages);
     return { data: name, images: await imagesTensor(data, indices) };
   } catch (error) {

@@ -9,6 +9,7 @@ import { weightsDigest } from '../evaluation/test-readings.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import {
+  type CostPlan,
   checkRecipe,
   comparesSamples,
   costText,
@@ -20,7 +21,9 @@ import {
   modelsLatents,
   openDecoder,
   openSplits,
+  type PlannedRow,
   pixelNetwork,
+  plannedRows,
   productRate,
   type Recipe,
   type ReproducedTable,
@@ -28,14 +31,15 @@ import {
   readRows,
   recipesOf,
   reproduceRow,
-  rowCost,
   type Scale,
   type Splits,
   scales,
+  type ToldCost,
   tableNames,
   tinyData,
   tinyDecoder,
   tinyExperiment,
+  toldCost,
   writeRow,
 } from '../reproduction/index.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
@@ -107,14 +111,22 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
       'of the trainings, one for each, e.g. 1,2,3 (default: one)',
       wholeNumbers,
     )
-    .option('--cost', 'say what it would take, and do nothing', false)
+    .option('--cost', 'say what each row would take, without its data, and do nothing', false)
     .option('--tiny', 'run the whole path of each row on random images, with tiny models', false)
     .option('--json', 'print JSON', false)
     .addHelpText(
       'after',
       `
 First it says what each row takes; data and weights are checked before anything is trained. What was
-stopped goes on when the same command is given again. Exit code 1: a row gave no figure.
+stopped goes on when the same command is given again. --cost needs no data: images are those of the
+official sets, of which some are held out here; it counts those of --data where that is given. Where a
+paper does not say how long it trained, the cost is that of an epoch.
+
+Exit code 0: every figure that the rows ask for was taken, but for those that never can be, which the table
+says: a measure that nothing here computes, a block that a smaller twin lacks. Exit code 1: another figure
+is missing, and which one and why is said, also where it was the user's choice: given --weights have no
+held-out loss, since they come without the log of their training. Exit code 2: data, weights, an
+autoencoder or a network are missing or do not fit. Rows that are not run are listed, and are no failure.
 
 For the paper's flows on latents, --data is a folder with train.safetensors and validation.safetensors, written by
 \`tarflow encode\` (the paper draws from the posteriors: --draw). Real images are those of --statistics;
@@ -125,7 +137,7 @@ kept below --out.
 Tables: ${tableNames.join(', ')}
 
 Examples:
-  $ tarflow reproduce --table likelihood --cost --scale paper --data imagenet64/
+  $ tarflow reproduce --table likelihood --cost --scale paper
   $ tarflow reproduce --table likelihood
   $ tarflow reproduce --table gs-jacobi --scale paper --row 'AFHQ 256×256' --data afhq/ \\
       --weights afhq_model_8_768_8_8_0.07.pth --network inception-v3:pt_inception-2015-12-05-6726825d.pth \\
@@ -140,61 +152,103 @@ Examples:
     });
 }
 
-/** @returns false where a row that has a recipe gave no figure at all */
+/** @returns false where a figure is missing that could have been taken */
 async function run(options: ReproduceCommandOptions): Promise<boolean> {
-  if (options.table === undefined) {
+  const { table, scale, row } = options;
+  if (table === undefined) {
     throw new UserError('No --table came', `Expected one of ${tableNames.join(', ')}`);
   }
-  const { table, scale, row } = options;
   const found = recipesOf(table, { scale, row });
   const recipes = found.filter((each): each is Recipe => each.kind === 'recipe');
   const leftOut = found.filter((each): each is LeftOut => each.kind === 'left out');
+  checkAutoencoder(recipes, options);
+  if (options.cost) {
+    await tellCosts(plannedRows(table, { scale, row }), options);
+    return true;
+  }
   if (recipes.length === 0) {
     const why = leftOut.map((each) => `${each.row}: ${each.reason}`).join('; ');
     throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
   }
-  checkAutoencoder(recipes, options);
   await startEngine();
   const settings = settingsOf(options);
   for (const recipe of recipes) checkRecipe(recipe, settings);
   const file = path.join(settings.out, tableFile(options));
   // Latents are made only after all else that may be missing was looked for.
-  const opened: { recipe: Recipe; splits: Splits }[] = [];
+  const opened: OpenedRow[] = [];
   for (const recipe of recipes) {
     opened.push({ recipe, splits: await openSplits(imagesOfLatents(recipe), settings) });
   }
-  if (!options.cost) {
-    await readRows(file);
-    await checkComparison(recipes, settings);
-  }
-  let complete = true;
-  await untilInterrupted(async (signal) => {
-    for (const each of options.cost ? [] : opened.filter(({ recipe }) => recipe.latents)) {
-      const shown = progressOf(each.recipe.row);
-      const how = { ...settings, ...shown.calls, signal };
-      each.splits = await openSplits(each.recipe, how).finally(shown.finish);
-    }
-    for (const { recipe, splits } of opened) {
-      const experiment = experimentOf(recipe, splits, settings);
-      console.error(`${recipe.row}: ${costOf(recipe, experiment, options)}`);
-    }
-    if (options.cost) return;
-    for (const recipe of recipes.filter(isCompared).filter(modelsLatents)) {
-      disposeModel((await openDecoder(recipe, settings)).autoencoder);
-    }
-    for (const { recipe, splits } of opened) {
-      const shown = progressOf(recipe.row);
-      const own = { ...settingsOfRow(settings, recipe, options), ...shown.calls, signal };
-      const result = await reproduceRow(recipe, splits, own).finally(shown.finish);
-      await writeRow(file, result, { table, scale, tiny: options.tiny });
-      complete &&= result.figures.some(({ ours }) => typeof ours !== 'string');
-    }
-  });
-  if (options.cost) return true;
+  await readRows(file);
+  await checkComparison(recipes, settings);
+  const complete = await untilInterrupted((signal) => runRows(opened, file, options, signal));
   const whole = { table, scale, tiny: options.tiny, leftOut, results: await readRows(file) };
   console.log(options.json ? JSON.stringify(whole, null, 2) : textOf(whole));
   if (!options.json) console.log(file);
   return complete;
+}
+
+interface OpenedRow {
+  recipe: Recipe;
+  splits: Splits;
+}
+
+/** Says what rows take, runs them and puts each into the table's file. */
+async function runRows(
+  opened: OpenedRow[],
+  file: string,
+  options: ReproduceCommandOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { table, scale, tiny } = options;
+  const settings = settingsOf(options);
+  for (const each of opened.filter(({ recipe }) => recipe.latents)) {
+    const shown = progressOf(each.recipe.row);
+    const how = { ...settings, ...shown.calls, signal };
+    each.splits = await openSplits(each.recipe, how).finally(shown.finish);
+  }
+  for (const { recipe, splits } of opened) {
+    const images = { count: splits.train.length, source: splits.train.name };
+    console.error(costOf({ row: recipe.row, recipe }, costPlan(recipe, options, images)));
+  }
+  for (const { recipe } of opened) {
+    if (!isCompared(recipe) || !modelsLatents(recipe)) continue;
+    disposeModel((await openDecoder(recipe, settings)).autoencoder);
+  }
+  let complete = true;
+  for (const { recipe, splits } of opened) {
+    const shown = progressOf(recipe.row);
+    const own = { ...settingsOfRow(settings, recipe, options), ...shown.calls, signal };
+    const result = await reproduceRow(recipe, splits, own).finally(shown.finish);
+    await writeRow(file, result, { table: table as string, scale, tiny });
+    for (const { measure, of, ours, never } of result.figures) {
+      if (typeof ours !== 'string' || never) continue;
+      const name = of === undefined ? measure : `${measure}, ${of}`;
+      console.error(`${recipe.row}: ${name} is missing: ${ours}`);
+      complete = false;
+    }
+  }
+  return complete;
+}
+
+/** Says what is known of the cost of rows without their data; of a folder that is given it counts images. */
+async function tellCosts(
+  rows: readonly PlannedRow[],
+  options: ReproduceCommandOptions,
+): Promise<void> {
+  const { table, scale, json, data } = options;
+  await startEngine();
+  const costs: ToldCost[] = [];
+  for (const each of rows) {
+    const { recipe, leftOut } = each;
+    const isThere = data !== undefined && leftOut === undefined && recipe?.needsFolder;
+    const source = isThere && (await openSplits(recipe, settingsOf(options))).train;
+    const images = source ? { count: source.length, source: `of ${data}` } : undefined;
+    const plan = recipe ? costPlan(recipe, options, images) : { trainings: 0, samples: 0 };
+    costs.push(toldCost(each, plan));
+    if (!json) console.log(costOf(each, plan));
+  }
+  if (json) console.log(JSON.stringify({ table, scale, rows: costs }, null, 2));
 }
 
 /** What a table's file is called: a network that was asked for makes another table. */
@@ -312,32 +366,42 @@ async function networkOf({ network, tiny, scale, table }: ReproduceCommandOption
 
 let rate: number | undefined;
 
-function costOf(
-  recipe: Recipe,
-  experiment: Parameters<typeof rowCost>[0],
-  options: ReproduceCommandOptions,
-): string {
+/** What a row takes, in words. */
+function costOf(planned: PlannedRow, plan: CostPlan): string {
   rate ??= productRate();
-  const { asked, sampling } = recipe;
+  const text = costText(toldCost(planned, plan), rate);
+  const decodes = planned.recipe && modelsLatents(planned.recipe);
+  return decodes ? `${text}; not counted is what decodes the latents` : text;
+}
+
+/**
+ * The trainings and samples of a row.
+ * @param images where the data were looked at
+ */
+function costPlan(
+  recipe: Recipe,
+  options: ReproduceCommandOptions,
+  images: CostPlan['images'],
+): CostPlan {
   const settings = settingsOfRow(settingsOf(options), recipe, options);
-  const { samples, seeds = [0], weights } = settings;
-  const work = asked.map(({ measure }) => workOf(measure, experiment, seeds.length));
+  const { samples, seeds = [0], weights, change } = settings;
+  const { settings: training } = experimentOf(recipe, images?.count ?? 1, settings);
+  const work = recipe.asked.map(({ measure }) => workOf(measure, training, seeds.length));
   const sum = (of: (each: (typeof work)[number]) => number) =>
     work.reduce((total, each) => total + of(each), 0);
   const own = work.some(({ trains }) => trains === 'row') ? seeds.length : 0;
-  const cost = rowCost(experiment, {
+  return {
     trainings: weights === undefined ? own + sum(({ series }) => series) : 0,
     samples: samples * sum(({ distances }) => distances),
-    guided: (sampling.guidance ?? 0) > 0,
-  });
-  const text = costText(cost, rate);
-  return modelsLatents(recipe) ? `${text}; not counted is what decodes the latents` : text;
+    ...(images && { images }),
+    change,
+  };
 }
 
 /** The trainings and distances that a figure takes; the row's own training serves several figures. */
 function workOf(
   measure: Recipe['asked'][number]['measure'],
-  { settings }: Parameters<typeof rowCost>[0],
+  settings: ReturnType<Recipe['experiment']>['settings'],
   seeds: number,
 ): { trains: 'row' | 'series'; series: number; distances: number } {
   if (measure === 'best σ') return { trains: 'series', series: 5, distances: 5 };

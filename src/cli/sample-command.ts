@@ -15,6 +15,7 @@ import { startProgress } from '../workbook/progress.js';
 import {
   checkWritable,
   count,
+  imageSize,
   modeOption,
   number,
   precisionOption,
@@ -36,6 +37,7 @@ interface SampleOptions extends GuidanceOptions, CaptionOptions, ExecutionOption
   denoise?: number | true;
   priorTemperature?: number;
   seed: number;
+  size?: { height: number; width: number };
   columns?: number;
   out: string;
   json: boolean;
@@ -69,6 +71,11 @@ export function addSample(program: Command): void {
       number,
     )
     .option('--seed <n>', 'same seed, same images', wholeNumber, 0)
+    .option(
+      '--size <height>x<width>',
+      'of images, or of latents, of a STARFlow: also others than those of its training, e.g. 16x32',
+      imageSize,
+    )
     .option('--columns <n>', 'images in a row (default: a square)', count)
     .option('--json', 'print JSON', false)
     .addHelpText(
@@ -90,7 +97,7 @@ Examples:
 }
 
 async function run(checkpoint: string, options: SampleOptions): Promise<void> {
-  const { seed, out, priorTemperature } = options;
+  const { seed, out, priorTemperature, size } = options;
   const isPicture = path.extname(out) === '.png';
   if (!isPicture && path.extname(out) !== '.safetensors') {
     throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
@@ -98,7 +105,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   checkPriorTemperature(priorTemperature ?? 1);
   await checkWritable(out);
   const engine = await startEngine();
-  const flow = await loadCheckpoint(checkpoint);
+  const flow = await loadCheckpoint(checkpoint, size ? { imageSize: size } : {});
   let text: tf.Tensor3D | undefined;
   try {
     const label = labelsInTurn(flow, checkpoint, options.label, options.count);

@@ -83,6 +83,8 @@ from its last saved step. While a run is open, its folder is locked.
   moments   AdamW's begin at zero
   schedule  begins anew, with the warm-up and the steps of the new run
   steps     are counted on: the checkpoint says how many are behind it in all
+A STARFlow or an autoencoder may go on with images of another size (--set image.height=… image.width=…).
+Latents have to be of the scale and the autoencoder that it was trained on.
 To go on with all of a run, under its schedule or another, use --resume and --replan.
 
 --data is one of

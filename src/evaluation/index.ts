@@ -89,6 +89,13 @@ export {
   statisticsOfImages,
 } from './features/network.js';
 export { jacobians, tokenNorms } from './jacobian.js';
+export {
+  convergedBelow,
+  type LossConvergence,
+  lossConvergence,
+  lossConvergenceText,
+  type ValidatedStep,
+} from './loss-convergence.js';
 export { type Neighbour, nearestImages } from './nearest-images.js';
 export { peakSignalToNoise } from './peak-signal.js';
 export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
@@ -117,6 +124,7 @@ export {
   type Smoothness,
   smoothness,
   standardDeviation,
+  standardErrorOfMean,
   standardErrorOfShare,
 } from './statistics.js';
 export {

@@ -22,6 +22,12 @@ export function standardDeviation(values: ArrayLike<number>): number {
   return Math.sqrt(squares / (values.length - 1));
 }
 
+/** The standard error of the values' mean; undefined of fewer than two, which tell nothing about it. */
+export function standardErrorOfMean(values: ArrayLike<number>): number | undefined {
+  if (values.length < 2) return undefined;
+  return standardDeviation(values) / Math.sqrt(values.length);
+}
+
 /**
  * The value below which a share of the values lies, by linear interpolation between neighbours.
  *

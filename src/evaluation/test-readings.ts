@@ -35,6 +35,8 @@ export interface TestReadingRequest {
   reason: string;
   /** The file of the ledger, one reading a line; it is made where it is not there. */
   ledger: string;
+  /** Another ledger, whose readings count as earlier ones; nothing is written into it. */
+  before?: string;
   /** Of a folder of images. */
   options?: FolderOptions;
 }
@@ -64,7 +66,7 @@ export interface TestReadingRequest {
  */
 export async function openTestSplit(
   dataset: string | (() => DataSource | Promise<DataSource>),
-  { model, name, measure, reason, ledger, options = {} }: TestReadingRequest,
+  { model, name, measure, reason, ledger, before, options = {} }: TestReadingRequest,
 ): Promise<{ data: DataSource; earlier: TestReading[] }> {
   if (reason.trim() === '') {
     throw new UserError(
@@ -80,7 +82,8 @@ export async function openTestSplit(
   }
   const readings = await testReadings(ledger);
   const weights = weightsDigest(model);
-  const earlier = readings.filter(
+  const others = before === undefined || before === ledger ? [] : await testReadings(before);
+  const earlier = [...others, ...readings].filter(
     (each) => each.weights === weights && each.data === data.name && each.measure === measure,
   );
   const date = new Date().toISOString();

@@ -53,8 +53,9 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
   start?(model: Model<C, P>, images: tf.Tensor4D, conditions: Conditions): Leaves;
   /**
    * Fields of the configuration that say how or on what a model is trained, and not what it is: a run may
-   * begin with a model that differs in them. Those within a field are named as `image.height`. Absent
-   * where there are none.
+   * begin with a model that differs in them. Those within a field are named as `image.height`; where this
+   * and `image.width` are among them, `loadCheckpoint` takes another image size. Absent where there are
+   * none.
    */
   readonly trainingFields?: readonly string[];
   /** What is trained, in the order of a step; several where parts of a model have losses of their own. */

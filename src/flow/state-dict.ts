@@ -2,7 +2,8 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
-import { built } from '../nn/specs.js';
+import { checkWeights } from '../formats/network-weights.js';
+import { built, shapesOf } from '../nn/specs.js';
 import type { Family, Model, ModelConfig } from './model.js';
 
 /** A tensor of a state dict: one of the engine, or its shape and its numbers. */
@@ -14,7 +15,7 @@ export type StateTensor = tf.Tensor | { shape: readonly number[]; data: ArrayLik
  *
  * @param source what to call the dict in errors, e.g. its path
  * @returns a model that the caller frees
- * @throws UserError that names a tensor that is missing, left over or of the wrong shape
+ * @throws UserError with the names of all tensors that are missing, unexpected or of another shape
  */
 export function modelOfState<C extends ModelConfig, P extends Tree>(
   family: Family<C, P>,
@@ -22,24 +23,12 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
   state: Record<string, StateTensor>,
   source: string,
 ): Model<C, P> {
-  const { ignored } = family.published ?? {};
-  const unread = new Set(Object.keys(state).filter((name) => !ignored?.test(name)));
+  const specs = family.specs(config, randomKey(0));
+  const expected = { ...shapesOf(specs.buffers), ...shapesOf(specs.parameters) };
+  checkState(family, config, expected, { path: source, tensors: state });
   const made: tf.Tensor[] = [];
   const take = ({ shape }: { shape: readonly number[] }, name: string): tf.Tensor => {
-    const tensor = state[name];
-    if (!tensor) {
-      throw new UserError(
-        `${source}: tensor ${name} is missing`,
-        `Expected it with shape (${shape.join(', ')})`,
-      );
-    }
-    if (tensor.shape.join() !== shape.join()) {
-      throw new UserError(
-        `${source}: tensor ${name} has shape (${tensor.shape.join(', ')})`,
-        `Expected (${shape.join(', ')}) for this configuration`,
-      );
-    }
-    unread.delete(name);
+    const tensor = state[name] as StateTensor;
     const taken =
       tensor instanceof tf.Tensor
         ? tensor.clone()
@@ -48,19 +37,36 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
     return taken;
   };
   try {
-    const specs = family.specs(config, randomKey(0));
     const parameters = built<P>(specs.parameters, take);
     const buffers = built<Leaves>(specs.buffers, take);
-    if (unread.size > 0) {
-      throw new UserError(
-        `${source}: ${unread.size} tensors do not belong to this model, the first of them ${[...unread][0]}`,
-        'Check the numbers of blocks, layers and classes of the configuration',
-      );
-    }
     return { family, config, parameters, buffers };
   } catch (error) {
     tf.dispose(made);
     throw error;
+  }
+}
+
+/** Checks all tensors before any is taken; the remedy is one for a model whose configuration is known. */
+function checkState<C extends ModelConfig, P extends Tree>(
+  family: Family<C, P>,
+  config: C,
+  expected: Record<string, readonly number[]>,
+  file: Parameters<typeof checkWeights>[0],
+): void {
+  const network = `a model of kind '${family.kind}' (${family.title(config)})`;
+  try {
+    checkWeights(
+      file,
+      { network, address: file.path },
+      expected,
+      (name) => family.published?.ignored.test(name) ?? false,
+    );
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      error.problem,
+      'Take a complete file, or check the numbers of blocks, layers and classes of the configuration',
+    );
   }
 }
 

@@ -26,6 +26,12 @@ export interface LoadOptions {
   headWidth?: number;
   /** Side of the square images of an autoencoder; default 256. It takes others, too. */
   imageSide?: number;
+  /**
+   * Another size of images than the file's, in pixels, or in places of latents: of a STARFlow, whose
+   * positions come from the grid of tokens and are scaled to that of its training, and of an autoencoder.
+   * No weight depends on it. The grid need not be square. Default: the size of the training.
+   */
+  imageSize?: { height: number; width: number };
 }
 
 /**
@@ -33,10 +39,11 @@ export interface LoadOptions {
  * state dict of PyTorch's (`.pth`), which is read as data and executes nothing. Starts the engine if
  * none runs.
  *
- * @param options what a published state dict does not say, and `family` to refuse another kind: the
- *   result has its type then
+ * @param options what a published state dict does not say; `imageSize` for images of another size than
+ *   the training's; and `family` to refuse another kind: the result has its type then
  * @returns a model that the caller frees with `disposeModel`
- * @throws UserError that names what is missing, damaged or does not fit
+ * @throws UserError that names what is missing, damaged or does not fit, as an `imageSize` that the patches
+ *   do not divide, or one that came for a model of one size, as a TarFlow is
  *
  * @example
  * ```ts
@@ -73,7 +80,8 @@ export async function readCheckpoint(
 ): Promise<LoadedModel> {
   const { path } = file;
   const details = checkpointDetails(file);
-  const { family, config } = describedModel(file, known, expected);
+  const { family, config: written } = describedModel(file, known, expected);
+  const config = resized(family, written, known.imageSize, path);
   if (expected && family.kind !== expected.kind) {
     throw new UserError(
       `${path} holds a model of kind '${family.kind}'`,
@@ -134,6 +142,44 @@ function describedModel(
   const remedy = 'The file is damaged, or not one of ours; take it anew';
   const config = checkedValue(family.schema, written, `${path}: the metadata 'config'`, remedy);
   return { family, config: fitting(family, config, path) };
+}
+
+/** A configuration for images of another size, where its family takes them; an error names the file. */
+function resized(
+  family: Family,
+  config: ModelConfig,
+  size: LoadOptions['imageSize'],
+  path: string,
+): ModelConfig {
+  const { image } = config;
+  if (!size || (size.height === image.height && size.width === image.width)) return config;
+  const { height, width } = size;
+  if (![height, width].every((side) => Number.isInteger(side) && side > 0)) {
+    throw new UserError(
+      `imageSize is ${height}×${width} (height × width)`,
+      'Expected two whole numbers above 0',
+    );
+  }
+  if (!takesOtherSizes(family)) {
+    throw new UserError(
+      `${path} holds a model of kind '${family.kind}', which takes images of ${image.height}×${image.width} alone`,
+      'Leave imageSize away: a STARFlow or an autoencoder takes other sizes',
+    );
+  }
+  try {
+    return family.check({ ...config, image: { ...image, height, width } });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `${path}: ${error.problem}`,
+      `Choose another imageSize; that of the training is ${image.height}×${image.width}`,
+    );
+  }
+}
+
+/** Whether models of a family run, and are trained further, on images of another size than before. */
+function takesOtherSizes({ trainingFields = [] }: Family): boolean {
+  return ['image.height', 'image.width'].every((field) => trainingFields.includes(field));
 }
 
 /** The family whose mark a state dict has, or else the first one, which says what it lacks. */

@@ -44,12 +44,17 @@ export async function readStartingPoint(from: string): Promise<LoadedStartingPoi
 
 type Learnt = Omit<LoadedStartingPoint, 'checkpoint' | 'sha256'>;
 
-async function ofState(file: SafetensorsFile, { config, steps }: StateHeader): Promise<Learnt> {
-  return { config, steps, state: await readLeaves(file, startingNames(file)) };
+async function ofState(
+  file: SafetensorsFile,
+  { config, steps, latents }: StateHeader,
+): Promise<Learnt> {
+  const state = await readLeaves(file, startingNames(file));
+  return { config, steps, ...(latents && { latents }), state };
 }
 
 async function ofCheckpoint(file: SafetensorsFile): Promise<Learnt> {
   const model = await readCheckpoint(file);
   // The model is not used any more, and its tensors are the state's.
-  return { config: model.config, steps: model.details.steps ?? 0, state: namedInState(model) };
+  const { steps = 0, latents } = model.details;
+  return { config: model.config, steps, ...(latents && { latents }), state: namedInState(model) };
 }

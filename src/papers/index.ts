@@ -26,3 +26,4 @@ export {
   type Tolerances,
   tolerancesOf,
 } from './tolerances.js';
+export { type TrainingSet, trainingSetOf, trainingSets } from './training-sets.js';

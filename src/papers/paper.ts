@@ -30,6 +30,8 @@ export interface PaperScale {
    * `latents` are those of an autoencoder, as `tarflow encode` writes them.
    */
   dataset?: 'imagenet' | 'imagenet64' | 'afhq' | 'cifar10' | 'latents';
+  /** Whose images latents were made of, by its key among `trainingSets`. */
+  encoded?: 'imagenet' | 'cc12m';
   /** Classes of a conditional model; absent for one without labels. */
   classes?: number;
   /** Side of what is modelled: of an image in pixels, or of its latents. */

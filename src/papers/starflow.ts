@@ -38,6 +38,7 @@ const shared = {
 const classConditional: PaperScale = {
   ...shared,
   data: 'ImageNet 256×256, latents of 32×32×4',
+  encoded: 'imagenet',
   classes: 1000,
   side: 32,
   channels: 2048,
@@ -49,6 +50,7 @@ const classConditional: PaperScale = {
 const largeImages: PaperScale = {
   ...shared,
   data: 'ImageNet 512×512, latents of 64×64×4',
+  encoded: 'imagenet',
   classes: 1000,
   side: 64,
   gridSide: 32,
@@ -60,6 +62,7 @@ const largeImages: PaperScale = {
 const textToImage: PaperScale = {
   ...shared,
   data: 'pairs of images 256×256 and texts, latents of 32×32×4',
+  encoded: 'cc12m',
   side: 32,
   text: { entries: 128, width: 2048 },
   channels: 3072,
@@ -165,10 +168,10 @@ export const starflow: Paper = {
       claim:
         'A TarFlow in the latent space of a pretrained autoencoder scales to 256² and 512² and to text-to-image.',
       measurements: ['11-text-to-image', '11-noisy-decoder', '13-latents-and-pixels'],
-      ours: sentence`emoji of 64×64, mean FD of three trainings: on latents ${ours('13-latents-and-pixels', 'FD, latents, EfficientNet-Lite0', { decimals: 0 })} (EfficientNet-Lite0) and ${ours('13-latents-and-pixels', 'FD, latents, emoji judge', { decimals: 0 })} (a judge of ours), on pixels ${ours('13-latents-and-pixels', 'FD, pixels, EfficientNet-Lite0', { decimals: 0 })} and ${ours('13-latents-and-pixels', 'FD, pixels, emoji judge', { decimals: 0 })}; from names: nearest real drawing has the name, guided samples ${ours('11-text-to-image', 'guided samples, cooler noise, names of the training split', { decimals: 0 })} %, the other vendor’s drawings ${ours('11-text-to-image', 'other vendor’s drawings, names of the training split', { decimals: 0 })} %`,
+      ours: sentence`emoji of 64×64, mean FD of three trainings: on latents ${ours('13-latents-and-pixels', 'FD, latents, EfficientNet-Lite0', { decimals: 0 })} (EfficientNet-Lite0) and ${ours('13-latents-and-pixels', 'FD, latents, emoji judge', { decimals: 0 })} (a judge of ours), on pixels ${ours('13-latents-and-pixels', 'FD, pixels, EfficientNet-Lite0', { decimals: 0 })} and ${ours('13-latents-and-pixels', 'FD, pixels, emoji judge', { decimals: 0 })}; from names: nearest real drawing has the name, guided samples ${ours('11-text-to-image', 'guided samples, cooler noise, names of the training split', { decimals: 0 })} %, the other vendor’s drawings ${ours('11-text-to-image', 'other vendor’s drawings, names of the training split', { decimals: 0 })} %, copies of the drawings ${ours('11-text-to-image', 'copies of drawings, names of the training split', { decimals: 0 })} %`,
       published: sentence`FID ${published('fid-imagenet-256', 'STARFlow (1.4B), latents', 'FID')} (256²), ${published('fid-imagenet-512', 'STARFlow', 'FID')} (512²), ${published('text-to-image', 'STARFlow (3.8B), CC12M', 'FID')} (COCO)`,
       verdict: 'cannot be told at this size',
-      reason: sentence`That it scales was not tried: nothing here is larger than 64×64. There the same small transformer, trained at one cost, draws better on latents than on pixels in patches of 8×8: the difference of FD is ${ours('13-latents-and-pixels', 'FD, latents − pixels, EfficientNet-Lite0', { decimals: 0 })} by EfficientNet-Lite0 and ${ours('13-latents-and-pixels', 'FD, latents − pixels, emoji judge', { decimals: 0 })} by the judge, and the intervals of three trainings exclude zero. Denoised by its score, as pixels are, one of these flows on latents has ${ours('13-latents-and-pixels', 'FD, latents by score, seed 1, EfficientNet-Lite0', { decimals: 0 })} and ${ours('13-latents-and-pixels', 'FD, latents by score, seed 1, emoji judge', { decimals: 0 })}. The autoencoder is not counted, as in the paper; it took several times as much as a flow. From text a longer training draws names that it knows; of names that were held out for composition ${ours('11-text-to-image', 'guided samples, cooler noise, held-out names', { decimals: 0 })} % are nearest to their drawing. A decoder that was trained on noisy latents gives ${ours('11-noisy-decoder', 'PSNR of drawings, decoder trained on noise', { decimals: 1 })} dB, denoising by the score ${ours('11-noisy-decoder', 'PSNR of drawings, score of the flow', { decimals: 1 })} dB.`,
+      reason: sentence`That it scales was not tried: nothing here is larger than 64×64. There the same small transformer, trained at one cost, draws better on latents than on pixels in patches of 8×8: the difference of FD is ${ours('13-latents-and-pixels', 'FD, latents − pixels, EfficientNet-Lite0', { decimals: 0 })} by EfficientNet-Lite0 and ${ours('13-latents-and-pixels', 'FD, latents − pixels, emoji judge', { decimals: 0 })} by the judge, and the intervals of three trainings exclude zero. Denoised by its score, as pixels are, one of these flows on latents has ${ours('13-latents-and-pixels', 'FD, latents by score, seed 1, EfficientNet-Lite0', { decimals: 0 })} and ${ours('13-latents-and-pixels', 'FD, latents by score, seed 1, emoji judge', { decimals: 0 })}. The autoencoder is not counted, as in the paper; it took several times as much as a flow. From text a longer training draws a part of the names that it was trained on; of the names of validation drawings only ${ours('11-text-to-image', 'guided samples, cooler noise, names of the validation split', { decimals: 0 })} % are nearest to their drawing, of names that were held out for composition ${ours('11-text-to-image', 'guided samples, cooler noise, held-out names', { decimals: 0 })} %. A decoder that was trained on noisy latents gives ${ours('11-noisy-decoder', 'PSNR of drawings, decoder trained on noise', { decimals: 1 })} dB, denoising by the score ${ours('11-noisy-decoder', 'PSNR of drawings, score of the flow', { decimals: 1 })} dB, which is less than with the noise left in (${ours('11-noisy-decoder', 'PSNR of drawings, noise left in', { decimals: 1 })} dB); by FD the two networks disagree about which is better.`,
     },
     {
       id: 'L2',
@@ -186,7 +189,7 @@ export const starflow: Paper = {
       title: 'guidance in closed form',
       claim: 'Score-based guidance in closed form is stable at large weights.',
       measurements: ['04-product-rule', '11-guidance-rules'],
-      ours: sentence`FD at w = 16 and the least one, in a STARFlow on latents: ${ours('11-guidance-rules', 'FD, product, w = 16', { decimals: 0 })} and ${ours('11-guidance-rules', 'FD, product, least', { decimals: 0 })} by the product, ${ours('11-guidance-rules', 'FD, linear, w = 16', { decimals: 0 })} and ${ours('11-guidance-rules', 'FD, linear, least', { decimals: 0 })} by the linear rule`,
+      ours: sentence`FD at w = 16 and the least one, in a STARFlow on latents: ${ours('11-guidance-rules', 'FD, product, w = 16', { decimals: 0 })} and ${ours('11-guidance-rules', 'FD, product, least', { decimals: 0 })} by the product, ${ours('11-guidance-rules', 'FD, linear, w = 16', { decimals: 0 })} and ${ours('11-guidance-rules', 'FD, linear, least', { decimals: 0 })} by the linear rule (features of a judge of emoji)`,
       verdict: 'does not hold here',
       scope:
         'though the product is steadier than the linear rule at constant weight, in two small models',

@@ -38,8 +38,10 @@ export function basisOf(
     case 'correlation of loss and FID':
       return { ...data, ...distance };
     case 'share of CRM':
-    case 'held-out loss':
       return data;
+    case 'held-out loss':
+      // What was kept before it was told is read from the log anew.
+      return { ...data, tells: 'convergence' };
     default:
       return { ...data, ...timed };
   }

@@ -20,7 +20,10 @@ import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { decode } from '../sampling/autoencode.js';
+import { executionOf } from '../sampling/guidance/execution.js';
 import type { Guidance } from '../sampling/guidance/guided-block.js';
+import { currentMachine } from '../sampling/planner/machine.js';
+import { modelFingerprint, type Plan } from '../sampling/planner/plan-file.js';
 import { sample } from '../sampling/sample.js';
 import { namedSolvers } from '../sampling/solvers/published-strategies.js';
 import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
@@ -90,6 +93,8 @@ export interface BenchParts {
   validations?: readonly HeldOut[] | undefined;
   /** A published strategy that was tuned for this model. */
   strategy?: string | undefined;
+  /** The methods that are timed and counted, by the papers' names, beside sequential sampling. */
+  methods?: ReadonlySet<string>;
   /** A file with the statistics of real images; absent: those of the training split are computed. */
   statistics?: string | undefined;
   /** Statistics that benches of the same data and network share; absent for none. */
@@ -114,6 +119,7 @@ export class Bench {
   readonly sampling: RecipeSampling;
   private readonly decoder: BenchParts['decoder'];
   private readonly strategy: string | undefined;
+  private readonly methods: ReadonlySet<string>;
   private readonly openNetwork: () => Promise<FeatureNetwork>;
   private readonly statisticsFile: string | undefined;
 
@@ -127,6 +133,7 @@ export class Bench {
     this.sampling = parts.sampling;
     this.decoder = parts.decoder;
     this.strategy = parts.strategy;
+    this.methods = parts.methods ?? new Set();
     this.openNetwork = parts.openNetwork;
     this.statisticsFile = parts.statistics;
     this.shared = parts.shared ?? new Map();
@@ -167,20 +174,26 @@ export class Bench {
   }
 
   /**
-   * The accelerated strategies by the papers' names, as published: GS-Jacobi by the lists that were
-   * tuned for this model, or else of their form; the others stop where no number changes by 0.5.
+   * The accelerated strategies that are asked for by the papers' names, as published: GS-Jacobi by the
+   * lists that were tuned for this model, or else of their form; the others stop where no number changes
+   * by 0.5.
    */
   private strategies(images: tf.Tensor4D): Record<string, Solver | readonly Solver[]> {
     const { flow, strategy } = this;
     const form = 'GS-Jacobi, published form';
-    return {
-      'GS-Jacobi':
+    const makers: Record<string, () => Solver | readonly Solver[]> = {
+      'GS-Jacobi': () =>
         strategy === undefined
           ? (accelerationStrategies(flow, images, defaultTolerance)[form] as readonly Solver[])
           : namedSolvers(flow, strategy),
-      'Jacobi in all blocks': blocksOf(flow).map((block) => publishedJacobi(block)),
-      SeJD: selectiveJacobi(flow, { published: true }),
+      'Jacobi in all blocks': () => blocksOf(flow).map((block) => publishedJacobi(block)),
+      SeJD: () => selectiveJacobi(flow, { published: true }),
     };
+    return Object.fromEntries(
+      Object.entries(makers)
+        .filter(([method]) => this.methods.has(method))
+        .map(([method, make]) => [method, make()]),
+    );
   }
 
   /** The acceleration table of this model, measured at the first call. */
@@ -197,6 +210,7 @@ export class Bench {
     try {
       return await measureAcceleration(this.flow, {
         ...{ batch, repeats, seed, images, strategies: this.strategies(images) },
+        plan: sequentialPlan(this.flow, batch, mode),
         ...(labels && { label: labels }),
         ...(guidance && { guidance }),
         ...(signal && { signal }),
@@ -415,6 +429,24 @@ export class Bench {
   async dispose(): Promise<void> {
     (await this.opened)?.dispose();
   }
+}
+
+/** No method of the papers is a plan of ours, which takes longer than all of them to make. */
+function sequentialPlan(flow: Model, batch: number, mode: Mode | undefined): Plan {
+  const stack = blocksOf(flow);
+  const untimed = { milliseconds: 0, error: 0 };
+  return {
+    ...{
+      format: 'tarflow-plan',
+      model: modelFingerprint(flow),
+      tolerance: defaultTolerance,
+      batch,
+    },
+    ...{ label: null, guidance: null, ...currentMachine() },
+    ...executionOf(stack, { ...(mode && { mode }) }),
+    solvers: stack.map(() => ({ kind: 'sequential' })),
+    ...{ sequential: untimed, planned: untimed },
+  };
 }
 
 /** The samples all of whose numbers are finite; undefined where there is none. */

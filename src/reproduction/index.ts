@@ -4,6 +4,8 @@ export type { LatentDecoder, SharedStatistics, Splits } from './bench.js';
 export {
   type LeftOut,
   modelsLatents,
+  type PlannedRow,
+  plannedRows,
   type Recipe,
   recipesOf,
   type Scale,
@@ -21,7 +23,8 @@ export {
   reproduceRow,
 } from './reproduce.js';
 export type { ReproduceOptions } from './reproduce-options.js';
-export { costText, modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
+export { modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
 export { type ReproducedTable, readRows, writeRow } from './table-file.js';
 export { comparesSamples, type Figure } from './taken-figures.js';
 export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';
+export { type CostPlan, costText, type ToldCost, toldCost } from './told-cost.js';

@@ -8,6 +8,14 @@ import type { Figure } from './taken-figures.js';
 /** What a figure depends on: the same again is not measured again. */
 export type Basis = Readonly<Record<string, unknown>>;
 
+const convergence = z.strictObject({
+  from: z.number(),
+  to: z.number(),
+  change: z.number(),
+  share: z.number(),
+  converged: z.boolean(),
+});
+
 const content = z.record(
   z.string(),
   z.strictObject({
@@ -20,6 +28,7 @@ const content = z.record(
       called: z.string().optional(),
       floor: z.strictObject({ value: z.number(), n: z.number() }).optional(),
       values: z.array(z.number()).optional(),
+      convergence: z.array(convergence.nullable()).optional(),
       note: z.string().optional(),
     }),
   }),

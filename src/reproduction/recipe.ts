@@ -10,7 +10,9 @@ import {
   papers,
   type Row,
   type Table,
+  type TrainingSet,
   tableOf,
+  trainingSetOf,
 } from '../papers/index.js';
 import type { Experiment } from '../training/experiment.js';
 import type { Asked, RecipeSampling } from './asked.js';
@@ -45,6 +47,17 @@ export interface Recipe {
   weights?: string;
   /** What is not known of its training, which takes given weights then. */
   untold: readonly string[];
+  /** What is known of its training without the data, and makes its cost. */
+  told: ToldTraining;
+}
+
+/** What is known of a training without its data; what is absent is not. */
+export interface ToldTraining {
+  /** How many images there are to train on, and what says so. */
+  images?: { count: number; source: string };
+  batchSize?: number;
+  epochs?: number;
+  steps?: number;
 }
 
 /** Whether a row's flow makes latents, and an autoencoder images of them. */
@@ -65,6 +78,15 @@ export interface LeftOut {
   reason: string;
 }
 
+/** A row, and what is known of its model, though it may not be measured here. */
+export interface PlannedRow {
+  row: string;
+  /** Absent where nothing is known of a model. */
+  recipe?: Recipe;
+  /** Why it cannot be measured here; absent where it can. */
+  leftOut?: string;
+}
+
 /** The tables that {@link recipesOf} knows. */
 export const tableNames: readonly string[] = papers.flatMap(({ tables }) =>
   tables.map(({ id }) => id),
@@ -78,8 +100,25 @@ export const tableNames: readonly string[] = papers.flatMap(({ tables }) =>
  */
 export function recipesOf(
   table: string,
-  { scale, row: only }: { scale: Scale; row?: string | undefined },
+  choice: { scale: Scale; row?: string | undefined },
 ): (Recipe | LeftOut)[] {
+  return plannedRows(table, choice).map(({ row, recipe, leftOut: reason }) =>
+    recipe && reason === undefined
+      ? recipe
+      : { kind: 'left out', table, row, reason: reason as string },
+  );
+}
+
+/**
+ * The rows of a table, in their order, with the models of all that say what was trained.
+ *
+ * @param row only this one
+ * @throws UserError for an unknown table or row, with the nearest right name
+ */
+export function plannedRows(
+  table: string,
+  { scale, row: only }: { scale: Scale; row?: string | undefined },
+): PlannedRow[] {
   if (!tableNames.includes(table)) {
     throw new UserError(
       `There is no table '${table}'`,
@@ -96,57 +135,99 @@ export function recipesOf(
   }
   return rows
     .filter(({ name }) => only === undefined || name === only)
-    .map((row) => recipeOf(tableOf(table), row, scale));
+    .map((row) => {
+      const leftOut = whyLeftOut(row, scale);
+      const recipe = (scale === 'workbook' ? twinOf : paperRecipe)(tableOf(table), row);
+      return {
+        row: row.name,
+        ...(recipe && { recipe }),
+        ...(leftOut !== undefined && { leftOut }),
+      };
+    });
 }
 
-function recipeOf(table: Table, row: Row, scale: Scale): Recipe | LeftOut {
-  const leftOut = (reason: string): LeftOut => ({
-    ...{ kind: 'left out', table: table.id, row: row.name, reason },
-  });
+/** Why a row cannot be measured here; undefined where it can. */
+function whyLeftOut(row: Row, scale: Scale): string | undefined {
+  const { workbook, paper } = row;
   const asked = askedOf(row);
-  const named = { kind: 'recipe', table: table.id, row: row.name, asked } as const;
-  if (asked.length > 0 && !asked.some(isMeasured))
-    return leftOut('nothing here computes its figures');
+  if (asked.length > 0 && !asked.some(isMeasured)) return 'nothing here computes its figures';
   if (scale === 'workbook') {
-    if (row.workbook === undefined) return leftOut('it has no twin at workbook scale');
-    const experiment = findExperiment(row.workbook);
-    const { latents, unlabelled, labelledAsTrained } = row;
-    // An autoencoder that was trained on noisy latents takes their noise away itself.
-    const denoising = latents && takesNoise(latents) ? 0 : 1;
-    return {
-      ...{ ...named, scale, dataset: experiment.dataset, needsFolder: false },
-      image: experiment.config.image,
-      experiment: () => experiment,
-      sampling: {
-        ...{ denoising, ...(unlabelled && { unlabelled }) },
-        ...(labelledAsTrained && { labelledAsTrained }),
-      },
-      ...{ untold: [], ...(latents && { latents }) },
-    };
+    return workbook === undefined ? 'it has no twin at workbook scale' : undefined;
   }
-  const { paper } = row;
-  if (!paper) return leftOut('a figure of another method, quoted for comparison');
-  const missing = missingOf(paper);
-  if (missing !== undefined) return leftOut(missing);
+  if (!paper && row.published.length === 0) return 'it is of our own models, and no paper has it';
+  if (!paper && workbook !== undefined) return 'it is not known what the paper trained for it';
+  if (!paper) return 'a figure of another model, quoted for comparison';
+  return paper.dataset === undefined ? `no reader of ${paper.data} is here` : undefined;
+}
+
+/** Images of the training splits that twins are trained on. */
+const twinImages: Readonly<Record<string, number>> = {
+  'fashion-mnist': 55_000,
+  'emoji-base-32': 2674,
+  'emoji-base-64': 2674,
+};
+
+/** The recipe of a row's twin at workbook scale; undefined where it has none. */
+function twinOf(table: Table, row: Row): Recipe | undefined {
+  if (row.workbook === undefined) return undefined;
+  const experiment = findExperiment(row.workbook);
+  const { latents, unlabelled, labelledAsTrained } = row;
+  const { batchSize, steps } = experiment.settings;
+  const count = twinImages[latents?.images ?? experiment.dataset];
+  // An autoencoder that was trained on noisy latents takes their noise away itself.
+  const denoising = latents && takesNoise(latents) ? 0 : 1;
   return {
-    ...{ ...named, scale, dataset: paper.dataset as string, needsFolder: true },
-    image: paperImage(paper),
+    ...{ kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row), scale: 'workbook' },
+    ...{ dataset: experiment.dataset, needsFolder: false, image: experiment.config.image },
+    experiment: () => experiment,
+    sampling: {
+      ...{ denoising, ...(unlabelled && { unlabelled }) },
+      ...(labelledAsTrained && { labelledAsTrained }),
+    },
+    ...{ untold: [], ...(latents && { latents }) },
+    told: {
+      ...{ batchSize, steps },
+      ...(count !== undefined && {
+        images: { count, source: `training split of ${latents?.images ?? experiment.dataset}` },
+      }),
+    },
+  };
+}
+
+/** The recipe of a row at the paper's scale; undefined where nothing is known of its model. */
+function paperRecipe(table: Table, row: Row): Recipe | undefined {
+  const { paper, strategy, weights } = row;
+  if (!paper) return undefined;
+  return {
+    ...{ kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row), scale: 'paper' },
+    ...{ dataset: paper.dataset ?? paper.data, needsFolder: true, image: paperImage(paper) },
     experiment: (trainingImages) => paperExperiment(paper, trainingImages),
     sampling: paper.sampling ?? { denoising: 1 },
-    untold: untold(paper),
-    ...(row.strategy !== undefined && { strategy: row.strategy }),
-    ...(row.weights !== undefined && { weights: row.weights }),
+    ...{ untold: untold(paper), told: toldOf(paper) },
+    ...(strategy !== undefined && { strategy }),
+    ...(weights !== undefined && { weights }),
+  };
+}
+
+function toldImages(set: TrainingSet | undefined): Pick<ToldTraining, 'images'> {
+  if (!set) return {};
+  const { title, images, source } = set;
+  const remembered = source.known === 'remembered' ? ', from memory' : '';
+  return { images: { count: images, source: `${title}, ${source.work}${remembered}` } };
+}
+
+function toldOf(paper: PaperScale): ToldTraining {
+  const { batchSize, epochs } = paper;
+  return {
+    ...toldImages(trainingSetOf(paper)),
+    ...(batchSize !== undefined && { batchSize }),
+    ...(epochs !== undefined && { epochs }),
   };
 }
 
 function takesNoise({ autoencoder }: LatentsOf): boolean {
   const { config } = findExperiment(autoencoder);
   return ability(familyOf(config.kind), 'autoencoder').latentNoise?.(config) !== undefined;
-}
-
-/** Why a model of a paper cannot be made here; undefined where it can. */
-function missingOf({ dataset, data }: PaperScale): string | undefined {
-  return dataset === undefined ? `no reader of ${data} is here` : undefined;
 }
 
 function askedOf({ published, measures }: Row): Asked[] {

@@ -34,12 +34,19 @@ import {
   distanceOf,
   type Figure,
   measured,
+  methodOf,
   overTrainings,
+  whyNever,
 } from './taken-figures.js';
 
 /** A figure of a row: what is asked for, and what was measured or why nothing was. */
 export interface RowFigure extends Asked {
   ours: Figure | string;
+  /**
+   * True where it can never be had of this model here, for want of a measure or of a block. That it is
+   * not there is no failure then.
+   */
+  never?: true;
 }
 
 /** How a row was measured, beside what its figures say. */
@@ -136,10 +143,10 @@ export function checkRecipe(
 /** The experiment of a row, changed as the options say. */
 export function experimentOf(
   recipe: Recipe,
-  { train: { length } }: Splits,
+  trainingImages: number,
   { change }: Pick<ReproduceOptions, 'change'>,
 ): Experiment {
-  const experiment = recipe.experiment(length);
+  const experiment = recipe.experiment(trainingImages);
   return change?.(experiment) ?? experiment;
 }
 
@@ -246,7 +253,7 @@ class RowRun {
     private readonly splits: Splits,
     private readonly options: ReproduceOptions,
   ) {
-    this.experiment = experimentOf(recipe, splits, options);
+    this.experiment = experimentOf(recipe, splits.train.length, options);
     this.shared = options.shared ?? new Map();
     for (const split of [splits.train, splits.validation])
       checkSource(this.experiment.config, split);
@@ -321,6 +328,7 @@ class RowRun {
     return all.map((asked, i) => ({
       ...asked,
       ours: overTrainings(taken.map((figures) => (figures[i] as RowFigure).ours)),
+      ...(taken[0]?.[i]?.never && { never: true }),
     }));
   }
 
@@ -343,7 +351,9 @@ class RowRun {
         options.signal?.throwIfAborted();
         const basis = await this.basis(asked.measure);
         const take = () => measured(bench, asked, place);
-        figures.push({ ...asked, ours: await kept.once(askedName(asked), basis, take) });
+        const never = whyNever(asked, flow) !== undefined;
+        const ours = await kept.once(askedName(asked), basis, take);
+        figures.push({ ...asked, ours, ...(never && { never }) });
       }
       return figures;
     } finally {
@@ -456,6 +466,7 @@ class RowRun {
       decoder: modelsLatents(recipe) ? decoder : undefined,
       real: recipe.latents ? real : undefined,
       ...{ openNetwork: options.openNetwork, strategy: recipe.strategy, validations },
+      methods: new Set(recipe.asked.flatMap(methodOf)),
       statistics: options.statistics,
     });
   }

@@ -87,32 +87,3 @@ export function productRate(side = 1024): number {
     a.dispose();
   }
 }
-
-/** What a row takes, in words, at a rate of operations a second. */
-export function costText(cost: RowCost, rate: number): string {
-  const { parameters, trainingOperations, samplingOperations, stateBytes } = cost;
-  const hours = (operations: number): string => durationText(operations / rate / 0.6);
-  const parts = [
-    `${(parameters / 1e6).toPrecision(3)} million parameters`,
-    ...(trainingOperations > 0
-      ? [
-          `training ${trainingOperations.toExponential(1)} operations (about ${hours(trainingOperations)})`,
-          `${(stateBytes / 2 ** 30).toPrecision(2)} GiB of weights and optimiser`,
-        ]
-      : ['weights are given']),
-    ...(samplingOperations > 0
-      ? [
-          `sampling ${samplingOperations.toExponential(1)} operations ` +
-            `(more than ${hours(samplingOperations)}, since it reads all weights for every token)`,
-        ]
-      : []),
-  ];
-  return `${parts.join('; ')}; at 0.6 of the ${(rate / 1e9).toFixed(0)} GFLOP/s of float32 products here`;
-}
-
-function durationText(seconds: number): string {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} hours`;
-  return `${Math.round(seconds / 86400)} days`;
-}

@@ -3,7 +3,10 @@ import type { DataSource } from '../data/index.js';
 import { type AccelerationRow, strategyRow } from '../evaluation/acceleration.js';
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
 import { frechetDistance } from '../evaluation/distances/frechet.js';
+import { type LossConvergence, lossConvergence } from '../evaluation/loss-convergence.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
+import { blocksOf } from '../flow/flow.js';
+import type { Model } from '../flow/model.js';
 import type { MeasureName } from '../papers/index.js';
 import type { Solver } from '../sampling/solvers/solver.js';
 import type { Asked } from './asked.js';
@@ -26,6 +29,11 @@ export interface Figure {
   values?: number[];
   /** Of each training that was followed: its held-out loss and the distance of its samples at some steps. */
   points?: { step: number; loss: number; distance: number }[][];
+  /**
+   * Of a held-out loss: how much it still changed over the last fifth of each training; null of one
+   * whose log does not tell.
+   */
+  convergence?: (LossConvergence | null)[];
   /** What else has to be said. */
   note?: string;
 }
@@ -48,7 +56,8 @@ export async function measured(
   { measure, of }: Asked,
   place: TestReadingPlace,
 ): Promise<Figure | string> {
-  if (!isMeasured({ measure, of })) return 'nothing here computes it';
+  const never = whyNever({ measure, of }, bench.flow);
+  if (never !== undefined) return never;
   const taken = await (takers[measure] as Taker)(bench, of, place);
   if (typeof taken === 'string' || Number.isFinite(taken.value)) return taken;
   return `it is ${taken.value}`;
@@ -82,8 +91,34 @@ export function comparesSamples(measure: MeasureName): boolean {
 export function isMeasured({ measure, of }: Pick<Asked, 'measure' | 'of'>): boolean {
   if (series.includes(measure)) return true;
   if (takers[measure] === undefined) return false;
+  if (measure === 'FID' && of === undefined) return true;
   const ofMethods: readonly MeasureName[] = ['time of a batch', 'speed-up', 'FID'];
-  return of === undefined || !ofMethods.includes(measure) || methods.includes(of);
+  return !ofMethods.includes(measure) || (of !== undefined && methods.includes(of));
+}
+
+/** The method of sampling that a number is of; none where it is of none. */
+export function methodOf({ measure, of }: Asked): string[] {
+  if (measure === 'iterations of a block') return ['SeJD'];
+  return of !== undefined && methods.includes(of) ? [of] : [];
+}
+
+/**
+ * Why a figure can never be had of such a model, whatever data or weights are given; undefined where it
+ * can.
+ */
+export function whyNever({ measure, of }: Asked, model: Model): string | undefined {
+  if (!isMeasured({ measure, of })) return 'nothing here computes it';
+  const number = blockNumber(of);
+  if (number === undefined) return undefined;
+  const blocks = blocksOf(model).length;
+  const index = measure === 'share of CRM' ? number : number - 1;
+  return index < blocks ? undefined : `this model has ${blocks} blocks, and no ${of}`;
+}
+
+/** The number in a name such as 'block 2 in the order of sampling', which is counted from 1, or 'block 2'. */
+function blockNumber(of: string | undefined): number | undefined {
+  const [, number] = /^block (\d+)/.exec(of ?? '') ?? [];
+  return number === undefined ? undefined : Number(number);
 }
 
 /** Methods of the acceleration tables, by the papers' names. */
@@ -105,17 +140,23 @@ async function takeBits(bench: Bench, _: string | undefined, place: TestReadingP
   return { value: mean, standardError, n: images, ...(note !== undefined && { note }) };
 }
 
-/** The last validation of the training, and whether the loss still fell. */
+/** The last validation of the training, and how much the loss still changed at its end. */
 async function takeHeldOut({ validations = [], decodes }: Bench): Promise<Figure | string> {
   const last = validations.at(-1);
   if (!last) return 'these weights came without the log of their training';
-  const before = validations.filter(({ step }) => step <= 0.8 * last.step).at(-1);
-  const change =
-    before &&
-    `${last.loss <= before.loss ? 'fell' : 'rose'} by ` +
-      `${Math.abs(last.loss - before.loss).toPrecision(2)} from step ${before.step} to ${last.step}`;
-  const note = [...(decodes ? ['of latents'] : []), ...(change ? [change] : [])].join('; ');
-  return { value: last.loss, n: last.images, ...(note !== '' && { note }) };
+  const found = lossConvergence(
+    validations.map(({ step, loss }) => ({ step, validation: { loss } })),
+  );
+  const change = found ? changeText(found) : 'how much it still changed is not known';
+  return {
+    ...{ value: last.loss, n: last.images, convergence: [found ?? null] },
+    note: decodes ? `of latents; ${change}` : change,
+  };
+}
+
+function changeText({ from, to, change }: LossConvergence): string {
+  const amount = Math.abs(change).toPrecision(2);
+  return `${change <= 0 ? 'fell' : 'rose'} by ${amount} from step ${from} to ${to}`;
 }
 
 /** Figures of several trainings as one: their mean, with its standard error. */
@@ -130,6 +171,7 @@ export function overTrainings(figures: readonly (Figure | string)[]): Figure | s
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const points = taken.flatMap((figure) => figure.points ?? []);
+  const ends = taken.flatMap((figure) => figure.convergence ?? []);
   const notes = taken.flatMap(({ note }, i) => (note === undefined ? [] : [`${i + 1}: ${note}`]));
   return {
     ...first,
@@ -137,13 +179,14 @@ export function overTrainings(figures: readonly (Figure | string)[]): Figure | s
     standardError: Math.sqrt(square / (values.length - 1) / values.length),
     values,
     ...(points.length > 0 && { points }),
+    ...(ends.length > 0 && { convergence: ends }),
     ...(notes.length > 0 && { note: notes.join('; ') }),
   };
 }
 
 /** A method's row of the acceleration table. */
-async function rowOf(bench: Bench, of = 'planned'): Promise<AccelerationRow> {
-  return strategyRow(await bench.acceleration(), of);
+async function rowOf(bench: Bench, of: string | undefined): Promise<AccelerationRow> {
+  return strategyRow(await bench.acceleration(), of as string);
 }
 
 async function takeTime(bench: Bench, of: string | undefined): Promise<Figure> {
@@ -165,31 +208,24 @@ async function takeSpeedup(bench: Bench, of: string | undefined): Promise<Figure
 }
 
 /** Iterations by the published rule of Selective Jacobi Decoding; blocks are told as it counts them. */
-async function takeIterations(bench: Bench, of: string | undefined): Promise<Figure | string> {
+async function takeIterations(bench: Bench, of: string | undefined): Promise<Figure> {
   const { iterations } = await rowOf(bench, 'SeJD');
   const inOrder = [...iterations].reverse();
   const { tokens } = await bench.acceleration();
   // A block that is solved token by token makes a step for each token but the first.
   const counts = inOrder.map((count) => (count === 0 ? tokens - 1 : count));
-  const [, number] = /^block (\d+)/.exec(of ?? '') ?? [];
+  const number = blockNumber(of);
   const n = bench.options.batch * bench.options.repeats;
   if (number === undefined) {
     const later = counts.slice(1);
     return { value: later.reduce((sum, count) => sum + count, 0) / later.length, n };
   }
-  const value = counts[Number(number) - 1];
-  return value === undefined ? noBlock(of, counts.length) : { value, n };
+  return { value: counts[number - 1] as number, n };
 }
 
-async function takeShare(bench: Bench, of: string | undefined): Promise<Figure | string> {
+async function takeShare(bench: Bench, of: string | undefined): Promise<Figure> {
   const { shares, images } = await bench.convergenceShares();
-  const value = shares[Number(/^block (\d+)$/.exec(of ?? '')?.[1])];
-  return value === undefined ? noBlock(of, shares.length) : { value, n: images };
-}
-
-/** A smaller twin does not have all blocks. */
-function noBlock(of: string | undefined, blocks: number): string {
-  return `this model has ${blocks} blocks, and no ${of}`;
+  return { value: shares[blockNumber(of) as number] as number, n: images };
 }
 
 async function takeDistance(bench: Bench, of = 'sequential'): Promise<Figure | string> {

@@ -70,7 +70,7 @@ export function tinyExperiment({ config, settings, ...rest }: Experiment): Exper
     settings: {
       ...others,
       ...{ batchSize: 4, steps: 2, warmupSteps: 1, precision: 'float32' },
-      ...{ validateEvery: 2, validationImages: 4, saveEvery: 2 },
+      ...{ validateEvery: 1, validationImages: 4, saveEvery: 2 },
     },
   };
 }

@@ -4,13 +4,9 @@ import { type Given, givenConditions } from '../conditions/given.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { checkGuided } from './guidance/check-guidance.js';
 import { type ExecutionOptions, executionOf } from './guidance/execution.js';
-import {
-  checkGuidance,
-  type Guidance,
-  guidanceIsIdle,
-  guidedBlock,
-} from './guidance/guided-block.js';
+import { type Guidance, guidedBlock } from './guidance/guided-block.js';
 import { checkLatents } from './guidance/latents.js';
 import { solveUnchecked } from './solvers/solve-block.js';
 import type { BlockTrace } from './solvers/solve-record.js';
@@ -49,8 +45,8 @@ export interface InverseOptions extends ExecutionOptions, Given {
  *
  * @param z latents (batch, T, D), as `forward` returns them
  * @returns images (batch, channels, height, width); the caller frees them
- * @throws UserError where latents, labels, guidance or solvers do not fit the model, and where a latent
- *   is not finite
+ * @throws UserError where latents, labels, guidance or solvers do not fit the model, where guidance would
+ *   change nothing (see `Guidance`), and where a latent is not finite
  *
  * @example
  * ```ts
@@ -105,17 +101,7 @@ async function inverseThroughBlocks(
   const { config, family } = flow;
   const blocks = blocksOf(flow);
   const solvers = solversOfBlocks(blocks, solver);
-  if (guidance) {
-    checkGuidance(blocks, guidance);
-    if (guidanceIsIdle(config, blocks, guidance)) {
-      process.emitWarning(
-        'Guidance does nothing here: the model has no classes and reads no captions, and the ' +
-          'attention temperature is 1. ' +
-          'Set guidance.temperature to guide an unconditional model.',
-        { type: 'TarflowWarning' },
-      );
-    }
-  }
+  checkGuided(config, blocks, guidance, options);
   const batch = z.shape[0];
   const execution = executionOf(blocks, options);
   const reporter = stepReporter(blocks, options);

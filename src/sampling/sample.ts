@@ -3,9 +3,10 @@ import { UserError } from '../backend/errors.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import type { Given } from '../conditions/given.js';
-import { ability } from '../flow/flow.js';
+import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { checkDenoising, denoise } from './denoise.js';
+import { checkGuided, guidanceOfPart } from './guidance/check-guidance.js';
 import type { ExecutionOptions } from './guidance/execution.js';
 import { askedExecution } from './guidance/execution.js';
 import type { Guidance } from './guidance/guided-block.js';
@@ -43,7 +44,8 @@ export interface SampleOptions extends ExecutionOptions, Given {
  *
  * @returns images (count, channels, height, width), not clipped; the caller frees them
  * @throws UserError for a count or a batch size below 1, a temperature below 0, another number of
- *   labels, a solver or guidance for a family without blocks, and as `inverse` and `denoise` do
+ *   labels, a solver or guidance for a family without blocks, guidance that would change nothing (see
+ *   `Guidance`), and as `inverse` and `denoise` do
  *
  * @example
  * ```ts
@@ -56,7 +58,7 @@ export interface SampleOptions extends ExecutionOptions, Given {
  * ```
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
-  const { count, label, text, guidance, solver, seed = 0, from = 0, batchSize = 64 } = options;
+  const { count, label, text, solver, seed = 0, from = 0, batchSize = 64 } = options;
   const { priorTemperature = 1, onProgress, onTrace, signal } = options;
   const execution = askedExecution(options);
   checkCount('The number of samples', count);
@@ -69,6 +71,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
     throw new UserError(`${text.shape[0]} captions came for ${count} samples`, 'Give one for each');
   }
   if (options.denoise) checkDenoising(flow, options.denoise);
+  const guidanceOf = partGuidance(flow, options);
   const parts: tf.Tensor4D[] = [];
   let states: tf.Tensor3D | undefined;
   try {
@@ -78,6 +81,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
       const noise = sampleNoise(flow, seed, from + first, size, priorTemperature);
+      const guidance = guidanceOf({ label: labels, text: states });
       const made: InverseOptions = {
         label: labels,
         text: states,
@@ -106,6 +110,21 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
   } finally {
     tf.dispose([parts, states ?? []]);
   }
+}
+
+/**
+ * The guidance of a part of the samples, by what is told of it.
+ * @throws UserError where guidance does not fit the model, or would change nothing in all samples
+ */
+function partGuidance(
+  flow: Model,
+  { guidance, label, text }: SampleOptions,
+): (given: Given) => Guidance | undefined {
+  // A family without blocks refuses guidance by itself.
+  if (!guidance || !flow.family.blocks) return () => guidance;
+  const stack = blocksOf(flow);
+  checkGuided(flow.config, stack, guidance, { label, text });
+  return (given) => guidanceOfPart(stack, guidance, given);
 }
 
 /** @throws UserError where it is below 0 or no number */

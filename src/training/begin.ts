@@ -40,12 +40,13 @@ export async function beginRun<C extends ModelConfig, P extends Tree>(
   run: CheckedRun<C, P>,
 ): Promise<BegunRun> {
   const { template, settings, data, experiment } = run;
-  const { config: _, state: given, ...point } = run.from ?? {};
+  const { config: _, latents: __, state: given, ...point } = run.from ?? {};
   const description = {
     experiment,
     data: data.name,
     config: template.config,
     settings,
+    ...(data.latents && { latents: data.latents }),
     ...(run.from && { from: point as StartingPoint }),
   };
   const modes = { asked: run.mode, usual: usualMode(template, settings) };

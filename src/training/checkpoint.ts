@@ -102,6 +102,12 @@ export function checkedMetadata<T>(
   );
 }
 
+/** What a file says of its latents. */
+export const latentsSchema: z.ZodType<LatentFacts> = z.strictObject({
+  scale: z.number().positive().optional(),
+  autoencoder: z.string().optional(),
+});
+
 const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
   experiment: z.string().optional(),
   noise: z
@@ -113,9 +119,7 @@ const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
   dataset: z.string().optional(),
   classNames: z.array(z.string()).optional(),
   textEncoder: z.strictObject({ name: z.string(), weights: z.string() }).optional(),
-  latents: z
-    .strictObject({ scale: z.number().positive().optional(), autoencoder: z.string().optional() })
-    .optional(),
+  latents: latentsSchema.optional(),
   seed: z.number().optional(),
   steps: z.number().optional(),
 });

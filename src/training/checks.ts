@@ -2,6 +2,7 @@ import { UserError } from '../backend/errors.js';
 import type { Tree } from '../backend/tree.js';
 import type { Conditioned } from '../conditions/given.js';
 import type { DataSource } from '../data/index.js';
+import { checkSameLatents, type KnownLatents } from '../data/latents/same-latents.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
 import { type BatchPlan, heldOutBatch } from './batches/index.js';
@@ -19,7 +20,10 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
   for (const source of run.validation ? [data, run.validation] : [data]) {
     checkSource(config, source);
   }
-  if (run.validation) checkSameEncoder(config, data, run.validation);
+  if (run.validation) {
+    checkSameEncoder(config, data, run.validation);
+    checkHeldOutLatents(data, run.validation);
+  }
   if (settings.batchSize > data.length) {
     throw new UserError(
       `A batch of ${settings.batchSize} is larger than ${data.name} (${data.length} images)`,
@@ -33,7 +37,11 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
       `Set batchSize to a multiple of ${processes}`,
     );
   }
-  if (run.from) checkSameConfig(run.from.config, config, run.family.trainingFields ?? []);
+  if (run.from) {
+    checkSameConfig(run.from.config, config, run.family.trainingFields ?? []);
+    const { latents } = run.from;
+    checkStartedLatents({ which: 'The latents of what the run begins with', latents }, data);
+  }
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(plan, [0]);
 }
@@ -90,6 +98,39 @@ function checkSameEncoder(
     `The captions to train on were encoded by ${ours.name}, the held-out ones by ${theirs.name} ` +
       'with other weights',
     'Encode both by the same encoder',
+  );
+}
+
+/** Checks that held-out latents have the scale and the autoencoder of those to train on. */
+function checkHeldOutLatents(data: DataSource, validation: DataSource): void {
+  checkSameLatents(
+    { which: 'The latents to train on', latents: data.latents },
+    { which: 'The held-out ones', latents: validation.latents },
+    {
+      scale: 'Encode the held-out ones again: `tarflow encode --scale FILE` with those to train on',
+      autoencoder: 'Encode both by the same autoencoder',
+    },
+  );
+}
+
+/**
+ * Checks that a run goes on with latents of the scale and of the autoencoder that it, or what it began
+ * with, was trained on.
+ * @throws UserError that names both
+ */
+export function checkStartedLatents(
+  before: KnownLatents,
+  { name, latents }: Pick<DataSource, 'name' | 'latents'>,
+): void {
+  checkSameLatents(
+    before,
+    { which: `the latents of ${name}`, latents },
+    {
+      scale:
+        'Encode the data again by that scale (`tarflow encode --scale NUMBER`, or the file of the ' +
+        'first latents), or begin anew',
+      autoencoder: 'Encode the data by that autoencoder, or begin anew',
+    },
   );
 }
 

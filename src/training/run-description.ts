@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
+import type { LatentFacts } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { Draws } from './batches/index.js';
 import type { TrainingSettings } from './settings.js';
@@ -46,6 +47,8 @@ export interface RunDescription {
   data: string;
   config: ModelConfig;
   settings: TrainingSettings;
+  /** Of data that are latents, what their file says of the autoencoder; absent in the first runs. */
+  latents?: LatentFacts | undefined;
   /** What it began with, where not with fresh parameters. */
   from?: StartingPoint | undefined;
   /** How its steps run, on which its rounding depends. */

@@ -11,9 +11,11 @@ import {
 } from '../backend/files.js';
 import type { Mode } from '../backend/program/index.js';
 import type { Leaves } from '../backend/tree.js';
+import type { LatentFacts } from '../data/description.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openSafetensors } from '../formats/safetensors.js';
 import { drawsFrom } from './batches/index.js';
+import { checkStartedLatents } from './checks.js';
 import type { StepRecord } from './record.js';
 import {
   differences,
@@ -27,6 +29,7 @@ import { lockFolder } from './run-lock.js';
 import {
   checkpointName,
   descriptionName,
+  folderLatents,
   isStateName,
   stateName,
   validState,
@@ -152,12 +155,17 @@ export class RunFolder {
       );
     }
     const described = parseDescription(present, this.description);
-    const { history, mode: earlier, draws, ...before } = described;
-    const now = { ...description, from: description.from ?? before.from };
+    const { history, mode: earlier, draws, latents: recorded, ...before } = described;
+    const { latents, ...rest } = description;
+    const now = { ...rest, from: description.from ?? before.from };
+    await this.checkLatents(recorded, description);
     const mode = modes.asked ?? earlier ?? modes.usual;
     if (differences(before, now).length === 0) {
       const saved = await this.readState(before);
-      const goesOn = { ...described, mode, draws: drawsFrom(draws, saved?.step ?? 0) };
+      const goesOn = {
+        ...{ ...described, ...(latents && !recorded && { latents }) },
+        ...{ mode, draws: drawsFrom(draws, saved?.step ?? 0) },
+      };
       if (!isDeepStrictEqual(goesOn, described)) await this.describe(goesOn);
       return { from: now.from, mode, saved };
     }
@@ -177,11 +185,28 @@ export class RunFolder {
     const until = { until: step, plan: planOf(before) };
     await this.describe({
       ...now,
+      ...((recorded ?? latents) && { latents: recorded ?? latents }),
       mode,
       draws: drawsFrom(draws, step),
       history: [...(history ?? []), until],
     });
     return { from: now.from, mode, saved };
+  }
+
+  /**
+   * Checks that a run goes on with latents like those that it was trained on, which the first runs do
+   * not record, but their checkpoints.
+   */
+  private async checkLatents(
+    recorded: LatentFacts | undefined,
+    { data, latents }: TrainedThing,
+  ): Promise<void> {
+    if (!latents) return;
+    const before = recorded ?? (await folderLatents(this.folder));
+    checkStartedLatents(
+      { which: `The latents of the run in ${this.folder}`, latents: before },
+      { name: data, latents },
+    );
   }
 
   private async describe(description: RunDescription): Promise<void> {
@@ -241,10 +266,13 @@ export class RunFolder {
     writeCheckpoint: (file: string, steps: number) => Promise<void>,
   ): Promise<void> {
     if (!this.opened) throw new Error('A run folder is saved to only while it is open.');
-    const { config, from } = this.opened.description;
+    const { config, from, latents } = this.opened.description;
     const steps = (from?.steps ?? 0) + step;
     await syncFile(this.log);
-    await writeState(path.join(this.folder, stateName(step)), state, { config, step, steps });
+    await writeState(path.join(this.folder, stateName(step)), state, {
+      ...{ config, step, steps },
+      ...(latents && { latents }),
+    });
     await writeCheckpoint(this.checkpoint, steps);
     await this.removeLeftovers(stateName(step));
   }

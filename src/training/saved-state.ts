@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
 import { FileUnreadable, readBytes } from '../backend/files.js';
 import type { Leaves } from '../backend/tree.js';
+import type { LatentFacts } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
 import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
 import { tensorSource } from '../formats/leaves.js';
@@ -14,7 +15,7 @@ import {
   type TensorSource,
   writeSafetensors,
 } from '../formats/safetensors.js';
-import { checkedMetadata, checkpointDetails } from './checkpoint.js';
+import { checkedMetadata, checkpointDetails, latentsSchema } from './checkpoint.js';
 import { parseDescription } from './run-description.js';
 
 /**
@@ -62,6 +63,8 @@ export interface StateHeader {
   step: number;
   /** Training steps behind it, those of the runs included that its run went on from. */
   steps: number;
+  /** Of what latents its run was trained on; absent in states of before, and where there are none. */
+  latents?: LatentFacts | undefined;
 }
 
 /** Names of AdamW's moments in a state. */
@@ -124,6 +127,9 @@ export function stateHeader(file: SafetensorsFile): StateHeader {
     config: checkedMetadata(file, 'config', writtenConfig),
     step: count(file, 'step'),
     steps: count(file, 'steps'),
+    ...(file.metadata.latents !== undefined && {
+      latents: checkedMetadata(file, 'latents', latentsSchema),
+    }),
   };
 }
 
@@ -194,7 +200,10 @@ export async function openLastState(folder: string): Promise<OpenState> {
   try {
     // A state from before they were numbered says only its step.
     const isOld = path.basename(file.path) === unnumbered;
-    return { file, header: isOld ? { config, step, steps: before + step } : stateHeader(file) };
+    const header = isOld ? { config, step, steps: before + step } : stateHeader(file);
+    // States of before do not say their latents; the checkpoint beside them does.
+    const latents = header.latents ?? (await folderLatents(folder));
+    return { file, header: { ...header, ...(latents && { latents }) } };
   } catch (error) {
     await file.close();
     throw error;
@@ -221,6 +230,18 @@ async function openValidState(
   }
 }
 
+/** Of what latents a run's last checkpoint was trained on; undefined where it does not say it. */
+export async function folderLatents(folder: string): Promise<LatentFacts | undefined> {
+  const checkpoint = path.join(folder, checkpointName);
+  if (!existsSync(checkpoint)) return undefined;
+  const file = await openSafetensors(checkpoint);
+  try {
+    return checkpointDetails(file).latents;
+  } finally {
+    await file.close();
+  }
+}
+
 async function checkpointSteps(checkpoint: string): Promise<number> {
   const file = await openSafetensors(checkpoint);
   try {
@@ -244,12 +265,13 @@ async function unnumberedStep(state: string): Promise<number> {
   }
 }
 
-function stateMetadata({ config, step, steps }: StateHeader): Record<string, string> {
+function stateMetadata({ config, step, steps, latents }: StateHeader): Record<string, string> {
   return {
     ...kindMetadata(kind),
     step: String(step),
     steps: String(steps),
     config: JSON.stringify(config),
+    ...(latents && { latents: JSON.stringify(latents) }),
   };
 }
 

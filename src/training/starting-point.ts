@@ -1,6 +1,7 @@
 import { UserError } from '../backend/errors.js';
 import { tf, tidy } from '../backend/tf.js';
 import { disposeTree, type Leaves } from '../backend/tree.js';
+import type { LatentFacts } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { StartingPoint } from './run-description.js';
 import { prefixes } from './state.js';
@@ -8,6 +9,8 @@ import { prefixes } from './state.js';
 /** A starting point with what a run takes from it. */
 export interface LoadedStartingPoint extends StartingPoint {
   config: ModelConfig;
+  /** Of what latents it was trained on, as far as its file says it. */
+  latents?: LatentFacts | undefined;
   /** Under the names of a training state: parameters, and their running mean where there is one. */
   state: Leaves;
 }

@@ -41,7 +41,7 @@ export function showAcceleration(table: Acceleration, model: string, data?: stri
     [
       ...rows.map(({ iterations, statistics, fallbacks, unconverged, ...row }) => ({
         strategy: row.strategy,
-        ms: row.milliseconds,
+        'ms, the whole batch': row.milliseconds,
         'times as fast': row.speedup,
         'iterations, noise first': iterationsText(iterations),
         fallbacks: sum(fallbacks),

@@ -22,6 +22,10 @@ export interface RecordedFigure {
   value?: number;
   /** For example 'bits/dim'; '' for a plain number. */
   unit: string;
+  /** Its standard error. */
+  error?: number;
+  /** How many images, samples or trainings it is of, for example '3 × 200 samples'. */
+  n?: string;
   /** What a paper reports for the same quantity, and where. */
   published?: { value: number; source: string };
 }
@@ -35,6 +39,13 @@ export interface ClaimDetails {
   cost: Record<string, number | string>;
   /** Figures that were taken from files of `results/`, and not computed: by name. */
   read?: Readonly<Record<string, number | undefined>>;
+  /** Standard errors of figures, by name. */
+  errors?: Readonly<Record<string, number | undefined>>;
+  /**
+   * How many images, samples or trainings figures are of, for example '3 × 200 samples': one text for
+   * all that this call gives but counts and times, or by name.
+   */
+  n?: string | Readonly<Record<string, string | undefined>>;
 }
 
 /** Figures as another kind of processor gave them, where they differ by more than their tolerance. */
@@ -45,7 +56,7 @@ export interface OtherProcessor {
 }
 
 /** A recorded claim: what `src/papers` says of it, its figures, what it ran on, and when. */
-export interface RecordedClaim extends Omit<ClaimDetails, 'read'> {
+export interface RecordedClaim extends Omit<ClaimDetails, 'read' | 'errors' | 'n'> {
   id: string;
   title: string;
   /** One sentence. */
@@ -96,10 +107,12 @@ export interface ResultRow {
 export async function recordClaim(
   id: string,
   figures: Readonly<Record<string, number | undefined>>,
-  { read = {}, ...details }: ClaimDetails,
+  { read = {}, errors = {}, n = {}, ...details }: ClaimDetails,
 ): Promise<RecordedClaim> {
   const measurement = measurementOf(id);
-  check(measurement, figures, read);
+  const counts = typeof n === 'string' ? countsOf(measurement, { ...read, ...figures }, n) : n;
+  for (const named of [figures, read, errors]) check(measurement, named);
+  for (const name of Object.keys(counts)) known(measurement, name);
   const old = await readClaimFile(measurement, committedFile(id));
   const given = { ...read, ...withoutAbsent(figures) };
   const measured = Object.values(given).some((value) => value !== undefined);
@@ -110,7 +123,7 @@ export async function recordClaim(
     if (value !== undefined) values.set(name, value);
   }
   const claim: RecordedClaim = {
-    ...describe(measurement, values),
+    ...describe(measurement, values, measured ? { errors, n: counts } : keptOf(old)),
     read: [...values.keys()].filter((name) => figures[name] === undefined),
     configuration: run.configuration,
     seed: run.seed,
@@ -213,8 +226,10 @@ export async function readClaimFile(
   if (!present) return undefined;
   try {
     const text = Buffer.from(await readBytes(file)).toString('utf8');
-    const { figures, read, title: _, command: __, ...run } = fileSchema.parse(JSON.parse(text));
-    return { ...run, ...describe(measurement, new Map(Object.entries(figures))), read };
+    const content = fileSchema.parse(JSON.parse(text));
+    const { figures, read, errors, n, title: _, command: __, ...run } = content;
+    const values = new Map(Object.entries(figures));
+    return { ...run, ...describe(measurement, values, { errors, n }), read };
   } catch (error) {
     if (error instanceof UserError) throw error;
     const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
@@ -242,9 +257,40 @@ function measurementOf(id: string): Measurement {
   );
 }
 
+/** Standard errors and numbers by the names of figures. */
+interface Spread {
+  errors: Readonly<Record<string, number | undefined>>;
+  n: Readonly<Record<string, string | undefined>>;
+}
+
+/** Those of a recorded claim. */
+function keptOf(claim: RecordedClaim | undefined): Spread {
+  const figures = claim?.figures ?? [];
+  return {
+    errors: Object.fromEntries(figures.map(({ name, error }) => [name, error])),
+    n: Object.fromEntries(figures.map(({ name, n }) => [name, n])),
+  };
+}
+
+/** One text for all given figures that are neither counts nor times. */
+function countsOf(
+  { figures }: Measurement,
+  given: Readonly<Record<string, number | undefined>>,
+  n: string,
+): Record<string, string> {
+  return Object.fromEntries(
+    figures
+      .filter(({ name, agreement }) => {
+        return given[name] !== undefined && agreement !== 'exact' && agreement !== 'timing';
+      })
+      .map(({ name }) => [name, n]),
+  );
+}
+
 function describe(
   { id, title, claim, command, figures }: Measurement,
   values: ReadonlyMap<string, number>,
+  { errors, n }: Spread,
 ): Pick<RecordedClaim, 'id' | 'title' | 'claim' | 'command' | 'figures'> {
   const described = figures.map(({ name, unit, published }): RecordedFigure => {
     const value = values.get(name);
@@ -252,28 +298,31 @@ function describe(
       name,
       ...(value !== undefined && { value }),
       unit,
+      ...(value !== undefined && errors[name] !== undefined && { error: errors[name] }),
+      ...(value !== undefined && n[name] !== undefined && { n: n[name] }),
       ...(published && { published }),
     };
   });
   return { id, title, claim, command, figures: described };
 }
 
+function known({ id, figures }: Measurement, name: string): void {
+  if (figures.some((figure) => figure.name === name)) return;
+  throw new UserError(
+    `Claim ${id} has no figure '${name}'`,
+    'Add it to src/papers/measurements, or correct the name',
+  );
+}
+
 function check(
-  { id, figures }: Measurement,
-  computed: Readonly<Record<string, number | undefined>>,
-  read: Readonly<Record<string, number | undefined>>,
+  measurement: Measurement,
+  named: Readonly<Record<string, number | undefined>>,
 ): void {
-  const known = new Set(figures.map(({ name }) => name));
-  for (const [name, value] of [...Object.entries(computed), ...Object.entries(read)]) {
-    if (!known.has(name)) {
-      throw new UserError(
-        `Claim ${id} has no figure '${name}'`,
-        'Add it to src/papers/measurements, or correct the name',
-      );
-    }
+  for (const [name, value] of Object.entries(named)) {
+    known(measurement, name);
     if (value !== undefined && !Number.isFinite(value)) {
       throw new UserError(
-        `Claim ${id}: the figure '${name}' is ${value}`,
+        `Claim ${measurement.id}: the figure '${name}' is ${value}`,
         'Expected a finite number, or undefined where it was not measured',
       );
     }
@@ -309,8 +358,13 @@ async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
 function fileText({ id, title, command, figures, read, ...run }: RecordedClaim): string {
   const { configuration, seed, cost, versions, elsewhere, date } = run;
   const values = figures.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]));
+  const errors = figures.flatMap(({ name, error }) => (error === undefined ? [] : [[name, error]]));
+  const counts = figures.flatMap(({ name, n }) => (n === undefined ? [] : [[name, n]]));
   const content = {
-    ...{ id, title, command, figures: Object.fromEntries(values), read },
+    ...{ id, title, command, figures: Object.fromEntries(values) },
+    ...(errors.length > 0 && { errors: Object.fromEntries(errors) }),
+    ...(counts.length > 0 && { n: Object.fromEntries(counts) }),
+    read,
     ...{ configuration: withSortedKeys(configuration), seed, cost: withSortedKeys(cost) },
     versions: withSortedKeys(versions),
     ...(elsewhere.length > 0 && { elsewhere }),
@@ -331,6 +385,8 @@ const fileSchema = z.strictObject({
   title: z.string(),
   command: z.string(),
   figures: z.record(z.string(), z.number()),
+  errors: z.record(z.string(), z.number()).default({}),
+  n: z.record(z.string(), z.string()).default({}),
   read: z.array(z.string()),
   configuration: z.record(z.string(), z.unknown()),
   seed: z.number(),

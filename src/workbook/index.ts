@@ -100,6 +100,7 @@ export {
   readPublishedRun,
 } from './published-run.js';
 export {
+  convergenceSummary,
   type PublishedTable,
   readPublishedTable,
   type TableFigure,
@@ -115,6 +116,7 @@ export {
 } from './solver-study.js';
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
+export { type TestImagesRequest, testImages } from './test-images.js';
 export { trainForResults } from './train-published.js';
 export { matrixChart, reliabilityChart } from './views/classifier-charts.js';
 export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';

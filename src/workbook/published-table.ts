@@ -1,6 +1,14 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
+import {
+  convergedBelow,
+  type LossConvergence,
+  lossConvergence,
+} from '../evaluation/loss-convergence.js';
 import { type Figure, type RowResult, readRows } from '../reproduction/index.js';
-import { resultToRead } from './results-folder.js';
+import { readPublishedRun } from './published-run.js';
+import { resultsFolder, resultToRead } from './results-folder.js';
 
 /** A figure that `tarflow reproduce` measured, with one value a training. */
 export type TableFigure = Figure & { values: number[] };
@@ -19,6 +27,13 @@ export interface PublishedTable {
    * @throws UserError where the row or the figure is not there
    */
   figure(row: string, measure: string): TableFigure;
+  /**
+   * How much the held-out loss still changed over the last fifth of each training of a row, in the order
+   * of its seeds: as the table has it, or else by the logs in `results/training/`. Null where a log does
+   * not tell, as {@link lossConvergence} says.
+   * @throws UserError where the row or the log of one of its trainings is not there
+   */
+  convergence(row: string): Promise<(LossConvergence | null)[]>;
 }
 
 /**
@@ -33,7 +48,7 @@ export interface PublishedTable {
  *
  * const table = await readPublishedTable('deep-shallow-workbook');
  * const [row = ''] = table.rows;
- * console.log(row, table.figure(row, 'FID').values);
+ * console.log(row, table.figure(row, 'FID').values, await table.convergence(row));
  * ```
  */
 export async function readPublishedTable(name: string): Promise<PublishedTable> {
@@ -63,5 +78,52 @@ export async function readPublishedTable(name: string): Promise<PublishedTable> 
       `It has ${figures.map((each) => each.measure).join(', ')}`,
     );
   };
-  return { rows, row, figure };
+  return { rows, row, figure, convergence: async (of) => convergenceOf(row(of)) };
+}
+
+/**
+ * {@link PublishedTable.convergence} in a few words, for example '0.40, 0.52 % (1 of 2 below 0.5 %)'; a
+ * dash stands for a training whose log does not tell.
+ */
+export function convergenceSummary(trainings: readonly (LossConvergence | null)[]): string {
+  const shares = trainings.map((each) => (each ? (100 * each.share).toFixed(2) : '–')).join(', ');
+  const converged = trainings.filter((each) => each?.converged).length;
+  return `${shares} % (${converged} of ${trainings.length} below ${100 * convergedBelow} %)`;
+}
+
+async function convergenceOf({
+  figures,
+  model,
+  settings,
+}: RowResult): Promise<(LossConvergence | null)[]> {
+  const taken = figures.flatMap(({ ours }) => (typeof ours === 'string' ? [] : [ours]));
+  const told = taken.find(({ convergence }) => convergence)?.convergence;
+  if (told) return told;
+  // A training that was followed has its held-out losses among its points.
+  const points = taken.find((figure) => figure.points)?.points;
+  if (points) {
+    return points.map((followed) => {
+      const records = followed.map(({ step, loss }) => ({ step, validation: { loss } }));
+      return lossConvergence(records) ?? null;
+    });
+  }
+  const experiment = model.slice(0, model.lastIndexOf(' ('));
+  const found: (LossConvergence | null)[] = [];
+  for (const seed of settings.seeds) {
+    const { records } = await readPublishedRun(runOf(`${experiment}-seed-${seed}`));
+    found.push(lossConvergence(records) ?? null);
+  }
+  return found;
+}
+
+/** The name of a run among those of `results/training/`, with the folder that it lies in. */
+function runOf(name: string): string {
+  const folder = path.join(resultsFolder(), 'training');
+  const logs = fs.readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  const log = logs.find((each) => path.basename(each) === `${name}.jsonl`);
+  if (log !== undefined) return log.slice(0, -'.jsonl'.length);
+  throw new UserError(
+    `There is no log of ${name} in ${folder}`,
+    'Fill the row anew by `tarflow reproduce`, and publish its trainings there',
+  );
 }

@@ -78,7 +78,7 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   const out = path.join(folder, 'decoded.safetensors');
   const decoded = await tarflow('decode', checkpoint, '--in', file('validation'), '--out', out);
   expect(decoded.code, decoded.stderr).toBe(0);
-  expect(decoded.stderr).not.toMatch(/deviation/);
+  expect(decoded.stderr).not.toMatch(/deviation|another autoencoder/);
   const far = path.join(folder, 'far.safetensors');
   const { tensors } = await readSafetensors(file('validation'));
   const wide = (tensors.latents as HostTensor).data.map((value) => 10 * Number(value));
@@ -120,6 +120,18 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
     ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--noise', '0.3'],
     ...['--scale', file('train'), '--json'],
   ];
+  const unlike = [...about.slice(0, -3), '--scale', String(2 * scale), '--denoise', score];
+  const refused = await tarflow(...unlike);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toMatch(
+    /flow\.safetensors was trained on were multiplied by .*those here/,
+  );
+  // A decoder may have been trained on: it is said, and they are decoded.
+  const samples = await readSafetensors(drawn!);
+  await writeSafetensors(drawn!, samples.tensors, { ...samples.metadata, autoencoder: 'abc' });
+  const other = await tarflow('decode', checkpoint, '--in', drawn!, '--out', shown!);
+  expect(other.code, other.stderr).toBe(0);
+  expect(other.stderr).toMatch(/another autoencoder \(SHA-256 abc…\) than .*vae\.safetensors/);
   const denoised = JSON.parse((await tarflow(...about, '--denoise', score)).stdout);
   expect(denoised).toMatchObject({ noise: 0.3, denoise: score, images: 8 });
   expect(denoised.psnr).not.toBe(JSON.parse((await tarflow(...about)).stdout).psnr);

@@ -14,6 +14,10 @@ const short = ['steps=3', 'batchSize=8', 'validateEvery=3', 'validationImages=8'
 test.each([
   ['fashion-mnist-maf', ['blocks=2', 'hiddenUnits=64']],
   ['fashion-mnist-coupling', ['stepsPerLevel=1', 'hiddenChannels=8']],
+  [
+    'design-even',
+    ['layersPerBlock=1,1', 'patchSize=7', 'gridSide=4', 'channels=32', 'warmupSteps=1'],
+  ],
 ])('%s is trained, measured and sampled by the same commands as a TarFlow', async (name, small) => {
   const folder = temporaryFolder();
   const run = path.join(folder, 'run');

@@ -235,6 +235,28 @@ describe('a model that reads captions', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  test('makes latents of another shape', async () => {
+    const out = path.join(folder, 'wide.safetensors');
+    const asked = ['--text', 'a red heart', '--count', '2', '--guidance', '1', '--out', out];
+    const { code, stderr } = await tarflow('sample', checkpoint, '--size', '4x7', ...asked);
+    expect(code, stderr).toBe(0);
+    const { images } = (await readSafetensors(out)).tensors;
+    expect(images?.shape).toEqual([2, 1, 4, 7]);
+    expect(images?.data.every(Number.isFinite)).toBe(true);
+    const bare = path.join(folder, 'one-size.safetensors');
+    await saveCheckpoint(createModel({ ...smallConfig, classes: 0 }, 1), bare);
+    await expectRefused(
+      'sample',
+      folder,
+      [
+        [checkpoint, ['--size', '4'], /Expected a height and a width, e\.g\. 16x32/],
+        [checkpoint, ['--size', '0x4'], /imageSize is 0×4/],
+        [bare, ['--size', '4x8'], /'tarflow', which takes images of 4×4 alone/],
+      ],
+      ['--out', path.join(folder, 'never.safetensors')],
+    );
+  });
+
   test('denoises by a caption', async () => {
     const noisy = path.join(folder, 'noisy.safetensors');
     const { code, stderr } = await tarflow(
@@ -342,6 +364,136 @@ describe('mistakes are named', () => {
     );
     expect(fs.existsSync(path.join(folder, 'refused'))).toBe(false);
     writeExperiment();
+  });
+
+  /** The latents again, whose files say something else of them; their folder. */
+  async function latentsSaying(name: string, said: object, splits: string[]): Promise<string> {
+    const other = path.join(folder, name);
+    fs.cpSync(path.join(folder, 'latents'), other, { recursive: true });
+    for (const split of splits) {
+      const file = path.join(other, `${split}.safetensors`);
+      const { tensors, metadata } = await readSafetensors(file);
+      await writeSafetensors(file, tensors, { ...metadata, ...said });
+    }
+    return other;
+  }
+  const both = ['train', 'validation'];
+
+  test('of held-out latents of another scale or autoencoder', async () => {
+    const refused = async (name: string, said: object, message: RegExp) => {
+      const other = await latentsSaying(name, said, ['validation']);
+      const { code, stderr } = await trainInto('refused', '--data', `latents:${other}`);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(message);
+    };
+    await refused(
+      'held-scale',
+      { scale: '0.5' },
+      /The latents to train on were multiplied by 2, the held-out ones by 0\.5\. Encode the held-out ones again: `tarflow encode --scale FILE`/,
+    );
+    await refused(
+      'held-autoencoder',
+      { autoencoder: '0123456789abcdef' },
+      /made by the autoencoder of SHA-256 abc, the held-out ones by that of 0123456789ab…\. Encode both/,
+    );
+    expect(fs.existsSync(path.join(folder, 'refused'))).toBe(false);
+  });
+
+  test('of latents unlike those that a run goes on from', async () => {
+    const snapshot = path.join(folder, 'snapshot.safetensors');
+    const run = path.join(folder, 'run');
+    expect((await tarflow('snapshot', run, '--out', snapshot)).code).toBe(0);
+    const scaled = await latentsSaying('scaled', { scale: '3' }, both);
+    const encoded = await latentsSaying('encoded', { autoencoder: 'def' }, both);
+    // A state of before does not say its latents, but the checkpoint beside it does.
+    const older = path.join(folder, 'older-run');
+    fs.cpSync(run, older, { recursive: true });
+    const state = path.join(older, 'state-8.safetensors');
+    const saved = await readSafetensors(state);
+    const { latents: said, ...metadata } = saved.metadata;
+    expect(JSON.parse(said as string)).toEqual({ scale: 2, autoencoder: 'abc' });
+    await writeSafetensors(state, saved.tensors, metadata);
+    for (const from of [checkpoint, run, snapshot, older]) {
+      for (const [other, message] of [
+        [
+          scaled,
+          /The latents of what the run begins with were multiplied by 2, the latents of high and low by 3\. Encode the data again/,
+        ],
+        [encoded, /begins with were made by the autoencoder of SHA-256 abc, .* by that of def/],
+      ] as const) {
+        const more = ['--data', `latents:${other}`, '--from', from];
+        const { code, stderr } = await trainInto('refused', ...more);
+        expect(code, stderr).toBe(2);
+        expect(stderr).toMatch(message);
+      }
+      const goesOn = await trainInto('goes-on', '--from', from, '--set', 'steps=1');
+      expect(goesOn.code, goesOn.stderr).toBe(0);
+      fs.rmSync(path.join(folder, 'goes-on'), { recursive: true });
+    }
+    expect(fs.existsSync(path.join(folder, 'refused'))).toBe(false);
+  });
+
+  test('of latents that became others before a run is resumed, also by what its checkpoint says', async () => {
+    const stopped = path.join(folder, 'stopped');
+    fs.cpSync(path.join(folder, 'run'), stopped, { recursive: true });
+    const scaled = await latentsSaying('rescaled', { scale: '3' }, both);
+    const description = path.join(stopped, 'run.json');
+    const { latents, ...before } = JSON.parse(fs.readFileSync(description, 'utf8'));
+    expect(latents).toEqual({ scale: 2, autoencoder: 'abc' });
+    const more = ['--set', 'steps=10', '--replan'];
+    for (const described of [{ latents, ...before }, before]) {
+      fs.writeFileSync(description, JSON.stringify(described));
+      const { code, stderr } = await trainInto('stopped', ...more, '--data', `latents:${scaled}`);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(
+        /The latents of the run in .*stopped were multiplied by 2, the latents of high and low by 3/,
+      );
+    }
+    // A run of before goes on, and says its latents from then on.
+    const resumed = await trainInto('stopped', ...more);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(JSON.parse(fs.readFileSync(description, 'utf8')).latents).toEqual(latents);
+  });
+
+  test('of latents unlike those of the training, where a model reads them', async () => {
+    // Latents have no bits per dimension, of whatever scale they are.
+    const measured = ['--data', written.dataset, '--count', '2'];
+    const images = /high and low holds latents\. Expected a data set of images/;
+    await expectRefused('bpd', folder, [[checkpoint, measured, images]], []);
+    const noisy = path.join(folder, 'of-another-scale.safetensors');
+    const drawn = await tarflow('sample', checkpoint, '--count', '2', '--out', noisy);
+    expect(drawn.code, drawn.stderr).toBe(0);
+    const { tensors, metadata } = await readSafetensors(noisy);
+    await writeSafetensors(noisy, tensors, { ...metadata, scale: '2.5' });
+    const encoded = path.join(folder, 'of-another-autoencoder.safetensors');
+    await writeSafetensors(encoded, tensors, { ...metadata, autoencoder: 'def' });
+    await expectRefused(
+      'denoise',
+      folder,
+      [
+        [
+          checkpoint,
+          ['--in', noisy],
+          /The latents that .*checkpoint\.safetensors was trained on were multiplied by 2, the latents of .* by 2\.5\. Take latents of that scale/,
+        ],
+        [
+          checkpoint,
+          ['--in', encoded],
+          /by the autoencoder of SHA-256 abc, .* by that of def\. Take latents by that autoencoder/,
+        ],
+      ],
+      ['--out', path.join(folder, 'never.safetensors')],
+    );
+    const scaled = await latentsSaying('read-scaled', { scale: '3' }, both);
+    const all = ['train', 'train+validation'].map((split) => `${scaled}/${split}.safetensors`);
+    fs.copyFileSync(all[0]!, all[1]!);
+    const plan = ['--data', `latents:${scaled}`, '--output', path.join(folder, 'never.json')];
+    await expectRefused(
+      'plan',
+      folder,
+      [[checkpoint, plan, /this model was trained on .* by 3/]],
+      [],
+    );
   });
 
   test('of a file with an experiment', async () => {

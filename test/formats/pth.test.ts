@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { readPickle } from '../../src/formats/pickle.js';
 import { openTorchFile } from '../../src/formats/pth.js';
 import { openTensorFile, type TensorFile } from '../../src/formats/tensor-file.js';
+import { writeTorchFile } from './torch-writer.js';
 
 const folder = path.join(__dirname, 'pth');
 
@@ -124,6 +125,52 @@ describe('a pickle that asks for more than tensors is refused by name', () => {
     await expect(openTorchFile(fileOf(other))).rejects.toThrow(/without a data\.pkl/);
     const pickle = Buffer.from('\x80\x02K\x05.', 'latin1');
     await expect(openTorchFile(fileOf(pickle))).rejects.toThrow(/none that torch\.save wrote/);
+  });
+});
+
+// Sparse, so that they take neither time nor room.
+describe('a large file', () => {
+  const far = Float32Array.of(1.5, -2, 0.25, 3);
+  const last = { dtype: 'F32', shape: [2, 2], data: () => far } as const;
+
+  test.each([
+    ['above 2 GiB', 2 ** 31 + 5, 2 ** 31],
+    ['with a tensor and all after it beyond 4 GiB, by zip64', 2 ** 32 + 2 ** 20, 2 ** 32],
+    ['with a tensor of exactly 4 GiB − 1 bytes', 2 ** 32 - 1, 2 ** 32],
+  ])('%s opens, and what lies behind is read', async (_name, size, position) => {
+    const target = fileOf(new Uint8Array());
+    writeTorchFile(target, {
+      first: { dtype: 'U8', shape: [3], data: () => Uint8Array.of(1, 2, 3) },
+      hole: { dtype: 'U8', shape: [size], from: size - 3, data: () => Uint8Array.of(7, 8, 9) },
+      last,
+    });
+    const { size: length, blocks } = fs.statSync(target);
+    expect(length).toBeGreaterThan(position);
+    expect(512 * blocks).toBeLessThan(2 ** 20);
+    const file = await openTensorFile(target);
+    onTestFinished(() => file.close());
+    expect(file.tensors).toEqual({
+      first: { dtype: 'U8', shape: [3] },
+      hole: { dtype: 'U8', shape: [size] },
+      last: { dtype: 'F32', shape: [2, 2] },
+    });
+    expect([...(await file.read('first')).data]).toEqual([1, 2, 3]);
+    expect((await file.read('last')).data).toEqual(far);
+    expect((await file.read('last', { first: 1, count: 1 })).data).toEqual(far.slice(2));
+    const end = await file.read('hole', { first: size - 4, count: 4 });
+    expect([...end.data]).toEqual([0, 7, 8, 9]);
+  });
+
+  test('that is cut short is refused', async () => {
+    const target = fileOf(new Uint8Array());
+    const hole = { dtype: 'F32', shape: [2 ** 30 + 1], data: () => far } as const;
+    writeTorchFile(target, { hole, last });
+    for (const length of [fs.statSync(target).size - 1, 2 ** 32, 2 ** 31]) {
+      fs.truncateSync(target, length);
+      await expect(openTensorFile(target)).rejects.toMatchObject({
+        name: expect.stringMatching(/^(TruncatedFile|InvalidTorchFile)$/),
+      });
+    }
   });
 });
 

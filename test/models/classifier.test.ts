@@ -223,7 +223,9 @@ describe('what does not fit is refused', () => {
     const named = { 'output.bias': { ...tensor, shape: [1] } };
     await writeSafetensors(file, named, { config: JSON.stringify(config) });
     const before = tf.memory().numTensors;
-    await expect(loadClassifier(file)).rejects.toThrow(/output\.weight is missing/);
+    await expect(loadClassifier(file)).rejects.toThrow(
+      /lacks output\.weight; it has output\.bias \(1\) for \(2\)\./,
+    );
     expect(tf.memory().numTensors).toBe(before);
   });
 });

@@ -38,6 +38,41 @@ describe.runIf(existsSync(folder))(`no code cell has more than ${limits.join(' o
   });
 });
 
+/**
+ * Code cells that open a test split without a line in the ledger, in words.
+ *
+ * @param {string} text of a notebook's file
+ */
+function unrecordedTestSplits(text) {
+  /** @type {{ id: string, cell_type: string, source: string | string[] }[]} */
+  const cells = JSON.parse(text).cells;
+  return cells
+    .filter(({ cell_type }) => cell_type === 'code')
+    .filter(({ source }) =>
+      /\b(loadDataset|openDataset)\([^;]*?,\s*'test'/s.test([source].flat().join('')),
+    )
+    .map(({ id }) => `cell ${id} opens a test split: take testImages, which writes it down`);
+}
+
+describe.runIf(existsSync(folder))('a test split is opened by testImages alone', () => {
+  const files = existsSync(folder) ? listNotebooks(folder) : [];
+  test.each(files.map((file) => [path.basename(file), file]))('in %s', (_name, file) => {
+    expect(unrecordedTestSplits(readFileSync(file, 'utf8'))).toEqual([]);
+  });
+});
+
+test('the check finds a test split that no one wrote down', () => {
+  const opened = "const data = await loadDataset('fashion-mnist', 'test');";
+  const inTurn = "const data = await loadDataset(\n  'fashion-mnist',\n  'test',\n);";
+  const allowed = "const data = await testImages('fashion-mnist', {});";
+  const other =
+    "const data = await loadDataset('fashion-mnist', 'train');\nconst name = ['a', 'test'];";
+  expect(unrecordedTestSplits(madeNotebook([opened, inTurn, allowed, other]))).toEqual([
+    'cell cell-0 opens a test split: take testImages, which writes it down',
+    'cell cell-1 opens a test split: take testImages, which writes it down',
+  ]);
+});
+
 test('the check counts lines, and characters in the longest', () => {
   const lines = (/** @type {number} */ count) => Array(count).fill('1;').join('\n');
   const line = (/** @type {number} */ length) => `1;\n//${'–'.repeat(length - 2)}\n2;`;

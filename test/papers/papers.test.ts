@@ -12,6 +12,8 @@ import {
   type Sentence,
   tableOf,
   tolerancesOf,
+  trainingSetOf,
+  trainingSets,
 } from '../../src/papers/index.js';
 import { besidePublished } from '../../src/papers/measurements/measurement.js';
 import { readClaim } from '../../src/workbook/claims.js';
@@ -52,6 +54,20 @@ describe('tables of the papers', () => {
       // What a paper trained, in patches that fill its images.
       if (row.paper) expect(row.paper.side % row.paper.patchSize).toBe(0);
     }
+  });
+
+  test('say how many images every model that a paper trained had, and where that stands', () => {
+    const scales = tables.flatMap(({ rows }) => rows).flatMap(({ paper }) => paper ?? []);
+    expect(scales.length).toBeGreaterThan(10);
+    const used = scales.map((paper) => {
+      const set = trainingSetOf(paper);
+      expect(set?.images, paper.data).toBeGreaterThan(10_000);
+      expect(set?.source.work).toMatch(/^arXiv \d{4}\.\d{4,5}$|^Krizhevsky 2009$/);
+      // Latents are of the images of a set.
+      expect(paper.dataset === 'latents').toBe(paper.encoded !== undefined);
+      return set;
+    });
+    expect(new Set(used)).toEqual(new Set(Object.values(trainingSets)));
   });
 
   test('speed-ups are those of their times', () => {

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { writeLatents } from '../../src/data/index.js';
+import { openDataset, writeLatents } from '../../src/data/index.js';
 import { testReadings } from '../../src/evaluation/test-readings.js';
 import { findExperiment } from '../../src/experiments/index.js';
 import { ability, disposeModel } from '../../src/flow/flow.js';
@@ -12,11 +12,13 @@ import { createModel, familyOf } from '../../src/models/registry.js';
 import { shapesOf } from '../../src/nn/specs.js';
 import { papers } from '../../src/papers/index.js';
 import {
+  imagesOfLatents,
   modelCost,
   productRate,
   type Recipe,
   recipesOf,
   rowCost,
+  type ToldCost,
   tableNames,
 } from '../../src/reproduction/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
@@ -166,11 +168,32 @@ describe('what a row takes', () => {
   });
 });
 
+interface MadeFigure {
+  measure: string;
+  of?: string;
+  // biome-ignore lint/suspicious/noExplicitAny: figures as JSON
+  ours: any;
+  never?: true;
+}
+
+/** Every figure is there but those that never can be, each of which says why. */
+function expectComplete(figures: readonly MadeFigure[]): void {
+  for (const { measure, of, ours, never } of figures) {
+    expect(typeof ours === 'string', `${measure}, ${of}: ${JSON.stringify(ours)}`).toBe(!!never);
+    if (never) expect(ours).toMatch(/^nothing here computes it$|^this model has 4 blocks, and no /);
+    if (measure === 'speed-up' && of === 'sequential') expect(ours.value).toBe(1);
+    if (measure === 'FID') expect(ours.floor.n).toBe(6);
+  }
+  expect(figures.some(({ never }) => !never)).toBe(true);
+}
+
 describe('tarflow reproduce', () => {
-  test.each(tableNames.filter((id) => !/^gs-jacobi|^selective|^crm|^loss-and/.test(id)))(
+  // That a training is followed has a test of its own: a tiny one saves once, which is no correlation.
+  test.each(tableNames.filter((id) => id !== 'loss-and-distance'))(
     'runs the whole path of each row of %s at both scales',
     async (table) => {
       const out = temporaryFolder();
+      const before = tf.memory().numTensors;
       for (const scale of ['workbook', 'paper'] as const) {
         const runnable = recipesOf(table, { scale }).filter(({ kind }) => kind === 'recipe');
         const { code, stdout, stderr } = await tiny(out, table, '--scale', scale);
@@ -185,38 +208,38 @@ describe('tarflow reproduce', () => {
         expect(results.map(({ row }: { row: string }) => row)).toEqual(
           runnable.map(({ row }) => row),
         );
-        for (const { figures } of results) {
-          expect(figures.some(({ ours }: { ours: unknown }) => typeof ours === 'object')).toBe(
-            true,
-          );
-        }
+        for (const { figures } of results) expectComplete(figures);
       }
+      expect(tf.memory().numTensors).toBe(before);
     },
   );
 
-  test.each([
-    ['gs-jacobi', 'AFHQ 256×256', 'paper'],
-    ['gs-jacobi', 'ImageNet 64×64, conditional', 'workbook'],
-    ['crm', 'AFHQ 256×256', 'paper'],
-    ['selective-jacobi', 'AFHQ', 'paper'],
-    ['selective-jacobi-iterations', 'CIFAR-10', 'paper'],
-  ])('times and counts: %s, %s, %s', async (table, row, scale) => {
+  test('succeeds where all figures are there that can be, and fails where one is missing', async () => {
     const out = temporaryFolder();
-    const before = tf.memory().numTensors;
-    const { code, stderr } = await tiny(out, table, '--row', row, '--scale', scale);
-    expect(code, stderr).toBe(0);
-    expect(tf.memory().numTensors).toBe(before);
-    const [{ figures }] = written(out, table, scale).results;
-    const missing = figures.flatMap(({ ours }: { ours: unknown }) =>
-      typeof ours === 'string' ? [ours] : [],
+    // What this model lacks is no failure, and is said.
+    const iterations = 'selective-jacobi-iterations';
+    const lacking = await tiny(out, iterations, '--row', 'CIFAR-10');
+    expect(lacking.code, lacking.stderr).toBe(0);
+    expect(lacking.stdout).toMatch(/this model has 4 blocks, and no block 5/);
+    expect(lacking.stderr).not.toMatch(/is missing/);
+    const [{ figures }] = written(out, iterations, 'workbook').results;
+    expect(figures.filter(({ never }: MadeFigure) => never)).toHaveLength(2);
+    // What the user's weights cannot give was asked for by the row.
+    const row = ['--row', 'Gaussian noise of 0.1'];
+    expect((await tiny(out, 'noise-kinds', ...row)).code).toBe(0);
+    const checkpoint = path.join(out, 'tiny/runs/design-gaussian-seed-1/checkpoint.safetensors');
+    const given = await tiny(out, 'noise-kinds', ...row, '--weights', checkpoint);
+    expect(given.code).toBe(1);
+    expect(given.stderr).toMatch(
+      /Gaussian noise of 0\.1: held-out loss is missing: these weights came without the log/,
     );
-    for (const reason of missing) {
-      expect(reason).toMatch(/^nothing here computes it$|^this model has 4 blocks/);
-    }
-    for (const { measure, of, ours } of figures) {
-      if (measure === 'speed-up' && of === 'sequential') expect(ours.value).toBe(1);
-      if (measure === 'FID') expect(ours.floor.n).toBe(6);
-    }
+    expect(given.stderr).not.toMatch(/FID is missing/);
+    const [{ figures: measured }] = written(out, 'noise-kinds', 'workbook').results;
+    expect(measured.map(({ ours }: MadeFigure) => typeof ours)).toEqual(['string', 'object']);
+    expect(measured.some(({ never }: MadeFigure) => never)).toBe(false);
+    // A row that is not run is asked for by nobody, unless it is named.
+    const left = await tiny(out, 'likelihood-fashion-mnist', '--row', 'Glow on Fashion-MNIST test');
+    expect(left.code).toBe(2);
   });
 
   test('keeps figures, writes readings of the test split down once, and says what is kept', async () => {
@@ -328,6 +351,10 @@ describe('tarflow reproduce', () => {
     const paper = ['reproduce', '--table', 'fid-imagenet-256', '--scale', 'paper', '--out', out];
     const run = (row: string, ...more: string[]) =>
       tarflow(...paper, '--data', data, '--network', `classifier:${judge}`, '--row', row, ...more);
+    // Of data that are there their images are counted.
+    const cost = await run('STARFlow (1.4B), latents', '--cost');
+    expect(cost.code, cost.stderr).toBe(0);
+    expect(cost.stdout).toContain(`; 3 training images (of ${data}); `);
     const noisy = await run('STARFlow (1.4B), latents');
     expect(noisy.code).toBe(2);
     expect(noisy.stderr).toMatch(/makes latents.*by --autoencoder/s);
@@ -436,6 +463,7 @@ describe('tarflow reproduce', () => {
     // A tiny run saves once.
     expect(first.code, first.stderr).toBe(1);
     expect(first.ours).toMatch(/needs three points at least, and its training gave 1/);
+    expect(first.stderr).toMatch(/correlation of loss and FID is missing: a correlation needs/);
     const [name = ''] = fs.readdirSync(folder);
     const file = path.join(folder, name);
     const point = JSON.parse(fs.readFileSync(file, 'utf8'));
@@ -505,6 +533,15 @@ describe('tarflow reproduce', () => {
       const variance = (squares[0] + squares[1] + squares[2]) / 2;
       expect(standardError).toBeCloseTo(Math.sqrt(variance / 3), 10);
     }
+    // Each of the trainings says how much its loss still changed.
+    const { convergence, values: losses } = byMeasure('held-out loss');
+    expect(convergence).toHaveLength(3);
+    for (const [i, { from, to, change, share, converged }] of convergence.entries()) {
+      expect({ from, to }).toEqual({ from: 1, to: 2 });
+      expect(share).toBeCloseTo(Math.abs(change / losses[i]), 10);
+      expect(converged).toBe(share < 0.005);
+    }
+    expect(byMeasure('held-out loss').note).toMatch(/^1: (fell|rose) by \S+ from step 1 to 2; 2: /);
     // One seed more trains that one alone.
     const file = path.join(out, 'tiny/runs/design-gaussian-seed-1/log.jsonl');
     const log = fs.readFileSync(file, 'utf8');
@@ -513,13 +550,103 @@ describe('tarflow reproduce', () => {
     expect(fs.existsSync(path.join(out, 'tiny/runs/design-gaussian-seed-4'))).toBe(true);
   });
 
-  test('--cost says what it takes and does nothing', async () => {
+  test('--cost tells what can be told of each row of each table without any data', async () => {
     const out = temporaryFolder();
-    const { code, stderr } = await tarflow(
-      ...['reproduce', '--table', 'noise-ablation', '--cost', '--out', out],
-    );
-    expect(code).toBe(0);
-    expect(stderr).toMatch(/million parameters; training .* operations/);
+    vi.stubEnv('TARFLOW_CACHE', path.join(out, 'no-data'));
+    onTestFinished(() => void vi.unstubAllEnvs());
+    for (const { id, rows } of papers.flatMap(({ tables }) => tables)) {
+      for (const scale of ['paper', 'workbook'] as const) {
+        const cost = ['reproduce', '--table', id, '--scale', scale, '--cost', '--out', out];
+        const { code, stdout, stderr } = await tarflow(...cost, '--json');
+        expect(code, stderr).toBe(0);
+        const told: ToldCost[] = JSON.parse(stdout).rows;
+        expect(told.map(({ row }) => row)).toEqual(rows.map(({ name }) => name));
+        for (const [i, each] of told.entries()) {
+          expectTold(each, rows[i] as (typeof rows)[number], scale);
+        }
+      }
+    }
     expect(fs.readdirSync(out)).toEqual([]);
   });
+
+  test('--cost is that of the whole training, or of an epoch where the paper does not say its length', async () => {
+    const told = async (table: string, ...more: string[]) => {
+      const cost = ['reproduce', '--table', table, '--scale', 'paper', '--cost', ...more];
+      const { code, stdout } = await tarflow(...cost);
+      expect(code).toBe(0);
+      return stdout;
+    };
+    const [first] = (await told('fid-imagenet-256')).split('\n');
+    expect(first).toMatch(
+      /^STARFlow \(1\.4B\), latents: 1,410 million parameters; 1,281,167 training images \(ImageNet \(ILSVRC 2012\), arXiv 1409\.0575, from memory\); a step of 512 images 4\.8e\+15 operations; an epoch 1\.2e\+19 operations; training of 312 epochs, 780,624 steps 3\.8e\+21 operations \(about [\d,]+ years\); .*; a sample 6\.3e\+12 operations \(guided\), 50,000 samples /,
+    );
+    for (const [table, images, epoch] of [
+      ['fid-imagenet-512', '1,281,167', '5.9e+19'],
+      ['text-to-image', '12,423,374', '3.1e+20'],
+    ] as const) {
+      const text = await told(table);
+      expect(text).toContain(`${images} training images`);
+      expect(text).toMatch(
+        /an epoch \S+ operations \(about .*\); the paper does not say the number of its epochs;/,
+      );
+      expect(text, table).toContain(`an epoch ${epoch} `);
+      expect(text).not.toMatch(/training of/);
+    }
+    // Batches are not told, and epochs are.
+    const row = ['--row', 'ImageNet 64×64, conditional'];
+    const batchless = await told('crm', ...row);
+    expect(batchless).toMatch(/training of 300 epochs \S+ operations/);
+    expect(batchless).not.toMatch(/a step of/);
+    expect(await told('crm', ...row, '--weights', 'some.pth')).toMatch(
+      /parameters; weights are given; a sample/,
+    );
+    const twin = await tarflow('reproduce', '--table', 'noise-ablation', '--cost');
+    expect(twin.stdout).toMatch(/5 trainings of 1,400 steps/);
+  });
+
+  test('numbers of training images are those of the data, where these are here', async () => {
+    for (const table of ['gs-jacobi', 'latents-and-pixels', 'likelihood-fashion-mnist']) {
+      for (const each of recipesOf(table, { scale: 'workbook' })) {
+        if (each.kind === 'left out') continue;
+        const { dataset, image } = imagesOfLatents(each);
+        const count = await trainingImages(dataset, image);
+        expect(each.told.images?.count, `${table}, ${each.row}`).toBe(count);
+      }
+    }
+  });
 });
+
+const counts = new Map<string, Promise<number>>();
+
+function trainingImages(dataset: string, image: Recipe['image']): Promise<number> {
+  const known = counts.get(dataset) ?? openDataset(dataset, 'train', { image });
+  const count = Promise.resolve(known).then((each) =>
+    typeof each === 'number' ? each : each.length,
+  );
+  counts.set(dataset, count);
+  return count;
+}
+
+/** All is told of a row whose model is known, and why it is not run of every other. */
+function expectTold(
+  { row, leftOut, parameters, training, sampling }: ToldCost,
+  { paper, workbook }: (typeof papers)[number]['tables'][number]['rows'][number],
+  scale: 'paper' | 'workbook',
+): void {
+  if (scale === 'paper' ? !paper : workbook === undefined) {
+    expect(leftOut, row).toMatch(/./);
+    expect(parameters).toBeUndefined();
+    return;
+  }
+  expect(parameters, row).toBeGreaterThan(0);
+  expect(sampling?.sampleOperations, row).toBeGreaterThan(0);
+  if (!training) throw new Error(`Nothing is told of the training of ${row}`);
+  expect(training.images?.count, row).toBeGreaterThan(0);
+  expect(training.epochOperations, row).toBeGreaterThan(0);
+  expect(training.millionImagesOperations, row).toBeGreaterThan(0);
+  const isLong = scale === 'workbook' || paper?.epochs !== undefined;
+  expect(training.operations !== undefined, row).toBe(isLong);
+  const isStep = scale === 'workbook' || paper?.batchSize !== undefined;
+  expect(training.stepOperations !== undefined, row).toBe(isStep);
+  if (!isLong) expect(training.untold).toContain('the number of its epochs');
+}

@@ -2,9 +2,13 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { tf } from '../../src/backend/tf.js';
+import type { Label } from '../../src/conditions/labels.js';
 import { blocksOf, disposeModel, forward } from '../../src/flow/flow.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { type Guidance, guidedBlock } from '../../src/sampling/guidance/guided-block.js';
-import { type InverseProgress, inverse } from '../../src/sampling/inverse.js';
+import { type InverseOptions, type InverseProgress, inverse } from '../../src/sampling/inverse.js';
+import { planSampling } from '../../src/sampling/planner/plan-sampling.js';
+import { sample } from '../../src/sampling/sample.js';
 import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import { type Solver, selectiveJacobi } from '../../src/sampling/solvers/solver.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
@@ -182,15 +186,81 @@ describe('bad input to inverse', () => {
     disposeModel(flow);
   });
 
-  test('guidance that does nothing warns', async () => {
-    const flow = smallFlow();
-    const z = randomLatents(flow, 1, 1);
-    const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
-    const guided = await inverse(flow, z, { guidance: { weight: 2 } });
+  test.each<[string, Partial<TarFlowConfig>, InverseOptions, RegExp]>([
+    [
+      'a model that reads nothing',
+      {},
+      { guidance: { weight: 2 } },
+      /change nothing: the model has no classes.*temperature is 1\. Set guidance\.temperature/,
+    ],
+    [
+      'no label',
+      { classes: 2 },
+      { guidance: { weight: 2 } },
+      /neither a label nor a caption came.*temperature is 1\. Give a label from 0/,
+    ],
+    [
+      'dropped labels alone',
+      { classes: 2 },
+      { guidance: { weight: 2, rule: 'product' }, label: [-1, -1] },
+      /neither a label nor a caption came/,
+    ],
+    [
+      'no block',
+      { classes: 2 },
+      { guidance: { weight: 2, blocks: [] }, label: 1 },
+      /of its blocks \(none\) none reads a label.*those that do \(0, 1\)/,
+    ],
+  ])('guidance that would change nothing: %s', async (_, changes, options, message) => {
+    const flow = smallFlow(changes);
+    const z = randomLatents(flow, 2, 1);
+    const before = tf.memory().numTensors;
+    const { guidance, label } = options;
+    for (const refused of [
+      inverse(flow, z, options),
+      sample(flow, { count: 2, ...(guidance && { guidance }), label }),
+      planSampling(flow, z, { ...(guidance && { guidance }), label: label as Label }),
+    ]) {
+      await expect(refused).rejects.toThrow(UserError);
+      await expect(refused).rejects.toThrow(message);
+    }
+    expect(tf.memory().numTensors).toBe(before);
+    z.dispose();
+    disposeModel(flow);
+  });
+
+  test('guidance without labels by attention temperature, and weight 0, are asked for rightly', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const z = randomLatents(flow, 2, 1);
     const plain = await inverse(flow, z);
-    expect((await warned).message).toContain('temperature');
-    expect(difference(guided, plain)).toBe(0);
-    tf.dispose([z, guided, plain]);
+    const unguided = await inverse(flow, z, { guidance: { weight: 0 } });
+    const sharper = await inverse(flow, z, { guidance: { weight: 1, temperature: 0.5 } });
+    expect(difference(unguided, plain)).toBe(0);
+    expect(difference(sharper, plain)).toBeGreaterThan(1e-3);
+    tf.dispose([z, plain, unguided, sharper]);
+    disposeModel(flow);
+  });
+
+  test('guidance leaves a part of the samples alone that has no label', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const options = { count: 4, label: [1, 0, -1, -1], guidance: { weight: 1 } };
+    const [whole, parts, unguided] = [
+      await sample(flow, { ...options, mode: 'eager' }),
+      await sample(flow, { ...options, batchSize: 2, mode: 'eager' }),
+      await sample(flow, { count: 4, label: options.label, mode: 'eager' }),
+    ];
+    expect(difference(parts, whole)).toBeLessThan(1e-5);
+    const [told, untold] = [0, 2].map((from) =>
+      tf.tidy(() => {
+        const [guided, bare] = [parts, unguided].map((x) =>
+          tf.slice(x, [from, 0, 0, 0], [2, -1, -1, -1]),
+        );
+        return difference(guided!, bare!);
+      }),
+    );
+    expect(told).toBeGreaterThan(1e-3);
+    expect(untold).toBeLessThan(1e-5);
+    tf.dispose([whole, parts, unguided]);
     disposeModel(flow);
   });
 

@@ -2,8 +2,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { normal, randomKey } from '../../src/backend/random.js';
 import { tf, tidy } from '../../src/backend/tf.js';
+import { givenConditions } from '../../src/conditions/given.js';
 import { classMixture } from '../../src/conditions/labels.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
+import type { Model } from '../../src/flow/model.js';
 import { blockForward } from '../../src/flow/through-blocks.js';
 import { executionOf } from '../../src/sampling/guidance/execution.js';
 import { guidedBlock, plainly } from '../../src/sampling/guidance/guided-block.js';
@@ -13,6 +15,8 @@ import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import type { Solver } from '../../src/sampling/solvers/solver.js';
 import { solveWithoutNearest } from '../../src/sampling/study/masked.js';
 import { difference, smallFlow } from '../flow/small-flow.js';
+import { movedModel } from '../models/cases.js';
+import { smallStarFlow, starflowCases } from '../models/starflow/cases.js';
 import { normalisedTokens, withStartToken } from './start-token.js';
 
 beforeAll(async () => {
@@ -77,6 +81,48 @@ describe('a block whose first token a start token predicts', () => {
     }
     x.dispose();
     disposeModel(flow);
+  });
+
+  test.each([
+    ['a class', { classes: 3 }],
+    ['a caption', { text: { entries: 3, width: 5 } }],
+  ])('of a STARFlow that reads %s is solved as published', async (_, read) => {
+    const config = { ...smallStarFlow, ...read, channels: 40, headWidth: 20 };
+    const model = movedModel(starflowCases, config, { strength: 2 }) as unknown as Model;
+    const z = tf.tensor3d(normal(randomKey(4), 2 * 16), [2, 16, 1]);
+    const text = tf.tensor3d(normal(randomKey(5), 2 * 15), [2, 3, 5]);
+    const told = givenConditions(config, 'classes' in read ? { label: [2, 0] } : { text }, 2);
+    const before = tf.memory().numTensors;
+    for (const guidance of [undefined, { rule: 'product', weight: 2 } as const]) {
+      for (const block of blocksOf(model)) {
+        // The block nearest the noise alone reads the class or the caption.
+        const deep = block.index === block.stack - 1;
+        expect(block.lead).toBe(deep ? ('classes' in read ? 2 : 4) : 1);
+        const guided = guidedBlock(block, 2, told, guidance);
+        expect(guided.branches).toBe(guidance && deep ? 2 : 1);
+        const exact = await solveBlock(guided, z, { kind: 'sequential' });
+        for (const segments of [1, 2, 4]) {
+          const maximum = 16 / segments + 1;
+          const { tokens, trace } = await solveBlock(guided, z, {
+            ...{ kind: 'publishedGaussSeidelJacobi', segments, maximum, tolerance: 1e-6 },
+          });
+          expect(difference(tokens, exact.tokens), `${segments} segments`).toBeLessThan(1e-4);
+          expect(trace.unconverged).toEqual([]);
+          expect(Math.max(...trace.iterations.map(({ segment }) => segment))).toBe(segments - 1);
+          tokens.dispose();
+        }
+        // One iteration of each segment is not enough.
+        const { tokens } = await solveBlock(guided, z, {
+          ...{ kind: 'publishedGaussSeidelJacobi', segments: 2, maximum: 1, tolerance: 1e-6 },
+        });
+        expect(difference(tokens, exact.tokens)).toBeGreaterThan(1e-3);
+        tf.dispose([exact.tokens, tokens]);
+        guided.dispose();
+      }
+    }
+    expect(tf.memory().numTensors).toBe(before);
+    tf.dispose([z, text, told]);
+    disposeModel(model);
   });
 
   test('is decoded in one loop, guided, in calls and parts, as it is token by token', async () => {

@@ -161,6 +161,34 @@ describe('a recorded claim', () => {
   });
 });
 
+describe('standard errors and numbers', () => {
+  test('stand with their figures, one text for all but counts, and stay with them', async () => {
+    const spread = { errors: { [bits]: 0.01 }, n: '500 images' };
+    const recorded = await recordClaim(id, figures, { ...details, ...spread });
+    expect(recorded.figures[0]).toMatchObject({ value: 3.21, error: 0.01, n: '500 images' });
+    expect(recorded.figures[2]).not.toHaveProperty('n');
+    const content = JSON.parse(fs.readFileSync(file(), 'utf8'));
+    expect([content.errors, content.n]).toEqual([{ [bits]: 0.01 }, { [bits]: '500 images' }]);
+    expect(await readClaim(id)).toEqual(recorded);
+    // When nothing is measured, they tell of the run that measured.
+    const again = await recordClaim(id, { [bits]: undefined }, details);
+    expect(again.figures[0]).toMatchObject({ error: 0.01, n: '500 images' });
+    const byName = { read: { [bits]: 3 }, n: { [bits]: '7 images' } };
+    expect((await recordClaim(id, {}, { ...details, ...byName })).figures[0]).toMatchObject({
+      n: '7 images',
+    });
+  });
+
+  test('of an unknown figure, or not finite, are refused', async () => {
+    const wrong = recordClaim(id, figures, { ...details, errors: { pictures: 1 } });
+    await expect(wrong).rejects.toThrow(/has no figure 'pictures'/);
+    const counted = recordClaim(id, figures, { ...details, n: { pictures: '1' } });
+    await expect(counted).rejects.toThrow(/has no figure 'pictures'/);
+    const infinite = recordClaim(id, figures, { ...details, errors: { [bits]: Number.NaN } });
+    await expect(infinite).rejects.toThrow(/is NaN/);
+  });
+});
+
 describe('measured again on another kind of processor', () => {
   /** Makes the recorded claim one of another processor. */
   const movedTo = (processor: string) => {

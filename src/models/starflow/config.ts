@@ -38,7 +38,7 @@ export interface StarFlowConfig extends ModelConfig {
   firstDirection: 'forward' | 'reverse';
   /**
    * Tokens along the side of a training image: positions of grids of other sizes and shapes are scaled
-   * to those of this one.
+   * to those of this one. It stays that of the first training where a run goes on with larger images.
    */
   gridSide: number;
 }

@@ -35,7 +35,7 @@ const settings: TrainingSettings = {
 
 /**
  * Emoji from their names: latents of the autoencoder `emoji-vae`, with states of captions by MiniLM,
- * as `tarflow encode --text-encoder minilm` writes them into a folder. 64 tokens of 2×2 places, 11 million
+ * as `tarflow encode --text-encoder minilm` writes them into a folder. 64 tokens of 2×2 places, 10.5 million
  * parameters, three quarters of them in the deep block. An image takes 5·10⁹ floating-point operations
  * with its gradient: all steps are 1.5·10¹⁵, less than an hour and a half of two cores that have
  * bfloat16. With a token for every place (`patchSize=1 gridSide=16`) an image costs four times as much.

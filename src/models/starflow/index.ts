@@ -37,6 +37,9 @@ export const starflow: Family<StarFlowConfig, StarFlowParameters> = {
   check: checkStarFlow,
   title: starflowTitle,
   specs: starflowSpecs,
+  // Positions come from the grid, scaled to that of `gridSide`, and no weight depends on its size: a run on
+  // larger images goes on with what one on smaller ones learnt, as the paper's of 512² with that of 256².
+  trainingFields: ['image.height', 'image.width'],
   objectives: () => [likelihood()],
   flow: {
     forward(model, x, conditions): ForwardResult {

@@ -1,30 +1,41 @@
 import { UserError } from '../../backend/errors.js';
+import { randomKey } from '../../backend/random.js';
 import type { PublishedAbility } from '../../flow/model.js';
+import { checkWeights } from '../../formats/network-weights.js';
+import { shapesOf } from '../../nn/specs.js';
 import type { TarFlowConfig } from './config.js';
+import { tarflowSpecs } from './parameters.js';
+
+type Shapes = Record<string, { shape: readonly number[] }>;
+
+/** What the weights are, for errors. */
+const publishedTarFlow = {
+  network: 'a TarFlow',
+  address:
+    'https://github.com/apple/ml-tarflow (afhq_model_8_768_8_8_0.07.pth), others at ' +
+    'https://huggingface.co/encoreus/Transformer_Autoregressive_Flow',
+} as const;
+
+/** Attention masks, which hold nothing that the configuration does not say. */
+const ignored = /^blocks\.\d+\.attn_mask$/;
 
 /**
  * The configuration of a published model, from the shapes of its state dict. Shapes cannot tell the
  * head width (64 in all published models) nor how a token's numbers divide into channels and
- * pixels; images are taken to be square.
+ * pixels; images are taken to be square. Every tensor is checked by its name and shape.
  *
- * @throws UserError where the shapes are not those of a TarFlow
+ * @throws UserError with the names of tensors that are missing, unexpected or of another shape
  */
-function inferConfig(
-  state: Record<string, { shape: readonly number[] }>,
+function configOf(
+  state: Shapes,
   source: string,
   { imageChannels = 3, headWidth = 64 }: { imageChannels?: number; headWidth?: number } = {},
 ): TarFlowConfig {
-  const shape = (name: string): readonly number[] => {
-    const tensor = state[name];
-    if (!tensor) {
-      throw new UserError(`${source}: tensor ${name} is missing`, 'Expected a TarFlow state dict');
-    }
-    return tensor.shape;
-  };
-  const count = (pattern: RegExp): number =>
-    new Set(Object.keys(state).flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
-
-  const [tokens = 0, width = 0] = shape('var');
+  const projection = shapeInBlocks(state, 'proj_in.weight');
+  const positions = shapeInBlocks(state, 'pos_embed');
+  const variance = Object.hasOwn(state, 'var') ? state.var?.shape : undefined;
+  // Whatever is there tells sizes, so that the check below can name all that is not.
+  const [tokens = 4, width = imageChannels] = variance ?? [positions?.[0], projection?.[1]];
   const patchSize = Math.sqrt(width / imageChannels);
   const side = Math.sqrt(tokens) * patchSize;
   if (!Number.isInteger(patchSize) || !Number.isInteger(side)) {
@@ -33,23 +44,43 @@ function inferConfig(
       'Give the number of image channels, or the whole configuration',
     );
   }
-  const [outputs = 0] = shape('blocks.0.proj_out.weight');
-  return {
+  const config: TarFlowConfig = {
     kind: 'tarflow',
     image: { channels: imageChannels, height: side, width: side },
     patchSize,
-    channels: shape('blocks.0.pos_embed')[1] ?? 0,
-    blocks: count(/^blocks\.(\d+)\./),
-    layersPerBlock: count(/^blocks\.0\.attn_blocks\.(\d+)\./),
+    channels: projection?.[0] ?? positions?.[1] ?? headWidth,
+    blocks: count(state, /^blocks\.(\d+)\./),
+    layersPerBlock: count(state, /^blocks\.\d+\.attn_blocks\.(\d+)\./),
     headWidth,
-    classes: state['blocks.0.class_embed']?.shape[0] ?? 0,
-    volumePreserving: outputs === width,
+    classes: shapeInBlocks(state, 'class_embed')?.[0] ?? 0,
+    volumePreserving: shapeInBlocks(state, 'proj_out.weight')?.[0] === width,
   };
+  const { parameters, buffers } = tarflowSpecs(config, randomKey(0));
+  const expected = { ...shapesOf(buffers), ...shapesOf(parameters) };
+  const file = { path: source, tensors: state };
+  checkWeights(file, publishedTarFlow, expected, (name) => ignored.test(name));
+  return config;
 }
 
-/** Published TarFlows: their attention masks hold nothing that the configuration does not say. */
+/** The shape of a tensor in the first block that has one of this name. */
+function shapeInBlocks(state: Shapes, name: string): readonly number[] | undefined {
+  const found = Object.keys(state).find((key) => key.replace(/^blocks\.\d+\./, '') === name);
+  return found === undefined ? undefined : state[found]?.shape;
+}
+
+/**
+ * How many there must be by the highest number that names have at a place, at least one. A number far
+ * above those of all others is taken for a mistake: whatever has it is unexpected then.
+ */
+function count(state: Shapes, pattern: RegExp): number {
+  const numbers = new Set(Object.keys(state).flatMap((name) => pattern.exec(name)?.[1] ?? []));
+  const highest = Math.max(0, ...[...numbers].map(Number));
+  return Math.min(highest + 1, 2 * Math.max(1, numbers.size));
+}
+
+/** Published TarFlows. */
 export const published: PublishedAbility<TarFlowConfig> = {
   mark: 'blocks.0.pos_embed',
-  ignored: /^blocks\.\d+\.attn_mask$/,
-  configOf: inferConfig,
+  ignored,
+  configOf,
 };

@@ -43,7 +43,24 @@ export const emojiFromText: readonly Measurement[] = [
     figures: ['noise left in', 'score of the flow', 'decoder trained on noise'].flatMap((way) => [
       figure(`PSNR of drawings, ${way}`, 'dB', 'computed'),
       figure(`FD of samples, ${way}`, '', 'computed'),
+      figure(`FD of samples by the judge, ${way}`, '', 'computed'),
     ]),
+    command: workbookCommand('11'),
+  },
+  {
+    id: '11-autoencoder',
+    title: 'The autoencoders of emoji, on drawings of held-out names',
+    claim: 'An autoencoder gives back what it encodes.',
+    figures: [
+      ...['emoji-vae', 'emoji-vae-noisy'].flatMap((decoder) =>
+        [decoder, `${decoder}, noisy latents`].flatMap((of) => [
+          figure(`PSNR, ${of}`, 'dB', 'computed'),
+          figure(`standard error of PSNR, ${of}`, 'dB', 'computed'),
+          figure(`FD, ${of}`, '', 'computed'),
+        ]),
+      ),
+      figure('FD floor: the drawings themselves', '', 'computed'),
+    ],
     command: workbookCommand('11'),
   },
   {
@@ -68,6 +85,10 @@ export const emojiFromText: readonly Measurement[] = [
     figures: [1, 8].flatMap((batch) => [
       figure(`planned, batch ${batch}: times as fast`, '×', 'timing'),
       figure(`planned, batch ${batch}: error`, 'share', 'timing'),
+      ...['selective Jacobi', 'block-wise Jacobi, as published'].flatMap((strategy) => [
+        figure(`${strategy}, batch ${batch}: times as fast`, '×', 'timing'),
+        figure(`${strategy}, batch ${batch}: error`, 'share', 'rounding'),
+      ]),
     ]),
     command: workbookCommand('11'),
   },

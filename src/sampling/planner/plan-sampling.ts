@@ -6,6 +6,7 @@ import type { Label } from '../../conditions/labels.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
+import { checkGuided, guidanceOfPart } from '../guidance/check-guidance.js';
 import { askedExecution, type ExecutionOptions, executionOf } from '../guidance/execution.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
 import { type InverseOptions, inverse } from '../inverse.js';
@@ -120,8 +121,9 @@ export async function planSampling(
   const latents = noise.shape[0];
   const batch = batchOf(options, latents);
   const labels = labelsOfLatents(label, batch, latents);
-  const states = text && statesOfLatents(text, batch, latents);
   const stack = blocksOf(flow);
+  checkGuided(flow.config, stack, guidance, { label, text });
+  const states = text && statesOfLatents(text, batch, latents);
   const execution = executionOf(stack, options);
   const part = (first: number, size: number): Part => ({
     noise: tf.slice(noise, [first, 0, 0], [size, -1, -1]),
@@ -348,7 +350,9 @@ function imagesOf(
   options: PlanOptions,
   more: InverseOptions,
 ): Promise<tf.Tensor4D> {
-  const { guidance } = options;
+  const { guidance: asked } = options;
+  // Of all samples something is told, of these perhaps nothing.
+  const guidance = asked && guidanceOfPart(blocksOf(flow), asked, { label, text });
   return inverse(flow, noise, {
     ...{ label, text },
     ...askedExecution(options),

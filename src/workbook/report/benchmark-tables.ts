@@ -62,25 +62,37 @@ const works = [
   })),
 ];
 
+/** Kinds of models, which have means of their own: not all have the same peers. */
+const kinds = [
+  { title: '', is: (row: Row) => !isStarFlow(row) },
+  { title: 'STARFlow: ', is: isStarFlow },
+];
+
 /** Our time as a share of the best peer's, by what is measured and machine, and where it is more. */
 export async function benchmarkSummary(): Promise<string> {
   const machines = await measuredMachines();
-  const rows = works.map(({ title, is }) => ({
-    'our time / the best peer’s': title,
-    ...Object.fromEntries(
-      machines.map((machine) => [
-        machineText(machine),
+  const rows = kinds.flatMap((kind) =>
+    works.flatMap((work) => {
+      const chosen = (row: Row) => kind.is(row) && work.is(row);
+      if (!machines.some((machine) => compared(machine).some(chosen))) return [];
+      const cell = (machine: MachineRows) =>
         precisions
-          .map((precision) =>
-            meanAndWorst(compared(machine).filter((row) => row.precision === precision && is(row))),
-          )
-          .join(' · '),
-      ]),
-    ),
-  }));
+          .map((precision) => compared(machine).filter((row) => row.precision === precision))
+          .map((measured) => meanAndWorst(measured.filter(chosen)))
+          .join(' · ');
+      const cells = machines.map((machine) => [machineText(machine), cell(machine)]);
+      return [
+        {
+          'our time / the best peer’s': `${kind.title}${work.title}`,
+          ...Object.fromEntries(cells),
+        },
+      ];
+    }),
+  );
   const slower = machines.map((machine) => {
     const jax = jaxText(machine);
-    return `- ${machineText(machine)}${jax && `, ${jax}`}. ${slowerText(compared(machine))}`;
+    const stars = starFlowText(compared(machine));
+    return `- ${machineText(machine)}${jax && `, ${jax}`}. ${slowerText(compared(machine))}${stars}`;
   });
   return [markdownTable(rows), '', ...slower].join('\n');
 }
@@ -132,6 +144,37 @@ function meanAndWorst(rows: readonly Row[]): string {
   const logs = rows.map(({ ratio }) => Math.log(ratio));
   const mean = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
   return `${mean.toFixed(2)} (${Math.max(...rows.map(({ ratio }) => ratio)).toFixed(2)})`;
+}
+
+function isStarFlow({ configuration }: Row): boolean {
+  return configuration.startsWith('STARFlow ');
+}
+
+/**
+ * Each STARFlow row's ratio to the best of the peers that it shares with the TarFlow row of the same
+ * work, width, images and batch, as a multiple of that row's ratio.
+ */
+function starFlowText(rows: readonly Row[]): string {
+  const sizeOf = ({ configuration }: Row) => {
+    const [model = '', images] = configuration.replace('STARFlow ', '').split(' on ');
+    return `${model.split('-').slice(0, 2).join('-')} on ${images}`;
+  };
+  const multiples = new Map<string, string[]>();
+  for (const row of rows.filter(isStarFlow)) {
+    const twin = rows.find(
+      (other) =>
+        !isStarFlow(other) && sizeOf(other) === sizeOf(row) && workText(other) === workText(row),
+    );
+    if (!twin) continue;
+    const shared = (Object.keys(row.peers) as PeerName[]).filter((name) => name in twin.peers);
+    const ratio = ({ ours, peers }: Row) =>
+      ours / Math.min(...shared.map((name) => peers[name] ?? Number.POSITIVE_INFINITY));
+    const texts = multiples.get(workText(row)) ?? [];
+    multiples.set(workText(row), [...texts, (ratio(row) / ratio(twin)).toFixed(2)]);
+  }
+  if (multiples.size === 0) return '';
+  const named = [...multiples].map(([work, values]) => `${work} ${values.join(' and ')}`);
+  return ` STARFlow’s ratio as a multiple of TarFlow’s at the same width, images and batch, by the peers that both have: ${named.join('; ')}.`;
 }
 
 function ratioTable(rows: readonly Row[]): string {

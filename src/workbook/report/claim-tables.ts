@@ -102,17 +102,22 @@ async function conformanceRow(): Promise<Record<string, string>> {
 function figureSection(claim: RecordedClaim): string {
   const rows = claim.figures
     .filter(({ value, published }) => value !== undefined || published)
-    .map(({ name, value, unit, published }) => ({
+    .map(({ name, value, unit, error, n, published }) => ({
       figure: claim.read.includes(name) ? `${name} (read)` : name,
       unit,
       ours: formatValue(value),
+      '± standard error': error === undefined ? '' : formatValue(error),
+      n: n ?? '',
       published: published ? `${published.value}` : '',
       source: published?.source ?? '',
     }));
   // Columns that hold nothing tell nothing.
-  const table = rows.some(({ source }) => source !== '')
-    ? markdownTable(rows)
-    : markdownTable(rows.map(({ figure, unit, ours }) => ({ figure, unit, ours })));
+  const kept = (
+    ['figure', 'unit', 'ours', '± standard error', 'n', 'published', 'source'] as const
+  ).filter((column) => column === 'unit' || rows.some((row) => row[column] !== ''));
+  const table = markdownTable(
+    rows.map((row) => Object.fromEntries(kept.map((column) => [column, row[column]]))),
+  );
   const cost = Object.entries(claim.cost)
     .map(([what, amount]) => `${what} ${amount}`)
     .join(', ');
@@ -126,7 +131,7 @@ function figureSection(claim: RecordedClaim): string {
   );
   return `### ${claim.title}
 
-${claim.claim} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
+Claim: ${claim.claim} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
 
 ${table}${others.join('')}`;
 }

@@ -20,6 +20,10 @@ const row = {
   ...{ unit: 's', mode: 'xla', ours: 2 },
 };
 const ofOnePeer = { ...row, peer: 4, ratio: 0.5, others: { graph: 5, 'torch.compile': 2.5 } };
+const ofStarFlow = {
+  ...{ ...row, configuration: 'STARFlow 4-64-1-1-4 on 16×16×3', ours: 3 },
+  ...{ peers: { 'pytorch eager': 5 }, best: 'pytorch eager', ratio: 0.6 },
+};
 const ofSeveral = {
   ...{ ...row, name: 'training step', mode: 'default' },
   ...{ peers: { 'pytorch eager': 4, 'torch.compile': 3, jax: 1.6 }, best: 'jax', ratio: 1.25 },
@@ -32,7 +36,7 @@ beforeAll(() => {
     { machine, comparison: [ofOnePeer] },
     {
       machine: { ...machine, processor: 'another', jax: 'JAX 0' },
-      comparison: [ofOnePeer, ofSeveral],
+      comparison: [ofOnePeer, ofSeveral, ofStarFlow],
     },
     { machine: { ...machine, gpu: 'a GPU' }, comparison: [{ ...ofSeveral, ours: 1 }] },
   ]);
@@ -53,9 +57,14 @@ test('rows of one peer have PyTorch eager and torch.compile, and the best of the
 test('the summary names the rows above 1, and where JAX was measured', async () => {
   const lines = (await benchmarkSummary()).split('\n');
   expect(lines).toContain('| training step | – · – | 1.25 (1.25) · – | 0.63 (0.63) · – |');
+  expect(lines).toContain(
+    '| STARFlow: likelihood (a pass forward) | – · – | 0.60 (0.60) · – | – · – |',
+  );
   expect(lines.filter((line) => line.startsWith('- '))).toEqual([
     '- a processor, 2 threads, not yet against JAX. No row is above 1.',
-    '- another, 2 threads, JAX 0 in 1 of 2 rows. Above 1: training step, float32 (4-64-2-1 1.25 JAX).',
+    '- another, 2 threads, JAX 0 in 1 of 3 rows. Above 1: training step, float32 (4-64-2-1 1.25 JAX). ' +
+      'STARFlow’s ratio as a multiple of TarFlow’s at the same width, images and batch, by the peers ' +
+      'that both have: forward, float32 1.20.',
     '- a GPU, a processor, 2 threads. No row is above 1.',
   ]);
 });
@@ -64,5 +73,5 @@ test('each ratio of the tables stands with its peer', async () => {
   const tables = await benchmarkTables();
   expect(tables).toContain('| forward, float32 | 0.80 compile (XLA, graph 2.00) |');
   expect(tables).toContain('| training step, float32 | 1.25 JAX |');
-  expect(tables).toContain('TensorFlow against PyTorch 2, JAX 0 in 1 of 2 rows; a row is');
+  expect(tables).toContain('TensorFlow against PyTorch 2, JAX 0 in 1 of 3 rows; a row is');
 });

@@ -1,0 +1,65 @@
+import { UserError } from '../../backend/errors.js';
+import type { LatentFacts } from '../description.js';
+
+/** Some latents, as an error calls them in the plural, and what is known of their autoencoder. */
+export interface KnownLatents {
+  /** For example 'The latents to train on'. */
+  which: string;
+  latents: LatentFacts | undefined;
+}
+
+/**
+ * Scales that differ by less are one: a scale that was measured on another processor has another
+ * rounding.
+ */
+const tolerance = 1e-4;
+
+/**
+ * Checks that two sets of latents may be used together: that they were multiplied by one number, and
+ * made by one autoencoder. What one of them does not say is not compared.
+ *
+ * @param remedy for another scale, and for another autoencoder
+ * @throws UserError with both scales, or with the beginnings of both SHA-256
+ */
+export function checkSameLatents(
+  one: KnownLatents,
+  other: KnownLatents,
+  remedy: { scale: string; autoencoder: string },
+): void {
+  const [{ scale: ours, autoencoder: mine }, { scale: theirs, autoencoder: yours }] = [
+    one.latents ?? {},
+    other.latents ?? {},
+  ];
+  if (ours !== undefined && theirs !== undefined && !areNear(ours, theirs)) {
+    throw new UserError(
+      `${one.which} were multiplied by ${shown(ours, theirs)}, ${lowered(other.which)} by ` +
+        `${shown(theirs, ours)}`,
+      remedy.scale,
+    );
+  }
+  if (mine === undefined || yours === undefined || mine === yours) return;
+  throw new UserError(
+    `${one.which} were made by the autoencoder of SHA-256 ${beginning(mine)}, ` +
+      `${lowered(other.which)} by that of ${beginning(yours)}`,
+    remedy.autoencoder,
+  );
+}
+
+function areNear(one: number, other: number): boolean {
+  return Math.abs(one - other) <= tolerance * Math.max(one, other);
+}
+
+/** A scale with so many digits that it can be told from another one. */
+function shown(scale: number, other: number): string {
+  const [short, theirs] = [scale, other].map((value) => Number(value.toPrecision(4)));
+  return String(short === theirs ? scale : short);
+}
+
+function lowered(words: string): string {
+  return words.replace(/^The /, 'the ');
+}
+
+/** Enough of a digest to tell files apart. */
+function beginning(digest: string): string {
+  return digest.length > 12 ? `${digest.slice(0, 12)}…` : digest;
+}
