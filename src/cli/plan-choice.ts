@@ -4,6 +4,7 @@ import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import type { tf } from '../backend/tf.js';
 import {
+  type DataSource,
   datasetForms,
   datasetNames,
   epochOrder,
@@ -95,11 +96,18 @@ export async function imagesForMetrics(
 ): Promise<{ data?: string; images?: tf.Tensor4D }> {
   const name = asked ?? flow.details.dataset;
   if (name === undefined) return {};
+  let data: DataSource;
   try {
     // All that the first models were trained on: plans keep the images that they were made with.
-    const data = await openDataset(name, 'train+validation', { image: flow.config.image });
+    data = await openDataset(name, 'train+validation', { image: flow.config.image });
+  } catch (error) {
+    if (asked !== undefined || !(error instanceof UserError)) throw error;
+    return {};
+  }
+  // What is here has to fit.
+  checkLatentsOf(flow, 'this model', `the latents of ${name}`, data.latents);
+  try {
     checkImageSize(flow.config, data.image, name);
-    checkLatentsOf(flow, 'this model', `the latents of ${name}`, data.latents);
     const indices = epochOrder(data, randomKey(0), 0).subarray(0, metricImages);
     return { data: name, images: await imagesTensor(data, indices) };
   } catch (error) {

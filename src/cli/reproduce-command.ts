@@ -161,7 +161,7 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
   const found = recipesOf(table, { scale, row });
   const recipes = found.filter((each): each is Recipe => each.kind === 'recipe');
   const leftOut = found.filter((each): each is LeftOut => each.kind === 'left out');
-  checkAutoencoder(recipes, options);
+  if (recipes.length > 0) checkAutoencoder(recipes, options);
   if (options.cost) {
     await tellCosts(plannedRows(table, { scale, row }), options);
     return true;

@@ -15,7 +15,7 @@ export type StateTensor = tf.Tensor | { shape: readonly number[]; data: ArrayLik
  *
  * @param source what to call the dict in errors, e.g. its path
  * @returns a model that the caller frees
- * @throws UserError with the names of all tensors that are missing, unexpected or of another shape
+ * @throws UserError with the names of tensors that are missing, unexpected or of another shape
  */
 export function modelOfState<C extends ModelConfig, P extends Tree>(
   family: Family<C, P>,

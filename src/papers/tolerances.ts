@@ -19,11 +19,12 @@ export type ComputedIn = 'float32' | 'tf32' | 'bfloat16';
 export type Tolerances = Readonly<Record<Exclude<Agreement, 'timing'>, number>>;
 
 /**
- * By engine and precision. Kinds of processors may differ by more than that where a figure is
- * sensitive: what depends on samples guided with a weight of 16 by up to 0.3 %, on the inverse of flows
- * of narrow noise by 0.05 %, a share of 5,000 images by one image. Such a figure keeps its value on each
- * kind of processor that it was measured on, beside the committed one, and agrees if it agrees with one
- * of them. What is not listed was not compared yet, and is not judged.
+ * By engine and precision. From one kind of processor, or version, to another, sensitive figures may
+ * differ by more: what depends on samples guided with a weight of 16 did by up to 0.3 %, on the inverse
+ * of flows of narrow noise by 0.05 %, rates of convergence near rounding by 5 %, a share of 5,000 images
+ * by one image. Where one version was run on several kinds of processors, a claim keeps such a figure of
+ * each, and a run is judged by that of its own. What is not listed was not compared yet, and is not
+ * judged.
  */
 const known: Partial<Record<EngineName, Partial<Record<ComputedIn, Tolerances>>>> = {
   tensorflow: { float32: { exact: 0, computed: 1e-5, trained: 1e-3, rounding: 3 } },

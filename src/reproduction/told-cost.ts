@@ -123,6 +123,12 @@ export function costText(
   return `${row}: ${parts.join('; ')}`;
 }
 
+/** For example 'a, b and c'. */
+function listText(parts: readonly string[]): string {
+  if (parts.length < 2) return parts.join('');
+  return `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
+}
+
 function trainingTexts(training: TrainingCost, rate: number): string[] {
   const { images, trainings, batchSize, epochs, steps, operations, untold } = training;
   const { stepOperations, epochOperations, millionImagesOperations, stateBytes } = training;
@@ -138,14 +144,14 @@ function trainingTexts(training: TrainingCost, rate: number): string[] {
       : 'how many training images is not known without the data',
     ...(stepOperations === undefined
       ? []
-      : [`a step of ${batchSize} images ${power(stepOperations)} operations`]),
+      : [`a step of ${batchSize} images: ${power(stepOperations)} operations`]),
     ...(epochOperations === undefined
-      ? [`a million images ${about(millionImagesOperations)}`]
+      ? [`a million images: ${about(millionImagesOperations)}`]
       : operations === undefined
-        ? [`an epoch ${about(epochOperations)}`]
-        : [`an epoch ${power(epochOperations)} operations`]),
-    ...(operations === undefined ? [] : [`${plural} of ${length} ${about(operations)}`]),
-    ...(untold.length === 0 ? [] : [`the paper does not say ${untold.join(' and ')}`]),
+        ? [`an epoch: ${about(epochOperations)}`]
+        : [`an epoch: ${power(epochOperations)} operations`]),
+    ...(operations === undefined ? [] : [`${plural} of ${length}: ${about(operations)}`]),
+    ...(untold.length === 0 ? [] : [`the paper does not say ${listText(untold)}`]),
     `${(stateBytes / 2 ** 30).toPrecision(2)} GiB of weights and optimiser`,
   ];
 }

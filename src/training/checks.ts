@@ -114,9 +114,9 @@ function checkHeldOutLatents(data: DataSource, validation: DataSource): void {
 }
 
 /**
- * Checks that a run goes on with latents of the scale and of the autoencoder that it, or what it began
- * with, was trained on.
- * @throws UserError that names both
+ * Checks that a run goes on with latents of the scale that it, or what it began with, was trained on,
+ * and warns where they are by another autoencoder.
+ * @throws UserError that names both scales
  */
 export function checkStartedLatents(
   before: KnownLatents,
@@ -129,7 +129,6 @@ export function checkStartedLatents(
       scale:
         'Encode the data again by that scale (`tarflow encode --scale NUMBER`, or the file of the ' +
         'first latents), or begin anew',
-      autoencoder: 'Encode the data by that autoencoder, or begin anew',
     },
   );
 }

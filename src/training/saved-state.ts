@@ -202,7 +202,7 @@ export async function openLastState(folder: string): Promise<OpenState> {
     const isOld = path.basename(file.path) === unnumbered;
     const header = isOld ? { config, step, steps: before + step } : stateHeader(file);
     // States of before do not say their latents; the checkpoint beside them does.
-    const latents = header.latents ?? (await folderLatents(folder));
+    const latents = header.latents ?? (await folderLatents(folder).catch(() => undefined));
     return { file, header: { ...header, ...(latents && { latents }) } };
   } catch (error) {
     await file.close();

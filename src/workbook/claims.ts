@@ -123,7 +123,7 @@ export async function recordClaim(
     if (value !== undefined) values.set(name, value);
   }
   const claim: RecordedClaim = {
-    ...describe(measurement, values, measured ? { errors, n: counts } : keptOf(old)),
+    ...describe(measurement, values, spreadOf(old, given, { errors, n: counts })),
     read: [...values.keys()].filter((name) => figures[name] === undefined),
     configuration: run.configuration,
     seed: run.seed,
@@ -189,8 +189,11 @@ function otherProcessors(
   before: RecordedClaim,
   now: RecordedClaim,
 ): OtherProcessor[] {
-  const told = ({ configuration, seed }: RecordedClaim): string =>
-    JSON.stringify(withSortedKeys({ configuration, seed }));
+  // Another version of ours or of the engine may be the cause of a difference.
+  const told = ({ configuration, seed, versions }: RecordedClaim): string => {
+    const { tarflow, engine, precision } = versions;
+    return JSON.stringify(withSortedKeys({ configuration, seed, tarflow, engine, precision }));
+  };
   if (told(before) !== told(now)) return [];
   const earlier = before.elsewhere.filter(({ processor }) => processor !== now.versions.processor);
   const { processor } = before.versions;
@@ -263,13 +266,24 @@ interface Spread {
   n: Readonly<Record<string, string | undefined>>;
 }
 
-/** Those of a recorded claim. */
-function keptOf(claim: RecordedClaim | undefined): Spread {
-  const figures = claim?.figures ?? [];
-  return {
-    errors: Object.fromEntries(figures.map(({ name, error }) => [name, error])),
-    n: Object.fromEntries(figures.map(({ name, n }) => [name, n])),
-  };
+/** Of a figure that this run gives what it says of it; of one that keeps its value, what it had. */
+function spreadOf(
+  before: RecordedClaim | undefined,
+  given: Readonly<Record<string, number | undefined>>,
+  { errors, n }: Spread,
+): Spread {
+  const kept: Record<string, number | undefined> = {};
+  const counts: Record<string, string | undefined> = {};
+  for (const figure of before?.figures ?? []) {
+    kept[figure.name] = figure.error;
+    counts[figure.name] = figure.n;
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    kept[name] = errors[name];
+    counts[name] = n[name];
+  }
+  return { errors: kept, n: counts };
 }
 
 /** One text for all given figures that are neither counts nor times. */

@@ -414,21 +414,21 @@ describe('mistakes are named', () => {
     expect(JSON.parse(said as string)).toEqual({ scale: 2, autoencoder: 'abc' });
     await writeSafetensors(state, saved.tensors, metadata);
     for (const from of [checkpoint, run, snapshot, older]) {
-      for (const [other, message] of [
-        [
-          scaled,
-          /The latents of what the run begins with were multiplied by 2, the latents of high and low by 3\. Encode the data again/,
-        ],
-        [encoded, /begins with were made by the autoencoder of SHA-256 abc, .* by that of def/],
-      ] as const) {
-        const more = ['--data', `latents:${other}`, '--from', from];
-        const { code, stderr } = await trainInto('refused', ...more);
-        expect(code, stderr).toBe(2);
-        expect(stderr).toMatch(message);
+      const more = ['--data', `latents:${scaled}`, '--from', from];
+      const { code, stderr } = await trainInto('refused', ...more);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(
+        /The latents of what the run begins with were multiplied by 2, the latents of high and low by 3\. Encode the data again/,
+      );
+      for (const other of [path.join(folder, 'latents'), encoded]) {
+        const data = ['--data', `latents:${other}`, '--from', from, '--set', 'steps=1'];
+        const goesOn = await trainInto('goes-on', ...data);
+        expect(goesOn.code, goesOn.stderr).toBe(0);
+        // Another autoencoder may be the same one with its decoder trained further.
+        const warning = /begins with were made by the autoencoder of SHA-256 abc, .* by that of def/;
+        expect(warning.test(goesOn.stderr)).toBe(other === encoded);
+        fs.rmSync(path.join(folder, 'goes-on'), { recursive: true });
       }
-      const goesOn = await trainInto('goes-on', '--from', from, '--set', 'steps=1');
-      expect(goesOn.code, goesOn.stderr).toBe(0);
-      fs.rmSync(path.join(folder, 'goes-on'), { recursive: true });
     }
     expect(fs.existsSync(path.join(folder, 'refused'))).toBe(false);
   });

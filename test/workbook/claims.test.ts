@@ -173,6 +173,16 @@ describe('standard errors and numbers', () => {
     // When nothing is measured, they tell of the run that measured.
     const again = await recordClaim(id, { [bits]: undefined }, details);
     expect(again.figures[0]).toMatchObject({ error: 0.01, n: '500 images' });
+    // So does that of a figure which keeps its value, where another one is measured.
+    const other = await recordClaim(id, { images: 600 }, { ...details, errors: {}, n: {} });
+    expect(other.figures[0]).toMatchObject({ value: 3.21, error: 0.01, n: '500 images' });
+    const stray = { errors: { [bits]: 9 }, n: { [bits]: 'none' } };
+    const unmeasured = await recordClaim(
+      id,
+      { [bits]: undefined, images: 1 },
+      { ...details, ...stray },
+    );
+    expect(unmeasured.figures[0]).toMatchObject({ error: 0.01, n: '500 images' });
     const byName = { read: { [bits]: 3 }, n: { [bits]: '7 images' } };
     expect((await recordClaim(id, {}, { ...details, ...byName })).figures[0]).toMatchObject({
       n: '7 images',
@@ -241,7 +251,13 @@ describe('measured again on another kind of processor', () => {
       { ...details, configuration: {} },
     ]) {
       fs.writeFileSync(file(), before);
-      expect((await recordClaim(id, figures, other)).elsewhere).toEqual([]);
+      expect((await recordClaim(id, { ...figures, [bits]: 4 }, other)).elsewhere).toEqual([]);
+    }
+    for (const versions of [{ tarflow: '0.0.1' }, { engine: 'wasm (0)' }, { precision: 'tf32' }]) {
+      const content = JSON.parse(before);
+      Object.assign(content.versions, versions);
+      fs.writeFileSync(file(), JSON.stringify(content));
+      expect((await recordClaim(id, { ...figures, [bits]: 4 }, details)).elsewhere).toEqual([]);
     }
     fs.writeFileSync(file(), before);
     const read = await recordClaim(id, { images: 500 }, { ...details, read: { [bits]: 5 } });

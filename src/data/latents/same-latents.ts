@@ -18,13 +18,14 @@ const tolerance = 1e-4;
  * Checks that two sets of latents may be used together: that they were multiplied by one number, and
  * made by one autoencoder. What one of them does not say is not compared.
  *
- * @param remedy for another scale, and for another autoencoder
+ * @param remedy for another scale, and for another autoencoder; without the latter it is a warning,
+ *   since an autoencoder whose decoder was trained further makes the same latents
  * @throws UserError with both scales, or with the beginnings of both SHA-256
  */
 export function checkSameLatents(
   one: KnownLatents,
   other: KnownLatents,
-  remedy: { scale: string; autoencoder: string },
+  remedy: { scale: string; autoencoder?: string },
 ): void {
   const [{ scale: ours, autoencoder: mine }, { scale: theirs, autoencoder: yours }] = [
     one.latents ?? {},
@@ -38,10 +39,13 @@ export function checkSameLatents(
     );
   }
   if (mine === undefined || yours === undefined || mine === yours) return;
-  throw new UserError(
+  const problem =
     `${one.which} were made by the autoencoder of SHA-256 ${beginning(mine)}, ` +
-      `${lowered(other.which)} by that of ${beginning(yours)}`,
-    remedy.autoencoder,
+    `${lowered(other.which)} by that of ${beginning(yours)}`;
+  if (remedy.autoencoder !== undefined) throw new UserError(problem, remedy.autoencoder);
+  process.emitWarning(
+    `${problem}: they are the same latents only where one is the other with its decoder trained further`,
+    { type: 'TarflowWarning' },
   );
 }
 

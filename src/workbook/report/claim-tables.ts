@@ -126,7 +126,7 @@ function figureSection(claim: RecordedClaim): string {
   const others = claim.elsewhere.map(
     (other) =>
       `\n\nOn another kind of processor (${other.processor}): ${Object.entries(other.figures)
-        .map(([name, value]) => `${name} ${formatValue(value)}`)
+        .map(([name, value]) => `${name}: ${formatValue(value)}`)
         .join('; ')}.`,
   );
   return `### ${claim.title}

@@ -13,8 +13,8 @@ import { tableText } from '../table.js';
 /**
  * What became of a committed figure in a run.
  *
- * `within`, `outside`: computed again, and judged by its tolerance, from the committed value or from
- * that of another kind of processor where one is kept.
+ * `within`, `outside`: computed again, and judged by its tolerance, from the committed value or, where
+ * one is kept of the run's processor, from that.
  * `not judged`: computed again, and no tolerance is known for it there.
  * `new`: computed, and none was committed.
  * `read`: taken from a file, and so not reproduced.
@@ -27,9 +27,9 @@ export interface ReproducedFigure {
   /** The id of its claim. */
   claim: string;
   figure: string;
-  /** As it is committed; where the run's figure is that of another kind of processor, as that had it. */
+  /** As it is committed; where the run's figure is the one that is kept of its processor, that. */
   committed?: number;
-  /** The kind of processor that had `committed`, where it is not the one of the committed figures. */
+  /** The processor of `committed`, where it is not the one of the committed figures. */
   processor?: string;
   now?: number;
   /** The largest difference that its tolerance allows. */
@@ -88,7 +88,7 @@ export function reproduction(
     const tolerances = after && tolerancesOf(engineOf(after), after.versions.precision);
     return figures.flatMap((figure): ReproducedFigure[] => {
       const value = figureValue(after, figure.name);
-      const known = knownValues(before, figure);
+      const known = knownValues(before, figure, after?.versions.processor);
       if (known.length === 0 && value === undefined) return [];
       const timing = figure.agreement === 'timing';
       const shared = { claim: id, figure: figure.name, timing };
@@ -134,13 +134,17 @@ export function reproductionText(figures: readonly ReproducedFigure[]): string {
 /** A value that is kept of a figure. */
 type Known = Required<Pick<ReproducedFigure, 'committed'>> & Pick<ReproducedFigure, 'processor'>;
 
-/** The values that are kept of a figure: the committed one, then those of other processors. */
-function knownValues(claim: RecordedClaim | undefined, { name }: MeasuredFigure): Known[] {
+/** The values that are kept of a figure: the committed one, then that of the run's processor. */
+function knownValues(
+  claim: RecordedClaim | undefined,
+  { name }: MeasuredFigure,
+  own: string | undefined,
+): Known[] {
   const committed = figureValue(claim, name);
   if (claim === undefined || committed === undefined) return [];
   const elsewhere = claim.elsewhere.flatMap(({ processor, figures }): Known[] => {
     const other = figures[name];
-    return other === undefined ? [] : [{ committed: other, processor }];
+    return other === undefined || processor !== own ? [] : [{ committed: other, processor }];
   });
   return [{ committed }, ...elsewhere];
 }

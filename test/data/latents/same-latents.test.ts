@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/backend/errors.js';
 import type { LatentFacts } from '../../../src/data/description.js';
 import { checkSameLatents } from '../../../src/data/latents/same-latents.js';
@@ -48,5 +48,25 @@ describe('two sets of latents', () => {
   ])('do not: %s', (_, one, other, message) => {
     expect(compared(one, other)).toThrow(UserError);
     expect(compared(one, other)).toThrow(message);
+  });
+
+  test('by another autoencoder are a warning where there is no remedy', () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const [mine, yours] = [
+      { scale: 2, autoencoder: 'abc' },
+      { scale: 2, autoencoder: 'def' },
+    ];
+    const check = (latents: LatentFacts) =>
+      checkSameLatents(
+        { which: 'The latents here', latents: mine },
+        { which: 'The others', latents },
+        { scale: 'Take that scale' },
+      );
+    check(mine);
+    expect(warn).not.toHaveBeenCalled();
+    check(yours);
+    expect(warn.mock.calls[0]?.[0]).toMatch(/SHA-256 abc, the others by that of def: .* decoder/);
+    expect(() => check({ scale: 1, autoencoder: 'def' })).toThrow(/Take that scale/);
+    warn.mockRestore();
   });
 });

@@ -78,14 +78,18 @@ describe('figures beside the committed ones', async () => {
     expect(failed).toEqual(outcome === 'outside' ? [figure] : []);
   });
 
-  test('a figure that another kind of processor has otherwise agrees with either, and says so', () => {
+  test('a figure that the run’s processor has otherwise is judged by that too, and says so', () => {
     const claim = committed.get(denoising);
     const value = claim?.figures.find(({ name }) => name === share)?.value;
     if (!claim || value === undefined) throw new Error(denoising);
     const other = { processor: 'a processor', figures: { [share]: 1.003 * value } };
     const both = new Map([...committed, [denoising, { ...claim, elsewhere: [other] }]]);
-    const found = (factor: number) => {
-      const figures = reproduction(notebooks, both, changed(again, denoising, share, factor));
+    const found = (factor: number, processor = 'a processor') => {
+      const now = changed(again, denoising, share, factor);
+      const moved = now.get(denoising);
+      if (!moved) throw new Error(denoising);
+      const there = { ...moved, versions: { ...moved.versions, processor } };
+      const figures = reproduction(notebooks, both, new Map([...now, [denoising, there]]));
       return find(figures, denoising, share);
     };
     expect(found(1 + 5e-6)).toMatchObject({ outcome: 'within', committed: value });
@@ -95,6 +99,7 @@ describe('figures beside the committed ones', async () => {
     expect(reproductionText([found(1.003) as ReproducedFigure])).toContain(
       'within, as on a processor',
     );
+    expect(found(1.003, 'a third')).toMatchObject({ outcome: 'outside', committed: value });
     // Between the two, and a little further off than the second.
     for (const factor of [1.0015, 1.003 * (1 + 2e-5)]) {
       expect(found(factor)).toMatchObject({ outcome: 'outside', committed: value });
