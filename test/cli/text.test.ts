@@ -425,7 +425,8 @@ describe('mistakes are named', () => {
         const goesOn = await trainInto('goes-on', ...data);
         expect(goesOn.code, goesOn.stderr).toBe(0);
         // Another autoencoder may be the same one with its decoder trained further.
-        const warning = /begins with were made by the autoencoder of SHA-256 abc, .* by that of def/;
+        const warning =
+          /begins with were made by the autoencoder of SHA-256 abc, .* by that of def/;
         expect(warning.test(goesOn.stderr)).toBe(other === encoded);
         fs.rmSync(path.join(folder, 'goes-on'), { recursive: true });
       }
