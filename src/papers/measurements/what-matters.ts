@@ -1,7 +1,7 @@
 import { figure, type Measurement, workbookCommand } from './measurement.js';
 
 /** Flows of one design each, as the figures call them; the first is TarFlow's. */
-const designs = ['alternating', 'one direction', 'one block', 'shift only'];
+const designs = ['alternating', 'one direction', 'one block', 'shift only', 'couplings'];
 
 /** Flows of one size each. */
 const sizes = [
