@@ -578,7 +578,7 @@ describe('tarflow reproduce', () => {
     };
     const [first] = (await told('fid-imagenet-256')).split('\n');
     expect(first).toMatch(
-      /^STARFlow \(1\.4B\), latents: 1,410 million parameters; 1,281,167 training images \(ImageNet \(ILSVRC 2012\), arXiv 1409\.0575, from memory\); a step of 512 images 4\.8e\+15 operations; an epoch 1\.2e\+19 operations; training of 312 epochs, 780,624 steps 3\.8e\+21 operations \(about [\d,]+ years\); .*; a sample 6\.3e\+12 operations \(guided\), 50,000 samples /,
+      /^STARFlow \(1\.4B\), latents: 1,410 million parameters; 1,281,167 training images \(ImageNet \(ILSVRC 2012\), arXiv 1409\.0575, from memory\); a step of 512 images: 4\.8e\+15 operations; an epoch: 1\.2e\+19 operations; training of 312 epochs, 780,624 steps: 3\.8e\+21 operations \(about [\d,]+ years\); .*; a sample 6\.3e\+12 operations \(guided\), 50,000 samples /,
     );
     for (const [table, images, epoch] of [
       ['fid-imagenet-512', '1,281,167', '5.9e+19'],
@@ -587,15 +587,15 @@ describe('tarflow reproduce', () => {
       const text = await told(table);
       expect(text).toContain(`${images} training images`);
       expect(text).toMatch(
-        /an epoch \S+ operations \(about .*\); the paper does not say the number of its epochs;/,
+        /an epoch: \S+ operations \(about .*\); the paper does not say the number of its epochs;/,
       );
-      expect(text, table).toContain(`an epoch ${epoch} `);
+      expect(text, table).toContain(`an epoch: ${epoch} `);
       expect(text).not.toMatch(/training of/);
     }
     // Batches are not told, and epochs are.
     const row = ['--row', 'ImageNet 64×64, conditional'];
     const batchless = await told('crm', ...row);
-    expect(batchless).toMatch(/training of 300 epochs \S+ operations/);
+    expect(batchless).toMatch(/training of 300 epochs: \S+ operations/);
     expect(batchless).not.toMatch(/a step of/);
     expect(await told('crm', ...row, '--weights', 'some.pth')).toMatch(
       /parameters; weights are given; a sample/,
