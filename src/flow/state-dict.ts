@@ -1,4 +1,3 @@
-import { UserError } from '../backend/errors.js';
 import { randomKey } from '../backend/random.js';
 import { tf } from '../backend/tf.js';
 import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
@@ -53,21 +52,16 @@ function checkState<C extends ModelConfig, P extends Tree>(
   expected: Record<string, readonly number[]>,
   file: Parameters<typeof checkWeights>[0],
 ): void {
-  const network = `a model of kind '${family.kind}' (${family.title(config)})`;
-  try {
-    checkWeights(
-      file,
-      { network, address: file.path },
-      expected,
-      (name) => family.published?.ignored.test(name) ?? false,
-    );
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(
-      error.problem,
-      'Take a complete file, or check the numbers of blocks, layers and classes of the configuration',
-    );
-  }
+  checkWeights(
+    file,
+    {
+      network: `a model of kind '${family.kind}' (${family.title(config)})`,
+      remedy:
+        'Take a complete file, or check the numbers of blocks, layers and classes of the configuration',
+    },
+    expected,
+    (name) => family.published?.ignored.test(name) ?? false,
+  );
 }
 
 /** The same model with other tensors under the names of its state dict. */

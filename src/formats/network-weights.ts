@@ -33,6 +33,7 @@ const mostNames = 20;
 /**
  * Checks that a file has the tensors of a network, in their shapes, and no others.
  *
+ * @param weights what they are, with their address or with what else to do where they do not fit
  * @param expected shapes by name
  * @param more true for the name of a tensor that may be there as well
  * @throws UserError with the names of tensors that are missing, unexpected or of another shape
@@ -42,7 +43,7 @@ export function checkWeights(
     path,
     tensors,
   }: { path: string; tensors: Readonly<Record<string, { shape: readonly number[] }>> },
-  { network, address }: NetworkWeights,
+  weights: NetworkWeights | { network: string; remedy: string },
   expected: Readonly<Record<string, readonly number[]>>,
   more: (name: string) => boolean = () => false,
 ): void {
@@ -65,8 +66,8 @@ export function checkWeights(
   ];
   if (problems.length === 0) return;
   throw new UserError(
-    `${path} does not hold the weights of ${network}: it ${problems.join('; it ')}`,
-    `The published file is at ${address}`,
+    `${path} does not hold the weights of ${weights.network}: it ${problems.join('; it ')}`,
+    'remedy' in weights ? weights.remedy : `The published file is at ${weights.address}`,
   );
 }
 
