@@ -1,4 +1,4 @@
-// npm run workbook [-- --train] [-- --only 02] [-- --update]: executes the notebooks in order, into
+// npm run workbook [-- --train] [-- --only 02,04] [-- --update]: executes the notebooks in order, into
 // reproduction/, and reports which of the committed figures came out again. With --update notebooks/
 // and results/ themselves are written.
 import { existsSync } from 'node:fs';
@@ -50,26 +50,32 @@ function readArguments() {
   } catch (error) {
     throw new SetupError(
       `${/** @type {Error} */ (error).message.replace(/\.$/, '')}`,
-      'Usage: npm run workbook -- [--train] [--only 02] [--update]',
+      'Usage: npm run workbook -- [--train] [--only 02,04] [--update]',
     );
   }
 }
 
 /**
  * @param {string} folder
- * @param {string | undefined} only the beginning of a name
+ * @param {string | undefined} only the beginnings of names, between commas
  */
 function chooseNotebooks(folder, only) {
   const all = existsSync(folder) ? listNotebooks(folder) : [];
-  const chosen = all.filter((notebook) => path.basename(notebook).startsWith(only ?? ''));
-  if (chosen.length === 0) {
+  const beginnings = only?.split(',').map((part) => part.trim()) ?? [''];
+  /** @param {string} beginning */
+  const startingWith = (beginning) =>
+    all.filter((notebook) => path.basename(notebook).startsWith(beginning));
+  const unknown = beginnings.find(
+    (part) => (only !== undefined && part === '') || startingWith(part).length === 0,
+  );
+  if (unknown !== undefined) {
     const names = all.map((notebook) => path.basename(notebook)).join(', ');
     throw new SetupError(
       only === undefined
         ? `There is no notebook in ${folder}`
-        : `No notebook begins with '${only}'`,
+        : `No notebook begins with '${unknown}'`,
       names ? `There are ${names}` : 'Clone the project again',
     );
   }
-  return chosen;
+  return all.filter((notebook) => beginnings.some((part) => startingWith(part).includes(notebook)));
 }
