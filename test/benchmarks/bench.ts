@@ -8,7 +8,7 @@
  * parameters' steps. A difference ends the benchmark with status 1. Then their repetitions take turns,
  * so that whatever else the machine does meets all; memory is that of three more processes of a side.
  * The figures are medians. Each row is printed and written to results/benchmarks.json as soon as it is
- * measured, among those of the same machine; those of others stay. A run that ends draws the machine's
+ * measured, among those of the same machine; those of others stay. A run of all rows draws the machine's
  * rows in results/benchmarks.png, or those of a run with `--scaling` in results/benchmarks-scaling.png.
  * With `--quick` and TARFLOW_QUICK=1 both go into a temporary folder.
  *
@@ -192,7 +192,8 @@ async function measureAll(
     return 0;
   }
   if (scaling) await saveScalingFigure(all, machine, resultFile('benchmarks-scaling.png'));
-  else await saveRatioFigure(all, machine, resultFile('benchmarks.png'));
+  // A chart of a few rows would take the place of one of all.
+  else if (only === undefined) await saveRatioFigure(all, machine, resultFile('benchmarks.png'));
   return 0;
 }
 
