@@ -62,11 +62,10 @@ function readArguments() {
 function chooseNotebooks(folder, only) {
   const all = existsSync(folder) ? listNotebooks(folder) : [];
   const beginnings = only?.split(',').map((part) => part.trim()) ?? [''];
-  /** @param {string} beginning */
-  const startingWith = (beginning) =>
-    all.filter((notebook) => path.basename(notebook).startsWith(beginning));
+  /** @type {(notebook: string, beginning: string) => boolean} */
+  const begins = (notebook, beginning) => path.basename(notebook).startsWith(beginning);
   const unknown = beginnings.find(
-    (part) => (only !== undefined && part === '') || startingWith(part).length === 0,
+    (part) => (only !== undefined && part === '') || !all.some((each) => begins(each, part)),
   );
   if (unknown !== undefined) {
     const names = all.map((notebook) => path.basename(notebook)).join(', ');
@@ -77,5 +76,5 @@ function chooseNotebooks(folder, only) {
       names ? `There are ${names}` : 'Clone the project again',
     );
   }
-  return all.filter((notebook) => beginnings.some((part) => startingWith(part).includes(notebook)));
+  return all.filter((notebook) => beginnings.some((part) => begins(notebook, part)));
 }

@@ -41,10 +41,10 @@ async function main(): Promise<void> {
     const [least, most] = [sorted[0] as number, sorted.at(-1) as number];
     const layers =
       config.kind === 'tarflow' ? config.layersPerBlock : Math.max(...config.layersPerBlock);
-    const megabytes = (layers * 12 * config.channels ** 2 * 4) / 2 ** 20;
+    const mebibytes = (layers * 12 * config.channels ** 2 * 4) / 2 ** 20;
     console.log(
       `${configurationName(config)}: ${median(sorted).toFixed(1)} ms ` +
-        `(${least.toFixed(1)}, ${most.toFixed(1)}); largest block ${megabytes.toFixed(0)} MiB`,
+        `(${least.toFixed(1)}, ${most.toFixed(1)}); largest block ${mebibytes.toFixed(0)} MiB`,
     );
   });
   for (const flow of flows) disposeModel(flow);
