@@ -44,7 +44,8 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
     : [];
   const plain = names.filter((name) => allUnderPlainTslab || name === shortest);
   const runs = [
-    ...(allUnderPlainTslab ? [] : names.map((name) => ({ name, kernel: 'tslab' }))),
+    // The last ones take longest: begun first, they do not run on alone at the end.
+    ...(allUnderPlainTslab ? [] : names.toReversed().map((name) => ({ name, kernel: 'tslab' }))),
     ...plain.map((name) => ({ name, kernel: 'tslab-plain' })),
   ];
   test.concurrent.each(runs)(
