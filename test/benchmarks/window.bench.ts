@@ -1,6 +1,7 @@
 /**
  * What a round of a sliding window takes beside a step of sequential sampling, and how many of each a
- * model needs:
+ * model needs; and what an evaluation of all tokens of a block takes beside the whole of its steps, which
+ * is the count of evaluations that pays:
  *
  *     npx tsx test/benchmarks/window.bench.ts [checkpoint] [batch]
  *
@@ -9,10 +10,14 @@
  */
 
 import { startEngine } from '../../src/backend/engine.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { tf } from '../../src/backend/tf.js';
+import { givenConditions } from '../../src/conditions/given.js';
+import { ability, disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
+import { executionOf } from '../../src/sampling/guidance/execution.js';
+import { type Guidance, guidedBlock } from '../../src/sampling/guidance/guided-block.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { dataRange, largestError } from '../../src/sampling/planner/plan-sampling.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
@@ -30,6 +35,38 @@ function randomModel(): Model {
     },
     1,
   ) as unknown as Model;
+}
+
+/** Milliseconds that evaluations of all tokens of the first block take, the least of twenty. */
+function evaluation(
+  flow: Model,
+  z: tf.Tensor3D,
+  label: number | undefined,
+  guidance: Guidance | undefined,
+  precision: 'float32' | 'bfloat16',
+): number {
+  const blocks = ability(flow.family, 'blocks')(flow);
+  const [block] = blocks as [(typeof blocks)[number]];
+  const conditions = givenConditions(flow.config, { label }, z.shape[0]);
+  const guided = guidedBlock(
+    block,
+    z.shape[0],
+    conditions,
+    guidance,
+    executionOf(blocks, { precision }),
+  );
+  const tokens = tf.slice(z, [0, 0, 0], [-1, z.shape[1] - 1, -1]);
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 25; i++) {
+    const begun = performance.now();
+    const { next } = guided.predict(tokens, { start: 0 });
+    next.mean.dataSync();
+    if (i >= 5) least = Math.min(least, performance.now() - begun);
+    tf.dispose([next.mean, ...(next.logScale ? [next.logScale] : [])]);
+  }
+  guided.dispose();
+  tf.dispose([conditions, tokens]);
+  return least;
 }
 
 async function main(): Promise<void> {
@@ -64,6 +101,14 @@ async function main(): Promise<void> {
       `${guidance ? 'guided' : 'without guidance'}: a step ${(1000 * step).toFixed(2)} ms, ` +
         `${plain.seconds.toFixed(3)} s in all`,
     );
+    const block = (1000 * plain.seconds) / plain.rounds.length;
+    for (const precision of ['float32', 'bfloat16'] as const) {
+      const one = evaluation(flow, z, label, guidance, precision);
+      console.log(
+        `  an evaluation of all tokens in ${precision} ${one.toFixed(1)} ms, a block's steps ` +
+          `${block.toFixed(0)} ms: ${(block / one).toFixed(1)} evaluations take as long`,
+      );
+    }
     for (const window of [1, 4, 8, 16, 32, 64].filter((size) => size < z.shape[1])) {
       for (const tolerance of checkpoint ? [1e-2, 1e-3, 1e-4] : [0]) {
         const found = await best({ kind: 'slidingWindow', window, tolerance });
