@@ -1,18 +1,20 @@
 /**
  * What a round of a sliding window takes beside a step of sequential sampling, and how many of each a
- * model needs; and what an evaluation of all tokens of a block takes beside the whole of its steps, which
- * is the count of evaluations that pays:
+ * model needs; and how many evaluations of all tokens take as long as all steps of a block:
  *
  *     npx tsx test/benchmarks/window.bench.ts [checkpoint] [batch]
  *
- * Without a checkpoint a block of 256 channels and 4 layers on 256 tokens has random weights, which say
- * nothing of the number of rounds. The least of three times counts.
+ * Without a checkpoint (`''` before a batch) a block of 256 channels and 4 layers on 256 tokens has random
+ * weights, which say nothing of the number of rounds. Steps and rounds are of a loop compiled by XLA in
+ * float32, the least of three times; evaluations are a graph each, the least of twenty, without what a
+ * solver does between them.
  */
 
 import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { tf, tidy } from '../../src/backend/tf.js';
 import { givenConditions } from '../../src/conditions/given.js';
-import { ability, disposeModel } from '../../src/flow/flow.js';
+import type { AutoregressiveBlock } from '../../src/flow/autoregressive.js';
+import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
@@ -37,32 +39,27 @@ function randomModel(): Model {
   ) as unknown as Model;
 }
 
-/** Milliseconds that evaluations of all tokens of the first block take, the least of twenty. */
+/** Milliseconds of an evaluation of all tokens of a block, the least of twenty. */
 function evaluation(
   flow: Model,
+  block: AutoregressiveBlock,
   z: tf.Tensor3D,
-  label: number | undefined,
-  guidance: Guidance | undefined,
+  { label, guidance }: { label: number | undefined; guidance: Guidance | undefined },
   precision: 'float32' | 'bfloat16',
 ): number {
-  const blocks = ability(flow.family, 'blocks')(flow);
-  const [block] = blocks as [(typeof blocks)[number]];
-  const conditions = givenConditions(flow.config, { label }, z.shape[0]);
-  const guided = guidedBlock(
-    block,
-    z.shape[0],
-    conditions,
-    guidance,
-    executionOf(blocks, { precision }),
-  );
-  const tokens = tf.slice(z, [0, 0, 0], [-1, z.shape[1] - 1, -1]);
+  const [batch, count] = z.shape;
+  const conditions = givenConditions(flow.config, { label }, batch);
+  const execution = executionOf([block], { precision });
+  const guided = guidedBlock(block, batch, conditions, guidance, execution);
+  // Of a block without a start token the last token predicts nothing.
+  const tokens = tf.slice(z, [0, 0, 0], [-1, count - 1, -1]);
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 25; i++) {
     const begun = performance.now();
-    const { next } = guided.predict(tokens, { start: 0 });
-    next.mean.dataSync();
+    const mean = tidy(() => guided.predict(tokens, { start: 0 }).next.mean);
+    mean.dataSync();
     if (i >= 5) least = Math.min(least, performance.now() - begun);
-    tf.dispose([next.mean, ...(next.logScale ? [next.logScale] : [])]);
+    mean.dispose();
   }
   guided.dispose();
   tf.dispose([conditions, tokens]);
@@ -79,6 +76,7 @@ async function main(): Promise<void> {
       let least = {
         seconds: Number.POSITIVE_INFINITY,
         rounds: [0],
+        milliseconds: [0],
         values: new Float32Array() as Float32Array,
       };
       for (let i = 0; i < 4; i++) {
@@ -90,7 +88,10 @@ async function main(): Promise<void> {
         const seconds = (performance.now() - begun) / 1000;
         images.dispose();
         if (i === 0 || seconds >= least.seconds) continue;
-        least = { seconds, rounds: traces.map(({ evaluations }) => evaluations), values };
+        const rounds = traces.map(({ evaluations }) => evaluations);
+        const milliseconds: number[] = [];
+        for (const trace of traces) milliseconds[trace.block] = trace.milliseconds;
+        least = { seconds, rounds, milliseconds, values };
       }
       return least;
     };
@@ -101,13 +102,15 @@ async function main(): Promise<void> {
       `${guidance ? 'guided' : 'without guidance'}: a step ${(1000 * step).toFixed(2)} ms, ` +
         `${plain.seconds.toFixed(3)} s in all`,
     );
-    const block = (1000 * plain.seconds) / plain.rounds.length;
-    for (const precision of ['float32', 'bfloat16'] as const) {
-      const one = evaluation(flow, z, label, guidance, precision);
-      console.log(
-        `  an evaluation of all tokens in ${precision} ${one.toFixed(1)} ms, a block's steps ` +
-          `${block.toFixed(0)} ms: ${(block / one).toFixed(1)} evaluations take as long`,
-      );
+    for (const block of blocksOf(flow)) {
+      const steps = plain.milliseconds[block.index] ?? Number.NaN;
+      for (const precision of ['float32', 'bfloat16'] as const) {
+        const one = evaluation(flow, block, z, { label, guidance }, precision);
+        console.log(
+          `  block ${block.index}: all steps ${steps.toFixed(0)} ms, an evaluation in ${precision} ` +
+            `${one.toFixed(1)} ms; ${(steps / one).toFixed(1)} evaluations take as long`,
+        );
+      }
     }
     for (const window of [1, 4, 8, 16, 32, 64].filter((size) => size < z.shape[1])) {
       for (const tolerance of checkpoint ? [1e-2, 1e-3, 1e-4] : [0]) {

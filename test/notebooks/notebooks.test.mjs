@@ -44,7 +44,7 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
     : [];
   const plain = names.filter((name) => allUnderPlainTslab || name === shortest);
   const runs = [
-    // The last ones take longest: begun first, they do not run on alone at the end.
+    // Most of those that take long come late: begun first, none runs on alone at the end.
     ...(allUnderPlainTslab ? [] : names.toReversed().map((name) => ({ name, kernel: 'tslab' }))),
     ...plain.map((name) => ({ name, kernel: 'tslab-plain' })),
   ];

@@ -140,8 +140,8 @@ describe('solvers within a bound', () => {
 });
 
 /**
- * The largest difference of a plan's images from sequential ones, as a share of the range. In the plan's
- * batches: an iteration goes on until all rows of its batch have converged.
+ * The largest difference of a plan's images from sequential ones, as a share of the range. In whole
+ * batches of the plan: samples together share a sliding window, which waits for the slowest of them.
  */
 async function errorOf(
   flow: TarFlow,
@@ -150,13 +150,15 @@ async function errorOf(
   labels?: readonly number[],
   guidance?: Guidance,
 ): Promise<number> {
-  const { batch, mode, loop } = found;
+  const { batch, precision } = found;
+  // Another mode of loops is that of no option but the default.
+  const mode = found.mode === found.loop ? found.mode : undefined;
   const solver = plannedSolvers(flow, found);
   let largest = 0;
   for (let first = 0; first < z.shape[0]; first += batch) {
     const part = tf.slice(z, [first, 0, 0], [batch, -1, -1]);
     const label = labels?.slice(first, first + batch);
-    const options = { ...(guidance && { guidance }), label, mode, loop } as const;
+    const options = { ...(guidance && { guidance }), label, mode, precision } as const;
     const planned = await inverse(flow, part, { ...options, solver });
     const exact = await inverse(flow, part, options);
     largest = Math.max(largest, difference(planned, exact) / dataRange);
