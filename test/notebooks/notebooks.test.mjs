@@ -45,7 +45,7 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
   const plain = names.filter((name) => allUnderPlainTslab || name === shortest);
   const runs = [
     // Most of those that take long come late: begun first, none runs on alone at the end.
-    ...(allUnderPlainTslab ? [] : names.toReversed().map((name) => ({ name, kernel: 'tslab' }))),
+    ...(allUnderPlainTslab ? [] : [...names].reverse().map((name) => ({ name, kernel: 'tslab' }))),
     ...plain.map((name) => ({ name, kernel: 'tslab-plain' })),
   ];
   test.concurrent.each(runs)(
