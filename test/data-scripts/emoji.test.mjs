@@ -1,45 +1,16 @@
-import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import sharp from 'sharp';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { onWhite } from '../../data-scripts/lib/pictures.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
-import { Progress } from '../../data-scripts/lib/progress.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
 import { readTar } from '../../data-scripts/lib/tar.mjs';
 import { emojiFrom } from '../../data-scripts/steps/emoji.mjs';
 import { fluentFrom } from '../../data-scripts/steps/emoji-fluent.mjs';
-
-/**
- * @param {string} name
- * @param {Uint8Array | string} content
- * @param {string} [kind] 5 for a folder
- */
-function tarEntry(name, content, kind = '0') {
-  const header = Buffer.alloc(512);
-  const cut = name.length > 100 ? name.lastIndexOf('/', 100) : -1;
-  header.write(name.slice(cut + 1), 0);
-  header.write(`${content.length.toString(8).padStart(11, '0')}\0`, 124);
-  header.write(kind, 156);
-  header.write('ustar\x0000', 257);
-  if (cut > 0) header.write(name.slice(0, cut), 345);
-  const padding = Buffer.alloc((512 - (content.length % 512)) % 512);
-  return Buffer.concat([header, Buffer.from(content), padding]);
-}
-
-const tarEnd = Buffer.alloc(1024);
+import { standInForNpm, tarEnd, tarEntry } from './stand-in-for-npm.mjs';
 
 test('readTar finds the files of an archive, their folders and lengths', () => {
   const deep = `${'folder/'.repeat(20)}file`;
@@ -115,43 +86,13 @@ test('an unknown data set: the known ones are named', async () => {
   });
   expect(status).toBe(1);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, emoji, emoji-fluent, efficientnet-lite0, minilm.",
+    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, cifar10, emoji, emoji-fluent, efficientnet-lite0, minilm.",
   );
 });
 
 // The stand-in for npm is a shell script.
 describe.skipIf(process.platform === 'win32')('the emoji step', () => {
-  /** @type {string} */
-  let folder;
-  /** @type {import('../../data-scripts/lib/steps.mjs').Context} */
-  let context;
-  /** @type {string} */
-  let calls;
-
-  beforeEach(() => {
-    folder = mkdtempSync(path.join(tmpdir(), 'tarflow-test-'));
-    context = {
-      root: folder,
-      cache: path.join(folder, 'cache'),
-      env: { PATH: path.join(folder, 'programs') },
-      progress: new Progress(/** @type {any} */ ({ isTTY: false, write: () => true })),
-    };
-    calls = path.join(folder, 'calls');
-    for (const name of ['cache', 'programs', 'registry']) mkdirSync(path.join(folder, name));
-    writeNpm(
-      `echo "$@" >> ${calls}; while [ "$1" != --pack-destination ]; do shift; done; ` +
-        `/bin/cp ${folder}/registry/*.tgz "$2"`,
-    );
-  });
-
-  afterEach(() => rmSync(folder, { recursive: true }));
-
-  /** @param {string} script */
-  function writeNpm(script) {
-    const file = path.join(folder, 'programs', 'npm');
-    writeFileSync(file, `#!/bin/sh\n${script}\n`);
-    chmodSync(file, 0o755);
-  }
+  const npm = standInForNpm();
 
   const ofHands = { category: 'People & Body', subcategory: 'hand-fingers-open' };
   const ofSmileys = { category: 'Smileys & Emotion', subcategory: 'face-smiling' };
@@ -209,19 +150,16 @@ describe.skipIf(process.platform === 'win32')('the emoji step', () => {
         files.push(tarEntry(`package/img/${vendor}/64/${name}`, await png(colour)));
       }
       const archive = gzipSync(Buffer.concat([...files, tarEnd]));
-      const name = `emoji-datasource-${vendor}-16.0.0.tgz`;
-      writeFileSync(path.join(folder, 'registry', name), archive);
-      const integrity = `sha512-${createHash('sha512').update(archive).digest('base64')}`;
-      packages.push({ vendor, bytes: archive.length, integrity });
+      packages.push({ vendor, ...npm.publish(`emoji-datasource-${vendor}-16.0.0.tgz`, archive) });
     }
     return packages;
   }
 
   /** @param {string} name */
-  const inData = (name) => path.join(context.cache, 'data', 'emoji', name);
+  const inData = (name) => path.join(npm.context.cache, 'data', 'emoji', name);
 
   test('keeps the pictures on white in both sizes, and what they are, in Unicode’s order', async () => {
-    await emojiFrom(await publish()).run(context);
+    await emojiFrom(await publish()).run(npm.context);
     expect(JSON.parse(readFileSync(inData('emoji.json'), 'utf8'))).toEqual([
       { code: '1F600', entry: '1F600', shortName: 'grinning', ...ofSmileys },
       { code: '1F44B', entry: '1F44B', shortName: 'wave', ...ofHands },
@@ -250,17 +188,17 @@ describe.skipIf(process.platform === 'win32')('the emoji step', () => {
 
   test('fetches both in one call of npm, once, and keeps no archive', async () => {
     const step = emojiFrom(await publish());
-    expect(step.isDone(context)).toBe(false);
-    await step.run(context);
-    expect(step.isDone(context)).toBe(true);
-    const lines = readFileSync(calls, 'utf8').trim().split('\n');
+    expect(step.isDone(npm.context)).toBe(false);
+    await step.run(npm.context);
+    expect(step.isDone(npm.context)).toBe(true);
+    const lines = readFileSync(npm.calls, 'utf8').trim().split('\n');
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(
       /^pack emoji-datasource-google@16\.0\.0 emoji-datasource-twitter@16\.0\.0 /,
     );
-    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    expect(readdirSync(path.join(npm.context.cache, 'downloads'))).toEqual([]);
     writeFileSync(inData('google-32-images-idx4-ubyte.gz'), 'cut short');
-    expect(step.isDone(context)).toBe(false);
+    expect(step.isDone(npm.context)).toBe(false);
   });
 
   test('keeps Microsoft’s pictures by their code points, of four digits at least', async () => {
@@ -274,23 +212,21 @@ describe.skipIf(process.platform === 'win32')('the emoji step', () => {
       ]),
     );
     const file = 'lobehub-fluent-emoji-3d-1.1.0.tgz';
-    writeFileSync(path.join(folder, 'registry', file), archive);
-    const integrity = `sha512-${createHash('sha512').update(archive).digest('base64')}`;
     const named = { name: '@lobehub/fluent-emoji-3d', version: '1.1.0', file };
-    const step = fluentFrom({ ...named, bytes: archive.length, integrity });
-    expect(step.isDone(context)).toBe(false);
-    await step.run(context);
-    expect(step.isDone(context)).toBe(true);
-    expect(readFileSync(calls, 'utf8')).toMatch(/^pack @lobehub\/fluent-emoji-3d@1\.1\.0 /);
-    const kept = path.join(context.cache, 'data', 'emoji-fluent');
+    const step = fluentFrom({ ...named, ...npm.publish(file, archive) });
+    expect(step.isDone(npm.context)).toBe(false);
+    await step.run(npm.context);
+    expect(step.isDone(npm.context)).toBe(true);
+    expect(readFileSync(npm.calls, 'utf8')).toMatch(/^pack @lobehub\/fluent-emoji-3d@1\.1\.0 /);
+    const kept = path.join(npm.context.cache, 'data', 'emoji-fluent');
     expect(readdirSync(kept).sort()).toEqual([
       ...['0023-fe0f-20e3.webp', '1f600.webp', 'complete.json'],
     ]);
     expect(readFileSync(path.join(kept, '0023-fe0f-20e3.webp'), 'utf8')).toBe('key');
-    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    expect(readdirSync(path.join(npm.context.cache, 'downloads'))).toEqual([]);
     const other = fluentFrom({ ...named, bytes: 1, integrity: 'sha512-other', version: '1.1.1' });
-    expect(other.isDone(context)).toBe(false);
-    await expect(other.run(context)).rejects.toThrow(
+    expect(other.isDone(npm.context)).toBe(false);
+    await expect(other.run(npm.context)).rejects.toThrow(
       /with the integrity sha512-.*, not sha512-other/,
     );
   });
@@ -298,32 +234,32 @@ describe.skipIf(process.platform === 'win32')('the emoji step', () => {
   test('goes on without npm where it was stopped after the download', async () => {
     const packages = await publish();
     // A file in the way of the data's folder: the first run fetches, and fails to write.
-    writeFileSync(path.join(context.cache, 'data'), '');
-    await expect(emojiFrom(packages).run(context)).rejects.toThrow(/cannot be made/);
-    rmSync(path.join(context.cache, 'data'));
-    writeNpm('echo "npm error code ENOTFOUND" >&2; exit 1');
-    await emojiFrom(packages).run(context);
-    expect(emojiFrom(packages).isDone(context)).toBe(true);
+    writeFileSync(path.join(npm.context.cache, 'data'), '');
+    await expect(emojiFrom(packages).run(npm.context)).rejects.toThrow(/cannot be made/);
+    rmSync(path.join(npm.context.cache, 'data'));
+    npm.write('echo "npm error code ENOTFOUND" >&2; exit 1');
+    await emojiFrom(packages).run(npm.context);
+    expect(emojiFrom(packages).isDone(npm.context)).toBe(true);
   });
 
   test('without a network says so, and leaves nothing', async () => {
     const packages = await publish();
-    writeNpm('echo "npm error code ENOTFOUND" >&2; exit 1');
-    await expect(emojiFrom(packages).run(context)).rejects.toThrow(
+    npm.write('echo "npm error code ENOTFOUND" >&2; exit 1');
+    await expect(emojiFrom(packages).run(npm.context)).rejects.toThrow(
       'The download of the emoji packages failed: the network, or the package registry, cannot be ' +
         'reached. Check the connection',
     );
-    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    expect(readdirSync(path.join(npm.context.cache, 'downloads'))).toEqual([]);
     expect(existsSync(inData(''))).toBe(false);
   });
 
   test('refuses an archive with another content, and leaves nothing', async () => {
     const packages = await publish();
-    writeFileSync(path.join(folder, 'registry', 'emoji-datasource-twitter-16.0.0.tgz'), 'other');
-    await expect(emojiFrom(packages).run(context)).rejects.toThrow(
+    npm.publish('emoji-datasource-twitter-16.0.0.tgz', Buffer.from('other'));
+    await expect(emojiFrom(packages).run(npm.context)).rejects.toThrow(
       /brought emoji-datasource-twitter-16\.0\.0\.tgz with the integrity sha512-.*, not sha512-.*Check which registry npm uses/,
     );
-    expect(readdirSync(path.join(context.cache, 'downloads'))).toEqual([]);
+    expect(readdirSync(path.join(npm.context.cache, 'downloads'))).toEqual([]);
     expect(existsSync(inData(''))).toBe(false);
   });
 });
