@@ -177,7 +177,7 @@ describe('expectations', () => {
     const expected = expectations.map(({ experiment }) => experiment);
     // Not run to the end yet.
     const open = [
-      ...['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling'],
+      ...['mnist-demonstration', 'fashion-mnist-maf', 'fashion-mnist-coupling', 'cifar10-density'],
       ...[
         'fluent-vae-128',
         'fluent-vae',
