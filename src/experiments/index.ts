@@ -1,7 +1,7 @@
 import { UserError } from '../backend/errors.js';
 import { familyExperiments } from '../models/registry.js';
 import type { Experiment } from '../training/experiment.js';
-import { cifar10Density } from './cifar10-experiments.js';
+import { cifar10AtOneCost, cifar10Density } from './cifar10-experiments.js';
 import { designCoupling, designExperiments } from './design-experiments.js';
 import { emoji256, emoji1024 } from './emoji-experiments.js';
 import {
@@ -33,6 +33,7 @@ export const experiments: readonly Experiment[] = [
   fashionMnistConditional,
   fashionMnistConditional8x2,
   cifar10Density,
+  ...cifar10AtOneCost,
   mnistDemonstration,
   noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 }),
   noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
