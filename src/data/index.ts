@@ -2,11 +2,11 @@ import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { openFolder } from './folder/folder.js';
 import { openLatents } from './latents/latent-file.js';
-import { loadCifar10 } from './memory/cifar10.js';
 import { emojiDatasets } from './memory/emoji.js';
 import { loadFashionMnist } from './memory/fashion-mnist.js';
 import type { ImageDataset } from './memory/memory.js';
 import { loadMnistSubset } from './memory/mnist-subset.js';
+import { loadCifar10 } from './official/cifar10.js';
 import { openOfficial } from './official/open-official.js';
 import {
   type OfficialName,
@@ -42,8 +42,8 @@ export type {
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,
   'mnist-10k-subset': loadMnistSubset,
-  cifar10: loadCifar10,
   ...emojiDatasets,
+  cifar10: loadCifar10,
 };
 
 /**

@@ -163,6 +163,7 @@ function whyLeftOut(row: Row, scale: Scale): string | undefined {
 /** Images of the training splits that twins are trained on. */
 const twinImages: Readonly<Record<string, number>> = {
   'fashion-mnist': 55_000,
+  cifar10: 45_000,
   'emoji-base-32': 2674,
   'emoji-base-64': 2674,
 };

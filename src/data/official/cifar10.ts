@@ -1,8 +1,11 @@
 import * as path from 'node:path';
+import { cacheFolder } from '../../backend/cache-folder.js';
+import { UserError } from '../../backend/errors.js';
 import { readBytes } from '../../backend/files.js';
 import { tarEntries, tarInMemory } from '../../formats/tar.js';
 import { type ImageDataset, imageDataset } from '../memory/memory.js';
 import { splitIndices } from '../memory/splits.js';
+import type { Split } from '../source.js';
 import { exists } from './image-collection.js';
 import { type Opening, officialError, officialSets } from './sets.js';
 
@@ -64,6 +67,21 @@ export async function openCifar10({ root, split, options }: Opening): Promise<Im
     labels: chosen.map((index) => labels[index] as number),
     licence: options.licence ?? officialSets.cifar10.licence,
   });
+}
+
+/**
+ * {@link openCifar10} of the files in the cache folder.
+ *
+ * @throws UserError when they are not there
+ */
+export async function loadCifar10(split: Split): Promise<ImageDataset> {
+  const root = path.join(cacheFolder(), 'data', 'cifar10');
+  if (await exists(root)) return openCifar10({ root, split, options: {} });
+  throw new UserError(
+    `CIFAR-10 is not in ${root}`,
+    'Run `node data-scripts/data.mjs cifar10`, or name the folder of the official files ' +
+      `(${officialSets.cifar10.address}): cifar10:PATH`,
+  );
 }
 
 async function readFiles(root: string, names: readonly string[]): Promise<Uint8Array[]> {

@@ -6,7 +6,7 @@ import { openDataset, type Split } from '../../../src/data/index.js';
 import { tarOf } from '../../formats/tar-writer.js';
 import { levelsOf, madeSet } from './made-set.js';
 
-const { root, write } = madeSet();
+const { cache, root, write } = madeSet();
 const open = (split: Split) => openDataset(`cifar10:${root}`, split);
 const address = 'Get CIFAR-10, binary version from https://www.cs.toronto.edu/~kriz/cifar.html.';
 
@@ -102,4 +102,24 @@ describe('what is missing or damaged is told with the official address', () => {
     write('cifar-10-binary.tar.gz', Buffer.from('hello'));
     await expect(open('test')).rejects.toThrow(/cifar-10-binary\.tar\.gz ends inside/);
   });
+});
+
+test('CIFAR-10 without a folder is the one in the cache', async () => {
+  const images = batch(4);
+  const folder = path.join(cache, 'data', 'cifar10');
+  await expect(openDataset('cifar10', 'test')).rejects.toThrow(
+    `CIFAR-10 is not in ${folder}. Run \`node data-scripts/data.mjs cifar10\`, or name the folder of ` +
+      'the official files (https://www.cs.toronto.edu/~kriz/cifar.html): cifar10:PATH.',
+  );
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, 'test_batch.bin'), images);
+  write('test_batch.bin', images);
+  for (const name of ['cifar10', `cifar10:${root}`]) {
+    const data = await openDataset(name, 'test');
+    expect(data).toMatchObject({ name: 'cifar10', split: 'test', length: 10_000 });
+    expect(await levelsOf(data, [0, 9_999])).toEqual([
+      [4, 0],
+      [4, 9],
+    ]);
+  }
 });
