@@ -91,12 +91,12 @@ export const datasetForms: readonly string[] = [
 ];
 
 /**
- * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows, or what is on
- * the user's disk:
+ * Opens one split of a data set, wherever it lies: a name that {@link loadDataset} knows (`cifar10` is
+ * the one in the cache), or what is on the user's disk:
  *
  * - `imagenet:PATH`, `imagenet64:PATH`, `afhq:PATH`, `cifar10:PATH`: a folder of the official files of
  *   ImageNet (ILSVRC 2012; the size of images must be asked for), downsampled ImageNet 64×64, AFHQ and
- *   CIFAR-10 (`cifar10` alone is the one in the cache). Archives are not unpacked. Images go through the transform of the published code: the
+ *   CIFAR-10. Archives are not unpacked. Images go through the transform of the published code: the
  *   shorter side scaled by a triangle filter, the middle cut out, as torchvision and Pillow do it to the
  *   bit (Pillow before 13, which scales some tall images in the other order).
  * - `folder:PATH`: any folder of images ({@link openFolder}).

@@ -49,7 +49,7 @@ function variant(
   };
 }
 
-/** Products in float32: uniform noise is too narrow for factors of bfloat16. */
+/** Products in float32, so that no difference of likelihood can come of rounded factors. */
 const exact = { precision: 'float32' } as const;
 
 /** What changes where it is likelihood that counts. */

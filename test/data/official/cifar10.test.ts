@@ -107,13 +107,18 @@ describe('what is missing or damaged is told with the official address', () => {
 test('CIFAR-10 without a folder is the one in the cache', async () => {
   const images = batch(4);
   const folder = path.join(cache, 'data', 'cifar10');
+  const remedy =
+    'Run `node data-scripts/data.mjs cifar10`, or name the folder of the official files ' +
+    '(https://www.cs.toronto.edu/~kriz/cifar.html): cifar10:PATH.';
   await expect(openDataset('cifar10', 'test')).rejects.toThrow(
-    `CIFAR-10 is not in ${folder}. Run \`node data-scripts/data.mjs cifar10\`, or name the folder of ` +
-      'the official files (https://www.cs.toronto.edu/~kriz/cifar.html): cifar10:PATH.',
+    `CIFAR-10 is not in ${folder}. ${remedy}`,
   );
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'test_batch.bin'), images);
   write('test_batch.bin', images);
+  await expect(openDataset('cifar10', 'train')).rejects.toThrow(
+    `${folder} has neither data_batch_1.bin nor cifar-10-binary.tar.gz. ${remedy}`,
+  );
   for (const name of ['cifar10', `cifar10:${root}`]) {
     const data = await openDataset(name, 'test');
     expect(data).toMatchObject({ name: 'cifar10', split: 'test', length: 10_000 });
