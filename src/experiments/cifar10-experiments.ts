@@ -34,9 +34,9 @@ const settings: TrainingSettings = {
 
 /**
  * Likelihood of natural images: CIFAR-10, uniform dequantisation noise, no labels, mirrored images.
- * Meant as a second twin of TarFlow's ImageNet 64×64 density model, 2-768-8-8; not trained yet. A step of 64 images
- * takes 2.5·10¹¹ floating-point operations: all are 3.3·10¹⁵, about four hours of two cores that have
- * bfloat16.
+ * Meant as a second twin of TarFlow's ImageNet 64×64 density model, 2-768-8-8; not trained yet. A step
+ * of 64 images takes 2.5·10¹¹ floating-point operations: all are 3.3·10¹⁵, about four hours of two
+ * cores that have bfloat16.
  */
 export const cifar10Density: Experiment<TarFlowConfig> = {
   name: 'cifar10-density',

@@ -72,7 +72,7 @@ export const trainingSettings = z.strictObject({
   /**
    * `bfloat16` computes matrix products and convolutions from rounded factors: faster. A training of
    * Fashion-MNIST with uniform noise (`design-likelihood`, seed 1) came within 0.001 bits per dimension
-   * of that in float32 (`results/training/design/design-likelihood-bfloat16-seed-1.jsonl`).
+   * of validation images to that in float32 (`results/training/design/design-likelihood-bfloat16-seed-1.jsonl`).
    */
   precision: z.enum(['float32', 'bfloat16'], 'Expected float32 or bfloat16'),
   seed: z.int('Expected a whole number'),
