@@ -54,11 +54,11 @@ export async function measuredSplit(
       "Say why by --reason 'the figure of …', or measure on --split validation",
     );
   }
-  const { data: test, earlier } = await openTestSplit(name, {
+  const { data: test, ...before } = await openTestSplit(name, {
     ...{ model, name: path.basename(checkpoint, path.extname(checkpoint)), ledger, reason },
     ...{ measure, options: { image } },
   });
-  const told = earlierReadingsText(earlier);
+  const told = earlierReadingsText(before);
   if (told !== undefined) console.error(told);
   return test;
 }

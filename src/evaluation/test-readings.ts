@@ -25,6 +25,14 @@ const reading = z.strictObject({
 /** One look at a test split, as the ledger keeps it. */
 export type TestReading = z.infer<typeof reading>;
 
+/** Readings before this one, oldest first. */
+export interface EarlierReadings {
+  /** Of the same weights, data and measure. */
+  earlier: TestReading[];
+  /** Of a model of the same name with other weights, for example before it was trained on. */
+  otherWeights: TestReading[];
+}
+
 /** Who reads a test split, and what for. */
 export interface TestReadingRequest {
   /** The model, and what to call it. */
@@ -47,7 +55,7 @@ export interface TestReadingRequest {
  * weights, data and measure is told by what comes back.
  *
  * @param dataset a name that `openDataset` knows, or a function that opens the split
- * @returns the split, and the earlier readings of the same weights, data and measure, oldest first
+ * @returns the split, and the earlier readings of the same data and measure
  * @throws UserError for an empty reason, a ledger that is damaged or cannot be written, and as
  *   `openDataset` does
  *
@@ -67,7 +75,7 @@ export interface TestReadingRequest {
 export async function openTestSplit(
   dataset: string | (() => DataSource | Promise<DataSource>),
   { model, name, measure, reason, ledger, before, options = {} }: TestReadingRequest,
-): Promise<{ data: DataSource; earlier: TestReading[] }> {
+): Promise<{ data: DataSource } & EarlierReadings> {
   if (reason.trim() === '') {
     throw new UserError(
       'No reason came for reading a test split',
@@ -83,14 +91,16 @@ export async function openTestSplit(
   const readings = await testReadings(ledger);
   const weights = weightsDigest(model);
   const others = before === undefined || before === ledger ? [] : await testReadings(before);
-  const earlier = [...others, ...readings].filter(
-    (each) => each.weights === weights && each.data === data.name && each.measure === measure,
+  const alike = [...others, ...readings].filter(
+    (each) => each.data === data.name && each.measure === measure,
   );
+  const earlier = alike.filter((each) => each.weights === weights);
+  const otherWeights = alike.filter((each) => each.weights !== weights && each.model === name);
   const date = new Date().toISOString();
   const now: TestReading = { date, model: name, weights, data: data.name, measure, reason };
   const lines = [...readings, now].map((each) => `${JSON.stringify(each)}\n`);
   await writeAtomically(ledger, lines.join(''));
-  return { data, earlier };
+  return { data, earlier, otherWeights };
 }
 
 /**
@@ -107,15 +117,24 @@ export async function testReadings(ledger: string): Promise<TestReading[]> {
     .map((line, i) => parsed(line, `${ledger}, line ${i + 1}`));
 }
 
-/** What to say of earlier readings of the same figure; undefined where there are none. */
-export function earlierReadingsText(earlier: readonly TestReading[]): string | undefined {
-  const last = earlier.at(-1);
+/** What to say of earlier readings; undefined where there are none. */
+export function earlierReadingsText({
+  earlier,
+  otherWeights,
+}: EarlierReadings): string | undefined {
+  const texts = [
+    readingsText('The test split has been read for this figure', earlier),
+    readingsText('The test split has been read for other weights of this name', otherWeights),
+  ].filter((text) => text !== undefined);
+  if (texts.length === 0) return undefined;
+  return [...texts, 'Do not use it to choose anything.'].join(' ');
+}
+
+function readingsText(what: string, readings: readonly TestReading[]): string | undefined {
+  const last = readings.at(-1);
   if (!last) return undefined;
-  const times = earlier.length === 1 ? 'once' : `${earlier.length} times`;
-  return (
-    `The test split was read for this figure ${times} before, last on ` +
-    `${last.date.slice(0, 10)} (${last.reason}): choose nothing by it.`
-  );
+  const times = readings.length === 1 ? 'once' : `${readings.length} times`;
+  return `${what} ${times} before, last on ${last.date.slice(0, 10)} (${last.reason}).`;
 }
 
 /** Sixteen hexadecimal digits that tell models apart, from the configuration and every number. */

@@ -155,10 +155,10 @@ export const gsJacobi: Paper = {
       claim:
         'Inverting a block is a triangular non-linear system that Jacobi iteration solves in at most T steps, usually far fewer; convergence is superlinear.',
       measurements: ['06-jacobi'],
-      ours: sentence`iterations, to a change of 5·10⁻⁴, of the block inverted first ${ours('06-jacobi', 'iterations, block inverted first, 49 tokens')} of 48, ${ours('06-jacobi', 'iterations, block inverted first, 256 tokens')} of 255 and ${ours('06-jacobi', 'iterations, block inverted first, 1,024 tokens')} of 1,023, of the others ${ours('06-jacobi', 'iterations, other blocks, mean, 49 tokens', { decimals: 0 })}, ${ours('06-jacobi', 'iterations, other blocks, mean, 256 tokens', { decimals: 0 })} and ${ours('06-jacobi', 'iterations, other blocks, mean, 1,024 tokens', { decimals: 0 })}`,
+      ours: sentence`iterations, to a change of 5·10⁻⁴, of the block inverted first ${ours('06-jacobi', 'iterations, block inverted first, 49 tokens')} of 48, ${ours('06-jacobi', 'iterations, block inverted first, 256 tokens')} of 255 and ${ours('06-jacobi', 'iterations, block inverted first, 1,024 tokens')} of 1,023 (two to four samples, one seed), of the others on average ${ours('06-jacobi', 'iterations, other blocks, mean, 49 tokens', { decimals: 0 })}, ${ours('06-jacobi', 'iterations, other blocks, mean, 256 tokens', { decimals: 0 })} and ${ours('06-jacobi', 'iterations, other blocks, mean, 1,024 tokens', { decimals: 0 })}`,
       verdict: 'holds',
       scope: 'superlinear in part',
-      reason: sentence`All blocks of three models need fewer iterations than steps, the block inverted first about half as many with 49 tokens and far fewer with more, the others far fewer (two to four samples, one seed). Of 16 curves ${ours('06-jacobi', 'blocks of 16 that converge faster at the end')} become steeper at the end, so superlinear convergence shows in part.`,
+      reason: sentence`All blocks of three models need fewer iterations than steps, the block inverted first about half as many with 49 tokens and far fewer with more, the others far fewer. Of 16 curves ${ours('06-jacobi', 'blocks of 16 that converge faster at the end')} become steeper at the end, so superlinear convergence shows in part.`,
     },
     {
       id: 'S3',
@@ -166,8 +166,8 @@ export const gsJacobi: Paper = {
       claim:
         'Blocks differ: a few are tough, most are simple; the Convergence Ranking Metric tells which.',
       measurements: ['06-tough-blocks'],
-      published: sentence`toughest block (nearest the data) ${published('crm', 'ImageNet 64×64, conditional', 'share of CRM', 'block 0')} % of CRM, 256 tokens`,
-      ours: sentence`${ours('06-tough-blocks', 'its share of CRM, 256 tokens', { decimals: 0 })} % of CRM and ${ours('06-tough-blocks', "toughest block's share of the iterations, 256 tokens", { decimals: 0 })} % of the iterations, 256 tokens (the block nearest the noise)`,
+      published: sentence`toughest of eight blocks (nearest the data) ${published('crm', 'ImageNet 64×64, unconditional', 'share of CRM', 'block 0')} % of CRM, 1,024 tokens; ${published('crm', 'ImageNet 64×64, conditional', 'share of CRM', 'block 0')} %, 256 tokens`,
+      ours: sentence`the block nearest the noise, of eight ${ours('06-tough-blocks', 'its share of CRM, 1,024 tokens', { decimals: 0 })} % of CRM and ${ours('06-tough-blocks', "toughest block's share of the iterations, 1,024 tokens", { decimals: 0 })} % of the iterations, 1,024 tokens; of four ${ours('06-tough-blocks', 'its share of CRM, 256 tokens', { decimals: 0 })} % and ${ours('06-tough-blocks', "toughest block's share of the iterations, 256 tokens", { decimals: 0 })} %, 256 tokens`,
       verdict: 'holds',
       scope: 'in three small models, for the toughest block',
       reason: sentence`CRM names the toughest block in ${ours('06-tough-blocks', 'models of 3 whose toughest block CRM names')} of 3 models, each time the one inverted first, and orders ${ours('06-tough-blocks', 'pairs of blocks that CRM orders rightly', { decimals: 0 })} % of the pairs of blocks rightly; of pairs without the toughest block ${ours('06-tough-blocks', 'of these, ordered rightly')} of ${ours('06-tough-blocks', 'pairs without the toughest block')}.`,

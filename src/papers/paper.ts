@@ -132,6 +132,8 @@ export interface OurReference {
   decimals?: number;
   /** Show a share as a percentage. */
   percent?: true;
+  /** Show its standard error, too. */
+  error?: true;
 }
 
 /** A figure of a table of a paper. */
@@ -188,7 +190,7 @@ export function sentence<Reference>(
 export function ours(
   measurement: string,
   figure: string,
-  format: Pick<OurReference, 'decimals' | 'percent'> = {},
+  format: Pick<OurReference, 'decimals' | 'percent' | 'error'> = {},
 ): OurReference {
   return { measurement, figure, ...format };
 }

@@ -126,7 +126,7 @@ const methods: readonly string[] = ['sequential', 'GS-Jacobi', 'Jacobi in all bl
 
 async function takeBits(bench: Bench, _: string | undefined, place: TestReadingPlace) {
   const { flow, options } = bench;
-  const { data, earlier } = await openTestSplit(place.open, {
+  const { data, ...before } = await openTestSplit(place.open, {
     ...{ model: flow, name: place.model, measure: 'bits per dimension' },
     ...{ reason: place.reason, ledger: place.ledger },
   });
@@ -136,7 +136,7 @@ async function takeBits(bench: Bench, _: string | undefined, place: TestReadingP
     ...(options.signal && { signal: options.signal }),
     onProgress: (share) => options.onProgress?.(share, 'likelihood'),
   });
-  const note = earlierReadingsText(earlier);
+  const note = earlierReadingsText(before);
   return { value: mean, standardError, n: images, ...(note !== undefined && { note }) };
 }
 

@@ -2,6 +2,7 @@ import type { Acceleration, AccelerationRow } from '../evaluation/acceleration.j
 import type { Plan } from '../sampling/planner/plan-file.js';
 import { type Solver, solverText } from '../sampling/solvers/solver.js';
 import { showTable } from './table.js';
+import { twoDigits } from './words.js';
 
 /** Statistics of fewer images differ so much from seed to seed that they say nothing. */
 export const imagesForStatistics = 16;
@@ -35,8 +36,7 @@ export function showAcceleration(table: Acceleration, model: string, data?: stri
     mean: telling ? mean : undefined,
     deviation: telling ? deviation : undefined,
   });
-  const short = (value: unknown): string =>
-    typeof value === 'number' ? value.toExponential(1) : '–';
+  const short = (value: unknown): string => (typeof value === 'number' ? twoDigits(value) : '–');
   showTable(
     [
       ...rows.map(({ iterations, statistics, fallbacks, unconverged, ...row }) => ({

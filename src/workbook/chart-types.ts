@@ -35,6 +35,8 @@ export function lineChart(
     y: string;
     /** The field that names the line of a row. */
     series?: string;
+    /** The field that parts a series into lines of one colour, for example its seeds. */
+    detail?: string;
     logX?: boolean;
     logY?: boolean;
     xDomain?: Domain;
@@ -56,7 +58,10 @@ export function lineChart(
   const lines: ChartSpec = {
     data: { values: plain(chart.rows) },
     mark: { type: 'line', clip: true, ...(chart.points ? { point: { size: 45 } } : {}) },
-    encoding: planeEncoding(chart),
+    encoding: {
+      ...planeEncoding(chart),
+      ...(chart.detail === undefined ? {} : { detail: { field: chart.detail, type: 'nominal' } }),
+    },
   };
   const last = chart.stages
     ? Number(chart.rows.at(-1)?.[chart.y])
@@ -407,6 +412,8 @@ function quantity(
     title: title ?? field,
     scale: {
       ...(logarithmic ? { type: 'log', nice: false } : { zero }),
+      // Room for whole dots where the domain is that of the values.
+      ...(logarithmic && !domain ? { padding: 6 } : {}),
       ...(domain ? { domain, nice: false } : {}),
     },
     ...(logarithmic && { axis: { labelExpr: logarithmicLabel } }),

@@ -138,4 +138,4 @@ export {
 } from './views/solver-charts.js';
 export { breakEvenChart, type SpeedUp, speedUpChart } from './views/speed-up-charts.js';
 export { type MatrixMap, matrixMap } from './views/token-matrix.js';
-export { listed, percent, span, verdict } from './words.js';
+export { listed, percent, span, twoDigits, verdict } from './words.js';

@@ -4,6 +4,7 @@ import { type DataSource, type RawBatch, toUnitRange } from '../data/index.js';
 import type { Model } from '../flow/model.js';
 import type { BlockTrace } from '../sampling/solvers/solve-record.js';
 import { type ChartSpec, chartBundle } from './chart.js';
+import type { RecordedClaim } from './claims.js';
 import type { MimeBundle, PageSize } from './display.js';
 import { type HostImages, imageGrid } from './image-grid.js';
 import { formatValue, tableBundle } from './table.js';
@@ -20,8 +21,8 @@ const mostImages = 64;
 const mostNumbers = 24;
 
 /**
- * Shows what a cell ends with: a tensor, a model, a data set, traces of a solver, a chart, images, or the
- * PNG of a picture. This project's kernel asks for it; nothing is disposed.
+ * Shows what a cell ends with: a tensor, a model, a data set, traces of a solver, a recorded claim, a
+ * chart, images, or the PNG of a picture. This project's kernel asks for it; nothing is disposed.
  *
  * @returns undefined for everything else
  */
@@ -29,6 +30,7 @@ export async function lastValueView(value: object): Promise<View | undefined> {
   if (value instanceof tf.Tensor) return tensorView(value);
   if (isModel(value)) return modelView(value);
   if (isSource(value)) return sourceView(value);
+  if (isRecordedClaim(value)) return textView(claimText(value));
   if (isTraces(value)) return { data: traceTable(value), metadata: {} };
   if (isPng(value)) return { data: { ...pngOf(value), 'text/plain': '[picture]' }, metadata: {} };
   if (isHostImages(value)) return imagesView(value, `[images] ${value.shape.join(' × ')}`);
@@ -48,6 +50,13 @@ async function tensorView(tensor: tf.Tensor): Promise<View> {
   const text = [head, statisticsOf(values), numbersOf(values)].filter((line) => line !== '');
   const images = imagesOf(tensor.shape, values);
   return images ? imagesView(images, text.join('\n')) : textView(text.join('\n'));
+}
+
+/** '04-guidance: 12 figures recorded, …'; its figures are in the table at the notebook's end. */
+function claimText({ id, figures, read }: RecordedClaim): string {
+  const values = figures.filter(({ value }) => value !== undefined).length;
+  const from = read.length > 0 ? `, ${read.length} of them read from earlier runs` : '';
+  return `${id}: ${values} ${values === 1 ? 'figure' : 'figures'} recorded${from}`;
 }
 
 function textView(text: string): View {
@@ -172,6 +181,10 @@ function isTraces(value: object): value is BlockTrace[] {
     value.length > 0 &&
     value.every((item) => item?.solver?.kind && 'evaluatedTokens' in item && 'milliseconds' in item)
   );
+}
+
+function isRecordedClaim(value: object): value is RecordedClaim {
+  return ['id', 'claim', 'figures', 'read', 'elsewhere', 'versions'].every((name) => name in value);
 }
 
 function isPng(value: object): value is Uint8Array {

@@ -3,7 +3,10 @@ import { inNotebook, newDisplay } from './display.js';
 import { escapeXml } from './sharp.js';
 import { formatValue } from './table.js';
 
-/** Values shown beside the bar, for example `{ loss: 3.21 }`. */
+/**
+ * Values shown beside the bar: numbers, for example `{ loss: 3.21 }`, and in words what is being done
+ * now, which the display drops when it ends.
+ */
 export type ProgressFields = Record<string, number | string>;
 
 /** Shows the user how far a long piece of work has come. */
@@ -108,13 +111,15 @@ class State {
         : `${formatValue(this.done)} of ${formatValue(this.total)} ${this.unit}`;
     return [
       `${count} in ${formatDuration(this.seconds)}`,
-      ...this.fieldTexts(),
+      ...this.fieldTexts(([, value]) => typeof value === 'number'),
       ...(summary === undefined ? [] : [summary]),
     ].join(' · ');
   }
 
-  private fieldTexts(): string[] {
-    return Object.entries(this.fields).map(([name, value]) => `${name} ${formatValue(value)}`);
+  private fieldTexts(shown: (field: [string, number | string]) => boolean = () => true): string[] {
+    return Object.entries(this.fields)
+      .filter(shown)
+      .map(([name, value]) => `${name} ${formatValue(value)}`);
   }
 }
 

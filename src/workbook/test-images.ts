@@ -33,8 +33,7 @@ export async function testImages(
   const told = new Map<string, string[]>();
   for (const [called, model] of Object.entries(models)) {
     const request = { model, name: called, measure, reason, ...ledgers };
-    const { earlier } = await openTestSplit(() => data, request);
-    const text = earlierReadingsText(earlier);
+    const text = earlierReadingsText(await openTestSplit(() => data, request));
     if (text !== undefined) told.set(text, [...(told.get(text) ?? []), called]);
   }
   for (const [text, names] of told) console.log(`${names.join(', ')}; ${measure}: ${text}`);

@@ -67,7 +67,8 @@ export const theme = {
     titleFontWeight: 'normal',
   },
   header: { labelColor: ink, labelFontSize: 12, titleColor: quiet, titleFontSize: 12 },
-  line: { strokeWidth: 2.2 },
+  // A mitred join would draw spikes beyond the values.
+  line: { strokeWidth: 2.2, strokeJoin: 'round' },
   point: { filled: true, size: 40 },
   bar: { color: palette[0] },
   range: { category: [...palette], heatmap: { scheme: 'viridis' }, ramp: { scheme: 'viridis' } },

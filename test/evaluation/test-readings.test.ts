@@ -51,13 +51,18 @@ test('a second reading of the same weights, data and measure is told', async () 
   const first = await openTestSplit(images('test'), request);
   expect(first.data.split).toBe('test');
   expect(first.earlier).toEqual([]);
-  expect(earlierReadingsText(first.earlier)).toBeUndefined();
+  expect(earlierReadingsText(first)).toBeUndefined();
   // Other weights, and another measure, are other figures.
-  expect((await openTestSplit(images('test'), { ...request, model: other })).earlier).toEqual([]);
+  const trainedOn = await openTestSplit(images('test'), { ...request, model: other });
+  expect(trainedOn.earlier).toEqual([]);
+  expect(earlierReadingsText(trainedOn)).toMatch(
+    /^The test split has been read for other weights of this name once before, last on [-\d]+ \(Table 2\)\. Do not/,
+  );
   expect((await openTestSplit(images('test'), { ...request, measure: 'FD' })).earlier).toEqual([]);
-  const { earlier } = await openTestSplit(images('test'), { ...request, name: 'its copy' });
-  expect(earlier).toHaveLength(1);
-  expect(earlierReadingsText(earlier)).toMatch(/once before, last on \d{4}-\d\d-\d\d \(Table 2\)/);
+  const copy = await openTestSplit(images('test'), { ...request, name: 'its copy' });
+  expect(copy.earlier).toHaveLength(1);
+  expect(copy.otherWeights).toEqual([]);
+  expect(earlierReadingsText(copy)).toMatch(/once before, last on \d{4}-\d\d-\d\d \(Table 2\)/);
   const readings = await testReadings(ledger);
   expect(readings.map(({ model: name }) => name)).toEqual([
     ...['a model', 'a model', 'a model', 'its copy'],

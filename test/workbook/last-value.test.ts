@@ -94,6 +94,28 @@ describe('the last value of a cell', () => {
     expect(table).toMatch(/block +solver +iterations[\s\S]*\n +0 +sequential +0 +16 +64 +0 +12$/);
   });
 
+  test('a claim that was recorded: how many figures, in place of its whole record', async () => {
+    const claim = {
+      ...{ id: '10-one-cost', title: 'Kinds', claim: 'It is better.', command: 'npm run workbook' },
+      figures: [
+        { name: 'a', value: 1, unit: '' },
+        { name: 'b', unit: '' },
+      ],
+      ...{
+        read: ['a'],
+        configuration: {},
+        seed: 1,
+        cost: {},
+        versions: {},
+        elsewhere: [],
+        date: '',
+      },
+    };
+    expect((await lastValueView(claim))?.data['text/plain']).toBe(
+      '10-one-cost: 1 figure recorded, 1 of them read from earlier runs',
+    );
+  });
+
   test('anything else is left to the kernel', async () => {
     for (const value of [{}, [], [1], new Map(), () => 1, new Uint8Array(8), { mark: 'x' }]) {
       expect(await lastValueView(value)).toBeUndefined();

@@ -54,6 +54,20 @@ describe('where there is no screen', () => {
     expect(lines).not.toHaveBeenCalled();
   });
 
+  test('what is being done now is dropped at the end', () => {
+    const lines = vi.spyOn(console, 'error').mockImplementation(() => {});
+    const progress = startProgress({ title: 'Comparing', total: 2, unit: 'tables' });
+    seconds(20);
+    progress.update(1, { now: 'timing', loss: 3 });
+    progress.update(2);
+    progress.finish();
+    const texts = lines.mock.calls.map(([text]) => text);
+    expect(texts).toEqual([
+      'Comparing: 1 of 2 tables · 20 s left · now timing · loss 3',
+      'Comparing: 2 tables in 20 s · loss 3',
+    ]);
+  });
+
   test('a resumed run counts its own time only', () => {
     const lines = vi.spyOn(console, 'error').mockImplementation(() => {});
     const progress = startProgress({ title: 'Training', total: 200, from: 100 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { listed, percent, span, verdict } from '../../src/workbook/words.js';
+import { listed, percent, span, twoDigits, verdict } from '../../src/workbook/words.js';
 
 test('a share reads as a percentage, an absent one as a dash', () => {
   expect(percent(0.8295)).toBe('83.0 %');
@@ -16,6 +16,21 @@ test('a span names the least and the most, or one number where both read the sam
 test('numbers are listed in their order', () => {
   expect(listed([1.84, 5.6, 4.57], 1)).toBe('1.8, 5.6, 4.6');
   expect(listed([], 1)).toBe('');
+});
+
+test.each([
+  [0, '0'],
+  [0.0338, '0.034'],
+  [-2.57, '-2.6'],
+  [0.996, '1.0'],
+  [0.00099, '9.9e-4'],
+  [0.0009999, '0.0010'],
+  [14.7, '15'],
+  [3212, '3200'],
+  [12_500, '1.3e+4'],
+  [Number.NaN, 'NaN'],
+])('%s with two digits is %s', (value, text) => {
+  expect(twoDigits(value)).toBe(text);
 });
 
 test.each([

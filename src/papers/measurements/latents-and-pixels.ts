@@ -8,7 +8,8 @@ export const latentsAndPixels: readonly Measurement[] = [
   {
     id: '13-latents-and-pixels',
     title: 'A flow on latents, and one on pixels, trained at one cost',
-    claim: 'A flow on latents draws better than one on pixels that was trained at the same cost.',
+    claim:
+      'A flow on latents draws better than one on pixels that was trained at the same cost, the autoencoder not counted.',
     figures: [
       ...networks.flatMap((network) => [
         figure(`FD, latents, ${network}`, '', 'computed'),

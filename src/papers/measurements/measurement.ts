@@ -1,5 +1,5 @@
 import type { MeasureName } from '../measures.js';
-import type { PublishedFigure, Row, Source, Table } from '../paper.js';
+import type { PublishedFigure, Row, Source, Table, Verdict } from '../paper.js';
 import type { Agreement } from '../tolerances.js';
 
 /** One number that a notebook measures, as far as it is known before it is measured. */
@@ -20,6 +20,8 @@ export interface Measurement {
   title: string;
   /** One sentence. */
   claim: string;
+  /** What came out, where no claim of a paper says it with a verdict. */
+  found?: Verdict;
   figures: readonly MeasuredFigure[];
   /** What a reader types to measure it again. */
   command: string;

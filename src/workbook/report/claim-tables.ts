@@ -129,9 +129,11 @@ function figureSection(claim: RecordedClaim): string {
         .map(([name, value]) => `${name}: ${formatValue(value)}`)
         .join('; ')}.`,
   );
+  const found = measurements.find(({ id }) => id === claim.id)?.found;
+  const outcome = found === undefined ? '' : ` **It ${found}.**`;
   return `### ${claim.title}
 
-Claim: ${claim.claim} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
+Claim: ${claim.claim}${outcome} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
 
 ${table}${others.join('')}`;
 }

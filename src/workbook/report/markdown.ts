@@ -2,6 +2,7 @@ import type { OurReference, PublishedReference, Sentence } from '../../papers/in
 import { tableOf } from '../../papers/index.js';
 import { readClaim } from '../claims.js';
 import { formatValue } from '../table.js';
+import { twoDigits } from '../words.js';
 
 /** A table in Markdown: a row is an object whose keys are the columns. */
 export function markdownTable(rows: readonly Record<string, string>[]): string {
@@ -38,10 +39,22 @@ export function publishedText(sentence: Sentence<PublishedReference>): string {
 export async function ourFigure(reference: OurReference): Promise<string> {
   const { measurement, figure, decimals, percent } = reference;
   const claim = await readClaim(measurement);
-  const value = claim?.figures.find(({ name }) => name === figure)?.value;
+  const { value, error } = claim?.figures.find(({ name }) => name === figure) ?? {};
   if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
-  if (percent) return `${(100 * value).toFixed(decimals ?? 0)} %`;
-  return decimals === undefined ? formatValue(value) : value.toFixed(decimals);
+  if (reference.error && error === undefined) {
+    throw new Error(`${measurement} has no standard error of '${figure}'`);
+  }
+  const scale = percent ? 100 : 1;
+  const digits = percent ? (decimals ?? 0) : decimals;
+  const text = digits === undefined ? formatValue(value) : (scale * value).toFixed(digits);
+  const about = reference.error && error !== undefined ? errorText(scale * error, digits) : '';
+  return `${text}${about}${percent ? ' %' : ''}`;
+}
+
+/** ' ± 0.03', with as many decimals as the figure, and more where that would be zero. */
+function errorText(error: number, digits: number | undefined): string {
+  const rounded = digits === undefined ? '0' : error.toFixed(digits);
+  return ` ± ${Number(rounded) === 0 ? twoDigits(error) : rounded}`;
 }
 
 function publishedFigure({ table, row, measure, of }: PublishedReference): string {

@@ -53,6 +53,13 @@ describe('text', () => {
       `a ${(100 * value).toFixed(1)} % b`,
     );
     expect(await oursText(sentence`${ours(id, name, { decimals: 2 })}`)).toBe(value.toFixed(2));
+    const [seeds, unguided] = ['04-guidance', 'samples in their class, no guidance'];
+    expect(
+      await oursText(sentence`${ours(seeds, unguided, { decimals: 0, error: true })}`),
+    ).toMatch(/^\d+ ± \d/);
+    await expect(oursText(sentence`${ours(id, name, { error: true })}`)).rejects.toThrow(
+      /no standard error of 'share/,
+    );
     await expect(oursText(sentence`${ours(id, 'none')}`)).rejects.toThrow(/no figure 'none'/);
     const glow = published('likelihood', 'Glow', 'bits per dimension');
     expect(publishedText(sentence`Glow: ${glow}`)).toBe('Glow: 3.81');
