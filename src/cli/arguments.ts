@@ -32,6 +32,14 @@ export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber);
 }
 
+/** For commander: reads seeds with commas between them, each of which is to come once. */
+export function seeds(text: string): number[] {
+  const all = wholeNumbers(text);
+  const twice = all.find((seed, i) => all.indexOf(seed) < i);
+  if (twice === undefined) return all;
+  throw new InvalidArgumentError(`Expected each seed once, and ${twice} came again.`);
+}
+
 /** For commander: reads a height and a width, as in `16x32`. */
 export function imageSize(text: string): { height: number; width: number } {
   const [, height, width] = /^(\d+)x(\d+)$/.exec(text) ?? [];
