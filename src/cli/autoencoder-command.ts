@@ -146,7 +146,7 @@ function text(outcome: Outcome, network: FeatureNetwork | undefined): string {
   const { images, data, split, noise, psnr, standardError, frechet, floor } = outcome;
   const treated = outcome.denoise === undefined ? '' : `, denoised by ${outcome.denoise}`;
   const noisy = noise > 0 ? `; noise of ${noise} on the latents${treated}` : '';
-  const ratio = `PSNR ${psnr.toFixed(2)} ± ${standardError.toFixed(2)} dB`;
+  const ratio = `PSNR ${psnr.toFixed(2)} ± ${standardError?.toFixed(2) ?? '–'} dB`;
   const lines = [`${ratio} (${images} images of ${data}, ${split}${noisy})`];
   if (network && frechet !== undefined) {
     const title = network.distances?.frechet ?? 'Fréchet distance';

@@ -74,7 +74,7 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
     else {
       const { mean, standardError } = result;
       console.log(
-        `${mean.toFixed(4)} ± ${standardError.toFixed(4)} bits per dimension ` +
+        `${mean.toFixed(4)} ± ${standardError?.toFixed(4) ?? '–'} bits per dimension ` +
           `(${images} images of ${data.name}, ${data.split}; ` +
           `seed ${options.seed}; ${seconds.toFixed(1)} s)`,
       );

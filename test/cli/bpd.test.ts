@@ -63,6 +63,17 @@ test('measures what the library measures', async () => {
   });
 });
 
+test('the standard error of one image is a dash, and absent from JSON', async () => {
+  const file = await checkpoint();
+  const options = ['--data', 'mnist-10k-subset', '--count', '1'];
+  expect((await tarflow('bpd', file, ...options)).stdout).toMatch(/^\d+\.\d{4} ± – bits/);
+  const outcome = JSON.parse((await tarflow('bpd', file, ...options, '--json')).stdout);
+  expect(outcome).not.toHaveProperty('standardError');
+  expect(outcome.byClass).toEqual([
+    { class: expect.any(String), mean: outcome.bitsPerDimension, images: 1 },
+  ]);
+});
+
 test('measures a folder of images, brought to the size of the model', async () => {
   const folder = temporaryFolder();
   fs.mkdirSync(path.join(folder, 'test'));
