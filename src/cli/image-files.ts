@@ -90,8 +90,11 @@ export async function writeImages(
       const value = values[index * size + i] as number;
       pixels[at] = Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5);
     }
-    const picture = sharp()(pixels, { raw: { width, height, channels: channels as 1 | 3 } });
-    await writeAtomically(path.join(out, `${name}.png`), await picture.png().toBuffer());
+    const picture = sharp()(pixels, { raw: { width, height, channels: channels as 1 | 3 } })
+      // Without it grey pictures would have three channels.
+      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+      .png();
+    await writeAtomically(path.join(out, `${name}.png`), await picture.toBuffer());
   }
 }
 

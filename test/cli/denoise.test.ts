@@ -125,6 +125,7 @@ test('grey pictures for a grey model', async () => {
   await sharp(pixels, { raw: { width: 4, height: 6, channels: 1 } }).toFile(grey);
   const out = path.join(folder, 'clean');
   await run(file, '--in', grey, '--out', out, '--sigma', '0.0001');
+  expect((await sharp(path.join(out, 'grey.png')).metadata()).channels).toBe(1);
   const cleaned = await sharp(path.join(out, 'grey.png')).toColourspace('b-w').raw().toBuffer();
   expect(cleaned).toEqual(pixels);
 });
