@@ -74,6 +74,12 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
   const opened: { dispose(): void }[] = [{ dispose: () => disposeModel(model) }];
   try {
     const scale = asked ?? ability(model.family, 'autoencoder').scale(model.config);
+    if (noise > 0 && scale === undefined) {
+      throw new UserError(
+        `--noise came without --scale, and ${checkpoint} does not say what latents are multiplied by`,
+        `Give --scale: ${scaleForms}`,
+      );
+    }
     const data = await measuredSplit(checkpoint, model, options, 'reconstruction');
     const flow = options.denoise === undefined ? undefined : await loadCheckpoint(options.denoise);
     if (flow) {
@@ -81,12 +87,18 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
       // Its decoder may have been trained further: its digest need not be that of the flow's latents.
       checkLatentsOf(flow, options.denoise as string, 'those here', { scale });
     }
+    const images = Math.min(options.count ?? data.length, data.length);
+    if (images < 2 && options.network !== 'none') {
+      throw new UserError(
+        'A distance takes two images or more, and 1 is measured',
+        'Expected a --count above 1, or --network none',
+      );
+    }
     const network =
       options.network === 'none' ? undefined : await openFeatureNetwork(options.network);
     if (network) opened.push(network);
     const real = options.real ?? `${dataName(checkpoint, model, options.data)}/train`;
     const statistics = network && (await statisticsOf(network, real, model.config.image));
-    const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const quality = await autoencoderQuality(model, data, {
       ...{ count: images, noise, seed, scale },

@@ -29,6 +29,8 @@ const config = {
   loss: { trained: 'all', kl: 0, squares: 0, features: 0 },
 };
 
+const judge = path.join('results', 'checkpoints', 'fashion-mnist-classifier.safetensors');
+
 async function checkpointIn(folder: string, dataset = 'fashion-mnist'): Promise<string> {
   const { image } = (await openDataset(dataset, 'validation')) as { image: VaeConfig['image'] };
   const model = createModel({ ...config, image }, 1);
@@ -246,12 +248,21 @@ test('mistakes are told, and leave nothing behind', async () => {
     'autoencoder',
     folder,
     [
-      [checkpoint, ['--noise', '0.3'], /without the scale/],
+      [checkpoint, ['--noise', '0.3'], /--noise came without --scale.*Give --scale/],
       [checkpoint, ['--noise', '-1'], /--noise is -1/],
       [checkpoint, ['--denoise', other], /--denoise came without --noise/],
       [checkpoint, ['--split', 'test'], /--reason/],
     ],
     ['--count', '2', '--network', 'none'],
+  );
+  await expectRefused(
+    'autoencoder',
+    folder,
+    [
+      [checkpoint, ['--count', '2', '--real', 'fashion-mnist'], /came without a split/],
+      [checkpoint, ['--count', '1'], /two images or more.*--network none/],
+    ],
+    ['--network', `classifier:${judge}`],
   );
   const noScale = path.join(folder, 'samples.safetensors');
   await tarflow('sample', other, '--count', '1', '--out', noScale);
