@@ -79,8 +79,7 @@ export async function readCheckpoint(
   expected?: Family,
 ): Promise<LoadedModel> {
   const { path } = file;
-  const details = checkpointDetails(file);
-  const { family, config: written } = describedModel(file, known, expected);
+  const { family, config: written, details } = readDescription(file, known, expected);
   const config = resized(family, written, known.imageSize, path);
   if (expected && family.kind !== expected.kind) {
     throw new UserError(
@@ -96,6 +95,16 @@ export async function readCheckpoint(
   } finally {
     disposeTree(state);
   }
+}
+
+/** What an open checkpoint says of its model, checked; no numbers are read. */
+export function readDescription(
+  file: TensorFile,
+  known: LoadOptions = {},
+  expected?: Family,
+): { family: Family; config: ModelConfig; details: CheckpointDetails } {
+  const details = checkpointDetails(file);
+  return { ...describedModel(file, known, expected), details };
 }
 
 /** Families whose licence was shown. */
