@@ -80,7 +80,8 @@ export function logProb(
  * is 2/256 wide on the scale [−1, 1] (log₂ 128 = 7).
  *
  * @param x images with uniform dequantisation noise (batch, channels, height, width)
- * @returns per sample (batch)
+ * @returns per sample (batch); the caller frees it
+ * @throws UserError where the images, labels or captions do not fit the model, or it has no density
  *
  * @example
  * ```ts
