@@ -165,14 +165,14 @@ function resized(
   const { height, width } = size;
   if (![height, width].every((side) => Number.isInteger(side) && side > 0)) {
     throw new UserError(
-      `imageSize is ${height}×${width} (height × width)`,
+      `The size asked for is ${height}×${width} (height × width)`,
       'Expected two whole numbers above 0',
     );
   }
   if (!takesOtherSizes(family)) {
     throw new UserError(
       `${path} holds a model of kind '${family.kind}', which takes images of ${image.height}×${image.width} alone`,
-      'Leave imageSize away: a STARFlow or an autoencoder takes other sizes',
+      'Ask for no other size: a STARFlow or an autoencoder takes other ones',
     );
   }
   try {
@@ -181,7 +181,7 @@ function resized(
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
       `${path}: ${error.problem}`,
-      `Choose another imageSize; that of the training is ${image.height}×${image.width}`,
+      `Ask for another size; that of the training is ${image.height}×${image.width}`,
     );
   }
 }
