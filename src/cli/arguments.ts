@@ -2,6 +2,7 @@ import { constants, existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../backend/errors.js';
 import { FileUnwritable } from '../backend/files.js';
 
 /** For commander: reads a number. */
@@ -104,6 +105,27 @@ export async function checkWritable(file: string): Promise<void> {
   await fs.access(folder, constants.W_OK).catch(() => {
     throw unwritable(`no permission to write in ${folder}`);
   });
+}
+
+/**
+ * Checks the name of a file of tensors, which other commands know by its ending, and that it can be
+ * written.
+ *
+ * @throws UserError for a name that does not end in .safetensors; as {@link checkWritable}
+ */
+export async function checkTensorFile(file: string): Promise<void> {
+  if (path.extname(file) !== '.safetensors') {
+    throw new UserError(
+      `The file to write is ${file}`,
+      'Expected a name that ends in .safetensors, the form that it will have',
+    );
+  }
+  await checkWritable(file);
+}
+
+/** A number of things in words: “1 image”, “2 images”. */
+export function counted(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`;
 }
 
 /** Words as a shell takes them: quoted where they hold more than plain characters. */

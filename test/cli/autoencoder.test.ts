@@ -16,7 +16,7 @@ import type { VaeConfig } from '../../src/models/vae/config.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { writeSmallBert } from '../conditions/text/small-bert.js';
 import { smallConfig } from '../training/small.js';
-import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
+import { expectRefused, type Mistake, tarflow, temporaryFolder } from './command-line.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -232,6 +232,7 @@ test('mistakes are told, and leave nothing behind', async () => {
     folder,
     [
       [checkpoint, ['--split', 'validation'], /without the scale.*--split train first/],
+      [checkpoint, ['--split', 'foo'], /Unknown split 'foo' of fashion-mnist/],
       [checkpoint, ['--scale', 'wide'], /--scale is 'wide'/],
       [checkpoint, ['--scale', checkpoint], /does not say by what/],
       [checkpoint, ['--data', 'emoji-base-64'], /Images of 3×64×64/],
@@ -244,6 +245,8 @@ test('mistakes are told, and leave nothing behind', async () => {
     ],
     out,
   );
+  const picture = [checkpoint, ['--out', path.join(folder, 'e.png')], /e\.png\. Expected .*\.safe/];
+  await expectRefused('encode', folder, [picture as Mistake], []);
   await expectRefused(
     'autoencoder',
     folder,
