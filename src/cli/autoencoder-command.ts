@@ -12,7 +12,7 @@ import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
-import { number, wholeNumber } from './arguments.js';
+import { counted, number, wholeNumber } from './arguments.js';
 import { imageSetForms, openImageSet } from './image-sets.js';
 import { checkLatentsOf, givenScale, scaleForms } from './latent-options.js';
 import { addSplitOptions, dataName, measuredSplit, type SplitOptions } from './measured-split.js';
@@ -159,7 +159,7 @@ function text(outcome: Outcome, network: FeatureNetwork | undefined): string {
   const treated = outcome.denoise === undefined ? '' : `, denoised by ${outcome.denoise}`;
   const noisy = noise > 0 ? `; noise of ${noise} on the latents${treated}` : '';
   const ratio = `PSNR ${psnr.toFixed(2)} ± ${standardError?.toFixed(2) ?? '–'} dB`;
-  const lines = [`${ratio} (${images} images of ${data}, ${split}${noisy})`];
+  const lines = [`${ratio} (${counted(images, 'image')} of ${data}, ${split}${noisy})`];
   if (network && frechet !== undefined) {
     const title = network.distances?.frechet ?? 'Fréchet distance';
     lines.push(

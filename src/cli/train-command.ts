@@ -34,7 +34,7 @@ import { type TrainingResult, type TrainingRun, train } from '../training/train.
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
-import { checkWritable, modeOption, shellWords } from './arguments.js';
+import { checkWritable, counted, modeOption, shellWords } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { chooseTrainingThreads } from './training-threads.js';
 
@@ -156,8 +156,8 @@ async function run({
   const [data, validation] = await captioned(opened, config, options.textEncoder);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
-    `${experiment.name}: ${family.title(config)} on ${dataset}, ${settings.steps} steps of ` +
-      `${settings.batchSize} images, ${engine.version}`,
+    `${experiment.name}: ${family.title(config)} on ${dataset}, ${counted(settings.steps, 'step')} of ` +
+      `${counted(settings.batchSize, 'image')}, ${engine.version}`,
   );
 
   let progress: Progress | undefined;
@@ -348,7 +348,7 @@ function showOutcome(
     console.log(`  ${about.command}`);
     return;
   }
-  console.log(`Trained ${steps} steps; the model is ${about.checkpoint}`);
+  console.log(`Trained ${counted(steps, 'step')}; the model is ${about.checkpoint}`);
   if (validation) console.log(validationText(validation, about.nats));
   console.log(`${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`);
 }

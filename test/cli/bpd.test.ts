@@ -11,6 +11,7 @@ import { disposeModel } from '../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
+import { savedAutoencoder } from '../training/small.js';
 import { tarflow, temporaryFolder } from './command-line.js';
 
 beforeAll(async () => {
@@ -135,9 +136,13 @@ test('takes the data set of the checkpoint, and warns where the noise was Gaussi
 test("a user's mistake exits 2 and names the thing and the remedy", async () => {
   const file = await checkpoint();
   const small = await checkpoint({ ...config, image: { channels: 1, height: 14, width: 14 } });
+  const latents = await checkpoint(config, { dataset: 'some latents', latents: { scale: 2 } });
+  const vae = await savedAutoencoder(temporaryFolder());
   const data = ['--data', 'mnist-10k-subset'];
   const mistakes: [string, string[], RegExp][] = [
     [file, [], /does not say what it was trained on.*--data fashion-mnist/],
+    [latents, [], /trained on latents, and bits per dimension are those of pixels/],
+    [vae, [], /'vae' has no density/],
     [file, ['--data', 'cifar'], /Unknown data set 'cifar'.*mnist-10k-subset/],
     [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train, validation, test/],
     [file, [...data, '--split', 'test'], /for final figures.*Say why by --reason/],
