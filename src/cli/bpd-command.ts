@@ -56,7 +56,7 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
   const flow = await loadCheckpoint(checkpoint);
   try {
     ability(flow.family, 'flow');
-    if (flow.details.latents) {
+    if (options.data === undefined && flow.details.latents) {
       throw new UserError(
         `${checkpoint} was trained on latents, and bits per dimension are those of pixels`,
         'Choose a model of images; the held-out loss of this one stands in the log of its run',
