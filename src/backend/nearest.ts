@@ -4,11 +4,12 @@
  * distance), where leaving away the beginning or the end (`layers` for `layersPerBlock`) counts as
  * one; capitals do not matter. The first of several that are as near.
  *
- * @returns none where there are no names
+ * @returns none where there are no names, and where more than half of the letters would change
  */
 export function nearestName(name: string, names: Iterable<string>): string | undefined {
   let nearest: string | undefined;
-  let least = Number.POSITIVE_INFINITY;
+  // What is farther away was not meant.
+  let least = Math.max(1, Math.floor(name.length / 2)) + 1;
   for (const candidate of names) {
     const [came, known] = [name.toLowerCase(), candidate.toLowerCase()];
     const edits = Math.min(

@@ -64,9 +64,10 @@ function unknownKey(
   const named = (name: string): string => dotted([...path, name]);
   return new UserError(
     `${source} has the key ${named(key)}, which is unknown here`,
-    nearest === undefined
+    known.length === 0
       ? 'Leave it away'
-      : `The nearest one is ${named(nearest)}; known are ${known.map(named).join(', ')}`,
+      : `${nearest === undefined ? 'Known' : `The nearest one is ${named(nearest)}; known`} are ` +
+          known.map(named).join(', '),
   );
 }
 

@@ -2,6 +2,7 @@ import { constants, existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../backend/errors.js';
 import { FileUnwritable } from '../backend/files.js';
 
 /** For commander: reads a number. */
@@ -30,6 +31,14 @@ export function count(text: string): number {
 /** For commander: reads whole numbers with commas between them. */
 export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber);
+}
+
+/** For commander: reads seeds with commas between them, each of which is to come once. */
+export function seeds(text: string): number[] {
+  const all = wholeNumbers(text);
+  const twice = all.find((seed, i) => all.indexOf(seed) < i);
+  if (twice === undefined) return all;
+  throw new InvalidArgumentError(`Expected each seed once, and ${twice} came again.`);
 }
 
 /** For commander: reads a height and a width, as in `16x32`. */
@@ -96,6 +105,27 @@ export async function checkWritable(file: string): Promise<void> {
   await fs.access(folder, constants.W_OK).catch(() => {
     throw unwritable(`no permission to write in ${folder}`);
   });
+}
+
+/**
+ * Checks the name of a file of tensors, which other commands know by its ending, and that it can be
+ * written.
+ *
+ * @throws UserError for a name that does not end in .safetensors; as {@link checkWritable}
+ */
+export async function checkTensorFile(file: string): Promise<void> {
+  if (path.extname(file) !== '.safetensors') {
+    throw new UserError(
+      `The file to write is ${file}`,
+      'Expected a name that ends in .safetensors, the form that it will have',
+    );
+  }
+  await checkWritable(file);
+}
+
+/** A number of things in words: “1 image”, “2 images”. */
+export function counted(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`;
 }
 
 /** Words as a shell takes them: quoted where they hold more than plain characters. */

@@ -12,7 +12,7 @@ import { ability, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
-import { number, wholeNumber } from './arguments.js';
+import { counted, number, wholeNumber } from './arguments.js';
 import { imageSetForms, openImageSet } from './image-sets.js';
 import { checkLatentsOf, givenScale, scaleForms } from './latent-options.js';
 import { addSplitOptions, dataName, measuredSplit, type SplitOptions } from './measured-split.js';
@@ -74,6 +74,12 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
   const opened: { dispose(): void }[] = [{ dispose: () => disposeModel(model) }];
   try {
     const scale = asked ?? ability(model.family, 'autoencoder').scale(model.config);
+    if (noise > 0 && scale === undefined) {
+      throw new UserError(
+        `--noise came without --scale, and ${checkpoint} does not say what latents are multiplied by`,
+        `Give --scale: ${scaleForms}`,
+      );
+    }
     const data = await measuredSplit(checkpoint, model, options, 'reconstruction');
     const flow = options.denoise === undefined ? undefined : await loadCheckpoint(options.denoise);
     if (flow) {
@@ -81,12 +87,18 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
       // Its decoder may have been trained further: its digest need not be that of the flow's latents.
       checkLatentsOf(flow, options.denoise as string, 'those here', { scale });
     }
+    const images = Math.min(options.count ?? data.length, data.length);
+    if (images < 2 && options.network !== 'none') {
+      throw new UserError(
+        'A distance takes two images or more, and 1 is measured',
+        'Expected a --count above 1, or --network none',
+      );
+    }
     const network =
       options.network === 'none' ? undefined : await openFeatureNetwork(options.network);
     if (network) opened.push(network);
     const real = options.real ?? `${dataName(checkpoint, model, options.data)}/train`;
     const statistics = network && (await statisticsOf(network, real, model.config.image));
-    const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const quality = await autoencoderQuality(model, data, {
       ...{ count: images, noise, seed, scale },
@@ -146,8 +158,8 @@ function text(outcome: Outcome, network: FeatureNetwork | undefined): string {
   const { images, data, split, noise, psnr, standardError, frechet, floor } = outcome;
   const treated = outcome.denoise === undefined ? '' : `, denoised by ${outcome.denoise}`;
   const noisy = noise > 0 ? `; noise of ${noise} on the latents${treated}` : '';
-  const ratio = `PSNR ${psnr.toFixed(2)} ± ${standardError.toFixed(2)} dB`;
-  const lines = [`${ratio} (${images} images of ${data}, ${split}${noisy})`];
+  const ratio = `PSNR ${psnr.toFixed(2)} ± ${standardError?.toFixed(2) ?? '–'} dB`;
+  const lines = [`${ratio} (${counted(images, 'image')} of ${data}, ${split}${noisy})`];
   if (network && frechet !== undefined) {
     const title = network.distances?.frechet ?? 'Fréchet distance';
     lines.push(

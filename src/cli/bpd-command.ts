@@ -1,15 +1,16 @@
 import type { Command } from 'commander';
 import { type EngineReport, startEngine } from '../backend/engine.js';
+import { UserError } from '../backend/errors.js';
 import type { DataSource } from '../data/index.js';
 import {
   type BitsPerDimensionResult,
   datasetBitsPerDimension,
   meansByClass,
 } from '../evaluation/bits-per-dimension.js';
-import { disposeModel } from '../flow/flow.js';
+import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
-import { count, wholeNumber } from './arguments.js';
+import { count, counted, wholeNumber } from './arguments.js';
 import { addSplitOptions, measuredSplit } from './measured-split.js';
 
 interface BpdOptions {
@@ -54,6 +55,13 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   try {
+    ability(flow.family, 'flow');
+    if (options.data === undefined && flow.details.latents) {
+      throw new UserError(
+        `${checkpoint} was trained on latents, and bits per dimension are those of pixels`,
+        'Choose a model of images; the held-out loss of this one stands in the log of its run',
+      );
+    }
     const data = await measuredSplit(checkpoint, flow, options, 'bits per dimension');
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
@@ -74,8 +82,8 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
     else {
       const { mean, standardError } = result;
       console.log(
-        `${mean.toFixed(4)} ± ${standardError.toFixed(4)} bits per dimension ` +
-          `(${images} images of ${data.name}, ${data.split}; ` +
+        `${mean.toFixed(4)} ± ${standardError?.toFixed(4) ?? '–'} bits per dimension ` +
+          `(${counted(images, 'image')} of ${data.name}, ${data.split}; ` +
           `seed ${options.seed}; ${seconds.toFixed(1)} s)`,
       );
     }

@@ -39,13 +39,14 @@ export async function captionsInTurn(
   { text: captions, textEncoder: asked }: CaptionOptions,
   count: number,
 ): Promise<tf.Tensor3D | undefined> {
-  if (captions.length === 0) return undefined;
   const { text, classes }: Conditioned = config;
+  const option = captions.length > 0 ? '--text' : '--text-encoder';
+  if (captions.length === 0 && (text || asked === undefined)) return undefined;
   if (!text) {
     throw new UserError(
       `${checkpoint} is a model ${classes > 0 ? `of ${classes} classes` : 'without conditions'} ` +
         'and reads no captions',
-      classes > 0 ? 'Take --label in place of --text' : 'Leave --text away',
+      classes > 0 ? `Take --label in place of ${option}` : `Leave ${option} away`,
     );
   }
   const name = asked ?? details.textEncoder?.name;

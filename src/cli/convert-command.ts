@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { emptyCaption } from '../conditions/given.js';
+import { type Conditioned, emptyCaption } from '../conditions/given.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import {
   type HostData,
@@ -12,7 +12,8 @@ import {
 } from '../formats/safetensors.js';
 import { Overflow } from '../formats/safetensors-errors.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
-import { checkWritable, count } from './arguments.js';
+import { readDescription } from '../models/load-checkpoint.js';
+import { checkTensorFile, count } from './arguments.js';
 
 const floatDtypes = ['F32', 'F16', 'BF16'] as const;
 type FloatDtype = (typeof floatDtypes)[number];
@@ -65,13 +66,15 @@ async function run(from: string, to: string, options: ConvertOptions): Promise<v
   if (options.entries !== undefined && options.emptyText === undefined) {
     throw new UserError('--entries came without --empty-text', 'Add it, or leave --entries away');
   }
-  await checkWritable(to);
+  await checkTensorFile(to);
   const file = await openTensorFile(from);
   try {
     if (options.emptyText !== undefined && Object.hasOwn(file.tensors, emptyCaption)) {
       throw new UserError(`${from} has states of the empty caption`, 'Leave --empty-text away');
     }
-    const tensors = { ...sourcesOf(file, dtype), ...(await emptyText(options)) };
+    const empty = await emptyText(options);
+    if (empty) checkReadsCaptions(file, empty);
+    const tensors = { ...sourcesOf(file, dtype), ...(empty && { [emptyCaption]: empty }) };
     await writeSafetensors(to, tensors, { ...file.metadata });
     const written = Object.keys(tensors).length;
     const { size: bytes } = await stat(to);
@@ -85,19 +88,35 @@ async function run(from: string, to: string, options: ConvertOptions): Promise<v
   }
 }
 
-/** The states of the empty caption under their name; nothing where they are not asked for. */
+/** What a model reads classes or captions by. */
+const projection = /^blocks\.\d+\.proj_txt\.weight$/;
+
+/** Checks that the model of a file reads captions once it has the states of the empty one. */
+function checkReadsCaptions(file: TensorFile, { shape, dtype }: TensorSource): void {
+  if (Object.keys(file.tensors).some((name) => projection.test(name))) {
+    const tensors = { ...file.tensors, [emptyCaption]: { shape: [...shape], dtype } };
+    const { config }: { config: Conditioned } = readDescription({ ...file, tensors });
+    if (config.text) return;
+  }
+  throw new UserError(
+    `${file.path} holds a model that reads no captions`,
+    'Leave --empty-text away, which is for those that do',
+  );
+}
+
+/** The states of the empty caption; undefined where they are not asked for. */
 async function emptyText({
   emptyText: asked,
   entries,
-}: ConvertOptions): Promise<Record<string, TensorSource>> {
-  if (asked === undefined) return {};
+}: ConvertOptions): Promise<TensorSource | undefined> {
+  if (asked === undefined) return undefined;
   await startEngine();
   const encoder = await openTextEncoder(asked);
   try {
     const states = await encoder.encode([''], entries === undefined ? {} : { entries });
     const [, rows, width] = states.shape;
     const data = await states.data<'float32'>().finally(() => states.dispose());
-    return { [emptyCaption]: { shape: [rows, width], dtype: 'F32', data: () => data } };
+    return { shape: [rows, width], dtype: 'F32', data: () => data };
   } finally {
     encoder.dispose();
   }

@@ -8,7 +8,7 @@ import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { decode } from '../sampling/autoencode.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable } from './arguments.js';
+import { checkWritable, counted } from './arguments.js';
 import { readLatents, writeImages } from './image-files.js';
 import { givenScale, scaleForms } from './latent-options.js';
 
@@ -82,7 +82,7 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
       if (options.json) {
         console.log(JSON.stringify({ checkpoint, out, images: count, scale, seconds }, null, 2));
       } else {
-        console.log(`${count} images in ${seconds.toFixed(1)} s: ${out}`);
+        console.log(`${counted(count, 'image')} in ${seconds.toFixed(1)} s: ${out}`);
       }
     } finally {
       latents.dispose();

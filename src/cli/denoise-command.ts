@@ -3,14 +3,14 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { tf, tidy } from '../backend/tf.js';
-import { disposeModel } from '../flow/flow.js';
+import { ability, disposeModel } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable, number } from './arguments.js';
+import { checkWritable, counted, number } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
-import { readImages, writeImages } from './image-files.js';
+import { checkDrawable, readImages, writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
 import { checkLatentsOf } from './latent-options.js';
 
@@ -70,6 +70,8 @@ async function run(checkpoint: string, options: Options): Promise<void> {
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   try {
+    ability(flow.family, 'flow');
+    checkDrawable(flow.config.image, out, `The images of ${checkpoint}`);
     const sigma = options.sigma ?? trainingSigma(flow, checkpoint);
     const { images, names } = await readImages(options.in, flow.config, (file, latents) =>
       checkLatentsOf(flow, checkpoint, `the latents of ${file}`, latents),
@@ -88,6 +90,13 @@ async function run(checkpoint: string, options: Options): Promise<void> {
       const change = tidy(() =>
         Math.sqrt(tf.mean(tf.squaredDifference(cleaned, images)).dataSync()[0] as number),
       );
+      if (!Number.isFinite(change)) {
+        cleaned.dispose();
+        throw new UserError(
+          `Denoised by sigma ${sigma}, images are not finite`,
+          "Expected noisy images about [-1, 1], as the model's own, and the sigma of their noise",
+        );
+      }
       await writeImages(cleaned, out, names).finally(() => cleaned.dispose());
       if (options.json) {
         const told = { label, ...(text && { text: options.text }) };
@@ -97,7 +106,7 @@ async function run(checkpoint: string, options: Options): Promise<void> {
         );
       } else {
         console.log(
-          `${names.length} images denoised in ${seconds.toFixed(1)} s, root mean square change ` +
+          `${counted(names.length, 'image')} denoised in ${seconds.toFixed(1)} s, root mean square change ` +
             `${change.toFixed(4)}: ${out}`,
         );
       }

@@ -113,6 +113,12 @@ async function run(imagesName: string, realName: string, options: DistanceOption
     const floor = options.floor === undefined ? undefined : await open(options.floor);
     const counted = ({ length }: ImageSet) => Math.min(length, options.count ?? length);
     checkFloor(floor, counted(images));
+    const byMoments = options.frechetOnly || real.statistics !== undefined;
+    checkEnough(images.name, counted(images), byMoments ? least.moments : least.images);
+    if (!real.statistics) {
+      const { set } = real;
+      checkEnough(set.name, counted(set), byMoments ? least.moments : least.real);
+    }
     network = await openFeatureNetwork(options.network);
     checkWidth(network, realName, real.statistics);
     const compare = await comparer(network, real, counted, options);
@@ -164,6 +170,19 @@ async function comparer(
     seen(set, number, (images, options) => featuresOf(network, images, options));
   const reference = await features(real.set, counted(real.set));
   return async (set, number) => comparison(await features(set, number), reference, seed);
+}
+
+/** Images that each figure takes at least: a covariance two, a k-th neighbour k + 1. */
+const least = { moments: 2, images: 4, real: 6 };
+
+function checkEnough(name: string, images: number, needed: number): void {
+  if (images >= needed) return;
+  throw new UserError(
+    `Of ${name} ${images} ${images === 1 ? 'image is' : 'images are'} compared`,
+    needed > least.moments
+      ? `Expected at least ${needed}, or at least ${least.moments} with --frechet-only`
+      : `Expected at least ${needed}`,
+  );
 }
 
 function checkFloor(floor: ImageSet | undefined, images: number): void {

@@ -26,7 +26,7 @@ import {
 } from '../sampling/encode-dataset.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable, count, wholeNumber } from './arguments.js';
+import { checkTensorFile, count, counted, wholeNumber } from './arguments.js';
 import { choiceText, imagesToEncode, pattern } from './encoded-images.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';
 import { dataName } from './measured-split.js';
@@ -100,15 +100,15 @@ Examples:
 
 async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
   const { out, split } = options;
-  await checkWritable(out);
+  await checkTensorFile(out);
   await startEngine();
   const model = await loadCheckpoint(checkpoint);
   let captions: Captions | undefined;
   try {
     const known = ability(model.family, 'autoencoder').scale(model.config);
-    const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
     const name = dataName(checkpoint, model, options.data);
     const data = await openDataset(name, split as Split, { image: model.config.image });
+    const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
     const captioned = (await data.read([0])).captions !== undefined;
     captions = await captionsOf(options, captioned, name);
     const images = await imagesToEncode(data, options);
@@ -128,7 +128,7 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
       );
     } else {
       console.log(
-        `${images.length} latents of ${channels}×${height}×${width}` +
+        `${counted(images.length, 'latent')} of ${channels}×${height}×${width}` +
           `${mirrored > 0 ? `, ${mirrored} of them mirrored` : ''}, multiplied by ` +
           `${set.scale.toFixed(5)}, in ${seconds.toFixed(1)} s: ${out}`,
       );

@@ -50,6 +50,21 @@ export async function readImages(
 }
 
 /**
+ * Checks, before images are made, that {@link writeImages} can write them.
+ *
+ * @param what they are called, in the plural
+ * @throws UserError for pictures of neither one channel nor three, as of latents
+ */
+export function checkDrawable({ channels }: ImageSize, out: string, what: string): void {
+  if (isNumbers(out) || channels === 1 || channels === 3) return;
+  throw new UserError(
+    `${what} have ${channels} channels, and pictures (--out ${out}) have one or three`,
+    'Give a .safetensors file as --out, and where these are latents bring them into pictures by ' +
+      '`tarflow decode AUTOENCODER --in FILE.safetensors --out grid.png`',
+  );
+}
+
+/**
  * Writes images: all their digits into a safetensors file, a grid into a PNG file, or a PNG each
  * into a folder. Pictures are clipped to [−1, 1].
  *
@@ -90,8 +105,11 @@ export async function writeImages(
       const value = values[index * size + i] as number;
       pixels[at] = Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5);
     }
-    const picture = sharp()(pixels, { raw: { width, height, channels: channels as 1 | 3 } });
-    await writeAtomically(path.join(out, `${name}.png`), await picture.png().toBuffer());
+    const picture = sharp()(pixels, { raw: { width, height, channels: channels as 1 | 3 } })
+      // Without it grey pictures would have three channels.
+      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+      .png();
+    await writeAtomically(path.join(out, `${name}.png`), await picture.toBuffer());
   }
 }
 

@@ -27,8 +27,8 @@ export interface ImageSet {
 
 /** What {@link openImageSet} takes, for help texts. */
 export const imageSetForms =
-  'NAME/SPLIT for a data set, also SET:PATH/SPLIT, a .safetensors file of `tarflow sample`, or a ' +
-  'folder of pictures';
+  `NAME/SPLIT for a data set, also SET:PATH/SPLIT (SPLIT: ${splits.join(', ')}), a .safetensors ` +
+  'file of `tarflow sample`, or a folder of pictures';
 
 /** To which size images in files are brought. */
 export interface ImageSetSizes {
@@ -40,7 +40,7 @@ export interface ImageSetSizes {
 
 /**
  * Images by what a user calls them.
- * @throws UserError where there are none
+ * @throws UserError where there are none, and for a data set without its split
  */
 export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Promise<ImageSet> {
   if (path.extname(text) === '.safetensors') {
@@ -54,8 +54,9 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
       dispose: () => images.dispose(),
     };
   }
-  const [dataset = '', split = 'test', ...more] = text.split('/');
+  const [dataset = '', split, ...more] = text.split('/');
   if (datasetNames.includes(dataset) && more.length === 0) {
+    if (split === undefined) throw withoutSplit(text);
     return ofSource(text, await loadDataset(dataset, split as Split));
   }
   const placed = placedSet(text);
@@ -72,14 +73,23 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
   );
 }
 
-/** A set with its path, as `SET:PATH/SPLIT`; without a split the test images. */
+/**
+ * A set with its path, as `SET:PATH/SPLIT`; undefined for what is none.
+ * @throws UserError for one without a split
+ */
 function placedSet(text: string): { name: string; split: Split } | undefined {
   const [, kind] = /^(\w+):./s.exec(text) ?? [];
   if (kind === undefined || !datasetForms.includes(`${kind}:PATH`)) return undefined;
   const at = text.lastIndexOf('/');
   const last = text.slice(at + 1) as Split;
-  if (at < 0 || !splits.includes(last)) return { name: text, split: 'test' };
+  if (at < 0 || !splits.includes(last)) throw withoutSplit(text);
   return { name: text.slice(0, at), split: last };
+}
+
+/** Which images are compared is said: none are taken to be meant, least of all test images. */
+function withoutSplit(set: string): UserError {
+  const named = splits.map((split) => `${set.replace(/\/$/, '')}/${split}`);
+  return new UserError(`${set} came without a split`, `Expected ${named.join(', ')}`);
 }
 
 function ofSource(name: string, data: DataSource): ImageSet {

@@ -46,7 +46,7 @@ import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { resultsFolder } from '../workbook/results-folder.js';
 import { tableText } from '../workbook/table.js';
-import { count, ledgerOption, usualLedger, wholeNumber, wholeNumbers } from './arguments.js';
+import { count, ledgerOption, seeds, usualLedger, wholeNumber } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 
 interface ReproduceCommandOptions {
@@ -106,11 +106,7 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
     .option('--batch <n>', 'images sampled and timed together', count, 64)
     .option('--repeats <n>', 'how often each strategy is timed', count, 5)
     .option('--seed <n>', 'of samples and of dequantisation noise', wholeNumber, 0)
-    .option(
-      '--seeds <list>',
-      'of the trainings, one for each, e.g. 1,2,3 (default: one)',
-      wholeNumbers,
-    )
+    .option('--seeds <list>', 'of the trainings, one for each, e.g. 1,2,3 (default: one)', seeds)
     .option('--cost', 'say what each row would take, without its data, and do nothing', false)
     .option('--tiny', 'run the whole path of each row on random images, with tiny models', false)
     .option('--json', 'print JSON', false)

@@ -15,6 +15,7 @@ import { startProgress } from '../workbook/progress.js';
 import {
   checkWritable,
   count,
+  counted,
   imageSize,
   modeOption,
   number,
@@ -23,7 +24,7 @@ import {
 } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
-import { writeImages } from './image-files.js';
+import { checkDrawable, writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
 import { chosenSolvers } from './plan-choice.js';
 
@@ -88,7 +89,8 @@ Examples:
   $ tarflow sample runs/conditional/checkpoint.safetensors --count 30 --columns 3 \\
       --label Trouser,Bag,Sneaker --guidance 1 --annealed --denoise --out three.png
   $ tarflow sample runs/emoji/checkpoint.safetensors --text "a red heart" --text "a crying cat" \\
-      --guidance 2 --prior-temperature 0.8 --out two.png
+      --guidance 2 --prior-temperature 0.8 --out two.safetensors
+  $ tarflow decode runs/vae/checkpoint.safetensors --in two.safetensors --out two.png
   $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\
       --annealed --out sharper.png
   $ tarflow sample runs/density/checkpoint.safetensors --count 1 --plan auto --out fast.png`,
@@ -108,6 +110,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   const flow = await loadCheckpoint(checkpoint, size ? { imageSize: size } : {});
   let text: tf.Tensor3D | undefined;
   try {
+    checkDrawable(flow.config.image, out, `Samples of ${checkpoint}`);
     const label = labelsInTurn(flow, checkpoint, options.label, options.count);
     text = await captionsInTurn(flow, checkpoint, options, options.count);
     const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
@@ -166,9 +169,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
         ),
       );
     } else {
-      console.log(
-        `${options.count} ${options.count === 1 ? 'sample' : 'samples'} in ${seconds.toFixed(1)} s: ${out}`,
-      );
+      console.log(`${counted(options.count, 'sample')} in ${seconds.toFixed(1)} s: ${out}`);
     }
   } finally {
     text?.dispose();

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { openLastState, writeSnapshot } from '../training/saved-state.js';
-import { checkWritable } from './arguments.js';
+import { checkTensorFile } from './arguments.js';
 
 interface SnapshotOptions {
   out: string;
@@ -31,7 +31,7 @@ Examples:
 }
 
 async function run(folder: string, { out, json }: SnapshotOptions): Promise<void> {
-  await checkWritable(out);
+  await checkTensorFile(out);
   const { file, header } = await openLastState(folder);
   try {
     await writeSnapshot(out, file, header);

@@ -1,3 +1,4 @@
+import * as path from 'node:path';
 import type { Command } from 'commander';
 import { type EngineReport, startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
@@ -22,16 +23,18 @@ import {
 } from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
-import { readStartingPoint } from '../models/read-starting-point.js';
+import { readStartingConfig, readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
+import { checkedPlan } from '../training/checks.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
+import { templateOf } from '../training/template.js';
 import { type TrainingResult, type TrainingRun, train } from '../training/train.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, startProgress } from '../workbook/progress.js';
 import { showTable } from '../workbook/table.js';
-import { modeOption, shellWords } from './arguments.js';
+import { checkWritable, counted, modeOption, shellWords } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { chooseTrainingThreads } from './training-threads.js';
 
@@ -145,23 +148,16 @@ async function run({
   const experiment = withOverrides(await experimentOf(options.experiment), options.set);
   const { config, settings } = experiment;
   const dataset = options.data ?? experiment.dataset;
-  const { fastDecode } = options;
   const family = familyOf(config.kind);
-  // Checked again by train, but here before the data are read.
-  family.check(config);
-  checkSettings(settings);
-  const opened = await Promise.all([
-    openDataset(dataset, 'train', { image: config.image, fastDecode }),
-    openDataset(dataset, 'validation', { image: config.image, fastDecode }),
-  ]);
+  const opened = await checkedData(experiment, { out, resume: replan || resume, ...options });
   const recorded = resume || replan ? await new RunFolder(out).recordedMode() : undefined;
   await chooseTrainingThreads(experiment, mode ?? recorded);
   const engine = await startEngine();
   const [data, validation] = await captioned(opened, config, options.textEncoder);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
-    `${experiment.name}: ${family.title(config)} on ${dataset}, ${settings.steps} steps of ` +
-      `${settings.batchSize} images, ${engine.version}`,
+    `${experiment.name}: ${family.title(config)} on ${dataset}, ${counted(settings.steps, 'step')} of ` +
+      `${counted(settings.batchSize, 'image')}, ${engine.version}`,
   );
 
   let progress: Progress | undefined;
@@ -206,20 +202,68 @@ async function run({
   return result.finished;
 }
 
+/**
+ * Opens the data of a run, and checks before anything is timed or trained what can be told without an
+ * engine: `train` checks it again.
+ */
+async function checkedData(
+  experiment: Experiment,
+  options: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder' | 'from'> & {
+    out: string;
+    resume: boolean;
+  },
+): Promise<[DataSource, DataSource]> {
+  const { config, settings } = experiment;
+  const { out, resume, fastDecode, textEncoder, from } = options;
+  const family = familyOf(config.kind);
+  family.check(config);
+  checkSettings(settings);
+  if (textEncoder !== undefined && !(config as Conditioned).text) {
+    throw new UserError(
+      '--text-encoder came for a model that reads no captions',
+      'Leave it out, or set text.entries and text.width in a file of the experiment',
+    );
+  }
+  await checkWritable(path.join(out, 'run.json'));
+  await new RunFolder(out).present(resume);
+  if (from === undefined && !resume) checkAllTrained(experiment);
+  // The states of captions that an encoder is to read come later.
+  const without = <C extends ModelConfig>(whole: C): C =>
+    textEncoder === undefined ? whole : { ...whole, text: undefined };
+  const begun = from === undefined ? undefined : await readStartingConfig(from);
+  const dataset = options.data ?? experiment.dataset;
+  const [data, validation] = await Promise.all([
+    openDataset(dataset, 'train', { image: config.image, fastDecode }),
+    openDataset(dataset, 'validation', { image: config.image, fastDecode }),
+  ]);
+  await checkedPlan({
+    ...{ family, config: without(config), settings, data, validation },
+    ...(begun && { from: { ...begun, config: without(begun.config) } }),
+  });
+  return [data, validation];
+}
+
+/** Where a part of a model is not trained, as an autoencoder's encoder, it has to come from elsewhere. */
+function checkAllTrained({ name, config }: Experiment): void {
+  const { shapes, tasks } = templateOf(familyOf(config.kind), config);
+  const trained = new Set(tasks.flatMap(({ leaves }) => leaves));
+  const others = Object.keys(shapes).filter((leaf) => !trained.has(leaf));
+  if (others.length === 0) return;
+  throw new UserError(
+    `${name} leaves a part of its model as it is (${others[0]} and ${others.length - 1} more), and ` +
+      'nothing came that has learnt it',
+    'Add --from with the run or checkpoint that it goes on from',
+  );
+}
+
 /** Data to train on and held-out data, with the states of their captions where an encoder is named. */
 async function captioned(
   [data, validation]: [DataSource, DataSource],
   config: ModelConfig,
   name: string | undefined,
 ): Promise<[DataSource, DataSource]> {
-  if (name === undefined) return [data, validation];
   const { text }: Conditioned = config;
-  if (!text) {
-    throw new UserError(
-      '--text-encoder came for a model that reads no captions',
-      'Leave it out, or set text.entries and text.width in a file of the experiment',
-    );
-  }
+  if (name === undefined || !text) return [data, validation];
   const encoder = await openTextEncoder(name);
   try {
     const { entries } = text;
@@ -304,7 +348,7 @@ function showOutcome(
     console.log(`  ${about.command}`);
     return;
   }
-  console.log(`Trained ${steps} steps; the model is ${about.checkpoint}`);
+  console.log(`Trained ${counted(steps, 'step')}; the model is ${about.checkpoint}`);
   if (validation) console.log(validationText(validation, about.nats));
   console.log(`${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`);
 }

@@ -158,7 +158,7 @@ type StepTime = z.infer<typeof timeSchema>;
 
 /**
  * Seconds of a step in a process with some environment.
- * @throws Error with the last line that the process wrote
+ * @throws Error with the line in which the process says what is wrong
  */
 function timed(
   experiment: Experiment,
@@ -170,7 +170,7 @@ function timed(
   return new Promise((resolve, reject) => {
     const options = { env, timeout: patience };
     const child = execFile(process.execPath, [bin, command], options, (error, stdout, stderr) => {
-      if (error) return reject(new Error(lastLine(stderr) || error.message));
+      if (error) return reject(new Error(errorLine(stderr) || error.message));
       try {
         resolve(timeSchema.parse(JSON.parse(lastLine(stdout))));
       } catch {
@@ -181,6 +181,12 @@ function timed(
     child.stdin?.on('error', () => {});
     child.stdin?.end(JSON.stringify({ ...experiment, mode }));
   });
+}
+
+/** What is wrong, in the words of what a command wrote: the first line that names an error, or its last. */
+function errorLine(stderr: string): string {
+  const named = /^(?:tarflow|\w*Error): (.+)$/m.exec(stderr)?.[1];
+  return named ?? lastLine(stderr);
 }
 
 function lastLine(text: string): string {

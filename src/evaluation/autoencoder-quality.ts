@@ -8,13 +8,15 @@ import { type FeatureStatistics, RunningStatistics } from './distances/features.
 import { frechetDistance } from './distances/frechet.js';
 import type { FeatureNetwork } from './features/network.js';
 import { peakSignalToNoise } from './peak-signal.js';
+import { meanWithError } from './statistics.js';
 
 /** How close decoded images come to those that were encoded. */
 export interface AutoencoderQuality {
   images: number;
-  /** Mean over the images, in decibels, with its standard error. */
+  /** Mean over the images, in decibels. */
   psnr: number;
-  standardError: number;
+  /** Of that mean; absent of a single image. */
+  standardError?: number;
   /** Fréchet distance to real images; absent without a network. */
   frechet?: number;
   /** That of the images that were encoded: the best to hope for. */
@@ -91,9 +93,11 @@ export async function autoencoderQuality(
     }
     onProgress?.(first + indices.length);
   }
+  const { mean: psnr, ...error } = meanWithError(ratios);
   return {
     images: count,
-    ...meanOf(ratios),
+    psnr,
+    ...error,
     ...(distance && {
       frechet: frechetDistance(own.statistics(), distance.real),
       floor: frechetDistance(originals.statistics(), distance.real),
@@ -127,11 +131,4 @@ function addFeatures(
   const features = network.features(images);
   statistics.add(features);
   tf.dispose([features, images]);
-}
-
-function meanOf(values: readonly number[]): { psnr: number; standardError: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const standardError = Math.sqrt(square / Math.max(1, values.length - 1) / values.length);
-  return { psnr: mean, standardError };
 }

@@ -16,6 +16,7 @@ import type { Model } from '../flow/model.js';
 import { stateDict, withStateDict } from '../flow/state-dict.js';
 import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
 import { noisyImages } from '../training/batches/index.js';
+import { meanWithError } from './statistics.js';
 
 /** How a likelihood is computed, and for which label or caption. */
 export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
@@ -79,7 +80,8 @@ export function logProb(
  * is 2/256 wide on the scale [−1, 1] (log₂ 128 = 7).
  *
  * @param x images with uniform dequantisation noise (batch, channels, height, width)
- * @returns per sample (batch)
+ * @returns per sample (batch); the caller frees it
+ * @throws UserError where the images, labels or captions do not fit the model, or it has no density
  *
  * @example
  * ```ts
@@ -107,8 +109,8 @@ export function bitsPerDimension(
 export interface BitsPerDimensionResult {
   /** Mean over the images. */
   mean: number;
-  /** Standard error of the mean over the images. */
-  standardError: number;
+  /** Standard error of the mean over the images; absent of a single one. */
+  standardError?: number;
   images: number;
   /** Of each image, averaged over the draws. */
   values: Float64Array;
@@ -146,7 +148,7 @@ const manyBatches = 32;
  * const flow = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
  * const data = await loadDataset('fashion-mnist', 'test');
  * const { mean, standardError } = await datasetBitsPerDimension(flow, data, { count: 8 });
- * console.log(`${mean.toFixed(2)} ± ${standardError.toFixed(2)} bits/dim`);
+ * console.log(`${mean.toFixed(2)} ± ${standardError?.toFixed(2)} bits/dim`);
  * ```
  */
 export async function datasetBitsPerDimension(
@@ -187,7 +189,7 @@ export async function datasetBitsPerDimension(
       await new Promise(setImmediate);
     }
   }
-  return { ...meanOf(values), images: count, values };
+  return { ...meanWithError(values), images: count, values };
 }
 
 /** Images with a draw of uniform noise each, from a key and their numbers in the data set. */
@@ -205,19 +207,12 @@ function dequantised(
   return images;
 }
 
-/** The mean of some numbers, with its standard error. */
-function meanOf(values: Float64Array): { mean: number; standardError: number } {
-  const count = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / count;
-  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, standardError: Math.sqrt(square / Math.max(1, count - 1) / count) };
-}
-
 /** A mean over the images of a class. */
 export interface ClassMean {
   label: number;
   mean: number;
-  standardError: number;
+  /** Absent of a single image. */
+  standardError?: number;
   images: number;
 }
 
@@ -240,7 +235,7 @@ export function meansByClass(values: ArrayLike<number>, labels: ArrayLike<number
     .sort(([a], [b]) => a - b)
     .map(([label, some]) => ({
       label,
-      ...meanOf(Float64Array.from(some)),
+      ...meanWithError(some),
       images: some.length,
     }));
 }

@@ -28,6 +28,15 @@ export function standardErrorOfMean(values: ArrayLike<number>): number | undefin
   return standardDeviation(values) / Math.sqrt(values.length);
 }
 
+/** The mean of values with its standard error, which is absent of fewer than two. */
+export function meanWithError(values: ArrayLike<number>): {
+  mean: number;
+  standardError?: number;
+} {
+  const standardError = standardErrorOfMean(values);
+  return { mean: mean(values), ...(standardError !== undefined && { standardError }) };
+}
+
 /**
  * The value below which a share of the values lies, by linear interpolation between neighbours.
  *

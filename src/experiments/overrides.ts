@@ -36,9 +36,11 @@ export function withOverrides<C extends ModelConfig>(
     const place = places.find(({ path }) => path === key || shortened(path) === key);
     if (!place) {
       const keys = places.map(({ path }) => shortened(path));
+      const nearest = nearestName(key, keys);
       throw new UserError(
         `Experiment ${experiment.name} has no option '${key}'`,
-        `The nearest one is ${nearestName(key, keys)}. Expected one of ${keys.join(', ')}`,
+        `${nearest === undefined ? '' : `The nearest one is ${nearest}. `}` +
+          `Expected one of ${keys.join(', ')}`,
       );
     }
     const value = place.parse(key, text);

@@ -158,6 +158,12 @@ export function checkImages({ image }: { image: ImageSize }, x: tf.Tensor): void
       `This model takes (batch, ${channels}, ${height}, ${width})`,
     );
   }
+  if (x.dtype !== 'float32') {
+    throw new UserError(
+      `Images of type ${x.dtype} came`,
+      "This model takes float32, about [-1, 1]: cast them, as by x.cast('float32')",
+    );
+  }
 }
 
 /**

@@ -79,8 +79,7 @@ export async function readCheckpoint(
   expected?: Family,
 ): Promise<LoadedModel> {
   const { path } = file;
-  const details = checkpointDetails(file);
-  const { family, config: written } = describedModel(file, known, expected);
+  const { family, config: written, details } = readDescription(file, known, expected);
   const config = resized(family, written, known.imageSize, path);
   if (expected && family.kind !== expected.kind) {
     throw new UserError(
@@ -96,6 +95,16 @@ export async function readCheckpoint(
   } finally {
     disposeTree(state);
   }
+}
+
+/** What an open checkpoint says of its model, checked; no numbers are read. */
+export function readDescription(
+  file: TensorFile,
+  known: LoadOptions = {},
+  expected?: Family,
+): { family: Family; config: ModelConfig; details: CheckpointDetails } {
+  const details = checkpointDetails(file);
+  return { ...describedModel(file, known, expected), details };
 }
 
 /** Families whose licence was shown. */
@@ -156,14 +165,14 @@ function resized(
   const { height, width } = size;
   if (![height, width].every((side) => Number.isInteger(side) && side > 0)) {
     throw new UserError(
-      `imageSize is ${height}×${width} (height × width)`,
+      `The size asked for is ${height}×${width} (height × width)`,
       'Expected two whole numbers above 0',
     );
   }
   if (!takesOtherSizes(family)) {
     throw new UserError(
       `${path} holds a model of kind '${family.kind}', which takes images of ${image.height}×${image.width} alone`,
-      'Leave imageSize away: a STARFlow or an autoencoder takes other sizes',
+      'Ask for no other size: a STARFlow or an autoencoder takes other ones',
     );
   }
   try {
@@ -172,7 +181,7 @@ function resized(
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
       `${path}: ${error.problem}`,
-      `Choose another imageSize; that of the training is ${image.height}×${image.width}`,
+      `Ask for another size; that of the training is ${image.height}×${image.width}`,
     );
   }
 }

@@ -13,7 +13,7 @@ import {
 } from '../training/saved-state.js';
 import type { LoadedStartingPoint } from '../training/starting-point.js';
 import { namedInState } from '../training/state.js';
-import { readCheckpoint } from './load-checkpoint.js';
+import { readCheckpoint, readDescription } from './load-checkpoint.js';
 
 /**
  * Reads what a run can begin with, instead of fresh parameters:
@@ -29,14 +29,40 @@ import { readCheckpoint } from './load-checkpoint.js';
  */
 export async function readStartingPoint(from: string): Promise<LoadedStartingPoint> {
   await startEngine();
+  return withOpened(from, async (file, header) => {
+    const digest = await file.sha256();
+    const learnt = header ? await ofState(file, header) : await ofCheckpoint(file);
+    return { checkpoint: path.basename(path.resolve(from)), sha256: digest, ...learnt };
+  });
+}
+
+/**
+ * The model of a starting point, and of what latents it was trained on, as {@link readStartingPoint}
+ * gives them: no numbers are read, and no engine is started.
+ *
+ * @throws UserError where it is none
+ */
+export async function readStartingConfig(
+  from: string,
+): Promise<Pick<LoadedStartingPoint, 'config' | 'latents'>> {
+  return withOpened(from, async (file, header) => {
+    if (header) return { config: header.config, latents: header.latents };
+    const { config, details } = readDescription(file);
+    return { config, latents: details.latents };
+  });
+}
+
+/** Calls `use` with the file of a starting point, and with its header where it is a state. */
+async function withOpened<R>(
+  from: string,
+  use: (file: SafetensorsFile, header: StateHeader | undefined) => Promise<R>,
+): Promise<R> {
   const isFolder = (await stat(from).catch(() => undefined))?.isDirectory();
   const opened = isFolder ? await openLastState(from) : { file: await openTensorFile(from) };
   const { file } = opened;
   try {
-    const digest = await file.sha256();
     const header = 'header' in opened ? opened.header : isState(file) && stateHeader(file);
-    const learnt = header ? await ofState(file, header) : await ofCheckpoint(file);
-    return { checkpoint: path.basename(path.resolve(from)), sha256: digest, ...learnt };
+    return await use(file, header || undefined);
   } finally {
     await file.close();
   }

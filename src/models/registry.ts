@@ -1,4 +1,5 @@
 import { UserError } from '../backend/errors.js';
+import { checkedValue } from '../backend/schema.js';
 import { freshModel } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import type { Experiment } from '../training/experiment.js';
@@ -75,5 +76,7 @@ export function familyOf(kind: string): Family {
  * ```
  */
 export function createModel<C extends ModelConfig>(config: C, seed: number): Model {
-  return freshModel(familyOf(config.kind), config, seed);
+  const family = familyOf(config.kind);
+  checkedValue(family.schema, config, 'The configuration', 'Choose values that fit its kind');
+  return freshModel(family, config, seed);
 }

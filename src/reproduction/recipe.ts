@@ -109,6 +109,12 @@ export function recipesOf(
   );
 }
 
+/** A question before the list of names, where one is near. */
+function meant(name: string, names: readonly string[]): string {
+  const nearest = nearestName(name, names);
+  return nearest === undefined ? '' : `Did you mean '${nearest}'? `;
+}
+
 /**
  * The rows of a table, in their order, with the models of all that say what was trained.
  *
@@ -122,7 +128,7 @@ export function plannedRows(
   if (!tableNames.includes(table)) {
     throw new UserError(
       `There is no table '${table}'`,
-      `Did you mean ${nearestName(table, tableNames)}? Expected one of ${tableNames.join(', ')}`,
+      `${meant(table, tableNames)}Expected one of ${tableNames.join(', ')}`,
     );
   }
   const { rows } = tableOf(table);
@@ -130,7 +136,7 @@ export function plannedRows(
   if (only !== undefined && !names.includes(only)) {
     throw new UserError(
       `Table '${table}' has no row '${only}'`,
-      `Did you mean '${nearestName(only, names)}'? Its rows: ${names.join('; ')}`,
+      `${meant(only, names)}Its rows: ${names.join('; ')}`,
     );
   }
   return rows

@@ -4,6 +4,7 @@ import { type AccelerationRow, strategyRow } from '../evaluation/acceleration.js
 import { datasetBitsPerDimension } from '../evaluation/bits-per-dimension.js';
 import { frechetDistance } from '../evaluation/distances/frechet.js';
 import { type LossConvergence, lossConvergence } from '../evaluation/loss-convergence.js';
+import { meanWithError } from '../evaluation/statistics.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -130,14 +131,18 @@ async function takeBits(bench: Bench, _: string | undefined, place: TestReadingP
     ...{ model: flow, name: place.model, measure: 'bits per dimension' },
     ...{ reason: place.reason, ledger: place.ledger },
   });
-  const { mean, standardError, images } = await datasetBitsPerDimension(flow, data, {
+  const { mean, images, standardError } = await datasetBitsPerDimension(flow, data, {
     seed: options.seed,
     ...(options.images !== undefined && { count: options.images }),
     ...(options.signal && { signal: options.signal }),
     onProgress: (share) => options.onProgress?.(share, 'likelihood'),
   });
   const note = earlierReadingsText(before);
-  return { value: mean, standardError, n: images, ...(note !== undefined && { note }) };
+  return {
+    ...{ value: mean, n: images },
+    ...(standardError !== undefined && { standardError }),
+    ...(note !== undefined && { note }),
+  };
 }
 
 /** The last validation of the training, and how much the loss still changed at its end. */
@@ -168,15 +173,14 @@ export function overTrainings(figures: readonly (Figure | string)[]): Figure | s
   if (!first) return 'nothing was trained';
   if (taken.length < 2) return first;
   const values = taken.map(({ value }) => value);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const { mean, ...error } = meanWithError(values);
   const points = taken.flatMap((figure) => figure.points ?? []);
   const ends = taken.flatMap((figure) => figure.convergence ?? []);
   const notes = taken.flatMap(({ note }, i) => (note === undefined ? [] : [`${i + 1}: ${note}`]));
   return {
     ...first,
     value: mean,
-    standardError: Math.sqrt(square / (values.length - 1) / values.length),
+    ...error,
     values,
     ...(points.length > 0 && { points }),
     ...(ends.length > 0 && { convergence: ends }),

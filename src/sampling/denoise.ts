@@ -11,11 +11,13 @@ import { type ExecutionOptions, modeOf } from './guidance/execution.js';
 export interface ScoreOptions extends ExecutionOptions, Given {}
 
 /**
- * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass.
+ * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass: in nats per
+ * unit of x.
  *
  * @param x images (batch, channels, height, width)
  * @param options how it is computed, see `inverse`
- * @returns the score, of the same shape
+ * @returns the score, of the same shape; the caller frees it
+ * @throws UserError where the images, labels or captions do not fit the model, or it has no density
  *
  * @example
  * ```ts
@@ -109,7 +111,7 @@ function gradientOf(
 export interface DenoiseOptions extends ExecutionOptions, Given {
   /** Standard deviation of the noise that the model was trained with. */
   sigma: number;
-  /** λ, multiplies the step; the papers tune it between 0.9 and 1.4. Default 1. */
+  /** λ, multiplies the step: above 0; the papers tune it between 0.9 and 1.4. Default 1. */
   multiplier?: number;
 }
 
@@ -118,8 +120,9 @@ export interface DenoiseOptions extends ExecutionOptions, Given {
  * the noisy one (TarFlow, section 3.3). No training, one backward pass.
  *
  * @param x noisy images (batch, channels, height, width)
- * @returns cleaned images of the same shape, not clipped
- * @throws UserError where sigma is not above 0, and for a model that spreads the background
+ * @returns cleaned images of the same shape, not clipped; the caller frees them
+ * @throws UserError where sigma or the multiplier is not above 0, for images that do not fit the model,
+ *   and for a model without a density or one that spreads the background
  *
  * @example
  * ```ts
@@ -142,8 +145,14 @@ export function denoise(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): t
 /** Throws as {@link denoise} does. */
 export function checkDenoising(
   { config }: Pick<Model, 'config'>,
-  { sigma }: { sigma: number },
+  { sigma, multiplier = 1 }: Pick<DenoiseOptions, 'sigma' | 'multiplier'>,
 ): void {
+  if (!(Number.isFinite(multiplier) && multiplier > 0)) {
+    throw new UserError(
+      `Denoising got the multiplier ${multiplier}`,
+      'Expected a number above 0; the papers take 0.9 to 1.4',
+    );
+  }
   if (!(Number.isFinite(sigma) && sigma > 0)) {
     throw new UserError(
       `Denoising got sigma ${sigma}`,

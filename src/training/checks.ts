@@ -6,14 +6,40 @@ import { checkSameLatents, type KnownLatents } from '../data/latents/same-latent
 import { checkImageSize } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
 import { type BatchPlan, heldOutBatch } from './batches/index.js';
-import type { TrainingRun } from './training-run.js';
+import { checkSettings } from './settings.js';
+import type { LoadedStartingPoint } from './starting-point.js';
+import { templateOf } from './template.js';
+import type { CheckedRun, TrainingRun } from './training-run.js';
+
+/** What is checked of a run; of what it begins with that is the model, and its latents. */
+export interface RunToCheck<C extends ModelConfig, P extends Tree>
+  extends Pick<
+    TrainingRun<C, P>,
+    'family' | 'config' | 'settings' | 'data' | 'validation' | 'parallel'
+  > {
+  from?: Pick<LoadedStartingPoint, 'config' | 'latents'>;
+}
 
 /**
- * Checks that model, data and settings of a run fit each other, before anything is made.
+ * Checks that model, data and settings of a run fit each other, before anything is made. No engine is
+ * needed for it.
+ *
  * @throws UserError that says what does not
  */
-export async function checkRun<C extends ModelConfig, P extends Tree>(
-  run: TrainingRun<C, P>,
+export async function checkedPlan<C extends ModelConfig, P extends Tree>(
+  run: RunToCheck<C, P>,
+): Promise<Pick<CheckedRun<C, P>, 'settings' | 'template' | 'plan'>> {
+  const settings = checkSettings(run.settings);
+  const template = templateOf(run.family, run.family.check(run.config));
+  const { config } = template;
+  const objectives = template.tasks.map(({ objective }) => objective);
+  const plan = { config, objectives, settings, data: run.data };
+  await checkRun(run, plan);
+  return { settings, template, plan };
+}
+
+async function checkRun<C extends ModelConfig, P extends Tree>(
+  run: RunToCheck<C, P>,
   plan: BatchPlan,
 ): Promise<void> {
   const { config, data, settings } = plan;

@@ -101,7 +101,7 @@ export class RunFolder {
     } catch (error) {
       throw new FileUnwritable(
         `The folder ${this.folder} cannot be made (${(error as Error).message})`,
-        'Choose another with --out',
+        'Choose another folder',
       );
     }
     const unlock = await lockFolder(path.join(this.folder, 'run.lock'), this.folder);
@@ -122,11 +122,14 @@ export class RunFolder {
     await opened?.unlock();
   }
 
-  private async meet(
-    description: TrainedThing,
-    resume: boolean | 'replanned',
-    modes: { asked?: Mode | undefined; usual: Mode },
-  ): Promise<OpenedRun> {
+  /**
+   * What the folder has to say of its run, which `open` goes on with; undefined where a new one is to
+   * begin. Nothing is made or locked.
+   *
+   * @param resume as `open` takes it
+   * @throws UserError where a run is in the way, or none is there to resume
+   */
+  async present(resume: boolean | 'replanned'): Promise<string | undefined> {
     const present = await readFile(this.description, 'utf8').catch(() => undefined);
     if (present === undefined) {
       if (resume) {
@@ -135,24 +138,36 @@ export class RunFolder {
           'Leave --resume away to begin one',
         );
       }
-      const names = await readdir(this.folder);
+      const names = await readdir(this.folder).catch(() => []);
       const saved = names.find((name) => isStateName(name) || name === checkpointName);
       if (saved !== undefined) {
         throw new UserError(
           `${this.folder} holds a ${saved}, and no ${descriptionName} of its run`,
-          'Put it away, or choose another folder with --out',
+          'Put it away, or choose another folder',
         );
       }
-      const mode = modes.asked ?? modes.usual;
-      await writeAtomically(this.log, '');
-      await this.describe({ ...description, mode, draws: drawsFrom([], 0) });
-      return { from: description.from, mode, saved: undefined };
+      return undefined;
     }
     if (!resume) {
       throw new UserError(
         `${this.folder} holds a run already`,
-        'Add --resume to go on with it, or choose another folder with --out',
+        'Resume it (--resume) to go on with it, or choose another folder',
       );
+    }
+    return present;
+  }
+
+  private async meet(
+    description: TrainedThing,
+    resume: boolean | 'replanned',
+    modes: { asked?: Mode | undefined; usual: Mode },
+  ): Promise<OpenedRun> {
+    const present = await this.present(resume);
+    if (present === undefined) {
+      const mode = modes.asked ?? modes.usual;
+      await writeAtomically(this.log, '');
+      await this.describe({ ...description, mode, draws: drawsFrom([], 0) });
+      return { from: description.from, mode, saved: undefined };
     }
     const described = parseDescription(present, this.description);
     const { history, mode: earlier, draws, latents: recorded, ...before } = described;

@@ -6,17 +6,17 @@ import type { Model, ModelConfig } from '../flow/model.js';
 import { batchSource } from './batches/index.js';
 import { beginRun } from './begin.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
-import { checkRun } from './checks.js';
+import { checkedPlan } from './checks.js';
 import { takeStep, validate } from './measure.js';
 import { biasCorrections } from './optimiser/adamw.js';
 import { learningRate } from './optimiser/schedule.js';
 import type { TrainingProgram } from './program.js';
 import type { StepRecord } from './record.js';
 import { RunFolder } from './run-folder.js';
-import { checkSettings, type TrainingSettings } from './settings.js';
+import type { TrainingSettings } from './settings.js';
 import { modelOfState } from './state.js';
 import { stepOptions } from './step.js';
-import { type Template, templateOf } from './template.js';
+import type { Template } from './template.js';
 import type { CheckedRun, TrainingResult, TrainingRun } from './training-run.js';
 
 export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
@@ -44,14 +44,10 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
 export async function train<C extends ModelConfig, P extends Tree>(
   run: TrainingRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
-  const settings = checkSettings(run.settings);
-  const template = templateOf(run.family, run.family.check(run.config));
-  const objectives = template.tasks.map(({ objective }) => objective);
-  const plan = { config: template.config, objectives, settings, data: run.data };
-  await checkRun(run, plan);
+  const checked = await checkedPlan(run);
   const folder = run.folder === undefined ? undefined : new RunFolder(run.folder);
   try {
-    return await trainInto(folder, { ...run, settings, template, plan });
+    return await trainInto(folder, { ...run, ...checked });
   } finally {
     await folder?.close();
   }

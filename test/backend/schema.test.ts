@@ -23,6 +23,11 @@ describe('the nearest name', () => {
   });
 
   test('there may be none', () => expect(nearestName('a', [])).toBeUndefined());
+
+  test('what is far away was not meant', () => {
+    expect(nearestName('nope', ['sizes', 'likelihood'])).toBeUndefined();
+    expect(nearestName('nope', ['sizes', 'note'])).toBe('note');
+  });
 });
 
 describe('a value is checked by a schema', () => {

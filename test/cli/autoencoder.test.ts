@@ -16,7 +16,7 @@ import type { VaeConfig } from '../../src/models/vae/config.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { writeSmallBert } from '../conditions/text/small-bert.js';
 import { smallConfig } from '../training/small.js';
-import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
+import { expectRefused, type Mistake, tarflow, temporaryFolder } from './command-line.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -28,6 +28,8 @@ const config = {
   ...{ channels: [4, 8], resnetsPerLevel: 1, groups: 2, latentChannels: 2, midAttention: false },
   loss: { trained: 'all', kl: 0, squares: 0, features: 0 },
 };
+
+const judge = path.join('results', 'checkpoints', 'fashion-mnist-classifier.safetensors');
 
 async function checkpointIn(folder: string, dataset = 'fashion-mnist'): Promise<string> {
   const { image } = (await openDataset(dataset, 'validation')) as { image: VaeConfig['image'] };
@@ -230,6 +232,7 @@ test('mistakes are told, and leave nothing behind', async () => {
     folder,
     [
       [checkpoint, ['--split', 'validation'], /without the scale.*--split train first/],
+      [checkpoint, ['--split', 'foo'], /Unknown split 'foo' of fashion-mnist/],
       [checkpoint, ['--scale', 'wide'], /--scale is 'wide'/],
       [checkpoint, ['--scale', checkpoint], /does not say by what/],
       [checkpoint, ['--data', 'emoji-base-64'], /Images of 3×64×64/],
@@ -242,16 +245,27 @@ test('mistakes are told, and leave nothing behind', async () => {
     ],
     out,
   );
+  const picture = [checkpoint, ['--out', path.join(folder, 'e.png')], /e\.png\. Expected .*\.safe/];
+  await expectRefused('encode', folder, [picture as Mistake], []);
   await expectRefused(
     'autoencoder',
     folder,
     [
-      [checkpoint, ['--noise', '0.3'], /without the scale/],
+      [checkpoint, ['--noise', '0.3'], /--noise came without --scale.*Give --scale/],
       [checkpoint, ['--noise', '-1'], /--noise is -1/],
       [checkpoint, ['--denoise', other], /--denoise came without --noise/],
       [checkpoint, ['--split', 'test'], /--reason/],
     ],
     ['--count', '2', '--network', 'none'],
+  );
+  await expectRefused(
+    'autoencoder',
+    folder,
+    [
+      [checkpoint, ['--count', '2', '--real', 'fashion-mnist'], /came without a split/],
+      [checkpoint, ['--count', '1'], /two images or more.*--network none/],
+    ],
+    ['--network', `classifier:${judge}`],
   );
   const noScale = path.join(folder, 'samples.safetensors');
   await tarflow('sample', other, '--count', '1', '--out', noScale);

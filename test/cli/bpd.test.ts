@@ -11,6 +11,7 @@ import { disposeModel } from '../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
+import { savedAutoencoder } from '../training/small.js';
 import { tarflow, temporaryFolder } from './command-line.js';
 
 beforeAll(async () => {
@@ -61,6 +62,17 @@ test('measures what the library measures', async () => {
     bitsPerDimension: mean,
     standardError,
   });
+});
+
+test('the standard error of one image is a dash, and absent from JSON', async () => {
+  const file = await checkpoint();
+  const options = ['--data', 'mnist-10k-subset', '--count', '1'];
+  expect((await tarflow('bpd', file, ...options)).stdout).toMatch(/^\d+\.\d{4} ± – bits/);
+  const outcome = JSON.parse((await tarflow('bpd', file, ...options, '--json')).stdout);
+  expect(outcome).not.toHaveProperty('standardError');
+  expect(outcome.byClass).toEqual([
+    { class: expect.any(String), mean: outcome.bitsPerDimension, images: 1 },
+  ]);
 });
 
 test('measures a folder of images, brought to the size of the model', async () => {
@@ -124,9 +136,13 @@ test('takes the data set of the checkpoint, and warns where the noise was Gaussi
 test("a user's mistake exits 2 and names the thing and the remedy", async () => {
   const file = await checkpoint();
   const small = await checkpoint({ ...config, image: { channels: 1, height: 14, width: 14 } });
+  const latents = await checkpoint(config, { dataset: 'some latents', latents: { scale: 2 } });
+  const vae = await savedAutoencoder(temporaryFolder());
   const data = ['--data', 'mnist-10k-subset'];
   const mistakes: [string, string[], RegExp][] = [
     [file, [], /does not say what it was trained on.*--data fashion-mnist/],
+    [latents, [], /trained on latents, and bits per dimension are those of pixels/],
+    [vae, [], /'vae' has no density/],
     [file, ['--data', 'cifar'], /Unknown data set 'cifar'.*mnist-10k-subset/],
     [file, [...data, '--split', 'valid'], /Unknown split 'valid'.*train, validation, test/],
     [file, [...data, '--split', 'test'], /for final figures.*Say why by --reason/],

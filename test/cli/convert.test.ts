@@ -5,6 +5,7 @@ import { tf } from '../../src/backend/tf.js';
 import { disposeModel, forward } from '../../src/flow/flow.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { writeSmallBert } from '../conditions/text/small-bert.js';
 import { expectRefused, tarflow, temporaryFolder, unwritablePath } from './command-line.js';
 
 beforeAll(async () => {
@@ -56,6 +57,8 @@ test('mistakes are told in one message, and no file is left', async () => {
   const folder = temporaryFolder();
   const to = path.join(folder, 'to.safetensors');
   const module = path.join(__dirname, '..', 'formats', 'pth', 'whole-module.pth');
+  const bert = `bert:${path.join(folder, 'bert')}`;
+  await writeSmallBert(path.join(folder, 'bert'));
   const large = path.join(folder, 'large.safetensors');
   await writeSafetensors(large, {
     w: { shape: [2], dtype: 'F64', data: Float64Array.of(1, 1e300) },
@@ -67,6 +70,12 @@ test('mistakes are told in one message, and no file is left', async () => {
       [path.join(folder, 'none.pth'), [to], /none\.pth/],
       [module, [to], /state dict/],
       [published, [to, '--dtype', 'F8'], /F8/],
+      [published, [path.join(folder, 'to.pth')], /to\.pth\. Expected .*\.safetensors/],
+      [
+        published,
+        [to, '--empty-text', bert],
+        /a model that reads no captions\. Leave --empty-text/,
+      ],
       [large, [to, '--dtype', 'BF16'], /'w'.*1e\+300.*BF16/s],
       [large, [to, '--dtype', 'F32'], /'w'.*1e\+300.*F32/s],
       [published, [unwritablePath(temporaryFolder(), 'to.safetensors')], /a-file/],

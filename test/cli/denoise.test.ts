@@ -10,7 +10,7 @@ import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
-import { livelyFlow, savedFlow, smallConfig } from '../training/small.js';
+import { livelyFlow, savedAutoencoder, savedFlow, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
 
 beforeAll(async () => {
@@ -125,6 +125,7 @@ test('grey pictures for a grey model', async () => {
   await sharp(pixels, { raw: { width: 4, height: 6, channels: 1 } }).toFile(grey);
   const out = path.join(folder, 'clean');
   await run(file, '--in', grey, '--out', out, '--sigma', '0.0001');
+  expect((await sharp(path.join(out, 'grey.png')).metadata()).channels).toBe(1);
   const cleaned = await sharp(path.join(out, 'grey.png')).toColourspace('b-w').raw().toBuffer();
   expect(cleaned).toEqual(pixels);
 });
@@ -190,6 +191,26 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     await mistake(uniform, noisy, /uniform noise.*Gaussian noise/);
     const silent = await checkpoint(folder, {}, {});
     await mistake(silent, noisy, /does not say its noise.*--sigma/);
+  });
+
+  test('a model without a density, before a sigma is asked for', async () => {
+    const folder = temporaryFolder();
+    const noisy = await noisyFile(folder, 2);
+    const file = await savedAutoencoder(folder);
+    await mistake(file, noisy, /'vae' has no density/);
+  });
+
+  test('what ends in numbers that are not finite', async () => {
+    const folder = temporaryFolder();
+    const file = await checkpoint(folder);
+    const noisy = await noisyFile(folder, 2);
+    await mistake(
+      file,
+      noisy,
+      /by sigma 1e\+30, images are not finite.*\[-1, 1\]/,
+      '--sigma',
+      '1e30',
+    );
   });
 
   test('a class that is unknown, or for a model without classes', async () => {

@@ -173,9 +173,26 @@ describe('tarflow distance', () => {
         [empty, ['fashion-mnist/train'], /holds no images/],
         ['fashion-mnist/validation', ['fashion-mnist/other'], /other/],
         [
+          'fashion-mnist/validation',
+          ['fashion-mnist'],
+          /fashion-mnist came without a split\. Expected fashion-mnist\/train, .*mnist\/test/,
+        ],
+        ['fashion-mnist/train', ['fashion-mnist/train', '--floor', 'fashion-mnist'], /a split/],
+        [
           'fashion-mnist/train',
           ['fashion-mnist/train', '--floor', 'fashion-mnist/validation'],
           /validation has 5000 images for a floor of 9000.*\n?.*--count 5000/,
+        ],
+        [
+          await fewSamples(3),
+          ['fashion-mnist/train', ...network],
+          /3 images are compared\. Expected at least 4, or at least 2 with --frechet-only/,
+        ],
+        ['fashion-mnist/train', [await fewSamples(5), ...network], /5 images are .* least 6/],
+        [
+          await fewSamples(1),
+          ['fashion-mnist/train', '--frechet-only', ...network],
+          /1 image is compared\. Expected at least 2/,
         ],
         ['fashion-mnist/train', ['fashion-mnist/train', '--network', 'inception'], /'inception'/],
         [

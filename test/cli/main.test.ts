@@ -50,6 +50,10 @@ describe("a user's mistake exits 2 with one message and no stack trace", () => {
     [['plan', 'x', '--batch', '0'], 'Expected a whole number above 0'],
     [['plan', 'x', '--mode', 'fast'], 'Allowed choices are graph, xla, eager'],
     [['accelerate', 'x', '--batch', '1,many'], 'Expected a number'],
+    [
+      ['reproduce', '--table', 'likelihood', '--seeds', '1,2,1'],
+      'each seed once, and 1 came again',
+    ],
     [['conform'], "missing required argument 'files'"],
   ])('tarflow %j', async (programArguments, message) => {
     const { code, stdout, stderr } = await tarflow(...programArguments);

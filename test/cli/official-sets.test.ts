@@ -110,14 +110,14 @@ describe('distance', () => {
     const images = { dtype: 'F32' as const, shape: [25, 1, 28, 28], data };
     await writeSafetensors(samples, { images });
     const { code, stdout, stderr } = await tarflow(
-      ...['distance', samples, `afhq:${root}/train+validation`, '--floor', `afhq:${root}`],
+      ...['distance', samples, `afhq:${root}/train+validation`, '--floor', `afhq:${root}/test`],
       ...more,
     );
     expect(code, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       images: 25,
       realImages: 60,
-      floor: { real: `afhq:${root}`, images: 25 },
+      floor: { real: `afhq:${root}/test`, images: 25 },
     });
     expect(tf.memory().numTensors).toBe(before);
   });
@@ -131,8 +131,11 @@ describe('distance', () => {
     expect(await shape(pictures, { asked, usual })).toEqual(asked);
     expect(await shape(pictures, { usual })).toEqual(own);
     expect(await shape(`afhq:${root}/validation`, { asked, usual })).toEqual(asked);
-    expect(await shape(`afhq:${root}`, { usual })).toEqual(usual);
-    expect(await shape(`afhq:${root}`)).toEqual(own);
+    expect(await shape(`afhq:${root}/test`, { usual })).toEqual(usual);
+    expect(await shape(`afhq:${root}/test`)).toEqual(own);
+    await expect(shape(`afhq:${root}/`)).rejects.toThrow(
+      `afhq:${root}/ came without a split. Expected afhq:${root}/train, afhq:${root}/validation`,
+    );
     expect(await openImageSet(`folder:${root}/test`, { usual })).toMatchObject({
       ...{ name: `folder:${root}/test`, length: 30, image: usual },
     });

@@ -180,6 +180,18 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     await mistake(silent, /does not say its noise/, '--denoise');
   });
 
+  test('a picture of what has other channels than pictures', async () => {
+    const image = { channels: 8, height: 4, width: 4 };
+    const file = await checkpoint(temporaryFolder(), { image });
+    await mistake(file, /have 8 channels.*\.safetensors.*tarflow decode/);
+  });
+
+  test('an encoder of captions for a model of classes; a step away from the clean image', async () => {
+    const file = await checkpoint(temporaryFolder());
+    await mistake(file, /reads no captions.*in place of --text-enc/, '--text-encoder', 'minilm');
+    await mistake(file, /multiplier -1\. Expected a number above 0/, '--denoise', '-1');
+  });
+
   test('a picture that cannot be written', async () => {
     const folder = temporaryFolder();
     const file = await checkpoint(folder);

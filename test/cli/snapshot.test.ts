@@ -76,6 +76,7 @@ describe('mistakes', () => {
       [
         [path.join(folder, 'none'), ['--out', out], /none.*cannot be read/],
         [run, ['--out', blocked], /cannot be written/],
+        [run, ['--out', path.join(folder, 'o.txt')], /o\.txt\. Expected .*\.safetensors/],
       ],
       [],
     );

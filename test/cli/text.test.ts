@@ -250,7 +250,7 @@ describe('a model that reads captions', () => {
       folder,
       [
         [checkpoint, ['--size', '4'], /Expected a height and a width, e\.g\. 16x32/],
-        [checkpoint, ['--size', '0x4'], /imageSize is 0×4/],
+        [checkpoint, ['--size', '0x4'], /size asked for is 0×4/],
         [bare, ['--size', '4x8'], /'tarflow', which takes images of 4×4 alone/],
       ],
       ['--out', path.join(folder, 'never.safetensors')],

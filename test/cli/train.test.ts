@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -205,7 +205,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const { code, stderr } = await train(out);
     expect(code).toBe(2);
     expect(stderr).toContain(out);
-    expect(stderr).toContain('--out');
+    expect(stderr).toContain('Choose a path');
     expect(fs.readdirSync(folder)).toEqual(['a-file']);
   });
 
@@ -236,6 +236,53 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
       expect(stderr).toMatch(message);
       expect(fs.existsSync(out)).toBe(false);
     }
+  });
+
+  test('what can be told at once is told before steps are timed', async () => {
+    const folder = temporaryFolder();
+    vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'cache'));
+    for (const name of ['TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS']) vi.stubEnv(name, '');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const out = path.join(folder, 'run');
+    const other = path.join(folder, 'other');
+    expect((await train(other, ['steps=1', 'channels=32'])).code).toBe(0);
+    const long = ['steps=2000', 'validationImages=4'];
+    // As a process of its own: no engine runs in it, which would leave nothing to choose.
+    const told = (place: string, more: string[], ...options: string[]) =>
+      spawnSync(
+        process.execPath,
+        [
+          ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts'), 'train'],
+          ...['--experiment', 'mnist-demonstration', '--out', place, ...options],
+          ...['--set', ...tiny, ...long, ...more],
+        ],
+        { encoding: 'utf8' },
+      );
+    for (const [outcome, message] of [
+      [told(out, ['batchSize=1e9']), /batch of 1000000000 is larger/],
+      [told(out, ['classes=3']), /10 classes and the model 3/],
+      [told(out, ['image.height=14']), /14/],
+      [told(out, [], '--from', other), /channels 32, the run 16/],
+      [told(out, [], '--from', path.join(folder, 'none')), /none cannot be read/],
+      [told(out, [], '--resume'), /holds no run to resume/],
+      [told(other, []), /holds a run already/],
+      [told(path.join(__filename, 'run'), []), /cannot be written/],
+    ] as const) {
+      expect(outcome.status, outcome.stderr).toBe(2);
+      expect(outcome.stderr).toMatch(message);
+      expect(outcome.stderr).not.toMatch(/Timing|bug/);
+    }
+    expect(fs.existsSync(path.join(folder, 'cache', 'threads'))).toBe(false);
+    expect(fs.existsSync(out)).toBe(false);
+  });
+
+  test('a decoder alone without the encoder that it decodes for', async () => {
+    const out = path.join(temporaryFolder(), 'run');
+    const noisy = ['train', '--experiment', 'emoji-vae-noisy', '--out', out];
+    const { code, stderr } = await tarflow(...noisy);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/emoji-vae-noisy leaves a part .*\(encoder\..*Add --from/);
+    expect(fs.existsSync(out)).toBe(false);
   });
 
   test('a loss that is not finite keeps the last saved state, and no partial file', async () => {

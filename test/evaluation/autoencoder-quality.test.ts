@@ -163,6 +163,10 @@ test('an autoencoder that loses nothing is as far from real images as the images
   });
   expect(quality.images).toBe(count);
   expect(quality.psnr).toBeGreaterThan(90);
+  expect(quality.standardError).toBeGreaterThanOrEqual(0);
+  // One image tells nothing about it.
+  const one = await autoencoderQuality(model, data, { count: 1, mode: 'eager' });
+  expect(one).toEqual({ images: 1, psnr: expect.any(Number) });
   expect(quality.floor).toBeCloseTo(0, 5);
   expect(quality.frechet).toBeCloseTo(0, 5);
   expect(tf.memory().numTensors).toBe(before);

@@ -16,7 +16,7 @@ import type { Model, ModelConfig } from '../../src/flow/model.js';
 import { blockForward } from '../../src/flow/through-blocks.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { maf } from '../../src/models/maf/index.js';
-import { familyOf } from '../../src/models/registry.js';
+import { createModel, familyOf } from '../../src/models/registry.js';
 import { shapesOf } from '../../src/nn/specs.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import type { Solver } from '../../src/sampling/solvers/solver.js';
@@ -264,6 +264,21 @@ test('images of another size are named', () => {
   expect(() => forward(model, x)).toThrow('(2, 1, 4, 5)');
   x.dispose();
   disposeModel(model);
+});
+
+test('images that are not of type float32 are named, before TensorFlow meets them', () => {
+  const model = freshModel(maf, mafCases.plane, 0);
+  const { channels, height, width } = mafCases.plane.image;
+  const x = tf.zeros([2, channels, height, width], 'int32') as tf.Tensor4D;
+  expect(() => forward(model, x)).toThrow(/^Images of type int32 came\. .*x\.cast\('float32'\)/);
+  x.dispose();
+  disposeModel(model);
+});
+
+test('a configuration that lacks its fields is named', () => {
+  const lacking = { kind: 'tarflow' } as ModelConfig;
+  expect(() => createModel(lacking, 1)).toThrow(UserError);
+  expect(() => createModel(lacking, 1)).toThrow(/image/);
 });
 
 describe.each(Object.entries(families))('the density of a %s', (_, cases) => {

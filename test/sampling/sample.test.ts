@@ -157,11 +157,15 @@ describe('denoise', () => {
     disposeModel(flow);
   });
 
-  test.each([0, -0.1, Number.NaN])('a deviation of %s is named', (sigma) => {
+  test.each([0, -0.1, Number.NaN])('a deviation or a multiplier of %s is named', (sigma) => {
     const flow = smallFlow();
     const x = randomImages(flow, 1, 4);
     const before = tf.memory().numTensors;
     expect(() => denoise(flow, x, { sigma })).toThrow(UserError);
+    const step = { sigma: 0.1, multiplier: sigma };
+    expect(() => denoise(flow, x, step)).toThrow(
+      `the multiplier ${sigma}. Expected a number above 0`,
+    );
     expect(tf.memory().numTensors).toBe(before);
     x.dispose();
     disposeModel(flow);

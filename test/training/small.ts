@@ -4,6 +4,7 @@ import { tf } from '../../src/backend/tf.js';
 import { disposeTree, mapTree } from '../../src/backend/tree.js';
 import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
+import { createModel } from '../../src/models/registry.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
 import type { TarFlowParameters } from '../../src/models/tarflow/parameters.js';
@@ -103,5 +104,27 @@ export async function savedFlow(
   const flow = livelyFlow(config);
   await saveCheckpoint(flow, file, details);
   disposeModel(flow);
+  return file;
+}
+
+/** A file of a small autoencoder of grey images, which has no density. */
+export async function savedAutoencoder(folder: string): Promise<string> {
+  const file = path.join(folder, 'autoencoder.safetensors');
+  const model = createModel(
+    {
+      ...{ kind: 'vae', image: { channels: 1, height: 28, width: 28 }, classes: 0 },
+      ...{
+        channels: [4, 8],
+        resnetsPerLevel: 1,
+        groups: 2,
+        latentChannels: 2,
+        midAttention: false,
+      },
+      loss: { trained: 'all', kl: 0, squares: 0, features: 0 },
+    },
+    1,
+  );
+  await saveCheckpoint(model, file);
+  disposeModel(model);
   return file;
 }

@@ -162,7 +162,8 @@ export function checkSolver(block: AutoregressiveBlock, solver: Solver): void {
   if (tokens % segments !== 0) {
     throw new UserError(
       `${segments} segments do not divide ${tokens} tokens`,
-      "The published form leaves tokens unsolved then; use 'gaussSeidelJacobi', which takes any number",
+      'The published form leaves tokens unsolved then; Gauss-Seidel-Jacobi iterations of our own ' +
+        "(solver 'gaussSeidelJacobi') take any number",
     );
   }
   if (start === 'allZeros' && segments !== 1) {

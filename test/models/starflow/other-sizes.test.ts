@@ -146,10 +146,10 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
     disposeModel(other);
     const before = tf.memory().numTensors;
     const mistakes: [string, { height: number; width: number }, RegExp][] = [
-      [file, { height: 4, width: 5 }, /2×2 does not tile an image of 4×5.*imageSize.*is 4×4/],
+      [file, { height: 4, width: 5 }, /2×2 does not tile an image of 4×5.*another size.*is 4×4/],
       [file, { height: 2, width: 2 }, /single token/],
-      [file, { height: 0, width: 4 }, /imageSize is 0×4.*above 0/],
-      [file, { height: 4, width: 4.5 }, /imageSize is 4×4\.5/],
+      [file, { height: 0, width: 4 }, /size asked for is 0×4.*above 0/],
+      [file, { height: 4, width: 4.5 }, /size asked for is 4×4\.5/],
       [fixed, { height: 4, width: 8 }, /'tarflow', which takes images of 4×4 alone/],
     ];
     for (const [from, imageSize, message] of mistakes) {
