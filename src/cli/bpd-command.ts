@@ -9,6 +9,8 @@ import {
 } from '../evaluation/bits-per-dimension.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
+import { expectations } from '../papers/index.js';
+import type { CheckpointDetails } from '../training/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { count, counted, wholeNumber } from './arguments.js';
 import { addSplitOptions, measuredSplit } from './measured-split.js';
@@ -72,6 +74,12 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
       onProgress: (share) => progress.update(Math.round(share * images)),
     }).finally(() => progress.finish());
     const seconds = (performance.now() - begun) / 1000;
+    if (sawImages(flow.details, data)) {
+      console.error(
+        `${checkpoint} was trained on these images, too: of others it would take more bits. ` +
+          'Expected images that it has not seen; the test split wants a --reason.',
+      );
+    }
     if (flow.details.noise?.kind === 'gaussian') {
       console.error(
         `${checkpoint} was trained with Gaussian noise: it models noisy images, and this measure ` +
@@ -90,6 +98,16 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
   } finally {
     disposeModel(flow);
   }
+}
+
+/** Whether images are told to be held out, and a model was trained on them all the same. */
+function sawImages(
+  { experiment, dataset, split }: CheckpointDetails,
+  data: Pick<DataSource, 'name' | 'split'>,
+): boolean {
+  if (data.split !== 'validation' || dataset !== data.name) return false;
+  const older = expectations.some((each) => each.experiment === experiment && each.sawValidation);
+  return split === 'train+validation' || (split === undefined && older);
 }
 
 function showJson(

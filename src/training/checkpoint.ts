@@ -18,6 +18,8 @@ export interface CheckpointDetails {
   experiment?: string;
   noise?: Noise;
   dataset?: string;
+  /** The split of it that the model was trained on; older files do not say. */
+  split?: string;
   /** What the labels stand for. */
   classNames?: string[];
   /** What made the states of captions, as `openTextEncoder` takes it, and the SHA-256 of its weights. */
@@ -117,6 +119,7 @@ const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
     ])
     .optional(),
   dataset: z.string().optional(),
+  split: z.string().optional(),
   classNames: z.array(z.string()).optional(),
   textEncoder: z.strictObject({ name: z.string(), weights: z.string() }).optional(),
   latents: latentsSchema.optional(),

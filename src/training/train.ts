@@ -145,7 +145,7 @@ function detailsOf<C extends ModelConfig, P extends Tree>(
   return {
     ...(experiment !== undefined && { experiment }),
     ...(noise.kind !== 'none' && { noise }),
-    dataset: data.name,
+    ...{ dataset: data.name, split: data.split },
     ...(classes > 0 && { classNames: data.classes }),
     ...(text && data.text?.encoder && { textEncoder: data.text.encoder }),
     ...(data.latents && { latents: data.latents }),

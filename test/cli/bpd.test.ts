@@ -133,6 +133,20 @@ test('takes the data set of the checkpoint, and warns where the noise was Gaussi
   expect(stderr).toContain('Gaussian noise');
 });
 
+test.each([
+  [{ split: 'train' }, false],
+  [{ split: 'train+validation' }, true],
+  // The committed checkpoint, which is older than the validation split.
+  [{ experiment: 'fashion-mnist-density' }, true],
+  [{ experiment: 'fashion-mnist-density', split: 'train' }, false],
+])('%o: validation images that were trained on are told', async (details, told) => {
+  const file = await checkpoint(config, { dataset: 'fashion-mnist', ...details });
+  const { code, stderr } = await tarflow('bpd', file, '--count', '4');
+  expect(code, stderr).toBe(0);
+  if (told) expect(stderr).toContain('was trained on these images, too');
+  else expect(stderr).not.toContain('trained on these');
+});
+
 test("a user's mistake exits 2 and names the thing and the remedy", async () => {
   const file = await checkpoint();
   const small = await checkpoint({ ...config, image: { channels: 1, height: 14, width: 14 } });

@@ -153,6 +153,7 @@ test('the checkpoint holds the parameters and what shapes cannot tell', async ()
     experiment: 'an-experiment',
     noise: smallSettings.noise,
     dataset: 'made-up',
+    split: 'train',
     classNames: ['a', 'b', 'c'],
     seed: smallSettings.seed,
     steps: smallSettings.steps,
