@@ -36,7 +36,7 @@ test('a table per batch is printed, and recorded as JSON', async () => {
     /4 tokens, batch 2/,
     /CRM and IGM from its samples/,
     /strategy.*times as fast.*iterations.*fallbacks.*unconverged.*error.*mean.*deviation/,
-    /sequential +\S+ +1 +– +0 +0 +0\.0e\+0/,
+    /sequential +\S+ +1 +– +0 +0 +0 /,
     /GS-Jacobi, published form/,
     /planned, in the order of sampling: /,
     /another seed/,
