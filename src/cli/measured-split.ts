@@ -10,6 +10,7 @@ import {
 } from '../data/index.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
+import { checkpointName } from '../training/saved-state.js';
 import { count, ledgerOption, usualLedger } from './arguments.js';
 
 /** What says which images a model is measured on. */
@@ -55,12 +56,19 @@ export async function measuredSplit(
     );
   }
   const { data: test, ...before } = await openTestSplit(name, {
-    ...{ model, name: path.basename(checkpoint, path.extname(checkpoint)), ledger, reason },
+    ...{ model, name: modelName(checkpoint), ledger, reason },
     ...{ measure, options: { image } },
   });
   const told = earlierReadingsText(before);
   if (told !== undefined) console.error(told);
   return test;
+}
+
+/** What the ledger calls a model: its file, or the folder of its run, whose file is always called alike. */
+export function modelName(checkpoint: string): string {
+  const file = path.basename(checkpoint);
+  if (file === checkpointName) return path.basename(path.dirname(path.resolve(checkpoint)));
+  return path.basename(file, path.extname(file));
 }
 
 /**

@@ -138,7 +138,13 @@ export class RunFolder {
           'Leave --resume away to begin one',
         );
       }
-      const names = await readdir(this.folder).catch(() => []);
+      const names = await readdir(this.folder).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw new UserError(
+          `${this.folder} cannot be read (${error.message})`,
+          'Choose another folder',
+        );
+      });
       const saved = names.find((name) => isStateName(name) || name === checkpointName);
       if (saved !== undefined) {
         throw new UserError(
@@ -151,7 +157,7 @@ export class RunFolder {
     if (!resume) {
       throw new UserError(
         `${this.folder} holds a run already`,
-        'Resume it (--resume) to go on with it, or choose another folder',
+        'Go on with it by resume (--resume), or choose another folder',
       );
     }
     return present;

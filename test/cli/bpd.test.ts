@@ -97,10 +97,16 @@ test('measures a folder of images, brought to the size of the model', async () =
   expect(JSON.parse(stdout)).toMatchObject({ split: 'test', images: 2, byClass: [] });
   const again = await tarflow('bpd', file, ...options, ...because);
   expect(again.stderr).toMatch(/read for this figure once before, .*\(a test of folders\)/);
+  // All runs call their checkpoint alike: another one is another model.
+  const called = (one: string) => path.basename(path.dirname(one));
   expect(await testReadings(ledger)).toMatchObject([
-    { model: 'checkpoint', measure: 'bits per dimension', reason: 'a test of folders' },
-    { model: 'checkpoint' },
+    { model: called(file), measure: 'bits per dimension', reason: 'a test of folders' },
+    { model: called(file) },
   ]);
+  const other = await checkpoint({ ...config, channels: 12 });
+  const unrelated = await tarflow('bpd', other, ...options, ...because);
+  expect(unrelated.code, unrelated.stderr).toBe(0);
+  expect(unrelated.stderr).not.toMatch(/before/);
 });
 
 test('averages draws of the noise, and tells the classes apart', async () => {

@@ -261,7 +261,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     for (const [outcome, message] of [
       [told(out, ['batchSize=1e9']), /batch of 1000000000 is larger/],
       [told(out, ['classes=3']), /10 classes and the model 3/],
-      [told(out, ['image.height=14']), /14/],
+      [told(out, ['image.height=14']), /28×28.*14×28|14×28.*28×28/],
       [told(out, [], '--from', other), /channels 32, the run 16/],
       [told(out, [], '--from', path.join(folder, 'none')), /none cannot be read/],
       [told(out, [], '--resume'), /holds no run to resume/],

@@ -142,6 +142,22 @@ describe('claims', () => {
     expect(claims.map(({ id }) => id)).toEqual(ids);
   });
 
+  test('what measurements say of their outcome is what they measured', async () => {
+    const found = measurements.filter((each) => each.found !== undefined).map(({ id }) => id);
+    expect(found).toEqual(['11-no-copies', '11-sampling-plan', '12-sampling-plan']);
+    const figuresOf = async (id: string) => (await readClaim(id))?.figures ?? [];
+    for (const id of ['11-sampling-plan', '12-sampling-plan']) {
+      const planned = (await figuresOf(id)).filter(({ name }) => /planned.*as fast$/.test(name));
+      expect(planned.length).toBeGreaterThan(1);
+      for (const { value } of planned) expect(value).toBeLessThanOrEqual(1.02);
+    }
+    const near = await figuresOf('11-no-copies');
+    const of = (group: string) => near.find(({ name }) => name.startsWith(group));
+    const [held, unseen] = [of('samples, held-out names'), of('validation drawings')];
+    const error = Math.hypot(held?.error ?? Number.NaN, unseen?.error ?? Number.NaN);
+    expect((held?.value ?? 0) - (unseen?.value ?? 0)).toBeGreaterThan(2 * error);
+  });
+
   const typed = (parts: Sentence<object>) =>
     parts.filter((part) => typeof part === 'string' && /\d\.\d|\d ?%/.test(part));
   const references = <R extends object>(parts: Sentence<R> = []) =>

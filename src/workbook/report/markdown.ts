@@ -45,16 +45,20 @@ export async function ourFigure(reference: OurReference): Promise<string> {
     throw new Error(`${measurement} has no standard error of '${figure}'`);
   }
   const scale = percent ? 100 : 1;
-  const digits = percent ? (decimals ?? 0) : decimals;
-  const text = digits === undefined ? formatValue(value) : (scale * value).toFixed(digits);
-  const about = reference.error && error !== undefined ? errorText(scale * error, digits) : '';
-  return `${text}${about}${percent ? ' %' : ''}`;
+  const shown = reference.error && error !== undefined ? scale * error : undefined;
+  const text = withError(scale * value, shown, percent ? (decimals ?? 0) : decimals);
+  return percent ? `${text} %` : text;
 }
 
-/** ' ± 0.03', with as many decimals as the figure, and more where that would be zero. */
-function errorText(error: number, digits: number | undefined): string {
-  const rounded = digits === undefined ? '0' : error.toFixed(digits);
-  return ` ± ${Number(rounded) === 0 ? twoDigits(error) : rounded}`;
+/** '77 ± 1', both with some decimals, and with more where the error would be zero. */
+function withError(value: number, error: number | undefined, decimals: number | undefined): string {
+  if (decimals === undefined) {
+    return `${formatValue(value)}${error === undefined ? '' : ` ± ${twoDigits(error)}`}`;
+  }
+  if (error === undefined) return value.toFixed(decimals);
+  const needed = error > 0 ? Math.max(0, Math.ceil(-Math.log10(2 * error))) : 0;
+  const digits = Math.max(decimals, needed);
+  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
 }
 
 function publishedFigure({ table, row, measure, of }: PublishedReference): string {

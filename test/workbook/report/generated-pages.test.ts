@@ -53,10 +53,14 @@ describe('text', () => {
       `a ${(100 * value).toFixed(1)} % b`,
     );
     expect(await oursText(sentence`${ours(id, name, { decimals: 2 })}`)).toBe(value.toFixed(2));
-    const [seeds, unguided] = ['04-guidance', 'samples in their class, no guidance'];
-    expect(
-      await oursText(sentence`${ours(seeds, unguided, { decimals: 0, error: true })}`),
-    ).toMatch(/^\d+ ± \d/);
+    const quality = ours('09-sample-quality', 'FD, real: test images', {
+      decimals: 0,
+      error: true,
+    });
+    // An error of 0.12 is not shown as zero.
+    expect(await oursText(sentence`${quality}`)).toMatch(/^0\.\d ± 0\.\d$/);
+    const oneCost = ours('10-one-cost', 'bits per dimension, MAF', { decimals: 3, error: true });
+    expect(await oursText(sentence`${oneCost}`)).toMatch(/^3\.\d{3} ± 0\.\d{3}$/);
     await expect(oursText(sentence`${ours(id, name, { error: true })}`)).rejects.toThrow(
       /no standard error of 'share/,
     );
