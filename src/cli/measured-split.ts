@@ -65,7 +65,7 @@ export async function measuredSplit(
 }
 
 /** What the ledger calls a model: its file, or the folder of its run, whose file is always called alike. */
-export function modelName(checkpoint: string): string {
+function modelName(checkpoint: string): string {
   const file = path.basename(checkpoint);
   if (file === checkpointName) return path.basename(path.dirname(path.resolve(checkpoint)));
   return path.basename(file, path.extname(file));
