@@ -43,7 +43,7 @@ import {
   writeRow,
 } from '../reproduction/index.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
-import { type Progress, startProgress } from '../workbook/progress.js';
+import { type Progress, type ProgressOptions, startProgress } from '../workbook/progress.js';
 import { resultsFolder } from '../workbook/results-folder.js';
 import { tableText } from '../workbook/table.js';
 import { count, ledgerOption, seeds, usualLedger, wholeNumber } from './arguments.js';
@@ -412,28 +412,32 @@ function workOf(
 function progressOf(row: string) {
   let progress: Progress | undefined;
   let now = '';
-  const begin = (title: string, total: number, unit?: string): Progress => {
+  const begin = (title: string, work: Omit<ProgressOptions, 'title'>): Progress => {
     progress?.finish();
     now = title;
-    progress = startProgress({ title, total, ...(unit !== undefined && { unit }) });
+    progress = startProgress({ title, ...work });
     return progress;
   };
   let steps = 0;
+  let from = 0;
   const training = `${row}: training`;
   const calls: Pick<ReproduceOptions, 'onBegin' | 'onStep' | 'onProgress'> = {
-    onBegin: ({ settings }) => {
+    onBegin: ({ settings }, step) => {
       steps = settings.steps;
-      begin(training, steps);
+      from = step;
+      begin(training, { total: steps, from });
     },
     // A training that is followed draws samples in between.
     onStep: ({ step, loss }) => {
-      const shown = progress && now === training ? progress : begin(training, steps);
+      const shown =
+        progress && now === training ? progress : begin(training, { total: steps, from });
+      from = step;
       shown.update(step, { loss });
     },
     onProgress: (share, what) => {
       const [task = what] = what.split(':');
       const title = `${row}: ${task}`;
-      const shown = progress && now === title ? progress : begin(title, 100, '%');
+      const shown = progress && now === title ? progress : begin(title, { total: 100, unit: '%' });
       shown.update(Math.round(100 * share));
     },
   };

@@ -27,6 +27,7 @@ import { readStartingConfig, readStartingPoint } from '../models/read-starting-p
 import { familyOf } from '../models/registry.js';
 import { checkedPlan } from '../training/checks.js';
 import type { StepRecord } from '../training/record.js';
+import type { RunDescription } from '../training/run-description.js';
 import { RunFolder } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { templateOf } from '../training/template.js';
@@ -58,7 +59,10 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
   program
     .command('train')
     .description('train an experiment into a folder: log, checkpoint, and state to resume from')
-    .option('--experiment <name>', 'what to train, of --list, or a .json file with all of it')
+    .option(
+      '--experiment <name>',
+      'what to train, of --list, or a .json file with all of it; not needed to resume',
+    )
     .option('--out <folder>', 'where the run goes')
     .option('--data <name>', "other images than the experiment's; see below")
     .option('--fast-decode', 'decode JPEGs of official sets faster and not exactly', false)
@@ -88,7 +92,10 @@ from its last saved step. While a run is open, its folder is locked.
   steps     are counted on: the checkpoint says how many are behind it in all
 A STARFlow or an autoencoder may go on with images of another size (--set image.height=… image.width=…).
 Latents have to be of the scale and the autoencoder that it was trained on.
-To go on with all of a run, under its schedule or another, use --resume and --replan.
+
+--resume goes on with the experiment and the values that the run's folder records: neither --experiment
+nor --set need be said again. --replan does so under another plan: it takes --set for steps, learning
+rates, intervals and the like. Data that were named by --data PATH have to be named again.
 
 --data is one of
 ${wrapped([...datasetNames, ...datasetForms])}
@@ -108,8 +115,8 @@ ${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).
 Examples:
   $ tarflow train --list
   $ tarflow train --experiment fashion-mnist-density --out runs/density
-  $ tarflow train --experiment fashion-mnist-density --out runs/density --resume
-  $ tarflow train --experiment fashion-mnist-density --out runs/density --replan --set steps=20000
+  $ tarflow train --out runs/density --resume
+  $ tarflow train --out runs/density --replan --set steps=20000
   $ tarflow train --experiment fashion-mnist-density --out runs/longer \\
       --from results/checkpoints/fashion-mnist-density.safetensors
   $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
@@ -139,19 +146,23 @@ async function run({
   mode,
   ...options
 }: TrainOptions): Promise<boolean> {
-  if (options.experiment === undefined || out === undefined) {
+  const goesOn = resume || replan;
+  if (out === undefined || (options.experiment === undefined && !goesOn)) {
     throw new UserError(
-      `No ${options.experiment === undefined ? '--experiment' : '--out'} came`,
-      'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
+      `No ${out === undefined ? '--out' : '--experiment'} came`,
+      goesOn
+        ? 'Example: tarflow train --out runs/density --resume'
+        : 'Example: tarflow train --experiment fashion-mnist-density --out runs/density',
     );
   }
-  const experiment = withOverrides(await experimentOf(options.experiment), options.set);
+  const recorded = goesOn ? await new RunFolder(out).described() : undefined;
+  const asked = await experimentOf(options.experiment, recorded, { out, data: options.data });
+  const experiment = withOverrides(asked, options.set);
   const { config, settings } = experiment;
   const dataset = options.data ?? experiment.dataset;
   const family = familyOf(config.kind);
-  const opened = await checkedData(experiment, { out, resume: replan || resume, ...options });
-  const recorded = resume || replan ? await new RunFolder(out).recordedMode() : undefined;
-  await chooseTrainingThreads(experiment, mode ?? recorded);
+  const opened = await checkedData(experiment, { out, resume: goesOn, ...options });
+  await chooseTrainingThreads(experiment, mode ?? recorded?.mode);
   const engine = await startEngine();
   const [data, validation] = await captioned(opened, config, options.textEncoder);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
@@ -182,7 +193,7 @@ async function run({
       validation,
       folder: out,
       resume: replan ? 'replanned' : resume,
-      experiment: experiment.name,
+      experiment: options.experiment === undefined ? recorded?.experiment : experiment.name,
       ...(from && { from }),
       ...(mode && { mode }),
       onBegin,
@@ -195,7 +206,7 @@ async function run({
   });
   disposeModel(result.model);
 
-  const command = resumeCommand(options.experiment, out, { ...options, mode });
+  const command = resumeCommand(out, options);
   const { checkpoint } = new RunFolder(out);
   if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
   else showOutcome(result, { checkpoint, command, steps: settings.steps, nats: !!family.flow });
@@ -289,30 +300,36 @@ async function captioned(
   }
 }
 
-/** An experiment by its name, or from a file. */
-async function experimentOf(asked: string): Promise<Experiment> {
-  return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
+/** An experiment by its name or from a file; if none is named, that of the run to go on with. */
+async function experimentOf(
+  asked: string | undefined,
+  recorded: RunDescription | undefined,
+  { out, data }: { out: string; data: string | undefined },
+): Promise<Experiment> {
+  if (asked === undefined && recorded) {
+    const { experiment: name = path.basename(out), data: dataset, config, settings } = recorded;
+    if (data === undefined && !datasetNames.includes(dataset)) {
+      throw new UserError(
+        `The run in ${out} was trained on '${dataset}', of which it does not say where it lies`,
+        'Name it again (--data)',
+      );
+    }
+    return { name, description: '', dataset, config, settings };
+  }
+  const named = asked as string;
+  return named.endsWith('.json') ? readExperiment(named) : findExperiment(named);
 }
 
-/** The command that goes on with a run. */
+/** The command that goes on with a run: what else was asked for is in its folder. */
 function resumeCommand(
-  experiment: string,
   out: string,
-  {
-    data,
-    fastDecode,
-    textEncoder,
-    set,
-    mode,
-  }: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder' | 'set' | 'mode'>,
+  { data, fastDecode, textEncoder }: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder'>,
 ): string {
   return shellWords([
-    ...['tarflow', 'train', '--experiment', experiment, '--out', out],
+    ...['tarflow', 'train', '--out', out],
     ...(data === undefined ? [] : ['--data', data]),
     ...(fastDecode ? ['--fast-decode'] : []),
     ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
-    ...set.flatMap((pair) => ['--set', pair]),
-    ...(mode ? ['--mode', mode] : []),
     '--resume',
   ]);
 }

@@ -481,11 +481,11 @@ class RowRun {
     if (options.weights !== undefined) return givenModel(this.recipe, experiment, options.weights);
     const { config, settings } = experiment;
     const folder = this.runFolder(name);
-    options.onBegin?.(experiment, folder);
     const { model, finished } = await train({
       ...{ family: familyOf(config.kind), config, settings, folder },
       ...{ data: splits.train, validation: splits.validation, experiment: experiment.name },
       resume: fs.existsSync(path.join(folder, 'run.json')),
+      onBegin: ({ step }) => options.onBegin?.(experiment, step),
       onStep: async (record) => {
         options.onStep?.(record, settings);
         await onStep?.(record);

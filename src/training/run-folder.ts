@@ -67,14 +67,12 @@ export class RunFolder {
     this.description = path.join(folder, descriptionName);
   }
 
-  /** How the steps of the run in the folder are executed; undefined where it does not say. */
-  async recordedMode(): Promise<Mode | undefined> {
-    try {
-      return parseDescription(await readFile(this.description, 'utf8'), this.description).mode;
-    } catch {
-      // Whoever opens the folder is told what is wrong with it.
-      return undefined;
-    }
+  /**
+   * What the folder's `run.json` says.
+   * @throws UserError where no run is there, or its `run.json` is damaged
+   */
+  async described(): Promise<RunDescription> {
+    return parseDescription((await this.present(true)) as string, this.description);
   }
 
   /**
@@ -197,8 +195,8 @@ export class RunFolder {
       throw new UserError(
         `${this.description} describes another run: ${differences(before, now).join('; ')}`,
         same
-          ? 'Resume with the same options, or add --replan to go on under the new plan'
-          : 'Resume with the same experiment and options, or begin a new run in another folder',
+          ? 'Resume without --experiment and --set to go on as it was, or add --replan to go on under the new plan'
+          : 'Resume without --experiment and --set to go on as it was, or begin a new run in another folder',
       );
     }
     const saved = await this.readState(before);

@@ -141,6 +141,41 @@ test.each(['graph', 'xla'])(
   },
 );
 
+describe('a run goes on as its folder records it', () => {
+  /** A run of one step, and its folder. */
+  async function begun(...options: string[]): Promise<string> {
+    const out = path.join(temporaryFolder(), 'run');
+    expect((await train(out, ['steps=1'], ...options)).code).toBe(0);
+    return out;
+  }
+
+  test('under another plan, of which only what changes is said', async () => {
+    const out = await begun();
+    const resumed = await tarflow('train', '--out', out, '--replan', '--set', 'steps=3');
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const { experiment, config, settings } = JSON.parse(
+      fs.readFileSync(path.join(out, 'run.json'), 'utf8'),
+    );
+    expect(experiment).toBe('mnist-demonstration');
+    expect(config.channels).toBe(16);
+    expect(settings).toMatchObject({ steps: 3, batchSize: 8 });
+    expect(records(out).map(({ step }) => step)).toEqual([1, 2, 3]);
+  });
+
+  test('but not as another model, nor on data that it does not name', async () => {
+    const out = await begun();
+    const other = await tarflow('train', '--out', out, '--resume', '--set', 'channels=32');
+    expect(other).toMatchObject({ code: 2 });
+    expect(other.stderr).toMatch(/config\.channels: 16 there, 32 here/);
+    const file = path.join(out, 'run.json');
+    const recorded = JSON.parse(fs.readFileSync(file, 'utf8'));
+    fs.writeFileSync(file, JSON.stringify({ ...recorded, data: 'my images' }));
+    const placed = await tarflow('train', '--out', out, '--resume');
+    expect(placed).toMatchObject({ code: 2 });
+    expect(placed.stderr).toMatch(/was trained on 'my images'.*--data/);
+  });
+});
+
 test('a run goes on from another one, its snapshot or its checkpoint', async () => {
   const folder = temporaryFolder();
   const first = path.join(folder, 'first');
@@ -194,6 +229,9 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
 
   test('no experiment or folder', async () => {
     expect((await tarflow('train', '--out', 'x')).stderr).toContain('No --experiment came');
+    expect((await tarflow('train', '--resume')).stderr).toMatch(/No --out came.*--resume/);
+    const none = await tarflow('train', '--out', temporaryFolder(), '--resume');
+    expect(none.stderr).toContain('holds no run to resume');
     const { code, stderr } = await tarflow('train', '--experiment', 'mnist-demonstration');
     expect(code).toBe(2);
     expect(stderr).toContain('No --out came');
@@ -219,7 +257,9 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     expect(again.stderr).toContain('--resume');
     const different = await train(out, ['steps=2'], '--resume');
     expect(different).toMatchObject({ code: 2 });
-    expect(different.stderr).toMatch(/settings\.steps: 1 there, 2 here.*--replan/);
+    expect(different.stderr).toMatch(
+      /settings\.steps: 1 there, 2 here.*without --experiment.*--replan/,
+    );
     expect(fs.readFileSync(path.join(out, 'state-1.safetensors')).equals(before)).toBe(true);
   });
 
