@@ -16,6 +16,7 @@ import {
   experimentOf,
   type Figure,
   imagesOfLatents,
+  isTime,
   type LatentDecoder,
   type LeftOut,
   modelsLatents,
@@ -31,6 +32,7 @@ import {
   readRows,
   recipesOf,
   reproduceRow,
+  rowCost,
   type Scale,
   type Splits,
   scales,
@@ -42,12 +44,14 @@ import {
   toldCost,
   writeRow,
 } from '../reproduction/index.js';
+import type { Experiment } from '../training/experiment.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, type ProgressOptions, startProgress } from '../workbook/progress.js';
 import { resultsFolder } from '../workbook/results-folder.js';
 import { tableText } from '../workbook/table.js';
 import { count, ledgerOption, seeds, usualLedger, wholeNumber } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
+import { chooseTrainingThreads } from './training-threads.js';
 
 interface ReproduceCommandOptions {
   table?: string;
@@ -114,7 +118,8 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
       'after',
       `
 First it says what each row takes; data and weights are checked before anything is trained. What was
-stopped goes on when the same command is given again. --cost needs no data: images are those of the
+stopped goes on when the same command is given again. Before long trainings a few steps are timed, as
+tarflow train does it; not where a row's sampling is timed. --cost needs no data: images are those of the
 official sets, of which some are held out here; it counts those of --data where that is given. Where a
 paper does not say how long it trained, the cost is that of an epoch.
 
@@ -166,9 +171,10 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     const why = leftOut.map((each) => `${each.row}: ${each.reason}`).join('; ');
     throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
   }
-  await startEngine();
   const settings = settingsOf(options);
   for (const recipe of recipes) checkRecipe(recipe, settings);
+  // Tiny images are drawn by an engine. What others lack is told before anything is timed.
+  if (options.tiny) await startEngine();
   const file = path.join(settings.out, tableFile(options));
   // Latents are made only after all else that may be missing was looked for.
   const opened: OpenedRow[] = [];
@@ -176,6 +182,8 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     opened.push({ recipe, splits: await openSplits(imagesOfLatents(recipe), settings) });
   }
   await readRows(file);
+  await chooseThreads(opened, options);
+  await startEngine();
   await checkComparison(recipes, settings);
   const complete = await untilInterrupted((signal) => runRows(opened, file, options, signal));
   const whole = { table, scale, tiny: options.tiny, leftOut, results: await readRows(file) };
@@ -187,6 +195,23 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
 interface OpenedRow {
   recipe: Recipe;
   splits: Splits;
+}
+
+/**
+ * Chooses how threads are used, by the longest training; not where a row's sampling is timed, which the
+ * choice would change.
+ */
+async function chooseThreads(
+  opened: readonly OpenedRow[],
+  { weights }: ReproduceCommandOptions,
+): Promise<void> {
+  const timed = opened.some(({ recipe }) => recipe.asked.some(({ measure }) => isTime(measure)));
+  if (weights !== undefined || timed) return;
+  const trained = opened.map(({ recipe, splits }) => recipe.experiment(splits.train.length));
+  const operations = (experiment: Experiment): number =>
+    rowCost(experiment, { trainings: 1, samples: 0, guided: false }).trainingOperations;
+  const [longest] = trained.sort((one, other) => operations(other) - operations(one));
+  if (longest) await chooseTrainingThreads(longest, undefined);
 }
 
 /** Says what rows take, runs them and puts each into the table's file. */

@@ -25,6 +25,6 @@ export {
 export type { ReproduceOptions } from './reproduce-options.js';
 export { modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
 export { type ReproducedTable, readRows, writeRow } from './table-file.js';
-export { comparesSamples, type Figure } from './taken-figures.js';
+export { comparesSamples, type Figure, isTime } from './taken-figures.js';
 export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';
 export { type CostPlan, costText, type ToldCost, toldCost } from './told-cost.js';

@@ -88,6 +88,11 @@ export function comparesSamples(measure: MeasureName): boolean {
   return measure === 'FID' || series.includes(measure);
 }
 
+/** Whether sampling is timed for a measure. */
+export function isTime(measure: MeasureName): boolean {
+  return measure === 'time of a batch' || measure === 'speed-up';
+}
+
 /** Whether a number is measured here. */
 export function isMeasured({ measure, of }: Pick<Asked, 'measure' | 'of'>): boolean {
   if (series.includes(measure)) return true;

@@ -2,13 +2,16 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { UserError } from '../../src/backend/errors.js';
 import { chooseTrainingThreads } from '../../src/cli/training-threads.js';
 import { findExperiment } from '../../src/experiments/index.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { longRun } from '../../src/training/mode.js';
 import { checkSettings } from '../../src/training/settings.js';
 import { smallConfig, smallSettings } from '../training/small.js';
-import { temporaryFolder } from './command-line.js';
+import { tarflow, temporaryFolder } from './command-line.js';
+
+vi.mock('../../src/cli/training-threads.js', { spy: true });
 
 const variables = ['TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS', 'TARFLOW_BACKEND'] as const;
 const settings = checkSettings({ ...smallSettings, steps: longRun, holdSteps: 0 });
@@ -88,5 +91,43 @@ describe('how a long training uses threads', () => {
     expect(told[1]).toMatch(/^No steps could be timed: .*patch of 3×3/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
+  });
+});
+
+describe('tarflow reproduce', () => {
+  const reproduce = (...options: string[]) =>
+    tarflow('reproduce', '--out', temporaryFolder(), ...options);
+  /** Stops a reproduction where it chooses. */
+  const chosen = () =>
+    vi
+      .mocked(chooseTrainingThreads)
+      .mockReset()
+      .mockRejectedValue(new UserError('Chosen', 'Go on'));
+  afterEach(() => void vi.mocked(chooseTrainingThreads).mockRestore());
+
+  test('uses threads as its longest training does, and looks for data before', async () => {
+    const choice = chosen();
+    const missing = await reproduce('--table', 'sizes');
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain('Fashion-MNIST is not complete');
+    expect(choice).not.toHaveBeenCalled();
+
+    vi.unstubAllEnvs();
+    const { code, stderr } = await reproduce('--table', 'sizes');
+    expect(code, stderr).toBe(2);
+    expect(stderr).toContain('Chosen');
+    expect(choice.mock.calls.map(([{ name }]) => name)).toEqual(['design-patch-2']);
+  });
+
+  test('leaves them as they are for given weights and where sampling is timed', async () => {
+    const choice = chosen();
+    vi.unstubAllEnvs();
+    const broken = ['--statistics', 'none.pth'];
+    const timed = await reproduce('--table', 'gs-jacobi', ...broken);
+    expect(timed.stderr).toContain('none.pth');
+    const weights = path.join(__dirname, '../../results/checkpoints/emoji-256-tokens.safetensors');
+    const given = await reproduce('--table', 'sizes', '--weights', weights, ...broken);
+    expect(given.stderr).toContain('none.pth');
+    expect(choice).not.toHaveBeenCalled();
   });
 });
