@@ -1,3 +1,4 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { type Command, Option } from 'commander';
 import { startEngine } from '../backend/engine.js';
@@ -17,6 +18,7 @@ import {
   type Figure,
   imagesOfLatents,
   isTime,
+  isTrained,
   type LatentDecoder,
   type LeftOut,
   modelsLatents,
@@ -118,8 +120,8 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
       'after',
       `
 First it says what each row takes; data and weights are checked before anything is trained. What was
-stopped goes on when the same command is given again. Before long trainings a few steps are timed, as
-tarflow train does it; not where a row's sampling is timed. --cost needs no data: images are those of the
+stopped goes on when the same command is given again. Before long trainings a few steps of the one
+that takes most operations are timed, as tarflow train does it; not where a row's sampling is timed. --cost needs no data: images are those of the
 official sets, of which some are held out here; it counts those of --data where that is given. Where a
 paper does not say how long it trained, the cost is that of an epoch.
 
@@ -173,7 +175,7 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
   }
   const settings = settingsOf(options);
   for (const recipe of recipes) checkRecipe(recipe, settings);
-  // Tiny images are drawn by an engine. What others lack is told before anything is timed.
+  // Tiny images are drawn by an engine. What others lack, and files, are told before anything is timed.
   if (options.tiny) await startEngine();
   const file = path.join(settings.out, tableFile(options));
   // Latents are made only after all else that may be missing was looked for.
@@ -182,7 +184,7 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     opened.push({ recipe, splits: await openSplits(imagesOfLatents(recipe), settings) });
   }
   await readRows(file);
-  await chooseThreads(opened, options);
+  if (comparesByFilesThatAreThere(recipes, options)) await chooseThreads(opened, settings);
   await startEngine();
   await checkComparison(recipes, settings);
   const complete = await untilInterrupted((signal) => runRows(opened, file, options, signal));
@@ -198,16 +200,33 @@ interface OpenedRow {
 }
 
 /**
- * Chooses how threads are used, by the longest training; not where a row's sampling is timed, which the
- * choice would change.
+ * Whether the files are there by which samples are to be compared. What they lack, and where to get them,
+ * those say who read them.
+ */
+function comparesByFilesThatAreThere(
+  recipes: readonly Recipe[],
+  options: ReproduceCommandOptions,
+): boolean {
+  if (!recipes.some(isCompared)) return true;
+  const [, network] = /^[^:]+:(.+)$/.exec(networkName(options) ?? '') ?? [];
+  return [network, options.statistics].every((file) => file === undefined || fs.existsSync(file));
+}
+
+/**
+ * Chooses how threads are used, by the training of most operations that is left; not where a row's
+ * sampling is timed, which the choice would change.
  */
 async function chooseThreads(
   opened: readonly OpenedRow[],
-  { weights }: ReproduceCommandOptions,
+  settings: ReproduceOptions,
 ): Promise<void> {
   const timed = opened.some(({ recipe }) => recipe.asked.some(({ measure }) => isTime(measure)));
-  if (weights !== undefined || timed) return;
-  const trained = opened.map(({ recipe, splits }) => recipe.experiment(splits.train.length));
+  if (settings.weights !== undefined || timed) return;
+  const trained: Experiment[] = [];
+  for (const { recipe, splits } of opened) {
+    const experiment = experimentOf(recipe, splits.train.length, settings);
+    if (!(await isTrained(experiment, settings))) trained.push(experiment);
+  }
   const operations = (experiment: Experiment): number =>
     rowCost(experiment, { trainings: 1, samples: 0, guided: false }).trainingOperations;
   const [longest] = trained.sort((one, other) => operations(other) - operations(one));
@@ -369,9 +388,15 @@ async function decoderOf(
 }
 
 /** The feature network that the user names, or the one that fits. */
-async function networkOf({ network, tiny, scale, table }: ReproduceCommandOptions) {
-  if (network !== undefined) return openFeatureNetwork(network);
-  if (tiny) return pixelNetwork();
+async function networkOf(options: ReproduceCommandOptions) {
+  const name = networkName(options);
+  return name === undefined ? pixelNetwork() : openFeatureNetwork(name);
+}
+
+/** What samples are compared by, as `openFeatureNetwork` takes it; undefined for pixels. */
+function networkName({ network, tiny, scale, table }: ReproduceCommandOptions): string | undefined {
+  if (network !== undefined) return network;
+  if (tiny) return undefined;
   if (scale === 'paper') {
     throw new UserError(
       `The figures of ${table} are FIDs, which the Inception network makes`,
@@ -382,7 +407,7 @@ async function networkOf({ network, tiny, scale, table }: ReproduceCommandOption
     (each) => each.kind === 'recipe' && each.dataset === 'fashion-mnist',
   );
   const judge = path.join(resultsFolder(), 'checkpoints', 'fashion-mnist-classifier.safetensors');
-  return openFeatureNetwork(grey ? `classifier:${judge}` : 'efficientnet-lite0');
+  return grey ? `classifier:${judge}` : 'efficientnet-lite0';
 }
 
 let rate: number | undefined;

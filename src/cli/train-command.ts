@@ -27,7 +27,7 @@ import { readStartingConfig, readStartingPoint } from '../models/read-starting-p
 import { familyOf } from '../models/registry.js';
 import { checkedPlan } from '../training/checks.js';
 import type { StepRecord } from '../training/record.js';
-import type { RunDescription } from '../training/run-description.js';
+import type { NamedData, RunDescription } from '../training/run-description.js';
 import { RunFolder } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { templateOf } from '../training/template.js';
@@ -93,9 +93,8 @@ from its last saved step. While a run is open, its folder is locked.
 A STARFlow or an autoencoder may go on with images of another size (--set image.height=… image.width=…).
 Latents have to be of the scale and the autoencoder that it was trained on.
 
---resume goes on with the experiment and the values that the run's folder records: neither --experiment
-nor --set need be said again. --replan does so under another plan: it takes --set for steps, learning
-rates, intervals and the like. Data that were named by --data PATH have to be named again.
+--resume goes on as the run's folder records it: nothing else need be said again. --replan does so under
+another plan: it takes --set for steps, learning rates, intervals and the like.
 
 --data is one of
 ${wrapped([...datasetNames, ...datasetForms])}
@@ -156,18 +155,23 @@ async function run({
     );
   }
   const recorded = goesOn ? await new RunFolder(out).described() : undefined;
-  const asked = await experimentOf(options.experiment, recorded, { out, data: options.data });
+  const asked =
+    recorded && options.experiment === undefined
+      ? recordedExperiment(recorded, out)
+      : await namedExperiment(options.experiment as string);
   const experiment = withOverrides(asked, options.set);
+  const named = namedDataOf({ out, ...options }, experiment, recorded);
+  // A run that the library began may have none.
+  const name = options.experiment === undefined ? recorded?.experiment : experiment.name;
   const { config, settings } = experiment;
-  const dataset = options.data ?? experiment.dataset;
   const family = familyOf(config.kind);
-  const opened = await checkedData(experiment, { out, resume: goesOn, ...options });
+  const opened = await checkedData(experiment, named, { out, resume: goesOn, from: options.from });
   await chooseTrainingThreads(experiment, mode ?? recorded?.mode);
   const engine = await startEngine();
-  const [data, validation] = await captioned(opened, config, options.textEncoder);
+  const [data, validation] = await captioned(opened, config, named.textEncoder);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
   console.error(
-    `${experiment.name}: ${family.title(config)} on ${dataset}, ${counted(settings.steps, 'step')} of ` +
+    `${experiment.name}: ${family.title(config)} on ${named.data}, ${counted(settings.steps, 'step')} of ` +
       `${counted(settings.batchSize, 'image')}, ${engine.version}`,
   );
 
@@ -193,7 +197,8 @@ async function run({
       validation,
       folder: out,
       resume: replan ? 'replanned' : resume,
-      experiment: options.experiment === undefined ? recorded?.experiment : experiment.name,
+      experiment: name,
+      named,
       ...(from && { from }),
       ...(mode && { mode }),
       onBegin,
@@ -206,9 +211,9 @@ async function run({
   });
   disposeModel(result.model);
 
-  const command = resumeCommand(out, options);
+  const command = shellWords(['tarflow', 'train', '--out', out, '--resume']);
   const { checkpoint } = new RunFolder(out);
-  if (json) showJson(result, { experiment: experiment.name, checkpoint, engine, command });
+  if (json) showJson(result, { experiment: name, checkpoint, engine, command });
   else showOutcome(result, { checkpoint, command, steps: settings.steps, nats: !!family.flow });
   return result.finished;
 }
@@ -219,13 +224,10 @@ async function run({
  */
 async function checkedData(
   experiment: Experiment,
-  options: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder' | 'from'> & {
-    out: string;
-    resume: boolean;
-  },
+  { data: dataset, fastDecode = false, textEncoder }: NamedData,
+  { out, resume, from }: { out: string; resume: boolean; from: string | undefined },
 ): Promise<[DataSource, DataSource]> {
   const { config, settings } = experiment;
-  const { out, resume, fastDecode, textEncoder, from } = options;
   const family = familyOf(config.kind);
   family.check(config);
   checkSettings(settings);
@@ -236,13 +238,12 @@ async function checkedData(
     );
   }
   await checkWritable(path.join(out, 'run.json'));
-  await new RunFolder(out).present(resume);
+  if (!resume) await new RunFolder(out).present(false);
   if (from === undefined && !resume) checkAllTrained(experiment);
   // The states of captions that an encoder is to read come later.
   const without = <C extends ModelConfig>(whole: C): C =>
     textEncoder === undefined ? whole : { ...whole, text: undefined };
   const begun = from === undefined ? undefined : await readStartingConfig(from);
-  const dataset = options.data ?? experiment.dataset;
   const [data, validation] = await Promise.all([
     openDataset(dataset, 'train', { image: config.image, fastDecode }),
     openDataset(dataset, 'validation', { image: config.image, fastDecode }),
@@ -300,38 +301,43 @@ async function captioned(
   }
 }
 
-/** An experiment by its name or from a file; if none is named, that of the run to go on with. */
-async function experimentOf(
-  asked: string | undefined,
-  recorded: RunDescription | undefined,
-  { out, data }: { out: string; data: string | undefined },
-): Promise<Experiment> {
-  if (asked === undefined && recorded) {
-    const { experiment: name = path.basename(out), data: dataset, config, settings } = recorded;
-    if (data === undefined && !datasetNames.includes(dataset)) {
-      throw new UserError(
-        `The run in ${out} was trained on '${dataset}', of which it does not say where it lies`,
-        'Name it again (--data)',
-      );
-    }
-    return { name, description: '', dataset, config, settings };
-  }
-  const named = asked as string;
-  return named.endsWith('.json') ? readExperiment(named) : findExperiment(named);
+/** An experiment by its name, or from a file. */
+async function namedExperiment(asked: string): Promise<Experiment> {
+  return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
 }
 
-/** The command that goes on with a run: what else was asked for is in its folder. */
-function resumeCommand(
-  out: string,
-  { data, fastDecode, textEncoder }: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder'>,
-): string {
-  return shellWords([
-    ...['tarflow', 'train', '--out', out],
-    ...(data === undefined ? [] : ['--data', data]),
-    ...(fastDecode ? ['--fast-decode'] : []),
-    ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
-    '--resume',
-  ]);
+/** What a run's folder says of its experiment. */
+function recordedExperiment(
+  { experiment, data, config, settings }: RunDescription,
+  folder: string,
+): Experiment {
+  const name = experiment ?? path.basename(path.resolve(folder));
+  return { name, description: '', dataset: data, config, settings };
+}
+
+/** How the data of a run are opened: as was asked, as its folder records it, or as the experiment says. */
+function namedDataOf(
+  {
+    data,
+    fastDecode,
+    textEncoder,
+    out,
+  }: Pick<TrainOptions, 'data' | 'fastDecode' | 'textEncoder' | 'out'>,
+  { dataset }: Experiment,
+  recorded: RunDescription | undefined,
+): NamedData {
+  const asked = { ...(fastDecode && { fastDecode }), ...(textEncoder && { textEncoder }) };
+  if (data !== undefined) return { data, ...asked };
+  if (recorded?.named) return { ...recorded.named, ...asked };
+  if (recorded?.data !== dataset || datasetNames.includes(dataset))
+    return { data: dataset, ...asked };
+  // A run that does not say where its data lie, of an experiment that does.
+  const own = experiments.find(({ name }) => name === recorded.experiment);
+  if (own && !datasetNames.includes(own.dataset)) return { data: own.dataset, ...asked };
+  throw new UserError(
+    `The run in ${out} was trained on '${dataset}', of which it does not say where it lies`,
+    `Name it again: --data with one of ${datasetForms.join(', ')}`,
+  );
 }
 
 /** What a run ended with: the numbers of its last step, and of its last validation. */
@@ -346,7 +352,12 @@ function outcomeOf({ records }: Pick<TrainingResult, 'records'>) {
 
 function showJson(
   result: TrainingResult,
-  about: { experiment: string; checkpoint: string; engine: EngineReport; command: string },
+  about: {
+    experiment: string | undefined;
+    checkpoint: string;
+    engine: EngineReport;
+    command: string;
+  },
 ): void {
   const { finished } = result;
   const { experiment, checkpoint, engine, command } = about;

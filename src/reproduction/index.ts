@@ -16,6 +16,7 @@ export {
   checkRecipe,
   experimentOf,
   imagesOfLatents,
+  isTrained,
   openDecoder,
   openSplits,
   type RowFigure,

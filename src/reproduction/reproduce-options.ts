@@ -31,7 +31,7 @@ export interface ReproduceOptions extends MeasureOptions {
   open?: ((recipe: Recipe, split: Split) => DataSource | Promise<DataSource>) | undefined;
   /** The ledger of readings of test splits. */
   ledger: string;
-  /** Called before the first step of a training, with what is trained and the steps it has behind it. */
+  /** Called before the first step of a training, with what is trained and the steps of it that are done. */
   onBegin?: (experiment: Experiment, step: number) => void;
   onStep?: (record: StepRecord, settings: Experiment['settings']) => void;
 }

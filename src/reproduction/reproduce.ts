@@ -150,6 +150,23 @@ export function experimentOf(
   return change?.(experiment) ?? experiment;
 }
 
+/** Whether all trainings of an experiment, one for each seed, are done. */
+export async function isTrained(
+  { name, settings }: Experiment,
+  { out, seeds = [settings.seed] }: Pick<ReproduceOptions, 'out' | 'seeds'>,
+): Promise<boolean> {
+  for (const seed of seeds) {
+    const records = await new RunFolder(runFolder(out, `${name}-seed-${seed}`)).records();
+    if (records.at(-1)?.step !== settings.steps) return false;
+  }
+  return true;
+}
+
+/** Where a training is: rows of the same experiment share it. */
+function runFolder(out: string, run: string): string {
+  return path.join(out, 'runs', run);
+}
+
 /**
  * Makes the figures of a row: trains its model or reads its weights, and measures what the table
  * reports. Every figure is kept as soon as it is there, so that what was stopped goes on.
@@ -369,15 +386,10 @@ class RowRun {
     // Whole batches are measured.
     const most = Math.min(validationImages, this.splits.validation.length);
     const images = Math.max(1, Math.floor(most / batchSize)) * batchSize;
-    const records = await new RunFolder(this.runFolder(run)).records();
+    const records = await new RunFolder(runFolder(this.options.out, run)).records();
     return records.flatMap(({ step, validation }) =>
       validation ? [{ step, loss: validation.loss, images }] : [],
     );
-  }
-
-  /** Where a training is: rows of the same experiment share it. */
-  private runFolder(run: string): string {
-    return path.join(this.options.out, 'runs', run);
   }
 
   /** The noise after which samples, denoised, have the least distance: a training for each width. */
@@ -431,7 +443,7 @@ class RowRun {
       await training.add({ step, loss: validation.loss, distance, n, network });
     };
     // A step may have been saved, and the distance of its samples not yet measured.
-    const last = (await new RunFolder(this.runFolder(run)).records()).at(-1);
+    const last = (await new RunFolder(runFolder(this.options.out, run)).records()).at(-1);
     if (last) await follow(last);
     disposeModel(await this.model(experiment, run, follow));
     return training.figure();
@@ -439,7 +451,7 @@ class RowRun {
 
   /** The distance of samples of what a run has saved last. */
   private async savedDistance(experiment: Experiment, run: string): Promise<Figure | string> {
-    const flow = await loadCheckpoint(new RunFolder(this.runFolder(run)).checkpoint);
+    const flow = await loadCheckpoint(new RunFolder(runFolder(this.options.out, run)).checkpoint);
     const bench = this.bench(flow, experiment);
     try {
       return await distanceOf(bench);
@@ -480,7 +492,7 @@ class RowRun {
     const { options, splits } = this;
     if (options.weights !== undefined) return givenModel(this.recipe, experiment, options.weights);
     const { config, settings } = experiment;
-    const folder = this.runFolder(name);
+    const folder = runFolder(this.options.out, name);
     const { model, finished } = await train({
       ...{ family: familyOf(config.kind), config, settings, folder },
       ...{ data: splits.train, validation: splits.validation, experiment: experiment.name },

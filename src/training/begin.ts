@@ -49,9 +49,10 @@ export async function beginRun<C extends ModelConfig, P extends Tree>(
     ...(data.latents && { latents: data.latents }),
     ...(run.from && { from: point as StartingPoint }),
   };
-  const modes = { asked: run.mode, usual: usualMode(template, settings) };
-  const opened = await folder?.open(description, run.resume ?? false, modes);
-  const mode = opened?.mode ?? modes.asked ?? modes.usual;
+  const usual = usualMode(template, settings);
+  const how = { asked: run.mode, usual, split: data.split, named: run.named };
+  const opened = await folder?.open(description, run.resume ?? false, how);
+  const mode = opened?.mode ?? run.mode ?? usual;
   const from = opened?.from ?? description.from;
   const saved = opened?.saved;
   if (from && !saved && !given) {

@@ -4,6 +4,7 @@ export { type CheckpointDetails, type StoredPrecision, saveCheckpoint } from './
 export { type AdamWOptions, adamWInit, adamWUpdate, biasCorrections } from './optimiser/adamw.js';
 export { learningRate } from './optimiser/schedule.js';
 export type { LikelihoodRecord, StepRecord, Validation } from './record.js';
+export type { NamedData, RunDescription } from './run-description.js';
 export { RunFolder } from './run-folder.js';
 export type { TrainingSettings } from './settings.js';
 export { type TrainingResult, type TrainingRun, train } from './train.js';

@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
-import type { LatentFacts } from '../data/description.js';
+import { checkedValue } from '../backend/schema.js';
+import type { LatentFacts, Split } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { Draws } from './batches/index.js';
-import type { TrainingSettings } from './settings.js';
+import { type TrainingSettings, trainingSettings } from './settings.js';
 
 /** Settings that only plan a run: the state does not depend on them, so a run can be replanned. */
 const planKeys = [
@@ -40,11 +42,24 @@ export interface StartingPoint {
   steps: number;
 }
 
+/** How the command line opens the data of a run again. */
+export interface NamedData {
+  /** As `openDataset` takes it. */
+  data: string;
+  fastDecode?: boolean;
+  /** What reads the captions of data that come without their states. */
+  textEncoder?: string;
+}
+
 /** What `run.json` says. */
 export interface RunDescription {
   experiment?: string | undefined;
   /** Name of the data set. */
   data: string;
+  /** What of the data set is trained on; absent in the first runs. */
+  split?: Split;
+  /** Absent in runs that the library began, and in the first runs. */
+  named?: NamedData | undefined;
   config: ModelConfig;
   settings: TrainingSettings;
   /** Of data that are latents, what their file says of the autoencoder; absent in the first runs. */
@@ -60,7 +75,33 @@ export interface RunDescription {
 }
 
 /** What a run trains: two runs that agree in it are the same one. */
-export type TrainedThing = Omit<RunDescription, 'mode' | 'draws' | 'history'>;
+export type TrainedThing = Omit<RunDescription, 'split' | 'named' | 'mode' | 'draws' | 'history'>;
+
+/** What of a description is checked before anyone relies on it. */
+const outline = z.looseObject({
+  data: z.string().min(1),
+  config: z.looseObject({
+    kind: z.string(),
+    image: z.looseObject({ channels: z.int(), height: z.int(), width: z.int() }),
+  }),
+  settings: trainingSettings,
+  named: z
+    .looseObject({
+      data: z.string().min(1),
+      fastDecode: z.boolean().optional(),
+      textEncoder: z.string().optional(),
+    })
+    .optional(),
+});
+
+/**
+ * Checks what {@link parseDescription} read, to go on by it alone.
+ * @throws UserError that names the value that is missing or does not fit
+ */
+export function checkedDescription(description: RunDescription, file: string): RunDescription {
+  checkedValue(outline, description, file, 'Mend it, or begin a new run in another folder');
+  return description;
+}
 
 /**
  * Reads a `run.json`, with the defaults of what it lacks.

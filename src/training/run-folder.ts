@@ -1,6 +1,5 @@
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import {
   FileUnwritable,
@@ -11,14 +10,16 @@ import {
 } from '../backend/files.js';
 import type { Mode } from '../backend/program/index.js';
 import type { Leaves } from '../backend/tree.js';
-import type { LatentFacts } from '../data/description.js';
+import type { LatentFacts, Split } from '../data/description.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openSafetensors } from '../formats/safetensors.js';
 import { drawsFrom } from './batches/index.js';
 import { checkStartedLatents } from './checks.js';
 import type { StepRecord } from './record.js';
 import {
+  checkedDescription,
   differences,
+  type NamedData,
   parseDescription,
   planOf,
   type RunDescription,
@@ -30,6 +31,7 @@ import {
   checkpointName,
   descriptionName,
   folderLatents,
+  folderSplit,
   isStateName,
   stateName,
   validState,
@@ -42,6 +44,17 @@ interface SavedState {
   state: Leaves;
   /** Whether the folder's checkpoint is of this step: not where a save was cut short. */
   checkpointed: boolean;
+}
+
+/** What a run's folder notes of it beside what it trains. */
+interface HowToRun {
+  /** How its steps are to run, where that was asked for; a run that is resumed otherwise keeps its mode. */
+  asked?: Mode | undefined;
+  /** How they do if nothing was said. */
+  usual: Mode;
+  /** What of the data set it is trained on. */
+  split: Split;
+  named?: NamedData | undefined;
 }
 
 interface OpenedRun {
@@ -72,7 +85,8 @@ export class RunFolder {
    * @throws UserError where no run is there, or its `run.json` is damaged
    */
   async described(): Promise<RunDescription> {
-    return parseDescription((await this.present(true)) as string, this.description);
+    const text = (await this.present(true)) as string;
+    return checkedDescription(parseDescription(text, this.description), this.description);
   }
 
   /**
@@ -82,8 +96,7 @@ export class RunFolder {
    * @param resume true to go on with what the folder holds, which then must be the same run but for
    *   its mode; `'replanned'` to do so also where its plan differs (steps, learning rate,
    *   intervals): `run.json` then keeps the old plan
-   * @param modes how its steps are to run, where that was asked for, and how they do if nothing was
-   *   said; a run that is resumed otherwise keeps its mode
+   * @param how what else is written down of it
    * @returns the state to go on from, or none for a new run, how its steps run, and what the run
    *   began with, which a resumed one need not say again
    * @throws FolderLocked where another process has it open; UserError where another run is in the
@@ -92,7 +105,7 @@ export class RunFolder {
   async open(
     description: TrainedThing,
     resume: boolean | 'replanned',
-    modes: { asked?: Mode | undefined; usual: Mode },
+    how: HowToRun,
   ): Promise<OpenedRun> {
     try {
       await makeFolder(this.folder);
@@ -104,7 +117,7 @@ export class RunFolder {
     }
     const unlock = await lockFolder(path.join(this.folder, 'run.lock'), this.folder);
     try {
-      const met = await this.meet(description, resume, modes);
+      const met = await this.meet(description, resume, how);
       this.opened = { description: { ...description, from: met.from }, unlock };
       return met;
     } catch (error) {
@@ -128,12 +141,20 @@ export class RunFolder {
    * @throws UserError where a run is in the way, or none is there to resume
    */
   async present(resume: boolean | 'replanned'): Promise<string | undefined> {
-    const present = await readFile(this.description, 'utf8').catch(() => undefined);
+    const present = await readFile(this.description, 'utf8').catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+        throw new UserError(
+          `${this.description} cannot be read (${error.message})`,
+          'Mend that, or choose another folder',
+        );
+      },
+    );
     if (present === undefined) {
       if (resume) {
         throw new UserError(
           `${this.folder} holds no run to resume`,
-          'Leave --resume away to begin one',
+          'Name the folder of a run, or begin one with --experiment and without --resume and --replan',
         );
       }
       const names = await readdir(this.folder).catch((error: NodeJS.ErrnoException) => {
@@ -164,28 +185,31 @@ export class RunFolder {
   private async meet(
     description: TrainedThing,
     resume: boolean | 'replanned',
-    modes: { asked?: Mode | undefined; usual: Mode },
+    how: HowToRun,
   ): Promise<OpenedRun> {
     const present = await this.present(resume);
     if (present === undefined) {
-      const mode = modes.asked ?? modes.usual;
+      const mode = how.asked ?? how.usual;
+      const { split, named } = how;
       await writeAtomically(this.log, '');
-      await this.describe({ ...description, mode, draws: drawsFrom([], 0) });
+      await this.describe({ ...description, split, named, mode, draws: drawsFrom([], 0) });
       return { from: description.from, mode, saved: undefined };
     }
     const described = parseDescription(present, this.description);
-    const { history, mode: earlier, draws, latents: recorded, ...before } = described;
+    const { history, mode: earlier, draws, latents: recorded, split, named, ...before } = described;
     const { latents, ...rest } = description;
     const now = { ...rest, from: description.from ?? before.from };
     await this.checkLatents(recorded, description);
-    const mode = modes.asked ?? earlier ?? modes.usual;
+    await this.checkSplit(split, how.split);
+    const mode = how.asked ?? earlier ?? how.usual;
+    const opened = { split: how.split, named: how.named ?? named };
     if (differences(before, now).length === 0) {
       const saved = await this.readState(before);
       const goesOn = {
         ...{ ...described, ...(latents && !recorded && { latents }) },
-        ...{ mode, draws: drawsFrom(draws, saved?.step ?? 0) },
+        ...{ ...opened, mode, draws: drawsFrom(draws, saved?.step ?? 0) },
       };
-      if (!isDeepStrictEqual(goesOn, described)) await this.describe(goesOn);
+      if (differences(goesOn, described).length > 0) await this.describe(goesOn);
       return { from: now.from, mode, saved };
     }
 
@@ -194,9 +218,7 @@ export class RunFolder {
     if (resume !== 'replanned' || !same) {
       throw new UserError(
         `${this.description} describes another run: ${differences(before, now).join('; ')}`,
-        same
-          ? 'Resume without --experiment and --set to go on as it was, or add --replan to go on under the new plan'
-          : 'Resume without --experiment and --set to go on as it was, or begin a new run in another folder',
+        remedyOf(before, now, same),
       );
     }
     const saved = await this.readState(before);
@@ -205,6 +227,7 @@ export class RunFolder {
     await this.describe({
       ...now,
       ...((recorded ?? latents) && { latents: recorded ?? latents }),
+      ...opened,
       mode,
       draws: drawsFrom(draws, step),
       history: [...(history ?? []), until],
@@ -225,6 +248,16 @@ export class RunFolder {
     checkStartedLatents(
       { which: `The latents of the run in ${this.folder}`, latents: before },
       { name: data, latents },
+    );
+  }
+
+  /** Checks that a run goes on with the split that it was trained on, which the first runs do not record. */
+  private async checkSplit(recorded: string | undefined, split: Split): Promise<void> {
+    const before = recorded ?? (await folderSplit(this.folder));
+    if (before === undefined || before === split) return;
+    throw new UserError(
+      `The run in ${this.folder} was trained on the split ${before}, and ${split} came`,
+      'Resume it with the data that it was trained on, in the library by `train`',
     );
   }
 
@@ -326,4 +359,20 @@ export class RunFolder {
     );
     await Promise.all(left.map((name) => rm(path.join(this.folder, name), { force: true })));
   }
+}
+
+/** What to do where a run to resume is not the one in the folder. */
+function remedyOf(before: TrainedThing, now: TrainedThing, samePlan: boolean): string {
+  const differ = (key: 'from' | 'data') =>
+    differences(before, now).some((at) => at.startsWith(key));
+  if (differ('from'))
+    return 'Leave away what it is to begin with (--from): it has its own beginning';
+  if (differ('data')) {
+    return 'Resume with the data that it was trained on (--data, and --fast-decode if it was begun so)';
+  }
+  const asItWas =
+    'Resume with its own configuration and settings (tarflow train: without --experiment and --set)';
+  return samePlan
+    ? `${asItWas}, or add --replan to go on under the new plan`
+    : `${asItWas}, or begin a new run in another folder`;
 }

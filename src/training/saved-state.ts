@@ -15,7 +15,12 @@ import {
   type TensorSource,
   writeSafetensors,
 } from '../formats/safetensors.js';
-import { checkedMetadata, checkpointDetails, latentsSchema } from './checkpoint.js';
+import {
+  type CheckpointDetails,
+  checkedMetadata,
+  checkpointDetails,
+  latentsSchema,
+} from './checkpoint.js';
 import { parseDescription } from './run-description.js';
 
 /**
@@ -232,11 +237,20 @@ async function openValidState(
 
 /** Of what latents a run's last checkpoint was trained on; undefined where it does not say it. */
 export async function folderLatents(folder: string): Promise<LatentFacts | undefined> {
+  return (await folderDetails(folder))?.latents;
+}
+
+/** On which split a run's last checkpoint was trained; undefined where it does not say it. */
+export async function folderSplit(folder: string): Promise<string | undefined> {
+  return (await folderDetails(folder))?.split;
+}
+
+async function folderDetails(folder: string): Promise<CheckpointDetails | undefined> {
   const checkpoint = path.join(folder, checkpointName);
   if (!existsSync(checkpoint)) return undefined;
   const file = await openSafetensors(checkpoint);
   try {
-    return checkpointDetails(file).latents;
+    return checkpointDetails(file);
   } finally {
     await file.close();
   }

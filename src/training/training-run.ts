@@ -6,6 +6,7 @@ import type { BatchPlan, Share } from './batches/index.js';
 import type { CheckpointDetails } from './checkpoint.js';
 import type { MeanOverProcesses } from './program.js';
 import type { StepRecord } from './record.js';
+import type { NamedData } from './run-description.js';
 import type { TrainingSettings } from './settings.js';
 import type { LoadedStartingPoint } from './starting-point.js';
 import type { Template } from './template.js';
@@ -23,6 +24,8 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   resume?: boolean | 'replanned';
   /** Goes into the checkpoint. */
   experiment?: string;
+  /** Goes into the folder's `run.json`, for `tarflow train --resume`. */
+  named?: NamedData;
   /**
    * What to begin with, instead of fresh parameters (`readStartingPoint`); moments and schedule
    * begin anew. A run that is resumed has its own.

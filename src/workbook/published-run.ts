@@ -82,7 +82,9 @@ export async function publishSnapshot(runFolder: string, name: string): Promise<
 
 async function descriptionOf(runFolder: string): Promise<RunDescription> {
   const bytes = await readBytes(path.join(runFolder, 'run.json'));
-  return JSON.parse(Buffer.from(bytes).toString('utf8')) as RunDescription;
+  // Where the data lay is of no use elsewhere.
+  const { named: _, ...rest } = JSON.parse(Buffer.from(bytes).toString('utf8')) as RunDescription;
+  return rest;
 }
 
 /**

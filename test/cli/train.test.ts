@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import sharp from 'sharp';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
@@ -143,10 +144,18 @@ test.each(['graph', 'xla'])(
 
 describe('a run goes on as its folder records it', () => {
   /** A run of one step, and its folder. */
-  async function begun(...options: string[]): Promise<string> {
+  async function begun(): Promise<string> {
     const out = path.join(temporaryFolder(), 'run');
-    expect((await train(out, ['steps=1'], ...options)).code).toBe(0);
+    expect((await train(out, ['steps=1'])).code).toBe(0);
     return out;
+  }
+
+  const described = (out: string) => path.join(out, 'run.json');
+
+  /** Changes what the folder records. */
+  function record(out: string, changes: object): void {
+    const recorded = JSON.parse(fs.readFileSync(described(out), 'utf8'));
+    fs.writeFileSync(described(out), JSON.stringify({ ...recorded, ...changes }));
   }
 
   test('under another plan, of which only what changes is said', async () => {
@@ -162,17 +171,82 @@ describe('a run goes on as its folder records it', () => {
     expect(records(out).map(({ step }) => step)).toEqual([1, 2, 3]);
   });
 
-  test('but not as another model, nor on data that it does not name', async () => {
+  test('on images in a folder, also where that has the name of another data set', async () => {
+    const folder = temporaryFolder();
+    const images = path.join(folder, 'mnist-10k-subset');
+    for (const split of ['train', 'validation']) {
+      for (const name of ['a', 'b']) {
+        const place = path.join(images, split, name);
+        fs.mkdirSync(place, { recursive: true });
+        for (let i = 0; i < 8; i++) {
+          const background = { r: 30 * i, g: 0, b: name === 'a' ? 0 : 200 };
+          const create = { width: 28, height: 28, channels: 3, background } as const;
+          await sharp({ create })
+            .png()
+            .toFile(path.join(place, `${i}.png`));
+        }
+      }
+    }
+    const out = path.join(folder, 'run');
+    const set = ['steps=1', 'classes=2', 'image.channels=3', 'validationImages=8'];
+    const first = await train(out, set, '--data', `folder:${images}`);
+    expect(first.code, first.stderr).toBe(0);
+    const resumed = await tarflow('train', '--out', out, '--replan', '--set', 'steps=2');
+    expect(resumed.code, resumed.stderr).toBe(0);
+    const { named, split } = JSON.parse(fs.readFileSync(described(out), 'utf8'));
+    expect({ named, split }).toEqual({ named: { data: `folder:${images}` }, split: 'train' });
+    expect(records(out).map(({ epoch }) => epoch)).toEqual([0.5, 1]);
+  });
+
+  test('though it has no name, as one that the library began', async () => {
+    const out = await begun();
+    record(out, { experiment: undefined, named: undefined, split: undefined });
+    const resumed = await tarflow('train', '--out', out, '--replan', '--set', 'steps=2', '--json');
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(JSON.parse(resumed.stdout).experiment).toBeUndefined();
+    const now = JSON.parse(fs.readFileSync(described(out), 'utf8'));
+    expect(now).not.toHaveProperty('experiment');
+    expect(now).toMatchObject({ split: 'train', named: { data: 'mnist-10k-subset' } });
+  });
+
+  test('but not as another model, or with another beginning', async () => {
     const out = await begun();
     const other = await tarflow('train', '--out', out, '--resume', '--set', 'channels=32');
     expect(other).toMatchObject({ code: 2 });
-    expect(other.stderr).toMatch(/config\.channels: 16 there, 32 here/);
-    const file = path.join(out, 'run.json');
-    const recorded = JSON.parse(fs.readFileSync(file, 'utf8'));
-    fs.writeFileSync(file, JSON.stringify({ ...recorded, data: 'my images' }));
+    expect(other.stderr).toMatch(/config\.channels: 16 there, 32 here.*without --experiment/);
+    const from = await tarflow('train', '--out', out, '--resume', '--from', await begun());
+    expect(from).toMatchObject({ code: 2 });
+    expect(from.stderr).toMatch(/from: none there.*Leave away.*--from/);
+  });
+
+  test('but not on other data, nor on another part of them', async () => {
+    const out = await begun();
+    record(out, { data: 'others' });
+    const other = await tarflow('train', '--out', out, '--resume', '--data', 'mnist-10k-subset');
+    expect(other).toMatchObject({ code: 2 });
+    expect(other.stderr).toMatch(/data: "others" there.*--data/);
+    record(out, { data: 'my images', named: undefined });
     const placed = await tarflow('train', '--out', out, '--resume');
     expect(placed).toMatchObject({ code: 2 });
-    expect(placed.stderr).toMatch(/was trained on 'my images'.*--data/);
+    expect(placed.stderr).toMatch(/trained on 'my images', of which .*Name it again.*folder:PATH/);
+    record(out, { data: 'mnist-10k-subset', split: 'train+validation' });
+    const part = await tarflow('train', '--out', out, '--resume');
+    expect(part).toMatchObject({ code: 2 });
+    expect(part.stderr).toMatch(/on the split train\+validation, and train came/);
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['no model', { config: undefined }, /run\.json is damaged/],
+    ['a model without images', { config: { kind: 'tarflow' } }, /run\.json .*config\.image/],
+    ['half of its settings', { settings: { steps: 3 } }, /run\.json .*settings\.noise/],
+    ['no data', { data: undefined }, /run\.json .*data is missing/],
+    ['a model of no kind', { config: { kind: 'x', image: {} } }, /run\.json .*config\.image/],
+  ])('and one with %s is damaged', async (_, changes, message) => {
+    const out = await begun();
+    record(out, changes);
+    const { code, stderr } = await tarflow('train', '--out', out, '--resume');
+    expect(code, stderr).toBe(2);
+    expect(stderr).toMatch(message);
   });
 });
 

@@ -97,6 +97,8 @@ describe('how a long training uses threads', () => {
 describe('tarflow reproduce', () => {
   const reproduce = (...options: string[]) =>
     tarflow('reproduce', '--out', temporaryFolder(), ...options);
+  /** No statistics, which stops a reproduction after it has chosen and before it trains. */
+  const broken = ['--statistics', __filename];
   /** Stops a reproduction where it chooses. */
   const chosen = () =>
     vi
@@ -113,7 +115,11 @@ describe('tarflow reproduce', () => {
     expect(choice).not.toHaveBeenCalled();
 
     vi.unstubAllEnvs();
-    const { code, stderr } = await reproduce('--table', 'sizes');
+    // Of a file that is missing, too, it is told before.
+    const absent = await reproduce('--table', 'sizes', '--statistics', 'none.pth');
+    expect(absent.stderr).toContain('none.pth');
+    expect(choice).not.toHaveBeenCalled();
+    const { code, stderr } = await reproduce('--table', 'sizes', ...broken);
     expect(code, stderr).toBe(2);
     expect(stderr).toContain('Chosen');
     expect(choice.mock.calls.map(([{ name }]) => name)).toEqual(['design-patch-2']);
@@ -122,12 +128,11 @@ describe('tarflow reproduce', () => {
   test('leaves them as they are for given weights and where sampling is timed', async () => {
     const choice = chosen();
     vi.unstubAllEnvs();
-    const broken = ['--statistics', 'none.pth'];
     const timed = await reproduce('--table', 'gs-jacobi', ...broken);
-    expect(timed.stderr).toContain('none.pth');
+    expect(timed.stderr).toContain('training-threads.test.ts');
     const weights = path.join(__dirname, '../../results/checkpoints/emoji-256-tokens.safetensors');
     const given = await reproduce('--table', 'sizes', '--weights', weights, ...broken);
-    expect(given.stderr).toContain('none.pth');
+    expect(given.stderr).toContain('training-threads.test.ts');
     expect(choice).not.toHaveBeenCalled();
   });
 });

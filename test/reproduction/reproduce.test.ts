@@ -13,13 +13,20 @@ import { shapesOf } from '../../src/nn/specs.js';
 import { papers } from '../../src/papers/index.js';
 import {
   imagesOfLatents,
+  isTrained,
   modelCost,
+  openSplits,
+  pixelNetwork,
   productRate,
   type Recipe,
+  type ReproduceOptions,
   recipesOf,
+  reproduceRow,
   rowCost,
   type ToldCost,
   tableNames,
+  tinyData,
+  tinyExperiment,
 } from '../../src/reproduction/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { tarflow, temporaryFolder } from '../cli/command-line.js';
@@ -551,6 +558,29 @@ describe('tarflow reproduce', () => {
     await tiny(out, 'noise-kinds', ...row, '--seeds', '1,4');
     expect(fs.readFileSync(file, 'utf8')).toBe(log);
     expect(fs.existsSync(path.join(out, 'tiny/runs/design-gaussian-seed-4'))).toBe(true);
+  });
+
+  test('goes on with a training at its step, and knows when it is done', async () => {
+    const out = temporaryFolder();
+    const asked = recipe('noise-kinds', 'Gaussian noise of 0.1', 'workbook');
+    const experiment = tinyExperiment(asked.experiment(1));
+    const begun: number[] = [];
+    const options = (samples: number): ReproduceOptions => ({
+      ...{ out, checkpoints: out, ledger: path.join(out, 'ledger.jsonl') },
+      ...{ samples, batch: 2, repeats: 1, seed: 0, mode: 'eager' },
+      openNetwork: async () => pixelNetwork(),
+      open: (own, split) => tinyData(own, split, out),
+      change: tinyExperiment,
+      onBegin: ({ name }, step) => void begun.push(name === experiment.name ? step : Number.NaN),
+    });
+    const run = async (samples: number) =>
+      reproduceRow(asked, await openSplits(asked, options(samples)), options(samples));
+    expect(await isTrained(experiment, options(4))).toBe(false);
+    await run(4);
+    expect(await isTrained(experiment, options(4))).toBe(true);
+    expect(await isTrained(experiment, { out, seeds: [1, 2] })).toBe(false);
+    await run(6);
+    expect(begun).toEqual([0, 2]);
   });
 
   test('--cost tells what can be told of each row of each table without any data', async () => {

@@ -166,7 +166,7 @@ afterEach(() => {
 });
 
 const description = { data: 'made-up', config: smallConfig, settings: smallSettings };
-const modes = { usual: 'eager' } as const;
+const modes = { usual: 'eager', split: 'train' } as const;
 
 /** Makes steps and saves the last one: a state and a checkpoint that can be told from others. */
 async function save(run: RunFolder, after: number, step: number): Promise<void> {

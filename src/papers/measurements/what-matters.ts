@@ -11,6 +11,9 @@ const sizes = [
   '8 blocks of 1 layer',
 ];
 
+/** Those that are compared with four blocks of two layers. */
+const moreSizes = ['8 blocks of 2 layers', 'twice as wide', 'patches of 2×2', 'patches of 7×7'];
+
 /** Notebook 14: what design and size are worth, and what the loss tells. */
 export const whatMatters: readonly Measurement[] = [
   {
@@ -38,8 +41,10 @@ export const whatMatters: readonly Measurement[] = [
     title: 'More blocks or more layers',
     claim: 'Likelihood and FID improve with more blocks or more layers.',
     figures: [
-      ...sizes.map((size) => figure(`FD, ${size}`, '', 'computed')),
-      ...sizes.map((size) => figure(`held-out loss, ${size}`, 'nats/dim', 'computed')),
+      ...[...sizes, ...moreSizes].map((size) => figure(`FD, ${size}`, '', 'computed')),
+      ...[...sizes, ...moreSizes].map((size) =>
+        figure(`held-out loss, ${size}`, 'nats/dim', 'computed'),
+      ),
       figure('comparisons in which size helps', 'of 3', 'computed'),
     ],
     command: workbookCommand('14'),
