@@ -120,10 +120,12 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
       'after',
       `
 First it says what each row takes; data and weights are checked before anything is trained. What was
-stopped goes on when the same command is given again. Before long trainings a few steps of the one
-that takes most operations are timed, as tarflow train does it; not where a row's sampling is timed. --cost needs no data: images are those of the
-official sets, of which some are held out here; it counts those of --data where that is given. Where a
-paper does not say how long it trained, the cost is that of an epoch.
+stopped goes on when the same command is given again. Before long trainings a few steps of the one that
+takes most operations are timed, as tarflow train does it; not where a row's sampling is timed.
+
+--cost needs no data: images are those of the official sets, of which some are held out here; it counts
+those of --data where that is given. Where a paper does not say how long it trained, the cost is that of
+an epoch.
 
 Exit code 0: every figure that the rows ask for was taken, but for those that never can be, which the table
 says: a measure that nothing here computes, a block that a smaller twin lacks. Exit code 1: another figure

@@ -96,7 +96,7 @@ export class RunFolder {
    * @param resume true to go on with what the folder holds, which then must be the same run but for
    *   its mode; `'replanned'` to do so also where its plan differs (steps, learning rate,
    *   intervals): `run.json` then keeps the old plan
-   * @param how what else is written down of it
+   * @param how what else is written down of it: how its steps run, on which split, and how its data open
    * @returns the state to go on from, or none for a new run, how its steps run, and what the run
    *   began with, which a resumed one need not say again
    * @throws FolderLocked where another process has it open; UserError where another run is in the
