@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { cacheFolder } from '../backend/cache-folder.js';
@@ -28,19 +29,24 @@ export const worthIt = 0.97;
 /** What is measured takes seconds, or a minute with large models. */
 const patience = 10 * 60_000;
 
+/** With more other work than this, as a share of all threads, a timing says little of an idle machine. */
+const quietEnough = 0.2;
+
 /**
  * Chooses, before the engine starts, how the threads of a processor are used in a long training of a
  * flow: by dividing each operation, or by dividing each batch and computing its parts side by side
  * (which takes memory for a gradient of each part). Which is faster depends on processor and model, and
  * so a few steps of both are timed, once: what was found is kept in the cache folder. Nothing is chosen
  * where TensorFlow's own variables say it, where an engine runs already, and where there is but one
- * thread or a GPU.
+ * thread or a GPU. Nothing is timed beside other work, which may be gone long before the training ends.
  *
  * @param mode how the steps will run; absent for the usual way
+ * @param load what share of all threads works for others; absent for what a second shows
  */
 export async function chooseTrainingThreads(
   experiment: Experiment,
   mode: Mode | undefined,
+  load: () => Promise<number> = busyShare,
 ): Promise<void> {
   const threads = os.availableParallelism();
   if (threads === 1 || !maySpeedUp(experiment, mode)) return;
@@ -54,7 +60,7 @@ export async function chooseTrainingThreads(
       averages: averageDecay > 0,
       clips: clipNorm > 0,
     },
-    () => measuredUse(experiment, mode, threads),
+    async () => ((await isQuiet(load)) ? measuredUse(experiment, mode, threads) : undefined),
   );
   if (use === 'undivided') Object.assign(process.env, environmentOf(use, threads));
 }
@@ -112,6 +118,36 @@ async function keptChoice(
   // A cache that cannot be written costs the same measurement next time.
   if (use) await writeAtomically(file, `${JSON.stringify({ use, dependsOn })}\n`).catch(() => {});
   return use;
+}
+
+/** Whether steps can be timed now; says so where they cannot. */
+async function isQuiet(load: () => Promise<number>): Promise<boolean> {
+  const busy = await load();
+  if (busy <= quietEnough) return true;
+  console.error(
+    `Other work keeps ${Math.round(100 * busy)} % of the processor busy, so no steps are timed: ` +
+      `${inWords.divided}. Resume the training on an idle machine to have it timed.`,
+  );
+  return false;
+}
+
+/** What share of all threads works, in a second in which this process waits. */
+export async function busyShare(): Promise<number> {
+  const before = processorTimes();
+  await setTimeout(1000);
+  const after = processorTimes();
+  const busy = after.busy - before.busy;
+  return busy / Math.max(1, busy + after.idle - before.idle);
+}
+
+/** Milliseconds of all threads together since the machine started. */
+function processorTimes(): { busy: number; idle: number } {
+  const sum = { busy: 0, idle: 0 };
+  for (const { times } of os.cpus()) {
+    sum.idle += times.idle;
+    sum.busy += times.user + times.nice + times.sys + times.irq;
+  }
+  return sum;
 }
 
 /** The faster use, or undefined where it could not be measured, or a GPU computes. */

@@ -1,9 +1,10 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../src/backend/errors.js';
-import { chooseTrainingThreads } from '../../src/cli/training-threads.js';
+import { busyShare, chooseTrainingThreads } from '../../src/cli/training-threads.js';
 import { findExperiment } from '../../src/experiments/index.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { longRun } from '../../src/training/mode.js';
@@ -20,6 +21,8 @@ const long: Experiment = {
   ...{ config: smallConfig, settings },
 };
 const several = os.availableParallelism() > 1;
+/** Other tests run beside these. */
+const quiet = async () => 0;
 
 let told: string[] = [];
 let kept: string;
@@ -42,7 +45,7 @@ const files = () => (fs.existsSync(kept) ? fs.readdirSync(kept) : []);
 
 describe('how a long training uses threads', () => {
   test.runIf(several)('is measured once, kept, and told to TensorFlow', async () => {
-    await chooseTrainingThreads(long, 'graph');
+    await chooseTrainingThreads(long, 'graph', quiet);
     expect(told[0]).toMatch(/^Timing a few steps/);
     expect(told[1]).toMatch(/^A step takes \d\.\d{3} s with .* times as long\)\.$/);
     const [file = ''] = files();
@@ -58,7 +61,7 @@ describe('how a long training uses threads', () => {
     ] as const) {
       for (const variable of variables) delete process.env[variable];
       fs.writeFileSync(path.join(kept, file), JSON.stringify({ use: kind }));
-      await chooseTrainingThreads(long, 'graph');
+      await chooseTrainingThreads(long, 'graph', quiet);
       expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
       const between = within && String(os.availableParallelism());
       expect(process.env.TF_NUM_INTEROP_THREADS).toBe(between);
@@ -66,7 +69,7 @@ describe('how a long training uses threads', () => {
     expect(told).toHaveLength(2);
     for (const variable of variables) delete process.env[variable];
     fs.writeFileSync(path.join(kept, file), '{"use":"some"}');
-    await chooseTrainingThreads(long, 'graph');
+    await chooseTrainingThreads(long, 'graph', quiet);
     expect(told).toHaveLength(4);
     expect(files()).toEqual([file]);
   });
@@ -87,10 +90,34 @@ describe('how a long training uses threads', () => {
 
   test.runIf(several)('is left as it is where no step can be timed, which is told', async () => {
     const config = { ...smallConfig, patchSize: 3 };
-    await chooseTrainingThreads({ ...long, config }, 'graph');
+    await chooseTrainingThreads({ ...long, config }, 'graph', quiet);
     expect(told[1]).toMatch(/^No steps could be timed: .*patch of 3×3/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
+  });
+});
+
+describe('other work', () => {
+  test.runIf(several)('is told, and then nothing is timed or kept', async () => {
+    await chooseTrainingThreads(long, 'graph', async () => 0.37);
+    expect(told).toHaveLength(1);
+    expect(told[0]).toMatch(/^Other work keeps 37 % of the processor busy, so no steps are timed/);
+    expect(files()).toEqual([]);
+    expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
+    // What was kept on an idle machine still counts.
+    await chooseTrainingThreads(long, 'graph', quiet);
+    expect(files()).toHaveLength(1);
+    const length = told.length;
+    await chooseTrainingThreads(long, 'graph', async () => 1);
+    expect(told).toHaveLength(length);
+  });
+
+  test('is seen where a thread never waits', async () => {
+    const worker = new Worker('for (;;) {}', { eval: true });
+    const busy = await busyShare();
+    await worker.terminate();
+    expect(busy).toBeGreaterThan(0.5 / os.cpus().length);
+    expect(busy).toBeLessThanOrEqual(1);
   });
 });
 
