@@ -66,8 +66,8 @@ export function addAccelerate(program: Command): void {
     .addHelpText(
       'after',
       `
-Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan made for the
-occasion, on the same noise, taking turns. The error is the largest difference from sequential
+Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan measured for this
+model, batch and machine, on the same noise, taking turns. The error is the largest difference from sequential
 samples as a share of the data range; the statistics are those of each pixel, its mean and standard
 deviation, beside what another seed changes in them, and shown for 16 images or more, batch times
 repeats. Fallbacks are segments of samples solved token by token because an iterate was not finite,
@@ -75,7 +75,7 @@ unconverged those left at the most iterations allowed.
 
 Examples:
   $ tarflow accelerate model.safetensors --batch 1,8 --label 3 --guidance 1.5
-  $ tarflow accelerate text.safetensors --text "a red heart" --guidance 2
+  $ tarflow accelerate text.safetensors --text "red heart" --guidance 2
   $ tarflow accelerate model.safetensors --data fashion-mnist --tolerance 1e-3 --repeats 5 \\
       --output table.json --json`,
     )

@@ -32,7 +32,9 @@ interface AutoencoderOptions extends SplitOptions {
 export function addAutoencoder(program: Command): void {
   const command = program
     .command('autoencoder')
-    .description('measure an autoencoder: peak signal to noise, and the distance to real images')
+    .description(
+      'measure an autoencoder: peak signal-to-noise ratio, and the distance to real images',
+    )
     .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published');
   addSplitOptions(command)
     .option('--real <images>', `${imageSetForms} (default: what it was trained on)`)
@@ -41,7 +43,12 @@ export function addAutoencoder(program: Command): void {
       `of the distance: ${featureNetworkNames.join(' or ')}, or none`,
       'efficientnet-lite0',
     )
-    .option('--noise <sigma>', 'normal noise on latents of unit variance', number, 0)
+    .option(
+      '--noise <sigma>',
+      'Gaussian noise of this standard deviation, on latents of unit variance',
+      number,
+      0,
+    )
     .option('--denoise <flow>', 'a flow on latents, whose score takes that noise away')
     .option('--scale <scale>', `what latents are multiplied by: ${scaleForms}`)
     .option('--seed <n>', 'of the noise', wholeNumber, 0)

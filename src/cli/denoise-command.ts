@@ -37,7 +37,11 @@ export function addDenoise(program: Command): void {
       '--out <path>',
       'a folder for pictures, a .png for a grid of them, a .safetensors for the numbers',
     )
-    .option('--sigma <sigma>', "the noise's deviation (default: that of the training)", number)
+    .option(
+      '--sigma <sigma>',
+      'standard deviation of the noise (default: that of the training)',
+      number,
+    )
     .option('--multiplier <lambda>', 'multiplies the step', number, 1)
     .option(
       '--label <label>',

@@ -48,7 +48,7 @@ export function addDistance(program: Command): void {
     .option('--network <name>', featureNetworkNames.join(' or '), 'efficientnet-lite0')
     .option(
       '--floor <real>',
-      'other real images: as many of them as there are images stand beside, as the best to hope for',
+      'other real images: the distance of as many of them is printed beside, as the least to expect',
     )
     .option('--count <n>', 'only the first images of each set (default: all)', count)
     .option(
@@ -68,7 +68,7 @@ export function addDistance(program: Command): void {
 }
 
 const helpText = `
-Told are the Fréchet distance (lower is better, and biased upwards when images are few), the kernel
+Prints the Fréchet distance (lower is better; biased upwards when images are few), the kernel
 distance (unbiased; mean and standard deviation over 100 subsets of up to 1,000), precision and recall
 (3 neighbours), density and coverage (5 neighbours). They depend on the network and on the numbers of
 images, which stand beside each figure. By Inception-v3 alone the first two are called FID and KID.

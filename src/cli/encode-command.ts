@@ -73,7 +73,7 @@ export function addEncode(program: Command): void {
     )
     .option(
       '--entries <n>',
-      `of a caption, as many as the flow will read (default: ${usualEntries}, or those of states:FILE)`,
+      `states kept of each caption, as many as the flow will read (default: ${usualEntries}, or those of states:FILE)`,
       count,
     )
     .option('--json', 'print JSON', false)

@@ -49,7 +49,8 @@ Exit codes:
   3  a bug, with its stack trace
   130  stopped by Control-C
 
-The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default: the fastest one there is.`,
+The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default: tensorflow
+where it is set up, else wasm.`,
     );
   addDoctor(program, setExitCode);
   addTrain(program, setExitCode);

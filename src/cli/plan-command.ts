@@ -70,7 +70,7 @@ sample --plan auto' follows it.
 
 Examples:
   $ tarflow plan model.safetensors --data fashion-mnist --tolerance 1e-3
-  $ tarflow plan text.safetensors --text "a red heart" --text "a crying cat" --guidance 2
+  $ tarflow plan text.safetensors --text "red heart" --text "crying cat" --guidance 2
   $ tarflow plan model.safetensors --batch 8 --label 3 --guidance 1.5 --output eight.plan.json
   $ tarflow sample model.safetensors --count 1 --plan auto --out image.png`,
     )

@@ -9,6 +9,7 @@ import { openFeatureNetwork } from '../evaluation/features/named-network.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
+import { tableOf } from '../papers/index.js';
 import {
   type CostPlan,
   checkRecipe,
@@ -97,7 +98,7 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
     )
     .option(
       '--network <name>',
-      'by whose features samples are compared (default: the judge of Fashion-MNIST or ' +
+      'by whose features samples are compared (default: the Fashion-MNIST classifier or ' +
         'efficientnet-lite0; an FID needs inception-v3:FILE)',
     )
     .option(
@@ -119,8 +120,8 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
     .addHelpText(
       'after',
       `
-First it says what each row takes; data and weights are checked before anything is trained. What was
-stopped goes on when the same command is given again. Before long trainings a few steps of the one that
+First it says what each row takes; data and weights are checked before anything is trained. Give the
+same command again to continue one that was stopped. Before long trainings a few steps of the one that
 takes most operations are timed, as tarflow train does it; not where a row's sampling is timed.
 
 --cost needs no data: images are those of the official sets, of which some are held out here; it counts
@@ -139,7 +140,8 @@ without it training latents are decoded. Rows without a denoising step need an a
 takes the noise away. At workbook scale latents are made and decoded by a committed autoencoder, and
 kept below --out.
 
-Tables: ${tableNames.join(', ')}
+Tables:
+${tableNames.map((name) => `  ${name}\n      ${tableOf(name).title}`).join('\n')}
 
 Examples:
   $ tarflow reproduce --table likelihood --cost --scale paper

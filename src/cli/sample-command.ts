@@ -68,13 +68,13 @@ export function addSample(program: Command): void {
     .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
     .option(
       '--prior-temperature <t>',
-      'what noise is multiplied by, below 1 for less varied samples (default: 1; --temperature is of attention)',
+      'factor on the initial noise; below 1, samples vary less (default: 1). --temperature is that of attention',
       number,
     )
     .option('--seed <n>', 'same seed, same images', wholeNumber, 0)
     .option(
       '--size <height>x<width>',
-      'of images, or of latents, of a STARFlow: also others than those of its training, e.g. 16x32',
+      'size of the images or latents of a STARFlow; may differ from that of its training, e.g. 16x32',
       imageSize,
     )
     .option('--columns <n>', 'images in a row (default: a square)', count)
@@ -88,7 +88,7 @@ Examples:
       --guidance 1.5 --seed 7 --out grid.png
   $ tarflow sample runs/conditional/checkpoint.safetensors --count 30 --columns 3 \\
       --label Trouser,Bag,Sneaker --guidance 1 --annealed --denoise --out three.png
-  $ tarflow sample runs/emoji/checkpoint.safetensors --text "a red heart" --text "a crying cat" \\
+  $ tarflow sample runs/emoji/checkpoint.safetensors --text "red heart" --text "crying cat" \\
       --guidance 2 --prior-temperature 0.8 --out two.safetensors
   $ tarflow decode runs/vae/checkpoint.safetensors --in two.safetensors --out two.png
   $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\

@@ -73,13 +73,19 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     .option('--set <key=value...>', "replace the experiment's values", [])
     .option('--from <path>', 'begin with a run, a snapshot or a checkpoint; see below')
     .option('--resume', 'go on with the run in the folder', false)
-    .option('--replan', 'resume under another plan: steps, learning rate, intervals', false)
+    .option('--replan', 'resume with another schedule: steps, learning rate, intervals', false)
     .addOption(modeOption())
     .option('--list', 'list the experiments with their values', false)
     .option('--json', 'print JSON', false)
-    .addHelpText(
-      'after',
-      `
+    .addHelpText('after', helpText)
+    .action(async (options: TrainOptions) => {
+      if (options.list) return list(options.json);
+      const finished = await run(options);
+      if (!finished) setExitCode(exitCodes.interrupted);
+    });
+}
+
+const helpText = `
 Control-C stops after the current step, saves, and says how to resume. A run that was killed goes on
 from its last saved step. While a run is open, its folder is locked.
 
@@ -93,8 +99,8 @@ from its last saved step. While a run is open, its folder is locked.
 A STARFlow or an autoencoder may go on with images of another size (--set image.height=… image.width=…).
 Latents have to be of the scale and the autoencoder that it was trained on.
 
---resume goes on as the run's folder records it: nothing else need be said again. --replan does so under
-another plan: it takes --set for steps, learning rates, intervals and the like.
+--resume goes on as the run's folder records it; no other option is needed. --replan does so with
+another schedule: it takes --set for steps, learning rates, intervals and the like.
 
 --data is one of
 ${wrapped([...datasetNames, ...datasetForms])}
@@ -104,9 +110,11 @@ to have as many classes, or none (--set classes=0).
 
 Without --mode a run that is resumed goes on in its mode; a new one is a captured graph, which XLA
 compiles (for some seconds) where the model is small and the run has 2,000 steps or more.
-Before a flow's run of 2,000 steps or more on a processor a few steps are timed, once for a model: with
-each operation divided among all threads, and with a part of the batch in each thread. The faster way is
-kept in the cache folder. TF_NUM_INTRAOP_THREADS=1 chooses the second way, a higher number the first.
+Before a flow's run of 2,000 steps or more on a processor a few steps are timed, once for a model and
+processor: with each operation divided among all threads, and with a part of the batch in each thread.
+The faster way is kept in the cache folder. While other work keeps more than a fifth of the processor
+busy nothing is timed, and operations are divided. TF_NUM_INTRAOP_THREADS=1 chooses the second way, a
+higher number the first.
 
 Experiments:
 ${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
@@ -127,14 +135,7 @@ Examples:
   $ tarflow train --experiment fashion-mnist-conditional --out runs/wide \\
       --set channels=192 noise=gaussian:0.05 seed=2
   $ tarflow train --experiment emoji-1024-tokens --out runs/faces --data afhq:data/afhq \\
-      --set classes=3 flip=true`,
-    )
-    .action(async (options: TrainOptions) => {
-      if (options.list) return list(options.json);
-      const finished = await run(options);
-      if (!finished) setExitCode(exitCodes.interrupted);
-    });
-}
+      --set classes=3 flip=true`;
 
 /** @returns false where Control-C stopped the run */
 async function run({

@@ -180,7 +180,7 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
   /** Width of a layer: rows · width² says what a product of a batch costs. */
   width(config: C): number;
   /**
-   * Multiplications and additions of a pass forward of one image, where they are not those of every
+   * Multiplications and additions of a forward pass of one image, where they are not those of every
    * matrix of weights, once a row.
    */
   operations?(config: C): number;

@@ -105,7 +105,7 @@ function accelerated({ time, speedup, fid }: Model): PublishedFigure[] {
 /** Blocks inverted by Gauss–Seidel–Jacobi iteration, with metrics that tell how. */
 export const gsJacobi: Paper = {
   id: 'gs-jacobi',
-  title: 'Accelerate TARFlow Sampling with GS-Jacobi Iteration',
+  title: 'Accelerate TarFlow Sampling with GS-Jacobi Iteration',
   work,
   tables: [
     {
@@ -147,7 +147,7 @@ export const gsJacobi: Paper = {
       measurements: ['02-parallel-and-sequential', '06-bottleneck'],
       ours: sentence`sampling takes ${ours('06-bottleneck', 'sampling time / forward time, 49 tokens', { decimals: 1 })}, ${ours('06-bottleneck', 'sampling time / forward time, 256 tokens', { decimals: 1 })} and ${ours('06-bottleneck', 'sampling time / forward time, 1024 tokens', { decimals: 1 })} times a forward pass with 49, 256 and 1,024 tokens (three models; batches of 4, 4 and 2)`,
       verdict: 'cannot be told at this size',
-      reason: sentence`On two cores with a compiled loop the ratio is small. The three models differ in more than their tokens, so no trend can be read from it. On a GPU, which the pass forward fills and a token does not, it is not measured.`,
+      reason: sentence`On two cores with a compiled loop the ratio is small. The three models differ in more than their tokens, so no trend can be read from it. On a GPU, which the forward pass fills and a token does not, it is not measured.`,
     },
     {
       id: 'S2',

@@ -194,7 +194,7 @@ export const starflow: Paper = {
       title: 'guidance in closed form',
       claim: 'Score-based guidance in closed form is stable at large weights.',
       measurements: ['04-product-rule', '11-guidance-rules'],
-      ours: sentence`FD at w = 16 and the least one, in a STARFlow on latents: ${ours('11-guidance-rules', 'FD, product, w = 16', { decimals: 0, error: true })} and ${ours('11-guidance-rules', 'FD, product, least', { decimals: 0, error: true })} by the product, ${ours('11-guidance-rules', 'FD, linear, w = 16', { decimals: 0, error: true })} and ${ours('11-guidance-rules', 'FD, linear, least', { decimals: 0, error: true })} by the linear rule (features of a judge of emoji; three seeds of 200 samples of one model)`,
+      ours: sentence`FD at w = 16 and the least one, in a STARFlow on latents: ${ours('11-guidance-rules', 'FD, product, w = 16', { decimals: 0, error: true })} and ${ours('11-guidance-rules', 'FD, product, least', { decimals: 0, error: true })} by the product, ${ours('11-guidance-rules', 'FD, linear, w = 16', { decimals: 0, error: true })} and ${ours('11-guidance-rules', 'FD, linear, least', { decimals: 0, error: true })} by the linear rule (features of an emoji classifier; three seeds of 200 samples of one model)`,
       verdict: 'does not hold here',
       scope:
         'though the product is steadier than the linear rule at constant weight, in two small models',

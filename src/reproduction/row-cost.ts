@@ -9,7 +9,7 @@ import type { Experiment } from '../training/experiment.js';
 /** What a model takes, by arithmetic; nothing is allocated for it. */
 export interface ModelCost {
   parameters: number;
-  /** Multiplications and additions of a pass forward of one image. */
+  /** Multiplications and additions of a forward pass of one image. */
   passOperations: number;
 }
 
@@ -50,7 +50,7 @@ export interface RowCost extends ModelCost {
 }
 
 /**
- * What a row takes, by arithmetic: a training step is three passes forward.
+ * What a row takes, by arithmetic: a training step is three forward passes.
  *
  * @param plan how many trainings there are, how many samples in all, and whether those are guided
  */

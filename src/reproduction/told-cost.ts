@@ -33,7 +33,7 @@ export interface TrainingCost extends ToldTraining {
 
 /** What the samples of a row take. */
 export interface SamplingCost {
-  /** Of a sample: a pass forward, and a second one where it is guided. */
+  /** Of a sample: a forward pass, and a second one where it is guided. */
   sampleOperations: number;
   guided: boolean;
   /** How many its distances take; 0 where it has none. */

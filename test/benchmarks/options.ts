@@ -27,7 +27,7 @@ and .venv-bench-jax.
 
 Before anything is timed, PyTorch and JAX are checked against the golden files of the published code,
 and all sides against each other; a difference ends the benchmark with status 1. torch.compile takes
-part in training, passes forward and denoising where there is a C++ compiler, JAX on processors.
+part in training, forward passes and denoising where there is a C++ compiler, JAX on processors.
 Rows are written to results/benchmarks.json as they are measured.`;
 
 /** What the command line asks for; nothing where it asks for help. */

@@ -54,7 +54,7 @@ const precisions = ['float32', 'bfloat16'];
 /** What the comparison measures, in the words of a reader. */
 const works = [
   { title: 'training step', is: ({ name }: Row) => name === 'training step' },
-  { title: 'likelihood (a pass forward)', is: ({ name }: Row) => name === 'forward' },
+  { title: 'likelihood (forward pass)', is: ({ name }: Row) => name === 'forward' },
   { title: 'denoising step', is: ({ name }: Row) => name === 'denoising step' },
   ...[1, 8, 256].map((batch) => ({
     title: `sampling, ${batch === 1 ? 'one image' : `${batch} images`}`,

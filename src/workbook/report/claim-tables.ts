@@ -31,12 +31,24 @@ export async function summaryTable(): Promise<string> {
     })),
   );
   const open = claims.filter((claim) => !told.includes(claim));
-  const name = ({ id, title }: (typeof claims)[number]) => `${id} ${title}`;
   return [
     markdownTable([await conformanceRow(), ...rows]),
-    ...ranked.slice(summaryRows - 1).map((claim) => `${name(claim)}: ${verdictText(claim)}.`),
-    `Not measured yet: ${open.map(name).join(', ')}.`,
+    ...byVerdict(ranked.slice(summaryRows - 1)),
+    `Not measured yet: ${open.map(nameOf).join(', ')}.`,
   ].join('\n\n');
+}
+
+function nameOf({ id, title }: Claim): string {
+  return `${id} ${title}`;
+}
+
+/** A line for each verdict, with the claims that have it. */
+function byVerdict(told: readonly Claim[]): string[] {
+  return [...new Set(told.map(verdictText))].map((verdict) => {
+    const names = told.filter((claim) => verdictText(claim) === verdict).map(nameOf);
+    const said = `${verdict.charAt(0).toUpperCase()}${verdict.slice(1)}`;
+    return `${said} ([figures and reasons](results/README.md#verdicts)): ${names.join('; ')}.`;
+  });
 }
 
 /** All claims with their verdicts, and why. */

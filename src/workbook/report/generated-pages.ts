@@ -5,11 +5,12 @@ import { writeAtomically } from '../../backend/files.js';
 import { packageRoot } from '../results-folder.js';
 import { benchmarkSummary, benchmarkTables } from './benchmark-tables.js';
 import { expectationTable, figureTables, summaryTable, verdictTable } from './claim-tables.js';
+import { notebookTable } from './notebook-table.js';
 import { measuresTable, publishedTables } from './published-tables.js';
 
 /** The pages that have generated parts: by file, below the project's folder, and name of the part. */
 const pages: Record<string, Record<string, () => string | Promise<string>>> = {
-  'README.md': { results: summaryTable, benchmarks: benchmarkSummary },
+  'README.md': { notebooks: notebookTable, results: summaryTable, benchmarks: benchmarkSummary },
   'results/README.md': {
     verdicts: verdictTable,
     figures: figureTables,

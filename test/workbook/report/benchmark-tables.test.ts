@@ -58,7 +58,7 @@ test('the summary names the rows above 1, and where JAX was measured', async () 
   const lines = (await benchmarkSummary()).split('\n');
   expect(lines).toContain('| training step | – · – | 1.25 (1.25) · – | 0.63 (0.63) · – |');
   expect(lines).toContain(
-    '| STARFlow: likelihood (a pass forward) | – · – | 0.60 (0.60) · – | – · – |',
+    '| STARFlow: likelihood (forward pass) | – · – | 0.60 (0.60) · – | – · – |',
   );
   expect(lines.filter((line) => line.startsWith('- '))).toEqual([
     '- a processor, 2 threads, not yet against JAX. No row is above 1.',

@@ -1,10 +1,15 @@
+import { readdirSync } from 'node:fs';
+import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../../src/backend/errors.js';
+import { papers } from '../../../src/papers/index.js';
 import { ours, published, sentence } from '../../../src/papers/paper.js';
 import { readClaim } from '../../../src/workbook/claims.js';
 import { summaryTable } from '../../../src/workbook/report/claim-tables.js';
 import { generatedPages, withPart } from '../../../src/workbook/report/generated-pages.js';
 import { markdownTable, oursText, publishedText } from '../../../src/workbook/report/markdown.js';
+import { notebookTable } from '../../../src/workbook/report/notebook-table.js';
+import { packageRoot } from '../../../src/workbook/results-folder.js';
 
 describe('pages with generated parts', () => {
   test('say what src/papers and results/ say', async () => {
@@ -82,4 +87,20 @@ test('the summary is short, and has ours and published in columns of their own',
   expect(lines[0]).toBe('| claim | published | ours | verdict |');
   expect(lines.length - 2).toBeLessThanOrEqual(15);
   for (const line of lines) expect(line.split(' | ')).toHaveLength(4);
+});
+
+test('the summary names each claim once', async () => {
+  const summary = await summaryTable();
+  for (const { id, title } of papers.flatMap(({ claims }) => claims)) {
+    expect(summary.split(`${id} ${title}`)).toHaveLength(2);
+  }
+});
+
+test('the table of notebooks has each notebook, and the claims that it measures', async () => {
+  const lines = (await notebookTable()).split('\n').slice(2);
+  const files = readdirSync(path.join(packageRoot(), 'notebooks')).filter((file) =>
+    file.endsWith('.ipynb'),
+  );
+  expect(lines.map((line) => /notebooks\/(.*?)\)/.exec(line)?.[1])).toEqual(files.sort());
+  expect(lines[1]).toMatch(/\| A3, A5, C2, T2, S1 \| \d+ \|$/);
 });
