@@ -38,10 +38,13 @@ export interface EngineOptions {
 let running: EngineReport | undefined;
 
 /**
- * Starts the engine that computes. The first call chooses it: the option, else TARFLOW_BACKEND, else
- * `tensorflow` if its native half is set up, else `wasm` with one warning. Later calls without an
- * option return the running engine. A later call with the name of another engine switches to it;
- * tensors made before the switch stay with the engine that made them.
+ * Starts the engine that computes. Call it before anything that makes tensors; what reads a model from a
+ * file (`loadCheckpoint`, `loadClassifier`, `readStartingPoint`) starts it itself.
+ *
+ * The first call chooses the engine: the option, else TARFLOW_BACKEND, else `tensorflow` if its native half
+ * is set up, else `wasm` with one warning. Later calls without an option return the running engine. A later
+ * call with the name of another engine switches to it; tensors made before the switch stay with the engine
+ * that made them.
  *
  * @throws UserError for an unknown engine name, or if an engine that was asked for by name cannot start
  *

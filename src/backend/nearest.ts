@@ -1,7 +1,7 @@
 /**
  * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
  * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
- * distance), where leaving away the beginning or the end (`layers` for `layersPerBlock`) counts as
+ * distance), where leaving out the beginning or the end (`layers` for `layersPerBlock`) counts as
  * one; capitals do not matter. The first of several that are as near.
  *
  * @returns none where there are no names, and where more than half of the letters would change

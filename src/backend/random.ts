@@ -17,14 +17,17 @@ export interface RandomKey {
  */
 export function randomKey(seed: number): RandomKey {
   if (!Number.isSafeInteger(seed)) {
-    throw new UserError(`The seed is ${seed}`, 'Expected a whole number below 2^53');
+    throw new UserError(`The seed is ${seed}`, 'Expected a whole number between -2^53 and 2^53');
   }
   const low = seed >>> 0;
   const high = Math.floor(seed / 2 ** 32) >>> 0;
   return { high: mix(high ^ 0x9e3779b9), low: mix(low ^ mix(high ^ 0x85ebca6b)) };
 }
 
-/** A new key from a key and a number (a step) or a name (a purpose). */
+/**
+ * A new key from a key and a whole number from 0 to 2³² − 1 (a step) or a name (a purpose). Other numbers
+ * lose their fraction and are taken modulo 2³².
+ */
 export function foldIn(key: RandomKey, data: number | string): RandomKey {
   const word = typeof data === 'number' ? data >>> 0 : hash(data);
   const low = mix(key.low ^ mix((word + 0x9e3779b9) >>> 0));

@@ -65,7 +65,7 @@ function unknownKey(
   return new UserError(
     `${source} has the key ${named(key)}, which is unknown here`,
     known.length === 0
-      ? 'Leave it away'
+      ? 'Leave it out'
       : `${nearest === undefined ? 'Known' : `The nearest one is ${named(nearest)}; known`} are ` +
           known.map(named).join(', '),
   );

@@ -46,7 +46,7 @@ export async function captionsInTurn(
     throw new UserError(
       `${checkpoint} is a model ${classes > 0 ? `of ${classes} classes` : 'without conditions'} ` +
         'and reads no captions',
-      classes > 0 ? `Take --label in place of ${option}` : `Leave ${option} away`,
+      classes > 0 ? `Take --label in place of ${option}` : `Leave ${option} out`,
     );
   }
   const name = asked ?? details.textEncoder?.name;

@@ -64,13 +64,13 @@ Examples:
 async function run(from: string, to: string, options: ConvertOptions): Promise<void> {
   const { dtype, json } = options;
   if (options.entries !== undefined && options.emptyText === undefined) {
-    throw new UserError('--entries came without --empty-text', 'Add it, or leave --entries away');
+    throw new UserError('--entries came without --empty-text', 'Add it, or leave --entries out');
   }
   await checkTensorFile(to);
   const file = await openTensorFile(from);
   try {
     if (options.emptyText !== undefined && Object.hasOwn(file.tensors, emptyCaption)) {
-      throw new UserError(`${from} has states of the empty caption`, 'Leave --empty-text away');
+      throw new UserError(`${from} has states of the empty caption`, 'Leave --empty-text out');
     }
     const empty = await emptyText(options);
     if (empty) checkReadsCaptions(file, empty);
@@ -100,7 +100,7 @@ function checkReadsCaptions(file: TensorFile, { shape, dtype }: TensorSource): v
   }
   throw new UserError(
     `${file.path} holds a model that reads no captions`,
-    'Leave --empty-text away, which is for those that do',
+    'Leave --empty-text out, which is for those that do',
   );
 }
 
@@ -142,7 +142,7 @@ function narrowed(numbers: HostData, name: string, dtype: HostDtype): Float32Arr
     if (Number.isFinite(number) && !Number.isFinite(Math.fround(number))) {
       throw new Overflow(
         `Tensor '${name}' holds ${number}, which is beyond the largest number of ${dtype}`,
-        'Store it as it is: leave --dtype away',
+        'Store it as it is: leave --dtype out',
       );
     }
     return number;

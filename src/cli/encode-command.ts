@@ -189,12 +189,12 @@ async function captionsOf(
 ): Promise<Captions | undefined> {
   if (asked === undefined) {
     if (given === undefined) return undefined;
-    throw new UserError('--entries came without --text-encoder', 'Add it, or leave --entries away');
+    throw new UserError('--entries came without --text-encoder', 'Add it, or leave --entries out');
   }
   if (!captioned) {
     throw new UserError(
       `${name} has no captions`,
-      'Leave --text-encoder away, or choose other data',
+      'Leave --text-encoder out, or choose other data',
     );
   }
   const encoder = await openTextEncoder(asked);

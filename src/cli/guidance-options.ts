@@ -50,7 +50,7 @@ export function guidanceOf(
     if (given === undefined) return undefined;
     throw new UserError(
       `--${given} came without guidance`,
-      'Add --guidance with a weight above 0, or leave it away',
+      'Add --guidance with a weight above 0, or leave it out',
     );
   }
   const guidance: Guidance = {
@@ -68,6 +68,6 @@ export function guidanceOf(
   const ways = [...(attends ? ['--temperature other than 1'] : []), ...(missing ? [missing] : [])];
   throw new UserError(
     `This guidance would change nothing${why}`,
-    ways.length > 0 ? `Add ${ways.join(', or ')}` : 'Leave --guidance away',
+    ways.length > 0 ? `Add ${ways.join(', or ')}` : 'Leave --guidance out',
   );
 }

@@ -226,7 +226,7 @@ function finiteNumbers(
   if (broken >= 0) {
     throw new UserError(
       `${file}: image ${Math.floor(broken / (values.length / count))} is not finite`,
-      'Leave it away',
+      'Leave it out',
     );
   }
   return { shape: found.shape, values };

@@ -15,7 +15,7 @@ export function labelsInTurn(
 ): number[] | undefined {
   if (text === undefined) return undefined;
   if (config.classes === 0) {
-    throw new UserError(`${checkpoint} is a model without classes`, 'Leave --label away');
+    throw new UserError(`${checkpoint} is a model without classes`, 'Leave --label out');
   }
   const names = details.classNames ?? [];
   const chosen = text.split(',').map((part) => {

@@ -202,7 +202,7 @@ function denoising(
     const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
     throw new UserError(
       `${checkpoint} ${noise}`,
-      'Denoising is for models trained with Gaussian noise; leave --denoise away',
+      'Denoising is for models trained with Gaussian noise; leave --denoise out',
     );
   }
   return { sigma: details.noise.sigma, multiplier: denoise === true ? 1 : denoise };

@@ -39,7 +39,7 @@ export function givenConditions(
 
 function checkText({ text: shape }: Conditioned, text: tf.Tensor3D, batch: number): void {
   if (!shape) {
-    throw new UserError('A caption came for a model that reads none', 'Leave the caption away');
+    throw new UserError('A caption came for a model that reads none', 'Leave the caption out');
   }
   const expected = [batch, shape.entries, shape.width];
   if (text.shape.join() === expected.join()) return;

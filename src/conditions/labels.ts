@@ -2,9 +2,9 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 
 /**
- * Class labels: one for the whole batch, or one per sample. −1 is a dropped label, which the model
- * reads as the mean of all classes, or as a class of its own where it has one for that; so is an
- * absent label.
+ * Class labels: one for the whole batch, or one per sample. −1 is a dropped label: the model reads it as
+ * the mean of all classes, or as a class of its own where it has one for that. It reads an absent label in
+ * the same way.
  */
 export type Label = number | readonly number[] | Int32Array;
 
@@ -22,11 +22,11 @@ export function mixtureWidth({ classes, nullClass = false }: Classes): number {
 
 /**
  * Labels as mixtures of classes: a one-hot row for a label, and for a dropped one a uniform row, or
- * that of its own class. A
- * product with it takes rows of the class table on every engine, and spreads the gradient of a
- * dropped label over all classes.
+ * that of its own class. A product with it takes rows of the class table on every engine, and spreads the
+ * gradient of a dropped label over all classes.
  *
- * @returns (batch, {@link mixtureWidth}), or nothing where no label is given or the model has no classes
+ * @returns (batch, classes), or (batch, classes + 1) where a dropped label has a class of its own; undefined
+ *   where no label is given. The caller frees it
  * @throws UserError for a label out of range, a wrong number of labels, or labels for a model
  *   without classes
  */
@@ -37,7 +37,7 @@ export function classMixture(
 ): tf.Tensor2D | undefined {
   if (label === undefined) return undefined;
   if (config.classes === 0) {
-    throw new UserError('A label came for a model without classes', 'Leave the label away');
+    throw new UserError('A label came for a model without classes', 'Leave the label out');
   }
   return tf.tensor2d(mixtureRows(label, batch, config), [batch, mixtureWidth(config)]);
 }

@@ -7,11 +7,13 @@ export interface ImageSize {
   width: number;
 }
 
+/** The names of splits, see {@link Split}. */
+export const splits = ['train', 'validation', 'test', 'train+validation'] as const;
+
 /**
  * The parts of a data set: one to train on, one to choose by, one to report. `train+validation` is
  * all that may be trained on, in its own order; what was published as a training set is that.
  */
-export const splits = ['train', 'validation', 'test', 'train+validation'] as const;
 export type Split = (typeof splits)[number];
 
 /** The states of captions that come with samples: so many entries, of so many numbers each. */
@@ -39,7 +41,7 @@ export interface SourceFacts {
   image: ImageSize;
   /** What the labels 0, 1, … stand for; empty where samples have none. */
   classes: string[];
-  /** One class index a sample; −1 where it has none. */
+  /** One class index per sample; −1 where it has none. */
   labels: Int32Array;
   /** Present where samples come with the states of their captions. */
   text?: CaptionFacts | undefined;
@@ -73,7 +75,7 @@ export interface DecodingRules {
 export interface FolderDescription extends SourceFacts, DecodingRules {
   kind: 'folder';
   folder: string;
-  /** One an image, within the folder. */
+  /** One per image, within the folder. */
   paths: Texts;
 }
 
@@ -81,9 +83,11 @@ export interface ArchiveDescription extends SourceFacts, DecodingRules {
   kind: 'archive';
   /** A tar archive, not compressed. */
   file: string;
-  /** One an image: what it is called in the archive, where its bytes begin there, how many they are. */
+  /** One per image: what it is called in the archive. */
   names: Texts;
+  /** Where its bytes begin there. */
   positions: Float64Array;
+  /** How many bytes they are. */
   lengths: Float64Array;
 }
 

@@ -96,13 +96,18 @@ export const datasetForms: readonly string[] = [
  *
  * - `imagenet:PATH`, `imagenet64:PATH`, `afhq:PATH`, `cifar10:PATH`: a folder of the official files of
  *   ImageNet (ILSVRC 2012; the size of images must be asked for), downsampled ImageNet 64×64, AFHQ and
- *   CIFAR-10. Archives are not unpacked. Images go through the transform of the published code: the
- *   shorter side scaled by a triangle filter, the middle cut out, as torchvision and Pillow do it to the
- *   bit (Pillow before 13, which scales some tall images in the other order).
+ *   CIFAR-10. Archives are not unpacked, but for compressed arrays of ImageNet 64×64, which go into the
+ *   cache folder. Encoded images (ImageNet, AFHQ and the PNG form of ImageNet 64×64) go through the
+ *   transform of the published code: the shorter side scaled by a triangle filter, the middle cut out, as
+ *   torchvision and Pillow do it to the bit (Pillow before 13, which scales some tall images in the other
+ *   order).
  * - `folder:PATH`: any folder of images ({@link openFolder}).
- * - `latents:PATH`: a folder with a file SPLIT.safetensors for each split ({@link openLatents}).
+ * - `latents:PATH`: a folder with a file SPLIT.safetensors for each split that is opened,
+ *   `train+validation.safetensors` among them ({@link openLatents}).
  *
- * @param options of images in files
+ * @param options for encoded images (`fastDecode` only for those of official sets); of raw pixels
+ *   (`cifar10:PATH`, the `.npz` form of `imagenet64:PATH`) only `licence` is read, and for latents and the
+ *   names of {@link datasetNames} none
  * @throws UserError for an unknown name, or where the data are not there or damaged; for official sets
  *   with the address that they come from
  *

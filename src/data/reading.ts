@@ -34,7 +34,7 @@ export function labelBatch(data: DataSource, indices: ArrayLike<number>): Int32A
   return Int32Array.from(indices, (index) => data.labels[index] as number);
 }
 
-/** Pixel values 0 … 255 as numbers in [−1, 1]: k becomes k/127.5 − 1 (TarFlow, section 2.5). */
+/** Pixel values 0 … 255 as numbers in [−1, 1]: k becomes k/127.5 − 1, as in TarFlow's published code. */
 export function toUnitRange(pixels: Uint8Array): Float32Array {
   return Float32Array.from(pixels, (value) => value / 127.5 - 1);
 }

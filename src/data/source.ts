@@ -18,7 +18,7 @@ export interface RawBatch {
    * (count, channels, height, width), row by row: grey levels 0 … 255, or numbers as they are (latents).
    */
   values: Uint8Array | Float32Array;
-  /** One class index a sample; −1 where it has none. */
+  /** One class index per sample; −1 where it has none. */
   labels: Int32Array;
   /** What each sample shows, in words, where the source says so. */
   captions?: readonly string[];
@@ -31,8 +31,8 @@ export interface DataSource extends Readonly<SourceFacts> {
   /** The number of samples. */
   readonly length: number;
   /**
-   * All that another thread needs to open the same source (`sourceOf`). A structured clone of it
-   * copies no sample: large arrays are shared.
+   * What another thread needs to open the same source. A structured clone of it copies no sample: large
+   * arrays are shared.
    */
   readonly description: SourceDescription;
   /**

@@ -28,14 +28,7 @@ import { publishedSolvers } from '../sampling/solvers/published-strategies.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';
 import { type Solver, selectiveJacobi, solversOfBlocks } from '../sampling/solvers/solver.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/study/metrics.js';
-
-/** How far the statistics of two sets of samples are apart, as shares of the data range. */
-interface StatisticsDistance {
-  /** Root mean square over the pixels of the difference of their means. */
-  mean: number;
-  /** The same of their standard deviations. */
-  deviation: number;
-}
+import type { PixelDistance } from './sample-quality.js';
 
 /** What a strategy cost, and how far its samples were from sequential ones. */
 export interface AccelerationRow extends Shortfalls {
@@ -55,7 +48,7 @@ export interface AccelerationRow extends Shortfalls {
    */
   error: number;
   /** Against sequential sampling of the same noise. */
-  statistics: StatisticsDistance;
+  statistics: PixelDistance;
 }
 
 /** Strategies side by side, in one run on one machine, on the same noise. */
@@ -77,7 +70,7 @@ export interface Acceleration {
   /** What CRM and IGM were computed from: the real images given, or samples of the model. */
   crmFrom: 'images' | 'samples';
   /** The noise of the seed: sequential samples of another seed against those of this one. */
-  seedNoise: StatisticsDistance;
+  seedNoise: PixelDistance;
   /** What the last row samples by. */
   plan: Plan;
   /** Sequential is the first, planned the last. */
@@ -120,7 +113,10 @@ export interface AccelerationOptions extends ExecutionOptions {
   repeats?: number;
   /** Default 0. */
   seed?: number;
-  /** By name, between the sequential row and the planned one. Default those of `strategies`. */
+  /**
+   * Solvers by name, for rows between the sequential and the planned one. Default:
+   * {@link accelerationStrategies}.
+   */
   strategies?: Readonly<Record<string, Solver | readonly Solver[]>>;
   /** Called with the share done, 0 to 1, and what is being done. */
   onProgress?: (share: number, what: string) => void;
@@ -173,7 +169,7 @@ export async function measureAcceleration(
 
     const [base] = measured as [Measured];
     const statistics = pixelStatistics(base.values, batch * repeats);
-    const distance = (values: Float32Array): StatisticsDistance =>
+    const distance = (values: Float32Array): PixelDistance =>
       statisticsDistance(pixelStatistics(values, batch * repeats), statistics);
     const { engine, version, gpu } = currentEngine();
     const { guidance = null, label = null } = options;
@@ -224,7 +220,7 @@ interface Use {
   tolerance: number;
 }
 
-/** Images of some latents, made as the options say. */
+/** Images of some noise, made as the options say. */
 function sampled(
   flow: Model,
   noise: tf.Tensor3D,
@@ -278,7 +274,7 @@ interface Measured extends Shortfalls {
   iterations: number[];
 }
 
-/** Warms each strategy on all latents, and then times them in turns. */
+/** Warms each strategy on all the noise, and then times them in turns. */
 async function measureContenders(
   flow: Model,
   contenders: readonly Strategy[],
@@ -432,7 +428,7 @@ function pixelStatistics(values: Float32Array, images: number): PixelStatistics 
   return { means, deviations };
 }
 
-function statisticsDistance(a: PixelStatistics, b: PixelStatistics): StatisticsDistance {
+function statisticsDistance(a: PixelStatistics, b: PixelStatistics): PixelDistance {
   const apart = (left: Float64Array, right: Float64Array): number => {
     let squares = 0;
     for (let i = 0; i < left.length; i++) squares += (left[i]! - right[i]!) ** 2;

@@ -1,3 +1,4 @@
+import { checkCount } from '../backend/count.js';
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
@@ -35,7 +36,9 @@ export interface AutoencoderQualityOptions extends Pick<AutoencodeOptions, 'mode
   seed?: number;
   /** What latents are multiplied by to have unit variance; needed where there is noise. */
   scale?: number | undefined;
-  /** What is done to noisy latents of unit variance before they are decoded; frees none. */
+  /**
+   * Applied to noisy latents of unit variance before they are decoded. It must not dispose of its argument.
+   */
   denoise?: (latents: tf.Tensor4D) => tf.Tensor4D;
   /** What Fréchet distances are measured by, and the statistics of the real images. */
   distance?: { network: FeatureNetwork; real: FeatureStatistics };
@@ -49,8 +52,8 @@ export interface AutoencoderQualityOptions extends Pick<AutoencodeOptions, 'mode
  * Encodes images and decodes the means of their latents: the ratio of peak signal to noise, and how
  * far the decoded images are from real ones, beside the images themselves.
  *
- * @throws UserError where the model is no autoencoder or the images do not fit it, and for noise without
- *   a scale; the signal's reason where it stops the computation
+ * @throws UserError where the model is no autoencoder or the images do not fit it, for noise without a
+ *   scale, and for a batch size below 1; the signal's reason where it stops the computation
  */
 export async function autoencoderQuality(
   model: Model,
@@ -64,6 +67,7 @@ export async function autoencoderQuality(
       'Give the scale by which they have unit variance',
     );
   }
+  checkCount('The batch size', batchSize);
   const count = Math.min(options.count ?? data.length, data.length);
   const ratios: number[] = [];
   const [own, originals] = [new RunningStatistics(), new RunningStatistics()];

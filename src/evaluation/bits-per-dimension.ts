@@ -119,6 +119,7 @@ export interface BitsPerDimensionResult {
 export interface DatasetOptions {
   /** The first images of the split; default all. */
   count?: number;
+  /** Images evaluated together. Default 128. */
   batchSize?: number;
   /** Of the dequantisation noise. Default 0. */
   seed?: number;
@@ -139,7 +140,8 @@ const manyBatches = 32;
  * papers' measure), or several. Image i's draws depend on the seed and i alone, and the first is the
  * same however many there are.
  *
- * @throws UserError where the images do not fit the model, and for a count below 1
+ * @throws UserError where the data are latents or do not fit the model, and for a count, a number of draws
+ *   or a batch size below 1; the signal's reason where it stops the computation
  *
  * @example
  * ```ts
@@ -158,6 +160,7 @@ export async function datasetBitsPerDimension(
 ): Promise<BitsPerDimensionResult> {
   const { batchSize = 128, seed = 0, draws = 1, useLabels = false, onProgress, signal } = options;
   checkCount('The number of draws', draws);
+  checkCount('The batch size', batchSize);
   checkImageSize(flow.config, data.image, data.name);
   const count = Math.min(options.count ?? data.length, data.length);
   if (!Number.isInteger(count) || count < 1) {
@@ -219,7 +222,7 @@ export interface ClassMean {
 /**
  * Means over the images of each class, in the order of the classes; those without images are absent.
  *
- * @param values one an image, as {@link datasetBitsPerDimension} gives them
+ * @param values one per image, as {@link datasetBitsPerDimension} gives them
  * @param labels the classes of the same images; below 0 is none
  */
 export function meansByClass(values: ArrayLike<number>, labels: ArrayLike<number>): ClassMean[] {

@@ -4,9 +4,11 @@ import { type Acceleration, strategyRow } from './acceleration.js';
 export interface BreakEven {
   /** n* = t_s / t_e: iterating fewer times than this is faster than the sequential loop. */
   star: number;
-  /** Jacobi's iterations of a block: the mean of all blocks, the fewest and the most. */
+  /** Jacobi's iterations of a block, mean over the blocks. */
   mean: number;
+  /** The fewest of any block. */
   fewest: number;
+  /** The most of any block. */
   most: number;
 }
 

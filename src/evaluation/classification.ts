@@ -51,9 +51,11 @@ export function crossEntropy(
 
 /** The images whose guess has a probability within a bin. */
 export interface ReliabilityBin {
+  /** Their number. */
   images: number;
-  /** Means over its images: of the probability of the guess, and of whether it is right. */
+  /** Mean probability of their guesses. */
   confidence: number;
+  /** The share of them whose guess is right. */
   accuracy: number;
 }
 

@@ -6,8 +6,9 @@ export interface ValidatedStep {
 
 /** How much the held-out loss still changed at the end of a training. */
 export interface LossConvergence {
-  /** The step at which the last fifth begins, and that of the last validation, at which it ends. */
+  /** The step at which the last fifth begins. */
   from: number;
+  /** The step of the last validation, at which it ends. */
   to: number;
   /** The loss at the end minus that at the beginning, in its own unit; negative where it fell. */
   change: number;
@@ -24,7 +25,7 @@ export const convergedBelow = 0.005;
  * How much the held-out loss changed over the last fifth of a training, which ends with its last
  * validation. Where none was made at the beginning of that fifth, the loss there is taken to lie on the
  * line between the validations before and after it. A curve that falls ever more slowly lies below that
- * line, so that the change is rather told too large than too small.
+ * line, so that the change is more likely overstated than understated.
  *
  * The loss of a flow is a likelihood per dimension. It has no zero of its own: another unit of the data
  * or the constant ½·log 2π, which is left out here, moves it, and it may be near zero or below it. The

@@ -16,6 +16,7 @@ const inOnePass = 5000;
  *
  * @param queries (batch, channels, height, width); not disposed
  * @param count how many images to look at; default: all
+ * @throws RangeError for a count above the number of images
  */
 export function nearestImages(
   queries: tf.Tensor4D,

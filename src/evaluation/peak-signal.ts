@@ -7,7 +7,7 @@ import { tf, tidy } from '../backend/tf.js';
  *
  * @param images (batch, channels, height, width)
  * @param originals of the same shape, in [−1, 1]
- * @returns one an image
+ * @returns one ratio per image
  * @throws UserError for images of another shape
  *
  * @example

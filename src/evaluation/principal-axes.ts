@@ -25,7 +25,7 @@ export function principalAxes(
   );
 }
 
-/** Places of features along axes, with their mean in the origin: one row of coordinates an image. */
+/** Coordinates of features along axes, with their mean as the origin: one row per image. */
 export function alongAxes(
   { data, shape }: { data: ArrayLike<number>; shape: readonly [images: number, features: number] },
   { mean }: Pick<FeatureStatistics, 'mean'>,

@@ -18,11 +18,16 @@ export function classifierStatistics(
 export interface PixelDistance {
   /** Root mean square over the pixels of the difference of their means. */
   mean: number;
-  /** The same of their standard deviations. */
+  /** The same of their standard deviations, which are divided by the number of images. */
   deviation: number;
 }
 
-/** Compares means and standard deviations of pixels over two batches of images of one size. */
+/**
+ * Compares means and standard deviations of pixels over two batches of images.
+ *
+ * @param images (images, channels, height, width) on the scale [−1, 1]; not disposed
+ * @param others likewise, of the same size; the number may differ
+ */
 export function pixelDistance(images: tf.Tensor4D, others: tf.Tensor4D): PixelDistance {
   const [mean, deviation] = tidy(() => {
     const [own, theirs] = [tf.moments(images, 0), tf.moments(others, 0)];

@@ -78,7 +78,8 @@ export interface Bins {
 
 /**
  * The empirical density of values: the middle of each bin, and the share of all values that lie in
- * it divided by its width. Values outside the bins count among all.
+ * it divided by its width. Each bin includes its lower end and not its upper one, so a value equal to `to`
+ * is outside. Values outside the bins count among all.
  */
 export function histogram(
   values: ArrayLike<number>,
@@ -106,8 +107,9 @@ export function cumulativeShares(values: ArrayLike<number>): { value: number; sh
 export interface Smoothness {
   /** The number of values. */
   values: number;
-  /** How many are lower than the one before, and which share of the steps that is. */
+  /** How many values are lower than the one before. */
   falls: number;
+  /** `falls` as a share of the steps between values. */
   shareOfFalls: number;
   /** The largest rise from one value to the next; 0 where there is none. */
   largestRise: number;
@@ -167,8 +169,9 @@ export function normalityMeasures(values: ArrayLike<number>, width: number): Nor
 export interface PairedDifference {
   /** Pairs. */
   count: number;
-  /** Of the differences, second minus first. */
+  /** Mean of the differences, second minus first. */
   mean: number;
+  /** Their standard deviation, divided by their number less one. */
   standardDeviation: number;
   /** The t interval of the mean, at the level asked for. */
   interval: readonly [low: number, high: number];
@@ -313,7 +316,12 @@ export function correlation(a: readonly number[], b: readonly number[]): number 
   return product / Math.sqrt(squareA * squareB);
 }
 
-/** Spearman's correlation of two series: that of their ranks, equal numbers sharing theirs. */
+/**
+ * Spearman's correlation of two series: that of their ranks, equal numbers sharing theirs.
+ *
+ * @returns from −1 to 1
+ * @throws RangeError as {@link correlation}
+ */
 export function rankCorrelation(a: readonly number[], b: readonly number[]): number {
   return correlation(ranks(a), ranks(b));
 }

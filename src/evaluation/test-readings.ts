@@ -41,7 +41,7 @@ export interface TestReadingRequest {
   measure: string;
   /** Why validation images do not do, in a few words. */
   reason: string;
-  /** The file of the ledger, one reading a line; it is made where it is not there. */
+  /** The file of the ledger, one reading per line; it is made where it is not there. */
   ledger: string;
   /** Another ledger, whose readings count as earlier ones; nothing is written into it. */
   before?: string;
@@ -50,9 +50,9 @@ export interface TestReadingRequest {
 }
 
 /**
- * Opens a test split, and writes into a ledger who reads it and why. Choices are made
- * on validation images; a figure of the test split is read once, so that a second reading of the same
- * weights, data and measure is told by what comes back.
+ * Opens a test split, and writes into a ledger who reads it and why. Choices are made on validation images.
+ * A figure of the test split is read once; where the same weights, data and measure were read before, the
+ * result lists those readings.
  *
  * @param dataset a name that `openDataset` knows, or a function that opens the split
  * @returns the split, and the earlier readings of the same data and measure
@@ -137,7 +137,10 @@ function readingsText(what: string, readings: readonly TestReading[]): string | 
   return `${what} ${times} before, last on ${last.date.slice(0, 10)} (${last.reason}).`;
 }
 
-/** Sixteen hexadecimal digits that tell models apart, from the configuration and every number. */
+/**
+ * Sixteen hexadecimal digits that identify a model of any family, from its configuration and all its
+ * numbers. It is not `modelFingerprint`, which plans have.
+ */
 export function weightsDigest(model: Model): string {
   const digest = createHash('sha256').update(JSON.stringify(sorted(model.config)));
   for (const [name, leaf] of Object.entries(stateDict(model)).sort(([a], [b]) =>

@@ -18,8 +18,7 @@ export { noiseExperiment } from './noise-experiments.js';
 export { optionTexts, withOverrides } from './overrides.js';
 
 /**
- * All experiments, those of the workbook first, in its order. `src/papers/experiments.ts` says what
- * those give that were trained.
+ * All experiments, those of the workbook first and in its order.
  *
  * @example
  * ```ts

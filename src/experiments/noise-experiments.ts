@@ -43,8 +43,8 @@ const images = {
 /**
  * One run of the comparison of training noises, the workbook's twin of TarFlow's noise ablation
  * (section 4.4): a small class-conditional flow, 4-40-4-2, which is the same for every noise and
- * seed. The paper claims, at its scale, that samples of Gaussian noise, denoised, are best, and that
- * uniform noise of one grey level makes poor ones.
+ * seed. The paper claims, at its scale, that the denoised samples of models trained with Gaussian noise are
+ * best, and that training with uniform noise of one grey level gives poor ones.
  *
  * @throws UserError for a data set that the comparison does not use
  *

@@ -9,7 +9,7 @@ import { trainingSettings } from '../training/settings.js';
 /**
  * An experiment with some of its values replaced, e.g. `channels=64`, `settings.steps=100`,
  * `noise=gaussian:0.1`, `background=none`. Keys are those of the schemas of `config`, by its kind, and
- * of `settings`; the prefix may be left away.
+ * of `settings`; the prefix may be omitted.
  *
  * @throws UserError for an unknown key, with the keys there are, or a value of the wrong type
  *

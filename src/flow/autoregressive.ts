@@ -53,7 +53,10 @@ export interface AutoregressiveBlock {
    * where a start token predicts it.
    */
   readonly given: 0 | 1;
-  /** Entries of a cache before that of the first token, as a start token has one. */
+  /**
+   * Entries of a cache before that of the first token: 1 for a start token, and those of a class or a
+   * caption.
+   */
   readonly lead: number;
   /** The number of blocks in its stack. */
   readonly stack: number;
@@ -86,7 +89,10 @@ export interface AutoregressiveBlock {
   predict(tokens: tf.Tensor3D, place?: Place): Prediction;
   /** The conditions of the weaker model in guidance, which sees no label. */
   unconditional(rows: number): Conditions;
-  /** The maps (D, inputs) of the output layer that make mean and log-scale. */
+  /**
+   * The maps (D, inputs) of the output layer that make mean and log-scale; in a MAF those of all tokens,
+   * (T, inputs).
+   */
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D };
   /**
    * The same predictions for one token at a time or a few, for a compiled loop that writes its caches in

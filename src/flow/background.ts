@@ -31,7 +31,8 @@ const leastGrey = 2 ** -18;
  *
  * @param images (batch, channels, height, width) with uniform dequantisation noise, on [−1, 1]; the
  *   density is of this range, and numbers beyond the background are read as its end
- * @returns y of the same shape, and log |det dy/dx| per image (batch), in nats
+ * @returns y of the same shape, and log |det dy/dx| per image (batch), in nats; the caller frees both
+ * @throws UserError for a background that is neither 0 nor 255
  */
 export function spreadBackground(
   background: Background,
@@ -70,7 +71,13 @@ export function spreadBackground(
 
 const logSlopeAtMean = Math.log(greys * deviation * kept * Math.sqrt(2 * Math.PI));
 
-/** The way back of {@link spreadBackground}: images from any numbers. */
+/**
+ * The inverse of {@link spreadBackground}: images from any numbers.
+ *
+ * @param y (batch, channels, height, width)
+ * @returns the same shape, on [−1, 1] where y is a spread image; the caller frees it
+ * @throws UserError for a background that is neither 0 nor 255
+ */
 export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Tensor4D {
   checkBackground(background);
   return tidy(() => {

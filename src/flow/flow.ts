@@ -103,7 +103,7 @@ export function forward(model: Model, x: tf.Tensor4D, given: Given = {}): Forwar
   });
 }
 
-/** The two terms of the training loss and their sum, per dimension, as scalars. */
+/** The training loss and its two terms, scalars in nats per dimension, and a measure of each block. */
 export interface FlowLoss {
   /** ½·mean(z²) − mean log-determinant per dimension (TarFlow, eq. 6; no ½·log 2π). */
   loss: tf.Scalar;
@@ -111,11 +111,14 @@ export interface FlowLoss {
   prior: tf.Scalar;
   /** Mean over the batch of the log-determinant per dimension. */
   logDet: tf.Scalar;
-  /** Mean square of each block's output (blocks); tends to 1 in a trained model. */
+  /** Mean square of each block's output (blocks), or of each level's; tends to 1 in a trained model. */
   meanSquares: tf.Tensor1D;
 }
 
-/** The training loss from a forward pass. */
+/**
+ * The training loss from a forward pass, in nats per dimension (see {@link FlowLoss}). Call it inside
+ * `tidy`: it leaves intermediate tensors.
+ */
 export function flowLoss({ config }: Pick<Model, 'config'>, result: ForwardResult): FlowLoss {
   const size = dimensions(config);
   const meanSquares = tf.stack(
@@ -129,7 +132,8 @@ export function flowLoss({ config }: Pick<Model, 'config'>, result: ForwardResul
 /**
  * log p(x) per sample (batch), in nats, from a forward pass: under the prior from which `sample` draws, a
  * standard normal one, or in a volume-preserving flow that of its measured variance. The published code
- * takes a standard normal one there, too, for its loss and its denoising step.
+ * takes a standard normal one there, too, for its loss and its denoising step. Call it inside `tidy`: it
+ * leaves intermediate tensors.
  */
 export function logProbOf(
   model: Model,

@@ -11,14 +11,17 @@ export interface Gaussian<T extends tf.Tensor = tf.Tensor3D> {
   logScale?: T | undefined;
 }
 
-/** Tokens from noise, mean + exp(logScale)·z. The inverse of {@link normalise}. */
+/**
+ * Tokens from noise, mean + exp(logScale)·z. The inverse of {@link normalise}. Call it inside `tidy`: it
+ * leaves intermediate tensors.
+ */
 export function denormalise<T extends tf.Tensor>(z: T, { mean, logScale }: Gaussian<T>): T {
   return tf.add(logScale ? tf.mul(z, tf.exp(logScale)) : z, mean);
 }
 
 /**
  * Noise from tokens, (x − mean)·exp(−logScale). Its log-determinant is the sum of −logScale over the
- * numbers of a sample.
+ * numbers of a sample. The caller frees it; nothing else is left.
  */
 export function normalise<T extends tf.Tensor>(x: T, { mean, logScale }: Gaussian<T>): T {
   return logScale ? affineStep(x, logScale, mean) : tf.sub(x, mean);

@@ -23,10 +23,3 @@ export type {
 export { patchify, unpatchify } from './patches.js';
 export { stateDict } from './state-dict.js';
 export { blockForward, forwardThroughBlocks } from './through-blocks.js';
-export {
-  type Entries,
-  type EntryFunction,
-  TransformerBlock,
-  type TransformerBlockParameters,
-  type TransformerBlockShape,
-} from './transformer-block.js';

@@ -22,13 +22,13 @@ export interface Model<C extends ModelConfig = ModelConfig, P extends Tree = Tre
   config: C;
   /** What optimisers train. */
   parameters: P;
-  /** What training changes without a gradient, by name, as the variance of a prior. */
+  /** What training changes without a gradient, by name, such as the variance of a prior. */
   buffers: Leaves;
 }
 
 /**
  * A kind of model: everything that loading, training, measuring and sampling ask of it. What a family
- * lacks is absent, and whoever needs it says so by {@link ability}.
+ * lacks is absent; a function that needs it throws a UserError that says so.
  */
 export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
   readonly kind: C['kind'];
@@ -38,7 +38,7 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
    */
   readonly schema: z.ZodType<C>;
   /**
-   * Checks what a schema cannot, as what divides what.
+   * Checks what a schema cannot, such as which sizes must divide which.
    * @throws UserError that names the value that does not fit, and what would
    */
   check(config: C): C;
@@ -135,8 +135,8 @@ export interface Objective<C extends ModelConfig = ModelConfig, P extends Tree =
    */
   trains(leaf: string): boolean;
   /**
-   * Tensors that the loss reads and nothing changes, as the weights of another network: loaded once for
-   * a run, kept in no state and in no checkpoint. Absent where there are none. The caller frees them.
+   * Tensors that the loss reads and nothing changes, such as the weights of another network: loaded once
+   * for a run, kept in no state and in no checkpoint. Absent where there are none. The caller frees them.
    * @throws UserError where they are not to be had
    */
   fixed?(config: C): Promise<Leaves>;
@@ -154,14 +154,21 @@ export interface Objective<C extends ModelConfig = ModelConfig, P extends Tree =
   ): { loss: tf.Scalar; terms: Leaves; buffers?: Leaves };
 }
 
+/** What a pass from data to noise gives. */
 export interface ForwardResult {
-  /** Latent (batch, T, D); a flow without tokens has one token of all numbers. */
+  /** Noise (batch, T, D); a flow without tokens has one token of all numbers. */
   z: tf.Tensor3D;
   /** log |det dz/dx| per sample (batch), in nats, summed over dimensions. */
   logDet: tf.Tensor1D;
-  /** The output of each block, nearest the data first. */
+  /**
+   * The output of each block (batch, T, D) in raster order, nearest the data first; in a coupling flow what
+   * leaves after each level (batch, height, width, channels).
+   */
   outputs: tf.Tensor[];
-  /** The log-determinant of each block (batch). */
+  /**
+   * The log-determinant of each block or level (batch), in nats. Their sum is `logDet`, but for what
+   * spreading the background adds.
+   */
   logDets: tf.Tensor1D[];
 }
 
@@ -173,7 +180,7 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
    * @param x images (batch, channels, height, width), about [−1, 1]
    */
   forward(model: Model<C, P>, x: tf.Tensor4D, conditions: Conditions): ForwardResult;
-  /** (T, D), the shape of a sample's latent. */
+  /** (T, D), the shape of a sample's noise. */
   latentShape(config: C): readonly [number, number];
   /** Rows of a layer that a sample makes: its tokens, or 1 where there are none. */
   rows(config: C): number;
@@ -224,12 +231,12 @@ export interface TokenAbility<C extends ModelConfig = ModelConfig> {
 
 /** What a generator can do. */
 export interface Generator<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
-  /** (T, D), the shape of a sample's latent. */
+  /** (T, D), the shape of a sample's noise. */
   latentShape(config: C): readonly [number, number];
   /** Standard deviation of the prior (T, D); absent where it is 1. The caller frees it. */
   deviation?(model: Model<C, P>): tf.Tensor2D;
   /**
-   * Images (batch, channels, height, width) from latents (batch, T, D), without randomness. The
+   * Images (batch, channels, height, width) from noise (batch, T, D), without randomness. The
    * caller frees them. Absent in a family with blocks, which solvers invert.
    */
   generate?(model: Model<C, P>, z: tf.Tensor3D, options: GenerateOptions): Promise<tf.Tensor4D>;

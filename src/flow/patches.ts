@@ -14,8 +14,8 @@ export interface Patches {
  * slowest, then the row, then the column, as in TarFlow; or the row is slowest, then the column, then
  * the channel, as in STARFlow.
  *
- * @param images (batch, channels, height, width)
- * @returns (batch, T, D)
+ * @param images (batch, channels, height, width); `patchSize` divides height and width
+ * @returns (batch, T, D) with T = height·width/patchSize² and D = channels·patchSize²; the caller frees it
  */
 export function patchify(
   { image, patchSize: p, slowest = 'channel' }: Patches,
@@ -33,7 +33,7 @@ export function patchify(
  * Puts tokens back together: the exact inverse of {@link patchify}.
  *
  * @param tokens (batch, T, D)
- * @returns (batch, channels, height, width)
+ * @returns (batch, channels, height, width); the caller frees it
  */
 export function unpatchify(
   { image, patchSize: p, slowest = 'channel' }: Patches,

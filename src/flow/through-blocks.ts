@@ -19,7 +19,7 @@ export function predictAll(
 }
 
 /**
- * Data to noise through one block.
+ * Data to noise through one block. Call it inside `tidy`: it leaves intermediate tensors.
  *
  * @param x (batch, T, D) in raster order
  * @returns z of the same shape, and its log-determinant per sample (batch) in nats, summed over
@@ -45,7 +45,10 @@ export function blockForward(
 /**
  * {@link blockForward} through a stack of blocks, nearest the data first.
  *
- * @param before the log-determinant (batch) of what made the tokens of images, which is added
+ * @param tokens (batch, T, D) in raster order
+ * @param before the log-determinant (batch) of what made the tokens of images, which is added; call it
+ *   inside `tidy` then, since the sum without it is left
+ * @returns tensors that the caller frees
  */
 export function forwardThroughBlocks(
   blocks: readonly AutoregressiveBlock[],

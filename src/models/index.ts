@@ -26,6 +26,7 @@ export { type Coupling, coupling } from './coupling/index.js';
 export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
 export type { MafConfig } from './maf/config.js';
 export { type Maf, maf } from './maf/index.js';
+export { readStartingPoint } from './read-starting-point.js';
 export { createModel, familyOf, kinds } from './registry.js';
 export type { StarFlowConfig } from './starflow/config.js';
 export { type StarFlow, starflow } from './starflow/index.js';

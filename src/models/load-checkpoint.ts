@@ -42,8 +42,8 @@ export interface LoadOptions {
  * @param options what a published state dict does not say; `imageSize` for images of another size than
  *   the training's; and `family` to refuse another kind: the result has its type then
  * @returns a model that the caller frees with `disposeModel`
- * @throws UserError that names what is missing, damaged or does not fit, as an `imageSize` that the patches
- *   do not divide, or one that came for a model of one size, as a TarFlow is
+ * @throws UserError that names what is missing, damaged or does not fit, such as an `imageSize` whose sides
+ *   the patches do not divide, or another `imageSize` for a TarFlow, whose size is fixed
  *
  * @example
  * ```ts

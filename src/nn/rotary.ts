@@ -1,6 +1,6 @@
 import { tf } from '../backend/tf.js';
 
-/** Cosines and sines (tokens, width) by which queries and keys are rotated, a row a token. */
+/** Cosines and sines (tokens, width) by which queries and keys are rotated, a row per token. */
 export interface Rotary {
   cos: tf.Tensor2D;
   sin: tf.Tensor2D;

@@ -55,6 +55,7 @@ export interface MeasureOptions {
   mode?: Mode | undefined;
   /** What the feature network is called, of which kept figures are. */
   network?: string | undefined;
+  /** Called with the share done, 0 to 1, of a part of the work, and what that part is. */
   onProgress?: (share: number, what: string) => void;
   signal?: AbortSignal | undefined;
 }
@@ -247,7 +248,7 @@ export class Bench {
   }
 
   /**
-   * Classes drawn uniformly, or as training images have them, one a sample; undefined for a model or
+   * Classes drawn uniformly, or as training images have them, one per sample; undefined for a model or
    * samples without.
    */
   labels(count: number): Int32Array | undefined {

@@ -561,7 +561,7 @@ async function givenModel(
   disposeModel(flow);
   throw new UserError(
     `${file} holds ${found}`,
-    `${row} is ${expected}; give its weights, or leave --weights away to train it`,
+    `${row} is ${expected}; give its weights, or leave --weights out to train it`,
   );
 }
 

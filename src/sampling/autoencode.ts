@@ -27,9 +27,10 @@ const activationLimit = 2 ** 25;
  * the native engine each batch is one graph, and memory is bounded however many images there are.
  *
  * @param images (count, channels, height, width) in [−1, 1]
- * @returns both (count, latent channels, height, width) on a grid as much smaller; the caller frees them
- * @throws UserError where the model is no autoencoder, or the images do not fit it; the signal's reason
- *   where it stops the computation
+ * @returns both (count, latent channels, height/f, width/f), where f is the autoencoder's reduction,
+ *   2^(levels − 1); the caller frees them
+ * @throws UserError where the model is no autoencoder, the images do not fit it, or the batch size is no
+ *   whole number above 0; the signal's reason where it stops the computation
  *
  * @example
  * ```ts
@@ -71,9 +72,10 @@ export async function encode(
  * The images of latents, the way back of {@link encode}.
  *
  * @param latents (count, latent channels, height, width), on the autoencoder's own scale
- * @returns images (count, channels, height, width), about [−1, 1]; the caller frees them
- * @throws UserError where the model is no autoencoder, or the latents do not fit it; the signal's
- *   reason where it stops the computation
+ * @returns images (count, channels, f·height, f·width), about [−1, 1], with f as in {@link encode}; the
+ *   caller frees them
+ * @throws UserError where the model is no autoencoder, the latents do not fit it, or the batch size is no
+ *   whole number above 0; the signal's reason where it stops the computation
  *
  * @example
  * ```ts

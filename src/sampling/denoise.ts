@@ -109,7 +109,10 @@ function gradientOf(
 
 /** The step uses p(x | label) or p(x | text), without guidance. */
 export interface DenoiseOptions extends ExecutionOptions, Given {
-  /** Standard deviation of the noise that the model was trained with. */
+  /**
+   * Standard deviation of the noise that the model was trained with, on the scale [−1, 1] of the images
+   * (of latents, on their own).
+   */
   sigma: number;
   /** λ, multiplies the step: above 0; the papers tune it between 0.9 and 1.4. Default 1. */
   multiplier?: number;

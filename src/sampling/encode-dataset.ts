@@ -1,3 +1,4 @@
+import { checkCount } from '../backend/count.js';
 import { UserError } from '../backend/errors.js';
 import { foldIn, normal, type RandomKey, randomKey } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
@@ -13,7 +14,7 @@ import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { type AutoencodeOptions, encode } from './autoencode.js';
 
-/** An image of a data set, as it is or as in a mirror. */
+/** An image of a data set, as it is or mirrored. */
 export interface EncodedImage {
   /** Its number in the data set. */
   index: number;
@@ -33,14 +34,22 @@ export interface EncodeDatasetOptions extends AutoencodeOptions {
   scale?: number | undefined;
   /** Seed of a draw from each posterior. Default: its mean is taken. */
   draw?: number | undefined;
+  /**
+   * Images read at a time, of which the encoder takes as many together as its memory limit allows.
+   * Default 64.
+   */
+  batchSize?: number;
 }
+
+/** Images read at a time where no number is asked for. */
+const readTogether = 64;
 
 /**
  * The latents of a data set, scaled to unit variance, with its labels and captions: what `writeLatents`
  * writes, and flows are trained on. All latents are in memory; images are read as they are needed.
  *
- * @throws UserError where the model is no autoencoder, or the images do not fit it, or no image is
- *   asked for; the signal's reason where it stops the computation
+ * @throws UserError where the model is no autoencoder, the images do not fit it, no image is asked for, or
+ *   the batch size is no whole number above 0; the signal's reason where it stops the computation
  */
 export async function encodeDataset(
   model: Model,
@@ -70,8 +79,9 @@ export async function encodeDataset(
  * The same for `writeLatents`, encoded while they are written, so that there may be more than fit into
  * memory. It needs to know the scale, and leaves captions out.
  *
- * @throws UserError where the model is no autoencoder, or the images do not fit it; while they are
- *   written the signal's reason, where it stops the computation
+ * @throws UserError where the model is no autoencoder, the images do not fit it, no image is asked for, or
+ *   the batch size is no whole number above 0; while they are written the signal's reason, where it stops
+ *   the computation
  */
 export function encodedWhileWritten(
   model: Model,
@@ -87,13 +97,14 @@ export function encodedWhileWritten(
   return { ...factsOf(model, data, options), scale, latents: scaled };
 }
 
-/** What is known of latents before any is there. */
+/** What is known of latents before any is there, checked. */
 function factsOf(
   model: Model,
   data: DataSource,
   options: EncodeDatasetOptions,
 ): Omit<LatentSet, 'latents' | 'captions' | 'scale'> {
   const { name, classes, licence } = data;
+  checkCount('The batch size', options.batchSize ?? readTogether);
   const indices = imagesOf(data, options).map(({ index }) => index);
   return {
     image: ability(model.family, 'autoencoder').latents(model.config, data.image),
@@ -126,7 +137,7 @@ async function* encodedParts(
   data: DataSource,
   options: EncodeDatasetOptions,
 ): AsyncGenerator<{ latents: Float32Array; captions: readonly string[] }> {
-  const { draw, onProgress, signal, batchSize = 64, mode } = options;
+  const { draw, onProgress, signal, batchSize = readTogether, mode } = options;
   const images = imagesOf(data, options);
   const key = draw === undefined ? undefined : foldIn(randomKey(draw), 'posterior');
   for (let first = 0; first < images.length; first += batchSize) {

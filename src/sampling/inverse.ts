@@ -30,11 +30,14 @@ export interface InverseOptions extends ExecutionOptions, Given {
   solver?: Solver | readonly Solver[];
   /** Called with a record of how each block was solved: iterations, residuals, time, memory. */
   onTrace?: (trace: BlockTrace) => void;
-  /** Called as the inversion proceeds; it runs between steps. */
+  /** Called between two steps of a solver, some ten times a second at most, with the tokens solved so far. */
   onProgress?: (progress: InverseProgress) => void;
   /** Stops the inversion between two steps; the promise then rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Called with the output of each inverted block (batch, T, D), which it does not own. */
+  /**
+   * Called with the input of each block, once it is solved: (batch, T, D) in raster order. The callback
+   * does not own the tensor.
+   */
   onBlock?: (tokens: tf.Tensor3D, block: number) => void;
 }
 
@@ -43,10 +46,10 @@ export interface InverseOptions extends ExecutionOptions, Given {
  * with a key/value cache (TarFlow, section 3.1), or by the solver given. The exact inverse of
  * `forward` where no guidance is given and the solver is sequential or has tolerance 0.
  *
- * @param z latents (batch, T, D), as `forward` returns them
+ * @param z noise (batch, T, D), as `forward` returns it
  * @returns images (batch, channels, height, width); the caller frees them
- * @throws UserError where latents, labels, guidance or solvers do not fit the model, where guidance would
- *   change nothing (see `Guidance`), and where a latent is not finite
+ * @throws UserError where noise, labels, captions, guidance or solvers do not fit the model, where guidance
+ *   would change nothing (see `Guidance`), and where a number of the noise is not finite
  *
  * @example
  * ```ts
@@ -88,7 +91,7 @@ function refuseBlockOptions(kind: string, options: InverseOptions): void {
   if (!came) return;
   throw new UserError(
     `The option ${came[0]} came for a model of kind '${kind}'`,
-    'It is for models with autoregressive blocks; leave it away',
+    'It is for models with autoregressive blocks; leave it out',
   );
 }
 

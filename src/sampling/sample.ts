@@ -39,8 +39,8 @@ export interface SampleOptions extends ExecutionOptions, Given {
 }
 
 /**
- * Draws images from a flow: standard normal noise, times the prior's deviation, through `inverse` or,
- * in a family without blocks, as that makes them.
+ * Draws images from a flow: standard normal noise, times the prior's standard deviation, through `inverse`
+ * or, in a family without blocks, as that makes them.
  *
  * @returns images (count, channels, height, width), not clipped; the caller frees them
  * @throws UserError for a count or a batch size below 1, a temperature below 0, another number of
@@ -136,7 +136,7 @@ export function checkPriorTemperature(temperature: number): void {
   );
 }
 
-/** Images from latents: by solvers where there are blocks, else as the family makes them. */
+/** Images from noise: by solvers where there are blocks, else as the family makes them. */
 async function imagesOf(
   flow: Model,
   z: tf.Tensor3D,
@@ -153,8 +153,11 @@ async function imagesOf(
 }
 
 /**
- * The latents of samples `first` … `first + count − 1` of a seed: noise times the prior's
- * deviation and the prior's temperature, (count, T, D). Sample i is the same whatever the batch.
+ * The noise of samples `first` … `first + count − 1` of a seed: standard normal numbers times the prior's
+ * standard deviation and the prior's temperature. Sample i is the same whatever the batch.
+ *
+ * @returns (count, T, D); the caller frees it
+ * @throws UserError for a model that makes no samples, and for a seed that is no whole number
  */
 export function sampleNoise(
   flow: Model,

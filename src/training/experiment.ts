@@ -6,6 +6,7 @@ export interface Experiment<C extends ModelConfig = ModelConfig> {
   name: string;
   /** What it shows, in a sentence. */
   description: string;
+  /** As `openDataset` takes it: a name that `loadDataset` knows, or `latents:PATH` with a relative path. */
   dataset: string;
   config: C;
   settings: TrainingSettings;

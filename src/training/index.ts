@@ -7,4 +7,5 @@ export type { LikelihoodRecord, StepRecord, Validation } from './record.js';
 export type { NamedData, RunDescription } from './run-description.js';
 export { RunFolder } from './run-folder.js';
 export type { TrainingSettings } from './settings.js';
+export type { LoadedStartingPoint } from './starting-point.js';
 export { type TrainingResult, type TrainingRun, train } from './train.js';

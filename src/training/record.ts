@@ -6,7 +6,7 @@
 export interface StepRecord {
   /** Steps done, this one included. */
   step: number;
-  /** Epochs begun before this step, with the share of the current one. */
+  /** Epochs done, this step included: step / ⌊images / batchSize⌋, which need not be a whole number. */
   epoch: number;
   /** The loss of the objective; the sum of those of several. */
   loss: number;
@@ -26,7 +26,11 @@ export interface StepRecord {
  */
 export interface Validation {
   loss: number;
-  /** Only of likelihood, and where the noise is uniform: else the density is not that of the images. */
+  /**
+   * The loss in bits per dimension, under a standard normal prior. (For a volume-preserving flow the
+   * function `bitsPerDimension` takes the prior's measured variance, and differs.) Only of a likelihood
+   * with uniform noise: with other noise the density is not that of the images.
+   */
   bitsPerDimension?: number;
   [term: string]: number | undefined;
 }

@@ -65,16 +65,20 @@ interface OpenedRun {
 
 /**
  * The folder of a training run: `run.json` says what it trains, `log.jsonl` has a line per step,
- * `state-<step>.safetensors` all that resuming needs, `checkpoint.safetensors` the flow. While a run
+ * `state-<step>.safetensors` all that resuming needs, `checkpoint.safetensors` the model. While a run
  * is open, its folder is locked by `run.lock`.
  */
 export class RunFolder {
+  /** The path of the run's checkpoint, whether it is there yet or not. */
   readonly checkpoint: string;
   private readonly log: string;
   private readonly description: string;
   private opened: { description: TrainedThing; unlock: () => Promise<void> } | undefined;
 
-  constructor(readonly folder: string) {
+  constructor(
+    /** The path of the folder. */
+    readonly folder: string,
+  ) {
     this.checkpoint = path.join(folder, checkpointName);
     this.log = path.join(folder, 'log.jsonl');
     this.description = path.join(folder, descriptionName);
@@ -92,6 +96,7 @@ export class RunFolder {
   /**
    * Begins a run, or meets the one that is there, and locks the folder until `close`.
    *
+   * @internal Called by `train`.
    * @param description what is trained
    * @param resume true to go on with what the folder holds, which then must be the same run but for
    *   its mode; `'replanned'` to do so also where its plan differs (steps, learning rate,
@@ -99,8 +104,8 @@ export class RunFolder {
    * @param how what else is written down of it: how its steps run, on which split, and how its data open
    * @returns the state to go on from, or none for a new run, how its steps run, and what the run
    *   began with, which a resumed one need not say again
-   * @throws FolderLocked where another process has it open; UserError where another run is in the
-   *   way, or the folder holds a different one
+   * @throws UserError where another process has it open, another run is in the way, or the folder holds
+   *   a different one
    */
   async open(
     description: TrainedThing,
@@ -126,7 +131,10 @@ export class RunFolder {
     }
   }
 
-  /** Unlocks the folder; does nothing where it is not open. */
+  /**
+   * Unlocks the folder; does nothing where it is not open.
+   * @internal Called by `train`.
+   */
   async close(): Promise<void> {
     const { opened } = this;
     this.opened = undefined;
@@ -265,14 +273,18 @@ export class RunFolder {
     await writeAtomically(this.description, `${JSON.stringify(description, null, 2)}\n`);
   }
 
-  /** Undoes the beginning of a run that made no step. */
+  /**
+   * Undoes the beginning of a run that made no step.
+   * @internal Called by `train`.
+   */
   async abandon(): Promise<void> {
     await Promise.all([this.description, this.log].map((file) => rm(file, { force: true })));
   }
 
   /**
    * Appends to the log.
-   * @throws FileUnwritable
+   * @internal Called by `train`.
+   * @throws UserError where it cannot be written
    */
   async append(record: { step: number }): Promise<void> {
     try {
@@ -285,7 +297,10 @@ export class RunFolder {
     }
   }
 
-  /** The records so far. */
+  /**
+   * The records so far, one per step; none where there is no log.
+   * @throws UserError for a line that is damaged, but for the last
+   */
   async records(): Promise<StepRecord[]> {
     const text = await readFile(this.log, 'utf8').catch(() => '');
     const lines = text.split('\n').filter((line) => line !== '');
@@ -304,20 +319,21 @@ export class RunFolder {
   }
 
   /**
-   * Saves a step: all that resuming needs, and the flow. Both become valid together, as the
+   * Saves a step: all that resuming needs, and the model. Both become valid together, as the
    * checkpoint takes its name: a run that is stopped before has the step that was saved last, one
    * that is stopped after it this one.
    *
+   * @internal Called by `train`.
    * @param writeCheckpoint writes the checkpoint, whole or not at all, with `steps` in its details:
    *   the training steps behind it
-   * @throws FileUnwritable
+   * @throws UserError where a file cannot be written
    */
   async save(
     step: number,
     state: Leaves,
     writeCheckpoint: (file: string, steps: number) => Promise<void>,
   ): Promise<void> {
-    if (!this.opened) throw new Error('A run folder is saved to only while it is open.');
+    if (!this.opened) throw new Error('The run folder is not open. Call `open` before `save`.');
     const { config, from, latents } = this.opened.description;
     const steps = (from?.steps ?? 0) + step;
     await syncFile(this.log);
@@ -366,7 +382,7 @@ function remedyOf(before: TrainedThing, now: TrainedThing, samePlan: boolean): s
   const differ = (key: 'from' | 'data') =>
     differences(before, now).some((at) => at.startsWith(key));
   if (differ('from'))
-    return 'Leave away what it is to begin with (--from): it has its own beginning';
+    return 'Leave out what it is to begin with (--from): it has its own beginning';
   if (differ('data')) {
     return 'Resume with the data that it was trained on (--data, and --fast-decode if it was begun so)';
   }

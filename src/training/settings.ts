@@ -36,14 +36,17 @@ const noise = z.discriminatedUnion(
  */
 export const trainingSettings = z.strictObject({
   /**
-   * Noise that is added to training images. Gaussian noise, wide enough to matter, is what makes
-   * good samples; uniform noise of one grey level makes the density that of the discrete image, and
-   * is for likelihood (TarFlow, section 3.2).
+   * Noise that is added to training images. Gaussian noise has the standard deviation `sigma`, on the
+   * scale [−1, 1] of the images (of latents, on their own); wide enough to matter, it is what makes good
+   * samples. Uniform noise of one grey level makes the density that of the discrete image, and is for
+   * likelihood (TarFlow, section 3.2).
    */
   noise,
+  /** Samples in a step. */
   batchSize: count,
   /** Steps in all; the learning rate's cosine ends there. */
   steps: count,
+  /** Largest learning rate, at the end of the warm-up. */
   peakLearningRate: above0(number('above 0')),
   /** Steps of linear warm-up; the papers take one epoch. */
   warmupSteps: stepCount,
@@ -54,6 +57,7 @@ export const trainingSettings = z.strictObject({
   holdSteps: stepCount.optional(),
   /** Probability that a label is dropped, so that the model also learns to do without. */
   dropLabel: below1,
+  /** Decoupled weight decay of AdamW, for every parameter; the papers take 1e-4. */
   weightDecay: atLeast0,
   /**
    * Decay per step of the running mean of squared gradients; absent for 0.95, as the papers. Nearer to 1
@@ -67,7 +71,7 @@ export const trainingSettings = z.strictObject({
    * the checkpoint holds; 0 for none, as the papers.
    */
   averageDecay: below1,
-  /** True to mirror every other training image, left to right, at random. */
+  /** True to mirror each training image, left to right, with probability ½. */
   flip: z.boolean('Expected true or false'),
   /**
    * `bfloat16` computes matrix products and convolutions from rounded factors: faster. A training of
@@ -75,15 +79,21 @@ export const trainingSettings = z.strictObject({
    * of validation images to that in float32 (`results/training/design/design-likelihood-bfloat16-seed-1.jsonl`).
    */
   precision: z.enum(['float32', 'bfloat16'], 'Expected float32 or bfloat16'),
+  /** Seed of the parameters, the order of samples, noise, flips and dropped labels. */
   seed: z.int('Expected a whole number'),
   /** Steps between validations. */
   validateEvery: count,
-  /** Images of the validation split that a validation uses, the first ones. */
+  /**
+   * Images of the validation split that a validation uses: the first ones, in whole batches of
+   * `batchSize`. The number is rounded down to a multiple of that, but is one batch at least; a split
+   * smaller than a batch is one.
+   */
   validationImages: count,
   /** Steps between saved states, from which a run can resume. */
   saveEvery: count,
 });
 
+/** How a model is trained. Where the papers say how, their values are named (TarFlow, section 4.1). */
 export type TrainingSettings = z.infer<typeof trainingSettings>;
 
 function withRoomToFall(settings: TrainingSettings): TrainingSettings {
@@ -111,7 +121,7 @@ export function checkSettings(settings: unknown): TrainingSettings {
       issue.path.length === 0 && nearestName(key, Object.keys(trainingSettings.shape));
     throw new UserError(
       `There is no training setting '${path}'`,
-      nearest ? `Did you mean ${nearest}?` : 'Leave it away',
+      nearest ? `Did you mean ${nearest}?` : 'Leave it out',
     );
   }
   const value = issue.path.reduce<unknown>(

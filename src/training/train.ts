@@ -27,13 +27,14 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
  * from the seed, the epoch and the samples. (Another mode rounds otherwise, and so does another number
  * of parts that a batch is computed in, which depends on how many threads TensorFlow has.)
  *
- * @throws UserError for settings, data or a folder that do not fit, and for a loss or gradient that
- *   is not finite (the last saved state stays)
+ * @throws UserError before `startEngine`, for settings, data or a folder that do not fit, and for a loss
+ *   or gradient that is not finite (the last saved state stays)
  *
  * @example
  * ```ts
- * import { findExperiment, loadDataset, tarflow, train, withOverrides } from 'tarflow';
+ * import { findExperiment, loadDataset, startEngine, tarflow, train, withOverrides } from 'tarflow';
  *
+ * await startEngine();
  * const quick = ['steps=2', 'batchSize=8', 'channels=20', 'blocks=2'];
  * const { config, settings } = withOverrides(findExperiment('fashion-mnist-noise'), quick);
  * const data = await loadDataset('fashion-mnist', 'train');

@@ -22,9 +22,9 @@ export function statisticsInSeeds(
 }
 
 /**
- * Shows strategies side by side: times, iterations of each block, blocks that did not converge, and
- * how far their samples are from the sequential ones, as shares of the data range. Distances of
- * statistics are shown if there are enough images.
+ * Shows strategies side by side: times, iterations of each block, segments of samples that were solved token
+ * by token (`fallbacks`) or did not converge (`unconverged`), and how far their samples are from the
+ * sequential ones, as shares of the data range. Distances of statistics are shown if there are enough images.
  *
  * @param model its name
  * @param data the images from which CRM and IGM were computed; absent for samples of the model

@@ -4,8 +4,8 @@ import { levelColour, palette, publishedColour } from './theme.js';
 /** One datum: named numbers, and names that tell series and categories apart. */
 export type Row = Record<string, number | string | null | undefined>;
 
-/** A figure that a paper reports, drawn as a dashed dark line with its name. */
-export interface PublishedFigure {
+/** A figure that a paper reports, as a dashed, dark line with its name. */
+export interface PublishedLine {
   value: number;
   /** For example 'TarFlow, ImageNet 64×64 (Table 2)'. */
   label: string;
@@ -15,11 +15,13 @@ export interface PublishedFigure {
 export interface ChartText {
   title: string;
   subtitle?: string;
-  /** The titles of the axes; by default the names of the fields. */
+  /** The title of the x axis; by default the name of the field. */
   xTitle?: string;
+  /** The title of the y axis; by default the name of the field. */
   yTitle?: string;
-  /** The size of the plotting area, in pixels of the page. */
+  /** The width of the plotting area, in pixels of the page. */
   width?: number;
+  /** The height of the plotting area, in pixels of the page. */
   height?: number;
 }
 
@@ -30,8 +32,9 @@ export type Domain = readonly [number, number];
 export function lineChart(
   chart: ChartText & {
     rows: readonly Row[];
-    /** The fields of a row that hold the coordinates. */
+    /** The field of a row that holds the coordinate along x. */
     x: string;
+    /** The field of a row that holds the coordinate along y. */
     y: string;
     /** The field that names the line of a row. */
     series?: string;
@@ -52,7 +55,7 @@ export function lineChart(
     /** The field with the half-length of the error bar of a point, in units of y. */
     error?: string;
     /** Horizontal lines at published values of y. */
-    published?: readonly PublishedFigure[];
+    published?: readonly PublishedLine[];
   },
 ): ChartSpec {
   const lines: ChartSpec = {
@@ -116,7 +119,9 @@ type PlaneChart = Parameters<typeof lineChart>[0] | Parameters<typeof scatterCha
 export function scatterChart(
   chart: ChartText & {
     rows: readonly Row[];
+    /** The field of a row that holds the coordinate along x. */
     x: string;
+    /** The field of a row that holds the coordinate along y. */
     y: string;
     /** The field that names the cloud of a row. */
     series?: string;
@@ -129,7 +134,8 @@ export function scatterChart(
     /** The area of a dot in square pixels. */
     size?: number;
     opacity?: number;
-    published?: readonly PublishedFigure[];
+    /** Horizontal lines at published values of y. */
+    published?: readonly PublishedLine[];
   },
 ): ChartSpec {
   const crowded = chart.rows.length > 500;
@@ -152,16 +158,19 @@ export function scatterChart(
 export function barChart(
   chart: ChartText & {
     rows: readonly Row[];
-    /** The field with the category, and the one with the height. */
+    /** The field with the category. */
     x: string;
+    /** The field with the height. */
     y: string;
+    /** The field that names the series of a row; each has its bar in a category. */
     series?: string;
     /** The field with the half-length of the error bar, in units of y. */
     error?: string;
     /** The field with the opacity of the bar, 0 to 1; the subtitle should say what it means. */
     opacity?: string;
     yDomain?: Domain;
-    published?: readonly PublishedFigure[];
+    /** Horizontal lines at published values of y. */
+    published?: readonly PublishedLine[];
   },
 ): ChartSpec {
   const { x, y, series, error, opacity } = chart;
@@ -213,8 +222,10 @@ export function barChart(
 }
 
 /**
- * A table of numbers as colours. The first row is at the bottom, as for a density, or on top, as for a
- * matrix.
+ * A table of numbers as colours. The first row is at the bottom (default), as for a density, or on top, as
+ * for a matrix. Numbers that are not finite stay blank.
+ *
+ * @throws RangeError where the values are not rows × columns
  */
 export function heatMap(
   chart: ChartText & {
@@ -222,9 +233,11 @@ export function heatMap(
     values: ArrayLike<number>;
     rows: number;
     columns: number;
-    /** From where the first column begins to where the last one ends; likewise for rows. */
+    /** From where the first column begins to where the last one ends. */
     x: Domain;
+    /** From where the first row begins to where the last one ends. */
     y: Domain;
+    /** Where the first row is. Default 'bottom'. */
     firstRow?: 'bottom' | 'top';
     /** The meaning of the colours. */
     colourTitle: string;
@@ -287,7 +300,10 @@ export function heatMap(
   ]);
 }
 
-/** Charts drawn over each other on the axes of the first, with its title or a new one. */
+/**
+ * Charts drawn over each other on the axes of the first, with its title or a new one.
+ * @throws RangeError for no charts
+ */
 export function layered(charts: readonly ChartSpec[], title?: ChartSpec['title']): ChartSpec {
   const [first, ...others] = charts;
   if (!first)
@@ -446,7 +462,7 @@ function seriesColour(
  * in the margin.
  */
 function published(
-  figures: readonly PublishedFigure[] | undefined,
+  figures: readonly PublishedLine[] | undefined,
   last: number | 'margin' | undefined,
 ): ChartSpec[] {
   if (!figures || figures.length === 0) return [];

@@ -13,6 +13,9 @@ export type ChartSpec = Record<string, unknown>;
 /**
  * Shows a chart below the cell: interactive where vega-lite can be drawn (JupyterLab), and as a
  * picture elsewhere (exports, GitHub). In plain Node.js it prints the title.
+ *
+ * @throws UserError where vega-lite cannot draw the specification, for a file that does not end in .png, and
+ *   where it cannot be written
  */
 export async function showChart(
   spec: ChartSpec,

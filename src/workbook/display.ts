@@ -65,8 +65,9 @@ export function displayPng(png: Uint8Array, text: string, size?: PageSize): void
 }
 
 /**
- * Removes what the cell has shown so far; with `wait`, when it shows something next, which does not
- * flicker. Only this project's kernel can do it: under plain tslab, and in plain Node.js, nothing happens.
+ * Removes what the cell has shown so far. With `wait` it does so only when the cell shows something next, so
+ * that nothing flickers. Only this project's kernel can do it: under plain tslab, and in plain Node.js,
+ * nothing happens.
  */
 export function clearOutput(wait = false): void {
   const hooks = globalThis as { [kernelHook]?: { clearOutput(wait: boolean): void } };

@@ -19,7 +19,7 @@ export interface GridOptions {
   columns?: number;
   /** Pixels of the picture for one pixel of an image; by default images are about 56 wide. */
   scale?: number;
-  /** Pixels between images. */
+  /** Pixels between images. Default 2. */
   gap?: number;
   title?: string;
   /** Labels to the left of the rows, from the top. */
@@ -39,7 +39,10 @@ export async function imageGrid(images: Images, options: GridOptions = {}): Prom
   return (await draw(images, options)).png;
 }
 
-/** Shows a grid of images below the cell; in plain Node.js it prints a description. */
+/**
+ * Shows a grid of images below the cell; in plain Node.js it prints a description.
+ * @throws UserError as {@link imageGrid}
+ */
 export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
   const { png, size } = await draw(images, options);
   const [count, channels, height, width] = images.shape;

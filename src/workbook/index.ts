@@ -1,4 +1,5 @@
 /** What a notebook cell calls. In plain Node.js the same functions print text and write files. */
+export type { PublishedFigure } from '../papers/paper.js';
 export {
   accelerationFigures,
   loopFigures,
@@ -37,7 +38,7 @@ export {
   layered,
   levelLine,
   lineChart,
-  type PublishedFigure,
+  type PublishedLine,
   type Row,
   scatterChart,
   sideBySide,

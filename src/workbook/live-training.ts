@@ -1,6 +1,6 @@
 import type { ChartSpec } from './chart.js';
 import { renderChart, styled } from './chart.js';
-import { lineChart, type PublishedFigure, type Row } from './chart-types.js';
+import { lineChart, type PublishedLine, type Row } from './chart-types.js';
 import { inNotebook, newDisplay } from './display.js';
 import { startProgress, throttled } from './progress.js';
 
@@ -31,7 +31,8 @@ export interface LiveTrainingOptions<T extends TrainingRecord> {
   /** The curves by name, each with its value in a record that has one. */
   curves?: Record<string, (record: T) => number | undefined>;
   yTitle?: string;
-  published?: readonly PublishedFigure[];
+  /** Horizontal lines at published values of the curves. */
+  published?: readonly PublishedLine[];
 }
 
 /**

@@ -24,7 +24,7 @@ export interface ProgressOptions {
   total: number;
   /** How many were done before by a run that is now resumed. */
   from?: number;
-  /** The name of the units. */
+  /** The name of the units. Default 'steps'. */
   unit?: string;
 }
 

@@ -28,6 +28,10 @@ export function publishedFigure(
  */
 export function publishedScale(table: string, row: string): PaperScale {
   const scale = tableOf(table).rows.find(({ name }) => name === row)?.paper;
-  if (!scale) throw new Error(`${table}, ${row}: the paper's scale is not known`);
+  if (!scale) {
+    throw new Error(
+      `${table}, ${row}: the paper's scale is not known. Add it to src/papers, or take another row.`,
+    );
+  }
   return scale;
 }

@@ -29,13 +29,13 @@ export interface PublishedRun {
   records: LikelihoodRecord[];
 }
 
-/** The file in which `results/` keeps a trained flow. */
+/** The file in which `results/` keeps a trained model. */
 export function publishedCheckpoint(name: string): string {
   return resultToRead(files(name).run.tensors);
 }
 
 /**
- * Puts a training run into `results/`: its flow in half precision as `checkpoints/<name>.safetensors`,
+ * Puts a training run into `results/`: its model in half precision as `checkpoints/<name>.safetensors`,
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
  * says what was trained. A run that is still going on is published up to its last checkpoint. A run
  * that started from the checkpoint or the snapshot published under this name replaces it, and its log

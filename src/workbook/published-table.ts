@@ -10,7 +10,7 @@ import { type Figure, type RowResult, readRows } from '../reproduction/index.js'
 import { readPublishedRun } from './published-run.js';
 import { resultsFolder, resultToRead } from './results-folder.js';
 
-/** A figure that `tarflow reproduce` measured, with one value a training. */
+/** A figure that `tarflow reproduce` measured, with one value per training. */
 export type TableFigure = Figure & { values: number[] };
 
 /** A table of `results/tables/`, which `tarflow reproduce` filled. */

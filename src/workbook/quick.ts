@@ -6,7 +6,7 @@ export function inQuickMode(): boolean {
   return process.env.TARFLOW_QUICK === '1';
 }
 
-/** `full`, or `reduced` in quick mode, for a count of steps, samples or images in a notebook. */
+/** `full`, or `reduced` under TARFLOW_QUICK=1, for a count of steps, samples or images in a notebook. */
 export function quick<T>(full: T, reduced: T): T {
   return inQuickMode() ? reduced : full;
 }

@@ -27,7 +27,7 @@ export interface Subject {
   batch: number;
   /** A class for each sample: 0, 1, 2, … in turn. */
   label: number[];
-  /** Latents (batch, T, D). */
+  /** Noise (batch, T, D). */
   noise: tf.Tensor3D;
   passages: BlockPassages;
   /** The samples (batch, channels, height, width). */

@@ -54,7 +54,7 @@ function written(rows: Records, options: TableOptions) {
 
 /**
  * Writes a table as CSV with all digits, whole or not at all.
- * @throws FileUnwritable
+ * @throws UserError where it cannot be written
  */
 export async function saveTable(table: TableRows | Frame, file: string): Promise<void> {
   const rows = rowsOf(table);

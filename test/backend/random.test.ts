@@ -81,7 +81,7 @@ describe('random keys', () => {
     );
     expect(new Set(streams).size).toBe(5);
     expect(() => randomKey(0.5)).toThrow(
-      new UserError('The seed is 0.5', 'Expected a whole number below 2^53'),
+      new UserError('The seed is 0.5', 'Expected a whole number between -2^53 and 2^53'),
     );
   });
 

@@ -155,7 +155,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
 
   test('a label for a model without classes', async () => {
     const file = await checkpoint(temporaryFolder(), { classes: 0 });
-    await mistake(file, /without classes.*Leave --label away/, '--label', '0');
+    await mistake(file, /without classes.*Leave --label out/, '--label', '0');
   });
 
   test('guidance that does not fit', async () => {
@@ -175,7 +175,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
   test('denoising without Gaussian noise', async () => {
     const uniform = { noise: { kind: 'uniform' as const } };
     const file = await checkpoint(temporaryFolder(), {}, uniform);
-    await mistake(file, /uniform noise.*leave --denoise away/, '--denoise');
+    await mistake(file, /uniform noise.*leave --denoise out/, '--denoise');
     const silent = await checkpoint(temporaryFolder(), {}, {});
     await mistake(silent, /does not say its noise/, '--denoise');
   });

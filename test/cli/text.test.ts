@@ -300,7 +300,7 @@ describe('mistakes are named', () => {
       folder,
       [
         [classes as string, caption, /of 3 classes and reads no captions\. Take --label/],
-        [bare as string, caption, /without conditions and reads no captions\. Leave --text away/],
+        [bare as string, caption, /without conditions and reads no captions\. Leave --text out/],
         [checkpoint, ['--label', '1'], /is a model without classes/],
         [checkpoint, ['--text', '♡'], /Nothing in the caption '♡' is in the encoder's vocabulary/],
         [checkpoint, [...caption, '--text-encoder', 'clip'], /There is no text encoder 'clip'/],

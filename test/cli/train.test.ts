@@ -216,7 +216,7 @@ describe('a run goes on as its folder records it', () => {
     expect(other.stderr).toMatch(/config\.channels: 16 there, 32 here.*without --experiment/);
     const from = await tarflow('train', '--out', out, '--resume', '--from', await begun());
     expect(from).toMatchObject({ code: 2 });
-    expect(from.stderr).toMatch(/from: none there.*Leave away.*--from/);
+    expect(from.stderr).toMatch(/from: none there.*Leave out.*--from/);
   });
 
   test('but not on other data, nor on another part of them', async () => {

@@ -122,6 +122,11 @@ test('images are encoded in the order asked for, some of them mirrored', async (
   );
   const both = encodeDataset(model, data, { ...usual, images, count: 2 });
   await expect(both).rejects.toThrow('Both count and images came');
+  for (const batchSize of [0, -1, 1.5]) {
+    const refusal = `The batch size is ${batchSize}. Expected a whole number above 0.`;
+    await expect(encodeDataset(model, data, { ...usual, batchSize })).rejects.toThrow(refusal);
+    expect(() => encodedWhileWritten(model, data, { ...usual, batchSize })).toThrow(refusal);
+  }
   expect(tf.memory().numTensors).toBe(before);
 });
 
@@ -191,4 +196,9 @@ test('noise on latents is as large as it says, and what takes it away sees unit 
   await expect(autoencoderQuality(model, data, { noise: 0.3 })).rejects.toThrow(
     /without the scale/,
   );
+  for (const batchSize of [0, -1, 1.5]) {
+    await expect(autoencoderQuality(model, data, { batchSize, mode: 'eager' })).rejects.toThrow(
+      `The batch size is ${batchSize}. Expected a whole number above 0.`,
+    );
+  }
 });

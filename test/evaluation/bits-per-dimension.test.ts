@@ -179,6 +179,17 @@ describe('of a data set', () => {
     for (const count of [0, -1, 1.5, Number.NaN]) {
       await expect(measure({ count })).rejects.toThrow(/number of images is/);
     }
+    const unread: ImageDataset = {
+      ...data,
+      read: () => {
+        throw new Error('samples were read');
+      },
+    };
+    for (const batchSize of [0, -1, 1.5, Number.NaN]) {
+      await expect(measure({ batchSize }, unread)).rejects.toThrow(
+        `The batch size is ${batchSize}. Expected a whole number above 0.`,
+      );
+    }
     const image = { channels: 1, height: 8, width: 2 };
     const flow = livelyFlow(smallConfig);
     await expect(datasetBitsPerDimension(flow, { ...data, image })).rejects.toThrow(

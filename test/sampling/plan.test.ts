@@ -330,6 +330,8 @@ describe('what a plan was measured for', () => {
     expect(planDifferences(flow, here(), { ...same, guidance: spelled })).toEqual([]);
     const unguided = { ...here(), guidance: null };
     expect(planDifferences(flow, unguided, { ...same, guidance: { weight: 0 } })).toEqual([]);
+    const linear = { ...use.guidance, rule: 'linear' as const };
+    expect(planDifferences(flow, here(), { ...same, guidance: linear })).toEqual([]);
   });
 
   test.each([
@@ -351,6 +353,14 @@ describe('what a plan was measured for', () => {
     });
     expect(found).toHaveLength(1);
     expect(found[0]).toMatch(message);
+  });
+
+  test('another rule of guidance is told', () => {
+    const guided = { ...here(), guidance: { weight: 1 } };
+    const guidance = { rule: 'product', weight: 1 } as const;
+    expect(planDifferences(flow, guided, { ...use, mode: 'eager', guidance })).toEqual([
+      'with guidance 1, not guidance 1 rule product',
+    ]);
   });
 
   test('another device and another number of threads are told', () => {
@@ -421,6 +431,10 @@ describe('bad input to plans', () => {
     expect(plannedSolvers(flow, own)).toEqual(plan.solvers);
     expect(() => plannedSolvers(other, own)).toThrow(
       /made for model.*Make one for this model: tarflow plan CHECKPOINT --batch 1 --tolerance 0.001 --label 0,1 --guidance 1 --on b --blocks 0 --mode eager --output FILE/,
+    );
+    const byProduct = { ...own, guidance: { rule: 'product' as const, weight: 1 } };
+    expect(() => plannedSolvers(other, byProduct)).toThrow(
+      /--guidance 1 --rule product --mode eager --output FILE/,
     );
     disposeModel(flow);
     disposeModel(other);

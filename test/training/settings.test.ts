@@ -70,7 +70,7 @@ const cases: [string, object, string][] = [
   [
     'one inside another',
     { ...smallSettings, noise: { kind: 'uniform', sigma: 1 } },
-    "There is no training setting 'noise.sigma'. Leave it away.",
+    "There is no training setting 'noise.sigma'. Leave it out.",
   ],
 ];
 

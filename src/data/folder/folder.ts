@@ -63,8 +63,8 @@ export async function openFolder(
 }
 
 /**
- * All pictures in a folder and below, in the order of their paths, without classes: samples of a model,
- * for example. They count as the split `test`.
+ * All images in a folder and its sub-folders, in the order of their paths, without classes: samples of a
+ * model, for example. They count as the split `test`.
  *
  * @throws UserError where there are none
  */

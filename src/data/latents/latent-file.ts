@@ -11,13 +11,13 @@ import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../so
 
 /**
  * A safetensors file of latents as a data set, read sample by sample, so it may be larger than
- * memory. It holds `latents` (n, channels, height, width) of 32 or 16 bits, and `labels` (n), whole
- * numbers from 0, where there are classes. Its metadata may say `name`, `licence`, as `classes` a JSON
- * list of their names, as `captions` one of a text for each sample, as `scale` what the latents were
- * multiplied by, and as `autoencoder` the SHA-256 of what made them. Where samples have states of
- * captions it holds them as `text` (n, entries, width) of 32 or 16 bits and those of the empty caption
- * as `empty_text` (entries, width); its metadata may say as `textEncoder` what made them, `{"name": …, "weights": …}` with the SHA-256 of
- * the weights (`writeCaptionStates` writes all that).
+ * memory. It holds `latents` (n, channels, height, width) of 32 or 16 bits, and it may hold `labels` (n),
+ * whole numbers from 0, or −1 for a sample without a class. Its metadata may say `name`, `licence`, as
+ * `classes` a JSON list of their names, as `captions` one of a text for each sample, as `scale` what the
+ * latents were multiplied by, and as `autoencoder` the SHA-256 of what made them. Where samples have states
+ * of captions it holds them as `text` (n, entries, width) of 32 or 16 bits and those of the empty caption as
+ * `empty_text` (entries, width); its metadata may say as `textEncoder` what made them,
+ * `{"name": …, "weights": …}` with the SHA-256 of the weights (`writeCaptionStates` writes all that).
  *
  * @param split what the file is, in the eyes of those who use it
  * @throws UserError where the file cannot be read or is not of that form
@@ -99,7 +99,7 @@ export interface LatentSet {
   latents: Float32Array;
   /** Of a sample. */
   image: ImageSize;
-  /** One a sample; −1 where it has none. */
+  /** One per sample; −1 where it has none. */
   labels: Int32Array;
   classes: readonly string[];
   captions?: readonly string[] | undefined;

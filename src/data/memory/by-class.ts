@@ -1,11 +1,13 @@
 import type { DataSource } from '../source.js';
 
 /**
- * The indices of the first images of each class, `perClass` of each.
+ * The indices of the first images of each class, `perClass` of each. Images without a label (−1) are
+ * passed over.
  *
  * @param options.skip how many of each class to leave out before
  * @param options.inTurn false: class by class; true: one image of each class in turn
- * @throws RangeError where a class has too few
+ * @returns none where the source has no classes
+ * @throws RangeError where a class has fewer than `skip + perClass`
  */
 export function firstOfEachClass(
   data: Pick<DataSource, 'name' | 'labels' | 'classes'>,
@@ -14,12 +16,13 @@ export function firstOfEachClass(
 ): number[] {
   const ofClass = data.classes.map((): number[] => []);
   data.labels.forEach((label, index) => {
-    if ((ofClass[label] as number[]).length < skip + perClass) ofClass[label]?.push(index);
+    const own = ofClass[label];
+    if (own && own.length < skip + perClass) own.push(index);
   });
   const chosen = ofClass.map((indices, label) => {
     if (indices.length === skip + perClass) return indices.slice(skip);
     throw new RangeError(
-      `${data.name} has ${indices.length} images of ${data.classes[label]}, and ${skip + perClass} are asked for. Ask for fewer a class, or load more images.`,
+      `${data.name} has ${indices.length} images of ${data.classes[label]}, and ${skip + perClass} are asked for. Ask for fewer of each class, or load more images.`,
     );
   });
   if (!inTurn) return chosen.flat();

@@ -1,6 +1,8 @@
+// By the rule of emoji-compositions.ts. Written by `npx tsx test/data/memory/write-composed-names.ts`.
+
 /**
- * Names of emoji held out for composition, by the rule of emoji-compositions.ts. Written by
- * `npx tsx test/data/memory/write-composed-names.ts`.
+ * Names of emoji that are held out of training and validation in the data sets `emoji-composed-*`, and in
+ * those that are split like them: their words occur there in other names. They are the test split.
  */
 export const heldOutNames: readonly string[] = [
   'red heart',

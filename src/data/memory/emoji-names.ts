@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 
-/** Emoji style, which some lists of code points leave away. */
+/** Emoji style, which some lists of code points leave out. */
 const style = /\uFE0F/g;
 
 let known: ReadonlyMap<string, string> | undefined;

@@ -6,7 +6,7 @@ import { checkIndices, type DataSource, type RawBatch, shared, sizeOf } from '..
 export interface ImageDataset extends DataSource {
   /** length · channels · height · width values 0 … 255, channel-first. */
   readonly pixels: Uint8Array;
-  /** What each image shows, in words, where the source says so: one an image. */
+  /** What each image shows, in words, where the source says so: one per image. */
   readonly captions?: string[];
   read(indices: ArrayLike<number>): RawBatch;
 }
@@ -27,7 +27,7 @@ export function imageDataset(parts: ImageParts): ImageDataset {
   if (parts.pixels.length !== length * size) {
     throw new UserError(
       `${name} has ${parts.pixels.length} values and ${length} labels`,
-      `Expected ${size} values an image (${image.channels}×${image.height}×${image.width})`,
+      `Expected ${size} values per image (${image.channels}×${image.height}×${image.width})`,
     );
   }
   if (captions && captions.length !== length) {

@@ -14,9 +14,11 @@ export interface CaptionAgreement {
   /** The share of images for which this is so. */
   share: number;
   standardError: number;
-  /** The number of images, of other ones, and of captions that these have. */
+  /** The number of images. */
   images: number;
+  /** The number of reference images. */
   references: number;
+  /** The number of different captions of the references. */
   captions: number;
 }
 
@@ -60,7 +62,7 @@ export function captionAgreement(
   if (unknown !== undefined) {
     throw new UserError(
       `No reference has the caption '${unknown}'`,
-      'Give references for every caption, or leave these images away',
+      'Give references for every caption, or leave these images out',
     );
   }
   const width = others.shape[1];

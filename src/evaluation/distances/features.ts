@@ -2,7 +2,7 @@ import { type DoubleMatrix, doubleProduct } from '../../backend/double.js';
 import { UserError } from '../../backend/errors.js';
 import { tf } from '../../backend/tf.js';
 
-/** Features of images, one row an image: a tensor, or the same on the host. */
+/** Features of images, one row per image: a tensor, or the same on the host. */
 export type Features =
   | tf.Tensor2D
   | { data: ArrayLike<number>; shape: readonly [images: number, features: number] };

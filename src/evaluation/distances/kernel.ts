@@ -3,9 +3,11 @@ import { UserError } from '../../backend/errors.js';
 import { foldIn, permutation, randomKey } from '../../backend/random.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './features.js';
 
-/** A kernel distance: its mean over subsets, and their standard deviation. */
+/** A kernel distance. */
 export interface KernelDistance {
+  /** Mean over the pairs of subsets. */
   mean: number;
+  /** Their standard deviation, divided by their number, as torch-fidelity has it. */
   deviation: number;
 }
 

@@ -25,8 +25,10 @@ const names = {
 } as const;
 
 /**
- * Whether a file holds statistics of features: it can be opened as one of tensors, and has those that
+ * Whether a file holds statistics of features: it is named as a file of tensors, and has those that
  * {@link readStatistics} reads.
+ *
+ * @throws UserError for a damaged file of such a name
  */
 export async function isStatisticsFile(path: string): Promise<boolean> {
   if (!/\.(pth|pt|safetensors)$/.test(path) || !existsSync(path)) return false;
@@ -65,7 +67,7 @@ export async function readStatistics(path: string): Promise<StoredStatistics> {
 /**
  * Writes statistics of features as safetensors, in double precision.
  * @param metadata what else the file says of them
- * @throws as `writeSafetensors`
+ * @throws UserError where it cannot be written
  */
 export async function writeStatistics(
   path: string,

@@ -8,6 +8,7 @@ import { tf } from '../../backend/tf.js';
 import type { FeatureStatistics } from '../distances/features.js';
 import { readStatistics, writeStatistics } from '../distances/statistics-file.js';
 import {
+  batchOf,
   type FeatureNetwork,
   type FeaturesOptions,
   type ImagesToSee,
@@ -62,10 +63,9 @@ async function readKept(file: string, width: number): Promise<FeatureStatistics 
 }
 
 /** SHA-256 of the images: their number, their size and every pixel. */
-async function digestOf(
-  images: ImagesToSee,
-  { batch = 50, signal }: FeaturesOptions,
-): Promise<string> {
+async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<string> {
+  const { signal } = options;
+  const batch = batchOf(options);
   const hash = createHash('sha256');
   if (images instanceof tf.Tensor) {
     hash.update(JSON.stringify(images.shape)).update((await images.data()) as Float32Array);

@@ -1,3 +1,4 @@
+import { checkCount } from '../../backend/count.js';
 import { tf } from '../../backend/tf.js';
 import { type DataSource, imagesTensor } from '../../data/index.js';
 import {
@@ -45,7 +46,8 @@ export interface FeaturesOptions {
  * The features of many images, on the host, a batch at a time.
  *
  * @param images (images, channels, height, width) in [−1, 1], or a source and which of its images
- * @throws the signal's reason where it stops the computation
+ * @throws UserError for a batch size below 1, and where the images do not fit the network; the signal's
+ *   reason where it stops the computation
  */
 export async function featuresOf(
   network: FeatureNetwork,
@@ -67,8 +69,8 @@ const rowsAtATime = 1024;
  * Mean and covariance of the features of many images, which are never in memory all at once.
  *
  * @param images (images, channels, height, width) in [−1, 1], or a source and which of its images
- * @throws UserError for fewer than two images, or a feature that is not finite; the signal's reason
- *   where it stops the computation
+ * @throws UserError for fewer than two images, a feature that is not finite, or a batch size below 1; the
+ *   signal's reason where it stops the computation
  */
 export async function statisticsOfImages(
   network: FeatureNetwork,
@@ -94,13 +96,24 @@ export async function statisticsOfImages(
   return running.statistics();
 }
 
+/**
+ * How many images are taken at a time.
+ * @throws UserError where that is no whole number above 0
+ */
+export function batchOf({ batch = 50 }: FeaturesOptions): number {
+  checkCount('The batch size', batch);
+  return batch;
+}
+
 /** Calls `f` with the features of each batch, row by row, and which of the images is its first. */
 async function forFeatures(
   network: FeatureNetwork,
   images: ImagesToSee,
-  { batch = 50, onProgress, signal }: FeaturesOptions,
+  options: FeaturesOptions,
   f: (features: Float32Array, first: number) => void,
 ): Promise<void> {
+  const { onProgress, signal } = options;
+  const batch = batchOf(options);
   const count = countOf(images);
   for (let first = 0; first < count; first += batch) {
     signal?.throwIfAborted();

@@ -52,7 +52,7 @@ export function classifierFeatures(
 /**
  * The share of images that a classifier puts into the class that their labels name.
  *
- * @param labels one a row of the logits
+ * @param labels one per row of the logits
  */
 export function accuracy(logits: tf.Tensor2D, labels: ArrayLike<number>): number {
   const [count, classes] = logits.shape;

@@ -6,7 +6,9 @@ import { type Classifier, classifier } from './family.js';
 
 /** Where a training is. */
 export interface ClassifierProgress {
+  /** Steps done. */
   step: number;
+  /** Steps in all. */
   steps: number;
   /** Mean cross-entropy of the step's images, in nats. */
   loss: number;
@@ -21,10 +23,11 @@ export interface ClassifierTrainingOptions {
   epochs?: number;
   /** Default 128. */
   batchSize?: number;
-  /** The largest one; it rises linearly over a tenth of the steps, then falls as a cosine. */
+  /** The peak; the rate rises to it over a tenth of the steps and then falls as a cosine. Default 2e-3. */
   learningRate?: number;
   /** Of the parameters and of the order of the images. Default 0. */
   seed?: number;
+  /** Called after each step. */
   onProgress?: (progress: ClassifierProgress) => void;
   signal?: AbortSignal;
 }
@@ -34,8 +37,8 @@ export interface ClassifierTrainingOptions {
  * on the test images in a minute; with `convolutions: [], features: 0` it is logistic regression.
  *
  * @returns a classifier that the caller frees with {@link disposeClassifier}
- * @throws UserError where the shape does not fit the images; the signal's reason where it stops the
- *   training
+ * @throws UserError before `startEngine`, where the shape does not fit the images, or they are fewer than a
+ *   batch; the signal's reason where it stops the training
  */
 export async function trainClassifier(
   data: DataSource,

@@ -64,7 +64,12 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   published,
 };
 
-/** A fresh TarFlow from a seed. The caller frees it with `disposeModel`. */
+/**
+ * A fresh TarFlow from a seed, as `createModel` makes it, but with its type. The caller frees it with
+ * `disposeModel`.
+ *
+ * @throws UserError that names the value that does not fit; unlike `createModel` it lets unknown fields pass
+ */
 export function createTarFlow(config: TarFlowConfig, seed: number): TarFlow {
   return freshModel(tarflow, config, seed);
 }

@@ -47,8 +47,9 @@ export interface VaeLoss {
   /** Weight of the distance of features of EfficientNet-Lite0; 0 to do without them. */
   features: number;
   /**
-   * Deviation of the noise that is added to the means of the latents, as a share of the latents' own
-   * over the batch; absent, the decoder reads draws of the posterior.
+   * Standard deviation of the noise that is added to the means of the latents, as a share of the standard
+   * deviation of those means over the batch. Absent: the decoder reads draws of the posterior, or, where it
+   * alone is trained, the means.
    */
   latentNoise?: number | undefined;
 }

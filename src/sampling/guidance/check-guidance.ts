@@ -19,7 +19,7 @@ export function checkGuidance(
   if (rule === 'product' && (annealed || on !== 'ab')) {
     throw new UserError(
       `Guidance by the product of Gaussians came with ${annealed ? 'annealing' : `on '${on}'`}`,
-      'It moves mean and scale together, by one weight: leave that away, or take the linear rule',
+      'It moves mean and scale together, by one weight: leave that out, or take the linear rule',
     );
   }
   if (!(Number.isFinite(weight) && weight >= 0)) {
@@ -76,7 +76,7 @@ export function readingBlocks(stack: readonly AutoregressiveBlock[]): number[] {
   return stack.filter(reads).map(({ index }) => index);
 }
 
-/** Whether something came that guidance can leave away: a caption, or a label other than −1. */
+/** Whether something came that guidance can leave out: a caption, or a label other than −1. */
 export function isTold({ label, text }: Given): boolean {
   if (text) return true;
   if (label === undefined) return false;
@@ -103,18 +103,18 @@ export function checkGuided(
   const attention = attends && temperature === 1 ? ', and the attention temperature is 1' : '';
   const otherwise =
     `${attends ? 'Set guidance.temperature to a number other than 1' : 'Take another model'}, or ` +
-    'leave guidance away (weight 0)';
+    'leave guidance out (weight 0)';
   const told = config.text ? 'the states of captions (text)' : 'a label from 0';
   const [problem, remedy] = {
     unconditional: [`the model has no classes and reads no captions${attention}`, otherwise],
     untold: [
       `neither a label nor a caption came${attention}`,
-      `Give ${told}${attends ? `. ${otherwise}` : ', or leave guidance away (weight 0)'}`,
+      `Give ${told}${attends ? `. ${otherwise}` : ', or leave guidance out (weight 0)'}`,
     ],
     blocks: [
       `of its blocks (${blocks.join(', ') || 'none'}) none reads a label or a caption${attention}`,
       `Name one of those that do (${readingBlocks(stack).join(', ')}) in guidance.blocks, or leave ` +
-        'guidance.blocks away',
+        'guidance.blocks out',
     ],
   }[idle] as [string, string];
   throw new UserError(`This guidance would change nothing: ${problem}`, remedy);

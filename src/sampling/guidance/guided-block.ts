@@ -13,28 +13,28 @@ import { cacheLeaves, cacheOfLeaves } from './cache.js';
 import { type Execution, plainExecution } from './execution.js';
 
 /**
- * Guidance: each prediction moves away from that of a weaker model, a + g·(a − a_u), and b
- * likewise (TarFlow, section 3.4). The weaker model sees no label, and its attention has another
- * temperature; the latter alone guides an unconditional model.
+ * Guidance: each prediction moves away from that of a weaker model, a + w·(a − a_weaker), and b likewise
+ * (TarFlow, section 3.4). The weaker model sees no label, and its attention has another temperature; the
+ * latter alone guides an unconditional model.
  * Where neither makes a difference, `inverse` and `sample` refuse guidance: it would change nothing.
  */
 export interface Guidance {
   /**
    * How both predictions become one. `linear`: mean and log-scale move away from the weaker ones
    * (TarFlow, section 3.4). `product`: the Gaussian in proportion to p^(1+w) / p_weaker^w, which is
-   * stable at large weights (STARFlow, section 3.4); it moves both and takes no annealing, which the
-   * published code ignores with it. Default linear.
+   * stable at large weights (STARFlow, section 3.4); it always moves both and cannot be annealed (the
+   * published code silently ignores annealing under this rule). Default linear.
    */
   rule?: 'linear' | 'product';
   /** w; 0 is no guidance, and the guided model has weight 1 + w. */
   weight: number;
-  /** Which predictions move: the log-scale a, the shift b, or both. Default both. */
+  /** Which predictions move: the log-scale a, the mean b, or both. Only for the linear rule. Default both. */
   on?: 'a' | 'b' | 'ab';
   /** τ: divides the attention logits of the weaker model. Below 1 sharpens it. Default 1. */
   temperature?: number;
   /**
-   * True to let the weight grow linearly along the tokens, from w/(T−1) for the second to w for the
-   * last; the papers' FID figures do. Default false.
+   * True to let the weight grow linearly along the tokens, from w/(T − 1) for the second to w for the
+   * last, as for the papers' FID. Only for the linear rule. Default false.
    */
   annealed?: boolean;
   /** Which blocks are guided, by index from the data; default all. */
@@ -137,7 +137,9 @@ export type GuidedPlace = Omit<Place, 'conditions'> & { start: number };
  * Joins a block and guidance. Both branches run as one batch of twice the size: half the calls,
  * and each weight is read once.
  *
- * @param conditions of the stronger branch, a row per sample
+ * @param conditions of the stronger branch, a row per sample; they stay the caller's
+ * @param execution default: op by op in float32, also on the native engine
+ * @returns a block that the caller disposes of
  */
 export function guidedBlock(
   block: AutoregressiveBlock,

@@ -5,7 +5,7 @@ import { ability } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
 
 /**
- * Checks latents against a model.
+ * Checks noise against a model.
  * @throws UserError where their shape is not the model's, or a number is not finite
  */
 export function checkLatents(model: Pick<Model, 'family' | 'config'>, z: tf.Tensor): void {

@@ -76,13 +76,16 @@ const newKeys = ['label', 'version', 'device', 'threads'] as const;
 
 /**
  * How to sample from a model fastest: a solver per block, measured for one batch size, label and
- * guidance on one machine. It stays right anywhere, the times do not.
+ * guidance on one machine. The solvers stay valid on any machine; the times do not.
  */
 export type Plan = z.infer<typeof planSchema>;
 
 /**
- * A short text that tells models apart: a digest of the configuration and of the output layers of
- * the blocks, which any training step changes.
+ * Sixteen hexadecimal digits that identify a flow with blocks, quickly: from its configuration and the
+ * output layers of its blocks, which any training step changes. Plans and acceleration tables have it;
+ * `weightsDigest` reads every number.
+ *
+ * @throws UserError for a model without blocks
  */
 export function modelFingerprint(flow: Model): string {
   const digest = createHash('sha256').update(JSON.stringify(sortedConfig(flow.config)));
@@ -169,7 +172,7 @@ export interface PlanUse {
 export function planOptionWords(use: PlanUse & { tolerance: number }): string[] {
   const { batch, tolerance, label, captions = [], textEncoder } = use;
   const { guidance, mode, precision = 'float32' } = use;
-  const { weight, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
+  const { weight, rule, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
   const labels = distinctLabels(label);
   return [
     ...['--batch', `${batch}`, '--tolerance', `${tolerance}`],
@@ -177,6 +180,7 @@ export function planOptionWords(use: PlanUse & { tolerance: number }): string[] 
     ...captions.flatMap((caption) => ['--text', caption]),
     ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
     ...(weight > 0 ? ['--guidance', `${weight}`] : []),
+    ...(rule === undefined ? [] : ['--rule', rule]),
     ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
     ...(annealed ? ['--annealed'] : []),
     ...(on === undefined ? [] : ['--on', on]),
@@ -187,8 +191,11 @@ export function planOptionWords(use: PlanUse & { tolerance: number }): string[] 
 }
 
 /**
- * In what a plan was measured otherwise than it is about to be used, in words: each is no mistake,
- * but its times may not be the least, and under another label or guidance its error may be larger.
+ * How the use of a plan differs from what it was measured for, in words. No difference is a mistake, but
+ * times may not be the least, and with another label or guidance the error may be larger.
+ *
+ * @returns one text for each difference; none where there are none
+ * @throws UserError before `startEngine`, and for a model without blocks
  */
 export function planDifferences(flow: Model, plan: Plan, use: PlanUse): string[] {
   const differences: string[] = [];
@@ -226,9 +233,17 @@ function deviceText({ device, threads }: Pick<Machine, 'device' | 'threads'>): s
 
 function guidanceText(guidance: Plan['guidance'] | undefined): string {
   if (!guidance || guidance.weight === 0) return 'no guidance';
-  const { weight, on = 'ab', temperature = 1, annealed = false, blocks } = guidance;
+  const {
+    weight,
+    rule = 'linear',
+    on = 'ab',
+    temperature = 1,
+    annealed = false,
+    blocks,
+  } = guidance;
   return [
     `guidance ${weight}`,
+    ...(rule === 'linear' ? [] : [`rule ${rule}`]),
     ...(on === 'ab' ? [] : [`on ${on}`]),
     ...(temperature === 1 ? [] : [`temperature ${temperature}`]),
     ...(annealed ? ['annealed'] : []),
@@ -295,7 +310,7 @@ export function checkPlanPath(file: string): void {
 
 /**
  * Writes a plan.
- * @throws UserError for a file named as a checkpoint, FileUnwritable where it cannot be written
+ * @throws UserError for a file named as a checkpoint, and where it cannot be written
  */
 export async function writePlan(file: string, plan: Plan): Promise<void> {
   checkPlanPath(file);

@@ -38,15 +38,16 @@ export interface Candidate {
 /** All that is compared runs as the options say. */
 export interface PlanOptions extends ExecutionOptions {
   /**
-   * A class for all, or one per sample: of one batch, and each batch has the same, or of all latents.
+   * A class for all samples, or one per sample: for one batch, which then stands for every batch, or for
+   * all samples.
    */
   label?: Label | undefined;
   /**
-   * The states of captions (samples, entries, width) of one batch, and each batch has the same, or of all
-   * latents. Absent: the empty caption.
+   * The states of captions (samples, entries, width): for one batch, which then stands for every batch, or
+   * for all samples. Absent: the empty caption.
    */
   text?: tf.Tensor3D | undefined;
-  /** Samples made together, which the plan is for. Default: half of the latents. */
+  /** Samples made together, which the plan is for. Default: half of those of the noise. */
   batch?: number;
   guidance?: Guidance;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
@@ -76,22 +77,25 @@ const safeGain = 0.1;
 /** Images to check a plan on: fewer may not meet the noise that it errs on most. */
 const checkedImages = 16;
 
-/** How many latents to give {@link planSampling} for a batch: one to measure on, the rest to check. */
+/**
+ * For how many samples to give {@link planSampling} noise, by the size of a batch: one batch to measure on,
+ * the rest to check on.
+ */
 export function latentsToPlan(batch: number): number {
   return batch * (1 + Math.ceil(checkedImages / batch));
 }
 
 /**
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
- * result with a few solvers, whole, in segments and by sliding windows, the fastest within the block's share of the tolerance is taken, and
- * the whole is checked on other noise. Where any image misses half the tolerance (other noise may
- * err more) the shares are tightened; then blocks get faster solvers again where the whole stays
- * within a quarter. A block stays sequential where that is fastest, and all of them do where the
- * whole is not faster by a tenth. How many iterations a segment gets is left to the tolerance of its
- * solver, which follows the sample, and not set to a number.
+ * result with a few solvers, whole, in segments and by sliding windows; the fastest within the block's
+ * share of the tolerance is taken, and the whole is checked on other noise. Where any image misses half
+ * the tolerance (other noise may err more) the shares are tightened; then blocks get faster solvers again
+ * where the whole stays within a quarter. A block stays sequential where that is fastest, and all of them
+ * do where the whole is not faster by a tenth. How many iterations a segment gets is left to the tolerance
+ * of its solver, which follows the sample, and not set to a number.
  *
- * @param noise two batches of latents or more (latents, T, D): the first to measure on, the others
- *   to check on; see {@link latentsToPlan}
+ * @param noise (samples, T, D), two batches or more: the first to measure on, the others to check on; see
+ *   {@link latentsToPlan}
  * @param options for what is planned: label or captions, guidance, and how it runs
  * @returns a solver per block with times in milliseconds and the error that was found, for
  *   `plannedSolvers` and `writePlan`
@@ -191,7 +195,7 @@ export async function planSampling(
 
 /**
  * How many samples are made together.
- * @throws UserError where the latents are not two whole batches or more
+ * @throws UserError where the noise is not that of two whole batches or more
  */
 function batchOf(options: PlanOptions, latents: number): number {
   const { batch = latents / 2 } = options;
@@ -204,7 +208,7 @@ function batchOf(options: PlanOptions, latents: number): number {
   return batch;
 }
 
-/** Some latents (samples, T, D), and what they are told of. */
+/** The noise of some samples (samples, T, D), and what they are told of. */
 interface Part {
   noise: tf.Tensor3D;
   label: Label | undefined;
@@ -226,7 +230,7 @@ function labelsOfLatents(
   return Array.from({ length: latents }, (_, i) => label[i % batch] as number);
 }
 
-/** The states of captions of all latents, as a new tensor. */
+/** The states of captions of all samples, as a new tensor. */
 function statesOfLatents(text: tf.Tensor3D, batch: number, latents: number): tf.Tensor3D {
   const [count] = text.shape;
   if (count === latents) return text.clone();
@@ -343,7 +347,7 @@ async function errorMeasure(
   };
 }
 
-/** The images of some latents, made as the options say. */
+/** The images of some noise, made as the options say. */
 function imagesOf(
   flow: Model,
   { noise, label, text }: Part,
@@ -400,7 +404,7 @@ async function measureBlocks(
   const rankings = images && convergenceRankingMetric(flow, images);
   const guesses = images && initialGuessingMetric(flow, images);
   const batch = noise.shape[0];
-  /** The latents of the block of that index; entry 0 is the data. */
+  /** The input of the block of that index; entry 0 is the data, the last one the noise. */
   const passage: tf.Tensor3D[] = [];
   passage[stack.length] = noise.clone();
   const conditions = givenConditions(flow.config, { label, text }, batch);

@@ -11,16 +11,15 @@ export interface PublishedLists {
   maximum: readonly number[];
   /** 1 starts at zeros, 0 at the latent. */
   zeros: readonly number[];
-  /** Bound on the change by its Frobenius norm. The published code's default is 1e-6. */
+  /** Bound on the change by its Frobenius norm. Default 1e-6, as published. */
   tolerance?: number;
   /** Default 3, as published; `Infinity` is none. */
   clamp?: number;
 }
 
 /**
- * Solvers from lists as the published code takes them (Liu and Qin 2025, arXiv 2505.12849). The
- * flaw of that code in the block inverted eighth, which left its first segment unsolved, is not
- * rerun.
+ * Solvers from lists as the published code takes them (Liu and Qin 2025, arXiv 2505.12849). That code
+ * leaves the first segment of the block inverted eighth unsolved; this is not reproduced here.
  *
  * @returns a solver per block, by index from the data
  * @throws UserError where a list's length is not the number of blocks

@@ -8,8 +8,8 @@ export interface IterationTrace {
   /** Samples that were not yet done with the segment. */
   samples: number;
   /**
-   * Samples that the block was evaluated for: these, and where graphs are captured those done that
-   * wait for others, until the batch is halved.
+   * Samples that the block was evaluated for. In graphs that includes samples that are done: they leave
+   * once at most half of the batch is unsolved.
    */
   evaluatedSamples: number;
   /** Tokens that the block evaluated for each of the latter. */

@@ -9,18 +9,22 @@ export type Start = 'latent' | 'zeros';
 
 /**
  * What is compared with the tolerance: the largest change of a number between two iterates
- * (Zhang et al. 2025, arXiv 2505.24791, algorithm 1), or the change's Frobenius norm divided by
- * the number of samples and the token width (the code of Liu and Qin 2025, arXiv 2505.12849).
+ * (Zhang et al. 2025, arXiv 2505.24791, algorithm 1), or the Frobenius norm of the change divided by the
+ * token width (the code of Liu and Qin 2025, arXiv 2505.12849). Both are of a token and all before it that
+ * are not final, sample by sample. The published form takes them over a segment of the whole batch, and
+ * divides the norm by the number of samples, too.
  */
 export type ChangeNorm = 'largest' | 'frobenius';
 
 /** Settings that all iterative solvers share. */
 export interface IterationSettings {
   /**
-   * Tokens whose change is at most this, on the scale of the block's tokens (images lie in [−1, 1]),
-   * are taken as solved; 0 iterates to the exact solution. Default 1e-5. It
-   * bounds the change, not the error: what is left undone in a token grows in those that depend on
-   * it, in a tough block of 1,024 tokens a thousandfold. `planSampling` measures the error.
+   * A token is final once all before it were, or once the change of it and of all before it that are not
+   * final, in `norm`, is at most this, on the scale of the block's tokens (images lie in [−1, 1]). 0 iterates
+   * to the exact solution (the published form, whose largest change has to be below it, then goes on to
+   * `maximum`). Default 1e-5. It bounds the change, not the error: what is left undone in a token grows in
+   * those that depend on it, in a tough block of 1,024 tokens a thousandfold. `planSampling` measures the
+   * error.
    */
   tolerance?: number;
   /** Default `largest`. */
@@ -39,7 +43,8 @@ export interface IterationSettings {
  * earlier tokens only.
  *
  * - `sequential`: token by token with a key/value cache.
- * - `jacobi`: all tokens at once, again and again; token t is exact after t iterations.
+ * - `jacobi`: all tokens at once, again and again; after k iterations the first k tokens are exact, and one
+ *   more where the first token passes through.
  * - `gaussSeidelJacobi`: segments of tokens one after the other, Jacobi iterations inside each.
  * - `slidingWindow`: Jacobi iterations on the next `window` tokens that are not yet final, all in one
  *   compiled loop: for one image or a few on a processor, where an evaluation of 8 to 16 tokens takes two
@@ -263,6 +268,7 @@ export function publishedJacobi(
  * @param settings of the Jacobi iterations, those of our own by default; `published` reruns the
  *   paper's: one stop for the batch, at a largest change below 0.5, from zeros
  * @returns a solver per block, by index from the data
+ * @throws UserError for a model without blocks
  *
  * @example
  * ```ts

@@ -9,7 +9,7 @@ import { solveBlock } from '../solvers/solve-block.js';
 import type { BlockTrace } from '../solvers/solve-record.js';
 import type { Solver } from '../solvers/solver.js';
 
-/** A block between what it made and what it made it of, both in the block's order of tokens. */
+/** A block with its output and its input, both in the block's order of tokens. */
 export interface BlockPassage {
   guided: GuidedBlock;
   /** The block's output (batch, T, D): what a solver is given. */
@@ -28,7 +28,7 @@ export interface BlockPassages {
  * Samples sequentially and keeps what each block was given and what it gave, to try other solvers
  * on single blocks.
  *
- * @param z latents (batch, T, D)
+ * @param z noise (batch, T, D)
  * @returns what the caller disposes of
  * @throws UserError as `inverse` does
  */

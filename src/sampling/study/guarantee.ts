@@ -13,8 +13,8 @@ export interface GuaranteeCheck {
 
 /**
  * Iterates on a block to the end and compares each token with the exact one from the iteration on
- * after which it has to be exact: token t after t − 1 iterations where the first token is given, and
- * after t from zeros.
+ * after which it has to be exact: after k iterations the first k + 1 tokens where the first token is given,
+ * and the first k where it, too, starts at zeros.
  *
  * @param solver a Jacobi iteration with tolerance 0
  * @param samples how many of the passage's samples are solved, the first ones

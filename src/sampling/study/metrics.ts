@@ -27,13 +27,19 @@ export interface ConvergenceRanking {
 
 /** The Initial Guessing Metric of a block for both starts; the smaller one is to be preferred. */
 export interface InitialGuessing {
+  /** Spectral norm of the mean error of the first iterate, where the iteration starts at the latent. */
   latent: number;
+  /** The same where it starts at zeros. */
   zeros: number;
+  /** The start with the smaller norm; `latent` where both are equal. */
   better: Start;
 }
 
 export interface MetricOptions {
-  /** Class per image; none takes the mean of all classes, as the published code does. */
+  /**
+   * Class per image. Absent: no label, which a TarFlow reads as the mean of all classes, as the published
+   * code does. Captions are the empty one.
+   */
   label?: Label | undefined;
   /** Images evaluated together. Default 32. */
   batchSize?: number;

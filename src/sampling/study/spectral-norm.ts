@@ -4,6 +4,7 @@ import { Matrix, SingularValueDecomposition } from 'ml-matrix';
  * The spectral norm of a matrix, its largest singular value, in double precision.
  *
  * @param values row by row
+ * @returns Infinity or NaN, the first such number, where an entry is not finite
  * @throws RangeError if they are not as many as rows times columns
  */
 export function spectralNorm(values: ArrayLike<number>, rows: number, columns: number): number {

@@ -3,15 +3,17 @@ import { normalInto, type RandomKey, uniformInto } from '../../backend/random.js
 import type { FeedSettings } from '../../flow/model.js';
 
 /**
- * Noise added to training images. Gaussian noise, wide enough to matter, is what makes good
- * samples; uniform noise of one grey level makes the density that of the discrete image, and is for
- * likelihood (TarFlow, section 3.2). A classifier takes none.
+ * Noise that is added to training images. Gaussian noise has the standard deviation `sigma`, on the scale
+ * [−1, 1] of the images (of latents, on their own); wide enough to matter, it is what makes good samples.
+ * Uniform noise of one grey level makes the density that of the discrete image, and is for likelihood
+ * (TarFlow, section 3.2). An autoencoder takes none.
  */
 export type Noise = FeedSettings['noise'];
 
 /**
- * Noisy images on the scale [−1, 1] from pixels 0 … 255: k/127.5 − 1 + σε, or 2(k + u)/256 − 1;
- * without noise k/127.5 − 1. Latents are numbers as they are, x + σε or x.
+ * Noisy images on the scale [−1, 1] from pixels k of 0 … 255: k/127.5 − 1 + σε with ε standard normal, or
+ * 2(k + u)/256 − 1 with u uniform in [0, 1); without noise k/127.5 − 1. Latents are taken as they are,
+ * x + σε or x. The order of `values` is kept.
  *
  * @throws UserError for latents with uniform noise
  */

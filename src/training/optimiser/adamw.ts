@@ -37,9 +37,9 @@ export function biasCorrections(
 /**
  * One AdamW update (Loshchilov and Hutter 2019, algorithm 2) with the papers' constants as defaults:
  * betas (0.9, 0.95), epsilon 1e-8, weight decay 1e-4. Pure: the new leaves and moments are new
- * tensors. In a captured function it becomes one pass over the memory of the variables. There,
- * parameters and moments have to be variables of the program, and the results have to be among the
- * function's updates.
+ * tensors. Call it inside `tidy`: it leaves intermediate tensors. In a captured function it becomes one
+ * pass over the memory of the variables. There, parameters and moments have to be variables of the program,
+ * and the results have to be among the function's updates.
  *
  * @param learningRate a number, or a scalar tensor where the update is captured as a graph
  * @param corrections 1 − β₁ᵗ and 1 − β₂ᵗ for the number t of this update, as numbers or scalars

@@ -11,11 +11,14 @@ export interface LearningRateSchedule {
   hold?: number | undefined;
   /** Steps in all. */
   steps: number;
-  /** Learning rate of the first step and of the last. Default 1e-6. */
+  /** Learning rate at which the warm-up begins and to which the cosine falls at k = `steps`. Default 1e-6. */
   floor?: number;
 }
 
-/** The learning rate of step k, counted from 0: the first step uses the floor. */
+/**
+ * The learning rate of step k, counted from 0. With a warm-up the first step has the floor, without one
+ * the peak.
+ */
 export function learningRate(schedule: LearningRateSchedule, k: number): number {
   const { peak, warmup, hold = 0, steps, floor = 1e-6 } = schedule;
   if (k < warmup) return floor + (k / warmup) * (peak - floor);

@@ -5,10 +5,11 @@ import { palette } from '../theme.js';
 import { referenceLine } from './reference-line.js';
 
 /**
- * A table of numbers with names on both sides, as coloured cells with the numbers in them.
+ * A table of numbers with names on both sides, as coloured cells with the numbers in them, rounded to whole
+ * ones.
  *
  * @param chart.values row by row, as many in each as there are columns
- * @param chart.shade from a value to its darkness between 0 and 1; default the value as a percentage
+ * @param chart.shade from a value to its darkness between 0 and 1; default value / 100
  */
 export function matrixChart(chart: {
   title: string;

@@ -17,9 +17,13 @@ export async function namesOfEmoji(): Promise<{ all: string[]; trained: string[]
 export function writtenNames({ all, trained }: { all: string[]; trained: string[] }): string {
   const names = composedNames(all, trained).map((name) => `  '${name}',\n`);
   return (
+    '// By the rule of emoji-compositions.ts. Written by ' +
+    '`npx tsx test/data/memory/write-composed-names.ts`.\n\n' +
     '/**\n' +
-    ' * Names of emoji held out for composition, by the rule of emoji-compositions.ts. Written by\n' +
-    ' * `npx tsx test/data/memory/write-composed-names.ts`.\n' +
+    ' * Names of emoji that are held out of training and validation in the data sets ' +
+    '`emoji-composed-*`, and in\n' +
+    ' * those that are split like them: their words occur there in other names. They are the test ' +
+    'split.\n' +
     ' */\n' +
     `export const heldOutNames: readonly string[] = [\n${names.join('')}];\n`
   );

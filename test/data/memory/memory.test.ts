@@ -55,7 +55,7 @@ describe('what does not fit together is refused', () => {
   test.each([
     [
       { pixels: parts.pixels.subarray(1) },
-      /tiny has 23 values and 4 labels\. Expected 6 values an/,
+      /tiny has 23 values and 4 labels\. Expected 6 values per image/,
     ],
     [{ captions: ['w'] }, /tiny has 1 captions and 4 labels/],
   ])('%o', (wrong, message) => {

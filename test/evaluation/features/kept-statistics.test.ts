@@ -124,4 +124,30 @@ describe('statistics of images', () => {
   });
 });
 
+test.each([0, -1, 1.5])('a batch of %d images is refused, before one is read', async (batch) => {
+  const unread = {
+    data: {
+      ...data,
+      read: () => {
+        throw new Error('samples were read');
+      },
+    },
+    indices: [0, 1, 2],
+  };
+  const unseen = rowMeans({
+    weights: 'a',
+    features: () => {
+      throw new Error('a network saw images');
+    },
+  });
+  const images = imagesTensor(data, [0, 1, 2]);
+  const refusal = `The batch size is ${batch}. Expected a whole number above 0.`;
+  for (const some of [unread, images]) {
+    await expect(featuresOf(unseen, some, { batch })).rejects.toThrow(refusal);
+    await expect(statisticsOfImages(unseen, some, { batch })).rejects.toThrow(refusal);
+    await expect(keptStatistics(unseen, some, { ...named, batch })).rejects.toThrow(refusal);
+  }
+  images.dispose();
+});
+
 const named = { name: 'fashion-mnist/test' };

@@ -19,6 +19,7 @@ export interface CompiledCall<Inputs extends Leaves, Outputs extends Leaves> {
   body(parameters: Leaves, inputs: Inputs): Outputs;
   /** How it runs, as in a program. */
   mode: Mode;
+  /** As in a program. Default `float32`. */
   precision?: Precision;
   /**
    * True to keep a copy of the parameters on the device between calls, which is renewed when they

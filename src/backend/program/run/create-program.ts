@@ -47,7 +47,7 @@ export interface ProgramOptions<F> {
    * `bfloat16`: matrix products take bfloat16 arguments, and everything else is computed in float32.
    * In a graph, two more things are rounded. A sum of rows that such products take, such as the
    * gradient of a bias, is a product too. A variable that no function writes is rounded once, when it
-   * is assigned, and held beside its float32 numbers.
+   * is assigned, and held beside its float32 numbers. Default `float32`.
    */
   precision?: Precision;
   /**
@@ -69,9 +69,15 @@ export interface Program<Inputs extends InputSpecs, Outputs extends OutputsOf<In
   run: {
     [name in keyof Inputs]: (inputs: { [input in keyof Inputs[name]]: Feed }) => Outputs[name];
   };
-  /** Current values of the named variables, or of all; the caller frees them. */
+  /**
+   * Current values of the named variables, or of all; the caller frees them.
+   * @throws UserError for a name that is no variable
+   */
   read(names?: readonly string[]): Record<string, tf.Tensor>;
-  /** Sets the named variables. */
+  /**
+   * Sets the named variables; the tensors stay the caller's.
+   * @throws UserError for a name that is no variable, or a tensor of another shape or type
+   */
   assign(values: Record<string, tf.Tensor>): void;
   /** Frees the variables and the graph. Nothing can be called afterwards. */
   dispose(): void;
@@ -122,7 +128,8 @@ export function tensorSpec(
  * stays the same, and memory does not grow from call to call. Memory that compiling leaves free
  * returns to the system after the first call.
  *
- * @throws UserError for a function that cannot be recorded; it names the operation
+ * @throws UserError for a mode or precision that the engine does not have, for names, shapes or types that
+ *   a program cannot have, and for a function that cannot be recorded; it names the operation
  */
 export function createProgram<Inputs extends InputSpecs, F extends ProgramFunctions<Inputs>>(
   options: ProgramOptions<F & ProgramFunctions<Inputs>>,
