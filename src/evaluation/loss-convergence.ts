@@ -39,9 +39,9 @@ export const convergedBelow = 0.005;
  * @example
  * ```ts
  * import { lossConvergence, lossConvergenceText } from 'tarflow/evaluation';
- * import { readPublishedRun } from 'tarflow/workbook';
+ * import { readCommittedRun } from 'tarflow/workbook';
  *
- * const { records } = await readPublishedRun('emoji-256-tokens');
+ * const { records } = await readCommittedRun('emoji-256-tokens');
  * const found = lossConvergence(records);
  * if (found) console.log(lossConvergenceText(found));
  * ```

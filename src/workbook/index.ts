@@ -52,6 +52,19 @@ export {
   recordClaim,
   resultsTable,
 } from './claims.js';
+export {
+  type CommittedRun,
+  commitRun,
+  commitSnapshot,
+  committedCheckpoint,
+  readCommittedRun,
+} from './committed-run.js';
+export {
+  type CommittedTable,
+  convergenceSummary,
+  readCommittedTable,
+  type TableFigure,
+} from './committed-table.js';
 export { costSince, cpuSecondsSince, leastSeconds } from './cost.js';
 export {
   clearOutput,
@@ -93,19 +106,6 @@ export {
 } from './progress.js';
 export { publishedFigure, publishedScale } from './published-figure.js';
 export { type PublishedRow, publishedRows, showPublished } from './published-rows.js';
-export {
-  type PublishedRun,
-  publishedCheckpoint,
-  publishRun,
-  publishSnapshot,
-  readPublishedRun,
-} from './published-run.js';
-export {
-  convergenceSummary,
-  type PublishedTable,
-  readPublishedTable,
-  type TableFigure,
-} from './published-table.js';
 export { quick, training } from './quick.js';
 export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
 export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';
@@ -118,7 +118,7 @@ export {
 export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
 export { type TestImagesRequest, testImages } from './test-images.js';
-export { trainForResults } from './train-published.js';
+export { trainForResults } from './train-for-results.js';
 export { matrixChart, reliabilityChart } from './views/classifier-charts.js';
 export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
 export { patchMap, patchOrderChart } from './views/patch-charts.js';

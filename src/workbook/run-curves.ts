@@ -1,7 +1,7 @@
 import type { LikelihoodRecord } from '../training/record.js';
 import { type ChartSpec, showChart } from './chart.js';
 import { lineChart, sideBySide } from './chart-types.js';
-import type { PublishedRun } from './published-run.js';
+import type { CommittedRun } from './committed-run.js';
 
 /** Lines over the steps of training runs. */
 export interface RunCurves {
@@ -14,7 +14,7 @@ export interface RunCurves {
 
 /** A chart for each run, by the name of its model, side by side. */
 export function runCurves(
-  runs: Readonly<Record<string, PublishedRun>>,
+  runs: Readonly<Record<string, CommittedRun>>,
   { yTitle, values, logY }: Omit<RunCurves, 'title'>,
 ): ChartSpec {
   const charts = Object.entries(runs).map(([name, { records, stepsPerRecord }]) => {
@@ -40,7 +40,7 @@ export function runCurves(
 
 /** Shows {@link runCurves} with a title above all. */
 export async function showRunCurves(
-  runs: Readonly<Record<string, PublishedRun>>,
+  runs: Readonly<Record<string, CommittedRun>>,
   { title, ...curves }: RunCurves,
 ): Promise<void> {
   await showChart(runCurves(runs, curves), { title });

@@ -11,7 +11,7 @@ import {
   type BlockPassages,
   blockPassages,
 } from '../sampling/study/convergence.js';
-import { publishedCheckpoint } from './published-run.js';
+import { committedCheckpoint } from './committed-run.js';
 
 /**
  * The subject of a study of solvers: a class-conditional flow from `results/`, some noise, and what
@@ -52,7 +52,7 @@ export async function loadSubject(
   checkpoint: string,
   { batch, seed }: { batch: number; seed: number },
 ): Promise<Subject> {
-  const flow = await loadCheckpoint(publishedCheckpoint(checkpoint), { family: tarflow });
+  const flow = await loadCheckpoint(committedCheckpoint(checkpoint), { family: tarflow });
   const { config } = flow;
   const tokens = tokenCount(config);
   const label = Array.from({ length: batch }, (_, i) => i % Math.max(1, config.classes));

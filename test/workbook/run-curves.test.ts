@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { type ChartSpec, renderChart } from '../../src/workbook/chart.js';
-import { readPublishedRun } from '../../src/workbook/published-run.js';
+import { readCommittedRun } from '../../src/workbook/committed-run.js';
 import { runCurves } from '../../src/workbook/run-curves.js';
 
 test('a chart for each run, with a line for each curve where it has values', async () => {
-  const run = await readPublishedRun('fashion-mnist-density');
+  const run = await readCommittedRun('fashion-mnist-density');
   const values = {
     training: ({ loss }: { loss: number }) => loss,
     'held out': ({ validation }: { validation?: { loss: number } }) => validation?.loss,

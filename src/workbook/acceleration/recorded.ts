@@ -6,7 +6,7 @@ import type { Acceleration } from '../../evaluation/acceleration.js';
 import { disposeModel } from '../../flow/flow.js';
 import { loadCheckpoint } from '../../models/load-checkpoint.js';
 import { modelFingerprint, type Plan } from '../../sampling/planner/plan-file.js';
-import { publishedCheckpoint } from '../published-run.js';
+import { committedCheckpoint } from '../committed-run.js';
 import { type ComparedFigures, peersOf } from '../report/benchmark-rows.js';
 import { resultFile, resultsFolder, resultToRead } from '../results-folder.js';
 
@@ -71,7 +71,7 @@ export async function measureAccelerations(
   const root = path.dirname(resultsFolder());
   for (const [index, run] of accelerationRuns.entries()) {
     onRun(index, run);
-    const checkpoint = path.relative(root, publishedCheckpoint(run.model));
+    const checkpoint = path.relative(root, committedCheckpoint(run.model));
     const words = ['accelerate', checkpoint, '--batch', run.batches.join(',')];
     words.push('--repeats', '3', '--label', '0', '--guidance', '1', '--mode', run.mode);
     words.push('--output', resultFile(fileOf(run)));
@@ -83,7 +83,7 @@ export async function measureAccelerations(
 export async function outdatedTables(tables: readonly RecordedTable[]): Promise<RecordedTable[]> {
   const outdated: RecordedTable[] = [];
   for (const model of new Set(tables.map((one) => one.model))) {
-    const flow = await loadCheckpoint(publishedCheckpoint(model));
+    const flow = await loadCheckpoint(committedCheckpoint(model));
     const fingerprint = modelFingerprint(flow);
     disposeModel(flow);
     const own = tables.filter((one) => one.model === model);

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { readBytes } from '../../backend/files.js';
 import { type Claim, expectations, measurements, papers } from '../../papers/index.js';
 import { type RecordedClaim, readClaim } from '../claims.js';
-import { readPublishedRun } from '../published-run.js';
+import { readCommittedRun } from '../committed-run.js';
 import { resultsFolder } from '../results-folder.js';
 import { formatValue } from '../table.js';
 import { markdownTable, ourFigure, oursText, publishedText } from './markdown.js';
@@ -151,7 +151,7 @@ ${table}${others.join('')}`;
 }
 
 async function lastLoss(run: string): Promise<string> {
-  const { records } = await readPublishedRun(run);
+  const { records } = await readCommittedRun(run);
   const losses = records.flatMap(({ validation }) => validation?.loss ?? []);
   return formatValue(losses.at(-1));
 }

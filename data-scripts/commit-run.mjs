@@ -1,4 +1,4 @@
-// node data-scripts/publish.mjs RUN NAME [--snapshot]: puts a training run into results/, under a name:
+// node data-scripts/commit-run.mjs RUN NAME [--snapshot]: puts a training run into results/, under a name:
 // its checkpoint and its log; with --snapshot what a later run goes on from, in place of the checkpoint.
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -17,19 +17,19 @@ await runMain(async () => {
   if (run === undefined || name === undefined || others.length > 0) {
     throw new SetupError(
       `Got ${positionals.length} arguments, expected the folder of a run and a name in results/`,
-      'For example: node data-scripts/publish.mjs runs/density fashion-mnist-density',
+      'For example: node data-scripts/commit-run.mjs runs/density fashion-mnist-density',
     );
   }
   const context = newContext();
   await runSteps([build], context);
-  /** @type {typeof import('../src/workbook/published-run.js')} */
-  const { publishRun, publishSnapshot } = createRequire(path.join(context.root, 'package.json'))(
-    './dist/workbook/published-run.js',
+  /** @type {typeof import('../src/workbook/committed-run.js')} */
+  const { commitRun, commitSnapshot } = createRequire(path.join(context.root, 'package.json'))(
+    './dist/workbook/committed-run.js',
   );
   const folder = path.resolve(run);
-  await (values.snapshot ? publishSnapshot(folder, name) : publishRun(folder, name));
+  await (values.snapshot ? commitSnapshot(folder, name) : commitRun(folder, name));
   context.progress.note(
-    `Published: ${values.snapshot ? 'snapshots' : 'checkpoints'}/${name}.safetensors`,
+    `Put into results: ${values.snapshot ? 'snapshots' : 'checkpoints'}/${name}.safetensors`,
   );
   return 0;
 });

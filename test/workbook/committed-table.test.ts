@@ -1,11 +1,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { expect, test } from 'vitest';
-import { convergenceSummary, readPublishedTable } from '../../src/workbook/published-table.js';
+import { convergenceSummary, readCommittedTable } from '../../src/workbook/committed-table.js';
 import { resultsFolder } from '../../src/workbook/results-folder.js';
 
 test('a table has its rows, and figures with one value a training', async () => {
-  const table = await readPublishedTable('latents-and-pixels-workbook');
+  const table = await readCommittedTable('latents-and-pixels-workbook');
   const [latents = '', pixels = '', noisier = ''] = table.rows;
   expect(table.rows).toHaveLength(3);
   expect(table.row(latents).settings.seeds).toEqual([1, 2, 3]);
@@ -20,7 +20,7 @@ test('a table has its rows, and figures with one value a training', async () => 
 });
 
 test('a table says how much the loss of each training still changed at its end', async () => {
-  const table = await readPublishedTable('noise-kinds-workbook');
+  const table = await readCommittedTable('noise-kinds-workbook');
   const [gaussian = '', uniform = ''] = table.rows;
   const found = await table.convergence(gaussian);
   expect(found.map((each) => each?.converged)).toEqual([true, true, true]);
@@ -33,7 +33,7 @@ test('a table says how much the loss of each training still changed at its end',
   expect(broken).toBeNull();
   for (const each of others) expect(each).toMatchObject({ converged: false });
   // Of a training that was followed, by its points.
-  const followed = await readPublishedTable('loss-and-distance-workbook');
+  const followed = await readCommittedTable('loss-and-distance-workbook');
   const ends = await followed.convergence(followed.rows[0] as string);
   expect(ends.map((each) => each?.converged)).toEqual([true, true, true]);
 });
@@ -42,7 +42,7 @@ test('every training of the tables says it, but for one that broke down', async 
   const names = fs.readdirSync(path.join(resultsFolder(), 'tables'));
   const missing: string[] = [];
   for (const name of names) {
-    const table = await readPublishedTable(path.parse(name).name);
+    const table = await readCommittedTable(path.parse(name).name);
     for (const row of table.rows) {
       const ends = await table.convergence(row);
       expect(ends, row).toHaveLength(table.row(row).settings.seeds.length);
@@ -55,10 +55,10 @@ test('every training of the tables says it, but for one that broke down', async 
 });
 
 test('what it lacks is told with what it has', async () => {
-  await expect(readPublishedTable('no-table')).rejects.toThrow(
+  await expect(readCommittedTable('no-table')).rejects.toThrow(
     /no-table\.json\. Fill it by `tarflow reproduce`/,
   );
-  const table = await readPublishedTable('deep-shallow-workbook');
+  const table = await readCommittedTable('deep-shallow-workbook');
   const [row = ''] = table.rows;
   expect(() => table.row('glow')).toThrow(/no row 'glow'\. Choose one of '.*1-1-1-5/);
   expect(() => table.figure(row, 'speed-up')).toThrow(/no speed-up\. It has held-out loss, FID/);

@@ -17,11 +17,11 @@ import type { StartingPoint } from '../../src/training/run-description.js';
 import { train } from '../../src/training/train.js';
 import {
   averagedRecords,
-  publishedCheckpoint,
-  publishRun,
-  publishSnapshot,
-  readPublishedRun,
-} from '../../src/workbook/published-run.js';
+  commitRun,
+  commitSnapshot,
+  committedCheckpoint,
+  readCommittedRun,
+} from '../../src/workbook/committed-run.js';
 import { smallConfig, smallRun, smallSettings } from '../training/small.js';
 
 let folder: string;
@@ -90,49 +90,49 @@ async function runFolder(
   return run;
 }
 
-test('a run is published up to its checkpoint, short and in half precision', async () => {
+test('a run is committed up to its checkpoint, short and in half precision', async () => {
   const run = await runFolder(1100, 1000);
   const tensors = tf.memory().numTensors;
-  await publishRun(run, 'tiny');
+  await commitRun(run, 'tiny');
   expect(tf.memory().numTensors).toBe(tensors);
 
-  const published = await readPublishedRun('tiny');
-  expect(published.run.experiment).toBe('tiny');
-  expect(published.run.config).toEqual(config);
-  expect(published).toMatchObject({ steps: 1000, seconds: 2000, stepsPerRecord: 3 });
-  expect(published.records.length).toBeLessThan(500);
-  expect(published.records.at(-1)?.step).toBe(1000);
-  expect(published.records.flatMap(({ step, validation }) => (validation ? [step] : []))).toEqual(
+  const committed = await readCommittedRun('tiny');
+  expect(committed.run.experiment).toBe('tiny');
+  expect(committed.run.config).toEqual(config);
+  expect(committed).toMatchObject({ steps: 1000, seconds: 2000, stepsPerRecord: 3 });
+  expect(committed.records.length).toBeLessThan(500);
+  expect(committed.records.at(-1)?.step).toBe(1000);
+  expect(committed.records.flatMap(({ step, validation }) => (validation ? [step] : []))).toEqual(
     Array.from({ length: 10 }, (_, i) => 100 * (i + 1)),
   );
 
-  const { tensors: stored, metadata } = await readSafetensors(publishedCheckpoint('tiny'));
+  const { tensors: stored, metadata } = await readSafetensors(committedCheckpoint('tiny'));
   expect(stored['blocks.0.proj_in.weight']?.dtype).toBe('F16');
   expect(JSON.parse(metadata.details as string)).toEqual({ steps: 1000 });
 });
 
-test('a run that went on from the published one takes its place, and its log is added', async () => {
-  await publishRun(await runFolder(1100, 1000), 'tiny');
+test('a run that went on from the committed one takes its place, and its log is added', async () => {
+  await commitRun(await runFolder(1100, 1000), 'tiny');
   const sha256 = createHash('sha256')
-    .update(fs.readFileSync(publishedCheckpoint('tiny')))
+    .update(fs.readFileSync(committedCheckpoint('tiny')))
     .digest('hex');
   const from = { checkpoint: 'tiny.safetensors', sha256, steps: 1000 };
   const second = await runFolder(250, 1200, from);
-  await publishRun(second, 'tiny');
+  await commitRun(second, 'tiny');
 
-  const published = await readPublishedRun('tiny');
-  expect(published).toMatchObject({ steps: 1200, seconds: 2400, earlier: [{ until: 1000 }] });
-  expect(published.run.from).toEqual(from);
-  const validated = published.records.flatMap(({ step, validation }) => (validation ? [step] : []));
+  const committed = await readCommittedRun('tiny');
+  expect(committed).toMatchObject({ steps: 1200, seconds: 2400, earlier: [{ until: 1000 }] });
+  expect(committed.run.from).toEqual(from);
+  const validated = committed.records.flatMap(({ step, validation }) => (validation ? [step] : []));
   expect(validated).toEqual(Array.from({ length: 12 }, (_, i) => 100 * (i + 1)));
-  expect(published.records.at(-1)?.epoch).toBeCloseTo(120);
+  expect(committed.records.at(-1)?.epoch).toBeCloseTo(120);
 
   // Published again, it is what it was; a run that began with something else is refused.
-  await publishRun(second, 'tiny');
-  expect(await readPublishedRun('tiny')).toEqual(published);
+  await commitRun(second, 'tiny');
+  expect(await readCommittedRun('tiny')).toEqual(committed);
   fs.rmSync(second, { recursive: true });
   const other = await runFolder(250, 1200, { ...from, sha256: 'of another' });
-  await expect(publishRun(other, 'tiny')).rejects.toThrow('which is neither');
+  await expect(commitRun(other, 'tiny')).rejects.toThrow('which is neither');
 });
 
 /** A run of a few real steps, whose folder it returns. */
@@ -147,65 +147,65 @@ async function trainedRun(name: string, steps: number, start?: string): Promise<
 }
 
 test('a run that began with the checkpoint of another name has its own log alone', async () => {
-  await publishRun(await runFolder(1100, 1000), 'encoder');
+  await commitRun(await runFolder(1100, 1000), 'encoder');
   const sha256 = createHash('sha256')
-    .update(fs.readFileSync(publishedCheckpoint('encoder')))
+    .update(fs.readFileSync(committedCheckpoint('encoder')))
     .digest('hex');
   const from = { checkpoint: 'encoder.safetensors', sha256, steps: 1000 };
-  await publishRun(await runFolder(250, 1200, from), 'decoder');
-  const published = await readPublishedRun('decoder');
-  expect(published.run.from).toEqual(from);
-  expect(published.earlier).toBeUndefined();
-  expect(published.steps).toBe(250);
-  expect((await readPublishedRun('encoder')).run.from).toBeUndefined();
+  await commitRun(await runFolder(250, 1200, from), 'decoder');
+  const committed = await readCommittedRun('decoder');
+  expect(committed.run.from).toEqual(from);
+  expect(committed.earlier).toBeUndefined();
+  expect(committed.steps).toBe(250);
+  expect((await readCommittedRun('encoder')).run.from).toBeUndefined();
 });
 
 test('a run goes on from a snapshot in results, without its folder, more than once', async () => {
   const kept = (name: string) => path.join(folder, 'results', name);
   const snapshot = kept('snapshots/tiny.safetensors');
   const run = await trainedRun('first', 4);
-  await publishSnapshot(run, 'tiny');
-  await publishSnapshot(run, 'tiny');
-  expect(fs.existsSync(publishedCheckpoint('tiny'))).toBe(false);
+  await commitSnapshot(run, 'tiny');
+  await commitSnapshot(run, 'tiny');
+  expect(fs.existsSync(committedCheckpoint('tiny'))).toBe(false);
   fs.rmSync(run, { recursive: true });
 
   // The second run replaces the snapshot with which it began by one of its own, and again.
   const second = await trainedRun('second', 3, snapshot);
-  await publishSnapshot(second, 'tiny');
-  await publishSnapshot(second, 'tiny');
+  await commitSnapshot(second, 'tiny');
+  await commitSnapshot(second, 'tiny');
   const third = await trainedRun('third', 2, snapshot);
-  await publishRun(third, 'tiny');
-  const { steps, records, earlier } = await readPublishedRun('tiny');
+  await commitRun(third, 'tiny');
+  const { steps, records, earlier } = await readCommittedRun('tiny');
   expect({ steps, until: earlier?.map(({ until }) => until) }).toEqual({ steps: 9, until: [4, 7] });
   expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  const flow = await loadCheckpoint(publishedCheckpoint('tiny'));
+  const flow = await loadCheckpoint(committedCheckpoint('tiny'));
   expect(flow.details.steps).toBe(9);
   disposeModel(flow);
   expect(fs.existsSync(snapshot)).toBe(false);
   expect(fs.existsSync(kept('snapshots/tiny.jsonl'))).toBe(false);
 });
 
-test('a snapshot leaves what is published of earlier runs as it is', async () => {
-  await publishRun(await trainedRun('first', 3), 'tiny');
-  const published = await readPublishedRun('tiny');
-  const second = await trainedRun('second', 4, publishedCheckpoint('tiny'));
-  await publishSnapshot(second, 'tiny');
-  expect(await readPublishedRun('tiny')).toEqual(published);
-  await publishRun(second, 'tiny');
-  const { steps, records, earlier } = await readPublishedRun('tiny');
+test('a snapshot leaves what is committed of earlier runs as it is', async () => {
+  await commitRun(await trainedRun('first', 3), 'tiny');
+  const committed = await readCommittedRun('tiny');
+  const second = await trainedRun('second', 4, committedCheckpoint('tiny'));
+  await commitSnapshot(second, 'tiny');
+  expect(await readCommittedRun('tiny')).toEqual(committed);
+  await commitRun(second, 'tiny');
+  const { steps, records, earlier } = await readCommittedRun('tiny');
   expect({ steps, earlier: earlier?.length }).toEqual({ steps: 7, earlier: 1 });
   expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });
 
-test('a run that was never published, and a damaged log, are named', async () => {
-  await expect(readPublishedRun('absent')).rejects.toThrow(/absent\.jsonl/);
+test('a run that was never committed, and a damaged log, are named', async () => {
+  await expect(readCommittedRun('absent')).rejects.toThrow(/absent\.jsonl/);
   const training = path.join(folder, 'results', 'training');
   fs.mkdirSync(training, { recursive: true });
   fs.writeFileSync(path.join(training, 'half.jsonl'), '{"run": {}');
-  await expect(readPublishedRun('half')).rejects.toThrow(UserError);
+  await expect(readCommittedRun('half')).rejects.toThrow(UserError);
 });
 
 test('a folder without a run is an error, and publishes nothing', async () => {
-  await expect(publishRun(path.join(folder, 'nowhere'), 'tiny')).rejects.toThrow(/run\.json/);
+  await expect(commitRun(path.join(folder, 'nowhere'), 'tiny')).rejects.toThrow(/run\.json/);
   expect(fs.existsSync(path.join(folder, 'results'))).toBe(false);
 });

@@ -8,14 +8,14 @@ import { tarflow } from '../models/tarflow/index.js';
 import type { Experiment } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { train } from '../training/train.js';
+import { commitRun } from './committed-run.js';
 import { untilInterrupted } from './interrupt.js';
 import { liveTraining } from './live-training.js';
-import { publishRun } from './published-run.js';
 import { packageRoot } from './results-folder.js';
 
 /**
  * Trains a TarFlow by an experiment, shows the run while it goes on, and puts it into `results/` as
- * `publishRun` does. A run that was stopped goes on where it was.
+ * `commitRun` does. A run that was stopped goes on where it was.
  *
  * @param name of the checkpoint and the log in `results/`
  * @param data what to train on, and what to follow the run on
@@ -52,5 +52,5 @@ export async function trainForResults(
       'Run the cell again, and it goes on where it was',
     );
   }
-  await publishRun(folder, name);
+  await commitRun(folder, name);
 }

@@ -15,7 +15,7 @@ import { openLastState, writeSnapshot } from '../training/saved-state.js';
 import { resultFile, resultToRead } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */
-export interface PublishedRun {
+export interface CommittedRun {
   /** The contents of the run's `run.json`. */
   run: RunDescription;
   /** The runs that it continued, in their order, and the step at which each ended. */
@@ -30,24 +30,24 @@ export interface PublishedRun {
 }
 
 /** The file in which `results/` keeps a trained model. */
-export function publishedCheckpoint(name: string): string {
+export function committedCheckpoint(name: string): string {
   return resultToRead(files(name).run.tensors);
 }
 
 /**
  * Puts a training run into `results/`: its model in half precision as `checkpoints/<name>.safetensors`,
  * and its log, averaged down to a few hundred lines, as `training/<name>.jsonl`, whose first line
- * says what was trained. A run that is still going on is published up to its last checkpoint. A run
- * that started from the checkpoint or the snapshot published under this name replaces it, and its log
- * is appended; so does the same run when it is published again. One that started from the checkpoint of
+ * says what was trained. A run that is still going on is committed up to its last checkpoint. A run
+ * that started from the checkpoint or the snapshot committed under this name replaces it, and its log
+ * is appended; so does the same run when it is committed again. One that started from the checkpoint of
  * another name, as a decoder from its autoencoder, has its own log alone. A snapshot of the run, or with
  * which it began, is removed.
  *
  * @param runFolder the folder of {@link train} or of `tarflow train --out`
  * @throws UserError if the folder holds no run with a checkpoint, if the run started from another
- *   file than the published one, or if `results/` cannot be written
+ *   file than the committed one, or if `results/` cannot be written
  */
-export async function publishRun(runFolder: string, name: string): Promise<void> {
+export async function commitRun(runFolder: string, name: string): Promise<void> {
   const folder = new RunFolder(runFolder);
   const run = await descriptionOf(runFolder);
   const flow = await loadCheckpoint(folder.checkpoint);
@@ -66,9 +66,9 @@ export async function publishRun(runFolder: string, name: string): Promise<void>
  * saved step as `snapshots/<name>.safetensors`, which `train --from` takes, and its log up to there
  * beside it.
  *
- * @throws UserError as {@link publishRun} does
+ * @throws UserError as {@link commitRun} does
  */
-export async function publishSnapshot(runFolder: string, name: string): Promise<void> {
+export async function commitSnapshot(runFolder: string, name: string): Promise<void> {
   const run = await descriptionOf(runFolder);
   const { file, header } = await openLastState(runFolder);
   try {
@@ -97,8 +97,8 @@ async function logUntil(
   run: RunDescription,
   name: string,
   last: number,
-): Promise<PublishedRun> {
-  const before = run.from && (await publishedStart(name, run.from));
+): Promise<CommittedRun> {
+  const before = run.from && (await committedStart(name, run.from));
   const offset = before?.steps ?? 0;
   const records = (await folder.records()).filter(({ step }) => step <= last - offset);
   const seconds = records.reduce(
@@ -127,43 +127,43 @@ async function logUntil(
   };
 }
 
-async function writeLog(to: string, { records, ...header }: PublishedRun): Promise<void> {
+async function writeLog(to: string, { records, ...header }: CommittedRun): Promise<void> {
   const lines = [header, ...records].map((line) => `${rounded(line)}\n`);
   await writeAtomically(resultFile(to), lines.join(''));
 }
 
 /**
- * What was published of the run from which another one went on: where that one began with what is
- * published now, or where it is published itself already. Undefined where it began with the checkpoint of
+ * What was committed of the run from which another one went on: where that one began with what is
+ * committed now, or where it is committed itself already. Undefined where it began with the checkpoint of
  * another name.
  */
-async function publishedStart(
+async function committedStart(
   name: string,
   from: StartingPoint,
-): Promise<PublishedRun | undefined> {
+): Promise<CommittedRun | undefined> {
   const other = resultToRead(files(path.parse(from.checkpoint).name).run.tensors);
-  const isOther = other !== publishedCheckpoint(name) && existsSync(other);
+  const isOther = other !== committedCheckpoint(name) && existsSync(other);
   if (isOther && (await sha256Of(other)) === from.sha256) return undefined;
   for (const { tensors, log } of Object.values(files(name))) {
     if (!existsSync(resultToRead(log))) continue;
-    const published = await readLog(resultToRead(log));
+    const committed = await readLog(resultToRead(log));
     const file = resultToRead(tensors);
-    if (existsSync(file) && (await sha256Of(file)) === from.sha256) return published;
-    const before = startOf(published);
-    if (before && published.run.from?.sha256 === from.sha256) return before;
+    if (existsSync(file) && (await sha256Of(file)) === from.sha256) return committed;
+    const before = startOf(committed);
+    if (before && committed.run.from?.sha256 === from.sha256) return before;
   }
   throw new UserError(
-    `The run began with ${from.checkpoint}, which is neither ${publishedCheckpoint(name)} nor its snapshot`,
+    `The run began with ${from.checkpoint}, which is neither ${committedCheckpoint(name)} nor its snapshot`,
     'Publish it under the name of the run that it continued',
   );
 }
 
-/** A published run without the last of the runs that it is made of. */
+/** A committed run without the last of the runs that it is made of. */
 function startOf({
   earlier = [],
   records,
   stepsPerRecord,
-}: PublishedRun): PublishedRun | undefined {
+}: CommittedRun): CommittedRun | undefined {
   const last = earlier.at(-1);
   if (!last) return undefined;
   return {
@@ -195,20 +195,20 @@ async function sha256Of(file: string): Promise<string> {
 
 /**
  * The description and log of a run in `results/`.
- * @throws UserError if no run of that name is published, or its log is damaged
+ * @throws UserError if no run of that name is committed, or its log is damaged
  */
-export async function readPublishedRun(name: string): Promise<PublishedRun> {
+export async function readCommittedRun(name: string): Promise<CommittedRun> {
   return readLog(resultToRead(files(name).run.log));
 }
 
-async function readLog(file: string): Promise<PublishedRun> {
+async function readLog(file: string): Promise<CommittedRun> {
   try {
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
     const [header, ...records] = lines.map((line) => JSON.parse(line) as unknown);
-    return { ...(header as Omit<PublishedRun, 'records'>), records: records as LikelihoodRecord[] };
+    return { ...(header as Omit<CommittedRun, 'records'>), records: records as LikelihoodRecord[] };
   } catch (error) {
     throw new UserError(
-      `${file} is not the log of a published run (${(error as Error).message})`,
+      `${file} is not the log of a committed run (${(error as Error).message})`,
       'Restore it from the repository, or train it again with `npm run workbook -- --train`',
     );
   }

@@ -6,8 +6,8 @@ import { startEngine } from '../../src/backend/engine.js';
 import { UserError } from '../../src/backend/errors.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import { publishedCheckpoint, readPublishedRun } from '../../src/workbook/published-run.js';
-import { trainForResults } from '../../src/workbook/train-published.js';
+import { committedCheckpoint, readCommittedRun } from '../../src/workbook/committed-run.js';
+import { trainForResults } from '../../src/workbook/train-for-results.js';
 import { madeUpImages, smallConfig, smallSettings } from '../training/small.js';
 
 let folder: string;
@@ -34,7 +34,7 @@ const settings = { ...smallSettings, steps: 100 };
 const experiment = { name: 'made-up', config: smallConfig, settings };
 const data = { train: madeUpImages('train', 40), validation: madeUpImages('validation', 8) };
 
-test('a run that is stopped goes on, and is published when it is done', async () => {
+test('a run that is stopped goes on, and is committed when it is done', async () => {
   const runFolder = path.join(folder, 'run');
   const stopped = trainForResults('small', experiment, data, runFolder).catch((error) => error);
   // A listener for interrupts is there as long as the run goes on.
@@ -46,10 +46,10 @@ test('a run that is stopped goes on, and is published when it is done', async ()
   expect(error).toBeInstanceOf(UserError);
   expect(error.message).toContain('The training of small was stopped');
   await trainForResults('small', experiment, data, runFolder);
-  const { run, steps } = await readPublishedRun('small');
+  const { run, steps } = await readCommittedRun('small');
   expect(steps).toBe(settings.steps);
   expect(run.experiment).toBe('made-up');
-  const flow = await loadCheckpoint(publishedCheckpoint('small'));
+  const flow = await loadCheckpoint(committedCheckpoint('small'));
   expect(flow.config).toEqual(smallConfig);
   disposeModel(flow);
 });

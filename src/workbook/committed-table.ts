@@ -7,14 +7,14 @@ import {
   lossConvergence,
 } from '../evaluation/loss-convergence.js';
 import { type Figure, type RowResult, readRows } from '../reproduction/index.js';
-import { readPublishedRun } from './published-run.js';
+import { readCommittedRun } from './committed-run.js';
 import { resultsFolder, resultToRead } from './results-folder.js';
 
 /** A figure that `tarflow reproduce` measured, with one value per training. */
 export type TableFigure = Figure & { values: number[] };
 
 /** A table of `results/tables/`, which `tarflow reproduce` filled. */
-export interface PublishedTable {
+export interface CommittedTable {
   /** The names of its rows, in their order. */
   rows: string[];
   /**
@@ -44,14 +44,14 @@ export interface PublishedTable {
  *
  * @example
  * ```ts
- * import { readPublishedTable } from 'tarflow/workbook';
+ * import { readCommittedTable } from 'tarflow/workbook';
  *
- * const table = await readPublishedTable('deep-shallow-workbook');
+ * const table = await readCommittedTable('deep-shallow-workbook');
  * const [row = ''] = table.rows;
  * console.log(row, table.figure(row, 'FID').values, await table.convergence(row));
  * ```
  */
-export async function readPublishedTable(name: string): Promise<PublishedTable> {
+export async function readCommittedTable(name: string): Promise<CommittedTable> {
   const file = resultToRead(`tables/${name}.json`);
   const results = await readRows(file);
   const rows = results.map((each) => each.row);
@@ -82,7 +82,7 @@ export async function readPublishedTable(name: string): Promise<PublishedTable> 
 }
 
 /**
- * {@link PublishedTable.convergence} in a few words, for example '0.40, 0.52 % (1 of 2 below 0.5 %)'; a
+ * {@link CommittedTable.convergence} in a few words, for example '0.40, 0.52 % (1 of 2 below 0.5 %)'; a
  * dash stands for a training whose log does not tell.
  */
 export function convergenceSummary(trainings: readonly (LossConvergence | null)[]): string {
@@ -110,7 +110,7 @@ async function convergenceOf({
   const experiment = model.slice(0, model.lastIndexOf(' ('));
   const found: (LossConvergence | null)[] = [];
   for (const seed of settings.seeds) {
-    const { records } = await readPublishedRun(runOf(`${experiment}-seed-${seed}`));
+    const { records } = await readCommittedRun(runOf(`${experiment}-seed-${seed}`));
     found.push(lossConvergence(records) ?? null);
   }
   return found;
