@@ -67,9 +67,9 @@ export function addAccelerate(program: Command): void {
       'after',
       `
 Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan measured for this
-model, batch and machine, on the same noise, taking turns. The error is the largest difference from sequential
-samples as a share of the data range; the statistics are those of each pixel, its mean and standard
-deviation, beside what another seed changes in them, and shown for 16 images or more, batch times
+model, batch and machine, on the same noise, taking turns. The error is the largest difference from
+sequential samples as a share of the data range; the statistics are those of each pixel, its mean and
+standard deviation, beside what another seed changes in them, and shown for 16 images or more, batch times
 repeats. Fallbacks are segments of samples solved token by token because an iterate was not finite,
 unconverged those left at the most iterations allowed.
 

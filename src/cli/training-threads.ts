@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { cacheFolder } from '../backend/cache-folder.js';
 import { currentEngine, startEngine } from '../backend/engine.js';
 import { writeAtomically } from '../backend/files.js';
-import type { Mode } from '../backend/program/index.js';
+import type { Mode, ThreadUse } from '../backend/program/index.js';
 import { familyOf } from '../models/registry.js';
 import { processorName } from '../sampling/planner/machine.js';
 import type { Experiment } from '../training/experiment.js';
@@ -19,9 +19,6 @@ import { packageRoot } from '../workbook/results-folder.js';
 
 /** The hidden command that measures in a process of its own. */
 const command = 'step-time';
-
-/** How threads are used: all of them by each operation, or one by each, for parts of a batch. */
-type Use = 'divided' | 'undivided';
 
 /** The undivided use is chosen where its steps take less than this share of the divided one's time. */
 export const worthIt = 0.97;
@@ -41,15 +38,19 @@ const quietEnough = 0.2;
  * thread or a GPU. Nothing is timed beside other work, which may be gone long before the training ends.
  *
  * @param mode how the steps will run; absent for the usual way
+ * @param recorded how threads were used until now by a run that is resumed: it goes on so, since its
+ *   rounding depends on it
  * @param load what share of all threads works for others; absent for what a second shows
  */
 export async function chooseTrainingThreads(
   experiment: Experiment,
   mode: Mode | undefined,
-  load: () => Promise<number> = busyShare,
+  { recorded, load = busyShare }: { recorded?: ThreadUse; load?: () => Promise<number> } = {},
 ): Promise<void> {
   const threads = os.availableParallelism();
-  if (threads === 1 || !maySpeedUp(experiment, mode)) return;
+  if (threads === 1 || isTold()) return;
+  if (recorded) return useThreads(recorded, threads);
+  if (!maySpeedUp(experiment, mode)) return;
   const { config, settings } = experiment;
   const { batchSize, precision, averageDecay, clipNorm } = settings;
   const { version } = require('../../package.json') as { version: string };
@@ -62,20 +63,24 @@ export async function chooseTrainingThreads(
     },
     async () => ((await isQuiet(load)) ? measuredUse(experiment, mode, threads) : undefined),
   );
-  if (use === 'undivided') Object.assign(process.env, environmentOf(use, threads));
+  if (use) useThreads(use, threads);
 }
 
-/** Whether there is a choice: a long run of a flow on TensorFlow, which has not been told. */
+function useThreads(use: ThreadUse, threads: number): void {
+  Object.assign(process.env, environmentOf(use, threads));
+}
+
+/** Whether the use of threads is no longer to be chosen: variables say it, or an engine runs. */
+function isTold(): boolean {
+  const { TF_NUM_INTRAOP_THREADS: within, TF_NUM_INTEROP_THREADS: between } = process.env;
+  return Boolean(within || between) || engineRuns();
+}
+
+/** Whether another use of threads may be faster: in a long run of a flow on TensorFlow. */
 function maySpeedUp({ config, settings }: Experiment, mode: Mode | undefined): boolean {
-  const {
-    TF_NUM_INTRAOP_THREADS: within,
-    TF_NUM_INTEROP_THREADS: between,
-    TARFLOW_BACKEND: backend,
-  } = process.env;
-  const told = Boolean(within || between) || engineRuns();
-  const engine = backend || 'tensorflow';
+  const engine = process.env.TARFLOW_BACKEND || 'tensorflow';
   const flow = familyOf(config.kind).flow !== undefined;
-  return !told && engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
+  return engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
 }
 
 function engineRuns(): boolean {
@@ -94,7 +99,7 @@ function visibleGpus(): string | undefined {
 }
 
 /** What makes TensorFlow use threads so. */
-function environmentOf(use: Use, threads: number): Record<string, string> {
+function environmentOf(use: ThreadUse, threads: number): Record<string, string> {
   return use === 'divided'
     ? {}
     : { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: String(threads) };
@@ -105,8 +110,8 @@ const keptSchema = z.object({ use: z.enum(['divided', 'undivided']) });
 /** The choice that is kept under what it depends on, or is made now. */
 async function keptChoice(
   dependsOn: object,
-  choose: () => Promise<Use | undefined>,
-): Promise<Use | undefined> {
+  choose: () => Promise<ThreadUse | undefined>,
+): Promise<ThreadUse | undefined> {
   const key = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');
   const file = path.join(cacheFolder(), 'threads', `${key.slice(0, 32)}.json`);
   try {
@@ -125,8 +130,8 @@ async function isQuiet(load: () => Promise<number>): Promise<boolean> {
   const busy = await load();
   if (busy <= quietEnough) return true;
   console.error(
-    `Other work keeps ${Math.round(100 * busy)} % of the processor busy, so no steps are timed: ` +
-      `${inWords.divided}. Resume the training on an idle machine to have it timed.`,
+    `Other work keeps ${Math.round(100 * busy)} % of the processor busy, so no steps are timed and each ` +
+      'operation is divided among all threads. A training that begins on an idle machine is timed.',
   );
   return false;
 }
@@ -140,14 +145,34 @@ export async function busyShare(): Promise<number> {
   return busy / Math.max(1, busy + after.idle - before.idle);
 }
 
-/** Milliseconds of all threads together since the machine started. */
+/** Milliseconds of the threads that this process may use, together, since the machine started. */
 function processorTimes(): { busy: number; idle: number } {
   const sum = { busy: 0, idle: 0 };
-  for (const { times } of os.cpus()) {
+  const allowed = allowedThreads();
+  for (const [index, { times }] of os.cpus().entries()) {
+    if (allowed && !allowed.has(index)) continue;
     sum.idle += times.idle;
     sum.busy += times.user + times.nice + times.sys + times.irq;
   }
   return sum;
+}
+
+/** The threads that Linux lets this process use, by their numbers; undefined where nothing says. */
+function allowedThreads(): Set<number> | undefined {
+  try {
+    const status = fs.readFileSync('/proc/self/status', 'utf8');
+    const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1];
+    const ranges = list?.split(',').map((range) => range.split('-').map(Number));
+    return (
+      ranges && new Set(ranges.flatMap(([first = 0, last = first]) => wholeNumbers(first, last)))
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function wholeNumbers(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
 
 /** The faster use, or undefined where it could not be measured, or a GPU computes. */
@@ -155,12 +180,12 @@ async function measuredUse(
   experiment: Experiment,
   mode: Mode | undefined,
   threads: number,
-): Promise<Use | undefined> {
+): Promise<ThreadUse | undefined> {
   console.error(
     'Timing a few steps by two uses of the threads, once for this model and processor …',
   );
   try {
-    const look = (use: Use) => timed(experiment, mode, environmentOf(use, threads));
+    const look = (use: ThreadUse) => timed(experiment, mode, environmentOf(use, threads));
     const first = await look('divided');
     if (first.gpu) return undefined;
     // One before and one after the other two: what else the machine does changes with time.
@@ -184,7 +209,7 @@ function leastOf(one: StepTime, other: StepTime): StepTime {
   return one.seconds <= other.seconds ? one : other;
 }
 
-const inWords: Record<Use, string> = {
+const inWords: Record<ThreadUse, string> = {
   divided: 'each operation divided among all threads',
   undivided: 'a part of the batch in each thread',
 };

@@ -6,7 +6,7 @@ export interface Expectation {
   experiment: string;
   /** What the figure is. */
   what: string;
-  /** A figure of `results/claims/`, or a published run, whose last held-out loss it is. */
+  /** A figure of `results/claims/`, or a committed run, whose last held-out loss it is. */
   from: OurReference | { run: string };
   /** How the committed checkpoint came about, where its steps are not the experiment's. */
   note?: string;

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
-import type { Mode } from '../backend/program/index.js';
+import type { Mode, ThreadUse } from '../backend/program/index.js';
 import { checkedValue } from '../backend/schema.js';
 import type { LatentFacts, Split } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -68,6 +68,8 @@ export interface RunDescription {
   from?: StartingPoint | undefined;
   /** How its steps run, on which its rounding depends. */
   mode?: Mode;
+  /** How they use threads, on which it depends too; absent in the first runs. */
+  threads?: ThreadUse;
   /** How its noise, flips and dropped labels are drawn; absent in the first runs. */
   draws?: Draws[];
   /** Earlier plans of a run that was replanned, and the step until which each held. */
@@ -75,7 +77,10 @@ export interface RunDescription {
 }
 
 /** What a run trains: two runs that agree in it are the same one. */
-export type TrainedThing = Omit<RunDescription, 'split' | 'named' | 'mode' | 'draws' | 'history'>;
+export type TrainedThing = Omit<
+  RunDescription,
+  'split' | 'named' | 'mode' | 'threads' | 'draws' | 'history'
+>;
 
 /** What of a description is checked before anyone relies on it. */
 const outline = z.looseObject({

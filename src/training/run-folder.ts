@@ -8,7 +8,7 @@ import {
   syncFile,
   writeAtomically,
 } from '../backend/files.js';
-import type { Mode } from '../backend/program/index.js';
+import { type Mode, threadUse } from '../backend/program/index.js';
 import type { Leaves } from '../backend/tree.js';
 import type { LatentFacts, Split } from '../data/description.js';
 import { readLeaves } from '../formats/leaves.js';
@@ -200,17 +200,19 @@ export class RunFolder {
       const mode = how.asked ?? how.usual;
       const { split, named } = how;
       await writeAtomically(this.log, '');
-      await this.describe({ ...description, split, named, mode, draws: drawsFrom([], 0) });
+      const threads = threadUse();
+      await this.describe({ ...description, split, named, mode, threads, draws: drawsFrom([], 0) });
       return { from: description.from, mode, saved: undefined };
     }
     const described = parseDescription(present, this.description);
-    const { history, mode: earlier, draws, latents: recorded, split, named, ...before } = described;
+    const { history, mode: earlier, threads: _, draws, latents: recorded, ...others } = described;
+    const { split, named, ...before } = others;
     const { latents, ...rest } = description;
     const now = { ...rest, from: description.from ?? before.from };
     await this.checkLatents(recorded, description);
     await this.checkSplit(split, how.split);
     const mode = how.asked ?? earlier ?? how.usual;
-    const opened = { split: how.split, named: how.named ?? named };
+    const opened = { split: how.split, named: how.named ?? named, threads: threadUse() };
     if (differences(before, now).length === 0) {
       const saved = await this.readState(before);
       const goesOn = {

@@ -154,7 +154,7 @@ async function committedStart(
   }
   throw new UserError(
     `The run began with ${from.checkpoint}, which is neither ${committedCheckpoint(name)} nor its snapshot`,
-    'Publish it under the name of the run that it continued',
+    'Commit it under the name of the run that it continued',
   );
 }
 

@@ -124,6 +124,6 @@ function runOf(name: string): string {
   if (log !== undefined) return log.slice(0, -'.jsonl'.length);
   throw new UserError(
     `There is no log of ${name} in ${folder}`,
-    'Fill the row anew by `tarflow reproduce`, and publish its trainings there',
+    'Fill the row anew by `tarflow reproduce`, and commit its trainings there (data-scripts/commit-run.mjs)',
   );
 }

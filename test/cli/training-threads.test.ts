@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -45,7 +46,7 @@ const files = () => (fs.existsSync(kept) ? fs.readdirSync(kept) : []);
 
 describe('how a long training uses threads', () => {
   test.runIf(several)('is measured once, kept, and told to TensorFlow', async () => {
-    await chooseTrainingThreads(long, 'graph', quiet);
+    await chooseTrainingThreads(long, 'graph', { load: quiet });
     expect(told[0]).toMatch(/^Timing a few steps/);
     expect(told[1]).toMatch(/^A step takes \d\.\d{3} s with .* times as long\)\.$/);
     const [file = ''] = files();
@@ -61,7 +62,7 @@ describe('how a long training uses threads', () => {
     ] as const) {
       for (const variable of variables) delete process.env[variable];
       fs.writeFileSync(path.join(kept, file), JSON.stringify({ use: kind }));
-      await chooseTrainingThreads(long, 'graph', quiet);
+      await chooseTrainingThreads(long, 'graph', { load: quiet });
       expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
       const between = within && String(os.availableParallelism());
       expect(process.env.TF_NUM_INTEROP_THREADS).toBe(between);
@@ -69,9 +70,19 @@ describe('how a long training uses threads', () => {
     expect(told).toHaveLength(2);
     for (const variable of variables) delete process.env[variable];
     fs.writeFileSync(path.join(kept, file), '{"use":"some"}');
-    await chooseTrainingThreads(long, 'graph', quiet);
+    await chooseTrainingThreads(long, 'graph', { load: quiet });
     expect(told).toHaveLength(4);
     expect(files()).toEqual([file]);
+  });
+
+  test.runIf(several).each([
+    ['divided', undefined],
+    ['undivided', '1'],
+  ] as const)('is that of a run that is resumed: %s', async (recorded, within) => {
+    await chooseTrainingThreads(long, 'graph', { recorded, load: quiet });
+    expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
+    expect(told).toEqual([]);
+    expect(files()).toEqual([]);
   });
 
   test.each<[string, Partial<Record<(typeof variables)[number], string>>, Partial<Experiment>]>([
@@ -90,7 +101,7 @@ describe('how a long training uses threads', () => {
 
   test.runIf(several)('is left as it is where no step can be timed, which is told', async () => {
     const config = { ...smallConfig, patchSize: 3 };
-    await chooseTrainingThreads({ ...long, config }, 'graph', quiet);
+    await chooseTrainingThreads({ ...long, config }, 'graph', { load: quiet });
     expect(told[1]).toMatch(/^No steps could be timed: .*patch of 3×3/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
@@ -99,24 +110,25 @@ describe('how a long training uses threads', () => {
 
 describe('other work', () => {
   test.runIf(several)('is told, and then nothing is timed or kept', async () => {
-    await chooseTrainingThreads(long, 'graph', async () => 0.37);
+    await chooseTrainingThreads(long, 'graph', { load: async () => 0.37 });
     expect(told).toHaveLength(1);
     expect(told[0]).toMatch(/^Other work keeps 37 % of the processor busy, so no steps are timed/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
     // What was kept on an idle machine still counts.
-    await chooseTrainingThreads(long, 'graph', quiet);
+    await chooseTrainingThreads(long, 'graph', { load: quiet });
     expect(files()).toHaveLength(1);
     const length = told.length;
-    await chooseTrainingThreads(long, 'graph', async () => 1);
+    await chooseTrainingThreads(long, 'graph', { load: async () => 1 });
     expect(told).toHaveLength(length);
   });
 
-  test('is seen where a thread never waits', async () => {
-    const worker = new Worker('for (;;) {}', { eval: true });
+  test('is seen where no thread waits', async () => {
+    const workers = os.cpus().map(() => new Worker('for (;;) {}', { eval: true }));
+    await Promise.all(workers.map((worker) => once(worker, 'online')));
     const busy = await busyShare();
-    await worker.terminate();
-    expect(busy).toBeGreaterThan(0.5 / os.cpus().length);
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    expect(busy).toBeGreaterThan(0.7);
     expect(busy).toBeLessThanOrEqual(1);
   });
 });

@@ -189,7 +189,7 @@ describe('claims', () => {
 });
 
 describe('expectations', () => {
-  test('are of experiments that there are, and of all that a checkpoint was published of', () => {
+  test('are of experiments that there are, and of all of which a checkpoint was committed', () => {
     const expected = expectations.map(({ experiment }) => experiment);
     // Not run to the end yet.
     const open = [

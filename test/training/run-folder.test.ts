@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { leaves } from '../../src/backend/tree.js';
@@ -279,6 +279,17 @@ describe('the mode of a run', () => {
     await finish(run(folder, { onBegin, mode: undefined, resume: true }));
     expect(described(folder).mode).toBe('graph');
     expect(modes).toEqual(['eager 0', 'eager 2', 'graph 4', 'graph 5']);
+  });
+
+  test('stands beside how it uses threads, which each session says anew', async () => {
+    const folder = newFolder();
+    vi.stubEnv('TF_NUM_INTRAOP_THREADS', '1');
+    await stopAfter(2, run(folder));
+    expect(described(folder).threads).toBe('undivided');
+    vi.stubEnv('TF_NUM_INTRAOP_THREADS', '2');
+    await finish(run(folder, { resume: true }));
+    expect(described(folder).threads).toBe('divided');
+    vi.unstubAllEnvs();
   });
 
   test('is that of small models in long runs: compiled', { timeout: 120_000 }, async () => {

@@ -127,7 +127,7 @@ test('a run that went on from the committed one takes its place, and its log is 
   expect(validated).toEqual(Array.from({ length: 12 }, (_, i) => 100 * (i + 1)));
   expect(committed.records.at(-1)?.epoch).toBeCloseTo(120);
 
-  // Published again, it is what it was; a run that began with something else is refused.
+  // Committed again, it is what it was; a run that began with something else is refused.
   await commitRun(second, 'tiny');
   expect(await readCommittedRun('tiny')).toEqual(committed);
   fs.rmSync(second, { recursive: true });
@@ -205,7 +205,7 @@ test('a run that was never committed, and a damaged log, are named', async () =>
   await expect(readCommittedRun('half')).rejects.toThrow(UserError);
 });
 
-test('a folder without a run is an error, and publishes nothing', async () => {
+test('a folder without a run is an error, and commits nothing', async () => {
   await expect(commitRun(path.join(folder, 'nowhere'), 'tiny')).rejects.toThrow(/run\.json/);
   expect(fs.existsSync(path.join(folder, 'results'))).toBe(false);
 });

@@ -11,5 +11,12 @@ export {
 export type { Feed } from './run/feeds.js';
 export type { Mode, Outcome, Precision, TensorSpec } from './trace/body.js';
 export { type AdamWRates, type AdamWState, fusedAdamW } from './trace/fused-adamw.js';
-export { batchParts, inParts, partsOf, threadsForParts } from './trace/in-parts.js';
+export {
+  batchParts,
+  inParts,
+  partsOf,
+  type ThreadUse,
+  threadsForParts,
+  threadUse,
+} from './trace/in-parts.js';
 export { advance, repeat, withSlice } from './trace/repeat.js';

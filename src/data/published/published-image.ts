@@ -5,7 +5,7 @@ import { coveringExtent, type Extent, type Pixels, resizedAndCropped } from './r
 /**
  * An encoded image through the transform of the published code: PIL's `convert('RGB')`, then
  * {@link resizedAndCropped}. So it lies as it does in the file, whatever its orientation tag says,
- * colour profiles are not read, transparency is left out with the colours behind it kept, and CMYK
+ * colour profiles are not read, transparency is dropped and the colours behind it are kept, and CMYK
  * becomes RGB without a profile. Unlike PIL, which clips them at 255, grey levels of 16 bits are
  * scaled to 8, and what is transparent in a GIF or WebP may have another colour.
  *

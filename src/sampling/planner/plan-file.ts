@@ -180,7 +180,7 @@ export function planOptionWords(use: PlanUse & { tolerance: number }): string[] 
     ...captions.flatMap((caption) => ['--text', caption]),
     ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
     ...(weight > 0 ? ['--guidance', `${weight}`] : []),
-    ...(rule === undefined ? [] : ['--rule', rule]),
+    ...(weight > 0 && rule !== undefined ? ['--rule', rule] : []),
     ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
     ...(annealed ? ['--annealed'] : []),
     ...(on === undefined ? [] : ['--on', on]),

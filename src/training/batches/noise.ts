@@ -6,7 +6,7 @@ import type { FeedSettings } from '../../flow/model.js';
  * Noise that is added to training images. Gaussian noise has the standard deviation `sigma`, on the scale
  * [−1, 1] of the images (of latents, on their own); wide enough to matter, it is what makes good samples.
  * Uniform noise of one grey level makes the density that of the discrete image, and is for likelihood
- * (TarFlow, section 3.2). An autoencoder takes none.
+ * (TarFlow, section 3.2). An autoencoder and `trainClassifier` take none.
  */
 export type Noise = FeedSettings['noise'];
 

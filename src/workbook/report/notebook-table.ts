@@ -50,6 +50,7 @@ function claimsOf(number: string): string[] {
   const measured = measurements.map(({ id }) => id).filter((id) => id.startsWith(`${number}-`));
   return papers
     .flatMap(({ claims }) => claims)
+    .filter(({ verdict }) => verdict !== 'not measured yet')
     .filter((claim) => claim.measurements.some((id) => measured.includes(id)))
     .map(({ id }) => id);
 }

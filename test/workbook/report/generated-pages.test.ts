@@ -102,5 +102,6 @@ test('the table of notebooks has each notebook, and the claims that it measures'
     file.endsWith('.ipynb'),
   );
   expect(lines.map((line) => /notebooks\/(.*?)\)/.exec(line)?.[1])).toEqual(files.sort());
+  expect(lines[8]).toMatch(/\| Table 3, T2, T3 \| \d+ \|$/);
   expect(lines[1]).toMatch(/\| A3, A5, C2, T2, S1 \| \d+ \|$/);
 });

@@ -29,15 +29,19 @@ export function threadsForParts(mode: Mode | undefined): number {
   const native = nativeBackend();
   if (!native || native.isUsingGpuDevice || mode === 'eager') return 1;
   const threads = threadsOf('TF_NUM_INTEROP_THREADS');
-  return Math.min(threads, mode === 'xla' || operationsAreUndivided() ? 8 : 2);
+  return Math.min(threads, mode === 'xla' || threadUse() === 'undivided' ? 8 : 2);
 }
 
+/** How threads are used: all of them by each operation, or one by each, for parts of a batch. */
+export type ThreadUse = 'divided' | 'undivided';
+
 /**
- * True where each operation runs on one thread (TF_NUM_INTRAOP_THREADS=1), and threads are for parts.
- * Then parts neither wait for each other's operations nor share their caches.
+ * How threads are used here: `undivided` where each operation runs on one thread
+ * (TF_NUM_INTRAOP_THREADS=1), and threads are for parts. Then parts neither wait for each other's
+ * operations nor share their caches.
  */
-function operationsAreUndivided(): boolean {
-  return threadsOf('TF_NUM_INTRAOP_THREADS') === 1;
+export function threadUse(): ThreadUse {
+  return threadsOf('TF_NUM_INTRAOP_THREADS') === 1 ? 'undivided' : 'divided';
 }
 
 function threadsOf(variable: string): number {
@@ -63,7 +67,7 @@ export function batchParts(
   rows: number,
   results: 'apart' | 'summed' = 'apart',
 ): number {
-  const least = enoughRows[operationsAreUndivided() ? 'undivided' : 'divided'][results];
+  const least = enoughRows[threadUse()][results];
   if (mode !== 'xla' && rows < least) return 1;
   let parts = Math.max(1, Math.min(batch, threadsForParts(mode)));
   while (batch % parts !== 0) parts--;
