@@ -167,9 +167,7 @@ async function run({
   const { config, settings } = experiment;
   const family = familyOf(config.kind);
   const opened = await checkedData(experiment, named, { out, resume: goesOn, from: options.from });
-  await chooseTrainingThreads(experiment, mode ?? recorded?.mode, {
-    ...(recorded?.threads && { recorded: recorded.threads }),
-  });
+  await chooseTrainingThreads(experiment, mode ?? recorded?.mode, recorded?.threads);
   const engine = await startEngine();
   const [data, validation] = await captioned(opened, config, named.textEncoder);
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);

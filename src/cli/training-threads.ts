@@ -45,7 +45,8 @@ const quietEnough = 0.2;
 export async function chooseTrainingThreads(
   experiment: Experiment,
   mode: Mode | undefined,
-  { recorded, load = busyShare }: { recorded?: ThreadUse; load?: () => Promise<number> } = {},
+  recorded?: ThreadUse,
+  load: () => Promise<number> = busyShare,
 ): Promise<void> {
   const threads = os.availableParallelism();
   if (threads === 1 || isTold()) return;

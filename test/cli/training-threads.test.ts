@@ -46,7 +46,7 @@ const files = () => (fs.existsSync(kept) ? fs.readdirSync(kept) : []);
 
 describe('how a long training uses threads', () => {
   test.runIf(several)('is measured once, kept, and told to TensorFlow', async () => {
-    await chooseTrainingThreads(long, 'graph', { load: quiet });
+    await chooseTrainingThreads(long, 'graph', undefined, quiet);
     expect(told[0]).toMatch(/^Timing a few steps/);
     expect(told[1]).toMatch(/^A step takes \d\.\d{3} s with .* times as long\)\.$/);
     const [file = ''] = files();
@@ -62,7 +62,7 @@ describe('how a long training uses threads', () => {
     ] as const) {
       for (const variable of variables) delete process.env[variable];
       fs.writeFileSync(path.join(kept, file), JSON.stringify({ use: kind }));
-      await chooseTrainingThreads(long, 'graph', { load: quiet });
+      await chooseTrainingThreads(long, 'graph', undefined, quiet);
       expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
       const between = within && String(os.availableParallelism());
       expect(process.env.TF_NUM_INTEROP_THREADS).toBe(between);
@@ -70,7 +70,7 @@ describe('how a long training uses threads', () => {
     expect(told).toHaveLength(2);
     for (const variable of variables) delete process.env[variable];
     fs.writeFileSync(path.join(kept, file), '{"use":"some"}');
-    await chooseTrainingThreads(long, 'graph', { load: quiet });
+    await chooseTrainingThreads(long, 'graph', undefined, quiet);
     expect(told).toHaveLength(4);
     expect(files()).toEqual([file]);
   });
@@ -79,7 +79,7 @@ describe('how a long training uses threads', () => {
     ['divided', undefined],
     ['undivided', '1'],
   ] as const)('is that of a run that is resumed: %s', async (recorded, within) => {
-    await chooseTrainingThreads(long, 'graph', { recorded, load: quiet });
+    await chooseTrainingThreads(long, 'graph', recorded, quiet);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
     expect(told).toEqual([]);
     expect(files()).toEqual([]);
@@ -101,7 +101,7 @@ describe('how a long training uses threads', () => {
 
   test.runIf(several)('is left as it is where no step can be timed, which is told', async () => {
     const config = { ...smallConfig, patchSize: 3 };
-    await chooseTrainingThreads({ ...long, config }, 'graph', { load: quiet });
+    await chooseTrainingThreads({ ...long, config }, 'graph', undefined, quiet);
     expect(told[1]).toMatch(/^No steps could be timed: .*patch of 3×3/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
@@ -110,16 +110,16 @@ describe('how a long training uses threads', () => {
 
 describe('other work', () => {
   test.runIf(several)('is told, and then nothing is timed or kept', async () => {
-    await chooseTrainingThreads(long, 'graph', { load: async () => 0.37 });
+    await chooseTrainingThreads(long, 'graph', undefined, async () => 0.37);
     expect(told).toHaveLength(1);
     expect(told[0]).toMatch(/^Other work keeps 37 % of the processor busy, so no steps are timed/);
     expect(files()).toEqual([]);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
     // What was kept on an idle machine still counts.
-    await chooseTrainingThreads(long, 'graph', { load: quiet });
+    await chooseTrainingThreads(long, 'graph', undefined, quiet);
     expect(files()).toHaveLength(1);
     const length = told.length;
-    await chooseTrainingThreads(long, 'graph', { load: async () => 1 });
+    await chooseTrainingThreads(long, 'graph', undefined, async () => 1);
     expect(told).toHaveLength(length);
   });
 
