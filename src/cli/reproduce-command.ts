@@ -41,6 +41,7 @@ import {
   scales,
   type ToldCost,
   tableNames,
+  threadsOfBegun,
   tinyData,
   tinyDecoder,
   tinyExperiment,
@@ -217,8 +218,8 @@ function comparesByFilesThatAreThere(
 }
 
 /**
- * Chooses how threads are used, by the training of most operations that is left; not where a row's
- * sampling is timed, which the choice would change.
+ * Chooses how threads are used: as a training that is begun does, and else by the training of most
+ * operations that is left; not where a row's sampling is timed, which the choice would change.
  */
 async function chooseThreads(
   opened: readonly OpenedRow[],
@@ -234,7 +235,10 @@ async function chooseThreads(
   const operations = (experiment: Experiment): number =>
     rowCost(experiment, { trainings: 1, samples: 0, guided: false }).trainingOperations;
   const [longest] = trained.sort((one, other) => operations(other) - operations(one));
-  if (longest) await chooseTrainingThreads(longest, undefined);
+  if (!longest) return;
+  const begun = await Promise.all(trained.map((one) => threadsOfBegun(one, settings)));
+  const recorded = begun.find((use) => use !== undefined);
+  await chooseTrainingThreads(longest, undefined, recorded);
 }
 
 /** Says what rows take, runs them and puts each into the table's file. */

@@ -22,6 +22,7 @@ export {
   type RowFigure,
   type RowResult,
   reproduceRow,
+  threadsOfBegun,
 } from './reproduce.js';
 export type { ReproduceOptions } from './reproduce-options.js';
 export { modelCost, productRate, type RowCost, rowCost } from './row-cost.js';

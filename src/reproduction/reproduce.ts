@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { currentEngine, type EngineReport } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
+import type { ThreadUse } from '../backend/program/index.js';
 import { type DataSource, openDataset, type Split } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { findExperiment } from '../experiments/index.js';
@@ -160,6 +161,19 @@ export async function isTrained(
     if (records.at(-1)?.step !== settings.steps) return false;
   }
   return true;
+}
+
+/** How threads are used by the first training of an experiment that is begun and not done; else undefined. */
+export async function threadsOfBegun(
+  { name, settings }: Experiment,
+  { out, seeds = [settings.seed] }: Pick<ReproduceOptions, 'out' | 'seeds'>,
+): Promise<ThreadUse | undefined> {
+  for (const seed of seeds) {
+    const folder = new RunFolder(runFolder(out, `${name}-seed-${seed}`));
+    const done = (await folder.records()).at(-1)?.step ?? 0;
+    if (done > 0 && done < settings.steps) return (await folder.described()).threads;
+  }
+  return undefined;
 }
 
 /** Where a training is: rows of the same experiment share it. */

@@ -164,6 +164,28 @@ describe('tarflow reproduce', () => {
     expect(choice.mock.calls.map(([{ name }]) => name)).toEqual(['design-patch-2']);
   });
 
+  test('goes on as a training that is begun does', async () => {
+    const choice = chosen();
+    vi.unstubAllEnvs();
+    const out = temporaryFolder();
+    const run = path.join(out, 'runs', 'design-base-seed-1');
+    fs.mkdirSync(run, { recursive: true });
+    const { config, settings } = findExperiment('design-base');
+    const description = { data: 'fashion-mnist', config, settings, threads: 'undivided' };
+    fs.writeFileSync(path.join(run, 'run.json'), JSON.stringify(description));
+    const steps = (step: number) =>
+      fs.writeFileSync(path.join(run, 'log.jsonl'), `${JSON.stringify({ step })}\n`);
+    for (const [step, threads] of [
+      [2, 'undivided'],
+      [settings.steps, undefined],
+    ] as const) {
+      steps(step);
+      const { stderr } = await tarflow('reproduce', '--table', 'sizes', '--out', out, ...broken);
+      expect(stderr).toContain('Chosen');
+      expect(choice.mock.calls.at(-1)?.[2]).toBe(threads);
+    }
+  });
+
   test('leaves them as they are for given weights and where sampling is timed', async () => {
     const choice = chosen();
     vi.unstubAllEnvs();
