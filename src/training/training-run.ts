@@ -68,7 +68,7 @@ export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends T
   model: Model<C, P>;
   /** What a checkpoint of the model says of its training. */
   details: CheckpointDetails;
-  /** One record per step of the run, those of earlier sessions included where it was resumed. */
+  /** One record per step of the run, those before it was resumed included. */
   records: StepRecord[];
   /** False where the signal stopped the run before its last step. */
   finished: boolean;

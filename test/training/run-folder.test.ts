@@ -281,7 +281,7 @@ describe('the mode of a run', () => {
     expect(modes).toEqual(['eager 0', 'eager 2', 'graph 4', 'graph 5']);
   });
 
-  test('stands beside how it uses threads, which each session says anew', async () => {
+  test('stands beside how it uses threads, which is noted anew when it goes on', async () => {
     const folder = newFolder();
     vi.stubEnv('TF_NUM_INTRAOP_THREADS', '1');
     await stopAfter(2, run(folder));
