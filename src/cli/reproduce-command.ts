@@ -6,6 +6,7 @@ import { UserError } from '../backend/errors.js';
 import { latentScale } from '../data/index.js';
 import { readStatistics } from '../evaluation/distances/statistics-file.js';
 import { openFeatureNetwork } from '../evaluation/features/named-network.js';
+import { productRate } from '../evaluation/machine-rates.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
@@ -28,7 +29,6 @@ import {
   type PlannedRow,
   pixelNetwork,
   plannedRows,
-  productRate,
   type Recipe,
   type ReproducedTable,
   type ReproduceOptions,

@@ -96,6 +96,12 @@ export {
   lossConvergenceText,
   type ValidatedStep,
 } from './loss-convergence.js';
+export {
+  type ProcessorCache,
+  processorCaches,
+  productRate,
+  readingRate,
+} from './machine-rates.js';
 export { type Neighbour, nearestImages } from './nearest-images.js';
 export { peakSignalToNoise } from './peak-signal.js';
 export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';

@@ -25,7 +25,7 @@ export {
   threadsOfBegun,
 } from './reproduce.js';
 export type { ReproduceOptions } from './reproduce-options.js';
-export { modelCost, productRate, type RowCost, rowCost } from './row-cost.js';
+export { modelCost, type RowCost, rowCost } from './row-cost.js';
 export { type ReproducedTable, readRows, writeRow } from './table-file.js';
 export { comparesSamples, type Figure, isTime } from './taken-figures.js';
 export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';

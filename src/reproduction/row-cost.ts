@@ -1,5 +1,4 @@
 import { randomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
 import { ability } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
 import { familyOf } from '../models/registry.js';
@@ -65,25 +64,4 @@ export function rowCost(
     samplingOperations: cost.passOperations * samples * (guided ? 2 : 1),
     stateBytes: 16 * cost.parameters,
   };
-}
-
-/**
- * Operations a second of float32 products of large matrices, on the device that runs: what a training
- * reaches at most, about. It takes a fraction of a second.
- */
-export function productRate(side = 1024): number {
-  const a = tf.randomUniform([side, side]);
-  try {
-    let best = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 4; i++) {
-      const begun = performance.now();
-      const product = tf.matMul(a, a);
-      product.dataSync();
-      product.dispose();
-      best = Math.min(best, performance.now() - begun);
-    }
-    return (2 * side ** 3) / (best / 1000);
-  } finally {
-    a.dispose();
-  }
 }

@@ -16,7 +16,7 @@ import { startEngine } from '../../src/backend/engine.js';
 import { writeAtomically } from '../../src/backend/files.js';
 import { foldIn, normal, randomKey } from '../../src/backend/random.js';
 import { tf } from '../../src/backend/tf.js';
-import { mapTree } from '../../src/backend/tree.js';
+import { mapTree, treeSize } from '../../src/backend/tree.js';
 import { blocksOf } from '../../src/flow/flow.js';
 import { checkConfig, configName, tokenCount } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
@@ -89,7 +89,6 @@ async function main(): Promise<void> {
     ['GS-Jacobi', { kind: 'gaussSeidelJacobi', segments: 8, ...iteration }],
   ];
   const rows: Record<string, unknown>[] = [];
-  const weights = gigabytes();
   let exact: Float32Array | undefined;
   let base = 0;
   for (const [strategy, solver] of strategies) {
@@ -139,7 +138,7 @@ async function main(): Promise<void> {
     seed,
     tolerance,
     execution: executionText(engine.version, executionOf(blocksOf(flow))),
-    gigabytesOfWeights: weights,
+    parameters: treeSize(flow.parameters),
     rows,
     cost: { seconds: (performance.now() - begun) / 1000, threads },
     command:

@@ -171,6 +171,9 @@ function loopTimes(row: Benchmark): LoopTime[] {
 export interface PaperSize {
   model: string;
   execution: string;
+  parameters: number;
+  /** When it was measured, as ISO 8601. */
+  date: string;
   tolerance: number;
   cost: { threads: number };
   rows: {

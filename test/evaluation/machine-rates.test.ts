@@ -1,0 +1,41 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { startEngine } from '../../src/backend/engine.js';
+import { tf } from '../../src/backend/tf.js';
+import { processorCaches, productRate, readingRate } from '../../src/evaluation/machine-rates.js';
+import { temporaryFolder } from '../cli/command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+test('rates are above 0, and no tensor stays', () => {
+  const before = tf.memory().numTensors;
+  expect(productRate(64)).toBeGreaterThan(0);
+  expect(readingRate(2 ** 16)).toBeGreaterThan(0);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test('caches of data are told, nearest first, and none where nothing tells them', () => {
+  const folder = temporaryFolder();
+  const entries = [
+    ['index0', '1', 'Data', '32K'],
+    ['index1', '1', 'Instruction', '64K'],
+    ['index3', '3', 'Unified', '96M'],
+    ['index2', '2', 'Unified', '2048K'],
+  ] as const;
+  for (const [name, level, type, size] of entries) {
+    fs.mkdirSync(path.join(folder, name));
+    for (const [what, value] of Object.entries({ level, type, size })) {
+      fs.writeFileSync(path.join(folder, name, what), `${value}\n`);
+    }
+  }
+  fs.writeFileSync(path.join(folder, 'uevent'), '');
+  expect(processorCaches(folder)).toEqual([
+    { level: 1, bytes: 32 * 2 ** 10 },
+    { level: 2, bytes: 2 ** 21 },
+    { level: 3, bytes: 96 * 2 ** 20 },
+  ]);
+  expect(processorCaches(path.join(folder, 'none'))).toEqual([]);
+});
