@@ -143,8 +143,8 @@ test.each([
   [{ split: 'train' }, false],
   [{ split: 'train+validation' }, true],
   // The committed checkpoint, which is older than the validation split.
-  [{ experiment: 'fashion-mnist-density' }, true],
-  [{ experiment: 'fashion-mnist-density', split: 'train' }, false],
+  [{ experiment: 'fashion-mnist-conditional' }, true],
+  [{ experiment: 'fashion-mnist-conditional', split: 'train' }, false],
 ])('%o: validation images that were trained on are told', async (details, told) => {
   const file = await checkpoint(config, { dataset: 'fashion-mnist', ...details });
   const { code, stderr } = await tarflow('bpd', file, '--count', '4');
