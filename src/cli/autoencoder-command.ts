@@ -111,7 +111,7 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
       ...{ count: images, noise, seed, scale },
       ...(flow && { denoise: (latents) => denoised(flow, latents, noise) }),
       ...(network && statistics && { distance: { network, real: statistics } }),
-      onProgress: (done) => progress.update(done),
+      onProgress: (share) => progress.update(Math.round(share * images)),
     }).finally(() => progress.finish());
     const about = { data: data.name, split: data.split, noise, denoise: options.denoise };
     const outcome = {
@@ -143,7 +143,7 @@ async function statisticsOf(
   try {
     return await keptStatistics(network, images, {
       name: set.name,
-      onProgress: (done) => progress.update(done),
+      onProgress: (share) => progress.update(Math.round(share * set.length)),
     });
   } finally {
     progress.finish();

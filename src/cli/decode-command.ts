@@ -71,7 +71,7 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
       const begun = performance.now();
       const own = tf.div(latents, scale) as tf.Tensor4D;
       const images = await decode(model, own, {
-        onProgress: (done) => progress.update(done),
+        onProgress: (share) => progress.update(Math.round(share * count)),
       }).finally(() => {
         own.dispose();
         progress.finish();

@@ -218,7 +218,9 @@ async function seen<R>(
   });
   const images = set.first(number);
   try {
-    return await f(images, { onProgress: (done) => progress.update(done) });
+    return await f(images, {
+      onProgress: (share) => progress.update(Math.round(share * number)),
+    });
   } finally {
     progress.finish();
     if (images instanceof tf.Tensor) images.dispose();

@@ -159,7 +159,7 @@ async function write(
   { out, scale, captioned, autoencoder, images, draw, choice }: Writing,
 ): Promise<WritableLatents> {
   const progress = startProgress({ title: 'Encoding', total: images.length, unit: 'images' });
-  const onProgress = (done: number) => progress.update(done);
+  const onProgress = (share: number) => progress.update(Math.round(share * images.length));
   return untilInterrupted(async (signal) => {
     const how: EncodeDatasetOptions = { images, draw, onProgress, signal };
     // A scale that is to be measured, and captions, take all images first.

@@ -44,8 +44,8 @@ export interface AutoencoderQualityOptions extends Pick<AutoencodeOptions, 'mode
   distance?: { network: FeatureNetwork; real: FeatureStatistics };
   /** Images at a time. Default 32. */
   batchSize?: number;
-  /** Called after each batch with the number of images that are done. */
-  onProgress?: (images: number) => void;
+  /** Called after each batch with the share of the images that are done, 0 to 1. */
+  onProgress?: (share: number) => void;
 }
 
 /**
@@ -95,7 +95,7 @@ export async function autoencoderQuality(
     } finally {
       tf.dispose(made);
     }
-    onProgress?.(first + indices.length);
+    onProgress?.((first + indices.length) / count);
   }
   const { mean: psnr, ...error } = meanWithError(ratios);
   return {

@@ -45,7 +45,7 @@ export async function openOwnLatents(
   try {
     const set = await encodeDataset(autoencoder, images, {
       ...{ scale, ...(mode && { mode }), ...(signal && { signal }) },
-      onProgress: (done) => onProgress?.(done / images.length, `latents of ${split}`),
+      onProgress: (share) => onProgress?.(share, `latents of ${split}`),
     });
     await writeLatents(file, set, made);
   } finally {

@@ -14,8 +14,8 @@ export interface AutoencodeOptions {
   batchSize?: number;
   /** As that of `logProb`: one graph on the native engine, else op by op. */
   mode?: Mode | undefined;
-  /** Called after each batch with the number of samples that are done. */
-  onProgress?: (samples: number) => void;
+  /** Called after each batch with the share of the samples that are done, 0 to 1. */
+  onProgress?: (share: number) => void;
   signal?: AbortSignal;
 }
 
@@ -140,7 +140,7 @@ async function inBatches<R extends Leaves>(
       signal?.throwIfAborted();
       const taken = Math.min(batchSize, count - first);
       parts.push(tidy(() => f(tf.slice(samples, [first, 0, 0, 0], [taken, ...size]))));
-      onProgress?.(first + taken);
+      onProgress?.((first + taken) / count);
       // Let timers, signals and progress bars in.
       await new Promise(setImmediate);
     }

@@ -154,7 +154,7 @@ async function* encodedParts(
       tf.dispose([mean, logVariance]);
     }
     yield { latents, captions: raw.captions ?? [] };
-    onProgress?.(first + batch.length);
+    onProgress?.((first + batch.length) / images.length);
   }
 }
 

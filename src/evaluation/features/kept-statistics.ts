@@ -8,7 +8,7 @@ import { tf } from '../../backend/tf.js';
 import type { FeatureStatistics } from '../distances/features.js';
 import { readStatistics, writeStatistics } from '../distances/statistics-file.js';
 import {
-  batchOf,
+  batchSizeOf,
   type FeatureNetwork,
   type FeaturesOptions,
   type ImagesToSee,
@@ -65,7 +65,7 @@ async function readKept(file: string, width: number): Promise<FeatureStatistics 
 /** SHA-256 of the images: their number, their size and every pixel. */
 async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<string> {
   const { signal } = options;
-  const batch = batchOf(options);
+  const batchSize = batchSizeOf(options);
   const hash = createHash('sha256');
   if (images instanceof tf.Tensor) {
     hash.update(JSON.stringify(images.shape)).update((await images.data()) as Float32Array);
@@ -74,9 +74,9 @@ async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<
   const { data, indices } = images;
   const { channels, height, width } = data.image;
   hash.update(JSON.stringify([indices.length, channels, height, width]));
-  for (let first = 0; first < indices.length; first += batch) {
+  for (let first = 0; first < indices.length; first += batchSize) {
     signal?.throwIfAborted();
-    const length = Math.min(batch, indices.length - first);
+    const length = Math.min(batchSize, indices.length - first);
     const some = Array.from({ length }, (_, i) => indices[first + i] as number);
     hash.update((await data.read(some)).values);
   }

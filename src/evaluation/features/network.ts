@@ -36,9 +36,9 @@ export type ImagesToSee = tf.Tensor4D | { data: DataSource; indices: ArrayLike<n
 
 export interface FeaturesOptions {
   /** Images taken at a time. Default 50. */
-  batch?: number;
-  /** Awaited after each batch with the number of images that are done. */
-  onProgress?: (images: number) => Promise<void> | void;
+  batchSize?: number;
+  /** Awaited after each batch with the share of the images that are done, 0 to 1. */
+  onProgress?: (share: number) => Promise<void> | void;
   signal?: AbortSignal;
 }
 
@@ -100,9 +100,9 @@ export async function statisticsOfImages(
  * How many images are taken at a time.
  * @throws UserError where that is no whole number above 0
  */
-export function batchOf({ batch = 50 }: FeaturesOptions): number {
-  checkCount('The batch size', batch);
-  return batch;
+export function batchSizeOf({ batchSize = 50 }: FeaturesOptions): number {
+  checkCount('The batch size', batchSize);
+  return batchSize;
 }
 
 /** Calls `f` with the features of each batch, row by row, and which of the images is its first. */
@@ -113,11 +113,11 @@ async function forFeatures(
   f: (features: Float32Array, first: number) => void,
 ): Promise<void> {
   const { onProgress, signal } = options;
-  const batch = batchOf(options);
+  const batchSize = batchSizeOf(options);
   const count = countOf(images);
-  for (let first = 0; first < count; first += batch) {
+  for (let first = 0; first < count; first += batchSize) {
     signal?.throwIfAborted();
-    const taken = Math.min(batch, count - first);
+    const taken = Math.min(batchSize, count - first);
     const part =
       images instanceof tf.Tensor
         ? tf.slice(images, [first, 0, 0, 0], [taken, -1, -1, -1])
@@ -132,7 +132,7 @@ async function forFeatures(
     } finally {
       part.dispose();
     }
-    await onProgress?.(first + taken);
+    await onProgress?.((first + taken) / count);
   }
 }
 

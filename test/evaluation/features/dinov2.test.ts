@@ -78,7 +78,7 @@ async function expectFeatures(network: FeatureNetwork, size: string): Promise<vo
   for (const [name, shape] of Object.entries(images)) {
     const batch = tf.tensor4d(countedImages(name, shape), [...shape]);
     const before = tf.memory().numTensors;
-    const { data } = await featuresOf(network, batch, { batch: 2 });
+    const { data } = await featuresOf(network, batch, { batchSize: 2 });
     expect(tf.memory().numTensors).toBe(before);
     reference.features[size]?.[name]?.forEach((expected, image) => {
       const features = expected.map((_, i) => data[image * width + (i * width) / 64] as number);

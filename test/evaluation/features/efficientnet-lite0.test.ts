@@ -36,7 +36,7 @@ describe('EfficientNet-Lite0', () => {
     const size = [2, 3, 224, 224] as [number, number, number, number];
     const images = tf.tensor4d(countedImages('images', size), size);
     const before = tf.memory().numTensors;
-    const { data, shape } = await featuresOf(network, images, { batch: 1 });
+    const { data, shape } = await featuresOf(network, images, { batchSize: 1 });
     expect(tf.memory().numTensors).toBe(before);
     expect(shape).toEqual([2, 1280]);
     reference.features.forEach((row, image) => {

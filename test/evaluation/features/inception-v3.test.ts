@@ -51,7 +51,7 @@ describe('Inception-v3', () => {
   ] as const)('has the features of torch-fidelity, images that are %s', async (name, shape) => {
     const images = tf.tensor4d(countedImages(name, shape), [...shape]);
     const before = tf.memory().numTensors;
-    const { data, shape: found } = await featuresOf(network, images, { batch: 1 });
+    const { data, shape: found } = await featuresOf(network, images, { batchSize: 1 });
     expect(tf.memory().numTensors).toBe(before);
     expect(found).toEqual([shape[0], 2048]);
     reference.features[name]?.forEach((expected, image) => {

@@ -59,12 +59,12 @@ describe('statistics of images', () => {
     const before = tf.memory().numTensors;
     const seen: number[] = [];
     const parts = await statisticsOfImages(rowMeans(), first(1300), {
-      batch: 70,
-      onProgress: (images) => void seen.push(images),
+      batchSize: 70,
+      onProgress: (share) => void seen.push(share),
     });
     expect(tf.memory().numTensors).toBe(before);
     expect(parts.count).toBe(1300);
-    expect([seen.length, seen.at(-1)]).toEqual([19, 1300]);
+    expect([seen.length, seen.at(-1)]).toEqual([19, 1]);
     const largest = (a: Float64Array, b: Float64Array) =>
       Math.max(...a.map((value, i) => Math.abs(value - (b[i] as number))));
     expect(largest(parts.mean, whole.mean)).toBeLessThan(1e-7);
@@ -124,30 +124,33 @@ describe('statistics of images', () => {
   });
 });
 
-test.each([0, -1, 1.5])('a batch of %d images is refused, before one is read', async (batch) => {
-  const unread = {
-    data: {
-      ...data,
-      read: () => {
-        throw new Error('samples were read');
+test.each([0, -1, 1.5])(
+  'a batch of %d images is refused, before one is read',
+  async (batchSize) => {
+    const unread = {
+      data: {
+        ...data,
+        read: () => {
+          throw new Error('samples were read');
+        },
       },
-    },
-    indices: [0, 1, 2],
-  };
-  const unseen = rowMeans({
-    weights: 'a',
-    features: () => {
-      throw new Error('a network saw images');
-    },
-  });
-  const images = imagesTensor(data, [0, 1, 2]);
-  const refusal = `The batch size is ${batch}. Expected a whole number above 0.`;
-  for (const some of [unread, images]) {
-    await expect(featuresOf(unseen, some, { batch })).rejects.toThrow(refusal);
-    await expect(statisticsOfImages(unseen, some, { batch })).rejects.toThrow(refusal);
-    await expect(keptStatistics(unseen, some, { ...named, batch })).rejects.toThrow(refusal);
-  }
-  images.dispose();
-});
+      indices: [0, 1, 2],
+    };
+    const unseen = rowMeans({
+      weights: 'a',
+      features: () => {
+        throw new Error('a network saw images');
+      },
+    });
+    const images = imagesTensor(data, [0, 1, 2]);
+    const refusal = `The batch size is ${batchSize}. Expected a whole number above 0.`;
+    for (const some of [unread, images]) {
+      await expect(featuresOf(unseen, some, { batchSize })).rejects.toThrow(refusal);
+      await expect(statisticsOfImages(unseen, some, { batchSize })).rejects.toThrow(refusal);
+      await expect(keptStatistics(unseen, some, { ...named, batchSize })).rejects.toThrow(refusal);
+    }
+    images.dispose();
+  },
+);
 
 const named = { name: 'fashion-mnist/test' };
