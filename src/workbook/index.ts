@@ -115,7 +115,14 @@ export {
   sampleOtherSeed,
   timeStrategies,
 } from './solver-study.js';
-export { blockName, disposeSubject, loadSubject, passageOf, type Subject } from './subject.js';
+export {
+  blockName,
+  disposeSubject,
+  loadSubject,
+  passageOf,
+  type Subject,
+  samplesBehind,
+} from './subject.js';
 export { type Frame, formatValue, saveTable, showTable, type TableOptions } from './table.js';
 export { type TestImagesRequest, testImages } from './test-images.js';
 export { trainForResults } from './train-for-results.js';

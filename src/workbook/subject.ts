@@ -109,3 +109,25 @@ export function passageOf({ passages }: Pick<Subject, 'passages'>, block: number
   }
   return passage;
 }
+
+/**
+ * How many samples stand behind each figure of a study, for a claim's record: those of the subject whose
+ * title the figure's name has, or else of all subjects, one after the other.
+ *
+ * @param figures by their names
+ * @param describe what is said of a subject; default: its samples, as in '8 samples'
+ */
+export function samplesBehind<S extends Pick<Subject, 'title' | 'batch'>>(
+  subjects: readonly S[],
+  figures: Readonly<Record<string, unknown>>,
+  describe: (subject: S) => string = ({ batch }) => `${batch} samples`,
+): Record<string, string> {
+  const all = subjects.map((subject) => `${subject.title}: ${describe(subject)}`).join('; ');
+  // '256 tokens' is no part of '1,256 tokens'.
+  const names = (title: string) => new RegExp(`(^|[^\\d,])${title.replaceAll(',', ',?')}`);
+  const behind = (name: string) => {
+    const own = subjects.find(({ title }) => names(title).test(name));
+    return own ? describe(own) : all;
+  };
+  return Object.fromEntries(Object.keys(figures).map((name) => [name, behind(name)]));
+}

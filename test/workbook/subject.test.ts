@@ -8,7 +8,13 @@ import { tf } from '../../src/backend/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
-import { blockName, disposeSubject, loadSubject, passageOf } from '../../src/workbook/subject.js';
+import {
+  blockName,
+  disposeSubject,
+  loadSubject,
+  passageOf,
+  samplesBehind,
+} from '../../src/workbook/subject.js';
 import { difference } from '../flow/small-flow.js';
 import { livelyFlow, smallConfig } from '../training/small.js';
 
@@ -59,4 +65,30 @@ test('a subject is a flow of results/ and its samples, block by block', async ()
 test('a flow without classes is refused, as is one that is not there', async () => {
   await expect(loadSubject('unlabelled', { batch: 1, seed: 0 })).rejects.toThrow(UserError);
   await expect(loadSubject('absent', { batch: 1, seed: 0 })).rejects.toThrow(/absent/);
+});
+
+test('the samples behind a figure are those of the subject that its name has, or of all', () => {
+  const subjects = [
+    { title: '49 tokens', batch: 100, real: 256 },
+    { title: '1,024 tokens', batch: 2, real: 16 },
+  ];
+  const figures = {
+    'iterations, 49 tokens': 1,
+    'time, 1024 tokens': 2,
+    'error, 1,024 tokens, w = 2': 3,
+    'blocks, 1,049 tokens': 4,
+    'largest value': 5,
+  };
+  const all = '49 tokens: 100 samples; 1,024 tokens: 2 samples';
+  expect(samplesBehind(subjects, figures)).toEqual({
+    'iterations, 49 tokens': '100 samples',
+    'time, 1024 tokens': '2 samples',
+    'error, 1,024 tokens, w = 2': '2 samples',
+    'blocks, 1,049 tokens': all,
+    'largest value': all,
+  });
+  const describe = ({ real }: { real: number }) => `${real} images`;
+  expect(samplesBehind(subjects, { 'CRM, 49 tokens': 1 }, describe)).toEqual({
+    'CRM, 49 tokens': '256 images',
+  });
 });
