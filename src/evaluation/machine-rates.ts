@@ -9,15 +9,7 @@ import { tf } from '../backend/tf.js';
 export function productRate(side = 1024): number {
   const a = tf.randomUniform([side, side]);
   try {
-    let best = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 4; i++) {
-      const begun = performance.now();
-      const product = tf.matMul(a, a);
-      product.dataSync();
-      product.dispose();
-      best = Math.min(best, performance.now() - begun);
-    }
-    return (2 * side ** 3) / (best / 1000);
+    return (2 * side ** 3) / leastSeconds(() => tf.matMul(a, a));
   } finally {
     a.dispose();
   }
@@ -33,18 +25,23 @@ export function productRate(side = 1024): number {
 export function readingRate(bytes = 2 ** 29): number {
   const numbers = tf.ones([Math.max(1, Math.floor(bytes / 4))]);
   try {
-    let best = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 4; i++) {
-      const begun = performance.now();
-      const sum = tf.sum(numbers);
-      sum.dataSync();
-      sum.dispose();
-      best = Math.min(best, performance.now() - begun);
-    }
-    return (4 * numbers.size) / (best / 1000);
+    return (4 * numbers.size) / leastSeconds(() => tf.sum(numbers));
   } finally {
     numbers.dispose();
   }
+}
+
+/** The least time of four in which a tensor is made and read. */
+function leastSeconds(make: () => tf.Tensor): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 4; i++) {
+    const begun = performance.now();
+    const made = make();
+    made.dataSync();
+    made.dispose();
+    least = Math.min(least, (performance.now() - begun) / 1000);
+  }
+  return least;
 }
 
 /** A cache of a processor for data. */

@@ -22,6 +22,7 @@ import { checkConfig, configName, tokenCount } from '../../src/models/tarflow/co
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { executionOf, executionText } from '../../src/sampling/guidance/execution.js';
 import { inverse } from '../../src/sampling/inverse.js';
+import { processorName } from '../../src/sampling/planner/machine.js';
 import { dataRange, largestError } from '../../src/sampling/planner/plan-sampling.js';
 import { timed } from '../../src/sampling/planner/timing.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
@@ -141,6 +142,7 @@ async function main(): Promise<void> {
     parameters: treeSize(flow.parameters),
     rows,
     cost: { seconds: (performance.now() - begun) / 1000, threads },
+    processor: processorName(),
     command:
       `npx tsx test/benchmarks/paper-size.ts --model ${values.model} --side ${values.side} ` +
       `--tolerance ${values.tolerance}`,
