@@ -9,6 +9,8 @@ export interface PublishedLine {
   value: number;
   /** For example 'TarFlow, ImageNet 64×64 (Table 2)'. */
   label: string;
+  /** At which end of the line its name stands; at the left it is below. Default: right. */
+  end?: 'left' | 'right';
 }
 
 /** The options of every chart. */
@@ -472,20 +474,26 @@ function published(
     mark: { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour },
     encoding: { y },
   };
-  const names = figures.flatMap(({ value, label }) => {
-    const below = typeof last === 'number' && last > value;
+  const names = figures.flatMap(({ value, label, end = 'right' }) => {
+    const atLeft = end === 'left' && last !== 'margin';
+    const below = atLeft || (typeof last === 'number' && last > value);
     const text = {
       type: 'text',
       fontSize: 11,
       fontStyle: 'italic',
       ...(last === 'margin'
         ? { align: 'left', baseline: 'middle', dx: 8, lineBreak: '\n' }
-        : { align: 'right', baseline: below ? 'top' : 'bottom', dy: below ? 5 : -4 }),
+        : {
+            align: end,
+            baseline: below ? 'top' : 'bottom',
+            dy: below ? 5 : -4,
+            dx: atLeft ? 5 : 0,
+          }),
     };
     const name = `published:${last === 'margin' ? '\n' : ' '}${label}`;
     const place = {
       data: { values: [{ published: value, label: name }] },
-      encoding: { x: { value: 'width' }, y, text: { field: 'label' } },
+      encoding: { x: { value: atLeft ? 0 : 'width' }, y, text: { field: 'label' } },
     };
     // A white outline keeps the letters readable over lines.
     const outline = { ...text, stroke: 'white', strokeWidth: 4, strokeJoin: 'round' };

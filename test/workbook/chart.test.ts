@@ -181,6 +181,20 @@ test('a published figure is drawn dashed, in a colour that no series has, and sa
   expect(layers.at(-1)?.data.values[0]?.label).toBe('published: a paper (Table 2)');
 });
 
+test('the name of a published figure stands at the end that is asked for, at the left below its line', () => {
+  const rows = [0, 1].map((step) => ({ step, bits: 4 - step }));
+  const nameOf = (end?: 'left' | 'right') => {
+    const published = [{ value: 2, label: 'a paper', ...(end && { end }) }];
+    const chart = lineChart({ title: '', rows, x: 'step', y: 'bits', published });
+    const { mark, encoding } = (chart.layer as ChartSpec[]).at(-1) as ChartSpec;
+    const { x } = encoding as { x: { value: unknown } };
+    return { ...(mark as { align: string; baseline: string }), x: x.value };
+  };
+  expect(nameOf('left')).toMatchObject({ align: 'left', baseline: 'top', x: 0 });
+  expect(nameOf('right')).toMatchObject({ align: 'right', x: 'width' });
+  expect(nameOf()).toEqual(nameOf('right'));
+});
+
 test('a heat map refuses values that do not fill it', () => {
   const map = { title: '', rows: 2, columns: 2, x: [0, 1], y: [0, 1], colourTitle: '' } as const;
   expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(
