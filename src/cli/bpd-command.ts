@@ -9,7 +9,6 @@ import {
 } from '../evaluation/bits-per-dimension.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
-import { expectations } from '../papers/index.js';
 import type { CheckpointDetails } from '../training/checkpoint.js';
 import { startProgress } from '../workbook/progress.js';
 import { count, counted, wholeNumber } from './arguments.js';
@@ -102,12 +101,10 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
 
 /** Whether images are told to be held out, and a model was trained on them all the same. */
 function sawImages(
-  { experiment, dataset, split }: CheckpointDetails,
+  { dataset, split }: CheckpointDetails,
   data: Pick<DataSource, 'name' | 'split'>,
 ): boolean {
-  if (data.split !== 'validation' || dataset !== data.name) return false;
-  const older = expectations.some((each) => each.experiment === experiment && each.sawValidation);
-  return split === 'train+validation' || (split === undefined && older);
+  return data.split === 'validation' && dataset === data.name && split === 'train+validation';
 }
 
 function showJson(

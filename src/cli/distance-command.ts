@@ -84,7 +84,7 @@ sigma), or the state of torchmetrics' FID, as *_fid_stats.pth of the published c
 network of FID, too. It allows a Fréchet distance and no other figure.
 
 Examples:
-  $ tarflow sample results/checkpoints/fashion-mnist-conditional.safetensors --count 1000 \\
+  $ tarflow sample results/checkpoints/fashion-mnist-conditional-8x2.safetensors --count 1000 \\
       --label 0,1,2,3,4,5,6,7,8,9 --denoise --out samples.safetensors
   $ tarflow distance samples.safetensors fashion-mnist/train --floor fashion-mnist/validation \\
       --network classifier:results/checkpoints/fashion-mnist-classifier.safetensors

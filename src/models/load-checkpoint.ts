@@ -49,7 +49,7 @@ export interface LoadOptions {
  * ```ts
  * import { loadCheckpoint, tarflow } from 'tarflow';
  *
- * const file = 'results/checkpoints/fashion-mnist-conditional.safetensors';
+ * const file = 'results/checkpoints/fashion-mnist-conditional-8x2.safetensors';
  * const { config, details } = await loadCheckpoint(file, { family: tarflow });
  * console.log(config.patchSize, details.classNames);
  * ```

@@ -142,9 +142,6 @@ test('takes the data set of the checkpoint, and warns where the noise was Gaussi
 test.each([
   [{ split: 'train' }, false],
   [{ split: 'train+validation' }, true],
-  // The committed checkpoint, which is older than the validation split.
-  [{ experiment: 'fashion-mnist-conditional' }, true],
-  [{ experiment: 'fashion-mnist-conditional', split: 'train' }, false],
 ])('%o: validation images that were trained on are told', async (details, told) => {
   const file = await checkpoint(config, { dataset: 'fashion-mnist', ...details });
   const { code, stderr } = await tarflow('bpd', file, '--count', '4');

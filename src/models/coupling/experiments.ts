@@ -55,7 +55,12 @@ const cifar10LikelihoodCoupling: Experiment<CouplingConfig> = {
     levels: 3,
     hiddenChannels: 64,
   },
-  settings: { ...designLikelihoodCoupling.settings, steps: 6580, flip: true },
+  settings: {
+    ...designLikelihoodCoupling.settings,
+    steps: 4387,
+    flip: true,
+    precision: 'bfloat16',
+  },
 };
 
 /** What there is to train of this family. */

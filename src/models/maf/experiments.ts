@@ -58,7 +58,7 @@ const cifar10LikelihoodMaf: Experiment<MafConfig> = {
     ...withoutBackground,
     image: { channels: 3, height: 32, width: 32 },
   },
-  settings: { ...designLikelihoodMaf.settings, steps: 4140, flip: true },
+  settings: { ...designLikelihoodMaf.settings, steps: 2760, flip: true, precision: 'bfloat16' },
 };
 
 /** What there is to train of this family. */

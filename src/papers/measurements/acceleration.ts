@@ -89,6 +89,7 @@ const strategies = [
   { name: 'sequential' },
   { name: 'Jacobi', distances: 'rounding' },
   { name: 'GS-Jacobi, published form', distances: 'computed' },
+  { name: 'GS-Jacobi, published form, no clamp', distances: 'computed' },
   { name: 'selective Jacobi', distances: 'rounding' },
   { name: 'SeJD, published rule', distances: 'computed' },
   { name: 'planned', distances: 'timing' },

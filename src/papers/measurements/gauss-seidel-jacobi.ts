@@ -57,7 +57,7 @@ export const gaussSeidelJacobi: readonly Measurement[] = [
         figure(`error factor, first third, block inverted first, ${size}`, '', 'computed'),
         figure(`error factor, last third, block inverted first, ${size}`, '', 'computed'),
       ]),
-      figure('blocks of 16 that converge faster at the end', '', 'computed'),
+      figure('blocks that converge faster at the end', 'of 20', 'computed'),
     ],
     command,
   },
@@ -82,7 +82,8 @@ export const gaussSeidelJacobi: readonly Measurement[] = [
     title: 'S4 IGM chooses the start',
     claim: 'IGM tells which start to use, lowers the risk of overflow and speeds convergence up.',
     figures: [
-      figure('blocks of 12 where IGM names the quicker start', '', 'computed'),
+      figure('blocks whose starts differ in iterations', 'of 20', 'computed'),
+      figure('of these, IGM names the quicker start', '', 'computed'),
       figure('iterations of all blocks, started as IGM says', '', 'computed'),
       figure('always from the latent', '', 'computed'),
       figure('always from zeros', '', 'computed'),

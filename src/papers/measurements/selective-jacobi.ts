@@ -99,6 +99,7 @@ export const selectiveJacobi: readonly Measurement[] = [
       figure('FD (Fashion-MNIST classifier features), sequential', '', 'computed'),
       figure('FD, selective, published rule', '', 'computed'),
       figure('FD, sequential, another seed', '', 'computed'),
+      figure('FD, real validation images', '', 'computed'),
     ],
     command,
   },
