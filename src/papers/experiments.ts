@@ -25,7 +25,7 @@ export const expectations: readonly Expectation[] = [
     what: 'held-out loss, nats per dimension',
     from: { run: 'fashion-mnist-conditional-8x2' },
     note:
-      'The committed checkpoint took these steps, the first 21,200 of them under longer plans (43,000 ' +
+      'The committed checkpoint took these steps, the first 21,230 of them under longer plans (43,000 ' +
       'steps at first, then 31,000 and 28,000), and then 10,400 more from there (`--from`, ' +
       '`steps=10400 peakLearningRate=6e-4 warmupSteps=300 holdSteps=3500 seed=2`, the first 5,137 of ' +
       'them under plans of 12,900 and 11,400).',

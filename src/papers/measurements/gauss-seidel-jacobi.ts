@@ -23,7 +23,7 @@ const publishedShares: Record<string, { value: number; source: string }> = {
     'block 0',
   ),
 };
-/** A value beyond ±3 is what the clamp changes; there is none in the larger model. */
+/** A value beyond ±3 is what the clamp changes; there is none in the model of 256 tokens. */
 const clamped = [
   { where: '49 tokens, w = 0', bites: true },
   { where: '49 tokens, w = 2', bites: true },
