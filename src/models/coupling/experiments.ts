@@ -47,17 +47,15 @@ const { background: _, ...withoutBackground } = fashionMnistCoupling.config;
 /** A short training, which costs as much as `cifar10-likelihood` and `cifar10-likelihood-maf`. */
 const cifar10LikelihoodCoupling: Experiment<CouplingConfig> = {
   name: 'cifar10-likelihood-coupling',
-  description: 'Likelihood of CIFAR-10, a short training: affine couplings at three scales',
+  description: 'Likelihood of CIFAR-10, a short training: affine couplings at two scales',
   dataset: 'cifar10',
   config: {
     ...withoutBackground,
     image: { channels: 3, height: 32, width: 32 },
-    levels: 3,
-    hiddenChannels: 64,
   },
   settings: {
     ...designLikelihoodCoupling.settings,
-    steps: 4387,
+    steps: 7953,
     flip: true,
     precision: 'bfloat16',
   },

@@ -57,8 +57,9 @@ const cifar10LikelihoodMaf: Experiment<MafConfig> = {
   config: {
     ...withoutBackground,
     image: { channels: 3, height: 32, width: 32 },
+    hiddenUnits: 512,
   },
-  settings: { ...designLikelihoodMaf.settings, steps: 2760, flip: true, precision: 'bfloat16' },
+  settings: { ...designLikelihoodMaf.settings, steps: 5520, flip: true, precision: 'bfloat16' },
 };
 
 /** What there is to train of this family. */
