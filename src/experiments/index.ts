@@ -3,7 +3,7 @@ import { familyExperiments } from '../models/registry.js';
 import type { Experiment } from '../training/experiment.js';
 import { cifar10Density, cifar10Likelihood } from './cifar10-experiments.js';
 import { designCoupling, designExperiments } from './design-experiments.js';
-import { emoji256, emoji1024 } from './emoji-experiments.js';
+import { emoji256, emoji1024, emojiConditional } from './emoji-experiments.js';
 import {
   fashionMnistConditional,
   fashionMnistConditional8x2,
@@ -36,6 +36,7 @@ export const experiments: readonly Experiment[] = [
   noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
   emoji256,
   emoji1024,
+  emojiConditional,
   ...designExperiments,
   designCoupling,
   cifar10Density,

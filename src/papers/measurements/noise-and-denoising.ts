@@ -48,7 +48,7 @@ export const noiseAndDenoising: readonly Measurement[] = [
       realImages,
       figure('error on test images before the step', '', 'computed'),
       figure('error on test images after the step', '', 'computed'),
-      figure('best λ on test images', '', 'computed'),
+      figure('best λ on validation images', '', 'computed'),
       figure(
         'best σ after denoising',
         '',
