@@ -50,7 +50,7 @@ export function addAccelerate(program: Command): void {
     .option('--batch <list>', 'images sampled together, e.g. 1,8', wholeNumbers, [1])
     .option(
       '--label <label>',
-      'class number or name; several with commas take turns, e.g. 0,1,2 (default: none)',
+      'class number or name; several with commas take turns over all samples, e.g. 0,1,2 (default: none)',
     );
   addGuidanceOptions(addCaptionOptions(command))
     .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
@@ -99,11 +99,12 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
   try {
     states = await captionsInTurn(flow, checkpoint, options, Math.max(...options.batch));
     const uses = options.batch.map((batch) => {
-      const label = labelsInTurn(flow, checkpoint, options.label, batch);
+      const labels = labelsInTurn(flow, checkpoint, options.label, batch * repeats);
+      const label = new Set(labels).size === 1 ? labels?.[0] : labels;
       const text = states && tf.slice(states, [0, 0, 0], [batch, -1, -1]);
       if (text) parts.push(text);
       const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
-      const told = { ...(label && { label }), ...(text && { text }) };
+      const told = { ...(label !== undefined && { label }), ...(text && { text }) };
       return { batch, ...told, ...(guidance && { guidance }) };
     });
     const { data, images } = await imagesForMetrics(flow, options.data);

@@ -59,7 +59,7 @@ export interface Acceleration {
   blocks: number;
   batch: number;
   guidance: Guidance | null;
-  /** Of the samples of a batch; null for none. */
+  /** Of all samples, of those of a batch, or of those of all repeats, one after the other; null for none. */
   label: number | number[] | null;
   tolerance: number;
   /** How often each was timed, each time on other noise: the samples are batch · repeats. */
@@ -96,7 +96,7 @@ export interface AccelerationOptions extends ExecutionOptions {
   /** Samples made together. Default 1. */
   batch?: number;
   guidance?: Guidance;
-  /** A class for all, or one per sample of a batch. */
+  /** A class for all, one per sample of a batch, or one per sample of all repeats (batch · repeats). */
   label?: Label;
   /** The states of captions of a batch (batch, entries, width). Absent: the empty caption. */
   text?: tf.Tensor3D;
@@ -141,6 +141,7 @@ export async function measureAcceleration(
   checkTolerance(tolerance);
   checkCount('batch', batch);
   checkCount('repeats', repeats);
+  checkLabels(options.label, batch, repeats);
   const given = options.strategies && checkedStrategies(flow, options.strategies);
   if (options.plan) plannedSolvers(flow, options.plan);
   const stack = blocksOf(flow);
@@ -220,16 +221,33 @@ interface Use {
   tolerance: number;
 }
 
+function checkLabels(label: Label | undefined, batch: number, repeats: number): void {
+  if (label === undefined || typeof label === 'number') return;
+  if (label.length === batch || label.length === batch * repeats) return;
+  throw new UserError(
+    `${label.length} labels came for ${repeats} batches of ${batch}`,
+    `Expected one for all, ${batch} for each batch, or ${batch * repeats}`,
+  );
+}
+
+/** A batch of noise, by its number among the repeats. */
+interface Round {
+  noise: tf.Tensor3D;
+  round: number;
+}
+
 /** Images of some noise, made as the options say. */
 function sampled(
   flow: Model,
-  noise: tf.Tensor3D,
+  { noise, round }: Round,
   solver: readonly Solver[],
   { label, text, guidance, ...execution }: AccelerationOptions,
   onTrace?: InverseOptions['onTrace'],
 ): Promise<tf.Tensor4D> {
+  const [batch] = noise.shape;
+  const each = typeof label === 'object' && label.length > batch;
   return inverse(flow, noise, {
-    ...{ label, text },
+    ...{ label: each ? label.slice(round * batch, (round + 1) * batch) : label, text },
     ...askedExecution(execution),
     ...(guidance && { guidance }),
     ...(onTrace && { onTrace }),
@@ -252,9 +270,8 @@ async function otherSeed(
     options.onProgress?.((0.2 * i) / repeats, 'the noise of the seed');
     await breathe(options.signal);
     const noise = sampleNoise(flow, seed + 1, i * batch, batch);
-    const { values } = await timed(() => sampled(flow, noise, sequential, options)).finally(() =>
-      noise.dispose(),
-    );
+    const made = timed(() => sampled(flow, { noise, round: i }, sequential, options));
+    const { values } = await made.finally(() => noise.dispose());
     others.push(values);
   }
   if (others.every((values) => values.every(Number.isFinite))) return joined(others);
@@ -288,9 +305,9 @@ async function measureContenders(
   const shortfalls = contenders.map(() => noShortfalls(blocks));
   for (const [i, [name, solver]] of contenders.entries()) {
     onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
-    for (const noise of noises) {
+    for (const [round, noise] of noises.entries()) {
       await breathe(signal);
-      const warm = sampled(flow, noise, solver, options, (trace) => {
+      const warm = sampled(flow, { noise, round }, solver, options, (trace) => {
         iterations[i]![trace.block]! += trace.iterations.length / repeats;
         addShortfalls(shortfalls[i]!, trace);
       });
@@ -302,7 +319,7 @@ async function measureContenders(
   const runs = contenders.map(
     ([, solver]) =>
       (round: number) =>
-        sampled(flow, noises[round] as tf.Tensor3D, solver, options),
+        sampled(flow, { noise: noises[round] as tf.Tensor3D, round }, solver, options),
   );
   const times = await takeTurns(runs, repeats, {
     onResult: (contender, round, values) => {
@@ -379,11 +396,16 @@ function checkedStrategies(
 async function ownPlan(flow: Model, options: AccelerationOptions, use: Use): Promise<Plan> {
   const { guidance, images, label, text, onProgress, signal } = options;
   const { batch, repeats, seed, tolerance } = use;
-  const noise = sampleNoise(flow, seed, repeats * batch, latentsToPlan(batch));
+  const latents = latentsToPlan(batch);
+  const noise = sampleNoise(flow, seed, repeats * batch, latents);
+  const labels =
+    typeof label === 'object'
+      ? Array.from({ length: latents }, (_, i) => label[i % label.length] as number)
+      : label;
   const blocks = blocksOf(flow).length;
   try {
     return await planSampling(flow, noise, {
-      ...{ label, text },
+      ...{ label: labels, text },
       batch,
       tolerance,
       ...askedExecution(options),

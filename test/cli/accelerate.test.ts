@@ -55,7 +55,7 @@ test('a table per batch is printed, and recorded as JSON', async () => {
     cost: { seconds: expect.any(Number) },
   });
   expect(recorded.tables.map(({ batch, label }) => [batch, label])).toEqual([
-    [1, [0]],
+    [1, 0],
     [2, [0, 1]],
   ]);
   expect(recorded.tables[0]!.guidance).toEqual({ weight: 0.5, annealed: true });

@@ -81,12 +81,15 @@ describe('the acceleration table', () => {
   });
 
   test('errors and statistics are those of the samples, as shares of the range', async () => {
-    const flow = smallFlow();
+    const flow = smallFlow({ classes: 2 });
+    // Of the first repeat and of the second.
+    const label = [0, 1, 1, 0];
     // One iteration from zeros leaves a block far from solved.
     const coarse = { kind: 'jacobi', maximum: 1, start: 'zeros' } as const;
     const table = await measureAcceleration(flow, {
       batch: 2,
       repeats: 2,
+      label,
       seed: 5,
       mode: 'eager',
       plan: planFor(modelFingerprint(flow)),
@@ -96,9 +99,9 @@ describe('the acceleration table', () => {
     const [, found, planned] = table.rows;
     // Its four samples are the first four of the seed.
     const [exact, other, seeded] = [
-      await sample(flow, { count: 4, seed: 5 }),
-      await sample(flow, { count: 4, seed: 5, solver: coarse }),
-      await sample(flow, { count: 4, seed: 6 }),
+      await sample(flow, { count: 4, label, seed: 5 }),
+      await sample(flow, { count: 4, label, seed: 5, solver: coarse }),
+      await sample(flow, { count: 4, label, seed: 6 }),
     ];
     const distances = (images: tf.Tensor) =>
       tf.tidy(() => {
@@ -198,6 +201,7 @@ describe('bad input', () => {
       /strategy 'many' does not fit.*segments is 17/,
     ],
     ['a label that there is not', { label: 7 }, /Label 7/],
+    ['labels that fit no batch', { batch: 2, label: [0, 1, 0] }, /3 labels.*Expected.*2.*or 6/],
     ['guidance that diverges', { label: 1, guidance: { weight: 1e9 } }, /diverges/],
   ];
   test.each(mistakes)('%s is named', async (_, options, message) => {
