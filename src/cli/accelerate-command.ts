@@ -97,11 +97,12 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
   let states: tf.Tensor3D | undefined;
   const parts: tf.Tensor3D[] = [];
   try {
-    states = await captionsInTurn(flow, checkpoint, options, Math.max(...options.batch));
+    const most = repeats * Math.max(...options.batch);
+    states = await captionsInTurn(flow, checkpoint, options, most);
     const uses = options.batch.map((batch) => {
       const labels = labelsInTurn(flow, checkpoint, options.label, batch * repeats);
       const label = new Set(labels).size === 1 ? labels?.[0] : labels;
-      const text = states && tf.slice(states, [0, 0, 0], [batch, -1, -1]);
+      const text = states && tf.slice(states, [0, 0, 0], [batch * repeats, -1, -1]);
       if (text) parts.push(text);
       const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
       const told = { ...(label !== undefined && { label }), ...(text && { text }) };

@@ -1,11 +1,12 @@
 import { checkCount } from '../backend/count.js';
 import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { tf, tidy } from '../backend/tf.js';
 import type { Label } from '../conditions/labels.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { checkGuided, guidanceOfPart } from '../sampling/guidance/check-guidance.js';
 import {
   askedExecution,
   type ExecutionOptions,
@@ -98,7 +99,10 @@ export interface AccelerationOptions extends ExecutionOptions {
   guidance?: Guidance;
   /** A class for all, one per sample of a batch, or one per sample of all repeats (batch · repeats). */
   label?: Label;
-  /** The states of captions of a batch (batch, entries, width). Absent: the empty caption. */
+  /**
+   * The states of captions of a batch (batch, entries, width), or of all repeats
+   * (batch · repeats, entries, width). Absent: the empty caption.
+   */
   text?: tf.Tensor3D;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
   tolerance?: number;
@@ -141,10 +145,11 @@ export async function measureAcceleration(
   checkTolerance(tolerance);
   checkCount('batch', batch);
   checkCount('repeats', repeats);
-  checkLabels(options.label, batch, repeats);
+  checkGiven(options, batch, repeats);
   const given = options.strategies && checkedStrategies(flow, options.strategies);
   if (options.plan) plannedSolvers(flow, options.plan);
   const stack = blocksOf(flow);
+  checkGuided(flow.config, stack, options.guidance, options);
   const use = { batch, repeats, seed, tolerance };
   const sequential = new Array<Solver>(stack.length).fill({ kind: 'sequential' });
   const noises: tf.Tensor3D[] = [];
@@ -221,14 +226,22 @@ interface Use {
   tolerance: number;
 }
 
-function checkLabels(label: Label | undefined, batch: number, repeats: number): void {
-  if (label === undefined || typeof label === 'number') return;
-  if (label.length === batch || label.length === batch * repeats) return;
-  throw new UserError(
-    `${label.length} labels came for ${repeats} batches of ${batch}`,
-    `Expected one for all, ${batch} for each batch, or ${batch * repeats}`,
-  );
+function checkGiven({ label, text }: AccelerationOptions, batch: number, repeats: number): void {
+  const counts = {
+    labels: typeof label === 'object' ? label.length : undefined,
+    'captions’ states': text?.shape[0],
+  };
+  for (const [what, count] of Object.entries(counts)) {
+    if (count === undefined || count === batch || count === batch * repeats) continue;
+    throw new UserError(
+      `${count} ${what} came for ${repeats} batches of ${batch}`,
+      `Expected ${batch}, the same for each batch, or ${batch * repeats}`,
+    );
+  }
 }
+
+/** What samples are told of. */
+type Given = Pick<AccelerationOptions, 'label' | 'text'>;
 
 /** A batch of noise, by its number among the repeats. */
 interface Round {
@@ -237,22 +250,40 @@ interface Round {
 }
 
 /** Images of some noise, made as the options say. */
-function sampled(
+async function sampled(
   flow: Model,
   { noise, round }: Round,
   solver: readonly Solver[],
-  { label, text, guidance, ...execution }: AccelerationOptions,
+  options: AccelerationOptions,
   onTrace?: InverseOptions['onTrace'],
 ): Promise<tf.Tensor4D> {
   const [batch] = noise.shape;
-  const each = typeof label === 'object' && label.length > batch;
-  return inverse(flow, noise, {
-    ...{ label: each ? label.slice(round * batch, (round + 1) * batch) : label, text },
-    ...askedExecution(execution),
-    ...(guidance && { guidance }),
-    ...(onTrace && { onTrace }),
-    solver,
-  });
+  const given = givenFrom(options, round * batch, batch);
+  const guidance = options.guidance && guidanceOfPart(blocksOf(flow), options.guidance, given);
+  try {
+    return await inverse(flow, noise, {
+      ...given,
+      ...askedExecution(options),
+      ...(guidance && { guidance }),
+      ...(onTrace && { onTrace }),
+      solver,
+    });
+  } finally {
+    given.text?.dispose();
+  }
+}
+
+/**
+ * What some samples are told of: their labels and states of captions, which begin anew after the last.
+ * The caller frees the states.
+ */
+function givenFrom({ label, text }: AccelerationOptions, from: number, count: number): Given {
+  const rows = (length: number): number[] =>
+    Array.from({ length: count }, (_, i) => (from + i) % length);
+  return {
+    label: typeof label === 'object' ? rows(label.length).map((row) => label[row]!) : label,
+    ...(text && { text: tidy(() => tf.gather(text, tf.tensor1d(rows(text.shape[0]), 'int32'))) }),
+  };
 }
 
 /**
@@ -394,18 +425,15 @@ function checkedStrategies(
 }
 
 async function ownPlan(flow: Model, options: AccelerationOptions, use: Use): Promise<Plan> {
-  const { guidance, images, label, text, onProgress, signal } = options;
+  const { guidance, images, onProgress, signal } = options;
   const { batch, repeats, seed, tolerance } = use;
   const latents = latentsToPlan(batch);
   const noise = sampleNoise(flow, seed, repeats * batch, latents);
-  const labels =
-    typeof label === 'object'
-      ? Array.from({ length: latents }, (_, i) => label[i % label.length] as number)
-      : label;
+  const given = givenFrom(options, 0, latents);
   const blocks = blocksOf(flow).length;
   try {
     return await planSampling(flow, noise, {
-      ...{ label: labels, text },
+      ...given,
       batch,
       tolerance,
       ...askedExecution(options),
@@ -416,6 +444,7 @@ async function ownPlan(flow: Model, options: AccelerationOptions, use: Use): Pro
     });
   } finally {
     noise.dispose();
+    given.text?.dispose();
   }
 }
 

@@ -112,6 +112,13 @@ export const expectations: readonly Expectation[] = [
     what: 'held-out loss, nats per dimension',
     from: { run: `design/${experiment}-seed-1` },
   })),
+  ...['cifar10-likelihood', 'cifar10-likelihood-coupling', 'cifar10-likelihood-maf'].map(
+    (experiment) => ({
+      experiment,
+      what: 'held-out loss, nats per dimension',
+      from: { run: `photographs/${experiment}-seed-1` },
+    }),
+  ),
   {
     experiment: 'design-volume-preserving',
     what: 'held-out loss, half the mean square of the noise',

@@ -207,7 +207,7 @@ export class Bench {
     const { batch, repeats, seed, mode, signal, onProgress } = this.options;
     const images = await this.metricImages();
     const guidance = this.guidance();
-    const labels = this.labels(batch);
+    const labels = this.labels(batch * repeats);
     try {
       return await measureAcceleration(this.flow, {
         ...{ batch, repeats, seed, images, strategies: this.strategies(images) },

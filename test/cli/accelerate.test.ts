@@ -72,6 +72,21 @@ test('a table per batch is printed, and recorded as JSON', async () => {
   );
 });
 
+test('labels take turns over all repeats', async () => {
+  const file = await savedFlow(temporaryFolder(), smallConfig, {});
+  const output = path.join(path.dirname(file), 'table.json');
+  const options = ['--label', '0,1', '--repeats', '3', '--mode', 'eager', '--output', output];
+  const { code, stderr } = await tarflow('accelerate', file, ...options);
+  expect(code, stderr).toBe(0);
+  const { tables } = JSON.parse(fs.readFileSync(output, 'utf8')) as { tables: Acceleration[] };
+  expect(tables.map(({ label, plan }) => [label, plan.label])).toEqual([
+    [
+      [0, 1, 0],
+      [0, 1],
+    ],
+  ]);
+});
+
 interface Outcome {
   output: string;
   data: string | null;

@@ -127,6 +127,22 @@ describe('the acceleration table', () => {
     disposeModel(flow);
   });
 
+  test('a batch that is told nothing is sampled without guidance, and the plan sees all labels', async () => {
+    const flow = smallFlow({ classes: 2 });
+    const before = tf.memory().numTensors;
+    const guidance = { weight: 0.5 };
+    const table = await measureAcceleration(flow, {
+      ...{ repeats: 3, label: [0, -1, 1], guidance, strategies: {}, mode: 'eager' },
+    });
+    expect(tf.memory().numTensors).toBe(before);
+    expect(table.label).toEqual([0, -1, 1]);
+    expect(table.plan.label).toEqual([-1, 0, 1]);
+    await expect(
+      measureAcceleration(flow, { repeats: 2, label: [-1, -1], guidance }),
+    ).rejects.toThrow('would change nothing');
+    disposeModel(flow);
+  });
+
   test('what iterations did not bring to an end is counted by block', async () => {
     // Its samples are large, and an iterate of block 0 overflows on the way.
     const flow = smallFlow({}, 4, 2.5);

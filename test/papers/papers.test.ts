@@ -195,8 +195,7 @@ describe('expectations', () => {
     const open = [
       ...['mnist-demonstration', 'fashion-mnist-conditional'],
       ...['fashion-mnist-maf', 'fashion-mnist-coupling'],
-      ...['cifar10-density', 'cifar10-likelihood'],
-      ...['cifar10-likelihood-coupling', 'cifar10-likelihood-maf'],
+      ...['cifar10-density', 'emoji-conditional'],
       ...[
         'fluent-vae-128',
         'fluent-vae',
