@@ -58,6 +58,6 @@ export const cifar10Likelihood: Experiment<TarFlowConfig> = {
   name: 'cifar10-likelihood',
   description: 'Likelihood of CIFAR-10, a short training, as couplings and MAF at the same cost',
   dataset: 'cifar10',
-  config,
-  settings,
+  config: { ...config, patchSize: 4 },
+  settings: { ...settings, batchSize: 128, steps: 4104, peakLearningRate: 2e-3 },
 };
