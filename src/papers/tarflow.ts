@@ -398,7 +398,7 @@ export const tarflow: Paper = {
       published: sentence`${published('likelihood', 'TarFlow 2-768-8-8', 'bits per dimension')} bits/dim on ImageNet 64×64; Glow on Fashion-MNIST ${published('likelihood-fashion-mnist', 'Glow on Fashion-MNIST test', 'bits per dimension')}`,
       ours: sentence`${ours('10-bits-per-dimension', 'bits per dimension, test split', { decimals: 3, error: true })} bits/dim on Fashion-MNIST, test split`,
       verdict: 'cannot be told at this size',
-      reason: sentence`A small model on another data set has a little less than Glow’s figure there, by no more than two standard errors of such a difference; that figure is from memory. Our model spreads the black background first, which is ours. At one cost of short trainings couplings need fewer bits than TarFlow, on clothes and on photographs, and MAF more (X5).`,
+      reason: sentence`A small model on another data set has a little less than Glow’s figure there, by no more than two standard errors of such a difference; that figure is from memory. Our model spreads the black background first, which is ours. At one cost of short trainings couplings need fewer bits than TarFlow, on clothes and on photographs, and MAF needs more on clothes (X5).`,
     },
     {
       id: 'Table 3',
