@@ -16,7 +16,6 @@ import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';
 import {
   checkWritable,
-  count,
   modeOption,
   number,
   precisionOption,
@@ -34,7 +33,8 @@ interface AccelerateOptions extends GuidanceOptions, CaptionOptions, ExecutionOp
   batch: number[];
   label?: string;
   tolerance: number;
-  repeats: number;
+  /** One for all batches, or one per batch. */
+  repeats: number[];
   seed: number;
   output?: string;
   json: boolean;
@@ -56,7 +56,12 @@ export function addAccelerate(program: Command): void {
     .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
     .addOption(modeOption())
     .addOption(precisionOption())
-    .option('--repeats <n>', 'how often each is timed; the median counts', count, 3)
+    .option(
+      '--repeats <list>',
+      'how often each is timed, one number for all or one per batch, e.g. 64,8; the median counts',
+      wholeNumbers,
+      [3],
+    )
     .option('--seed <n>', 'of the noise', wholeNumber, 0)
     .option(
       '--output <file>',
@@ -83,30 +88,27 @@ Examples:
 }
 
 async function run(checkpoint: string, options: AccelerateOptions): Promise<void> {
-  const { tolerance, repeats, seed } = options;
+  const { tolerance, seed } = options;
   const stem = path.basename(checkpoint, path.extname(checkpoint));
   const output = options.output ?? resultFile(path.join('acceleration', `${stem}.json`));
   checkTolerance(tolerance);
-  const wrong = options.batch.find((size) => size < 1);
-  if (wrong !== undefined) {
-    throw new UserError(`--batch names ${wrong}`, 'Expected whole numbers above 0, e.g. 1,8');
-  }
+  const rounds = roundsOf(options);
   await checkWritable(output);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   let states: tf.Tensor3D | undefined;
   const parts: tf.Tensor3D[] = [];
   try {
-    const most = repeats * Math.max(...options.batch);
+    const most = Math.max(...rounds.map(({ samples }) => samples));
     states = await captionsInTurn(flow, checkpoint, options, most);
-    const uses = options.batch.map((batch) => {
-      const labels = labelsInTurn(flow, checkpoint, options.label, batch * repeats);
+    const uses = rounds.map(({ batch, repeats, samples }) => {
+      const labels = labelsInTurn(flow, checkpoint, options.label, samples);
       const label = new Set(labels).size === 1 ? labels?.[0] : labels;
-      const text = states && tf.slice(states, [0, 0, 0], [batch * repeats, -1, -1]);
+      const text = states && tf.slice(states, [0, 0, 0], [samples, -1, -1]);
       if (text) parts.push(text);
       const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
       const told = { ...(label !== undefined && { label }), ...(text && { text }) };
-      return { batch, ...told, ...(guidance && { guidance }) };
+      return { batch, repeats, ...told, ...(guidance && { guidance }) };
     });
     const { data, images } = await imagesForMetrics(flow, options.data);
     const tables: Acceleration[] = [];
@@ -117,7 +119,6 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
         const table = await measureAcceleration(flow, {
           ...use,
           tolerance,
-          repeats,
           seed,
           ...askedExecution(options),
           ...(images && { images }),
@@ -160,13 +161,32 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
   }
 }
 
+/** How many samples are timed together, how often, and how many that is in all. */
+function roundsOf({ batch: batches, repeats }: Pick<AccelerateOptions, 'batch' | 'repeats'>) {
+  for (const [option, values] of Object.entries({ batch: batches, repeats })) {
+    const wrong = values.find((value) => value < 1);
+    if (wrong === undefined) continue;
+    throw new UserError(`--${option} names ${wrong}`, 'Expected whole numbers above 0, e.g. 1,8');
+  }
+  if (repeats.length !== 1 && repeats.length !== batches.length) {
+    throw new UserError(
+      `--repeats has ${repeats.length} numbers, and --batch ${batches.length}`,
+      'Expected one for all, or one per batch',
+    );
+  }
+  return batches.map((batch, i) => {
+    const times = repeats[i] ?? (repeats[0] as number);
+    return { batch, repeats: times, samples: batch * times };
+  });
+}
+
 /** What to type to get the same table; the file's place is left to the reader. */
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
   const { batch, data, label, text, textEncoder, guidance, rule, temperature } = options;
   const { annealed, on, blocks } = options;
   return shellWords([
     ...['tarflow', 'accelerate', checkpoint, '--batch', batch.join(',')],
-    ...['--tolerance', `${options.tolerance}`, '--repeats', `${options.repeats}`],
+    ...['--tolerance', `${options.tolerance}`, '--repeats', options.repeats.join(',')],
     ...['--seed', `${options.seed}`],
     ...(options.mode === undefined ? [] : ['--mode', options.mode]),
     ...(options.precision === undefined ? [] : ['--precision', options.precision]),

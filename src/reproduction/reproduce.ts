@@ -39,6 +39,7 @@ import {
   overTrainings,
   whyNever,
 } from './taken-figures.js';
+import { WorkingTime } from './working-time.js';
 
 /** A figure of a row: what is asked for, and what was measured or why nothing was. */
 export interface RowFigure extends Asked {
@@ -76,6 +77,7 @@ export interface RowResult {
   /** How it was measured. */
   settings: RowSettings;
   figures: RowFigure[];
+  /** What its trainings and figures took, over all calls that worked on it. */
   seconds: number;
 }
 
@@ -195,9 +197,12 @@ export async function reproduceRow(
 ): Promise<RowResult> {
   checkRecipe(recipe, options);
   const row = new RowRun(recipe, splits, options);
+  const time = await WorkingTime.open(path.join(row.folder, 'working-time.json'));
   try {
-    return await figuresOfRow(recipe, row);
+    const made = await figuresOfRow(recipe, row);
+    return { ...made, seconds: time.seconds };
   } finally {
+    await time.save();
     await row.close();
   }
 }
@@ -246,8 +251,7 @@ function checkDecoder(recipe: Recipe, { autoencoder: { family, config } }: Laten
       );
 }
 
-async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<RowResult> {
-  const begun = performance.now();
+async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<Omit<RowResult, 'seconds'>> {
   const series: Partial<Record<Asked['measure'], () => Promise<Figure | string>>> = {
     'best σ': () => row.bestNoise(),
     'correlation of loss and FID': () => row.followed(),
@@ -265,7 +269,6 @@ async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<RowResult> {
     ...row.cost(),
     settings: row.settings(),
     figures,
-    seconds: (performance.now() - begun) / 1000,
   };
 }
 
@@ -274,7 +277,7 @@ const noiseWidths = [0.02, 0.05, 0.1, 0.15, 0.2];
 
 class RowRun {
   private readonly experiment: Experiment;
-  private readonly folder: string;
+  readonly folder: string;
   private readonly shared: SharedStatistics;
   private opened: Promise<LatentDecoder> | undefined;
   private realOpened: Promise<Splits> | undefined;

@@ -72,19 +72,20 @@ test('a table per batch is printed, and recorded as JSON', async () => {
   );
 });
 
-test('labels take turns over all repeats', async () => {
+test('labels take turns over all repeats, of which a batch may have its own', async () => {
   const file = await savedFlow(temporaryFolder(), smallConfig, {});
   const output = path.join(path.dirname(file), 'table.json');
-  const options = ['--label', '0,1', '--repeats', '3', '--mode', 'eager', '--output', output];
+  const rounds = ['--batch', '1,2', '--repeats', '3,1'];
+  const options = ['--label', '0,1', ...rounds, '--mode', 'eager', '--output', output];
   const { code, stderr } = await tarflow('accelerate', file, ...options);
   expect(code, stderr).toBe(0);
-  const { tables } = JSON.parse(fs.readFileSync(output, 'utf8')) as { tables: Acceleration[] };
-  expect(tables.map(({ label, plan }) => [label, plan.label])).toEqual([
-    [
-      [0, 1, 0],
-      [0, 1],
-    ],
+  const { tables, command } = JSON.parse(fs.readFileSync(output, 'utf8')) as Outcome;
+  const used = tables.map(({ repeats, label, plan }) => ({ repeats, label, planned: plan.label }));
+  expect(used).toEqual([
+    { repeats: 3, label: [0, 1, 0], planned: [0, 1] },
+    { repeats: 1, label: [0, 1], planned: [0, 1] },
   ]);
+  expect(command).toContain('--repeats 3,1');
 });
 
 interface Outcome {
@@ -148,4 +149,9 @@ test("a user's mistake exits 2 and records nothing", async () => {
     [`${file}.none`, output, /none/],
   ];
   await expectRefused('accelerate', folder, mistakes, quick);
+  const repeats: Mistake[] = [
+    [file, [...output, '--repeats', '3,0'], /--repeats names 0/],
+    [file, [...output, '--repeats', '3,2'], /--repeats has 2 numbers, and --batch 1/],
+  ];
+  await expectRefused('accelerate', folder, repeats, []);
 });

@@ -558,7 +558,7 @@ describe('tarflow reproduce', () => {
     expect(fs.existsSync(path.join(out, 'tiny/runs/design-gaussian-seed-4'))).toBe(true);
   });
 
-  test('goes on with a training at its step, and knows when it is done', async () => {
+  test('goes on with a training at its step, knows when it is done, and adds up its time', async () => {
     const out = temporaryFolder();
     const asked = recipe('noise-kinds', 'Gaussian noise of 0.1', 'workbook');
     const experiment = tinyExperiment(asked.experiment(1));
@@ -574,11 +574,21 @@ describe('tarflow reproduce', () => {
     const run = async (samples: number) =>
       reproduceRow(asked, await openSplits(asked, options(samples)), options(samples));
     expect(await isTrained(experiment, options(4))).toBe(false);
-    await run(4);
+    const first = await run(4);
+    expect(first.seconds).toBeGreaterThan(0);
     expect(await isTrained(experiment, options(4))).toBe(true);
     expect(await isTrained(experiment, { out, seeds: [1, 2] })).toBe(false);
-    await run(6);
+    const second = await run(6);
     expect(begun).toEqual([0, 2]);
+    expect(second.seconds).toBeGreaterThan(first.seconds);
+    const [name] = (fs.readdirSync(out, { recursive: true }) as string[]).filter((each) =>
+      each.endsWith('working-time.json'),
+    );
+    const file = path.join(out, name as string);
+    fs.writeFileSync(file, '{"seconds":1000}\n');
+    expect((await run(6)).seconds).toBeGreaterThan(1000);
+    fs.writeFileSync(file, '{');
+    await expect(run(6)).rejects.toThrow(/working-time\.json is not JSON.*Delete it/s);
   });
 
   test('--cost tells what can be told of each row of each table without any data', async () => {

@@ -16,17 +16,32 @@ export interface AccelerationRun {
   model: string;
   mode: string;
   batches: readonly number[];
+  /** How often each batch is timed, one number for all batches or one per batch. */
+  repeats: readonly number[];
+  /** The classes, which take turns over all samples. */
+  labels: readonly number[];
 }
 
-/** What lies in `results/acceleration/`. The slowest, of 1,024 tokens op by op, is of one image. */
+const oneClass = { repeats: [3], labels: [0] };
+
+/**
+ * What lies in `results/acceleration/`. The slowest, of 1,024 tokens op by op, is of one image;
+ * the largest model, of 256 tokens, has samples enough for a table that generalises over them.
+ */
 export const accelerationRuns: readonly AccelerationRun[] = [
   ...['xla', 'graph', 'eager'].map((mode) => ({
-    model: 'emoji-256-tokens',
-    mode,
-    batches: [1, 8, 32],
+    ...{ model: 'emoji-256-tokens', mode, batches: [1, 8, 32] },
+    ...oneClass,
   })),
-  ...['xla', 'graph'].map((mode) => ({ model: 'emoji-1024-tokens', mode, batches: [1, 8] })),
-  { model: 'emoji-1024-tokens', mode: 'eager', batches: [1] },
+  ...['xla', 'graph'].map((mode) => ({
+    ...{ model: 'emoji-1024-tokens', mode, batches: [1, 8] },
+    ...oneClass,
+  })),
+  { model: 'emoji-1024-tokens', mode: 'eager', batches: [1], ...oneClass },
+  {
+    ...{ model: 'emoji-conditional', mode: 'xla', batches: [1, 8], repeats: [64, 8] },
+    labels: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+  },
 ];
 
 /** What a run wrote. */
@@ -73,7 +88,8 @@ export async function measureAccelerations(
     onRun(index, run);
     const checkpoint = path.relative(root, committedCheckpoint(run.model));
     const words = ['accelerate', checkpoint, '--batch', run.batches.join(',')];
-    words.push('--repeats', '3', '--label', '0', '--guidance', '1', '--mode', run.mode);
+    words.push('--repeats', run.repeats.join(','), '--label', run.labels.join(','));
+    words.push('--guidance', '1', '--mode', run.mode);
     words.push('--output', resultFile(fileOf(run)));
     await promisify(execFile)('npx', ['tarflow', ...words], { cwd: root, maxBuffer: 1e8 });
   }
