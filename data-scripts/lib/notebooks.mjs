@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { venvProgram } from './places.mjs';
@@ -113,6 +113,15 @@ export function notebookError(output) {
     .trim();
 }
 
+/** Writes the cells of notebooks into a folder, each as a module (.mts), for top-level await. */
+const toScripts = `
+import pathlib, sys, jupytext
+folder, *notebooks = map(pathlib.Path, sys.argv[1:])
+for notebook in notebooks:
+    script = jupytext.writes(jupytext.read(notebook), fmt="ts:percent")
+    (folder / (notebook.stem + ".mts")).write_text(script, encoding="utf-8")
+`;
+
 /**
  * Checks notebooks' cells with the project's own compiler and strict settings; tslab's are laxer.
  *
@@ -123,15 +132,9 @@ export function notebookError(output) {
 export async function checkNotebooks(root, notebooks) {
   const folder = temporaryFolder(root, 'strict');
   try {
-    for (const notebook of notebooks) {
-      const script = path.join(folder, `${path.basename(notebook, '.ipynb')}.ts`);
-      const { status, output } = await run(venvProgram(root, 'python'), [
-        ...['-m', 'jupytext', '--to', 'ts:percent', notebook, '-o', script],
-      ]);
-      if (status !== 0) return output;
-      // A module, for top-level await.
-      renameSync(script, script.replace(/\.ts$/, '.mts'));
-    }
+    const python = venvProgram(root, 'python');
+    const converted = await run(python, ['-c', toScripts, folder, ...notebooks]);
+    if (converted.status !== 0) return converted.output;
     writeFileSync(
       path.join(folder, 'tsconfig.json'),
       JSON.stringify({ extends: '../../tsconfig.json', include: ['*.mts'] }),
