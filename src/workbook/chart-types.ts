@@ -54,6 +54,8 @@ export function lineChart(
     stages?: boolean;
     /** Where the x axis has its ticks, each with its number. */
     xTicks?: readonly number[];
+    /** Where the y axis has its ticks, likewise. */
+    yTicks?: readonly number[];
     /** The field with the half-length of the error bar of a point, in units of y. */
     error?: string;
     /** Horizontal lines at published values of y. */
@@ -96,7 +98,10 @@ function errorRules(chart: Parameters<typeof lineChart>[0]): ChartSpec[] {
 function planeEncoding(chart: PlaneChart): Record<string, unknown> {
   return {
     x: placeAlongX(chart),
-    y: quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
+    y: ticked(
+      quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
+      'yTicks' in chart ? chart.yTicks : undefined,
+    ),
     color: seriesColour(chart.rows, chart.series, chart.colour),
   };
 }
@@ -108,7 +113,11 @@ function placeAlongX(chart: PlaneChart): ChartSpec {
     return { field: x, type: 'ordinal', sort: null, title: xTitle ?? x, axis };
   }
   const place = quantity(x, xTitle, xDomain, logX);
-  const ticks = 'xTicks' in chart ? chart.xTicks : undefined;
+  return ticked(place, 'xTicks' in chart ? chart.xTicks : undefined);
+}
+
+/** The place along an axis that has its ticks at some numbers, each with its number. */
+function ticked(place: ChartSpec, ticks: readonly number[] | undefined): ChartSpec {
   if (!ticks) return place;
   // Vega leaves every second tick out where there are more than the count.
   const axis = { values: [...ticks], tickCount: ticks.length, labelOverlap: false };

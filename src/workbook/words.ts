@@ -16,9 +16,11 @@ export function span(values: readonly number[], digits: number): string {
   return least === most ? `${least}` : `${least} to ${most}`;
 }
 
-/** Numbers one after the other: “1.8, 5.6, 4.6”. */
+/** Numbers one after the other: “1.8, 5.6 and 4.6”. */
 export function listed(values: readonly number[], digits: number): string {
-  return values.map((value) => value.toFixed(digits)).join(', ');
+  const texts = values.map((value) => value.toFixed(digits));
+  const last = texts.pop() ?? '';
+  return texts.length === 0 ? last : `${texts.join(', ')} and ${last}`;
 }
 
 /**

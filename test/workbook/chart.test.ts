@@ -71,6 +71,7 @@ const charts: Record<string, ChartSpec> = {
     y: 'fd',
     logX: true,
     xTicks: [0.02, 0.05, 0.06, 0.07, 0.08, 0.1, 0.2, 0.4],
+    yTicks: [1, 1.3, 2],
   }),
   scatter: scatterChart({ title: 'Points', rows, x: 'step', y: 'loss', xDomain: [0, 100] }),
   bars: barChart({ title: 'Bars', rows: rows.slice(0, 4), x: 'step', y: 'loss' }),
@@ -170,6 +171,15 @@ test('what is no number leaves a gap, and notebooks get six digits', () => {
     { x: 2, y: null },
     { x: 3, y: 0.333333 },
   ]);
+});
+
+test('ticks stand where they are asked for', () => {
+  const { layer = [] } = charts['chosen ticks'] ?? {};
+  const [lines] = layer as { encoding: Record<string, ChartSpec> }[];
+  expect(lines?.encoding.x?.axis).toMatchObject({
+    values: [0.02, 0.05, 0.06, 0.07, 0.08, 0.1, 0.2, 0.4],
+  });
+  expect(lines?.encoding.y?.axis).toMatchObject({ values: [1, 1.3, 2] });
 });
 
 test('a published figure is drawn dashed, in a colour that no series has, and says so', () => {

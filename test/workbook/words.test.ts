@@ -14,7 +14,9 @@ test('a span names the least and the most, or one number where both read the sam
 });
 
 test('numbers are listed in their order', () => {
-  expect(listed([1.84, 5.6, 4.57], 1)).toBe('1.8, 5.6, 4.6');
+  expect(listed([1.84, 5.6, 4.57], 1)).toBe('1.8, 5.6 and 4.6');
+  expect(listed([1.84, 5.6], 1)).toBe('1.8 and 5.6');
+  expect(listed([1.84], 1)).toBe('1.8');
   expect(listed([], 1)).toBe('');
 });
 
