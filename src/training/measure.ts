@@ -4,7 +4,7 @@ import { halfLog2Pi } from '../flow/flow.js';
 import { type Batch, type BatchPlan, heldOutBatch } from './batches/index.js';
 import type { TrainingProgram } from './program.js';
 import type { Validation } from './record.js';
-import type { Rates } from './step.js';
+import type { RateValues } from './step.js';
 import type { Template } from './template.js';
 
 /** Columns of a log's line, in their order. */
@@ -15,7 +15,7 @@ export async function takeStep(
   program: TrainingProgram,
   { tasks }: Template,
   batch: Batch,
-  rates: Record<keyof Rates, number>,
+  rates: RateValues,
 ): Promise<Columns & { loss: number; gradientNorm: number }> {
   const found: Record<string, Columns> = {};
   for (const { objective } of tasks) {

@@ -19,6 +19,7 @@ import {
   gradientStep,
   measured,
   type Rates,
+  type RateValues,
   type StepOptions,
   trainingStep,
 } from './step.js';
@@ -30,7 +31,7 @@ export interface TrainingProgram {
    * A step of an objective, by its name.
    * @returns its loss, its terms and `gradientNorm`, which the caller frees
    */
-  train(objective: string, feeds: Feeds, rates: Record<keyof Rates, number>): Promise<Leaves>;
+  train(objective: string, feeds: Feeds, rates: RateValues): Promise<Leaves>;
   /**
    * An objective on other samples; nothing changes.
    * @returns its loss and those of its terms that are scalars, which the caller frees
@@ -139,11 +140,14 @@ function functionName({ tasks }: Template, kind: Kind, objective: string): strin
 }
 
 const scalar = tensorSpec([]);
-const rateSpecs: Record<keyof Rates, TensorSpec> = {
-  learningRate: scalar,
-  firstCorrection: scalar,
-  secondCorrection: scalar,
-};
+function rateSpecsOf({ averages = false }: StepOptions): Specs {
+  const always = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
+  const specs: { [Name in keyof Rates]: TensorSpec } = {
+    ...always,
+    ...(averages && { averageShare: scalar }),
+  };
+  return specs;
+}
 
 /** The functions by name, and in words all that they depend on beside their source and shapes. */
 function functionsOf(
@@ -155,6 +159,7 @@ function functionsOf(
   const rows = template.family.flow?.rows(config) ?? 1;
   const parts = batchParts(mode, batchSize, batchSize * rows, 'summed');
   const heldParts = heldOut === undefined ? 1 : batchParts(mode, heldOut, heldOut * rows);
+  const rateSpecs = rateSpecsOf(step);
   const functions: Functions = {};
   for (const task of tasks) {
     const { objective } = task;

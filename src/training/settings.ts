@@ -68,7 +68,8 @@ export const trainingSettings = z.strictObject({
   clipNorm: atLeast0,
   /**
    * Decay per step of a running mean of the parameters, which then is what validation measures and
-   * the checkpoint holds; 0 for none, as the papers.
+   * the checkpoint holds; 0 for none, as the papers. The parameters that a new run begins with have no
+   * more weight in it than any others; a run from another one begins with that one's mean.
    */
   averageDecay: below1,
   /** True to mirror each training image, left to right, with probability ½. */

@@ -50,7 +50,10 @@ export async function secondsPerStep({
     const seconds: number[] = [];
     for (let step = 1; step <= timedSteps + 2; step++) {
       const { first, second } = biasCorrections(step);
-      const rates = { learningRate: 1e-6, firstCorrection: first, secondCorrection: second };
+      const rates = {
+        ...{ learningRate: 1e-6, firstCorrection: first, secondCorrection: second },
+        ...(averageDecay > 0 && { averageShare: 1 - averageDecay }),
+      };
       const begun = performance.now();
       const found = await program.train(objective.name, feeds, rates);
       await found.loss?.data();

@@ -18,8 +18,8 @@ import type { Task, Template } from './template.js';
 export interface StepOptions extends AdamWOptions {
   /** Largest L2 norm of the gradient over an objective's leaves; a longer one is scaled down to it. */
   clipNorm?: number;
-  /** Keeps a running mean of the parameters, `average.*`, with this decay per step. */
-  averageDecay?: number;
+  /** True to keep a running mean of the parameters, `average.*`, by the step's `averageShare`. */
+  averages?: boolean;
 }
 
 /** What a step takes from the settings of a run. */
@@ -33,7 +33,7 @@ export function stepOptions({
     weightDecay,
     ...(beta2 !== undefined && { beta2 }),
     ...(clipNorm > 0 && { clipNorm }),
-    ...(averageDecay > 0 && { averageDecay }),
+    ...(averageDecay > 0 && { averages: true }),
   };
 }
 
@@ -43,7 +43,12 @@ export type Rates = {
   /** 1 − β₁ᵗ and 1 − β₂ᵗ. */
   firstCorrection: tf.Scalar;
   secondCorrection: tf.Scalar;
+  /** The share of the latest parameters in their mean, where one is kept: see `averageShare`. */
+  averageShare?: tf.Scalar;
 };
+
+/** The rates as numbers. */
+export type RateValues = { [Name in keyof Rates]: number };
 
 /**
  * What an objective finds on a batch, as named tensors: `loss`, its terms `term.*`, the gradient
@@ -103,7 +108,8 @@ export function applyStep(
   options: StepOptions,
 ): (state: Leaves, found: Found) => { outputs: Leaves; updates: Leaves } {
   return (state, found) => {
-    const { learningRate, firstCorrection, secondCorrection } = found as Found & Rates;
+    const { learningRate, firstCorrection, secondCorrection, averageShare } = found as Found &
+      Rates;
     const parameters = ofTask(task, under(state, prefixes.parameter));
     const gradient = under(found, foundPrefixes.gradient);
     const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
@@ -121,15 +127,14 @@ export function applyStep(
       ...withPrefix(updated.first, prefixes.first),
       ...withPrefix(updated.second, prefixes.second),
     };
-    const { averageDecay } = options;
-    if (averageDecay !== undefined) {
+    if (options.averages) {
       // The parameters before this update: a mean that lags by one step, and no second read of
       // what the optimiser writes in place.
       for (const [name, leaf] of Object.entries(parameters)) {
         const average = state[prefixes.average + name] as tf.Tensor;
         updates[prefixes.average + name] = tf.add(
           average,
-          tf.mul(tf.sub(leaf, average), 1 - averageDecay),
+          tf.mul(tf.sub(leaf, average), averageShare as tf.Scalar),
         );
       }
     }
@@ -148,9 +153,11 @@ export function trainingStep(
 ): (state: Leaves, inputs: Leaves) => { outputs: Leaves; updates: Leaves } {
   const [gradientOf, apply] = [gradientStep(template, task, parts), applyStep(task, options)];
   return (state, inputs) => {
-    const { learningRate, firstCorrection, secondCorrection, ...batch } = inputs as Leaves & Rates;
+    const { learningRate, firstCorrection, secondCorrection, averageShare, ...batch } =
+      inputs as Leaves & Rates;
     const found = gradientOf(state, batch);
-    const applied = apply(state, { ...found, learningRate, firstCorrection, secondCorrection });
+    const rates = { learningRate, firstCorrection, secondCorrection };
+    const applied = apply(state, { ...found, ...rates, ...(averageShare && { averageShare }) });
     return { ...applied, outputs: { ...measured(found), ...applied.outputs } };
   };
 }

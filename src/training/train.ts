@@ -8,14 +8,14 @@ import { beginRun } from './begin.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { checkedPlan } from './checks.js';
 import { takeStep, validate } from './measure.js';
-import { biasCorrections } from './optimiser/adamw.js';
+import { averageShare, biasCorrections } from './optimiser/adamw.js';
 import { learningRate } from './optimiser/schedule.js';
 import type { TrainingProgram } from './program.js';
 import type { StepRecord } from './record.js';
 import { RunFolder } from './run-folder.js';
 import type { TrainingSettings } from './settings.js';
 import { modelOfState } from './state.js';
-import { stepOptions } from './step.js';
+import { type RateValues, stepOptions } from './step.js';
 import type { Template } from './template.js';
 import type { CheckedRun, TrainingResult, TrainingRun } from './training-run.js';
 
@@ -86,7 +86,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
       const begun = performance.now();
       const batch = await batches.next();
       const made = performance.now();
-      const rates = ratesOf(settings, step);
+      const rates = ratesOf(settings, step, stepsBehind > 0);
       const measured = await takeStep(program, template, batch, rates);
       step++;
       checkFinite(`The loss of step ${step}`, measured.loss);
@@ -126,14 +126,16 @@ function isDue(every: number, step: number, { steps }: TrainingSettings): boolea
   return step % every === 0 || step === steps;
 }
 
-/** The rates of the step after `step` ones. */
-function ratesOf(settings: TrainingSettings, step: number) {
+/** The rates of the step after `step` ones; a run from another one goes on with that one's mean. */
+function ratesOf(settings: TrainingSettings, step: number, continues: boolean): RateValues {
   const { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps } = settings;
+  const { averageDecay: decay } = settings;
   const { first, second } = biasCorrections(step + 1, stepOptions(settings));
   return {
     learningRate: learningRate({ peak, warmup, hold, steps }, step),
     firstCorrection: first,
     secondCorrection: second,
+    ...(decay > 0 && { averageShare: continues ? 1 - decay : averageShare(decay, step + 1) }),
   };
 }
 

@@ -5,7 +5,7 @@ import { tf, tidy } from '../../src/backend/tf.js';
 import type { Leaves } from '../../src/backend/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
-import { biasCorrections } from '../../src/training/optimiser/adamw.js';
+import { averageShare, biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { initialState, modelOfState } from '../../src/training/state.js';
 import { trainingStep } from '../../src/training/step.js';
 import { smallConfig, tarflowTemplate } from './small.js';
@@ -17,11 +17,14 @@ beforeAll(async () => {
 const config = { ...smallConfig, classes: 0 };
 
 /** Three steps, and the output bias of block 0 before each of them. */
-function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) {
+function run({ decay = 0, clipNorm }: { decay?: number; clipNorm?: number }, rate = 0.1) {
   const flow = createTarFlow(config, 1);
   const { template, task } = tarflowTemplate(config);
-  const step = trainingStep(template, task, { weightDecay: 0, parts: 1, ...options });
-  let state: Leaves = initialState(template, flow, options.averageDecay !== undefined);
+  const step = trainingStep(template, task, {
+    ...{ weightDecay: 0, parts: 1, averages: decay > 0 },
+    ...(clipNorm !== undefined && { clipNorm }),
+  });
+  let state: Leaves = initialState(template, flow, decay > 0);
   const name = 'blocks.0.proj_out.bias';
   const biases: number[] = [];
   const averages: number[] = [];
@@ -34,12 +37,13 @@ function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) 
         learningRate: tf.scalar(rate),
         firstCorrection: tf.scalar(corrections.first),
         secondCorrection: tf.scalar(corrections.second),
+        ...(decay > 0 && { averageShare: tf.scalar(averageShare(decay, t)) }),
       }),
     );
     tf.dispose(outputs);
     for (const key of Object.keys(updates)) state[key]?.dispose();
     state = { ...state, ...updates };
-    if (options.averageDecay !== undefined) {
+    if (decay > 0) {
       averages.push(state[`average.${name}`]!.dataSync()[0] as number);
     }
   }
@@ -52,12 +56,16 @@ function run(options: { averageDecay?: number; clipNorm?: number }, rate = 0.1) 
 
 test('the running mean of the parameters is what it says, and what the checkpoint holds', () => {
   const before = tf.memory().numTensors;
-  const { biases, averages, served, latest } = run({ averageDecay: 0.5 });
-  let mean = biases[0] as number;
-  biases.forEach((bias, i) => {
-    mean += 0.5 * (bias - mean);
+  const { biases, averages, served, latest } = run({ decay: 0.8 });
+  biases.forEach((_, i) => {
+    // Each value with a power of the decay, and all of them with weights that add up to one.
+    const weights = biases.slice(0, i + 1).map((_, j) => 0.8 ** (i - j));
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    const mean = weights.reduce((total, weight, j) => total + weight * biases[j]!, 0) / sum;
     expect(averages[i]).toBeCloseTo(mean, 6);
   });
+  expect(averageShare(0.999, 1)).toBe(1);
+  expect(averageShare(0.999, 1e5)).toBeCloseTo(1e-3, 12);
   expect(served).toBe(averages[2]);
   expect(served).not.toBe(latest);
   expect(run({}).served).toBe(latest);

@@ -603,6 +603,24 @@ describe('a run that begins with what another one learnt', () => {
     expect((await point(path.join(second, 'state-1.safetensors'))).steps).toBe(4);
   });
 
+  test('from nothing gives its first weights no more than their share of the mean', async () => {
+    const folder = newFolder();
+    await stopAfter(1, run(folder, { settings: averaged }));
+    const one = await stateOf(folder, 1);
+    await stopAfter(2, run(folder, { settings: averaged, resume: true }));
+    const two = await stateOf(folder, 2);
+    // The mean has the weights before each step: those of the beginning, and those after one.
+    for (const [name, begun] of Object.entries(ofKind(one, 'average.'))) {
+      const later = one[`parameters.${name}`] as number[];
+      const mean = begun.map((value, i) => (0.9 * value + (later[i] as number)) / 1.9);
+      expect(
+        two[`average.${name}`]!.every((x, i) => Math.abs(x - mean[i]!) < 1e-6),
+        name,
+      ).toBe(true);
+    }
+    expect(ofKind(one, 'average.')).not.toEqual(ofKind(one, 'parameters.'));
+  });
+
   test('without a running mean leaves that of the other; with one begins at its weights', async () => {
     const [first, second, third] = [newFolder(), newFolder(), newFolder()];
     await stopAfter(3, run(first, { settings: averaged }));

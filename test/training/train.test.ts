@@ -135,7 +135,7 @@ test('a state for XLA is vectors, which a step takes, and of which the state com
   const before = tf.memory().numTensors;
   const flow = livelyFlow(smallConfig);
   const { template, task } = tarflowTemplate(smallConfig);
-  const options = { averageDecay: 0.5, clipNorm: 1, parts: 1 };
+  const options = { averages: true, clipNorm: 1, parts: 1 };
   const state = initialState(template, flow, true);
   // As a file has it, in another order.
   const sorted = Object.fromEntries(Object.entries(state).sort());
@@ -165,6 +165,7 @@ test('a state for XLA is vectors, which a step takes, and of which the state com
       learningRate: tf.scalar(1e-2),
       firstCorrection: tf.scalar(0.1),
       secondCorrection: tf.scalar(0.001),
+      averageShare: tf.scalar(0.5),
     };
     const { outputs, updates } = step(state, inputs);
     const { outputs: packed, updates: changed } = step(vectors, inputs);

@@ -35,6 +35,15 @@ export function biasCorrections(
 }
 
 /**
+ * The share of the latest values in a running mean with some decay, at update number t, counted from 1.
+ * From 1 it falls to 1 − decay, so that what the mean began with has no part in it: it is the mean that
+ * Adam's moments are after their correction for bias (Kingma and Ba 2015, section 3).
+ */
+export function averageShare(decay: number, t: number): number {
+  return (1 - decay) / (1 - decay ** t);
+}
+
+/**
  * One AdamW update (Loshchilov and Hutter 2019, algorithm 2) with the papers' constants as defaults:
  * betas (0.9, 0.95), epsilon 1e-8, weight decay 1e-4. Pure: the new leaves and moments are new
  * tensors. Call it inside `tidy`: it leaves intermediate tensors. In a captured function it becomes one
