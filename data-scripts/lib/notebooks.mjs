@@ -118,7 +118,10 @@ const toScripts = `
 import pathlib, sys, jupytext
 folder, *notebooks = map(pathlib.Path, sys.argv[1:])
 for notebook in notebooks:
-    script = jupytext.writes(jupytext.read(notebook), fmt="ts:percent")
+    try:
+        script = jupytext.writes(jupytext.read(notebook), fmt="ts:percent")
+    except Exception as error:
+        sys.exit(f"{notebook}: {error}")
     (folder / (notebook.stem + ".mts")).write_text(script, encoding="utf-8")
 `;
 

@@ -197,12 +197,11 @@ export async function reproduceRow(
 ): Promise<RowResult> {
   checkRecipe(recipe, options);
   const row = new RowRun(recipe, splits, options);
-  const time = await WorkingTime.open(path.join(row.folder, 'working-time.json'));
   try {
-    const made = await figuresOfRow(recipe, row);
+    const time = await WorkingTime.open(path.join(row.folder, 'working-time.json'));
+    const made = await time.during(() => figuresOfRow(recipe, row));
     return { ...made, seconds: time.seconds };
   } finally {
-    await time.save();
     await row.close();
   }
 }

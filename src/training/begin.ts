@@ -29,6 +29,8 @@ export interface BegunRun {
   records: StepRecord[];
   /** Training steps behind what the run began with. */
   stepsBehind: number;
+  /** Steps that the mean of the weights was over already where the run began: infinite where that is not known. */
+  stepsOfMean: number;
 }
 
 /**
@@ -70,7 +72,9 @@ export async function beginRun<C extends ModelConfig, P extends Tree>(
       if (objective.fixed) fixed[objective.name] = await objective.fixed(template.config);
     }
     const program = trainingProgram(template, state, { ...programOptions(run, mode), fixed });
-    return { program, mode, saved, records, stepsBehind: from?.steps ?? 0 };
+    const stepsBehind = from?.steps ?? 0;
+    const stepsOfMean = from && stepsBehind === 0 ? Number.POSITIVE_INFINITY : stepsBehind;
+    return { program, mode, saved, records, stepsBehind, stepsOfMean };
   } catch (error) {
     if (!run.resume) await folder?.abandon();
     throw error;

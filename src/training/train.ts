@@ -59,7 +59,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   run: CheckedRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
   const { settings, template, plan, data, validation, signal } = run;
-  const { program, mode, records, saved, stepsBehind } = await beginRun(folder, run);
+  const { program, mode, records, saved, stepsBehind, stepsOfMean } = await beginRun(folder, run);
   let step = saved?.step ?? 0;
   let savedStep = step;
   const details = (): CheckpointDetails => detailsOf(run, stepsBehind + step);
@@ -86,7 +86,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
       const begun = performance.now();
       const batch = await batches.next();
       const made = performance.now();
-      const rates = ratesOf(settings, step, stepsBehind > 0);
+      const rates = ratesOf(settings, step, stepsOfMean);
       const measured = await takeStep(program, template, batch, rates);
       step++;
       checkFinite(`The loss of step ${step}`, measured.loss);
@@ -126,8 +126,8 @@ function isDue(every: number, step: number, { steps }: TrainingSettings): boolea
   return step % every === 0 || step === steps;
 }
 
-/** The rates of the step after `step` ones; a run from another one goes on with that one's mean. */
-function ratesOf(settings: TrainingSettings, step: number, continues: boolean): RateValues {
+/** The rates of the step after `step` ones, where the mean was over some steps before all of them. */
+function ratesOf(settings: TrainingSettings, step: number, stepsOfMean: number): RateValues {
   const { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps } = settings;
   const { averageDecay: decay } = settings;
   const { first, second } = biasCorrections(step + 1, stepOptions(settings));
@@ -135,7 +135,7 @@ function ratesOf(settings: TrainingSettings, step: number, continues: boolean): 
     learningRate: learningRate({ peak, warmup, hold, steps }, step),
     firstCorrection: first,
     secondCorrection: second,
-    ...(decay > 0 && { averageShare: continues ? 1 - decay : averageShare(decay, step + 1) }),
+    ...(decay > 0 && { averageShare: averageShare(decay, stepsOfMean + step + 1) }),
   };
 }
 

@@ -93,4 +93,11 @@ describe('the strict check of a notebook', () => {
     expect((await executeNotebook(projectRoot, notebook, process.env)).error).toBeUndefined();
     expect(await checkNotebooks(projectRoot, [notebook])).toContain("'number | undefined'");
   });
+
+  test('names the notebook that cannot be read', async () => {
+    const whole = writeNotebook('1');
+    const broken = path.join(folder, 'broken.ipynb');
+    writeFileSync(broken, '{"cells": [');
+    expect(await checkNotebooks(projectRoot, [whole, broken])).toContain(`${broken}: `);
+  });
 });

@@ -588,6 +588,11 @@ describe('tarflow reproduce', () => {
     const file = path.join(out, name as string);
     fs.writeFileSync(file, '{"seconds":1000}\n');
     expect((await run(6)).seconds).toBeGreaterThan(1000);
+    const told = () => JSON.parse(fs.readFileSync(file, 'utf8')).seconds as number;
+    const before = told();
+    const stopped = { ...options(8), signal: AbortSignal.abort(new Error('stopped')) };
+    await expect(reproduceRow(asked, await openSplits(asked, stopped), stopped)).rejects.toThrow();
+    expect(told()).toBeGreaterThan(before);
     fs.writeFileSync(file, '{');
     await expect(run(6)).rejects.toThrow(/working-time\.json is not JSON.*Delete it/s);
   });

@@ -591,16 +591,31 @@ describe('a run that begins with what another one learnt', () => {
     for (const kind of ['parameters.', 'var']) {
       expect(ofKind(after, kind)).toEqual(ofKind(before, kind));
     }
-    // It takes a tenth of the way to the weights, in rounded numbers.
+    // It goes on as the fourth step of one mean, in rounded numbers.
+    const share = (1 - 0.9) / (1 - 0.9 ** 4);
     for (const [name, mean] of Object.entries(ofKind(before, 'average.'))) {
       const weights = before[`parameters.${name}`] as number[];
-      const moved = mean.map((value, i) => value + 0.1 * ((weights[i] as number) - value));
+      const moved = mean.map((value, i) => value + share * ((weights[i] as number) - value));
       expect(after[`average.${name}`]!.every((x, i) => Math.abs(x - moved[i]!) < 1e-6)).toBe(true);
     }
     expect(ofKind(before, 'average.')).not.toEqual(ofKind(before, 'parameters.'));
     expect(ofKind(after, 'first.')).not.toEqual(ofKind(before, 'first.'));
     // Both runs' steps are behind it, and so for one that goes on from it by its file.
     expect((await point(path.join(second, 'state-1.safetensors'))).steps).toBe(4);
+  });
+
+  test('goes on with a mean that does not say its steps as with one of many', async () => {
+    const [first, second] = [newFolder(), newFolder()];
+    await stopAfter(3, run(first, { settings: averaged }));
+    const before = await stateOf(first, 3);
+    const from = { ...(await point(first)), steps: 0 };
+    await finish(run(second, { settings: { ...averaged, ...oneStep, weightDecay: 0 }, from }));
+    const after = await stateOf(second, 1);
+    for (const [name, mean] of Object.entries(ofKind(before, 'average.'))) {
+      const weights = before[`parameters.${name}`] as number[];
+      const moved = mean.map((value, i) => value + 0.1 * ((weights[i] as number) - value));
+      expect(after[`average.${name}`]!.every((x, i) => Math.abs(x - moved[i]!) < 1e-6)).toBe(true);
+    }
   });
 
   test('from nothing gives its first weights no more than their share of the mean', async () => {

@@ -4,7 +4,7 @@ import { type Figures, figuresOf } from '../figures.js';
 import type { LoopTimes, PaperSize, RecordedTable } from './recorded.js';
 import { planIterates } from './recorded.js';
 
-/** The models of the claim 08-acceleration, by their tokens; of another size, notebook 15 says more. */
+/** The models of the claim 08-acceleration, by their tokens. */
 const tokensOf: Readonly<Record<string, string>> = {
   'emoji-256-tokens': '256 tokens',
   'emoji-1024-tokens': '1,024 tokens',
