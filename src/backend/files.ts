@@ -109,6 +109,33 @@ export async function writeAtomically(
   }
 }
 
+/**
+ * Adds a line at the end of a text file, in one write, so that what other processes add stays. Missing
+ * folders and a missing file are made.
+ *
+ * @param line without its end
+ * @throws FileUnwritable that says why
+ */
+export async function appendLine(file: string, line: string): Promise<void> {
+  try {
+    await makeFolder(path.dirname(file));
+    const handle = await fs.open(file, 'a+');
+    try {
+      const { size } = await handle.stat();
+      const last = Buffer.alloc(1);
+      if (size > 0) await handle.read(last, 0, 1, size - 1);
+      // An editor may have left the last line without its end.
+      const before = size > 0 && last.toString() !== '\n' ? '\n' : '';
+      await handle.writeFile(`${before}${line}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw unwritable(file, error);
+  }
+}
+
 /** Whether a file has the name of a temporary one; a process that is killed may leave it. */
 export function isTemporaryName(name: string): boolean {
   return /\.\d+\.\d+\.tmp$/.test(name);

@@ -4,7 +4,7 @@ import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
 import type { FeatureRows } from '../evaluation/distances/features.js';
 import { frechetDistance } from '../evaluation/distances/frechet.js';
-import { kernelDistance } from '../evaluation/distances/kernel.js';
+import { kernelDistance, subsetSize } from '../evaluation/distances/kernel.js';
 import { neighbourMeasures } from '../evaluation/distances/neighbours.js';
 import {
   isStatisticsFile,
@@ -69,9 +69,9 @@ export function addDistance(program: Command): void {
 
 const helpText = `
 Prints the Fréchet distance (lower is better; biased upwards when images are few), the kernel
-distance (unbiased; mean and standard deviation over 100 subsets of up to 1,000), precision and recall
-(3 neighbours), density and coverage (5 neighbours). They depend on the network and on the numbers of
-images, which stand beside each figure. By Inception-v3 alone the first two are called FID and KID.
+distance (unbiased; mean and standard deviation over 100 subsets of 1,000; of sets that have no more than
+that it has no deviation), precision and recall (3 neighbours), density and coverage (5 neighbours). They
+depend on the network and on the numbers of images, which stand beside each figure. By Inception-v3 alone the first two are called FID and KID.
 
 Networks whose weights you have in a file:
   inception-v3:FILE  that of FID, pt_inception-2015-12-05-6726825d.pth of pytorch-fid and torch-fidelity
@@ -228,10 +228,12 @@ async function seen<R>(
 }
 
 function comparison(features: FeatureRows, real: FeatureRows, seed: number): Comparison {
+  const { mean, deviation } = kernelDistance(features, real, { seed });
+  const choosesSubsets = Math.min(features.shape[0], real.shape[0]) > subsetSize;
   return {
     images: features.shape[0],
     frechet: frechetDistance(features, real),
-    kernel: kernelDistance(features, real, { seed }),
+    kernel: { mean, ...(choosesSubsets && { deviation }) },
     ...neighbourMeasures(real, features),
   };
 }

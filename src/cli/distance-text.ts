@@ -6,7 +6,13 @@ import type { FeatureNetwork } from '../evaluation/features/network.js';
 export interface Comparison extends Partial<NeighbourMeasures> {
   images: number;
   frechet: number;
-  kernel?: KernelDistance;
+  /** Without a deviation where the subsets are all images of a set: it would say nothing of that set. */
+  kernel?: Pick<KernelDistance, 'mean'> & Partial<KernelDistance>;
+}
+
+function kernelText({ mean, deviation }: Required<Comparison>['kernel']): string {
+  const error = deviation === undefined ? '' : ` ± ${deviation.toExponential(1)}`;
+  return `${mean.toExponential(2)}${error}`;
 }
 
 /** All that `tarflow distance` tells, as `--json` prints it. */
@@ -41,11 +47,7 @@ export function distanceText(
     if (texts.length > 0) rows.push([`${title} ${about}`, texts]);
   };
   add(names.frechet, ({ frechet }) => frechet.toFixed(3));
-  add(
-    names.kernel,
-    ({ kernel }) =>
-      kernel && `${kernel.mean.toExponential(2)} ± ${kernel.deviation.toExponential(1)}`,
-  );
+  add(names.kernel, ({ kernel }) => kernel && kernelText(kernel));
   for (const measure of ['precision', 'recall', 'density', 'coverage'] as const) {
     add(measure, (one) => one[measure]?.toFixed(3));
   }

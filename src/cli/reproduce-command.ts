@@ -458,7 +458,7 @@ function workOf(
   settings: ReturnType<Recipe['experiment']>['settings'],
   seeds: number,
 ): { trains: 'row' | 'series'; series: number; distances: number } {
-  if (measure === 'best σ') return { trains: 'series', series: 5, distances: 5 };
+  if (measure === 'best σ') return { trains: 'series', series: 5 * seeds, distances: 5 * seeds };
   if (measure === 'correlation of loss and FID') {
     const distances = Math.floor(settings.steps / settings.saveEvery);
     return { trains: 'series', series: seeds, distances: seeds * distances };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import { UserError } from '../backend/errors.js';
-import { readBytes, writeAtomically } from '../backend/files.js';
+import { appendLine, readBytes } from '../backend/files.js';
 import { type DataSource, type FolderOptions, openDataset } from '../data/index.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';
@@ -98,8 +98,8 @@ export async function openTestSplit(
   const otherWeights = alike.filter((each) => each.weights !== weights && each.model === name);
   const date = new Date().toISOString();
   const now: TestReading = { date, model: name, weights, data: data.name, measure, reason };
-  const lines = [...readings, now].map((each) => `${JSON.stringify(each)}\n`);
-  await writeAtomically(ledger, lines.join(''));
+  // Another process may have written since: what is there stays.
+  await appendLine(ledger, JSON.stringify(now));
   return { data, earlier, otherWeights };
 }
 

@@ -165,7 +165,7 @@ class PickleReader {
   extend(values: Pickled[]): void {
     const list = this.top();
     if (!Array.isArray(list)) throw this.error('has a damaged pickle');
-    list.push(...values);
+    for (const value of values) list.push(value);
   }
 
   set(entries: Pickled[]): void {
@@ -257,6 +257,12 @@ const operations: Readonly<Record<number, (reader: PickleReader) => void>> = {
     r.push(new PickledGlobal(`${module}.${name}`));
   },
   82: (r) => r.reduce(),
+  // NEWOBJ, NEWOBJ_EX: objects of a class, which is refused by its name
+  129: (r) => r.reduce(),
+  146: (r) => {
+    r.pop();
+    r.reduce();
+  },
   98: (r) => r.build(),
   81: (r) => r.persistent(),
 };

@@ -164,16 +164,23 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
 }
 
 const deepest = 32;
+/** A state dict has thousands of entries; shared dictionaries, each in many places, could be endless. */
+const mostEntries = 1_000_000;
 
 /** The tensors of a root object by name, those of inner dictionaries under joined names. */
 function tensorsOf(root: Pickled, path: string): Map<string, StoredTensor> {
   const found = new Map<string, StoredTensor>();
+  let entries = 0;
   const visit = (value: Pickled, names: string[]): void => {
     if (names.length > deepest) {
       throw new InvalidTorchFile(`${path} nests dictionaries without an end`, 'Copy it again');
     }
     if (value instanceof StoredTensor) found.set(names.join('.'), value);
     if (!(value instanceof Map)) return;
+    entries += value.size;
+    if (entries > mostEntries) {
+      throw new InvalidTorchFile(`${path} nests more than ${mostEntries.toLocaleString('en-US')} entries`, 'Copy it again');
+    }
     for (const [key, inner] of value) visit(inner, [...names, String(key)]);
   };
   if (root instanceof Map) visit(root, []);

@@ -16,6 +16,7 @@ import {
   RunningStatistics,
 } from '../evaluation/distances/features.js';
 import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
+import { keptStatistics } from '../evaluation/features/kept-statistics.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -30,6 +31,7 @@ import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solve
 import { convergenceRankingMetric } from '../sampling/study/metrics.js';
 import type { Noise } from '../training/batches/index.js';
 import type { RecipeSampling } from './asked.js';
+import { PartialSamples } from './partial-samples.js';
 
 /** Largest error of a planned strategy, as a share of the data range. */
 const defaultTolerance = 1e-3;
@@ -330,19 +332,21 @@ export class Bench {
     what: string,
   ): Promise<FeatureStatistics> {
     const { batch, signal, onProgress } = this.options;
+    const how = { ...(signal && { signal }) };
+    const tell = (share: number) => onProgress?.(share, `features of ${what}`);
+    if (!this.decodesReal) {
+      const indices = Array.from({ length: count }, (_, i) => i);
+      const name = `${data.name} (${data.split})`;
+      return keptStatistics(network, { data, indices }, { ...how, name, onProgress: tell });
+    }
     const running = new RunningStatistics();
     const atATime = Math.max(batch, 500);
     for (let first = 0; first < count; first += atATime) {
       const indices = Array.from({ length: Math.min(atATime, count - first) }, (_, i) => first + i);
-      const how = { ...(signal && { signal }) };
-      if (this.decodesReal) {
-        const latents = await this.realLatents(data, indices);
-        const decoded = await this.images(latents).finally(() => latents.dispose());
-        running.add(await featuresOf(network, decoded, how).finally(() => decoded.dispose()));
-      } else {
-        running.add(await featuresOf(network, { data, indices }, how));
-      }
-      onProgress?.((first + indices.length) / count, `features of ${what}`);
+      const latents = await this.realLatents(data, indices);
+      const decoded = await this.images(latents).finally(() => latents.dispose());
+      running.add(await featuresOf(network, decoded, how).finally(() => decoded.dispose()));
+      tell((first + indices.length) / count);
     }
     return running.statistics();
   }
@@ -374,37 +378,43 @@ export class Bench {
    * not finite are left out, and counted.
    *
    * @param solver of all blocks; default sequential
+   * @param file where samples that are stopped go on; default none
    * @returns no statistics where fewer than two samples are finite
    */
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
+    file?: string,
   ): Promise<{ statistics?: FeatureStatistics; broken: number }> {
     const { samples, batch, seed, mode, signal, onProgress } = this.options;
     const network = await this.network();
     const labels = this.labels(samples);
     const guidance = this.guidance();
     const denoise = this.denoising();
-    const running = new RunningStatistics();
-    let broken = 0;
-    for (let first = 0; first < samples; first += batch) {
-      const count = Math.min(batch, samples - first);
-      const text = await this.captions(first, count);
-      const drawn = await sample(this.flow, {
-        ...{ count, batchSize: batch, seed, from: first },
-        ...(labels && { label: labels.slice(first, first + count) }),
-        ...(guidance && { guidance }),
-        ...(solver && { solver }),
-        ...(denoise && { denoise }),
-        ...(text && { text }),
-        ...(signal && { signal }),
-        ...(mode && { mode }),
-      }).finally(() => text?.dispose());
-      const features = await this.featuresOfSamples(network, drawn).finally(() => drawn.dispose());
-      broken += count - (features?.shape[0] ?? 0);
-      if (features) running.add(features);
-      onProgress?.((first + count) / samples, 'samples');
+    const partial = await PartialSamples.open(file);
+    try {
+      while (partial.made < samples) {
+        const first = partial.made;
+        const count = Math.min(batch, samples - first);
+        const text = await this.captions(first, count);
+        const drawn = await sample(this.flow, {
+          ...{ count, batchSize: batch, seed, from: first },
+          ...(labels && { label: labels.slice(first, first + count) }),
+          ...(guidance && { guidance }),
+          ...(solver && { solver }),
+          ...(denoise && { denoise }),
+          ...(text && { text }),
+          ...(signal && { signal }),
+          ...(mode && { mode }),
+        }).finally(() => text?.dispose());
+        const features = this.featuresOfSamples(network, drawn).finally(() => drawn.dispose());
+        await partial.add(await features, count);
+        onProgress?.(partial.made / samples, 'samples');
+      }
+    } finally {
+      await partial.write();
     }
-    return { ...(samples - broken >= 2 && { statistics: running.statistics() }), broken };
+    const { broken } = partial;
+    return { ...(samples - broken >= 2 && { statistics: partial.running.statistics() }), broken };
   }
 
   /** The denoising step after sampling; undefined for none. */

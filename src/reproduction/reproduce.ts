@@ -27,6 +27,7 @@ import {
 import { FollowedTraining } from './followed.js';
 import { type Basis, KeptFigures } from './kept-figures.js';
 import { openOwnDecoder, openOwnLatents } from './own-latents.js';
+import { PartialSamples } from './partial-samples.js';
 import { modelsLatents, type Recipe, readsNoisyLatents } from './recipe.js';
 import type { ReproduceOptions } from './reproduce-options.js';
 import { rowCost } from './row-cost.js';
@@ -185,7 +186,8 @@ function runFolder(out: string, run: string): string {
 
 /**
  * Makes the figures of a row: trains its model or reads its weights, and measures what the table
- * reports. Every figure is kept as soon as it is there, so that what was stopped goes on.
+ * reports. Every figure is kept as soon as it is there, and samples of a distance every minute, so that
+ * what was stopped goes on.
  *
  * @throws UserError where data or weights do not fit, and where the signal stops a training, which is
  *   saved; else the signal's reason
@@ -383,9 +385,11 @@ class RowRun {
       for (const asked of all) {
         options.signal?.throwIfAborted();
         const basis = await this.basis(asked.measure);
-        const take = () => measured(bench, asked, place);
+        const samples = this.samplesFile(`${name}-${weights}`, { ...basis, asked });
+        const take = () => measured(bench, asked, { ...place, samples });
         const never = whyNever(asked, flow) !== undefined;
         const ours = await kept.once(askedName(asked), basis, take);
+        await PartialSamples.remove(samples);
         figures.push({ ...asked, ours, ...(never && { never }) });
       }
       return figures;
@@ -408,32 +412,43 @@ class RowRun {
     );
   }
 
-  /** The noise after which samples, denoised, have the least distance: a training for each width. */
+  /**
+   * The noise after which samples, denoised, have the least distance: a training for each width and each
+   * seed, and of several seeds the mean.
+   */
   async bestNoise(): Promise<Figure | string> {
-    const { options } = this;
-    if (options.weights !== undefined) return 'it takes a training for each noise';
-    const basis = await this.basis('best σ');
-    const seed = options.seeds?.[0] ?? this.experiment.settings.seed;
+    if (this.options.weights !== undefined) return 'it takes a training for each noise';
     const tried: { sigma: number; figure: Figure }[] = [];
     for (const sigma of noiseWidths) {
-      const noise = { kind: 'gaussian', sigma } as const;
-      const experiment = withSettings(this.experiment, { noise, seed });
-      const run = await this.runOf(`${experiment.name}-${sigma}-seed-${seed}`);
-      const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
-      const figure = await kept.once('FID', { ...basis, sigma }, async () => {
-        const flow = await this.model(experiment, run);
-        const bench = this.bench(flow, experiment);
-        try {
-          return await distanceOf(bench);
-        } finally {
-          await bench.dispose();
-          disposeModel(flow);
-        }
-      });
+      const figures: (Figure | string)[] = [];
+      for (const seed of this.seeds()) figures.push(await this.distanceWithNoise(sigma, seed));
+      const figure = overTrainings(figures);
       if (typeof figure === 'string') return `σ = ${sigma}: ${figure}`;
       tried.push({ sigma, figure });
     }
-    return bestOf(tried, seed);
+    return bestOf(tried, this.seeds());
+  }
+
+  /** The distance of samples after a training with noise of one width. */
+  private async distanceWithNoise(sigma: number, seed: number): Promise<Figure | string> {
+    const noise = { kind: 'gaussian', sigma } as const;
+    const experiment = withSettings(this.experiment, { noise, seed });
+    const run = await this.runOf(`${experiment.name}-${sigma}-seed-${seed}`);
+    const basis = { ...(await this.basis('best σ')), sigma };
+    const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
+    const samples = this.samplesFile(run, basis);
+    const figure = await kept.once('FID', basis, async () => {
+      const flow = await this.model(experiment, run);
+      const bench = this.bench(flow, experiment);
+      try {
+        return await distanceOf(bench, { samples });
+      } finally {
+        await bench.dispose();
+        disposeModel(flow);
+      }
+    });
+    await PartialSamples.remove(samples);
+    return figure;
   }
 
   /** The correlation of loss and distance, over one training or as the mean over several. */
@@ -453,7 +468,9 @@ class RowRun {
     const training = await FollowedTraining.open(path.join(this.folder, `${run}.jsonl`));
     const follow = async ({ step, validation }: StepRecord): Promise<void> => {
       if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
-      const figure = await this.savedDistance(experiment, run);
+      const samples = this.samplesFile(run, { step });
+      const figure = await this.savedDistance(experiment, run, samples);
+      await PartialSamples.remove(samples);
       if (typeof figure === 'string') return;
       const { value: distance, n, network = '' } = figure;
       await training.add({ step, loss: validation.loss, distance, n, network });
@@ -466,15 +483,24 @@ class RowRun {
   }
 
   /** The distance of samples of what a run has saved last. */
-  private async savedDistance(experiment: Experiment, run: string): Promise<Figure | string> {
+  private async savedDistance(
+    experiment: Experiment,
+    run: string,
+    samples: string,
+  ): Promise<Figure | string> {
     const flow = await loadCheckpoint(new RunFolder(runFolder(this.options.out, run)).checkpoint);
     const bench = this.bench(flow, experiment);
     try {
-      return await distanceOf(bench);
+      return await distanceOf(bench, { samples });
     } finally {
       await bench.dispose();
       disposeModel(flow);
     }
+  }
+
+  /** Where samples of a run that are stopped go on, by what their distance depends on. */
+  private samplesFile(run: string, basis: Basis): string {
+    return path.join(this.folder, `${run}-samples-${basisDigest(basis)}.safetensors`);
   }
 
   private bench(
@@ -541,7 +567,10 @@ function withSettings(
 }
 
 /** Of some noises the one of the least distance. */
-function bestOf(tried: readonly { sigma: number; figure: Figure }[], seed: number): Figure {
+function bestOf(
+  tried: readonly { sigma: number; figure: Figure }[],
+  seeds: readonly number[],
+): Figure {
   const best = tried.reduce((least, each) =>
     each.figure.value < least.figure.value ? each : least,
   );
@@ -549,10 +578,13 @@ function bestOf(tried: readonly { sigma: number; figure: Figure }[], seed: numbe
     return `${sigma}: ${value.toPrecision(4)} (${note})`;
   });
   const { n, network } = best.figure;
+  const [first] = seeds;
+  const trained =
+    seeds.length > 1 ? `trainings of seeds ${seeds.join(', ')}` : `one training of seed ${first}`;
   return {
     ...{ value: best.sigma, n },
     ...(network !== undefined && { network }),
-    note: `one training of seed ${seed} each; Fréchet distances ${told.join('; ')}`,
+    note: `${trained} each; Fréchet distances ${told.join('; ')}`,
   };
 }
 

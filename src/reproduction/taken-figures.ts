@@ -39,8 +39,10 @@ export interface Figure {
   note?: string;
 }
 
-/** How the test split is read, and where that is written down. */
-export interface TestReadingPlace {
+/** How the test split is read, where that is written down, and where samples that are stopped go on. */
+export interface FigurePlace {
+  /** A file for the samples of a distance; absent for none. */
+  samples?: string;
   ledger: string;
   open: () => Promise<DataSource>;
   /** What the model is called there. */
@@ -55,7 +57,7 @@ export interface TestReadingPlace {
 export async function measured(
   bench: Bench,
   { measure, of }: Asked,
-  place: TestReadingPlace,
+  place: FigurePlace,
 ): Promise<Figure | string> {
   const never = whyNever({ measure, of }, bench.flow);
   if (never !== undefined) return never;
@@ -67,7 +69,7 @@ export async function measured(
 type Taker = (
   bench: Bench,
   of: string | undefined,
-  place: TestReadingPlace,
+  place: FigurePlace,
 ) => Promise<Figure | string>;
 
 const takers: Partial<Record<MeasureName, Taker>> = {
@@ -130,7 +132,7 @@ function blockNumber(of: string | undefined): number | undefined {
 /** Methods of the acceleration tables, by the papers' names. */
 const methods: readonly string[] = ['sequential', 'GS-Jacobi', 'Jacobi in all blocks', 'SeJD'];
 
-async function takeBits(bench: Bench, _: string | undefined, place: TestReadingPlace) {
+async function takeBits(bench: Bench, _: string | undefined, place: FigurePlace) {
   const { flow, options } = bench;
   const { data, ...before } = await openTestSplit(place.open, {
     ...{ model: flow, name: place.model, measure: 'bits per dimension' },
@@ -237,8 +239,13 @@ async function takeShare(bench: Bench, of: string | undefined): Promise<Figure> 
   return { value: shares[blockNumber(of) as number] as number, n: images };
 }
 
-async function takeDistance(bench: Bench, of = 'sequential'): Promise<Figure | string> {
-  return distanceOf(bench, of === 'sequential' ? undefined : (await rowOf(bench, of)).solvers);
+async function takeDistance(
+  bench: Bench,
+  of = 'sequential',
+  { samples }: FigurePlace,
+): Promise<Figure | string> {
+  const solver = of === 'sequential' ? undefined : (await rowOf(bench, of)).solvers;
+  return distanceOf(bench, { ...(solver && { solver }), ...(samples !== undefined && { samples }) });
 }
 
 /**
@@ -247,9 +254,9 @@ async function takeDistance(bench: Bench, of = 'sequential'): Promise<Figure | s
  */
 export async function distanceOf(
   bench: Bench,
-  solver?: readonly Solver[],
+  { solver, samples: file }: { solver?: readonly Solver[]; samples?: string } = {},
 ): Promise<Figure | string> {
-  const { statistics, broken } = await bench.sampleStatistics(solver);
+  const { statistics, broken } = await bench.sampleStatistics(solver, file);
   const { samples } = bench.options;
   if (!statistics) return `${broken} of ${samples} samples were not finite`;
   const real = await bench.realStatistics();

@@ -71,6 +71,19 @@ test('a second reading of the same weights, data and measure is told', async () 
   expect(readings[0]).toMatchObject({ data: 'digits', weights: weightsDigest(model) });
 });
 
+test('readings at the same time are all written down, after whatever is there', async () => {
+  const ledger = someLedger();
+  const request = { model: someModel(1), measure: 'FD', reason: 'why', ledger };
+  await openTestSplit(images('test'), { ...request, name: 'first' });
+  fs.writeFileSync(ledger, fs.readFileSync(ledger, 'utf8').trimEnd());
+  const names = ['second', 'third', 'fourth', 'fifth'];
+  await openTestSplit(images('test'), { ...request, name: 'alone' });
+  await Promise.all(names.map((name) => openTestSplit(images('test'), { ...request, name })));
+  const written = (await testReadings(ledger)).map(({ model }) => model);
+  expect(written.slice(0, 2)).toEqual(['first', 'alone']);
+  expect(written.slice(2).sort()).toEqual([...names].sort());
+});
+
 test('a digest tells of every number, and of none that is not there', () => {
   const [model, same] = [someModel(3), someModel(3)];
   expect(weightsDigest(model)).toBe(weightsDigest(same));

@@ -523,6 +523,10 @@ describe('tarflow reproduce', () => {
     const again = await tiny(out, 'noise-ablation');
     expect(again.code, again.stderr).toBe(0);
     expect(written(out, 'noise-ablation', 'workbook').results[0].figures).toEqual(figures);
+    await tiny(out, 'noise-ablation', '--seeds', '1,2');
+    const [{ figures: ofTwo }] = written(out, 'noise-ablation', 'workbook').results;
+    expect(ofTwo[0].ours.note).toMatch(/^trainings of seeds 1, 2 each; Fréchet distances 0\.02: /);
+    expect(fs.existsSync(path.join(out, 'tiny/runs/fashion-mnist-noise-0.2-seed-2'))).toBe(true);
   });
 
   test('averages over trainings of several seeds', async () => {
@@ -595,6 +599,41 @@ describe('tarflow reproduce', () => {
     expect(told()).toBeGreaterThan(before);
     fs.writeFileSync(file, '{');
     await expect(run(6)).rejects.toThrow(/working-time\.json is not JSON.*Delete it/s);
+  });
+
+  test('goes on with the samples of a distance where they were stopped', async () => {
+    const asked = recipe('noise-kinds', 'Gaussian noise of 0.1', 'workbook');
+    const [out, whole] = [temporaryFolder(), temporaryFolder()];
+    const shares: number[] = [];
+    const run = async (folder: string, stopAt = 2) => {
+      const controller = new AbortController();
+      const options: ReproduceOptions = {
+        ...{ out: folder, checkpoints: folder, ledger: path.join(folder, 'ledger.jsonl') },
+        ...{ samples: 10, batch: 2, repeats: 1, seed: 0, mode: 'eager' },
+        openNetwork: async () => pixelNetwork(),
+        open: (own, split) => tinyData(own, split, folder),
+        change: tinyExperiment,
+        signal: controller.signal,
+        onProgress: (share, what) => {
+          if (what !== 'samples') return;
+          shares.push(share);
+          if (share >= stopAt) controller.abort(new Error('stopped'));
+        },
+      };
+      return reproduceRow(asked, await openSplits(asked, options), options);
+    };
+    const samplesIn = (folder: string) =>
+      (fs.readdirSync(folder, { recursive: true }) as string[]).filter((name) =>
+        /-samples-.*\.safetensors$/.test(name),
+      );
+    await expect(run(out, 0.6)).rejects.toThrow('stopped');
+    expect(shares).toEqual([0.2, 0.4, 0.6]);
+    expect(samplesIn(out)).toHaveLength(1);
+    const { figures } = await run(out);
+    expect(shares.slice(3)).toEqual([0.8, 1]);
+    expect(samplesIn(out)).toEqual([]);
+    expect(figures).toEqual((await run(whole)).figures);
+    expect(figures.find(({ measure }) => measure === 'FID')?.ours).toMatchObject({ n: 10 });
   });
 
   test('--cost tells what can be told of each row of each table without any data', async () => {

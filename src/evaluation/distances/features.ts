@@ -36,6 +36,15 @@ export function featureStatistics(features: Features): FeatureStatistics {
   return new RunningStatistics().add(features).statistics();
 }
 
+/** What {@link RunningStatistics} holds, from which it can go on. */
+export interface FeatureSums {
+  /** The number of images. */
+  count: number;
+  mean: Float64Array;
+  /** Σ (x − mean)(x − mean)ᵀ, row by row. */
+  scatter: Float64Array;
+}
+
 /** So many numbers are taken into double precision at a time. */
 const numbersAtATime = 2 ** 21;
 
@@ -54,10 +63,16 @@ const numbersAtATime = 2 ** 21;
  * ```
  */
 export class RunningStatistics {
-  private count = 0;
-  private mean = new Float64Array();
-  /** Σ (x − mean)(x − mean)ᵀ. */
-  private scatter = new Float64Array();
+  private count: number;
+  private mean: Float64Array;
+  private scatter: Float64Array;
+
+  /** @param from what another one held, by {@link sums}; default nothing */
+  constructor(from?: FeatureSums) {
+    this.count = from?.count ?? 0;
+    this.mean = from?.mean.slice() ?? new Float64Array();
+    this.scatter = from?.scatter.slice() ?? new Float64Array();
+  }
 
   /**
    * Takes more images in.
@@ -80,6 +95,11 @@ export class RunningStatistics {
       this.merge(new Float64Array(rows.data.subarray(first * width, last * width)), last - first);
     }
     return this;
+  }
+
+  /** What it holds, from which another one can go on. */
+  sums(): FeatureSums {
+    return { count: this.count, mean: this.mean.slice(), scatter: this.scatter.slice() };
   }
 
   /** @throws UserError for fewer than two images */

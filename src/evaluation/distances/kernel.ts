@@ -7,14 +7,20 @@ import { checkWidths, type FeatureRows, type Features, finiteRows } from './feat
 export interface KernelDistance {
   /** Mean over the pairs of subsets. */
   mean: number;
-  /** Their standard deviation, divided by their number, as torch-fidelity has it. */
+  /**
+   * Their standard deviation, divided by their number, as torch-fidelity has it. Where subsets are all
+   * images of a set, it says nothing of how much that set's choice matters.
+   */
   deviation: number;
 }
+
+/** Images of a subset, as published. */
+export const subsetSize = 1000;
 
 export interface KernelDistanceOptions {
   /** The number of pairs of subsets. Default 100. */
   subsets?: number;
-  /** Images of a subset. Default 1000, or all where a set has fewer. */
+  /** Images of a subset. Default {@link subsetSize}, or all where a set has fewer. */
   size?: number;
   /** Of the choice of the subsets. Default 0. */
   seed?: number;
@@ -51,7 +57,7 @@ export function kernelDistance(
   const [first, second] = [finiteRows(a), finiteRows(b)];
   checkWidths(first.shape[1], second.shape[1]);
   const fewest = Math.min(first.shape[0], second.shape[0]);
-  const pairs = indices ?? drawn(first, second, subsets, size ?? Math.min(1000, fewest), seed);
+  const pairs = indices ?? drawn(first, second, subsets, size ?? Math.min(subsetSize, fewest), seed);
   if (pairs.length === 0) throw new UserError('There are no subsets', 'Expected one or more');
   const estimates = pairs.map(([ofFirst, ofSecond]) =>
     discrepancy(chosen(first, ofFirst), chosen(second, ofSecond)),

@@ -18,6 +18,9 @@ import {
 /** Grows where a network comes to see images in another way, so that what was kept is not taken. */
 const version = 1;
 
+/** The share of the time that reading images takes beside seeing them, about. */
+const shareOfReading = 0.1;
+
 /**
  * Mean and covariance of the features of images, computed once: they are kept in the cache folder
  * (`features/statistics/`) under the network's weights, the images themselves and their number. A
@@ -29,18 +32,24 @@ const version = 1;
 export async function keptStatistics(
   network: FeatureNetwork,
   images: ImagesToSee,
-  { name, ...options }: FeaturesOptions & { name: string },
+  { name, onProgress, ...options }: FeaturesOptions & { name: string },
 ): Promise<FeatureStatistics> {
   const { weights, name: seenBy } = network;
-  if (weights === undefined) return statisticsOfImages(network, images, options);
-  const data = await digestOf(images, options);
+  if (weights === undefined) {
+    return statisticsOfImages(network, images, { ...options, ...(onProgress && { onProgress }) });
+  }
+  const part = (from: number, to: number): FeaturesOptions => ({
+    ...options,
+    ...(onProgress && { onProgress: (share) => onProgress(from + (to - from) * share) }),
+  });
+  const data = await digestOf(images, part(0, shareOfReading));
   const key = createHash('sha256').update(JSON.stringify([version, seenBy, weights, data]));
   const file = path.join(
     ...[cacheFolder(), 'features', 'statistics', `${key.digest('hex').slice(0, 32)}.safetensors`],
   );
   const kept = await readKept(file, network.width);
   if (kept) return kept;
-  const statistics = await statisticsOfImages(network, images, options);
+  const statistics = await statisticsOfImages(network, images, part(shareOfReading, 1));
   const metadata = { network: seenBy, weights, images: name, data, count: `${statistics.count}` };
   await writeStatistics(file, statistics, metadata).catch((error: unknown) => {
     // A cache folder may be read-only, or its disk full.
@@ -64,7 +73,7 @@ async function readKept(file: string, width: number): Promise<FeatureStatistics 
 
 /** SHA-256 of the images: their number, their size and every pixel. */
 async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<string> {
-  const { signal } = options;
+  const { signal, onProgress } = options;
   const batchSize = batchSizeOf(options);
   const hash = createHash('sha256');
   if (images instanceof tf.Tensor) {
@@ -79,6 +88,7 @@ async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<
     const length = Math.min(batchSize, indices.length - first);
     const some = Array.from({ length }, (_, i) => indices[first + i] as number);
     hash.update((await data.read(some)).values);
+    await onProgress?.((first + length) / indices.length);
   }
   return hash.digest('hex');
 }

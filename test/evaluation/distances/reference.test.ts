@@ -89,6 +89,19 @@ describe('statistics in parts', () => {
     expect(largest(parts!.covariance, whole!.covariance)).toBeLessThan(1e-12);
   });
 
+  test('go on from what another one held, to the bit', () => {
+    const { data, shape } = sets.real;
+    const [first, rest] = [
+      { data: data.subarray(0, 150 * shape[1]), shape: [150, shape[1]] as const },
+      { data: data.subarray(150 * shape[1]), shape: [shape[0] - 150, shape[1]] as const },
+    ];
+    const held = new RunningStatistics().add(first);
+    const sums = held.sums();
+    const whole = held.add(rest).statistics();
+    expect(new RunningStatistics(sums).add(rest).statistics()).toEqual(whole);
+    expect(new RunningStatistics(sums).statistics().count).toBe(150);
+  });
+
   test('with a part that cannot be taken stay as they were', () => {
     const running = new RunningStatistics().add({ data: [0, 2], shape: [2, 1] });
     expect(() => running.add({ data: [1, Number.NaN], shape: [2, 1] })).toThrow(/image 1 are not/);
