@@ -179,7 +179,10 @@ function tensorsOf(root: Pickled, path: string): Map<string, StoredTensor> {
     if (!(value instanceof Map)) return;
     entries += value.size;
     if (entries > mostEntries) {
-      throw new InvalidTorchFile(`${path} nests more than ${mostEntries.toLocaleString('en-US')} entries`, 'Copy it again');
+      throw new InvalidTorchFile(
+        `${path} nests more than ${mostEntries.toLocaleString('en-US')} entries`,
+        'Copy it again',
+      );
     }
     for (const [key, inner] of value) visit(inner, [...names, String(key)]);
   };

@@ -66,11 +66,7 @@ export async function measured(
   return `it is ${taken.value}`;
 }
 
-type Taker = (
-  bench: Bench,
-  of: string | undefined,
-  place: FigurePlace,
-) => Promise<Figure | string>;
+type Taker = (bench: Bench, of: string | undefined, place: FigurePlace) => Promise<Figure | string>;
 
 const takers: Partial<Record<MeasureName, Taker>> = {
   'bits per dimension': takeBits,
@@ -245,7 +241,10 @@ async function takeDistance(
   { samples }: FigurePlace,
 ): Promise<Figure | string> {
   const solver = of === 'sequential' ? undefined : (await rowOf(bench, of)).solvers;
-  return distanceOf(bench, { ...(solver && { solver }), ...(samples !== undefined && { samples }) });
+  return distanceOf(bench, {
+    ...(solver && { solver }),
+    ...(samples !== undefined && { samples }),
+  });
 }
 
 /**

@@ -126,7 +126,9 @@ describe('a pickle that asks for more than tensors is refused by name', () => {
     });
     const text = `\x80\x02}q\x00${levels.join('')}.`;
     const archive = zipSync({ 'made/data.pkl': Buffer.from(text, 'latin1') }, { level: 0 });
-    await expect(openTorchFile(fileOf(archive))).rejects.toThrow(/nests more than 1,000,000 entries/);
+    await expect(openTorchFile(fileOf(archive))).rejects.toThrow(
+      /nests more than 1,000,000 entries/,
+    );
   });
 
   test('what is no file of PyTorch', async () => {

@@ -57,7 +57,8 @@ export function kernelDistance(
   const [first, second] = [finiteRows(a), finiteRows(b)];
   checkWidths(first.shape[1], second.shape[1]);
   const fewest = Math.min(first.shape[0], second.shape[0]);
-  const pairs = indices ?? drawn(first, second, subsets, size ?? Math.min(subsetSize, fewest), seed);
+  const pairs =
+    indices ?? drawn(first, second, subsets, size ?? Math.min(subsetSize, fewest), seed);
   if (pairs.length === 0) throw new UserError('There are no subsets', 'Expected one or more');
   const estimates = pairs.map(([ofFirst, ofSecond]) =>
     discrepancy(chosen(first, ofFirst), chosen(second, ofSecond)),
