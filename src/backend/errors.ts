@@ -29,6 +29,22 @@ export class UserError extends Error {
   }
 }
 
+/**
+ * What long work throws that an interrupt stopped, by the stop button of a notebook or by Control-C. The
+ * command line shows it without a stack trace (exit code 130).
+ */
+export class Interruption extends UserError {
+  override readonly name = 'Interruption';
+
+  /** @param remedy how to go on */
+  constructor(
+    problem = 'This was stopped',
+    remedy = 'Do the same again, and what was kept of it is not done anew',
+  ) {
+    super(problem, remedy);
+  }
+}
+
 function sentence(text: string): string {
   const trimmed = text.trim();
   return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;

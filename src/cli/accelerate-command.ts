@@ -11,6 +11,7 @@ import { loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
 import { askedExecution } from '../sampling/guidance/execution.js';
 import { checkTolerance } from '../sampling/planner/plan-sampling.js';
+import { titleOfCheckpoint } from '../training/saved-state.js';
 import { planText, showAcceleration } from '../workbook/acceleration-table.js';
 import { startProgress } from '../workbook/progress.js';
 import { resultFile } from '../workbook/results-folder.js';
@@ -65,7 +66,7 @@ export function addAccelerate(program: Command): void {
     .option('--seed <n>', 'of the noise', wholeNumber, 0)
     .option(
       '--output <file>',
-      'the table as JSON (default: results/acceleration/<checkpoint>.json)',
+      'the table as JSON (default: results/acceleration/<checkpoint, or the folder of its run>.json)',
     )
     .option('--json', 'print JSON', false)
     .addHelpText(
@@ -89,8 +90,8 @@ Examples:
 
 async function run(checkpoint: string, options: AccelerateOptions): Promise<void> {
   const { tolerance, seed } = options;
-  const stem = path.basename(checkpoint, path.extname(checkpoint));
-  const output = options.output ?? resultFile(path.join('acceleration', `${stem}.json`));
+  const title = titleOfCheckpoint(checkpoint);
+  const output = options.output ?? resultFile(path.join('acceleration', `${title}.json`));
   checkTolerance(tolerance);
   const rounds = roundsOf(options);
   await checkWritable(output);
@@ -150,7 +151,7 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<void
       return;
     }
     for (const table of tables) {
-      showAcceleration(table, `${stem} (${flow.family.title(flow.config)})`, data);
+      showAcceleration(table, `${title} (${flow.family.title(flow.config)})`, data);
       console.log(`planned, in the order of sampling: ${planText(table.plan)}\n`);
     }
     console.log(output);

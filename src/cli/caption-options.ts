@@ -41,7 +41,10 @@ export async function captionsInTurn(
 ): Promise<tf.Tensor3D | undefined> {
   const { text, classes }: Conditioned = config;
   const option = captions.length > 0 ? '--text' : '--text-encoder';
-  if (captions.length === 0 && (text || asked === undefined)) return undefined;
+  if (captions.length === 0 && asked === undefined) return undefined;
+  if (captions.length === 0 && text) {
+    throw new UserError('--text-encoder came without --text', 'Add captions, or leave it out');
+  }
   if (!text) {
     throw new UserError(
       `${checkpoint} is a model ${classes > 0 ? `of ${classes} classes` : 'without conditions'} ` +

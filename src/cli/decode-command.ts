@@ -9,7 +9,7 @@ import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { decode } from '../sampling/autoencode.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, counted } from './arguments.js';
-import { readLatents, writeImages } from './image-files.js';
+import { checkForm, readLatents, writeImages } from './image-files.js';
 import { givenScale, scaleForms } from './latent-options.js';
 
 interface DecodeOptions {
@@ -49,6 +49,7 @@ Examples:
 
 async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
   const { out } = options;
+  checkForm(out);
   await checkWritable(path.extname(out) === '' ? path.join(out, 'image.png') : out);
   const asked = await givenScale(options.scale);
   await startEngine();

@@ -10,7 +10,7 @@ import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
 import { checkWritable, counted, number } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
-import { checkDrawable, readImages, writeImages } from './image-files.js';
+import { checkDrawable, checkForm, checkNames, readImages, writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
 import { checkLatentsOf } from './latent-options.js';
 
@@ -69,6 +69,7 @@ async function run(checkpoint: string, options: Options): Promise<void> {
   if (!(multiplier > 0)) {
     throw new UserError(`--multiplier is ${multiplier}`, 'Expected a number above 0');
   }
+  checkForm(out);
   // Of a folder, a file in it is what has to be writable.
   await checkWritable(path.extname(out) === '' ? path.join(out, 'image.png') : out);
   const engine = await startEngine();
@@ -81,6 +82,7 @@ async function run(checkpoint: string, options: Options): Promise<void> {
       checkLatentsOf(flow, checkpoint, `the latents of ${file}`, latents),
     );
     try {
+      checkNames(out, names);
       const label = labelsInTurn(flow, checkpoint, options.label, names.length);
       const text = await captionsInTurn(flow, checkpoint, options, names.length);
       const begun = performance.now();

@@ -117,7 +117,12 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
       ...{ out, scale, captioned, autoencoder: await fileDigest(checkpoint) },
       ...{ images, draw: options.draw, choice: choiceText(options) },
     });
-    if (captions) await addStates(out, set.captions as readonly string[], captions);
+    const given = captions;
+    if (given) {
+      await untilInterrupted((signal) =>
+        addStates(out, set.captions as readonly string[], given, signal),
+      );
+    }
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;
     const mirrored = images.filter((image) => image.mirrored).length;
@@ -213,10 +218,11 @@ async function addStates(
   file: string,
   captions: readonly string[],
   { encoder, entries }: Captions,
+  signal: AbortSignal,
 ): Promise<void> {
   const captioned = `${file}.captioned`;
   try {
-    await writeCaptionStates({ from: file, to: captioned, captions, encoder, entries });
+    await writeCaptionStates({ from: file, to: captioned, captions, encoder, entries, signal });
     await fs.rename(captioned, file);
   } finally {
     await fs.rm(captioned, { force: true });

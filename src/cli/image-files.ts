@@ -1,9 +1,11 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { tf } from '../backend/tf.js';
 import type { LatentFacts } from '../data/description.js';
 import { toUnitRange } from '../data/index.js';
+import { latentFacts } from '../data/latents/latent-file.js';
 import type { ImageSize } from '../data/source.js';
 import { readSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
@@ -61,6 +63,40 @@ export function checkDrawable({ channels }: ImageSize, out: string, what: string
     `${what} have ${channels} channels, and pictures (--out ${out}) have one or three`,
     'Give a .safetensors file as --out, and where these are latents bring them into pictures by ' +
       '`tarflow decode AUTOENCODER --in FILE.safetensors --out grid.png`',
+  );
+}
+
+/**
+ * Checks, before images are made, that a name says how {@link writeImages} writes them.
+ *
+ * @throws UserError for a name that ends as files do which are not written here
+ */
+export function checkForm(out: string): void {
+  const ending = path.extname(out);
+  const isFolder = ending === '' || out.endsWith(path.sep) || isFolderAlready(out);
+  if (isFolder || ending === '.png' || ending === '.safetensors') return;
+  throw new UserError(
+    `--out is ${out}`,
+    `Expected a name that ends in .png or .safetensors, or a folder (${out}${path.sep})`,
+  );
+}
+
+function isFolderAlready(name: string): boolean {
+  return fs.existsSync(name) && fs.statSync(name).isDirectory();
+}
+
+/**
+ * Checks, before images are made, that each has a name of its own where they are written into a folder.
+ *
+ * @throws UserError that tells the name that two have
+ */
+export function checkNames(out: string, names: readonly string[]): void {
+  if (path.extname(out) === '.png' || isNumbers(out)) return;
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice === undefined) return;
+  throw new UserError(
+    `Two images would become ${path.join(out, `${twice}.png`)}`,
+    'Give files of different names, or a .png or .safetensors file as --out',
   );
 }
 
@@ -134,14 +170,6 @@ export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
   );
 }
 
-/** What a file says of the autoencoder of its latents. */
-function latentsOf({ scale, autoencoder }: Readonly<Record<string, string>>): LatentFacts {
-  return {
-    ...(scale !== undefined && { scale: Number(scale) }),
-    ...(autoencoder !== undefined && { autoencoder }),
-  };
-}
-
 /**
  * Latents from safetensors files, as `tarflow encode` and `tarflow sample` write them.
  *
@@ -159,7 +187,7 @@ export async function readLatents(
     const name = tensors.latents ? 'latents' : tensorName;
     const expected = 'channels, height, width';
     const { shape, values } = finiteNumbers(file, { tensors }, expected, name);
-    const { scale, autoencoder } = latentsOf(metadata);
+    const { scale, autoencoder } = latentFacts({ path: file, metadata }) ?? {};
     const first = parts[0] ?? { shape, scale };
     if (shape.length !== 4 || shape.slice(1).join() !== first.shape.slice(1).join()) {
       throw new UserError(
@@ -191,7 +219,7 @@ async function readNumbers(
   const expected = [image.channels, image.height, image.width].join(', ');
   const opened = await readSafetensors(file);
   const { shape, values } = finiteNumbers(file, opened, expected, tensorName);
-  check(file, latentsOf(opened.metadata));
+  check(file, latentFacts({ path: file, metadata: opened.metadata }) ?? {});
   const [count = 0, ...size] = shape;
   if (count > 0 && size.join(', ') === expected) return values;
   throw new UserError(

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { UserError } from '../backend/errors.js';
+import { Interruption, UserError } from '../backend/errors.js';
 import { addAccelerate } from './accelerate-command.js';
 import { addAutoencoder } from './autoencoder-command.js';
 import { addBpd } from './bpd-command.js';
@@ -79,7 +79,7 @@ where it is set up, else wasm.`,
     }
     if (error instanceof UserError) {
       console.error(`tarflow: ${error.message}`);
-      return exitCodes.userMistake;
+      return error instanceof Interruption ? exitCodes.interrupted : exitCodes.userMistake;
     }
     console.error(error);
     console.error('tarflow: this is a bug; please report it with the lines above.');

@@ -1,4 +1,3 @@
-import * as path from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../backend/errors.js';
 import {
@@ -9,8 +8,9 @@ import {
   type Split,
 } from '../data/index.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
+import { checkImageSize } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
-import { checkpointName } from '../training/saved-state.js';
+import { titleOfCheckpoint } from '../training/saved-state.js';
 import { count, ledgerOption, usualLedger } from './arguments.js';
 
 /** What says which images a model is measured on. */
@@ -55,20 +55,18 @@ export async function measuredSplit(
       "Say why by --reason 'the figure of …', or measure on --split validation",
     );
   }
-  const { data: test, ...before } = await openTestSplit(name, {
-    ...{ model, name: modelName(checkpoint), ledger, reason },
-    ...{ measure, options: { image } },
+  // What does not fit is no reading.
+  const fitting = async (): Promise<DataSource> => {
+    const test = await openDataset(name, 'test', { image });
+    checkImageSize(model.config, test.image, test.name);
+    return test;
+  };
+  const { data: test, ...before } = await openTestSplit(fitting, {
+    ...{ model, name: titleOfCheckpoint(checkpoint), ledger, reason, measure },
   });
   const told = earlierReadingsText(before);
   if (told !== undefined) console.error(told);
   return test;
-}
-
-/** What the ledger calls a model: its file, or the folder of its run, whose file is always called alike. */
-function modelName(checkpoint: string): string {
-  const file = path.basename(checkpoint);
-  if (file === checkpointName) return path.basename(path.dirname(path.resolve(checkpoint)));
-  return path.basename(file, path.extname(file));
 }
 
 /**

@@ -24,6 +24,7 @@ import {
   type LatentDecoder,
   type LeftOut,
   modelsLatents,
+  noiseWidths,
   openDecoder,
   openSplits,
   type PlannedRow,
@@ -49,6 +50,7 @@ import {
   writeRow,
 } from '../reproduction/index.js';
 import type { Experiment } from '../training/experiment.js';
+import { titleOfCheckpoint } from '../training/saved-state.js';
 import { untilInterrupted } from '../workbook/interrupt.js';
 import { type Progress, type ProgressOptions, startProgress } from '../workbook/progress.js';
 import { resultsFolder } from '../workbook/results-folder.js';
@@ -70,7 +72,7 @@ interface ReproduceCommandOptions {
   ledger?: string;
   samples?: number;
   images?: number;
-  batch: number;
+  batch?: number;
   repeats: number;
   seed: number;
   seeds?: number[];
@@ -111,7 +113,7 @@ export function addReproduce(program: Command, setExitCode: SetExitCode): void {
     .addOption(ledgerOption())
     .option('--samples <n>', 'of a distance (default: 10,000; 50,000 at paper scale)', count)
     .option('--images <n>', 'of a likelihood, the first ones (default: all)', count)
-    .option('--batch <n>', 'images sampled and timed together', count, 64)
+    .option('--batch <n>', 'images sampled and timed together (default: 64)', count)
     .option('--repeats <n>', 'how often each strategy is timed', count, 5)
     .option('--seed <n>', 'of samples and of dequantisation noise', wholeNumber, 0)
     .option('--seeds <list>', 'of the trainings, one for each, e.g. 1,2,3 (default: one)', seeds)
@@ -178,6 +180,19 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
     const why = leftOut.map((each) => `${each.row}: ${each.reason}`).join('; ');
     throw new UserError(`Nothing of ${table} can be run (${why})`, 'Choose another table or scale');
   }
+  if (options.tiny && options.batch !== undefined) {
+    throw new UserError('--batch came with --tiny, whose batches have two images', 'Leave it out');
+  }
+  if (options.weights !== undefined && (options.seeds?.length ?? 0) > 0) {
+    throw new UserError(
+      '--seeds came with --weights, which nothing is trained for',
+      'Leave it out',
+    );
+  }
+  if (options.data !== undefined && !recipes.some(({ needsFolder }) => needsFolder)) {
+    const names = [...new Set(recipes.map(({ dataset }) => dataset))].join(', ');
+    throw new UserError(`--data came for ${table}, whose data are ${names}`, 'Leave it out');
+  }
   const settings = settingsOf(options);
   for (const recipe of recipes) checkRecipe(recipe, settings);
   // Tiny images are drawn by an engine. What others lack, and files, are told before anything is timed.
@@ -191,8 +206,11 @@ async function run(options: ReproduceCommandOptions): Promise<boolean> {
   await readRows(file);
   if (comparesByFilesThatAreThere(recipes, options)) await chooseThreads(opened, settings);
   await startEngine();
-  await checkComparison(recipes, settings);
-  const complete = await untilInterrupted((signal) => runRows(opened, file, options, signal));
+  const network = (await checkComparison(recipes, settings)) ?? settings.network;
+  const compared = { ...settings, network };
+  const complete = await untilInterrupted((signal) =>
+    runRows(opened, file, options, { ...compared, signal }),
+  );
   const whole = { table, scale, tiny: options.tiny, leftOut, results: await readRows(file) };
   console.log(options.json ? JSON.stringify(whole, null, 2) : textOf(whole));
   if (!options.json) console.log(file);
@@ -227,16 +245,20 @@ async function chooseThreads(
 ): Promise<void> {
   const timed = opened.some(({ recipe }) => recipe.asked.some(({ measure }) => isTime(measure)));
   if (settings.weights !== undefined || timed) return;
-  const trained: Experiment[] = [];
+  const left: { recipe: Recipe; experiment: Experiment }[] = [];
   for (const { recipe, splits } of opened) {
     const experiment = experimentOf(recipe, splits.train.length, settings);
-    if (!(await isTrained(experiment, settings))) trained.push(experiment);
+    if (!(await isTrained(recipe, experiment, settings))) left.push({ recipe, experiment });
   }
   const operations = (experiment: Experiment): number =>
     rowCost(experiment, { trainings: 1, samples: 0, guided: false }).trainingOperations;
-  const [longest] = trained.sort((one, other) => operations(other) - operations(one));
+  const [longest] = left
+    .map(({ experiment }) => experiment)
+    .sort((one, other) => operations(other) - operations(one));
   if (!longest) return;
-  const begun = await Promise.all(trained.map((one) => threadsOfBegun(one, settings)));
+  const begun = await Promise.all(
+    left.map(({ recipe, experiment }) => threadsOfBegun(recipe, experiment, settings)),
+  );
   const recorded = begun.find((use) => use !== undefined);
   await chooseTrainingThreads(longest, undefined, recorded);
 }
@@ -246,13 +268,12 @@ async function runRows(
   opened: OpenedRow[],
   file: string,
   options: ReproduceCommandOptions,
-  signal: AbortSignal,
+  settings: ReproduceOptions,
 ): Promise<boolean> {
   const { table, scale, tiny } = options;
-  const settings = settingsOf(options);
   for (const each of opened.filter(({ recipe }) => recipe.latents)) {
     const shown = progressOf(each.recipe.row);
-    const how = { ...settings, ...shown.calls, signal };
+    const how = { ...settings, ...shown.calls };
     each.splits = await openSplits(each.recipe, how).finally(shown.finish);
   }
   for (const { recipe, splits } of opened) {
@@ -266,7 +287,7 @@ async function runRows(
   let complete = true;
   for (const { recipe, splits } of opened) {
     const shown = progressOf(recipe.row);
-    const own = { ...settingsOfRow(settings, recipe, options), ...shown.calls, signal };
+    const own = { ...settingsOfRow(settings, recipe, options), ...shown.calls };
     const result = await reproduceRow(recipe, splits, own).finally(shown.finish);
     await writeRow(file, result, { table: table as string, scale, tiny });
     for (const { measure, of, ours, never } of result.figures) {
@@ -302,7 +323,7 @@ async function tellCosts(
 /** What a table's file is called: a network that was asked for makes another table. */
 function tableFile({ table, scale, network }: ReproduceCommandOptions): string {
   const [kind = '', weights] = network?.split(':') ?? [];
-  const by = kind === 'classifier' && weights !== undefined ? path.parse(weights).name : kind;
+  const by = kind === 'classifier' && weights !== undefined ? titleOfCheckpoint(weights) : kind;
   return `${[table, scale, ...(network === undefined ? [] : [by])].join('-')}.json`;
 }
 
@@ -322,16 +343,21 @@ function isCompared({ asked }: Recipe): boolean {
   return asked.some(({ measure }) => comparesSamples(measure));
 }
 
-/** Opens once what samples are compared by, before anything is made or trained for it. */
+/**
+ * Opens once what samples are compared by, before anything is made or trained for it.
+ * @returns name and weights of the network, on which kept figures depend; undefined for one without
+ */
 async function checkComparison(
   recipes: readonly Recipe[],
   settings: ReproduceOptions,
-): Promise<void> {
-  const compared = recipes.filter(isCompared);
-  if (compared.length === 0) return;
-  (await settings.openNetwork()).dispose();
+): Promise<string | undefined> {
+  if (!recipes.some(isCompared)) return undefined;
+  const network = await settings.openNetwork();
+  const { name, weights } = network;
+  network.dispose();
   const { statistics } = settings;
   if (statistics !== undefined) await readStatistics(statistics);
+  return weights && `${name} ${weights.slice(0, 16)}`;
 }
 
 /** How a row is reproduced, which may be measured by another number of samples than others. */
@@ -346,7 +372,7 @@ function settingsOfRow(
 
 /** How rows are reproduced, from what the user said. */
 function settingsOf(options: ReproduceCommandOptions): ReproduceOptions {
-  const { out, batch, repeats, seed, tiny, scale, autoencoder } = options;
+  const { out, batch = 64, repeats, seed, tiny, scale, autoencoder } = options;
   const samples = options.samples ?? (tiny ? 6 : scale === 'paper' ? 50_000 : 10_000);
   const network = options.network ?? (tiny ? 'pixels' : undefined);
   return {
@@ -458,7 +484,10 @@ function workOf(
   settings: ReturnType<Recipe['experiment']>['settings'],
   seeds: number,
 ): { trains: 'row' | 'series'; series: number; distances: number } {
-  if (measure === 'best σ') return { trains: 'series', series: 5 * seeds, distances: 5 * seeds };
+  if (measure === 'best σ') {
+    const trainings = noiseWidths.length * seeds;
+    return { trains: 'series', series: trainings, distances: trainings };
+  }
   if (measure === 'correlation of loss and FID') {
     const distances = Math.floor(settings.steps / settings.saveEvery);
     return { trains: 'series', series: seeds, distances: seeds * distances };

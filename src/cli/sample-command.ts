@@ -104,6 +104,9 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   if (!isPicture && path.extname(out) !== '.safetensors') {
     throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
   }
+  if (options.columns !== undefined && !isPicture) {
+    throw new UserError(`--columns came for ${out}, which is no picture`, 'Leave it out');
+  }
   checkPriorTemperature(priorTemperature ?? 1);
   await checkWritable(out);
   const engine = await startEngine();

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { cacheFolder } from '../backend/cache-folder.js';
 import { currentEngine, startEngine } from '../backend/engine.js';
 import { writeAtomically } from '../backend/files.js';
+import { isSetUp } from '../backend/native/addon.js';
 import type { Mode, ThreadUse } from '../backend/program/index.js';
 import { familyOf } from '../models/registry.js';
 import { processorName } from '../sampling/planner/machine.js';
@@ -79,7 +80,7 @@ function isTold(): boolean {
 
 /** Whether another use of threads may be faster: in a long run of a flow on TensorFlow. */
 function maySpeedUp({ config, settings }: Experiment, mode: Mode | undefined): boolean {
-  const engine = process.env.TARFLOW_BACKEND || 'tensorflow';
+  const engine = process.env.TARFLOW_BACKEND || (isSetUp() ? 'tensorflow' : 'wasm');
   const flow = familyOf(config.kind).flow !== undefined;
   return engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
 }

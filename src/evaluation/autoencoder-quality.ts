@@ -132,7 +132,11 @@ function addFeatures(
   network: FeatureNetwork,
   images: tf.Tensor4D,
 ): void {
-  const features = network.features(images);
-  statistics.add(features);
-  tf.dispose([features, images]);
+  const features = tidy(() => network.features(images));
+  images.dispose();
+  try {
+    statistics.add(features);
+  } finally {
+    features.dispose();
+  }
 }

@@ -108,6 +108,7 @@ export function reliability(
 /**
  * How often each class is taken for each.
  * @returns counts by true class, then by guess
+ * @throws RangeError for a label or a guess that is no class
  */
 export function confusionCounts(
   guesses: readonly number[],
@@ -116,8 +117,13 @@ export function confusionCounts(
 ): number[][] {
   const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
   guesses.forEach((guess, i) => {
-    const line = counts[labels[i] as number] as number[];
-    line[guess] = (line[guess] as number) + 1;
+    const line = counts[labels[i] as number];
+    if (line?.[guess] === undefined) {
+      throw new RangeError(
+        `Image ${i} has the label ${labels[i]} and the guess ${guess}. Expected classes from 0 to ${classes - 1}.`,
+      );
+    }
+    line[guess]++;
   });
   return counts;
 }

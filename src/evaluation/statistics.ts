@@ -184,7 +184,8 @@ export interface PairedDifference {
  * taken as independent and roughly normal; with three pairs the interval is as wide as that says.
  *
  * @param level of the interval, default 0.95
- * @throws RangeError when the lists differ in length or have fewer than two values
+ * @throws RangeError when the lists differ in length or have fewer than two values, and for a level that
+ *   is not between 0 and 1
  */
 export function pairedDifference(
   first: readonly number[],
@@ -196,6 +197,9 @@ export function pairedDifference(
     throw new RangeError(
       `Cannot pair ${count} values with ${second.length}. Give two lists of the same length, of two values or more.`,
     );
+  }
+  if (!(level > 0 && level < 1)) {
+    throw new RangeError(`The level is ${level}. Expected a number between 0 and 1, such as 0.95.`);
   }
   const differences = second.map((value, i) => value - (first[i] as number));
   const [centre, deviation] = [mean(differences), standardDeviation(differences)];

@@ -57,9 +57,18 @@ export async function npyIntegers({ file, position, type, shape }: NpyArray): Pr
   const count = shape.reduce((product, size) => product * size, 1);
   const bytes = await withFile(file, (handle) => bytesAt(handle, file, position, count * width));
   const view = Buffer.from(bytes.buffer);
+  const numberAt = (place: number): number => {
+    if (width < 8)
+      return kind === 'i' ? view.readIntLE(place, width) : view.readUIntLE(place, width);
+    return Number(kind === 'i' ? view.readBigInt64LE(place) : view.readBigUInt64LE(place));
+  };
   return Array.from({ length: count }, (_, i) => {
-    if (width === 8) return Number(view.readBigInt64LE(8 * i));
-    return kind === 'i' ? view.readIntLE(width * i, width) : view.readUIntLE(width * i, width);
+    const value = numberAt(width * i);
+    if (Number.isSafeInteger(value)) return value;
+    throw new InvalidNpz(
+      `${file} has the number ${value} at place ${i}`,
+      'Expected 53 bits at most',
+    );
   });
 }
 

@@ -17,6 +17,7 @@ export {
   experimentOf,
   imagesOfLatents,
   isTrained,
+  noiseWidths,
   openDecoder,
   openSplits,
   type RowFigure,

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { currentEngine, type EngineReport } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
+import { Interruption, UserError } from '../backend/errors.js';
 import type { ThreadUse } from '../backend/program/index.js';
 import { type DataSource, openDataset, type Split } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
@@ -12,8 +13,10 @@ import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { familyOf } from '../models/registry.js';
 import { checkSource } from '../training/checks.js';
 import type { Experiment } from '../training/experiment.js';
+import { heldOutSize } from '../training/measure.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
+import { titleOfCheckpoint } from '../training/saved-state.js';
 import { train } from '../training/train.js';
 import type { Asked } from './asked.js';
 import { basisDigest, basisOf } from './basis.js';
@@ -54,7 +57,7 @@ export interface RowFigure extends Asked {
 
 /** How a row was measured, beside what its figures say. */
 export interface RowSettings {
-  /** Of the trainings, in the order of a figure's values; one where weights were given. */
+  /** Of the trainings, in the order of a figure's values; none where weights were given. */
   seeds: number[];
   /** Of samples and of dequantisation noise. */
   seed: number;
@@ -140,7 +143,7 @@ export function checkRecipe(
   if (weights !== undefined || change || untold.length === 0) return;
   throw new UserError(
     `The paper of ${row} does not say ${untold.join(' and ')}`,
-    published === undefined ? 'Give weights by --weights' : `Give ${published} by --weights`,
+    `Give ${published ?? 'its weights'} by --weights, and choose this row alone by --row`,
   );
 }
 
@@ -154,29 +157,55 @@ export function experimentOf(
   return change?.(experiment) ?? experiment;
 }
 
-/** Whether all trainings of an experiment, one for each seed, are done. */
+/** Whether all trainings of a row, one for each seed and width of noise that is tried, are done. */
 export async function isTrained(
-  { name, settings }: Experiment,
-  { out, seeds = [settings.seed] }: Pick<ReproduceOptions, 'out' | 'seeds'>,
+  recipe: Recipe,
+  experiment: Experiment,
+  options: Pick<ReproduceOptions, 'out' | 'seeds'>,
 ): Promise<boolean> {
-  for (const seed of seeds) {
-    const records = await new RunFolder(runFolder(out, `${name}-seed-${seed}`)).records();
-    if (records.at(-1)?.step !== settings.steps) return false;
-  }
-  return true;
+  const { steps, seed } = experiment.settings;
+  const { seeds = [seed] } = options;
+  const begun = await trainingsOf(recipe, experiment, options);
+  // One that is followed in two ways, or of two sets of latents, is there twice.
+  const done = new Set(begun.filter(({ step }) => step === steps).map(({ title }) => title));
+  return done.size === seeds.length * (triesNoise(recipe) ? noiseWidths.length : 1);
 }
 
-/** How threads are used by the first training of an experiment that is begun and not done; else undefined. */
+/** How threads are used by the first training of a row that is begun and not done; else undefined. */
 export async function threadsOfBegun(
+  recipe: Recipe,
+  experiment: Experiment,
+  options: Pick<ReproduceOptions, 'out' | 'seeds'>,
+): Promise<ThreadUse | undefined> {
+  const begun = await trainingsOf(recipe, experiment, options);
+  const open = begun.find(({ step }) => step > 0 && step < experiment.settings.steps);
+  return open && (await new RunFolder(open.folder).described()).threads;
+}
+
+/** The trainings of a row whose folders are there, with the steps that they have done. */
+async function trainingsOf(
+  recipe: Recipe,
   { name, settings }: Experiment,
   { out, seeds = [settings.seed] }: Pick<ReproduceOptions, 'out' | 'seeds'>,
-): Promise<ThreadUse | undefined> {
-  for (const seed of seeds) {
-    const folder = new RunFolder(runFolder(out, `${name}-seed-${seed}`));
-    const done = (await folder.records()).at(-1)?.step ?? 0;
-    if (done > 0 && done < settings.steps) return (await folder.described()).threads;
+): Promise<{ title: string; folder: string; step: number }[]> {
+  const own = name.replaceAll(/[^\w-]/g, (character) => `\\${character}`);
+  const width = triesNoise(recipe) ? String.raw`-[\d.]+` : '';
+  // After the seed stand digests of how it is followed and of its latents, if any.
+  const digests = '(-followed-[0-9a-f]{8})?(-[0-9a-f]{8})?';
+  const named = new RegExp(`^(${own}${width}-seed-(${seeds.join('|')}))${digests}$`);
+  const found: { title: string; folder: string; step: number }[] = [];
+  for (const run of await readdir(path.join(out, 'runs')).catch(() => [])) {
+    const [, title] = named.exec(run) ?? [];
+    if (title === undefined) continue;
+    const folder = runFolder(out, run);
+    found.push({ title, folder, step: (await new RunFolder(folder).records()).at(-1)?.step ?? 0 });
   }
-  return undefined;
+  return found;
+}
+
+/** Whether a row is about the best noise, for which each width is trained. */
+function triesNoise({ asked }: Recipe): boolean {
+  return asked.some(({ measure }) => measure === 'best σ');
 }
 
 /** Where a training is: rows of the same experiment share it. */
@@ -274,7 +303,7 @@ async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<Omit<RowResult
 }
 
 /** Deviations of the training noise that are tried for the best one. */
-const noiseWidths = [0.02, 0.05, 0.1, 0.15, 0.2];
+export const noiseWidths: readonly number[] = [0.02, 0.05, 0.1, 0.15, 0.2];
 
 class RowRun {
   private readonly experiment: Experiment;
@@ -351,7 +380,13 @@ class RowRun {
       ...(weights !== undefined && { weights }),
       ...(statistics !== undefined && { statistics }),
     };
-    return { seeds: this.seeds(), seed, batch, ...given, engine: currentEngine() };
+    return {
+      seeds: weights === undefined ? this.seeds() : [],
+      seed,
+      batch,
+      ...given,
+      engine: currentEngine(),
+    };
   }
 
   /** Figures of the row's model; of several trainings their means. */
@@ -371,11 +406,13 @@ class RowRun {
     const { options, recipe } = this;
     const run = await this.runOf(`${experiment.name}-seed-${experiment.settings.seed}`);
     const flow = await this.model(experiment, run);
-    const name = options.weights === undefined ? run : path.parse(options.weights).name;
+    const name = options.weights === undefined ? run : titleOfCheckpoint(options.weights);
     const bench = this.bench(flow, experiment, await this.validations(experiment, run));
     try {
       const weights = weightsDigest(flow);
-      const kept = await KeptFigures.open(path.join(this.folder, `${name}-${weights}.json`));
+      // What a training's log tells is not told of the same weights in a file.
+      const from = options.weights === undefined ? name : `given-${name}`;
+      const kept = await KeptFigures.open(path.join(this.folder, `${from}-${weights}.json`));
       const place = {
         open: async () => openSplit(recipe, 'test', options),
         ...{ ledger: options.ledger, model: name },
@@ -385,7 +422,7 @@ class RowRun {
       for (const asked of all) {
         options.signal?.throwIfAborted();
         const basis = await this.basis(asked.measure);
-        const samples = this.samplesFile(`${name}-${weights}`, { ...basis, asked });
+        const samples = this.samplesFile(`${from}-${weights}`, { ...basis, asked });
         const take = () => measured(bench, asked, { ...place, samples });
         const never = whyNever(asked, flow) !== undefined;
         const ours = await kept.once(askedName(asked), basis, take);
@@ -402,10 +439,11 @@ class RowRun {
   /** What a training measured on held-out images; undefined for given weights. */
   private async validations({ settings }: Experiment, run: string): Promise<HeldOut[] | undefined> {
     if (this.options.weights !== undefined) return undefined;
-    const { validationImages, batchSize } = settings;
+    const { validation } = this.splits;
     // Whole batches are measured.
-    const most = Math.min(validationImages, this.splits.validation.length);
-    const images = Math.max(1, Math.floor(most / batchSize)) * batchSize;
+    const size = heldOutSize(settings, validation);
+    const most = Math.min(settings.validationImages, validation.length);
+    const images = Math.max(1, Math.floor(most / size)) * size;
     const records = await new RunFolder(runFolder(this.options.out, run)).records();
     return records.flatMap(({ step, validation }) =>
       validation ? [{ step, loss: validation.loss, images }] : [],
@@ -475,9 +513,11 @@ class RowRun {
       const { value: distance, n, network = '' } = figure;
       await training.add({ step, loss: validation.loss, distance, n, network });
     };
-    // A step may have been saved, and the distance of its samples not yet measured.
-    const last = (await new RunFolder(runFolder(this.options.out, run)).records()).at(-1);
-    if (last) await follow(last);
+    // A step may have been saved, and the distance of its samples not yet measured; or written down, and
+    // not yet saved: then it comes again.
+    const folder = new RunFolder(runFolder(this.options.out, run));
+    const last = (await folder.records()).at(-1);
+    if (last && (await savedSteps(folder.checkpoint)) === last.step) await follow(last);
     disposeModel(await this.model(experiment, run, follow));
     return training.figure();
   }
@@ -550,11 +590,19 @@ class RowRun {
     disposeModel(model);
     // As everyone will load it: the running mean of the weights where the run kept one.
     if (finished) return loadCheckpoint(new RunFolder(folder).checkpoint);
-    throw new UserError(
+    throw new Interruption(
       `The training of ${this.recipe.row} was stopped and saved`,
       'Give the same command again, and it goes on',
     );
   }
+}
+
+/** The steps behind a checkpoint; undefined where there is none. */
+async function savedSteps(checkpoint: string): Promise<number | undefined> {
+  if (!fs.existsSync(checkpoint)) return undefined;
+  const model = await loadCheckpoint(checkpoint);
+  disposeModel(model);
+  return model.details.steps;
 }
 
 const noNoise = { kind: 'none' } as const;

@@ -233,6 +233,12 @@ export class RunFolder {
     }
     const saved = await this.readState(before);
     const step = saved?.step ?? 0;
+    if (step > now.settings.steps) {
+      throw new UserError(
+        `${step} steps are done, and the new plan has ${now.settings.steps}`,
+        `Give ${step} or more, or begin a new run`,
+      );
+    }
     const until = { until: step, plan: planOf(before) };
     await this.describe({
       ...now,

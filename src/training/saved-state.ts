@@ -46,6 +46,12 @@ export const descriptionName = 'run.json';
 /** The flow of a run's last saved step, in its folder. */
 export const checkpointName = 'checkpoint.safetensors';
 
+/** What a model is called by its file: that of a run by its folder, since all those files are called alike. */
+export function titleOfCheckpoint(file: string): string {
+  const { base, name } = path.parse(file);
+  return base === checkpointName ? path.basename(path.dirname(path.resolve(file))) : name;
+}
+
 /** What a run's folder had before states were numbered. */
 const unnumbered = 'state.safetensors';
 

@@ -270,7 +270,7 @@ export function heatMap(
   // One pixel of overlap, so that the background does not show between cells.
   const [overX, overY] = [(chart.x[1] - chart.x[0]) / width, (chart.y[1] - chart.y[0]) / height];
   const numbers = Array.from(values, (value) => (Number.isFinite(value) ? round(value) : null));
-  const largest = Math.max(...numbers.map((value) => Math.abs(value ?? 0)));
+  const largest = numbers.reduce<number>((most, value) => Math.max(most, Math.abs(value ?? 0)), 0);
   const domain = chart.colourDomain ?? (chart.diverging ? [-largest, largest] : undefined);
   const axis = (title: string | undefined, range: Domain, reverse: boolean) => ({
     type: 'quantitative',

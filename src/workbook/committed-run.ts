@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
@@ -6,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../backend/errors.js';
 import { readBytes, writeAtomically } from '../backend/files.js';
 import { disposeModel } from '../flow/flow.js';
+import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { saveCheckpoint } from '../training/checkpoint.js';
 import type { LikelihoodRecord, StepRecord } from '../training/record.js';
@@ -143,12 +143,12 @@ async function committedStart(
 ): Promise<CommittedRun | undefined> {
   const other = resultToRead(files(path.parse(from.checkpoint).name).run.tensors);
   const isOther = other !== committedCheckpoint(name) && existsSync(other);
-  if (isOther && (await sha256Of(other)) === from.sha256) return undefined;
+  if (isOther && (await fileDigest(other)) === from.sha256) return undefined;
   for (const { tensors, log } of Object.values(files(name))) {
     if (!existsSync(resultToRead(log))) continue;
     const committed = await readLog(resultToRead(log));
     const file = resultToRead(tensors);
-    if (existsSync(file) && (await sha256Of(file)) === from.sha256) return committed;
+    if (existsSync(file) && (await fileDigest(file)) === from.sha256) return committed;
     const before = startOf(committed);
     if (before && committed.run.from?.sha256 === from.sha256) return before;
   }
@@ -183,14 +183,8 @@ async function removeSnapshot(name: string, run: RunDescription): Promise<void> 
   if (!existsSync(file) || !existsSync(resultFile(log))) return;
   const { run: held } = await readLog(resultFile(log));
   const isOwn = isDeepStrictEqual(held, JSON.parse(rounded(run)));
-  if (!isOwn && (await sha256Of(file)) !== run.from?.sha256) return;
+  if (!isOwn && (await fileDigest(file)) !== run.from?.sha256) return;
   await Promise.all([file, resultFile(log)].map((path) => rm(path)));
-}
-
-async function sha256Of(file: string): Promise<string> {
-  return createHash('sha256')
-    .update(await readBytes(file))
-    .digest('hex');
 }
 
 /**

@@ -10,7 +10,7 @@ import type { StepRecord } from '../training/record.js';
 import { train } from '../training/train.js';
 import { commitRun } from './committed-run.js';
 import { untilInterrupted } from './interrupt.js';
-import { liveTraining } from './live-training.js';
+import { type LiveTraining, liveTraining } from './live-training.js';
 import { packageRoot } from './results-folder.js';
 
 /**
@@ -29,7 +29,8 @@ export async function trainForResults(
   folder: string = path.join(packageRoot(), 'runs', name),
 ): Promise<void> {
   const { config, settings } = experiment;
-  const live = liveTraining<StepRecord>({ title: `Training ${name}`, steps: settings.steps });
+  let live: LiveTraining<StepRecord> | undefined;
+  let ended: string | undefined = 'failed';
   const { model, finished } = await untilInterrupted((signal) =>
     train({
       family: tarflow,
@@ -40,12 +41,19 @@ export async function trainForResults(
       validation: data.validation,
       folder,
       resume: fs.existsSync(path.join(folder, 'run.json')),
-      onStep: live.onStep,
+      onBegin: ({ step: from }) => {
+        live = liveTraining({ title: `Training ${name}`, steps: settings.steps, from });
+      },
+      onStep: (record) => live?.onStep(record),
       signal,
     }),
-  );
+  )
+    .then((result) => {
+      ended = result.finished ? undefined : 'stopped and saved';
+      return result;
+    })
+    .finally(() => live?.finish(ended));
   disposeModel(model);
-  await live.finish(finished ? undefined : 'stopped and saved');
   if (!finished) {
     throw new UserError(
       `The training of ${name} was stopped`,

@@ -219,6 +219,23 @@ test('images are left out and mirrored by their class and caption', async () => 
   expect([...read.labels]).toEqual([...kept, ...turned].map((i) => labels[i]));
 });
 
+test('Control-C while images are encoded exits 130, and leaves no file', async () => {
+  const folder = temporaryFolder();
+  const checkpoint = await checkpointIn(folder);
+  const listeners = process.listenerCount('SIGINT');
+  const out = path.join(folder, 'latents', 'train.safetensors');
+  const running = tarflow('encode', checkpoint, '--count', '20000', '--out', out);
+  while (process.listenerCount('SIGINT') === listeners) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  process.emit('SIGINT');
+  const { code, stderr } = await running;
+  expect(code, stderr).toBe(130);
+  expect(stderr).toMatch(/tarflow: This was stopped\. Do the same again/);
+  expect(stderr).not.toMatch(/bug/);
+  expect(fs.existsSync(out)).toBe(false);
+});
+
 test('mistakes are told, and leave nothing behind', async () => {
   const folder = temporaryFolder();
   const checkpoint = await checkpointIn(folder);

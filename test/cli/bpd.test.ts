@@ -107,6 +107,11 @@ test('measures a folder of images, brought to the size of the model', async () =
   const unrelated = await tarflow('bpd', other, ...options, ...because);
   expect(unrelated.code, unrelated.stderr).toBe(0);
   expect(unrelated.stderr).not.toMatch(/before/);
+  // What cannot be measured is not read.
+  const written = await testReadings(ledger);
+  const unfit = ['--data', 'emoji-base-64', '--split', 'test', '--ledger', ledger, ...because];
+  expect((await tarflow('bpd', file, ...unfit)).code).toBe(2);
+  expect(await testReadings(ledger)).toEqual(written);
 });
 
 test('averages draws of the noise, and tells the classes apart', async () => {

@@ -112,6 +112,21 @@ test('pictures in, pictures out under their names, each pixel in its place', asy
   expect([info.width, info.height, info.channels]).toEqual([4, 6, 3]);
   expect(data).toEqual(pixels);
 
+  // None takes the other's place.
+  const twin = path.join(folder, 'other', 'a.png');
+  fs.mkdirSync(path.dirname(twin));
+  fs.copyFileSync(files[0] as string, twin);
+  const both = await tarflow('denoise', file, '--in', files[0] as string, twin, '--out', out);
+  expect(both.code).toBe(2);
+  expect(both.stderr).toMatch(/Two images would become .*a\.png\. Give files of different names/);
+  const jpeg = path.join(folder, 'grid.jpg');
+  const other = await tarflow('denoise', file, '--in', ...files, '--out', jpeg);
+  expect(other.code).toBe(2);
+  expect(other.stderr).toMatch(/--out is .*grid\.jpg\. Expected a name that ends in \.png/);
+  expect(fs.existsSync(jpeg)).toBe(false);
+  await run(file, '--in', ...files, '--out', path.join(folder, 'run.v2', path.sep));
+  expect(fs.readdirSync(path.join(folder, 'run.v2')).sort()).toEqual(['a.png', 'b.png']);
+
   const grid = path.join(folder, 'grid.png');
   await run(file, '--in', ...files, '--out', grid);
   expect((await sharp(grid).metadata()).format).toBe('png');

@@ -56,6 +56,10 @@ test('confusions are counted by true class, then by guess', () => {
     [0, 0, 0],
     [0, 0, 0],
   ]);
+  expect(() => confusionCounts([0, 1], [0, -1], 2)).toThrow(
+    'Image 1 has the label -1 and the guess 1. Expected classes from 0 to 1.',
+  );
+  expect(() => confusionCounts([2], [0], 2)).toThrow(RangeError);
 });
 
 test('pairs are concordant where the guess has their order; ties of the truth do not count', () => {

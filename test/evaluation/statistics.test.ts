@@ -128,6 +128,9 @@ describe('a paired difference', () => {
   test('needs pairs', () => {
     expect(() => pairedDifference([1, 2], [1])).toThrow('Cannot pair 2 values with 1');
     expect(() => pairedDifference([1], [1])).toThrow(RangeError);
+    for (const level of [0, 1, 95, Number.NaN]) {
+      expect(() => pairedDifference([1, 2], [2, 4], level)).toThrow(`The level is ${level}.`);
+    }
   });
 });
 

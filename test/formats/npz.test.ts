@@ -57,6 +57,8 @@ test.each([
   ['|i1', [7, -1], Uint8Array.of(7, 255)],
   ['<u2', [65535], Uint8Array.of(255, 255)],
   ['<i4', [-2], Uint8Array.of(254, 255, 255, 255)],
+  ['<i8', [-2], int64([-2])],
+  ['<u8', [2 ** 53 - 1], int64([2 ** 53 - 1])],
 ] as const)('whole numbers of type %s', async (type, expected, bytes) => {
   const file = written(npzOf({ n: npyOf(type, [expected.length], bytes) }));
   expect(await npyIntegers(await npzArray(file, 'n', unpacked))).toEqual(expected);
@@ -106,5 +108,21 @@ describe('what cannot be read is refused', () => {
     const file = written(npzOf({ n: npyOf('<f4', [1], Uint8Array.of(0, 0, 0, 0)) }));
     const array = await npzArray(file, 'n', unpacked);
     await expect(npyIntegers(array)).rejects.toThrow('numbers of type <f4');
+  });
+
+  test.each(['<u8', '<i8'])('numbers of more than 53 bits, %s', async (type) => {
+    const large = Uint8Array.of(
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      type === '<u8' ? 0 : 64,
+      type === '<u8' ? 128 : 0,
+    );
+    const file = written(npzOf({ n: npyOf(type, [1], large) }));
+    const array = await npzArray(file, 'n', unpacked);
+    await expect(npyIntegers(array)).rejects.toThrow(/has the number \d+ at place 0/);
   });
 });

@@ -15,6 +15,7 @@ import {
   imagesOfLatents,
   isTrained,
   modelCost,
+  noiseWidths,
   openSplits,
   pixelNetwork,
   type Recipe,
@@ -24,6 +25,7 @@ import {
   rowCost,
   type ToldCost,
   tableNames,
+  threadsOfBegun,
   tinyData,
   tinyExperiment,
 } from '../../src/reproduction/index.js';
@@ -321,7 +323,16 @@ describe('tarflow reproduce', () => {
       ],
       [
         ['--table', 'selective-jacobi', '--row', 'CIFAR-10', '--scale', 'paper', '--data', out],
-        /does not say the noise of its training and the number of its epochs and/,
+        /does not say the noise of its training and the number of its epochs and.*by --row/,
+      ],
+      [
+        ['--table', 'noise-kinds', '--data', out],
+        /--data came for noise-kinds, whose data are fash/,
+      ],
+      [['--table', 'noise-kinds', '--tiny', '--batch', '4'], /--batch came with --tiny/],
+      [
+        ['--table', 'noise-kinds', '--weights', 'a.safetensors', '--seeds', '1,2'],
+        /--seeds came with --weights/,
       ],
     ];
     for (const [options, message] of mistakes) {
@@ -481,6 +492,15 @@ describe('tarflow reproduce', () => {
     fs.rmSync(file);
     await run();
     expect(JSON.parse(fs.readFileSync(file, 'utf8'))).toEqual(point);
+    // What was stopped between writing the step down and saving it is trained anew.
+    fs.rmSync(file);
+    const [, named] = /^(.*)\.jsonl$/.exec(name) ?? [];
+    const trained = path.join(out, 'tiny/runs', named as string);
+    for (const each of fs.readdirSync(trained)) {
+      if (each.endsWith('.safetensors')) fs.rmSync(path.join(trained, each));
+    }
+    await run();
+    expect(JSON.parse(fs.readFileSync(file, 'utf8'))).toEqual(point);
     await run('--samples', '8');
     expect(logs()).toHaveLength(2);
     const { loss, distance } = point;
@@ -578,13 +598,30 @@ describe('tarflow reproduce', () => {
     });
     const run = async (samples: number) =>
       reproduceRow(asked, await openSplits(asked, options(samples)), options(samples));
-    expect(await isTrained(experiment, options(4))).toBe(false);
+    expect(await isTrained(asked, experiment, options(4))).toBe(false);
     const first = await run(4);
     expect(first.seconds).toBeGreaterThan(0);
-    expect(await isTrained(experiment, options(4))).toBe(true);
-    expect(await isTrained(experiment, { out, seeds: [1, 2] })).toBe(false);
+    expect(await isTrained(asked, experiment, options(4))).toBe(true);
+    expect(await isTrained(asked, experiment, { out, seeds: [1, 2] })).toBe(false);
     const second = await run(6);
     expect(begun).toEqual([0, 2]);
+    // Trainings on latents and followed ones have digests in their names; widths of noise have own ones.
+    const runs = path.join(out, 'runs');
+    const own = path.join(runs, `${experiment.name}-seed-1`);
+    for (const end of ['-0123abcd', '-followed-0123abcd', '-followed-0123abcd-4567cdef']) {
+      fs.renameSync(own, `${own}${end}`);
+      expect(await isTrained(asked, experiment, { out }), end).toBe(true);
+      const longer = { ...experiment, settings: { ...experiment.settings, steps: 9 } };
+      expect(await isTrained(asked, longer, { out })).toBe(false);
+      expect(await threadsOfBegun(asked, longer, { out })).toBe('divided');
+      fs.renameSync(`${own}${end}`, own);
+    }
+    const noises = recipe('noise-ablation', 'TarFlow, ablation at 64×64', 'workbook');
+    for (const sigma of noiseWidths) {
+      expect(await isTrained(noises, experiment, { out })).toBe(false);
+      fs.cpSync(own, path.join(runs, `${experiment.name}-${sigma}-seed-1`), { recursive: true });
+    }
+    expect(await isTrained(noises, experiment, { out })).toBe(true);
     expect(second.seconds).toBeGreaterThan(first.seconds);
     const [name] = (fs.readdirSync(out, { recursive: true }) as string[]).filter((each) =>
       each.endsWith('working-time.json'),

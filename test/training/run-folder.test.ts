@@ -339,6 +339,17 @@ describe('a run that goes on under another plan', () => {
     expect(described(folder)).toEqual(saved);
   });
 
+  test('cannot end before the step that it is at', async () => {
+    const folder = newFolder();
+    await finish(run(folder));
+    const before = described(folder);
+    const shorter = { ...smallSettings, steps: smallSettings.steps - 1 };
+    await expect(train(run(folder, { settings: shorter, resume: 'replanned' }))).rejects.toThrow(
+      `${smallSettings.steps} steps are done, and the new plan has ${shorter.steps}`,
+    );
+    expect(described(folder)).toEqual(before);
+  });
+
   test('cannot become a run of something else', async () => {
     const folder = newFolder();
     await finish(run(folder));

@@ -12,7 +12,7 @@ import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { RunFolder } from '../../src/training/run-folder.js';
-import { openLastState } from '../../src/training/saved-state.js';
+import { openLastState, titleOfCheckpoint } from '../../src/training/saved-state.js';
 import { smallConfig, smallSettings } from './small.js';
 
 /**
@@ -307,6 +307,12 @@ test.each(['checkpoint.safetensors', 'the folder', 'state-2.safetensors'])(
     await run.close();
   },
 );
+
+test('a model is called as its file, or as the folder of its run', () => {
+  expect(titleOfCheckpoint('results/checkpoints/emoji.safetensors')).toBe('emoji');
+  expect(titleOfCheckpoint(path.join('runs', 'small', 'checkpoint.safetensors'))).toBe('small');
+  expect(titleOfCheckpoint('checkpoint.safetensors')).toBe(path.basename(process.cwd()));
+});
 
 test('a checkpoint is whole or not at all, whenever the machine stops', async () => {
   const folder = newFolder();

@@ -207,6 +207,9 @@ test('the name of a published figure stands at the end that is asked for, at the
 
 test('a heat map refuses values that do not fill it', () => {
   const map = { title: '', rows: 2, columns: 2, x: [0, 1], y: [0, 1], colourTitle: '' } as const;
+  // As many as a 1,024 × 1,024 Jacobian has are more than a call takes arguments.
+  const large = { rows: 400, columns: 400, values: new Float32Array(160_000).fill(-2) };
+  expect(() => heatMap({ ...map, ...large, diverging: true })).not.toThrow();
   expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(
     /Got 3 values, expected the 4 .* 2 × 2/,
   );

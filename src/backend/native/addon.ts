@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 
 /** The functions of addon.cc. */
@@ -32,11 +33,24 @@ function addon(): Addon {
   return loaded;
 }
 
+/** Whether TensorFlow's native half is set up here; it is not loaded. */
+export function isSetUp(): boolean {
+  try {
+    return existsSync(placeOf('tfjs_binding.node'));
+  } catch {
+    return false;
+  }
+}
+
+/** Where set-up puts native modules (data-scripts/steps/tensorflow.mjs). */
+function placeOf(module: string): string {
+  const engine = path.dirname(require.resolve('@tensorflow/tfjs-node-gpu/package.json'));
+  return path.join(engine, 'lib', 'napi-v8', module);
+}
+
 function load(): Addon {
   try {
-    const engine = path.dirname(require.resolve('@tensorflow/tfjs-node-gpu/package.json'));
-    // Where set-up puts it (data-scripts/steps/tensorflow.mjs).
-    return require(path.join(engine, 'lib', 'napi-v8', 'tarflow.node')) as Addon;
+    return require(placeOf('tarflow.node')) as Addon;
   } catch {
     return {
       releaseFreeMemory() {},

@@ -21,6 +21,7 @@ export interface CaptionedLatents {
   entries: number;
   /** How the states are stored; default F16. Those of the empty caption are F32. */
   dtype?: 'F32' | 'F16' | 'BF16';
+  signal?: AbortSignal;
 }
 
 /**
@@ -28,7 +29,7 @@ export interface CaptionedLatents {
  * trained. Latents are copied, and captions encoded, some at a time.
  *
  * @throws UserError where the captions are not as many as the latents, or both files are one; as the
- *   encoder does
+ *   encoder does; the signal's reason where it stops the work, which leaves no file
  */
 export async function writeCaptionStates({
   from,
@@ -37,6 +38,7 @@ export async function writeCaptionStates({
   encoder,
   entries,
   dtype = 'F16',
+  signal,
 }: CaptionedLatents): Promise<void> {
   if (path.resolve(from) === path.resolve(to)) {
     throw new UserError(`${from} cannot be read and written at once`, 'Choose another new file');
@@ -53,6 +55,8 @@ export async function writeCaptionStates({
     const { name, weights, width } = encoder;
     async function* statesOf(some: readonly string[]): AsyncGenerator<Float32Array> {
       for (let first = 0; first < some.length; first += rowsAtATime) {
+        await new Promise(setImmediate);
+        signal?.throwIfAborted();
         const states = await encoder.encode(some.slice(first, first + rowsAtATime), { entries });
         const data = (await states.data()) as Float32Array;
         states.dispose();

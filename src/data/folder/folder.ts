@@ -4,7 +4,7 @@ import { readBytes } from '../../backend/files.js';
 import type { FolderDescription } from '../description.js';
 import { type DataSource, type ImageSize, type Split, shared } from '../source.js';
 import { encodedSource, usuallyHeld } from './encoded-source.js';
-import { imageExtensions, measuredImage } from './image-file.js';
+import { imageExtensions, loadedSharp, measuredImage } from './image-file.js';
 import {
   byCodeUnits,
   type FoundImage,
@@ -99,10 +99,10 @@ async function openFound(
     );
   }
   if (image) checkChannels(image);
-  // Also where the size is given: a thread may load sharp only after the main one did.
+  // A thread may load sharp only after the main one did.
+  loadedSharp();
   const name = path.join(root, first.file);
-  const measured = await measuredImage({ name, bytes: await readBytes(name) });
-  const size = image ?? measured;
+  const size = image ?? (await measuredImage({ name, bytes: await readBytes(name) }));
   return folderSource({
     kind: 'folder',
     name: path.basename(root),

@@ -40,11 +40,12 @@ export async function imagesOfClasses(
   return perClass.flat();
 }
 
-/** The images in a folder that may not be there, as paths within it, sorted. */
+/** The images in a folder that may not be there, as paths within it, sorted; none that is hidden. */
 export async function imagesIn(folder: string, recursive: boolean): Promise<string[]> {
-  return visible(await entriesOf(folder, recursive))
+  return (await entriesOf(folder, recursive))
     .filter((entry) => !entry.isDirectory() && isImageName(entry.name))
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
+    .filter((file) => !file.split(path.sep).some((part) => part.startsWith('.')))
     .sort(byCodeUnits);
 }
 

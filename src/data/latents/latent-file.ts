@@ -159,8 +159,14 @@ export async function latentScale(file: string): Promise<number> {
   }
 }
 
-/** What a file says of the autoencoder of its latents; undefined where nothing. */
-function latentFacts({ path: file, metadata }: SafetensorsFile): LatentFacts | undefined {
+/**
+ * What a file says of the autoencoder of its latents; undefined where nothing.
+ * @throws UserError for a scale that is none
+ */
+export function latentFacts({
+  path: file,
+  metadata,
+}: Pick<SafetensorsFile, 'path' | 'metadata'>): LatentFacts | undefined {
   const { scale: text, autoencoder } = metadata;
   if (text === undefined && autoencoder === undefined) return undefined;
   const scale = text === undefined ? undefined : Number(text);

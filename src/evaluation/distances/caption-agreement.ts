@@ -57,6 +57,9 @@ export function captionAgreement(
 ): CaptionAgreement {
   const [seen, others] = [checked(images, 'images'), checked(references, 'references')];
   checkWidths(others.shape[1], seen.shape[1]);
+  if (seen.shape[0] === 0) {
+    throw new UserError('The agreement of no images was asked for', 'Give one or more');
+  }
   const known = new Set(references.captions);
   const unknown = images.captions.find((caption) => !known.has(caption));
   if (unknown !== undefined) {

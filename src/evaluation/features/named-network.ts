@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import * as path from 'node:path';
 import { UserError } from '../../backend/errors.js';
-import { readBytes } from '../../backend/files.js';
 import { tidy } from '../../backend/tf.js';
+import { fileDigest } from '../../formats/tensor-file.js';
 import {
   type Classifier,
   classifierFeatures,
@@ -10,6 +8,7 @@ import {
   loadClassifier,
 } from '../../models/classifier/index.js';
 import { lite0File } from '../../pretrained/lite0-network.js';
+import { titleOfCheckpoint } from '../../training/saved-state.js';
 import { loadDinoV2 } from './dinov2.js';
 import { loadEfficientNetLite0 } from './efficientnet-lite0.js';
 import { loadInceptionV3 } from './inception-v3.js';
@@ -52,10 +51,10 @@ export async function openFeatureNetwork(name: string): Promise<FeatureNetwork> 
 
 async function loadClassifierNetwork(file: string): Promise<FeatureNetwork> {
   const classifier = await loadClassifier(file);
-  const weights = createHash('sha256')
-    .update(await readBytes(file))
-    .digest('hex');
-  return { ...classifierNetwork(classifier, path.basename(file, path.extname(file))), weights };
+  return {
+    ...classifierNetwork(classifier, titleOfCheckpoint(file)),
+    weights: await fileDigest(file),
+  };
 }
 
 /**

@@ -127,8 +127,8 @@ async function forFeatures(
           );
     try {
       const features = network.features(part);
-      f((await features.data()) as Float32Array, first);
-      features.dispose();
+      const values = await features.data().finally(() => features.dispose());
+      f(values as Float32Array, first);
     } finally {
       part.dispose();
     }

@@ -57,6 +57,7 @@ describe('a folder of classes', () => {
     await write('test/cow/a.png', plain([5, 0, 0]));
     fs.writeFileSync(path.join(folder, 'train', 'ant', 'notes.txt'), 'no image');
     fs.writeFileSync(path.join(folder, 'train', 'ant', '.a.png'), 'hidden');
+    await write('train/ant/.ipynb_checkpoints/a-checkpoint.png', plain([9, 0, 0]));
   });
 
   test('has its classes and files in the order of their names, the same in every split', async () => {
@@ -388,5 +389,10 @@ describe('damaged files are named', () => {
     const file = path.join(folder, 'train', 'a.png');
     fs.writeFileSync(file, 'hello');
     await expect(openFolder(folder, 'train')).rejects.toThrow(`The image ${file} cannot be`);
+    // Where the size is given, the others can be read.
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    await write('train/b.png', plain([7, 0, 0]));
+    const data = await openFolder(folder, 'train', { image: small });
+    expect((await data.read([1])).values[0]).toBe(7);
   });
 });

@@ -79,5 +79,6 @@ describe('caption agreement', () => {
       '1 captions came for the features of 2 images',
     );
     expect(() => captionAgreement(captioned([Number.NaN], ['a']), references)).toThrow(/finite/);
+    expect(() => captionAgreement(captioned([], []), references)).toThrow(/agreement of no images/);
   });
 });

@@ -72,6 +72,23 @@ describe('statistics of images', () => {
     await expect(statisticsOfImages(rowMeans(), first(1))).rejects.toThrow(/two images or more/);
   });
 
+  test('leave no tensor where a feature is not finite', async () => {
+    const broken = rowMeans({
+      features: (images) => tf.fill([images.shape[0], 28], Number.NaN) as tf.Tensor2D,
+    });
+    const before = tf.memory().numTensors;
+    await expect(statisticsOfImages(broken, first(4))).rejects.toThrow(/not finite/);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('tell how far they are, from the first image that is read to the last that is seen', async () => {
+    const shares: number[] = [];
+    const onProgress = (share: number) => void shares.push(share);
+    await keptStatistics(rowMeans(), first(100), { ...named, onProgress });
+    expect(shares).toEqual([...shares].sort((a, b) => a - b));
+    expect([shares.length, shares[0], shares.at(-1)]).toEqual([4, 0.05, 1]);
+  });
+
   test('are kept on disk and computed once', async () => {
     const once = await keptStatistics(rowMeans(), first(60), { name: 'fashion-mnist/test' });
     expect(batches).toBe(2);
