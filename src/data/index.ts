@@ -69,7 +69,7 @@ export const datasetNames: readonly string[] = Object.keys(loaders);
  * ```ts
  * import { loadDataset } from 'tarflow';
  *
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * console.log(data.length, data.image, data.classes[data.labels[0] ?? 0]);
  * ```
  */

@@ -50,7 +50,7 @@ export function toUnitRange(pixels: Uint8Array): Float32Array {
  * import { imagesTensor, loadDataset, startEngine } from 'tarflow';
  *
  * await startEngine();
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * const x = imagesTensor(data, [0, 1, 2]);
  * console.log(x.shape); // [ 3, 1, 28, 28 ]
  * ```

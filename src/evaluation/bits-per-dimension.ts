@@ -36,7 +36,7 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
  *
  * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
  * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * const nats = logProb(flow, imagesTensor(data, [0, 1]), { label: data.labels.slice(0, 2) });
  * console.log(await nats.data());
  * ```
@@ -90,7 +90,7 @@ export function logProb(
  * import { noisyImages } from 'tarflow/training';
  *
  * const flow = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
- * const { values } = (await loadDataset('fashion-mnist', 'test')).read([0, 1]);
+ * const { values } = (await loadDataset('fashion-mnist', 'validation')).read([0, 1]);
  * const noisy = noisyImages(values, { kind: 'uniform' }, randomKey(0));
  * console.log(await bitsPerDimension(flow, tf.tensor4d(noisy, [2, 1, 28, 28])).data());
  * ```
@@ -148,7 +148,7 @@ const manyBatches = 32;
  * import { datasetBitsPerDimension, loadCheckpoint, loadDataset } from 'tarflow';
  *
  * const flow = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * const { mean, standardError } = await datasetBitsPerDimension(flow, data, { count: 8 });
  * console.log(`${mean.toFixed(2)} ± ${standardError?.toFixed(2)} bits/dim`);
  * ```

@@ -89,7 +89,7 @@ export function dimensions({ image }: { image: ImageSize }): number {
  *
  * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
  * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * const x = imagesTensor(data, [0, 1]);
  * const { z, logDet } = forward(flow, x, { label: data.labels.slice(0, 2) });
  * console.log(z.shape, await logDet.data()); // z: 2 images, 49 tokens of 16 numbers

@@ -25,7 +25,7 @@ export interface ScoreOptions extends ExecutionOptions, Given {}
  *
  * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
  * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * const gradient = score(flow, imagesTensor(data, [0]), { label: data.labels.slice(0, 1) });
  * console.log(gradient.shape); // [ 1, 1, 28, 28 ]
  * ```
@@ -133,7 +133,7 @@ export interface DenoiseOptions extends ExecutionOptions, Given {
  *
  * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
  * const flow = await loadCheckpoint(file);
- * const x = imagesTensor(await loadDataset('fashion-mnist', 'test'), [0, 1]);
+ * const x = imagesTensor(await loadDataset('fashion-mnist', 'validation'), [0, 1]);
  * const noisy: tf.Tensor4D = tf.add(x, tf.randomNormal(x.shape, 0, 0.1));
  * const clean = denoise(flow, noisy, { sigma: 0.1 });
  * console.log(clean.shape); // [ 2, 1, 28, 28 ]

@@ -57,7 +57,7 @@ export interface InverseOptions extends ExecutionOptions, Given {
  *
  * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
  * const flow = await loadCheckpoint(file);
- * const { z } = forward(flow, imagesTensor(await loadDataset('fashion-mnist', 'test'), [0]));
+ * const { z } = forward(flow, imagesTensor(await loadDataset('fashion-mnist', 'validation'), [0]));
  * const images = await inverse(flow, z, {
  *   solver: { kind: 'jacobi', tolerance: 1e-3 },
  *   onTrace: ({ block, iterations }) => console.log(block, iterations.length),

@@ -60,7 +60,7 @@ export async function showImages(images: Images, options: GridOptions = {}): Pro
  * import { imagesTensor, loadDataset, saveImageGrid, startEngine } from 'tarflow';
  *
  * await startEngine();
- * const data = await loadDataset('fashion-mnist', 'test');
+ * const data = await loadDataset('fashion-mnist', 'validation');
  * await saveImageGrid(imagesTensor(data, [0, 1, 2, 3]), 'images.png', { title: 'Test images' });
  * ```
  */
