@@ -158,11 +158,20 @@ async function denoiseAll(
   }
 }
 
-function trainingSigma({ details }: LoadedModel, checkpoint: string): number {
+/**
+ * The deviation of the noise that a model was trained with.
+ * @param remedy what else the user can do
+ * @throws UserError where it was not Gaussian, or is not known
+ */
+export function trainingSigma(
+  { details }: LoadedModel,
+  checkpoint: string,
+  remedy = 'if this one was, give --sigma',
+): number {
   if (details.noise?.kind === 'gaussian') return details.noise.sigma;
   const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
   throw new UserError(
     `${checkpoint} ${noise}`,
-    'Denoising is for models trained with Gaussian noise; if this one was, give --sigma',
+    `Denoising is for models trained with Gaussian noise; ${remedy}`,
   );
 }

@@ -23,6 +23,7 @@ import {
   wholeNumber,
 } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
+import { trainingSigma } from './denoise-command.js';
 import { addGuidanceOptions, type GuidanceOptions, guidanceOf } from './guidance-options.js';
 import { checkDrawable, writeImages } from './image-files.js';
 import { labelsInTurn } from './label-options.js';
@@ -196,17 +197,11 @@ function shortfallText({ fallbacks, unconverged }: Shortfalls): string {
 }
 
 function denoising(
-  { details }: LoadedModel,
+  flow: LoadedModel,
   checkpoint: string,
   { denoise }: SampleOptions,
 ): { sigma: number; multiplier: number } | undefined {
   if (denoise === undefined) return undefined;
-  if (details.noise?.kind !== 'gaussian') {
-    const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
-    throw new UserError(
-      `${checkpoint} ${noise}`,
-      'Denoising is for models trained with Gaussian noise; leave --denoise out',
-    );
-  }
-  return { sigma: details.noise.sigma, multiplier: denoise === true ? 1 : denoise };
+  const sigma = trainingSigma(flow, checkpoint, 'leave --denoise out');
+  return { sigma, multiplier: denoise === true ? 1 : denoise };
 }

@@ -29,7 +29,7 @@ import { publishedSolvers } from '../sampling/solvers/published-strategies.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';
 import { type Solver, selectiveJacobi, solversOfBlocks } from '../sampling/solvers/solver.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../sampling/study/metrics.js';
-import type { PixelDistance } from './sample-quality.js';
+import { type PixelDistance, pixelStatistics, statisticsDistance } from './sample-quality.js';
 
 /** What a strategy cost, and how far its samples were from sequential ones. */
 export interface AccelerationRow extends Shortfalls {
@@ -456,34 +456,4 @@ function joined(parts: readonly Float32Array[]): Float32Array {
     at += part.length;
   }
   return all;
-}
-
-/** Mean and standard deviation of each pixel over some images. */
-interface PixelStatistics {
-  means: Float64Array;
-  deviations: Float64Array;
-}
-
-function pixelStatistics(values: Float32Array, images: number): PixelStatistics {
-  const size = values.length / images;
-  const means = new Float64Array(size);
-  const deviations = new Float64Array(size);
-  for (let pixel = 0; pixel < size; pixel++) {
-    let [sum, squares] = [0, 0];
-    for (let at = pixel; at < values.length; at += size) sum += values[at]!;
-    const mean = sum / images;
-    for (let at = pixel; at < values.length; at += size) squares += (values[at]! - mean) ** 2;
-    means[pixel] = mean;
-    deviations[pixel] = Math.sqrt(squares / images);
-  }
-  return { means, deviations };
-}
-
-function statisticsDistance(a: PixelStatistics, b: PixelStatistics): PixelDistance {
-  const apart = (left: Float64Array, right: Float64Array): number => {
-    let squares = 0;
-    for (let i = 0; i < left.length; i++) squares += (left[i]! - right[i]!) ** 2;
-    return Math.sqrt(squares / left.length) / dataRange;
-  };
-  return { mean: apart(a.means, b.means), deviation: apart(a.deviations, b.deviations) };
 }

@@ -9,7 +9,7 @@ import { tf } from '../backend/tf.js';
 export function productRate(side = 1024): number {
   const a = tf.randomUniform([side, side]);
   try {
-    return (2 * side ** 3) / leastSeconds(() => tf.matMul(a, a));
+    return (2 * side ** 3) / leastOfFour(() => tf.matMul(a, a));
   } finally {
     a.dispose();
   }
@@ -25,14 +25,14 @@ export function productRate(side = 1024): number {
 export function readingRate(bytes = 2 ** 29): number {
   const numbers = tf.ones([Math.max(1, Math.floor(bytes / 4))]);
   try {
-    return (4 * numbers.size) / leastSeconds(() => tf.sum(numbers));
+    return (4 * numbers.size) / leastOfFour(() => tf.sum(numbers));
   } finally {
     numbers.dispose();
   }
 }
 
-/** The least time of four in which a tensor is made and read. */
-function leastSeconds(make: () => tf.Tensor): number {
+/** The least time of four in which a tensor is made and read, in seconds. */
+function leastOfFour(make: () => tf.Tensor): number {
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 4; i++) {
     const begun = performance.now();

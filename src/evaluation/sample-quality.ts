@@ -1,4 +1,4 @@
-import { tf, tidy } from '../backend/tf.js';
+import { type tf, tidy } from '../backend/tf.js';
 import { type Classifier, classifierFeatures } from '../models/classifier/index.js';
 import { type FeatureStatistics, featureStatistics } from './distances/features.js';
 
@@ -29,13 +29,41 @@ export interface PixelDistance {
  * @param others likewise, of the same size; the number may differ
  */
 export function pixelDistance(images: tf.Tensor4D, others: tf.Tensor4D): PixelDistance {
-  const [mean, deviation] = tidy(() => {
-    const [own, theirs] = [tf.moments(images, 0), tf.moments(others, 0)];
+  const [own, theirs] = [images, others].map((one) =>
+    pixelStatistics(one.dataSync() as Float32Array, one.shape[0]),
+  );
+  return statisticsDistance(own!, theirs!);
+}
+
+/** Mean and standard deviation of each pixel over some images. */
+export interface PixelStatistics {
+  means: Float64Array;
+  deviations: Float64Array;
+}
+
+/** @param values of the images, one after the other */
+export function pixelStatistics(values: Float32Array, images: number): PixelStatistics {
+  const size = values.length / images;
+  const means = new Float64Array(size);
+  const deviations = new Float64Array(size);
+  for (let pixel = 0; pixel < size; pixel++) {
+    let [sum, squares] = [0, 0];
+    for (let at = pixel; at < values.length; at += size) sum += values[at]!;
+    const mean = sum / images;
+    for (let at = pixel; at < values.length; at += size) squares += (values[at]! - mean) ** 2;
+    means[pixel] = mean;
+    deviations[pixel] = Math.sqrt(squares / images);
+  }
+  return { means, deviations };
+}
+
+/** How far the statistics of two sets of images are from each other. */
+export function statisticsDistance(a: PixelStatistics, b: PixelStatistics): PixelDistance {
+  const apart = (left: Float64Array, right: Float64Array): number => {
+    let squares = 0;
+    for (let i = 0; i < left.length; i++) squares += (left[i]! - right[i]!) ** 2;
     // The data range is 2.
-    const apart = (left: tf.Tensor, right: tf.Tensor) =>
-      tf.div(tf.sqrt(tf.mean(tf.squaredDifference(left, right))), 2);
-    const deviations = apart(tf.sqrt(own.variance), tf.sqrt(theirs.variance));
-    return Array.from(tf.stack([apart(own.mean, theirs.mean), deviations]).dataSync());
-  }) as [number, number];
-  return { mean, deviation };
+    return Math.sqrt(squares / left.length) / 2;
+  };
+  return { mean: apart(a.means, b.means), deviation: apart(a.deviations, b.deviations) };
 }
