@@ -482,7 +482,7 @@ async function measureBlock(
   return contest.candidates;
 }
 
-/** Looks once at each start, and with the better one at more and more segments, and larger windows. */
+/** Looks once at each start, and with the better one at more and more segments, and larger windows, and one of all tokens. */
 async function lookAtForms(
   contest: Contest,
   tolerance: number,
@@ -509,6 +509,8 @@ async function lookAtForms(
     if (found.milliseconds >= bound) break;
     bound = found.milliseconds;
   }
+  // With a window of all tokens the iteration of the whole block is compiled, its test inside.
+  await contest.look({ kind: 'slidingWindow', window: tokens - 1, tolerance, start });
 }
 
 /** The smallest window that is tried. */
