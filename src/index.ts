@@ -4,7 +4,7 @@
  * `/workbook`.
  */
 export { startEngine } from './backend/engine.js';
-export { UserError } from './backend/errors.js';
+export { Interruption, UserError } from './backend/errors.js';
 export { tf, tidy } from './backend/tf.js';
 export type { Label } from './conditions/labels.js';
 export {

@@ -32,6 +32,21 @@ export class UserError extends Error {
 /**
  * What long work throws that an interrupt stopped, by the stop button of a notebook or by Control-C. The
  * command line shows it without a stack trace (exit code 130).
+ *
+ * @example
+ * ```ts
+ * import { Interruption } from 'tarflow';
+ * import { untilInterrupted } from 'tarflow/workbook';
+ *
+ * const work = async (signal: AbortSignal) => {
+ *   for (let i = 0; i < 10; i++) signal.throwIfAborted();
+ *   return 'done';
+ * };
+ * console.log(await untilInterrupted(work).catch((error) => {
+ *   if (!(error instanceof Interruption)) throw error;
+ *   return 'stopped';
+ * }));
+ * ```
  */
 export class Interruption extends UserError {
   override readonly name = 'Interruption';

@@ -87,13 +87,15 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
         `Give --scale: ${scaleForms}`,
       );
     }
+    const { data, begin } = await measuredSplit(checkpoint, model, options, 'reconstruction');
     const flow = options.denoise === undefined ? undefined : await loadCheckpoint(options.denoise);
     if (flow) {
       opened.push({ dispose: () => disposeModel(flow) });
       // Its decoder may have been trained further: its digest need not be that of the flow's latents.
       checkLatentsOf(flow, options.denoise as string, 'those here', { scale });
     }
-    if (options.count === 1 && options.network !== 'none') {
+    const images = Math.min(options.count ?? data.length, data.length);
+    if (images < 2 && options.network !== 'none') {
       throw new UserError(
         'A distance takes two images or more, and 1 is measured',
         'Expected a --count above 1, or --network none',
@@ -104,9 +106,7 @@ async function run(checkpoint: string, options: AutoencoderOptions): Promise<voi
     if (network) opened.push(network);
     const real = options.real ?? `${dataName(checkpoint, model, options.data)}/train`;
     const statistics = network && (await statisticsOf(network, real, model.config.image));
-    // Last: a reading of the test split is written down.
-    const data = await measuredSplit(checkpoint, model, options, 'reconstruction');
-    const images = Math.min(options.count ?? data.length, data.length);
+    await begin();
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const quality = await autoencoderQuality(model, data, {
       ...{ count: images, noise, seed, scale },

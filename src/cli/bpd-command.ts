@@ -63,7 +63,8 @@ async function run(checkpoint: string, options: BpdOptions): Promise<void> {
         'Choose a model of images; the held-out loss of this one stands in the log of its run',
       );
     }
-    const data = await measuredSplit(checkpoint, flow, options, 'bits per dimension');
+    const { data, begin } = await measuredSplit(checkpoint, flow, options, 'bits per dimension');
+    await begin();
     const images = Math.min(options.count ?? data.length, data.length);
     const progress = startProgress({ title: 'Measuring', total: images, unit: 'images' });
     const begun = performance.now();

@@ -1,4 +1,3 @@
-import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
@@ -8,8 +7,8 @@ import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { decode } from '../sampling/autoencode.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable, counted } from './arguments.js';
-import { checkForm, readLatents, writeImages } from './image-files.js';
+import { counted } from './arguments.js';
+import { checkImagesWritable, readLatents, writeImages } from './image-files.js';
 import { givenScale, scaleForms } from './latent-options.js';
 
 interface DecodeOptions {
@@ -49,8 +48,7 @@ Examples:
 
 async function run(checkpoint: string, options: DecodeOptions): Promise<void> {
   const { out } = options;
-  checkForm(out);
-  await checkWritable(path.extname(out) === '' ? path.join(out, 'image.png') : out);
+  await checkImagesWritable(out);
   const asked = await givenScale(options.scale);
   await startEngine();
   const model = await loadCheckpoint(checkpoint);

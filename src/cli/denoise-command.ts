@@ -1,4 +1,3 @@
-import * as path from 'node:path';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
@@ -8,9 +7,15 @@ import type { Model } from '../flow/model.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
 import { startProgress } from '../workbook/progress.js';
-import { checkWritable, counted, number } from './arguments.js';
+import { counted, number } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
-import { checkDrawable, checkForm, checkNames, readImages, writeImages } from './image-files.js';
+import {
+  checkDrawable,
+  checkImagesWritable,
+  checkNames,
+  readImages,
+  writeImages,
+} from './image-files.js';
 import { labelsInTurn } from './label-options.js';
 import { checkLatentsOf } from './latent-options.js';
 
@@ -69,9 +74,7 @@ async function run(checkpoint: string, options: Options): Promise<void> {
   if (!(multiplier > 0)) {
     throw new UserError(`--multiplier is ${multiplier}`, 'Expected a number above 0');
   }
-  checkForm(out);
-  // Of a folder, a file in it is what has to be writable.
-  await checkWritable(path.extname(out) === '' ? path.join(out, 'image.png') : out);
+  await checkImagesWritable(out);
   const engine = await startEngine();
   const flow = await loadCheckpoint(checkpoint);
   try {

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
+import { Interruption, UserError } from '../backend/errors.js';
 import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
 import { writeCaptionStates } from '../conditions/text/captioned-latents.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
@@ -121,7 +121,13 @@ async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
     if (given) {
       await untilInterrupted((signal) =>
         addStates(out, set.captions as readonly string[], given, signal),
-      );
+      ).catch((error: unknown) => {
+        if (!(error instanceof Interruption)) throw error;
+        throw new Interruption(
+          `This was stopped while captions were read: ${out} has the latents, without their states`,
+          'Do the same again to have both',
+        );
+      });
     }
     const { channels, height, width } = set.image;
     const seconds = (performance.now() - begun) / 1000;

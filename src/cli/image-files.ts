@@ -10,6 +10,7 @@ import type { ImageSize } from '../data/source.js';
 import { readSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../workbook/image-grid.js';
 import { sharp } from '../workbook/sharp.js';
+import { checkWritable } from './arguments.js';
 
 /** The name under which a safetensors file holds images (count, channels, height, width). */
 const tensorName = 'images';
@@ -66,23 +67,37 @@ export function checkDrawable({ channels }: ImageSize, out: string, what: string
   );
 }
 
+/** How images are written: all their digits, a grid in one picture, or a picture each. */
+type Form = 'numbers' | 'grid' | 'folder';
+
 /**
- * Checks, before images are made, that a name says how {@link writeImages} writes them.
+ * How {@link writeImages} writes images, by the name that was given: a folder is one that is there, or
+ * ends in a separator or without an extension.
  *
  * @throws UserError for a name that ends as files do which are not written here
  */
-export function checkForm(out: string): void {
-  const ending = path.extname(out);
-  const isFolder = ending === '' || out.endsWith(path.sep) || isFolderAlready(out);
-  if (isFolder || ending === '.png' || ending === '.safetensors') return;
+export function formOf(out: string): Form {
+  const ending = /[\\/]$/.test(out) ? '' : path.extname(out);
+  if (ending === '.safetensors') return 'numbers';
+  if (ending === '.png') return 'grid';
+  if (ending === '' || isFolder(out)) return 'folder';
   throw new UserError(
     `--out is ${out}`,
     `Expected a name that ends in .png or .safetensors, or a folder (${out}${path.sep})`,
   );
 }
 
-function isFolderAlready(name: string): boolean {
+function isFolder(name: string): boolean {
   return fs.existsSync(name) && fs.statSync(name).isDirectory();
+}
+
+/**
+ * Checks, before images are made, that they can be written.
+ * @throws UserError as {@link formOf} and `checkWritable` do
+ */
+export async function checkImagesWritable(out: string): Promise<void> {
+  // Of a folder, a file in it is what has to be writable.
+  await checkWritable(formOf(out) === 'folder' ? path.join(out, 'image.png') : out);
 }
 
 /**
@@ -91,7 +106,7 @@ function isFolderAlready(name: string): boolean {
  * @throws UserError that tells the name that two have
  */
 export function checkNames(out: string, names: readonly string[]): void {
-  if (path.extname(out) === '.png' || isNumbers(out)) return;
+  if (formOf(out) !== 'folder') return;
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice === undefined) return;
   throw new UserError(
@@ -115,7 +130,8 @@ export async function writeImages(
   latents: LatentFacts = {},
 ): Promise<void> {
   const [, channels, height, width] = images.shape;
-  if (isNumbers(out)) {
+  const form = formOf(out);
+  if (form === 'numbers') {
     const data = images.dataSync() as Float32Array;
     await writeSafetensors(
       out,
@@ -127,7 +143,7 @@ export async function writeImages(
     );
     return;
   }
-  if (path.extname(out) === '.png') {
+  if (form === 'grid') {
     await saveImageGrid(images, out);
     return;
   }

@@ -7,7 +7,7 @@ import {
   openDataset,
   type Split,
 } from '../data/index.js';
-import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
+import { earlierReadingsText, openTestSplit, testReadings } from '../evaluation/test-readings.js';
 import { checkImageSize } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { titleOfCheckpoint } from '../training/saved-state.js';
@@ -34,39 +34,49 @@ export function addSplitOptions(command: Command): Command {
     .option('--count <n>', 'only the first images (default: all)', count);
 }
 
+/** Images to measure a model on. */
+export interface MeasuredSplit {
+  data: DataSource;
+  /**
+   * To be called before the first image is read, after all else was checked: writes the reading of a
+   * test split down, and says what was read before.
+   */
+  begin(): Promise<void>;
+}
+
 /**
- * The images to measure a model on; the test split is read by way of the ledger.
+ * Opens the images to measure a model on.
  *
  * @param measure for the ledger
- * @throws UserError where no data set is named, and for the test split without a reason
+ * @throws UserError where no data set is named, for images that do not fit the model, and for the test
+ *   split without a reason, or with a ledger that is damaged
  */
 export async function measuredSplit(
   checkpoint: string,
   model: LoadedModel,
   { data, split, reason, ledger = usualLedger() }: SplitOptions,
   measure: string,
-): Promise<DataSource> {
+): Promise<MeasuredSplit> {
   const name = dataName(checkpoint, model, data);
   const { image } = model.config;
-  if (split !== 'test') return openDataset(name, split as Split, { image });
-  if (reason === undefined) {
+  if (split === 'test' && reason === undefined) {
     throw new UserError(
       'The test split is for final figures, and a reading of it is written down',
       "Say why by --reason 'the figure of …', or measure on --split validation",
     );
   }
-  // What does not fit is no reading.
-  const fitting = async (): Promise<DataSource> => {
-    const test = await openDataset(name, 'test', { image });
-    checkImageSize(model.config, test.image, test.name);
-    return test;
+  const opened = await openDataset(name, split as Split, { image });
+  checkImageSize(model.config, opened.image, opened.name);
+  if (reason === undefined || split !== 'test') return { data: opened, begin: async () => {} };
+  await testReadings(ledger);
+  const begin = async (): Promise<void> => {
+    const before = await openTestSplit(() => opened, {
+      ...{ model, name: titleOfCheckpoint(checkpoint), ledger, reason, measure },
+    });
+    const told = earlierReadingsText(before);
+    if (told !== undefined) console.error(told);
   };
-  const { data: test, ...before } = await openTestSplit(fitting, {
-    ...{ model, name: titleOfCheckpoint(checkpoint), ledger, reason, measure },
-  });
-  const told = earlierReadingsText(before);
-  if (told !== undefined) console.error(told);
-  return test;
+  return { data: opened, begin };
 }
 
 /**

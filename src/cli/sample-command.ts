@@ -101,13 +101,7 @@ Examples:
 
 async function run(checkpoint: string, options: SampleOptions): Promise<void> {
   const { seed, out, priorTemperature, size } = options;
-  const isPicture = path.extname(out) === '.png';
-  if (!isPicture && path.extname(out) !== '.safetensors') {
-    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
-  }
-  if (options.columns !== undefined && !isPicture) {
-    throw new UserError(`--columns came for ${out}, which is no picture`, 'Leave it out');
-  }
+  const isPicture = isPictureName(out, options.columns);
   checkPriorTemperature(priorTemperature ?? 1);
   await checkWritable(out);
   const engine = await startEngine();
@@ -179,6 +173,20 @@ async function run(checkpoint: string, options: SampleOptions): Promise<void> {
     text?.dispose();
     disposeModel(flow);
   }
+}
+
+/**
+ * Whether samples become a picture, and not numbers.
+ * @throws UserError for another name than of these, and for columns of numbers
+ */
+function isPictureName(out: string, columns: number | undefined): boolean {
+  const ending = path.extname(out);
+  if (ending === '.png') return true;
+  if (ending !== '.safetensors') {
+    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
+  }
+  if (columns === undefined) return false;
+  throw new UserError(`--columns came for ${out}, which is no picture`, 'Leave it out');
 }
 
 /** Segments that iterations did not solve as they should have, in a line; empty where none. */

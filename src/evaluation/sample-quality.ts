@@ -1,3 +1,4 @@
+import { UserError } from '../backend/errors.js';
 import { type tf, tidy } from '../backend/tf.js';
 import { type Classifier, classifierFeatures } from '../models/classifier/index.js';
 import { type FeatureStatistics, featureStatistics } from './distances/features.js';
@@ -27,8 +28,13 @@ export interface PixelDistance {
  *
  * @param images (images, channels, height, width) on the scale [−1, 1]; not disposed
  * @param others likewise, of the same size; the number may differ
+ * @throws UserError for images of two sizes
  */
 export function pixelDistance(images: tf.Tensor4D, others: tf.Tensor4D): PixelDistance {
+  const [size, other] = [images, others].map(({ shape }) => shape.slice(1).join('×'));
+  if (size !== other) {
+    throw new UserError(`Images of ${size} and of ${other} came`, 'Expected both of one size');
+  }
   const [own, theirs] = [images, others].map((one) =>
     pixelStatistics(one.dataSync() as Float32Array, one.shape[0]),
   );

@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import * as path from 'node:path';
+import { currentEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import type { Mode } from '../backend/program/index.js';
 import { foldIn, normal, randomKey, uniform } from '../backend/random.js';
@@ -18,6 +21,7 @@ import {
 import { readStatistics, type StoredStatistics } from '../evaluation/distances/statistics-file.js';
 import { keptStatistics } from '../evaluation/features/kept-statistics.js';
 import { type FeatureNetwork, featuresOf } from '../evaluation/features/network.js';
+import { weightsDigest } from '../evaluation/test-readings.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { decode } from '../sampling/autoencode.js';
@@ -102,6 +106,13 @@ export interface BenchParts {
   statistics?: string | undefined;
   /** Statistics that benches of the same data and network share; absent for none. */
   shared?: SharedStatistics;
+}
+
+/** Where samples are written that may be stopped. */
+export interface SamplesPlace {
+  folder: string;
+  /** Those that were written, to be deleted once they are no longer needed. */
+  files: string[];
 }
 
 /** Statistics of real images' features, by what they are of. */
@@ -378,18 +389,19 @@ export class Bench {
    * not finite are left out, and counted.
    *
    * @param solver of all blocks; default sequential
-   * @param file where samples that are stopped go on; default none
+   * @param place where samples that are stopped go on; default nowhere
    * @returns no statistics where fewer than two samples are finite
    */
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
-    file?: string,
+    place?: SamplesPlace,
   ): Promise<{ statistics?: FeatureStatistics; broken: number }> {
     const { samples, batch, seed, mode, signal, onProgress } = this.options;
     const network = await this.network();
     const labels = this.labels(samples);
     const guidance = this.guidance();
     const denoise = this.denoising();
+    const file = place && (await this.samplesFile(place, solver));
     const partial = await PartialSamples.open(file);
     try {
       while (partial.made < samples) {
@@ -415,6 +427,27 @@ export class Bench {
     }
     const { broken } = partial;
     return { ...(samples - broken >= 2 && { statistics: partial.running.statistics() }), broken };
+  }
+
+  /** The file of samples by a solver, whose name tells all that decides them. */
+  private async samplesFile(place: SamplesPlace, solver: unknown): Promise<string> {
+    const { samples, batch, seed, mode } = this.options;
+    const { name, weights } = await this.network();
+    const decoder = this.decoder && (await this.decoder());
+    const { engine, version } = currentEngine();
+    const text = await this.captions(0, Math.min(samples, 8));
+    const hash = createHash('sha256').update(
+      JSON.stringify([
+        ...[modelFingerprint(this.flow), weightsDigest(this.flow), this.sampling, this.noise],
+        ...[samples, batch, seed, mode, engine, version, solver, name, weights],
+        decoder && [decoder.digest, decoder.scale],
+      ]),
+    );
+    for (const told of [this.labels(samples), await text?.data()]) if (told) hash.update(told);
+    text?.dispose();
+    const file = path.join(place.folder, `samples-${hash.digest('hex').slice(0, 16)}.safetensors`);
+    place.files.push(file);
+    return file;
   }
 
   /** The denoising step after sampling; undefined for none. */

@@ -1,6 +1,12 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { type FeatureRows, RunningStatistics } from '../evaluation/distances/features.js';
+import { UserError } from '../backend/errors.js';
+import { FileUnwritable } from '../backend/files.js';
+import {
+  type FeatureRows,
+  type FeatureSums,
+  RunningStatistics,
+} from '../evaluation/distances/features.js';
 import { writeSafetensors } from '../formats/safetensors.js';
 import { openTensorFile } from '../formats/tensor-file.js';
 
@@ -22,22 +28,16 @@ export class PartialSamples {
   ) {}
 
   /**
-   * Goes on with what a file holds; it need not be there. Without a file nothing is written.
-   * @throws UserError for a file that is damaged
+   * Goes on with what a file holds; it need not be there, and what is damaged is made anew. Without a
+   * file nothing is written.
    */
   static async open(file: string | undefined): Promise<PartialSamples> {
-    if (file === undefined || !existsSync(file)) {
-      return new PartialSamples(file, new RunningStatistics(), { made: 0, broken: 0 });
-    }
-    const opened = await openTensorFile(file);
-    try {
-      const read = async (name: string) => Float64Array.from((await opened.read(name)).data);
-      const [made = 0, broken = 0, count = 0] = await read('counts');
-      const sums = { count, mean: await read('mean'), scatter: await read('scatter') };
-      return new PartialSamples(file, new RunningStatistics(sums), { made, broken });
-    } finally {
-      await opened.close();
-    }
+    const held = await heldIn(file).catch((error: unknown) => {
+      if (!(error instanceof UserError)) throw error;
+      return undefined;
+    });
+    const { sums, made = 0, broken = 0 } = held ?? {};
+    return new PartialSamples(file, new RunningStatistics(sums), { made, broken });
   }
 
   /** Samples that were made, those with numbers that are not finite among them. */
@@ -62,7 +62,7 @@ export class PartialSamples {
     if (performance.now() - this.written >= pause) await this.write();
   }
 
-  /** Writes what there is. */
+  /** Writes what there is; where it cannot be written, the samples go on. */
   async write(): Promise<void> {
     this.written = performance.now();
     if (this.file === undefined || this.made === 0) return;
@@ -72,11 +72,30 @@ export class PartialSamples {
       counts: { dtype: 'F64', shape: [3], data: Float64Array.of(this.made, this.broken, count) },
       mean: { dtype: 'F64', shape: [width], data: mean },
       scatter: { dtype: 'F64', shape: [width, width], data: scatter },
+    }).catch((error: unknown) => {
+      if (!(error instanceof FileUnwritable)) throw error;
     });
   }
 
-  /** Deletes a file whose samples are no longer needed. */
-  static async remove(file: string): Promise<void> {
-    await rm(file, { force: true });
+  /** Deletes files whose samples are no longer needed. */
+  static async remove(files: readonly string[]): Promise<void> {
+    await Promise.all(files.map((file) => rm(file, { force: true })));
+  }
+}
+
+/** What a file holds of samples; undefined where there is none. */
+async function heldIn(
+  file: string | undefined,
+): Promise<{ sums: FeatureSums; made: number; broken: number } | undefined> {
+  if (file === undefined || !existsSync(file)) return undefined;
+  const opened = await openTensorFile(file);
+  try {
+    const read = async (name: string) => Float64Array.from((await opened.read(name)).data);
+    const [made = 0, broken = 0, count = 0] = await read('counts');
+    const [mean, scatter] = [await read('mean'), await read('scatter')];
+    if (scatter.length !== mean.length ** 2 || count + broken !== made) return undefined;
+    return { sums: { count, mean, scatter }, made, broken };
+  } finally {
+    await opened.close();
   }
 }

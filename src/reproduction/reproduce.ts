@@ -24,6 +24,7 @@ import {
   Bench,
   type HeldOut,
   type LatentDecoder,
+  type SamplesPlace,
   type SharedStatistics,
   type Splits,
 } from './bench.js';
@@ -190,8 +191,10 @@ async function trainingsOf(
 ): Promise<{ title: string; folder: string; step: number }[]> {
   const own = name.replaceAll(/[^\w-]/g, (character) => `\\${character}`);
   const width = triesNoise(recipe) ? String.raw`-[\d.]+` : '';
-  // After the seed stand digests of how it is followed and of its latents, if any.
-  const digests = '(-followed-[0-9a-f]{8})?(-[0-9a-f]{8})?';
+  // After the seed stand digests of how it is followed and of its latents.
+  const digest = '-[0-9a-f]{8}';
+  const followed = recipe.asked.some(({ measure }) => measure === 'correlation of loss and FID');
+  const digests = `${followed ? `-followed${digest}` : ''}${modelsLatents(recipe) ? digest : ''}`;
   const named = new RegExp(`^(${own}${width}-seed-(${seeds.join('|')}))${digests}$`);
   const found: { title: string; folder: string; step: number }[] = [];
   for (const run of await readdir(path.join(out, 'runs')).catch(() => [])) {
@@ -422,11 +425,11 @@ class RowRun {
       for (const asked of all) {
         options.signal?.throwIfAborted();
         const basis = await this.basis(asked.measure);
-        const samples = this.samplesFile(`${from}-${weights}`, { ...basis, asked });
+        const samples = this.samplesPlace();
         const take = () => measured(bench, asked, { ...place, samples });
         const never = whyNever(asked, flow) !== undefined;
         const ours = await kept.once(askedName(asked), basis, take);
-        await PartialSamples.remove(samples);
+        await PartialSamples.remove(samples.files);
         figures.push({ ...asked, ours, ...(never && { never }) });
       }
       return figures;
@@ -474,7 +477,7 @@ class RowRun {
     const run = await this.runOf(`${experiment.name}-${sigma}-seed-${seed}`);
     const basis = { ...(await this.basis('best σ')), sigma };
     const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
-    const samples = this.samplesFile(run, basis);
+    const samples = this.samplesPlace();
     const figure = await kept.once('FID', basis, async () => {
       const flow = await this.model(experiment, run);
       const bench = this.bench(flow, experiment);
@@ -485,7 +488,7 @@ class RowRun {
         disposeModel(flow);
       }
     });
-    await PartialSamples.remove(samples);
+    await PartialSamples.remove(samples.files);
     return figure;
   }
 
@@ -506,12 +509,12 @@ class RowRun {
     const training = await FollowedTraining.open(path.join(this.folder, `${run}.jsonl`));
     const follow = async ({ step, validation }: StepRecord): Promise<void> => {
       if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
-      const samples = this.samplesFile(run, { step });
+      const samples = this.samplesPlace();
       const figure = await this.savedDistance(experiment, run, samples);
-      await PartialSamples.remove(samples);
       if (typeof figure === 'string') return;
       const { value: distance, n, network = '' } = figure;
       await training.add({ step, loss: validation.loss, distance, n, network });
+      await PartialSamples.remove(samples.files);
     };
     // A step may have been saved, and the distance of its samples not yet measured; or written down, and
     // not yet saved: then it comes again.
@@ -526,7 +529,7 @@ class RowRun {
   private async savedDistance(
     experiment: Experiment,
     run: string,
-    samples: string,
+    samples: SamplesPlace,
   ): Promise<Figure | string> {
     const flow = await loadCheckpoint(new RunFolder(runFolder(this.options.out, run)).checkpoint);
     const bench = this.bench(flow, experiment);
@@ -538,9 +541,8 @@ class RowRun {
     }
   }
 
-  /** Where samples of a run that are stopped go on, by what their distance depends on. */
-  private samplesFile(run: string, basis: Basis): string {
-    return path.join(this.folder, `${run}-samples-${basisDigest(basis)}.safetensors`);
+  private samplesPlace(): SamplesPlace {
+    return { folder: this.folder, files: [] };
   }
 
   private bench(

@@ -11,7 +11,7 @@ import type { Model } from '../flow/model.js';
 import type { MeasureName } from '../papers/index.js';
 import type { Solver } from '../sampling/solvers/solver.js';
 import type { Asked } from './asked.js';
-import type { Bench } from './bench.js';
+import type { Bench, SamplesPlace } from './bench.js';
 
 /** A number that was measured here, with what it depends on. */
 export interface Figure {
@@ -41,8 +41,8 @@ export interface Figure {
 
 /** How the test split is read, where that is written down, and where samples that are stopped go on. */
 export interface FigurePlace {
-  /** A file for the samples of a distance; absent for none. */
-  samples?: string;
+  /** Where samples of a distance are written while they are made; absent for nowhere. */
+  samples?: SamplesPlace;
   ledger: string;
   open: () => Promise<DataSource>;
   /** What the model is called there. */
@@ -243,7 +243,7 @@ async function takeDistance(
   const solver = of === 'sequential' ? undefined : (await rowOf(bench, of)).solvers;
   return distanceOf(bench, {
     ...(solver && { solver }),
-    ...(samples !== undefined && { samples }),
+    ...(samples && { samples }),
   });
 }
 
@@ -253,9 +253,9 @@ async function takeDistance(
  */
 export async function distanceOf(
   bench: Bench,
-  { solver, samples: file }: { solver?: readonly Solver[]; samples?: string } = {},
+  { solver, samples: place }: { solver?: readonly Solver[]; samples?: SamplesPlace } = {},
 ): Promise<Figure | string> {
-  const { statistics, broken } = await bench.sampleStatistics(solver, file);
+  const { statistics, broken } = await bench.sampleStatistics(solver, place);
   const { samples } = bench.options;
   if (!statistics) return `${broken} of ${samples} samples were not finite`;
   const real = await bench.realStatistics();

@@ -108,6 +108,9 @@ async function convergenceOf({
     });
   }
   const experiment = model.slice(0, model.lastIndexOf(' ('));
+  if (settings.seeds.length === 0) {
+    throw new UserError(`${model} was given as weights`, 'Its training is not known here');
+  }
   const found: (LossConvergence | null)[] = [];
   for (const seed of settings.seeds) {
     const { records } = await readCommittedRun(runOf(`${experiment}-seed-${seed}`));

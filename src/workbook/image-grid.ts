@@ -61,7 +61,7 @@ export async function showImages(images: Images, options: GridOptions = {}): Pro
  *
  * await startEngine();
  * const data = await loadDataset('fashion-mnist', 'validation');
- * await saveImageGrid(imagesTensor(data, [0, 1, 2, 3]), 'images.png', { title: 'Test images' });
+ * await saveImageGrid(imagesTensor(data, [0, 1, 2, 3]), 'images.png', { title: 'Clothes' });
  * ```
  */
 export async function saveImageGrid(

@@ -284,6 +284,20 @@ test('mistakes are told, and leave nothing behind', async () => {
     ],
     ['--network', `classifier:${judge}`],
   );
+  // What cannot be measured is no reading of the test split.
+  const ledger = path.join(folder, 'ledger.jsonl');
+  const read = ['--split', 'test', '--reason', 'a test', '--ledger', ledger, '--count', '2'];
+  const missing = ['--noise', '0.1', '--scale', '1', '--denoise', path.join(folder, 'none')];
+  const lacking = await tarflow(
+    'autoencoder',
+    checkpoint,
+    ...read,
+    '--network',
+    'none',
+    ...missing,
+  );
+  expect(lacking.code).toBe(2);
+  expect(fs.existsSync(ledger)).toBe(false);
   const noScale = path.join(folder, 'samples.safetensors');
   await tarflow('sample', other, '--count', '1', '--out', noScale);
   await expectRefused(

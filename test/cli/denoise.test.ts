@@ -124,8 +124,11 @@ test('pictures in, pictures out under their names, each pixel in its place', asy
   expect(other.code).toBe(2);
   expect(other.stderr).toMatch(/--out is .*grid\.jpg\. Expected a name that ends in \.png/);
   expect(fs.existsSync(jpeg)).toBe(false);
-  await run(file, '--in', ...files, '--out', path.join(folder, 'run.v2', path.sep));
-  expect(fs.readdirSync(path.join(folder, 'run.v2')).sort()).toEqual(['a.png', 'b.png']);
+  // A folder that ends in a separator, and one that is there.
+  for (const end of [path.sep, path.sep, '']) {
+    await run(file, '--in', ...files, '--out', path.join(folder, `run.v2${end}`));
+    expect(fs.readdirSync(path.join(folder, 'run.v2')).sort()).toEqual(['a.png', 'b.png']);
+  }
 
   const grid = path.join(folder, 'grid.png');
   await run(file, '--in', ...files, '--out', grid);

@@ -34,6 +34,8 @@ test('pixels are apart by their means and deviations, as shares of the data rang
   const { mean, deviation } = pixelDistance(images, others);
   expect(mean).toBeCloseTo(Math.sqrt((1 + 0) / 2) / 2, 6);
   expect(deviation).toBeCloseTo(0, 6);
-  tf.dispose([images, others]);
+  const wider = tf.zeros([2, 1, 1, 3]) as tf.Tensor4D;
+  expect(() => pixelDistance(images, wider)).toThrow('Images of 1×1×2 and of 1×1×3 came');
+  tf.dispose([images, others, wider]);
   expect(tf.memory().numTensors).toBe(before);
 });

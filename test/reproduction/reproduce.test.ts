@@ -608,12 +608,23 @@ describe('tarflow reproduce', () => {
     // Trainings on latents and followed ones have digests in their names; widths of noise have own ones.
     const runs = path.join(out, 'runs');
     const own = path.join(runs, `${experiment.name}-seed-1`);
-    for (const end of ['-0123abcd', '-followed-0123abcd', '-followed-0123abcd-4567cdef']) {
+    const [followed] = recipesOf('loss-and-distance', { scale: 'workbook' }) as [Recipe];
+    const latent = recipesOf('latents-and-pixels', { scale: 'workbook' }).find(
+      (each): each is Recipe => each.kind === 'recipe' && each.latents !== undefined,
+    ) as Recipe;
+    const longer = { ...experiment, settings: { ...experiment.settings, steps: 9 } };
+    for (const [end, whose] of [
+      ['', asked],
+      ['-0123abcd', latent],
+      ['-followed-0123abcd', followed],
+    ] as const) {
       fs.renameSync(own, `${own}${end}`);
-      expect(await isTrained(asked, experiment, { out }), end).toBe(true);
-      const longer = { ...experiment, settings: { ...experiment.settings, steps: 9 } };
-      expect(await isTrained(asked, longer, { out })).toBe(false);
-      expect(await threadsOfBegun(asked, longer, { out })).toBe('divided');
+      for (const each of [asked, latent, followed]) {
+        const isOwn = each === whose;
+        expect(await isTrained(each, experiment, { out }), end).toBe(isOwn);
+        expect(await threadsOfBegun(each, longer, { out })).toBe(isOwn ? 'divided' : undefined);
+      }
+      expect(await isTrained(whose, longer, { out })).toBe(false);
       fs.renameSync(`${own}${end}`, own);
     }
     const noises = recipe('noise-ablation', 'TarFlow, ablation at 64×64', 'workbook');
@@ -661,11 +672,19 @@ describe('tarflow reproduce', () => {
     };
     const samplesIn = (folder: string) =>
       (fs.readdirSync(folder, { recursive: true }) as string[]).filter((name) =>
-        /-samples-.*\.safetensors$/.test(name),
+        /samples-[0-9a-f]{16}\.safetensors$/.test(name),
       );
     await expect(run(out, 0.6)).rejects.toThrow('stopped');
     expect(shares).toEqual([0.2, 0.4, 0.6]);
-    expect(samplesIn(out)).toHaveLength(1);
+    const [begun = ''] = samplesIn(out);
+    expect(samplesIn(out)).toEqual([begun]);
+    // What is damaged is made anew.
+    const bytes = fs.readFileSync(path.join(out, begun));
+    const copy = temporaryFolder();
+    fs.cpSync(out, copy, { recursive: true });
+    fs.writeFileSync(path.join(copy, begun), bytes.subarray(0, 100));
+    await run(copy);
+    expect(shares.splice(3)).toEqual([0.2, 0.4, 0.6, 0.8, 1]);
     const { figures } = await run(out);
     expect(shares.slice(3)).toEqual([0.8, 1]);
     expect(samplesIn(out)).toEqual([]);

@@ -291,6 +291,9 @@ test.each([
     },
   });
   expect(windows.length > 0).toBe(tried);
+  const whole = windows.filter(({ solver }) => 'window' in solver && solver.window === 15);
+  expect(new Set(whole.map(({ solver }) => JSON.stringify(solver))).size).toBe(whole.length);
+  expect(whole.length > 0).toBe(tried);
   for (const { error, iterations } of windows) {
     expect(error).toBeLessThan(0.05);
     expect(iterations).toBeGreaterThan(0);

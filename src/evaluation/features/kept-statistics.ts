@@ -48,7 +48,10 @@ export async function keptStatistics(
     ...[cacheFolder(), 'features', 'statistics', `${key.digest('hex').slice(0, 32)}.safetensors`],
   );
   const kept = await readKept(file, network.width);
-  if (kept) return kept;
+  if (kept) {
+    await onProgress?.(1);
+    return kept;
+  }
   const statistics = await statisticsOfImages(network, images, part(shareOfReading, 1));
   const metadata = { network: seenBy, weights, images: name, data, count: `${statistics.count}` };
   await writeStatistics(file, statistics, metadata).catch((error: unknown) => {
