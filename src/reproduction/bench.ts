@@ -25,10 +25,8 @@ import { weightsDigest } from '../evaluation/test-readings.js';
 import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { decode } from '../sampling/autoencode.js';
-import { executionOf } from '../sampling/guidance/execution.js';
 import type { Guidance } from '../sampling/guidance/guided-block.js';
-import { currentMachine } from '../sampling/planner/machine.js';
-import { modelFingerprint, type Plan } from '../sampling/planner/plan-file.js';
+import { modelFingerprint, sequentialPlan } from '../sampling/planner/plan-file.js';
 import { sample } from '../sampling/sample.js';
 import { namedSolvers } from '../sampling/solvers/published-strategies.js';
 import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
@@ -37,7 +35,7 @@ import type { Noise } from '../training/batches/index.js';
 import type { RecipeSampling } from './asked.js';
 import { PartialSamples } from './partial-samples.js';
 
-/** Largest error of a planned strategy, as a share of the data range. */
+/** Largest error of an iteration that is not the published one, as a share of the data range. */
 const defaultTolerance = 1e-3;
 
 /** The splits of a row's data. The test split is opened by `openTestSplit` alone. */
@@ -224,7 +222,8 @@ export class Bench {
     try {
       return await measureAcceleration(this.flow, {
         ...{ batch, repeats, seed, images, strategies: this.strategies(images) },
-        plan: sequentialPlan(this.flow, batch, mode),
+        // No method of the papers is a plan of ours, which takes longer than all of them to make.
+        plan: sequentialPlan(this.flow, { batch, ...(mode && { mode }) }),
         ...(labels && { label: labels }),
         ...(guidance && { guidance }),
         ...(signal && { signal }),
@@ -473,24 +472,6 @@ export class Bench {
   async dispose(): Promise<void> {
     (await this.opened)?.dispose();
   }
-}
-
-/** No method of the papers is a plan of ours, which takes longer than all of them to make. */
-function sequentialPlan(flow: Model, batch: number, mode: Mode | undefined): Plan {
-  const stack = blocksOf(flow);
-  const untimed = { milliseconds: 0, error: 0 };
-  return {
-    ...{
-      format: 'tarflow-plan',
-      model: modelFingerprint(flow),
-      tolerance: defaultTolerance,
-      batch,
-    },
-    ...{ label: null, guidance: null, ...currentMachine() },
-    ...executionOf(stack, { ...(mode && { mode }) }),
-    solvers: stack.map(() => ({ kind: 'sequential' })),
-    ...{ sequential: untimed, planned: untimed },
-  };
 }
 
 /** The samples all of whose numbers are finite; undefined where there is none. */

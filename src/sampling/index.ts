@@ -17,6 +17,7 @@ export {
   plannedSolvers,
   planPath,
   readPlan,
+  sequentialPlan,
   writePlan,
 } from './planner/plan-file.js';
 export {

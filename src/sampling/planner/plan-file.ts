@@ -7,7 +7,7 @@ import { tidy } from '../../backend/tf.js';
 import type { Label } from '../../conditions/labels.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model, ModelConfig } from '../../flow/model.js';
-import { executionOf, executionText } from '../guidance/execution.js';
+import { type ExecutionOptions, executionOf, executionText } from '../guidance/execution.js';
 import type { Guidance } from '../guidance/guided-block.js';
 import { type Solver, solversOfBlocks } from '../solvers/solver.js';
 import { currentMachine, type Machine } from './machine.js';
@@ -98,6 +98,30 @@ export function modelFingerprint(flow: Model): string {
     }
   });
   return digest.digest('hex').slice(0, 16);
+}
+
+/**
+ * The plan of one token after the other in every block, of which nothing is measured: for
+ * `measureAcceleration` where no other is wanted, since to measure one takes longer than all the rest.
+ *
+ * @param options for what it is, as `planSampling` takes them
+ */
+export function sequentialPlan(
+  flow: Model,
+  {
+    batch,
+    tolerance = 1e-3,
+    ...execution
+  }: { batch: number; tolerance?: number } & ExecutionOptions,
+): Plan {
+  const stack = blocksOf(flow);
+  const untimed = { milliseconds: 0, error: 0 };
+  return {
+    ...{ format: 'tarflow-plan', model: modelFingerprint(flow), tolerance, batch },
+    ...{ label: null, guidance: null, ...currentMachine(), ...executionOf(stack, execution) },
+    solvers: stack.map(() => ({ kind: 'sequential' })),
+    ...{ sequential: untimed, planned: untimed },
+  };
 }
 
 function sortedConfig({ image, ...rest }: ModelConfig): unknown {
