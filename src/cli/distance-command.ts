@@ -2,10 +2,15 @@ import type { Command } from 'commander';
 import { startEngine } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
 import { tf } from '../backend/tf.js';
-import type { FeatureRows } from '../evaluation/distances/features.js';
+import {
+  type FeatureMoments,
+  type FeatureRows,
+  featureStatistics,
+} from '../evaluation/distances/features.js';
 import { frechetDistance } from '../evaluation/distances/frechet.js';
 import { kernelDistance, subsetSize } from '../evaluation/distances/kernel.js';
 import { neighbourMeasures } from '../evaluation/distances/neighbours.js';
+import { resamplingError } from '../evaluation/distances/resampling-error.js';
 import {
   isStatisticsFile,
   readStatistics,
@@ -32,6 +37,7 @@ interface DistanceOptions {
   size?: number;
   seed: number;
   frechetOnly: boolean;
+  errors?: number;
   json: boolean;
 }
 
@@ -56,7 +62,12 @@ export function addDistance(program: Command): void {
       'bring pictures, and data sets in files, to so many squared (default, of sets: as the images)',
       count,
     )
-    .option('--seed <n>', 'of the subsets of the kernel distance', wholeNumber, 0)
+    .option('--seed <n>', 'of the subsets of the kernel distance, and of --errors', wholeNumber, 0)
+    .option(
+      '--errors <draws>',
+      'a standard error of the Fréchet distance, by drawing the images anew so often (40, for example)',
+      count,
+    )
     .option(
       '--frechet-only',
       'only the Fréchet distance; statistics of real images are kept in the cache folder',
@@ -68,10 +79,15 @@ export function addDistance(program: Command): void {
 }
 
 const helpText = `
-Prints the Fréchet distance (lower is better; biased upwards when images are few), the kernel
-distance (unbiased; mean and standard deviation over 100 subsets of 1,000; of sets that have no more than
-that it has no deviation), precision and recall (3 neighbours), density and coverage (5 neighbours). They
-depend on the network and on the numbers of images, which stand beside each figure. By Inception-v3 alone the first two are called FID and KID.
+Prints the Fréchet distance (lower is better; biased upwards when images are few), the kernel distance
+(unbiased; mean and standard deviation over 100 subsets of 1,000; sets of 1,000 images or fewer have no
+deviation), precision and recall (3 neighbours), density and coverage (5 neighbours). They depend on the
+network and on the numbers of images, which stand beside each figure. By Inception-v3 alone the first two
+are called FID and KID.
+
+--errors draws as many images from the set, with replacement, and takes the deviation of the distance over
+the draws. That is the error over other samples of the same model. It is too large near the floor, by up to
+√3, and knows nothing of how well the real images are known.
 
 Networks whose weights you have in a file:
   inception-v3:FILE  that of FID, pt_inception-2015-12-05-6726825d.pth of pytorch-fid and torch-fidelity
@@ -95,6 +111,9 @@ Examples:
   $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`;
 
 async function run(imagesName: string, realName: string, options: DistanceOptions): Promise<void> {
+  if (options.errors === 1) {
+    throw new UserError('--errors is 1, which has no deviation', 'Expected 2 draws or more');
+  }
   await startEngine();
   const opened: ImageSet[] = [];
   const { size } = options;
@@ -151,8 +170,12 @@ async function comparer(
   network: FeatureNetwork,
   real: Real,
   counted: (set: ImageSet) => number,
-  { frechetOnly, seed }: DistanceOptions,
+  { frechetOnly, seed, errors: draws }: DistanceOptions,
 ): Promise<Compare> {
+  const features = (set: ImageSet, number: number) =>
+    seen(set, number, (images, options) => featuresOf(network, images, options));
+  const drawn = (rows: FeatureRows, reference: FeatureMoments): Pick<Comparison, 'frechetError'> =>
+    draws === undefined ? {} : { frechetError: frechetError(rows, reference, { draws, seed }) };
   if (frechetOnly || real.statistics) {
     const kept = (set: ImageSet, number: number) =>
       seen(set, number, (images, options) =>
@@ -161,15 +184,22 @@ async function comparer(
     const reference = real.statistics ?? (await kept(real.set, counted(real.set)));
     const statistics = (set: ImageSet, number: number) =>
       seen(set, number, (images, options) => statisticsOfImages(network, images, options));
-    return async (set, number, kind) => ({
-      images: number,
-      frechet: frechetDistance(await (kind === 'real' ? kept : statistics)(set, number), reference),
-    });
+    return async (set, number, kind) => {
+      if (draws !== undefined) {
+        const rows = await features(set, number);
+        const frechet = frechetDistance(rows, reference);
+        return { images: number, frechet, ...drawn(rows, reference) };
+      }
+      const own = await (kind === 'real' ? kept : statistics)(set, number);
+      return { images: number, frechet: frechetDistance(own, reference) };
+    };
   }
-  const features = (set: ImageSet, number: number) =>
-    seen(set, number, (images, options) => featuresOf(network, images, options));
   const reference = await features(real.set, counted(real.set));
-  return async (set, number) => comparison(await features(set, number), reference, seed);
+  const moments = featureStatistics(reference);
+  return async (set, number) => {
+    const rows = await features(set, number);
+    return { ...comparison(rows, reference, moments, seed), ...drawn(rows, moments) };
+  };
 }
 
 /** Images that each figure takes at least: a covariance two, a k-th neighbour k + 1. */
@@ -227,12 +257,37 @@ async function seen<R>(
   }
 }
 
-function comparison(features: FeatureRows, real: FeatureRows, seed: number): Comparison {
+/** The standard error of a Fréchet distance, with a progress bar. */
+function frechetError(
+  features: FeatureRows,
+  reference: FeatureMoments,
+  { draws, seed }: { draws: number; seed: number },
+): number {
+  const progress = startProgress({ title: 'Drawing anew', total: draws, unit: 'draws' });
+  let done = 0;
+  const measure = (rows: FeatureRows): number => {
+    const distance = frechetDistance(rows, reference);
+    progress.update(++done);
+    return distance;
+  };
+  try {
+    return resamplingError([features], measure, { draws, seed });
+  } finally {
+    progress.finish();
+  }
+}
+
+function comparison(
+  features: FeatureRows,
+  real: FeatureRows,
+  moments: FeatureMoments,
+  seed: number,
+): Comparison {
   const { mean, deviation } = kernelDistance(features, real, { seed });
   const choosesSubsets = Math.min(features.shape[0], real.shape[0]) > subsetSize;
   return {
     images: features.shape[0],
-    frechet: frechetDistance(features, real),
+    frechet: frechetDistance(features, moments),
     kernel: { mean, ...(choosesSubsets && { deviation }) },
     ...neighbourMeasures(real, features),
   };

@@ -6,6 +6,8 @@ import type { FeatureNetwork } from '../evaluation/features/network.js';
 export interface Comparison extends Partial<NeighbourMeasures> {
   images: number;
   frechet: number;
+  /** Its standard error over other samples, where it was asked for. */
+  frechetError?: number;
   /** Without a deviation where the subsets are all images of a set: it would say nothing of that set. */
   kernel?: Pick<KernelDistance, 'mean'> & Partial<KernelDistance>;
 }
@@ -46,7 +48,9 @@ export function distanceText(
     const texts = columns.flatMap((one) => text(one) ?? []);
     if (texts.length > 0) rows.push([`${title} ${about}`, texts]);
   };
-  add(names.frechet, ({ frechet }) => frechet.toFixed(3));
+  add(names.frechet, ({ frechet, frechetError: error }) =>
+    error === undefined ? frechet.toFixed(3) : `${frechet.toFixed(3)} ± ${error.toFixed(3)}`,
+  );
   add(names.kernel, ({ kernel }) => kernel && kernelText(kernel));
   for (const measure of ['precision', 'recall', 'density', 'coverage'] as const) {
     add(measure, (one) => one[measure]?.toFixed(3));

@@ -6,7 +6,9 @@ import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { distanceText } from '../../src/cli/distance-text.js';
 import { imagesTensor, loadDataset, pixelBatch } from '../../src/data/index.js';
+import { type FeatureRows, featureStatistics } from '../../src/evaluation/distances/features.js';
 import { frechetDistance } from '../../src/evaluation/distances/frechet.js';
+import { resamplingError } from '../../src/evaluation/distances/resampling-error.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { classifierFeatures, disposeClassifier, loadClassifier } from '../../src/models/index.js';
 import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
@@ -37,7 +39,7 @@ describe('tarflow distance', () => {
     const before = tf.memory().numTensors;
     const { code, stdout } = await tarflow(
       ...['distance', 'fashion-mnist/validation', 'fashion-mnist/train', ...network],
-      ...['--floor', 'fashion-mnist/train', '--count', '100', '--json'],
+      ...['--floor', 'fashion-mnist/train', '--count', '100', '--errors', '5', '--json'],
     );
     expect(code).toBe(0);
     expect(tf.memory().numTensors).toBe(before);
@@ -64,6 +66,10 @@ describe('tarflow distance', () => {
       }),
     );
     expect(outcome.frechet).toBeCloseTo(frechetDistance(a!, b!), 6);
+    const moments = featureStatistics(b!);
+    const distance = (rows: FeatureRows) => frechetDistance(rows, moments);
+    expect(outcome.frechetError).toBeCloseTo(resamplingError([a!], distance, { draws: 5 }), 6);
+    expect(outcome.floor.frechetError).toBeGreaterThan(0);
     // All subsets are the same hundred images.
     expect(outcome.kernel).toEqual({ mean: expect.any(Number) });
     expect(outcome.precision).toBeGreaterThan(0.3);
@@ -139,6 +145,9 @@ describe('tarflow distance', () => {
     const byFile = ['distance', sets[1] as string, kept, ...network];
     const again = JSON.parse((await tarflow(...byFile, '--json')).stdout);
     expect(again).toMatchObject({ images: 30, realImages: 40, frechet: alone.frechet });
+    const drawn = JSON.parse((await tarflow(...byFile, '--errors', '3', '--json')).stdout);
+    expect(drawn.frechet).toBeCloseTo(alone.frechet, 6);
+    expect(drawn.frechetError).toBeGreaterThan(0);
     expect(again.unavailable).toEqual([
       ...['kernel distance', 'precision', 'recall', 'density', 'coverage'],
     ]);
@@ -160,6 +169,8 @@ describe('tarflow distance', () => {
       'FID (Inception-v3, n = 100 and unknown)               1.500',
       'KID (Inception-v3, n = 100 and unknown)    2.50e-1 ± 1.3e-1',
     ]);
+    const withError = distanceText({ ...outcome, frechetError: 0.0625 });
+    expect(withError).toMatch(/^Fréchet distance .* 1\.500 ± 0\.063$/m);
     const whole = distanceText({ ...outcome, kernel: { mean: 0.25 } });
     expect(whole).toMatch(/^kernel distance .* 2\.50e-1$/m);
   });
@@ -181,6 +192,7 @@ describe('tarflow distance', () => {
           /fashion-mnist came without a split\. Expected fashion-mnist\/train, .*mnist\/test/,
         ],
         ['fashion-mnist/train', ['fashion-mnist/train', '--floor', 'fashion-mnist'], /a split/],
+        ['fashion-mnist/train', ['fashion-mnist/train', '--errors', '1'], /--errors is 1.*2 draws/],
         [
           'fashion-mnist/train',
           ['fashion-mnist/train', '--floor', 'fashion-mnist/validation'],
