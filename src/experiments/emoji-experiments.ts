@@ -66,7 +66,7 @@ export const emoji1024: Experiment<TarFlowConfig> = {
  * Class-conditional emoji of 32×32 pixels in patches of 2: 256 tokens. Its blocks
  * (four layers of width 256: 13 MB in float32) are larger than the caches of a core, so a token's
  * step is bound by reading them, and iteration has something to gain (Table 1 of GS-Jacobi). 12.6
- * million parameters; a step of 32 images takes 7·10¹¹ floating-point operations: all are 9·10¹⁵.
+ * million parameters; a step of 32 images takes 7·10¹¹ floating-point operations: all are 5·10¹⁵.
  */
 export const emojiConditional: Experiment<TarFlowConfig> = {
   name: 'emoji-conditional',
@@ -81,10 +81,10 @@ export const emojiConditional: Experiment<TarFlowConfig> = {
   },
   settings: {
     ...settings,
-    steps: 12_000,
+    steps: 7000,
     peakLearningRate: 5e-4,
     warmupSteps: 500,
-    holdSteps: 8500,
+    holdSteps: 5600,
     averageDecay: 0.999,
     flip: true,
     validateEvery: 500,

@@ -195,7 +195,7 @@ describe('expectations', () => {
     const open = [
       ...['mnist-demonstration', 'fashion-mnist-conditional'],
       ...['fashion-mnist-maf', 'fashion-mnist-coupling'],
-      ...['cifar10-density', 'emoji-conditional'],
+      'cifar10-density',
       ...[
         'fluent-vae-128',
         'fluent-vae',
