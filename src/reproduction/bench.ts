@@ -26,7 +26,7 @@ import { blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { decode } from '../sampling/autoencode.js';
 import type { Guidance } from '../sampling/guidance/guided-block.js';
-import { modelFingerprint, sequentialPlan } from '../sampling/planner/plan-file.js';
+import { sequentialPlan } from '../sampling/planner/plan-file.js';
 import { sample } from '../sampling/sample.js';
 import { namedSolvers } from '../sampling/solvers/published-strategies.js';
 import { publishedJacobi, type Solver, selectiveJacobi } from '../sampling/solvers/solver.js';
@@ -437,7 +437,7 @@ export class Bench {
     const text = await this.captions(0, Math.min(samples, 8));
     const hash = createHash('sha256').update(
       JSON.stringify([
-        ...[modelFingerprint(this.flow), weightsDigest(this.flow), this.sampling, this.noise],
+        ...[this.flow.config, weightsDigest(this.flow), this.sampling, this.noise],
         ...[samples, batch, seed, mode, engine, version, solver, name, weights],
         decoder && [decoder.digest, decoder.scale],
       ]),
