@@ -19,7 +19,6 @@ export {
   readAccelerations,
   readLoopTimes,
   readPaperSize,
-  wideRuns,
 } from './acceleration/recorded.js';
 export {
   imagesForStatistics,
