@@ -478,16 +478,9 @@ class RowRun {
     const basis = { ...(await this.basis('best σ')), sigma };
     const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
     const samples = this.samplesPlace();
-    const figure = await kept.once('FID', basis, async () => {
-      const flow = await this.model(experiment, run);
-      const bench = this.bench(flow, experiment);
-      try {
-        return await distanceOf(bench, { samples });
-      } finally {
-        await bench.dispose();
-        disposeModel(flow);
-      }
-    });
+    const figure = await kept.once('FID', basis, async () =>
+      this.distanceOfModel(await this.model(experiment, run), experiment, samples),
+    );
     await PartialSamples.remove(samples.files);
     return figure;
   }
@@ -507,10 +500,12 @@ class RowRun {
     // Another way of measuring follows another training: this one passes each step once.
     const run = await this.runOf(`${experiment.name}-seed-${seed}-followed-${basisDigest(basis)}`);
     const training = await FollowedTraining.open(path.join(this.folder, `${run}.jsonl`));
+    const folder = new RunFolder(runFolder(this.options.out, run));
     const follow = async ({ step, validation }: StepRecord): Promise<void> => {
       if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
       const samples = this.samplesPlace();
-      const figure = await this.savedDistance(experiment, run, samples);
+      const flow = await loadCheckpoint(folder.checkpoint);
+      const figure = await this.distanceOfModel(flow, experiment, samples);
       if (typeof figure === 'string') return;
       const { value: distance, n, network = '' } = figure;
       await training.add({ step, loss: validation.loss, distance, n, network });
@@ -518,20 +513,18 @@ class RowRun {
     };
     // A step may have been saved, and the distance of its samples not yet measured; or written down, and
     // not yet saved: then it comes again.
-    const folder = new RunFolder(runFolder(this.options.out, run));
     const last = (await folder.records()).at(-1);
     if (last && (await savedSteps(folder.checkpoint)) === last.step) await follow(last);
     disposeModel(await this.model(experiment, run, follow));
     return training.figure();
   }
 
-  /** The distance of samples of what a run has saved last. */
-  private async savedDistance(
+  /** The distance of a model's samples; the model is freed. */
+  private async distanceOfModel(
+    flow: LoadedModel,
     experiment: Experiment,
-    run: string,
     samples: SamplesPlace,
   ): Promise<Figure | string> {
-    const flow = await loadCheckpoint(new RunFolder(runFolder(this.options.out, run)).checkpoint);
     const bench = this.bench(flow, experiment);
     try {
       return await distanceOf(bench, { samples });
