@@ -65,7 +65,7 @@ export const emoji1024: Experiment<TarFlowConfig> = {
 /**
  * Class-conditional emoji of 32×32 pixels in patches of 2: 256 tokens. Its blocks
  * (four layers of width 256: 13 MB in float32) are larger than the caches of a core, so a token's
- * step is bound by reading them, and iteration has something to gain (Table 1 of GS-Jacobi). 12.6
+ * step is bound by reading them, and iteration has something to gain (Table 1 of GS-Jacobi). 12.9
  * million parameters; a step of 32 images takes 7·10¹¹ floating-point operations: all are 5·10¹⁵.
  */
 export const emojiConditional: Experiment<TarFlowConfig> = {
