@@ -19,6 +19,7 @@ export {
   readAccelerations,
   readLoopTimes,
   readPaperSize,
+  wideRuns,
 } from './acceleration/recorded.js';
 export {
   imagesForStatistics,

@@ -2,6 +2,7 @@ import { acceleration } from './acceleration.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { emojiFromText } from './emoji-from-text.js';
+import { emojiInPixels } from './emoji-in-pixels.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
 import { latentsAndPixels } from './latents-and-pixels.js';
@@ -30,4 +31,5 @@ export const measurements: readonly Measurement[] = [
   ...deepAndShallow,
   ...latentsAndPixels,
   ...whatMatters,
+  ...emojiInPixels,
 ];

@@ -37,6 +37,14 @@ export const accelerationRuns: readonly AccelerationRun[] = [
   { model: 'emoji-1024-tokens', mode: 'eager', batches: [1], ...oneClass },
 ];
 
+/** Table 1 by the largest flow of 256 tokens, over as many samples as say something of them all. */
+export const wideRuns: readonly AccelerationRun[] = [
+  {
+    ...{ model: 'emoji-conditional', mode: 'xla', batches: [1, 8], repeats: [64, 8] },
+    labels: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+  },
+];
+
 /** What a run wrote. */
 export interface AccelerationRecord {
   checkpoint: string;
@@ -58,9 +66,9 @@ export interface RecordedTable {
 
 const fileOf = ({ model, mode }: AccelerationRun): string => `acceleration/${model}-${mode}.json`;
 
-/** All tables that were measured, run by run and batch by batch; a run without a file has none. */
-export function readAccelerations(): RecordedTable[] {
-  return accelerationRuns.flatMap((run) => {
+/** All tables that were measured of some runs, in their order; a run without a file has none. */
+export function readAccelerations(runs = accelerationRuns): RecordedTable[] {
+  return runs.flatMap((run) => {
     const file = resultToRead(fileOf(run));
     if (!existsSync(file)) return [];
     const record = JSON.parse(readFileSync(file, 'utf8')) as AccelerationRecord;
@@ -70,14 +78,16 @@ export function readAccelerations(): RecordedTable[] {
 }
 
 /**
- * Measures all tables anew, by `tarflow accelerate`: an hour on two quiet cores.
+ * Measures tables anew, by `tarflow accelerate`: all of `accelerationRuns` in an hour on two quiet
+ * cores, those of `wideRuns` in half of one.
  * @param onRun called before each run with its number, from 0
  */
 export async function measureAccelerations(
   onRun: (index: number, run: AccelerationRun) => void,
+  runs = accelerationRuns,
 ): Promise<void> {
   const root = path.dirname(resultsFolder());
-  for (const [index, run] of accelerationRuns.entries()) {
+  for (const [index, run] of runs.entries()) {
     onRun(index, run);
     const checkpoint = path.relative(root, committedCheckpoint(run.model));
     const words = ['accelerate', checkpoint, '--batch', run.batches.join(',')];

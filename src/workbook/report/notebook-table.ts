@@ -21,6 +21,7 @@ const questions = {
   '12-deep-and-shallow': 'One deep block, or even ones?',
   '13-latents-and-pixels': 'Latents or pixels?',
   '14-what-matters': 'What are directions, blocks and size worth, and what does the loss tell?',
+  '15-emoji-in-pixels': 'How good are emoji in pixels, and does iterating draw them faster?',
 } as const;
 
 const timesSchema = z.record(z.string(), z.record(z.string(), z.number()));

@@ -19,6 +19,7 @@ import {
   readAccelerations,
   readLoopTimes,
   readPaperSize,
+  wideRuns,
 } from '../../../src/workbook/acceleration/recorded.js';
 import { livelyFlow, smallConfig } from '../../training/small.js';
 
@@ -65,6 +66,7 @@ test('tables are read run by run; a run that was not measured has none', () => {
   expect(strategyRow(made('m', 1, 0), 'planned').speedup).toBe(3);
   expect(() => strategyRow(made('m', 1, 0), 'none')).toThrow(/no row 'none'. Expected one of/);
   expect(accelerationRuns).toHaveLength(6);
+  expect(readAccelerations(wideRuns)).toEqual([]);
 });
 
 test('tables of another checkpoint than the one at hand are outdated', async () => {
