@@ -198,7 +198,7 @@ function timeRow({ claim, figure, committed, now, outcome }: ReproducedFigure) {
     committed: digits(committed, 3),
     now: digits(now, 3),
     'now / committed':
-      now === undefined || committed === undefined ? '–' : digits(now / committed, 3),
+      now === undefined || !committed ? '–' : digits(now / committed, 3),
     'computed or read': outcome === 'read' || outcome === 'missing' ? outcome : 'computed',
   };
 }

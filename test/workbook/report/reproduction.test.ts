@@ -178,6 +178,13 @@ describe('the report', () => {
     expect(summary).toContain(`${judged - 1} of ${judged} figures`);
     expect(summary).toContain(`✗ ${denoising}: '${share}' is outside its tolerance`);
   });
+
+  test('beside a committed 0 there is no ratio', async () => {
+    const committed = await recordedClaims(['12']);
+    const text = reproductionText(reproduction(['12'], committed, computed(committed)));
+    const error = text.split('\n').find((line) => line.includes('planned, even, batch 1: error'));
+    expect(error?.split(/ {2,}/).slice(2)).toEqual(['0', '0', '–', 'computed']);
+  });
 });
 
 test('claims are read from the folder of a run', async () => {
