@@ -12,7 +12,10 @@ const sizes = [
 ];
 
 /** Those that are compared with four blocks of two layers. */
-const moreSizes = ['8 blocks of 2 layers', 'twice as wide', 'patches of 2×2', 'patches of 7×7'];
+const moreSizes = [
+  ...['8 blocks of 2 layers', 'twice as wide', 'patches of 2×2', 'patches of 7×7'],
+  '2 blocks of 4 layers',
+];
 
 /** Notebook 14: what design and size are worth, and what the loss tells. */
 export const whatMatters: readonly Measurement[] = [

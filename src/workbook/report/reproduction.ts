@@ -197,8 +197,7 @@ function timeRow({ claim, figure, committed, now, outcome }: ReproducedFigure) {
     figure: figure,
     committed: digits(committed, 3),
     now: digits(now, 3),
-    'now / committed':
-      now === undefined || !committed ? '–' : digits(now / committed, 3),
+    'now / committed': now === undefined || !committed ? '–' : digits(now / committed, 3),
     'computed or read': outcome === 'read' || outcome === 'missing' ? outcome : 'computed',
   };
 }
