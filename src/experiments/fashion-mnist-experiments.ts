@@ -37,7 +37,7 @@ const settings: TrainingSettings = {
  * TarFlow's ImageNet 64×64 density model, 2-768-8-8, with that model's patches of 2×2. Half of all
  * pixels are black here, and so that background is spread first, which is ours; with
  * `--set background=none` it is the paper's. A step takes 7.5·10¹⁰ floating-point operations: all are
- * 1.2·10¹⁵, 1.5 hours of two cores that have bfloat16.
+ * 1.2·10¹⁵, 2.2 hours of two cores that have bfloat16.
  */
 export const fashionMnistDensity: Experiment<TarFlowConfig> = {
   name: 'fashion-mnist-density',

@@ -28,7 +28,9 @@ export const expectations: readonly Expectation[] = [
       'The committed checkpoint took these steps, the first 21,230 of them under longer plans (43,000 ' +
       'steps at first, then 31,000 and 28,000), and then 10,400 more from there (`--from`, ' +
       '`steps=10400 peakLearningRate=6e-4 warmupSteps=300 holdSteps=3500 seed=2`, the first 5,137 of ' +
-      'them under plans of 12,900 and 11,400).',
+      'them under plans of 12,900 and 11,400) and 6,700 from there (`steps=6700 ' +
+      'peakLearningRate=6e-4 warmupSteps=300 holdSteps=2700 seed=3`, the first 2,606 of them under a ' +
+      'plan of 20,000).',
   },
   {
     experiment: 'emoji-conditional',

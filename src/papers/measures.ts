@@ -13,9 +13,13 @@ export const measures = {
   'bits per dimension': { unit: 'bits/dim', better: 'lower', computedBy: 'tarflow bpd' },
   /** Of noisy held-out images, without the ½·log 2π. */
   'held-out loss': { unit: 'nats/dim', better: 'lower', computedBy: 'tarflow reproduce' },
-  /** Of the held-out loss and the distance, over a training. */
+  /** Between the held-out loss and the distance of samples, over the points of a training. */
   'correlation of loss and FID': { unit: '', computedBy: 'tarflow reproduce' },
-  FID: { unit: '', better: 'lower', computedBy: 'tarflow reproduce' },
+  FID: {
+    unit: '',
+    better: 'lower',
+    computedBy: 'tarflow reproduce (by Inception-v3; by other networks an FD)',
+  },
   sFID: { unit: '', better: 'lower' },
   GenEval: { unit: '', better: 'higher' },
   'CLIP-IQA': { unit: '', better: 'higher' },

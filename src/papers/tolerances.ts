@@ -6,8 +6,8 @@ import type { EngineName } from '../backend/engine.js';
  * `exact`: a count, or a number that is zero by construction.
  * `computed`: from a model that `results/` keeps, or from random weights.
  * `trained`: from a model that a cell trains.
- * `rounding`: itself an error of rounding, or of an iteration that was stopped: its size says
- * something, its digits nothing.
+ * `rounding`: itself an error of rounding, or of an iteration that was stopped: only its order of
+ * magnitude means something.
  * `timing`: a time, or what depends on one: never judged.
  */
 export type Agreement = 'exact' | 'computed' | 'trained' | 'rounding' | 'timing';
@@ -20,11 +20,11 @@ export type Tolerances = Readonly<Record<Exclude<Agreement, 'timing'>, number>>;
 
 /**
  * By engine and precision. From one kind of processor, or version, to another, sensitive figures may
- * differ by more: what depends on samples guided with a weight of 16 did by up to 0.3 %, on the inverse
- * of flows of narrow noise by 0.05 %, rates of convergence near rounding by 5 %, a share of 5,000 images
- * by one image. Where one version was run on several kinds of processors, a claim keeps such a figure of
- * each, and a run is judged by that of its own. What is not listed was not compared yet, and is not
- * judged.
+ * differ by more. Measured were: up to 0.3 % where samples are guided with a weight of 16, 0.05 % for the
+ * inverse of flows of narrow noise, 5 % for rates of convergence near rounding, one image in a share of
+ * 5,000. Where one version was run on several kinds of processors, a claim keeps such a figure of each,
+ * and a run is judged by that of its own kind. Combinations that are not listed were not compared yet,
+ * and are not judged.
  */
 const known: Partial<Record<EngineName, Partial<Record<ComputedIn, Tolerances>>>> = {
   tensorflow: { float32: { exact: 0, computed: 1e-5, trained: 1e-3, rounding: 3 } },

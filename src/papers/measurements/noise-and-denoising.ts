@@ -48,6 +48,8 @@ export const noiseAndDenoising: readonly Measurement[] = [
       realImages,
       figure('error on test images before the step', '', 'computed'),
       figure('error on test images after the step', '', 'computed'),
+      figure('error on test images, clipping alone', '', 'computed'),
+      figure('error on test images, step and clipping', '', 'computed'),
       figure('best λ on validation images', '', 'computed'),
       figure(
         'best σ after denoising',

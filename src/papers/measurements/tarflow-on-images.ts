@@ -56,6 +56,8 @@ export const tarflowOnImages: readonly Measurement[] = [
       figure('mean square error of noisy test images', '', 'computed'),
       figure('after one step, λ = 1', '', 'computed'),
       figure('share of the noise’s power removed', '', 'computed'),
+      figure('share removed by clipping alone', '', 'computed'),
+      figure('share removed by the step and clipping', '', 'computed'),
     ],
     command,
   },

@@ -60,34 +60,77 @@ export function matrixChart(chart: {
   };
 }
 
-/** A reliability diagram: accuracy by confidence; the area of a dot is its number of images. */
+/**
+ * A reliability diagram: accuracy by confidence, and below it how many images stand behind each bin. Both
+ * have the mean confidence of a bin along x; a dot's area is its number of images, too.
+ */
 export function reliabilityChart(title: string, { error, bins }: Reliability): ChartSpec {
-  const axis = { values: [0, 0.2, 0.4, 0.6, 0.8, 1], format: '.1f' };
-  const axes = { x: { ...share('confidence'), axis }, y: { ...share('accuracy'), axis } };
+  const data = { values: [...bins] };
+  const x = share('confidence', 'confidence of the guess');
+  const unnamed = { ...x, title: null };
+  const y = share('accuracy', 'accuracy (share right)');
   const size = {
     field: 'images',
     type: 'quantitative',
-    scale: { domain: [0, bins.reduce((sum, bin) => sum + bin.images, 0)], range: [15, 700] },
+    scale: { domain: [0, bins.reduce((sum, bin) => sum + bin.images, 0)], range: [15, 400] },
     legend: null,
   };
-  const data = { values: [...bins] };
   const mark = { type: 'point', color: palette[0], opacity: 0.9 };
-  const chart: ChartSpec = {
-    title: { text: title, subtitle: `expected calibration error ${(100 * error).toFixed(1)} %` },
-    width: 200,
-    height: 200,
+  const line = { type: 'line', strokeWidth: 1.6, color: palette[0] };
+  const accuracies: ChartSpec = {
+    width: 185,
+    height: 185,
     layer: [
-      { data, mark: { type: 'line', strokeWidth: 1.6, color: palette[0] }, encoding: axes },
-      { data, mark, encoding: { ...axes, size } },
+      { data, mark: line, encoding: { x: unnamed, y } },
+      { data, mark, encoding: { x: unnamed, y, size } },
     ],
   };
   const diagonal = referenceLine([
     [0, 0],
     [1, 1],
   ]);
-  return layered([chart, diagonal]);
+  return {
+    title: { text: title, subtitle: `expected calibration error ${(100 * error).toFixed(1)} %` },
+    vconcat: [layered([accuracies, diagonal]), binSizes(bins, x)],
+    spacing: 8,
+  };
 }
 
-function share(field: string): ChartSpec {
-  return { field, type: 'quantitative', title: field, scale: { domain: [0, 1] } };
+/** A bar for each bin of a reliability diagram, with its number of images. */
+function binSizes(bins: Reliability['bins'], x: ChartSpec): ChartSpec {
+  const most = bins.reduce((largest, bin) => Math.max(largest, bin.images), 1);
+  const y = {
+    field: 'images',
+    type: 'quantitative',
+    title: 'images',
+    // Room for the numbers above the bars.
+    scale: { domain: [0, 1.5 * most], nice: false },
+    // The bars have their numbers.
+    axis: { labels: false, ticks: false, grid: false },
+  };
+  const number = {
+    type: 'text',
+    angle: 270,
+    align: 'left',
+    baseline: 'middle',
+    dx: 3,
+    fontSize: 10,
+  };
+  return {
+    width: 185,
+    height: 90,
+    data: { values: [...bins] },
+    layer: [
+      { mark: { type: 'bar', width: 10, color: palette[0] }, encoding: { x, y } },
+      {
+        mark: number,
+        encoding: { x, y, text: { field: 'images', type: 'quantitative', format: ',' } },
+      },
+    ],
+  };
+}
+
+function share(field: string, title: string): ChartSpec {
+  const axis = { values: [0, 0.2, 0.4, 0.6, 0.8, 1], format: '.1f' };
+  return { field, type: 'quantitative', title, scale: { domain: [0, 1], padding: 0 }, axis };
 }

@@ -47,8 +47,8 @@ export interface PointMapOptions {
   size?: number;
   /** The name of the cloud of each point, in their order. */
   groups?: readonly string[];
-  /** What the plane is of, 'x' (default) or 'z': names the axes. */
-  name?: 'x' | 'z';
+  /** What the plane is of, 'x' (default), 'z' or 'h', between two blocks: names the axes. */
+  name?: 'x' | 'z' | 'h';
 }
 
 /** Points of the square [−half, half]²; the title says how many lie outside, if any do. */

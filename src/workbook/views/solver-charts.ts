@@ -145,7 +145,7 @@ export function blockTimeChart(
     mark: { type: 'bar' },
     encoding: {
       y: { field: 'strategy', type: 'nominal', sort: null, title: null },
-      x: { field: 'time', type: 'quantitative', aggregate: 'sum', title: 'ms' },
+      x: { field: 'time', type: 'quantitative', aggregate: 'sum', title: 'ms per image' },
       color: { field: 'block', type: 'nominal', scale: { domain: blocks }, legend },
       order: { field: 'place' },
     },

@@ -9,40 +9,74 @@ interface Setting {
   setting: string;
 }
 
+/** What the marks of a break-even chart are, as its legend names them. */
+const countMarks = {
+  domain: [
+    'diamond: break-even count n*',
+    'what Jacobi took: easiest to toughest block, mean as a dot',
+  ],
+  range: [palette[0], palette[1]],
+};
+
 /**
  * The break-even count of a block beside the iterations that Jacobi took, model by model. Where the
  * count lies to the right of the iterations, iterating pays.
  */
 export function breakEvenChart(rows: readonly (Setting & BreakEven)[]): ChartSpec {
-  const counts = { type: 'quantitative', scale: { type: 'log' }, title: 'iterations of a block' };
+  const models = [...new Set(rows.map(({ model }) => model))];
+  const all = rows.flatMap(({ star, fewest, most }) => [star, fewest, most]);
+  const domain = [Math.min(1, ...all), 1.3 * Math.max(1, ...all)];
   return {
     title: {
       text: 'Iterations that pay, and iterations that are needed',
       subtitle:
-        'Blue: break-even count n* of a block. Orange: what Jacobi took, easiest to toughest block, mean as a dot',
+        'Diamond right of the dot: Jacobi iteration in all blocks is faster than sequential sampling',
     },
+    vconcat: models.map((model) =>
+      countsOf(
+        rows.filter((row) => row.model === model),
+        domain,
+      ),
+    ),
+  };
+}
+
+/** The counts of one model, setting by setting. */
+function countsOf(rows: readonly (Setting & BreakEven)[], domain: readonly number[]): ChartSpec {
+  const settings = new Set(rows.map(({ setting }) => setting)).size;
+  const counts = {
+    type: 'quantitative',
+    scale: { type: 'log', domain: [...domain], nice: false },
+    title: 'iterations of a block (logarithmic scale)',
+    axis: { values: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], format: '~g', tickCount: 20 },
+  };
+  const legend = { title: null, orient: 'top', columns: 2, labelLimit: 0 };
+  const colorOf = (mark: number) => ({
+    datum: countMarks.domain[mark],
+    type: 'nominal',
+    scale: countMarks,
+    legend,
+  });
+  return {
+    title: { text: rows[0]?.model ?? '', fontSize: 12 },
     data: { values: [...rows] },
-    facet: { row: { field: 'model', type: 'nominal', sort: null, title: null } },
-    resolve: { scale: { y: 'independent' } },
-    spec: {
-      width: 560,
-      height: 190,
-      encoding: { y: { field: 'setting', type: 'nominal', sort: null, title: null } },
-      layer: [
-        {
-          mark: { type: 'rule', strokeWidth: 3, color: palette[1] },
-          encoding: { x: { ...counts, field: 'fewest' }, x2: { field: 'most' } },
-        },
-        {
-          mark: { type: 'point', filled: true, size: 60, color: palette[1], opacity: 1 },
-          encoding: { x: { ...counts, field: 'mean' } },
-        },
-        {
-          mark: { type: 'point', shape: 'diamond', size: 110, color: palette[0], opacity: 1 },
-          encoding: { x: { ...counts, field: 'star' } },
-        },
-      ],
-    },
+    width: 560,
+    height: 26 * settings,
+    encoding: { y: { field: 'setting', type: 'nominal', sort: null, title: null } },
+    layer: [
+      {
+        mark: { type: 'rule', strokeWidth: 3 },
+        encoding: { x: { ...counts, field: 'fewest' }, x2: { field: 'most' }, color: colorOf(1) },
+      },
+      {
+        mark: { type: 'point', filled: true, size: 60, opacity: 1 },
+        encoding: { x: { ...counts, field: 'mean' }, color: colorOf(1) },
+      },
+      {
+        mark: { type: 'point', filled: true, shape: 'diamond', size: 110, opacity: 1 },
+        encoding: { x: { ...counts, field: 'star' }, color: colorOf(0) },
+      },
+    ],
   };
 }
 
@@ -85,7 +119,7 @@ function speedUpsOf(rows: readonly SpeedUp[], strategies: readonly string[]): Ch
     type: 'quantitative',
     scale: { type: 'log', domain: [0.05, 20], nice: false },
     title: 'times as fast as sequential sampling in the same mode',
-    axis: { values: [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], format: '~g' },
+    axis: { values: [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20], format: '~g', tickCount: 20 },
   };
   const grid = { grid: true, tickBand: 'extent' };
   const legend = { title: null, orient: 'top', columns: 3 };
