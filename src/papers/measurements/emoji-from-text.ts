@@ -70,8 +70,8 @@ export const emojiFromText: readonly Measurement[] = [
     id: '11-no-copies',
     title: 'Distance of drawn emoji to the nearest training image',
     claim:
-      'Samples of names that were held out are no nearer to the training images than unseen drawings are.',
-    found: 'does not hold here',
+      'No more of the samples of held-out names than of unseen drawings are very near to a training image.',
+    found: 'cannot be told at this size',
     figures: [
       'copies: training drawings, decoded',
       'samples, training names',
