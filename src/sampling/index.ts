@@ -10,6 +10,7 @@ export {
 export type { ExecutionOptions } from './guidance/execution.js';
 export { type Guidance, guidedBlock } from './guidance/guided-block.js';
 export { type InverseOptions, inverse } from './inverse.js';
+export { currentMachine, type Machine } from './planner/machine.js';
 export {
   modelFingerprint,
   type Plan,

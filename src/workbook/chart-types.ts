@@ -50,6 +50,8 @@ export function lineChart(
     colour?: string;
     /** True for dots at the data, for curves of few points. */
     points?: boolean;
+    /** The field by whose size points are joined, where it is not x. */
+    order?: string;
     /** True where x names stages one after the other, and is no number. */
     stages?: boolean;
     /** Where the x axis has its ticks, each with its number. */
@@ -68,6 +70,7 @@ export function lineChart(
     encoding: {
       ...planeEncoding(chart),
       ...(chart.detail === undefined ? {} : { detail: { field: chart.detail, type: 'nominal' } }),
+      ...(chart.order === undefined ? {} : { order: { field: chart.order, type: 'quantitative' } }),
     },
   };
   const last = chart.stages

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { z } from 'zod';
 import { currentEngine, type EngineName } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { readBytes, writeAtomically } from '../backend/files.js';
+import { readBytes, sha256, writeAtomically } from '../backend/files.js';
 import {
   allowedDifference,
   type ComputedIn,
@@ -13,7 +13,7 @@ import {
 } from '../papers/index.js';
 import { currentMachine } from '../sampling/planner/machine.js';
 import { inQuickMode } from './quick.js';
-import { packageRoot, resultFile, resultsFolder } from './results-folder.js';
+import { packageRoot, resultFile, resultsFolder, resultToRead } from './results-folder.js';
 
 /** One number of a recorded claim. What we measured and what a paper reports never mix. */
 export interface RecordedFigure {
@@ -66,6 +66,11 @@ export interface RecordedClaim extends Omit<ClaimDetails, 'read' | 'errors' | 'n
   figures: RecordedFigure[];
   /** The figures that the last run did not compute. */
   read: string[];
+  /**
+   * The committed checkpoints that the configuration names, each with the first 16 hexadecimal digits
+   * of its SHA-256: weights of one name may be trained on.
+   */
+  weights: Readonly<Record<string, string>>;
   versions: {
     tarflow: string;
     engine: string;
@@ -95,7 +100,7 @@ export interface ResultRow {
  * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
  * of `read` do; when no figure has a value, so do configuration, seed, cost, versions and date, which
  * tell of the run that measured. Where another kind of processor had measured the same configuration
- * with the same seed, its figures that differ by more than their tolerance are kept in `elsewhere`.
+ * with the same seed and weights, its figures that differ by more than their tolerance are kept in `elsewhere`.
  * Under TARFLOW_QUICK=1 nothing is written.
  *
  * @param id of a measurement in `src/papers/measurements`, which says what its figures are
@@ -116,7 +121,8 @@ export async function recordClaim(
   const old = await readClaimFile(measurement, committedFile(id));
   const given = { ...read, ...withoutAbsent(figures) };
   const measured = Object.values(given).some((value) => value !== undefined);
-  const run = measured || !old ? { ...details, ...(await thisRun()) } : old;
+  const weights = await weightsOf(details.configuration);
+  const run = measured || !old ? { ...details, weights, ...(await thisRun()) } : old;
   const values = new Map<string, number>();
   for (const { name } of measurement.figures) {
     const value = given[name] ?? old?.figures.find((figure) => figure.name === name)?.value;
@@ -127,6 +133,7 @@ export async function recordClaim(
     read: [...values.keys()].filter((name) => figures[name] === undefined),
     configuration: run.configuration,
     seed: run.seed,
+    weights: run.weights,
     cost: run.cost,
     versions: run.versions,
     elsewhere: [],
@@ -190,9 +197,10 @@ function otherProcessors(
   now: RecordedClaim,
 ): OtherProcessor[] {
   // Another version of ours or of the engine may be the cause of a difference.
-  const told = ({ configuration, seed, versions }: RecordedClaim): string => {
+  const told = ({ configuration, seed, weights, versions }: RecordedClaim): string => {
     const { tarflow, engine, precision } = versions;
-    return JSON.stringify(withSortedKeys({ configuration, seed, tarflow, engine, precision }));
+    const run = { configuration, seed, weights, tarflow, engine, precision };
+    return JSON.stringify(withSortedKeys(run));
   };
   if (told(before) !== told(now)) return [];
   const earlier = before.elsewhere.filter(({ processor }) => processor !== now.versions.processor);
@@ -347,6 +355,26 @@ function withoutAbsent(figures: Readonly<Record<string, number | undefined>>) {
   return Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
 }
 
+/** The digests of the committed checkpoints whose names a configuration holds, wherever in it. */
+async function weightsOf(configuration: unknown): Promise<Record<string, string>> {
+  const digests: Record<string, string> = {};
+  for (const name of new Set(textsIn(configuration))) {
+    const bare = name.replace(/\.safetensors$/, '');
+    const file = resultToRead(path.join('checkpoints', `${bare}.safetensors`));
+    const handle = await fs.open(file).catch(() => undefined);
+    if (!handle) continue;
+    digests[bare] = (await sha256(handle, file)).slice(0, 16);
+    await handle.close();
+  }
+  return digests;
+}
+
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap(textsIn);
+}
+
 /** What a run that measures is told by. */
 async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
   const { engine, version, gpu } = currentEngine();
@@ -370,7 +398,7 @@ async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
  * results. Title and command are there for whoever opens it; `src/papers` says them.
  */
 function fileText({ id, title, command, figures, read, ...run }: RecordedClaim): string {
-  const { configuration, seed, cost, versions, elsewhere, date } = run;
+  const { configuration, seed, weights, cost, versions, elsewhere, date } = run;
   const values = figures.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]));
   const errors = figures.flatMap(({ name, error }) => (error === undefined ? [] : [[name, error]]));
   const counts = figures.flatMap(({ name, n }) => (n === undefined ? [] : [[name, n]]));
@@ -379,7 +407,9 @@ function fileText({ id, title, command, figures, read, ...run }: RecordedClaim):
     ...(errors.length > 0 && { errors: Object.fromEntries(errors) }),
     ...(counts.length > 0 && { n: Object.fromEntries(counts) }),
     read,
-    ...{ configuration: withSortedKeys(configuration), seed, cost: withSortedKeys(cost) },
+    ...{ configuration: withSortedKeys(configuration), seed },
+    ...(Object.keys(weights).length > 0 && { weights: withSortedKeys(weights) }),
+    cost: withSortedKeys(cost),
     versions: withSortedKeys(versions),
     ...(elsewhere.length > 0 && { elsewhere }),
     date,
@@ -404,6 +434,7 @@ const fileSchema = z.strictObject({
   read: z.array(z.string()),
   configuration: z.record(z.string(), z.unknown()),
   seed: z.number(),
+  weights: z.record(z.string(), z.string()).default({}),
   cost: z.record(z.string(), z.union([z.number(), z.string()])),
   versions: z.strictObject({
     tarflow: z.string(),

@@ -73,6 +73,15 @@ const charts: Record<string, ChartSpec> = {
     xTicks: [0.02, 0.05, 0.06, 0.07, 0.08, 0.1, 0.2, 0.4],
     yTicks: [1, 1.3, 2],
   }),
+  'joined in an order': lineChart({
+    title: 'Error against speed',
+    rows: [
+      { speed: 1.2, error: 0.1, tolerance: 1 },
+      { speed: 1, error: 0.01, tolerance: 0.1 },
+      { speed: 1.1, error: 0.001, tolerance: 0.01 },
+    ],
+    ...{ x: 'speed', y: 'error', order: 'tolerance', points: true },
+  }),
   scatter: scatterChart({ title: 'Points', rows, x: 'step', y: 'loss', xDomain: [0, 100] }),
   bars: barChart({ title: 'Bars', rows: rows.slice(0, 4), x: 'step', y: 'loss' }),
   'bars with errors': barChart({

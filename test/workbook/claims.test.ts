@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -15,7 +16,8 @@ vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
     process.env.TARFLOW_RESULTS
       ? actual.resultFile(name)
       : path.join(process.env.TARFLOW_QUICK ? os.tmpdir() : resultsFolder(), name);
-  return { ...actual, resultsFolder, resultFile };
+  const resultToRead = (name: string) => path.join(resultsFolder(), name);
+  return { ...actual, resultsFolder, resultFile, resultToRead };
 });
 
 beforeAll(async () => {
@@ -262,6 +264,25 @@ describe('measured again on another kind of processor', () => {
     fs.writeFileSync(file(), before);
     const read = await recordClaim(id, { images: 500 }, { ...details, read: { [bits]: 5 } });
     expect(read.elsewhere).toEqual([]);
+  });
+
+  test('tells the weights of one name apart', async () => {
+    const checkpoints = path.join(folder, 'results', 'checkpoints', 'twins');
+    fs.mkdirSync(checkpoints, { recursive: true });
+    const train = (text: string) => fs.writeFileSync(path.join(checkpoints, 'a.safetensors'), text);
+    const named = { ...details, configuration: { of: [{ checkpoint: 'twins/a' }], kept: 'nowhere' } };
+    train('one');
+    const first = await recordClaim(id, figures, named);
+    const digest = createHash('sha256').update('one').digest('hex').slice(0, 16);
+    expect(first.weights).toEqual({ 'twins/a': digest });
+    movedTo('first');
+    const before = fs.readFileSync(file(), 'utf8');
+    const again = await recordClaim(id, { ...figures, [bits]: 4 }, named);
+    expect(again.elsewhere).toEqual([{ processor: 'first', figures: { [bits]: 3.21 } }]);
+    expect(await readClaim(id)).toEqual(again);
+    fs.writeFileSync(file(), before);
+    train('another');
+    expect((await recordClaim(id, { ...figures, [bits]: 4 }, named)).elsewhere).toEqual([]);
   });
 });
 

@@ -107,6 +107,7 @@ describe('the last value of a cell', () => {
         seed: 1,
         cost: {},
         versions: {},
+        weights: {},
         elsewhere: [],
         date: '',
       },

@@ -48,6 +48,8 @@ export const emojiInPixels: readonly Measurement[] = [
       figure('fastest setting that keeps the aim, times as fast', '', 'timing'),
       figure('an evaluation in bfloat16 in units of float32’s', '', 'timing'),
       figure('a compiled evaluation in units of one that is not', '', 'timing'),
+      figure('n* of the easier blocks, curve', '', 'timing'),
+      figure('n* of the easier blocks, compiled, curve', '', 'timing'),
       figure('each block in the quicker way, times as fast', '', 'timing'),
       figure('n* that a gain of 1.8 takes', '', 'rounding'),
       ...[1, 8].flatMap((batch) => [
