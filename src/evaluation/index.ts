@@ -102,7 +102,7 @@ export {
   productRate,
   readingRate,
 } from './machine-rates.js';
-export { type Neighbour, nearestImages } from './nearest-images.js';
+export { type NearShare, type Neighbour, nearestImages, nearShare } from './nearest-images.js';
 export { peakSignalToNoise } from './peak-signal.js';
 export { alongAxes, type PrincipalAxes, principalAxes } from './principal-axes.js';
 export { type ConcordantPairs, concordantPairs } from './ranking.js';

@@ -1,5 +1,8 @@
+import { UserError } from '../backend/errors.js';
+import { foldIn, randomKey, uniform } from '../backend/random.js';
 import { tf, tidy } from '../backend/tf.js';
 import { type ImageDataset, imagesTensor } from '../data/index.js';
+import { quantile, standardDeviation, standardErrorOfShare } from './statistics.js';
 
 /** The image of a data set that is nearest to a query. */
 export interface Neighbour {
@@ -47,4 +50,67 @@ export function nearestImages(
     });
   }
   return found;
+}
+
+/** How many samples are nearer to a training image than most unseen images are. */
+export interface NearShare {
+  /** The distance below which the given share of unseen images lies. */
+  yardstick: number;
+  /** The share of samples that are nearer than that, from 0 to 1. */
+  share: number;
+  /** The standard error of the share: of the samples, and of the yardstick. */
+  error: number;
+}
+
+/**
+ * The share of samples that are nearer to their nearest training image than a given share of unseen
+ * images is. Samples that are distributed like unseen images have that share; one above it may be a
+ * sign of copies, or of smooth images, which are nearer to everything.
+ *
+ * The error has two parts, taken as independent: that of a share among so many samples, and how the
+ * share moves with the yardstick, by a bootstrap of 200 draws over the unseen images, or over groups
+ * of them.
+ *
+ * @param samples the distance of each sample to its nearest training image
+ * @param unseen the same of images that the model has not seen
+ * @param quantile the share of unseen images that are nearer than the yardstick. Default 0.05
+ * @param groups of each unseen image what it shares with others, such as the name of an emoji that
+ *   several vendors have drawn: groups are drawn as wholes
+ * @throws UserError without samples or unseen images, or for another number of groups than of unseen images
+ */
+export function nearShare(
+  samples: readonly number[],
+  unseen: readonly number[],
+  { quantile: below = 0.05, groups }: { quantile?: number; groups?: readonly string[] } = {},
+): NearShare {
+  if (samples.length === 0 || unseen.length === 0) {
+    throw new UserError(
+      `Distances of ${samples.length} samples and ${unseen.length} unseen images came`,
+      'Expected some of both',
+    );
+  }
+  if (groups && groups.length !== unseen.length) {
+    throw new UserError(
+      `${groups.length} groups came for ${unseen.length} unseen images`,
+      'Expected the group of each image',
+    );
+  }
+  const members = new Map<string, number[]>();
+  for (const [i, distance] of unseen.entries()) {
+    const group = groups?.[i] ?? String(i);
+    members.set(group, [...(members.get(group) ?? []), distance]);
+  }
+  const sets = [...members.values()];
+  const shareBelow = (limit: number) =>
+    samples.filter((distance) => distance < limit).length / samples.length;
+  const yardstick = quantile(unseen, below);
+  const share = shareBelow(yardstick);
+  const key = foldIn(randomKey(0), 'yardstick');
+  const redrawn = Array.from({ length: 200 }, (_, draw) => {
+    const places = uniform(foldIn(key, draw), sets.length);
+    const drawn = Array.from(places, (place) => sets[Math.floor(place * sets.length)] ?? []);
+    return shareBelow(quantile(drawn.flat(), below));
+  });
+  const error = Math.hypot(standardErrorOfShare(share, samples.length), standardDeviation(redrawn));
+  return { yardstick, share, error };
 }

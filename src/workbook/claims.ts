@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { z } from 'zod';
 import { currentEngine, type EngineName } from '../backend/engine.js';
 import { UserError } from '../backend/errors.js';
-import { readBytes, sha256, writeAtomically } from '../backend/files.js';
+import { readBytes, writeAtomically } from '../backend/files.js';
 import {
   allowedDifference,
   type ComputedIn,
@@ -12,8 +12,9 @@ import {
   tolerancesOf,
 } from '../papers/index.js';
 import { currentMachine } from '../sampling/planner/machine.js';
+import { weightsAskedFor } from './committed-run.js';
 import { inQuickMode } from './quick.js';
-import { packageRoot, resultFile, resultsFolder, resultToRead } from './results-folder.js';
+import { packageRoot, resultFile, resultsFolder } from './results-folder.js';
 
 /** One number of a recorded claim. What we measured and what a paper reports never mix. */
 export interface RecordedFigure {
@@ -67,10 +68,11 @@ export interface RecordedClaim extends Omit<ClaimDetails, 'read' | 'errors' | 'n
   /** The figures that the last run did not compute. */
   read: string[];
   /**
-   * The committed checkpoints that the configuration names, each with the first 16 hexadecimal digits
-   * of its SHA-256: weights of one name may be trained on.
+   * The trained models that the notebook had asked for, each with the first 16 hexadecimal digits of
+   * its file's SHA-256, since a model may be trained on under its name; absent where it was not
+   * written down.
    */
-  weights: Readonly<Record<string, string>>;
+  weights?: Readonly<Record<string, string>>;
   versions: {
     tarflow: string;
     engine: string;
@@ -79,7 +81,7 @@ export interface RecordedClaim extends Omit<ClaimDetails, 'read' | 'errors' | 'n
     /** The processor, or the graphics device; absent where it was not written down. */
     processor?: string;
   };
-  /** The same configuration and seed on other kinds of processors. */
+  /** The same configuration, seed and weights on other kinds of processors. */
   elsewhere: OtherProcessor[];
   /** ISO 8601, of the run that measured a figure last. */
   date: string;
@@ -98,8 +100,8 @@ export interface ResultRow {
 /**
  * Writes the figures that a notebook measured to `results/claims/<id>.json`, or to the folder of
  * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
- * of `read` do; when no figure has a value, so do configuration, seed, cost, versions and date, which
- * tell of the run that measured. Where another kind of processor had measured the same configuration
+ * of `read` do; when no figure has a value, so do configuration, seed, weights, cost, versions and
+ * date, which tell of the run that measured. Where another kind of processor had measured the same configuration
  * with the same seed and weights, its figures that differ by more than their tolerance are kept in `elsewhere`.
  * Under TARFLOW_QUICK=1 nothing is written.
  *
@@ -121,8 +123,7 @@ export async function recordClaim(
   const old = await readClaimFile(measurement, committedFile(id));
   const given = { ...read, ...withoutAbsent(figures) };
   const measured = Object.values(given).some((value) => value !== undefined);
-  const weights = await weightsOf(details.configuration);
-  const run = measured || !old ? { ...details, weights, ...(await thisRun()) } : old;
+  const run = measured || !old ? { ...details, ...(await thisRun()) } : old;
   const values = new Map<string, number>();
   for (const { name } of measurement.figures) {
     const value = given[name] ?? old?.figures.find((figure) => figure.name === name)?.value;
@@ -133,7 +134,7 @@ export async function recordClaim(
     read: [...values.keys()].filter((name) => figures[name] === undefined),
     configuration: run.configuration,
     seed: run.seed,
-    weights: run.weights,
+    ...(run.weights && { weights: run.weights }),
     cost: run.cost,
     versions: run.versions,
     elsewhere: [],
@@ -197,8 +198,9 @@ function otherProcessors(
   now: RecordedClaim,
 ): OtherProcessor[] {
   // Another version of ours or of the engine may be the cause of a difference.
-  const told = ({ configuration, seed, weights, versions }: RecordedClaim): string => {
+  const told = ({ configuration, seed, versions, ...claim }: RecordedClaim): string => {
     const { tarflow, engine, precision } = versions;
+    const weights = before.weights && claim.weights;
     const run = { configuration, seed, weights, tarflow, engine, precision };
     return JSON.stringify(withSortedKeys(run));
   };
@@ -355,33 +357,14 @@ function withoutAbsent(figures: Readonly<Record<string, number | undefined>>) {
   return Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined));
 }
 
-/** The digests of the committed checkpoints whose names a configuration holds, wherever in it. */
-async function weightsOf(configuration: unknown): Promise<Record<string, string>> {
-  const digests: Record<string, string> = {};
-  for (const name of new Set(textsIn(configuration))) {
-    const bare = name.replace(/\.safetensors$/, '');
-    const file = resultToRead(path.join('checkpoints', `${bare}.safetensors`));
-    const handle = await fs.open(file).catch(() => undefined);
-    if (!handle) continue;
-    digests[bare] = (await sha256(handle, file)).slice(0, 16);
-    await handle.close();
-  }
-  return digests;
-}
-
-function textsIn(value: unknown): string[] {
-  if (typeof value === 'string') return [value];
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.values(value).flatMap(textsIn);
-}
-
 /** What a run that measures is told by. */
-async function thisRun(): Promise<Pick<RecordedClaim, 'versions' | 'date'>> {
+async function thisRun(): Promise<Pick<RecordedClaim, 'weights' | 'versions' | 'date'>> {
   const { engine, version, gpu } = currentEngine();
   const rounded = engine === 'tensorflow' && gpu && process.env.NVIDIA_TF32_OVERRIDE !== '0';
   const bytes = await readBytes(path.join(packageRoot(), 'package.json'));
   const { version: tarflow } = JSON.parse(Buffer.from(bytes).toString('utf8'));
   return {
+    weights: await weightsAskedFor(),
     versions: {
       tarflow,
       engine: `${engine} (${version})`,
@@ -408,7 +391,7 @@ function fileText({ id, title, command, figures, read, ...run }: RecordedClaim):
     ...(counts.length > 0 && { n: Object.fromEntries(counts) }),
     read,
     ...{ configuration: withSortedKeys(configuration), seed },
-    ...(Object.keys(weights).length > 0 && { weights: withSortedKeys(weights) }),
+    ...(weights && { weights: withSortedKeys(weights) }),
     cost: withSortedKeys(cost),
     versions: withSortedKeys(versions),
     ...(elsewhere.length > 0 && { elsewhere }),
@@ -434,7 +417,7 @@ const fileSchema = z.strictObject({
   read: z.array(z.string()),
   configuration: z.record(z.string(), z.unknown()),
   seed: z.number(),
-  weights: z.record(z.string(), z.string()).default({}),
+  weights: z.record(z.string(), z.string()).optional(),
   cost: z.record(z.string(), z.union([z.number(), z.string()])),
   versions: z.strictObject({
     tarflow: z.string(),

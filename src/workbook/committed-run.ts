@@ -29,9 +29,25 @@ export interface CommittedRun {
   records: LikelihoodRecord[];
 }
 
+const askedFor = new Set<string>();
+
 /** The file in which `results/` keeps a trained model. */
 export function committedCheckpoint(name: string): string {
+  askedFor.add(name);
   return resultToRead(files(name).run.tensors);
+}
+
+/**
+ * The trained models for which {@link committedCheckpoint} was asked since the process began, each with
+ * the first 16 hexadecimal digits of its file's SHA-256; one without a file is left out.
+ */
+export async function weightsAskedFor(): Promise<Record<string, string>> {
+  const digests: Record<string, string> = {};
+  for (const name of [...askedFor].sort()) {
+    const file = committedCheckpoint(name);
+    if (existsSync(file)) digests[name] = (await fileDigest(file)).slice(0, 16);
+  }
+  return digests;
 }
 
 /**

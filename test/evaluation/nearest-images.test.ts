@@ -1,8 +1,8 @@
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/backend/engine.js';
 import { tf } from '../../src/backend/tf.js';
 import { imageDataset, imagesTensor } from '../../src/data/index.js';
-import { nearestImages } from '../../src/evaluation/nearest-images.js';
+import { nearestImages, nearShare } from '../../src/evaluation/nearest-images.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -37,4 +37,43 @@ test('queries are clipped, and the first images alone can be asked', () => {
     { index: 99, distance: expect.closeTo(2 - 99 / 127.5, 4) },
   ]);
   queries.dispose();
+});
+
+describe('the share that is nearer than most unseen images', () => {
+  const steps = (count: number, of = (i: number) => i) =>
+    Array.from({ length: count }, (_, i) => of(i));
+
+  test('is that of the quantile, for samples distributed as they are', () => {
+    const unseen = steps(1000, (i) => i / 1000);
+    const { yardstick, share, error } = nearShare(unseen, unseen);
+    expect(yardstick).toBeCloseTo(0.05, 3);
+    expect(share).toBeCloseTo(0.05, 2);
+    // Of the samples √(0.05 · 0.95 / 1000), and of the yardstick as much again.
+    expect(error / Math.sqrt((2 * 0.05 * 0.95) / 1000)).toBeCloseTo(1, 0);
+    expect(
+      nearShare(
+        steps(10, () => 2),
+        unseen,
+      ),
+    ).toEqual({ yardstick, share: 0, error: 0 });
+    expect(nearShare(unseen, unseen, { quantile: 0.2 }).share).toBeCloseTo(0.2, 2);
+  });
+
+  test('has a larger error where unseen images come in groups', () => {
+    const unseen = steps(400, (i) => Math.floor(i / 4) / 100);
+    const samples = steps(4000, (i) => i / 4000);
+    const single = nearShare(samples, unseen);
+    const grouped = nearShare(samples, unseen, {
+      groups: unseen.map((_, i) => String(Math.floor(i / 4))),
+    });
+    expect(grouped.share).toBe(single.share);
+    expect(grouped.error / single.error).toBeGreaterThan(1.6);
+    expect(grouped.error / single.error).toBeLessThan(2.2);
+  });
+
+  test('needs both, and a group for each unseen image', () => {
+    expect(() => nearShare([], [1])).toThrow(/Distances of 0 samples and 1 unseen images came/);
+    expect(() => nearShare([1], [])).toThrow(/of 1 samples and 0 unseen/);
+    expect(() => nearShare([1], [1, 2], { groups: ['a'] })).toThrow(/1 groups came for 2/);
+  });
 });
