@@ -50,7 +50,7 @@ export function lineChart(
     colour?: string;
     /** True for dots at the data, for curves of few points. */
     points?: boolean;
-    /** The field by whose size points are joined, where it is not x. */
+    /** The field that orders the points along a line; x where absent. */
     order?: string;
     /** True where x names stages one after the other, and is no number. */
     stages?: boolean;

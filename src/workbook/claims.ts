@@ -101,8 +101,9 @@ export interface ResultRow {
  * Writes the figures that a notebook measured to `results/claims/<id>.json`, or to the folder of
  * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
  * of `read` do; when no figure has a value, so do configuration, seed, weights, cost, versions and
- * date, which tell of the run that measured. Where another kind of processor had measured the same configuration
- * with the same seed and weights, its figures that differ by more than their tolerance are kept in `elsewhere`.
+ * date, which tell of the run that measured. Where another kind of processor had measured the same
+ * configuration with the same seed and weights, its figures that differ by more than their tolerance
+ * are kept in `elsewhere`. A claim from before weights were written down is compared without them.
  * Under TARFLOW_QUICK=1 nothing is written.
  *
  * @param id of a measurement in `src/papers/measurements`, which says what its figures are
