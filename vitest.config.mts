@@ -10,12 +10,14 @@ export default defineConfig({
     // A native addon cannot be unloaded, so tests run in processes of their own, not in threads.
     pool: 'forks',
     maxConcurrency: 2,
+    // Built packages are loaded by Node, as their users load them.
+    server: { deps: { external: [/packages\/[^/]+\/dist\//] } },
     projects: [
       {
         extends: true,
         test: {
           name: 'library',
-          include: ['test/**/*.test.{ts,mjs}'],
+          include: ['test/**/*.test.{ts,mjs}', 'packages/*/test/**/*.test.{ts,mjs}'],
           exclude: [...configDefaults.exclude, notebooks],
           maxWorkers: 2,
           testTimeout: minute,

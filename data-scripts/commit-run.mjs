@@ -22,7 +22,7 @@ await runMain(async () => {
   }
   const context = newContext();
   await runSteps([build], context);
-  /** @type {typeof import('../src/workbook/committed-run.js')} */
+  /** @type {typeof import('../workbook/committed-run.js')} */
   const { commitRun, commitSnapshot } = createRequire(path.join(context.root, 'package.json'))(
     './dist/workbook/committed-run.js',
   );

@@ -109,7 +109,12 @@ async function examine() {
           value: 'not fetched (optional, 136 MB)',
           hint: 'For the notebooks with colour images run `node data-scripts/data.mjs emoji`',
         },
-    done('build', build.isDone(context), 'dist/ is current', 'dist/ is missing or older than src/'),
+    done(
+      'build',
+      build.isDone(context),
+      'dist/ is current',
+      'dist/ is missing or older than its sources',
+    ),
     { name: 'cache', value: `${cache} (${formatBytes(folderSize(cache))})` },
   ];
 }

@@ -1,4 +1,4 @@
-"""Writes src/backend/program/trace/op-table.ts from TensorFlow's own op registry.
+"""Writes packages/graph/src/trace/op-table.ts from TensorFlow's own op registry.
 
 Run it by hand when TensorFlow or TensorFlow.js moves to another version, in a Python environment
 that has the `tensorflow` or `tensorflow-cpu` wheel of the version that the set-up downloads:
@@ -52,7 +52,7 @@ def signature(op):
 
 
 lines = [signature(op) for op in ops]
-(root / "src/backend/program/trace/op-table.ts").write_text(
+(root / "packages/graph/src/trace/op-table.ts").write_text(
     f"""/**
  * Signatures of TensorFlow's ops, one a line: `Name(argument: type, …) -> (result: type, …)`. A type is
  * a fixed one, or the name of the attribute that holds it; `N*T` is N tensors of type T, `[T]` a list

@@ -7,7 +7,7 @@ import path from 'node:path';
  * @param {import('./steps.mjs').Context} context whose dist/ is built
  */
 export async function writePages({ root, progress }) {
-  /** @type {typeof import('../../src/workbook/report/generated-pages.js')} */
+  /** @type {typeof import('../../workbook/report/generated-pages.js')} */
   const { writeGeneratedPages } = createRequire(path.join(root, 'package.json'))(
     './dist/workbook/report/generated-pages.js',
   );

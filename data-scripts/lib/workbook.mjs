@@ -25,7 +25,7 @@ import { formatSeconds } from './progress.mjs';
 export async function runWorkbook(context, run) {
   const { notebooks, results, executed, report, train, judge } = run;
   const { root, env, progress } = context;
-  /** @type {typeof import('../../src/workbook/report/reproduction.js')} */
+  /** @type {typeof import('../../workbook/report/reproduction.js')} */
   const { claimFiles, failures, recordedClaims, reproduction, reproductionText } = createRequire(
     path.join(root, 'package.json'),
   )('./dist/workbook/report/reproduction.js');

@@ -4,8 +4,20 @@ import path from 'node:path';
 import { run } from '../lib/run.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
 
+/** What is compiled, each by its tsconfig: the packages first, since the library is typed by them. */
+const projects = [
+  { folder: path.join('packages', 'graph'), config: 'tsconfig.json', sources: ['src'] },
+  { folder: path.join('packages', 'kernel'), config: 'tsconfig.json', sources: ['src'] },
+  { folder: '', config: 'tsconfig.build.json', sources: ['src', 'workbook'] },
+].map(({ folder, config, sources }) => ({
+  config: path.join(folder, config),
+  dist: path.join(folder, 'dist'),
+  sources: sources.map((name) => path.join(folder, name)),
+}));
+
 /**
- * The library compiled to dist/, where notebooks and the command line find it.
+ * Packages, library and workbook compiled to a dist/ each, where notebooks and the command line find
+ * them.
  *
  * @type {import('../lib/steps.mjs').Step}
  */
@@ -22,19 +34,21 @@ export const build = {
     const key = sourcesKey(root);
     // Not node_modules/.bin/tsc: tslab brings an older TypeScript, and the two fight for that name.
     const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const { status, output } = await run(
-      process.execPath,
-      [compiler, '-p', 'tsconfig.build.json', '--noEmitOnError'],
-      { cwd: root, env },
-    );
-    if (status !== 0) {
-      throw new SetupError(
-        'The sources do not compile',
-        'Repair what the compiler says below; dist/ is as it was',
-        output.trim(),
+    for (const { config, dist } of projects) {
+      const { status, output } = await run(
+        process.execPath,
+        [compiler, '-p', config, '--noEmitOnError'],
+        { cwd: root, env },
       );
+      if (status !== 0) {
+        throw new SetupError(
+          'The sources do not compile',
+          `Repair what the compiler says below; ${dist} is as it was`,
+          output.trim(),
+        );
+      }
+      removeOlder(path.join(root, dist), started);
     }
-    removeOlder(path.join(root, 'dist'), started);
     writeFileSync(stampFile(root), key);
   },
 };
@@ -51,11 +65,16 @@ function stampFile(root) {
  */
 function sourcesKey(root) {
   const hash = createHash('sha256');
-  const sources = readdirSync(path.join(root, 'src'), { recursive: true, withFileTypes: true })
+  const sources = projects
+    .flatMap((project) => project.sources)
+    .flatMap((folder) =>
+      readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true }),
+    )
     .filter((entry) => entry.isFile())
     .map((entry) => path.join(entry.parentPath, entry.name))
     .sort();
-  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'];
+  const configs = projects.map(({ config }) => config);
+  const settings = [...configs, 'tsconfig.json', 'package-lock.json'];
   for (const file of [...sources, ...settings.map((name) => path.join(root, name))]) {
     hash.update(`${path.relative(root, file)}\n`).update(readFileSync(file));
   }

@@ -94,7 +94,7 @@ export const kernels = {
  */
 export function kernelSpecs(root) {
   const own = {
-    argv: ['node', path.join(root, 'src', 'kernel', 'bin.js'), '{connection_file}'],
+    argv: ['node', path.join(root, 'packages', 'kernel', 'bin.js'), '{connection_file}'],
     language: 'typescript',
     interrupt_mode: 'message',
     metadata: { debugger: false },

@@ -304,7 +304,7 @@ function ownAddon({ root, cache }) {
 
 /** @param {string} root */
 function ownSource(root) {
-  return path.join(root, 'src', 'backend', 'native', 'addon.cc');
+  return path.join(root, 'packages', 'graph', 'src', 'native', 'addon.cc');
 }
 
 /** @param {NodeJS.ProcessEnv} env */

@@ -2,8 +2,8 @@ import { constants, existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import { UserError } from '../backend/errors.js';
-import { FileUnwritable } from '../backend/files.js';
+import { UserError } from '../core/errors.js';
+import { FileUnwritable } from '../core/files.js';
 
 /** For commander: reads a number. */
 export function number(text: string): number {

@@ -4,7 +4,7 @@ const { existsSync } = require('node:fs');
 const path = require('node:path');
 
 const [command, ...rest] = process.argv.slice(2);
-const main = path.join(__dirname, '..', '..', 'dist', 'cli', 'main.js');
+const main = path.join(__dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
 
 // A reader that has seen enough (`tarflow conform … | head`) ends it quietly, as SIGPIPE would.
 process.stdout.on('error', (error) => {

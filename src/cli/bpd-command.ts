@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { type EngineReport, startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
+import { type EngineReport, startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
 import type { DataSource } from '../data/index.js';
 import {
   type BitsPerDimensionResult,
@@ -9,8 +9,8 @@ import {
 } from '../evaluation/bits-per-dimension.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
+import { startProgress } from '../show/progress.js';
 import type { CheckpointDetails } from '../training/checkpoint.js';
-import { startProgress } from '../workbook/progress.js';
 import { count, counted, wholeNumber } from './arguments.js';
 import { addSplitOptions, measuredSplit } from './measured-split.js';
 

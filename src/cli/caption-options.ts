@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { UserError } from '../backend/errors.js';
-import type { tf } from '../backend/tf.js';
 import type { Conditioned } from '../conditions/given.js';
 import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
+import { UserError } from '../core/errors.js';
+import type { tf } from '../core/tf.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 
 /** What the options of {@link addCaptionOptions} give. */

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
 import { type Conditioned, emptyCaption } from '../conditions/given.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
+import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
 import {
   type HostData,
   type HostDtype,

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
+import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import { fileDigest } from '../formats/tensor-file.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import { decode } from '../sampling/autoencode.js';
-import { startProgress } from '../workbook/progress.js';
+import { startProgress } from '../show/progress.js';
 import { counted } from './arguments.js';
 import { checkImagesWritable, readLatents, writeImages } from './image-files.js';
 import { givenScale, scaleForms } from './latent-options.js';

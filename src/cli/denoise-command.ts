@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
+import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
 import { ability, disposeModel } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
-import { startProgress } from '../workbook/progress.js';
+import { startProgress } from '../show/progress.js';
 import { counted, number } from './arguments.js';
 import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
 import {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
 import {
   type FeatureMoments,
   type FeatureRows,
@@ -25,7 +25,7 @@ import {
   type ImagesToSee,
   statisticsOfImages,
 } from '../evaluation/features/network.js';
-import { startProgress } from '../workbook/progress.js';
+import { startProgress } from '../show/progress.js';
 import { count, wholeNumber } from './arguments.js';
 import { type Comparison, type DistanceOutcome, distanceText } from './distance-text.js';
 import { type ImageSet, imageSetForms, openImageSet } from './image-sets.js';

@@ -1,10 +1,10 @@
 import * as fs from 'node:fs/promises';
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import { Interruption, UserError } from '../backend/errors.js';
 import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
 import { writeCaptionStates } from '../conditions/text/captioned-latents.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
+import { startEngine } from '../core/engine.js';
+import { Interruption, UserError } from '../core/errors.js';
 import {
   type DataSource,
   datasetForms,
@@ -24,8 +24,8 @@ import {
   encodeDataset,
   encodedWhileWritten,
 } from '../sampling/encode-dataset.js';
-import { untilInterrupted } from '../workbook/interrupt.js';
-import { startProgress } from '../workbook/progress.js';
+import { untilInterrupted } from '../show/interrupt.js';
+import { startProgress } from '../show/progress.js';
 import { checkTensorFile, count, counted, wholeNumber } from './arguments.js';
 import { choiceText, imagesToEncode, pattern } from './encoded-images.js';
 import { givenScale, scaleForms, splitScale } from './latent-options.js';

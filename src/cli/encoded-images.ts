@@ -1,4 +1,4 @@
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 import type { DataSource } from '../data/index.js';
 import type { EncodedImage } from '../sampling/encode-dataset.js';
 

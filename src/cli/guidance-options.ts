@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { UserError } from '../backend/errors.js';
 import type { Conditioned } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
 import { blocksOf } from '../flow/flow.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkGuidance, idleGuidance, readingBlocks } from '../sampling/guidance/check-guidance.js';

@@ -1,15 +1,15 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { UserError } from '../backend/errors.js';
-import { readBytes, writeAtomically } from '../backend/files.js';
-import { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { readBytes, writeAtomically } from '../core/files.js';
+import { tf } from '../core/tf.js';
 import type { LatentFacts } from '../data/description.js';
 import { toUnitRange } from '../data/index.js';
 import { latentFacts } from '../data/latents/latent-file.js';
 import type { ImageSize } from '../data/source.js';
 import { readSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.js';
-import { saveImageGrid } from '../workbook/image-grid.js';
-import { sharp } from '../workbook/sharp.js';
+import { saveImageGrid } from '../show/image-grid.js';
+import { sharp } from '../show/sharp.js';
 import { checkWritable } from './arguments.js';
 
 /** The name under which a safetensors file holds images (count, channels, height, width). */

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import * as path from 'node:path';
-import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
 import {
   type DataSource,
   datasetForms,

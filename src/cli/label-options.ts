@@ -1,4 +1,4 @@
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 
 /**

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 import type { LatentFacts } from '../data/description.js';
 import { latentScale } from '../data/index.js';
 import { checkSameLatents } from '../data/latents/same-latents.js';

@@ -1,9 +1,10 @@
+import * as path from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { Interruption, UserError } from '../backend/errors.js';
-import { addAccelerate } from './accelerate-command.js';
+import { Interruption, UserError } from '../core/errors.js';
+import { packageRoot } from '../core/package-root.js';
+import { registerExperiments } from '../training/experiment.js';
 import { addAutoencoder } from './autoencoder-command.js';
 import { addBpd } from './bpd-command.js';
-import { addConform } from './conform-command.js';
 import { addConvert } from './convert-command.js';
 import { addDecode } from './decode-command.js';
 import { addDenoise } from './denoise-command.js';
@@ -11,8 +12,8 @@ import { addDistance } from './distance-command.js';
 import { addDoctor } from './doctor-command.js';
 import { addEncode } from './encode-command.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
+import { type Extension, installedExtensions } from './extension.js';
 import { addPlan } from './plan-command.js';
-import { addReproduce } from './reproduce-command.js';
 import { addSample } from './sample-command.js';
 import { addSnapshot } from './snapshot-command.js';
 import { addTrain } from './train-command.js';
@@ -22,14 +23,18 @@ import { addStepTime } from './training-threads.js';
  * Runs the command line.
  *
  * @param argv as `process.argv`: the program, the script, then the arguments
+ * @param extensions what other packages add; default: those that package.json files name
  * @returns the exit code, one of {@link exitCodes}
  */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(
+  argv: readonly string[],
+  extensions?: readonly Extension[],
+): Promise<number> {
   let exitCode: number = exitCodes.done;
   const setExitCode: SetExitCode = (code) => {
     exitCode = code;
   };
-  const { version } = require('../../package.json') as { version: string };
+  const { version } = require(path.join(packageRoot(), 'package.json')) as { version: string };
   // Subcommands take over the settings that stand before them.
   const program = new Command('tarflow')
     .description('Transformer autoregressive flows: train, sample and measure them.')
@@ -58,18 +63,19 @@ where it is set up, else wasm.`,
   addSnapshot(program);
   addSample(program);
   addPlan(program);
-  addAccelerate(program);
   addDenoise(program);
   addBpd(program);
   addEncode(program);
   addDecode(program);
   addAutoencoder(program);
   addDistance(program);
-  addConform(program, setExitCode);
   addConvert(program);
-  addReproduce(program, setExitCode);
 
   try {
+    for (const { experiments = [], commands } of extensions ?? installedExtensions()) {
+      registerExperiments(experiments);
+      commands?.(program, setExitCode);
+    }
     await program.parseAsync([...argv]);
     return exitCode;
   } catch (error) {

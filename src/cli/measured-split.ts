@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 import {
   type DataSource,
   datasetForms,

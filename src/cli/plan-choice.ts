@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { Option } from 'commander';
-import { UserError } from '../backend/errors.js';
-import { randomKey } from '../backend/random.js';
-import type { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { randomKey } from '../core/random.js';
+import type { tf } from '../core/tf.js';
 import {
   type DataSource,
   datasetForms,

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import type { tf } from '../backend/tf.js';
+import { startEngine } from '../core/engine.js';
+import type { tf } from '../core/tf.js';
 import { blocksOf, disposeModel } from '../flow/flow.js';
 import { loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
@@ -14,8 +14,8 @@ import {
 } from '../sampling/planner/plan-sampling.js';
 import { sampleNoise } from '../sampling/sample.js';
 import { type Solver, solverText } from '../sampling/solvers/solver.js';
-import { startProgress } from '../workbook/progress.js';
-import { showTable } from '../workbook/table.js';
+import { startProgress } from '../show/progress.js';
+import { showTable } from '../show/table.js';
 import {
   checkWritable,
   count,

@@ -1,8 +1,8 @@
 import * as path from 'node:path';
 import type { Command } from 'commander';
-import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import type { tf } from '../backend/tf.js';
+import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
+import type { tf } from '../core/tf.js';
 import { blocksOf, disposeModel } from '../flow/flow.js';
 import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
 import type { ExecutionOptions } from '../sampling/guidance/execution.js';
@@ -10,8 +10,8 @@ import { askedExecution } from '../sampling/guidance/execution.js';
 import { checkPriorTemperature, sample } from '../sampling/sample.js';
 import { strategyNames } from '../sampling/solvers/published-strategies.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-record.js';
-import { saveImageGrid } from '../workbook/image-grid.js';
-import { startProgress } from '../workbook/progress.js';
+import { saveImageGrid } from '../show/image-grid.js';
+import { startProgress } from '../show/progress.js';
 import {
   checkWritable,
   count,

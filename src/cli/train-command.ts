@@ -1,11 +1,11 @@
 import * as path from 'node:path';
+import type { Mode } from '@tarflow/graph';
 import type { Command } from 'commander';
-import { type EngineReport, startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import type { Mode } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
 import type { Conditioned } from '../conditions/given.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
+import { type EngineReport, startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
 import {
   type DataSource,
   datasetForms,
@@ -13,28 +13,23 @@ import {
   openDataset,
   withCaptionStates,
 } from '../data/index.js';
-import {
-  type Experiment,
-  experiments,
-  findExperiment,
-  optionTexts,
-  readExperiment,
-  withOverrides,
-} from '../experiments/index.js';
 import { disposeModel } from '../flow/flow.js';
 import type { ModelConfig } from '../flow/model.js';
+import { readExperiment } from '../models/experiment-file.js';
+import { optionTexts, withOverrides } from '../models/overrides.js';
 import { readStartingConfig, readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
+import { untilInterrupted } from '../show/interrupt.js';
+import { type Progress, startProgress } from '../show/progress.js';
+import { showTable } from '../show/table.js';
 import { checkedPlan } from '../training/checks.js';
+import { type Experiment, findExperiment, knownExperiments } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import type { NamedData, RunDescription } from '../training/run-description.js';
 import { RunFolder } from '../training/run-folder.js';
 import { checkSettings } from '../training/settings.js';
 import { templateOf } from '../training/template.js';
 import { type TrainingResult, type TrainingRun, train } from '../training/train.js';
-import { untilInterrupted } from '../workbook/interrupt.js';
-import { type Progress, startProgress } from '../workbook/progress.js';
-import { showTable } from '../workbook/table.js';
 import { checkWritable, counted, modeOption, shellWords } from './arguments.js';
 import { exitCodes, type SetExitCode } from './exit-codes.js';
 import { chooseTrainingThreads } from './training-threads.js';
@@ -85,7 +80,7 @@ export function addTrain(program: Command, setExitCode: SetExitCode): void {
     });
 }
 
-const helpText = `
+const helpText = () => `
 Control-C stops after the current step, saves, and says how to resume. A run that was killed goes on
 from its last saved step. While a run is open, its folder is locked.
 
@@ -117,7 +112,9 @@ busy nothing is timed, and operations are divided. TF_NUM_INTRAOP_THREADS=1 choo
 higher number the first.
 
 Experiments:
-${experiments.map(({ name, description }) => `  ${name}\n      ${description}`).join('\n')}
+${knownExperiments()
+  .map(({ name, description }) => `  ${name}\n      ${description}`)
+  .join('\n')}
 
 Examples:
   $ tarflow train --list
@@ -333,7 +330,7 @@ function namedDataOf(
   if (recorded?.data !== dataset || datasetNames.includes(dataset))
     return { data: dataset, ...asked };
   // A run that does not say where its data lie, of an experiment that does.
-  const own = experiments.find(({ name }) => name === recorded.experiment);
+  const own = knownExperiments().find(({ name }) => name === recorded.experiment);
   if (own && !datasetNames.includes(own.dataset)) return { data: own.dataset, ...asked };
   throw new UserError(
     `The run in ${out} was trained on '${dataset}', of which it does not say where it lies`,
@@ -407,11 +404,11 @@ function validationText(
 
 function list(json: boolean): void {
   if (json) {
-    console.log(JSON.stringify(experiments, null, 2));
+    console.log(JSON.stringify(knownExperiments(), null, 2));
     return;
   }
-  showTable(experiments.map(summary));
-  for (const experiment of experiments) {
+  showTable(knownExperiments().map(summary));
+  for (const experiment of knownExperiments()) {
     console.log(`\nValues of ${experiment.name} (replace them with --set key=value):`);
     console.log(wrapped(optionTexts(experiment)));
   }

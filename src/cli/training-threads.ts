@@ -4,19 +4,19 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import type { Mode, ThreadUse } from '@tarflow/graph';
+import { isSetUp } from '@tarflow/graph';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { cacheFolder } from '../backend/cache-folder.js';
-import { currentEngine, startEngine } from '../backend/engine.js';
-import { writeAtomically } from '../backend/files.js';
-import { isSetUp } from '../backend/native/addon.js';
-import type { Mode, ThreadUse } from '../backend/program/index.js';
+import { cacheFolder } from '../core/cache-folder.js';
+import { currentEngine, startEngine } from '../core/engine.js';
+import { writeAtomically } from '../core/files.js';
+import { packageRoot } from '../core/package-root.js';
 import { familyOf } from '../models/registry.js';
 import { processorName } from '../sampling/planner/machine.js';
 import type { Experiment } from '../training/experiment.js';
 import { longRun } from '../training/mode.js';
 import { secondsPerStep } from '../training/step-time.js';
-import { packageRoot } from '../workbook/results-folder.js';
 
 /** The hidden command that measures in a process of its own. */
 const command = 'step-time';

@@ -1,5 +1,5 @@
-import { UserError } from '../backend/errors.js';
-import type { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import type { tf } from '../core/tf.js';
 import { type Classes, classMixture, type Label } from './labels.js';
 
 /** What samples are told of: a class, or the states of a caption. */

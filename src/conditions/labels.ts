@@ -1,5 +1,5 @@
-import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
 
 /**
  * Class labels: one for the whole batch, or one per sample. −1 is a dropped label: the model reads it as

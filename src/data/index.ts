@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 import { openFolder } from './folder/folder.js';
 import { openLatents } from './latents/latent-file.js';
 import { emojiDatasets } from './memory/emoji.js';

@@ -1,6 +1,6 @@
-import { UserError } from '../backend/errors.js';
-import { foldIn, permutation, type RandomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { foldIn, permutation, type RandomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import type { ImageDataset } from './memory/memory.js';
 import { checkIndices, type DataSource, type RawBatch } from './source.js';
 

@@ -1,15 +1,9 @@
-import { checkCount } from '../backend/count.js';
-import { UserError } from '../backend/errors.js';
-import {
-  batchParts,
-  callCompiled,
-  inParts,
-  partsOf,
-  xlaIsAtHand,
-} from '../backend/program/index.js';
-import { foldIn, type RandomKey, randomKey } from '../backend/random.js';
-import { tf, tidy } from '../backend/tf.js';
+import { batchParts, callCompiled, inParts, partsOf, xlaIsAtHand } from '@tarflow/graph';
 import { type Given, givenConditions } from '../conditions/given.js';
+import { checkCount } from '../core/count.js';
+import { UserError } from '../core/errors.js';
+import { foldIn, type RandomKey, randomKey } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
 import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
@@ -86,7 +80,7 @@ export function logProb(
  * @example
  * ```ts
  * import { bitsPerDimension, loadCheckpoint, loadDataset, tf } from 'tarflow';
- * import { randomKey } from 'tarflow/backend';
+ * import { randomKey } from 'tarflow/core';
  * import { noisyImages } from 'tarflow/training';
  *
  * const flow = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');

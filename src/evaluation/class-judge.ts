@@ -1,4 +1,4 @@
-import { tf, tidy } from '../backend/tf.js';
+import { tf, tidy } from '../core/tf.js';
 import { accuracy, type Classifier, classifierFeatures } from '../models/classifier/index.js';
 import { mean } from './statistics.js';
 

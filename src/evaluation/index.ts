@@ -1,13 +1,5 @@
 /** `tarflow/evaluation`: likelihood, distances of features, conformance, acceleration. */
 export {
-  type Acceleration,
-  type AccelerationOptions,
-  type AccelerationRow,
-  accelerationStrategies,
-  measureAcceleration,
-  strategyRow,
-} from './acceleration.js';
-export {
   type AutoencoderQuality,
   type AutoencoderQualityOptions,
   autoencoderQuality,
@@ -20,7 +12,6 @@ export {
   logProb,
   meansByClass,
 } from './bits-per-dimension.js';
-export { type BreakEven, breakEven, breakEvenOf } from './break-even.js';
 export {
   type ClassDiversity,
   classDiversity,
@@ -39,7 +30,6 @@ export {
   reliability,
   softmax,
 } from './classification.js';
-export { type ConformRow, conform } from './conform.js';
 export { logAbsDeterminant } from './determinant.js';
 export {
   type CaptionAgreement,

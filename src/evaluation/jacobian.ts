@@ -1,4 +1,4 @@
-import { tf, tidy } from '../backend/tf.js';
+import { tf, tidy } from '../core/tf.js';
 
 /** Points that are differentiated in one backward pass. */
 const together = 98;

@@ -1,6 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { tf } from '../backend/tf.js';
+import { tf } from '../core/tf.js';
 
 /**
  * Operations a second of float32 products of large matrices, on the device that runs: what a training

@@ -1,6 +1,6 @@
-import { UserError } from '../backend/errors.js';
-import { foldIn, randomKey, uniform } from '../backend/random.js';
-import { tf, tidy } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { foldIn, randomKey, uniform } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
 import { type ImageDataset, imagesTensor } from '../data/index.js';
 import { quantile, standardDeviation, standardErrorOfShare } from './statistics.js';
 

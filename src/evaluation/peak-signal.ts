@@ -1,5 +1,5 @@
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
 
 /**
  * Peak signal to noise ratios of images, 10·log₁₀(2²/mean square error) for each, in decibels. Images

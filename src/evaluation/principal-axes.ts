@@ -1,4 +1,4 @@
-import { symmetricEigen } from '../backend/double.js';
+import { symmetricEigen } from '../core/double.js';
 import type { FeatureStatistics } from './distances/features.js';
 
 /** Directions of features, of length 1 and perpendicular to each other, widest first. */

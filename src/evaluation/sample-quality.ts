@@ -1,5 +1,5 @@
-import { UserError } from '../backend/errors.js';
-import { type tf, tidy } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { type tf, tidy } from '../core/tf.js';
 import { type Classifier, classifierFeatures } from '../models/classifier/index.js';
 import { type FeatureStatistics, featureStatistics } from './distances/features.js';
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { z } from 'zod';
-import { UserError } from '../backend/errors.js';
-import { appendLine, readBytes } from '../backend/files.js';
+import { UserError } from '../core/errors.js';
+import { appendLine, readBytes } from '../core/files.js';
 import { type DataSource, type FolderOptions, openDataset } from '../data/index.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';

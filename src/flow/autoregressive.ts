@@ -1,5 +1,5 @@
-import type { tf } from '../backend/tf.js';
-import type { Leaves, Tree } from '../backend/tree.js';
+import type { tf } from '../core/tf.js';
+import type { Leaves, Tree } from '../core/tree.js';
 import type { Gaussian } from './gaussian.js';
 
 /**

@@ -1,5 +1,5 @@
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
 
 /** The grey level that most pixels have: black or white. */
 export type Background = 0 | 255;

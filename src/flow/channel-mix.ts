@@ -1,7 +1,7 @@
 import { inverse, LuDecomposition, Matrix, QrDecomposition } from 'ml-matrix';
-import { linear } from '../backend/ops.js';
-import { normal, type RandomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { linear } from '../core/ops.js';
+import { normal, type RandomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import { type LeafSpec, type Specs, zeros } from '../nn/specs.js';
 
 /**

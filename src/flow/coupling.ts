@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf } from '../core/tf.js';
 import { denormalise, type Gaussian, normalise } from './gaussian.js';
 
 /** Predicts the second half of the channels from the first (batch, height, width, channels). */

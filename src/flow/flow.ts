@@ -1,8 +1,8 @@
-import { UserError } from '../backend/errors.js';
-import { randomKey } from '../backend/random.js';
-import { tf, tidy } from '../backend/tf.js';
-import { disposeTree, type Leaves, type Tree } from '../backend/tree.js';
 import { type Given, givenConditions } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
+import { randomKey } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
+import { disposeTree, type Leaves, type Tree } from '../core/tree.js';
 import type { ImageSize } from '../data/source.js';
 import { built } from '../nn/specs.js';
 import type { AutoregressiveBlock } from './autoregressive.js';

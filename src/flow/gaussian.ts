@@ -1,5 +1,5 @@
-import { affineStep } from '../backend/ops.js';
-import { tf } from '../backend/tf.js';
+import { affineStep } from '../core/ops.js';
+import { tf } from '../core/tf.js';
 
 /**
  * What a block predicts of a token: it is `mean + exp(logScale)·z` with z standard normal. In TarFlow

@@ -1,8 +1,8 @@
+import type { TensorSpec } from '@tarflow/graph';
 import type { z } from 'zod';
-import type { TensorSpec } from '../backend/program/index.js';
-import type { RandomKey } from '../backend/random.js';
-import type { tf } from '../backend/tf.js';
-import type { Leaves, Tree } from '../backend/tree.js';
+import type { RandomKey } from '../core/random.js';
+import type { tf } from '../core/tf.js';
+import type { Leaves, Tree } from '../core/tree.js';
 import type { ImageSize, RawBatch } from '../data/source.js';
 import type { LeafSpec, Specs } from '../nn/specs.js';
 import type { AutoregressiveBlock, Conditions } from './autoregressive.js';

@@ -1,4 +1,4 @@
-import { tf, tidy } from '../backend/tf.js';
+import { tf, tidy } from '../core/tf.js';
 import type { ImageSize } from '../data/source.js';
 
 /** An image's size, and the side of the square patches that it is cut into, in pixels. */

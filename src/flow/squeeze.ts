@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf } from '../core/tf.js';
 
 /** By how much each side of an image is divided. */
 export type Factors = readonly [rows: number, columns: number];

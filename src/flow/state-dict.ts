@@ -1,6 +1,6 @@
-import { randomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
-import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
+import { randomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
+import { type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
 import { checkWeights } from '../formats/network-weights.js';
 import { built, shapesOf } from '../nn/specs.js';
 import type { Family, Model, ModelConfig } from './model.js';

@@ -1,4 +1,4 @@
-import { tf, tidy } from '../backend/tf.js';
+import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
 import { type Gaussian, normalise } from './gaussian.js';
 import type { ForwardResult } from './model.js';

@@ -1,5 +1,5 @@
-import { tf } from '../backend/tf.js';
-import type { Leaves, Tree } from '../backend/tree.js';
+import { tf } from '../core/tf.js';
+import type { Leaves, Tree } from '../core/tree.js';
 import type { LinearParameters } from '../nn/layers.js';
 import type { Rotary } from '../nn/rotary.js';
 import {

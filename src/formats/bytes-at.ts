@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { readAt } from '../backend/files.js';
+import { readAt } from '../core/files.js';
 import { TruncatedFile } from './safetensors-errors.js';
 
 /**

@@ -1,5 +1,5 @@
 import * as zlib from 'node:zlib';
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 
 /** The gzip wrapper of an IDX file is damaged or cut short. */
 export class IdxDamagedGzip extends UserError {

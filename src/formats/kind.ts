@@ -1,4 +1,4 @@
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 
 /** A kind of file of ours: what `format` and `version` of its metadata are. */
 export interface FileKind {

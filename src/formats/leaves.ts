@@ -1,5 +1,5 @@
-import { tf } from '../backend/tf.js';
-import type { Leaves } from '../backend/tree.js';
+import { tf } from '../core/tf.js';
+import type { Leaves } from '../core/tree.js';
 import type { SafetensorsFile, TensorSource } from './safetensors.js';
 
 /** How a file stores the numbers of the engine. Half the bytes cost two or three decimal digits. */

@@ -1,5 +1,5 @@
 import { inflateSync } from 'node:zlib';
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 
 /** A file is no MAT file of version 5, or damaged, or holds what is not read here. */
 export class InvalidMat extends UserError {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 import { openTensorFile, type TensorFile } from './tensor-file.js';
 
 /** The weights that a network reads from a file, by their published names. */

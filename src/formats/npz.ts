@@ -1,8 +1,8 @@
 import * as fs from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import * as yauzl from 'yauzl';
-import { UserError } from '../backend/errors.js';
-import { openForReading, writeAll, writeAtomically } from '../backend/files.js';
+import { UserError } from '../core/errors.js';
+import { openForReading, writeAll, writeAtomically } from '../core/files.js';
 import { bytesAt } from './bytes-at.js';
 import { contentPosition, isStored, zipEntries } from './zip.js';
 

@@ -1,4 +1,4 @@
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 
 /** A pickle that asks for something that is not read here, or that is damaged. */
 export class InvalidPickle extends UserError {

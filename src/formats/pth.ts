@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Entry } from 'yauzl';
-import { UserError } from '../backend/errors.js';
-import { openForReading, sha256 } from '../backend/files.js';
+import { UserError } from '../core/errors.js';
+import { openForReading, sha256 } from '../core/files.js';
 import { bytesAt } from './bytes-at.js';
 import { InvalidPickle, type Pickled, PickledGlobal, readPickle } from './pickle.js';
 import type { HostTensor, Rows, SafetensorsFile } from './safetensors.js';

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { readAt, writeAll } from '../backend/files.js';
+import { readAt, writeAll } from '../core/files.js';
 import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from './half.js';
 import { InexactInteger, Overflow, TruncatedFile } from './safetensors-errors.js';
 

@@ -1,4 +1,4 @@
-import { UserError } from '../backend/errors.js';
+import { UserError } from '../core/errors.js';
 
 /** The header claims more than 100 MB, the limit of the reference implementation. */
 export class HeaderTooLarge extends UserError {

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt, sha256, writeAll, writeAtomically } from '../backend/files.js';
+import { openForReading, readAt, sha256, writeAll, writeAtomically } from '../core/files.js';
 import {
   bytesPerElement,
   type HostData,

@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib';
-import { UserError } from '../backend/errors.js';
-import { readBytes } from '../backend/files.js';
+import { UserError } from '../core/errors.js';
+import { readBytes } from '../core/files.js';
 
 /** A tar archive is damaged, cut short, or no tar archive. */
 export class InvalidTar extends UserError {

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt } from '../backend/files.js';
+import { openForReading, readAt } from '../core/files.js';
 import { isTorchFile, openTorchFile } from './pth.js';
 import { openSafetensors, type SafetensorsFile } from './safetensors.js';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { startEngine } from '../backend/engine.js';
-import { UserError } from '../backend/errors.js';
-import { checkedValue } from '../backend/schema.js';
-import { disposeTree, type Tree } from '../backend/tree.js';
+import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
+import { checkedValue } from '../core/schema.js';
+import { disposeTree, type Tree } from '../core/tree.js';
 import { ability } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { modelOfState } from '../flow/state-dict.js';

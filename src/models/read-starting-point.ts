@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
-import { startEngine } from '../backend/engine.js';
+import { startEngine } from '../core/engine.js';
 import { readLeaves } from '../formats/leaves.js';
 import type { SafetensorsFile } from '../formats/safetensors.js';
 import { openTensorFile } from '../formats/tensor-file.js';

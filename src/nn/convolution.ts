@@ -1,5 +1,5 @@
-import { foldIn, type RandomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { foldIn, type RandomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import { type Specs, uniforms } from './specs.js';
 
 /** Weight (height, width, inputs, outputs) and bias (outputs) of a convolution. */

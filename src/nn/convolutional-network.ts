@@ -1,6 +1,6 @@
-import { relu } from '../backend/ops.js';
-import { foldIn, type RandomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { relu } from '../core/ops.js';
+import { foldIn, type RandomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import { type ConvolutionParameters, convolution, convolutionSpecs } from './convolution.js';
 import { bounded, embedding } from './layers.js';
 import { normals, type Specs, zeros } from './specs.js';

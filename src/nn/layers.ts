@@ -1,6 +1,6 @@
-import { layerNorm, rmsNorm } from '../backend/ops.js';
-import { foldIn, type RandomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { layerNorm, rmsNorm } from '../core/ops.js';
+import { foldIn, type RandomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import { type LeafSpec, ones, type Specs, uniforms, zeros } from './specs.js';
 
 /** Weight (outputs, inputs) and bias (outputs) of a linear layer. */

@@ -1,6 +1,6 @@
-import { linear, relu } from '../backend/ops.js';
-import { foldIn, type RandomKey } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { linear, relu } from '../core/ops.js';
+import { foldIn, type RandomKey } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import { embedding, type LinearParameters } from './layers.js';
 import { normals, type Specs, uniforms, zeros } from './specs.js';
 

@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf } from '../core/tf.js';
 
 /** Cosines and sines (tokens, width) by which queries and keys are rotated, a row per token. */
 export interface Rotary {

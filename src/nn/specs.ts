@@ -1,5 +1,5 @@
-import { normal, type RandomKey, uniform } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import { normal, type RandomKey, uniform } from '../core/random.js';
+import { tf } from '../core/tf.js';
 
 /** A parameter before it exists: its shape, and how its first numbers are made. */
 export interface LeafSpec {

@@ -1,8 +1,8 @@
-import { attention, gelu, linear } from '../backend/ops.js';
-import { withSlice } from '../backend/program/index.js';
-import { foldIn, type RandomKey } from '../backend/random.js';
-import { tf, tidy } from '../backend/tf.js';
-import { type Leaves, mapTree } from '../backend/tree.js';
+import { withSlice } from '@tarflow/graph';
+import { attention, gelu, linear } from '../core/ops.js';
+import { foldIn, type RandomKey } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
+import { type Leaves, mapTree } from '../core/tree.js';
 import {
   type AnyNormParameters,
   type LinearParameters,

@@ -1,4 +1,4 @@
-import { tf } from '../backend/tf.js';
+import { tf } from '../core/tf.js';
 
 /**
  * Images twice as high and wide, each pixel four times: the nearest one. It is written by `concat`,

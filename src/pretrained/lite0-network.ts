@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { cacheFolder } from '../backend/cache-folder.js';
-import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
-import { disposeTree, type Leaves } from '../backend/tree.js';
+import { cacheFolder } from '../core/cache-folder.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
+import { disposeTree, type Leaves } from '../core/tree.js';
 import { checkWeights, isBatchCounter, openWeights } from '../formats/network-weights.js';
 import { batchNormShapes, convolved, foldedConvolution } from './folded-convolution.js';
 

@@ -1,5 +1,5 @@
-import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
 
 /**
  * Images with the channels last, as a network of colour images sees them: grey ones as three equal

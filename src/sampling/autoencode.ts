@@ -1,7 +1,7 @@
-import { UserError } from '../backend/errors.js';
-import { callCompiled, type Mode } from '../backend/program/index.js';
-import { tf, tidy } from '../backend/tf.js';
-import type { Leaves } from '../backend/tree.js';
+import { callCompiled, type Mode } from '@tarflow/graph';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
+import type { Leaves } from '../core/tree.js';
 import type { ImageSize } from '../data/source.js';
 import { ability } from '../flow/flow.js';
 import type { Model, Posterior } from '../flow/model.js';

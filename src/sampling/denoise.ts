@@ -1,7 +1,7 @@
-import { UserError } from '../backend/errors.js';
-import { batchParts, callCompiled, inParts, partsOf } from '../backend/program/index.js';
-import { tf, tidy } from '../backend/tf.js';
+import { batchParts, callCompiled, inParts, partsOf } from '@tarflow/graph';
 import { type Given, givenConditions } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
 import { ability, checkImages, dimensions, flowLoss, logProbOf } from '../flow/flow.js';
 import type { ForwardResult, Model } from '../flow/model.js';
 import { stateDict, withStateDict } from '../flow/state-dict.js';

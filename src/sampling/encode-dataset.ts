@@ -1,7 +1,7 @@
-import { checkCount } from '../backend/count.js';
-import { UserError } from '../backend/errors.js';
-import { foldIn, normal, type RandomKey, randomKey } from '../backend/random.js';
-import { tf, tidy } from '../backend/tf.js';
+import { checkCount } from '../core/count.js';
+import { UserError } from '../core/errors.js';
+import { foldIn, normal, type RandomKey, randomKey } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
 import {
   type DataSource,
   type LatentSet,

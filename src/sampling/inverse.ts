@@ -1,6 +1,6 @@
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
 import { type Given, givenConditions } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';

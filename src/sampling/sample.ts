@@ -1,8 +1,8 @@
-import { checkCount } from '../backend/count.js';
-import { UserError } from '../backend/errors.js';
-import { foldIn, normal, randomKey } from '../backend/random.js';
-import { tf, tidy } from '../backend/tf.js';
 import type { Given } from '../conditions/given.js';
+import { checkCount } from '../core/count.js';
+import { UserError } from '../core/errors.js';
+import { foldIn, normal, randomKey } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
 import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
 import { checkDenoising, denoise } from './denoise.js';

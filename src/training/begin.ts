@@ -1,8 +1,8 @@
-import { UserError } from '../backend/errors.js';
-import type { Mode } from '../backend/program/index.js';
-import { tf, tidy } from '../backend/tf.js';
-import { type Leaves, leaves, type Tree, withLeaves } from '../backend/tree.js';
+import type { Mode } from '@tarflow/graph';
 import { type Conditioned, emptyCaption } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
+import { type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
 import type { Conditions } from '../flow/autoregressive.js';
 import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Feeds, Model, ModelConfig } from '../flow/model.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { checkedJson } from '../backend/schema.js';
+import { checkedJson } from '../core/schema.js';
 import type { LatentFacts } from '../data/description.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';

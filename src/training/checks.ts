@@ -1,6 +1,6 @@
-import { UserError } from '../backend/errors.js';
-import type { Tree } from '../backend/tree.js';
 import type { Conditioned } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
+import type { Tree } from '../core/tree.js';
 import type { DataSource } from '../data/index.js';
 import { checkSameLatents, type KnownLatents } from '../data/latents/same-latents.js';
 import { checkImageSize } from '../flow/flow.js';

@@ -1,3 +1,4 @@
+import { UserError } from '../core/errors.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { TrainingSettings } from './settings.js';
 
@@ -10,4 +11,36 @@ export interface Experiment<C extends ModelConfig = ModelConfig> {
   dataset: string;
   config: C;
   settings: TrainingSettings;
+}
+
+const registered: Experiment[] = [];
+
+/** Makes experiments known by name to the command line and to {@link findExperiment}, in this order. */
+export function registerExperiments(experiments: readonly Experiment[]): void {
+  for (const experiment of experiments) {
+    const index = registered.findIndex(({ name }) => name === experiment.name);
+    if (index < 0) registered.push(experiment);
+    else registered[index] = experiment;
+  }
+}
+
+/** All experiments that were registered. */
+export function knownExperiments(): readonly Experiment[] {
+  return registered;
+}
+
+/**
+ * The registered experiment of a name.
+ * @throws UserError that lists the names there are
+ */
+export function findExperiment(name: string): Experiment {
+  const found = registered.find((experiment) => experiment.name === name);
+  if (found) return found;
+  const names = registered.map((experiment) => experiment.name).join(', ');
+  throw new UserError(
+    `Unknown experiment '${name}'`,
+    names
+      ? `Expected one of ${names}`
+      : 'Expected the path of a .json file: no experiment is registered',
+  );
 }

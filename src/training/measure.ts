@@ -1,5 +1,5 @@
-import { tf } from '../backend/tf.js';
-import type { Leaves } from '../backend/tree.js';
+import { tf } from '../core/tf.js';
+import type { Leaves } from '../core/tree.js';
 import { halfLog2Pi } from '../flow/flow.js';
 import { type Batch, type BatchPlan, heldOutBatch } from './batches/index.js';
 import type { TrainingProgram } from './program.js';

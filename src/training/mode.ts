@@ -1,5 +1,5 @@
-import { currentEngine } from '../backend/engine.js';
-import { type Mode, type Precision, xlaIsAtHand } from '../backend/program/index.js';
+import { type Mode, type Precision, xlaIsAtHand } from '@tarflow/graph';
+import { currentEngine } from '../core/engine.js';
 import type { TrainingSettings } from './settings.js';
 import type { Template } from './template.js';
 

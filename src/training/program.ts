@@ -7,9 +7,9 @@ import {
   type ProgramFunctions,
   type TensorSpec,
   tensorSpec,
-} from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
-import { type Leaves, under, withPrefix } from '../backend/tree.js';
+} from '@tarflow/graph';
+import { tf } from '../core/tf.js';
+import { type Leaves, under, withPrefix } from '../core/tree.js';
 import type { Feeds } from '../flow/model.js';
 import { bufferName, fixedPrefix, ofTask, prefixes, programState, unpackedState } from './state.js';
 import {

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Mode, ThreadUse } from '@tarflow/graph';
 import { z } from 'zod';
-import { UserError } from '../backend/errors.js';
-import type { Mode, ThreadUse } from '../backend/program/index.js';
-import { checkedValue } from '../backend/schema.js';
+import { UserError } from '../core/errors.js';
+import { checkedValue } from '../core/schema.js';
 import type { LatentFacts, Split } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { Draws } from './batches/index.js';

@@ -1,15 +1,15 @@
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
 import * as path from 'node:path';
-import { UserError } from '../backend/errors.js';
+import { type Mode, threadUse } from '@tarflow/graph';
+import { UserError } from '../core/errors.js';
 import {
   FileUnwritable,
   isTemporaryName,
   makeFolder,
   syncFile,
   writeAtomically,
-} from '../backend/files.js';
-import { type Mode, threadUse } from '../backend/program/index.js';
-import type { Leaves } from '../backend/tree.js';
+} from '../core/files.js';
+import type { Leaves } from '../core/tree.js';
 import type { LatentFacts, Split } from '../data/description.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openSafetensors } from '../formats/safetensors.js';

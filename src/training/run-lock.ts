@@ -1,8 +1,8 @@
 import * as sync from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
-import { UserError } from '../backend/errors.js';
-import { unwritable, writeAtomically } from '../backend/files.js';
+import { UserError } from '../core/errors.js';
+import { unwritable, writeAtomically } from '../core/files.js';
 
 /** Another process has the folder open. */
 export class FolderLocked extends UserError {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { UserError } from '../backend/errors.js';
-import { nearestName } from '../backend/nearest.js';
+import { UserError } from '../core/errors.js';
+import { nearestName } from '../core/nearest.js';
 
 /** A finite number, with what is expected of it in words. */
 function number(expected: string): z.ZodNumber {

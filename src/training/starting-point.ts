@@ -1,6 +1,6 @@
-import { UserError } from '../backend/errors.js';
-import { tf, tidy } from '../backend/tf.js';
-import { disposeTree, type Leaves } from '../backend/tree.js';
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
+import { disposeTree, type Leaves } from '../core/tree.js';
 import type { LatentFacts } from '../data/description.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { StartingPoint } from './run-description.js';

@@ -1,5 +1,5 @@
-import type { Mode } from '../backend/program/index.js';
-import { tf, tidy } from '../backend/tf.js';
+import type { Mode } from '@tarflow/graph';
+import { tf, tidy } from '../core/tf.js';
 import {
   type Leaves,
   leaves,
@@ -8,7 +8,7 @@ import {
   under,
   unpacked,
   withPrefix,
-} from '../backend/tree.js';
+} from '../core/tree.js';
 import type { Model, ModelConfig } from '../flow/model.js';
 import type { Task, Template } from './template.js';
 

@@ -1,6 +1,6 @@
-import type { Mode } from '../backend/program/index.js';
-import { foldIn, randomKey, uniform } from '../backend/random.js';
-import { tf } from '../backend/tf.js';
+import type { Mode } from '@tarflow/graph';
+import { foldIn, randomKey, uniform } from '../core/random.js';
+import { tf } from '../core/tf.js';
 import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Family, Feeds, ModelConfig } from '../flow/model.js';
 import { usualMode } from './mode.js';

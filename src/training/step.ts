@@ -1,6 +1,6 @@
-import { inParts, partsOf } from '../backend/program/index.js';
-import { tf } from '../backend/tf.js';
-import { type Leaves, under, valueAndGradient, withPrefix } from '../backend/tree.js';
+import { inParts, partsOf } from '@tarflow/graph';
+import { tf } from '../core/tf.js';
+import { type Leaves, under, valueAndGradient, withPrefix } from '../core/tree.js';
 import { type AdamWOptions, adamWUpdate } from './optimiser/adamw.js';
 import type { TrainingSettings } from './settings.js';
 import {

@@ -1,7 +1,7 @@
-import { UserError } from '../backend/errors.js';
-import { randomKey } from '../backend/random.js';
-import type { tf } from '../backend/tf.js';
-import type { Leaves, Tree } from '../backend/tree.js';
+import { UserError } from '../core/errors.js';
+import { randomKey } from '../core/random.js';
+import type { tf } from '../core/tf.js';
+import type { Leaves, Tree } from '../core/tree.js';
 import type { Family, Model, ModelConfig, Objective } from '../flow/model.js';
 import { built, type LeafSpec, shapesOf } from '../nn/specs.js';
 

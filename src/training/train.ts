@@ -1,7 +1,7 @@
-import { UserError } from '../backend/errors.js';
-import { tf } from '../backend/tf.js';
-import { leaves, type Tree } from '../backend/tree.js';
 import type { Conditioned } from '../conditions/given.js';
+import { UserError } from '../core/errors.js';
+import { tf } from '../core/tf.js';
+import { leaves, type Tree } from '../core/tree.js';
 import type { Model, ModelConfig } from '../flow/model.js';
 import { batchSource } from './batches/index.js';
 import { beginRun } from './begin.js';

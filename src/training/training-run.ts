@@ -1,5 +1,5 @@
-import type { Mode } from '../backend/program/index.js';
-import type { Tree } from '../backend/tree.js';
+import type { Mode } from '@tarflow/graph';
+import type { Tree } from '../core/tree.js';
 import type { DataSource } from '../data/index.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import type { BatchPlan, Share } from './batches/index.js';

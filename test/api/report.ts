@@ -20,7 +20,7 @@ export function entryPoints(): EntryPoint[] {
   };
   return Object.entries(exports).flatMap(([key, target]) => {
     if (typeof target === 'string') return [];
-    const source = target.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts');
+    const source = target.default.replace('./dist/', '').replace(/\.js$/, '.ts');
     return [{ name: path.posix.join('tarflow', key), source }];
   });
 }

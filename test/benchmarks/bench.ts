@@ -31,10 +31,10 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { UserError } from '../../src/backend/errors.js';
+import { UserError } from '../../src/core/errors.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
-import { inQuickMode } from '../../src/workbook/quick.js';
-import { resultFile } from '../../src/workbook/results-folder.js';
+import { inQuickMode } from '../../workbook/quick.js';
+import { resultFile } from '../../workbook/results-folder.js';
 import { comparisons } from './agreement.js';
 import { Benchmark } from './benchmark.js';
 import { allCases, type Case, caseName, growthCases, takesMinutes } from './cases.js';

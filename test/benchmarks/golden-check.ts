@@ -1,14 +1,14 @@
 import * as path from 'node:path';
 import { z } from 'zod';
-import { goldenStarFlowConfig } from '../../src/evaluation/conform-starflow.js';
+import { packageRoot } from '../../src/core/package-root.js';
+import type { HostTensor } from '../../src/formats/safetensors.js';
+import { goldenStarFlowConfig } from '../conformance/conform-starflow.js';
 import {
   described,
   type GoldenFile,
   goldenConfig,
   readGolden,
-} from '../../src/evaluation/golden.js';
-import type { HostTensor } from '../../src/formats/safetensors.js';
-import { packageRoot } from '../../src/workbook/results-folder.js';
+} from '../conformance/golden-file.js';
 import { type Difference, differences, type Results } from './agreement.js';
 import { type Case, learningRate } from './cases.js';
 

@@ -13,7 +13,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { foldIn, normal, randomKey } from '../../src/backend/random.js';
+import { foldIn, normal, randomKey } from '../../src/core/random.js';
 import { type DataSource, openDataset } from '../../src/data/index.js';
 
 const [images = 600, size = 64] = process.argv.slice(2).map(Number);

@@ -1,18 +1,12 @@
 /** Runs our side's workloads for bench.ts: one JSON object a line in, one out. */
 
 import * as readline from 'node:readline';
-import { startEngine } from '../../src/backend/engine.js';
-import {
-  batchParts,
-  createProgram,
-  type Mode,
-  type Precision,
-  tensorSpec,
-} from '../../src/backend/program/index.js';
-import { foldIn, normal, type RandomKey, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { type Leaves, leaves } from '../../src/backend/tree.js';
+import { batchParts, createProgram, type Mode, type Precision, tensorSpec } from '@tarflow/graph';
 import { mixtureRows } from '../../src/conditions/labels.js';
+import { startEngine } from '../../src/core/engine.js';
+import { foldIn, normal, type RandomKey, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { type Leaves, leaves } from '../../src/core/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';

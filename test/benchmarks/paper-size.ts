@@ -12,11 +12,11 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import { startEngine } from '../../src/backend/engine.js';
-import { writeAtomically } from '../../src/backend/files.js';
-import { foldIn, normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { mapTree, treeSize } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { writeAtomically } from '../../src/core/files.js';
+import { foldIn, normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { mapTree, treeSize } from '../../src/core/tree.js';
 import { blocksOf } from '../../src/flow/flow.js';
 import { checkConfig, configName, tokenCount } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
@@ -28,8 +28,8 @@ import { timed } from '../../src/sampling/planner/timing.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
 import type { Solver } from '../../src/sampling/solvers/solver.js';
 import { solverText } from '../../src/sampling/solvers/solver.js';
-import { resultFile } from '../../src/workbook/results-folder.js';
-import { showTable } from '../../src/workbook/table.js';
+import { showTable } from '../../src/show/table.js';
+import { resultFile } from '../../workbook/results-folder.js';
 
 const { values } = parseArgs({
   options: {

@@ -11,21 +11,22 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import { startEngine } from '../../src/backend/engine.js';
-import { writeAtomically } from '../../src/backend/files.js';
-import type { Precision } from '../../src/backend/program/index.js';
+import type { Precision } from '@tarflow/graph';
+import { startEngine } from '../../src/core/engine.js';
+import { writeAtomically } from '../../src/core/files.js';
 import { loadDataset } from '../../src/data/index.js';
-import { noiseExperiment, withOverrides } from '../../src/experiments/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
+import { withOverrides } from '../../src/models/overrides.js';
 import { configName } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
+import { startProgress } from '../../src/show/progress.js';
+import { showTable } from '../../src/show/table.js';
 import { train } from '../../src/training/train.js';
-import { saveChart } from '../../src/workbook/chart.js';
-import { lineChart, sideBySide } from '../../src/workbook/chart-types.js';
-import { averagedRecords } from '../../src/workbook/committed-run.js';
-import { startProgress } from '../../src/workbook/progress.js';
-import { resultFile } from '../../src/workbook/results-folder.js';
-import { showTable } from '../../src/workbook/table.js';
+import { saveChart } from '../../workbook/chart.js';
+import { lineChart, sideBySide } from '../../workbook/chart-types.js';
+import { averagedRecords } from '../../workbook/committed-run.js';
+import { noiseExperiment } from '../../workbook/experiments/index.js';
+import { resultFile } from '../../workbook/results-folder.js';
 import { spreadOf } from './statistics.js';
 
 const { values } = parseArgs({

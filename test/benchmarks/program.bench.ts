@@ -7,15 +7,10 @@
  * which other processes disturb less.
  */
 
-import { startEngine } from '../../src/backend/engine.js';
-import {
-  createProgram,
-  type Mode,
-  type Precision,
-  tensorSpec,
-} from '../../src/backend/program/index.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { createProgram, type Mode, type Precision, tensorSpec } from '@tarflow/graph';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow, tarflow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';

@@ -1,12 +1,12 @@
-import { type ChartSpec, saveChart } from '../../src/workbook/chart.js';
-import { barChart, lineChart, sideBySide } from '../../src/workbook/chart-types.js';
+import { type ChartSpec, saveChart } from '../../workbook/chart.js';
+import { barChart, lineChart, sideBySide } from '../../workbook/chart-types.js';
 import {
   bestPeer,
   type PeerFigures,
   type PeerName,
   peersOf,
   peerTitles,
-} from '../../src/workbook/report/benchmark-rows.js';
+} from '../../workbook/report/benchmark-rows.js';
 import { type Machine, machineName } from './results-file.js';
 import { type Spread, spreadOf } from './statistics.js';
 

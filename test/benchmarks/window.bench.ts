@@ -10,9 +10,9 @@
  * solver does between them.
  */
 
-import { startEngine } from '../../src/backend/engine.js';
-import { tf, tidy } from '../../src/backend/tf.js';
 import { givenConditions } from '../../src/conditions/given.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf, tidy } from '../../src/core/tf.js';
 import type { AutoregressiveBlock } from '../../src/flow/autoregressive.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';

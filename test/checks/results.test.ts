@@ -1,12 +1,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import type { Acceleration } from '../../src/evaluation/acceleration.js';
+import { startEngine } from '../../src/core/engine.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { modelFingerprint } from '../../src/sampling/planner/plan-file.js';
-import { resultsFolder } from '../../src/workbook/results-folder.js';
+import type { Acceleration } from '../../workbook/acceleration/acceleration.js';
+import { resultsFolder } from '../../workbook/results-folder.js';
 
 /** What `tarflow accelerate` wrote; other files of the folder hold no tables. */
 interface Recorded {

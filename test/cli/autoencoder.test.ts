@@ -1,9 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
 import { openTextEncoder } from '../../src/conditions/text/named-encoder.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { openDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import {

@@ -2,8 +2,10 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { expect, onTestFinished, vi } from 'vitest';
-import { tf } from '../../src/backend/tf.js';
 import { main } from '../../src/cli/main.js';
+import { tf } from '../../src/core/tf.js';
+import { extension as workbook } from '../../workbook/extension.js';
+import { extension as conformance } from '../conformance/conform-command.js';
 
 /** What a run of the command line left behind. */
 export interface Outcome {
@@ -30,7 +32,7 @@ export async function tarflow(...programArguments: string[]): Promise<Outcome> {
     vi.spyOn(process.stderr, 'write').mockImplementation(toStderr),
   ];
   try {
-    const code = await main(['node', 'tarflow', ...programArguments]);
+    const code = await main(['node', 'tarflow', ...programArguments], [workbook, conformance]);
     return { code, stdout, stderr };
   } finally {
     for (const spy of spies) spy.mockRestore();

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { tarflow, temporaryFolder } from './command-line.js';
 

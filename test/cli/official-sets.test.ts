@@ -2,10 +2,10 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { integers, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
 import { openImageSet } from '../../src/cli/image-sets.js';
+import { startEngine } from '../../src/core/engine.js';
+import { integers, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { tarflow, temporaryFolder, tiny } from './command-line.js';
 

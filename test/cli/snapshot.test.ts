@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
+import { startEngine } from '../../src/core/engine.js';
 import { openSafetensors, readSafetensors } from '../../src/formats/safetensors.js';
 import { expectRefused, tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
 

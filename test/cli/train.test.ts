@@ -3,11 +3,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import { experiments } from '../../src/experiments/index.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { StepRecord } from '../../src/training/record.js';
+import { experiments } from '../../workbook/experiments/index.js';
 import { tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
 
 // Some tests run a command several times, and machines can be busy.

@@ -4,12 +4,12 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { UserError } from '../../src/backend/errors.js';
 import { busyShare, chooseTrainingThreads } from '../../src/cli/training-threads.js';
-import { findExperiment } from '../../src/experiments/index.js';
+import { UserError } from '../../src/core/errors.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { longRun } from '../../src/training/mode.js';
 import { checkSettings } from '../../src/training/settings.js';
+import { findExperiment } from '../../workbook/experiments/index.js';
 import { smallConfig, smallSettings } from '../training/small.js';
 import { tarflow, temporaryFolder } from './command-line.js';
 

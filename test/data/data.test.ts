@@ -4,11 +4,11 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as zlib from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { cacheFolder } from '../../src/backend/cache-folder.js';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { cacheFolder } from '../../src/core/cache-folder.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import {
   datasetNames,
   epochOrder,

@@ -1,9 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf, tidy } from '../../src/core/tf.js';
 import { type DataSource, imageDataset, imagesTensor, writeLatents } from '../../src/data/index.js';
 import { autoencoderQuality } from '../../src/evaluation/autoencoder-quality.js';
 import { featureStatistics } from '../../src/evaluation/distances/features.js';

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { mapTree } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { mapTree } from '../../src/core/tree.js';
 import type { ImageDataset } from '../../src/data/index.js';
 import {
   bitsPerDimension,

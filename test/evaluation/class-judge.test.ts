@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import {
   classDiversity,
   finiteImages,
@@ -10,7 +10,7 @@ import {
 import { accuracy, classifierFeatures } from '../../src/models/classifier/classifier.js';
 import { loadClassifier } from '../../src/models/classifier/file.js';
 import { disposeClassifier } from '../../src/models/classifier/index.js';
-import { resultsFolder } from '../../src/workbook/results-folder.js';
+import { resultsFolder } from '../../workbook/results-folder.js';
 
 beforeAll(async () => {
   await startEngine();

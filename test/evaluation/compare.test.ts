@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { compare, type Rule } from '../../src/evaluation/conform.js';
+import { compare, type Rule } from '../conformance/conform.js';
 
 const elementwise: Rule = { error: 'elementwise', atol: 0.1, rtol: 0.01 };
 const max: Rule = { error: 'max', atol: 0.1, rtolOfMax: 0.01 };

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { expect } from 'vitest';
-import { tf } from '../../src/backend/tf.js';
-import { conform } from '../../src/evaluation/conform.js';
+import { tf } from '../../src/core/tf.js';
+import { conform } from '../conformance/conform.js';
 
 const folder = path.join(__dirname, '..', 'golden');
 

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { jacobians, tokenNorms } from '../../src/evaluation/jacobian.js';
 
 beforeAll(async () => {

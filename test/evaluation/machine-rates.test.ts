@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { processorCaches, productRate, readingRate } from '../../src/evaluation/machine-rates.js';
 import { temporaryFolder } from '../cli/command-line.js';
 

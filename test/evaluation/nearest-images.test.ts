@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { imageDataset, imagesTensor } from '../../src/data/index.js';
 import { nearestImages, nearShare } from '../../src/evaluation/nearest-images.js';
 

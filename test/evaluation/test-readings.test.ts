@@ -2,20 +2,20 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import { leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
+import { leaves } from '../../src/core/tree.js';
 import {
   earlierReadingsText,
   openTestSplit,
   testReadings,
   weightsDigest,
 } from '../../src/evaluation/test-readings.js';
-import { noiseExperiment } from '../../src/experiments/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import { createModel } from '../../src/models/registry.js';
-import { tinyImages } from '../../src/reproduction/tiny.js';
+import { noiseExperiment } from '../../workbook/experiments/index.js';
+import { tinyImages } from '../../workbook/reproduction/tiny.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { randomKey, uniform } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { randomKey, uniform } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { narrowBackground, spreadBackground } from '../../src/flow/background.js';
 import { forward, logProbOf } from '../../src/flow/flow.js';
 import { difference, smallFlow } from './small-flow.js';

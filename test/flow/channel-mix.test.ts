@@ -1,9 +1,9 @@
 import { determinant, Matrix } from 'ml-matrix';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { disposeTree } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { disposeTree } from '../../src/core/tree.js';
 import {
   type MixParameters,
   mixChannels,

@@ -1,7 +1,7 @@
 import * as zlib from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../src/backend/errors.js';
+import { UserError } from '../../src/core/errors.js';
 import { decodeIdx } from '../../src/formats/idx.js';
 
 function idx(shape: number[], data: Uint8Array): Uint8Array {

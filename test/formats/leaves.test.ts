@@ -2,8 +2,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { readLeaves, tensorSource } from '../../src/formats/leaves.js';
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 

@@ -3,7 +3,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { UserError } from '../../src/backend/errors.js';
+import { UserError } from '../../src/core/errors.js';
 import {
   type HostDtype,
   type HostTensor,

@@ -1,7 +1,7 @@
 import { LuDecomposition, Matrix } from 'ml-matrix';
-import { foldIn, normal, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
-import { disposeTree, mapTree, type Tree } from '../../src/backend/tree.js';
+import { foldIn, normal, randomKey } from '../../src/core/random.js';
+import { tf, tidy } from '../../src/core/tf.js';
+import { disposeTree, mapTree, type Tree } from '../../src/core/tree.js';
 import type { Background } from '../../src/flow/background.js';
 import { dimensions, freshModel } from '../../src/flow/flow.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';

@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { foldIn, integers, normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { leaves } from '../../src/core/tree.js';
 import { type ImageDataset, imageDataset, imagesTensor } from '../../src/data/index.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import {

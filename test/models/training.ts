@@ -1,6 +1,6 @@
-import { foldIn, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { leaves, withLeaves } from '../../src/backend/tree.js';
+import { foldIn, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { leaves, withLeaves } from '../../src/core/tree.js';
 import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';

@@ -1,4 +1,4 @@
-import { foldIn, normal, type RandomKey, uniform } from '../../src/backend/random.js';
+import { foldIn, normal, type RandomKey, uniform } from '../../src/core/random.js';
 
 /** Standard deviation of the noise around the arcs. */
 const sigma = 0.15;

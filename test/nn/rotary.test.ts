@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { rmsNorm } from '../../src/backend/ops.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { rmsNorm } from '../../src/core/ops.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { rotaryOf, rotaryRows, rotated } from '../../src/nn/rotary.js';
 
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { doubled } from '../../src/nn/upsampling.js';
 
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { currentEngine, startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import type { Leaves } from '../../src/backend/tree.js';
 import { classMixture } from '../../src/conditions/labels.js';
+import { currentEngine, startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
+import type { Leaves } from '../../src/core/tree.js';
 import type { AutoregressiveBlock } from '../../src/flow/autoregressive.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import { executionOf } from '../../src/sampling/guidance/execution.js';

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
-import type { tf } from '../../src/backend/tf.js';
-import { goldenFlow, goldenInput, goldenTensor, readGolden } from '../../src/evaluation/golden.js';
+import type { tf } from '../../src/core/tf.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';
+import { goldenFlow, goldenInput, goldenTensor, readGolden } from '../conformance/golden-file.js';
 
 /** A trained flow of a golden file, with its noise, its images and their labels. */
 export interface GoldenModel {

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { tf } from '../../src/backend/tf.js';
 import type { Label } from '../../src/conditions/labels.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
 import { blocksOf, disposeModel, forward } from '../../src/flow/flow.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { type Guidance, guidedBlock } from '../../src/sampling/guidance/guided-block.js';

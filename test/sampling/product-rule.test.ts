@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf, tidy } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf, tidy } from '../../src/core/tf.js';
 import type { Gaussian } from '../../src/flow/gaussian.js';
 import { guidedPrediction, productRule } from '../../src/sampling/guidance/guided-block.js';
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
 import { disposeModel, forward, logProbOf } from '../../src/flow/flow.js';
 import { denoise, score } from '../../src/sampling/denoise.js';
 import { sample, sampleNoise } from '../../src/sampling/sample.js';

@@ -1,7 +1,7 @@
+import { advance, withSlice } from '@tarflow/graph';
 import { expect, test } from 'vitest';
-import { type EngineName, startEngine } from '../../src/backend/engine.js';
-import { advance, withSlice } from '../../src/backend/program/index.js';
-import { tf } from '../../src/backend/tf.js';
+import { type EngineName, startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';

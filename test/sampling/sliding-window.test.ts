@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
 import { classMixture } from '../../src/conditions/labels.js';
+import { startEngine } from '../../src/core/engine.js';
+import { foldIn, integers, normal, randomKey } from '../../src/core/random.js';
+import { tf, tidy } from '../../src/core/tf.js';
 import type { AutoregressiveBlock } from '../../src/flow/autoregressive.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import { executionOf } from '../../src/sampling/guidance/execution.js';

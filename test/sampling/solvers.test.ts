@@ -1,9 +1,9 @@
+import type { Mode, Precision } from '@tarflow/graph';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import type { Mode, Precision } from '../../src/backend/program/index.js';
-import { foldIn, integers, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { foldIn, integers, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import { tokenCount } from '../../src/models/tarflow/config.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';

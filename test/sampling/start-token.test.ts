@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
 import { givenConditions } from '../../src/conditions/given.js';
 import { classMixture } from '../../src/conditions/labels.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf, tidy } from '../../src/core/tf.js';
 import { blocksOf, disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import { blockForward } from '../../src/flow/through-blocks.js';

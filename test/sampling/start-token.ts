@@ -1,5 +1,5 @@
-import { tf } from '../../src/backend/tf.js';
-import type { Leaves } from '../../src/backend/tree.js';
+import { tf } from '../../src/core/tf.js';
+import type { Leaves } from '../../src/core/tree.js';
 import type { AutoregressiveBlock, Decoder } from '../../src/flow/autoregressive.js';
 import type { Gaussian } from '../../src/flow/gaussian.js';
 

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { executionText } from '../../src/sampling/guidance/execution.js';
 import { median, takeTurns, timed } from '../../src/sampling/planner/timing.js';
 

@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
-import type { Leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf, tidy } from '../../src/core/tf.js';
+import type { Leaves } from '../../src/core/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { averageShare, biasCorrections } from '../../src/training/optimiser/adamw.js';

@@ -2,10 +2,10 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { tf } from '../../src/backend/tf.js';
-import { leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
+import { leaves } from '../../src/core/tree.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import {
@@ -16,7 +16,7 @@ import {
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { checkpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
-import { resultsFolder } from '../../src/workbook/results-folder.js';
+import { resultsFolder } from '../../workbook/results-folder.js';
 import { smallConfig } from './small.js';
 
 beforeAll(async () => {

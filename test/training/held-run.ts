@@ -1,5 +1,5 @@
 // A process that trains the small run into a folder, and holds it open after a step until it is killed.
-import { startEngine } from '../../src/backend/engine.js';
+import { startEngine } from '../../src/core/engine.js';
 import { train } from '../../src/training/train.js';
 import { smallRun } from './small.js';
 

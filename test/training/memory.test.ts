@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { type TarFlowConfig, tokenCount } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';

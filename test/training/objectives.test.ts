@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import { leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
+import { leaves } from '../../src/core/tree.js';
 import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { Family, ModelConfig } from '../../src/flow/model.js';
 import {

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf, tidy } from '../../src/backend/tf.js';
-import { type Leaves, leaves } from '../../src/backend/tree.js';
+import { startEngine } from '../../src/core/engine.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf, tidy } from '../../src/core/tf.js';
+import { type Leaves, leaves } from '../../src/core/tree.js';
 import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { MeanOverProcesses } from '../../src/training/program.js';
 import { initialState } from '../../src/training/state.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UserError } from '../../src/backend/errors.js';
+import { UserError } from '../../src/core/errors.js';
 import { checkSettings } from '../../src/training/settings.js';
 import { smallSettings } from './small.js';
 

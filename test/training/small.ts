@@ -1,7 +1,7 @@
 import * as path from 'node:path';
-import { foldIn, integers, normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
-import { disposeTree, mapTree } from '../../src/backend/tree.js';
+import { foldIn, integers, normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
+import { disposeTree, mapTree } from '../../src/core/tree.js';
 import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { createModel } from '../../src/models/registry.js';

@@ -1,6 +1,6 @@
+import { tensorSpec } from '@tarflow/graph';
 import { z } from 'zod';
-import { tensorSpec } from '../../src/backend/program/index.js';
-import { tf } from '../../src/backend/tf.js';
+import { tf } from '../../src/core/tf.js';
 import type { Family, FlowAbility, ModelConfig, Objective } from '../../src/flow/model.js';
 import { ones, zeros } from '../../src/nn/specs.js';
 import { noisyImageFeeds } from '../../src/training/batches/index.js';

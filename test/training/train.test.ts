@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { normal, randomKey } from '../../src/backend/random.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { normal, randomKey } from '../../src/core/random.js';
+import { tf } from '../../src/core/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
 import type { LikelihoodRecord, StepRecord } from '../../src/training/record.js';

@@ -1,11 +1,11 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import type { Acceleration } from '../../src/evaluation/acceleration.js';
+import type { Acceleration } from '../../workbook/acceleration/acceleration.js';
 import {
   imagesForStatistics,
   planText,
   showAcceleration,
   statisticsInSeeds,
-} from '../../src/workbook/acceleration-table.js';
+} from '../../workbook/acceleration-table.js';
 import { somePlan } from '../sampling/some-plan.js';
 
 afterEach(() => {

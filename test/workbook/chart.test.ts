@@ -3,8 +3,8 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { UserError } from '../../src/backend/errors.js';
-import { type ChartSpec, renderChart, saveChart, showChart } from '../../src/workbook/chart.js';
+import { UserError } from '../../src/core/errors.js';
+import { type ChartSpec, renderChart, saveChart, showChart } from '../../workbook/chart.js';
 import {
   barChart,
   heatMap,
@@ -14,8 +14,8 @@ import {
   type Row,
   scatterChart,
   sideBySide,
-} from '../../src/workbook/chart-types.js';
-import { palette, publishedColour } from '../../src/workbook/theme.js';
+} from '../../workbook/chart-types.js';
+import { palette, publishedColour } from '../../workbook/theme.js';
 import { leaveNotebook, pretendNotebook } from './kernel.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));

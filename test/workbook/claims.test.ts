@@ -3,15 +3,15 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { currentEngine, startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
+import { currentEngine, startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
-import { readClaim, recordClaim, resultsTable } from '../../src/workbook/claims.js';
-import { committedCheckpoint } from '../../src/workbook/committed-run.js';
+import { readClaim, recordClaim, resultsTable } from '../../workbook/claims.js';
+import { committedCheckpoint } from '../../workbook/committed-run.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+vi.mock(import('../../workbook/results-folder.js'), async (original) => {
   const actual = await original();
   const resultsFolder = () => path.join(folder, 'results');
   const resultFile = (name: string) =>

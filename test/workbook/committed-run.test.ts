@@ -3,9 +3,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
@@ -21,11 +21,11 @@ import {
   commitSnapshot,
   committedCheckpoint,
   readCommittedRun,
-} from '../../src/workbook/committed-run.js';
+} from '../../workbook/committed-run.js';
 import { smallConfig, smallRun, smallSettings } from '../training/small.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+vi.mock(import('../../workbook/results-folder.js'), async (original) => {
   const inResults = (name: string) => path.join(folder, 'results', name);
   return { ...(await original()), resultFile: inResults, resultToRead: inResults };
 });

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { expect, test } from 'vitest';
-import { convergenceSummary, readCommittedTable } from '../../src/workbook/committed-table.js';
-import { resultsFolder } from '../../src/workbook/results-folder.js';
+import { convergenceSummary, readCommittedTable } from '../../workbook/committed-table.js';
+import { resultsFolder } from '../../workbook/results-folder.js';
 
 test('a table has its rows, and figures with one value a training', async () => {
   const table = await readCommittedTable('latents-and-pixels-workbook');

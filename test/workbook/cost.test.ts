@@ -1,6 +1,6 @@
 import * as os from 'node:os';
 import { expect, test, vi } from 'vitest';
-import { costSince, cpuSecondsSince, leastSeconds } from '../../src/workbook/cost.js';
+import { costSince, cpuSecondsSince, leastSeconds } from '../../workbook/cost.js';
 
 test('the cost of a piece of work, in whole seconds', () => {
   const cores = os.availableParallelism();

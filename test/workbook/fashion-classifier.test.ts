@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { imagesTensor, loadDataset } from '../../src/data/index.js';
 import {
   accuracy,
   classifierFeatures,
   disposeClassifier,
 } from '../../src/models/classifier/index.js';
-import { fashionClassifier } from '../../src/workbook/fashion-classifier.js';
+import { fashionClassifier } from '../../workbook/fashion-classifier.js';
 
 test('the classifier that results/ keeps knows clothes that it never saw', async () => {
   await startEngine();

@@ -3,10 +3,10 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import { imageGrid } from '../../src/workbook/image-grid.js';
-import { showImageRows } from '../../src/workbook/image-rows.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
+import { imageGrid } from '../../src/show/image-grid.js';
+import { showImageRows } from '../../workbook/image-rows.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-import type { MimeBundle } from '../../src/workbook/display.js';
+import type { MimeBundle } from '../../src/show/display.js';
 
 /** One output that a notebook's kernel was asked to send. */
 export interface Output {

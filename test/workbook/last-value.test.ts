@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
 import { imageDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { createModel } from '../../src/models/registry.js';
-import { lineChart } from '../../src/workbook/chart-types.js';
-import { imageGrid } from '../../src/workbook/image-grid.js';
-import { lastValueView } from '../../src/workbook/last-value.js';
+import { imageGrid } from '../../src/show/image-grid.js';
+import { lineChart } from '../../workbook/chart-types.js';
+import { lastValueView } from '../../workbook/last-value.js';
 
 let before = 0;
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { tf } from '../../src/backend/tf.js';
-import { liveGrid } from '../../src/workbook/live-grid.js';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
+import { liveGrid } from '../../workbook/live-grid.js';
 import { leaveNotebook, pretendNotebook } from './kernel.js';
 
 beforeAll(async () => {

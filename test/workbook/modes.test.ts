@@ -3,9 +3,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { untilInterrupted } from '../../src/workbook/interrupt.js';
-import { quick, training } from '../../src/workbook/quick.js';
-import { resultFile, resultsFolder, resultToRead } from '../../src/workbook/results-folder.js';
+import { untilInterrupted } from '../../src/show/interrupt.js';
+import { quick, training } from '../../workbook/quick.js';
+import { resultFile, resultsFolder, resultToRead } from '../../workbook/results-folder.js';
 
 afterEach(() => vi.unstubAllEnvs());
 const root = path.join(__dirname, '..', '..');

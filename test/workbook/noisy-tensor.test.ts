@@ -1,9 +1,9 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { randomKey } from '../../src/backend/random.js';
+import { startEngine } from '../../src/core/engine.js';
+import { randomKey } from '../../src/core/random.js';
 import { pixelBatch } from '../../src/data/index.js';
 import { noisyImages } from '../../src/training/batches/index.js';
-import { noisyTensor } from '../../src/workbook/noisy-tensor.js';
+import { noisyTensor } from '../../workbook/noisy-tensor.js';
 import { madeUpImages } from '../training/small.js';
 
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { publishedFigure, publishedScale } from '../../src/workbook/published-figure.js';
+import { publishedFigure, publishedScale } from '../../workbook/published-figure.js';
 
 test('a figure of a paper comes with where it stands', () => {
   const { value, source } = publishedFigure(

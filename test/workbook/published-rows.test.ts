@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
-import { tableOf } from '../../src/papers/index.js';
-import { publishedRows, showPublished } from '../../src/workbook/published-rows.js';
+import { tableOf } from '../../workbook/papers/index.js';
+import { publishedRows, showPublished } from '../../workbook/published-rows.js';
 
 test('published figures are rows, with a column for each that is asked for', () => {
   const rows = publishedRows('crm', ({ of }) => of);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { type ChartSpec, renderChart } from '../../src/workbook/chart.js';
-import { readCommittedRun } from '../../src/workbook/committed-run.js';
-import { runCurves } from '../../src/workbook/run-curves.js';
+import { type ChartSpec, renderChart } from '../../workbook/chart.js';
+import { readCommittedRun } from '../../workbook/committed-run.js';
+import { runCurves } from '../../workbook/run-curves.js';
 
 test('a chart for each run, with a line for each curve where it has values', async () => {
   const run = await readCommittedRun('fashion-mnist-density');

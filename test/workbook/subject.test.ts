@@ -2,9 +2,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
-import { tf } from '../../src/backend/tf.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
@@ -14,12 +14,12 @@ import {
   loadSubject,
   passageOf,
   samplesBehind,
-} from '../../src/workbook/subject.js';
+} from '../../workbook/subject.js';
 import { difference } from '../flow/small-flow.js';
 import { livelyFlow, smallConfig } from '../training/small.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => ({
+vi.mock(import('../../workbook/results-folder.js'), async (original) => ({
   ...(await original()),
   resultToRead: (name: string) => path.join(folder, 'results', name),
 }));

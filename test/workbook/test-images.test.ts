@@ -2,16 +2,16 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
+import { startEngine } from '../../src/core/engine.js';
 import { testReadings } from '../../src/evaluation/test-readings.js';
-import { findExperiment } from '../../src/experiments/index.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
 import { createModel } from '../../src/models/registry.js';
-import { testImages } from '../../src/workbook/test-images.js';
+import { findExperiment } from '../../workbook/experiments/index.js';
+import { testImages } from '../../workbook/test-images.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+vi.mock(import('../../workbook/results-folder.js'), async (original) => {
   const resultsFolder = () => path.join(folder, 'results');
   const run = () => process.env.TARFLOW_RESULTS || resultsFolder();
   return { ...(await original()), resultsFolder, resultFile: (name) => path.join(run(), name) };

@@ -2,16 +2,16 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/backend/engine.js';
-import { UserError } from '../../src/backend/errors.js';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
 import { disposeModel } from '../../src/flow/flow.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import { committedCheckpoint, readCommittedRun } from '../../src/workbook/committed-run.js';
-import { trainForResults } from '../../src/workbook/train-for-results.js';
+import { committedCheckpoint, readCommittedRun } from '../../workbook/committed-run.js';
+import { trainForResults } from '../../workbook/train-for-results.js';
 import { madeUpImages, smallConfig, smallSettings } from '../training/small.js';
 
 let folder: string;
-vi.mock(import('../../src/workbook/results-folder.js'), async (original) => {
+vi.mock(import('../../workbook/results-folder.js'), async (original) => {
   const inResults = (name: string) => path.join(folder, 'results', name);
   return { ...(await original()), resultFile: inResults, resultToRead: inResults };
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { listed, percent, span, twoDigits, verdict } from '../../src/workbook/words.js';
+import { listed, percent, span, twoDigits, verdict } from '../../workbook/words.js';
 
 test('a share reads as a percentage, an absent one as a dash', () => {
   expect(percent(0.8295)).toBe('83.0 %');

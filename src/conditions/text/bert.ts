@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import * as path from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../../backend/errors.js';
-import { readBytes } from '../../backend/files.js';
-import { attention, gelu, layerNorm, linear } from '../../backend/ops.js';
-import { checkedJson } from '../../backend/schema.js';
-import { tf, tidy } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
+import { attention, gelu, layerNorm, linear } from '../../core/ops.js';
+import { checkedJson } from '../../core/schema.js';
+import { tf, tidy } from '../../core/tf.js';
 import { checkWeights, openWeights } from '../../formats/network-weights.js';
 import { askedEntries, type CaptionEncoder, type EncodeOptions } from './caption-encoder.js';
 import { WordPieces } from './word-pieces.js';

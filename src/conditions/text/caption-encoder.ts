@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import type { tf } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import type { tf } from '../../core/tf.js';
 
 /** What brings captions into the form that models read: states, a row of numbers for each token. */
 export interface CaptionEncoder {

@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import {
   type HostData,
   openSafetensors,

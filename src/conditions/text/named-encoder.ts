@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { UserError } from '../../backend/errors.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { UserError } from '../../core/errors.js';
 import { loadBert } from './bert.js';
 import type { CaptionEncoder } from './caption-encoder.js';
 import { keepingStates } from './kept-states.js';

@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { tf } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { tf } from '../../core/tf.js';
 import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
 import {
   askedEntries,

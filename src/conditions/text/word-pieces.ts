@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
-import { UserError } from '../../backend/errors.js';
-import { readBytes } from '../../backend/files.js';
+import { UserError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
 import { shownCaption, UnknownCaption, warnOfCaption } from './caption-encoder.js';
 
 /** What is used of `@huggingface/tokenizers`. */

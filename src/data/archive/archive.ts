@@ -1,4 +1,4 @@
-import { openForReading } from '../../backend/files.js';
+import { openForReading } from '../../core/files.js';
 import { bytesAt } from '../../formats/bytes-at.js';
 import type { ArchiveDescription } from '../description.js';
 import { encodedSource } from '../folder/encoded-source.js';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { UserError } from '../../backend/errors.js';
-import { openForReading, readAt } from '../../backend/files.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { UserError } from '../../core/errors.js';
+import { openForReading, readAt } from '../../core/files.js';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.js';
 import { type TarBytes, type TarEntry, tarEntries } from '../../formats/tar.js';
 import { byCodeUnits, isImageName } from '../folder/listing.js';

@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { CaptionedDescription, CaptionFacts } from '../description.js';
 import { type DataSource, type RawBatch, shared } from '../source.js';
 

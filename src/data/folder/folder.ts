@@ -1,6 +1,6 @@
 import * as path from 'node:path';
-import { UserError } from '../../backend/errors.js';
-import { readBytes } from '../../backend/files.js';
+import { UserError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
 import type { FolderDescription } from '../description.js';
 import { type DataSource, type ImageSize, type Split, shared } from '../source.js';
 import { encodedSource, usuallyHeld } from './encoded-source.js';

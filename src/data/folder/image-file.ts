@@ -1,5 +1,5 @@
 import type Sharp from 'sharp';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { DecodingRules } from '../description.js';
 import { nearlyPublishedImage, publishedImage } from '../published/published-image.js';
 import { type ImageSize, sizeOf } from '../source.js';

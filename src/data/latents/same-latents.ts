@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { LatentFacts } from '../description.js';
 
 /** Some latents, as an error calls them in the plural, and what is known of their autoencoder. */

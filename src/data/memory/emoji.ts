@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { UserError } from '../../backend/errors.js';
-import { FileUnreadable, readBytes } from '../../backend/files.js';
-import { foldIn, permutation, randomKey } from '../../backend/random.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { UserError } from '../../core/errors.js';
+import { FileUnreadable, readBytes } from '../../core/files.js';
+import { foldIn, permutation, randomKey } from '../../core/random.js';
 import { decodeIdx } from '../../formats/idx.js';
 import { decodedImage } from '../folder/image-file.js';
 import type { Split } from '../source.js';

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { UserError } from '../../backend/errors.js';
-import { FileUnreadable, readBytes } from '../../backend/files.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { UserError } from '../../core/errors.js';
+import { FileUnreadable, readBytes } from '../../core/files.js';
 import { decodeIdx } from '../../formats/idx.js';
 import type { Split } from '../source.js';
 import { type ImageDataset, imageDataset } from './memory.js';

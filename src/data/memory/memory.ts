@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { MemoryDescription } from '../description.js';
 import { checkIndices, type DataSource, type RawBatch, shared, sizeOf } from '../source.js';
 

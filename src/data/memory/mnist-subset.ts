@@ -1,7 +1,7 @@
 import * as path from 'node:path';
-import { UserError } from '../../backend/errors.js';
-import { FileUnreadable, readBytes } from '../../backend/files.js';
-import { foldIn, permutation, randomKey } from '../../backend/random.js';
+import { UserError } from '../../core/errors.js';
+import { FileUnreadable, readBytes } from '../../core/files.js';
+import { foldIn, permutation, randomKey } from '../../core/random.js';
 import type { Split } from '../source.js';
 import { type ImageDataset, imageDataset } from './memory.js';
 import { isIn, lastOfEachClass } from './splits.js';

@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { readBytes } from '../../backend/files.js';
+import { readBytes } from '../../core/files.js';
 import { measuredImage } from '../folder/image-file.js';
 import { imagesOfClasses, subFolders } from '../folder/listing.js';
 import type { DataSource, ImageSize } from '../source.js';

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { UserError } from '../../backend/errors.js';
-import { readBytes } from '../../backend/files.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { UserError } from '../../core/errors.js';
+import { readBytes } from '../../core/files.js';
 import { tarEntries, tarInMemory } from '../../formats/tar.js';
 import { type ImageDataset, imageDataset } from '../memory/memory.js';
 import { splitIndices } from '../memory/splits.js';

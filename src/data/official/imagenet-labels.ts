@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { readBytes } from '../../backend/files.js';
+import { readBytes } from '../../core/files.js';
 import { decodeMat, type MatValue } from '../../formats/mat.js';
 import { type TarEntry, tarEntries, tarInMemory } from '../../formats/tar.js';
 import { exists } from './image-collection.js';

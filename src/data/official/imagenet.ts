@@ -1,5 +1,5 @@
 import * as path from 'node:path';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import { archivesIn, tarIndex } from '../archive/tar-index.js';
 import { byCodeUnits, imagesIn, imagesOfClasses, subFolders } from '../folder/listing.js';
 import type { DataSource } from '../source.js';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { readBytes } from '../../backend/files.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { readBytes } from '../../core/files.js';
 import { type NpyArray, npyIntegers, npzArray } from '../../formats/npz.js';
 import { tarIndex } from '../archive/tar-index.js';
 import type { RowsDescription } from '../description.js';

@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { Split } from '../description.js';
 import type { FolderOptions } from '../folder/folder.js';
 

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading } from '../../backend/files.js';
+import { openForReading } from '../../core/files.js';
 import { bytesAt } from '../../formats/bytes-at.js';
 import type { RowsDescription } from '../description.js';
 import { checkIndices, type DataSource, sizeOf } from '../source.js';

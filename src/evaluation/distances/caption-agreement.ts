@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import { standardErrorOfShare } from '../statistics.js';
 import { checkWidths, type Features, finiteRows } from './features.js';
 import { forDistances } from './neighbours.js';

@@ -1,6 +1,6 @@
-import { type DoubleMatrix, doubleProduct } from '../../backend/double.js';
-import { UserError } from '../../backend/errors.js';
-import { tf } from '../../backend/tf.js';
+import { type DoubleMatrix, doubleProduct } from '../../core/double.js';
+import { UserError } from '../../core/errors.js';
+import { tf } from '../../core/tf.js';
 
 /** Features of images, one row per image: a tensor, or the same on the host. */
 export type Features =

@@ -3,7 +3,7 @@ import {
   doubleProduct,
   symmetricEigen,
   symmetricEigenvalues,
-} from '../../backend/double.js';
+} from '../../core/double.js';
 import { checkWidths, type FeatureMoments, type Features, featureStatistics } from './features.js';
 
 /**

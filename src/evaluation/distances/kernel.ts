@@ -1,6 +1,6 @@
-import { type DoubleMatrix, sumOfCubes } from '../../backend/double.js';
-import { UserError } from '../../backend/errors.js';
-import { foldIn, permutation, randomKey } from '../../backend/random.js';
+import { type DoubleMatrix, sumOfCubes } from '../../core/double.js';
+import { UserError } from '../../core/errors.js';
+import { foldIn, permutation, randomKey } from '../../core/random.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './features.js';
 
 /** A kernel distance. */

@@ -1,5 +1,5 @@
-import { doubleProduct } from '../../backend/double.js';
-import { UserError } from '../../backend/errors.js';
+import { doubleProduct } from '../../core/double.js';
+import { UserError } from '../../core/errors.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './features.js';
 
 /** What is told by which features lie among the neighbours of which others. */

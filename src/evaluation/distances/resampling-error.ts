@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { foldIn, randomKey, uniform } from '../../backend/random.js';
+import { UserError } from '../../core/errors.js';
+import { foldIn, randomKey, uniform } from '../../core/random.js';
 import { standardDeviation } from '../statistics.js';
 import { type FeatureRows, type Features, finiteRows } from './features.js';
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import { writeSafetensors } from '../../formats/safetensors.js';
 import { openTensorFile, type TensorFile } from '../../formats/tensor-file.js';
 import type { FeatureMoments, FeatureStatistics } from './features.js';

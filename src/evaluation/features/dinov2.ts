@@ -1,6 +1,6 @@
-import { UserError } from '../../backend/errors.js';
-import { attention, gelu, layerNorm, linear } from '../../backend/ops.js';
-import { tf, tidy } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { attention, gelu, layerNorm, linear } from '../../core/ops.js';
+import { tf, tidy } from '../../core/tf.js';
 import { openWeights } from '../../formats/network-weights.js';
 import { colourImages, greyLevels } from '../../pretrained/seen-images.js';
 import { type DinoV2Size, DinoV2Weights, patch, publishedDinoV2 } from './dinov2-weights.js';

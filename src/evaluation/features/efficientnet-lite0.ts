@@ -1,5 +1,5 @@
-import { tf, tidy } from '../../backend/tf.js';
-import { disposeTree } from '../../backend/tree.js';
+import { tf, tidy } from '../../core/tf.js';
+import { disposeTree } from '../../core/tree.js';
 import {
   lite0Activations,
   lite0Input,

@@ -1,4 +1,4 @@
-import { tf, tidy } from '../../backend/tf.js';
+import { tf, tidy } from '../../core/tf.js';
 import { checkWeights, isBatchCounter, openWeights } from '../../formats/network-weights.js';
 import type { TensorFile } from '../../formats/tensor-file.js';
 import {

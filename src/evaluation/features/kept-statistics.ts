@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { cacheFolder } from '../../backend/cache-folder.js';
-import { UserError } from '../../backend/errors.js';
-import { FileUnwritable } from '../../backend/files.js';
-import { tf } from '../../backend/tf.js';
+import { cacheFolder } from '../../core/cache-folder.js';
+import { UserError } from '../../core/errors.js';
+import { FileUnwritable } from '../../core/files.js';
+import { tf } from '../../core/tf.js';
 import type { FeatureStatistics } from '../distances/features.js';
 import { readStatistics, writeStatistics } from '../distances/statistics-file.js';
 import {

@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { tidy } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { tidy } from '../../core/tf.js';
 import { fileDigest } from '../../formats/tensor-file.js';
 import {
   type Classifier,

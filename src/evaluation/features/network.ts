@@ -1,5 +1,5 @@
-import { checkCount } from '../../backend/count.js';
-import { tf } from '../../backend/tf.js';
+import { checkCount } from '../../core/count.js';
+import { tf } from '../../core/tf.js';
 import { type DataSource, imagesTensor } from '../../data/index.js';
 import {
   type FeatureRows,

@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { tf, tidy } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { tf, tidy } from '../../core/tf.js';
 import { disposeModel } from '../../flow/flow.js';
 import { activations, type Classifier } from './family.js';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { UserError } from '../../backend/errors.js';
-import { relu } from '../../backend/ops.js';
-import { foldIn, type RandomKey } from '../../backend/random.js';
-import { tf } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { relu } from '../../core/ops.js';
+import { foldIn, type RandomKey } from '../../core/random.js';
+import { tf } from '../../core/tf.js';
 import type { Family, Model, ModelConfig } from '../../flow/model.js';
 import { normals, type Specs, zeros } from '../../nn/specs.js';
 import { crossEntropy } from '../../training/objectives/cross-entropy.js';

@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { DataSource } from '../../data/index.js';
 import { train } from '../../training/train.js';
 import { disposeClassifier } from './classifier.js';

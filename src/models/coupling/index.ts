@@ -1,7 +1,7 @@
-import { foldIn, type RandomKey } from '../../backend/random.js';
-import { tf, tidy } from '../../backend/tf.js';
-import { type Leaves, withPrefix } from '../../backend/tree.js';
 import { classMixture } from '../../conditions/labels.js';
+import { foldIn, type RandomKey } from '../../core/random.js';
+import { tf, tidy } from '../../core/tf.js';
+import { type Leaves, withPrefix } from '../../core/tree.js';
 import { cutImages, joinImages } from '../../flow/background.js';
 import { mixSpecs } from '../../flow/channel-mix.js';
 import { dimensions } from '../../flow/flow.js';

@@ -1,5 +1,5 @@
-import { tf, tidy } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { tf, tidy } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import { type MixParameters, mixChannels, unmixChannels } from '../../flow/channel-mix.js';
 import { couple, halves, uncouple } from '../../flow/coupling.js';
 import { denormalise, type Gaussian, normalise } from '../../flow/gaussian.js';

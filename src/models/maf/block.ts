@@ -1,6 +1,6 @@
-import { tf } from '../../backend/tf.js';
-import { type Leaves, withLeaves } from '../../backend/tree.js';
 import { droppedClasses } from '../../conditions/labels.js';
+import { tf } from '../../core/tf.js';
+import { type Leaves, withLeaves } from '../../core/tree.js';
 import type {
   AutoregressiveBlock,
   Conditions,

@@ -1,6 +1,6 @@
-import { foldIn, type RandomKey } from '../../backend/random.js';
-import { tf, tidy } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { foldIn, type RandomKey } from '../../core/random.js';
+import { tf, tidy } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import { cutImages, joinImages } from '../../flow/background.js';
 import { dimensions } from '../../flow/flow.js';
 import { standardising } from '../../flow/gaussian.js';

@@ -1,7 +1,7 @@
-import { consecutive } from '../../backend/ops.js';
-import { tf } from '../../backend/tf.js';
-import { type Leaves, withLeaves } from '../../backend/tree.js';
 import { droppedClasses } from '../../conditions/labels.js';
+import { consecutive } from '../../core/ops.js';
+import { tf } from '../../core/tf.js';
+import { type Leaves, withLeaves } from '../../core/tree.js';
 import type { Conditions, Place } from '../../flow/autoregressive.js';
 import type { Gaussian } from '../../flow/gaussian.js';
 import {

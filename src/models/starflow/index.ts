@@ -1,4 +1,4 @@
-import type { tf } from '../../backend/tf.js';
+import type { tf } from '../../core/tf.js';
 import type { Family, ForwardResult, Model } from '../../flow/model.js';
 import { patchify, unpatchify } from '../../flow/patches.js';
 import { forwardThroughBlocks } from '../../flow/through-blocks.js';

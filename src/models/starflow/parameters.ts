@@ -1,6 +1,6 @@
-import { foldIn, type RandomKey } from '../../backend/random.js';
-import type { tf } from '../../backend/tf.js';
 import { emptyCaption } from '../../conditions/given.js';
+import { foldIn, type RandomKey } from '../../core/random.js';
+import type { tf } from '../../core/tf.js';
 import { type LinearParameters, linearSpecs } from '../../nn/layers.js';
 import { type LeafSpec, normals, type Specs, zeros } from '../../nn/specs.js';
 import { type AnyLayerParameters, layerSpecs } from '../../nn/transformer.js';

@@ -1,4 +1,4 @@
-import { tf } from '../../backend/tf.js';
+import { tf } from '../../core/tf.js';
 import { type Rotary, rotaryOf } from '../../nn/rotary.js';
 import { captionNumbers, gridOf, prefixEntries, type StarFlowConfig } from './config.js';
 

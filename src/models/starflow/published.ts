@@ -1,6 +1,6 @@
-import { UserError } from '../../backend/errors.js';
-import { randomKey } from '../../backend/random.js';
 import { emptyCaption } from '../../conditions/given.js';
+import { UserError } from '../../core/errors.js';
+import { randomKey } from '../../core/random.js';
 import type { PublishedAbility } from '../../flow/model.js';
 import { checkWeights } from '../../formats/network-weights.js';
 import { shapesOf } from '../../nn/specs.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { ImageSize } from '../../data/source.js';
 import { type Background, checkBackground } from '../../flow/background.js';
 

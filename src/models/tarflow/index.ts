@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { tf } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { tf } from '../../core/tf.js';
 import { cutImages, joinImages } from '../../flow/background.js';
 import { freshModel } from '../../flow/flow.js';
 import type { Family, ForwardResult, Model, Objective } from '../../flow/model.js';

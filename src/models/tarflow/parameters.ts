@@ -1,5 +1,5 @@
-import { foldIn, type RandomKey } from '../../backend/random.js';
-import type { tf } from '../../backend/tf.js';
+import { foldIn, type RandomKey } from '../../core/random.js';
+import type { tf } from '../../core/tf.js';
 import { type LinearParameters, linearSpecs } from '../../nn/layers.js';
 import { normals, ones, type Specs, zeros } from '../../nn/specs.js';
 import { type LayerParameters, layerSpecs } from '../../nn/transformer.js';

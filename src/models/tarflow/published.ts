@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { randomKey } from '../../backend/random.js';
+import { UserError } from '../../core/errors.js';
+import { randomKey } from '../../core/random.js';
 import type { PublishedAbility } from '../../flow/model.js';
 import { checkWeights } from '../../formats/network-weights.js';
 import { shapesOf } from '../../nn/specs.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { UserError } from '../../backend/errors.js';
-import { checkedValue } from '../../backend/schema.js';
+import { UserError } from '../../core/errors.js';
+import { checkedValue } from '../../core/schema.js';
 import type { ImageSize } from '../../data/source.js';
 import type { ModelConfig } from '../../flow/model.js';
 

@@ -1,6 +1,6 @@
-import { UserError } from '../../backend/errors.js';
-import { tf } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { UserError } from '../../core/errors.js';
+import { tf } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import {
   lite0Activations,
   lite0File,

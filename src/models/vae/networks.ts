@@ -1,5 +1,5 @@
-import { attention, groupNorm, linear, silu } from '../../backend/ops.js';
-import { tf, tidy } from '../../backend/tf.js';
+import { attention, groupNorm, linear, silu } from '../../core/ops.js';
+import { tf, tidy } from '../../core/tf.js';
 import { convolution, halvingConvolution } from '../../nn/convolution.js';
 import type { LinearParameters } from '../../nn/layers.js';
 import { doubled } from '../../nn/upsampling.js';

@@ -1,8 +1,8 @@
-import { UserError } from '../../backend/errors.js';
-import { tensorSpec } from '../../backend/program/index.js';
-import { foldIn, normalInto } from '../../backend/random.js';
-import { tf } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { tensorSpec } from '@tarflow/graph';
+import { UserError } from '../../core/errors.js';
+import { foldIn, normalInto } from '../../core/random.js';
+import { tf } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import { sizeOf } from '../../data/source.js';
 import type { Objective, Posterior } from '../../flow/model.js';
 import { noisyImageFeeds } from '../../training/batches/index.js';

@@ -1,4 +1,4 @@
-import { randomKey } from '../../backend/random.js';
+import { randomKey } from '../../core/random.js';
 import type { PublishedAbility } from '../../flow/model.js';
 import { checkWeights } from '../../formats/network-weights.js';
 import { shapesOf } from '../../nn/specs.js';

@@ -1,4 +1,4 @@
-import { tf, tidy } from '../../backend/tf.js';
+import { tf, tidy } from '../../core/tf.js';
 import type { Cache } from '../../flow/autoregressive.js';
 
 /** The memory that a cache takes, in bytes. */

@@ -1,6 +1,6 @@
-import { UserError } from '../../backend/errors.js';
-import { tidy } from '../../backend/tf.js';
 import type { Conditioned, Given } from '../../conditions/given.js';
+import { UserError } from '../../core/errors.js';
+import { tidy } from '../../core/tf.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { changesAttention, type Guidance, presentConditions } from './guided-block.js';
 

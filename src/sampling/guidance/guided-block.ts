@@ -1,6 +1,6 @@
-import { callCompiled } from '../../backend/program/index.js';
-import { tf, tidy } from '../../backend/tf.js';
-import { type Leaves, leaves } from '../../backend/tree.js';
+import { callCompiled } from '@tarflow/graph';
+import { tf, tidy } from '../../core/tf.js';
+import { type Leaves, leaves } from '../../core/tree.js';
 import type {
   AutoregressiveBlock,
   Cache,

@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import type { tf } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import type { tf } from '../../core/tf.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { ability } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { currentEngine } from '../../backend/engine.js';
+import { currentEngine } from '../../core/engine.js';
 
 /** What computes. */
 export interface Machine {

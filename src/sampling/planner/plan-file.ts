@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { Mode, Precision } from '@tarflow/graph';
 import { z } from 'zod';
-import { UserError } from '../../backend/errors.js';
-import { readBytes, writeAtomically } from '../../backend/files.js';
-import type { Mode, Precision } from '../../backend/program/index.js';
-import { tidy } from '../../backend/tf.js';
 import type { Label } from '../../conditions/labels.js';
+import { UserError } from '../../core/errors.js';
+import { readBytes, writeAtomically } from '../../core/files.js';
+import { tidy } from '../../core/tf.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model, ModelConfig } from '../../flow/model.js';
 import { type ExecutionOptions, executionOf, executionText } from '../guidance/execution.js';

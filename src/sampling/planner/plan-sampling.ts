@@ -1,8 +1,8 @@
-import { checkCount } from '../../backend/count.js';
-import { UserError } from '../../backend/errors.js';
-import { tf, tidy } from '../../backend/tf.js';
 import { givenConditions } from '../../conditions/given.js';
 import type { Label } from '../../conditions/labels.js';
+import { checkCount } from '../../core/count.js';
+import { UserError } from '../../core/errors.js';
+import { tf, tidy } from '../../core/tf.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';

@@ -1,4 +1,4 @@
-import type { tf } from '../../backend/tf.js';
+import type { tf } from '../../core/tf.js';
 
 /**
  * Runs once. The result is read before the clock stops, so that a device that works on its own is

@@ -1,12 +1,7 @@
-import { currentEngine } from '../../backend/engine.js';
-import {
-  callCompiled,
-  inParts,
-  type Precision,
-  threadsForParts,
-} from '../../backend/program/index.js';
-import { tf, tidy } from '../../backend/tf.js';
-import { type Leaves, leaves } from '../../backend/tree.js';
+import { callCompiled, inParts, type Precision, threadsForParts } from '@tarflow/graph';
+import { currentEngine } from '../../core/engine.js';
+import { tf, tidy } from '../../core/tf.js';
+import { type Leaves, leaves } from '../../core/tree.js';
 import type { AutoregressiveBlock, Decoder } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves } from '../guidance/cache.js';

@@ -1,6 +1,6 @@
-import { repeat, withSlice } from '../../backend/program/index.js';
-import { tf } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { repeat, withSlice } from '@tarflow/graph';
+import { tf } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import type { Decoder } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';

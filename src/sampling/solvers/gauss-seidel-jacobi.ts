@@ -1,5 +1,5 @@
-import { tf, tidy } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { tf, tidy } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import type { Cache, Prediction } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import {

@@ -1,4 +1,4 @@
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
 import { type Solver, selectiveJacobi, solversOfBlocks } from './solver.js';

@@ -1,7 +1,7 @@
-import { consecutive } from '../../backend/ops.js';
-import { advance, withSlice } from '../../backend/program/index.js';
-import { tf } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { advance, withSlice } from '@tarflow/graph';
+import { consecutive } from '../../core/ops.js';
+import { tf } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
 import type { AutoregressiveBlock, Decoder } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import { cacheLeaves, cacheOfLeaves } from '../guidance/cache.js';

@@ -1,4 +1,4 @@
-import { tf } from '../../backend/tf.js';
+import { tf } from '../../core/tf.js';
 import { type GuidedBlock, plainly } from '../guidance/guided-block.js';
 import { checkBlockOutput } from '../guidance/latents.js';
 import { loopCacheBytes } from './compiled-loop.js';

@@ -1,4 +1,4 @@
-import type { tf } from '../../backend/tf.js';
+import type { tf } from '../../core/tf.js';
 import type { Solver } from './solver.js';
 
 /** One Jacobi iteration on a segment. */

@@ -1,5 +1,5 @@
-import { checkCount } from '../../backend/count.js';
-import { UserError } from '../../backend/errors.js';
+import { checkCount } from '../../core/count.js';
+import { UserError } from '../../core/errors.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { ability } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';

@@ -1,6 +1,6 @@
-import { UserError } from '../../backend/errors.js';
-import { tf, tidy } from '../../backend/tf.js';
 import { classMixture, type Label } from '../../conditions/labels.js';
+import { UserError } from '../../core/errors.js';
+import { tf, tidy } from '../../core/tf.js';
 import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
 import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';

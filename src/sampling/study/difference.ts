@@ -1,4 +1,4 @@
-import { tf, tidy } from '../../backend/tf.js';
+import { tf, tidy } from '../../core/tf.js';
 
 /** How far numbers are from those that they should be. */
 export interface Difference {

@@ -1,4 +1,4 @@
-import { tf, tidy } from '../../backend/tf.js';
+import { tf, tidy } from '../../core/tf.js';
 import { solveBlock } from '../solvers/solve-block.js';
 import type { Solver } from '../solvers/solver.js';
 import type { BlockPassage } from './convergence.js';

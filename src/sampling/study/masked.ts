@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { tf, tidy } from '../../backend/tf.js';
+import { UserError } from '../../core/errors.js';
+import { tf, tidy } from '../../core/tf.js';
 import type { Cache } from '../../flow/autoregressive.js';
 import { denormalise } from '../../flow/gaussian.js';
 import { truncatedCache } from '../guidance/cache.js';

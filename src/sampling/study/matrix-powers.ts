@@ -1,4 +1,4 @@
-import { tf, tidy } from '../../backend/tf.js';
+import { tf, tidy } from '../../core/tf.js';
 
 /**
  * The largest entry of a Jacobian (T·D, T·D) on and above the diagonal of tokens, by size: 0 where

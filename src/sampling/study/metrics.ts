@@ -1,7 +1,7 @@
-import { checkCount } from '../../backend/count.js';
-import { UserError } from '../../backend/errors.js';
-import { tf, tidy } from '../../backend/tf.js';
 import { classMixture, type Label } from '../../conditions/labels.js';
+import { checkCount } from '../../core/count.js';
+import { UserError } from '../../core/errors.js';
+import { tf, tidy } from '../../core/tf.js';
 import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.js';
 import { ability, blocksOf, checkImages } from '../../flow/flow.js';
 import { denormalise, type Gaussian } from '../../flow/gaussian.js';

@@ -1,4 +1,4 @@
-import { foldIn, type RandomKey, randomKey } from '../../backend/random.js';
+import { foldIn, type RandomKey, randomKey } from '../../core/random.js';
 
 /**
  * The randomness of training samples: a key for each, from seed, epoch and the sample's index in its

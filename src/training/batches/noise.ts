@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { normalInto, type RandomKey, uniformInto } from '../../backend/random.js';
+import { UserError } from '../../core/errors.js';
+import { normalInto, type RandomKey, uniformInto } from '../../core/random.js';
 import type { FeedSettings } from '../../flow/model.js';
 
 /**

@@ -1,7 +1,7 @@
-import { UserError } from '../../backend/errors.js';
-import { foldIn, type RandomKey, uniformInto } from '../../backend/random.js';
 import type { Conditioned } from '../../conditions/given.js';
 import { mixtureRows } from '../../conditions/labels.js';
+import { UserError } from '../../core/errors.js';
+import { foldIn, type RandomKey, uniformInto } from '../../core/random.js';
 import { type RawBatch, sizeOf } from '../../data/source.js';
 import type { FeedSettings, Feeds } from '../../flow/model.js';
 import { flip } from './flip.js';

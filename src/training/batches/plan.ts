@@ -1,5 +1,5 @@
-import { UserError } from '../../backend/errors.js';
-import { foldIn, type RandomKey, randomKey } from '../../backend/random.js';
+import { UserError } from '../../core/errors.js';
+import { foldIn, type RandomKey, randomKey } from '../../core/random.js';
 import { epochOrder } from '../../data/reading.js';
 import type { DataSource, RawBatch } from '../../data/source.js';
 import type { FeedSettings, Feeds, ModelConfig, Objective } from '../../flow/model.js';

@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import { sourceOf } from '../../data/open.js';
 import type { Family, ModelConfig, Objective } from '../../flow/model.js';
 import { batchMaker } from './plan.js';

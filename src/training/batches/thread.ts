@@ -7,7 +7,7 @@ import {
   receiveMessageOnPort,
   Worker,
 } from 'node:worker_threads';
-import { UserError } from '../../backend/errors.js';
+import { UserError } from '../../core/errors.js';
 import type { SourceDescription } from '../../data/source.js';
 import type { ModelConfig } from '../../flow/model.js';
 import type { Batch, BatchPlan, Share } from './plan.js';

@@ -1,6 +1,6 @@
-import { tensorSpec } from '../../backend/program/index.js';
-import { tf } from '../../backend/tf.js';
-import type { Tree } from '../../backend/tree.js';
+import { tensorSpec } from '@tarflow/graph';
+import { tf } from '../../core/tf.js';
+import type { Tree } from '../../core/tree.js';
 import type { Model, ModelConfig, Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';
 

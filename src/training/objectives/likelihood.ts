@@ -1,7 +1,7 @@
-import { tensorSpec } from '../../backend/program/index.js';
-import { tf, tidy } from '../../backend/tf.js';
+import { tensorSpec } from '@tarflow/graph';
 import type { Conditioned } from '../../conditions/given.js';
 import { mixtureWidth } from '../../conditions/labels.js';
+import { tf, tidy } from '../../core/tf.js';
 import { ability, flowLoss } from '../../flow/flow.js';
 import type { ModelConfig, Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';

@@ -1,6 +1,6 @@
-import { type AdamWRates, type AdamWState, fusedAdamW } from '../../backend/program/index.js';
-import { tf } from '../../backend/tf.js';
-import type { Leaves } from '../../backend/tree.js';
+import { tf } from '../../core/tf.js';
+import type { Leaves } from '../../core/tree.js';
+import { type AdamWRates, type AdamWState, fusedAdamW } from './fused-adamw.js';
 
 export interface AdamWOptions {
   beta1?: number;

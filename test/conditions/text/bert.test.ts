@@ -2,12 +2,12 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { cacheFolder } from '../../../src/backend/cache-folder.js';
-import { startEngine } from '../../../src/backend/engine.js';
-import { tf } from '../../../src/backend/tf.js';
 import { loadBert } from '../../../src/conditions/text/bert.js';
 import type { CaptionEncoder } from '../../../src/conditions/text/caption-encoder.js';
 import { WordPieces } from '../../../src/conditions/text/word-pieces.js';
+import { cacheFolder } from '../../../src/core/cache-folder.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { tf } from '../../../src/core/tf.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
 import { reference, writeSmallBert } from './small-bert.js';
 

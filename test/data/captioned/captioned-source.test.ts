@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { normal, randomKey } from '../../../src/backend/random.js';
+import { normal, randomKey } from '../../../src/core/random.js';
 import { type DataSource, imageDataset, withCaptionStates } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
 

@@ -3,8 +3,8 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { UserError } from '../../../src/backend/errors.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { UserError } from '../../../src/core/errors.js';
 import {
   type FolderOptions,
   imagesTensor,

@@ -2,9 +2,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { UserError } from '../../../src/backend/errors.js';
-import { normal, randomKey } from '../../../src/backend/random.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { UserError } from '../../../src/core/errors.js';
+import { normal, randomKey } from '../../../src/core/random.js';
 import {
   imagesTensor,
   labelBatch,

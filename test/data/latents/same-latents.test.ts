@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { UserError } from '../../../src/backend/errors.js';
+import { UserError } from '../../../src/core/errors.js';
 import type { LatentFacts } from '../../../src/data/description.js';
 import { checkSameLatents } from '../../../src/data/latents/same-latents.js';
 

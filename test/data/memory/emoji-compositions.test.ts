@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { cacheFolder } from '../../../src/backend/cache-folder.js';
+import { cacheFolder } from '../../../src/core/cache-folder.js';
 import { loadDataset } from '../../../src/data/index.js';
 import { heldOutNames } from '../../../src/data/memory/composed-names.js';
 import {

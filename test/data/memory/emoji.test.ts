@@ -5,10 +5,10 @@ import * as path from 'node:path';
 import * as zlib from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { cacheFolder } from '../../../src/backend/cache-folder.js';
-import { startEngine } from '../../../src/backend/engine.js';
-import { UserError } from '../../../src/backend/errors.js';
-import { tf } from '../../../src/backend/tf.js';
+import { cacheFolder } from '../../../src/core/cache-folder.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { UserError } from '../../../src/core/errors.js';
+import { tf } from '../../../src/core/tf.js';
 import {
   datasetNames,
   type ImageDataset,
@@ -19,7 +19,7 @@ import {
 } from '../../../src/data/index.js';
 import { baseEmoji } from '../../../src/data/memory/emoji.js';
 import { emojiName } from '../../../src/data/memory/emoji-names.js';
-import { imageGrid } from '../../../src/workbook/image-grid.js';
+import { imageGrid } from '../../../src/show/image-grid.js';
 
 const prefixes = ['emoji-base', 'emoji', 'emoji-google', 'emoji-twitter'];
 const allPrefixes = [...prefixes, 'emoji-composed', 'emoji-subcategories'];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../../src/backend/errors.js';
+import { UserError } from '../../../src/core/errors.js';
 import { type ImageParts, imageDataset } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
 

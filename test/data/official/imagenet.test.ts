@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
-import { UserError } from '../../../src/backend/errors.js';
+import { UserError } from '../../../src/core/errors.js';
 import { openDataset, type Split } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
 import { batchSource, noisyImageFeeds } from '../../../src/training/batches/index.js';

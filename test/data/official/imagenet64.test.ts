@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../../src/backend/errors.js';
+import { UserError } from '../../../src/core/errors.js';
 import { openDataset, type Split } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
 import { int64, npyOf, npzOf } from '../../formats/npz-writer.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
+import { startEngine } from '../../../src/core/engine.js';
 import { captionAgreement } from '../../../src/evaluation/index.js';
 
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
+import { startEngine } from '../../../src/core/engine.js';
 import { RunningStatistics } from '../../../src/evaluation/distances/features.js';
 import { frechetDistance } from '../../../src/evaluation/distances/frechet.js';
 import { kernelDistance } from '../../../src/evaluation/distances/kernel.js';

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { normal, randomKey } from '../../../src/backend/random.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { normal, randomKey } from '../../../src/core/random.js';
 import { featureStatistics } from '../../../src/evaluation/distances/features.js';
 import { frechetDistance } from '../../../src/evaluation/distances/frechet.js';
 import { resamplingError } from '../../../src/evaluation/distances/resampling-error.js';

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
+import { startEngine } from '../../../src/core/engine.js';
 import { frechetDistance } from '../../../src/evaluation/distances/frechet.js';
 import {
   isStatisticsFile,

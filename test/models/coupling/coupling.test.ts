@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { normal, randomKey } from '../../../src/backend/random.js';
-import { tf } from '../../../src/backend/tf.js';
-import { leaves, withLeaves } from '../../../src/backend/tree.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { normal, randomKey } from '../../../src/core/random.js';
+import { tf } from '../../../src/core/tf.js';
+import { leaves, withLeaves } from '../../../src/core/tree.js';
 import { disposeModel, forward, freshModel } from '../../../src/flow/flow.js';
 import { type CouplingConfig, levelShapes } from '../../../src/models/coupling/config.js';
 import { coupling } from '../../../src/models/coupling/index.js';

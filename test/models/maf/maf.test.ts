@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { normal, randomKey } from '../../../src/backend/random.js';
-import { tf } from '../../../src/backend/tf.js';
-import { leaves, withLeaves } from '../../../src/backend/tree.js';
 import { classMixture } from '../../../src/conditions/labels.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { normal, randomKey } from '../../../src/core/random.js';
+import { tf } from '../../../src/core/tf.js';
+import { leaves, withLeaves } from '../../../src/core/tree.js';
 import { disposeModel, forward, freshModel } from '../../../src/flow/flow.js';
 import type { MafConfig } from '../../../src/models/maf/config.js';
 import { maf } from '../../../src/models/maf/index.js';

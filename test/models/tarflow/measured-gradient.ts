@@ -1,6 +1,6 @@
-import { callCompiled } from '../../../src/backend/program/index.js';
-import { tf } from '../../../src/backend/tf.js';
-import { under } from '../../../src/backend/tree.js';
+import { callCompiled } from '@tarflow/graph';
+import { tf } from '../../../src/core/tf.js';
+import { under } from '../../../src/core/tree.js';
 import { disposeModel } from '../../../src/flow/flow.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { tarflow } from '../../../src/models/tarflow/index.js';

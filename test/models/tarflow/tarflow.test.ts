@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { tf } from '../../../src/backend/tf.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { tf } from '../../../src/core/tf.js';
 import { logProb } from '../../../src/evaluation/bits-per-dimension.js';
 import { dimensions, forward } from '../../../src/flow/flow.js';
 import { patchify, unpatchify } from '../../../src/flow/patches.js';

@@ -1,6 +1,6 @@
 // Encodes and decodes one image of 256×256 by an autoencoder from a file, as a program of its own, and
 // prints the most memory that it held.
-import { tf } from '../../../src/backend/tf.js';
+import { tf } from '../../../src/core/tf.js';
 import { disposeModel } from '../../../src/flow/flow.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { decode, encode } from '../../../src/sampling/autoencode.js';

@@ -1,4 +1,4 @@
-import { randomKey } from '../../../src/backend/random.js';
+import { randomKey } from '../../../src/core/random.js';
 import type { TensorSource } from '../../../src/formats/safetensors.js';
 import type { VaeConfig } from '../../../src/models/vae/config.js';
 import { vaeSpecs } from '../../../src/models/vae/parameters.js';

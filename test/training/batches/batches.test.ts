@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { randomKey } from '../../../src/backend/random.js';
+import { randomKey } from '../../../src/core/random.js';
 import { type DataSource, epochOrder, imageDataset } from '../../../src/data/index.js';
 import {
   type Batch,

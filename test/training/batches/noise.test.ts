@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { normal, randomKey } from '../../../src/backend/random.js';
+import { normal, randomKey } from '../../../src/core/random.js';
 import { type Noise, noisyImages } from '../../../src/training/batches/index.js';
 
 const count = 100_000;

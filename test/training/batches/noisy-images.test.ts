@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { foldIn, normal, type RandomKey, uniform } from '../../../src/backend/random.js';
+import { foldIn, normal, type RandomKey, uniform } from '../../../src/core/random.js';
 import type { RawBatch } from '../../../src/data/index.js';
 import type { FeedSettings } from '../../../src/flow/model.js';
 import { noisyImageFeeds, sampleKeys } from '../../../src/training/batches/index.js';

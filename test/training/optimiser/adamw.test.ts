@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { tf } from '../../../src/backend/tf.js';
-import type { Leaves } from '../../../src/backend/tree.js';
+import { startEngine } from '../../../src/core/engine.js';
+import { tf } from '../../../src/core/tf.js';
+import type { Leaves } from '../../../src/core/tree.js';
 import {
   type AdamWOptions,
   adamWInit,

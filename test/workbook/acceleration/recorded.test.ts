@@ -2,16 +2,16 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/backend/engine.js';
-import { type Acceleration, strategyRow } from '../../../src/evaluation/acceleration.js';
+import { startEngine } from '../../../src/core/engine.js';
 import { disposeModel } from '../../../src/flow/flow.js';
 import { modelFingerprint } from '../../../src/sampling/planner/plan-file.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
+import { type Acceleration, strategyRow } from '../../../workbook/acceleration/acceleration.js';
 import {
   accelerationFigures,
   loopFigures,
   paperSizeFigures,
-} from '../../../src/workbook/acceleration/acceleration-figures.js';
+} from '../../../workbook/acceleration/acceleration-figures.js';
 import {
   accelerationRuns,
   outdatedTables,
@@ -20,11 +20,11 @@ import {
   readLoopTimes,
   readPaperSize,
   wideRuns,
-} from '../../../src/workbook/acceleration/recorded.js';
+} from '../../../workbook/acceleration/recorded.js';
 import { livelyFlow, smallConfig } from '../../training/small.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-vi.mock(import('../../../src/workbook/results-folder.js'), async (original) => ({
+vi.mock(import('../../../workbook/results-folder.js'), async (original) => ({
   ...(await original()),
   resultsFolder: () => folder,
   resultToRead: (name: string) => path.join(folder, name),

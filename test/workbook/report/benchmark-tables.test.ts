@@ -2,14 +2,11 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { bestPeer, peersOf } from '../../../src/workbook/report/benchmark-rows.js';
-import {
-  benchmarkSummary,
-  benchmarkTables,
-} from '../../../src/workbook/report/benchmark-tables.js';
+import { bestPeer, peersOf } from '../../../workbook/report/benchmark-rows.js';
+import { benchmarkSummary, benchmarkTables } from '../../../workbook/report/benchmark-tables.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-vi.mock(import('../../../src/workbook/results-folder.js'), async (original) => ({
+vi.mock(import('../../../workbook/results-folder.js'), async (original) => ({
   ...(await original()),
   resultsFolder: () => folder,
 }));

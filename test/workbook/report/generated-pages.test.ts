@@ -1,15 +1,15 @@
 import { readdirSync } from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../../src/backend/errors.js';
-import { papers } from '../../../src/papers/index.js';
-import { ours, published, sentence } from '../../../src/papers/paper.js';
-import { readClaim } from '../../../src/workbook/claims.js';
-import { summaryTable } from '../../../src/workbook/report/claim-tables.js';
-import { generatedPages, withPart } from '../../../src/workbook/report/generated-pages.js';
-import { markdownTable, oursText, publishedText } from '../../../src/workbook/report/markdown.js';
-import { notebookTable } from '../../../src/workbook/report/notebook-table.js';
-import { packageRoot } from '../../../src/workbook/results-folder.js';
+import { UserError } from '../../../src/core/errors.js';
+import { packageRoot } from '../../../src/core/package-root.js';
+import { readClaim } from '../../../workbook/claims.js';
+import { papers } from '../../../workbook/papers/index.js';
+import { ours, published, sentence } from '../../../workbook/papers/paper.js';
+import { summaryTable } from '../../../workbook/report/claim-tables.js';
+import { generatedPages, withPart } from '../../../workbook/report/generated-pages.js';
+import { markdownTable, oursText, publishedText } from '../../../workbook/report/markdown.js';
+import { notebookTable } from '../../../workbook/report/notebook-table.js';
 
 describe('pages with generated parts', () => {
   test('say what src/papers and results/ say', async () => {

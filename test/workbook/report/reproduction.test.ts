@@ -2,8 +2,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { measurements } from '../../../src/papers/index.js';
-import { readClaim } from '../../../src/workbook/claims.js';
+import { readClaim } from '../../../workbook/claims.js';
+import { measurements } from '../../../workbook/papers/index.js';
 import {
   claimFiles,
   failures,
@@ -11,7 +11,7 @@ import {
   recordedClaims,
   reproduction,
   reproductionText,
-} from '../../../src/workbook/report/reproduction.js';
+} from '../../../workbook/report/reproduction.js';
 
 type Claims = Awaited<ReturnType<typeof recordedClaims>>;
 const notebooks = ['02', '10'];

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
-import { type ChartSpec, renderChart } from '../../../src/workbook/chart.js';
-import { sideBySide } from '../../../src/workbook/chart-types.js';
-import type { Subject } from '../../../src/workbook/subject.js';
-import { matrixChart, reliabilityChart } from '../../../src/workbook/views/classifier-charts.js';
-import { intervalChart, stripChart } from '../../../src/workbook/views/distributions.js';
-import { referenceLine } from '../../../src/workbook/views/reference-line.js';
+import { type ChartSpec, renderChart } from '../../../workbook/chart.js';
+import { sideBySide } from '../../../workbook/chart-types.js';
+import type { Subject } from '../../../workbook/subject.js';
+import { matrixChart, reliabilityChart } from '../../../workbook/views/classifier-charts.js';
+import { intervalChart, stripChart } from '../../../workbook/views/distributions.js';
+import { referenceLine } from '../../../workbook/views/reference-line.js';
 import {
   blockTimeChart,
   frontChart,
   type SegmentCost,
   segmentChart,
-} from '../../../src/workbook/views/solver-charts.js';
-import { breakEvenChart, speedUpChart } from '../../../src/workbook/views/speed-up-charts.js';
+} from '../../../workbook/views/solver-charts.js';
+import { breakEvenChart, speedUpChart } from '../../../workbook/views/speed-up-charts.js';
 
 const subject = {
   title: '4 tokens',

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { type ChartSpec, renderChart } from '../../../src/workbook/chart.js';
-import { patchMap, patchOrderChart } from '../../../src/workbook/views/patch-charts.js';
-import { densityMap, gridPoints, pointMap, pointsOf } from '../../../src/workbook/views/plane.js';
-import { matrixMap } from '../../../src/workbook/views/token-matrix.js';
+import { type ChartSpec, renderChart } from '../../../workbook/chart.js';
+import { patchMap, patchOrderChart } from '../../../workbook/views/patch-charts.js';
+import { densityMap, gridPoints, pointMap, pointsOf } from '../../../workbook/views/plane.js';
+import { matrixMap } from '../../../workbook/views/token-matrix.js';
 
 /** The rows of all layers of a chart. */
 function rowsOf(chart: ChartSpec): Record<string, unknown>[][] {

@@ -1,0 +1,34 @@
+/** `@tarflow/graph`: functions of tensors that TensorFlow runs as captured graphs. */
+export { UserError } from './errors.js';
+export { isSetUp, releaseFreeMemory, withoutStderrLines } from './native/addon.js';
+export {
+  attributeKinds,
+  type BindingAttribute,
+  type NativeBackend,
+  nativeBackend,
+  types,
+  xlaIsAtHand,
+} from './native/binding.js';
+export { chooseOneDnn } from './native/onednn.js';
+export { type CompiledCall, callCompiled, disposeCompiled } from './run/call-compiled.js';
+export {
+  createProgram,
+  type Program,
+  type ProgramFunction,
+  type ProgramFunctions,
+  type ProgramOptions,
+  tensorSpec,
+} from './run/create-program.js';
+export type { Feed } from './run/feeds.js';
+export { keepGraphs } from './run/graph-store.js';
+export type { Leaves, Mode, Outcome, Precision, TensorSpec } from './trace/body.js';
+export {
+  batchParts,
+  inParts,
+  partsOf,
+  type ThreadUse,
+  threadsForParts,
+  threadUse,
+} from './trace/in-parts.js';
+export { advance, repeat, withSlice } from './trace/repeat.js';
+export { traceInPlace } from './trace/tracing.js';

@@ -1,0 +1,303 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../../../src/core/engine.js';
+import { layerNorm } from '../../../../src/core/ops.js';
+import { foldIn, normal, randomKey } from '../../../../src/core/random.js';
+import { tf } from '../../../../src/core/tf.js';
+import { leaves, valueAndGradient, withLeaves } from '../../../../src/core/tree.js';
+import { ability, disposeModel, flowLoss } from '../../../../src/flow/flow.js';
+import { createTarFlow } from '../../../../src/models/tarflow/index.js';
+import { createProgram, tensorSpec } from '../../src/index.js';
+import { type NativeBackend, nativeBackend } from '../../src/native/binding.js';
+import { dropIdle } from '../../src/passes/casts.js';
+import { joinNorms } from '../../src/passes/join-norms.js';
+import { rematerialise } from '../../src/passes/rematerialise.js';
+import type { Precision } from '../../src/trace/body.js';
+import type { Operation, Trace } from '../../src/trace/operations.js';
+import { trace } from '../../src/trace/tracing.js';
+
+beforeAll(async () => {
+  await startEngine({ engine: 'tensorflow' });
+});
+
+const rows = 512;
+const inputs = { x: tensorSpec([rows, 128]) };
+
+/** Something that takes a while, as the rest of a forward pass and a loss do. */
+function long(x: tf.Tensor): tf.Tensor {
+  let y: tf.Tensor = tf.mean(x, 0);
+  for (let i = 0; i < 300; i++) y = tf.sin(y);
+  return y;
+}
+
+type Body = (x: tf.Tensor2D) => tf.Tensor;
+
+/** The recorded function, before and after the pass. */
+function passed(
+  body: Body,
+  precision: Precision = 'float32',
+  earlier: ((trace: Trace) => void)[] = [],
+): [Trace, Trace] {
+  const record = () =>
+    trace(
+      nativeBackend() as NativeBackend,
+      'f',
+      (_, { x }) => ({ outputs: { y: body(x as tf.Tensor2D) } }),
+      {},
+      inputs,
+      precision,
+    );
+  const [before, after] = [record(), record()];
+  for (const pass of earlier) for (const trace of [before, after]) pass(trace);
+  rematerialise(after);
+  expectOrder(after);
+  return [before, after];
+}
+
+/** Expects that every operation stands behind those that it takes from or waits for. */
+function expectOrder({ operations }: Trace): void {
+  const done = new Set<Operation>();
+  for (const operation of operations) {
+    for (const value of [...operation.inputs, ...(operation.after ?? [])]) {
+      if (value.from === 'operation') expect(done.has(value.operation)).toBe(true);
+    }
+    done.add(operation);
+  }
+}
+
+function count({ operations }: Trace, op: string): number {
+  return operations.filter((operation) => operation.op === op).length;
+}
+
+function madeAgain({ operations }: Trace): Operation[] {
+  return operations.filter(({ after }) => after !== undefined);
+}
+
+function run(body: Body, mode: 'graph' | 'eager', precision: Precision = 'float32'): Float32Array {
+  const program = createProgram({
+    variables: {},
+    functions: {
+      f: {
+        inputs,
+        body: (_: unknown, { x }: Record<string, tf.Tensor>) => ({
+          outputs: { y: body(x as tf.Tensor2D) },
+        }),
+      },
+    },
+    mode,
+    precision,
+  });
+  const { y } = program.run.f({ x: normal(randomKey(1), rows * 128) }) as { y: tf.Tensor };
+  program.dispose();
+  const numbers = y.dataSync() as Float32Array;
+  y.dispose();
+  return numbers;
+}
+
+function expectSame(body: Body): void {
+  const [graph, eager] = [run(body, 'graph'), run(body, 'eager')];
+  graph.forEach((value, i) => {
+    expect(Math.abs(value - eager[i]!)).toBeLessThan(1e-4);
+  });
+}
+
+const sliceOf = (h: tf.Tensor2D) => tf.slice2d(h, [0, 0], [rows - 128, 128]);
+
+/** A slice that is needed at once and much later. */
+const kept: Body = (x) => {
+  const h = tf.tanh(x);
+  const part = sliceOf(h);
+  const later = long(tf.square(part));
+  return tf.add(tf.mean(tf.mul(h, later), 0), tf.mean(tf.mul(part, later), 0));
+};
+
+describe('what is needed again much later', () => {
+  test('is made again there, from what is kept anyway', () => {
+    const [before, after] = passed(kept);
+    expect(count(before, 'Slice')).toBe(1);
+    expect(count(after, 'Slice')).toBe(2);
+    const again = madeAgain(after)[0] as Operation;
+    const [when] = again.after ?? [];
+    const place = after.operations.findIndex(
+      (operation) => when?.from === 'operation' && operation === when.operation,
+    );
+    expect(place).toBeGreaterThan(300);
+    expect(again.inputs[0]).toBe(after.operations.find(({ op }) => op === 'Tanh')?.outputs[0]);
+    expectSame(kept);
+  });
+
+  test('by several operations, where the first takes half as many bytes', () => {
+    const bias = tf.tensor1d(normal(randomKey(2), 128));
+    const weight = tf.tensor2d(normal(randomKey(3), 128 * 128), [128, 128]);
+    const body: Body = (x) => {
+      const sum = tf.add(tf.matMul(x, weight), bias);
+      const later = long(tf.square(sum));
+      return tf.mean(tf.mul(sum, later), 0);
+    };
+    const [before, after] = passed(body, 'bfloat16');
+    expect(after.operations.length).toBe(before.operations.length + 2);
+    expect(madeAgain(after).map(({ op }) => op)).toEqual(['Cast', expect.stringMatching(/^Add/)]);
+    const [once, again] = [run(body, 'graph', 'bfloat16'), run(body, 'eager', 'bfloat16')];
+    once.forEach((value, i) => {
+      expect(Math.abs(value - again[i]!)).toBeLessThan(2e-2);
+    });
+    // In float32 the product is no smaller than the sum.
+    const [plain, same] = passed(body);
+    expect(same.operations.map(({ op }) => op)).toEqual(plain.operations.map(({ op }) => op));
+    tf.dispose([bias, weight]);
+  });
+
+  test('waits for a normalisation that is put together with it', () => {
+    const [bias, scale] = [2, 3].map((seed) => tf.tensor1d(normal(randomKey(seed), 128)));
+    const weight = tf.tensor2d(normal(randomKey(4), 128 * 128), [128, 128]);
+    const body: Body = (x) => {
+      const twice = tf.concat2d([x, x], 0);
+      const sum = tf.add(tf.matMul(twice, tf.mul(weight, 0.1) as tf.Tensor2D), bias as tf.Tensor1D);
+      let y: tf.Tensor = tf.sigmoid(tf.square(sum));
+      for (let i = 0; i < 300; i++) y = tf.neg(y);
+      const norm = layerNorm(y as tf.Tensor2D, scale as tf.Tensor1D, bias as tf.Tensor1D);
+      return tf.mean(tf.add(tf.add(norm, sum), tf.tanh(norm)), 0);
+    };
+    const recorded = passed(body, 'bfloat16', [dropIdle, joinNorms])[1];
+    const [when] = madeAgain(recorded).at(-1)?.after ?? [];
+    expect(when?.from === 'operation' && when.operation.op).toBe('_MklLayerNorm');
+    const [graph, eager] = [run(body, 'graph', 'bfloat16'), run(body, 'eager', 'bfloat16')];
+    graph.forEach((value, i) => {
+      expect(Math.abs(value - eager[i]!)).toBeLessThan(2e-2);
+    });
+    tf.dispose([bias, scale, weight] as tf.Tensor[]);
+  });
+
+  const others: [string, Body][] = [
+    [
+      'of which only a part would be needed',
+      (x) => {
+        const part = sliceOf(tf.tanh(x));
+        return tf.mean(tf.mul(part, long(tf.square(part))), 0);
+      },
+    ],
+    [
+      'that takes long to make',
+      (x) => {
+        const h = tf.tanh(x);
+        const e = tf.exp(h);
+        const later = long(tf.square(e));
+        return tf.add(tf.mean(tf.mul(h, later), 0), tf.mean(tf.mul(e, later), 0));
+      },
+    ],
+    [
+      'that is needed at once alone',
+      (x) => {
+        const h = tf.tanh(x);
+        return tf.add(tf.mean(tf.mul(h, long(h)), 0), tf.mean(sliceOf(h), 0));
+      },
+    ],
+    [
+      'that is small',
+      (x) => {
+        const h = tf.tanh(x);
+        const part = tf.slice2d(h, [0, 0], [8, 128]);
+        const later = long(tf.square(part));
+        return tf.add(tf.mean(tf.mul(h, later), 0), tf.mean(tf.mul(part, later), 0));
+      },
+    ],
+    [
+      'that shares memory with what it is made of',
+      (x) => {
+        const h = tf.tanh(x);
+        const flat = tf.reshape(h, [rows / 2, 256]);
+        const later = long(tf.square(flat));
+        return tf.add(tf.mean(tf.mul(flat, later), 0), tf.mean(tf.reshape(h, [-1])));
+      },
+    ],
+  ];
+  test.each(others)('is not, %s', (_, body) => {
+    const [before, after] = passed(body);
+    expect(after.operations.map(({ op }) => op)).toEqual(before.operations.map(({ op }) => op));
+  });
+
+  test('is not where the function returns it', () => {
+    const recorded = trace(
+      nativeBackend() as NativeBackend,
+      'f',
+      (_, { x }) => {
+        const h = tf.tanh(x as tf.Tensor2D);
+        const part = sliceOf(h);
+        const later = long(tf.square(part));
+        return { outputs: { part, y: tf.mul(part, later), h: tf.mul(h, later) } };
+      },
+      {},
+      inputs,
+      'float32',
+    );
+    rematerialise(recorded);
+    expect(count(recorded, 'Slice')).toBe(1);
+  });
+});
+
+test.each(['float32', 'bfloat16'] as const)(
+  'the gradients of a flow, whose slices and casts are made again, are what they are op by op: %s',
+  { timeout: 120_000 },
+  (precision) => {
+    const flow = createTarFlow(
+      {
+        kind: 'tarflow',
+        ...{ image: { channels: 1, height: 32, width: 32 }, patchSize: 2, channels: 32, blocks: 2 },
+        ...{ layersPerBlock: 2, headWidth: 16, classes: 0, volumePreserving: false },
+      },
+      1,
+    );
+    for (const [index, block] of flow.parameters.blocks.entries()) {
+      const { weight } = block.proj_out;
+      const values = normal(foldIn(randomKey(4), index), weight.size).map((value) => value / 10);
+      block.proj_out.weight = tf.tensor2d(values, weight.shape as [number, number]);
+      weight.dispose();
+    }
+    const variables = leaves(flow.parameters);
+    const images = tensorSpec([8, 1, 32, 32]);
+    const body = (parameters: Record<string, tf.Tensor>, given: Record<string, tf.Tensor>) => {
+      const { value, gradient } = valueAndGradient((current) => {
+        const changed = { ...flow, parameters: withLeaves(flow.parameters, current) };
+        const result = ability(changed.family, 'flow').forward(
+          changed,
+          given.images as tf.Tensor4D,
+          {},
+        );
+        return { value: flowLoss(changed, result).loss, auxiliary: {} };
+      }, parameters);
+      return { outputs: { loss: value, ...gradient } };
+    };
+    const recorded = trace(
+      nativeBackend() as NativeBackend,
+      'f',
+      body,
+      variables,
+      { images },
+      precision,
+    );
+    rematerialise(recorded);
+    expectOrder(recorded);
+    expect(madeAgain(recorded).length).toBeGreaterThan(4);
+
+    const [graph, eager] = (['graph', 'eager'] as const).map((mode) => {
+      const program = createProgram({
+        variables,
+        functions: { f: { inputs: { images }, body } },
+        mode,
+        precision,
+      });
+      const found = program.run.f({ images: normal(randomKey(5), 8 * 1024) });
+      program.dispose();
+      return found as Record<string, tf.Tensor>;
+    });
+    const scale = precision === 'float32' ? 1e-5 : 2e-2;
+    for (const [name, tensor] of Object.entries(eager!)) {
+      const expected = tensor.dataSync() as Float32Array;
+      const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3);
+      graph![name]!.dataSync().forEach((value, i) => {
+        expect(Math.abs(value - expected[i]!) / largest, name).toBeLessThan(scale);
+      });
+    }
+    tf.dispose([graph!, eager!]);
+    disposeModel(flow);
+  },
+);

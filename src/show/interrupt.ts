@@ -1,0 +1,19 @@
+import { Interruption } from '../core/errors.js';
+
+/**
+ * Runs long work that the user can stop: the stop button of a notebook, or Control-C in a terminal,
+ * aborts the signal. The work has to check the signal between steps and then return what it has, or
+ * throw the signal's reason, an `Interruption`. A second interrupt is not caught, so Control-C twice always ends the process.
+ */
+export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  // A listener that is registered before the first `await` of a notebook cell kills the kernel.
+  await new Promise((resolve) => setImmediate(resolve));
+  const controller = new AbortController();
+  const abort = () => controller.abort(new Interruption());
+  process.once('SIGINT', abort);
+  try {
+    return await work(controller.signal);
+  } finally {
+    process.off('SIGINT', abort);
+  }
+}

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type Sharp from 'sharp';
+import { cacheFolder } from '../core/cache-folder.js';
+
+/** The font of every picture, and the fallbacks of a browser that does not have it. */
+export const fontFamily = 'DejaVu Sans, Verdana, sans-serif';
+
+let loaded: typeof Sharp | undefined;
+
+/**
+ * sharp, set up to draw text with the project's own font. A bare machine has no fonts, and sharp then
+ * draws a box for each letter. With one font, pictures are also the same everywhere.
+ */
+export function sharp(): typeof Sharp {
+  if (!loaded) {
+    // It is read when the first text is drawn, so it has to be set before.
+    process.env.FONTCONFIG_FILE = fontConfiguration();
+    loaded = require('sharp') as typeof Sharp;
+  }
+  return loaded;
+}
+
+function fontConfiguration(): string {
+  const fonts = path.join(path.dirname(require.resolve('dejavu-fonts-ttf/package.json')), 'ttf');
+  const folder = path.join(cacheFolder(), 'fonts');
+  const content = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>${escapeXml(fonts)}</dir>
+  <cachedir>${escapeXml(folder)}</cachedir>
+</fontconfig>
+`;
+  // Named by its content, so that checkouts that share the cache folder do not overwrite it.
+  const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
+  const file = path.join(folder, `fonts-${digest}.conf`);
+  if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== content) {
+    fs.mkdirSync(folder, { recursive: true });
+    const temporary = `${file}.${process.pid}.tmp`;
+    fs.writeFileSync(temporary, content);
+    fs.renameSync(temporary, file);
+  }
+  return file;
+}
+
+/** Text escaped for XML, SVG and HTML. */
+export function escapeXml(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
+}

@@ -1,0 +1,155 @@
+import type * as Polars from 'nodejs-polars';
+import { writeAtomically } from '../core/files.js';
+import { display, type MimeBundle } from './display.js';
+import { escapeXml } from './sharp.js';
+
+/** Rows of a table: named values. Columns appear in the order in which their names first occur. */
+export type TableRows = readonly object[];
+
+type Records = readonly Record<string, unknown>[];
+
+/** A polars data frame, or anything else that can return its rows. */
+export interface Frame {
+  toRecords(): Record<string, unknown>[];
+}
+
+export interface TableOptions {
+  caption?: string;
+  /** How to write the values of a column; {@link formatValue} writes the others. */
+  format?: Record<string, (value: unknown) => string>;
+}
+
+/** Shows all rows of a table below the cell; in plain Node.js it prints them. */
+export function showTable(table: TableRows | Frame, options: TableOptions = {}): void {
+  display(tableBundle(table, options));
+}
+
+/** A table as HTML and as text. */
+export function tableBundle(table: TableRows | Frame, options: TableOptions = {}): MimeBundle {
+  const { columns, texts, numeric } = written(rowsOf(table), options);
+  return {
+    'text/html': html(columns, texts, numeric, options.caption),
+    'text/plain': plainText(columns, texts, numeric, options.caption),
+  };
+}
+
+/** A table as lines of text, words to the left and numbers to the right. */
+export function tableText(table: TableRows, options: TableOptions = {}): string {
+  const { columns, texts, numeric } = written(rowsOf(table), options);
+  return plainText(columns, texts, numeric, options.caption);
+}
+
+function written(rows: Records, options: TableOptions) {
+  const columns = columnsOf(rows);
+  const texts = rows.map((row) =>
+    columns.map((column) => (options.format?.[column] ?? formatValue)(row[column])),
+  );
+  const numeric = columns.map(
+    (column) =>
+      rows.every((row) => isAbsent(row[column]) || typeof row[column] === 'number') &&
+      rows.some((row) => typeof row[column] === 'number'),
+  );
+  return { columns, texts, numeric };
+}
+
+/**
+ * Writes a table as CSV with all digits, whole or not at all.
+ * @throws UserError where it cannot be written
+ */
+export async function saveTable(table: TableRows | Frame, file: string): Promise<void> {
+  const rows = rowsOf(table);
+  const columns = columnsOf(rows);
+  const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
+  await writeAtomically(file, lines.map((line) => `${line.map(csvField).join(',')}\n`).join(''));
+}
+
+/**
+ * A value as a table shows it: whole numbers in groups of three digits, others with four significant
+ * digits, very large and very small ones with an exponent, and an absent value as a dash.
+ */
+export function formatValue(value: unknown): string {
+  if (isAbsent(value)) return '–';
+  if (typeof value !== 'number') return String(value);
+  const magnitude = Math.abs(value);
+  if (Number.isInteger(value) && magnitude < 1e15) return value.toLocaleString('en-US');
+  if (!Number.isFinite(value)) return String(value);
+  if (magnitude < 1e-3 || magnitude >= 1e6) return value.toExponential(2);
+  const digits = Math.max(0, 3 - Math.floor(Math.log10(magnitude)));
+  return value.toLocaleString('en-US', {
+    minimumFractionDigits: Math.min(digits, 6),
+    maximumFractionDigits: Math.min(digits, 6),
+  });
+}
+
+function rowsOf(table: TableRows | Frame): Records {
+  // A polars frame is a proxy that hides its own methods, so the check is for an array.
+  return Array.isArray(table) ? (table as Records) : (table as Frame).toRecords();
+}
+
+function columnsOf(rows: Records): string[] {
+  return [...new Set(rows.flatMap(Object.keys))];
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
+}
+
+/** The HTML of a polars frame, with words to the left, numbers to the right, and a caption. */
+function html(
+  columns: string[],
+  texts: string[][],
+  numeric: boolean[],
+  caption: string | undefined,
+): string {
+  const polars = require('nodejs-polars') as typeof Polars;
+  const frame = polars.DataFrame(
+    Object.fromEntries(columns.map((column, i) => [column, texts.map((line) => line[i])])),
+  );
+  let cell = 0;
+  const aligned = frame.toHTML().replace(/<t([dh])>/g, (_, kind: string) => {
+    const side = numeric[cell++ % columns.length] ? 'right' : 'left';
+    return `<t${kind} style="text-align: ${side}">`;
+  });
+  if (caption === undefined) return aligned;
+  // Wider than a narrow table, so that a caption does not stand in many short lines.
+  const style =
+    'caption-side: top; text-align: left; font-weight: bold; padding: 4px 0; ' +
+    'width: max-content; max-width: 48em';
+  return aligned.replace(
+    '<table>',
+    () => `<table><caption style="${style}">${escapeXml(caption)}</caption>`,
+  );
+}
+
+function plainText(
+  columns: string[],
+  texts: string[][],
+  numeric: boolean[],
+  caption: string | undefined,
+): string {
+  const widths = columns.map((column, i) =>
+    Math.max(column.length, ...texts.map((line) => (line[i] as string).length)),
+  );
+  const line = (cells: string[]) =>
+    cells
+      .map((text, i) => {
+        const width = widths[i] as number;
+        return numeric[i] ? text.padStart(width) : text.padEnd(width);
+      })
+      .join('  ')
+      .trimEnd();
+  const rule = widths.map((width) => '─'.repeat(width)).join('  ');
+  return [
+    ...(caption === undefined ? [] : [caption]),
+    line(columns),
+    rule,
+    ...texts.map(line),
+  ].join('\n');
+}
+
+/** A field by RFC 4180: quoted if it holds a comma, a quote or a line break. */
+function csvField(value: unknown): string {
+  if (isAbsent(value)) return '';
+  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

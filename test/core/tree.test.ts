@@ -1,0 +1,121 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
+import {
+  disposeTree,
+  leaves,
+  mapTree,
+  packed,
+  treeSize,
+  unpacked,
+  valueAndGradient,
+  withLeaves,
+} from '../../src/core/tree.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const tree = () => ({
+  blocks: [{ weight: tf.tensor1d([1, 2]), bias: tf.scalar(3) }, { weight: tf.tensor1d([4, 5]) }],
+  absent: undefined,
+});
+
+describe('parameter trees', () => {
+  test('leaves have dotted names, and a tree can be rebuilt from them', () => {
+    tf.tidy(() => {
+      const original = tree();
+      const named = leaves(original);
+      expect(Object.keys(named)).toEqual(['blocks.0.weight', 'blocks.0.bias', 'blocks.1.weight']);
+      const doubled = Object.fromEntries(
+        Object.entries(named).map(([name, leaf]) => [name, tf.mul(leaf, 2)]),
+      );
+      const rebuilt = withLeaves(original, doubled);
+      expect(Array.from(rebuilt.blocks[1]!.weight.dataSync())).toEqual([8, 10]);
+      expect(treeSize(original)).toBe(5);
+    });
+  });
+
+  test('a missing leaf or a wrong shape is named', () => {
+    tf.tidy(() => {
+      const original = tree();
+      expect(() => withLeaves(original, {})).toThrow(
+        new UserError(
+          'There is no tensor for the leaf blocks.0.weight',
+          'Give one of shape (2) under this name',
+        ),
+      );
+      const wrong = { ...leaves(original), 'blocks.0.bias': tf.tensor1d([1, 2, 3]) };
+      expect(() => withLeaves(original, wrong)).toThrow(
+        new UserError('The leaf blocks.0.bias got a tensor of shape (3)', 'Expected ()'),
+      );
+    });
+  });
+
+  test('leaves become one vector and come back', () => {
+    const given = {
+      a: tf.tensor2d([
+        [1, 2],
+        [3, 4],
+      ]),
+      b: tf.scalar(5),
+      c: tf.tensor1d([6, 7, 8]),
+    };
+    const before = tf.memory().numTensors;
+    const vector = packed(given);
+    expect(Array.from(vector.dataSync())).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    const found = unpacked(vector, given);
+    expect(Object.keys(found)).toEqual(['a', 'b', 'c']);
+    expect(found.a!.arraySync()).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    expect(found.b!.arraySync()).toBe(5);
+    expect(found.c!.arraySync()).toEqual([6, 7, 8]);
+    expect(tf.memory().numTensors).toBe(before + 4);
+    expect(() => unpacked(vector, { a: given.a, c: given.c })).toThrow(
+      '8 numbers came for 2 leaves. Expected 7',
+    );
+    tf.dispose([vector, found, given]);
+  });
+
+  test('disposing frees every leaf', () => {
+    const before = tf.memory().numTensors;
+    const original = tree();
+    const copy = mapTree(original, (leaf) => leaf.clone());
+    disposeTree(original);
+    disposeTree(copy);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('value, gradient and auxiliary tensors come back, and nothing else stays', () => {
+    const parameters = { used: tf.tensor1d([1, 2]), unused: tf.tensor1d([7, 7, 7]) };
+    const before = tf.memory().numTensors;
+    const result = valueAndGradient((p) => {
+      const square = tf.square(p.used as tf.Tensor);
+      return { value: tf.sum(square) as tf.Scalar, auxiliary: { square } };
+    }, parameters);
+    expect(tf.memory().numTensors).toBe(before + 4);
+    expect(result.value.dataSync()[0]).toBe(5);
+    expect(Array.from(result.gradient.used!.dataSync())).toEqual([2, 4]);
+    expect(Array.from(result.gradient.unused!.dataSync())).toEqual([0, 0, 0]);
+    expect(Array.from(result.auxiliary.square.dataSync())).toEqual([1, 4]);
+    tf.dispose([result.value, result.gradient, result.auxiliary]);
+    expect(tf.memory().numTensors).toBe(before);
+    tf.dispose(parameters);
+  });
+
+  test('a surrounding tidy frees the auxiliary tensors too', () => {
+    const parameters = { w: tf.tensor1d([1, 2]) };
+    const before = tf.memory().numTensors;
+    tf.tidy(() => {
+      valueAndGradient(
+        (p) => ({ value: tf.sum(p.w as tf.Tensor) as tf.Scalar, auxiliary: { w: tf.exp(p.w!) } }),
+        parameters,
+      );
+    });
+    expect(tf.memory().numTensors).toBe(before);
+    tf.dispose(parameters);
+  });
+});

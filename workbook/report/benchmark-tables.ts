@@ -1,0 +1,276 @@
+import * as path from 'node:path';
+import { z } from 'zod';
+import { readBytes } from '../../src/core/files.js';
+import { formatValue } from '../../src/show/table.js';
+import { resultsFolder } from '../results-folder.js';
+import { bestPeer, type PeerName, peersOf, peerTitles } from './benchmark-rows.js';
+import { markdownTable } from './markdown.js';
+
+/** A row, with its ratio to the best of the peers that it has. */
+const rowSchema = z
+  .object({
+    name: z.string(),
+    configuration: z.string(),
+    batch: z.number(),
+    precision: z.string(),
+    unit: z.enum(['s', 'B']),
+    mode: z.string(),
+    ours: z.number(),
+    peers: z.partialRecord(z.enum(Object.keys(peerTitles) as PeerName[]), z.number()).optional(),
+    peer: z.number().optional(),
+    others: z.record(z.string(), z.number()).optional(),
+    growth: z.object({ series: z.string(), size: z.number() }).optional(),
+    baseline: z.boolean().optional(),
+  })
+  .transform((row) => {
+    const { name: best, figure, ratio } = bestPeer(row);
+    return { ...row, peers: peersOf(row), best, bestFigure: figure, ratio };
+  });
+type Row = z.infer<typeof rowSchema>;
+
+const machineSchema = z.object({
+  machine: z.object({
+    processor: z.string(),
+    threads: z.number(),
+    gpu: z.string().optional(),
+    ours: z.string(),
+    peer: z.string(),
+    jax: z.string().optional(),
+  }),
+  comparison: z.array(rowSchema).default([]),
+  scaling: z.array(rowSchema).default([]),
+});
+type MachineRows = z.infer<typeof machineSchema>;
+
+/** Peers in the cell of a table. */
+const shortTitles: Record<PeerName, string> = {
+  'pytorch eager': 'eager',
+  'torch.compile': 'compile',
+  jax: 'JAX',
+};
+
+const precisions = ['float32', 'bfloat16'];
+
+/** What the comparison measures, in the words of a reader. */
+const works = [
+  { title: 'training step', is: ({ name }: Row) => name === 'training step' },
+  { title: 'likelihood (forward pass)', is: ({ name }: Row) => name === 'forward' },
+  { title: 'denoising step', is: ({ name }: Row) => name === 'denoising step' },
+  ...[1, 8, 256].map((batch) => ({
+    title: `sampling, ${batch === 1 ? 'one image' : `${batch} images`}`,
+    is: (row: Row) => /sampling$/.test(row.name) && row.batch === batch,
+  })),
+];
+
+/** Kinds of models, which have means of their own: not all have the same peers. */
+const kinds = [
+  { title: '', is: (row: Row) => !isStarFlow(row) },
+  { title: 'STARFlow: ', is: isStarFlow },
+];
+
+/** Our time as a share of the best peer's, by what is measured and machine, and where it is more. */
+export async function benchmarkSummary(): Promise<string> {
+  const machines = await measuredMachines();
+  const rows = kinds.flatMap((kind) =>
+    works.flatMap((work) => {
+      const chosen = (row: Row) => kind.is(row) && work.is(row);
+      if (!machines.some((machine) => compared(machine).some(chosen))) return [];
+      const cell = (machine: MachineRows) =>
+        precisions
+          .map((precision) => compared(machine).filter((row) => row.precision === precision))
+          .map((measured) => meanAndWorst(measured.filter(chosen)))
+          .join(' · ');
+      const cells = machines.map((machine) => [machineText(machine), cell(machine)]);
+      return [
+        {
+          'our time / the best peer’s': `${kind.title}${work.title}`,
+          ...Object.fromEntries(cells),
+        },
+      ];
+    }),
+  );
+  const slower = machines.map((machine) => {
+    const jax = jaxText(machine);
+    const stars = starFlowText(compared(machine));
+    return `- ${machineText(machine)}${jax && `, ${jax}`}. ${slowerText(compared(machine))}${stars}`;
+  });
+  return [markdownTable(rows), '', ...slower].join('\n');
+}
+
+/** All ratios of every machine: by what is measured, precision and model. */
+export async function benchmarkTables(): Promise<string> {
+  const sections = (await measuredMachines()).flatMap((machine) => {
+    const { ours, peer } = machine.machine;
+    const jax = jaxText(machine);
+    const rows = machine.comparison.filter(({ baseline }) => !baseline);
+    return [
+      `### ${machineText(machine)}`,
+      `${ours} against ${peer}${jax && `, ${jax}`}; a row is ours as a share of the best peer’s, which it names.`,
+      ratioTable(rows),
+      slowerText(rows),
+      ...(machine.scaling.length > 0
+        ? [
+            'A training step of a 4-128-2-2 as it grows: time and resident memory.',
+            growthTable(machine.scaling),
+          ]
+        : []),
+    ];
+  });
+  return [...sections, await precisionText()].join('\n\n');
+}
+
+async function readResult<T>(schema: z.ZodType<T>, name: string): Promise<T> {
+  const bytes = await readBytes(path.join(resultsFolder(), name));
+  return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+}
+
+async function measuredMachines(): Promise<MachineRows[]> {
+  const machines = await readResult(z.array(machineSchema), 'benchmarks.json');
+  return machines.filter(({ comparison }) => comparison.length > 0);
+}
+
+function compared({ comparison }: MachineRows): Row[] {
+  return comparison.filter(({ unit, baseline }) => unit === 's' && !baseline);
+}
+
+function machineText({ machine }: MachineRows): string {
+  const { gpu, processor, threads } = machine;
+  return `${gpu === undefined ? '' : `${gpu}, `}${processor}, ${threads} threads`;
+}
+
+/** The geometric mean of the ratios, and the largest. */
+function meanAndWorst(rows: readonly Row[]): string {
+  if (rows.length === 0) return '–';
+  const logs = rows.map(({ ratio }) => Math.log(ratio));
+  const mean = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+  return `${mean.toFixed(2)} (${Math.max(...rows.map(({ ratio }) => ratio)).toFixed(2)})`;
+}
+
+function isStarFlow({ configuration }: Row): boolean {
+  return configuration.startsWith('STARFlow ');
+}
+
+/**
+ * Each STARFlow row's ratio to the best of the peers that it shares with the TarFlow row of the same
+ * work, width, images and batch, as a multiple of that row's ratio.
+ */
+function starFlowText(rows: readonly Row[]): string {
+  const sizeOf = ({ configuration }: Row) => {
+    const [model = '', images] = configuration.replace('STARFlow ', '').split(' on ');
+    return `${model.split('-').slice(0, 2).join('-')} on ${images}`;
+  };
+  const multiples = new Map<string, string[]>();
+  for (const row of rows.filter(isStarFlow)) {
+    const twin = rows.find(
+      (other) =>
+        !isStarFlow(other) && sizeOf(other) === sizeOf(row) && workText(other) === workText(row),
+    );
+    if (!twin) continue;
+    const shared = (Object.keys(row.peers) as PeerName[]).filter((name) => name in twin.peers);
+    const ratio = ({ ours, peers }: Row) =>
+      ours / Math.min(...shared.map((name) => peers[name] ?? Number.POSITIVE_INFINITY));
+    const texts = multiples.get(workText(row)) ?? [];
+    multiples.set(workText(row), [...texts, (ratio(row) / ratio(twin)).toFixed(2)]);
+  }
+  if (multiples.size === 0) return '';
+  const named = [...multiples].map(([work, values]) => `${work} ${values.join(' and ')}`);
+  return ` STARFlow’s ratio as a multiple of TarFlow’s at the same width, images and batch, by the peers that both have: ${named.join('; ')}.`;
+}
+
+function ratioTable(rows: readonly Row[]): string {
+  const configurations = [...new Set(rows.map(({ configuration }) => configuration))];
+  const works = new Map<string, Row[]>();
+  for (const row of rows) {
+    const key = workText(row);
+    works.set(key, [...(works.get(key) ?? []), row]);
+  }
+  return markdownTable(
+    [...works].map(([what, measured]) => ({
+      what,
+      ...Object.fromEntries(
+        configurations.map((configuration) => {
+          const found = measured.filter((row) => row.configuration === configuration);
+          return [configuration, found.map(ratioText).join('; ')];
+        }),
+      ),
+    })),
+  );
+}
+
+/** The ratio and its peer, and where XLA compiles ours the graph's, which short runs take. */
+function ratioText(row: Row): string {
+  const { mode, bestFigure, others } = row;
+  if (mode !== 'xla') return against(row);
+  const graph = others?.graph;
+  const inGraph = graph === undefined ? '' : `, graph ${(graph / bestFigure).toFixed(2)}`;
+  return `${against(row)} (XLA${inGraph})`;
+}
+
+function against({ ratio, best }: Row): string {
+  return `${ratio.toFixed(2)} ${shortTitles[best]}`;
+}
+
+/** Where JAX was measured; empty where it cannot be, on a GPU. */
+function jaxText({ machine, comparison, scaling }: MachineRows): string {
+  if (machine.gpu !== undefined) return '';
+  const rows = [...comparison, ...scaling];
+  const measured = rows.filter(({ peers }) => peers.jax !== undefined).length;
+  if (machine.jax === undefined || measured === 0) return 'not yet against JAX';
+  return `${machine.jax}${measured < rows.length ? ` in ${measured} of ${rows.length} rows` : ''}`;
+}
+
+/** The rows that take longer, or more, than the best peer, by what is measured and precision. */
+function slowerText(rows: readonly Row[]): string {
+  const groups = new Map<string, string[]>();
+  for (const row of rows.filter(({ ratio }) => ratio > 1)) {
+    const work = workText(row);
+    const [model] = row.configuration.split(' ');
+    groups.set(work, [...(groups.get(work) ?? []), `${model} ${against(row)}`]);
+  }
+  const named = [...groups].map(([work, models]) => `${work} (${models.join(', ')})`);
+  return named.length === 0 ? 'No row is above 1.' : `Above 1: ${named.join('; ')}.`;
+}
+
+/** What a row measures, without its model. */
+function workText({ name, batch, precision }: Row): string {
+  return `${name}${/sampling/.test(name) ? `, batch ${batch}` : ''}, ${precision}`;
+}
+
+function growthTable(rows: readonly Row[]): string {
+  const ratio = (unit: Row['unit'], growth: Row['growth']) => {
+    const found = rows.find(
+      (row) =>
+        row.unit === unit &&
+        row.growth?.series === growth?.series &&
+        row.growth?.size === growth?.size,
+    );
+    return found ? against(found) : '';
+  };
+  return markdownTable(
+    rows
+      .filter(({ unit, growth }) => unit === 's' && growth !== undefined)
+      .sort((a, b) => (a.growth?.series ?? '').localeCompare(b.growth?.series ?? ''))
+      .map(({ growth }) => ({
+        'what grows': growth?.series ?? '',
+        to: formatValue(growth?.size),
+        time: ratio('s', growth),
+        memory: ratio('B', growth),
+      })),
+  );
+}
+
+const precisionSchema = z.object({
+  differences: z.array(z.number()),
+  seedDeviation: z.number(),
+  command: z.string(),
+});
+
+/** Whether bfloat16 trains as well. */
+async function precisionText(): Promise<string> {
+  const { differences, seedDeviation, command } = await readResult(
+    precisionSchema,
+    'precision.json',
+  );
+  const largest = Math.max(...differences.map(Math.abs));
+  return `Trained with bfloat16 matrix products, the held-out loss differs from float32’s by at most ${formatValue(largest)} nats in ${differences.length} seeds; its deviation over seeds is ${formatValue(seedDeviation)} (\`${command}\`, [chart](precision.png)).`;
+}

@@ -1,0 +1,69 @@
+import { formatValue } from '../../src/show/table.js';
+import { readClaim } from '../claims.js';
+import type { OurReference, PublishedReference, Sentence } from '../papers/index.js';
+import { tableOf } from '../papers/index.js';
+import { twoDigits } from '../words.js';
+
+/** A table in Markdown: a row is an object whose keys are the columns. */
+export function markdownTable(rows: readonly Record<string, string>[]): string {
+  const columns = [...new Set(rows.flatMap(Object.keys))];
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [
+    line(columns),
+    line(columns.map(() => '---')),
+    ...rows.map((row) => line(columns.map((column) => row[column] ?? ''))),
+  ].join('\n');
+}
+
+/**
+ * A sentence with the figures that its references name.
+ *
+ * @throws Error for a figure that is not recorded
+ */
+export async function oursText(sentence: Sentence<OurReference>): Promise<string> {
+  const parts = sentence.map((part) => (typeof part === 'string' ? part : ourFigure(part)));
+  return (await Promise.all(parts)).join('');
+}
+
+/**
+ * A sentence with the published figures that its references name.
+ *
+ * @throws Error for a figure that no paper's table has
+ */
+export function publishedText(sentence: Sentence<PublishedReference>): string {
+  return sentence.map((part) => (typeof part === 'string' ? part : publishedFigure(part))).join('');
+}
+
+/** A figure of `results/claims/`, as its reference wants it written. */
+export async function ourFigure(reference: OurReference): Promise<string> {
+  const { measurement, figure, decimals, percent } = reference;
+  const claim = await readClaim(measurement);
+  const { value, error } = claim?.figures.find(({ name }) => name === figure) ?? {};
+  if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
+  if (reference.error && error === undefined) {
+    throw new Error(`${measurement} has no standard error of '${figure}'`);
+  }
+  const scale = percent ? 100 : 1;
+  const shown = reference.error && error !== undefined ? scale * error : undefined;
+  const text = withError(scale * value, shown, percent ? (decimals ?? 0) : decimals);
+  return percent ? `${text} %` : text;
+}
+
+/** '77 ± 1', both with some decimals, and with more where the error would be zero. */
+function withError(value: number, error: number | undefined, decimals: number | undefined): string {
+  if (decimals === undefined) {
+    return `${formatValue(value)}${error === undefined ? '' : ` ± ${twoDigits(error)}`}`;
+  }
+  if (error === undefined) return value.toFixed(decimals);
+  const needed = error > 0 ? Math.max(0, Math.ceil(-Math.log10(2 * error))) : 0;
+  const digits = Math.max(decimals, needed);
+  return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
+}
+
+function publishedFigure({ table, row, measure, of }: PublishedReference): string {
+  const figures = tableOf(table).rows.find(({ name }) => name === row)?.published ?? [];
+  const found = figures.find((figure) => figure.measure === measure && figure.of === of);
+  if (!found) throw new Error(`${table}, ${row}: no figure '${measure}' of ${of}`);
+  return `${found.value}${found.source.known === 'remembered' ? ' (from memory)' : ''}`;
+}

@@ -1,0 +1,250 @@
+import { UserError } from '../../src/core/errors.js';
+import { nearestName } from '../../src/core/nearest.js';
+import { ability } from '../../src/flow/flow.js';
+import { familyOf } from '../../src/models/registry.js';
+import type { Experiment } from '../../src/training/experiment.js';
+import { findExperiment } from '../experiments/index.js';
+import {
+  type LatentsOf,
+  type PaperScale,
+  type PublishedFigure,
+  papers,
+  type Row,
+  type Table,
+  type TrainingSet,
+  tableOf,
+  trainingSetOf,
+} from '../papers/index.js';
+import type { Asked, RecipeSampling } from './asked.js';
+import { paperExperiment, paperImage, untold } from './paper-experiment.js';
+import { isMeasured } from './taken-figures.js';
+
+/** The paper's own models and data, or their twins that two cores can train. */
+export const scales = ['paper', 'workbook'] as const;
+export type Scale = (typeof scales)[number];
+
+/** All that is needed to measure a row of a table. */
+export interface Recipe {
+  kind: 'recipe';
+  table: string;
+  row: string;
+  scale: Scale;
+  asked: readonly Asked[];
+  /** What is trained, once it is known how many images there are to train on. */
+  experiment(trainingImages: number): Experiment;
+  /** The data set; at the paper's scale the user's folder comes behind it. */
+  dataset: string;
+  /** Whether {@link dataset} lies in a folder of the user's. */
+  needsFolder: boolean;
+  /** What its latents are of, where they are made here and no user's folder is needed. */
+  latents?: LatentsOf;
+  /** Image size, for data that are brought to it. */
+  image: Experiment['config']['image'];
+  sampling: RecipeSampling;
+  /** A published strategy that was tuned for exactly this model. */
+  strategy?: string;
+  /** Published weights that fit, by the name of their file. */
+  weights?: string;
+  /** What is not known of its training, which takes given weights then. */
+  untold: readonly string[];
+  /** What is known of its training without the data, and makes its cost. */
+  told: ToldTraining;
+}
+
+/** What is known of a training without its data; what is absent is not. */
+export interface ToldTraining {
+  /** How many images there are to train on, and what says so. */
+  images?: { count: number; source: string };
+  batchSize?: number;
+  epochs?: number;
+  steps?: number;
+}
+
+/** Whether a row's flow makes latents, and an autoencoder images of them. */
+export function modelsLatents({ dataset }: Pick<Recipe, 'dataset'>): boolean {
+  return /^latents(:|$)/.test(dataset);
+}
+
+/** Whether a row's decoder takes the noise of latents away, and no denoising step does. */
+export function readsNoisyLatents(recipe: Pick<Recipe, 'dataset' | 'sampling'>): boolean {
+  return modelsLatents(recipe) && recipe.sampling.denoising === 0;
+}
+
+/** A row that cannot be measured here, and why. */
+export interface LeftOut {
+  kind: 'left out';
+  table: string;
+  row: string;
+  reason: string;
+}
+
+/** A row, and what is known of its model, though it may not be measured here. */
+export interface PlannedRow {
+  row: string;
+  /** Absent where nothing is known of a model. */
+  recipe?: Recipe;
+  /** Why it cannot be measured here; absent where it can. */
+  leftOut?: string;
+}
+
+/** The tables that {@link recipesOf} knows. */
+export const tableNames: readonly string[] = papers.flatMap(({ tables }) =>
+  tables.map(({ id }) => id),
+);
+
+/**
+ * What has to be done for the rows of a table, in their order.
+ *
+ * @param row only this one
+ * @throws UserError for an unknown table or row, with the nearest right name
+ */
+export function recipesOf(
+  table: string,
+  choice: { scale: Scale; row?: string | undefined },
+): (Recipe | LeftOut)[] {
+  return plannedRows(table, choice).map(({ row, recipe, leftOut: reason }) =>
+    recipe && reason === undefined
+      ? recipe
+      : { kind: 'left out', table, row, reason: reason as string },
+  );
+}
+
+/** A question before the list of names, where one is near. */
+function meant(name: string, names: readonly string[]): string {
+  const nearest = nearestName(name, names);
+  return nearest === undefined ? '' : `Did you mean '${nearest}'? `;
+}
+
+/**
+ * The rows of a table, in their order, with the models of all that say what was trained.
+ *
+ * @param row only this one
+ * @throws UserError for an unknown table or row, with the nearest right name
+ */
+export function plannedRows(
+  table: string,
+  { scale, row: only }: { scale: Scale; row?: string | undefined },
+): PlannedRow[] {
+  if (!tableNames.includes(table)) {
+    throw new UserError(
+      `There is no table '${table}'`,
+      `${meant(table, tableNames)}Expected one of ${tableNames.join(', ')}`,
+    );
+  }
+  const { rows } = tableOf(table);
+  const names = rows.map(({ name }) => name);
+  if (only !== undefined && !names.includes(only)) {
+    throw new UserError(
+      `Table '${table}' has no row '${only}'`,
+      `${meant(only, names)}Its rows: ${names.join('; ')}`,
+    );
+  }
+  return rows
+    .filter(({ name }) => only === undefined || name === only)
+    .map((row) => {
+      const leftOut = whyLeftOut(row, scale);
+      const recipe = (scale === 'workbook' ? twinOf : paperRecipe)(tableOf(table), row);
+      return {
+        row: row.name,
+        ...(recipe && { recipe }),
+        ...(leftOut !== undefined && { leftOut }),
+      };
+    });
+}
+
+/** Why a row cannot be measured here; undefined where it can. */
+function whyLeftOut(row: Row, scale: Scale): string | undefined {
+  const { workbook, paper } = row;
+  const asked = askedOf(row);
+  if (asked.length > 0 && !asked.some(isMeasured)) return 'nothing here computes its figures';
+  if (scale === 'workbook') {
+    return workbook === undefined ? 'it has no twin at workbook scale' : undefined;
+  }
+  if (!paper && row.published.length === 0) return 'it is of our own models, and no paper has it';
+  if (!paper && workbook !== undefined) return 'it is not known what the paper trained for it';
+  if (!paper) return 'a figure of another model, quoted for comparison';
+  return paper.dataset === undefined ? `no reader of ${paper.data} is here` : undefined;
+}
+
+/** Images of the training splits that twins are trained on. */
+const twinImages: Readonly<Record<string, number>> = {
+  'fashion-mnist': 55_000,
+  cifar10: 45_000,
+  'emoji-base-32': 2674,
+  'emoji-base-64': 2674,
+};
+
+/** The recipe of a row's twin at workbook scale; undefined where it has none. */
+function twinOf(table: Table, row: Row): Recipe | undefined {
+  if (row.workbook === undefined) return undefined;
+  const experiment = findExperiment(row.workbook);
+  const { latents, unlabelled, labelledAsTrained } = row;
+  const { batchSize, steps } = experiment.settings;
+  const count = twinImages[latents?.images ?? experiment.dataset];
+  // An autoencoder that was trained on noisy latents takes their noise away itself.
+  const denoising = latents && takesNoise(latents) ? 0 : 1;
+  return {
+    ...{ kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row), scale: 'workbook' },
+    ...{ dataset: experiment.dataset, needsFolder: false, image: experiment.config.image },
+    experiment: () => experiment,
+    sampling: {
+      ...{ denoising, ...(unlabelled && { unlabelled }) },
+      ...(labelledAsTrained && { labelledAsTrained }),
+    },
+    ...{ untold: [], ...(latents && { latents }) },
+    told: {
+      ...{ batchSize, steps },
+      ...(count !== undefined && {
+        images: { count, source: `training split of ${latents?.images ?? experiment.dataset}` },
+      }),
+    },
+  };
+}
+
+/** The recipe of a row at the paper's scale; undefined where nothing is known of its model. */
+function paperRecipe(table: Table, row: Row): Recipe | undefined {
+  const { paper, strategy, weights } = row;
+  if (!paper) return undefined;
+  return {
+    ...{ kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row), scale: 'paper' },
+    ...{ dataset: paper.dataset ?? paper.data, needsFolder: true, image: paperImage(paper) },
+    experiment: (trainingImages) => paperExperiment(paper, trainingImages),
+    sampling: paper.sampling ?? { denoising: 1 },
+    ...{ untold: untold(paper), told: toldOf(paper) },
+    ...(strategy !== undefined && { strategy }),
+    ...(weights !== undefined && { weights }),
+  };
+}
+
+function toldImages(set: TrainingSet | undefined): Pick<ToldTraining, 'images'> {
+  if (!set) return {};
+  const { title, images, source } = set;
+  const remembered = source.known === 'remembered' ? ', from memory' : '';
+  return { images: { count: images, source: `${title}, ${source.work}${remembered}` } };
+}
+
+function toldOf(paper: PaperScale): ToldTraining {
+  const { batchSize, epochs } = paper;
+  return {
+    ...toldImages(trainingSetOf(paper)),
+    ...(batchSize !== undefined && { batchSize }),
+    ...(epochs !== undefined && { epochs }),
+  };
+}
+
+function takesNoise({ autoencoder }: LatentsOf): boolean {
+  const { config } = findExperiment(autoencoder);
+  return ability(familyOf(config.kind), 'autoencoder').latentNoise?.(config) !== undefined;
+}
+
+function askedOf({ published, measures }: Row): Asked[] {
+  const asked = published.map(
+    ({ measure, of, value }: PublishedFigure): Asked => ({
+      measure,
+      ...(of !== undefined && { of }),
+      published: value,
+    }),
+  );
+  const ours = (measures ?? []).filter((name) => !asked.some(({ measure }) => measure === name));
+  return [...asked, ...ours.map((measure) => ({ measure }))];
+}
