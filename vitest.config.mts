@@ -10,6 +10,7 @@ export default defineConfig({
     // A native addon cannot be unloaded, so tests run in processes of their own, not in threads.
     pool: 'forks',
     maxConcurrency: 2,
+    globalSetup: 'test/stale-build.mjs',
     // Built packages are loaded by Node, as their users load them.
     server: { deps: { external: [/packages\/[^/]+\/dist\//] } },
     projects: [

@@ -22,9 +22,9 @@ await runMain(async () => {
   }
   const context = newContext();
   await runSteps([build], context);
-  /** @type {typeof import('../workbook/committed-run.js')} */
+  /** @type {typeof import('../workbook/records/training-run.js')} */
   const { commitRun, commitSnapshot } = createRequire(path.join(context.root, 'package.json'))(
-    './dist/workbook/committed-run.js',
+    './dist/workbook/records/training-run.js',
   );
   const folder = path.resolve(run);
   await (values.snapshot ? commitSnapshot(folder, name) : commitRun(folder, name));

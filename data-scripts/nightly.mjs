@@ -1,8 +1,8 @@
 // npm run nightly [-- [--node 22,24] [tests …]]: the unit and golden tests on every supported
-// version of Node.js, one after the other, then every notebook under plain tslab. Words are handed to
-// vitest, which runs the test files whose paths have one of them: words with `notebooks` in them under
-// plain tslab, others on each version; what no word asks for is left out. TARFLOW_NIGHTLY has the
-// tests run that are too long for `npm test`.
+// version of Node.js, one after the other, then every notebook under each kernel. Words are handed to
+// vitest, which runs the test files whose paths have one of them: words with `notebooks` in them once,
+// others on each version; what no word asks for is left out. TARFLOW_NIGHTLY has the tests run that
+// are too long for `npm test`.
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { fetchNode, supportedNode } from './lib/node-versions.mjs';
@@ -26,60 +26,45 @@ await runMain(async () => {
   await setUp(context, { optional: true });
   await runSteps([build], context);
 
+  /** @type {{ title: string, status: number, seconds: number }[]} */
   const outcomes = [];
+  /**
+   * @param {string} title
+   * @param {string} program a version of Node.js
+   * @param {readonly string[]} vitestArguments
+   */
+  async function runTests(title, program, vitestArguments) {
+    progress.note(`\n${title}`);
+    const started = performance.now();
+    const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
+    const { status } = await run(program, [vitest, 'run', ...vitestArguments], {
+      cwd: root,
+      // Programs that a test starts by name find the same version.
+      env: {
+        ...env,
+        TARFLOW_NIGHTLY: '1',
+        PATH: `${path.dirname(program)}${path.delimiter}${env.PATH}`,
+      },
+      shown: true,
+    });
+    outcomes.push({ title, status, seconds: (performance.now() - started) / 1000 });
+  }
+
   for (const major of asked && ofLibrary.length === 0 ? [] : majors) {
     const { program, version } = await fetchNode(major, context);
-    progress.note(`\nNode.js ${version}`);
-    const started = performance.now();
-    const { status } = await run(
-      program,
-      [
-        path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
-        ...['run', '--project', 'library', ...leftOut.flatMap((glob) => ['--exclude', glob])],
-        ...ofLibrary,
-      ],
-      {
-        cwd: root,
-        // Programs that a test starts by name find the same version.
-        env: {
-          ...env,
-          TARFLOW_NIGHTLY: '1',
-          PATH: `${path.dirname(program)}${path.delimiter}${env.PATH}`,
-        },
-        shown: true,
-      },
-    );
-    const seconds = (performance.now() - started) / 1000;
-    outcomes.push({ version: `Node.js ${version}`, status, seconds });
+    const excluded = leftOut.flatMap((glob) => ['--exclude', glob]);
+    const ofProject = ['--project', 'library', ...excluded, ...ofLibrary];
+    await runTests(`Node.js ${version}`, program, ofProject);
   }
   if (!asked || ofNotebooks.length > 0) {
-    outcomes.push(await notebooksUnderPlainTslab(context, ofNotebooks));
+    const files = asked ? ofNotebooks : [path.join('test', 'notebooks', 'notebooks.test.mjs')];
+    await runTests('Notebooks', process.execPath, ['--project', 'notebooks', ...files]);
   }
-  for (const { version, status, seconds } of outcomes) {
-    progress.note(`${status === 0 ? '✓' : '✗'} ${version.padEnd(16)} ${formatSeconds(seconds)}`);
+  for (const { title, status, seconds } of outcomes) {
+    progress.note(`${status === 0 ? '✓' : '✗'} ${title.padEnd(16)} ${formatSeconds(seconds)}`);
   }
   return outcomes.every(({ status }) => status === 0) ? 0 : 1;
 });
-
-/**
- * @param {import('./lib/steps.mjs').Context} context
- * @param {readonly string[]} filters
- */
-async function notebooksUnderPlainTslab({ root, env, progress }, filters) {
-  progress.note('\nNotebooks under plain tslab');
-  const started = performance.now();
-  const { status } = await run(
-    process.execPath,
-    [
-      path.join(root, 'node_modules', 'vitest', 'vitest.mjs'),
-      ...['run', '--project', 'notebooks'],
-      ...(filters.length > 0 ? filters : [path.join('test', 'notebooks', 'notebooks.test.mjs')]),
-    ],
-    { cwd: root, env: { ...env, TARFLOW_PLAIN_TSLAB: '1' }, shown: true },
-  );
-  const seconds = (performance.now() - started) / 1000;
-  return { version: 'plain tslab', status, seconds };
-}
 
 function readArguments() {
   const usage = `Usage: npm run nightly [-- [--node ${supportedNode.join(',')}] [tests …]]`;

@@ -1,5 +1,5 @@
 // node data-scripts/results.mjs: writes the tables of results in README.md and results/README.md anew,
-// from src/papers and the files of results/.
+// from workbook/papers and the files of results/.
 import { writePages } from './lib/pages.mjs';
 import { runMain } from './lib/setup-error.mjs';
 import { runSteps } from './lib/steps.mjs';

@@ -1,6 +1,7 @@
-// npm run workbook [-- --train] [-- --only 02,04] [-- --update]: executes the notebooks in order, into
-// reproduction/, and reports which of the committed figures came out again. With --update notebooks/
-// and results/ themselves are written.
+// npm run workbook [-- --all] [-- --train] [-- --only 02,04] [-- --update]: executes the notebooks in
+// order, into reproduction/, and reports which of the committed figures came out again. The largest
+// samples are drawn smaller, and their figures read, unless --all is given. With --update, which
+// draws all, notebooks/ and results/ themselves are written.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -13,7 +14,7 @@ import { newContext, setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {
-  const { train, only, update } = readArguments();
+  const { all, train, only, update } = readArguments();
   const context = newContext();
   const { root, progress } = context;
   const notebooks = chooseNotebooks(path.join(root, 'notebooks'), only);
@@ -25,6 +26,7 @@ await runMain(async () => {
   const [executed, results] = [path.join(folder, 'notebooks'), path.join(folder, 'results')];
   const status = await runWorkbook(context, {
     ...{ notebooks, executed, results, report, train },
+    short: !all && !train && !update,
     // What is written in place is what is committed next.
     judge: !update,
   });
@@ -41,6 +43,7 @@ function readArguments() {
   try {
     const { values } = parseArgs({
       options: {
+        all: { type: 'boolean', default: false },
         train: { type: 'boolean', default: false },
         only: { type: 'string' },
         update: { type: 'boolean', default: false },
@@ -50,7 +53,7 @@ function readArguments() {
   } catch (error) {
     throw new SetupError(
       `${/** @type {Error} */ (error).message.replace(/\.$/, '')}`,
-      'Usage: npm run workbook -- [--train] [--only 02,04] [--update]',
+      'Usage: npm run workbook -- [--all] [--train] [--only 02,04] [--update]',
     );
   }
 }

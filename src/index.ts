@@ -1,9 +1,22 @@
 /**
- * tarflow: transformer autoregressive flows. What most users look for; the rest stands in
- * `tarflow/flow`, `/models`, `/sampling`, `/training`, `/data`, `/evaluation`, `/core` and
- * `/workbook`.
+ * Transformer autoregressive flows: what most users look for. The rest stands in `tarflow/core`, `/data`,
+ * `/evaluation`, `/flow`, `/models`, `/sampling`, `/training` and `/workbook`.
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint, sample, saveImageGrid } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/fashion-mnist-conditional-8x2.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const images = await sample(flow, { count: 4, label: 3, guidance: { weight: 1.5 }, seed: 7 });
+ * await saveImageGrid(images, 'dresses.png');
+ * ```
+ *
+ * @module tarflow
  */
 
+export type { CliCommand } from './cli/command.js';
+export type { Extension } from './cli/extension.js';
 export type { Label } from './conditions/labels.js';
 export { startEngine } from './core/engine.js';
 export { Interruption, UserError } from './core/errors.js';
@@ -16,27 +29,26 @@ export {
   loadDataset,
   openDataset,
 } from './data/index.js';
-export {
-  bitsPerDimension,
-  datasetBitsPerDimension,
-  logProb,
-} from './evaluation/bits-per-dimension.js';
-export { featureStatistics } from './evaluation/distances/features.js';
-export { frechetDistance } from './evaluation/distances/frechet.js';
-export { disposeModel, forward } from './flow/flow.js';
+export { bitsPerDimension, datasetBitsPerDimension } from './evaluation/bits-per-dimension.js';
+export { featureStatistics } from './evaluation/feature-statistics.js';
+export { frechetDistance } from './evaluation/frechet-distance.js';
+export { logProb, score } from './flow/density.js';
+export { forward } from './flow/forward.js';
 export type { Family, Model, ModelConfig } from './flow/model.js';
+export { disposeModel } from './flow/state-dict.js';
+export { withOverrides } from './models/experiments.js';
 export { type LoadedModel, loadCheckpoint } from './models/load-checkpoint.js';
-export { withOverrides } from './models/overrides.js';
 export { createModel, familyOf } from './models/registry.js';
 export { type TarFlow, tarflow } from './models/tarflow/index.js';
 export { type AutoencodeOptions, decode, encode } from './sampling/autoencode.js';
-export { type DenoiseOptions, denoise, score } from './sampling/denoise.js';
-export type { Guidance } from './sampling/guidance/guided-block.js';
+export { type DenoiseOptions, denoise } from './sampling/denoise.js';
+export type { Guidance } from './sampling/guidance.js';
 export { type InverseOptions, inverse } from './sampling/inverse.js';
 export { plannedSolvers } from './sampling/planner/plan-file.js';
 export { planSampling } from './sampling/planner/plan-sampling.js';
 export { type SampleOptions, sample } from './sampling/sample.js';
-export { type Solver, selectiveJacobi } from './sampling/solvers/solver.js';
+export type { Solver } from './sampling/solvers/solvers.js';
+export { selectiveJacobi } from './sampling/solvers/strategies.js';
 export { saveImageGrid } from './show/image-grid.js';
 export { saveCheckpoint } from './training/checkpoint.js';
 export type { Experiment } from './training/experiment.js';

@@ -1,13 +1,10 @@
 import type { Extension } from '../src/cli/extension.js';
-import { addAccelerate } from './cli/accelerate-command.js';
-import { addReproduce } from './cli/reproduce-command.js';
+import { accelerate } from './cli/accelerate-command.js';
+import { reproduce } from './cli/reproduce-command.js';
 import { experiments } from './experiments/index.js';
 
 /** What the workbook adds to the command line: its experiments, `accelerate` and `reproduce`. */
 export const extension: Extension = {
   experiments,
-  commands(program, setExitCode) {
-    addAccelerate(program);
-    addReproduce(program, setExitCode);
-  },
+  commands: [accelerate, reproduce],
 };

@@ -1,4 +1,15 @@
-/** What a notebook cell calls. In plain Node.js the same functions print text and write files. */
+/**
+ * What a notebook cell calls. In plain Node.js the same functions print text and write files.
+ *
+ * @example
+ * ```ts
+ * import { showTable } from 'tarflow/workbook';
+ *
+ * showTable([{ flow: '4-64-4-2', FD: 117.5 }], { caption: 'One training' });
+ * ```
+ *
+ * @module tarflow/workbook
+ */
 
 export {
   clearOutput,
@@ -34,134 +45,135 @@ export {
   showTable,
   type TableOptions,
 } from '../src/show/table.js';
+export * from './acceleration/acceleration-table.js';
+export * from './acceleration/charts.js';
+export * from './acceleration/measure.js';
+export * from './acceleration/records.js';
+export * from './acceleration/solver-study.js';
+export * from './charts/builders.js';
+export { type ChartSpec, renderChart, saveChart, showChart } from './charts/chart.js';
+export * from './charts/maps.js';
+export * from './charts/statistics.js';
+export * from './charts/training-curves.js';
+export * from './experiments/index.js';
 export {
-  type Acceleration,
-  type AccelerationOptions,
-  type AccelerationRow,
-  accelerationStrategies,
-  measureAcceleration,
-  strategyRow,
-} from './acceleration/acceleration.js';
+  type CaptionAgreement,
+  type CaptionedFeatures,
+  captionAgreement,
+} from './measures/caption-agreement.js';
 export {
-  accelerationFigures,
-  loopFigures,
-  paperSizeFigures,
-} from './acceleration/acceleration-figures.js';
-export { type BreakEven, breakEven, breakEvenOf } from './acceleration/break-even.js';
+  type ClassDiversity,
+  classDiversity,
+  classifierStatistics,
+  finiteImages,
+  type JudgedImages,
+  judgeImages,
+  shareEntropy,
+} from './measures/class-judge.js';
 export {
-  type AccelerationRecord,
-  type AccelerationRun,
-  accelerationRuns,
-  type LoopTime,
-  type LoopTimes,
-  measureAccelerations,
-  outdatedTables,
-  type PaperSize,
-  planIterates,
-  type RecordedTable,
-  readAccelerations,
-  readLoopTimes,
-  readPaperSize,
-  wideRuns,
-} from './acceleration/recorded.js';
+  confusionCounts,
+  crossEntropy,
+  logMeanExp,
+  mostLikely,
+  type Reliability,
+  type ReliabilityBin,
+  reliability,
+  softmax,
+} from './measures/classification.js';
 export {
-  imagesForStatistics,
-  planText,
-  showAcceleration,
-  statisticsInSeeds,
-} from './acceleration-table.js';
+  type McNemarResult,
+  mcNemarTest,
+  type PairedDifference,
+  pairedDifference,
+} from './measures/comparison.js';
 export {
-  type ChartSpec,
-  renderChart,
-  saveChart,
-  showChart,
-} from './chart.js';
+  type ConcordantPairs,
+  concordantPairs,
+  correlation,
+  rankCorrelation,
+} from './measures/correlation.js';
 export {
-  barChart,
-  heatMap,
-  layered,
-  levelLine,
-  lineChart,
-  type PublishedLine,
-  type Row,
-  scatterChart,
-  sideBySide,
-} from './chart-types.js';
+  type Bins,
+  cumulativeShares,
+  histogram,
+  type NormalityMeasures,
+  normalityMeasures,
+  plusMinus,
+  type Smoothness,
+  smoothness,
+} from './measures/distribution.js';
+export {
+  type ConvergenceRate,
+  convergenceRate,
+  type Difference,
+  differenceOf,
+  errorFactors,
+  geometricMean,
+  largestOutside,
+  type PowerNorms,
+  powerNorms,
+  rootMeanSquare,
+} from './measures/error-measures.js';
+export { solveWithoutNearest } from './measures/hidden-tokens.js';
+export { jacobians, logAbsDeterminant, tokenNorms } from './measures/jacobian.js';
+export {
+  convergedBelow,
+  type LossConvergence,
+  lossConvergence,
+  lossConvergenceText,
+  type ValidatedStep,
+} from './measures/loss-convergence.js';
+export {
+  type ProcessorCache,
+  processorCaches,
+  productRate,
+  readingRate,
+} from './measures/machine-rates.js';
+export {
+  type NearShare,
+  type Neighbour,
+  nearestImages,
+  nearShare,
+} from './measures/nearest-images.js';
+export { type PrincipalComponents, principalComponents, projectOnto } from './measures/pca.js';
+export { type PixelDistance, pixelDistance } from './measures/pixel-distance.js';
+export * from './notebook/dataset-images.js';
+export * from './notebook/image-rows.js';
+export * from './notebook/models.js';
+export * from './notebook/numbers-in-text.js';
+export * from './notebook/published-rows.js';
+export * from './notebook/timing.js';
+export {
+  type FigureName,
+  type MeasurementId,
+  type PublishedFigure,
+  publishedFigure,
+} from './papers/index.js';
 export {
   type ClaimDetails,
+  type Figures,
+  type FiguresOf,
+  figuresOf,
   type RecordedClaim,
   type RecordedFigure,
   type ResultRow,
   readClaim,
   recordClaim,
   resultsTable,
-} from './claims.js';
+} from './records/claim.js';
+export type { Acceleration, AccelerationRow } from './records/record.js';
+export {
+  quick,
+  resultFile,
+  resultsFolder,
+  resultToRead,
+  training,
+} from './records/results-folder.js';
+export * from './records/table.js';
 export {
   type CommittedRun,
   commitRun,
   commitSnapshot,
   committedCheckpoint,
   readCommittedRun,
-} from './committed-run.js';
-export {
-  type CommittedTable,
-  convergenceSummary,
-  readCommittedTable,
-  type TableFigure,
-} from './committed-table.js';
-export { costSince, cpuSecondsSince, leastSeconds } from './cost.js';
-export { experiments, findExperiment, noiseExperiment } from './experiments/index.js';
-export { fashionClassifier } from './fashion-classifier.js';
-export { type Figures, figuresOf } from './figures.js';
-export { type ImageRow, showImageRows } from './image-rows.js';
-export { type LiveGrid, liveGrid } from './live-grid.js';
-export {
-  type LiveTraining,
-  type LiveTrainingOptions,
-  liveTraining,
-  type TrainingRecord,
-} from './live-training.js';
-export { noisyTensor } from './noisy-tensor.js';
-export type { PublishedFigure } from './papers/paper.js';
-export { publishedFigure, publishedScale } from './published-figure.js';
-export { type PublishedRow, publishedRows, showPublished } from './published-rows.js';
-export { quick, training } from './quick.js';
-export { resultFile, resultsFolder, resultToRead } from './results-folder.js';
-export { type RunCurves, runCurves, showRunCurves } from './run-curves.js';
-export {
-  continueSampling,
-  type StrategyOutcome,
-  sampleOtherSeed,
-  timeStrategies,
-} from './solver-study.js';
-export {
-  blockName,
-  disposeSubject,
-  loadSubject,
-  passageOf,
-  type Subject,
-  samplesBehind,
-} from './subject.js';
-export { type TestImagesRequest, testImages } from './test-images.js';
-export { trainForResults } from './train-for-results.js';
-export { matrixChart, reliabilityChart } from './views/classifier-charts.js';
-export { type IntervalRow, intervalChart, stripChart } from './views/distributions.js';
-export { patchMap, patchOrderChart } from './views/patch-charts.js';
-export {
-  densityMap,
-  gridPoints,
-  type Point,
-  type PointMapOptions,
-  pointMap,
-  pointsOf,
-} from './views/plane.js';
-export { referenceLine } from './views/reference-line.js';
-export {
-  blockTimeChart,
-  frontChart,
-  type SegmentCost,
-  segmentChart,
-} from './views/solver-charts.js';
-export { breakEvenChart, type SpeedUp, speedUpChart } from './views/speed-up-charts.js';
-export { type MatrixMap, matrixMap } from './views/token-matrix.js';
-export { listed, percent, span, twoDigits, verdict } from './words.js';
+} from './records/training-run.js';

@@ -2,12 +2,12 @@ import { tf } from '../src/core/tf.js';
 import { leaves, treeSize } from '../src/core/tree.js';
 import { type DataSource, type RawBatch, toUnitRange } from '../src/data/index.js';
 import type { Model } from '../src/flow/model.js';
-import type { BlockTrace } from '../src/sampling/solvers/solve-record.js';
+import type { BlockTrace } from '../src/sampling/solvers/solve-block.js';
 import type { MimeBundle, PageSize } from '../src/show/display.js';
 import { type HostImages, imageGrid } from '../src/show/image-grid.js';
 import { formatValue, tableBundle } from '../src/show/table.js';
-import { type ChartSpec, chartBundle } from './chart.js';
-import type { RecordedClaim } from './claims.js';
+import { type ChartSpec, chartBundle } from './charts/chart.js';
+import type { RecordedClaim } from './records/claim.js';
 
 /** A value as a notebook shows it where it stands last in a cell. */
 export interface View {

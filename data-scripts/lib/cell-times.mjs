@@ -8,17 +8,20 @@ import { readJson } from './files.mjs';
  * @typedef {Record<string, Record<string, number>>} CellTimes
  */
 
-const fileName = 'cell-times.json';
+/** @param {boolean} short whether the runs are short ones */
+const fileName = (short) => (short ? 'cell-times-short.json' : 'cell-times.json');
 
 /**
  * The times of earlier runs.
  *
  * @param {readonly string[]} folders results folders; for a notebook that several know, the last
  *   counts
+ * @param {boolean} short the times of short runs
  * @returns {CellTimes}
  */
-export function readCellTimes(folders) {
-  return Object.assign({}, ...folders.map((folder) => readJson(path.join(folder, fileName)) ?? {}));
+export function readCellTimes(folders, short) {
+  const files = folders.map((folder) => path.join(folder, fileName(short)));
+  return Object.assign({}, ...files.map((file) => readJson(file) ?? {}));
 }
 
 /**
@@ -27,14 +30,15 @@ export function readCellTimes(folders) {
  * @param {string} folder a results folder
  * @param {string} notebook its file name
  * @param {Record<string, number>} seconds by cell
+ * @param {boolean} short whether the run was a short one
  */
-export function saveCellTimes(folder, notebook, seconds) {
+export function saveCellTimes(folder, notebook, seconds, short) {
   const rounded = Object.entries(seconds).map(([cell, time]) => [cell, Number(time.toFixed(1))]);
-  const times = { ...readCellTimes([folder]), [notebook]: Object.fromEntries(rounded) };
+  const times = { ...readCellTimes([folder], short), [notebook]: Object.fromEntries(rounded) };
   const sorted = Object.entries(times).sort(([a], [b]) => (a < b ? -1 : 1));
   mkdirSync(folder, { recursive: true });
   const text = JSON.stringify(Object.fromEntries(sorted), null, 1);
-  writeFileSync(path.join(folder, fileName), `${text}\n`);
+  writeFileSync(path.join(folder, fileName(short)), `${text}\n`);
 }
 
 /** Seconds of known cells after which a run is compared with the earlier one. */

@@ -42,4 +42,8 @@ executor = ExecutePreprocessor(
 )
 resources = {"metadata": {"path": str(Path(output_file).resolve().parent)}}
 executor.preprocess(notebook, resources)
+# A chart that is drawn needs no second form in the file; JupyterLab draws it anew when its cell runs.
+for output in [output for cell in code_cells for output in cell.outputs]:
+    if "image/png" in output.get("data", {}):
+        output.data.pop("application/vnd.vegalite.v5+json", None)
 Path(output_file).write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")

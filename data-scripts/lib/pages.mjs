@@ -7,9 +7,9 @@ import path from 'node:path';
  * @param {import('./steps.mjs').Context} context whose dist/ is built
  */
 export async function writePages({ root, progress }) {
-  /** @type {typeof import('../../workbook/report/generated-pages.js')} */
+  /** @type {typeof import('../../workbook/report/pages.js')} */
   const { writeGeneratedPages } = createRequire(path.join(root, 'package.json'))(
-    './dist/workbook/report/generated-pages.js',
+    './dist/workbook/report/pages.js',
   );
   const written = await writeGeneratedPages();
   for (const file of written) progress.note(`Written: ${path.relative(root, file)}`);

@@ -8,7 +8,7 @@ export const projectRoot = path.resolve(path.dirname(fileURLToPath(import.meta.u
 
 /**
  * The one folder for everything downloaded or compiled outside the clone: TARFLOW_CACHE, else
- * `tarflow` in XDG_CACHE_HOME, else `~/.cache/tarflow`. The library (src/backend/cache.ts) follows
+ * `tarflow` in XDG_CACHE_HOME, else `~/.cache/tarflow`. The library (src/core/cache-folder.ts) follows
  * the same rule.
  *
  * @param {NodeJS.ProcessEnv} [environment]

@@ -11,6 +11,7 @@ import { formatSeconds } from './progress.mjs';
  * @property {string} results where they write figures, tables and pictures
  * @property {string} executed the folder of the executed notebooks
  * @property {string} report the file of the report
+ * @property {boolean} short the largest samples are drawn smaller, and their figures read
  * @property {boolean} train the models are trained again
  * @property {boolean} judge a figure that is outside its tolerance or missing is a failure
  */
@@ -23,7 +24,7 @@ import { formatSeconds } from './progress.mjs';
  * @returns {Promise<number>} the exit status: 1 when a cell threw or a figure failed
  */
 export async function runWorkbook(context, run) {
-  const { notebooks, results, executed, report, train, judge } = run;
+  const { notebooks, results, executed, report, short, train, judge } = run;
   const { root, env, progress } = context;
   /** @type {typeof import('../../workbook/report/reproduction.js')} */
   const { claimFiles, failures, recordedClaims, reproduction, reproductionText } = createRequire(
@@ -38,7 +39,7 @@ export async function runWorkbook(context, run) {
   }
   mkdirSync(executed, { recursive: true });
 
-  const times = readCellTimes([committedResults, results]);
+  const times = readCellTimes([committedResults, results], short);
   const cells = notebooks.flatMap((notebook) =>
     codeCells(notebook).map((cell) => ({ notebook: path.basename(notebook), cell })),
   );
@@ -46,6 +47,7 @@ export async function runWorkbook(context, run) {
   const variables = {
     ...env,
     TARFLOW_RESULTS: results,
+    TARFLOW_SHORT: short ? '1' : '',
     ...(train ? { TARFLOW_TRAIN: '1' } : {}),
   };
   for (const notebook of notebooks) {
@@ -65,7 +67,7 @@ export async function runWorkbook(context, run) {
     }
     progress.finish();
     // A run that trains takes hours where others take minutes.
-    if (!train) saveCellTimes(results, path.basename(notebook), follow.seconds);
+    if (!train) saveCellTimes(results, path.basename(notebook), follow.seconds, short);
   }
 
   const figures = reproduction(numbers, committed, await recordedClaims(numbers, results), train);
@@ -74,6 +76,7 @@ export async function runWorkbook(context, run) {
   mkdirSync(path.dirname(report), { recursive: true });
   writeFileSync(report, text);
   progress.note(`\n${text}`);
+  if (short) progress.note('Figures of large samples were read: -- --all computes them as well.');
   return judge && failures(figures).length > 0 ? 1 : 0;
 }
 

@@ -26,7 +26,8 @@ export const build = {
 
   isDone({ root }) {
     const stamp = stampFile(root);
-    return existsSync(stamp) && readFileSync(stamp, 'utf8') === sourcesKey(root);
+    const isThere = [stamp, ...projects.map(({ dist }) => path.join(root, dist))].every(existsSync);
+    return isThere && readFileSync(stamp, 'utf8') === sourcesKey(root);
   },
 
   async run({ root, env }) {

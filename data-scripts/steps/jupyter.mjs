@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { kernelSpec, writeKernel } from '../../packages/kernel/kernelspec.mjs';
 import { makeFolder, readJson, requireDiskSpace } from '../lib/files.mjs';
 import { venvProgram } from '../lib/places.mjs';
 import { watchGrowth } from '../lib/progress.mjs';
@@ -79,9 +80,7 @@ export const kernels = {
 
   async run({ root }) {
     for (const [name, spec] of Object.entries(kernelSpecs(root))) {
-      const file = kernelFile(root, name);
-      mkdirSync(path.dirname(file), { recursive: true });
-      writeFileSync(file, `${JSON.stringify(spec, null, 1)}\n`);
+      writeKernel(path.dirname(kernelFile(root, name)), spec);
     }
   },
 };
@@ -93,16 +92,12 @@ export const kernels = {
  * @returns {Record<string, object>}
  */
 export function kernelSpecs(root) {
-  const own = {
-    argv: ['node', path.join(root, 'packages', 'kernel', 'bin.js'), '{connection_file}'],
-    language: 'typescript',
-    interrupt_mode: 'message',
-    metadata: { debugger: false },
-  };
+  const own = (/** @type {string} */ displayName) =>
+    kernelSpec({ displayName, node: 'node', folder: path.join(root, 'packages', 'kernel') });
   const tslab = path.join(root, 'node_modules', 'tslab', 'bin', 'tslab');
   return {
-    tarflow: { display_name: 'TypeScript (tarflow)', ...own },
-    tslab: { display_name: 'TypeScript', ...own },
+    tarflow: own('TypeScript (tarflow)'),
+    tslab: own('TypeScript'),
     'tslab-plain': {
       display_name: 'TypeScript (plain tslab)',
       argv: ['node', tslab, 'kernel', '--config-path', '{connection_file}'],

@@ -117,7 +117,7 @@ export function nativeTensorFlow(build) {
  * @param {string} cache
  * @param {Build} build
  */
-export function libraryFolder(cache, build) {
+function libraryFolder(cache, build) {
   return path.join(cache, `tensorflow-${version}-${build}`);
 }
 

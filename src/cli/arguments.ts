@@ -1,4 +1,4 @@
-import { constants, existsSync } from 'node:fs';
+import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
@@ -56,22 +56,6 @@ export function modeOption(): Option {
     '--mode <mode>',
     'how computations run (default: graph, long loops xla, on the native engine; else eager)',
   ).choices(['graph', 'xla', 'eager']);
-}
-
-/** The option `--ledger`, of commands that read test splits. */
-export function ledgerOption(): Option {
-  return new Option(
-    '--ledger <file>',
-    'where readings of test splits are written down (default: results/test-readings.jsonl where ' +
-      'there is a folder results, else test-readings.jsonl)',
-  );
-}
-
-/** The ledger where none is named: the same for all commands. */
-export function usualLedger(): string {
-  return existsSync('results')
-    ? path.join('results', 'test-readings.jsonl')
-    : 'test-readings.jsonl';
 }
 
 /** The option `--precision`, of matrix products; see `ExecutionOptions`. */

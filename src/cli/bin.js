@@ -6,7 +6,7 @@ const path = require('node:path');
 const [command, ...rest] = process.argv.slice(2);
 const main = path.join(__dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
 
-// A reader that has seen enough (`tarflow conform … | head`) ends it quietly, as SIGPIPE would.
+// A reader that has seen enough (`tarflow sample --help | head`) ends it quietly, as SIGPIPE would.
 process.stdout.on('error', (error) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(141);

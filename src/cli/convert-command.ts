@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { type Command, Option } from 'commander';
-import { type Conditioned, emptyCaption } from '../conditions/given.js';
+import { Option } from 'commander';
+import { type Conditioned, emptyCaption } from '../conditions/context.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
@@ -14,6 +14,7 @@ import { Overflow } from '../formats/safetensors-errors.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 import { readDescription } from '../models/load-checkpoint.js';
 import { checkTensorFile, count } from './arguments.js';
+import { defineCommand, type Outcome } from './command.js';
 
 const floatDtypes = ['F32', 'F16', 'BF16'] as const;
 type FloatDtype = (typeof floatDtypes)[number];
@@ -22,32 +23,29 @@ interface ConvertOptions {
   dtype?: FloatDtype;
   emptyText?: string;
   entries?: number;
-  json: boolean;
 }
 
 /** `tarflow convert`: a state dict of PyTorch's as safetensors. */
-export function addConvert(program: Command): void {
-  program
-    .command('convert')
-    .description('write a state dict of PyTorch (.pth), or a safetensors file, as safetensors')
-    .argument('<from>', 'what torch.save(model.state_dict(), file) wrote, or safetensors')
-    .argument('<to.safetensors>', 'where it goes')
-    .addOption(
-      new Option(
-        '--dtype <type>',
-        'how floating-point numbers are stored (default: as they are)',
-      ).choices(floatDtypes),
-    )
-    .option(
-      '--empty-text <encoder>',
-      `add the states of the empty caption (in float32), which a published STARFlow lacks: ` +
-        textEncoderNames.join(', '),
-    )
-    .option('--entries <n>', 'of that caption (default: all that the encoder gives)', count)
-    .option('--json', 'print JSON', false)
-    .addHelpText(
-      'after',
-      `
+export const convert = defineCommand({
+  name: 'convert',
+  description: 'write a state dict of PyTorch (.pth), or a safetensors file, as safetensors',
+  options: (command) =>
+    command
+      .argument('<from>', 'what torch.save(model.state_dict(), file) wrote, or safetensors')
+      .argument('<to.safetensors>', 'where it goes')
+      .addOption(
+        new Option(
+          '--dtype <type>',
+          'how floating-point numbers are stored (default: as they are)',
+        ).choices(floatDtypes),
+      )
+      .option(
+        '--empty-text <encoder>',
+        `add the states of the empty caption (in float32), which a published STARFlow lacks: ` +
+          textEncoderNames.join(', '),
+      )
+      .option('--entries <n>', 'of that caption (default: all that the encoder gives)', count),
+  help: `\
 The pickle in a .pth file is read as data: nothing in it is executed, and a file that asks for anything
 but tensors and dictionaries is refused. Names stay as they are. One tensor at a time is in memory. All
 commands that take a checkpoint read .pth files directly, too.
@@ -57,12 +55,10 @@ Examples:
   $ tarflow convert model.pth half.safetensors --dtype BF16
   $ tarflow convert starflow_3B_t2i_256x256.pth starflow.safetensors --dtype BF16 \\
       --empty-text states:flan-t5-xl.safetensors`,
-    )
-    .action(run);
-}
+  run,
+});
 
-async function run(from: string, to: string, options: ConvertOptions): Promise<void> {
-  const { dtype, json } = options;
+async function run(from: string, to: string, options: ConvertOptions): Promise<Outcome> {
   if (options.entries !== undefined && options.emptyText === undefined) {
     throw new UserError('--entries came without --empty-text', 'Add it, or leave --entries out');
   }
@@ -74,15 +70,15 @@ async function run(from: string, to: string, options: ConvertOptions): Promise<v
     }
     const empty = await emptyText(options);
     if (empty) checkReadsCaptions(file, empty);
-    const tensors = { ...sourcesOf(file, dtype), ...(empty && { [emptyCaption]: empty }) };
-    await writeSafetensors(to, tensors, { ...file.metadata });
+    const tensors = sourcesOf(file, options.dtype);
+    if (empty) tensors[emptyCaption] = empty;
+    await writeSafetensors(to, tensors, file.metadata);
     const written = Object.keys(tensors).length;
     const { size: bytes } = await stat(to);
-    if (json) {
-      console.log(JSON.stringify({ from, to, tensors: written, bytes }, null, 2));
-    } else {
-      console.log(`${to}: ${written} tensors, ${(bytes / 1e6).toFixed(1)} MB`);
-    }
+    return {
+      json: { from, to, tensors: written, bytes },
+      text: `${to}: ${written} tensors, ${(bytes / 1e6).toFixed(1)} MB`,
+    };
   } finally {
     await file.close();
   }

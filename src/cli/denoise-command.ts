@@ -1,62 +1,54 @@
-import type { Command } from 'commander';
-import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
-import { ability, disposeModel } from '../flow/flow.js';
-import type { Model } from '../flow/model.js';
-import { type LoadedModel, loadCheckpoint } from '../models/load-checkpoint.js';
-import { type DenoiseOptions, denoise } from '../sampling/denoise.js';
-import { startProgress } from '../show/progress.js';
+import { ability } from '../flow/model.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
+import { denoise as denoiseBatch } from '../sampling/denoise.js';
 import { counted, number } from './arguments.js';
-import { addCaptionOptions, type CaptionOptions, captionsInTurn } from './caption-options.js';
+import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
+import {
+  addConditionOptions,
+  type ConditionOptions,
+  type ConditionsInTurn,
+  conditionsInTurn,
+} from './condition-options.js';
+import { checkLatentsOf } from './data-options.js';
 import {
   checkDrawable,
   checkImagesWritable,
   checkNames,
+  outForms,
   readImages,
   writeImages,
 } from './image-files.js';
-import { labelsInTurn } from './label-options.js';
-import { checkLatentsOf } from './latent-options.js';
 
-interface Options extends CaptionOptions {
+interface DenoiseOptions extends ConditionOptions {
   in: string[];
   sigma?: number;
   multiplier: number;
-  label?: string;
   out: string;
-  json: boolean;
 }
 
 /** `tarflow denoise`: one denoising step on images from files. */
-export function addDenoise(program: Command): void {
-  const command = program
-    .command('denoise')
-    .description("clean noisy images by one step along a model's own score")
-    .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .requiredOption(
-      '--in <files...>',
-      "pictures of the model's size, or .safetensors files with a tensor 'images'",
-    )
-    .requiredOption(
-      '--out <path>',
-      'a folder for pictures, a .png for a grid of them, a .safetensors for the numbers',
-    )
-    .option(
-      '--sigma <sigma>',
-      'standard deviation of the noise (default: that of the training)',
-      number,
-    )
-    .option('--multiplier <lambda>', 'multiplies the step', number, 1)
-    .option(
-      '--label <label>',
-      'class number or name of the images; several with commas take turns (default: none)',
-    );
-  addCaptionOptions(command)
-    .option('--json', 'print JSON', false)
-    .addHelpText(
-      'after',
-      `
+export const denoise = defineCommand({
+  name: 'denoise',
+  description: "clean noisy images by one step along a model's own score",
+  options: (command) =>
+    addConditionOptions(
+      command
+        .argument('<checkpoint>', 'a safetensors file, of ours or published')
+        .requiredOption(
+          '--in <files...>',
+          "pictures of the model's size, or .safetensors files with a tensor 'images'",
+        )
+        .requiredOption('--out <path>', outForms)
+        .option(
+          '--sigma <sigma>',
+          'standard deviation of the noise (default: that of the training)',
+          number,
+        )
+        .option('--multiplier <lambda>', 'multiplies the step', number, 1),
+    ),
+  help: `\
 The step is x + λσ²·∇ log p(x | label), or log p(x | text). Values are on the scale of the model, -1 black and 1 white;
 pictures are clipped there, so take .safetensors to keep noise beyond black and white.
 
@@ -65,100 +57,88 @@ Examples:
   $ tarflow sample model.safetensors --count 64 --label Bag --out noisy.safetensors
   $ tarflow denoise model.safetensors --in noisy.safetensors --label Bag --out clean.png
   $ tarflow denoise model.safetensors --in noisy.safetensors --out clean.safetensors --json`,
-    )
-    .action(run);
-}
+  run,
+});
 
-async function run(checkpoint: string, options: Options): Promise<void> {
+async function run(checkpoint: string, options: DenoiseOptions): Promise<Outcome> {
   const { out, multiplier } = options;
   if (!(multiplier > 0)) {
     throw new UserError(`--multiplier is ${multiplier}`, 'Expected a number above 0');
   }
   await checkImagesWritable(out);
-  const engine = await startEngine();
-  const flow = await loadCheckpoint(checkpoint);
-  try {
+  return withModel(checkpoint, async ({ model: flow, engine, own }) => {
     ability(flow.family, 'flow');
     checkDrawable(flow.config.image, out, `The images of ${checkpoint}`);
     const sigma = options.sigma ?? trainingSigma(flow, checkpoint);
-    const { images, names } = await readImages(options.in, flow.config, (file, latents) =>
+    const { images, names } = await readImages(options.in, flow.config.image, (file, latents) =>
       checkLatentsOf(flow, checkpoint, `the latents of ${file}`, latents),
     );
-    try {
-      checkNames(out, names);
-      const label = labelsInTurn(flow, checkpoint, options.label, names.length);
-      const text = await captionsInTurn(flow, checkpoint, options, names.length);
-      const begun = performance.now();
-      const cleaned = await denoiseAll(flow, images, {
+    own(images);
+    checkNames(out, names);
+    const conditions = await conditionsInTurn(flow, checkpoint, options, names.length);
+    own(conditions.text);
+    const elapsed = stopwatch();
+    const cleaned = own(await denoiseAll(flow, images, { sigma, multiplier, ...conditions }));
+    const seconds = elapsed();
+    const [meanSquare = 0] = tidy(() => tf.mean(tf.squaredDifference(cleaned, images)).dataSync());
+    const rootMeanSquareChange = Math.sqrt(meanSquare);
+    if (!Number.isFinite(rootMeanSquareChange)) {
+      throw new UserError(
+        `Denoised by sigma ${sigma}, images are not finite`,
+        "Expected noisy images about [-1, 1], as the model's own, and the sigma of their noise",
+      );
+    }
+    await writeImages(cleaned, out, names);
+    return {
+      json: {
+        checkpoint,
+        out,
+        images: names.length,
         sigma,
         multiplier,
-        text,
-        ...(label && { label }),
-      }).finally(() => text?.dispose());
-      const seconds = (performance.now() - begun) / 1000;
-      const change = tidy(() =>
-        Math.sqrt(tf.mean(tf.squaredDifference(cleaned, images)).dataSync()[0] as number),
-      );
-      if (!Number.isFinite(change)) {
-        cleaned.dispose();
-        throw new UserError(
-          `Denoised by sigma ${sigma}, images are not finite`,
-          "Expected noisy images about [-1, 1], as the model's own, and the sigma of their noise",
-        );
-      }
-      await writeImages(cleaned, out, names).finally(() => cleaned.dispose());
-      if (options.json) {
-        const told = { label, ...(text && { text: options.text }) };
-        const outcome = { checkpoint, out, images: names.length, sigma, multiplier, ...told };
-        console.log(
-          JSON.stringify({ ...outcome, rootMeanSquareChange: change, seconds, engine }, null, 2),
-        );
-      } else {
-        console.log(
-          `${counted(names.length, 'image')} denoised in ${seconds.toFixed(1)} s, root mean square change ` +
-            `${change.toFixed(4)}: ${out}`,
-        );
-      }
-    } finally {
-      images.dispose();
-    }
-  } finally {
-    disposeModel(flow);
-  }
+        label: conditions.label,
+        text: conditions.text && options.text,
+        rootMeanSquareChange,
+        seconds,
+        engine,
+      },
+      text:
+        `${counted(names.length, 'image')} denoised in ${seconds.toFixed(1)} s, root mean square change ` +
+        `${rootMeanSquareChange.toFixed(4)}: ${out}`,
+    };
+  });
 }
 
-/** {@link denoise} in batches: a step keeps the activations of all blocks. */
-async function denoiseAll(
-  flow: Model,
+/** Denoises in batches: a step keeps the activations of all blocks. */
+function denoiseAll(
+  flow: LoadedModel,
   images: tf.Tensor4D,
-  options: DenoiseOptions & { label?: readonly number[] },
+  { label, text, ...step }: ConditionsInTurn & { sigma: number; multiplier: number },
 ): Promise<tf.Tensor4D> {
-  const [count, ...size] = images.shape;
+  const [count] = images.shape;
   const batchSize = 64;
-  const parts: tf.Tensor4D[] = [];
-  const progress = startProgress({ title: 'Denoising', total: count, unit: 'images' });
-  try {
-    for (let first = 0; first < count; first += batchSize) {
-      const length = Math.min(batchSize, count - first);
-      const label = options.label?.slice(first, first + length);
-      parts.push(
-        tidy(() =>
-          denoise(flow, tf.slice(images, [first, 0, 0, 0], [length, ...size]), {
-            ...options,
-            ...(label && { label }),
-            text: options.text && tf.slice(options.text, [first, 0, 0], [length, -1, -1]),
+  return withProgress('Denoising', count, async (onProgress) => {
+    const parts: tf.Tensor4D[] = [];
+    try {
+      for (let first = 0; first < count; first += batchSize) {
+        const length = Math.min(batchSize, count - first);
+        const part = tidy(() =>
+          denoiseBatch(flow, tf.slice(images, first, length), {
+            ...step,
+            label: label?.slice(first, first + length),
+            text: text && tf.slice(text, first, length),
           }),
-        ),
-      );
-      progress.update(first + length);
-      // Let Control-C and the progress bar in.
-      await new Promise(setImmediate);
+        );
+        parts.push(part);
+        onProgress((first + length) / count);
+        // Let Control-C and the progress bar in.
+        await new Promise(setImmediate);
+      }
+      return tf.concat(parts, 0);
+    } finally {
+      tf.dispose(parts);
     }
-    return tf.concat(parts, 0);
-  } finally {
-    progress.finish();
-    tf.dispose(parts);
-  }
+  });
 }
 
 /**

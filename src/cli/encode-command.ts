@@ -1,23 +1,21 @@
+import { existsSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import type { Command } from 'commander';
-import type { CaptionEncoder } from '../conditions/text/caption-encoder.js';
+import * as path from 'node:path';
 import { writeCaptionStates } from '../conditions/text/captioned-latents.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
-import { startEngine } from '../core/engine.js';
 import { Interruption, UserError } from '../core/errors.js';
 import {
   type DataSource,
-  datasetForms,
-  datasetNames,
+  latentScale,
   openDataset,
   type Split,
   type WritableLatents,
   writeLatents,
 } from '../data/index.js';
-import { ability, disposeModel } from '../flow/flow.js';
-import type { Model } from '../flow/model.js';
+import { ability } from '../flow/model.js';
 import { fileDigest } from '../formats/tensor-file.js';
-import { loadCheckpoint } from '../models/load-checkpoint.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
+import type { CaptionEncoder } from '../pretrained/caption-encoder.js';
 import {
   type EncodeDatasetOptions,
   type EncodedImage,
@@ -25,61 +23,54 @@ import {
   encodedWhileWritten,
 } from '../sampling/encode-dataset.js';
 import { untilInterrupted } from '../show/interrupt.js';
-import { startProgress } from '../show/progress.js';
 import { checkTensorFile, count, counted, wholeNumber } from './arguments.js';
-import { choiceText, imagesToEncode, pattern } from './encoded-images.js';
-import { givenScale, scaleForms, splitScale } from './latent-options.js';
-import { dataName } from './measured-split.js';
+import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
+import { addDataOptions, dataName, givenScale, scaleForms } from './data-options.js';
+import { type Choice, choiceText, imagesToEncode, pattern } from './encoded-images.js';
 
 /** Enough for the names of all emoji, in word pieces. */
 const usualEntries = 20;
 
-interface EncodeOptions {
+interface EncodeOptions extends Choice {
   data?: string;
-  split: string;
+  split: Split;
   out: string;
-  count?: number;
-  except?: RegExp;
-  mirror: boolean;
-  mirrorExcept?: RegExp;
   scale?: string;
   draw?: number;
   textEncoder?: string;
   entries?: number;
-  json: boolean;
 }
 
 /** `tarflow encode`: a data set as latents, for flows to be trained on. */
-export function addEncode(program: Command): void {
-  program
-    .command('encode')
-    .description('write the latents of a data set, for flows to be trained on')
-    .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published')
-    .requiredOption('--out <file>', 'a .safetensors file; a folder of them is data latents:FOLDER')
-    .option(
-      '--data <name>',
-      `${[...datasetNames, ...datasetForms].join(' or ')} (default: what it was trained on)`,
+export const encode = defineCommand({
+  name: 'encode',
+  description: 'write the latents of a data set, for flows to be trained on',
+  options: (command) =>
+    addDataOptions(
+      command
+        .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published')
+        .requiredOption(
+          '--out <file>',
+          'a .safetensors file; a folder of them is data latents:FOLDER',
+        ),
+      'train',
     )
-    .option('--split <name>', 'train, validation, train+validation or test', 'train')
-    .option('--count <n>', 'only the first images (default: all)', count)
-    .option('--except <pattern>', 'leave out images whose "class: caption" matches', pattern)
-    .option('--mirror', 'each image once more, left and right exchanged', false)
-    .option('--mirror-except <pattern>', 'but not where "class: caption" matches', pattern)
-    .option('--scale <scale>', `what latents are multiplied by: ${scaleForms}`)
-    .option('--draw <seed>', 'draw from the posteriors (default: take their means)', wholeNumber)
-    .option(
-      '--text-encoder <name>',
-      `write the states of captions, too, for flows that read them: ${textEncoderNames.join(', ')}`,
-    )
-    .option(
-      '--entries <n>',
-      `states kept of each caption, as many as the flow will read (default: ${usualEntries}, or those of states:FILE)`,
-      count,
-    )
-    .option('--json', 'print JSON', false)
-    .addHelpText(
-      'after',
-      `
+      .option('--count <n>', 'only the first images (default: all)', count)
+      .option('--except <pattern>', 'leave out images whose "class: caption" matches', pattern)
+      .option('--mirror', 'each image once more, left and right exchanged', false)
+      .option('--mirror-except <pattern>', 'but not where "class: caption" matches', pattern)
+      .option('--scale <scale>', `what latents are multiplied by: ${scaleForms}`)
+      .option('--draw <seed>', 'draw from the posteriors (default: take their means)', wholeNumber)
+      .option(
+        '--text-encoder <name>',
+        `write the states of captions, too, for flows that read them: ${textEncoderNames.join(', ')}`,
+      )
+      .option(
+        '--entries <n>',
+        `states kept of each caption, as many as the flow will read (default: ${usualEntries}, or those of states:FILE)`,
+        count,
+      ),
+  help: `\
 Latents are scaled to unit variance. The scale stands in the file: that of the autoencoder where it says
 one, or else it is measured on the images that were trained on; for another split it is read from
 train.safetensors in the same folder. Labels and captions go along. Mirrored images come after the
@@ -94,93 +85,100 @@ Examples:
   $ tarflow encode runs/vae/checkpoint.safetensors --mirror --mirror-except "^(flags|symbols):|left|right" \\
       --out latents/train.safetensors
   $ tarflow encode sd-vae-ft-ema.safetensors --data folder:photographs --out latents/train.safetensors`,
-    )
-    .action(run);
-}
+  run,
+});
 
-async function run(checkpoint: string, options: EncodeOptions): Promise<void> {
-  const { out, split } = options;
-  await checkTensorFile(out);
-  await startEngine();
-  const model = await loadCheckpoint(checkpoint);
-  let captions: Captions | undefined;
-  try {
+async function run(checkpoint: string, options: EncodeOptions): Promise<Outcome> {
+  await checkTensorFile(options.out);
+  return withModel(checkpoint, async ({ model, own }) => {
+    const { out, split } = options;
     const known = ability(model.family, 'autoencoder').scale(model.config);
     const name = dataName(checkpoint, model, options.data);
-    const data = await openDataset(name, split as Split, { image: model.config.image });
+    const data = await openDataset(name, split, { image: model.config.image });
     const scale = await splitScale(split, out, (await givenScale(options.scale)) ?? known);
     const captioned = (await data.read([0])).captions !== undefined;
-    captions = await captionsOf(options, captioned, name);
+    const captions = await captionsOf(options, captioned, name);
+    own(captions?.encoder);
     const images = await imagesToEncode(data, options);
-    const begun = performance.now();
-    const set = await write(model, data, {
-      ...{ out, scale, captioned, autoencoder: await fileDigest(checkpoint) },
-      ...{ images, draw: options.draw, choice: choiceText(options) },
-    });
-    const given = captions;
-    if (given) {
-      await untilInterrupted((signal) =>
-        addStates(out, set.captions as readonly string[], given, signal),
-      ).catch((error: unknown) => {
-        if (!(error instanceof Interruption)) throw error;
-        throw new Interruption(
-          `This was stopped while captions were read: ${out} has the latents, without their states`,
-          'Do the same again to have both',
-        );
-      });
-    }
+    const elapsed = stopwatch();
+    const about = { autoencoder: await fileDigest(checkpoint), ...choiceText(options) };
+    const how = { images, draw: options.draw, scale };
+    const set = await write(model, data, how, captioned, out, about);
+    if (captions && set.captions) await addStates(out, set.captions, captions);
+    const seconds = elapsed();
     const { channels, height, width } = set.image;
-    const seconds = (performance.now() - begun) / 1000;
     const mirrored = images.filter((image) => image.mirrored).length;
-    const outcome = { checkpoint, out, data: name, split, images: images.length, mirrored };
-    if (options.json) {
-      console.log(
-        JSON.stringify({ ...outcome, image: set.image, scale: set.scale, seconds }, null, 2),
-      );
-    } else {
-      console.log(
+    return {
+      json: {
+        checkpoint,
+        out,
+        data: name,
+        split,
+        images: images.length,
+        mirrored,
+        image: set.image,
+        scale: set.scale,
+        seconds,
+      },
+      text:
         `${counted(images.length, 'latent')} of ${channels}×${height}×${width}` +
-          `${mirrored > 0 ? `, ${mirrored} of them mirrored` : ''}, multiplied by ` +
-          `${set.scale.toFixed(5)}, in ${seconds.toFixed(1)} s: ${out}`,
-      );
-    }
-  } finally {
-    captions?.encoder.dispose();
-    disposeModel(model);
-  }
+        `${mirrored > 0 ? `, ${mirrored} of them mirrored` : ''}, multiplied by ` +
+        `${set.scale.toFixed(5)}, in ${seconds.toFixed(1)} s: ${out}`,
+    };
+  });
 }
 
-interface Writing {
-  out: string;
-  /** Undefined where it is to be measured. */
-  scale: number | undefined;
-  captioned: boolean;
-  /** The SHA-256 of the autoencoder's file. */
-  autoencoder: string;
-  images: readonly EncodedImage[];
-  draw: number | undefined;
-  /** What was left out and what was mirrored, for the metadata. */
-  choice: Readonly<Record<string, string>>;
+/**
+ * The scale of the latents of a split: what is given, or what the autoencoder says; of images that were
+ * not trained on that of the training images' file, which lies beside.
+ *
+ * @returns undefined where it is to be measured on these images, which were trained on
+ * @throws UserError where a scale cannot be told
+ */
+async function splitScale(
+  split: string,
+  out: string,
+  known: number | undefined,
+): Promise<number | undefined> {
+  if (known !== undefined || split.startsWith('train')) return known;
+  const training = path.join(path.dirname(out), 'train.safetensors');
+  if (existsSync(training)) return latentScale(training);
+  throw new UserError(
+    `Latents of the split '${split}' came without the scale of those that a flow is trained on`,
+    `Encode --split train first, into ${training}, or give --scale`,
+  );
 }
 
-/** Encodes images into a file; what is interrupted leaves none. */
-async function write(
-  model: Model,
+/**
+ * Encodes images into a file; what is interrupted leaves none.
+ *
+ * @param captioned whether the images have captions, which go along
+ * @param about for the file's metadata
+ */
+function write(
+  model: LoadedModel,
   data: DataSource,
-  { out, scale, captioned, autoencoder, images, draw, choice }: Writing,
+  {
+    images,
+    draw,
+    scale,
+  }: Pick<EncodeDatasetOptions, 'draw' | 'scale'> & { images: EncodedImage[] },
+  captioned: boolean,
+  out: string,
+  about: Record<string, string>,
 ): Promise<WritableLatents> {
-  const progress = startProgress({ title: 'Encoding', total: images.length, unit: 'images' });
-  const onProgress = (share: number) => progress.update(Math.round(share * images.length));
-  return untilInterrupted(async (signal) => {
-    const how: EncodeDatasetOptions = { images, draw, onProgress, signal };
-    // A scale that is to be measured, and captions, take all images first.
-    const set =
-      scale === undefined || captioned
-        ? await encodeDataset(model, data, { ...how, scale })
-        : encodedWhileWritten(model, data, { ...how, scale });
-    await writeLatents(out, set, { autoencoder, ...choice });
-    return set;
-  }).finally(() => progress.finish());
+  return withProgress('Encoding', images.length, (onProgress) =>
+    untilInterrupted(async (signal) => {
+      const how = { images, draw, onProgress, signal };
+      // A scale that is to be measured, and captions, take all images first.
+      const set =
+        scale === undefined || captioned
+          ? await encodeDataset(model, data, { ...how, scale })
+          : encodedWhileWritten(model, data, { ...how, scale });
+      await writeLatents(out, set, about);
+      return set;
+    }),
+  );
 }
 
 /** What reads captions, and into how many entries. */
@@ -224,12 +222,19 @@ async function addStates(
   file: string,
   captions: readonly string[],
   { encoder, entries }: Captions,
-  signal: AbortSignal,
 ): Promise<void> {
   const captioned = `${file}.captioned`;
   try {
-    await writeCaptionStates({ from: file, to: captioned, captions, encoder, entries, signal });
+    await untilInterrupted((signal) =>
+      writeCaptionStates({ from: file, to: captioned, captions, encoder, entries, signal }),
+    );
     await fs.rename(captioned, file);
+  } catch (error) {
+    if (!(error instanceof Interruption)) throw error;
+    throw new Interruption(
+      `This was stopped while captions were read: ${file} has the latents, without their states`,
+      'Do the same again to have both',
+    );
   } finally {
     await fs.rm(captioned, { force: true });
   }

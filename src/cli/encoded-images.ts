@@ -8,13 +8,13 @@ const batchSize = 256;
 /** Which images of a data set are encoded. */
 export interface Choice {
   /** The first ones; default all. */
-  count?: number | undefined;
+  count?: number;
   /** Leaves out those of whose class and caption this is true. */
-  except?: RegExp | undefined;
+  except?: RegExp;
   /** Takes each once more, mirrored. */
   mirror: boolean;
   /** But not those of whose class and caption this is true. */
-  mirrorExcept?: RegExp | undefined;
+  mirrorExcept?: RegExp;
 }
 
 /**
@@ -26,7 +26,7 @@ export function pattern(text: string): RegExp {
     return new RegExp(text, 'iu');
   } catch (error) {
     throw new UserError(
-      `${text} is no regular expression: ${(error as Error).message}`,
+      `${text} is no regular expression: ${error instanceof Error ? error.message : error}`,
       'Expected one of JavaScript, e.g. "^Flags:|left|right"',
     );
   }
@@ -66,13 +66,13 @@ export async function imagesToEncode(
   const length = Math.min(count, data.length);
   const all = Array.from({ length }, (_, index) => index);
   const words = except || mirrorExcept ? await wordsOf(data, all) : [];
-  const spoken = (by: RegExp | undefined) => (index: number) =>
-    by?.test(words[index] ?? '') ?? false;
-  const kept = all.filter((index) => !spoken(except)(index));
+  const without = (indices: readonly number[], by: RegExp | undefined): number[] =>
+    indices.filter((index) => !by?.test(words[index] ?? ''));
+  const kept = without(all, except);
   if (kept.length === 0) {
     throw new UserError(`--except leaves none of ${length} images`, 'Expected a narrower pattern');
   }
-  const turned = mirror ? kept.filter((index) => !spoken(mirrorExcept)(index)) : [];
+  const turned = mirror ? without(kept, mirrorExcept) : [];
   return [
     ...kept.map((index) => ({ index, mirrored: false })),
     ...turned.map((index) => ({ index, mirrored: true })),
@@ -85,7 +85,7 @@ async function wordsOf(data: DataSource, indices: readonly number[]): Promise<st
   for (let first = 0; first < indices.length; first += batchSize) {
     const { labels, captions, count } = await data.read(indices.slice(first, first + batchSize));
     for (let i = 0; i < count; i++) {
-      const name = data.classes[labels[i] as number];
+      const name = data.classes[labels[i] ?? -1];
       words.push([name, captions?.[i]].filter((part) => part !== undefined).join(': '));
     }
   }

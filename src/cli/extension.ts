@@ -1,56 +1,63 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { Command } from 'commander';
 import { z } from 'zod';
 import { UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
 import { checkedJson } from '../core/schema.js';
 import type { Experiment } from '../training/experiment.js';
-import type { SetExitCode } from './exit-codes.js';
+import type { CliCommand } from './command.js';
 
 /** What a package adds to the command line. */
 export interface Extension {
   /** Experiments that `tarflow train` knows by name. */
   experiments?: readonly Experiment[];
-  /** Adds commands of its own. */
-  commands?(program: Command, setExitCode: SetExitCode): void;
+  /** Commands of its own. */
+  commands?: readonly CliCommand[];
 }
 
 const manifest = z.looseObject({
+  name: z.string().optional(),
   tarflow: z.strictObject({ extensions: z.array(z.string()).default([]) }).optional(),
 });
 
 /**
  * The extensions that package.json files name under `tarflow.extensions`, as paths of modules that export
  * `extension`: those of this package, where its workbook is there, then those of the package in whose
- * folder the command line is called.
+ * folder, or below it, the command line is called.
  *
- * @throws UserError for a module that is missing or exports no extension
+ * @throws UserError for a package.json that is damaged, and for a module that is missing, cannot be
+ *   loaded, or exports no extension
  */
 export function installedExtensions(folder = process.cwd()): Extension[] {
-  const own = packageRoot();
-  const found = modulesOf(own).filter((file) => fs.existsSync(file));
+  const own = modulesOf(packageRoot());
   const caller = packageAbove(folder);
-  if (caller && fs.realpathSync(caller) !== fs.realpathSync(own)) found.push(...modulesOf(caller));
-  return found.map((file) => {
-    if (!fs.existsSync(file)) {
-      throw new UserError(`The extension ${file} does not exist`, 'Correct it in package.json');
-    }
-    const { extension } = require(file) as { extension?: Extension };
-    if (extension) return extension;
-    throw new UserError(`${file} is no extension`, 'Expected a module that exports `extension`');
-  });
+  const called = caller === undefined ? undefined : modulesOf(caller);
+  const files = own.files.filter((file) => fs.existsSync(file));
+  // Another copy of this package adds nothing to it.
+  if (called && called.name !== own.name) files.push(...called.files);
+  return files.map(loaded);
 }
 
-function modulesOf(folder: string): string[] {
+function loaded(file: string): Extension {
+  if (!fs.existsSync(file)) {
+    throw new UserError(`The extension ${file} does not exist`, 'Correct it in package.json');
+  }
+  let exported: { extension?: Extension };
+  try {
+    exported = require(file);
+  } catch (error) {
+    throw new UserError(`The extension ${file} cannot be loaded (${error})`, 'Correct the module');
+  }
+  if (exported.extension) return exported.extension;
+  throw new UserError(`${file} is no extension`, 'Expected a module that exports `extension`');
+}
+
+function modulesOf(folder: string): { name: string | undefined; files: string[] } {
   const file = path.join(folder, 'package.json');
-  const { tarflow } = checkedJson(
-    manifest,
-    fs.readFileSync(file, 'utf8'),
-    file,
-    'Correct the file',
-  );
-  return (tarflow?.extensions ?? []).map((name) => path.resolve(folder, name));
+  const text = fs.readFileSync(file, 'utf8');
+  const { name, tarflow } = checkedJson(manifest, text, file, 'Correct the file');
+  const files = (tarflow?.extensions ?? []).map((module) => path.resolve(folder, module));
+  return { name, files };
 }
 
 function packageAbove(folder: string): string | undefined {

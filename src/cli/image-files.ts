@@ -2,12 +2,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { readBytes, writeAtomically } from '../core/files.js';
-import { tf } from '../core/tf.js';
-import type { LatentFacts } from '../data/description.js';
+import { tf, tidy } from '../core/tf.js';
 import { toUnitRange } from '../data/index.js';
 import { latentFacts } from '../data/latents/latent-file.js';
-import type { ImageSize } from '../data/source.js';
-import { readSafetensors, type Safetensors, writeSafetensors } from '../formats/safetensors.js';
+import type { ImageSize, LatentFacts } from '../data/source.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../show/image-grid.js';
 import { sharp } from '../show/sharp.js';
 import { checkWritable } from './arguments.js';
@@ -15,41 +14,42 @@ import { checkWritable } from './arguments.js';
 /** The name under which a safetensors file holds images (count, channels, height, width). */
 const tensorName = 'images';
 
+/** For help texts: what `--out` takes where {@link writeImages} writes. */
+export const outForms =
+  'a folder for pictures, a .png for a grid of them, a .safetensors for the numbers';
+
+/** How images are written: all their digits, a grid in one picture, or a picture each. */
+type Form = 'numbers' | 'grid' | 'folder';
+
 /**
- * Images for a model from files: pictures of the model's size, an image each, and safetensors files
- * with a tensor `images` (count, channels, height, width), values about [−1, 1].
+ * How {@link writeImages} writes images, by the name that was given: a folder is one that is there, or
+ * ends in a separator or without an extension.
  *
- * @param check called with what a safetensors file says of latents that it holds; it may throw
- * @returns images (count, channels, height, width), which the caller frees, and a name for each
- * @throws UserError for a file that holds no images, or images of another size; as `check` does
+ * @throws UserError for a name that ends as files do which are not written here
  */
-export async function readImages(
-  files: readonly string[],
-  { image }: { image: ImageSize },
-  check: (file: string, latents: LatentFacts) => void = () => {},
-): Promise<{ images: tf.Tensor4D; names: string[] }> {
-  const size = image.channels * image.height * image.width;
-  const parts: Float32Array[] = [];
-  const names: string[] = [];
-  for (const file of files) {
-    const stem = path.basename(file, path.extname(file));
-    const values = isNumbers(file)
-      ? await readNumbers(file, image, check)
-      : await readPicture(file, image);
-    const count = values.length / size;
-    parts.push(values);
-    for (let i = 0; i < count; i++) names.push(isNumbers(file) ? `${stem}-${i}` : stem);
-  }
-  const all = new Float32Array(names.length * size);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return {
-    images: tf.tensor4d(all, [names.length, image.channels, image.height, image.width]),
-    names,
-  };
+function formOf(out: string): Form {
+  const ending = /[\\/]$/.test(out) ? '' : path.extname(out);
+  if (ending === '.safetensors') return 'numbers';
+  if (ending === '.png') return 'grid';
+  if (ending === '' || isFolder(out)) return 'folder';
+  throw new UserError(
+    `--out is ${out}`,
+    `Expected a name that ends in .png or .safetensors, or a folder (${out}${path.sep})`,
+  );
+}
+
+/** Whether there is a folder of this name. */
+export function isFolder(name: string): boolean {
+  return fs.statSync(name, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/**
+ * Checks, before images are made, that they can be written.
+ * @throws UserError for a name that ends as files do which are not written here, and as `checkWritable`
+ */
+export async function checkImagesWritable(out: string): Promise<void> {
+  // Of a folder, a file in it is what has to be writable.
+  await checkWritable(formOf(out) === 'folder' ? path.join(out, 'image.png') : out);
 }
 
 /**
@@ -65,39 +65,6 @@ export function checkDrawable({ channels }: ImageSize, out: string, what: string
     'Give a .safetensors file as --out, and where these are latents bring them into pictures by ' +
       '`tarflow decode AUTOENCODER --in FILE.safetensors --out grid.png`',
   );
-}
-
-/** How images are written: all their digits, a grid in one picture, or a picture each. */
-type Form = 'numbers' | 'grid' | 'folder';
-
-/**
- * How {@link writeImages} writes images, by the name that was given: a folder is one that is there, or
- * ends in a separator or without an extension.
- *
- * @throws UserError for a name that ends as files do which are not written here
- */
-export function formOf(out: string): Form {
-  const ending = /[\\/]$/.test(out) ? '' : path.extname(out);
-  if (ending === '.safetensors') return 'numbers';
-  if (ending === '.png') return 'grid';
-  if (ending === '' || isFolder(out)) return 'folder';
-  throw new UserError(
-    `--out is ${out}`,
-    `Expected a name that ends in .png or .safetensors, or a folder (${out}${path.sep})`,
-  );
-}
-
-function isFolder(name: string): boolean {
-  return fs.existsSync(name) && fs.statSync(name).isDirectory();
-}
-
-/**
- * Checks, before images are made, that they can be written.
- * @throws UserError as {@link formOf} and `checkWritable` do
- */
-export async function checkImagesWritable(out: string): Promise<void> {
-  // Of a folder, a file in it is what has to be writable.
-  await checkWritable(formOf(out) === 'folder' ? path.join(out, 'image.png') : out);
 }
 
 /**
@@ -121,52 +88,93 @@ export function checkNames(out: string, names: readonly string[]): void {
  *
  * @param out ends in .safetensors, in .png, or is a folder's name
  * @param names of the pictures in a folder
- * @param latents of what they are latents, for a safetensors file
+ * @param about of a grid, how many stand in a row; of numbers, what they are latents of
  */
 export async function writeImages(
   images: tf.Tensor4D,
   out: string,
   names: readonly string[],
-  latents: LatentFacts = {},
+  { columns, latents = {} }: { columns?: number | undefined; latents?: LatentFacts } = {},
 ): Promise<void> {
-  const [, channels, height, width] = images.shape;
   const form = formOf(out);
   if (form === 'numbers') {
-    const data = images.dataSync() as Float32Array;
-    await writeSafetensors(
-      out,
-      { [tensorName]: { shape: images.shape.slice(), dtype: 'F32', data } },
-      {
-        ...(latents.scale !== undefined && { scale: String(latents.scale) }),
-        ...(latents.autoencoder !== undefined && { autoencoder: latents.autoencoder }),
-      },
+    const shape = images.shape.slice();
+    const data = await images.data<'float32'>();
+    const facts = Object.entries(latents).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, String(value)]],
     );
-    return;
+    const tensors = { [tensorName]: { shape, dtype: 'F32' as const, data } };
+    await writeSafetensors(out, tensors, Object.fromEntries(facts));
+  } else if (form === 'grid') {
+    await saveImageGrid(images, out, columns === undefined ? {} : { columns });
+  } else {
+    await writePictures(images, out, names);
   }
-  if (form === 'grid') {
-    await saveImageGrid(images, out);
-    return;
-  }
-  const values = await images.data();
-  const size = channels * height * width;
+}
+
+async function writePictures(
+  images: tf.Tensor4D,
+  folder: string,
+  names: readonly string[],
+): Promise<void> {
+  const [, channels, height, width] = images.shape;
+  // Channel by channel here, pixel by pixel there.
+  const turned = tidy(() => tf.transpose(images, [0, 2, 3, 1]));
+  const values = await turned.data().finally(() => turned.dispose());
+  const size = height * width * channels;
   for (const [index, name] of names.entries()) {
-    const pixels = Buffer.alloc(size);
-    for (let i = 0; i < size; i++) {
-      // Channel by channel here, pixel by pixel there.
-      const at = (i % (height * width)) * channels + Math.floor(i / (height * width));
-      const value = values[index * size + i] as number;
-      pixels[at] = Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5);
-    }
-    const picture = sharp()(pixels, { raw: { width, height, channels: channels as 1 | 3 } })
+    const pixels = Uint8Array.from(values.subarray(index * size, (index + 1) * size), (value) =>
+      Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5),
+    );
+    const raw = { width, height, channels: channels === 1 ? 1 : 3 } as const;
+    const picture = sharp()(pixels, { raw })
       // Without it grey pictures would have three channels.
       .toColourspace(channels === 1 ? 'b-w' : 'srgb')
       .png();
-    await writeAtomically(path.join(out, `${name}.png`), await picture.toBuffer());
+    await writeAtomically(path.join(folder, `${name}.png`), await picture.toBuffer());
   }
 }
 
 function isNumbers(file: string): boolean {
   return path.extname(file) === '.safetensors';
+}
+
+/** Called with what a safetensors file says of the latents that it holds; it may throw. */
+type CheckLatents = (file: string, latents: LatentFacts) => void;
+
+/**
+ * Images for a model from files: pictures of the model's size, an image each, and safetensors files
+ * with a tensor `images` (count, channels, height, width), values about [−1, 1].
+ *
+ * @returns images (count, channels, height, width), which the caller frees, and a name for each
+ * @throws UserError for a file that holds no images, or images of another size; as `check` does
+ */
+export async function readImages(
+  files: readonly string[],
+  size: ImageSize,
+  check: CheckLatents,
+): Promise<{ images: tf.Tensor4D; names: string[] }> {
+  const { channels, height, width } = size;
+  const expected = `${channels}, ${height}, ${width}`;
+  const parts: Numbers[] = [];
+  const names: string[] = [];
+  for (const file of files) {
+    const stem = path.basename(file, path.extname(file));
+    if (!isNumbers(file)) {
+      parts.push({ shape: [1, channels, height, width], values: await readPicture(file, size) });
+      names.push(stem);
+      continue;
+    }
+    const part = await readNumbers(file, expected);
+    check(file, part.latents ?? {});
+    const [count, ...sides] = part.shape;
+    if (count === 0 || sides.join(', ') !== expected) {
+      throw wrongShape(file, part, `This model takes (count, ${expected})`);
+    }
+    parts.push(part);
+    for (let i = 0; i < count; i++) names.push(`${stem}-${i}`);
+  }
+  return { images: joined(parts), names };
 }
 
 /**
@@ -176,14 +184,9 @@ function isNumbers(file: string): boolean {
  * @throws UserError for a file that holds no images, or one that is not finite
  */
 export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
-  const { shape, values } = await readFiniteNumbers(file, 'channels, height, width');
-  if (shape.length === 4 && shape.every((side) => side > 0)) {
-    return tf.tensor4d(values, shape as [number, number, number, number]);
-  }
-  throw new UserError(
-    `${file}: '${tensorName}' has shape (${shape.join(', ')})`,
-    'Expected (count, channels, height, width)',
-  );
+  const numbers = await readNumbers(file, anySize);
+  if (numbers.shape.includes(0)) throw wrongShape(file, numbers, `Expected (count, ${anySize})`);
+  return joined([numbers]);
 }
 
 /**
@@ -196,67 +199,63 @@ export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
  */
 export async function readLatents(
   files: readonly string[],
-): Promise<{ latents: tf.Tensor4D } & LatentFacts> {
-  const parts: ({ shape: number[]; values: Float32Array } & LatentFacts)[] = [];
+): Promise<{ images: tf.Tensor4D } & LatentFacts> {
+  const parts: Numbers[] = [];
   for (const file of files) {
-    const { metadata, tensors } = await readSafetensors(file);
-    const name = tensors.latents ? 'latents' : tensorName;
-    const expected = 'channels, height, width';
-    const { shape, values } = finiteNumbers(file, { tensors }, expected, name);
-    const { scale, autoencoder } = latentFacts({ path: file, metadata }) ?? {};
-    const first = parts[0] ?? { shape, scale };
-    if (shape.length !== 4 || shape.slice(1).join() !== first.shape.slice(1).join()) {
-      throw new UserError(
-        `${file}: '${name}' has shape (${shape.join(', ')})`,
-        parts[0] ? `Expected latents like those of ${files[0]}` : `Expected (count, ${expected})`,
-      );
+    const part = await readNumbers(file, anySize, ['latents', tensorName]);
+    const first = parts[0] ?? part;
+    if (part.shape.slice(1).join() !== first.shape.slice(1).join()) {
+      throw wrongShape(file, part, `Expected latents like those of ${files[0]}`);
     }
-    if (scale !== first.scale) {
+    if (part.latents?.scale !== first.latents?.scale) {
       throw new UserError(
-        `${file} has latents of the scale ${scale}, ${files[0]} of ${first.scale}`,
+        `${file} has latents of the scale ${part.latents?.scale}, ${files[0]} of ${first.latents?.scale}`,
         'Decode them one after the other',
       );
     }
-    parts.push({ shape, values, scale, autoencoder });
+    parts.push(part);
   }
-  const tensors = parts.map(({ shape, values }) =>
-    tf.tensor4d(values, shape as [number, number, number, number]),
-  );
-  const latents = tf.concat(tensors, 0);
-  tf.dispose(tensors);
-  return { latents, scale: parts[0]?.scale, autoencoder: parts[0]?.autoencoder };
+  return { images: joined(parts), ...parts[0]?.latents };
 }
 
+/** Images on the host, and of what they are latents. */
+interface Numbers {
+  shape: [count: number, channels: number, height: number, width: number];
+  values: Float32Array;
+  /** The name of their tensor. */
+  name?: string;
+  latents?: LatentFacts | undefined;
+}
+
+const anySize = 'channels, height, width';
+
+function joined(parts: readonly Numbers[]): tf.Tensor4D {
+  return tidy(() =>
+    tf.concat(
+      parts.map(({ values, shape }) => tf.tensor4d(values, shape)),
+      0,
+    ),
+  );
+}
+
+function wrongShape(file: string, { shape, name }: Numbers, remedy: string): UserError {
+  return new UserError(`${file}: '${name}' has shape (${shape.join(', ')})`, remedy);
+}
+
+/**
+ * Images or latents in a safetensors file.
+ *
+ * @param expected their size, for the errors
+ * @param names of the tensor, the first of which there is one
+ * @throws UserError for a file without such a tensor, for one of another rank, or a number that is not finite
+ */
 async function readNumbers(
   file: string,
-  image: ImageSize,
-  check: (file: string, latents: LatentFacts) => void,
-): Promise<Float32Array> {
-  const expected = [image.channels, image.height, image.width].join(', ');
-  const opened = await readSafetensors(file);
-  const { shape, values } = finiteNumbers(file, opened, expected, tensorName);
-  check(file, latentFacts({ path: file, metadata: opened.metadata }) ?? {});
-  const [count = 0, ...size] = shape;
-  if (count > 0 && size.join(', ') === expected) return values;
-  throw new UserError(
-    `${file}: '${tensorName}' has shape (${shape.join(', ')})`,
-    `This model takes (count, ${expected})`,
-  );
-}
-
-async function readFiniteNumbers(
-  file: string,
   expected: string,
-): Promise<{ shape: number[]; values: Float32Array }> {
-  return finiteNumbers(file, await readSafetensors(file), expected, tensorName);
-}
-
-function finiteNumbers(
-  file: string,
-  { tensors }: Pick<Safetensors, 'tensors'>,
-  expected: string,
-  name: string,
-): { shape: number[]; values: Float32Array } {
+  names: readonly string[] = [tensorName],
+): Promise<Numbers> {
+  const { metadata, tensors } = await readSafetensors(file);
+  const name = names.find((one) => tensors[one]) ?? tensorName;
   const found = tensors[name];
   if (!found) {
     throw new UserError(
@@ -264,8 +263,8 @@ function finiteNumbers(
       `Expected one of shape (count, ${expected}), as tarflow sample writes it`,
     );
   }
-  const [count = 0] = found.shape;
   const values = Float32Array.from(found.data);
+  const [count = 0, channels, height, width, ...more] = found.shape;
   const broken = values.findIndex((value) => !Number.isFinite(value));
   if (broken >= 0) {
     throw new UserError(
@@ -273,7 +272,14 @@ function finiteNumbers(
       'Leave it out',
     );
   }
-  return { shape: found.shape, values };
+  if (channels === undefined || height === undefined || width === undefined || more.length > 0) {
+    throw new UserError(
+      `${file}: '${name}' has shape (${found.shape.join(', ')})`,
+      `Expected (count, ${expected})`,
+    );
+  }
+  const latents = latentFacts({ path: file, metadata });
+  return { shape: [count, channels, height, width], values, name, latents };
 }
 
 async function readPicture(file: string, image: ImageSize): Promise<Float32Array> {
@@ -296,10 +302,9 @@ async function readPicture(file: string, image: ImageSize): Promise<Float32Array
       `This model takes ${width}×${height}`,
     );
   }
-  const pixels = new Uint8Array(channels * height * width);
-  for (let i = 0; i < pixels.length; i++) {
-    const [channel, place] = [Math.floor(i / (height * width)), i % (height * width)];
-    pixels[i] = data[place * info.channels + channel] as number;
-  }
+  const area = height * width;
+  const pixels = Uint8Array.from({ length: channels * area }, (_, i) =>
+    data.readUInt8((i % area) * info.channels + Math.floor(i / area)),
+  );
   return toUnitRange(pixels);
 }

@@ -1,4 +1,3 @@
-import { existsSync, statSync } from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
@@ -13,7 +12,12 @@ import {
   type Split,
 } from '../data/index.js';
 import { splits } from '../data/source.js';
-import { readImageTensor } from './image-files.js';
+import type { FeatureStatistics } from '../evaluation/feature-statistics.js';
+import type { FeaturesOptions, ImagesToSee } from '../evaluation/image-features.js';
+import { keptStatistics } from '../evaluation/image-features.js';
+import type { FeatureNetwork } from '../pretrained/feature-network.js';
+import { withProgress } from './command.js';
+import { isFolder, readImageTensor } from './image-files.js';
 
 /** Images to compare: how many there are, and some of them. */
 export interface ImageSet {
@@ -21,7 +25,7 @@ export interface ImageSet {
   length: number;
   image: ImageSize;
   /** The first `count`: a tensor that the caller frees, or a source and indices. */
-  first(count: number): tf.Tensor4D | { data: DataSource; indices: number[] };
+  first(count: number): ImagesToSee;
   dispose(): void;
 }
 
@@ -50,13 +54,14 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
       name: text,
       length,
       image: { channels, height, width },
-      first: (count) => tf.slice(images, [0, 0, 0, 0], [count, -1, -1, -1]),
+      first: (count) => tf.slice(images, 0, count),
       dispose: () => images.dispose(),
     };
   }
   const [dataset = '', split, ...more] = text.split('/');
   if (datasetNames.includes(dataset) && more.length === 0) {
     if (split === undefined) throw withoutSplit(text);
+    // An unknown one is refused there.
     return ofSource(text, await loadDataset(dataset, split as Split));
   }
   const placed = placedSet(text);
@@ -64,9 +69,7 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
     const image = sizes.asked ?? sizes.usual;
     return ofSource(text, await openDataset(placed.name, placed.split, { image }));
   }
-  if (existsSync(text) && statSync(text).isDirectory()) {
-    return ofSource(text, await openPictures(text, { image: sizes.asked }));
-  }
+  if (isFolder(text)) return ofSource(text, await openPictures(text, { image: sizes.asked }));
   throw new UserError(
     `There are no images '${text}'`,
     `Expected ${imageSetForms}. Data sets: ${[...datasetNames, ...datasetForms].join(', ')}`,
@@ -81,9 +84,9 @@ function placedSet(text: string): { name: string; split: Split } | undefined {
   const [, kind] = /^(\w+):./s.exec(text) ?? [];
   if (kind === undefined || !datasetForms.includes(`${kind}:PATH`)) return undefined;
   const at = text.lastIndexOf('/');
-  const last = text.slice(at + 1) as Split;
-  if (at < 0 || !splits.includes(last)) throw withoutSplit(text);
-  return { name: text.slice(0, at), split: last };
+  const split = splits.find((one) => one === text.slice(at + 1));
+  if (at < 0 || split === undefined) throw withoutSplit(text);
+  return { name: text.slice(0, at), split };
 }
 
 /** Which images are compared is said: none are taken to be meant, least of all test images. */
@@ -100,4 +103,31 @@ function ofSource(name: string, data: DataSource): ImageSet {
     first: (count) => ({ data, indices: Array.from({ length: count }, (_, i) => i) }),
     dispose() {},
   };
+}
+
+/** What a network sees in the first images of a set, with a progress display. */
+export function seen<R>(
+  set: ImageSet,
+  count: number,
+  look: (images: ImagesToSee, options: FeaturesOptions) => Promise<R>,
+): Promise<R> {
+  return withProgress(`Features of ${set.name}`, count, async (onProgress) => {
+    const images = set.first(count);
+    try {
+      return await look(images, { onProgress });
+    } finally {
+      if (images instanceof tf.Tensor) images.dispose();
+    }
+  });
+}
+
+/** {@link keptStatistics} of the first images of a set, with a progress display. */
+export function keptStatisticsOf(
+  network: FeatureNetwork,
+  set: ImageSet,
+  count = set.length,
+): Promise<FeatureStatistics> {
+  return seen(set, count, (images, options) =>
+    keptStatistics(network, images, { ...options, name: set.name }),
+  );
 }

@@ -1,23 +1,58 @@
 import * as path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { Interruption, UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
 import { registerExperiments } from '../training/experiment.js';
-import { addAutoencoder } from './autoencoder-command.js';
-import { addBpd } from './bpd-command.js';
-import { addConvert } from './convert-command.js';
-import { addDecode } from './decode-command.js';
-import { addDenoise } from './denoise-command.js';
-import { addDistance } from './distance-command.js';
-import { addDoctor } from './doctor-command.js';
-import { addEncode } from './encode-command.js';
-import { exitCodes, type SetExitCode } from './exit-codes.js';
+import { autoencoder } from './autoencoder-command.js';
+import { bpd } from './bpd-command.js';
+import { type CliCommand, exitCodes, type SetExitCode } from './command.js';
+import { convert } from './convert-command.js';
+import { decode } from './decode-command.js';
+import { denoise } from './denoise-command.js';
+import { distance } from './distance-command.js';
+import { encode } from './encode-command.js';
 import { type Extension, installedExtensions } from './extension.js';
-import { addPlan } from './plan-command.js';
-import { addSample } from './sample-command.js';
-import { addSnapshot } from './snapshot-command.js';
-import { addTrain } from './train-command.js';
-import { addStepTime } from './training-threads.js';
+import { plan } from './plan-command.js';
+import { sample } from './sample-command.js';
+import { snapshot } from './snapshot-command.js';
+import { train } from './train-command.js';
+import { stepTime } from './training-threads.js';
+
+/**
+ * `tarflow doctor`: a script that needs nothing built or installed does it all, and bin.js runs it
+ * without coming here. The command stands here for the list of commands.
+ */
+const doctor: CliCommand = (program, setExitCode) => {
+  program
+    .command('doctor')
+    .description('show what this machine has and lacks, with a remedy for each thing missing')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExamples:\n  $ tarflow doctor\n  $ tarflow doctor --json')
+    .action(async ({ json }: { json?: boolean }) => {
+      const script = path.join(packageRoot(), 'data-scripts', 'doctor.mjs');
+      const { doctor: examine }: { doctor(programArguments: string[]): Promise<number> } =
+        await import(pathToFileURL(script).href);
+      setExitCode(await examine(json ? ['--json'] : []));
+    });
+};
+
+/** The commands of the library, in the order in which help lists them. */
+const commands: readonly CliCommand[] = [
+  doctor,
+  train,
+  stepTime,
+  snapshot,
+  sample,
+  plan,
+  denoise,
+  bpd,
+  encode,
+  decode,
+  autoencoder,
+  distance,
+  convert,
+];
 
 /**
  * Runs the command line.
@@ -34,7 +69,7 @@ export async function main(
   const setExitCode: SetExitCode = (code) => {
     exitCode = code;
   };
-  const { version } = require(path.join(packageRoot(), 'package.json')) as { version: string };
+  const { version }: { version: string } = require(path.join(packageRoot(), 'package.json'));
   // Subcommands take over the settings that stand before them.
   const program = new Command('tarflow')
     .description('Transformer autoregressive flows: train, sample and measure them.')
@@ -57,24 +92,12 @@ Exit codes:
 The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default: tensorflow
 where it is set up, else wasm.`,
     );
-  addDoctor(program, setExitCode);
-  addTrain(program, setExitCode);
-  addStepTime(program);
-  addSnapshot(program);
-  addSample(program);
-  addPlan(program);
-  addDenoise(program);
-  addBpd(program);
-  addEncode(program);
-  addDecode(program);
-  addAutoencoder(program);
-  addDistance(program);
-  addConvert(program);
+  for (const add of commands) add(program, setExitCode);
 
   try {
-    for (const { experiments = [], commands } of extensions ?? installedExtensions()) {
-      registerExperiments(experiments);
-      commands?.(program, setExitCode);
+    for (const extension of extensions ?? installedExtensions()) {
+      registerExperiments(extension.experiments ?? []);
+      for (const add of extension.commands ?? []) addNew(add, program, setExitCode);
     }
     await program.parseAsync([...argv]);
     return exitCode;
@@ -90,5 +113,22 @@ where it is set up, else wasm.`,
     console.error(error);
     console.error('tarflow: this is a bug; please report it with the lines above.');
     return exitCodes.unexpected;
+  }
+}
+
+/**
+ * Adds a command of an extension.
+ * @throws UserError where there is one of its name
+ */
+function addNew(add: CliCommand, program: Command, setExitCode: SetExitCode): void {
+  try {
+    add(program, setExitCode);
+  } catch (error) {
+    const [, name] = /cannot add command '([^']+)'/.exec(`${error}`) ?? [];
+    if (name === undefined) throw error;
+    throw new UserError(
+      `An extension adds the command '${name}', which is there already`,
+      'Rename it',
+    );
   }
 }

@@ -6,7 +6,6 @@ import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Mode, ThreadUse } from '@tarflow/graph';
 import { isSetUp } from '@tarflow/graph';
-import type { Command } from 'commander';
 import { z } from 'zod';
 import { cacheFolder } from '../core/cache-folder.js';
 import { currentEngine, startEngine } from '../core/engine.js';
@@ -15,8 +14,9 @@ import { packageRoot } from '../core/package-root.js';
 import { familyOf } from '../models/registry.js';
 import { processorName } from '../sampling/planner/machine.js';
 import type { Experiment } from '../training/experiment.js';
-import { longRun } from '../training/mode.js';
+import { longRun } from '../training/program.js';
 import { secondsPerStep } from '../training/step-time.js';
+import type { CliCommand } from './command.js';
 
 /** The hidden command that measures in a process of its own. */
 const command = 'step-time';
@@ -50,20 +50,26 @@ export async function chooseTrainingThreads(
   load: () => Promise<number> = busyShare,
 ): Promise<void> {
   const threads = os.availableParallelism();
-  if (threads === 1 || isTold()) return;
+  if (threads === 1 || isDecided()) return;
   if (recorded) return useThreads(recorded, threads);
   if (!maySpeedUp(experiment, mode)) return;
   const { config, settings } = experiment;
   const { batchSize, precision, averageDecay, clipNorm } = settings;
-  const { version } = require('../../package.json') as { version: string };
-  const use = await keptChoice(
-    {
-      ...{ version, processor: processorName(), gpus: visibleGpus() },
-      ...{ threads, config, batchSize, precision, mode },
-      averages: averageDecay > 0,
-      clips: clipNorm > 0,
-    },
-    async () => ((await isQuiet(load)) ? measuredUse(experiment, mode, threads) : undefined),
+  const { version }: { version: string } = require(path.join(packageRoot(), 'package.json'));
+  const dependsOn = {
+    version,
+    processor: processorName(),
+    gpus: visibleGpus(),
+    threads,
+    config,
+    batchSize,
+    precision,
+    mode,
+    averages: averageDecay > 0,
+    clips: clipNorm > 0,
+  };
+  const use = await keptChoice(dependsOn, async () =>
+    (await isQuiet(load)) ? measuredUse(experiment, mode, threads) : undefined,
   );
   if (use) useThreads(use, threads);
 }
@@ -73,9 +79,15 @@ function useThreads(use: ThreadUse, threads: number): void {
 }
 
 /** Whether the use of threads is no longer to be chosen: variables say it, or an engine runs. */
-function isTold(): boolean {
+function isDecided(): boolean {
   const { TF_NUM_INTRAOP_THREADS: within, TF_NUM_INTEROP_THREADS: between } = process.env;
-  return Boolean(within || between) || engineRuns();
+  if (within || between) return true;
+  try {
+    currentEngine();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether another use of threads may be faster: in a long run of a flow on TensorFlow. */
@@ -83,15 +95,6 @@ function maySpeedUp({ config, settings }: Experiment, mode: Mode | undefined): b
   const engine = process.env.TARFLOW_BACKEND || (isSetUp() ? 'tensorflow' : 'wasm');
   const flow = familyOf(config.kind).flow !== undefined;
   return engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
-}
-
-function engineRuns(): boolean {
-  try {
-    currentEngine();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** What decides whether TensorFlow computes on a GPU here. */
@@ -152,29 +155,23 @@ function processorTimes(): { busy: number; idle: number } {
   const sum = { busy: 0, idle: 0 };
   const allowed = allowedThreads();
   for (const [index, { times }] of os.cpus().entries()) {
-    if (allowed && !allowed.has(index)) continue;
+    if (!allowed.some(({ first, last }) => first <= index && index <= last)) continue;
     sum.idle += times.idle;
     sum.busy += times.user + times.nice + times.sys + times.irq;
   }
   return sum;
 }
 
-/** The threads that Linux lets this process use, by their numbers; undefined where nothing says. */
-function allowedThreads(): Set<number> | undefined {
-  try {
-    const status = fs.readFileSync('/proc/self/status', 'utf8');
-    const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1];
-    const ranges = list?.split(',').map((range) => range.split('-').map(Number));
-    return (
-      ranges && new Set(ranges.flatMap(([first = 0, last = first]) => wholeNumbers(first, last)))
-    );
-  } catch {
-    return undefined;
-  }
-}
-
-function wholeNumbers(first: number, last: number): number[] {
-  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+/** The threads that Linux lets this process use, by their numbers; all where nothing says. */
+function allowedThreads(): { first: number; last: number }[] {
+  const file = '/proc/self/status';
+  const status = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+  const [, list] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status) ?? [];
+  if (list === undefined) return [{ first: 0, last: Number.POSITIVE_INFINITY }];
+  return list.split(',').map((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return { first, last };
+  });
 }
 
 /** The faster use, or undefined where it could not be measured, or a GPU computes. */
@@ -191,24 +188,21 @@ async function measuredUse(
     const first = await look('divided');
     if (first.gpu) return undefined;
     // One before and one after the other two: what else the machine does changes with time.
-    const undivided = leastOf(await look('undivided'), await look('undivided'));
-    const divided = leastOf(first, await look('divided'));
-    const use = undivided.seconds < worthIt * divided.seconds ? 'undivided' : 'divided';
+    const middle = [await look('undivided'), await look('undivided')];
+    const undivided = Math.min(...middle.map(({ seconds }) => seconds));
+    const divided = Math.min(first.seconds, (await look('divided')).seconds);
+    const use = undivided < worthIt * divided ? 'undivided' : 'divided';
     const [chosen, other] = use === 'divided' ? [divided, undivided] : [undivided, divided];
     console.error(
-      `A step takes ${chosen.seconds.toFixed(3)} s with ${inWords[use]} (the other way ` +
-        `${(other.seconds / chosen.seconds).toFixed(2)} times as long).`,
+      `A step takes ${chosen.toFixed(3)} s with ${inWords[use]} (the other way ` +
+        `${(other / chosen).toFixed(2)} times as long).`,
     );
     return use;
   } catch (error) {
     // The training itself says what is wrong with the model.
-    console.error(`No steps could be timed: ${(error as Error).message}`);
+    console.error(`No steps could be timed: ${error instanceof Error ? error.message : error}`);
     return undefined;
   }
-}
-
-function leastOf(one: StepTime, other: StepTime): StepTime {
-  return one.seconds <= other.seconds ? one : other;
 }
 
 const inWords: Record<ThreadUse, string> = {
@@ -257,14 +251,12 @@ function lastLine(text: string): string {
 }
 
 /** Adds the command that {@link chooseTrainingThreads} calls: an experiment in, seconds out. */
-export function addStepTime(program: Command): void {
+export const stepTime: CliCommand = (program) => {
   program.command(command, { hidden: true }).action(async () => {
-    const { mode, ...experiment } = JSON.parse(fs.readFileSync(0, 'utf8')) as Experiment & {
-      mode?: Mode;
-    };
-    const { config, settings } = experiment;
+    const asked: Experiment & { mode?: Mode } = JSON.parse(fs.readFileSync(0, 'utf8'));
+    const { config, settings, mode } = asked;
     const { gpu } = await startEngine();
     const seconds = await secondsPerStep({ family: familyOf(config.kind), config, settings, mode });
     console.log(JSON.stringify({ seconds, gpu }));
   });
-}
+};

@@ -26,7 +26,7 @@ export function mixtureWidth({ classes, nullClass = false }: Classes): number {
  * gradient of a dropped label over all classes.
  *
  * @returns (batch, classes), or (batch, classes + 1) where a dropped label has a class of its own; undefined
- *   where no label is given. The caller frees it
+ *   without a label. The caller frees it
  * @throws UserError for a label out of range, a wrong number of labels, or labels for a model
  *   without classes
  */
@@ -46,7 +46,7 @@ export function classMixture(
 export function droppedClasses(config: Classes, rows: number): { classes?: tf.Tensor2D } {
   const { classes, nullClass = false } = config;
   if (classes === 0) return {};
-  if (!nullClass) return { classes: tf.fill([rows, classes], 1 / classes) as tf.Tensor2D };
+  if (!nullClass) return { classes: tf.fill([rows, classes], 1 / classes) };
   return { classes: tf.tensor2d(mixtureRows(-1, rows, config), [rows, classes + 1]) };
 }
 

@@ -6,6 +6,7 @@ import {
   types,
 } from '@tarflow/graph';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { at } from './errors.js';
 
 /** A matrix on the host, row by row, in double precision. */
 export interface DoubleMatrix {
@@ -29,7 +30,7 @@ export function doubleProduct(
 ): DoubleMatrix {
   const native = nativeBackend();
   if (!native) {
-    const [first, second] = [a, b].map(asMatrix) as [Matrix, Matrix];
+    const [first, second] = [asMatrix(a), asMatrix(b)];
     const left = transposeA ? first.transpose() : first;
     return fromMatrix(left.mmul(transposeB ? second.transpose() : second));
   }
@@ -62,7 +63,7 @@ export function sumOfCubes(
   }
   return withDoubles(native, (doubles) => {
     const run = (op: string, ...inputs: number[]) =>
-      doubles.run(op, [elementType('T')], inputs, 1)[0] as number;
+      at(doubles.run(op, [elementType('T')], inputs, 1), 0);
     const number = (value: number) =>
       doubles.of({ rows: 1, columns: 1, data: Float64Array.of(value) });
     const product = productOf(doubles, ...bothOf(doubles, a, b), { transposeB: true });
@@ -72,7 +73,10 @@ export function sumOfCubes(
     const ones = (count: number) => new Float64Array(count).fill(1);
     const row = doubles.of({ rows: 1, columns: a.rows, data: ones(a.rows) });
     const column = doubles.of({ rows: b.rows, columns: 1, data: ones(b.rows) });
-    return doubles.read(productOf(doubles, productOf(doubles, row, cubes), column))[0] as number;
+    const [sum = Number.NaN] = doubles.read(
+      productOf(doubles, productOf(doubles, row, cubes), column),
+    );
+    return sum;
   });
 }
 
@@ -88,33 +92,32 @@ export interface SymmetricEigen {
  * {@link doubleProduct}.
  */
 export function symmetricEigen(matrix: DoubleMatrix): SymmetricEigen {
-  const { rows, columns } = matrix;
   const native = nativeBackend();
-  if (!native) {
-    const found = new EigenvalueDecomposition(asMatrix(matrix), { assumeSymmetric: true });
-    return {
-      values: Float64Array.from(found.realEigenvalues),
-      vectors: fromMatrix(found.eigenvectorMatrix),
-    };
-  }
-  return withDoubles(native, (doubles) => {
-    const attributes = [elementType('T'), flag('compute_v', true)];
-    const [values, vectors] = doubles.run('SelfAdjointEigV2', attributes, [doubles.of(matrix)], 2);
-    return {
-      values: doubles.read(values as number),
-      vectors: { rows, columns, data: doubles.read(vectors as number) },
-    };
-  });
+  if (native) return nativeEigen(native, matrix, true);
+  const found = new EigenvalueDecomposition(asMatrix(matrix), { assumeSymmetric: true });
+  return {
+    values: Float64Array.from(found.realEigenvalues),
+    vectors: fromMatrix(found.eigenvectorMatrix),
+  };
 }
 
 /** The eigenvalues alone, ascending: several times faster than {@link symmetricEigen}. */
 export function symmetricEigenvalues(matrix: DoubleMatrix): Float64Array {
   const native = nativeBackend();
-  if (!native) return symmetricEigen(matrix).values;
+  return (native ? nativeEigen(native, matrix, false) : symmetricEigen(matrix)).values;
+}
+
+/** Without vectors, those of the result have no numbers. */
+function nativeEigen(
+  native: NativeBackend,
+  matrix: DoubleMatrix,
+  vectors: boolean,
+): SymmetricEigen {
   return withDoubles(native, (doubles) => {
-    const attributes = [elementType('T'), flag('compute_v', false)];
-    const [values] = doubles.run('SelfAdjointEigV2', attributes, [doubles.of(matrix)], 2);
-    return doubles.read(values as number);
+    const attributes = [elementType('T'), flag('compute_v', vectors)];
+    const found = doubles.run('SelfAdjointEigV2', attributes, [doubles.of(matrix)], 2);
+    const data = vectors ? doubles.read(at(found, 1)) : new Float64Array();
+    return { values: doubles.read(at(found, 0)), vectors: { ...matrix, data } };
   });
 }
 
@@ -148,7 +151,7 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
   };
   const cast = (id: number, from: number, to: number): number => {
     const attributes = [elementType('SrcT', from), elementType('DstT', to)];
-    return run('Cast', [...attributes, flag('Truncate', false)], [id], 1)[0] as number;
+    return at(run('Cast', [...attributes, flag('Truncate', false)], [id], 1), 0);
   };
   const single = ({ rows, columns }: DoubleMatrix, values: Float32Array): number => {
     const id = binding.createTensor([rows, columns], types.float32, values);
@@ -156,7 +159,7 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
     return cast(id, types.float32, types.float64);
   };
   const combined = (op: string, a: number, b: number): number =>
-    run(op, [elementType('T')], [a, b], 1)[0] as number;
+    at(run(op, [elementType('T')], [a, b], 1), 0);
   try {
     return f({
       of(matrix) {
@@ -165,7 +168,7 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
         // Loops: `from` with a function takes several times as long.
         let rounded = false;
         for (let i = 0; i < high.length; i++) {
-          low[i] = (matrix.data[i] as number) - (high[i] as number);
+          low[i] = (matrix.data[i] ?? 0) - (high[i] ?? 0);
           rounded ||= low[i] !== 0;
         }
         const leading = single(matrix, high);
@@ -175,9 +178,10 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
       read(id) {
         const high = cast(id, types.float64, types.float32);
         const rest = combined('Sub', id, cast(high, types.float32, types.float64));
-        const low = binding.tensorDataSync(cast(rest, types.float64, types.float32));
-        const sum = new Float64Array(binding.tensorDataSync(high) as Float32Array);
-        for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + (low[i] as number);
+        const numbers = (of: number) => binding.tensorDataSync(of) as Float32Array;
+        const low = numbers(cast(rest, types.float64, types.float32));
+        const sum = new Float64Array(numbers(high));
+        for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + (low[i] ?? 0);
         return sum;
       },
     });
@@ -199,7 +203,7 @@ function productOf(
   { transposeA = false, transposeB = false } = {},
 ): number {
   const flags = [flag('transpose_a', transposeA), flag('transpose_b', transposeB)];
-  return doubles.run('MatMul', [elementType('T'), ...flags], [a, b], 1)[0] as number;
+  return at(doubles.run('MatMul', [elementType('T'), ...flags], [a, b], 1), 0);
 }
 
 function elementType(name: string, value: number = types.float64): BindingAttribute {

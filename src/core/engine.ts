@@ -1,6 +1,13 @@
 import * as path from 'node:path';
 import util from 'node:util';
-import { chooseOneDnn, keepGraphs, nativeBackend, withoutStderrLines } from '@tarflow/graph';
+import {
+  chooseOneDnn,
+  keepGraphs,
+  type Mode,
+  nativeBackend,
+  type Precision,
+  withoutStderrLines,
+} from '@tarflow/graph';
 import { cacheFolder } from './cache-folder.js';
 import { UserError } from './errors.js';
 import { tf } from './tf.js';
@@ -35,9 +42,6 @@ export interface EngineOptions {
 }
 
 let running: EngineReport | undefined;
-
-// Captured functions call code of this package.
-keepGraphs({ folder: path.join(cacheFolder(), 'graphs'), code: [path.join(__dirname, '..')] });
 
 /**
  * Starts the engine that computes. Call it before anything that makes tensors; what reads a model from a
@@ -90,6 +94,29 @@ export function currentEngine(): EngineReport {
   return running;
 }
 
+/** How a caller asks for computations to run. */
+export interface ExecutionOptions {
+  /**
+   * How computations run. `graph`: each evaluation of a block as one TensorFlow graph, a sequential
+   * block with its loop over tokens. `xla`: the latter compiled by XLA, with some samples in each
+   * thread. `eager`: op by op. Default: `eager` on other engines; on the native one `graph`, with
+   * long loops compiled by XLA on a processor.
+   */
+  mode?: Mode | undefined;
+  /**
+   * `bfloat16` rounds the factors of matrix products: faster where the processor can. Loops over tokens
+   * that XLA compiles for a processor compute steps of four samples or more (two with guidance) in
+   * float32 all the same, which is faster there; so samples of larger and of smaller batches differ by
+   * that rounding.
+   */
+  precision?: Precision;
+}
+
+/** How computations without a loop over tokens run: as asked for, or as the engine does best. */
+export function modeOf({ mode }: Pick<ExecutionOptions, 'mode'> = {}): Mode {
+  return mode ?? (currentEngine().engine === 'tensorflow' ? 'graph' : 'eager');
+}
+
 function environmentEngine(): EngineName | undefined {
   const value = process.env.TARFLOW_BACKEND;
   if (value === undefined || value === '') return undefined;
@@ -101,6 +128,8 @@ function environmentEngine(): EngineName | undefined {
 }
 
 async function start(engine: EngineName): Promise<EngineReport> {
+  // Captured functions call code of this package.
+  keepGraphs({ folder: path.join(cacheFolder(), 'graphs'), code: [path.join(__dirname, '..')] });
   // Node ≥ 23 removed two functions that tfjs-node calls. They are added to the default export,
   // which is the module that tfjs-node sees; a namespace could not be extended.
   const old = util as unknown as Record<string, unknown>;

@@ -1,5 +1,21 @@
 import { UserError } from '@tarflow/graph';
 
+/**
+ * An error that a user can cause and correct: it says what came (`problem`) and what to do (`remedy`). The
+ * command line shows it without a stack trace (exit code 2).
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, UserError } from 'tarflow';
+ *
+ * try {
+ *   await loadDataset('mnist', 'test');
+ * } catch (error) {
+ *   if (!(error instanceof UserError)) throw error;
+ *   console.log(error.problem, error.remedy);
+ * }
+ * ```
+ */
 export { UserError };
 
 /**
@@ -31,4 +47,76 @@ export class Interruption extends UserError {
   ) {
     super(problem, remedy);
   }
+}
+
+/**
+ * Checks a number of things.
+ *
+ * @param what its name, for the error
+ * @throws UserError where it is not a whole number above 0
+ */
+export function checkCount(what: string, value: number | undefined): void {
+  if (value !== undefined && Number.isInteger(value) && value >= 1) return;
+  throw new UserError(`${what} is ${value}`, 'Expected a whole number above 0');
+}
+
+/**
+ * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
+ * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
+ * distance), where leaving out the beginning or the end (`layers` for `layersPerBlock`) counts as
+ * one; capitals do not matter. The first of several that are as near.
+ *
+ * @returns none where there are no names, and where more than half of the letters would change
+ */
+export function nearestName(name: string, names: Iterable<string>): string | undefined {
+  let nearest: string | undefined;
+  // What is farther away was not meant.
+  let least = Math.max(1, Math.floor(name.length / 2)) + 1;
+  for (const candidate of names) {
+    const [came, known] = [name.toLowerCase(), candidate.toLowerCase()];
+    const edits = Math.min(
+      distance(came, known),
+      isPart(came, known) ? 1 : Number.POSITIVE_INFINITY,
+    );
+    if (edits < least) [nearest, least] = [candidate, edits];
+  }
+  return nearest;
+}
+
+/** Single letters are parts of most names, and say nothing. */
+function isPart(came: string, known: string): boolean {
+  return came.length > 2 && (known.startsWith(came) || known.endsWith(came));
+}
+
+function distance(a: string, b: string): number {
+  // Edits from the first letters of a, one fewer and two fewer of them, to the first j of b.
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let before: number[] = [];
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      next.push(
+        Math.min(
+          at(row, j) + 1,
+          at(next, j - 1) + 1,
+          at(row, j - 1) + (same ? 0 : 1),
+          swapped ? at(before, j - 2) + 1 : Number.POSITIVE_INFINITY,
+        ),
+      );
+    }
+    [before, row] = [row, next];
+  }
+  return at(row, b.length);
+}
+
+/**
+ * An entry of a list that has it.
+ * @throws RangeError where it has not
+ */
+export function at<T>(list: readonly T[], index: number): T {
+  const entry = list.at(index);
+  if (entry === undefined) throw new RangeError(`A list of ${list.length} has no entry ${index}`);
+  return entry;
 }

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import * as sync from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { UserError } from './errors.js';
@@ -19,11 +18,7 @@ export class FileUnwritable extends UserError {
  * @throws FileUnreadable that says why
  */
 export async function readBytes(file: string): Promise<Uint8Array> {
-  try {
-    return await fs.readFile(file);
-  } catch (error) {
-    throw unreadable(file, error);
-  }
+  return reading(file, () => fs.readFile(file));
 }
 
 /**
@@ -31,11 +26,7 @@ export async function readBytes(file: string): Promise<Uint8Array> {
  * @throws FileUnreadable that says why
  */
 export async function openForReading(file: string): Promise<fs.FileHandle> {
-  try {
-    return await fs.open(file, 'r');
-  } catch (error) {
-    throw unreadable(file, error);
-  }
+  return reading(file, () => fs.open(file, 'r'));
 }
 
 /**
@@ -51,18 +42,16 @@ export async function readAt(
   position: number,
   file: string,
 ): Promise<number> {
-  let done = 0;
-  try {
+  return reading(file, async () => {
+    let done = 0;
     while (done < bytes.length) {
       const length = Math.min(bytes.length - done, mostAtOnce);
       const { bytesRead } = await handle.read(bytes, done, length, position + done);
       if (bytesRead === 0) break;
       done += bytesRead;
     }
-  } catch (error) {
-    throw unreadable(file, error);
-  }
-  return done;
+    return done;
+  });
 }
 
 /** Writes all of `bytes` where an open file stands; a single call may write only a part. */
@@ -161,7 +150,7 @@ async function syncFolder(folder: string): Promise<void> {
     await handle.sync().finally(() => handle.close());
   } catch (error) {
     // Windows opens no folders, and some file systems sync none: names there last as they do.
-    if (!noFolderSync.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!noFolderSync.has(codeOf(error) ?? '')) throw error;
   }
 }
 
@@ -191,7 +180,6 @@ export async function makeFolder(folder: string): Promise<void> {
   try {
     await fs.mkdir(folder);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
     const present = await fs.stat(folder).catch(() => undefined);
     if (present?.isDirectory()) return;
     const above = path.dirname(path.resolve(folder));
@@ -199,21 +187,9 @@ export async function makeFolder(folder: string): Promise<void> {
       () => true,
       () => false,
     );
-    if (code !== 'ENOENT' || aboveIsThere) throw error;
+    if (codeOf(error) !== 'ENOENT' || aboveIsThere) throw error;
     await makeFolder(above);
     await makeFolder(folder);
-  }
-}
-
-/** {@link makeFolder}, at once. */
-export function makeFolderSync(folder: string): void {
-  if (sync.existsSync(folder)) return;
-  makeFolderSync(path.dirname(path.resolve(folder)));
-  try {
-    sync.mkdirSync(folder);
-  } catch (error) {
-    // Another process may have made it meanwhile.
-    if (!sync.existsSync(folder)) throw error;
   }
 }
 
@@ -222,17 +198,20 @@ let written = 0;
 /** The most that one call reads or writes; Node takes less than 2 GiB. */
 const mostAtOnce = 2 ** 30;
 
-function unreadable(file: string, error: unknown): FileUnreadable {
-  return new FileUnreadable(
-    `The file ${file} cannot be read (${reason(error)})`,
-    'Expected the path of a readable file',
-  );
+async function reading<R>(file: string, work: () => Promise<R>): Promise<R> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new FileUnreadable(
+      `The file ${file} cannot be read (${reason(error)})`,
+      'Expected the path of a readable file',
+    );
+  }
 }
 
 /** What failed to write a file; an error of another kind than the system's stays what it is. */
 export function unwritable(file: string, error: unknown): unknown {
-  // The system's codes are names; that of an abort is a number.
-  if (typeof (error as NodeJS.ErrnoException).code !== 'string') return error;
+  if (codeOf(error) === undefined) return error;
   return new FileUnwritable(
     `The file ${file} cannot be written (${reason(error)})`,
     'Expected a path in a folder that can be written to, on a disk with room',
@@ -240,8 +219,13 @@ export function unwritable(file: string, error: unknown): unknown {
 }
 
 function reason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  return reasons[code] ?? (error instanceof Error ? error.message : String(error));
+  return reasons[codeOf(error) ?? ''] ?? (error instanceof Error ? error.message : String(error));
+}
+
+/** The system's code of an error. They are names; that of an abort is a number. */
+function codeOf(error: unknown): string | undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' ? code : undefined;
 }
 
 const reasons: Record<string, string> = {

@@ -1,7 +1,19 @@
-/** `tarflow/core`: the engine, its tensors, captured programs, random keys and parameter trees. */
+/**
+ * The engine, its tensors, captured programs, random keys and parameter trees.
+ *
+ * @example
+ * ```ts
+ * import { normal, randomKey, startEngine, tf } from 'tarflow/core';
+ *
+ * await startEngine();
+ * const noise = tf.tensor2d(normal(randomKey(7), 6), [2, 3]);
+ * console.log(noise.shape); // the same six numbers on every machine
+ * ```
+ *
+ * @module tarflow/core
+ */
 
 export {
-  advance,
   type CompiledCall,
   callCompiled,
   createProgram,

@@ -51,8 +51,8 @@ export function normalInto(key: RandomKey, out: Float32Array, offset: number, co
     const drawn = fill(stream, scratch, last - first + ((last - first) % 2));
     for (let i = first, from = 0; i < last; i += 2, from += 2) {
       // 1 − u lies in (0, 1], so the logarithm is finite.
-      const radius = Math.sqrt(-2 * Math.log(1 - (drawn[from] as number)));
-      const angle = 2 * Math.PI * (drawn[from + 1] as number);
+      const radius = Math.sqrt(-2 * Math.log(1 - (drawn[from] ?? 0)));
+      const angle = 2 * Math.PI * (drawn[from + 1] ?? 0);
       out[i] = radius * Math.cos(angle);
       if (i + 1 < last) out[i + 1] = radius * Math.sin(angle);
     }
@@ -80,7 +80,7 @@ export function uniformInto(
     const drawn = fill(stream, scratch, last - first);
     // 24 bits, so that rounding to float32 never gives 1.
     for (let i = first, from = 0; i < last; i++, from++) {
-      out[i] = Math.floor((drawn[from] as number) * 2 ** 24) / 2 ** 24;
+      out[i] = Math.floor((drawn[from] ?? 0) * 2 ** 24) / 2 ** 24;
     }
   }
 }
@@ -105,9 +105,9 @@ export function permutation(key: RandomKey, length: number): Int32Array {
   const drawn = draws(key, length);
   const order = Int32Array.from({ length }, (_, index) => index);
   for (let i = length - 1; i > 0; i--) {
-    const j = Math.floor((drawn[length - 1 - i] as number) * (i + 1));
-    const held = order[i] as number;
-    order[i] = order[j] as number;
+    const j = Math.floor((drawn[length - 1 - i] ?? 0) * (i + 1));
+    const [held = i, other = j] = [order[i], order[j]];
+    order[i] = other;
     order[j] = held;
   }
   return order;

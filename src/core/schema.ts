@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { UserError } from './errors.js';
-import { nearestName } from './nearest.js';
+import { at, nearestName, UserError } from './errors.js';
 
 /**
  * A value that came from a file or an option, checked by a schema.
@@ -24,12 +23,20 @@ export function checkedValue<T>(
     issue.code === 'unrecognized_keys' ? [issue] : [],
   );
   if (unknown) throw unknownKey(schema, value, unknown, source);
-  const [issue] = error.issues as [z.core.$ZodIssue];
+  const issue = at(error.issues, 0);
   const place = issue.path.length > 0 ? `${dotted(issue.path)} is` : 'it is';
   throw new UserError(
     `${source} does not fit: ${place} ${short(valueAt(value, issue.path))} (${messages(issue)})`,
     remedy,
   );
+}
+
+/**
+ * A model's configuration, checked by its schema.
+ * @throws UserError as {@link checkedValue}
+ */
+export function checkedConfig<T>(schema: z.ZodType<T>, config: T): T {
+  return checkedValue(schema, config, 'The configuration', 'Choose a value that fits');
 }
 
 /**
@@ -57,7 +64,7 @@ function unknownKey(
   { keys, path }: z.core.$ZodIssueUnrecognizedKeys,
   source: string,
 ): UserError {
-  const key = keys[0] as string;
+  const key = at(keys, 0);
   const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
   const known = keysAt(json, path, value);
   const nearest = nearestName(key, known);

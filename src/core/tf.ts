@@ -1,5 +1,5 @@
 /** The one door to TensorFlow.js: everything outside `backend/` imports `tf` from here. */
-import * as tf from '@tensorflow/tfjs-core';
+import * as tf from './ranked.js';
 
 /**
  * TensorFlow.js: tensors, operations on them, gradients. They compute on the engine that runs.
@@ -36,4 +36,30 @@ export { tf };
  */
 export function tidy<T>(f: () => T): T {
   return tf.tidy(f as () => tf.TensorContainer) as T;
+}
+
+/**
+ * A function of tensors with a gradient that is written by hand.
+ *
+ * @param inputs what it is a function of
+ * @param value its value, and the tensors that the gradient is computed from
+ * @param gradient from that of the value, dy, and those tensors to that of each input
+ */
+export function withGradient<
+  X extends readonly tf.Tensor[],
+  Y extends tf.Tensor,
+  S extends readonly tf.Tensor[],
+>(
+  inputs: readonly [...X],
+  value: (...inputs: X) => { value: Y; saved: readonly [...S] },
+  gradient: (dy: Y, saved: S) => tf.Tensor[],
+): Y {
+  const differentiable = tf.customGrad((...parts) => {
+    const save = parts.pop() as tf.GradSaveFunc;
+    const made = value(...(parts as unknown as X));
+    save([...made.saved]);
+    const gradFunc = (dy: Y, saved: tf.Tensor[]) => gradient(dy, saved as unknown as S);
+    return { value: made.value, gradFunc };
+  });
+  return differentiable(...inputs);
 }

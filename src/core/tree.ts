@@ -1,6 +1,6 @@
 import type { Leaves } from '@tarflow/graph';
 import { UserError } from './errors.js';
-import { tf, tidy } from './tf.js';
+import { tf } from './tf.js';
 
 /**
  * A parameter tree: tensors in nested records and lists. The name of a leaf is its dotted path
@@ -14,19 +14,56 @@ export type { Leaves };
 /** The leaves of a tree by their dotted names, in the order of the tree. */
 export function leaves(tree: Tree): Leaves {
   const found: Leaves = {};
-  visit(tree, '', (name, leaf) => {
-    found[name] = leaf;
+  mapTree(tree, (tensor, name) => {
+    found[name] = tensor;
+    return tensor;
   });
   return found;
 }
 
-/** What of named tensors stands under a prefix, without it. */
-export function under(tensors: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(
-    Object.entries(tensors)
-      .filter(([name]) => name.startsWith(prefix))
-      .map(([name, tensor]) => [name.slice(prefix.length), tensor]),
-  );
+/** The tree of records whose leaves have these dotted names, the way back of {@link leaves}. */
+export function nested<T extends Tree>(tensors: Leaves): T {
+  const tree: Record<string, Tree> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (!name.includes('.')) tree[name] = tensor;
+  }
+  for (const [name, group] of Object.entries(grouped(tensors))) tree[name] = nested(group);
+  return tree as Tree as T;
+}
+
+/**
+ * Named tensors by what stands before the first dot of their names, as `leaves` joins records of them.
+ * Names without a dot are left out.
+ */
+export function grouped(tensors: Leaves): Record<string, Leaves> {
+  const groups: Record<string, Leaves> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    const dot = name.indexOf('.');
+    if (dot < 0) continue;
+    const group = name.slice(0, dot);
+    groups[group] ??= {};
+    groups[group][name.slice(dot + 1)] = tensor;
+  }
+  return groups;
+}
+
+/**
+ * A leaf by its name, with the type of its rank.
+ * @throws UserError where it is missing or has another rank
+ */
+export function leaf<R extends keyof tf.Ranked>(
+  found: Leaves,
+  name: string,
+  rank: R,
+): tf.Ranked[R] {
+  const tensor = found[name];
+  if (tensor && hasRank(tensor, rank)) return tensor;
+  const came = tensor ? `has shape (${tensor.shape})` : 'is missing';
+  throw new UserError(`The tensor ${name} ${came}`, `Expected one of ${rank} axes`);
+}
+
+function hasRank<R extends keyof tf.Ranked>(tensor: tf.Tensor, rank: R): tensor is tf.Ranked[R] {
+  return tensor.rank === rank;
 }
 
 /** Named tensors under a prefix. */
@@ -66,58 +103,36 @@ export function mapTree<T extends Tree>(
   tree: T,
   f: (leaf: tf.Tensor, name: string) => tf.Tensor,
 ): T {
-  return mapFrom(tree, '', f) as T;
+  return mapNodes(tree, isTensor, f) as T;
+}
+
+/** {@link mapTree} for leaves of any kind. */
+export function mapNodes<L>(
+  node: unknown,
+  isLeaf: (node: unknown) => node is L,
+  f: (leaf: L, name: string) => unknown,
+  name = '',
+): unknown {
+  if (isLeaf(node)) return f(node, name);
+  const inner = (child: unknown, key: string | number): unknown =>
+    mapNodes(child, isLeaf, f, name === '' ? `${key}` : `${name}.${key}`);
+  if (Array.isArray(node)) return node.map(inner);
+  const present = Object.entries(node as object).filter(([, child]) => child !== undefined);
+  return Object.fromEntries(present.map(([key, child]) => [key, inner(child, key)]));
+}
+
+function isTensor(node: unknown): node is tf.Tensor {
+  return node instanceof tf.Tensor;
 }
 
 /** Frees every leaf. */
 export function disposeTree(tree: Tree): void {
-  visit(tree, '', (_, leaf) => leaf.dispose());
-}
-
-/**
- * All leaves as one vector, in their order, so that a cost per tensor, as in the update of an
- * optimiser, is paid once.
- */
-export function packed(given: Leaves): tf.Tensor1D {
-  return tidy(() => tf.concat1d(Object.values(given).map((leaf) => tf.reshape(leaf, [-1]))));
-}
-
-/**
- * The leaves that `packed` joined into a vector; `like` has their names and shapes.
- *
- * @throws UserError for a vector of another length
- */
-export function unpacked(
-  vector: tf.Tensor1D,
-  like: Record<string, { readonly shape: readonly number[]; readonly size: number }>,
-): Leaves {
-  const entries = Object.entries(like);
-  const sizes = entries.map(([, { size }]) => size);
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  if (vector.size !== total) {
-    throw new UserError(
-      `${vector.size} numbers came for ${entries.length} leaves`,
-      `Expected ${total}, as \`packed\` joins these leaves`,
-    );
-  }
-  return tidy(() => {
-    const pieces = tf.split(vector, sizes) as tf.Tensor1D[];
-    return Object.fromEntries(
-      entries.map(([name, { shape }], i) => [
-        name,
-        tf.reshape(pieces[i] as tf.Tensor1D, [...shape]),
-      ]),
-    );
-  });
+  tf.dispose(leaves(tree));
 }
 
 /** How many numbers a tree holds. */
 export function treeSize(tree: Tree): number {
-  let size = 0;
-  visit(tree, '', (_, leaf) => {
-    size += leaf.size;
-  });
-  return size;
+  return Object.values(leaves(tree)).reduce((sum, { size }) => sum + size, 0);
 }
 
 /**
@@ -131,8 +146,7 @@ export function valueAndGradient<A extends Record<string, tf.Tensor>>(
   f: (parameters: Leaves) => { value: tf.Scalar; auxiliary: A },
   parameters: Leaves,
 ): { value: tf.Scalar; gradient: Leaves; auxiliary: A } {
-  const names = Object.keys(parameters);
-  const inputs = names.map((name) => parameters[name] as tf.Tensor);
+  const inputs = Object.values(parameters);
   let auxiliary = {} as A;
   const result = tf.engine().gradients(
     () => {
@@ -150,35 +164,11 @@ export function valueAndGradient<A extends Record<string, tf.Tensor>>(
     (auxiliary as Record<string, tf.Tensor>)[name] = tf.clone(kept);
     kept.dispose();
   }
-  const gradient: Leaves = {};
-  names.forEach((name, index) => {
-    gradient[name] = (result.grads[index] ?? tf.zerosLike(inputs[index] as tf.Tensor)) as tf.Tensor;
-  });
-  return { value: result.value as tf.Scalar, gradient, auxiliary };
-}
-
-function visit(tree: Tree, name: string, f: (name: string, leaf: tf.Tensor) => void): void {
-  if (tree instanceof tf.Tensor) {
-    f(name, tree);
-    return;
-  }
-  for (const [key, child] of Object.entries(tree) as [string, Tree | undefined][]) {
-    if (child !== undefined) visit(child, join(name, key), f);
-  }
-}
-
-function mapFrom(tree: Tree, name: string, f: (leaf: tf.Tensor, name: string) => tf.Tensor): Tree {
-  if (tree instanceof tf.Tensor) return f(tree, name);
-  if (Array.isArray(tree)) {
-    return (tree as readonly Tree[]).map((child, i) => mapFrom(child, join(name, String(i)), f));
-  }
-  const mapped: Record<string, Tree> = {};
-  for (const [key, child] of Object.entries(tree) as [string, Tree | undefined][]) {
-    if (child !== undefined) mapped[key] = mapFrom(child, join(name, key), f);
-  }
-  return mapped;
-}
-
-function join(name: string, key: string): string {
-  return name === '' ? key : `${name}.${key}`;
+  const gradient = Object.fromEntries(
+    Object.entries(parameters).map(([name, input], index): [string, tf.Tensor] => [
+      name,
+      result.grads[index] ?? tf.zerosLike(input),
+    ]),
+  );
+  return { value: result.value, gradient, auxiliary };
 }

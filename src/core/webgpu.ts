@@ -59,6 +59,12 @@ interface WebGpuBackend {
   readSync(id: object): unknown;
 }
 
+/** Constants that a browser has, and Dawn's binding brings. */
+interface WebGpuConstants {
+  GPUBufferUsage: { COPY_DST: number; MAP_READ: number };
+  GPUMapMode: { READ: number };
+}
+
 /**
  * Makes WebGPU the backend of TensorFlow.js.
  * @throws UserError if a package is not installed, or there is no device
@@ -125,11 +131,8 @@ function notLoaded(name: string, error: unknown): UserError {
 function readWithoutCanvas(backend: WebGpuBackend): void {
   const events = new DawnEvents();
   const { getBufferData, readSync } = backend;
-  const { GPUBufferUsage, GPUMapMode } = globalThis as unknown as Record<
-    'GPUBufferUsage' | 'GPUMapMode',
-    Record<string, number>
-  >;
-  const usage = (GPUBufferUsage.COPY_DST as number) | (GPUBufferUsage.MAP_READ as number);
+  const { GPUBufferUsage, GPUMapMode } = globalThis as unknown as WebGpuConstants;
+  const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
 
   // It starts to map before its first `await`.
   backend.getBufferData = (buffer) => events.keep(() => getBufferData.call(backend, buffer));
@@ -147,7 +150,7 @@ function readWithoutCanvas(backend: WebGpuBackend): void {
     backend.commandEncoder.copyBufferToBuffer(resource, 0, staging, 0, size);
     backend.submitQueue();
     // Nothing awaits the promise; the state shows whether it failed.
-    events.keep(() => staging.mapAsync(GPUMapMode.READ as number)).catch(() => {});
+    events.keep(() => staging.mapAsync(GPUMapMode.READ)).catch(() => {});
     while (staging.mapState === 'pending') events.handle();
     if (staging.mapState !== 'mapped') {
       throw new UserError(

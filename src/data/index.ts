@@ -1,23 +1,35 @@
+/**
+ * Data sets and folders of images.
+ *
+ * @example
+ * ```ts
+ * import { labelBatch, loadDataset } from 'tarflow/data';
+ *
+ * const digits = await loadDataset('mnist-10k-subset', 'train');
+ * console.log(digits.length, labelBatch(digits, [0, 1, 2]));
+ * ```
+ *
+ * @module tarflow/data
+ */
+
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
-import { openFolder } from './folder/folder.js';
+import { openFolder } from './encoded/folder.js';
+import { exists } from './encoded/listing.js';
 import { openLatents } from './latents/latent-file.js';
-import { emojiDatasets } from './memory/emoji.js';
-import { loadFashionMnist } from './memory/fashion-mnist.js';
-import type { ImageDataset } from './memory/memory.js';
-import { loadMnistSubset } from './memory/mnist-subset.js';
-import { loadCifar10 } from './official/cifar10.js';
-import { openOfficial } from './official/open-official.js';
-import {
-  type OfficialName,
-  type OfficialOptions,
-  officialError,
-  officialNames,
-} from './official/sets.js';
+import type { ImageDataset } from './memory.js';
+import { afhq } from './sets/afhq.js';
+import { cifar10, loadCifar10 } from './sets/cifar10.js';
+import { emojiDatasets } from './sets/emoji.js';
+import { loadFashionMnist } from './sets/fashion-mnist.js';
+import { imagenet } from './sets/imagenet.js';
+import { imagenet64 } from './sets/imagenet64.js';
+import { loadMnistSubset } from './sets/mnist-subset.js';
+import { type OfficialOptions, type OfficialSet, officialError } from './sets/official-set.js';
 import { type DataSource, type Split, splits } from './source.js';
 
-export { type CaptionStates, withCaptionStates } from './captioned/captioned-source.js';
-export { type FolderOptions, openFolder, openPictures } from './folder/folder.js';
+export { type CaptionStates, withCaptionStates } from './captioned.js';
+export { type FolderOptions, openFolder, openPictures } from './encoded/folder.js';
 export {
   type LatentSet,
   latentScale,
@@ -25,11 +37,10 @@ export {
   type WritableLatents,
   writeLatents,
 } from './latents/latent-file.js';
-export { firstOfEachClass } from './memory/by-class.js';
-export { heldOutNames } from './memory/composed-names.js';
-export { type ImageDataset, type ImageParts, imageDataset } from './memory/memory.js';
-export type { OfficialOptions } from './official/sets.js';
+export { type ImageDataset, type ImageParts, imageDataset } from './memory.js';
 export * from './reading.js';
+export { heldOutNames } from './sets/emoji-names.js';
+export type { OfficialOptions } from './sets/official-set.js';
 export type {
   CaptionFacts,
   DataSource,
@@ -38,6 +49,7 @@ export type {
   SourceDescription,
   Split,
 } from './source.js';
+export { firstOfEachClass } from './splits.js';
 
 const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   'fashion-mnist': loadFashionMnist,
@@ -45,6 +57,9 @@ const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
   ...emojiDatasets,
   cifar10: loadCifar10,
 };
+
+/** What a user has in a folder as it is officially distributed, NAME:FOLDER. */
+const officialSets: readonly OfficialSet[] = [imagenet, imagenet64, afhq, cifar10];
 
 /**
  * The names that {@link loadDataset} knows.
@@ -85,7 +100,7 @@ export async function loadDataset(name: string, split: Split): Promise<ImageData
 
 /** What {@link openDataset} takes beside {@link datasetNames}, for help texts. */
 export const datasetForms: readonly string[] = [
-  ...officialNames.map((name) => `${name}:PATH`),
+  ...officialSets.map(({ name }) => `${name}:PATH`),
   'folder:PATH',
   'latents:PATH',
 ];
@@ -125,23 +140,19 @@ export async function openDataset(
   split: Split,
   options: OfficialOptions = {},
 ): Promise<DataSource> {
-  const [, kind, place] = /^(\w+):(.+)$/s.exec(name) ?? [];
-  if (isOfficial(name) && !datasetNames.includes(name)) {
-    throw officialError(name, `The data set ${name} came without its folder (${name}:PATH)`);
+  const [, kind = name, place] = /^(\w+):(.+)$/s.exec(name) ?? [];
+  const official = officialSets.find((set) => set.name === kind);
+  if (place === undefined && official && !datasetNames.includes(name)) {
+    throw officialError(official, `The data set ${name} came without its folder (${name}:PATH)`);
   }
-  if (kind === undefined || place === undefined || !isPlaced(kind)) return loadDataset(name, split);
+  const isPlaced = official || kind === 'folder' || kind === 'latents';
+  if (place === undefined || !isPlaced) return loadDataset(name, split);
   checkSplit(name, split);
-  if (isOfficial(kind)) return openOfficial(kind, place, split, options);
   if (kind === 'folder') return openFolder(place, split, options);
-  return openLatents(path.join(place, `${split}.safetensors`), split);
-}
-
-function isOfficial(name: string): name is OfficialName {
-  return (officialNames as readonly string[]).includes(name);
-}
-
-function isPlaced(kind: string): boolean {
-  return kind === 'folder' || kind === 'latents' || isOfficial(kind);
+  if (!official) return openLatents(path.join(place, `${split}.safetensors`), split);
+  const root = path.resolve(place);
+  if (!(await exists(root))) throw officialError(official, `There is no folder ${root}`);
+  return official.open({ root, split, options });
 }
 
 function checkSplit(name: string, split: Split): void {

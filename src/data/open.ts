@@ -1,9 +1,9 @@
-import { archiveSource } from './archive/archive.js';
-import { captionedSource } from './captioned/captioned-source.js';
-import { folderSource } from './folder/folder.js';
+import { captionedSource } from './captioned.js';
+import { archiveSource } from './encoded/archive.js';
+import { folderSource } from './encoded/folder.js';
 import { latentsSource } from './latents/latent-file.js';
-import { imageDataset } from './memory/memory.js';
-import { rowsSource } from './rows/rows.js';
+import { imageDataset } from './memory.js';
+import { rowsSource } from './rows.js';
 import type { DataSource, SourceDescription } from './source.js';
 
 /** The source that a description is of, as in another thread. */

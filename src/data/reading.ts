@@ -1,8 +1,8 @@
 import { UserError } from '../core/errors.js';
 import { foldIn, permutation, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
-import type { ImageDataset } from './memory/memory.js';
-import { checkIndices, type DataSource, type RawBatch } from './source.js';
+import type { ImageDataset } from './memory.js';
+import { checkIndices, type DataSource, labelsAt, type RawBatch } from './source.js';
 
 /**
  * The pixels of the images at `indices`, in that order: (batch, channels, height, width) in
@@ -31,7 +31,7 @@ export function pixelBatch(
  */
 export function labelBatch(data: DataSource, indices: ArrayLike<number>): Int32Array {
   checkIndices(data, indices);
-  return Int32Array.from(indices, (index) => data.labels[index] as number);
+  return labelsAt(data.labels, indices);
 }
 
 /** Pixel values 0 … 255 as numbers in [−1, 1]: k becomes k/127.5 − 1, as in TarFlow's published code. */

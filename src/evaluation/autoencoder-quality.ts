@@ -1,14 +1,12 @@
-import { checkCount } from '../core/count.js';
-import { UserError } from '../core/errors.js';
+import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { type DataSource, imagesTensor } from '../data/index.js';
 import type { Model } from '../flow/model.js';
+import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { type AutoencodeOptions, decode, encode } from '../sampling/autoencode.js';
-import { type FeatureStatistics, RunningStatistics } from './distances/features.js';
-import { frechetDistance } from './distances/frechet.js';
-import type { FeatureNetwork } from './features/network.js';
-import { peakSignalToNoise } from './peak-signal.js';
+import { type FeatureStatistics, RunningStatistics } from './feature-statistics.js';
+import { frechetDistance } from './frechet-distance.js';
 import { meanWithError } from './statistics.js';
 
 /** How close decoded images come to those that were encoded. */
@@ -83,7 +81,7 @@ export async function autoencoderQuality(
       made.push(latents);
       const decoded = await decode(model, latents, how);
       made.push(decoded);
-      ratios.push(...peakSignalToNoise(decoded, images));
+      ratios.push(...psnr(decoded, images));
       if (distance) {
         addFeatures(
           own,
@@ -97,10 +95,10 @@ export async function autoencoderQuality(
     }
     onProgress?.((first + indices.length) / count);
   }
-  const { mean: psnr, ...error } = meanWithError(ratios);
+  const { mean, ...error } = meanWithError(ratios);
   return {
     images: count,
-    psnr,
+    psnr: mean,
     ...error,
     ...(distance && {
       frechet: frechetDistance(own.statistics(), distance.real),
@@ -119,10 +117,10 @@ function treated(
   const key = foldIn(randomKey(seed), 'latent noise');
   const size = mean.size / indices.length;
   const drawn = indices.map((index) => tf.tensor(normal(foldIn(key, index), size)));
-  const noisy = tf.add(
+  const noisy: tf.Tensor4D = tf.add(
     tf.mul(mean, scale),
     tf.mul(tf.reshape(tf.stack(drawn), mean.shape), noise),
-  ) as tf.Tensor4D;
+  );
   return tf.div(denoise ? denoise(noisy) : noisy, scale);
 }
 
@@ -139,4 +137,38 @@ function addFeatures(
   } finally {
     features.dispose();
   }
+}
+
+/**
+ * Peak signal-to-noise ratios (PSNR) of images, 10·log₁₀(2²/mean square error) for each, in decibels. Images
+ * are clipped to [−1, 1] first, as a picture would be; an image that is met exactly counts as 100.
+ *
+ * @param images (batch, channels, height, width)
+ * @param originals of the same shape, in [−1, 1]
+ * @returns one ratio per image
+ * @throws UserError for images of another shape
+ *
+ * @example
+ * ```ts
+ * import { startEngine, tf } from 'tarflow';
+ * import { psnr } from 'tarflow/evaluation';
+ *
+ * await startEngine();
+ * const black = tf.fill<tf.Rank.R4>([1, 3, 8, 8], -1);
+ * console.log(psnr(tf.add(black, 0.02), black)); // [ 40 ]
+ * ```
+ */
+export function psnr(images: tf.Tensor4D, originals: tf.Tensor4D): Float32Array {
+  if (images.shape.join() !== originals.shape.join()) {
+    throw new UserError(
+      `Images of shape (${images.shape.join(', ')}) came with originals of (${originals.shape.join(', ')})`,
+      'Expected the same shape',
+    );
+  }
+  return tidy(() => {
+    const clipped = tf.clipByValue(images, -1, 1);
+    const squares = tf.mean(tf.squaredDifference(clipped, originals), [1, 2, 3]);
+    const ratio = tf.log(tf.div(4, tf.maximum(squares, 4e-10)));
+    return tf.mul(ratio, 10 / Math.LN10).dataSync<'float32'>();
+  });
 }

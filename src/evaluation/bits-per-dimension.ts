@@ -1,73 +1,12 @@
-import { batchParts, callCompiled, inParts, partsOf, xlaIsAtHand } from '@tarflow/graph';
-import { type Given, givenConditions } from '../conditions/given.js';
-import { checkCount } from '../core/count.js';
-import { UserError } from '../core/errors.js';
+import { xlaIsAtHand } from '@tarflow/graph';
+import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, type RandomKey, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
-import { ability, checkImageSize, checkImages, dimensions, logProbOf } from '../flow/flow.js';
-import type { Model } from '../flow/model.js';
-import { stateDict, withStateDict } from '../flow/state-dict.js';
-import { type ExecutionOptions, modeOf } from '../sampling/guidance/execution.js';
+import { type LogProbOptions, logProb } from '../flow/density.js';
+import { checkImageSize, dimensions, type Model } from '../flow/model.js';
 import { noisyImages } from '../training/batches/index.js';
 import { meanWithError } from './statistics.js';
-
-/** How a likelihood is computed, and for which label or caption. */
-export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Given {}
-
-/**
- * The density of images under a flow, exact, with the prior from which `sample` draws. On the native
- * engine it is one graph, which is recorded at the first call for a batch size; it has no gradient (for
- * that take `score`, or `forward` and `logProbOf`).
- *
- * @param x images (batch, channels, height, width)
- * @returns log p(x) per sample (batch), in nats; the caller frees it
- * @throws UserError where the images or labels do not fit the model, or it has no density
- *
- * @example
- * ```ts
- * import { imagesTensor, loadCheckpoint, loadDataset, logProb } from 'tarflow';
- *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'validation');
- * const nats = logProb(flow, imagesTensor(data, [0, 1]), { label: data.labels.slice(0, 2) });
- * console.log(await nats.data());
- * ```
- */
-export function logProb(
-  flow: Model,
-  x: tf.Tensor4D,
-  { mode: asked, ...given }: LogProbOptions = {},
-): tf.Tensor1D {
-  const { forward, rows } = ability(flow.family, 'flow');
-  checkImages(flow.config, x);
-  const conditions = givenConditions(flow.config, given, x.shape[0]);
-  const mode = modeOf({ mode: asked });
-  const [batch] = x.shape;
-  const parts = batchParts(mode, batch, batch * rows(flow.config));
-  try {
-    return callCompiled({
-      name: 'logProb',
-      description: [flow.config, parts],
-      parameters: stateDict(flow),
-      inputs: { x, ...conditions } as { x: tf.Tensor4D } & typeof conditions,
-      body: (parameters, inputs) => {
-        const traced = withStateDict(flow, parameters);
-        const results = inParts(
-          partsOf(inputs, parts).map(({ x: own, ...told }) => () => ({
-            logProb: logProbOf(traced, forward(traced, own, told)),
-          })),
-        );
-        const logProbs = results.map((result) => result.logProb);
-        return { logProb: (parts === 1 ? logProbs[0] : tf.concat(logProbs)) as tf.Tensor1D };
-      },
-      mode,
-    }).logProb;
-  } finally {
-    tf.dispose(Object.values(conditions));
-  }
-}
 
 /**
  * Bits per dimension of dequantised images: −log₂ p per dimension, plus 7 bits since a grey level
@@ -96,7 +35,7 @@ export function bitsPerDimension(
 ): tf.Tensor1D {
   return tidy(() => {
     const nats = tf.div(tf.neg(logProb(flow, x, options)), dimensions(flow.config));
-    return tf.div(tf.add(nats, Math.log(128)), Math.LN2) as tf.Tensor1D;
+    return tf.div(tf.add(nats, Math.log(128)), Math.LN2);
   });
 }
 
@@ -179,7 +118,7 @@ export async function datasetBitsPerDimension(
         return bitsPerDimension(flow, x, { label, ...(many && whole && { mode: 'xla' }) });
       });
       bits.dataSync().forEach((value, i) => {
-        values[first + i] = (values[first + i] as number) + value / draws;
+        values[first + i]! += value / draws;
       });
       bits.dispose();
       onProgress?.((first + (indices.length * (draw + 1)) / draws) / count);
@@ -222,10 +161,10 @@ export interface ClassMean {
 export function meansByClass(values: ArrayLike<number>, labels: ArrayLike<number>): ClassMean[] {
   const byClass = new Map<number, number[]>();
   for (let i = 0; i < values.length; i++) {
-    const label = labels[i] as number;
+    const label = labels[i]!;
     if (label < 0) continue;
     const some = byClass.get(label) ?? [];
-    some.push(values[i] as number);
+    some.push(values[i]!);
     byClass.set(label, some);
   }
   return [...byClass]

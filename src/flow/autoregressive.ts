@@ -6,19 +6,43 @@ import type { Gaussian } from './gaussian.js';
  * What a prediction depends on beside tokens and parameters, by name: the first axis of each is a
  * row per sample. `classes` is a mixture of classes (rows, classes), absent where no label is given;
  * `text` are the states of a caption (rows, entries, width), absent where none is given;
- * `temperature` divides the attention logits (rows, 1, 1, 1).
+ * `temperature` divides the attention logits (rows, 1, 1, 1), in a guided block those of the weaker
+ * model; `guidance` are the weights of a guided block, one for the prediction of each token (rows, T, 1).
  */
-export interface Conditions {
+export type Conditions = {
   classes?: tf.Tensor2D | undefined;
   text?: tf.Tensor3D | undefined;
   temperature?: tf.Tensor4D | undefined;
-}
+  guidance?: tf.Tensor3D | undefined;
+};
 
 /**
  * What a block keeps of the tokens that it has seen, by name. Each leaf is (rows, …, entries, …): its
  * first axis is that of samples, its third that of tokens.
  */
 export type Cache = Leaves;
+
+/** How large a block's cache is. */
+export interface CacheShape {
+  /**
+   * Entries before that of the first token: 1 for a start token, and those of a class or a caption.
+   */
+  lead: number;
+  /** What the entry of a token takes of memory in a row, in numbers. */
+  width: number;
+  /** Rows for each sample: 2 where a weaker model guides; all samples' first ones come first. */
+  rows: 1 | 2;
+}
+
+/** What computing with a block takes: hints for compiling and for batches, on which no result depends. */
+export interface BlockCost {
+  /** The number of blocks in its stack. */
+  stack: number;
+  /** Multiplications for a token of a row, without those of attention. */
+  work: number;
+  /** Layers that a token passes one after the other. */
+  depth: number;
+}
 
 /** Where in a block's order some tokens stand, and what the block has seen before them. */
 export interface Place {
@@ -34,6 +58,14 @@ export interface Place {
 export interface Prediction {
   next: Gaussian;
   cache?: Cache | undefined;
+}
+
+/** The first token that predictions at a place belong to, see {@link AutoregressiveBlock.predict}. */
+export function firstPredicted(
+  { given }: Pick<AutoregressiveBlock, 'given'>,
+  { start = 0, cache }: Pick<Place, 'start' | 'cache'>,
+): number {
+  return cache ? start + 1 : start + given;
 }
 
 /**
@@ -53,19 +85,8 @@ export interface AutoregressiveBlock {
    * where a start token predicts it.
    */
   readonly given: 0 | 1;
-  /**
-   * Entries of a cache before that of the first token: 1 for a start token, and those of a class or a
-   * caption.
-   */
-  readonly lead: number;
-  /** The number of blocks in its stack. */
-  readonly stack: number;
-  /** Multiplications for a token, without those of attention: says when compiling is worth it. */
-  readonly work: number;
-  /** Layers that a token passes one after the other. */
-  readonly depth: number;
-  /** What the cache takes of memory for a token of a row, in numbers. */
-  readonly cacheWidth: number;
+  readonly cache: CacheShape;
+  readonly cost: BlockCost;
   /** Attention heads of a layer; 0 where there is no attention, and a temperature means nothing. */
   readonly heads: number;
   /**
@@ -95,12 +116,11 @@ export interface AutoregressiveBlock {
    */
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D };
   /**
-   * The same predictions for one token at a time or a few, for a compiled loop that writes its caches in
+   * The same predictions for one token at a time, for a compiled loop that writes its caches in
    * place; absent where that is no cheaper than {@link predict}. Beside its arguments it depends on
    * {@link description} only, so that blocks of all directions share one loop.
    *
-   * @param rows of a step, those of the batch times the tokens of each, which decides in what form
-   *   weights are read
+   * @param rows of a step, which decides in what form weights are read
    * @param places raster index of each token in the block's order (T) int32
    */
   decoder?(rows: number, places: tf.Tensor1D): Decoder;
@@ -121,13 +141,12 @@ export interface Decoder {
 /**
  * One step of a loop over tokens.
  *
- * @param t position of the first of n consecutive tokens, a scalar int32; the cache holds those before
- * @param tokens (rows, n, D)
- * @returns predictions (rows, n, D) for the tokens from t + 1 on, and the cache with the n tokens in
- *   their places
+ * @param t position of the token, a scalar int32; the cache holds those before
+ * @param token (rows, D)
+ * @returns predictions (rows, D) for token t + 1, and the cache with the token in its place
  */
 export type StepFunction = (
   t: tf.Scalar,
-  tokens: tf.Tensor3D,
+  token: tf.Tensor2D,
   cache: Cache,
-) => { next: Gaussian; cache: Cache };
+) => { next: Gaussian<tf.Tensor2D>; cache: Cache };

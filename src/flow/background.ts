@@ -1,8 +1,14 @@
+import { z } from 'zod';
 import { UserError } from '../core/errors.js';
-import { tf, tidy } from '../core/tf.js';
+import { tf, tidy, withGradient } from '../core/tf.js';
 
 /** The grey level that most pixels have: black or white. */
 export type Background = 0 | 255;
+
+export const backgroundSchema: z.ZodType<Background> = z.literal(
+  [0, 255],
+  'expected the grey level that most pixels have, 0 or 255, or none',
+);
 
 /** The normal distribution of background pixels is truncated so many deviations above its mean. */
 const cut = 2.5;
@@ -42,30 +48,32 @@ export function spreadBackground(
   return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     // 1 for black pixels, 0 for others; constant, but where it jumps.
-    const blackOf = tf.customGrad((x) => ({
-      value: tf.cast(tf.less(tf.mul(x as tf.Tensor, sign), edge), 'float32'),
-      gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
-    }));
+    const blackOf = (x: tf.Tensor4D) =>
+      withGradient(
+        [x],
+        (input) => ({
+          value: tf.cast(tf.less(tf.mul(input, sign), edge), 'float32'),
+          saved: [],
+        }),
+        (dy) => [tf.zerosLike(dy)],
+      );
     // log dy/dx = log(128·s·Φ(k)) − log φ(t), where t is the noise that became normal.
-    const logSlope = (x: tf.Tensor, y: tf.Tensor): tf.Tensor => {
+    const logSlope = (x: tf.Tensor4D, y: tf.Tensor4D): tf.Tensor4D => {
       const t = tf.add(tf.div(tf.sub(tf.mul(y, sign), edge), deviation), cut);
       return tf.mul(blackOf(x), tf.add(tf.mul(tf.square(t), 0.5), logSlopeAtMean));
     };
-    const spread = tf.customGrad((xIn, save) => {
-      const x = xIn as tf.Tensor;
-      const grey = tf.mul(tf.add(tf.mul(x, sign), 1), greys);
-      const t = normalQuantile(tf.mul(tf.clipByValue(grey, leastGrey, 1), kept));
-      const black = tf.add(tf.mul(tf.sub(t, cut), deviation), edge);
-      const value = tf.where(tf.less(tf.mul(x, sign), edge), tf.mul(black, sign), x);
-      (save as tf.GradSaveFunc)([x, value]);
-      return {
-        value,
-        gradFunc: (dy: tf.Tensor, [saved, y]: tf.Tensor[]) =>
-          tf.mul(dy, tf.exp(logSlope(saved as tf.Tensor, y as tf.Tensor))),
-      };
-    });
-    const y = spread(images) as tf.Tensor4D;
-    return { y, logDet: tf.sum(logSlope(images, y), [1, 2, 3]) as tf.Tensor1D };
+    const y = withGradient(
+      [images],
+      (x) => {
+        const grey = tf.mul(tf.add(tf.mul(x, sign), 1), greys);
+        const t = normalQuantile(tf.mul(tf.clipByValue(grey, leastGrey, 1), kept));
+        const black = tf.add(tf.mul(tf.sub(t, cut), deviation), edge);
+        const value = tf.where(tf.less(tf.mul(x, sign), edge), tf.mul(black, sign), x);
+        return { value, saved: [x, value] };
+      },
+      (dy, [x, spread]) => [tf.mul(dy, tf.exp(logSlope(x, spread)))],
+    );
+    return { y, logDet: tf.sum(logSlope(images, y), [1, 2, 3]) };
   });
 }
 
@@ -87,7 +95,7 @@ export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Ten
     const lower = tf.mul(tf.add(tf.erf(tf.mul(t, Math.SQRT1_2)), 1), 0.5);
     const black = tf.sub(tf.div(tf.minimum(tf.div(lower, kept), 1), greys), 1);
     return tf.where(tf.less(mirrored, edge), tf.mul(black, sign), y);
-  }) as tf.Tensor4D;
+  });
 }
 
 /**
@@ -124,7 +132,7 @@ export function joinImages<T extends tf.Tensor>(
  * Checks a background.
  * @throws UserError for a level that is neither black nor white
  */
-export function checkBackground(background: number): void {
+function checkBackground(background: number): void {
   if (background === 0 || background === 255) return;
   throw new UserError(
     `background is ${background}`,
@@ -136,7 +144,7 @@ export function checkBackground(background: number): void {
  * Φ⁻¹ to seven digits, by polynomials in −log(4p(1 − p)) (Giles 2012, "Approximating the erfinv
  * function", GPU Computing Gems).
  */
-function normalQuantile(p: tf.Tensor): tf.Tensor {
+function normalQuantile<T extends tf.Tensor>(p: T): T {
   const q = tf.sub(1, p);
   const w = tf.neg(tf.log(tf.mul(tf.mul(p, q), 4)));
   const middle = polynomial(tf.sub(w, 2.5), [
@@ -152,10 +160,10 @@ function normalQuantile(p: tf.Tensor): tf.Tensor {
 }
 
 /** A polynomial by Horner's rule, the highest coefficient first. */
-function polynomial(x: tf.Tensor, coefficients: number[]): tf.Tensor {
-  const [highest = 0, ...others] = coefficients;
-  return others.reduce<tf.Tensor>(
+function polynomial<T extends tf.Tensor>(x: T, coefficients: number[]): T {
+  const [highest = 0, next = 0, ...others] = coefficients;
+  return others.reduce(
     (sum, coefficient) => tf.add(tf.mul(sum, x), coefficient),
-    tf.fill(x.shape, highest),
+    tf.add(tf.mul(x, highest), next),
   );
 }

@@ -1,11 +1,23 @@
 import type { TensorSpec } from '@tarflow/graph';
-import type { z } from 'zod';
+import { z } from 'zod';
+import { UserError } from '../core/errors.js';
 import type { RandomKey } from '../core/random.js';
 import type { tf } from '../core/tf.js';
 import type { Leaves, Tree } from '../core/tree.js';
 import type { ImageSize, RawBatch } from '../data/source.js';
 import type { LeafSpec, Specs } from '../nn/specs.js';
 import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
+
+/** Fields of configurations: a whole number above 0, and one that may be 0. */
+export const count = wholeNumber(1, 'a whole number above 0');
+export const countOrNone = wholeNumber(0, 'a whole number of at least 0');
+
+/** The field `image` of a configuration. */
+export const imageSchema = z.strictObject({ channels: count, height: count, width: count });
+
+function wholeNumber(least: number, expected: string) {
+  return z.int(`expected ${expected}`).min(least, `expected ${expected}`);
+}
 
 /** What the configuration of every model says. */
 export interface ModelConfig {
@@ -60,10 +72,15 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
   readonly trainingFields?: readonly string[];
   /** What is trained, in the order of a step; several where parts of a model have losses of their own. */
   objectives(config: C): readonly Objective<C, P>[];
+  /** The noise that samples are made from, and that data become in a flow. */
+  prior?: Prior<C, P>;
   /** Exact likelihood by an invertible map to noise. */
   flow?: FlowAbility<C, P>;
-  /** Samples from noise. */
-  generator?: Generator<C, P>;
+  /**
+   * Images (batch, channels, height, width) from noise (batch, T, D), without randomness. The caller
+   * frees them. Absent in a family with blocks, which solvers invert.
+   */
+  generate?(model: Model<C, P>, z: tf.Tensor3D, options: GenerateOptions): Promise<tf.Tensor4D>;
   /** The blocks that solvers invert, nearest the data first. */
   blocks?(model: Model<C, P>): AutoregressiveBlock[];
   /** What the first block reads of images, and back; where there are blocks. */
@@ -180,8 +197,6 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
    * @param x images (batch, channels, height, width), about [−1, 1]
    */
   forward(model: Model<C, P>, x: tf.Tensor4D, conditions: Conditions): ForwardResult;
-  /** (T, D), the shape of a sample's noise. */
-  latentShape(config: C): readonly [number, number];
   /** Rows of a layer that a sample makes: its tokens, or 1 where there are none. */
   rows(config: C): number;
   /** Width of a layer: rows · width² says what a product of a batch costs. */
@@ -191,12 +206,21 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
    * matrix of weights, once a row.
    */
   operations?(config: C): number;
-  /** Variance of the prior (T, D), a buffer of the model; undefined where it is 1. */
-  priorVariance?(model: Model<C, P>): tf.Tensor2D | undefined;
+}
+
+/** Where noise comes from: independent normal numbers of mean 0. */
+export interface Prior<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /** (T, D), the shape of a sample's noise. */
+  shape(config: C): readonly [number, number];
+  /** Their variance (T, D), a buffer of the model; absent or undefined where it is 1. */
+  variance?(model: Model<C, P>): tf.Tensor2D | undefined;
 }
 
 /** What is known of published state dicts. */
 export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
+  /** The network that they are of, and where its authors publish them, for errors. */
+  readonly network: string;
+  readonly address: string;
   /** The name of a tensor that files of this family have, and those of other families have not. */
   readonly mark: string;
   /** Names of tensors that hold nothing of the model: they are not read. */
@@ -206,7 +230,7 @@ export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
   /** The name here of a tensor that some files have under an older one. Absent where there are none. */
   renamed?(name: string): string;
   /**
-   * The configuration that the shapes of a state dict tell.
+   * The configuration that the shapes of a state dict tell, not yet checked: call `publishedConfig`.
    *
    * @param source what to call the dict in errors, e.g. its path
    * @param known what shapes cannot tell
@@ -229,22 +253,82 @@ export interface TokenAbility<C extends ModelConfig = ModelConfig> {
   images(config: C, tokens: tf.Tensor3D): tf.Tensor4D;
 }
 
-/** What a generator can do. */
-export interface Generator<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
-  /** (T, D), the shape of a sample's noise. */
-  latentShape(config: C): readonly [number, number];
-  /** Standard deviation of the prior (T, D); absent where it is 1. The caller frees it. */
-  deviation?(model: Model<C, P>): tf.Tensor2D;
-  /**
-   * Images (batch, channels, height, width) from noise (batch, T, D), without randomness. The
-   * caller frees them. Absent in a family with blocks, which solvers invert.
-   */
-  generate?(model: Model<C, P>, z: tf.Tensor3D, options: GenerateOptions): Promise<tf.Tensor4D>;
-}
-
-/** What a generator is told. `inverse` takes more where there are blocks. */
+/** What samples are made for. `inverse` takes more where there are blocks. */
 export interface GenerateOptions {
   /** Class per sample; absent or −1 reads as no label. */
   label?: number | readonly number[] | Int32Array | undefined;
   signal?: AbortSignal | undefined;
+}
+
+/** What a family may be able to do, and how an error calls it. */
+const abilities = {
+  flow: 'density',
+  prior: 'sampler',
+  blocks: 'autoregressive blocks',
+  tokens: 'tokens',
+  autoencoder: 'encoder and decoder of latents',
+  published: 'published files that are known here',
+} as const;
+
+/**
+ * What a family can do.
+ * @throws UserError that says what it lacks, where it cannot
+ */
+export function ability<C extends ModelConfig, P extends Tree, Name extends keyof typeof abilities>(
+  family: Family<C, P>,
+  name: Name,
+): NonNullable<Family<C, P>[Name]> {
+  const found = family[name];
+  if (found) return found;
+  throw new UserError(
+    `A model of kind '${family.kind}' has no ${abilities[name]}`,
+    'Choose a model of another kind',
+  );
+}
+
+/**
+ * The blocks of a model, nearest the data first.
+ * @throws UserError for a model that has none
+ */
+export function blocksOf(model: Model): AutoregressiveBlock[] {
+  return ability(model.family, 'blocks')(model);
+}
+
+/** Dimensions of an image: channels · height · width. */
+export function dimensions({ image }: { image: ImageSize }): number {
+  return image.channels * image.height * image.width;
+}
+
+/**
+ * Checks that images fit a model.
+ * @throws UserError that says what came and what the model takes
+ */
+export function checkImages({ image }: { image: ImageSize }, x: tf.Tensor): void {
+  const { channels, height, width } = image;
+  if (x.rank !== 4 || x.shape[1] !== channels || x.shape[2] !== height || x.shape[3] !== width) {
+    throw new UserError(
+      `Images of shape (${x.shape.join(', ')}) came`,
+      `This model takes (batch, ${channels}, ${height}, ${width})`,
+    );
+  }
+  if (x.dtype !== 'float32') {
+    throw new UserError(
+      `Images of type ${x.dtype} came`,
+      "This model takes float32, about [-1, 1]: cast them, as by x.cast('float32')",
+    );
+  }
+}
+
+/**
+ * Checks that a set of images fits a model.
+ * @throws UserError that says what came and what the model takes
+ */
+export function checkImageSize(config: { image: ImageSize }, image: ImageSize, name: string): void {
+  const { channels, height, width } = config.image;
+  if (image.channels !== channels || image.height !== height || image.width !== width) {
+    throw new UserError(
+      `${name} has images of ${image.channels}×${image.height}×${image.width} (channels × height × width)`,
+      `This model takes ${channels}×${height}×${width}`,
+    );
+  }
 }

@@ -1,9 +1,47 @@
 import { randomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
-import { type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
+import { disposeTree, type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
 import { checkWeights } from '../formats/network-weights.js';
 import { built, shapesOf } from '../nn/specs.js';
-import type { Family, Model, ModelConfig } from './model.js';
+import {
+  ability,
+  type Family,
+  type Model,
+  type ModelConfig,
+  type PublishedAbility,
+} from './model.js';
+
+/** Tensors by name, of which the shapes matter here. */
+type Shapes = Record<string, { shape: readonly number[] }>;
+
+/** A fresh model of a family from a seed. The caller frees it with {@link disposeModel}. */
+export function freshModel<C extends ModelConfig, P extends Tree>(
+  family: Family<C, P>,
+  config: C,
+  seed: number,
+): Model<C, P> {
+  const { parameters, buffers } = family.specs(family.check(config), randomKey(seed));
+  return { family, config, parameters: built<P>(parameters), buffers: built<Leaves>(buffers) };
+}
+
+/**
+ * Frees a model's parameters and buffers.
+ *
+ * @example
+ * ```ts
+ * import { createModel, disposeModel, startEngine, tf } from 'tarflow';
+ * import { findExperiment } from 'tarflow/workbook';
+ *
+ * await startEngine();
+ * const flow = createModel(findExperiment('fashion-mnist-noise').config, 1);
+ * disposeModel(flow);
+ * console.log(tf.memory().numTensors); // as many as before
+ * ```
+ */
+export function disposeModel({ parameters, buffers }: Pick<Model, 'parameters' | 'buffers'>): void {
+  disposeTree(parameters);
+  disposeTree(buffers);
+}
 
 /** A tensor of a state dict: one of the engine, or its shape and its numbers. */
 export type StateTensor = tf.Tensor | { shape: readonly number[]; data: ArrayLike<number> };
@@ -23,15 +61,18 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
   source: string,
 ): Model<C, P> {
   const specs = family.specs(config, randomKey(0));
-  const expected = { ...shapesOf(specs.buffers), ...shapesOf(specs.parameters) };
-  checkState(family, config, expected, { path: source, tensors: state });
+  checkState(family, config, source, state, {
+    network: `a model of kind '${family.kind}' (${family.title(config)})`,
+    remedy:
+      'Take a complete file, or check the numbers of blocks, layers and classes of the configuration',
+  });
   const made: tf.Tensor[] = [];
   const take = ({ shape }: { shape: readonly number[] }, name: string): tf.Tensor => {
-    const tensor = state[name] as StateTensor;
+    const tensor = state[name];
     const taken =
       tensor instanceof tf.Tensor
         ? tensor.clone()
-        : tf.tensor(Float32Array.from(tensor.data), [...shape]);
+        : tf.tensor(Float32Array.from(tensor?.data ?? []), [...shape]);
     made.push(taken);
     return taken;
   };
@@ -45,23 +86,38 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
   }
 }
 
-/** Checks all tensors before any is taken; the remedy is one for a model whose configuration is known. */
+/**
+ * The configuration of a published model, from the shapes of its state dict. Every tensor is checked by
+ * its name and shape.
+ *
+ * @param source what to call the dict in errors, e.g. its path
+ * @param known what shapes cannot tell
+ * @throws UserError with the names of tensors that are missing, unexpected or of another shape, and where
+ *   the family has no published models
+ */
+export function publishedConfig<C extends ModelConfig, P extends Tree>(
+  family: Family<C, P>,
+  state: Shapes,
+  source: string,
+  known: Parameters<PublishedAbility['configOf']>[2] = {},
+): C {
+  const published = ability(family, 'published');
+  const config = published.configOf(state, source, known);
+  checkState(family, config, source, state, published);
+  return config;
+}
+
 function checkState<C extends ModelConfig, P extends Tree>(
   family: Family<C, P>,
   config: C,
-  expected: Record<string, readonly number[]>,
-  file: Parameters<typeof checkWeights>[0],
+  path: string,
+  tensors: Shapes,
+  weights: Parameters<typeof checkWeights>[1],
 ): void {
-  checkWeights(
-    file,
-    {
-      network: `a model of kind '${family.kind}' (${family.title(config)})`,
-      remedy:
-        'Take a complete file, or check the numbers of blocks, layers and classes of the configuration',
-    },
-    expected,
-    (name) => family.published?.ignored.test(name) ?? false,
-  );
+  const { buffers, parameters } = family.specs(config, randomKey(0));
+  const expected = { ...shapesOf(buffers), ...shapesOf(parameters) };
+  const ignored = (name: string) => family.published?.ignored.test(name) ?? false;
+  checkWeights({ path, tensors }, weights, expected, ignored);
 }
 
 /** The same model with other tensors under the names of its state dict. */

@@ -15,6 +15,8 @@ import {
 } from '../nn/transformer.js';
 import type {
   AutoregressiveBlock,
+  BlockCost,
+  CacheShape,
   Conditions,
   Decoder,
   Place,
@@ -60,13 +62,13 @@ export interface Entries {
 }
 
 /**
- * The entries of consecutive tokens (rows, n, D) from position t on, in a loop over tokens: h (rows,
- * n, channels), and n rows of cosines and sines.
+ * The entries of a token (rows, D) at position t, in a loop over tokens: h (rows, channels), and one
+ * row of cosines and sines.
  */
 export type EntryFunction = (
   t: tf.Scalar,
-  tokens: tf.Tensor3D,
-) => { h: tf.Tensor3D; rotary?: Rotary };
+  token: tf.Tensor2D,
+) => { h: tf.Tensor2D; rotary?: Rotary };
 
 /**
  * An autoregressive block whose predictions a causal transformer makes. A kind of model says what its
@@ -76,17 +78,14 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
   implements AutoregressiveBlock
 {
   readonly index: number;
-  readonly stack: number;
   readonly tokens: number;
   readonly width: number;
   readonly direction: 'forward' | 'reverse';
   readonly given: 0 | 1;
-  readonly lead: number;
   readonly description: unknown;
-  readonly work: number;
-  readonly depth: number;
+  readonly cache: CacheShape;
+  readonly cost: BlockCost;
   readonly heads: number;
-  readonly cacheWidth: number;
   private readonly headWidth: number;
 
   constructor(
@@ -94,16 +93,14 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
     { channels, headWidth, ...shape }: TransformerBlockShape,
   ) {
     this.index = shape.index;
-    this.stack = shape.stack;
     this.tokens = shape.tokens;
     this.width = shape.width;
     this.direction = shape.direction;
     this.given = shape.given;
-    this.lead = shape.lead;
     this.description = shape.description;
-    this.depth = parameters.attn_blocks.length;
-    this.work = 12 * channels ** 2 * this.depth;
-    this.cacheWidth = 2 * channels * this.depth;
+    const depth = parameters.attn_blocks.length;
+    this.cache = { lead: shape.lead, width: 2 * channels * depth, rows: 1 };
+    this.cost = { stack: shape.stack, work: 12 * channels ** 2 * depth, depth };
     this.heads = channels / headWidth;
     this.headWidth = headWidth;
   }
@@ -117,7 +114,7 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
   /**
    * The entries of a loop over tokens.
    *
-   * @param parameters and `linear` as {@link loopLinear} makes them
+   * @param parameters and `linear` as `loopLinear` makes them
    * @param places raster index of each token in the block's order (T) int32
    */
   protected abstract entryFunction(
@@ -152,24 +149,22 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
   }
 
   decoder(rows: number, places: tf.Tensor1D): Decoder {
-    const { heads, headWidth, lead, depth } = this;
+    const { heads, headWidth } = this;
+    const { lead } = this.cache;
+    const { depth } = this.cost;
     const loop = loopLinear(this.parameters, rows);
     const { parameters, linear } = loop;
     const entryUnder = this.entryFunction(loop, places);
     const stepper = (conditions: Conditions): StepFunction => {
       const entry = entryUnder(conditions);
       const temperature = conditions.temperature && ofHeads(conditions.temperature, heads);
-      return (t, tokens, cache) => {
-        const place = lead === 0 ? t : (tf.add(t, tf.scalar(lead, 'int32')) as tf.Scalar);
-        const [rows, count] = tokens.shape;
-        const { h, rotary } = entry(t, tokens);
-        const flat = tf.reshape(h, [rows * count, h.shape[2]]) as tf.Tensor2D;
-        const step = transformerStep(parameters.attn_blocks, flat, {
-          ...{ headWidth, linear, count, place, cache, temperature, rotary },
-        });
+      return (t, token, cache) => {
+        const place: tf.Scalar = lead === 0 ? t : tf.add(t, tf.scalar(lead, 'int32'));
+        const { h, rotary } = entry(t, token);
+        const layers = { headWidth, linear, place, cache, temperature, rotary };
+        const step = transformerStep(parameters.attn_blocks, h, layers);
         const out = this.outputs(parameters, step.h, linear);
-        const next = tf.reshape(out, [rows, count, out.shape[1]]) as tf.Tensor3D;
-        return { next: this.gaussian(next, 2), cache: step.cache };
+        return { next: this.gaussian(out, 1), cache: step.cache };
       };
     };
     return {
@@ -184,7 +179,7 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
 /** A function of rows (rows, inputs), applied to entries (rows, n, inputs). */
 export function overRows(x: tf.Tensor3D, apply: (rows: tf.Tensor2D) => tf.Tensor2D): tf.Tensor3D {
   const [rows, count, inputs] = x.shape;
-  const flat = apply(tf.reshape(x, [rows * count, inputs]) as tf.Tensor2D);
+  const flat = apply(tf.reshape(x, [rows * count, inputs]));
   return tf.reshape(flat, [rows, count, flat.shape[1]]);
 }
 

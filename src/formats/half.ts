@@ -10,13 +10,13 @@ const asBits = new Uint32Array(scratch);
 /** bfloat16 (1 sign, 8 exponent, 7 fraction bits): the upper half of a float32. */
 export function decodeBfloat16(bits: number): number {
   asBits[0] = bits << 16;
-  return asFloat[0] as number;
+  return asFloat[0]!;
 }
 
 /** The bits of the bfloat16 nearest to a float32. */
 export function encodeBfloat16(value: number): number {
   asFloat[0] = value;
-  const bits = asBits[0] as number;
+  const bits = asBits[0]!;
   // Rounding could carry a NaN's fraction into infinity; keep its sign and make it quiet.
   if (Number.isNaN(value)) return ((bits >>> 16) & 0x8000) | 0x7fc0;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
@@ -35,10 +35,10 @@ export function decodeFloat16(bits: number): number {
 /** The bits of the binary16 nearest to a float32; from 65520 on that is infinity. */
 export function encodeFloat16(value: number): number {
   asFloat[0] = value;
-  const bits = asBits[0] as number;
+  const bits = asBits[0]!;
   const sign = (bits >>> 16) & 0x8000;
   if (Number.isNaN(value)) return sign | 0x7e00;
-  const magnitude = Math.abs(asFloat[0] as number);
+  const magnitude = Math.abs(asFloat[0]!);
   if (magnitude >= 65520) return sign | 0x7c00;
   // Below the smallest normal number, 2^-14, the spacing is constant: 2^-24. A subnormal that
   // rounds up to 1024 units is the smallest normal number, whose bits are the same integer.

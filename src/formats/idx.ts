@@ -1,21 +1,9 @@
-import * as zlib from 'node:zlib';
 import { UserError } from '../core/errors.js';
+import { gunzipped } from './tar.js';
 
-/** The gzip wrapper of an IDX file is damaged or cut short. */
-export class IdxDamagedGzip extends UserError {
-  override readonly name = 'IdxDamagedGzip';
-}
-/** The bytes do not begin as an IDX file does. */
-export class IdxInvalidHeader extends UserError {
-  override readonly name = 'IdxInvalidHeader';
-}
-/** The elements are not unsigned bytes. */
-export class IdxUnsupportedType extends UserError {
-  override readonly name = 'IdxUnsupportedType';
-}
-/** The file holds fewer or more bytes than its shape says. */
-export class IdxWrongLength extends UserError {
-  override readonly name = 'IdxWrongLength';
+/** A file is no IDX file of unsigned bytes, or damaged. */
+export class InvalidIdx extends UserError {
+  override readonly name = 'InvalidIdx';
 }
 
 /**
@@ -25,29 +13,31 @@ export class IdxWrongLength extends UserError {
  *
  * @param bytes the file, plain or compressed by gzip
  * @param source what to call the bytes in an error, usually the file's path
- * @throws IdxDamagedGzip, IdxInvalidHeader, IdxUnsupportedType, IdxWrongLength
+ * @throws InvalidIdx
  */
 export function decodeIdx(
   bytes: Uint8Array,
   source = 'IDX data',
 ): { shape: number[]; data: Uint8Array } {
-  const plain = isGzip(bytes) ? decompress(bytes, source) : bytes;
+  const plain = gunzipped(bytes, (why) => {
+    return new InvalidIdx(`${source} cannot be decompressed (${why})`, 'Fetch the file again');
+  });
   const [zero, zeroToo, type, dimensions] = plain;
   if (zero !== 0 || zeroToo !== 0 || type === undefined || dimensions === undefined) {
-    throw new IdxInvalidHeader(
+    throw new InvalidIdx(
       `${source} begins with the bytes [${plain.subarray(0, 4).join(', ')}]`,
       'An IDX file begins with 0, 0, its element type and its number of dimensions',
     );
   }
   if (type !== 0x08) {
-    throw new IdxUnsupportedType(
+    throw new InvalidIdx(
       `${source} has element type 0x${type.toString(16).padStart(2, '0')}`,
       'Expected 0x08, unsigned bytes',
     );
   }
   const begin = 4 + 4 * dimensions;
   if (dimensions === 0 || plain.length < begin) {
-    throw new IdxInvalidHeader(
+    throw new InvalidIdx(
       `${source} says it has ${dimensions} dimensions in a file of ${plain.length} bytes`,
       'Expected one dimension or more, each given by four bytes',
     );
@@ -57,25 +47,10 @@ export function decodeIdx(
   const expected = shape.reduce((product, size) => product * size, 1);
   const data = new Uint8Array(plain.subarray(begin));
   if (data.length !== expected) {
-    throw new IdxWrongLength(
+    throw new InvalidIdx(
       `${source} holds ${data.length} elements`,
       `Expected ${expected} for its shape (${shape.join(', ')}); fetch the file again`,
     );
   }
   return { shape, data };
-}
-
-function isGzip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x1f && bytes[1] === 0x8b;
-}
-
-function decompress(bytes: Uint8Array, source: string): Uint8Array {
-  try {
-    return zlib.gunzipSync(bytes);
-  } catch (error) {
-    throw new IdxDamagedGzip(
-      `${source} cannot be decompressed (${error instanceof Error ? error.message : error})`,
-      'Fetch the file again',
-    );
-  }
 }

@@ -47,22 +47,21 @@ export function checkWeights(
   expected: Readonly<Record<string, readonly number[]>>,
   more: (name: string) => boolean = () => false,
 ): void {
-  const names = Object.keys(expected);
-  const missing = names.filter((name) => !Object.hasOwn(tensors, name));
+  const shapes = Object.entries(expected);
+  const missing = Object.keys(expected).filter((name) => !Object.hasOwn(tensors, name));
   const unexpected = Object.keys(tensors).filter(
     (name) => !Object.hasOwn(expected, name) && !more(name),
   );
-  const misshapen = names.flatMap((name) => {
+  const misshapen = shapes.flatMap(([name, wanted]) => {
     const found = Object.hasOwn(tensors, name) ? tensors[name]?.shape : undefined;
-    const wanted = expected[name] as readonly number[];
     return found && found.join() !== wanted.join()
       ? [`${name} (${found.join(', ')}) for (${wanted.join(', ')})`]
       : [];
   });
   const problems = [
-    ...told('lacks', missing),
-    ...told('has', misshapen),
-    ...told('has besides', unexpected),
+    ...listed('lacks', missing),
+    ...listed('has', misshapen),
+    ...listed('has besides', unexpected),
   ];
   if (problems.length === 0) return;
   throw new UserError(
@@ -71,7 +70,7 @@ export function checkWeights(
   );
 }
 
-function told(verb: string, names: readonly string[]): string[] {
+function listed(verb: string, names: readonly string[]): string[] {
   if (names.length === 0) return [];
   const rest = names.length - mostNames;
   const shown = names.slice(0, mostNames).join(', ');

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import * as yauzl from 'yauzl';
 import { UserError } from '../core/errors.js';
 import { openForReading, writeAll, writeAtomically } from '../core/files.js';
-import { bytesAt } from './bytes-at.js';
+import { bytesAt } from './elements.js';
 import { contentPosition, isStored, zipEntries } from './zip.js';
 
 /** A file is no archive of NumPy's arrays, or damaged, or lacks an array. */

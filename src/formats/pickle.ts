@@ -91,7 +91,7 @@ class PickleReader {
   unsigned(width: number): number {
     const at = this.advance(width);
     let value = 0;
-    for (let i = width - 1; i >= 0; i--) value = value * 256 + (this.bytes[at + i] as number);
+    for (let i = width - 1; i >= 0; i--) value = value * 256 + this.bytes[at + i]!;
     return value;
   }
 
@@ -107,8 +107,7 @@ class PickleReader {
   long(width: number): number {
     const at = this.advance(width);
     let value = 0n;
-    for (let i = width - 1; i >= 0; i--)
-      value = (value << 8n) | BigInt(this.bytes[at + i] as number);
+    for (let i = width - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.bytes[at + i]!);
     return Number(width === 0 ? 0n : BigInt.asIntN(8 * width, value));
   }
 
@@ -132,7 +131,7 @@ class PickleReader {
   pop(): Pickled {
     const value = this.stack.pop();
     if (value === undefined || value === mark) throw this.error('has a damaged pickle');
-    return value as Pickled;
+    return value;
   }
 
   top(): Pickled {
@@ -171,8 +170,7 @@ class PickleReader {
   set(entries: Pickled[]): void {
     const map = this.top();
     if (!(map instanceof Map) || entries.length % 2 === 1) throw this.error('has a damaged pickle');
-    for (let i = 0; i < entries.length; i += 2)
-      map.set(entries[i] as Pickled, entries[i + 1] as Pickled);
+    for (let i = 0; i < entries.length; i += 2) map.set(entries[i]!, entries[i + 1]!);
   }
 
   tuple(count: number): void {

@@ -2,10 +2,9 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Entry } from 'yauzl';
 import { UserError } from '../core/errors.js';
 import { openForReading, sha256 } from '../core/files.js';
-import { bytesAt } from './bytes-at.js';
+import { arrayOf, bytesAt, bytesPerElement, type HostDtype, readElements } from './elements.js';
 import { InvalidPickle, type Pickled, PickledGlobal, readPickle } from './pickle.js';
 import type { HostTensor, Rows, SafetensorsFile } from './safetensors.js';
-import { arrayOf, bytesPerElement, type HostDtype, readElements } from './safetensors-elements.js';
 import {
   MissingTensor,
   missingRows,
@@ -21,12 +20,15 @@ export class InvalidTorchFile extends UserError {
 }
 
 /** The numbers behind one or several tensors of a file. */
-interface Storage {
-  dtype: HostDtype;
-  /** The number of elements. */
-  count: number;
-  /** Where it begins in the file, in bytes. */
-  position: number;
+class Storage {
+  /** Where it begins in the file, in bytes; below 0 as long as that is not known. */
+  position = -1;
+
+  /** @param count the number of elements */
+  constructor(
+    readonly dtype: HostDtype,
+    readonly count: number,
+  ) {}
 }
 
 /** A tensor of a file: part of a storage. */
@@ -49,6 +51,8 @@ const storageTypes: Readonly<Record<string, HostDtype>> = {
   'torch.ByteStorage': 'U8',
   'torch.BoolStorage': 'BOOL',
 };
+
+const expected = 'Expected a state dict, written by torch.save(model.state_dict(), file)';
 
 /** A zip archive, and the pickle of an integer of ten bytes: what `torch.save` begins with. */
 const beginnings = [
@@ -77,9 +81,8 @@ export function isTorchFile(bytes: Uint8Array): boolean {
 export async function openTorchFile(path: string): Promise<SafetensorsFile> {
   const handle = await openForReading(path);
   try {
-    const begins = await bytesAt(handle, path, 0, 2);
-    const root =
-      begins[0] === 0x50 ? await readArchive(handle, path) : await readLegacy(handle, path);
+    const [first] = await bytesAt(handle, path, 0, 2);
+    const root = first === 0x50 ? await readArchive(handle, path) : await readLegacy(handle, path);
     return openFile(handle, path, tensorsOf(root, path));
   } catch (error) {
     await handle.close();
@@ -128,11 +131,9 @@ async function readTensor(
 ): Promise<HostTensor> {
   const { dtype } = storage;
   const count = elements(shape);
-  const last = shape.reduce((sum, side, axis) => sum + (side - 1) * (strides[axis] as number), 0);
-  const length = count === 0 ? 0 : last + 1;
   const place = {
     dtype,
-    count: length,
+    count: stretchOf(shape, strides),
     position: storage.position + offset * bytesPerElement[dtype],
   };
   const stretch = await readElements(handle, place, path, `tensor '${name}'`);
@@ -141,24 +142,30 @@ async function readTensor(
   const index = shape.map(() => 0);
   let from = 0;
   for (let to = 0; to < count; to++) {
-    data[to] = stretch[from] as number;
+    data[to] = stretch[from]!;
     for (let axis = shape.length - 1; axis >= 0; axis--) {
-      const stride = strides[axis] as number;
-      index[axis] = (index[axis] as number) + 1;
+      const stride = strides[axis]!;
+      index[axis]! += 1;
       from += stride;
-      if ((index[axis] as number) < (shape[axis] as number)) break;
-      from -= stride * (shape[axis] as number);
+      if (index[axis]! < shape[axis]!) break;
+      from -= stride * shape[axis]!;
       index[axis] = 0;
     }
   }
   return { shape: [...shape], dtype, data };
 }
 
+/** The elements from the first to the last one of a tensor in its storage. */
+function stretchOf(shape: readonly number[], strides: readonly number[]): number {
+  if (elements(shape) === 0) return 0;
+  return shape.reduce((sum, side, axis) => sum + (side - 1) * strides[axis]!, 1);
+}
+
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   let expected = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     if (shape[axis] !== 1 && strides[axis] !== expected) return false;
-    expected *= shape[axis] as number;
+    expected *= shape[axis]!;
   }
   return true;
 }
@@ -188,10 +195,7 @@ function tensorsOf(root: Pickled, path: string): Map<string, StoredTensor> {
   };
   if (root instanceof Map) visit(root, []);
   if (found.size > 0) return found;
-  throw new InvalidTorchFile(
-    `${path} holds no named tensors`,
-    'Expected a state dict, written by torch.save(model.state_dict(), file)',
-  );
+  throw new InvalidTorchFile(`${path} holds no named tensors`, expected);
 }
 
 /** The values that pickles of tensors are made of; anything else is refused by name. */
@@ -209,17 +213,18 @@ function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[])
         case 'torch._utils._rebuild_tensor_v2':
           return rebuiltTensor(path, args);
         case 'torch._utils._rebuild_parameter':
-          return args[0] as Pickled;
+          return args[0] ?? null;
         default:
           throw refused(name);
       }
     },
     persistent(id: Pickled): Pickled {
-      const [what, type] = Array.isArray(id) ? id : [];
+      const parts = Array.isArray(id) ? id : [];
+      const [what, type] = parts;
       const name = type instanceof PickledGlobal ? type.name : '';
       if (what !== 'storage' || name === '') throw refused(`the outside object ${String(id)}`);
       const dtype = storageTypes[name];
-      if (dtype) return storageOf(dtype, id as Pickled[]);
+      if (dtype) return storageOf(dtype, parts);
       throw new UnsupportedDtype(
         `${path} has numbers of type ${name}`,
         `Expected one of ${Object.keys(storageTypes).join(', ')}`,
@@ -229,41 +234,47 @@ function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[])
 }
 
 function orderedDictionary(path: string, entries: Pickled | undefined): Pickled {
-  const given = entries ?? [];
-  const arePairs = Array.isArray(given) && given.every((pair) => Array.isArray(pair));
-  if (arePairs) return new Map(given as [Pickled, Pickled][]);
-  throw new InvalidTorchFile(`${path} has a damaged dictionary`, 'Download or copy it again');
+  const pairs = entries ?? [];
+  if (Array.isArray(pairs) && pairs.every((pair) => Array.isArray(pair))) {
+    return new Map(pairs.map(([key = null, value = null]) => [key, value]));
+  }
+  throw damaged(path, 'dictionary');
+}
+
+function damaged(path: string, what: string): InvalidTorchFile {
+  return new InvalidTorchFile(`${path} has a damaged ${what}`, 'Download or copy it again');
 }
 
 /** A storage that a pickle names, whose place in the file is found later. */
 function newStorage(path: string, dtype: HostDtype, count: Pickled | undefined): Storage {
-  if (Number.isSafeInteger(count) && (count as number) >= 0) {
-    return { dtype, count: count as number, position: -1 };
+  if (typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) {
+    return new Storage(dtype, count);
   }
-  throw new InvalidTorchFile(`${path} has a damaged tensor`, 'Download or copy it again');
+  throw damaged(path, 'tensor');
 }
 
 function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[]): StoredTensor {
+  const isCount = (value: unknown): value is number =>
+    typeof value === 'number' && Number.isInteger(value) && value >= 0;
   const areCounts = (values: unknown): values is number[] =>
-    Array.isArray(values) && values.every((value) => Number.isInteger(value) && value >= 0);
+    Array.isArray(values) && values.every(isCount);
   if (
-    !(storage !== null && typeof storage === 'object' && 'position' in storage) ||
-    !areCounts([offset]) ||
+    !(storage instanceof Storage) ||
+    !isCount(offset) ||
     !areCounts(shape) ||
     !areCounts(strides) ||
     shape.length !== strides.length
   ) {
-    throw new InvalidTorchFile(`${path} has a damaged tensor`, 'Download or copy it again');
+    throw damaged(path, 'tensor');
   }
-  const tensor = new StoredTensor(storage as Storage, offset as number, shape, strides);
-  const last = shape.reduce((sum, side, axis) => sum + (side - 1) * (strides[axis] as number), 0);
-  if (elements(shape) > 0 && tensor.offset + last >= tensor.storage.count) {
+  const stretch = stretchOf(shape, strides);
+  if (stretch > 0 && offset + stretch > storage.count) {
     throw new InvalidTorchFile(
-      `${path} has a tensor of shape (${shape}) that reaches beyond its ${tensor.storage.count} numbers`,
+      `${path} has a tensor of shape (${shape}) that reaches beyond its ${storage.count} numbers`,
       'Download or copy it again',
     );
   }
-  return tensor;
+  return new StoredTensor(storage, offset, shape, strides);
 }
 
 /** Today's form: a zip archive, not compressed, of a pickle and a file for each storage. */
@@ -271,10 +282,7 @@ async function readArchive(handle: FileHandle, path: string): Promise<Pickled> {
   const entries = await archiveEntries(path);
   const pickle = [...entries.keys()].find((name) => /(^|\/)data\.pkl$/.test(name));
   if (pickle === undefined) {
-    throw new InvalidTorchFile(
-      `${path} is a zip archive without a data.pkl`,
-      'Expected a state dict, written by torch.save(model.state_dict(), file)',
-    );
+    throw new InvalidTorchFile(`${path} is a zip archive without a data.pkl`, expected);
   }
   const folder = pickle.slice(0, -'data.pkl'.length);
   const placed = async (name: string): Promise<Place> => {
@@ -291,21 +299,15 @@ async function readArchive(handle: FileHandle, path: string): Promise<Pickled> {
   }
   const { position, length } = await placed(pickle);
   const bytes = await bytesAt(handle, path, position, length);
-  const storages = new Map<string, { storage: Storage; name: string }>();
-  const { value } = readPickle(
-    bytes,
-    0,
-    path,
-    tensorReaders(path, (dtype, [, , key, , count]) => {
-      const name = `${folder}data/${String(key)}`;
-      const known = storages.get(name);
-      if (known) return known.storage;
-      const storage = newStorage(path, dtype, count);
-      storages.set(name, { storage, name });
-      return storage;
-    }),
-  );
-  for (const { storage, name } of storages.values()) {
+  const storages = new Map<string, Storage>();
+  const readers = tensorReaders(path, (dtype, [, , key, , count]) => {
+    const name = `${folder}data/${String(key)}`;
+    const storage = storages.get(name) ?? newStorage(path, dtype, count);
+    storages.set(name, storage);
+    return storage;
+  });
+  const { value } = readPickle(bytes, 0, path, readers);
+  for (const [name, storage] of storages) {
     const place = await placed(name);
     if (storage.count * bytesPerElement[storage.dtype] > place.length) {
       throw new TruncatedFile(
@@ -375,10 +377,7 @@ async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
     return value;
   };
   if (next() !== legacyMagic) {
-    throw new InvalidTorchFile(
-      `${path} is a pickle, but none that torch.save wrote`,
-      'Expected a state dict, written by torch.save(model.state_dict(), file)',
-    );
+    throw new InvalidTorchFile(`${path} is a pickle, but none that torch.save wrote`, expected);
   }
   next();
   const machine = next();
@@ -389,13 +388,12 @@ async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
   const keys = next();
   for (const key of Array.isArray(keys) ? keys : []) {
     const storage = storages.get(String(key));
-    if (!storage)
-      throw new InvalidTorchFile(`${path} has a damaged list of numbers`, 'Copy it again');
+    if (!storage) throw damaged(path, 'list of numbers');
     storage.position = at + 8;
     at += 8 + storage.count * bytesPerElement[storage.dtype];
   }
   if ([...storages.values()].some(({ position }) => position < 0)) {
-    throw new InvalidTorchFile(`${path} has a damaged list of numbers`, 'Copy it again');
+    throw damaged(path, 'list of numbers');
   }
   if (at > size) {
     throw new TruncatedFile(`${path} has ${size} bytes of ${at}`, 'Download or copy it again');

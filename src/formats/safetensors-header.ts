@@ -1,4 +1,4 @@
-import { arrayOf, bytesPerElement, type HostData, type HostDtype } from './safetensors-elements.js';
+import { arrayOf, bytesPerElement, type HostData, type HostDtype } from './elements.js';
 import {
   HeaderTooLarge,
   InvalidHeader,
@@ -116,7 +116,7 @@ export function encodeHeader(
   if (Object.keys(metadata).length > 0) parts.push(['__metadata__', metadata]);
   let offset = 0;
   for (const [name, { shape, dtype }] of sources) {
-    checkTensor(name, tensors[name] as TensorSource);
+    checkTensor(name, tensors[name]!);
     const end = offset + elements(shape) * bytesPerElement[dtype];
     parts.push([name, { dtype, shape, data_offsets: [offset, end] }]);
     offset = end;
@@ -141,14 +141,14 @@ export function encodeHeader(
  */
 export async function* partsOf(name: string, tensor: TensorSource): AsyncGenerator<HostData> {
   const { shape, data } = tensor;
-  const given = typeof data === 'function' ? await data() : data;
-  if (!(Symbol.asyncIterator in given)) {
-    checkData(name, tensor, given);
-    return yield given;
+  const numbers = typeof data === 'function' ? await data() : data;
+  if (!(Symbol.asyncIterator in numbers)) {
+    checkData(name, tensor, numbers);
+    return yield numbers;
   }
   const expected = elements(shape);
   let count = 0;
-  for await (const part of given) {
+  for await (const part of numbers) {
     checkType(name, tensor, part);
     count += part.length;
     if (count > expected) throw wrongShape(name, shape, count);
@@ -170,9 +170,10 @@ function checkData(
 
 function checkType(name: string, { dtype }: Pick<TensorSource, 'dtype'>, data: HostData): void {
   const expected = arrayOf(dtype);
+  const came = data.constructor.name;
   if (!(data instanceof expected)) {
     throw new InvalidTensor(
-      `Tensor '${name}' of dtype ${dtype} is a ${(data as object).constructor.name}`,
+      `Tensor '${name}' of dtype ${dtype} is a ${came}`,
       `Expected a ${expected.name}`,
     );
   }
@@ -203,13 +204,11 @@ function parseHeader(bytes: Uint8Array, source: string): Record<string, unknown>
 
 function checkMetadata(value: unknown, source: string): Record<string, string> {
   if (value === undefined) return {};
-  if (!isRecord(value) || !Object.values(value).every((entry) => typeof entry === 'string')) {
-    throw new InvalidHeader(
-      `${source}: __metadata__ is ${describe(value)}`,
-      'Expected an object whose values are strings',
-    );
-  }
-  return value as Record<string, string>;
+  if (isRecord(value) && isTexts(value)) return value;
+  throw new InvalidHeader(
+    `${source}: __metadata__ is ${describe(value)}`,
+    'Expected an object whose values are strings',
+  );
 }
 
 function checkEntry(name: string, value: unknown, source: string): Entry {
@@ -224,7 +223,7 @@ function checkEntry(name: string, value: unknown, source: string): Entry {
   if (typeof dtype !== 'string') {
     throw new InvalidHeader(`${where} has dtype ${describe(dtype)}`, 'Expected a string');
   }
-  if (!Object.hasOwn(bytesPerElement, dtype)) {
+  if (!isDtype(dtype)) {
     throw new UnsupportedDtype(
       `${where} has dtype '${dtype}'`,
       `Expected one of ${Object.keys(bytesPerElement).join(', ')}`,
@@ -242,15 +241,15 @@ function checkEntry(name: string, value: unknown, source: string): Entry {
       'Expected two whole numbers, begin and end',
     );
   }
-  const [begin, end] = offsets as [number, number];
-  const needed = elements(shape) * bytesPerElement[dtype as HostDtype];
+  const [begin, end] = [offsets[0]!, offsets[1]!];
+  const needed = elements(shape) * bytesPerElement[dtype];
   if (end - begin !== needed) {
     throw new InvalidOffsets(
       `${where} claims the ${end - begin} bytes from ${begin} to ${end}`,
       `Expected ${needed} bytes for shape (${shape.join(', ')}) of ${dtype}`,
     );
   }
-  return { name, dtype: dtype as HostDtype, shape, begin, end };
+  return { name, dtype, shape, begin, end };
 }
 
 /** Sorts the entries by place in the file; together they must cover it exactly. */
@@ -309,6 +308,14 @@ function wrongShape(name: string, shape: readonly number[], count: number): Inva
     `Tensor '${name}' has shape (${shape}) and ${count} elements`,
     'Expected a shape of whole numbers whose product is the number of elements',
   );
+}
+
+function isTexts(record: Record<string, unknown>): record is Record<string, string> {
+  return Object.values(record).every((entry) => typeof entry === 'string');
+}
+
+function isDtype(name: string): name is HostDtype {
+  return Object.hasOwn(bytesPerElement, name);
 }
 
 function isCounts(value: unknown): value is number[] {

@@ -1,12 +1,14 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt, sha256, writeAll, writeAtomically } from '../core/files.js';
+import { UserError } from '../core/errors.js';
+import { openForReading, sha256, writeAll, writeAtomically } from '../core/files.js';
 import {
   bytesPerElement,
+  bytesUpTo,
   type HostData,
   type HostDtype,
   readElements,
   writeElements,
-} from './safetensors-elements.js';
+} from './elements.js';
 import { MissingTensor, missingRows } from './safetensors-errors.js';
 import {
   decodeHeader,
@@ -68,9 +70,9 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const handle = await openForReading(path);
   try {
     const { size } = await handle.stat();
-    const prefix = await readUpTo(handle, 0, prefixBytes, path);
+    const prefix = await bytesUpTo(handle, path, 0, prefixBytes);
     const length = headerLength(prefix, size, path);
-    const json = await readUpTo(handle, prefixBytes, length, path);
+    const json = await bytesUpTo(handle, path, prefixBytes, length);
     const start = prefixBytes + length;
     const { entries, metadata } = decodeHeader(json, size - start, path);
     return openFile(handle, path, { entries, metadata, start });
@@ -81,19 +83,58 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 }
 
 /**
+ * What comes of an open safetensors file, which is closed then.
+ * @throws as {@link openSafetensors} and `use` do
+ */
+export async function withSafetensors<T>(
+  path: string,
+  use: (file: SafetensorsFile) => Promise<T>,
+): Promise<T> {
+  const file = await openSafetensors(path);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
  * Reads a whole safetensors file.
  * @throws as {@link openSafetensors} and {@link SafetensorsFile.read} do
  */
 export async function readSafetensors(path: string): Promise<Safetensors> {
-  const file = await openSafetensors(path);
-  try {
+  return withSafetensors(path, async (file) => {
     const tensors: [string, HostTensor][] = [];
     for (const name of Object.keys(file.tensors)) tensors.push([name, await file.read(name)]);
     // fromEntries, because an assignment to the name `__proto__` would be lost.
     return { tensors: Object.fromEntries(tensors), metadata: { ...file.metadata } };
-  } finally {
-    await file.close();
+  });
+}
+
+/**
+ * The shape of a tensor of 32 or 16 bits.
+ *
+ * @param axes for each axis its size, or where any above 0 will do what it is called in an error
+ * @param what the tensor is called in an error, in the plural
+ * @throws UserError where the tensor is absent, or of another form
+ */
+export function floatShape<const A extends readonly (string | number)[]>(
+  { path, tensors }: Pick<SafetensorsFile, 'path' | 'tensors'>,
+  name: string,
+  axes: A,
+  what = name,
+): { [K in keyof A]: number } {
+  const expected = `Expected a tensor ${name} (${axes.join(', ')}) of F32, BF16 or F16`;
+  const found = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
+  if (!found) {
+    throw new UserError(`${path} holds ${Object.keys(tensors).join(', ') || 'nothing'}`, expected);
   }
+  const { shape, dtype } = found;
+  const fits = axes.every((axis, i) => (typeof axis === 'number' ? shape[i] === axis : shape[i]));
+  if (fits && shape.length === axes.length && ['F32', 'BF16', 'F16'].includes(dtype)) {
+    return shape as { [K in keyof A]: number };
+  }
+  throw new UserError(`The ${what} of ${path} are (${shape.join(', ')}) of ${dtype}`, expected);
 }
 
 /**
@@ -115,7 +156,7 @@ export async function writeSafetensors(
   await writeAtomically(path, async (handle) => {
     await writeAll(handle, header);
     for (const name of order) {
-      const tensor = tensors[name] as TensorSource;
+      const tensor = tensors[name]!;
       for await (const part of partsOf(name, tensor)) {
         await writeElements(handle, tensor.dtype, part, `Tensor '${name}'`);
       }
@@ -156,15 +197,4 @@ function openFile(
     sha256: () => sha256(handle, path),
     close: () => handle.close(),
   };
-}
-
-/** The bytes from a place on, fewer where the file ends before. */
-async function readUpTo(
-  handle: FileHandle,
-  position: number,
-  length: number,
-  path: string,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  return bytes.subarray(0, await readAt(handle, bytes, position, path));
 }

@@ -34,25 +34,25 @@ const block = 512;
  * @throws InvalidTar, also where the archive lacks its end, as one that was cut short does
  */
 export async function* tarEntries(bytes: TarBytes): AsyncGenerator<TarEntry> {
-  /** What the next header is told to mean by a header before it. */
-  let told: { name?: string; length?: number } = {};
+  /** What a header says of the next one. */
+  let next: { name?: string; length?: number } = {};
   for (let at = bytes.begin; ; ) {
     if (at + block > bytes.end) throw cutShort(bytes, at);
     const header = await bytes.read(at, block);
     if (header.every((byte) => byte === 0)) return;
-    const type = String.fromCharCode(header[156] as number);
+    const type = String.fromCharCode(header[156]!);
     const extension = type === 'L' || type === 'x' || type === 'K' || type === 'g';
-    const length = (extension ? undefined : told.length) ?? checkedLength(bytes, header, at);
+    const length = (extension ? undefined : next.length) ?? checkedLength(bytes, header, at);
     const position = at + block;
     if (position + length > bytes.end) throw cutShort(bytes, at);
     at = position + Math.ceil(length / block) * block;
     if (type === 'L') {
-      told = { ...told, name: textOf(await bytes.read(position, length)) };
+      next = { ...next, name: textOf(await bytes.read(position, length)) };
     } else if (type === 'x') {
-      told = { ...told, ...paxRecords(await bytes.read(position, length)) };
+      next = { ...next, ...paxRecords(await bytes.read(position, length)) };
     } else if (!extension) {
-      const name = told.name ?? nameOf(header);
-      told = {};
+      const name = next.name ?? nameOf(header);
+      next = {};
       if (type === '0' || type === '\0' || type === '7') yield { name, position, length };
     }
   }
@@ -64,22 +64,28 @@ export async function* tarEntries(bytes: TarBytes): AsyncGenerator<TarEntry> {
  * @throws InvalidTar where it cannot be decompressed; FileUnreadable
  */
 export async function tarInMemory(file: string): Promise<TarBytes> {
-  const read = await readBytes(file);
-  const bytes = read[0] === 0x1f && read[1] === 0x8b ? decompressed(read, file) : read;
+  const bytes = gunzipped(await readBytes(file), (why) => {
+    const remedy = 'It is damaged or cut short; fetch it again';
+    return new InvalidTar(`${file} cannot be decompressed (${why})`, remedy);
+  });
   return {
-    ...{ name: file, begin: 0, end: bytes.length },
+    name: file,
+    begin: 0,
+    end: bytes.length,
     read: async (position, length) => bytes.subarray(position, position + length),
   };
 }
 
-function decompressed(bytes: Uint8Array, file: string): Uint8Array {
+/**
+ * Bytes that may be compressed by gzip, decompressed.
+ * @param damaged what to throw where they cannot be
+ */
+export function gunzipped(bytes: Uint8Array, damaged: (why: string) => UserError): Uint8Array {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
     return gunzipSync(bytes);
   } catch (error) {
-    throw new InvalidTar(
-      `${file} cannot be decompressed (${(error as Error).message})`,
-      'It is damaged or cut short; fetch it again',
-    );
+    throw damaged((error as Error).message);
   }
 }
 
@@ -104,7 +110,7 @@ function checkedLength({ name }: TarBytes, header: Uint8Array, at: number): numb
 /** A number in octal digits, or, where the first bit is set, in binary. */
 function numberIn(header: Uint8Array, begin: number, length: number): number | undefined {
   const field = header.subarray(begin, begin + length);
-  if (((field[0] as number) & 0x80) !== 0) {
+  if ((field[0]! & 0x80) !== 0) {
     return field.reduce((value, byte, i) => value * 256 + (i === 0 ? byte & 0x7f : byte), 0);
   }
   const text = textOf(field).trim();

@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt } from '../core/files.js';
+import { openForReading } from '../core/files.js';
+import { bytesUpTo } from './elements.js';
 import { isTorchFile, openTorchFile } from './pth.js';
 import { openSafetensors, type SafetensorsFile } from './safetensors.js';
 
@@ -14,12 +14,7 @@ export type TensorFile = SafetensorsFile;
  */
 export async function openTensorFile(path: string): Promise<TensorFile> {
   const handle = await openForReading(path);
-  let begins: Uint8Array;
-  try {
-    begins = await firstBytes(handle, path);
-  } finally {
-    await handle.close();
-  }
+  const begins = await bytesUpTo(handle, path, 0, 16).finally(() => handle.close());
   return isTorchFile(begins) ? openTorchFile(path) : openSafetensors(path);
 }
 
@@ -27,9 +22,4 @@ export async function openTensorFile(path: string): Promise<TensorFile> {
 export async function fileDigest(path: string): Promise<string> {
   const file = await openTensorFile(path);
   return file.sha256().finally(() => file.close());
-}
-
-async function firstBytes(handle: FileHandle, path: string): Promise<Uint8Array> {
-  const bytes = new Uint8Array(16);
-  return bytes.subarray(0, await readAt(handle, bytes, 0, path));
 }

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import * as yauzl from 'yauzl';
-import { bytesAt } from './bytes-at.js';
+import { bytesAt } from './elements.js';
 
 /**
  * The entries of a zip archive by name, from its directory.
@@ -36,8 +36,6 @@ export async function contentPosition(
   { relativeOffsetOfLocalHeader: begin }: yauzl.Entry,
 ): Promise<number> {
   const header = await bytesAt(handle, path, begin, localHeader);
-  const [name, extra] = [26, 28].map(
-    (at) => (header[at] as number) + 256 * (header[at + 1] as number),
-  ) as [number, number];
-  return begin + localHeader + name + extra;
+  const word = (at: number) => header[at]! + 256 * header[at + 1]!;
+  return begin + localHeader + word(26) + word(28);
 }

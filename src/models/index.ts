@@ -1,26 +1,44 @@
-/** `tarflow/models`: the families of models, their configurations and checkpoints; encoders of captions. */
-export {
-  type CaptionEncoder,
-  type EncodeOptions,
-  UnknownCaption,
-} from '../conditions/text/caption-encoder.js';
+/**
+ * The families of models, their configurations and checkpoints; encoders of captions.
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint } from 'tarflow';
+ * import { configName, tarflow } from 'tarflow/models';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file, { family: tarflow });
+ * console.log(configName(flow.config)); // 4-40-4-2
+ * ```
+ *
+ * @module tarflow/models
+ */
+
 export {
   type CaptionedLatents,
   writeCaptionStates,
 } from '../conditions/text/captioned-latents.js';
 export { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
+export { tokenCount, tokenWidth } from '../flow/patches.js';
+export {
+  type CaptionEncoder,
+  type EncodeOptions,
+  UnknownCaption,
+} from '../pretrained/caption-encoder.js';
 export {
   accuracy,
   type Classifier,
   type ClassifierConfig,
-  type ClassifierTrainingOptions,
   classifier,
   classifierFeatures,
   disposeClassifier,
+} from './classifier/family.js';
+export {
+  type ClassifierTrainingOptions,
   loadClassifier,
   saveClassifier,
   trainClassifier,
-} from './classifier/index.js';
+} from './classifier/train.js';
 export type { CouplingConfig } from './coupling/config.js';
 export { type Coupling, coupling } from './coupling/index.js';
 export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
@@ -31,7 +49,7 @@ export { createModel, familyOf, kinds } from './registry.js';
 export type { StarFlowConfig } from './starflow/config.js';
 export { type StarFlow, starflow } from './starflow/index.js';
 export { TarFlowBlock } from './tarflow/block.js';
-export { configName, type TarFlowConfig, tokenCount, tokenWidth } from './tarflow/config.js';
+export { configName, type TarFlowConfig } from './tarflow/config.js';
 export { createTarFlow, imagesOf, type TarFlow, tarflow, tokensOf } from './tarflow/index.js';
 export type { TarFlowParameters } from './tarflow/parameters.js';
 export type { VaeConfig, VaeLoss } from './vae/config.js';

@@ -3,9 +3,8 @@ import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { checkedValue } from '../core/schema.js';
 import { disposeTree, type Tree } from '../core/tree.js';
-import { ability } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
-import { modelOfState } from '../flow/state-dict.js';
+import { modelOfState, publishedConfig } from '../flow/state-dict.js';
 import { readLeaves } from '../formats/leaves.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 import {
@@ -108,11 +107,11 @@ export function readDescription(
 }
 
 /** Families whose licence was shown. */
-const told = new Set<string>();
+const licencesShown = new Set<string>();
 
 function tellLicence({ kind, published }: Family): void {
-  if (!published?.licence || told.has(kind)) return;
-  told.add(kind);
+  if (!published?.licence || licencesShown.has(kind)) return;
+  licencesShown.add(kind);
   process.emitWarning(published.licence, { type: 'TarflowWarning' });
 }
 
@@ -135,11 +134,7 @@ function describedModel(
       );
     }
     const family = publishedFamily(tensors);
-    const config = ability(family, 'published').configOf(
-      renamed(family, true, { ...tensors }),
-      path,
-      known,
-    );
+    const config = publishedConfig(family, renamed(family, true, tensors), path, known);
     return { family, config: fitting(family, config, path) };
   }
   const written = checkedMetadata(
@@ -175,15 +170,8 @@ function resized(
       'Ask for no other size: a STARFlow or an autoencoder takes other ones',
     );
   }
-  try {
-    return family.check({ ...config, image: { ...image, height, width } });
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(
-      `${path}: ${error.problem}`,
-      `Ask for another size; that of the training is ${image.height}×${image.width}`,
-    );
-  }
+  const remedy = `Ask for another size; that of the training is ${image.height}×${image.width}`;
+  return fitting(family, { ...config, image: { ...image, height, width } }, path, remedy);
 }
 
 /** Whether models of a family run, and are trained further, on images of another size than before. */
@@ -213,11 +201,11 @@ function renamed<T>(
 }
 
 /** Checks a configuration as its family does; an error names the file. */
-function fitting(family: Family, config: ModelConfig, path: string): ModelConfig {
+function fitting(family: Family, config: ModelConfig, path: string, remedy?: string): ModelConfig {
   try {
     return family.check(config);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`${path}: ${error.problem}`, error.remedy);
+    throw new UserError(`${path}: ${error.problem}`, remedy ?? error.remedy);
   }
 }

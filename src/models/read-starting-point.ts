@@ -1,18 +1,16 @@
 import { stat } from 'node:fs/promises';
 import * as path from 'node:path';
 import { startEngine } from '../core/engine.js';
-import { readLeaves } from '../formats/leaves.js';
 import type { SafetensorsFile } from '../formats/safetensors.js';
 import { openTensorFile } from '../formats/tensor-file.js';
 import {
   isState,
-  openLastState,
+  openStateOf,
+  readState,
   type StateHeader,
-  startingNames,
   stateHeader,
 } from '../training/saved-state.js';
-import type { LoadedStartingPoint } from '../training/starting-point.js';
-import { namedInState } from '../training/state.js';
+import { type LoadedStartingPoint, namedInState } from '../training/state.js';
 import { readCheckpoint, readDescription } from './load-checkpoint.js';
 
 /**
@@ -58,7 +56,7 @@ async function withOpened<R>(
   use: (file: SafetensorsFile, header: StateHeader | undefined) => Promise<R>,
 ): Promise<R> {
   const isFolder = (await stat(from).catch(() => undefined))?.isDirectory();
-  const opened = isFolder ? await openLastState(from) : { file: await openTensorFile(from) };
+  const opened = isFolder ? await openStateOf(from) : { file: await openTensorFile(from) };
   const { file } = opened;
   try {
     const header = 'header' in opened ? opened.header : isState(file) && stateHeader(file);
@@ -74,7 +72,7 @@ async function ofState(
   file: SafetensorsFile,
   { config, steps, latents }: StateHeader,
 ): Promise<Learnt> {
-  const state = await readLeaves(file, startingNames(file));
+  const state = await readState(file, 'start');
   return { config, steps, ...(latents && { latents }), state };
 }
 

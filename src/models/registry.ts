@@ -1,7 +1,6 @@
 import { UserError } from '../core/errors.js';
-import { checkedValue } from '../core/schema.js';
-import { freshModel } from '../flow/flow.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
+import { freshModel } from '../flow/state-dict.js';
 import { classifier } from './classifier/family.js';
 import { coupling } from './coupling/index.js';
 import { maf } from './maf/index.js';
@@ -53,7 +52,5 @@ export function familyOf(kind: string): Family {
  * ```
  */
 export function createModel<C extends ModelConfig>(config: C, seed: number): Model {
-  const family = familyOf(config.kind);
-  checkedValue(family.schema, config, 'The configuration', 'Choose values that fit its kind');
-  return freshModel(family, config, seed);
+  return freshModel(familyOf(config.kind), config, seed);
 }

@@ -1,3 +1,4 @@
+import { at } from '../core/errors.js';
 import { foldIn, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { type Specs, uniforms } from './specs.js';
@@ -36,7 +37,7 @@ export function convolution(x: tf.Tensor4D, { weight, bias }: ConvolutionParamet
   // WebAssembly has no gradient of the kernel; a single pixel needs none.
   const product = rows * columns === 1 || !tf.getKernel('Conv2DBackpropFilter', tf.getBackend());
   const convolved = product ? byProduct(x, weight) : tf.conv2d(x, weight, 1, 'same');
-  return tf.add(convolved, bias) as tf.Tensor4D;
+  return tf.add(convolved, bias);
 }
 
 /**
@@ -61,7 +62,7 @@ export function halvingConvolution(
   const convolved = tf.getKernel('Conv2DBackpropFilter', tf.getBackend())
     ? tf.conv2d(beyond(1), weight, 2, 'valid')
     : seenTimesKernel(everyOther(beyond(2)), weight);
-  return tf.add(convolved, bias) as tf.Tensor4D;
+  return tf.add(convolved, bias);
 }
 
 /** What a kernel of side 3 sees at every other row and column, of images with two more of each. */
@@ -102,8 +103,22 @@ function byProduct(x: tf.Tensor4D, weight: tf.Tensor4D): tf.Tensor4D {
 /** @param seen by each place of the kernel, (batch, height, width, inputs) */
 function seenTimesKernel(seen: readonly tf.Tensor4D[], weight: tf.Tensor4D): tf.Tensor4D {
   const [rows, columns, inputs, outputs] = weight.shape;
-  const [batch, height, width] = (seen[0] as tf.Tensor4D).shape;
+  const [batch, height, width] = at(seen, 0).shape;
   const flat = tf.reshape(tf.concat([...seen], 3), [-1, rows * columns * inputs]);
   const kernel = tf.reshape(weight, [rows * columns * inputs, outputs]);
   return tf.reshape(tf.matMul(flat, kernel), [batch, height, width, outputs]);
+}
+
+/**
+ * Images twice as high and wide, each pixel four times: the nearest one. It is written by `concat`,
+ * whose gradient every engine has.
+ *
+ * @param x (batch, height, width, channels)
+ * @returns (batch, 2·height, 2·width, channels)
+ */
+export function doubled(x: tf.Tensor4D): tf.Tensor4D {
+  const [batch, height, width, channels] = x.shape;
+  const pixels = tf.reshape(x, [batch * height, width, channels]);
+  const wide = tf.reshape(tf.concat([pixels, pixels], 2), [batch * height, 2 * width * channels]);
+  return tf.reshape(tf.concat([wide, wide], 1), [batch, 2 * height, 2 * width, channels]);
 }

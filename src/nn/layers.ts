@@ -48,7 +48,7 @@ export function normed({ weight, bias }: AnyNormParameters, x: tf.Tensor2D): tf.
  * @returns (rows, channels), or (1, channels) for no mixture
  */
 export function embedding(table: tf.Tensor2D, mixture: tf.Tensor2D | undefined): tf.Tensor2D {
-  return mixture ? tf.matMul(mixture, table) : (tf.mean(table, 0, true) as tf.Tensor2D);
+  return mixture ? tf.matMul(mixture, table) : tf.mean(table, 0, true);
 }
 
 /** Numbers within ±bound, smoothly: near zero they stay what they are. */

@@ -1,3 +1,4 @@
+import { at } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 
 /** Cosines and sines (tokens, width) by which queries and keys are rotated, a row per token. */
@@ -15,11 +16,11 @@ export interface Rotary {
  * @returns the same shape
  */
 export function rotated<T extends tf.Tensor>(x: T, { cos, sin }: Rotary): T {
-  const width = x.shape.at(-1) as number;
-  const rows = tf.reshape(x, [-1, width]) as tf.Tensor2D;
+  const width = at(x.shape, -1);
+  const rows = tf.reshape(x, [-1, width]);
   // A product, since moving the numbers of pairs one by one takes several passes over memory.
   const turned = tf.reshape(tf.matMul(rows, quarterTurn(width)), x.shape);
-  return tf.add(tf.mul(x, cos), tf.mul(turned, sin));
+  return tf.add<tf.Tensor, T>(tf.mul(x, cos), tf.mul(turned, sin));
 }
 
 /** The map (width, width) of (a, b) to (−b, a) for every pair, from the right. */
@@ -34,8 +35,7 @@ function quarterTurn(width: number): tf.Tensor2D {
 
 /** Rows `first` … `first + count − 1` of cosines and sines. */
 export function rotaryRows({ cos, sin }: Rotary, first: number, count: number): Rotary {
-  const rows = (table: tf.Tensor2D): tf.Tensor2D =>
-    tf.slice(table, [first, 0], [count, -1]) as tf.Tensor2D;
+  const rows = (table: tf.Tensor2D): tf.Tensor2D => tf.slice(table, [first, 0], [count, -1]);
   return { cos: rows(cos), sin: rows(sin) };
 }
 

@@ -1,5 +1,6 @@
 import { normal, type RandomKey, uniform } from '../core/random.js';
 import { tf } from '../core/tf.js';
+import { mapNodes } from '../core/tree.js';
 
 /** A parameter before it exists: its shape, and how its first numbers are made. */
 export interface LeafSpec {
@@ -44,9 +45,8 @@ export function uniforms(key: RandomKey, shape: readonly number[], bound: number
 /** The shapes of a tree's leaves by their dotted names, in the order of the tree. */
 export function shapesOf(specs: unknown): Record<string, readonly number[]> {
   const shapes: Record<string, readonly number[]> = {};
-  visit(specs, '', (leaf, name) => {
+  mapNodes(specs, isLeaf, (leaf, name) => {
     shapes[name] = leaf.shape;
-    return undefined;
   });
   return shapes;
 }
@@ -61,19 +61,7 @@ export function built<P>(
   make: (leaf: LeafSpec, name: string) => tf.Tensor = (leaf) =>
     tf.tensor(leaf.values(), [...leaf.shape]),
 ): P {
-  return visit(specs, '', make) as P;
-}
-
-function visit(node: unknown, name: string, f: (leaf: LeafSpec, name: string) => unknown): unknown {
-  const inner = (key: string): string => (name === '' ? key : `${name}.${key}`);
-  // Before leaves: a list has `values`, too.
-  if (Array.isArray(node)) return node.map((child, i) => visit(child, inner(String(i)), f));
-  if (isLeaf(node)) return f(node, name);
-  return Object.fromEntries(
-    Object.entries(node as Record<string, unknown>)
-      .filter(([, child]) => child !== undefined)
-      .map(([key, child]) => [key, visit(child, inner(key), f)]),
-  );
+  return mapNodes(specs, isLeaf, make) as P;
 }
 
 function isLeaf(node: unknown): node is LeafSpec {

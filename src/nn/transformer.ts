@@ -2,7 +2,7 @@ import { withSlice } from '@tarflow/graph';
 import { attention, gelu, linear } from '../core/ops.js';
 import { foldIn, type RandomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
-import { type Leaves, mapTree } from '../core/tree.js';
+import { type Leaves, leaf, mapTree } from '../core/tree.js';
 import {
   type AnyNormParameters,
   type LinearParameters,
@@ -73,9 +73,9 @@ function layer(
   attended: (qkv: tf.Tensor2D) => tf.Tensor2D,
 ): tf.Tensor2D {
   const joined = attended(linearLayer(attend.qkv, normed(attend.norm, h)));
-  const between = tf.add(h, linearLayer(attend.proj, joined)) as tf.Tensor2D;
+  const between = tf.add(h, linearLayer(attend.proj, joined));
   const hidden = gelu(linearLayer(mlp.main[0], normed(mlp.norm, between)));
-  return tf.add(between, linearLayer(mlp.main[2], hidden)) as tf.Tensor2D;
+  return tf.add(between, linearLayer(mlp.main[2], hidden));
 }
 
 /** How a causal transformer is evaluated. */
@@ -115,8 +115,8 @@ export function transformer(
   layers.forEach((parameters, index) => {
     const [keysName, valuesName] = [`keys${index}`, `values${index}`];
     const seen = cache && {
-      keys: cache[keysName] as tf.Tensor4D,
-      values: cache[valuesName] as tf.Tensor4D,
+      keys: leaf(cache, keysName, 4),
+      values: leaf(cache, valuesName, 4),
     };
     // A scope per layer: what a layer made is freed before the next one runs, except what a gradient
     // under way has saved.
@@ -160,7 +160,7 @@ function wholeLayer(
     const mixed = causalAttention(q, keys, values, scale);
     return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [batch * tokens, channels]);
   };
-  const rows = tf.reshape(h, [batch * tokens, channels]) as tf.Tensor2D;
+  const rows = tf.reshape(h, [batch * tokens, channels]);
   const out = layer(parameters, rows, storedLinear, attended);
   return {
     out: tf.reshape(out, [batch, tokens, channels]),
@@ -234,11 +234,11 @@ export function loopLinear<P extends Parameters<typeof mapTree>[0]>(
   const few = rows < manyRows;
   return {
     parameters: few
-      ? mapTree(parameters, (leaf, name) =>
-          name.endsWith('.weight') && leaf.rank === 2 ? tf.transpose(leaf) : leaf,
+      ? mapTree(parameters, (tensor, name) =>
+          name.endsWith('.weight') && tensor.rank === 2 ? tf.transpose(tensor) : tensor,
         )
       : parameters,
-    linear: ({ weight, bias }, x) => tf.add(tf.matMul(x, weight, false, !few), bias) as tf.Tensor2D,
+    linear: ({ weight, bias }, x) => tf.add(tf.matMul(x, weight, false, !few), bias),
   };
 }
 
@@ -246,9 +246,7 @@ export function loopLinear<P extends Parameters<typeof mapTree>[0]>(
 export interface TransformerStep {
   headWidth: number;
   linear: Linear;
-  /** The consecutive tokens that each row gets, n. */
-  count: number;
-  /** The entry of the cache that the first of them gets, a scalar int32. */
+  /** The entry of the cache that the token gets, a scalar int32. */
   place: tf.Scalar;
   /**
    * Keys and values as `emptyStepCache` makes them. Rows and heads are one axis, as the products take
@@ -257,65 +255,45 @@ export interface TransformerStep {
   cache: Leaves;
   /** Divides the attention logits (rows·heads, 1, 1). */
   temperature?: tf.Tensor3D | undefined;
-  /** Turns queries and keys of the tokens, n rows; absent: not at all. */
+  /** Turns queries and keys of the token, one row; absent: not at all. */
   rotary?: Rotary | undefined;
 }
 
 /**
- * {@link transformer} for some consecutive tokens of each row: h is (rows·n, channels), those of a row
- * together. What the cache has at the place of the first of them and behind is not looked at.
+ * {@link transformer} for one token of each row: h is (rows, channels). What the cache has at its place
+ * and behind is not looked at.
  */
 export function transformerStep(
   layers: readonly AnyLayerParameters[],
   h: tf.Tensor2D,
-  { headWidth, linear: linearLayer, count, place, cache, temperature, rotary }: TransformerStep,
+  { headWidth, linear: linearLayer, place, cache, temperature, rotary }: TransformerStep,
 ): { h: tf.Tensor2D; cache: Leaves } {
-  const [rowsOfHeads, length] = (cache.keys0 as tf.Tensor3D).shape;
-  const { split, joined } = headsOfTokens(h.shape[0] / count, rowsOfHeads, count, headWidth);
-  const mask = unseenMask(place, count, length);
+  const [rowsOfHeads, length] = leaf(cache, 'keys0', 3).shape;
+  const split = (x: tf.Tensor): tf.Tensor3D => tf.reshape(x, [rowsOfHeads, 1, headWidth]);
+  const mask = unseenMask(place, length);
   const extended: Leaves = {};
   let current = h;
   layers.forEach((parameters, index) => {
     current = layer(parameters, current, linearLayer, (qkv) => {
       const [q0, k0, v] = tf.split(qkv, 3, 1).map(split) as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
       const [q, k] = rotary ? [rotated(q0, rotary), rotated(k0, rotary)] : [q0, k0];
-      const keys = withSlice(cache[`keys${index}`] as tf.Tensor3D, 1, place, k);
-      const values = withSlice(cache[`values${index}`] as tf.Tensor3D, 1, place, v);
+      const keys = withSlice(leaf(cache, `keys${index}`, 3), 1, place, k);
+      const values = withSlice(leaf(cache, `values${index}`, 3), 1, place, v);
       extended[`keys${index}`] = keys;
       extended[`values${index}`] = values;
       let logits = tf.matMul(q, keys, false, true);
       logits = tf.mul(logits, 1 / Math.sqrt(headWidth));
       if (temperature) logits = tf.div(logits, temperature);
       const weights = tf.softmax(tf.add(logits, mask)) as tf.Tensor3D;
-      return joined(tf.matMul(weights, values));
+      return tf.reshape(tf.matMul(weights, values), h.shape);
     });
   });
   return { h: current, cache: extended };
 }
 
-/**
- * How the heads of some tokens become rows of products, (rows·n, channels) to (rows·heads, n, head
- * width), and back. One token of each row needs no transposition.
- */
-function headsOfTokens(
-  rows: number,
-  rowsOfHeads: number,
-  count: number,
-  headWidth: number,
-): { split(x: tf.Tensor): tf.Tensor3D; joined(x: tf.Tensor3D): tf.Tensor2D } {
-  const heads = rowsOfHeads / rows;
-  const swapped = (x: tf.Tensor, first: number, second: number): tf.Tensor =>
-    count === 1 ? x : tf.transpose(tf.reshape(x, [rows, first, second, headWidth]), [0, 2, 1, 3]);
-  return {
-    split: (x) => tf.reshape(swapped(x, count, heads), [rowsOfHeads, count, headWidth]),
-    joined: (x) => tf.reshape(swapped(x, heads, count), [rows * count, heads * headWidth]),
-  };
-}
-
-/** The additive mask (n, length) of a step's tokens: each sees the cache up to its own entry. */
-function unseenMask(place: tf.Scalar, count: number, length: number): tf.Tensor2D {
-  const own = tf.reshape(tf.add(tf.range(0, count, 1, 'int32'), place), [count, 1]);
-  const unseen = tf.greater(tf.range(0, length, 1, 'int32'), own);
+/** The additive mask (1, length) of a step's token: it sees the cache up to its own entry. */
+function unseenMask(place: tf.Scalar, length: number): tf.Tensor2D {
+  const unseen = tf.greater(tf.range(0, length, 1, 'int32'), tf.reshape(place, [1, 1]));
   return tf.mul(tf.cast(unseen, 'float32'), -1e9);
 }
 
@@ -336,9 +314,10 @@ export function emptyStepCache(
 
 /** A cache of {@link transformer} in the form of a loop, with room for `length` entries. */
 export function stepCacheOf(cache: Leaves, length: number): Leaves {
-  const folded = Object.entries(cache).map(([name, leaf]) => {
-    const [rows, heads, seen, width] = leaf.shape as [number, number, number, number];
-    return [name, tf.reshape(leaf, [rows * heads, seen, width])] as const;
+  const folded = Object.keys(cache).map((name) => {
+    const whole = leaf(cache, name, 4);
+    const [rows, heads, seen, width] = whole.shape;
+    return [name, tf.reshape(whole, [rows * heads, seen, width])] as const;
   });
   return lengthenedStepCache(Object.fromEntries(folded), length);
 }
@@ -347,10 +326,10 @@ export function stepCacheOf(cache: Leaves, length: number): Leaves {
 export function lengthenedStepCache(cache: Leaves, length: number): Leaves {
   const none: [number, number] = [0, 0];
   return Object.fromEntries(
-    Object.entries(cache).map(([name, leaf]) => {
-      const missing = length - (leaf.shape[1] as number);
-      const longer = missing === 0 ? leaf : tf.pad(leaf, [none, [0, missing], none]);
-      return [name, longer];
+    Object.keys(cache).map((name) => {
+      const entries = leaf(cache, name, 3);
+      const missing = length - entries.shape[1];
+      return [name, missing === 0 ? entries : tf.pad(entries, [none, [0, missing], none])];
     }),
   );
 }

@@ -35,19 +35,16 @@ export async function foldedConvolution(
     await read('running_mean'),
     await read('running_var'),
   ];
-  const factors = Float32Array.from(
-    scale,
-    (value, i) => value / Math.sqrt((variance[i] as number) + epsilon),
-  );
-  const biases = factors.map((factor, i) => (offset[i] as number) - factor * (mean[i] as number));
+  const factors = Float32Array.from(scale, (value, i) => value / Math.sqrt(variance[i]! + epsilon));
+  const biases = factors.map((factor, i) => offset[i]! - factor * mean[i]!);
   return tidy(() => {
-    const scaled = tf.mul(
-      tf.tensor4d(Float32Array.from(data), shape as [number, number, number, number]),
+    const scaled: tf.Tensor4D = tf.mul(
+      tf.tensor(Float32Array.from(data), shape),
       tf.reshape(tf.tensor1d(factors), [outputs, 1, 1, 1]),
-    ) as tf.Tensor4D;
+    );
     // A depthwise convolution has one input for each output: its outputs are the channels.
-    const order = inputs === 1 && (kernel[0] as number) > 1 ? [2, 3, 0, 1] : [2, 3, 1, 0];
-    return { weight: tf.transpose(scaled, order) as tf.Tensor4D, bias: tf.tensor1d(biases) };
+    const order = inputs === 1 && kernel[0]! > 1 ? [2, 3, 0, 1] : [2, 3, 1, 0];
+    return { weight: tf.transpose(scaled, order), bias: tf.tensor1d(biases) };
   });
 }
 
@@ -58,5 +55,5 @@ export function convolved(
   stride: number,
   padding: 'same' | 'valid' = 'same',
 ): tf.Tensor4D {
-  return tf.add(tf.conv2d(x, weight, stride, padding), bias) as tf.Tensor4D;
+  return tf.add(tf.conv2d(x, weight, stride, padding), bias);
 }

@@ -1,12 +1,12 @@
 import { callCompiled, type Mode } from '@tarflow/graph';
+import { modeOf } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { Leaves } from '../core/tree.js';
 import type { ImageSize } from '../data/source.js';
-import { ability } from '../flow/flow.js';
 import type { Model, Posterior } from '../flow/model.js';
+import { ability } from '../flow/model.js';
 import { stateDict, withStateDict } from '../flow/state-dict.js';
-import { modeOf } from './guidance/execution.js';
 
 /** How images become latents, or latents images. */
 export interface AutoencodeOptions {
@@ -34,7 +34,8 @@ const activationLimit = 2 ** 25;
  *
  * @example
  * ```ts
- * import { createModel, decode, encode, findExperiment, startEngine, tf } from 'tarflow';
+ * import { createModel, decode, encode, startEngine, tf } from 'tarflow';
+ * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
  * const autoencoder = createModel(findExperiment('emoji-vae').config, 1);
@@ -79,7 +80,8 @@ export async function encode(
  *
  * @example
  * ```ts
- * import { createModel, decode, findExperiment, startEngine, tf } from 'tarflow';
+ * import { createModel, decode, startEngine, tf } from 'tarflow';
+ * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
  * const autoencoder = createModel(findExperiment('emoji-vae').config, 1);

@@ -1,5 +1,4 @@
-import { checkCount } from '../core/count.js';
-import { UserError } from '../core/errors.js';
+import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, type RandomKey, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import {
@@ -10,8 +9,8 @@ import {
 } from '../data/index.js';
 import { batchTensor } from '../data/reading.js';
 import { sizeOf } from '../data/source.js';
-import { ability } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { ability } from '../flow/model.js';
 import { type AutoencodeOptions, encode } from './autoencode.js';
 
 /** An image of a data set, as it is or mirrored. */
@@ -109,7 +108,9 @@ function factsOf(
   return {
     image: ability(model.family, 'autoencoder').latents(model.config, data.image),
     labels: labelBatch(data, indices),
-    ...{ name: `${name} latents`, classes, licence },
+    name: `${name} latents`,
+    classes,
+    licence,
   };
 }
 
@@ -145,7 +146,8 @@ async function* encodedParts(
     const raw = await data.read(batch.map(({ index }) => index));
     const pixels = asAsked(batchTensor(raw), batch);
     const { mean, logVariance } = await encode(model, pixels, {
-      ...{ mode, ...(signal && { signal }) },
+      mode,
+      ...(signal && { signal }),
     }).finally(() => pixels.dispose());
     let latents: Float32Array;
     try {

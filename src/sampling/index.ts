@@ -1,14 +1,30 @@
-/** `tarflow/sampling`: inverting a flow: solvers, their metrics and planner, guidance, denoising; latents and back. */
+/**
+ * Inverting a flow: solvers, their metrics and planner, guidance, denoising; latents and back.
+ *
+ * @example
+ * ```ts
+ * import { loadCheckpoint } from 'tarflow';
+ * import { sampleNoise } from 'tarflow/sampling';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * console.log(sampleNoise(flow, 7, 0, 2).shape); // [ 2, 49, 16 ]
+ * ```
+ *
+ * @module tarflow/sampling
+ */
+
+export type { ExecutionOptions } from '../core/engine.js';
+export { score } from '../flow/density.js';
 export { type AutoencodeOptions, decode, encode } from './autoencode.js';
-export { type DenoiseOptions, denoise, score } from './denoise.js';
+export { type DenoiseOptions, denoise } from './denoise.js';
 export {
   type EncodeDatasetOptions,
   type EncodedImage,
   encodeDataset,
   encodedWhileWritten,
 } from './encode-dataset.js';
-export type { ExecutionOptions } from './guidance/execution.js';
-export { type Guidance, guidedBlock } from './guidance/guided-block.js';
+export { type GivenBlock, type Guidance, withGuidance } from './guidance.js';
 export { type InverseOptions, inverse } from './inverse.js';
 export { currentMachine, type Machine } from './planner/machine.js';
 export {
@@ -28,43 +44,42 @@ export {
   planSampling,
 } from './planner/plan-sampling.js';
 export { type SampleOptions, sample, sampleNoise } from './sample.js';
+export type {
+  IterationTrace,
+  SolveContext,
+  SolverDefinition,
+} from './solvers/definition.js';
+export { type Execution, executionOf } from './solvers/execution.js';
+export { type PublishedLists, publishedStrategies } from './solvers/published/published.js';
+export { referenceInverse } from './solvers/reference.js';
+export { type BlockTrace, solveBlock } from './solvers/solve-block.js';
+export type { IterationSettings } from './solvers/solver-settings.js';
+export {
+  type RegisteredSolvers,
+  registerSolver,
+  type Solver,
+  solverText,
+} from './solvers/solvers.js';
 export {
   namedSolvers,
-  type PublishedLists,
   publishedSolvers,
-  publishedStrategies,
-  strategyNames,
-} from './solvers/published-strategies.js';
-export { solveBlock } from './solvers/solve-block.js';
-export type { BlockTrace, IterationTrace } from './solvers/solve-record.js';
-export {
-  type IterationSettings,
-  type Solver,
   selectiveJacobi,
-  solverText,
-} from './solvers/solver.js';
-export {
-  type BlockPassage,
-  type BlockPassages,
-  blockPassages,
-  type Convergence,
-  followConvergence,
-} from './study/convergence.js';
-export {
-  type ConvergenceRate,
-  convergenceRate,
-  errorFactors,
-  geometricMean,
-} from './study/convergence-rate.js';
-export { type Difference, differenceOf, rootMeanSquare } from './study/difference.js';
-export { checkGuarantee, type GuaranteeCheck } from './study/guarantee.js';
-export { solveWithoutNearest } from './study/masked.js';
-export { largestOutside, type PowerNorms, powerNorms } from './study/matrix-powers.js';
+  strategyNames,
+} from './solvers/strategies.js';
 export {
   type ConvergenceRanking,
   convergenceRankingMetric,
   type InitialGuessing,
   initialGuessingMetric,
   type MetricOptions,
+  spectralNorm,
 } from './study/metrics.js';
-export { spectralNorm } from './study/spectral-norm.js';
+export {
+  type BlockTrajectory,
+  type Convergence,
+  checkGuarantee,
+  followConvergence,
+  type GuaranteeCheck,
+  samplingTrajectory,
+  type Trajectory,
+} from './study/trajectories.js';

@@ -1,16 +1,15 @@
-import { type Given, givenConditions } from '../conditions/given.js';
+import { type Context, contextTensors } from '../conditions/context.js';
+import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
-import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
-import { checkGuided } from './guidance/check-guidance.js';
-import { type ExecutionOptions, executionOf } from './guidance/execution.js';
-import { type Guidance, guidedBlock } from './guidance/guided-block.js';
-import { checkLatents } from './guidance/latents.js';
-import { solveUnchecked } from './solvers/solve-block.js';
-import type { BlockTrace } from './solvers/solve-record.js';
-import { type Solver, solversOfBlocks } from './solvers/solver.js';
+import { ability, blocksOf } from '../flow/model.js';
+import { checkGuided } from './check-guidance.js';
+import { type Guidance, withGuidance } from './guidance.js';
+import { executionOf } from './solvers/execution.js';
+import { type BlockTrace, brokenSample, solveUnchecked } from './solvers/solve-block.js';
+import { type Solver, solversOfBlocks } from './solvers/solvers.js';
 
 /** How far an inversion is. */
 export interface InverseProgress {
@@ -21,7 +20,7 @@ export interface InverseProgress {
   block: number;
 }
 
-export interface InverseOptions extends ExecutionOptions, Given {
+export interface InverseOptions extends ExecutionOptions, Context {
   guidance?: Guidance;
   /**
    * How blocks are solved: one for all, or one per block by index from the data. Default
@@ -72,16 +71,26 @@ export async function inverse(
 ): Promise<tf.Tensor4D> {
   checkLatents(flow, z);
   if (flow.family.blocks) return inverseThroughBlocks(flow, z, options);
-  const { kind, generator } = flow.family;
+  const { kind, generate } = flow.family;
   refuseBlockOptions(kind, options);
-  if (!generator?.generate) {
+  if (!generate) {
     throw new UserError(
       `A model of kind '${kind}' has no sampler`,
       'Choose a model of another kind',
     );
   }
   const { label, signal } = options;
-  return generator.generate(flow, z, { label, signal });
+  return generate(flow, z, { label, signal });
+}
+
+/** Throws where the noise's shape is not the model's, or a number is not finite. */
+function checkLatents({ family, config }: Model, z: tf.Tensor): void {
+  const sample = brokenSample(ability(family, 'prior').shape(config), z, 'model');
+  if (sample === undefined) return;
+  throw new UserError(
+    `The latent of sample ${sample} is not finite`,
+    'Every number of the noise has to be finite',
+  );
 }
 
 /** Throws where options came that only autoregressive blocks understand. */
@@ -100,35 +109,34 @@ async function inverseThroughBlocks(
   z: tf.Tensor3D,
   options: InverseOptions,
 ): Promise<tf.Tensor4D> {
-  const { guidance, solver = { kind: 'sequential' }, onTrace, onBlock } = options;
+  const { guidance, solver: asked = { kind: 'sequential' }, onTrace, onBlock } = options;
   const { config, family } = flow;
   const blocks = blocksOf(flow);
-  const solvers = solversOfBlocks(blocks, solver);
+  const solvers = solversOfBlocks(blocks, asked);
   checkGuided(config, blocks, guidance, options);
   const batch = z.shape[0];
   const execution = executionOf(blocks, options);
   const reporter = stepReporter(blocks, options);
-  const conditions = givenConditions(config, options, batch);
+  const conditions = contextTensors(config, options, batch);
   let x = z.clone();
   try {
     for (const block of [...blocks].reverse()) {
-      const guided = guidedBlock(block, batch, conditions, guidance, execution);
+      const guided = withGuidance(block, batch, conditions, guidance);
       const permuted = tidy(() => block.order(x.clone()));
       try {
-        const { tokens, trace } = await solveUnchecked(
-          guided,
-          permuted,
-          solvers[block.index] as Solver,
-          { onStep: (solved) => reporter(block.index, solved - block.given) },
-        );
+        const solver = solvers[block.index] as Solver;
+        const { tokens, trace } = await solveUnchecked(guided.block, permuted, solver, {
+          conditions: guided.conditions,
+          execution,
+          onStep: (solved) => reporter(block.index, solved - block.given),
+        });
         x.dispose();
         x = tidy(() => block.order(tokens.clone(), true));
         tokens.dispose();
         onTrace?.(trace);
         onBlock?.(x, block.index);
       } finally {
-        guided.dispose();
-        permuted.dispose();
+        tf.dispose([permuted, guided.conditions]);
       }
     }
     return ability(family, 'tokens').images(config, x);

@@ -1,19 +1,18 @@
-import type { Given } from '../conditions/given.js';
-import { checkCount } from '../core/count.js';
-import { UserError } from '../core/errors.js';
+import type { Context } from '../conditions/context.js';
+import type { ExecutionOptions } from '../core/engine.js';
+import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
-import { ability, blocksOf } from '../flow/flow.js';
 import type { Model } from '../flow/model.js';
+import { ability, blocksOf } from '../flow/model.js';
+import { checkGuided, guidanceOfPart } from './check-guidance.js';
 import { checkDenoising, denoise } from './denoise.js';
-import { checkGuided, guidanceOfPart } from './guidance/check-guidance.js';
-import type { ExecutionOptions } from './guidance/execution.js';
-import { askedExecution } from './guidance/execution.js';
-import type { Guidance } from './guidance/guided-block.js';
+import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
+import { askedExecution } from './solvers/execution.js';
 
 /** One label for all, or one per sample; captions' states one per sample. */
-export interface SampleOptions extends ExecutionOptions, Given {
+export interface SampleOptions extends ExecutionOptions, Context {
   count: number;
   guidance?: Guidance;
   /** How blocks are solved, and what came of it; see `inverse`. */
@@ -106,7 +105,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
       states?.dispose();
       states = undefined;
     }
-    return parts.length === 1 ? (parts[0] as tf.Tensor4D).clone() : tf.concat(parts, 0);
+    return tf.concat(parts, 0);
   } finally {
     tf.dispose([parts, states ?? []]);
   }
@@ -119,7 +118,7 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
 function partGuidance(
   flow: Model,
   { guidance, label, text }: SampleOptions,
-): (given: Given) => Guidance | undefined {
+): (given: Context) => Guidance | undefined {
   // A family without blocks refuses guidance by itself.
   if (!guidance || !flow.family.blocks) return () => guidance;
   const stack = blocksOf(flow);
@@ -142,7 +141,7 @@ async function imagesOf(
   z: tf.Tensor3D,
   options: InverseOptions,
 ): Promise<tf.Tensor4D> {
-  const { generate } = ability(flow.family, 'generator');
+  const { generate } = flow.family;
   if (!generate) return inverse(flow, z, options);
   // Both are about blocks, which such a family does not have.
   if (options.solver || options.guidance) ability(flow.family, 'blocks');
@@ -166,15 +165,16 @@ export function sampleNoise(
   count: number,
   priorTemperature = 1,
 ): tf.Tensor3D {
-  const { latentShape, deviation } = ability(flow.family, 'generator');
-  const [tokens, width] = latentShape(flow.config);
+  const prior = ability(flow.family, 'prior');
+  const [tokens, width] = prior.shape(flow.config);
   const size = tokens * width;
   const key = foldIn(randomKey(seed), 'sample');
   const values = new Float32Array(count * size);
   for (let i = 0; i < count; i++) values.set(normal(foldIn(key, first + i), size), i * size);
   return tidy(() => {
     const drawn = tf.tensor3d(values, [count, tokens, width]);
-    const noise: tf.Tensor3D = deviation ? tf.mul(drawn, deviation(flow)) : drawn;
+    const variance = prior.variance?.(flow);
+    const noise = variance ? tf.mul(drawn, tf.sqrt(variance)) : drawn;
     return priorTemperature === 1 ? noise : tf.mul(noise, priorTemperature);
   });
 }

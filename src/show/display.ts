@@ -70,11 +70,14 @@ export function displayPng(png: Uint8Array, text: string, size?: PageSize): void
  * nothing happens.
  */
 export function clearOutput(wait = false): void {
-  const hooks = globalThis as { [kernelHook]?: { clearOutput(wait: boolean): void } };
-  hooks[kernelHook]?.clearOutput(wait);
+  const hook: { clearOutput(wait: boolean): void } | undefined = Reflect.get(
+    globalThis,
+    kernelHook,
+  );
+  hook?.clearOutput(wait);
 }
 
-/** Where this project's kernel offers what tslab does not (`src/kernel/cells/hook.ts`). */
+/** Where this project's kernel offers what tslab does not (`packages/kernel/README.md`). */
 const kernelHook = Symbol.for('tarflow.kernel');
 
 /** How tslab's kernel sends an output to the front end. */
@@ -106,10 +109,8 @@ function write(
 function notebookWriter(): Writer | undefined {
   const file = Object.keys(require.cache).find((name) => name.endsWith(kernelModule));
   const kernel = file === undefined ? undefined : require.cache[file];
-  return (
-    (kernel?.exports as { lastWriteDisplayData?: Writer } | undefined)?.lastWriteDisplayData ??
-    undefined
-  );
+  const exported: { lastWriteDisplayData?: Writer | null } | undefined = kernel?.exports;
+  return exported?.lastWriteDisplayData ?? undefined;
 }
 
 const kernelModule = path.join(path.sep, 'tslab', 'dist', 'jupyter.js');

@@ -3,7 +3,7 @@ import { UserError } from '../core/errors.js';
 import { writeAtomically } from '../core/files.js';
 import { tf } from '../core/tf.js';
 import { displayPng } from './display.js';
-import { escapeXml, fontFamily, sharp } from './sharp.js';
+import { escapeXml, fontFamily, pagePng, sharp } from './sharp.js';
 
 /** Images on the host: (batch, channels, height, width) in row-major order, values in [−1, 1]. */
 export interface HostImages {
@@ -45,9 +45,10 @@ export async function imageGrid(images: Images, options: GridOptions = {}): Prom
  */
 export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
   const { png, size } = await draw(images, options);
+  const small = await sharp()(png).png(pagePng).toBuffer();
   const [count, channels, height, width] = images.shape;
   const what = `[images] ${count} × ${channels} × ${height} × ${width}`;
-  displayPng(png, options.title ? `${what} ${options.title}` : what, size);
+  displayPng(small, options.title ? `${what} ${options.title}` : what, size);
 }
 
 /**

@@ -7,6 +7,18 @@ import { cacheFolder } from '../core/cache-folder.js';
 /** The font of every picture, and the fallbacks of a browser that does not have it. */
 export const fontFamily = 'DejaVu Sans, Verdana, sans-serif';
 
+/**
+ * How a picture for a page is written: in at most 256 colours, without dithering. It looks the same, and
+ * a notebook that keeps it stays small.
+ */
+export const pagePng = {
+  palette: true,
+  quality: 90,
+  effort: 7,
+  compressionLevel: 9,
+  dither: 0,
+} as const satisfies Sharp.PngOptions;
+
 let loaded: typeof Sharp | undefined;
 
 /**
@@ -14,12 +26,12 @@ let loaded: typeof Sharp | undefined;
  * draws a box for each letter. With one font, pictures are also the same everywhere.
  */
 export function sharp(): typeof Sharp {
-  if (!loaded) {
-    // It is read when the first text is drawn, so it has to be set before.
-    process.env.FONTCONFIG_FILE = fontConfiguration();
-    loaded = require('sharp') as typeof Sharp;
-  }
-  return loaded;
+  if (loaded) return loaded;
+  // It is read when the first text is drawn, so it has to be set before.
+  process.env.FONTCONFIG_FILE = fontConfiguration();
+  const module: typeof Sharp = require('sharp');
+  loaded = module;
+  return module;
 }
 
 function fontConfiguration(): string {

@@ -101,7 +101,7 @@ function html(
   numeric: boolean[],
   caption: string | undefined,
 ): string {
-  const polars = require('nodejs-polars') as typeof Polars;
+  const polars: typeof Polars = require('nodejs-polars');
   const frame = polars.DataFrame(
     Object.fromEntries(columns.map((column, i) => [column, texts.map((line) => line[i])])),
   );
@@ -128,12 +128,12 @@ function plainText(
   caption: string | undefined,
 ): string {
   const widths = columns.map((column, i) =>
-    Math.max(column.length, ...texts.map((line) => (line[i] as string).length)),
+    Math.max(column.length, ...texts.map((line) => line[i]?.length ?? 0)),
   );
   const line = (cells: string[]) =>
     cells
       .map((text, i) => {
-        const width = widths[i] as number;
+        const width = widths[i] ?? 0;
         return numeric[i] ? text.padStart(width) : text.padEnd(width);
       })
       .join('  ')

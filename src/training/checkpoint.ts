@@ -1,35 +1,57 @@
+import * as path from 'node:path';
 import { z } from 'zod';
 import { checkedJson } from '../core/schema.js';
-import type { LatentFacts } from '../data/description.js';
+import type { LatentFacts } from '../data/source.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';
-import { checkKind, type FileKind, kindMetadata } from '../formats/kind.js';
 import { type StoredPrecision, tensorSource } from '../formats/leaves.js';
+import { checkKind, type FileKind, kindMetadata } from '../formats/metadata.js';
 import {
   type SafetensorsFile,
   type TensorSource,
   writeSafetensors,
 } from '../formats/safetensors.js';
-import type { Noise } from './batches/index.js';
+
+/** The model of a run's last saved step, in its folder. */
+export const checkpointName = 'checkpoint.safetensors';
+
+/** What a model is called by its file: that of a run by its folder, since all those files are called alike. */
+export function titleOfCheckpoint(file: string): string {
+  const { base, name } = path.parse(file);
+  return base === checkpointName ? path.basename(path.dirname(path.resolve(file))) : name;
+}
+
+/** What a file says of its latents. */
+export const latentsSchema: z.ZodType<LatentFacts> = z.strictObject({
+  scale: z.number().positive().optional(),
+  autoencoder: z.string().optional(),
+});
+
+const detailsSchema = z.strictObject({
+  /** The experiment that made it. */
+  experiment: z.string().optional(),
+  noise: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
+      z.strictObject({ kind: z.literal('uniform') }),
+    ])
+    .optional(),
+  dataset: z.string().optional(),
+  /** The split of it that the model was trained on; older files do not say. */
+  split: z.string().optional(),
+  /** What the labels stand for. */
+  classNames: z.array(z.string()).optional(),
+  /** What made the states of captions, as `openTextEncoder` takes it, and the SHA-256 of its weights. */
+  textEncoder: z.strictObject({ name: z.string(), weights: z.string() }).optional(),
+  /** Of a model of latents: what these were multiplied by, and the SHA-256 of their autoencoder. */
+  latents: latentsSchema.optional(),
+  seed: z.number().optional(),
+  /** Training steps behind it. */
+  steps: z.number().optional(),
+});
 
 /** What shapes cannot tell of a trained model; kept as JSON in the checkpoint's metadata. */
-export interface CheckpointDetails {
-  /** The experiment that made it. */
-  experiment?: string;
-  noise?: Noise;
-  dataset?: string;
-  /** The split of it that the model was trained on; older files do not say. */
-  split?: string;
-  /** What the labels stand for. */
-  classNames?: string[];
-  /** What made the states of captions, as `openTextEncoder` takes it, and the SHA-256 of its weights. */
-  textEncoder?: { name: string; weights: string };
-  /** Of a model of latents: what these were multiplied by, and the SHA-256 of their autoencoder. */
-  latents?: LatentFacts;
-  seed?: number;
-  /** Training steps behind it. */
-  steps?: number;
-}
+export type CheckpointDetails = z.infer<typeof detailsSchema>;
 
 export type { StoredPrecision };
 
@@ -51,7 +73,8 @@ const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', '
  *
  * @example
  * ```ts
- * import { createModel, findExperiment, saveCheckpoint, startEngine } from 'tarflow';
+ * import { createModel, saveCheckpoint, startEngine } from 'tarflow';
+ * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
  * const { config, dataset } = findExperiment('fashion-mnist-noise');
@@ -60,7 +83,7 @@ const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', '
  */
 export async function saveCheckpoint(
   model: Model,
-  path: string,
+  file: string,
   details: CheckpointDetails = {},
   precision: StoredPrecision = 'F32',
 ): Promise<void> {
@@ -68,7 +91,7 @@ export async function saveCheckpoint(
   for (const [name, tensor] of Object.entries(stateDict(model))) {
     tensors[name] = tensorSource(tensor, name in model.buffers ? 'F32' : precision);
   }
-  await writeSafetensors(path, tensors, {
+  await writeSafetensors(file, tensors, {
     ...kindMetadata(kind),
     config: JSON.stringify(model.config),
     details: JSON.stringify(details),
@@ -80,9 +103,9 @@ export async function saveCheckpoint(
  * @throws UserError for a file of another kind or of a newer version, and for damaged metadata
  */
 export function checkpointDetails(file: SafetensorsFile): CheckpointDetails {
-  const { path, metadata } = file;
+  const { metadata } = file;
   if (!foreign.includes(metadata.format)) {
-    checkKind(path, metadata, kind, 'Take the checkpoint.safetensors of a training run');
+    checkKind(file.path, metadata, kind, 'Take the checkpoint.safetensors of a training run');
   }
   return metadata.details === undefined ? {} : checkedMetadata(file, 'details', detailsSchema);
 }
@@ -92,37 +115,14 @@ export function checkpointDetails(file: SafetensorsFile): CheckpointDetails {
  * @throws UserError where it does not fit the schema
  */
 export function checkedMetadata<T>(
-  { path, metadata }: SafetensorsFile,
+  { path: file, metadata }: SafetensorsFile,
   name: string,
   schema: z.ZodType<T>,
 ): T {
   return checkedJson(
     schema,
     metadata[name] ?? '',
-    `${path}: the metadata '${name}'`,
+    `${file}: the metadata '${name}'`,
     'The file is damaged, or not one of ours; take it anew',
   );
 }
-
-/** What a file says of its latents. */
-export const latentsSchema: z.ZodType<LatentFacts> = z.strictObject({
-  scale: z.number().positive().optional(),
-  autoencoder: z.string().optional(),
-});
-
-const detailsSchema: z.ZodType<CheckpointDetails> = z.strictObject({
-  experiment: z.string().optional(),
-  noise: z
-    .discriminatedUnion('kind', [
-      z.strictObject({ kind: z.literal('gaussian'), sigma: z.number().positive() }),
-      z.strictObject({ kind: z.literal('uniform') }),
-    ])
-    .optional(),
-  dataset: z.string().optional(),
-  split: z.string().optional(),
-  classNames: z.array(z.string()).optional(),
-  textEncoder: z.strictObject({ name: z.string(), weights: z.string() }).optional(),
-  latents: latentsSchema.optional(),
-  seed: z.number().optional(),
-  steps: z.number().optional(),
-});

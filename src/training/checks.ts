@@ -1,23 +1,31 @@
-import type { Conditioned } from '../conditions/given.js';
+import type { Conditioned } from '../conditions/context.js';
 import { UserError } from '../core/errors.js';
 import type { Tree } from '../core/tree.js';
 import type { DataSource } from '../data/index.js';
 import { checkSameLatents, type KnownLatents } from '../data/latents/same-latents.js';
-import { checkImageSize } from '../flow/flow.js';
-import type { ModelConfig } from '../flow/model.js';
-import { type BatchPlan, heldOutBatch } from './batches/index.js';
-import { checkSettings } from './settings.js';
-import type { LoadedStartingPoint } from './starting-point.js';
-import { templateOf } from './template.js';
-import type { CheckedRun, TrainingRun } from './training-run.js';
+import type { LatentFacts } from '../data/source.js';
+import { checkImageSize, type Family, type ModelConfig } from '../flow/model.js';
+import { type BatchOptions, checkShares, heldOutBatch, type Share } from './batches/index.js';
+import { type ModelSpec, modelSpec } from './model-spec.js';
+import { differences } from './run-description.js';
+import { checkSettings, type TrainingSettings } from './settings.js';
 
 /** What is checked of a run; of what it begins with that is the model, and its latents. */
-export interface RunToCheck<C extends ModelConfig, P extends Tree>
-  extends Pick<
-    TrainingRun<C, P>,
-    'family' | 'config' | 'settings' | 'data' | 'validation' | 'parallel'
-  > {
-  from?: Pick<LoadedStartingPoint, 'config' | 'latents'>;
+export interface RunToCheck<C extends ModelConfig, P extends Tree> {
+  family: Family<C, P>;
+  config: C;
+  settings: TrainingSettings;
+  data: DataSource;
+  validation?: DataSource | undefined;
+  parallel?: Share | undefined;
+  from?: { config: ModelConfig; latents?: LatentFacts | undefined } | undefined;
+}
+
+/** What a run is made of, checked. */
+export interface CheckedParts<C extends ModelConfig, P extends Tree> {
+  settings: TrainingSettings;
+  spec: ModelSpec<C, P>;
+  batchOptions: BatchOptions;
 }
 
 /**
@@ -26,23 +34,15 @@ export interface RunToCheck<C extends ModelConfig, P extends Tree>
  *
  * @throws UserError that says what does not
  */
-export async function checkedPlan<C extends ModelConfig, P extends Tree>(
+export async function checkRun<C extends ModelConfig, P extends Tree>(
   run: RunToCheck<C, P>,
-): Promise<Pick<CheckedRun<C, P>, 'settings' | 'template' | 'plan'>> {
+): Promise<CheckedParts<C, P>> {
   const settings = checkSettings(run.settings);
-  const template = templateOf(run.family, run.family.check(run.config));
-  const { config } = template;
-  const objectives = template.tasks.map(({ objective }) => objective);
-  const plan = { config, objectives, settings, data: run.data };
-  await checkRun(run, plan);
-  return { settings, template, plan };
-}
-
-async function checkRun<C extends ModelConfig, P extends Tree>(
-  run: RunToCheck<C, P>,
-  plan: BatchPlan,
-): Promise<void> {
-  const { config, data, settings } = plan;
+  const { data } = run;
+  const spec = modelSpec(run.family, run.family.check(run.config));
+  const { config } = spec;
+  const objectives = spec.tasks.map(({ objective }) => objective);
+  const batchOptions = { config, objectives, settings, data };
   for (const source of run.validation ? [data, run.validation] : [data]) {
     checkSource(config, source);
   }
@@ -56,20 +56,15 @@ async function checkRun<C extends ModelConfig, P extends Tree>(
       'Lower batchSize',
     );
   }
-  const processes = run.parallel?.size ?? 1;
-  if (settings.batchSize % processes !== 0) {
-    throw new UserError(
-      `${processes} processes cannot share batches of ${settings.batchSize} samples evenly`,
-      `Set batchSize to a multiple of ${processes}`,
-    );
-  }
+  checkShares(settings.batchSize, run.parallel?.size ?? 1);
   if (run.from) {
     checkSameConfig(run.from.config, config, run.family.trainingFields ?? []);
     const { latents } = run.from;
     checkStartedLatents({ which: 'The latents of what the run begins with', latents }, data);
   }
   // An objective says by itself what of settings and samples it cannot read.
-  await heldOutBatch(plan, [0]);
+  await heldOutBatch(batchOptions, [0]);
+  return { settings, spec, batchOptions };
 }
 
 /**
@@ -161,27 +156,12 @@ export function checkStartedLatents(
 
 /** @param apart fields that may differ, by their names or as `image.height` */
 function checkSameConfig(came: ModelConfig, expected: ModelConfig, apart: readonly string[]): void {
-  const [theirs, ours] = [came, expected].map((config) => new Map(fieldsOf(config)));
-  const mayDiffer = (name: string) =>
-    apart.some((field) => name === field || name.startsWith(`${field}.`));
-  const names = [...new Set([...(theirs?.keys() ?? []), ...(ours?.keys() ?? [])])];
-  const other = names.find(
-    (name) =>
-      !mayDiffer(name) && JSON.stringify(theirs?.get(name)) !== JSON.stringify(ours?.get(name)),
+  const other = differences(came, expected).find(
+    ({ path }) => !apart.some((field) => path === field || path.startsWith(`${field}.`)),
   );
   if (other === undefined) return;
   throw new UserError(
-    `The checkpoint to begin with has ${other} ${JSON.stringify(theirs?.get(other) ?? 'none')}, ` +
-      `the run ${JSON.stringify(ours?.get(other) ?? 'none')}`,
+    `The checkpoint to begin with has ${other.path} ${other.there}, the run ${other.here}`,
     'Begin with a checkpoint of the same configuration, or change it with --set',
-  );
-}
-
-/** The fields of a configuration; those of an object in it with its name before them. */
-function fieldsOf(config: object): [name: string, value: unknown][] {
-  return Object.entries(config).flatMap(([name, value]): [string, unknown][] =>
-    value !== null && typeof value === 'object' && !Array.isArray(value)
-      ? fieldsOf(value).map(([inner, each]) => [`${name}.${inner}`, each])
-      : [[name, value]],
   );
 }

@@ -3,27 +3,55 @@ import {
   createProgram,
   type Feed,
   type Mode,
+  type Packing,
   type Precision,
   type ProgramFunctions,
   type TensorSpec,
   tensorSpec,
+  xlaIsAtHand,
 } from '@tarflow/graph';
-import { tf } from '../core/tf.js';
-import { type Leaves, under, withPrefix } from '../core/tree.js';
+import { currentEngine } from '../core/engine.js';
+import { tf, tidy } from '../core/tf.js';
+import { grouped, type Leaves, leaves } from '../core/tree.js';
 import type { Feeds } from '../flow/model.js';
-import { bufferName, fixedPrefix, ofTask, prefixes, programState, unpackedState } from './state.js';
+import type { ModelSpec } from './model-spec.js';
+import type { TrainingSettings } from './settings.js';
+import { stateOf } from './state.js';
 import {
   applyStep,
   evaluationStep,
-  foundPrefixes,
   gradientStep,
-  measured,
+  packingOf,
   type Rates,
-  type RateValues,
   type StepOptions,
   trainingStep,
 } from './step.js';
-import type { Task, Template } from './template.js';
+
+/** XLA compiles for up to half a minute, and so it is worth it for as many steps only. */
+export const longRun = 2000;
+
+/**
+ * Up to how many multiplications of a square weight matrix with a batch's rows a step gains by XLA
+ * on a processor; above, it takes as long as the graph, and up to 1.7 times its memory. XLA's
+ * products of bfloat16 matrices are slower than the graph's.
+ */
+const largestProduct: Record<Precision, number> = { float32: 2 ** 26, bfloat16: 2 ** 24 };
+
+/** How a training step is fastest on a processor, what compiles it left aside. */
+export function fastestMode(
+  { family: { flow }, config }: Pick<ModelSpec, 'family' | 'config'>,
+  { batchSize, precision }: Pick<TrainingSettings, 'batchSize' | 'precision'>,
+): 'xla' | 'graph' {
+  if (!flow) return 'graph';
+  const product = batchSize * flow.rows(config) * flow.width(config) ** 2;
+  return product <= largestProduct[precision] ? 'xla' : 'graph';
+}
+
+/** How a run's steps run where nothing else is asked for. */
+export function usualMode(spec: ModelSpec, settings: TrainingSettings): Mode {
+  if (currentEngine().engine !== 'tensorflow') return 'eager';
+  return settings.steps >= longRun && xlaIsAtHand() ? fastestMode(spec, settings) : 'graph';
+}
 
 /** What a run computes, over one state: its steps, and losses on other samples. */
 export interface TrainingProgram {
@@ -31,7 +59,7 @@ export interface TrainingProgram {
    * A step of an objective, by its name.
    * @returns its loss, its terms and `gradientNorm`, which the caller frees
    */
-  train(objective: string, feeds: Feeds, rates: RateValues): Promise<Leaves>;
+  train(objective: string, feeds: Feeds, rates: Rates): Promise<Leaves>;
   /**
    * An objective on other samples; nothing changes.
    * @returns its loss and those of its terms that are scalars, which the caller frees
@@ -75,18 +103,16 @@ type Functions = ProgramFunctions<Record<string, Specs>>;
  * @param state as `initialState` makes it; the program has a copy
  */
 export function trainingProgram(
-  template: Template,
+  spec: ModelSpec,
   state: Leaves,
   options: TrainingProgramOptions,
 ): TrainingProgram {
   const { mode, precision, mean, fixed = {} } = options;
-  const changing = programState(template, state, mode);
-  const constant = template.tasks.map((task) =>
-    withPrefix(fixed[task.objective.name] ?? {}, fixedPrefix(task)),
-  );
-  const variables: Leaves = Object.assign({}, changing, ...constant);
+  const packing = packingOf(spec, mode);
+  const changing = ofEachKind(state, (tensors) => packing.pack(tensors));
+  const variables = { ...changing, ...leaves({ fixed }) };
   try {
-    const { functions, description } = functionsOf(template, variables, options);
+    const { functions, description } = functionsOf(spec, packing, variables, options);
     const program = createProgram<Record<string, Specs>, Functions>({
       variables,
       functions,
@@ -95,7 +121,7 @@ export function trainingProgram(
       description,
     });
     const call = (kind: Kind, objective: string, feeds: Record<string, Feed>): Leaves => {
-      const run = program.run[functionName(template, kind, objective)];
+      const run = program.run[functionName(spec, kind, objective)];
       return (run as (feeds: Record<string, Feed>) => Leaves)(feeds);
     };
     return {
@@ -105,13 +131,10 @@ export function trainingProgram(
         let found: Leaves = {};
         try {
           found = await mean(own);
-          const gradient = withPrefix(under(found, foundPrefixes.gradient), foundPrefixes.gradient);
-          const applied = call('apply', objective, { ...gradient, ...rates });
-          const buffers = Object.entries(under(found, foundPrefixes.buffer));
-          program.assign(
-            Object.fromEntries(buffers.map(([name, buffer]) => [bufferName(name), buffer])),
-          );
-          const kept = Object.entries(measured(found)).map(([name, t]) => [name, t.clone()]);
+          const { terms = {}, gradient, buffers } = grouped(found);
+          const applied = call('apply', objective, { ...leaves({ gradient }), ...rates });
+          program.assign(leaves({ buffers }));
+          const kept = Object.entries(terms).map(([name, term]) => [name, term.clone()]);
           return { ...Object.fromEntries(kept), ...applied };
         } finally {
           tf.dispose([own, found]);
@@ -121,7 +144,7 @@ export function trainingProgram(
       read() {
         const held = program.read(Object.keys(changing));
         try {
-          return unpackedState(template, held);
+          return ofEachKind(held, (tensors) => packing.unpack(tensors));
         } finally {
           tf.dispose(held);
         }
@@ -133,69 +156,77 @@ export function trainingProgram(
   }
 }
 
+/** A state with `change` applied to each kind of its tensors. The tensors are new. */
+function ofEachKind(state: Leaves, change: (tensors: Leaves) => Leaves): Leaves {
+  return tidy(() => {
+    const kinds = Object.entries(stateOf(state)).map(([kind, held]) => [kind, change(held)]);
+    const all = Object.entries(leaves(Object.fromEntries(kinds)));
+    return Object.fromEntries(all.map(([name, tensor]) => [name, tf.clone(tensor)]));
+  });
+}
+
 type Kind = 'train' | 'gradient' | 'apply' | 'evaluate';
 
-function functionName({ tasks }: Template, kind: Kind, objective: string): string {
+function functionName({ tasks }: ModelSpec, kind: Kind, objective: string): string {
   return tasks.length === 1 ? kind : `${kind}_${objective}`;
 }
 
 const scalar = tensorSpec([]);
-function rateSpecsOf({ averages = false }: StepOptions): Specs {
-  const always = { learningRate: scalar, firstCorrection: scalar, secondCorrection: scalar };
-  const specs: { [Name in keyof Rates]: TensorSpec } = {
-    ...always,
+
+function rateSpecsOf({ averages }: StepOptions): Specs {
+  return {
+    learningRate: scalar,
+    firstCorrection: scalar,
+    secondCorrection: scalar,
     ...(averages && { averageShare: scalar }),
   };
-  return specs;
 }
 
 /** The functions by name, and in words all that they depend on beside their source and shapes. */
 function functionsOf(
-  template: Template,
+  spec: ModelSpec,
+  packing: Packing,
   variables: Leaves,
   { batchSize, heldOut, step, mode, mean }: TrainingProgramOptions,
 ): { functions: Functions; description: string } {
-  const { config, tasks } = template;
-  const rows = template.family.flow?.rows(config) ?? 1;
+  const { config, tasks, family } = spec;
+  const rows = family.flow?.rows(config) ?? 1;
   const parts = batchParts(mode, batchSize, batchSize * rows, 'summed');
   const heldParts = heldOut === undefined ? 1 : batchParts(mode, heldOut, heldOut * rows);
   const rateSpecs = rateSpecsOf(step);
+  const parameters = grouped(variables).parameters ?? {};
   const functions: Functions = {};
   for (const task of tasks) {
     const { objective } = task;
-    const name = (kind: Kind): string => functionName(template, kind, objective.name);
+    const name = (kind: Kind): string => functionName(spec, kind, objective.name);
     const inputs = objective.inputs(config, batchSize);
     if (mean) {
-      const gradient = gradientStep(template, task, parts);
-      const body = (state: Leaves, given: Leaves) => ({ outputs: gradient(state, given) });
-      functions[name('gradient')] = { inputs, body };
+      const gradient = gradientStep(spec, task, packing, parts);
+      functions[name('gradient')] = {
+        inputs,
+        body: (state, batch) => ({ outputs: gradient(state, batch) }),
+      };
+      const trained = Object.entries(packing.held(objective.name, parameters));
+      const gradientSpecs = trained.map(([leaf, { shape }]) => [
+        `gradient.${leaf}`,
+        tensorSpec(shape),
+      ]);
       functions[name('apply')] = {
-        inputs: { ...gradientSpecs(task, variables), ...rateSpecs },
-        body: applyStep(task, step),
+        inputs: { ...Object.fromEntries(gradientSpecs), ...rateSpecs },
+        body: applyStep(task, packing, step),
       };
     } else {
-      const body = trainingStep(template, task, { ...step, parts });
+      const body = trainingStep(spec, task, packing, { ...step, parts });
       functions[name('train')] = { inputs: { ...inputs, ...rateSpecs }, body };
     }
     if (heldOut !== undefined) {
-      const body = evaluationStep(template, task, heldParts);
+      const body = evaluationStep(spec, task, packing, heldParts);
       functions[name('evaluate')] = { inputs: objective.inputs(config, heldOut), body };
     }
   }
   // The code of our families is part of every description; that of others is told as far as it goes.
   const code = tasks.map(({ objective }) => [objective.name, String(objective.loss)]);
-  const forward = String(template.family.flow?.forward);
+  const forward = String(family.flow?.forward);
   const description = JSON.stringify({ config, code, forward, step, parts, heldParts });
   return { functions, description };
-}
-
-/** What a task's gradient looks like: its leaves, in the form that the program holds them in. */
-function gradientSpecs(task: Task, variables: Leaves): Specs {
-  const held = ofTask(task, under(variables, prefixes.parameter));
-  return Object.fromEntries(
-    Object.entries(held).map(([name, { shape }]) => [
-      foundPrefixes.gradient + name,
-      tensorSpec(shape),
-    ]),
-  );
 }

@@ -1,154 +1,157 @@
+import * as path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Mode, ThreadUse } from '@tarflow/graph';
 import { z } from 'zod';
 import { UserError } from '../core/errors.js';
-import { checkedValue } from '../core/schema.js';
-import type { LatentFacts, Split } from '../data/description.js';
+import { readBytes } from '../core/files.js';
+import { checkedJson, checkedValue } from '../core/schema.js';
+import { splits } from '../data/source.js';
 import type { ModelConfig } from '../flow/model.js';
-import type { Draws } from './batches/index.js';
-import { type TrainingSettings, trainingSettings } from './settings.js';
+import { latentsSchema } from './checkpoint.js';
+import { trainingSettings } from './settings.js';
 
-/** Settings that only plan a run: the state does not depend on them, so a run can be replanned. */
-const planKeys = [
-  'steps',
-  'peakLearningRate',
-  'warmupSteps',
-  'holdSteps',
-  'clipNorm',
-  'precision',
-  'validateEvery',
-  'validationImages',
-  'saveEvery',
-] as const;
-export type Plan = Pick<TrainingSettings, (typeof planKeys)[number]>;
+/** What a run trains, in its folder. */
+export const descriptionName = 'run.json';
 
-/** What older runs, whose `run.json` lacks these settings, were trained with. */
-const defaults = {
-  clipNorm: 0,
-  averageDecay: 0,
-  flip: false,
-  precision: 'float32',
-} satisfies Partial<TrainingSettings>;
+/** Settings that a run may change when it goes on: the state does not depend on them. */
+const changeableSettings = z.object({
+  ...trainingSettings.pick({
+    steps: true,
+    peakLearningRate: true,
+    warmupSteps: true,
+    holdSteps: true,
+    clipNorm: true,
+    precision: true,
+    validateEvery: true,
+    validationImages: true,
+    saveEvery: true,
+  }).shape,
+});
+type Changeable = z.infer<typeof changeableSettings>;
 
-/** The first runs were all of TarFlows, and do not say so. */
-const firstConfig = { kind: 'tarflow' };
-
-/** A file that a run began with, instead of fresh parameters. */
-export interface StartingPoint {
-  /** The name of the file, or of the run's folder, without its path. */
-  checkpoint: string;
-  sha256: string;
-  /** Training steps behind it. */
-  steps: number;
-}
-
-/** How the command line opens the data of a run again. */
-export interface NamedData {
-  /** As `openDataset` takes it. */
-  data: string;
-  fastDecode?: boolean;
-  /** What reads the captions of data that come without their states. */
-  textEncoder?: string;
-}
-
-/** What `run.json` says. */
-export interface RunDescription {
-  experiment?: string | undefined;
-  /** Name of the data set. */
-  data: string;
-  /** What of the data set is trained on; absent in the first runs. */
-  split?: Split;
-  /** Absent in runs that the library began, and in the first runs. */
-  named?: NamedData | undefined;
-  config: ModelConfig;
-  settings: TrainingSettings;
-  /** Of data that are latents, what their file says of the autoencoder; absent in the first runs. */
-  latents?: LatentFacts | undefined;
-  /** What it began with, where not with fresh parameters. */
-  from?: StartingPoint | undefined;
-  /** How its steps run, on which its rounding depends. */
-  mode?: Mode;
-  /** How they use threads, on which it depends too; absent in the first runs. */
-  threads?: ThreadUse;
-  /** How its noise, flips and dropped labels are drawn; absent in the first runs. */
-  draws?: Draws[];
-  /** Earlier plans of a run that was replanned, and the step until which each held. */
-  history?: { until: number; plan: Plan }[];
-}
-
-/** What a run trains: two runs that agree in it are the same one. */
-export type TrainedThing = Omit<
-  RunDescription,
-  'split' | 'named' | 'mode' | 'threads' | 'draws' | 'history'
->;
-
-/** What of a description is checked before anyone relies on it. */
-const outline = z.looseObject({
-  data: z.string().min(1),
-  config: z.looseObject({
-    kind: z.string(),
-    image: z.looseObject({ channels: z.int(), height: z.int(), width: z.int() }),
-  }),
-  settings: trainingSettings,
-  named: z
-    .looseObject({
-      data: z.string().min(1),
-      fastDecode: z.boolean().optional(),
-      textEncoder: z.string().optional(),
-    })
-    .optional(),
+/** A model's configuration as a file has it; whoever makes a model of it checks it by its family. */
+export const writtenConfig: z.ZodType<ModelConfig> = z.looseObject({
+  kind: z.string(),
+  image: z.object({ channels: z.int(), height: z.int(), width: z.int() }),
+  classes: z.number(),
 });
 
+const startingPoint = z.object({
+  /** The name of the file, or of the run's folder, without its path. */
+  checkpoint: z.string(),
+  sha256: z.string(),
+  /** Training steps behind it. */
+  steps: z.number(),
+});
+
+/** A file that a run began with, instead of fresh parameters. */
+export type StartingPoint = z.infer<typeof startingPoint>;
+
+const namedData = z.object({
+  /** As `openDataset` takes it. */
+  data: z.string().min(1),
+  fastDecode: z.boolean().optional(),
+  /** What reads the captions of data that come without their states. */
+  textEncoder: z.string().optional(),
+});
+
+/** How the command line opens the data of a run again. */
+export type NamedData = z.infer<typeof namedData>;
+
+/** What of a run's description has to be the same where it goes on. */
+const trainedThing = {
+  experiment: z.string().optional(),
+  /** Name of the data set. */
+  data: z.string().min(1),
+  config: writtenConfig,
+  settings: trainingSettings,
+  /** Of data that are latents, what their file says of the autoencoder. */
+  latents: latentsSchema.optional(),
+  /** What it began with, where not with fresh parameters. */
+  from: startingPoint.optional(),
+};
+
+/** What a run trains: two runs that agree in it are the same one. */
+export type TrainedThing = z.infer<z.ZodObject<typeof trainedThing>>;
+
+const runDescription = z.object({
+  ...trainedThing,
+  /** What of the data set is trained on. */
+  split: z.enum(splits),
+  /** Absent in runs that the library began. */
+  named: namedData.optional(),
+  /** How its steps run, on which its rounding depends. */
+  mode: z.enum(['graph', 'xla', 'eager']),
+  /** How they use threads, on which it depends too. */
+  threads: z.enum(['divided', 'undivided']),
+  /** Earlier values of settings that were changed, and the step until which each held. */
+  history: z.array(z.object({ until: z.number(), plan: z.custom<Changeable>() })).optional(),
+});
+
+/** What `run.json` says. */
+export type RunDescription = z.infer<typeof runDescription>;
+
 /**
- * Checks what {@link parseDescription} read, to go on by it alone.
- * @throws UserError that names the value that is missing or does not fit
+ * Reads the description of the run in a folder.
+ * @throws UserError where there is none, or it is damaged
  */
-export function checkedDescription(description: RunDescription, file: string): RunDescription {
-  checkedValue(outline, description, file, 'Mend it, or begin a new run in another folder');
-  return description;
+export async function readRunDescription(folder: string): Promise<RunDescription> {
+  const file = path.join(folder, descriptionName);
+  return parseDescription(Buffer.from(await readBytes(file)).toString('utf8'), file);
 }
 
 /**
- * Reads a `run.json`, with the defaults of what it lacks.
- * @throws UserError where the text is damaged
+ * Reads a `run.json`.
+ * @throws UserError that names the value that is missing or does not fit, and for a run of a version
+ *   before 0.2
  */
 export function parseDescription(text: string, file: string): RunDescription {
-  try {
-    const value = JSON.parse(text) as RunDescription;
-    if (typeof value.settings === 'object' && typeof value.config === 'object') {
-      const config = { ...firstConfig, ...value.config };
-      return { ...value, config, settings: { ...defaults, ...value.settings } };
-    }
-  } catch {
-    // Falls through to the error below, which names the file.
+  const remedy = 'Mend it, or begin a new run in another folder';
+  const value = checkedJson(z.unknown(), text, file, remedy);
+  if (isRecord(value) && isRecord(value.config) && !('split' in value && 'threads' in value)) {
+    throw new UserError(
+      `${file} is of a run of a version before 0.2, which cannot be resumed here`,
+      'Begin a new run in another folder with what this one learnt: --from its checkpoint.safetensors',
+    );
   }
-  throw new UserError(`${file} is damaged`, 'Begin a new run in another folder');
+  const description = checkedValue(runDescription, value, file, remedy);
+  // In the order in which they were written, which a checkpoint of the run repeats.
+  const { config, settings } = Object(value);
+  return { ...description, config, settings };
 }
 
-/** The plan of a run. */
-export function planOf({ settings }: TrainedThing): Plan {
-  return Object.fromEntries(planKeys.map((key) => [key, settings[key]])) as Plan;
+/** The values of the settings that may change where a run goes on. */
+export function changeable({ settings }: TrainedThing): Changeable {
+  return changeableSettings.parse(settings);
 }
 
-/**
- * In what two runs differ, by their values and not by how these were written: the path of each
- * value, e.g. `settings.batchSize: 64 there, 32 here`.
- */
-export function differences(there: TrainedThing, here: TrainedThing): string[] {
+/** Whether a run may go on though this differs. */
+export function isChangeable({ path }: Difference): boolean {
+  return Object.keys(changeableSettings.shape).some((key) => path === `settings.${key}`);
+}
+
+/** A value that two descriptions have not alike: its path, and as JSON what each has. */
+export interface Difference {
+  path: string;
+  there: string;
+  here: string;
+}
+
+/** In what two runs, or configurations of models, differ, by their values and not by how these were written. */
+export function differences(there: object, here: object): Difference[] {
   return valueDifferences(plain(there), plain(here), []);
 }
 
-function valueDifferences(there: unknown, here: unknown, path: readonly string[]): string[] {
+function valueDifferences(there: unknown, here: unknown, path: readonly string[]): Difference[] {
   if (isDeepStrictEqual(there, here)) return [];
   if (!isRecord(there) || !isRecord(here)) {
-    return [`${path.join('.')}: ${shown(there)} there, ${shown(here)} here`];
+    return [{ path: path.join('.'), there: shown(there), here: shown(here) }];
   }
   const keys = [...new Set([...Object.keys(there), ...Object.keys(here)])];
   return keys.flatMap((key) => valueDifferences(there[key], here[key], [...path, key]));
 }
 
 /** As JSON gives it back: without what is undefined. */
-function plain(value: TrainedThing): unknown {
+function plain(value: object): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 

@@ -10,33 +10,24 @@ import {
   writeAtomically,
 } from '../core/files.js';
 import type { Leaves } from '../core/tree.js';
-import type { LatentFacts, Split } from '../data/description.js';
-import { readLeaves } from '../formats/leaves.js';
-import { openSafetensors } from '../formats/safetensors.js';
-import { drawsFrom } from './batches/index.js';
+import type { Split } from '../data/source.js';
+import { checkpointName } from './checkpoint.js';
 import { checkStartedLatents } from './checks.js';
 import type { StepRecord } from './record.js';
 import {
-  checkedDescription,
+  changeable,
+  type Difference,
+  descriptionName,
   differences,
+  isChangeable,
   type NamedData,
   parseDescription,
-  planOf,
   type RunDescription,
   type StartingPoint,
   type TrainedThing,
 } from './run-description.js';
 import { lockFolder } from './run-lock.js';
-import {
-  checkpointName,
-  descriptionName,
-  folderLatents,
-  folderSplit,
-  isStateName,
-  stateName,
-  validState,
-  writeState,
-} from './saved-state.js';
+import { isStateName, openLastState, readState, stateName, writeState } from './saved-state.js';
 
 interface SavedState {
   step: number;
@@ -89,8 +80,48 @@ export class RunFolder {
    * @throws UserError where no run is there, or its `run.json` is damaged
    */
   async described(): Promise<RunDescription> {
-    const text = (await this.present(true)) as string;
-    return checkedDescription(parseDescription(text, this.description), this.description);
+    const present = await this.descriptionText();
+    if (present !== undefined) return parseDescription(present, this.description);
+    throw new UserError(
+      `${this.folder} holds no run to resume`,
+      'Name the folder of a run, or begin one with --experiment and without --resume and --replan',
+    );
+  }
+
+  /**
+   * Checks that a new run can begin in the folder. Nothing is made or locked.
+   * @throws UserError where a run, or a part of one, is in the way
+   */
+  async checkFree(): Promise<void> {
+    if ((await this.descriptionText()) !== undefined) {
+      throw new UserError(
+        `${this.folder} holds a run already`,
+        'Go on with it by resume (--resume), or choose another folder',
+      );
+    }
+    const names = await readdir(this.folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw new UserError(
+        `${this.folder} cannot be read (${error.message})`,
+        'Choose another folder',
+      );
+    });
+    const saved = names.find((name) => isStateName(name) || name === checkpointName);
+    if (saved === undefined) return;
+    throw new UserError(
+      `${this.folder} holds a ${saved}, and no ${descriptionName} of its run`,
+      'Put it away, or choose another folder',
+    );
+  }
+
+  private async descriptionText(): Promise<string | undefined> {
+    return readFile(this.description, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+      throw new UserError(
+        `${this.description} cannot be read (${error.message})`,
+        'Mend that, or choose another folder',
+      );
+    });
   }
 
   /**
@@ -99,8 +130,8 @@ export class RunFolder {
    * @internal Called by `train`.
    * @param description what is trained
    * @param resume true to go on with what the folder holds, which then must be the same run but for
-   *   its mode; `'replanned'` to do so also where its plan differs (steps, learning rate,
-   *   intervals): `run.json` then keeps the old plan
+   *   its mode; `'replanned'` to do so also where settings differ that may change (steps, learning
+   *   rate, intervals): `run.json` then keeps the old ones
    * @param how what else is written down of it: how its steps run, on which split, and how its data open
    * @returns the state to go on from, or none for a new run, how its steps run, and what the run
    *   began with, which a resumed one need not say again
@@ -122,7 +153,9 @@ export class RunFolder {
     }
     const unlock = await lockFolder(path.join(this.folder, 'run.lock'), this.folder);
     try {
-      const met = await this.meet(description, resume, how);
+      const met = resume
+        ? await this.goOn(description, resume, how)
+        : await this.begin(description, how);
       this.opened = { description: { ...description, from: met.from }, unlock };
       return met;
     } catch (error) {
@@ -141,97 +174,48 @@ export class RunFolder {
     await opened?.unlock();
   }
 
-  /**
-   * What the folder has to say of its run, which `open` goes on with; undefined where a new one is to
-   * begin. Nothing is made or locked.
-   *
-   * @param resume as `open` takes it
-   * @throws UserError where a run is in the way, or none is there to resume
-   */
-  async present(resume: boolean | 'replanned'): Promise<string | undefined> {
-    const present = await readFile(this.description, 'utf8').catch(
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-        throw new UserError(
-          `${this.description} cannot be read (${error.message})`,
-          'Mend that, or choose another folder',
-        );
-      },
-    );
-    if (present === undefined) {
-      if (resume) {
-        throw new UserError(
-          `${this.folder} holds no run to resume`,
-          'Name the folder of a run, or begin one with --experiment and without --resume and --replan',
-        );
-      }
-      const names = await readdir(this.folder).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return [];
-        throw new UserError(
-          `${this.folder} cannot be read (${error.message})`,
-          'Choose another folder',
-        );
-      });
-      const saved = names.find((name) => isStateName(name) || name === checkpointName);
-      if (saved !== undefined) {
-        throw new UserError(
-          `${this.folder} holds a ${saved}, and no ${descriptionName} of its run`,
-          'Put it away, or choose another folder',
-        );
-      }
-      return undefined;
-    }
-    if (!resume) {
-      throw new UserError(
-        `${this.folder} holds a run already`,
-        'Go on with it by resume (--resume), or choose another folder',
-      );
-    }
-    return present;
+  private async begin(
+    description: TrainedThing,
+    { asked, usual, split, named }: HowToRun,
+  ): Promise<OpenedRun> {
+    await this.checkFree();
+    const mode = asked ?? usual;
+    await writeAtomically(this.log, '');
+    await this.describe({ ...description, split, named, mode, threads: threadUse() });
+    return { from: description.from, mode, saved: undefined };
   }
 
-  private async meet(
+  private async goOn(
     description: TrainedThing,
-    resume: boolean | 'replanned',
+    resume: true | 'replanned',
     how: HowToRun,
   ): Promise<OpenedRun> {
-    const present = await this.present(resume);
-    if (present === undefined) {
-      const mode = how.asked ?? how.usual;
-      const { split, named } = how;
-      await writeAtomically(this.log, '');
-      const threads = threadUse();
-      await this.describe({ ...description, split, named, mode, threads, draws: drawsFrom([], 0) });
-      return { from: description.from, mode, saved: undefined };
-    }
-    const described = parseDescription(present, this.description);
-    const { history, mode: earlier, threads: _, draws, latents: recorded, ...others } = described;
-    const { split, named, ...before } = others;
-    const { latents, ...rest } = description;
-    const now = { ...rest, from: description.from ?? before.from };
-    await this.checkLatents(recorded, description);
-    await this.checkSplit(split, how.split);
-    const mode = how.asked ?? earlier ?? how.usual;
-    const opened = { split: how.split, named: how.named ?? named, threads: threadUse() };
-    if (differences(before, now).length === 0) {
-      const saved = await this.readState(before);
-      const goesOn = {
-        ...{ ...described, ...(latents && !recorded && { latents }) },
-        ...{ ...opened, mode, draws: drawsFrom(draws, saved?.step ?? 0) },
-      };
-      if (differences(goesOn, described).length > 0) await this.describe(goesOn);
-      return { from: now.from, mode, saved };
-    }
-
-    const replanned = { ...before, settings: { ...before.settings, ...planOf(now) } };
-    const same = differences(replanned, now).length === 0;
-    if (resume !== 'replanned' || !same) {
+    const described = await this.described();
+    const recorded = trainedThing(described);
+    checkStartedLatents(
+      { which: `The latents of the run in ${this.folder}`, latents: recorded.latents },
+      { name: description.data, latents: description.latents },
+    );
+    if (described.split !== how.split) {
       throw new UserError(
-        `${this.description} describes another run: ${differences(before, now).join('; ')}`,
-        remedyOf(before, now, same),
+        `The run in ${this.folder} was trained on the split ${described.split}, and ${how.split} came`,
+        'Resume it with the data that it was trained on, in the library by `train`',
       );
     }
-    const saved = await this.readState(before);
+    const latents = recorded.latents ?? description.latents;
+    const before = { ...recorded, latents };
+    const now = { ...description, latents, from: description.from ?? before.from };
+    const changes = differences(before, now);
+    const isSame = changes.length === 0;
+    const mayChange = changes.every(isChangeable);
+    if (!isSame && (resume !== 'replanned' || !mayChange)) {
+      const all = changes.map(({ path, there, here }) => `${path}: ${there} there, ${here} here`);
+      throw new UserError(
+        `${this.description} describes another run: ${all.join('; ')}`,
+        remedyOf(changes, mayChange),
+      );
+    }
+    const saved = await this.readSaved(before.from);
     const step = saved?.step ?? 0;
     if (step > now.settings.steps) {
       throw new UserError(
@@ -239,42 +223,17 @@ export class RunFolder {
         `Give ${step} or more, or begin a new run`,
       );
     }
-    const until = { until: step, plan: planOf(before) };
-    await this.describe({
+    const { history = [] } = described;
+    const next: RunDescription = {
+      ...described,
       ...now,
-      ...((recorded ?? latents) && { latents: recorded ?? latents }),
-      ...opened,
-      mode,
-      draws: drawsFrom(draws, step),
-      history: [...(history ?? []), until],
-    });
-    return { from: now.from, mode, saved };
-  }
-
-  /**
-   * Checks that a run goes on with latents like those that it was trained on, which the first runs do
-   * not record, but their checkpoints.
-   */
-  private async checkLatents(
-    recorded: LatentFacts | undefined,
-    { data, latents }: TrainedThing,
-  ): Promise<void> {
-    if (!latents) return;
-    const before = recorded ?? (await folderLatents(this.folder));
-    checkStartedLatents(
-      { which: `The latents of the run in ${this.folder}`, latents: before },
-      { name: data, latents },
-    );
-  }
-
-  /** Checks that a run goes on with the split that it was trained on, which the first runs do not record. */
-  private async checkSplit(recorded: string | undefined, split: Split): Promise<void> {
-    const before = recorded ?? (await folderSplit(this.folder));
-    if (before === undefined || before === split) return;
-    throw new UserError(
-      `The run in ${this.folder} was trained on the split ${before}, and ${split} came`,
-      'Resume it with the data that it was trained on, in the library by `train`',
-    );
+      named: how.named ?? described.named,
+      mode: how.asked ?? described.mode,
+      threads: threadUse(),
+      ...(!isSame && { history: [...history, { until: step, plan: changeable(before) }] }),
+    };
+    if (differences(next, described).length > 0) await this.describe(next);
+    return { from: now.from, mode: next.mode, saved };
   }
 
   private async describe(description: RunDescription): Promise<void> {
@@ -314,7 +273,8 @@ export class RunFolder {
     const lines = text.split('\n').filter((line) => line !== '');
     return lines.flatMap((line, index) => {
       try {
-        return [JSON.parse(line) as StepRecord];
+        const record: StepRecord = JSON.parse(line);
+        return [record];
       } catch {
         // A run that was killed may leave half of its last line, which is the only one allowed so.
         if (index === lines.length - 1) return [];
@@ -332,46 +292,47 @@ export class RunFolder {
    * that is stopped after it this one.
    *
    * @internal Called by `train`.
-   * @param writeCheckpoint writes the checkpoint, whole or not at all, with `steps` in its details:
-   *   the training steps behind it
+   * @param writeCheckpoint writes the checkpoint, whole or not at all, whose details say the training
+   *   steps behind it
    * @throws UserError where a file cannot be written
    */
   async save(
     step: number,
     state: Leaves,
-    writeCheckpoint: (file: string, steps: number) => Promise<void>,
+    writeCheckpoint: (file: string) => Promise<void>,
   ): Promise<void> {
     if (!this.opened) throw new Error('The run folder is not open. Call `open` before `save`.');
     const { config, from, latents } = this.opened.description;
     const steps = (from?.steps ?? 0) + step;
     await syncFile(this.log);
     await writeState(path.join(this.folder, stateName(step)), state, {
-      ...{ config, step, steps },
-      ...(latents && { latents }),
+      config,
+      step,
+      steps,
+      latents,
     });
-    await writeCheckpoint(this.checkpoint, steps);
+    await writeCheckpoint(this.checkpoint);
     await this.removeLeftovers(stateName(step));
   }
 
-  private async readState({ from }: RunDescription): Promise<SavedState | undefined> {
-    const valid = await validState(this.folder, from?.steps ?? 0);
-    if (!valid) {
+  private async readSaved(from: StartingPoint | undefined): Promise<SavedState | undefined> {
+    const last = await openLastState(this.folder, from?.steps ?? 0);
+    if (!last) {
       // Stopped before the first save: begin anew.
       await writeAtomically(this.log, '');
       await this.removeLeftovers(undefined);
       return undefined;
     }
-    const { step, file, checkpointed } = valid;
-    // What was logged after the save is done again.
-    const kept = (await this.records()).filter((record) => record.step <= step);
-    await writeAtomically(this.log, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
-    const saved = await openSafetensors(file);
+    const { step, file, checkpointed } = last;
     try {
-      const state = await readLeaves(saved);
-      await this.removeLeftovers(path.basename(file));
+      // What was logged after the save is done again.
+      const kept = (await this.records()).filter((record) => record.step <= step);
+      await writeAtomically(this.log, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
+      const state = await readState(file);
+      await this.removeLeftovers(stateName(step));
       return { step, state, checkpointed };
     } finally {
-      await saved.close();
+      await file.close();
     }
   }
 
@@ -385,18 +346,23 @@ export class RunFolder {
   }
 }
 
+/** What a description says of what is trained. */
+function trainedThing(described: RunDescription): TrainedThing {
+  const { experiment, data, config, settings, latents, from } = described;
+  return { experiment, data, config, settings, latents, from };
+}
+
 /** What to do where a run to resume is not the one in the folder. */
-function remedyOf(before: TrainedThing, now: TrainedThing, samePlan: boolean): string {
-  const differ = (key: 'from' | 'data') =>
-    differences(before, now).some((at) => at.startsWith(key));
-  if (differ('from'))
+function remedyOf(changes: readonly Difference[], mayChange: boolean): string {
+  if (changes.some(({ path }) => path.startsWith('from'))) {
     return 'Leave out what it is to begin with (--from): it has its own beginning';
-  if (differ('data')) {
+  }
+  if (changes.some(({ path }) => path === 'data')) {
     return 'Resume with the data that it was trained on (--data, and --fast-decode if it was begun so)';
   }
   const asItWas =
     'Resume with its own configuration and settings (tarflow train: without --experiment and --set)';
-  return samePlan
+  return mayChange
     ? `${asItWas}, or add --replan to go on under the new plan`
     : `${asItWas}, or begin a new run in another folder`;
 }

@@ -77,7 +77,7 @@ async function ownerOf(file: string): Promise<Owner | 'released' | 'nobody'> {
     });
     if (text === undefined) return 'released';
     try {
-      const owner = JSON.parse(text) as Owner;
+      const owner: Owner = JSON.parse(text);
       if (Number.isInteger(owner.pid) && typeof owner.host === 'string') return owner;
     } catch {
       // It may be about to be written.

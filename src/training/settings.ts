@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { UserError } from '../core/errors.js';
-import { nearestName } from '../core/nearest.js';
+import { nearestName, UserError } from '../core/errors.js';
 
 /** A finite number, with what is expected of it in words. */
 function number(expected: string): z.ZodNumber {
@@ -97,38 +96,41 @@ export const trainingSettings = z.strictObject({
 /** How a model is trained. Where the papers say how, their values are named (TarFlow, section 4.1). */
 export type TrainingSettings = z.infer<typeof trainingSettings>;
 
-function withRoomToFall(settings: TrainingSettings): TrainingSettings {
-  const { warmupSteps, holdSteps = 0, steps } = settings;
-  if (holdSteps === 0 || warmupSteps + holdSteps <= steps) return settings;
-  throw new UserError(
-    `The run has ${warmupSteps} steps of warm-up and ${holdSteps} at the peak, and ${steps} in all`,
-    'Lower holdSteps or raise steps',
-  );
-}
-
 /**
  * Checks settings.
- * @throws UserError that names the setting, its value and what is expected, or for an unknown
- *   setting the nearest right one
+ * @throws UserError that names each setting that does not fit, its value and what is expected, or for an
+ *   unknown setting the nearest right one
  */
 export function checkSettings(settings: unknown): TrainingSettings {
   const { data, error } = trainingSettings.safeParse(settings);
-  if (data) return withRoomToFall(data);
-  const [issue] = error.issues as [z.core.$ZodIssue];
-  if (issue.code === 'unrecognized_keys') {
-    const [key] = issue.keys as [string];
-    const path = [...issue.path, key].join('.');
-    const nearest =
-      issue.path.length === 0 && nearestName(key, Object.keys(trainingSettings.shape));
+  if (!data) throw wrongSettings(error.issues, settings);
+  const { warmupSteps, holdSteps = 0, steps } = data;
+  if (holdSteps > 0 && warmupSteps + holdSteps > steps) {
     throw new UserError(
-      `There is no training setting '${path}'`,
-      nearest ? `Did you mean ${nearest}?` : 'Leave it out',
+      `The run has ${warmupSteps} steps of warm-up and ${holdSteps} at the peak, and ${steps} in all`,
+      'Lower holdSteps or raise steps',
     );
   }
-  const value = issue.path.reduce<unknown>(
-    (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
-    settings,
-  );
-  const shown = typeof value === 'string' ? `'${value}'` : String(value);
-  throw new UserError(`The training setting ${issue.path.join('.')} is ${shown}`, issue.message);
+  return data;
+}
+
+function wrongSettings(issues: readonly z.core.$ZodIssue[], settings: unknown): UserError {
+  const problems: string[] = [];
+  const remedies: string[] = [];
+  for (const issue of issues) {
+    const path = issue.path.join('.');
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) {
+        problems.push(`There is no training setting '${path ? `${path}.` : ''}${key}'`);
+        const nearest = path === '' && nearestName(key, Object.keys(trainingSettings.shape));
+        remedies.push(nearest ? `Did you mean ${nearest}?` : 'Leave it out');
+      }
+      continue;
+    }
+    const value = issue.path.reduce<unknown>((inner, key) => Object(inner)[key], settings);
+    const shown = typeof value === 'string' ? `'${value}'` : String(value);
+    problems.push(`The training setting ${path} is ${shown}`);
+    remedies.push(issue.message);
+  }
+  return new UserError(problems.join('. '), [...new Set(remedies)].join('. '));
 }

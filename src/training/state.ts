@@ -1,161 +1,196 @@
-import type { Mode } from '@tarflow/graph';
+import { type Conditioned, emptyCaption } from '../conditions/context.js';
+import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
-import {
-  type Leaves,
-  leaves,
-  packed,
-  type Tree,
-  under,
-  unpacked,
-  withPrefix,
-} from '../core/tree.js';
+import { grouped, type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
+import type { LatentFacts } from '../data/source.js';
 import type { Model, ModelConfig } from '../flow/model.js';
-import type { Task, Template } from './template.js';
+import { disposeModel, freshModel } from '../flow/state-dict.js';
+import { type BatchOptions, batchSource } from './batches/index.js';
+import type { CheckedParts } from './checks.js';
+import type { ModelSpec } from './model-spec.js';
+import type { StartingPoint } from './run-description.js';
 
 /**
- * The state of a run is all that its steps change, as named tensors: `parameters.*`, for each leaf
- * that an objective trains AdamW's moments `first.*` and `second.*` and with averaging `average.*`,
- * and the buffers.
- *
- * A program that XLA compiles holds it packed: half of the time of a small model's step goes into the
- * number of its tensors there. All leaves of an objective are then one vector, and so are their
- * moments and means. Steps and evaluations take both forms; files hold the first one.
+ * The state of a run is all that its steps change, as named tensors of some kinds: `parameters.*`; for
+ * each leaf that an objective trains AdamW's moments `first.*` and `second.*`, and with averaging
+ * `average.*`; and `buffers.*`.
  */
-export const prefixes = {
-  parameter: 'parameters.',
-  first: 'first.',
-  second: 'second.',
-  average: 'average.',
-} as const;
-
-/** Beside a state a program holds what an objective's loss reads and nothing changes, as `fixed.NAME.*`. */
-export function fixedPrefix({ objective }: Task): string {
-  return `fixed.${objective.name}.`;
+export interface TrainingState {
+  parameters: Leaves;
+  first: Leaves;
+  second: Leaves;
+  average: Leaves;
+  buffers: Leaves;
 }
 
-/** The name of a buffer in a state. The variance of a prior has stood there bare from the start. */
-export function bufferName(name: string): string {
-  return name === 'var' ? name : `buffers.${name}`;
+/** The named tensors of a state by their kinds. */
+export function stateOf(named: Leaves): TrainingState {
+  const { parameters = {}, first = {}, second = {}, average = {}, buffers = {} } = grouped(named);
+  return { parameters, first, second, average, buffers };
 }
 
 /** A model's parameters and buffers under the names of a state; the tensors stay the model's. */
 export function namedInState({ parameters, buffers }: Model): Leaves {
-  const named = Object.entries(buffers).map(([name, buffer]) => [bufferName(name), buffer]);
-  return { ...Object.fromEntries(named), ...withPrefix(leaves(parameters), prefixes.parameter) };
+  return leaves({ buffers, parameters });
 }
 
 /** The state of a run that begins with a model. The tensors are new. */
 export function initialState<C extends ModelConfig, P extends Tree>(
-  template: Template<C, P>,
+  { tasks }: ModelSpec<C, P>,
   { parameters, buffers }: Model<C, P>,
   averages: boolean,
 ): Leaves {
   return tidy(() => {
-    const state: Leaves = {};
-    for (const [name, buffer] of Object.entries(buffers)) state[bufferName(name)] = buffer.clone();
+    const all = leaves(parameters);
+    const names = new Set(tasks.flatMap((task) => task.leaves));
+    const trained = Object.fromEntries(Object.entries(all).filter(([name]) => names.has(name)));
     // One tensor of each shape, whose memory all of them share: large models have hundreds.
-    const made = new Map<string, tf.Tensor>();
-    const zeros = (shape: number[]): tf.Tensor => {
-      const found = made.get(shape.join()) ?? tf.zeros(shape);
-      made.set(shape.join(), found);
-      return found.clone();
-    };
-    const trained = new Set(template.tasks.flatMap((task) => task.leaves));
-    for (const [name, leaf] of Object.entries(leaves(parameters))) {
-      state[prefixes.parameter + name] = leaf.clone();
-      if (!trained.has(name)) continue;
-      state[prefixes.first + name] = zeros(leaf.shape);
-      state[prefixes.second + name] = zeros(leaf.shape);
-      if (averages) state[prefixes.average + name] = leaf.clone();
+    const zeros = new Map<string, tf.Tensor>();
+    const moments: Leaves = {};
+    for (const [name, { shape }] of Object.entries(trained)) {
+      const found = zeros.get(shape.join()) ?? tf.zeros(shape);
+      zeros.set(shape.join(), found);
+      moments[name] = found;
     }
-    return state;
+    const average = averages ? trained : {};
+    return cloned(leaves({ buffers, parameters: all, first: moments, second: moments, average }));
   });
-}
-
-/** The buffers in a state, by their own names. */
-export function buffersOf({ buffers }: Template, state: Leaves): Leaves {
-  return Object.fromEntries(buffers.map((name) => [name, state[bufferName(name)] as tf.Tensor]));
 }
 
 /**
- * The model in a state, with averaged parameters where the state has them; it shares the state's
- * tensors, or has slices of a packed state's.
+ * The state that a run begins with: of fresh parameters, of those that start from data, or of what it
+ * begins with. The caller frees it.
  */
-export function modelOfState<C extends ModelConfig, P extends Tree>(
-  template: Template<C, P>,
-  state: Leaves,
-): Model<C, P> {
-  const found = { ...under(state, prefixes.parameter), ...under(state, prefixes.average) };
-  return template.model(apart(template, found), buffersOf(template, state));
+export async function firstState<C extends ModelConfig, P extends Tree>({
+  spec,
+  settings,
+  batchOptions,
+  from,
+}: CheckedParts<C, P> & { from?: LoadedStartingPoint | undefined }): Promise<Leaves> {
+  const fresh = freshModel(spec.family, spec.config, settings.seed);
+  const known = knownBuffers(batchOptions);
+  let started: Leaves = {};
+  let state: Leaves = {};
+  try {
+    if (!from) started = await startedByData(spec, batchOptions, fresh);
+    const parameters = withLeaves(fresh.parameters, { ...leaves(fresh.parameters), ...started });
+    const model = { ...fresh, parameters, buffers: { ...fresh.buffers, ...known } };
+    state = initialState(spec, model, settings.averageDecay > 0);
+    return from ? stateFrom(from, state) : state;
+  } finally {
+    disposeModel(fresh);
+    tf.dispose([started, known, from ? state : {}]);
+  }
 }
 
-/** A state in the form that suits a program of this mode. The tensors are new. */
-export function programState(template: Template, state: Leaves, mode: Mode | undefined): Leaves {
-  return mapState(template, state, (found) => (mode === 'xla' ? together(template, found) : found));
+/** The buffers that the data know: the states of the empty caption, where the model reads captions. */
+function knownBuffers({ config, data }: BatchOptions): Leaves {
+  const { text }: Conditioned = config;
+  if (!text || !data.text) return {};
+  const { entries, width, empty } = data.text;
+  return { [emptyCaption]: tf.tensor2d(empty, [entries, width]) };
 }
 
-/** A state with a tensor for each leaf, whichever form it has. The tensors are new. */
-export function unpackedState(template: Template, state: Leaves): Leaves {
-  return mapState(template, state, (found) => apart(template, found));
-}
-
-/** A state with `change` applied to the parameters, to each kind of moment, and to the means. */
-function mapState(template: Template, state: Leaves, change: (found: Leaves) => Leaves): Leaves {
+/** The parameters that start from data, from the first batch: the whole one, in every process. */
+async function startedByData<C extends ModelConfig, P extends Tree>(
+  { family, config, tasks }: ModelSpec<C, P>,
+  options: BatchOptions,
+  model: Model<C, P>,
+): Promise<Leaves> {
+  const [task] = tasks;
+  if (!family.start || !task) return {};
+  const batches = batchSource(options, 0, 1);
+  const batch = await batches.next().finally(() => batches.close());
+  const { objective } = task;
+  const specs = Object.entries(objective.inputs(config, options.settings.batchSize));
   return tidy(() => {
-    const buffers = template.buffers.map(bufferName);
-    const all: Leaves = Object.fromEntries(buffers.map((name) => [name, state[name] as tf.Tensor]));
-    for (const prefix of Object.values(prefixes)) {
-      Object.assign(all, withPrefix(change(under(state, prefix)), prefix));
-    }
-    return Object.fromEntries(Object.entries(all).map(([name, leaf]) => [name, tf.clone(leaf)]));
+    const tensors = specs.map(([input, { shape, dtype }]) => [
+      input,
+      tf.tensor(batch[objective.name]?.[input] ?? [], [...shape], dtype),
+    ]);
+    const { images, ...conditions } = Object.fromEntries(tensors);
+    return family.start?.(model, images, conditions) ?? {};
   });
 }
 
-/** In a packed state, the one vector of an objective's leaves. No leaf has a space in its name. */
-function packedName({ objective }: Task): string {
-  return `packed ${objective.name}`;
+/** The model in a state, with averaged parameters where the state has them; it shares the state's tensors. */
+export function trainedModel<C extends ModelConfig, P extends Tree>(
+  spec: ModelSpec<C, P>,
+  state: Leaves,
+): Model<C, P> {
+  const { parameters, average, buffers } = stateOf(state);
+  return spec.model({ ...parameters, ...average }, buffers);
 }
 
-/** The tensors of a task that are there under a prefix: its leaves, or their vector. */
-export function ofTask(task: Task, found: Leaves): Leaves {
-  const name = packedName(task);
-  const vector = found[name];
-  if (vector) return { [name]: vector };
-  return Object.fromEntries(task.leaves.map((leaf) => [leaf, found[leaf] as tf.Tensor]));
+/** {@link trainedModel}, whose tensors are the caller's now; the others of the state are freed. */
+export function extractModel<C extends ModelConfig, P extends Tree>(
+  spec: ModelSpec<C, P>,
+  state: Leaves,
+): Model<C, P> {
+  const model = trainedModel(spec, state);
+  const kept = new Set(Object.values({ ...leaves(model.parameters), ...model.buffers }));
+  tf.dispose(Object.values(state).filter((tensor) => !kept.has(tensor)));
+  return model;
 }
 
-/** Leaves in the form that others have. */
-export function inFormOf(task: Task, like: Leaves, found: Leaves): Leaves {
-  const name = packedName(task);
-  return like[name] ? { [name]: packed(found) } : found;
+/** A starting point with what a run takes from it. */
+export interface LoadedStartingPoint extends StartingPoint {
+  config: ModelConfig;
+  /** Of what latents it was trained on, as far as its file says it. */
+  latents?: LatentFacts | undefined;
+  /** Under the names of a training state: parameters, and their running mean where there is one. */
+  state: Leaves;
 }
 
-/** Leaves by their names, also where they are packed. */
-export function apart(template: Template, found: Leaves): Leaves {
-  const all = { ...found };
-  for (const task of template.tasks) {
-    const name = packedName(task);
-    const vector = all[name];
-    if (!vector) continue;
-    delete all[name];
-    const shapes = task.leaves.map((leaf) => {
-      const shape = template.shapes[leaf] as readonly number[];
-      return [leaf, { shape, size: tf.util.sizeFromShape([...shape]) }] as const;
-    });
-    Object.assign(all, unpacked(vector as tf.Tensor1D, Object.fromEntries(shapes)));
+/**
+ * The state that a run begins with: a fresh one with all that a starting point has in its place. The
+ * running mean, where the run keeps one, is the starting point's, or where that has none its
+ * parameters; moments stay fresh. Parameters that the run does not train begin with their mean, where
+ * there is one: they stay what they are in the other run's checkpoint. The tensors are new.
+ *
+ * @throws UserError where they are of different models
+ */
+function stateFrom({ state }: LoadedStartingPoint, fresh: Leaves): Leaves {
+  const [theirs, ours] = [stateOf(state), stateOf(fresh)];
+  const left = Object.keys(state).find((name) => !(name in fresh) && !name.startsWith('average.'));
+  if (left !== undefined) throw ofAnotherModel(left, state[left], undefined);
+  const parameters: Leaves = {};
+  for (const name of Object.keys(ours.parameters)) {
+    const isTrained = name in ours.first;
+    const found = (!isTrained && theirs.average[name]) || theirs.parameters[name];
+    if (found) parameters[name] = found;
   }
-  return all;
+  const average: Leaves = {};
+  for (const name of Object.keys(ours.average)) {
+    const found = theirs.average[name] ?? theirs.parameters[name];
+    if (found) average[name] = found;
+  }
+  const taken = leaves({ parameters, average, buffers: theirs.buffers });
+  for (const [name, leaf] of Object.entries(fresh)) {
+    const found = taken[name];
+    const isNeeded = found !== undefined || name.startsWith('parameters.');
+    if (isNeeded && found?.shape.join() !== leaf.shape.join()) {
+      throw ofAnotherModel(name, found, leaf);
+    }
+  }
+  return cloned({ ...fresh, ...taken });
 }
 
-function together(template: Template, found: Leaves): Leaves {
-  const all = { ...found };
-  for (const task of template.tasks) {
-    // In the template's order: a state from a file has its own.
-    const own = task.leaves.filter((leaf) => all[leaf]);
-    if (own.length === 0) continue;
-    const vector = packed(ofTask({ ...task, leaves: own }, all));
-    for (const leaf of own) delete all[leaf];
-    all[packedName(task)] = vector;
-  }
-  return all;
+function ofAnotherModel(
+  name: string,
+  came: tf.Tensor | undefined,
+  expected: tf.Tensor | undefined,
+): UserError {
+  const shown = (tensor: tf.Tensor | undefined) =>
+    tensor ? `(${tensor.shape.join(', ')})` : 'none';
+  return new UserError(
+    `What the run begins with has ${name} of shape ${shown(came)}, the run's model ${shown(expected)}`,
+    'Begin with a file of the same model',
+  );
+}
+
+function cloned(tensors: Leaves): Leaves {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [name, tf.clone(tensor)]),
+  );
 }

@@ -1,15 +1,14 @@
 import type { Mode } from '@tarflow/graph';
+import { at } from '../core/errors.js';
 import { foldIn, randomKey, uniform } from '../core/random.js';
 import { tf } from '../core/tf.js';
-import { disposeModel, freshModel } from '../flow/flow.js';
 import type { Family, Feeds, ModelConfig } from '../flow/model.js';
-import { usualMode } from './mode.js';
-import { biasCorrections } from './optimiser/adamw.js';
-import { type TrainingProgram, trainingProgram } from './program.js';
+import { disposeModel, freshModel } from '../flow/state-dict.js';
+import { modelSpec } from './model-spec.js';
+import { type TrainingProgram, trainingProgram, usualMode } from './program.js';
 import type { TrainingSettings } from './settings.js';
 import { initialState } from './state.js';
-import { stepOptions } from './step.js';
-import { templateOf } from './template.js';
+import { ratesOf, stepOptions } from './step.js';
 
 /** What is timed: steps of the first objective of a model. */
 export interface TimedTraining {
@@ -34,26 +33,24 @@ export async function secondsPerStep({
   settings,
   mode,
 }: TimedTraining): Promise<number> {
-  const template = templateOf(family, family.check(config));
+  const spec = modelSpec(family, family.check(config));
   const { batchSize, averageDecay, precision } = settings;
   const model = freshModel(family, config, 1);
-  const state = initialState(template, model, averageDecay > 0);
+  const state = initialState(spec, model, averageDecay > 0);
   disposeModel(model);
   let program: TrainingProgram | undefined;
   try {
-    program = trainingProgram(template, state, {
-      ...{ batchSize, precision, mode: mode ?? usualMode(template, settings) },
+    program = trainingProgram(spec, state, {
+      batchSize,
+      precision,
+      mode: mode ?? usualMode(spec, settings),
       step: stepOptions(settings),
     });
-    const [{ objective }] = template.tasks as [(typeof template.tasks)[number]];
-    const feeds = randomFeeds(objective.inputs(template.config, batchSize));
+    const { objective } = at(spec.tasks, 0);
+    const feeds = randomFeeds(objective.inputs(spec.config, batchSize));
     const seconds: number[] = [];
-    for (let step = 1; step <= timedSteps + 2; step++) {
-      const { first, second } = biasCorrections(step);
-      const rates = {
-        ...{ learningRate: 1e-6, firstCorrection: first, secondCorrection: second },
-        ...(averageDecay > 0 && { averageShare: 1 - averageDecay }),
-      };
+    for (let step = 0; step < timedSteps + 2; step++) {
+      const rates = { ...ratesOf(settings, step), learningRate: 1e-6 };
       const begun = performance.now();
       const found = await program.train(objective.name, feeds, rates);
       await found.loss?.data();
@@ -61,7 +58,7 @@ export async function secondsPerStep({
       tf.dispose(found);
     }
     const timed = seconds.slice(2).sort((a, b) => a - b);
-    return timed[timedSteps >> 1] as number;
+    return at(timed, timedSteps >> 1);
   } finally {
     tf.dispose(state);
     program?.dispose();

@@ -1,19 +1,16 @@
-import { inParts, partsOf } from '@tarflow/graph';
+import { inParts, type Mode, Packing, partsOf } from '@tarflow/graph';
 import { tf } from '../core/tf.js';
-import { type Leaves, under, valueAndGradient, withPrefix } from '../core/tree.js';
-import { type AdamWOptions, adamWUpdate } from './optimiser/adamw.js';
-import type { TrainingSettings } from './settings.js';
+import { grouped, type Leaves, leaf, leaves, valueAndGradient } from '../core/tree.js';
+import type { ModelSpec, Task } from './model-spec.js';
 import {
-  apart,
-  bufferName,
-  buffersOf,
-  fixedPrefix,
-  inFormOf,
-  modelOfState,
-  ofTask,
-  prefixes,
-} from './state.js';
-import type { Task, Template } from './template.js';
+  type AdamWOptions,
+  adamWUpdate,
+  averageShare,
+  biasCorrections,
+} from './optimiser/adamw.js';
+import { learningRate } from './optimiser/schedule.js';
+import type { TrainingSettings } from './settings.js';
+import { stateOf } from './state.js';
 
 export interface StepOptions extends AdamWOptions {
   /** Largest L2 norm of the gradient over an objective's leaves; a longer one is scaled down to it. */
@@ -23,12 +20,8 @@ export interface StepOptions extends AdamWOptions {
 }
 
 /** What a step takes from the settings of a run. */
-export function stepOptions({
-  weightDecay,
-  beta2,
-  clipNorm,
-  averageDecay,
-}: TrainingSettings): StepOptions {
+export function stepOptions(settings: TrainingSettings): StepOptions {
+  const { weightDecay, beta2, clipNorm, averageDecay } = settings;
   return {
     weightDecay,
     ...(beta2 !== undefined && { beta2 }),
@@ -39,132 +32,117 @@ export function stepOptions({
 
 /** The rates of a step, which are inputs of it beside those of the objective. */
 export type Rates = {
-  learningRate: tf.Scalar;
+  learningRate: number;
   /** 1 − β₁ᵗ and 1 − β₂ᵗ. */
-  firstCorrection: tf.Scalar;
-  secondCorrection: tf.Scalar;
+  firstCorrection: number;
+  secondCorrection: number;
   /** The share of the latest parameters in their mean, where one is kept: see `averageShare`. */
-  averageShare?: tf.Scalar;
+  averageShare?: number;
 };
 
-/** The rates as numbers. */
-export type RateValues = { [Name in keyof Rates]: number };
+/** The rates of the step after `step` ones, where the mean was over some steps before all of them. */
+export function ratesOf(settings: TrainingSettings, step: number, stepsOfMean = 0): Rates {
+  const { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps } = settings;
+  const { averageDecay: decay } = settings;
+  const { first, second } = biasCorrections(step + 1, stepOptions(settings));
+  return {
+    learningRate: learningRate({ peak, warmup, hold, steps }, step),
+    firstCorrection: first,
+    secondCorrection: second,
+    ...(decay > 0 && { averageShare: averageShare(decay, stepsOfMean + step + 1) }),
+  };
+}
+
+/** How a program of some mode holds the leaves that an objective trains, and all that goes with them. */
+export function packingOf({ tasks, shapes }: ModelSpec, mode: Mode | undefined): Packing {
+  const groups = tasks.map((task) => [
+    task.objective.name,
+    Object.fromEntries(task.leaves.map((leaf) => [leaf, shapes[leaf] ?? []])),
+  ]);
+  return new Packing(Object.fromEntries(groups), mode);
+}
+
+/** A function of a program: of its variables, which are a state as `packing` holds it, and of inputs. */
+type StepFunction = (variables: Leaves, inputs: Leaves) => { outputs: Leaves; updates: Leaves };
 
 /**
- * What an objective finds on a batch, as named tensors: `loss`, its terms `term.*`, the gradient
- * `gradient.*` of the leaves that it trains, and new values `buffer.*` of buffers. All of them are
- * means over the batch, so those of a batch in equal parts are the means of the parts'.
- */
-export type Found = Leaves;
-
-/** What the names of such tensors begin with. */
-export const foundPrefixes = { term: 'term.', gradient: 'gradient.', buffer: 'buffer.' } as const;
-
-/**
- * The first half of a training step, as a pure function of a state and an objective's inputs.
+ * The first half of a training step, as a pure function of a state and an objective's inputs: what the
+ * objective finds on a batch, as `terms.*` with the loss among them, the gradient `gradient.*` of the
+ * leaves that it trains, and new values `buffers.*`. All of them are means over the batch, so those of
+ * a batch in equal parts are the means of the parts'.
  *
+ * @param packing how the program holds the state
  * @param parts equal parts of the batch that are computed side by side (`batchParts`)
  */
 export function gradientStep(
-  template: Template,
+  spec: ModelSpec,
   task: Task,
+  packing: Packing,
   parts: number,
-): (state: Leaves, inputs: Leaves) => Found {
-  return (state, inputs) => {
-    const held = under(state, prefixes.parameter);
-    const trained = ofTask(task, held);
-    const fixed = under(state, fixedPrefix(task));
-    return meanOf(
-      inParts(
-        partsOf(inputs, parts).map((batch) => () => {
-          const parameters = apart(template, held);
-          const own = ofTask(task, parameters);
-          const { value, gradient, auxiliary } = valueAndGradient((current) => {
-            const model = template.model({ ...parameters, ...current }, buffersOf(template, state));
-            const { loss, terms, buffers = {} } = task.objective.loss(model, batch, fixed);
-            checkTerms(task, terms);
-            return {
-              value: loss,
-              auxiliary: {
-                ...withPrefix(terms, foundPrefixes.term),
-                ...withPrefix(buffers, foundPrefixes.buffer),
-              },
-            };
-          }, own);
-          const found = inFormOf(task, trained, gradient);
-          return { loss: value, ...auxiliary, ...withPrefix(found, foundPrefixes.gradient) };
-        }),
-      ),
-    );
+): (variables: Leaves, inputs: Leaves) => Leaves {
+  const { objective } = task;
+  return (variables, inputs) => {
+    const { parameters: held, buffers } = stateOf(variables);
+    const fixed = fixedOf(task, variables);
+    const ofPart = (batch: Leaves): Leaves => {
+      const parameters = packing.unpack(held);
+      const trained = task.leaves.map((name) => [name, parameters[name] as tf.Tensor] as const);
+      const { value, gradient, auxiliary } = valueAndGradient((current) => {
+        const model = spec.model({ ...parameters, ...current }, buffers);
+        const found = objective.loss(model, batch, fixed);
+        checkTerms(task, found.terms);
+        return {
+          value: found.loss,
+          auxiliary: leaves({ terms: found.terms, buffers: found.buffers }),
+        };
+      }, Object.fromEntries(trained));
+      return { 'terms.loss': value, ...auxiliary, ...leaves({ gradient: packing.pack(gradient) }) };
+    };
+    return meanOf(inParts(partsOf(inputs, parts).map((batch) => () => ofPart(batch))));
   };
 }
 
 /**
  * The second half of a training step, as a pure function of a state and of what the first half found,
- * with the rates of the step: AdamW, the means of the parameters, and the buffers.
+ * with the rates of the step: clipping, AdamW, the means of the parameters, and the buffers.
  */
-export function applyStep(
-  task: Task,
-  options: StepOptions,
-): (state: Leaves, found: Found) => { outputs: Leaves; updates: Leaves } {
-  return (state, found) => {
-    const { learningRate, firstCorrection, secondCorrection, averageShare } = found as Found &
-      Rates;
-    const parameters = ofTask(task, under(state, prefixes.parameter));
-    const gradient = under(found, foundPrefixes.gradient);
-    const squares = Object.values(gradient).map((g) => tf.sum(tf.square(g)));
-    const gradientNorm = tf.sqrt(tf.addN(squares)) as tf.Scalar;
+export function applyStep(task: Task, packing: Packing, options: StepOptions): StepFunction {
+  return (variables, inputs) => {
+    const state = stateOf(variables);
+    const { gradient = {}, buffers = {} } = grouped(inputs);
+    const rate = (name: keyof Rates): tf.Scalar => leaf(inputs, name, 0);
+    const parameters = packing.held(task.objective.name, state.parameters);
+    const gradientNorm = globalNorm(gradient);
     const updated = adamWUpdate(
       parameters,
       clipped(gradient, gradientNorm, options.clipNorm),
-      { first: under(state, prefixes.first), second: under(state, prefixes.second) },
-      learningRate,
-      { first: firstCorrection, second: secondCorrection },
+      state,
+      rate('learningRate'),
+      { first: rate('firstCorrection'), second: rate('secondCorrection') },
       options,
     );
-    const updates: Leaves = {
-      ...withPrefix(updated.parameters, prefixes.parameter),
-      ...withPrefix(updated.first, prefixes.first),
-      ...withPrefix(updated.second, prefixes.second),
-    };
-    if (options.averages) {
-      // The parameters before this update: a mean that lags by one step, and no second read of
-      // what the optimiser writes in place.
-      for (const [name, leaf] of Object.entries(parameters)) {
-        const average = state[prefixes.average + name] as tf.Tensor;
-        updates[prefixes.average + name] = tf.add(
-          average,
-          tf.mul(tf.sub(leaf, average), averageShare as tf.Scalar),
-        );
-      }
-    }
-    for (const [name, buffer] of Object.entries(under(found, foundPrefixes.buffer))) {
-      updates[bufferName(name)] = buffer;
-    }
-    return { outputs: { gradientNorm }, updates };
+    // Of the parameters before this update: a mean that lags by one step, and no second read of
+    // what the optimiser writes in place.
+    const average = options.averages ? moved(state.average, parameters, rate('averageShare')) : {};
+    return { outputs: { gradientNorm }, updates: leaves({ ...updated, average, buffers }) };
   };
 }
 
 /** One training step of an objective, both halves in one pure function. */
 export function trainingStep(
-  template: Template,
+  spec: ModelSpec,
   task: Task,
+  packing: Packing,
   { parts, ...options }: StepOptions & { parts: number },
-): (state: Leaves, inputs: Leaves) => { outputs: Leaves; updates: Leaves } {
-  const [gradientOf, apply] = [gradientStep(template, task, parts), applyStep(task, options)];
-  return (state, inputs) => {
-    const { learningRate, firstCorrection, secondCorrection, averageShare, ...batch } =
-      inputs as Leaves & Rates;
-    const found = gradientOf(state, batch);
-    const rates = { learningRate, firstCorrection, secondCorrection };
-    const applied = apply(state, { ...found, ...rates, ...(averageShare && { averageShare }) });
-    return { ...applied, outputs: { ...measured(found), ...applied.outputs } };
+): StepFunction {
+  const gradientOf = gradientStep(spec, task, packing, parts);
+  const apply = applyStep(task, packing, options);
+  return (variables, inputs) => {
+    const { learningRate, firstCorrection, secondCorrection, averageShare, ...batch } = inputs;
+    const found = gradientOf(variables, batch);
+    const { outputs, updates } = apply(variables, { ...inputs, ...found });
+    return { outputs: { ...grouped(found).terms, ...outputs }, updates };
   };
-}
-
-/** The loss and the terms among what an objective found, by their own names. */
-export function measured(found: Found): Leaves {
-  return { loss: found.loss as tf.Tensor, ...under(found, foundPrefixes.term) };
 }
 
 /**
@@ -174,13 +152,15 @@ export function measured(found: Found): Leaves {
  * @param parts equal parts of the batch that are computed side by side
  */
 export function evaluationStep(
-  template: Template,
+  spec: ModelSpec,
   task: Task,
+  packing: Packing,
   parts: number,
-): (state: Leaves, inputs: Leaves) => { outputs: Leaves } {
-  return (state, inputs) => {
-    const model = modelOfState(template, state);
-    const fixed = under(state, fixedPrefix(task));
+): (variables: Leaves, inputs: Leaves) => { outputs: Leaves } {
+  return (variables, inputs) => {
+    const { parameters, average, buffers } = stateOf(variables);
+    const model = spec.model(packing.unpack({ ...parameters, ...average }), buffers);
+    const fixed = fixedOf(task, variables);
     const results = inParts(
       partsOf(inputs, parts).map((batch) => () => {
         const { loss, terms } = task.objective.loss(model, batch, fixed);
@@ -192,10 +172,22 @@ export function evaluationStep(
   };
 }
 
+/** What an objective's loss reads and nothing changes: variables of the program, `fixed.NAME.*`. */
+function fixedOf({ objective }: Task, variables: Leaves): Leaves {
+  return grouped(grouped(variables).fixed ?? {})[objective.name] ?? {};
+}
+
 /** Names that a line of the log has anyway. */
 const columns = [
-  ...['step', 'epoch', 'loss', 'gradientNorm', 'learningRate', 'imagesPerSecond', 'dataShare'],
-  ...['validation', 'bitsPerDimension'],
+  'step',
+  'epoch',
+  'loss',
+  'gradientNorm',
+  'learningRate',
+  'imagesPerSecond',
+  'dataShare',
+  'validation',
+  'bitsPerDimension',
 ];
 
 function checkTerms({ objective }: Task, terms: Leaves): void {
@@ -209,17 +201,35 @@ function checkTerms({ objective }: Task, terms: Leaves): void {
 
 /** Means over parts of equal size, name by name. */
 function meanOf(parts: readonly Leaves[]): Leaves {
-  return Object.fromEntries(
-    Object.keys(parts[0] as Leaves).map((name) => {
-      const values = parts.map((found) => found[name] as tf.Tensor);
-      const [only] = values as [tf.Tensor];
-      return [name, values.length === 1 ? only : tf.div(tf.addN(values), values.length)];
-    }),
-  );
+  const [first = {}] = parts;
+  return mapped(first, (only, name) => {
+    const values = parts.flatMap((found) => found[name] ?? []);
+    return values.length === 1 ? only : tf.div(tf.addN(values), values.length);
+  });
+}
+
+/** The L2 norm of all numbers. */
+function globalNorm(gradient: Leaves): tf.Scalar {
+  return tf.sqrt(tf.addN(Object.values(gradient).map((g) => tf.sum<tf.Scalar>(tf.square(g)))));
 }
 
 function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined): Leaves {
   if (clipNorm === undefined) return gradient;
   const scale = tf.minimum(1, tf.div(clipNorm, norm));
-  return Object.fromEntries(Object.entries(gradient).map(([name, g]) => [name, tf.mul(g, scale)]));
+  return mapped(gradient, (g) => tf.mul(g, scale));
+}
+
+/** Running means, moved by a share of the way to new values. */
+function moved(means: Leaves, values: Leaves, share: tf.Scalar): Leaves {
+  return mapped(values, (value, name) => {
+    const mean = means[name];
+    if (!mean) throw new Error(`There is no running mean of ${name}.`);
+    return tf.add(mean, tf.mul(tf.sub(value, mean), share));
+  });
+}
+
+function mapped(tensors: Leaves, f: (tensor: tf.Tensor, name: string) => tf.Tensor): Leaves {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [name, f(tensor, name)]),
+  );
 }

@@ -1,25 +1,88 @@
-import type { Conditioned } from '../conditions/given.js';
+import type { Mode } from '@tarflow/graph';
+import type { Conditioned } from '../conditions/context.js';
 import { UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
-import { leaves, type Tree } from '../core/tree.js';
-import type { Model, ModelConfig } from '../flow/model.js';
-import { batchSource } from './batches/index.js';
-import { beginRun } from './begin.js';
+import type { Leaves, Tree } from '../core/tree.js';
+import type { DataSource } from '../data/index.js';
+import type { Family, Model, ModelConfig } from '../flow/model.js';
+import { batchSource, type Share } from './batches/index.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
-import { checkedPlan } from './checks.js';
-import { takeStep, validate } from './measure.js';
-import { averageShare, biasCorrections } from './optimiser/adamw.js';
-import { learningRate } from './optimiser/schedule.js';
-import type { TrainingProgram } from './program.js';
-import type { StepRecord } from './record.js';
+import { type CheckedParts, checkRun } from './checks.js';
+import {
+  type MeanOverProcesses,
+  type TrainingProgram,
+  trainingProgram,
+  usualMode,
+} from './program.js';
+import { heldOutSize, type StepRecord, takeStep, validate } from './record.js';
+import type { NamedData, StartingPoint } from './run-description.js';
 import { RunFolder } from './run-folder.js';
 import type { TrainingSettings } from './settings.js';
-import { modelOfState } from './state.js';
-import { type RateValues, stepOptions } from './step.js';
-import type { Template } from './template.js';
-import type { CheckedRun, TrainingResult, TrainingRun } from './training-run.js';
+import { extractModel, firstState, type LoadedStartingPoint, trainedModel } from './state.js';
+import { ratesOf, stepOptions } from './step.js';
 
-export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
+/** What to train, on what, and where to keep it. */
+export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  family: Family<C, P>;
+  config: C;
+  settings: TrainingSettings;
+  data: DataSource;
+  /** Held-out samples for validation. Absent: nothing is validated. */
+  validation?: DataSource;
+  /** Where the log, the states and the checkpoint go. Absent: nothing is kept. */
+  folder?: string;
+  /**
+   * True to go on with the run in the folder. `'replanned'` also where these settings differ: steps,
+   * peakLearningRate, warmupSteps, holdSteps, clipNorm, precision, validateEvery, validationImages and
+   * saveEvery. Default false.
+   */
+  resume?: boolean | 'replanned';
+  /** The experiment's name: goes into the checkpoint and `run.json`. A run is resumed under the same one. */
+  experiment?: string;
+  /** Goes into the folder's `run.json`, for `tarflow train --resume`. */
+  named?: NamedData;
+  /**
+   * What to begin with instead of fresh parameters, as `readStartingPoint` (`tarflow/models`) reads it;
+   * its tensors stay the caller's. The moments of AdamW and the schedule begin anew. A run that is resumed
+   * has its own.
+   */
+  from?: LoadedStartingPoint;
+  /**
+   * How a step runs. Default: as the run in the folder did; for a new one on the native engine as one
+   * captured graph, which XLA compiles where the model is small and the run long (compiling takes some
+   * seconds, and saves up to two thirds of a step's time); else op by op.
+   */
+  mode?: Mode;
+  /** Present where several processes train the model together. All are given the same run. */
+  parallel?: Parallel;
+  /** Called before the first step, which may take long, with the steps that are done already. */
+  onBegin?: (begun: { step: number; mode: Mode }) => void | Promise<void>;
+  /** Called after each step with its record. */
+  onStep?: (record: StepRecord) => void | Promise<void>;
+  /** Stops the run after the current step. If it has a folder, its state is saved and it can be resumed. */
+  signal?: AbortSignal;
+}
+
+/** Which of several processes this one is: it takes its share of each batch. */
+export interface Parallel extends Share {
+  /** Called after each gradient, which all processes then apply. */
+  mean: MeanOverProcesses;
+}
+
+/** What a training gives. */
+export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
+  /**
+   * The trained model, with the running mean of its parameters where `averageDecay` is above 0; the caller
+   * frees its tensors.
+   */
+  model: Model<C, P>;
+  /** What a checkpoint of the model says of its training. */
+  details: CheckpointDetails;
+  /** One record per step of the run, those before it was resumed included. */
+  records: StepRecord[];
+  /** False where the signal stopped the run before its last step. */
+  finished: boolean;
+}
 
 /**
  * Trains a model by the objectives of its family: AdamW, warm-up and cosine (TarFlow, section 4.1).
@@ -32,7 +95,8 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
  *
  * @example
  * ```ts
- * import { findExperiment, loadDataset, startEngine, tarflow, train, withOverrides } from 'tarflow';
+ * import { loadDataset, startEngine, tarflow, train, withOverrides } from 'tarflow';
+ * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
  * const quick = ['steps=2', 'batchSize=8', 'channels=20', 'blocks=2'];
@@ -45,7 +109,7 @@ export type { Parallel, TrainingResult, TrainingRun } from './training-run.js';
 export async function train<C extends ModelConfig, P extends Tree>(
   run: TrainingRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
-  const checked = await checkedPlan(run);
+  const checked = await checkRun(run);
   const folder = run.folder === undefined ? undefined : new RunFolder(run.folder);
   try {
     return await trainInto(folder, { ...run, ...checked });
@@ -54,17 +118,25 @@ export async function train<C extends ModelConfig, P extends Tree>(
   }
 }
 
+type CheckedRun<C extends ModelConfig, P extends Tree> = TrainingRun<C, P> & CheckedParts<C, P>;
+
 async function trainInto<C extends ModelConfig, P extends Tree>(
   folder: RunFolder | undefined,
   run: CheckedRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
-  const { settings, template, plan, data, validation, signal } = run;
-  const { program, mode, records, saved, stepsBehind, stepsOfMean } = await beginRun(folder, run);
+  const { settings, spec, batchOptions, data, validation, signal } = run;
+  const { program, mode, records, saved, stepsBehind, stepsOfMean } = await begin(folder, run);
   let step = saved?.step ?? 0;
   let savedStep = step;
   const details = (): CheckpointDetails => detailsOf(run, stepsBehind + step);
   const save = async (): Promise<void> => {
-    if (folder) await saveStep(folder, step, program, template, details());
+    const state = program.read();
+    try {
+      const model = trainedModel(spec, state);
+      await folder?.save(step, state, (file) => saveCheckpoint(model, file, details()));
+    } finally {
+      tf.dispose(state);
+    }
     savedStep = step;
   };
   const checkFinite = (what: string, value: number): void => {
@@ -77,7 +149,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
     );
   };
 
-  const batches = batchSource(plan, step, settings.steps, run.parallel);
+  const batches = batchSource(batchOptions, step, settings.steps, run.parallel);
   try {
     // A save that was cut short left a state without its checkpoint.
     if (saved && !saved.checkpointed) await save();
@@ -87,7 +159,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
       const batch = await batches.next();
       const made = performance.now();
       const rates = ratesOf(settings, step, stepsOfMean);
-      const measured = await takeStep(program, template, batch, rates);
+      const measured = await takeStep(program, spec, batch, rates);
       step++;
       checkFinite(`The loss of step ${step}`, measured.loss);
       // A loss can be finite where its gradient is not, and the state is spoilt from here on.
@@ -102,19 +174,19 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
         dataShare: (made - begun) / (ended - begun),
       };
       if (validation && isDue(settings.validateEvery, step, settings)) {
-        const held = { ...plan, data: validation };
-        record.validation = await validate(program, template, held, settings.validationImages);
+        const heldOut = { ...batchOptions, data: validation };
+        record.validation = await validate(program, spec, heldOut, settings.validationImages);
         checkFinite(`The validation loss after step ${step}`, record.validation.loss);
       }
       records.push(record);
       await folder?.append(record);
-      if (isDue(settings.saveEvery, step, settings)) await save();
+      if (folder && isDue(settings.saveEvery, step, settings)) await save();
       await run.onStep?.(record);
       // Let timers and signals run.
       await new Promise(setImmediate);
     }
-    if (signal?.aborted && step < settings.steps) await save();
-    const model = currentModel(program, template);
+    if (folder && signal?.aborted && step < settings.steps) await save();
+    const model = extractModel(spec, program.read());
     return { model, details: details(), records, finished: step >= settings.steps };
   } finally {
     await batches.close();
@@ -126,64 +198,97 @@ function isDue(every: number, step: number, { steps }: TrainingSettings): boolea
   return step % every === 0 || step === steps;
 }
 
-/** The rates of the step after `step` ones, where the mean was over some steps before all of them. */
-function ratesOf(settings: TrainingSettings, step: number, stepsOfMean: number): RateValues {
-  const { peakLearningRate: peak, warmupSteps: warmup, holdSteps: hold, steps } = settings;
-  const { averageDecay: decay } = settings;
-  const { first, second } = biasCorrections(step + 1, stepOptions(settings));
-  return {
-    learningRate: learningRate({ peak, warmup, hold, steps }, step),
-    firstCorrection: first,
-    secondCorrection: second,
-    ...(decay > 0 && { averageShare: averageShare(decay, stepsOfMean + step + 1) }),
+/** A run that is ready for its next step. */
+interface BegunRun {
+  program: TrainingProgram;
+  mode: Mode;
+  /** Present where the run goes on from a state. */
+  saved: { step: number; checkpointed: boolean } | undefined;
+  /** Of the steps that are done already. */
+  records: StepRecord[];
+  /** Training steps behind what the run began with. */
+  stepsBehind: number;
+  /** Steps that the mean of the weights was over already where the run began: infinite where that is not known. */
+  stepsOfMean: number;
+}
+
+/**
+ * Begins a run, or meets it in its folder, which then is open.
+ * @throws UserError where the folder holds another run, or what it holds is damaged
+ */
+async function begin<C extends ModelConfig, P extends Tree>(
+  folder: RunFolder | undefined,
+  run: CheckedRun<C, P>,
+): Promise<BegunRun> {
+  const { spec, settings, data, validation, parallel } = run;
+  const description = {
+    experiment: run.experiment,
+    data: data.name,
+    config: spec.config,
+    settings,
+    latents: data.latents,
+    from: run.from && fileOf(run.from),
   };
+  const usual = usualMode(spec, settings);
+  const how = { asked: run.mode, usual, split: data.split, named: run.named };
+  const opened = await folder?.open(description, run.resume ?? false, how);
+  const mode = opened?.mode ?? run.mode ?? usual;
+  const from = opened?.from ?? description.from;
+  const saved = opened?.saved;
+  if (from && !saved && !run.from) {
+    throw new UserError(
+      `The run in ${run.folder} began with ${from.checkpoint} and was stopped before it saved`,
+      'Name that checkpoint again (--from)',
+    );
+  }
+  const records = saved ? ((await folder?.records()) ?? []) : [];
+  let state: Leaves = {};
+  const fixed: Record<string, Leaves> = {};
+  try {
+    state = saved?.state ?? (await firstState(run));
+    for (const { objective } of spec.tasks) {
+      if (objective.fixed) fixed[objective.name] = await objective.fixed(spec.config);
+    }
+    const program = trainingProgram(spec, state, {
+      batchSize: settings.batchSize / (parallel?.size ?? 1),
+      heldOut: validation && heldOutSize(settings, validation),
+      step: stepOptions(settings),
+      mode,
+      precision: settings.precision,
+      mean: parallel?.mean,
+      fixed,
+    });
+    const stepsBehind = from?.steps ?? 0;
+    const stepsOfMean = from && stepsBehind === 0 ? Number.POSITIVE_INFINITY : stepsBehind;
+    return { program, mode, saved, records, stepsBehind, stepsOfMean };
+  } catch (error) {
+    if (!run.resume) await folder?.abandon();
+    throw error;
+  } finally {
+    tf.dispose([state, fixed]);
+  }
+}
+
+/** What a run's folder says of its starting point. */
+function fileOf({ checkpoint, sha256, steps }: StartingPoint): StartingPoint {
+  return { checkpoint, sha256, steps };
 }
 
 /** What a checkpoint says of the run that made it. */
 function detailsOf<C extends ModelConfig, P extends Tree>(
-  { experiment, template, data, settings: { noise, seed } }: CheckedRun<C, P>,
+  { experiment, spec, data, settings: { noise, seed } }: CheckedRun<C, P>,
   steps: number,
 ): CheckpointDetails {
-  const { classes, text }: Conditioned = template.config;
+  const { classes, text }: Conditioned = spec.config;
   return {
     ...(experiment !== undefined && { experiment }),
     ...(noise.kind !== 'none' && { noise }),
-    ...{ dataset: data.name, split: data.split },
+    dataset: data.name,
+    split: data.split,
     ...(classes > 0 && { classNames: data.classes }),
     ...(text && data.text?.encoder && { textEncoder: data.text.encoder }),
     ...(data.latents && { latents: data.latents }),
     seed,
     steps,
   };
-}
-
-/** Saves a step in the run's folder: the state, and the model for everyone. */
-async function saveStep<C extends ModelConfig, P extends Tree>(
-  folder: RunFolder,
-  step: number,
-  program: TrainingProgram,
-  template: Template<C, P>,
-  details: CheckpointDetails,
-): Promise<void> {
-  const state = program.read();
-  try {
-    const model = modelOfState(template, state);
-    await folder.save(step, state, (file, steps) =>
-      saveCheckpoint(model, file, { ...details, steps }),
-    );
-  } finally {
-    tf.dispose(state);
-  }
-}
-
-/** The model as it is now, whose tensors the caller frees. */
-function currentModel<C extends ModelConfig, P extends Tree>(
-  program: TrainingProgram,
-  template: Template<C, P>,
-): Model<C, P> {
-  const state = program.read();
-  const model = modelOfState(template, state);
-  const kept = new Set(Object.values({ ...leaves(model.parameters), ...model.buffers }));
-  tf.dispose(Object.values(state).filter((tensor) => !kept.has(tensor)));
-  return model;
 }

@@ -109,7 +109,11 @@ class Declarations {
       if (ts.isSourceFile(declaration)) {
         const [, packageName] =
           /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(declaration.fileName) ?? [];
-        return [`namespace ${name} = all of ${packageName}`];
+        const file = path.relative(root, declaration.fileName).split(path.sep).join('/');
+        return [`namespace ${name} = all of ${packageName ?? file}`];
+      }
+      if (ts.isInterfaceDeclaration(declaration) && isInferred(declaration)) {
+        return [this.inferred(name, declaration)];
       }
       const original = ts.getNameOfDeclaration(declaration)?.getText() ?? '';
       return this.statements(declaration.getSourceFile())
@@ -117,6 +121,24 @@ class Declarations {
         .map((statement) => withoutPrivates(statement.getText()));
     });
     return [...new Set(texts)].join('\n');
+  }
+
+  /** An interface that a schema says, with its fields. */
+  private inferred(name: string, declaration: ts.InterfaceDeclaration): string {
+    const checker = this.program.getTypeChecker();
+    const fields = checker
+      .getTypeAtLocation(declaration)
+      .getProperties()
+      .map((field) => {
+        const optional = field.flags & ts.SymbolFlags.Optional ? '?' : '';
+        const type = checker.typeToString(
+          checker.getTypeOfSymbol(field),
+          declaration,
+          ts.TypeFormatFlags.NoTruncation | ts.TypeFormatFlags.UseAliasDefinedOutsideCurrentScope,
+        );
+        return `    ${field.name}${optional}: ${type};\n`;
+      });
+    return `interface ${name} {\n${fields.join('')}}`;
   }
 
   private statements(source: ts.SourceFile): readonly ts.Statement[] {
@@ -131,6 +153,10 @@ class Declarations {
     }
     return found.statements;
   }
+}
+
+function isInferred({ heritageClauses }: ts.InterfaceDeclaration): boolean {
+  return heritageClauses?.some((clause) => /^extends z\.infer</.test(clause.getText())) ?? false;
 }
 
 /** The names that a statement declares. */

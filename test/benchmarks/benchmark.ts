@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { worthIt } from '../../src/cli/training-threads.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
-import { type PeerName, peerTitles } from '../../workbook/report/benchmark-rows.js';
+import { type PeerName, peerTitles } from '../../workbook/records/benchmarks.js';
 import { agree, type Difference, differences, type Results } from './agreement.js';
 import {
   type Case,

@@ -1,18 +1,9 @@
 import type { Family } from '../../src/flow/model.js';
-import {
-  type StarFlowConfig,
-  starflowTitle,
-  starflowTokens,
-  starflowWidth,
-} from '../../src/models/starflow/config.js';
-import {
-  configName,
-  type TarFlowConfig,
-  tokenCount,
-  tokenWidth,
-} from '../../src/models/tarflow/config.js';
+import { tokenCount, tokenWidth } from '../../src/flow/patches.js';
+import { type StarFlowConfig, starflowTitle } from '../../src/models/starflow/config.js';
+import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
-import { fastestMode } from '../../src/training/mode.js';
+import { fastestMode } from '../../src/training/program.js';
 
 export const workloads = [
   'training step',
@@ -281,7 +272,7 @@ export function sizesOf(config: FlowConfig): { tokens: number; width: number; la
     return { tokens: tokenCount(config), width: tokenWidth(config), layers };
   }
   const layers = config.layersPerBlock.reduce((sum, count) => sum + count, 0);
-  return { tokens: starflowTokens(config), width: starflowWidth(config), layers };
+  return { tokens: tokenCount(config), width: tokenWidth(config), layers };
 }
 
 /** The name of a case, which `--only` searches. */

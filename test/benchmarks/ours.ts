@@ -7,17 +7,17 @@ import { startEngine } from '../../src/core/engine.js';
 import { foldIn, normal, type RandomKey, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { type Leaves, leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { type HostTensor, writeSafetensors } from '../../src/formats/safetensors.js';
 import { createModel } from '../../src/models/registry.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import { inverse } from '../../src/sampling/inverse.js';
+import { modelSpec, type Task } from '../../src/training/model-spec.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { trainingProgram } from '../../src/training/program.js';
 import { initialState } from '../../src/training/state.js';
-import { evaluationStep } from '../../src/training/step.js';
-import { type Task, templateOf } from '../../src/training/template.js';
+import { evaluationStep, packingOf } from '../../src/training/step.js';
 import { type FlowConfig, learningRate, sizesOf, type Workload } from './cases.js';
 
 const sigma = 0.1;
@@ -140,12 +140,12 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
   };
   const chosen = mode === 'default' ? { precision } : { mode, precision };
   const rows = batch * sizesOf(config).tokens;
-  const template = templateOf(flow.family, config);
-  const [task] = template.tasks as [Task];
+  const spec = modelSpec(flow.family, config);
+  const [task] = spec.tasks as [Task];
   switch (workload) {
     case 'training step': {
-      const state = initialState(template, flow, false);
-      const program = trainingProgram(template, state, {
+      const state = initialState(spec, flow, false);
+      const program = trainingProgram(spec, state, {
         batchSize: batch,
         heldOut: batch,
         step: { weightDecay: 1e-4 },
@@ -174,13 +174,18 @@ function prepare({ workload, config, batch, precision, mode }: CaseRequest): Pre
       };
     }
     case 'forward': {
-      const variables = initialState(template, flow, false);
+      const variables = initialState(spec, flow, false);
       const program = createProgram({
         variables,
         functions: {
           evaluate: {
             inputs: batchSpecs,
-            body: evaluationStep(template, task, batchParts(chosen.mode, batch, rows)),
+            body: evaluationStep(
+              spec,
+              task,
+              packingOf(spec, 'graph'),
+              batchParts(chosen.mode, batch, rows),
+            ),
           },
         },
         ...chosen,

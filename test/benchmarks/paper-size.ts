@@ -17,19 +17,19 @@ import { writeAtomically } from '../../src/core/files.js';
 import { foldIn, normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { mapTree, treeSize } from '../../src/core/tree.js';
-import { blocksOf } from '../../src/flow/flow.js';
-import { checkConfig, configName, tokenCount } from '../../src/models/tarflow/config.js';
+import { blocksOf } from '../../src/flow/model.js';
+import { tokenCount } from '../../src/flow/patches.js';
+import { checkConfig, configName } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
-import { executionOf, executionText } from '../../src/sampling/guidance/execution.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
 import { dataRange, largestError } from '../../src/sampling/planner/plan-sampling.js';
 import { timed } from '../../src/sampling/planner/timing.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
-import type { Solver } from '../../src/sampling/solvers/solver.js';
-import { solverText } from '../../src/sampling/solvers/solver.js';
+import { executionOf, executionText } from '../../src/sampling/solvers/execution.js';
+import { type Solver, solverText } from '../../src/sampling/solvers/solvers.js';
 import { showTable } from '../../src/show/table.js';
-import { resultFile } from '../../workbook/results-folder.js';
+import { resultFile } from '../../workbook/records/results-folder.js';
 
 const { values } = parseArgs({
   options: {

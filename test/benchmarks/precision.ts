@@ -15,18 +15,18 @@ import type { Precision } from '@tarflow/graph';
 import { startEngine } from '../../src/core/engine.js';
 import { writeAtomically } from '../../src/core/files.js';
 import { loadDataset } from '../../src/data/index.js';
-import { disposeModel } from '../../src/flow/flow.js';
-import { withOverrides } from '../../src/models/overrides.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { withOverrides } from '../../src/models/experiments.js';
 import { configName } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
 import { startProgress } from '../../src/show/progress.js';
 import { showTable } from '../../src/show/table.js';
 import { train } from '../../src/training/train.js';
-import { saveChart } from '../../workbook/chart.js';
-import { lineChart, sideBySide } from '../../workbook/chart-types.js';
-import { averagedRecords } from '../../workbook/committed-run.js';
+import { lineChart, sideBySide } from '../../workbook/charts/builders.js';
+import { saveChart } from '../../workbook/charts/chart.js';
 import { noiseExperiment } from '../../workbook/experiments/index.js';
-import { resultFile } from '../../workbook/results-folder.js';
+import { resultFile } from '../../workbook/records/results-folder.js';
+import { averagedRecords } from '../../workbook/records/training-run.js';
 import { spreadOf } from './statistics.js';
 
 const { values } = parseArgs({

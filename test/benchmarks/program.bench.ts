@@ -13,10 +13,10 @@ import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import { modelSpec, type Task } from '../../src/training/model-spec.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { initialState } from '../../src/training/state.js';
-import { trainingStep } from '../../src/training/step.js';
-import { type Task, templateOf } from '../../src/training/template.js';
+import { packingOf, trainingStep } from '../../src/training/step.js';
 import { spreadOf } from './statistics.js';
 
 const kinds: [string, Mode, Precision][] = [
@@ -61,9 +61,9 @@ function program(config: TarFlowConfig, batch: number, mode: Mode, precision: Pr
   const flow = createTarFlow(config, 1);
   const { channels, height, width } = config.image;
   const scalar = tensorSpec([]);
-  const template = templateOf(tarflow, config);
-  const [task] = template.tasks as [Task];
-  const variables = initialState(template, flow, false);
+  const spec = modelSpec(tarflow, config);
+  const [task] = spec.tasks as [Task];
+  const variables = initialState(spec, flow, false);
   const made = createProgram({
     variables,
     functions: {
@@ -74,7 +74,7 @@ function program(config: TarFlowConfig, batch: number, mode: Mode, precision: Pr
           firstCorrection: scalar,
           secondCorrection: scalar,
         },
-        body: trainingStep(template, task, { parts: 1 }),
+        body: trainingStep(spec, task, packingOf(spec, 'graph'), { parts: 1 }),
       },
     },
     mode,

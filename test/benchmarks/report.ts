@@ -1,12 +1,12 @@
-import { type ChartSpec, saveChart } from '../../workbook/chart.js';
-import { barChart, lineChart, sideBySide } from '../../workbook/chart-types.js';
+import { barChart, lineChart, sideBySide } from '../../workbook/charts/builders.js';
+import { type ChartSpec, saveChart } from '../../workbook/charts/chart.js';
 import {
   bestPeer,
   type PeerFigures,
   type PeerName,
   peersOf,
   peerTitles,
-} from '../../workbook/report/benchmark-rows.js';
+} from '../../workbook/records/benchmarks.js';
 import { type Machine, machineName } from './results-file.js';
 import { type Spread, spreadOf } from './statistics.js';
 

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { expect, test } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { resultsFolder } from '../../workbook/results-folder.js';
+import { resultsFolder } from '../../workbook/records/results-folder.js';
 import {
   allCases,
   baselineConfigurations,

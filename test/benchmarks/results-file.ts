@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { writeAtomically } from '../../src/core/files.js';
-import { resultFile } from '../../workbook/results-folder.js';
+import { resultFile } from '../../workbook/records/results-folder.js';
 import type { ResultRow, StoredRow } from './report.js';
 
 /** What rows were measured on. Rows of different machines are not compared. */

@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { packageRoot } from '../../src/core/package-root.js';
-import { type PeerName, peerTitles } from '../../workbook/report/benchmark-rows.js';
+import { type PeerName, peerTitles } from '../../workbook/records/benchmarks.js';
 import type { Case } from './cases.js';
 import { Contender } from './contender.js';
 import { type PeerEnvironment, peerPython, peersFolder } from './peer-environment.js';

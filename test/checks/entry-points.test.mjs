@@ -26,12 +26,14 @@ test('Node.js and the compiler of notebooks are told the same entry points', () 
     ([, target]) => typeof target === 'object',
   );
   expect(first).toEqual(['.', { types: `./${manifest.types}`, default: `./${manifest.main}` }]);
-  const expected = others.map(([key]) => {
-    const room = key.replace('./', '');
-    return [key, { types: `./dist/${room}/index.d.ts`, default: `./dist/${room}/index.js` }];
-  });
-  expect(others).toEqual(expected);
-  const types = others.map(([key]) => [key.slice(2), [`dist/${key.slice(2)}/index.d.ts`]]);
+  const built = others.map(([key, { default: file }]) => ({
+    key,
+    stem: file.replace(/\.js$/, ''),
+  }));
+  expect(others).toEqual(
+    built.map(({ key, stem }) => [key, { types: `${stem}.d.ts`, default: `${stem}.js` }]),
+  );
+  const types = built.map(({ key, stem }) => [key.slice(2), [`${stem.slice(2)}.d.ts`]]);
   expect(manifest.typesVersions).toEqual({ '*': Object.fromEntries(types) });
   for (const { source } of entries)
     expect(fs.existsSync(path.join(root, source)), source).toBe(true);

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { entryPoints, root } from '../api/report.js';
-import { examplesOf, typeErrors, writeExamples } from './examples.js';
+import { examplesOf, moduleExample, typeErrors, writeExamples } from './examples.js';
 
 const minutes = 10 * 60_000;
 // Only in a folder of the project do modules find the packages that they import.
@@ -39,29 +39,49 @@ describe('the root entry point', () => {
     expect(typeErrors(files)).toEqual([]);
   });
 
-  test.each(examples.map(({ name }, i) => [name, files[i] as string]))(
+  test.each(examples.map(({ name }, i) => [name, files[i] ?? '']))(
     'has an example of %s that runs',
     { timeout: minutes },
-    async (_, file) => {
-      // What examples write vanishes with the folder; what they read is there.
-      const place = `${file}.place`;
-      fs.mkdirSync(path.join(place, 'results'), { recursive: true });
-      fs.symlinkSync(
-        path.join(root, 'results', 'checkpoints'),
-        path.join(place, 'results', 'checkpoints'),
-      );
-      process.chdir(place);
-      const said = vi.spyOn(console, 'log').mockImplementation(() => {});
-      try {
-        await import(file);
-        expect(said.mock.calls.length + fs.readdirSync(place).length).toBeGreaterThan(1);
-      } finally {
-        said.mockRestore();
-        process.chdir(here);
-      }
-    },
+    (_, file) => expectToRun(file),
   );
 });
+
+describe('every entry point', () => {
+  const entries = entryPoints();
+  const heads = entries.map(({ name, source }) => ({
+    name: `module-${name.replace('/', '-')}`,
+    code: moduleExample(path.join(root, source)) ?? '',
+  }));
+  const files = writeExamples(heads, entries, folder);
+
+  test('has an example at its head that the strict compiler takes', { timeout: minutes }, () => {
+    expect(heads.filter(({ code }) => code === '')).toEqual([]);
+    expect(typeErrors(files)).toEqual([]);
+  });
+
+  test.each(heads.map(({ name }, i) => [name, files[i] ?? '']))(
+    '%s has one that runs',
+    { timeout: minutes },
+    (_, file) => expectToRun(file),
+  );
+});
+
+/** Runs an example in a place of its own: what it writes vanishes with the folder; what it reads is there. */
+async function expectToRun(file: string): Promise<void> {
+  const place = `${file}.place`;
+  fs.mkdirSync(path.join(place, 'results'), { recursive: true });
+  const checkpoints = path.join('results', 'checkpoints');
+  fs.symlinkSync(path.join(root, checkpoints), path.join(place, checkpoints));
+  process.chdir(place);
+  const said = vi.spyOn(console, 'log').mockImplementation(() => {});
+  try {
+    await import(file);
+    expect(said.mock.calls.length + fs.readdirSync(place).length).toBeGreaterThan(1);
+  } finally {
+    said.mockRestore();
+    process.chdir(here);
+  }
+}
 
 describe('the checks find', () => {
   test('values without an example, through re-exports, and no types', () => {

@@ -38,6 +38,14 @@ export function examplesOf(module: string): { values: string[]; examples: Exampl
   };
 }
 
+/** The example in the docstring at the head of a module, which is its page's in the API reference. */
+export function moduleExample(module: string): string | undefined {
+  const text = fs.readFileSync(module, 'utf8');
+  const [range] = ts.getLeadingCommentRanges(text, 0) ?? [];
+  const head = range ? text.slice(range.pos, range.end).replace(/^ \* ?/gm, '') : '';
+  return /@example\n```ts\n(.*?)\n```/s.exec(head)?.[1];
+}
+
 /** A symbol and what it stands for, one re-export after the other; the last is the declaration. */
 function meaningsOf(checker: ts.TypeChecker, symbol: ts.Symbol): ts.Symbol[] {
   if (!(symbol.flags & ts.SymbolFlags.Alias)) return [symbol];

@@ -2,11 +2,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { modelFingerprint } from '../../src/sampling/planner/plan-file.js';
-import type { Acceleration } from '../../workbook/acceleration/acceleration.js';
-import { resultsFolder } from '../../workbook/results-folder.js';
+import type { Acceleration } from '../../workbook/records/record.js';
+import { resultsFolder } from '../../workbook/records/results-folder.js';
 
 /** What `tarflow accelerate` wrote; other files of the folder hold no tables. */
 interface Recorded {

@@ -1,55 +1,63 @@
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { root } from '../api/report.js';
 import {
   circles,
   importsBetween,
   type Order,
-  pastTheDoor,
+  packagesImported,
   readSources,
   sharedNames,
   wrongImports,
 } from './rooms.js';
 
-/**
- * The one-way order of the rooms of `src/`: each with those that stand directly before it. The
- * architecture section of the README tells the same.
- */
+/** The one-way order of the rooms: each with those that stand directly before it. */
 const order: Order = {
-  backend: [],
-  'backend/program/trace': ['backend'],
-  'backend/program/passes': ['backend/program/trace'],
-  'backend/program/lowering': ['backend/program/passes'],
-  'backend/program/run': ['backend/program/lowering'],
-  'backend/program': ['backend/program/run'],
-  formats: ['backend/program'],
-  data: ['formats'],
-  nn: ['backend/program'],
-  conditions: ['backend/program'],
-  'conditions/text': ['conditions', 'formats'],
-  flow: ['nn', 'data', 'conditions'],
-  'sampling/guidance': ['flow'],
-  'sampling/solvers': ['sampling/guidance'],
-  sampling: ['sampling/solvers'],
-  'sampling/study': ['sampling'],
-  'sampling/planner': ['sampling/study'],
-  training: ['flow'],
-  pretrained: ['formats'],
-  models: ['sampling/planner', 'training', 'conditions/text', 'pretrained'],
-  evaluation: ['models'],
-  experiments: ['evaluation'],
-  papers: ['evaluation'],
-  reproduction: ['papers', 'experiments'],
-  workbook: ['reproduction'],
-  cli: ['workbook'],
-  kernel: [],
-  'kernel/front': ['kernel'],
-  'kernel/cells': ['kernel'],
+  'src/core': [],
+  'src/formats': ['src/core'],
+  'src/data': ['src/formats'],
+  'src/nn': ['src/core'],
+  'src/pretrained': ['src/formats'],
+  'src/conditions': ['src/pretrained'],
+  'src/flow': ['src/nn', 'src/data', 'src/conditions'],
+  'src/sampling/guidance': ['src/flow'],
+  'src/sampling/solvers': ['src/sampling/guidance'],
+  'src/sampling': ['src/sampling/solvers'],
+  'src/sampling/study': ['src/sampling'],
+  'src/sampling/planner': ['src/sampling/study'],
+  'src/training': ['src/flow'],
+  'src/models': ['src/sampling/planner', 'src/training'],
+  'src/evaluation': ['src/models'],
+  'src/show': ['src/core'],
+  'src/cli': ['src/evaluation', 'src/show'],
+  'workbook/papers': ['src/core'],
+  'workbook/experiments': ['src/models', 'workbook/papers'],
+  'workbook/measures': ['src/evaluation'],
+  'workbook/records': ['src/evaluation', 'workbook/papers', 'workbook/measures'],
+  'workbook/charts': ['src/show', 'workbook/records'],
+  'workbook/notebook': ['workbook/charts'],
+  'workbook/acceleration': ['workbook/notebook'],
+  'workbook/reproduction': ['workbook/acceleration', 'workbook/experiments'],
+  'workbook/report': ['workbook/notebook', 'workbook/experiments'],
+  workbook: ['src/cli', 'workbook/reproduction', 'workbook/report'],
+  'packages/graph/src': [],
+  'packages/graph/src/trace': ['packages/graph/src'],
+  'packages/graph/src/passes': ['packages/graph/src/trace'],
+  'packages/graph/src/lowering': ['packages/graph/src/passes'],
+  'packages/graph/src/run': ['packages/graph/src/lowering'],
+  'packages/kernel/src': [],
+  'packages/kernel/src/front': ['packages/kernel/src'],
+  'packages/kernel/src/cells': ['packages/kernel/src'],
 };
 
-const sources = readSources(path.resolve(__dirname, '../../src'));
+const packages = fs
+  .readdirSync(path.join(root, 'packages'))
+  .map((name) => path.posix.join('packages', name));
+const sources = readSources('src', 'workbook', ...packages.map((folder) => `${folder}/src`));
 const imports = importsBetween(sources);
 
-describe('the rooms of src/', () => {
+describe('the rooms', () => {
   test('no files import each other in a circle', () => {
     expect(imports.length).toBeGreaterThan(300);
     expect(circles(imports)).toEqual([]);
@@ -59,17 +67,28 @@ describe('the rooms of src/', () => {
     expect(wrongImports(imports, order)).toEqual([]);
   });
 
-  test('the program room is entered by its index', () => {
-    expect(pastTheDoor(imports, 'backend/program')).toEqual([]);
-  });
-
-  test('a base name stands for one thing', () => {
+  test.each(['src', 'workbook', ...packages])('a base name stands for one thing in %s', (top) => {
     const files = [...sources.keys()].filter(
-      (file) => !/^(models\/[^/]+|papers\/measurements)\//.test(file),
+      (file) =>
+        file.startsWith(`${top}/`) &&
+        !/^(src\/models\/[^/]+|workbook\/papers\/measurements)\//.test(file),
     );
     expect(sharedNames(files)).toEqual([]);
   });
 });
+
+test.each(packages)(
+  '%s imports only packages that it declares, and nothing of the root',
+  (folder) => {
+    const manifest = JSON.parse(fs.readFileSync(path.join(root, folder, 'package.json'), 'utf8'));
+    const { dependencies = {}, peerDependencies = {} } = manifest;
+    const declared = Object.keys({ ...dependencies, ...peerDependencies });
+    const undeclared = [...packagesImported(readSources(`${folder}/src`))].filter(
+      (name) => !declared.includes(name),
+    );
+    expect(undeclared).toEqual([]);
+  },
+);
 
 describe('the checks find', () => {
   const made = (files: Record<string, string>) => importsBetween(new Map(Object.entries(files)));
@@ -115,17 +134,10 @@ describe('the checks find', () => {
     ]);
   });
 
-  test('an import past a door', () => {
-    const found = pastTheDoor(
-      made({
-        'backend/program/index.ts': "export { a } from './run/a.js';",
-        'backend/program/run/a.ts': 'export const a = 1;',
-        'flow/b.ts': "import { a } from '../backend/program/index.js';",
-        'flow/c.ts': "import { a } from '../backend/program/run/a.js';",
-      }),
-      'backend/program',
-    );
-    expect(found).toEqual(['flow/c.ts imports backend/program/run/a.ts']);
+  test('packages by their names', () => {
+    const text =
+      "import 'zod/v4'; import * as tf from '@a/b/c.js'; import './x.js'; import 'node:fs';";
+    expect([...packagesImported(new Map([['a.ts', text]]))]).toEqual(['zod', '@a/b']);
   });
 
   test('a name that stands twice, and a missing file', () => {

@@ -1,8 +1,10 @@
 import * as fs from 'node:fs';
+import { isBuiltin } from 'node:module';
 import * as path from 'node:path';
 import ts from 'typescript';
+import { root } from '../api/report.js';
 
-/** Source files by their path below `src/`, with `/` on every system. */
+/** Source files by their path below the project's folder, with `/` on every system. */
 export type Sources = ReadonlyMap<string, string>;
 
 /** An import of one source file by another. */
@@ -11,18 +13,16 @@ export interface Import {
   to: string;
 }
 
-/** The TypeScript files below a folder. */
-export function readSources(folder: string): Sources {
-  const names = fs
-    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .sort();
-  return new Map(
-    names.map((name) => [
-      name.split(path.sep).join('/'),
-      fs.readFileSync(path.join(folder, name), 'utf8'),
-    ]),
+/** The TypeScript files in folders of the project, for example in `src`. */
+export function readSources(...folders: string[]): Sources {
+  const files = folders.flatMap((folder) =>
+    fs
+      .readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => path.posix.join(folder, name.split(path.sep).join('/')))
+      .sort(),
   );
+  return new Map(files.map((file) => [file, fs.readFileSync(path.join(root, file), 'utf8')]));
 }
 
 /** All imports and re-exports between source files, those of types included. */
@@ -37,6 +37,15 @@ export function importsBetween(sources: Sources): Import[] {
         return { from, to };
       }),
   );
+}
+
+/** The packages that source files import by name at run time, Node.js's own left out. */
+export function packagesImported(sources: Sources): Set<string> {
+  const names = [...sources.values()]
+    .map((text) => text.replace(/^import type [^;]*;/gm, ''))
+    .flatMap((text) => ts.preProcessFile(text).importedFiles.map(({ fileName }) => fileName))
+    .filter((name) => !name.startsWith('.') && !isBuiltin(name));
+  return new Set(names.map((name) => /^(?:@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name));
 }
 
 /** Files that import each other in a circle, each circle once, as 'a → b → a'. */
@@ -86,14 +95,6 @@ export function wrongImports(imports: readonly Import[], order: Order): string[]
     if (other === undefined) return [`${to} is in no room of the order`];
     return mayImport(room).has(other) ? [] : [`${from} (${room}) imports ${to} (${other})`];
   });
-}
-
-/** Imports from outside of a folder that pass by its index, in words. */
-export function pastTheDoor(imports: readonly Import[], folder: string): string[] {
-  const inside = (file: string) => file.startsWith(`${folder}/`);
-  return imports
-    .filter(({ from, to }) => !inside(from) && inside(to) && to !== `${folder}/index.ts`)
-    .map(({ from, to }) => `${from} imports ${to}`);
 }
 
 /** Base names that several files have, index.ts apart: 'trace.ts: sampling, backend'. */

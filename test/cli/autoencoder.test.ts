@@ -5,7 +5,7 @@ import { openTextEncoder } from '../../src/conditions/text/named-encoder.js';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { openDataset } from '../../src/data/index.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import {
   type HostTensor,
   readSafetensors,
@@ -14,7 +14,7 @@ import {
 import { createModel } from '../../src/models/registry.js';
 import type { VaeConfig } from '../../src/models/vae/config.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
-import { writeSmallBert } from '../conditions/text/small-bert.js';
+import { writeSmallBert } from '../pretrained/small-bert.js';
 import { smallConfig } from '../training/small.js';
 import { expectRefused, type Mistake, tarflow, temporaryFolder } from './command-line.js';
 

@@ -7,7 +7,7 @@ import { tf } from '../../src/core/tf.js';
 import { loadDataset } from '../../src/data/index.js';
 import { datasetBitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
 import { testReadings } from '../../src/evaluation/test-readings.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';

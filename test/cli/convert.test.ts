@@ -2,10 +2,11 @@ import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel, forward } from '../../src/flow/flow.js';
+import { forward } from '../../src/flow/forward.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import { writeSmallBert } from '../conditions/text/small-bert.js';
+import { writeSmallBert } from '../pretrained/small-bert.js';
 import { expectRefused, tarflow, temporaryFolder, unwritablePath } from './command-line.js';
 
 beforeAll(async () => {

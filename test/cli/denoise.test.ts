@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { denoise } from '../../src/sampling/denoise.js';

@@ -2,13 +2,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { distanceText } from '../../src/cli/distance-text.js';
+import { distanceText } from '../../src/cli/distance-outcome.js';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { imagesTensor, loadDataset, pixelBatch } from '../../src/data/index.js';
-import { type FeatureRows, featureStatistics } from '../../src/evaluation/distances/features.js';
-import { frechetDistance } from '../../src/evaluation/distances/frechet.js';
-import { resamplingError } from '../../src/evaluation/distances/resampling-error.js';
+import { type FeatureRows, featureStatistics } from '../../src/evaluation/feature-statistics.js';
+import { frechetDistance } from '../../src/evaluation/frechet-distance.js';
+import { resamplingError } from '../../src/evaluation/resampling-error.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { classifierFeatures, disposeClassifier, loadClassifier } from '../../src/models/index.js';
 import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
@@ -218,11 +218,11 @@ describe('tarflow distance', () => {
         [
           'fashion-mnist/train',
           ['fashion-mnist/train', '--network', 'dinov2:none.pth'],
-          /no file none\.pth .*DINOv2.*fbaipublicfiles/,
+          /There is no feature network 'dinov2:none\.pth'.* Expected efficientnet-lite0 or/,
         ],
         [
           'fashion-mnist/train',
-          [path.join('test', 'evaluation', 'distances', 'fid_stats.pth'), ...network],
+          [path.join('test', 'evaluation', 'fid_stats.pth'), ...network],
           /statistics of 6 features, fashion-mnist-classifier has 64.*inception-v3:FILE/,
         ],
       ],

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import {

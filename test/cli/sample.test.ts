@@ -162,7 +162,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const file = await checkpoint(temporaryFolder());
     const guided = ['--label', '0', '--guidance', '1'];
     await mistake(file, /weight is -1/, '--label', '0', '--guidance', '-1');
-    await mistake(file, /on 'c'/, '--label', '0', '--guidance', '1', '--on', 'c');
+    await mistake(file, /on is 'c'/, '--label', '0', '--guidance', '1', '--on', 'c');
     await mistake(file, /rule.*'sum'.*'linear' or 'product'/, ...guided, '--rule', 'sum');
     await mistake(file, /annealing/, ...guided, '--rule', 'product', '--annealed');
     await mistake(file, /--rule came without guidance/, '--rule', 'product');

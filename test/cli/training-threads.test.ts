@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { busyShare, chooseTrainingThreads } from '../../src/cli/training-threads.js';
 import { UserError } from '../../src/core/errors.js';
 import type { Experiment } from '../../src/training/experiment.js';
-import { longRun } from '../../src/training/mode.js';
+import { longRun } from '../../src/training/program.js';
 import { checkSettings } from '../../src/training/settings.js';
 import { findExperiment } from '../../workbook/experiments/index.js';
 import { smallConfig, smallSettings } from '../training/small.js';
@@ -171,7 +171,14 @@ describe('tarflow reproduce', () => {
     const run = path.join(out, 'runs', 'design-base-seed-1');
     fs.mkdirSync(run, { recursive: true });
     const { config, settings } = findExperiment('design-base');
-    const description = { data: 'fashion-mnist', config, settings, threads: 'undivided' };
+    const description = {
+      data: 'fashion-mnist',
+      split: 'train',
+      config,
+      settings,
+      mode: 'graph',
+      threads: 'undivided',
+    };
     fs.writeFileSync(path.join(run, 'run.json'), JSON.stringify(description));
     const steps = (step: number) =>
       fs.writeFileSync(path.join(run, 'log.jsonl'), `${JSON.stringify({ step })}\n`);

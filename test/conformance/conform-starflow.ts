@@ -1,18 +1,19 @@
 import { z } from 'zod';
+import type { Context } from '../../src/conditions/context.js';
 import { tf, tidy } from '../../src/core/tf.js';
-import { leaves, valueAndGradient, withLeaves } from '../../src/core/tree.js';
-import type { Conditions } from '../../src/flow/autoregressive.js';
-import { ability, blocksOf, disposeModel, flowLoss } from '../../src/flow/flow.js';
+import { flowLoss, lossGradient } from '../../src/flow/density.js';
+import { predictAll } from '../../src/flow/forward.js';
+import { ability, blocksOf } from '../../src/flow/model.js';
 import { unpatchify } from '../../src/flow/patches.js';
-import { modelOfState } from '../../src/flow/state-dict.js';
-import { predictAll } from '../../src/flow/through-blocks.js';
+import { disposeModel, modelOfState } from '../../src/flow/state-dict.js';
 import { logSoftplus } from '../../src/models/starflow/block.js';
 import type { StarFlowConfig } from '../../src/models/starflow/config.js';
 import { type StarFlow, starflow } from '../../src/models/starflow/index.js';
 import { angleTable } from '../../src/models/starflow/positions.js';
-import { denoise, lossGradient } from '../../src/sampling/denoise.js';
-import { productRule } from '../../src/sampling/guidance/guided-block.js';
-import { type InverseOptions, inverse } from '../../src/sampling/inverse.js';
+import { denoise } from '../../src/sampling/denoise.js';
+import { productRule } from '../../src/sampling/guidance.js';
+import type { InverseOptions } from '../../src/sampling/inverse.js';
+import { Collected, lossAndGradient, named, putSamples } from './flow-results.js';
 import {
   described,
   type GoldenFile,
@@ -57,7 +58,6 @@ const starflowSchema = goldenSchema.extend({
     }),
   ),
 });
-type StarFlowDescription = z.infer<typeof starflowSchema>;
 
 /** The weights of guidance that a file of this kind has samples of. */
 const weights = [1, 3, 8];
@@ -68,32 +68,41 @@ const sigma = 0.3;
 
 /** What the library computes for a golden file of kind `starflow`. */
 export async function starflowResults(golden: GoldenFile): Promise<Results> {
-  const description = described(golden, starflowSchema);
+  const { config, jacobi_runs: jacobiRuns } = described(golden, starflowSchema);
   const flow = starflowOf(golden);
-  const results: Results = {};
-  const owned: tf.Tensor[] = [];
-  const own = <T extends tf.Tensor>(tensor: T): T => {
-    owned.push(tensor);
-    return tensor;
-  };
+  const collected = new Collected();
   try {
-    const given = own(goldenTensor(golden, 'y')) as tf.Tensor3D;
-    const told = description.config.cond === 'text' ? { text: given } : labelOf(golden);
-    putPasses(flow, golden, told, results);
-    putFormulae(flow, golden, results);
-    await putSamples(flow, golden, description, told, results, own);
-    return results;
+    const text = collected.own(goldenTensor<tf.Tensor3D>(golden, 'y'));
+    const label = () => Int32Array.from(goldenInput(golden, 'cond').data);
+    const given: Context = config.cond === 'text' ? { text } : { label: label() };
+    const image = (tokens: tf.Tensor3D) => unpatchify({ ...flow.config, slowest: 'pixel' }, tokens);
+    const z = collected.own(putPasses(collected, flow, golden, given, image));
+    putFormulae(collected, flow, golden);
+    const { of } = ability(starflow, 'tokens');
+    const noise = collected.own(
+      tidy(() => of(flow.config, goldenTensor<tf.Tensor4D>(golden, 'noise')).tokens),
+    );
+    const guided = (weight: number) => ({ guidance: { rule: 'product', weight } }) as const;
+    const runs: Record<string, InverseOptions> = {
+      // The published code takes annealing here and ignores it; ours refuses it.
+      'sample.g3.0_ann': guided(3),
+    };
+    for (const weight of weights) runs[`sample.g${weight.toFixed(1)}`] = guided(weight);
+    for (const run of jacobiRuns) {
+      const solver = {
+        kind: 'publishedBlockwiseJacobi',
+        length: run.block_size,
+        tolerance: run.threshold,
+        maximum: run.max_iter,
+      } as const;
+      runs[run.name] = { solver, ...(run.guidance > 0 && guided(run.guidance)) };
+    }
+    await putSamples(collected, flow, given, { z, noise }, image, runs);
+    return collected.results;
   } finally {
-    tf.dispose(owned);
+    collected.dispose();
     disposeModel(flow);
   }
-}
-
-/** What samples are told of: labels, or the states of captions. */
-type Told = Pick<InverseOptions, 'label' | 'text'>;
-
-function labelOf(golden: GoldenFile): Told {
-  return { label: Int32Array.from(goldenInput(golden, 'cond').data) };
 }
 
 /** The configuration of the model in a golden file. */
@@ -142,124 +151,67 @@ function starflowOf(golden: GoldenFile): StarFlow {
   );
 }
 
-function conditionsOf(flow: StarFlow, golden: GoldenFile): Conditions {
-  const y = goldenTensor(golden, 'y') as tf.Tensor3D;
-  return flow.config.text ? { text: y } : { classes: tf.squeeze<tf.Tensor2D>(y, [1]) };
-}
-
-/** Passes to the noise, log-determinants of every number, the loss and its gradients. */
-function putPasses(flow: StarFlow, golden: GoldenFile, told: Told, results: Results): void {
-  const put = putter(results);
-  tidy(() => {
-    const x = goldenTensor(golden, 'x') as tf.Tensor4D;
-    const conditions = conditionsOf(flow, golden);
-    const { of } = ability(starflow, 'tokens');
-    const { tokens } = of(flow.config, x);
-    put('patches', tokens);
-    put('out.0', tokens);
-    const result = ability(starflow, 'flow').forward(flow, x, conditions);
-    result.outputs.forEach((output, i) => {
-      put(`out.${i + 1}`, output);
-    });
-    const z = unpatched(flow, result.z);
-    put('z', z);
-    put('z64', z);
-    let state = tokens;
+/**
+ * Passes to the noise, log-determinants of every number, the loss and its gradients.
+ * @returns the latents, which the caller frees
+ */
+function putPasses(
+  collected: Collected,
+  flow: StarFlow,
+  golden: GoldenFile,
+  given: Context,
+  image: (tokens: tf.Tensor3D) => tf.Tensor4D,
+): tf.Tensor3D {
+  const { forward } = ability(starflow, 'flow');
+  return tidy(() => {
+    const x = goldenTensor<tf.Tensor4D>(golden, 'x');
+    const y = goldenTensor<tf.Tensor3D>(golden, 'y');
+    const conditions = flow.config.text
+      ? { text: y }
+      : { classes: tf.squeeze<tf.Tensor2D>(y, [1]) };
+    const { tokens } = ability(starflow, 'tokens').of(flow.config, x);
+    const result = forward(flow, x, conditions);
+    const states = [tokens, ...result.outputs];
     for (const block of blocksOf(flow)) {
-      const { logScale } = predictAll(block, block.order(state), conditions);
-      put(`logdet.${block.index}`, tf.neg(logScale as tf.Tensor));
-      state = result.outputs[block.index] as tf.Tensor3D;
+      const before = tf.reshape<tf.Rank.R3>(states[block.index] ?? tokens, tokens.shape);
+      const { logScale } = predictAll(block, block.order(before), conditions);
+      if (logScale) collected.put({ [`logdet.${block.index}`]: tf.neg(logScale) });
     }
     const { loss, prior, logDet } = flowLoss(flow, result);
-    put('loss', loss);
-    put('loss64', loss);
-    put('loss_z', prior);
-    put('loss_logdet', tf.neg(logDet));
-    const gx = lossGradient(flow, x, told);
-    put('gx', gx);
-    put('denoise.out', denoise(flow, x, { ...told, sigma }));
-    const { gradient } = valueAndGradient((current) => {
-      const moved = { ...flow, parameters: withLeaves(flow.parameters, current) };
-      const passed = ability(starflow, 'flow').forward(moved, x, conditions);
-      return { value: flowLoss(moved, passed).loss, auxiliary: {} };
-    }, leaves(flow.parameters));
-    for (const [name, tensor] of Object.entries(gradient)) put(`grad.${name}`, tensor);
+    const { gradient } = lossAndGradient(flow, (moved) => forward(moved, x, conditions));
+    const z = image(result.z);
+    collected.put({
+      patches: tokens,
+      ...named('out.', states),
+      z,
+      z64: z,
+      loss,
+      loss64: loss,
+      loss_z: prior,
+      loss_logdet: tf.neg(logDet),
+      gx: lossGradient(flow, x, given),
+      'denoise.out': denoise(flow, x, { ...given, sigma }),
+      ...named('grad.', gradient),
+    });
+    return result.z;
   });
 }
 
 /** What needs no model: angles, the rule of guidance, the scale. */
-function putFormulae(flow: StarFlow, golden: GoldenFile, results: Results): void {
-  const put = putter(results);
-  results['rope.shallow'] = angleTable(flow.config, false);
-  results['rope.deep'] = angleTable(flow.config, true);
+function putFormulae(collected: Collected, flow: StarFlow, golden: GoldenFile): void {
+  collected.results['rope.shallow'] = angleTable(flow.config, false);
+  collected.results['rope.deep'] = angleTable(flow.config, true);
   tidy(() => {
     const input = (name: string): tf.Tensor => goldenTensor(golden, `guid.${name}`);
     const strong = { mean: input('mu_c'), logScale: tf.log(input('sigma_c')) };
     const weak = { mean: input('mu_u'), logScale: tf.log(input('sigma_u')) };
     for (const weight of ruleWeights) {
       const { mean, logScale } = productRule(strong, weak, tf.scalar(weight));
-      put(`guid.w${weight.toFixed(1)}.mu`, mean);
-      put(`guid.w${weight.toFixed(1)}.sigma`, tf.exp(logScale as tf.Tensor));
+      const name = `guid.w${weight.toFixed(1)}`;
+      collected.put({ [`${name}.mu`]: mean });
+      if (logScale) collected.put({ [`${name}.sigma`]: tf.exp(logScale) });
     }
-    put('softplus.scale', tf.exp(logSoftplus(goldenTensor(golden, 'softplus.in'))));
+    const scale = tf.exp(logSoftplus(goldenTensor<tf.Tensor3D>(golden, 'softplus.in')));
+    collected.put({ 'softplus.scale': scale });
   });
-}
-
-/** Reconstruction and samples, sequential and by the published iteration, guided ones too. */
-async function putSamples(
-  flow: StarFlow,
-  golden: GoldenFile,
-  { jacobi_runs: runs }: StarFlowDescription,
-  told: Told,
-  results: Results,
-  own: <T extends tf.Tensor>(tensor: T) => T,
-): Promise<void> {
-  const put = putter(results);
-  const latents = (image: tf.Tensor): tf.Tensor3D =>
-    ability(starflow, 'tokens').of(flow.config, image as tf.Tensor4D).tokens;
-  const sampled = async (name: string, options: InverseOptions): Promise<void> => {
-    const images = await inverse(flow, noise, { ...told, ...options });
-    results[name] = (await images.data()).slice();
-    images.dispose();
-  };
-  const noise = own(tidy(() => latents(goldenTensor(golden, 'noise'))));
-  const z = own(
-    tidy(() =>
-      latents(tf.reshape(tf.tensor1d(Float32Array.from(results.z ?? [])), imageShape(flow))),
-    ),
-  );
-  const recon = own(await inverse(flow, z, told));
-  results.recon = (await recon.data()).slice();
-  tidy(() => put('seq.0', unpatched(flow, noise)));
-  let sequence = 0;
-  const onBlock = (tokens: tf.Tensor3D): void => {
-    sequence++;
-    tidy(() => put(`seq.${sequence}`, unpatched(flow, tokens)));
-  };
-  await sampled('sample.g0', { onBlock });
-  const guided = (weight: number) => ({ guidance: { rule: 'product', weight } }) as const;
-  for (const weight of weights) await sampled(`sample.g${weight.toFixed(1)}`, guided(weight));
-  // The published code takes annealing here and ignores it; ours refuses it.
-  await sampled('sample.g3.0_ann', guided(3));
-  for (const { name, block_size: length, threshold, max_iter: maximum, guidance } of runs) {
-    const tolerance = threshold;
-    const solver = { kind: 'publishedBlockwiseJacobi', length, tolerance, maximum } as const;
-    await sampled(name, { solver, ...(guidance > 0 && guided(guidance)) });
-  }
-}
-
-/** The shape of a batch of latents. */
-function imageShape({ config: { image } }: StarFlow): [number, number, number, number] {
-  return [-1, image.channels, image.height, image.width];
-}
-
-/** Tokens as the image of latents. */
-function unpatched({ config }: StarFlow, tokens: tf.Tensor3D): tf.Tensor4D {
-  return unpatchify({ ...config, slowest: 'pixel' }, tokens);
-}
-
-function putter(results: Results): (name: string, tensor: tf.Tensor) => void {
-  return (name, tensor) => {
-    results[name] = tensor.dataSync().slice();
-  };
 }

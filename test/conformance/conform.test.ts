@@ -22,6 +22,11 @@ test('there are two golden files of STARFlow and five of TarFlow', () => {
 
 test.each(goldenFiles)('%s conforms', expectConformity);
 
+test.each(['tf4_uncond_p1_c32_gsj.safetensors', 'tf5_cond_p2_c48_gsj.safetensors'])(
+  '%s conforms: runs, iterates of a block, selective Jacobi, IGM and CRM',
+  expectConformity,
+);
+
 test.each([
   ['tf3_cond_vp_p2_c32', 80],
   ['sf2_text_c32', 100],

@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { UserError } from '../../src/core/errors.js';
-import { gsJacobiResults } from './conform-gs-jacobi.js';
 import { starflowResults } from './conform-starflow.js';
-import { tarflowResults } from './conform-tarflow.js';
+import { gsJacobiResults, tarflowResults } from './conform-tarflow.js';
 import { type GoldenFile, type Results, readGolden } from './golden-file.js';
 
 /** What the library computes for each kind of golden file. */
@@ -58,13 +57,8 @@ export async function conform(file: string): Promise<ConformRow[]> {
   return Object.entries(descriptions)
     .filter(([, { role }]) => role === 'output')
     .map(([name, tensor]) => {
-      const failed = (note: string): ConformRow => ({
-        tensor: name,
-        error: Number.NaN,
-        bound: Number.NaN,
-        pass: false,
-        note,
-      });
+      const unknown = { tensor: name, error: Number.NaN, bound: Number.NaN, pass: false };
+      const failed = (note: string): ConformRow => ({ ...unknown, note });
       const got = results[name];
       if (!got) return failed('not computed');
       const reference = golden.tensors[tensor.against ?? name];
@@ -81,50 +75,46 @@ export function compare(
   reference: ArrayLike<number>,
   rule: Rule,
 ): Omit<ConformRow, 'tensor'> {
+  const failed = (note: string, error = Number.NaN) => ({
+    error,
+    bound: Number.NaN,
+    pass: false,
+    note,
+  });
   if (got.length !== reference.length) {
-    const note = `expected ${reference.length} numbers, got ${got.length}`;
-    return { error: Number.NaN, bound: Number.NaN, pass: false, note };
+    return failed(`expected ${reference.length} numbers, got ${got.length}`);
   }
-  if (got.length === 0) {
-    return { error: Number.NaN, bound: Number.NaN, pass: false, note: 'nothing to compare' };
+  if (got.length === 0) return failed('nothing to compare');
+  if (rule.error === 'either') {
+    const outcomes = rule.anyOf.map((one) => compare(got, reference, one));
+    return outcomes.find(({ pass }) => pass) ?? outcomes[0] ?? failed('its rule is empty');
   }
-  let [largest, square, referenceSquare, largestReference] = [0, 0, 0, 0];
-  let elementwise = { error: 0, bound: 0, excess: Number.NEGATIVE_INFINITY };
-  for (let i = 0; i < got.length; i++) {
-    const value = reference[i] as number;
-    const error = Math.abs((got[i] as number) - value);
-    // A non-finite number on either side is never within a bound.
-    if (!Number.isFinite(error)) {
-      return { error, bound: Number.NaN, pass: false, note: 'not finite' };
-    }
-    largest = Math.max(largest, error);
-    largestReference = Math.max(largestReference, Math.abs(value));
-    square += error * error;
-    referenceSquare += value * value;
-    if (rule.error === 'elementwise') {
-      const bound = rule.atol + rule.rtol * Math.abs(value);
-      if (error - bound > elementwise.excess) elementwise = { error, bound, excess: error - bound };
-    }
-  }
+  const values = Array.from(reference);
+  const errors = values.map((value, i) => Math.abs(Number(got[i]) - value));
+  // A non-finite number on either side is never within a bound.
+  const broken = errors.find((error) => !Number.isFinite(error));
+  if (broken !== undefined) return failed('not finite', broken);
+  const within = (error: number, bound: number) => ({ error, bound, pass: error <= bound });
   switch (rule.error) {
-    case 'elementwise':
-      return {
-        error: elementwise.error,
-        bound: elementwise.bound,
-        pass: elementwise.error <= elementwise.bound,
-      };
-    case 'max': {
-      const bound = rule.atol + rule.rtolOfMax * largestReference;
-      return { error: largest, bound, pass: largest <= bound };
+    case 'elementwise': {
+      const rows = values.map((value, i) =>
+        within(errors[i] ?? 0, rule.atol + rule.rtol * Math.abs(value)),
+      );
+      return rows.reduce((worst, row) =>
+        row.error - row.bound > worst.error - worst.bound ? row : worst,
+      );
     }
-    case 'relativeL2': {
-      const norm = Math.max(Math.sqrt(referenceSquare), rule.normFloor);
-      const error = Math.sqrt(square) / norm;
-      return { error, bound: rule.max, pass: error <= rule.max };
-    }
-    case 'either': {
-      const outcomes = rule.anyOf.map((one) => compare(got, reference, one));
-      return outcomes.find(({ pass }) => pass) ?? (outcomes[0] as Omit<ConformRow, 'tensor'>);
-    }
+    case 'max':
+      return within(largest(errors), rule.atol + rule.rtolOfMax * largest(values.map(Math.abs)));
+    case 'relativeL2':
+      return within(norm(errors) / Math.max(norm(values), rule.normFloor), rule.max);
   }
+}
+
+function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), 0);
+}
+
+function norm(values: readonly number[]): number {
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 }

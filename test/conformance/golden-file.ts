@@ -113,24 +113,23 @@ export function goldenInput(golden: GoldenFile, name: string): HostTensor {
   return tensor;
 }
 
-/** An input of a golden file as a tensor. */
-export function goldenTensor(golden: GoldenFile, name: string): tf.Tensor {
+/** An input of a golden file as a tensor of the rank that it has there. */
+export function goldenTensor<T extends tf.Tensor = tf.Tensor>(golden: GoldenFile, name: string): T {
   const { data, shape } = goldenInput(golden, name);
-  return tf.tensor(Float32Array.from(data), shape);
+  return tf.tensor(Float32Array.from(data), shape) as T;
 }
 
 /** What was computed to compare with a golden file's outputs, by their names. */
 export type Results = Record<string, ArrayLike<number>>;
+
+const damaged = 'It is damaged: take the golden file and its JSON anew';
 
 async function readJson(file: string): Promise<unknown> {
   const text = Buffer.from(await readBytes(file)).toString('utf8');
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(
-      `${file} is not JSON (${(error as Error).message})`,
-      'It is damaged: take the golden file and its JSON anew',
-    );
+    throw new UserError(`${file} is not JSON (${error})`, damaged);
   }
 }
 
@@ -138,8 +137,6 @@ function parsed<T>(schema: z.ZodType<T>, json: unknown, file: string): T {
   const { data, error } = schema.safeParse(json);
   if (!error) return data;
   const [issue] = error.issues;
-  throw new UserError(
-    `${file} does not describe a golden file (${[...(issue?.path ?? []).map(String), issue?.message].join(': ')})`,
-    'It is damaged: take the golden file and its JSON anew',
-  );
+  const what = [...(issue?.path ?? []).map(String), issue?.message].join(': ');
+  throw new UserError(`${file} does not describe a golden file (${what})`, damaged);
 }

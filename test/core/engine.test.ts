@@ -26,8 +26,8 @@ function start(
   const script = `
     ${broken ? breaking : ''}
     ${hidden ? hiding : ''}
-    const { startEngine, currentEngine } = require('./src/backend/engine.ts');
-    const { tf } = require('./src/backend/tf.ts');
+    const { startEngine, currentEngine } = require('./src/core/engine.ts');
+    const { tf } = require('./src/core/tf.ts');
     (async () => {
       const early = (() => { try { currentEngine(); } catch (error) { return error.name; } })();
       const first = await startEngine();

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { UserError } from '../../src/core/errors.js';
-import { nearestName } from '../../src/core/nearest.js';
+import { nearestName, UserError } from '../../src/core/errors.js';
 import { checkedJson, checkedValue } from '../../src/core/schema.js';
 
 describe('the nearest name', () => {

@@ -4,11 +4,11 @@ import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
 import {
   disposeTree,
+  grouped,
+  leaf,
   leaves,
   mapTree,
-  packed,
   treeSize,
-  unpacked,
   valueAndGradient,
   withLeaves,
 } from '../../src/core/tree.js';
@@ -37,6 +37,18 @@ describe('parameter trees', () => {
     });
   });
 
+  test('a leaf by its name has the rank that is asked for, or an error says what came', () => {
+    tf.tidy(() => {
+      const named = leaves(tree());
+      const [length] = leaf(named, 'blocks.0.weight', 1).shape;
+      expect(length).toBe(2);
+      expect(() => leaf(named, 'blocks.0.weight', 2)).toThrow(
+        'The tensor blocks.0.weight has shape (2). Expected one of 2 axes',
+      );
+      expect(() => leaf(named, 'absent', 1)).toThrow('The tensor absent is missing');
+    });
+  });
+
   test('a missing leaf or a wrong shape is named', () => {
     tf.tidy(() => {
       const original = tree();
@@ -53,31 +65,12 @@ describe('parameter trees', () => {
     });
   });
 
-  test('leaves become one vector and come back', () => {
-    const given = {
-      a: tf.tensor2d([
-        [1, 2],
-        [3, 4],
-      ]),
-      b: tf.scalar(5),
-      c: tf.tensor1d([6, 7, 8]),
-    };
-    const before = tf.memory().numTensors;
-    const vector = packed(given);
-    expect(Array.from(vector.dataSync())).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    const found = unpacked(vector, given);
-    expect(Object.keys(found)).toEqual(['a', 'b', 'c']);
-    expect(found.a!.arraySync()).toEqual([
-      [1, 2],
-      [3, 4],
-    ]);
-    expect(found.b!.arraySync()).toBe(5);
-    expect(found.c!.arraySync()).toEqual([6, 7, 8]);
-    expect(tf.memory().numTensors).toBe(before + 4);
-    expect(() => unpacked(vector, { a: given.a, c: given.c })).toThrow(
-      '8 numbers came for 2 leaves. Expected 7',
-    );
-    tf.dispose([vector, found, given]);
+  test('leaves of records are told apart by what stands before the first dot', () => {
+    const [a, b, c] = [tf.scalar(1), tf.scalar(2), tf.scalar(3)];
+    const groups = { first: { 'x.y': a, z: b }, second: { z: c } };
+    expect(grouped(leaves(groups))).toEqual(groups);
+    expect(grouped({ bare: a, 'with.dot': b })).toEqual({ with: { dot: b } });
+    tf.dispose([a, b, c]);
   });
 
   test('disposing frees every leaf', () => {
@@ -94,7 +87,7 @@ describe('parameter trees', () => {
     const before = tf.memory().numTensors;
     const result = valueAndGradient((p) => {
       const square = tf.square(p.used as tf.Tensor);
-      return { value: tf.sum(square) as tf.Scalar, auxiliary: { square } };
+      return { value: tf.sum(square), auxiliary: { square } };
     }, parameters);
     expect(tf.memory().numTensors).toBe(before + 4);
     expect(result.value.dataSync()[0]).toBe(5);

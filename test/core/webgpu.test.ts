@@ -13,8 +13,8 @@ describe.skipIf(absent !== undefined)(webGpuTitle('WebGPU', absent), () => {
   /** A matrix that is computed on the device: small ones stay on the host. */
   function product(): tf.Tensor2D {
     return tf.tidy(() => {
-      const ones = tf.ones([96, 96]) as tf.Tensor2D;
-      return tf.add(tf.matMul(ones, ones), tf.range(0, 96)) as tf.Tensor2D;
+      const ones = tf.ones([96, 96]);
+      return tf.add(tf.matMul(ones, ones), tf.range(0, 96));
     });
   }
 

@@ -4,12 +4,13 @@ import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
-import { blocksOf, disposeModel } from '../../src/flow/flow.js';
+import { blocksOf } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
-import { guidedBlock } from '../../src/sampling/guidance/guided-block.js';
-import { loopCacheBytes } from '../../src/sampling/solvers/compiled-loop.js';
-import { decodeSequentially } from '../../src/sampling/solvers/decode.js';
-import { solveByWindow } from '../../src/sampling/solvers/sliding-window.js';
+import {
+  decodeSequentially,
+  loopCacheBytes,
+} from '../../src/sampling/solvers/sequential/decode.js';
 
 /** A figure of this process's memory in bytes (Linux). */
 function memory(figure: 'VmRSS' | 'VmHWM'): number {
@@ -24,49 +25,43 @@ beforeAll(async () => {
 });
 
 // Keys and values are 34 MB each, beside which all else is small.
-test.skipIf(process.platform !== 'linux').each([
-  ['graph', 'token by token'],
-  ['xla', 'token by token'],
-  ['graph', 'by a window'],
-  ['xla', 'by a window'],
-] as const)('a loop writes keys and values in place, %s, %s', async (loop, how) => {
-  const [batch, tokens] = [512, 256];
-  const flow = createTarFlow(
-    {
-      kind: 'tarflow',
-      image: { channels: 1, height: 16, width: 16 },
-      patchSize: 1,
-      channels: 64,
-      blocks: 1,
-      layersPerBlock: 1,
-      headWidth: 32,
-      classes: 0,
-      volumePreserving: false,
-    },
-    1,
-  );
-  const [block] = blocksOf(flow);
-  const execution = { mode: 'graph', loop, precision: 'float32' } as const;
-  const guided = guidedBlock(block!, batch, {}, undefined, execution);
-  const z = tf.tensor3d(normal(randomKey(1), batch * tokens), [batch, tokens, 1]);
-  const window = { window: 4, tolerance: 0.1 };
-  const decode = async () =>
-    how === 'token by token'
-      ? (await decodeSequentially(guided, z, undefined, [tokens], [batch])).dispose()
-      : (await solveByWindow(guided, z, window, {}, [tokens], [batch])).tokens.dispose();
-  // The first call compiles.
-  await decode();
-  releaseFreeMemory();
-  const before = memory('VmRSS');
-  fs.writeFileSync('/proc/self/clear_refs', '5'); // the peak begins anew
-  await decode();
-  const grown = memory('VmHWM') - before;
-  const cache = loopCacheBytes(guided, batch);
-  tf.dispose(z);
-  guided.dispose();
-  disposeModel(flow);
-  disposeCompiled();
-  // A copy of keys or values, in any round, would be half as much again.
-  expect(grown / cache).toBeGreaterThan(0.9);
-  expect(grown / cache).toBeLessThan(1.3);
-});
+test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
+  'a loop writes keys and values in place, %s',
+  async (loop) => {
+    const [batch, tokens] = [512, 256];
+    const flow = createTarFlow(
+      {
+        kind: 'tarflow',
+        image: { channels: 1, height: 16, width: 16 },
+        patchSize: 1,
+        channels: 64,
+        blocks: 1,
+        layersPerBlock: 1,
+        headWidth: 32,
+        classes: 0,
+        volumePreserving: false,
+      },
+      1,
+    );
+    const block = blocksOf(flow)[0]!;
+    const execution = { mode: 'graph', loop, precision: 'float32' } as const;
+    const context = { conditions: {}, execution };
+    const z = tf.tensor3d(normal(randomKey(1), batch * tokens), [batch, tokens, 1]);
+    const decode = async () =>
+      (await decodeSequentially(block, z, context, [tokens], [batch])).dispose();
+    // The first call compiles.
+    await decode();
+    releaseFreeMemory();
+    const before = memory('VmRSS');
+    fs.writeFileSync('/proc/self/clear_refs', '5'); // the peak begins anew
+    await decode();
+    const grown = memory('VmHWM') - before;
+    const cache = loopCacheBytes(block, batch);
+    tf.dispose(z);
+    disposeModel(flow);
+    disposeCompiled();
+    // A copy of keys or values, in any round, would be half as much again.
+    expect(grown / cache).toBeGreaterThan(0.9);
+    expect(grown / cache).toBeLessThan(1.3);
+  },
+);

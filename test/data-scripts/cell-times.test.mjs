@@ -17,21 +17,25 @@ afterEach(() => {
 
 describe('times of cells', () => {
   test('are kept by notebook, and a notebook that runs again replaces its own', () => {
-    saveCellTimes(folder, '02-b.ipynb', { x: 1.26, y: 2 });
-    saveCellTimes(folder, '01-a.ipynb', { x: 3 });
-    saveCellTimes(folder, '02-b.ipynb', { z: 4 });
-    expect(readCellTimes([folder])).toEqual({ '01-a.ipynb': { x: 3 }, '02-b.ipynb': { z: 4 } });
+    saveCellTimes(folder, '02-b.ipynb', { x: 1.26, y: 2 }, false);
+    saveCellTimes(folder, '01-a.ipynb', { x: 3 }, false);
+    saveCellTimes(folder, '02-b.ipynb', { z: 4 }, false);
+    expect(readCellTimes([folder], false)).toEqual({
+      '01-a.ipynb': { x: 3 },
+      '02-b.ipynb': { z: 4 },
+    });
+    expect(readCellTimes([folder], true)).toEqual({});
     const text = readFileSync(path.join(folder, 'cell-times.json'), 'utf8');
     expect(Object.keys(JSON.parse(text))).toEqual(['01-a.ipynb', '02-b.ipynb']);
   });
 
   test('of the last folder count, notebook by notebook', () => {
     const [first, second] = [path.join(folder, 'first'), path.join(folder, 'second')];
-    expect(readCellTimes([first, second])).toEqual({});
-    saveCellTimes(first, '01-a.ipynb', { x: 1 });
-    saveCellTimes(first, '02-b.ipynb', { x: 1 });
-    saveCellTimes(second, '02-b.ipynb', { x: 2 });
-    expect(readCellTimes([first, second])).toEqual({
+    expect(readCellTimes([first, second], false)).toEqual({});
+    saveCellTimes(first, '01-a.ipynb', { x: 1 }, false);
+    saveCellTimes(first, '02-b.ipynb', { x: 1 }, false);
+    saveCellTimes(second, '02-b.ipynb', { x: 2 }, false);
+    expect(readCellTimes([first, second], false)).toEqual({
       '01-a.ipynb': { x: 1 },
       '02-b.ipynb': { x: 2 },
     });

@@ -137,7 +137,7 @@ describe('notebook kernels', () => {
       JSON.parse(readFileSync(file(name), 'utf8')),
     );
     const programs = specs.map(({ argv }) => path.relative(context.root, argv[1]));
-    const own = path.join('src', 'kernel', 'bin.js');
+    const own = path.join('packages', 'kernel', 'bin.js');
     expect(programs).toEqual([own, own, path.join('node_modules', 'tslab', 'bin', 'tslab')]);
   });
 
@@ -177,7 +177,7 @@ describe('native TensorFlow', () => {
   if (!compile || !compileOwn || !join) throw new Error('the steps have changed');
 
   beforeEach(() => {
-    const source = path.join('src', 'backend', 'native', 'addon.cc');
+    const source = path.join('packages', 'graph', 'src', 'native', 'addon.cc');
     mkdirSync(path.join(context.root, path.dirname(source)), { recursive: true });
     copyFileSync(path.join(projectRoot, source), path.join(context.root, source));
   });
@@ -292,7 +292,7 @@ describe('native TensorFlow', () => {
     writeProgram('g++', compiler);
     await compileOwn.run(context);
     expect(compileOwn.isDone(context)).toBe(true);
-    write(['root', 'src', 'backend', 'native', 'addon.cc'], '// newer');
+    write(['root', 'packages', 'graph', 'src', 'native', 'addon.cc'], '// newer');
     expect(compileOwn.isDone(context)).toBe(false);
   });
 });
@@ -332,22 +332,33 @@ describe('Fashion-MNIST', () => {
 });
 
 describe('the build', () => {
+  const graph = ['root', 'packages', 'graph', 'src', 'index.ts'];
+
   beforeEach(() => {
     symlinkSync(path.join(projectRoot, 'node_modules'), path.join(context.root, 'node_modules'));
     for (const name of ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json']) {
       cpSync(path.join(projectRoot, name), path.join(context.root, name));
     }
     write(['root', 'package.json'], JSON.stringify({ type: 'commonjs' }));
+    for (const name of ['graph', 'kernel']) {
+      const config = path.join('packages', name, 'tsconfig.json');
+      write(['root', config], readFileSync(path.join(projectRoot, config), 'utf8'));
+      write(['root', 'packages', name, 'src', 'index.ts'], 'export const answer: number = 42;\n');
+    }
     write(['root', 'src', 'index.ts'], 'export const answer: number = 42;\n');
+    write(['root', 'workbook', 'index.ts'], "export { answer } from '../src/index.js';\n");
   });
 
-  test('is repeated when a source is changed, added or removed, and only then', async () => {
-    const dist = path.join(context.root, 'dist');
+  test('is repeated when a source is changed, added or removed, or what was built is gone', async () => {
+    const dist = path.join(context.root, 'dist', 'src');
     expect(build.isDone(context)).toBe(false);
     write(['root', 'src', 'extra.ts'], 'export const extra = 1;\n');
     await build.run(context);
     expect(build.isDone(context)).toBe(true);
-    expect(existsSync(path.join(dist, 'extra.js'))).toBe(true);
+    const built = ['dist/src/extra.js', 'dist/workbook/index.js', 'packages/kernel/dist/index.js'];
+    for (const name of built) expect(existsSync(path.join(context.root, name)), name).toBe(true);
+    rmSync(path.join(context.root, 'packages', 'graph', 'dist'), { recursive: true });
+    expect(build.isDone(context)).toBe(false);
 
     rmSync(path.join(context.root, 'src', 'extra.ts'));
     expect(build.isDone(context)).toBe(false);
@@ -355,34 +366,39 @@ describe('the build', () => {
     const longAgo = new Date(Date.now() - 3_600_000);
     for (const name of readdirSync(dist)) utimesSync(path.join(dist, name), longAgo, longAgo);
     await build.run(context);
-    expect(readdirSync(dist).sort()).toEqual([
-      'index.d.ts',
-      'index.js',
-      'index.js.map',
-      'sources.sha256',
-    ]);
+    expect(readdirSync(dist).sort()).toEqual(['index.d.ts', 'index.js', 'index.js.map']);
+
+    write(graph, 'export const answer: number = 43;\n');
+    expect(build.isDone(context)).toBe(false);
   });
 
-  test('that fails names the error and keeps dist/', async () => {
+  test.each([
+    ['the library', ['root', 'src', 'index.ts'], 'dist/src/index.js'],
+    ['a package', graph, 'packages/graph/dist/index.js'],
+  ])('that fails in %s names the error and keeps what is built', async (_where, source, built) => {
     await build.run(context);
-    const index = path.join(context.root, 'dist', 'index.js');
-    const before = readFileSync(index, 'utf8');
-    write(['root', 'src', 'index.ts'], "export const answer: number = 'x';\n");
+    const before = readFileSync(path.join(context.root, built), 'utf8');
+    write(source, "export const answer: number = 'x';\n");
     await expect(build.run(context)).rejects.toMatchObject({
       message: expect.stringContaining('The sources do not compile.'),
       details: expect.stringContaining("Type 'string' is not assignable to type 'number'"),
     });
-    expect(readFileSync(index, 'utf8')).toBe(before);
+    expect(readFileSync(path.join(context.root, built), 'utf8')).toBe(before);
     expect(build.isDone(context)).toBe(false);
   });
 });
 
 describe('before anything is installed or built', () => {
   beforeEach(() => {
-    for (const name of ['data-scripts', 'src/cli', 'package.json', 'package-lock.json']) {
-      cpSync(path.join(projectRoot, name), path.join(context.root, name), { recursive: true });
+    for (const name of ['data-scripts', 'src', 'workbook', 'packages']) {
+      const isSource = (/** @type {string} */ file) => !/(node_modules|dist)$/.test(file);
+      cpSync(path.join(projectRoot, name), path.join(context.root, name), {
+        recursive: true,
+        filter: isSource,
+      });
     }
-    for (const name of ['tsconfig.json', 'tsconfig.build.json']) {
+    const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+    for (const name of settings) {
       cpSync(path.join(projectRoot, name), path.join(context.root, name));
     }
   });

@@ -5,11 +5,10 @@ import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import { type DataSource, imageDataset, imagesTensor, writeLatents } from '../../src/data/index.js';
-import { autoencoderQuality } from '../../src/evaluation/autoencoder-quality.js';
-import { featureStatistics } from '../../src/evaluation/distances/features.js';
-import type { FeatureNetwork } from '../../src/evaluation/features/network.js';
-import { peakSignalToNoise } from '../../src/evaluation/peak-signal.js';
+import { autoencoderQuality, psnr } from '../../src/evaluation/autoencoder-quality.js';
+import { featureStatistics } from '../../src/evaluation/feature-statistics.js';
 import type { AutoencoderAbility, Family, Model } from '../../src/flow/model.js';
+import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
 import { encodeDataset, encodedWhileWritten } from '../../src/sampling/encode-dataset.js';
 import { temporaryFolder } from '../cli/command-line.js';
 
@@ -67,10 +66,10 @@ test('the ratio of peak signal to noise is that of its definition', () => {
   tf.tidy(() => {
     const originals = tf.tensor4d([0, 0.5, -1, 1, 0, 0], [2, 1, 1, 3]);
     const images = tf.tensor4d([0.2, 0.5, -3, 1, 0, 0], [2, 1, 1, 3]);
-    const [first, exact] = peakSignalToNoise(images, originals);
+    const [first, exact] = psnr(images, originals);
     expect(first).toBeCloseTo(10 * Math.log10(4 / (0.04 / 3)), 4);
     expect(exact).toBeCloseTo(100, 4);
-    expect(() => peakSignalToNoise(images, tf.zeros([1, 1, 1, 3]))).toThrow(/same shape/);
+    expect(() => psnr(images, tf.zeros([1, 1, 1, 3]))).toThrow(/same shape/);
   });
 });
 

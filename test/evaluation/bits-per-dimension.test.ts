@@ -8,7 +8,9 @@ import {
   bitsPerDimension,
   datasetBitsPerDimension,
 } from '../../src/evaluation/bits-per-dimension.js';
-import { disposeModel, flowLoss, forward } from '../../src/flow/flow.js';
+import { flowLoss } from '../../src/flow/density.js';
+import { forward } from '../../src/flow/forward.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';
 import { livelyFlow, madeUpImages, smallConfig } from '../training/small.js';
 

@@ -11,11 +11,11 @@ import {
   testReadings,
   weightsDigest,
 } from '../../src/evaluation/test-readings.js';
-import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { createModel } from '../../src/models/registry.js';
 import { noiseExperiment } from '../../workbook/experiments/index.js';
-import { tinyImages } from '../../workbook/reproduction/tiny.js';
+import { tinyImages } from '../workbook/reproduction/tiny.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -3,7 +3,8 @@ import { startEngine } from '../../src/core/engine.js';
 import { randomKey, uniform } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { narrowBackground, spreadBackground } from '../../src/flow/background.js';
-import { forward, logProbOf } from '../../src/flow/flow.js';
+import { logProbOf } from '../../src/flow/density.js';
+import { forward } from '../../src/flow/forward.js';
 import { difference, smallFlow } from './small-flow.js';
 
 /** Images (count, 1, 1, 1) of grey values 0 … 256. */

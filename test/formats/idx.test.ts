@@ -1,8 +1,7 @@
 import * as zlib from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../../src/core/errors.js';
-import { decodeIdx } from '../../src/formats/idx.js';
+import { decodeIdx, InvalidIdx } from '../../src/formats/idx.js';
 
 function idx(shape: number[], data: Uint8Array): Uint8Array {
   const header = Buffer.alloc(4 + 4 * shape.length);
@@ -28,31 +27,25 @@ test('plain and compressed files of any shape are decoded', () => {
   );
 });
 
-const damaged: Record<string, [Uint8Array, string, RegExp]> = {
-  'an empty file': [new Uint8Array(), 'IdxInvalidHeader', /number of dimensions/],
-  'another kind of file': [Buffer.from('hello, world'), 'IdxInvalidHeader', /104, 101/],
-  'no dimensions': [idx([], new Uint8Array(1)), 'IdxInvalidHeader', /0 dimensions/],
-  'an end inside the shape': [image.subarray(0, 10), 'IdxInvalidHeader', /2 dimensions.*10 bytes/],
-  'floating-point elements': [
-    Buffer.from(image).fill(0x0d, 2, 3),
-    'IdxUnsupportedType',
-    /0x0d.*0x08/,
-  ],
-  'too few elements': [image.subarray(0, -1), 'IdxWrongLength', /5 elements.*6.*\(2, 3\)/],
-  'too many elements': [Buffer.concat([image, image]), 'IdxWrongLength', /Expected 6/],
-  'half a gzip file': [zlib.gzipSync(image).subarray(0, 20), 'IdxDamagedGzip', /decompressed/],
+const damaged: Record<string, [Uint8Array, RegExp]> = {
+  'an empty file': [new Uint8Array(), /number of dimensions/],
+  'another kind of file': [Buffer.from('hello, world'), /104, 101/],
+  'no dimensions': [idx([], new Uint8Array(1)), /0 dimensions/],
+  'an end inside the shape': [image.subarray(0, 10), /2 dimensions.*10 bytes/],
+  'floating-point elements': [Buffer.from(image).fill(0x0d, 2, 3), /0x0d.*0x08/],
+  'too few elements': [image.subarray(0, -1), /5 elements.*6.*\(2, 3\)/],
+  'too many elements': [Buffer.concat([image, image]), /Expected 6/],
+  'half a gzip file': [zlib.gzipSync(image).subarray(0, 20), /decompressed/],
 };
 
 describe('a damaged file', () => {
-  test.each(Object.entries(damaged))('%s', (_, [bytes, name, message]) => {
-    expect(() => decodeIdx(bytes, 'images.gz')).toThrow(UserError);
+  test.each(Object.entries(damaged))('%s', (_, [bytes, message]) => {
+    expect(() => decodeIdx(bytes, 'images.gz')).toThrow(InvalidIdx);
     expect(() => decodeIdx(bytes, 'images.gz')).toThrow(message);
-    expect(() => decodeIdx(bytes, 'images.gz')).toThrow(expect.objectContaining({ name }));
     expect(() => decodeIdx(bytes, 'images.gz')).toThrow(/^images\.gz/);
   });
 
   test('bytes changed or cut off never give anything but a named error or a whole result', () => {
-    const names = Object.values(damaged).map(([, name]) => name);
     for (const whole of [image, zlib.gzipSync(image)]) {
       fc.assert(
         fc.property(
@@ -66,8 +59,7 @@ describe('a damaged file', () => {
               const { shape, data } = decodeIdx(bytes);
               expect(data.length).toBe(shape.reduce((product, size) => product * size, 1));
             } catch (error) {
-              if (!(error instanceof UserError)) throw error;
-              expect(names).toContain(error.name);
+              if (!(error instanceof InvalidIdx)) throw error;
             }
           },
         ),

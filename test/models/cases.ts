@@ -3,8 +3,9 @@ import { foldIn, normal, randomKey } from '../../src/core/random.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import { disposeTree, mapTree, type Tree } from '../../src/core/tree.js';
 import type { Background } from '../../src/flow/background.js';
-import { dimensions, freshModel } from '../../src/flow/flow.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
+import { dimensions } from '../../src/flow/model.js';
+import { freshModel } from '../../src/flow/state-dict.js';
 
 /** What a family of flows is tried with. */
 export interface FlowCases<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
@@ -59,7 +60,7 @@ export function randomImages(
 
 /** Standard normal latents (batch, T, D). */
 export function randomLatents({ family, config }: Model, batch: number, seed: number): tf.Tensor3D {
-  const [tokens, width] = (family.flow as NonNullable<typeof family.flow>).latentShape(config);
+  const [tokens, width] = (family.prior as NonNullable<typeof family.prior>).shape(config);
   return tf.tensor3d(normal(randomKey(seed), batch * tokens * width), [batch, tokens, width]);
 }
 

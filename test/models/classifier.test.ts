@@ -10,13 +10,15 @@ import { type ImageDataset, imageDataset, imagesTensor } from '../../src/data/in
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import {
   accuracy,
-  type ClassifierTrainingOptions,
   classifierFeatures,
   disposeClassifier,
+} from '../../src/models/classifier/family.js';
+import {
+  type ClassifierTrainingOptions,
   loadClassifier,
   saveClassifier,
   trainClassifier,
-} from '../../src/models/classifier/index.js';
+} from '../../src/models/classifier/train.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tarflow-classifier-'));
 beforeAll(async () => {
@@ -108,7 +110,7 @@ describe('a convolutional classifier', () => {
   test('takes many images in parts', async () => {
     const data = bars(64, 1);
     const classifier = await trainClassifier(data, { ...small, epochs: 1 });
-    const images = tf.tile(every(data), [9, 1, 1, 1]) as tf.Tensor4D;
+    const images = tf.tile(every(data), [9, 1, 1, 1]);
     const { logits } = classifierFeatures(classifier, images);
     const values = logits.dataSync();
     expect(values.length).toBe(9 * 64 * 2);
@@ -190,8 +192,10 @@ describe('what does not fit is refused', () => {
     const train = (options: ClassifierTrainingOptions) => trainClassifier(data, options);
     const before = tf.memory().numTensors;
     await expect(train({ convolutions: [4, 4, 4, 4] })).rejects.toThrow(/\[4, 4, 4, 4\] channels/);
-    await expect(train({ convolutions: [0] })).rejects.toThrow(/whole numbers above 0/);
-    await expect(train({ features: -1 })).rejects.toThrow(/-1 features/);
+    await expect(train({ convolutions: [0] })).rejects.toThrow(
+      /convolutions\.0 is 0 \(expected a whole number above 0\)/,
+    );
+    await expect(train({ features: -1 })).rejects.toThrow(/features is -1/);
     await expect(train({ batchSize: 33 })).rejects.toThrow(/make no step/);
     await expect(train({ epochs: 0 })).rejects.toThrow(/make no step/);
     expect(tf.memory().numTensors).toBe(before);

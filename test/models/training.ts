@@ -1,19 +1,19 @@
 import { foldIn, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { leaves, withLeaves } from '../../src/core/tree.js';
-import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
+import { disposeModel, freshModel } from '../../src/flow/state-dict.js';
+import { modelSpec } from '../../src/training/model-spec.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { learningRate } from '../../src/training/optimiser/schedule.js';
 import { trainingProgram } from '../../src/training/program.js';
-import { initialState, modelOfState } from '../../src/training/state.js';
-import { templateOf } from '../../src/training/template.js';
+import { extractModel, initialState } from '../../src/training/state.js';
 import { twoMoons } from './two-moons.js';
 
 /** A model of two numbers after 350 steps of 256 points of the two moons; the caller frees it. */
 export async function trainedOnTwoMoons(family: Family, config: ModelConfig): Promise<Model> {
   const [batchSize, steps, peak] = [256, 350, 1e-2];
-  const template = templateOf(family, config);
+  const spec = modelSpec(family, config);
   const points = (step: number): Float32Array => twoMoons(foldIn(randomKey(2), step), batchSize);
   const fresh = freshModel(family, config, 1);
   const state = tf.tidy(() => {
@@ -21,10 +21,10 @@ export async function trainedOnTwoMoons(family: Family, config: ModelConfig): Pr
     const images = tf.tensor4d(points(steps), [batchSize, channels, height, width]);
     const parameters = { ...leaves(fresh.parameters), ...family.start?.(fresh, images, {}) };
     const started = { ...fresh, parameters: withLeaves(fresh.parameters, parameters) };
-    return initialState(template, started, false);
+    return initialState(spec, started, false);
   });
   disposeModel(fresh);
-  const program = trainingProgram(template, state, { batchSize, step: {}, precision: 'float32' });
+  const program = trainingProgram(spec, state, { batchSize, step: {}, precision: 'float32' });
   tf.dispose(state);
   for (let step = 0; step < steps; step++) {
     const { first, second } = biasCorrections(step + 1);
@@ -35,11 +35,7 @@ export async function trainedOnTwoMoons(family: Family, config: ModelConfig): Pr
     };
     tf.dispose(await program.train('likelihood', { images: points(step) }, rates));
   }
-  // The state's tensors are the model's now, but for the moments.
-  const held = program.read();
+  const model = extractModel(spec, program.read());
   program.dispose();
-  const model = modelOfState(template, held);
-  const kept = new Set(Object.values({ ...leaves(model.parameters), ...model.buffers }));
-  tf.dispose(Object.values(held).filter((tensor) => !kept.has(tensor)));
   return model;
 }

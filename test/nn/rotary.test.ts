@@ -32,7 +32,7 @@ test('products of queries and keys depend on distances alone', () =>
   tf.tidy(() => {
     const places = tf.tile(tf.reshape(tf.range(0, 12), [12, 1]), [1, 8]);
     const rates = tf.tensor2d([1, 1, 0.3, 0.3, 0.1, 0.1, 0.01, 0.01], [1, 8]);
-    const rotary = rotaryOf(tf.mul(places, rates) as tf.Tensor2D);
+    const rotary = rotaryOf(tf.mul(places, rates));
     const [query, key] = [numbers(1, [1, 8]), numbers(2, [1, 8])];
     const product = (q: number, k: number): number =>
       tf

@@ -3,7 +3,7 @@ import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import type { Leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { transformer } from '../../src/nn/transformer.js';
 import { difference, smallFlow } from '../flow/small-flow.js';
 
@@ -18,7 +18,7 @@ test('many tokens, which attend in turns, give what few at a time do, with the s
   const before = tf.memory().numTensors;
   const shape: [number, number, number] = [2, tokens, flow.config.channels];
   const h = tf.tensor3d(normal(randomKey(3), 2 * tokens * flow.config.channels), shape);
-  const temperature = tf.fill([2, 1, 1, 1], 0.7) as tf.Tensor4D;
+  const temperature = tf.fill([2, 1, 1, 1], 0.7);
   const aim = tf.tensor3d(normal(randomKey(4), h.size), shape);
 
   const atOnce = (x: tf.Tensor, temperature?: tf.Tensor4D) =>

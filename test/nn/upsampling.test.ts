@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
-import { doubled } from '../../src/nn/upsampling.js';
+import { doubled } from '../../src/nn/convolution.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
@@ -36,6 +36,11 @@ describe.runIf(existsSync(folder))(`no code cell has more than ${limits.join(' o
   test.each(files.map((file) => [path.basename(file), file]))('in %s', (_name, file) => {
     expect(excesses(readFileSync(file, 'utf8'))).toEqual([]);
   });
+});
+
+test.runIf(existsSync(folder))('the notebooks weigh at most 12 MB together', () => {
+  const sizes = listNotebooks(folder).map((file) => statSync(file).size);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(12e6);
 });
 
 /**

@@ -19,21 +19,24 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-const section = /## The first minutes\n(.*?)\n## /s.exec(
-  readFileSync(path.join(projectRoot, 'README.md'), 'utf8'),
+const section = /## The first minutes in a notebook\n(.*)/s.exec(
+  readFileSync(path.join(projectRoot, 'docs', 'library.md'), 'utf8'),
 )?.[1];
 const cells = [...(section ?? '').matchAll(/```ts\n(.*?)```/gs)].map(([, cell]) => cell ?? '');
 
-test.each(['tarflow', 'tslab-plain'])("the README's five cells run under %s", async (kernel) => {
-  expect(cells).toHaveLength(5);
-  const notebook = path.join(folder, 'notebooks', `${kernel}.ipynb`);
-  writeFileSync(notebook, madeNotebook(cells));
-  const { error } = await executeNotebook(projectRoot, notebook, process.env, { kernel });
-  expect(error).toBeUndefined();
-  if (kernel === 'tslab-plain') return;
-  const shown = JSON.parse(readFileSync(notebook, 'utf8')).cells.map((/** @type {any} */ cell) =>
-    cell.outputs.map((/** @type {any} */ output) => Object.keys(output.data ?? {})),
-  );
-  const picture = [['image/png', 'text/plain']];
-  expect(shown.slice(1, 4)).toEqual([[['text/html', 'text/plain']], picture, picture]);
-});
+test.each(['tarflow', 'tslab-plain'])(
+  'the five cells of docs/library.md run under %s',
+  async (kernel) => {
+    expect(cells).toHaveLength(5);
+    const notebook = path.join(folder, 'notebooks', `${kernel}.ipynb`);
+    writeFileSync(notebook, madeNotebook(cells));
+    const { error } = await executeNotebook(projectRoot, notebook, process.env, { kernel });
+    expect(error).toBeUndefined();
+    if (kernel === 'tslab-plain') return;
+    const shown = JSON.parse(readFileSync(notebook, 'utf8')).cells.map((/** @type {any} */ cell) =>
+      cell.outputs.map((/** @type {any} */ output) => Object.keys(output.data ?? {})),
+    );
+    const picture = [['image/png', 'text/plain']];
+    expect(shown.slice(1, 4)).toEqual([[['text/html', 'text/plain']], picture, picture]);
+  },
+);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   executeNotebook,
@@ -8,50 +10,77 @@ import {
   temporaryFolder,
 } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
+import { run } from '../../data-scripts/lib/run.mjs';
 
 const notebooksFolder = path.join(projectRoot, 'notebooks');
+const watched = [notebooksFolder, path.join(projectRoot, 'results')];
+const environment = { ...process.env, TARFLOW_QUICK: '1' };
 
 /**
- * People open the notebooks with a tslab of their own. `npm test` runs the shortest under it too, and
- * `npm run nightly` every one.
+ * `npm test` runs the cells of all notebooks, several in a process, and one notebook under each kernel:
+ * people open them with a tslab of their own, too. `npm run nightly` runs every notebook under both.
  */
-const allUnderPlainTslab = process.env.TARFLOW_PLAIN_TSLAB === '1';
-const shortest = '08-acceleration.ipynb';
-
-const watched = [notebooksFolder, path.join(projectRoot, 'results')];
+const underKernels = process.env.TARFLOW_NIGHTLY ? /./ : /^05-/;
+/** Processes at a time, and notebooks in each: what one leaves in memory goes with its process. */
+const processes = { atATime: 2, notebooks: 3 };
 
 describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () => {
   /** @type {string} */
   let folder;
   /** @type {Record<string, string>} */
   let before;
+  /** @type {Map<string, { seconds: number, error?: string }>} */
+  const outcomes = new Map();
 
-  beforeAll(() => {
+  const names = existsSync(notebooksFolder)
+    ? listNotebooks(notebooksFolder).map((notebook) => path.basename(notebook))
+    : [];
+
+  beforeAll(async () => {
     before = fingerprints(watched);
     folder = temporaryFolder(projectRoot, 'quick');
     cpSync(notebooksFolder, folder, {
       recursive: true,
       filter: (source) => path.basename(source) !== '.ipynb_checkpoints',
     });
-  });
+    const script = fileURLToPath(new URL('run-cells.mjs', import.meta.url));
+    const threads = Math.max(1, Math.floor(availableParallelism() / processes.atATime));
+    const left = [...names];
+    const runs = Array.from({ length: processes.atATime }, async () => {
+      while (left.length > 0) {
+        const own = left.splice(0, processes.notebooks);
+        const files = own.map((name) => path.join(folder, name));
+        const { output } = await run(process.execPath, [script, ...files], {
+          env: { ...environment, TF_NUM_INTRAOP_THREADS: `${threads}` },
+          onLine: (line) => {
+            const [, json] = line.split('##notebook\t');
+            if (json === undefined) return;
+            const { notebook, ...outcome } = JSON.parse(json);
+            outcomes.set(path.basename(notebook), outcome);
+          },
+        });
+        // A process that ended before its end tells nothing of the notebook that it was at.
+        const lost = own.find((name) => !outcomes.has(name));
+        if (lost) outcomes.set(lost, { seconds: 0, error: output.slice(-4000) });
+      }
+    });
+    await Promise.all(runs);
+  }, 60 * 60_000);
 
   afterAll(() => {
     rmSync(folder, { recursive: true });
   });
 
-  const names = existsSync(notebooksFolder)
-    ? listNotebooks(notebooksFolder).map((notebook) => path.basename(notebook))
-    : [];
-  const plain = names.filter((name) => allUnderPlainTslab || name === shortest);
-  const runs = [
-    // Most of those that take long come late: begun first, none runs on alone at the end.
-    ...(allUnderPlainTslab ? [] : [...names].reverse().map((name) => ({ name, kernel: 'tslab' }))),
-    ...plain.map((name) => ({ name, kernel: 'tslab-plain' })),
-  ];
+  test.each(names)('the cells of %s run to their end', (name) => {
+    expect(outcomes.get(name) ?? { error: 'not reached' }).not.toHaveProperty('error');
+  });
+
+  const runs = names
+    .filter((name) => underKernels.test(name))
+    .flatMap((name) => ['tslab', 'tslab-plain'].map((kernel) => ({ name, kernel })));
   test.concurrent.each(runs)(
     '$name runs to its end under the kernel $kernel',
     async ({ name, kernel }) => {
-      const environment = { ...process.env, TARFLOW_QUICK: '1' };
       const notebook = path.join(folder, name);
       const output = path.join(folder, `executed-${kernel}-${name}`);
       const options = { kernel, output };

@@ -53,6 +53,7 @@ async function run(cells, judge = true) {
     executed: path.join(reproduction, 'notebooks'),
     results: path.join(reproduction, 'results'),
     report: path.join(reproduction, 'report.txt'),
+    short: false,
     train: false,
     judge,
   });

@@ -4,12 +4,13 @@ import { currentEngine, startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import type { Leaves } from '../../src/core/tree.js';
 import type { AutoregressiveBlock } from '../../src/flow/autoregressive.js';
-import { blocksOf, disposeModel } from '../../src/flow/flow.js';
-import { executionOf } from '../../src/sampling/guidance/execution.js';
-import { type Guidance, guidedBlock, plainly } from '../../src/sampling/guidance/guided-block.js';
+import { blocksOf } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { type Guidance, withGuidance } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
-import { decodeSequentially } from '../../src/sampling/solvers/decode.js';
-import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
+import { executionOf } from '../../src/sampling/solvers/execution.js';
+import { referenceInverse } from '../../src/sampling/solvers/reference.js';
+import { decodeSequentially } from '../../src/sampling/solvers/sequential/decode.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {
@@ -59,17 +60,16 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     const classes = classMixture(flow.config, 1, 2);
     for (const block of blocksOf(flow)) {
       const execution = executionOf(blocksOf(flow), { mode });
-      const guided = guidedBlock(block, 2, { classes }, { weight: 1, annealed: true }, execution);
-      const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
+      const guidance = { weight: 1, annealed: true };
+      const { block: guided, conditions } = withGuidance(block, 2, { classes }, guidance);
+      const expected = referenceInverse(guided, z, conditions);
       const known: number[] = [];
-      const solved = await decodeSequentially(guided, z, (count) => void known.push(count), [
-        ...[2, 7, 12],
-        z.shape[1],
-      ]);
+      const onStep = (count: number) => void known.push(count);
+      const context = { conditions, execution, onStep };
+      const solved = await decodeSequentially(guided, z, context, [2, 7, 12, z.shape[1]]);
       expect(known).toEqual([3, 8, 13, z.shape[1]]);
-      expect(difference(solved, expected.tokens)).toBeLessThan(1e-5);
-      guided.dispose();
-      tf.dispose([solved, expected.tokens]);
+      expect(difference(solved, expected)).toBeLessThan(1e-5);
+      tf.dispose([solved, expected, conditions]);
     }
     tf.dispose([z, classes as tf.Tensor]);
     disposeModel(flow);
@@ -83,16 +83,16 @@ describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', 
     const execution = executionOf(blocksOf(flow), { mode });
     for (const block of blocksOf(flow)) {
       const before = tf.memory().numTensors;
-      const guided = guidedBlock(block, 5, { classes }, guidance, execution);
-      const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
+      const { block: guided, conditions } = withGuidance(block, 5, { classes }, guidance);
+      const expected = referenceInverse(guided, z, conditions);
       const lengths = [7, z.shape[1]];
       for (const sizes of [[5], [2, 3], [1, 1, 3]]) {
-        const solved = await decodeSequentially(guided, z, undefined, lengths, sizes);
-        expect(difference(solved, expected.tokens)).toBeLessThan(1e-5);
+        const context = { conditions, execution };
+        const solved = await decodeSequentially(guided, z, context, lengths, sizes);
+        expect(difference(solved, expected)).toBeLessThan(1e-5);
         solved.dispose();
       }
-      guided.dispose();
-      expected.tokens.dispose();
+      tf.dispose([expected, conditions]);
       expect(tf.memory().numTensors).toBe(before);
     }
     tf.dispose([z, classes as tf.Tensor]);
@@ -115,9 +115,8 @@ test('blocks of both directions share one loop', async () => {
       },
     }) as AutoregressiveBlock;
     const execution = executionOf(blocksOf(flow), { mode: 'graph' });
-    const guided = guidedBlock(counting, 2, {}, undefined, execution);
-    solved.push(await decodeSequentially(guided, z, undefined, [z.shape[1]], [2]));
-    guided.dispose();
+    const context = { conditions: {}, execution };
+    solved.push(await decodeSequentially(counting, z, context, [z.shape[1]], [2]));
   }
   expect(recorded).toBe(1);
   tf.dispose([z, ...solved]);
@@ -127,9 +126,12 @@ test('blocks of both directions share one loop', async () => {
 test('a step that throws stops it, and nothing is left', async () => {
   const flow = smallFlow();
   const z = randomLatents(flow, 1, 9);
-  const guided = guidedBlock(blocksOf(flow)[0]!, 1, {}, undefined, executionOf(blocksOf(flow)));
   const before = tf.memory().numTensors;
-  const stopped = decodeSequentially(guided, z, () => Promise.reject(new Error('enough')));
+  const stopped = decodeSequentially(blocksOf(flow)[0]!, z, {
+    conditions: {},
+    execution: executionOf(blocksOf(flow)),
+    onStep: () => Promise.reject(new Error('enough')),
+  });
   await expect(stopped).rejects.toThrow('enough');
   expect(tf.memory().numTensors).toBe(before);
   z.dispose();

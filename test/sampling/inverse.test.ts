@@ -3,14 +3,17 @@ import type { Label } from '../../src/conditions/labels.js';
 import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
-import { blocksOf, disposeModel, forward } from '../../src/flow/flow.js';
+import { forward } from '../../src/flow/forward.js';
+import { blocksOf } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { type Guidance, guidedBlock } from '../../src/sampling/guidance/guided-block.js';
+import type { Guidance } from '../../src/sampling/guidance.js';
 import { type InverseOptions, type InverseProgress, inverse } from '../../src/sampling/inverse.js';
 import { planSampling } from '../../src/sampling/planner/plan-sampling.js';
 import { sample } from '../../src/sampling/sample.js';
 import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
-import { type Solver, selectiveJacobi } from '../../src/sampling/solvers/solver.js';
+import type { Solver } from '../../src/sampling/solvers/solvers.js';
+import { selectiveJacobi } from '../../src/sampling/solvers/strategies.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 import { goldenModel } from './golden-flow.js';
 
@@ -122,12 +125,12 @@ describe('bad input to inverse', () => {
       { kind: 'jacobi', tolerance: Number.NaN },
       'tolerance is NaN',
     ],
-    ['no iteration', { kind: 'jacobi', maximum: 0 }, 'iterations is 0'],
-    ['fewer than no iterations', { kind: 'jacobi', maximum: -1 }, 'iterations is -1'],
+    ['no iteration', { kind: 'jacobi', maximum: 0 }, 'maximum is 0'],
+    ['fewer than no iterations', { kind: 'jacobi', maximum: -1 }, 'maximum is -1'],
     [
       'the published form without a limit',
       { kind: 'publishedGaussSeidelJacobi', segments: 1, maximum: undefined as never },
-      'iterations is undefined',
+      'maximum is undefined',
     ],
     ['an unknown start', { kind: 'jacobi', start: 'noise' as never }, "start is 'noise'"],
     ['an unknown norm', { kind: 'jacobi', norm: 'l1' as never }, "norm is 'l1'"],
@@ -151,7 +154,7 @@ describe('bad input to inverse', () => {
   test.each(badSolvers)('%s, for a flow and for a block', async (_, solver, message) => {
     const flow = smallFlow();
     const z = randomLatents(flow, 1, 1);
-    const block = guidedBlock(blocksOf(flow)[0]!, 1, {}, undefined);
+    const block = blocksOf(flow)[0]!;
     const before = tf.memory().numTensors;
     for (const solve of [() => inverse(flow, z, { solver }), () => solveBlock(block, z, solver)]) {
       const outcome = solve();
@@ -175,7 +178,7 @@ describe('bad input to inverse', () => {
   test.each<[string, Guidance, string]>([
     ['a negative weight', { weight: -1 }, 'weight is -1'],
     ['a weight that is no number', { weight: Number.NaN }, 'weight is NaN'],
-    ['an unknown prediction', { weight: 1, on: 'c' as never }, "on 'c'"],
+    ['an unknown prediction', { weight: 1, on: 'c' as never }, "on is 'c'"],
     ['a temperature of 0', { weight: 1, temperature: 0 }, 'temperature is 0'],
     ['a block that is not there', { weight: 1, blocks: [2] }, 'block 2'],
   ])('guidance: %s', async (_, guidance, message) => {

@@ -4,12 +4,12 @@ import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { foldIn, normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import {
   convergenceRankingMetric,
   initialGuessingMetric,
+  spectralNorm,
 } from '../../src/sampling/study/metrics.js';
-import { spectralNorm } from '../../src/sampling/study/spectral-norm.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import type { Gaussian } from '../../src/flow/gaussian.js';
-import { guidedPrediction, productRule } from '../../src/sampling/guidance/guided-block.js';
+import { guidedPrediction, productRule } from '../../src/sampling/guidance.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -154,7 +154,7 @@ describe('guidance by the product of two Gaussians', () => {
           0,
         ),
       };
-      const found = guidedPrediction({ rule: 'product', weight: 3 }, both, tf.scalar(3));
+      const found = guidedPrediction({ rule: 'product' }, both, tf.scalar(3));
       const means = found.mean.dataSync();
       for (const [i, { mean }] of guided(strong, wider, 3).entries()) {
         expect(means[i]).toBeCloseTo(mean, 6);

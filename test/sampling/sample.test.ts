@@ -2,8 +2,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel, forward, logProbOf } from '../../src/flow/flow.js';
-import { denoise, score } from '../../src/sampling/denoise.js';
+import { logProbOf, score } from '../../src/flow/density.js';
+import { forward } from '../../src/flow/forward.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { denoise } from '../../src/sampling/denoise.js';
 import { sample, sampleNoise } from '../../src/sampling/sample.js';
 import { difference, randomImages, smallFlow } from '../flow/small-flow.js';
 
@@ -45,7 +47,9 @@ describe('sample', () => {
   test('noise has the deviation of the prior', () => {
     const flow = smallFlow();
     const plain = sampleNoise(flow, 1, 0, 2);
-    const widened = { ...flow, buffers: { var: tf.mul(flow.buffers.var!, 4) } };
+    // A volume-preserving flow measures the variance; that of others is 1.
+    const config = { ...flow.config, volumePreserving: true };
+    const widened = { ...flow, config, buffers: { var: tf.mul(flow.buffers.var!, 4) } };
     const scaled = sampleNoise(widened, 1, 0, 2);
     const doubled = tf.mul(plain, 2);
     expect(difference(scaled, doubled)).toBeLessThan(1e-6);

@@ -1,19 +1,21 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { givenConditions } from '../../src/conditions/given.js';
+import { contextTensors } from '../../src/conditions/context.js';
 import { classMixture } from '../../src/conditions/labels.js';
 import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf, tidy } from '../../src/core/tf.js';
-import { blocksOf, disposeModel } from '../../src/flow/flow.js';
+import { blockForward } from '../../src/flow/forward.js';
 import type { Model } from '../../src/flow/model.js';
-import { blockForward } from '../../src/flow/through-blocks.js';
-import { executionOf } from '../../src/sampling/guidance/execution.js';
-import { guidedBlock, plainly } from '../../src/sampling/guidance/guided-block.js';
-import { decodeSequentially } from '../../src/sampling/solvers/decode.js';
-import { segmentEnds } from '../../src/sampling/solvers/gauss-seidel-jacobi.js';
+import { blocksOf } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { withGuidance } from '../../src/sampling/guidance.js';
+import { executionOf } from '../../src/sampling/solvers/execution.js';
+import { segmentEnds } from '../../src/sampling/solvers/gauss-seidel-jacobi/solve-by-iteration.js';
+import { referenceInverse } from '../../src/sampling/solvers/reference.js';
+import { decodeSequentially } from '../../src/sampling/solvers/sequential/decode.js';
 import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
-import type { Solver } from '../../src/sampling/solvers/solver.js';
-import { solveWithoutNearest } from '../../src/sampling/study/masked.js';
+import type { Solver } from '../../src/sampling/solvers/solvers.js';
+import { solveWithoutNearest } from '../../workbook/measures/hidden-tokens.js';
 import { difference, smallFlow } from '../flow/small-flow.js';
 import { movedModel } from '../models/cases.js';
 import { smallStarFlow, starflowCases } from '../models/starflow/cases.js';
@@ -70,11 +72,9 @@ describe('a block whose first token a start token predicts', () => {
       const before = tf.memory().numTensors;
       for (const [, solver, bound] of solvers) {
         const execution = executionOf([block], { mode });
-        const guided = guidedBlock(block, 2, {}, undefined, execution);
-        const { tokens } = await solveBlock(guided, z, solver);
+        const { tokens } = await solveBlock(block, z, solver, { execution });
         expect(difference(tokens, x)).toBeLessThan(bound);
         tokens.dispose();
-        guided.dispose();
       }
       expect(tf.memory().numTensors).toBe(before);
       z.dispose();
@@ -91,33 +91,40 @@ describe('a block whose first token a start token predicts', () => {
     const model = movedModel(starflowCases, config, { strength: 2 }) as unknown as Model;
     const z = tf.tensor3d(normal(randomKey(4), 2 * 16), [2, 16, 1]);
     const text = tf.tensor3d(normal(randomKey(5), 2 * 15), [2, 3, 5]);
-    const told = givenConditions(config, 'classes' in read ? { label: [2, 0] } : { text }, 2);
+    const told = contextTensors(config, 'classes' in read ? { label: [2, 0] } : { text }, 2);
     const before = tf.memory().numTensors;
     for (const guidance of [undefined, { rule: 'product', weight: 2 } as const]) {
       for (const block of blocksOf(model)) {
         // The block nearest the noise alone reads the class or the caption.
-        const deep = block.index === block.stack - 1;
-        expect(block.lead).toBe(deep ? ('classes' in read ? 2 : 4) : 1);
-        const guided = guidedBlock(block, 2, told, guidance);
-        expect(guided.branches).toBe(guidance && deep ? 2 : 1);
-        const exact = await solveBlock(guided, z, { kind: 'sequential' });
+        const deep = block.index === block.cost.stack - 1;
+        expect(block.cache.lead).toBe(deep ? ('classes' in read ? 2 : 4) : 1);
+        const { block: guided, conditions } = withGuidance(block, 2, told, guidance);
+        expect(guided.cache.rows).toBe(guidance && deep ? 2 : 1);
+        const exact = await solveBlock(guided, z, { kind: 'sequential' }, { conditions });
         for (const segments of [1, 2, 4]) {
           const maximum = 16 / segments + 1;
-          const { tokens, trace } = await solveBlock(guided, z, {
-            ...{ kind: 'publishedGaussSeidelJacobi', segments, maximum, tolerance: 1e-6 },
-          });
+          const solver: Solver = {
+            kind: 'publishedGaussSeidelJacobi',
+            segments,
+            maximum,
+            tolerance: 1e-6,
+          };
+          const { tokens, trace } = await solveBlock(guided, z, solver, { conditions });
           expect(difference(tokens, exact.tokens), `${segments} segments`).toBeLessThan(1e-4);
           expect(trace.unconverged).toEqual([]);
           expect(Math.max(...trace.iterations.map(({ segment }) => segment))).toBe(segments - 1);
           tokens.dispose();
         }
         // One iteration of each segment is not enough.
-        const { tokens } = await solveBlock(guided, z, {
-          ...{ kind: 'publishedGaussSeidelJacobi', segments: 2, maximum: 1, tolerance: 1e-6 },
-        });
+        const solver: Solver = {
+          kind: 'publishedGaussSeidelJacobi',
+          segments: 2,
+          maximum: 1,
+          tolerance: 1e-6,
+        };
+        const { tokens } = await solveBlock(guided, z, solver, { conditions });
         expect(difference(tokens, exact.tokens)).toBeGreaterThan(1e-3);
-        tf.dispose([exact.tokens, tokens]);
-        guided.dispose();
+        tf.dispose([exact.tokens, tokens, conditions]);
       }
     }
     expect(tf.memory().numTensors).toBe(before);
@@ -131,16 +138,12 @@ describe('a block whose first token a start token predicts', () => {
     const classes = classMixture(flow.config, [0, 1, 1], 3) as tf.Tensor2D;
     const guidance = { weight: 1, annealed: true, temperature: 0.7 };
     for (const block of blocks) {
-      const guided = guidedBlock(
-        block,
-        3,
-        { classes },
-        guidance,
-        executionOf([block], { mode: 'graph' }),
-      );
-      const expected = await solveBlock(plainly(guided), z, { kind: 'sequential' });
-      const iterated = await solveBlock(plainly(guided), z, { kind: 'jacobi', tolerance: 0 });
-      expect(difference(iterated.tokens, expected.tokens)).toBeLessThan(1e-5);
+      const { block: guided, conditions } = withGuidance(block, 3, { classes }, guidance);
+      const execution = executionOf([block], { mode: 'graph' });
+      const expected = referenceInverse(guided, z, conditions);
+      const solver = { kind: 'jacobi', tolerance: 0 } as const;
+      const iterated = await solveBlock(guided, z, solver, { conditions });
+      expect(difference(iterated.tokens, expected)).toBeLessThan(1e-5);
       for (const [lengths, sizes] of [
         [[15], [3]],
         [
@@ -148,12 +151,17 @@ describe('a block whose first token a start token predicts', () => {
           [1, 2],
         ],
       ] as const) {
-        const solved = await decodeSequentially(guided, z, undefined, lengths, sizes);
-        expect(difference(solved, expected.tokens)).toBeLessThan(1e-5);
+        const solved = await decodeSequentially(
+          guided,
+          z,
+          { conditions, execution },
+          lengths,
+          sizes,
+        );
+        expect(difference(solved, expected)).toBeLessThan(1e-5);
         solved.dispose();
       }
-      guided.dispose();
-      tf.dispose([expected.tokens, iterated.tokens]);
+      tf.dispose([expected, iterated.tokens, conditions]);
     }
     tf.dispose([z, classes]);
     disposeModel(flow);
@@ -162,17 +170,16 @@ describe('a block whose first token a start token predicts', () => {
   test('is solved with its nearest tokens hidden, where none is hidden exactly', async () => {
     const { flow, blocks } = startTokenBlocks();
     const z = latents(2, 6);
-    const [block] = blocks;
-    const guided = guidedBlock(block!, 2, {}, undefined);
-    const exact = await solveBlock(guided, z, { kind: 'sequential' });
-    const found = await solveWithoutNearest(guided, z, 0);
-    expect(difference(found, exact.tokens)).toBeLessThan(1e-5);
+    const told = { block: blocks[0]!, conditions: {} };
+    const exact = referenceInverse(told.block, z);
+    const found = await solveWithoutNearest(told, z, 0);
+    expect(difference(found, exact)).toBeLessThan(1e-5);
     // With all hidden, each token is predicted from the start token and the gap alone.
-    const blind = await solveWithoutNearest(guided, z, 15);
-    expect(difference(blind, exact.tokens)).toBeGreaterThan(1e-3);
-    const [first, same] = [blind, exact.tokens].map((x) => tf.slice(x, [0, 0, 0], [-1, 1, -1]));
+    const blind = await solveWithoutNearest(told, z, 15);
+    expect(difference(blind, exact)).toBeGreaterThan(1e-3);
+    const [first, same] = [blind, exact].map((x) => tf.slice(x, [0, 0, 0], [-1, 1, -1]));
     expect(difference(first!, same!)).toBeLessThan(1e-5);
-    tf.dispose([z, exact.tokens, found, blind, first!, same!]);
+    tf.dispose([z, exact, found, blind, first!, same!]);
     disposeModel(flow);
   });
 

@@ -1,17 +1,18 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
-import { tokenCount } from '../../src/models/tarflow/config.js';
-import { blockPassages } from '../../src/sampling/study/convergence.js';
+import { tokenCount } from '../../src/flow/patches.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { checkGuarantee, samplingTrajectory } from '../../src/sampling/study/trajectories.js';
 import {
   convergenceRate,
+  differenceOf,
   errorFactors,
   geometricMean,
-} from '../../src/sampling/study/convergence-rate.js';
-import { differenceOf, rootMeanSquare } from '../../src/sampling/study/difference.js';
-import { checkGuarantee } from '../../src/sampling/study/guarantee.js';
-import { largestOutside, powerNorms } from '../../src/sampling/study/matrix-powers.js';
+  largestOutside,
+  powerNorms,
+  rootMeanSquare,
+} from '../../workbook/measures/error-measures.js';
 import { randomLatents, smallFlow } from '../flow/small-flow.js';
 
 beforeAll(async () => {
@@ -97,9 +98,9 @@ describe('the guarantee of an iteration', () => {
     const flow = smallFlow();
     const tokens = tokenCount(flow.config);
     const z = randomLatents(flow, 3, 5);
-    const passages = await blockPassages(flow, z);
+    const trajectory = await samplingTrajectory(flow, z);
     const before = tf.memory().numTensors;
-    for (const passage of passages.blocks) {
+    for (const own of trajectory.blocks) {
       for (const [promised, solver] of [
         [tokens - 1, { kind: 'jacobi', tolerance: 0 }],
         [
@@ -114,14 +115,14 @@ describe('the guarantee of an iteration', () => {
         ],
       ] as const) {
         const check = { samples: 2, promised, rounding: 1e-4 };
-        const { close, error } = await checkGuarantee(passage, solver, check);
+        const { close, error } = await checkGuarantee(own, solver, check);
         expect(error).toBeLessThan(1e-5);
         expect(close).toBeLessThanOrEqual(promised);
         expect(close).toBeGreaterThan(0);
       }
     }
     expect(tf.memory().numTensors).toBe(before);
-    passages.dispose();
+    trajectory.dispose();
     z.dispose();
     disposeModel(flow);
   });
@@ -129,16 +130,16 @@ describe('the guarantee of an iteration', () => {
   test('is seen to be broken where more is promised than holds', async () => {
     const flow = smallFlow();
     const z = randomLatents(flow, 2, 6);
-    const passages = await blockPassages(flow, z);
+    const trajectory = await samplingTrajectory(flow, z);
     // Promised after one iteration: then all tokens but one would have to be right at the start.
     const check = { samples: 2, promised: 1, rounding: 1e-4 };
     const { error } = await checkGuarantee(
-      passages.blocks[1]!,
+      trajectory.blocks[1]!,
       { kind: 'jacobi', tolerance: 0 },
       check,
     );
     expect(error).toBeGreaterThan(1e-3);
-    passages.dispose();
+    trajectory.dispose();
     z.dispose();
     disposeModel(flow);
   });

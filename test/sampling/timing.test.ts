@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
-import { executionText } from '../../src/sampling/guidance/execution.js';
 import { median, takeTurns, timed } from '../../src/sampling/planner/timing.js';
+import { executionText } from '../../src/sampling/solvers/execution.js';
 
 beforeAll(async () => {
   await startEngine();

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { formatDuration, type Progress, startProgress } from '../../src/show/progress.js';
-import { liveTraining, type TrainingRecord } from '../../workbook/live-training.js';
+import { liveTraining, type TrainingRecord } from '../../workbook/charts/training-curves.js';
 import { leaveNotebook, type Output, pretendNotebook } from '../workbook/kernel.js';
 
 // The clock stands still until a test moves it.

@@ -3,12 +3,12 @@ import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import type { Leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { averageShare, biasCorrections } from '../../src/training/optimiser/adamw.js';
-import { initialState, modelOfState } from '../../src/training/state.js';
+import { initialState, trainedModel } from '../../src/training/state.js';
 import { trainingStep } from '../../src/training/step.js';
-import { smallConfig, tarflowTemplate } from './small.js';
+import { smallConfig, tarflowSpec } from './small.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -19,12 +19,14 @@ const config = { ...smallConfig, classes: 0 };
 /** Three steps, and the output bias of block 0 before each of them. */
 function run({ decay = 0, clipNorm }: { decay?: number; clipNorm?: number }, rate = 0.1) {
   const flow = createTarFlow(config, 1);
-  const { template, task } = tarflowTemplate(config);
-  const step = trainingStep(template, task, {
-    ...{ weightDecay: 0, parts: 1, averages: decay > 0 },
+  const { spec, task, packing } = tarflowSpec(config);
+  const step = trainingStep(spec, task, packing, {
+    weightDecay: 0,
+    parts: 1,
+    averages: decay > 0,
     ...(clipNorm !== undefined && { clipNorm }),
   });
-  let state: Leaves = initialState(template, flow, decay > 0);
+  let state: Leaves = initialState(spec, flow, decay > 0);
   const name = 'blocks.0.proj_out.bias';
   const biases: number[] = [];
   const averages: number[] = [];
@@ -47,7 +49,7 @@ function run({ decay = 0, clipNorm }: { decay?: number; clipNorm?: number }, rat
       averages.push(state[`average.${name}`]!.dataSync()[0] as number);
     }
   }
-  const served = modelOfState(template, state).parameters.blocks[0]!.proj_out.bias.dataSync()[0];
+  const served = trainedModel(spec, state).parameters.blocks[0]!.proj_out.bias.dataSync()[0];
   const latest = state[`parameters.${name}`]!.dataSync()[0];
   tf.dispose(state);
   disposeModel(flow);

@@ -5,13 +5,13 @@ import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { type Leaves, leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
-import { initialState, programState, unpackedState } from '../../src/training/state.js';
+import { initialState } from '../../src/training/state.js';
 import { trainingStep } from '../../src/training/step.js';
-import { smallConfig, tarflowTemplate } from './small.js';
+import { packedState, smallConfig, tarflowSpec, unpackedState } from './small.js';
 
 /** A conditional flow whose output layers are not zero, so that every parameter has a gradient. */
 function flow(config: TarFlowConfig): TarFlow {
@@ -41,13 +41,12 @@ interface Training {
 /** Training steps, from the same state as often as asked. */
 function trained(flow: TarFlow, mode: Mode, { batch, parts, steps, times }: Training): Trained[] {
   const { config } = flow;
-  const { template, task } = tarflowTemplate(config);
+  const { spec, task, packing } = tarflowSpec(config, mode);
   const { channels, height, width } = config.image;
-  const initial = initialState(template, flow, false);
-  const variables = programState(template, initial, mode);
-  tf.dispose(initial);
+  const initial = initialState(spec, flow, false);
+  const variables = packedState(packing, initial);
   const labels = Array.from({ length: batch }, (_, i) => [0, 2, -1][i % 3] as number);
-  const body = trainingStep(template, task, { weightDecay: 0.1, parts });
+  const body = trainingStep(spec, task, packing, { weightDecay: 0.1, parts });
   const scalar = tensorSpec([]);
   const program = createProgram({
     mode,
@@ -81,14 +80,14 @@ function trained(flow: TarFlow, mode: Mode, { batch, parts, steps, times }: Trai
       tf.dispose(outputs);
     }
     const read: Leaves = program.read();
-    const named = unpackedState(template, read);
+    const named = unpackedState(packing, read);
     const state = Object.fromEntries(
       Object.entries(named).map(([name, leaf]) => [name, Array.from(leaf.dataSync())]),
     );
     tf.dispose([read, named]);
     return { losses, state };
   });
-  tf.dispose(variables);
+  tf.dispose([initial, variables]);
   program.dispose();
   return results;
 }

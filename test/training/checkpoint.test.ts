@@ -6,8 +6,8 @@ import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
 import { leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/flow.js';
 import type { Model } from '../../src/flow/model.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import {
   openSafetensors,
   readSafetensors,
@@ -16,7 +16,7 @@ import {
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { checkpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
-import { resultsFolder } from '../../workbook/results-folder.js';
+import { resultsFolder } from '../../workbook/records/results-folder.js';
 import { smallConfig } from './small.js';
 
 beforeAll(async () => {

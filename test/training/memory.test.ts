@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
-import { type TarFlowConfig, tokenCount } from '../../src/models/tarflow/config.js';
+import { tokenCount } from '../../src/flow/patches.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
 import { train } from '../../src/training/train.js';
 import { madeUpImages, smallConfig, smallSettings } from './small.js';
@@ -11,6 +12,8 @@ const config: TarFlowConfig = { ...smallConfig, patchSize: 1, channels: 32, head
 const batchSize = 64;
 /** From here on memory has to be flat. */
 const early = 50;
+/** A leak of less than a tenth of a step's activations shows in longer runs: `npm run nightly`. */
+const many = process.env.TARFLOW_NIGHTLY ? 1000 : 150;
 
 /**
  * Bytes that a step keeps for its gradient, at the least: of every row of a layer two inputs of
@@ -26,7 +29,7 @@ beforeAll(async () => {
 
 describe('memory stays flat', () => {
   test.each([
-    [1000, 'graph', 'float32'],
+    [many, 'graph', 'float32'],
     [150, 'graph', 'bfloat16'],
     [150, 'xla', 'float32'],
     [150, 'xla', 'bfloat16'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { checkConfig } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
-import { fastestMode } from '../../src/training/mode.js';
+import { fastestMode } from '../../src/training/program.js';
 
 test('XLA is for small products, and in bfloat16 for smaller ones', () => {
   const modes = (precision: 'float32' | 'bfloat16', channels = 128) => {

@@ -2,17 +2,13 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { leaves } from '../../src/core/tree.js';
-import { disposeModel, freshModel } from '../../src/flow/flow.js';
 import type { Family, ModelConfig } from '../../src/flow/model.js';
-import {
-  initialState,
-  namedInState,
-  programState,
-  unpackedState,
-} from '../../src/training/state.js';
-import { templateOf } from '../../src/training/template.js';
+import { disposeModel, freshModel } from '../../src/flow/state-dict.js';
+import { modelSpec } from '../../src/training/model-spec.js';
+import { initialState, namedInState } from '../../src/training/state.js';
+import { packingOf } from '../../src/training/step.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
-import { madeUpImages, smallSettings } from './small.js';
+import { madeUpImages, packedState, smallSettings, unpackedState } from './small.js';
 import { affineConfig, affineFamily, chaseConfig, chaseFamily, startedFamily } from './toys.js';
 
 beforeAll(async () => {
@@ -96,9 +92,9 @@ describe('several objectives', () => {
 
   test('leave a frozen leaf without moments, and keep buffers apart from all else', () => {
     const before = tf.memory().numTensors;
-    const template = templateOf(chaseFamily, chaseConfig);
+    const spec = modelSpec(chaseFamily, chaseConfig);
     const model = freshModel(chaseFamily, chaseConfig, 1);
-    const state = initialState(template, model, true);
+    const state = initialState(spec, model, true);
     const kinds = ['parameters', 'first', 'second', 'average'];
     expect(Object.keys(state).sort()).toEqual(
       [
@@ -107,9 +103,10 @@ describe('several objectives', () => {
         ...kinds.flatMap((kind) => [`${kind}.leader`, `${kind}.follower`]),
       ].sort(),
     );
-    const packed = programState(template, state, 'xla');
+    const packing = packingOf(spec, 'xla');
+    const packed = packedState(packing, state);
     expect(packed['parameters.scale']!.shape).toEqual([16]);
-    const again = unpackedState(template, packed);
+    const again = unpackedState(packing, packed);
     expect(Object.keys(again).sort()).toEqual(Object.keys(state).sort());
     tf.dispose([state, packed, again]);
     disposeModel(model);
@@ -176,7 +173,7 @@ describe('a family that does not keep to the rules is refused', () => {
     ['a name twice', [leader!, { ...follower!, name: 'leader' }], /'leader'.*each name once/],
   ];
   test.each(cases)('%s', (_, objectives, message) => {
-    expect(() => templateOf(broken(objectives), chaseConfig)).toThrow(message);
+    expect(() => modelSpec(broken(objectives), chaseConfig)).toThrow(message);
   });
 
   test('a term under a name that is taken', async () => {

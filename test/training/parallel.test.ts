@@ -3,11 +3,11 @@ import { startEngine } from '../../src/core/engine.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import { type Leaves, leaves } from '../../src/core/tree.js';
-import { disposeModel, freshModel } from '../../src/flow/flow.js';
+import { disposeModel, freshModel } from '../../src/flow/state-dict.js';
+import { modelSpec, type Task } from '../../src/training/model-spec.js';
 import type { MeanOverProcesses } from '../../src/training/program.js';
 import { initialState } from '../../src/training/state.js';
-import { gradientStep } from '../../src/training/step.js';
-import { type Task, templateOf } from '../../src/training/template.js';
+import { gradientStep, packingOf } from '../../src/training/step.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
 import { madeUpImages, smallSettings } from './small.js';
 import { affineConfig, affineFamily, chaseConfig, chaseFamily } from './toys.js';
@@ -53,25 +53,30 @@ const rounding = 2 ** -20;
 
 test('the mean of what two half batches give is what the whole batch gives', () => {
   tf.tidy(() => {
-    const template = templateOf(affineFamily, affineConfig);
+    const spec = modelSpec(affineFamily, affineConfig);
     const model = freshModel(affineFamily, affineConfig, 1);
-    const state = initialState(template, model, false);
+    const state = initialState(spec, model, false);
     state['parameters.logScale'] = tf.tensor1d(normal(randomKey(2), 16));
-    const [task] = template.tasks as [Task];
-    const gradient = gradientStep(template, task, 1);
+    const [task] = spec.tasks as [Task];
+    const gradient = gradientStep(spec, task, packingOf(spec, 'eager'), 1);
     const images = tf.tensor4d(normal(randomKey(3), 8 * 16), [8, 1, 4, 4]);
     const whole = gradient(state, { images });
     const halves = tf.split(images, 2).map((half) => gradient(state, { images: half }));
     expect(Object.keys(whole)).toEqual([
-      ...['loss', 'term.prior', 'term.logDet', 'term.meanSquares', 'buffer.var'],
-      ...['gradient.mean', 'gradient.logScale'],
+      'terms.loss',
+      'terms.prior',
+      'terms.logDet',
+      'terms.meanSquares',
+      'buffers.var',
+      'gradient.mean',
+      'gradient.logScale',
     ]);
     for (const [name, tensor] of Object.entries(whole)) {
       const [a, b] = halves.map((half) => half[name] as tf.Tensor) as [tf.Tensor, tf.Tensor];
       const mean = tf.div(tf.add(a, b), 2);
       expect(difference({ [name]: tensor }, { [name]: mean }), name).toBeLessThan(rounding);
       // A check that can fail: neither half alone is the whole.
-      if (name !== 'term.logDet') {
+      if (name !== 'terms.logDet') {
         expect(difference({ [name]: tensor }, { [name]: a }), name).toBeGreaterThan(1e-3);
       }
     }

@@ -6,13 +6,13 @@ import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/flow.js';
-import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { readStartingPoint } from '../../src/models/read-starting-point.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
-import type { LoadedStartingPoint } from '../../src/training/starting-point.js';
+import type { LoadedStartingPoint } from '../../src/training/state.js';
 import { train } from '../../src/training/train.js';
 import {
   madeUpImages,
@@ -363,43 +363,13 @@ describe('a run that goes on under another plan', () => {
   });
 });
 
-describe('run.json says from which step on each sample draws for itself', () => {
-  test('the first one, in a run that is new', async () => {
-    const folder = newFolder();
-    await stopAfter(3, run(folder));
-    await finish(run(folder, { resume: true }));
-    expect(described(folder).draws).toEqual([{ from: 0, by: 'sample' }]);
-  });
-
-  test.each([[true], ['replanned' as const]])(
-    'where it is resumed (%s), in one begun before',
-    async (resume) => {
-      const folder = newFolder();
-      await stopAfter(3, run(folder));
-      const { draws: _, ...before } = described(folder);
-      fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify(before));
-      const settings = resume === true ? smallSettings : { ...smallSettings, steps: 8 };
-      await stopAfter(5, run(folder, { resume, settings }));
-      const changed = [
-        { from: 0, by: 'batch' },
-        { from: 3, by: 'sample' },
-      ];
-      expect(described(folder).draws).toEqual(changed);
-      await finish(run(folder, { resume: true, settings }));
-      expect(described(folder).draws).toEqual(changed);
-    },
-  );
-});
-
 describe('a run is compared by what its run.json means', () => {
-  test('keys in another order, other forms of numbers, and defaults that it lacks', async () => {
+  test('keys in another order, and other forms of numbers', async () => {
     const [whole, folder] = [newFolder(), newFolder()];
     const expected = await finish(run(whole));
     await stopAfter(3, run(folder));
     const { settings, config, ...rest } = described(folder);
-    const { clipNorm, averageDecay, flip, precision, ...older } = settings;
-    expect([clipNorm, averageDecay, flip, precision]).toEqual([0, 0, false, 'float32']);
-    const reversed = Object.fromEntries(Object.entries(older).reverse());
+    const reversed = Object.fromEntries(Object.entries(settings).reverse());
     const text = JSON.stringify({ settings: reversed, ...rest, config });
     expect(text).toContain('"peakLearningRate":0.01');
     const written = text.replace('"peakLearningRate":0.01', '"peakLearningRate" : 1.0e-2');
@@ -411,53 +381,34 @@ describe('a run is compared by what its run.json means', () => {
   test('damage is named', async () => {
     const folder = newFolder();
     await stopAfter(2, run(folder));
-    for (const text of ['{"settings": {', '[]', '{"settings": 3}', '{"settings": {}}']) {
+    const { settings, ...rest } = described(folder);
+    const damaged = (changes: object) => JSON.stringify({ settings, ...rest, ...changes });
+    for (const [text, message] of [
+      ['{"settings": {', /run\.json is not JSON/],
+      ['[]', /run\.json does not fit.*Mend it/],
+      [damaged({ settings: 3 }), /settings is 3/],
+      [damaged({ settings: {} }), /settings\.noise is missing/],
+      [damaged({ data: undefined }), /data is missing/],
+      [damaged({ config: {} }), /config\.kind is missing/],
+    ] as const) {
       fs.writeFileSync(path.join(folder, 'run.json'), text);
-      await expect(train(run(folder, { resume: true }))).rejects.toThrow(/run\.json is damaged/);
+      await expect(train(run(folder, { resume: true }))).rejects.toThrow(message);
     }
   });
 });
 
-describe('a run of an older version, whose state has no number', () => {
-  /** A folder as it was before states had numbers. */
-  async function aged(folder: string, step: number): Promise<void> {
-    const numbered = path.join(folder, `state-${step}.safetensors`);
-    const { tensors } = await readSafetensors(numbered);
-    const metadata = { step: String(step) };
-    await writeSafetensors(path.join(folder, 'state.safetensors'), tensors, metadata);
-    // Nor did it say what kind of model it trains.
-    const { config, ...rest } = described(folder);
-    const { kind, ...kindless } = config;
-    expect(kind).toBe('tarflow');
-    fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify({ ...rest, config: kindless }));
-    fs.rmSync(numbered);
-  }
-
-  test('goes on, and has the new form from its next save on', async () => {
-    const [whole, folder] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole));
-    await stopAfter(3, run(folder));
-    await aged(folder, 3);
-    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
-    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
-    expect(losses(folder)).toEqual(losses(whole));
-  });
-
-  test('gets the checkpoint of its state, where it was killed before that was written', async () => {
-    const [whole, folder] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole));
-    await stopAfter(3, run(folder));
-    const checkpoint = path.join(folder, 'checkpoint.safetensors');
-    const old = fs.readFileSync(checkpoint);
-    await finish(run(folder, { resume: true }));
-    await aged(folder, smallSettings.steps);
-    fs.writeFileSync(checkpoint, old);
-    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
-    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
-    expect(fs.readFileSync(checkpoint)).toEqual(
-      fs.readFileSync(path.join(whole, 'checkpoint.safetensors')),
-    );
-  });
+test('a run of a version before 0.2 is refused, with what to do instead', async () => {
+  const folder = newFolder();
+  await stopAfter(3, run(folder));
+  const { split: _, threads: __, ...older } = described(folder);
+  fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify(older));
+  const message = /run\.json is of a run of a version before 0\.2.*--from its checkpoint/;
+  await expect(train(run(folder, { resume: true }))).rejects.toThrow(message);
+  await expect(readStartingPoint(folder)).rejects.toThrow(message);
+  // As the message says.
+  const from = await readStartingPoint(path.join(folder, 'checkpoint.safetensors'));
+  await finish(run(newFolder(), { from }));
+  tf.dispose(from.state);
 });
 
 test('a run whose checkpoint was deleted goes on, and has one again at once', async () => {
@@ -661,19 +612,6 @@ describe('a run that begins with what another one learnt', () => {
     await finish(run(third, { settings, from: await point(second) }));
     const withMean = await stateOf(third, 1);
     expect(ofKind(withMean, 'average.')).toEqual(ofKind(before, 'parameters.'));
-  });
-
-  test('takes the same of a run of an older version', async () => {
-    const folder = newFolder();
-    await stopAfter(3, run(folder, { settings: averaged }));
-    const numbered = path.join(folder, 'state-3.safetensors');
-    const expected = await point(numbered);
-    const { tensors } = await readSafetensors(numbered);
-    await writeSafetensors(path.join(folder, 'state.safetensors'), tensors, { step: '3' });
-    fs.rmSync(numbered);
-    const found = await point(folder);
-    expect(found).toMatchObject({ steps: 3, config: smallConfig });
-    expect(Object.keys(found.state).sort()).toEqual(Object.keys(expected.state).sort());
   });
 
   test('a folder without a saved step, or without a run, is named', async () => {

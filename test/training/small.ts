@@ -1,16 +1,18 @@
 import * as path from 'node:path';
+import type { Mode, Packing } from '@tarflow/graph';
 import { foldIn, integers, normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeTree, mapTree } from '../../src/core/tree.js';
+import { disposeTree, grouped, type Leaves, leaves, mapTree } from '../../src/core/tree.js';
 import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { createModel } from '../../src/models/registry.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
 import type { TarFlowParameters } from '../../src/models/tarflow/parameters.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
+import { modelSpec } from '../../src/training/model-spec.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
-import { templateOf } from '../../src/training/template.js';
+import { packingOf } from '../../src/training/step.js';
 import type { TrainingRun } from '../../src/training/train.js';
 
 /** Made-up images, for tests that need no real ones. */
@@ -61,11 +63,25 @@ export const smallSettings: TrainingSettings = {
 /** A run of a TarFlow. */
 export type TarFlowRun = TrainingRun<TarFlowConfig, TarFlowParameters>;
 
-/** What the steps of a TarFlow are made for: its form, and its one objective. */
-export function tarflowTemplate(config: TarFlowConfig) {
-  const template = templateOf(tarflow, config);
-  const [task] = template.tasks;
-  return { template, task: task! };
+/** What the steps of a TarFlow are made for: its form, its one objective, and how a program holds it. */
+export function tarflowSpec(config: TarFlowConfig, mode?: Mode) {
+  const spec = modelSpec(tarflow, config);
+  const [task] = spec.tasks;
+  return { spec, task: task!, packing: packingOf(spec, mode) };
+}
+
+/** A state as a program holds it. */
+export function packedState(packing: Packing, state: Leaves): Leaves {
+  return leaves(mapValues(grouped(state), (tensors) => packing.pack(tensors)));
+}
+
+/** The same state with a tensor for each leaf. */
+export function unpackedState(packing: Packing, held: Leaves): Leaves {
+  return leaves(mapValues(grouped(held), (tensors) => packing.unpack(tensors)));
+}
+
+function mapValues(groups: Record<string, Leaves>, f: (tensors: Leaves) => Leaves) {
+  return Object.fromEntries(Object.entries(groups).map(([kind, tensors]) => [kind, f(tensors)]));
 }
 
 /** A run of a few steps into a folder. */

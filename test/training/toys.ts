@@ -28,7 +28,6 @@ const affineFlow: FlowAbility<AffineConfig, AffineParameters> = {
     const logDets = tf.mul(logDet, tf.neg(tf.sum(logScale))) as tf.Tensor1D;
     return { z, logDet: logDets, outputs: [z], logDets: [logDets] };
   },
-  latentShape: () => [1, size],
   rows: () => 1,
   width: () => size,
 };
@@ -43,6 +42,7 @@ export const affineFamily: Family<AffineConfig, AffineParameters> = {
     buffers: { var: ones([1, size]) },
   }),
   objectives: () => [likelihood({ runningVariance: true })],
+  prior: { shape: () => [1, size] },
   flow: affineFlow,
 };
 

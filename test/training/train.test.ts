@@ -3,20 +3,22 @@ import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
 import type { LikelihoodRecord, StepRecord } from '../../src/training/record.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
-import { initialState, programState, unpackedState } from '../../src/training/state.js';
+import { initialState } from '../../src/training/state.js';
 import { trainingStep } from '../../src/training/step.js';
 import { train } from '../../src/training/train.js';
 import {
   livelyFlow,
   madeUpImages,
+  packedState,
   smallConfig,
   smallSettings,
   type TarFlowRun,
-  tarflowTemplate,
+  tarflowSpec,
+  unpackedState,
 } from './small.js';
 
 beforeAll(async () => {
@@ -99,8 +101,8 @@ test.each([false, true])(
     tf.tidy(() => {
       const config = { ...smallConfig, volumePreserving };
       const flow = livelyFlow(config);
-      const { template, task } = tarflowTemplate(config);
-      const state = initialState(template, flow, false);
+      const { spec, task, packing } = tarflowSpec(config);
+      const state = initialState(spec, flow, false);
       const inputs = {
         images: tf.tensor4d(normal(randomKey(2), 6 * 16), [6, 1, 4, 4]),
         classes: tf.cast(tf.oneHot([0, 1, 2, 0, 1, 2], 3), 'float32') as tf.Tensor2D,
@@ -109,10 +111,8 @@ test.each([false, true])(
         secondCorrection: tf.scalar(0.001),
       };
       const [whole, parts] = [1, 3].map((count) => {
-        const { outputs, updates } = trainingStep(template, task, { clipNorm: 1, parts: count })(
-          state,
-          inputs,
-        );
+        const step = trainingStep(spec, task, packing, { clipNorm: 1, parts: count });
+        const { outputs, updates } = step(state, inputs);
         // Not the parameters: AdamW makes full steps of gradients that are rounding alone.
         const moments = Object.entries(updates).filter(([name]) => !name.startsWith('parameters.'));
         return [...Object.entries(outputs), ...moments];
@@ -134,31 +134,24 @@ test.each([false, true])(
 test('a state for XLA is vectors, which a step takes, and of which the state comes back', () => {
   const before = tf.memory().numTensors;
   const flow = livelyFlow(smallConfig);
-  const { template, task } = tarflowTemplate(smallConfig);
+  const { spec, task, packing } = tarflowSpec(smallConfig, 'xla');
+  const apart = tarflowSpec(smallConfig, 'graph').packing;
   const options = { averages: true, clipNorm: 1, parts: 1 };
-  const state = initialState(template, flow, true);
+  const state = initialState(spec, flow, true);
   // As a file has it, in another order.
   const sorted = Object.fromEntries(Object.entries(state).sort());
-  const vectors = programState(template, sorted, 'xla');
+  const vectors = packedState(packing, sorted);
   const kinds = ['parameters', 'first', 'second', 'average'].map(
     (kind) => `${kind}.packed likelihood`,
   );
-  expect(new Set(Object.keys(vectors))).toEqual(new Set(['var', ...kinds]));
-  for (const again of [
-    programState(template, vectors, 'xla'),
-    programState(template, vectors, 'graph'),
-  ]) {
-    expect(Object.keys(again)).toEqual(Object.keys(vectors));
-    tf.dispose(again);
-  }
-  const same = unpackedState(template, vectors);
+  expect(new Set(Object.keys(vectors))).toEqual(new Set(['buffers.var', ...kinds]));
+  const same = unpackedState(packing, vectors);
   expect(Object.keys(same).sort()).toEqual(Object.keys(state).sort());
   for (const [name, tensor] of Object.entries(same)) {
     expect(tensor.shape, name).toEqual(state[name]!.shape);
     expect(tensor.dataSync(), name).toEqual(state[name]!.dataSync());
   }
   tf.tidy(() => {
-    const step = trainingStep(template, task, options);
     const inputs = {
       images: tf.tensor4d(normal(randomKey(2), 3 * 16), [3, 1, 4, 4]),
       classes: tf.cast(tf.oneHot([0, 1, 2], 3), 'float32') as tf.Tensor2D,
@@ -167,14 +160,20 @@ test('a state for XLA is vectors, which a step takes, and of which the state com
       secondCorrection: tf.scalar(0.001),
       averageShare: tf.scalar(0.5),
     };
-    const { outputs, updates } = step(state, inputs);
-    const { outputs: packed, updates: changed } = step(vectors, inputs);
+    const { outputs, updates } = trainingStep(spec, task, apart, options)(state, inputs);
+    const { outputs: packed, updates: changed } = trainingStep(
+      spec,
+      task,
+      packing,
+      options,
+    )(vectors, inputs);
     expect(packed.gradientNorm!.dataSync()[0]).toBeCloseTo(outputs.gradientNorm!.dataSync()[0]!, 5);
-    const after = unpackedState(template, { ...vectors, ...changed });
+    const after = unpackedState(packing, { ...vectors, ...changed });
     for (const [name, tensor] of Object.entries(updates)) {
       expect(after[name]!.dataSync(), name).toEqual(tensor.dataSync());
     }
   });
+  // Tensors of no group, as buffers, are shared.
   tf.dispose([state, vectors, same]);
   disposeModel(flow);
   expect(tf.memory().numTensors).toBe(before);

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { imageDataset } from '../../src/data/index.js';
-import { disposeModel } from '../../src/flow/flow.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { createModel } from '../../src/models/registry.js';
 import { imageGrid } from '../../src/show/image-grid.js';
-import { lineChart } from '../../workbook/chart-types.js';
+import { lineChart } from '../../workbook/charts/builders.js';
 import { lastValueView } from '../../workbook/last-value.js';
 
 let before = 0;

@@ -1,6 +1,5 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
-import type { Command } from 'commander';
 import {
   checkWritable,
   modeOption,
@@ -10,37 +9,31 @@ import {
   wholeNumber,
   wholeNumbers,
 } from '../../src/cli/arguments.js';
+import { defineCommand, type Outcome, stopwatch, withModel } from '../../src/cli/command.js';
 import {
-  addCaptionOptions,
-  type CaptionOptions,
-  captionsInTurn,
-} from '../../src/cli/caption-options.js';
-import {
+  addConditionOptions,
   addGuidanceOptions,
+  type ConditionOptions,
+  conditionsInTurn,
   type GuidanceOptions,
   guidanceOf,
-} from '../../src/cli/guidance-options.js';
-import { labelsInTurn } from '../../src/cli/label-options.js';
-import { imagesForMetrics, metricDataOption } from '../../src/cli/plan-choice.js';
-import { startEngine } from '../../src/core/engine.js';
+} from '../../src/cli/condition-options.js';
+import { imagesForMetrics, metricDataOption } from '../../src/cli/data-options.js';
+import type { ExecutionOptions } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
-import { writeAtomically } from '../../src/core/files.js';
 import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/flow.js';
-import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import type { ExecutionOptions } from '../../src/sampling/guidance/execution.js';
-import { askedExecution } from '../../src/sampling/guidance/execution.js';
 import { checkTolerance } from '../../src/sampling/planner/plan-sampling.js';
+import { askedExecution } from '../../src/sampling/solvers/execution.js';
 import { startProgress } from '../../src/show/progress.js';
-import { titleOfCheckpoint } from '../../src/training/saved-state.js';
-import { type Acceleration, measureAcceleration } from '../acceleration/acceleration.js';
-import { planText, showAcceleration } from '../acceleration-table.js';
-import { resultFile } from '../results-folder.js';
+import { titleOfCheckpoint } from '../../src/training/checkpoint.js';
+import { planText, showAcceleration } from '../acceleration/acceleration-table.js';
+import { measureAcceleration } from '../acceleration/measure.js';
+import { type Acceleration, writeRecord } from '../records/record.js';
+import { resultFile } from '../records/results-folder.js';
 
-interface AccelerateOptions extends GuidanceOptions, CaptionOptions, ExecutionOptions {
+interface AccelerateOptions extends GuidanceOptions, ConditionOptions, ExecutionOptions {
   data?: string;
   batch: number[];
-  label?: string;
   tolerance: number;
   /** One for all batches, or one per batch. */
   repeats: number[];
@@ -50,36 +43,33 @@ interface AccelerateOptions extends GuidanceOptions, CaptionOptions, ExecutionOp
 }
 
 /** `tarflow accelerate`: the acceleration table of a checkpoint. */
-export function addAccelerate(program: Command): void {
-  const command = program
-    .command('accelerate')
-    .description('compare ways to sample from a checkpoint: time, iterations, error')
-    .argument('<checkpoint>', 'a safetensors file, of ours or published')
-    .addOption(metricDataOption('else its samples'))
-    .option('--batch <list>', 'images sampled together, e.g. 1,8', wholeNumbers, [1])
-    .option(
-      '--label <label>',
-      'class number or name; several with commas take turns over all samples, e.g. 0,1,2 (default: none)',
-    );
-  addGuidanceOptions(addCaptionOptions(command))
-    .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
-    .addOption(modeOption())
-    .addOption(precisionOption())
-    .option(
-      '--repeats <list>',
-      'how often each is timed, one number for all or one per batch, e.g. 64,8; the median counts',
-      wholeNumbers,
-      [3],
+export const accelerate = defineCommand({
+  name: 'accelerate',
+  description: 'compare ways to sample from a checkpoint: time, iterations, error',
+  options: (command) =>
+    addGuidanceOptions(
+      addConditionOptions(
+        command
+          .argument('<checkpoint>', 'a safetensors file, of ours or published')
+          .addOption(metricDataOption('else its samples'))
+          .option('--batch <list>', 'images sampled together, e.g. 1,8', wholeNumbers, [1]),
+      ),
     )
-    .option('--seed <n>', 'of the noise', wholeNumber, 0)
-    .option(
-      '--output <file>',
-      'the table as JSON (default: results/acceleration/<checkpoint, or the folder of its run>.json)',
-    )
-    .option('--json', 'print JSON', false)
-    .addHelpText(
-      'after',
-      `
+      .option('--tolerance <share>', 'largest error, as a share of the data range', number, 1e-3)
+      .addOption(modeOption())
+      .addOption(precisionOption())
+      .option(
+        '--repeats <list>',
+        'how often each is timed, one number for all or one per batch, e.g. 64,8; the median counts',
+        wholeNumbers,
+        [3],
+      )
+      .option('--seed <n>', 'of the noise', wholeNumber, 0)
+      .option(
+        '--output <file>',
+        'the table as JSON (default: results/acceleration/<checkpoint, or the folder of its run>.json)',
+      ),
+  help: `\
 Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan measured for this
 model, batch and machine, on the same noise, taking turns. The error is the largest difference from
 sequential samples as a share of the data range; the statistics are those of each pixel, its mean and
@@ -92,82 +82,68 @@ Examples:
   $ tarflow accelerate text.safetensors --text "red heart" --guidance 2
   $ tarflow accelerate model.safetensors --data fashion-mnist --tolerance 1e-3 --repeats 5 \\
       --output table.json --json`,
-    )
-    .action(run);
-}
+  run,
+});
 
-async function run(checkpoint: string, options: AccelerateOptions): Promise<void> {
+async function run(checkpoint: string, options: AccelerateOptions): Promise<Outcome> {
   const { tolerance, seed } = options;
   const title = titleOfCheckpoint(checkpoint);
   const output = options.output ?? resultFile(path.join('acceleration', `${title}.json`));
   checkTolerance(tolerance);
   const rounds = roundsOf(options);
   await checkWritable(output);
-  const engine = await startEngine();
-  const flow = await loadCheckpoint(checkpoint);
-  let states: tf.Tensor3D | undefined;
-  const parts: tf.Tensor3D[] = [];
-  try {
+  return withModel(checkpoint, async ({ model: flow, engine, own }) => {
     const most = Math.max(...rounds.map(({ samples }) => samples));
-    states = await captionsInTurn(flow, checkpoint, options, most);
-    const uses = rounds.map(({ batch, repeats, samples }) => {
-      const labels = labelsInTurn(flow, checkpoint, options.label, samples);
-      const label = new Set(labels).size === 1 ? labels?.[0] : labels;
-      const text = states && tf.slice(states, [0, 0, 0], [samples, -1, -1]);
-      if (text) parts.push(text);
-      const guidance = guidanceOf(flow, (label ?? text) !== undefined, options);
-      const told = { ...(label !== undefined && { label }), ...(text && { text }) };
-      return { batch, repeats, ...told, ...(guidance && { guidance }) };
-    });
+    const conditions = await conditionsInTurn(flow, checkpoint, options, most);
+    own(conditions.text);
+    const guidance = guidanceOf(flow, conditions, options);
     const { data, images } = await imagesForMetrics(flow, options.data);
+    own(images);
     const tables: Acceleration[] = [];
-    const begun = performance.now();
-    const progress = startProgress({ title: 'Comparing', total: 100 * uses.length, unit: '%' });
+    const elapsed = stopwatch();
+    const progress = startProgress({ title: 'Comparing', total: 100 * rounds.length, unit: '%' });
     try {
-      for (const [index, use] of uses.entries()) {
-        const table = await measureAcceleration(flow, {
-          ...use,
+      for (const [index, { batch, repeats, samples }] of rounds.entries()) {
+        const labels = conditions.label?.slice(0, samples);
+        const use = {
+          batch,
+          repeats,
+          label: new Set(labels).size === 1 ? labels?.[0] : labels,
+          text: own(conditions.text && tf.slice(conditions.text, 0, samples)),
+          guidance,
+          images,
           tolerance,
           seed,
           ...askedExecution(options),
-          ...(images && { images }),
-          onProgress: (share, now) => {
-            progress.update(Math.round(100 * (index + share)), { batch: use.batch, now });
-          },
-        });
-        tables.push(table);
+        };
+        const onProgress = (share: number, now: string) =>
+          progress.update(Math.round(100 * (index + share)), { batch, now });
+        tables.push(await measureAcceleration(flow, { ...use, onProgress }));
       }
     } finally {
       progress.finish();
-      images?.dispose();
     }
     const outcome = {
       checkpoint: path.basename(checkpoint),
       configuration: flow.config,
       data: data ?? null,
-      ...(options.text.length > 0 && { captions: options.text }),
+      captions: options.text.length > 0 ? options.text : undefined,
       seed,
       tables,
-      cost: { seconds: (performance.now() - begun) / 1000, cores: os.availableParallelism() },
+      cost: { seconds: elapsed(), cores: os.availableParallelism() },
       versions: { engine: `${engine.engine} (${engine.version})`, node: process.version },
-      command: commandOf(checkpoint, { ...options, ...(data !== undefined && { data }) }),
+      command: commandOf(checkpoint, { ...options, data }),
       date: new Date().toISOString(),
     };
-    await writeAtomically(output, `${JSON.stringify(outcome, null, 2)}\n`);
-    if (options.json) {
-      console.log(JSON.stringify({ output, ...outcome }, null, 2));
-      return;
+    await writeRecord<'acceleration'>(output, outcome);
+    if (!options.json) {
+      for (const table of tables) {
+        showAcceleration(table, `${title} (${flow.family.title(flow.config)})`, data);
+        console.log(`planned, in the order of sampling: ${planText(table.plan)}\n`);
+      }
     }
-    for (const table of tables) {
-      showAcceleration(table, `${title} (${flow.family.title(flow.config)})`, data);
-      console.log(`planned, in the order of sampling: ${planText(table.plan)}\n`);
-    }
-    console.log(output);
-  } finally {
-    states?.dispose();
-    tf.dispose(parts);
-    disposeModel(flow);
-  }
+    return { json: { output, ...outcome }, text: output };
+  });
 }
 
 /** How many samples are timed together, how often, and how many that is in all. */
@@ -184,30 +160,38 @@ function roundsOf({ batch: batches, repeats }: Pick<AccelerateOptions, 'batch' |
     );
   }
   return batches.map((batch, i) => {
-    const times = repeats[i] ?? (repeats[0] as number);
+    const times = repeats[i] ?? repeats[0] ?? 1;
     return { batch, repeats: times, samples: batch * times };
   });
 }
 
 /** What to type to get the same table; the file's place is left to the reader. */
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
-  const { batch, data, label, text, textEncoder, guidance, rule, temperature } = options;
-  const { annealed, on, blocks } = options;
-  return shellWords([
-    ...['tarflow', 'accelerate', checkpoint, '--batch', batch.join(',')],
-    ...['--tolerance', `${options.tolerance}`, '--repeats', options.repeats.join(',')],
-    ...['--seed', `${options.seed}`],
-    ...(options.mode === undefined ? [] : ['--mode', options.mode]),
-    ...(options.precision === undefined ? [] : ['--precision', options.precision]),
-    ...(data === undefined ? [] : ['--data', data]),
-    ...(label === undefined ? [] : ['--label', label]),
-    ...text.flatMap((caption) => ['--text', caption]),
-    ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
-    ...(guidance === 0 ? [] : ['--guidance', `${guidance}`]),
-    ...(rule === undefined ? [] : ['--rule', rule]),
-    ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
-    ...(annealed ? ['--annealed'] : []),
-    ...(on === undefined ? [] : ['--on', on]),
-    ...(blocks === undefined ? [] : ['--blocks', blocks.join(',')]),
-  ]);
+  const { batch, tolerance, repeats, seed, mode, precision, data, label, text } = options;
+  const { textEncoder, guidance, rule, temperature, annealed, on, blocks } = options;
+  const values = {
+    batch,
+    tolerance,
+    repeats,
+    seed,
+    mode,
+    precision,
+    data,
+    label,
+    text,
+    'text-encoder': textEncoder,
+    guidance: guidance === 0 ? undefined : guidance,
+    rule,
+    temperature,
+    annealed,
+    on,
+    blocks,
+  };
+  const words = Object.entries(values).flatMap(([name, value]) => {
+    if (value === undefined || value === false) return [];
+    if (value === true) return [`--${name}`];
+    if (name === 'text') return text.flatMap((caption) => ['--text', caption]);
+    return [`--${name}`, String(value)];
+  });
+  return shellWords(['tarflow', 'accelerate', checkpoint, ...words]);
 }

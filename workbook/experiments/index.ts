@@ -1,44 +1,29 @@
-import type { Experiment } from '../../src/training/experiment.js';
-import { findExperiment as find, registerExperiments } from '../../src/training/experiment.js';
-import { cifar10Density, cifar10Likelihood } from './cifar10-experiments.js';
-import { classifierExperiments } from './classifier-experiments.js';
-import { couplingExperiments } from './coupling-experiments.js';
-import { designCoupling, designExperiments } from './design-experiments.js';
-import { emoji256, emoji1024, emojiConditional } from './emoji-experiments.js';
 import {
-  fashionMnistConditional,
-  fashionMnistConditional8x2,
-  fashionMnistDensity,
-} from './fashion-mnist-experiments.js';
-import { mafExperiments } from './maf-experiments.js';
-import { mnistDemonstration } from './mnist-experiments.js';
-import { noiseExperiment } from './noise-experiments.js';
-import { starflowExperiments } from './starflow-experiments.js';
-import { vaeExperiments } from './vae-experiments.js';
+  type Experiment,
+  findExperiment as find,
+  registerExperiments,
+} from '../../src/training/experiment.js';
+import { design } from './design.js';
+import { emojiFromText } from './emoji-text.js';
+import type { Expectation } from './experiment.js';
+import { images } from './images.js';
+import { latentsAndPixels } from './latents-and-pixels.js';
+import { noise } from './noise.js';
+import { oneCost } from './one-cost.js';
+import { tokens } from './tokens.js';
 
-export { noiseExperiment } from './noise-experiments.js';
+export type { Expectation } from './experiment.js';
+export { noiseExperiment } from './noise.js';
+
+const groups = [images, noise, tokens, design, oneCost, emojiFromText, latentsAndPixels];
 
 /** The experiments of the workbook, in its order. */
-export const experiments: readonly Experiment[] = [
-  fashionMnistDensity,
-  fashionMnistConditional,
-  fashionMnistConditional8x2,
-  mnistDemonstration,
-  noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 }),
-  noiseExperiment('emoji-base-32', { kind: 'gaussian', sigma: 0.1 }),
-  emoji256,
-  emoji1024,
-  emojiConditional,
-  ...designExperiments,
-  designCoupling,
-  cifar10Density,
-  cifar10Likelihood,
-  ...classifierExperiments,
-  ...mafExperiments,
-  ...couplingExperiments,
-  ...starflowExperiments,
-  ...vaeExperiments,
-];
+export const experiments: readonly Experiment[] = groups.flatMap((group) => group.experiments);
+
+/** What the experiments are expected to give, by name. */
+export const expectations: ReadonlyMap<string, Expectation> = new Map(
+  groups.flatMap(({ expected }) => Object.entries(expected)),
+);
 
 registerExperiments(experiments);
 

@@ -1,12 +1,5 @@
-import {
-  ours,
-  type Paper,
-  type PaperScale,
-  type PublishedFigure,
-  published,
-  type Source,
-  sentence,
-} from './paper.js';
+import { ours, type Paper, sentence } from './paper-claim.js';
+import { type PaperScale, type PublishedFigure, published, type Source } from './paper-table.js';
 import { afhq256, paperScales } from './tarflow.js';
 
 const work = 'arXiv 2505.12849';
@@ -96,9 +89,19 @@ const methods = ['sequential', 'GS-Jacobi'];
 
 function accelerated({ time, speedup, fid }: Model): PublishedFigure[] {
   return [
-    ...methods.map((of, i) => ({ measure: 'time' as const, of, value: time[i] as number, source })),
+    ...methods.map((of, i) => ({
+      measure: 'time' as const,
+      of,
+      value: time[i] ?? Number.NaN,
+      source,
+    })),
     { measure: 'speed-up', of: 'GS-Jacobi', value: speedup, source },
-    ...methods.map((of, i) => ({ measure: 'FID' as const, of, value: fid[i] as number, source })),
+    ...methods.map((of, i) => ({
+      measure: 'FID' as const,
+      of,
+      value: fid[i] ?? Number.NaN,
+      source,
+    })),
   ];
 }
 

@@ -1,12 +1,5 @@
-import {
-  ours,
-  type Paper,
-  type PaperScale,
-  type PublishedFigure,
-  published,
-  type Source,
-  sentence,
-} from './paper.js';
+import { ours, type Paper, sentence } from './paper-claim.js';
+import { type PaperScale, type PublishedFigure, published, type Source } from './paper-table.js';
 import { afhq256 } from './tarflow.js';
 
 const work = 'arXiv 2505.24791';
@@ -133,7 +126,7 @@ function timeByPart({ split }: Model): PublishedFigure[] {
     ['sequential', 'SeJD'].map((method, i) => ({
       measure: 'time of a batch' as const,
       of: `${parts[part]}, ${method}`,
-      value: seconds[i] as number,
+      value: seconds[i] ?? Number.NaN,
       source,
     })),
   );

@@ -1,12 +1,5 @@
-import {
-  ours,
-  type Paper,
-  type PaperScale,
-  type PublishedFigure,
-  published,
-  type Source,
-  sentence,
-} from './paper.js';
+import { ours, type Paper, sentence } from './paper-claim.js';
+import { type PaperScale, type PublishedFigure, published, type Source } from './paper-table.js';
 
 const work = 'arXiv 2506.06276';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });

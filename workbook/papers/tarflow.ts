@@ -1,13 +1,11 @@
-import type { MeasureName } from './measures.js';
+import { ours, type Paper, sentence } from './paper-claim.js';
 import {
-  ours,
-  type Paper,
+  type MeasureName,
   type PaperScale,
   published,
   type Row,
   type Source,
-  sentence,
-} from './paper.js';
+} from './paper-table.js';
 
 const work = 'arXiv 2412.06329';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });

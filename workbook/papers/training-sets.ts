@@ -1,4 +1,4 @@
-import type { PaperScale, Source } from './paper.js';
+import type { PaperScale, Source } from './paper-table.js';
 
 /** How many images a data set has to train on, officially. */
 export interface TrainingSet {

@@ -1,46 +1,13 @@
-import * as path from 'node:path';
 import { z } from 'zod';
-import { readBytes } from '../../src/core/files.js';
 import { formatValue } from '../../src/show/table.js';
-import { resultsFolder } from '../results-folder.js';
-import { bestPeer, type PeerName, peersOf, peerTitles } from './benchmark-rows.js';
+import {
+  type BenchmarkMachine,
+  type BenchmarkRow,
+  type PeerName,
+  readBenchmarks,
+} from '../records/benchmarks.js';
+import { readResult } from '../records/record.js';
 import { markdownTable } from './markdown.js';
-
-/** A row, with its ratio to the best of the peers that it has. */
-const rowSchema = z
-  .object({
-    name: z.string(),
-    configuration: z.string(),
-    batch: z.number(),
-    precision: z.string(),
-    unit: z.enum(['s', 'B']),
-    mode: z.string(),
-    ours: z.number(),
-    peers: z.partialRecord(z.enum(Object.keys(peerTitles) as PeerName[]), z.number()).optional(),
-    peer: z.number().optional(),
-    others: z.record(z.string(), z.number()).optional(),
-    growth: z.object({ series: z.string(), size: z.number() }).optional(),
-    baseline: z.boolean().optional(),
-  })
-  .transform((row) => {
-    const { name: best, figure, ratio } = bestPeer(row);
-    return { ...row, peers: peersOf(row), best, bestFigure: figure, ratio };
-  });
-type Row = z.infer<typeof rowSchema>;
-
-const machineSchema = z.object({
-  machine: z.object({
-    processor: z.string(),
-    threads: z.number(),
-    gpu: z.string().optional(),
-    ours: z.string(),
-    peer: z.string(),
-    jax: z.string().optional(),
-  }),
-  comparison: z.array(rowSchema).default([]),
-  scaling: z.array(rowSchema).default([]),
-});
-type MachineRows = z.infer<typeof machineSchema>;
 
 /** Peers in the cell of a table. */
 const shortTitles: Record<PeerName, string> = {
@@ -53,29 +20,29 @@ const precisions = ['float32', 'bfloat16'];
 
 /** What the comparison measures, in the words of a reader. */
 const works = [
-  { title: 'training step', is: ({ name }: Row) => name === 'training step' },
-  { title: 'likelihood (forward pass)', is: ({ name }: Row) => name === 'forward' },
-  { title: 'denoising step', is: ({ name }: Row) => name === 'denoising step' },
+  { title: 'training step', is: ({ name }: BenchmarkRow) => name === 'training step' },
+  { title: 'likelihood (forward pass)', is: ({ name }: BenchmarkRow) => name === 'forward' },
+  { title: 'denoising step', is: ({ name }: BenchmarkRow) => name === 'denoising step' },
   ...[1, 8, 256].map((batch) => ({
     title: `sampling, ${batch === 1 ? 'one image' : `${batch} images`}`,
-    is: (row: Row) => /sampling$/.test(row.name) && row.batch === batch,
+    is: (row: BenchmarkRow) => /sampling$/.test(row.name) && row.batch === batch,
   })),
 ];
 
 /** Kinds of models, which have means of their own: not all have the same peers. */
 const kinds = [
-  { title: '', is: (row: Row) => !isStarFlow(row) },
+  { title: '', is: (row: BenchmarkRow) => !isStarFlow(row) },
   { title: 'STARFlow: ', is: isStarFlow },
 ];
 
 /** Our time as a share of the best peer's, by what is measured and machine, and where it is more. */
 export async function benchmarkSummary(): Promise<string> {
-  const machines = await measuredMachines();
+  const machines = await readBenchmarks();
   const rows = kinds.flatMap((kind) =>
     works.flatMap((work) => {
-      const chosen = (row: Row) => kind.is(row) && work.is(row);
+      const chosen = (row: BenchmarkRow) => kind.is(row) && work.is(row);
       if (!machines.some((machine) => compared(machine).some(chosen))) return [];
-      const cell = (machine: MachineRows) =>
+      const cell = (machine: BenchmarkMachine) =>
         precisions
           .map((precision) => compared(machine).filter((row) => row.precision === precision))
           .map((measured) => meanAndWorst(measured.filter(chosen)))
@@ -97,9 +64,35 @@ export async function benchmarkSummary(): Promise<string> {
   return [markdownTable(rows), '', ...slower].join('\n');
 }
 
+/** Our time as a share of the best peer's in float32, where JAX is among the peers: the README's table. */
+export async function speedTable(): Promise<string> {
+  const machines = (await readBenchmarks()).filter(
+    ({ comparison, machine }) =>
+      machine.gpu === undefined && comparison.some(({ peers }) => peers.jax !== undefined),
+  );
+  const rows = works.map(({ title, is }) => {
+    const cells = machines.map((machine) => {
+      const chosen = compared(machine).filter(
+        (row) => is(row) && !isStarFlow(row) && row.precision === 'float32',
+      );
+      return [processorText(machine), meanAndWorst(chosen).replace(/ .*/, '')];
+    });
+    return { 'our time / the best peer’s': title, ...Object.fromEntries(cells) };
+  });
+  return markdownTable(
+    rows.filter((row) => Object.values(row).some((cell) => /^\d/.test(`${cell}`))),
+  );
+}
+
+/** The name of a processor, without the details that the benchmark's page has. */
+function processorText({ machine }: BenchmarkMachine): string {
+  const name = machine.processor.replace(/\(R\)| Processor/g, '').replace(/,? \(family.*$/, '');
+  return machine.processor.includes('AMX') ? `${name} with AMX` : name;
+}
+
 /** All ratios of every machine: by what is measured, precision and model. */
 export async function benchmarkTables(): Promise<string> {
-  const sections = (await measuredMachines()).flatMap((machine) => {
+  const sections = (await readBenchmarks()).flatMap((machine) => {
     const { ours, peer } = machine.machine;
     const jax = jaxText(machine);
     const rows = machine.comparison.filter(({ baseline }) => !baseline);
@@ -119,34 +112,24 @@ export async function benchmarkTables(): Promise<string> {
   return [...sections, await precisionText()].join('\n\n');
 }
 
-async function readResult<T>(schema: z.ZodType<T>, name: string): Promise<T> {
-  const bytes = await readBytes(path.join(resultsFolder(), name));
-  return schema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-}
-
-async function measuredMachines(): Promise<MachineRows[]> {
-  const machines = await readResult(z.array(machineSchema), 'benchmarks.json');
-  return machines.filter(({ comparison }) => comparison.length > 0);
-}
-
-function compared({ comparison }: MachineRows): Row[] {
+function compared({ comparison }: BenchmarkMachine): BenchmarkRow[] {
   return comparison.filter(({ unit, baseline }) => unit === 's' && !baseline);
 }
 
-function machineText({ machine }: MachineRows): string {
+function machineText({ machine }: BenchmarkMachine): string {
   const { gpu, processor, threads } = machine;
   return `${gpu === undefined ? '' : `${gpu}, `}${processor}, ${threads} threads`;
 }
 
 /** The geometric mean of the ratios, and the largest. */
-function meanAndWorst(rows: readonly Row[]): string {
+function meanAndWorst(rows: readonly BenchmarkRow[]): string {
   if (rows.length === 0) return '–';
   const logs = rows.map(({ ratio }) => Math.log(ratio));
   const mean = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
   return `${mean.toFixed(2)} (${Math.max(...rows.map(({ ratio }) => ratio)).toFixed(2)})`;
 }
 
-function isStarFlow({ configuration }: Row): boolean {
+function isStarFlow({ configuration }: BenchmarkRow): boolean {
   return configuration.startsWith('STARFlow ');
 }
 
@@ -154,8 +137,8 @@ function isStarFlow({ configuration }: Row): boolean {
  * Each STARFlow row's ratio to the best of the peers that it shares with the TarFlow row of the same
  * work, width, images and batch, as a multiple of that row's ratio.
  */
-function starFlowText(rows: readonly Row[]): string {
-  const sizeOf = ({ configuration }: Row) => {
+function starFlowText(rows: readonly BenchmarkRow[]): string {
+  const sizeOf = ({ configuration }: BenchmarkRow) => {
     const [model = '', images] = configuration.replace('STARFlow ', '').split(' on ');
     return `${model.split('-').slice(0, 2).join('-')} on ${images}`;
   };
@@ -167,7 +150,7 @@ function starFlowText(rows: readonly Row[]): string {
     );
     if (!twin) continue;
     const shared = (Object.keys(row.peers) as PeerName[]).filter((name) => name in twin.peers);
-    const ratio = ({ ours, peers }: Row) =>
+    const ratio = ({ ours, peers }: BenchmarkRow) =>
       ours / Math.min(...shared.map((name) => peers[name] ?? Number.POSITIVE_INFINITY));
     const texts = multiples.get(workText(row)) ?? [];
     multiples.set(workText(row), [...texts, (ratio(row) / ratio(twin)).toFixed(2)]);
@@ -177,9 +160,9 @@ function starFlowText(rows: readonly Row[]): string {
   return ` STARFlow’s ratio as a multiple of TarFlow’s at the same width, images and batch, by the peers that both have: ${named.join('; ')}.`;
 }
 
-function ratioTable(rows: readonly Row[]): string {
+function ratioTable(rows: readonly BenchmarkRow[]): string {
   const configurations = [...new Set(rows.map(({ configuration }) => configuration))];
-  const works = new Map<string, Row[]>();
+  const works = new Map<string, BenchmarkRow[]>();
   for (const row of rows) {
     const key = workText(row);
     works.set(key, [...(works.get(key) ?? []), row]);
@@ -198,7 +181,7 @@ function ratioTable(rows: readonly Row[]): string {
 }
 
 /** The ratio and its peer, and where XLA compiles ours the graph's, which short runs take. */
-function ratioText(row: Row): string {
+function ratioText(row: BenchmarkRow): string {
   const { mode, bestFigure, others } = row;
   if (mode !== 'xla') return against(row);
   const graph = others?.graph;
@@ -206,12 +189,12 @@ function ratioText(row: Row): string {
   return `${against(row)} (XLA${inGraph})`;
 }
 
-function against({ ratio, best }: Row): string {
+function against({ ratio, best }: BenchmarkRow): string {
   return `${ratio.toFixed(2)} ${shortTitles[best]}`;
 }
 
 /** Where JAX was measured; empty where it cannot be, on a GPU. */
-function jaxText({ machine, comparison, scaling }: MachineRows): string {
+function jaxText({ machine, comparison, scaling }: BenchmarkMachine): string {
   if (machine.gpu !== undefined) return '';
   const rows = [...comparison, ...scaling];
   const measured = rows.filter(({ peers }) => peers.jax !== undefined).length;
@@ -220,7 +203,7 @@ function jaxText({ machine, comparison, scaling }: MachineRows): string {
 }
 
 /** The rows that take longer, or more, than the best peer, by what is measured and precision. */
-function slowerText(rows: readonly Row[]): string {
+function slowerText(rows: readonly BenchmarkRow[]): string {
   const groups = new Map<string, string[]>();
   for (const row of rows.filter(({ ratio }) => ratio > 1)) {
     const work = workText(row);
@@ -232,12 +215,12 @@ function slowerText(rows: readonly Row[]): string {
 }
 
 /** What a row measures, without its model. */
-function workText({ name, batch, precision }: Row): string {
+function workText({ name, batch, precision }: BenchmarkRow): string {
   return `${name}${/sampling/.test(name) ? `, batch ${batch}` : ''}, ${precision}`;
 }
 
-function growthTable(rows: readonly Row[]): string {
-  const ratio = (unit: Row['unit'], growth: Row['growth']) => {
+function growthTable(rows: readonly BenchmarkRow[]): string {
+  const ratio = (unit: BenchmarkRow['unit'], growth: BenchmarkRow['growth']) => {
     const found = rows.find(
       (row) =>
         row.unit === unit &&

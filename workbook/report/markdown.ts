@@ -1,8 +1,12 @@
 import { formatValue } from '../../src/show/table.js';
-import { readClaim } from '../claims.js';
-import type { OurReference, PublishedReference, Sentence } from '../papers/index.js';
-import { tableOf } from '../papers/index.js';
-import { twoDigits } from '../words.js';
+import { twoDigits } from '../notebook/numbers-in-text.js';
+import {
+  type OurReference,
+  type PublishedReference,
+  publishedFigure,
+  type Sentence,
+} from '../papers/index.js';
+import { readClaim } from '../records/claim.js';
 
 /** A table in Markdown: a row is an object whose keys are the columns. */
 export function markdownTable(rows: readonly Record<string, string>[]): string {
@@ -32,7 +36,7 @@ export async function oursText(sentence: Sentence<OurReference>): Promise<string
  * @throws Error for a figure that no paper's table has
  */
 export function publishedText(sentence: Sentence<PublishedReference>): string {
-  return sentence.map((part) => (typeof part === 'string' ? part : publishedFigure(part))).join('');
+  return sentence.map((part) => (typeof part === 'string' ? part : publishedValue(part))).join('');
 }
 
 /** A figure of `results/claims/`, as its reference wants it written. */
@@ -61,9 +65,7 @@ function withError(value: number, error: number | undefined, decimals: number | 
   return `${value.toFixed(digits)} ± ${error.toFixed(digits)}`;
 }
 
-function publishedFigure({ table, row, measure, of }: PublishedReference): string {
-  const figures = tableOf(table).rows.find(({ name }) => name === row)?.published ?? [];
-  const found = figures.find((figure) => figure.measure === measure && figure.of === of);
-  if (!found) throw new Error(`${table}, ${row}: no figure '${measure}' of ${of}`);
-  return `${found.value}${found.source.known === 'remembered' ? ' (from memory)' : ''}`;
+function publishedValue({ table, row, measure, of }: PublishedReference): string {
+  const { value, known } = publishedFigure(table, row, measure, of);
+  return `${value}${known === 'remembered' ? ' (from memory)' : ''}`;
 }

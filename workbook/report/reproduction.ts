@@ -1,5 +1,4 @@
 import { tableText } from '../../src/show/table.js';
-import { claimFile, engineOf, figureValue, type RecordedClaim, readClaimFile } from '../claims.js';
 import {
   allowedDifference,
   type MeasuredFigure,
@@ -8,7 +7,14 @@ import {
   type Tolerances,
   tolerancesOf,
 } from '../papers/index.js';
-import { resultsFolder } from '../results-folder.js';
+import {
+  claimFile,
+  engineOf,
+  figureValue,
+  type RecordedClaim,
+  readClaimFile,
+} from '../records/claim.js';
+import { resultsFolder } from '../records/results-folder.js';
 
 /**
  * What became of a committed figure in a run.

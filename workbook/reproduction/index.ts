@@ -1,6 +1,21 @@
 /** Rows of the papers' tables made anew: what they take, trained or read, measured. */
 
-export type { LatentDecoder, SharedStatistics, Splits } from './bench.js';
+export {
+  type CostPlan,
+  costText,
+  modelCost,
+  type RowCost,
+  rowCost,
+  trainingOperations,
+} from './cost.js';
+export {
+  imagesOfLatents,
+  openDecoder,
+  openSplits,
+  type Splits,
+} from './data.js';
+export { comparesSamples, isTime } from './measurable.js';
+export type { LatentDecoder, ReproduceOptions, SharedStatistics } from './options.js';
 export {
   type LeftOut,
   modelsLatents,
@@ -12,22 +27,5 @@ export {
   scales,
   tableNames,
 } from './recipe.js';
-export {
-  checkRecipe,
-  experimentOf,
-  imagesOfLatents,
-  isTrained,
-  noiseWidths,
-  openDecoder,
-  openSplits,
-  type RowFigure,
-  type RowResult,
-  reproduceRow,
-  threadsOfBegun,
-} from './reproduce.js';
-export type { ReproduceOptions } from './reproduce-options.js';
-export { modelCost, type RowCost, rowCost } from './row-cost.js';
-export { type ReproducedTable, readRows, writeRow } from './table-file.js';
-export { comparesSamples, type Figure, isTime } from './taken-figures.js';
-export { pixelNetwork, tinyData, tinyDecoder, tinyExperiment } from './tiny.js';
-export { type CostPlan, costText, type ToldCost, toldCost } from './told-cost.js';
+export { readRows, reproduceRow, writeRow } from './row.js';
+export { checkRecipe, experimentOf, isTrained, noiseWidths, threadsOfBegun } from './trainings.js';

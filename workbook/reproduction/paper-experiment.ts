@@ -2,7 +2,7 @@ import type { ModelConfig } from '../../src/flow/model.js';
 import type { StarFlowConfig } from '../../src/models/starflow/config.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { Experiment } from '../../src/training/experiment.js';
-import { publishedDesign } from '../experiments/starflow-experiments.js';
+import { publishedDesign } from '../experiments/experiment.js';
 import type { PaperScale } from '../papers/index.js';
 
 /** Of the published models. */

@@ -1,23 +1,21 @@
-import { UserError } from '../../src/core/errors.js';
-import { nearestName } from '../../src/core/nearest.js';
-import { ability } from '../../src/flow/flow.js';
+import { nearestName, UserError } from '../../src/core/errors.js';
+import { ability } from '../../src/flow/model.js';
 import { familyOf } from '../../src/models/registry.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { findExperiment } from '../experiments/index.js';
 import {
   type LatentsOf,
+  type PaperSampling,
   type PaperScale,
   type PublishedFigure,
   papers,
   type Row,
   type Table,
-  type TrainingSet,
   tableOf,
   trainingSetOf,
 } from '../papers/index.js';
-import type { Asked, RecipeSampling } from './asked.js';
+import { type Asked, isMeasured } from './measurable.js';
 import { paperExperiment, paperImage, untold } from './paper-experiment.js';
-import { isMeasured } from './taken-figures.js';
 
 /** The paper's own models and data, or their twins that two cores can train. */
 export const scales = ['paper', 'workbook'] as const;
@@ -37,27 +35,27 @@ export interface Recipe {
   /** Whether {@link dataset} lies in a folder of the user's. */
   needsFolder: boolean;
   /** What its latents are of, where they are made here and no user's folder is needed. */
-  latents?: LatentsOf;
+  latents?: LatentsOf | undefined;
   /** Image size, for data that are brought to it. */
   image: Experiment['config']['image'];
   sampling: RecipeSampling;
   /** A published strategy that was tuned for exactly this model. */
-  strategy?: string;
+  strategy?: string | undefined;
   /** Published weights that fit, by the name of their file. */
-  weights?: string;
+  weights?: string | undefined;
   /** What is not known of its training, which takes given weights then. */
   untold: readonly string[];
   /** What is known of its training without the data, and makes its cost. */
-  told: ToldTraining;
+  training: KnownTraining;
 }
 
 /** What is known of a training without its data; what is absent is not. */
-export interface ToldTraining {
+export interface KnownTraining {
   /** How many images there are to train on, and what says so. */
-  images?: { count: number; source: string };
-  batchSize?: number;
-  epochs?: number;
-  steps?: number;
+  images?: { count: number; source: string } | undefined;
+  batchSize?: number | undefined;
+  epochs?: number | undefined;
+  steps?: number | undefined;
 }
 
 /** Whether a row's flow makes latents, and an autoencoder images of them. */
@@ -82,9 +80,9 @@ export interface LeftOut {
 export interface PlannedRow {
   row: string;
   /** Absent where nothing is known of a model. */
-  recipe?: Recipe;
+  recipe?: Recipe | undefined;
   /** Why it cannot be measured here; absent where it can. */
-  leftOut?: string;
+  leftOut?: string | undefined;
 }
 
 /** The tables that {@link recipesOf} knows. */
@@ -102,10 +100,8 @@ export function recipesOf(
   table: string,
   choice: { scale: Scale; row?: string | undefined },
 ): (Recipe | LeftOut)[] {
-  return plannedRows(table, choice).map(({ row, recipe, leftOut: reason }) =>
-    recipe && reason === undefined
-      ? recipe
-      : { kind: 'left out', table, row, reason: reason as string },
+  return plannedRows(table, choice).map(({ row, recipe, leftOut: reason = '' }) =>
+    recipe && reason === '' ? recipe : { kind: 'left out', table, row, reason },
   );
 }
 
@@ -144,11 +140,7 @@ export function plannedRows(
     .map((row) => {
       const leftOut = whyLeftOut(row, scale);
       const recipe = (scale === 'workbook' ? twinOf : paperRecipe)(tableOf(table), row);
-      return {
-        row: row.name,
-        ...(recipe && { recipe }),
-        ...(leftOut !== undefined && { leftOut }),
-      };
+      return { row: row.name, recipe, leftOut };
     });
 }
 
@@ -180,23 +172,32 @@ function twinOf(table: Table, row: Row): Recipe | undefined {
   const experiment = findExperiment(row.workbook);
   const { latents, unlabelled, labelledAsTrained } = row;
   const { batchSize, steps } = experiment.settings;
-  const count = twinImages[latents?.images ?? experiment.dataset];
+  const images = latents?.images ?? experiment.dataset;
+  const count = twinImages[images];
   // An autoencoder that was trained on noisy latents takes their noise away itself.
   const denoising = latents && takesNoise(latents) ? 0 : 1;
   return {
-    ...{ kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row), scale: 'workbook' },
-    ...{ dataset: experiment.dataset, needsFolder: false, image: experiment.config.image },
+    kind: 'recipe',
+    table: table.id,
+    row: row.name,
+    asked: askedOf(row),
+    scale: 'workbook',
+    dataset: experiment.dataset,
+    needsFolder: false,
+    image: experiment.config.image,
     experiment: () => experiment,
+    // Figures that are kept depend on it: what is absent stays absent.
     sampling: {
-      ...{ denoising, ...(unlabelled && { unlabelled }) },
+      denoising,
+      ...(unlabelled && { unlabelled }),
       ...(labelledAsTrained && { labelledAsTrained }),
     },
-    ...{ untold: [], ...(latents && { latents }) },
-    told: {
-      ...{ batchSize, steps },
-      ...(count !== undefined && {
-        images: { count, source: `training split of ${latents?.images ?? experiment.dataset}` },
-      }),
+    untold: [],
+    latents,
+    training: {
+      batchSize,
+      steps,
+      images: count === undefined ? undefined : { count, source: `training split of ${images}` },
     },
   };
 }
@@ -206,30 +207,30 @@ function paperRecipe(table: Table, row: Row): Recipe | undefined {
   const { paper, strategy, weights } = row;
   if (!paper) return undefined;
   return {
-    ...{ kind: 'recipe', table: table.id, row: row.name, asked: askedOf(row), scale: 'paper' },
-    ...{ dataset: paper.dataset ?? paper.data, needsFolder: true, image: paperImage(paper) },
+    kind: 'recipe',
+    table: table.id,
+    row: row.name,
+    asked: askedOf(row),
+    scale: 'paper',
+    dataset: paper.dataset ?? paper.data,
+    needsFolder: true,
+    image: paperImage(paper),
     experiment: (trainingImages) => paperExperiment(paper, trainingImages),
     sampling: paper.sampling ?? { denoising: 1 },
-    ...{ untold: untold(paper), told: toldOf(paper) },
-    ...(strategy !== undefined && { strategy }),
-    ...(weights !== undefined && { weights }),
+    untold: untold(paper),
+    training: knownTraining(paper),
+    strategy,
+    weights,
   };
 }
 
-function toldImages(set: TrainingSet | undefined): Pick<ToldTraining, 'images'> {
-  if (!set) return {};
-  const { title, images, source } = set;
-  const remembered = source.known === 'remembered' ? ', from memory' : '';
-  return { images: { count: images, source: `${title}, ${source.work}${remembered}` } };
-}
-
-function toldOf(paper: PaperScale): ToldTraining {
+function knownTraining(paper: PaperScale): KnownTraining {
   const { batchSize, epochs } = paper;
-  return {
-    ...toldImages(trainingSetOf(paper)),
-    ...(batchSize !== undefined && { batchSize }),
-    ...(epochs !== undefined && { epochs }),
-  };
+  const set = trainingSetOf(paper);
+  if (!set) return { batchSize, epochs };
+  const remembered = set.source.known === 'remembered' ? ', from memory' : '';
+  const source = `${set.title}, ${set.source.work}${remembered}`;
+  return { images: { count: set.images, source }, batchSize, epochs };
 }
 
 function takesNoise({ autoencoder }: LatentsOf): boolean {
@@ -239,12 +240,16 @@ function takesNoise({ autoencoder }: LatentsOf): boolean {
 
 function askedOf({ published, measures }: Row): Asked[] {
   const asked = published.map(
-    ({ measure, of, value }: PublishedFigure): Asked => ({
-      measure,
-      ...(of !== undefined && { of }),
-      published: value,
-    }),
+    ({ measure, of, value }: PublishedFigure): Asked => ({ measure, of, published: value }),
   );
   const ours = (measures ?? []).filter((name) => !asked.some(({ measure }) => measure === name));
   return [...asked, ...ours.map((measure) => ({ measure }))];
+}
+
+/** How a row's samples are drawn. */
+export interface RecipeSampling extends PaperSampling {
+  /** True for samples of a conditional model without labels. */
+  unlabelled?: true;
+  /** True for labels of training images, drawn at random; default: all classes alike. */
+  labelledAsTrained?: true;
 }

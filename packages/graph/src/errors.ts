@@ -1,18 +1,6 @@
 /**
  * An error that a user can cause and correct: it says what came and what to do. A program may show it
  * without a stack trace.
- *
- * @example
- * ```ts
- * import { createProgram, UserError } from '@tarflow/graph';
- *
- * try {
- *   createProgram({ variables: {}, functions: {}, description: 'nothing' });
- * } catch (error) {
- *   if (!(error instanceof UserError)) throw error;
- *   console.log(error.problem, error.remedy);
- * }
- * ```
  */
 export class UserError extends Error {
   override readonly name: string = 'UserError';

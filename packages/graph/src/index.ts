@@ -4,12 +4,12 @@ export { isSetUp, releaseFreeMemory, withoutStderrLines } from './native/addon.j
 export {
   attributeKinds,
   type BindingAttribute,
+  chooseOneDnn,
   type NativeBackend,
   nativeBackend,
   types,
   xlaIsAtHand,
 } from './native/binding.js';
-export { chooseOneDnn } from './native/onednn.js';
 export { type CompiledCall, callCompiled, disposeCompiled } from './run/call-compiled.js';
 export {
   createProgram,
@@ -21,6 +21,7 @@ export {
 } from './run/create-program.js';
 export type { Feed } from './run/feeds.js';
 export { keepGraphs } from './run/graph-store.js';
+export { Packing } from './run/packing.js';
 export type { Leaves, Mode, Outcome, Precision, TensorSpec } from './trace/body.js';
 export {
   batchParts,
@@ -30,5 +31,5 @@ export {
   threadsForParts,
   threadUse,
 } from './trace/in-parts.js';
-export { advance, repeat, withSlice } from './trace/repeat.js';
+export { repeat, withSlice } from './trace/repeat.js';
 export { traceInPlace } from './trace/tracing.js';

@@ -1,32 +1,23 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { tf } from '../../../src/core/tf.js';
-import type { Leaves } from '../../../src/core/tree.js';
 import {
-  advance,
   callCompiled,
   createProgram,
   disposeCompiled,
   inParts,
+  type Leaves,
   type Mode,
   repeat,
   tensorSpec,
   withSlice,
 } from '../src/index.js';
+import { tf } from '../src/tf.js';
+import { living, startEngine } from './engine.js';
 
 const modes: Mode[] = ['eager', 'graph', 'xla'];
 
 beforeAll(async () => {
-  await startEngine({ engine: 'tensorflow' });
+  await startEngine('tensorflow');
 });
-
-/** Tensors of TensorFlow.js, tensors of TensorFlow, and loaded graphs. */
-function living(): number[] {
-  const { binding } = tf.backend() as unknown as {
-    binding: { getNumOfTensors(): number; getNumOfSavedModels(): number };
-  };
-  return [tf.memory().numTensors, binding.getNumOfTensors(), binding.getNumOfSavedModels()];
-}
 
 let before: number[];
 beforeEach(() => {
@@ -72,34 +63,6 @@ describe.each(modes)('a loop, %s', (mode) => {
     }));
     expect([...y!.dataSync()]).toEqual([1, 2]);
     tf.dispose([inputs, { y }]);
-  });
-
-  test('whose rounds say which comes next goes on below its end', () => {
-    const inputs = { first: tf.scalar(1, 'int32'), x: tf.scalar(2) };
-    const rounds = (end: number) =>
-      run(
-        inputs,
-        ({ first, x }) => {
-          const begun = [tf.mul(x!, 0), tf.scalar(0, 'int32')];
-          const [seen, last] = advance(first as tf.Scalar, end, begun, (round, [count]) => ({
-            next: tf.mul(round, tf.scalar(3, 'int32')) as tf.Scalar,
-            carried: [tf.add(count!, x!), round.clone()],
-          }));
-          return { seen: seen!, last: last! };
-        },
-        end,
-      );
-    // 1, 3, 9, and 27, which is no longer below.
-    for (const [end, count, last] of [
-      [27, 6, 9],
-      [28, 8, 27],
-      [1, 0, 0],
-    ] as const) {
-      const made = rounds(end);
-      expect([made.seen!.dataSync()[0], made.last!.dataSync()[0]], `${end}`).toEqual([count, last]);
-      tf.dispose(made);
-    }
-    tf.dispose(inputs);
   });
 
   test('inside a loop', () => {
@@ -194,13 +157,6 @@ describe.each(modes)('a loop, %s', (mode) => {
     expect(() =>
       run(inputs, ({ x }) => ({ y: repeat(0, 2, [x!], (_, [s]) => [tf.concat([s!, s!])])[0]! })),
     ).toThrow(/A loop in loop turns .*What a loop carries keeps its shape/);
-    expect(() =>
-      run(inputs, ({ x }) => {
-        const first = tf.scalar(0, 'int32');
-        const next = tf.scalar(1) as tf.Scalar;
-        return { y: advance(first, 2, [x!], (_, [s]) => ({ next, carried: [s!] }))[0]! };
-      }),
-    ).toThrow(/A loop in loop turns int32 \(\) into float32 \(\)/);
     tf.dispose(inputs);
   });
 });

@@ -3,11 +3,11 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-const root = path.join(__dirname, '..', '..');
+const root = path.join(__dirname, '..');
 
 /** Runs a script in a process of its own, with what uses the addon as `native`. */
 function run(script: string) {
-  const file = path.join(root, 'src', 'backend', 'native', 'addon.ts');
+  const file = path.join(root, 'src', 'native', 'addon.ts');
   const program = `const native = require(${JSON.stringify(file)}); const fs = require('node:fs');
     (async () => { ${script} })();`;
   const { stdout, stderr, status } = spawnSync(
@@ -56,15 +56,15 @@ describe.runIf(native)('the own addon', () => {
   });
 
   test('starts the engine without a word', () => {
-    const engine = path.join(root, 'src', 'backend', 'engine.ts');
+    const engine = path.join(__dirname, 'engine.ts');
     const found = run(`
       const { startEngine } = require(${JSON.stringify(engine)});
-      console.log((await startEngine()).engine);`);
-    expect(found).toEqual({ stdout: 'tensorflow\n', stderr: '', status: 0 });
+      await startEngine('tensorflow');`);
+    expect(found).toEqual({ stdout: '', stderr: '', status: 0 });
   });
 
   test('is what set-up made', () => {
-    const installed = path.join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
+    const installed = path.dirname(require.resolve('@tensorflow/tfjs-node-gpu/package.json'));
     expect(fs.existsSync(path.join(installed, 'lib', 'napi-v8', 'tarflow.node'))).toBe(true);
   });
 });

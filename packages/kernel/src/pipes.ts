@@ -94,7 +94,7 @@ export class FrameReader {
     for (let length = this.next(); length !== undefined; length = this.next()) {
       const whole = this.joined();
       const end = lengthBytes + length;
-      reports.push(JSON.parse(whole.toString('utf8', lengthBytes, end)) as Report);
+      reports.push(JSON.parse(whole.toString('utf8', lengthBytes, end)));
       this.pieces = [whole.subarray(end)];
       this.size = whole.length - end;
     }
@@ -104,14 +104,16 @@ export class FrameReader {
   /** The length of the next report, if all of it is here. */
   private next(): number | undefined {
     if (this.size < lengthBytes) return undefined;
-    if ((this.pieces[0] as Buffer).length < lengthBytes) this.joined();
-    const length = (this.pieces[0] as Buffer).readUInt32LE(0);
+    const [first = Buffer.of()] = this.pieces;
+    const length = (first.length < lengthBytes ? this.joined() : first).readUInt32LE(0);
     return this.size >= lengthBytes + length ? length : undefined;
   }
 
   private joined(): Buffer {
-    if (this.pieces.length > 1) this.pieces = [Buffer.concat(this.pieces)];
-    return this.pieces[0] as Buffer;
+    const [first = Buffer.of(), ...others] = this.pieces;
+    const whole = others.length > 0 ? Buffer.concat(this.pieces) : first;
+    this.pieces = [whole];
+    return whole;
   }
 }
 
@@ -123,7 +125,7 @@ export class LineReader {
   /** Adds a piece and returns the values whose lines are complete now. */
   read(piece: Uint8Array): unknown[] {
     const lines = (this.rest + this.decoder.decode(piece, { stream: true })).split('\n');
-    this.rest = lines.pop() as string;
-    return lines.map((line) => JSON.parse(line) as unknown);
+    this.rest = lines.pop() ?? '';
+    return lines.map((line): unknown => JSON.parse(line));
   }
 }

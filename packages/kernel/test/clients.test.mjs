@@ -1,38 +1,43 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { temporaryFolder } from '../../../data-scripts/lib/notebooks.mjs';
-import { projectRoot, venvProgram } from '../../../data-scripts/lib/places.mjs';
-import { run } from '../../../data-scripts/lib/run.mjs';
-import { madeNotebook } from '../../../test/notebooks/made-notebook.mjs';
+import { kernelName, prepare, runPython } from './drive.mjs';
 
-/** @type {string} */
-let folder;
+/** @type {ReturnType<typeof prepare>} */
+let place;
 
 beforeAll(() => {
-  folder = temporaryFolder(projectRoot, 'clients');
+  place = prepare('clients');
 });
 
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => place.remove());
 
 test('papermill, nbconvert and nbclient stop at the cell that throws, and keep its error', async () => {
+  const { folder, env } = place;
   const notebook = path.join(folder, 'failing.ipynb');
-  writeFileSync(
-    notebook,
-    madeNotebook([
-      "console.log('before'); 1",
-      "throw new RangeError('here');",
-      "console.log('after');",
-    ]),
-  );
-  const script = path.join(import.meta.dirname, 'clients.py');
-  const { status, output } = await run(venvProgram(projectRoot, 'python'), [script, notebook], {
-    cwd: folder,
-    env: { ...process.env, TARFLOW_KERNEL_DATA: folder },
-  });
-  expect(status, output).toBe(0);
+  const sources = [
+    "console.log('before'); 1",
+    "throw new RangeError('here');",
+    "console.log('after');",
+  ];
+  const content = {
+    cells: sources.map((source, index) => ({
+      id: `cell-${index}`,
+      cell_type: 'code',
+      metadata: {},
+      execution_count: null,
+      outputs: [],
+      source,
+    })),
+    metadata: {
+      kernelspec: { display_name: 'TypeScript', language: 'typescript', name: kernelName },
+    },
+    nbformat: 4,
+    nbformat_minor: 5,
+  };
+  writeFileSync(notebook, JSON.stringify(content));
+  const { status, output, log } = await runPython('clients.py', [notebook], { folder, env });
+  expect(status, log).toBe(0);
   const found = JSON.parse(output.trim().split('\n').at(-1) ?? '');
   const expected = {
     error: 'RangeError: here',

@@ -5,7 +5,7 @@ import unittest
 
 import jupyter_kernel_test as jkt
 
-NAME = os.environ.get("KERNEL", "tarflow")
+NAME = os.environ["KERNEL"]
 HOOK = "(globalThis as any)[Symbol.for('tarflow.kernel')]"
 
 

@@ -2,12 +2,12 @@ import * as path from 'node:path';
 import { UserError } from '../../core/errors.js';
 import {
   type HostData,
-  openSafetensors,
   type SafetensorsFile,
   type TensorSource,
+  withSafetensors,
   writeSafetensors,
 } from '../../formats/safetensors.js';
-import type { CaptionEncoder } from './caption-encoder.js';
+import type { CaptionEncoder } from '../../pretrained/caption-encoder.js';
 
 export interface CaptionedLatents {
   /** A file of latents, as `openLatents` reads it. */
@@ -43,8 +43,7 @@ export async function writeCaptionStates({
   if (path.resolve(from) === path.resolve(to)) {
     throw new UserError(`${from} cannot be read and written at once`, 'Choose another new file');
   }
-  const file = await openSafetensors(from);
-  try {
+  await withSafetensors(from, async (file) => {
     const length = file.tensors.latents?.shape[0];
     if (length !== captions.length) {
       throw new UserError(
@@ -58,9 +57,7 @@ export async function writeCaptionStates({
         await new Promise(setImmediate);
         signal?.throwIfAborted();
         const states = await encoder.encode(some.slice(first, first + rowsAtATime), { entries });
-        const data = (await states.data()) as Float32Array;
-        states.dispose();
-        yield data;
+        yield await states.data<'float32'>().finally(() => states.dispose());
       }
     }
     const tensors: Record<string, TensorSource> = {
@@ -70,9 +67,7 @@ export async function writeCaptionStates({
     };
     const textEncoder = JSON.stringify({ name, weights });
     await writeSafetensors(to, tensors, { ...file.metadata, textEncoder });
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 /** Captions that are encoded, and rows of tensors that are copied, at a time. */

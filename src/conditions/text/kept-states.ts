@@ -1,12 +1,7 @@
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import * as path from 'node:path';
-import { cacheFolder } from '../../core/cache-folder.js';
-import { UserError } from '../../core/errors.js';
-import { FileUnwritable } from '../../core/files.js';
 import { tf, tidy } from '../../core/tf.js';
-import { openSafetensors, writeSafetensors } from '../../formats/safetensors.js';
-import type { CaptionEncoder } from './caption-encoder.js';
+import { keptOrMade, keptPlace } from '../../formats/kept-file.js';
+import { withSafetensors, writeSafetensors } from '../../formats/safetensors.js';
+import type { CaptionEncoder } from '../../pretrained/caption-encoder.js';
 
 /** Grows where an encoder comes to read captions in another way, so that what was kept is not taken. */
 const version = 1;
@@ -28,7 +23,7 @@ export function keepingStates(encoder: CaptionEncoder): CaptionEncoder {
       const states = await statesOf(encoder, different, entries);
       if (different.length === captions.length) return states;
       const rows = new Map(different.map((caption, row) => [caption, row]));
-      const places = captions.map((caption) => rows.get(caption) as number);
+      const places = captions.map((caption) => rows.get(caption)!);
       try {
         return tidy(() => tf.gather(states, tf.tensor1d(places, 'int32')));
       } finally {
@@ -45,42 +40,22 @@ async function statesOf(
 ): Promise<tf.Tensor3D> {
   if (captions.length < manyCaptions) return encoder.encode(captions, { entries });
   const { name, weights, width } = encoder;
-  const key = createHash('sha256').update(JSON.stringify([version, weights, entries, captions]));
-  const file = path.join(
-    ...[cacheFolder(), 'text', 'states', `${key.digest('hex').slice(0, 32)}.safetensors`],
-  );
   const shape: [number, number, number] = [captions.length, entries, width];
-  const kept = await readKept(file, shape);
-  if (kept) return kept;
-  const states = await encoder.encode(captions, { entries });
-  const data = (await states.data()) as Float32Array;
-  const metadata = { encoder: name, weights };
-  await writeSafetensors(file, { states: { dtype: 'F32', shape, data } }, metadata).catch(
-    (error: unknown) => {
-      // A cache folder may be read-only, or its disk full.
-      if (!(error instanceof FileUnwritable)) throw error;
+  return keptOrMade(keptPlace('text/states', [version, weights, entries, captions]), {
+    read: (file) =>
+      withSafetensors(file, async (opened) => {
+        if (opened.tensors.states?.shape.join() !== shape.join()) return undefined;
+        const { data } = await opened.read('states');
+        return tf.tensor3d(Float32Array.from(data), shape);
+      }),
+    make: () => encoder.encode(captions, { entries }),
+    async write(file, states) {
+      const data = await states.data<'float32'>();
+      await writeSafetensors(
+        file,
+        { states: { dtype: 'F32', shape, data } },
+        { encoder: name, weights },
+      );
     },
-  );
-  return states;
-}
-
-/** What is kept in a file; undefined where there is none, or it is damaged. */
-async function readKept(
-  file: string,
-  shape: [number, number, number],
-): Promise<tf.Tensor3D | undefined> {
-  if (!existsSync(file)) return undefined;
-  try {
-    const opened = await openSafetensors(file);
-    try {
-      if (opened.tensors.states?.shape.join() !== shape.join()) return undefined;
-      const { data } = await opened.read('states');
-      return tf.tensor3d(Float32Array.from(data), shape);
-    } finally {
-      await opened.close();
-    }
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return undefined;
-  }
+  });
 }

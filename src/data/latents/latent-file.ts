@@ -1,13 +1,26 @@
 import * as path from 'node:path';
+import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
+import { jsonOf } from '../../formats/metadata.js';
 import {
-  openSafetensors,
+  floatShape,
   type SafetensorsFile,
+  withSafetensors,
   writeSafetensors,
 } from '../../formats/safetensors.js';
-import type { CaptionFacts, ImageSize, LatentFacts, LatentsDescription } from '../description.js';
-import { sharedTexts, textAt } from '../folder/texts.js';
-import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../source.js';
+import { shared, sharedTexts, textAt } from '../shared-memory.js';
+import {
+  batchOf,
+  type CaptionFacts,
+  checkIndices,
+  type DataSource,
+  factsOf,
+  type ImageSize,
+  type LatentFacts,
+  type LatentsDescription,
+  type Split,
+  sizeOf,
+} from '../source.js';
 
 /**
  * A safetensors file of latents as a data set, read sample by sample, so it may be larger than
@@ -23,14 +36,11 @@ import { checkIndices, type DataSource, type Split, shared, sizeOf } from '../so
  * @throws UserError where the file cannot be read or is not of that form
  */
 export async function openLatents(file: string, split: Split): Promise<DataSource> {
-  const opened = await openSafetensors(path.resolve(file));
-  try {
+  return withSafetensors(path.resolve(file), async (opened) => {
     const { metadata } = opened;
     const [length, channels, height, width] = latentsShape(opened);
     const labels = await labelsOf(opened, length);
     const captions = captionsOf(opened, length);
-    const text = await captionFacts(opened, length);
-    const latents = latentFacts(opened);
     return latentsSource({
       kind: 'latents',
       name: metadata.name ?? path.basename(file, '.safetensors'),
@@ -38,57 +48,38 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
       image: { channels, height, width },
       classes: classesOf(opened, labels),
       labels: shared(labels),
-      ...(text && { text }),
-      ...(latents && { latents }),
+      text: await captionFacts(opened, length),
+      latents: latentFacts(opened),
       licence: metadata.licence ?? 'not stated',
       file: opened.path,
       ...(captions && { captions: sharedTexts(captions) }),
     });
-  } finally {
-    await opened.close();
-  }
+  });
 }
-
-/** Types of numbers that states and latents may have. */
-const floats: readonly string[] = ['F32', 'BF16', 'F16'];
 
 /** The source that a description is of. */
 export function latentsSource(description: LatentsDescription): DataSource {
-  const { name, split, image, classes, labels, text, captions, licence, file } = description;
-  const { latents } = description;
-  const size = sizeOf(image);
-  const length = labels.length;
+  const { image, labels, text, captions, file } = description;
+  const shape = [labels.length, image.channels, image.height, image.width];
   return {
-    ...{ name, split, image, classes, labels, licence, description },
-    ...(text && { text }),
-    ...(latents && { latents }),
-    length,
+    ...factsOf(description),
     async read(indices) {
       checkIndices(this, indices);
-      let values: Float32Array;
-      let states: Float32Array | undefined;
-      const opened = await openSafetensors(file);
-      try {
-        const { channels, height, width } = image;
-        if (latentsShape(opened).join() !== [length, channels, height, width].join()) {
+      return withSafetensors(file, async (opened) => {
+        if (latentsShape(opened).join() !== shape.join()) {
           throw new UserError(
             `The latents of ${file} have become others`,
             'Leave the file as it is while it is read',
           );
         }
-        values = await rowsAt(opened, 'latents', indices, size);
-        states = text && (await rowsAt(opened, 'text', indices, text.entries * text.width));
-      } finally {
-        await opened.close();
-      }
-      return {
-        count: indices.length,
-        image,
-        values,
-        labels: Int32Array.from(indices, (index) => labels[index] as number),
-        ...(captions && { captions: Array.from(indices, (index) => textAt(captions, index)) }),
-        ...(text && states && { text: { states, empty: text.empty } }),
-      };
+        const values = await rowsAt(opened, 'latents', indices, sizeOf(image));
+        const states = text && (await rowsAt(opened, 'text', indices, text.entries * text.width));
+        return {
+          ...batchOf(description, indices, values),
+          ...(captions && { captions: Array.from(indices, (index) => textAt(captions, index)) }),
+          ...(text && states && { text: { states, empty: text.empty } }),
+        };
+      });
     },
   };
 }
@@ -135,7 +126,10 @@ export async function writeLatents(
     },
     {
       ...more,
-      ...{ name, licence, scale: String(scale), classes: JSON.stringify(classes) },
+      name,
+      licence,
+      scale: String(scale),
+      classes: JSON.stringify(classes),
       ...(captions && { captions: JSON.stringify(captions) }),
     },
   );
@@ -146,17 +140,15 @@ export async function writeLatents(
  * @throws UserError where the file does not say it
  */
 export async function latentScale(file: string): Promise<number> {
-  const opened = await openSafetensors(path.resolve(file));
-  try {
-    const { scale } = latentFacts(opened) ?? {};
-    if (scale !== undefined) return scale;
-    throw new UserError(
-      `${file} does not say by what its latents were multiplied`,
-      'Expected a file of `tarflow encode`, whose metadata have a scale',
-    );
-  } finally {
-    await opened.close();
-  }
+  const { scale } =
+    (await withSafetensors(path.resolve(file), async (opened) => {
+      return latentFacts(opened);
+    })) ?? {};
+  if (scale !== undefined) return scale;
+  throw new UserError(
+    `${file} does not say by what its latents were multiplied`,
+    'Expected a file of `tarflow encode`, whose metadata have a scale',
+  );
 }
 
 /**
@@ -209,7 +201,7 @@ interface Run {
 function runsOf(indices: ArrayLike<number>): Run[] {
   const runs: Run[] = [];
   for (let place = 0; place < indices.length; place++) {
-    const first = indices[place] as number;
+    const first = indices[place]!;
     const last = runs.at(-1);
     if (last && first === last.first + last.count) last.count++;
     else runs.push({ first, count: 1, place });
@@ -217,17 +209,8 @@ function runsOf(indices: ArrayLike<number>): Run[] {
   return runs;
 }
 
-function latentsShape({ path: file, tensors }: SafetensorsFile): [number, number, number, number] {
-  const { latents } = tensors;
-  const expected = 'Expected a tensor latents (n, channels, height, width) of F32, BF16 or F16';
-  if (!latents) {
-    throw new UserError(`${file} holds ${Object.keys(tensors).join(', ') || 'nothing'}`, expected);
-  }
-  const { shape, dtype } = latents;
-  if (shape.length !== 4 || shape.includes(0) || !floats.includes(dtype)) {
-    throw new UserError(`The latents of ${file} are (${shape.join(', ')}) of ${dtype}`, expected);
-  }
-  return shape as [number, number, number, number];
+function latentsShape(file: SafetensorsFile) {
+  return floatShape(file, 'latents', ['n', 'channels', 'height', 'width']);
 }
 
 async function labelsOf(file: SafetensorsFile, length: number): Promise<Int32Array> {
@@ -252,14 +235,13 @@ async function captionFacts(
   const { path: name, tensors, metadata } = file;
   const { text, empty_text: empty } = tensors;
   if (!text) return undefined;
-  const [count, entries, width] = text.shape;
-  if (text.shape.length !== 3 || count !== length || !floats.includes(text.dtype)) {
-    throw new UserError(
-      `The states of captions in ${name} are (${text.shape.join(', ')}) of ${text.dtype}`,
-      `Expected text (${length}, entries, width) of F32, BF16 or F16`,
-    );
-  }
-  if (!entries || !width || empty?.shape.join() !== [entries, width].join()) {
+  const [, entries, width] = floatShape(
+    file,
+    'text',
+    [length, 'entries', 'width'],
+    'states of captions',
+  );
+  if (empty?.shape.join() !== [entries, width].join()) {
     throw new UserError(
       `${name} has ${empty ? `empty_text (${empty.shape.join(', ')})` : 'no empty_text'}`,
       `Expected the states of the empty caption, (${entries}, ${width})`,
@@ -267,13 +249,12 @@ async function captionFacts(
   }
   const { data } = await file.read('empty_text');
   const encoder = encoderOf(name, metadata.textEncoder);
-  return { entries, width, empty: Float32Array.from(data), ...(encoder && { encoder }) };
+  return { entries, width, empty: Float32Array.from(data), encoder };
 }
 
 function encoderOf(file: string, json: string | undefined): CaptionFacts['encoder'] {
-  if (json === undefined) return undefined;
-  const { name, weights } = (parsed(json) ?? {}) as Record<string, unknown>;
-  if (typeof name === 'string' && typeof weights === 'string') return { name, weights };
+  const encoder = jsonOf(z.object({ name: z.string(), weights: z.string() }), json);
+  if (encoder || json === undefined) return encoder;
   throw new UserError(
     `The metadata of ${file} say textEncoder is ${json}`,
     'Expected {"name": …, "weights": …}',
@@ -285,8 +266,8 @@ function classesOf({ path: file, metadata }: SafetensorsFile, labels: Int32Array
   if (metadata.classes === undefined) {
     return Array.from({ length: largest + 1 }, (_, label) => String(label));
   }
-  const classes = parsed(metadata.classes);
-  if (!Array.isArray(classes) || !classes.every((name) => typeof name === 'string')) {
+  const classes = jsonOf(z.array(z.string()), metadata.classes);
+  if (!classes) {
     throw new UserError(
       `The metadata of ${file} say classes are ${metadata.classes}`,
       'Expected a JSON list of names',
@@ -306,19 +287,10 @@ function captionsOf(
   length: number,
 ): string[] | undefined {
   if (metadata.captions === undefined) return undefined;
-  const captions = parsed(metadata.captions);
-  const fits = Array.isArray(captions) && captions.length === length;
-  if (fits && captions.every((text) => typeof text === 'string')) return captions;
+  const captions = jsonOf(z.array(z.string()), metadata.captions);
+  if (captions?.length === length) return captions;
   throw new UserError(
     `The captions in the metadata of ${file} are not a text for each of ${length} latents`,
     'Expected a JSON list of as many texts',
   );
-}
-
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
 }

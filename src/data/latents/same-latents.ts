@@ -1,5 +1,5 @@
 import { UserError } from '../../core/errors.js';
-import type { LatentFacts } from '../description.js';
+import type { LatentFacts } from '../source.js';
 
 /** Some latents, as an error calls them in the plural, and what is known of their autoencoder. */
 export interface KnownLatents {

@@ -2,22 +2,29 @@ import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
 import { relu } from '../../core/ops.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
-import { tf } from '../../core/tf.js';
-import type { Family, Model, ModelConfig } from '../../flow/model.js';
+import { checkedConfig } from '../../core/schema.js';
+import { tf, tidy } from '../../core/tf.js';
+import type { Family, Model } from '../../flow/model.js';
+import { count, countOrNone, imageSchema } from '../../flow/model.js';
+import { disposeModel } from '../../flow/state-dict.js';
 import { normals, type Specs, zeros } from '../../nn/specs.js';
 import { crossEntropy } from '../../training/objectives/cross-entropy.js';
 
-/** The shape of a {@link Classifier}. */
-export interface ClassifierConfig extends ModelConfig {
-  kind: 'classifier';
+const classifierSchema = z.strictObject({
+  kind: z.literal('classifier'),
+  image: imageSchema,
+  classes: countOrNone,
   /**
    * Channels of each 3×3 convolution, which a ReLU and a 2×2 maximum follow. With none of them, and
    * no features, the classifier is logistic regression on the pixels.
    */
-  convolutions: readonly number[];
+  convolutions: z.array(count),
   /** Units of the ReLU layer before the last, whose activations are the features; 0 for none. */
-  features: number;
-}
+  features: countOrNone,
+});
+
+/** The shape of a {@link Classifier}. */
+export interface ClassifierConfig extends z.infer<typeof classifierSchema> {}
 
 /** Weights are (3, 3, in, out) in a convolution and (in, out) in a linear layer. */
 export type ClassifierParameters = {
@@ -32,13 +39,7 @@ export type Classifier = Model<ClassifierConfig, ClassifierParameters>;
 /** Small classifiers of images, trained on the cross-entropy. */
 export const classifier: Family<ClassifierConfig, ClassifierParameters> = {
   kind: 'classifier',
-  schema: z.strictObject({
-    kind: z.literal('classifier'),
-    image: z.strictObject({ channels: z.number(), height: z.number(), width: z.number() }),
-    classes: z.number(),
-    convolutions: z.array(z.number()),
-    features: z.number(),
-  }),
+  schema: classifierSchema,
   check: checkClassifier,
   title: ({ convolutions, features }) => [...convolutions, features].join('-'),
   specs: (config, key) => ({ parameters: parameterSpecs(config, key), buffers: {} }),
@@ -55,17 +56,15 @@ export function activations(
   { convolutions, hidden, output }: ClassifierParameters,
   images: tf.Tensor4D,
 ): { features: tf.Tensor2D; logits: tf.Tensor2D } {
-  let x = tf.transpose(images, [0, 2, 3, 1]) as tf.Tensor4D;
+  let x = tf.transpose(images, [0, 2, 3, 1]);
   for (const { weight, bias } of convolutions) {
-    x = tf.maxPool(relu(tf.add(tf.conv2d(x, weight, 1, 'same'), bias)) as tf.Tensor4D, 2, 2, 0);
+    x = tf.maxPool(relu(tf.add(tf.conv2d(x, weight, 1, 'same'), bias)), 2, 2, 0);
   }
-  const flat = tf.reshape(x, [x.shape[0], -1]) as tf.Tensor2D;
-  const features = hidden
-    ? (relu(tf.add(tf.matMul(flat, hidden.weight), hidden.bias)) as tf.Tensor2D)
-    : flat;
+  const flat = tf.reshape(x, [x.shape[0], -1]);
+  const features = hidden ? relu(tf.add(tf.matMul(flat, hidden.weight), hidden.bias)) : flat;
   return {
     features,
-    logits: tf.add(tf.matMul(features, output.weight), output.bias) as tf.Tensor2D,
+    logits: tf.add(tf.matMul(features, output.weight), output.bias),
   };
 }
 
@@ -96,19 +95,74 @@ function parameterSpecs(config: ClassifierConfig, key: RandomKey): Specs<Classif
 }
 
 function checkClassifier(config: ClassifierConfig): ClassifierConfig {
-  const { image, convolutions, features } = config;
-  const side = Math.min(image.height, image.width) / 2 ** convolutions.length;
-  if (side < 1 || !convolutions.every((width) => Number.isInteger(width) && width > 0)) {
+  const { image, convolutions } = checkedConfig(classifierSchema, config);
+  if (Math.min(image.height, image.width) < 2 ** convolutions.length) {
     throw new UserError(
       `A classifier has convolutions of [${convolutions.join(', ')}] channels on images of ${image.height}×${image.width}`,
-      'Expected whole numbers above 0, and few enough that halving the image leaves a pixel',
-    );
-  }
-  if (!(Number.isInteger(features) && features >= 0)) {
-    throw new UserError(
-      `A classifier has ${features} features`,
-      'Expected a whole number; 0 for no hidden layer',
+      'Expected few enough that halving the image leaves a pixel',
     );
   }
   return config;
+}
+
+/** Frees the parameters. */
+export function disposeClassifier(classifier: Classifier): void {
+  disposeModel(classifier);
+}
+
+/**
+ * What a classifier makes of images.
+ *
+ * The features stand for the images in a Fréchet distance. Without a hidden layer they are what the
+ * last layer sees: the pixels, in logistic regression.
+ *
+ * @param images (batch, channels, height, width) in [−1, 1]; any number, taken in parts of 500
+ * @returns features (batch, features) and logits (batch, classes), which the caller frees
+ * @throws UserError where the images do not fit the classifier
+ */
+export function classifierFeatures(
+  classifier: Classifier,
+  images: tf.Tensor4D,
+): { features: tf.Tensor2D; logits: tf.Tensor2D } {
+  const { channels, height, width } = classifier.config.image;
+  const [count, ...size] = images.shape;
+  if (count === 0 || size.join() !== [channels, height, width].join()) {
+    throw new UserError(
+      `Images of shape (${images.shape.join(', ')}) came`,
+      `This classifier takes (batch, ${channels}, ${height}, ${width})`,
+    );
+  }
+  return tidy(() => {
+    const parts: { features: tf.Tensor2D; logits: tf.Tensor2D }[] = [];
+    for (let first = 0; first < count; first += 500) {
+      const length = Math.min(500, count - first);
+      // The activations of a part are freed before those of the next are made.
+      parts.push(
+        tidy(() => {
+          const part = tf.slice(images, [first, 0, 0, 0], [length, channels, height, width]);
+          return activations(classifier.parameters, part);
+        }),
+      );
+    }
+    return {
+      features: tf.concat(parts.map(({ features }) => features)),
+      logits: tf.concat(parts.map(({ logits }) => logits)),
+    };
+  });
+}
+
+/**
+ * The share of images that a classifier puts into the class that their labels name.
+ *
+ * @param labels one per row of the logits
+ */
+export function accuracy(logits: tf.Tensor2D, labels: ArrayLike<number>): number {
+  const [count, classes] = logits.shape;
+  const values = logits.dataSync();
+  let right = 0;
+  for (let i = 0; i < count; i++) {
+    const row = values.subarray(i * classes, (i + 1) * classes);
+    if (row.indexOf(Math.max(...row)) === labels[i]) right++;
+  }
+  return right / count;
 }

@@ -1,8 +1,9 @@
 import { UserError } from '../../core/errors.js';
 import type { DataSource } from '../../data/index.js';
+import { saveCheckpoint } from '../../training/checkpoint.js';
 import { train } from '../../training/train.js';
-import { disposeClassifier } from './classifier.js';
-import { type Classifier, classifier } from './family.js';
+import { loadCheckpoint } from '../load-checkpoint.js';
+import { type Classifier, classifier, disposeClassifier, classifier as family } from './family.js';
 
 /** Where a training is. */
 export interface ClassifierProgress {
@@ -50,7 +51,7 @@ export async function trainClassifier(
     kind: 'classifier',
     image: data.image,
     classes: data.classes.length,
-    convolutions,
+    convolutions: [...convolutions],
     features,
   });
   const steps = epochs * Math.floor(data.length / batchSize);
@@ -87,4 +88,22 @@ export async function trainClassifier(
   if (finished) return model;
   disposeClassifier(model);
   throw signal?.reason;
+}
+
+/**
+ * Writes a classifier as safetensors in half precision, whole or not at all.
+ * @throws UserError where the file cannot be written
+ */
+export async function saveClassifier(classifier: Classifier, path: string): Promise<void> {
+  await saveCheckpoint(classifier, path, {}, 'F16');
+}
+
+/**
+ * Reads a classifier that {@link saveClassifier} wrote. Starts the engine if none runs.
+ *
+ * @returns a classifier that the caller frees with `disposeClassifier`
+ * @throws UserError where the file cannot be read, or holds something else
+ */
+export async function loadClassifier(path: string): Promise<Classifier> {
+  return loadCheckpoint(path, { family });
 }

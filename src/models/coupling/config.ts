@@ -1,37 +1,29 @@
 import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
-import { checkedValue } from '../../core/schema.js';
-import type { Background } from '../../flow/background.js';
-import type { ModelConfig } from '../../flow/model.js';
-import type { Factors } from '../../flow/squeeze.js';
+import { checkedConfig } from '../../core/schema.js';
+import { backgroundSchema } from '../../flow/background.js';
+import type { Factors } from '../../flow/coupling.js';
+import { count, countOrNone, imageSchema } from '../../flow/model.js';
 
-/** The shape of a coupling flow. */
-export interface CouplingConfig extends ModelConfig {
-  kind: 'coupling';
+export const couplingSchema = z.strictObject({
+  kind: z.literal('coupling'),
+  image: imageSchema,
+  classes: countOrNone,
   /**
    * Scales. Each begins with a squeeze: sides longer than a pixel are halved. After each but the last,
    * half of the channels leave.
    */
-  levels: number;
-  /** Couplings of a level. */
-  stepsPerLevel: number;
-  /** Channels inside the networks that predict. */
-  hiddenChannels: number;
-  /** As in a TarFlow. */
-  background?: Background;
-}
-
-const count = z.int().min(1);
-
-export const couplingSchema: z.ZodType<CouplingConfig> = z.strictObject({
-  kind: z.literal('coupling'),
-  image: z.strictObject({ channels: count, height: count, width: count }),
-  classes: z.int().min(0),
   levels: count,
+  /** Couplings of a level. */
   stepsPerLevel: count,
+  /** Channels inside the networks that predict. */
   hiddenChannels: count,
-  background: z.union([z.literal(0), z.literal(255)]).optional(),
+  /** As in a TarFlow. */
+  background: backgroundSchema.optional(),
 });
+
+/** The shape of a coupling flow. */
+export interface CouplingConfig extends z.infer<typeof couplingSchema> {}
 
 /** A level after its squeeze. */
 export interface LevelShape {
@@ -64,7 +56,7 @@ export function levelShapes({ image, levels }: CouplingConfig): LevelShape[] {
  *   or channels not split
  */
 export function checkCoupling(config: CouplingConfig): CouplingConfig {
-  checkedValue(couplingSchema, config, 'The configuration', 'Choose a value that fits');
+  checkedConfig(couplingSchema, config);
   const { height, width } = config.image;
   levelShapes(config).forEach((shape, level) => {
     if (!Number.isInteger(shape.height) || !Number.isInteger(shape.width)) {

@@ -1,13 +1,13 @@
 import { classMixture } from '../../conditions/labels.js';
+import { at } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
 import { tf, tidy } from '../../core/tf.js';
 import { type Leaves, withPrefix } from '../../core/tree.js';
+import { actnormConvolutionSpecs } from '../../flow/actnorm-convolution.js';
 import { cutImages, joinImages } from '../../flow/background.js';
-import { mixSpecs } from '../../flow/channel-mix.js';
-import { dimensions } from '../../flow/flow.js';
 import { standardising } from '../../flow/gaussian.js';
 import type { Family, ForwardResult, GenerateOptions, Model } from '../../flow/model.js';
-import { networkSpecs } from '../../nn/convolutional-network.js';
+import { dimensions } from '../../flow/model.js';
 import { type LeafSpec, type Specs, zeros } from '../../nn/specs.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
 import {
@@ -20,6 +20,7 @@ import {
 import {
   backThroughLevels,
   type CouplingParameters,
+  couplingNetworkSpecs,
   permutationName,
   throughLevels,
 } from './levels.js';
@@ -39,14 +40,14 @@ export const coupling: Family<CouplingConfig, CouplingParameters> = {
   specs,
   start: startFromData,
   objectives: () => [likelihood()],
+  prior: { shape: (config) => [1, dimensions(config)] },
   flow: {
     forward,
-    latentShape,
     rows: ({ image }) => image.height * image.width,
     width: ({ hiddenChannels }) => hiddenChannels,
     operations,
   },
-  generator: { latentShape, generate },
+  generate,
 };
 
 function specs(
@@ -57,7 +58,7 @@ function specs(
   const shapes = levelShapes(config);
   const buffers: Record<string, LeafSpec> = {};
   const network = (k: RandomKey, channels: number) =>
-    networkSpecs(k, {
+    couplingNetworkSpecs(k, {
       inputs: Math.ceil(channels / 2),
       hidden,
       outputs: Math.floor(channels / 2),
@@ -66,13 +67,13 @@ function specs(
   const levels = shapes.map(({ channels }, l) => ({
     steps: Array.from({ length: stepsPerLevel }, (_, s) => {
       const k = foldIn(foldIn(foldIn(key, 'level'), l), s);
-      const { parameters, permutation } = mixSpecs(foldIn(k, 'mix'), channels);
+      const { parameters, permutation } = actnormConvolutionSpecs(foldIn(k, 'mix'), channels);
       buffers[permutationName(l, s)] = permutation;
       return { mix: parameters, network: network(foldIn(k, 'network'), channels) };
     }),
     ...(l < shapes.length - 1 && { split: network(foldIn(foldIn(key, 'split'), l), channels) }),
   }));
-  const { height, width, channels } = shapes.at(-1) as (typeof shapes)[number];
+  const { height, width, channels } = at(shapes, -1);
   const shape = [height, width, channels];
   return { parameters: { levels, prior: { mean: zeros(shape), logScale: zeros(shape) } }, buffers };
 }
@@ -85,8 +86,8 @@ function forward(
   const { tokens: pixels, logDet } = pixelsOf(config, x);
   const { latents, logDets } = throughLevels(config, model, pixels, classes);
   const flat = latents.map((latent) => tf.reshape(latent, [x.shape[0], -1]));
-  const z = tf.expandDims(tf.concat(flat, 1), 1) as tf.Tensor3D;
-  const total = tf.addN(logDet ? [...logDets, logDet] : logDets) as tf.Tensor1D;
+  const z = tf.expandDims(tf.concat(flat, 1), 1);
+  const total = tf.addN(logDet ? [...logDets, logDet] : logDets);
   return { z, logDet: total, outputs: latents, logDets };
 }
 
@@ -98,17 +99,16 @@ async function generate(
   const shapes = levelShapes(config);
   const classes = classMixture(config, label, z.shape[0]);
   const latents = tidy(() => {
-    const sizes = shapes.map(({ height, width, channels }, l) => ({
-      shape: [height, width, l < shapes.length - 1 ? Math.floor(channels / 2) : channels] as const,
-    }));
+    const sizes = shapes.map(({ height, width, channels }, l) => {
+      const left = l < shapes.length - 1 ? Math.floor(channels / 2) : channels;
+      return [z.shape[0], height, width, left] as const;
+    });
     const parts = tf.split(
       tf.squeeze(z, [1]),
-      sizes.map(({ shape: [height, width, channels] }) => height * width * channels),
+      sizes.map(([, height, width, channels]) => height * width * channels),
       1,
     );
-    return sizes.map(
-      ({ shape }, l) => tf.reshape(parts[l] as tf.Tensor, [z.shape[0], ...shape]) as tf.Tensor4D,
-    );
+    return sizes.map((size, l) => tf.reshape(at(parts, l), size));
   });
   try {
     const pixels = await backThroughLevels(config, model, latents, classes, async () => {
@@ -140,13 +140,13 @@ function startFromData(
       pixelsOf(config, images).tokens,
       classes,
       (step, x, name) => {
-        const { mean, logScale } = standardising(x, [0, 1, 2]);
-        const start = { shift: mean as tf.Tensor1D, logScale: logScale as tf.Tensor1D };
+        const { mean: shift, logScale } = standardising(x, [0, 1, 2]);
+        const start = { shift, logScale };
         Object.assign(started, withPrefix(start, `${name}.mix.`));
         return { ...step, mix: { ...step.mix, ...start } };
       },
     );
-    const prior = standardising(latents.at(-1) as tf.Tensor4D, [0]);
+    const prior = standardising(at(latents, -1), [0]);
     return { ...started, ...withPrefix(prior, 'prior.') };
   });
 }
@@ -161,10 +161,6 @@ function operations(config: CouplingConfig): number {
     return 2 * height * width * (networks * network + stepsPerLevel * channels ** 2);
   });
   return perLevel.reduce((sum, count) => sum + count, 0);
-}
-
-function latentShape(config: CouplingConfig): [number, number] {
-  return [1, dimensions(config)];
 }
 
 /** Images (batch, height, width, channels), with the background spread where the model has one. */

@@ -1,20 +1,85 @@
+import { at } from '../../core/errors.js';
+import { relu } from '../../core/ops.js';
+import { foldIn, type RandomKey } from '../../core/random.js';
 import { tf, tidy } from '../../core/tf.js';
-import type { Leaves } from '../../core/tree.js';
-import { type MixParameters, mixChannels, unmixChannels } from '../../flow/channel-mix.js';
-import { couple, halves, uncouple } from '../../flow/coupling.js';
+import { type Leaves, leaf } from '../../core/tree.js';
+import {
+  type ActnormConvolutionParameters,
+  actnormConvolution,
+  inverseActnormConvolution,
+} from '../../flow/actnorm-convolution.js';
+import { couple, halves, squeeze, uncouple, unsqueeze } from '../../flow/coupling.js';
 import { denormalise, type Gaussian, normalise } from '../../flow/gaussian.js';
-import { squeeze, unsqueeze } from '../../flow/squeeze.js';
-import { type NetworkParameters, predicted } from '../../nn/convolutional-network.js';
+import { type ConvolutionParameters, convolution, convolutionSpecs } from '../../nn/convolution.js';
+import { bounded, embedding } from '../../nn/layers.js';
+import { normals, type Specs, zeros } from '../../nn/specs.js';
 import { type CouplingConfig, levelShapes } from './config.js';
 
+/** What predicts one half of the channels from the other. */
+export type CouplingNetwork = {
+  /** 3×3, to the hidden channels. */
+  input: ConvolutionParameters;
+  /** (classes, hidden channels), added before the first nonlinearity; absent without classes. */
+  classes?: tf.Tensor2D;
+  /** 3×3, between the hidden channels. */
+  hidden: ConvolutionParameters;
+  /** 3×3; half of its outputs are means, the others log-scales. */
+  output: ConvolutionParameters;
+};
+
+/**
+ * A network that starts by predicting mean and log-scale 0, because its last weights are zero.
+ *
+ * @param sizes channels that it reads, of its hidden layers, and that it predicts; and classes
+ */
+export function couplingNetworkSpecs(
+  key: RandomKey,
+  sizes: { inputs: number; hidden: number; outputs: number; classes: number },
+): Specs<CouplingNetwork> {
+  const { inputs, hidden, outputs, classes } = sizes;
+  return {
+    input: convolutionSpecs(foldIn(key, 'input'), 3, inputs, hidden),
+    ...(classes > 0 && { classes: normals(foldIn(key, 'classes'), [classes, hidden], 0.01) }),
+    hidden: convolutionSpecs(foldIn(key, 'hidden'), 3, hidden, hidden),
+    output: { weight: zeros([3, 3, hidden, 2 * outputs]), bias: zeros([2 * outputs]) },
+  };
+}
+
+/** Log-scales lie within ±3. */
+const bound = 3;
+
+/**
+ * Mean and log-scale of channels from others, by three convolutions of 3×3.
+ *
+ * @param x (batch, height, width, inputs)
+ * @param classes mixture of classes (batch, classes); none takes the mean of the table
+ */
+function predictedGaussian(
+  parameters: CouplingNetwork,
+  x: tf.Tensor4D,
+  classes: tf.Tensor2D | undefined,
+): { mean: tf.Tensor4D; logScale: tf.Tensor4D } {
+  let h = convolution(x, parameters.input);
+  if (parameters.classes) {
+    const rows = embedding(parameters.classes, classes);
+    h = tf.add(h, tf.reshape(rows, [rows.shape[0], 1, 1, rows.shape[1]]));
+  }
+  h = relu(convolution(relu(h), parameters.hidden));
+  const [mean, raw] = tf.split(convolution(h, parameters.output), 2, 3) as [
+    tf.Tensor4D,
+    tf.Tensor4D,
+  ];
+  return { mean, logScale: bounded(raw, bound) };
+}
+
 /** A step of a level: channels normalised and mixed, then a coupling. */
-export type StepParameters = { mix: MixParameters; network: NetworkParameters };
+export type StepParameters = { mix: ActnormConvolutionParameters; network: CouplingNetwork };
 
 export type CouplingParameters = {
   levels: {
     steps: StepParameters[];
     /** Predicts the channels that leave after the level from those that stay; none in the last. */
-    split?: NetworkParameters;
+    split?: CouplingNetwork;
   }[];
   /** What is left at the end is normal with these, (height, width, channels) each. */
   prior: { mean: tf.Tensor3D; logScale: tf.Tensor3D };
@@ -26,7 +91,7 @@ export function permutationName(level: number, step: number): string {
 }
 
 /** What data become on their way to noise: what leaves after each level, and its log-determinant. */
-export interface Passage {
+export interface Trajectory {
   latents: tf.Tensor4D[];
   logDets: tf.Tensor1D[];
 }
@@ -43,39 +108,39 @@ export function throughLevels(
   images: tf.Tensor4D,
   classes: tf.Tensor2D | undefined,
   onStep: (step: StepParameters, x: tf.Tensor4D, name: string) => StepParameters = (step) => step,
-): Passage {
+): Trajectory {
   const batch = images.shape[0];
   const shapes = levelShapes(config);
-  const passage: Passage = { latents: [], logDets: [] };
+  const trajectory: Trajectory = { latents: [], logDets: [] };
   let x = images;
   parameters.levels.forEach((level, l) => {
-    x = squeeze(x, (shapes[l] as (typeof shapes)[number]).factors);
+    x = squeeze(x, at(shapes, l).factors);
     let logDet: tf.Tensor1D = tf.zeros([batch]);
-    level.steps.forEach((given, s) => {
-      const permutation = buffers[permutationName(l, s)] as tf.Tensor2D;
-      const step = onStep(given, x, `levels.${l}.steps.${s}`);
+    level.steps.forEach((start, s) => {
+      const permutation = leaf(buffers, permutationName(l, s), 2);
+      const step = onStep(start, x, `levels.${l}.steps.${s}`);
       // A scope per step: all else that it made is freed before the next one runs.
       const result = tidy(() => {
-        const mixed = mixChannels(x, step.mix, permutation);
+        const mixed = actnormConvolution(x, step.mix, permutation);
         const { kept, moved, logDet } = couple(mixed.y, networkOf(step.network, classes));
         return { x: tf.concat([kept, moved], 3), logDet: tf.add(logDet, mixed.logDet) };
       });
-      x = result.x as tf.Tensor4D;
+      x = result.x;
       logDet = tf.add(logDet, result.logDet);
     });
     if (level.split) {
       const { kept, moved, logDet: ofSplit } = couple(x, networkOf(level.split, classes));
       x = kept;
-      passage.latents.push(moved);
+      trajectory.latents.push(moved);
       logDet = tf.add(logDet, ofSplit);
     } else {
       const prior = priorOf(parameters.prior, batch);
-      passage.latents.push(normalise(x, prior));
+      trajectory.latents.push(normalise(x, prior));
       logDet = tf.sub(logDet, tf.sum(parameters.prior.logScale));
     }
-    passage.logDets.push(logDet);
+    trajectory.logDets.push(logDet);
   });
-  return passage;
+  return trajectory;
 }
 
 /**
@@ -93,30 +158,27 @@ export async function backThroughLevels(
   onLevel: () => Promise<void>,
 ): Promise<tf.Tensor4D> {
   const shapes = levelShapes(config);
-  let x: tf.Tensor4D | undefined;
+  const left = at(latents, -1);
+  let x = tidy(() => denormalise(left, priorOf(parameters.prior, left.shape[0])));
   for (const [l, level] of [...parameters.levels.entries()].reverse()) {
     const next = tidy(() => {
-      const latent = latents[l] as tf.Tensor4D;
-      let y =
-        level.split && x
-          ? uncouple(x, latent, networkOf(level.split, classes))
-          : denormalise(latent, priorOf(parameters.prior, latent.shape[0]));
+      let y = level.split ? uncouple(x, at(latents, l), networkOf(level.split, classes)) : x;
       for (const [s, { mix, network }] of [...level.steps.entries()].reverse()) {
         const [kept, moved] = halves(y);
         const mixed = uncouple(kept, moved, networkOf(network, classes));
-        y = unmixChannels(mixed, mix, buffers[permutationName(l, s)] as tf.Tensor2D);
+        y = inverseActnormConvolution(mixed, mix, leaf(buffers, permutationName(l, s), 2));
       }
-      return unsqueeze(y, (shapes[l] as (typeof shapes)[number]).factors);
+      return unsqueeze(y, at(shapes, l).factors);
     });
-    x?.dispose();
+    x.dispose();
     x = next;
     await onLevel();
   }
-  return x as tf.Tensor4D;
+  return x;
 }
 
-function networkOf(parameters: NetworkParameters, classes: tf.Tensor2D | undefined) {
-  return (kept: tf.Tensor4D): Gaussian<tf.Tensor4D> => predicted(parameters, kept, classes);
+function networkOf(parameters: CouplingNetwork, classes: tf.Tensor2D | undefined) {
+  return (kept: tf.Tensor4D): Gaussian<tf.Tensor4D> => predictedGaussian(parameters, kept, classes);
 }
 
 /** The prior as one number of a whole batch, since the affine step takes equal shapes. */
@@ -124,7 +186,6 @@ function priorOf(
   { mean, logScale }: CouplingParameters['prior'],
   batch: number,
 ): Gaussian<tf.Tensor4D> {
-  const every = (numbers: tf.Tensor3D): tf.Tensor4D =>
-    tf.tile(tf.expandDims(numbers, 0), [batch, 1, 1, 1]) as tf.Tensor4D;
+  const every = (numbers: tf.Tensor3D) => tf.tile(tf.expandDims(numbers, 0), [batch, 1, 1, 1]);
   return { mean: every(mean), logScale: every(logScale) };
 }

@@ -1,14 +1,15 @@
 import { droppedClasses } from '../../conditions/labels.js';
 import { tf } from '../../core/tf.js';
-import { type Leaves, withLeaves } from '../../core/tree.js';
+import { type Leaves, leaf, withLeaves } from '../../core/tree.js';
 import type {
   AutoregressiveBlock,
+  BlockCost,
   Conditions,
   Place,
   Prediction,
 } from '../../flow/autoregressive.js';
-import { dimensions } from '../../flow/flow.js';
-import { type MadeParameters, made, maskedOutput } from '../../nn/masked-network.js';
+import { dimensions } from '../../flow/model.js';
+import { type MadeParameters, made, maskedOutput } from '../../nn/made.js';
 import type { MafConfig } from './config.js';
 
 /**
@@ -20,11 +21,8 @@ export class MafBlock implements AutoregressiveBlock {
   readonly tokens: number;
   readonly width = 1;
   readonly given = 0;
-  readonly lead = 0;
-  readonly stack: number;
-  readonly work: number;
-  readonly depth: number;
-  readonly cacheWidth = 1;
+  readonly cache = { lead: 0, width: 1, rows: 1 } as const;
+  readonly cost: BlockCost;
   readonly heads = 0;
   readonly description: unknown;
   readonly direction: 'forward' | 'reverse';
@@ -36,9 +34,11 @@ export class MafBlock implements AutoregressiveBlock {
   ) {
     const { hidden, output } = parameters;
     this.tokens = dimensions(config);
-    this.stack = config.blocks;
-    this.depth = hidden.length;
-    this.work = [...hidden, output].reduce((sum, { weight }) => sum + weight.size, 0);
+    this.cost = {
+      stack: config.blocks,
+      work: [...hidden, output].reduce((sum, { weight }) => sum + weight.size, 0),
+      depth: hidden.length,
+    };
     this.direction = index % 2 === 0 ? 'forward' : 'reverse';
     this.description = config;
   }
@@ -58,11 +58,9 @@ export class MafBlock implements AutoregressiveBlock {
     { start = 0, cache, conditions = {}, keepCache = false }: Place = {},
   ): Prediction {
     const [rows, count] = tokens.shape;
-    const given = tf.reshape(tokens, [rows, 1, count, 1]) as tf.Tensor4D;
-    const seen = cache
-      ? (tf.concat([cache.tokens as tf.Tensor4D, given], 2) as tf.Tensor4D)
-      : given;
-    const next = made(this.parameters, tf.reshape(seen, [rows, start + count]) as tf.Tensor2D, {
+    const given = tf.reshape(tokens, [rows, 1, count, 1]);
+    const seen = cache ? tf.concat([leaf(cache, 'tokens', 4), given], 2) : given;
+    const next = made(this.parameters, tf.reshape(seen, [rows, start + count]), {
       tokens: this.tokens,
       first: cache ? start + 1 : 0,
       classes: conditions.classes,

@@ -1,44 +1,35 @@
 import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
-import { checkedValue } from '../../core/schema.js';
-import type { Background } from '../../flow/background.js';
-import type { ModelConfig } from '../../flow/model.js';
+import { checkedConfig } from '../../core/schema.js';
+import { backgroundSchema } from '../../flow/background.js';
+import { count, countOrNone, imageSchema } from '../../flow/model.js';
 
-/** The shape of a masked autoregressive flow. Its tokens are the numbers of an image, one by one. */
-export interface MafConfig extends ModelConfig {
-  kind: 'maf';
+export const mafSchema = z.strictObject({
+  kind: z.literal('maf'),
+  image: imageSchema,
+  classes: countOrNone,
   /** Masked networks, each in the reverse order of the one before. */
-  blocks: number;
+  blocks: count,
   /** Hidden layers of a network. */
-  hiddenLayers: number;
+  hiddenLayers: count,
   /** Units of a hidden layer. */
-  hiddenUnits: number;
+  hiddenUnits: count,
   /**
    * As in a TarFlow: the grey level whose noise is made normal before the first block
    * (`spreadBackground`). The paper takes the logit of pixels instead. Absent, blocks read pixels.
    */
-  background?: Background | undefined;
-}
-
-const count = z.int().min(1);
-
-/** The fields of a {@link MafConfig}. */
-export const mafSchema: z.ZodType<MafConfig> = z.strictObject({
-  kind: z.literal('maf'),
-  image: z.strictObject({ channels: count, height: count, width: count }),
-  classes: z.int().min(0),
-  blocks: count,
-  hiddenLayers: count,
-  hiddenUnits: count,
-  background: z.union([z.literal(0), z.literal(255)]).optional(),
+  background: backgroundSchema.optional(),
 });
+
+/** The shape of a masked autoregressive flow. Its tokens are the numbers of an image, one by one. */
+export interface MafConfig extends z.infer<typeof mafSchema> {}
 
 /**
  * Checks a configuration.
  * @throws UserError that names the value that does not fit, or an image of a single number
  */
 export function checkMaf(config: MafConfig): MafConfig {
-  checkedValue(mafSchema, config, 'The configuration', 'Choose a value that fits');
+  checkedConfig(mafSchema, config);
   const { channels, height, width } = config.image;
   if (channels * height * width < 2) {
     throw new UserError(

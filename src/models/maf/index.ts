@@ -2,12 +2,12 @@ import { foldIn, type RandomKey } from '../../core/random.js';
 import { tf, tidy } from '../../core/tf.js';
 import type { Leaves } from '../../core/tree.js';
 import { cutImages, joinImages } from '../../flow/background.js';
-import { dimensions } from '../../flow/flow.js';
+import { forwardThroughBlocks } from '../../flow/forward.js';
 import { standardising } from '../../flow/gaussian.js';
 import type { Family, Model } from '../../flow/model.js';
+import { dimensions } from '../../flow/model.js';
 import { patchify, unpatchify } from '../../flow/patches.js';
-import { forwardThroughBlocks } from '../../flow/through-blocks.js';
-import { type MadeParameters, madeSpecs, outputBias } from '../../nn/masked-network.js';
+import { type MadeParameters, madeSpecs, outputBias } from '../../nn/made.js';
 import type { Specs } from '../../nn/specs.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
 import { MafBlock } from './block.js';
@@ -28,16 +28,15 @@ export const maf: Family<MafConfig, MafParameters> = {
   specs: (config, key) => ({ parameters: parameterSpecs(config, key), buffers: {} }),
   start: startFromData,
   objectives: () => [likelihood()],
+  prior: { shape: (config) => [dimensions(config), 1] },
   flow: {
     forward(model, x, conditions) {
       const { tokens, logDet } = tokensOf(model.config, x);
       return forwardThroughBlocks(blocksOf(model), tokens, conditions, logDet);
     },
-    latentShape,
     rows: () => 1,
     width: ({ hiddenUnits }) => hiddenUnits,
   },
-  generator: { latentShape },
   blocks: blocksOf,
   tokens: { of: tokensOf, images: imagesOf },
 };
@@ -65,10 +64,6 @@ function blocksOf({ config, parameters }: Maf): MafBlock[] {
   return parameters.blocks.map((block, index) => new MafBlock(config, block, index));
 }
 
-function latentShape(config: MafConfig): [number, number] {
-  return [dimensions(config), 1];
-}
-
 /** The numbers of images as tokens, pixel by pixel in raster order, each channel by channel. */
 function tokensOf(
   { image, background }: MafConfig,
@@ -81,7 +76,7 @@ function tokensOf(
 
 function imagesOf({ image, background }: MafConfig, tokens: tf.Tensor3D): tf.Tensor4D {
   return joinImages(background, tokens, (x) => {
-    const pixels = tf.reshape(x, [x.shape[0], -1, image.channels]) as tf.Tensor3D;
+    const pixels = tf.reshape(x, [x.shape[0], -1, image.channels]);
     return unpatchify({ image, patchSize: 1 }, pixels);
   });
 }

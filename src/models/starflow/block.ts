@@ -1,9 +1,10 @@
 import { droppedClasses } from '../../conditions/labels.js';
-import { consecutive } from '../../core/ops.js';
+import { UserError } from '../../core/errors.js';
 import { tf } from '../../core/tf.js';
 import { type Leaves, withLeaves } from '../../core/tree.js';
 import type { Conditions, Place } from '../../flow/autoregressive.js';
-import type { Gaussian } from '../../flow/gaussian.js';
+import { type Gaussian, sideBySide } from '../../flow/gaussian.js';
+import { tokenCount, tokenWidth } from '../../flow/patches.js';
 import {
   type Entries,
   type EntryFunction,
@@ -13,7 +14,7 @@ import {
 import { bounded, type LinearParameters, normed } from '../../nn/layers.js';
 import { rotaryRows } from '../../nn/rotary.js';
 import { type Linear, storedLinear } from '../../nn/transformer.js';
-import { prefixEntries, type StarFlowConfig, starflowTokens, starflowWidth } from './config.js';
+import { prefixEntries, type StarFlowConfig } from './config.js';
 import type { StarFlowBlockParameters } from './parameters.js';
 import { rotaryTable } from './positions.js';
 
@@ -37,9 +38,12 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
     const prefix = parameters.proj_txt ? prefixEntries(config) : 0;
     const turns = firstDirection === 'reverse' ? index + 1 : index;
     super(parameters, {
-      ...{ index, stack: layersPerBlock.length, channels, headWidth },
-      tokens: starflowTokens(config),
-      width: starflowWidth(config),
+      index,
+      stack: layersPerBlock.length,
+      channels,
+      headWidth,
+      tokens: tokenCount(config),
+      width: tokenWidth(config),
       direction: turns % 2 === 0 ? 'forward' : 'reverse',
       given: startToken ? 0 : 1,
       lead: prefix + (startToken ? 1 : 0),
@@ -60,11 +64,7 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
   }
 
   outputWeights(): { mean: tf.Tensor2D; logScale?: tf.Tensor2D } {
-    const [logScale, mean] = tf.split(this.parameters.proj_out.weight, 2, 0) as [
-      tf.Tensor2D,
-      tf.Tensor2D,
-    ];
-    return { mean, logScale };
+    return sideBySide(this.parameters.proj_out.weight, 0);
   }
 
   protected entries(tokens: tf.Tensor3D, { start = 0, cache, conditions = {} }: Place): Entries {
@@ -72,7 +72,7 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
     const h = cache ? projected(proj_in, tokens) : this.begun(tokens, conditions);
     return {
       h,
-      rotary: rotaryRows(this.positions(), cache ? this.lead + start : 0, h.shape[1]),
+      rotary: rotaryRows(this.positions(), cache ? this.cache.lead + start : 0, h.shape[1]),
       // What comes before the start token predicts nothing.
       silent: cache ? 0 : this.prefix,
     };
@@ -86,12 +86,11 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
     linear: Linear;
   }): () => EntryFunction {
     const { cos, sin } = this.positions();
-    return () => (t, tokens) => {
-      const first = tf.add(t, tf.scalar(this.lead, 'int32')) as tf.Scalar;
-      const places = consecutive(first, tokens.shape[1]);
+    return () => (t, token) => {
+      const place = tf.reshape(tf.add(t, tf.scalar(this.cache.lead, 'int32')), [1]);
       return {
-        h: overRows(tokens, (rows) => linear(parameters.proj_in, rows)),
-        rotary: { cos: tf.gather(cos, places), sin: tf.gather(sin, places) },
+        h: linear(parameters.proj_in, token),
+        rotary: { cos: tf.gather(cos, place), sin: tf.gather(sin, place) },
       };
     };
   }
@@ -108,8 +107,8 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
 
   /** Scales before means along an axis. */
   protected gaussian<T extends tf.Tensor>(out: T, axis: number): Gaussian<T> {
-    const [raw, mean] = tf.split(out, 2, axis) as [T, T];
-    return { mean, logScale: this.config.scale === 'exp' ? raw : logSoftplus(raw) };
+    const { mean, logScale } = sideBySide(out, axis);
+    return { mean, logScale: this.config.scale === 'exp' ? logScale : logSoftplus(logScale) };
   }
 
   /** Cosines and sines of all entries: the prefix, then as many as there are tokens. */
@@ -122,13 +121,12 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
   private begun(tokens: tf.Tensor3D, conditions: Conditions): tf.Tensor3D {
     const [rows, count] = tokens.shape;
     const { sos_embed: start, proj_txt: projection, proj_in } = this.parameters;
-    const started = start
-      ? [tf.tile(start, [rows, 1, 1]), ...(count > 0 ? [tokens] : [])]
-      : [tokens];
-    const h = projected(
-      proj_in,
-      started.length === 1 ? (started[0] as tf.Tensor3D) : tf.concat(started, 1),
-    );
+    let entries = tokens;
+    if (start) {
+      const first = tf.tile(start, [rows, 1, 1]);
+      entries = count > 0 ? tf.concat([first, tokens], 1) : first;
+    }
+    const h = projected(proj_in, entries);
     if (!projection) return h;
     return tf.concat([projected(projection, this.prefixStates(conditions, rows)), h], 1);
   }
@@ -136,8 +134,12 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
   /** The states of a class or a caption (rows, entries, width). */
   private prefixStates(given: Conditions, rows: number): tf.Tensor3D {
     const { classes, text } = { ...this.unconditional(rows), ...present(given) };
-    if (text) return text;
-    return tf.expandDims(classes as tf.Tensor2D, 1) as tf.Tensor3D;
+    const states = text ?? (classes && tf.expandDims(classes, 1));
+    if (states) return states;
+    throw new UserError(
+      'Neither a class nor a caption came for a block that reads one',
+      'Give its conditions, or those of `unconditional`',
+    );
   }
 }
 
@@ -151,7 +153,8 @@ const softplusOfOne = Math.log(Math.E - 1);
 
 /** The logarithm of softplus(a + ln(e − 1)), which is 0 at a = 0. */
 export function logSoftplus<T extends tf.Tensor>(a: T): T {
-  return tf.log(tf.softplus(tf.add(a, softplusOfOne))) as T;
+  const moved: T = tf.add(a, softplusOfOne);
+  return tf.log(tf.softplus(moved));
 }
 
 function present({ classes, text }: Conditions): Conditions {

@@ -1,19 +1,11 @@
 import type { tf } from '../../core/tf.js';
+import { forwardThroughBlocks } from '../../flow/forward.js';
 import type { Family, ForwardResult, Model } from '../../flow/model.js';
-import { patchify, unpatchify } from '../../flow/patches.js';
-import { forwardThroughBlocks } from '../../flow/through-blocks.js';
+import { patchify, tokenCount, tokenWidth, unpatchify } from '../../flow/patches.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
 import { StarFlowBlock } from './block.js';
-import {
-  checkStarFlow,
-  type StarFlowConfig,
-  starflowSchema,
-  starflowTitle,
-  starflowTokens,
-  starflowWidth,
-} from './config.js';
-import { type StarFlowParameters, starflowSpecs } from './parameters.js';
-import { published } from './published.js';
+import { checkStarFlow, type StarFlowConfig, starflowSchema, starflowTitle } from './config.js';
+import { published, type StarFlowParameters, starflowSpecs } from './parameters.js';
 
 /**
  * A deep and several shallow autoregressive blocks over latents (Gu et al. 2025, arXiv 2506.06276).
@@ -28,7 +20,7 @@ export type StarFlow = Model<StarFlowConfig, StarFlowParameters>;
  * ```ts
  * import { starflow } from 'tarflow/models';
  *
- * console.log(starflow.kind, Object.keys(starflow.generator ?? {})); // starflow [ 'latentShape' ]
+ * console.log(starflow.kind, Object.keys(starflow.prior ?? {})); // starflow [ 'shape' ]
  * ```
  */
 export const starflow: Family<StarFlowConfig, StarFlowParameters> = {
@@ -41,15 +33,14 @@ export const starflow: Family<StarFlowConfig, StarFlowParameters> = {
   // larger images goes on with what one on smaller ones learnt, as the paper's of 512² with that of 256².
   trainingFields: ['image.height', 'image.width'],
   objectives: () => [likelihood()],
+  prior: { shape: (config) => [tokenCount(config), tokenWidth(config)] },
   flow: {
     forward(model, x, conditions): ForwardResult {
       return forwardThroughBlocks(blocks(model), tokensOf(model.config, x), conditions);
     },
-    latentShape,
-    rows: starflowTokens,
+    rows: tokenCount,
     width: ({ channels }) => channels,
   },
-  generator: { latentShape },
   blocks,
   published,
   tokens: {
@@ -64,10 +55,6 @@ function blocks({ config, parameters, buffers }: StarFlow): StarFlowBlock[] {
     const reads = block.proj_txt !== undefined && empty_text !== undefined;
     return new StarFlowBlock(config, { ...block, ...(reads && { empty_text }) }, index);
   });
-}
-
-function latentShape(config: StarFlowConfig): [number, number] {
-  return [starflowTokens(config), starflowWidth(config)];
 }
 
 function patchesOf({ image, patchSize }: StarFlowConfig) {

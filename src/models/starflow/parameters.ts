@@ -1,10 +1,13 @@
-import { emptyCaption } from '../../conditions/given.js';
+import { emptyCaption } from '../../conditions/context.js';
+import { at, UserError } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
 import type { tf } from '../../core/tf.js';
+import type { PublishedAbility } from '../../flow/model.js';
+import { tokenWidth } from '../../flow/patches.js';
 import { type LinearParameters, linearSpecs } from '../../nn/layers.js';
 import { type LeafSpec, normals, type Specs, zeros } from '../../nn/specs.js';
 import { type AnyLayerParameters, layerSpecs } from '../../nn/transformer.js';
-import { prefixEntries, prefixWidth, type StarFlowConfig, starflowWidth } from './config.js';
+import { prefixEntries, prefixWidth, type StarFlowConfig } from './config.js';
 
 /** One block. The keys are those of the published state dicts. */
 export type StarFlowBlockParameters = {
@@ -48,7 +51,7 @@ function blockSpecs(
   key: RandomKey,
 ): Specs<StarFlowBlockParameters> {
   const { channels, layersPerBlock, norm, startToken, finalNorm } = config;
-  const width = starflowWidth(config);
+  const width = tokenWidth(config);
   const deep = index === layersPerBlock.length - 1;
   return {
     ...(startToken && { sos_embed: normals(foldIn(key, 'sos_embed'), [1, 1, width], 1) }),
@@ -57,7 +60,7 @@ function blockSpecs(
       prefixEntries(config) > 0 && {
         proj_txt: linearSpecs(foldIn(key, 'proj_txt'), channels, prefixWidth(config)),
       }),
-    attn_blocks: Array.from({ length: layersPerBlock[index] as number }, (_, layer) =>
+    attn_blocks: Array.from({ length: at(layersPerBlock, index) }, (_, layer) =>
       layerSpecs(foldIn(foldIn(key, 'layer'), layer), channels, norm),
     ),
     ...(finalNorm && { final_norm: { weight: zeros([channels]) } }),
@@ -67,3 +70,118 @@ function blockSpecs(
     },
   };
 }
+
+type Shapes = Record<string, { shape: readonly number[] }>;
+
+/** Masks, tables of angles, and a variance of the prior that is never read: the model has none. */
+const ignored = /^(var|blocks\.\d+\.(attn_mask|feat_rope\.freqs_(cos|sin)))$/;
+
+/**
+ * The configuration of a published model, from the shapes of its state dict. They do not tell the width
+ * of a head (64), the bound of outputs (4), how an output becomes a scale (softplus) and the order of
+ * the first block (reverse): these are as released. A grid is taken to be square. Every tensor is
+ * checked by its name and shape.
+ *
+ * @throws UserError with the names of tensors that are missing, unexpected or of another shape, and
+ *   where a model reads captions and the states of the empty one are not there
+ */
+function configOf(
+  state: Shapes,
+  source: string,
+  { imageChannels, headWidth = 64 }: { imageChannels?: number; headWidth?: number },
+): StarFlowConfig {
+  const shape = (name: string): readonly number[] =>
+    Object.hasOwn(state, name) ? (state[name]?.shape ?? []) : [];
+  const blocks = highest(state, /^blocks\.(\d+)\./);
+  const [, , width = 1] = shape('blocks.0.sos_embed');
+  const [tokens = 0] = shape('var');
+  const patchSize = Math.sqrt(width / (imageChannels ?? width));
+  const gridSide = Math.sqrt(tokens);
+  if (!Number.isInteger(patchSize) || !Number.isInteger(gridSide) || gridSide === 0) {
+    throw new UserError(
+      `${source}: ${tokens} tokens of ${width} numbers are no square grid of latents` +
+        `${imageChannels === undefined ? '' : ` of ${imageChannels} channels`}`,
+      'Expected a tensor var (tokens, numbers of a token), and give the channels of the latents',
+    );
+  }
+  return {
+    kind: 'starflow',
+    image: {
+      channels: imageChannels ?? width,
+      height: gridSide * patchSize,
+      width: gridSide * patchSize,
+    },
+    nullClass: true,
+    ...conditionsOf(state, source, blocks - 1, tokens),
+    patchSize,
+    channels: shape('blocks.0.proj_in.weight')[0] ?? headWidth,
+    layersPerBlock: Array.from({ length: blocks }, (_, block) =>
+      Math.max(1, highest(state, new RegExp(`^blocks\\.${block}\\.attn_blocks\\.(\\d+)\\.`))),
+    ),
+    headWidth,
+    startToken: true,
+    norm: Object.hasOwn(state, 'blocks.0.attn_blocks.0.mlp.norm.bias') ? 'layer' : 'rms',
+    finalNorm: Object.hasOwn(state, 'blocks.0.final_norm.weight'),
+    softClip: 4,
+    scale: 'softplus',
+    firstDirection: 'reverse',
+    gridSide,
+  };
+}
+
+/** What the deep block reads: nothing, a class (one entry, the last of its numbers for none), a caption. */
+function conditionsOf(
+  state: Shapes,
+  source: string,
+  deep: number,
+  tokens: number,
+): Pick<StarFlowConfig, 'classes' | 'text'> {
+  const projection = state[`blocks.${deep}.proj_txt.weight`]?.shape;
+  if (!projection) return { classes: 0 };
+  const [, width = 0] = projection;
+  const empty = state[emptyCaption]?.shape;
+  const entries = maskedEntries(state[`blocks.${deep}.attn_mask`], tokens) ?? empty?.[0];
+  if (empty && empty[0] !== entries) {
+    throw new UserError(
+      `${source}: the states of the empty caption have ${empty[0]} entries, and the model reads ${entries}`,
+      'Take states of as many entries, which the places in a caption depend on',
+    );
+  }
+  if (empty && entries !== undefined) return { classes: 0, text: { entries, width } };
+  if (entries === 1) return { classes: width - 1 };
+  throw new UserError(
+    entries === undefined
+      ? `${source} does not say whether its STARFlow reads classes or captions, for it has no attention mask`
+      : `${source} holds a STARFlow that reads captions of ${entries} entries, and no states of the ` +
+          'empty caption, without which it cannot be guided',
+    'If it reads captions, add them by `tarflow convert FILE.pth FILE.safetensors --empty-text states:STATES.safetensors`, ' +
+      'with the states of the encoder that it was trained with',
+  );
+}
+
+/** Entries of a condition, which a mask (entries + tokens, the same) tells; absent without one. */
+function maskedEntries(
+  mask: { shape: readonly number[] } | undefined,
+  tokens: number,
+): number | undefined {
+  const side = mask?.shape.at(-1);
+  return side === undefined ? undefined : side - tokens;
+}
+
+/** One more than the highest number that names have at a place; 0 where none has one. */
+function highest(state: Shapes, pattern: RegExp): number {
+  const numbers = Object.keys(state).map((name) => Number(pattern.exec(name)?.[1] ?? -1));
+  return Math.max(-1, ...numbers) + 1;
+}
+
+/** Published STARFlows, as apple/ml-starflow releases them. */
+export const published: PublishedAbility<StarFlowConfig> = {
+  network: 'a STARFlow',
+  address: 'https://github.com/apple/ml-starflow (starflow_3B_t2i_256x256.pth)',
+  mark: 'blocks.0.sos_embed',
+  ignored,
+  configOf,
+  licence:
+    'Apple publishes the weights of STARFlow for research alone, under the LICENSE_MODEL of ' +
+    'https://github.com/apple/ml-starflow.',
+};

@@ -1,6 +1,8 @@
+import { at } from '../../core/errors.js';
 import { tf } from '../../core/tf.js';
+import { gridOf } from '../../flow/patches.js';
 import { type Rotary, rotaryOf } from '../../nn/rotary.js';
-import { captionNumbers, gridOf, prefixEntries, type StarFlowConfig } from './config.js';
+import { captionNumbers, prefixEntries, type StarFlowConfig } from './config.js';
 
 /** Angles fall from 1 by powers of this. */
 const base = 10_000;
@@ -34,7 +36,7 @@ export function angleTable(config: StarFlowConfig, withPrefix: boolean): Float32
     ...gridRates.map((rate) => column * rate),
     ...captionRates.map((rate) => caption * rate),
   ]);
-  return Float32Array.from({ length: 2 * angles.length }, (_, i) => angles[i >> 1] as number);
+  return Float32Array.from({ length: 2 * angles.length }, (_, i) => at(angles, i >> 1));
 }
 
 /** Cosines and sines of {@link angleTable}. */

@@ -1,9 +1,9 @@
 import { droppedClasses } from '../../conditions/labels.js';
-import { consecutive } from '../../core/ops.js';
 import { tf } from '../../core/tf.js';
 import { type Leaves, withLeaves } from '../../core/tree.js';
 import type { Conditions, Place } from '../../flow/autoregressive.js';
-import type { Gaussian } from '../../flow/gaussian.js';
+import { type Gaussian, sideBySide } from '../../flow/gaussian.js';
+import { tokenCount, tokenWidth } from '../../flow/patches.js';
 import {
   type Entries,
   type EntryFunction,
@@ -12,7 +12,7 @@ import {
 } from '../../flow/transformer-block.js';
 import { embedding } from '../../nn/layers.js';
 import { type Linear, storedLinear } from '../../nn/transformer.js';
-import { type TarFlowConfig, tokenCount, tokenWidth } from './config.js';
+import type { TarFlowConfig } from './config.js';
 import type { BlockParameters } from './parameters.js';
 
 /**
@@ -27,7 +27,10 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
   ) {
     const { channels, headWidth, blocks, directions } = config;
     super(parameters, {
-      ...{ index, stack: blocks, channels, headWidth },
+      index,
+      stack: blocks,
+      channels,
+      headWidth,
       tokens: tokenCount(config),
       width: tokenWidth(config),
       direction: index % 2 === 0 || directions === 'same' ? 'forward' : 'reverse',
@@ -51,7 +54,7 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
 
   protected entries(tokens: tf.Tensor3D, { start = 0, conditions = {} }: Place): Entries {
     const embedded = overRows(tokens, (rows) => storedLinear(this.parameters.proj_in, rows));
-    const h = tf.add(embedded, this.positions(start, tokens.shape[1])) as tf.Tensor3D;
+    const h = tf.add(embedded, this.positions(start, tokens.shape[1]));
     const term = this.classTerm(conditions);
     return { h: term ? tf.add(h, tf.expandDims(term, 1)) : h };
   }
@@ -63,11 +66,9 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
     const positions = tf.gather(parameters.pos_embed, places);
     return (conditions) => {
       const term = this.classTerm(conditions);
-      return (t, tokens) => {
-        const embedded = overRows(tokens, (rows) => linear(parameters.proj_in, rows));
-        const own = tf.gather(positions, consecutive(t, tokens.shape[1]));
-        const h = tf.add(embedded, own) as tf.Tensor3D;
-        return { h: term ? tf.add(h, tf.expandDims(term, 1)) : h };
+      return (t, token) => {
+        const h: tf.Tensor2D = tf.add(linear(parameters.proj_in, token), tf.gather(positions, t));
+        return { h: term ? tf.add(h, term) : h };
       };
     };
   }
@@ -79,8 +80,7 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
   /** The published outputs: log-scales before means along an axis, or means alone. */
   protected gaussian<T extends tf.Tensor>(out: T, axis: number): Gaussian<T> {
     if (this.config.volumePreserving) return { mean: out };
-    const [logScale, mean] = tf.split(out, 2, axis) as [T, T];
-    return { mean, logScale };
+    return sideBySide(out, axis);
   }
 
   /** Rows of the position table for `count` tokens of the block's order from `start`. */
@@ -96,7 +96,6 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
     const table = this.parameters.class_embed;
     if (!table) return undefined;
     const [count, , channels] = table.shape;
-    const flat = tf.reshape(table, [count, channels]) as tf.Tensor2D;
-    return embedding(flat, classes);
+    return embedding(tf.reshape(table, [count, channels]), classes);
   }
 }

@@ -1,22 +1,15 @@
 import { UserError } from '../../core/errors.js';
-import { tf } from '../../core/tf.js';
+import type { tf } from '../../core/tf.js';
+import { leaf } from '../../core/tree.js';
 import { cutImages, joinImages } from '../../flow/background.js';
-import { freshModel } from '../../flow/flow.js';
+import { forwardThroughBlocks } from '../../flow/forward.js';
 import type { Family, ForwardResult, Model, Objective } from '../../flow/model.js';
-import { patchify, unpatchify } from '../../flow/patches.js';
-import { forwardThroughBlocks } from '../../flow/through-blocks.js';
+import { patchify, tokenCount, tokenWidth, unpatchify } from '../../flow/patches.js';
+import { freshModel } from '../../flow/state-dict.js';
 import { likelihood } from '../../training/objectives/likelihood.js';
 import { TarFlowBlock } from './block.js';
-import {
-  checkConfig,
-  configName,
-  type TarFlowConfig,
-  tarflowSchema,
-  tokenCount,
-  tokenWidth,
-} from './config.js';
-import { type TarFlowParameters, tarflowSpecs } from './parameters.js';
-import { published } from './published.js';
+import { checkConfig, configName, type TarFlowConfig, tarflowSchema } from './config.js';
+import { published, type TarFlowParameters, tarflowSpecs } from './parameters.js';
 
 /**
  * A transformer autoregressive flow (Zhai et al. 2024, arXiv 2412.06329). Its buffer `var` is the
@@ -33,7 +26,7 @@ export type TarFlow = Model<TarFlowConfig, TarFlowParameters>;
  *
  * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
  * const flow = await loadCheckpoint(file, { family: tarflow });
- * console.log(flow.config.patchSize, tarflow.flow?.latentShape(flow.config)); // 4 [ 49, 16 ]
+ * console.log(flow.config.patchSize, tarflow.prior?.shape(flow.config)); // 4 [ 49, 16 ]
  * disposeModel(flow);
  * ```
  */
@@ -44,20 +37,18 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   title: configName,
   specs: tarflowSpecs,
   objectives: (config) => [objectiveOf(config)],
+  prior: {
+    shape: (config) => [tokenCount(config), tokenWidth(config)],
+    variance: ({ config, buffers }) =>
+      config.volumePreserving ? leaf(buffers, 'var', 2) : undefined,
+  },
   flow: {
     forward(model, x, conditions): ForwardResult {
       const { tokens, logDet } = tokensOf(model.config, x);
       return forwardThroughBlocks(tarflowBlocks(model), tokens, conditions, logDet);
     },
-    latentShape,
     rows: tokenCount,
     width: ({ channels }) => channels,
-    priorVariance: ({ config, buffers }) =>
-      config.volumePreserving ? (buffers.var as tf.Tensor2D) : undefined,
-  },
-  generator: {
-    latentShape,
-    deviation: ({ buffers }) => tf.sqrt(buffers.var as tf.Tensor2D),
   },
   blocks: tarflowBlocks,
   tokens: { of: tokensOf, images: imagesOf },
@@ -68,7 +59,7 @@ export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
  * A fresh TarFlow from a seed, as `createModel` makes it, but with its type. The caller frees it with
  * `disposeModel`.
  *
- * @throws UserError that names the value that does not fit; unlike `createModel` it lets unknown fields pass
+ * @throws UserError that names the value that does not fit
  */
 export function createTarFlow(config: TarFlowConfig, seed: number): TarFlow {
   return freshModel(tarflow, config, seed);
@@ -95,10 +86,6 @@ function tarflowBlocks({ config, parameters }: TarFlow): TarFlowBlock[] {
   return parameters.blocks.map((block, index) => new TarFlowBlock(config, block, index));
 }
 
-function latentShape(config: TarFlowConfig): [number, number] {
-  return [tokenCount(config), tokenWidth(config)];
-}
-
 /**
  * What the first block reads of images (batch, channels, height, width): their patches, with the
  * background spread where the model has one.
@@ -114,5 +101,5 @@ export function tokensOf(
 
 /** The way back of {@link tokensOf}: images (batch, channels, height, width) from tokens. */
 export function imagesOf(config: TarFlowConfig, tokens: tf.Tensor3D): tf.Tensor4D {
-  return joinImages(config.background, tokens, (given) => unpatchify(config, given));
+  return joinImages(config.background, tokens, (spread) => unpatchify(config, spread));
 }

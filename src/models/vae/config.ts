@@ -1,81 +1,64 @@
 import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
-import { checkedValue } from '../../core/schema.js';
+import { checkedConfig } from '../../core/schema.js';
 import type { ImageSize } from '../../data/source.js';
-import type { ModelConfig } from '../../flow/model.js';
+import { count, imageSchema } from '../../flow/model.js';
 
-/**
- * The shape of a variational autoencoder (Kingma and Welling 2013, arXiv 1312.6114), whose networks
- * are those of latent diffusion (Rombach et al. 2022, arXiv 2112.10752): `AutoencoderKL` of diffusers.
- */
-export interface VaeConfig extends ModelConfig {
-  kind: 'vae';
-  /**
-   * The images that it is trained on. Being convolutional, it takes those of any size whose sides can
-   * be halved as often as it has levels, less one.
-   */
-  image: ImageSize;
-  /** None are read. */
-  classes: 0;
-  /** Channels of each level, that of the pixels first. Between two levels sides are halved. */
-  channels: readonly number[];
-  /** Residual blocks of a level in the encoder; the decoder has one more. */
-  resnetsPerLevel: number;
-  /** Groups of a normalisation; divides all channels. */
-  groups: number;
-  /** Channels of the latents. */
-  latentChannels: number;
-  /** True for attention of all places to each other, with one head, at the lowest level. */
-  midAttention: boolean;
-  /**
-   * What latents are multiplied by to have unit variance; absent where it is not known, as before
-   * training.
-   */
-  scalingFactor?: number | undefined;
-  /** How it is trained. A run may begin with a model that was trained otherwise. */
-  loss: VaeLoss;
-}
+const weight = z.number().min(0);
 
-/** What a {@link VaeConfig} is trained by. */
-export interface VaeLoss {
+const lossSchema = z.strictObject({
   /** `decoder` leaves the encoder, and so the latents, as they are. */
-  trained: 'all' | 'decoder';
+  trained: z.enum(['all', 'decoder']),
   /** Weight of the divergence of the posterior from a standard normal, nats per number of a latent. */
-  kl: number;
+  kl: weight,
   /** Weight of the mean square error beside the mean absolute one. */
-  squares: number;
+  squares: weight,
   /** Weight of the distance of features of EfficientNet-Lite0; 0 to do without them. */
-  features: number;
+  features: weight,
   /**
    * Standard deviation of the noise that is added to the means of the latents, as a share of the standard
    * deviation of those means over the batch. Absent: the decoder reads draws of the posterior, or, where it
    * alone is trained, the means.
    */
-  latentNoise?: number | undefined;
-}
-
-const count = z.int().min(1);
-const weight = z.number().min(0);
-
-/** The fields of a {@link VaeConfig}. */
-export const vaeSchema: z.ZodType<VaeConfig> = z.strictObject({
-  kind: z.literal('vae'),
-  image: z.strictObject({ channels: count, height: count, width: count }),
-  classes: z.literal(0),
-  channels: z.array(count).min(1),
-  resnetsPerLevel: count,
-  groups: count,
-  latentChannels: count,
-  midAttention: z.boolean(),
-  scalingFactor: z.number().positive().optional(),
-  loss: z.strictObject({
-    trained: z.enum(['all', 'decoder']),
-    kl: weight,
-    squares: weight,
-    features: weight,
-    latentNoise: weight.optional(),
-  }),
+  latentNoise: weight.optional(),
 });
+
+/** What a {@link VaeConfig} is trained by. */
+export interface VaeLoss extends z.infer<typeof lossSchema> {}
+
+export const vaeSchema = z.strictObject({
+  kind: z.literal('vae'),
+  /**
+   * The images that it is trained on. Being convolutional, it takes those of any size whose sides can
+   * be halved as often as it has levels, less one.
+   */
+  image: imageSchema,
+  /** None are read. */
+  classes: z.literal(0),
+  /** Channels of each level, that of the pixels first. Between two levels sides are halved. */
+  channels: z.array(count).min(1),
+  /** Residual blocks of a level in the encoder; the decoder has one more. */
+  resnetsPerLevel: count,
+  /** Groups of a normalisation; divides all channels. */
+  groups: count,
+  /** Channels of the latents. */
+  latentChannels: count,
+  /** True for attention of all places to each other, with one head, at the lowest level. */
+  midAttention: z.boolean(),
+  /**
+   * What latents are multiplied by to have unit variance; absent where it is not known, as before
+   * training.
+   */
+  scalingFactor: z.number().positive().optional(),
+  /** How it is trained. A run may begin with a model that was trained otherwise. */
+  loss: lossSchema,
+});
+
+/**
+ * The shape of a variational autoencoder (Kingma and Welling 2013, arXiv 1312.6114), whose networks
+ * are those of latent diffusion (Rombach et al. 2022, arXiv 2112.10752): `AutoencoderKL` of diffusers.
+ */
+export interface VaeConfig extends z.infer<typeof vaeSchema> {}
 
 /** How many pixels a place of a latent is wide and high. */
 export function shrinkage({ channels }: Pick<VaeConfig, 'channels'>): number {
@@ -119,7 +102,7 @@ export function imagesOf(config: VaeConfig, latents: ImageSize): ImageSize {
  * @throws UserError that names the value that does not fit, and what would
  */
 export function checkVae(config: VaeConfig): VaeConfig {
-  checkedValue(vaeSchema, config, 'The configuration', 'Choose a value that fits');
+  checkedConfig(vaeSchema, config);
   const { channels, groups, loss } = config;
   const uneven = channels.find((width) => width % groups !== 0);
   if (uneven !== undefined) {

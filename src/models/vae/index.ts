@@ -11,8 +11,7 @@ import {
 } from './config.js';
 import { decoded, encoded } from './networks.js';
 import { reconstruction } from './objective.js';
-import { type VaeParameters, vaeSpecs } from './parameters.js';
-import { published } from './published.js';
+import { published, type VaeParameters, vaeSpecs } from './parameters.js';
 
 /**
  * A variational autoencoder of images (Kingma and Welling 2013, arXiv 1312.6114), with the networks of
@@ -25,7 +24,7 @@ export type Vae = Model<VaeConfig, VaeParameters>;
  *
  * @example
  * ```ts
- * import { findExperiment } from 'tarflow';
+ * import { findExperiment } from 'tarflow/workbook';
  * import { type VaeConfig, vae } from 'tarflow/models';
  *
  * const config = findExperiment('emoji-vae').config as VaeConfig;

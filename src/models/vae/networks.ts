@@ -1,12 +1,10 @@
 import { attention, groupNorm, linear, silu } from '../../core/ops.js';
 import { tf, tidy } from '../../core/tf.js';
-import { convolution, halvingConvolution } from '../../nn/convolution.js';
-import type { LinearParameters } from '../../nn/layers.js';
-import { doubled } from '../../nn/upsampling.js';
+import { convolution, doubled, halvingConvolution } from '../../nn/convolution.js';
+import type { LinearParameters, NormParameters } from '../../nn/layers.js';
 import type { VaeConfig } from './config.js';
 import type {
   AttentionParameters,
-  GroupNormParameters,
   KernelParameters,
   MidParameters,
   ResnetParameters,
@@ -31,14 +29,14 @@ export function encoded(
   { encoder, quant_conv }: Pick<VaeParameters, 'encoder' | 'quant_conv'>,
   images: tf.Tensor4D,
 ): { mean: tf.Tensor4D; logVariance: tf.Tensor4D } {
-  let x = convolved(tf.transpose(images, [0, 2, 3, 1]) as tf.Tensor4D, encoder.conv_in);
+  let x = convolved(tf.transpose(images, [0, 2, 3, 1]), encoder.conv_in);
   for (const { resnets, downsamplers = [] } of encoder.down_blocks) {
     for (const resnet of resnets) x = residual(config, resnet, x);
     for (const { conv } of downsamplers) x = halvingConvolution(x, channelsLast(conv));
   }
   x = inTheMiddle(config, encoder.mid_block, x);
   x = convolved(silu(normed(config, encoder.conv_norm_out, x)), encoder.conv_out);
-  const moments = tf.transpose(convolved(x, quant_conv), [0, 3, 1, 2]) as tf.Tensor4D;
+  const moments = tf.transpose(convolved(x, quant_conv), [0, 3, 1, 2]);
   const [mean, raw] = tf.split(moments, 2, 1) as [tf.Tensor4D, tf.Tensor4D];
   return { mean, logVariance: tf.clipByValue(raw, ...logVarianceRange) };
 }
@@ -54,14 +52,14 @@ export function decoded(
   { decoder, post_quant_conv }: Pick<VaeParameters, 'decoder' | 'post_quant_conv'>,
   latents: tf.Tensor4D,
 ): tf.Tensor4D {
-  const given = convolved(tf.transpose(latents, [0, 2, 3, 1]) as tf.Tensor4D, post_quant_conv);
-  let x = inTheMiddle(config, decoder.mid_block, convolved(given, decoder.conv_in));
+  let x = convolved(tf.transpose(latents, [0, 2, 3, 1]), post_quant_conv);
+  x = inTheMiddle(config, decoder.mid_block, convolved(x, decoder.conv_in));
   for (const { resnets, upsamplers = [] } of decoder.up_blocks) {
     for (const resnet of resnets) x = residual(config, resnet, x);
     for (const { conv } of upsamplers) x = convolved(doubled(x), conv);
   }
   x = convolved(silu(normed(config, decoder.conv_norm_out, x)), decoder.conv_out);
-  return tf.transpose(x, [0, 3, 1, 2]) as tf.Tensor4D;
+  return tf.transpose(x, [0, 3, 1, 2]);
 }
 
 /** @param x (batch, height, width, channels) */
@@ -71,16 +69,16 @@ function residual(config: Groups, parameters: ResnetParameters, x: tf.Tensor4D):
   return tidy(() => {
     const first = convolved(silu(normed(config, norm1, x)), conv1);
     const second = convolved(silu(normed(config, norm2, first)), conv2);
-    return tf.add(conv_shortcut ? convolved(x, conv_shortcut) : x, second) as tf.Tensor4D;
+    return tf.add(conv_shortcut ? convolved(x, conv_shortcut) : x, second);
   });
 }
 
 function inTheMiddle(
   config: Groups,
   { attentions = [], resnets }: MidParameters,
-  given: tf.Tensor4D,
+  h: tf.Tensor4D,
 ): tf.Tensor4D {
-  let x = given;
+  let x = h;
   resnets.forEach((resnet, index) => {
     x = residual(config, resnet, x);
     const after = attentions[index];
@@ -92,27 +90,22 @@ function inTheMiddle(
 /** Every place attends to all others, with one head. */
 function attended(
   config: Groups,
-  { group_norm, to_q, to_k, to_v, to_out }: AttentionParameters,
+  { group_norm, to_q, to_k, to_v, to_out: [to_out] }: AttentionParameters,
   x: tf.Tensor4D,
 ): tf.Tensor4D {
   const [batch, height, width, channels] = x.shape;
   return tidy(() => {
-    const rows = tf.reshape(normed(config, group_norm, x), [-1, channels]) as tf.Tensor2D;
+    const rows = tf.reshape(normed(config, group_norm, x), [-1, channels]);
     const project = ({ weight, bias }: LinearParameters) =>
-      tf.reshape(linear(rows, weight, bias), [batch, 1, height * width, channels]) as tf.Tensor4D;
+      tf.reshape(linear(rows, weight, bias), [batch, 1, height * width, channels]);
     const scale = 1 / Math.sqrt(channels);
     const mixed = attention(project(to_q), project(to_k), project(to_v), { scale });
-    const { weight, bias } = to_out[0] as LinearParameters;
-    const out = linear(tf.reshape(mixed, [-1, channels]), weight, bias);
-    return tf.add(x, tf.reshape(out, x.shape)) as tf.Tensor4D;
+    const out = linear(tf.reshape(mixed, [-1, channels]), to_out.weight, to_out.bias);
+    return tf.add(x, tf.reshape(out, x.shape));
   });
 }
 
-function normed(
-  { groups }: Groups,
-  { weight, bias }: GroupNormParameters,
-  x: tf.Tensor4D,
-): tf.Tensor4D {
+function normed({ groups }: Groups, { weight, bias }: NormParameters, x: tf.Tensor4D): tf.Tensor4D {
   return groupNorm(x, weight, bias, groups);
 }
 
@@ -122,5 +115,5 @@ function convolved(x: tf.Tensor4D, kernel: KernelParameters): tf.Tensor4D {
 
 /** The kernel as TensorFlow has it, (height, width, inputs, outputs). */
 function channelsLast({ weight, bias }: KernelParameters): KernelParameters {
-  return { weight: tf.transpose(weight, [2, 3, 1, 0]) as tf.Tensor4D, bias };
+  return { weight: tf.transpose(weight, [2, 3, 1, 0]), bias };
 }

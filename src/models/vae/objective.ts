@@ -1,13 +1,20 @@
 import { tensorSpec } from '@tarflow/graph';
-import { UserError } from '../../core/errors.js';
+import { at, UserError } from '../../core/errors.js';
 import { foldIn, normalInto } from '../../core/random.js';
 import { tf } from '../../core/tf.js';
 import type { Leaves } from '../../core/tree.js';
 import { sizeOf } from '../../data/source.js';
 import type { Objective, Posterior } from '../../flow/model.js';
+import {
+  lite0Activations,
+  lite0File,
+  lite0Input,
+  publishedLite0,
+  readLite0,
+} from '../../pretrained/efficientnet-lite0.js';
+import { colourImages } from '../../pretrained/feature-network.js';
 import { noisyImageFeeds } from '../../training/batches/index.js';
 import { latentsOf, type VaeConfig } from './config.js';
-import { featureLoss, featureWeights } from './feature-loss.js';
 import { decoded, encoded } from './networks.js';
 import type { VaeParameters } from './parameters.js';
 
@@ -66,7 +73,7 @@ export function reconstruction({ loss: weights }: VaeConfig): Objective<VaeConfi
       ];
       const psnr = meanDecibels(made, images);
       const terms: Leaves = { absoluteError, squareError, kl, ...(features && { features }), psnr };
-      return { loss: tf.addN(weighted) as tf.Scalar, terms };
+      return { loss: tf.addN(weighted), terms };
     },
   };
 }
@@ -98,4 +105,53 @@ function meanDecibels(made: tf.Tensor4D, images: tf.Tensor4D): tf.Scalar {
   const squares = tf.mean(tf.squaredDifference(clipped, images), [1, 2, 3]);
   const ratio = tf.log(tf.div(4, tf.maximum(squares, 1e-10)));
   return tf.mul(tf.mean(ratio), 10 / Math.LN10);
+}
+
+/** Activations of so many scales are compared: those of 1/2, 1/4, 1/8 and 1/16 of the sides. */
+const scales = 4;
+
+/** Added to the square of a length before its root. */
+const epsilon = 1e-6;
+
+/**
+ * The weights that {@link featureLoss} takes.
+ * @throws UserError where they are not there, or the engine cannot take the network's gradient
+ */
+export async function featureWeights(): Promise<Leaves> {
+  if (!tf.getKernel('DepthwiseConv2dNativeBackpropInput', tf.getBackend())) {
+    throw new UserError(
+      `The engine ${tf.getBackend()} has no gradient of EfficientNet-Lite0`,
+      'Train on the native engine, or without features: set loss.features=0',
+    );
+  }
+  return (await readLite0(lite0File())).weights;
+}
+
+/**
+ * How far images are from others in the eyes of EfficientNet-Lite0, as LPIPS measures it (Zhang et al.
+ * 2018, arXiv 1801.03924) without weights that are learnt: at each place the activations' directions
+ * are compared, by the square of their distance; the mean over places, images and scales. The network
+ * sees images in the size that they have.
+ *
+ * @param weights as {@link featureWeights} gives them; no gradient flows to them
+ * @param images (batch, 1 or 3, height, width) in [−1, 1]
+ * @param others of the same shape
+ */
+export function featureLoss(weights: Leaves, images: tf.Tensor4D, others: tf.Tensor4D): tf.Scalar {
+  const directions = (seen: tf.Tensor4D): tf.Tensor4D[] => {
+    const colour = colourImages(seen, publishedLite0.network);
+    return lite0Activations(weights, lite0Input(colour)).scales.slice(0, scales).map(direction);
+  };
+  const [own, theirs] = [directions(images), directions(others)];
+  const distances = own.map((one, scale) => {
+    const square = tf.square(tf.sub(one, at(theirs, scale)));
+    return tf.mean(tf.sum(square, -1));
+  });
+  return tf.div(tf.addN(distances), distances.length);
+}
+
+/** Activations (…, channels) with length 1 at each place. */
+function direction(activations: tf.Tensor4D): tf.Tensor4D {
+  const inverse = tf.rsqrt(tf.add(tf.sum(tf.square(activations), -1, true), epsilon));
+  return tf.mul(activations, inverse);
 }

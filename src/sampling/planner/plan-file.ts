@@ -2,24 +2,18 @@ import { createHash } from 'node:crypto';
 import type { Mode, Precision } from '@tarflow/graph';
 import { z } from 'zod';
 import type { Label } from '../../conditions/labels.js';
+import type { ExecutionOptions } from '../../core/engine.js';
 import { UserError } from '../../core/errors.js';
 import { readBytes, writeAtomically } from '../../core/files.js';
 import { tidy } from '../../core/tf.js';
-import { blocksOf } from '../../flow/flow.js';
 import type { Model, ModelConfig } from '../../flow/model.js';
-import { type ExecutionOptions, executionOf, executionText } from '../guidance/execution.js';
-import type { Guidance } from '../guidance/guided-block.js';
-import { type Solver, solversOfBlocks } from '../solvers/solver.js';
+import { blocksOf } from '../../flow/model.js';
+import { type Guidance, guidanceSchema } from '../guidance.js';
+import { executionOf, executionText } from '../solvers/execution.js';
+import { type Solver, solverSchema, solversOfBlocks } from '../solvers/solvers.js';
 import { currentMachine, type Machine } from './machine.js';
 
 const count = z.number().int().positive();
-
-const settings = {
-  tolerance: z.number().nonnegative().optional(),
-  norm: z.enum(['largest', 'frobenius']).optional(),
-  maximum: count.optional(),
-  start: z.enum(['latent', 'zeros']).optional(),
-};
 
 const outcome = z.strictObject({
   milliseconds: z.number().nonnegative(),
@@ -35,7 +29,7 @@ const planSchema = z.strictObject({
   batch: count,
   /** The classes that were sampled, each once; null for samples without a label. */
   label: z.array(z.number().int().min(-1)).min(1).readonly().nullable(),
-  /** True where captions were sampled; which does not matter, as little as which noise. */
+  /** True where captions were sampled; neither which ones nor which noise matters. */
   captioned: z.boolean().optional(),
   /** What it was measured on, see `Machine`, and how. */
   engine: z.string(),
@@ -45,28 +39,9 @@ const planSchema = z.strictObject({
   mode: z.enum(['eager', 'graph', 'xla']),
   loop: z.enum(['eager', 'graph', 'xla']),
   precision: z.enum(['float32', 'bfloat16']),
-  guidance: z
-    .strictObject({
-      rule: z.enum(['linear', 'product']).optional(),
-      weight: z.number().nonnegative(),
-      on: z.enum(['a', 'b', 'ab']).optional(),
-      temperature: z.number().positive().optional(),
-      annealed: z.boolean().optional(),
-      blocks: z.array(z.number().int().nonnegative()).readonly().optional(),
-    })
-    .nullable(),
+  guidance: guidanceSchema.nullable(),
   /** A solver per block, by index from the data. */
-  solvers: z.array(
-    z.discriminatedUnion('kind', [
-      z.strictObject({ kind: z.literal('sequential') }),
-      z.strictObject({ kind: z.literal('jacobi'), ...settings }),
-      z.strictObject({ kind: z.literal('gaussSeidelJacobi'), segments: count, ...settings }),
-      z.strictObject({
-        ...{ kind: z.literal('slidingWindow'), window: count },
-        ...{ tolerance: settings.tolerance, start: settings.start },
-      }),
-    ]),
-  ),
+  solvers: z.array(solverSchema),
   sequential: outcome,
   planned: outcome,
 });
@@ -117,10 +92,17 @@ export function sequentialPlan(
   const stack = blocksOf(flow);
   const untimed = { milliseconds: 0, error: 0 };
   return {
-    ...{ format: 'tarflow-plan', model: modelFingerprint(flow), tolerance, batch },
-    ...{ label: null, guidance: null, ...currentMachine(), ...executionOf(stack, execution) },
+    format: 'tarflow-plan',
+    model: modelFingerprint(flow),
+    tolerance,
+    batch,
+    label: null,
+    guidance: null,
+    ...currentMachine(),
+    ...executionOf(stack, execution),
     solvers: stack.map(() => ({ kind: 'sequential' })),
-    ...{ sequential: untimed, planned: untimed },
+    sequential: untimed,
+    planned: untimed,
   };
 }
 
@@ -135,7 +117,8 @@ function sortedConfig({ image, ...rest }: ModelConfig): unknown {
  *
  * @example
  * ```ts
- * import { createModel, noiseExperiment, sample, startEngine, withOverrides } from 'tarflow';
+ * import { createModel, sample, startEngine, withOverrides } from 'tarflow';
+ * import { noiseExperiment } from 'tarflow/workbook';
  * import { plannedSolvers, planSampling, sampleNoise } from 'tarflow/sampling';
  *
  * await startEngine();
@@ -163,7 +146,7 @@ export function plannedSolvers(flow: Model, plan: Plan): Solver[] {
     );
   }
   try {
-    return [...solversOfBlocks(stack, plan.solvers as Solver[])];
+    return [...solversOfBlocks(stack, plan.solvers)];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(error.problem, `${error.remedy}. Make the plan anew: ${planCommand(plan)}`);

@@ -1,19 +1,19 @@
-import { givenConditions } from '../../conditions/given.js';
 import type { Label } from '../../conditions/labels.js';
-import { checkCount } from '../../core/count.js';
-import { UserError } from '../../core/errors.js';
-import { tf, tidy } from '../../core/tf.js';
+import type { ExecutionOptions } from '../../core/engine.js';
+import { checkCount, UserError } from '../../core/errors.js';
+import { tf } from '../../core/tf.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
-import { blocksOf } from '../../flow/flow.js';
 import type { Model } from '../../flow/model.js';
-import { checkGuided, guidanceOfPart } from '../guidance/check-guidance.js';
-import { askedExecution, type ExecutionOptions, executionOf } from '../guidance/execution.js';
-import { type Guidance, type GuidedBlock, guidedBlock } from '../guidance/guided-block.js';
+import { blocksOf } from '../../flow/model.js';
+import { checkGuided, guidanceOfPart } from '../check-guidance.js';
+import type { Guidance } from '../guidance.js';
 import { type InverseOptions, inverse } from '../inverse.js';
-import { loopPrecision } from '../solvers/compiled-loop.js';
+import type { Start } from '../solvers/definition.js';
+import { askedExecution, type Execution, executionOf } from '../solvers/execution.js';
 import { solveUnchecked } from '../solvers/solve-block.js';
-import type { Solver, Start } from '../solvers/solver.js';
+import { type Solver, solverDefinitions, solverSchema } from '../solvers/solvers.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../study/metrics.js';
+import { type BlockTrajectory, samplingTrajectory } from '../study/trajectories.js';
 import { currentMachine } from './machine.js';
 import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
 import { breathe, median, takeTurns, timed } from './timing.js';
@@ -87,7 +87,7 @@ export function latentsToPlan(batch: number): number {
 
 /**
  * Finds a plan by measurement: each block is solved from sequential sampling's own intermediate
- * result with a few solvers, whole, in segments and by sliding windows; the fastest within the block's
+ * result with a few solvers, whole and in segments; the fastest within the block's
  * share of the tolerance is taken, and the whole is checked on other noise. Where any image misses half
  * the tolerance (other noise may err more) the shares are tightened; then blocks get faster solvers again
  * where the whole stays within a quarter. A block stays sequential where that is fastest, and all of them
@@ -104,7 +104,8 @@ export function latentsToPlan(batch: number): number {
  *
  * @example
  * ```ts
- * import { createModel, noiseExperiment, planSampling, startEngine, withOverrides } from 'tarflow';
+ * import { createModel, planSampling, startEngine, withOverrides } from 'tarflow';
+ * import { noiseExperiment } from 'tarflow/workbook';
  * import { sampleNoise } from 'tarflow/sampling';
  *
  * await startEngine();
@@ -146,33 +147,19 @@ export async function planSampling(
     const blocks = await measureBlocks(flow, measured, options);
 
     const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
-    let found: Found | undefined;
-    // Errors of one block are carried and may grow in the next ones, so a share may be too much.
-    for (let budget = tolerance; budget > tolerance * 5e-4 && !found; budget /= 4) {
-      const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
-      if (solvers.every(({ kind }) => kind === 'sequential')) break;
-      // Where graphs are recorded, this warms them, too.
-      const error = await errorOf(solvers);
-      if (error <= tolerance / 2) {
-        found = await loosened(blocks, { solvers, error }, errorOf, tolerance / 4);
-      }
-    }
-
+    const found = await solversWithin(blocks, errorOf, tolerance);
     const contenders = found ? [plain, found.solvers] : [plain];
-    const times = await takeTurns(
+    const [sequential = [], planned = []] = await takeTurns(
       contenders.map((solvers) => () => imagesOf(flow, timedPart, options, { solver: solvers })),
       repeats,
       { signal },
     );
-    const [sequential, planned] = times as [number[], number[]?];
-    const unplanned = { milliseconds: Math.min(...sequential), error: 0 };
     // The least time is the one least disturbed, the median says whether that was luck.
-    const faster = (of: (...times: number[]) => number): boolean =>
-      planned !== undefined && of(...planned) < (1 - safeGain) * of(...sequential);
-    const chosen =
-      found && planned && faster(Math.min) && faster((...all) => median(all))
-        ? { ...found, milliseconds: Math.min(...planned) }
-        : undefined;
+    const isFaster =
+      Math.min(...planned) < (1 - safeGain) * Math.min(...sequential) &&
+      median(planned) < (1 - safeGain) * median(sequential);
+    const unplanned = { milliseconds: Math.min(...sequential), error: 0 };
+    const chosen = isFaster ? found : undefined;
     return {
       format: 'tarflow-plan',
       model: modelFingerprint(flow),
@@ -183,9 +170,9 @@ export async function planSampling(
       ...currentMachine(),
       ...execution,
       guidance: guidance ?? null,
-      solvers: (chosen?.solvers ?? plain) as Plan['solvers'],
+      solvers: chosen?.solvers ?? plain,
       sequential: unplanned,
-      planned: chosen ? { milliseconds: chosen.milliseconds, error: chosen.error } : unplanned,
+      planned: chosen ? { milliseconds: Math.min(...planned), error: chosen.error } : unplanned,
     };
   } finally {
     states?.dispose();
@@ -283,6 +270,28 @@ interface Found {
 }
 
 /**
+ * The fastest solver of each block with which the whole stays within half the tolerance; none where all
+ * are sequential. Errors of one block are carried and may grow in the next ones, so an equal share of the
+ * tolerance may be too much for each.
+ */
+async function solversWithin(
+  blocks: readonly (readonly Candidate[])[],
+  errorOf: (solvers: readonly Solver[]) => Promise<number>,
+  tolerance: number,
+): Promise<Found | undefined> {
+  for (let budget = tolerance; budget > tolerance * 5e-4; budget /= 4) {
+    const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
+    if (solvers.every(({ kind }) => kind === 'sequential')) return undefined;
+    // Where graphs are recorded, this warms them, too.
+    const error = await errorOf(solvers);
+    if (error <= tolerance / 2) {
+      return loosened(blocks, { solvers, error }, errorOf, tolerance / 4);
+    }
+  }
+  return undefined;
+}
+
+/**
  * Gives blocks faster solvers as long as the error of the whole stays within a bound: equal shares of
  * an error are not what costs least. One block after the other, those first that could gain most.
  */
@@ -334,11 +343,17 @@ async function errorMeasure(
   options: PlanOptions,
 ): Promise<(solver: readonly Solver[]) => Promise<number>> {
   const exact: Float32Array[] = [];
-  for (const part of parts) exact.push(await sequentialImages(flow, part, options));
+  const { signal } = options;
+  for (const part of parts) {
+    const images = await imagesOf(flow, part, options, { ...(signal && { signal }) });
+    exact.push(images.dataSync<'float32'>());
+    images.dispose();
+    checkFinite(exact.at(-1)!);
+  }
   return async (solver) => {
     let error = 0;
     for (const [index, part] of parts.entries()) {
-      await breathe(options.signal);
+      await breathe(signal);
       const { values } = await timed(() => imagesOf(flow, part, options, { solver }));
       error = Math.max(error, largestError(values, exact[index]!));
       if (error > bound) break;
@@ -350,46 +365,37 @@ async function errorMeasure(
 /** The images of some noise, made as the options say. */
 function imagesOf(
   flow: Model,
-  { noise, label, text }: Part,
+  part: Part,
   options: PlanOptions,
   more: InverseOptions,
 ): Promise<tf.Tensor4D> {
-  const { guidance: asked } = options;
-  // Of all samples something is told, of these perhaps nothing.
-  const guidance = asked && guidanceOfPart(blocksOf(flow), asked, { label, text });
+  const { noise, label, text } = part;
+  const guidance = guidanceFor(flow, part, options);
   return inverse(flow, noise, {
-    ...{ label, text },
+    label,
+    text,
     ...askedExecution(options),
     ...(guidance && { guidance }),
     ...more,
   });
 }
 
-/**
- * The images that sequential sampling makes.
- * @throws UserError where they are not finite, and as `inverse` does
- */
-async function sequentialImages(
+/** Of all samples something is told, of these perhaps nothing. */
+function guidanceFor(
   flow: Model,
-  part: Part,
-  options: PlanOptions,
-  onBlock?: InverseOptions['onBlock'],
-): Promise<Float32Array> {
-  const { signal } = options;
-  const images = await imagesOf(flow, part, options, {
-    ...(signal && { signal }),
-    ...(onBlock && { onBlock }),
-  });
-  try {
-    const values = images.dataSync() as Float32Array;
-    if (values.every(Number.isFinite)) return values;
-    throw new UserError(
-      'Sequential sampling makes numbers that are not finite',
-      'There is nothing to compare with: the model or its guidance diverges',
-    );
-  } finally {
-    images.dispose();
-  }
+  { label, text }: Part,
+  { guidance }: PlanOptions,
+): Guidance | undefined {
+  return guidance && guidanceOfPart(blocksOf(flow), guidance, { label, text });
+}
+
+/** Throws where numbers that sequential sampling makes are not finite. */
+function checkFinite(values: Float32Array): void {
+  if (values.every(Number.isFinite)) return;
+  throw new UserError(
+    'Sequential sampling makes numbers that are not finite',
+    'There is nothing to compare with: the model or its guidance diverges',
+  );
 }
 
 /** Candidates per block, by index from the data, each with its time and error. */
@@ -399,61 +405,55 @@ async function measureBlocks(
   options: PlanOptions,
 ): Promise<Candidate[][]> {
   const { noise, label, text } = part;
-  const { guidance, images, onBlock } = options;
+  const { images, onBlock } = options;
   const stack = blocksOf(flow);
   const rankings = images && convergenceRankingMetric(flow, images);
   const guesses = images && initialGuessingMetric(flow, images);
-  const batch = noise.shape[0];
-  /** The input of the block of that index; entry 0 is the data, the last one the noise. */
-  const passage: tf.Tensor3D[] = [];
-  passage[stack.length] = noise.clone();
-  const conditions = givenConditions(flow.config, { label, text }, batch);
+  const execution = executionOf(stack, options);
+  const trajectory = await samplingTrajectory(flow, noise, {
+    label,
+    text,
+    guidance: guidanceFor(flow, part, options),
+    ...askedExecution(options),
+  });
   const measured: Candidate[][] = [];
   try {
-    await sequentialImages(flow, part, options, (tokens, block) => {
-      passage[block] = tokens.clone();
-    });
-    for (const block of [...stack].reverse()) {
-      const { index } = block;
-      const guided = guidedBlock(block, batch, conditions, guidance, executionOf(stack, options));
-      const [z, exact] = tidy(() => {
-        const [after, before] = [passage[index + 1]!, passage[index]!];
-        return [block.order(after.clone()), block.order(before.clone())] as const;
+    for (const own of [...trajectory.blocks].reverse()) {
+      const { index } = own.block;
+      const candidates = await measureBlock(own, execution, options, {
+        starts: guesses ? [guesses[index]!.better] : ['latent', 'zeros'],
+        tough: rankings ? rankings[index]!.share > 1 / stack.length : true,
       });
-      try {
-        const candidates = await measureBlock(guided, z, exact, options, {
-          starts: guesses ? [guesses[index]!.better] : ['latent', 'zeros'],
-          tough: rankings ? rankings[index]!.share > 1 / stack.length : true,
-        });
-        measured.unshift(candidates);
-        onBlock?.(index, candidates);
-      } finally {
-        guided.dispose();
-        tf.dispose([z, exact]);
-      }
+      measured.unshift(candidates);
+      onBlock?.(index, candidates);
     }
     return measured;
   } finally {
-    tf.dispose(passage.filter(Boolean));
-    tf.dispose(conditions);
+    trajectory.dispose();
   }
 }
 
 /**
- * Solves a block with some solvers. Forms (start and segments) are looked at once; the best two are
+ * Solves a block with some solvers. Forms (kind, start and segments) are looked at once; the best two are
  * finalists at several tolerances, and take turns with the sequential one.
  */
 async function measureBlock(
-  guided: GuidedBlock,
-  z: tf.Tensor3D,
-  exact: tf.Tensor3D,
+  own: BlockTrajectory,
+  execution: Execution,
   { tolerance = 1e-3, repeats = 3, signal }: PlanOptions,
   choice: { starts: readonly Start[]; tough: boolean },
 ): Promise<Candidate[]> {
   const largest = tolerance * dataRange;
-  const contest = new Contest(guided, z, exact, signal);
+  const contest = new Contest(own, execution, signal);
   const sequential = await contest.look({ kind: 'sequential' });
-  await lookAtForms(contest, largest / 4, z.shape[1], choice);
+  for (const { tryForms } of solverDefinitions()) {
+    await tryForms?.({
+      tokens: own.block.tokens,
+      tolerance: largest / 4,
+      ...choice,
+      look: async (form) => (await contest.look(form)).milliseconds,
+    });
+  }
 
   // The others are too slow for a wrong timing to be the cause.
   const forms = contest.candidates
@@ -462,63 +462,29 @@ async function measureBlock(
     .sort((a, b) => a.milliseconds - b.milliseconds)
     .filter(({ milliseconds }, _, [first]) => milliseconds < 1.2 * first!.milliseconds)
     .slice(0, 2);
-  const entered = (form: Candidate, share: number): Candidate =>
-    contest.enter({ ...form.solver, tolerance: share * largest } as Solver);
-  const finalists = forms.flatMap((form) => [
+  const entered = (form: Candidate, share: number): Candidate[] =>
+    'tolerance' in form.solver
+      ? [contest.enter({ ...form.solver, tolerance: share * largest })]
+      : [];
+  const finalists = forms.map((form) => [
     form,
-    ...[1, 1 / 16, 1 / 64].map((share) => entered(form, share)),
+    ...[1, 1 / 16, 1 / 64].flatMap((share) => entered(form, share)),
   ]);
-  if (finalists.length === 0) return contest.candidates;
-  await contest.measure([sequential, ...finalists], repeats);
+  const [form] = forms;
+  if (!form) return contest.candidates;
+  await contest.measure([sequential, ...finalists.flat()], repeats);
   // In a tough block a small change is not a small error yet.
-  const [form] = forms as [Candidate];
-  let tightest = finalists[3] as Candidate;
+  let tightest = finalists[0]?.at(-1) ?? form;
   for (let share = 1 / 256; share >= leastShare; share /= 4) {
     if (tightest.error <= tolerance / 256 || tightest.milliseconds >= sequential.milliseconds)
       break;
-    tightest = entered(form, share);
+    const [tighter] = entered(form, share);
+    if (!tighter) break;
+    tightest = tighter;
     await contest.measure([tightest], repeats);
   }
   return contest.candidates;
 }
-
-/** Looks once at each start, and with the better one at more and more segments, and larger windows, and one of all tokens. */
-async function lookAtForms(
-  contest: Contest,
-  tolerance: number,
-  tokens: number,
-  { starts, tough }: { starts: readonly Start[]; tough: boolean },
-): Promise<void> {
-  let best: Candidate | undefined;
-  for (const start of starts) {
-    const found = await contest.look({ kind: 'jacobi', tolerance, start });
-    if (!best || found.milliseconds < best.milliseconds) best = found;
-  }
-  const { start } = best!.solver as { start: Start };
-  // More segments go on being tried as long as they help.
-  let bound = tough ? Number.POSITIVE_INFINITY : best!.milliseconds;
-  for (let segments = 2; segments <= tokens / 4; segments *= 2) {
-    const found = await contest.look({ kind: 'gaussSeidelJacobi', segments, tolerance, start });
-    if (found.milliseconds >= bound) break;
-    bound = found.milliseconds;
-  }
-  if (!contest.hasLoop) return;
-  bound = Number.POSITIVE_INFINITY;
-  for (let window = leastWindow; window < tokens; window *= 2) {
-    const found = await contest.look({ kind: 'slidingWindow', window, tolerance, start });
-    if (found.milliseconds >= bound) break;
-    bound = found.milliseconds;
-  }
-  // With a window of all tokens the iteration of the whole block is compiled, its test inside.
-  const whole = tokens - 1;
-  const looked = contest.candidates.some(
-    ({ solver }) => 'window' in solver && solver.window === whole,
-  );
-  if (!looked) await contest.look({ kind: 'slidingWindow', window: whole, tolerance, start });
-}
-
-/** The smallest window that is tried. */
-const leastWindow = 4;
 
 /** Solvers of one block that are timed, and compared with the exact input. */
 class Contest {
@@ -526,23 +492,12 @@ class Contest {
   private readonly target: Float32Array;
 
   constructor(
-    private readonly guided: GuidedBlock,
-    private readonly z: tf.Tensor3D,
-    exact: tf.Tensor3D,
+    private readonly trajectory: BlockTrajectory,
+    private readonly execution: Execution,
     private readonly signal: AbortSignal | undefined,
   ) {
-    this.target = exact.dataSync() as Float32Array;
-  }
-
-  /**
-   * Whether a window can be compared with the sequential solver: both are compiled loops, since op by op
-   * a window gains nothing, and both compute in one precision, which a loop chooses by its rows.
-   */
-  get hasLoop(): boolean {
-    const { block, execution } = this.guided;
-    if (!block.decoder || execution.loop === 'eager') return false;
-    const [batch] = this.z.shape;
-    return loopPrecision(this.guided, batch) === loopPrecision(this.guided, leastWindow * batch);
+    this.target = trajectory.x.dataSync<'float32'>();
+    checkFinite(this.target);
   }
 
   /** A candidate that is not measured yet. */
@@ -554,8 +509,8 @@ class Contest {
   }
 
   /** A candidate that is measured once. */
-  async look(solver: Solver): Promise<Candidate> {
-    const candidate = this.enter(solver);
+  async look(form: { kind: string }): Promise<Candidate> {
+    const candidate = this.enter(solverSchema.parse(form));
     // Warm: a first run may have graphs to record, and take many times as long.
     await timed(() => this.run(candidate));
     await this.measure([candidate], 1);
@@ -579,7 +534,12 @@ class Contest {
   }
 
   private async run(candidate: Candidate): Promise<tf.Tensor3D> {
-    const { tokens, trace } = await solveUnchecked(this.guided, this.z, candidate.solver, {});
+    const { block, conditions, z } = this.trajectory;
+    const { execution } = this;
+    const { tokens, trace } = await solveUnchecked(block, z, candidate.solver, {
+      conditions,
+      execution,
+    });
     candidate.iterations = trace.iterations.length;
     return tokens;
   }

@@ -11,7 +11,7 @@ export async function timed(run: () => Promise<tf.Tensor>): Promise<{
   const started = performance.now();
   const tensor = await run();
   try {
-    const values = tensor.dataSync() as Float32Array;
+    const values = tensor.dataSync<'float32'>();
     return { milliseconds: performance.now() - started, values };
   } finally {
     tensor.dispose();

@@ -1,14 +1,17 @@
-import { tf } from '../../core/tf.js';
-import { type GuidedBlock, plainly } from '../guidance/guided-block.js';
-import { checkBlockOutput } from '../guidance/latents.js';
-import { loopCacheBytes } from './compiled-loop.js';
-import { decodeSequentially } from './decode.js';
-import { solveByIteration } from './gauss-seidel-jacobi.js';
-import { solveAsPublished } from './published.js';
-import { givenTokens, solveSequentially } from './sequential.js';
-import { solveByWindow } from './sliding-window.js';
-import { type BlockTrace, emptyRecord, type SolveHooks, type SolveRecord } from './solve-record.js';
-import { checkSolver, type Solver } from './solver.js';
+import { UserError } from '../../core/errors.js';
+import type { tf } from '../../core/tf.js';
+import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
+import type { SolveContext, SolveRecord } from './definition.js';
+import { plainExecution } from './execution.js';
+import { checkSolver, definitionOf, type Solver } from './solvers.js';
+
+/** How a block of a flow was solved, with what, and how long it took. */
+export interface BlockTrace extends SolveRecord {
+  /** The block, by index from the data. */
+  block: number;
+  solver: Solver;
+  milliseconds: number;
+}
 
 /** A block's input (batch, T, D), in the block's order, which the caller frees, and its record. */
 interface Solved {
@@ -20,80 +23,86 @@ interface Solved {
  * Solves a block for its input with any solver.
  *
  * @param z the block's output (batch, T, D), in the block's order
+ * @param context what the block is told (a guided one as `withGuidance` says; default nothing), how it
+ *   is computed (default op by op in float32, also on the native engine), and what is called meanwhile
  * @returns the block's input (batch, T, D), in the block's order, which the caller frees, and how
  *   it was found
  * @throws UserError where the solver or z does not fit the model, and where z is not finite
  */
 export async function solveBlock(
-  guided: GuidedBlock,
+  block: AutoregressiveBlock,
   z: tf.Tensor3D,
   solver: Solver,
-  hooks: SolveHooks = {},
+  context: Partial<SolveContext> = {},
 ): Promise<Solved> {
-  checkSolver(guided.block, solver);
-  checkBlockOutput(guided.block, z);
-  return solveUnchecked(guided, z, solver, hooks);
+  checkSolver(block, solver);
+  checkBlockOutput(block, z);
+  return solveUnchecked(block, z, solver, {
+    conditions: {},
+    execution: plainExecution,
+    ...context,
+  });
 }
 
 /** {@link solveBlock} for what was checked, or what a diverging model made of it. */
 export async function solveUnchecked(
-  guided: GuidedBlock,
+  block: AutoregressiveBlock,
   z: tf.Tensor3D,
   solver: Solver,
-  hooks: SolveHooks,
+  context: SolveContext,
 ): Promise<Solved> {
   const started = performance.now();
-  const { tokens, record } = await solve(guided, z, solver, hooks);
+  const { tokens, record } = await definitionOf(solver).solve(block, z, solver, context);
   const milliseconds = performance.now() - started;
-  return { tokens, trace: { block: guided.block.index, solver, milliseconds, ...record } };
+  return { tokens, trace: { block: block.index, solver, milliseconds, ...record } };
 }
 
-function solve(
-  guided: GuidedBlock,
-  z: tf.Tensor3D,
-  solver: Solver,
-  hooks: SolveHooks,
-): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
-  switch (solver.kind) {
-    case 'sequential':
-      return solveWhole(guided, z, hooks);
-    case 'jacobi':
-      return solveByIteration(guided, z, { ...solver, segments: 1 }, hooks);
-    case 'gaussSeidelJacobi':
-      return solveByIteration(guided, z, solver, hooks);
-    case 'slidingWindow':
-      return solveByWindow(guided, z, solver, hooks);
-    case 'publishedGaussSeidelJacobi':
-    case 'publishedBlockwiseJacobi':
-      return solveAsPublished(guided, z, solver, hooks);
-  }
+/** Throws where an output's shape is not the block's, or a number is not finite. */
+function checkBlockOutput({ tokens, width, index }: AutoregressiveBlock, z: tf.Tensor): void {
+  const sample = brokenSample([tokens, width], z, 'block');
+  if (sample === undefined) return;
+  throw new UserError(
+    `The output of block ${index} is not finite in sample ${sample}`,
+    'Where the noise is finite, the weights of the model may not be: train it again, or take a ' +
+      'checkpoint of an earlier step',
+  );
 }
 
-async function solveWhole(
-  guided: GuidedBlock,
-  z: tf.Tensor3D,
-  hooks: SolveHooks,
-): Promise<{ tokens: tf.Tensor3D; record: SolveRecord }> {
-  const [batch, end] = z.shape;
-  const { block, execution } = guided;
-  if (block.decoder && execution.loop !== 'eager') {
-    const tokens = await decodeSequentially(guided, z, hooks.onStep);
-    const record = {
-      evaluations: end - block.given,
-      evaluatedTokens: batch * (end - 1),
-      cacheBytes: loopCacheBytes(guided, batch),
-    };
-    return { tokens, record: { ...emptyRecord(batch), ...record } };
+/**
+ * The first sample that has a number that is not finite.
+ * @throws UserError for another shape than (batch, T, D)
+ */
+export function brokenSample(
+  [tokens, width]: readonly [number, number],
+  z: tf.Tensor,
+  what: string,
+): number | undefined {
+  if (z.rank !== 3 || z.shape[1] !== tokens || z.shape[2] !== width) {
+    throw new UserError(
+      `Latents of shape (${z.shape.join(', ')}) came`,
+      `This ${what} takes (batch, ${tokens}, ${width})`,
+    );
   }
-  const first = givenTokens(block, z);
-  // A token more is another shape: graphs are for loops.
-  const plain = block.decoder ? guided : plainly(guided);
-  try {
-    const result = await solveSequentially(plain, z, { tokens: first }, end, hooks.onStep);
-    const { tokens, cache, ...record } = result;
-    if (cache) tf.dispose(cache);
-    return { tokens, record: { ...emptyRecord(batch), ...record } };
-  } finally {
-    first.dispose();
-  }
+  const broken = z.dataSync().findIndex((value) => !Number.isFinite(value));
+  return broken < 0 ? undefined : Math.floor(broken / (tokens * width));
+}
+
+/** What iterations did not bring to an end by themselves, as numbers of segments of samples. */
+export interface Shortfalls {
+  /** Per block, by index from the data: those solved token by token. */
+  fallbacks: number[];
+  /** Per block: those left with a change above the tolerance. */
+  unconverged: number[];
+}
+
+/** No shortfalls yet. */
+export function noShortfalls(blocks: number): Shortfalls {
+  const none = (): number[] => new Array<number>(blocks).fill(0);
+  return { fallbacks: none(), unconverged: none() };
+}
+
+/** Adds those of a solved block to some shortfalls. */
+export function addShortfalls({ fallbacks, unconverged }: Shortfalls, trace: BlockTrace): void {
+  fallbacks[trace.block]! += trace.fallbacks.length;
+  unconverged[trace.block]! += trace.unconverged.length;
 }

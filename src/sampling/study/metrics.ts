@@ -1,15 +1,14 @@
+import { Matrix, SingularValueDecomposition } from 'ml-matrix';
 import { classMixture, type Label } from '../../conditions/labels.js';
-import { checkCount } from '../../core/count.js';
-import { UserError } from '../../core/errors.js';
+import { checkCount, UserError } from '../../core/errors.js';
 import { tf, tidy } from '../../core/tf.js';
 import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.js';
-import { ability, blocksOf, checkImages } from '../../flow/flow.js';
+import { blockForward, predictAll } from '../../flow/forward.js';
 import { denormalise, type Gaussian } from '../../flow/gaussian.js';
 import type { Model } from '../../flow/model.js';
-import { blockForward, predictAll } from '../../flow/through-blocks.js';
-import { startingTokens } from '../solvers/gauss-seidel-jacobi.js';
-import type { Start } from '../solvers/solver.js';
-import { spectralNorm } from './spectral-norm.js';
+import { ability, blocksOf, checkImages } from '../../flow/model.js';
+import type { Start } from '../solvers/definition.js';
+import { startingTokens } from '../solvers/gauss-seidel-jacobi/update.js';
 
 /** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
 export interface ConvergenceRanking {
@@ -93,7 +92,7 @@ export function initialGuessingMetric(
 ): InitialGuessing[] {
   const norms = meanMatrices(flow, images, options, (block, { u, v, conditions }) =>
     (['latent', 'zeros'] as const).map((start) => {
-      const guess = startingTokens(v, start, block.given);
+      const guess = startingTokens(block, v, start);
       return tf.sub(denormalise(v, shifted(block, guess, conditions)), u);
     }),
   );
@@ -105,7 +104,7 @@ export function initialGuessingMetric(
 }
 
 /** A block's input u and output v (batch, T, D) in its order, and its conditions. */
-interface Passage {
+interface Passed {
   u: tf.Tensor3D;
   v: tf.Tensor3D;
   conditions: Conditions;
@@ -116,7 +115,7 @@ function meanMatrices(
   flow: Model,
   images: tf.Tensor4D,
   { label, batchSize = 32 }: MetricOptions,
-  f: (block: AutoregressiveBlock, passage: Passage) => tf.Tensor[],
+  f: (block: AutoregressiveBlock, passed: Passed) => tf.Tensor[],
 ): number[][] {
   checkImages(flow.config, images);
   checkCount('The batch size', batchSize);
@@ -141,13 +140,13 @@ function meanMatrices(
       const labels =
         label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
       const classes = classMixture(flow.config, labels, size);
-      const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]) as tf.Tensor4D;
+      const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]);
       const conditions = { classes };
       let x = ability(flow.family, 'tokens').of(flow.config, batch).tokens;
       blocks.forEach((block, index) => {
         const { z } = blockForward(block, x, conditions);
-        const passage = { u: block.order(x), v: block.order(z), conditions };
-        f(block, passage).forEach((matrices, k) => {
+        const passed = { u: block.order(x), v: block.order(z), conditions };
+        f(block, passed).forEach((matrices, k) => {
           sums[index]![k] ??= new Float64Array(tokens * width);
           const sum = sums[index]![k]!;
           tf.sum(matrices, 0)
@@ -189,5 +188,30 @@ function shifted(
 
 function matrixNorm(matrix: tf.Tensor2D): number {
   const [rows, columns] = matrix.shape;
-  return spectralNorm(matrix.dataSync() as Float32Array, rows, columns);
+  return spectralNorm(matrix.dataSync(), rows, columns);
+}
+
+/**
+ * The spectral norm of a matrix, its largest singular value, in double precision.
+ *
+ * @param values row by row
+ * @returns Infinity or NaN, the first such number, where an entry is not finite
+ * @throws RangeError if they are not as many as rows times columns
+ */
+export function spectralNorm(values: ArrayLike<number>, rows: number, columns: number): number {
+  if (values.length !== rows * columns) {
+    throw new RangeError(
+      `Got ${values.length} numbers, expected the ${rows * columns} of a matrix of ${rows} × ${columns}. Give all of its rows, one after the other.`,
+    );
+  }
+  // The decomposition does not end for numbers that are not finite.
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i] as number);
+    if (!Number.isFinite(size)) return size;
+  }
+  return new SingularValueDecomposition(Matrix.from1DArray(rows, columns, values), {
+    computeLeftSingularVectors: false,
+    computeRightSingularVectors: false,
+    autoTranspose: true,
+  }).norm2;
 }

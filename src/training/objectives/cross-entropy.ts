@@ -1,6 +1,6 @@
 import { tensorSpec } from '@tarflow/graph';
 import { tf } from '../../core/tf.js';
-import type { Tree } from '../../core/tree.js';
+import { leaf, type Tree } from '../../core/tree.js';
 import type { Model, ModelConfig, Objective } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';
 
@@ -22,11 +22,11 @@ export function crossEntropy<C extends ModelConfig, P extends Tree>(
     feeds: noisyImageFeeds,
     trains: () => true,
     loss(model, batch) {
-      const found = logits(model, batch.images as tf.Tensor4D);
-      const classes = batch.classes as tf.Tensor2D;
+      const found = logits(model, leaf(batch, 'images', 4));
+      const classes = leaf(batch, 'classes', 2);
       const right = tf.equal(tf.argMax(found, 1), tf.argMax(classes, 1));
       return {
-        loss: tf.neg(tf.mean(tf.sum(tf.mul(classes, tf.logSoftmax(found)), 1))) as tf.Scalar,
+        loss: tf.neg(tf.mean<tf.Scalar>(tf.sum(tf.mul(classes, tf.logSoftmax(found)), 1))),
         terms: { accuracy: tf.mean(tf.cast(right, 'float32')) },
       };
     },

@@ -1,9 +1,11 @@
 import { tensorSpec } from '@tarflow/graph';
-import type { Conditioned } from '../../conditions/given.js';
+import type { Conditioned } from '../../conditions/context.js';
 import { mixtureWidth } from '../../conditions/labels.js';
 import { tf, tidy } from '../../core/tf.js';
-import { ability, flowLoss } from '../../flow/flow.js';
+import { leaf } from '../../core/tree.js';
+import { flowLoss } from '../../flow/density.js';
 import type { ModelConfig, Objective } from '../../flow/model.js';
+import { ability } from '../../flow/model.js';
 import { noisyImageFeeds } from '../batches/index.js';
 
 export interface LikelihoodOptions {
@@ -29,16 +31,16 @@ export function likelihood({ runningVariance = false }: LikelihoodOptions = {}):
     }),
     feeds: noisyImageFeeds,
     trains: () => true,
-    loss(model, { images, classes, text }) {
+    loss(model, batch) {
       const { forward } = ability(model.family, 'flow');
       const conditions = {
-        classes: classes as tf.Tensor2D | undefined,
-        text: text as tf.Tensor3D | undefined,
+        classes: batch.classes && leaf(batch, 'classes', 2),
+        text: batch.text && leaf(batch, 'text', 3),
       };
-      const result = forward(model, images as tf.Tensor4D, conditions);
+      const result = forward(model, leaf(batch, 'images', 4), conditions);
       const { loss, ...terms } = flowLoss(model, result);
       if (!runningVariance) return { loss, terms };
-      const variance = updatedVariance(model.buffers.var as tf.Tensor2D, result.z);
+      const variance = updatedVariance(leaf(model.buffers, 'var', 2), result.z);
       return { loss, terms, buffers: { var: variance } };
     },
   };

@@ -62,7 +62,7 @@ export function adamWUpdate(
   options: AdamWOptions = {},
 ): Moments & { parameters: Leaves } {
   const { beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8, weightDecay = 1e-4 } = options;
-  const updated = { parameters: {} as Leaves, first: {} as Leaves, second: {} as Leaves };
+  const updated: Moments & { parameters: Leaves } = { parameters: {}, first: {}, second: {} };
   const root = tf.sqrt(corrections.second);
   const rates: AdamWRates = {
     beta1,
@@ -73,12 +73,9 @@ export function adamWUpdate(
     decay: tf.mul(learningRate, weightDecay),
   };
   for (const [name, leaf] of Object.entries(parameters)) {
-    const state = [
-      leaf,
-      moments.first[name] as tf.Tensor,
-      moments.second[name] as tf.Tensor,
-    ] as const;
-    const g = gradient[name] as tf.Tensor;
+    const [first, second, g] = [moments.first[name], moments.second[name], gradient[name]];
+    if (!first || !second || !g) throw new Error(`${name} lacks its moments or its gradient.`);
+    const state = [leaf, first, second] as const;
     const result = fusedAdamW(state, g, rates) ?? composedAdamW(state, g, rates);
     updated.parameters[name] = result[0];
     updated.first[name] = result[1];

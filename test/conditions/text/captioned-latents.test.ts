@@ -2,14 +2,14 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { CaptionEncoder } from '../../../src/conditions/text/caption-encoder.js';
 import { writeCaptionStates } from '../../../src/conditions/text/captioned-latents.js';
 import { openTextEncoder } from '../../../src/conditions/text/named-encoder.js';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
 import { openLatents } from '../../../src/data/index.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
-import { writeSmallBert } from './small-bert.js';
+import type { CaptionEncoder } from '../../../src/pretrained/caption-encoder.js';
+import { writeSmallBert } from '../../pretrained/small-bert.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-captions-'));
 const from = path.join(folder, 'latents.safetensors');

@@ -2,13 +2,13 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { CaptionEncoder } from '../../../src/conditions/text/caption-encoder.js';
 import { keepingStates, manyCaptions } from '../../../src/conditions/text/kept-states.js';
 import { openTextEncoder } from '../../../src/conditions/text/named-encoder.js';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
-import { writeSmallBert } from './small-bert.js';
+import type { CaptionEncoder } from '../../../src/pretrained/caption-encoder.js';
+import { writeSmallBert } from '../../pretrained/small-bert.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-encoder-'));
 const states = path.join(folder, 'cache', 'text', 'states');

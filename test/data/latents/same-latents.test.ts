@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
-import type { LatentFacts } from '../../../src/data/description.js';
 import { checkSameLatents } from '../../../src/data/latents/same-latents.js';
+import type { LatentFacts } from '../../../src/data/source.js';
 
 const remedy = { scale: 'Take that scale', autoencoder: 'Take that autoencoder' };
 

@@ -3,7 +3,8 @@ import { startEngine } from '../../../src/core/engine.js';
 import { normal, randomKey } from '../../../src/core/random.js';
 import { tf } from '../../../src/core/tf.js';
 import { leaves, withLeaves } from '../../../src/core/tree.js';
-import { disposeModel, forward, freshModel } from '../../../src/flow/flow.js';
+import { forward } from '../../../src/flow/forward.js';
+import { disposeModel, freshModel } from '../../../src/flow/state-dict.js';
 import { type CouplingConfig, levelShapes } from '../../../src/models/coupling/config.js';
 import { coupling } from '../../../src/models/coupling/index.js';
 import { sample } from '../../../src/sampling/sample.js';
@@ -33,7 +34,7 @@ test('starts from data by normalising all that it makes of them', () => {
   tf.tidy(() => {
     const noise = tf.tensor4d(normal(randomKey(4), 500 * 16), [500, 1, 4, 4]);
     const column = tf.tensor4d([0.1, 1, 2, 0.5], [1, 1, 1, 4]);
-    const x = tf.add(tf.mul(noise, column), tf.sub(column, 3)) as tf.Tensor4D;
+    const x = tf.add(tf.mul(noise, column), tf.sub(column, 3));
     const started = coupling.start!(model, x, {});
     const [steps, ofStep, ofPrior] = [2 * small.stepsPerLevel, 2, 2];
     expect(Object.keys(started)).toHaveLength(steps * ofStep + ofPrior);

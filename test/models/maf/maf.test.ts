@@ -4,7 +4,8 @@ import { startEngine } from '../../../src/core/engine.js';
 import { normal, randomKey } from '../../../src/core/random.js';
 import { tf } from '../../../src/core/tf.js';
 import { leaves, withLeaves } from '../../../src/core/tree.js';
-import { disposeModel, forward, freshModel } from '../../../src/flow/flow.js';
+import { forward } from '../../../src/flow/forward.js';
+import { disposeModel, freshModel } from '../../../src/flow/state-dict.js';
 import type { MafConfig } from '../../../src/models/maf/config.js';
 import { maf } from '../../../src/models/maf/index.js';
 import { difference, movedModel } from '../cases.js';
@@ -43,7 +44,7 @@ describe('a block of a MAF', () => {
   test('predicts the first number, too, and by the class', () => {
     tf.tidy(() => {
       const [block] = maf.blocks!(movedModel(mafCases, conditional));
-      const none = tf.zeros([1, 0, 1]) as tf.Tensor3D;
+      const none = tf.zeros([1, 0, 1]);
       const of = (label: number): tf.Tensor =>
         block!.predict(none, { conditions: { classes: classMixture(conditional, label, 1) } }).next
           .mean;
@@ -73,7 +74,7 @@ test('the first block starts by normalising each number of the data', () => {
   tf.tidy(() => {
     const noise = tf.tensor4d(normal(randomKey(4), 500 * 16), [500, 1, 4, 4]);
     const column = tf.tensor4d([0.1, 1, 2, 0.5], [1, 1, 1, 4]);
-    const x = tf.add(tf.mul(noise, column), tf.sub(column, 3)) as tf.Tensor4D;
+    const x = tf.add(tf.mul(noise, column), tf.sub(column, 3));
     const started = maf.start!(model, x, {});
     const parameters = withLeaves(model.parameters, { ...leaves(model.parameters), ...started });
     const { z } = forward({ ...model, parameters }, x);

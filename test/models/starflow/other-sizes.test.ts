@@ -2,14 +2,16 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Given } from '../../../src/conditions/given.js';
+import type { Context } from '../../../src/conditions/context.js';
 import { startEngine } from '../../../src/core/engine.js';
 import { UserError } from '../../../src/core/errors.js';
 import { normal, randomKey } from '../../../src/core/random.js';
 import { tf, tidy } from '../../../src/core/tf.js';
 import { leaves } from '../../../src/core/tree.js';
 import { imageDataset } from '../../../src/data/index.js';
-import { dimensions, disposeModel, forward } from '../../../src/flow/flow.js';
+import { forward } from '../../../src/flow/forward.js';
+import { dimensions } from '../../../src/flow/model.js';
+import { disposeModel } from '../../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { readStartingPoint } from '../../../src/models/read-starting-point.js';
 import type { StarFlowConfig } from '../../../src/models/starflow/config.js';
@@ -53,7 +55,7 @@ async function savedModel(name: string, config: StarFlowConfig): Promise<string>
 
 describe('a STARFlow of square images, loaded for images of another size', () => {
   const batch = 2;
-  const reads: [string, StarFlowConfig, () => Given][] = [
+  const reads: [string, StarFlowConfig, () => Context][] = [
     ['nothing', square, () => ({})],
     ['classes', { ...square, classes: 3 }, () => ({ label: [2, 0] })],
     [
@@ -70,7 +72,8 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
   const sizes = [
     { height: 4, width: 6 },
     { height: 8, width: 2 },
-    { height: 6, width: 6 },
+    // As the others, and square: `npm run nightly` sets TARFLOW_NIGHTLY.
+    ...(process.env.TARFLOW_NIGHTLY ? [{ height: 6, width: 6 }] : []),
   ];
 
   test.each(
@@ -97,7 +100,7 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
       tidy(() => {
         const one = tf.slice(x, [0, 0, 0, 0], [1, -1, -1, -1]);
         const { label, text } = told;
-        const first: Given = {
+        const first: Context = {
           ...(label !== undefined && { label: (label as number[])[0] as number }),
           ...(text && { text: tf.slice(text, [0, 0, 0], [1, -1, -1]) }),
         };

@@ -5,16 +5,16 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
 import { normal, randomKey } from '../../../src/core/random.js';
 import { tf } from '../../../src/core/tf.js';
-import { disposeModel } from '../../../src/flow/flow.js';
+import { disposeModel, publishedConfig } from '../../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import type { StarFlowConfig } from '../../../src/models/starflow/config.js';
+import { starflow } from '../../../src/models/starflow/index.js';
 import { starflowSpecs } from '../../../src/models/starflow/parameters.js';
-import { published } from '../../../src/models/starflow/published.js';
 import { shapesOf } from '../../../src/nn/specs.js';
 import { sample } from '../../../src/sampling/sample.js';
 import { tarflow } from '../../cli/command-line.js';
-import { writeSmallBert } from '../../conditions/text/small-bert.js';
+import { writeSmallBert } from '../../pretrained/small-bert.js';
 
 /** starflow_3B_t2i_256x256.pth. */
 const textToImage: StarFlowConfig = {
@@ -94,7 +94,12 @@ describe('the configuration of a released state dict', () => {
   test('is that of the text model, at full size, with nothing allocated', () => {
     const before = tf.memory().numTensors;
     const state = releasedShapes(textToImage);
-    const read = published.configOf({ ...state, ...emptyText(textToImage) }, 'release.pth', {});
+    const read = publishedConfig(
+      starflow,
+      { ...state, ...emptyText(textToImage) },
+      'release.pth',
+      {},
+    );
     expect(read).toEqual(textToImage);
     const sizes = Object.values(shapesOf(starflowSpecs(read, randomKey(0)).parameters));
     const parameters = sizes.map((shape) => shape.reduce((a, b) => a * b, 1));
@@ -104,7 +109,7 @@ describe('the configuration of a released state dict', () => {
   });
 
   test('is that of a model of classes, whose condition is one entry', () => {
-    expect(published.configOf(releasedShapes(byClass), 'release.pth', {})).toEqual(byClass);
+    expect(publishedConfig(starflow, releasedShapes(byClass), 'release.pth', {})).toEqual(byClass);
   });
 
   test('is that of other sizes, norms and patches', () => {
@@ -121,7 +126,7 @@ describe('the configuration of a released state dict', () => {
     };
     const state = { ...releasedShapes(other), var: { shape: [64, 12] } };
     const known = { imageChannels: 3, headWidth: 32 };
-    expect(published.configOf(state, 'release.pth', known)).toEqual(other);
+    expect(publishedConfig(starflow, state, 'release.pth', known)).toEqual(other);
   });
 });
 
@@ -162,7 +167,7 @@ describe('what does not fit is an error that names it', () => {
       /does not say whether its STARFlow reads classes or captions/,
     ],
   ])('%s', (_name, state, message) => {
-    expect(() => published.configOf(state, 'release.pth', {})).toThrow(message);
+    expect(() => publishedConfig(starflow, state, 'release.pth', {})).toThrow(message);
   });
 });
 
@@ -177,7 +182,7 @@ test('a file gets the states of the empty caption by convert, is read by name, a
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
   const before = tf.memory().numTensors;
   const model = await loadCheckpoint(to);
-  expect(warned.mock.calls.map(([text]) => text)).toEqual([published.licence]);
+  expect(warned.mock.calls.map(([text]) => text)).toEqual([starflow.published?.licence]);
   disposeModel(await loadCheckpoint(to));
   expect(warned).toHaveBeenCalledTimes(1);
   warned.mockRestore();

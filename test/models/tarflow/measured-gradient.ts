@@ -1,14 +1,14 @@
 import { callCompiled } from '@tarflow/graph';
+import { modeOf } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
-import { under } from '../../../src/core/tree.js';
-import { disposeModel } from '../../../src/flow/flow.js';
+import { grouped } from '../../../src/core/tree.js';
+import { disposeModel } from '../../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { tarflow } from '../../../src/models/tarflow/index.js';
-import { modeOf } from '../../../src/sampling/guidance/execution.js';
+import { type ModelSpec, modelSpec, type Task } from '../../../src/training/model-spec.js';
 import { namedInState } from '../../../src/training/state.js';
-import { foundPrefixes, gradientStep } from '../../../src/training/step.js';
-import { type Task, type Template, templateOf } from '../../../src/training/template.js';
-import { countedImages } from '../../evaluation/features/counted-weights.js';
+import { gradientStep, packingOf } from '../../../src/training/step.js';
+import { countedImages } from '../../pretrained/counted-weights.js';
 
 /** What reference.py stores of a model. */
 export interface Measured {
@@ -35,20 +35,20 @@ export async function measuredGradient(file: string, headWidth: number): Promise
   const { channels, height, width } = config.image;
   const shape: [number, number, number, number] = [1, channels, height, width];
   const images = tf.tensor4d(countedImages('images', shape), shape);
-  const template = templateOf(tarflow, config) as unknown as Template;
+  const spec = modelSpec(tarflow, config) as unknown as ModelSpec;
   const found = callCompiled({
     name: 'measuredGradient',
     description: ['measuredGradient', config],
     parameters: namedInState(model),
     inputs: { images },
-    body: gradientStep(template, template.tasks[0] as Task, 1),
+    body: gradientStep(spec, spec.tasks[0] as Task, packingOf(spec, 'graph'), 1),
     mode: modeOf(),
   });
   disposeModel(model);
   images.dispose();
   const number = (name: string): number => (found[name] as tf.Tensor).dataSync()[0] as number;
-  const told = { loss: number('loss'), logDet: number(`${foundPrefixes.term}logDet`) };
-  const gradient = under(found, foundPrefixes.gradient);
+  const told = { loss: number('terms.loss'), logDet: number('terms.logDet') };
+  const gradient = grouped(found).gradient ?? {};
   const norms: number[] = [];
   const entries: number[] = [];
   for (const name of Object.keys(gradient).sort()) {

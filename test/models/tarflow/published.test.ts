@@ -5,12 +5,10 @@ import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
-import { disposeModel } from '../../../src/flow/flow.js';
-import { modelOfState } from '../../../src/flow/state-dict.js';
+import { disposeModel, modelOfState, publishedConfig } from '../../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
 import { tarflow } from '../../../src/models/tarflow/index.js';
-import { published } from '../../../src/models/tarflow/published.js';
 import { writeTorchFile } from '../../formats/torch-writer.js';
 import { kept, type Measured, measuredGradient } from './measured-gradient.js';
 import { filledStateDict, isParameter, publishedShapes } from './state-dict.js';
@@ -52,7 +50,7 @@ describe('the configuration of a published state dict', () => {
   ])('%s is understood, with nothing allocated', (file, config, parameters) => {
     const before = tf.memory().numTensors;
     const shapes = publishedShapes(config);
-    expect(published.configOf(shapes, file, {})).toEqual(config);
+    expect(publishedConfig(tarflow, shapes, file, {})).toEqual(config);
     const sizes = Object.entries(shapes).map(([name, { shape }]) =>
       isParameter(name) ? shape.reduce((size, side) => size * side, 1) : 0,
     );
@@ -66,13 +64,15 @@ describe('the configuration of a published state dict', () => {
       image: { channels: 1, height: 28, width: 28 },
     };
     const shapes = publishedShapes(config);
-    expect(published.configOf(shapes, 'mnist.pth', { imageChannels: 1 })).toEqual(config);
-    expect(() => published.configOf(shapes, 'mnist.pth', {})).toThrow(
+    expect(publishedConfig(tarflow, shapes, 'mnist.pth', { imageChannels: 1 })).toEqual(config);
+    expect(() => publishedConfig(tarflow, shapes, 'mnist.pth', {})).toThrow(
       /49 tokens of 16 numbers are not a square image of 3 channels/,
     );
     const additive = { ...config, volumePreserving: true };
     const known = { imageChannels: 1 };
-    expect(published.configOf(publishedShapes(additive), 'mnist.pth', known)).toEqual(additive);
+    expect(publishedConfig(tarflow, publishedShapes(additive), 'mnist.pth', known)).toEqual(
+      additive,
+    );
   });
 
   test('masks may be absent, and nothing else', () => {
@@ -83,7 +83,7 @@ describe('the configuration of a published state dict', () => {
       .filter((absent) => {
         const rest = Object.fromEntries(complete.filter(([name]) => name !== absent));
         try {
-          expect(published.configOf(rest, 'a.pth', {})).toEqual(config);
+          expect(publishedConfig(tarflow, rest, 'a.pth', {})).toEqual(config);
           return false;
         } catch (error) {
           const { message } = error as Error;
@@ -121,7 +121,7 @@ describe('a state dict that does not fit is refused with all names', () => {
     'it has besides blocks.0.final_norm.weight, optimizer.step. ';
 
   test('a published one', () => {
-    expect(() => published.configOf(wrong, 'a.pth', {})).toThrow(
+    expect(() => publishedConfig(tarflow, wrong, 'a.pth', {})).toThrow(
       `a.pth does not hold the weights of a TarFlow: it ${told}The published file is at https://github.com/apple/ml-tarflow`,
     );
   });
@@ -143,7 +143,7 @@ describe('a state dict that does not fit is refused with all names', () => {
 
   test('one without a whole block', () => {
     const rest = Object.entries(shapes).filter(([name]) => !/^blocks\.1\./.test(name));
-    expect(() => published.configOf(Object.fromEntries(rest), 'a.pth', {})).toThrow(
+    expect(() => publishedConfig(tarflow, Object.fromEntries(rest), 'a.pth', {})).toThrow(
       /it lacks blocks\.1\.pos_embed, .* and \d+ more\. The published file is at/,
     );
   });
@@ -151,13 +151,13 @@ describe('a state dict that does not fit is refused with all names', () => {
   test('one with a block or layer of a number that no model has', () => {
     const odd = ['blocks.999999999.proj_in.bias', 'blocks.0.attn_blocks.99999999999.x'];
     const more = Object.fromEntries(odd.map((name) => [name, { shape: [64] }]));
-    expect(() => published.configOf({ ...shapes, ...more }, 'a.pth', {})).toThrow(
+    expect(() => publishedConfig(tarflow, { ...shapes, ...more }, 'a.pth', {})).toThrow(
       `it has besides ${odd.join(', ')}.`,
     );
   });
 
   test('what is no TarFlow at all', () => {
-    expect(() => published.configOf({ toString: { shape: [1] } }, 'a.pth', {})).toThrow(
+    expect(() => publishedConfig(tarflow, { toString: { shape: [1] } }, 'a.pth', {})).toThrow(
       /it lacks var, blocks\.0\.pos_embed, .*; it has besides toString\./,
     );
   });

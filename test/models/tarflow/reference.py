@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 folder = pathlib.Path(__file__).parent
 tests = folder.parents[1]
-sys.path[:0] = [str(tests / "evaluation" / "features"), str(tests / "benchmarks" / "peers")]
+sys.path[:0] = [str(tests / "pretrained"), str(tests / "benchmarks" / "peers")]
 from counted_weights import filled, pixels, rounded  # noqa: E402
 from pytorch_model import Layer, TarFlow  # noqa: E402
 from server import Config  # noqa: E402

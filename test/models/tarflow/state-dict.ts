@@ -1,6 +1,7 @@
-import { type TarFlowConfig, tokenCount, tokenWidth } from '../../../src/models/tarflow/config.js';
-import { filled } from '../../evaluation/features/counted-weights.js';
+import { tokenCount, tokenWidth } from '../../../src/flow/patches.js';
+import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
 import type { TorchTensor } from '../../formats/torch-writer.js';
+import { filled } from '../../pretrained/counted-weights.js';
 
 /** The shapes of a published state dict by their names, in their order: as the authors' classes make it. */
 export function publishedShapes(config: TarFlowConfig): Record<string, { shape: number[] }> {

@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
-import { logProb } from '../../../src/evaluation/bits-per-dimension.js';
-import { dimensions, forward } from '../../../src/flow/flow.js';
+import { logProb, lossGradient, score } from '../../../src/flow/density.js';
+import { forward } from '../../../src/flow/forward.js';
+import { dimensions } from '../../../src/flow/model.js';
 import { patchify, unpatchify } from '../../../src/flow/patches.js';
 import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
 import { createTarFlow } from '../../../src/models/tarflow/index.js';
-import { lossGradient, score } from '../../../src/sampling/denoise.js';
 import { difference, movedModel, randomImages } from '../cases.js';
 import { smallConfig, tarflowCases } from './cases.js';
 
@@ -20,7 +20,7 @@ describe('patches', () => {
   test('inside a token the channel is slowest, then the row, then the column', () => {
     tf.tidy(() => {
       const config = { image: { channels: 2, height: 2, width: 4 }, patchSize: 2 };
-      const x = tf.reshape(tf.range(0, 16), [1, 2, 2, 4]) as tf.Tensor4D;
+      const x = tf.reshape(tf.range(0, 16), [1, 2, 2, 4]);
       expect(patchify(config, x).arraySync()).toEqual([
         [
           [0, 1, 4, 5, 8, 9, 12, 13],
@@ -46,11 +46,7 @@ test.each(configurations.filter(([, { classes }]) => classes > 0))(
       const x = randomImages({ config }, 3, 5);
       const blocks = flow.parameters.blocks.map((block) => ({
         ...block,
-        class_embed: tf.tile(tf.mean(block.class_embed!, 0, true), [
-          config.classes,
-          1,
-          1,
-        ]) as tf.Tensor3D,
+        class_embed: tf.tile(tf.mean(block.class_embed!, 0, true), [config.classes, 1, 1]),
       }));
       const averaged = { ...flow, parameters: { blocks } };
       expect(difference(forward(averaged, x, { label: 1 }).z, forward(flow, x).z)).toBeLessThan(
@@ -75,7 +71,7 @@ test('density and score of a volume-preserving flow are those of the prior that 
       tf.mul(moved.buffers.var as tf.Tensor2D, 0.2),
       tf.randomUniform([1], 0, 0.1, 'float32', 4),
     );
-    const flow = { ...moved, buffers: { ...moved.buffers, var: variance as tf.Tensor2D } };
+    const flow = { ...moved, buffers: { ...moved.buffers, var: variance } };
     const x = randomImages(flow, 3, 5);
     const { z } = forward(flow, x);
     const [size, values, variances] = [dimensions(flow.config), z.dataSync(), variance.dataSync()];
@@ -89,7 +85,7 @@ test('density and score of a volume-preserving flow are those of the prior that 
     found.dataSync().forEach((value, i) => {
       expect(value).toBeCloseTo(nats[i] as number, 2);
     });
-    const direction = tf.randomNormal(x.shape, 0, 1, 'float32', 6) as tf.Tensor4D;
+    const direction = tf.randomNormal(x.shape, 0, 1, 'float32', 6);
     const along = (step: number) => logProb(flow, tf.add(x, tf.mul(direction, step)));
     const slope = tf.div(tf.sub(along(0.01), along(-0.01)), 0.02);
     const expected = tf.sum(tf.mul(score(flow, x), direction), [1, 2, 3]);

@@ -1,7 +1,7 @@
 // Encodes and decodes one image of 256×256 by an autoencoder from a file, as a program of its own, and
 // prints the most memory that it held.
 import { tf } from '../../../src/core/tf.js';
-import { disposeModel } from '../../../src/flow/flow.js';
+import { disposeModel } from '../../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { decode, encode } from '../../../src/sampling/autoencode.js';
 

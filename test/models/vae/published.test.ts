@@ -5,14 +5,14 @@ import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
-import { disposeModel } from '../../../src/flow/flow.js';
 import type { Model } from '../../../src/flow/model.js';
+import { disposeModel } from '../../../src/flow/state-dict.js';
 import { writeSafetensors } from '../../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { vae } from '../../../src/models/vae/index.js';
 import { decode, encode } from '../../../src/sampling/autoencode.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
-import { counted, countedImages } from '../../evaluation/features/counted-weights.js';
+import { counted, countedImages } from '../../pretrained/counted-weights.js';
 import { filledStateDict, storedConfigs, withOlderNames } from './state-dict.js';
 
 type Name = keyof typeof storedConfigs;

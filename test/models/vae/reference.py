@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderKL
 
 folder = pathlib.Path(__file__).parent
-sys.path.insert(0, str(folder.parents[1] / "evaluation" / "features"))
+sys.path.insert(0, str(folder.parents[1] / "pretrained"))
 from counted_weights import counted, filled, pixels, rounded  # noqa: E402
 
 # Stable Diffusion's, at 256², and a small twin.

@@ -3,7 +3,7 @@ import type { TensorSource } from '../../../src/formats/safetensors.js';
 import type { VaeConfig } from '../../../src/models/vae/config.js';
 import { vaeSpecs } from '../../../src/models/vae/parameters.js';
 import { shapesOf } from '../../../src/nn/specs.js';
-import { filled } from '../../evaluation/features/counted-weights.js';
+import { filled } from '../../pretrained/counted-weights.js';
 
 /** Autoencoders whose results reference.py stores: Stable Diffusion's, and a small twin. */
 export const storedConfigs = {

@@ -7,19 +7,19 @@ import { normal, randomKey } from '../../../src/core/random.js';
 import { tf } from '../../../src/core/tf.js';
 import { leaves } from '../../../src/core/tree.js';
 import { type ImageDataset, imageDataset } from '../../../src/data/index.js';
-import { disposeModel, freshModel } from '../../../src/flow/flow.js';
 import type { Model } from '../../../src/flow/model.js';
+import { disposeModel, freshModel } from '../../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
 import { createModel } from '../../../src/models/registry.js';
 import type { VaeConfig } from '../../../src/models/vae/config.js';
-import { featureLoss, featureWeights } from '../../../src/models/vae/feature-loss.js';
 import { vae } from '../../../src/models/vae/index.js';
+import { featureLoss, featureWeights } from '../../../src/models/vae/objective.js';
 import { decode, encode } from '../../../src/sampling/autoencode.js';
 import { namedInState } from '../../../src/training/state.js';
 import { type TrainingRun, train } from '../../../src/training/train.js';
-import { vaeExperiments } from '../../../workbook/experiments/vae-experiments.js';
-import { filled } from '../../evaluation/features/counted-weights.js';
-import { lite0Shapes } from '../../evaluation/features/lite0-shapes.js';
+import { emojiVae } from '../../../workbook/experiments/emoji-text.js';
+import { filled } from '../../pretrained/counted-weights.js';
+import { lite0Shapes } from '../../pretrained/lite0-shapes.js';
 import { smallConfig } from '../../training/small.js';
 
 const small: VaeConfig = {
@@ -35,7 +35,7 @@ const small: VaeConfig = {
 };
 
 const settings = {
-  ...(vaeExperiments[0] as (typeof vaeExperiments)[number]).settings,
+  ...emojiVae.settings,
   ...{ batchSize: 8, steps: 24, warmupSteps: 2, peakLearningRate: 1e-2, averageDecay: 0 },
   ...{ validateEvery: 24, validationImages: 8, saveEvery: 24 },
 };

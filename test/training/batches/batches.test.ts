@@ -3,7 +3,7 @@ import { randomKey } from '../../../src/core/random.js';
 import { type DataSource, epochOrder, imageDataset } from '../../../src/data/index.js';
 import {
   type Batch,
-  type BatchPlan,
+  type BatchOptions,
   batchSource,
   heldOutBatch,
   noisyImageFeeds,
@@ -13,7 +13,7 @@ import { madeUpImages, smallConfig, smallSettings } from '../small.js';
 
 const data = madeUpImages('train', 50);
 const objective = { name: 'likelihood', feeds: noisyImageFeeds };
-const plan: BatchPlan = {
+const options: BatchOptions = {
   config: { ...smallConfig, kind: 'tarflow' },
   objectives: [objective],
   settings: { ...smallSettings, flip: true },
@@ -25,7 +25,7 @@ const size = 16;
 async function taken(
   first: number,
   end: number,
-  of: BatchPlan = plan,
+  of: BatchOptions = options,
   share?: Share,
 ): Promise<Batch[]> {
   const source = batchSource(of, first, end, share);
@@ -38,7 +38,7 @@ async function taken(
   return batches;
 }
 
-const steps = async (numbers: number[], of: BatchPlan = plan): Promise<Batch[]> =>
+const steps = async (numbers: number[], of: BatchOptions = options): Promise<Batch[]> =>
   Promise.all(numbers.map(async (step) => (await taken(step, step + 1, of))[0] as Batch));
 
 test('a batch depends on the seed and its step alone', async () => {
@@ -46,12 +46,12 @@ test('a batch depends on the seed and its step alone', async () => {
   const [third, tenth] = (await steps([3, 10])) as [Batch, Batch];
   expect(third).not.toEqual(tenth);
   expect((await taken(2, 11)).at(-1)).toEqual(tenth);
-  const settings = { ...plan.settings, seed: plan.settings.seed + 1 };
-  expect((await steps([10], { ...plan, settings }))[0]).not.toEqual(tenth);
+  const settings = { ...options.settings, seed: options.settings.seed + 1 };
+  expect((await steps([10], { ...options, settings }))[0]).not.toEqual(tenth);
 });
 
 describe('of several processes', () => {
-  const shared: BatchPlan = { ...plan, settings: { ...plan.settings, batchSize: 12 } };
+  const shared: BatchOptions = { ...options, settings: { ...options.settings, batchSize: 12 } };
 
   test.each([1, 2, 3])('%i see exactly the samples and the noise that one sees', async (count) => {
     const whole = await taken(0, 10, shared);
@@ -77,8 +77,8 @@ test('a sample has the same noise in whatever batch it is', async () => {
   // Batches of 8 and of 10 visit the same order.
   const [eights, tens] = await Promise.all(
     [8, 10].map(async (batchSize) => {
-      const settings = { ...plan.settings, batchSize };
-      const batches = await taken(0, 40 / batchSize, { ...plan, settings });
+      const settings = { ...options.settings, batchSize };
+      const batches = await taken(0, 40 / batchSize, { ...options, settings });
       return batches.flatMap(({ likelihood }) => [...(likelihood?.images ?? [])]);
     }),
   );
@@ -87,12 +87,12 @@ test('a sample has the same noise in whatever batch it is', async () => {
 });
 
 test('each epoch draws anew', async () => {
-  const order = [0, 1].map((epoch) => epochOrder(data, randomKey(plan.settings.seed), epoch));
+  const order = [0, 1].map((epoch) => epochOrder(data, randomKey(options.settings.seed), epoch));
   const sample = order[0]?.[0] as number;
   const place = order[1]?.indexOf(sample) as number;
   // Where the sample is among those of the second epoch's batches.
   expect(place).toBeLessThan(48);
-  const still = { ...plan, settings: { ...plan.settings, flip: false } };
+  const still = { ...options, settings: { ...options.settings, flip: false } };
   const [first, second] = (await steps([0, 6 + Math.floor(place / 8)], still)) as [Batch, Batch];
   const one = first.likelihood?.images?.subarray(0, size);
   const at = (place % 8) * size;
@@ -106,8 +106,10 @@ test('each epoch draws anew', async () => {
 
 test('several objectives read the same samples, each with draws of its own', async () => {
   const objectives = ['critic', 'generator'].map((name) => ({ name, feeds: noisyImageFeeds }));
-  const settings = { ...plan.settings, flip: false, dropLabel: 0 };
-  const [{ critic, generator }] = (await taken(0, 1, { ...plan, objectives, settings })) as [Batch];
+  const settings = { ...options.settings, flip: false, dropLabel: 0 };
+  const [{ critic, generator }] = (await taken(0, 1, { ...options, objectives, settings })) as [
+    Batch,
+  ];
   expect(generator?.classes).toEqual(critic?.classes);
   expect(generator?.images).not.toEqual(critic?.images);
   generator?.images?.forEach((value, i) => {
@@ -116,7 +118,7 @@ test('several objectives read the same samples, each with draws of its own', asy
 });
 
 test('held-out samples have the same noise in every validation, no flips, all labels', async () => {
-  const noisy = { ...plan, settings: { ...plan.settings, dropLabel: 0.9 } };
+  const noisy = { ...options, settings: { ...options.settings, dropLabel: 0.9 } };
   const all = (await heldOutBatch(noisy, [0, 1, 2, 3, 4, 5])).likelihood;
   const some = (await heldOutBatch(noisy, [4, 1])).likelihood;
   expect(all?.classes).toEqual(
@@ -140,7 +142,7 @@ test('a source that reads ahead is told what comes next', async () => {
     },
     prefetch: (indices) => void told.push(Array.from(indices)),
   };
-  await taken(4, 8, { ...plan, data: source });
+  await taken(4, 8, { ...options, data: source });
   expect(read).toHaveLength(4);
   expect(told.slice(0, 3)).toEqual(read.slice(1));
 });
@@ -148,15 +150,15 @@ test('a source that reads ahead is told what comes next', async () => {
 describe('in a thread of its own', () => {
   test.each([undefined, { rank: 1, size: 2 }])('batches are the same (%o)', async (share) => {
     const here = (
-      await Promise.all([3, 90, 140].map((step) => taken(step, step + 1, plan, share)))
+      await Promise.all([3, 90, 140].map((step) => taken(step, step + 1, options, share)))
     ).flat();
-    const there = await taken(3, 150, plan, share);
+    const there = await taken(3, 150, options, share);
     expect([0, 87, 137].map((at) => there[at])).toEqual(here);
   });
 
   test('a mistake of the data is told as what it is', async () => {
     const wrong = imageDataset({ ...data, labels: data.labels.map(() => 7) });
-    const source = batchSource({ ...plan, data: wrong }, 0, 200);
+    const source = batchSource({ ...options, data: wrong }, 0, 200);
     try {
       const error = await source.next().catch((thrown) => thrown);
       expect(error).toMatchObject({
@@ -169,7 +171,7 @@ describe('in a thread of its own', () => {
   });
 
   test('it can be closed at any time', async () => {
-    const source = batchSource(plan, 0, 200);
+    const source = batchSource(options, 0, 200);
     await source.next();
     await source.close();
     await source.close();

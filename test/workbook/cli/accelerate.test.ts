@@ -3,9 +3,9 @@ import * as path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
-import { disposeModel } from '../../../src/flow/flow.js';
+import { disposeModel } from '../../../src/flow/state-dict.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
-import type { Acceleration } from '../../../workbook/acceleration/acceleration.js';
+import type { Acceleration } from '../../../workbook/records/record.js';
 import {
   expectRefused,
   type Mistake,

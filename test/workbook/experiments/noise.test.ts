@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { withOverrides } from '../../../src/models/overrides.js';
+import { withOverrides } from '../../../src/models/experiments.js';
 import type { Noise } from '../../../src/training/batches/index.js';
 import { findExperiment, noiseExperiment } from '../../../workbook/experiments/index.js';
 

@@ -1,23 +1,24 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readClaim } from '../../../workbook/claims.js';
-import { experiments } from '../../../workbook/experiments/index.js';
+import { expectations, experiments } from '../../../workbook/experiments/index.js';
 import {
-  expectations,
+  commandOf,
+  type MeasurementId,
   measurements,
   measures,
   type OurReference,
   type PublishedReference,
   papers,
+  publishedFigure,
   type Sentence,
   tableOf,
   tolerancesOf,
   trainingSetOf,
   trainingSets,
 } from '../../../workbook/papers/index.js';
-import { besidePublished } from '../../../workbook/papers/measurements/measurement.js';
-import { resultsFolder } from '../../../workbook/results-folder.js';
+import { readClaim } from '../../../workbook/records/claim.js';
+import { resultsFolder } from '../../../workbook/records/results-folder.js';
 
 const tables = papers.flatMap((paper) => paper.tables);
 const claims = papers.flatMap((paper) => paper.claims);
@@ -96,9 +97,8 @@ describe('tables of the papers', () => {
 
   test('a figure that is not there is an error', () => {
     expect(() => tableOf('none')).toThrow(/none/);
-    const likelihood = tableOf('likelihood');
-    expect(() => besidePublished(likelihood, 'GPT', 'bits per dimension')).toThrow(/0 figures/);
-    expect(() => besidePublished(likelihood, 'Glow', 'FID')).toThrow(/0 figures/);
+    expect(() => publishedFigure('likelihood', 'GPT', 'bits per dimension')).toThrow(/0 figures/);
+    expect(() => publishedFigure('likelihood', 'Glow', 'FID')).toThrow(/0 figures/);
   });
 });
 
@@ -114,7 +114,11 @@ describe('measurements', () => {
     expect(repeated(one.figures.map(({ name }) => name))).toEqual([]);
     const file = path.join(resultsFolder(), 'claims', `${one.id}.json`);
     const { title, command, figures, read } = JSON.parse(fs.readFileSync(file, 'utf8'));
-    expect({ title, command }).toEqual({ title: one.title, command: one.command });
+    expect({ title, command }).toEqual({ title: one.title, command: commandOf(one) });
+    for (const { published } of one.figures) {
+      if (published)
+        publishedFigure(published.table, published.row, published.measure, published.of);
+    }
     const names = one.figures.map(({ name }) => name);
     const recorded = Object.keys(figures);
     expect(recorded).toEqual(names.filter((name) => recorded.includes(name)));
@@ -145,8 +149,8 @@ describe('claims', () => {
   test('what measurements say of their outcome is what they measured', async () => {
     const found = measurements.filter((each) => each.found !== undefined).map(({ id }) => id);
     expect(found).toEqual(['11-no-copies', '11-sampling-plan', '12-sampling-plan']);
-    const figuresOf = async (id: string) => (await readClaim(id))?.figures ?? [];
-    for (const id of ['11-sampling-plan', '12-sampling-plan']) {
+    const figuresOf = async (id: MeasurementId) => (await readClaim(id))?.figures ?? [];
+    for (const id of ['11-sampling-plan', '12-sampling-plan'] as const) {
       const planned = (await figuresOf(id)).filter(({ name }) => /planned.*as fast$/.test(name));
       expect(planned.length).toBeGreaterThan(1);
       for (const { value } of planned) expect(value).toBeLessThanOrEqual(1.02);
@@ -167,7 +171,7 @@ describe('claims', () => {
     const { published, ours, reason } = claim;
     for (const text of [published, ours, reason]) expect(typed(text ?? [])).toEqual([]);
     for (const { table, row, measure, of } of references<PublishedReference>(published)) {
-      besidePublished(tableOf(table), row, measure, of);
+      publishedFigure(table, row, measure, of);
     }
     const measured = [...references<OurReference>(ours), ...references<OurReference>(reason)];
     for (const { measurement, figure } of measured) {
@@ -190,7 +194,7 @@ describe('claims', () => {
 
 describe('expectations', () => {
   test('are of experiments that there are, and of all of which a checkpoint was committed', () => {
-    const expected = expectations.map(({ experiment }) => experiment);
+    const expected = [...expectations.keys()];
     // None was committed, or none that ran to the end.
     const open = [
       ...['mnist-demonstration', 'fashion-mnist-conditional'],
@@ -218,7 +222,7 @@ describe('expectations', () => {
   });
 
   test('have their figure in results/', async () => {
-    for (const { experiment, from } of expectations) {
+    for (const [experiment, { from }] of expectations) {
       if ('run' in from) {
         const file = path.join(resultsFolder(), 'training', `${from.run}.jsonl`);
         expect(fs.existsSync(file), experiment).toBe(true);

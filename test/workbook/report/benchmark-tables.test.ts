@@ -2,11 +2,11 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { bestPeer, peersOf } from '../../../workbook/report/benchmark-rows.js';
+import { bestPeer, peersOf } from '../../../workbook/records/benchmarks.js';
 import { benchmarkSummary, benchmarkTables } from '../../../workbook/report/benchmark-tables.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-vi.mock(import('../../../workbook/results-folder.js'), async (original) => ({
+vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => ({
   ...(await original()),
   resultsFolder: () => folder,
 }));

@@ -2,8 +2,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readClaim } from '../../../workbook/claims.js';
 import { measurements } from '../../../workbook/papers/index.js';
+import { readClaim } from '../../../workbook/records/claim.js';
 import {
   claimFiles,
   failures,

@@ -1,127 +1,112 @@
-import { tableOf } from '../tables.js';
-import {
-  figure,
-  type MeasuredFigure,
-  type Measurement,
-  publishedSpeedup,
-  workbookCommand,
-} from './measurement.js';
+import { type PublishedReference, published } from '../paper-table.js';
+import { each, figure, measurement, type Notebook } from './measurement.js';
 
-const gs = tableOf('gs-jacobi');
-const selective = tableOf('selective-jacobi');
 const modes = ['xla', 'graph', 'eager'] as const;
 
-/** The sizes of the models, and the published ones with as many tokens. */
-const sizes = [
-  {
-    tokens: '256',
-    batches: { xla: [1, 8, 32], graph: [1, 8, 32], eager: [1, 8, 32] },
-    blocks: 4,
-    selective: publishedSpeedup(selective, 'CIFAR-10', 'SeJD'),
-    gs: publishedSpeedup(gs, 'ImageNet 64×64, conditional', 'GS-Jacobi'),
-  },
-  {
-    tokens: '1,024',
-    batches: { xla: [1, 8], graph: [1, 8], eager: [1] },
-    blocks: 8,
-    selective: publishedSpeedup(selective, 'AFHQ', 'SeJD'),
-    gs: publishedSpeedup(gs, 'ImageNet 128×128, conditional', 'GS-Jacobi'),
-  },
-];
+/** A published speed-up by Selective Jacobi Decoding, or by GS-Jacobi. */
+const selective = (row: string, method = 'SeJD') =>
+  published('selective-jacobi', row, 'speed-up', method);
+const gs = (row: string) => published('gs-jacobi', row, 'speed-up', 'GS-Jacobi');
 
-const loops = sizes.flatMap(({ tokens }) =>
-  [1, 8].flatMap((batch) =>
-    modes.map((mode) =>
-      figure(
-        `sequential sampling in units of PyTorch’s time, guided, ${tokens} tokens, batch ${batch}, ${mode}`,
-        '',
-        'timing',
-      ),
-    ),
-  ),
-);
-
-/** What a plan does depends on the times that it was made by. */
-const tables = sizes.flatMap((size) =>
-  modes.flatMap((mode) =>
-    size.batches[mode].flatMap((batch): MeasuredFigure[] => {
-      const where = `${size.tokens} tokens, batch ${batch}, ${mode}`;
-      const statistics = 'distance of pixel statistics in units of another seed’s';
-      return [
-        figure(`planned, times as fast as sequential, ${where}`, '', 'timing'),
-        figure(`planned, blocks that iterate, ${where}`, `of ${size.blocks}`, 'timing'),
-        figure(`planned, largest difference of the data range, ${where}`, '', 'timing'),
-        figure(
-          `SeJD, published rule, times as fast as sequential, ${where}`,
-          '',
-          'timing',
-          size.selective,
-        ),
-        figure(
-          `GS-Jacobi, published form, times as fast as sequential, ${where}`,
-          '',
-          'timing',
-          size.gs,
-        ),
-        figure(`SeJD, published rule, ${statistics}, ${where}`, '', 'computed'),
-        figure(`GS-Jacobi, published form, ${statistics}, ${where}`, '', 'computed'),
-      ];
+const loops = each(['256 tokens', '1,024 tokens'], (tokens) =>
+  each([1, 8], (batch) =>
+    each(modes, (mode) => {
+      const where = `${tokens}, batch ${batch}, ${mode}` as const;
+      const name = `sequential sampling in units of PyTorch’s time, guided, ${where}` as const;
+      return figure(name, '', 'timing');
     }),
   ),
 );
 
-const paperSize = [
-  figure(
-    'Jacobi, times as fast as sequential, 2-768-8-8 of random weights, one image',
-    '',
-    'timing',
-    publishedSpeedup(selective, 'AFHQ', 'Jacobi in all blocks'),
+/** The figures of a model's tables, beside those of the published model with as many tokens. */
+function tablesOf<const Where extends string>(
+  places: readonly Where[],
+  blocks: number,
+  bySelective: PublishedReference,
+  byGs: PublishedReference,
+) {
+  const statistics = 'distance of pixel statistics in units of another seed’s';
+  // What a plan does depends on the times that it was made by.
+  return each(places, (where) => [
+    figure(`planned, times as fast as sequential, ${where}`, '', 'timing'),
+    figure(`planned, blocks that iterate, ${where}`, `of ${blocks}`, 'timing'),
+    figure(`planned, largest difference of the data range, ${where}`, '', 'timing'),
+    figure(
+      `SeJD, published rule, times as fast as sequential, ${where}`,
+      '',
+      'timing',
+      bySelective,
+    ),
+    figure(`GS-Jacobi, published form, times as fast as sequential, ${where}`, '', 'timing', byGs),
+    figure(`SeJD, published rule, ${statistics}, ${where}`, '', 'computed'),
+    figure(`GS-Jacobi, published form, ${statistics}, ${where}`, '', 'computed'),
+  ]);
+}
+
+const smaller = each(modes, (mode) =>
+  each([1, 8, 32], (batch) => `256 tokens, batch ${batch}, ${mode}` as const),
+);
+const larger = [
+  ...each(['xla', 'graph'], (mode) =>
+    each([1, 8], (batch) => `1,024 tokens, batch ${batch}, ${mode}` as const),
   ),
-  figure(
-    'GS-Jacobi, times as fast as sequential, 2-768-8-8 of random weights, one image',
-    '',
-    'timing',
-    publishedSpeedup(gs, 'ImageNet 64×64, unconditional', 'GS-Jacobi'),
-  ),
+  '1,024 tokens, batch 1, eager' as const,
+];
+const tables = [
+  ...tablesOf(smaller, 4, selective('CIFAR-10'), gs('ImageNet 64×64, conditional')),
+  ...tablesOf(larger, 8, selective('AFHQ'), gs('ImageNet 128×128, conditional')),
 ];
 
-const strategies = [
-  { name: 'sequential' },
-  { name: 'Jacobi', distances: 'rounding' },
-  { name: 'GS-Jacobi, published form', distances: 'computed' },
-  { name: 'GS-Jacobi, published form, no clamp', distances: 'computed' },
-  { name: 'selective Jacobi', distances: 'rounding' },
-  { name: 'SeJD, published rule', distances: 'computed' },
-  { name: 'planned', distances: 'timing' },
-  { name: 'sequential, another seed', distances: 'computed' },
-] as const;
-const quality = strategies.flatMap((strategy): MeasuredFigure[] => {
-  const { name } = strategy;
-  const fd = `FD (Fashion-MNIST classifier features), ${name}`;
-  if (!('distances' in strategy)) return [figure(fd, '', 'computed')];
-  const { distances } = strategy;
-  return [
-    figure(fd, '', distances === 'timing' ? 'timing' : 'computed'),
+const ofRandomWeights = 'times as fast as sequential, 2-768-8-8 of random weights, one image';
+const paperSize = [
+  figure(`Jacobi, ${ofRandomWeights}`, '', 'timing', selective('AFHQ', 'Jacobi in all blocks')),
+  figure(`GS-Jacobi, ${ofRandomWeights}`, '', 'timing', gs('ImageNet 64×64, unconditional')),
+];
+
+/** How well samples by a strategy agree with sequential ones, and how that comes out again. */
+const quality = each(
+  [
+    { name: 'Jacobi', distances: 'rounding' },
+    { name: 'GS-Jacobi, published form', distances: 'computed' },
+    { name: 'GS-Jacobi, published form, no clamp', distances: 'computed' },
+    { name: 'selective Jacobi', distances: 'rounding' },
+    { name: 'SeJD, published rule', distances: 'computed' },
+    { name: 'planned', distances: 'timing' },
+    { name: 'sequential, another seed', distances: 'computed' },
+  ],
+  ({ name, distances }) => [
+    figure(
+      `FD (Fashion-MNIST classifier features), ${name}`,
+      '',
+      distances === 'timing' ? 'timing' : 'computed',
+    ),
     figure(`distance of the pixels’ means from sequential, clothes, ${name}`, '', distances),
     figure(`distance of the pixels’ deviations from sequential, clothes, ${name}`, '', distances),
-  ];
-});
-
-const floor = figure(
-  'FD (Fashion-MNIST classifier features), real validation images',
-  '',
-  'computed',
+  ],
 );
 
+const fd = 'FD (Fashion-MNIST classifier features)';
+
 /** Notebook 08: all solvers, by the time that they take. */
-export const acceleration: readonly Measurement[] = [
-  {
-    id: '08-acceleration',
-    title: 'S5, S6 Accelerated sampling',
-    claim:
-      'Gauss–Seidel–Jacobi and Selective Jacobi Decoding sample several times as fast as sequential ' +
-      'sampling, and the samples stay the same.',
-    figures: [...loops, ...tables, ...paperSize, ...quality, floor],
-    command: workbookCommand('08', ' --train'),
-  },
-];
+export const acceleration = {
+  notebook: '08-acceleration',
+  question: 'When does iterating pay?',
+  measurements: [
+    measurement({
+      id: '08-acceleration',
+      title: 'S5, S6 Accelerated sampling',
+      claim:
+        'Gauss–Seidel–Jacobi and Selective Jacobi Decoding sample several times as fast as sequential ' +
+        'sampling, and the samples stay the same.',
+      figures: [
+        ...loops,
+        ...tables,
+        ...paperSize,
+        figure(`${fd}, sequential`, '', 'computed'),
+        ...quality,
+        figure(`${fd}, real validation images`, '', 'computed'),
+      ],
+      trains: true,
+    }),
+  ],
+} satisfies Notebook;

@@ -1,27 +1,15 @@
-import { tableOf } from '../tables.js';
-import { besidePublished, figure, type Measurement, workbookCommand } from './measurement.js';
+import { published } from '../paper-table.js';
+import { each, figure, measurement, type Notebook } from './measurement.js';
 
-const command = workbookCommand('06');
-const sizes = ['49 tokens', '256 tokens', '1,024 tokens'];
-const steps: Record<string, string> = {
-  '49 tokens': 'of 48',
-  '256 tokens': 'of 255',
-  '1,024 tokens': 'of 1023',
-};
+const larger = ['256 tokens', '1,024 tokens'] as const;
+const sizes = ['49 tokens', ...larger] as const;
+const steps = { '49 tokens': 'of 48', '256 tokens': 'of 255', '1,024 tokens': 'of 1023' };
+const shareOf = (row: string) => published('crm', row, 'share of CRM', 'block 0');
 /** Of models with as many tokens. */
-const publishedShares: Record<string, { value: number; source: string }> = {
-  '256 tokens': besidePublished(
-    tableOf('crm'),
-    'ImageNet 64×64, conditional',
-    'share of CRM',
-    'block 0',
-  ),
-  '1,024 tokens': besidePublished(
-    tableOf('crm'),
-    'ImageNet 64×64, unconditional',
-    'share of CRM',
-    'block 0',
-  ),
+const publishedShares = {
+  '49 tokens': undefined,
+  '256 tokens': shareOf('ImageNet 64×64, conditional'),
+  '1,024 tokens': shareOf('ImageNet 64×64, unconditional'),
 };
 /** A value beyond ±3 is what the clamp changes; there is none in the model of 256 tokens. */
 const clamped = [
@@ -29,83 +17,79 @@ const clamped = [
   { where: '49 tokens, w = 2', bites: true },
   { where: '256 tokens, w = 0', bites: false },
   { where: '256 tokens, w = 2', bites: false },
-];
+] as const;
 
 /** Notebook 06: a block as a system of equations. */
-export const gaussSeidelJacobi: readonly Measurement[] = [
-  {
-    id: '06-bottleneck',
-    title: 'S1 Sampling is the bottleneck',
-    claim: 'Sampling is slower than the pass to the noise, because its steps wait for one another.',
-    figures: [49, 256, 1024].map((tokens) =>
-      figure(`sampling time / forward time, ${tokens} tokens`, '', 'timing'),
-    ),
-    command,
-  },
-  {
-    id: '06-jacobi',
-    title: 'S2 Jacobi iteration solves a block in few steps',
-    claim:
-      'Inverting a block is a triangular system that Jacobi iteration solves in at most T steps, usually far fewer, superlinearly.',
-    figures: [
-      figure('largest entry of the Jacobian on or above the diagonal', '', 'exact'),
-      ...sizes.flatMap((size) => [
-        figure(`iterations, block inverted first, ${size}`, `${steps[size]}`, 'computed'),
-        figure(`iterations, other blocks, mean, ${size}`, `${steps[size]}`, 'computed'),
-      ]),
-      ...sizes.flatMap((size) => [
-        figure(`error factor, first third, block inverted first, ${size}`, '', 'computed'),
-        figure(`error factor, last third, block inverted first, ${size}`, '', 'computed'),
-      ]),
-      figure('blocks that converge faster at the end', 'of 20', 'computed'),
-    ],
-    command,
-  },
-  {
-    id: '06-tough-blocks',
-    title: 'S3 Tough blocks, and CRM',
-    claim: 'A few blocks are tough, most are simple; CRM tells which.',
-    figures: [
-      ...sizes.flatMap((size) => [
-        figure(`toughest block's share of the iterations, ${size}`, '%', 'computed'),
-        figure(`its share of CRM, ${size}`, '%', 'computed', publishedShares[size]),
-      ]),
-      figure('models of 3 whose toughest block CRM names', '', 'computed'),
-      figure('pairs of blocks that CRM orders rightly', '%', 'computed'),
-      figure('pairs without the toughest block', '', 'computed'),
-      figure('of these, ordered rightly', '', 'computed'),
-    ],
-    command,
-  },
-  {
-    id: '06-initial-guess',
-    title: 'S4 IGM chooses the start',
-    claim: 'IGM tells which start to use, lowers the risk of overflow and speeds convergence up.',
-    figures: [
-      figure('blocks whose starts differ in iterations', 'of 20', 'computed'),
-      figure('of these, IGM names the quicker start', '', 'computed'),
-      figure('iterations of all blocks, started as IGM says', '', 'computed'),
-      figure('always from the latent', '', 'computed'),
-      figure('always from zeros', '', 'computed'),
-      figure('the better start each time', '', 'computed'),
-      figure('largest value of an iterate', '', 'computed'),
-    ],
-    command,
-  },
-  {
-    id: '06-gauss-seidel-jacobi',
-    title: 'Gauss–Seidel–Jacobi: segments, the clamp, the eighth block',
-    claim:
-      'Segments trade evaluations for work; the published clamp and the published eighth block change the answer, ours does not.',
-    figures: [
-      ...sizes
-        .slice(1)
-        .map((size) =>
-          figure(`fewest evaluations, block inverted first, ${size}`, `${steps[size]}`, 'computed'),
+export const gaussSeidelJacobi = {
+  notebook: '06-gauss-seidel-jacobi',
+  question: 'Sampling as a triangular system: GS-Jacobi, CRM, IGM',
+  measurements: [
+    measurement({
+      id: '06-bottleneck',
+      title: 'S1 Sampling is the bottleneck',
+      claim:
+        'Sampling is slower than the pass to the noise, because its steps wait for one another.',
+      figures: each([49, 256, 1024], (tokens) =>
+        figure(`sampling time / forward time, ${tokens} tokens`, '', 'timing'),
+      ),
+    }),
+    measurement({
+      id: '06-jacobi',
+      title: 'S2 Jacobi iteration solves a block in few steps',
+      claim:
+        'Inverting a block is a triangular system that Jacobi iteration solves in at most T steps, usually far fewer, superlinearly.',
+      figures: [
+        figure('largest entry of the Jacobian on or above the diagonal', '', 'exact'),
+        ...each(sizes, (size) => [
+          figure(`iterations, block inverted first, ${size}`, steps[size], 'computed'),
+          figure(`iterations, other blocks, mean, ${size}`, steps[size], 'computed'),
+        ]),
+        ...each(sizes, (size) => [
+          figure(`error factor, first third, block inverted first, ${size}`, '', 'computed'),
+          figure(`error factor, last third, block inverted first, ${size}`, '', 'computed'),
+        ]),
+        figure('blocks that converge faster at the end', 'of 20', 'computed'),
+      ],
+    }),
+    measurement({
+      id: '06-tough-blocks',
+      title: 'S3 Tough blocks, and CRM',
+      claim: 'A few blocks are tough, most are simple; CRM tells which.',
+      figures: [
+        ...each(sizes, (size) => [
+          figure(`toughest block's share of the iterations, ${size}`, '%', 'computed'),
+          figure(`its share of CRM, ${size}`, '%', 'computed', publishedShares[size]),
+        ]),
+        figure('models of 3 whose toughest block CRM names', '', 'computed'),
+        figure('pairs of blocks that CRM orders rightly', '%', 'computed'),
+        figure('pairs without the toughest block', '', 'computed'),
+        figure('of these, ordered rightly', '', 'computed'),
+      ],
+    }),
+    measurement({
+      id: '06-initial-guess',
+      title: 'S4 IGM chooses the start',
+      claim: 'IGM tells which start to use, lowers the risk of overflow and speeds convergence up.',
+      figures: [
+        figure('blocks whose starts differ in iterations', 'of 20', 'computed'),
+        figure('of these, IGM names the quicker start', '', 'computed'),
+        figure('iterations of all blocks, started as IGM says', '', 'computed'),
+        figure('always from the latent', '', 'computed'),
+        figure('always from zeros', '', 'computed'),
+        figure('the better start each time', '', 'computed'),
+        figure('largest value of an iterate', '', 'computed'),
+      ],
+    }),
+    measurement({
+      id: '06-gauss-seidel-jacobi',
+      title: 'Gauss–Seidel–Jacobi: segments, the clamp, the eighth block',
+      claim:
+        'Segments trade evaluations for work; the published clamp and the published eighth block change the answer, ours does not.',
+      figures: [
+        ...each(larger, (size) =>
+          figure(`fewest evaluations, block inverted first, ${size}`, steps[size], 'computed'),
         ),
-      ...sizes
-        .slice(1)
-        .flatMap((size) => [
+        ...each(larger, (size) => [
           figure(
             `work saved by the shrinking front, 8 segments, ${size}, op by op`,
             '%',
@@ -113,18 +97,18 @@ export const gaussSeidelJacobi: readonly Measurement[] = [
           ),
           figure(`the same in a graph, as sample runs it, ${size}`, '%', 'computed'),
         ]),
-      ...clamped.flatMap(({ where, bites }) => [
-        figure(`values beyond ±3, ${where}`, '%', 'computed'),
-        figure(
-          `largest difference with the ±3 clamp, ${where}`,
-          '',
-          bites ? 'computed' : 'rounding',
-        ),
-        figure(`largest difference without it, ${where}`, '', 'rounding'),
-      ]),
-      figure('largest error with the flaw of the eighth block', '', 'computed'),
-      figure('largest error of ours in its place', '', 'rounding'),
-    ],
-    command,
-  },
-];
+        ...each(clamped, ({ where, bites }) => [
+          figure(`values beyond ±3, ${where}`, '%', 'computed'),
+          figure(
+            `largest difference with the ±3 clamp, ${where}`,
+            '',
+            bites ? 'computed' : 'rounding',
+          ),
+          figure(`largest difference without it, ${where}`, '', 'rounding'),
+        ]),
+        figure('largest error with the flaw of the eighth block', '', 'computed'),
+        figure('largest error of ours in its place', '', 'rounding'),
+      ],
+    }),
+  ],
+} satisfies Notebook;

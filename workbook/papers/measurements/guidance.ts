@@ -1,46 +1,48 @@
-import { figure, type Measurement, workbookCommand } from './measurement.js';
+import { each, figure, measurement, type Notebook } from './measurement.js';
 
-const fd = (what: string) =>
+const fd = <const What extends string>(what: What) =>
   figure(`FD (Fashion-MNIST classifier features), ${what}`, '', 'computed');
 
 /** Notebook 04: guidance with labels, and by attention temperature. */
-export const guidance: readonly Measurement[] = [
-  {
-    id: '04-guidance',
-    title: 'Guidance, with labels and without',
-    claim:
-      'Guidance works for class-conditional models and, by attention temperature, for unconditional ones.',
-    figures: [
-      figure('samples in their class, no guidance', '%', 'computed'),
-      figure('samples in their class, w = 1 constant', '%', 'computed'),
-      figure('real test images in their class', '%', 'computed'),
-      fd('no guidance'),
-      fd('w = 1 constant'),
-      fd('w = 2 annealed'),
-      fd('lowest of the curve'),
-      figure('FD floor, as many real images', '', 'computed'),
-      figure('FD on fresh seeds, no guidance', '', 'computed'),
-      figure('FD on fresh seeds, best annealed weight', '', 'computed'),
-      figure('FD on fresh seeds, best constant weight', '', 'computed'),
-      figure('variance ratio, no guidance', '', 'computed'),
-      figure('variance ratio, w = 1 constant', '', 'computed'),
-      figure('variance ratio, w = 4 constant', '', 'computed'),
-      figure('variance ratio on fresh seeds, w = 1 constant less none', '', 'computed'),
-      figure('FD without labels, no guidance', '', 'computed'),
-      figure('FD without labels, best temperature guidance', '', 'computed'),
-    ],
-    command: workbookCommand('04'),
-  },
-  {
-    id: '04-product-rule',
-    title: 'Guidance by the product of Gaussians, at large weights',
-    claim: 'Score-based guidance in closed form is stable at large weights.',
-    figures: ['product', 'linear, constant', 'linear, annealed'].flatMap((rule) => [
-      figure(`FD, ${rule}, least`, '', 'computed'),
-      figure(`FD, ${rule}, w = 16`, '', 'computed'),
-      figure(`samples in their class, ${rule}, w = 16`, '%', 'computed'),
-      figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
-    ]),
-    command: workbookCommand('04'),
-  },
-];
+export const guidance = {
+  notebook: '04-guidance',
+  question: 'What does guidance do?',
+  measurements: [
+    measurement({
+      id: '04-guidance',
+      title: 'Guidance, with labels and without',
+      claim:
+        'Guidance works for class-conditional models and, by attention temperature, for unconditional ones.',
+      figures: [
+        figure('samples in their class, no guidance', '%', 'computed'),
+        figure('samples in their class, w = 1 constant', '%', 'computed'),
+        figure('real test images in their class', '%', 'computed'),
+        fd('no guidance'),
+        fd('w = 1 constant'),
+        fd('w = 2 annealed'),
+        fd('lowest of the curve'),
+        figure('FD floor, as many real images', '', 'computed'),
+        figure('FD on fresh seeds, no guidance', '', 'computed'),
+        figure('FD on fresh seeds, best annealed weight', '', 'computed'),
+        figure('FD on fresh seeds, best constant weight', '', 'computed'),
+        figure('variance ratio, no guidance', '', 'computed'),
+        figure('variance ratio, w = 1 constant', '', 'computed'),
+        figure('variance ratio, w = 4 constant', '', 'computed'),
+        figure('variance ratio on fresh seeds, w = 1 constant less none', '', 'computed'),
+        figure('FD without labels, no guidance', '', 'computed'),
+        figure('FD without labels, best temperature guidance', '', 'computed'),
+      ],
+    }),
+    measurement({
+      id: '04-product-rule',
+      title: 'Guidance by the product of Gaussians, at large weights',
+      claim: 'Score-based guidance in closed form is stable at large weights.',
+      figures: each(['product', 'linear, constant', 'linear, annealed'], (rule) => [
+        figure(`FD, ${rule}, least`, '', 'computed'),
+        figure(`FD, ${rule}, w = 16`, '', 'computed'),
+        figure(`samples in their class, ${rule}, w = 16`, '%', 'computed'),
+        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
+      ]),
+    }),
+  ],
+} satisfies Notebook;

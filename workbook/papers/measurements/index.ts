@@ -15,21 +15,37 @@ import { tarflowOnImages } from './tarflow-on-images.js';
 import { whatAFlowIs } from './what-a-flow-is.js';
 import { whatMatters } from './what-matters.js';
 
+/** All notebooks, in their order, with what they measure. */
+export const notebooks = [
+  whatAFlowIs,
+  tarflowOnImages,
+  noiseAndDenoising,
+  guidance,
+  bayesClassifier,
+  gaussSeidelJacobi,
+  selectiveJacobi,
+  acceleration,
+  sampleQuality,
+  likelihood,
+  emojiFromText,
+  deepAndShallow,
+  latentsAndPixels,
+  whatMatters,
+  emojiInPixels,
+] as const;
+
+type Declared = (typeof notebooks)[number]['measurements'][number];
+
+/** The name of a measurement, and of its file in `results/claims/`. */
+export type MeasurementId = Declared['id'];
+
+/** The name of a figure of a measurement: a misspelt one does not compile. */
+export type FigureName<Id extends MeasurementId> = Extract<
+  Declared,
+  { id: Id }
+>['figures'][number]['name'];
+
 /** All that the notebooks measure, in their order. */
-export const measurements: readonly Measurement[] = [
-  ...whatAFlowIs,
-  ...tarflowOnImages,
-  ...noiseAndDenoising,
-  ...guidance,
-  ...bayesClassifier,
-  ...gaussSeidelJacobi,
-  ...selectiveJacobi,
-  ...acceleration,
-  ...sampleQuality,
-  ...likelihood,
-  ...emojiFromText,
-  ...deepAndShallow,
-  ...latentsAndPixels,
-  ...whatMatters,
-  ...emojiInPixels,
-];
+export const measurements: readonly (Measurement & { id: MeasurementId })[] = notebooks.flatMap(
+  (notebook): readonly Declared[] => notebook.measurements,
+);

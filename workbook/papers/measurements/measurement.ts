@@ -1,91 +1,67 @@
-import type { MeasureName } from '../measures.js';
-import type { PublishedFigure, Row, Source, Table, Verdict } from '../paper.js';
-import type { Agreement } from '../tolerances.js';
+import type { Agreement } from '../agreement.js';
+import type { PublishedReference, Verdict } from '../paper-table.js';
 
 /** One number that a notebook measures, as far as it is known before it is measured. */
-export interface MeasuredFigure {
+export interface MeasuredFigure<Name extends string = string> {
   /** For example 'bits per dimension, test split'. Unique within its measurement. */
-  name: string;
+  name: Name;
   /** For example 'bits/dim', 'nats', 's', 'images/s'; '' for a plain number. */
   unit: string;
   agreement: Agreement;
   /** What a paper reports for the same quantity: for orientation, of another model or data set. */
-  published?: { value: number; source: string };
+  published?: PublishedReference | undefined;
 }
 
 /** What a notebook measures for a claim: the unchanging part of a file of `results/claims/`. */
-export interface Measurement {
+export interface Measurement<Id extends string = string, Name extends string = string> {
   /** Names the file, and begins with the number of the notebook. */
-  id: string;
+  id: Id;
   title: string;
   /** One sentence. */
   claim: string;
   /** What came out, where no claim of a paper says it with a verdict. */
   found?: Verdict;
-  figures: readonly MeasuredFigure[];
-  /** What a reader types to measure it again. */
-  command: string;
+  figures: readonly MeasuredFigure<Name>[];
+  /** True where the notebook has to train its models to measure it again. */
+  trains?: true;
+  /** What a reader types to measure it again; default: the command that runs the notebook. */
+  command?: string;
 }
 
-/** The command that runs a notebook. */
-export function workbookCommand(notebook: string, options = ''): string {
-  return `npm run workbook --${options} --only ${notebook}`;
+/** A notebook: what it asks, and what it measures. */
+export interface Notebook {
+  /** Its file's name. */
+  notebook: string;
+  question: string;
+  measurements: readonly Measurement[];
+}
+
+/** A measurement whose figures are known by name to the compiler. */
+export function measurement<const Id extends string, const Name extends string>(
+  declared: Measurement<Id, Name>,
+): Measurement<Id, Name> {
+  return declared;
 }
 
 /** A figure of a measurement. */
-export function figure(
-  name: string,
+export function figure<const Name extends string>(
+  name: Name,
   unit: string,
   agreement: Agreement,
-  published?: MeasuredFigure['published'],
-): MeasuredFigure {
-  return { name, unit, agreement, ...(published && { published }) };
+  published?: PublishedReference,
+): MeasuredFigure<Name> {
+  return { name, unit, agreement, published };
 }
 
-/**
- * A figure of a paper's table, to stand beside ours.
- *
- * @param of which of several figures of that measure
- * @throws Error where the table has none, or several
- */
-export function besidePublished(
-  table: Table,
-  row: string,
-  measure: MeasureName,
-  of?: string,
-): { value: number; source: string } {
-  const found = table.rows.find(({ name }) => name === row);
-  const figures = (found?.published ?? []).filter(
-    (one) => one.measure === measure && one.of === of,
-  );
-  const [published] = figures;
-  if (!found || !published || figures.length > 1) {
-    throw new Error(`${table.id}, ${row}: ${figures.length} figures '${measure}' of ${of}`);
-  }
-  return { value: published.value, source: sourceText(found, published) };
+/** The figures of each of several things, whose names stay known to the compiler. */
+export function each<const Item, Made>(
+  items: readonly Item[],
+  make: (item: Item) => Made | readonly Made[],
+): Made[] {
+  return items.flatMap(make);
 }
 
-/**
- * A published speed-up of a method, to stand beside one of ours. Each is over another sequential
- * loop, so its source says whose.
- * @throws Error as {@link besidePublished}
- */
-export function publishedSpeedup(
-  table: Table,
-  row: string,
-  method: string,
-): { value: number; source: string } {
-  const { value, source } = besidePublished(table, row, 'speed-up', method);
-  return { value, source: `${source}, over the authors’ own sequential loop` };
-}
-
-/** A work and a place in it, and how it came here where it was not read there. */
-export function placeText({ work, place, known }: Source): string {
-  const how = { read: '', quoted: ' (quoted)', remembered: ' (quoted from memory)' };
-  return `${work}, ${place}${how[known]}`;
-}
-
-/** Where a published figure stands and what it is of, in one line. */
-export function sourceText({ name, setting }: Row, { of, source }: PublishedFigure): string {
-  return [placeText(source), name, of, setting].filter((part) => part !== undefined).join(', ');
+/** What a reader types to measure something again. */
+export function commandOf({ id, trains, command }: Measurement): string {
+  return command ?? `npm run workbook --${trains ? ' --train' : ''} --only ${id.slice(0, 2)}`;
 }

@@ -1,54 +1,59 @@
-import { figure, type Measurement, workbookCommand } from './measurement.js';
+import { each, figure, measurement, type Notebook } from './measurement.js';
 
 /** How samples are drawn, and real images beside them. */
-const labelled = ['labels, denoised', 'labels, guided, denoised'];
-const unlabelled = ['no labels, denoised', 'no labels, guided, denoised'];
+const labelled = ['labels, denoised', 'labels, guided, denoised'] as const;
+const unlabelled = ['no labels, denoised', 'no labels, guided, denoised'] as const;
 const real = 'real: test images';
 
-const named = (measure: string, unit: string, sets: readonly string[]) =>
-  sets.map((set) => figure(`${measure}, ${set}`, unit, 'computed'));
+const named = <const Measure extends string, const Set extends string>(
+  measure: Measure,
+  unit: string,
+  sets: readonly Set[],
+) => each(sets, (set) => figure(`${measure}, ${set}`, unit, 'computed'));
 
 /** Notebook 09: samples by every measure, with and without labels, denoising and guidance. */
-export const sampleQuality: readonly Measurement[] = [
-  {
-    id: '09-sample-quality',
-    title: 'Sample quality at small scale (Table 3)',
-    claim: 'TarFlow’s class-conditional samples are near those of diffusion models and GANs.',
-    figures: [
-      ...named('FD', '', [
-        'labels, as sampled',
-        ...labelled,
-        'no labels, as sampled',
-        ...unlabelled,
-        'real: validation images',
-        real,
-      ]),
-      ...['KD', 'precision', 'recall', 'coverage'].flatMap((measure) =>
-        named(measure, '', [...labelled, ...unlabelled, real]),
-      ),
-      ...named('in class', '%', [
-        'labels, as sampled',
-        ...labelled,
-        'real: validation images',
-        real,
-      ]),
-    ],
-    command: workbookCommand('09'),
-  },
-  {
-    id: '09-no-copies',
-    title: 'Distance of samples to the nearest training image',
-    claim:
-      'The model makes new images: no more of its samples than of unseen images are very near to a training image.',
-    figures: [
-      ...['samples', 'validation images'].flatMap((set) =>
-        ['smallest', 'median'].map((which) =>
-          figure(`${which} distance, ${set}`, 'rms', 'computed'),
+export const sampleQuality = {
+  notebook: '09-sample-quality',
+  question: 'How good are samples?',
+  measurements: [
+    measurement({
+      id: '09-sample-quality',
+      title: 'Sample quality at small scale (Table 3)',
+      claim: 'TarFlow’s class-conditional samples are near those of diffusion models and GANs.',
+      figures: [
+        ...named('FD', '', [
+          'labels, as sampled',
+          ...labelled,
+          'no labels, as sampled',
+          ...unlabelled,
+          'real: validation images',
+          real,
+        ]),
+        ...each(['KD', 'precision', 'recall', 'coverage'], (measure) =>
+          named(measure, '', [...labelled, ...unlabelled, real]),
         ),
-      ),
-      figure('samples nearer than 99 of 100 validation images', 'share', 'computed'),
-      figure('images of each', '', 'exact'),
-    ],
-    command: workbookCommand('09'),
-  },
-];
+        ...named('in class', '%', [
+          'labels, as sampled',
+          ...labelled,
+          'real: validation images',
+          real,
+        ]),
+      ],
+    }),
+    measurement({
+      id: '09-no-copies',
+      title: 'Distance of samples to the nearest training image',
+      claim:
+        'The model makes new images: no more of its samples than of unseen images are very near to a training image.',
+      figures: [
+        ...each(['samples', 'validation images'], (set) =>
+          each(['smallest', 'median'], (which) =>
+            figure(`${which} distance, ${set}`, 'rms', 'computed'),
+          ),
+        ),
+        figure('samples nearer than 99 of 100 validation images', 'share', 'computed'),
+        figure('images of each', '', 'exact'),
+      ],
+    }),
+  ],
+} satisfies Notebook;

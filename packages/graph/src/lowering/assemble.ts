@@ -1,4 +1,5 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import type { TensorSpec } from '../trace/body.js';
 import { type Trace, valuesRead } from '../trace/operations.js';
 import { addCompiledParts } from './compiled-parts.js';
@@ -7,7 +8,7 @@ import { type LowerOptions, lower, type Sources } from './lower.js';
 import { encodeSavedModel, type FunctionDefinition } from './saved-model.js';
 
 /** A traced function and what it takes. */
-export interface Captured {
+interface Captured {
   inputs: Record<string, TensorSpec>;
   trace: Trace;
 }
@@ -47,14 +48,14 @@ export function assemble(
       fed.set(key, addInput(graph, names.input(name, index), spec));
     });
     const sources: Sources = {
-      handle: (variable, type) => handles.get(variable)?.get(type) as Reference,
-      input: (input) => fed.get(input) as Reference,
+      handle: (variable, type) => entryOf(entryOf(handles, variable), type),
+      input: (input) => entryOf(fed, input),
     };
     const results = xla
       ? addCompiledParts({ graph, library, inputs, sources }, name, trace)
       : lower(graph, trace, name, sources, { library, xla, ...options });
     Object.entries(trace.outputs).forEach(([key, value], index) => {
-      const output = results.outputs[key] as Reference;
+      const output = entryOf(results.outputs, key);
       const attributes = { T: { type: value.type } };
       graph.add(names.output(name, index), 'Identity', [output], attributes, results.effects);
     });
@@ -115,7 +116,7 @@ function addVariables(
     const written = [...made.values()].map(({ write }) => write);
     writes.push(...written);
     addSignal(graph, names.assignmentDone(index), written);
-    graph.add(names.read(index), 'ReadVariableOp', [made.get(type)?.handle as Reference], {
+    graph.add(names.read(index), 'ReadVariableOp', [entryOf(made, type).handle], {
       dtype: { type },
     });
     handles.set(name, new Map([...made].map(([held, { handle }]) => [held, handle])));

@@ -1,4 +1,5 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import type { TensorSpec } from '../trace/body.js';
 import {
   type Operation,
@@ -9,8 +10,8 @@ import {
   valuesRead,
 } from '../trace/operations.js';
 import { compiledCall, compiledDefinition, Graph, type Reference } from './graph.js';
-import { type Lowered, lower, type Sources } from './lower.js';
-import { addToLibrary, type FunctionDefinition } from './saved-model.js';
+import { type Lowered, lower, lowerValues, type Sources } from './lower.js';
+import { addToLibrary, argument, type FunctionDefinition } from './saved-model.js';
 
 /** Where the nodes of a function go, and what they can read. */
 interface Surroundings {
@@ -39,14 +40,11 @@ export function addCompiledParts(around: Surroundings, name: string, trace: Trac
     [...operations].filter((operation) => !isCommon(operation)).flatMap(valuesRead),
   );
   const common = made([...read, ...parts.flat()], true);
-  const before = lower(
-    graph,
-    { ...trace, outputs: Object.fromEntries(common.entries()), updates: {} },
-    `${name}/before`,
-    sources,
-    { library, xla: false, fuse: false, oneDnn: false },
-  );
-  const given = new Map(common.map((value, i) => [value, before.outputs[i] as Reference]));
+  const before = lowerValues(graph, trace.operations, common, `${name}/before`, sources, {
+    library,
+    xla: false,
+  });
+  const given = new Map(common.map((value, i) => [value, entryOf(before, i)]));
   const nodes: string[] = [];
   const results = parts.flatMap((values, index) => {
     const outputs = made(values, false);
@@ -55,12 +53,12 @@ export function addCompiledParts(around: Surroundings, name: string, trace: Trac
     const node = `${name}/part_${index}`;
     nodes.push(node);
     const lowered = addCompiled(around, node, part, given);
-    return outputs.map((value, i) => [value, lowered.outputs[i] as Reference] as const);
+    return outputs.map((value, i) => [value, entryOf(lowered.outputs, `${i}`)] as const);
   });
   for (const [value, reference] of results) given.set(value, reference);
   const last = Object.entries(trace.outputs);
   if (Object.keys(trace.updates).length === 0 && last.every(([, value]) => given.has(value))) {
-    const outputs = last.map(([key, value]) => [key, given.get(value) as Reference]);
+    const outputs = last.map(([key, value]) => [key, entryOf(given, value)]);
     return { outputs: Object.fromEntries(outputs), effects: [] };
   }
   // Parts read variables before the last node writes them.
@@ -81,7 +79,7 @@ function addCompiled(
   const parameter = (type: number, value: Reference): Reference => {
     let found = parameters.get(value);
     if (!found) {
-      found = { argument: `argument_${passed.length}` };
+      found = argument(passed.length);
       parameters.set(value, found);
       passed.push({ type, value });
     }
@@ -101,17 +99,16 @@ function addCompiled(
     'body',
     {
       handle: (variable, type) => parameter(types.resource, sources.handle(variable, type)),
-      input: (name) => parameter(types[(inputs[name] as TensorSpec).dtype], sources.input(name)),
+      input: (name) => parameter(types[entryOf(inputs, name).dtype], sources.input(name)),
     },
-    { library, xla: true, fuse: false, oneDnn: false, given: handed },
+    { library, xla: true, given: handed },
   );
-  const outputs = Object.entries(lowered.outputs).map(([key, value], index) => ({
-    name: `output_${index}`,
-    type: (trace.outputs[key] as Value).type,
+  const outputs = Object.entries(lowered.outputs).map(([key, value]) => ({
+    type: entryOf(trace.outputs, key).type,
     value,
   }));
   const definition = addToLibrary(library, {
-    inputs: passed.map(({ type }, index) => ({ name: `argument_${index}`, type })),
+    inputs: passed.map(({ type }) => type),
     outputs,
     nodes: body.nodes,
     effects: lowered.effects,

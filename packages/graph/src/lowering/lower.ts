@@ -3,6 +3,7 @@ import { types } from '../native/binding.js';
 import { type Fusion, fused, isFusion, type Unit } from '../passes/fusion.js';
 import { joinedOp, normForCompiler } from '../passes/join-norms.js';
 import { activatedProducts, isBiasOfProduct, rewritten } from '../passes/rewrite.js';
+import { entryOf } from '../records.js';
 import {
   invariants,
   type Loop,
@@ -13,9 +14,9 @@ import {
   type Value,
   valuesRead,
 } from '../trace/operations.js';
+import { completeAttributes } from '../trace/signatures.js';
 import { compiledCall, compiledDefinition, Graph, type Reference } from './graph.js';
-import { completeAttributes } from './op-attributes.js';
-import { addToLibrary, type FunctionDefinition } from './saved-model.js';
+import { addToLibrary, argument, type FunctionDefinition } from './saved-model.js';
 
 /** Where a lowered function's results are. */
 export interface Lowered {
@@ -38,9 +39,9 @@ export interface LowerOptions {
   /** True for a body that XLA compiles. */
   xla: boolean;
   /** True to let XLA compile consecutive elementwise operations and normalisations. */
-  fuse: boolean;
+  fuse?: boolean;
   /** True where the operations run with oneDNN, which computes a GELU where its argument is made. */
-  oneDnn: boolean;
+  oneDnn?: boolean;
   /** Values that come from outside of what is lowered. */
   given?: Map<Value, Reference>;
 }
@@ -59,6 +60,19 @@ export function lower(
   options: LowerOptions,
 ): Lowered {
   return new Lowering(graph, trace, prefix, sources, options).run();
+}
+
+/** Adds the nodes of values, as {@link lower} does those of a function's outputs. */
+export function lowerValues(
+  graph: Graph,
+  operations: Operation[],
+  values: readonly Value[],
+  prefix: string,
+  sources: Sources,
+  options: LowerOptions,
+): Reference[] {
+  const trace = { operations, outputs: Object.fromEntries(values.entries()), updates: {} };
+  return Object.values(lower(graph, trace, prefix, sources, options).outputs);
 }
 
 class Lowering {
@@ -95,7 +109,7 @@ class Lowering {
     this.operations = trace.operations.filter((operation) => needed.has(operation));
     const activations = oneDnn ? activatedProducts(this.operations, results) : [];
     const apart = new Set(activations.flat());
-    this.activated = new Set(activations.map(([product]) => product as Operation));
+    this.activated = new Set(activations.map((operations) => entryOf(operations, 0)));
     this.units = fuse
       ? fused(this.operations, (operation) => !isBiasOfProduct(operation) && !apart.has(operation))
       : this.operations;
@@ -181,7 +195,7 @@ class Lowering {
       if (this.used.has(value)) this.reference(value);
       const writer = this.writers.get(value);
       after.push(...(this.readers.get(variable) ?? []), ...(writer ? [writer] : []));
-      this.newest.set(variable, operation.outputs[index] as Value);
+      this.newest.set(variable, entryOf(operation.outputs, index));
       return this.sources.handle(variable, value.type);
     });
     const name = this.unique(operation.op);
@@ -216,7 +230,7 @@ class Lowering {
     const assigned = Object.entries(updates).filter(([name]) => !this.newest.has(name));
     const references = assigned.map(([, value]) => this.reference(value));
     assigned.forEach(([variable, { type }], index) => {
-      const inputs = [this.sources.handle(variable, type), references[index] as Reference];
+      const inputs = [this.sources.handle(variable, type), entryOf(references, index)];
       const attributes = { dtype: { type } };
       const after = this.readers.get(variable) ?? [];
       const name = this.unique('assign');
@@ -262,8 +276,9 @@ class Lowering {
         throw new Error('A value of a loop is used outside of it.');
       case 'operation': {
         const variable = variableOf(value);
-        const writer = this.writers.get(value) as string;
-        if (variable !== undefined) return this.read(variable, value, [writer]);
+        if (variable !== undefined) {
+          return this.read(variable, value, [entryOf(this.writers, value)]);
+        }
         throw new UserError(
           `${this.prefix} uses a result of ${value.operation.op} before it is made, or outside of the loop that makes it`,
           'Let the loop carry it, or compute it where it is used',
@@ -295,14 +310,6 @@ const noSources: Sources = {
   },
 };
 
-function argument(index: number): { argument: string } {
-  return { argument: `argument_${index}` };
-}
-
-function argumentsOf(types: readonly number[]): FunctionDefinition['inputs'] {
-  return types.map((type, index) => ({ name: argument(index).argument, type }));
-}
-
 /** Puts the body of a fusion into the library. */
 function lowerFusion(
   { members }: Fusion,
@@ -314,34 +321,19 @@ function lowerFusion(
   const inputs = [...taken].filter((value) => value.from !== 'constant' && !inside.has(value));
   const outputs = [...inside].filter((value) => leaving.has(value));
   const graph = new Graph();
-  const lowered = lower(
-    graph,
-    {
-      operations: members.flatMap((operation) =>
-        operation.op === joinedOp ? normForCompiler(operation) : [operation],
-      ),
-      outputs: Object.fromEntries(outputs.entries()),
-      updates: {},
-    },
-    'fusion',
-    noSources,
-    {
-      library,
-      xla: true,
-      fuse: false,
-      oneDnn: false,
-      given: new Map(inputs.map((value, index) => [value, argument(index)])),
-    },
+  const operations = members.flatMap((operation) =>
+    operation.op === joinedOp ? normForCompiler(operation) : [operation],
   );
+  const given = new Map(inputs.map((value, index) => [value, argument(index)]));
+  const options = { library, xla: true, given };
+  const results = lowerValues(graph, operations, outputs, 'fusion', noSources, options);
   const definition = addToLibrary(library, {
-    inputs: argumentsOf(inputs.map(({ type }) => type)),
+    inputs: inputs.map(({ type }) => type),
     outputs: outputs.map(({ type }, index) => ({
-      name: `result_${index}`,
       type,
-      value: lowered.outputs[index] as Reference,
+      value: entryOf(results, index),
     })),
     nodes: graph.nodes,
-    effects: [],
     attributes: compiledDefinition,
   });
   return { inputs, outputs, definition };
@@ -366,50 +358,36 @@ function usedOutside(units: readonly Unit[], trace: Trace): Set<Value> {
  */
 function lowerLoop(loop: Loop, options: LowerOptions): { condition: string; body: string } {
   const { library } = options;
-  const [round, ...carried] = loop.carried as [Value, ...Value[]];
+  const round = entryOf(loop.carried, 0);
+  const carried = loop.carried.slice(1);
   const outer = invariants(loop);
   const handed = [...carried, ...outer];
-  const inputs = argumentsOf([round, round, ...handed].map(({ type }) => type));
+  const inputs = [round, round, ...handed].map(({ type }) => type);
   const condition = addCondition(library, inputs, round.type);
   const given = new Map<Value, Reference>([[round, argument(0)]]);
   handed.forEach((value, index) => {
     given.set(value, argument(index + 2));
   });
   const graph = new Graph();
-  const lowered = lower(
-    graph,
-    {
-      operations: loop.operations,
-      outputs: Object.fromEntries(loop.results.entries()),
-      updates: {},
-    },
-    'round',
-    noSources,
-    { ...options, given },
-  );
-  const results = loop.results.map((_, index) => lowered.outputs[index] as Reference);
-  const next = loop.advances ? results.shift() : addNextRound(graph, round.type);
+  const results = lowerValues(graph, loop.operations, loop.results, 'round', noSources, {
+    ...options,
+    given,
+  });
   const values = [
-    next as Reference,
+    addNextRound(graph, round.type),
     argument(1),
     ...results,
     ...outer.map((_, index) => argument(index + 2 + carried.length)),
   ];
   const body = addToLibrary(library, {
     inputs,
-    outputs: inputs.map(({ type }, index) => ({
-      name: `result_${index}`,
-      type,
-      value: values[index] as Reference,
-    })),
+    outputs: inputs.map((type, index) => ({ type, value: entryOf(values, index) })),
     nodes: graph.nodes,
-    effects: [],
-    attributes: {},
   });
   return { condition, body };
 }
 
-/** Adds the number of the next round to the body of a loop that counts its rounds. */
+/** Adds the number of the next round to the body of a loop. */
 function addNextRound(graph: Graph, type: number): Reference {
   const content = Uint8Array.of(1, 0, 0, 0);
   const one = graph.add('one', 'Const', [], {
@@ -422,17 +400,15 @@ function addNextRound(graph: Graph, type: number): Reference {
 /** Puts the condition of a loop into the library: the round is below the end. */
 function addCondition(
   library: FunctionDefinition[],
-  inputs: FunctionDefinition['inputs'],
+  inputs: readonly number[],
   type: number,
 ): string {
   const graph = new Graph();
   const less = graph.add('less', 'Less', [argument(0), argument(1)], { T: { type } });
   return addToLibrary(library, {
     inputs,
-    outputs: [{ name: 'goes_on', type: types.bool, value: less }],
+    outputs: [{ type: types.bool, value: less }],
     nodes: graph.nodes,
-    effects: [],
-    attributes: {},
   });
 }
 
@@ -440,5 +416,5 @@ function addCondition(
 function variableOf(value: Value): string | undefined {
   if (value.from === 'variable') return value.name;
   if (value.from !== 'operation' || value.output >= value.operation.writes) return undefined;
-  return variableOf(value.operation.inputs[value.output] as Value);
+  return variableOf(entryOf(value.operation.inputs, value.output));
 }

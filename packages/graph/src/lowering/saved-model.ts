@@ -1,20 +1,27 @@
 import { createHash } from 'node:crypto';
+import { entryOf } from '../records.js';
 import type { Attribute, Value } from '../trace/operations.js';
 import { signatureOf } from '../trace/signatures.js';
 import type { Node, Reference } from './graph.js';
-import { Message } from './protobuf.js';
 
 /** The tag under which a program's graph is saved and loaded. */
 export const tag = 'graph';
 
-/** A function in the library of a graph: arguments, results, nodes, and nodes that have to run. */
+/** A function in the library of a graph. */
 export interface FunctionDefinition {
   name: string;
-  inputs: { name: string; type: number }[];
-  outputs: { name: string; type: number; value: Reference }[];
+  /** The types of what it takes; its nodes refer to them by {@link argument}. */
+  inputs: readonly number[];
+  outputs: readonly { type: number; value: Reference }[];
   nodes: Node[];
-  effects: string[];
-  attributes: Record<string, Attribute>;
+  /** Nodes that have to run besides those that the outputs need. */
+  effects?: string[];
+  attributes?: Record<string, Attribute>;
+}
+
+/** What a function gets as one of its arguments, inside of it. */
+export function argument(index: number): { argument: string } {
+  return { argument: `argument_${index}` };
 }
 
 /**
@@ -68,49 +75,53 @@ function graphReference(reference: Reference): string {
 }
 
 function functionMessage(definition: FunctionDefinition): Message {
+  const { effects = [], attributes = {} } = definition;
   const byName = new Map(definition.nodes.map((node) => [node.name, node]));
   // Inside a function, a tensor is named by its node, the name of the result and its place in it.
   const write = (reference: Reference) => {
     if ('argument' in reference) return reference.argument;
-    const node = byName.get(reference.node) as Node;
+    const node = entryOf(byName, reference.node);
     let output = reference.output;
     for (const { name, countAttribute, listAttribute } of signatureOf(node.op)?.outputs ?? []) {
-      const list = node.attributes[listAttribute ?? ''] as { type: number[] } | undefined;
-      const count = list
-        ? list.type.length
-        : countAttribute === undefined
-          ? 1
-          : countOf(node, countAttribute);
+      const count = countOf(node, listAttribute ?? countAttribute);
       if (output < count) return `${node.name}:${name}:${output}`;
       output -= count;
     }
     throw new Error(`${node.op} has no output ${reference.output}.`);
   };
-  const argument = ({ name, type }: { name: string; type: number }) =>
-    new Message().bytes(1, name).varint(3, type);
+  const typed = (name: string, type: number) => new Message().bytes(1, name).varint(3, type);
 
   const signature = new Message().bytes(1, definition.name);
-  for (const input of definition.inputs) signature.bytes(2, argument(input));
-  for (const output of definition.outputs) signature.bytes(3, argument(output));
-  for (const index of definition.effects.keys()) signature.bytes(20, `effect_${index}`);
-  if (definition.effects.length > 0) signature.varint(17, 1);
+  for (const [index, type] of definition.inputs.entries()) {
+    signature.bytes(2, typed(argument(index).argument, type));
+  }
+  for (const [index, { type }] of definition.outputs.entries()) {
+    signature.bytes(3, typed(`result_${index}`, type));
+  }
+  for (const index of effects.keys()) signature.bytes(20, `effect_${index}`);
+  if (effects.length > 0) signature.varint(17, 1);
 
   const message = new Message().bytes(1, signature);
   for (const node of definition.nodes) message.bytes(3, nodeMessage(node, write));
-  for (const { name, value } of definition.outputs) message.entry(4, name, write(value));
-  for (const [name, value] of Object.entries(definition.attributes)) {
+  for (const [index, { value }] of definition.outputs.entries()) {
+    message.entry(4, `result_${index}`, write(value));
+  }
+  for (const [name, value] of Object.entries(attributes)) {
     message.entry(5, name, attributeMessage(value));
   }
-  for (const [index, node] of definition.effects.entries()) {
+  for (const [index, node] of effects.entries()) {
     message.entry(6, `effect_${index}`, node);
   }
   return message;
 }
 
-function countOf(node: Node, attribute: string): number {
+/** How many tensors a result has: one, or as many as an attribute says. */
+function countOf(node: Node, attribute: string | undefined): number {
+  if (attribute === undefined) return 1;
   const value = node.attributes[attribute];
-  if (value === undefined || !('int' in value)) throw new Error(`${node.op} lacks ${attribute}.`);
-  return value.int as number;
+  if (value && 'int' in value && typeof value.int === 'number') return value.int;
+  if (value && 'type' in value && Array.isArray(value.type)) return value.type.length;
+  throw new Error(`${node.op} lacks ${attribute}.`);
 }
 
 /** An AttrValue (attr_value.proto): the field number is the kind; 1 is a list of any kind. */
@@ -155,4 +166,73 @@ function tensorMessage(value: Value & { from: 'constant' }): Message {
     .varint(1, value.type)
     .bytes(2, shapeMessage(value.shape))
     .bytes(4, value.content);
+}
+
+/**
+ * A message of the protocol-buffer wire format: a list of fields, each a number with its content, in
+ * memory that doubles when it is full. TensorFlow's .proto files define the numbers.
+ */
+class Message {
+  private memory = Buffer.allocUnsafe(64);
+  private length = 0;
+
+  /** An integer, an enum or a bool. */
+  varint(field: number, value: number | bigint): this {
+    this.number(field << 3);
+    this.number(value);
+    return this;
+  }
+
+  /** A single-precision number. */
+  float(field: number, value: number): this {
+    this.number((field << 3) | 5);
+    this.reserve(4);
+    this.length = this.memory.writeFloatLE(value, this.length);
+    return this;
+  }
+
+  /** A string, bytes, or a message. */
+  bytes(field: number, value: string | Uint8Array | Message): this {
+    const content =
+      typeof value === 'string'
+        ? Buffer.from(value)
+        : value instanceof Message
+          ? value.encode()
+          : value;
+    this.number((field << 3) | 2);
+    this.number(content.length);
+    this.reserve(content.length);
+    this.memory.set(content, this.length);
+    this.length += content.length;
+    return this;
+  }
+
+  /** An entry of a map with string keys. */
+  entry(field: number, key: string, value: string | Message): this {
+    return this.bytes(field, new Message().bytes(1, key).bytes(2, value));
+  }
+
+  /** The bytes, in the message's own memory. */
+  encode(): Uint8Array {
+    return this.memory.subarray(0, this.length);
+  }
+
+  /** Seven bits per byte, lowest first; negative numbers in 64-bit two's complement. */
+  private number(value: number | bigint): void {
+    this.reserve(10);
+    let rest = BigInt.asUintN(64, BigInt(value));
+    do {
+      const low = Number(rest & 127n);
+      rest >>= 7n;
+      this.memory[this.length++] = rest === 0n ? low : low | 128;
+    } while (rest !== 0n);
+  }
+
+  private reserve(bytes: number): void {
+    const needed = this.length + bytes;
+    if (needed <= this.memory.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed, 2 * this.memory.length));
+    this.memory.copy(larger, 0, 0, this.length);
+    this.memory = larger;
+  }
 }

@@ -1,3 +1,4 @@
+import { entryOf } from '../records.js';
 import { tf } from '../tf.js';
 
 /**
@@ -26,15 +27,19 @@ export interface TensorMetadata {
   dtype: number;
 }
 
-/** An attribute of an op as the binding takes it: a kind of {@link attributeKinds} and its value. */
-export interface BindingAttribute {
-  name: string;
-  type: number;
-  value: boolean | number | object | string | number[];
-}
-
 /** The binding's numbers for kinds of attributes (TF_AttrType in c_api.h). */
 export const attributeKinds = { string: 0, int: 1, float: 2, bool: 3, type: 4, shape: 5 } as const;
+
+type AttributeKinds = typeof attributeKinds;
+
+/** An attribute of an op as the binding takes it: a kind of {@link attributeKinds} and its value. */
+export type BindingAttribute = { name: string } & (
+  | { type: AttributeKinds['string']; value: string }
+  | { type: AttributeKinds['int' | 'float']; value: number | number[] }
+  | { type: AttributeKinds['bool']; value: boolean }
+  | { type: AttributeKinds['type']; value: number }
+  | { type: AttributeKinds['shape']; value: number[] }
+);
 
 /** TensorFlow's numbers for element types (types.proto). */
 export const types = {
@@ -74,6 +79,21 @@ export function xlaIsAtHand(): boolean {
   return native !== undefined && !native.isUsingGpuDevice;
 }
 
+/** The number under which the binding knows a tensor. */
+export function idOf(backend: NativeBackend, tensor: tf.Tensor): number {
+  return entryOf(backend.getInputTensorIds([tensor]), 0);
+}
+
+/** Executes an op of one result. */
+export function executeOne(
+  binding: Pick<Binding, 'executeOp'>,
+  op: string,
+  attributes: BindingAttribute[],
+  inputs: number[],
+): TensorMetadata {
+  return entryOf(binding.executeOp(op, attributes, inputs, 1), 0);
+}
+
 /** Runs `f` while every op of the backend goes through `binding`. */
 export function withBinding<R>(backend: NativeBackend, binding: Binding, f: () => R): R {
   const held = backend.binding;
@@ -93,4 +113,18 @@ export function overridden(binding: Binding, replacement: Partial<Binding>): Bin
     binding[name as keyof Binding],
   ]);
   return { ...(Object.fromEntries(own) as Binding), ...replacement };
+}
+
+/**
+ * Lets TensorFlow compute with oneDNN on every x86 processor; by itself it does so only on those with
+ * AVX-512. Call it before TensorFlow is loaded. TF_ENABLE_ONEDNN_OPTS=0 turns oneDNN off.
+ */
+export function chooseOneDnn(): void {
+  const { arch, platform, env } = process;
+  if (arch === 'x64' && platform !== 'darwin') env.TF_ENABLE_ONEDNN_OPTS ??= '1';
+}
+
+/** True where TensorFlow computes with oneDNN. */
+export function computesWithOneDnn(): boolean {
+  return process.env.TF_ENABLE_ONEDNN_OPTS === '1';
 }

@@ -1,4 +1,5 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import {
   type Operation,
   reachable,
@@ -6,7 +7,7 @@ import {
   type Trace,
   type Value,
 } from '../trace/operations.js';
-import { handOver, made, madeBy, replaceOperations, usesOf } from './trace-edit.js';
+import { handOver, made, madeBy, replaceOperations, resultOf, usesOf } from './trace-edit.js';
 
 /** Operations that only move numbers, and the places of the inputs that they move. */
 const movements: Record<string, (inputs: Value[]) => number[]> = {
@@ -39,8 +40,7 @@ export function hoistCasts(trace: Trace): void {
   };
 
   /** False for a cast whose result the body of a loop takes from outside. */
-  const takesAnother = ({ outputs: [value] }: Operation) =>
-    !uses.get(value as Value)?.includes(undefined);
+  const takesAnother = (cast: Operation) => !uses.get(resultOf(cast))?.includes(undefined);
 
   // Backwards, so that a chain of such operations passes its casts up.
   for (const operation of [...trace.operations].reverse()) {
@@ -57,7 +57,7 @@ export function hoistCasts(trace: Trace): void {
     }
     const before: Operation[] = [];
     for (const index of moved(operation.inputs)) {
-      const input = operation.inputs[index] as Value;
+      const input = entryOf(operation.inputs, index);
       const kept = (uses.get(input) ?? []).filter((user) => user !== operation);
       uses.set(input, kept);
       const wide = input.from === 'operation' && isWidening(input.operation);
@@ -66,7 +66,7 @@ export function hoistCasts(trace: Trace): void {
       if (!narrow) {
         const made = cast(input, types.bfloat16);
         before.push(made);
-        narrow = made.outputs[0] as Value;
+        narrow = resultOf(made);
         kept.push(made);
       }
       operation.inputs[index] = narrow;
@@ -76,9 +76,10 @@ export function hoistCasts(trace: Trace): void {
     operation.outputs.forEach((value, index) => {
       const made: Value = { ...value, type: types.bfloat16 };
       operation.outputs[index] = made;
-      for (const cast of casts[index] as Operation[]) {
+      for (const cast of casts[index] ?? []) {
+        if (!cast) continue;
         removed.add(cast);
-        replaceUses(cast.outputs[0] as Value, made);
+        replaceUses(resultOf(cast), made);
       }
     });
     operations.unshift(...before, operation);
@@ -104,7 +105,8 @@ export function sinkCasts(trace: Trace): void {
       continue;
     }
     moved.forEach((index, place) => {
-      operation.inputs[index] = casts[place]?.inputs[0] as Value;
+      const narrow = casts?.[place]?.inputs[0];
+      if (narrow) operation.inputs[index] = narrow;
     });
     operation.attributes.T = { type: types.bfloat16 };
     operation.outputs.forEach((value, output) => {
@@ -135,7 +137,7 @@ export function dropIdle(trace: Trace): void {
     if (operation?.op === 'Cast') return sourceOfIdle(operation, source);
     let before = operation;
     while (before) {
-      const input = source(before.inputs[0] as Value);
+      const input = source(entryOf(before.inputs, 0));
       if (String(input.shape) === String(value.shape)) return input;
       before = madeBy(input, 'Reshape');
     }
@@ -198,10 +200,10 @@ function keep(operations: Operation[], needed: ReadonlySet<Operation>): void {
 
 /** The value that a cast returns unchanged; undefined where it changes numbers. */
 function sourceOfIdle(operation: Operation, source: (value: Value) => Value): Value | undefined {
-  const [input] = operation.inputs as [Value];
+  const input = entryOf(operation.inputs, 0);
   if (isCast(operation, input.type, input.type)) return source(input);
   const before = isNarrowing(operation) ? madeBy(source(input), 'Cast') : undefined;
-  return before && isWidening(before) ? source(before.inputs[0] as Value) : undefined;
+  return before && isWidening(before) ? source(entryOf(before.inputs, 0)) : undefined;
 }
 
 function isCast({ op, inputs, outputs }: Operation, from: number, to: number): boolean {

@@ -1,4 +1,5 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import { elements, type Operation, type Value, valuesRead } from '../trace/operations.js';
 import { isRowMean, joinedOp } from './join-norms.js';
 import { isSumToLastAxis } from './rewrite.js';
@@ -56,7 +57,7 @@ function neededPlaces(operations: readonly Operation[]): Map<Operation, number> 
     }
   };
   for (let place = operations.length - 1; place >= 0; place--) {
-    const operation = operations[place] as Operation;
+    const operation = entryOf(operations, place);
     const [value] = operation.outputs;
     // Sums of columns are small, and can wait where they are.
     const passes = joins(operation) && value?.type === types.float32 && !isColumnSum(operation);
@@ -97,7 +98,7 @@ function joins(operation: Operation): boolean {
 /** The number of numbers over which an operation passes. */
 function passedOver(operation: Operation): number {
   const reduces = isRowMean(operation) || isColumnSum(operation);
-  return elements((reduces ? operation.inputs[0] : operation.outputs[0]) as Value);
+  return elements(entryOf(reduces ? operation.inputs : operation.outputs, 0));
 }
 
 /** True for the sums of the columns of a matrix. */
@@ -143,8 +144,8 @@ class Groups {
     this.of.set(operation, { members: [operation], kind, first: place, last: place, takes });
     if (kind === undefined) return;
     for (const giver of takes) {
-      const own = this.of.get(operation) as Group;
-      const other = this.of.get(giver) as Group;
+      const own = entryOf(this.of, operation);
+      const other = entryOf(this.of, giver);
       if (other === own || other.kind !== kind || !this.near(operation, giver)) continue;
       if (!this.takesByOthers(own, other) && !this.takesByOthers(other, own)) this.join(own, other);
     }
@@ -176,7 +177,8 @@ class Groups {
       if (done.has(group)) return;
       done.add(group);
       for (const other of this.givers(group)) visit(other);
-      const members = group.members.sort((a, b) => this.place(a) - this.place(b));
+      const place = (operation: Operation) => entryOf(this.places, operation);
+      const members = group.members.sort((a, b) => place(a) - place(b));
       const counted = members.filter(({ op }) => op !== 'Reshape').length;
       units.push(...(counted >= leastMembers ? [{ members }] : members));
     };
@@ -200,7 +202,7 @@ class Groups {
   }
 
   private givers(group: Group): Group[] {
-    const found = new Set([...group.takes].map((operation) => this.of.get(operation) as Group));
+    const found = new Set([...group.takes].map((operation) => entryOf(this.of, operation)));
     found.delete(group);
     return [...found];
   }
@@ -215,11 +217,7 @@ class Groups {
 
   /** False where a result would have to be kept for long, or be made long before its use. */
   private near(operation: Operation, giver: Operation): boolean {
-    const [own, other] = [operation, giver].map((one) => this.needed.get(one) as number);
-    return Math.abs((own as number) - (other as number)) <= soon;
-  }
-
-  private place(operation: Operation): number {
-    return this.places.get(operation) as number;
+    const apart = entryOf(this.needed, operation) - entryOf(this.needed, giver);
+    return Math.abs(apart) <= soon;
   }
 }

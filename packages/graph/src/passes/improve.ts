@@ -1,12 +1,12 @@
-import { mapValues } from '../records.js';
-import type { Trace, Value } from '../trace/operations.js';
+import { entryOf, mapValues } from '../records.js';
+import type { Trace } from '../trace/operations.js';
 import { dropIdle, hoistCasts, readNarrow, sinkCasts } from './casts.js';
 import { joinNorms } from './join-norms.js';
 import { rematerialise } from './rematerialise.js';
 import { sumRowsByProducts } from './row-sums.js';
 
 /** For what a trace is improved. */
-export interface Target {
+interface Target {
   /** True where matrix products take bfloat16 arguments. */
   bfloat16: boolean;
   /** True for a graph in which groups of operations are compiled. */
@@ -47,10 +47,11 @@ function keepingParts(trace: Trace, change: (held: Trace) => void): Trace {
   );
   const held = { ...trace, outputs: { ...outputs, ...Object.fromEntries(results) } };
   change(held);
-  const found: Record<string, Value> = held.outputs;
   return {
     ...held,
-    outputs: mapValues(outputs, (_, key) => found[key] as Value),
-    parts: parts.map((values, part) => values.map((_, index) => found[name(part, index)] as Value)),
+    outputs: mapValues(outputs, (_, key) => entryOf(held.outputs, key)),
+    parts: parts.map((values, part) =>
+      values.map((_, index) => entryOf(held.outputs, name(part, index))),
+    ),
   };
 }

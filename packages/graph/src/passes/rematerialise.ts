@@ -1,4 +1,5 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import {
   elements,
   type Operation,
@@ -7,7 +8,7 @@ import {
   type Trace,
   type Value,
 } from '../trace/operations.js';
-import { replaceOperations, type Users, usesOf } from './trace-edit.js';
+import { replaceOperations, resultOf, type Users, usesOf } from './trace-edit.js';
 
 /**
  * Rematerialisation: large values that are cheap to compute are not kept until they are needed much
@@ -53,13 +54,14 @@ class Rematerialisation {
     const users = value ? (this.uses.get(value) ?? []) : [];
     if (!value || !sourceOf(operation) || bytes(value) < leastBytes) return;
     if (users.includes(undefined)) return;
-    const late = (users as Operation[])
+    const late = users
+      .filter((user) => user !== undefined)
       .filter((user) => this.place(user) - this.place(operation) > far)
       .sort((a, b) => this.place(a) - this.place(b));
     const [first, last] = [late[0], late.at(-1)];
     if (!first || !last) return;
     const steps = this.recipe(value, this.place(last));
-    const when = this.signal(first, this.depths.get(operation) as number);
+    const when = this.signal(first, entryOf(this.depths, operation));
     if (!steps || !when) return;
 
     const again = this.repeat(steps, first, when);
@@ -71,23 +73,24 @@ class Rematerialisation {
     this.uses.set(again, late);
     this.uses.set(
       value,
-      users.filter((user) => !late.includes(user as Operation)),
+      users.filter((user) => user && !late.includes(user)),
     );
   }
 
   /** Repeats operations before a user, once a signal is there; returns what the last one makes. */
   private repeat(steps: readonly Operation[], user: Operation, signal: Value): Value {
-    let made = sourceOf(steps[0] as Operation) as Value;
+    let made = sourceOf(entryOf(steps, 0));
+    if (!made) throw new Error('A value is made again of nothing.');
     for (const step of steps) {
       const source = sourceOf(step);
-      const inputs = step.inputs.map((input) => (input === source ? made : input));
+      const before: Value = made;
+      const inputs = step.inputs.map((input) => (input === source ? before : input));
       const again: Operation = { ...step, inputs, outputs: [], after: [signal] };
       for (const input of inputs) this.uses.set(input, [...(this.uses.get(input) ?? []), again]);
-      const output = step.outputs[0] as Value;
-      made = { ...output, from: 'operation', operation: again, output: 0 };
+      made = { ...resultOf(step), from: 'operation', operation: again, output: 0 };
       again.outputs.push(made);
       this.places.set(again, this.place(user));
-      this.depths.set(again, this.depths.get(user) as number);
+      this.depths.set(again, entryOf(this.depths, user));
       this.inserted.set(user, [...(this.inserted.get(user) ?? []), again]);
     }
     return made;
@@ -134,7 +137,7 @@ class Rematerialisation {
           (value) =>
             value.from === 'operation' &&
             this.place(value.operation) < this.place(user) &&
-            (this.depths.get(value.operation) as number) > depth + deep,
+            entryOf(this.depths, value.operation) > depth + deep,
         )
         .sort((a, b) => depthOf(b, this.depths) - depthOf(a, this.depths));
       if (deepest) return deepest;
@@ -146,7 +149,7 @@ class Rematerialisation {
   }
 
   private place(operation: Operation): number {
-    return this.places.get(operation) as number;
+    return entryOf(this.places, operation);
   }
 }
 
@@ -185,7 +188,7 @@ function bytes(value: Value): number {
 function storage(value: Value): Value {
   if (value.from !== 'operation') return value;
   const { op, inputs } = value.operation;
-  return op === 'Reshape' || op === 'Unpack' ? storage(inputs[0] as Value) : value;
+  return op === 'Reshape' || op === 'Unpack' ? storage(entryOf(inputs, 0)) : value;
 }
 
 /** All values that share memory, by the value that owns it. */

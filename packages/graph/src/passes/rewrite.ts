@@ -1,7 +1,8 @@
 import { nativeBackend, types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import { elements, type Operation, type Value } from '../trace/operations.js';
 import { isRowMean, meanForCompiler } from './join-norms.js';
-import { madeBy, scalar } from './trace-edit.js';
+import { madeBy, resultOf, scalar } from './trace-edit.js';
 
 /**
  * The same operation, by the op with which TensorFlow computes it fastest. In a graph:
@@ -52,11 +53,10 @@ export function activatedProducts(
   return operations.flatMap((operation) => {
     const found = activation(operation);
     if (!found) return [];
-    const [, sum, ...inner] = found;
-    const once = [found[0] as Operation, ...inner.slice(0, -1)];
-    const fits =
-      uses.get(sum?.outputs[0] as Value) === 2 &&
-      once.every(({ outputs }) => uses.get(outputs[0] as Value) === 1);
+    // The sum is used twice, and the others but the last once.
+    const fits = found
+      .slice(0, -1)
+      .every((one, place) => uses.get(resultOf(one)) === (place === 1 ? 2 : 1));
     return fits ? [found] : [];
   });
 }
@@ -72,9 +72,9 @@ function activation(operation: Operation): Operation[] | undefined {
   const product = madeBy(sum?.inputs[0], 'BatchMatMulV2');
   if (operation.op !== 'Mul' || !half || !one || !erf || !scaled || !sum || !product) return;
   if (scaled.inputs[0] !== x || !biasSum(sum) || x?.shape.length !== 2) return;
-  const numbers = [half, one, scaled].map(({ inputs }) => scalar(inputs[1]));
-  const expected = [0.5, 1, Math.SQRT1_2];
-  const equal = numbers.every((value, i) => Math.abs(value - (expected[i] as number)) < 1e-7);
+  const holds = ({ inputs }: Operation, number: number) =>
+    Math.abs(scalar(inputs[1]) - number) < 1e-7;
+  const equal = holds(half, 0.5) && holds(one, 1) && holds(scaled, Math.SQRT1_2);
   return equal ? [product, sum, scaled, erf, one, half, operation] : undefined;
 }
 
@@ -115,13 +115,8 @@ function biasSum(operation: Operation): Operation | undefined {
 
 /** XLA's form of an update of a slice, whose place may be a computed one. */
 function updateInCompiled(operation: Operation): Operation {
-  const [input, begin, , , update] = operation.inputs as [Value, Value, Value, Value, Value];
-  return {
-    ...operation,
-    op: 'XlaDynamicUpdateSlice',
-    inputs: [input, update, begin],
-    attributes: {},
-  };
+  const inputs = [0, 4, 1].map((place) => entryOf(operation.inputs, place));
+  return { ...operation, op: 'XlaDynamicUpdateSlice', inputs, attributes: {} };
 }
 
 function integers(value: Value | undefined): number[] | undefined {

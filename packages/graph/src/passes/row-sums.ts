@@ -1,8 +1,17 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import { elements, type Operation, type Trace, type Value } from '../trace/operations.js';
 import { cast, isNarrowing, isWidening } from './casts.js';
 import { isSumToLastAxis } from './rewrite.js';
-import { handOver, int32Vector, made, madeBy, replaceOperations, usesOf } from './trace-edit.js';
+import {
+  handOver,
+  int32Vector,
+  made,
+  madeBy,
+  replaceOperations,
+  resultOf,
+  usesOf,
+} from './trace-edit.js';
 
 /**
  * Computes sums of rows as a product with ones, where the rows also exist in bfloat16 and only the
@@ -19,7 +28,7 @@ export function sumRowsByProducts(trace: Trace): void {
     const [x] = operation.inputs;
     const widening = madeBy(x, 'Cast');
     const others = (x ? (uses.get(x) ?? []) : []).filter((user) => user !== operation);
-    const narrowings = others.filter((user) => user !== undefined && isNarrowing(user));
+    const narrowings = others.flatMap((user) => (user && isNarrowing(user) ? [user] : []));
     const fits =
       isSumToLastAxis(operation) &&
       x?.shape.length === 2 &&
@@ -32,12 +41,12 @@ export function sumRowsByProducts(trace: Trace): void {
     }
     let rows = widening?.inputs[0];
     if (!rows) {
-      const narrowing = narrowings[0] as Operation;
-      rows = narrowing.outputs[0] as Value;
+      const narrowing = entryOf(narrowings, 0);
+      rows = resultOf(narrowing);
       if (!operations.includes(narrowing)) operations.push(narrowing);
       moved.add(narrowing);
     }
-    const [count, width] = x.shape as [number, number];
+    const [count, width] = [entryOf(x.shape, 0), entryOf(x.shape, 1)];
     let row = ones.get(count);
     if (!row) {
       const fill = made('Fill', {}, [int32Vector([1, count]), one], {
@@ -45,17 +54,17 @@ export function sumRowsByProducts(trace: Trace): void {
         type: types.bfloat16,
       });
       operations.push(fill);
-      row = fill.outputs[0] as Value;
+      row = resultOf(fill);
       ones.set(count, row);
     }
     const narrow = { shape: [1, width], type: types.bfloat16 };
     const product = made('MatMul', {}, [row, rows], narrow);
-    const wide = cast(product.outputs[0] as Value, types.float32);
-    const sum = made('Reshape', {}, [wide.outputs[0] as Value, int32Vector([width])], {
+    const wide = cast(resultOf(product), types.float32);
+    const sum = made('Reshape', {}, [resultOf(wide), int32Vector([width])], {
       shape: [width],
       type: types.float32,
     });
-    operations.push(product, wide, handOver(sum, operation.outputs[0] as Value));
+    operations.push(product, wide, handOver(sum, resultOf(operation)));
   }
   replaceOperations(trace.operations, operations);
 }

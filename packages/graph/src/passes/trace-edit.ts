@@ -1,4 +1,5 @@
 import { types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import type { Operation, Trace, Value } from '../trace/operations.js';
 
 /** The users of values; `undefined` stands for a user that cannot take another value. */
@@ -25,6 +26,11 @@ export function usesOf(trace: Trace): Users {
   return uses;
 }
 
+/** The one result of an operation. */
+export function resultOf({ outputs }: Operation): Value {
+  return entryOf(outputs, 0);
+}
+
 /** The operation that makes a value, if it is one of these ops. */
 export function madeBy(value: Value | undefined, ...ops: string[]): Operation | undefined {
   return value?.from === 'operation' && ops.includes(value.operation.op)
@@ -37,7 +43,7 @@ export function scalar(value: Value | undefined): number {
   if (value?.from !== 'constant' || value.type !== types.float32) return Number.NaN;
   const { buffer, byteOffset, byteLength } = value.content;
   if (byteLength !== 4) return Number.NaN;
-  return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength))[0] as number;
+  return new DataView(buffer, byteOffset).getFloat32(0, true);
 }
 
 /** A constant of float32. */

@@ -1,17 +1,17 @@
 import { assemble, names } from '../lowering/assemble.js';
+import { tag } from '../lowering/saved-model.js';
 import { releaseFreeMemory } from '../native/addon.js';
-import { type NativeBackend, xlaIsAtHand } from '../native/binding.js';
-import { computesWithOneDnn } from '../native/onednn.js';
+import { computesWithOneDnn, type NativeBackend, xlaIsAtHand } from '../native/binding.js';
 import { improved } from '../passes/improve.js';
-import { mapValues } from '../records.js';
+import { entryOf, mapValues } from '../records.js';
 import { tf } from '../tf.js';
-import type { Precision, TensorSpec } from '../trace/body.js';
+import type { Functions, Precision, TensorSpec } from '../trace/body.js';
 import { trace } from '../trace/tracing.js';
-import type { Executor, Functions } from './executor.js';
+import type { Executor } from './eager.js';
+import { specsOf } from './feeds.js';
 import { codeDigest, findGraph, keepGraph, loadGraph, withTemporaryGraph } from './graph-store.js';
-import { Session } from './session.js';
 
-export interface CaptureOptions {
+interface CaptureOptions {
   xla: boolean;
   precision: Precision;
   /** If given, the graph is kept on disk under it. */
@@ -38,7 +38,7 @@ export class CapturedExecutor implements Executor {
     const { session, outputs } = capture.load();
     this.session = session;
     this.calls = mapValues(functions, ({ inputs }, name) => {
-      const results = outputs[name] as string[];
+      const results = entryOf(outputs, name);
       return {
         feeds: Object.keys(inputs).map((_, index) => names.input(name, index)),
         results,
@@ -54,7 +54,7 @@ export class CapturedExecutor implements Executor {
   }
 
   call(name: string, inputs: tf.Tensor[]): Record<string, tf.Tensor> {
-    const call = this.calls[name] as Call;
+    const call = entryOf(this.calls, name);
     const { feeds, fetches, results } = call;
     const fetched = this.session.run(feeds, inputs, fetches);
     if (!call.compiled) {
@@ -63,7 +63,7 @@ export class CapturedExecutor implements Executor {
       releaseFreeMemory();
     }
     if (results.length === 0) tf.dispose(fetched);
-    return Object.fromEntries(results.map((key, index) => [key, fetched[index] as tf.Tensor]));
+    return Object.fromEntries(results.map((key, index) => [key, entryOf(fetched, index)]));
   }
 
   read(variables: string[]): tf.Tensor[] {
@@ -101,7 +101,7 @@ class Capture {
     private readonly functions: Functions,
     private readonly options: CaptureOptions & { fuse: boolean; oneDnn: boolean },
   ) {
-    this.specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
+    this.specs = specsOf(variables);
   }
 
   /** A session with the graph: the one kept on disk if it loads, else one that is captured now. */
@@ -152,5 +152,57 @@ class Capture {
       graph: assemble(specs, captured, { xla, fuse, oneDnn }, backend.binding.TF_Version),
       outputs: mapValues(captured, ({ trace: { outputs } }) => Object.keys(outputs)),
     };
+  }
+}
+
+/** A loaded graph with the values of its variables. */
+class Session {
+  private readonly id: number;
+  private readonly indices: Map<string, number>;
+
+  /** @param folder of a SavedModel that `assemble` made for these variables */
+  constructor(
+    private readonly backend: NativeBackend,
+    folder: string,
+    variables: Record<string, TensorSpec>,
+  ) {
+    this.id = backend.binding.loadSavedModel(folder, tag);
+    this.indices = new Map(Object.keys(variables).map((name, index) => [name, index]));
+  }
+
+  /** Feeds tensors to nodes and returns what is fetched, which the caller frees. */
+  run(feeds: string[], tensors: tf.Tensor[], fetches: string[]): tf.Tensor[] {
+    const { backend } = this;
+    return backend.binding
+      .runSavedModel(this.id, backend.getInputTensorIds(tensors), feeds.join(), fetches.join())
+      .map((metadata) => backend.createOutputTensor(metadata));
+  }
+
+  /** Sets variables. To set all at once takes one run of the graph, else each takes one. */
+  assign(values: Record<string, tf.Tensor>): void {
+    const given = Object.entries(values);
+    const runs = given.length === this.indices.size ? [given] : given.map((entry) => [entry]);
+    for (const entries of runs) {
+      const indices = entries.map(([name]) => entryOf(this.indices, name));
+      tf.dispose(
+        this.run(
+          indices.map(names.assigned),
+          entries.map(([, value]) => value),
+          [entries === given ? names.assignmentsDone : indices.map(names.assignmentDone).join()],
+        ),
+      );
+    }
+  }
+
+  /** Values of variables, in the order of their names, which the caller frees. */
+  read(variables: string[]): tf.Tensor[] {
+    if (variables.length === 0) return [];
+    const fetches = variables.map((name) => names.read(entryOf(this.indices, name)));
+    return this.run([], [], fetches);
+  }
+
+  /** Frees the graph and its variables. */
+  dispose(): void {
+    this.backend.binding.deleteSavedModel(this.id);
   }
 }

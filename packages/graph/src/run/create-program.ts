@@ -1,18 +1,18 @@
 import { UserError } from '../errors.js';
 import { nativeBackend } from '../native/binding.js';
-import { mapValues } from '../records.js';
+import { entryOf, mapValues } from '../records.js';
 import { tf } from '../tf.js';
 import {
   described,
+  type Functions,
   type Mode,
   type Outcome,
   type Precision,
   type TensorSpec,
 } from '../trace/body.js';
 import { CapturedExecutor } from './captured.js';
-import { EagerExecutor } from './eager.js';
-import type { Executor, Functions } from './executor.js';
-import { checkDeclarations, checkedTensor, type Feed, list, withFeeds } from './feeds.js';
+import { EagerExecutor, type Executor } from './eager.js';
+import { checkDeclarations, checkedTensor, type Feed, list, specsOf, withFeeds } from './feeds.js';
 
 /** A function of a program. */
 export interface ProgramFunction<Inputs extends Record<string, TensorSpec>> {
@@ -30,7 +30,7 @@ export interface ProgramFunction<Inputs extends Record<string, TensorSpec>> {
 }
 
 /** What each function of a program takes. */
-export type InputSpecs = Record<string, Record<string, TensorSpec>>;
+type InputSpecs = Record<string, Record<string, TensorSpec>>;
 
 /** Functions by name. */
 export type ProgramFunctions<Inputs extends InputSpecs> = {
@@ -164,7 +164,7 @@ function checked<Inputs extends InputSpecs, Outputs extends OutputsOf<Inputs>>(
   variables: Record<string, tf.Tensor>,
   functions: Functions,
 ): Program<Inputs, Outputs> {
-  const specs = mapValues(variables, ({ shape, dtype }) => ({ shape, dtype }) as TensorSpec);
+  const specs = specsOf(variables);
   let disposed = false;
   const checkLive = () => {
     if (disposed) throw new UserError('The program is disposed', 'Create another one');
@@ -186,13 +186,13 @@ function checked<Inputs extends InputSpecs, Outputs extends OutputsOf<Inputs>>(
       checkLive();
       checkVariables(named);
       const values = executor.read([...named]);
-      return Object.fromEntries(named.map((name, index) => [name, values[index] as tf.Tensor]));
+      return Object.fromEntries(named.map((name, index) => [name, entryOf(values, index)]));
     },
     assign(values) {
       checkLive();
       checkVariables(Object.keys(values));
       for (const [name, value] of Object.entries(values)) {
-        checkedTensor(name, value, specs[name] as TensorSpec);
+        checkedTensor(name, value, entryOf(specs, name));
       }
       executor.assign(values);
     },

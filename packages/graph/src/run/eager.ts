@@ -1,9 +1,20 @@
 import { nativeBackend, overridden, withBinding } from '../native/binding.js';
-import { mapValues } from '../records.js';
+import { entryOf, mapValues } from '../records.js';
 import { tf, tidy } from '../tf.js';
 import { bfloat16Binding } from '../trace/bfloat16.js';
-import { checkedOutcome, type Precision } from '../trace/body.js';
-import type { Executor, Functions } from './executor.js';
+import { checkedOutcome, type Functions, type Precision } from '../trace/body.js';
+
+/** Runs the functions of a program and holds its variables. Its callers check names and shapes. */
+export interface Executor {
+  /** Calls a function with tensors in the order of its inputs; the caller frees what it returns. */
+  call(name: string, inputs: tf.Tensor[]): Record<string, tf.Tensor>;
+  /** The values of variables, in the order of the names given; the caller frees them. */
+  read(variables: string[]): tf.Tensor[];
+  /** Sets variables to copies of tensors, which stay the caller's. */
+  assign(values: Record<string, tf.Tensor>): void;
+  /** Frees the variables and the functions. Nothing can be called afterwards. */
+  dispose(): void;
+}
 
 /** Runs functions op by op, on any engine. */
 export class EagerExecutor implements Executor {
@@ -18,9 +29,9 @@ export class EagerExecutor implements Executor {
   }
 
   call(name: string, tensors: tf.Tensor[]): Record<string, tf.Tensor> {
-    const { inputs, body } = this.functions[name] as Functions[string];
+    const { inputs, body } = entryOf(this.functions, name);
     const named = Object.fromEntries(
-      Object.keys(inputs).map((key, index) => [key, tensors[index] as tf.Tensor]),
+      Object.keys(inputs).map((key, index) => [key, entryOf(tensors, index)]),
     );
     return tidy(() => {
       const outcome = this.inPrecision(() => body({ ...this.variables }, named));
@@ -33,7 +44,7 @@ export class EagerExecutor implements Executor {
   }
 
   read(variables: string[]): tf.Tensor[] {
-    return variables.map((name) => own(this.variables[name] as tf.Tensor));
+    return variables.map((name) => own(entryOf(this.variables, name)));
   }
 
   assign(values: Record<string, tf.Tensor>): void {

@@ -1,7 +1,7 @@
 import { UserError } from '../errors.js';
+import { mapValues } from '../records.js';
 import { tf } from '../tf.js';
-import { described, type TensorSpec } from '../trace/body.js';
-import type { Functions } from './executor.js';
+import { described, type Functions, type TensorSpec } from '../trace/body.js';
 
 /** What can be fed to an input: a tensor, its numbers in row-major order, or a single number. */
 export type Feed = tf.Tensor | Float32Array | Int32Array | Uint8Array | number;
@@ -52,6 +52,14 @@ export function checkedTensor(name: string, tensor: tf.Tensor, spec: TensorSpec)
     throw new UserError(`${name} got ${tensor.dtype} (${tensor.shape})`, expected(spec));
   }
   return tensor;
+}
+
+/** What variables are, whose types {@link checkDeclarations} has checked. */
+export function specsOf(variables: Record<string, tf.Tensor>): Record<string, TensorSpec> {
+  return mapValues(variables, ({ shape, dtype }) => ({
+    shape,
+    dtype: dtype as TensorSpec['dtype'],
+  }));
 }
 
 /** @throws UserError for names, shapes and types that a program cannot have */

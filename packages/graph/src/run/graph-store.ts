@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 
 /** A graph on disk: a folder that TensorFlow loads, and the names of each function's outputs. */
-export interface Stored {
+interface Stored {
   folder: string;
   outputs: Record<string, string[]>;
 }

@@ -1,4 +1,10 @@
-import { attributeKinds, type Binding, type BindingAttribute, types } from '../native/binding.js';
+import {
+  attributeKinds,
+  type Binding,
+  type BindingAttribute,
+  executeOne,
+  types,
+} from '../native/binding.js';
 
 /** Ops that multiply matrices or convolve, and which of their inputs are factors. */
 const factors = new Map([
@@ -29,12 +35,12 @@ export function bfloat16Binding(binding: Binding): {
 
   const cast = (id: number, from: number, to: number) => {
     const attributes = [typeAttribute('SrcT', from), typeAttribute('DstT', to)];
-    return binding.executeOp('Cast', attributes, [id], 1);
+    return executeOne(binding, 'Cast', attributes, [id]);
   };
   const narrow = (id: number) => {
     let narrowed = casts.get(id);
     if (narrowed === undefined) {
-      narrowed = cast(id, types.float32, types.bfloat16)[0]?.id as number;
+      narrowed = cast(id, types.float32, types.bfloat16).id;
       casts.set(id, narrowed);
       owned.push(narrowed);
     }
@@ -49,16 +55,16 @@ export function bfloat16Binding(binding: Binding): {
         return binding.executeOp(op, attributes, inputs, outputs);
       }
       const rest = attributes.filter((attribute) => attribute.name !== 'T');
-      const product = binding.executeOp(
+      const { id } = executeOne(
+        binding,
         op,
         [...rest, typeAttribute('T', types.bfloat16)],
         inputs.map((input, place) => (narrowed.includes(place) ? narrow(input) : input)),
-        1,
-      )[0]?.id as number;
-      const result = cast(product, types.bfloat16, types.float32);
-      casts.set(result[0]?.id as number, product);
-      owned.push(product);
-      return result;
+      );
+      const result = cast(id, types.bfloat16, types.float32);
+      casts.set(result.id, id);
+      owned.push(id);
+      return [result];
     },
     apart(f) {
       const outside = casts;

@@ -35,6 +35,9 @@ export type Body = (
   inputs: Record<string, tf.Tensor>,
 ) => Outcome;
 
+/** A program's functions by name, without their static types. */
+export type Functions = Record<string, { inputs: Record<string, TensorSpec>; body: Body }>;
+
 /**
  * The outputs and updates of a body.
  * @throws UserError for anything but tensors, and for an update that does not fit its variable

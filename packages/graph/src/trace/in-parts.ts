@@ -2,7 +2,7 @@ import * as os from 'node:os';
 import { nativeBackend } from '../native/binding.js';
 import { tf } from '../tf.js';
 import type { Mode } from './body.js';
-import { traceParts } from './tracing.js';
+import { activeRecorder } from './tracing.js';
 
 /**
  * Computes independent parts, for example those of a batch. In a captured function that XLA
@@ -15,7 +15,7 @@ import { traceParts } from './tracing.js';
  */
 export function inParts<T extends Record<string, tf.Tensor>>(parts: readonly (() => T)[]): T[] {
   const results = parts.map((part) => part());
-  traceParts(results.map((result) => Object.values(result)));
+  activeRecorder()?.inParts(results.map((result) => Object.values(result)));
   return results;
 }
 

@@ -18,10 +18,8 @@ export interface Loop {
   readonly operations: Operation[];
   /** The number of the round and the carried values, as the loop's operations see them. */
   readonly carried: Value[];
-  /** What the next round carries, without the number of the round unless the loop `advances`. */
+  /** What the next round carries, without the number of the round. */
   results: Value[];
-  /** True where the first result is the number of the next round, false where rounds are counted. */
-  readonly advances: boolean;
 }
 
 /** An attribute of an op, by its kind. */

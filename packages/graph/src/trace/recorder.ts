@@ -4,11 +4,14 @@ import {
   attributeKinds,
   type Binding,
   type BindingAttribute,
+  executeOne,
+  idOf,
   type NativeBackend,
   overridden,
   type TensorMetadata,
   types,
 } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import { tf } from '../tf.js';
 import type { TensorSpec } from './body.js';
 import { type Attribute, elements, type Loop, type Operation, type Value } from './operations.js';
@@ -58,8 +61,7 @@ export class Recorder {
 
   /** A tensor that stands for a variable: the variable's value under a number of its own. */
   variable(name: string, value: tf.Tensor): tf.Tensor {
-    const [id] = this.backend.getInputTensorIds([value]) as [number];
-    return this.stand({ from: 'variable', name }, this.copy(id));
+    return this.stand({ from: 'variable', name }, this.copy(idOf(this.backend, value)));
   }
 
   /** A tensor of zeros that stands for an input. */
@@ -72,7 +74,7 @@ export class Recorder {
   }
 
   valueOfTensor(tensor: tf.Tensor): Value {
-    return this.valueOf(this.backend.getInputTensorIds([tensor])[0] as number);
+    return this.valueOf(idOf(this.backend, tensor));
   }
 
   /** Calls what checks indices on the host; computed ones have no numbers while tracing. */
@@ -102,6 +104,10 @@ export class Recorder {
     return variables.map((variable) => this.result(operation, variable));
   }
 
+  /**
+   * Records the results of parts that run side by side.
+   * @throws UserError for a second such place in the function, or one in a loop
+   */
   inParts(parts: tf.Tensor[][]): void {
     if (this.parts.length > 0 || this.depth > 0) {
       throw new UserError(
@@ -112,30 +118,30 @@ export class Recorder {
     this.parts = parts.map((results) => results.map((tensor) => this.valueOfTensor(tensor)));
   }
 
+  /** Records a loop, whose `body` is traced once and stands for every round. */
   loop(
-    first: tf.Tensor,
-    end: tf.Tensor,
+    first: tf.Scalar,
+    end: tf.Scalar,
     carried: tf.Tensor[],
     body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
-    { advances = false }: { advances?: boolean } = {},
   ): tf.Tensor[] {
     const outer = this.operations;
-    const loop: Loop = { operations: [], carried: [], results: [], advances };
+    const loop: Loop = { operations: [], carried: [], results: [] };
     this.operations = loop.operations;
     this.depth++;
     let results: tf.Tensor[];
     try {
-      const [round, ...inside] = [first, ...carried].map((tensor, index) =>
-        this.standIn(tensor, { from: 'loop', loop, index }, loop.carried),
+      const round = this.standIn(first, { from: 'loop', loop, index: 0 }, loop.carried);
+      const inside = carried.map((tensor, index) =>
+        this.standIn(tensor, { from: 'loop', loop, index: index + 1 }, loop.carried),
       );
-      results = this.inLoop(() => body(round as tf.Scalar, inside));
+      results = this.inLoop(() => body(round, inside));
     } finally {
       this.operations = outer;
       this.depth--;
     }
-    const kept = advances ? [first, ...carried] : carried;
     results.forEach((result, index) => {
-      const before = kept[index] as tf.Tensor;
+      const before = entryOf(carried, index);
       if (result.dtype !== before.dtype || !tf.util.arraysEqual(result.shape, before.shape)) {
         throw new UserError(
           `A loop in ${this.name} turns ${before.dtype} (${before.shape}) into ${result.dtype} (${result.shape})`,
@@ -153,7 +159,7 @@ export class Recorder {
       loop,
     };
     this.operations.push(operation);
-    return results.slice(advances ? 1 : 0).map((result) => this.result(operation, result));
+    return results.map((result) => this.result(operation, result));
   }
 
   /** Frees the tensors that stood in for others. */
@@ -163,27 +169,26 @@ export class Recorder {
   }
 
   /** A tensor that stands for the next output of an operation, of the shape of another tensor. */
-  private result(operation: Operation, like: tf.Tensor): tf.Tensor {
+  private result<T extends tf.Tensor>(operation: Operation, like: T): T {
     const source: Source = { from: 'operation', operation, output: operation.outputs.length };
     return this.standIn(like, source, operation.outputs);
   }
 
   /** A tensor of the shape of another that stands for a value, which is added to a list. */
-  private standIn(like: tf.Tensor, source: Source, list: Value[]): tf.Tensor {
-    const [id] = this.backend.getInputTensorIds([like]) as [number];
-    const metadata = this.copy(id);
-    const tensor = this.stand(source, metadata);
-    list.push(this.values.get(metadata.id) as Value);
+  private standIn<T extends tf.Tensor>(like: T, source: Source, list: Value[]): T {
+    const metadata = this.copy(idOf(this.backend, like));
+    const tensor = this.stand<T>(source, metadata);
+    list.push(entryOf(this.values, metadata.id));
     return tensor;
   }
 
-  private stand(source: Source, metadata: TensorMetadata): tf.Tensor {
+  private stand<T extends tf.Tensor>(source: Source, metadata: TensorMetadata): T {
     this.values.set(metadata.id, { shape: metadata.shape, type: metadata.dtype, ...source });
-    return this.backend.createOutputTensor(metadata);
+    return this.backend.createOutputTensor(metadata) as T;
   }
 
   private copy(id: number): TensorMetadata {
-    return this.native.executeOp('Identity', [], [id], 1)[0] as TensorMetadata;
+    return executeOne(this.native, 'Identity', [], [id]);
   }
 
   /** The numbers of a tensor on the host; refused for a computed one. */
@@ -191,7 +196,7 @@ export class Recorder {
     const value = this.values.get(id);
     const numbers = () => this.native.tensorDataSync(id);
     if (!value || value.from === 'constant') return numbers();
-    if (this.readsZeros) return (numbers() as Int32Array).map(() => 0);
+    if (this.readsZeros) return new Int32Array(numbers().length);
     this.refused = new UserError(
       `The traced function ${this.name} reads the value of a tensor (from ${sourceText(value)})`,
       'Keep the computation in tensors, or return the tensor and read it outside',
@@ -241,13 +246,9 @@ export class Recorder {
     if (op !== 'GatherV2' || indices === undefined || this.valueOf(indices).from === 'constant') {
       return this.native.executeOp(op, attributes, inputs, outputs);
     }
-    const type = attributes.find(({ name }) => name === 'Tindices')?.value as number;
-    const zeros = this.native.executeOp(
-      'ZerosLike',
-      [{ name: 'T', type: attributeKinds.type, value: type }],
-      [indices],
-      1,
-    )[0] as TensorMetadata;
+    const { type: value } = this.valueOf(indices);
+    const type = { name: 'T', type: attributeKinds.type, value };
+    const zeros = executeOne(this.native, 'ZerosLike', [type], [indices]);
     const places = inputs.map((id, index) => (index === 1 ? zeros.id : id));
     try {
       return this.native.executeOp(op, attributes, places, outputs);
@@ -326,21 +327,11 @@ function sourceText(source: Source): string {
   }
 }
 
-function attribute({ name, type, value }: BindingAttribute): Attribute {
-  switch (type) {
-    case attributeKinds.string:
-      return { string: value as string };
-    case attributeKinds.int:
-      return { int: value as number | number[] };
-    case attributeKinds.float:
-      return { float: value as number | number[] };
-    case attributeKinds.bool:
-      return { bool: value as boolean };
-    case attributeKinds.type:
-      return { type: value as number };
-    case attributeKinds.shape:
-      return { shape: value as number[] };
-    default:
-      throw new Error(`The attribute ${name} has kind ${type}.`);
-  }
+/** The names of the binding's kinds of attributes, which are also those of {@link Attribute}. */
+const kindNames = new Map<number, string>(
+  Object.entries(attributeKinds).map(([name, kind]) => [kind, name]),
+);
+
+function attribute({ type, value }: BindingAttribute): Attribute {
+  return { [entryOf(kindNames, type)]: value } as Attribute;
 }

@@ -1,6 +1,7 @@
 import { attributeKinds, nativeBackend, types } from '../native/binding.js';
+import { entryOf } from '../records.js';
 import { tf, tidy } from '../tf.js';
-import { traceLoop } from './tracing.js';
+import { activeRecorder } from './tracing.js';
 
 /**
  * Repeats a computation: `body` gets the number of the round and what the previous round returned.
@@ -17,60 +18,18 @@ export function repeat(
   carried: tf.Tensor[],
   body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
 ): tf.Tensor[] {
-  const recorded = traceLoop(tf.scalar(first, 'int32'), tf.scalar(end, 'int32'), carried, body);
-  if (recorded) return recorded;
+  const recorder = activeRecorder();
+  if (recorder) {
+    return recorder.loop(tf.scalar(first, 'int32'), tf.scalar(end, 'int32'), carried, body);
+  }
   let state = carried;
   for (let round = first; round < end; round++) {
     const before = state;
-    state = owned(() => body(tf.scalar(round, 'int32'), before));
+    // Tensors of their own: they go when the next round has run.
+    state = tidy(() => body(tf.scalar(round, 'int32'), before).map((tensor) => tensor.clone()));
     if (before !== carried) tf.dispose(before);
   }
   return state;
-}
-
-/**
- * {@link repeat} with rounds that say which one is next: it goes on while that number is below `end`.
- * Elsewhere than in a captured function the host reads the number in every round.
- *
- * @param first number of the first round, a scalar int32
- * @param end what the numbers of all rounds are below, an int32 number
- * @param carried what the first round gets; every round returns tensors of the same shapes
- * @param body returns the number of the next round, a scalar int32, and what that round gets. Numbers
- *   have to grow, or the loop does not end
- */
-export function advance(
-  first: tf.Scalar,
-  end: number,
-  carried: tf.Tensor[],
-  body: (round: tf.Scalar, carried: tf.Tensor[]) => { next: tf.Scalar; carried: tf.Tensor[] },
-): tf.Tensor[] {
-  const recorded = traceLoop(
-    first,
-    tf.scalar(end, 'int32'),
-    carried,
-    (round, before) => {
-      const { next, carried: after } = body(round, before);
-      return [next, ...after];
-    },
-    { advances: true },
-  );
-  if (recorded) return recorded;
-  let [round, state] = [first, carried];
-  while ((round.dataSync()[0] as number) < end) {
-    const before = { round, state };
-    const [next, ...after] = owned(() => {
-      const made = body(before.round, before.state);
-      return [made.next, ...made.carried];
-    });
-    [round, state] = [next as tf.Scalar, after];
-    if (before.state !== carried) tf.dispose([before.round, before.state]);
-  }
-  return state;
-}
-
-/** What a round returns, as tensors of its own: they go when the next round has run. */
-function owned(round: () => tf.Tensor[]): tf.Tensor[] {
-  return tidy(() => round().map((tensor) => tensor.clone()));
 }
 
 /**
@@ -95,7 +54,7 @@ export function withSlice<T extends tf.Tensor>(
   const native = nativeBackend();
   if (!native) {
     const shape = tensor.shape.map((size, other) => (other === axis ? size : 1));
-    const [size, count] = [tensor.shape[axis] as number, slice.shape[axis] as number];
+    const [size, count] = [entryOf(tensor.shape, axis), entryOf(slice.shape, axis)];
     const entries = tf.sub(tf.range(0, size, 1, 'int32'), place);
     const within = tf.logicalAnd(tf.greaterEqual(entries, 0), tf.less(entries, count));
     // The minimum and maximum of integers, which clipping is not on every engine.
@@ -107,7 +66,7 @@ export function withSlice<T extends tf.Tensor>(
     );
     return tf.where(tf.reshape(within, shape), spread, tensor) as T;
   }
-  const begin = tf.stack(at) as tf.Tensor1D;
+  const begin = tf.stack(at);
   const end = tf.add(begin, tf.tensor1d(slice.shape, 'int32'));
   const masks = ['begin_mask', 'end_mask', 'ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask'];
   const attributes = [

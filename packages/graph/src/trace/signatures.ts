@@ -1,8 +1,9 @@
 import { types } from '../native/binding.js';
 import { opTable } from './op-table.js';
+import type { Attribute, Operation, Value } from './operations.js';
 
 /** An argument or a result of an op: its name, and what determines its type and number of tensors. */
-export interface Argument {
+interface Argument {
   name: string;
   /** A fixed type, when no attribute holds it. */
   type?: number;
@@ -14,13 +15,14 @@ export interface Argument {
   countAttribute?: string;
 }
 
-export interface Signature {
+interface Signature {
   inputs: Argument[];
   outputs: Argument[];
   /** True where the op uses more than its arguments: random numbers or resources. */
   stateful: boolean;
 }
 
+const fixedTypes = new Map<string, number>(Object.entries(types));
 let parsed: Map<string, Signature> | undefined;
 
 /** The signature of a TensorFlow op; undefined for one that is not in the table. */
@@ -32,12 +34,11 @@ export function signatureOf(op: string): Signature | undefined {
 function parse(): Map<string, Signature> {
   const found = new Map<string, Signature>();
   for (const line of opTable.trim().split('\n')) {
-    const [, name, inputs, outputs, flag] = line.match(/^(\w+)\((.*)\) -> \((.*)\)( stateful)?$/) as
-      | string[]
-      | [];
-    found.set(name as string, {
-      inputs: parseArguments(inputs as string),
-      outputs: parseArguments(outputs as string),
+    const [, name = '', inputs = '', outputs = '', flag] =
+      line.match(/^(\w+)\((.*)\) -> \((.*)\)( stateful)?$/) ?? [];
+    found.set(name, {
+      inputs: parseArguments(inputs),
+      outputs: parseArguments(outputs),
       stateful: flag !== undefined,
     });
   }
@@ -47,14 +48,44 @@ function parse(): Map<string, Signature> {
 function parseArguments(text: string): Argument[] {
   if (text === '') return [];
   return text.split(', ').map((item) => {
-    const [name, kind] = item.split(': ') as [string, string];
+    const [name = '', kind = ''] = item.split(': ');
     if (kind.startsWith('[')) return { name, listAttribute: kind.slice(1, -1) };
-    const [type, countAttribute] = kind.split('*').reverse() as [string, string?];
-    const fixed = (types as Record<string, number>)[type];
+    const [type = '', countAttribute] = kind.split('*').reverse();
+    const fixed = fixedTypes.get(type);
     return {
       name,
       ...(fixed === undefined ? { typeAttribute: type } : { type: fixed }),
       ...(countAttribute === undefined ? {} : { countAttribute }),
     };
   });
+}
+
+/** The attributes of an op, with those that eager execution infers from the arguments. */
+export function completeAttributes(operation: Operation): Record<string, Attribute> {
+  const attributes: Record<string, Attribute> = { ...operation.attributes };
+  const signature = signatureOf(operation.op);
+  if (!signature) throw new Error(`The op ${operation.op} has no signature.`);
+  const infer = (args: Argument[], values: Value[]) => {
+    let index = 0;
+    for (const { typeAttribute, countAttribute } of args) {
+      let taken = 1;
+      if (countAttribute !== undefined) {
+        // At most one argument is a list; all others are one tensor each.
+        const others = args.filter((other) => other.countAttribute === undefined).length;
+        taken = values.length - others;
+        attributes[countAttribute] ??= { int: taken };
+      }
+      const value = values[index];
+      if (typeAttribute !== undefined && value) attributes[typeAttribute] ??= { type: value.type };
+      index += taken;
+    }
+  };
+  infer(signature.inputs, operation.inputs.map(asArgument(operation)));
+  if (operation.writes === 0) infer(signature.outputs, operation.outputs);
+  return attributes;
+}
+
+/** Variables that are written into are passed as resources, whatever their element type. */
+function asArgument(operation: Operation): (value: Value, index: number) => Value {
+  return (value, index) => (index < operation.writes ? { ...value, type: types.resource } : value);
 }

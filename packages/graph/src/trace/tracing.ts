@@ -95,26 +95,7 @@ export function traceInPlace(
   return recorder?.inPlace(op, attributes, variables, inputs);
 }
 
-/**
- * While a function is traced: records a loop, whose `body` is traced once and stands for every
- * round. Undefined when nothing is traced.
- *
- * @param options `advances` where the first tensor that `body` returns is the number of the next round
- */
-export function traceLoop(
-  first: tf.Tensor,
-  end: tf.Tensor,
-  carried: tf.Tensor[],
-  body: (round: tf.Scalar, carried: tf.Tensor[]) => tf.Tensor[],
-  options: { advances?: boolean } = {},
-): tf.Tensor[] | undefined {
-  return recorder?.loop(first, end, carried, body, options);
-}
-
-/**
- * While a function is traced: records the results of parts that run side by side.
- * @throws UserError for a second such place in the function, or one in a loop
- */
-export function traceParts(parts: tf.Tensor[][]): void {
-  recorder?.inParts(parts);
+/** What records the function that is being traced; undefined when nothing is traced. */
+export function activeRecorder(): Recorder | undefined {
+  return recorder;
 }

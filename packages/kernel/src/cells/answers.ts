@@ -2,7 +2,7 @@ import type ts from 'typescript';
 import type { Question } from '../pipes.js';
 import type { Compiler } from './compiler.js';
 import { pathCompletions } from './path-completions.js';
-import type { Executor, Tslab } from './tslab.js';
+import type { Completions, Executor, Tslab } from './tslab.js';
 
 /** Answers questions about code, with tslab's converter. */
 export class Answers {
@@ -20,10 +20,9 @@ export class Answers {
   }
 
   private complete({ code, cursor }: Question): Record<string, unknown> {
+    const none: Completions = { start: cursor, end: cursor, candidates: [] };
     const found =
-      pathCompletions(code, cursor) ??
-      attempt(() => this.executor.complete(code, cursor)) ??
-      ({ start: cursor, end: cursor, candidates: [] } as ReturnType<Executor['complete']>);
+      pathCompletions(code, cursor) ?? attempt(() => this.executor.complete(code, cursor)) ?? none;
     const kinds = new Map(found.original?.entries.map(({ name, kind }) => [name, kind]));
     const matches = [...new Set(found.candidates)];
     return {

@@ -1,6 +1,5 @@
 import type ts from 'typescript';
-import { type Cell, Interrupted } from './cell.js';
-import { currentCell } from './contexts.js';
+import { type Cell, currentCell, Interrupted } from './cell.js';
 
 /** The name under which compiled code finds {@link awaiting}. */
 export const helperName = '__tarflow__';

@@ -3,21 +3,17 @@ import * as path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { descriptors, LineReader, type Request } from '../pipes.js';
 import { Answers } from './answers.js';
-import type { Cell } from './cell.js';
+import { type Cell, cellOf, currentCell, followPromises, forgetContext } from './cell.js';
 import { replaceCompiler } from './compiler.js';
-import { cellOf, currentCell, followPromises, forgetContext } from './contexts.js';
 import { EsPackages } from './es-packages.js';
-import { installHook } from './hook.js';
 import { followListeners, throwerOf } from './listeners.js';
 import { LocalModules } from './local-modules.js';
 import { Running } from './running.js';
-import { emitInterrupt, ownInterrupts } from './sigint.js';
-import { Signals } from './signals.js';
-import { refuseInput } from './stdin.js';
+import { emitInterrupt, ownInterrupts, Signals } from './signals.js';
+import { Reports, refuseInput } from './streams.js';
 import { followTimers } from './timers.js';
 import { failureOf, mapStacks } from './traceback.js';
 import { loadTslab } from './tslab.js';
-import { Reports } from './writing.js';
 
 /** The process of the cells: it reads requests from one pipe and writes reports to another. */
 const signals = new Signals();
@@ -42,8 +38,12 @@ function begin(): Running {
   const made = new Running(tslab, watched, local, packages, signals, reports);
   tslab.jupyter.lastWriteDisplayData = (shown, update) =>
     reports.send({ type: 'display', cell: cellNow(), update: update === true, shown });
-  installHook({
-    clearOutput: (wait) => reports.send({ type: 'clear', cell: cellNow(), wait }),
+  // What the kernel offers to libraries beyond what tslab does.
+  Object.defineProperty(globalThis, Symbol.for('tarflow.kernel'), {
+    value: {
+      /** Removes what the cell has shown; with `wait`, when it shows something next. */
+      clearOutput: (wait: boolean) => reports.send({ type: 'clear', cell: cellNow(), wait }),
+    },
   });
   // The converter is made when it is first asked for: now, and not by the first cell.
   made.executor.complete('', 0);

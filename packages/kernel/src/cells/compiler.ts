@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type ts from 'typescript';
 import { guardAwaits } from './awaits.js';
-import { completeShorthands, type Shorthand, shorthandsIn } from './shorthands.js';
+import { completeShorthands, type Shorthand, shorthandsIn } from './earlier-cells.js';
 import { type Origin, originThrough, splitMap } from './source-maps.js';
 
 /** The compiler of tslab: TypeScript with a few functions more. */
@@ -14,7 +14,7 @@ export type Compiler = typeof ts & {
 };
 
 /** What an option of the kernel asks of the compiler. */
-export interface CompilerOptions {
+interface CompilerOptions {
   /** TypeScript's `strict`. */
   strict: boolean;
 }
@@ -44,13 +44,13 @@ const awaitOutside = 1308;
 export function replaceCompiler(options: CompilerOptions): Watched {
   const requireOfTslab = createRequire(require.resolve('tslab'));
   const file = requireOfTslab.resolve('@tslab/typescript-for-tslab');
-  const typescript = requireOfTslab(file) as Compiler;
+  const typescript: Compiler = requireOfTslab(file);
   const origins = new Map<string, Origin>();
   let diagnostics: readonly ts.Diagnostic[] = [];
   let shorthands: readonly Shorthand[] = [];
   let dependencies: (file: ts.SourceFile) => readonly string[] = () => [];
 
-  const replaced = { ...typescript } as Record<string, unknown>;
+  const replaced: Record<string, unknown> = { ...typescript };
   const files = followFiles(typescript);
   replaced.transpileModule = (input: string, given: ts.TranspileOptions) => {
     if (given.fileName !== intermediate) return typescript.transpileModule(input, given);
@@ -107,8 +107,8 @@ export function replaceCompiler(options: CompilerOptions): Watched {
     });
     return host;
   };
-  const module = require.cache[file] as NodeJS.Module;
-  module.exports = replaced;
+  const module = require.cache[file];
+  if (module) module.exports = replaced;
   return {
     typescript,
     diagnostics: () => diagnostics,

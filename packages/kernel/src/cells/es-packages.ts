@@ -4,12 +4,12 @@ import * as path from 'node:path';
 import * as vm from 'node:vm';
 import { type Compiler, isLocalSource } from './compiler.js';
 
-/** Node.js's function behind `require`. */
-interface Loader {
+/** The parts of Node.js's loader of modules that it shares without describing them. */
+export const loader = Module as unknown as {
   _load(request: string, parent: NodeJS.Module | undefined, isMain: boolean): unknown;
-}
-
-const loader = Module as unknown as Loader;
+  _extensions: Record<string, (module: NodeJS.Module, file: string) => void>;
+  _resolveFilename(request: string, parent: NodeJS.Module | undefined, ...rest: unknown[]): string;
+};
 
 /**
  * Packages of ES modules, which `require` does not load on every version of Node.js: they are imported
@@ -30,7 +30,7 @@ export class EsPackages {
     this.load = vm.runInThisContext('(name) => import(name)', {
       filename: place,
       importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-    }) as (name: string) => Promise<object>;
+    });
     const { _load: original } = loader;
     loader._load = (request, parent, isMain) =>
       this.packages.get(request) ?? original.call(Module, request, parent, isMain);
@@ -75,19 +75,31 @@ export class EsPackages {
     try {
       file = this.resolve(name);
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
+      return Object(error).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
     }
     if (file.endsWith('.mjs')) return true;
-    return file.endsWith('.js') && typeOf(path.dirname(file)) === 'module';
+    return file.endsWith('.js') && packageOf(path.dirname(file))?.description.type === 'module';
   }
 }
 
-/** The `type` of the nearest package.json. */
-function typeOf(folder: string): unknown {
+/** A package: its folder, and what its package.json says. */
+interface Package {
+  folder: string;
+  description: { type?: unknown; notebook?: { views?: unknown } };
+}
+
+const known = new Map<string, Package | undefined>();
+
+/** The package that a folder belongs to: that of the nearest package.json. */
+export function packageOf(folder: string): Package | undefined {
+  if (known.has(folder)) return known.get(folder);
   const file = path.join(folder, 'package.json');
-  if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { type?: unknown }).type;
   const parent = path.dirname(folder);
-  return parent === folder ? undefined : typeOf(parent);
+  let found: Package | undefined;
+  if (existsSync(file)) found = { folder, description: JSON.parse(readFileSync(file, 'utf8')) };
+  else if (parent !== folder) found = packageOf(parent);
+  known.set(folder, found);
+  return found;
 }
 
 /** An ES module as compiled code expects it of `require`. */
@@ -97,7 +109,7 @@ function forRequire(module: object): object {
   for (const name of Object.keys(module)) {
     Object.defineProperty(exported, name, {
       enumerable: true,
-      get: () => (module as Record<string, unknown>)[name],
+      get: () => Reflect.get(module, name),
     });
   }
   return exported;

@@ -1,8 +1,9 @@
 import { EventEmitter } from 'node:events';
-import type { Cell } from './cell.js';
-import { currentCell, runIn } from './contexts.js';
+import { type Cell, currentCell, runIn } from './cell.js';
 
 type Listener = ((...values: unknown[]) => void) & { listener?: Listener };
+/** The methods by which listeners are added. */
+type Adder = 'on' | 'addListener' | 'prependListener' | 'once' | 'prependOnceListener';
 type Add = (this: EventEmitter, event: string | symbol, listener: Listener) => EventEmitter;
 
 const throwers = new WeakMap<object, Cell>();
@@ -17,9 +18,8 @@ export function throwerOf(error: unknown): Cell | undefined {
  * are removed as ever, by the function that was added.
  */
 export function followListeners(): void {
-  const emitter = EventEmitter.prototype as unknown as Record<string, Add>;
-  const [on, prepend] = [emitter.on as Add, emitter.prependListener as Add];
-  const [once, prependOnce] = [emitter.once as Add, emitter.prependOnceListener as Add];
+  const emitter: Record<Adder, Add> = EventEmitter.prototype;
+  const { on, prependListener: prepend, once, prependOnceListener: prependOnce } = emitter;
   emitter.on = everyTime(on);
   emitter.addListener = emitter.on;
   emitter.prependListener = everyTime(prepend);

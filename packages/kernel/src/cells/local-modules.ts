@@ -3,20 +3,13 @@ import Module from 'node:module';
 import * as path from 'node:path';
 import { guardAwaits } from './awaits.js';
 import { type Compiler, isInPackage, isLocalSource, stateOf } from './compiler.js';
+import { loader } from './es-packages.js';
 import { originThrough, rememberOrigin } from './source-maps.js';
-
-/** The parts of Node.js's loader of modules that it shares without describing them. */
-interface Loader {
-  _extensions: Record<string, (module: NodeJS.Module, file: string) => void>;
-  _resolveFilename(request: string, parent: NodeJS.Module | undefined, ...rest: unknown[]): string;
-}
 
 /** The kernel's own package is compiled already. */
 const ownFolder = path.resolve(__dirname, '..', '..') + path.sep;
 
 type Compiling = NodeJS.Module & { _compile(code: string, file: string): void };
-
-const loader = Module as unknown as Loader;
 
 /** The endings of files that are compiled, in the order in which an import without one looks for them. */
 const endings = ['.ts', '.tsx', '.mts', '.cts', '.js', '.jsx', '.mjs'];

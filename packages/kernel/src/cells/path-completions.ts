@@ -17,9 +17,8 @@ export function pathCompletions(
   cursor: number,
   folder = process.cwd(),
 ): Completions | undefined {
-  const found = open.exec(code.slice(0, cursor));
-  if (!found) return undefined;
-  const written = found[2] as string;
+  const written = open.exec(code.slice(0, cursor))?.[2];
+  if (written === undefined) return undefined;
   const names = written.startsWith('.') ? filesLike(written, folder) : modulesLike(written, folder);
   const candidates = names.filter((name) => name.startsWith(written)).sort();
   return { start: cursor - written.length, end: cursor, candidates };
@@ -31,8 +30,8 @@ function filesLike(written: string, folder: string): string[] {
   const names = entriesOf(path.resolve(folder, parent)).flatMap((entry) => {
     if (entry.name.startsWith('.') || entry.name === 'node_modules') return [];
     if (entry.isDirectory()) return [`${entry.name}/`];
-    const code = /^(.*?)(?<!\.d)\.(tsx?|jsx?)$/.exec(entry.name);
-    return code ? [code[1] as string] : entry.name.endsWith('.json') ? [entry.name] : [];
+    const stem = /^(.*?)(?<!\.d)\.(tsx?|jsx?)$/.exec(entry.name)?.[1];
+    return stem ?? (entry.name.endsWith('.json') ? entry.name : []);
   });
   return [...new Set(names)].map((name) => parent + name);
 }
@@ -65,9 +64,7 @@ const builtIn = builtinModules
 function entryPoints(place: string, name: string): string[] {
   const file = path.join(place, 'package.json');
   if (!existsSync(file)) return [];
-  const { exports: doors } = JSON.parse(readFileSync(file, 'utf8')) as {
-    exports?: object | string;
-  };
+  const { exports: doors } = JSON.parse(readFileSync(file, 'utf8'));
   return Object.keys(typeof doors === 'object' ? doors : {})
     .filter((door) => door.startsWith('./') && !door.includes('*'))
     .map((door) => name + door.slice(1));

@@ -3,19 +3,18 @@ import { inspect } from 'node:util';
 import vm from 'node:vm';
 import type { ExpressionAnswer, Failure, RunRequest } from '../pipes.js';
 import { awaiting, helperName } from './awaits.js';
-import { type Cell, Interrupted, newCell } from './cell.js';
+import { type Cell, Interrupted, newCell, runIn } from './cell.js';
 import type { Watched } from './compiler.js';
-import { runIn } from './contexts.js';
-import { declarationsThatHold } from './declarations.js';
-import type { EsPackages } from './es-packages.js';
+import { declarationsThatHold } from './earlier-cells.js';
+import { type EsPackages, loader } from './es-packages.js';
 import type { LocalModules } from './local-modules.js';
 import type { Signals } from './signals.js';
 import { rememberOrigin } from './source-maps.js';
+import type { Reports } from './streams.js';
 import { own } from './timers.js';
 import { failureOf, failureOfFindings, rememberSource } from './traceback.js';
 import type { Converted, Converter, Executor, Tslab } from './tslab.js';
 import { shownValue } from './values.js';
-import type { Reports } from './writing.js';
 
 /** What is known of one run of tslab's executor. */
 interface Run {
@@ -248,13 +247,12 @@ export class Running {
       }
       return original(code, { filename: name, displayErrors: false });
     };
-    (vm as { runInThisContext: unknown }).runInThisContext = replaced;
+    Object.assign(vm, { runInThisContext: replaced });
   }
 
   /** A module that is loaded half would stay so: an interrupt waits for it. */
   private guardModules(): void {
     const { signals } = this;
-    const loader = Module as unknown as { _load(...values: unknown[]): unknown };
     const { _load: original } = loader;
     loader._load = (...values) => signals.guard(() => original.apply(Module, values));
   }

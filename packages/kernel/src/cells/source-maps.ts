@@ -1,4 +1,4 @@
-import { SourceMap, type SourceMapPayload } from 'node:module';
+import { SourceMap } from 'node:module';
 
 /** A place in a text; lines and columns count from 1. */
 export interface Place {
@@ -32,7 +32,7 @@ export function isCompiled(file: string): boolean {
 export function originThrough(...steps: readonly string[]): Origin {
   let maps: SourceMap[] | undefined;
   return (line, column) => {
-    maps ??= steps.map((text) => new SourceMap(JSON.parse(text) as SourceMapPayload));
+    maps ??= steps.map((text) => new SourceMap(JSON.parse(text)));
     let [row, place] = [line - 1, column - 1];
     for (const map of maps) {
       const entry = map.findEntry(row, place);

@@ -1,8 +1,7 @@
 import timers from 'node:timers';
 import timerPromises from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { Cell } from './cell.js';
-import { currentCell, runIn } from './contexts.js';
+import { type Cell, currentCell, runIn } from './cell.js';
 
 type Callback = (...values: unknown[]) => unknown;
 type Start = (callback: Callback, ...rest: unknown[]) => NodeJS.Timeout | NodeJS.Immediate;
@@ -29,16 +28,14 @@ const sweepAt = 1000;
  * timers, an interrupted cell starts no others, and what a callback throws is reported.
  */
 export function followTimers(report: (error: unknown, cell: Cell) => void): void {
-  const library = timers as unknown as Record<string, unknown>;
-  const global = globalThis as unknown as Record<string, unknown>;
   for (const [name, repeats] of [
     ['setTimeout', false],
     ['setInterval', true],
     ['setImmediate', false],
   ] as const) {
-    const wrapped = wrap(global[name] as Start, repeats, report);
-    global[name] = wrapped;
-    library[name] = wrapped;
+    const wrapped = wrap(globalThis[name] as Start, repeats, report);
+    Object.assign(globalThis, { [name]: wrapped });
+    Object.assign(timers, { [name]: wrapped });
     if (repeats) continue;
     const promising = promised(name, wrapped);
     Object.assign(wrapped, { [promisify.custom]: promising });

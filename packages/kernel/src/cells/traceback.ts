@@ -73,10 +73,11 @@ export function failureOf(error: unknown): Failure {
 
 /** What the compiler found, each with its line. */
 export function failureOfFindings(findings: readonly Finding[], cell: string): Failure {
-  const texts = grouped(findings).map((group) => {
-    const first = group[0] as Finding;
-    const message = group.map(({ messageText }, depth) => '  '.repeat(depth) + messageText);
-    return { first, message: `TS${first.code}: ${message.join('\n')}` };
+  const texts = grouped(findings).map(([first, ...others]) => {
+    const more = others.map(
+      ({ messageText }, depth) => `\n${'  '.repeat(depth + 1)}${messageText}`,
+    );
+    return { first, message: `TS${first.code}: ${first.messageText}${more.join('')}` };
   });
   const traceback = texts.slice(0, mostFindings).flatMap(({ first, message }, index) => {
     const { start, end } = first;
@@ -87,17 +88,12 @@ export function failureOfFindings(findings: readonly Finding[], cell: string): F
     return [...(index > 0 ? [''] : []), message, where, ...excerpt(place, 0, width)];
   });
   if (texts.length > mostFindings) traceback.push('', `and ${texts.length - mostFindings} more`);
-  const [first] = texts;
-  return {
-    ename: 'TypeScriptError',
-    evalue: (first as { message: string }).message.split('\n')[0] as string,
-    traceback,
-  };
+  return { ename: 'TypeScriptError', evalue: traceback[0]?.split('\n')[0] ?? '', traceback };
 }
 
 /** A chain of messages comes as several findings of the same place. */
-function grouped(findings: readonly Finding[]): Finding[][] {
-  const groups: Finding[][] = [];
+function grouped(findings: readonly Finding[]): [Finding, ...Finding[]][] {
+  const groups: [Finding, ...Finding[]][] = [];
   for (const finding of findings) {
     const last = groups.at(-1)?.[0];
     const same =
@@ -139,21 +135,15 @@ function isOfUser(line: string): boolean {
 }
 
 function placeIn(frame: string): Place | undefined {
-  const found = /(?:\(|at (?:async )?)([^()]+):(\d+):(\d+)\)?$/.exec(frame);
-  if (!found) return undefined;
-  return { file: found[1] as string, line: Number(found[2]), column: Number(found[3]) };
+  const [, file, line, column] = /(?:\(|at (?:async )?)([^()]+):(\d+):(\d+)\)?$/.exec(frame) ?? [];
+  return file === undefined ? undefined : { file, line: Number(line), column: Number(column) };
 }
 
 /** The lines of a cell or of a local file that was compiled here. */
 function sourceLines(file: string): string[] | undefined {
   const cell = sources.get(file);
   if (cell !== undefined) return cell.split('\n');
-  if (!isCompiled(file)) return undefined;
-  try {
-    return readFileSync(file, 'utf8').split('\n');
-  } catch {
-    return undefined;
-  }
+  return isCompiled(file) ? readLines(file) : undefined;
 }
 
 /** Some lines, with a mark below the place. */

@@ -44,7 +44,7 @@ interface Console {
 }
 
 /** How tslab's public functions send an output to the front end. */
-export type DisplayWriter = (
+type DisplayWriter = (
   shown: {
     data: Record<string, unknown>;
     metadata: Record<string, unknown>;

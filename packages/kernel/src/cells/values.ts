@@ -1,6 +1,7 @@
 import * as path from 'node:path';
 import { inspect } from 'node:util';
 import type { MimeData, Shown } from '../pipes.js';
+import { packageOf } from './es-packages.js';
 
 /**
  * The method by which a value says how it is shown: it returns data by MIME type, or a promise of it.
@@ -8,8 +9,8 @@ import type { MimeData, Shown } from '../pipes.js';
  */
 const displayMethod = Symbol.for('Jupyter.display');
 
-/** How the library shows what is not its own, such as tensors: `lastValueView` of the workbook. */
-type LibraryView = (value: object) => Promise<Shown | undefined>;
+/** How a package shows values: undefined for those of others. */
+type View = (value: object) => Promise<Shown | undefined>;
 
 /** Longer text of a last value is cut; `console.log` prints all of it. */
 const mostText = 100_000;
@@ -34,9 +35,15 @@ export async function shownValue(value: unknown): Promise<Shown> {
 }
 
 async function richValue(value: object): Promise<Shown | undefined> {
-  const own = (value as Record<symbol, unknown>)[displayMethod];
-  if (typeof own !== 'function') return await libraryView()?.(value);
-  const data = (await own.call(value)) as MimeData | null | undefined;
+  const own: unknown = Reflect.get(value, displayMethod);
+  if (typeof own !== 'function') {
+    for (const view of packageViews()) {
+      const shown = await view(value);
+      if (shown) return shown;
+    }
+    return undefined;
+  }
+  const data: unknown = await own.call(value);
   return isData(data) ? { data, metadata: {} } : undefined;
 }
 
@@ -54,11 +61,16 @@ function textOf(value: unknown): string {
   return `${text.slice(0, mostText)}\n… ${text.length - mostText} more characters`;
 }
 
-/** The view of the copy of the library that the notebook has loaded. */
-function libraryView(): LibraryView | undefined {
-  const mark = path.join(path.sep, 'dist', 'backend', 'tf.js');
-  const file = Object.keys(require.cache).find((name) => name.endsWith(mark));
-  if (file === undefined) return undefined;
-  const view = path.join(file, '..', '..', 'workbook', 'last-value.js');
-  return (require(view) as { lastValueView: LibraryView }).lastValueView;
+/**
+ * The views of the packages that cells have loaded. A package names a module in its package.json,
+ * `{ "notebook": { "views": "./dist/views.js" } }`, whose export `lastValueView` is one.
+ */
+function packageViews(): View[] {
+  const folders = new Set(Object.keys(require.cache).map((file) => path.dirname(file)));
+  const packages = new Set([...folders].map(packageOf));
+  return [...packages].flatMap((found) => {
+    const views = found?.description.notebook?.views;
+    if (!found || typeof views !== 'string') return [];
+    return [require(path.join(found.folder, views)).lastValueView];
+  });
 }

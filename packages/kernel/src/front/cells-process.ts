@@ -61,7 +61,7 @@ export class CellsProcess {
   }
 
   private writable(name: 'requests' | 'interrupts'): Writable {
-    const pipes = this.child.stdio as readonly unknown[];
+    const pipes: readonly unknown[] = this.child.stdio;
     return pipes[descriptors[name]] as Writable;
   }
 }

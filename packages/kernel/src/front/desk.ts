@@ -3,9 +3,8 @@ import { CellsProcess, type End } from './cells-process.js';
 import { History, type HistoryRequest } from './history.js';
 import { kernelInfo } from './info.js';
 import { type Limits, type Output, Outputs } from './outputs.js';
-import { toCodePoints, toUnits } from './positions.js';
 import type { Channel, Sockets } from './sockets.js';
-import { type Header, type Message, Writer } from './wire.js';
+import { type Header, type Message, toCodePoints, toUnits, Writer } from './wire.js';
 
 /** A cell that waits or runs. */
 interface Execution {

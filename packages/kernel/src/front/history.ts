@@ -13,7 +13,7 @@ import { homedir } from 'node:os';
 import * as path from 'node:path';
 
 /** One executed input. */
-export interface Entry {
+interface Entry {
   session: number;
   line: number;
   input: string;
@@ -153,7 +153,7 @@ function readEntries(file: string): Entry[] {
   }
   return text.split('\n').flatMap((line) => {
     try {
-      return line === '' ? [] : [JSON.parse(line) as Entry];
+      return line === '' ? [] : [JSON.parse(line)];
     } catch {
       return []; // A line that a full disk cut off.
     }

@@ -4,12 +4,12 @@ import { protocolVersion } from './wire.js';
 
 /** The content of a `kernel_info_reply`. */
 export function kernelInfo(): Record<string, unknown> {
-  const versions = { tarflow: versionOf('../..'), tslab: versionOf(tslabFolder()) };
+  const versions = { own: versionOf('../..'), tslab: versionOf(tslabFolder()) };
   return {
     status: 'ok',
     protocol_version: protocolVersion,
     implementation: 'tarflow',
-    implementation_version: versions.tarflow,
+    implementation_version: versions.own,
     language_info: {
       name: 'typescript',
       version: versionOf(path.join(tslabFolder(), '..', '@tslab', 'typescript-for-tslab')),
@@ -19,7 +19,7 @@ export function kernelInfo(): Record<string, unknown> {
       nbconvert_exporter: 'script',
       pygments_lexer: 'typescript',
     },
-    banner: `TypeScript (tarflow ${versions.tarflow}, tslab ${versions.tslab}, Node.js ${process.versions.node})`,
+    banner: `TypeScript (@tarflow/kernel ${versions.own}, tslab ${versions.tslab}, Node.js ${process.versions.node})`,
     debugger: false,
     help_links: [
       { text: 'TypeScript', url: 'https://www.typescriptlang.org/docs/' },
@@ -35,7 +35,7 @@ function tslabFolder(): string {
 function versionOf(folder: string): string {
   try {
     const file = path.resolve(__dirname, folder, 'package.json');
-    return String((JSON.parse(readFileSync(file, 'utf8')) as { version: unknown }).version);
+    return String(JSON.parse(readFileSync(file, 'utf8')).version);
   } catch {
     return '';
   }

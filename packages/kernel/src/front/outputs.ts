@@ -159,8 +159,7 @@ export class Outputs {
   private drain(): void {
     if (this.pump) return;
     this.refill();
-    while (this.head < this.queue.length) {
-      const next = this.queue[this.head] as Waiting;
+    for (let next = this.queue[this.head]; next; next = this.queue[this.head]) {
       // Something larger than the burst goes when the burst is there.
       const needed = Math.min(next.bytes, this.limits.pace?.burst ?? 0);
       if (this.limits.pace && this.budget < needed) {

@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import type * as Zmq from 'zeromq';
+import * as zmq from 'zeromq';
 import { framesOf, type Message, parseMessage, type Signature } from './wire.js';
 
 /** What Jupyter's connection file says. */
-export interface Connection {
+interface Connection {
   transport: string;
   ip: string;
   shell_port: number;
@@ -28,7 +27,7 @@ export interface Listener {
 
 /** @throws Error when the file cannot be read */
 export function readConnection(file: string): Connection {
-  return JSON.parse(readFileSync(file, 'utf8')) as Connection;
+  return JSON.parse(readFileSync(file, 'utf8'));
 }
 
 /**
@@ -40,7 +39,7 @@ class Outbox {
   private sending = false;
   private last: Promise<void> = Promise.resolve();
 
-  constructor(private readonly socket: Zmq.Writable & Zmq.Socket) {}
+  constructor(private readonly socket: zmq.Writable & zmq.Socket) {}
 
   send(frames: Buffer[]): void {
     this.queue.push(frames);
@@ -72,11 +71,11 @@ export class Sockets {
   private constructor(
     private readonly signature: Signature,
     private readonly sockets: {
-      shell: Zmq.Router;
-      control: Zmq.Router;
-      stdin: Zmq.Router;
-      iopub: Zmq.XPublisher;
-      heartbeat: Zmq.Reply;
+      shell: zmq.Router;
+      control: zmq.Router;
+      stdin: zmq.Router;
+      iopub: zmq.XPublisher;
+      heartbeat: zmq.Reply;
     },
   ) {
     this.outboxes = {
@@ -88,7 +87,6 @@ export class Sockets {
 
   /** Opens the sockets and listens. */
   static async open(connection: Connection, listener: Listener): Promise<Sockets> {
-    const zmq = loadZmq();
     const iopub = new zmq.XPublisher({ linger: 1000, sendHighWaterMark: 20_000 });
     iopub.verbosity = 'allSubs';
     const sockets = {
@@ -150,9 +148,9 @@ export class Sockets {
 }
 
 /** Hands every message to a function; one that it refuses is named in the log of the server. */
-function each(socket: Zmq.Readable & Zmq.Socket, take: (frames: Buffer[]) => void): void {
+function each(socket: zmq.Readable & zmq.Socket, take: (frames: Buffer[]) => void): void {
   const read = async () => {
-    for await (const frames of socket as AsyncIterable<Buffer[]>) {
+    for await (const frames of socket) {
       try {
         take(frames);
       } catch (error) {
@@ -163,9 +161,4 @@ function each(socket: Zmq.Readable & Zmq.Socket, take: (frames: Buffer[]) => voi
   read().catch((error) => {
     if (!socket.closed) console.error(error);
   });
-}
-
-/** The copy of zeromq that tslab brings. */
-function loadZmq(): typeof Zmq {
-  return createRequire(require.resolve('tslab'))('zeromq') as typeof Zmq;
 }

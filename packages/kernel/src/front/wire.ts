@@ -54,7 +54,7 @@ export function parseMessage(frames: readonly Buffer[], signature: Signature): M
     throw new Error('A message came with a wrong signature.');
   }
   const [header, parent, metadata, content] = four.map((part) => JSON.parse(part.toString()));
-  return { identities: frames.slice(0, at) as Buffer[], header, parent, metadata, content };
+  return { identities: frames.slice(0, at), header, parent, metadata, content };
 }
 
 /** A message as the frames of a socket. */
@@ -102,4 +102,21 @@ function nameOfUser(): string {
     // A user without a name, as in some containers.
     return 'kernel';
   }
+}
+
+/** A position counted in code points, as Jupyter does, in UTF-16 units. */
+export function toUnits(code: string, position: number): number {
+  let units = 0;
+  let points = 0;
+  for (const sign of code) {
+    if (points >= position) break;
+    units += sign.length;
+    points += 1;
+  }
+  return units;
+}
+
+/** A position counted in UTF-16 units, as JavaScript does, in code points. */
+export function toCodePoints(code: string, position: number): number {
+  return [...code.slice(0, position)].length;
 }

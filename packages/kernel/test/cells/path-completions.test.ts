@@ -42,7 +42,7 @@ test.each([
   ["export * from '@scope/", ['@scope/pack']],
   ["import d from '@scope/pack/", ['@scope/pack/door']],
   ["import * as fs from 'node:fs/", ['node:fs/promises']],
-  ["import x from '.", ['../../../../test/kernel', '../../../../test/kernel/cells']],
+  ["import x from '.", ['../', './']],
 ])('%s', (code, candidates) => {
   const found = pathCompletions(code, code.length, folder);
   expect(found?.candidates).toEqual(candidates);

@@ -1,0 +1,157 @@
+import type { FeatureMoments, FeatureRows } from '../evaluation/feature-statistics.js';
+import { featureStatistics } from '../evaluation/feature-statistics.js';
+import { frechetDistance } from '../evaluation/frechet-distance.js';
+import { featuresOf, statisticsOfImages } from '../evaluation/image-features.js';
+import {
+  type KernelInceptionDistance,
+  kernelInceptionDistance,
+  subsetSize,
+} from '../evaluation/kid.js';
+import { type NeighbourMeasures, neighbourMeasures } from '../evaluation/neighbours.js';
+import { resamplingError } from '../evaluation/resampling-error.js';
+import type { StoredStatistics } from '../evaluation/statistics-file.js';
+import type { FeatureNetwork } from '../pretrained/feature-network.js';
+import { startProgress } from '../show/progress.js';
+import { type ImageSet, keptStatisticsOf, seen } from './image-sets.js';
+
+/** What is told of one set of images beside the real ones. */
+export interface Comparison extends Partial<NeighbourMeasures> {
+  images: number;
+  frechet: number;
+  /** Its standard error over other samples, where it was asked for. */
+  frechetError?: number | undefined;
+  /** Without a deviation where the subsets are all images of a set: it would say nothing of that set. */
+  kernel?: Pick<KernelInceptionDistance, 'mean'> & Partial<KernelInceptionDistance>;
+}
+
+/** All that `tarflow distance` tells, as `--json` prints it. */
+export interface DistanceOutcome extends Comparison {
+  real: string;
+  network: string;
+  /** Undefined where a file of statistics does not say it. */
+  realImages: number | undefined;
+  floor?: (Comparison & { real: string }) | undefined;
+  /** Figures that a file of statistics does not allow. */
+  unavailable?: readonly string[] | undefined;
+}
+
+/** What images are compared with: real images, or what a file tells of them. */
+export type Real = { set: ImageSet; images: number } | StoredStatistics;
+
+/** Compares the first images of a set, be they real or not, with the real ones. */
+export type Compare = (set: ImageSet, images: number, kind?: 'real') => Promise<Comparison>;
+
+/** How images are compared. */
+export interface ComparisonOptions {
+  frechetOnly: boolean;
+  seed: number;
+  /** How often images are drawn anew for a standard error. */
+  errors?: number;
+}
+
+/** Prepares comparisons with real images: by their features, or by their mean and covariance alone. */
+export async function comparer(
+  network: FeatureNetwork,
+  real: Real,
+  { frechetOnly, seed, errors: draws }: ComparisonOptions,
+): Promise<Compare> {
+  const features = (set: ImageSet, count: number) =>
+    seen(set, count, (images, options) => featuresOf(network, images, options));
+  const error = (rows: FeatureRows, reference: FeatureMoments): number | undefined =>
+    draws === undefined ? undefined : frechetError(rows, reference, draws, seed);
+  if ('set' in real && !frechetOnly) {
+    const reference = await features(real.set, real.images);
+    const moments = featureStatistics(reference);
+    return async (set, images) => {
+      const rows = await features(set, images);
+      const { mean, deviation } = kernelInceptionDistance(rows, reference, { seed });
+      const choosesSubsets = Math.min(images, reference.shape[0]) > subsetSize;
+      return {
+        images,
+        frechet: frechetDistance(rows, moments),
+        frechetError: error(rows, moments),
+        kernel: choosesSubsets ? { mean, deviation } : { mean },
+        ...neighbourMeasures(reference, rows),
+      };
+    };
+  }
+  const reference = 'set' in real ? await keptStatisticsOf(network, real.set, real.images) : real;
+  return async (set, images, kind) => {
+    if (draws !== undefined) {
+      const rows = await features(set, images);
+      const frechet = frechetDistance(rows, reference);
+      return { images, frechet, frechetError: error(rows, reference) };
+    }
+    const own =
+      kind === 'real'
+        ? await keptStatisticsOf(network, set, images)
+        : await seen(set, images, (some, options) => statisticsOfImages(network, some, options));
+    return { images, frechet: frechetDistance(own, reference) };
+  };
+}
+
+/** The standard error of a Fréchet distance, with a progress bar. */
+function frechetError(
+  features: FeatureRows,
+  reference: FeatureMoments,
+  draws: number,
+  seed: number,
+): number {
+  const progress = startProgress({ title: 'Drawing anew', total: draws, unit: 'draws' });
+  let done = 0;
+  const measure = (rows: FeatureRows): number => {
+    const distance = frechetDistance(rows, reference);
+    progress.update(++done);
+    return distance;
+  };
+  try {
+    return resamplingError([features], measure, { draws, seed });
+  } finally {
+    progress.finish();
+  }
+}
+
+/**
+ * A table of the figures, each with the network and the numbers of images beside it.
+ * @param names of the two distances by this network, where they have names of their own
+ */
+export function distanceText(
+  outcome: DistanceOutcome,
+  names: Required<FeatureNetwork>['distances'] = {
+    frechet: 'Fréchet distance',
+    kernel: 'kernel distance',
+  },
+): string {
+  const { network, realImages, floor, unavailable } = outcome;
+  const known = realImages ?? 'an unknown number of';
+  const about = `(${network}, n = ${outcome.images} and ${realImages ?? 'unknown'})`;
+  const columns = [outcome, ...(floor ? [floor] : [])];
+  const rows: [string, string[]][] = [];
+  const add = (title: string, text: (one: Comparison) => string | undefined): void => {
+    const texts = columns.flatMap((one) => text(one) ?? []);
+    if (texts.length > 0) rows.push([`${title} ${about}`, texts]);
+  };
+  add(names.frechet, ({ frechet, frechetError: error }) =>
+    error === undefined ? frechet.toFixed(3) : `${frechet.toFixed(3)} ± ${error.toFixed(3)}`,
+  );
+  add(names.kernel, ({ kernel }) => kernel && kernelText(kernel));
+  for (const measure of ['precision', 'recall', 'density', 'coverage'] as const) {
+    add(measure, (one) => one[measure]?.toFixed(3));
+  }
+  const width = Math.max(...rows.map(([title]) => title.length));
+  const line = (title: string, texts: string[]): string =>
+    [title.padEnd(width), ...texts.map((text) => text.padStart(20))].join('');
+  return [
+    `${network}, ${outcome.images} images against ${known} real ones`,
+    ...(floor ? [line('', ['images', 'floor'])] : []),
+    ...rows.map(([title, texts]) => line(title, texts)),
+    ...(unavailable
+      ? [`${outcome.real} holds no images: ${unavailable.join(', ')} are unavailable`]
+      : []),
+  ].join('\n');
+}
+
+function kernelText({ mean, deviation }: Required<Comparison>['kernel']): string {
+  const error = deviation === undefined ? '' : ` ± ${deviation.toExponential(1)}`;
+  return `${mean.toExponential(2)}${error}`;
+}

@@ -1,0 +1,130 @@
+import * as path from 'node:path';
+import { openForReading } from '../../core/files.js';
+import { bytesAt, bytesUpTo } from '../../formats/elements.js';
+import { keptOrMade, keptPlace } from '../../formats/kept-file.js';
+import { openSafetensors, writeSafetensors } from '../../formats/safetensors.js';
+import { type TarBytes, type TarEntry, tarEntries } from '../../formats/tar.js';
+import { textAt } from '../shared-memory.js';
+import type { ArchiveDescription, DataSource } from '../source.js';
+import { encodedSource } from './encoded-source.js';
+import { byCodeUnits, isImageName } from './listing.js';
+
+/** A source of the images in a tar archive, which is not unpacked. */
+export function archiveSource(description: ArchiveDescription): DataSource {
+  const { file, names, positions, lengths } = description;
+  return encodedSource(description, {
+    name: (index) => `${textAt(names, index)} in ${file}`,
+    async bytes(index) {
+      const handle = await openForReading(file);
+      try {
+        return await bytesAt(handle, file, positions[index]!, lengths[index]!);
+      } finally {
+        await handle.close();
+      }
+    },
+  });
+}
+
+/** The images of an archive, sorted by their names, and where their bytes lie in its file. */
+export interface TarIndex {
+  names: string[];
+  positions: Float64Array;
+  lengths: Float64Array;
+}
+
+/** Changes with what an index holds. */
+const version = 1;
+
+/**
+ * The index of a tar archive of images: all headers are read once, and what they say is kept in the
+ * cache folder for as long as the file keeps its size and date.
+ *
+ * @param nested the archive is one of archives, as ImageNet's training set is: a class each, whose
+ *   images are called `CLASS/NAME`
+ * @throws InvalidTar, FileUnreadable
+ */
+export async function tarIndex(file: string, nested: boolean): Promise<TarIndex> {
+  const handle = await openForReading(file);
+  const { size, mtimeMs } = await handle.stat().finally(() => handle.close());
+  const key = [version, path.resolve(file), size, mtimeMs, nested];
+  return keptOrMade(keptPlace('data/archives', key, { digits: 16 }), {
+    read: readIndex,
+    make: () => indexOf(file, nested),
+    write: writeIndex,
+    unkept: 'The archive will be indexed again next time.',
+  });
+}
+
+async function indexOf(file: string, nested: boolean): Promise<TarIndex> {
+  const entries = await withTar(file, async (tar) => {
+    const all: TarEntry[] = [];
+    for await (const entry of nested ? nestedEntries(tar) : tarEntries(tar)) {
+      if (isImageName(entry.name) && !path.basename(entry.name).startsWith('.')) all.push(entry);
+    }
+    return all;
+  });
+  entries.sort((a, b) => byCodeUnits(a.name, b.name));
+  return {
+    names: entries.map(({ name }) => name),
+    positions: Float64Array.from(entries, ({ position }) => position),
+    lengths: Float64Array.from(entries, ({ length }) => length),
+  };
+}
+
+/** The names of the archives in an archive, without their ending, sorted: few headers are read. */
+export async function archivesIn(file: string): Promise<string[]> {
+  return withTar(file, async (tar) => {
+    const names: string[] = [];
+    for await (const { name } of tarEntries(tar)) {
+      if (path.extname(name) === '.tar') names.push(path.basename(name, '.tar'));
+    }
+    return names.sort(byCodeUnits);
+  });
+}
+
+async function* nestedEntries(tar: TarBytes): AsyncGenerator<TarEntry> {
+  for await (const { name, position, length } of tarEntries(tar)) {
+    if (path.extname(name) !== '.tar') continue;
+    const inner = { ...tar, name: `${tar.name}: ${name}`, begin: position, end: position + length };
+    const folder = path.basename(name, '.tar');
+    for await (const entry of tarEntries(inner)) {
+      yield { ...entry, name: `${folder}/${entry.name}` };
+    }
+  }
+}
+
+async function withTar<T>(file: string, use: (tar: TarBytes) => Promise<T>): Promise<T> {
+  const handle = await openForReading(file);
+  try {
+    const { size } = await handle.stat();
+    const read = (position: number, length: number) => bytesUpTo(handle, file, position, length);
+    return await use({ name: file, begin: 0, end: size, read });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readIndex(kept: string): Promise<TarIndex> {
+  const file = await openSafetensors(kept);
+  try {
+    const names = Buffer.from(Uint8Array.from((await file.read('names')).data));
+    return {
+      names: names.toString().split('\n'),
+      positions: Float64Array.from((await file.read('positions')).data),
+      lengths: Float64Array.from((await file.read('lengths')).data),
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeIndex(file: string, { names, positions, lengths }: TarIndex): Promise<void> {
+  // Nothing to gain, and no name could be told from none.
+  if (names.length === 0) return;
+  const text = new Uint8Array(Buffer.from(names.join('\n')));
+  await writeSafetensors(file, {
+    names: { shape: [text.length], dtype: 'U8', data: text },
+    positions: { shape: [positions.length], dtype: 'F64', data: positions },
+    lengths: { shape: [lengths.length], dtype: 'F64', data: lengths },
+  });
+}

@@ -1,0 +1,190 @@
+import { batchParts, callCompiled, inParts, partsOf } from '@tarflow/graph';
+import { type Context, contextTensors } from '../conditions/context.js';
+import { type ExecutionOptions, modeOf } from '../core/engine.js';
+import { tf, tidy } from '../core/tf.js';
+import type { Conditions } from './autoregressive.js';
+import { ability, checkImages, dimensions, type ForwardResult, type Model } from './model.js';
+import { stateDict, withStateDict } from './state-dict.js';
+
+/** The training loss and its two terms, scalars in nats per dimension, and a measure of each block. */
+export interface FlowLoss {
+  /** ½·mean(z²) − mean log-determinant per dimension (TarFlow, eq. 6; no ½·log 2π). */
+  loss: tf.Scalar;
+  /** ½·mean(z²). */
+  prior: tf.Scalar;
+  /** Mean over the batch of the log-determinant per dimension. */
+  logDet: tf.Scalar;
+  /** Mean square of each block's output (blocks), or of each level's; tends to 1 in a trained model. */
+  meanSquares: tf.Tensor1D;
+}
+
+/**
+ * The training loss from a forward pass, in nats per dimension (see {@link FlowLoss}). Call it inside
+ * `tidy`: it leaves intermediate tensors.
+ */
+export function flowLoss({ config }: Pick<Model, 'config'>, result: ForwardResult): FlowLoss {
+  const size = dimensions(config);
+  const meanSquares = tf.stack(result.outputs.map((output) => tf.mean(tf.square(output))));
+  const prior = tf.mul(tf.mean(tf.square(result.z)), 0.5);
+  const logDet = tf.div(tf.mean(result.logDet), size);
+  return { loss: tf.sub(prior, logDet), prior, logDet, meanSquares };
+}
+
+/**
+ * log p(x) per sample (batch), in nats, from a forward pass: under the prior from which `sample` draws, a
+ * standard normal one, or in a volume-preserving flow that of its measured variance. The published code
+ * takes a standard normal one there, too, for its loss and its denoising step. Call it inside `tidy`: it
+ * leaves intermediate tensors.
+ */
+export function logProbOf(
+  model: Model,
+  { z, logDet }: Pick<ForwardResult, 'z' | 'logDet'>,
+): tf.Tensor1D {
+  const variance = model.family.prior?.variance?.(model);
+  const squares = variance ? tf.div(tf.square(z), variance) : tf.square(z);
+  const constant = halfLog2Pi * dimensions(model.config);
+  const prior = tf.add(tf.mul(tf.sum(squares, [1, 2]), 0.5), constant);
+  const normal = tf.sub(logDet, prior);
+  return variance ? tf.sub(normal, tf.mul(tf.sum(tf.log(variance)), 0.5)) : normal;
+}
+
+/** ½·log 2π. */
+export const halfLog2Pi = 0.5 * Math.log(2 * Math.PI);
+
+/** How a likelihood is computed, and for which label or caption. */
+export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Context {}
+
+/**
+ * The density of images under a flow, exact, with the prior from which `sample` draws. On the native
+ * engine it is one graph, which is recorded at the first call for a batch size; it has no gradient (for
+ * that take `score`, or `forward` and `logProbOf`).
+ *
+ * @param x images (batch, channels, height, width)
+ * @returns log p(x) per sample (batch), in nats; the caller frees it
+ * @throws UserError where the images or labels do not fit the model, or it has no density
+ *
+ * @example
+ * ```ts
+ * import { imagesTensor, loadCheckpoint, loadDataset, logProb } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const data = await loadDataset('fashion-mnist', 'validation');
+ * const nats = logProb(flow, imagesTensor(data, [0, 1]), { label: data.labels.slice(0, 2) });
+ * console.log(await nats.data());
+ * ```
+ */
+export function logProb(flow: Model, x: tf.Tensor4D, options: LogProbOptions = {}): tf.Tensor1D {
+  return overParts('logProb', flow, x, options, (traced, images, conditions) =>
+    logProbOf(traced, ability(flow.family, 'flow').forward(traced, images, conditions)),
+  );
+}
+
+/** How a score is computed, and for which label or caption. */
+export interface ScoreOptions extends ExecutionOptions, Context {}
+
+/**
+ * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass: in nats per
+ * unit of x.
+ *
+ * @param x images (batch, channels, height, width)
+ * @param options how it is computed, see `inverse`
+ * @returns the score, of the same shape; the caller frees it
+ * @throws UserError where the images, labels or captions do not fit the model, or it has no density
+ *
+ * @example
+ * ```ts
+ * import { imagesTensor, loadCheckpoint, loadDataset, score } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const data = await loadDataset('fashion-mnist', 'validation');
+ * const gradient = score(flow, imagesTensor(data, [0]), { label: data.labels.slice(0, 1) });
+ * console.log(gradient.shape); // [ 1, 1, 28, 28 ]
+ * ```
+ */
+export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
+  return tidy(() => {
+    const size = dimensions(flow.config);
+    // Where the prior is a standard normal one, the training loss is the density but for a constant.
+    const gradient = flow.family.prior?.variance?.(flow)
+      ? gradientOf('densityGradient', flow, x, options, (traced, result) =>
+          tf.div(tf.mean(logProbOf(traced, result)), -size),
+        )
+      : lossGradient(flow, x, options);
+    return tf.mul(gradient, -x.shape[0] * size);
+  });
+}
+
+/**
+ * Gradient of the batch's mean training loss with respect to the images; on the native engine as
+ * one graph, which is recorded at the first call for a batch size. The loss of a volume-preserving flow is
+ * that under a standard normal prior.
+ */
+export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
+  return gradientOf(
+    'lossGradient',
+    flow,
+    x,
+    options,
+    (traced, result) => flowLoss(traced, result).loss,
+  );
+}
+
+/** @param mean of a forward pass, over its batch: what is differentiated by the images */
+function gradientOf(
+  name: string,
+  flow: Model,
+  x: tf.Tensor4D,
+  options: ScoreOptions,
+  mean: (flow: Model, result: ForwardResult) => tf.Scalar,
+): tf.Tensor4D {
+  const { forward } = ability(flow.family, 'flow');
+  return overParts(name, flow, x, options, (traced, images, conditions, parts) => {
+    const gradient = tf.grad((own: tf.Tensor4D) => mean(traced, forward(traced, own, conditions)));
+    // That of a part is of the part's own mean.
+    return parts === 1 ? gradient(images) : tf.div(gradient(images), parts);
+  });
+}
+
+/**
+ * A function of images under a flow, on the native engine as one graph in which each thread takes a part
+ * of the samples.
+ *
+ * @param name under which it is compiled, with the model's configuration
+ */
+function overParts<R extends tf.Tensor>(
+  name: string,
+  flow: Model,
+  x: tf.Tensor4D,
+  { mode: asked, precision = 'float32', ...context }: ScoreOptions,
+  of: (flow: Model, x: tf.Tensor4D, conditions: Conditions, parts: number) => R,
+): R {
+  const { rows } = ability(flow.family, 'flow');
+  checkImages(flow.config, x);
+  const conditions: Record<string, tf.Tensor> = contextTensors(flow.config, context, x.shape[0]);
+  const mode = modeOf({ mode: asked });
+  const [batch] = x.shape;
+  const parts = batchParts(mode, batch, batch * rows(flow.config));
+  try {
+    return callCompiled({
+      name,
+      description: [name, flow.config, parts],
+      parameters: stateDict(flow),
+      inputs: { ...conditions, x },
+      body: (parameters, inputs) => {
+        const traced = withStateDict(flow, parameters);
+        const made = inParts(
+          partsOf(inputs, parts).map(({ x: own, ...ownContext }) => () => ({
+            made: of(traced, own, ownContext, parts),
+          })),
+        ).map((result) => result.made);
+        return { made: tf.concat(made) };
+      },
+      mode,
+      precision,
+    }).made;
+  } finally {
+    tf.dispose(Object.values(conditions));
+  }
+}

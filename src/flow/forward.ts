@@ -1,0 +1,97 @@
+import { type Context, contextTensors } from '../conditions/context.js';
+import { tf, tidy } from '../core/tf.js';
+import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
+import { type Gaussian, normalise } from './gaussian.js';
+import { ability, checkImages, type ForwardResult, type Model } from './model.js';
+
+/**
+ * Data to noise, the normalising direction.
+ *
+ * @param x images (batch, channels, height, width), about [−1, 1]
+ * @param context `label`: class per sample; −1 or absent reads as no label. `text`: states of captions
+ * @returns tensors that the caller frees
+ * @throws UserError where the images or labels do not fit the model, or the model is no flow
+ *
+ * @example
+ * ```ts
+ * import { forward, imagesTensor, loadCheckpoint, loadDataset } from 'tarflow';
+ *
+ * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
+ * const flow = await loadCheckpoint(file);
+ * const data = await loadDataset('fashion-mnist', 'validation');
+ * const x = imagesTensor(data, [0, 1]);
+ * const { z, logDet } = forward(flow, x, { label: data.labels.slice(0, 2) });
+ * console.log(z.shape, await logDet.data()); // z: 2 images, 49 tokens of 16 numbers
+ * ```
+ */
+export function forward(model: Model, x: tf.Tensor4D, context: Context = {}): ForwardResult {
+  return tidy(() => {
+    const flow = ability(model.family, 'flow');
+    checkImages(model.config, x);
+    return flow.forward(model, x, contextTensors(model.config, context, x.shape[0]));
+  });
+}
+
+/**
+ * What a block predicts of each token but those given, from all tokens before it.
+ *
+ * @param u (batch, T, D) in the block's order
+ */
+export function predictAll(
+  block: AutoregressiveBlock,
+  u: tf.Tensor3D,
+  conditions: Conditions,
+): Gaussian {
+  // The last token predicts nothing.
+  const before = tf.slice(u, [0, 0, 0], [-1, block.tokens - 1, -1]);
+  return block.predict(before, { conditions }).next;
+}
+
+/**
+ * Data to noise through one block. Call it inside `tidy`: it leaves intermediate tensors.
+ *
+ * @param x (batch, T, D) in raster order
+ * @returns z of the same shape, and its log-determinant per sample (batch) in nats, summed over
+ *   dimensions
+ */
+export function blockForward(
+  block: AutoregressiveBlock,
+  x: tf.Tensor3D,
+  conditions: Conditions = {},
+): { z: tf.Tensor3D; logDet: tf.Tensor1D } {
+  const u = block.order(x);
+  const { given } = block;
+  const next = predictAll(block, u, conditions);
+  const moved = normalise(tf.slice(u, [0, given, 0], [-1, -1, -1]), next);
+  // A token that nothing precedes passes through.
+  const z = given === 0 ? moved : tf.concat([tf.slice(u, [0, 0, 0], [-1, given, -1]), moved], 1);
+  const logDet = next.logScale ? tf.neg(tf.sum(next.logScale, [1, 2])) : tf.zeros([x.shape[0]]);
+  return { z: block.order(z, true), logDet };
+}
+
+/**
+ * {@link blockForward} through a stack of blocks, nearest the data first.
+ *
+ * @param tokens (batch, T, D) in raster order
+ * @param before the log-determinant (batch) of what made the tokens of images, which is added; call it
+ *   inside `tidy` then, since the sum without it is left
+ * @returns tensors that the caller frees
+ */
+export function forwardThroughBlocks(
+  blocks: readonly AutoregressiveBlock[],
+  tokens: tf.Tensor3D,
+  conditions: Conditions = {},
+  before?: tf.Tensor1D,
+): ForwardResult & { outputs: tf.Tensor3D[] } {
+  const outputs: tf.Tensor3D[] = [];
+  const logDets: tf.Tensor1D[] = [];
+  let z = tokens;
+  for (const block of blocks) {
+    const result = tidy(() => blockForward(block, z, conditions));
+    z = result.z;
+    outputs.push(z);
+    logDets.push(result.logDet);
+  }
+  const total = tf.addN(logDets);
+  return { z, logDet: before ? tf.add(total, before) : total, outputs, logDets };
+}

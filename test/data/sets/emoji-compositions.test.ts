@@ -1,0 +1,94 @@
+import * as fs from 'node:fs';
+import { createRequire } from 'node:module';
+import * as path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { cacheFolder } from '../../../src/core/cache-folder.js';
+import { loadDataset } from '../../../src/data/index.js';
+import {
+  emojiName,
+  heldOutNames,
+  isComposed,
+  nameWords,
+} from '../../../src/data/sets/emoji-names.js';
+import { composedNames, namesOfEmoji } from './composed-names.js';
+
+describe('names of emoji', () => {
+  test.each([
+    ['2764-FE0F', 'red heart'],
+    ['2764', 'red heart'],
+    ['1F63F', 'crying cat'],
+    ['1F469-200D-1F680', 'woman astronaut'],
+    ['1F1F3-1F1F4', 'flag Norway'],
+    ['41', undefined],
+    ['FFFFFFFF', undefined],
+  ])('%s is %s', (code, name) => {
+    expect(emojiName(code)).toBe(name);
+  });
+});
+
+describe('the rule of compositions', () => {
+  test('holds out diagonals of which every word is met elsewhere', () => {
+    const all = [
+      'red heart',
+      'blue heart',
+      'red circle',
+      'green heart',
+      'green book',
+      'pouting cat',
+    ];
+    const trained = [...all, 'two hearts', 'heart suit', 'green salad', 'black cat'];
+    // Of red heart, green heart, green book and pouting cat no other name has book or pouting.
+    expect(composedNames(all, trained)).toEqual(['red heart', 'green heart']);
+    expect(composedNames(all, [...trained, 'open book'])).toContain('green book');
+    expect(composedNames(['red heart'], all)).not.toContain('green heart');
+    expect(composedNames(all, ['heart suit'])).toEqual([]);
+  });
+
+  test('takes with a name all that have its words', () => {
+    expect(isComposed('man running facing right', ['man running'])).toBe(true);
+    expect(isComposed('Man Running (dark skin tone)', ['man running'])).toBe(true);
+    expect(isComposed('woman running', ['man running'])).toBe(false);
+    expect(nameWords('woman’s hat: top-hat (2)')).toEqual(['woman’s', 'hat', 'top-hat', '2']);
+  });
+
+  test('gives at least 20 names, each of an emoji', () => {
+    expect(heldOutNames.length).toBeGreaterThanOrEqual(20);
+    expect(heldOutNames).toEqual(expect.arrayContaining(['red heart', 'crying cat']));
+    const listed: Record<string, { name: string }> =
+      createRequire(__filename)('unicode-emoji-json');
+    const names = new Set(Object.values(listed).map(({ name }) => name));
+    expect(heldOutNames.filter((name) => !names.has(name))).toEqual([]);
+  });
+});
+
+const present = fs.existsSync(path.join(cacheFolder(), 'data', 'emoji', 'complete.json'));
+const hint = present ? '' : ' (skipped, not in the cache: run `node data-scripts/data.mjs emoji`)';
+
+describe.skipIf(!present)(`the published emoji${hint}`, () => {
+  test('have the held-out names that the rule gives', async () => {
+    const { all, trained } = await namesOfEmoji();
+    expect(heldOutNames).toEqual(composedNames(all, trained));
+  });
+
+  test('are without them in training and validation, where every word of them is met', async () => {
+    const [train, validation, test_, all] = await Promise.all([
+      loadDataset('emoji-composed-32', 'train'),
+      loadDataset('emoji-composed-32', 'validation'),
+      loadDataset('emoji-composed-32', 'test'),
+      loadDataset('emoji-32', 'train'),
+    ]);
+    const captions = [train, validation, test_].map((data) => data.captions as string[]);
+    const [trained, validated, tested] = captions as [string[], string[], string[]];
+    const held = (caption: string) => isComposed(caption, heldOutNames);
+    expect([...trained, ...validated].filter(held)).toEqual([]);
+    expect(tested.every(held)).toBe(true);
+    expect([train.length, validation.length, test_.length]).toEqual([5_934, 844, 178]);
+    const kept = all.captions as string[];
+    expect([...trained].sort()).toEqual(kept.filter((caption) => !held(caption)).sort());
+    const met = new Set(trained.flatMap(nameWords));
+    expect(heldOutNames.flatMap(nameWords).filter((word) => !met.has(word))).toEqual([]);
+    // By both vendors, in all five skin tones and none.
+    const golfing = tested.filter((caption) => caption.startsWith('woman golfing'));
+    expect([golfing.length, new Set(golfing).size]).toEqual([12, 6]);
+  });
+});

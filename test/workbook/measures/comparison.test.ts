@@ -1,0 +1,83 @@
+import { describe, expect, test } from 'vitest';
+import { mcNemarTest, pairedDifference } from '../../../workbook/measures/comparison.js';
+
+describe('a paired difference', () => {
+  // Quantiles of Student's t from tables: 12.706, 4.303, 3.182, 2.262 at 97.5 %; 2.920 at 95 %.
+  test.each([
+    [1, 0.95, 12.7062],
+    [2, 0.95, 4.30265],
+    [3, 0.95, 3.18245],
+    [9, 0.95, 2.26216],
+    [2, 0.9, 2.91999],
+    [120, 0.95, 1.97993],
+  ])('with %i degrees of freedom has the t interval of level %d', (freedom, level, t) => {
+    const first = Array.from({ length: freedom + 1 }, (_, i) => i ** 2 / 7);
+    const second = first.map((value, i) => value + Math.sin(3 * i));
+    const result = pairedDifference(first, second, level);
+    const error = result.standardDeviation / Math.sqrt(freedom + 1);
+    expect((result.interval[1] - result.mean) / error).toBeCloseTo(t, 3);
+    expect(result.interval[0] + result.interval[1]).toBeCloseTo(2 * result.mean, 12);
+  });
+
+  test('is of the pairs: a spread that both share does not widen it', () => {
+    const result = pairedDifference([10, 20, 30], [11, 22, 33]);
+    expect(result).toMatchObject({ count: 3, mean: 2, standardDeviation: 1 });
+    // t = 2√3 with 2 degrees of freedom.
+    expect(result.p).toBeCloseTo(0.07418, 5);
+  });
+
+  test('agrees in its interval and its p', () => {
+    const first = [0, 0, 0, 0, 0];
+    const second = [0.3, 1.1, 0.9, 2.0, 0.4];
+    const { p } = pairedDifference(first, second);
+    expect(pairedDifference(first, second, 1 - p).interval[0]).toBeCloseTo(0, 9);
+  });
+
+  test('of equal pairs is none, of constant differences certain', () => {
+    expect(pairedDifference([1, 2], [1, 2]).p).toBe(1);
+    expect(pairedDifference([1, 2], [2, 3]).p).toBe(0);
+  });
+
+  test('needs pairs', () => {
+    expect(() => pairedDifference([1, 2], [1])).toThrow('Cannot pair 2 values with 1');
+    expect(() => pairedDifference([1], [1])).toThrow(RangeError);
+    for (const level of [0, 1, 95, Number.NaN]) {
+      expect(() => pairedDifference([1, 2], [2, 4], level)).toThrow(`The level is ${level}.`);
+    }
+  });
+});
+
+describe("McNemar's test", () => {
+  /** Answers of two classifiers with so many images on which both, one or none are right. */
+  function answers(both: number, first: number, second: number, none: number) {
+    const of = (...runs: [number, boolean][]) =>
+      runs.flatMap(([count, right]) => Array<boolean>(count).fill(right));
+    return [
+      of([both, true], [first, true], [second, false], [none, false]),
+      of([both, true], [first, false], [second, true], [none, false]),
+    ] as const;
+  }
+
+  test('counts where one alone is right', () => {
+    expect(mcNemarTest(...answers(50, 2, 8, 3))).toMatchObject({ onlyFirst: 2, onlySecond: 8 });
+  });
+
+  test.each([
+    [2, 8, 0.109375], // 2·(1 + 10 + 45)/2¹⁰
+    [8, 2, 0.109375],
+    [0, 5, 0.0625],
+    [5, 5, 1],
+    [0, 0, 1],
+  ])('finds the exact probability of a split %i to %i', (first, second, p) => {
+    expect(mcNemarTest(...answers(20, first, second, 4)).p).toBeCloseTo(p, 10);
+  });
+
+  test('approaches the normal one for many images', () => {
+    // z = 200/√4000 with the correction of one half: 2·(1 − Φ(3.1465)).
+    expect(mcNemarTest(...answers(0, 1900, 2100, 0)).p).toBeCloseTo(0.001652, 5);
+  });
+
+  test('needs the same images', () => {
+    expect(() => mcNemarTest([true], [])).toThrow('Cannot pair 1 answers with 0');
+  });
+});

@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { untilInterrupted } from '../../../src/show/interrupt.js';
+import {
+  quick,
+  resultFile,
+  resultsFolder,
+  resultToRead,
+  training,
+} from '../../../workbook/records/results-folder.js';
+
+afterEach(() => vi.unstubAllEnvs());
+const root = path.join(__dirname, '..', '..', '..');
+
+test('quick mode and training mode follow their environment variables', () => {
+  for (const value of ['', '0', 'yes']) {
+    vi.stubEnv('TARFLOW_QUICK', value);
+    vi.stubEnv('TARFLOW_TRAIN', value);
+    expect([quick(100, 2), training()]).toEqual([100, false]);
+  }
+  vi.stubEnv('TARFLOW_QUICK', '1');
+  vi.stubEnv('TARFLOW_TRAIN', '1');
+  expect([quick(100, 2), training()]).toEqual([2, true]);
+});
+
+test('a short run takes the short count where a notebook has one, and quick mode its own', () => {
+  vi.stubEnv('TARFLOW_QUICK', '');
+  vi.stubEnv('TARFLOW_SHORT', '1');
+  expect([quick(100, 2), quick(100, 2, 10)]).toEqual([100, 10]);
+  vi.stubEnv('TARFLOW_QUICK', '1');
+  expect(quick(100, 2, 10)).toBe(2);
+});
+
+describe('the results folder', () => {
+  test('is beside package.json, wherever the caller stands', () => {
+    const here = process.cwd();
+    try {
+      process.chdir(os.tmpdir());
+      expect(resultsFolder()).toBe(path.join(root, 'results'));
+    } finally {
+      process.chdir(here);
+    }
+  });
+
+  const committed = path.join(root, 'results', 'pictures', 'a.png');
+
+  test('is left alone in quick mode', () => {
+    vi.stubEnv('TARFLOW_QUICK', '');
+    vi.stubEnv('TARFLOW_RESULTS', '');
+    expect(resultFile('pictures/a.png')).toBe(committed);
+    vi.stubEnv('TARFLOW_QUICK', '1');
+    expect(path.relative(root, resultFile('pictures/a.png'))).toMatch(/^\.\./);
+    expect(resultToRead('pictures/a.png')).toBe(committed);
+  });
+
+  test('is only read where a run has a folder of its own, but for what it trained anew', () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+    vi.stubEnv('TARFLOW_QUICK', '');
+    vi.stubEnv('TARFLOW_TRAIN', '');
+    vi.stubEnv('TARFLOW_RESULTS', folder);
+    const written = path.join(folder, 'pictures', 'a.png');
+    expect(resultFile('pictures/a.png')).toBe(written);
+    fs.mkdirSync(path.dirname(written));
+    fs.writeFileSync(written, '');
+    expect(resultToRead('pictures/a.png')).toBe(committed);
+    vi.stubEnv('TARFLOW_TRAIN', '1');
+    expect(resultToRead('pictures/a.png')).toBe(written);
+    fs.rmSync(folder, { recursive: true });
+    expect(resultToRead('pictures/a.png')).toBe(committed);
+  });
+});
+
+describe('untilInterrupted', () => {
+  test('aborts the signal at an interrupt, returns what the work returns, and listens no more', async () => {
+    const before = process.listenerCount('SIGINT');
+    const result = await untilInterrupted(async (signal) => {
+      let steps = 0;
+      while (!signal.aborted) {
+        if (++steps === 5) process.emit('SIGINT');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return steps;
+    });
+    expect(result).toBe(5);
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+
+  test('listens only after the event loop turned, and not after the work failed', async () => {
+    const before = process.listenerCount('SIGINT');
+    let during = 0;
+    const pending = untilInterrupted(async () => {
+      during = process.listenerCount('SIGINT');
+      throw new Error('failed');
+    });
+    expect(process.listenerCount('SIGINT')).toBe(before);
+    await expect(pending).rejects.toThrow('failed');
+    expect(during).toBe(before + 1);
+    expect(process.listenerCount('SIGINT')).toBe(before);
+  });
+});
+
+test('the library works where tslab and the packages of the notebooks are not loaded', () => {
+  const script = `
+    require(${JSON.stringify(path.join(root, 'workbook', 'index.ts'))});
+    const loaded = Object.keys(require.cache).filter((file) => /node_modules.(sharp|vega|vega-lite|nodejs-polars|tslab)[\\\\/]/.test(file));
+    console.log(JSON.stringify(loaded));
+  `;
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  const result = spawnSync(
+    process.execPath,
+    ['--require', require.resolve('tsx/cjs'), '-e', script],
+    {
+      cwd: folder,
+      encoding: 'utf8',
+    },
+  );
+  fs.rmSync(folder, { recursive: true });
+  expect(result.stderr).toBe('');
+  expect(JSON.parse(result.stdout)).toEqual([]);
+});

@@ -1,0 +1,129 @@
+import type { Plan } from '../../src/sampling/planner/plan-file.js';
+import { type Solver, solverText } from '../../src/sampling/solvers/solvers.js';
+import { showTable } from '../../src/show/table.js';
+import { twoDigits } from '../notebook/numbers-in-text.js';
+import type { Acceleration, AccelerationRow } from '../records/record.js';
+import { strategyRow } from './measure.js';
+
+/** Statistics of fewer images differ so much from seed to seed that they say nothing. */
+export const imagesForStatistics = 16;
+
+/**
+ * How far the pixel statistics of a row's samples are from those of sequential samples, as a multiple
+ * of the distance between two seeds: the larger of the multiples for means and for deviations.
+ *
+ * @returns undefined if the table has too few images, see {@link imagesForStatistics}
+ */
+export function statisticsInSeeds(
+  { batch, repeats, seedNoise }: Pick<Acceleration, 'batch' | 'repeats' | 'seedNoise'>,
+  { statistics }: Pick<AccelerationRow, 'statistics'>,
+): number | undefined {
+  if (batch * repeats < imagesForStatistics) return undefined;
+  return Math.max(statistics.mean / seedNoise.mean, statistics.deviation / seedNoise.deviation);
+}
+
+/**
+ * Shows strategies side by side: times, iterations of each block, segments of samples that were solved token
+ * by token (`fallbacks`) or did not converge (`unconverged`), and how far their samples are from the
+ * sequential ones, as shares of the data range. Distances of statistics are shown if there are enough images.
+ *
+ * @param model its name
+ * @param data the images from which CRM and IGM were computed; absent for samples of the model
+ */
+export function showAcceleration(table: Acceleration, model: string, data?: string): void {
+  const { batch, tokens, guidance, tolerance, seedNoise, rows, execution, repeats } = table;
+  const telling = batch * repeats >= imagesForStatistics;
+  const distance = ({ mean, deviation }: Acceleration['seedNoise']) => ({
+    mean: telling ? mean : undefined,
+    deviation: telling ? deviation : undefined,
+  });
+  const short = (value: unknown): string => (typeof value === 'number' ? twoDigits(value) : '–');
+  showTable(
+    [
+      ...rows.map(({ iterations, statistics, fallbacks, unconverged, ...row }) => ({
+        strategy: row.strategy,
+        'ms, the whole batch': row.milliseconds,
+        'times as fast': row.speedup,
+        'iterations, noise first': iterationsText(iterations),
+        fallbacks: sum(fallbacks),
+        unconverged: sum(unconverged),
+        error: row.error,
+        ...distance(statistics),
+      })),
+      { strategy: 'another seed', ...distance(seedNoise) },
+    ],
+    {
+      caption:
+        `${model}, ${tokens} tokens, batch ${batch}, guidance ${guidance?.weight ?? 0}, ` +
+        `tolerance ${tolerance}, median of ${repeats}; CRM and IGM from ` +
+        `${data ?? 'its samples'}; ${execution}; errors and distances of statistics as shares of ` +
+        `the data range${telling ? '' : `, statistics from ${imagesForStatistics} images on`}`,
+      format: { error: short, mean: short, deviation: short },
+    },
+  );
+}
+
+/** The solvers of a plan in the order of sampling. */
+export function planText({ solvers }: Pick<Plan, 'solvers'>): string {
+  return [...solvers]
+    .reverse()
+    .map((solver) => solverText(solver as Solver))
+    .join('; ');
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
+
+/** For each block in the order of sampling, as in the published tables. */
+function iterationsText(iterations: readonly number[]): string {
+  if (iterations.every((one) => one === 0)) return '–';
+  return [...iterations]
+    .reverse()
+    .map((one) => (one === 0 ? '–' : `${Number(one.toFixed(1))}`))
+    .join(' ');
+}
+
+/** When an iteration pays: the evaluations that take as long as solving a block sequentially. */
+export interface BreakEven {
+  /** n* = t_s / t_e: iterating fewer times than this is faster than the sequential loop. */
+  star: number;
+  /** Jacobi's iterations of a block, mean over the blocks. */
+  mean: number;
+  /** The fewest of any block. */
+  fewest: number;
+  /** The most of any block. */
+  most: number;
+}
+
+/**
+ * The break-even count of evaluations per block, from the times of sequential sampling and of Jacobi
+ * iteration in all blocks.
+ *
+ * @param sequential the time of sequential sampling, in any unit
+ * @param jacobi the time of Jacobi iteration in all blocks, in the same unit
+ * @param iterations of Jacobi iteration, block by block
+ */
+export function breakEven(
+  sequential: number,
+  jacobi: number,
+  iterations: readonly number[],
+): BreakEven {
+  const evaluations = iterations.reduce((sum, count) => sum + count, 0);
+  const blockTime = sequential / iterations.length;
+  return {
+    star: blockTime / (jacobi / evaluations),
+    mean: evaluations / iterations.length,
+    fewest: Math.min(...iterations),
+    most: Math.max(...iterations),
+  };
+}
+
+/**
+ * The break-even count of an acceleration table, from its rows `sequential` and `Jacobi`.
+ * @throws RangeError where it has no such rows
+ */
+export function breakEvenOf(table: Pick<Acceleration, 'rows'>): BreakEven {
+  const [sequential, jacobi] = [strategyRow(table, 'sequential'), strategyRow(table, 'Jacobi')];
+  return breakEven(sequential.milliseconds, jacobi.milliseconds, jacobi.iterations);
+}

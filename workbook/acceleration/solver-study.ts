@@ -1,0 +1,263 @@
+import { tf, tidy } from '../../src/core/tf.js';
+import { tokenCount } from '../../src/flow/patches.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { type LoadedModel, loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { imagesOf, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import { inverse } from '../../src/sampling/inverse.js';
+import { currentMachine } from '../../src/sampling/planner/machine.js';
+import { sampleNoise } from '../../src/sampling/sample.js';
+import {
+  type Execution,
+  executionOf,
+  executionText,
+  plainExecution,
+} from '../../src/sampling/solvers/execution.js';
+import { type BlockTrace, solveBlock } from '../../src/sampling/solvers/solve-block.js';
+import type { Solver } from '../../src/sampling/solvers/solvers.js';
+import {
+  type BlockTrajectory,
+  samplingTrajectory,
+  type Trajectory,
+} from '../../src/sampling/study/trajectories.js';
+import { type Difference, differenceOf } from '../measures/error-measures.js';
+import { committedCheckpoint } from '../records/training-run.js';
+
+/**
+ * The subject of a study of solvers: a class-conditional flow from `results/`, some noise, and what
+ * each block makes of it in sequential sampling without guidance.
+ */
+export interface Subject {
+  /** Its length, for example '1,024 tokens'. */
+  title: string;
+  /** The name of its checkpoint. */
+  checkpoint: string;
+  flow: LoadedModel<TarFlow>;
+  tokens: number;
+  batch: number;
+  /** A class for each sample: 0, 1, 2, … in turn. */
+  label: number[];
+  /** Noise (batch, T, D). */
+  noise: tf.Tensor3D;
+  trajectory: Trajectory;
+  /** The samples (batch, channels, height, width). */
+  exact: tf.Tensor4D;
+  /** The blocks in the order of sampling, from the noise to the data. */
+  inOrder: number[];
+  /** The block inverted first. */
+  first: number;
+  /** How and on what `inverse` runs it by default, without which times say little. */
+  execution: string;
+}
+
+/**
+ * Loads a flow from `results/` and samples from it.
+ *
+ * @param checkpoint its name
+ * @param seed of the noise
+ * @returns what the caller frees with {@link disposeSubject}
+ * @throws UserError as `loadCheckpoint` does, and for a flow without classes
+ */
+export async function loadSubject(
+  checkpoint: string,
+  { batch, seed }: { batch: number; seed: number },
+): Promise<Subject> {
+  const flow = await loadCheckpoint(committedCheckpoint(checkpoint), { family: tarflow });
+  const { config } = flow;
+  const tokens = tokenCount(config);
+  const label = Array.from({ length: batch }, (_, i) => i % Math.max(1, config.classes));
+  const noise = sampleNoise(flow, seed, 0, batch);
+  const trajectory = await samplingTrajectory(flow, noise, { label }).catch((error: unknown) => {
+    noise.dispose();
+    disposeModel(flow);
+    throw error;
+  });
+  const { engine, threads } = currentMachine();
+  const execution = executionText(engine, executionOf(trajectory.blocks.map(({ block }) => block)));
+  return {
+    title: `${tokens.toLocaleString('en-US')} tokens`,
+    checkpoint,
+    flow,
+    tokens,
+    batch,
+    label,
+    noise,
+    trajectory,
+    // The block nearest the data reads its tokens in the order of the image.
+    exact: tidy(() => imagesOf(config, (trajectory.blocks[0] as BlockTrajectory).x)),
+    inOrder: trajectory.blocks.map((_, block) => block).reverse(),
+    first: config.blocks - 1,
+    execution: `${execution}, ${threads} thread${threads === 1 ? '' : 's'}`,
+  };
+}
+
+/** Frees what {@link loadSubject} made. */
+export function disposeSubject({ flow, noise, trajectory, exact }: Subject): void {
+  trajectory.dispose();
+  tf.dispose([noise, exact]);
+  disposeModel(flow);
+}
+
+/** The name of a block in tables and charts: its index from the data, and whether it is first. */
+export function blockName({ first }: Pick<Subject, 'first'>, block: number): string {
+  return `block ${block}${block === first ? ' (first)' : ''}`;
+}
+
+/**
+ * The trajectory of a run through a block, by its index from the data.
+ * @throws RangeError if there is no such block
+ */
+export function trajectoryOf(
+  { trajectory }: Pick<Subject, 'trajectory'>,
+  block: number,
+): BlockTrajectory {
+  const found = trajectory.blocks[block];
+  if (!found) {
+    throw new RangeError(
+      `There is no block ${block}. Expected 0, nearest the data, to ${trajectory.blocks.length - 1}.`,
+    );
+  }
+  return found;
+}
+
+/**
+ * How many samples stand behind each figure of a study, for a claim's record: those of the subject whose
+ * title the figure's name has, or else of all subjects, one after the other.
+ *
+ * @param figures by their names
+ * @param describe what is said of a subject; default: its samples, as in '8 samples'
+ */
+export function samplesBehind<S extends Pick<Subject, 'title' | 'batch'>>(
+  subjects: readonly S[],
+  figures: Readonly<Record<string, unknown>>,
+  describe: (subject: S) => string = ({ batch }) => `${batch} samples`,
+): Record<string, string> {
+  const all = subjects.map((subject) => `${subject.title}: ${describe(subject)}`).join('; ');
+  // '256 tokens' is no part of '1,256 tokens'.
+  const names = (title: string) => new RegExp(`(^|[^\\d,])${title.replaceAll(',', ',?')}`);
+  const behind = (name: string) => {
+    const own = subjects.find(({ title }) => names(title).test(name));
+    return own ? describe(own) : all;
+  };
+  return Object.fromEntries(Object.keys(figures).map((name) => [name, behind(name)]));
+}
+
+/**
+ * Inverts the blocks from one of them to the data, all by one solver.
+ *
+ * @param from the block that is inverted first here
+ * @param z what it is given (batch, T, D), in its order; not disposed
+ * @param loops how sequential blocks are executed; operation by operation where absent, as
+ *   iterations always are, so that what is evaluated is least
+ * @returns the images, which the caller frees, and a trace of each block in the order of sampling
+ */
+export async function continueSampling(
+  subject: Subject,
+  from: number,
+  z: tf.Tensor3D,
+  solver: Solver,
+  loops?: Execution,
+): Promise<{ images: tf.Tensor4D; traces: BlockTrace[] }> {
+  const traces: BlockTrace[] = [];
+  let given = z.clone();
+  for (let index = from; index >= 0; index--) {
+    const { block, conditions } = trajectoryOf(subject, index);
+    const execution = solver.kind === 'sequential' && loops ? loops : plainExecution;
+    const { tokens, trace } = await solveBlock(block, given, solver, { conditions, execution });
+    traces.push(trace);
+    given.dispose();
+    given = tidy(() => {
+      const raster = block.order(tokens, true);
+      // What leaves block 0 is in raster order; another block reads in its own.
+      if (index === 0) return raster.clone();
+      return trajectoryOf(subject, index - 1)
+        .block.order(raster)
+        .clone();
+    });
+    tokens.dispose();
+  }
+  const images = tidy(() => imagesOf(subject.flow.config, given));
+  given.dispose();
+  return { images, traces };
+}
+
+/** What sampling by a strategy took, and how far its images are from the sequential ones. */
+export interface StrategyOutcome extends Difference {
+  subject: Subject;
+  strategy: string;
+  images: tf.Tensor4D;
+  /** By block from the data, of the slowest sample; null where it is sequential. */
+  iterations: (number | null)[];
+  /** By block from the data, of the fastest run. */
+  milliseconds: number[];
+  /** Of the fastest run. */
+  total: number;
+}
+
+/**
+ * Samples the same noise by several strategies: each once to warm up, then in turns.
+ *
+ * @param strategies a solver for each block by index from the data, by name
+ * @param rounds that are timed; the least time counts
+ * @param onRound called after each round, the first included
+ * @returns an outcome for each strategy, whose images the caller frees
+ */
+export async function timeStrategies(
+  subject: Subject,
+  strategies: Readonly<Record<string, readonly Solver[]>>,
+  rounds: number,
+  onRound?: () => void,
+): Promise<StrategyOutcome[]> {
+  const entries = Object.entries(strategies);
+  const outcomes = new Map<string, StrategyOutcome>();
+  for (let round = 0; round <= rounds; round++) {
+    for (const [strategy, solver] of round % 2 === 0 ? entries : [...entries].reverse()) {
+      const { images, ...run } = await timedRun(subject, solver);
+      const known = outcomes.get(strategy);
+      if (!known) {
+        // The first round only warms.
+        const total = Number.POSITIVE_INFINITY;
+        const errors = differenceOf(images, subject.exact);
+        outcomes.set(strategy, { subject, strategy, images, ...run, ...errors, total });
+        continue;
+      }
+      images.dispose();
+      if (run.total < known.total) {
+        Object.assign(known, { milliseconds: run.milliseconds, total: run.total });
+      }
+    }
+    onRound?.();
+    await new Promise(setImmediate);
+  }
+  return [...outcomes.values()];
+}
+
+type Run = Pick<StrategyOutcome, 'images' | 'iterations' | 'milliseconds' | 'total'>;
+
+async function timedRun({ flow, noise, label }: Subject, solver: readonly Solver[]): Promise<Run> {
+  const milliseconds = new Array<number>(flow.config.blocks).fill(0);
+  const iterations = new Array<number | null>(flow.config.blocks).fill(null);
+  const started = performance.now();
+  const images = await inverse(flow, noise, {
+    label,
+    solver,
+    onTrace: (trace) => {
+      milliseconds[trace.block] = trace.milliseconds;
+      if (trace.solver.kind !== 'sequential') iterations[trace.block] = trace.iterations.length;
+    },
+  });
+  images.dataSync();
+  return { images, iterations, milliseconds, total: performance.now() - started };
+}
+
+/**
+ * Sequential samples of the same classes from other noise: what merely another seed changes.
+ * @returns images that the caller frees
+ */
+export async function sampleOtherSeed(subject: Subject, seed: number): Promise<tf.Tensor4D> {
+  const noise = sampleNoise(subject.flow, seed, 0, subject.batch);
+  try {
+    return await inverse(subject.flow, noise, { label: subject.label });
+  } finally {
+    noise.dispose();
+  }
+}

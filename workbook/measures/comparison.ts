@@ -1,0 +1,123 @@
+import { mean, standardDeviation } from '../../src/evaluation/index.js';
+
+/** Two models measured on the same seeds, and two classifiers asked about the same images. */
+
+/** The difference of two measurements that share their seeds, images or other conditions. */
+export interface PairedDifference {
+  /** Pairs. */
+  count: number;
+  /** Mean of the differences, second minus first. */
+  mean: number;
+  /** Their standard deviation, divided by their number less one. */
+  standardDeviation: number;
+  /** The t interval of the mean, at the level asked for. */
+  interval: readonly [low: number, high: number];
+  /** The two-sided probability of a mean this far from 0 if there is no difference (t test). */
+  p: number;
+}
+
+/**
+ * Compares two measurements pair by pair, `second[i] − first[i]`, by Student's t. Differences are
+ * taken as independent and roughly normal; with three pairs the interval is as wide as that says.
+ *
+ * @param level of the interval, default 0.95
+ * @throws RangeError when the lists differ in length or have fewer than two values, and for a level that
+ *   is not between 0 and 1
+ */
+export function pairedDifference(
+  first: readonly number[],
+  second: readonly number[],
+  level = 0.95,
+): PairedDifference {
+  const count = first.length;
+  if (second.length !== count || count < 2) {
+    throw new RangeError(
+      `Cannot pair ${count} values with ${second.length}. Give two lists of the same length, of two values or more.`,
+    );
+  }
+  if (!(level > 0 && level < 1)) {
+    throw new RangeError(`The level is ${level}. Expected a number between 0 and 1, such as 0.95.`);
+  }
+  const differences = second.map((value, i) => value - first[i]!);
+  const [centre, deviation] = [mean(differences), standardDeviation(differences)];
+  const error = deviation / Math.sqrt(count);
+  const reach = tQuantile((1 + level) / 2, count - 1) * error;
+  return {
+    count,
+    mean: centre,
+    standardDeviation: deviation,
+    interval: [centre - reach, centre + reach],
+    p: centre === 0 ? 1 : 1 - withinT(Math.abs(centre) / error, count - 1),
+  };
+}
+
+/** Two classifiers on the same images: where exactly one of them is right. */
+export interface McNemarResult {
+  onlyFirst: number;
+  onlySecond: number;
+  /** The two-sided probability of a split as uneven as this if both are right equally often. */
+  p: number;
+}
+
+/**
+ * McNemar's exact test of two classifiers that saw the same images. Images on which both are right
+ * or both are wrong say nothing; of the others a fair coin would decide if neither were better.
+ *
+ * @param first whether the first classifier is right, image by image
+ * @throws RangeError when the lists differ in length
+ * @see McNemar (1947), Psychometrika 12
+ */
+export function mcNemarTest(first: readonly boolean[], second: readonly boolean[]): McNemarResult {
+  if (first.length !== second.length) {
+    throw new RangeError(
+      `Cannot pair ${first.length} answers with ${second.length}. Give both classifiers' answers to the same images.`,
+    );
+  }
+  const only = (here: readonly boolean[], there: readonly boolean[]): number =>
+    here.filter((right, i) => right && !there[i]).length;
+  const [onlyFirst, onlySecond] = [only(first, second), only(second, first)];
+  return { onlyFirst, onlySecond, p: signTest(onlyFirst, onlySecond) };
+}
+
+/** The two-sided probability that a fair coin falls as unevenly as this. */
+function signTest(heads: number, tails: number): number {
+  const tosses = heads + tails;
+  let logChoose = 0; // log of C(tosses, k) for k = 0
+  let sum = 0;
+  for (let k = 0; k <= Math.min(heads, tails); k++) {
+    sum += Math.exp(logChoose - tosses * Math.LN2);
+    logChoose += Math.log((tosses - k) / (k + 1));
+  }
+  return Math.min(1, 2 * sum);
+}
+
+/**
+ * The probability that Student's t lies within ±t, a finite sum for whole degrees of freedom.
+ *
+ * @see Abramowitz and Stegun (1964), 26.7.3 and 26.7.4
+ */
+function withinT(t: number, freedom: number): number {
+  if (t === Number.POSITIVE_INFINITY) return 1;
+  const angle = Math.atan(t / Math.sqrt(freedom));
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
+  const odd = freedom % 2;
+  let term = odd ? cosine : 1;
+  let sum = freedom === 1 ? 0 : term;
+  for (let k = 2 + odd; k <= freedom - 2; k += 2) {
+    term *= ((k - 1) / k) * cosine ** 2;
+    sum += term;
+  }
+  return odd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum;
+}
+
+/** The t below which a share of at least one half of Student's distribution lies. */
+function tQuantile(share: number, freedom: number): number {
+  let [low, high] = [0, 1];
+  while (withinT(high, freedom) < 2 * share - 1) high *= 2;
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (withinT(middle, freedom) < 2 * share - 1) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}

@@ -1,0 +1,104 @@
+import { mean, standardDeviation } from '../../src/evaluation/index.js';
+
+/** “mean ± standard deviation”; of a single value “value (n = 1)”, as its deviation is unknown. */
+export function plusMinus(values: readonly number[], digits = 2): string {
+  const centre = mean(values).toFixed(digits);
+  if (values.length === 1) return `${centre} (n = 1)`;
+  return `${centre} ± ${standardDeviation(values).toFixed(digits)}`;
+}
+
+/** A range of values in so many bins of equal width. */
+export interface Bins {
+  from: number;
+  to: number;
+  bins: number;
+}
+
+/**
+ * The empirical density of values: the middle of each bin, and the share of all values that lie in
+ * it divided by its width. Each bin includes its lower end and not its upper one, so a value equal to `to`
+ * is outside. Values outside the bins count among all.
+ */
+export function histogram(
+  values: ArrayLike<number>,
+  { from, to, bins }: Bins,
+): { value: number; density: number }[] {
+  const width = (to - from) / bins;
+  const counts = new Float64Array(bins);
+  for (let i = 0; i < values.length; i++) {
+    const bin = Math.floor((values[i]! - from) / width);
+    if (bin >= 0 && bin < bins) counts[bin]! += 1;
+  }
+  return Array.from(counts, (count, bin) => ({
+    value: from + (bin + 0.5) * width,
+    density: count / values.length / width,
+  }));
+}
+
+/** The empirical distribution: each value, and the share of values up to it, in ascending order. */
+export function cumulativeShares(values: ArrayLike<number>): { value: number; share: number }[] {
+  const sorted = Float64Array.from(values).sort();
+  return Array.from(sorted, (value, i) => ({ value, share: (i + 1) / sorted.length }));
+}
+
+/** How steadily a curve falls. */
+export interface Smoothness {
+  /** The number of values. */
+  values: number;
+  /** How many values are lower than the one before. */
+  falls: number;
+  /** `falls` as a share of the steps between values. */
+  shareOfFalls: number;
+  /** The largest rise from one value to the next; 0 where there is none. */
+  largestRise: number;
+}
+
+/** How steadily a curve of two values or more falls from one to the next. */
+export function smoothness(values: readonly number[]): Smoothness {
+  const steps = values.slice(1).map((value, i) => value - values[i]!);
+  const falls = steps.filter((step) => step < 0).length;
+  return {
+    values: values.length,
+    falls,
+    shareOfFalls: falls / steps.length,
+    largestRise: Math.max(0, ...steps),
+  };
+}
+
+/** What tells whether numbers in rows are independent draws from a standard normal distribution. */
+export interface NormalityMeasures {
+  /** 0 for a standard normal. */
+  mean: number;
+  /** 1 for a standard normal. */
+  meanSquare: number;
+  /** Pearson's correlation of each number with the next one in its row; 0 if independent. */
+  neighbourCorrelation: number;
+  /** 0 for a normal distribution, above it for one with heavy tails. */
+  excessKurtosis: number;
+}
+
+/**
+ * Compares numbers with draws from the standard normal distribution.
+ *
+ * @param values row by row, for example the rows of images
+ * @param width numbers in a row; neighbours are taken within rows
+ */
+export function normalityMeasures(values: ArrayLike<number>, width: number): NormalityMeasures {
+  const centre = mean(values);
+  let [square, fourth, product, pairs] = [0, 0, 0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const centred = values[i]! - centre;
+    square += centred ** 2;
+    fourth += centred ** 4;
+    if (i % width === width - 1) continue;
+    product += centred * (values[i + 1]! - centre);
+    pairs++;
+  }
+  const variance = square / values.length;
+  return {
+    mean: centre,
+    meanSquare: variance + centre ** 2,
+    neighbourCorrelation: product / pairs / variance,
+    excessKurtosis: fourth / values.length / variance ** 2 - 3,
+  };
+}

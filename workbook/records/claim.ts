@@ -1,0 +1,397 @@
+import * as path from 'node:path';
+import { currentEngine, type EngineName } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
+import { readBytes } from '../../src/core/files.js';
+import { packageRoot } from '../../src/core/package-root.js';
+import { currentMachine } from '../../src/sampling/planner/machine.js';
+import {
+  allowedDifference,
+  commandOf,
+  type FigureName,
+  type Measurement,
+  type MeasurementId,
+  measurements,
+  publishedFigure,
+  tolerancesOf,
+} from '../papers/index.js';
+import { type RecordOf, readRecord, writeRecord } from './record.js';
+import { inQuickMode, inShortRun, resultFile, resultsFolder } from './results-folder.js';
+import { weightsAskedFor } from './training-run.js';
+
+/** Figures by name, before their claim is known; undefined where one was not measured. */
+export type Figures = Record<string, number | undefined>;
+
+/** Figures of a claim by name: a misspelt name does not compile. */
+export type FiguresOf<Id extends MeasurementId> = Readonly<
+  Partial<Record<FigureName<Id>, number | undefined>>
+>;
+
+type File = RecordOf<'claim'>;
+
+/** One number of a recorded claim. What we measured and what a paper reports never mix. */
+export interface RecordedFigure {
+  name: string;
+  /** What was measured here; absent where nothing measured it yet. */
+  value?: number;
+  /** For example 'bits/dim'; '' for a plain number. */
+  unit: string;
+  /** Its standard error. */
+  error?: number;
+  /** How many images, samples or trainings it is of, for example '3 × 200 samples'. */
+  n?: string;
+  /** What a paper reports for the same quantity, and where. */
+  published?: { value: number; source: string };
+}
+
+/** What a notebook tells of its figures. */
+export interface ClaimDetails<Name extends string = string>
+  extends Pick<File, 'configuration' | 'seed' | 'cost'> {
+  /** Figures that were taken from files of `results/`, and not computed: by name. */
+  read?: Readonly<Partial<Record<Name, number | undefined>>>;
+  /** Standard errors of figures, by name. */
+  errors?: Readonly<Partial<Record<Name, number | undefined>>>;
+  /**
+   * How many images, samples or trainings figures are of, for example '3 × 200 samples': one text for
+   * all that this call gives but counts and times, or by name.
+   */
+  n?: string | Readonly<Partial<Record<Name, string | undefined>>>;
+}
+
+/** A recorded claim: what `workbook/papers` says of it, its figures, what it ran on, and when. */
+export interface RecordedClaim extends Omit<File, 'figures' | 'errors' | 'n' | 'elsewhere'> {
+  /** One sentence. */
+  claim: string;
+  figures: RecordedFigure[];
+  /** Figures of other kinds of processors, where they differ by more than their tolerance. */
+  elsewhere: NonNullable<File['elsewhere']>;
+}
+
+/** A line of the table of results. */
+export interface ResultRow {
+  claim: string;
+  figure: string;
+  ours: number | null;
+  published: number | null;
+  source: string;
+  command: string;
+}
+
+/** The figures of several things, such as models or settings, in one record. */
+export function figuresOf<T>(things: readonly T[], figures: (thing: T) => Figures): Figures {
+  return Object.fromEntries(things.flatMap((thing) => Object.entries(figures(thing))));
+}
+
+/**
+ * Writes the figures that a notebook measured to `results/claims/<id>.json`, or to the folder of
+ * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
+ * of `read` do; when no figure has a value, so do configuration, seed, weights, cost, versions and
+ * date, which tell of the run that measured. Where another kind of processor had measured the same
+ * configuration with the same seed and weights, its figures that differ by more than their tolerance
+ * are kept in `elsewhere`. A claim from before weights were written down is compared without them.
+ * In a short run a figure that is of another number of samples than the committed one keeps the
+ * committed one, too, and the claim its configuration, seed, cost and date. Under TARFLOW_QUICK=1
+ * nothing is written.
+ *
+ * @param id of a measurement in `workbook/papers/measurements`, which says what its figures are
+ * @param figures the numbers that this run computed, by name
+ * @returns the claim as recorded
+ * @throws UserError for a measurement or figure that is not declared there, a value that is not
+ *   finite, before `startEngine`, or when the file cannot be written
+ */
+export function recordClaim<const Id extends MeasurementId>(
+  id: Id,
+  figures: FiguresOf<Id>,
+  details: ClaimDetails<FigureName<Id>>,
+): Promise<RecordedClaim>;
+export async function recordClaim(
+  id: string,
+  computed: Figures,
+  { read = {}, errors = {}, n = {}, ...details }: ClaimDetails,
+): Promise<RecordedClaim> {
+  const measurement = measurementOf(id);
+  const counts = typeof n === 'string' ? countsOf(measurement, { ...read, ...computed }, n) : n;
+  for (const named of [computed, read, errors]) check(measurement, named);
+  for (const name of Object.keys(counts)) known(measurement, name);
+  const old = await readClaimFile(measurement, committedFile(id));
+  const figures = old && inShortRun() ? ofSameCounts(old, computed, counts) : computed;
+  const ours = { ...read, ...withoutAbsent(figures) };
+  const measured = Object.values(ours).some((value) => value !== undefined);
+  const isShort = Object.keys(figures).length < Object.keys(computed).length;
+  const here = old && !measured ? old : { ...details, ...(await thisRun()) };
+  // What a short run did compute is judged by what it ran on.
+  const run = old && isShort ? { ...old, weights: here.weights, versions: here.versions } : here;
+  const claim: RecordedClaim = {
+    ...described(measurement, (name) => {
+      const value = ours[name];
+      // Of a figure that keeps its value, what was said of it.
+      if (value === undefined) return old?.figures.find((figure) => figure.name === name) ?? {};
+      return { value, error: errors[name], n: counts[name] };
+    }),
+    read: [],
+    configuration: run.configuration,
+    seed: run.seed,
+    ...(run.weights && { weights: run.weights }),
+    cost: run.cost,
+    versions: run.versions,
+    elsewhere: [],
+    date: run.date,
+  };
+  claim.read = claim.figures.flatMap(({ name, value }) =>
+    value !== undefined && figures[name] === undefined ? [name] : [],
+  );
+  if (old) claim.elsewhere = otherProcessors(measurement, old, claim);
+  if (!inQuickMode()) await writeRecord<'claim'>(writtenFile(id), fileContent(claim));
+  return claim;
+}
+
+/**
+ * A claim as it was recorded last, or undefined where it never was: by this run where it has a
+ * folder of its own, else as `results/` holds it.
+ *
+ * @throws UserError for a measurement that is not declared, and when the file is not one that
+ *   {@link recordClaim} writes
+ */
+export async function readClaim(id: MeasurementId): Promise<RecordedClaim | undefined> {
+  const measurement = measurementOf(id);
+  const written = await readClaimFile(measurement, writtenFile(id));
+  return written ?? readClaimFile(measurement, committedFile(id));
+}
+
+/**
+ * Recorded figures as rows of a table, ours and the papers' in columns of their own. A figure that
+ * nothing measured yet has a row only where a paper reports it.
+ *
+ * @param ids of the claims wanted, in the order wanted; every recorded claim where absent
+ * @throws UserError for a claim that is not recorded
+ */
+export async function resultsTable(ids?: readonly MeasurementId[]): Promise<ResultRow[]> {
+  const rows: ResultRow[] = [];
+  for (const id of ids ?? measurements.map((measurement) => measurement.id)) {
+    const claim = await readClaim(id);
+    if (!claim && ids === undefined) continue;
+    if (!claim) {
+      throw new UserError(`No claim '${id}' is recorded`, 'Run the notebook that records it');
+    }
+    for (const { name, unit, value, published } of claim.figures) {
+      if (value === undefined && !published) continue;
+      rows.push({
+        claim: claim.title,
+        figure: unit === '' ? name : `${name} (${unit})`,
+        ours: value ?? null,
+        published: published?.value ?? null,
+        source: published?.source ?? '',
+        command: claim.command,
+      });
+    }
+  }
+  return rows;
+}
+
+/**
+ * What other kinds of processors had measured of a claim, once it is measured again: the figures of
+ * the run before that this run does not give within their tolerance, and those of earlier ones.
+ */
+function otherProcessors(
+  { figures }: Measurement,
+  before: RecordedClaim,
+  now: RecordedClaim,
+): RecordedClaim['elsewhere'] {
+  // Another version of ours or of the engine may be the cause of a difference.
+  const description = ({ configuration, seed, versions, ...claim }: RecordedClaim): string => {
+    const { tarflow, engine, precision } = versions;
+    const weights = before.weights && claim.weights;
+    const run = { configuration, seed, weights, tarflow, engine, precision };
+    return JSON.stringify(withSortedKeys(run));
+  };
+  if (description(before) !== description(now)) return [];
+  const earlier = before.elsewhere.filter(({ processor }) => processor !== now.versions.processor);
+  const { processor } = before.versions;
+  if (processor === undefined || processor === now.versions.processor) return earlier;
+  const tolerances = tolerancesOf(engineOf(before), before.versions.precision);
+  const differing = figures.flatMap(({ name, agreement }): [string, number][] => {
+    if (before.read.includes(name) || now.read.includes(name)) return [];
+    const [was, is] = [before, now].map((claim) => figureValue(claim, name));
+    if (was === undefined || is === undefined) return [];
+    const allowed = allowedDifference(agreement, was, tolerances);
+    return allowed !== undefined && Math.abs(is - was) > allowed ? [[name, was]] : [];
+  });
+  if (differing.length === 0) return earlier;
+  return [...earlier, { processor, figures: Object.fromEntries(differing) }];
+}
+
+/** A figure of a claim by name; undefined where it has no value, or the claim is absent. */
+export function figureValue(claim: RecordedClaim | undefined, name: string): number | undefined {
+  return claim?.figures.find((figure) => figure.name === name)?.value;
+}
+
+/** The engine that a claim ran on: its versions name it with the version behind. */
+export function engineOf({ versions }: RecordedClaim): EngineName {
+  return versions.engine.split(' ')[0] as EngineName;
+}
+
+/** The claim of a file, or undefined where there is none. */
+export async function readClaimFile(
+  measurement: Measurement,
+  file: string,
+): Promise<RecordedClaim | undefined> {
+  const found = await readRecord('claim', file);
+  if (!found) return undefined;
+  const { figures, errors = {}, n = {}, elsewhere = [], title: _, command: __, ...run } = found;
+  const claim = described(measurement, (name) => ({
+    value: figures[name],
+    error: errors[name],
+    n: n[name],
+  }));
+  return { ...run, ...claim, elsewhere };
+}
+
+/** The file of a claim in a results folder. */
+export function claimFile(folder: string, id: string): string {
+  return path.join(folder, 'claims', `${id}.json`);
+}
+
+const committedFile = (id: string): string => claimFile(resultsFolder(), id);
+const writtenFile = (id: string): string => resultFile(path.join('claims', `${id}.json`));
+
+function measurementOf(id: string): Measurement {
+  const found = measurements.find((measurement) => measurement.id === id);
+  if (found) return found;
+  throw new UserError(
+    `There is no measurement '${id}'`,
+    `Add it to workbook/papers/measurements, or take one of ${measurements.map((one) => one.id).join(', ')}`,
+  );
+}
+
+/** One text for all figures of a call that are neither counts nor times. */
+function countsOf({ figures }: Measurement, named: Figures, n: string): Record<string, string> {
+  const counted = figures.filter(({ name, agreement }) => {
+    return named[name] !== undefined && agreement !== 'exact' && agreement !== 'timing';
+  });
+  return Object.fromEntries(counted.map(({ name }) => [name, n]));
+}
+
+/**
+ * The figures that are of as many samples as the committed ones. Where one is not, those that say no
+ * number (counts and times) are left out as well.
+ */
+function ofSameCounts(
+  { figures }: RecordedClaim,
+  computed: Figures,
+  counts: Readonly<Record<string, string | undefined>>,
+): Figures {
+  const before = new Map(figures.map(({ name, n }) => [name, n]));
+  const names = Object.keys(computed);
+  const same = names.filter((name) => counts[name] === before.get(name));
+  const kept =
+    same.length === names.length ? same : same.filter((name) => counts[name] !== undefined);
+  return Object.fromEntries(kept.map((name) => [name, computed[name]]));
+}
+
+/** A measurement with what was measured of its figures. */
+function described(
+  measurement: Measurement,
+  measured: (name: string) => { value?: number; error?: number; n?: string },
+): Pick<RecordedClaim, 'id' | 'title' | 'claim' | 'command' | 'figures'> {
+  const { id, title, claim, figures } = measurement;
+  return {
+    id,
+    title,
+    claim,
+    command: commandOf(measurement),
+    figures: figures.map(({ name, unit, published: reference }): RecordedFigure => {
+      const { value, error, n } = measured(name);
+      const { table = '', row = '', measure, of } = reference ?? {};
+      const published = measure && publishedFigure(table, row, measure, of);
+      return {
+        name,
+        ...(value !== undefined && { value }),
+        unit,
+        ...(value !== undefined && error !== undefined && { error }),
+        ...(value !== undefined && n !== undefined && { n }),
+        ...(published && { published: { value: published.value, source: published.source } }),
+      };
+    }),
+  };
+}
+
+function known({ id, figures }: Measurement, name: string): void {
+  if (figures.some((figure) => figure.name === name)) return;
+  throw new UserError(
+    `Claim ${id} has no figure '${name}'`,
+    'Add it to workbook/papers/measurements, or correct the name',
+  );
+}
+
+function check(measurement: Measurement, named: Figures): void {
+  for (const [name, value] of Object.entries(named)) {
+    known(measurement, name);
+    if (value !== undefined && !Number.isFinite(value)) {
+      throw new UserError(
+        `Claim ${measurement.id}: the figure '${name}' is ${value}`,
+        'Expected a finite number, or undefined where it was not measured',
+      );
+    }
+  }
+}
+
+function withoutAbsent<T>(named: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  return Object.fromEntries(
+    Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}
+
+/** What is said of a run that measures. */
+async function thisRun(): Promise<Pick<RecordedClaim, 'weights' | 'versions' | 'date'>> {
+  const { engine, version, gpu } = currentEngine();
+  const inTf32 = engine === 'tensorflow' && gpu && process.env.NVIDIA_TF32_OVERRIDE !== '0';
+  const bytes = await readBytes(path.join(packageRoot(), 'package.json'));
+  const { version: tarflow } = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  return {
+    weights: await weightsAskedFor(),
+    versions: {
+      tarflow,
+      engine: `${engine} (${version})`,
+      node: process.version,
+      precision: inTf32 ? 'tf32' : 'float32',
+      processor: currentMachine().device,
+    },
+    date: new Date().toISOString(),
+  };
+}
+
+/**
+ * Figures in their order, everything else sorted, so that a change of the file is a change of the
+ * results. Title and command are there for whoever opens it; `workbook/papers` says them.
+ */
+function fileContent(claim: RecordedClaim): File {
+  const { id, title, command, figures, read, seed, elsewhere, date } = claim;
+  const byName = <T>(of: (figure: RecordedFigure) => T | undefined): Record<string, T> =>
+    withoutAbsent(Object.fromEntries(figures.map((figure) => [figure.name, of(figure)])));
+  const [errors, n] = [byName(({ error }) => error), byName((figure) => figure.n)];
+  return {
+    id,
+    title,
+    command,
+    figures: byName(({ value }) => value),
+    ...(Object.keys(errors).length > 0 && { errors }),
+    ...(Object.keys(n).length > 0 && { n }),
+    read,
+    configuration: withSortedKeys(claim.configuration),
+    seed,
+    ...(claim.weights && { weights: withSortedKeys(claim.weights) }),
+    cost: withSortedKeys(claim.cost),
+    versions: withSortedKeys(claim.versions),
+    ...(elsewhere.length > 0 && { elsewhere }),
+    date,
+  };
+}
+
+function withSortedKeys<T>(value: T): T {
+  const sorted = (part: unknown): unknown => {
+    if (Array.isArray(part)) return part.map(sorted);
+    if (typeof part !== 'object' || part === null) return part;
+    const entries = Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(entries.map(([key, item]) => [key, sorted(item)]));
+  };
+  return sorted(value) as T;
+}

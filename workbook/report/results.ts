@@ -1,0 +1,173 @@
+import { readdir } from 'node:fs/promises';
+import * as path from 'node:path';
+import { z } from 'zod';
+import { formatValue } from '../../src/show/table.js';
+import { expectations } from '../experiments/index.js';
+import {
+  type Claim,
+  type MeasurementId,
+  measurements,
+  notebooks,
+  papers,
+} from '../papers/index.js';
+import { type RecordedClaim, readClaim } from '../records/claim.js';
+import { readResult } from '../records/record.js';
+import { resultsFolder } from '../records/results-folder.js';
+import { readCommittedRun } from '../records/training-run.js';
+import { markdownTable, ourFigure, oursText, publishedText } from './markdown.js';
+
+const claims = papers.flatMap((paper) => paper.claims);
+
+/** What a newcomer reads in a minute: every claim that was measured with its verdict, and the others by name. */
+export async function summaryTable(): Promise<string> {
+  const measured = claims.filter(({ ours }) => ours !== undefined);
+  const open = claims.filter((claim) => !measured.includes(claim));
+  const { claim, ours, verdict } = await conformanceRow();
+  return [
+    markdownTable([
+      { claim: `${claim}: ${ours}`, verdict },
+      ...measured.map((one) => ({ claim: nameOf(one), verdict: one.verdict })),
+    ]),
+    `Not measured yet: ${open.map(nameOf).join(', ')}.`,
+  ].join('\n\n');
+}
+
+function nameOf({ id, title }: Claim): string {
+  return `${id} ${title}`;
+}
+
+/** All claims with their verdicts, and why. */
+export async function verdictTable(): Promise<string> {
+  const rows = claims.map(async (claim) => ({
+    '': claim.id,
+    claim: claim.claim,
+    verdict: verdictText(claim),
+    published: publishedText(claim.published ?? []),
+    ours: await oursText(claim.ours ?? []),
+    why: await oursText(claim.reason),
+    figures: claim.measurements.map((id) => `[${id}](claims/${id}.json)`).join(', '),
+  }));
+  return markdownTable(await Promise.all(rows));
+}
+
+/** Every figure of `results/claims/`, with what it was measured by. */
+export async function figureTables(): Promise<string> {
+  const sections = measurements.map(async ({ id }) => {
+    const claim = await readClaim(id);
+    return claim ? figureSection(claim) : '';
+  });
+  return (await Promise.all(sections)).filter((section) => section !== '').join('\n\n');
+}
+
+/** What each experiment is expected to give. */
+export async function expectationTable(): Promise<string> {
+  const rows = [...expectations].map(async ([experiment, { what, from, note }]) => ({
+    experiment: `\`${experiment}\``,
+    figure: what,
+    expected: 'run' in from ? await lastLoss(from.run) : await ourFigure({ ...from, decimals: 3 }),
+    note: note ?? '',
+  }));
+  return markdownTable(await Promise.all(rows));
+}
+
+function verdictText({ verdict, scope }: Claim): string {
+  return scope === undefined ? verdict : `${verdict}, ${scope}`;
+}
+
+const conformanceSchema = z.object({
+  files: z.array(z.object({ rows: z.array(z.object({ pass: z.boolean() })) })),
+});
+
+/** How many tensors of the published code agree, on the engine on which fewest do. */
+async function conformanceRow() {
+  const folder = path.join(resultsFolder(), 'conformance');
+  const engines = (await readdir(folder)).filter((name) => name.endsWith('.json')).sort();
+  const counts = await Promise.all(
+    engines.map(async (name) => {
+      const { files } = await readResult(conformanceSchema, path.join('conformance', name));
+      const rows = files.flatMap((file) => file.rows);
+      return { passed: rows.filter(({ pass }) => pass).length, all: rows.length };
+    }),
+  );
+  const fewest = counts.reduce((least, one) => (one.passed < least.passed ? one : least));
+  return {
+    claim: 'the library is the published model',
+    ours: `${fewest.passed} of ${fewest.all} tensors of the authors’ code agree on each of ${engines.length} engines`,
+    verdict: fewest.passed === fewest.all ? 'holds' : 'does not hold here',
+  };
+}
+
+function figureSection(claim: RecordedClaim): string {
+  const rows = claim.figures
+    .filter(({ value, published }) => value !== undefined || published)
+    .map(({ name, value, unit, error, n, published }) => ({
+      figure: claim.read.includes(name) ? `${name} (read)` : name,
+      unit,
+      ours: formatValue(value),
+      '± standard error': error === undefined ? '' : formatValue(error),
+      n: n ?? '',
+      published: published ? `${published.value}` : '',
+      source: published?.source ?? '',
+    }));
+  // Columns that hold nothing tell nothing.
+  const kept = (
+    ['figure', 'unit', 'ours', '± standard error', 'n', 'published', 'source'] as const
+  ).filter((column) => column === 'unit' || rows.some((row) => row[column] !== ''));
+  const table = markdownTable(
+    rows.map((row) => Object.fromEntries(kept.map((column) => [column, row[column]]))),
+  );
+  const cost = Object.entries(claim.cost)
+    .map(([what, amount]) => `${what} ${amount}`)
+    .join(', ');
+  const { engine, precision, processor } = claim.versions;
+  const on = [engine, precision, ...(processor === undefined ? [] : [processor])].join(', ');
+  const others = claim.elsewhere.map(
+    (other) =>
+      `\n\nOn another kind of processor (${other.processor}): ${Object.entries(other.figures)
+        .map(([name, value]) => `${name}: ${formatValue(value)}`)
+        .join('; ')}.`,
+  );
+  const found = measurements.find(({ id }) => id === claim.id)?.found;
+  const outcome = found === undefined ? '' : ` **It ${found}.**`;
+  return `### ${claim.title}
+
+Claim: ${claim.claim}${outcome} \`${claim.command}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${claim.id}.json)).
+
+${table}${others.join('')}`;
+}
+
+async function lastLoss(run: string): Promise<string> {
+  const { records } = await readCommittedRun(run);
+  const losses = records.flatMap(({ validation }) => validation?.loss ?? []);
+  return formatValue(losses.at(-1));
+}
+
+const timesSchema = z.record(z.string(), z.record(z.string(), z.number()));
+
+/** The notebooks: what each asks, the claims that it measures, and the minutes of its last run. */
+export async function notebookTable(): Promise<string> {
+  const times = await readResult(timesSchema, 'cell-times.json');
+  const rows = notebooks.map(({ notebook: name, question, measurements }) => {
+    const number = name.slice(0, 2);
+    const ids: readonly MeasurementId[] = measurements.map(({ id }) => id);
+    const seconds = Object.values(times[`${name}.ipynb`] ?? {}).reduce(
+      (sum, cell) => sum + cell,
+      0,
+    );
+    return {
+      notebook: `[${number}](notebooks/${name}.ipynb)`,
+      'what it asks': question,
+      claims: claimsOf(ids).join(', '),
+      minutes: `${Math.max(1, Math.round(seconds / 60))}`,
+    };
+  });
+  return markdownTable(rows);
+}
+
+/** The claims to which what a notebook measures belongs, by their letters and numbers. */
+function claimsOf(measured: readonly MeasurementId[]): string[] {
+  return claims
+    .filter(({ verdict }) => verdict !== 'not measured yet')
+    .filter((claim) => claim.measurements.some((id) => measured.includes(id)))
+    .map(({ id }) => id);
+}

@@ -1,0 +1,219 @@
+import { randomKey } from '../../src/core/random.js';
+import type { ModelConfig } from '../../src/flow/model.js';
+import { ability } from '../../src/flow/model.js';
+import { familyOf } from '../../src/models/registry.js';
+import { shapesOf } from '../../src/nn/specs.js';
+import type { Experiment } from '../../src/training/experiment.js';
+import type { KnownTraining, PlannedRow, Recipe } from './recipe.js';
+
+/** What a model takes, by arithmetic; nothing is allocated for it. */
+export interface ModelCost {
+  parameters: number;
+  /** Multiplications and additions of a forward pass of one image. */
+  passOperations: number;
+}
+
+/**
+ * What a model takes. Counted are products with matrices of weights, once a token, and those of
+ * attention over all pairs of tokens, as they are computed; what is elementwise is not.
+ */
+export function modelCost(config: ModelConfig): ModelCost {
+  const family = familyOf(config.kind);
+  const { rows, operations } = ability(family, 'flow');
+  const leaves = Object.entries(shapesOf(family.specs(config, randomKey(0)).parameters)).map(
+    ([name, shape]) => ({
+      size: shape.reduce((size, side) => size * side, 1),
+      // Tables of positions and classes are added, and not multiplied with.
+      isFactor: shape.length >= 2 && !/embed/.test(name),
+      // Width of a layer of attention.
+      attends: name.endsWith('attention.qkv.weight') ? (shape[1] ?? 0) : 0,
+    }),
+  );
+  const sizeOf = (some: typeof leaves) => some.reduce((sum, { size }) => sum + size, 0);
+  const tokens = rows(config);
+  const weights = sizeOf(leaves.filter(({ isFactor }) => isFactor));
+  const attended = leaves.reduce((sum, { attends }) => sum + attends, 0);
+  return {
+    parameters: sizeOf(leaves),
+    passOperations: operations?.(config) ?? 2 * tokens * weights + 4 * tokens ** 2 * attended,
+  };
+}
+
+/** Operations of a whole training: a step is three forward passes. */
+export function trainingOperations({ config, settings }: Experiment): number {
+  return 3 * modelCost(config).passOperations * settings.batchSize * settings.steps;
+}
+
+/** What is known of the cost of a row before anything is read. Operations are of all that is said. */
+export interface RowCost {
+  row: string;
+  /** Why it is not run here. */
+  leftOut?: string | undefined;
+  /** Absent where nothing is known of a model. */
+  parameters?: number;
+  /** Absent where weights are given. */
+  training?: TrainingCost | undefined;
+  sampling?: SamplingCost;
+}
+
+/** What the trainings of a row take. */
+export interface TrainingCost extends KnownTraining {
+  /** How many trainings its figures take. */
+  trainings: number;
+  /** Of a step; absent where the size of its batches is not known. */
+  stepOperations?: number | undefined;
+  /** Of all training images once; absent where their number is not known. */
+  epochOperations?: number | undefined;
+  millionImagesOperations: number;
+  /** Of all its trainings; absent where it is not known how long they are. */
+  operations?: number | undefined;
+  /** Bytes of parameters, gradients and both moments. */
+  stateBytes: number;
+  /** What the paper does not say, in place of which weights are given. */
+  untold: readonly string[];
+}
+
+/** What the samples of a row take. */
+export interface SamplingCost {
+  /** Of a sample: a forward pass, and a second one where it is guided. */
+  sampleOperations: number;
+  guided: boolean;
+  /** How many its distances take; 0 where it has none. */
+  samples: number;
+  operations: number;
+}
+
+/** What a row is to take. */
+export interface CostPlan {
+  /** Trainings; 0 where weights are given. */
+  trainings: number;
+  /** Samples of all distances. */
+  samples: number;
+  /** Training images, where the data were looked at. */
+  images?: KnownTraining['images'];
+  /** Changes the experiment, for example to a smaller one. */
+  change?: ((experiment: Experiment) => Experiment) | undefined;
+}
+
+/** What is known of the cost of a row, by arithmetic: nothing is read, and nothing allocated. */
+export function rowCost({ row, recipe, leftOut }: PlannedRow, plan: CostPlan): RowCost {
+  if (!recipe) return { row, leftOut };
+  const { samples, trainings, images = recipe.training.images } = plan;
+  const published = recipe.experiment(images?.count ?? 1);
+  const experiment = plan.change?.(published) ?? published;
+  const { parameters, passOperations } = modelCost(experiment.config);
+  const guided = (recipe.sampling.guidance ?? 0) > 0;
+  const sampleOperations = passOperations * (guided ? 2 : 1);
+  const { batchSize, steps } = experiment.settings;
+  const known = plan.change ? { images, batchSize, steps } : { ...recipe.training, images };
+  return {
+    row,
+    leftOut,
+    parameters,
+    training:
+      trainings > 0
+        ? trainingCost(experiment, known, trainings, plan.change ? [] : recipe.untold)
+        : undefined,
+    sampling: { sampleOperations, guided, samples, operations: samples * sampleOperations },
+  };
+}
+
+function trainingCost(
+  experiment: Experiment,
+  known: KnownTraining,
+  trainings: number,
+  untold: Recipe['untold'],
+): TrainingCost {
+  const { images, batchSize, epochs } = known;
+  const { parameters, passOperations } = modelCost(experiment.config);
+  const imageOperations = 3 * passOperations;
+  const epochOperations = images && imageOperations * images.count;
+  const steps = known.steps ?? (epochs && images && batchSize && experiment.settings.steps);
+  // Where batches are not known, an epoch is all images.
+  const ofEpochs = epochs && epochOperations && trainings * epochOperations * epochs;
+  return {
+    ...known,
+    steps: steps || undefined,
+    trainings,
+    stepOperations: batchSize && imageOperations * batchSize,
+    epochOperations,
+    millionImagesOperations: 1e6 * imageOperations,
+    operations: steps ? trainings * trainingOperations(experiment) : ofEpochs || undefined,
+    stateBytes: 16 * parameters,
+    untold,
+  };
+}
+
+/** What is known of the cost of a row, in words, at a rate of operations a second. */
+export function costText(
+  { row, leftOut, parameters, training, sampling }: RowCost,
+  rate: number,
+): string {
+  const model = parameters !== undefined && [
+    `${counted(Number((parameters / 1e6).toPrecision(3)))} million parameters`,
+    ...(training ? trainingTexts(training, rate) : ['weights are given']),
+    sampling && samplingText(sampling, rate),
+    `at 0.6 of the ${(rate / 1e9).toFixed(0)} GFLOP/s of float32 products here`,
+  ];
+  return `${row}: ${joined([leftOut && `not run here: ${leftOut}`, ...(model || [])])}`;
+}
+
+/** The texts that there are. */
+function joined(parts: readonly (string | false | undefined)[], between = '; '): string {
+  return parts.filter((part) => part).join(between);
+}
+
+/** For example 'a, b and c'. */
+function listText(parts: readonly string[]): string {
+  if (parts.length < 2) return parts.join('');
+  return `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
+}
+
+function trainingTexts(training: TrainingCost, rate: number): (string | false | undefined)[] {
+  const { images, trainings, batchSize, epochs, steps, operations, untold } = training;
+  const { stepOperations, epochOperations, millionImagesOperations, stateBytes } = training;
+  const about = (amount: number) => `${power(amount)} operations (about ${timeText(amount, rate)})`;
+  const length = joined(
+    [epochs && `${counted(epochs)} epochs`, steps && `${counted(steps)} steps`].map(
+      (text) => text || undefined,
+    ),
+    ', ',
+  );
+  const whole = trainings > 1 ? `${trainings} trainings` : 'training';
+  const ofEpoch =
+    epochOperations &&
+    `an epoch: ${operations === undefined ? about(epochOperations) : `${power(epochOperations)} operations`}`;
+  return [
+    images
+      ? `${counted(images.count)} training images (${images.source})`
+      : 'how many training images is not known without the data',
+    stepOperations !== undefined &&
+      `a step of ${batchSize} images: ${power(stepOperations)} operations`,
+    ofEpoch || `a million images: ${about(millionImagesOperations)}`,
+    operations !== undefined && `${whole} of ${length}: ${about(operations)}`,
+    untold.length > 0 && `the paper does not say ${listText(untold)}`,
+    `${(stateBytes / 2 ** 30).toPrecision(2)} GiB of weights and optimiser`,
+  ];
+}
+
+function samplingText(sampling: SamplingCost, rate: number): string {
+  const { sampleOperations, guided, samples, operations } = sampling;
+  const each = `a sample ${power(sampleOperations)} operations${guided ? ' (guided)' : ''}`;
+  if (samples === 0) return each;
+  return (
+    `${each}, ${counted(samples)} samples ${power(operations)} ` +
+    `(more than ${timeText(operations, rate)}, since all weights are read for every token)`
+  );
+}
+
+const counted = (number: number): string => number.toLocaleString('en');
+const power = (operations: number): string => operations.toExponential(1);
+
+function timeText(operations: number, rate: number): string {
+  const seconds = operations / rate / 0.6;
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} hours`;
+  if (seconds < 730 * 86400) return `${Math.round(seconds / 86400)} days`;
+  return `${counted(Math.round(seconds / 86400 / 365.25))} years`;
+}
