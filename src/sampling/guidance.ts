@@ -118,7 +118,7 @@ export function changesAttention(
 }
 
 /** What solvers invert: a block, and the conditions that it is given. */
-export interface GivenBlock {
+export interface ConditionedBlock {
   block: AutoregressiveBlock;
   conditions: Conditions;
 }
@@ -135,7 +135,7 @@ export function withGuidance(
   batch: number,
   conditions: Conditions,
   guidance?: Guidance,
-): GivenBlock {
+): ConditionedBlock {
   return tidy(() => {
     const read = Object.keys(presentConditions(block.unconditional(1)));
     const known = Object.fromEntries(

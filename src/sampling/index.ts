@@ -24,7 +24,7 @@ export {
   encodeDataset,
   encodedWhileWritten,
 } from './encode-dataset.js';
-export { type GivenBlock, type Guidance, withGuidance } from './guidance.js';
+export { type ConditionedBlock, type Guidance, withGuidance } from './guidance.js';
 export { type InverseOptions, inverse } from './inverse.js';
 export { currentMachine, type Machine } from './planner/machine.js';
 export {

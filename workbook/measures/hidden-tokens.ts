@@ -3,7 +3,7 @@ import { tf, tidy } from '../../src/core/tf.js';
 import type { Cache } from '../../src/flow/autoregressive.js';
 import { truncatedCache } from '../../src/flow/cache.js';
 import { denormalise } from '../../src/flow/gaussian.js';
-import type { GivenBlock } from '../../src/sampling/guidance.js';
+import type { ConditionedBlock } from '../../src/sampling/guidance.js';
 import type { Start } from '../../src/sampling/solvers/definition.js';
 import { givenTokens, lastOf } from '../../src/sampling/solvers/sequential/steps.js';
 
@@ -30,7 +30,7 @@ interface HidingOptions {
  * @throws UserError for a number of tokens that is not a whole one of at least 0
  */
 export async function solveWithoutNearest(
-  { block, conditions }: GivenBlock,
+  { block, conditions }: ConditionedBlock,
   z: tf.Tensor3D,
   hidden: number,
   { readAs = 'zeros', onStep }: HidingOptions = {},

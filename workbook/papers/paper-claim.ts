@@ -43,6 +43,8 @@ export interface Claim {
   verdict: Verdict;
   /** Where the verdict is narrower than the claim, for example 'in two dimensions'. */
   scope?: string;
+  /** Verdict and scope in at most eight words, where they take more: for the README. */
+  brief?: string;
   /** Why, in one sentence. */
   reason: Sentence<OurReference>;
 }

@@ -26,7 +26,7 @@ export async function summaryTable(): Promise<string> {
   return [
     markdownTable([
       { claim: `${claim}: ${ours}`, verdict },
-      ...measured.map((one) => ({ claim: nameOf(one), verdict: one.verdict })),
+      ...measured.map((one) => ({ claim: nameOf(one), verdict: one.brief ?? verdictText(one) })),
     ]),
     `Not measured yet: ${open.map(nameOf).join(', ')}.`,
   ].join('\n\n');

@@ -5,7 +5,7 @@ import { tf, tidy } from '../../core/tf.js';
 import { mapTree } from '../../core/tree.js';
 import type { Model } from '../../flow/model.js';
 import { blocksOf } from '../../flow/model.js';
-import { type GivenBlock, type Guidance, withGuidance } from '../guidance.js';
+import { type ConditionedBlock, type Guidance, withGuidance } from '../guidance.js';
 import { inverse } from '../inverse.js';
 import { askedExecution } from '../solvers/execution.js';
 import { type BlockTrace, solveBlock } from '../solvers/solve-block.js';
@@ -15,7 +15,7 @@ import { definitionOf, type Solver } from '../solvers/solvers.js';
  * A sampling run's way through a block: the block, guided where the run is, with its conditions, and its
  * output and its input, both in the block's order of tokens.
  */
-export interface BlockTrajectory extends GivenBlock {
+export interface BlockTrajectory extends ConditionedBlock {
   /** The block's output (batch, T, D): what a solver is given. */
   z: tf.Tensor3D;
   /** The block's input (batch, T, D), solved token by token: what a solver is to find. */
