@@ -26,6 +26,7 @@ await runMain(async () => {
   const { commitRun, commitSnapshot } = createRequire(path.join(context.root, 'package.json'))(
     './dist/workbook/records/training-run.js',
   );
+  process.env.TARFLOW_RESULTS = path.join(context.root, 'results');
   const folder = path.resolve(run);
   await (values.snapshot ? commitSnapshot(folder, name) : commitRun(folder, name));
   context.progress.note(

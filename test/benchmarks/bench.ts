@@ -33,7 +33,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { UserError } from '../../src/core/errors.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
-import { inQuickMode, resultFile } from '../../workbook/records/results-folder.js';
+import { inQuickMode, resultFile, resultsFolder } from '../../workbook/records/results-folder.js';
 import { comparisons } from './agreement.js';
 import { Benchmark } from './benchmark.js';
 import { allCases, type Case, caseName, growthCases, takesMinutes } from './cases.js';
@@ -56,6 +56,7 @@ async function main(): Promise<number> {
     console.log(help);
     return 0;
   }
+  if (options.update) process.env.TARFLOW_RESULTS = resultsFolder();
   const sides = new Sides(options.threads);
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-bench-'));
   try {

@@ -6,6 +6,7 @@ export interface Options {
   repetitions: number;
   quick: boolean;
   scaling: boolean;
+  update: boolean;
 }
 
 export const help = `npm run bench -- [options]
@@ -23,12 +24,13 @@ and .venv-bench-jax.
                      torch.compile, and nothing is written
   --scaling          how time and memory of a training step grow with tokens, batch and blocks, instead
                      of the comparison
+  --update           writes results/, which is committed, in place of scratch/
   --help             this text
 
 Before anything is timed, PyTorch and JAX are checked against the golden files of the published code,
 and all sides against each other; a difference ends the benchmark with status 1. torch.compile takes
 part in training, forward passes and denoising where there is a C++ compiler, JAX on processors.
-Rows are written to results/benchmarks.json as they are measured.`;
+Rows are written to scratch/benchmarks.json as they are measured, or to results/ with --update.`;
 
 /** What the command line asks for; nothing where it asks for help. */
 export function readOptions(args?: string[]): Options | undefined {
@@ -40,6 +42,7 @@ export function readOptions(args?: string[]): Options | undefined {
       repetitions: { type: 'string' },
       quick: { type: 'boolean', default: false },
       scaling: { type: 'boolean', default: false },
+      update: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -49,6 +52,7 @@ export function readOptions(args?: string[]): Options | undefined {
     only: values.only,
     quick: values.quick,
     scaling: values.scaling,
+    update: values.update,
     threads: wholeNumber('threads', values.threads),
     repetitions: wholeNumber('repetitions', repetitions),
   };

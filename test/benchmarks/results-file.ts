@@ -38,7 +38,7 @@ export interface Measured {
 }
 
 /**
- * Writes rows into results/benchmarks.json, or with TARFLOW_QUICK=1 into a temporary folder.
+ * Writes rows into benchmarks.json, in the folder of `resultFile`.
  *
  * @returns all rows of the machine in that section
  */

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
+import { executeNotebook, temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { Progress } from '../../data-scripts/lib/progress.mjs';
 import { runWorkbook } from '../../data-scripts/lib/workbook.mjs';
@@ -99,6 +99,26 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
   expect(report).toContain('1 of 1 figures');
   const times = JSON.parse(`${text('results', 'cell-times.json')}`)['05-made-up.ipynb'];
   expect(Object.keys(times)).toEqual(['cell-0', 'cell-1', 'cell-2']);
+});
+
+test('a changed notebook that is run by hand writes to scratch/ and leaves the evidence alone', async () => {
+  const before = changes();
+  const own = recording({ [flow]: 0.5 });
+  own.push(`import { resultsTable } from 'tarflow/workbook';
+const rows = await resultsTable(['${claim}']);
+console.log(rows.map(({ ours }) => ours), resultFile('pictures'));`);
+  own[2] = own[2]?.replace("'pictures')", "'pictures'), { recursive: true }") ?? '';
+  const notebook = path.join(folder, '05-made-up.ipynb');
+  writeFileSync(notebook, madeNotebook(own));
+  const env = { ...process.env, TARFLOW_QUICK: '', TARFLOW_TRAIN: '', TARFLOW_RESULTS: '' };
+  const output = path.join(folder, 'executed.ipynb');
+  const { error } = await executeNotebook(projectRoot, notebook, env, { output });
+  expect(error).toBeUndefined();
+  expect(changes()).toBe(before);
+  const text = JSON.stringify(JSON.parse(readFileSync(output, 'utf8')).cells[3].outputs);
+  // Its own figure, and none of the committed ones beside it.
+  expect(text).toContain('[ 0.5 ]');
+  expect(text).toContain(path.join(projectRoot, 'scratch', 'pictures'));
 });
 
 test('a figure outside its tolerance is named and sets the status', async () => {

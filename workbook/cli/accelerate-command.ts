@@ -67,7 +67,7 @@ export const accelerate = defineCommand({
       .option('--seed <n>', 'of the noise', wholeNumber, 0)
       .option(
         '--output <file>',
-        'the table as JSON (default: results/acceleration/<checkpoint, or the folder of its run>.json)',
+        'the table as JSON (default: scratch/acceleration/<checkpoint, or the folder of its run>.json)',
       ),
   help: `\
 Sequential, Jacobi, GS-Jacobi and Selective Jacobi Decoding as published, and a plan measured for this

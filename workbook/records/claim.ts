@@ -15,7 +15,7 @@ import {
   tolerancesOf,
 } from '../papers/index.js';
 import { type RecordOf, readRecord, writeRecord } from './record.js';
-import { inQuickMode, inShortRun, resultFile, resultsFolder } from './results-folder.js';
+import { inQuickMode, inScratch, inShortRun, resultFile, resultsFolder } from './results-folder.js';
 import { weightsAskedFor } from './training-run.js';
 
 /** Figures by name, before their claim is known; undefined where one was not measured. */
@@ -81,9 +81,13 @@ export function figuresOf<T>(things: readonly T[], figures: (thing: T) => Figure
   return Object.fromEntries(things.flatMap((thing) => Object.entries(figures(thing))));
 }
 
+/** What this process recorded where it must not touch the evidence. */
+const ownClaims = new Map<string, RecordedClaim>();
+
 /**
- * Writes the figures that a notebook measured to `results/claims/<id>.json`, or to the folder of
- * {@link resultFile}. A figure without a value keeps the committed one and counts as read, as those
+ * Writes the figures that a notebook measured to `claims/<id>.json` in the folder of
+ * {@link resultFile}. In `scratch/` they stand alone; in a run of the workbook they go on from what
+ * is committed: a figure without a value keeps the committed one and counts as read, as those
  * of `read` do; when no figure has a value, so do configuration, seed, weights, cost, versions and
  * date, which tell of the run that measured. Where another kind of processor had measured the same
  * configuration with the same seed and weights, its figures that differ by more than their tolerance
@@ -112,7 +116,7 @@ export async function recordClaim(
   const counts = typeof n === 'string' ? countsOf(measurement, { ...read, ...computed }, n) : n;
   for (const named of [computed, read, errors]) check(measurement, named);
   for (const name of Object.keys(counts)) known(measurement, name);
-  const old = await readClaimFile(measurement, committedFile(id));
+  const old = inScratch() ? undefined : await readClaimFile(measurement, committedFile(id));
   const figures = old && inShortRun() ? ofSameCounts(old, computed, counts) : computed;
   const ours = { ...read, ...withoutAbsent(figures) };
   const measured = Object.values(ours).some((value) => value !== undefined);
@@ -141,19 +145,22 @@ export async function recordClaim(
   );
   if (old) claim.elsewhere = otherProcessors(measurement, old, claim);
   if (!inQuickMode()) await writeRecord<'claim'>(writtenFile(id), fileContent(claim));
+  if (inScratch()) ownClaims.set(id, claim);
   return claim;
 }
 
 /**
- * A claim as it was recorded last, or undefined where it never was: by this run where it has a
- * folder of its own, else as `results/` holds it.
+ * A claim as this process, or the run of the workbook that it is part of, recorded it, else as
+ * `results/` holds it; undefined where it was never recorded.
  *
  * @throws UserError for a measurement that is not declared, and when the file is not one that
  *   {@link recordClaim} writes
  */
 export async function readClaim(id: MeasurementId): Promise<RecordedClaim | undefined> {
   const measurement = measurementOf(id);
-  const written = await readClaimFile(measurement, writtenFile(id));
+  const written = inScratch()
+    ? ownClaims.get(id)
+    : await readClaimFile(measurement, writtenFile(id));
   return written ?? readClaimFile(measurement, committedFile(id));
 }
 

@@ -14,14 +14,22 @@ export function resultsFolder(): string {
 
 /**
  * Where a notebook writes a file of its results, for example `pictures/02-samples.png`: in the
- * folder that TARFLOW_RESULTS names, else in the results folder; in quick mode, which must not touch
- * results, in a temporary one.
+ * folder that TARFLOW_RESULTS names, as `npm run workbook` sets it; in quick mode in a temporary
+ * one; else in `scratch/` beside the package.json, which git ignores, so that running a notebook
+ * never changes the evidence.
  */
 export function resultFile(name: string): string {
-  const { TARFLOW_RESULTS: chosen } = process.env;
   if (inQuickMode()) return path.join(os.tmpdir(), 'tarflow-quick', name);
-  return path.join(chosen ? path.resolve(chosen) : resultsFolder(), name);
+  const chosen = chosenFolder();
+  return path.join(chosen ? path.resolve(chosen) : path.join(packageRoot(), 'scratch'), name);
 }
+
+/** True where what notebooks write goes to `scratch/`, since no folder was chosen for it. */
+export function inScratch(): boolean {
+  return !inQuickMode() && !chosenFolder();
+}
+
+const chosenFolder = (): string | undefined => process.env.TARFLOW_RESULTS;
 
 /**
  * Where a notebook reads a file of results, for example `checkpoints/emoji-256-tokens.safetensors`:

@@ -19,12 +19,8 @@ let folder: string;
 vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => {
   const actual = await original();
   const resultsFolder = () => path.join(folder, 'results');
-  const resultFile = (name: string) =>
-    process.env.TARFLOW_RESULTS
-      ? actual.resultFile(name)
-      : path.join(process.env.TARFLOW_QUICK ? os.tmpdir() : resultsFolder(), name);
   const resultToRead = (name: string) => path.join(resultsFolder(), name);
-  return { ...actual, resultsFolder, resultFile, resultToRead };
+  return { ...actual, resultsFolder, resultToRead };
 });
 
 beforeAll(async () => {
@@ -32,8 +28,8 @@ beforeAll(async () => {
 });
 beforeEach(() => {
   vi.stubEnv('TARFLOW_QUICK', '');
-  vi.stubEnv('TARFLOW_RESULTS', '');
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  vi.stubEnv('TARFLOW_RESULTS', path.join(folder, 'results'));
 });
 afterEach(() => {
   vi.unstubAllEnvs();

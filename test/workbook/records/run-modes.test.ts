@@ -47,9 +47,12 @@ describe('the results folder', () => {
 
   const committed = path.join(root, 'results', 'pictures', 'a.png');
 
-  test('is left alone in quick mode', () => {
+  test('is written only where it was chosen: else scratch/ is, or a temporary folder', () => {
     vi.stubEnv('TARFLOW_QUICK', '');
     vi.stubEnv('TARFLOW_RESULTS', '');
+    expect(resultFile('pictures/a.png')).toBe(path.join(root, 'scratch', 'pictures', 'a.png'));
+    expect(resultToRead('pictures/a.png')).toBe(committed);
+    vi.stubEnv('TARFLOW_RESULTS', path.join(root, 'results'));
     expect(resultFile('pictures/a.png')).toBe(committed);
     vi.stubEnv('TARFLOW_QUICK', '1');
     expect(path.relative(root, resultFile('pictures/a.png'))).toMatch(/^\.\./);
