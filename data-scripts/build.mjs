@@ -1,7 +1,6 @@
 // npm run build: compiles src/ to dist/, whether or not something changed.
 import { runMain } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
-import { newContext } from './steps/all.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {

@@ -4,8 +4,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { runMain, SetupError } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
-import { newContext } from './steps/all.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {

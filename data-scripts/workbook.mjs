@@ -8,9 +8,9 @@ import { parseArgs } from 'node:util';
 import { listNotebooks } from './lib/notebooks.mjs';
 import { writePages } from './lib/pages.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
-import { runSteps } from './lib/steps.mjs';
+import { newContext, runSteps } from './lib/steps.mjs';
 import { runWorkbook } from './lib/workbook.mjs';
-import { newContext, setUp } from './steps/all.mjs';
+import { setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {

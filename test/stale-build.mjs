@@ -1,4 +1,4 @@
-import { newContext } from '../data-scripts/steps/all.mjs';
+import { newContext } from '../data-scripts/lib/steps.mjs';
 import { build } from '../data-scripts/steps/build.mjs';
 
 /** Before any test: tests load packages as they were built, so an old build is told. */

@@ -3,7 +3,7 @@ import { accelerate } from './cli/accelerate-command.js';
 import { reproduce } from './cli/reproduce-command.js';
 import { experiments } from './experiments/index.js';
 
-/** What the workbook adds to the command line: its experiments, `accelerate` and `reproduce`. */
+/** What the workbook adds to the command line: its experiments, whose data sets register themselves, `accelerate` and `reproduce`. */
 export const extension: Extension = {
   experiments,
   commands: [accelerate, reproduce],

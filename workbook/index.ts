@@ -11,25 +11,8 @@
  * @module tarflow/workbook
  */
 
-export {
-  clearOutput,
-  display,
-  displayHtml,
-  displayMarkdown,
-  displayPng,
-  inNotebook,
-  type MimeBundle,
-  newDisplay,
-  type UpdatableDisplay,
-} from '../src/show/display.js';
-export {
-  type GridOptions,
-  type HostImages,
-  type Images,
-  imageGrid,
-  saveImageGrid,
-  showImages,
-} from '../src/show/image-grid.js';
+export * from '../src/show/display.js';
+export * from '../src/show/image-grid.js';
 export { untilInterrupted } from '../src/show/interrupt.js';
 export {
   formatDuration,
@@ -46,97 +29,31 @@ export {
   type TableOptions,
 } from '../src/show/table.js';
 export * from './acceleration/acceleration-table.js';
-export * from './acceleration/charts.js';
 export * from './acceleration/measure.js';
 export * from './acceleration/records.js';
 export * from './acceleration/solver-study.js';
 export * from './charts/builders.js';
-export { type ChartSpec, renderChart, saveChart, showChart } from './charts/chart.js';
+export { type ChartSpec, renderChart, showChart } from './charts/chart.js';
 export * from './charts/maps.js';
-export * from './charts/statistics.js';
 export * from './charts/training-curves.js';
+export { heldOutNames } from './data/emoji-names.js';
 export * from './experiments/index.js';
-export {
-  type CaptionAgreement,
-  type CaptionedFeatures,
-  captionAgreement,
-} from './measures/caption-agreement.js';
-export {
-  type ClassDiversity,
-  classDiversity,
-  classifierStatistics,
-  finiteImages,
-  type JudgedImages,
-  judgeImages,
-  shareEntropy,
-} from './measures/class-judge.js';
-export {
-  confusionCounts,
-  crossEntropy,
-  logMeanExp,
-  mostLikely,
-  type Reliability,
-  type ReliabilityBin,
-  reliability,
-  softmax,
-} from './measures/classification.js';
-export {
-  type McNemarResult,
-  mcNemarTest,
-  type PairedDifference,
-  pairedDifference,
-} from './measures/comparison.js';
-export {
-  type ConcordantPairs,
-  concordantPairs,
-  correlation,
-  rankCorrelation,
-} from './measures/correlation.js';
-export {
-  type Bins,
-  cumulativeShares,
-  histogram,
-  type NormalityMeasures,
-  normalityMeasures,
-  plusMinus,
-  type Smoothness,
-  smoothness,
-} from './measures/distribution.js';
-export {
-  type ConvergenceRate,
-  convergenceRate,
-  type Difference,
-  differenceOf,
-  errorFactors,
-  geometricMean,
-  largestOutside,
-  type PowerNorms,
-  powerNorms,
-  rootMeanSquare,
-} from './measures/error-measures.js';
-export { solveWithoutNearest } from './measures/hidden-tokens.js';
-export { jacobians, logAbsDeterminant, tokenNorms } from './measures/jacobian.js';
-export {
-  convergedBelow,
-  type LossConvergence,
-  lossConvergence,
-  lossConvergenceText,
-  type ValidatedStep,
-} from './measures/loss-convergence.js';
-export {
-  type ProcessorCache,
-  processorCaches,
-  productRate,
-  readingRate,
-} from './measures/machine-rates.js';
-export {
-  type NearShare,
-  type Neighbour,
-  nearestImages,
-  nearShare,
-} from './measures/nearest-images.js';
-export { type PrincipalComponents, principalComponents, projectOnto } from './measures/pca.js';
+export * from './measures/caption-agreement.js';
+export * from './measures/class-judge.js';
+export * from './measures/classification.js';
+export * from './measures/comparison.js';
+export * from './measures/convergence.js';
+export * from './measures/correlation.js';
+export * from './measures/distribution.js';
+export * from './measures/error-measures.js';
+export * from './measures/hidden-tokens.js';
+export * from './measures/jacobian.js';
+export * from './measures/loss-convergence.js';
+export * from './measures/machine-rates.js';
+export * from './measures/nearest-images.js';
+export * from './measures/pca.js';
 export { type PixelDistance, pixelDistance } from './measures/pixel-distance.js';
+export * from './measures/train-classifier.js';
 export * from './notebook/dataset-images.js';
 export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
@@ -149,13 +66,13 @@ export {
   type PublishedFigure,
   publishedFigure,
 } from './papers/index.js';
+export { readBenchmarks } from './records/benchmarks.js';
 export {
   type ClaimDetails,
   type Figures,
   type FiguresOf,
   figuresOf,
   type RecordedClaim,
-  type RecordedFigure,
   type ResultRow,
   readClaim,
   recordClaim,

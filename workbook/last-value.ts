@@ -1,6 +1,7 @@
 import { tf } from '../src/core/tf.js';
 import { leaves, treeSize } from '../src/core/tree.js';
 import { type DataSource, type RawBatch, toUnitRange } from '../src/data/index.js';
+import { mean } from '../src/evaluation/statistics.js';
 import type { Model } from '../src/flow/model.js';
 import type { BlockTrace } from '../src/sampling/solvers/solve-block.js';
 import type { MimeBundle, PageSize } from '../src/show/display.js';
@@ -54,7 +55,7 @@ async function tensorView(tensor: tf.Tensor): Promise<View> {
 
 /** '04-guidance: 12 figures recorded, …'; its figures are in the table at the notebook's end. */
 function claimText({ id, figures, read }: RecordedClaim): string {
-  const values = figures.filter(({ value }) => value !== undefined).length;
+  const values = Object.keys(figures).length;
   const from = read.length > 0 ? `, ${read.length} of them read from earlier runs` : '';
   return `${id}: ${values} ${values === 1 ? 'figure' : 'figures'} recorded${from}`;
 }
@@ -64,23 +65,15 @@ function textView(text: string): View {
 }
 
 function statisticsOf(values: ArrayLike<number>): string {
-  let [least, most, sum, squares, count] = [Infinity, -Infinity, 0, 0, 0];
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i] as number;
-    if (!Number.isFinite(value)) continue;
-    least = Math.min(least, value);
-    most = Math.max(most, value);
-    sum += value;
-    squares += value * value;
-    count += 1;
-  }
   if (values.length === 0) return '';
-  const others = values.length - count;
+  const finite = Float64Array.from(values).filter(Number.isFinite);
+  const others = values.length - finite.length;
   const odd = others > 0 ? `, ${formatValue(others)} not finite` : '';
-  if (count === 0) return `no finite number${odd}`;
-  const mean = sum / count;
-  const deviation = Math.sqrt(Math.max(0, squares / count - mean * mean));
-  const [low, high, middle, spread] = [least, most, mean, deviation].map(formatValue);
+  if (finite.length === 0) return `no finite number${odd}`;
+  const average = mean(finite);
+  const deviation = Math.sqrt(mean(finite.map((value) => (value - average) ** 2)));
+  const ends = [Math.min, Math.max].map((end) => finite.reduce((a, b) => end(a, b)));
+  const [low, high, middle, spread] = [...ends, average, deviation].map(formatValue);
   return `${low} to ${high}, mean ${middle}, standard deviation ${spread}${odd}`;
 }
 
@@ -119,11 +112,7 @@ function modelView(model: Model): View {
   for (const [name, leaf] of Object.entries(leaves(parameters))) {
     const part = /^[^.]+(?:\.\d+)?/.exec(name)?.[0] ?? name;
     const row = rows.get(part) ?? { part, tensors: 0, parameters: 0 };
-    rows.set(part, {
-      part,
-      tensors: row.tensors + 1,
-      parameters: row.parameters + leaf.size,
-    });
+    rows.set(part, { part, tensors: row.tensors + 1, parameters: row.parameters + leaf.size });
   }
   const classes = config.classes > 0 ? `, ${config.classes} classes` : '';
   const caption =
@@ -184,7 +173,9 @@ function isTraces(value: object): value is BlockTrace[] {
 }
 
 function isRecordedClaim(value: object): value is RecordedClaim {
-  return ['id', 'claim', 'figures', 'read', 'elsewhere', 'versions'].every((name) => name in value);
+  return ['id', 'command', 'figures', 'read', 'elsewhere', 'versions'].every(
+    (name) => name in value,
+  );
 }
 
 function isPng(value: object): value is Uint8Array {

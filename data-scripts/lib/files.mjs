@@ -88,7 +88,8 @@ export function linkAtomically(target, link) {
   createFolder(path.dirname(link));
   const temporary = `${link}.partial-${process.pid}`;
   rmSync(temporary, { force: true });
-  symlinkSync(target, temporary);
+  // On Windows, where links need a right, a folder can still be joined.
+  symlinkSync(target, temporary, 'junction');
   renameSync(temporary, link);
 }
 

@@ -22,6 +22,30 @@ export function cacheFolder(environment = process.env) {
 }
 
 /**
+ * Whether a folder is a clone of the project, and not the package that npm installed.
+ *
+ * @param {string} root
+ */
+export function isClone(root) {
+  // npm never packs it.
+  return existsSync(path.join(root, 'package-lock.json'));
+}
+
+/**
+ * The folder of an npm package as Node finds it from the project's folder, or undefined.
+ *
+ * @param {string} root
+ * @param {string} name
+ * @returns {string | undefined}
+ */
+export function npmPackage(root, name) {
+  const folder = path.join(root, 'node_modules', name);
+  if (existsSync(path.join(folder, 'package.json'))) return folder;
+  const above = path.dirname(root);
+  return above === root ? undefined : npmPackage(above, name);
+}
+
+/**
  * A program of the project's own Python environment, `.venv`.
  *
  * @param {string} root the project's folder

@@ -1,3 +1,6 @@
+import { cacheFolder, projectRoot } from './places.mjs';
+import { Progress } from './progress.mjs';
+
 /**
  * What every step of set-up is told.
  *
@@ -18,6 +21,11 @@
  * @property {(context: Context) => boolean} isDone
  * @property {(context: Context) => Promise<void>} run
  */
+
+/** @returns {Context} */
+export function newContext() {
+  return { root: projectRoot, cache: cacheFolder(), env: process.env, progress: new Progress() };
+}
 
 /**
  * Runs, in order, the steps that are not done.

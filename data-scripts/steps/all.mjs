@@ -1,25 +1,15 @@
 import { createFolder } from '../lib/files.mjs';
-import { cacheFolder, projectRoot } from '../lib/places.mjs';
-import { formatSeconds, Progress } from '../lib/progress.mjs';
+import { formatSeconds } from '../lib/progress.mjs';
 import { runSteps } from '../lib/steps.mjs';
 import { efficientNetLite0 } from './efficientnet-lite0.mjs';
 import { emoji } from './emoji.mjs';
 import { fashionMnist } from './fashion-mnist.mjs';
 import { jupyterLab, kernels } from './jupyter.mjs';
 import { miniLm } from './minilm.mjs';
-import { npmPackages } from './packages.mjs';
+import { mnistSubset } from './mnist-subset.mjs';
+import { npmPackages, ownName } from './packages.mjs';
 import { pythonEnvironment } from './python.mjs';
 import { chosenBuild, nativeTensorFlow, reasonAgainstNative } from './tensorflow.mjs';
-
-/** @returns {import('../lib/steps.mjs').Context} */
-export function newContext() {
-  return {
-    root: projectRoot,
-    cache: cacheFolder(),
-    env: process.env,
-    progress: new Progress(),
-  };
-}
 
 /**
  * Everything that a fresh clone needs before it is built, in order; what is there already costs
@@ -40,12 +30,13 @@ export async function setUp(context, { optional = false } = {}) {
   await runSteps(
     [
       npmPackages,
+      ownName,
       pythonEnvironment,
       ...(withoutNative ? [] : nativeTensorFlow(chosenBuild())),
       jupyterLab,
       kernels,
       fashionMnist,
-      ...(optional ? [emoji, efficientNetLite0, miniLm] : []),
+      ...(optional ? [mnistSubset, emoji, efficientNetLite0, miniLm] : []),
     ],
     context,
   );

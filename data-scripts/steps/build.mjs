@@ -26,7 +26,10 @@ export const build = {
 
   isDone({ root }) {
     const stamp = stampFile(root);
-    const isThere = [stamp, ...projects.map(({ dist }) => path.join(root, dist))].every(existsSync);
+    const gradients = path.join(root, 'packages', 'graph', 'dist', 'gradients.js');
+    const isThere = [stamp, gradients, ...projects.map(({ dist }) => path.join(root, dist))].every(
+      existsSync,
+    );
     return isThere && readFileSync(stamp, 'utf8') === sourcesKey(root);
   },
 
@@ -48,11 +51,31 @@ export const build = {
           output.trim(),
         );
       }
+      if (dist === path.join('packages', 'graph', 'dist')) {
+        await bundleGradients(path.join(root, 'packages', 'graph'));
+      }
       removeOlder(path.join(root, dist), started);
     }
     writeFileSync(stampFile(root), key);
   },
 };
+
+/**
+ * One CommonJS file of modules that the packages of TensorFlow.js have as ES modules only.
+ *
+ * @param {string} graph the folder of the package
+ */
+async function bundleGradients(graph) {
+  // Before there are packages, the doctor reads this file.
+  const { build: bundle } = await import('esbuild');
+  await bundle({
+    entryPoints: [path.join(graph, 'src', 'gradients.mjs')],
+    outfile: path.join(graph, 'dist', 'gradients.js'),
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+  });
+}
 
 /** @param {string} root */
 function stampFile(root) {

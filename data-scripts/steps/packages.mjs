@@ -1,12 +1,13 @@
 import path from 'node:path';
-import { readJson, requireDiskSpace } from '../lib/files.mjs';
+import { linkAtomically, pointsTo, readJson, requireDiskSpace } from '../lib/files.mjs';
 import { findProgram } from '../lib/places.mjs';
 import { runOrThrow } from '../lib/run.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
 
 /**
  * @typedef {{ version?: string, integrity?: string, optional?: boolean, devOptional?: boolean,
- *   peerDependencies?: Record<string, string> }} LockedPackage
+ *   peerDependencies?: Record<string, string>,
+ *   optionalDependencies?: Record<string, string> }} LockedPackage
  */
 
 /**
@@ -24,10 +25,12 @@ export const npmPackages = {
     /** @type {Record<string, LockedPackage> | undefined} */
     const installed = readJson(path.join(root, 'node_modules', '.package-lock.json'))?.packages;
     if (!wanted || !installed) return false;
+    const own = Object.keys(wanted['']?.optionalDependencies ?? {});
     const isCurrent = Object.entries(wanted).every(([place, { version, integrity, optional }]) => {
       const found = installed[place];
       if (place === '') return true;
-      if (!found) return optional === true; // another platform's package
+      // Another platform's package may be missing, but none that this project asks for.
+      if (!found) return optional === true && !own.some((name) => place === `node_modules/${name}`);
       return found.version === version && found.integrity === integrity;
     });
     // What the user added of the optional packages is no reason to wipe it.
@@ -48,6 +51,44 @@ export const npmPackages = {
     );
   },
 };
+
+/**
+ * The project among its own packages, so that notebooks and examples import it by its name, and
+ * `npx tarflow` finds its command.
+ *
+ * @type {import('../lib/steps.mjs').Step}
+ */
+export const ownName = {
+  title: 'The package under its own name',
+  isDone: ({ root }) =>
+    ownLinks(root).every(([target, link]) => {
+      // Windows keeps where a folder is joined from as an absolute path.
+      return pointsTo(link, target) || pointsTo(link, path.resolve(path.dirname(link), target));
+    }),
+
+  async run({ root }) {
+    for (const [target, link] of ownLinks(root)) linkAtomically(target, link);
+  },
+};
+
+/**
+ * @param {string} root
+ * @returns {[target: string, link: string][]}
+ */
+const ownLinks = (root) => [
+  ['..', path.join(root, 'node_modules', 'tarflow')],
+  // On Windows npx finds the command by package.json.
+  ...(process.platform === 'win32' ? [] : [commandLink(root)]),
+];
+
+/**
+ * @param {string} root
+ * @returns {[target: string, link: string]}
+ */
+const commandLink = (root) => [
+  path.join('..', 'tarflow', 'src', 'cli', 'bin.js'),
+  path.join(root, 'node_modules', '.bin', 'tarflow'),
+];
 
 /**
  * @param {NodeJS.ProcessEnv} env

@@ -7,14 +7,16 @@ import {
   linkAtomically,
   makeFolder,
   pointsTo,
+  readJson,
   requireDiskSpace,
   sameContent,
 } from '../lib/files.mjs';
-import { findProgram, venvProgram } from '../lib/places.mjs';
+import { findProgram, isClone, npmPackage, venvProgram } from '../lib/places.mjs';
 import { watchGrowth } from '../lib/progress.mjs';
 import { runOrThrow } from '../lib/run.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
 import { isUnpacked, unpackWheel } from '../lib/wheel.mjs';
+import { npmCommand } from './packages.mjs';
 
 /** @typedef {import('../lib/steps.mjs').Context} Context */
 /** @typedef {import('../lib/steps.mjs').Step} Step */
@@ -123,8 +125,48 @@ function libraryFolder(cache, build) {
 
 /** @param {string} root */
 export function packageFolder(root) {
-  return path.join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
+  return installed(root, '@tensorflow/tfjs-node-gpu');
 }
+
+/**
+ * Where an npm package is, or will be.
+ *
+ * @param {string} root
+ * @param {string} name
+ */
+function installed(root, name) {
+  return npmPackage(root, name) ?? path.join(root, 'node_modules', name);
+}
+
+/**
+ * The npm package, which npm leaves out where its own install script finds no network.
+ *
+ * @type {Step}
+ */
+export const enginePackage = {
+  title: 'TensorFlow.js for Node.js',
+  isDone: ({ root }) => npmPackage(root, '@tensorflow/tfjs-node-gpu') !== undefined,
+
+  async run({ root, env }) {
+    const { optionalDependencies } = readJson(path.join(root, 'package.json'));
+    const packages = Object.entries(optionalDependencies).map((entry) => entry.join('@'));
+    const project = isClone(root) ? root : path.resolve(root, '..', '..');
+    if (!existsSync(path.join(project, 'package.json'))) {
+      // npm removes from a folder whatever its package.json does not name.
+      throw new SetupError(
+        `${project} has no package.json`,
+        'Install tarflow in a project (npm init, npm install), and run the command there',
+      );
+    }
+    const [program, ...first] = npmCommand(env);
+    await runOrThrow(
+      'The installation of TensorFlow.js for Node.js',
+      program,
+      [...first, 'install', '--no-save', '--ignore-scripts', '--no-audit', ...packages],
+      { cwd: project, env },
+    );
+  },
+};
 
 /**
  * @param {Build} build
@@ -258,7 +300,7 @@ async function compile(purpose, { root, env }, { addon, sources, options = [], l
         'again; or set TARFLOW_BACKEND=wasm to do without, several times slower',
     );
   }
-  const headers = path.join(root, 'node_modules', 'node-api-headers', 'include');
+  const headers = path.join(installed(root, 'node-api-headers'), 'include');
   await makeFolder(path.dirname(addon), async (temporary) => {
     await runOrThrow(
       purpose,
@@ -304,7 +346,7 @@ function ownAddon({ root, cache }) {
 
 /** @param {string} root */
 function ownSource(root) {
-  return path.join(root, 'packages', 'graph', 'src', 'native', 'addon.cc');
+  return path.join(installed(root, '@tarflow/graph'), 'src', 'native', 'addon.cc');
 }
 
 /** @param {NodeJS.ProcessEnv} env */

@@ -5,28 +5,25 @@ import { InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../core/errors.js';
 import { FileUnwritable } from '../core/files.js';
 
-/** For commander: reads a number. */
-export function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) {
-    throw new InvalidArgumentError('Expected a number.');
-  }
-  return value;
+function numberReader(what: string, fits: (value: number) => boolean): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && fits(value)) return value;
+    throw new InvalidArgumentError(`Expected ${what}.`);
+  };
 }
+
+/** For commander: reads a number. */
+export const number = numberReader('a number', Number.isFinite);
 
 /** For commander: reads a whole number. */
-export function wholeNumber(text: string): number {
-  const value = number(text);
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('Expected a whole number.');
-  return value;
-}
+export const wholeNumber = numberReader('a whole number', Number.isSafeInteger);
 
 /** For commander: reads a whole number above 0. */
-export function count(text: string): number {
-  const value = wholeNumber(text);
-  if (value < 1) throw new InvalidArgumentError('Expected a whole number above 0.');
-  return value;
-}
+export const count = numberReader(
+  'a whole number above 0',
+  (value) => Number.isSafeInteger(value) && value > 0,
+);
 
 /** For commander: reads whole numbers with commas between them. */
 export function wholeNumbers(text: string): number[] {
@@ -77,15 +74,12 @@ export async function checkWritable(file: string): Promise<void> {
       `The file ${file} cannot be written (${reason})`,
       'Choose a path in a folder that can be written to',
     );
-  const kind = async (place: string): Promise<'folder' | 'file' | undefined> => {
-    const stats = await fs.stat(place).catch(() => undefined);
-    if (!stats) return undefined;
-    return stats.isDirectory() ? 'folder' : 'file';
-  };
-  if ((await kind(file)) === 'folder') throw unwritable('it is a folder');
+  const isFolder = async (place: string): Promise<boolean | undefined> =>
+    (await fs.stat(place).catch(() => undefined))?.isDirectory();
+  if (await isFolder(file)) throw unwritable('it is a folder');
   let folder = path.dirname(path.resolve(file));
-  while ((await kind(folder)) === undefined) folder = path.dirname(folder);
-  if ((await kind(folder)) === 'file') throw unwritable(`${folder} is a file, not a folder`);
+  while ((await isFolder(folder)) === undefined) folder = path.dirname(folder);
+  if (!(await isFolder(folder))) throw unwritable(`${folder} is a file, not a folder`);
   await fs.access(folder, constants.W_OK).catch(() => {
     throw unwritable(`no permission to write in ${folder}`);
   });

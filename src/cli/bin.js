@@ -13,9 +13,12 @@ process.stdout.on('error', (error) => {
 });
 
 async function run() {
-  if (command === 'doctor') {
-    const { doctor } = await import('../../data-scripts/doctor.mjs');
-    return doctor(rest);
+  const { commands } = await import('../../data-scripts/commands.mjs');
+  const script = command !== undefined && Object.hasOwn(commands, command) && commands[command];
+  if (script) {
+    const { runMain } = await import('../../data-scripts/lib/setup-error.mjs');
+    await runMain(() => script(rest));
+    return process.exitCode;
   }
   if (!existsSync(main)) {
     console.error(

@@ -23,12 +23,12 @@ import { titleOfCheckpoint } from '../training/checkpoint.js';
 import { count } from './arguments.js';
 
 /** All that names a data set. */
-const datasets = [...datasetNames, ...datasetForms];
+const datasets = () => [...datasetNames, ...datasetForms];
 
 /** The options `--data` and `--split`. */
 export function addDataOptions(command: Command, split: Split): Command {
   return command
-    .option('--data <name>', `${datasets.join(' or ')} (default: what it was trained on)`)
+    .option('--data <name>', `${datasets().join(' or ')} (default: what it was trained on)`)
     .option('--split <name>', 'train, validation, train+validation or test', split);
 }
 
@@ -45,7 +45,7 @@ export function dataName(
   if (name !== undefined) return name;
   throw new UserError(
     `${checkpoint} does not say what it was trained on`,
-    `Give --data ${datasets.join(' or --data ')}`,
+    `Give --data ${datasets().join(' or --data ')}`,
   );
 }
 
@@ -60,9 +60,7 @@ export function ledgerOption(): Option {
 
 /** The ledger where none is named: the same for all commands. */
 export function usualLedger(): string {
-  return existsSync('results')
-    ? path.join('results', 'test-readings.jsonl')
-    : 'test-readings.jsonl';
+  return path.join(existsSync('results') ? 'results' : '', 'test-readings.jsonl');
 }
 
 /** What says which images a model is measured on. */
@@ -181,7 +179,7 @@ const metricImages = 64;
 export function metricDataOption(otherwise: string): Option {
   return new Option(
     '--data <name>',
-    `${datasets.join(' or ')}: images for CRM and IGM (default: what the model was trained ` +
+    `${datasets().join(' or ')}: images for CRM and IGM (default: what the model was trained ` +
       `on, where that is here, ${otherwise})`,
   );
 }

@@ -62,8 +62,7 @@ async function run(checkpoint: string, options: DecodeOptions): Promise<Outcome>
     const images = await withProgress('Decoding', count, (onProgress) =>
       decodeLatents(model, own(tf.div<tf.Tensor4D>(latents, scale)), { onProgress }),
     );
-    const names = Array.from({ length: count }, (_, i) => `image-${i}`);
-    await writeImages(own(images), out, names);
+    await writeImages(own(images), out);
     const seconds = elapsed();
     return {
       json: { checkpoint, out, images: count, scale, seconds },

@@ -88,7 +88,7 @@ async function run(checkpoint: string, options: DenoiseOptions): Promise<Outcome
         "Expected noisy images about [-1, 1], as the model's own, and the sigma of their noise",
       );
     }
-    await writeImages(cleaned, out, names);
+    await writeImages(cleaned, out, { names });
     return {
       json: {
         checkpoint,

@@ -4,11 +4,14 @@ import { z } from 'zod';
 import { UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
 import { checkedJson } from '../core/schema.js';
+import type { Datasets } from '../data/index.js';
 import type { Experiment } from '../training/experiment.js';
 import type { CliCommand } from './command.js';
 
 /** What a package adds to the command line. */
 export interface Extension {
+  /** Data sets that are then known by name. */
+  datasets?: Datasets;
   /** Experiments that `tarflow train` knows by name. */
   experiments?: readonly Experiment[];
   /** Commands of its own. */

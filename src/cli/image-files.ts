@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { readBytes, writeAtomically } from '../core/files.js';
 import { tf, tidy } from '../core/tf.js';
+import { DamagedImage, decodedImage, measuredImage } from '../data/encoded/image-file.js';
 import { toUnitRange } from '../data/index.js';
 import { latentFacts } from '../data/latents/latent-file.js';
 import type { ImageSize, LatentFacts } from '../data/source.js';
@@ -82,19 +83,29 @@ export function checkNames(out: string, names: readonly string[]): void {
   );
 }
 
+interface WrittenImages {
+  /** Of the pictures in a folder. Default: `image-0` and so on. */
+  names?: readonly string[];
+  /** How many stand in a row of a grid. */
+  columns?: number | undefined;
+  /** What numbers are latents of. */
+  latents?: LatentFacts | undefined;
+}
+
 /**
  * Writes images: all their digits into a safetensors file, a grid into a PNG file, or a PNG each
  * into a folder. Pictures are clipped to [−1, 1].
  *
  * @param out ends in .safetensors, in .png, or is a folder's name
- * @param names of the pictures in a folder
- * @param about of a grid, how many stand in a row; of numbers, what they are latents of
  */
 export async function writeImages(
   images: tf.Tensor4D,
   out: string,
-  names: readonly string[],
-  { columns, latents = {} }: { columns?: number | undefined; latents?: LatentFacts } = {},
+  {
+    names = Array.from({ length: images.shape[0] }, (_, i) => `image-${i}`),
+    columns,
+    latents = {},
+  }: WrittenImages = {},
 ): Promise<void> {
   const form = formOf(out);
   if (form === 'numbers') {
@@ -238,7 +249,11 @@ function joined(parts: readonly Numbers[]): tf.Tensor4D {
   );
 }
 
-function wrongShape(file: string, { shape, name }: Numbers, remedy: string): UserError {
+function wrongShape(
+  file: string,
+  { shape, name }: { shape: readonly number[]; name?: string },
+  remedy: string,
+): UserError {
   return new UserError(`${file}: '${name}' has shape (${shape.join(', ')})`, remedy);
 }
 
@@ -273,38 +288,24 @@ async function readNumbers(
     );
   }
   if (channels === undefined || height === undefined || width === undefined || more.length > 0) {
-    throw new UserError(
-      `${file}: '${name}' has shape (${found.shape.join(', ')})`,
-      `Expected (count, ${expected})`,
-    );
+    throw wrongShape(file, { shape: found.shape, name }, `Expected (count, ${expected})`);
   }
   const latents = latentFacts({ path: file, metadata });
   return { shape: [count, channels, height, width], values, name, latents };
 }
 
+/** @throws UserError for a file that is no picture, and for one of another size */
 async function readPicture(file: string, image: ImageSize): Promise<Float32Array> {
-  const bytes = await readBytes(file);
-  const { channels, height, width } = image;
-  const decoded = sharp()(bytes)
-    .flatten({ background: '#ffffff' })
-    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  const { data, info } = await decoded.catch((error: Error) => {
-    throw new UserError(
-      `${file} is not a picture (${error.message})`,
-      'Expected a PNG file, or another format that sharp reads',
-    );
+  const encoded = { name: file, bytes: await readBytes(file) };
+  const { height, width } = await measuredImage(encoded).catch((error) => {
+    if (!(error instanceof DamagedImage)) throw error;
+    throw new UserError(error.problem, 'Expected a PNG file, or another format that sharp reads');
   });
-  if (info.height !== height || info.width !== width) {
+  if (height !== image.height || width !== image.width) {
     throw new UserError(
-      `${file} has ${info.width}×${info.height} pixels`,
-      `This model takes ${width}×${height}`,
+      `${file} has ${width}×${height} pixels`,
+      `This model takes ${image.width}×${image.height}`,
     );
   }
-  const area = height * width;
-  const pixels = Uint8Array.from({ length: channels * area }, (_, i) =>
-    data.readUInt8((i % area) * info.channels + Math.floor(i / area)),
-  );
-  return toUnitRange(pixels);
+  return toUnitRange(await decodedImage(encoded, image, 'exact'));
 }

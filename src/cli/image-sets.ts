@@ -6,10 +6,8 @@ import {
   datasetForms,
   datasetNames,
   type ImageSize,
-  loadDataset,
   openDataset,
   openPictures,
-  type Split,
 } from '../data/index.js';
 import { splits } from '../data/source.js';
 import type { FeatureStatistics } from '../evaluation/feature-statistics.js';
@@ -58,41 +56,27 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
       dispose: () => images.dispose(),
     };
   }
-  const [dataset = '', split, ...more] = text.split('/');
-  if (datasetNames.includes(dataset) && more.length === 0) {
-    if (split === undefined) throw withoutSplit(text);
-    // An unknown one is refused there.
-    return ofSource(text, await loadDataset(dataset, split as Split));
-  }
-  const placed = placedSet(text);
-  if (placed) {
+  const [, kind] = /^(\w+):./s.exec(text) ?? [];
+  const [first = '', ...more] = text.split('/');
+  const isNamed = datasetNames.includes(first) && more.length <= 1;
+  if (isNamed || datasetForms.includes(`${kind}:PATH`)) {
+    const at = text.lastIndexOf('/');
+    const split = splits.find((one) => one === text.slice(at + 1));
+    // Which images are compared is said: none are taken to be meant, least of all test images.
+    if (at < 0 || split === undefined) {
+      const set = isNamed ? first : text.replace(/\/$/, '');
+      const expected = splits.map((one) => `${set}/${one}`).join(', ');
+      const problem = isNamed && more[0] ? `has no split '${more[0]}'` : 'came without a split';
+      throw new UserError(`${text} ${problem}`, `Expected ${expected}`);
+    }
     const image = sizes.asked ?? sizes.usual;
-    return ofSource(text, await openDataset(placed.name, placed.split, { image }));
+    return ofSource(text, await openDataset(text.slice(0, at), split, { image }));
   }
   if (isFolder(text)) return ofSource(text, await openPictures(text, { image: sizes.asked }));
   throw new UserError(
     `There are no images '${text}'`,
     `Expected ${imageSetForms}. Data sets: ${[...datasetNames, ...datasetForms].join(', ')}`,
   );
-}
-
-/**
- * A set with its path, as `SET:PATH/SPLIT`; undefined for what is none.
- * @throws UserError for one without a split
- */
-function placedSet(text: string): { name: string; split: Split } | undefined {
-  const [, kind] = /^(\w+):./s.exec(text) ?? [];
-  if (kind === undefined || !datasetForms.includes(`${kind}:PATH`)) return undefined;
-  const at = text.lastIndexOf('/');
-  const split = splits.find((one) => one === text.slice(at + 1));
-  if (at < 0 || split === undefined) throw withoutSplit(text);
-  return { name: text.slice(0, at), split };
-}
-
-/** Which images are compared is said: none are taken to be meant, least of all test images. */
-function withoutSplit(set: string): UserError {
-  const named = splits.map((split) => `${set.replace(/\/$/, '')}/${split}`);
-  return new UserError(`${set} came without a split`, `Expected ${named.join(', ')}`);
 }
 
 function ofSource(name: string, data: DataSource): ImageSet {

@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { Interruption, UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
+import { registerDatasets } from '../data/index.js';
 import { registerExperiments } from '../training/experiment.js';
 import { autoencoder } from './autoencoder-command.js';
 import { bpd } from './bpd-command.js';
@@ -20,26 +21,39 @@ import { train } from './train-command.js';
 import { stepTime } from './training-threads.js';
 
 /**
- * `tarflow doctor`: a script that needs nothing built or installed does it all, and bin.js runs it
- * without coming here. The command stands here for the list of commands.
+ * A command that needs nothing built or installed: a script does it all, and bin.js runs it without
+ * coming here. It stands here for the list of commands.
  */
-const doctor: CliCommand = (program, setExitCode) => {
-  program
-    .command('doctor')
-    .description('show what this machine has and lacks, with a remedy for each thing missing')
-    .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ tarflow doctor\n  $ tarflow doctor --json')
-    .action(async ({ json }: { json?: boolean }) => {
-      const script = path.join(packageRoot(), 'data-scripts', 'doctor.mjs');
-      const { doctor: examine }: { doctor(programArguments: string[]): Promise<number> } =
-        await import(pathToFileURL(script).href);
-      setExitCode(await examine(json ? ['--json'] : []));
-    });
-};
+function script(name: string, description: string, example: string): CliCommand {
+  return (program, setExitCode) => {
+    program
+      .command(name)
+      .argument('[arguments...]')
+      .description(description)
+      .allowUnknownOption()
+      .addHelpText('after', `\nExamples:\n  $ tarflow ${example}`)
+      .action(async (programArguments: string[]) => {
+        const file = path.join(packageRoot(), 'data-scripts', 'commands.mjs');
+        const { commands }: { commands: Record<string, (given: string[]) => Promise<number>> } =
+          await import(pathToFileURL(file).href);
+        setExitCode((await commands[name]?.(programArguments)) ?? exitCodes.unexpected);
+      });
+  };
+}
+
+const scripts: readonly CliCommand[] = [
+  script(
+    'doctor',
+    'show what this machine has and lacks, with a remedy for each thing missing',
+    'doctor --json',
+  ),
+  script('data', 'fetch data sets and networks', 'data fashion-mnist'),
+  script('setup', 'fetch and compile the native engine', 'setup native'),
+];
 
 /** The commands of the library, in the order in which help lists them. */
 const commands: readonly CliCommand[] = [
-  doctor,
+  ...scripts,
   train,
   stepTime,
   snapshot,
@@ -92,12 +106,16 @@ Exit codes:
 The engine is chosen by TARFLOW_BACKEND=tensorflow, wasm, webgpu or cpu; default: tensorflow
 where it is set up, else wasm.`,
     );
-  for (const add of commands) add(program, setExitCode);
-
   try {
-    for (const extension of extensions ?? installedExtensions()) {
-      registerExperiments(extension.experiments ?? []);
-      for (const add of extension.commands ?? []) addNew(add, program, setExitCode);
+    const installed = extensions ?? installedExtensions();
+    for (const { datasets = {}, experiments = [] } of installed) {
+      registerDatasets(datasets);
+      registerExperiments(experiments);
+    }
+    // Help names what is registered by now.
+    for (const add of commands) add(program, setExitCode);
+    for (const { commands: more = [] } of installed) {
+      for (const add of more) addNew(add, program, setExitCode);
     }
     await program.parseAsync([...argv]);
     return exitCode;

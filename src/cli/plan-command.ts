@@ -3,6 +3,7 @@ import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { blocksOf } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
+import type { Candidate } from '../sampling/planner/choice.js';
 import {
   checkPlanPath,
   type Plan,
@@ -14,14 +15,8 @@ import {
   readPlan,
   writePlan,
 } from '../sampling/planner/plan-file.js';
-import {
-  type Candidate,
-  checkTolerance,
-  latentsToPlan,
-  planSampling,
-} from '../sampling/planner/plan-sampling.js';
+import { checkTolerance, latentsToPlan, planSampling } from '../sampling/planner/plan-sampling.js';
 import { sampleNoise } from '../sampling/sample.js';
-import { askedExecution } from '../sampling/solvers/execution.js';
 import { type Solver, solverText } from '../sampling/solvers/solvers.js';
 import { namedSolvers, strategyNames } from '../sampling/solvers/strategies.js';
 import { tableText } from '../show/table.js';
@@ -98,7 +93,8 @@ Examples:
 });
 
 async function run(checkpoint: string, options: PlanOptions): Promise<Outcome> {
-  const { tolerance, batch, repeats, seed, output = planPath(checkpoint) } = options;
+  const { tolerance, batch, repeats, seed, mode, precision } = options;
+  const { output = planPath(checkpoint) } = options;
   checkTolerance(tolerance);
   checkPlanPath(output);
   await checkWritable(output);
@@ -115,7 +111,8 @@ async function run(checkpoint: string, options: PlanOptions): Promise<Outcome> {
     const work = (onProgress: (share: number) => void) =>
       planSampling(flow, noise, {
         ...conditions,
-        ...askedExecution(options),
+        mode,
+        precision,
         guidance,
         batch,
         tolerance,

@@ -55,17 +55,11 @@ export async function runToTrain(options: RunOptions): Promise<RunToTrain> {
   const { experiment: asked, out, resume, set } = options;
   const recorded = resume ? await new RunFolder(out).described() : undefined;
   const goesOn = asked === undefined ? recorded : undefined;
-  const experiment = withOverrides(
-    goesOn ? recordedExperiment(goesOn, out) : await namedExperiment(asked ?? ''),
-    set,
-  );
+  const named = asked?.endsWith('.json') ? await readExperiment(asked) : undefined;
+  const begun = goesOn && recordedExperiment(goesOn, out);
+  const experiment = withOverrides(begun ?? named ?? findExperiment(asked ?? ''), set);
   const name = goesOn ? goesOn.experiment : experiment.name;
   return { experiment, name, named: namedDataOf(options, experiment, recorded), recorded };
-}
-
-/** An experiment by its name, or from a file. */
-async function namedExperiment(asked: string): Promise<Experiment> {
-  return asked.endsWith('.json') ? readExperiment(asked) : findExperiment(asked);
 }
 
 /** What a run's folder says of its experiment. */

@@ -4,11 +4,9 @@ import { UserError } from '../core/errors.js';
 import { blocksOf } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkPriorTemperature, sample as drawSamples } from '../sampling/sample.js';
-import { askedExecution } from '../sampling/solvers/execution.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-block.js';
 import { strategyNames } from '../sampling/solvers/strategies.js';
 import {
-  checkWritable,
   count,
   counted,
   imageSize,
@@ -34,7 +32,7 @@ import {
   guidanceOf,
 } from './condition-options.js';
 import { trainingSigma } from './denoise-command.js';
-import { checkDrawable, writeImages } from './image-files.js';
+import { checkDrawable, checkImagesWritable, outForms, writeImages } from './image-files.js';
 import { chosenSolvers } from './plan-command.js';
 
 /** Images sampled together. */
@@ -60,7 +58,7 @@ export const sample = defineCommand({
       addConditionOptions(
         command
           .argument('<checkpoint>', 'a safetensors file, of ours or published')
-          .requiredOption('--out <file.png>', 'the picture, or a .safetensors file for all digits')
+          .requiredOption('--out <path>', outForms)
           .option('--count <n>', 'how many images', count, 16),
       ),
     )
@@ -102,9 +100,11 @@ Examples:
 
 async function run(checkpoint: string, options: SampleOptions): Promise<Outcome> {
   const { count, seed, out, priorTemperature, size, plan, textEncoder } = options;
-  checkOut(out, options.columns);
+  if (options.columns !== undefined && path.extname(out) !== '.png') {
+    throw new UserError(`--columns came for ${out}, which is no grid`, 'Leave it out');
+  }
   checkPriorTemperature(priorTemperature ?? 1);
-  await checkWritable(out);
+  await checkImagesWritable(out);
   const work = async ({ model: flow, engine, own }: ModelAtWork): Promise<Outcome> => {
     checkDrawable(flow.config.image, out, `Samples of ${checkpoint}`);
     const conditions = await conditionsInTurn(flow, checkpoint, options, count);
@@ -112,7 +112,8 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
     own(text);
     const guidance = guidanceOf(flow, conditions, options);
     const denoise = denoising(flow, checkpoint, options);
-    const how = { label, guidance, ...askedExecution(options) };
+    const { mode, precision } = options;
+    const how = { label, guidance, mode, precision };
     const batch = Math.min(count, batchSize);
     const use = { batch, ...how, captions: options.text, textEncoder };
     const solver =
@@ -141,7 +142,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
       console.error('Some pixels are not finite, and magenta: the model or its guidance diverges.');
     }
     const { latents } = flow.details;
-    await writeImages(images, out, [], { columns: options.columns, latents });
+    await writeImages(images, out, { columns: options.columns, latents });
     return {
       json: {
         checkpoint,
@@ -163,16 +164,6 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
     };
   };
   return withModel(checkpoint, work, size ? { imageSize: size } : {});
-}
-
-/** @throws UserError for another name than that of a picture or of numbers, and for columns of numbers */
-function checkOut(out: string, columns: number | undefined): void {
-  const ending = path.extname(out);
-  if (ending !== '.png' && ending !== '.safetensors') {
-    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .png or .safetensors');
-  }
-  if (ending === '.png' || columns === undefined) return;
-  throw new UserError(`--columns came for ${out}, which is no picture`, 'Leave it out');
 }
 
 /** Segments that iterations did not solve as they should have, in a line; empty where none. */

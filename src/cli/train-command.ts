@@ -10,7 +10,7 @@ import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
 import { untilInterrupted } from '../show/interrupt.js';
 import { type Progress, startProgress } from '../show/progress.js';
-import { tableText } from '../show/table.js';
+import { tableText, wordsInLines } from '../show/table.js';
 import { knownExperiments } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
@@ -200,10 +200,9 @@ function trainingProgress(total: number) {
 
 /** Share of all steps' time spent on waiting for their batches. */
 function shareForData(records: readonly StepRecord[]): number {
-  const times = records.map(({ imagesPerSecond }) => 1 / imagesPerSecond);
-  const all = times.reduce((sum, time) => sum + time, 0);
-  const data = records.reduce((sum, { dataShare }, i) => sum + dataShare * (times[i] ?? 0), 0);
-  return records.length > 0 ? data / all : 0;
+  const sum = (share: (record: StepRecord) => number) =>
+    records.reduce((total, record) => total + share(record) / record.imagesPerSecond, 0);
+  return records.length > 0 ? sum(({ dataShare }) => dataShare) / sum(() => 1) : 0;
 }
 
 /** @param nats true where the loss is one of likelihood; else its terms stand beside it */
@@ -239,14 +238,6 @@ function list(): Outcome {
 
 /** Words in indented lines of at most 80 columns. */
 function wrapped(words: readonly string[]): string {
-  const lines: string[] = [];
-  for (const word of words) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= 80) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else {
-      lines.push(`  ${word}`);
-    }
-  }
-  return lines.join('\n');
+  const lines = wordsInLines(words, (line) => line.length <= 78);
+  return lines.map((line) => `  ${line}`).join('\n');
 }

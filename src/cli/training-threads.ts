@@ -1,16 +1,16 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import type { Mode, ThreadUse } from '@tarflow/graph';
-import { isSetUp } from '@tarflow/graph';
+import { promisify } from 'node:util';
+import { isSetUp, type Mode, type ThreadUse } from '@tarflow/graph';
 import { z } from 'zod';
-import { cacheFolder } from '../core/cache-folder.js';
 import { currentEngine, startEngine } from '../core/engine.js';
 import { writeAtomically } from '../core/files.js';
 import { packageRoot } from '../core/package-root.js';
+import { keptOrMade, keptPlace } from '../formats/kept-file.js';
+import { jsonOf } from '../formats/metadata.js';
 import { familyOf } from '../models/registry.js';
 import { processorName } from '../sampling/planner/machine.js';
 import type { Experiment } from '../training/experiment.js';
@@ -68,11 +68,20 @@ export async function chooseTrainingThreads(
     averages: averageDecay > 0,
     clips: clipNorm > 0,
   };
-  const use = await keptChoice(dependsOn, async () =>
-    (await isQuiet(load)) ? measuredUse(experiment, mode, threads) : undefined,
-  );
+  const place = keptPlace('threads', dependsOn, { ending: 'json' });
+  const { use } = await keptOrMade<{ use: ThreadUse | undefined }>(place, {
+    read: async (file) => jsonOf(keptSchema, fs.readFileSync(file, 'utf8')),
+    make: async () => ({
+      use: (await isQuiet(load)) ? await measuredUse(experiment, mode, threads) : undefined,
+    }),
+    async write(file, made) {
+      if (made.use) await writeAtomically(file, `${JSON.stringify({ ...made, dependsOn })}\n`);
+    },
+  });
   if (use) useThreads(use, threads);
 }
+
+const keptSchema = z.object({ use: z.enum(['divided', 'undivided']) });
 
 function useThreads(use: ThreadUse, threads: number): void {
   Object.assign(process.env, environmentOf(use, threads));
@@ -110,26 +119,6 @@ function environmentOf(use: ThreadUse, threads: number): Record<string, string> 
     : { TF_NUM_INTRAOP_THREADS: '1', TF_NUM_INTEROP_THREADS: String(threads) };
 }
 
-const keptSchema = z.object({ use: z.enum(['divided', 'undivided']) });
-
-/** The choice that is kept under what it depends on, or is made now. */
-async function keptChoice(
-  dependsOn: object,
-  choose: () => Promise<ThreadUse | undefined>,
-): Promise<ThreadUse | undefined> {
-  const key = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');
-  const file = path.join(cacheFolder(), 'threads', `${key.slice(0, 32)}.json`);
-  try {
-    return keptSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8'))).use;
-  } catch {
-    // Not there, or damaged: made now.
-  }
-  const use = await choose();
-  // A cache that cannot be written costs the same measurement next time.
-  if (use) await writeAtomically(file, `${JSON.stringify({ use, dependsOn })}\n`).catch(() => {});
-  return use;
-}
-
 /** Whether steps can be timed now; says so where they cannot. */
 async function isQuiet(load: () => Promise<number>): Promise<boolean> {
   const busy = await load();
@@ -153,25 +142,23 @@ export async function busyShare(): Promise<number> {
 /** Milliseconds of the threads that this process may use, together, since the machine started. */
 function processorTimes(): { busy: number; idle: number } {
   const sum = { busy: 0, idle: 0 };
-  const allowed = allowedThreads();
+  const isAllowed = allowedThreads();
   for (const [index, { times }] of os.cpus().entries()) {
-    if (!allowed.some(({ first, last }) => first <= index && index <= last)) continue;
+    if (!isAllowed(index)) continue;
     sum.idle += times.idle;
     sum.busy += times.user + times.nice + times.sys + times.irq;
   }
   return sum;
 }
 
-/** The threads that Linux lets this process use, by their numbers; all where nothing says. */
-function allowedThreads(): { first: number; last: number }[] {
+/** Which threads Linux lets this process use, by their numbers; all where nothing says. */
+function allowedThreads(): (thread: number) => boolean {
   const file = '/proc/self/status';
   const status = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
   const [, list] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status) ?? [];
-  if (list === undefined) return [{ first: 0, last: Number.POSITIVE_INFINITY }];
-  return list.split(',').map((range) => {
-    const [first = 0, last = first] = range.split('-').map(Number);
-    return { first, last };
-  });
+  const ranges = list?.split(',').map((range) => range.split('-').map(Number));
+  return (thread) =>
+    ranges?.some(([first = 0, last = first]) => first <= thread && thread <= last) ?? true;
 }
 
 /** The faster use, or undefined where it could not be measured, or a GPU computes. */
@@ -217,27 +204,23 @@ type StepTime = z.infer<typeof timeSchema>;
  * Seconds of a step in a process with some environment.
  * @throws Error with the line in which the process says what is wrong
  */
-function timed(
+async function timed(
   experiment: Experiment,
   mode: Mode | undefined,
   environment: Record<string, string>,
 ): Promise<StepTime> {
   const bin = path.join(packageRoot(), 'src', 'cli', 'bin.js');
   const env = { ...process.env, TARFLOW_BACKEND: 'tensorflow', ...environment };
-  return new Promise((resolve, reject) => {
-    const options = { env, timeout: patience };
-    const child = execFile(process.execPath, [bin, command], options, (error, stdout, stderr) => {
-      if (error) return reject(new Error(errorLine(stderr) || error.message));
-      try {
-        resolve(timeSchema.parse(JSON.parse(lastLine(stdout))));
-      } catch {
-        reject(new Error(`${command} answered '${lastLine(stdout)}'`));
-      }
-    });
-    // One that ends at once reads nothing; its status says so.
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(JSON.stringify({ ...experiment, mode }));
+  const running = promisify(execFile)(process.execPath, [bin, command], { env, timeout: patience });
+  // One that ends at once reads nothing; its status says so.
+  running.child.stdin?.on('error', () => {});
+  running.child.stdin?.end(JSON.stringify({ ...experiment, mode }));
+  const { stdout } = await running.catch((error: Error & { stderr: string }) => {
+    throw new Error(errorLine(error.stderr) || error.message);
   });
+  const time = jsonOf(timeSchema, lastLine(stdout));
+  if (time) return time;
+  throw new Error(`${command} answered '${lastLine(stdout)}'`);
 }
 
 /** What is wrong, in the words of what a command wrote: the first line that names an error, or its last. */

@@ -136,8 +136,7 @@ async function start(engine: EngineName): Promise<EngineReport> {
   old.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   old.isArray ??= Array.isArray;
 
-  // Registers the gradients, which the core alone does not.
-  require('@tensorflow/tfjs');
+  require('@tarflow/graph/gradients');
   switch (engine) {
     case 'tensorflow':
       return startTensorFlow();
@@ -184,7 +183,7 @@ async function startTensorFlow(): Promise<EngineReport> {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     throw new UserError(
       `The native TensorFlow engine did not load (${reason})`,
-      'Run `npm run setup`, then `npx tarflow doctor` to see what is missing',
+      'Run `npx tarflow setup native`, then `npx tarflow doctor` to see what is missing',
     );
   }
 }

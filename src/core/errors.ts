@@ -38,8 +38,6 @@ export { UserError };
  * ```
  */
 export class Interruption extends UserError {
-  override readonly name = 'Interruption';
-
   /** @param remedy how to go on */
   constructor(
     problem = 'This was stopped',

@@ -4,14 +4,10 @@ import * as path from 'node:path';
 import { UserError } from './errors.js';
 
 /** A file that cannot be read: it is missing, a folder, or not ours to read. */
-export class FileUnreadable extends UserError {
-  override readonly name = 'FileUnreadable';
-}
+export class FileUnreadable extends UserError {}
 
 /** A file that cannot be written: its folder is missing, read-only, or full. */
-export class FileUnwritable extends UserError {
-  override readonly name = 'FileUnwritable';
-}
+export class FileUnwritable extends UserError {}
 
 /**
  * The bytes of a file below 2 GiB.
@@ -80,22 +76,21 @@ export async function writeAtomically(
   content: Uint8Array | string | ((handle: fs.FileHandle) => Promise<void>),
 ): Promise<void> {
   const temporary = `${file}.${process.pid}.${++written}.tmp`;
-  try {
+  await writing(file, async () => {
     await makeFolder(path.dirname(file));
-    const handle = await fs.open(temporary, 'wx');
     try {
-      if (typeof content === 'function') await content(handle);
-      else await handle.writeFile(content);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      await withOpen(temporary, 'wx', async (handle) => {
+        if (typeof content === 'function') await content(handle);
+        else await handle.writeFile(content);
+        await handle.sync();
+      });
+      await fs.rename(temporary, file);
+    } catch (error) {
+      await fs.rm(temporary, { force: true }).catch(() => {});
+      throw error;
     }
-    await fs.rename(temporary, file);
     await syncFolder(path.dirname(file));
-  } catch (error) {
-    await fs.rm(temporary, { force: true }).catch(() => {});
-    throw unwritable(file, error);
-  }
+  });
 }
 
 /**
@@ -106,10 +101,9 @@ export async function writeAtomically(
  * @throws FileUnwritable that says why
  */
 export async function appendLine(file: string, line: string): Promise<void> {
-  try {
+  await writing(file, async () => {
     await makeFolder(path.dirname(file));
-    const handle = await fs.open(file, 'a+');
-    try {
+    await withOpen(file, 'a+', async (handle) => {
       const { size } = await handle.stat();
       const last = Buffer.alloc(1);
       if (size > 0) await handle.read(last, 0, 1, size - 1);
@@ -117,12 +111,8 @@ export async function appendLine(file: string, line: string): Promise<void> {
       const before = size > 0 && last.toString() !== '\n' ? '\n' : '';
       await handle.writeFile(`${before}${line}\n`);
       await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw unwritable(file, error);
-  }
+    });
+  });
 }
 
 /** Whether a file has the name of a temporary one; a process that is killed may leave it. */
@@ -135,19 +125,13 @@ export function isTemporaryName(name: string): boolean {
  * @throws FileUnwritable that says why
  */
 export async function syncFile(file: string): Promise<void> {
-  try {
-    const handle = await fs.open(file, 'r+');
-    await handle.sync().finally(() => handle.close());
-  } catch (error) {
-    throw unwritable(file, error);
-  }
+  await writing(file, () => withOpen(file, 'r+', (handle) => handle.sync()));
 }
 
 /** Puts on the disk which names a folder has. */
 async function syncFolder(folder: string): Promise<void> {
   try {
-    const handle = await fs.open(folder, 'r');
-    await handle.sync().finally(() => handle.close());
+    await withOpen(folder, 'r', (handle) => handle.sync());
   } catch (error) {
     // Windows opens no folders, and some file systems sync none: names there last as they do.
     if (!noFolderSync.has(codeOf(error) ?? '')) throw error;
@@ -183,10 +167,7 @@ export async function makeFolder(folder: string): Promise<void> {
     const present = await fs.stat(folder).catch(() => undefined);
     if (present?.isDirectory()) return;
     const above = path.dirname(path.resolve(folder));
-    const aboveIsThere = await fs.stat(above).then(
-      () => true,
-      () => false,
-    );
+    const aboveIsThere = await fs.stat(above).catch(() => undefined);
     if (codeOf(error) !== 'ENOENT' || aboveIsThere) throw error;
     await makeFolder(above);
     await makeFolder(folder);
@@ -207,6 +188,21 @@ async function reading<R>(file: string, work: () => Promise<R>): Promise<R> {
       'Expected the path of a readable file',
     );
   }
+}
+
+async function writing(file: string, work: () => Promise<void>): Promise<void> {
+  await work().catch((error: unknown) => {
+    throw unwritable(file, error);
+  });
+}
+
+async function withOpen(
+  file: string,
+  flags: string,
+  work: (handle: fs.FileHandle) => Promise<void>,
+): Promise<void> {
+  const handle = await fs.open(file, flags);
+  await work(handle).finally(() => handle.close());
 }
 
 /** What failed to write a file; an error of another kind than the system's stays what it is. */

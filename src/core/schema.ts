@@ -130,6 +130,7 @@ function dotted(path: readonly PropertyKey[]): string {
 }
 
 function short(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'missing';
+  // Not every number is one in JSON.
+  const text = typeof value === 'number' ? `${value}` : (JSON.stringify(value) ?? 'missing');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

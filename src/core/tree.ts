@@ -23,12 +23,10 @@ export function leaves(tree: Tree): Leaves {
 
 /** The tree of records whose leaves have these dotted names, the way back of {@link leaves}. */
 export function nested<T extends Tree>(tensors: Leaves): T {
-  const tree: Record<string, Tree> = {};
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (!name.includes('.')) tree[name] = tensor;
-  }
-  for (const [name, group] of Object.entries(grouped(tensors))) tree[name] = nested(group);
-  return tree as Tree as T;
+  const alone = Object.entries(tensors).filter(([name]) => !name.includes('.'));
+  const groups = Object.entries(grouped(tensors));
+  const inner = groups.map(([name, group]): [string, Tree] => [name, nested(group)]);
+  return Object.fromEntries([...alone, ...inner]) as Tree as T;
 }
 
 /**
@@ -64,13 +62,6 @@ export function leaf<R extends keyof tf.Ranked>(
 
 function hasRank<R extends keyof tf.Ranked>(tensor: tf.Tensor, rank: R): tensor is tf.Ranked[R] {
   return tensor.rank === rank;
-}
-
-/** Named tensors under a prefix. */
-export function withPrefix(tensors: Leaves, prefix: string): Leaves {
-  return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => [prefix + name, tensor]),
-  );
 }
 
 /**

@@ -20,7 +20,6 @@ import { openLatents } from './latents/latent-file.js';
 import type { ImageDataset } from './memory.js';
 import { afhq } from './sets/afhq.js';
 import { cifar10, loadCifar10 } from './sets/cifar10.js';
-import { emojiDatasets } from './sets/emoji.js';
 import { loadFashionMnist } from './sets/fashion-mnist.js';
 import { imagenet } from './sets/imagenet.js';
 import { imagenet64 } from './sets/imagenet64.js';
@@ -39,7 +38,6 @@ export {
 } from './latents/latent-file.js';
 export { type ImageDataset, type ImageParts, imageDataset } from './memory.js';
 export * from './reading.js';
-export { heldOutNames } from './sets/emoji-names.js';
 export type { OfficialOptions } from './sets/official-set.js';
 export type {
   CaptionFacts,
@@ -51,18 +49,17 @@ export type {
 } from './source.js';
 export { firstOfEachClass } from './splits.js';
 
-const loaders: Record<string, (split: Split) => Promise<ImageDataset>> = {
-  'fashion-mnist': loadFashionMnist,
-  'mnist-10k-subset': loadMnistSubset,
-  ...emojiDatasets,
-  cifar10: loadCifar10,
-};
+/** What loads a split of each of some data sets, by their names. */
+export type Datasets = Readonly<Record<string, (split: Split) => Promise<ImageDataset>>>;
+
+const loaders = new Map<string, Datasets[string]>();
+const names: string[] = [];
 
 /** What a user has in a folder as it is officially distributed, NAME:FOLDER. */
 const officialSets: readonly OfficialSet[] = [imagenet, imagenet64, afhq, cifar10];
 
 /**
- * The names that {@link loadDataset} knows.
+ * The names that {@link loadDataset} knows: those of the library, and those that were registered since.
  *
  * @example
  * ```ts
@@ -71,7 +68,24 @@ const officialSets: readonly OfficialSet[] = [imagenet, imagenet64, afhq, cifar1
  * console.log(datasetNames.join(', ')); // fashion-mnist, mnist-10k-subset, …
  * ```
  */
-export const datasetNames: readonly string[] = Object.keys(loaders);
+export const datasetNames: readonly string[] = names;
+
+/**
+ * Makes data sets known by name to {@link loadDataset} and to the command line; a name that is known
+ * already stands for the new one.
+ */
+export function registerDatasets(datasets: Datasets): void {
+  for (const [name, load] of Object.entries(datasets)) {
+    if (!loaders.has(name)) names.push(name);
+    loaders.set(name, load);
+  }
+}
+
+registerDatasets({
+  'fashion-mnist': loadFashionMnist,
+  'mnist-10k-subset': loadMnistSubset,
+  cifar10: loadCifar10,
+});
 
 /**
  * Loads one split of a data set into memory.
@@ -89,7 +103,7 @@ export const datasetNames: readonly string[] = Object.keys(loaders);
  * ```
  */
 export async function loadDataset(name: string, split: Split): Promise<ImageDataset> {
-  const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+  const load = loaders.get(name);
   if (!load) {
     const known = [...datasetNames, ...datasetForms].join(', ');
     throw new UserError(`Unknown data set '${name}'`, `Expected one of ${known}`);

@@ -1,6 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
-import { openForReading } from '../core/files.js';
-import { bytesAt } from '../formats/elements.js';
+import { bytesAt, withFile } from '../formats/elements.js';
 import {
   batchOf,
   checkIndices,
@@ -22,39 +20,26 @@ export function rowsSource(description: RowsDescription): DataSource {
     async read(indices) {
       checkIndices(this, indices);
       const values = new Uint8Array(indices.length * size);
-      const opened = new Map<string, Promise<FileHandle>>();
-      const handleOf = (file: string): Promise<FileHandle> => {
-        const handle = opened.get(file) ?? openForReading(file);
-        opened.set(file, handle);
-        return handle;
-      };
-      try {
-        await Promise.all(
-          Array.from(indices, async (index, place) => {
-            const { file, position } = rowPlace(parts, rows[index]!, size);
-            values.set(await bytesAt(await handleOf(file), file, position, size), place * size);
-          }),
+      const places = Array.from(indices, (index, place) => ({ row: rows[index]!, place }));
+      let before = 0;
+      const reads = parts.map(({ file, position, rows: count }) => {
+        const begin = before;
+        before += count;
+        const here = places.filter(({ row }) => row >= begin && row < begin + count);
+        if (here.length === 0) return undefined;
+        return withFile(file, (handle) =>
+          Promise.all(
+            here.map(async ({ row, place }) => {
+              const at = position + (row - begin) * size;
+              values.set(await bytesAt(handle, file, at, size), place * size);
+            }),
+          ),
         );
-      } finally {
-        for (const handle of await Promise.allSettled(opened.values())) {
-          if (handle.status === 'fulfilled') await handle.value.close();
-        }
-      }
+      });
+      const behind = places.find(({ row }) => row >= before);
+      if (behind) throw new RangeError(`Row ${behind.row} is behind the last one, ${before - 1}.`);
+      await Promise.all(reads);
       return batchOf(description, indices, values);
     },
   };
-}
-
-/** Where a row lies. */
-function rowPlace(
-  parts: RowsDescription['parts'],
-  row: number,
-  size: number,
-): { file: string; position: number } {
-  let left = row;
-  for (const { file, position, rows } of parts) {
-    if (left < rows) return { file, position: position + left * size };
-    left -= rows;
-  }
-  throw new RangeError(`Row ${row} is behind the last one, ${row - left - 1}.`);
 }

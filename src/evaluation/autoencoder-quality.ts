@@ -83,12 +83,8 @@ export async function autoencoderQuality(
       made.push(decoded);
       ratios.push(...psnr(decoded, images));
       if (distance) {
-        addFeatures(
-          own,
-          distance.network,
-          tidy(() => tf.clipByValue(decoded, -1, 1)),
-        );
-        addFeatures(originals, distance.network, images.clone());
+        addFeatures(own, distance.network, decoded);
+        addFeatures(originals, distance.network, images);
       }
     } finally {
       tf.dispose(made);
@@ -124,14 +120,13 @@ function treated(
   return tf.div(denoise ? denoise(noisy) : noisy, scale);
 }
 
-/** Takes the features of images into statistics, and frees the images. */
+/** Takes the features of images, clipped to [−1, 1] as a picture is, into statistics. */
 function addFeatures(
   statistics: RunningStatistics,
   network: FeatureNetwork,
   images: tf.Tensor4D,
 ): void {
-  const features = tidy(() => network.features(images));
-  images.dispose();
+  const features = tidy(() => network.features(tf.clipByValue(images, -1, 1)));
   try {
     statistics.add(features);
   } finally {

@@ -1,5 +1,5 @@
 import { xlaIsAtHand } from '@tarflow/graph';
-import { checkCount, UserError } from '../core/errors.js';
+import { checkCount } from '../core/errors.js';
 import { foldIn, type RandomKey, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
@@ -96,9 +96,7 @@ export async function datasetBitsPerDimension(
   checkCount('The batch size', batchSize);
   checkImageSize(flow.config, data.image, data.name);
   const count = Math.min(options.count ?? data.length, data.length);
-  if (!Number.isInteger(count) || count < 1) {
-    throw new UserError(`The number of images is ${count}`, 'Expected a whole number above 0');
-  }
+  checkCount('The number of images', count);
   const key = foldIn(randomKey(seed), 'dequantise');
   const many = (draws * count) / batchSize >= manyBatches && xlaIsAtHand();
   const { channels, height, width } = data.image;

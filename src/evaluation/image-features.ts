@@ -14,9 +14,6 @@ import { readStatistics, writeStatistics } from './statistics-file.js';
 /** Images (count, channels, height, width) in [−1, 1], or a source and which of its images. */
 export type ImagesToSee = tf.Tensor4D | { data: DataSource; indices: ArrayLike<number> };
 
-/** Images taken at a time where nothing else is asked for. */
-const usualBatch = 50;
-
 export interface FeaturesOptions {
   /** Images taken at a time. Default 50. */
   batchSize?: number;
@@ -80,28 +77,38 @@ export async function statisticsOfImages(
 }
 
 /** Calls `f` with the features of each batch, row by row, and which of the images is its first. */
-async function forFeatures(
+function forFeatures(
   network: FeatureNetwork,
   images: ImagesToSee,
   options: FeaturesOptions,
   f: (features: Float32Array, first: number) => void,
 ): Promise<void> {
-  const { onProgress, signal, batchSize = usualBatch } = options;
-  checkCount('The batch size', batchSize);
-  const count = countOf(images);
-  for (let first = 0; first < count; first += batchSize) {
-    signal?.throwIfAborted();
-    const taken = Math.min(batchSize, count - first);
+  return forBatches(images, options, async (first, taken) => {
     const part =
       images instanceof tf.Tensor
         ? tf.slice(images, [first, 0, 0, 0], [taken, -1, -1, -1])
-        : await imagesTensor(images.data, batchOf(images.indices, first, batchSize));
+        : await imagesTensor(images.data, some(images.indices, first, taken));
     try {
       const features = network.features(part);
       f(await features.data<'float32'>().finally(() => features.dispose()), first);
     } finally {
       part.dispose();
     }
+  });
+}
+
+/** Does something with each batch of images: with `taken` of them from `first` on. */
+async function forBatches(
+  images: ImagesToSee,
+  { onProgress, signal, batchSize = 50 }: FeaturesOptions,
+  work: (first: number, taken: number) => Promise<void>,
+): Promise<void> {
+  checkCount('The batch size', batchSize);
+  const count = countOf(images);
+  for (let first = 0; first < count; first += batchSize) {
+    signal?.throwIfAborted();
+    const taken = Math.min(batchSize, count - first);
+    await work(first, taken);
     await onProgress?.((first + taken) / count);
   }
 }
@@ -110,10 +117,8 @@ function countOf(images: ImagesToSee): number {
   return images instanceof tf.Tensor ? images.shape[0] : images.indices.length;
 }
 
-/** Some of the indices, as many as a batch has or are left. */
-function batchOf(indices: ArrayLike<number>, first: number, batchSize: number): number[] {
-  const length = Math.min(batchSize, indices.length - first);
-  return Array.from({ length }, (_, i) => indices[first + i]!);
+function some(indices: ArrayLike<number>, first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => indices[first + i]!);
 }
 
 /** Grows where a network comes to see images in another way, so that what was kept is not taken. */
@@ -166,8 +171,6 @@ export async function keptStatistics(
 
 /** SHA-256 of the images: their number, their size and every pixel. */
 async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<string> {
-  const { signal, onProgress, batchSize = usualBatch } = options;
-  checkCount('The batch size', batchSize);
   const hash = createHash('sha256');
   if (images instanceof tf.Tensor) {
     hash.update(JSON.stringify(images.shape)).update(await images.data<'float32'>());
@@ -176,11 +179,8 @@ async function digestOf(images: ImagesToSee, options: FeaturesOptions): Promise<
   const { data, indices } = images;
   const { channels, height, width } = data.image;
   hash.update(JSON.stringify([indices.length, channels, height, width]));
-  for (let first = 0; first < indices.length; first += batchSize) {
-    signal?.throwIfAborted();
-    const some = batchOf(indices, first, batchSize);
-    hash.update((await data.read(some)).values);
-    await onProgress?.((first + some.length) / indices.length);
-  }
+  await forBatches(images, options, async (first, taken) => {
+    hash.update((await data.read(some(indices, first, taken))).values);
+  });
   return hash.digest('hex');
 }

@@ -2,6 +2,7 @@ import { type DoubleMatrix, sumOfCubes } from '../core/double.js';
 import { UserError } from '../core/errors.js';
 import { foldIn, permutation, randomKey } from '../core/random.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './feature-statistics.js';
+import { mean } from './statistics.js';
 
 /** A kernel inception distance (KID). */
 export interface KernelInceptionDistance {
@@ -64,9 +65,9 @@ export function kernelInceptionDistance(
   const estimates = pairs.map(([ofFirst, ofSecond]) =>
     discrepancy(chosen(first, ofFirst), chosen(second, ofSecond)),
   );
-  const mean = estimates.reduce((sum, value) => sum + value, 0) / estimates.length;
-  const squares = estimates.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: Math.sqrt(squares / estimates.length) };
+  const centre = mean(estimates);
+  const variance = mean(estimates.map((value) => (value - centre) ** 2));
+  return { mean: centre, deviation: Math.sqrt(variance) };
 }
 
 function drawn(

@@ -6,7 +6,7 @@ import {
   classifierFeatures,
   disposeClassifier,
 } from '../models/classifier/family.js';
-import { loadClassifier } from '../models/classifier/train.js';
+import { loadClassifier } from '../models/load-checkpoint.js';
 import { lite0File, loadEfficientNetLite0 } from '../pretrained/efficientnet-lite0.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { loadInceptionV3 } from '../pretrained/inception-v3.js';

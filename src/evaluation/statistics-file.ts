@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../core/errors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
-import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
+import { type TensorFile, withTensorFile } from '../formats/tensor-file.js';
 import type { FeatureMoments, FeatureStatistics } from './feature-statistics.js';
 
 /** Statistics of features as a file holds them. */
@@ -32,12 +32,10 @@ const names = {
  */
 export async function isStatisticsFile(path: string): Promise<boolean> {
   if (!/\.(pth|pt|safetensors)$/.test(path) || !existsSync(path)) return false;
-  const file = await openTensorFile(path);
-  try {
-    return sums.second in file.tensors || nameIn(file, names.covariance) !== undefined;
-  } finally {
-    await file.close();
-  }
+  return withTensorFile(
+    path,
+    async (file) => sums.second in file.tensors || nameIn(file, names.covariance) !== undefined,
+  );
 }
 
 /**
@@ -52,16 +50,12 @@ export async function isStatisticsFile(path: string): Promise<boolean> {
  * @throws UserError where tensors are missing or do not fit, or numbers are not finite
  */
 export async function readStatistics(path: string): Promise<StoredStatistics> {
-  const file = await openTensorFile(path);
-  try {
-    const found = sums.second in file.tensors ? await fromSums(file) : await fromMoments(file);
-    const { mean, covariance } = found;
-    const isWhole = [mean, covariance].every((values) => values.every(Number.isFinite));
-    if (isWhole) return found;
-    throw new UserError(`${path} has statistics that are not finite`, 'Compute them again');
-  } finally {
-    await file.close();
-  }
+  const found = await withTensorFile(path, (file) =>
+    sums.second in file.tensors ? fromSums(file) : fromMoments(file),
+  );
+  const { mean, covariance } = found;
+  if ([mean, covariance].every((values) => values.every(Number.isFinite))) return found;
+  throw new UserError(`${path} has statistics that are not finite`, 'Compute them again');
 }
 
 /**

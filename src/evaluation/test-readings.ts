@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import { UserError } from '../core/errors.js';
 import { appendLine, readBytes } from '../core/files.js';
+import { checkedJson } from '../core/schema.js';
 import { type DataSource, type FolderOptions, openDataset } from '../data/index.js';
 import type { Model } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';
@@ -114,7 +115,14 @@ export async function testReadings(ledger: string): Promise<TestReading[]> {
   return text
     .split('\n')
     .filter((line) => line !== '')
-    .map((line, i) => parsed(line, `${ledger}, line ${i + 1}`));
+    .map((line, i) =>
+      checkedJson(
+        reading,
+        line,
+        `${ledger}, line ${i + 1}, a reading of a test split,`,
+        'Restore the file',
+      ),
+    );
 }
 
 /** What to say of earlier readings; undefined where there are none. */
@@ -156,18 +164,4 @@ function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
   return entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, sorted(inner)]);
-}
-
-function parsed(line: string, place: string): TestReading {
-  const damaged = (why: string) =>
-    new UserError(`${place} is no reading of a test split (${why})`, 'Restore the file');
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    throw damaged('it is not JSON');
-  }
-  const { data, error } = reading.safeParse(value);
-  if (data) return data;
-  throw damaged(`${error.issues[0]?.path.join('.')}: ${error.issues[0]?.message}`);
 }

@@ -2,37 +2,30 @@ import { inverse, LuDecomposition, Matrix, QrDecomposition } from 'ml-matrix';
 import { linear } from '../core/ops.js';
 import { normal, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
-import { type LeafSpec, type Specs, zeros } from '../nn/specs.js';
+import { type LeafSpec, type Specified, zeros } from '../nn/specs.js';
 
 /**
  * Normalises channels, y = (x − shift)·exp(−logScale), and mixes them by a matrix W = P·L·U: actnorm
  * and an invertible 1×1 convolution (Kingma and Dhariwal 2018, arXiv 1807.03039, sections 3.1, 3.2).
  */
-export type ActnormConvolutionParameters = {
-  /** (channels). */
-  shift: tf.Tensor1D;
-  /** (channels). */
-  logScale: tf.Tensor1D;
-  /**
-   * (channels, channels): below the diagonal L, whose own is ones; above it U; on it the logarithm of
-   * U's.
-   */
-  lu: tf.Tensor2D;
-};
+export type ActnormConvolutionParameters = Specified<
+  ReturnType<typeof actnormConvolutionSpecs>['parameters']
+>;
 
 /** Without shift and scale, the mix starts as a random rotation. */
-export function actnormConvolutionSpecs(
-  key: RandomKey,
-  channels: number,
-): { parameters: Specs<ActnormConvolutionParameters>; permutation: LeafSpec } {
-  const square = [channels, channels];
+export function actnormConvolutionSpecs(key: RandomKey, channels: number) {
+  const square = (values: () => Float32Array): LeafSpec<tf.Tensor2D> => ({
+    shape: [channels, channels],
+    values,
+  });
   return {
     parameters: {
       shift: zeros([channels]),
       logScale: zeros([channels]),
-      lu: { shape: square, values: () => randomRotation(key, channels).lu },
+      /** Below the diagonal L, whose own is ones; above it U; on it the logarithm of U's. */
+      lu: square(() => randomRotation(key, channels).lu),
     },
-    permutation: { shape: square, values: () => randomRotation(key, channels).permutation },
+    permutation: square(() => randomRotation(key, channels).permutation),
   };
 }
 

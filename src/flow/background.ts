@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UserError } from '../core/errors.js';
+import { checkedValue } from '../core/schema.js';
 import { tf, tidy, withGradient } from '../core/tf.js';
 
 /** The grey level that most pixels have: black or white. */
@@ -44,7 +44,7 @@ export function spreadBackground(
   background: Background,
   images: tf.Tensor4D,
 ): { y: tf.Tensor4D; logDet: tf.Tensor1D } {
-  checkBackground(background);
+  checkedValue(backgroundSchema, background, 'The background', 'Choose black or white');
   return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     // 1 for black pixels, 0 for others; constant, but where it jumps.
@@ -87,7 +87,7 @@ const logSlopeAtMean = Math.log(greys * deviation * kept * Math.sqrt(2 * Math.PI
  * @throws UserError for a background that is neither 0 nor 255
  */
 export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Tensor4D {
-  checkBackground(background);
+  checkedValue(backgroundSchema, background, 'The background', 'Choose black or white');
   return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     const mirrored = tf.mul(y, sign);
@@ -126,18 +126,6 @@ export function joinImages<T extends tf.Tensor>(
     const images = join(tokens);
     return background === undefined ? images : narrowBackground(background, images);
   });
-}
-
-/**
- * Checks a background.
- * @throws UserError for a level that is neither black nor white
- */
-function checkBackground(background: number): void {
-  if (background === 0 || background === 255) return;
-  throw new UserError(
-    `background is ${background}`,
-    'Expected the grey level that most pixels have, 0 or 255, or none',
-  );
 }
 
 /**

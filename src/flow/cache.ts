@@ -1,4 +1,5 @@
 import { tf, tidy } from '../core/tf.js';
+import { mapTree } from '../core/tree.js';
 import type { AutoregressiveBlock, Cache } from './autoregressive.js';
 
 type Cached = Pick<AutoregressiveBlock, 'cache'>;
@@ -11,7 +12,7 @@ export function cacheBytes(cache: Cache | undefined): number {
 /** The part of a block's cache that belongs to its first tokens, as new tensors. */
 export function truncatedCache({ cache: { lead } }: Cached, cache: Cache, tokens: number): Cache {
   const count = lead + tokens;
-  return mapCache(cache, (leaf) =>
+  return mapTree(cache, (leaf) =>
     leaf.shape[2] === count ? leaf.clone() : tf.slice(leaf, [0, 0, 0, 0], [-1, -1, count, -1]),
   );
 }
@@ -28,7 +29,7 @@ export function selectedCache(
       samples.map((sample) => (branch * all) / branches + sample),
     );
     const indices = tf.tensor1d(rows.flat(), 'int32');
-    return mapCache(cache, (leaf) => tf.gather(leaf, indices));
+    return mapTree(cache, (leaf) => tf.gather(leaf, indices));
   });
 }
 
@@ -53,12 +54,8 @@ export function joinedCache(
     }
     const indices = tf.tensor1d(rows, 'int32');
     const caches = parts.map(({ cache }) => cache);
-    return mapCache(caches[0] ?? {}, (_, name) =>
+    return mapTree(caches[0] ?? {}, (_, name) =>
       tf.gather(tf.concat(caches.flatMap((cache) => cache[name] ?? [])), indices),
     );
   });
-}
-
-function mapCache(cache: Cache, f: (leaf: tf.Tensor, name: string) => tf.Tensor): Cache {
-  return Object.fromEntries(Object.entries(cache).map(([name, leaf]) => [name, f(leaf, name)]));
 }

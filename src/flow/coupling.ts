@@ -52,7 +52,7 @@ export function couple(
   const gaussian = predict(kept);
   const { logScale } = gaussian;
   const logDet = logScale ? tf.neg(tf.sum(logScale, [1, 2, 3])) : tf.zeros([x.shape[0]]);
-  return { kept, moved: normalise(rest, gaussian), logDet: logDet };
+  return { kept, moved: normalise(rest, gaussian), logDet };
 }
 
 /** The way back of {@link couple}: all channels. */

@@ -106,11 +106,11 @@ export interface ScoreOptions extends ExecutionOptions, Context {}
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
   return tidy(() => {
     const size = dimensions(flow.config);
+    const density: BatchMean = (traced, result) =>
+      tf.div(tf.mean(logProbOf(traced, result)), -size);
     // Where the prior is a standard normal one, the training loss is the density but for a constant.
     const gradient = flow.family.prior?.variance?.(flow)
-      ? gradientOf('densityGradient', flow, x, options, (traced, result) =>
-          tf.div(tf.mean(logProbOf(traced, result)), -size),
-        )
+      ? gradientOf('densityGradient', flow, x, options, density)
       : lossGradient(flow, x, options);
     return tf.mul(gradient, -x.shape[0] * size);
   });
@@ -122,22 +122,19 @@ export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): 
  * that under a standard normal prior.
  */
 export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  return gradientOf(
-    'lossGradient',
-    flow,
-    x,
-    options,
-    (traced, result) => flowLoss(traced, result).loss,
-  );
+  const loss: BatchMean = (traced, result) => flowLoss(traced, result).loss;
+  return gradientOf('lossGradient', flow, x, options, loss);
 }
 
-/** @param mean of a forward pass, over its batch: what is differentiated by the images */
+/** A mean over the batch of a forward pass, which is differentiated by the images. */
+type BatchMean = (flow: Model, result: ForwardResult) => tf.Scalar;
+
 function gradientOf(
   name: string,
   flow: Model,
   x: tf.Tensor4D,
   options: ScoreOptions,
-  mean: (flow: Model, result: ForwardResult) => tf.Scalar,
+  mean: BatchMean,
 ): tf.Tensor4D {
   const { forward } = ability(flow.family, 'flow');
   return overParts(name, flow, x, options, (traced, images, conditions, parts) => {

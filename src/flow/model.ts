@@ -216,6 +216,9 @@ export interface Prior<C extends ModelConfig = ModelConfig, P extends Tree = Tre
   variance?(model: Model<C, P>): tf.Tensor2D | undefined;
 }
 
+/** Tensors by name, whose shapes matter. */
+export type Shapes = Record<string, { shape: readonly number[] }>;
+
 /** What is known of published state dicts. */
 export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
   /** The network that they are of, and where its authors publish them, for errors. */
@@ -237,7 +240,7 @@ export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
    * @throws UserError where the shapes are not those of this family
    */
   configOf(
-    state: Record<string, { shape: readonly number[] }>,
+    state: Shapes,
     source: string,
     known: { imageChannels?: number; headWidth?: number; imageSide?: number },
   ): C;

@@ -2,17 +2,15 @@ import { randomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { disposeTree, type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
 import { checkWeights } from '../formats/network-weights.js';
-import { built, shapesOf } from '../nn/specs.js';
+import { built, type LeafSpec, shapesOf } from '../nn/specs.js';
 import {
   ability,
   type Family,
   type Model,
   type ModelConfig,
   type PublishedAbility,
+  type Shapes,
 } from './model.js';
-
-/** Tensors by name, of which the shapes matter here. */
-type Shapes = Record<string, { shape: readonly number[] }>;
 
 /** A fresh model of a family from a seed. The caller frees it with {@link disposeModel}. */
 export function freshModel<C extends ModelConfig, P extends Tree>(
@@ -60,30 +58,18 @@ export function modelOfState<C extends ModelConfig, P extends Tree>(
   state: Record<string, StateTensor>,
   source: string,
 ): Model<C, P> {
-  const specs = family.specs(config, randomKey(0));
-  checkState(family, config, source, state, {
+  const specs = checkState(family, config, source, state, {
     network: `a model of kind '${family.kind}' (${family.title(config)})`,
     remedy:
       'Take a complete file, or check the numbers of blocks, layers and classes of the configuration',
   });
-  const made: tf.Tensor[] = [];
-  const take = ({ shape }: { shape: readonly number[] }, name: string): tf.Tensor => {
-    const tensor = state[name];
-    const taken =
-      tensor instanceof tf.Tensor
-        ? tensor.clone()
-        : tf.tensor(Float32Array.from(tensor?.data ?? []), [...shape]);
-    made.push(taken);
-    return taken;
+  const take = ({ shape }: LeafSpec, name: string): tf.Tensor => {
+    const { [name]: tensor = { data: [] } } = state;
+    if (tensor instanceof tf.Tensor) return tensor.clone();
+    return tf.tensor(Float32Array.from(tensor.data), [...shape]);
   };
-  try {
-    const parameters = built<P>(specs.parameters, take);
-    const buffers = built<Leaves>(specs.buffers, take);
-    return { family, config, parameters, buffers };
-  } catch (error) {
-    tf.dispose(made);
-    throw error;
-  }
+  const parameters = built<P>(specs.parameters, take);
+  return { family, config, parameters, buffers: built<Leaves>(specs.buffers, take) };
 }
 
 /**
@@ -107,17 +93,33 @@ export function publishedConfig<C extends ModelConfig, P extends Tree>(
   return config;
 }
 
+/** The shape of a tensor of a state dict; empty where there is none of this name. */
+export function shapeOf(state: Shapes, name: string): readonly number[] {
+  return (Object.hasOwn(state, name) && state[name]?.shape) || [];
+}
+
+/**
+ * How many there are by the highest number that names of a state dict have at a place; 0 where none has
+ * one. A number far above those of all others is taken for a mistake: whatever has it is unexpected then.
+ */
+export function countOf(state: Shapes, place: RegExp): number {
+  const numbers = new Set(Object.keys(state).flatMap((name) => place.exec(name)?.[1] ?? []));
+  const highest = Math.max(-1, ...[...numbers].map(Number));
+  return Math.min(highest + 1, 2 * numbers.size);
+}
+
 function checkState<C extends ModelConfig, P extends Tree>(
   family: Family<C, P>,
   config: C,
   path: string,
   tensors: Shapes,
   weights: Parameters<typeof checkWeights>[1],
-): void {
-  const { buffers, parameters } = family.specs(config, randomKey(0));
-  const expected = { ...shapesOf(buffers), ...shapesOf(parameters) };
+): ReturnType<Family<C, P>['specs']> {
+  const specs = family.specs(config, randomKey(0));
+  const expected = { ...shapesOf(specs.buffers), ...shapesOf(specs.parameters) };
   const ignored = (name: string) => family.published?.ignored.test(name) ?? false;
   checkWeights({ path, tensors }, weights, expected, ignored);
+  return specs;
 }
 
 /** The same model with other tensors under the names of its state dict. */

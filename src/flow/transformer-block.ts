@@ -3,8 +3,8 @@ import type { Leaves, Tree } from '../core/tree.js';
 import type { LinearParameters } from '../nn/layers.js';
 import type { Rotary } from '../nn/rotary.js';
 import {
-  type AnyLayerParameters,
   emptyStepCache,
+  type LayerParameters,
   type Linear,
   lengthenedStepCache,
   loopLinear,
@@ -28,29 +28,21 @@ import type { Gaussian } from './gaussian.js';
 /** Parameters that every block of a transformer has, under their published names. */
 export type TransformerBlockParameters = { [name: string]: Tree } & {
   proj_in: LinearParameters;
-  attn_blocks: AnyLayerParameters[];
+  attn_blocks: LayerParameters[];
   proj_out: LinearParameters;
 };
 
 /** Sizes of a block, and how it stands in its stack. */
-export interface TransformerBlockShape {
-  /** Position in the stack; 0 is nearest the data. */
-  index: number;
+export interface TransformerBlockShape
+  extends Pick<AutoregressiveBlock, 'index' | 'tokens' | 'width' | 'given' | 'description'> {
   /** The number of blocks. */
   stack: number;
-  tokens: number;
-  /** Numbers in a token, D. */
-  width: number;
   channels: number;
   /** Width of an attention head; divides the channels. */
   headWidth: number;
   direction: 'forward' | 'reverse';
-  /** 1 where the first token passes through, 0 where a start token predicts it. */
-  given: 0 | 1;
   /** Entries of a sequence before that of the first token. */
   lead: number;
-  /** See {@link AutoregressiveBlock.description}. */
-  description: unknown;
 }
 
 /** What the layers read: entries h (rows, entries, channels), and how positions turn them. */
@@ -114,11 +106,10 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
   /**
    * The entries of a loop over tokens.
    *
-   * @param parameters and `linear` as `loopLinear` makes them
    * @param places raster index of each token in the block's order (T) int32
    */
   protected abstract entryFunction(
-    loop: { parameters: P; linear: Linear },
+    loop: LoopLayers<P>,
     places: tf.Tensor1D,
   ): (conditions: Conditions) => EntryFunction;
 
@@ -140,9 +131,8 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
     const { cache, conditions, keepCache } = place;
     const { h, rotary, silent = 0 } = this.entries(tokens, place);
     const temperature = conditions?.temperature;
-    const result = transformer(parameters.attn_blocks, h, {
-      ...{ headWidth, cache, temperature, keepCache, rotary },
-    });
+    const options = { headWidth, cache, temperature, keepCache, rotary };
+    const result = transformer(parameters.attn_blocks, h, options);
     const seen = silent === 0 ? result.h : tf.slice(result.h, [0, silent, 0], [-1, -1, -1]);
     const out = overRows(seen, (rows) => this.outputs(parameters, rows, storedLinear));
     return { next: this.gaussian(out, 2), cache: result.cache };
@@ -176,8 +166,19 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
   }
 }
 
+/** Parameters, and how linear layers apply theirs, as `loopLinear` makes them. */
+export interface LoopLayers<P> {
+  parameters: P;
+  linear: Linear;
+}
+
+/** A linear layer applied to entries (rows, n, inputs). */
+export function projected(layer: LinearParameters, entries: tf.Tensor3D): tf.Tensor3D {
+  return overRows(entries, (rows) => storedLinear(layer, rows));
+}
+
 /** A function of rows (rows, inputs), applied to entries (rows, n, inputs). */
-export function overRows(x: tf.Tensor3D, apply: (rows: tf.Tensor2D) => tf.Tensor2D): tf.Tensor3D {
+function overRows(x: tf.Tensor3D, apply: (rows: tf.Tensor2D) => tf.Tensor2D): tf.Tensor3D {
   const [rows, count, inputs] = x.shape;
   const flat = apply(tf.reshape(x, [rows * count, inputs]));
   return tf.reshape(flat, [rows, count, flat.shape[1]]);

@@ -1,7 +1,19 @@
 import type { FileHandle } from 'node:fs/promises';
-import { readAt, writeAll } from '../core/files.js';
+import { openForReading, readAt, writeAll } from '../core/files.js';
 import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from './half.js';
 import { InexactInteger, Overflow, TruncatedFile } from './safetensors-errors.js';
+
+/**
+ * What comes of a file that is open for reading, and closed then.
+ * @throws FileUnreadable; as `use` does
+ */
+export async function withFile<T>(
+  file: string,
+  use: (handle: FileHandle) => Promise<T>,
+): Promise<T> {
+  const handle = await openForReading(file);
+  return use(handle).finally(() => handle.close());
+}
 
 /**
  * Bytes from a place of an open file on; fewer where the file ends before.

@@ -41,8 +41,9 @@ export function encodeFloat16(value: number): number {
   const magnitude = Math.abs(asFloat[0]!);
   if (magnitude >= 65520) return sign | 0x7c00;
   // Below the smallest normal number, 2^-14, the spacing is constant: 2^-24. A subnormal that
-  // rounds up to 1024 units is the smallest normal number, whose bits are the same integer.
-  if (magnitude < 2 ** -14) return sign | roundHalfToEven(magnitude * 2 ** 24);
+  // rounds up to 1024 units is the smallest normal number, whose bits are the same integer. Doubles
+  // from 2^52 on are whole numbers, to which a sum is rounded, ties to even.
+  if (magnitude < 2 ** -14) return sign | (magnitude * 2 ** 24 + 2 ** 52 - 2 ** 52);
   const exponent = (bits >>> 23) & 0xff;
   const fraction = bits & 0x7fffff;
   const kept = ((exponent - 112) << 10) | (fraction >>> 13);
@@ -50,12 +51,4 @@ export function encodeFloat16(value: number): number {
   const up = dropped > 0x1000 || (dropped === 0x1000 && (kept & 1) === 1);
   // A carry out of the fraction goes into the exponent, as it should.
   return sign | (kept + (up ? 1 : 0));
-}
-
-function roundHalfToEven(x: number): number {
-  const floor = Math.floor(x);
-  const difference = x - floor;
-  if (difference < 0.5) return floor;
-  if (difference > 0.5) return floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
 }

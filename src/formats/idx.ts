@@ -2,9 +2,7 @@ import { UserError } from '../core/errors.js';
 import { gunzipped } from './tar.js';
 
 /** A file is no IDX file of unsigned bytes, or damaged. */
-export class InvalidIdx extends UserError {
-  override readonly name = 'InvalidIdx';
-}
+export class InvalidIdx extends UserError {}
 
 /**
  * Decodes an IDX file of unsigned bytes, the format of MNIST and of the sets that take its place

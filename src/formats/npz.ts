@@ -1,15 +1,14 @@
 import * as fs from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import * as yauzl from 'yauzl';
 import { UserError } from '../core/errors.js';
-import { openForReading, writeAll, writeAtomically } from '../core/files.js';
-import { bytesAt } from './elements.js';
+import { writeAll, writeAtomically } from '../core/files.js';
+import { bytesAt, withFile } from './elements.js';
 import { contentPosition, isStored, zipEntries } from './zip.js';
 
 /** A file is no archive of NumPy's arrays, or damaged, or lacks an array. */
-export class InvalidNpz extends UserError {
-  override readonly name = 'InvalidNpz';
-}
+export class InvalidNpz extends UserError {}
 
 /** Where the numbers of an array lie, row by row. */
 export interface NpyArray {
@@ -74,7 +73,7 @@ export async function npyIntegers({ file, position, type, shape }: NpyArray): Pr
 
 async function entryOf(file: string, name: string): Promise<yauzl.Entry> {
   // First: what cannot be read is told by its own error.
-  await (await openForReading(file)).close();
+  await withFile(file, async () => {});
   const entries = await zipEntries(file).catch((error: Error) => {
     throw new InvalidNpz(
       `${file} is no .npz file, or a damaged one (${error.message})`,
@@ -141,39 +140,20 @@ async function unpack(file: string, entry: yauzl.Entry, into: string): Promise<v
   });
 }
 
+const openZip = promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open);
+
+/** The bytes of an entry as they were before they were compressed, part by part. */
 async function* unpackedParts(file: string, entry: yauzl.Entry): AsyncGenerator<Uint8Array> {
+  const archive = await openZip(file, { lazyEntries: true, autoClose: false });
   try {
-    for await (const part of await contentStream(file, entry)) yield part;
+    const openStream = promisify<yauzl.Entry, Readable>(archive.openReadStream.bind(archive));
+    for await (const part of await openStream(entry)) yield part;
   } catch (error) {
     throw new InvalidNpz(
       `${entry.fileName} in ${file} cannot be unpacked (${(error as Error).message})`,
       'It is damaged or cut short; fetch it again',
     );
-  }
-}
-
-/** The bytes of an entry as they were before they were compressed, part by part. */
-function contentStream(file: string, entry: yauzl.Entry): Promise<Readable> {
-  return new Promise((resolve, reject) => {
-    yauzl.open(file, { lazyEntries: true, autoClose: false }, (error, archive) => {
-      if (error) return reject(error);
-      archive.openReadStream(entry, (failure, stream) => {
-        if (failure) {
-          archive.close();
-          return reject(failure);
-        }
-        stream.on('close', () => archive.close());
-        resolve(stream);
-      });
-    });
-  });
-}
-
-async function withFile<T>(file: string, use: (handle: fs.FileHandle) => Promise<T>): Promise<T> {
-  const handle = await openForReading(file);
-  try {
-    return await use(handle);
   } finally {
-    await handle.close();
+    archive.close();
   }
 }

@@ -1,9 +1,7 @@
 import { UserError } from '../core/errors.js';
 
 /** A pickle that asks for something that is not read here, or that is damaged. */
-export class InvalidPickle extends UserError {
-  override readonly name = 'InvalidPickle';
-}
+export class InvalidPickle extends UserError {}
 
 /** What pickles hold here: plain values, tuples and lists as arrays, dictionaries as maps. */
 export type Pickled =
@@ -52,15 +50,15 @@ export function readPickle(
 
 class PickleReader {
   position: number;
-  private readonly view: DataView;
+  readonly view: DataView;
   private stack: (Pickled | typeof mark)[] = [];
-  private readonly memo = new Map<number, Pickled>();
+  readonly memo = new Map<number, Pickled>();
 
   constructor(
     private readonly bytes: Uint8Array,
     start: number,
     private readonly file: string,
-    private readonly readers: PickleReaders,
+    readonly readers: PickleReaders,
   ) {
     this.position = start;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -93,14 +91,6 @@ class PickleReader {
     let value = 0;
     for (let i = width - 1; i >= 0; i--) value = value * 256 + this.bytes[at + i]!;
     return value;
-  }
-
-  signed32(): number {
-    return this.view.getInt32(this.advance(4), true);
-  }
-
-  double(): number {
-    return this.view.getFloat64(this.advance(8));
   }
 
   /** A little-endian integer in two's complement, as a number as near as there is. */
@@ -151,10 +141,6 @@ class PickleReader {
     this.memo.set(key, this.top());
   }
 
-  rememberNext(): void {
-    this.remember(this.memo.size);
-  }
-
   recall(key: number): void {
     const value = this.memo.get(key);
     if (value === undefined) throw this.error('has a damaged pickle');
@@ -192,11 +178,8 @@ class PickleReader {
     if (!(this.top() instanceof Map)) throw this.error('gives attributes to what is no dictionary');
   }
 
-  persistent(): void {
-    this.push(this.readers.persistent(this.pop()));
-  }
-
-  private advance(width: number): number {
+  /** Where the next bytes begin, which are passed over. */
+  advance(width: number): number {
     const at = this.position;
     if (at + width > this.bytes.length) throw this.error('ends inside its pickle');
     this.position += width;
@@ -231,11 +214,11 @@ const operations: Readonly<Record<number, (reader: PickleReader) => void>> = {
   136: (r) => r.push(true),
   137: (r) => r.push(false),
   // BININT, BININT1, BININT2, LONG1, BINFLOAT
-  74: (r) => r.push(r.signed32()),
+  74: (r) => r.push(r.view.getInt32(r.advance(4), true)),
   75: (r) => r.push(r.unsigned(1)),
   77: (r) => r.push(r.unsigned(2)),
   138: (r) => r.push(r.long(r.unsigned(1))),
-  71: (r) => r.push(r.double()),
+  71: (r) => r.push(r.view.getFloat64(r.advance(8))),
   // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, BINSTRING, SHORT_BINSTRING
   88: (r) => r.push(r.text(r.unsigned(4))),
   140: (r) => r.push(r.text(r.unsigned(1))),
@@ -245,7 +228,7 @@ const operations: Readonly<Record<number, (reader: PickleReader) => void>> = {
   // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
   113: (r) => r.remember(r.unsigned(1)),
   114: (r) => r.remember(r.unsigned(4)),
-  148: (r) => r.rememberNext(),
+  148: (r) => r.remember(r.memo.size),
   104: (r) => r.recall(r.unsigned(1)),
   106: (r) => r.recall(r.unsigned(4)),
   // GLOBAL, STACK_GLOBAL, REDUCE, BUILD, BINPERSID
@@ -262,5 +245,5 @@ const operations: Readonly<Record<number, (reader: PickleReader) => void>> = {
     r.reduce();
   },
   98: (r) => r.build(),
-  81: (r) => r.persistent(),
+  81: (r) => r.push(r.readers.persistent(r.pop())),
 };

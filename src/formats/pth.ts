@@ -1,23 +1,26 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Entry } from 'yauzl';
 import { UserError } from '../core/errors.js';
-import { openForReading, sha256 } from '../core/files.js';
-import { arrayOf, bytesAt, bytesPerElement, type HostDtype, readElements } from './elements.js';
-import { InvalidPickle, type Pickled, PickledGlobal, readPickle } from './pickle.js';
-import type { HostTensor, Rows, SafetensorsFile } from './safetensors.js';
+import { openForReading } from '../core/files.js';
+import { bytesAt, bytesPerElement, type HostDtype } from './elements.js';
 import {
-  MissingTensor,
-  missingRows,
-  TruncatedFile,
-  UnsupportedDtype,
-} from './safetensors-errors.js';
-import { elements } from './safetensors-header.js';
+  InvalidPickle,
+  type Pickled,
+  PickledGlobal,
+  type PickleReaders,
+  readPickle,
+} from './pickle.js';
+import {
+  type SafetensorsFile,
+  type StoredTensor,
+  stretchOf,
+  tensorsOfFile,
+} from './safetensors.js';
+import { TruncatedFile, UnsupportedDtype } from './safetensors-errors.js';
 import { contentPosition, isStored, zipEntries } from './zip.js';
 
 /** A file of PyTorch's that is damaged or of a form that is not read here. */
-export class InvalidTorchFile extends UserError {
-  override readonly name = 'InvalidTorchFile';
-}
+export class InvalidTorchFile extends UserError {}
 
 /** The numbers behind one or several tensors of a file. */
 class Storage {
@@ -31,8 +34,8 @@ class Storage {
   ) {}
 }
 
-/** A tensor of a file: part of a storage. */
-class StoredTensor {
+/** A tensor that a pickle names: part of a storage. */
+class PickledTensor {
   constructor(
     readonly storage: Storage,
     readonly offset: number,
@@ -83,91 +86,16 @@ export async function openTorchFile(path: string): Promise<SafetensorsFile> {
   try {
     const [first] = await bytesAt(handle, path, 0, 2);
     const root = first === 0x50 ? await readArchive(handle, path) : await readLegacy(handle, path);
-    return openFile(handle, path, tensorsOf(root, path));
+    const stored = [...tensorsOf(root, path)].map(([name, tensor]): [string, StoredTensor] => {
+      const { storage, offset, shape, strides } = tensor;
+      const position = storage.position + offset * bytesPerElement[storage.dtype];
+      return [name, { dtype: storage.dtype, shape, position, strides }];
+    });
+    return tensorsOfFile(handle, path, {}, new Map(stored));
   } catch (error) {
     await handle.close();
     throw error;
   }
-}
-
-function openFile(
-  handle: FileHandle,
-  path: string,
-  tensors: ReadonlyMap<string, StoredTensor>,
-): SafetensorsFile {
-  return {
-    path,
-    metadata: {},
-    tensors: Object.fromEntries(
-      [...tensors].map(([name, { shape, storage }]) => [name, { shape, dtype: storage.dtype }]),
-    ),
-    async read(name, rows) {
-      const tensor = tensors.get(name);
-      if (!tensor) {
-        throw new MissingTensor(path, name, [...tensors.keys()]);
-      }
-      return readTensor(handle, path, name, rows ? rowsOf(tensor, rows, name, path) : tensor);
-    },
-    sha256: () => sha256(handle, path),
-    close: () => handle.close(),
-  };
-}
-
-function rowsOf(tensor: StoredTensor, { first, count }: Rows, name: string, path: string) {
-  const [length = 0, ...row] = tensor.shape;
-  if (!(first >= 0 && count >= 0 && first + count <= length)) {
-    throw missingRows(path, name, { first, count }, tensor.shape);
-  }
-  const offset = tensor.offset + first * (tensor.strides[0] ?? 0);
-  return new StoredTensor(tensor.storage, offset, [count, ...row], tensor.strides);
-}
-
-/** Reads the stretch of the storage in which a tensor lies, and puts its elements in order. */
-async function readTensor(
-  handle: FileHandle,
-  path: string,
-  name: string,
-  { storage, offset, shape, strides }: StoredTensor,
-): Promise<HostTensor> {
-  const { dtype } = storage;
-  const count = elements(shape);
-  const place = {
-    dtype,
-    count: stretchOf(shape, strides),
-    position: storage.position + offset * bytesPerElement[dtype],
-  };
-  const stretch = await readElements(handle, place, path, `tensor '${name}'`);
-  if (isContiguous(shape, strides)) return { shape: [...shape], dtype, data: stretch };
-  const data = new (arrayOf(dtype))(count);
-  const index = shape.map(() => 0);
-  let from = 0;
-  for (let to = 0; to < count; to++) {
-    data[to] = stretch[from]!;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      const stride = strides[axis]!;
-      index[axis]! += 1;
-      from += stride;
-      if (index[axis]! < shape[axis]!) break;
-      from -= stride * shape[axis]!;
-      index[axis] = 0;
-    }
-  }
-  return { shape: [...shape], dtype, data };
-}
-
-/** The elements from the first to the last one of a tensor in its storage. */
-function stretchOf(shape: readonly number[], strides: readonly number[]): number {
-  if (elements(shape) === 0) return 0;
-  return shape.reduce((sum, side, axis) => sum + (side - 1) * strides[axis]!, 1);
-}
-
-function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
-  let expected = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    if (shape[axis] !== 1 && strides[axis] !== expected) return false;
-    expected *= shape[axis]!;
-  }
-  return true;
 }
 
 const deepest = 32;
@@ -175,14 +103,14 @@ const deepest = 32;
 const mostEntries = 1_000_000;
 
 /** The tensors of a root object by name, those of inner dictionaries under joined names. */
-function tensorsOf(root: Pickled, path: string): Map<string, StoredTensor> {
-  const found = new Map<string, StoredTensor>();
+function tensorsOf(root: Pickled, path: string): Map<string, PickledTensor> {
+  const found = new Map<string, PickledTensor>();
   let entries = 0;
   const visit = (value: Pickled, names: string[]): void => {
     if (names.length > deepest) {
       throw new InvalidTorchFile(`${path} nests dictionaries without an end`, 'Copy it again');
     }
-    if (value instanceof StoredTensor) found.set(names.join('.'), value);
+    if (value instanceof PickledTensor) found.set(names.join('.'), value);
     if (!(value instanceof Map)) return;
     entries += value.size;
     if (entries > mostEntries) {
@@ -198,15 +126,19 @@ function tensorsOf(root: Pickled, path: string): Map<string, StoredTensor> {
   throw new InvalidTorchFile(`${path} holds no named tensors`, expected);
 }
 
-/** The values that pickles of tensors are made of; anything else is refused by name. */
-function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[]) => Storage) {
+/**
+ * The values that pickles of tensors are made of, anything else is refused by name; and the storages that
+ * a pickle has named so far.
+ */
+function tensorReaders(path: string) {
+  const storages = new Map<string, Storage>();
   const refused = (name: string) =>
     new InvalidPickle(
       `${path} asks for ${name}, which is no part of a state dict`,
       'Load it where you trust it, and save its state dict alone: torch.save(model.state_dict(), file)',
     );
-  return {
-    call(name: string, args: Pickled[]): Pickled {
+  const readers: PickleReaders = {
+    call(name, args) {
       switch (name) {
         case 'collections.OrderedDict':
           return orderedDictionary(path, args[0]);
@@ -218,19 +150,26 @@ function tensorReaders(path: string, storageOf: (type: HostDtype, id: Pickled[])
           throw refused(name);
       }
     },
-    persistent(id: Pickled): Pickled {
-      const parts = Array.isArray(id) ? id : [];
-      const [what, type] = parts;
+    persistent(id) {
+      const [what, type, key, , count, view] = Array.isArray(id) ? id : [];
       const name = type instanceof PickledGlobal ? type.name : '';
       if (what !== 'storage' || name === '') throw refused(`the outside object ${String(id)}`);
       const dtype = storageTypes[name];
-      if (dtype) return storageOf(dtype, parts);
-      throw new UnsupportedDtype(
-        `${path} has numbers of type ${name}`,
-        `Expected one of ${Object.keys(storageTypes).join(', ')}`,
-      );
+      if (!dtype) {
+        throw new UnsupportedDtype(
+          `${path} has numbers of type ${name}`,
+          `Expected one of ${Object.keys(storageTypes).join(', ')}`,
+        );
+      }
+      if (view !== null && view !== undefined) {
+        throw new InvalidTorchFile(`${path} has views of storages`, 'Save it with a newer PyTorch');
+      }
+      const storage = storages.get(String(key)) ?? newStorage(path, dtype, count);
+      storages.set(String(key), storage);
+      return storage;
     },
   };
+  return { readers, storages };
 }
 
 function orderedDictionary(path: string, entries: Pickled | undefined): Pickled {
@@ -253,7 +192,7 @@ function newStorage(path: string, dtype: HostDtype, count: Pickled | undefined):
   throw damaged(path, 'tensor');
 }
 
-function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[]): StoredTensor {
+function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[]): PickledTensor {
   const isCount = (value: unknown): value is number =>
     typeof value === 'number' && Number.isInteger(value) && value >= 0;
   const areCounts = (values: unknown): values is number[] =>
@@ -274,7 +213,7 @@ function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[
       'Download or copy it again',
     );
   }
-  return new StoredTensor(storage, offset, shape, strides);
+  return new PickledTensor(storage, offset, shape, strides);
 }
 
 /** Today's form: a zip archive, not compressed, of a pickle and a file for each storage. */
@@ -299,15 +238,10 @@ async function readArchive(handle: FileHandle, path: string): Promise<Pickled> {
   }
   const { position, length } = await placed(pickle);
   const bytes = await bytesAt(handle, path, position, length);
-  const storages = new Map<string, Storage>();
-  const readers = tensorReaders(path, (dtype, [, , key, , count]) => {
-    const name = `${folder}data/${String(key)}`;
-    const storage = storages.get(name) ?? newStorage(path, dtype, count);
-    storages.set(name, storage);
-    return storage;
-  });
+  const { readers, storages } = tensorReaders(path);
   const { value } = readPickle(bytes, 0, path, readers);
-  for (const [name, storage] of storages) {
+  for (const [key, storage] of storages) {
+    const name = `${folder}data/${key}`;
     const place = await placed(name);
     if (storage.count * bytesPerElement[storage.dtype] > place.length) {
       throw new TruncatedFile(
@@ -360,16 +294,7 @@ const legacyMagic = Number(0x1950a86a20f9469cfc6cn);
 async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
   const { size } = await handle.stat();
   const bytes = await bytesAt(handle, path, 0, Math.min(size, mostOfPickles));
-  const storages = new Map<string, Storage>();
-  const readers = tensorReaders(path, (dtype, [, , key, , count, view]) => {
-    if (view !== null && view !== undefined) {
-      throw new InvalidTorchFile(`${path} has views of storages`, 'Save it with a newer PyTorch');
-    }
-    const name = String(key);
-    const known = storages.get(name) ?? newStorage(path, dtype, count);
-    storages.set(name, known);
-    return known;
-  });
+  const { readers, storages } = tensorReaders(path);
   let at = 0;
   const next = (): Pickled => {
     const { value, end } = readPickle(bytes, at, path, readers);

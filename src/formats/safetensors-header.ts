@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { at } from '../core/errors.js';
 import { arrayOf, bytesPerElement, type HostData, type HostDtype } from './elements.js';
 import {
   HeaderTooLarge,
@@ -29,12 +31,6 @@ export interface Entry {
   shape: number[];
   begin: number;
   end: number;
-}
-
-/** What a file holds. */
-export interface Contents {
-  entries: Entry[];
-  metadata: Record<string, string>;
 }
 
 /**
@@ -83,7 +79,11 @@ export function headerLength(prefix: Uint8Array, size: number, source: string): 
  *
  * @throws InvalidHeader, UnsupportedDtype, InvalidOffsets, TensorOverlap, TruncatedFile
  */
-export function decodeHeader(json: Uint8Array, bodyLength: number, source: string): Contents {
+export function decodeHeader(
+  json: Uint8Array,
+  bodyLength: number,
+  source: string,
+): { entries: Entry[]; metadata: Record<string, string> } {
   const header = parseHeader(json, source);
   const metadata = checkMetadata(header.__metadata__, source);
   const entries = Object.entries(header)
@@ -142,30 +142,15 @@ export function encodeHeader(
 export async function* partsOf(name: string, tensor: TensorSource): AsyncGenerator<HostData> {
   const { shape, data } = tensor;
   const numbers = typeof data === 'function' ? await data() : data;
-  if (!(Symbol.asyncIterator in numbers)) {
-    checkData(name, tensor, numbers);
-    return yield numbers;
-  }
   const expected = elements(shape);
   let count = 0;
-  for await (const part of numbers) {
+  for await (const part of Symbol.asyncIterator in numbers ? numbers : [numbers]) {
     checkType(name, tensor, part);
     count += part.length;
     if (count > expected) throw wrongShape(name, shape, count);
     yield part;
   }
   if (count < expected) throw wrongShape(name, shape, count);
-}
-
-/** @throws InvalidTensor for an array that does not fit the tensor's shape or dtype */
-function checkData(
-  name: string,
-  tensor: Pick<TensorSource, 'shape' | 'dtype'>,
-  data: HostData,
-): void {
-  const { shape } = tensor;
-  if (elements(shape) !== data.length) throw wrongShape(name, shape, data.length);
-  checkType(name, tensor, data);
 }
 
 function checkType(name: string, { dtype }: Pick<TensorSource, 'dtype'>, data: HostData): void {
@@ -211,37 +196,37 @@ function checkMetadata(value: unknown, source: string): Record<string, string> {
   );
 }
 
+/** What a header says of a tensor; what else it says is passed over. */
+const description = z.object(
+  {
+    dtype: z.string('Expected a string'),
+    shape: z.custom<number[]>(areCounts, 'Expected a list of whole numbers, 0 or more'),
+    data_offsets: z.custom<[begin: number, end: number]>(
+      (value) => areCounts(value) && value.length === 2,
+      'Expected two whole numbers, begin and end',
+    ),
+  },
+  'Expected an object with dtype, shape and data_offsets',
+);
+
 function checkEntry(name: string, value: unknown, source: string): Entry {
   const where = `${source}: tensor '${name}'`;
-  if (!isRecord(value)) {
-    throw new InvalidHeader(
-      `${where} is described by ${describe(value)}`,
-      'Expected an object with dtype, shape and data_offsets',
-    );
+  const { data, error } = description.safeParse(value);
+  if (!data) {
+    const { path, message } = at(error.issues, 0);
+    const [key] = path;
+    const came = key === undefined ? value : Object(value)[key];
+    const what = key === undefined ? 'is described by' : `has ${String(key)}`;
+    throw new InvalidHeader(`${where} ${what} ${describe(came)}`, message);
   }
-  const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string') {
-    throw new InvalidHeader(`${where} has dtype ${describe(dtype)}`, 'Expected a string');
-  }
+  const { dtype, shape, data_offsets: offsets } = data;
   if (!isDtype(dtype)) {
     throw new UnsupportedDtype(
       `${where} has dtype '${dtype}'`,
       `Expected one of ${Object.keys(bytesPerElement).join(', ')}`,
     );
   }
-  if (!isCounts(shape)) {
-    throw new InvalidHeader(
-      `${where} has shape ${describe(shape)}`,
-      'Expected a list of whole numbers, 0 or more',
-    );
-  }
-  if (!isCounts(offsets) || offsets.length !== 2) {
-    throw new InvalidHeader(
-      `${where} has data_offsets ${describe(offsets)}`,
-      'Expected two whole numbers, begin and end',
-    );
-  }
-  const [begin, end] = [offsets[0]!, offsets[1]!];
+  const [begin, end] = offsets;
   const needed = elements(shape) * bytesPerElement[dtype];
   if (end - begin !== needed) {
     throw new InvalidOffsets(
@@ -299,8 +284,11 @@ function checkTensor(name: string, tensor: TensorSource): void {
       `Expected one of ${Object.keys(bytesPerElement).join(', ')}`,
     );
   }
-  if (!isCounts(shape)) throw wrongShape(name, shape, typeof data === 'function' ? 0 : data.length);
-  if (typeof data !== 'function') checkData(name, tensor, data);
+  const count = typeof data === 'function' ? undefined : data.length;
+  if (!areCounts(shape) || (count !== undefined && count !== elements(shape))) {
+    throw wrongShape(name, shape, count ?? 0);
+  }
+  if (typeof data !== 'function') checkType(name, tensor, data);
 }
 
 function wrongShape(name: string, shape: readonly number[], count: number): InvalidTensor {
@@ -318,7 +306,7 @@ function isDtype(name: string): name is HostDtype {
   return Object.hasOwn(bytesPerElement, name);
 }
 
-function isCounts(value: unknown): value is number[] {
+function areCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
 }
 

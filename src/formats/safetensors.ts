@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../core/errors.js';
 import { openForReading, sha256, writeAll, writeAtomically } from '../core/files.js';
 import {
+  arrayOf,
   bytesPerElement,
   bytesUpTo,
   type HostData,
@@ -9,10 +10,9 @@ import {
   readElements,
   writeElements,
 } from './elements.js';
-import { MissingTensor, missingRows } from './safetensors-errors.js';
+import { MissingTensor } from './safetensors-errors.js';
 import {
   decodeHeader,
-  type Entry,
   elements,
   encodeHeader,
   headerLength,
@@ -75,7 +75,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const json = await bytesUpTo(handle, path, prefixBytes, length);
     const start = prefixBytes + length;
     const { entries, metadata } = decodeHeader(json, size - start, path);
-    return openFile(handle, path, { entries, metadata, start });
+    const stored = entries.map(({ name, dtype, shape, begin }): [string, StoredTensor] => {
+      return [name, { dtype, shape, position: start + begin, strides: rowByRow(shape) }];
+    });
+    return tensorsOfFile(handle, path, metadata, new Map(stored));
   } catch (error) {
     await handle.close();
     throw error;
@@ -91,11 +94,7 @@ export async function withSafetensors<T>(
   use: (file: SafetensorsFile) => Promise<T>,
 ): Promise<T> {
   const file = await openSafetensors(path);
-  try {
-    return await use(file);
-  } finally {
-    await file.close();
-  }
+  return use(file).finally(() => file.close());
 }
 
 /**
@@ -164,37 +163,83 @@ export async function writeSafetensors(
   });
 }
 
-function openFile(
+/** A tensor in a file, whose numbers are not read. */
+export interface StoredTensor {
+  dtype: HostDtype;
+  shape: readonly number[];
+  /** Where its first element begins, in bytes. */
+  position: number;
+  /** How many elements of the file lead from one to the next along each axis. */
+  strides: readonly number[];
+}
+
+/** The strides of elements that lie row by row, without gaps. */
+function rowByRow(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => elements(shape.slice(axis + 1)));
+}
+
+/** The elements of a file from the first to the last one of a tensor. */
+export function stretchOf(shape: readonly number[], strides: readonly number[]): number {
+  if (elements(shape) === 0) return 0;
+  return shape.reduce((sum, side, axis) => sum + (side - 1) * strides[axis]!, 1);
+}
+
+/** Named tensors of an open file, which are read one by one. */
+export function tensorsOfFile(
   handle: FileHandle,
   path: string,
-  contents: { entries: Entry[]; metadata: Record<string, string>; start: number },
+  metadata: Record<string, string>,
+  stored: ReadonlyMap<string, StoredTensor>,
 ): SafetensorsFile {
-  const { entries, metadata, start } = contents;
-  const byName = new Map(entries.map((entry) => [entry.name, entry]));
   return {
     path,
     metadata,
     tensors: Object.fromEntries(
-      entries.map(({ name, shape, dtype }) => [name, { shape, dtype }] as const),
+      [...stored].map(([name, { shape, dtype }]) => [name, { shape: [...shape], dtype }]),
     ),
     async read(name, rows) {
-      const entry = byName.get(name);
-      if (!entry) {
-        throw new MissingTensor(path, name, [...byName.keys()]);
+      const tensor = stored.get(name);
+      if (!tensor) throw new MissingTensor(path, name, [...stored.keys()]);
+      const { dtype, shape: whole, position, strides } = tensor;
+      const [length = 0, ...row] = whole;
+      if (rows && !(rows.first >= 0 && rows.count >= 0 && rows.first + rows.count <= length)) {
+        throw new RangeError(
+          `Rows ${rows.first} to ${rows.first + rows.count} of tensor '${name}' in ${path} were asked for. Its shape is (${whole}): expected rows within 0 to ${length}.`,
+        );
       }
-      const { dtype, begin } = entry;
-      const { first, count } = rows ?? { first: 0, count: entry.shape[0] ?? 1 };
-      if (rows && !(first >= 0 && count >= 0 && first + count <= (entry.shape[0] ?? 0))) {
-        throw missingRows(path, name, rows, entry.shape);
-      }
-      const row = entry.shape.slice(1);
-      const shape = rows ? [count, ...row] : [...entry.shape];
-      const skipped = first * elements(row) * bytesPerElement[dtype];
-      const place = { dtype, count: elements(shape), position: start + begin + skipped };
-      const data = await readElements(handle, place, path, `tensor '${name}'`);
-      return { shape, dtype, data };
+      const shape = rows ? [rows.count, ...row] : [...whole];
+      const skipped = (rows?.first ?? 0) * (strides[0] ?? 0) * bytesPerElement[dtype];
+      const place = { dtype, count: stretchOf(shape, strides), position: position + skipped };
+      const stretch = await readElements(handle, place, path, `tensor '${name}'`);
+      return { shape, dtype, data: inRows(stretch, dtype, shape, strides) };
     },
     sha256: () => sha256(handle, path),
     close: () => handle.close(),
   };
+}
+
+/** The elements of a tensor in the order of its rows, from the stretch of the file in which they lie. */
+function inRows(
+  stretch: HostData,
+  dtype: HostDtype,
+  shape: readonly number[],
+  strides: readonly number[],
+): HostData {
+  const usual = rowByRow(shape);
+  if (shape.every((side, axis) => side === 1 || strides[axis] === usual[axis])) return stretch;
+  const data = new (arrayOf(dtype))(elements(shape));
+  const index = shape.map(() => 0);
+  let from = 0;
+  for (let to = 0; to < data.length; to++) {
+    data[to] = stretch[from]!;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const stride = strides[axis]!;
+      index[axis]! += 1;
+      from += stride;
+      if (index[axis]! < shape[axis]!) break;
+      from -= stride * shape[axis]!;
+      index[axis] = 0;
+    }
+  }
+  return data;
 }

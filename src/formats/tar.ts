@@ -3,9 +3,7 @@ import { UserError } from '../core/errors.js';
 import { readBytes } from '../core/files.js';
 
 /** A tar archive is damaged, cut short, or no tar archive. */
-export class InvalidTar extends UserError {
-  override readonly name = 'InvalidTar';
-}
+export class InvalidTar extends UserError {}
 
 /** Bytes that are read by their place: those of an open file, of a part of one, or in memory. */
 export interface TarBytes {

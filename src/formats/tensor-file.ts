@@ -1,5 +1,4 @@
-import { openForReading } from '../core/files.js';
-import { bytesUpTo } from './elements.js';
+import { bytesUpTo, withFile } from './elements.js';
 import { isTorchFile, openTorchFile } from './pth.js';
 import { openSafetensors, type SafetensorsFile } from './safetensors.js';
 
@@ -13,13 +12,23 @@ export type TensorFile = SafetensorsFile;
  * @throws as `openSafetensors` and `openTorchFile` do
  */
 export async function openTensorFile(path: string): Promise<TensorFile> {
-  const handle = await openForReading(path);
-  const begins = await bytesUpTo(handle, path, 0, 16).finally(() => handle.close());
+  const begins = await withFile(path, (handle) => bytesUpTo(handle, path, 0, 16));
   return isTorchFile(begins) ? openTorchFile(path) : openSafetensors(path);
 }
 
-/** The SHA-256 of a file of tensors, which tells what was made with it. */
-export async function fileDigest(path: string): Promise<string> {
+/**
+ * What comes of an open file of tensors, which is closed then.
+ * @throws as {@link openTensorFile} and `use` do
+ */
+export async function withTensorFile<T>(
+  path: string,
+  use: (file: TensorFile) => Promise<T>,
+): Promise<T> {
   const file = await openTensorFile(path);
-  return file.sha256().finally(() => file.close());
+  return use(file).finally(() => file.close());
+}
+
+/** The SHA-256 of a file of tensors, which tells what was made with it. */
+export function fileDigest(path: string): Promise<string> {
+  return withTensorFile(path, (file) => file.sha256());
 }

@@ -33,16 +33,10 @@ export {
   classifierFeatures,
   disposeClassifier,
 } from './classifier/family.js';
-export {
-  type ClassifierTrainingOptions,
-  loadClassifier,
-  saveClassifier,
-  trainClassifier,
-} from './classifier/train.js';
 export type { CouplingConfig } from './coupling/config.js';
 export { type Coupling, coupling } from './coupling/index.js';
-export { type LoadedModel, loadCheckpoint } from './load-checkpoint.js';
-export type { MafConfig } from './maf/config.js';
+export { type LoadedModel, loadCheckpoint, loadClassifier } from './load-checkpoint.js';
+export type { MafConfig } from './maf/index.js';
 export { type Maf, maf } from './maf/index.js';
 export { readStartingPoint } from './read-starting-point.js';
 export { createModel, familyOf, kinds } from './registry.js';

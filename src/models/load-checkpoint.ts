@@ -12,6 +12,7 @@ import {
   checkedMetadata,
   checkpointDetails,
 } from '../training/checkpoint.js';
+import { type Classifier, classifier } from './classifier/family.js';
 import { familyOf, kinds } from './registry.js';
 
 /** A model from a file, with what the file tells of it. */
@@ -96,16 +97,6 @@ export async function readCheckpoint(
   }
 }
 
-/** What an open checkpoint says of its model, checked; no numbers are read. */
-export function readDescription(
-  file: TensorFile,
-  known: LoadOptions = {},
-  expected?: Family,
-): { family: Family; config: ModelConfig; details: CheckpointDetails } {
-  const details = checkpointDetails(file);
-  return { ...describedModel(file, known, expected), details };
-}
-
 /** Families whose licence was shown. */
 const licencesShown = new Set<string>();
 
@@ -115,17 +106,17 @@ function tellLicence({ kind, published }: Family): void {
   process.emitWarning(published.licence, { type: 'TarflowWarning' });
 }
 
-/** Published state dicts are TarFlows. So were the first files, which do not say it, but for one kind. */
-const firstKind = 'tarflow';
+/** What the first files held, which do not say it. */
 const firstKinds: Record<string, string> = { 'tarflow classifier': 'classifier' };
 
-/** The family and the configuration of an open checkpoint, checked. */
-function describedModel(
+/** What an open checkpoint says of its model, checked; no numbers are read. */
+export function readDescription(
   file: TensorFile,
-  known: LoadOptions,
-  expected: Family | undefined,
-): { family: Family; config: ModelConfig } {
+  known: LoadOptions = {},
+  expected?: Family,
+): { family: Family; config: ModelConfig; details: CheckpointDetails } {
   const { path, metadata, tensors } = file;
+  const details = checkpointDetails(file);
   if (metadata.config === undefined) {
     if (expected && !expected.published) {
       throw new UserError(
@@ -135,17 +126,17 @@ function describedModel(
     }
     const family = publishedFamily(tensors);
     const config = publishedConfig(family, renamed(family, true, tensors), path, known);
-    return { family, config: fitting(family, config, path) };
+    return { family, config: fitting(family, config, path), details };
   }
   const written = checkedMetadata(
     file,
     'config',
-    z.looseObject({ kind: z.string().default(firstKinds[metadata.format ?? ''] ?? firstKind) }),
+    z.looseObject({ kind: z.string().default(firstKinds[metadata.format ?? ''] ?? 'tarflow') }),
   );
   const family = familyOf(written.kind);
   const remedy = 'The file is damaged, or not one of ours; take it anew';
   const config = checkedValue(family.schema, written, `${path}: the metadata 'config'`, remedy);
-  return { family, config: fitting(family, config, path) };
+  return { family, config: fitting(family, config, path), details };
 }
 
 /** A configuration for images of another size, where its family takes them; an error names the file. */
@@ -164,7 +155,8 @@ function resized(
       'Expected two whole numbers above 0',
     );
   }
-  if (!takesOtherSizes(family)) {
+  const { trainingFields = [] } = family;
+  if (!['image.height', 'image.width'].every((field) => trainingFields.includes(field))) {
     throw new UserError(
       `${path} holds a model of kind '${family.kind}', which takes images of ${image.height}×${image.width} alone`,
       'Ask for no other size: a STARFlow or an autoencoder takes other ones',
@@ -174,18 +166,10 @@ function resized(
   return fitting(family, { ...config, image: { ...image, height, width } }, path, remedy);
 }
 
-/** Whether models of a family run, and are trained further, on images of another size than before. */
-function takesOtherSizes({ trainingFields = [] }: Family): boolean {
-  return ['image.height', 'image.width'].every((field) => trainingFields.includes(field));
-}
-
 /** The family whose mark a state dict has, or else the first one, which says what it lacks. */
 function publishedFamily(tensors: TensorFile['tensors']): Family {
-  const families = kinds.map(familyOf);
-  const found = families.find(
-    ({ published }) => published && Object.hasOwn(tensors, published.mark),
-  );
-  return found ?? familyOf(firstKind);
+  const marked = (kind: string) => Object.hasOwn(tensors, familyOf(kind).published?.mark ?? '');
+  return familyOf(kinds.find(marked) ?? 'tarflow');
 }
 
 /** What a file holds, by today's names where others published it. */
@@ -208,4 +192,14 @@ function fitting(family: Family, config: ModelConfig, path: string, remedy?: str
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`${path}: ${error.problem}`, remedy ?? error.remedy);
   }
+}
+
+/**
+ * Reads a classifier that `saveCheckpoint` wrote. Starts the engine if none runs.
+ *
+ * @returns a classifier that the caller frees with `disposeClassifier`
+ * @throws UserError where the file cannot be read, or holds something else
+ */
+export async function loadClassifier(path: string): Promise<Classifier> {
+  return loadCheckpoint(path, { family: classifier });
 }

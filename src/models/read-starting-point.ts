@@ -28,9 +28,15 @@ import { readCheckpoint, readDescription } from './load-checkpoint.js';
 export async function readStartingPoint(from: string): Promise<LoadedStartingPoint> {
   await startEngine();
   return withOpened(from, async (file, header) => {
-    const digest = await file.sha256();
-    const learnt = header ? await ofState(file, header) : await ofCheckpoint(file);
-    return { checkpoint: path.basename(path.resolve(from)), sha256: digest, ...learnt };
+    const about = { checkpoint: path.basename(path.resolve(from)), sha256: await file.sha256() };
+    if (header) {
+      const { config, steps, latents } = header;
+      return { ...about, config, steps, latents, state: await readState(file, 'start') };
+    }
+    const model = await readCheckpoint(file);
+    // The model is not used any more, and its tensors are the state's.
+    const { steps = 0, latents } = model.details;
+    return { ...about, config: model.config, steps, latents, state: namedInState(model) };
   });
 }
 
@@ -64,21 +70,4 @@ async function withOpened<R>(
   } finally {
     await file.close();
   }
-}
-
-type Learnt = Omit<LoadedStartingPoint, 'checkpoint' | 'sha256'>;
-
-async function ofState(
-  file: SafetensorsFile,
-  { config, steps, latents }: StateHeader,
-): Promise<Learnt> {
-  const state = await readState(file, 'start');
-  return { config, steps, ...(latents && { latents }), state };
-}
-
-async function ofCheckpoint(file: SafetensorsFile): Promise<Learnt> {
-  const model = await readCheckpoint(file);
-  // The model is not used any more, and its tensors are the state's.
-  const { steps = 0, latents } = model.details;
-  return { config: model.config, steps, ...(latents && { latents }), state: namedInState(model) };
 }

@@ -1,4 +1,3 @@
-import { at } from '../core/errors.js';
 import { foldIn, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { type Specs, uniforms } from './specs.js';
@@ -36,7 +35,10 @@ export function convolution(x: tf.Tensor4D, { weight, bias }: ConvolutionParamet
   const [rows, columns] = weight.shape;
   // WebAssembly has no gradient of the kernel; a single pixel needs none.
   const product = rows * columns === 1 || !tf.getKernel('Conv2DBackpropFilter', tf.getBackend());
-  const convolved = product ? byProduct(x, weight) : tf.conv2d(x, weight, 1, 'same');
+  const [above, before] = [(rows - 1) / 2, (columns - 1) / 2];
+  const convolved = product
+    ? byProduct(padded(x, [above, above], [before, before]), weight, 1)
+    : tf.conv2d(x, weight, 1, 'same');
   return tf.add(convolved, bias);
 }
 
@@ -52,61 +54,41 @@ export function halvingConvolution(
   x: tf.Tensor4D,
   { weight, bias }: ConvolutionParameters,
 ): tf.Tensor4D {
-  const beyond = (after: number): tf.Tensor4D =>
-    tf.pad(x, [
-      [0, 0],
-      [0, after],
-      [0, after],
-      [0, 0],
-    ]);
   const convolved = tf.getKernel('Conv2DBackpropFilter', tf.getBackend())
-    ? tf.conv2d(beyond(1), weight, 2, 'valid')
-    : seenTimesKernel(everyOther(beyond(2)), weight);
+    ? tf.conv2d(padded(x, [0, 1], [0, 1]), weight, 2, 'valid')
+    : byProduct(padded(x, [0, 2], [0, 2]), weight, 2);
   return tf.add(convolved, bias);
 }
 
-/** What a kernel of side 3 sees at every other row and column, of images with two more of each. */
-function everyOther(padded: tf.Tensor4D): tf.Tensor4D[] {
-  const [batch, rows, columns, inputs] = padded.shape;
-  const [height, width] = [rows / 2 - 1, columns / 2 - 1];
-  return Array.from({ length: 9 }, (_, place) => {
-    const begin = [0, Math.floor(place / 3), place % 3, 0];
-    // A slice of both rows and columns of each pair, of which the first is seen.
-    const pairs = tf.slice(padded, begin, [batch, 2 * height, 2 * width, inputs]);
-    const apart = tf.reshape(pairs, [batch * height, 2, width, 2 * inputs]);
-    const seen = tf.slice(apart, [0, 0, 0, 0], [batch * height, 1, width, inputs]);
-    return tf.reshape(seen, [batch, height, width, inputs]);
-  });
-}
-
-/** A convolution as one product of matrices: what the kernel sees of each place, times the kernel. */
-function byProduct(x: tf.Tensor4D, weight: tf.Tensor4D): tf.Tensor4D {
-  const [batch, height, width, inputs] = x.shape;
-  const [rows, columns] = weight.shape;
-  const [above, before] = [(rows - 1) / 2, (columns - 1) / 2];
-  const padded = tf.pad(x, [
-    [0, 0],
-    [above, above],
-    [before, before],
-    [0, 0],
-  ]);
-  const seen = Array.from({ length: rows * columns }, (_, place) =>
-    tf.slice(
-      padded,
-      [0, Math.floor(place / columns), place % columns, 0],
-      [batch, height, width, inputs],
-    ),
-  );
-  return seenTimesKernel(seen, weight);
-}
-
-/** @param seen by each place of the kernel, (batch, height, width, inputs) */
-function seenTimesKernel(seen: readonly tf.Tensor4D[], weight: tf.Tensor4D): tf.Tensor4D {
+/**
+ * A convolution as one product of matrices: what the kernel sees of each place, times the kernel.
+ *
+ * @param stride of the places, 1 or 2
+ */
+function byProduct(padded: tf.Tensor4D, weight: tf.Tensor4D, stride: number): tf.Tensor4D {
   const [rows, columns, inputs, outputs] = weight.shape;
-  const [batch, height, width] = at(seen, 0).shape;
-  const flat = tf.reshape(tf.concat([...seen], 3), [-1, rows * columns * inputs]);
+  const [batch, ...sides] = padded.shape;
+  const height = (sides[0] - rows + 1) / stride;
+  const width = (sides[1] - columns + 1) / stride;
+  const seen = Array.from({ length: rows * columns }, (_, place) => {
+    const begin = [0, Math.floor(place / columns), place % columns, 0];
+    const all = tf.slice(padded, begin, [batch, stride * height, stride * width, inputs]);
+    // Of each stride of rows and of columns the first is seen.
+    const apart = tf.reshape(all, [batch * height, stride, width, stride * inputs]);
+    const first = tf.slice(apart, [0, 0, 0, 0], [batch * height, 1, width, inputs]);
+    return tf.reshape(first, [batch * height * width, inputs]);
+  });
   const kernel = tf.reshape(weight, [rows * columns * inputs, outputs]);
-  return tf.reshape(tf.matMul(flat, kernel), [batch, height, width, outputs]);
+  return tf.reshape(tf.matMul(tf.concat(seen, 1), kernel), [batch, height, width, outputs]);
+}
+
+/** Images with zeros beyond their borders. */
+function padded(
+  x: tf.Tensor4D,
+  rows: [before: number, after: number],
+  columns: [before: number, after: number],
+): tf.Tensor4D {
+  return tf.pad(x, [[0, 0], rows, columns, [0, 0]]);
 }
 
 /**

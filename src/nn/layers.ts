@@ -1,7 +1,7 @@
 import { layerNorm, rmsNorm } from '../core/ops.js';
 import { foldIn, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
-import { type LeafSpec, ones, type Specs, uniforms, zeros } from './specs.js';
+import { ones, type Specs, uniforms, zeros } from './specs.js';
 
 /** Weight (outputs, inputs) and bias (outputs) of a linear layer. */
 export type LinearParameters = { weight: tf.Tensor2D; bias: tf.Tensor1D };
@@ -12,9 +12,6 @@ export type NormParameters = { weight: tf.Tensor1D; bias: tf.Tensor1D };
 /** Those of a layer norm, or of a norm by the root mean square the scale less 1 alone. */
 export type AnyNormParameters = { weight: tf.Tensor1D; bias?: tf.Tensor1D };
 
-/** Kinds of normalisation over channels: with mean and offset, or by the root mean square alone. */
-export type NormKind = 'layer' | 'rms';
-
 /** A linear layer that starts uniform within ±1/√inputs, as PyTorch's do. */
 export function linearSpecs(
   key: RandomKey,
@@ -22,16 +19,14 @@ export function linearSpecs(
   inputs: number,
 ): Specs<LinearParameters> {
   const bound = 1 / Math.sqrt(inputs);
-  const leaf = (name: string, shape: number[]): LeafSpec =>
-    uniforms(foldIn(key, name), shape, bound);
-  return { weight: leaf('weight', [outputs, inputs]), bias: leaf('bias', [outputs]) };
+  return {
+    weight: uniforms(foldIn(key, 'weight'), [outputs, inputs], bound),
+    bias: uniforms(foldIn(key, 'bias'), [outputs], bound),
+  };
 }
 
 /** A normalisation that starts without scale and offset. */
-export function normSpecs(channels: number): Specs<NormParameters>;
-export function normSpecs(channels: number, kind: NormKind): Specs<AnyNormParameters>;
-export function normSpecs(channels: number, kind: NormKind = 'layer'): Specs<AnyNormParameters> {
-  if (kind === 'rms') return { weight: zeros([channels]) };
+export function normSpecs(channels: number): Specs<NormParameters> {
   return { weight: ones([channels]), bias: zeros([channels]) };
 }
 

@@ -2,17 +2,10 @@ import { linear, relu } from '../core/ops.js';
 import { foldIn, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { embedding, type LinearParameters } from './layers.js';
-import { normals, type Specs, uniforms, zeros } from './specs.js';
+import { normals, type Specified, type Specs, uniforms, zeros } from './specs.js';
 
 /** A masked network of T tokens. Entries of a weight that its mask hides mean nothing. */
-export type MadeParameters = {
-  /** Weights are (units, T − 1) in the first layer, since the last token predicts nothing, then (units, units). */
-  hidden: LinearParameters[];
-  /** (classes, units), added before the first nonlinearity; absent in an unconditional model. */
-  classes?: tf.Tensor2D;
-  /** (2·T, units): a row for the mean of each token, in deviations, and below it one for the log-scale. */
-  output: LinearParameters;
-};
+export type MadeParameters = Specified<ReturnType<typeof madeSpecs>>;
 
 /**
  * A masked network that starts by predicting mean and log-scale 0, because its last weights are zero.
@@ -22,7 +15,7 @@ export type MadeParameters = {
 export function madeSpecs(
   key: RandomKey,
   sizes: { tokens: number; layers: number; units: number; classes: number },
-): Specs<MadeParameters> {
+) {
   const { tokens, layers, units, classes } = sizes;
   const layer = (k: RandomKey, inputs: number): Specs<LinearParameters> => ({
     // As a linear layer of half of the inputs, since a mask hides the others, on the average.
@@ -30,8 +23,11 @@ export function madeSpecs(
     bias: uniforms(foldIn(k, 'bias'), [units], Math.sqrt(2 / inputs)),
   });
   return {
+    /** Of T − 1 inputs first, since the last token predicts nothing. */
     hidden: range(layers, 0).map((l) => layer(foldIn(key, l), l === 0 ? tokens - 1 : units)),
+    /** Added before the first nonlinearity; absent in an unconditional model. */
     ...(classes > 0 && { classes: normals(foldIn(key, 'classes'), [classes, units], 0.01) }),
+    /** A row for the mean of each token, in deviations, and below it one for the log-scale. */
     output: { weight: zeros([2 * tokens, units]), bias: zeros([2 * tokens]) },
   };
 }

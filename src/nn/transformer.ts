@@ -3,47 +3,27 @@ import { attention, gelu, linear } from '../core/ops.js';
 import { foldIn, type RandomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { type Leaves, leaf, mapTree } from '../core/tree.js';
-import {
-  type AnyNormParameters,
-  type LinearParameters,
-  linearSpecs,
-  type NormKind,
-  type NormParameters,
-  normed,
-  normSpecs,
-} from './layers.js';
+import { type AnyNormParameters, type LinearParameters, linearSpecs, normed } from './layers.js';
 import { type Rotary, rotated } from './rotary.js';
-import type { Specs } from './specs.js';
+import type { Specified, Specs } from './specs.js';
 
 /** One transformer layer. The keys are those of the published state dicts. */
-export type LayerParameters<Norm extends AnyNormParameters = NormParameters> = {
-  attention: { norm: Norm; qkv: LinearParameters; proj: LinearParameters };
-  mlp: { norm: Norm; main: { 0: LinearParameters; 2: LinearParameters } };
-};
+export type LayerParameters = Specified<ReturnType<typeof layerSpecs<Specs<AnyNormParameters>>>>;
 
-/** A layer with any kind of normalisation. */
-export type AnyLayerParameters = LayerParameters<AnyNormParameters>;
-
-/** A fresh layer: see `linearSpecs` and `normSpecs`. */
-export function layerSpecs(key: RandomKey, channels: number): Specs<LayerParameters>;
-export function layerSpecs(
+/** A fresh layer, see `linearSpecs`, with a normalisation before each half. */
+export function layerSpecs<N extends Specs<AnyNormParameters>>(
   key: RandomKey,
   channels: number,
-  norm: NormKind,
-): Specs<AnyLayerParameters>;
-export function layerSpecs(
-  key: RandomKey,
-  channels: number,
-  norm: NormKind = 'layer',
-): Specs<AnyLayerParameters> {
+  norm: N,
+) {
   return {
     attention: {
-      norm: normSpecs(channels, norm),
+      norm,
       qkv: linearSpecs(foldIn(key, 'qkv'), 3 * channels, channels),
       proj: linearSpecs(foldIn(key, 'proj'), channels, channels),
     },
     mlp: {
-      norm: normSpecs(channels, norm),
+      norm,
       main: {
         0: linearSpecs(foldIn(key, 'main.0'), 4 * channels, channels),
         2: linearSpecs(foldIn(key, 'main.2'), channels, 4 * channels),
@@ -67,7 +47,7 @@ export const storedLinear: Linear = ({ weight, bias }, x) => linear(x, weight, b
  *   row attends to (rows, channels)
  */
 function layer(
-  { attention: attend, mlp }: AnyLayerParameters,
+  { attention: attend, mlp }: LayerParameters,
   h: tf.Tensor2D,
   linearLayer: Linear,
   attended: (qkv: tf.Tensor2D) => tf.Tensor2D,
@@ -105,7 +85,7 @@ export interface TransformerOptions {
  * @returns the new h of the same shape and, if asked for, the extended cache
  */
 export function transformer(
-  layers: readonly AnyLayerParameters[],
+  layers: readonly LayerParameters[],
   h: tf.Tensor3D,
   options: TransformerOptions,
 ): { h: tf.Tensor3D; cache: Leaves | undefined } {
@@ -138,7 +118,7 @@ interface LayerCache {
 }
 
 function wholeLayer(
-  parameters: AnyLayerParameters,
+  parameters: LayerParameters,
   h: tf.Tensor3D,
   cache: LayerCache | undefined,
   { headWidth, temperature, rotary }: TransformerOptions,
@@ -264,7 +244,7 @@ export interface TransformerStep {
  * and behind is not looked at.
  */
 export function transformerStep(
-  layers: readonly AnyLayerParameters[],
+  layers: readonly LayerParameters[],
   h: tf.Tensor2D,
   { headWidth, linear: linearLayer, place, cache, temperature, rotary }: TransformerStep,
 ): { h: tf.Tensor2D; cache: Leaves } {
@@ -314,22 +294,20 @@ export function emptyStepCache(
 
 /** A cache of {@link transformer} in the form of a loop, with room for `length` entries. */
 export function stepCacheOf(cache: Leaves, length: number): Leaves {
-  const folded = Object.keys(cache).map((name) => {
+  const folded = mapTree(cache, (_, name) => {
     const whole = leaf(cache, name, 4);
     const [rows, heads, seen, width] = whole.shape;
-    return [name, tf.reshape(whole, [rows * heads, seen, width])] as const;
+    return tf.reshape(whole, [rows * heads, seen, width]);
   });
-  return lengthenedStepCache(Object.fromEntries(folded), length);
+  return lengthenedStepCache(folded, length);
 }
 
 /** A cache of a loop with room for `length` entries. */
 export function lengthenedStepCache(cache: Leaves, length: number): Leaves {
-  const none: [number, number] = [0, 0];
-  return Object.fromEntries(
-    Object.keys(cache).map((name) => {
-      const entries = leaf(cache, name, 3);
-      const missing = length - entries.shape[1];
-      return [name, missing === 0 ? entries : tf.pad(entries, [none, [0, missing], none])];
-    }),
-  );
+  return mapTree(cache, (_, name) => {
+    const entries = leaf(cache, name, 3);
+    const missing = length - entries.shape[1];
+    const none: [number, number] = [0, 0];
+    return missing === 0 ? entries : tf.pad(entries, [none, [0, missing], none]);
+  });
 }

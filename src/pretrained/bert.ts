@@ -6,9 +6,10 @@ import { readBytes } from '../core/files.js';
 import { attention, gelu, layerNorm, linear } from '../core/ops.js';
 import { checkedJson } from '../core/schema.js';
 import { tf, tidy } from '../core/tf.js';
+import { disposeTree, type Leaves, leaf } from '../core/tree.js';
 import { checkWeights, openWeights } from '../formats/network-weights.js';
 import { askedEntries, type CaptionEncoder, type EncodeOptions } from './caption-encoder.js';
-import { WordPieces } from './word-pieces.js';
+import { readWordPieces } from './word-pieces.js';
 
 /** The shape of a BERT, as its `config.json` says it. */
 const shape = z.object({
@@ -25,9 +26,6 @@ const shape = z.object({
   vocab_size: z.int().min(1),
 });
 type Shape = z.infer<typeof shape>;
-
-/** Weights by their published names. */
-type Parameters = ReadonlyMap<string, tf.Tensor>;
 
 /** Captions that are encoded together. */
 const batchSize = 64;
@@ -58,26 +56,27 @@ export async function loadBert(folder: string, origin: BertOrigin): Promise<Capt
   const { name, address } = origin;
   const published = { network: name, address };
   const file = await openWeights(path.join(folder, 'model.safetensors'), published);
-  const parameters = new Map<string, tf.Tensor>();
-  const dispose = () => tf.dispose([...parameters.values()]);
+  /** By their published names. */
+  const parameters: Leaves = {};
+  const dispose = () => disposeTree(parameters);
   try {
     const configFile = path.join(folder, 'config.json');
     const config = checkedShape(
       Buffer.from(await readBytes(configFile)).toString('utf8'),
       configFile,
     );
-    const pieces = await WordPieces.read(path.join(folder, 'tokenizer.json'));
+    const pieces = await readWordPieces(path.join(folder, 'tokenizer.json'));
     const shapes = shapesOf(config);
     checkWeights(file, published, shapes, (other) => /^(pooler\.|.*position_ids$)/.test(other));
     for (const [tensor, sides] of Object.entries(shapes)) {
       const { data } = await file.read(tensor);
-      parameters.set(tensor, tf.tensor(Float32Array.from(data), [...sides]));
+      parameters[tensor] = tf.tensor(Float32Array.from(data), [...sides]);
     }
     const weights = await digestOf(folder, await file.sha256());
     const { hidden_size: width, max_position_embeddings: entries } = config;
     const encode = async (captions: readonly string[], options: EncodeOptions = {}) => {
       const asked = askedEntries({ name, entries }, captions, options, 2);
-      const tokens = captions.map((caption) => pieces.encode(caption, asked));
+      const tokens = captions.map((caption) => pieces(caption, asked));
       return inBatches(tokens, (some) => states(parameters, config, some, asked));
     };
     return { name, entries, width, weights, encode, dispose };
@@ -149,15 +148,15 @@ function inBatches(
 
 /** States of captions' tokens: (captions, entries, width), zero after the end of each. */
 function states(
-  parameters: Parameters,
+  parameters: Leaves,
   config: Shape,
   tokens: readonly (readonly number[])[],
   entries: number,
 ): tf.Tensor3D {
   const { hidden_size: width, layer_norm_eps: epsilon, num_hidden_layers: layers } = config;
   const batch = tokens.length;
-  const vector = (name: string) => parameters.get(name) as tf.Tensor1D;
-  const matrix = (name: string) => parameters.get(name) as tf.Tensor2D;
+  const vector = (name: string) => leaf(parameters, name, 1);
+  const matrix = (name: string) => leaf(parameters, name, 2);
   const normed = (h: tf.Tensor2D, name: string) =>
     layerNorm(h, vector(`${name}.weight`), vector(`${name}.bias`), epsilon);
   const linearly = (h: tf.Tensor2D, name: string) =>

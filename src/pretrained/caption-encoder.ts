@@ -30,9 +30,7 @@ export interface EncodeOptions {
 }
 
 /** A caption of which an encoder knows nothing. */
-export class UnknownCaption extends UserError {
-  override readonly name = 'UnknownCaption';
-}
+export class UnknownCaption extends UserError {}
 
 /**
  * Checks what an encoder is asked for.

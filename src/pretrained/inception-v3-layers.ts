@@ -1,6 +1,5 @@
 /** A convolution without a bias, its batch norm (epsilon 0.001) and a ReLU. */
 export interface ConvolutionLayer {
-  kind: 'convolution';
   name: string;
   outputs: number;
   kernel: readonly [height: number, width: number];
@@ -9,126 +8,86 @@ export interface ConvolutionLayer {
 }
 
 /** A pool of 3×3. At the border a mean is that of the pixels that there are. */
-export interface PoolLayer {
+interface PoolLayer {
   kind: 'mean' | 'maximum';
   stride: number;
   padding: 'same' | 'valid';
 }
 
-/** Convolutions of one input, whose outputs are joined. */
-export interface SplitLayer {
-  kind: 'split';
-  layers: readonly ConvolutionLayer[];
-}
-
-export type InceptionLayer = ConvolutionLayer | PoolLayer | SplitLayer;
+/** A pool, or convolutions of one input whose outputs are joined. */
+export type InceptionLayer = PoolLayer | readonly ConvolutionLayer[];
 
 /** Branches that see the same input; their outputs are joined along the channels. */
-export type InceptionStage = readonly (readonly InceptionLayer[])[];
+type InceptionStage = readonly (readonly InceptionLayer[])[];
 
-function convolution(
-  name: string,
-  outputs: number,
-  kernel: number | readonly [number, number],
-  stride = 1,
-  padding: 'same' | 'valid' = stride === 1 ? 'same' : 'valid',
-): ConvolutionLayer {
-  const sides = typeof kernel === 'number' ? ([kernel, kernel] as const) : kernel;
-  return { kind: 'convolution', name, outputs, kernel: sides, stride, padding };
+/**
+ * A stage from its table: a row for each branch, with its layers one after the other. A layer is
+ * `NAME OUTPUTS HEIGHTxWIDTH`, `mean` or `maximum`. `/2` is its stride, without padding as where `valid`
+ * stands; two convolutions with a `+` between them see one input.
+ */
+function stage(block: string, ...rows: readonly string[][]): InceptionStage {
+  const convolution = (text: string): ConvolutionLayer => {
+    const [name, outputs, kernel = '', ...more] = text.split(' ');
+    const [height = 1, width = 1] = kernel.split('x').map(Number);
+    return {
+      name: `${block}${name}`,
+      outputs: Number(outputs),
+      kernel: [height, width],
+      stride: more.includes('/2') ? 2 : 1,
+      padding: more.length > 0 ? 'valid' : 'same',
+    };
+  };
+  const layer = (text: string): InceptionLayer => {
+    const [, kind, strided] = /^(mean|maximum)( \/2)?$/.exec(text) ?? [];
+    if (kind === 'mean' || kind === 'maximum') {
+      return { kind, stride: strided ? 2 : 1, padding: strided ? 'valid' : 'same' };
+    }
+    return text.split(' + ').map(convolution);
+  };
+  return rows.map((row) => row.map(layer));
 }
-
-const halve: PoolLayer = { kind: 'maximum', stride: 2, padding: 'valid' };
-const mean: PoolLayer = { kind: 'mean', stride: 1, padding: 'same' };
-const maximum: PoolLayer = { kind: 'maximum', stride: 1, padding: 'same' };
-const [row, column] = [
-  [1, 7],
-  [7, 1],
-] as const;
 
 /** 35×35 pixels; `pooled` channels come from the pool. */
 function blockA(block: string, pooled: number): InceptionStage {
-  const layer = (name: string, outputs: number, kernel: number) =>
-    convolution(`${block}.${name}`, outputs, kernel);
-  return [
-    [layer('branch1x1', 64, 1)],
-    [layer('branch5x5_1', 48, 1), layer('branch5x5_2', 64, 5)],
-    [
-      layer('branch3x3dbl_1', 64, 1),
-      layer('branch3x3dbl_2', 96, 3),
-      layer('branch3x3dbl_3', 96, 3),
-    ],
-    [mean, layer('branch_pool', pooled, 1)],
-  ];
-}
-
-/** From 35×35 to 17×17 pixels. */
-function blockB(block: string): InceptionStage {
-  return [
-    [convolution(`${block}.branch3x3`, 384, 3, 2)],
-    [
-      convolution(`${block}.branch3x3dbl_1`, 64, 1),
-      convolution(`${block}.branch3x3dbl_2`, 96, 3),
-      convolution(`${block}.branch3x3dbl_3`, 96, 3, 2),
-    ],
-    [halve],
-  ];
+  return stage(
+    `${block}.`,
+    ['branch1x1 64 1x1'],
+    ['branch5x5_1 48 1x1', 'branch5x5_2 64 5x5'],
+    ['branch3x3dbl_1 64 1x1', 'branch3x3dbl_2 96 3x3', 'branch3x3dbl_3 96 3x3'],
+    ['mean', `branch_pool ${pooled} 1x1`],
+  );
 }
 
 /** 17×17 pixels; `inner` channels between the convolutions along rows and columns. */
 function blockC(block: string, inner: number): InceptionStage {
-  const layer = (name: string, outputs: number, kernel: 1 | typeof row | typeof column) =>
-    convolution(`${block}.${name}`, outputs, kernel);
-  return [
-    [layer('branch1x1', 192, 1)],
+  return stage(
+    `${block}.`,
+    ['branch1x1 192 1x1'],
+    [`branch7x7_1 ${inner} 1x1`, `branch7x7_2 ${inner} 1x7`, 'branch7x7_3 192 7x1'],
     [
-      layer('branch7x7_1', inner, 1),
-      layer('branch7x7_2', inner, row),
-      layer('branch7x7_3', 192, column),
+      `branch7x7dbl_1 ${inner} 1x1`,
+      `branch7x7dbl_2 ${inner} 7x1`,
+      `branch7x7dbl_3 ${inner} 1x7`,
+      `branch7x7dbl_4 ${inner} 7x1`,
+      'branch7x7dbl_5 192 1x7',
     ],
-    [
-      layer('branch7x7dbl_1', inner, 1),
-      layer('branch7x7dbl_2', inner, column),
-      layer('branch7x7dbl_3', inner, row),
-      layer('branch7x7dbl_4', inner, column),
-      layer('branch7x7dbl_5', 192, row),
-    ],
-    [mean, layer('branch_pool', 192, 1)],
-  ];
-}
-
-/** From 17×17 to 8×8 pixels. */
-function blockD(block: string): InceptionStage {
-  return [
-    [convolution(`${block}.branch3x3_1`, 192, 1), convolution(`${block}.branch3x3_2`, 320, 3, 2)],
-    [
-      convolution(`${block}.branch7x7x3_1`, 192, 1),
-      convolution(`${block}.branch7x7x3_2`, 192, row),
-      convolution(`${block}.branch7x7x3_3`, 192, column),
-      convolution(`${block}.branch7x7x3_4`, 192, 3, 2),
-    ],
-    [halve],
-  ];
+    ['mean', 'branch_pool 192 1x1'],
+  );
 }
 
 /** 8×8 pixels. */
-function blockE(block: string, pool: PoolLayer): InceptionStage {
-  const both = (name: string): SplitLayer => ({
-    kind: 'split',
-    layers: [
-      convolution(`${block}.${name}a`, 384, [1, 3]),
-      convolution(`${block}.${name}b`, 384, [3, 1]),
-    ],
-  });
-  return [
-    [convolution(`${block}.branch1x1`, 320, 1)],
-    [convolution(`${block}.branch3x3_1`, 384, 1), both('branch3x3_2')],
+function blockE(block: string, pool: 'mean' | 'maximum'): InceptionStage {
+  return stage(
+    `${block}.`,
+    ['branch1x1 320 1x1'],
+    ['branch3x3_1 384 1x1', 'branch3x3_2a 384 1x3 + branch3x3_2b 384 3x1'],
     [
-      convolution(`${block}.branch3x3dbl_1`, 448, 1),
-      convolution(`${block}.branch3x3dbl_2`, 384, 3),
-      both('branch3x3dbl_3'),
+      'branch3x3dbl_1 448 1x1',
+      'branch3x3dbl_2 384 3x3',
+      'branch3x3dbl_3a 384 1x3 + branch3x3dbl_3b 384 3x1',
     ],
-    [pool, convolution(`${block}.branch_pool`, 192, 1)],
-  ];
+    [pool, 'branch_pool 192 1x1'],
+  );
 }
 
 /**
@@ -137,52 +96,61 @@ function blockE(block: string, pool: PoolLayer): InceptionStage {
  * The names are those of PyTorch's ports of that graph.
  */
 export const inceptionStages: readonly InceptionStage[] = [
-  [
-    [
-      convolution('Conv2d_1a_3x3', 32, 3, 2),
-      convolution('Conv2d_2a_3x3', 32, 3, 1, 'valid'),
-      convolution('Conv2d_2b_3x3', 64, 3),
-      halve,
-      convolution('Conv2d_3b_1x1', 80, 1),
-      convolution('Conv2d_4a_3x3', 192, 3, 1, 'valid'),
-      halve,
-    ],
-  ],
+  stage('', [
+    'Conv2d_1a_3x3 32 3x3 /2',
+    'Conv2d_2a_3x3 32 3x3 valid',
+    'Conv2d_2b_3x3 64 3x3',
+    'maximum /2',
+    'Conv2d_3b_1x1 80 1x1',
+    'Conv2d_4a_3x3 192 3x3 valid',
+    'maximum /2',
+  ]),
   blockA('Mixed_5b', 32),
   blockA('Mixed_5c', 64),
   blockA('Mixed_5d', 64),
-  blockB('Mixed_6a'),
+  // From 35×35 to 17×17 pixels.
+  stage(
+    'Mixed_6a.',
+    ['branch3x3 384 3x3 /2'],
+    ['branch3x3dbl_1 64 1x1', 'branch3x3dbl_2 96 3x3', 'branch3x3dbl_3 96 3x3 /2'],
+    ['maximum /2'],
+  ),
   blockC('Mixed_6b', 128),
   blockC('Mixed_6c', 160),
   blockC('Mixed_6d', 160),
   blockC('Mixed_6e', 192),
-  blockD('Mixed_7a'),
-  blockE('Mixed_7b', mean),
-  blockE('Mixed_7c', maximum),
+  // From 17×17 to 8×8 pixels.
+  stage(
+    'Mixed_7a.',
+    ['branch3x3_1 192 1x1', 'branch3x3_2 320 3x3 /2'],
+    [
+      'branch7x7x3_1 192 1x1',
+      'branch7x7x3_2 192 1x7',
+      'branch7x7x3_3 192 7x1',
+      'branch7x7x3_4 192 3x3 /2',
+    ],
+    ['maximum /2'],
+  ),
+  blockE('Mixed_7b', 'mean'),
+  blockE('Mixed_7c', 'maximum'),
 ];
 
 /** Every convolution with the number of channels that it sees, in the order of the layers. */
 export function inceptionConvolutions(): { layer: ConvolutionLayer; inputs: number }[] {
   const found: { layer: ConvolutionLayer; inputs: number }[] = [];
   let inputs = 3;
-  for (const stage of inceptionStages) {
+  for (const branches of inceptionStages) {
     let joined = 0;
-    for (const branch of stage) {
+    for (const branch of branches) {
       let channels = inputs;
       for (const layer of branch) {
-        const layers = convolutionsIn(layer);
-        if (layers.length === 0) continue;
-        for (const one of layers) found.push({ layer: one, inputs: channels });
-        channels = layers.reduce((sum, { outputs }) => sum + outputs, 0);
+        if ('kind' in layer) continue;
+        for (const one of layer) found.push({ layer: one, inputs: channels });
+        channels = layer.reduce((sum, { outputs }) => sum + outputs, 0);
       }
       joined += channels;
     }
     inputs = joined;
   }
   return found;
-}
-
-function convolutionsIn(layer: InceptionLayer): readonly ConvolutionLayer[] {
-  if (layer.kind === 'split') return layer.layers;
-  return layer.kind === 'convolution' ? [layer] : [];
 }

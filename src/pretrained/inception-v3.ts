@@ -1,15 +1,13 @@
 import { tf, tidy } from '../core/tf.js';
-import { checkWeights, isBatchCounter, openWeights } from '../formats/network-weights.js';
-import type { TensorFile } from '../formats/tensor-file.js';
+import { disposeTree } from '../core/tree.js';
 import { colourImages, type FeatureNetwork, greyLevels } from './feature-network.js';
 import {
-  batchNormShapes,
+  convolutionIn,
   convolved,
   type FoldedConvolution,
-  foldedConvolution,
+  readConvolutions,
 } from './folded-convolution.js';
 import {
-  type ConvolutionLayer,
   type InceptionLayer,
   inceptionConvolutions,
   inceptionStages,
@@ -25,12 +23,11 @@ const published = {
 const width = 2048;
 /** Images are brought to this height and width. */
 const side = 299;
-/** Added to a variance before its root. */
-const epsilon = 1e-3;
 /** Before the names in the state of torchmetrics' FID, which the published statistics are. */
 const prefixOfStatistics = 'inception.';
 
-type Convolutions = ReadonlyMap<string, FoldedConvolution>;
+/** A convolution by its name. */
+type Convolutions = (name: string) => FoldedConvolution;
 
 /**
  * The Inception-v3 of FID (Heusel et al. 2017): 2048 features, the means of its last block. Images are
@@ -45,53 +42,32 @@ type Convolutions = ReadonlyMap<string, FoldedConvolution>;
  *   name
  */
 export async function loadInceptionV3(path: string): Promise<FeatureNetwork> {
-  const file = await openWeights(path, published);
-  const convolutions = new Map<string, FoldedConvolution>();
-  const dispose = () => {
-    for (const one of convolutions.values()) tf.dispose([one.weight, one.bias]);
+  let before = '';
+  const { weights, sha256 } = await readConvolutions(
+    path,
+    published,
+    (names) => {
+      if (names.some((name) => name.startsWith(prefixOfStatistics))) before = prefixOfStatistics;
+      return inceptionConvolutions().map(({ layer, inputs }) => ({
+        name: `${before}${layer.name}.conv`,
+        norm: `${before}${layer.name}.bn`,
+        shape: [layer.outputs, inputs, ...layer.kernel],
+      }));
+    },
+    // The last layer, of 1008 classes, is in the file and not read.
+    (name) => !name.startsWith(before) || name.startsWith(`${before}fc.`),
+  );
+  return {
+    name: published.network,
+    width,
+    weights: sha256,
+    distances: { frechet: 'FID', kernel: 'KID' },
+    features: (images) =>
+      tidy(() =>
+        pooled(prepared(images), (name) => convolutionIn(weights, `${before}${name}.conv`)),
+      ),
+    dispose: () => disposeTree(weights),
   };
-  try {
-    const isState = Object.keys(file.tensors).some((name) => name.startsWith(prefixOfStatistics));
-    const before = isState ? prefixOfStatistics : '';
-    checkNames(file, before);
-    for (const { layer } of inceptionConvolutions()) {
-      const name = `${before}${layer.name}`;
-      convolutions.set(
-        layer.name,
-        await foldedConvolution(file, {
-          weight: `${name}.conv.weight`,
-          norm: `${name}.bn`,
-          epsilon,
-        }),
-      );
-    }
-    return {
-      name: published.network,
-      width,
-      weights: await file.sha256(),
-      distances: { frechet: 'FID', kernel: 'KID' },
-      features: (images) => tidy(() => pooled(prepared(images), convolutions)),
-      dispose,
-    };
-  } catch (error) {
-    dispose();
-    throw error;
-  } finally {
-    await file.close();
-  }
-}
-
-function checkNames(file: TensorFile, before: string): void {
-  const shapes: Record<string, readonly number[]> = {};
-  for (const { layer, inputs } of inceptionConvolutions()) {
-    const name = `${before}${layer.name}`;
-    shapes[`${name}.conv.weight`] = [layer.outputs, inputs, ...layer.kernel];
-    Object.assign(shapes, batchNormShapes(`${name}.bn`, layer.outputs));
-  }
-  // The last layer, of 1008 classes, is in the file and not read.
-  const more = (name: string) =>
-    isBatchCounter(name) || /^fc\./.test(name.slice(before.length)) || !name.startsWith(before);
-  checkWeights(file, published, shapes, more);
 }
 
 /** Images as the network was trained to see them: (batch, 299, 299, 3), (grey level − 128)/128. */
@@ -111,24 +87,18 @@ function pooled(x: tf.Tensor4D, convolutions: Convolutions): tf.Tensor2D {
     const branches = stage.map((branch) =>
       branch.reduce((input, layer) => applied(input, layer, convolutions), h),
     );
-    h = branches.length === 1 ? branches[0]! : tf.concat(branches, 3);
+    h = tf.concat(branches, 3);
   }
   return tf.mean(h, [1, 2]);
 }
 
 function applied(x: tf.Tensor4D, layer: InceptionLayer, convolutions: Convolutions): tf.Tensor4D {
-  const activated = (one: ConvolutionLayer) => {
-    const weights = convolutions.get(one.name)!;
-    return tf.relu(convolved(x, weights, one.stride, one.padding));
-  };
-  switch (layer.kind) {
-    case 'convolution':
-      return activated(layer);
-    case 'split':
-      return tf.concat(layer.layers.map(activated), 3);
-    case 'mean':
-      return tf.avgPool(x, 3, layer.stride, layer.padding);
-    case 'maximum':
-      return tf.maxPool(x, 3, layer.stride, layer.padding);
+  if ('kind' in layer) {
+    const pool = layer.kind === 'mean' ? tf.avgPool : tf.maxPool;
+    return pool(x, 3, layer.stride, layer.padding);
   }
+  const activated = layer.map(({ name, stride, padding }) =>
+    tf.relu(convolved(x, convolutions(name), stride, padding)),
+  );
+  return tf.concat(activated, 3);
 }

@@ -9,83 +9,63 @@ interface Tokenizer {
   token_to_id(token: string): number | undefined;
 }
 
-/** Tokens that begin and end every caption, and the one of what is not known. */
-interface Marks {
-  begin: number;
-  end: number;
-  unknown: number;
-}
-
 /**
  * Captions as tokens of a vocabulary, the pieces of words of BERT (Devlin et al. 2019, arXiv
- * 1810.04805), by the `tokenizer.json` that stands beside its weights.
+ * 1810.04805): the tokens between begin and end, at least 2, at most `entries`, which is at least 2.
+ * Cutting a caption, and words that the vocabulary does not have, are warned of.
+ *
+ * @throws UnknownCaption where a caption is not empty and nothing in it is known
  */
-export class WordPieces {
-  private constructor(
-    private readonly tokenizer: Tokenizer,
-    private readonly marks: Marks,
-  ) {}
+export type WordPieces = (caption: string, entries: number) => number[];
 
-  /**
-   * @param file a `tokenizer.json`
-   * @throws UserError where the file cannot be read, or is of another kind
-   */
-  static async read(file: string): Promise<WordPieces> {
-    const remedy = 'Expected the tokenizer.json of a BERT, whose model is WordPiece; take it anew';
-    try {
-      const json = JSON.parse(Buffer.from(await readBytes(file)).toString('utf8'));
-      if (json?.model?.type !== 'WordPiece') {
-        throw new UserError(`${file} has the model ${json?.model?.type}`, remedy);
-      }
-      const tokenizer = new (tokenizerClass())(json, {});
-      const idOf = (mark: string): number => {
-        const id = tokenizer.token_to_id(mark);
-        if (id === undefined) throw new UserError(`${file} has no token ${mark}`, remedy);
-        return id;
-      };
-      const marks = { begin: idOf('[CLS]'), end: idOf('[SEP]'), unknown: idOf('[UNK]') };
-      return new WordPieces(tokenizer, marks);
-    } catch (error) {
-      if (error instanceof UserError) throw error;
-      throw new UserError(`${file} is no tokenizer (${(error as Error).message})`, remedy);
+/**
+ * Reads a vocabulary.
+ *
+ * @param file the `tokenizer.json` that stands beside the weights
+ * @throws UserError where the file cannot be read, or is of another kind
+ */
+export async function readWordPieces(file: string): Promise<WordPieces> {
+  const remedy = 'Expected the tokenizer.json of a BERT, whose model is WordPiece; take it anew';
+  try {
+    const json = JSON.parse(Buffer.from(await readBytes(file)).toString('utf8'));
+    if (json?.model?.type !== 'WordPiece') {
+      throw new UserError(`${file} has the model ${json?.model?.type}`, remedy);
     }
+    const tokenizer = new (tokenizerClass())(json, {});
+    const idOf = (mark: string): number => {
+      const id = tokenizer.token_to_id(mark);
+      if (id === undefined) throw new UserError(`${file} has no token ${mark}`, remedy);
+      return id;
+    };
+    return wordPieces(tokenizer, idOf('[CLS]'), idOf('[SEP]'), idOf('[UNK]'));
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${file} is no tokenizer (${(error as Error).message})`, remedy);
   }
+}
 
-  /**
-   * The tokens of a caption between begin and end: at least 2, at most `entries`. Cutting a caption,
-   * and words that the vocabulary does not have, are warned of.
-   *
-   * @param entries at least 2
-   * @throws UnknownCaption where a caption is not empty and nothing in it is known
-   */
-  encode(caption: string, entries: number): number[] {
-    const { begin, end, unknown } = this.marks;
-    const inner = this.inner(caption);
+function wordPieces(tokenizer: Tokenizer, begin: number, end: number, unknown: number): WordPieces {
+  const tokensOf = (text: string) => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  return (caption, entries) => {
+    const inner = tokensOf(caption);
+    const shown = shownCaption(caption);
     if (inner.length > 0 && inner.every((id) => id === unknown)) {
       throw new UnknownCaption(
-        `Nothing in the caption ${shownCaption(caption)} is in the encoder's vocabulary`,
+        `Nothing in the caption ${shown} is in the encoder's vocabulary`,
         'Write it in English words',
       );
     }
     const length = inner.length + 2;
     if (length > entries) {
-      warnOfCaption(
-        `The caption ${shownCaption(caption)} has ${length} tokens and is cut to ${entries}.`,
-      );
+      warnOfCaption(`The caption ${shown} has ${length} tokens and is cut to ${entries}.`);
     }
     if (inner.includes(unknown)) {
-      const words = caption.split(/\s+/).filter((word) => this.inner(word).includes(unknown));
-      warnOfCaption(
-        `The encoder does not know ${words.map((word) => shownCaption(word)).join(', ')} ` +
-          `in the caption ${shownCaption(caption)}.`,
-      );
+      const words = caption.split(/\s+/).filter((word) => tokensOf(word).includes(unknown));
+      const all = words.map((word) => shownCaption(word)).join(', ');
+      warnOfCaption(`The encoder does not know ${all} in the caption ${shown}.`);
     }
     return [begin, ...inner.slice(0, entries - 2), end];
-  }
-
-  private inner(text: string): number[] {
-    return this.tokenizer.encode(text, { add_special_tokens: false }).ids;
-  }
+  };
 }
 
 /**

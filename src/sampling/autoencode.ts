@@ -1,8 +1,7 @@
 import { callCompiled, type Mode } from '@tarflow/graph';
 import { modeOf } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { at, checkCount, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
-import type { Leaves } from '../core/tree.js';
 import type { ImageSize } from '../data/source.js';
 import type { Model, Posterior } from '../flow/model.js';
 import { ability } from '../flow/model.js';
@@ -52,21 +51,8 @@ export async function encode(
   const found = ability(model.family, 'autoencoder');
   const size = sizeOf(images, 'Images');
   found.latents(model.config, size);
-  const activation = found.activation(model.config, size);
-  const mode = modeOf(options);
-  const parts = await inBatches(images, activation, options, (part) =>
-    callCompiled({
-      name: 'encode',
-      description: model.config,
-      parameters: stateDict(model),
-      inputs: { images: part },
-      body: (parameters, inputs) => ({
-        ...found.encode(withStateDict(model, parameters), inputs.images),
-      }),
-      mode,
-    }),
-  );
-  return { mean: joined(parts, 'mean'), logVariance: joined(parts, 'logVariance') };
+  const encoded = (own: Model, part: tf.Tensor4D) => ({ ...found.encode(own, part) });
+  return inBatches('encode', model, images, found.activation(model.config, size), options, encoded);
 }
 
 /**
@@ -96,21 +82,9 @@ export async function decode(
 ): Promise<tf.Tensor4D> {
   const found = ability(model.family, 'autoencoder');
   const size = found.images(model.config, sizeOf(latents, 'Latents'));
+  const decoded = (own: Model, part: tf.Tensor4D) => ({ images: found.decode(own, part) });
   const activation = found.activation(model.config, size);
-  const mode = modeOf(options);
-  const parts = await inBatches(latents, activation, options, (part) =>
-    callCompiled({
-      name: 'decode',
-      description: model.config,
-      parameters: stateDict(model),
-      inputs: { latents: part },
-      body: (parameters, inputs) => ({
-        images: found.decode(withStateDict(model, parameters), inputs.latents),
-      }),
-      mode,
-    }),
-  );
-  return joined(parts, 'images');
+  return (await inBatches('decode', model, latents, activation, options, decoded)).images;
 }
 
 function sizeOf(samples: tf.Tensor4D, what: string): ImageSize {
@@ -122,41 +96,47 @@ function sizeOf(samples: tf.Tensor4D, what: string): ImageSize {
   );
 }
 
-/** What `f` makes of each batch; the caller frees it. */
-async function inBatches<R extends Leaves>(
+/** What a function of the model makes of the samples batch by batch, joined; the caller frees it. */
+async function inBatches<R extends Record<string, tf.Tensor4D>>(
+  name: string,
+  model: Model,
   samples: tf.Tensor4D,
   activation: number,
   options: AutoencodeOptions,
-  f: (part: tf.Tensor4D) => R,
-): Promise<R[]> {
+  f: (model: Model, part: tf.Tensor4D) => R,
+): Promise<R> {
   const { onProgress, signal } = options;
   const { batchSize = Math.max(1, Math.min(64, Math.floor(activationLimit / activation))) } =
     options;
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new UserError(`batchSize is ${batchSize}`, 'Expected a whole number above 0');
-  }
+  checkCount('batchSize', batchSize);
+  const mode = modeOf(options);
   const [count, ...size] = samples.shape;
   const parts: R[] = [];
   try {
     for (let first = 0; first < count; first += batchSize) {
       signal?.throwIfAborted();
       const taken = Math.min(batchSize, count - first);
-      parts.push(tidy(() => f(tf.slice(samples, [first, 0, 0, 0], [taken, ...size]))));
+      const made = tidy(() =>
+        callCompiled({
+          name,
+          description: model.config,
+          parameters: stateDict(model),
+          inputs: { samples: tf.slice(samples, [first, 0, 0, 0], [taken, ...size]) },
+          body: (parameters, inputs) => f(withStateDict(model, parameters), inputs.samples),
+          mode,
+        }),
+      );
+      parts.push(made);
       onProgress?.((first + taken) / count);
       // Let timers, signals and progress bars in.
       await new Promise(setImmediate);
     }
-    return parts;
-  } catch (error) {
+    const joined = Object.keys(at(parts, 0)).map((key) => [
+      key,
+      tf.concat(parts.map((part) => part[key] as tf.Tensor4D)),
+    ]);
+    return Object.fromEntries(joined);
+  } finally {
     tf.dispose(parts);
-    throw error;
   }
-}
-
-/** One of the results of all batches; those of the batches are freed. */
-function joined<R extends Leaves>(parts: readonly R[], name: keyof R & string): tf.Tensor4D {
-  const tensors = parts.map((part) => part[name] as tf.Tensor4D);
-  const all = tf.concat(tensors, 0);
-  tf.dispose(tensors);
-  return all;
 }

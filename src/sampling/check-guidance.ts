@@ -1,9 +1,10 @@
 import type { Conditioned, Context } from '../conditions/context.js';
 import { UserError } from '../core/errors.js';
-import { tidy } from '../core/tf.js';
+import { checkedValue } from '../core/schema.js';
+import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
+import { blocksOf, type Model } from '../flow/model.js';
 import { changesAttention, type Guidance, guidanceSchema, presentConditions } from './guidance.js';
-import { checkSettings } from './solvers/solver-settings.js';
 
 /**
  * Checks guidance against a model.
@@ -11,7 +12,7 @@ import { checkSettings } from './solvers/solver-settings.js';
  *   product does not take
  */
 export function checkGuidance(stack: readonly AutoregressiveBlock[], guidance: Guidance): void {
-  checkSettings('guidance', guidanceSchema, guidance);
+  checkedValue(guidanceSchema, guidance, 'Guidance', 'Choose settings that fit');
   const { rule, on = 'ab', annealed, blocks = [] } = guidance;
   if (rule === 'product' && (annealed || on !== 'ab')) {
     throw new UserError(
@@ -66,51 +67,69 @@ function isTold({ label, text }: Context): boolean {
   return typeof label === 'number' ? label >= 0 : label.some((value) => value >= 0);
 }
 
+/** What samples are told, and how they are guided. */
+export interface GuidedContext extends Context {
+  guidance?: Guidance | undefined;
+}
+
 /**
  * Checks guidance against a model and what is told of the samples; without guidance nothing.
  * @throws UserError as {@link checkGuidance} does, and where guidance would change nothing (see
  *   {@link idleGuidance}): it says why, and what to give
  */
-export function checkGuided(
-  config: Conditioned,
-  stack: readonly AutoregressiveBlock[],
-  guidance: Guidance | undefined,
-  given: Context,
-): void {
+export function checkGuided(flow: Model, { guidance, ...told }: GuidedContext): void {
   if (!guidance) return;
+  const stack = blocksOf(flow);
   checkGuidance(stack, guidance);
-  const idle = idleGuidance(stack, guidance, isTold(given));
+  const idle = idleGuidance(stack, guidance, isTold(told));
   if (idle === undefined) return;
   const { temperature = 1, blocks = [] } = guidance;
   const attends = stack.some(({ heads }) => heads > 0);
   const attention = attends && temperature === 1 ? ', and the attention temperature is 1' : '';
-  const otherwise =
-    `${attends ? 'Set guidance.temperature to a number other than 1' : 'Take another model'}, or ` +
-    'leave guidance out (weight 0)';
-  const told = config.text ? 'the states of captions (text)' : 'a label from 0';
-  const [problem, remedy] = {
-    unconditional: [`the model has no classes and reads no captions${attention}`, otherwise],
-    untold: [
-      `neither a label nor a caption came${attention}`,
-      `Give ${told}${attends ? `. ${otherwise}` : ', or leave guidance out (weight 0)'}`,
-    ],
-    blocks: [
-      `of its blocks (${blocks.join(', ') || 'none'}) none reads a label or a caption${attention}`,
-      `Name one of those that do (${readingBlocks(stack).join(', ')}) in guidance.blocks, or leave ` +
-        'guidance.blocks out',
-    ],
-  }[idle] as [string, string];
-  throw new UserError(`This guidance would change nothing: ${problem}`, remedy);
+  const { text: reads }: Conditioned = flow.config;
+  const problem = {
+    unconditional: 'the model has no classes and reads no captions',
+    untold: 'neither a label nor a caption came',
+    blocks: `of its blocks (${blocks.join(', ') || 'none'}) none reads a label or a caption`,
+  }[idle];
+  const remedies = [
+    ...(idle === 'untold'
+      ? [`give ${reads ? 'the states of captions (text)' : 'a label from 0'}`]
+      : []),
+    ...(idle === 'blocks'
+      ? [`name one of those that do (${readingBlocks(stack).join(', ')})`]
+      : []),
+    ...(attends ? ['set guidance.temperature to a number other than 1'] : []),
+    'leave guidance out (weight 0)',
+  ];
+  throw new UserError(
+    `This guidance would change nothing: ${problem}${attention}`,
+    `Either ${remedies.join(', or ')}`,
+  );
 }
 
 /**
- * The guidance of some of the samples that it was checked for: none where nothing is told of them, so
- * that both branches would be the same.
+ * What `count` samples from a number on are told, of all that was checked: labels and captions for fewer
+ * samples begin anew after the last. They have no guidance where nothing is told of them, so that both of
+ * its branches would be the same.
+ *
+ * @returns with states of captions that the caller frees
  */
-export function guidanceOfPart(
-  stack: readonly AutoregressiveBlock[],
-  guidance: Guidance,
-  given: Context,
-): Guidance | undefined {
-  return idleGuidance(stack, guidance, isTold(given)) === undefined ? guidance : undefined;
+export function partContext(
+  flow: Model,
+  { label, text, guidance }: GuidedContext,
+  from: number,
+  count: number,
+): GuidedContext {
+  const rows = (length: number): number[] =>
+    Array.from({ length: count }, (_, i) => (from + i) % length);
+  const told: Context = {
+    label:
+      typeof label === 'object' ? Int32Array.from(rows(label.length), (row) => label[row]!) : label,
+    text: text && tidy(() => tf.gather(text, tf.tensor1d(rows(text.shape[0]), 'int32'))),
+  };
+  // A family without blocks refuses guidance by itself.
+  const idle =
+    guidance && flow.family.blocks && idleGuidance(blocksOf(flow), guidance, isTold(told));
+  return { ...told, guidance: idle === undefined ? guidance : undefined };
 }

@@ -78,9 +78,7 @@ export async function encodeDataset(
  * The same for `writeLatents`, encoded while they are written, so that there may be more than fit into
  * memory. It needs to know the scale, and leaves captions out.
  *
- * @throws UserError where the model is no autoencoder, the images do not fit it, no image is asked for, or
- *   the batch size is no whole number above 0; while they are written the signal's reason, where it stops
- *   the computation
+ * @throws UserError as {@link encodeDataset} does; the signal's reason while they are written
  */
 export function encodedWhileWritten(
   model: Model,
@@ -144,45 +142,32 @@ async function* encodedParts(
   for (let first = 0; first < images.length; first += batchSize) {
     const batch = images.slice(first, first + batchSize);
     const raw = await data.read(batch.map(({ index }) => index));
-    const pixels = asAsked(batchTensor(raw), batch);
-    const { mean, logVariance } = await encode(model, pixels, {
-      mode,
-      ...(signal && { signal }),
-    }).finally(() => pixels.dispose());
-    let latents: Float32Array;
-    try {
-      latents = drawn({ mean, logVariance }, key, batch);
-    } finally {
-      tf.dispose([mean, logVariance]);
-    }
+    const pixels = tidy(() => asAsked(batchTensor(raw), batch));
+    const { mean, logVariance } = await encode(model, pixels, { mode, signal }).finally(() =>
+      pixels.dispose(),
+    );
+    const [means, logVariances] = [mean, logVariance].map((leaf) => leaf.dataSync<'float32'>());
+    tf.dispose([mean, logVariance]);
+    const latents = key ? drawn(means!, logVariances!, key, batch) : means!;
     yield { latents, captions: raw.captions ?? [] };
     onProgress?.((first + batch.length) / images.length);
   }
 }
 
-/** Images of which those that are asked for mirrored have left and right exchanged; frees the others. */
+/** Images of which those that are asked for mirrored have left and right exchanged. */
 function asAsked(images: tf.Tensor4D, asked: readonly EncodedImage[]): tf.Tensor4D {
   const which = asked.map(({ mirrored }) => mirrored);
-  if (!which.includes(true)) return images;
-  try {
-    return tidy(() => {
-      const mask = tf.tensor4d(which, [which.length, 1, 1, 1], 'bool');
-      return tf.where(mask, tf.reverse(images, 3), images);
-    });
-  } finally {
-    images.dispose();
-  }
+  const mask = tf.tensor4d(which, [which.length, 1, 1, 1], 'bool');
+  return tf.where(mask, tf.reverse(images, 3), images);
 }
 
-/** Means, or with a key draws that depend on it and on which images they are alone. */
+/** Draws of posteriors, which depend on a key and on which images they are alone. */
 function drawn(
-  { mean, logVariance }: { mean: tf.Tensor4D; logVariance: tf.Tensor4D },
-  key: RandomKey | undefined,
+  means: Float32Array,
+  logVariances: Float32Array,
+  key: RandomKey,
   images: readonly EncodedImage[],
 ): Float32Array {
-  const means = mean.dataSync<'float32'>();
-  if (!key) return means;
-  const logVariances = logVariance.dataSync();
   const size = means.length / images.length;
   return Float32Array.from(
     images.flatMap(({ index, mirrored }, place) => {

@@ -9,9 +9,8 @@ import {
   firstPredicted,
 } from '../flow/autoregressive.js';
 import type { Gaussian } from '../flow/gaussian.js';
-import { expected, oneOf } from './solvers/solver-settings.js';
 
-const aboveZero = expected('a number above 0; 1 leaves attention as it is');
+const aboveZero = 'expected a number above 0; 1 leaves attention as it is';
 
 /** The settings of guidance. */
 export const guidanceSchema = z.strictObject({
@@ -21,11 +20,11 @@ export const guidanceSchema = z.strictObject({
    * stable at large weights (STARFlow, section 3.4); it always moves both and cannot be annealed (the
    * published code silently ignores annealing under this rule). Default linear.
    */
-  rule: oneOf(['linear', 'product']).optional(),
+  rule: z.enum(['linear', 'product']).optional(),
   /** w; 0 is no guidance, and the guided model has weight 1 + w. */
-  weight: z.number(expected('a number of at least 0')).min(0, expected('a number of at least 0')),
+  weight: z.number().min(0),
   /** Which predictions move: the log-scale a, the mean b, or both. Only for the linear rule. Default both. */
-  on: oneOf(['a', 'b', 'ab']).optional(),
+  on: z.enum(['a', 'b', 'ab']).optional(),
   /** τ: divides the attention logits of the weaker model. Below 1 sharpens it. Default 1. */
   temperature: z.number(aboveZero).positive(aboveZero).optional(),
   /**
@@ -45,25 +44,22 @@ export const guidanceSchema = z.strictObject({
  */
 export type Guidance = z.infer<typeof guidanceSchema>;
 
-/** What a stronger and a weaker prediction make together, at some weight (a tensor that broadcasts). */
-type GuidanceRule = <T extends tf.Tensor>(
+/**
+ * TarFlow's rule: mean and log-scale, or one of them, move along the line through both predictions.
+ *
+ * @param weight a tensor that broadcasts
+ */
+function linearRule<T extends tf.Tensor>(
+  on: NonNullable<Guidance['on']>,
   strong: Gaussian<T>,
   weak: Gaussian<T>,
   weight: tf.Tensor,
-) => Gaussian<T>;
-
-/** TarFlow's rule: mean and log-scale, or one of them, move along the line through both. */
-function linearRule(on: NonNullable<Guidance['on']>): GuidanceRule {
-  return (strong, weak, weight) => {
-    const moved = <T extends tf.Tensor>(from: T, other: T): T =>
-      tf.add(from, tf.mul(tf.sub(from, other), weight));
-    return {
-      mean: on === 'a' ? strong.mean : moved(strong.mean, weak.mean),
-      ...(strong.logScale &&
-        weak.logScale && {
-          logScale: on === 'b' ? strong.logScale : moved(strong.logScale, weak.logScale),
-        }),
-    };
+): Gaussian<T> {
+  const moved = (from: T, other: T): T => tf.add(from, tf.mul(tf.sub(from, other), weight));
+  const { mean, logScale } = strong;
+  return {
+    mean: on === 'a' ? mean : moved(mean, weak.mean),
+    logScale: on === 'b' || !logScale || !weak.logScale ? logScale : moved(logScale, weak.logScale),
   };
 }
 
@@ -77,11 +73,11 @@ function linearRule(on: NonNullable<Guidance['on']>): GuidanceRule {
  * this rule, so what was sampled with it there has one weight for all tokens. A schedule of ours would go
  * by the same name and give other samples; ignoring it as they do would hide that nothing is annealed.
  */
-export const productRule: GuidanceRule = <T extends tf.Tensor>(
+export function productRule<T extends tf.Tensor>(
   { mean, logScale = tf.zerosLike(mean) as T }: Gaussian<T>,
   { mean: weakMean, logScale: weakLogScale = tf.zerosLike(weakMean) as T }: Gaussian<T>,
   weight: tf.Tensor,
-): Gaussian<T> => {
+): Gaussian<T> {
   const squaredRatio = tf.exp(tf.mul(tf.minimum(tf.sub(logScale, weakLogScale), 0), 2));
   const share = tf.mul(squaredRatio, weight);
   const precision = tf.sub(tf.add(weight, 1), share);
@@ -90,7 +86,7 @@ export const productRule: GuidanceRule = <T extends tf.Tensor>(
     mean: tf.add(mean, moved),
     logScale: tf.sub(logScale, tf.mul(tf.log(precision), 0.5)) as T,
   };
-};
+}
 
 /**
  * Guided predictions from those of both branches.
@@ -102,11 +98,14 @@ export function guidedPrediction<T extends tf.Tensor>(
   both: Gaussian<T>,
   weight: tf.Tensor,
 ): Gaussian<T> {
-  const halves = (pair: T): [T, T] => tf.split(pair, 2, 0) as [T, T];
-  const [mean, weakMean] = halves(both.mean);
-  const [logScale, weakLogScale] = both.logScale ? halves(both.logScale) : [];
-  const combined = rule === 'product' ? productRule : linearRule(on);
-  return combined({ mean, logScale }, { mean: weakMean, logScale: weakLogScale }, weight);
+  const [mean, weakMean] = tf.split(both.mean, 2, 0);
+  const [logScale, weakLogScale] = both.logScale ? tf.split(both.logScale, 2, 0) : [];
+  const [strong, weak] = [
+    { mean, logScale },
+    { mean: weakMean, logScale: weakLogScale },
+  ];
+  if (rule === 'product') return productRule(strong, weak, weight);
+  return linearRule(on, strong, weak, weight);
 }
 
 /** Whether the weaker model's attention has another temperature than the stronger one's. */
@@ -188,20 +187,11 @@ function guidedBlock(
   rule: Pick<Guidance, 'rule' | 'on'>,
 ): AutoregressiveBlock {
   const decoder = block.decoder?.bind(block);
-  return {
-    index: block.index,
-    tokens: block.tokens,
-    width: block.width,
-    given: block.given,
+  const guided: Partial<AutoregressiveBlock> = {
     cache: { ...block.cache, rows: 2 },
-    cost: block.cost,
-    heads: block.heads,
     // The weight and the temperature are inputs of a compiled call.
     description: [block.description, rule.rule === 'product' ? 'product' : (rule.on ?? 'ab')],
-    direction: block.direction,
-    parameters: block.parameters,
     withParameters: (parameters) => guidedBlock(block.withParameters(parameters), rule),
-    order: (x, back) => block.order(x, back),
     predict(tokens, place = {}) {
       const conditions = bothBranches(block, place.conditions, tokens.shape[0]);
       const both = block.predict(tf.concat([tokens, tokens], 0), { ...place, conditions });
@@ -213,13 +203,12 @@ function guidedBlock(
       );
       return { next: guidedPrediction(rule, both.next, weights), cache: both.cache };
     },
-    unconditional: (rows) => block.unconditional(rows),
-    outputWeights: () => block.outputWeights(),
     ...(decoder && {
-      decoder: (rows: number, places: tf.Tensor1D) =>
-        guidedDecoder(block, decoder(2 * rows, places), rule),
+      decoder: (rows, places) => guidedDecoder(block, decoder(2 * rows, places), rule),
     }),
   };
+  // All else is the block's own.
+  return Object.assign(Object.create(block), guided);
 }
 
 /** The same in a loop over tokens. */

@@ -26,6 +26,7 @@ export {
 } from './encode-dataset.js';
 export { type ConditionedBlock, type Guidance, withGuidance } from './guidance.js';
 export { type InverseOptions, inverse } from './inverse.js';
+export type { Candidate } from './planner/choice.js';
 export { currentMachine, type Machine } from './planner/machine.js';
 export {
   modelFingerprint,
@@ -34,15 +35,9 @@ export {
   plannedSolvers,
   planPath,
   readPlan,
-  sequentialPlan,
   writePlan,
 } from './planner/plan-file.js';
-export {
-  type Candidate,
-  latentsToPlan,
-  type PlanOptions,
-  planSampling,
-} from './planner/plan-sampling.js';
+export { latentsToPlan, type PlanOptions, planSampling } from './planner/plan-sampling.js';
 export { type SampleOptions, sample, sampleNoise } from './sample.js';
 export type {
   IterationTrace,
@@ -76,10 +71,6 @@ export {
 } from './study/metrics.js';
 export {
   type BlockTrajectory,
-  type Convergence,
-  checkGuarantee,
-  followConvergence,
-  type GuaranteeCheck,
   samplingTrajectory,
   type Trajectory,
 } from './study/trajectories.js';

@@ -1,12 +1,12 @@
-import { type Context, contextTensors } from '../conditions/context.js';
+import { contextTensors } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import type { Model } from '../flow/model.js';
 import { ability, blocksOf } from '../flow/model.js';
-import { checkGuided } from './check-guidance.js';
-import { type Guidance, withGuidance } from './guidance.js';
+import { checkGuided, type GuidedContext } from './check-guidance.js';
+import { withGuidance } from './guidance.js';
 import { executionOf } from './solvers/execution.js';
 import { type BlockTrace, brokenSample, solveUnchecked } from './solvers/solve-block.js';
 import { type Solver, solversOfBlocks } from './solvers/solvers.js';
@@ -20,8 +20,7 @@ export interface InverseProgress {
   block: number;
 }
 
-export interface InverseOptions extends ExecutionOptions, Context {
-  guidance?: Guidance;
+export interface InverseOptions extends ExecutionOptions, GuidedContext {
   /**
    * How blocks are solved: one for all, or one per block by index from the data. Default
    * sequential.
@@ -72,15 +71,18 @@ export async function inverse(
   checkLatents(flow, z);
   if (flow.family.blocks) return inverseThroughBlocks(flow, z, options);
   const { kind, generate } = flow.family;
-  refuseBlockOptions(kind, options);
+  // Both are about blocks, which such a family does not have.
+  if (options.solver || options.guidance) blocksOf(flow);
   if (!generate) {
     throw new UserError(
       `A model of kind '${kind}' has no sampler`,
       'Choose a model of another kind',
     );
   }
-  const { label, signal } = options;
-  return generate(flow, z, { label, signal });
+  const { label, signal, onProgress } = options;
+  const images = await generate(flow, z, { label, signal });
+  onProgress?.({ done: 1, total: 1, block: 0 });
+  return images;
 }
 
 /** Throws where the noise's shape is not the model's, or a number is not finite. */
@@ -93,17 +95,6 @@ function checkLatents({ family, config }: Model, z: tf.Tensor): void {
   );
 }
 
-/** Throws where options came that only autoregressive blocks understand. */
-function refuseBlockOptions(kind: string, options: InverseOptions): void {
-  const { guidance, solver } = options;
-  const came = Object.entries({ guidance, solver }).find(([, value]) => value);
-  if (!came) return;
-  throw new UserError(
-    `The option ${came[0]} came for a model of kind '${kind}'`,
-    'It is for models with autoregressive blocks; leave it out',
-  );
-}
-
 async function inverseThroughBlocks(
   flow: Model,
   z: tf.Tensor3D,
@@ -113,7 +104,7 @@ async function inverseThroughBlocks(
   const { config, family } = flow;
   const blocks = blocksOf(flow);
   const solvers = solversOfBlocks(blocks, asked);
-  checkGuided(config, blocks, guidance, options);
+  checkGuided(flow, options);
   const batch = z.shape[0];
   const execution = executionOf(blocks, options);
   const reporter = stepReporter(blocks, options);

@@ -1,20 +1,16 @@
-import type { Context } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
 import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import type { Model } from '../flow/model.js';
-import { ability, blocksOf } from '../flow/model.js';
-import { checkGuided, guidanceOfPart } from './check-guidance.js';
+import { ability } from '../flow/model.js';
+import { checkGuided, type GuidedContext, partContext } from './check-guidance.js';
 import { checkDenoising, denoise } from './denoise.js';
-import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
-import { askedExecution } from './solvers/execution.js';
 
 /** One label for all, or one per sample; captions' states one per sample. */
-export interface SampleOptions extends ExecutionOptions, Context {
+export interface SampleOptions extends ExecutionOptions, GuidedContext {
   count: number;
-  guidance?: Guidance;
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
   onTrace?: InverseOptions['onTrace'];
@@ -58,8 +54,7 @@ export interface SampleOptions extends ExecutionOptions, Context {
  */
 export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
   const { count, label, text, solver, seed = 0, from = 0, batchSize = 64 } = options;
-  const { priorTemperature = 1, onProgress, onTrace, signal } = options;
-  const execution = askedExecution(options);
+  const { priorTemperature = 1, onProgress, onTrace, signal, mode, precision } = options;
   checkCount('The number of samples', count);
   checkCount('The batch size', batchSize);
   checkPriorTemperature(priorTemperature);
@@ -70,60 +65,37 @@ export async function sample(flow: Model, options: SampleOptions): Promise<tf.Te
     throw new UserError(`${text.shape[0]} captions came for ${count} samples`, 'Give one for each');
   }
   if (options.denoise) checkDenoising(flow, options.denoise);
-  const guidanceOf = partGuidance(flow, options);
+  if (flow.family.blocks) checkGuided(flow, options);
   const parts: tf.Tensor4D[] = [];
-  let states: tf.Tensor3D | undefined;
+  /** What is freed after each part. */
+  let made: tf.Tensor[] = [];
   try {
     for (let first = 0; first < count; first += batchSize) {
       const size = Math.min(batchSize, count - first);
-      const labels =
-        label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
-      states = text && tf.slice(text, [first, 0, 0], [size, -1, -1]);
+      const { guidance, ...context } = partContext(flow, options, first, size);
       const noise = sampleNoise(flow, seed, from + first, size, priorTemperature);
-      const guidance = guidanceOf({ label: labels, text: states });
-      const made: InverseOptions = {
-        label: labels,
-        text: states,
-        ...(guidance && { guidance }),
-        ...(solver && { solver }),
-        ...execution,
-        ...(onTrace && { onTrace }),
-        ...(signal && { signal }),
+      made = [noise, ...(context.text ? [context.text] : [])];
+      let images = await inverse(flow, noise, {
+        ...context,
+        guidance,
+        solver,
+        mode,
+        precision,
+        onTrace,
+        signal,
         onProgress: ({ done, total }) => onProgress?.((first + (size * done) / total) / count),
-      };
-      const images = await imagesOf(flow, noise, made).finally(() => noise.dispose());
-      parts.push(images);
+      });
       if (options.denoise) {
-        parts[parts.length - 1] = denoise(flow, images, {
-          ...options.denoise,
-          label: labels,
-          text: states,
-          ...execution,
-        });
-        images.dispose();
+        made.push(images);
+        images = denoise(flow, images, { ...options.denoise, ...context, mode, precision });
       }
-      states?.dispose();
-      states = undefined;
+      parts.push(images);
+      tf.dispose(made);
     }
     return tf.concat(parts, 0);
   } finally {
-    tf.dispose([parts, states ?? []]);
+    tf.dispose([parts, made]);
   }
-}
-
-/**
- * The guidance of a part of the samples, by what is told of it.
- * @throws UserError where guidance does not fit the model, or would change nothing in all samples
- */
-function partGuidance(
-  flow: Model,
-  { guidance, label, text }: SampleOptions,
-): (given: Context) => Guidance | undefined {
-  // A family without blocks refuses guidance by itself.
-  if (!guidance || !flow.family.blocks) return () => guidance;
-  const stack = blocksOf(flow);
-  checkGuided(flow.config, stack, guidance, { label, text });
-  return (given) => guidanceOfPart(stack, guidance, given);
 }
 
 /** @throws UserError where it is below 0 or no number */
@@ -133,22 +105,6 @@ export function checkPriorTemperature(temperature: number): void {
     `The temperature of the prior is ${temperature}`,
     'Expected a number from 0, 1 for the distribution of the model',
   );
-}
-
-/** Images from noise: by solvers where there are blocks, else as the family makes them. */
-async function imagesOf(
-  flow: Model,
-  z: tf.Tensor3D,
-  options: InverseOptions,
-): Promise<tf.Tensor4D> {
-  const { generate } = flow.family;
-  if (!generate) return inverse(flow, z, options);
-  // Both are about blocks, which such a family does not have.
-  if (options.solver || options.guidance) ability(flow.family, 'blocks');
-  const { label, signal, onProgress } = options;
-  const images = await generate(flow, z, { label, signal });
-  onProgress?.({ done: 1, total: 1, block: 0 });
-  return images;
 }
 
 /**

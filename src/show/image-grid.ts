@@ -4,6 +4,7 @@ import { writeAtomically } from '../core/files.js';
 import { tf } from '../core/tf.js';
 import { displayPng } from './display.js';
 import { escapeXml, fontFamily, pagePng, sharp } from './sharp.js';
+import { wordsInLines } from './table.js';
 
 /** Images on the host: (batch, channels, height, width) in row-major order, values in [−1, 1]. */
 export interface HostImages {
@@ -151,20 +152,29 @@ function pixelsOf(
   { columns, scale, gap, cell, ...grid }: Grid,
 ): Buffer {
   const pixels = Buffer.alloc(grid.width * grid.height * 3, 255);
+  const area = height * width;
+  const step = channels === 1 ? 0 : area;
   for (let index = 0; index < count; index++) {
     const left = (index % columns) * (cell.width + gap);
     const top = Math.floor(index / columns) * (cell.height + gap);
-    for (let y = 0; y < cell.height; y++) {
-      const row = Math.floor(y / scale);
-      for (let x = 0; x < cell.width; x++) {
-        const place = row * width + Math.floor(x / scale);
-        const at = 3 * ((top + y) * grid.width + left + x);
-        drawPixel(pixels, at, values, channels, height * width, index, place);
+    for (let place = 0; place < area; place++) {
+      const [x, y] = [left + (place % width) * scale, top + Math.floor(place / width) * scale];
+      const first = index * channels * area + place;
+      const sum = values[first]! + values[first + step]! + values[first + 2 * step]!;
+      for (let channel = 0; channel < 3; channel++) {
+        const value = Math.min(1, Math.max(-1, values[first + channel * step]!));
+        const level = Number.isFinite(sum) ? Math.round((value + 1) * 127.5) : magenta[channel]!;
+        for (let row = y; row < y + scale; row++) {
+          const begin = 3 * (row * grid.width + x) + channel;
+          for (let i = 0; i < scale; i++) pixels[begin + 3 * i] = level;
+        }
       }
     }
   }
   return pixels;
 }
+
+const magenta = [255, 0, 255];
 
 /** Where the grid and its labels stand in the picture. */
 interface Layout {
@@ -183,7 +193,9 @@ function layoutOf(
 ): Layout {
   const columnWidth = cell.width + gap;
   const columnFont = fittingFont(columnLabels, columnWidth);
-  const columnLines = columnLabels.map((label) => wrap(label, columnWidth, columnFont));
+  const columnLines = columnLabels.map((label) =>
+    wordsInLines(label.split(' '), (line) => textWidth(line, columnFont) <= columnWidth),
+  );
   const left = Math.max(0, ...rowLabels.map((label) => textWidth(label) + 12));
   const top =
     (title ? titleHeight : 0) +
@@ -216,28 +228,6 @@ function labelsSvg(
     font-family="${fontFamily}" font-size="${fontSize}" fill="#222222">${[heading, ...columns, ...rows].join('')}</svg>`;
 }
 
-function drawPixel(
-  pixels: Buffer,
-  at: number,
-  values: ArrayLike<number>,
-  channels: number,
-  area: number,
-  index: number,
-  place: number,
-): void {
-  for (let channel = 0; channel < 3; channel++) {
-    const source = channels === 1 ? 0 : channel;
-    const value = values[(index * channels + source) * area + place] as number;
-    if (!Number.isFinite(value)) {
-      pixels[at] = 255;
-      pixels[at + 1] = 0;
-      pixels[at + 2] = 255;
-      return;
-    }
-    pixels[at + channel] = Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5);
-  }
-}
-
 function textWidth(text: string, size = fontSize): number {
   return Math.ceil(text.length * letterWidth * size);
 }
@@ -247,20 +237,6 @@ function fittingFont(labels: readonly string[], width: number): number {
   const words = labels.flatMap((label) => label.split(' '));
   const longest = Math.max(1, ...words.map((word) => word.length));
   return Math.max(9, Math.min(fontSize, (width - 2) / (longest * letterWidth)));
-}
-
-/** A text broken into lines between words. */
-function wrap(text: string, width: number, size: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1);
-    if (last !== undefined && textWidth(`${last} ${word}`, size) <= width) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else {
-      lines.push(word);
-    }
-  }
-  return lines;
 }
 
 function checkWhole(name: string, value: number, least: number): void {

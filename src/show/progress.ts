@@ -62,25 +62,20 @@ export function throttled(milliseconds: number, draw: () => void): () => void {
 
 /** What all displays share: the state of the work, and how to put it into words. */
 class State {
-  readonly title: string;
-  readonly total: number;
   done: number;
   fields: ProgressFields = {};
-  private readonly unit: string;
-  private readonly from: number;
   private readonly begun = performance.now();
 
-  constructor({ title, total, from = 0, unit = 'steps' }: ProgressOptions) {
-    this.title = title;
-    this.total = total;
-    this.from = from;
-    this.done = from;
-    this.unit = unit;
+  constructor(private readonly options: ProgressOptions) {
+    this.done = options.from ?? 0;
   }
 
-  set(done: number, fields: ProgressFields | undefined): void {
-    this.done = done;
-    if (fields) this.fields = fields;
+  get title(): string {
+    return this.options.title;
+  }
+
+  get total(): number {
+    return this.options.total;
   }
 
   get seconds(): number {
@@ -93,34 +88,46 @@ class State {
 
   /** '120 of 2,000 steps · 1 min 20 s left · loss 3.210' */
   status(): string {
-    const count = `${formatValue(this.done)} of ${formatValue(this.total)} ${this.unit}`;
-    const worked = this.done - this.from;
-    const left = worked > 0 ? (this.seconds / worked) * (this.total - this.done) : undefined;
+    const worked = this.done - (this.options.from ?? 0);
+    const left = (this.seconds / worked) * (this.total - this.done);
     return [
-      count,
-      ...(left === undefined ? [] : [`${formatDuration(left)} left`]),
-      ...this.fieldTexts(),
+      `${formatValue(this.done)} of ${this.units()}`,
+      ...(worked > 0 ? [`${formatDuration(left)} left`] : []),
+      ...this.fieldTexts(() => true),
     ].join(' · ');
   }
 
   /** '2,000 steps in 3 min 20 s · loss 3.210 · saved' */
   outcome(summary: string | undefined): string {
-    const count =
-      this.done === this.total
-        ? `${formatValue(this.done)} ${this.unit}`
-        : `${formatValue(this.done)} of ${formatValue(this.total)} ${this.unit}`;
+    const part = this.done === this.total ? '' : `${formatValue(this.done)} of `;
     return [
-      `${count} in ${formatDuration(this.seconds)}`,
-      ...this.fieldTexts(([, value]) => typeof value === 'number'),
+      `${part}${this.units()} in ${formatDuration(this.seconds)}`,
+      ...this.fieldTexts((value) => typeof value === 'number'),
       ...(summary === undefined ? [] : [summary]),
     ].join(' · ');
   }
 
-  private fieldTexts(shown: (field: [string, number | string]) => boolean = () => true): string[] {
+  private units(): string {
+    return `${formatValue(this.total)} ${this.options.unit ?? 'steps'}`;
+  }
+
+  private fieldTexts(isShown: (value: number | string) => boolean): string[] {
     return Object.entries(this.fields)
-      .filter(shown)
+      .filter(([, value]) => isShown(value))
       .map(([name, value]) => `${name} ${formatValue(value)}`);
   }
+}
+
+/** A display that draws what the state says, and puts the outcome into words at the end. */
+function shownBy(state: State, draw: () => void, end: Progress['finish']): Progress {
+  return {
+    update(done, fields = state.fields) {
+      state.done = done;
+      state.fields = fields;
+      draw();
+    },
+    finish: end,
+  };
 }
 
 function notebookProgress(state: State): Progress {
@@ -131,15 +138,7 @@ function notebookProgress(state: State): Progress {
       'text/plain': `${state.title}: ${text}`,
     });
   const draw = throttled(250, () => show(state.share, state.status()));
-  return {
-    update(done, fields) {
-      state.set(done, fields);
-      draw();
-    },
-    finish(summary) {
-      show(state.share, state.outcome(summary));
-    },
-  };
+  return shownBy(state, draw, (summary) => show(state.share, state.outcome(summary)));
 }
 
 function barHtml(title: string, share: number, text: string): string {
@@ -165,16 +164,11 @@ function terminalProgress(state: State): Progress {
   });
   const payload = () => ({ title: state.title, status: state.status() });
   bar.start(state.total, state.done, payload());
-  return {
-    update(done, fields) {
-      state.set(done, fields);
-      bar.update(done, payload());
-    },
-    finish(summary) {
-      bar.stop();
-      console.error(`${state.title}: ${state.outcome(summary)}`);
-    },
-  };
+  const draw = () => bar.update(state.done, payload());
+  return shownBy(state, draw, (summary) => {
+    bar.stop();
+    console.error(`${state.title}: ${state.outcome(summary)}`);
+  });
 }
 
 function lineProgress(state: State): Progress {
@@ -185,15 +179,8 @@ function lineProgress(state: State): Progress {
     spoken = true;
   });
   speak();
-  return {
-    update(done, fields) {
-      state.set(done, fields);
-      speak();
-    },
-    finish(summary) {
-      if (summary !== undefined || state.seconds >= 10) {
-        console.error(`${state.title}: ${state.outcome(summary)}`);
-      }
-    },
-  };
+  return shownBy(state, speak, (summary) => {
+    if (summary === undefined && state.seconds < 10) return;
+    console.error(`${state.title}: ${state.outcome(summary)}`);
+  });
 }

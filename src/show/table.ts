@@ -1,4 +1,3 @@
-import type * as Polars from 'nodejs-polars';
 import { writeAtomically } from '../core/files.js';
 import { display, type MimeBundle } from './display.js';
 import { escapeXml } from './sharp.js';
@@ -94,31 +93,28 @@ function isAbsent(value: unknown): value is null | undefined {
   return value === null || value === undefined;
 }
 
-/** The HTML of a polars frame, with words to the left, numbers to the right, and a caption. */
+/** An HTML table with words to the left, numbers to the right, and a caption. */
 function html(
   columns: string[],
   texts: string[][],
   numeric: boolean[],
   caption: string | undefined,
 ): string {
-  const polars: typeof Polars = require('nodejs-polars');
-  const frame = polars.DataFrame(
-    Object.fromEntries(columns.map((column, i) => [column, texts.map((line) => line[i])])),
-  );
-  let cell = 0;
-  const aligned = frame.toHTML().replace(/<t([dh])>/g, (_, kind: string) => {
-    const side = numeric[cell++ % columns.length] ? 'right' : 'left';
-    return `<t${kind} style="text-align: ${side}">`;
-  });
-  if (caption === undefined) return aligned;
+  const row = (cells: string[], tag: 'th' | 'td') =>
+    `<tr>${cells
+      .map((text, i) => {
+        const side = numeric[i] ? 'right' : 'left';
+        return `<${tag} style="text-align: ${side}">${escapeXml(text)}</${tag}>`;
+      })
+      .join('')}</tr>`;
   // Wider than a narrow table, so that a caption does not stand in many short lines.
   const style =
     'caption-side: top; text-align: left; font-weight: bold; padding: 4px 0; ' +
     'width: max-content; max-width: 48em';
-  return aligned.replace(
-    '<table>',
-    () => `<table><caption style="${style}">${escapeXml(caption)}</caption>`,
-  );
+  const above =
+    caption === undefined ? '' : `<caption style="${style}">${escapeXml(caption)}</caption>`;
+  const body = texts.map((cells) => row(cells, 'td')).join('\n');
+  return `<table>${above}<thead>${row(columns, 'th')}</thead>\n<tbody>${body}</tbody></table>`;
 }
 
 function plainText(
@@ -145,6 +141,17 @@ function plainText(
     rule,
     ...texts.map(line),
   ].join('\n');
+}
+
+/** Words in lines, with as many in each as fit; a word that is too long stands alone. */
+export function wordsInLines(words: readonly string[], fits: (line: string) => boolean): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const longer = `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && fits(longer)) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 /** A field by RFC 4180: quoted if it holds a comma, a quote or a line break. */

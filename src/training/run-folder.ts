@@ -143,14 +143,10 @@ export class RunFolder {
     resume: boolean | 'replanned',
     how: HowToRun,
   ): Promise<OpenedRun> {
-    try {
-      await makeFolder(this.folder);
-    } catch (error) {
-      throw new FileUnwritable(
-        `The folder ${this.folder} cannot be made (${(error as Error).message})`,
-        'Choose another folder',
-      );
-    }
+    await makeFolder(this.folder).catch((error: Error) => {
+      const problem = `The folder ${this.folder} cannot be made (${error.message})`;
+      throw new FileUnwritable(problem, 'Choose another folder');
+    });
     const unlock = await lockFolder(path.join(this.folder, 'run.lock'), this.folder);
     try {
       const met = resume
@@ -254,14 +250,12 @@ export class RunFolder {
    * @throws UserError where it cannot be written
    */
   async append(record: { step: number }): Promise<void> {
-    try {
-      await appendFile(this.log, `${JSON.stringify(record)}\n`);
-    } catch (error) {
+    await appendFile(this.log, `${JSON.stringify(record)}\n`).catch((error: Error) => {
       throw new FileUnwritable(
-        `The file ${this.log} cannot be written (${(error as Error).message})`,
+        `The file ${this.log} cannot be written (${error.message})`,
         'See that its folder is there and its disk has room, then resume the run',
       );
-    }
+    });
   }
 
   /**

@@ -5,9 +5,7 @@ import { UserError } from '../core/errors.js';
 import { unwritable, writeAtomically } from '../core/files.js';
 
 /** Another process has the folder open. */
-export class FolderLocked extends UserError {
-  override readonly name = 'FolderLocked';
-}
+export class FolderLocked extends UserError {}
 
 /**
  * Who holds a lock. A process id is reused some time after its process has ended, so the time

@@ -13,6 +13,7 @@ import {
   openSafetensors,
   type SafetensorsFile,
   type TensorSource,
+  withSafetensors,
   writeSafetensors,
 } from '../formats/safetensors.js';
 import { checkedMetadata, checkpointDetails, checkpointName, latentsSchema } from './checkpoint.js';
@@ -203,13 +204,8 @@ async function validStep(
 }
 
 async function checkpointSteps(checkpoint: string): Promise<number> {
-  const file = await openSafetensors(checkpoint);
-  try {
-    const { steps } = checkpointDetails(file);
-    if (steps !== undefined) return steps;
-  } finally {
-    await file.close();
-  }
+  const { steps } = await withSafetensors(checkpoint, async (file) => checkpointDetails(file));
+  if (steps !== undefined) return steps;
   throw new UserError(
     `${checkpoint} does not say of which step it is`,
     'Put the one back that the run wrote, or begin a new run with it (--from)',

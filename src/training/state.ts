@@ -15,13 +15,10 @@ import type { StartingPoint } from './run-description.js';
  * each leaf that an objective trains AdamW's moments `first.*` and `second.*`, and with averaging
  * `average.*`; and `buffers.*`.
  */
-export interface TrainingState {
-  parameters: Leaves;
-  first: Leaves;
-  second: Leaves;
-  average: Leaves;
-  buffers: Leaves;
-}
+export type TrainingState = Record<
+  'parameters' | 'first' | 'second' | 'average' | 'buffers',
+  Leaves
+>;
 
 /** The named tensors of a state by their kinds. */
 export function stateOf(named: Leaves): TrainingState {

@@ -1,29 +1,20 @@
-import type { Mode } from '@tarflow/graph';
 import { at } from '../core/errors.js';
 import { foldIn, randomKey, uniform } from '../core/random.js';
 import { tf } from '../core/tf.js';
-import type { Family, Feeds, ModelConfig } from '../flow/model.js';
+import type { Feeds } from '../flow/model.js';
 import { disposeModel, freshModel } from '../flow/state-dict.js';
 import { modelSpec } from './model-spec.js';
 import { type TrainingProgram, trainingProgram, usualMode } from './program.js';
-import type { TrainingSettings } from './settings.js';
 import { initialState } from './state.js';
 import { ratesOf, stepOptions } from './step.js';
-
-/** What is timed: steps of the first objective of a model. */
-export interface TimedTraining {
-  family: Family;
-  config: ModelConfig;
-  settings: TrainingSettings;
-  /** Default: as `train` chooses. */
-  mode?: Mode | undefined;
-}
+import type { TrainingRun } from './train.js';
 
 /** Steps that are timed, after two that are not. */
 const timedSteps = 5;
 
 /**
- * Seconds that a training step takes here, the median of some on random numbers.
+ * Seconds that a training step takes here, by the first objective of a model: the median of some on random
+ * numbers.
  *
  * @throws UserError for a configuration that does not fit
  */
@@ -32,7 +23,7 @@ export async function secondsPerStep({
   config,
   settings,
   mode,
-}: TimedTraining): Promise<number> {
+}: Pick<TrainingRun, 'family' | 'config' | 'settings' | 'mode'>): Promise<number> {
   const spec = modelSpec(family, family.check(config));
   const { batchSize, averageDecay, precision } = settings;
   const model = freshModel(family, config, 1);

@@ -1,8 +1,7 @@
 import type { Family } from '../../src/flow/model.js';
 import { tokenCount, tokenWidth } from '../../src/flow/patches.js';
+import { configName, type TarFlowConfig, tarflow } from '../../src/models/index.js';
 import { type StarFlowConfig, starflowTitle } from '../../src/models/starflow/config.js';
-import { configName, type TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { tarflow } from '../../src/models/tarflow/index.js';
 import { fastestMode } from '../../src/training/program.js';
 
 export const workloads = [

@@ -3,7 +3,7 @@ import { help, readOptions } from './options.js';
 
 test('options have defaults, fewer repetitions in a quick run, and each is explained', () => {
   expect(readOptions([])).toEqual({
-    ...{ only: undefined, quick: false, scaling: false },
+    ...{ only: undefined, quick: false, scaling: false, update: false },
     ...{ threads: 2, repetitions: 15 },
   });
   expect(readOptions(['--quick', '--only', 'forward'])).toMatchObject({

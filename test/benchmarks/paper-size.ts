@@ -21,13 +21,11 @@ import { blocksOf } from '../../src/flow/model.js';
 import { tokenCount } from '../../src/flow/patches.js';
 import { checkConfig, configName } from '../../src/models/tarflow/config.js';
 import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
-import { inverse } from '../../src/sampling/inverse.js';
+import { inverse, type Solver, sampleNoise, solverText } from '../../src/sampling/index.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
 import { dataRange, largestError } from '../../src/sampling/planner/plan-sampling.js';
 import { timed } from '../../src/sampling/planner/timing.js';
-import { sampleNoise } from '../../src/sampling/sample.js';
 import { executionOf, executionText } from '../../src/sampling/solvers/execution.js';
-import { type Solver, solverText } from '../../src/sampling/solvers/solvers.js';
 import { showTable } from '../../src/show/table.js';
 import { resultFile } from '../../workbook/records/results-folder.js';
 

@@ -5,8 +5,6 @@ import { checkNotebooks, listNotebooks } from '../../data-scripts/lib/notebooks.
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
 
-const minutes = 10 * 60_000;
-
 /** @param {string[]} programArguments a JavaScript program and its arguments */
 async function expectSuccess(...programArguments) {
   const { status, output } = await run(process.execPath, programArguments, { cwd: projectRoot });
@@ -16,21 +14,17 @@ async function expectSuccess(...programArguments) {
 describe('the whole project', () => {
   const compiler = path.join('node_modules', 'typescript', 'bin', 'tsc');
 
-  test('sources, tests and scripts type-check', { timeout: minutes }, async () => {
+  test('sources, tests and scripts type-check', async () => {
     await expectSuccess(compiler, '-p', path.join('data-scripts', 'tsconfig.json'));
   });
 
-  test('Biome finds nothing to lint or format', { timeout: minutes }, async () => {
+  test('Biome finds nothing to lint or format', async () => {
     const biome = path.join('node_modules', '@biomejs', 'biome', 'bin', 'biome');
     await expectSuccess(biome, 'check', '--error-on-warnings');
   });
 
   const folder = path.join(projectRoot, 'notebooks');
-  test.runIf(existsSync(folder))(
-    'notebooks type-check with the strict settings',
-    { timeout: minutes },
-    async () => {
-      expect(await checkNotebooks(projectRoot, listNotebooks(folder))).toBeUndefined();
-    },
-  );
+  test.runIf(existsSync(folder))('notebooks type-check with the strict settings', async () => {
+    expect(await checkNotebooks(projectRoot, listNotebooks(folder))).toBeUndefined();
+  });
 });

@@ -5,7 +5,6 @@ import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
 import { entryPoints, root } from '../api/report.js';
 
-const minutes = 10 * 60_000;
 const entries = entryPoints();
 
 /** @type {string} */
@@ -61,7 +60,7 @@ describe('the built package gives every entry point', () => {
     for (const count of shared) expect(count).toBeGreaterThan(0);
   });
 
-  test('to the strict compiler, with types', { timeout: minutes }, async () => {
+  test('to the strict compiler, with types', async () => {
     fs.writeFileSync(path.join(folder, 'probe.mts'), wrongLines);
     fs.writeFileSync(
       path.join(folder, 'tsconfig.json'),
@@ -77,7 +76,7 @@ describe('the built package gives every entry point', () => {
     );
   });
 
-  test('to the compiler of the notebook kernel, with types', { timeout: minutes }, async () => {
+  test('to the compiler of the notebook kernel, with types', async () => {
     const file = path.join(folder, 'kernel.cjs');
     const converter = path.join(root, 'node_modules', 'tslab', 'dist', 'converter.js');
     fs.writeFileSync(

@@ -4,7 +4,6 @@ import { afterAll, describe, expect, test, vi } from 'vitest';
 import { entryPoints, root } from '../api/report.js';
 import { examplesOf, moduleExample, typeErrors, writeExamples } from './examples.js';
 
-const minutes = 10 * 60_000;
 // Only in a folder of the project do modules find the packages that they import.
 fs.mkdirSync(path.join(root, '.nbcheck'), { recursive: true });
 const folder = fs.mkdtempSync(path.join(root, '.nbcheck', 'examples-'));
@@ -35,13 +34,12 @@ describe('the root entry point', () => {
     expect(without).toEqual([]);
   });
 
-  test('has examples that the strict compiler takes', { timeout: minutes }, () => {
+  test('has examples that the strict compiler takes', () => {
     expect(typeErrors(files)).toEqual([]);
   });
 
   test.each(examples.map(({ name }, i) => [name, files[i] ?? '']))(
     'has an example of %s that runs',
-    { timeout: minutes },
     (_, file) => expectToRun(file),
   );
 });
@@ -54,15 +52,13 @@ describe('every entry point', () => {
   }));
   const files = writeExamples(heads, entries, folder);
 
-  test('has an example at its head that the strict compiler takes', { timeout: minutes }, () => {
+  test('has an example at its head that the strict compiler takes', () => {
     expect(heads.filter(({ code }) => code === '')).toEqual([]);
     expect(typeErrors(files)).toEqual([]);
   });
 
-  test.each(heads.map(({ name }, i) => [name, files[i] ?? '']))(
-    '%s has one that runs',
-    { timeout: minutes },
-    (_, file) => expectToRun(file),
+  test.each(heads.map(({ name }, i) => [name, files[i] ?? '']))('%s has one that runs', (_, file) =>
+    expectToRun(file),
   );
 });
 

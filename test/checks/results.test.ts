@@ -1,8 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { describe, expect, test } from 'vitest';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { modelFingerprint } from '../../src/sampling/planner/plan-file.js';
 import type { Acceleration } from '../../workbook/records/record.js';
@@ -23,16 +21,11 @@ const recorded = fs
     return { name, ...record };
   });
 
-beforeAll(async () => {
-  await startEngine();
-});
-
 describe('acceleration tables were measured on the checkpoints that lie beside them', () => {
   test.each(recorded.filter(({ tables }) => tables))('$name', async ({ checkpoint, tables }) => {
     const file = path.join(resultsFolder(), 'checkpoints', checkpoint as string);
     const flow = await loadCheckpoint(file);
     const model = modelFingerprint(flow);
-    disposeModel(flow);
     const measured = (tables as Acceleration[]).flatMap((table) => [table.model, table.plan.model]);
     expect([...new Set(measured)]).toEqual([model]);
   });

@@ -1,8 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { openTextEncoder } from '../../src/conditions/text/named-encoder.js';
-import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { openDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
@@ -11,16 +10,12 @@ import {
   readSafetensors,
   writeSafetensors,
 } from '../../src/formats/safetensors.js';
-import { createModel } from '../../src/models/registry.js';
-import type { VaeConfig } from '../../src/models/vae/config.js';
+import { createModel, type VaeConfig } from '../../src/models/index.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { writeSmallBert } from '../pretrained/small-bert.js';
 import { smallConfig } from '../training/small.js';
 import { expectRefused, type Mistake, tarflow, temporaryFolder } from './command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** A small autoencoder of Fashion-MNIST, which is quick to read. */
 const config = {
@@ -54,7 +49,7 @@ test('an experiment is trained by its name', async () => {
 
 test('latents are written, read as a data set, and decoded; the autoencoder is measured', async () => {
   const folder = temporaryFolder();
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const checkpoint = await checkpointIn(folder);
   const latents = path.join(folder, 'latents');
   const file = (split: string) => path.join(latents, `${split}.safetensors`);
@@ -138,7 +133,6 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   expect(denoised).toMatchObject({ noise: 0.3, denoise: score, images: 8 });
   expect(denoised.psnr).not.toBe(JSON.parse((await tarflow(...about)).stdout).psnr);
   expect(noisy.stdout).toMatch(/PSNR -?\d+\.\d\d ± \d.* dB \(8 images .*noise of 0\.3/);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('captions go along, and their states where an encoder is named', async () => {
@@ -242,7 +236,6 @@ test('mistakes are told, and leave nothing behind', async () => {
   const flow = createModel(smallConfig, 1);
   const other = path.join(folder, 'flow.safetensors');
   await saveCheckpoint(flow, other, { dataset: 'fashion-mnist' });
-  disposeModel(flow);
   const out = ['--out', path.join(folder, 'some', 'validation.safetensors')];
   await expectRefused(
     'encode',

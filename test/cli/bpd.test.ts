@@ -1,34 +1,19 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { loadDataset } from '../../src/data/index.js';
-import { datasetBitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
-import { testReadings } from '../../src/evaluation/test-readings.js';
+import { datasetBitsPerDimension, testReadings } from '../../src/evaluation/index.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
-import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { createTarFlow } from '../../src/models/tarflow/index.js';
+import { createTarFlow, type TarFlowConfig } from '../../src/models/index.js';
 import { type CheckpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
-import { savedAutoencoder } from '../training/small.js';
+import { expectNoTensorsLeft } from '../leaks.js';
+import { savedAutoencoder, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder } from './command-line.js';
 
-beforeAll(async () => {
-  await startEngine();
-});
-
-const config: TarFlowConfig = {
-  kind: 'tarflow',
-  image: { channels: 1, height: 28, width: 28 },
-  patchSize: 7,
-  channels: 8,
-  blocks: 2,
-  layersPerBlock: 1,
-  headWidth: 4,
-  classes: 0,
-  volumePreserving: false,
-};
+const image = { channels: 1, height: 28, width: 28 };
+const config: TarFlowConfig = { ...smallConfig, image, patchSize: 7, classes: 0 };
 
 async function checkpoint(shape = config, details: CheckpointDetails = {}): Promise<string> {
   const file = path.join(temporaryFolder(), 'checkpoint.safetensors');
@@ -173,7 +158,7 @@ test("a user's mistake exits 2 and names the thing and the remedy", async () => 
     [small, data, /mnist-10k-subset has images of 1×28×28.*takes 1×14×14/],
     [`${file}.none`, data, /none/],
   ];
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   for (const [model, options, message] of mistakes) {
     const { code, stdout, stderr } = await tarflow('bpd', model, ...options);
     expect(code, stderr).toBe(2);
@@ -181,5 +166,4 @@ test("a user's mistake exits 2 and names the thing and the remedy", async () => 
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(stdout).toBe('');
   }
-  expect(tf.memory().numTensors).toBe(before);
 });

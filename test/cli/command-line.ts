@@ -1,11 +1,12 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { expect, onTestFinished, vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { main } from '../../src/cli/main.js';
 import { tf } from '../../src/core/tf.js';
 import { extension as workbook } from '../../workbook/extension.js';
 import { extension as conformance } from '../conformance/conform-command.js';
+
+export { temporaryFolder } from '../temporary-folder.js';
 
 /** What a run of the command line left behind. */
 export interface Outcome {
@@ -60,13 +61,6 @@ export async function expectRefused(
   }
   expect(fs.readdirSync(folder)).toEqual(files);
   expect(tf.memory().numTensors).toBe(before);
-}
-
-/** A new folder that goes when the test ends. */
-export function temporaryFolder(): string {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-cli-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
-  return folder;
 }
 
 /** A path that nobody can write to, whoever runs the test: it leads through a file. */

@@ -1,17 +1,11 @@
 import * as path from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
-import { forward } from '../../src/flow/forward.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { forward } from '../../src/flow/index.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { writeSmallBert } from '../pretrained/small-bert.js';
 import { expectRefused, tarflow, temporaryFolder, unwritablePath } from './command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const golden = path.join(__dirname, '..', 'golden');
 const published = path.join(golden, 'tf3_cond_vp_p2_c32.pth');
@@ -31,7 +25,6 @@ test('a published state dict becomes safetensors, and computes what it did', asy
   const [a, b] = [first!, second!].map((flow) => forward(flow, x));
   expect([...a!.z.dataSync()]).toEqual([...b!.z.dataSync()]);
   expect([...a!.logDet.dataSync()]).toEqual([...b!.logDet.dataSync()]);
-  for (const flow of [first!, second!]) disposeModel(flow);
   tf.dispose([
     x,
     ...[a, b].flatMap((result) => [

@@ -1,21 +1,14 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { describe, expect, test } from 'vitest';
+import { normal, randomKey, tf } from '../../src/core/index.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
 import { livelyFlow, savedAutoencoder, savedFlow, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const config: TarFlowConfig = { ...smallConfig, image: { channels: 3, height: 6, width: 4 } };
 
@@ -77,8 +70,6 @@ test('every image moves by the step that denoise makes, in batches as alone', as
   expect(
     Math.max(...data.map((value, i) => Math.abs(value - (given.data[i] as number)))),
   ).toBeGreaterThan(0.01);
-  tf.dispose([x, expected]);
-  disposeModel(flow);
 });
 
 test("sigma is the training's where none is given", async () => {
@@ -249,7 +240,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     await mistake(file, await noisyFile(folder, 2, 1), /\(2, 1, 6, 4\).*\(count, 3, 6, 4\)/);
     const text = path.join(folder, 'text.png');
     fs.writeFileSync(text, 'not a picture');
-    await mistake(file, text, /text\.png is not a picture/);
+    await mistake(file, text, /text\.png cannot be decoded/);
     const large = path.join(folder, 'large.png');
     await sharp({ create: { width: 5, height: 6, channels: 3, background: 'red' } }).toFile(large);
     await mistake(file, large, /large\.png has 5×6 pixels.*4×6/);

@@ -1,21 +1,16 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { distanceText } from '../../src/cli/distance-outcome.js';
-import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { imagesTensor, loadDataset, pixelBatch } from '../../src/data/index.js';
 import { type FeatureRows, featureStatistics } from '../../src/evaluation/feature-statistics.js';
 import { frechetDistance } from '../../src/evaluation/frechet-distance.js';
 import { resamplingError } from '../../src/evaluation/resampling-error.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
-import { classifierFeatures, disposeClassifier, loadClassifier } from '../../src/models/index.js';
+import { classifierFeatures, loadClassifier } from '../../src/models/index.js';
 import { expectRefused, tarflow, temporaryFolder } from './command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const judge = path.join('results', 'checkpoints', 'fashion-mnist-classifier.safetensors');
 const network = ['--network', `classifier:${judge}`];
@@ -73,8 +68,6 @@ describe('tarflow distance', () => {
     // All subsets are the same hundred images.
     expect(outcome.kernel).toEqual({ mean: expect.any(Number) });
     expect(outcome.precision).toBeGreaterThan(0.3);
-    disposeClassifier(classifier);
-    tf.dispose([a!, b!]);
   });
 
   test('takes samples and folders of pictures, and prints a table', async () => {

@@ -17,9 +17,10 @@ const experiment: Experiment = {
   settings: smallSettings,
 };
 
-/** An extension with an experiment, and with a command that prints where it is called. */
+/** An extension with a data set and an experiment, and with a command that prints where it is called. */
 const greeting = `
 exports.extension = {
+  datasets: { 'small-set': async () => {} },
   experiments: [${JSON.stringify(experiment)}],
   commands: [
     (program, setExitCode) =>
@@ -44,11 +45,12 @@ function project(manifest: unknown, module = greeting): { folder: string; inner:
 const named = { name: 'project', tarflow: { extensions: ['./extension.js'] } };
 
 describe('the extensions of a project', () => {
-  test('are found from every folder of it, and add experiments and commands', () => {
+  test('are found from every folder of it, and add data sets, experiments and commands', () => {
     const { folder, inner } = project(named);
     for (const place of [folder, inner]) {
       const found = installedExtensions(place).at(-1);
       expect(found?.experiments?.map(({ name }) => name)).toEqual(['small-digits']);
+      expect(Object.keys(found?.datasets ?? {})).toEqual(['small-set']);
       expect(found?.commands).toHaveLength(1);
     }
   });
@@ -113,7 +115,7 @@ describe.runIf(fs.existsSync(path.join(root, 'dist', 'src', 'cli', 'main.js')))(
   let packed = '';
   beforeAll(() => {
     packed = path.join(fs.mkdtempSync(path.join(root, 'node_modules', '.packed-')), 'tarflow');
-    for (const name of ['package.json', 'src/cli/bin.js', 'dist/src']) {
+    for (const name of ['package.json', 'src/cli/bin.js', 'data-scripts', 'dist/src']) {
       fs.cpSync(path.join(root, name), path.join(packed, name), { recursive: true });
     }
     return () => fs.rmSync(path.dirname(packed), { recursive: true });
@@ -126,6 +128,8 @@ describe.runIf(fs.existsSync(path.join(root, 'dist', 'src', 'cli', 'main.js')))(
     const { stdout } = call(root, inner, 'train', '--list');
     expect(stdout).toContain('small-digits');
     expect(stdout).toContain('fashion-mnist-density');
+    const { stdout: help } = call(root, inner, 'bpd', '--help');
+    expect(help.replace(/\s+/g, ' ')).toContain('emoji-fluent-256 or small-set or imagenet:PATH');
   });
 
   test('tells what is wrong with it, without a stack trace', () => {

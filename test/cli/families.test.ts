@@ -1,13 +1,8 @@
 import * as path from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { tf } from '../../src/core/tf.js';
+import { expect, test } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { tarflow, temporaryFolder } from './command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const short = ['steps=3', 'batchSize=8', 'validateEvery=3', 'validationImages=8', 'saveEvery=3'];
 
@@ -21,7 +16,7 @@ test.each([
 ])('%s is trained, measured and sampled by the same commands as a TarFlow', async (name, small) => {
   const folder = temporaryFolder();
   const run = path.join(folder, 'run');
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const trained = await tarflow(
     ...['train', '--experiment', name, '--out', run, '--set', ...small, ...short],
   );
@@ -47,5 +42,4 @@ test.each([
   const { tensors } = await readSafetensors(out);
   expect(tensors.images?.shape).toEqual([2, 1, 28, 28]);
   expect(tensors.images?.data.every(Number.isFinite)).toBe(true);
-  expect(tf.memory().numTensors).toBe(before);
 });

@@ -1,19 +1,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { openImageSet } from '../../src/cli/image-sets.js';
-import { startEngine } from '../../src/core/engine.js';
-import { integers, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
+import { integers, randomKey } from '../../src/core/index.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { tarflow, temporaryFolder, tiny } from './command-line.js';
-
-vi.setConfig({ testTimeout: 300_000 });
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const size = 36;
 const address = 'https://github.com/clovaai/stargan-v2';
@@ -104,7 +97,7 @@ describe('distance', () => {
   const more = ['--network', `classifier:${judge}`, '--json'];
 
   test('brings a set to the size and the channels of the images', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const samples = path.join(temporaryFolder(), 'samples.safetensors');
     const data = Float32Array.from(integers(randomKey(1), 25 * 784, 0, 256), (k) => k / 128 - 1);
     const images = { dtype: 'F32' as const, shape: [25, 1, 28, 28], data };
@@ -119,7 +112,6 @@ describe('distance', () => {
       realImages: 60,
       floor: { real: `afhq:${root}/test`, images: 25 },
     });
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('takes pictures and sets at the size asked for', async () => {

@@ -1,17 +1,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
 import { savedFlow, smallConfig } from '../training/small.js';
 import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const config: TarFlowConfig = { ...smallConfig, image: { channels: 1, height: 8, width: 8 } };
 
@@ -162,8 +157,8 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const file = await checkpoint(temporaryFolder());
     const guided = ['--label', '0', '--guidance', '1'];
     await mistake(file, /weight is -1/, '--label', '0', '--guidance', '-1');
-    await mistake(file, /on is 'c'/, '--label', '0', '--guidance', '1', '--on', 'c');
-    await mistake(file, /rule.*'sum'.*'linear' or 'product'/, ...guided, '--rule', 'sum');
+    await mistake(file, /on is "c"/, '--label', '0', '--guidance', '1', '--on', 'c');
+    await mistake(file, /rule is "sum".*"linear"\|"product"/, ...guided, '--rule', 'sum');
     await mistake(file, /annealing/, ...guided, '--rule', 'product', '--annealed');
     await mistake(file, /--rule came without guidance/, '--rule', 'product');
     await mistake(file, /block 2.*0 to 1/, '--label', '0', '--guidance', '1', '--blocks', '2');

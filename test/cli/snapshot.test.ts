@@ -1,15 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { openSafetensors, readSafetensors } from '../../src/formats/safetensors.js';
 import { expectRefused, tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
-
-vi.setConfig({ testTimeout: 120_000 });
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** A run of two steps. */
 async function trained(folder: string, ...more: string[]): Promise<string> {

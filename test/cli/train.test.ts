@@ -2,20 +2,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { cacheFolder } from '../../src/core/cache-folder.js';
 import { tf } from '../../src/core/tf.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { StepRecord } from '../../src/training/record.js';
 import { experiments } from '../../workbook/experiments/index.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
-
-// Some tests run a command several times, and machines can be busy.
-vi.setConfig({ testTimeout: 300_000 });
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** `tarflow train` of a small model on the digits, which need no download. */
 function train(out: string, overrides: readonly string[] = [], ...more: string[]) {
@@ -289,7 +283,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
   ];
   test.each(cases)('%s', async (_, options, message) => {
     const out = path.join(temporaryFolder(), 'run');
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const experiment = options.includes('--experiment')
       ? []
       : ['--experiment', 'mnist-demonstration'];
@@ -298,7 +292,6 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/\n\s+at /);
     expect(fs.existsSync(out)).toBe(false);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('no experiment or folder', async () => {
@@ -354,6 +347,9 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
 
   test('what can be told at once is told before steps are timed', async () => {
     const folder = temporaryFolder();
+    // Without times of steps that were kept, but with the data.
+    fs.mkdirSync(path.join(folder, 'cache'));
+    fs.symlinkSync(path.join(cacheFolder(), 'data'), path.join(folder, 'cache', 'data'));
     vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'cache'));
     for (const name of ['TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS']) vi.stubEnv(name, '');
     onTestFinished(() => void vi.unstubAllEnvs());

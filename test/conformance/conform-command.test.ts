@@ -1,17 +1,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { tarflow, temporaryFolder } from '../cli/command-line.js';
-
-// Some tests run a command several times, and machines can be busy.
-vi.setConfig({ testTimeout: 300_000 });
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 const golden = path.join(__dirname, '..', 'golden', 'tf1_cond_p4_c64.safetensors');
 
@@ -53,14 +46,13 @@ async function failures(file: string): Promise<{ code: number; failed: string[] 
 }
 
 test('prints every output of a golden file, its error and its bound', async () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const { code, stdout, stderr } = await tarflow('conform', golden);
   expect(code, stderr).toBe(0);
   expect(stdout).toContain('77 of 77 tensors pass');
   expect(stdout).toMatch(/^tensor +error +bound +pass$/m);
   expect(stdout).toMatch(/^grad\.blocks\.0\.proj_in\.bias +\d\.\d\de-\d+ +\d\.\d\de-\d+ +pass$/m);
   expect(stdout.match(/ pass$/gm)).toHaveLength(77 + 2);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('exits 1 where a tensor differs, and names it', async () => {

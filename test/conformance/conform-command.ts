@@ -1,7 +1,6 @@
 import { defineCommand, exitCodes, type Outcome } from '../../src/cli/command.js';
 import type { Extension } from '../../src/cli/extension.js';
-import { type EngineReport, startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
+import { type EngineReport, startEngine, UserError } from '../../src/core/index.js';
 import { tableText } from '../../src/show/table.js';
 import { type ConformRow, conform } from './conform.js';
 

@@ -6,13 +6,10 @@ import { predictAll } from '../../src/flow/forward.js';
 import { ability, blocksOf } from '../../src/flow/model.js';
 import { unpatchify } from '../../src/flow/patches.js';
 import { disposeModel, modelOfState } from '../../src/flow/state-dict.js';
-import { logSoftplus } from '../../src/models/starflow/block.js';
-import type { StarFlowConfig } from '../../src/models/starflow/config.js';
-import { type StarFlow, starflow } from '../../src/models/starflow/index.js';
-import { angleTable } from '../../src/models/starflow/positions.js';
-import { denoise } from '../../src/sampling/denoise.js';
+import { type StarFlow, type StarFlowConfig, starflow } from '../../src/models/index.js';
+import { angleTable, logSoftplus } from '../../src/models/starflow/block.js';
 import { productRule } from '../../src/sampling/guidance.js';
-import type { InverseOptions } from '../../src/sampling/inverse.js';
+import { denoise, type InverseOptions } from '../../src/sampling/index.js';
 import { Collected, lossAndGradient, named, putSamples } from './flow-results.js';
 import {
   described,

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { classMixture } from '../../src/conditions/labels.js';
-import { tf, tidy } from '../../src/core/tf.js';
-import { type Leaves, leaves } from '../../src/core/tree.js';
+import { type Leaves, leaves, tf, tidy } from '../../src/core/index.js';
 import { bitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
 import { flowLoss, lossGradient } from '../../src/flow/density.js';
 import { forward, forwardThroughBlocks } from '../../src/flow/forward.js';

@@ -44,17 +44,26 @@ export interface ConformRow {
  */
 export async function conform(file: string): Promise<ConformRow[]> {
   const golden = await readGolden(file);
-  const { kind, tensors: descriptions } = golden.description;
+  return rowsOf(golden, await resultsOf(golden));
+}
+
+/** What the library computes for a golden file. */
+export async function resultsOf(golden: GoldenFile): Promise<Results> {
+  const { kind } = golden.description;
   const compute = computations[kind];
   if (!compute) {
     const known = Object.keys(computations).map((name) => `'${name}'`);
     throw new UserError(
-      `${file}: kind '${kind}' is not supported yet`,
+      `${golden.path}: kind '${kind}' is not supported yet`,
       `Expected ${known.join(' or ')}`,
     );
   }
-  const results = await compute(golden);
-  return Object.entries(descriptions)
+  return compute(golden);
+}
+
+/** Compares what was computed with a golden file, output by output. */
+export function rowsOf(golden: GoldenFile, results: Results): ConformRow[] {
+  return Object.entries(golden.description.tensors)
     .filter(([, { role }]) => role === 'output')
     .map(([name, tensor]) => {
       const unknown = { tensor: name, error: Number.NaN, bound: Number.NaN, pass: false };

@@ -1,8 +1,7 @@
 import type { Context } from '../../src/conditions/context.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../../src/core/tree.js';
-import { flowLoss } from '../../src/flow/density.js';
-import type { ForwardResult, Model } from '../../src/flow/model.js';
+import { type ForwardResult, flowLoss, type Model } from '../../src/flow/index.js';
 import { type InverseOptions, inverse } from '../../src/sampling/inverse.js';
 import type { Results } from './golden-file.js';
 

@@ -1,12 +1,10 @@
 import * as path from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../../src/core/errors.js';
 import { readBytes } from '../../src/core/files.js';
-import { tf } from '../../src/core/tf.js';
+import { tf, UserError } from '../../src/core/index.js';
 import { modelOfState } from '../../src/flow/state-dict.js';
 import { type HostTensor, readSafetensors } from '../../src/formats/safetensors.js';
-import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
+import { type TarFlow, type TarFlowConfig, tarflow } from '../../src/models/index.js';
 
 /** What every golden file's JSON has; the rules are read one by one, since weights have none. */
 export const goldenSchema = z.object({

@@ -1,11 +1,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { createProgram, tensorSpec } from '@tarflow/graph';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
+import { normal, randomKey, tf } from '../../src/core/index.js';
 import * as ops from '../../src/core/ops.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
 import { affineStep } from '../../src/flow/gaussian.js';
 
 const root = path.resolve(__dirname, '../..');
@@ -30,10 +28,6 @@ const cases: Record<string, (x: tf.Tensor3D, w: tf.Tensor2D) => tf.Tensor> = {
 function causalMask(): tf.Tensor2D {
   return tf.tensor2d([0, -1e9, -1e9, 0, 0, -1e9, 0, 0, 0], [3, 3]);
 }
-
-beforeAll(async () => {
-  await startEngine({ engine: 'tensorflow' });
-});
 
 test.each([
   ['graph', 1e-6],
@@ -66,7 +60,6 @@ test.each([
     const [expected, actual] = (['eager', mode] as const).map((way) => {
       const program = createProgram({ variables: { w }, functions, mode: way });
       const found: Record<string, tf.Tensor> = program.run.all({ x });
-      program.dispose();
       return found;
     });
     for (const [name, tensor] of Object.entries(expected ?? {})) {

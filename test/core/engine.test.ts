@@ -56,14 +56,14 @@ describe('the engine that runs', () => {
     const { outcome, stderr } = start({}, { broken: true });
     expect(outcome).toMatchObject({ same: true, sum: 6 });
     expect(outcome.first.engine).toBe('wasm');
-    expect(outcome.first.fallback).toContain('npm run setup');
+    expect(outcome.first.fallback).toContain('npx tarflow setup native');
     expect(stderr.match(/WebAssembly/g)).toHaveLength(1);
   });
 
   test('asked for by name and not there, it is an error and not another engine', () => {
     const { status, stderr } = start({ TARFLOW_BACKEND: 'tensorflow' }, { broken: true });
     expect(status).toBe(9);
-    expect(stderr).toMatch(/UserError: .*no native half.*npm run setup/);
+    expect(stderr).toMatch(/UserError: .*no native half.*npx tarflow setup native/);
   });
 
   test('an unknown name is refused with the names there are', () => {

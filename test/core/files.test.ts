@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   FileUnreadable,
   FileUnwritable,
@@ -13,15 +12,10 @@ import {
   writeAll,
   writeAtomically,
 } from '../../src/core/files.js';
-
-function newFolder(): string {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-files-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
-  return folder;
-}
+import { temporaryFolder } from '../temporary-folder.js';
 
 test('missing folders are made, and one that is there is no obstacle', async () => {
-  const file = path.join(newFolder(), 'a', 'b', 'c.txt');
+  const file = path.join(temporaryFolder(), 'a', 'b', 'c.txt');
   await writeAtomically(file, 'one');
   await writeAtomically(file, 'two');
   await makeFolder(path.dirname(file));
@@ -30,7 +24,7 @@ test('missing folders are made, and one that is there is no obstacle', async () 
 });
 
 test('a file is written part by part, and what goes wrong leaves the one that was there', async () => {
-  const file = path.join(newFolder(), 'parts.bin');
+  const file = path.join(temporaryFolder(), 'parts.bin');
   await writeAtomically(file, async (handle) => {
     await writeAll(handle, Buffer.from('one '));
     await writeAll(handle, Buffer.from('two'));
@@ -46,7 +40,7 @@ test('a file is written part by part, and what goes wrong leaves the one that wa
 });
 
 test('a file is read from any place, as far as it goes, and its digest is that of all of it', async () => {
-  const file = path.join(newFolder(), 'long.bin');
+  const file = path.join(temporaryFolder(), 'long.bin');
   // Longer than what is read at once, and a whole number of it.
   for (const length of [0, 5, 2 ** 20, 2 ** 20 + 1, 2 ** 21]) {
     const bytes = Buffer.alloc(length, 'some text. ');
@@ -63,7 +57,7 @@ test('a file is read from any place, as far as it goes, and its digest is that o
 });
 
 test('a file in the way is named', async () => {
-  const file = path.join(newFolder(), 'file');
+  const file = path.join(temporaryFolder(), 'file');
   fs.writeFileSync(file, '');
   await expect(writeAtomically(path.join(file, 'x', 'y'), '')).rejects.toThrow(FileUnwritable);
   await expect(makeFolder(file)).rejects.toThrow('EEXIST');

@@ -1,13 +1,8 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
+import { normal, randomKey, tf } from '../../src/core/index.js';
 import { attention, gelu, groupNorm, layerNorm, linear, relu, silu } from '../../src/core/ops.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
 import { affineStep } from '../../src/flow/gaussian.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 function random(seed: number, shape: number[]): tf.Tensor {
   const size = shape.reduce((product, side) => product * side, 1);
@@ -125,7 +120,6 @@ describe('operations with gradients of their own', () => {
         [random(5, [2, 2, 3, 4]), random(6, [2, 2, 3, 4]), random(7, [2, 2, 3, 4])],
       );
     }
-    tf.dispose([mask, perSample]);
   });
 
   test('linear layers keep the weight as (outputs, inputs)', () => {
@@ -145,11 +139,9 @@ describe('operations with gradients of their own', () => {
 
   test('nothing leaks', () => {
     const x = random(8, [4, 4]);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     tf.tidy(() => {
       gelu(x);
     });
-    expect(tf.memory().numTensors).toBe(before);
-    x.dispose();
   });
 });

@@ -1,7 +1,5 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
-import { tf } from '../../src/core/tf.js';
+import { describe, expect, test } from 'vitest';
+import { tf, UserError } from '../../src/core/index.js';
 import {
   disposeTree,
   grouped,
@@ -12,10 +10,7 @@ import {
   valueAndGradient,
   withLeaves,
 } from '../../src/core/tree.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 const tree = () => ({
   blocks: [{ weight: tf.tensor1d([1, 2]), bias: tf.scalar(3) }, { weight: tf.tensor1d([4, 5]) }],
@@ -70,16 +65,14 @@ describe('parameter trees', () => {
     const groups = { first: { 'x.y': a, z: b }, second: { z: c } };
     expect(grouped(leaves(groups))).toEqual(groups);
     expect(grouped({ bare: a, 'with.dot': b })).toEqual({ with: { dot: b } });
-    tf.dispose([a, b, c]);
   });
 
   test('disposing frees every leaf', () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const original = tree();
     const copy = mapTree(original, (leaf) => leaf.clone());
     disposeTree(original);
     disposeTree(copy);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('value, gradient and auxiliary tensors come back, and nothing else stays', () => {
@@ -96,19 +89,16 @@ describe('parameter trees', () => {
     expect(Array.from(result.auxiliary.square.dataSync())).toEqual([1, 4]);
     tf.dispose([result.value, result.gradient, result.auxiliary]);
     expect(tf.memory().numTensors).toBe(before);
-    tf.dispose(parameters);
   });
 
   test('a surrounding tidy frees the auxiliary tensors too', () => {
     const parameters = { w: tf.tensor1d([1, 2]) };
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     tf.tidy(() => {
       valueAndGradient(
         (p) => ({ value: tf.sum(p.w as tf.Tensor) as tf.Scalar, auxiliary: { w: tf.exp(p.w!) } }),
         parameters,
       );
     });
-    expect(tf.memory().numTensors).toBe(before);
-    tf.dispose(parameters);
   });
 });

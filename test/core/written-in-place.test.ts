@@ -1,16 +1,15 @@
 import * as fs from 'node:fs';
 import { disposeCompiled, releaseFreeMemory } from '@tarflow/graph';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { normal, randomKey } from '../../src/core/random.js';
 import { tf } from '../../src/core/tf.js';
 import { blocksOf } from '../../src/flow/model.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import {
   decodeSequentially,
   loopCacheBytes,
 } from '../../src/sampling/solvers/sequential/decode.js';
+import { smallConfig } from '../models/tarflow/cases.js';
 
 /** A figure of this process's memory in bytes (Linux). */
 function memory(figure: 'VmRSS' | 'VmHWM'): number {
@@ -18,11 +17,8 @@ function memory(figure: 'VmRSS' | 'VmHWM'): number {
   return 1024 * Number(new RegExp(`^${figure}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]);
 }
 
-beforeAll(async () => {
-  // The allocator that comes with oneDNN keeps what is freed, and so its memory says nothing.
-  process.env.TF_ENABLE_ONEDNN_OPTS = '0';
-  await startEngine({ engine: 'tensorflow' });
-});
+// The allocator that comes with oneDNN keeps what is freed, and so its memory says nothing.
+process.env.TF_ENABLE_ONEDNN_OPTS = '0';
 
 // Keys and values are 34 MB each, beside which all else is small.
 test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
@@ -31,15 +27,11 @@ test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
     const [batch, tokens] = [512, 256];
     const flow = createTarFlow(
       {
-        kind: 'tarflow',
+        ...smallConfig,
         image: { channels: 1, height: 16, width: 16 },
-        patchSize: 1,
         channels: 64,
         blocks: 1,
-        layersPerBlock: 1,
         headWidth: 32,
-        classes: 0,
-        volumePreserving: false,
       },
       1,
     );
@@ -57,8 +49,6 @@ test.skipIf(process.platform !== 'linux').each(['graph', 'xla'] as const)(
     await decode();
     const grown = memory('VmHWM') - before;
     const cache = loopCacheBytes(block, batch);
-    tf.dispose(z);
-    disposeModel(flow);
     disposeCompiled();
     // A copy of keys or values, in any round, would be half as much again.
     expect(grown / cache).toBeGreaterThan(0.9);

@@ -74,19 +74,19 @@ describe('the doctor', () => {
     rmSync(cache, { recursive: true });
     const { findings } = JSON.parse(output);
     const finding = findings.find((/** @type {{ name: string }} */ { name }) => name === 'emoji');
-    expect(finding.hint).toContain('`node data-scripts/data.mjs emoji`');
+    expect(finding.hint).toContain('`npx tarflow data emoji`');
     expect(finding.remedy).toBeUndefined();
   });
 });
 
 test('an unknown data set: the known ones are named', async () => {
-  const script = path.join(projectRoot, 'data-scripts', 'data.mjs');
-  const { status, output } = await run(process.execPath, [script, 'constructor'], {
+  const bin = path.join(projectRoot, 'src', 'cli', 'bin.js');
+  const { status, output } = await run(process.execPath, [bin, 'data', 'constructor'], {
     env: process.env,
   });
   expect(status).toBe(1);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one of fashion-mnist, mnist-10k-subset, cifar10, emoji, emoji-fluent, efficientnet-lite0, minilm.",
+    "There is no data set 'constructor'. Name one or more of fashion-mnist, mnist-10k-subset, cifar10, emoji, emoji-fluent, efficientnet-lite0, minilm.",
   );
 });
 

@@ -177,10 +177,11 @@ describe('native TensorFlow', () => {
   if (!compile || !compileOwn || !join) throw new Error('the steps have changed');
 
   beforeEach(() => {
-    const source = path.join('packages', 'graph', 'src', 'native', 'addon.cc');
-    mkdirSync(path.join(context.root, path.dirname(source)), { recursive: true });
-    copyFileSync(path.join(projectRoot, source), path.join(context.root, source));
+    const source = path.join(projectRoot, 'packages', 'graph', 'src', 'native', 'addon.cc');
+    write(addon, readFileSync(source, 'utf8'));
   });
+
+  const addon = ['root', 'node_modules', '@tarflow', 'graph', 'src', 'native', 'addon.cc'];
 
   /** A compiler that writes its output file. */
   const compiler = 'while [ "$1" != -o ]; do shift; done; echo addon > "$2"';
@@ -292,7 +293,7 @@ describe('native TensorFlow', () => {
     writeProgram('g++', compiler);
     await compileOwn.run(context);
     expect(compileOwn.isDone(context)).toBe(true);
-    write(['root', 'packages', 'graph', 'src', 'native', 'addon.cc'], '// newer');
+    write(addon, '// newer');
     expect(compileOwn.isDone(context)).toBe(false);
   });
 });
@@ -345,6 +346,7 @@ describe('the build', () => {
       write(['root', config], readFileSync(path.join(projectRoot, config), 'utf8'));
       write(['root', 'packages', name, 'src', 'index.ts'], 'export const answer: number = 42;\n');
     }
+    write(['root', 'packages', 'graph', 'src', 'gradients.mjs'], 'export {};');
     write(['root', 'src', 'index.ts'], 'export const answer: number = 42;\n');
     write(['root', 'workbook', 'index.ts'], "export { answer } from '../src/index.js';\n");
   });
@@ -428,7 +430,7 @@ describe('before anything is installed or built', () => {
       'npm packages': setUp,
       JupyterLab: setUp,
       'notebook kernels': setUp,
-      'Fashion-MNIST': 'Run `node data-scripts/data.mjs fashion-mnist`',
+      'Fashion-MNIST': 'Run `npx tarflow data fashion-mnist`',
       build: setUp,
     });
     expect(remedies['Node.js']).toBeUndefined();

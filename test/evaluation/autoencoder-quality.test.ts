@@ -1,16 +1,14 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf, tidy } from '../../src/core/tf.js';
+import { expect, test } from 'vitest';
+import { normal, randomKey, tf, tidy } from '../../src/core/index.js';
 import { type DataSource, imageDataset, imagesTensor, writeLatents } from '../../src/data/index.js';
-import { autoencoderQuality, psnr } from '../../src/evaluation/autoencoder-quality.js';
-import { featureStatistics } from '../../src/evaluation/feature-statistics.js';
+import { autoencoderQuality, featureStatistics, psnr } from '../../src/evaluation/index.js';
 import type { AutoencoderAbility, Family, Model } from '../../src/flow/model.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
 import { encodeDataset, encodedWhileWritten } from '../../src/sampling/encode-dataset.js';
 import { temporaryFolder } from '../cli/command-line.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 
 const image = { channels: 1, height: 4, width: 4 };
 const count = 40;
@@ -52,10 +50,6 @@ const network: FeatureNetwork = {
   dispose() {},
 };
 
-beforeAll(async () => {
-  await startEngine();
-});
-
 const every = () =>
   imagesTensor(
     data,
@@ -74,7 +68,7 @@ test('the ratio of peak signal to noise is that of its definition', () => {
 });
 
 test('latents are scaled to unit variance, with labels and captions; draws spread as they say', async () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const set = await encodeDataset(model, data, { batchSize: 16, mode: 'eager' });
   const mean = set.latents.reduce((sum, value) => sum + value, 0) / set.latents.length;
   const square = set.latents.reduce((sum, value) => sum + (value - mean) ** 2, 0);
@@ -94,11 +88,10 @@ test('latents are scaled to unit variance, with labels and captions; draws sprea
   const apart = drawn.latents.map((value, i) => value / 2 - (set.latents[i] as number) / set.scale);
   const spread = Math.sqrt(apart.reduce((sum, value) => sum + value ** 2, 0) / apart.length);
   expect(spread / Math.exp(-4)).toBeCloseTo(1, 1);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('images are encoded in the order asked for, some of them mirrored', async () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const images = [3, 1, 3].map((index, place) => ({ index, mirrored: place === 2 }));
   const usual = { scale: 0.25, mode: 'eager' } as const;
   const set = await encodeDataset(model, data, { ...usual, images });
@@ -126,11 +119,10 @@ test('images are encoded in the order asked for, some of them mirrored', async (
     await expect(encodeDataset(model, data, { ...usual, batchSize })).rejects.toThrow(refusal);
     expect(() => encodedWhileWritten(model, data, { ...usual, batchSize })).toThrow(refusal);
   }
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('latents that are encoded while they are written make the same file', async () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const folder = temporaryFolder();
   const uncaptioned: DataSource = {
     ...data,
@@ -155,13 +147,12 @@ test('latents that are encoded while they are written make the same file', async
   const third = path.join(folder, 'third.safetensors');
   await expect(writeLatents(third, stopped)).rejects.toMatchObject({ name: 'AbortError' });
   expect(fs.readdirSync(folder).sort()).toEqual(['parts.safetensors', 'whole.safetensors']);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('an autoencoder that loses nothing is as far from real images as the images are', async () => {
   const images = every();
   const real = tidy(() => featureStatistics(network.features(images)));
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const quality = await autoencoderQuality(model, data, {
     ...{ batchSize: 16, mode: 'eager', distance: { network, real } },
   });
@@ -173,8 +164,6 @@ test('an autoencoder that loses nothing is as far from real images as the images
   expect(one).toEqual({ images: 1, psnr: expect.any(Number) });
   expect(quality.floor).toBeCloseTo(0, 5);
   expect(quality.frechet).toBeCloseTo(0, 5);
-  expect(tf.memory().numTensors).toBe(before);
-  images.dispose();
 });
 
 test('noise on latents is as large as it says, and what takes it away sees unit variance', async () => {

@@ -1,22 +1,13 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { mapTree } from '../../src/core/tree.js';
+import { describe, expect, test } from 'vitest';
+import { mapTree, normal, randomKey, tf } from '../../src/core/index.js';
 import type { ImageDataset } from '../../src/data/index.js';
 import {
   bitsPerDimension,
   datasetBitsPerDimension,
 } from '../../src/evaluation/bits-per-dimension.js';
-import { flowLoss } from '../../src/flow/density.js';
-import { forward } from '../../src/flow/forward.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { disposeModel, flowLoss, forward } from '../../src/flow/index.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';
 import { livelyFlow, madeUpImages, smallConfig } from '../training/small.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const halfLog2Pi = 0.5 * Math.log(2 * Math.PI);
 
@@ -95,7 +86,6 @@ test('of the identity with a background: its noise is normal, the other pixels a
       expect(Math.abs((tf.mean(bits).dataSync()[0] as number) - expected)).toBeLessThan(1e-3);
     }
   });
-  disposeModel(flow);
 });
 
 test.each([5, 6])('of %d images with labels: XLA, in parts, gives what eager gives', (count) => {
@@ -197,6 +187,5 @@ describe('of a data set', () => {
     await expect(datasetBitsPerDimension(flow, { ...data, image })).rejects.toThrow(
       /made-up has images of 1×8×2.*takes 1×4×4/,
     );
-    disposeModel(flow);
   });
 });

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
 import { RunningStatistics } from '../../src/evaluation/feature-statistics.js';
 import { frechetDistance } from '../../src/evaluation/frechet-distance.js';
 import { kernelInceptionDistance } from '../../src/evaluation/kid.js';
@@ -23,7 +22,6 @@ const reference = JSON.parse(readFileSync(path.join(__dirname, 'reference.json')
 };
 
 beforeAll(async () => {
-  await startEngine();
   const { tensors } = await readSafetensors(path.join(__dirname, 'features.safetensors'));
   sets = tensors as unknown as typeof sets;
   const { data } = tensors.subsets as unknown as { data: Int32Array };

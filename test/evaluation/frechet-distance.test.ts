@@ -1,16 +1,11 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
+import { describe, expect, test } from 'vitest';
+import { normal, randomKey, tf } from '../../src/core/index.js';
 import {
   type FeatureStatistics,
   featureStatistics,
 } from '../../src/evaluation/feature-statistics.js';
 import { frechetDistance } from '../../src/evaluation/frechet-distance.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 /** Statistics of a Gaussian with the given mean and covariance, row by row. */
 function gaussian(mean: number[], covariance: number[]): FeatureStatistics {
@@ -138,10 +133,8 @@ describe('of features', () => {
   test('a tensor and its numbers give the same, and leak nothing', () => {
     const [a, b] = [features(1), features(2)];
     const tensor = tf.tensor2d(a.data, [count, width]);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     expect(frechetDistance(tensor, b)).toBe(frechetDistance(a, featureStatistics(b)));
-    expect(tf.memory().numTensors).toBe(before);
-    tensor.dispose();
   });
 
   test('is 0 of a set and itself, symmetric, and grows with the difference', () => {

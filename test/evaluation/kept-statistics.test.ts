@@ -1,8 +1,6 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { imagesTensor, loadDataset } from '../../src/data/index.js';
 import { featureStatistics } from '../../src/evaluation/feature-statistics.js';
@@ -12,16 +10,17 @@ import {
   statisticsOfImages,
 } from '../../src/evaluation/image-features.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
+import { expectNoTensorsLeft } from '../leaks.js';
+import { sharedFolder } from '../temporary-folder.js';
 
 const cacheBefore = process.env.TARFLOW_CACHE;
-const cache = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-kept-'));
+const cache = sharedFolder();
 const kept = path.join(cache, 'features', 'statistics');
 let data: Awaited<ReturnType<typeof loadDataset>>;
 /** The number of batches that networks saw. */
 let batches = 0;
 
 beforeAll(async () => {
-  await startEngine();
   data = await loadDataset('fashion-mnist', 'test');
   process.env.TARFLOW_CACHE = cache;
 });
@@ -34,7 +33,6 @@ beforeEach(() => {
 afterAll(() => {
   if (cacheBefore === undefined) delete process.env.TARFLOW_CACHE;
   else process.env.TARFLOW_CACHE = cacheBefore;
-  fs.rmSync(cache, { recursive: true });
 });
 
 /** A network whose features are means of rows of pixels. */
@@ -76,9 +74,8 @@ describe('statistics of images', () => {
     const broken = rowMeans({
       features: (images) => tf.fill([images.shape[0], 28], Number.NaN) as tf.Tensor2D,
     });
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     await expect(statisticsOfImages(broken, first(4))).rejects.toThrow(/not finite/);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('tell how far they are, from the first image that is read to the last that is seen', async () => {
@@ -112,7 +109,6 @@ describe('statistics of images', () => {
         const seen = batches;
         await keptStatistics(rowMeans(), images, named);
         expect(batches).toBe(seen);
-        images.dispose();
       },
     ],
   ])('%s are their own', async (_, compute) => {
@@ -166,7 +162,6 @@ test.each([0, -1, 1.5])(
       await expect(statisticsOfImages(unseen, some, { batchSize })).rejects.toThrow(refusal);
       await expect(keptStatistics(unseen, some, { ...named, batchSize })).rejects.toThrow(refusal);
     }
-    images.dispose();
   },
 );
 

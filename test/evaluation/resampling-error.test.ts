@@ -1,14 +1,15 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { normal, randomKey } from '../../src/core/random.js';
 import { featureStatistics } from '../../src/evaluation/feature-statistics.js';
 import { frechetDistance } from '../../src/evaluation/frechet-distance.js';
 import { resamplingError } from '../../src/evaluation/resampling-error.js';
-import { standardDeviation } from '../../src/evaluation/statistics.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import {
+  mean,
+  median,
+  quantile,
+  standardDeviation,
+  standardErrorOfShare,
+} from '../../src/evaluation/statistics.js';
 
 const count = 900;
 /** Normal numbers about a mean: two features of each image. */
@@ -71,4 +72,27 @@ test('refuses a single draw, sets of other numbers, and features that are not fi
   expect(() => resamplingError([features, drawn(1, 0, 4)], meanOfFirst)).toThrow(/900 and 4/);
   const broken = { data: Float32Array.of(1, Number.NaN), shape: [1, 2] as [number, number] };
   expect(() => resamplingError([broken], meanOfFirst)).toThrow(/image 0 are not finite/);
+});
+
+describe('values', () => {
+  test('have a mean and a deviation', () => {
+    expect(mean([2, 4, 9])).toBe(5);
+    expect(mean(Float32Array.of(1, 2))).toBe(1.5);
+    expect(standardDeviation([2, 4, 9])).toBeCloseTo(Math.sqrt(13), 12);
+    expect(standardDeviation([7])).toBeNaN();
+    expect(mean([])).toBeNaN();
+  });
+
+  test('have quantiles between neighbours, in any order', () => {
+    const values = [30, 10, 20, 40];
+    expect([0, 0.25, 1].map((share) => quantile(values, share))).toEqual([10, 17.5, 40]);
+    expect(median(values)).toBe(25);
+    expect(median(Float32Array.of(9, -100, 3))).toBe(3);
+    expect(values).toEqual([30, 10, 20, 40]);
+    expect(quantile([], 0.5)).toBeNaN();
+  });
+
+  test('that are shares have a binomial error', () => {
+    expect(standardErrorOfShare(0.8, 400)).toBeCloseTo(0.02, 12);
+  });
 });

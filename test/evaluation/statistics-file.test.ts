@@ -1,8 +1,6 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { frechetDistance } from '../../src/evaluation/frechet-distance.js';
 import {
   isStatisticsFile,
@@ -10,10 +8,7 @@ import {
   writeStatistics,
 } from '../../src/evaluation/statistics-file.js';
 import { type TensorSource, writeSafetensors } from '../../src/formats/safetensors.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { temporaryFolder } from '../temporary-folder.js';
 
 const reference = JSON.parse(
   fs.readFileSync(path.join(__dirname, 'fid_stats.json'), 'utf8'),
@@ -29,8 +24,7 @@ function expectClose(values: Float64Array, expected: readonly number[]): void {
 }
 
 async function written(tensors: Record<string, TensorSource>): Promise<string> {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-statistics-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder();
   const file = path.join(folder, 'made.safetensors');
   await writeSafetensors(file, tensors);
   return file;

@@ -1,25 +1,18 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { tf } from '../../src/core/tf.js';
-import { leaves } from '../../src/core/tree.js';
+import { expect, onTestFinished, test } from 'vitest';
+import { leaves, tf } from '../../src/core/index.js';
 import {
   earlierReadingsText,
   openTestSplit,
   testReadings,
   weightsDigest,
 } from '../../src/evaluation/test-readings.js';
-import type { Model } from '../../src/flow/model.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { disposeModel, type Model } from '../../src/flow/index.js';
 import { createModel } from '../../src/models/registry.js';
 import { noiseExperiment } from '../../workbook/experiments/index.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import { tinyImages } from '../workbook/reproduction/tiny.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const { config } = noiseExperiment('fashion-mnist', { kind: 'gaussian', sigma: 0.1 });
 
@@ -29,11 +22,7 @@ function someModel(seed: number): Model {
   return model;
 }
 
-function someLedger(): string {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-ledger-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
-  return path.join(folder, 'results', 'ledger.jsonl');
-}
+const someLedger = (): string => path.join(temporaryFolder(), 'results', 'ledger.jsonl');
 
 const images = (split: 'test' | 'train') => () =>
   tinyImages('digits', split, { channels: 1, classes: 3 });
@@ -90,7 +79,6 @@ test('a digest tells of every number, and of none that is not there', () => {
   const [, leaf] = Object.entries(leaves(same.parameters)).at(-1) as [string, tf.Tensor];
   const changed = { ...same, parameters: tf.add(leaf, 1e-6) };
   expect(weightsDigest(changed)).not.toBe(weightsDigest(model));
-  tf.dispose(changed.parameters);
 });
 
 test('what cannot be written down is not read', async () => {
@@ -103,6 +91,8 @@ test('what cannot be written down is not read', async () => {
   expect(fs.existsSync(ledger)).toBe(false);
   await openTestSplit(images('test'), request);
   fs.appendFileSync(ledger, '{"date": "yesterday"}\n');
-  await expect(testReadings(ledger)).rejects.toThrow(/line 2 is no reading .*date/);
+  await expect(testReadings(ledger)).rejects.toThrow(
+    /line 2, a reading of a test split, does not fit: date/,
+  );
   await expect(openTestSplit(images('test'), request)).rejects.toThrow(/Restore the file/);
 });

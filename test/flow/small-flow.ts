@@ -1,5 +1,4 @@
-import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import type { TarFlow } from '../../src/models/tarflow/index.js';
+import type { TarFlow, TarFlowConfig } from '../../src/models/index.js';
 import { movedModel } from '../models/cases.js';
 import { smallConfig, tarflowCases } from '../models/tarflow/cases.js';
 

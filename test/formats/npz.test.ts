@@ -1,13 +1,12 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { zipSync } from 'fflate';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { InvalidNpz, npyIntegers, npzArray } from '../../src/formats/npz.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { int64, npyOf, npzOf } from './npz-writer.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-npz-'));
-afterAll(() => fs.rmSync(folder, { recursive: true }));
+const folder = sharedFolder();
 const unpacked = path.join(folder, 'cache', 'unpacked.npy');
 
 function written(bytes: Uint8Array, name = 'a.npz'): string {

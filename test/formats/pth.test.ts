@@ -1,11 +1,11 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { zipSync } from 'fflate';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { readPickle } from '../../src/formats/pickle.js';
 import { openTorchFile } from '../../src/formats/pth.js';
 import { openTensorFile, type TensorFile } from '../../src/formats/tensor-file.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import { writeTorchFile } from './torch-writer.js';
 
 const folder = path.join(__dirname, 'pth');
@@ -18,8 +18,7 @@ async function opened(file: string): Promise<TensorFile> {
 
 /** A file with these bytes, for one test. */
 function fileOf(bytes: Uint8Array, name = 'made.pth'): string {
-  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-pth-'));
-  onTestFinished(() => fs.rmSync(made, { recursive: true }));
+  const made = temporaryFolder();
   fs.writeFileSync(path.join(made, name), bytes);
   return path.join(made, name);
 }

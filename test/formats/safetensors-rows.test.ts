@@ -1,17 +1,17 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { tf } from '../../src/core/tf.js';
+import { readLeaves, tensorSource } from '../../src/formats/leaves.js';
 import {
   type HostDtype,
   openSafetensors,
   type SafetensorsFile,
   writeSafetensors,
 } from '../../src/formats/safetensors.js';
+import { expectNoTensorsLeft } from '../leaks.js';
+import { sharedFolder, temporaryFolder } from '../temporary-folder.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-rows-'));
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-
+const folder = sharedFolder();
 /** Does something with an open file of a tensor (4, 2, 3) that holds 0 … 23, between others. */
 async function withFile<T>(
   dtype: HostDtype,
@@ -68,4 +68,32 @@ test('without rows, tensors are read whole', async () => {
     data: Float32Array.from({ length: 24 }, (_, i) => i),
   });
   expect(scalar).toMatchObject({ shape: [], data: Float32Array.of(5) });
+});
+
+test('tensors of the engine come back from a file, all or those named, and none is left', async () => {
+  const folder = temporaryFolder();
+  const target = path.join(folder, 'leaves.safetensors');
+  expectNoTensorsLeft();
+  const a = tf.tensor2d([
+    [1, 2.5],
+    [3, 4],
+  ]);
+  await writeSafetensors(target, {
+    a: tensorSource(a, 'BF16'),
+    whole: { shape: [2], dtype: 'I32', data: new Int32Array([7, 8]) },
+    wide: { shape: [1], dtype: 'F64', data: new Float64Array([0.5]) },
+  });
+  const file = await openSafetensors(target);
+  const all = await readLeaves(file);
+  expect(Object.keys(all).sort()).toEqual(['a', 'whole', 'wide']);
+  expect(await all.a!.array()).toEqual(await a.array());
+  expect(await all.whole!.array()).toEqual([7, 8]);
+  expect(all.whole!.dtype).toBe('float32');
+  expect(await all.wide!.array()).toEqual([0.5]);
+  tf.dispose([a, all]);
+  const some = await readLeaves(file, ['wide']);
+  expect(Object.keys(some)).toEqual(['wide']);
+  tf.dispose(some);
+  await expect(readLeaves(file, ['a', 'none'])).rejects.toThrow(/'none'/);
+  await file.close();
 });

@@ -1,8 +1,7 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { UserError } from '../../src/core/errors.js';
 import {
   type HostDtype,
@@ -13,16 +12,11 @@ import {
   type TensorSource,
   writeSafetensors,
 } from '../../src/formats/safetensors.js';
+import { sharedFolder } from '../temporary-folder.js';
 
 const goldenFolder = path.join(__dirname, '..', 'golden');
 
-let folder: string;
-beforeAll(() => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-safetensors-'));
-});
-afterAll(() => {
-  fs.rmSync(folder, { recursive: true });
-});
+const folder = sharedFolder();
 
 /** The bytes that tensors are written as. */
 async function encoded(
@@ -51,6 +45,11 @@ function file(header: unknown, body: Uint8Array | number = 0): Uint8Array {
   out.set(bytes, 8 + json.length);
   return out;
 }
+
+/** Random cases of a property; `npm run nightly` sets TARFLOW_NIGHTLY. */
+const runs = (nightly: number) => ({
+  numRuns: process.env.TARFLOW_NIGHTLY ? nightly : nightly / 5,
+});
 
 const shapes = fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 3 });
 const values: Record<HostDtype, fc.Arbitrary<number>> = {
@@ -288,7 +287,7 @@ describe('a damaged file', () => {
           await expectNamedErrorOrTensors(bytes, names);
         },
       ),
-      { numRuns: 3000 },
+      runs(3000),
     );
   });
 
@@ -297,7 +296,7 @@ describe('a damaged file', () => {
       fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), (bytes) =>
         expectNamedErrorOrTensors(bytes, names),
       ),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 
@@ -306,7 +305,7 @@ describe('a damaged file', () => {
       fc.asyncProperty(fc.json({ maxDepth: 4 }), fc.nat(16), (json, body) =>
         expectNamedErrorOrTensors(file(json, body), names),
       ),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 });

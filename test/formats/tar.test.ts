@@ -1,9 +1,9 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { InvalidTar, type TarBytes, tarEntries, tarInMemory } from '../../src/formats/tar.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { type TarFile, tarOf } from './tar-writer.js';
 
 function inMemory(bytes: Uint8Array): TarBytes {
@@ -99,9 +99,7 @@ describe('a tar archive', () => {
 });
 
 describe('an archive read into memory', () => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-tar-'));
-  afterAll(() => fs.rmSync(folder, { recursive: true }));
-
+  const folder = sharedFolder();
   test.each([
     ['plain', (bytes: Buffer) => bytes],
     ['compressed', gzipSync],

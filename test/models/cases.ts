@@ -1,6 +1,5 @@
 import { LuDecomposition, Matrix } from 'ml-matrix';
-import { foldIn, normal, randomKey } from '../../src/core/random.js';
-import { tf, tidy } from '../../src/core/tf.js';
+import { foldIn, normal, randomKey, tf, tidy } from '../../src/core/index.js';
 import { disposeTree, mapTree, type Tree } from '../../src/core/tree.js';
 import type { Background } from '../../src/flow/background.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';

@@ -2,9 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { CholeskyDecomposition, Matrix } from 'ml-matrix';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { classMixture, type Label } from '../../src/conditions/labels.js';
-import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { foldIn, normal, randomKey } from '../../src/core/random.js';
 import { checkedValue } from '../../src/core/schema.js';
@@ -58,10 +57,6 @@ const solvers: Record<string, Solver> = {
   jacobi: { kind: 'jacobi', tolerance: 0 },
   'Gauss–Seidel–Jacobi': { kind: 'gaussSeidelJacobi', segments: 2, tolerance: 0 },
 };
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 describe.each(configurations)('%s', (_, cases, config) => {
   const batch = 3;

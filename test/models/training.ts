@@ -1,11 +1,8 @@
-import { foldIn, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { leaves, withLeaves } from '../../src/core/tree.js';
+import { foldIn, leaves, randomKey, tf, withLeaves } from '../../src/core/index.js';
 import type { Family, Model, ModelConfig } from '../../src/flow/model.js';
 import { disposeModel, freshModel } from '../../src/flow/state-dict.js';
+import { biasCorrections, learningRate } from '../../src/training/index.js';
 import { modelSpec } from '../../src/training/model-spec.js';
-import { biasCorrections } from '../../src/training/optimiser/adamw.js';
-import { learningRate } from '../../src/training/optimiser/schedule.js';
 import { trainingProgram } from '../../src/training/program.js';
 import { extractModel, initialState } from '../../src/training/state.js';
 import { twoMoons } from './two-moons.js';

@@ -6,6 +6,7 @@ import {
   type ConvolutionParameters,
   convolution,
   convolutionSpecs,
+  doubled,
   halvingConvolution,
 } from '../../src/nn/convolution.js';
 import { built } from '../../src/nn/specs.js';
@@ -133,4 +134,16 @@ test('a convolution that halves is that of the definition, on every engine with 
   const wasm = halves();
   expect(distance(wasm.y, native.y)).toBeLessThan(1e-5);
   expect(distance(wasm.gradients, native.gradients)).toBeLessThan(1e-5);
+});
+
+test('doubling repeats each pixel four times, and its gradient adds the four', () => {
+  tf.tidy(() => {
+    const x = tf.tensor4d(normal(randomKey(1), 2 * 3 * 4 * 2), [2, 3, 4, 2]);
+    const expected = tf.image.resizeNearestNeighbor(x, [6, 8]);
+    expect(doubled(x).dataSync()).toEqual(expected.dataSync());
+    const weights = tf.tensor4d(normal(randomKey(2), expected.size), [2, 6, 8, 2]);
+    const gradient = tf.grad((one) => tf.sum(tf.mul(doubled(one as tf.Tensor4D), weights)))(x);
+    const sums = tf.mul(tf.avgPool(weights, 2, 2, 'valid'), 4);
+    expect(tf.max(tf.abs(tf.sub(gradient, sums))).dataSync()[0]).toBeLessThan(1e-6);
+  });
 });

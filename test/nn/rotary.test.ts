@@ -1,13 +1,7 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
+import { normal, randomKey, tf } from '../../src/core/index.js';
 import { rmsNorm } from '../../src/core/ops.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
 import { rotaryOf, rotaryRows, rotated } from '../../src/nn/rotary.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const numbers = (seed: number, shape: [number, number]): tf.Tensor2D =>
   tf.tensor2d(normal(randomKey(seed), shape[0] * shape[1]), shape);

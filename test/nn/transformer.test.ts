@@ -1,21 +1,14 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import type { Leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { expect, test } from 'vitest';
+import { type Leaves, normal, randomKey, tf } from '../../src/core/index.js';
 import { transformer } from '../../src/nn/transformer.js';
 import { difference, smallFlow } from '../flow/small-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 test('many tokens, which attend in turns, give what few at a time do, with the same gradient', () => {
   const flow = smallFlow();
   const layers = flow.parameters.blocks[0]!.attn_blocks;
   const [tokens, few] = [300, 50];
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const shape: [number, number, number] = [2, tokens, flow.config.channels];
   const h = tf.tensor3d(normal(randomKey(3), 2 * tokens * flow.config.channels), shape);
   const temperature = tf.fill([2, 1, 1, 1], 0.7);
@@ -46,6 +39,4 @@ test('many tokens, which attend in turns, give what few at a time do, with the s
     expect(difference(one!, other!)).toBeLessThan(1e-4);
   });
   tf.dispose([h, aim, temperature]);
-  expect(tf.memory().numTensors).toBe(before);
-  disposeModel(flow);
 });

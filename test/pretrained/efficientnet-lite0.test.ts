@@ -1,14 +1,12 @@
-import * as fs from 'node:fs';
 import { readFileSync } from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { featuresOf } from '../../src/evaluation/image-features.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadEfficientNetLite0 } from '../../src/pretrained/efficientnet-lite0.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { countedImages, filled } from './counted-weights.js';
 import { lite0Shapes } from './lite0-shapes.js';
 
@@ -16,11 +14,10 @@ const reference = JSON.parse(
   readFileSync(path.join(__dirname, 'efficientnet-lite0.json'), 'utf8'),
 ) as { features: number[][] };
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-features-'));
+const folder = sharedFolder();
 let network: FeatureNetwork;
 
 beforeAll(async () => {
-  await startEngine();
   const tensors = Object.entries(lite0Shapes()).map(([name, shape]) => [name, filled(name, shape)]);
   const file = path.join(folder, 'weights.safetensors');
   await writeSafetensors(file, Object.fromEntries(tensors));
@@ -29,7 +26,6 @@ beforeAll(async () => {
 
 afterAll(() => {
   network.dispose();
-  fs.rmSync(folder, { recursive: true });
 });
 
 describe('EfficientNet-Lite0', () => {
@@ -45,7 +41,6 @@ describe('EfficientNet-Lite0', () => {
         expect(data[image * 1280 + 20 * i]).toBeCloseTo(expected, 4);
       });
     });
-    images.dispose();
   });
 
   test('sees grey images as three equal channels, and those of another size in that of training', () => {

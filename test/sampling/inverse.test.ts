@@ -1,11 +1,7 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Label } from '../../src/conditions/labels.js';
-import { startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
-import { tf } from '../../src/core/tf.js';
-import { forward } from '../../src/flow/forward.js';
-import { blocksOf } from '../../src/flow/model.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { tf, UserError } from '../../src/core/index.js';
+import { blocksOf, forward } from '../../src/flow/index.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { Guidance } from '../../src/sampling/guidance.js';
 import { type InverseOptions, type InverseProgress, inverse } from '../../src/sampling/inverse.js';
@@ -15,11 +11,8 @@ import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import type { Solver } from '../../src/sampling/solvers/solvers.js';
 import { selectiveJacobi } from '../../src/sampling/solvers/strategies.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { goldenModel } from './golden-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const solvers: Record<string, Solver> = {
   sequential: { kind: 'sequential' },
@@ -31,15 +24,12 @@ const solvers: Record<string, Solver> = {
 test.each(['tf1_cond_p4_c64', 'tf2_uncond_p2_c32', 'tf3_cond_vp_p2_c32', 'tf5_cond_p2_c48'])(
   'a trained model maps images to latents and back: %s',
   async (name) => {
-    const { flow, noise, images, labels } = await goldenModel(name);
-    const before = tf.memory().numTensors;
+    const { flow, images, labels } = await goldenModel(name);
+    expectNoTensorsLeft();
     const result = forward(flow, images, { label: labels });
     const back = await inverse(flow, result.z, { label: labels });
     expect(difference(back, images)).toBeLessThan(1e-4);
     tf.dispose([back, { ...result }]);
-    expect(tf.memory().numTensors).toBe(before);
-    tf.dispose([noise, images]);
-    disposeModel(flow);
   },
 );
 
@@ -64,14 +54,12 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
     expect(progress.at(-1)).toEqual({ done: 45, total: 45, block: 0 });
     const done = progress.map((state) => state.done);
     expect(done).toEqual([...done].sort((a, b) => a - b));
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('a signal stops it, and frees what it made', async () => {
     const flow = smallFlow();
     const z = randomLatents(flow, 2, 1);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const reason = new Error('enough');
     await expect(inverse(flow, z, { solver, signal: AbortSignal.abort(reason) })).rejects.toBe(
       reason,
@@ -83,9 +71,6 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
       onBlock: () => controller.abort(reason),
     });
     await expect(stopped).rejects.toBe(reason);
-    expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('guidance of weight 0 changes nothing', async () => {
@@ -94,8 +79,6 @@ describe.each(Object.entries(solvers))('inverse, %s', (_, solver) => {
     const plain = await inverse(flow, z, { label: 0, solver });
     const guided = await inverse(flow, z, { label: 0, solver, guidance: { weight: 0 } });
     expect(difference(plain, guided)).toBe(0);
-    tf.dispose([z, plain, guided]);
-    disposeModel(flow);
   });
 });
 
@@ -103,15 +86,13 @@ test('each block takes its own solver, by index from the data', async () => {
   const flow = smallFlow({ blocks: 3 });
   const z = randomLatents(flow, 1, 1);
   const kinds: Record<number, string> = {};
-  const x = await inverse(flow, z, {
+  await inverse(flow, z, {
     solver: selectiveJacobi(flow),
     onTrace: ({ block, solver }) => {
       kinds[block] = solver.kind;
     },
   });
   expect(kinds).toEqual({ 0: 'jacobi', 1: 'jacobi', 2: 'sequential' });
-  tf.dispose([z, x]);
-  disposeModel(flow);
 });
 
 describe('bad input to inverse', () => {
@@ -130,10 +111,10 @@ describe('bad input to inverse', () => {
     [
       'the published form without a limit',
       { kind: 'publishedGaussSeidelJacobi', segments: 1, maximum: undefined as never },
-      'maximum is undefined',
+      'maximum is missing',
     ],
-    ['an unknown start', { kind: 'jacobi', start: 'noise' as never }, "start is 'noise'"],
-    ['an unknown norm', { kind: 'jacobi', norm: 'l1' as never }, "norm is 'l1'"],
+    ['an unknown start', { kind: 'jacobi', start: 'noise' as never }, 'start is "noise"'],
+    ['an unknown norm', { kind: 'jacobi', norm: 'l1' as never }, 'norm is "l1"'],
     ['an unknown solver', { kind: 'newton' as never }, "solver is 'newton'"],
     [
       'published segments that do not divide the tokens',
@@ -155,15 +136,12 @@ describe('bad input to inverse', () => {
     const flow = smallFlow();
     const z = randomLatents(flow, 1, 1);
     const block = blocksOf(flow)[0]!;
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     for (const solve of [() => inverse(flow, z, { solver }), () => solveBlock(block, z, solver)]) {
       const outcome = solve();
       await expect(outcome).rejects.toThrow(UserError);
       await expect(outcome).rejects.toThrow(message);
     }
-    expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('too few solvers', async () => {
@@ -171,22 +149,18 @@ describe('bad input to inverse', () => {
     const z = randomLatents(flow, 1, 1);
     const outcome = inverse(flow, z, { solver: [{ kind: 'jacobi' }] });
     await expect(outcome).rejects.toThrow('1 solvers');
-    z.dispose();
-    disposeModel(flow);
   });
 
   test.each<[string, Guidance, string]>([
     ['a negative weight', { weight: -1 }, 'weight is -1'],
     ['a weight that is no number', { weight: Number.NaN }, 'weight is NaN'],
-    ['an unknown prediction', { weight: 1, on: 'c' as never }, "on is 'c'"],
+    ['an unknown prediction', { weight: 1, on: 'c' as never }, 'on is "c"'],
     ['a temperature of 0', { weight: 1, temperature: 0 }, 'temperature is 0'],
     ['a block that is not there', { weight: 1, blocks: [2] }, 'block 2'],
   ])('guidance: %s', async (_, guidance, message) => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 1, 1);
     await expect(inverse(flow, z, { label: 0, guidance })).rejects.toThrow(message);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test.each<[string, Partial<TarFlowConfig>, InverseOptions, RegExp]>([
@@ -194,13 +168,13 @@ describe('bad input to inverse', () => {
       'a model that reads nothing',
       {},
       { guidance: { weight: 2 } },
-      /change nothing: the model has no classes.*temperature is 1\. Set guidance\.temperature/,
+      /change nothing: the model has no classes.*temperature is 1\. Either set guidance\.temperature/,
     ],
     [
       'no label',
       { classes: 2 },
       { guidance: { weight: 2 } },
-      /neither a label nor a caption came.*temperature is 1\. Give a label from 0/,
+      /neither a label nor a caption came.*temperature is 1\. Either give a label from 0/,
     ],
     [
       'dropped labels alone',
@@ -217,7 +191,7 @@ describe('bad input to inverse', () => {
   ])('guidance that would change nothing: %s', async (_, changes, options, message) => {
     const flow = smallFlow(changes);
     const z = randomLatents(flow, 2, 1);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const { guidance, label } = options;
     for (const refused of [
       inverse(flow, z, options),
@@ -227,9 +201,6 @@ describe('bad input to inverse', () => {
       await expect(refused).rejects.toThrow(UserError);
       await expect(refused).rejects.toThrow(message);
     }
-    expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('guidance without labels by attention temperature, and weight 0, are asked for rightly', async () => {
@@ -240,8 +211,6 @@ describe('bad input to inverse', () => {
     const sharper = await inverse(flow, z, { guidance: { weight: 1, temperature: 0.5 } });
     expect(difference(unguided, plain)).toBe(0);
     expect(difference(sharper, plain)).toBeGreaterThan(1e-3);
-    tf.dispose([z, plain, unguided, sharper]);
-    disposeModel(flow);
   });
 
   test('guidance leaves a part of the samples alone that has no label', async () => {
@@ -263,8 +232,6 @@ describe('bad input to inverse', () => {
     );
     expect(told).toBeGreaterThan(1e-3);
     expect(untold).toBeLessThan(1e-5);
-    tf.dispose([whole, parts, unguided]);
-    disposeModel(flow);
   });
 
   test('latents of another shape, and labels that do not fit', async () => {
@@ -274,7 +241,5 @@ describe('bad input to inverse', () => {
     await expect(inverse(flow, wrong)).rejects.toThrow('(2, 15, 1)');
     await expect(inverse(flow, z, { label: [0] })).rejects.toThrow('1 labels came for 2 samples');
     await expect(inverse(flow, z, { label: [0, 2] })).rejects.toThrow('Label 2');
-    tf.dispose([z, wrong]);
-    disposeModel(flow);
   });
 });

@@ -1,20 +1,13 @@
 import fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
-import { foldIn, normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { describe, expect, test } from 'vitest';
+import { foldIn, normal, randomKey, tf, UserError } from '../../src/core/index.js';
 import {
   convergenceRankingMetric,
   initialGuessingMetric,
   spectralNorm,
 } from '../../src/sampling/study/metrics.js';
 import { randomImages, smallFlow } from '../flow/small-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 describe('the spectral norm', () => {
   test.each([
@@ -66,7 +59,7 @@ describe('metrics of blocks', () => {
     const flow = smallFlow({ classes: 3, blocks: 3 });
     const images = randomImages(flow, 5, 2);
     const label = [0, 1, 2, 1, 0];
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const whole = convergenceRankingMetric(flow, images, { label });
     const parts = convergenceRankingMetric(flow, images, { label, batchSize: 2 });
     expect(whole).toHaveLength(3);
@@ -84,9 +77,6 @@ describe('metrics of blocks', () => {
     });
     const unlabelled = initialGuessingMetric(flow, images);
     expect(unlabelled[0]!.latent).not.toBeCloseTo(guesses[0]!.latent, 4);
-    expect(tf.memory().numTensors).toBe(before);
-    images.dispose();
-    disposeModel(flow);
   });
 
   test('a volume-preserving block ranks by the weights of its shift alone', () => {
@@ -96,8 +86,6 @@ describe('metrics of blocks', () => {
       expect(ranking.scaleWeight).toBe(0);
       expect(ranking.metric).toBe(ranking.shiftWeight);
     }
-    images.dispose();
-    disposeModel(flow);
   });
 
   test('images or labels that do not fit are named', () => {
@@ -105,7 +93,7 @@ describe('metrics of blocks', () => {
     const images = randomImages(flow, 2, 2);
     const wrong = tf.zeros([2, 1, 4, 3]) as tf.Tensor4D;
     const none = tf.zeros([0, 1, 4, 4]) as tf.Tensor4D;
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     expect(() => convergenceRankingMetric(flow, wrong)).toThrow('(2, 1, 4, 3)');
     expect(() => initialGuessingMetric(flow, none)).toThrow('No images');
     expect(() => initialGuessingMetric(flow, images, { label: [0] })).toThrow(UserError);
@@ -121,9 +109,6 @@ describe('metrics of blocks', () => {
       expect(() => metric(flow, broken)).toThrow('Image 2 is not finite');
     }
     broken.dispose();
-    expect(tf.memory().numTensors).toBe(before);
-    tf.dispose([images, wrong, none]);
-    disposeModel(flow);
   });
 });
 

@@ -1,12 +1,7 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf, tidy } from '../../src/core/tf.js';
 import type { Gaussian } from '../../src/flow/gaussian.js';
 import { guidedPrediction, productRule } from '../../src/sampling/guidance.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** A Gaussian of one number. */
 interface Normal {

@@ -1,23 +1,16 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
-import { tf } from '../../src/core/tf.js';
+import { describe, expect, test } from 'vitest';
+import { tf, UserError } from '../../src/core/index.js';
 import { logProbOf, score } from '../../src/flow/density.js';
 import { forward } from '../../src/flow/forward.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
-import { denoise } from '../../src/sampling/denoise.js';
-import { sample, sampleNoise } from '../../src/sampling/sample.js';
+import { denoise, sample, sampleNoise } from '../../src/sampling/index.js';
 import { difference, randomImages, smallFlow } from '../flow/small-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 describe('sample', () => {
   test('the same seed gives the same samples bit for bit, another seed others', async () => {
     const flow = smallFlow({ classes: 2 });
     const options = { count: 3, label: [0, 1, 0], guidance: { weight: 1 } };
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const [first, again, other] = [
       await sample(flow, { ...options, seed: 7 }),
       await sample(flow, { ...options, seed: 7 }),
@@ -27,8 +20,6 @@ describe('sample', () => {
     expect(first.dataSync()).toEqual(again.dataSync());
     expect(difference(first, other)).toBeGreaterThan(0.1);
     tf.dispose([first, again, other]);
-    expect(tf.memory().numTensors).toBe(before);
-    disposeModel(flow);
   });
 
   test('a sample does not depend on the batch size nor on how many follow', async () => {
@@ -40,8 +31,6 @@ describe('sample', () => {
     expect(difference(whole, parts)).toBeLessThan(1e-5);
     const head = tf.slice(whole, [0, 0, 0, 0], [2, -1, -1, -1]);
     expect(difference(head, few)).toBeLessThan(1e-5);
-    tf.dispose([whole, parts, few, head]);
-    disposeModel(flow);
   });
 
   test('noise has the deviation of the prior', () => {
@@ -53,8 +42,6 @@ describe('sample', () => {
     const scaled = sampleNoise(widened, 1, 0, 2);
     const doubled = tf.mul(plain, 2);
     expect(difference(scaled, doubled)).toBeLessThan(1e-6);
-    tf.dispose([plain, scaled, doubled, widened.buffers.var]);
-    disposeModel(flow);
   });
 
   test('the temperature of the prior scales its noise: none at 0, where all samples are one', async () => {
@@ -79,7 +66,6 @@ describe('sample', () => {
         'The temperature of the prior is',
       );
     }
-    disposeModel(flow);
   });
 
   test('a solver is passed on, and denoising follows', async () => {
@@ -91,19 +77,15 @@ describe('sample', () => {
     const clean = await sample(flow, { count: 2, denoise: { sigma: 0.1 } });
     const expected = denoise(flow, noisy, { sigma: 0.1 });
     expect(difference(clean, expected)).toBeLessThan(1e-4);
-    tf.dispose([noisy, clean, expected]);
-    disposeModel(flow);
   });
 
   test('a stopped run frees what it made', async () => {
     const flow = smallFlow();
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(sample(flow, { count: 2, signal })).rejects.toThrow('enough');
     const bad = sample(flow, { count: 2, denoise: { sigma: 0 } });
     await expect(bad).rejects.toThrow(UserError);
-    expect(tf.memory().numTensors).toBe(before);
-    disposeModel(flow);
   });
 
   test.each([0, -1, 1.5, Number.NaN])('a count or batch size of %s is named', async (count) => {
@@ -111,7 +93,6 @@ describe('sample', () => {
     await expect(sample(flow, { count })).rejects.toThrow(`number of samples is ${count}`);
     const batches = sample(flow, { count: 2, batchSize: count });
     await expect(batches).rejects.toThrow(`batch size is ${count}`);
-    disposeModel(flow);
   });
 });
 
@@ -157,21 +138,16 @@ describe('denoise', () => {
     const images = await sample(flow, { count: 3, seed: 1 });
     const least = tf.tidy(() => tf.min(images).dataSync()[0]);
     expect(least).toBeGreaterThanOrEqual(-1);
-    tf.dispose([x, eager, graph, images]);
-    disposeModel(flow);
   });
 
   test.each([0, -0.1, Number.NaN])('a deviation or a multiplier of %s is named', (sigma) => {
     const flow = smallFlow();
     const x = randomImages(flow, 1, 4);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     expect(() => denoise(flow, x, { sigma })).toThrow(UserError);
     const step = { sigma: 0.1, multiplier: sigma };
     expect(() => denoise(flow, x, step)).toThrow(
       `the multiplier ${sigma}. Expected a number above 0`,
     );
-    expect(tf.memory().numTensors).toBe(before);
-    x.dispose();
-    disposeModel(flow);
   });
 });

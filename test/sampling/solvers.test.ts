@@ -1,15 +1,10 @@
 import type { Mode, Precision } from '@tarflow/graph';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { classMixture } from '../../src/conditions/labels.js';
-import { startEngine } from '../../src/core/engine.js';
-import { foldIn, integers, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import type { Leaves } from '../../src/core/tree.js';
-import type { AutoregressiveBlock, Conditions } from '../../src/flow/autoregressive.js';
-import { blocksOf } from '../../src/flow/model.js';
+import { foldIn, integers, type Leaves, randomKey, tf } from '../../src/core/index.js';
+import { type AutoregressiveBlock, blocksOf, type Conditions } from '../../src/flow/index.js';
 import { tokenCount } from '../../src/flow/patches.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
 import type { TarFlow } from '../../src/models/tarflow/index.js';
 import { type Guidance, withGuidance } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
@@ -24,11 +19,8 @@ import { type BlockTrace, solveBlock } from '../../src/sampling/solvers/solve-bl
 import type { Solver } from '../../src/sampling/solvers/solvers.js';
 import { publishedSolvers, selectiveJacobi } from '../../src/sampling/solvers/strategies.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { goldenModel } from './golden-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const guidances: Record<string, Guidance> = {
   annealed: { weight: 1, annealed: true },
@@ -115,7 +107,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
     async (seed) => {
       const { flow, solver, guidance, batch } = randomCase(seed);
       const tokens = tokenCount(flow.config);
-      const before = tf.memory().numTensors;
+      expectNoTensorsLeft();
       const z = randomLatents(flow, batch, seed);
       // Op by op: to record a graph for each of these shapes would take minutes.
       const { error, traces } = await against(flow, z, solver, guidance, 'eager');
@@ -129,8 +121,6 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
         expect(trace.iterations.at(-1)?.final).toBe(tokens);
         expect([...trace.fallbacks, ...trace.unconverged]).toEqual([]);
       }
-      expect(tf.memory().numTensors).toBe(before);
-      disposeModel(flow);
     },
   );
 
@@ -141,7 +131,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
     'as graphs, in a batch whose samples end at different times: %i segments',
     async (segments, tolerance) => {
       const flow = smallFlow({ classes: 2 });
-      const before = tf.memory().numTensors;
+      expectNoTensorsLeft();
       const z = tf.tidy(() => {
         const scales = tf.tensor3d([0.01, 1, 0.1, 1.5, 0.02], [5, 1, 1]);
         return tf.mul(randomLatents(flow, 5, 21), scales) as tf.Tensor3D;
@@ -152,8 +142,6 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
       const iterations = traces.flatMap(({ sampleIterations }) => sampleIterations);
       expect(Math.min(...iterations)).toBeLessThan(Math.max(...iterations));
       z.dispose();
-      expect(tf.memory().numTensors).toBe(before);
-      disposeModel(flow);
     },
   );
 
@@ -165,12 +153,10 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
     ],
     ['tf5_cond_p2_c48', { weight: 1, annealed: true }, { kind: 'jacobi', tolerance: 0 }],
   ] as const)('a trained model, guided: %s', async (name, guidance, solver) => {
-    const { flow, noise, images } = await goldenModel(name);
+    const { flow, noise } = await goldenModel(name);
     const z = tf.slice(noise, [0, 0, 0], [2, -1, -1]);
     const { error } = await against(flow, z, solver, guidance, 'eager');
     expect(error).toBeLessThan(1e-4);
-    tf.dispose([noise, images, z]);
-    disposeModel(flow);
   });
 });
 
@@ -185,10 +171,7 @@ test.each(['none', ...Object.keys(guidances)])(
       const expected = referenceInverse(own, z, conditions);
       const { tokens } = await solveBlock(own, z, { kind: 'sequential' }, { conditions });
       expect(difference(tokens, expected)).toBeLessThan(1e-5);
-      tf.dispose([expected, tokens, conditions]);
     }
-    tf.dispose([z, classes ?? []]);
-    disposeModel(flow);
   },
 );
 
@@ -196,10 +179,10 @@ describe('the work of an iteration', () => {
   test.each(['eager', 'graph'] as const)(
     'the front moves on, and what is in the cache is not evaluated again: %s',
     async (mode) => {
-      const { flow, noise, images, labels } = await goldenModel('tf5_cond_p2_c48');
+      const { flow, noise, labels } = await goldenModel('tf5_cond_p2_c48');
       const one = tf.slice(noise, [0, 0, 0], [1, -1, -1]);
       const traces: BlockTrace[] = [];
-      const x = await inverse(flow, one, {
+      await inverse(flow, one, {
         label: labels?.slice(0, 1),
         solver: { kind: 'gaussSeidelJacobi', segments: 3, tolerance: 1e-4 },
         mode,
@@ -226,8 +209,6 @@ describe('the work of an iteration', () => {
         expect(cacheBytes).toBeGreaterThan(0);
         expect(milliseconds).toBeGreaterThan(0);
       }
-      tf.dispose([noise, images, one, x]);
-      disposeModel(flow);
     },
   );
 
@@ -238,7 +219,7 @@ describe('the work of an iteration', () => {
       const z = unequalLatents(flow);
       const traces: BlockTrace[] = [];
       const solver = { kind: 'jacobi', tolerance: 1e-4 } as const;
-      const x = await inverse(flow, z, { solver, mode, onTrace: (t) => traces.push(t) });
+      await inverse(flow, z, { solver, mode, onTrace: (t) => traces.push(t) });
       const iterations = traces.flatMap((trace) => trace.iterations);
       for (const trace of traces) expect(trace.evaluatedTokens).toBe(workOf(trace.iterations));
       const waiting = iterations.some(
@@ -246,8 +227,6 @@ describe('the work of an iteration', () => {
       );
       expect(waiting, 'a sample that is done waits for another').toBe(mode === 'graph');
       expect(iterations.some(({ evaluatedSamples }) => evaluatedSamples < 4)).toBe(true);
-      tf.dispose([z, x]);
-      disposeModel(flow);
     },
   );
 
@@ -268,14 +247,11 @@ describe('the work of an iteration', () => {
       expect(own.map(({ sampleIterations }) => sampleIterations[0])).toEqual(
         traces.map(({ sampleIterations }) => sampleIterations[sample]),
       );
-      tf.dispose([one, alone, row]);
     }
-    tf.dispose([z, together]);
-    disposeModel(flow);
   });
 
   test('the result is within reach of the tolerance, and fewer iterations do for a larger one', async () => {
-    const { flow, noise, images } = await goldenModel('tf4_uncond_p1_c32');
+    const { flow, noise } = await goldenModel('tf4_uncond_p1_c32');
     const totals: number[] = [];
     for (const tolerance of [1e-1, 1e-3, 1e-5]) {
       const solver = { kind: 'jacobi', tolerance } as const;
@@ -285,8 +261,6 @@ describe('the work of an iteration', () => {
     }
     expect(totals[0]).toBeLessThan(totals[1]!);
     expect(totals[1]).toBeLessThan(totals[2]!);
-    tf.dispose([noise, images]);
-    disposeModel(flow);
   });
 
   test('a limit on the iterations is kept, and told', async () => {
@@ -299,8 +273,6 @@ describe('the work of an iteration', () => {
       expect(sampleIterations).toEqual([4, 4]);
       expect(unconverged).toHaveLength(4);
     }
-    z.dispose();
-    disposeModel(flow);
   });
 });
 
@@ -338,8 +310,6 @@ test.each(['jacobi', 'publishedGaussSeidelJacobi'] as const)(
       await expect(solveBlock(block, z, solver, { onIterate })).rejects.toThrow('enough');
       expect(tf.memory().numTensors).toBe(before);
     }
-    z.dispose();
-    disposeModel(flow);
   },
 );
 
@@ -396,7 +366,7 @@ describe('numbers that are not finite', () => {
     const flow = smallFlow({ blocks: 1 });
     const block = blocksOf(flow)[0]!;
     const z = randomLatents(flow, 3, 5);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const solver = { kind: 'gaussSeidelJacobi', segments: 2, tolerance: 0 } as const;
     const exact = referenceInverse(block, z);
     const marked = marking(1, 3);
@@ -407,9 +377,6 @@ describe('numbers that are not finite', () => {
     ]);
     expect(difference(solved.tokens, exact)).toBeLessThan(1e-4);
     tf.dispose([exact, solved.tokens, marked.conditions]);
-    expect(tf.memory().numTensors).toBe(before);
-    tf.dispose(z);
-    disposeModel(flow);
   });
 
   test('it is so in the precision that was asked for', async () => {
@@ -443,8 +410,6 @@ describe('numbers that are not finite', () => {
     expect(same).toBeLessThan(other / 10);
     tf.dispose([fallen, rounded, exact]);
     expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test.each([
@@ -456,7 +421,7 @@ describe('numbers that are not finite', () => {
     const flow = smallFlow({ blocks: 1 }, 4, 3);
     const block = blocksOf(flow)[0]!;
     const z = randomLatents(flow, 5, 8);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const execution = { mode, loop: mode, precision: 'float32' } as const;
     const exact = await solveBlock(block, z, { kind: 'sequential' }, { execution });
     const solver = { kind: 'gaussSeidelJacobi', segments, tolerance: 0 } as const;
@@ -466,9 +431,6 @@ describe('numbers that are not finite', () => {
     expect(Number.isFinite(scale)).toBe(true);
     expect(difference(solved.tokens, exact.tokens) / scale).toBeLessThan(1e-3);
     tf.dispose([exact.tokens, solved.tokens]);
-    expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('the published form tells of results that are not finite', async () => {
@@ -487,8 +449,6 @@ describe('numbers that are not finite', () => {
       { segment: 1, sample: 1 },
     ]);
     expect((await solveBlock(block, z, solver)).trace.unconverged).toEqual([]);
-    tf.dispose([z, solved.tokens]);
-    disposeModel(flow);
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY])('noise with %s is named', async (value) => {
@@ -499,7 +459,7 @@ describe('numbers that are not finite', () => {
       spoilt[20] = value;
       return tf.tensor3d(spoilt, noise.shape);
     });
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     await expect(inverse(flow, z)).rejects.toThrow('sample 1 is not finite');
     const block = blocksOf(flow)[0]!;
     const alone = solveBlock(block, z, { kind: 'sequential' });
@@ -510,9 +470,6 @@ describe('numbers that are not finite', () => {
     const misfit = solveBlock(block, short, { kind: 'sequential' });
     await expect(misfit).rejects.toThrow('Latents of shape (2, 15, 1) came');
     short.dispose();
-    expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 });
 
@@ -538,8 +495,6 @@ describe('the published form', () => {
           : { kind: 'gaussSeidelJacobi', segments: 8, start: 'zeros', tolerance: 0 },
     );
     expect((await against(flow, z, own)).error).toBeLessThan(1e-4);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('lists are in the order of sampling, and 0 segments are sequential', () => {
@@ -555,30 +510,26 @@ describe('the published form', () => {
       { ...published({ segments: 4, maximum: 9, start: 'zeros' }), clamp: 3 },
     ]);
     expect(() => publishedSolvers(flow, publishedStrategies.AFHQ!)).toThrow('8 entries');
-    disposeModel(flow);
   });
 
   test.each([
     ['tf4_uncond_p1_c32', { 0.5: [1, 2, 2], 0.1: [6, 4, 6], 0.01: [9, 6, 10] }],
     ['tf5_cond_p2_c48', { 0.5: [4, 2], 0.1: [6, 4], 0.01: [10, 7] }],
   ])('selective Jacobi needs the iterations of the reference: %s', async (name, counts) => {
-    const { flow, noise, images, labels } = await goldenModel(name);
+    const { flow, noise, labels } = await goldenModel(name);
     for (const [tolerance, expected] of Object.entries(counts)) {
       const found: number[] = [];
       const solver = selectiveJacobi(flow, {
         tolerance: Number(tolerance),
         published: true,
       });
-      const x = await inverse(flow, noise, {
+      await inverse(flow, noise, {
         label: labels,
         solver,
         onTrace: ({ iterations }) => found.push(iterations.length),
       });
-      x.dispose();
       expect(found).toEqual([0, ...expected]);
     }
-    tf.dispose([noise, images]);
-    disposeModel(flow);
   });
 
   test.each([2, 5, 16])(
@@ -596,8 +547,6 @@ describe('the published form', () => {
       );
       expect(sampleIterations).toEqual([tokens, tokens]);
       expect(unconverged).toEqual([]);
-      z.dispose();
-      disposeModel(flow);
     },
   );
 
@@ -620,29 +569,24 @@ describe('the published form', () => {
     });
     expect(traces[0]!.iterations.at(-1)!.final).toBe(final);
     expect(traces[0]!.unconverged).toHaveLength(final === 16 ? 0 : 2);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('the Frobenius rule stops at the iteration of the reference', async () => {
-    const { flow, noise, images } = await goldenModel('tf4_uncond_p1_c32');
+    const { flow, noise } = await goldenModel('tf4_uncond_p1_c32');
     for (const [tolerance, expected] of Object.entries({
       0.01: [8, 8, 5, 10],
       0.001: [10, 10, 7, 13],
     })) {
       const found: number[] = [];
-      const x = await inverse(flow, noise, {
+      await inverse(flow, noise, {
         solver: {
           ...published({ segments: 1, maximum: 64, start: 'latent' }),
           tolerance: Number(tolerance),
         },
         onTrace: ({ iterations }) => found.push(iterations.length),
       });
-      x.dispose();
       expect(found).toEqual(expected);
     }
-    tf.dispose([noise, images]);
-    disposeModel(flow);
   });
 
   test('a clamp changes the solution where that is larger', async () => {
@@ -651,8 +595,6 @@ describe('the published form', () => {
     const solver = { ...published({ segments: 1, maximum: 15, start: 'latent' }), tolerance: 0 };
     expect((await against(flow, z, solver)).error).toBeLessThan(1e-4);
     expect((await against(flow, z, { ...solver, clamp: 1 })).error).toBeGreaterThan(0.1);
-    z.dispose();
-    disposeModel(flow);
   });
 
   function published(

@@ -1,13 +1,8 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { contextTensors } from '../../src/conditions/context.js';
 import { classMixture } from '../../src/conditions/labels.js';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf, tidy } from '../../src/core/tf.js';
-import { blockForward } from '../../src/flow/forward.js';
-import type { Model } from '../../src/flow/model.js';
-import { blocksOf } from '../../src/flow/model.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { normal, randomKey, tf, tidy } from '../../src/core/index.js';
+import { blockForward, blocksOf, type Model } from '../../src/flow/index.js';
 import { withGuidance } from '../../src/sampling/guidance.js';
 import { executionOf } from '../../src/sampling/solvers/execution.js';
 import { segmentEnds } from '../../src/sampling/solvers/gauss-seidel-jacobi/solve-by-iteration.js';
@@ -17,13 +12,10 @@ import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import type { Solver } from '../../src/sampling/solvers/solvers.js';
 import { solveWithoutNearest } from '../../workbook/measures/hidden-tokens.js';
 import { difference, smallFlow } from '../flow/small-flow.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { movedModel } from '../models/cases.js';
 import { smallStarFlow, starflowCases } from '../models/starflow/cases.js';
 import { normalisedTokens, withStartToken } from './start-token.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** Blocks of 15 tokens behind a start token, one for each direction, of a flow with two classes. */
 function startTokenBlocks() {
@@ -50,7 +42,7 @@ const solvers: [string, Solver, number][] = [
 
 describe('a block whose first token a start token predicts', () => {
   test('moves every token, the first too, and the log-determinant counts it', () => {
-    const { flow, blocks } = startTokenBlocks();
+    const { blocks } = startTokenBlocks();
     tidy(() => {
       const x = latents(2, 3);
       for (const block of blocks) {
@@ -61,16 +53,18 @@ describe('a block whose first token a start token predicts', () => {
         expect(difference(logDet, tf.neg(tf.sum(logScale!, [1, 2])))).toBeLessThan(1e-5);
       }
     });
-    disposeModel(flow);
   });
 
   test.each(['eager', 'graph'] as const)('is inverted by every solver, %s', async (mode) => {
-    const { flow, blocks } = startTokenBlocks();
+    const { blocks } = startTokenBlocks();
     const x = latents(2, 3);
     for (const block of blocks) {
       const z = tidy(() => normalisedTokens(block, x));
       const before = tf.memory().numTensors;
-      for (const [, solver, bound] of solvers) {
+      // By day each block as graphs takes every other solver.
+      const all = mode === 'eager' || process.env.TARFLOW_NIGHTLY;
+      const taken = solvers.filter((_, i) => all || i % 2 === block.index % 2);
+      for (const [, solver, bound] of taken) {
         const execution = executionOf([block], { mode });
         const { tokens } = await solveBlock(block, z, solver, { execution });
         expect(difference(tokens, x)).toBeLessThan(bound);
@@ -79,8 +73,6 @@ describe('a block whose first token a start token predicts', () => {
       expect(tf.memory().numTensors).toBe(before);
       z.dispose();
     }
-    x.dispose();
-    disposeModel(flow);
   });
 
   test.each([
@@ -92,7 +84,7 @@ describe('a block whose first token a start token predicts', () => {
     const z = tf.tensor3d(normal(randomKey(4), 2 * 16), [2, 16, 1]);
     const text = tf.tensor3d(normal(randomKey(5), 2 * 15), [2, 3, 5]);
     const told = contextTensors(config, 'classes' in read ? { label: [2, 0] } : { text }, 2);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     for (const guidance of [undefined, { rule: 'product', weight: 2 } as const]) {
       for (const block of blocksOf(model)) {
         // The block nearest the noise alone reads the class or the caption.
@@ -127,9 +119,6 @@ describe('a block whose first token a start token predicts', () => {
         tf.dispose([exact.tokens, tokens, conditions]);
       }
     }
-    expect(tf.memory().numTensors).toBe(before);
-    tf.dispose([z, text, told]);
-    disposeModel(model);
   });
 
   test('is decoded in one loop, guided, in calls and parts, as it is token by token', async () => {
@@ -159,16 +148,12 @@ describe('a block whose first token a start token predicts', () => {
           sizes,
         );
         expect(difference(solved, expected)).toBeLessThan(1e-5);
-        solved.dispose();
       }
-      tf.dispose([expected, iterated.tokens, conditions]);
     }
-    tf.dispose([z, classes]);
-    disposeModel(flow);
   });
 
   test('is solved with its nearest tokens hidden, where none is hidden exactly', async () => {
-    const { flow, blocks } = startTokenBlocks();
+    const { blocks } = startTokenBlocks();
     const z = latents(2, 6);
     const told = { block: blocks[0]!, conditions: {} };
     const exact = referenceInverse(told.block, z);
@@ -179,8 +164,6 @@ describe('a block whose first token a start token predicts', () => {
     expect(difference(blind, exact)).toBeGreaterThan(1e-3);
     const [first, same] = [blind, exact].map((x) => tf.slice(x, [0, 0, 0], [-1, 1, -1]));
     expect(difference(first!, same!)).toBeLessThan(1e-5);
-    tf.dispose([z, exact, found, blind, first!, same!]);
-    disposeModel(flow);
   });
 
   test('has segments that begin with its first token', () => {

@@ -1,5 +1,4 @@
-import { tf } from '../../src/core/tf.js';
-import type { Leaves } from '../../src/core/tree.js';
+import { type Leaves, tf } from '../../src/core/index.js';
 import type { AutoregressiveBlock, Decoder } from '../../src/flow/autoregressive.js';
 import type { Gaussian } from '../../src/flow/gaussian.js';
 

@@ -1,9 +1,8 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { tokenCount } from '../../src/flow/patches.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
-import { checkGuarantee, samplingTrajectory } from '../../src/sampling/study/trajectories.js';
+import { samplingTrajectory } from '../../src/sampling/study/trajectories.js';
+import { checkGuarantee } from '../../workbook/measures/convergence.js';
 import {
   convergenceRate,
   differenceOf,
@@ -14,20 +13,16 @@ import {
   rootMeanSquare,
 } from '../../workbook/measures/error-measures.js';
 import { randomLatents, smallFlow } from '../flow/small-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 test('a difference is told by its largest entry and its root mean square', () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const [a, b] = [tf.tensor1d([0, 1, 2, 3]), tf.tensor1d([0, 1, 2, -1])];
   expect(differenceOf(a, b)).toEqual({ largest: 4, rootMeanSquare: 2 });
   expect(rootMeanSquare(a)).toBeCloseTo(Math.sqrt(14 / 4), 6);
   const broken = tf.tensor1d([0, 1, Number.NaN, 3]);
   expect(differenceOf(broken, b).rootMeanSquare).toBeNaN();
   tf.dispose([a, b, broken]);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 describe('a Jacobian by tokens', () => {
@@ -40,18 +35,17 @@ describe('a Jacobian by tokens', () => {
   ];
 
   test('has nothing outside its triangle where no token depends on a later one', () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const matrix = tf.tensor2d(triangular);
     expect(largestOutside(matrix, 2)).toBe(0);
     // Within a token no number may depend on another one either.
     const within = tf.tensor2d(triangular.map((row, i) => (i === 3 ? [0, 4, -2, 0] : row)));
     expect(largestOutside(within, 2)).toBe(2);
     tf.dispose([matrix, within]);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('has powers that vanish where it is triangular, and that keep their size in float32', () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const matrix = tf.tensor2d(triangular);
     const { norms, entries } = powerNorms(matrix, 2);
     expect(norms[0]).toBeCloseTo(Math.log10(5), 5);
@@ -61,7 +55,6 @@ describe('a Jacobian by tokens', () => {
     const small = tf.tensor2d([[1e-10]]);
     expect(powerNorms(small, 20).norms.at(-1)).toBeCloseTo(-200, 3);
     tf.dispose([matrix, small]);
-    expect(tf.memory().numTensors).toBe(before);
   });
 });
 
@@ -99,7 +92,7 @@ describe('the guarantee of an iteration', () => {
     const tokens = tokenCount(flow.config);
     const z = randomLatents(flow, 3, 5);
     const trajectory = await samplingTrajectory(flow, z);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     for (const own of trajectory.blocks) {
       for (const [promised, solver] of [
         [tokens - 1, { kind: 'jacobi', tolerance: 0 }],
@@ -121,10 +114,6 @@ describe('the guarantee of an iteration', () => {
         expect(close).toBeGreaterThan(0);
       }
     }
-    expect(tf.memory().numTensors).toBe(before);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('is seen to be broken where more is promised than holds', async () => {
@@ -139,8 +128,5 @@ describe('the guarantee of an iteration', () => {
       check,
     );
     expect(error).toBeGreaterThan(1e-3);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 });

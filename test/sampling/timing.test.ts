@@ -1,12 +1,8 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { median, takeTurns, timed } from '../../src/sampling/planner/timing.js';
 import { executionText } from '../../src/sampling/solvers/execution.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 test('the median', () => {
   expect(median([3, 1, 2])).toBe(2);
@@ -15,7 +11,7 @@ test('the median', () => {
 });
 
 test('runs take turns, every second round backwards, and free what they make', async () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const order: string[] = [];
   const results: string[] = [];
   const run = (name: string, value: number) => async (round: number) => {
@@ -28,7 +24,6 @@ test('runs take turns, every second round backwards, and free what they make', a
   expect(order).toEqual(['a0', 'b0', 'b1', 'a1', 'a2', 'b2']);
   expect(results).toEqual(['0 0 10', '1 0 20', '1 1 21', '0 1 11', '0 2 12', '1 2 22']);
   expect(times.map(({ length }) => length)).toEqual([3, 3]);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('a run that fails or is stopped ends the turns', async () => {

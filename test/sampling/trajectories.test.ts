@@ -1,23 +1,18 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { forward } from '../../src/flow/forward.js';
 import { tokenCount, unpatchify } from '../../src/flow/patches.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
-import { inverse } from '../../src/sampling/inverse.js';
-import { followConvergence, samplingTrajectory } from '../../src/sampling/study/trajectories.js';
+import { inverse, samplingTrajectory } from '../../src/sampling/index.js';
+import { followConvergence } from '../../workbook/measures/convergence.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../leaks.js';
 
 describe('the trajectory of a sampling run', () => {
   test('is what forward passes through, and ends at the images', async () => {
     const flow = smallFlow({ classes: 2, blocks: 3 });
     const label = [0, 1];
     const z = randomLatents(flow, 2, 1);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const trajectory = await samplingTrajectory(flow, z, { label });
     const images = await inverse(flow, z, { label });
     const { outputs, logDets, ...result } = forward(flow, images, { label });
@@ -31,9 +26,6 @@ describe('the trajectory of a sampling run', () => {
     expect(difference(made, images)).toBeLessThan(1e-5);
     tf.dispose([made, images, outputs, logDets, Object.values(result)]);
     trajectory.dispose();
-    expect(tf.memory().numTensors).toBe(before);
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('is guided where it is asked to be', async () => {
@@ -44,9 +36,6 @@ describe('the trajectory of a sampling run', () => {
     const images = await inverse(flow, z, { label: 1, guidance });
     const made = unpatchify(flow.config, guided.blocks[0]!.x);
     expect(difference(made, images)).toBeLessThan(1e-5);
-    tf.dispose([made, images, z]);
-    guided.dispose();
-    disposeModel(flow);
   });
 });
 
@@ -56,7 +45,7 @@ describe('the convergence of an iteration', () => {
     const T = tokenCount(flow.config);
     const z = randomLatents(flow, 3, 3);
     const trajectory = await samplingTrajectory(flow, z);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     for (const own of trajectory.blocks) {
       const { tokenErrors, meanErrors, trace } = await followConvergence(own, {
         kind: 'jacobi',
@@ -77,10 +66,6 @@ describe('the convergence of an iteration', () => {
       // One iteration does not do: what comes later is wrong at first.
       expect(tokenErrors[1]![T - 1]).toBeGreaterThan(1e-3);
     }
-    expect(tf.memory().numTensors).toBe(before);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('a sample that is done keeps its last error', async () => {
@@ -98,8 +83,5 @@ describe('the convergence of an iteration', () => {
     expect(tokenErrors).toHaveLength(trace.iterations.length + 1);
     for (const errors of tokenErrors) expect(Number.isFinite(Math.max(...errors))).toBe(true);
     expect(Math.max(...tokenErrors.at(-1)!)).toBeLessThan(0.02);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 });

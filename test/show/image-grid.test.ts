@@ -1,11 +1,8 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
-import { tf } from '../../src/core/tf.js';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { tf, UserError } from '../../src/core/index.js';
 import {
   type GridOptions,
   type HostImages,
@@ -13,13 +10,10 @@ import {
   saveImageGrid,
   showImages,
 } from '../../src/show/image-grid.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { leaveNotebook, pretendNotebook } from '../workbook/kernel.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-beforeAll(async () => {
-  await startEngine();
-});
-afterAll(() => fs.rmSync(folder, { recursive: true }));
+const folder = sharedFolder();
 afterEach(() => {
   leaveNotebook();
   vi.restoreAllMocks();
@@ -93,7 +87,6 @@ describe('a grid', () => {
     expect(tf.memory().numTensors).toBe(before);
     expect(images.isDisposed).toBe(false);
     expect(fromTensor.equals(await imageGrid(grey, { columns: 3 }))).toBe(true);
-    images.dispose();
   });
 
   test('makes room for labels and a title and draws them there', async () => {

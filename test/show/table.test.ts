@@ -1,14 +1,13 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import * as polars from 'nodejs-polars';
-import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../src/core/errors.js';
 import { formatValue, saveTable, showTable } from '../../src/show/table.js';
+import { sharedFolder } from '../temporary-folder.js';
 import { leaveNotebook, pretendNotebook } from '../workbook/kernel.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-afterAll(() => fs.rmSync(folder, { recursive: true }));
+const folder = sharedFolder();
 afterEach(() => {
   leaveNotebook();
   vi.restoreAllMocks();

@@ -1,18 +1,12 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf, tidy } from '../../src/core/tf.js';
-import type { Leaves } from '../../src/core/tree.js';
+import { expect, test } from 'vitest';
+import { type Leaves, normal, randomKey, tf, tidy } from '../../src/core/index.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { averageShare, biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { initialState, trainedModel } from '../../src/training/state.js';
 import { trainingStep } from '../../src/training/step.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { smallConfig, tarflowSpec } from './small.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const config = { ...smallConfig, classes: 0 };
 
@@ -57,7 +51,7 @@ function run({ decay = 0, clipNorm }: { decay?: number; clipNorm?: number }, rat
 }
 
 test('the running mean of the parameters is what it says, and what the checkpoint holds', () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const { biases, averages, served, latest } = run({ decay: 0.8 });
   biases.forEach((_, i) => {
     // Each value with a power of the decay, and all of them with weights that add up to one.
@@ -71,7 +65,6 @@ test('the running mean of the parameters is what it says, and what the checkpoin
   expect(served).toBe(averages[2]);
   expect(served).not.toBe(latest);
   expect(run({}).served).toBe(latest);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('a clipped gradient takes another path, a limit that is not reached changes nothing', () => {

@@ -1,13 +1,8 @@
 import { createProgram, type Mode, type Outcome, tensorSpec } from '@tarflow/graph';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { mixtureRows } from '../../src/conditions/labels.js';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { type Leaves, leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
-import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
-import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
+import { type Leaves, leaves, normal, randomKey, tf } from '../../src/core/index.js';
+import { createTarFlow, type TarFlow, type TarFlowConfig } from '../../src/models/index.js';
 import { biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { initialState } from '../../src/training/state.js';
 import { trainingStep } from '../../src/training/step.js';
@@ -94,10 +89,6 @@ function trained(flow: TarFlow, mode: Mode, { batch, parts, steps, times }: Trai
 
 const largest = (values: number[]) => Math.max(...values.map(Math.abs));
 
-beforeAll(async () => {
-  await startEngine({ engine: 'tensorflow' });
-});
-
 test('a flow trains alike op by op, as a graph and by XLA, and to the same bits each time', () => {
   const template = flow({ ...smallConfig, image: { channels: 2, height: 4, width: 4 } });
   const small = { batch: 3, parts: 1, steps: 4, times: 1 };
@@ -121,7 +112,6 @@ test('a flow trains alike op by op, as a graph and by XLA, and to the same bits 
       expect(largest(error) / scale, `${mode} ${name}`).toBeLessThan(1e-4);
     }
   }
-  disposeModel(template);
 });
 
 // Large enough that operations are divided among threads, where sums could come in any order.
@@ -136,5 +126,4 @@ test.each(['graph', 'xla'] as const)('a step of 2,048 rows gives equal bits, %s'
   const [once, again] = trained(template, mode, step) as [Trained, Trained];
   expect(again).toEqual(once);
   expect(largest(once.state['first.blocks.0.proj_in.weight'] as number[])).not.toBe(0);
-  disposeModel(template);
 });

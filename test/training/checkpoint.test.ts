@@ -1,32 +1,22 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { UserError } from '../../src/core/errors.js';
-import { tf } from '../../src/core/tf.js';
-import { leaves } from '../../src/core/tree.js';
-import type { Model } from '../../src/flow/model.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { leaves, tf, UserError } from '../../src/core/index.js';
+import { disposeModel, type Model } from '../../src/flow/index.js';
 import {
   openSafetensors,
   readSafetensors,
   writeSafetensors,
 } from '../../src/formats/safetensors.js';
-import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
-import { createTarFlow } from '../../src/models/tarflow/index.js';
+import { createTarFlow, loadCheckpoint } from '../../src/models/index.js';
 import { checkpointDetails, saveCheckpoint } from '../../src/training/checkpoint.js';
 import { resultsFolder } from '../../workbook/records/results-folder.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import { smallConfig } from './small.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 let file: string;
 beforeEach(() => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-checkpoint-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder();
   file = path.join(folder, 'model.safetensors');
 });
 
@@ -76,7 +66,6 @@ describe('what other versions and libraries wrote', () => {
     const { expected } = await saved(({ version, ...rest }) => rest);
     const flow = await loadCheckpoint(file);
     expect(numbers(flow)).toEqual(expected);
-    disposeModel(flow);
   });
 
   test.each<Record<string, string>>([{}, { format: 'pt' }])(
@@ -86,7 +75,6 @@ describe('what other versions and libraries wrote', () => {
       const flow = await loadCheckpoint(file, { imageChannels: 1, headWidth: 4 });
       expect(flow.config).toEqual(smallConfig);
       expect(numbers(flow)).toEqual(expected);
-      disposeModel(flow);
     },
   );
 

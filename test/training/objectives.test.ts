@@ -1,19 +1,14 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { tf } from '../../src/core/tf.js';
-import { leaves } from '../../src/core/tree.js';
+import { describe, expect, test } from 'vitest';
+import { leaves, tf } from '../../src/core/index.js';
 import type { Family, ModelConfig } from '../../src/flow/model.js';
 import { disposeModel, freshModel } from '../../src/flow/state-dict.js';
 import { modelSpec } from '../../src/training/model-spec.js';
 import { initialState, namedInState } from '../../src/training/state.js';
 import { packingOf } from '../../src/training/step.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { madeUpImages, packedState, smallSettings, unpackedState } from './small.js';
 import { affineConfig, affineFamily, chaseConfig, chaseFamily, startedFamily } from './toys.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const data = madeUpImages('train', 32);
 const validation = madeUpImages('test', 20);
@@ -91,7 +86,7 @@ describe('several objectives', () => {
   });
 
   test('leave a frozen leaf without moments, and keep buffers apart from all else', () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const spec = modelSpec(chaseFamily, chaseConfig);
     const model = freshModel(chaseFamily, chaseConfig, 1);
     const state = initialState(spec, model, true);
@@ -110,7 +105,6 @@ describe('several objectives', () => {
     expect(Object.keys(again).sort()).toEqual(Object.keys(state).sort());
     tf.dispose([state, packed, again]);
     disposeModel(model);
-    expect(tf.memory().numTensors).toBe(before);
   });
 });
 
@@ -152,7 +146,6 @@ describe('parameters that start from data', () => {
     const from = { ...about, config: affineConfig, state };
     const { records } = await trained({ ...run, settings: one, from });
     expect(records[0]!.prior).not.toBeCloseTo(0.5, 2);
-    disposeModel(model);
   });
 });
 
@@ -190,10 +183,9 @@ describe('a family that does not keep to the rules is refused', () => {
 });
 
 test('a family that the library does not have trains for long, too', async () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const long = { ...settings, steps: 120, validateEvery: 120 };
   const run = { family: affineFamily, config: affineConfig, ...eager, settings: long };
   const { records } = await trained(run);
   expect(records).toHaveLength(120);
-  expect(tf.memory().numTensors).toBe(before);
 });

@@ -1,20 +1,14 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf, tidy } from '../../src/core/tf.js';
-import { type Leaves, leaves } from '../../src/core/tree.js';
+import { describe, expect, test } from 'vitest';
+import { type Leaves, leaves, normal, randomKey, tf, tidy } from '../../src/core/index.js';
 import { disposeModel, freshModel } from '../../src/flow/state-dict.js';
 import { modelSpec, type Task } from '../../src/training/model-spec.js';
 import type { MeanOverProcesses } from '../../src/training/program.js';
 import { initialState } from '../../src/training/state.js';
 import { gradientStep, packingOf } from '../../src/training/step.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
+import { expectNoTensorsLeft } from '../leaks.js';
 import { madeUpImages, smallSettings } from './small.js';
 import { affineConfig, affineFamily, chaseConfig, chaseFamily } from './toys.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** Where simulated processes meet: each waits until all have come, and gets the means. */
 function meeting(size: number): MeanOverProcesses {
@@ -101,7 +95,7 @@ describe('two processes with half of each batch', () => {
     ['with several objectives', chase, 'eager'],
     ['with clipped gradients', clipping, 'eager'],
   ])('each follow the one that has all of it, %s', async (_, run, mode) => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const own = { ...run, ...(mode && { mode }) };
     const alone = await train(own);
     const mean = meeting(2);
@@ -123,7 +117,6 @@ describe('two processes with half of each batch', () => {
     // Bit for bit: processes that drift apart would not be noticed.
     expect(difference(first, second)).toBe(0);
     for (const { model } of [alone, ...both]) disposeModel(model);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('differ from one that has half of it alone', async () => {

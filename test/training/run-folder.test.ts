@@ -1,9 +1,7 @@
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { leaves } from '../../src/core/tree.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
@@ -14,6 +12,8 @@ import { RunFolder } from '../../src/training/run-folder.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import type { LoadedStartingPoint } from '../../src/training/state.js';
 import { train } from '../../src/training/train.js';
+import { expectNoTensorsLeft } from '../leaks.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import {
   madeUpImages,
   smallRun as run,
@@ -22,15 +22,7 @@ import {
   type TarFlowRun,
 } from './small.js';
 
-beforeAll(async () => {
-  await startEngine();
-});
-
-function newFolder(): string {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-run-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
-  return path.join(folder, 'run');
-}
+const newFolder = (): string => path.join(temporaryFolder(), 'run');
 
 /** The parameters that a run ends with, bit for bit. */
 async function finish(of: TarFlowRun): Promise<Record<string, number[]>> {
@@ -99,11 +91,11 @@ describe('a run that was stopped goes on as if it had not been', () => {
     ],
     ['volume preserving', {}, { config: { ...smallConfig, volumePreserving: true } }],
   ];
-  test.each(variants)('%s', { timeout: 300_000 }, async (_, settings, more) => {
+  test.each(variants)('%s', async (_, settings, more) => {
     const variant = (folder: string, resume = false): TarFlowRun =>
       run(folder, { ...more, settings: { ...smallSettings, ...settings }, resume });
     const [whole, stopped, killed] = [newFolder(), newFolder(), newFolder()];
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const expected = await finish(variant(whole));
 
     await stopAfter(3, variant(stopped));
@@ -123,7 +115,6 @@ describe('a run that was stopped goes on as if it had not been', () => {
         expect(ours!.equals(theirs!)).toBe(true);
       }
     }
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('before its first state was saved', async () => {
@@ -146,7 +137,7 @@ describe('a run that was stopped goes on as if it had not been', () => {
 test('the checkpoint holds the parameters and what shapes cannot tell', async () => {
   const folder = newFolder();
   const expected = await finish(run(folder, { experiment: 'an-experiment' }));
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const flow = await loadCheckpoint(path.join(folder, 'checkpoint.safetensors'));
   expect(flow.config).toEqual(smallConfig);
   expect(flow.details).toEqual({
@@ -162,7 +153,6 @@ test('the checkpoint holds the parameters and what shapes cannot tell', async ()
     expect(Array.from(leaf.dataSync())).toEqual(expected[name]);
   }
   disposeModel(flow);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('a loss that is not finite leaves the last saved state', async () => {
@@ -268,7 +258,7 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
 });
 
 describe('the mode of a run', () => {
-  test('is what the run began in, unless another is asked for', { timeout: 120_000 }, async () => {
+  test('is what the run began in, unless another is asked for', async () => {
     const folder = newFolder();
     const modes: string[] = [];
     const onBegin: TarFlowRun['onBegin'] = ({ step, mode }) => void modes.push(`${mode} ${step}`);
@@ -292,7 +282,7 @@ describe('the mode of a run', () => {
     vi.unstubAllEnvs();
   });
 
-  test('is that of small models in long runs: compiled', { timeout: 120_000 }, async () => {
+  test('is that of small models in long runs: compiled', async () => {
     const settings = (steps: number) => ({ ...smallSettings, steps });
     for (const [steps, mode] of [
       [1999, 'graph'],
@@ -408,7 +398,6 @@ test('a run of a version before 0.2 is refused, with what to do instead', async 
   // As the message says.
   const from = await readStartingPoint(path.join(folder, 'checkpoint.safetensors'));
   await finish(run(newFolder(), { from }));
-  tf.dispose(from.state);
 });
 
 test('a run whose checkpoint was deleted goes on, and has one again at once', async () => {
@@ -444,7 +433,7 @@ describe('while a run goes on, its folder is locked', () => {
     expect(await finish(run(killed, { resume: true }))).toEqual(expected);
     expect(fs.readdirSync(killed).sort()).toEqual(runFiles(smallSettings.steps));
     expect(losses(killed)).toEqual(losses(whole));
-  }, 120_000);
+  });
 
   test('against another in the same process, and free when it ends, also by an error', async () => {
     const folder = newFolder();
@@ -496,7 +485,6 @@ describe('a run that begins with what another one learnt', () => {
     expect(sha256).toMatch(/^[0-9a-f]{64}$/);
     const trained = await loadCheckpoint(new RunFolder(parts).checkpoint);
     expect(trained.details.steps).toBe(2 * smallSettings.steps);
-    disposeModel(trained);
     const fresh = newFolder();
     await finish(run(fresh));
     expect(losses(fresh)[0]).not.toEqual(losses(whole)[0]);

@@ -2,15 +2,12 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { FolderLocked, lockFolder } from '../../src/training/run-lock.js';
-
-// Processes start slowly where a machine is busy.
-vi.setConfig({ testTimeout: 120_000 });
+import { temporaryFolder } from '../temporary-folder.js';
 
 function newLock(): { file: string; folder: string } {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-lock-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
+  const folder = temporaryFolder();
   return { file: path.join(folder, 'run.lock'), folder };
 }
 

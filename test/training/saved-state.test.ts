@@ -1,18 +1,16 @@
 import * as fs from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import type { Leaves } from '../../src/core/tree.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createTarFlow } from '../../src/models/tarflow/index.js';
 import { saveCheckpoint, titleOfCheckpoint } from '../../src/training/checkpoint.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import { openStateOf } from '../../src/training/saved-state.js';
+import { temporaryFolder } from '../temporary-folder.js';
 import { smallConfig, smallSettings } from './small.js';
 
 /**
@@ -158,9 +156,6 @@ vi.mock('node:fs/promises', async (original) => {
   return { ...real, ...changed, default: { ...real, ...changed } };
 });
 
-beforeAll(async () => {
-  await startEngine();
-});
 afterEach(() => {
   disk.current.forget();
 });
@@ -205,12 +200,6 @@ const beginnings: Record<string, (folder: string) => Promise<void>> = {
   },
 };
 
-function newFolder(): string {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-crash-'));
-  onTestFinished(() => fs.rmSync(folder, { recursive: true }));
-  return folder;
-}
-
 /** Goes on with a run, with what it logged before where that was not saved. */
 async function reopened(folder: string): Promise<RunFolder & { saved?: number }> {
   // The lock of a process that was killed; here all of them are one.
@@ -241,7 +230,7 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
   const before = beginning === 'its first step' ? 0 : 2;
 
   async function changesOfASave(): Promise<number> {
-    const folder = newFolder();
+    const folder = temporaryFolder();
     await begin(folder);
     const run = await reopened(folder);
     disk.current.forget();
@@ -258,7 +247,7 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
       expect(changes).toBeGreaterThan(10);
       const found: number[] = [];
       for (let stopAt = 0; stopAt < changes; stopAt++) {
-        const folder = newFolder();
+        const folder = temporaryFolder();
         disk.current.forget();
         await begin(folder);
         const run = await reopened(folder);
@@ -287,7 +276,7 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
 test.each(['checkpoint.safetensors', 'the folder', 'state-2.safetensors'])(
   'who reads the last state of a run that saves right before %s is read gets the new one',
   async (reads) => {
-    const folder = newFolder();
+    const folder = temporaryFolder();
     const run = new RunFolder(folder);
     await run.open(description, false, modes);
     await save(run, 0, 2);
@@ -308,7 +297,7 @@ test('a model is called as its file, or as the folder of its run', () => {
 });
 
 test('a checkpoint is whole or not at all, whenever the machine stops', async () => {
-  const folder = newFolder();
+  const folder = temporaryFolder();
   const file = path.join(folder, 'flow.safetensors');
   const flow = createTarFlow(smallConfig, 1);
   await saveCheckpoint(flow, file, { steps: 1 });
@@ -322,7 +311,5 @@ test('a checkpoint is whole or not at all, whenever the machine stops', async ()
     disk.current.restart();
     const loaded = await loadCheckpoint(file);
     expect(loaded.details.steps).toBe(stopped ? 1 : 2);
-    disposeModel(loaded);
   }
-  disposeModel(flow);
 });

@@ -1,7 +1,6 @@
 import * as path from 'node:path';
 import type { Mode, Packing } from '@tarflow/graph';
-import { foldIn, integers, normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
+import { foldIn, integers, normal, randomKey, tf } from '../../src/core/index.js';
 import { disposeTree, grouped, type Leaves, leaves, mapTree } from '../../src/core/tree.js';
 import { type ImageDataset, imageDataset, type Split } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/state-dict.js';

@@ -1,5 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { imageDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
@@ -10,12 +9,11 @@ import { lastValueView } from '../../workbook/last-value.js';
 
 let before = 0;
 
-beforeAll(async () => {
-  await startEngine();
+beforeEach(() => {
   before = tf.memory().numTensors;
 });
 
-afterAll(() => {
+afterEach(() => {
   expect(tf.memory().numTensors).toBe(before);
 });
 
@@ -96,11 +94,8 @@ describe('the last value of a cell', () => {
 
   test('a claim that was recorded: how many figures, in place of its whole record', async () => {
     const claim = {
-      ...{ id: '10-one-cost', title: 'Kinds', claim: 'It is better.', command: 'npm run workbook' },
-      figures: [
-        { name: 'a', value: 1, unit: '' },
-        { name: 'b', unit: '' },
-      ],
+      ...{ id: '10-one-cost', title: 'Kinds', command: 'npm run workbook' },
+      figures: { a: 1 },
       ...{
         read: ['a'],
         configuration: {},

@@ -1,12 +1,13 @@
 import type { Label } from '../../src/conditions/labels.js';
 import { currentEngine, type ExecutionOptions } from '../../src/core/engine.js';
 import { checkCount, UserError } from '../../src/core/errors.js';
-import { tf, tidy } from '../../src/core/tf.js';
+import { tf } from '../../src/core/tf.js';
 import type { Model } from '../../src/flow/model.js';
 import { blocksOf } from '../../src/flow/model.js';
-import { checkGuided, guidanceOfPart } from '../../src/sampling/check-guidance.js';
+import { checkGuided, partContext } from '../../src/sampling/check-guidance.js';
 import type { Guidance } from '../../src/sampling/guidance.js';
 import { type InverseOptions, inverse } from '../../src/sampling/inverse.js';
+import { currentMachine } from '../../src/sampling/planner/machine.js';
 import {
   modelFingerprint,
   type Plan,
@@ -21,11 +22,7 @@ import {
 } from '../../src/sampling/planner/plan-sampling.js';
 import { breathe, median, takeTurns, timed } from '../../src/sampling/planner/timing.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
-import {
-  askedExecution,
-  executionOf,
-  executionText,
-} from '../../src/sampling/solvers/execution.js';
+import { executionOf, executionText } from '../../src/sampling/solvers/execution.js';
 import {
   addShortfalls,
   noShortfalls,
@@ -115,19 +112,18 @@ export async function measureAcceleration(
   const given = options.strategies && checkedStrategies(flow, options.strategies);
   if (options.plan) plannedSolvers(flow, options.plan);
   const stack = blocksOf(flow);
-  checkGuided(flow.config, stack, options.guidance, options);
-  const use = { batch, repeats, seed, tolerance };
+  checkGuided(flow, options);
   const sequential = new Array<Solver>(stack.length).fill({ kind: 'sequential' });
   const noises: tf.Tensor3D[] = [];
   let images = options.images;
   try {
     for (let i = 0; i < repeats; i++) noises.push(sampleNoise(flow, seed, i * batch, batch));
-    const others = await otherSeed(flow, sequential, use, options);
+    const others = await otherSeed(flow, sequential, options);
     const { channels, height, width } = flow.config.image;
     images ??= tf.tensor4d(others, [batch * repeats, channels, height, width]);
 
     onProgress?.(0.2, 'the plan');
-    const plan = options.plan ?? (await ownPlan(flow, options, use));
+    const plan = options.plan ?? (await ownPlan(flow, options));
     const strategies: Strategy[] = [
       ['sequential', sequential],
       ...(given ?? checkedStrategies(flow, accelerationStrategies(flow, images, tolerance))),
@@ -184,14 +180,6 @@ export async function measureAcceleration(
 /** A strategy by its name: a solver per block. */
 type Strategy = readonly [string, readonly Solver[]];
 
-/** How a table is measured. */
-interface Use {
-  batch: number;
-  repeats: number;
-  seed: number;
-  tolerance: number;
-}
-
 function checkGiven({ label, text }: AccelerationOptions, batch: number, repeats: number): void {
   const counts = {
     labels: typeof label === 'object' ? label.length : undefined,
@@ -206,50 +194,26 @@ function checkGiven({ label, text }: AccelerationOptions, batch: number, repeats
   }
 }
 
-/** What samples are told of. */
-type Given = Pick<AccelerationOptions, 'label' | 'text'>;
-
-/** A batch of noise, by its number among the repeats. */
-interface Round {
-  noise: tf.Tensor3D;
-  round: number;
-}
-
-/** Images of some noise, made as the options say. */
+/**
+ * Images of some noise, made as the options say.
+ * @param round its number among the repeats
+ */
 async function sampled(
   flow: Model,
-  { noise, round }: Round,
+  noise: tf.Tensor3D,
+  round: number,
   solver: readonly Solver[],
   options: AccelerationOptions,
   onTrace?: InverseOptions['onTrace'],
 ): Promise<tf.Tensor4D> {
   const [batch] = noise.shape;
-  const given = givenFrom(options, round * batch, batch);
-  const guidance = options.guidance && guidanceOfPart(blocksOf(flow), options.guidance, given);
+  const { mode, precision } = options;
+  const context = partContext(flow, options, round * batch, batch);
   try {
-    return await inverse(flow, noise, {
-      ...given,
-      ...askedExecution(options),
-      guidance,
-      onTrace,
-      solver,
-    });
+    return await inverse(flow, noise, { ...context, mode, precision, onTrace, solver });
   } finally {
-    given.text?.dispose();
+    context.text?.dispose();
   }
-}
-
-/**
- * What some samples are told of: their labels and states of captions, which begin anew after the last.
- * The caller frees the states.
- */
-function givenFrom({ label, text }: AccelerationOptions, from: number, count: number): Given {
-  const rows = (length: number): number[] =>
-    Array.from({ length: count }, (_, i) => (from + i) % length);
-  return {
-    label: typeof label === 'object' ? rows(label.length).map((row) => label[row]!) : label,
-    text: text && tidy(() => tf.gather(text, tf.tensor1d(rows(text.shape[0]), 'int32'))),
-  };
 }
 
 /**
@@ -259,17 +223,16 @@ function givenFrom({ label, text }: AccelerationOptions, from: number, count: nu
 async function otherSeed(
   flow: Model,
   sequential: readonly Solver[],
-  { batch, repeats, seed }: Use,
   options: AccelerationOptions,
 ): Promise<Float32Array> {
+  const { batch = 1, repeats = 3, seed = 0 } = options;
   const others: Float32Array[] = [];
   for (let i = 0; i < repeats; i++) {
     options.onProgress?.((0.2 * i) / repeats, 'the noise of the seed');
     await breathe(options.signal);
     const noise = sampleNoise(flow, seed + 1, i * batch, batch);
-    const made = timed(() => sampled(flow, { noise, round: i }, sequential, options));
-    const { values } = await made.finally(() => noise.dispose());
-    others.push(values);
+    const made = timed(() => sampled(flow, noise, i, sequential, options));
+    others.push((await made.finally(() => noise.dispose())).values);
   }
   if (others.every((values) => values.every(Number.isFinite))) return joined(others);
   throw new UserError(
@@ -304,7 +267,7 @@ async function measureContenders(
     onProgress?.(0.6 + (0.2 * i) / contenders.length, `warming ${name}`);
     for (const [round, noise] of noises.entries()) {
       await breathe(signal);
-      const warm = sampled(flow, { noise, round }, solver, options, (trace) => {
+      const warm = sampled(flow, noise, round, solver, options, (trace) => {
         iterations[i]![trace.block]! += trace.iterations.length / repeats;
         addShortfalls(shortfalls[i]!, trace);
       });
@@ -316,7 +279,7 @@ async function measureContenders(
   const runs = contenders.map(
     ([, solver]) =>
       (round: number) =>
-        sampled(flow, { noise: noises[round]!, round }, solver, options),
+        sampled(flow, noises[round]!, round, solver, options),
   );
   const times = await takeTurns(runs, repeats, {
     onResult: (contender, round, values) => {
@@ -393,27 +356,28 @@ function checkedStrategies(
   });
 }
 
-async function ownPlan(flow: Model, options: AccelerationOptions, use: Use): Promise<Plan> {
-  const { guidance, images, onProgress, signal } = options;
-  const { batch, repeats, seed, tolerance } = use;
+async function ownPlan(flow: Model, options: AccelerationOptions): Promise<Plan> {
+  const { guidance, images, onProgress, signal, mode, precision } = options;
+  const { batch = 1, repeats = 3, seed = 0, tolerance = 1e-3 } = options;
   const latents = latentsToPlan(batch);
   const noise = sampleNoise(flow, seed, repeats * batch, latents);
-  const given = givenFrom(options, 0, latents);
+  const context = partContext(flow, options, 0, latents);
   const blocks = blocksOf(flow).length;
   try {
     return await planSampling(flow, noise, {
-      ...given,
+      ...context,
+      guidance,
       batch,
       tolerance,
-      ...askedExecution(options),
-      guidance,
+      mode,
+      precision,
       images,
       signal,
       onBlock: (block) => onProgress?.(0.2 + (0.4 * (blocks - block)) / (blocks + 1), 'the plan'),
     });
   } finally {
     noise.dispose();
-    given.text?.dispose();
+    context.text?.dispose();
   }
 }
 
@@ -425,4 +389,35 @@ function joined(parts: readonly Float32Array[]): Float32Array {
     at += part.length;
   }
   return all;
+}
+
+/**
+ * The plan of one token after the other in every block, of which nothing is measured: for
+ * `measureAcceleration` where no other is wanted, since to measure one takes longer than all the rest.
+ *
+ * @param options for what it is, as `planSampling` takes them
+ */
+export function sequentialPlan(
+  flow: Model,
+  {
+    batch,
+    tolerance = 1e-3,
+    ...execution
+  }: { batch: number; tolerance?: number } & ExecutionOptions,
+): Plan {
+  const stack = blocksOf(flow);
+  const untimed = { milliseconds: 0, error: 0 };
+  return {
+    format: 'tarflow-plan',
+    model: modelFingerprint(flow),
+    tolerance,
+    batch,
+    label: null,
+    guidance: null,
+    ...currentMachine(),
+    ...executionOf(stack, execution),
+    solvers: stack.map(() => ({ kind: 'sequential' })),
+    sequential: untimed,
+    planned: untimed,
+  };
 }

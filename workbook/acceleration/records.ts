@@ -4,14 +4,10 @@ import { promisify } from 'node:util';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { modelFingerprint, type Plan } from '../../src/sampling/planner/plan-file.js';
-import { type BenchmarkRow, readBenchmarks } from '../records/benchmarks.js';
-import { type Figures, figuresOf } from '../records/claim.js';
 import type { Acceleration } from '../records/record.js';
 import { type RecordOf, readRecord } from '../records/record.js';
 import { resultFile, resultsFolder, resultToRead } from '../records/results-folder.js';
 import { committedCheckpoint } from '../records/training-run.js';
-import { statisticsInSeeds } from './acceleration-table.js';
-import { strategyRow } from './measure.js';
 
 /** A run of `tarflow accelerate`: tables of one model in one mode. */
 export interface AccelerationRun {
@@ -107,113 +103,8 @@ export function planIterates({ solvers }: Pick<Plan, 'solvers'>): boolean {
   return solvers.some(({ kind }) => kind !== 'sequential');
 }
 
-/** The time of a sequential loop over tokens beside that of PyTorch's. */
-export interface LoopTime {
-  /** For example '256 tokens'. */
-  tokens: string;
-  batch: number;
-  mode: (typeof modes)[number];
-  /** Of a batch. */
-  seconds: number;
-  /** Of PyTorch's loop, likewise. */
-  peer: number;
-}
-
-/** How fast the sequential loops are, on the machine that measured them. */
-export interface LoopTimes {
-  machine: { processor: string; threads: number; peer: string };
-  loops: LoopTime[];
-}
-
-/** The sizes of the emoji models, as the benchmark names them. */
-const benchmarked: Readonly<Record<string, string>> = {
-  '2-128-4-2 on 32×32×3': '256 tokens',
-  '2-64-8-1 on 64×64×3': '1,024 tokens',
-};
-
-/**
- * Guided sequential sampling by models of the sizes of the emoji models, as `npm run bench` measured
- * it on the first machine that did, in float32 on its processor.
- */
-export async function readLoopTimes(): Promise<LoopTimes | undefined> {
-  for (const { machine, comparison } of await readBenchmarks()) {
-    const loops = comparison.flatMap(loopTimes);
-    if (loops.length > 0) return { machine, loops };
-  }
-  return undefined;
-}
-
-function loopTimes(row: BenchmarkRow): LoopTime[] {
-  const { name, configuration, batch, precision, device, ours, others, peers } = row;
-  const tokens = benchmarked[configuration];
-  const peer = peers['pytorch eager'];
-  const isGuided = name === 'guided sampling' && precision === 'float32' && device === 'cpu';
-  if (!isGuided || tokens === undefined || peer === undefined) return [];
-  // `ours` is as `sample` runs it, with XLA's loop.
-  const seconds = { xla: ours, graph: others?.graph, eager: others?.eager };
-  return modes.flatMap((mode) => {
-    const own = seconds[mode];
-    return own === undefined ? [] : [{ tokens, batch, mode, seconds: own, peer }];
-  });
-}
-
 /** Sampling at the size of a paper's model, with random weights, where it was measured. */
 export function readPaperSize(): Promise<PaperSize | undefined> {
   return readRecord('paper size', path.join(resultsFolder(), 'acceleration', 'paper-size.json'));
 }
 export type PaperSize = RecordOf<'paper size'>;
-
-/** The models of the claim 08-acceleration, by their tokens. */
-const tokensOf: Readonly<Record<string, string>> = {
-  'emoji-256-tokens': '256 tokens',
-  'emoji-1024-tokens': '1,024 tokens',
-};
-
-/** The figures of the claim 08-acceleration that stand in acceleration tables of its two models. */
-export function accelerationFigures(tables: readonly RecordedTable[]): Figures {
-  const own = tables.filter(({ model }) => model in tokensOf);
-  return figuresOf(own, figuresOfTable);
-}
-
-function figuresOfTable({ model, mode, table }: RecordedTable): Figures {
-  const where = `${tokensOf[model]}, batch ${table.batch}, ${mode}`;
-  const planned = strategyRow(table, 'planned');
-  const iterating = table.plan.solvers.filter(({ kind }) => kind !== 'sequential');
-  const figures: Figures = {
-    [`planned, times as fast as sequential, ${where}`]: planned.speedup,
-    [`planned, blocks that iterate, ${where}`]: iterating.length,
-    [`planned, largest difference of the data range, ${where}`]: planIterates(table.plan)
-      ? planned.error
-      : undefined,
-  };
-  for (const strategy of ['SeJD, published rule', 'GS-Jacobi, published form']) {
-    const row = strategyRow(table, strategy);
-    figures[`${strategy}, times as fast as sequential, ${where}`] = row.speedup;
-    // With too few images there are none.
-    figures[`${strategy}, distance of pixel statistics in units of another seed’s, ${where}`] =
-      statisticsInSeeds(table, row);
-  }
-  return figures;
-}
-
-/** The figures of the claim 08-acceleration that say what the sequential loops are worth. */
-export function loopFigures(times: LoopTimes | undefined): Figures {
-  return Object.fromEntries(
-    (times?.loops ?? []).map(({ tokens, batch, mode, seconds, peer }) => [
-      `sequential sampling in units of PyTorch’s time, guided, ${tokens}, batch ${batch}, ${mode}`,
-      seconds / peer,
-    ]),
-  );
-}
-
-/** The figures of the claim 08-acceleration at the size of a paper's model, of random weights. */
-export function paperSizeFigures(paperSize: PaperSize | undefined): Figures {
-  return Object.fromEntries(
-    (paperSize?.rows ?? [])
-      .filter(({ strategy }) => strategy !== 'sequential')
-      .map(({ strategy, speedup }) => [
-        `${strategy}, times as fast as sequential, 2-768-8-8 of random weights, one image`,
-        speedup,
-      ]),
-  );
-}

@@ -248,16 +248,3 @@ async function timedRun({ flow, noise, label }: Subject, solver: readonly Solver
   images.dataSync();
   return { images, iterations, milliseconds, total: performance.now() - started };
 }
-
-/**
- * Sequential samples of the same classes from other noise: what merely another seed changes.
- * @returns images that the caller frees
- */
-export async function sampleOtherSeed(subject: Subject, seed: number): Promise<tf.Tensor4D> {
-  const noise = sampleNoise(subject.flow, seed, 0, subject.batch);
-  try {
-    return await inverse(subject.flow, noise, { label: subject.label });
-  } finally {
-    noise.dispose();
-  }
-}

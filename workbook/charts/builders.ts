@@ -3,15 +3,6 @@ import { type ChartSpec, levelColour, palette, publishedColour } from './chart.j
 /** One datum: named numbers, and names that tell series and categories apart. */
 export type Row = Record<string, number | string | null | undefined>;
 
-/** A figure that a paper reports, as a dashed, dark line with its name. */
-export interface PublishedLine {
-  value: number;
-  /** For example 'TarFlow, ImageNet 64×64 (Table 2)'. */
-  label: string;
-  /** At which end of the line its name stands; at the left it is below. Default: right. */
-  end?: 'left' | 'right';
-}
-
 /** The options of every chart. */
 export interface ChartText {
   title: string;
@@ -29,58 +20,62 @@ export interface ChartText {
 /** The range of an axis: from, to. */
 export type Domain = readonly [number, number];
 
-/** One or several lines over a common x. */
-export function lineChart(
-  chart: ChartText & {
-    rows: readonly Row[];
-    /** The field of a row that holds the coordinate along x. */
-    x: string;
-    /** The field of a row that holds the coordinate along y. */
-    y: string;
-    /** The field that names the line of a row. */
-    series?: string;
-    /** The field that parts a series into lines of one colour, for example its seeds. */
-    detail?: string;
-    logX?: boolean;
-    logY?: boolean;
-    xDomain?: Domain;
-    yDomain?: Domain;
-    /** The colour of the line, if there is one series. */
-    colour?: string;
-    /** True for dots at the data, for curves of few points. */
-    points?: boolean;
-    /** The field that orders the points along a line; x where absent. */
-    order?: string;
-    /** True where x names stages one after the other, and is no number. */
-    stages?: boolean;
-    /** Where the x axis has its ticks, each with its number. */
-    xTicks?: readonly number[];
-    /** Where the y axis has its ticks, likewise. */
-    yTicks?: readonly number[];
-    /** The field with the half-length of the error bar of a point, in units of y. */
-    error?: string;
-    /** Horizontal lines at published values of y. */
-    published?: readonly PublishedLine[];
-  },
-): ChartSpec {
-  const lines: ChartSpec = {
-    data: { values: plain(chart.rows) },
-    mark: { type: 'line', clip: true, ...(chart.points ? { point: { size: 45 } } : {}) },
-    encoding: {
-      ...planeEncoding(chart),
-      ...(chart.detail === undefined ? {} : { detail: { field: chart.detail, type: 'nominal' } }),
-      ...(chart.order === undefined ? {} : { order: { field: chart.order, type: 'quantitative' } }),
-    },
-  };
-  const last = chart.stages
-    ? Number(chart.rows.at(-1)?.[chart.y])
-    : lastValue(chart.rows, chart.x, chart.y);
-  return framed(chart, [lines, ...errorRules(chart), ...published(chart.published, last)]);
+/** A chart of rows in a plane. */
+interface PlaneChart extends ChartText {
+  rows: readonly Row[];
+  /** The field of a row that holds the coordinate along x. */
+  x: string;
+  /** The field of a row that holds the coordinate along y. */
+  y: string;
+  /** The field that names the line or the cloud of a row. */
+  series?: string;
+  logX?: boolean;
+  logY?: boolean;
+  xDomain?: Domain;
+  yDomain?: Domain;
+  /** The colour, if there is one series. */
+  colour?: string;
 }
 
-/** Vertical lines over the errors of a line chart's points, in the colours of the lines. */
-function errorRules(chart: Parameters<typeof lineChart>[0]): ChartSpec[] {
-  const { rows, y, error } = chart;
+/** What lines take besides. */
+interface LineChart extends PlaneChart {
+  /** The field that parts a series into lines of one colour, for example its seeds. */
+  detail?: string;
+  /** True for dots at the data, for curves of few points. */
+  points?: boolean;
+  /** The field that orders the points along a line; x where absent. */
+  order?: string;
+  /** True where x names stages one after the other, and is no number. */
+  stages?: boolean;
+  /** Where the x axis has its ticks, each with its number. */
+  xTicks?: readonly number[];
+  /** Where the y axis has its ticks, likewise. */
+  yTicks?: readonly number[];
+  /** The field with the half-length of the error bar of a point, in units of y. */
+  error?: string;
+}
+
+/** One or several lines over a common x. */
+export function lineChart(chart: LineChart): ChartSpec {
+  const { rows, detail, order, points } = chart;
+  const lines: ChartSpec = {
+    data: { values: plain(rows) },
+    mark: { type: 'line', clip: true, ...(points ? { point: { size: 45 } } : {}) },
+    encoding: {
+      ...planeEncoding(chart),
+      ...(detail === undefined ? {} : { detail: { field: detail, type: 'nominal' } }),
+      ...(order === undefined ? {} : { order: { field: order, type: 'quantitative' } }),
+    },
+  };
+  return framed(chart, [lines, ...errorRules(chart, planeEncoding(chart))]);
+}
+
+/** Vertical lines over the errors of rows, which are half-lengths in units of y; none without a field of them. */
+function errorRules(
+  { rows, y, error }: { rows: readonly Row[]; y: string; error?: string | undefined },
+  encoding: Record<string, ChartSpec>,
+  mark: ChartSpec = {},
+): ChartSpec[] {
   if (error === undefined) return [];
   const bounds = rows.map((row) => ({
     ...row,
@@ -90,32 +85,23 @@ function errorRules(chart: Parameters<typeof lineChart>[0]): ChartSpec[] {
   return [
     {
       data: { values: plain(bounds) },
-      mark: { type: 'rule', strokeWidth: 1.6, clip: true },
-      encoding: { ...planeEncoding(chart), y2: { field: 'upper' } },
+      mark: { type: 'rule', strokeWidth: 1.6, clip: true, ...mark },
+      encoding: { ...encoding, y2: { field: 'upper' } },
     },
   ];
 }
 
 /** The encoding of the rows of a line or scatter chart: places and colours. */
-function planeEncoding(chart: PlaneChart): Record<string, ChartSpec> {
+function planeEncoding(chart: PlaneChart & Partial<LineChart>): Record<string, ChartSpec> {
+  const { x, y, xTitle, yTitle, xDomain, yDomain, logX, logY, stages, xTicks, yTicks } = chart;
+  const axis = { labelAngle: 0 };
   return {
-    x: placeAlongX(chart),
-    y: ticked(
-      quantity(chart.y, chart.yTitle, chart.yDomain, chart.logY),
-      'yTicks' in chart ? chart.yTicks : undefined,
-    ),
+    x: stages
+      ? { field: x, type: 'ordinal', sort: null, title: xTitle ?? x, axis }
+      : ticked(quantity(x, xTitle, xDomain, logX), xTicks),
+    y: ticked(quantity(y, yTitle, yDomain, logY), yTicks),
     color: seriesColour(chart.rows, chart.series, chart.colour),
   };
-}
-
-function placeAlongX(chart: PlaneChart): ChartSpec {
-  const { x, xTitle, xDomain, logX } = chart;
-  if ('stages' in chart && chart.stages) {
-    const axis = { labelAngle: 0 };
-    return { field: x, type: 'ordinal', sort: null, title: xTitle ?? x, axis };
-  }
-  const place = quantity(x, xTitle, xDomain, logX);
-  return ticked(place, 'xTicks' in chart ? chart.xTicks : undefined);
 }
 
 /** The place along an axis that has its ticks at some numbers, each with its number. */
@@ -126,45 +112,13 @@ function ticked(place: ChartSpec, ticks: readonly number[] | undefined): ChartSp
   return { ...place, axis: { ...axis, labelExpr: "format(datum.value, '~g')" } };
 }
 
-type PlaneChart = Parameters<typeof lineChart>[0] | Parameters<typeof scatterChart>[0];
-
-/** Points in a plane. */
-export function scatterChart(
-  chart: ChartText & {
-    rows: readonly Row[];
-    /** The field of a row that holds the coordinate along x. */
-    x: string;
-    /** The field of a row that holds the coordinate along y. */
-    y: string;
-    /** The field that names the cloud of a row. */
-    series?: string;
-    xDomain?: Domain;
-    yDomain?: Domain;
-    logX?: boolean;
-    logY?: boolean;
-    /** The colour of the dots, if there is one series. */
-    colour?: string;
-    /** The area of a dot in square pixels. */
-    size?: number;
-    opacity?: number;
-    /** Horizontal lines at published values of y. */
-    published?: readonly PublishedLine[];
-  },
-): ChartSpec {
+/** Points in a plane; `size` is the area of a dot in square pixels. */
+export function scatterChart(chart: PlaneChart & { size?: number; opacity?: number }): ChartSpec {
   const crowded = chart.rows.length > 500;
-  const points: ChartSpec = {
-    data: { values: plain(chart.rows) },
-    mark: {
-      type: 'point',
-      clip: true,
-      size: chart.size ?? (crowded ? 9 : 45),
-      opacity: chart.opacity ?? (crowded ? 0.5 : 0.9),
-      strokeWidth: 0,
-    },
-    encoding: planeEncoding(chart),
-  };
-  const last = lastValue(chart.rows, chart.x, chart.y);
-  return framed(chart, [points, ...published(chart.published, last)]);
+  const { size = crowded ? 9 : 45, opacity = crowded ? 0.5 : 0.9 } = chart;
+  const mark = { type: 'point', clip: true, size, opacity, strokeWidth: 0 };
+  const data = { values: plain(chart.rows) };
+  return framed(chart, [{ data, mark, encoding: planeEncoding(chart) }]);
 }
 
 /** Bars: one for each category, or for each series in each category. */
@@ -179,14 +133,10 @@ export function barChart(
     series?: string;
     /** The field with the half-length of the error bar, in units of y. */
     error?: string;
-    /** The field with the opacity of the bar, 0 to 1; the subtitle should say what it means. */
-    opacity?: string;
     yDomain?: Domain;
-    /** Horizontal lines at published values of y. */
-    published?: readonly PublishedLine[];
   },
 ): ChartSpec {
-  const { x, y, series, error, opacity } = chart;
+  const { x, y, series } = chart;
   const category = {
     field: x,
     type: 'nominal',
@@ -194,44 +144,24 @@ export function barChart(
     title: chart.xTitle ?? x,
     axis: { labelAngle: 0, labelLimit: 150 },
   };
-  const offset = series === undefined ? {} : { xOffset: { field: series, sort: null } };
-  const layers: ChartSpec[] = [
-    {
-      mark: { type: 'bar', clip: true },
-      encoding: {
-        x: category,
-        y: quantity(y, chart.yTitle, chart.yDomain, false, true),
-        color: seriesColour(chart.rows, series, palette[0]),
-        ...(opacity === undefined
-          ? {}
-          : { opacity: { field: opacity, type: 'quantitative', scale: null, legend: null } }),
-        ...offset,
-      },
-    },
-  ];
-  if (error !== undefined) {
-    const bounds = {
-      x: category,
-      y: { field: 'lower', type: 'quantitative' },
-      y2: { field: 'upper' },
-    };
-    layers.push({
-      transform: [
-        { calculate: `datum[${JSON.stringify(y)}] - datum[${JSON.stringify(error)}]`, as: 'lower' },
-        { calculate: `datum[${JSON.stringify(y)}] + datum[${JSON.stringify(error)}]`, as: 'upper' },
-      ],
-      mark: { type: 'rule', strokeWidth: 1.6, color: publishedColour },
-      encoding: { ...bounds, ...offset },
-    });
-  }
-  const bars = { data: { values: plain(chart.rows) }, layer: layers };
+  const place = {
+    x: category,
+    y: quantity(y, chart.yTitle, chart.yDomain, false, true),
+    ...(series !== undefined && { xOffset: { field: series, sort: null } }),
+  };
+  const bars: ChartSpec = {
+    data: { values: plain(chart.rows) },
+    mark: { type: 'bar', clip: true },
+    encoding: { ...place, color: seriesColour(chart.rows, series, palette[0]) },
+  };
   // Room for the longest category name, or for the bars of one category.
   const categories = new Set(chart.rows.map((row) => row[x]));
   const barsInOne = series === undefined ? 1 : new Set(chart.rows.map((row) => row[series])).size;
   const longest = Math.max(...[...categories].map((name) => String(name).length));
   const band = Math.max(7 * Math.min(longest, 22) + 16, 40 * barsInOne + 20);
   const width = chart.width ?? Math.max(300, band * categories.size);
-  return framed({ ...chart, width }, [bars, ...published(chart.published, 'margin')]);
+  const errors = errorRules(chart, place, { color: publishedColour });
+  return framed({ ...chart, width }, [bars, ...errors]);
 }
 
 /**
@@ -255,8 +185,6 @@ export function heatMap(
     /** The meaning of the colours. */
     colourTitle: string;
     colourDomain?: Domain;
-    /** True for colours that diverge from zero, for values of either sign. */
-    diverging?: boolean;
   },
 ): ChartSpec {
   const { values, rows, columns } = chart;
@@ -272,8 +200,7 @@ export function heatMap(
   // One pixel of overlap, so that the background does not show between cells.
   const [overX, overY] = [(chart.x[1] - chart.x[0]) / width, (chart.y[1] - chart.y[0]) / height];
   const numbers = Array.from(values, (value) => (Number.isFinite(value) ? round(value) : null));
-  const largest = numbers.reduce<number>((most, value) => Math.max(most, Math.abs(value ?? 0)), 0);
-  const domain = chart.colourDomain ?? (chart.diverging ? [-largest, largest] : undefined);
+  const { colourDomain: domain } = chart;
   const axis = (title: string | undefined, range: Domain, reverse: boolean) => ({
     type: 'quantitative',
     title: title ?? null,
@@ -302,10 +229,7 @@ export function heatMap(
           field: 'value',
           type: 'quantitative',
           title: chart.colourTitle,
-          scale: {
-            ...(domain ? { domain } : {}),
-            scheme: chart.diverging ? 'blueorange' : 'viridis',
-          },
+          scale: { ...(domain ? { domain } : {}), scheme: 'viridis' },
           legend: { gradientLength: Math.min(200, height) },
         },
       },
@@ -357,7 +281,7 @@ export function sideBySide(
 
 /**
  * A dashed horizontal line to lay over a chart, for what something that was measured or computed here
- * is compared with: a bound, real images. A published figure goes to a chart's `published`.
+ * is compared with: a bound, real images. A published figure has a {@link publishedLine}.
  *
  * @param label written at the right end: 'above' or 'below' the line, or in the margin 'beside' it
  */
@@ -470,60 +394,26 @@ function seriesColour(
 }
 
 /**
- * Published figures as dashed, dark lines with names; nothing that was measured here looks like this.
- * The name stands on the side of the line that is away from `last`, the last value of the chart, or
- * in the margin.
+ * A figure that a paper reports, as a dashed, dark line to lay over a chart, with its name below its left
+ * end. Nothing that was measured here looks like this.
+ *
+ * @param label for example 'TarFlow, ImageNet 64×64 (Table 2)'
  */
-function published(
-  figures: readonly PublishedLine[] | undefined,
-  last: number | 'margin' | undefined,
-): ChartSpec[] {
-  if (!figures || figures.length === 0) return [];
-  const y = { field: 'published', type: 'quantitative' };
-  const rules = {
-    data: { values: figures.map(({ value }) => ({ published: value })) },
-    mark: { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour },
-    encoding: { y },
+export function publishedLine(value: number, label: string): ChartSpec {
+  const y = { field: 'level', type: 'quantitative' };
+  const data = { values: [{ level: round(value), label: `published: ${label}` }] };
+  const dashed = { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour };
+  const place = { align: 'left', baseline: 'top', dx: 5, dy: 5 };
+  const text = { type: 'text', fontSize: 11, fontStyle: 'italic', ...place };
+  const name = { data, encoding: { x: { value: 0 }, y, text: { field: 'label' } } };
+  return {
+    layer: [
+      { data, mark: dashed, encoding: { y } },
+      // A white outline keeps the letters readable over lines.
+      { ...name, mark: { ...text, stroke: 'white', strokeWidth: 4, strokeJoin: 'round' } },
+      { ...name, mark: { ...text, color: publishedColour } },
+    ],
   };
-  const names = figures.flatMap(({ value, label, end = 'right' }) => {
-    const atLeft = end === 'left' && last !== 'margin';
-    const below = atLeft || (typeof last === 'number' && last > value);
-    const text = {
-      type: 'text',
-      fontSize: 11,
-      fontStyle: 'italic',
-      ...(last === 'margin'
-        ? { align: 'left', baseline: 'middle', dx: 8, lineBreak: '\n' }
-        : {
-            align: end,
-            baseline: below ? 'top' : 'bottom',
-            dy: below ? 5 : -4,
-            dx: atLeft ? 5 : 0,
-          }),
-    };
-    const name = `published:${last === 'margin' ? '\n' : ' '}${label}`;
-    const place = {
-      data: { values: [{ published: value, label: name }] },
-      encoding: { x: { value: atLeft ? 0 : 'width' }, y, text: { field: 'label' } },
-    };
-    // A white outline keeps the letters readable over lines.
-    const outline = { ...text, stroke: 'white', strokeWidth: 4, strokeJoin: 'round' };
-    return [
-      { ...place, mark: outline },
-      { ...place, mark: { ...text, color: publishedColour } },
-    ];
-  });
-  return [rules, ...names];
-}
-
-/** The value of `field` in the rightmost row. */
-function lastValue(rows: readonly Row[], x: string, field: string): number | undefined {
-  let last: Row | undefined;
-  for (const row of rows) {
-    if (!last || Number(row[x]) >= Number(last[x])) last = row;
-  }
-  const value = last?.[field];
-  return typeof value === 'number' ? value : undefined;
 }
 
 /** Rows as JSON can hold them: a number that is not finite leaves a gap. */

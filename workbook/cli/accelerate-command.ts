@@ -23,7 +23,6 @@ import type { ExecutionOptions } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
 import { checkTolerance } from '../../src/sampling/planner/plan-sampling.js';
-import { askedExecution } from '../../src/sampling/solvers/execution.js';
 import { startProgress } from '../../src/show/progress.js';
 import { titleOfCheckpoint } from '../../src/training/checkpoint.js';
 import { planText, showAcceleration } from '../acceleration/acceleration-table.js';
@@ -114,7 +113,8 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<Outc
           images,
           tolerance,
           seed,
-          ...askedExecution(options),
+          mode: options.mode,
+          precision: options.precision,
         };
         const onProgress = (share: number, now: string) =>
           progress.update(Math.round(100 * (index + share)), { batch, now });
@@ -165,33 +165,20 @@ function roundsOf({ batch: batches, repeats }: Pick<AccelerateOptions, 'batch' |
   });
 }
 
-/** What to type to get the same table; the file's place is left to the reader. */
+/** The options that make a table, in the order in which its command has them; the file's place is left out. */
+const telling = [
+  ...['batch', 'tolerance', 'repeats', 'seed', 'mode', 'precision', 'data', 'label', 'text'],
+  ...['textEncoder', 'guidance', 'rule', 'temperature', 'annealed', 'on', 'blocks'],
+] as (keyof AccelerateOptions)[];
+
+/** What to type to get the same table. */
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
-  const { batch, tolerance, repeats, seed, mode, precision, data, label, text } = options;
-  const { textEncoder, guidance, rule, temperature, annealed, on, blocks } = options;
-  const values = {
-    batch,
-    tolerance,
-    repeats,
-    seed,
-    mode,
-    precision,
-    data,
-    label,
-    text,
-    'text-encoder': textEncoder,
-    guidance: guidance === 0 ? undefined : guidance,
-    rule,
-    temperature,
-    annealed,
-    on,
-    blocks,
-  };
-  const words = Object.entries(values).flatMap(([name, value]) => {
-    if (value === undefined || value === false) return [];
-    if (value === true) return [`--${name}`];
-    if (name === 'text') return text.flatMap((caption) => ['--text', caption]);
-    return [`--${name}`, String(value)];
+  const words = telling.flatMap((name) => {
+    const value = options[name];
+    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    if (value === undefined || value === false || (name === 'guidance' && value === 0)) return [];
+    if (name === 'text') return options.text.flatMap((caption) => [flag, caption]);
+    return value === true ? [flag] : [flag, String(value)];
   });
   return shellWords(['tarflow', 'accelerate', checkpoint, ...words]);
 }

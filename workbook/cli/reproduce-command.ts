@@ -16,34 +16,27 @@ import { productRate } from '../measures/machine-rates.js';
 import { tableOf } from '../papers/index.js';
 import type { Figure } from '../records/record.js';
 import type { ReproducedTable } from '../records/table.js';
+import { type CostPlan, costText, rowCost, trainingOperations } from '../reproduction/cost.js';
+import { imagesOfLatents, openDecoder, openSplits, type Splits } from '../reproduction/data.js';
+import { comparesSamples, isTime } from '../reproduction/measurable.js';
+import type { ReproduceOptions } from '../reproduction/options.js';
 import {
-  type CostPlan,
-  checkRecipe,
-  comparesSamples,
-  costText,
-  experimentOf,
-  imagesOfLatents,
-  isTime,
-  isTrained,
   modelsLatents,
-  noiseWidths,
-  openDecoder,
-  openSplits,
   type PlannedRow,
   plannedRows,
   type Recipe,
-  type ReproduceOptions,
-  readRows,
   recipesOf,
-  reproduceRow,
-  rowCost,
-  type Splits,
   scales,
   tableNames,
+} from '../reproduction/recipe.js';
+import { readRows, reproduceRow, writeRow } from '../reproduction/row.js';
+import {
+  checkRecipe,
+  experimentOf,
+  isTrained,
+  noiseWidths,
   threadsOfBegun,
-  trainingOperations,
-  writeRow,
-} from '../reproduction/index.js';
+} from '../reproduction/trainings.js';
 import {
   networkName,
   settingsOf,
@@ -371,7 +364,7 @@ function costOf(planned: PlannedRow, plan: CostPlan): string {
  */
 function costPlan(recipe: Recipe, request: TableRequest, images: CostPlan['images']): CostPlan {
   const settings = settingsOfRow(settingsOf(request), recipe, request);
-  const { samples, seeds = [0], weights, change } = settings;
+  const { samples, seeds = [0], weights } = settings;
   const { settings: training } = experimentOf(recipe, images?.count ?? 1, settings);
   // The row's own training serves several figures.
   let own = 0;
@@ -392,8 +385,7 @@ function costPlan(recipe: Recipe, request: TableRequest, images: CostPlan['image
   return {
     trainings: weights === undefined ? own + series : 0,
     samples: samples * distances,
-    ...(images && { images }),
-    change,
+    images,
   };
 }
 

@@ -9,13 +9,8 @@ import { disposeModel } from '../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { titleOfCheckpoint } from '../../src/training/checkpoint.js';
 import { resultsFolder } from '../records/results-folder.js';
-import {
-  type LatentDecoder,
-  type Recipe,
-  type ReproduceOptions,
-  recipesOf,
-  type Scale,
-} from '../reproduction/index.js';
+import type { LatentDecoder, ReproduceOptions } from '../reproduction/options.js';
+import { type Recipe, recipesOf, type Scale } from '../reproduction/recipe.js';
 
 /** What the user says of a table that is reproduced. */
 export interface TableRequest {
@@ -39,21 +34,13 @@ export interface TableRequest {
 
 /** How rows are reproduced, from what the user said. */
 export function settingsOf(request: TableRequest): ReproduceOptions {
-  const { out, batch = 64, repeats, seed, seeds, scale, autoencoder, data } = request;
+  const { scale, autoencoder, data, samples = scale === 'paper' ? 50_000 : 10_000 } = request;
   return {
-    out,
+    ...request,
     checkpoints: path.join(resultsFolder(), 'checkpoints'),
     ledger: request.ledger ?? usualLedger(),
-    samples: request.samples ?? (scale === 'paper' ? 50_000 : 10_000),
-    repeats,
-    seed,
-    seeds,
-    network: request.network,
-    batch,
-    folder: data,
-    weights: request.weights,
-    images: request.images,
-    statistics: request.statistics,
+    samples,
+    batch: request.batch ?? 64,
     openDecoder:
       autoencoder === undefined ? undefined : (recipe) => decoderOf(autoencoder, recipe, data),
     shared: new Map(),

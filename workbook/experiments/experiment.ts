@@ -1,30 +1,23 @@
-import type { Experiment } from '../../src/training/experiment.js';
+import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
-import type { OurReference } from '../papers/index.js';
 
-/** The figure that an experiment is expected to give: where it is recorded, never typed. */
-export interface Expectation {
-  /** What the figure is. */
-  what: string;
-  /** A figure of `results/claims/`, or a committed run, whose last held-out loss it is. */
-  from: OurReference | { run: string };
-  /** How the committed checkpoint came about, where its steps are not the experiment's. */
-  note?: string | undefined;
-}
+/** Images of clothes, of Fashion-MNIST. */
+export const clothes = { channels: 1, height: 28, width: 28 };
 
-/** Experiments that belong together, and what they are expected to give, by name. */
-export interface ExperimentGroup {
-  experiments: readonly Experiment[];
-  /** Those without an entry have no committed run that went to its end. */
-  expected: Readonly<Record<string, Expectation>>;
-}
-
-/** The last held-out loss of a committed run. */
-export function lossOf(
-  run: string,
-  { what = 'held-out loss, nats per dimension', note }: { what?: string; note?: string } = {},
-): Expectation {
-  return { what, from: { run }, note };
+/** A small class-conditional flow of clothes, 4-64-4-2, that differs from the others in what is given. */
+export function smallTarFlow(change: Partial<TarFlowConfig> = {}): TarFlowConfig {
+  return {
+    kind: 'tarflow',
+    image: clothes,
+    patchSize: 4,
+    channels: 64,
+    blocks: 4,
+    layersPerBlock: 2,
+    headWidth: 32,
+    classes: 10,
+    volumePreserving: false,
+    ...change,
+  };
 }
 
 type Chosen = Pick<

@@ -1,19 +1,8 @@
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { Experiment } from '../../src/training/experiment.js';
-import { ours } from '../papers/index.js';
-import { type ExperimentGroup, lossOf, settingsOf } from './experiment.js';
+import { settingsOf, smallTarFlow } from './experiment.js';
 
-const config: TarFlowConfig = {
-  kind: 'tarflow',
-  image: { channels: 1, height: 28, width: 28 },
-  patchSize: 4,
-  channels: 128,
-  blocks: 4,
-  layersPerBlock: 4,
-  headWidth: 64,
-  classes: 0,
-  volumePreserving: false,
-};
+const config = smallTarFlow({ channels: 128, layersPerBlock: 4, headWidth: 64, classes: 0 });
 
 /**
  * Likelihood on Fashion-MNIST: uniform dequantisation noise, no labels. The workbook's twin of
@@ -143,28 +132,10 @@ const cifar10Density: Experiment<TarFlowConfig> = {
 };
 
 /** Flows of pixels: their likelihood, and their samples. */
-export const images: ExperimentGroup = {
-  experiments: [
-    fashionMnistDensity,
-    fashionMnistConditional,
-    fashionMnistConditional8x2,
-    mnistDemonstration,
-    cifar10Density,
-  ],
-  expected: {
-    'fashion-mnist-density': {
-      what: 'bits per dimension, test split',
-      from: ours('10-bits-per-dimension', 'bits per dimension, test split'),
-      note: 'The committed checkpoint took these steps, the first 5,878 of them under longer plans.',
-    },
-    'fashion-mnist-conditional-8x2': lossOf('fashion-mnist-conditional-8x2', {
-      note:
-        'The committed checkpoint took these steps, the first 21,230 of them under longer plans (43,000 ' +
-        'steps at first, then 31,000 and 28,000), and then 10,400 more from there (`--from`, ' +
-        '`steps=10400 peakLearningRate=6e-4 warmupSteps=300 holdSteps=3500 seed=2`, the first 5,137 of ' +
-        'them under plans of 12,900 and 11,400) and 6,700 from there (`steps=6700 ' +
-        'peakLearningRate=6e-4 warmupSteps=300 holdSteps=2700 seed=3`, the first 2,606 of them under a ' +
-        'plan of 20,000).',
-    }),
-  },
-};
+export const images: readonly Experiment[] = [
+  fashionMnistDensity,
+  fashionMnistConditional,
+  fashionMnistConditional8x2,
+  mnistDemonstration,
+  cifar10Density,
+];

@@ -97,11 +97,6 @@ function squaredDistance(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0);
 }
 
-/** The entropy of shares in nats: log of the number of classes where all are as frequent. */
-export function shareEntropy(shares: readonly number[]): number {
-  return shares.reduce((sum, share) => (share > 0 ? sum - share * Math.log(share) : sum), 0);
-}
-
 /** The indices of images all of whose values are finite. */
 export function finiteImages(images: tf.Tensor4D): number[] {
   const values = images.dataSync();

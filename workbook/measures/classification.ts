@@ -3,24 +3,12 @@
  * constant, a row for each image.
  */
 
-/** The class of the largest score. */
-export function mostLikely(scores: readonly number[]): number {
-  return scores.indexOf(Math.max(...scores));
-}
-
 /** log Σ exp(score / temperature), less the largest score / temperature. */
 function logSum(scores: readonly number[], temperature: number): number {
   const top = Math.max(...scores);
   return Math.log(
     scores.reduce((total, score) => total + Math.exp((score - top) / temperature), 0),
   );
-}
-
-/** The logarithm of the mean of exp(score): log p(x) from log p(x | y), for classes equally frequent. */
-export function logMeanExp(scores: readonly number[]): number {
-  const top = Math.max(...scores);
-  const sum = scores.reduce((total, score) => total + Math.exp(score - top), 0);
-  return top + Math.log(sum / scores.length);
 }
 
 /** The classes' probabilities, softmax(scores / temperature). */
@@ -103,27 +91,4 @@ export function reliability(
     0,
   );
   return { error, bins };
-}
-
-/**
- * How often each class is taken for each.
- * @returns counts by true class, then by guess
- * @throws RangeError for a label or a guess that is no class
- */
-export function confusionCounts(
-  guesses: readonly number[],
-  labels: ArrayLike<number>,
-  classes: number,
-): number[][] {
-  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
-  guesses.forEach((guess, i) => {
-    const line = counts[labels[i]!];
-    if (line?.[guess] === undefined) {
-      throw new RangeError(
-        `Image ${i} has the label ${labels[i]} and the guess ${guess}. Expected classes from 0 to ${classes - 1}.`,
-      );
-    }
-    line[guess]++;
-  });
-  return counts;
 }

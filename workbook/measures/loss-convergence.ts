@@ -38,11 +38,10 @@ export const convergedBelow = 0.005;
  *
  * @example
  * ```ts
- * import { lossConvergence, lossConvergenceText, readCommittedRun } from 'tarflow/workbook';
+ * import { lossConvergence, readCommittedRun } from 'tarflow/workbook';
  *
  * const { records } = await readCommittedRun('emoji-256-tokens');
- * const found = lossConvergence(records);
- * if (found) console.log(lossConvergenceText(found));
+ * console.log(lossConvergence(records)?.share);
  * ```
  */
 export function lossConvergence(records: readonly ValidatedStep[]): LossConvergence | undefined {
@@ -68,11 +67,4 @@ export function lossConvergence(records: readonly ValidatedStep[]): LossConverge
     share,
     converged: share < convergedBelow,
   };
-}
-
-/** For example “changed by 0.42 % over the last fifth (converged by the rule of 0.5 %: yes)”. */
-export function lossConvergenceText({ share, converged }: LossConvergence): string {
-  const percent = (value: number) => `${Number((100 * value).toPrecision(3))} %`;
-  const answer = `converged by the rule of ${percent(convergedBelow)}: ${converged ? 'yes' : 'no'}`;
-  return `changed by ${percent(share)} over the last fifth (${answer})`;
 }

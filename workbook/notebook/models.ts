@@ -6,11 +6,7 @@ import { packageRoot } from '../../src/core/package-root.js';
 import { type DataSource, loadDataset } from '../../src/data/index.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { type Classifier, disposeClassifier } from '../../src/models/classifier/family.js';
-import {
-  loadClassifier,
-  saveClassifier,
-  trainClassifier,
-} from '../../src/models/classifier/train.js';
+import { loadClassifier } from '../../src/models/load-checkpoint.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
 import { untilInterrupted } from '../../src/show/interrupt.js';
@@ -19,6 +15,7 @@ import type { Experiment } from '../../src/training/experiment.js';
 import type { StepRecord } from '../../src/training/record.js';
 import { train } from '../../src/training/train.js';
 import { type LiveTraining, liveTraining } from '../charts/training-curves.js';
+import { saveClassifier, trainClassifier } from '../measures/train-classifier.js';
 import { inQuickMode, resultFile, resultToRead, training } from '../records/results-folder.js';
 import { commitRun } from '../records/training-run.js';
 

@@ -1,4 +1,5 @@
 import { gsJacobi } from './gs-jacobi.js';
+import type { MeasuredFigure } from './measurements/measurement.js';
 import type { Paper } from './paper-claim.js';
 import type { MeasureName, PublishedFigure, Row, Source, Table } from './paper-table.js';
 import { selectiveJacobi } from './selective-jacobi.js';
@@ -50,6 +51,13 @@ export function publishedFigure(
   const source = sourceText(found, figure);
   const over = measure === 'speed-up' ? ', over the authors’ own sequential loop' : '';
   return { value: figure.value, source: `${source}${over}`, known: figure.source.known };
+}
+
+/** What a paper reports for the same quantity as a figure of ours; undefined where none does. */
+export function publishedOf({ published }: MeasuredFigure) {
+  if (!published) return undefined;
+  const { table, row, measure, of } = published;
+  return publishedFigure(table, row, measure, of);
 }
 
 /** A work and a place in it, and how it came here where it was not read there. */

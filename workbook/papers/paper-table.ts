@@ -128,6 +128,30 @@ export type Verdict =
   | 'cannot be told at this size'
   | 'not measured yet';
 
+/**
+ * Rows of a table that reports one figure of each model: its name, kind and value, and what else is known
+ * of it.
+ */
+export function reported(
+  measure: MeasureName,
+  source: Source,
+  models: readonly (readonly [name: string, kind: string, value: number, known?: Partial<Row>])[],
+): Row[] {
+  return models.map(([name, kind, value, known]) => {
+    return { name, kind, published: [{ measure, value, source }], ...known };
+  });
+}
+
+/** Rows of flows that are trained and measured here alone, by the names of their experiments. */
+export function ourFlows(
+  measures: readonly MeasureName[],
+  experiments: Readonly<Record<string, string>>,
+): Row[] {
+  return Object.entries(experiments).map(([name, workbook]) => {
+    return { name, kind: 'flow', workbook, published: [], measures };
+  });
+}
+
 /** A figure that a paper's table has, for sentences and beside figures of ours. */
 export function published(
   table: string,

@@ -1,15 +1,8 @@
 import { ours, type Paper, sentence } from './paper-claim.js';
-import { type PaperScale, type PublishedFigure, published, type Source } from './paper-table.js';
+import { ourFlows, type PaperScale, published, reported, type Source } from './paper-table.js';
 
 const work = 'arXiv 2506.06276';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });
-
-const fid = (place: string, entries: readonly [name: string, kind: string, value: number][]) =>
-  entries.map(([name, kind, value]) => ({
-    name,
-    kind,
-    published: [{ measure: 'FID', value, source: quoted(place) }] as PublishedFigure[],
-  }));
 
 /** What the models have in common. */
 const shared = {
@@ -40,16 +33,12 @@ const classConditional: PaperScale = {
   sampling: { guidance: 3, rule: 'product', denoising: 0 },
 };
 /** It goes on with longer sequences, for how long is not said. */
+const { epochs: _, ...untimed } = classConditional;
 const largeImages: PaperScale = {
-  ...shared,
+  ...untimed,
   data: 'ImageNet 512×512, latents of 64×64×4',
-  encoded: 'imagenet',
-  classes: 1000,
   side: 64,
   gridSide: 32,
-  channels: 2048,
-  layersPerBlock: [2, 2, 2, 2, 2, 18],
-  sampling: { guidance: 3, rule: 'product', denoising: 0 },
 };
 /** It was trained on CC12M; for how long is not said. */
 const textToImage: PaperScale = {
@@ -72,42 +61,42 @@ export const starflow: Paper = {
     {
       id: 'fid-imagenet-256',
       title: 'Table 3: samples of ImageNet 256×256, class-conditional',
-      rows: [
-        ...fid('samples of ImageNet 256×256', [['STARFlow (1.4B), latents', 'flow', 2.4]]).map(
-          (row) => ({ ...row, paper: classConditional }),
-        ),
-        ...fid('samples of ImageNet 256×256', [
-          ['STARFlow, denoised by its score, decoder as it was', 'flow', 2.96],
-        ]).map((row) => ({
-          ...row,
-          paper: { ...classConditional, sampling: { ...classConditional.sampling, denoising: 1 } },
-        })),
-        ...fid('samples of ImageNet 256×256', [
-          ['deep and shallow blocks in pixel space (1.4B)', 'flow', 4.69],
-          ['TarFlow in pixel space (1.3B)', 'flow', 5.56],
-          ['JetFormer (2.8B)', 'flow and autoregressive', 6.64],
-          ['DiT-XL/2', 'diffusion', 2.27],
-          ['SiT-XL', 'diffusion', 2.06],
-          ['LDM-4', 'diffusion', 3.6],
-          ['ADM', 'diffusion', 4.59],
-          ['CDM', 'diffusion', 4.88],
-          ['GIVT', 'autoregressive', 2.59],
-          ['MAR-AR', 'autoregressive', 4.69],
-          ['MAR', 'autoregressive', 1.55],
-          ['VAR', 'autoregressive', 1.73],
-          ['LlamaGen-3B', 'autoregressive', 2.18],
-          ['RQ-Transformer', 'autoregressive', 3.8],
-          ['DART', 'autoregressive and diffusion', 3.82],
-        ]),
-      ],
+      rows: reported('FID', quoted('samples of ImageNet 256×256'), [
+        ['STARFlow (1.4B), latents', 'flow', 2.4, { paper: classConditional }],
+        [
+          'STARFlow, denoised by its score, decoder as it was',
+          'flow',
+          2.96,
+          {
+            paper: {
+              ...classConditional,
+              sampling: { ...classConditional.sampling, denoising: 1 },
+            },
+          },
+        ],
+        ['deep and shallow blocks in pixel space (1.4B)', 'flow', 4.69],
+        ['TarFlow in pixel space (1.3B)', 'flow', 5.56],
+        ['JetFormer (2.8B)', 'flow and autoregressive', 6.64],
+        ['DiT-XL/2', 'diffusion', 2.27],
+        ['SiT-XL', 'diffusion', 2.06],
+        ['LDM-4', 'diffusion', 3.6],
+        ['ADM', 'diffusion', 4.59],
+        ['CDM', 'diffusion', 4.88],
+        ['GIVT', 'autoregressive', 2.59],
+        ['MAR-AR', 'autoregressive', 4.69],
+        ['MAR', 'autoregressive', 1.55],
+        ['VAR', 'autoregressive', 1.73],
+        ['LlamaGen-3B', 'autoregressive', 2.18],
+        ['RQ-Transformer', 'autoregressive', 3.8],
+        ['DART', 'autoregressive and diffusion', 3.82],
+      ]),
     },
     {
       id: 'fid-imagenet-512',
       title: 'Table 3: samples of ImageNet 512×512, class-conditional',
-      rows: fid('samples of ImageNet 512×512', [['STARFlow', 'flow', 3]]).map((row) => ({
-        ...row,
-        paper: largeImages,
-      })),
+      rows: reported('FID', quoted('samples of ImageNet 512×512'), [
+        ['STARFlow', 'flow', 3, { paper: largeImages }],
+      ]),
     },
     {
       id: 'text-to-image',
@@ -128,29 +117,26 @@ export const starflow: Paper = {
     {
       id: 'deep-shallow',
       title: 'How layers are shared out among four blocks, at one cost (L2)',
-      rows: [
-        ['one deep block nearest the noise, 1-1-1-5', 'design-deep-near-noise'],
-        ['an even split, 2-2-2-2', 'design-even'],
-        ['one deep block nearest the data, 5-1-1-1', 'design-deep-near-data'],
-      ].map(([name = '', workbook = '']) => ({
-        ...{ name, kind: 'flow', published: [], workbook },
-        measures: ['held-out loss', 'FID'] as const,
-      })),
+      rows: ourFlows(['held-out loss', 'FID'], {
+        'one deep block nearest the noise, 1-1-1-5': 'design-deep-near-noise',
+        'an even split, 2-2-2-2': 'design-even',
+        'one deep block nearest the data, 5-1-1-1': 'design-deep-near-data',
+      }),
     },
     {
       id: 'latents-and-pixels',
       title: 'A flow on latents and on pixels, at one cost of training (L1)',
-      rows: [
-        {
-          ...{ name: 'latents, decoder trained on noise', workbook: 'emoji-on-latents' },
+      rows: ourFlows(['held-out loss', 'FID'], {
+        'latents, decoder trained on noise': 'emoji-on-latents',
+        'pixels, patches of 8×8, σ = 0.05': 'emoji-on-pixels',
+        'pixels, patches of 8×8, σ = 0.1': 'emoji-on-noisier-pixels',
+        'pixels, patches of 4×4, σ = 0.05': 'emoji-on-small-patches',
+      }).map((row) => ({
+        ...row,
+        labelledAsTrained: true,
+        ...(row.workbook === 'emoji-on-latents' && {
           latents: { images: 'emoji-base-64', autoencoder: 'emoji-vae-noisy' },
-        },
-        { name: 'pixels, patches of 8×8, σ = 0.05', workbook: 'emoji-on-pixels' },
-        { name: 'pixels, patches of 8×8, σ = 0.1', workbook: 'emoji-on-noisier-pixels' },
-        { name: 'pixels, patches of 4×4, σ = 0.05', workbook: 'emoji-on-small-patches' },
-      ].map((row) => ({
-        ...{ ...row, kind: 'flow', published: [], labelledAsTrained: true as const },
-        measures: ['held-out loss', 'FID'] as const,
+        }),
       })),
     },
   ],

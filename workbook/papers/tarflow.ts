@@ -1,9 +1,10 @@
 import { ours, type Paper, sentence } from './paper-claim.js';
 import {
   type MeasureName,
+  ourFlows,
   type PaperScale,
   published,
-  type Row,
+  reported,
   type Source,
 } from './paper-table.js';
 
@@ -70,46 +71,13 @@ export const afhq256: PaperScale = {
 };
 export const paperScales = { unconditional64, conditional64, conditional128 };
 
-type Entry = [name: string, kind: string, value: number];
+const ofSamples = (side: number) => quoted(`samples of ImageNet ${side}×${side}`);
 
-const bits = (entries: readonly Entry[]) =>
-  entries.map(([name, kind, value]) => ({
-    name,
-    kind,
-    published: [
-      {
-        measure: 'bits per dimension' as const,
-        value,
-        source: quoted('likelihood of ImageNet 64×64'),
-      },
-    ],
-  }));
+/** The twin of the models whose samples are compared. */
+const twin = { workbook: 'fashion-mnist-conditional-8x2' };
 
-const fid = (place: string, entries: readonly Entry[]) =>
-  entries.map(([name, kind, value]) => ({
-    name,
-    kind,
-    published: [{ measure: 'FID' as const, value, source: quoted(place) }],
-  }));
-
-/** Small twins of the ablation of the design. */
-const designTwins: Readonly<Record<string, string>> = {
-  'scale and shift (NVP)': 'design-base',
-  'shift only (VP)': 'design-volume-preserving',
-  'coupling of channels instead of autoregression': 'design-coupling',
-  'one block, from left to right only': 'design-one-block',
-};
-
-/** A twin at workbook scale, of which the held-out loss is measured beside the distance. */
-function twinOf(workbook: string | undefined): Pick<Row, 'workbook' | 'measures'> {
-  return workbook === undefined ? {} : { workbook, measures: ['held-out loss', 'FID'] };
-}
-
-/** Rows of flows that are trained and measured here alone, by the names of their experiments. */
-const ourFlows = (measures: readonly MeasureName[], experiments: Record<string, string>): Row[] =>
-  Object.entries(experiments).map(([name, workbook]) => ({
-    ...{ name, kind: 'flow', workbook, published: [], measures },
-  }));
+/** What is measured of a twin at workbook scale beside its distance. */
+const measures: readonly MeasureName[] = ['held-out loss', 'FID'];
 
 /** A flow over the patches of an image, and what it is compared with. */
 export const tarflow: Paper = {
@@ -120,26 +88,20 @@ export const tarflow: Paper = {
     {
       id: 'likelihood',
       title: 'Table 2: likelihood of ImageNet 64×64, unconditional',
-      rows: [
-        ...bits([['TarFlow 2-768-8-8', 'flow', 2.99]]).map((row) => ({
-          ...row,
-          paper: density,
-          workbook: 'fashion-mnist-density',
-        })),
-        ...bits([
-          ['NFDM', 'diffusion', 3.2],
-          ['Flow Matching', 'flow matching', 3.31],
-          ['VDM', 'diffusion', 3.4],
-          ['Routing Transformer', 'autoregressive', 3.43],
-          ['Sparse Transformer', 'autoregressive', 3.44],
-          ['SPN', 'autoregressive', 3.52],
-          ['Very Deep VAE', 'VAE', 3.52],
-          ['Improved DDPM', 'diffusion', 3.54],
-          ['Flow++', 'flow', 3.69],
-          ['Glow', 'flow', 3.81],
-          ['PixelCNN', 'autoregressive', 3.83],
-        ]),
-      ],
+      rows: reported('bits per dimension', quoted('likelihood of ImageNet 64×64'), [
+        ['TarFlow 2-768-8-8', 'flow', 2.99, { paper: density, workbook: 'fashion-mnist-density' }],
+        ['NFDM', 'diffusion', 3.2],
+        ['Flow Matching', 'flow matching', 3.31],
+        ['VDM', 'diffusion', 3.4],
+        ['Routing Transformer', 'autoregressive', 3.43],
+        ['Sparse Transformer', 'autoregressive', 3.44],
+        ['SPN', 'autoregressive', 3.52],
+        ['Very Deep VAE', 'VAE', 3.52],
+        ['Improved DDPM', 'diffusion', 3.54],
+        ['Flow++', 'flow', 3.69],
+        ['Glow', 'flow', 3.81],
+        ['PixelCNN', 'autoregressive', 3.83],
+      ]),
     },
     {
       id: 'likelihood-at-one-cost',
@@ -178,155 +140,128 @@ export const tarflow: Paper = {
           MAF: 'fashion-mnist-maf',
           'Affine couplings': 'fashion-mnist-coupling',
         }),
-        {
-          name: 'Glow on Fashion-MNIST test',
-          kind: 'flow',
-          published: [
-            {
-              measure: 'bits per dimension',
-              value: 2.958,
-              source: { work: 'Nalisnick et al. 2019', place: 'test split', known: 'remembered' },
-            },
-          ],
-        },
+        ...reported(
+          'bits per dimension',
+          { work: 'Nalisnick et al. 2019', place: 'test split', known: 'remembered' },
+          [['Glow on Fashion-MNIST test', 'flow', 2.958]],
+        ),
       ],
     },
     {
       id: 'fid-imagenet-64-conditional',
       title: 'Table 3: samples of ImageNet 64×64, class-conditional',
-      rows: [
-        ...fid('samples of ImageNet 64×64', [['TarFlow 2-768-8-8, N(0, 0.05²)', 'flow', 2.66]]).map(
-          (row) => ({
-            ...row,
-            paper: conditional64,
-            workbook: 'fashion-mnist-conditional-8x2',
-            weights: 'imagenet_model_2_768_8_8_0.05.pth',
-          }),
-        ),
-        ...fid('samples of ImageNet 64×64', [
-          ['EDM', 'diffusion', 1.55],
-          ['ADM (dropout)', 'diffusion', 2.09],
-          ['iDDPM', 'diffusion', 2.92],
-          ['iCT-deep', 'consistency', 3.25],
-          ['BigGAN', 'GAN', 4.06],
-          ['CD (LPIPS)', 'consistency', 4.7],
-          ['IC-GAN', 'GAN', 6.7],
-        ]),
-      ],
+      rows: reported('FID', ofSamples(64), [
+        [
+          'TarFlow 2-768-8-8, N(0, 0.05²)',
+          'flow',
+          2.66,
+          { ...twin, paper: conditional64, weights: 'imagenet_model_2_768_8_8_0.05.pth' },
+        ],
+        ['EDM', 'diffusion', 1.55],
+        ['ADM (dropout)', 'diffusion', 2.09],
+        ['iDDPM', 'diffusion', 2.92],
+        ['iCT-deep', 'consistency', 3.25],
+        ['BigGAN', 'GAN', 4.06],
+        ['CD (LPIPS)', 'consistency', 4.7],
+        ['IC-GAN', 'GAN', 6.7],
+      ]),
     },
     {
       id: 'fid-imagenet-128-conditional',
       title: 'Table 3: samples of ImageNet 128×128, class-conditional',
-      rows: [
-        ...fid('samples of ImageNet 128×128', [
-          ['TarFlow 4-1024-8-8, N(0, 0.15²)', 'flow', 5.03],
-        ]).map((row) => ({
-          ...row,
-          paper: conditional128,
-          workbook: 'fashion-mnist-conditional-8x2',
-          weights: 'imagenet_model_4_1024_8_8_0.15.pth',
-        })),
-        ...fid('samples of ImageNet 128×128', [
-          ['TarFlow, configuration not stated', 'flow', 5.29],
-          ['Simple Diffusion', 'diffusion', 1.94],
-          ['ADM-G', 'diffusion', 2.97],
-          ['BigGAN-deep', 'GAN', 5.7],
-          ['BigGAN', 'GAN', 8.7],
-        ]),
-      ],
+      rows: reported('FID', ofSamples(128), [
+        [
+          'TarFlow 4-1024-8-8, N(0, 0.15²)',
+          'flow',
+          5.03,
+          { ...twin, paper: conditional128, weights: 'imagenet_model_4_1024_8_8_0.15.pth' },
+        ],
+        ['TarFlow, configuration not stated', 'flow', 5.29],
+        ['Simple Diffusion', 'diffusion', 1.94],
+        ['ADM-G', 'diffusion', 2.97],
+        ['BigGAN-deep', 'GAN', 5.7],
+        ['BigGAN', 'GAN', 8.7],
+      ]),
     },
     {
       id: 'fid-imagenet-64-unconditional',
       title: 'Table 3: samples of ImageNet 64×64, unconditional',
-      rows: [
-        ...fid('samples of ImageNet 64×64', [['TarFlow', 'flow', 18.42]]).map((row) => ({
-          ...row,
-          paper: unconditional64,
-          workbook: 'fashion-mnist-conditional-8x2',
-          unlabelled: true as const,
-          weights: 'imagenet64_model_2_768_8_8_0.05.pth',
-        })),
-        ...fid('samples of ImageNet 64×64', [
-          ['AGM', 'diffusion', 10.07],
-          ['IC-GAN', 'GAN', 10.4],
-          ['MFM', 'flow matching', 11.82],
-          ['Flow Matching', 'flow matching', 13.93],
-        ]),
-      ],
+      rows: reported('FID', ofSamples(64), [
+        [
+          'TarFlow',
+          'flow',
+          18.42,
+          {
+            ...twin,
+            paper: unconditional64,
+            unlabelled: true,
+            weights: 'imagenet64_model_2_768_8_8_0.05.pth',
+          },
+        ],
+        ['AGM', 'diffusion', 10.07],
+        ['IC-GAN', 'GAN', 10.4],
+        ['MFM', 'flow matching', 11.82],
+        ['Flow Matching', 'flow matching', 13.93],
+      ]),
     },
     {
       id: 'noise-ablation',
       title: 'Noise of training, ImageNet 64×64',
-      rows: [
-        {
-          name: 'TarFlow, ablation at 64×64',
-          kind: 'flow',
-          workbook: 'fashion-mnist-noise',
-          published: [
-            { measure: 'best σ', value: 0.05, source: quoted('ablation of the training noise') },
-          ],
-        },
-      ],
+      rows: reported('best σ', quoted('ablation of the training noise'), [
+        ['TarFlow, ablation at 64×64', 'flow', 0.05, { workbook: 'fashion-mnist-noise' }],
+      ]),
     },
     {
       id: 'design-ablation',
       title: 'What the design is worth: ImageNet 64×64, class-conditional, w = 2',
       rows: [
-        ...fid('ablation of the design', [
-          ['scale and shift (NVP)', 'flow', 5.7],
-          ['shift only (VP)', 'flow', 51],
-          ['coupling of channels instead of autoregression', 'flow', 20.4],
-          ['one block, from left to right only', 'flow', 267],
-        ]).map((row) => ({ ...row, ...twinOf(designTwins[row.name]) })),
-        {
-          ...{ name: 'four blocks, all from left to right', kind: 'flow', published: [] },
-          ...twinOf('design-same-direction'),
-        },
+        ...reported('FID', quoted('ablation of the design'), [
+          ['scale and shift (NVP)', 'flow', 5.7, { workbook: 'design-base', measures }],
+          ['shift only (VP)', 'flow', 51, { workbook: 'design-volume-preserving', measures }],
+          [
+            'coupling of channels instead of autoregression',
+            'flow',
+            20.4,
+            { workbook: 'design-coupling', measures },
+          ],
+          [
+            'one block, from left to right only',
+            'flow',
+            267,
+            { workbook: 'design-one-block', measures },
+          ],
+        ]),
+        ...ourFlows(measures, { 'four blocks, all from left to right': 'design-same-direction' }),
       ],
     },
     {
       id: 'sizes',
       title: 'Blocks, layers, width and patches of small flows (C1)',
-      rows: [
-        ['1 block of 8 layers', 'design-one-block'],
-        ['2 blocks of 4 layers', 'design-2-blocks'],
-        ['4 blocks of 2 layers', 'design-base'],
-        ['8 blocks of 1 layer', 'design-8-blocks'],
-        ['4 blocks of 1 layer', 'design-half'],
-        ['4 blocks of 4 layers', 'design-double-depth'],
-        ['8 blocks of 2 layers', 'design-double-blocks'],
-        ['4 blocks of 2 layers, twice as wide', 'design-wide'],
-        ['4 blocks of 2 layers, patches of 2×2', 'design-patch-2'],
-        ['4 blocks of 2 layers, patches of 7×7', 'design-patch-7'],
-      ].map(([name = '', workbook]) => ({
-        name,
-        kind: 'flow',
-        published: [],
-        ...twinOf(workbook),
-      })),
+      rows: ourFlows(measures, {
+        '1 block of 8 layers': 'design-one-block',
+        '2 blocks of 4 layers': 'design-2-blocks',
+        '4 blocks of 2 layers': 'design-base',
+        '8 blocks of 1 layer': 'design-8-blocks',
+        '4 blocks of 1 layer': 'design-half',
+        '4 blocks of 4 layers': 'design-double-depth',
+        '8 blocks of 2 layers': 'design-double-blocks',
+        '4 blocks of 2 layers, twice as wide': 'design-wide',
+        '4 blocks of 2 layers, patches of 2×2': 'design-patch-2',
+        '4 blocks of 2 layers, patches of 7×7': 'design-patch-7',
+      }),
     },
     {
       id: 'loss-and-distance',
       title: 'How the loss and the distance of samples fall together (C2)',
-      rows: [
-        {
-          ...{ name: 'TarFlow, small', kind: 'flow', published: [], workbook: 'design-base' },
-          measures: ['correlation of loss and FID'],
-        },
-      ],
+      rows: ourFlows(['correlation of loss and FID'], { 'TarFlow, small': 'design-base' }),
     },
     {
       id: 'noise-kinds',
       title: 'Uniform and Gaussian noise of training (T1)',
-      rows: [
-        ['Gaussian noise of 0.1', 'design-gaussian'],
-        ['uniform noise of one grey level', 'design-uniform'],
-      ].map(([name = '', workbook]) => ({
-        name,
-        kind: 'flow',
-        published: [],
-        ...twinOf(workbook),
-      })),
+      rows: ourFlows(measures, {
+        'Gaussian noise of 0.1': 'design-gaussian',
+        'uniform noise of one grey level': 'design-uniform',
+      }),
     },
   ],
   claims: [

@@ -7,49 +7,40 @@ export interface TrainingSet {
   source: Source;
 }
 
+function remembered(title: string, images: number, work: string, place: string): TrainingSet {
+  return { title, images, source: { work, place, known: 'remembered' } };
+}
+
+const [krizhevsky, clips] = ['Krizhevsky 2009', 'card of the data set, all addresses'];
+
 /** The data sets of the papers, by what a {@link PaperScale} calls them. */
 export const trainingSets: Readonly<Record<string, TrainingSet>> = {
-  imagenet: {
-    title: 'ImageNet (ILSVRC 2012)',
-    images: 1_281_167,
-    source: { work: 'arXiv 1409.0575', place: 'training images', known: 'remembered' },
-  },
-  imagenet64: {
-    title: 'ImageNet 64×64, the unconditional set',
-    images: 1_281_149,
-    source: { work: 'arXiv 1601.06759', place: 'train_64x64', known: 'remembered' },
-  },
-  afhq: {
-    title: 'AFHQ, first version',
-    images: 14_630,
-    source: { work: 'arXiv 1912.01865', place: 'train, three classes', known: 'remembered' },
-  },
-  cifar10: {
-    title: 'CIFAR-10',
-    images: 50_000,
-    source: { work: 'Krizhevsky 2009', place: 'training batches', known: 'remembered' },
-  },
-  'CIFAR-100': {
-    title: 'CIFAR-100',
-    images: 50_000,
-    source: { work: 'Krizhevsky 2009', place: 'training images', known: 'remembered' },
-  },
+  imagenet: remembered('ImageNet (ILSVRC 2012)', 1_281_167, 'arXiv 1409.0575', 'training images'),
+  imagenet64: remembered(
+    'ImageNet 64×64, the unconditional set',
+    1_281_149,
+    'arXiv 1601.06759',
+    'train_64x64',
+  ),
+  afhq: remembered('AFHQ, first version', 14_630, 'arXiv 1912.01865', 'train, three classes'),
+  cifar10: remembered('CIFAR-10', 50_000, krizhevsky, 'training batches'),
+  'CIFAR-100': remembered('CIFAR-100', 50_000, krizhevsky, 'training images'),
   cc12m: {
     title: 'CC12M',
     images: 12_423_374,
-    source: {
-      work: 'arXiv 2102.08981',
-      place: 'card of the data set, all addresses',
-      known: 'read',
-    },
+    source: { work: 'arXiv 2102.08981', place: clips, known: 'read' },
   },
 };
 
-/** What a paper's model was trained on; undefined where its size is not known. */
-export function trainingSetOf({
-  encoded,
-  dataset,
-  data,
-}: Pick<PaperScale, 'encoded' | 'dataset' | 'data'>): TrainingSet | undefined {
-  return trainingSets[encoded ?? dataset ?? data];
+/**
+ * What a paper's model was trained on.
+ * @throws RangeError where its size is not known
+ */
+export function trainingSetOf(
+  paper: Pick<PaperScale, 'encoded' | 'dataset' | 'data'>,
+): TrainingSet {
+  const name = paper.encoded ?? paper.dataset ?? paper.data;
+  const set = trainingSets[name];
+  if (set) return set;
+  throw new RangeError(`How many images ${name} has is not known. Add it to the training sets.`);
 }

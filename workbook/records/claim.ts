@@ -11,12 +11,14 @@ import {
   type Measurement,
   type MeasurementId,
   measurements,
-  publishedFigure,
+  publishedOf,
   tolerancesOf,
 } from '../papers/index.js';
 import { type RecordOf, readRecord, writeRecord } from './record.js';
 import { inQuickMode, inScratch, inShortRun, resultFile, resultsFolder } from './results-folder.js';
 import { weightsAskedFor } from './training-run.js';
+
+type Named<T> = Readonly<Record<string, T | undefined>>;
 
 /** Figures by name, before their claim is known; undefined where one was not measured. */
 export type Figures = Record<string, number | undefined>;
@@ -26,26 +28,9 @@ export type FiguresOf<Id extends MeasurementId> = Readonly<
   Partial<Record<FigureName<Id>, number | undefined>>
 >;
 
-type File = RecordOf<'claim'>;
-
-/** One number of a recorded claim. What we measured and what a paper reports never mix. */
-export interface RecordedFigure {
-  name: string;
-  /** What was measured here; absent where nothing measured it yet. */
-  value?: number;
-  /** For example 'bits/dim'; '' for a plain number. */
-  unit: string;
-  /** Its standard error. */
-  error?: number;
-  /** How many images, samples or trainings it is of, for example '3 × 200 samples'. */
-  n?: string;
-  /** What a paper reports for the same quantity, and where. */
-  published?: { value: number; source: string };
-}
-
 /** What a notebook tells of its figures. */
 export interface ClaimDetails<Name extends string = string>
-  extends Pick<File, 'configuration' | 'seed' | 'cost'> {
+  extends Pick<RecordedClaim, 'configuration' | 'seed' | 'cost'> {
   /** Figures that were taken from files of `results/`, and not computed: by name. */
   read?: Readonly<Partial<Record<Name, number | undefined>>>;
   /** Standard errors of figures, by name. */
@@ -57,14 +42,8 @@ export interface ClaimDetails<Name extends string = string>
   n?: string | Readonly<Partial<Record<Name, string | undefined>>>;
 }
 
-/** A recorded claim: what `workbook/papers` says of it, its figures, what it ran on, and when. */
-export interface RecordedClaim extends Omit<File, 'figures' | 'errors' | 'n' | 'elsewhere'> {
-  /** One sentence. */
-  claim: string;
-  figures: RecordedFigure[];
-  /** Figures of other kinds of processors, where they differ by more than their tolerance. */
-  elsewhere: NonNullable<File['elsewhere']>;
-}
+/** A recorded claim: its figures, in the order of `workbook/papers`, what it ran on, and when. */
+export type RecordedClaim = RecordOf<'claim'>;
 
 /** A line of the table of results. */
 export interface ResultRow {
@@ -116,35 +95,39 @@ export async function recordClaim(
   const counts = typeof n === 'string' ? countsOf(measurement, { ...read, ...computed }, n) : n;
   for (const named of [computed, read, errors]) check(measurement, named);
   for (const name of Object.keys(counts)) known(measurement, name);
-  const old = inScratch() ? undefined : await readClaimFile(measurement, committedFile(id));
+  const old = inScratch() ? undefined : await readClaimFile(committedFile(id));
   const figures = old && inShortRun() ? ofSameCounts(old, computed, counts) : computed;
-  const ours = { ...read, ...withoutAbsent(figures) };
-  const measured = Object.values(ours).some((value) => value !== undefined);
+  const ours = withoutAbsent({ ...read, ...withoutAbsent(figures) });
   const isShort = Object.keys(figures).length < Object.keys(computed).length;
+  const measured = Object.keys(ours).length > 0;
   const here = old && !measured ? old : { ...details, ...(await thisRun()) };
   // What a short run did compute is judged by what it ran on.
   const run = old && isShort ? { ...old, weights: here.weights, versions: here.versions } : here;
+  // A figure that keeps its value keeps what was said of it.
+  const inOrder = <T>(now: Named<T>, before: Named<T> = {}): Record<string, T> => {
+    const names = measurement.figures.map(({ name }) => name);
+    const entries = names.map((name) => [name, (name in ours ? now : before)[name]]);
+    return withoutAbsent(Object.fromEntries(entries));
+  };
+  const values = inOrder(ours, old?.figures);
   const claim: RecordedClaim = {
-    ...described(measurement, (name) => {
-      const value = ours[name];
-      // Of a figure that keeps its value, what was said of it.
-      if (value === undefined) return old?.figures.find((figure) => figure.name === name) ?? {};
-      return { value, error: errors[name], n: counts[name] };
-    }),
-    read: [],
-    configuration: run.configuration,
+    id,
+    title: measurement.title,
+    command: commandOf(measurement),
+    figures: values,
+    errors: inOrder(errors, old?.errors),
+    n: inOrder(counts, old?.n),
+    read: Object.keys(values).filter((name) => figures[name] === undefined),
+    configuration: withSortedKeys(run.configuration),
     seed: run.seed,
-    ...(run.weights && { weights: run.weights }),
-    cost: run.cost,
-    versions: run.versions,
+    ...(run.weights && { weights: withSortedKeys(run.weights) }),
+    cost: withSortedKeys(run.cost),
+    versions: withSortedKeys(run.versions),
     elsewhere: [],
     date: run.date,
   };
-  claim.read = claim.figures.flatMap(({ name, value }) =>
-    value !== undefined && figures[name] === undefined ? [name] : [],
-  );
   if (old) claim.elsewhere = otherProcessors(measurement, old, claim);
-  if (!inQuickMode()) await writeRecord<'claim'>(writtenFile(id), fileContent(claim));
+  if (!inQuickMode()) await writeRecord<'claim'>(writtenFile(id), withoutEmpty(claim));
   if (inScratch()) ownClaims.set(id, claim);
   return claim;
 }
@@ -157,11 +140,9 @@ export async function recordClaim(
  *   {@link recordClaim} writes
  */
 export async function readClaim(id: MeasurementId): Promise<RecordedClaim | undefined> {
-  const measurement = measurementOf(id);
-  const written = inScratch()
-    ? ownClaims.get(id)
-    : await readClaimFile(measurement, writtenFile(id));
-  return written ?? readClaimFile(measurement, committedFile(id));
+  measurementOf(id);
+  const written = inScratch() ? ownClaims.get(id) : await readClaimFile(writtenFile(id));
+  return written ?? readClaimFile(committedFile(id));
 }
 
 /**
@@ -179,15 +160,18 @@ export async function resultsTable(ids?: readonly MeasurementId[]): Promise<Resu
     if (!claim) {
       throw new UserError(`No claim '${id}' is recorded`, 'Run the notebook that records it');
     }
-    for (const { name, unit, value, published } of claim.figures) {
-      if (value === undefined && !published) continue;
+    const measurement = measurementOf(id);
+    for (const figure of measurement.figures) {
+      const { name, unit } = figure;
+      const [ours, published] = [claim.figures[name], publishedOf(figure)];
+      if (ours === undefined && !published) continue;
       rows.push({
-        claim: claim.title,
+        claim: measurement.title,
         figure: unit === '' ? name : `${name} (${unit})`,
-        ours: value ?? null,
+        ours: ours ?? null,
         published: published?.value ?? null,
         source: published?.source ?? '',
-        command: claim.command,
+        command: commandOf(measurement),
       });
     }
   }
@@ -217,7 +201,7 @@ function otherProcessors(
   const tolerances = tolerancesOf(engineOf(before), before.versions.precision);
   const differing = figures.flatMap(({ name, agreement }): [string, number][] => {
     if (before.read.includes(name) || now.read.includes(name)) return [];
-    const [was, is] = [before, now].map((claim) => figureValue(claim, name));
+    const [was, is] = [before.figures[name], now.figures[name]];
     if (was === undefined || is === undefined) return [];
     const allowed = allowedDifference(agreement, was, tolerances);
     return allowed !== undefined && Math.abs(is - was) > allowed ? [[name, was]] : [];
@@ -226,30 +210,14 @@ function otherProcessors(
   return [...earlier, { processor, figures: Object.fromEntries(differing) }];
 }
 
-/** A figure of a claim by name; undefined where it has no value, or the claim is absent. */
-export function figureValue(claim: RecordedClaim | undefined, name: string): number | undefined {
-  return claim?.figures.find((figure) => figure.name === name)?.value;
-}
-
 /** The engine that a claim ran on: its versions name it with the version behind. */
 export function engineOf({ versions }: RecordedClaim): EngineName {
   return versions.engine.split(' ')[0] as EngineName;
 }
 
 /** The claim of a file, or undefined where there is none. */
-export async function readClaimFile(
-  measurement: Measurement,
-  file: string,
-): Promise<RecordedClaim | undefined> {
-  const found = await readRecord('claim', file);
-  if (!found) return undefined;
-  const { figures, errors = {}, n = {}, elsewhere = [], title: _, command: __, ...run } = found;
-  const claim = described(measurement, (name) => ({
-    value: figures[name],
-    error: errors[name],
-    n: n[name],
-  }));
-  return { ...run, ...claim, elsewhere };
+export function readClaimFile(file: string): Promise<RecordedClaim | undefined> {
+  return readRecord('claim', file);
 }
 
 /** The file of a claim in a results folder. */
@@ -281,44 +249,12 @@ function countsOf({ figures }: Measurement, named: Figures, n: string): Record<s
  * The figures that are of as many samples as the committed ones. Where one is not, those that say no
  * number (counts and times) are left out as well.
  */
-function ofSameCounts(
-  { figures }: RecordedClaim,
-  computed: Figures,
-  counts: Readonly<Record<string, string | undefined>>,
-): Figures {
-  const before = new Map(figures.map(({ name, n }) => [name, n]));
+function ofSameCounts(old: RecordedClaim, computed: Figures, counts: Named<string>): Figures {
   const names = Object.keys(computed);
-  const same = names.filter((name) => counts[name] === before.get(name));
+  const same = names.filter((name) => counts[name] === old.n[name]);
   const kept =
     same.length === names.length ? same : same.filter((name) => counts[name] !== undefined);
   return Object.fromEntries(kept.map((name) => [name, computed[name]]));
-}
-
-/** A measurement with what was measured of its figures. */
-function described(
-  measurement: Measurement,
-  measured: (name: string) => { value?: number; error?: number; n?: string },
-): Pick<RecordedClaim, 'id' | 'title' | 'claim' | 'command' | 'figures'> {
-  const { id, title, claim, figures } = measurement;
-  return {
-    id,
-    title,
-    claim,
-    command: commandOf(measurement),
-    figures: figures.map(({ name, unit, published: reference }): RecordedFigure => {
-      const { value, error, n } = measured(name);
-      const { table = '', row = '', measure, of } = reference ?? {};
-      const published = measure && publishedFigure(table, row, measure, of);
-      return {
-        name,
-        ...(value !== undefined && { value }),
-        unit,
-        ...(value !== undefined && error !== undefined && { error }),
-        ...(value !== undefined && n !== undefined && { n }),
-        ...(published && { published: { value: published.value, source: published.source } }),
-      };
-    }),
-  };
 }
 
 function known({ id, figures }: Measurement, name: string): void {
@@ -341,7 +277,7 @@ function check(measurement: Measurement, named: Figures): void {
   }
 }
 
-function withoutAbsent<T>(named: Readonly<Record<string, T | undefined>>): Record<string, T> {
+function withoutAbsent<T>(named: Named<T>): Record<string, T> {
   return Object.fromEntries(
     Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
@@ -366,39 +302,20 @@ async function thisRun(): Promise<Pick<RecordedClaim, 'weights' | 'versions' | '
   };
 }
 
-/**
- * Figures in their order, everything else sorted, so that a change of the file is a change of the
- * results. Title and command are there for whoever opens it; `workbook/papers` says them.
- */
-function fileContent(claim: RecordedClaim): File {
-  const { id, title, command, figures, read, seed, elsewhere, date } = claim;
-  const byName = <T>(of: (figure: RecordedFigure) => T | undefined): Record<string, T> =>
-    withoutAbsent(Object.fromEntries(figures.map((figure) => [figure.name, of(figure)])));
-  const [errors, n] = [byName(({ error }) => error), byName((figure) => figure.n)];
-  return {
-    id,
-    title,
-    command,
-    figures: byName(({ value }) => value),
-    ...(Object.keys(errors).length > 0 && { errors }),
-    ...(Object.keys(n).length > 0 && { n }),
-    read,
-    configuration: withSortedKeys(claim.configuration),
-    seed,
-    ...(claim.weights && { weights: withSortedKeys(claim.weights) }),
-    cost: withSortedKeys(claim.cost),
-    versions: withSortedKeys(claim.versions),
-    ...(elsewhere.length > 0 && { elsewhere }),
-    date,
-  };
+/** A claim as its file holds it: what is empty is left out. */
+function withoutEmpty({ errors, n, elsewhere, ...claim }: RecordedClaim) {
+  const filled = <T extends object>(value: T) =>
+    Object.keys(value).length > 0 ? value : undefined;
+  const { id, title, command, figures, date, ...rest } = claim;
+  const stated = { id, title, command, figures, errors: filled(errors), n: filled(n) };
+  return { ...stated, ...rest, elsewhere: filled(elsewhere), date };
 }
 
+/** A change of the file is then a change of the results. */
 function withSortedKeys<T>(value: T): T {
-  const sorted = (part: unknown): unknown => {
-    if (Array.isArray(part)) return part.map(sorted);
-    if (typeof part !== 'object' || part === null) return part;
-    const entries = Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1));
-    return Object.fromEntries(entries.map(([key, item]) => [key, sorted(item)]));
+  const sorted = (_: string, part: unknown): unknown => {
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
   };
-  return sorted(value) as T;
+  return JSON.parse(JSON.stringify(value, sorted));
 }

@@ -36,9 +36,9 @@ const claim = z.strictObject({
   title: z.string(),
   figures: values,
   /** Standard errors. */
-  errors: values.optional(),
+  errors: values.default({}),
   /** How many images, samples or trainings a figure is of, for example '3 × 200 samples'. */
-  n: texts.optional(),
+  n: texts.default({}),
   /** The figures that the last run did not compute. */
   read: z.array(z.string()),
   /** Everything that makes the run repeatable. */
@@ -58,7 +58,7 @@ const claim = z.strictObject({
     processor: z.string().optional(),
   }),
   /** The same configuration, seed and weights on other kinds of processors. */
-  elsewhere: z.array(z.strictObject({ processor: z.string(), figures: values })).optional(),
+  elsewhere: z.array(z.strictObject({ processor: z.string(), figures: values })).default([]),
 });
 
 /** A number that `tarflow reproduce` measured, with what it depends on. */

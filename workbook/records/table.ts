@@ -1,5 +1,3 @@
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { UserError } from '../../src/core/errors.js';
 import {
   convergedBelow,
@@ -7,8 +5,8 @@ import {
   lossConvergence,
 } from '../measures/loss-convergence.js';
 import { type Figure, type RecordOf, type RowResult, readRecord } from './record.js';
-import { resultsFolder, resultToRead } from './results-folder.js';
-import { readCommittedRun } from './training-run.js';
+import { resultToRead } from './results-folder.js';
+import { findCommittedRun, readCommittedRun } from './training-run.js';
 
 /** What `tarflow reproduce` made of a table. */
 export type ReproducedTable = RecordOf<'table'>;
@@ -116,20 +114,16 @@ async function convergenceOf({
   }
   const found: (LossConvergence | null)[] = [];
   for (const seed of settings.seeds) {
-    const { records } = await readCommittedRun(runOf(`${experiment}-seed-${seed}`));
+    const name = `${experiment}-seed-${seed}`;
+    const run = findCommittedRun(name);
+    if (run === undefined) {
+      throw new UserError(
+        `There is no log of ${name} in results/training`,
+        'Fill the row anew by `tarflow reproduce`, and commit its trainings there (data-scripts/commit-run.mjs)',
+      );
+    }
+    const { records } = await readCommittedRun(run);
     found.push(lossConvergence(records) ?? null);
   }
   return found;
-}
-
-/** The name of a run among those of `results/training/`, with the folder that it lies in. */
-function runOf(name: string): string {
-  const folder = path.join(resultsFolder(), 'training');
-  const logs = fs.readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const log = logs.find((each) => path.basename(each) === `${name}.jsonl`);
-  if (log !== undefined) return log.slice(0, -'.jsonl'.length);
-  throw new UserError(
-    `There is no log of ${name} in ${folder}`,
-    'Fill the row anew by `tarflow reproduce`, and commit its trainings there (data-scripts/commit-run.mjs)',
-  );
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -13,7 +13,7 @@ import type { RunDescription, StartingPoint } from '../../src/training/run-descr
 import { RunFolder } from '../../src/training/run-folder.js';
 import { openStateOf, writeSnapshot } from '../../src/training/saved-state.js';
 import { type RecordOf, readRecord, rounded, writeRecord } from './record.js';
-import { resultFile, resultToRead } from './results-folder.js';
+import { resultFile, resultsFolder, resultToRead } from './results-folder.js';
 
 /** A training run as `results/` keeps it: short enough to commit, with enough to draw its curves. */
 export type CommittedRun = RecordOf<'training run'>;
@@ -191,6 +191,13 @@ async function removeSnapshot(name: string, run: RunDescription): Promise<void> 
  */
 export async function readCommittedRun(name: string): Promise<CommittedRun> {
   return readLog(resultToRead(files(name).run.log));
+}
+
+/** The name, with its folder, of a run among those of `results/training/`; undefined where there is none. */
+export function findCommittedRun(name: string): string | undefined {
+  const logs = readdirSync(path.join(resultsFolder(), 'training'), { recursive: true });
+  const log = logs.map(String).find((each) => path.basename(each) === `${name}.jsonl`);
+  return log?.slice(0, -'.jsonl'.length);
 }
 
 async function readLog(file: string): Promise<CommittedRun> {

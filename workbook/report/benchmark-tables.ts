@@ -58,8 +58,7 @@ export async function benchmarkSummary(): Promise<string> {
   );
   const slower = machines.map((machine) => {
     const jax = jaxText(machine);
-    const stars = starFlowText(compared(machine));
-    return `- ${machineText(machine)}${jax && `, ${jax}`}. ${slowerText(compared(machine))}${stars}`;
+    return `- ${machineText(machine)}${jax && `, ${jax}`}. ${slowerText(compared(machine))}`;
   });
   return [markdownTable(rows), '', ...slower].join('\n');
 }
@@ -133,42 +132,10 @@ function isStarFlow({ configuration }: BenchmarkRow): boolean {
   return configuration.startsWith('STARFlow ');
 }
 
-/**
- * Each STARFlow row's ratio to the best of the peers that it shares with the TarFlow row of the same
- * work, width, images and batch, as a multiple of that row's ratio.
- */
-function starFlowText(rows: readonly BenchmarkRow[]): string {
-  const sizeOf = ({ configuration }: BenchmarkRow) => {
-    const [model = '', images] = configuration.replace('STARFlow ', '').split(' on ');
-    return `${model.split('-').slice(0, 2).join('-')} on ${images}`;
-  };
-  const multiples = new Map<string, string[]>();
-  for (const row of rows.filter(isStarFlow)) {
-    const twin = rows.find(
-      (other) =>
-        !isStarFlow(other) && sizeOf(other) === sizeOf(row) && workText(other) === workText(row),
-    );
-    if (!twin) continue;
-    const shared = (Object.keys(row.peers) as PeerName[]).filter((name) => name in twin.peers);
-    const ratio = ({ ours, peers }: BenchmarkRow) =>
-      ours / Math.min(...shared.map((name) => peers[name] ?? Number.POSITIVE_INFINITY));
-    const texts = multiples.get(workText(row)) ?? [];
-    multiples.set(workText(row), [...texts, (ratio(row) / ratio(twin)).toFixed(2)]);
-  }
-  if (multiples.size === 0) return '';
-  const named = [...multiples].map(([work, values]) => `${work} ${values.join(' and ')}`);
-  return ` STARFlow’s ratio as a multiple of TarFlow’s at the same width, images and batch, by the peers that both have: ${named.join('; ')}.`;
-}
-
 function ratioTable(rows: readonly BenchmarkRow[]): string {
   const configurations = [...new Set(rows.map(({ configuration }) => configuration))];
-  const works = new Map<string, BenchmarkRow[]>();
-  for (const row of rows) {
-    const key = workText(row);
-    works.set(key, [...(works.get(key) ?? []), row]);
-  }
   return markdownTable(
-    [...works].map(([what, measured]) => ({
+    byWork(rows).map(([what, measured]) => ({
       what,
       ...Object.fromEntries(
         configurations.map((configuration) => {
@@ -204,14 +171,19 @@ function jaxText({ machine, comparison, scaling }: BenchmarkMachine): string {
 
 /** The rows that take longer, or more, than the best peer, by what is measured and precision. */
 function slowerText(rows: readonly BenchmarkRow[]): string {
-  const groups = new Map<string, string[]>();
-  for (const row of rows.filter(({ ratio }) => ratio > 1)) {
-    const work = workText(row);
-    const [model] = row.configuration.split(' ');
-    groups.set(work, [...(groups.get(work) ?? []), `${model} ${against(row)}`]);
-  }
-  const named = [...groups].map(([work, models]) => `${work} (${models.join(', ')})`);
+  const model = (row: BenchmarkRow) => `${row.configuration.split(' ')[0]} ${against(row)}`;
+  const named = byWork(rows.filter(({ ratio }) => ratio > 1)).map(
+    ([work, own]) => `${work} (${own.map(model).join(', ')})`,
+  );
   return named.length === 0 ? 'No row is above 1.' : `Above 1: ${named.join('; ')}.`;
+}
+
+/** Rows by what they measure. */
+function byWork(rows: readonly BenchmarkRow[]): [work: string, rows: BenchmarkRow[]][] {
+  return [...new Set(rows.map(workText))].map((work) => [
+    work,
+    rows.filter((row) => workText(row) === work),
+  ]);
 }
 
 /** What a row measures, without its model. */

@@ -40,10 +40,10 @@ export function publishedText(sentence: Sentence<PublishedReference>): string {
 }
 
 /** A figure of `results/claims/`, as its reference wants it written. */
-export async function ourFigure(reference: OurReference): Promise<string> {
+async function ourFigure(reference: OurReference): Promise<string> {
   const { measurement, figure, decimals, percent } = reference;
   const claim = await readClaim(measurement);
-  const { value, error } = claim?.figures.find(({ name }) => name === figure) ?? {};
+  const [value, error] = [claim?.figures[figure], claim?.errors[figure]];
   if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
   if (reference.error && error === undefined) {
     throw new Error(`${measurement} has no standard error of '${figure}'`);

@@ -4,7 +4,6 @@ import {
   measures,
   type Paper,
   type PaperScale,
-  type PublishedFigure,
   papers,
   placeText,
   type Table,
@@ -43,7 +42,9 @@ function publishedTable({ title, rows: all }: Table): string {
   const models = rows.map(({ name, kind, setting, published }) => ({
     name: setting === undefined ? name : `${name}, ${setting}`,
     kind,
-    values: new Map(published.map((figure) => [titleOf(figure), `${figure.value}`])),
+    values: new Map(
+      published.map(({ measure, of, value }) => [figureTitle(measure, of), `${value}`]),
+    ),
   }));
   const lines =
     titles.length > rows.length
@@ -60,10 +61,6 @@ function publishedTable({ title, rows: all }: Table): string {
   return `**${title}** (${places})\n\n${markdownTable(lines)}`;
 }
 
-function titleOf({ measure, of }: PublishedFigure): string {
-  return figureTitle(measure, of);
-}
-
 function figureTitle(measure: MeasureName, of: string | undefined): string {
   const { unit } = measures[measure];
   const title = of === undefined ? measure : `${measure}, ${of}`;
@@ -73,16 +70,12 @@ function figureTitle(measure: MeasureName, of: string | undefined): string {
 /** What was trained for the tables of a paper, there and here. */
 function scalesTable({ tables }: Paper): string[] {
   const lines = tables.flatMap(({ rows }) =>
-    rows.flatMap(({ paper, workbook }) =>
-      paper === undefined && workbook === undefined
-        ? []
-        : [
-            {
-              'at the paper’s scale': paper === undefined ? '' : scaleText(paper),
-              'at workbook scale': workbook === undefined ? '' : `\`${workbook}\``,
-            },
-          ],
-    ),
+    rows
+      .filter(({ paper, workbook }) => paper !== undefined || workbook !== undefined)
+      .map(({ paper, workbook }) => ({
+        'at the paper’s scale': paper === undefined ? '' : scaleText(paper),
+        'at workbook scale': workbook === undefined ? '' : `\`${workbook}\``,
+      })),
   );
   const different = [...new Map(lines.map((line) => [JSON.stringify(line), line])).values()];
   return lines.length === 0 ? [] : [`**Experiments**\n\n${markdownTable(different)}`];

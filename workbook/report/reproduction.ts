@@ -7,13 +7,7 @@ import {
   type Tolerances,
   tolerancesOf,
 } from '../papers/index.js';
-import {
-  claimFile,
-  engineOf,
-  figureValue,
-  type RecordedClaim,
-  readClaimFile,
-} from '../records/claim.js';
+import { claimFile, engineOf, type RecordedClaim, readClaimFile } from '../records/claim.js';
 import { resultsFolder } from '../records/results-folder.js';
 
 /**
@@ -70,9 +64,9 @@ export async function recordedClaims(
   folder: string = resultsFolder(),
 ): Promise<Claims> {
   const claims = new Map<string, RecordedClaim>();
-  for (const measurement of recordedBy(notebooks)) {
-    const claim = await readClaimFile(measurement, claimFile(folder, measurement.id));
-    if (claim) claims.set(measurement.id, claim);
+  for (const { id } of recordedBy(notebooks)) {
+    const claim = await readClaimFile(claimFile(folder, id));
+    if (claim) claims.set(id, claim);
   }
   return claims;
 }
@@ -93,7 +87,7 @@ export function reproduction(
     const [before, after] = [committed.get(id), now.get(id)];
     const tolerances = after && tolerancesOf(engineOf(after), after.versions.precision);
     return figures.flatMap((figure): ReproducedFigure[] => {
-      const value = figureValue(after, figure.name);
+      const value = after?.figures[figure.name];
       const known = knownValues(before, figure, after?.versions.processor);
       if (known.length === 0 && value === undefined) return [];
       const timing = figure.agreement === 'timing';
@@ -146,7 +140,7 @@ function knownValues(
   { name }: MeasuredFigure,
   own: string | undefined,
 ): Known[] {
-  const committed = figureValue(claim, name);
+  const committed = claim?.figures[name];
   if (claim === undefined || committed === undefined) return [];
   const elsewhere = claim.elsewhere.flatMap(({ processor, figures }): Known[] => {
     const other = figures[name];
@@ -181,26 +175,27 @@ function figureRow({
   allowed,
   outcome,
 }: ReproducedFigure) {
-  const computed = outcome === 'read' || outcome === 'missing' ? undefined : now;
+  const read = outcome === 'read' || outcome === 'missing';
   const difference =
-    computed === undefined || committed === undefined ? undefined : computed - committed;
+    read || now === undefined || committed === undefined ? undefined : now - committed;
+  const rough = (value: number | undefined) =>
+    value === 0 ? '0' : (value?.toExponential(1) ?? '–');
   return {
-    claim: claim,
-    figure: figure,
+    claim,
+    figure,
     committed: digits(committed),
     now: digits(now),
-    difference: difference === 0 ? '0' : (difference?.toExponential(1) ?? '–'),
-    allowed: allowed === 0 ? '0' : (allowed?.toExponential(1) ?? '–'),
-    'computed or read': computed === undefined ? outcome : 'computed',
-    judgement:
-      computed === undefined ? '–' : processor ? `${outcome}, as on ${processor}` : outcome,
+    difference: rough(difference),
+    allowed: rough(allowed),
+    'computed or read': read ? outcome : 'computed',
+    judgement: read ? '–' : processor ? `${outcome}, as on ${processor}` : outcome,
   };
 }
 
 function timeRow({ claim, figure, committed, now, outcome }: ReproducedFigure) {
   return {
-    claim: claim,
-    figure: figure,
+    claim,
+    figure,
     committed: digits(committed, 3),
     now: digits(now, 3),
     'now / committed': now === undefined || !committed ? '–' : digits(now / committed, 3),

@@ -44,45 +44,6 @@ export function trainingOperations({ config, settings }: Experiment): number {
   return 3 * modelCost(config).passOperations * settings.batchSize * settings.steps;
 }
 
-/** What is known of the cost of a row before anything is read. Operations are of all that is said. */
-export interface RowCost {
-  row: string;
-  /** Why it is not run here. */
-  leftOut?: string | undefined;
-  /** Absent where nothing is known of a model. */
-  parameters?: number;
-  /** Absent where weights are given. */
-  training?: TrainingCost | undefined;
-  sampling?: SamplingCost;
-}
-
-/** What the trainings of a row take. */
-export interface TrainingCost extends KnownTraining {
-  /** How many trainings its figures take. */
-  trainings: number;
-  /** Of a step; absent where the size of its batches is not known. */
-  stepOperations?: number | undefined;
-  /** Of all training images once; absent where their number is not known. */
-  epochOperations?: number | undefined;
-  millionImagesOperations: number;
-  /** Of all its trainings; absent where it is not known how long they are. */
-  operations?: number | undefined;
-  /** Bytes of parameters, gradients and both moments. */
-  stateBytes: number;
-  /** What the paper does not say, in place of which weights are given. */
-  untold: readonly string[];
-}
-
-/** What the samples of a row take. */
-export interface SamplingCost {
-  /** Of a sample: a forward pass, and a second one where it is guided. */
-  sampleOperations: number;
-  guided: boolean;
-  /** How many its distances take; 0 where it has none. */
-  samples: number;
-  operations: number;
-}
-
 /** What a row is to take. */
 export interface CostPlan {
   /** Trainings; 0 where weights are given. */
@@ -90,56 +51,67 @@ export interface CostPlan {
   /** Samples of all distances. */
   samples: number;
   /** Training images, where the data were looked at. */
-  images?: KnownTraining['images'];
-  /** Changes the experiment, for example to a smaller one. */
-  change?: ((experiment: Experiment) => Experiment) | undefined;
+  images?: KnownTraining['images'] | undefined;
 }
 
-/** What is known of the cost of a row, by arithmetic: nothing is read, and nothing allocated. */
+/** What is known of the cost of a row before anything is read, and why it is not run here. */
+export interface RowCost {
+  row: string;
+  leftOut?: string | undefined;
+  parameters?: number;
+  training?: TrainingCost | undefined;
+  /** What the samples of its distances take; 0 where it has none. */
+  sampling?: { sampleOperations: number; guided: boolean; samples: number; operations: number };
+}
+
+type TrainingCost = ReturnType<typeof trainingCost>;
+
+/**
+ * What is known of the cost of a row, by arithmetic: nothing is read, and nothing allocated. Without a
+ * recipe nothing is known of its model; without trainings its weights are given.
+ */
 export function rowCost({ row, recipe, leftOut }: PlannedRow, plan: CostPlan): RowCost {
   if (!recipe) return { row, leftOut };
   const { samples, trainings, images = recipe.training.images } = plan;
-  const published = recipe.experiment(images?.count ?? 1);
-  const experiment = plan.change?.(published) ?? published;
+  const experiment = recipe.experiment(images.count);
   const { parameters, passOperations } = modelCost(experiment.config);
   const guided = (recipe.sampling.guidance ?? 0) > 0;
+  // A sample is a forward pass, and a second one where it is guided.
   const sampleOperations = passOperations * (guided ? 2 : 1);
-  const { batchSize, steps } = experiment.settings;
-  const known = plan.change ? { images, batchSize, steps } : { ...recipe.training, images };
+  const known = { ...recipe.training, images };
   return {
     row,
     leftOut,
     parameters,
-    training:
-      trainings > 0
-        ? trainingCost(experiment, known, trainings, plan.change ? [] : recipe.untold)
-        : undefined,
+    training: trainings > 0 ? trainingCost(experiment, known, trainings, recipe.untold) : undefined,
     sampling: { sampleOperations, guided, samples, operations: samples * sampleOperations },
   };
 }
 
+/** What the trainings of a row take; undefined is what follows from nothing that is known. */
 function trainingCost(
   experiment: Experiment,
   known: KnownTraining,
   trainings: number,
   untold: Recipe['untold'],
-): TrainingCost {
+) {
   const { images, batchSize, epochs } = known;
   const { parameters, passOperations } = modelCost(experiment.config);
-  const imageOperations = 3 * passOperations;
-  const epochOperations = images && imageOperations * images.count;
-  const steps = known.steps ?? (epochs && images && batchSize && experiment.settings.steps);
+  const epochOperations = 3 * passOperations * images.count;
+  const steps = known.steps ?? (epochs && batchSize && experiment.settings.steps);
   // Where batches are not known, an epoch is all images.
-  const ofEpochs = epochs && epochOperations && trainings * epochOperations * epochs;
+  const ofEpochs = epochs && trainings * epochOperations * epochs;
   return {
     ...known,
-    steps: steps || undefined,
+    steps,
     trainings,
-    stepOperations: batchSize && imageOperations * batchSize,
+    stepOperations: batchSize && 3 * passOperations * batchSize,
     epochOperations,
-    millionImagesOperations: 1e6 * imageOperations,
-    operations: steps ? trainings * trainingOperations(experiment) : ofEpochs || undefined,
+    /** Of all trainings. */
+    operations: steps ? trainings * trainingOperations(experiment) : ofEpochs,
+    /** Bytes of parameters, gradients and both moments. */
     stateBytes: 16 * parameters,
+    /** What the paper does not say, in place of which weights are given. */
     untold,
   };
 }
@@ -149,54 +121,39 @@ export function costText(
   { row, leftOut, parameters, training, sampling }: RowCost,
   rate: number,
 ): string {
-  const model = parameters !== undefined && [
-    `${counted(Number((parameters / 1e6).toPrecision(3)))} million parameters`,
-    ...(training ? trainingTexts(training, rate) : ['weights are given']),
-    sampling && samplingText(sampling, rate),
-    `at 0.6 of the ${(rate / 1e9).toFixed(0)} GFLOP/s of float32 products here`,
-  ];
-  return `${row}: ${joined([leftOut && `not run here: ${leftOut}`, ...(model || [])])}`;
+  const texts: (string | false | undefined)[] = [leftOut && `not run here: ${leftOut}`];
+  if (parameters !== undefined) {
+    texts.push(
+      `${counted(Number((parameters / 1e6).toPrecision(3)))} million parameters`,
+      ...(training ? trainingTexts(training, rate) : ['weights are given']),
+      sampling && samplingText(sampling, rate),
+      `at 0.6 of the ${(rate / 1e9).toFixed(0)} GFLOP/s of float32 products here`,
+    );
+  }
+  return `${row}: ${texts.filter((text) => text).join('; ')}`;
 }
 
-/** The texts that there are. */
-function joined(parts: readonly (string | false | undefined)[], between = '; '): string {
-  return parts.filter((part) => part).join(between);
-}
+const list = new Intl.ListFormat('en-GB');
 
-/** For example 'a, b and c'. */
-function listText(parts: readonly string[]): string {
-  if (parts.length < 2) return parts.join('');
-  return `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`;
-}
-
-function trainingTexts(training: TrainingCost, rate: number): (string | false | undefined)[] {
+function trainingTexts(training: TrainingCost, rate: number): (string | false)[] {
   const { images, trainings, batchSize, epochs, steps, operations, untold } = training;
-  const { stepOperations, epochOperations, millionImagesOperations, stateBytes } = training;
+  const { stepOperations, epochOperations, stateBytes } = training;
   const about = (amount: number) => `${power(amount)} operations (about ${timeText(amount, rate)})`;
-  const length = joined(
-    [epochs && `${counted(epochs)} epochs`, steps && `${counted(steps)} steps`].map(
-      (text) => text || undefined,
-    ),
-    ', ',
-  );
+  const length = [epochs && `${counted(epochs)} epochs`, steps && `${counted(steps)} steps`];
   const whole = trainings > 1 ? `${trainings} trainings` : 'training';
-  const ofEpoch =
-    epochOperations &&
-    `an epoch: ${operations === undefined ? about(epochOperations) : `${power(epochOperations)} operations`}`;
+  const isLong = operations !== undefined;
   return [
-    images
-      ? `${counted(images.count)} training images (${images.source})`
-      : 'how many training images is not known without the data',
+    `${counted(images.count)} training images (${images.source})`,
     stepOperations !== undefined &&
       `a step of ${batchSize} images: ${power(stepOperations)} operations`,
-    ofEpoch || `a million images: ${about(millionImagesOperations)}`,
-    operations !== undefined && `${whole} of ${length}: ${about(operations)}`,
-    untold.length > 0 && `the paper does not say ${listText(untold)}`,
+    `an epoch: ${isLong ? `${power(epochOperations)} operations` : about(epochOperations)}`,
+    isLong && `${whole} of ${length.filter((part) => part).join(', ')}: ${about(operations)}`,
+    untold.length > 0 && `the paper does not say ${list.format(untold)}`,
     `${(stateBytes / 2 ** 30).toPrecision(2)} GiB of weights and optimiser`,
   ];
 }
 
-function samplingText(sampling: SamplingCost, rate: number): string {
+function samplingText(sampling: NonNullable<RowCost['sampling']>, rate: number): string {
   const { sampleOperations, guided, samples, operations } = sampling;
   const each = `a sample ${power(sampleOperations)} operations${guided ? ' (guided)' : ''}`;
   if (samples === 0) return each;

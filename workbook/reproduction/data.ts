@@ -31,7 +31,7 @@ export interface Splits {
 type Where = Pick<ReproduceOptions, 'checkpoints' | 'out' | 'onProgress' | 'signal' | 'mode'>;
 
 /** How data are opened. */
-type OpeningOptions = Where & Pick<ReproduceOptions, 'folder' | 'open'>;
+type OpeningOptions = Where & Pick<ReproduceOptions, 'data' | 'open'>;
 
 /**
  * One split of a row's data; latents that are made here are made first.
@@ -43,7 +43,7 @@ export async function openSplit(
   options: OpeningOptions,
 ): Promise<DataSource> {
   const { row, dataset, needsFolder, image, latents } = recipe;
-  const { folder, open } = options;
+  const { data: folder, open } = options;
   if (open) return open(recipe, split);
   if (latents) {
     const images = await openSplit(imagesOfLatents(recipe), split, options);
@@ -167,12 +167,15 @@ async function madeOf(file: string): Promise<Readonly<Record<string, string>> | 
 
 /** Tells images apart, by all labels and the first pictures. */
 async function imagesDigest(images: DataSource): Promise<string> {
-  const first = Array.from({ length: Math.min(8, images.length) }, (_, i) => i);
-  const { values } = await images.read(first);
-  const bytes = [values, images.labels].map(({ buffer, byteOffset, byteLength }) =>
-    Buffer.from(buffer, byteOffset, byteLength),
-  );
-  return createHash('sha256').update(Buffer.concat(bytes)).digest('hex');
+  return createHash('sha256')
+    .update(await firstOf(images))
+    .update(images.labels)
+    .digest('hex');
+}
+
+/** The values of the first eight samples. */
+async function firstOf(data: DataSource) {
+  return (await data.read(Array.from({ length: Math.min(8, data.length) }, (_, i) => i))).values;
 }
 
 /** What decodes latents that {@link openOwnLatents} made. */
@@ -192,7 +195,8 @@ function latentsFile({ images, autoencoder }: LatentsOf, split: Split, { out }: 
 
 /** Eight characters that tell latents apart, by the first of them and how many they are. */
 export async function latentsDigest(data: DataSource): Promise<string> {
-  const indices = Array.from({ length: Math.min(8, data.length) }, (_, i) => i);
-  const { values } = await data.read(indices);
-  return createHash('sha256').update(`${data.length}`).update(values).digest('hex').slice(0, 8);
+  const hash = createHash('sha256')
+    .update(`${data.length}`)
+    .update(await firstOf(data));
+  return hash.digest('hex').slice(0, 8);
 }

@@ -11,17 +11,24 @@ import { strategyRow } from '../acceleration/measure.js';
 import { type LossConvergence, lossConvergence } from '../measures/loss-convergence.js';
 import type { AccelerationRow, Figure } from '../records/record.js';
 import { type Asked, isMeasured, isOfModel, type MeasureOfModel } from './measurable.js';
-import type { MeasuredModel, SamplesPlace } from './measured-model.js';
+import type { MeasuredModel } from './measured-model.js';
 
-/** How the test split is read, where that is written down, and where samples that are stopped go on. */
+/** A validation of a training, of so many images. */
+export interface HeldOut {
+  step: number;
+  validation: { loss: number };
+  images: number;
+}
+
+/** How the test split is read, and where that is written down; and the log of the training. */
 export interface FigurePlace {
-  /** Where samples of a distance are written while they are made; absent for nowhere. */
-  samples?: SamplesPlace;
   ledger: string;
   open: () => Promise<DataSource>;
   /** What the model is called there. */
   model: string;
   reason: string;
+  /** None where weights are given. */
+  validations: readonly HeldOut[];
 }
 
 /**
@@ -95,16 +102,17 @@ async function takeBits(model: MeasuredModel, _: string | undefined, place: Figu
 }
 
 /** The last validation of the training, and how much the loss still changed at its end. */
-async function takeHeldOut(model: MeasuredModel): Promise<Figure | string> {
-  const { validations = [] } = model.parts;
+async function takeHeldOut(
+  model: MeasuredModel,
+  _: string | undefined,
+  { validations }: FigurePlace,
+): Promise<Figure | string> {
   const last = validations.at(-1);
   if (!last) return 'these weights came without the log of their training';
-  const found = lossConvergence(
-    validations.map(({ step, loss }) => ({ step, validation: { loss } })),
-  );
+  const found = lossConvergence(validations);
   const change = found ? changeText(found) : 'how much it still changed is not known';
   return {
-    value: last.loss,
+    value: last.validation.loss,
     n: last.images,
     convergence: [found ?? null],
     note: model.decodes ? `of latents; ${change}` : change,
@@ -184,13 +192,8 @@ async function takeShare(model: MeasuredModel, of: string | undefined): Promise<
   return { value: shares[blockNumber(of) ?? 0] ?? Number.NaN, n: images };
 }
 
-async function takeDistance(
-  model: MeasuredModel,
-  of = 'sequential',
-  { samples }: FigurePlace,
-): Promise<Figure | string> {
-  const solver = of === 'sequential' ? undefined : (await rowOf(model, of)).solvers;
-  return distanceOf(model, { solver, samples });
+async function takeDistance(model: MeasuredModel, of = 'sequential'): Promise<Figure | string> {
+  return distanceOf(model, of === 'sequential' ? undefined : (await rowOf(model, of)).solvers);
 }
 
 /**
@@ -199,12 +202,9 @@ async function takeDistance(
  */
 export async function distanceOf(
   model: MeasuredModel,
-  {
-    solver,
-    samples: place,
-  }: { solver?: readonly Solver[] | undefined; samples?: SamplesPlace | undefined } = {},
+  solver?: readonly Solver[],
 ): Promise<Figure | string> {
-  const { statistics, broken } = await model.sampleStatistics(solver, place);
+  const { statistics, broken } = await model.sampleStatistics(solver);
   const { samples } = model.parts.options;
   if (!statistics) return `${broken} of ${samples} samples were not finite`;
   const real = await model.realStatistics();

@@ -19,32 +19,27 @@ import { blocksOf } from '../../src/flow/model.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
 import { decode } from '../../src/sampling/autoencode.js';
 import type { Guidance } from '../../src/sampling/guidance.js';
-import { sequentialPlan } from '../../src/sampling/planner/plan-file.js';
 import { sample } from '../../src/sampling/sample.js';
 import { publishedJacobi } from '../../src/sampling/solvers/published/published.js';
 import type { Solver } from '../../src/sampling/solvers/solvers.js';
 import { namedSolvers, selectiveJacobi } from '../../src/sampling/solvers/strategies.js';
 import { convergenceRankingMetric } from '../../src/sampling/study/metrics.js';
 import type { Noise } from '../../src/training/batches/index.js';
-import { accelerationStrategies, measureAcceleration } from '../acceleration/measure.js';
+import {
+  accelerationStrategies,
+  measureAcceleration,
+  sequentialPlan,
+} from '../acceleration/measure.js';
 import { finiteImages } from '../measures/class-judge.js';
 import type { Acceleration } from '../records/record.js';
 import type { Splits } from './data.js';
 import { methodOf } from './measurable.js';
 import type { LatentDecoder, ReproduceOptions, SharedStatistics } from './options.js';
-import { PartialSamples } from './partial-work.js';
+import { PartialSamples, samplesPrefix } from './partial-work.js';
 import type { Recipe } from './recipe.js';
 
 /** Largest error of an iteration that is not the published one, as a share of the data range. */
 const defaultTolerance = 1e-3;
-
-/** A validation of a training. */
-export interface HeldOut {
-  step: number;
-  loss: number;
-  /** Images that it was of. */
-  images: number;
-}
 
 /** A model of a row, and what its measures take. */
 export interface ModelParts {
@@ -58,15 +53,8 @@ export interface ModelParts {
   real?: (() => Promise<Splits>) | undefined;
   /** What decodes samples, where latents are modelled. */
   decoder?: (() => Promise<LatentDecoder>) | undefined;
-  /** What its training measured on held-out images; absent where the weights are given. */
-  validations?: readonly HeldOut[] | undefined;
-}
-
-/** Where samples are written that may be stopped. */
-export interface SamplesPlace {
+  /** Where samples are written while they are made, so that what is stopped goes on. */
   folder: string;
-  /** Those that were written, to be deleted once they are no longer needed. */
-  files: string[];
 }
 
 /** A model that is measured: what several measures share is made once. */
@@ -321,18 +309,15 @@ export class MeasuredModel {
    * not finite are left out, and counted.
    *
    * @param solver of all blocks; default sequential
-   * @param place where samples that are stopped go on; default nowhere
    * @returns no statistics where fewer than two samples are finite
    */
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
-    place?: SamplesPlace,
   ): Promise<{ statistics: FeatureStatistics | undefined; broken: number }> {
     const { samples, batch, seed, mode, signal, onProgress } = this.parts.options;
     const network = await this.network();
     const labels = this.labels(samples);
-    const file = place && (await this.samplesFile(place, solver));
-    const partial = await PartialSamples.open(file);
+    const partial = await PartialSamples.open(await this.samplesFile(solver));
     try {
       while (partial.made < samples) {
         const first = partial.made;
@@ -363,7 +348,7 @@ export class MeasuredModel {
   }
 
   /** The file of samples by a solver, whose name tells all that decides them. */
-  private async samplesFile(place: SamplesPlace, solver: unknown): Promise<string> {
+  private async samplesFile(solver: unknown): Promise<string> {
     const { samples, batch, seed, mode } = this.parts.options;
     const { name, weights } = await this.network();
     const decoder = this.parts.decoder && (await this.parts.decoder());
@@ -377,9 +362,8 @@ export class MeasuredModel {
     );
     for (const given of [this.labels(samples), await text?.data()]) if (given) hash.update(given);
     text?.dispose();
-    const file = path.join(place.folder, `samples-${hash.digest('hex').slice(0, 16)}.safetensors`);
-    place.files.push(file);
-    return file;
+    const digest = hash.digest('hex').slice(0, 16);
+    return path.join(this.parts.folder, `${samplesPrefix}${digest}.safetensors`);
   }
 
   /** The denoising step after sampling; undefined for none. */

@@ -42,7 +42,7 @@ export interface ReproduceOptions {
   /** Where committed checkpoints are: autoencoders that make and decode latents. */
   checkpoints: string;
   /** The user's folder of data, at the paper's scale. */
-  folder?: string | undefined;
+  data?: string | undefined;
   /** A checkpoint to measure in place of training one. */
   weights?: string | undefined;
   /** Opens what decodes latents, where a row models them; what it gives is freed with the row. */

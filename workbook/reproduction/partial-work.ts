@@ -1,6 +1,5 @@
 /** What is kept of the work on a row in files below `--out`, so that what is stopped goes on. */
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { UserError } from '../../src/core/errors.js';
@@ -24,85 +23,56 @@ const keptFigures = z.record(
   z.strictObject({ basis: z.record(z.string(), z.unknown()), figure: measuredFigure.strict() }),
 );
 
-/** Figures in a file, by name, each with what it depends on. */
-export class KeptFigures {
-  private constructor(
-    private readonly file: string,
-    private readonly figures: z.infer<typeof keptFigures>,
-  ) {}
-
-  /**
-   * Opens the figures of a file; it need not be there.
-   * @throws UserError for a file that is damaged
-   */
-  static async open(file: string): Promise<KeptFigures> {
-    const remedy = 'Delete it, and its figures are measured again';
-    return new KeptFigures(file, (await readChecked(keptFigures, file, remedy)) ?? {});
-  }
-
-  /**
-   * The figure of a name where it is kept, or else what `take` measures, which is kept then. What says
-   * why there is none is not kept.
-   */
-  async once(
-    name: string,
-    basis: Basis,
-    take: () => Promise<Figure | string>,
-  ): Promise<Figure | string> {
-    const known = this.figures[name];
-    // As it would be read from the file.
-    const now: Basis = JSON.parse(JSON.stringify(basis));
-    if (known && isDeepStrictEqual(known.basis, now)) return known.figure;
-    const figure = await take();
-    if (typeof figure === 'string') return figure;
-    this.figures[name] = { basis: now, figure };
-    await writeAtomically(this.file, `${JSON.stringify(this.figures, null, 2)}\n`);
-    return figure;
-  }
+/**
+ * The figure of a name as a file keeps it, or else what `take` measures, which is kept there then, with
+ * what it depends on. What says why there is none is not kept.
+ *
+ * @throws UserError for a file that is damaged
+ */
+export async function keptFigure(
+  file: string,
+  name: string,
+  basis: Basis,
+  take: () => Promise<Figure | string>,
+): Promise<Figure | string> {
+  const remedy = 'Delete it, and its figures are measured again';
+  const read = async () => (await readChecked(keptFigures, file, remedy)) ?? {};
+  const known = (await read())[name];
+  // As it would be read from the file.
+  const now: Basis = JSON.parse(JSON.stringify(basis));
+  if (known && isDeepStrictEqual(known.basis, now)) return known.figure;
+  const figure = await take();
+  if (typeof figure === 'string') return figure;
+  const figures = { ...(await read()), [name]: { basis: now, figure } };
+  await writeAtomically(file, `${JSON.stringify(figures, null, 2)}\n`);
+  return figure;
 }
 
 /**
- * The time that is worked on something over several calls, in a file: what is stopped and goes on
- * takes the sum. A call that is killed outright is not counted.
+ * Does some work, and counts in a file the time that it takes over several calls: what is stopped and
+ * goes on takes the sum. A call that is killed outright is not counted.
+ *
+ * @returns what the work returned, and the seconds of this call and those before
+ * @throws UserError for a file that is damaged
  */
-export class WorkingTime {
-  private constructor(
-    private readonly file: string,
-    private total: number,
-  ) {}
-
-  /**
-   * Goes on with what the file holds; it need not be there.
-   * @throws UserError for a file that is damaged
-   */
-  static async open(file: string): Promise<WorkingTime> {
-    return new WorkingTime(file, await secondsIn(file));
-  }
-
-  /** Seconds of all that was done by {@link during}, in this call and before. */
-  get seconds(): number {
-    return this.total;
-  }
-
-  /** Does some work, and adds the time that it takes, also where it is stopped by an error. */
-  async during<T>(work: () => Promise<T>): Promise<T> {
-    const begun = performance.now();
-    const add = async (): Promise<void> => {
-      // Another process may have worked beside this one.
-      this.total = (await secondsIn(this.file)) + (performance.now() - begun) / 1000;
-      await writeAtomically(this.file, `${JSON.stringify({ seconds: this.total })}\n`);
-    };
-    let result: T;
-    try {
-      result = await work();
-    } catch (error) {
-      // What stopped the work is told, and not that its time could not be written.
-      await add().catch(() => undefined);
-      throw error;
-    }
-    await add();
-    return result;
-  }
+export async function timedOverCalls<T>(
+  file: string,
+  work: () => Promise<T>,
+): Promise<{ result: T; seconds: number }> {
+  await secondsIn(file);
+  const begun = performance.now();
+  const add = async (): Promise<number> => {
+    // Another process may have worked beside this one.
+    const seconds = (await secondsIn(file)) + (performance.now() - begun) / 1000;
+    await writeAtomically(file, `${JSON.stringify({ seconds })}\n`);
+    return seconds;
+  };
+  const result = await work().catch(async (error) => {
+    // What stopped the work is told, and not that its time could not be written.
+    await add().catch(() => undefined);
+    throw error;
+  });
+  return { result, seconds: await add() };
 }
 
 async function secondsIn(file: string): Promise<number> {
@@ -110,6 +80,9 @@ async function secondsIn(file: string): Promise<number> {
   const held = await readChecked(z.strictObject({ seconds: z.number() }), file, remedy);
   return held?.seconds ?? 0;
 }
+
+/** How the names of files begin in which samples are kept. */
+export const samplesPrefix = 'samples-';
 
 /** The time between two writes of samples, in milliseconds. */
 const pause = 60_000;
@@ -122,7 +95,7 @@ export class PartialSamples {
   private written = performance.now();
 
   private constructor(
-    private readonly file: string | undefined,
+    private readonly file: string,
     /** Mean and covariance of the features so far. */
     readonly running: RunningStatistics,
     /** Samples that were made, those with numbers that are not finite among them. */
@@ -132,10 +105,9 @@ export class PartialSamples {
   ) {}
 
   /**
-   * Goes on with what a file holds; it need not be there, and what is damaged is made anew. Without a
-   * file nothing is written.
+   * Goes on with what a file holds; it need not be there, and what is damaged is made anew.
    */
-  static async open(file: string | undefined): Promise<PartialSamples> {
+  static async open(file: string): Promise<PartialSamples> {
     const held = await heldIn(file).catch((error: unknown) => {
       if (!(error instanceof UserError)) throw error;
       return undefined;
@@ -159,7 +131,7 @@ export class PartialSamples {
   /** Writes what there is; where it cannot be written, the samples go on. */
   async write(): Promise<void> {
     this.written = performance.now();
-    if (this.file === undefined || this.made === 0) return;
+    if (this.made === 0) return;
     const { count, mean, scatter } = this.running.sums();
     const width = mean.length;
     await writeSafetensors(this.file, {
@@ -170,18 +142,13 @@ export class PartialSamples {
       if (!(error instanceof FileUnwritable)) throw error;
     });
   }
-
-  /** Deletes files whose samples are no longer needed. */
-  static async remove(files: readonly string[]): Promise<void> {
-    await Promise.all(files.map((file) => rm(file, { force: true })));
-  }
 }
 
 /** What a file holds of samples; undefined where there is none. */
 async function heldIn(
-  file: string | undefined,
+  file: string,
 ): Promise<{ sums: FeatureSums; made: number; broken: number } | undefined> {
-  if (file === undefined || !existsSync(file)) return undefined;
+  if (!existsSync(file)) return undefined;
   const opened = await openTensorFile(file);
   try {
     const read = async (name: string) => Float64Array.from((await opened.read(name)).data);
@@ -208,53 +175,40 @@ const followedPoint = z.strictObject({
 /** What a training had come to at a step. */
 export type FollowedPoint = z.infer<typeof followedPoint>;
 
-/** Points of a training that is followed, kept in a file as they are measured, a line for each. */
-export class FollowedTraining {
-  private constructor(
-    private readonly file: string,
-    readonly points: FollowedPoint[],
-  ) {}
+/**
+ * The points of a training that is followed, which are kept in a file, a line for each; none where there
+ * is no file.
+ * @throws UserError for a file that is damaged
+ */
+export async function followedPoints(file: string): Promise<FollowedPoint[]> {
+  if (!existsSync(file)) return [];
+  const lines = new TextDecoder()
+    .decode(await readBytes(file))
+    .trimEnd()
+    .split('\n');
+  const remedy = 'Delete it, and the run of the same name among the runs';
+  return lines.map((line) => checkedJson(followedPoint, line, file, remedy));
+}
 
-  /**
-   * Opens the points of a file; it need not be there.
-   * @throws UserError for a file that is damaged
-   */
-  static async open(file: string): Promise<FollowedTraining> {
-    if (!existsSync(file)) return new FollowedTraining(file, []);
-    const lines = new TextDecoder()
-      .decode(await readBytes(file))
-      .trimEnd()
-      .split('\n');
-    const remedy = 'Delete it, and the run of the same name among the runs';
-    const points = lines.map((line) => checkedJson(followedPoint, line, file, remedy));
-    return new FollowedTraining(file, points);
-  }
+/** Keeps one more point. */
+export async function addPoint(file: string, added: FollowedPoint): Promise<void> {
+  const points = [...(await followedPoints(file)), added];
+  await writeAtomically(file, points.map((each) => `${JSON.stringify(each)}\n`).join(''));
+}
 
-  has(step: number): boolean {
-    return this.points.some((each) => each.step === step);
+/** Pearson's correlation of loss and distance over points, with these, and Spearman's in the note. */
+export function correlationOf(points: readonly FollowedPoint[]): Figure | string {
+  const [first] = points;
+  if (!first || points.length < 3) {
+    return `a correlation needs three points at least, and its training gave ${points.length}`;
   }
-
-  async add(added: FollowedPoint): Promise<void> {
-    this.points.push(added);
-    const lines = this.points.map((each) => `${JSON.stringify(each)}\n`);
-    await writeAtomically(this.file, lines.join(''));
-  }
-
-  /** Pearson's correlation of loss and distance, with the points, and Spearman's in the note. */
-  figure(): Figure | string {
-    const { points } = this;
-    const [first] = points;
-    if (!first || points.length < 3) {
-      return `a correlation needs three points at least, and its training gave ${points.length}`;
-    }
-    const losses = points.map(({ loss }) => loss);
-    const distances = points.map(({ distance }) => distance);
-    return {
-      value: correlation(losses, distances),
-      n: first.n,
-      network: first.network,
-      points: [points.map(({ step, loss, distance }) => ({ step, loss, distance }))],
-      note: `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${points.length} points`,
-    };
-  }
+  const losses = points.map(({ loss }) => loss);
+  const distances = points.map(({ distance }) => distance);
+  return {
+    value: correlation(losses, distances),
+    n: first.n,
+    network: first.network,
+    points: [points.map(({ step, loss, distance }) => ({ step, loss, distance }))],
+    note: `by ranks ${rankCorrelation(losses, distances).toFixed(3)}, ${points.length} points`,
+  };
 }

@@ -52,7 +52,7 @@ export interface Recipe {
 /** What is known of a training without its data; what is absent is not. */
 export interface KnownTraining {
   /** How many images there are to train on, and what says so. */
-  images?: { count: number; source: string } | undefined;
+  images: { count: number; source: string };
   batchSize?: number | undefined;
   epochs?: number | undefined;
   steps?: number | undefined;
@@ -166,14 +166,18 @@ const twinImages: Readonly<Record<string, number>> = {
   'emoji-base-64': 2674,
 };
 
+function imagesOfTwin(dataset: string): KnownTraining['images'] {
+  const count = twinImages[dataset];
+  if (count !== undefined) return { count, source: `training split of ${dataset}` };
+  throw new RangeError(`How many images ${dataset} has is not known. Add it to those of twins.`);
+}
+
 /** The recipe of a row's twin at workbook scale; undefined where it has none. */
 function twinOf(table: Table, row: Row): Recipe | undefined {
   if (row.workbook === undefined) return undefined;
   const experiment = findExperiment(row.workbook);
   const { latents, unlabelled, labelledAsTrained } = row;
   const { batchSize, steps } = experiment.settings;
-  const images = latents?.images ?? experiment.dataset;
-  const count = twinImages[images];
   // An autoencoder that was trained on noisy latents takes their noise away itself.
   const denoising = latents && takesNoise(latents) ? 0 : 1;
   return {
@@ -197,7 +201,7 @@ function twinOf(table: Table, row: Row): Recipe | undefined {
     training: {
       batchSize,
       steps,
-      images: count === undefined ? undefined : { count, source: `training split of ${images}` },
+      images: imagesOfTwin(latents?.images ?? experiment.dataset),
     },
   };
 }
@@ -226,11 +230,10 @@ function paperRecipe(table: Table, row: Row): Recipe | undefined {
 
 function knownTraining(paper: PaperScale): KnownTraining {
   const { batchSize, epochs } = paper;
-  const set = trainingSetOf(paper);
-  if (!set) return { batchSize, epochs };
-  const remembered = set.source.known === 'remembered' ? ', from memory' : '';
-  const source = `${set.title}, ${set.source.work}${remembered}`;
-  return { images: { count: set.images, source }, batchSize, epochs };
+  const { title, images: count, source } = trainingSetOf(paper);
+  const remembered = source.known === 'remembered' ? ', from memory' : '';
+  const images = { count, source: `${title}, ${source.work}${remembered}` };
+  return { images, batchSize, epochs };
 }
 
 function takesNoise({ autoencoder }: LatentsOf): boolean {

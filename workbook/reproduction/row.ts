@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { currentEngine } from '../../src/core/engine.js';
 import { Interruption } from '../../src/core/errors.js';
@@ -32,16 +33,18 @@ import {
   openSplits,
   type Splits,
 } from './data.js';
-import { distanceOf, measured, overTrainings, whyNever } from './figures.js';
+import { distanceOf, type HeldOut, measured, overTrainings, whyNever } from './figures.js';
 import { type Asked, askedName, comparesSamples, isOfSeries } from './measurable.js';
-import { type HeldOut, MeasuredModel, type SamplesPlace } from './measured-model.js';
+import { MeasuredModel } from './measured-model.js';
 import type { LatentDecoder, ReproduceOptions } from './options.js';
 import {
+  addPoint,
   type Basis,
-  FollowedTraining,
-  KeptFigures,
-  PartialSamples,
-  WorkingTime,
+  correlationOf,
+  followedPoints,
+  keptFigure,
+  samplesPrefix,
+  timedOverCalls,
 } from './partial-work.js';
 import { type LeftOut, modelsLatents, type Recipe, recipesOf } from './recipe.js';
 import {
@@ -99,29 +102,12 @@ export async function reproduceRow(
   checkRecipe(recipe, options);
   const row = new RowRun(recipe, splits, options);
   try {
-    const time = await WorkingTime.open(path.join(row.folder, 'working-time.json'));
-    const made = await time.during(() => figuresOfRow(recipe, row));
-    return { ...made, seconds: time.seconds };
+    const file = path.join(row.folder, 'working-time.json');
+    const { result, seconds } = await timedOverCalls(file, () => row.result());
+    return { ...result, seconds };
   } finally {
     await row.close();
   }
-}
-
-async function figuresOfRow(recipe: Recipe, row: RowRun): Promise<Omit<RowResult, 'seconds'>> {
-  const figures: RowFigure[] = [];
-  for (const asked of recipe.asked.filter(({ measure }) => isOfSeries(measure))) {
-    const ours = asked.measure === 'best σ' ? await row.bestNoise() : await row.followed();
-    figures.push({ ...asked, ours });
-  }
-  const plain = recipe.asked.filter(({ measure }) => !isOfSeries(measure));
-  if (plain.length > 0) figures.push(...(await row.figures(plain)));
-  return {
-    row: recipe.row,
-    model: row.title(),
-    ...row.cost(),
-    settings: row.settings(),
-    figures,
-  };
 }
 
 /** The trainings and models of a row, and what is measured of them. */
@@ -129,6 +115,8 @@ class RowRun {
   private readonly experiment: Experiment;
   readonly folder: string;
   private readonly options: ReproduceOptions;
+  /** Seeds of the trainings; the first alone where weights are given. */
+  private readonly seeds: readonly number[];
   private opened: Promise<LatentDecoder> | undefined;
   private realOpened: Promise<Splits> | undefined;
 
@@ -143,19 +131,59 @@ class RowRun {
       checkSource(this.experiment.config, split);
     }
     this.folder = path.join(options.out, fileName(recipe.table), fileName(recipe.row));
+    const { seeds = [this.experiment.settings.seed], weights } = options;
+    this.seeds = weights === undefined ? seeds : seeds.slice(0, 1);
   }
 
-  /** What decodes latents, opened at the first call; undefined where pixels are modelled. */
-  private readonly decoder = (): Promise<LatentDecoder> => {
-    this.opened ??= openDecoder(this.recipe, this.options);
-    return this.opened;
-  };
+  /** All figures of the row, and what they are of. */
+  async result(): Promise<Omit<RowResult, 'seconds'>> {
+    const { recipe, experiment, options } = this;
+    const { seed, batch, weights, statistics } = options;
+    const figures: RowFigure[] = [];
+    for (const asked of recipe.asked.filter(({ measure }) => isOfSeries(measure))) {
+      figures.push({ ...asked, ours: await this.ofSeries(asked.measure) });
+    }
+    const plain = recipe.asked.filter(({ measure }) => !isOfSeries(measure));
+    if (plain.length > 0) figures.push(...(await this.figures(plain)));
+    await this.forgetSamples();
+    const { steps, batchSize } = experiment.settings;
+    const training = { steps, batchSize, operations: trainingOperations(experiment) };
+    const isTrained = weights === undefined;
+    return {
+      row: recipe.row,
+      model: `${weights ?? experiment.name} (${familyOf(experiment.config.kind).title(experiment.config)})`,
+      parameters: modelCost(experiment.config).parameters,
+      training: isTrained ? training : undefined,
+      settings: {
+        seeds: isTrained ? [...this.seeds] : [],
+        seed,
+        batch,
+        weights,
+        statistics,
+        engine: currentEngine(),
+      },
+      figures,
+    };
+  }
 
   /** Frees what was opened. */
   async close(): Promise<void> {
     const decoder = await this.opened?.catch(() => undefined);
     if (decoder) disposeModel(decoder.autoencoder);
   }
+
+  /** Deletes samples that were kept for a distance which is there now. */
+  private async forgetSamples(): Promise<void> {
+    const names = await readdir(this.folder).catch(() => []);
+    const samples = names.filter((name) => name.startsWith(samplesPrefix));
+    await Promise.all(samples.map((name) => rm(path.join(this.folder, name), { force: true })));
+  }
+
+  /** What decodes latents, opened at the first call. */
+  private readonly decoder = (): Promise<LatentDecoder> => {
+    this.opened ??= openDecoder(this.recipe, this.options);
+    return this.opened;
+  };
 
   /**
    * What a training of a name is called. Latents that are others, of another autoencoder or by another scale,
@@ -173,38 +201,10 @@ class RowRun {
     return basisOf(measure, recipe, splits, options, decoder);
   }
 
-  /** What was trained or read, and its model, for a table. */
-  title(): string {
-    const { name, config } = this.experiment;
-    return `${this.options.weights ?? name} (${familyOf(config.kind).title(config)})`;
-  }
-
-  /** What its model and one of its trainings take, by arithmetic. */
-  cost(): Pick<RowResult, 'parameters' | 'training'> {
-    const { steps, batchSize } = this.experiment.settings;
-    const { parameters } = modelCost(this.experiment.config);
-    if (this.options.weights !== undefined) return { parameters };
-    const operations = trainingOperations(this.experiment);
-    return { parameters, training: { steps, batchSize, operations } };
-  }
-
-  /** Seeds of the trainings; the first alone where weights are given. */
-  private seeds(): number[] {
-    const { seeds = [this.experiment.settings.seed], weights } = this.options;
-    return weights === undefined ? [...seeds] : seeds.slice(0, 1);
-  }
-
-  /** How it is measured. */
-  settings(): RowResult['settings'] {
-    const { seed, batch, weights, statistics } = this.options;
-    const seeds = weights === undefined ? this.seeds() : [];
-    return { seeds, seed, batch, weights, statistics, engine: currentEngine() };
-  }
-
   /** Figures of the row's model; of several trainings their means. */
-  async figures(all: readonly Asked[]): Promise<RowFigure[]> {
+  private async figures(all: readonly Asked[]): Promise<RowFigure[]> {
     const taken: RowFigure[][] = [];
-    for (const seed of this.seeds()) {
+    for (const seed of this.seeds) {
       taken.push(await this.figuresOf(withSettings(this.experiment, { seed }), all));
     }
     return all.map((asked, i) => ({
@@ -219,39 +219,33 @@ class RowRun {
     const run = await this.runOf(`${experiment.name}-seed-${experiment.settings.seed}`);
     const flow = await this.model(experiment, run);
     const name = options.weights === undefined ? run : titleOfCheckpoint(options.weights);
-    const model = this.measuredModel(flow, experiment, await this.validations(experiment, run));
-    try {
-      const weights = weightsDigest(flow);
-      // What a training's log tells is not told of the same weights in a file.
-      const from = options.weights === undefined ? name : `given-${name}`;
-      const kept = await KeptFigures.open(path.join(this.folder, `${from}-${weights}.json`));
-      const place = {
-        open: async () => openSplit(recipe, 'test', options),
-        ledger: options.ledger,
-        model: name,
-        reason: `the row '${recipe.row}' of the table '${recipe.table}'`,
-      };
+    // What a training's log tells is not told of the same weights in a file.
+    const from = options.weights === undefined ? name : `given-${name}`;
+    const file = path.join(this.folder, `${from}-${weightsDigest(flow)}.json`);
+    const place = {
+      open: async () => openSplit(recipe, 'test', options),
+      ledger: options.ledger,
+      model: name,
+      reason: `the row '${recipe.row}' of the table '${recipe.table}'`,
+      validations: await this.validations(experiment, run),
+    };
+    return this.withMeasured(flow, experiment, async (model) => {
       const figures: RowFigure[] = [];
       for (const asked of all) {
         options.signal?.throwIfAborted();
         const basis = await this.basis(asked.measure);
-        const samples = this.samplesPlace();
-        const take = () => measured(model, asked, { ...place, samples });
         const never = whyNever(asked, flow) !== undefined;
-        const ours = await kept.once(askedName(asked), basis, take);
-        await PartialSamples.remove(samples.files);
+        const take = () => measured(model, asked, place);
+        const ours = await keptFigure(file, askedName(asked), basis, take);
         figures.push({ ...asked, ours, ...(never && { never }) });
       }
       return figures;
-    } finally {
-      await model.dispose();
-      disposeModel(flow);
-    }
+    });
   }
 
-  /** What a training measured on held-out images; undefined for given weights. */
-  private async validations({ settings }: Experiment, run: string): Promise<HeldOut[] | undefined> {
-    if (this.options.weights !== undefined) return undefined;
+  /** What a training measured on held-out images; nothing for given weights. */
+  private async validations({ settings }: Experiment, run: string): Promise<HeldOut[]> {
+    if (this.options.weights !== undefined) return [];
     const { validation } = this.splits;
     // Whole batches are measured.
     const size = heldOutSize(settings, validation);
@@ -259,25 +253,37 @@ class RowRun {
     const images = Math.max(1, Math.floor(most / size)) * size;
     const records = await new RunFolder(runFolder(this.options.out, run)).records();
     return records.flatMap(({ step, validation }) =>
-      validation ? [{ step, loss: validation.loss, images }] : [],
+      validation ? [{ step, validation, images }] : [],
     );
+  }
+
+  /** A figure of a series of trainings. */
+  private async ofSeries(measure: MeasureName): Promise<Figure | string> {
+    const best = measure === 'best σ';
+    if (this.options.weights !== undefined) {
+      return best ? 'it takes a training for each noise' : 'it takes a training that is followed';
+    }
+    return best ? this.bestNoise() : this.overSeeds((seed) => this.followedWith(seed));
+  }
+
+  private async overSeeds(take: (seed: number) => Promise<Figure | string>) {
+    const figures: (Figure | string)[] = [];
+    for (const seed of this.seeds) figures.push(await take(seed));
+    return overTrainings(figures);
   }
 
   /**
    * The noise after which samples, denoised, have the least distance: a training for each width and each
    * seed, and of several seeds the mean.
    */
-  async bestNoise(): Promise<Figure | string> {
-    if (this.options.weights !== undefined) return 'it takes a training for each noise';
+  private async bestNoise(): Promise<Figure | string> {
     const tried: { sigma: number; figure: Figure }[] = [];
     for (const sigma of noiseWidths) {
-      const figures: (Figure | string)[] = [];
-      for (const seed of this.seeds()) figures.push(await this.distanceWithNoise(sigma, seed));
-      const figure = overTrainings(figures);
+      const figure = await this.overSeeds((seed) => this.distanceWithNoise(sigma, seed));
       if (typeof figure === 'string') return `σ = ${sigma}: ${figure}`;
       tried.push({ sigma, figure });
     }
-    return bestOf(tried, this.seeds());
+    return bestOf(tried, this.seeds);
   }
 
   /** The distance of samples after a training with noise of one width. */
@@ -286,81 +292,54 @@ class RowRun {
     const experiment = withSettings(this.experiment, { noise, seed });
     const run = await this.runOf(`${experiment.name}-${sigma}-seed-${seed}`);
     const basis = { ...(await this.basis('best σ')), sigma };
-    const kept = await KeptFigures.open(path.join(this.folder, `${run}.json`));
-    const samples = this.samplesPlace();
-    const figure = await kept.once('FID', basis, async () =>
-      this.distanceOfModel(await this.model(experiment, run), experiment, samples),
+    return keptFigure(path.join(this.folder, `${run}.json`), 'FID', basis, async () =>
+      this.withMeasured(await this.model(experiment, run), experiment, distanceOf),
     );
-    await PartialSamples.remove(samples.files);
-    return figure;
   }
 
-  /** The correlation of loss and distance, over one training or as the mean over several. */
-  async followed(): Promise<Figure | string> {
-    if (this.options.weights !== undefined) return 'it takes a training that is followed';
-    const figures: (Figure | string)[] = [];
-    for (const seed of this.seeds()) figures.push(await this.followedWith(seed));
-    return overTrainings(figures);
-  }
-
-  /** A training that is followed: at every saved validation the distance of its samples is measured. */
+  /**
+   * The correlation of loss and distance over a training that is followed: at every saved validation the
+   * distance of its samples is measured.
+   */
   private async followedWith(seed: number): Promise<Figure | string> {
     const experiment = withSettings(this.experiment, { seed });
     const basis = await this.basis('correlation of loss and FID');
     // Another way of measuring follows another training: this one passes each step once.
     const run = await this.runOf(`${experiment.name}-seed-${seed}-followed-${basisDigest(basis)}`);
-    const training = await FollowedTraining.open(path.join(this.folder, `${run}.jsonl`));
+    const file = path.join(this.folder, `${run}.jsonl`);
+    const done = new Set((await followedPoints(file)).map(({ step }) => step));
     const folder = new RunFolder(runFolder(this.options.out, run));
     const follow = async ({ step, validation }: StepRecord): Promise<void> => {
-      if (!validation || step % experiment.settings.saveEvery !== 0 || training.has(step)) return;
-      const samples = this.samplesPlace();
+      if (!validation || step % experiment.settings.saveEvery !== 0 || done.has(step)) return;
       const flow = await loadCheckpoint(folder.checkpoint);
-      const figure = await this.distanceOfModel(flow, experiment, samples);
+      const figure = await this.withMeasured(flow, experiment, distanceOf);
       if (typeof figure === 'string') return;
       const { value: distance, n, network = '' } = figure;
-      await training.add({ step, loss: validation.loss, distance, n, network });
-      await PartialSamples.remove(samples.files);
+      await addPoint(file, { step, loss: validation.loss, distance, n, network });
+      done.add(step);
     };
     // A step may have been saved, and the distance of its samples not yet measured; or written down, and
     // not yet saved: then it comes again.
     const last = (await folder.records()).at(-1);
     if (last && (await savedSteps(folder.checkpoint)) === last.step) await follow(last);
     disposeModel(await this.model(experiment, run, follow));
-    return training.figure();
+    return correlationOf(await followedPoints(file));
   }
 
-  /** The distance of a model's samples; the model is freed. */
-  private async distanceOfModel(
-    flow: LoadedModel,
-    experiment: Experiment,
-    samples: SamplesPlace,
-  ): Promise<Figure | string> {
-    const model = this.measuredModel(flow, experiment);
-    try {
-      return await distanceOf(model, { samples });
-    } finally {
-      await model.dispose();
-      disposeModel(flow);
-    }
-  }
-
-  private samplesPlace(): SamplesPlace {
-    return { folder: this.folder, files: [] };
-  }
-
-  private measuredModel(
+  /** Measures a model, and frees it. */
+  private async withMeasured<T>(
     flow: LoadedModel,
     { settings }: Experiment,
-    validations?: readonly HeldOut[],
-  ): MeasuredModel {
-    const { splits, options, recipe } = this;
+    work: (model: MeasuredModel) => Promise<T>,
+  ): Promise<T> {
+    const { splits, options, recipe, folder } = this;
     const real = () => {
       this.realOpened ??= openSplits(imagesOfLatents(recipe), options);
       return this.realOpened;
     };
     // What the weights' file says goes first: a paper may not tell the noise.
     const usual = recipe.untold.length > 0 ? ({ kind: 'none' } as const) : settings.noise;
-    return new MeasuredModel({
+    const model = new MeasuredModel({
       flow,
       recipe,
       splits,
@@ -368,8 +347,14 @@ class RowRun {
       noise: flow.details.noise ?? usual,
       real: recipe.latents ? real : undefined,
       decoder: modelsLatents(recipe) ? this.decoder : undefined,
-      validations,
+      folder,
     });
+    try {
+      return await work(model);
+    } finally {
+      await model.dispose();
+      disposeModel(flow);
+    }
   }
 
   /** The given weights, or those of a training in a folder of its own, which goes on where it was. */
@@ -445,7 +430,7 @@ function basisOf(
 ): Basis {
   const { samples, batch, seed, repeats, images, mode } = options;
   const data = {
-    folder: options.folder ?? null,
+    folder: options.data ?? null,
     data: [train.name, train.length, validation.length],
   };
   const { network, statistics } = options;

@@ -3,7 +3,8 @@
  * without a stack trace.
  */
 export class UserError extends Error {
-  override readonly name: string = 'UserError';
+  /** That of the class, also of one that extends this. */
+  override readonly name: string = this.constructor.name;
 
   /**
    * @param problem what came, where, and for what

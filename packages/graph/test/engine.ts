@@ -5,7 +5,7 @@ import { tf } from '../src/tf.js';
 /** Starts an engine of TensorFlow.js, or goes back to it. */
 export async function startEngine(engine: 'tensorflow' | 'cpu' | 'wasm'): Promise<void> {
   // The gradients, which the core alone does not have.
-  require('@tensorflow/tfjs');
+  require('@tarflow/graph/gradients');
   if (engine === 'tensorflow') loadTensorFlow();
   else require(`@tensorflow/tfjs-backend-${engine}`);
   if (!(await tf.setBackend(engine))) throw new Error(`The engine ${engine} did not start.`);

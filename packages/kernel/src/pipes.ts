@@ -1,7 +1,7 @@
 /**
  * What the two processes of the kernel say to each other. The front (`front/`) talks with Jupyter; the
- * process of the cells (`cells/`) compiles and runs them. Requests go down one pipe as lines of JSON,
- * interrupts, by the number of the cell, down another, which a thread reads, and outputs come up a third.
+ * process of the cells (`cells/`) compiles and runs them. Requests go down one pipe, interrupts, by the
+ * number of the cell, down another, which a thread reads, and outputs come up a third: all as lines of JSON.
  */
 
 /** File descriptors of the process of the cells. */
@@ -69,63 +69,24 @@ export type Report =
     }
   | { type: 'answer'; question: number; content: Record<string, unknown> };
 
-const lengthBytes = 4;
-
-/** A report as it stands in the pipe: its length in four bytes, then JSON. */
-export function frameOf(report: Report): Buffer {
-  const text = JSON.stringify(report);
-  const length = Buffer.byteLength(text);
-  const frame = Buffer.allocUnsafe(lengthBytes + length);
-  frame.writeUInt32LE(length, 0);
-  frame.write(text, lengthBytes);
-  return frame;
-}
-
-/** Puts reports together again from pieces of any length. */
-export class FrameReader {
-  private pieces: Buffer[] = [];
-  private size = 0;
-
-  /** Adds a piece and returns the reports that are complete now. */
-  read(piece: Buffer): Report[] {
-    this.pieces.push(piece);
-    this.size += piece.length;
-    const reports: Report[] = [];
-    for (let length = this.next(); length !== undefined; length = this.next()) {
-      const whole = this.joined();
-      const end = lengthBytes + length;
-      reports.push(JSON.parse(whole.toString('utf8', lengthBytes, end)));
-      this.pieces = [whole.subarray(end)];
-      this.size = whole.length - end;
-    }
-    return reports;
-  }
-
-  /** The length of the next report, if all of it is here. */
-  private next(): number | undefined {
-    if (this.size < lengthBytes) return undefined;
-    const [first = Buffer.of()] = this.pieces;
-    const length = (first.length < lengthBytes ? this.joined() : first).readUInt32LE(0);
-    return this.size >= lengthBytes + length ? length : undefined;
-  }
-
-  private joined(): Buffer {
-    const [first = Buffer.of(), ...others] = this.pieces;
-    const whole = others.length > 0 ? Buffer.concat(this.pieces) : first;
-    this.pieces = [whole];
-    return whole;
-  }
+/** A request or a report as it stands in a pipe. */
+export function lineOf(value: Request | Report): string {
+  return `${JSON.stringify(value)}\n`;
 }
 
 /** Puts lines of JSON together from pieces of any length. */
-export class LineReader {
-  private rest = '';
+export class LineReader<T> {
+  /** The pieces of the line that has not ended. */
+  private open: string[] = [];
   private readonly decoder = new TextDecoder();
 
   /** Adds a piece and returns the values whose lines are complete now. */
-  read(piece: Uint8Array): unknown[] {
-    const lines = (this.rest + this.decoder.decode(piece, { stream: true })).split('\n');
-    this.rest = lines.pop() ?? '';
-    return lines.map((line): unknown => JSON.parse(line));
+  read(piece: Uint8Array): T[] {
+    const [end = '', ...others] = this.decoder.decode(piece, { stream: true }).split('\n');
+    this.open.push(end);
+    if (others.length === 0) return [];
+    const lines = [this.open.join(''), ...others];
+    this.open = [lines.pop() ?? ''];
+    return lines.map((line) => JSON.parse(line));
   }
 }

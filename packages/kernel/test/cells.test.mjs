@@ -291,23 +291,16 @@ describe('an interrupt', () => {
   });
 
   test('leaves what a package still does under its cell', async () => {
-    const place = path.join(folder, 'node_modules', 'endless');
-    mkdirSync(place, { recursive: true });
-    writeFileSync(
-      path.join(place, 'index.js'),
-      `const { readFile } = require('node:fs/promises');
+    const work = `const { readFile } = require('node:fs/promises');
 exports.work = async () => {
   for (let i = 0; !globalThis.enough; i++) {
     await readFile(__filename);
     if (i % 50 === 0) console.log('step');
   }
   console.log('over');
-};`,
-    );
-    writeFileSync(
-      path.join(place, 'index.d.ts'),
-      'export declare function work(): Promise<void>;\n',
-    );
+};`;
+    const types = 'export declare function work(): Promise<void>;\n';
+    makePackage('endless', {}, { 'index.js': work, 'index.d.ts': types });
     const { results } = await cells(
       `${sleep}\nimport { work } from 'endless';`,
       { code: 'await work();', when: 'step', interrupt: 'message' },
@@ -482,24 +475,14 @@ describe('imports', () => {
   });
 
   test('take packages of ES modules, with types', async () => {
-    const place = path.join(folder, 'node_modules', 'only-es');
-    mkdirSync(place, { recursive: true });
-    writeFileSync(
-      path.join(place, 'package.json'),
-      JSON.stringify({
-        name: 'only-es',
-        version: '1.0.0',
-        type: 'module',
-        exports: { '.': { types: './index.d.ts', import: './index.js' } },
-      }),
-    );
-    writeFileSync(
-      path.join(place, 'index.js'),
-      'export const named = 5;\nexport default () => 6;\n',
-    );
-    writeFileSync(
-      path.join(place, 'index.d.ts'),
-      'export declare const named: number;\ndeclare const six: () => number;\nexport default six;\n',
+    makePackage(
+      'only-es',
+      { type: 'module', exports: { '.': { types: './index.d.ts', import: './index.js' } } },
+      {
+        'index.js': 'export const named = 5;\nexport default () => 6;\n',
+        'index.d.ts':
+          'export declare const named: number;\ndeclare const six: () => number;\nexport default six;\n',
+      },
     );
     const { results } = await cells(
       "import six, { named } from 'only-es';\nsix() + named",

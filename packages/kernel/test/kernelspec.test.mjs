@@ -29,7 +29,7 @@ function command(...args) {
 }
 
 describe('the command', () => {
-  test('registers a kernel that Jupyter starts, and removes it', { timeout: 120_000 }, async () => {
+  test('registers a kernel that Jupyter starts, and removes it', async () => {
     const made = command('install', '--prefix', folder, '--name', 'mine', '--display-name', 'Mine');
     const kernel = path.join(folder, 'share', 'jupyter', 'kernels', 'mine');
     expect(made).toEqual({ status: 0, stdout: `Installed Mine: ${kernel}\n`, stderr: '' });

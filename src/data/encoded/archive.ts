@@ -1,8 +1,7 @@
 import * as path from 'node:path';
-import { openForReading } from '../../core/files.js';
-import { bytesAt, bytesUpTo } from '../../formats/elements.js';
+import { bytesAt, bytesUpTo, withFile } from '../../formats/elements.js';
 import { keptOrMade, keptPlace } from '../../formats/kept-file.js';
-import { openSafetensors, writeSafetensors } from '../../formats/safetensors.js';
+import { withSafetensors, writeSafetensors } from '../../formats/safetensors.js';
 import { type TarBytes, type TarEntry, tarEntries } from '../../formats/tar.js';
 import { textAt } from '../shared-memory.js';
 import type { ArchiveDescription, DataSource } from '../source.js';
@@ -14,14 +13,8 @@ export function archiveSource(description: ArchiveDescription): DataSource {
   const { file, names, positions, lengths } = description;
   return encodedSource(description, {
     name: (index) => `${textAt(names, index)} in ${file}`,
-    async bytes(index) {
-      const handle = await openForReading(file);
-      try {
-        return await bytesAt(handle, file, positions[index]!, lengths[index]!);
-      } finally {
-        await handle.close();
-      }
-    },
+    bytes: (index) =>
+      withFile(file, (handle) => bytesAt(handle, file, positions[index]!, lengths[index]!)),
   });
 }
 
@@ -44,8 +37,7 @@ const version = 1;
  * @throws InvalidTar, FileUnreadable
  */
 export async function tarIndex(file: string, nested: boolean): Promise<TarIndex> {
-  const handle = await openForReading(file);
-  const { size, mtimeMs } = await handle.stat().finally(() => handle.close());
+  const { size, mtimeMs } = await withFile(file, (handle) => handle.stat());
   const key = [version, path.resolve(file), size, mtimeMs, nested];
   return keptOrMade(keptPlace('data/archives', key, { digits: 16 }), {
     read: readIndex,
@@ -93,29 +85,23 @@ async function* nestedEntries(tar: TarBytes): AsyncGenerator<TarEntry> {
   }
 }
 
-async function withTar<T>(file: string, use: (tar: TarBytes) => Promise<T>): Promise<T> {
-  const handle = await openForReading(file);
-  try {
+function withTar<T>(file: string, use: (tar: TarBytes) => Promise<T>): Promise<T> {
+  return withFile(file, async (handle) => {
     const { size } = await handle.stat();
     const read = (position: number, length: number) => bytesUpTo(handle, file, position, length);
-    return await use({ name: file, begin: 0, end: size, read });
-  } finally {
-    await handle.close();
-  }
+    return use({ name: file, begin: 0, end: size, read });
+  });
 }
 
-async function readIndex(kept: string): Promise<TarIndex> {
-  const file = await openSafetensors(kept);
-  try {
+function readIndex(kept: string): Promise<TarIndex> {
+  return withSafetensors(kept, async (file) => {
     const names = Buffer.from(Uint8Array.from((await file.read('names')).data));
     return {
       names: names.toString().split('\n'),
       positions: Float64Array.from((await file.read('positions')).data),
       lengths: Float64Array.from((await file.read('lengths')).data),
     };
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 async function writeIndex(file: string, { names, positions, lengths }: TarIndex): Promise<void> {

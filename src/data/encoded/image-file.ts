@@ -14,9 +14,7 @@ export interface EncodedImage {
 }
 
 /** An image that cannot be decoded, or not all of it. */
-export class DamagedImage extends UserError {
-  override readonly name = 'DamagedImage';
-}
+export class DamagedImage extends UserError {}
 
 /**
  * An image as grey levels (channels, height, width). With `crop` and `exact` it is upright, in sRGB or

@@ -40,7 +40,12 @@ export async function openLatents(file: string, split: Split): Promise<DataSourc
     const { metadata } = opened;
     const [length, channels, height, width] = latentsShape(opened);
     const labels = await labelsOf(opened, length);
-    const captions = captionsOf(opened, length);
+    const captions = said(
+      opened,
+      'captions',
+      z.array(z.string()).length(length),
+      `a JSON list of a text for each of ${length} latents`,
+    );
     return latentsSource({
       kind: 'latents',
       name: metadata.name ?? path.basename(file, '.safetensors'),
@@ -140,34 +145,25 @@ export async function writeLatents(
  * @throws UserError where the file does not say it
  */
 export async function latentScale(file: string): Promise<number> {
-  const { scale } =
-    (await withSafetensors(path.resolve(file), async (opened) => {
-      return latentFacts(opened);
-    })) ?? {};
-  if (scale !== undefined) return scale;
+  const facts = await withSafetensors(path.resolve(file), async (opened) => latentFacts(opened));
+  if (facts?.scale !== undefined) return facts.scale;
   throw new UserError(
     `${file} does not say by what its latents were multiplied`,
     'Expected a file of `tarflow encode`, whose metadata have a scale',
   );
 }
 
+/** A file by what it says of itself. */
+type Described = Pick<SafetensorsFile, 'path' | 'metadata'>;
+
 /**
  * What a file says of the autoencoder of its latents; undefined where nothing.
  * @throws UserError for a scale that is none
  */
-export function latentFacts({
-  path: file,
-  metadata,
-}: Pick<SafetensorsFile, 'path' | 'metadata'>): LatentFacts | undefined {
-  const { scale: text, autoencoder } = metadata;
-  if (text === undefined && autoencoder === undefined) return undefined;
-  const scale = text === undefined ? undefined : Number(text);
-  if (scale !== undefined && !(Number.isFinite(scale) && scale > 0)) {
-    throw new UserError(
-      `The metadata of ${file} say scale is ${text}`,
-      'Expected a number above 0',
-    );
-  }
+export function latentFacts(file: Described): LatentFacts | undefined {
+  const scale = said(file, 'scale', z.number().positive(), 'a number above 0');
+  const { autoencoder } = file.metadata;
+  if (scale === undefined && autoencoder === undefined) return undefined;
   return {
     ...(scale !== undefined && { scale }),
     ...(autoencoder !== undefined && { autoencoder }),
@@ -232,7 +228,7 @@ async function captionFacts(
   file: SafetensorsFile,
   length: number,
 ): Promise<CaptionFacts | undefined> {
-  const { path: name, tensors, metadata } = file;
+  const { path: name, tensors } = file;
   const { text, empty_text: empty } = tensors;
   if (!text) return undefined;
   const [, entries, width] = floatShape(
@@ -248,49 +244,39 @@ async function captionFacts(
     );
   }
   const { data } = await file.read('empty_text');
-  const encoder = encoderOf(name, metadata.textEncoder);
+  const encoder = said(
+    file,
+    'textEncoder',
+    z.object({ name: z.string(), weights: z.string() }),
+    '{"name": …, "weights": …}',
+  );
   return { entries, width, empty: Float32Array.from(data), encoder };
 }
 
-function encoderOf(file: string, json: string | undefined): CaptionFacts['encoder'] {
-  const encoder = jsonOf(z.object({ name: z.string(), weights: z.string() }), json);
-  if (encoder || json === undefined) return encoder;
-  throw new UserError(
-    `The metadata of ${file} say textEncoder is ${json}`,
-    'Expected {"name": …, "weights": …}',
-  );
+/**
+ * What a file says in JSON under a name of its metadata; undefined where it says nothing.
+ * @throws UserError where it is of another form
+ */
+function said<T>(
+  { path: file, metadata }: Described,
+  name: string,
+  schema: z.ZodType<T>,
+  expected: string,
+): T | undefined {
+  const text = metadata[name];
+  const value = jsonOf(schema, text);
+  if (value !== undefined || text === undefined) return value;
+  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  throw new UserError(`The metadata '${name}' of ${file} is ${shown}`, `Expected ${expected}`);
 }
 
-function classesOf({ path: file, metadata }: SafetensorsFile, labels: Int32Array): string[] {
+function classesOf(file: SafetensorsFile, labels: Int32Array): string[] {
   const largest = labels.reduce((most, label) => Math.max(most, label), -1);
-  if (metadata.classes === undefined) {
-    return Array.from({ length: largest + 1 }, (_, label) => String(label));
-  }
-  const classes = jsonOf(z.array(z.string()), metadata.classes);
-  if (!classes) {
-    throw new UserError(
-      `The metadata of ${file} say classes are ${metadata.classes}`,
-      'Expected a JSON list of names',
-    );
-  }
-  if (largest >= classes.length || labels.some((label) => label < -1)) {
-    throw new UserError(
-      `${file} names ${classes.length} classes and has labels up to ${largest}`,
-      'Expected labels from 0, or -1 for none, each with a name',
-    );
-  }
-  return classes;
-}
-
-function captionsOf(
-  { path: file, metadata }: SafetensorsFile,
-  length: number,
-): string[] | undefined {
-  if (metadata.captions === undefined) return undefined;
-  const captions = jsonOf(z.array(z.string()), metadata.captions);
-  if (captions?.length === length) return captions;
+  const classes = said(file, 'classes', z.array(z.string()), 'a JSON list of names');
+  if (!classes) return Array.from({ length: largest + 1 }, (_, label) => String(label));
+  if (largest < classes.length && labels.every((label) => label >= -1)) return classes;
   throw new UserError(
-    `The captions in the metadata of ${file} are not a text for each of ${length} latents`,
-    'Expected a JSON list of as many texts',
+    `${file.path} names ${classes.length} classes and has labels up to ${largest}`,
+    'Expected labels from 0, or -1 for none, each with a name',
   );
 }

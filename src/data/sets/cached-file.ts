@@ -5,7 +5,7 @@ import { decodeIdx } from '../../formats/idx.js';
 /** A file of a data set in the cache folder, and what to say where it is not as it should be. */
 export interface CachedFile {
   file: string;
-  /** For example 'The emoji are not complete'. */
+  /** For example 'Fashion-MNIST is not complete'. */
   problem: string;
   /** The command that fetches it. */
   remedy: string;

@@ -73,7 +73,7 @@ async function openCifar10({ root, split, options }: Opening): Promise<ImageData
 }
 
 /**
- * CIFAR-10 from `data/cifar10` in the cache folder, where `data-scripts/data.mjs` puts it in the layout
+ * CIFAR-10 from `data/cifar10` in the cache folder, where `npx tarflow data` puts it in the layout
  * of the official binary files: 45,000, 5,000 and 10,000 images (3, 32, 32), of ten classes.
  *
  * @throws UserError with the command that fetches it where it is missing or damaged
@@ -81,7 +81,7 @@ async function openCifar10({ root, split, options }: Opening): Promise<ImageData
 export async function loadCifar10(split: Split): Promise<ImageDataset> {
   const root = path.join(cacheFolder(), 'data', 'cifar10');
   const remedy =
-    'Run `node data-scripts/data.mjs cifar10`, or name the folder of the official files ' +
+    'Run `npx tarflow data cifar10`, or name the folder of the official files ' +
     `(${cifar10.address}): cifar10:PATH`;
   if (!(await exists(root))) throw new UserError(`CIFAR-10 is not in ${root}`, remedy);
   try {

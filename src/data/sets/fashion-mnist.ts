@@ -51,7 +51,7 @@ function readIdx(name: string, shape: readonly number[]): Promise<Uint8Array> {
     {
       file: path.join(cacheFolder(), 'data', 'fashion-mnist', name),
       problem: 'Fashion-MNIST is not complete',
-      remedy: 'Run `node data-scripts/data.mjs fashion-mnist`',
+      remedy: 'Run `npx tarflow data fashion-mnist`',
     },
     shape,
   );

@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import { UserError } from '../../core/errors.js';
+import { checkCount, UserError } from '../../core/errors.js';
 import { relu } from '../../core/ops.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
 import { checkedConfig } from '../../core/schema.js';
 import { tf, tidy } from '../../core/tf.js';
 import type { Family, Model } from '../../flow/model.js';
-import { count, countOrNone, imageSchema } from '../../flow/model.js';
+import { checkImages, count, countOrNone, imageSchema } from '../../flow/model.js';
 import { disposeModel } from '../../flow/state-dict.js';
-import { normals, type Specs, zeros } from '../../nn/specs.js';
+import { convolution } from '../../nn/convolution.js';
+import { normals, type Specified, zeros } from '../../nn/specs.js';
 import { crossEntropy } from '../../training/objectives/cross-entropy.js';
 
 const classifierSchema = z.strictObject({
@@ -27,11 +28,7 @@ const classifierSchema = z.strictObject({
 export interface ClassifierConfig extends z.infer<typeof classifierSchema> {}
 
 /** Weights are (3, 3, in, out) in a convolution and (in, out) in a linear layer. */
-export type ClassifierParameters = {
-  convolutions: { weight: tf.Tensor4D; bias: tf.Tensor1D }[];
-  hidden?: { weight: tf.Tensor2D; bias: tf.Tensor1D };
-  output: { weight: tf.Tensor2D; bias: tf.Tensor1D };
-};
+export type ClassifierParameters = Specified<ReturnType<typeof parameterSpecs>>;
 
 /** A small image classifier: convolutions, one hidden layer, logits. */
 export type Classifier = Model<ClassifierConfig, ClassifierParameters>;
@@ -57,8 +54,8 @@ export function activations(
   images: tf.Tensor4D,
 ): { features: tf.Tensor2D; logits: tf.Tensor2D } {
   let x = tf.transpose(images, [0, 2, 3, 1]);
-  for (const { weight, bias } of convolutions) {
-    x = tf.maxPool(relu(tf.add(tf.conv2d(x, weight, 1, 'same'), bias)), 2, 2, 0);
+  for (const layer of convolutions) {
+    x = tf.maxPool(relu(convolution(x, layer)), 2, 2, 0);
   }
   const flat = tf.reshape(x, [x.shape[0], -1]);
   const features = hidden ? relu(tf.add(tf.matMul(flat, hidden.weight), hidden.bias)) : flat;
@@ -69,15 +66,14 @@ export function activations(
 }
 
 /** Weights normal with variance 2/inputs (He et al. 2015); biases and the output layer zero. */
-function parameterSpecs(config: ClassifierConfig, key: RandomKey): Specs<ClassifierParameters> {
+function parameterSpecs(config: ClassifierConfig, key: RandomKey) {
   const own = foldIn(key, 'parameters');
-  const weight = (name: string, shape: number[], inputs: number) =>
-    normals(foldIn(own, name), shape, Math.sqrt(2 / inputs));
+  const deviation = (inputs: number) => Math.sqrt(2 / inputs);
   let { channels, height, width } = config.image;
   const convolutions = config.convolutions.map((outputs, index) => {
-    const shape = [3, 3, channels, outputs];
+    const k = foldIn(own, `convolution ${index}`);
     const layer = {
-      weight: weight(`convolution ${index}`, shape, 9 * channels),
+      weight: normals(k, [3, 3, channels, outputs], deviation(9 * channels)),
       bias: zeros([outputs]),
     };
     [channels, height, width] = [outputs, Math.floor(height / 2), Math.floor(width / 2)];
@@ -88,7 +84,10 @@ function parameterSpecs(config: ClassifierConfig, key: RandomKey): Specs<Classif
   return {
     convolutions,
     ...(features > 0 && {
-      hidden: { weight: weight('hidden', [inputs, features], inputs), bias: zeros([features]) },
+      hidden: {
+        weight: normals(foldIn(own, 'hidden'), [inputs, features], deviation(inputs)),
+        bias: zeros([features]),
+      },
     }),
     output: { weight: zeros([features || inputs, classes]), bias: zeros([classes]) },
   };
@@ -124,26 +123,18 @@ export function classifierFeatures(
   classifier: Classifier,
   images: tf.Tensor4D,
 ): { features: tf.Tensor2D; logits: tf.Tensor2D } {
-  const { channels, height, width } = classifier.config.image;
-  const [count, ...size] = images.shape;
-  if (count === 0 || size.join() !== [channels, height, width].join()) {
-    throw new UserError(
-      `Images of shape (${images.shape.join(', ')}) came`,
-      `This classifier takes (batch, ${channels}, ${height}, ${width})`,
-    );
-  }
+  checkImages(classifier.config, images);
+  const [count] = images.shape;
+  checkCount('The number of images', count);
   return tidy(() => {
-    const parts: { features: tf.Tensor2D; logits: tf.Tensor2D }[] = [];
-    for (let first = 0; first < count; first += 500) {
-      const length = Math.min(500, count - first);
+    const parts = Array.from({ length: Math.ceil(count / 500) }, (_, part) =>
       // The activations of a part are freed before those of the next are made.
-      parts.push(
-        tidy(() => {
-          const part = tf.slice(images, [first, 0, 0, 0], [length, channels, height, width]);
-          return activations(classifier.parameters, part);
-        }),
-      );
-    }
+      tidy(() => {
+        const size = Math.min(500, count - 500 * part);
+        const own = tf.slice(images, [500 * part, 0, 0, 0], [size, -1, -1, -1]);
+        return activations(classifier.parameters, own);
+      }),
+    );
     return {
       features: tf.concat(parts.map(({ features }) => features)),
       logits: tf.concat(parts.map(({ logits }) => logits)),

@@ -2,7 +2,7 @@ import { classMixture } from '../../conditions/labels.js';
 import { at } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
 import { tf, tidy } from '../../core/tf.js';
-import { type Leaves, withPrefix } from '../../core/tree.js';
+import { type Leaves, leaves } from '../../core/tree.js';
 import { actnormConvolutionSpecs } from '../../flow/actnorm-convolution.js';
 import { cutImages, joinImages } from '../../flow/background.js';
 import { standardising } from '../../flow/gaussian.js';
@@ -74,7 +74,7 @@ function specs(
     ...(l < shapes.length - 1 && { split: network(foldIn(foldIn(key, 'split'), l), channels) }),
   }));
   const { height, width, channels } = at(shapes, -1);
-  const shape = [height, width, channels];
+  const shape = [height, width, channels] as const;
   return { parameters: { levels, prior: { mean: zeros(shape), logScale: zeros(shape) } }, buffers };
 }
 
@@ -142,12 +142,11 @@ function startFromData(
       (step, x, name) => {
         const { mean: shift, logScale } = standardising(x, [0, 1, 2]);
         const start = { shift, logScale };
-        Object.assign(started, withPrefix(start, `${name}.mix.`));
+        Object.assign(started, leaves({ [`${name}.mix`]: start }));
         return { ...step, mix: { ...step.mix, ...start } };
       },
     );
-    const prior = standardising(at(latents, -1), [0]);
-    return { ...started, ...withPrefix(prior, 'prior.') };
+    return { ...started, ...leaves({ prior: standardising(at(latents, -1), [0]) }) };
   });
 }
 

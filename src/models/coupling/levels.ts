@@ -10,22 +10,13 @@ import {
 } from '../../flow/actnorm-convolution.js';
 import { couple, halves, squeeze, uncouple, unsqueeze } from '../../flow/coupling.js';
 import { denormalise, type Gaussian, normalise } from '../../flow/gaussian.js';
-import { type ConvolutionParameters, convolution, convolutionSpecs } from '../../nn/convolution.js';
+import { convolution, convolutionSpecs } from '../../nn/convolution.js';
 import { bounded, embedding } from '../../nn/layers.js';
-import { normals, type Specs, zeros } from '../../nn/specs.js';
+import { normals, type Specified, zeros } from '../../nn/specs.js';
 import { type CouplingConfig, levelShapes } from './config.js';
 
 /** What predicts one half of the channels from the other. */
-export type CouplingNetwork = {
-  /** 3×3, to the hidden channels. */
-  input: ConvolutionParameters;
-  /** (classes, hidden channels), added before the first nonlinearity; absent without classes. */
-  classes?: tf.Tensor2D;
-  /** 3×3, between the hidden channels. */
-  hidden: ConvolutionParameters;
-  /** 3×3; half of its outputs are means, the others log-scales. */
-  output: ConvolutionParameters;
-};
+export type CouplingNetwork = Specified<ReturnType<typeof couplingNetworkSpecs>>;
 
 /**
  * A network that starts by predicting mean and log-scale 0, because its last weights are zero.
@@ -35,12 +26,14 @@ export type CouplingNetwork = {
 export function couplingNetworkSpecs(
   key: RandomKey,
   sizes: { inputs: number; hidden: number; outputs: number; classes: number },
-): Specs<CouplingNetwork> {
+) {
   const { inputs, hidden, outputs, classes } = sizes;
   return {
     input: convolutionSpecs(foldIn(key, 'input'), 3, inputs, hidden),
+    /** Added before the first nonlinearity; absent without classes. */
     ...(classes > 0 && { classes: normals(foldIn(key, 'classes'), [classes, hidden], 0.01) }),
     hidden: convolutionSpecs(foldIn(key, 'hidden'), 3, hidden, hidden),
+    /** Half of its outputs are means, the others log-scales. */
     output: { weight: zeros([3, 3, hidden, 2 * outputs]), bias: zeros([2 * outputs]) },
   };
 }
@@ -90,17 +83,12 @@ export function permutationName(level: number, step: number): string {
   return `levels.${level}.steps.${step}.permutation`;
 }
 
-/** What data become on their way to noise: what leaves after each level, and its log-determinant. */
-export interface Trajectory {
-  latents: tf.Tensor4D[];
-  logDets: tf.Tensor1D[];
-}
-
 /**
  * Data to noise through all levels.
  *
  * @param images (batch, height, width, channels)
  * @param onStep called before a step with its input; returns the parameters to go on with
+ * @returns what leaves after each level, and its log-determinant
  */
 export function throughLevels(
   config: CouplingConfig,
@@ -108,10 +96,11 @@ export function throughLevels(
   images: tf.Tensor4D,
   classes: tf.Tensor2D | undefined,
   onStep: (step: StepParameters, x: tf.Tensor4D, name: string) => StepParameters = (step) => step,
-): Trajectory {
+): { latents: tf.Tensor4D[]; logDets: tf.Tensor1D[] } {
   const batch = images.shape[0];
   const shapes = levelShapes(config);
-  const trajectory: Trajectory = { latents: [], logDets: [] };
+  const latents: tf.Tensor4D[] = [];
+  const logDets: tf.Tensor1D[] = [];
   let x = images;
   parameters.levels.forEach((level, l) => {
     x = squeeze(x, at(shapes, l).factors);
@@ -131,16 +120,16 @@ export function throughLevels(
     if (level.split) {
       const { kept, moved, logDet: ofSplit } = couple(x, networkOf(level.split, classes));
       x = kept;
-      trajectory.latents.push(moved);
+      latents.push(moved);
       logDet = tf.add(logDet, ofSplit);
     } else {
       const prior = priorOf(parameters.prior, batch);
-      trajectory.latents.push(normalise(x, prior));
+      latents.push(normalise(x, prior));
       logDet = tf.sub(logDet, tf.sum(parameters.prior.logScale));
     }
-    trajectory.logDets.push(logDet);
+    logDets.push(logDet);
   });
-  return trajectory;
+  return { latents, logDets };
 }
 
 /**

@@ -1,22 +1,22 @@
 import { droppedClasses } from '../../conditions/labels.js';
-import { UserError } from '../../core/errors.js';
+import { at, UserError } from '../../core/errors.js';
 import { tf } from '../../core/tf.js';
 import { type Leaves, withLeaves } from '../../core/tree.js';
 import type { Conditions, Place } from '../../flow/autoregressive.js';
 import { type Gaussian, sideBySide } from '../../flow/gaussian.js';
-import { tokenCount, tokenWidth } from '../../flow/patches.js';
+import { gridOf, tokenCount, tokenWidth } from '../../flow/patches.js';
 import {
   type Entries,
   type EntryFunction,
-  overRows,
+  type LoopLayers,
+  projected,
   TransformerBlock,
 } from '../../flow/transformer-block.js';
-import { bounded, type LinearParameters, normed } from '../../nn/layers.js';
-import { rotaryRows } from '../../nn/rotary.js';
-import { type Linear, storedLinear } from '../../nn/transformer.js';
-import { prefixEntries, type StarFlowConfig } from './config.js';
+import { bounded, normed } from '../../nn/layers.js';
+import { type Rotary, rotaryOf, rotaryRows } from '../../nn/rotary.js';
+import type { Linear } from '../../nn/transformer.js';
+import { captionNumbers, prefixEntries, type StarFlowConfig } from './config.js';
 import type { StarFlowBlockParameters } from './parameters.js';
-import { rotaryTable } from './positions.js';
 
 /** A block's parameters, and in one that reads captions the states of the empty one. */
 type Parameters = StarFlowBlockParameters & { empty_text?: tf.Tensor2D };
@@ -78,13 +78,7 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
     };
   }
 
-  protected entryFunction({
-    parameters,
-    linear,
-  }: {
-    parameters: Parameters;
-    linear: Linear;
-  }): () => EntryFunction {
+  protected entryFunction({ parameters, linear }: LoopLayers<Parameters>): () => EntryFunction {
     const { cos, sin } = this.positions();
     return () => (t, token) => {
       const place = tf.reshape(tf.add(t, tf.scalar(this.cache.lead, 'int32')), [1]);
@@ -112,9 +106,10 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
   }
 
   /** Cosines and sines of all entries: the prefix, then as many as there are tokens. */
-  private positions() {
-    const { cos, sin } = rotaryTable(this.config, this.prefix > 0);
-    return { cos, sin };
+  private positions(): Rotary {
+    const { headWidth } = this.config;
+    const angles = angleTable(this.config, this.prefix > 0);
+    return rotaryOf(tf.tensor2d(angles, [angles.length / headWidth, headWidth]));
   }
 
   /** The beginning of a sequence: class or caption, start token, tokens. */
@@ -133,7 +128,8 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
 
   /** The states of a class or a caption (rows, entries, width). */
   private prefixStates(given: Conditions, rows: number): tf.Tensor3D {
-    const { classes, text } = { ...this.unconditional(rows), ...present(given) };
+    const none = this.unconditional(rows);
+    const { classes = none.classes, text = none.text } = given;
     const states = text ?? (classes && tf.expandDims(classes, 1));
     if (states) return states;
     throw new UserError(
@@ -141,11 +137,6 @@ export class StarFlowBlock extends TransformerBlock<Parameters> {
       'Give its conditions, or those of `unconditional`',
     );
   }
-}
-
-/** A linear layer applied to entries (rows, n, inputs). */
-function projected(layer: LinearParameters, entries: tf.Tensor3D): tf.Tensor3D {
-  return overRows(entries, (rows) => storedLinear(layer, rows));
 }
 
 /** Softplus of this is 1. */
@@ -157,6 +148,37 @@ export function logSoftplus<T extends tf.Tensor>(a: T): T {
   return tf.log(tf.softplus(moved));
 }
 
-function present({ classes, text }: Conditions): Conditions {
-  return { ...(classes && { classes }), ...(text && { text }) };
+/** Angles fall from 1 by powers of this. */
+const base = 10_000;
+
+/**
+ * The angles by which queries and keys turn (entries, headWidth), both numbers of a pair alike: first
+ * those of a class or a caption, where `withPrefix` asks for them, then those of the tokens in raster
+ * order. A block that reads in reverse takes them in the same order: they belong to places in its
+ * sequence. The grid is scaled to the one of training (STARFlow, section 3.2 and its published code).
+ */
+export function angleTable(config: StarFlowConfig, withPrefix: boolean): Float32Array {
+  const entries = prefixEntries(config);
+  const [rows, columns] = gridOf(config);
+  const scale = config.gridSide / Math.sqrt(rows * columns);
+  const places: [row: number, column: number, caption: number][] = [];
+  if (withPrefix) {
+    for (let k = 0; k < entries; k++) places.push([0, 0, (k / entries) * config.gridSide]);
+  }
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      places.push([row * scale, column * scale, 0]);
+    }
+  }
+  // Pairs of a head: half of those that are not a caption's turn by row, half by column.
+  const forCaptions = entries > 0 ? captionNumbers / 2 : 0;
+  const forGrid = config.headWidth / 2 - forCaptions;
+  const gridRates = Array.from({ length: forGrid / 2 }, (_, j) => base ** ((-2 * j) / forGrid));
+  const captionRates = Array.from({ length: forCaptions }, (_, j) => base ** (-j / forCaptions));
+  const angles = places.flatMap(([row, column, caption]) => [
+    ...gridRates.map((rate) => row * rate),
+    ...gridRates.map((rate) => column * rate),
+    ...captionRates.map((rate) => caption * rate),
+  ]);
+  return Float32Array.from({ length: 2 * angles.length }, (_, i) => at(angles, i >> 1));
 }

@@ -1,27 +1,16 @@
 import { emptyCaption } from '../../conditions/context.js';
 import { at, UserError } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
-import type { tf } from '../../core/tf.js';
-import type { PublishedAbility } from '../../flow/model.js';
+import type { PublishedAbility, Shapes } from '../../flow/model.js';
 import { tokenWidth } from '../../flow/patches.js';
-import { type LinearParameters, linearSpecs } from '../../nn/layers.js';
-import { type LeafSpec, normals, type Specs, zeros } from '../../nn/specs.js';
-import { type AnyLayerParameters, layerSpecs } from '../../nn/transformer.js';
+import { countOf, shapeOf } from '../../flow/state-dict.js';
+import { type AnyNormParameters, linearSpecs, normSpecs } from '../../nn/layers.js';
+import { type LeafSpec, normals, type Specified, type Specs, zeros } from '../../nn/specs.js';
+import { layerSpecs } from '../../nn/transformer.js';
 import { prefixEntries, prefixWidth, type StarFlowConfig } from './config.js';
 
 /** One block. The keys are those of the published state dicts. */
-export type StarFlowBlockParameters = {
-  /** The start token (1, 1, D), among tokens and not yet projected. */
-  sos_embed?: tf.Tensor3D;
-  proj_in: LinearParameters;
-  /** From a class or a caption's states to channels; in the deep block of a model that reads them. */
-  proj_txt?: LinearParameters;
-  attn_blocks: AnyLayerParameters[];
-  /** The scale less 1 of a normalisation by the root mean square. */
-  final_norm?: { weight: tf.Tensor1D };
-  /** (2·D, channels): what scales are made of above means. */
-  proj_out: LinearParameters;
-};
+export type StarFlowBlockParameters = Specified<ReturnType<typeof blockSpecs>>;
 
 /** All trained parameters of a STARFlow. */
 export type StarFlowParameters = { blocks: StarFlowBlockParameters[] };
@@ -45,33 +34,33 @@ export function starflowSpecs(
   };
 }
 
-function blockSpecs(
-  config: StarFlowConfig,
-  index: number,
-  key: RandomKey,
-): Specs<StarFlowBlockParameters> {
+function blockSpecs(config: StarFlowConfig, index: number, key: RandomKey) {
   const { channels, layersPerBlock, norm, startToken, finalNorm } = config;
   const width = tokenWidth(config);
+  const norms: Specs<AnyNormParameters> =
+    norm === 'rms' ? { weight: zeros([channels]) } : normSpecs(channels);
   const deep = index === layersPerBlock.length - 1;
   return {
+    /** The start token (1, 1, D), among tokens and not yet projected. */
     ...(startToken && { sos_embed: normals(foldIn(key, 'sos_embed'), [1, 1, width], 1) }),
     proj_in: linearSpecs(foldIn(key, 'proj_in'), channels, width),
+    /** From a class or a caption's states to channels; in the deep block of a model that reads them. */
     ...(deep &&
       prefixEntries(config) > 0 && {
         proj_txt: linearSpecs(foldIn(key, 'proj_txt'), channels, prefixWidth(config)),
       }),
     attn_blocks: Array.from({ length: at(layersPerBlock, index) }, (_, layer) =>
-      layerSpecs(foldIn(foldIn(key, 'layer'), layer), channels, norm),
+      layerSpecs(foldIn(foldIn(key, 'layer'), layer), channels, norms),
     ),
+    /** The scale less 1 of a normalisation by the root mean square. */
     ...(finalNorm && { final_norm: { weight: zeros([channels]) } }),
+    /** (2·D, channels): what scales are made of above means. */
     proj_out: {
       ...linearSpecs(foldIn(key, 'proj_out'), 2 * width, channels),
       weight: zeros([2 * width, channels]),
     },
   };
 }
-
-type Shapes = Record<string, { shape: readonly number[] }>;
 
 /** Masks, tables of angles, and a variance of the prior that is never read: the model has none. */
 const ignored = /^(var|blocks\.\d+\.(attn_mask|feat_rope\.freqs_(cos|sin)))$/;
@@ -90,11 +79,9 @@ function configOf(
   source: string,
   { imageChannels, headWidth = 64 }: { imageChannels?: number; headWidth?: number },
 ): StarFlowConfig {
-  const shape = (name: string): readonly number[] =>
-    Object.hasOwn(state, name) ? (state[name]?.shape ?? []) : [];
-  const blocks = highest(state, /^blocks\.(\d+)\./);
-  const [, , width = 1] = shape('blocks.0.sos_embed');
-  const [tokens = 0] = shape('var');
+  const blocks = countOf(state, /^blocks\.(\d+)\./);
+  const [, , width = 1] = shapeOf(state, 'blocks.0.sos_embed');
+  const [tokens = 0] = shapeOf(state, 'var');
   const patchSize = Math.sqrt(width / (imageChannels ?? width));
   const gridSide = Math.sqrt(tokens);
   if (!Number.isInteger(patchSize) || !Number.isInteger(gridSide) || gridSide === 0) {
@@ -114,9 +101,9 @@ function configOf(
     nullClass: true,
     ...conditionsOf(state, source, blocks - 1, tokens),
     patchSize,
-    channels: shape('blocks.0.proj_in.weight')[0] ?? headWidth,
+    channels: shapeOf(state, 'blocks.0.proj_in.weight')[0] ?? headWidth,
     layersPerBlock: Array.from({ length: blocks }, (_, block) =>
-      Math.max(1, highest(state, new RegExp(`^blocks\\.${block}\\.attn_blocks\\.(\\d+)\\.`))),
+      Math.max(1, countOf(state, new RegExp(`^blocks\\.${block}\\.attn_blocks\\.(\\d+)\\.`))),
     ),
     headWidth,
     startToken: true,
@@ -140,7 +127,9 @@ function conditionsOf(
   if (!projection) return { classes: 0 };
   const [, width = 0] = projection;
   const empty = state[emptyCaption]?.shape;
-  const entries = maskedEntries(state[`blocks.${deep}.attn_mask`], tokens) ?? empty?.[0];
+  // A mask is (entries + tokens, the same).
+  const side = shapeOf(state, `blocks.${deep}.attn_mask`).at(-1);
+  const entries = side === undefined ? empty?.[0] : side - tokens;
   if (empty && empty[0] !== entries) {
     throw new UserError(
       `${source}: the states of the empty caption have ${empty[0]} entries, and the model reads ${entries}`,
@@ -157,21 +146,6 @@ function conditionsOf(
     'If it reads captions, add them by `tarflow convert FILE.pth FILE.safetensors --empty-text states:STATES.safetensors`, ' +
       'with the states of the encoder that it was trained with',
   );
-}
-
-/** Entries of a condition, which a mask (entries + tokens, the same) tells; absent without one. */
-function maskedEntries(
-  mask: { shape: readonly number[] } | undefined,
-  tokens: number,
-): number | undefined {
-  const side = mask?.shape.at(-1);
-  return side === undefined ? undefined : side - tokens;
-}
-
-/** One more than the highest number that names have at a place; 0 where none has one. */
-function highest(state: Shapes, pattern: RegExp): number {
-  const numbers = Object.keys(state).map((name) => Number(pattern.exec(name)?.[1] ?? -1));
-  return Math.max(-1, ...numbers) + 1;
 }
 
 /** Published STARFlows, as apple/ml-starflow releases them. */

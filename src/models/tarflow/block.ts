@@ -7,11 +7,12 @@ import { tokenCount, tokenWidth } from '../../flow/patches.js';
 import {
   type Entries,
   type EntryFunction,
-  overRows,
+  type LoopLayers,
+  projected,
   TransformerBlock,
 } from '../../flow/transformer-block.js';
 import { embedding } from '../../nn/layers.js';
-import { type Linear, storedLinear } from '../../nn/transformer.js';
+import type { Linear } from '../../nn/transformer.js';
 import type { TarFlowConfig } from './config.js';
 import type { BlockParameters } from './parameters.js';
 
@@ -53,14 +54,14 @@ export class TarFlowBlock extends TransformerBlock<BlockParameters> {
   }
 
   protected entries(tokens: tf.Tensor3D, { start = 0, conditions = {} }: Place): Entries {
-    const embedded = overRows(tokens, (rows) => storedLinear(this.parameters.proj_in, rows));
+    const embedded = projected(this.parameters.proj_in, tokens);
     const h = tf.add(embedded, this.positions(start, tokens.shape[1]));
     const term = this.classTerm(conditions);
     return { h: term ? tf.add(h, tf.expandDims(term, 1)) : h };
   }
 
   protected entryFunction(
-    { parameters, linear }: { parameters: BlockParameters; linear: Linear },
+    { parameters, linear }: LoopLayers<BlockParameters>,
     places: tf.Tensor1D,
   ): (conditions: Conditions) => EntryFunction {
     const positions = tf.gather(parameters.pos_embed, places);

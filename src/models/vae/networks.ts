@@ -1,3 +1,4 @@
+import { at } from '../../core/errors.js';
 import { attention, groupNorm, linear, silu } from '../../core/ops.js';
 import { tf, tidy } from '../../core/tf.js';
 import { convolution, doubled, halvingConvolution } from '../../nn/convolution.js';
@@ -90,7 +91,7 @@ function inTheMiddle(
 /** Every place attends to all others, with one head. */
 function attended(
   config: Groups,
-  { group_norm, to_q, to_k, to_v, to_out: [to_out] }: AttentionParameters,
+  { group_norm, to_q, to_k, to_v, to_out: outputs }: AttentionParameters,
   x: tf.Tensor4D,
 ): tf.Tensor4D {
   const [batch, height, width, channels] = x.shape;
@@ -100,7 +101,8 @@ function attended(
       tf.reshape(linear(rows, weight, bias), [batch, 1, height * width, channels]);
     const scale = 1 / Math.sqrt(channels);
     const mixed = attention(project(to_q), project(to_k), project(to_v), { scale });
-    const out = linear(tf.reshape(mixed, [-1, channels]), to_out.weight, to_out.bias);
+    const { weight, bias } = at(outputs, 0);
+    const out = linear(tf.reshape(mixed, [-1, channels]), weight, bias);
     return tf.add(x, tf.reshape(out, x.shape));
   });
 }

@@ -1,88 +1,27 @@
 import { at } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
-import type { PublishedAbility } from '../../flow/model.js';
-import type { ConvolutionParameters } from '../../nn/convolution.js';
-import {
-  type LinearParameters,
-  linearSpecs,
-  type NormParameters,
-  normSpecs,
-} from '../../nn/layers.js';
-import { type LeafSpec, type Specs, uniforms } from '../../nn/specs.js';
+import type { PublishedAbility, Shapes } from '../../flow/model.js';
+import { countOf, shapeOf } from '../../flow/state-dict.js';
+import { linearSpecs, normSpecs } from '../../nn/layers.js';
+import { type Specified, uniforms } from '../../nn/specs.js';
 import type { VaeConfig } from './config.js';
 
-/** Weight (outputs, inputs, height, width), as PyTorch has it, and bias (outputs). */
-export type KernelParameters = ConvolutionParameters;
-
-/** Two convolutions and what is added to them. The keys are those of diffusers. */
-export type ResnetParameters = {
-  norm1: NormParameters;
-  conv1: KernelParameters;
-  norm2: NormParameters;
-  conv2: KernelParameters;
-  /** 1×1, where the channels change. */
-  conv_shortcut?: KernelParameters;
-};
-
-/** Attention with one head. */
-export type AttentionParameters = {
-  group_norm: NormParameters;
-  to_q: LinearParameters;
-  to_k: LinearParameters;
-  to_v: LinearParameters;
-  to_out: [LinearParameters];
-};
-
-/** Two residual blocks and the attention between them. */
-export type MidParameters = { attentions?: AttentionParameters[]; resnets: ResnetParameters[] };
-
-/** A level of the encoder; the last has nothing that halves. */
-export type DownParameters = {
-  resnets: ResnetParameters[];
-  downsamplers?: { conv: KernelParameters }[];
-};
-
-/** A level of the decoder, the lowest first; the last has nothing that doubles. */
-export type UpParameters = {
-  resnets: ResnetParameters[];
-  upsamplers?: { conv: KernelParameters }[];
-};
-
-export type EncoderParameters = {
-  conv_in: KernelParameters;
-  down_blocks: DownParameters[];
-  mid_block: MidParameters;
-  conv_norm_out: NormParameters;
-  conv_out: KernelParameters;
-};
-
-export type DecoderParameters = {
-  conv_in: KernelParameters;
-  mid_block: MidParameters;
-  up_blocks: UpParameters[];
-  conv_norm_out: NormParameters;
-  conv_out: KernelParameters;
-};
+export type KernelParameters = Specified<ReturnType<typeof kernelSpecs>>;
+export type ResnetParameters = Specified<ReturnType<typeof resnetsSpecs>>[number];
+export type AttentionParameters = Specified<ReturnType<typeof attentionSpecs>>;
+export type MidParameters = Specified<ReturnType<typeof midSpecs>>;
 
 /** All parameters of an autoencoder, under the names of diffusers' state dicts. */
-export type VaeParameters = {
-  encoder: EncoderParameters;
-  /** 1×1, on mean above log-variance. */
-  quant_conv: KernelParameters;
-  /** 1×1, on latents. */
-  post_quant_conv: KernelParameters;
-  decoder: DecoderParameters;
-};
+export type VaeParameters = Specified<ReturnType<typeof vaeSpecs>['parameters']>;
 
 /** Fresh parameters: all weights uniform within ±1/√inputs, as PyTorch's are; norms do nothing. */
-export function vaeSpecs(
-  config: VaeConfig,
-  key: RandomKey,
-): { parameters: Specs<VaeParameters>; buffers: Record<string, LeafSpec> } {
+export function vaeSpecs(config: VaeConfig, key: RandomKey) {
   const { latentChannels: latent } = config;
   const parameters = {
     encoder: encoderSpecs(config, foldIn(key, 'encoder')),
+    /** 1×1, on mean above log-variance. */
     quant_conv: kernelSpecs(foldIn(key, 'quant_conv'), 1, 2 * latent, 2 * latent),
+    /** 1×1, on latents. */
     post_quant_conv: kernelSpecs(foldIn(key, 'post_quant_conv'), 1, latent, latent),
     decoder: decoderSpecs(config, foldIn(key, 'decoder')),
   };
@@ -92,19 +31,11 @@ export function vaeSpecs(
 function encoderSpecs(
   { image, channels, resnetsPerLevel, latentChannels, midAttention }: VaeConfig,
   key: RandomKey,
-): Specs<EncoderParameters> {
+) {
   const [first, last] = [at(channels, 0), at(channels, -1)];
   return {
     conv_in: kernelSpecs(foldIn(key, 'conv_in'), 3, image.channels, first),
-    down_blocks: channels.map((width, level) => {
-      const own = foldIn(foldIn(key, 'level'), level);
-      const before = channels[level - 1] ?? first;
-      const halves = { conv: kernelSpecs(foldIn(own, 'half'), 3, width, width) };
-      return {
-        resnets: resnetsSpecs(own, resnetsPerLevel, before, width),
-        ...(level < channels.length - 1 && { downsamplers: [halves] }),
-      };
-    }),
+    down_blocks: levelsSpecs(key, channels, resnetsPerLevel, 'down'),
     mid_block: midSpecs(foldIn(key, 'mid'), last, midAttention),
     conv_norm_out: normSpecs(last),
     conv_out: kernelSpecs(foldIn(key, 'conv_out'), 3, last, 2 * latentChannels),
@@ -114,44 +45,66 @@ function encoderSpecs(
 function decoderSpecs(
   { image, channels, resnetsPerLevel, latentChannels, midAttention }: VaeConfig,
   key: RandomKey,
-): Specs<DecoderParameters> {
+) {
   const [first, last] = [at(channels, 0), at(channels, -1)];
-  const upwards = [...channels].reverse();
   return {
     conv_in: kernelSpecs(foldIn(key, 'conv_in'), 3, latentChannels, last),
     mid_block: midSpecs(foldIn(key, 'mid'), last, midAttention),
-    up_blocks: upwards.map((width, level) => {
-      const own = foldIn(foldIn(key, 'level'), level);
-      const doubles = { conv: kernelSpecs(foldIn(own, 'double'), 3, width, width) };
-      return {
-        resnets: resnetsSpecs(own, resnetsPerLevel + 1, upwards[level - 1] ?? last, width),
-        ...(level < channels.length - 1 && { upsamplers: [doubles] }),
-      };
-    }),
+    /** The lowest one first. */
+    up_blocks: levelsSpecs(key, [...channels].reverse(), resnetsPerLevel + 1, 'up'),
     conv_norm_out: normSpecs(first),
     conv_out: kernelSpecs(foldIn(key, 'conv_out'), 3, first, image.channels),
   };
 }
 
-function midSpecs(key: RandomKey, channels: number, attends: boolean): Specs<MidParameters> {
-  const linear = (name: string) => linearSpecs(foldIn(key, name), channels, channels);
-  const attention = {
-    group_norm: normSpecs(channels),
-    ...{ to_q: linear('q'), to_k: linear('k'), to_v: linear('v'), to_out: [linear('out')] },
-  };
+/**
+ * Levels, and what halves sides in the encoder or doubles them in the decoder after each but the last.
+ *
+ * @param widths of the levels, in their order
+ */
+function levelsSpecs(
+  key: RandomKey,
+  widths: readonly number[],
+  count: number,
+  samples: 'down' | 'up',
+) {
+  return widths.map((width, level) => {
+    const own = foldIn(foldIn(key, 'level'), level);
+    const sampler = (name: string) => [{ conv: kernelSpecs(foldIn(own, name), 3, width, width) }];
+    const between = level < widths.length - 1;
+    return {
+      resnets: resnetsSpecs(own, count, widths[level - 1] ?? width, width),
+      ...(between && samples === 'down' && { downsamplers: sampler('half') }),
+      ...(between && samples === 'up' && { upsamplers: sampler('double') }),
+    };
+  });
+}
+
+/** Two residual blocks, and the attention between them. */
+function midSpecs(key: RandomKey, channels: number, attends: boolean) {
   return {
-    ...(attends && { attentions: [attention] }),
+    ...(attends && { attentions: [attentionSpecs(key, channels)] }),
     resnets: resnetsSpecs(key, 2, channels, channels),
   };
 }
 
-/** Residual blocks, the first of which may change the channels. */
-function resnetsSpecs(
-  key: RandomKey,
-  count: number,
-  inputs: number,
-  outputs: number,
-): Specs<ResnetParameters>[] {
+/** Attention with one head. */
+function attentionSpecs(key: RandomKey, channels: number) {
+  const linear = (name: string) => linearSpecs(foldIn(key, name), channels, channels);
+  return {
+    group_norm: normSpecs(channels),
+    to_q: linear('q'),
+    to_k: linear('k'),
+    to_v: linear('v'),
+    to_out: [linear('out')],
+  };
+}
+
+/**
+ * Residual blocks, the first of which may change the channels: two convolutions and what is added to them.
+ * The keys are those of diffusers.
+ */
+function resnetsSpecs(key: RandomKey, count: number, inputs: number, outputs: number) {
   return Array.from({ length: count }, (_, index) => {
     const own = foldIn(foldIn(key, 'resnet'), index);
     const seen = index === 0 ? inputs : outputs;
@@ -160,6 +113,7 @@ function resnetsSpecs(
       conv1: kernelSpecs(foldIn(own, 'conv1'), 3, seen, outputs),
       norm2: normSpecs(outputs),
       conv2: kernelSpecs(foldIn(own, 'conv2'), 3, outputs, outputs),
+      /** 1×1, where the channels change. */
       ...(seen !== outputs && {
         conv_shortcut: kernelSpecs(foldIn(own, 'shortcut'), 1, seen, outputs),
       }),
@@ -167,12 +121,8 @@ function resnetsSpecs(
   });
 }
 
-function kernelSpecs(
-  key: RandomKey,
-  side: number,
-  inputs: number,
-  outputs: number,
-): Specs<KernelParameters> {
+/** Weight (outputs, inputs, height, width), as PyTorch has it, and bias (outputs). */
+function kernelSpecs(key: RandomKey, side: number, inputs: number, outputs: number) {
   const bound = 1 / Math.sqrt(side * side * inputs);
   return {
     weight: uniforms(foldIn(key, 'weight'), [outputs, inputs, side, side], bound),
@@ -189,8 +139,6 @@ const olderNames: Readonly<Record<string, string>> = {
 };
 const olderAttention = /^((?:en|de)coder\.mid_block\.attentions\.0)\.(query|key|value|proj_attn)\./;
 
-type Shapes = Record<string, { shape: readonly number[] }>;
-
 /**
  * The configuration that the shapes of a state dict tell. They do not tell the groups of the
  * normalisations, which are 32 in all published models, nor the size of the images, which decides
@@ -203,28 +151,23 @@ function configOf(
   _source: string,
   { imageChannels, imageSide = 256 }: { imageChannels?: number; imageSide?: number },
 ): VaeConfig {
-  const shape = (name: string): readonly number[] =>
-    Object.hasOwn(state, name) ? (state[name]?.shape ?? []) : [];
-  const count = (pattern: RegExp): number =>
-    new Set(Object.keys(state).flatMap((name) => pattern.exec(name)?.[1] ?? [])).size;
-  const levels = Math.max(1, count(/^encoder\.down_blocks\.(\d+)\./));
-  const channels = Array.from(
-    { length: levels },
-    (_, level) => shape(`encoder.down_blocks.${level}.resnets.0.conv1.weight`)[0] ?? 32,
-  );
+  const levels = Math.max(1, countOf(state, /^encoder\.down_blocks\.(\d+)\./));
   return {
     kind: 'vae',
     image: {
-      channels: imageChannels ?? shape('encoder.conv_in.weight')[1] ?? 3,
+      channels: imageChannels ?? shapeOf(state, 'encoder.conv_in.weight')[1] ?? 3,
       height: imageSide,
       width: imageSide,
     },
     classes: 0,
-    channels,
-    resnetsPerLevel: Math.max(1, count(/^encoder\.down_blocks\.0\.resnets\.(\d+)\./)),
+    channels: Array.from(
+      { length: levels },
+      (_, l) => shapeOf(state, `encoder.down_blocks.${l}.resnets.0.conv1.weight`)[0] ?? 32,
+    ),
+    resnetsPerLevel: Math.max(1, countOf(state, /^encoder\.down_blocks\.0\.resnets\.(\d+)\./)),
     groups: 32,
-    latentChannels: shape('post_quant_conv.weight')[0] ?? 4,
-    midAttention: count(/^encoder\.mid_block\.attentions\.(\d+)\./) > 0,
+    latentChannels: shapeOf(state, 'post_quant_conv.weight')[0] ?? 4,
+    midAttention: countOf(state, /^encoder\.mid_block\.attentions\.(\d+)\./) > 0,
     scalingFactor: 0.18215,
     loss: { trained: 'all', kl: 1e-6, squares: 0, features: 0 },
   };

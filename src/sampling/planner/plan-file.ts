@@ -1,19 +1,17 @@
 import { createHash } from 'node:crypto';
-import type { Mode, Precision } from '@tarflow/graph';
 import { z } from 'zod';
 import type { Label } from '../../conditions/labels.js';
 import type { ExecutionOptions } from '../../core/engine.js';
 import { UserError } from '../../core/errors.js';
 import { readBytes, writeAtomically } from '../../core/files.js';
+import { checkedJson, checkedValue } from '../../core/schema.js';
 import { tidy } from '../../core/tf.js';
 import type { Model, ModelConfig } from '../../flow/model.js';
-import { blocksOf } from '../../flow/model.js';
+import { blocksOf, count } from '../../flow/model.js';
 import { type Guidance, guidanceSchema } from '../guidance.js';
 import { executionOf, executionText } from '../solvers/execution.js';
 import { type Solver, solverSchema, solversOfBlocks } from '../solvers/solvers.js';
 import { currentMachine, type Machine } from './machine.js';
-
-const count = z.number().int().positive();
 
 const outcome = z.strictObject({
   milliseconds: z.number().nonnegative(),
@@ -46,9 +44,6 @@ const planSchema = z.strictObject({
   planned: outcome,
 });
 
-/** Keys that older versions did not write. */
-const newKeys = ['label', 'version', 'device', 'threads'] as const;
-
 /**
  * How to sample from a model fastest: a solver per block, measured for one batch size, label and
  * guidance on one machine. The solvers stay valid on any machine; the times do not.
@@ -73,37 +68,6 @@ export function modelFingerprint(flow: Model): string {
     }
   });
   return digest.digest('hex').slice(0, 16);
-}
-
-/**
- * The plan of one token after the other in every block, of which nothing is measured: for
- * `measureAcceleration` where no other is wanted, since to measure one takes longer than all the rest.
- *
- * @param options for what it is, as `planSampling` takes them
- */
-export function sequentialPlan(
-  flow: Model,
-  {
-    batch,
-    tolerance = 1e-3,
-    ...execution
-  }: { batch: number; tolerance?: number } & ExecutionOptions,
-): Plan {
-  const stack = blocksOf(flow);
-  const untimed = { milliseconds: 0, error: 0 };
-  return {
-    format: 'tarflow-plan',
-    model: modelFingerprint(flow),
-    tolerance,
-    batch,
-    label: null,
-    guidance: null,
-    ...currentMachine(),
-    ...executionOf(stack, execution),
-    solvers: stack.map(() => ({ kind: 'sequential' })),
-    sequential: untimed,
-    planned: untimed,
-  };
 }
 
 function sortedConfig({ image, ...rest }: ModelConfig): unknown {
@@ -163,7 +127,7 @@ function planCommand(plan: Plan): string {
 }
 
 /** What a plan is made for. */
-export interface PlanUse {
+export interface PlanUse extends ExecutionOptions {
   batch: number;
   label?: Label | undefined;
   /** What the model is told to show. A plan made for some captions may be used for others. */
@@ -171,30 +135,44 @@ export interface PlanUse {
   /** What reads captions, if it is named. */
   textEncoder?: string | undefined;
   guidance?: Guidance | null | undefined;
-  mode?: Mode | undefined;
-  precision?: Precision | undefined;
 }
 
 /** The options of `tarflow plan` for a use, as words. */
 export function planOptionWords(use: PlanUse & { tolerance: number }): string[] {
-  const { batch, tolerance, label, captions = [], textEncoder } = use;
-  const { guidance, mode, precision = 'float32' } = use;
-  const { weight, rule, on, temperature, annealed, blocks } = guidance ?? { weight: 0 };
-  const labels = distinctLabels(label);
-  return [
-    ...['--batch', `${batch}`, '--tolerance', `${tolerance}`],
-    ...(labels ? ['--label', labels.join(',')] : []),
-    ...captions.flatMap((caption) => ['--text', caption]),
-    ...(textEncoder === undefined ? [] : ['--text-encoder', textEncoder]),
-    ...(weight > 0 ? ['--guidance', `${weight}`] : []),
-    ...(weight > 0 && rule !== undefined ? ['--rule', rule] : []),
-    ...(temperature === undefined ? [] : ['--temperature', `${temperature}`]),
-    ...(annealed ? ['--annealed'] : []),
-    ...(on === undefined ? [] : ['--on', on]),
-    ...(blocks ? ['--blocks', blocks.join(',')] : []),
-    ...(mode === undefined ? [] : ['--mode', mode]),
-    ...(precision === 'float32' ? [] : ['--precision', precision]),
-  ];
+  const { batch, tolerance, label, captions = [], textEncoder, guidance, mode, precision } = use;
+  return optionWords({
+    batch,
+    tolerance,
+    label: distinctLabels(label)?.join(','),
+    text: captions,
+    'text-encoder': textEncoder,
+    ...guidanceOptions(guidance),
+    mode,
+    precision: precision === 'float32' ? undefined : precision,
+  });
+}
+
+/** Options by name as words: a flag stands alone, a list repeats its option, what is undefined is left out. */
+function optionWords(options: Record<string, unknown>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    if (value === true) return [`--${name}`];
+    return [value].flat().flatMap((one) => [`--${name}`, `${one}`]);
+  });
+}
+
+/** The options of guidance, but for those that are the default. */
+function guidanceOptions(guidance: Guidance | null | undefined): Record<string, unknown> {
+  if (!guidance || guidance.weight === 0) return {};
+  const { weight, rule, on, temperature, annealed, blocks } = guidance;
+  return {
+    guidance: weight,
+    rule: rule === 'linear' ? undefined : rule,
+    on: on === 'ab' ? undefined : on,
+    temperature: temperature === 1 ? undefined : temperature,
+    annealed: annealed || undefined,
+    blocks: blocks && [...blocks].sort((a, b) => a - b).join(','),
+  };
 }
 
 /**
@@ -205,28 +183,23 @@ export function planOptionWords(use: PlanUse & { tolerance: number }): string[] 
  * @throws UserError before `startEngine`, and for a model without blocks
  */
 export function planDifferences(flow: Model, plan: Plan, use: PlanUse): string[] {
-  const differences: string[] = [];
-  if (plan.batch !== use.batch) differences.push(`for batch ${plan.batch}, not ${use.batch}`);
-  const label = distinctLabels(use.label);
-  const covered = label?.every((one) => plan.label?.includes(one)) ?? plan.label === null;
-  if (!covered) differences.push(`for ${labelText(plan.label)}, not ${labelText(label)}`);
-  const captioned = (use.captions ?? []).length > 0;
-  if ((plan.captioned ?? false) !== captioned) {
-    differences.push(captioned ? 'without captions, not with any' : 'with captions, not without');
-  }
-  if (guidanceText(plan.guidance ?? undefined) !== guidanceText(use.guidance)) {
-    differences.push(
-      `with ${guidanceText(plan.guidance ?? undefined)}, not ${guidanceText(use.guidance)}`,
-    );
-  }
   const machine = currentMachine();
-  const planned = executionText(plan.engine, plan);
-  const used = executionText(machine.engine, executionOf(blocksOf(flow), use));
-  if (planned !== used) differences.push(`on ${planned}, not on ${used}`);
-  if (deviceText(plan) !== deviceText(machine)) {
-    differences.push(`on ${deviceText(plan)}, not on ${deviceText(machine)}`);
-  }
-  return differences;
+  const labels = distinctLabels(use.label);
+  // A plan for some labels is one for each of them.
+  const covered = labels?.every((label) => plan.label?.includes(label)) ?? plan.label === null;
+  const captions = (some: boolean | undefined) => (some ? 'captions' : 'no captions');
+  const execution = executionOf(blocksOf(flow), use);
+  const compared: [word: string, planned: string, used: string][] = [
+    ['for', `batch ${plan.batch}`, `batch ${use.batch}`],
+    ['for', labelText(plan.label), covered ? labelText(plan.label) : labelText(labels)],
+    ['with', captions(plan.captioned), captions(Boolean(use.captions?.length))],
+    ['with', guidanceText(plan.guidance), guidanceText(use.guidance)],
+    ['on', executionText(plan.engine, plan), executionText(machine.engine, execution)],
+    ['on', deviceText(plan), deviceText(machine)],
+  ];
+  return compared.flatMap(([word, planned, used]) =>
+    planned === used ? [] : [`${word} ${planned}, not ${used}`],
+  );
 }
 
 function labelText(label: readonly number[] | null): string {
@@ -238,24 +211,9 @@ function deviceText({ device, threads }: Pick<Machine, 'device' | 'threads'>): s
   return `${device} with ${threads} thread${threads === 1 ? '' : 's'}`;
 }
 
-function guidanceText(guidance: Plan['guidance'] | undefined): string {
-  if (!guidance || guidance.weight === 0) return 'no guidance';
-  const {
-    weight,
-    rule = 'linear',
-    on = 'ab',
-    temperature = 1,
-    annealed = false,
-    blocks,
-  } = guidance;
-  return [
-    `guidance ${weight}`,
-    ...(rule === 'linear' ? [] : [`rule ${rule}`]),
-    ...(on === 'ab' ? [] : [`on ${on}`]),
-    ...(temperature === 1 ? [] : [`temperature ${temperature}`]),
-    ...(annealed ? ['annealed'] : []),
-    ...(blocks ? [`blocks ${[...blocks].sort((a, b) => a - b).join(',')}`] : []),
-  ].join(' ');
+function guidanceText(guidance: Guidance | null | undefined): string {
+  const words = optionWords(guidanceOptions(guidance));
+  return words.join(' ').replaceAll('--', '') || 'no guidance';
 }
 
 /** Each label once, in ascending order. */
@@ -274,33 +232,17 @@ export function planPath(checkpoint: string): string {
 
 /**
  * Reads a plan.
- * @throws UserError for a file that cannot be read, is not a plan, or was made by an older version
+ * @throws UserError for a file that cannot be read, is not a plan, or lacks what older versions did not write
  */
 export async function readPlan(file: string): Promise<Plan> {
-  const other = 'Give a file that tarflow plan wrote';
   const text = Buffer.from(await readBytes(file)).toString('utf8');
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${file} is not JSON (${(error as Error).message})`, other);
-  }
-  const { data, error } = planSchema.safeParse(json);
-  if (data) return data;
-  const given = (json ?? {}) as Record<string, unknown>;
-  const isPlan = given.format === 'tarflow-plan';
-  const remedy = isPlan
-    ? `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label or ` +
-      'captions, and guidance that you sample with'
-    : other;
-  const absent = newKeys.filter((key) => given[key] === undefined);
-  if (isPlan && absent.length > 0) {
-    const problem = `${file} was made by an older version, which did not write ${absent.join(', ')}`;
-    throw new UserError(problem, remedy);
-  }
-  const [issue] = error.issues;
-  const place = [...(issue?.path ?? []).map(String), issue?.message].join(': ');
-  throw new UserError(`${file} is not a sampling plan (${place})`, remedy);
+  const other = 'Give a file that tarflow plan wrote';
+  const json = checkedJson(z.unknown(), text, file, other);
+  checkedValue(z.looseObject({ format: planSchema.shape.format }), json, file, other);
+  const remedy =
+    `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label or ` +
+    'captions, and guidance that you sample with';
+  return checkedValue(planSchema, json, file, remedy);
 }
 
 /**

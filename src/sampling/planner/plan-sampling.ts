@@ -1,19 +1,17 @@
-import type { Label } from '../../conditions/labels.js';
 import type { ExecutionOptions } from '../../core/engine.js';
 import { checkCount, UserError } from '../../core/errors.js';
 import { tf } from '../../core/tf.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
-import type { Model } from '../../flow/model.js';
-import { blocksOf } from '../../flow/model.js';
-import { checkGuided, guidanceOfPart } from '../check-guidance.js';
-import type { Guidance } from '../guidance.js';
-import { type InverseOptions, inverse } from '../inverse.js';
-import type { Start } from '../solvers/definition.js';
-import { askedExecution, type Execution, executionOf } from '../solvers/execution.js';
+import { blocksOf, type Model } from '../../flow/model.js';
+import { checkGuided, type GuidedContext, partContext } from '../check-guidance.js';
+import { inverse } from '../inverse.js';
+import type { FormSearch } from '../solvers/definition.js';
+import { type Execution, executionOf } from '../solvers/execution.js';
 import { solveUnchecked } from '../solvers/solve-block.js';
 import { type Solver, solverDefinitions, solverSchema } from '../solvers/solvers.js';
 import { convergenceRankingMetric, initialGuessingMetric } from '../study/metrics.js';
 import { type BlockTrajectory, samplingTrajectory } from '../study/trajectories.js';
+import { type Candidate, solversWithin } from './choice.js';
 import { currentMachine } from './machine.js';
 import { distinctLabels, modelFingerprint, type Plan } from './plan-file.js';
 import { breathe, median, takeTurns, timed } from './timing.js';
@@ -21,35 +19,13 @@ import { breathe, median, takeTurns, timed } from './timing.js';
 /** The range of the images that a flow makes, [−1, 1]: what shares of the data range refer to. */
 export const dataRange = 2;
 
-/** What a solver cost in a block, and how far its result was from the exact one. */
-export interface Candidate {
-  solver: Solver;
-  /** The least of its times. */
-  milliseconds: number;
-  /**
-   * Largest difference of the block's input from the sequential one's, as a share of the data range;
-   * of the sequential solver 0.
-   */
-  error: number;
-  /** Jacobi iterations over all segments; 0 where tokens were solved one after the other. */
-  iterations: number;
-}
-
-/** All that is compared runs as the options say. */
-export interface PlanOptions extends ExecutionOptions {
-  /**
-   * A class for all samples, or one per sample: for one batch, which then stands for every batch, or for
-   * all samples.
-   */
-  label?: Label | undefined;
-  /**
-   * The states of captions (samples, entries, width): for one batch, which then stands for every batch, or
-   * for all samples. Absent: the empty caption.
-   */
-  text?: tf.Tensor3D | undefined;
+/**
+ * All that is compared runs as the options say. Labels and states of captions are one for each sample of a
+ * batch, which then stands for every batch, or one for each sample of the noise; a single label is for all.
+ */
+export interface PlanOptions extends ExecutionOptions, GuidedContext {
   /** Samples made together, which the plan is for. Default: half of those of the noise. */
   batch?: number;
-  guidance?: Guidance;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
   tolerance?: number;
   /**
@@ -64,9 +40,6 @@ export interface PlanOptions extends ExecutionOptions {
   onBlock?: (block: number, candidates: readonly Candidate[]) => void;
   signal?: AbortSignal;
 }
-
-/** A gain in time below this share is noise, and not worth an error. */
-const worthwhile = 0.03;
 
 /**
  * What the whole has to gain to be planned: other samples take other numbers of iterations, and a
@@ -121,36 +94,44 @@ export async function planSampling(
   options: PlanOptions = {},
 ): Promise<Plan> {
   const { label, text, guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
+  const [latents] = noise.shape;
+  const { batch = latents / 2 } = options;
   checkTolerance(tolerance);
   checkCount('repeats', repeats);
-  const latents = noise.shape[0];
-  const batch = batchOf(options, latents);
-  const labels = labelsOfLatents(label, batch, latents);
+  checkSamples(options, batch, latents);
   const stack = blocksOf(flow);
-  checkGuided(flow.config, stack, guidance, { label, text });
-  const states = text && statesOfLatents(text, batch, latents);
+  checkGuided(flow, options);
   const execution = executionOf(stack, options);
-  const part = (first: number, size: number): Part => ({
-    noise: tf.slice(noise, [first, 0, 0], [size, -1, -1]),
-    label: typeof labels === 'object' ? labels.slice(first, first + size) : labels,
-    ...(states && { text: tf.slice(states, [first, 0, 0], [size, -1, -1]) }),
-  });
+  const parts: Part[] = [];
+  const part = (first: number, size: number): Part => {
+    const z = tf.slice(noise, [first, 0, 0], [size, -1, -1]);
+    parts.push({ z, ...partContext(flow, options, first, size) });
+    return parts.at(-1)!;
+  };
   const [measured, timedPart] = [part(0, batch), part(batch, batch)];
-  const checked: Part[] = [];
   const together = execution.mode === 'eager' ? manyTogether(stack, batch) : batch;
-  for (let first = batch; first < latents; first += together) {
-    checked.push(part(first, Math.min(together, latents - first)));
-  }
+  const checked = Array.from({ length: Math.ceil((latents - batch) / together) }, (_, i) => {
+    const first = batch + i * together;
+    return part(first, Math.min(together, latents - first));
+  });
+  const sampled: Sampling = ({ z, ...context }, solver) =>
+    inverse(flow, z, {
+      ...context,
+      solver,
+      mode: options.mode,
+      precision: options.precision,
+      signal,
+    });
   try {
     // These refuse all that does not fit before anything long begins.
-    const errorOf = await errorMeasure(flow, checked, tolerance / 2, options);
-    const blocks = await measureBlocks(flow, measured, options);
+    const errorOf = await errorMeasure(sampled, checked, tolerance / 2, signal);
+    const blocks = await measureBlocks(flow, measured, options, execution);
 
     const plain: Solver[] = blocks.map(() => ({ kind: 'sequential' }));
     const found = await solversWithin(blocks, errorOf, tolerance);
     const contenders = found ? [plain, found.solvers] : [plain];
     const [sequential = [], planned = []] = await takeTurns(
-      contenders.map((solvers) => () => imagesOf(flow, timedPart, options, { solver: solvers })),
+      contenders.map((solvers) => () => sampled(timedPart, solvers)),
       repeats,
       { signal },
     );
@@ -175,57 +156,37 @@ export async function planSampling(
       planned: chosen ? { milliseconds: Math.min(...planned), error: chosen.error } : unplanned,
     };
   } finally {
-    states?.dispose();
-    tf.dispose([measured, timedPart, ...checked].map(({ noise, text }) => [noise, text]));
+    tf.dispose(parts.map(({ z, text }) => [z, text]));
   }
 }
 
-/**
- * How many samples are made together.
- * @throws UserError where the noise is not that of two whole batches or more
- */
-function batchOf(options: PlanOptions, latents: number): number {
-  const { batch = latents / 2 } = options;
+/** The noise of some samples (samples, T, D), and what they are told. */
+interface Part extends GuidedContext {
+  z: tf.Tensor3D;
+}
+
+/** Images of a part. The caller frees them. */
+type Sampling = (part: Part, solver?: readonly Solver[]) => Promise<tf.Tensor4D>;
+
+/** @throws UserError where noise, labels or captions are not those of whole batches */
+function checkSamples({ batch: asked, label, text }: PlanOptions, batch: number, latents: number) {
   if (!(Number.isInteger(batch) && batch > 0 && latents % batch === 0 && latents > batch)) {
     throw new UserError(
-      `${latents} latents came to plan with${options.batch === undefined ? '' : `, batch ${batch}`}`,
+      `${latents} latents came to plan with${asked === undefined ? '' : `, batch ${batch}`}`,
       'Expected one batch to measure on, and one or more of equal size to check on',
     );
   }
-  return batch;
-}
-
-/** The noise of some samples (samples, T, D), and what they are told of. */
-interface Part {
-  noise: tf.Tensor3D;
-  label: Label | undefined;
-  text?: tf.Tensor3D;
-}
-
-function labelsOfLatents(
-  label: Label | undefined,
-  batch: number,
-  latents: number,
-): Label | undefined {
-  if (label === undefined || typeof label === 'number' || label.length === latents) return label;
-  if (label.length !== batch) {
+  const counts = {
+    labels: typeof label === 'object' ? label.length : batch,
+    'states of captions': text?.shape[0] ?? batch,
+  };
+  for (const [what, count] of Object.entries(counts)) {
+    if (count === batch || count === latents) continue;
     throw new UserError(
-      `${label.length} labels came to plan with`,
-      `Give one for all, one for each sample of a batch, ${batch}, or for each latent, ${latents}`,
+      `${count} ${what} came to plan with`,
+      `Give one for each sample of a batch, ${batch}, or for each latent, ${latents}; a single label is for all`,
     );
   }
-  return Array.from({ length: latents }, (_, i) => label[i % batch] as number);
-}
-
-/** The states of captions of all samples, as a new tensor. */
-function statesOfLatents(text: tf.Tensor3D, batch: number, latents: number): tf.Tensor3D {
-  const [count] = text.shape;
-  if (count === latents) return text.clone();
-  if (count === batch) return tf.tile(text, [latents / batch, 1, 1]);
-  throw new UserError(
-    `The states of ${count} captions came to plan with`,
-    `Give one for each sample of a batch, ${batch}, or for each latent, ${latents}`,
-  );
 }
 
 /** So many attention weights of a layer take a quarter of a gigabyte. */
@@ -250,111 +211,25 @@ export function checkTolerance(tolerance: number): void {
 }
 
 /**
- * The fastest solver whose error is within a budget; there is always the sequential one, with 0.
- * Of those that are as fast but for the noise of timing it is the most exact one.
- */
-export function fastestWithin(candidates: readonly Candidate[], budget: number): Solver {
-  const fitting = candidates.filter(({ error }) => error <= budget);
-  const least = Math.min(...fitting.map(({ milliseconds }) => milliseconds));
-  const [best] = fitting
-    .filter(({ milliseconds }) => (1 - worthwhile) * milliseconds <= least)
-    .sort((a, b) => a.error - b.error);
-  return best?.solver ?? { kind: 'sequential' };
-}
-
-/** Solvers, and how well they did. */
-interface Found {
-  solvers: Solver[];
-  /** Of all images that were checked, as a share of the data range. */
-  error: number;
-}
-
-/**
- * The fastest solver of each block with which the whole stays within half the tolerance; none where all
- * are sequential. Errors of one block are carried and may grow in the next ones, so an equal share of the
- * tolerance may be too much for each.
- */
-async function solversWithin(
-  blocks: readonly (readonly Candidate[])[],
-  errorOf: (solvers: readonly Solver[]) => Promise<number>,
-  tolerance: number,
-): Promise<Found | undefined> {
-  for (let budget = tolerance; budget > tolerance * 5e-4; budget /= 4) {
-    const solvers = blocks.map((candidates) => fastestWithin(candidates, budget));
-    if (solvers.every(({ kind }) => kind === 'sequential')) return undefined;
-    // Where graphs are recorded, this warms them, too.
-    const error = await errorOf(solvers);
-    if (error <= tolerance / 2) {
-      return loosened(blocks, { solvers, error }, errorOf, tolerance / 4);
-    }
-  }
-  return undefined;
-}
-
-/**
- * Gives blocks faster solvers as long as the error of the whole stays within a bound: equal shares of
- * an error are not what costs least. One block after the other, those first that could gain most.
- */
-export async function loosened(
-  blocks: readonly (readonly Candidate[])[],
-  found: Found,
-  errorOf: (solvers: readonly Solver[]) => Promise<number>,
-  bound: number,
-): Promise<Found> {
-  const chosen = blocks.map(
-    (candidates, block) =>
-      candidates.find(({ solver }) => solver === found.solvers[block]) as Candidate,
-  );
-  const total = chosen.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-  const fasterThan = (block: number): Candidate[] => {
-    const { milliseconds } = chosen[block]!;
-    return blocks[block]!.filter(
-      (other) => milliseconds - other.milliseconds > worthwhile * total,
-    ).sort((a, b) => a.error - b.error);
-  };
-  const gain = (block: number): number =>
-    Math.max(
-      0,
-      ...fasterThan(block).map((other) => chosen[block]!.milliseconds - other.milliseconds),
-    );
-  let best = found;
-  for (const block of [...blocks.keys()].sort((a, b) => gain(b) - gain(a))) {
-    for (let [next] = fasterThan(block); next; [next] = fasterThan(block)) {
-      const solvers = best.solvers.map((solver, other) =>
-        other === block ? next!.solver : solver,
-      );
-      const error = await errorOf(solvers);
-      if (error > bound) break;
-      best = { solvers, error };
-      chosen[block] = next;
-    }
-  }
-  return best;
-}
-
-/**
  * A measure of the error of solvers: the largest one of all images, as a share of the data range,
  * or of the first of them where that is above a bound.
  */
 async function errorMeasure(
-  flow: Model,
+  sampled: Sampling,
   parts: readonly Part[],
   bound: number,
-  options: PlanOptions,
-): Promise<(solver: readonly Solver[]) => Promise<number>> {
+  signal: AbortSignal | undefined,
+): Promise<(solvers: readonly Solver[]) => Promise<number>> {
   const exact: Float32Array[] = [];
-  const { signal } = options;
   for (const part of parts) {
-    const images = await imagesOf(flow, part, options, { ...(signal && { signal }) });
-    exact.push(images.dataSync<'float32'>());
-    images.dispose();
-    checkFinite(exact.at(-1)!);
+    const { values } = await timed(() => sampled(part));
+    exact.push(checkedFinite(values));
   }
-  return async (solver) => {
+  return async (solvers) => {
     let error = 0;
     for (const [index, part] of parts.entries()) {
       await breathe(signal);
-      const { values } = await timed(() => imagesOf(flow, part, options, { solver }));
+      const { values } = await timed(() => sampled(part, solvers));
       error = Math.max(error, largestError(values, exact[index]!));
       if (error > bound) break;
     }
@@ -362,36 +237,9 @@ async function errorMeasure(
   };
 }
 
-/** The images of some noise, made as the options say. */
-function imagesOf(
-  flow: Model,
-  part: Part,
-  options: PlanOptions,
-  more: InverseOptions,
-): Promise<tf.Tensor4D> {
-  const { noise, label, text } = part;
-  const guidance = guidanceFor(flow, part, options);
-  return inverse(flow, noise, {
-    label,
-    text,
-    ...askedExecution(options),
-    ...(guidance && { guidance }),
-    ...more,
-  });
-}
-
-/** Of all samples something is told, of these perhaps nothing. */
-function guidanceFor(
-  flow: Model,
-  { label, text }: Part,
-  { guidance }: PlanOptions,
-): Guidance | undefined {
-  return guidance && guidanceOfPart(blocksOf(flow), guidance, { label, text });
-}
-
 /** Throws where numbers that sequential sampling makes are not finite. */
-function checkFinite(values: Float32Array): void {
-  if (values.every(Number.isFinite)) return;
+function checkedFinite(values: Float32Array): Float32Array {
+  if (values.every(Number.isFinite)) return values;
   throw new UserError(
     'Sequential sampling makes numbers that are not finite',
     'There is nothing to compare with: the model or its guidance diverges',
@@ -401,28 +249,22 @@ function checkFinite(values: Float32Array): void {
 /** Candidates per block, by index from the data, each with its time and error. */
 async function measureBlocks(
   flow: Model,
-  part: Part,
+  { z, ...context }: Part,
   options: PlanOptions,
+  execution: Execution,
 ): Promise<Candidate[][]> {
-  const { noise, label, text } = part;
-  const { images, onBlock } = options;
-  const stack = blocksOf(flow);
+  const { images, onBlock, mode, precision } = options;
   const rankings = images && convergenceRankingMetric(flow, images);
   const guesses = images && initialGuessingMetric(flow, images);
-  const execution = executionOf(stack, options);
-  const trajectory = await samplingTrajectory(flow, noise, {
-    label,
-    text,
-    guidance: guidanceFor(flow, part, options),
-    ...askedExecution(options),
-  });
+  const trajectory = await samplingTrajectory(flow, z, { ...context, mode, precision });
   const measured: Candidate[][] = [];
   try {
     for (const own of [...trajectory.blocks].reverse()) {
-      const { index } = own.block;
-      const candidates = await measureBlock(own, execution, options, {
+      const { index, cost } = own.block;
+      const candidates = await measureBlock(new Contest(own, execution, options.signal), options, {
+        tokens: own.block.tokens,
         starts: guesses ? [guesses[index]!.better] : ['latent', 'zeros'],
-        tough: rankings ? rankings[index]!.share > 1 / stack.length : true,
+        tough: rankings ? rankings[index]!.share > 1 / cost.stack : true,
       });
       measured.unshift(candidates);
       onBlock?.(index, candidates);
@@ -433,24 +275,24 @@ async function measureBlocks(
   }
 }
 
+/** A change of this share of the largest error is rounding. */
+const leastShare = 1 / 4096;
+
 /**
  * Solves a block with some solvers. Forms (kind, start and segments) are looked at once; the best two are
  * finalists at several tolerances, and take turns with the sequential one.
  */
 async function measureBlock(
-  own: BlockTrajectory,
-  execution: Execution,
-  { tolerance = 1e-3, repeats = 3, signal }: PlanOptions,
-  choice: { starts: readonly Start[]; tough: boolean },
+  contest: Contest,
+  { tolerance = 1e-3, repeats = 3 }: PlanOptions,
+  search: Pick<FormSearch, 'tokens' | 'starts' | 'tough'>,
 ): Promise<Candidate[]> {
   const largest = tolerance * dataRange;
-  const contest = new Contest(own, execution, signal);
   const sequential = await contest.look({ kind: 'sequential' });
   for (const { tryForms } of solverDefinitions()) {
     await tryForms?.({
-      tokens: own.block.tokens,
+      ...search,
       tolerance: largest / 4,
-      ...choice,
       look: async (form) => (await contest.look(form)).milliseconds,
     });
   }
@@ -462,10 +304,8 @@ async function measureBlock(
     .sort((a, b) => a.milliseconds - b.milliseconds)
     .filter(({ milliseconds }, _, [first]) => milliseconds < 1.2 * first!.milliseconds)
     .slice(0, 2);
-  const entered = (form: Candidate, share: number): Candidate[] =>
-    'tolerance' in form.solver
-      ? [contest.enter({ ...form.solver, tolerance: share * largest })]
-      : [];
+  const entered = ({ solver }: Candidate, share: number): Candidate[] =>
+    'tolerance' in solver ? [contest.enter({ ...solver, tolerance: share * largest })] : [];
   const finalists = forms.map((form) => [
     form,
     ...[1, 1 / 16, 1 / 64].flatMap((share) => entered(form, share)),
@@ -476,11 +316,10 @@ async function measureBlock(
   // In a tough block a small change is not a small error yet.
   let tightest = finalists[0]?.at(-1) ?? form;
   for (let share = 1 / 256; share >= leastShare; share /= 4) {
-    if (tightest.error <= tolerance / 256 || tightest.milliseconds >= sequential.milliseconds)
-      break;
-    const [tighter] = entered(form, share);
-    if (!tighter) break;
-    tightest = tighter;
+    const enough = tightest.error <= tolerance / 256;
+    if (enough || tightest.milliseconds >= sequential.milliseconds) break;
+    [tightest = form] = entered(form, share);
+    if (tightest === form) break;
     await contest.measure([tightest], repeats);
   }
   return contest.candidates;
@@ -489,15 +328,14 @@ async function measureBlock(
 /** Solvers of one block that are timed, and compared with the exact input. */
 class Contest {
   readonly candidates: Candidate[] = [];
-  private readonly target: Float32Array;
+  private readonly exact: Float32Array;
 
   constructor(
     private readonly trajectory: BlockTrajectory,
     private readonly execution: Execution,
     private readonly signal: AbortSignal | undefined,
   ) {
-    this.target = trajectory.x.dataSync<'float32'>();
-    checkFinite(this.target);
+    this.exact = checkedFinite(trajectory.x.dataSync<'float32'>());
   }
 
   /** A candidate that is not measured yet. */
@@ -524,7 +362,7 @@ class Contest {
       onResult: (index, _, values) => {
         const contender = contenders[index]!;
         if (contender.solver.kind === 'sequential') return;
-        contender.error = largestError(values, this.target);
+        contender.error = largestError(values, this.exact);
       },
       signal: this.signal,
     });
@@ -535,18 +373,12 @@ class Contest {
 
   private async run(candidate: Candidate): Promise<tf.Tensor3D> {
     const { block, conditions, z } = this.trajectory;
-    const { execution } = this;
-    const { tokens, trace } = await solveUnchecked(block, z, candidate.solver, {
-      conditions,
-      execution,
-    });
+    const context = { conditions, execution: this.execution };
+    const { tokens, trace } = await solveUnchecked(block, z, candidate.solver, context);
     candidate.iterations = trace.iterations.length;
     return tokens;
   }
 }
-
-/** A change of this share of the largest error is rounding. */
-const leastShare = 1 / 4096;
 
 /**
  * The largest difference of two sets of numbers on the images' scale, as a share of the data range;

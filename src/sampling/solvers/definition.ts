@@ -63,8 +63,11 @@ export function emptyRecord(batch: number): SolveRecord {
   };
 }
 
-/** What a solver calls while it works. */
-export interface SolveHooks {
+/** What a solver gets beside a block, the block's output and its own settings. */
+export interface SolveContext {
+  /** What the block is told, a row per sample. */
+  conditions: Conditions;
+  execution: Execution;
   /**
    * Awaited after each evaluation with the number of tokens solved so far; it may report progress,
    * and stops the solver by throwing.
@@ -76,13 +79,6 @@ export interface SolveHooks {
    * It does not own the tensor.
    */
   onIterate?: ((tokens: tf.Tensor3D, samples: readonly number[]) => void) | undefined;
-}
-
-/** What a solver gets beside a block, the block's output and its own settings. */
-export interface SolveContext extends SolveHooks {
-  /** What the block is told, a row per sample. */
-  conditions: Conditions;
-  execution: Execution;
 }
 
 /** A block's input (batch, T, D), in the block's order, which the caller frees, and how it was found. */

@@ -30,14 +30,6 @@ export function executionOf(
   return { mode: chosen, loop: compiled ? 'xla' : chosen, precision };
 }
 
-/**
- * What of some options says how computations run, for a call that is to be timed: only what was
- * asked for, since a default may differ from part to part.
- */
-export function askedExecution({ mode, precision }: ExecutionOptions): ExecutionOptions {
-  return { ...(mode && { mode }), ...(precision && { precision }) };
-}
-
 /** How something that is timed was executed, in words: a time says little without it. */
 export function executionText(engine: string, { mode, loop, precision }: Execution): string {
   return `${engine}, ${mode}${loop === mode ? '' : ` with ${loop} loops`}, ${precision}`;

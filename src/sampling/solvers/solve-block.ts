@@ -83,8 +83,13 @@ export function brokenSample(
       `This ${what} takes (batch, ${tokens}, ${width})`,
     );
   }
-  const broken = z.dataSync().findIndex((value) => !Number.isFinite(value));
-  return broken < 0 ? undefined : Math.floor(broken / (tokens * width));
+  return firstNotFinite(z);
+}
+
+/** The first sample, along the first axis, that has a number that is not finite. */
+export function firstNotFinite(x: tf.Tensor): number | undefined {
+  const broken = x.dataSync().findIndex((value) => !Number.isFinite(value));
+  return broken < 0 ? undefined : Math.floor((broken * (x.shape[0] ?? 1)) / x.size);
 }
 
 /** What iterations did not bring to an end by themselves, as numbers of segments of samples. */

@@ -1,42 +1,10 @@
 import { z } from 'zod';
-import { UserError } from '../../core/errors.js';
+import { count } from '../../flow/model.js';
 
-/** Numbers of things. */
-export const count = z
-  .int(expected('a whole number above 0'))
-  .min(1, expected('a whole number above 0'));
-
-const bound = 'a number of at least 0; 0 iterates to the exact solution';
+const bound = 'expected a number of at least 0; 0 iterates to the exact solution';
 
 /** What a change is compared with. */
-export const tolerance = z.number(expected(bound)).min(0, expected(bound));
-
-/** The schema of one of some words. */
-export function oneOf<const Words extends readonly string[]>(words: Words) {
-  return z.enum(words, expected(words.map((word) => `'${word}'`).join(' or ')));
-}
-
-/** What the remedy of an error says. */
-export function expected(what: string): { error: string } {
-  return { error: `Expected ${what}` };
-}
-
-/**
- * Checks settings by their schema, whose messages say what is expected.
- * @throws UserError that names the first setting that does not fit
- */
-export function checkSettings(what: string, schema: z.ZodType, settings: object): void {
-  const [issue] = schema.safeParse(settings).error?.issues ?? [];
-  if (!issue) return;
-  if (issue.code === 'unrecognized_keys') {
-    const unknown = issue.keys.join(', ');
-    throw new UserError(`${unknown} is no setting of ${what}`, 'Leave it out');
-  }
-  const [name] = issue.path;
-  const value: unknown = Object.entries(settings).find(([key]) => key === name)?.[1];
-  const shown = typeof value === 'string' ? `'${value}'` : String(value);
-  throw new UserError(`In ${what}, ${String(name)} is ${shown}`, issue.message);
-}
+export const tolerance = z.number(bound).min(0, bound);
 
 /**
  * The tolerance of a solver that names none. Changes of this size are of the order of float32
@@ -56,14 +24,14 @@ export const iterationSettings = {
    */
   tolerance: tolerance.optional(),
   /** Default `largest`. */
-  norm: oneOf(['largest', 'frobenius']).optional(),
+  norm: z.enum(['largest', 'frobenius']).optional(),
   /**
    * Most iterations on a segment, after which its tokens stay as they are. Default: as many as it
    * has tokens, which always suffice.
    */
   maximum: count.optional(),
   /** Default `latent`. */
-  start: oneOf(['latent', 'zeros']).optional(),
+  start: z.enum(['latent', 'zeros']).optional(),
 };
 
 const iteration = z.object(iterationSettings);
@@ -74,11 +42,9 @@ export type IterationSettings = z.infer<typeof iteration>;
 /** The settings of an iterative solver in words. */
 export function iterationText(
   form: string,
-  settings: {
-    segments?: number;
+  settings: Omit<IterationSettings, 'start'> & {
     start?: string | undefined;
-    tolerance?: number | undefined;
-    maximum?: number | undefined;
+    segments?: number;
     clamp?: number | undefined;
   },
 ): string {

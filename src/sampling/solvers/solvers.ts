@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
+import { checkedValue } from '../../core/schema.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import type { SolverDefinition } from './definition.js';
 import { gaussSeidelJacobi, jacobi } from './gauss-seidel-jacobi/gauss-seidel-jacobi.js';
 import { publishedBlockwiseJacobi, publishedGaussSeidelJacobi } from './published/published.js';
 import { sequential } from './sequential/sequential.js';
-import { checkSettings } from './solver-settings.js';
 
 /** Every solver of the library: a line each. */
 const builtIn = [
@@ -58,39 +58,25 @@ export function solverDefinitions(): SolverDefinition<Solver>[] {
 export function definitionOf({ kind }: { kind: string }): SolverDefinition<Solver> {
   const found = definitions.get(kind);
   if (found) return found;
-  if (kind === 'slidingWindow') {
-    throw new UserError(
-      "The solver 'slidingWindow' is of an older version",
-      `This version has ${[...definitions.keys()].join(', ')}`,
-    );
-  }
   throw new UserError(
     `The solver is '${kind}'`,
     `Expected one of ${[...definitions.keys()].join(', ')}`,
   );
 }
 
-const anyKind = z.looseObject({ kind: z.string() });
-
 /** A solver in a file: read by the schema of its kind. */
-export const solverSchema: z.ZodType<Solver> = z.unknown().transform((value, context): Solver => {
-  const { data: kind, error: noKind } = anyKind.safeParse(value);
-  let error: z.ZodError | undefined = noKind;
-  if (kind) {
-    try {
-      const result = definitionOf(kind).schema.safeParse(value);
-      if (result.success) return result.data;
-      error = result.error;
-    } catch (unknown) {
-      if (!(unknown instanceof UserError)) throw unknown;
-      context.addIssue({ code: 'custom', path: ['kind'], message: unknown.message });
+export const solverSchema: z.ZodType<Solver> = z
+  .looseObject({ kind: z.string() })
+  .transform((value, context): Solver => {
+    const kinds = [...definitions.keys()].join(', ');
+    const unknown = [{ path: ['kind'], message: `expected one of ${kinds}` }];
+    const { data, error } = definitions.get(value.kind)?.schema.safeParse(value) ?? {};
+    if (data) return data;
+    for (const { path, message } of error?.issues ?? unknown) {
+      context.addIssue({ code: 'custom', path, message });
     }
-  }
-  for (const { path, message } of error?.issues ?? []) {
-    context.addIssue({ code: 'custom', path, message });
-  }
-  return z.NEVER;
-});
+    return z.NEVER;
+  });
 
 /**
  * Checks a solver against a block.
@@ -98,7 +84,8 @@ export const solverSchema: z.ZodType<Solver> = z.unknown().transform((value, con
  */
 export function checkSolver(block: AutoregressiveBlock, solver: Solver): void {
   const definition = definitionOf(solver);
-  checkSettings(`the solver '${solver.kind}'`, definition.schema, solver);
+  const source = `The solver '${solver.kind}'`;
+  checkedValue(definition.schema, solver, source, 'Choose settings that fit');
   definition.check?.(block, solver);
 }
 

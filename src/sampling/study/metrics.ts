@@ -9,6 +9,7 @@ import type { Model } from '../../flow/model.js';
 import { ability, blocksOf, checkImages } from '../../flow/model.js';
 import type { Start } from '../solvers/definition.js';
 import { startingTokens } from '../solvers/gauss-seidel-jacobi/update.js';
+import { firstNotFinite } from '../solvers/solve-block.js';
 
 /** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
 export interface ConvergenceRanking {
@@ -121,27 +122,22 @@ function meanMatrices(
   checkCount('The batch size', batchSize);
   const count = images.shape[0];
   if (count === 0) throw new UserError('No images came', 'Give at least one');
-  const broken = images.dataSync().findIndex((value) => !Number.isFinite(value));
-  if (broken >= 0) {
-    const image = Math.floor((broken * count) / images.size);
+  const broken = firstNotFinite(images);
+  if (broken !== undefined) {
     throw new UserError(
-      `Image ${image} is not finite`,
+      `Image ${broken} is not finite`,
       'Every number of the images has to be finite',
     );
   }
   const blocks = blocksOf(flow);
   const [{ tokens, width }] = blocks as [AutoregressiveBlock];
   const sums: Float64Array[][] = blocks.map(() => []);
-  // Checks the labels of all images before the first batch.
-  tf.dispose(classMixture(flow.config, label, count) ?? []);
+  const mixture = classMixture(flow.config, label, count);
   for (let first = 0; first < count; first += batchSize) {
     tidy(() => {
       const size = Math.min(batchSize, count - first);
-      const labels =
-        label === undefined || typeof label === 'number' ? label : label.slice(first, first + size);
-      const classes = classMixture(flow.config, labels, size);
+      const conditions = { classes: mixture && tf.slice(mixture, [first, 0], [size, -1]) };
       const batch = tf.slice(images, [first, 0, 0, 0], [size, -1, -1, -1]);
-      const conditions = { classes };
       let x = ability(flow.family, 'tokens').of(flow.config, batch).tokens;
       blocks.forEach((block, index) => {
         const { z } = blockForward(block, x, conditions);
@@ -149,16 +145,13 @@ function meanMatrices(
         f(block, passed).forEach((matrices, k) => {
           sums[index]![k] ??= new Float64Array(tokens * width);
           const sum = sums[index]![k]!;
-          tf.sum(matrices, 0)
-            .dataSync()
-            .forEach((value, i) => {
-              sum[i]! += value;
-            });
+          for (const [i, value] of tf.sum(matrices, 0).dataSync().entries()) sum[i]! += value;
         });
         x = z;
       });
     });
   }
+  mixture?.dispose();
   return sums.map((matrices) =>
     matrices.map((sum) =>
       spectralNorm(

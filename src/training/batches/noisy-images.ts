@@ -5,12 +5,7 @@ import { foldIn, normalInto, type RandomKey, uniformInto } from '../../core/rand
 import { type ImageSize, type RawBatch, sizeOf } from '../../data/source.js';
 import type { FeedSettings, Feeds } from '../../flow/model.js';
 
-/**
- * Noise that is added to training images. Gaussian noise has the standard deviation `sigma`, on the scale
- * [−1, 1] of the images (of latents, on their own); wide enough to matter, it is what makes good samples.
- * Uniform noise of one grey level makes the density that of the discrete image, and is for likelihood
- * (TarFlow, section 3.2). An autoencoder and `trainClassifier` take none.
- */
+/** Noise that is added to training images, see `TrainingSettings`. An autoencoder and a classifier take none. */
 export type Noise = FeedSettings['noise'];
 
 /**

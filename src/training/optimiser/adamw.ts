@@ -1,6 +1,6 @@
+import { traceInPlace } from '@tarflow/graph';
 import { tf } from '../../core/tf.js';
 import type { Leaves } from '../../core/tree.js';
-import { type AdamWRates, type AdamWState, fusedAdamW } from './fused-adamw.js';
 
 export interface AdamWOptions {
   beta1?: number;
@@ -90,4 +90,45 @@ function composedAdamW([leaf, first, second]: AdamWState, g: tf.Tensor, rates: A
   const v = tf.add(tf.mul(second, beta2), tf.mul(tf.square(g), 1 - beta2));
   const move = tf.mul(step, tf.div(m, tf.add(tf.sqrt(v), epsilon)));
   return [tf.sub(tf.sub(leaf, tf.mul(leaf, decay)), move), m, v] as const;
+}
+
+/** The numbers of an AdamW update, with the corrections of both moments in them. */
+interface AdamWRates {
+  beta1: number;
+  beta2: number;
+  /** What the quotient of the moments is multiplied with. */
+  step: tf.Tensor;
+  /** Stands beside the root of the second moment. */
+  epsilon: tf.Tensor;
+  /** The share of the parameter that is taken away first. */
+  decay: tf.Tensor;
+}
+
+/** A parameter and the first and the second moment of its gradient. */
+type AdamWState = readonly [tf.Tensor, tf.Tensor, tf.Tensor];
+
+/**
+ * While a function is traced: records an AdamW update as one pass over the memory of the variables
+ * (TensorFlow's ResourceApplyAdam). The state has to be variables of the program, and the result has
+ * to be among the function's updates. Undefined when nothing is traced.
+ */
+function fusedAdamW(
+  [leaf, first, second]: AdamWState,
+  gradient: tf.Tensor,
+  rates: AdamWRates,
+): AdamWState | undefined {
+  const decayed = traceInPlace('AssignSubVariableOp', {}, [leaf], [tf.mul(leaf, rates.decay)]);
+  if (!decayed) return undefined;
+  // The op would correct by powers of the betas; `step` and `epsilon` already include them.
+  const power = tf.scalar(0);
+  const inputs = [
+    ...[power, power, rates.step, tf.scalar(rates.beta1), tf.scalar(rates.beta2), rates.epsilon],
+    gradient,
+  ];
+  const variables = [decayed[0] as tf.Tensor, first, second];
+  return traceInPlace('ResourceApplyAdam', {}, variables, inputs) as [
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+  ];
 }

@@ -1,24 +1,21 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { writeCaptionStates } from '../../../src/conditions/text/captioned-latents.js';
 import { openTextEncoder } from '../../../src/conditions/text/named-encoder.js';
-import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
 import { openLatents } from '../../../src/data/index.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
 import type { CaptionEncoder } from '../../../src/pretrained/caption-encoder.js';
 import { writeSmallBert } from '../../pretrained/small-bert.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-captions-'));
+const folder = sharedFolder();
 const from = path.join(folder, 'latents.safetensors');
 const to = path.join(folder, 'train.safetensors');
 const numbers = Float32Array.from({ length: 3 * 4 }, (_, i) => i);
 let encoder: CaptionEncoder;
 
 beforeAll(async () => {
-  await startEngine();
   await writeSmallBert(folder);
   encoder = await openTextEncoder(`bert:${folder}`);
   await writeSafetensors(
@@ -30,7 +27,6 @@ beforeAll(async () => {
 
 afterAll(() => {
   encoder.dispose();
-  fs.rmSync(folder, { recursive: true });
 });
 
 test('latents get the states of their captions, and those of the empty one', async () => {
@@ -61,7 +57,6 @@ test('latents get the states of their captions, and those of the empty one', asy
     .forEach((value, i) => {
       expect(text?.empty[i]).toBeCloseTo(value, 5);
     });
-  expected.dispose();
 });
 
 test('captions that are not as many, and a file onto itself', async () => {

@@ -1,20 +1,21 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { keepingStates, manyCaptions } from '../../../src/conditions/text/kept-states.js';
-import { openTextEncoder } from '../../../src/conditions/text/named-encoder.js';
-import { startEngine } from '../../../src/core/engine.js';
+import {
+  keepingStates,
+  manyCaptions,
+  openTextEncoder,
+} from '../../../src/conditions/text/named-encoder.js';
 import { tf } from '../../../src/core/tf.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
 import type { CaptionEncoder } from '../../../src/pretrained/caption-encoder.js';
 import { writeSmallBert } from '../../pretrained/small-bert.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-encoder-'));
+const folder = sharedFolder();
 const states = path.join(folder, 'cache', 'text', 'states');
 
 beforeAll(async () => {
-  await startEngine();
   await writeSmallBert(folder);
 });
 
@@ -25,7 +26,6 @@ beforeEach(() => {
 
 afterAll(() => {
   vi.unstubAllEnvs();
-  fs.rmSync(folder, { recursive: true });
 });
 
 describe('an encoder by its name', () => {
@@ -34,7 +34,7 @@ describe('an encoder by its name', () => {
       "There is no text encoder 'clip'. Expected minilm or bert:FOLDER or states:FILE.",
     );
     await expect(openTextEncoder('minilm')).rejects.toThrow(
-      'Fetch them (84 MB) by `node data-scripts/data.mjs minilm`.',
+      'Fetch them (84 MB) by `npx tarflow data minilm`.',
     );
     await expect(openTextEncoder(`bert:${folder}/none`)).rejects.toThrow('There is no file');
   });

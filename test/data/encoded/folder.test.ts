@@ -1,9 +1,7 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp, { type Sharp } from 'sharp';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
 import {
   type FolderOptions,
@@ -16,13 +14,10 @@ import {
 } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
 import { batchSource, noisyImageFeeds } from '../../../src/training/batches/index.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { smallConfig, smallSettings } from '../../training/small.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-folder-'));
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-beforeAll(async () => {
-  await startEngine();
-});
+const folder = sharedFolder();
 beforeEach(() => {
   for (const name of fs.readdirSync(folder))
     fs.rmSync(path.join(folder, name), { recursive: true });
@@ -102,7 +97,6 @@ describe('a folder of classes', () => {
     const tensor = await imagesTensor(data, [1, 3]);
     expect(tensor.shape).toEqual([2, 3, 4, 4]);
     expect([...tensor.dataSync()]).toEqual([...toUnitRange(pixels)]);
-    tensor.dispose();
   });
 
   test.each([-1, 4, 0.5])('refuses index %s', async (index) => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Prefetcher } from '../../../src/data/encoded/prefetcher.js';
+import { Prefetcher } from '../../../src/data/encoded/encoded-source.js';
 
 /** Makes numbers, and counts what is being made and what was made and not yet taken. */
 function counted(limits: { held: number; atOnce: number }) {

@@ -108,7 +108,7 @@ test('CIFAR-10 without a folder is the one in the cache', async () => {
   const images = batch(4);
   const folder = path.join(cache, 'data', 'cifar10');
   const remedy =
-    'Run `node data-scripts/data.mjs cifar10`, or name the folder of the official files ' +
+    'Run `npx tarflow data cifar10`, or name the folder of the official files ' +
     '(https://www.cs.toronto.edu/~kriz/cifar.html): cifar10:PATH.';
   await expect(openDataset('cifar10', 'test')).rejects.toThrow(
     `CIFAR-10 is not in ${folder}. ${remedy}`,

@@ -1,13 +1,13 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeEach, vi } from 'vitest';
+import { afterEach, beforeEach, vi } from 'vitest';
 import type { DataSource, RawBatch } from '../../../src/data/index.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
 /** A small set of files, made anew for every test, with a cache folder of its own. */
 export function madeSet() {
-  const base = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-official-'));
+  const base = sharedFolder();
   const root = path.join(base, 'set');
   beforeEach(() => {
     fs.mkdirSync(root);
@@ -18,7 +18,6 @@ export function madeSet() {
     vi.restoreAllMocks();
     for (const name of fs.readdirSync(base)) fs.rmSync(path.join(base, name), { recursive: true });
   });
-  afterAll(() => fs.rmSync(base, { recursive: true }));
   return {
     root,
     cache: path.join(base, 'cache'),

@@ -1,6 +1,5 @@
-import type { CouplingConfig } from '../../../src/models/coupling/config.js';
-import { coupling } from '../../../src/models/coupling/index.js';
 import type { CouplingParameters } from '../../../src/models/coupling/levels.js';
+import { type CouplingConfig, coupling } from '../../../src/models/index.js';
 import type { FlowCases } from '../cases.js';
 
 const config: CouplingConfig = {

@@ -1,21 +1,15 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { normal, randomKey } from '../../../src/core/random.js';
-import { tf } from '../../../src/core/tf.js';
-import { leaves, withLeaves } from '../../../src/core/tree.js';
+import { expect, test } from 'vitest';
+import { leaves, normal, randomKey, tf, withLeaves } from '../../../src/core/index.js';
 import { forward } from '../../../src/flow/forward.js';
 import { disposeModel, freshModel } from '../../../src/flow/state-dict.js';
 import { type CouplingConfig, levelShapes } from '../../../src/models/coupling/config.js';
 import { coupling } from '../../../src/models/coupling/index.js';
 import { sample } from '../../../src/sampling/sample.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
 import { difference, movedModel } from '../cases.js';
 import { couplingCases } from './cases.js';
 
 const small = couplingCases.configurations['two levels'] as CouplingConfig;
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 test('levels halve the sides, and half of the channels leave', () => {
   const image = { channels: 1, height: 28, width: 28 };
@@ -29,7 +23,7 @@ test('levels halve the sides, and half of the channels leave', () => {
 });
 
 test('starts from data by normalising all that it makes of them', () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const model = freshModel(coupling, small, 1);
   tf.tidy(() => {
     const noise = tf.tensor4d(normal(randomKey(4), 500 * 16), [500, 1, 4, 4]);
@@ -56,12 +50,11 @@ test('starts from data by normalising all that it makes of them', () => {
     }
   });
   disposeModel(model);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('samples do not depend on the batch, and take no solver', async () => {
   const model = movedModel(couplingCases, { ...small, classes: 2 });
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const shares: number[] = [];
   const onProgress = (share: number): number => shares.push(share);
   const label = [0, 1, 0];
@@ -76,8 +69,6 @@ test('samples do not depend on the batch, and take no solver', async () => {
   await expect(sample(model, { count: 1, label: 0, guidance: { weight: 1 } })).rejects.toThrow(
     refused,
   );
-  expect(tf.memory().numTensors).toBe(before);
-  disposeModel(model);
 });
 
 test.each<[string, Partial<CouplingConfig>, string]>([

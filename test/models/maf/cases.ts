@@ -1,4 +1,4 @@
-import type { MafConfig } from '../../../src/models/maf/config.js';
+import type { MafConfig } from '../../../src/models/maf/index.js';
 import { type MafParameters, maf } from '../../../src/models/maf/index.js';
 import type { FlowCases } from '../cases.js';
 

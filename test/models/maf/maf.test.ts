@@ -1,22 +1,15 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { classMixture } from '../../../src/conditions/labels.js';
-import { startEngine } from '../../../src/core/engine.js';
-import { normal, randomKey } from '../../../src/core/random.js';
-import { tf } from '../../../src/core/tf.js';
-import { leaves, withLeaves } from '../../../src/core/tree.js';
+import { leaves, normal, randomKey, tf, withLeaves } from '../../../src/core/index.js';
 import { forward } from '../../../src/flow/forward.js';
 import { disposeModel, freshModel } from '../../../src/flow/state-dict.js';
-import type { MafConfig } from '../../../src/models/maf/config.js';
-import { maf } from '../../../src/models/maf/index.js';
+import { type MafConfig, maf } from '../../../src/models/index.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
 import { difference, movedModel } from '../cases.js';
 import { mafCases } from './cases.js';
 
 const small = mafCases.configurations['two blocks of one layer'] as MafConfig;
 const conditional: MafConfig = { ...small, classes: 2, hiddenLayers: 2 };
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 describe('a block of a MAF', () => {
   test('predicts the same from a cache, wherever the tokens are cut', () => {
@@ -69,7 +62,7 @@ describe('a block of a MAF', () => {
 });
 
 test('the first block starts by normalising each number of the data', () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const model = freshModel(maf, small, 1);
   tf.tidy(() => {
     const noise = tf.tensor4d(normal(randomKey(4), 500 * 16), [500, 1, 4, 4]);
@@ -87,7 +80,6 @@ test('the first block starts by normalising each number of the data', () => {
     }
   });
   disposeModel(model);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test.each<[string, Partial<MafConfig>, string]>([

@@ -1,5 +1,4 @@
-import type { StarFlowConfig } from '../../../src/models/starflow/config.js';
-import { starflow } from '../../../src/models/starflow/index.js';
+import { type StarFlowConfig, starflow } from '../../../src/models/index.js';
 import type { StarFlowParameters } from '../../../src/models/starflow/parameters.js';
 import type { FlowCases } from '../cases.js';
 

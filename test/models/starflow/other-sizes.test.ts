@@ -1,39 +1,25 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { Context } from '../../../src/conditions/context.js';
-import { startEngine } from '../../../src/core/engine.js';
-import { UserError } from '../../../src/core/errors.js';
-import { normal, randomKey } from '../../../src/core/random.js';
-import { tf, tidy } from '../../../src/core/tf.js';
-import { leaves } from '../../../src/core/tree.js';
+import { leaves, normal, randomKey, tf, tidy, UserError } from '../../../src/core/index.js';
 import { imageDataset } from '../../../src/data/index.js';
-import { forward } from '../../../src/flow/forward.js';
-import { dimensions } from '../../../src/flow/model.js';
-import { disposeModel } from '../../../src/flow/state-dict.js';
+import { dimensions, disposeModel, forward } from '../../../src/flow/index.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { readStartingPoint } from '../../../src/models/read-starting-point.js';
+import { angleTable } from '../../../src/models/starflow/block.js';
 import type { StarFlowConfig } from '../../../src/models/starflow/config.js';
 import { starflow } from '../../../src/models/starflow/index.js';
-import { angleTable } from '../../../src/models/starflow/positions.js';
 import { tarflow } from '../../../src/models/tarflow/index.js';
-import { inverse } from '../../../src/sampling/inverse.js';
-import { sample } from '../../../src/sampling/sample.js';
-import { saveCheckpoint } from '../../../src/training/checkpoint.js';
-import { train } from '../../../src/training/train.js';
+import { inverse, sample } from '../../../src/sampling/index.js';
+import { saveCheckpoint, train } from '../../../src/training/index.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { smallConfig, smallSettings } from '../../training/small.js';
 import { difference, jacobian, logDeterminant, movedModel, randomImages } from '../cases.js';
 import { tarflowCases } from '../tarflow/cases.js';
 import { smallStarFlow, starflowCases } from './cases.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-sizes-'));
-
-beforeAll(async () => {
-  await startEngine();
-});
-
-afterAll(() => fs.rmSync(folder, { recursive: true }));
+const folder = sharedFolder();
 
 const square: StarFlowConfig = {
   ...smallStarFlow,
@@ -84,7 +70,7 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
     'is inverted, and its log-determinant right: reads %s, %s',
     async (what, _, config, given, size) => {
       const file = await savedModel(what, config);
-      const before = tf.memory().numTensors;
+      expectNoTensorsLeft();
       const model = await loadCheckpoint(file, { family: starflow, imageSize: size });
       expect(model.config).toEqual({ ...config, image: { channels: 2, ...size } });
       const told = given();
@@ -112,7 +98,6 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
       expect(drawn.shape).toEqual([batch, 2, size.height, size.width]);
       tf.dispose([x, z, logDet, drawn, told.text ?? [], Object.values(rest).flat()]);
       disposeModel(model);
-      expect(tf.memory().numTensors).toBe(before);
     },
   );
 
@@ -127,7 +112,6 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
     await saveCheckpoint(wide, again, wide.details);
     const loaded = await loadCheckpoint(again);
     expect([loaded.config, loaded.details]).toEqual([wide.config, { steps: 3 }]);
-    for (const model of [own, wide, loaded]) disposeModel(model);
   });
 
   test('has its places within the range of the grid of training', () => {
@@ -147,7 +131,7 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
     const other = movedModel(tarflowCases, smallConfig);
     await saveCheckpoint(other, fixed);
     disposeModel(other);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const mistakes: [string, { height: number; width: number }, RegExp][] = [
       [file, { height: 4, width: 5 }, /2×2 does not tile an image of 4×5.*another size.*is 4×4/],
       [file, { height: 2, width: 2 }, /single token/],
@@ -160,7 +144,6 @@ describe('a STARFlow of square images, loaded for images of another size', () =>
       await expect(refused).rejects.toThrow(UserError);
       await expect(refused).rejects.toThrow(message);
     }
-    expect(tf.memory().numTensors).toBe(before);
   });
 });
 
@@ -191,7 +174,7 @@ describe('a run that goes on with larger images', () => {
   });
 
   test('begins with all that was learnt, and its model is of the new size', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const from = await readStartingPoint(first);
     const { model, records, details } = await train({
       ...{ family: starflow, config: wide, data: data(6, 8), from, mode: 'eager' },
@@ -215,7 +198,6 @@ describe('a run that goes on with larger images', () => {
     tf.dispose([x, z, back, from.state, Object.values(rest).flat()]);
     disposeModel(large);
     disposeModel(model);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('keeps the grid that positions are scaled to, and its patches', async () => {
@@ -236,6 +218,5 @@ describe('a run that goes on with larger images', () => {
         from: { ...from, config: smallConfig },
       }),
     ).rejects.toThrow(/has image\.height 4, the run 6/);
-    tf.dispose(from.state);
   });
 });

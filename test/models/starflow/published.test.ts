@@ -1,20 +1,16 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { normal, randomKey } from '../../../src/core/random.js';
-import { tf } from '../../../src/core/tf.js';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { normal, randomKey, tf } from '../../../src/core/index.js';
 import { disposeModel, publishedConfig } from '../../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../../src/formats/safetensors.js';
-import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
-import type { StarFlowConfig } from '../../../src/models/starflow/config.js';
-import { starflow } from '../../../src/models/starflow/index.js';
+import { loadCheckpoint, type StarFlowConfig, starflow } from '../../../src/models/index.js';
 import { starflowSpecs } from '../../../src/models/starflow/parameters.js';
 import { shapesOf } from '../../../src/nn/specs.js';
 import { sample } from '../../../src/sampling/sample.js';
 import { tarflow } from '../../cli/command-line.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
 import { writeSmallBert } from '../../pretrained/small-bert.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
 /** starflow_3B_t2i_256x256.pth. */
 const textToImage: StarFlowConfig = {
@@ -75,10 +71,9 @@ const emptyText = ({ text }: StarFlowConfig): Shapes => ({
   empty_text: { shape: [text?.entries ?? 0, text?.width ?? 0] },
 });
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-starflow-'));
+const folder = sharedFolder();
 const file = path.join(folder, 'small.safetensors');
 beforeAll(async () => {
-  await startEngine();
   const tensors = Object.entries(releasedShapes(small)).map(([name, { shape }], i) => {
     const data = Float32Array.from(
       { length: shape.reduce((a, b) => a * b, 1) },
@@ -88,11 +83,9 @@ beforeAll(async () => {
   });
   await writeSafetensors(file, Object.fromEntries(tensors));
 });
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-
 describe('the configuration of a released state dict', () => {
   test('is that of the text model, at full size, with nothing allocated', () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const state = releasedShapes(textToImage);
     const read = publishedConfig(
       starflow,
@@ -105,7 +98,6 @@ describe('the configuration of a released state dict', () => {
     const parameters = sizes.map((shape) => shape.reduce((a, b) => a * b, 1));
     // As the authors' classes count them.
     expect(parameters.reduce((a, b) => a + b, 0)).toBe(3_858_281_544);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('is that of a model of classes, whose condition is one entry', () => {
@@ -180,7 +172,7 @@ test('a file gets the states of the empty caption by convert, is read by name, a
   expect((await tarflow(...converted)).code).toBe(0);
 
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const model = await loadCheckpoint(to);
   expect(warned.mock.calls.map(([text]) => text)).toEqual([starflow.published?.licence]);
   disposeModel(await loadCheckpoint(to));
@@ -201,5 +193,4 @@ test('a file gets the states of the empty caption by convert, is read by name, a
   expect(samples.dataSync().every(Number.isFinite)).toBe(true);
   tf.dispose([samples, text]);
   disposeModel(model);
-  expect(tf.memory().numTensors).toBe(before);
 });

@@ -1,24 +1,17 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { normal, randomKey } from '../../../src/core/random.js';
-import { tf, tidy } from '../../../src/core/tf.js';
+import { describe, expect, test } from 'vitest';
+import { normal, randomKey, tf, tidy } from '../../../src/core/index.js';
 import { score } from '../../../src/flow/density.js';
-import { forward } from '../../../src/flow/forward.js';
-import type { Model } from '../../../src/flow/model.js';
-import { disposeModel } from '../../../src/flow/state-dict.js';
+import { disposeModel, forward, type Model } from '../../../src/flow/index.js';
+import { angleTable } from '../../../src/models/starflow/block.js';
 import { checkStarFlow, type StarFlowConfig } from '../../../src/models/starflow/config.js';
-import { angleTable } from '../../../src/models/starflow/positions.js';
 import type { Guidance } from '../../../src/sampling/guidance.js';
 import { type InverseOptions, inverse } from '../../../src/sampling/inverse.js';
-import { type Candidate, planSampling } from '../../../src/sampling/planner/plan-sampling.js';
+import type { Candidate } from '../../../src/sampling/planner/choice.js';
+import { planSampling } from '../../../src/sampling/planner/plan-sampling.js';
 import { sample } from '../../../src/sampling/sample.js';
 import type { Solver } from '../../../src/sampling/solvers/solvers.js';
 import { difference, movedModel, randomImages, randomLatents } from '../cases.js';
 import { smallStarFlow, starflowCases } from './cases.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const withClasses: StarFlowConfig = {
   ...smallStarFlow,
@@ -77,7 +70,10 @@ describe('sampling', () => {
           { solver: blockwise(7, 0, 24) },
           { solver: blockwise(24, 0, 24), mode: 'eager' },
         ];
-        for (const way of ways) {
+        // By day each rule takes every other way.
+        const first = guidance?.rule === 'product' ? 0 : 1;
+        const taken = ways.filter((_, i) => process.env.TARFLOW_NIGHTLY || i % 2 === first);
+        for (const way of taken) {
           const images = await inverse(model, z, { ...how, ...way });
           expect(difference(images, reference), JSON.stringify(way)).toBeLessThan(2e-4);
           images.dispose();
@@ -131,7 +127,7 @@ describe('sampling', () => {
       }
       const few = captions(3, 1);
       await expect(planSampling(model, z, { ...options, text: few })).rejects.toThrow(
-        /states of 3 captions.*one for each sample of a batch, 2, or for each latent, 4/,
+        /3 states of captions.*one for each sample of a batch, 2, or for each latent, 4/,
       );
       tf.dispose([z, few]);
     });
@@ -158,7 +154,7 @@ describe('sampling', () => {
         [{ text: captions(1, 1) }, /a model that reads none/],
         [{ guidance: { rule: 'product', weight: 1, annealed: true } }, /annealing/],
         [{ guidance: { rule: 'product', weight: 1, on: 'a' } }, /on 'a'/],
-        [{ guidance: { rule: 'sum' as never, weight: 1 } }, /Expected 'linear' or 'product'/],
+        [{ guidance: { rule: 'sum' as never, weight: 1 } }, /"linear"|"product"/],
         [{ solver: blockwise(0, 1e-3, 3) }, /length is 0/],
         [{ solver: blockwise(4, -1, 3) }, /tolerance is -1/],
       ];

@@ -1,6 +1,4 @@
-import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
-import { tarflow } from '../../../src/models/tarflow/index.js';
-import type { TarFlowParameters } from '../../../src/models/tarflow/parameters.js';
+import { type TarFlowConfig, type TarFlowParameters, tarflow } from '../../../src/models/index.js';
 import type { FlowCases } from '../cases.js';
 
 /** Two blocks on 4×4 pixels. */

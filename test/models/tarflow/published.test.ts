@@ -1,15 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { tf } from '../../../src/core/tf.js';
+import { describe, expect, test } from 'vitest';
 import { disposeModel, modelOfState, publishedConfig } from '../../../src/flow/state-dict.js';
-import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
-import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
-import { tarflow } from '../../../src/models/tarflow/index.js';
+import { loadCheckpoint, type TarFlowConfig, tarflow } from '../../../src/models/index.js';
 import { writeTorchFile } from '../../formats/torch-writer.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { kept, type Measured, measuredGradient } from './measured-gradient.js';
 import { filledStateDict, isParameter, publishedShapes } from './state-dict.js';
 
@@ -19,12 +16,7 @@ const { results } = JSON.parse(fs.readFileSync(path.join(__dirname, 'reference.j
   results: Record<'small' | 'imagenet64', Reference>;
 };
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-published-'));
-beforeAll(async () => {
-  await startEngine();
-});
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-
+const folder = sharedFolder();
 function named(name: string, side: number, classes: number): TarFlowConfig {
   const [patchSize, channels, blocks, layersPerBlock] = name.split('-').map(Number) as [
     ...[number, number, number, number],
@@ -48,14 +40,13 @@ describe('the configuration of a published state dict', () => {
     ['imagenet_model_2_768_8_8_0.05.pth', named('2-768-8-8', 64, 1000), 466_286_784],
     ['imagenet_model_4_1024_8_8_0.05.pth', named('4-1024-8-8', 64, 1000), 817_636_096],
   ])('%s is understood, with nothing allocated', (file, config, parameters) => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const shapes = publishedShapes(config);
     expect(publishedConfig(tarflow, shapes, file, {})).toEqual(config);
     const sizes = Object.entries(shapes).map(([name, { shape }]) =>
       isParameter(name) ? shape.reduce((size, side) => size * side, 1) : 0,
     );
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(parameters);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test("that of the authors' notebook is, too, once its channels are given", () => {
@@ -134,11 +125,10 @@ describe('a state dict that does not fit is refused with all names', () => {
         { shape, data: new Float32Array(shape.reduce((size, side) => size * side, 1)) },
       ]),
     );
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     expect(() => modelOfState(tarflow, config, state, 'a.safetensors')).toThrow(
       `a.safetensors does not hold the weights of a model of kind 'tarflow' (2-64-3-2): it ${told}Take a complete file, or check the numbers of blocks, layers and classes of the configuration.`,
     );
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('one without a whole block', () => {
@@ -192,7 +182,7 @@ function largestDifference(measured: Measured, name: keyof typeof results): numb
 
 describe('likelihood and gradient by the weights are those of PyTorch', () => {
   test('of a small TarFlow from a .pth file', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const file = path.join(folder, 'small.pth');
     const { config } = results.small;
     writeTorchFile(file, filledStateDict(config));
@@ -201,7 +191,6 @@ describe('likelihood and gradient by the weights are those of PyTorch', () => {
     disposeModel(model);
     const measured = await measuredGradient(file, config.headWidth);
     expect(largestDifference(measured, 'small')).toBeLessThan(1e-4);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   // Five minutes, 2 GB of disk and 12 GB of memory: `npm run nightly` sets TARFLOW_NIGHTLY.

@@ -1,20 +1,12 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { logProb, lossGradient, score } from '../../../src/flow/density.js';
-import { forward } from '../../../src/flow/forward.js';
-import { dimensions } from '../../../src/flow/model.js';
-import { patchify, unpatchify } from '../../../src/flow/patches.js';
-import type { TarFlowConfig } from '../../../src/models/tarflow/config.js';
-import { createTarFlow } from '../../../src/models/tarflow/index.js';
+import { dimensions, forward, patchify, unpatchify } from '../../../src/flow/index.js';
+import { createTarFlow, type TarFlowConfig } from '../../../src/models/index.js';
 import { difference, movedModel, randomImages } from '../cases.js';
 import { smallConfig, tarflowCases } from './cases.js';
 
 const configurations = Object.entries(tarflowCases.configurations);
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 describe('patches', () => {
   test('inside a token the channel is slowest, then the row, then the column', () => {

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
 import { tf } from '../../../src/core/tf.js';
 import type { Model } from '../../../src/flow/model.js';
@@ -12,7 +11,9 @@ import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { vae } from '../../../src/models/vae/index.js';
 import { decode, encode } from '../../../src/sampling/autoencode.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
 import { counted, countedImages } from '../../pretrained/counted-weights.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { filledStateDict, storedConfigs, withOlderNames } from './state-dict.js';
 
 type Name = keyof typeof storedConfigs;
@@ -28,12 +29,7 @@ const shapes: Record<Name, readonly [number, number, number, number]> = {
   'stable-diffusion': [1, 3, 256, 256],
 };
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-vae-'));
-beforeAll(async () => {
-  await startEngine();
-});
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-
+const folder = sharedFolder();
 /** The largest difference from the stored numbers, which are a part of all, evenly spread. */
 function largestDifference(tensor: tf.Tensor, expected: readonly number[]): number {
   const values = tensor.dataSync();
@@ -78,7 +74,7 @@ function expectEqual(found: Record<string, number>): void {
 
 describe('a published autoencoder', () => {
   test('computes what diffusers computes, by its names and by the older ones', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const state = filledStateDict(storedConfigs.small);
     for (const [name, tensors] of Object.entries({ new: state, old: withOlderNames(state) })) {
       const file = path.join(folder, `${name}.safetensors`);
@@ -88,7 +84,6 @@ describe('a published autoencoder', () => {
       expectEqual(await differences(model, 'small'));
       disposeModel(model);
     }
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('is written as a checkpoint of ours under the names of diffusers', async () => {
@@ -102,8 +97,6 @@ describe('a published autoencoder', () => {
     const read = await loadCheckpoint(ours, { family: vae });
     expect(read.config).toEqual(model.config);
     expectEqual(await differences(read, 'small'));
-    disposeModel(model);
-    disposeModel(read);
   });
 
   test('is the same op by op, and on WebAssembly', async () => {
@@ -112,12 +105,11 @@ describe('a published autoencoder', () => {
     await startEngine({ engine: 'wasm' });
     const model = await loadCheckpoint(file);
     expectEqual(await differences(model, 'small'));
-    disposeModel(model);
     await startEngine({ engine: 'tensorflow' });
   });
 
   test('is refused with the names of all tensors that do not fit', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const state = filledStateDict(storedConfigs.small);
     delete state['decoder.conv_out.bias'];
     delete state['encoder.mid_block.attentions.0.to_k.weight'];
@@ -128,7 +120,6 @@ describe('a published autoencoder', () => {
     await expect(loadCheckpoint(file)).rejects.toThrow(
       /lacks encoder\.mid_block\.attentions\.0\.to_k\.weight, decoder\.conv_out\.bias; it has encoder\.conv_out\.weight \(2\) for \(8, 64, 3, 3\); it has besides quant\.scale.*sd-vae-ft-ema/,
     );
-    expect(tf.memory().numTensors).toBe(before);
   });
 });
 
@@ -146,7 +137,6 @@ describe.runIf(process.env.TARFLOW_NIGHTLY)('the autoencoder of Stable Diffusion
     expect(peakBytes).toBeLessThan(6e9);
     const model = await loadCheckpoint(file);
     expectEqual(await differences(model, 'stable-diffusion'));
-    disposeModel(model);
     fs.rmSync(file);
   }, 1_200_000);
 });

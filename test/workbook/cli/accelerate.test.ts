@@ -1,7 +1,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { disposeModel } from '../../../src/flow/state-dict.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
@@ -15,10 +14,6 @@ import {
 } from '../../cli/command-line.js';
 import { smallFlow } from '../../flow/small-flow.js';
 import { savedFlow, smallConfig } from '../../training/small.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const quick = ['--repeats', '1', '--mode', 'eager'];
 

@@ -1,11 +1,6 @@
 import fc from 'fast-check';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { captionAgreement } from '../../../workbook/measures/caption-agreement.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 /** Features of one number each. */
 function captioned(numbers: readonly number[], captions: readonly string[]) {

@@ -1,23 +1,12 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
-import {
-  accuracy,
-  classifierFeatures,
-  disposeClassifier,
-} from '../../../src/models/classifier/family.js';
-import { loadClassifier } from '../../../src/models/classifier/train.js';
+import { accuracy, classifierFeatures, loadClassifier } from '../../../src/models/index.js';
 import {
   classDiversity,
   finiteImages,
   judgeImages,
-  shareEntropy,
 } from '../../../workbook/measures/class-judge.js';
 import { resultsFolder } from '../../../workbook/records/results-folder.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 test('images are judged as the classifier says', async () => {
   const classifier = await loadClassifier(
@@ -39,8 +28,6 @@ test('images are judged as the classifier says', async () => {
   expect(judged.shares[guesses[0] as number]).toBeGreaterThan(0);
   expect(judged.confidence).toBeGreaterThan(0.1);
   expect(judged.confidence).toBeLessThanOrEqual(1);
-  tf.dispose([images, features, logits]);
-  disposeClassifier(classifier);
 });
 
 test('diversity is within classes', () => {
@@ -53,16 +40,10 @@ test('diversity is within classes', () => {
   expect(variances[2]).toBeNaN();
 });
 
-test('entropy of shares', () => {
-  expect(shareEntropy([0.5, 0.5, 0])).toBeCloseTo(Math.LN2, 12);
-  expect(shareEntropy([1, 0])).toBe(0);
-});
-
 test('images with a value that is not finite are found', () => {
   const images = tf.tensor4d(
     [1, 2, Number.NaN, 0, 5, Number.POSITIVE_INFINITY, 7, 8],
     [4, 1, 1, 2],
   );
   expect(finiteImages(images)).toEqual([0, 3]);
-  images.dispose();
 });

@@ -1,18 +1,13 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { tokenCount } from '../../../src/flow/patches.js';
-import { disposeModel } from '../../../src/flow/state-dict.js';
 import {
   type BlockTrajectory,
   samplingTrajectory,
 } from '../../../src/sampling/study/trajectories.js';
 import { solveWithoutNearest } from '../../../workbook/measures/hidden-tokens.js';
 import { difference, randomLatents, smallFlow } from '../../flow/small-flow.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../../leaks.js';
 
 /** What z_t·exp(a) + b is with a and b from `past` with its last `hidden` tokens read as told. */
 function byDefinition(
@@ -41,16 +36,12 @@ describe('solving with the nearest tokens hidden', () => {
     const flow = smallFlow({ classes: 2 });
     const z = randomLatents(flow, 2, 1);
     const trajectory = await samplingTrajectory(flow, z, { label: [0, 1], guidance });
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     for (const own of trajectory.blocks) {
       const solved = await solveWithoutNearest(own, own.z, 0);
       expect(difference(solved, own.x)).toBeLessThan(1e-5);
       solved.dispose();
     }
-    expect(tf.memory().numTensors).toBe(before);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 
   test.each([
@@ -62,7 +53,7 @@ describe('solving with the nearest tokens hidden', () => {
     const z = randomLatents(flow, 2, 2);
     const trajectory = await samplingTrajectory(flow, z);
     const own = trajectory.blocks[1]!;
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const solved = await solveWithoutNearest(own, own.z, hidden, { readAs });
     for (let token = 1; token < T; token++) {
       const error = tf.tidy(() =>
@@ -75,10 +66,6 @@ describe('solving with the nearest tokens hidden', () => {
     }
     expect(difference(solved, own.x)).toBeGreaterThan(1e-3);
     solved.dispose();
-    expect(tf.memory().numTensors).toBe(before);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 
   test('reports each token, and stops by throwing with nothing left behind', async () => {
@@ -94,17 +81,13 @@ describe('solving with the nearest tokens hidden', () => {
     });
     expect(steps).toEqual(Array.from({ length: 13 }, (_, i) => 4 + i));
     whole.dispose();
-    const before = tf.memory().numTensors;
+    expectNoTensorsLeft();
     const stopped = solveWithoutNearest(own, own.z, 2, {
       onStep: (solved) => {
         if (solved === 6) throw new Error('stopped');
       },
     });
     await expect(stopped).rejects.toThrow('stopped');
-    expect(tf.memory().numTensors).toBe(before);
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 
   test.each([-1, 0.5, Number.NaN])('%d tokens cannot be hidden', async (hidden) => {
@@ -113,8 +96,5 @@ describe('solving with the nearest tokens hidden', () => {
     const trajectory = await samplingTrajectory(flow, z);
     const own = trajectory.blocks[0]!;
     await expect(solveWithoutNearest(own, own.z, hidden)).rejects.toThrow('hidden tokens');
-    trajectory.dispose();
-    z.dispose();
-    disposeModel(flow);
   });
 });

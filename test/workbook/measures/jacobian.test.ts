@@ -1,11 +1,6 @@
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
-import { jacobians, tokenNorms } from '../../../workbook/measures/jacobian.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { jacobians, logAbsDeterminant, tokenNorms } from '../../../workbook/measures/jacobian.js';
 
 /** (x₁², x₁x₂; x₃, x₁x₄) of two tokens of two numbers. */
 function map(x: tf.Tensor3D): tf.Tensor {
@@ -34,14 +29,12 @@ test('every point has its own Jacobian, in as many passes as it takes', () => {
   found.forEach((jacobian, i) => {
     expect([...jacobian]).toEqual(expected(points[i] as number[]));
   });
-  x.dispose();
 });
 
 test('of chosen outputs', () => {
   const x = tf.tensor3d([3, 5, 7, 11], [1, 2, 2]);
   const [rows] = jacobians(map, x, [3, 1]);
   expect([...(rows as Float64Array)]).toEqual([11, 0, 0, 3, 5, 3, 0, 0]);
-  x.dispose();
 });
 
 test('norms of the blocks of tokens', () => {
@@ -49,4 +42,25 @@ test('norms of the blocks of tokens', () => {
   expect([...tokenNorms(jacobian, 2, 2)]).toEqual([5, 0, 5, 13]);
   // One output of each token.
   expect([...tokenNorms(jacobian.slice(0, 8), 2, 2, 1)]).toEqual([5, 0, 0, 0]);
+});
+
+test('log |det| of matrices whose determinant is known', () => {
+  expect(logAbsDeterminant([3, 8, 4, 6], 2)).toBeCloseTo(Math.log(14), 12);
+  // A pivot of zero needs an exchange of rows.
+  expect(logAbsDeterminant([0, 2, 0, 5, 0, 0, 0, 0, -3], 3)).toBeCloseTo(Math.log(30), 12);
+  const triangular = [2, 0, 0, 7, 0.5, 0, 1, 9, 4];
+  expect(logAbsDeterminant(Float32Array.from(triangular), 3)).toBeCloseTo(Math.log(4), 12);
+});
+
+test('leaves the matrix as it is', () => {
+  const matrix = Float64Array.of(1, 2, 3, 4);
+  logAbsDeterminant(matrix, 2);
+  expect([...matrix]).toEqual([1, 2, 3, 4]);
+});
+
+test('a singular matrix has −∞, a list of another length is refused', () => {
+  expect(logAbsDeterminant([1, 2, 2, 4], 2)).toBe(Number.NEGATIVE_INFINITY);
+  expect(() => logAbsDeterminant([1, 2, 3], 2)).toThrow(
+    'Got 3 numbers, expected the 4 of a matrix of 2 × 2.',
+  );
 });

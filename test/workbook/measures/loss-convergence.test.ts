@@ -1,9 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import {
-  convergedBelow,
-  lossConvergence,
-  lossConvergenceText,
-} from '../../../workbook/measures/loss-convergence.js';
+import { convergedBelow, lossConvergence } from '../../../workbook/measures/loss-convergence.js';
 
 /** A log whose validations are these; training steps lie between. */
 const log = (losses: Record<number, number>) =>
@@ -75,15 +71,5 @@ describe('the convergence of a training', () => {
     expect(lossConvergence(log({ 30: 1, 100: 1 }))).toBeUndefined();
     expect(lossConvergence(log({ 80: 1, 90: Number.NaN, 100: 1 }))).toBeUndefined();
     expect(lossConvergence(log({ 80: 1, 100: Number.POSITIVE_INFINITY }))).toBeUndefined();
-  });
-
-  test('is said in words', () => {
-    const told = { from: 80, to: 100, change: -0.0042 };
-    expect(lossConvergenceText({ ...told, share: 0.0042, converged: true })).toBe(
-      'changed by 0.42 % over the last fifth (converged by the rule of 0.5 %: yes)',
-    );
-    expect(lossConvergenceText({ ...told, share: 0.19296, converged: false })).toBe(
-      'changed by 19.3 % over the last fifth (converged by the rule of 0.5 %: no)',
-    );
   });
 });

@@ -1,21 +1,16 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { tf } from '../../../src/core/tf.js';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import {
   processorCaches,
   productRate,
   readingRate,
 } from '../../../workbook/measures/machine-rates.js';
 import { temporaryFolder } from '../../cli/command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../../leaks.js';
 
 test('rates are work by the least time that it takes, and no tensor stays', () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   // Of two clock readings each: the work takes 4, 2, 3 and 5 seconds.
   const clock = (seconds: number[]) => {
     const readings = seconds.flatMap((each) => [0, 1000 * each]);
@@ -26,7 +21,6 @@ test('rates are work by the least time that it takes, and no tensor stays', () =
   expect(productRate(64)).toBe((2 * 64 ** 3) / 2);
   clock([4, 2, 3, 5]);
   expect(readingRate(2 ** 16)).toBe(2 ** 16 / 2);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('caches of data are told, nearest first, and none where nothing tells them', () => {

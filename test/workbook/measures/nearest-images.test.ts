@@ -1,12 +1,8 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { imageDataset, imagesTensor } from '../../../src/data/index.js';
 import { nearestImages, nearShare } from '../../../workbook/measures/nearest-images.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
+import { expectNoTensorsLeft } from '../../leaks.js';
 
 /** 6,000 images of two pixels, more than one pass takes. */
 const data = imageDataset({
@@ -20,14 +16,13 @@ const data = imageDataset({
 });
 
 test('the nearest image, by the root mean square of pixels', () => {
-  const before = tf.memory().numTensors;
+  expectNoTensorsLeft();
   const queries = imagesTensor(data, [250, 5]);
   const moved = tf.add(queries, 0.001) as tf.Tensor4D;
   const found = nearestImages(moved, data);
   expect(found.map(({ index }) => index)).toEqual([250, 5]);
   for (const { distance } of found) expect(distance).toBeCloseTo(0.001, 3);
   tf.dispose([queries, moved]);
-  expect(tf.memory().numTensors).toBe(before);
 });
 
 test('queries are clipped, and the first images alone can be asked', () => {
@@ -36,7 +31,6 @@ test('queries are clipped, and the first images alone can be asked', () => {
     { index: 0, distance: 0 },
     { index: 99, distance: expect.closeTo(2 - 99 / 127.5, 4) },
   ]);
-  queries.dispose();
 });
 
 describe('the share that is nearer than most unseen images', () => {

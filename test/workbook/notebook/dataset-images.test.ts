@@ -1,8 +1,6 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
 import { randomKey } from '../../../src/core/random.js';
 import { pixelBatch } from '../../../src/data/index.js';
 import { testReadings } from '../../../src/evaluation/test-readings.js';
@@ -12,6 +10,7 @@ import { createModel } from '../../../src/models/registry.js';
 import { noisyImages } from '../../../src/training/batches/index.js';
 import { findExperiment } from '../../../workbook/experiments/index.js';
 import { noisyTensor, testImages } from '../../../workbook/notebook/dataset-images.js';
+import { temporaryFolder } from '../../temporary-folder.js';
 import { madeUpImages } from '../../training/small.js';
 
 let folder: string;
@@ -23,19 +22,17 @@ vi.mock(import('../../../workbook/records/results-folder.js'), async (original) 
 
 let model: Model;
 beforeAll(async () => {
-  await startEngine();
   model = createModel(findExperiment('fashion-mnist-conditional').config, 1);
   return () => disposeModel(model);
 });
 beforeEach(() => {
   vi.stubEnv('TARFLOW_QUICK', '');
   vi.stubEnv('TARFLOW_RESULTS', '');
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  folder = temporaryFolder();
 });
 afterEach(() => {
   vi.unstubAllEnvs();
   vi.restoreAllMocks();
-  fs.rmSync(folder, { recursive: true });
 });
 
 const request = () => ({
@@ -84,10 +81,6 @@ test('an empty reason is refused', async () => {
   await expect(asked).rejects.toThrow(/No reason came/);
 });
 
-beforeAll(async () => {
-  await startEngine();
-});
-
 test('images with the noise of training, as a tensor', () => {
   const data = madeUpImages('test', 5);
   const noise = { kind: 'gaussian', sigma: 0.1 } as const;
@@ -96,5 +89,4 @@ test('images with the noise of training, as a tensor', () => {
   expect([...x.dataSync()]).toEqual([
     ...noisyImages(pixelBatch(data, [4, 1]), noise, randomKey(3)),
   ]);
-  x.dispose();
 });

@@ -1,20 +1,13 @@
-import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { afterEach, expect, test, vi } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { imageGrid } from '../../../src/show/image-grid.js';
-import { liveGrid, showImageRows } from '../../../workbook/notebook/image-rows.js';
-import { leaveNotebook, pretendNotebook } from '../kernel.js';
+import { showImageRows } from '../../../workbook/notebook/image-rows.js';
+import { sharedFolder } from '../../temporary-folder.js';
+import { leaveNotebook } from '../kernel.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
-beforeAll(async () => {
-  await startEngine();
-});
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-
+const folder = sharedFolder();
 test('batches stand one below the other, the first images of each', async () => {
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});
   const before = tf.memory().numTensors;
@@ -42,24 +35,4 @@ test('batches stand one below the other, the first images of each', async () => 
   expect(tf.memory().numTensors).toBe(before);
 });
 
-beforeAll(async () => {
-  await startEngine();
-});
 afterEach(leaveNotebook);
-
-test('a grid grows in place, and moves to the cell where it begins again', async () => {
-  const outputs = pretendNotebook();
-  const images = tf.zeros([2, 1, 4, 4]) as tf.Tensor4D;
-  const grid = liveGrid({ title: 'Samples', columnLabels: ['a', 'b'] });
-  await grid.add('step 0', images);
-  expect(outputs).toEqual([]);
-  await grid.begin();
-  await grid.add('step 10', images);
-  expect(outputs.map(({ update }) => update)).toEqual([false, true]);
-  expect(outputs[1]?.data['text/plain']).toBe('[images] Samples, up to step 10');
-  await grid.begin();
-  expect(outputs[2]?.update).toBe(false);
-  expect(outputs[2]?.transient).not.toEqual(outputs[1]?.transient);
-  expect(outputs[2]?.data['image/png']).toBe(outputs[1]?.data['image/png']);
-  images.dispose();
-});

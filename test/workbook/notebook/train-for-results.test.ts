@@ -1,13 +1,11 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
-import { disposeModel } from '../../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
 import { trainForResults } from '../../../workbook/notebook/models.js';
 import { committedCheckpoint, readCommittedRun } from '../../../workbook/records/training-run.js';
+import { temporaryFolder } from '../../temporary-folder.js';
 import { madeUpImages, smallConfig, smallSettings } from '../../training/small.js';
 
 let folder: string;
@@ -16,18 +14,14 @@ vi.mock(import('../../../workbook/records/results-folder.js'), async (original) 
   return { ...(await original()), resultFile: inResults, resultToRead: inResults };
 });
 
-beforeAll(async () => {
-  await startEngine();
-});
 beforeEach(() => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  folder = temporaryFolder();
   vi.spyOn(process.stdout, 'write').mockReturnValue(true);
   vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   vi.spyOn(console, 'log').mockReturnValue();
 });
 afterEach(() => {
   vi.restoreAllMocks();
-  fs.rmSync(folder, { recursive: true });
 });
 
 const settings = { ...smallSettings, steps: 100 };
@@ -51,5 +45,4 @@ test('a run that is stopped goes on, and is committed when it is done', async ()
   expect(run.experiment).toBe('made-up');
   const flow = await loadCheckpoint(committedCheckpoint('small'));
   expect(flow.config).toEqual(smallConfig);
-  disposeModel(flow);
 });

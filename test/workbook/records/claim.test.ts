@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { currentEngine, startEngine } from '../../../src/core/engine.js';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { currentEngine } from '../../../src/core/engine.js';
 import { UserError } from '../../../src/core/errors.js';
 import { writeSafetensors } from '../../../src/formats/safetensors.js';
 import { processorName } from '../../../src/sampling/planner/machine.js';
@@ -14,6 +13,7 @@ import {
   resultsTable,
 } from '../../../workbook/records/claim.js';
 import { committedCheckpoint } from '../../../workbook/records/training-run.js';
+import { temporaryFolder } from '../../temporary-folder.js';
 
 let folder: string;
 vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => {
@@ -23,17 +23,13 @@ vi.mock(import('../../../workbook/records/results-folder.js'), async (original) 
   return { ...actual, resultsFolder, resultToRead };
 });
 
-beforeAll(async () => {
-  await startEngine();
-});
 beforeEach(() => {
   vi.stubEnv('TARFLOW_QUICK', '');
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  folder = temporaryFolder();
   vi.stubEnv('TARFLOW_RESULTS', path.join(folder, 'results'));
 });
 afterEach(() => {
   vi.unstubAllEnvs();
-  fs.rmSync(folder, { recursive: true });
 });
 
 // A measurement of workbook/papers: what is recorded has to be declared there.
@@ -46,23 +42,12 @@ const details = {
   cost: { seconds: 84, cores: 2 },
 };
 const file = (where = path.join(folder, 'results')) => path.join(where, 'claims', `${id}.json`);
-const valuesOf = (claim: { figures: { name: string; value?: number }[] }) =>
-  Object.fromEntries(claim.figures.map(({ name, value }) => [name, value]));
 
 describe('a recorded claim', () => {
   test('is a file that says what it ran on and when, and reads back', async () => {
     const recorded = await recordClaim(id, figures, details);
     expect(recorded).toMatchObject({ id, ...details, title: 'Likelihood of Fashion-MNIST' });
-    expect(recorded.figures).toEqual([
-      {
-        name: bits,
-        value: 3.21,
-        unit: 'bits/dim',
-        published: { value: 2.958, source: expect.stringContaining('from memory') },
-      },
-      { name: 'standard error', unit: 'bits/dim' },
-      { name: 'images', value: 500, unit: '' },
-    ]);
+    expect(recorded.figures).toEqual(figures);
     const engine = currentEngine();
     expect(recorded.versions).toEqual({
       tarflow: expect.stringMatching(/^\d+\.\d+\.\d+/),
@@ -102,7 +87,7 @@ describe('a recorded claim', () => {
       { [bits]: undefined, images: 600 },
       { ...details, seed: 8 },
     );
-    expect(valuesOf(second)).toMatchObject({ [bits]: 3.21, images: 600 });
+    expect(second.figures).toMatchObject({ [bits]: 3.21, images: 600 });
     expect(second.read).toEqual([bits]);
     expect(second.seed).toBe(8);
     expect(await readClaim(id)).toEqual(second);
@@ -111,10 +96,10 @@ describe('a recorded claim', () => {
   test('a figure that was read is recorded, and never counts as computed', async () => {
     const read = { [bits]: 2.9, images: 100 };
     const first = await recordClaim(id, {}, { ...details, read });
-    expect(valuesOf(first)).toMatchObject(read);
+    expect(first.figures).toMatchObject(read);
     expect(first.read).toEqual([bits, 'images']);
     const second = await recordClaim(id, { images: 200 }, { ...details, read });
-    expect(valuesOf(second)).toMatchObject({ [bits]: 2.9, images: 200 });
+    expect(second.figures).toMatchObject({ [bits]: 2.9, images: 200 });
     expect(second.read).toEqual([bits]);
   });
 
@@ -139,19 +124,19 @@ describe('a recorded claim', () => {
     const few = { [bits]: 3.4, 'standard error': 0.11, images: 50 };
     const short = await recordClaim(id, few, { ...other, n: { ...n, [bits]: '50 images' } });
     // A number of samples is not compared itself: it is left out with the figure that it belongs to.
-    expect(valuesOf(short)).toEqual({ ...full, 'standard error': 0.11 });
+    expect(short.figures).toEqual({ ...full, 'standard error': 0.11 });
     expect(short).toMatchObject({ read: [bits, 'images'], seed: details.seed, date: first.date });
     // By its engine what was computed is judged.
     expect(short.versions).toEqual(first.versions);
     const same = await recordClaim(id, { ...full, [bits]: 3.22 }, { ...other, n });
-    expect(valuesOf(same)).toMatchObject({ [bits]: 3.22, images: 500 });
+    expect(same.figures).toMatchObject({ [bits]: 3.22, images: 500 });
     expect(same).toMatchObject({ read: [], seed: 8 });
   });
 
   test('has no value, and makes none up, when none was ever measured', async () => {
     const { figures: recorded } = await recordClaim(id, { images: 500 }, details);
-    expect(recorded[0]).not.toHaveProperty('value');
-    expect((await readClaim(id))?.figures[0]).not.toHaveProperty('value');
+    expect(recorded).toEqual({ images: 500 });
+    expect((await readClaim(id))?.figures).toEqual({ images: 500 });
     // The published one stands alone; a figure with neither has no row.
     expect((await resultsTable()).map(({ ours, published }) => [ours, published])).toEqual([
       [null, 2.958],
@@ -167,7 +152,7 @@ describe('a recorded claim', () => {
     await recordClaim(id, figures, details);
     const before = fs.readFileSync(file(), 'utf8');
     vi.stubEnv('TARFLOW_QUICK', '1');
-    expect(valuesOf(await recordClaim(id, { [bits]: 1 }, details))[bits]).toBe(1);
+    expect((await recordClaim(id, { [bits]: 1 }, details)).figures[bits]).toBe(1);
     expect(fs.readFileSync(file(), 'utf8')).toBe(before);
   });
 
@@ -179,7 +164,7 @@ describe('a recorded claim', () => {
     await recordClaim(id, { [bits]: 5 }, details);
     // Not the 5 of this run: what was not computed is what is committed.
     const again = await recordClaim(id, { images: 1 }, details);
-    expect(valuesOf(again)).toMatchObject({ [bits]: 3.21, images: 1 });
+    expect(again.figures).toMatchObject({ [bits]: 3.21, images: 1 });
     expect(await readClaim(id)).toEqual(again);
     expect((await resultsTable([id])).map(({ ours }) => ours)).toEqual([3.21, 1]);
     expect(fs.readFileSync(file(), 'utf8')).toBe(before);
@@ -191,27 +176,28 @@ describe('standard errors and numbers', () => {
   test('stand with their figures, one text for all but counts, and stay with them', async () => {
     const spread = { errors: { [bits]: 0.01 }, n: '500 images' };
     const recorded = await recordClaim(id, figures, { ...details, ...spread });
-    expect(recorded.figures[0]).toMatchObject({ value: 3.21, error: 0.01, n: '500 images' });
-    expect(recorded.figures[2]).not.toHaveProperty('n');
+    expect(recorded).toMatchObject({ errors: { [bits]: 0.01 }, n: { [bits]: '500 images' } });
+    expect(recorded.n).not.toHaveProperty('images');
     const content = JSON.parse(fs.readFileSync(file(), 'utf8'));
     expect([content.errors, content.n]).toEqual([{ [bits]: 0.01 }, { [bits]: '500 images' }]);
     expect(await readClaim(id)).toEqual(recorded);
     // When nothing is measured, they tell of the run that measured.
     const again = await recordClaim(id, { [bits]: undefined }, details);
-    expect(again.figures[0]).toMatchObject({ error: 0.01, n: '500 images' });
+    const kept = { errors: { [bits]: 0.01 }, n: { [bits]: '500 images' } };
+    expect(again).toMatchObject(kept);
     // So does that of a figure which keeps its value, where another one is measured.
     const other = await recordClaim(id, { images: 600 }, { ...details, errors: {}, n: {} });
-    expect(other.figures[0]).toMatchObject({ value: 3.21, error: 0.01, n: '500 images' });
+    expect(other).toMatchObject({ figures: { [bits]: 3.21 }, ...kept });
     const stray = { errors: { [bits]: 9 }, n: { [bits]: 'none' } };
     const unmeasured = await recordClaim(
       id,
       { [bits]: undefined, images: 1 },
       { ...details, ...stray },
     );
-    expect(unmeasured.figures[0]).toMatchObject({ error: 0.01, n: '500 images' });
+    expect(unmeasured).toMatchObject(kept);
     const byName = { read: { [bits]: 3 }, n: { [bits]: '7 images' } };
-    expect((await recordClaim(id, {}, { ...details, ...byName })).figures[0]).toMatchObject({
-      n: '7 images',
+    expect((await recordClaim(id, {}, { ...details, ...byName })).n).toMatchObject({
+      [bits]: '7 images',
     });
   });
 

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
 import { tf } from '../../../src/core/tf.js';
 import { disposeModel } from '../../../src/flow/state-dict.js';
@@ -22,6 +20,7 @@ import {
   committedCheckpoint,
   readCommittedRun,
 } from '../../../workbook/records/training-run.js';
+import { temporaryFolder } from '../../temporary-folder.js';
 import { smallConfig, smallRun, smallSettings } from '../../training/small.js';
 
 let folder: string;
@@ -30,16 +29,9 @@ vi.mock(import('../../../workbook/records/results-folder.js'), async (original) 
   return { ...(await original()), resultFile: inResults, resultToRead: inResults };
 });
 
-beforeAll(async () => {
-  await startEngine();
-});
 beforeEach(() => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  folder = temporaryFolder();
 });
-afterEach(() => {
-  fs.rmSync(folder, { recursive: true });
-});
-
 const config = { ...smallConfig, classes: 0 };
 
 function record(step: number, validated = false): LikelihoodRecord {
@@ -180,7 +172,6 @@ test('a run goes on from a snapshot in results, without its folder, more than on
   expect(records.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
   const flow = await loadCheckpoint(committedCheckpoint('tiny'));
   expect(flow.details.steps).toBe(9);
-  disposeModel(flow);
   expect(fs.existsSync(snapshot)).toBe(false);
   expect(fs.existsSync(kept('snapshots/tiny.jsonl'))).toBe(false);
 });

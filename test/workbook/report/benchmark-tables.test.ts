@@ -1,11 +1,11 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { bestPeer, peersOf } from '../../../workbook/records/benchmarks.js';
 import { benchmarkSummary, benchmarkTables } from '../../../workbook/report/benchmark-tables.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+const folder = sharedFolder();
 vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => ({
   ...(await original()),
   resultsFolder: () => folder,
@@ -39,8 +39,6 @@ beforeAll(() => {
   ]);
   write('precision.json', { differences: [0.1], seedDeviation: 0.2, command: 'c' });
 });
-afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
-
 test('rows of one peer have PyTorch eager and torch.compile, and the best of them counts', () => {
   expect(peersOf(ofOnePeer)).toEqual({ 'pytorch eager': 4, 'torch.compile': 2.5 });
   expect(bestPeer(ofOnePeer)).toEqual({ name: 'torch.compile', figure: 2.5, ratio: 0.8 });
@@ -59,9 +57,7 @@ test('the summary names the rows above 1, and where JAX was measured', async () 
   );
   expect(lines.filter((line) => line.startsWith('- '))).toEqual([
     '- a processor, 2 threads, not yet against JAX. No row is above 1.',
-    '- another, 2 threads, JAX 0 in 1 of 3 rows. Above 1: training step, float32 (4-64-2-1 1.25 JAX). ' +
-      'STARFlow’s ratio as a multiple of TarFlow’s at the same width, images and batch, by the peers ' +
-      'that both have: forward, float32 1.20.',
+    '- another, 2 threads, JAX 0 in 1 of 3 rows. Above 1: training step, float32 (4-64-2-1 1.25 JAX).',
     '- a GPU, a processor, 2 threads. No row is above 1.',
   ]);
 });

@@ -50,7 +50,7 @@ describe('text', () => {
 
   test('has the figures that its references name', async () => {
     const [id, name] = ['02-denoising', 'share of the noise’s power removed'] as const;
-    const value = (await readClaim(id))?.figures.find((figure) => figure.name === name)?.value;
+    const value = (await readClaim(id))?.figures[name];
     if (value === undefined) throw new Error(name);
     expect(await oursText(sentence`a ${ours(id, name, { percent: true, decimals: 1 })} b`)).toBe(
       `a ${(100 * value).toFixed(1)} % b`,

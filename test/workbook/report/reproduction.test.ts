@@ -1,5 +1,4 @@
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { measurements } from '../../../workbook/papers/index.js';
@@ -12,6 +11,7 @@ import {
   reproduction,
   reproductionText,
 } from '../../../workbook/report/reproduction.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
 type Claims = Awaited<ReturnType<typeof recordedClaims>>;
 const notebooks = ['02', '10'];
@@ -22,9 +22,7 @@ const share = 'share of the noise’s power removed';
 function changed(claims: Claims, id: string, figure: string, factor: number): Claims {
   const claim = claims.get(id);
   if (!claim) throw new Error(id);
-  const figures = claim.figures.map((one) =>
-    one.name === figure && one.value !== undefined ? { ...one, value: factor * one.value } : one,
-  );
+  const figures = { ...claim.figures, [figure]: factor * (claim.figures[figure] ?? Number.NaN) };
   return new Map([...claims, [id, { ...claim, figures }]]);
 }
 
@@ -80,7 +78,7 @@ describe('figures beside the committed ones', async () => {
 
   test('a figure that the run’s processor has otherwise is judged by that too, and says so', () => {
     const claim = committed.get(denoising);
-    const value = claim?.figures.find(({ name }) => name === share)?.value;
+    const value = claim?.figures[share];
     if (!claim || value === undefined) throw new Error(denoising);
     const other = { processor: 'a processor', figures: { [share]: 1.003 * value } };
     const both = new Map([...committed, [denoising, { ...claim, elsewhere: [other] }]]);
@@ -121,7 +119,7 @@ describe('figures beside the committed ones', async () => {
   test('a claim that the run did not record fails, and is named', () => {
     const without = new Map([...again].filter(([id]) => id !== denoising));
     const figures = reproduction(notebooks, committed, without);
-    const missing = committed.get(denoising)?.figures.length ?? 0;
+    const missing = Object.keys(committed.get(denoising)?.figures ?? {}).length;
     expect(missing).toBeGreaterThan(0);
     expect(failures(figures).map(({ claim }) => claim)).toEqual(Array(missing).fill(denoising));
     expect(reproductionText(figures)).toContain(`✗ ${denoising}: '${share}' was not recorded`);
@@ -162,7 +160,7 @@ describe('the report', () => {
     const text = reproductionText(reproduction(notebooks, committed, now));
     const [figures = '', times = '', summary = ''] = text.split('\n\n');
     const line = figures.split('\n').find((one) => one.includes(share));
-    const value = (await readClaim(denoising))?.figures.find(({ name }) => name === share)?.value;
+    const value = (await readClaim(denoising))?.figures[share];
     if (value === undefined) throw new Error(share);
     const shown = Number(value.toPrecision(7));
     const cells = line?.split(/ {2,}/);
@@ -190,7 +188,7 @@ describe('the report', () => {
 });
 
 test('claims are read from the folder of a run', async () => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  const folder = sharedFolder();
   const files = claimFiles(folder, ['05']);
   expect(files).toEqual([path.join(folder, 'claims', '05-bayes-classifier.json')]);
   expect((await recordedClaims(['05'], folder)).size).toBe(0);
@@ -202,5 +200,4 @@ test('claims are read from the folder of a run', async () => {
     },
   );
   expect([...(await recordedClaims(['05'], folder)).keys()]).toEqual(['05-bayes-classifier']);
-  fs.rmSync(folder, { recursive: true });
 });

@@ -1,10 +1,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { beforeAll, expect, test } from 'vitest';
-import { startEngine } from '../../../src/core/engine.js';
-import { randomKey, uniform } from '../../../src/core/random.js';
-import { tf } from '../../../src/core/tf.js';
+import { expect, test } from 'vitest';
+import { randomKey, tf, uniform } from '../../../src/core/index.js';
 import { imagesTensor, openDataset } from '../../../src/data/index.js';
 import { disposeModel } from '../../../src/flow/state-dict.js';
 import { createModel } from '../../../src/models/registry.js';
@@ -12,10 +10,6 @@ import { decode } from '../../../src/sampling/autoencode.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
 import { openOwnDecoder, openOwnLatents } from '../../../workbook/reproduction/data.js';
 import { temporaryFolder } from '../../cli/command-line.js';
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 const config = {
   ...{ kind: 'vae', image: { channels: 3, height: 8, width: 8 }, classes: 0 },
@@ -71,8 +65,6 @@ test('latents are made once, on the scale of training, and again for another aut
   const unscaled = tf.div<tf.Tensor4D>(latents, decoder.scale);
   const decoded = await decode(decoder.autoencoder, unscaled, { mode: 'eager' });
   expect(decoded.shape).toEqual([2, 3, 8, 8]);
-  tf.dispose([latents, unscaled, decoded]);
-  disposeModel(decoder.autoencoder);
 
   await writeAutoencoder(checkpoints, 2);
   const again = await openOwnLatents(of, await openDataset(of.images, 'train'), where);

@@ -1,8 +1,7 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
 import { writeCaptionStates } from '../../../src/conditions/text/captioned-latents.js';
-import { foldIn, randomKey, uniform } from '../../../src/core/random.js';
-import { tf, tidy } from '../../../src/core/tf.js';
+import { foldIn, randomKey, tf, tidy, uniform } from '../../../src/core/index.js';
 import {
   type DataSource,
   imageDataset,
@@ -11,10 +10,8 @@ import {
   writeLatents,
 } from '../../../src/data/index.js';
 import { weightsDigest } from '../../../src/evaluation/test-readings.js';
-import type { ModelConfig } from '../../../src/flow/model.js';
-import { disposeModel } from '../../../src/flow/state-dict.js';
-import { createModel, familyOf } from '../../../src/models/registry.js';
-import type { VaeConfig } from '../../../src/models/vae/config.js';
+import { disposeModel, type ModelConfig } from '../../../src/flow/index.js';
+import { createModel, familyOf, type VaeConfig } from '../../../src/models/index.js';
 import type { CaptionEncoder } from '../../../src/pretrained/caption-encoder.js';
 import type { FeatureNetwork } from '../../../src/pretrained/feature-network.js';
 import { encodeDataset } from '../../../src/sampling/encode-dataset.js';

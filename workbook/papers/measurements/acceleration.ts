@@ -38,8 +38,8 @@ function tablesOf<const Where extends string>(
       bySelective,
     ),
     figure(`GS-Jacobi, published form, times as fast as sequential, ${where}`, '', 'timing', byGs),
-    figure(`SeJD, published rule, ${statistics}, ${where}`, '', 'computed'),
-    figure(`GS-Jacobi, published form, ${statistics}, ${where}`, '', 'computed'),
+    figure(`SeJD, published rule, ${statistics}, ${where}`),
+    figure(`GS-Jacobi, published form, ${statistics}, ${where}`),
   ]);
 }
 
@@ -102,9 +102,9 @@ export const acceleration = {
         ...loops,
         ...tables,
         ...paperSize,
-        figure(`${fd}, sequential`, '', 'computed'),
+        figure(`${fd}, sequential`),
         ...quality,
-        figure(`${fd}, real validation images`, '', 'computed'),
+        figure(`${fd}, real validation images`),
       ],
       trains: true,
     }),

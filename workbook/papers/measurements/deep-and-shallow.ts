@@ -13,12 +13,12 @@ export const deepAndShallow = {
       title: 'One deep block and shallow ones, against an even split of layers',
       claim: 'One deep block nearest the noise and shallow ones beat an even split at equal cost.',
       figures: [
-        ...each(splits, (split) => figure(`held-out loss, ${split}`, 'nats/dim', 'computed')),
-        ...each(splits, (split) => figure(`FD, ${split}`, '', 'computed')),
-        ...each(splits, (split) => figure(`in class, ${split}, seed 1`, '%', 'computed')),
-        figure('held-out loss, deep near noise − even', 'nats/dim', 'computed'),
-        figure('FD, deep near noise − even', '', 'computed'),
-        figure('real: validation images in class', '%', 'computed'),
+        ...each(splits, (split) => figure(`held-out loss, ${split}`, 'nats/dim')),
+        ...each(splits, (split) => figure(`FD, ${split}`)),
+        ...each(splits, (split) => figure(`in class, ${split}, seed 1`, '%')),
+        figure('held-out loss, deep near noise − even', 'nats/dim'),
+        figure('FD, deep near noise − even'),
+        figure('real: validation images in class', '%'),
       ],
     }),
     measurement({

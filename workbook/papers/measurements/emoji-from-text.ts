@@ -25,11 +25,11 @@ export const emojiFromText = {
       claim: 'A flow in the latent space of an autoencoder makes images of what a caption says.',
       figures: [
         ...each(['names of the training split', 'names of the validation split'], (names) =>
-          each(drawn, (of) => figure(`${of}, ${names}`, '%', 'computed')),
+          each(drawn, (of) => figure(`${of}, ${names}`, '%')),
         ),
-        figure('guided samples, cooler noise, held-out names', '%', 'computed'),
-        figure('other vendor’s drawings, held-out names', '%', 'computed'),
-        figure('drawings that the judge puts into their subcategory', '%', 'computed'),
+        figure('guided samples, cooler noise, held-out names', '%'),
+        figure('other vendor’s drawings, held-out names', '%'),
+        figure('drawings that the judge puts into their subcategory', '%'),
       ],
     }),
     measurement({
@@ -37,12 +37,12 @@ export const emojiFromText = {
       title: 'Guidance of the deep block by two rules, at large weights',
       claim: 'Score-based guidance in closed form is stable at large weights.',
       figures: each(['product', 'linear'], (rule) => [
-        figure(`FD, ${rule}, least`, '', 'computed'),
-        figure(`FD, ${rule}, w = 16`, '', 'computed'),
-        figure(`agreement, ${rule}, least FD`, '%', 'computed'),
-        figure(`agreement, ${rule}, w = 16`, '%', 'computed'),
-        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%', 'computed'),
-        figure(`samples that are not finite, ${rule}, w = 16`, '', 'computed'),
+        figure(`FD, ${rule}, least`),
+        figure(`FD, ${rule}, w = 16`),
+        figure(`agreement, ${rule}, least FD`, '%'),
+        figure(`agreement, ${rule}, w = 16`, '%'),
+        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%'),
+        figure(`samples that are not finite, ${rule}, w = 16`),
       ]),
     }),
     measurement({
@@ -50,9 +50,9 @@ export const emojiFromText = {
       title: 'Noise taken away by the decoder, or by the flow’s score',
       claim: 'A decoder that is trained on noisy latents beats denoising by the score.',
       figures: each(ways, (way) => [
-        figure(`PSNR of drawings, ${way}`, 'dB', 'computed'),
-        figure(`FD of samples, ${way}`, '', 'computed'),
-        figure(`FD of samples by the judge, ${way}`, '', 'computed'),
+        figure(`PSNR of drawings, ${way}`, 'dB'),
+        figure(`FD of samples, ${way}`),
+        figure(`FD of samples by the judge, ${way}`),
       ]),
     }),
     measurement({
@@ -62,12 +62,12 @@ export const emojiFromText = {
       figures: [
         ...each(['emoji-vae', 'emoji-vae-noisy'], (decoder) =>
           each([decoder, `${decoder}, noisy latents`], (of) => [
-            figure(`PSNR, ${of}`, 'dB', 'computed'),
-            figure(`standard error of PSNR, ${of}`, 'dB', 'computed'),
-            figure(`FD, ${of}`, '', 'computed'),
+            figure(`PSNR, ${of}`, 'dB'),
+            figure(`standard error of PSNR, ${of}`, 'dB'),
+            figure(`FD, ${of}`),
           ]),
         ),
-        figure('FD floor: the drawings themselves', '', 'computed'),
+        figure('FD floor: the drawings themselves'),
       ],
     }),
     measurement({
@@ -83,7 +83,7 @@ export const emojiFromText = {
           'samples, held-out names',
           'validation drawings',
         ],
-        (images) => figure(`${images}: nearer than 95 of 100 validation drawings`, '%', 'computed'),
+        (images) => figure(`${images}: nearer than 95 of 100 validation drawings`, '%'),
       ),
     }),
     measurement({

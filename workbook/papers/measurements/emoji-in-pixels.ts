@@ -7,7 +7,7 @@ const named = <const Measure extends string, const Set extends string>(
   measure: Measure,
   unit: string,
   sets: readonly Set[],
-) => each(sets, (set) => figure(`${measure}, ${set}`, unit, 'computed'));
+) => each(sets, (set) => figure(`${measure}, ${set}`, unit));
 
 const strategies = [
   'planned',
@@ -37,11 +37,11 @@ export const emojiInPixels = {
       claim:
         'The model draws new emoji: no more of its samples than of unseen drawings are very near to a training drawing.',
       figures: each(['validation drawings', 'samples, denoised', 'samples, guided'], (set) => [
-        figure(`smallest distance, ${set}`, 'rms', 'computed'),
-        figure(`median distance, ${set}`, 'rms', 'computed'),
+        figure(`smallest distance, ${set}`, 'rms'),
+        figure(`median distance, ${set}`, 'rms'),
         ...(set === 'validation drawings'
           ? []
-          : [figure(`nearer than 95 of 100 validation drawings, ${set}`, '%', 'computed')]),
+          : [figure(`nearer than 95 of 100 validation drawings, ${set}`, '%')]),
       ]),
     }),
     measurement({

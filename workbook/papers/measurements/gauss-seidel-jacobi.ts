@@ -41,14 +41,14 @@ export const gaussSeidelJacobi = {
       figures: [
         figure('largest entry of the Jacobian on or above the diagonal', '', 'exact'),
         ...each(sizes, (size) => [
-          figure(`iterations, block inverted first, ${size}`, steps[size], 'computed'),
-          figure(`iterations, other blocks, mean, ${size}`, steps[size], 'computed'),
+          figure(`iterations, block inverted first, ${size}`, steps[size]),
+          figure(`iterations, other blocks, mean, ${size}`, steps[size]),
         ]),
         ...each(sizes, (size) => [
-          figure(`error factor, first third, block inverted first, ${size}`, '', 'computed'),
-          figure(`error factor, last third, block inverted first, ${size}`, '', 'computed'),
+          figure(`error factor, first third, block inverted first, ${size}`),
+          figure(`error factor, last third, block inverted first, ${size}`),
         ]),
-        figure('blocks that converge faster at the end', 'of 20', 'computed'),
+        figure('blocks that converge faster at the end', 'of 20'),
       ],
     }),
     measurement({
@@ -57,13 +57,13 @@ export const gaussSeidelJacobi = {
       claim: 'A few blocks are tough, most are simple; CRM tells which.',
       figures: [
         ...each(sizes, (size) => [
-          figure(`toughest block's share of the iterations, ${size}`, '%', 'computed'),
+          figure(`toughest block's share of the iterations, ${size}`, '%'),
           figure(`its share of CRM, ${size}`, '%', 'computed', publishedShares[size]),
         ]),
-        figure('models of 3 whose toughest block CRM names', '', 'computed'),
-        figure('pairs of blocks that CRM orders rightly', '%', 'computed'),
-        figure('pairs without the toughest block', '', 'computed'),
-        figure('of these, ordered rightly', '', 'computed'),
+        figure('models of 3 whose toughest block CRM names'),
+        figure('pairs of blocks that CRM orders rightly', '%'),
+        figure('pairs without the toughest block'),
+        figure('of these, ordered rightly'),
       ],
     }),
     measurement({
@@ -71,13 +71,13 @@ export const gaussSeidelJacobi = {
       title: 'S4 IGM chooses the start',
       claim: 'IGM tells which start to use, lowers the risk of overflow and speeds convergence up.',
       figures: [
-        figure('blocks whose starts differ in iterations', 'of 20', 'computed'),
-        figure('of these, IGM names the quicker start', '', 'computed'),
-        figure('iterations of all blocks, started as IGM says', '', 'computed'),
-        figure('always from the latent', '', 'computed'),
-        figure('always from zeros', '', 'computed'),
-        figure('the better start each time', '', 'computed'),
-        figure('largest value of an iterate', '', 'computed'),
+        figure('blocks whose starts differ in iterations', 'of 20'),
+        figure('of these, IGM names the quicker start'),
+        figure('iterations of all blocks, started as IGM says'),
+        figure('always from the latent'),
+        figure('always from zeros'),
+        figure('the better start each time'),
+        figure('largest value of an iterate'),
       ],
     }),
     measurement({
@@ -87,18 +87,14 @@ export const gaussSeidelJacobi = {
         'Segments trade evaluations for work; the published clamp and the published eighth block change the answer, ours does not.',
       figures: [
         ...each(larger, (size) =>
-          figure(`fewest evaluations, block inverted first, ${size}`, steps[size], 'computed'),
+          figure(`fewest evaluations, block inverted first, ${size}`, steps[size]),
         ),
         ...each(larger, (size) => [
-          figure(
-            `work saved by the shrinking front, 8 segments, ${size}, op by op`,
-            '%',
-            'computed',
-          ),
-          figure(`the same in a graph, as sample runs it, ${size}`, '%', 'computed'),
+          figure(`work saved by the shrinking front, 8 segments, ${size}, op by op`, '%'),
+          figure(`the same in a graph, as sample runs it, ${size}`, '%'),
         ]),
         ...each(clamped, ({ where, bites }) => [
-          figure(`values beyond ±3, ${where}`, '%', 'computed'),
+          figure(`values beyond ±3, ${where}`, '%'),
           figure(
             `largest difference with the ±3 clamp, ${where}`,
             '',
@@ -106,7 +102,7 @@ export const gaussSeidelJacobi = {
           ),
           figure(`largest difference without it, ${where}`, '', 'rounding'),
         ]),
-        figure('largest error with the flaw of the eighth block', '', 'computed'),
+        figure('largest error with the flaw of the eighth block'),
         figure('largest error of ours in its place', '', 'rounding'),
       ],
     }),

@@ -15,18 +15,18 @@ export const latentsAndPixels = {
         'A flow on latents draws better than one on pixels that was trained at the same cost, the autoencoder not counted.',
       figures: [
         ...each(networks, (network) => [
-          figure(`FD, latents, ${network}`, '', 'computed'),
-          figure(`FD, pixels, ${network}`, '', 'computed'),
-          figure(`FD, latents − pixels, ${network}`, '', 'computed'),
-          figure(`FD, latents by score, seed 1, ${network}`, '', 'computed'),
+          figure(`FD, latents, ${network}`),
+          figure(`FD, pixels, ${network}`),
+          figure(`FD, latents − pixels, ${network}`),
+          figure(`FD, latents by score, seed 1, ${network}`),
           ...each(['latents', 'pixels'], (kind) =>
             each(['training', 'validation'], (split) =>
-              figure(`${split} drawings that passed, ${kind}, ${network}`, '', 'computed'),
+              figure(`${split} drawings that passed, ${kind}, ${network}`),
             ),
           ),
         ]),
-        figure('near a training drawing, latents', '%', 'computed'),
-        figure('near a training drawing, pixels', '%', 'computed'),
+        figure('near a training drawing, latents', '%'),
+        figure('near a training drawing, pixels', '%'),
       ],
     }),
     measurement({

@@ -43,11 +43,11 @@ export function measurement<const Id extends string, const Name extends string>(
   return declared;
 }
 
-/** A figure of a measurement. */
+/** A figure of a measurement: a plain number that is computed, where nothing else is said. */
 export function figure<const Name extends string>(
   name: Name,
-  unit: string,
-  agreement: Agreement,
+  unit = '',
+  agreement: Agreement = 'computed',
   published?: PublishedReference,
 ): MeasuredFigure<Name> {
   return { name, unit, agreement, published };

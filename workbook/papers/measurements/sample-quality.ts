@@ -9,7 +9,7 @@ const named = <const Measure extends string, const Set extends string>(
   measure: Measure,
   unit: string,
   sets: readonly Set[],
-) => each(sets, (set) => figure(`${measure}, ${set}`, unit, 'computed'));
+) => each(sets, (set) => figure(`${measure}, ${set}`, unit));
 
 /** Notebook 09: samples by every measure, with and without labels, denoising and guidance. */
 export const sampleQuality = {
@@ -47,11 +47,9 @@ export const sampleQuality = {
         'The model makes new images: no more of its samples than of unseen images are very near to a training image.',
       figures: [
         ...each(['samples', 'validation images'], (set) =>
-          each(['smallest', 'median'], (which) =>
-            figure(`${which} distance, ${set}`, 'rms', 'computed'),
-          ),
+          each(['smallest', 'median'], (which) => figure(`${which} distance, ${set}`, 'rms')),
         ),
-        figure('samples nearer than 99 of 100 validation images', 'share', 'computed'),
+        figure('samples nearer than 99 of 100 validation images', 'share'),
         figure('images of each', '', 'exact'),
       ],
     }),

@@ -35,15 +35,15 @@ export const selectiveJacobi = {
         ...each(probes, ({ size, standIn }) => {
           const how = `${size}, nearest token read as ${standIn}` as const;
           return [
-            figure(`image error, hidden from the block inverted first, ${how}`, '', 'computed'),
-            figure(`from the others, mean, ${how}`, '', 'computed'),
-            figure(`from the worst of the others, ${how}`, '', 'computed'),
+            figure(`image error, hidden from the block inverted first, ${how}`),
+            figure(`from the others, mean, ${how}`),
+            figure(`from the worst of the others, ${how}`),
           ];
         }),
-        figure('clothes in their class, nothing hidden', '%', 'computed'),
+        figure('clothes in their class, nothing hidden', '%'),
         ...each(standIns, (standIn) => [
-          figure(`nearest token read as ${standIn} in the block inverted first`, '%', 'computed'),
-          figure(`nearest token read as ${standIn} in the worst other block`, '%', 'computed'),
+          figure(`nearest token read as ${standIn} in the block inverted first`, '%'),
+          figure(`nearest token read as ${standIn} in the worst other block`, '%'),
         ]),
       ],
     }),
@@ -56,13 +56,11 @@ export const selectiveJacobi = {
         figure(
           'most iterations of a block that iterates, share of the sequential steps, inverted first',
           '%',
-          'computed',
         ),
-        figure('the same, inverted later', '%', 'computed'),
+        figure('the same, inverted later', '%'),
         figure(
           'most iterations of a block, ours from z, to be within 0.0001 of sequential sampling, 49 tokens',
           'of 48',
-          'computed',
         ),
         figure(
           'largest error there of a token that has to be exact, of the images’ scale −1 … 1',
@@ -77,23 +75,19 @@ export const selectiveJacobi = {
             'computed',
             iterations(size),
           ),
-          figure(`the same, our rule, ${size}`, '', 'computed'),
+          figure(`the same, our rule, ${size}`),
           figure(`speed-up, published rule, ${size}`, '×', 'timing', speedup(size)),
           figure(`speed-up, our rule, ${size}`, '×', 'timing'),
-          figure(`largest error (images −1 … 1), published rule, ${size}`, '', 'computed'),
+          figure(`largest error (images −1 … 1), published rule, ${size}`),
           figure(`largest error (images −1 … 1), our rule, ${size}`, '', 'rounding'),
         ]),
         ...each(sizes, (size) =>
-          figure(
-            `rms difference by the published rule, of that between two seeds, ${size}`,
-            '%',
-            'computed',
-          ),
+          figure(`rms difference by the published rule, of that between two seeds, ${size}`, '%'),
         ),
-        figure('FD (Fashion-MNIST classifier features), sequential', '', 'computed'),
-        figure('FD, selective, published rule', '', 'computed'),
-        figure('FD, sequential, another seed', '', 'computed'),
-        figure('FD, real validation images', '', 'computed'),
+        figure('FD (Fashion-MNIST classifier features), sequential'),
+        figure('FD, selective, published rule'),
+        figure('FD, sequential, another seed'),
+        figure('FD, real validation images'),
       ],
     }),
   ],

@@ -11,8 +11,8 @@ export const tarflowOnImages = {
       claim:
         'Two kinds of residual connection make training as stable as a transformer’s: the loss falls smoothly and monotonically (A5, C2).',
       figures: each(['density', 'conditional'], (model) => [
-        figure(`validations lower than the one before, ${model}`, 'share', 'computed'),
-        figure(`largest rise between validations, ${model}`, 'share of the whole fall', 'computed'),
+        figure(`validations lower than the one before, ${model}`, 'share'),
+        figure(`largest rise between validations, ${model}`, 'share of the whole fall'),
       ]),
       trains: true,
     }),
@@ -32,7 +32,7 @@ export const tarflowOnImages = {
       figures: [
         figure('largest entry outside the triangle', '', 'exact'),
         figure('log-determinant: elimination against forward pass, difference', 'nats', 'rounding'),
-        figure('log-determinant', 'nats', 'computed'),
+        figure('log-determinant', 'nats'),
       ],
     }),
     measurement({
@@ -52,11 +52,11 @@ export const tarflowOnImages = {
       title: 'One denoising step cleans the noise',
       claim: 'One training-free step along the model’s own score cleans noisy images (T2).',
       figures: [
-        figure('mean square error of noisy test images', '', 'computed'),
-        figure('after one step, λ = 1', '', 'computed'),
-        figure('share of the noise’s power removed', '', 'computed'),
-        figure('share removed by clipping alone', '', 'computed'),
-        figure('share removed by the step and clipping', '', 'computed'),
+        figure('mean square error of noisy test images'),
+        figure('after one step, λ = 1'),
+        figure('share of the noise’s power removed'),
+        figure('share removed by clipping alone'),
+        figure('share removed by the step and clipping'),
       ],
     }),
   ],

@@ -48,8 +48,8 @@ export const whatAFlowIs = {
       title: 'A2: the direction alternates between blocks',
       claim: 'Without the alternation, or with a single block, it fails.',
       figures: [
-        figure('entropy of the data, the best possible', 'nats', 'computed'),
-        figure('best possible without alternation', 'nats', 'computed'),
+        figure('entropy of the data, the best possible', 'nats'),
+        figure('best possible without alternation', 'nats'),
         figure('−E[log p], 1 block', 'nats', 'trained'),
         figure('−E[log p], 8 blocks, no alternation', 'nats', 'trained'),
         figure('−E[log p], 2 blocks, alternating', 'nats', 'trained'),

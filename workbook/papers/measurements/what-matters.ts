@@ -30,19 +30,17 @@ export const whatMatters = {
       title: 'Directions, blocks, scale and shift',
       claim: 'Without alternating directions, or with a single block, a flow fails.',
       figures: [
-        ...each(designs, (design) => figure(`FD, ${design}`, '', 'computed')),
+        ...each(designs, (design) => figure(`FD, ${design}`)),
         ...designs
           // The loss of a flow that shifts only is no likelihood under its prior.
           .filter((design) => design !== 'shift only')
-          .map((design) => figure(`held-out loss, ${design}`, 'nats/dim', 'computed')),
-        ...each(designs.slice(1), (design) =>
-          figure(`FD, ${design} − alternating`, '', 'computed'),
-        ),
-        figure('bend, alternating, seed 1', 'share', 'computed'),
+          .map((design) => figure(`held-out loss, ${design}`, 'nats/dim')),
+        ...each(designs.slice(1), (design) => figure(`FD, ${design} − alternating`)),
+        figure('bend, alternating, seed 1', 'share'),
         figure('bend, one direction, seed 1', 'share', 'rounding'),
         figure('bend, one block, seed 1', 'share', 'rounding'),
         ...each(['one direction', 'one block'], (design) =>
-          figure(`FD, ${design}, corners of real images, seed 1`, '', 'computed'),
+          figure(`FD, ${design}, corners of real images, seed 1`),
         ),
       ],
     }),
@@ -51,11 +49,9 @@ export const whatMatters = {
       title: 'More blocks or more layers',
       claim: 'Likelihood and FID improve with more blocks or more layers.',
       figures: [
-        ...each([...sizes, ...moreSizes], (size) => figure(`FD, ${size}`, '', 'computed')),
-        ...each([...sizes, ...moreSizes], (size) =>
-          figure(`held-out loss, ${size}`, 'nats/dim', 'computed'),
-        ),
-        figure('comparisons in which size helps', 'of 3', 'computed'),
+        ...each([...sizes, ...moreSizes], (size) => figure(`FD, ${size}`)),
+        ...each([...sizes, ...moreSizes], (size) => figure(`held-out loss, ${size}`, 'nats/dim')),
+        figure('comparisons in which size helps', 'of 3'),
       ],
     }),
     measurement({
@@ -63,11 +59,11 @@ export const whatMatters = {
       title: 'The loss and the distance of samples, over a training and over flows',
       claim: 'The loss falls smoothly and correlates strongly with FID.',
       figures: [
-        figure('correlation of ranks, lowest of the trainings', '', 'computed'),
-        figure("Pearson's correlation, mean", '', 'computed'),
-        figure('correlation of ranks of changes, mean', '', 'computed'),
-        figure('correlation of ranks over finished trainings', '', 'computed'),
-        figure('the same over flows whose blocks alternate', '', 'computed'),
+        figure('correlation of ranks, lowest of the trainings'),
+        figure("Pearson's correlation, mean"),
+        figure('correlation of ranks of changes, mean'),
+        figure('correlation of ranks over finished trainings'),
+        figure('the same over flows whose blocks alternate'),
         figure('trainings in which every validation is lower than the one before', '', 'exact'),
         figure('trainings', '', 'exact'),
       ],

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
+import * as path from 'node:path';
 import { types } from '../native/binding.js';
-import { opTable } from './op-table.js';
 import type { Attribute, Operation, Value } from './operations.js';
 
 /** An argument or a result of an op: its name, and what determines its type and number of tensors. */
@@ -31,16 +32,23 @@ export function signatureOf(op: string): Signature | undefined {
   return parsed.get(op);
 }
 
+/**
+ * Reads the signatures of TensorFlow's ops: `Name Name…(argument: type, …) -> (result: type, …)`, those of
+ * one signature in a line. A type is a fixed one, or the name of the attribute that holds it; `N*T` is N
+ * tensors of type T, `[T]` a list of types. data-scripts/op-table.py writes the file.
+ */
 function parse(): Map<string, Signature> {
   const found = new Map<string, Signature>();
-  for (const line of opTable.trim().split('\n')) {
-    const [, name = '', inputs = '', outputs = '', flag] =
-      line.match(/^(\w+)\((.*)\) -> \((.*)\)( stateful)?$/) ?? [];
-    found.set(name, {
+  const file = path.join(__dirname, '..', '..', 'op-table.txt');
+  for (const line of readFileSync(file, 'utf8').trim().split(/\r?\n/)) {
+    const [, names = '', inputs = '', outputs = '', flag] =
+      line.match(/^([\w ]+)\((.*)\) -> \((.*)\)( stateful)?$/) ?? [];
+    const signature = {
       inputs: parseArguments(inputs),
       outputs: parseArguments(outputs),
       stateful: flag !== undefined,
-    });
+    };
+    for (const name of names.split(' ')) found.set(name, signature);
   }
   return found;
 }

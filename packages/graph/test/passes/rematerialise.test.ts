@@ -260,7 +260,6 @@ function networkLoss(weights: Record<string, tf.Tensor>, input: tf.Tensor): tf.S
 
 test.each(['float32', 'bfloat16'] as const)(
   'the gradients of a network, whose slices and casts are made again, are what they are op by op: %s',
-  { timeout: 120_000 },
   (precision) => {
     const { batch, tokens, channels, layers } = network;
     const shapes = { qkv: [96, 32], out: [32, 32], in: [64, 32], both: [64, 64] };

@@ -56,14 +56,12 @@ function begin(): Running {
       content: signals.guard(() => answers.to(request)),
     });
   };
-  const reader = new LineReader();
+  const reader = new LineReader<Request>();
   const pipe = new Socket({ fd: descriptors.requests });
   pipe.on('data', (piece) => {
     forgetContext();
     for (const request of reader.read(piece)) {
-      next(request as Request).catch((error) =>
-        reportUncaught('The kernel failed', error, undefined),
-      );
+      next(request).catch((error) => reportUncaught('The kernel failed', error, undefined));
     }
   });
   pipe.on('close', () => process.exit(0));

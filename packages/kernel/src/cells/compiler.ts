@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import * as path from 'node:path';
 import type ts from 'typescript';
 import { guardAwaits } from './awaits.js';
 import { completeShorthands, type Shorthand, shorthandsIn } from './earlier-cells.js';
@@ -146,6 +147,14 @@ function topLevelForAwaits(typescript: Compiler, file: ts.SourceFile): ts.Diagno
 /** A file of the user that is compiled on its own: on disk, in no package, and with code in it. */
 export function isLocalSource(file: string): boolean {
   return /(?<!\.d)\.[cm]?[jt]sx?$/.test(file) && !isInPackage(file) && isFile(file);
+}
+
+/** The local file that an import of a path means: itself, one with an ending, or a folder's. */
+export function localFile(whole: string): string | undefined {
+  const stem = whole.replace(/\.[cm]?jsx?$/, '');
+  const ends =
+    stem === whole ? ['.ts', '.tsx', '.js', '/index.ts'] : ['.ts', '.tsx', '.mts', '.cts'];
+  return [whole, ...ends.map((end) => path.normalize(stem + end))].find(isLocalSource);
 }
 
 /** True for a file below node_modules. */

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import Module, { builtinModules, createRequire } from 'node:module';
 import * as path from 'node:path';
 import * as vm from 'node:vm';
-import { type Compiler, isLocalSource } from './compiler.js';
+import { type Compiler, localFile } from './compiler.js';
 
 /** The parts of Node.js's loader of modules that it shares without describing them. */
 export const loader = Module as unknown as {
@@ -61,10 +61,8 @@ export class EsPackages {
     });
   }
 
-  private namesInFile(stem: string, seen: Set<string>): string[] {
-    const file = [stem, ...['.ts', '.tsx', '.js', '/index.ts'].map((end) => stem + end)]
-      .concat(stem.replace(/\.js$/, '.ts'))
-      .find(isLocalSource);
+  private namesInFile(whole: string, seen: Set<string>): string[] {
+    const file = localFile(whole);
     if (file === undefined || seen.has(file)) return [];
     seen.add(file);
     return this.namesIn(readFileSync(file, 'utf8'), path.dirname(file), seen);

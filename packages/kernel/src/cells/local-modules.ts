@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import Module from 'node:module';
 import * as path from 'node:path';
 import { guardAwaits } from './awaits.js';
-import { type Compiler, isInPackage, isLocalSource, stateOf } from './compiler.js';
+import { type Compiler, isInPackage, isLocalSource, localFile, stateOf } from './compiler.js';
 import { loader } from './es-packages.js';
 import { originThrough, rememberOrigin } from './source-maps.js';
 
@@ -101,8 +101,6 @@ function sourceOf(request: string, parent: NodeJS.Module | undefined): string | 
   if (!/^\.{1,2}(\/|$)/.test(request) || !parent?.filename) return undefined;
   if (isInPackage(parent.filename) || parent.filename.startsWith(ownFolder)) return undefined;
   const whole = path.resolve(path.dirname(parent.filename), request);
-  const stem = whole.replace(/\.[cm]?jsx?$/, '');
-  const ends = stem === whole ? ['.ts', '.tsx', '/index.ts'] : ['.ts', '.tsx', '.mts', '.cts'];
-  if (isLocalSource(whole)) return undefined;
-  return ends.map((end) => path.normalize(stem + end)).find((file) => isLocalSource(file));
+  const file = localFile(whole);
+  return file === whole ? undefined : file;
 }

@@ -11,7 +11,7 @@ import type { LocalModules } from './local-modules.js';
 import type { Signals } from './signals.js';
 import { rememberOrigin } from './source-maps.js';
 import type { Reports } from './streams.js';
-import { own } from './timers.js';
+import { ownImmediate } from './timers.js';
 import { failureOf, failureOfFindings, rememberSource } from './traceback.js';
 import type { Converted, Converter, Executor, Tslab } from './tslab.js';
 import { shownValue } from './values.js';
@@ -119,8 +119,8 @@ export class Running {
     for (const stop of cell.waits) stop();
     cell.waits.clear();
     // A cell that lets itself be stopped ends by itself, and says how.
-    own.setImmediate(() =>
-      own.setImmediate(() => {
+    ownImmediate(() =>
+      ownImmediate(() => {
         if (this.cell !== cell) return;
         this.executor.interrupt();
         this.stop?.();

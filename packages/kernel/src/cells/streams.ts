@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { Readable } from 'node:stream';
-import { descriptors, frameOf, type Report } from '../pipes.js';
+import { descriptors, lineOf, type Report } from '../pipes.js';
 import type { Signals } from './signals.js';
 
 /** Characters of text in one report. */
@@ -15,7 +15,7 @@ export class Reports {
   ) {}
 
   send(report: Report): void {
-    this.signals.guard(() => writeWhole(frameOf(report)));
+    this.signals.guard(() => writeWhole(lineOf(report)));
   }
 
   text(name: 'stdout' | 'stderr', text: string, cell = this.cell()): void {
@@ -69,8 +69,9 @@ export function refuseInput(): void {
   });
 }
 
-function writeWhole(frame: Buffer): void {
-  for (let written = 0; written < frame.length; ) {
-    written += writeSync(descriptors.outputs, frame, written);
+function writeWhole(line: string): void {
+  const bytes = Buffer.from(line);
+  for (let written = 0; written < bytes.length; ) {
+    written += writeSync(descriptors.outputs, bytes, written);
   }
 }

@@ -6,15 +6,10 @@ import { type Cell, currentCell, runIn } from './cell.js';
 type Callback = (...values: unknown[]) => unknown;
 type Start = (callback: Callback, ...rest: unknown[]) => NodeJS.Timeout | NodeJS.Immediate;
 
-/** The timers as Node.js has them, for the kernel itself. */
-export const own = {
-  setTimeout: globalThis.setTimeout,
-  clearTimeout: globalThis.clearTimeout,
-  setImmediate: globalThis.setImmediate,
-  queueMicrotask: globalThis.queueMicrotask,
-};
+/** `setImmediate` as Node.js has it, for the kernel itself. */
+export const ownImmediate = globalThis.setImmediate;
 
-/** The same of `node:timers/promises`. */
+/** What `node:timers/promises` has, before it is replaced. */
 const ownPromises = {
   setTimeout: timerPromises.setTimeout,
   setImmediate: timerPromises.setImmediate,

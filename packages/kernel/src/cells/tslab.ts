@@ -1,4 +1,5 @@
 import type ts from 'typescript';
+import type { Shown } from '../pipes.js';
 import type { Finding } from './traceback.js';
 
 /** What tslab's converter makes of a cell. */
@@ -38,21 +39,6 @@ export interface Executor {
   locals: Record<string, unknown>;
 }
 
-interface Console {
-  log(...values: unknown[]): void;
-  error(...values: unknown[]): void;
-}
-
-/** How tslab's public functions send an output to the front end. */
-type DisplayWriter = (
-  shown: {
-    data: Record<string, unknown>;
-    metadata: Record<string, unknown>;
-    transient?: { display_id?: string };
-  },
-  update?: boolean,
-) => void;
-
 /** The parts of tslab that the kernel keeps. */
 export interface Tslab {
   createConverter(options: { isJS: boolean; isBrowser: boolean }): Converter;
@@ -60,11 +46,11 @@ export interface Tslab {
   createExecutor(
     folder: string,
     converters: { readonly node: Converter; readonly browser: Converter; close(): void },
-    console: Console,
+    console: { log(...values: unknown[]): void; error(...values: unknown[]): void },
   ): Executor;
   printQuickInfo(info: ts.QuickInfo): string;
-  /** What `display` writes with; the library looks there too. */
-  jupyter: { lastWriteDisplayData: DisplayWriter | null };
+  /** What `display` sends an output to the front end with; the library looks there too. */
+  jupyter: { lastWriteDisplayData: ((shown: Shown, update?: boolean) => void) | null };
 }
 
 /** Loads the parts of tslab. Its compiler must have been replaced before. */

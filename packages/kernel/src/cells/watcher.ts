@@ -20,7 +20,7 @@ const betweenStops = 200;
 let watching: NodeJS.Timeout | undefined;
 
 const pipe = new Socket({ fd: descriptors.interrupts });
-const reader = new LineReader();
+const reader = new LineReader<number>();
 pipe.on('data', (piece) => {
   for (const cell of reader.read(piece)) {
     signals.ask();

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { descriptors, FrameReader, type Report, type Request } from '../pipes.js';
+import { descriptors, LineReader, lineOf, type Report, type Request } from '../pipes.js';
 
 /** How the process of the cells ended. */
 export interface End {
@@ -13,7 +13,7 @@ export interface End {
 export class CellsProcess {
   private readonly child: ChildProcess;
   private readonly outputs: Readable;
-  private readonly reader = new FrameReader();
+  private readonly reader = new LineReader<Report>();
 
   constructor(onReport: (report: Report) => void, onEnd: (end: End) => void) {
     const program = path.join(__dirname, '..', 'cells', 'cells.js');
@@ -35,7 +35,7 @@ export class CellsProcess {
   }
 
   send(request: Request): void {
-    this.writable('requests').write(`${JSON.stringify(request)}\n`);
+    this.writable('requests').write(lineOf(request));
   }
 
   /** Interrupts a cell, whether it runs already or not. */

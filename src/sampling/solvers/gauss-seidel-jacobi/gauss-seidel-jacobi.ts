@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { UserError } from '../../../core/errors.js';
 import type { AutoregressiveBlock } from '../../../flow/autoregressive.js';
+import { count } from '../../../flow/model.js';
 import type { FormSearch, SolverDefinition, Start } from '../definition.js';
-import { count, iterationSettings, iterationText } from '../solver-settings.js';
+import { iterationSettings, iterationText } from '../solver-settings.js';
 import { solveByIteration } from './solve-by-iteration.js';
 
 const jacobiSchema = z.strictObject({ kind: z.literal('jacobi'), ...iterationSettings });

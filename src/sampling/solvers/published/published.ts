@@ -2,18 +2,16 @@ import { z } from 'zod';
 import { UserError } from '../../../core/errors.js';
 import { tf } from '../../../core/tf.js';
 import type { AutoregressiveBlock } from '../../../flow/autoregressive.js';
+import { count } from '../../../flow/model.js';
 import type { SolverDefinition } from '../definition.js';
 import { checkSegments } from '../gauss-seidel-jacobi/gauss-seidel-jacobi.js';
 import { segmentEnds } from '../gauss-seidel-jacobi/solve-by-iteration.js';
 import type { Sequential } from '../sequential/sequential.js';
 import {
-  count,
   defaultTolerance,
-  expected,
   type IterationSettings,
   iterationSettings,
   iterationText,
-  oneOf,
   tolerance,
 } from '../solver-settings.js';
 import { solveAsPublished } from './solve-as-published.js';
@@ -64,9 +62,9 @@ const schema = z.strictObject({
   segments: count,
   ...iterationSettings,
   maximum: count,
-  start: oneOf(['latent', 'zeros', 'allZeros']).optional(),
+  start: z.enum(['latent', 'zeros', 'allZeros']).optional(),
   /** Bounds every iterate by ±clamp, which changes the solution where that is larger; published is 3. */
-  clamp: z.number(expected('a number above 0')).positive(expected('a number above 0')).optional(),
+  clamp: z.number().positive().optional(),
 });
 
 /**
@@ -174,13 +172,7 @@ export const publishedBlockwiseJacobi: SolverDefinition<PublishedBlockwiseJacobi
   },
 };
 
-/**
- * Solvers from lists as the published code takes them (Liu and Qin 2025, arXiv 2505.12849). That code
- * leaves the first segment of the block inverted eighth unsolved; this is not reproduced here.
- *
- * @returns a solver per block, by index from the data
- * @throws UserError where a list's length is not the number of blocks
- */
+/** The solvers of blocks from lists, see `publishedSolvers`. */
 export function solversOfLists(
   blocks: readonly AutoregressiveBlock[],
   lists: PublishedLists,

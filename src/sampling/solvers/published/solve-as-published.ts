@@ -43,7 +43,7 @@ export async function solveAsPublished(
   context: SolveContext,
 ): Promise<Solution> {
   const [batch] = z.shape;
-  const samples = Array.from({ length: batch }, (_, sample) => sample);
+  const samples = [...Array(batch).keys()];
   const record = emptyRecord(batch);
   const { given } = block;
   const { maximum } = rule;
@@ -55,9 +55,8 @@ export async function solveAsPublished(
     context.onIterate?.(x, samples);
     /** Tokens that are final at the start: the first, unless it starts as what it does not stay. */
     const settled = tidy(() => {
-      if (given === 0) return 0;
-      const start = givenTokens(block, x);
-      return tf.all(tf.equal(start, firstToken(block, z, rule))).dataSync()[0] as number;
+      const same = tf.equal(givenTokens(block, x), firstToken(block, z, rule));
+      return given * Number(tf.all(same).dataSync()[0]);
     });
     let first = 0;
     for (const [segment, end] of rule.ends.entries()) {
@@ -71,11 +70,8 @@ export async function solveAsPublished(
       while (iteration < maximum && !converged()) {
         const step = publishedStep(block, { x, z }, { first, end, cache }, rule, context);
         residual = step.residual.dataSync()[0] as number;
-        step.residual.dispose();
-        x.dispose();
-        x = step.next;
-        freeCache(extended);
-        extended = step.extended;
+        tf.dispose([step.residual, x, extended ?? []]);
+        ({ next: x, extended } = step);
 
         iteration++;
         record.evaluations++;
@@ -96,17 +92,13 @@ export async function solveAsPublished(
       const open =
         iteration < enough && !converged() ? samples : samplesNotFinite(x, end, residual);
       record.unconverged.push(...open.map((sample) => ({ segment, sample })));
-      freeCache(cache);
-      cache = extended;
-      extended = undefined;
-      first = end - 1;
+      tf.dispose(cache ?? []);
+      [cache, extended, first] = [extended, undefined, end - 1];
       await context.onStep?.(end);
     }
     return { tokens: x.clone(), record };
   } finally {
-    x.dispose();
-    freeCache(cache);
-    freeCache(extended);
+    tf.dispose([x, cache ?? [], extended ?? []]);
   }
 }
 
@@ -148,10 +140,6 @@ function publishedStep(
   });
 }
 
-function freeCache(cache: Cache | undefined): void {
-  if (cache) tf.dispose(cache);
-}
-
 /**
  * The samples that have a number among their first `end` tokens that is not finite. Where the last
  * change was finite, there is none.
@@ -160,8 +148,7 @@ function samplesNotFinite(x: tf.Tensor3D, end: number, residual: number): number
   if (Number.isFinite(residual)) return [];
   const values = x.dataSync();
   const [batch, tokens, width] = x.shape;
-  return Array.from({ length: batch }, (_, sample) => sample).filter((sample) => {
-    const first = sample * tokens * width;
-    return !values.subarray(first, first + end * width).every(Number.isFinite);
-  });
+  const known = (sample: number) =>
+    values.subarray(sample * tokens * width, (sample * tokens + end) * width);
+  return [...Array(batch).keys()].filter((sample) => !known(sample).every(Number.isFinite));
 }

@@ -1,5 +1,6 @@
 import { loadDataset } from '../../../src/data/index.js';
-import { isComposed, nameWords } from '../../../src/data/sets/emoji-names.js';
+import '../../../workbook/data/emoji.js';
+import { isComposed, nameWords } from '../../../workbook/data/emoji-names.js';
 
 /**
  * Which names of emoji are held out for composition, by a rule: words that a model meets apart and is

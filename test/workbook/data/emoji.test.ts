@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import * as zlib from 'node:zlib';
 import sharp from 'sharp';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { cacheFolder } from '../../../src/core/cache-folder.js';
-import { startEngine } from '../../../src/core/engine.js';
 import { UserError } from '../../../src/core/errors.js';
 import { tf } from '../../../src/core/tf.js';
 import {
@@ -17,17 +15,15 @@ import {
   pixelBatch,
   type Split,
 } from '../../../src/data/index.js';
-import { baseEmoji, emojiName } from '../../../src/data/sets/emoji-names.js';
 import { imageGrid } from '../../../src/show/image-grid.js';
+import '../../../workbook/data/emoji.js';
+import { baseEmoji, emojiName } from '../../../workbook/data/emoji-names.js';
+import { sharedFolder } from '../../temporary-folder.js';
 
 const prefixes = ['emoji-base', 'emoji', 'emoji-google', 'emoji-twitter'];
 const allPrefixes = [...prefixes, 'emoji-composed', 'emoji-subcategories'];
 
-beforeAll(async () => {
-  await startEngine();
-});
-
-test('the library knows the emoji sets', () => {
+test('the workbook makes the emoji sets known by name', () => {
   const names = [32, 64].flatMap((size) => allPrefixes.map((prefix) => `${prefix}-${size}`));
   expect(datasetNames.filter((name) => name.startsWith('emoji'))).toEqual([
     ...names,
@@ -78,7 +74,7 @@ describe('baseEmoji', () => {
 });
 
 describe('a small set of our own', () => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
+  const folder = sharedFolder();
   const data = path.join(folder, 'data', 'emoji');
   const tones = ['1F3FB', '1F3FC', '1F3FD', '1F3FE', '1F3FF'];
   const drawings = [
@@ -137,8 +133,6 @@ describe('a small set of our own', () => {
     for (const vendor of vendors) writeImages(vendor, 32, drawings.length);
     return () => vi.unstubAllEnvs();
   });
-  afterAll(() => fs.rmSync(folder, { recursive: true }));
-
   const marks = (dataset: ImageDataset) =>
     Array.from({ length: dataset.length }, (_, i) => pixelBatch(dataset, [i])[0] as number);
 
@@ -214,7 +208,7 @@ describe('a small set of our own', () => {
     fs.writeFileSync(path.join(data, 'emoji.json'), JSON.stringify(older));
     expect((await loadDataset('emoji-32', 'test')).classes).toHaveLength(10);
     const fine = loadDataset('emoji-subcategories-32', 'test');
-    await expect(fine).rejects.toThrow(/no subcategories\. Run `node .*data\.mjs emoji` again/);
+    await expect(fine).rejects.toThrow(/no subcategories\. Run `npx tarflow data emoji` again/);
   });
 
   test('base emoji: one drawing a vendor, the plain one, on the same side', async () => {
@@ -251,9 +245,7 @@ describe('a small set of our own', () => {
     const fluent = path.join(folder, 'data', 'emoji-fluent');
     const missing = await loadDataset('emoji-fluent-256', 'train').catch((e) => e);
     expect(missing).toBeInstanceOf(UserError);
-    expect(missing.message).toMatch(
-      /are not there.*Run `node data-scripts\/data\.mjs emoji-fluent`/,
-    );
+    expect(missing.message).toMatch(/are not there.*Run `npx tarflow data emoji-fluent`/);
     fs.mkdirSync(fluent, { recursive: true });
     const drawn = drawings.flatMap(({ code }, index) => (index % 3 === 0 ? [] : [{ code, index }]));
     for (const { code, index } of drawn) {
@@ -291,7 +283,7 @@ describe('a small set of our own', () => {
     const error = await loadDataset('emoji-google-64', 'test').catch((e) => e);
     expect(error).toBeInstanceOf(UserError);
     expect(error.message).toContain(path.join(data, 'google-64-images'));
-    expect(error.message).toContain('Run `node data-scripts/data.mjs emoji`.');
+    expect(error.message).toContain('Run `npx tarflow data emoji`.');
   });
 
   test('images that do not fit the descriptions: the shape is named', async () => {
@@ -310,12 +302,12 @@ describe('a small set of our own', () => {
     fs.writeFileSync(path.join(data, 'emoji.json'), text);
     const error = await loadDataset('emoji-32', 'test').catch((e) => e);
     expect(error).toBeInstanceOf(UserError);
-    expect(error.message).toMatch(/emoji\.json does not describe emoji\. Delete it\. Run `node/);
+    expect(error.message).toMatch(/emoji\.json does not describe emoji\. Delete it\. Run `npx/);
   });
 });
 
 const present = fs.existsSync(path.join(cacheFolder(), 'data', 'emoji', 'complete.json'));
-const hint = present ? '' : ' (skipped, not in the cache: run `node data-scripts/data.mjs emoji`)';
+const hint = present ? '' : ' (skipped, not in the cache: run `npx tarflow data emoji`)';
 
 describe.skipIf(!present)(`the published emoji${hint}`, () => {
   const images = (dataset: ImageDataset) =>

@@ -41,7 +41,7 @@ export function isComposed(name: string, composed: readonly string[]): boolean {
  * Names of emoji that are held out of training and validation in the data sets `emoji-composed-*`, and in
  * those that are split like them: their words occur there in other names. They are the test split. They
  * are every third, second or fourth diagonal of tables of names such as colours by things (the rule is in
- * `test/data/sets/composed-names.ts`).
+ * `test/workbook/data/composed-names.ts`).
  */
 export const heldOutNames: readonly string[] = [
   'red heart',

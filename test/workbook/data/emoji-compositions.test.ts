@@ -9,7 +9,7 @@ import {
   heldOutNames,
   isComposed,
   nameWords,
-} from '../../../src/data/sets/emoji-names.js';
+} from '../../../workbook/data/emoji-names.js';
 import { composedNames, namesOfEmoji } from './composed-names.js';
 
 describe('names of emoji', () => {
@@ -62,7 +62,7 @@ describe('the rule of compositions', () => {
 });
 
 const present = fs.existsSync(path.join(cacheFolder(), 'data', 'emoji', 'complete.json'));
-const hint = present ? '' : ' (skipped, not in the cache: run `node data-scripts/data.mjs emoji`)';
+const hint = present ? '' : ' (skipped, not in the cache: run `npx tarflow data emoji`)';
 
 describe.skipIf(!present)(`the published emoji${hint}`, () => {
   test('have the held-out names that the rule gives', async () => {

@@ -1,16 +1,21 @@
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { z } from 'zod';
-import { cacheFolder } from '../../core/cache-folder.js';
-import { UserError } from '../../core/errors.js';
-import { readBytes } from '../../core/files.js';
-import { foldIn, permutation, randomKey } from '../../core/random.js';
-import { jsonOf } from '../../formats/metadata.js';
-import { decodedImage } from '../encoded/image-file.js';
-import { type ImageDataset, imageDataset } from '../memory.js';
-import type { Split } from '../source.js';
-import { isIn } from '../splits.js';
-import { type CachedFile, cachedBytes, cachedIdx } from './cached-file.js';
+import { cacheFolder } from '../../src/core/cache-folder.js';
+import { UserError } from '../../src/core/errors.js';
+import { readBytes } from '../../src/core/files.js';
+import { foldIn, permutation, randomKey } from '../../src/core/random.js';
+import { decodedImage } from '../../src/data/encoded/image-file.js';
+import {
+  type Datasets,
+  type ImageDataset,
+  imageDataset,
+  registerDatasets,
+  type Split,
+} from '../../src/data/index.js';
+import { type CachedFile, cachedBytes, cachedIdx } from '../../src/data/sets/cached-file.js';
+import { isIn } from '../../src/data/splits.js';
+import { jsonOf } from '../../src/formats/metadata.js';
 import { baseEmoji, emojiName, heldOutNames, isComposed } from './emoji-names.js';
 
 const splitKey = randomKey(2024);
@@ -103,13 +108,12 @@ interface EmojiChoice {
  * other (two clock faces, a red and a blue heart) may be on different sides. Two fifths of all
  * values are plain white, which dominates any likelihood on these sets.
  */
-export const emojiDatasets: Readonly<Record<string, (split: Split) => Promise<ImageDataset>>> =
-  Object.fromEntries(
-    choices().map((choice) => [
-      `${choice.prefix}-${choice.size}`,
-      (split: Split) => loadEmoji(split, choice),
-    ]),
-  );
+export const emojiDatasets: Datasets = Object.fromEntries(
+  choices().map((choice) => [
+    `${choice.prefix}-${choice.size}`,
+    (split: Split) => loadEmoji(split, choice),
+  ]),
+);
 
 function choices(): EmojiChoice[] {
   const vendors: Vendor[] = ['google', 'twitter'];
@@ -253,8 +257,8 @@ function subcategoryOf({ subcategory }: Drawing): string {
   throw new UserError('The emoji in the cache folder have no subcategories', `${remedy} again`);
 }
 
-const remedy = 'Run `node data-scripts/data.mjs emoji`';
-const fluentRemedy = 'Run `node data-scripts/data.mjs emoji-fluent`';
+const remedy = 'Run `npx tarflow data emoji`';
+const fluentRemedy = 'Run `npx tarflow data emoji-fluent`';
 
 async function readDrawings(): Promise<Drawing[]> {
   const cached = cachedFile('emoji.json');
@@ -316,3 +320,5 @@ async function eightAtOnce<T>(
     }),
   );
 }
+
+registerDatasets(emojiDatasets);

@@ -1,15 +1,13 @@
 import { determinant, Matrix } from 'ml-matrix';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
-import { normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { disposeTree } from '../../src/core/tree.js';
+import { describe, expect, test } from 'vitest';
+import { disposeTree, normal, randomKey, tf } from '../../src/core/index.js';
 import {
   type ActnormConvolutionParameters,
   actnormConvolution,
   actnormConvolutionSpecs,
   inverseActnormConvolution,
 } from '../../src/flow/actnorm-convolution.js';
+import { squeeze, unsqueeze } from '../../src/flow/coupling.js';
 import { built } from '../../src/nn/specs.js';
 
 const channels = 5;
@@ -37,10 +35,6 @@ function matrixOf(parameters: ActnormConvolutionParameters): Matrix {
   const [zero, ...columns] = tf.reshape(y, [channels + 1, channels]).arraySync() as number[][];
   return new Matrix(columns.map((column) => column.map((value, i) => value - zero![i]!)));
 }
-
-beforeAll(async () => {
-  await startEngine();
-});
 
 describe('a mix of channels', () => {
   test('starts as a rotation', () => {
@@ -75,5 +69,33 @@ describe('a mix of channels', () => {
       expect(tf.max(tf.abs(tf.sub(back, x()))).dataSync()[0]).toBeLessThan(1e-5);
       expect(tf.max(tf.abs(tf.sub(y, x()))).dataSync()[0]).toBeGreaterThan(0.5);
     });
+  });
+});
+
+test('inside a squeezed pixel the row is slowest, then the column, then the channel', () => {
+  tf.tidy(() => {
+    const x = tf.reshape(tf.range(0, 16), [1, 2, 4, 2]);
+    expect(squeeze(x, [2, 2]).arraySync()).toEqual([
+      [
+        [
+          [0, 1, 2, 3, 8, 9, 10, 11],
+          [4, 5, 6, 7, 12, 13, 14, 15],
+        ],
+      ],
+    ]);
+  });
+});
+
+test.each([
+  [2, 2],
+  [2, 1],
+  [1, 2],
+  [1, 1],
+] as const)('pixels squeezed by %i×%i are put back where they were', (rows, columns) => {
+  tf.tidy(() => {
+    const x = tf.reshape(tf.range(0, 48), [2, 4, 2, 3]);
+    const squeezed = squeeze(x, [rows, columns]);
+    expect(squeezed.shape).toEqual([2, 4 / rows, 2 / columns, 3 * rows * columns]);
+    expect(unsqueeze(squeezed, [rows, columns]).arraySync()).toEqual(x.arraySync());
   });
 });

@@ -1,9 +1,12 @@
-import { UserError } from '../../core/errors.js';
-import type { DataSource } from '../../data/index.js';
-import { saveCheckpoint } from '../../training/checkpoint.js';
-import { train } from '../../training/train.js';
-import { loadCheckpoint } from '../load-checkpoint.js';
-import { type Classifier, classifier, disposeClassifier, classifier as family } from './family.js';
+import { UserError } from '../../src/core/errors.js';
+import type { DataSource } from '../../src/data/index.js';
+import {
+  type Classifier,
+  classifier,
+  disposeClassifier,
+} from '../../src/models/classifier/family.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
+import { train } from '../../src/training/train.js';
 
 /** Where a training is. */
 export interface ClassifierProgress {
@@ -96,14 +99,4 @@ export async function trainClassifier(
  */
 export async function saveClassifier(classifier: Classifier, path: string): Promise<void> {
   await saveCheckpoint(classifier, path, {}, 'F16');
-}
-
-/**
- * Reads a classifier that {@link saveClassifier} wrote. Starts the engine if none runs.
- *
- * @returns a classifier that the caller frees with `disposeClassifier`
- * @throws UserError where the file cannot be read, or holds something else
- */
-export async function loadClassifier(path: string): Promise<Classifier> {
-  return loadCheckpoint(path, { family });
 }

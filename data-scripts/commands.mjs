@@ -1,0 +1,11 @@
+/**
+ * The commands of `tarflow` that work before there are packages or a build: each takes the arguments
+ * behind its name, and gives the exit status.
+ *
+ * @type {Record<string, (programArguments: string[]) => Promise<number>>}
+ */
+export const commands = {
+  doctor: async (rest) => (await import('./doctor.mjs')).doctor(rest),
+  data: async (rest) => (await import('./data.mjs')).fetchData(rest),
+  setup: async (rest) => (await import('./native.mjs')).setUpEngine(rest),
+};

@@ -1,0 +1,168 @@
+import { describe, expect, test } from 'vitest';
+import { tf } from '../../../src/core/tf.js';
+import { featureStatistics } from '../../../src/evaluation/feature-statistics.js';
+import { classifierFeatures } from '../../../src/models/index.js';
+import { classifierStatistics } from '../../../workbook/measures/class-judge.js';
+import { crossEntropy, reliability, softmax } from '../../../workbook/measures/classification.js';
+import { correlation, rankCorrelation } from '../../../workbook/measures/correlation.js';
+import {
+  cumulativeShares,
+  histogram,
+  normalityMeasures,
+  plusMinus,
+  smoothness,
+} from '../../../workbook/measures/distribution.js';
+import { principalComponents, projectOnto } from '../../../workbook/measures/pca.js';
+import { pixelDistance } from '../../../workbook/measures/pixel-distance.js';
+import { trainClassifier } from '../../../workbook/measures/train-classifier.js';
+import { expectNoTensorsLeft } from '../../leaks.js';
+import { madeUpImages } from '../../training/small.js';
+
+describe('distributions', () => {
+  test('values are written with their deviation', () => {
+    expect(plusMinus([1, 2, 3], 1)).toBe('2.0 ± 1.0');
+    expect(plusMinus([34.56], 1)).toBe('34.6 (n = 1)');
+  });
+
+  test('a histogram is a density: shares of all values by width', () => {
+    const rows = histogram([-1, 0, 0.49, 0.5, 1, 7], { from: 0, to: 1, bins: 2 });
+    expect(rows).toEqual([
+      { value: 0.25, density: 2 / 6 / 0.5 },
+      { value: 0.75, density: 1 / 6 / 0.5 },
+    ]);
+  });
+
+  test('shares rise to one', () => {
+    expect(cumulativeShares([3, 1, 2, 1])).toEqual([
+      { value: 1, share: 0.25 },
+      { value: 1, share: 0.5 },
+      { value: 2, share: 0.75 },
+      { value: 3, share: 1 },
+    ]);
+  });
+
+  test('a curve falls smoothly or not', () => {
+    expect(smoothness([5, 4, 4.5, 2])).toEqual({
+      values: 4,
+      falls: 2,
+      shareOfFalls: 2 / 3,
+      largestRise: 0.5,
+    });
+    expect(smoothness([3, 2, 1]).largestRise).toBe(0);
+  });
+
+  test('numbers are compared with the standard normal', () => {
+    // ±1 in turn, in rows of four: variance 1, neighbours opposite, kurtosis that of a coin.
+    const measures = normalityMeasures([1, -1, 1, -1, 1, -1, 1, -1], 4);
+    expect(measures).toEqual({
+      mean: 0,
+      meanSquare: 1,
+      neighbourCorrelation: -1,
+      excessKurtosis: -2,
+    });
+    // The pair across the end of a row does not count, and a mean is not correlation.
+    const { mean: centre, meanSquare } = normalityMeasures([3, 3, 5, 5], 2);
+    expect([centre, meanSquare]).toEqual([4, 17]);
+    expect(normalityMeasures([3, 3, 5, 5], 2).neighbourCorrelation).toBe(1);
+  });
+});
+
+/** Points along (0.6, 0.8) with a little across. */
+const features = {
+  data: [5.6, 10.8, 4.4, 9.2, 6.2, 11.6, 3.8, 8.4, 5.08, 9.94, 4.92, 10.06],
+  shape: [6, 2] as const,
+};
+const statistics = featureStatistics(features);
+
+test('the first axis is the widest, the second perpendicular to it', () => {
+  const axes = principalComponents(statistics, 2) as [number[], number[]];
+  const sign = Math.sign(axes[0][0] as number);
+  expect(axes[0].map((entry) => sign * entry)).toEqual([
+    expect.closeTo(0.6, 6),
+    expect.closeTo(0.8, 6),
+  ]);
+  const [first, second] = axes;
+  expect((first[0] as number) * (second[0] as number)).toBeCloseTo(
+    -(first[1] as number) * (second[1] as number),
+    12,
+  );
+  const places = projectOnto(features, statistics, axes);
+  expect(places.map(([along = 0]) => sign * along)).toEqual(
+    [1, -1, 2, -2, 0, 0].map((value) => expect.closeTo(value, 6)),
+  );
+  expect(Math.abs(places[4]?.[1] as number)).toBeCloseTo(0.1, 6);
+});
+
+test('no more axes than features', () => {
+  expect(() => principalComponents(statistics, 3)).toThrow('Features of width 2 have no 3 axes.');
+});
+
+test('correlations are those of their definitions', () => {
+  expect(correlation([1, 2, 3, 4], [3, 5, 7, 9])).toBeCloseTo(1, 12);
+  expect(correlation([1, 2, 3], [3, 2, 1])).toBeCloseTo(-1, 12);
+  // By hand: products 1, squares 5 and 1.
+  expect(correlation([0, 1, 2, 3], [0, 1, 0, 1])).toBeCloseTo(1 / Math.sqrt(5), 12);
+  expect(rankCorrelation([1, 10, 100, 1000], [2, 3, 50, 51])).toBeCloseTo(1, 12);
+  // Equal numbers share their rank: ranks 0.5, 0.5, 2 and 0, 1, 2.
+  expect(rankCorrelation([7, 7, 9], [1, 2, 3])).toBeCloseTo(Math.sqrt(3) / 2, 12);
+  expect(() => correlation([1, 2], [1])).toThrow(/2 and 1 numbers came/);
+  expect(() => correlation([1, 1], [1, 2])).toThrow(/equal numbers came/);
+});
+
+test('statistics of features are those of a classifier', async () => {
+  const data = madeUpImages('train', 128);
+  const classifier = await trainClassifier(data, { convolutions: [], features: 0, epochs: 1 });
+  expectNoTensorsLeft();
+  const images = tf.randomUniform([20, 1, 4, 4], -1, 1, 'float32', 1) as tf.Tensor4D;
+  const { features, logits } = classifierFeatures(classifier, images);
+  expect(classifierStatistics(classifier, images)).toEqual(featureStatistics(features));
+  tf.dispose([features, logits, images]);
+});
+
+test('pixels are apart by their means and deviations, as shares of the data range', () => {
+  expectNoTensorsLeft();
+  const images = tf.tensor4d([-1, 1, 0, 0], [2, 1, 1, 2]);
+  const others = tf.tensor4d([0, 1, 1, 0], [2, 1, 1, 2]);
+  // Means −0.5, 0.5 against 0.5, 0.5; deviations 0.5, 0.5 against the same.
+  const { mean, deviation } = pixelDistance(images, others);
+  expect(mean).toBeCloseTo(Math.sqrt((1 + 0) / 2) / 2, 6);
+  expect(deviation).toBeCloseTo(0, 6);
+  const wider = tf.zeros([2, 1, 1, 3]) as tf.Tensor4D;
+  expect(() => pixelDistance(images, wider)).toThrow('Images of 1×1×2 and of 1×1×3 came');
+  tf.dispose([images, others, wider]);
+});
+
+/** Scores whose softmax is these probabilities, moved by a constant that must not matter. */
+const scoresOf = (...probabilities: number[]) => probabilities.map((p) => Math.log(p) - 1000);
+
+test('probabilities are a softmax, which a constant does not change and a temperature flattens', () => {
+  const scores = scoresOf(0.5, 0.25, 0.25);
+  [0.5, 0.25, 0.25].forEach((p, i) => {
+    expect(softmax(scores)[i]).toBeCloseTo(p, 12);
+    // p^(1/T), normalised.
+    expect(softmax(scores, 2)[i]).toBeCloseTo(Math.sqrt(p) / (Math.sqrt(0.5) + 1), 12);
+  });
+});
+
+test('the cross-entropy is the mean of −log p(label), at any temperature', () => {
+  const scores = [scoresOf(0.5, 0.5), scoresOf(0.8, 0.2)];
+  expect(crossEntropy(scores, [0, 1])).toBeCloseTo(-Math.log(0.5 * 0.2) / 2, 12);
+  for (const temperature of [0.3, 1, 4]) {
+    const expected = scores.map((row, i) => -Math.log(softmax(row, temperature)[i] as number));
+    const mean = ((expected[0] as number) + (expected[1] as number)) / 2;
+    expect(crossEntropy(scores, [0, 1], temperature)).toBeCloseTo(mean, 12);
+  }
+});
+
+test('the calibration error is the mean distance from the diagonal, weighted by images', () => {
+  // Three images of confidence 0.8, one of them wrong, and one of confidence 0.6, right.
+  const scores = [...Array(3).fill(scoresOf(0.8, 0.2)), scoresOf(0.4, 0.6)];
+  const { error, bins } = reliability(scores, [0, 0, 1, 1]);
+  expect(bins).toHaveLength(2);
+  expect(bins[0]).toMatchObject({ images: 1, accuracy: 1 });
+  expect(bins[1]?.accuracy).toBeCloseTo(2 / 3, 12);
+  expect(bins[1]?.confidence).toBeCloseTo(0.8, 12);
+  expect(error).toBeCloseTo(0.75 * (0.8 - 2 / 3) + 0.25 * 0.4, 12);
+  // A probability of 1 falls into the last bin.
+  expect(reliability([[0, -1e4]], [0]).bins).toEqual([{ images: 1, confidence: 1, accuracy: 1 }]);
+});

@@ -1,0 +1,110 @@
+import { UserError } from '../../src/core/errors.js';
+import { tf } from '../../src/core/tf.js';
+import { mapTree } from '../../src/core/tree.js';
+import { type BlockTrace, solveBlock } from '../../src/sampling/solvers/solve-block.js';
+import { definitionOf, type Solver } from '../../src/sampling/solvers/solvers.js';
+import type { BlockTrajectory } from '../../src/sampling/study/trajectories.js';
+
+/** How an iteration closed in on a block's exact input. The start is iterate 0. */
+export interface Convergence {
+  /** Per iterate, for each token: the largest error of its numbers over all samples, (T). */
+  tokenErrors: Float32Array[];
+  /** Per iterate: the root of the mean squared error of all numbers. */
+  meanErrors: number[];
+  trace: BlockTrace;
+}
+
+/**
+ * Solves a block and compares every iterate with the exact input. A sample that is done keeps its
+ * last error.
+ *
+ * @param solver one that iterates and shows its iterates: not `sequential`
+ * @throws UserError for one that does not
+ */
+export async function followConvergence(
+  { block, conditions, z, x }: BlockTrajectory,
+  solver: Solver,
+): Promise<Convergence> {
+  if (!definitionOf(solver).showsIterates) {
+    throw new UserError(
+      `The solver '${solver.kind}' shows no iterates to follow`,
+      "Take 'jacobi', 'gaussSeidelJacobi' or a published form",
+    );
+  }
+  const [batch, tokens, width] = x.shape;
+  const exact = x.dataSync();
+  const largest = new Float32Array(batch * tokens);
+  const squares = new Float64Array(batch);
+  const tokenErrors: Float32Array[] = [];
+  const meanErrors: number[] = [];
+  const { tokens: found, trace } = await solveBlock(block, z, solver, {
+    conditions,
+    onIterate(iterate, samples) {
+      const values = iterate.dataSync();
+      samples.forEach((sample, row) => {
+        squares[sample] = 0;
+        for (let token = 0; token < tokens; token++) {
+          let error = 0;
+          for (let i = 0; i < width; i++) {
+            const at = token * width + i;
+            const difference = Math.abs(
+              values[row * tokens * width + at]! - exact[sample * tokens * width + at]!,
+            );
+            error = Math.max(error, difference);
+            squares[sample]! += difference ** 2;
+          }
+          largest[sample * tokens + token] = error;
+        }
+      });
+      tokenErrors.push(
+        Float32Array.from({ length: tokens }, (_, token) => {
+          let error = 0;
+          for (let i = token; i < largest.length; i += tokens) error = Math.max(error, largest[i]!);
+          return error;
+        }),
+      );
+      const sum = squares.reduce((total, square) => total + square, 0);
+      meanErrors.push(Math.sqrt(sum / x.size));
+    },
+  });
+  found.dispose();
+  return { tokenErrors, meanErrors, trace };
+}
+
+/** What was seen of a Jacobi iteration that has to end after a known number of iterations. */
+export interface GuaranteeCheck {
+  /** The first iteration after which no number was further from the exact one than `rounding`. */
+  close: number;
+  /** The largest error of a token that has to be exact, over all iterations. */
+  error: number;
+}
+
+/**
+ * Iterates on a block to the end and compares each token with the exact one from the iteration on
+ * after which it has to be exact: after k iterations the first k + 1 tokens where the first token is given,
+ * and the first k where it, too, starts at zeros.
+ *
+ * @param solver a Jacobi iteration with tolerance 0
+ * @param how `samples`: how many of the trajectory's samples are solved, the first ones; `promised`: the
+ *   iterations after which all T tokens have to be exact, T − 1 or T; `rounding`: the largest error that
+ *   float32 may bring
+ */
+export async function checkGuarantee(
+  { block, conditions, z, x }: BlockTrajectory,
+  solver: Solver,
+  how: { samples: number; promised: number; rounding: number },
+): Promise<GuaranteeCheck> {
+  const { samples, promised, rounding } = how;
+  const tokens = x.shape[1];
+  const some = mapTree({ conditions, z, x }, (all) => tf.slice(all, 0, samples));
+  try {
+    const { tokenErrors } = await followConvergence({ block, ...some }, solver);
+    const largest = (errors: Float32Array): number => Math.max(0, ...errors);
+    const far = tokenErrors.map((errors) => !(largest(errors) <= rounding)).lastIndexOf(true);
+    // The start is iterate 0: from z the first token is exact there, from zeros none.
+    const due = tokenErrors.map((errors, k) => largest(errors.subarray(0, k + tokens - promised)));
+    return { close: far + 1, error: Math.max(...due) };
+  } finally {
+    tf.dispose(some);
+  }
+}
