@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { InvalidArgumentError, Option } from 'commander';
+import { Argument, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../core/errors.js';
 import { FileUnwritable } from '../core/files.js';
+import { checkpointFile } from '../training/checkpoint.js';
 
 function numberReader(what: string, fits: (value: number) => boolean): (text: string) => number {
   return (text) => {
@@ -45,6 +46,12 @@ export function imageSize(text: string): { height: number; width: number } {
     return { height: Number(height), width: Number(width) };
   }
   throw new InvalidArgumentError('Expected a height and a width, e.g. 16x32.');
+}
+
+/** The argument that names a model. */
+export function checkpointArgument(what = ''): Argument {
+  const forms = 'the folder of a run, or a safetensors file, of ours or published';
+  return new Argument('<checkpoint>', `${what}${forms}`).argParser(checkpointFile);
 }
 
 /** The option `--mode`, how computations run; see `ExecutionOptions`. */

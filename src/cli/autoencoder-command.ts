@@ -5,7 +5,7 @@ import { featureNetworkNames, openFeatureNetwork } from '../evaluation/named-net
 import { ability } from '../flow/model.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { denoise } from '../sampling/denoise.js';
-import { counted, number, wholeNumber } from './arguments.js';
+import { checkpointArgument, counted, number, wholeNumber } from './arguments.js';
 import { defineCommand, loadModel, type Outcome, withModel, withProgress } from './command.js';
 import {
   addMeasuredOptions,
@@ -33,9 +33,7 @@ export const autoencoder = defineCommand({
   description:
     'measure an autoencoder: peak signal-to-noise ratio, and the distance to real images',
   options: (command) =>
-    addMeasuredOptions(
-      command.argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published'),
-    )
+    addMeasuredOptions(command.addArgument(checkpointArgument('an autoencoder: ')))
       .option('--real <images>', `${imageSetForms} (default: what it was trained on)`)
       .option(
         '--network <name>',

@@ -3,7 +3,7 @@ import type { DataSource } from '../data/index.js';
 import { datasetBitsPerDimension, meansByClass } from '../evaluation/bits-per-dimension.js';
 import { ability } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
-import { count, counted, wholeNumber } from './arguments.js';
+import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import { addMeasuredOptions, type MeasuredOptions, measuredSplit } from './data-options.js';
 
@@ -17,7 +17,7 @@ export const bpd = defineCommand({
   name: 'bpd',
   description: 'measure bits per dimension of a data set under a checkpoint',
   options: (command) =>
-    addMeasuredOptions(command.argument('<checkpoint>', 'a safetensors file, of ours or published'))
+    addMeasuredOptions(command.addArgument(checkpointArgument()))
       .option('--draws <n>', 'of the dequantisation noise, averaged; the papers take one', count, 1)
       .option('--seed <n>', 'of the dequantisation noise', wholeNumber, 0),
   help: `\

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Conditioned } from '../conditions/context.js';
+import { classOf } from '../conditions/labels.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
 import { UserError } from '../core/errors.js';
 import type { tf } from '../core/tf.js';
@@ -69,18 +70,7 @@ function labelsInTurn(
   if (config.classes === 0) {
     throw new UserError(`${checkpoint} is a model without classes`, 'Leave --label out');
   }
-  const names = details.classNames ?? [];
-  const chosen = text.split(',').map((part) => {
-    const wanted = part.trim();
-    const named = names.findIndex((name) => name.toLowerCase() === wanted.toLowerCase());
-    const index = named >= 0 ? named : /^\d+$/.test(wanted) ? Number(wanted) : -1;
-    if (index >= 0 && index < config.classes) return index;
-    const known = names.length > 0 ? ` (${names.join(', ')})` : '';
-    throw new UserError(
-      `${checkpoint} has no label '${wanted}'`,
-      `Expected 0 to ${config.classes - 1}${known}`,
-    );
-  });
+  const chosen = text.split(',').map((part) => classOf(part.trim(), config, details.classNames));
   return inTurn(chosen, count);
 }
 

@@ -3,7 +3,7 @@ import { tf, tidy } from '../core/tf.js';
 import { ability } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { denoise as denoiseBatch } from '../sampling/denoise.js';
-import { counted, number } from './arguments.js';
+import { checkpointArgument, counted, number } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import {
   addConditionOptions,
@@ -35,7 +35,7 @@ export const denoise = defineCommand({
   options: (command) =>
     addConditionOptions(
       command
-        .argument('<checkpoint>', 'a safetensors file, of ours or published')
+        .addArgument(checkpointArgument())
         .requiredOption(
           '--in <files...>',
           "pictures of the model's size, or .safetensors files with a tensor 'images'",

@@ -23,7 +23,7 @@ import {
   encodedWhileWritten,
 } from '../sampling/encode-dataset.js';
 import { untilInterrupted } from '../show/interrupt.js';
-import { checkTensorFile, count, counted, wholeNumber } from './arguments.js';
+import { checkpointArgument, checkTensorFile, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import { addDataOptions, dataName, givenScale, scaleForms } from './data-options.js';
 import { type Choice, choiceText, imagesToEncode, pattern } from './encoded-images.js';
@@ -48,7 +48,7 @@ export const encode = defineCommand({
   options: (command) =>
     addDataOptions(
       command
-        .argument('<checkpoint>', 'an autoencoder: a safetensors file, of ours or published')
+        .addArgument(checkpointArgument('an autoencoder: '))
         .requiredOption(
           '--out <file>',
           'a .safetensors file; a folder of them is data latents:FOLDER',

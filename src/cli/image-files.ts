@@ -90,6 +90,8 @@ interface WrittenImages {
   columns?: number | undefined;
   /** What numbers are latents of. */
   latents?: LatentFacts | undefined;
+  /** How they were made, for the metadata of one file with all of them. */
+  about?: object | undefined;
 }
 
 /**
@@ -105,19 +107,23 @@ export async function writeImages(
     names = Array.from({ length: images.shape[0] }, (_, i) => `image-${i}`),
     columns,
     latents = {},
+    about,
   }: WrittenImages = {},
 ): Promise<void> {
   const form = formOf(out);
   if (form === 'numbers') {
     const shape = images.shape.slice();
     const data = await images.data<'float32'>();
-    const facts = Object.entries(latents).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, String(value)]],
+    const facts = Object.entries({ ...latents, samples: about && JSON.stringify(about) }).flatMap(
+      ([name, value]) => (value === undefined ? [] : [[name, String(value)]]),
     );
     const tensors = { [tensorName]: { shape, dtype: 'F32' as const, data } };
     await writeSafetensors(out, tensors, Object.fromEntries(facts));
   } else if (form === 'grid') {
-    await saveImageGrid(images, out, columns === undefined ? {} : { columns });
+    await saveImageGrid(images, out, {
+      ...(columns !== undefined && { columns }),
+      ...(about && { description: JSON.stringify(about) }),
+    });
   } else {
     await writePictures(images, out, names);
   }
@@ -297,10 +303,11 @@ async function readNumbers(
 /** @throws UserError for a file that is no picture, and for one of another size */
 async function readPicture(file: string, image: ImageSize): Promise<Float32Array> {
   const encoded = { name: file, bytes: await readBytes(file) };
-  const { height, width } = await measuredImage(encoded).catch((error) => {
+  const measured = await measuredImage(encoded).catch((error) => {
     if (!(error instanceof DamagedImage)) throw error;
     throw new UserError(error.problem, 'Expected a PNG file, or another format that sharp reads');
   });
+  const { height, width } = measured.image;
   if (height !== image.height || width !== image.width) {
     throw new UserError(
       `${file} has ${width}×${height} pixels`,

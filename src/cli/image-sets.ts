@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
@@ -13,8 +14,12 @@ import { splits } from '../data/source.js';
 import type { FeatureStatistics } from '../evaluation/feature-statistics.js';
 import type { FeaturesOptions, ImagesToSee } from '../evaluation/image-features.js';
 import { keptStatistics } from '../evaluation/image-features.js';
+import { withTensorFile } from '../formats/tensor-file.js';
+import { readDescription } from '../models/load-checkpoint.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
+import { checkpointFile, checkpointName } from '../training/checkpoint.js';
 import { withProgress } from './command.js';
+import { dataName } from './data-options.js';
 import { isFolder, readImageTensor } from './image-files.js';
 
 /** Images to compare: how many there are, and some of them. */
@@ -30,7 +35,7 @@ export interface ImageSet {
 /** What {@link openImageSet} takes, for help texts. */
 export const imageSetForms =
   `NAME/SPLIT for a data set, also SET:PATH/SPLIT (SPLIT: ${splits.join(', ')}), a .safetensors ` +
-  'file of `tarflow sample`, or a folder of pictures';
+  'file of `tarflow sample`, a folder of pictures, or that of a run for what it was trained on (RUN/SPLIT)';
 
 /** To which size images in files are brought. */
 export interface ImageSetSizes {
@@ -45,6 +50,8 @@ export interface ImageSetSizes {
  * @throws UserError where there are none, and for a data set without its split
  */
 export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Promise<ImageSet> {
+  const run = await ofRun(text);
+  if (run) return run;
   if (path.extname(text) === '.safetensors') {
     const images = await readImageTensor(text);
     const [length, channels, height, width] = images.shape;
@@ -77,6 +84,20 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
     `There are no images '${text}'`,
     `Expected ${imageSetForms}. Data sets: ${[...datasetNames, ...datasetForms].join(', ')}`,
   );
+}
+
+/** What a run was trained on, or another split of it: RUN, RUN/SPLIT or RUN/checkpoint.safetensors. */
+async function ofRun(text: string): Promise<ImageSet | undefined> {
+  const { dir, base } = path.parse(text);
+  const asked = splits.find((split) => split === base);
+  const file = checkpointFile(asked === undefined ? text : dir);
+  if (path.basename(file) !== checkpointName || !existsSync(file)) return undefined;
+  const { config, details } = await withTensorFile(file, async (open) => readDescription(open));
+  const split = asked ?? 'train';
+  const data = await openDataset(dataName(file, { details }, undefined), split, {
+    image: config.image,
+  });
+  return ofSource(`${data.name}/${split}`, data);
 }
 
 function ofSource(name: string, data: DataSource): ImageSet {

@@ -21,6 +21,7 @@ import { type Solver, solverText } from '../sampling/solvers/solvers.js';
 import { namedSolvers, strategyNames } from '../sampling/solvers/strategies.js';
 import { tableText } from '../show/table.js';
 import {
+  checkpointArgument,
   checkWritable,
   count,
   modeOption,
@@ -57,7 +58,7 @@ export const plan = defineCommand({
     addGuidanceOptions(
       addConditionOptions(
         command
-          .argument('<checkpoint>', 'a safetensors file, of ours or published')
+          .addArgument(checkpointArgument())
           .addOption(metricDataOption('else more is measured instead'))
           .option(
             '--tolerance <share>',

@@ -1,15 +1,18 @@
 import * as path from 'node:path';
 import type { Conditioned } from '../conditions/context.js';
 import { openTextEncoder } from '../conditions/text/named-encoder.js';
+import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import {
   type DataSource,
   datasetForms,
+  datasetFromAnywhere,
   datasetNames,
   openDataset,
   withCaptionStates,
 } from '../data/index.js';
 import type { ModelConfig } from '../flow/model.js';
+import { experimentFor, surveyOf } from '../models/choose-experiment.js';
 import { readExperiment, withOverrides } from '../models/experiments.js';
 import { readStartingConfig } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
@@ -27,6 +30,8 @@ export interface RunOptions {
   out: string;
   experiment?: string;
   data?: string;
+  /** For what time a model is chosen where there is no experiment. */
+  minutes?: number;
   fastDecode: boolean;
   textEncoder?: string;
   set: string[];
@@ -47,19 +52,70 @@ export interface RunToTrain {
 }
 
 /**
- * What the options ask to be trained, or what the folder records of a run that goes on.
+ * Where a run goes: as asked, or into `runs`, under the name of its data.
+ * @throws UserError where nothing says what is trained
+ */
+export function runFolderOf(
+  asked: string | undefined,
+  { experiment, data }: Pick<RunOptions, 'experiment' | 'data'>,
+  resume: boolean,
+): string {
+  const isKnown = experiment !== undefined || data !== undefined || resume;
+  if (isKnown && asked !== undefined) return asked;
+  if (data !== undefined) return path.join('runs', path.basename(data.replace(/^\w+:/, '')));
+  if (!isKnown) {
+    throw new UserError(
+      'Nothing says what to train on',
+      'Name your pictures (--data folder:PATH), or an experiment of --list (--experiment NAME)',
+    );
+  }
+  const rest = resume
+    ? '--out runs/mypics --resume'
+    : `--experiment ${experiment} --out runs/first`;
+  throw new UserError('No --out came', `Example: tarflow train ${rest}`);
+}
+
+/**
+ * What the options ask to be trained, or what the folder records of a run that goes on. Where they name data
+ * alone, an experiment is chosen; what of pictures is not as they are is said.
+ *
  * @throws UserError for an experiment or a value that is none, for a folder without a run that could go
  *   on, and for data of which nothing says where they lie
  */
 export async function runToTrain(options: RunOptions): Promise<RunToTrain> {
-  const { experiment: asked, out, resume, set } = options;
+  const { experiment: asked, out, resume, set, data, minutes } = options;
   const recorded = resume ? await new RunFolder(out).described() : undefined;
+  if (minutes !== undefined && (asked !== undefined || recorded)) {
+    throw new UserError(
+      '--minutes came for a run whose steps are known',
+      'Leave it out, or set the number of steps (--set steps=NUMBER)',
+    );
+  }
   const goesOn = asked === undefined ? recorded : undefined;
-  const named = asked?.endsWith('.json') ? await readExperiment(asked) : undefined;
-  const begun = goesOn && recordedExperiment(goesOn, out);
-  const experiment = withOverrides(begun ?? named ?? findExperiment(asked ?? ''), set);
+  const begun = goesOn
+    ? recordedExperiment(goesOn, out)
+    : asked === undefined
+      ? await chosen(options)
+      : asked.endsWith('.json')
+        ? await readExperiment(asked)
+        : findExperiment(asked);
+  const experiment = withOverrides(begun, set);
+  if (!resume && data !== undefined) {
+    const survey = await surveyOf(data);
+    if (survey) console.error(`${data}: ${survey.text(experiment.config.image)}.`);
+  }
   const name = goesOn ? goesOn.experiment : experiment.name;
   return { experiment, name, named: namedDataOf(options, experiment, recorded), recorded };
+}
+
+/** An experiment for the data alone. */
+async function chosen({ data = '', minutes, out }: RunOptions): Promise<Experiment> {
+  await checkWritable(path.join(out, 'run.json'));
+  await new RunFolder(out).checkFree();
+  await startEngine();
+  const { experiment, because } = await experimentFor(data, { minutes });
+  console.error(`Chosen: ${because}.`);
+  return experiment;
 }
 
 /** What a run's folder says of its experiment. */
@@ -78,7 +134,7 @@ function namedDataOf(
   recorded: RunDescription | undefined,
 ): NamedData {
   const asked = { ...(fastDecode && { fastDecode }), ...(textEncoder && { textEncoder }) };
-  if (data !== undefined) return { data, ...asked };
+  if (data !== undefined) return { data: datasetFromAnywhere(data), ...asked };
   if (recorded?.named) return { ...recorded.named, ...asked };
   if (recorded?.data !== dataset || datasetNames.includes(dataset)) {
     return { data: dataset, ...asked };

@@ -7,6 +7,7 @@ import { checkPriorTemperature, sample as drawSamples } from '../sampling/sample
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-block.js';
 import { strategyNames } from '../sampling/solvers/strategies.js';
 import {
+  checkpointArgument,
   count,
   counted,
   imageSize,
@@ -57,7 +58,7 @@ export const sample = defineCommand({
     addGuidanceOptions(
       addConditionOptions(
         command
-          .argument('<checkpoint>', 'a safetensors file, of ours or published')
+          .addArgument(checkpointArgument())
           .requiredOption('--out <path>', outForms)
           .option('--count <n>', 'how many images', count, 16),
       ),
@@ -142,20 +143,23 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
       console.error('Some pixels are not finite, and magenta: the model or its guidance diverges.');
     }
     const { latents } = flow.details;
-    await writeImages(images, out, { columns: options.columns, latents });
+    const about = {
+      checkpoint,
+      seed,
+      label,
+      guidance,
+      denoise,
+      plan,
+      text: text && options.text,
+      priorTemperature,
+    };
+    await writeImages(images, out, { columns: options.columns, latents, about });
     return {
       json: {
-        checkpoint,
+        ...about,
         out,
         images: count,
-        seed,
-        label,
-        guidance,
-        denoise,
-        plan,
         solver,
-        text: text && options.text,
-        priorTemperature,
         ...shortfalls,
         seconds,
         engine,

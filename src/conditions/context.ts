@@ -1,6 +1,6 @@
 import { UserError } from '../core/errors.js';
 import type { tf } from '../core/tf.js';
-import { type Classes, classMixture, type Label } from './labels.js';
+import { type Classes, classMixture, classOf, type Label, type NamedLabel } from './labels.js';
 
 /** What samples are conditioned on: a class, or a caption. */
 export interface Context {
@@ -8,6 +8,30 @@ export interface Context {
   label?: Label | undefined;
   /** The states of captions (batch, entries, width); absent reads as the empty caption. */
   text?: tf.Tensor3D | undefined;
+}
+
+/** A context as a user writes it: a model that was loaded knows the names of its classes. */
+export interface NamedContext extends Omit<Context, 'label'> {
+  /** Class per sample, by its number or its name; −1 or absent reads as no label. */
+  label?: NamedLabel | undefined;
+}
+
+/** Options with labels as numbers. */
+export type Numbered<T> = Omit<T, 'label'> & { label?: Label | undefined };
+
+/**
+ * Options with the classes of a model in place of their names.
+ * @throws UserError for a name that is none
+ */
+export function numbered<T extends NamedContext>(
+  model: { config: Classes; details?: { classNames?: readonly string[] | undefined } | undefined },
+  options: T,
+): Numbered<T> {
+  const numberOf = (one: string | number) =>
+    typeof one === 'string' ? classOf(one, model.config, model.details?.classNames) : one;
+  const { label, ...rest } = options;
+  if (label === undefined || label instanceof Int32Array) return { ...rest, label };
+  return { ...rest, label: typeof label === 'object' ? label.map(numberOf) : numberOf(label) };
 }
 
 /** The buffer of a model that reads captions that has the states of the empty one (entries, width). */

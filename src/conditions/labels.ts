@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { nearestName, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 
 /**
@@ -7,6 +7,28 @@ import { tf } from '../core/tf.js';
  * the same way.
  */
 export type Label = number | readonly number[] | Int32Array;
+
+/** Labels as a user writes them: names of classes, too. */
+export type NamedLabel = Label | string | readonly string[];
+
+/**
+ * The class that a name stands for, whatever its capitals; a number in words stands for itself.
+ * @throws UserError that names the nearest class
+ */
+export function classOf(name: string, { classes }: Classes, names: readonly string[] = []): number {
+  if (classes === 0) {
+    throw new UserError('A label came for a model without classes', 'Leave the label out');
+  }
+  const named = names.findIndex((one) => one.toLowerCase() === name.toLowerCase());
+  const index = named >= 0 ? named : /^\d+$/.test(name) ? Number(name) : -1;
+  if (index >= 0 && index < classes) return index;
+  const nearest = nearestName(name, names);
+  throw new UserError(
+    `This model has no label '${name}'`,
+    `${nearest === undefined ? '' : `Did you mean ${nearest}? `}Expected 0 to ${classes - 1}` +
+      (names.length > 0 ? ` (${names.join(', ')})` : ''),
+  );
+}
 
 /** What of a model's configuration says how labels are read. */
 export interface Classes {

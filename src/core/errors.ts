@@ -81,6 +81,18 @@ export function nearestName(name: string, names: Iterable<string>): string | und
   return nearest;
 }
 
+/**
+ * The error for a name that is none of those there are: it names the nearest one.
+ * @param what the name is of, for example 'data set'
+ */
+export function unknownName(what: string, name: string, names: readonly string[]): UserError {
+  const nearest = nearestName(name, names);
+  return new UserError(
+    `Unknown ${what} '${name}'`,
+    `${nearest === undefined ? '' : `Did you mean ${nearest}? `}Expected one of ${names.join(', ')}`,
+  );
+}
+
 /** Single letters are parts of most names, and say nothing. */
 function isPart(came: string, known: string): boolean {
   return came.length > 2 && (known.startsWith(came) || known.endsWith(came));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { at, nearestName, UserError } from './errors.js';
+import { nearestName, UserError } from './errors.js';
 
 /**
  * A value that came from a file or an option, checked by a schema.
@@ -7,8 +7,8 @@ import { at, nearestName, UserError } from './errors.js';
  * @param source what to call the value in errors, e.g. `a.safetensors: the metadata 'config'`
  * @param remedy what to do where it does not fit
  * @returns the value with the schema's defaults filled in
- * @throws UserError that names the first key that is unknown with the nearest one that there is, or
- *   else the first value that does not fit
+ * @throws UserError that names all that is wrong: of the first key that is unknown the nearest one that
+ *   there is, and each value that does not fit
  */
 export function checkedValue<T>(
   schema: z.ZodType<T>,
@@ -19,16 +19,20 @@ export function checkedValue<T>(
   const { data, error } = schema.safeParse(value);
   if (!error) return data;
   // Before a key that is missing: most likely that was meant.
-  const [unknown] = error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys' ? [issue] : [],
+  const [unknown, ...more] = error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ key, path: issue.path })) : [],
   );
-  if (unknown) throw unknownKey(schema, value, unknown, source);
-  const issue = at(error.issues, 0);
-  const place = issue.path.length > 0 ? `${dotted(issue.path)} is` : 'it is';
-  throw new UserError(
-    `${source} does not fit: ${place} ${short(valueAt(value, issue.path))} (${messages(issue)})`,
-    remedy,
-  );
+  const misfits = [
+    ...more.map(({ key, path }) => `${dotted([...path, key])} is unknown`),
+    ...error.issues.flatMap((issue) => {
+      if (issue.code === 'unrecognized_keys') return [];
+      const place = issue.path.length > 0 ? dotted(issue.path) : 'it';
+      return `${place} is ${short(valueAt(value, issue.path))} (${messages(issue)})`;
+    }),
+  ].join('; ');
+  if (!unknown) throw new UserError(`${source} does not fit: ${misfits}`, remedy);
+  const known = unknownKey(schema, value, unknown, source);
+  throw new UserError(known.problem, known.remedy + (misfits ? `. Besides, ${misfits}` : ''));
 }
 
 /**
@@ -61,10 +65,9 @@ export function checkedJson<T>(
 function unknownKey(
   schema: z.ZodType,
   value: unknown,
-  { keys, path }: z.core.$ZodIssueUnrecognizedKeys,
+  { key, path }: { key: string; path: readonly PropertyKey[] },
   source: string,
 ): UserError {
-  const key = at(keys, 0);
   const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
   const known = keysAt(json, path, value);
   const nearest = nearestName(key, known);

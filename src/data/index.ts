@@ -13,7 +13,7 @@
  */
 
 import * as path from 'node:path';
-import { UserError } from '../core/errors.js';
+import { UserError, unknownName } from '../core/errors.js';
 import { openFolder } from './encoded/folder.js';
 import { exists } from './encoded/listing.js';
 import { openLatents } from './latents/latent-file.js';
@@ -29,6 +29,7 @@ import { type DataSource, type Split, splits } from './source.js';
 
 export { type CaptionStates, withCaptionStates } from './captioned.js';
 export { type FolderOptions, openFolder, openPictures } from './encoded/folder.js';
+export { type FolderSurvey, surveyFolder } from './encoded/survey.js';
 export {
   type LatentSet,
   latentScale,
@@ -105,10 +106,12 @@ registerDatasets({
 export async function loadDataset(name: string, split: Split): Promise<ImageDataset> {
   const load = loaders.get(name);
   if (!load) {
-    const known = [...datasetNames, ...datasetForms].join(', ');
-    throw new UserError(`Unknown data set '${name}'`, `Expected one of ${known}`);
+    if (await exists(name)) {
+      throw new UserError(`Unknown data set '${name}'`, `Expected folder:${name} for its pictures`);
+    }
+    throw unknownName('data set', name, [...datasetNames, ...datasetForms]);
   }
-  checkSplit(name, split);
+  checkSplit(split);
   return load(split);
 }
 
@@ -130,7 +133,7 @@ export const datasetForms: readonly string[] = [
  *   transform of the published code: the shorter side scaled by a triangle filter, the middle cut out, as
  *   torchvision and Pillow do it to the bit (Pillow before 13, which scales some tall images in the other
  *   order).
- * - `folder:PATH`: any folder of images ({@link openFolder}).
+ * - `folder:PATH`: any folder of images, with splits or without ({@link openFolder}).
  * - `latents:PATH`: a folder with a file SPLIT.safetensors for each split that is opened,
  *   `train+validation.safetensors` among them ({@link openLatents}).
  *
@@ -161,7 +164,7 @@ export async function openDataset(
   }
   const isPlaced = official || kind === 'folder' || kind === 'latents';
   if (place === undefined || !isPlaced) return loadDataset(name, split);
-  checkSplit(name, split);
+  checkSplit(split);
   if (kind === 'folder') return openFolder(place, split, options);
   if (!official) return openLatents(path.join(place, `${split}.safetensors`), split);
   const root = path.resolve(place);
@@ -169,7 +172,17 @@ export async function openDataset(
   return official.open({ root, split, options });
 }
 
-function checkSplit(name: string, split: Split): void {
+/**
+ * A data set as {@link openDataset} takes it from any folder: pictures by their full path. A path alone is that of
+ * a folder of pictures.
+ */
+export function datasetFromAnywhere(dataset: string): string {
+  const isNamed = datasetNames.includes(dataset) || /^\w+:./s.test(dataset);
+  const [, folder] = isNamed ? (/^folder:(.+)$/s.exec(dataset) ?? []) : ['', dataset];
+  return folder === undefined ? dataset : `folder:${path.resolve(folder)}`;
+}
+
+function checkSplit(split: Split): void {
   if (splits.includes(split)) return;
-  throw new UserError(`Unknown split '${split}' of ${name}`, `Expected ${splits.join(', ')}`);
+  throw unknownName('split', split, splits);
 }

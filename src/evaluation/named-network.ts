@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { unknownName } from '../core/errors.js';
 import { tidy } from '../core/tf.js';
 import { fileDigest } from '../formats/tensor-file.js';
 import {
@@ -38,10 +38,7 @@ export async function openFeatureNetwork(name: string): Promise<FeatureNetwork> 
   const [, kind = '', file = ''] = /^([^:]+):(.+)$/.exec(name) ?? [];
   const load = Object.hasOwn(loaders, kind) ? loaders[kind] : undefined;
   if (load) return load(file);
-  throw new UserError(
-    `There is no feature network '${name}'`,
-    `Expected ${featureNetworkNames.join(' or ')}`,
-  );
+  throw unknownName('feature network', name, featureNetworkNames);
 }
 
 async function loadClassifierNetwork(file: string): Promise<FeatureNetwork> {

@@ -1,5 +1,5 @@
 import { batchParts, callCompiled, inParts, partsOf } from '@tarflow/graph';
-import { type Context, contextTensors } from '../conditions/context.js';
+import { contextTensors, type NamedContext, numbered } from '../conditions/context.js';
 import { type ExecutionOptions, modeOf } from '../core/engine.js';
 import { tf, tidy } from '../core/tf.js';
 import type { Conditions } from './autoregressive.js';
@@ -52,7 +52,7 @@ export function logProbOf(
 export const halfLog2Pi = 0.5 * Math.log(2 * Math.PI);
 
 /** How a likelihood is computed, and for which label or caption. */
-export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, Context {}
+export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, NamedContext {}
 
 /**
  * The density of images under a flow, exact, with the prior from which `sample` draws. On the native
@@ -81,7 +81,7 @@ export function logProb(flow: Model, x: tf.Tensor4D, options: LogProbOptions = {
 }
 
 /** How a score is computed, and for which label or caption. */
-export interface ScoreOptions extends ExecutionOptions, Context {}
+export interface ScoreOptions extends ExecutionOptions, NamedContext {}
 
 /**
  * The score of the flow's own density, ∇ log p(x | label), exact, by one backward pass: in nats per
@@ -159,7 +159,11 @@ function overParts<R extends tf.Tensor>(
 ): R {
   const { rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
-  const conditions: Record<string, tf.Tensor> = contextTensors(flow.config, context, x.shape[0]);
+  const conditions: Record<string, tf.Tensor> = contextTensors(
+    flow.config,
+    numbered(flow, context),
+    x.shape[0],
+  );
   const mode = modeOf({ mode: asked });
   const [batch] = x.shape;
   const parts = batchParts(mode, batch, batch * rows(flow.config));

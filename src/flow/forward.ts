@@ -1,4 +1,4 @@
-import { type Context, contextTensors } from '../conditions/context.js';
+import { contextTensors, type NamedContext, numbered } from '../conditions/context.js';
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
 import { type Gaussian, normalise } from './gaussian.js';
@@ -24,11 +24,15 @@ import { ability, checkImages, type ForwardResult, type Model } from './model.js
  * console.log(z.shape, await logDet.data()); // z: 2 images, 49 tokens of 16 numbers
  * ```
  */
-export function forward(model: Model, x: tf.Tensor4D, context: Context = {}): ForwardResult {
+export function forward(model: Model, x: tf.Tensor4D, context: NamedContext = {}): ForwardResult {
   return tidy(() => {
     const flow = ability(model.family, 'flow');
     checkImages(model.config, x);
-    return flow.forward(model, x, contextTensors(model.config, context, x.shape[0]));
+    return flow.forward(
+      model,
+      x,
+      contextTensors(model.config, numbered(model, context), x.shape[0]),
+    );
   });
 }
 

@@ -36,6 +36,8 @@ export interface Model<C extends ModelConfig = ModelConfig, P extends Tree = Tre
   parameters: P;
   /** What training changes without a gradient, by name, such as the variance of a prior. */
   buffers: Leaves;
+  /** What the file says of a model that was loaded. */
+  details?: { classNames?: readonly string[] | undefined };
 }
 
 /**

@@ -1,36 +1,38 @@
+import * as path from 'node:path';
 import { z } from 'zod';
 import { nearestName, UserError } from '../core/errors.js';
 import { readBytes } from '../core/files.js';
 import { checkedJson, checkedValue } from '../core/schema.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { Experiment } from '../training/experiment.js';
-import { trainingSettings } from '../training/settings.js';
+import { trainingSettings, usualSettings } from '../training/settings.js';
 import { familyOf } from './registry.js';
 
-const outline = z.strictObject({
-  name: z.string().min(1),
-  description: z.string().default(''),
-  dataset: z.string().min(1),
+const outline = z.looseObject({
   config: z.looseObject({ kind: z.string() }),
-  settings: z.unknown(),
+  settings: z.looseObject({}).default({}),
 });
 
 /**
- * An experiment of one's own from a JSON file: `name`, `description`, `dataset` as `openDataset` takes
- * it, `config` of one of the kinds of models, and `settings` of the training.
+ * An experiment of one's own from a JSON file: `dataset` as `openDataset` takes it, `config` of one of the
+ * kinds of models, and what of `settings` differs from `usualSettings`; `name` is else that of the file, and
+ * `description` is empty.
  *
- * @throws UserError that names the value that is missing, unknown or does not fit
+ * @throws UserError that names all values that are missing, unknown or do not fit
  */
 export async function readExperiment(file: string): Promise<Experiment> {
   const text = Buffer.from(await readBytes(file)).toString('utf8');
   const remedy = 'tarflow train --list --json shows whole experiments';
-  const { config, settings, ...about } = checkedJson(outline, text, file, remedy);
-  const { schema } = familyOf(config.kind);
-  return {
-    ...about,
-    config: checkedValue(schema, config, `${file}: config`, remedy),
-    settings: checkedValue(trainingSettings, settings, `${file}: settings`, remedy),
-  };
+  const written = checkedJson(outline, text, file, remedy);
+  const whole = z.strictObject({
+    name: z.string().min(1).default(path.parse(file).name),
+    description: z.string().default(''),
+    dataset: z.string().min(1),
+    config: familyOf(written.config.kind).schema,
+    settings: trainingSettings,
+  });
+  const settings = { ...usualSettings, ...written.settings };
+  return checkedValue(whole, { ...written, settings }, file, remedy);
 }
 
 /**

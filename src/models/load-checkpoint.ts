@@ -11,6 +11,7 @@ import {
   type CheckpointDetails,
   checkedMetadata,
   checkpointDetails,
+  checkpointFile,
 } from '../training/checkpoint.js';
 import { type Classifier, classifier } from './classifier/family.js';
 import { familyOf, kinds } from './registry.js';
@@ -39,6 +40,7 @@ export interface LoadOptions {
  * state dict of PyTorch's (`.pth`), which is read as data and executes nothing. Starts the engine if
  * none runs.
  *
+ * @param path the file, or the folder of a run for that of its last saved step
  * @param options what a published state dict does not say; `imageSize` for images of another size than
  *   the training's; and `family` to refuse another kind: the result has its type then
  * @returns a model that the caller frees with `disposeModel`
@@ -64,7 +66,7 @@ export async function loadCheckpoint(
   { family: expected, ...known }: LoadOptions & { family?: Family } = {},
 ): Promise<LoadedModel> {
   await startEngine();
-  const file = await openTensorFile(path);
+  const file = await openTensorFile(checkpointFile(path));
   try {
     return await readCheckpoint(file, known, expected);
   } finally {

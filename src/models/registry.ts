@@ -1,15 +1,29 @@
-import { UserError } from '../core/errors.js';
+import { unknownName } from '../core/errors.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { freshModel } from '../flow/state-dict.js';
-import { classifier } from './classifier/family.js';
+import { type ClassifierConfig, classifier } from './classifier/family.js';
+import type { CouplingConfig } from './coupling/config.js';
 import { coupling } from './coupling/index.js';
-import { maf } from './maf/index.js';
+
+import { type MafConfig, maf } from './maf/index.js';
+import type { StarFlowConfig } from './starflow/config.js';
 import { starflow } from './starflow/index.js';
+import type { TarFlowConfig } from './tarflow/config.js';
 import { tarflow } from './tarflow/index.js';
+import type { VaeConfig } from './vae/config.js';
 import { vae } from './vae/index.js';
 
 /** Every kind of model. This is the only switch on the kind. */
 const families: Record<string, Family> = { tarflow, classifier, maf, coupling, starflow, vae };
+
+/** A configuration of one of the kinds of models. */
+export type AnyConfig =
+  | TarFlowConfig
+  | ClassifierConfig
+  | MafConfig
+  | CouplingConfig
+  | StarFlowConfig
+  | VaeConfig;
 
 /** The kinds of models, in the order of the registry. */
 export const kinds: readonly string[] = Object.keys(families);
@@ -30,14 +44,14 @@ export const kinds: readonly string[] = Object.keys(families);
 export function familyOf(kind: string): Family {
   const family = Object.hasOwn(families, kind) ? families[kind] : undefined;
   if (family) return family;
-  throw new UserError(`Unknown kind of model '${kind}'`, `Expected one of ${kinds.join(', ')}`);
+  throw unknownName('kind of model', kind, kinds);
 }
 
 /**
  * A fresh model from a seed, of the kind that its configuration names. The caller frees it with
  * `disposeModel`.
  *
- * @param config with the fields of its kind
+ * @param config with the fields of its kind: the compiler checks them where it knows the kind
  * @throws UserError for an unknown kind, or values that do not fit it
  *
  * @example
@@ -51,6 +65,11 @@ export function familyOf(kind: string): Family {
  * console.log(flow.family.title(flow.config)); // 2-1-32
  * ```
  */
-export function createModel<C extends ModelConfig>(config: C, seed: number): Model {
+export function createModel<const K extends string>(
+  config: ModelConfig & { kind: K } & (string extends K
+      ? unknown
+      : Extract<AnyConfig, { kind: K }>),
+  seed: number,
+): Model {
   return freshModel(familyOf(config.kind), config, seed);
 }

@@ -1,4 +1,4 @@
-import type { Context } from '../conditions/context.js';
+import type { NamedContext } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
@@ -6,7 +6,7 @@ import { score } from '../flow/density.js';
 import type { Model } from '../flow/model.js';
 
 /** The step uses p(x | label) or p(x | text), without guidance. */
-export interface DenoiseOptions extends ExecutionOptions, Context {
+export interface DenoiseOptions extends ExecutionOptions, NamedContext {
   /**
    * Standard deviation of the noise that the model was trained with, on the scale [−1, 1] of the images
    * (of latents, on their own).

@@ -1,12 +1,17 @@
-import { contextTensors } from '../conditions/context.js';
+import {
+  contextTensors,
+  type NamedContext,
+  type Numbered,
+  numbered,
+} from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import type { Model } from '../flow/model.js';
 import { ability, blocksOf } from '../flow/model.js';
-import { checkGuided, type GuidedContext } from './check-guidance.js';
-import { withGuidance } from './guidance.js';
+import { checkGuided } from './check-guidance.js';
+import { type Guidance, withGuidance } from './guidance.js';
 import { executionOf } from './solvers/execution.js';
 import { type BlockTrace, brokenSample, solveUnchecked } from './solvers/solve-block.js';
 import { type Solver, solversOfBlocks } from './solvers/solvers.js';
@@ -20,7 +25,8 @@ export interface InverseProgress {
   block: number;
 }
 
-export interface InverseOptions extends ExecutionOptions, GuidedContext {
+export interface InverseOptions extends ExecutionOptions, NamedContext {
+  guidance?: Guidance | undefined;
   /**
    * How blocks are solved: one for all, or one per block by index from the data. Default
    * sequential.
@@ -66,8 +72,9 @@ export interface InverseOptions extends ExecutionOptions, GuidedContext {
 export async function inverse(
   flow: Model,
   z: tf.Tensor3D,
-  options: InverseOptions = {},
+  asked: InverseOptions = {},
 ): Promise<tf.Tensor4D> {
+  const options = numbered(flow, asked);
   checkLatents(flow, z);
   if (flow.family.blocks) return inverseThroughBlocks(flow, z, options);
   const { kind, generate } = flow.family;
@@ -98,7 +105,7 @@ function checkLatents({ family, config }: Model, z: tf.Tensor): void {
 async function inverseThroughBlocks(
   flow: Model,
   z: tf.Tensor3D,
-  options: InverseOptions,
+  options: Numbered<InverseOptions>,
 ): Promise<tf.Tensor4D> {
   const { guidance, solver: asked = { kind: 'sequential' }, onTrace, onBlock } = options;
   const { config, family } = flow;

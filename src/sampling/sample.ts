@@ -1,15 +1,18 @@
+import { type NamedContext, numbered } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
 import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import type { Model } from '../flow/model.js';
 import { ability } from '../flow/model.js';
-import { checkGuided, type GuidedContext, partContext } from './check-guidance.js';
+import { checkGuided, partContext } from './check-guidance.js';
 import { checkDenoising, denoise } from './denoise.js';
+import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
-/** One label for all, or one per sample; captions' states one per sample. */
-export interface SampleOptions extends ExecutionOptions, GuidedContext {
+/** One label for all, or one per sample, as numbers or names; captions' states one per sample. */
+export interface SampleOptions extends ExecutionOptions, NamedContext {
+  guidance?: Guidance | undefined;
   count: number;
   /** How blocks are solved, and what came of it; see `inverse`. */
   solver?: InverseOptions['solver'];
@@ -52,7 +55,8 @@ export interface SampleOptions extends ExecutionOptions, GuidedContext {
  * await saveImageGrid(images, 'dresses.png');
  * ```
  */
-export async function sample(flow: Model, options: SampleOptions): Promise<tf.Tensor4D> {
+export async function sample(flow: Model, asked: SampleOptions): Promise<tf.Tensor4D> {
+  const options = numbered(flow, asked);
   const { count, label, text, solver, seed = 0, from = 0, batchSize = 64 } = options;
   const { priorTemperature = 1, onProgress, onTrace, signal, mode, precision } = options;
   checkCount('The number of samples', count);

@@ -27,6 +27,8 @@ export interface GridOptions {
   rowLabels?: readonly string[];
   /** Labels above the columns, from the left. */
   columnLabels?: readonly string[];
+  /** Goes into the file, as the description of the picture (EXIF). */
+  description?: string;
 }
 
 /**
@@ -98,6 +100,8 @@ async function draw(
     { input, raw, left, top },
     { input: Buffer.from(labelsSvg(grid, layout, options)), left: 0, top: 0 },
   ]);
+  const { description } = options;
+  if (description) picture.withExif({ IFD0: { ImageDescription: description } });
   return { png: await picture.png({ compressionLevel: 9 }).toBuffer(), size };
 }
 

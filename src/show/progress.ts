@@ -65,6 +65,8 @@ class State {
   done: number;
   fields: ProgressFields = {};
   private readonly begun = performance.now();
+  /** What says nothing of the rest: the first one of many, which compiling is a part of. */
+  private aside = { units: 0, seconds: 0 };
 
   constructor(private readonly options: ProgressOptions) {
     this.done = options.from ?? 0;
@@ -86,10 +88,18 @@ class State {
     return this.total > 0 ? Math.min(1, Math.max(0, this.done / this.total)) : 1;
   }
 
+  update(done: number, fields = this.fields): void {
+    const isFirst = done === (this.options.from ?? 0) + 1 && this.total > 10;
+    if (isFirst && this.aside.units === 0) this.aside = { units: 1, seconds: this.seconds };
+    this.done = done;
+    this.fields = fields;
+  }
+
   /** '120 of 2,000 steps · 1 min 20 s left · loss 3.210' */
   status(): string {
-    const worked = this.done - (this.options.from ?? 0);
-    const left = (this.seconds / worked) * (this.total - this.done);
+    const { units, seconds } = this.aside;
+    const worked = this.done - (this.options.from ?? 0) - units;
+    const left = ((this.seconds - seconds) / worked) * (this.total - this.done);
     return [
       `${formatValue(this.done)} of ${this.units()}`,
       ...(worked > 0 ? [`${formatDuration(left)} left`] : []),
@@ -121,9 +131,8 @@ class State {
 /** A display that draws what the state says, and puts the outcome into words at the end. */
 function shownBy(state: State, draw: () => void, end: Progress['finish']): Progress {
   return {
-    update(done, fields = state.fields) {
-      state.done = done;
-      state.fields = fields;
+    update(done, fields) {
+      state.update(done, fields);
       draw();
     },
     finish: end,

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import * as path from 'node:path';
 import { z } from 'zod';
 import { checkedJson } from '../core/schema.js';
@@ -14,6 +15,12 @@ import {
 
 /** The model of a run's last saved step, in its folder. */
 export const checkpointName = 'checkpoint.safetensors';
+
+/** The file of a checkpoint: of a run's folder that of its last saved step. */
+export function checkpointFile(place: string): string {
+  const isFolder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return isFolder ? path.join(place, checkpointName) : place;
+}
 
 /** What a model is called by its file: that of a run by its folder, since all those files are called alike. */
 export function titleOfCheckpoint(file: string): string {
@@ -37,6 +44,8 @@ const detailsSchema = z.strictObject({
     ])
     .optional(),
   dataset: z.string().optional(),
+  /** How `openDataset` opens it again, where that is not by its name. */
+  place: z.string().optional(),
   /** The split of it that the model was trained on; older files do not say. */
   split: z.string().optional(),
   /** What the labels stand for. */

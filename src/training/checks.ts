@@ -14,7 +14,7 @@ import { checkSettings, type TrainingSettings } from './settings.js';
 export interface RunToCheck<C extends ModelConfig, P extends Tree> {
   family: Family<C, P>;
   config: C;
-  settings: TrainingSettings;
+  settings?: Partial<TrainingSettings>;
   data: DataSource;
   validation?: DataSource | undefined;
   parallel?: Share | undefined;

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { UserError, unknownName } from '../core/errors.js';
 import type { ModelConfig } from '../flow/model.js';
 import type { TrainingSettings } from './settings.js';
 
@@ -36,11 +36,10 @@ export function knownExperiments(): readonly Experiment[] {
 export function findExperiment(name: string): Experiment {
   const found = registered.find((experiment) => experiment.name === name);
   if (found) return found;
-  const names = registered.map((experiment) => experiment.name).join(', ');
+  const names = registered.map((experiment) => experiment.name);
+  if (names.length > 0) throw unknownName('experiment', name, names);
   throw new UserError(
     `Unknown experiment '${name}'`,
-    names
-      ? `Expected one of ${names}`
-      : 'Expected the path of a .json file: no experiment is registered',
+    'Expected the path of a .json file: no experiment is registered',
   );
 }

@@ -19,6 +19,6 @@ export { learningRate } from './optimiser/schedule.js';
 export type { LikelihoodRecord, StepRecord, Validation } from './record.js';
 export type { NamedData, RunDescription } from './run-description.js';
 export { RunFolder } from './run-folder.js';
-export type { TrainingSettings } from './settings.js';
+export { type TrainingSettings, usualSettings } from './settings.js';
 export type { LoadedStartingPoint } from './state.js';
 export { type TrainingResult, type TrainingRun, train } from './train.js';

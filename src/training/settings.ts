@@ -31,7 +31,8 @@ const noise = z.discriminatedUnion(
 
 /**
  * How a model is trained: the one source of the type, of what run.json holds and of what `--set`
- * changes. Where the papers say how, their values are named (TarFlow, section 4.1).
+ * changes. Where the papers say how, their values are named (TarFlow, section 4.1). What is left out is
+ * as in {@link usualSettings}.
  */
 export const trainingSettings = z.strictObject({
   /**
@@ -96,14 +97,34 @@ export const trainingSettings = z.strictObject({
 /** How a model is trained. Where the papers say how, their values are named (TarFlow, section 4.1). */
 export type TrainingSettings = z.infer<typeof trainingSettings>;
 
+/** What settings are where nothing says otherwise: for a small flow that draws pictures. */
+export const usualSettings: TrainingSettings = {
+  noise: { kind: 'gaussian', sigma: 0.05 },
+  batchSize: 64,
+  steps: 2000,
+  peakLearningRate: 1e-3,
+  warmupSteps: 100,
+  dropLabel: 0.1,
+  weightDecay: 1e-4,
+  clipNorm: 1,
+  averageDecay: 0,
+  flip: false,
+  precision: 'float32',
+  seed: 1,
+  validateEvery: 200,
+  validationImages: 512,
+  saveEvery: 200,
+};
+
 /**
- * Checks settings.
+ * Checks settings, and fills in those that are left out.
  * @throws UserError that names each setting that does not fit, its value and what is expected, or for an
  *   unknown setting the nearest right one
  */
-export function checkSettings(settings: unknown): TrainingSettings {
-  const { data, error } = trainingSettings.safeParse(settings);
-  if (!data) throw wrongSettings(error.issues, settings);
+export function checkSettings(settings: object = {}): TrainingSettings {
+  const whole = { ...usualSettings, ...settings };
+  const { data, error } = trainingSettings.safeParse(whole);
+  if (!data) throw wrongSettings(error.issues, whole);
   const { warmupSteps, holdSteps = 0, steps } = data;
   if (holdSteps > 0 && warmupSteps + holdSteps > steps) {
     throw new UserError(

@@ -5,6 +5,7 @@ import type { Feeds } from '../flow/model.js';
 import { disposeModel, freshModel } from '../flow/state-dict.js';
 import { modelSpec } from './model-spec.js';
 import { type TrainingProgram, trainingProgram, usualMode } from './program.js';
+import type { TrainingSettings } from './settings.js';
 import { initialState } from './state.js';
 import { ratesOf, stepOptions } from './step.js';
 import type { TrainingRun } from './train.js';
@@ -23,7 +24,9 @@ export async function secondsPerStep({
   config,
   settings,
   mode,
-}: Pick<TrainingRun, 'family' | 'config' | 'settings' | 'mode'>): Promise<number> {
+}: Pick<TrainingRun, 'family' | 'config' | 'mode'> & {
+  settings: TrainingSettings;
+}): Promise<number> {
   const spec = modelSpec(family, family.check(config));
   const { batchSize, averageDecay, precision } = settings;
   const model = freshModel(family, config, 1);

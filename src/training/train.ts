@@ -25,7 +25,8 @@ import { ratesOf, stepOptions } from './step.js';
 export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree = Tree> {
   family: Family<C, P>;
   config: C;
-  settings: TrainingSettings;
+  /** What is left out is as in `usualSettings`. */
+  settings?: Partial<TrainingSettings>;
   data: DataSource;
   /** Held-out samples for validation. Absent: nothing is validated. */
   validation?: DataSource;
@@ -276,7 +277,7 @@ function fileOf({ checkpoint, sha256, steps }: StartingPoint): StartingPoint {
 
 /** What a checkpoint says of the run that made it. */
 function detailsOf<C extends ModelConfig, P extends Tree>(
-  { experiment, spec, data, settings: { noise, seed } }: CheckedRun<C, P>,
+  { experiment, spec, data, named, settings: { noise, seed } }: CheckedRun<C, P>,
   steps: number,
 ): CheckpointDetails {
   const { classes, text }: Conditioned = spec.config;
@@ -284,6 +285,7 @@ function detailsOf<C extends ModelConfig, P extends Tree>(
     ...(experiment !== undefined && { experiment }),
     ...(noise.kind !== 'none' && { noise }),
     dataset: data.name,
+    ...(named && named.data !== data.name && { place: named.data }),
     split: data.split,
     ...(classes > 0 && { classNames: data.classes }),
     ...(text && data.text?.encoder && { textEncoder: data.text.encoder }),

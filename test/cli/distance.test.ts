@@ -211,7 +211,7 @@ describe('tarflow distance', () => {
         [
           'fashion-mnist/train',
           ['fashion-mnist/train', '--network', 'dinov2:none.pth'],
-          /There is no feature network 'dinov2:none\.pth'.* Expected efficientnet-lite0 or/,
+          /Unknown feature network 'dinov2:none\.pth'.* Expected one of efficientnet-lite0, /,
         ],
         [
           'fashion-mnist/train',

@@ -64,11 +64,14 @@ test('train and bpd take a set from its folder', async () => {
   const measured = await tarflow('bpd', checkpoint, ...data, ...test, '--json');
   expect(measured.code, measured.stderr).toBe(0);
   expect(JSON.parse(measured.stdout)).toMatchObject({ split: 'test', images: 30 });
-  // The name alone, as the checkpoint has it, says no folder.
-  const without = await tarflow('bpd', checkpoint);
-  expect(without.code).toBe(2);
-  expect(without.stderr).toMatch(/set afhq came without its folder \(afhq:PATH\)/);
-  expect(without.stderr).toContain(address);
+  // The checkpoint knows where its data were; the name alone says no folder.
+  const without = await tarflow('bpd', checkpoint, '--json');
+  expect(without.code, without.stderr).toBe(0);
+  expect(JSON.parse(without.stdout)).toMatchObject({ data: 'afhq', split: 'validation' });
+  const named = await tarflow('bpd', checkpoint, '--data', 'afhq');
+  expect(named.code).toBe(2);
+  expect(named.stderr).toMatch(/set afhq came without its folder \(afhq:PATH\)/);
+  expect(named.stderr).toContain(address);
 
   const fast = path.join(temporaryFolder(), 'fast');
   const set = [...shape, 'steps=1'];

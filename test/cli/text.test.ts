@@ -487,7 +487,7 @@ describe('mistakes are named', () => {
       expect(stderr).toMatch(message);
     };
     await refused('{', /captions\.json is not JSON/);
-    await refused('{"name":"a"}', /dataset is missing/);
+    await refused('{"name":"a"}', /config is missing/);
     const { settings } = written;
     await refused(
       JSON.stringify({ ...written, config: { kind: 'gan' } }),
@@ -495,11 +495,11 @@ describe('mistakes are named', () => {
     );
     await refused(
       JSON.stringify({ ...written, settings: { ...settings, steps: 0.5 } }),
-      /captions\.json: settings does not fit: steps is 0\.5/,
+      /captions\.json does not fit: settings\.steps is 0\.5/,
     );
     await refused(
       JSON.stringify({ ...written, config: { ...config, chanels: 1 } }),
-      /has the key chanels.*nearest one is channels/,
+      /has the key config\.chanels.*nearest one is config\.channels/,
     );
     writeExperiment();
     const { code, stderr } = await trainInto('refused', '--set', 'text.entries=4');

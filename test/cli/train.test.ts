@@ -3,9 +3,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { openImageSet } from '../../src/cli/image-sets.js';
 import { cacheFolder } from '../../src/core/cache-folder.js';
 import { tf } from '../../src/core/tf.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { sample } from '../../src/sampling/sample.js';
 import type { StepRecord } from '../../src/training/record.js';
 import { experiments } from '../../workbook/experiments/index.js';
 import { expectNoTensorsLeft } from '../leaks.js';
@@ -135,6 +139,133 @@ test.each(['graph', 'xla'])(
     );
   },
 );
+
+describe('pictures of one’s own', () => {
+  /** Ten pictures in each of two classes, colour of 20×16 pixels, beside a text file. */
+  async function pictures(): Promise<string> {
+    const folder = path.join(temporaryFolder(), 'pets');
+    for (const [label, name] of ['cat', 'dog'].entries()) {
+      fs.mkdirSync(path.join(folder, name), { recursive: true });
+      for (let i = 0; i < 10; i++) {
+        const background = { r: 20 * i, g: 200 * label, b: 90 };
+        const create = { width: 20, height: 16, channels: 3 as const, background };
+        await sharp({ create }).toFile(path.join(folder, name, `${i}.png`));
+      }
+    }
+    fs.writeFileSync(path.join(folder, 'notes.txt'), 'no picture');
+    return folder;
+  }
+
+  const small = ['channels=16', 'headWidth=16', 'blocks=2', 'layersPerBlock=1', 'steps=2'];
+
+  test('get a model, settings and a folder, which need not be named again', async () => {
+    const data = await pictures();
+    const out = path.join(path.dirname(data), 'run');
+    const named = ['--data', `folder:${path.relative('', data)}`, '--out', out];
+    const { code, stderr } = await tarflow('train', ...named, '--minutes', '1', '--set', ...small);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/Chosen: 2-64-4-2 for 18 pictures, \d+ steps of 8 at .* of 1/);
+    expect(stderr).toMatch(/18 train, 2 validation .*16×16 in colour; 20 of another shape lose/);
+    const run = JSON.parse(fs.readFileSync(path.join(out, 'run.json'), 'utf8'));
+    expect(run).toMatchObject({
+      experiment: 'pets',
+      data: 'pets',
+      named: { data: `folder:${data}` },
+      config: { classes: 2, channels: 16, image: { channels: 3, height: 16, width: 16 } },
+      settings: { steps: 2, batchSize: 8, noise: { kind: 'gaussian', sigma: 0.05 } },
+    });
+    expect((await tarflow('train', '--out', out, '--resume')).code).toBe(0);
+    const again = await tarflow('train', ...named);
+    expect(again).toMatchObject({ code: 2 });
+    expect(again.stderr).toMatch(/holds a run already.*--resume/);
+
+    const at = (name: string) => path.join(path.dirname(out), name);
+    for (const [command, ...options] of [
+      ['bpd', out],
+      ['bpd', path.join(out, 'checkpoint.safetensors'), '--split', 'train', '--count', '4'],
+      [
+        'sample',
+        out,
+        '--label',
+        'Dog',
+        '--count',
+        '8',
+        '--seed',
+        '7',
+        '--out',
+        at('s.safetensors'),
+      ],
+      ['sample', out, '--label', 'cat,dog', '--count', '2', '--denoise', '--out', at('s.png')],
+      ['denoise', out, '--in', at('s.safetensors'), '--label', 'dog', '--out', at('d.png')],
+      ['plan', out, '--repeats', '1', '--output', at('plan.json')],
+    ] as const) {
+      const { code, stderr } = await tarflow(command, ...options);
+      expect(code, `${command}: ${stderr}`).toBe(0);
+    }
+    // What `distance` compares with.
+    const lengths = [out, path.join(out, 'validation'), path.join(out, 'checkpoint.safetensors')];
+    for (const [i, text] of lengths.entries()) {
+      expect(await openImageSet(text)).toMatchObject({
+        name: `pets/${i === 1 ? 'validation' : 'train'}`,
+        length: i === 1 ? 2 : 18,
+        image: { channels: 3, height: 16, width: 16 },
+      });
+    }
+    const { metadata } = await readSafetensors(at('s.safetensors'));
+    expect(JSON.parse(metadata.samples!)).toMatchObject({ seed: 7, label: new Array(8).fill(1) });
+    const { exif } = await sharp(at('s.png')).metadata();
+    expect(exif?.toString()).toContain('"label":[0,1]');
+    const unknown = await tarflow('sample', out, '--label', 'dgo', '--out', at('x.png'));
+    expect(unknown.stderr).toMatch(
+      /no label 'dgo'\. Did you mean dog\? Expected 0 to 1 \(cat, dog\)/,
+    );
+    const test = await tarflow('bpd', out, '--split', 'test');
+    expect(test.stderr).toMatch(
+      /no images of the split 'test'\. Expected one of train, validation/,
+    );
+    const flow = await loadCheckpoint(out);
+    const [named8, numbered8] = await Promise.all(
+      ['dog', 1].map((label) => sample(flow, { count: 2, label })),
+    );
+    expect(await named8!.data()).toEqual(await numbered8!.data());
+    tf.dispose([named8!, numbered8!]);
+    disposeModel(flow);
+  });
+
+  test('that an experiment has otherwise are converted, and it is said', async () => {
+    const data = await pictures();
+    const out = path.join(path.dirname(data), 'run');
+    const set = ['classes=0', 'steps=1'];
+    const { code, stderr } = await train(out, set, '--data', `folder:${data}`);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/28×28 in grey; 20 in colour become grey;.* 20 smaller than 28×28 are/);
+    const timed = await train(out, set, '--data', `folder:${data}`, '--minutes', '3');
+    expect(timed.stderr).toMatch(/--minutes came for a run whose steps are known/);
+  });
+
+  test('that cannot be trained on are refused before anything is made', async () => {
+    const folder = temporaryFolder();
+    const picture = { width: 16, height: 16, channels: 3, background: 'red' } as const;
+    const write = (name: string) => {
+      fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+      return sharp({ create: picture }).toFile(path.join(folder, name));
+    };
+    const mistakes: [() => unknown, RegExp][] = [
+      [() => {}, /holds no images\. Expected files that end in/],
+      [() => fs.writeFileSync(path.join(folder, 'a.png'), 'hello'), /a\.png cannot be decoded/],
+      [() => write('a.png'), /two images or more, of which one is held out/],
+      [() => write('cat/a.png'), /a\.png lies beside folders of classes/],
+    ];
+    for (const [prepare, message] of mistakes) {
+      await prepare();
+      const run = ['--data', `folder:${folder}`, '--out', path.join(folder, 'out', 'run')];
+      const { code, stderr } = await tarflow('train', ...run, '--minutes', '1');
+      expect(code).toBe(2);
+      expect(stderr).toMatch(message);
+      expect(fs.existsSync(path.join(folder, 'out'))).toBe(false);
+    }
+  });
+});
 
 describe('a run goes on as its folder records it', () => {
   /** A run of one step, and its folder. */
@@ -295,7 +426,9 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
   });
 
   test('no experiment or folder', async () => {
-    expect((await tarflow('train', '--out', 'x')).stderr).toContain('No --experiment came');
+    expect((await tarflow('train', '--out', 'x')).stderr).toMatch(
+      /what to train on.*--data folder:PATH.*--experiment/,
+    );
     expect((await tarflow('train', '--resume')).stderr).toMatch(/No --out came.*--resume/);
     const none = await tarflow('train', '--out', temporaryFolder(), '--resume');
     expect(none.stderr).toContain('holds no run to resume');
@@ -355,7 +488,8 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     onTestFinished(() => void vi.unstubAllEnvs());
     const out = path.join(folder, 'run');
     const other = path.join(folder, 'other');
-    expect((await train(other, ['steps=1', 'channels=32'])).code).toBe(0);
+    const begun = await train(other, ['steps=1', 'channels=32']);
+    expect(begun.code, begun.stderr).toBe(0);
     const long = ['steps=2000', 'validationImages=4'];
     // As a process of its own: no engine runs in it, which would leave nothing to choose.
     const told = (place: string, more: string[], ...options: string[]) =>

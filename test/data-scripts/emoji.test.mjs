@@ -86,7 +86,7 @@ test('an unknown data set: the known ones are named', async () => {
   });
   expect(status).toBe(1);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one or more of fashion-mnist, mnist-10k-subset, cifar10, emoji, emoji-fluent, efficientnet-lite0, minilm.",
+    "There is no data set 'constructor'. Name one or more of fashion-mnist, mnist-10k-subset, cifar10, efficientnet-lite0, minilm, emoji, emoji-fluent.",
   );
 });
 

@@ -208,11 +208,11 @@ describe('batches', () => {
 
 test('an unknown name lists the known ones; so does an unknown split', async () => {
   await expect(loadDataset('cifar', 'train')).rejects.toThrow(
-    /'cifar'\. Expected one of fashion-mnist, mnist-10k-subset, cifar10, .*imagenet:PATH/,
+    /'cifar'\. Did you mean cifar10\? Expected one of fashion-mnist, .*, imagenet:PATH/,
   );
   await expect(loadDataset('toString', 'train')).rejects.toBeInstanceOf(UserError);
   await expect(loadDataset('fashion-mnist', 'valid' as Split)).rejects.toThrow(
-    /'valid'.*Expected train, validation, test, train\+validation/,
+    /'valid'.*Expected one of train, validation, test, train\+validation/,
   );
 });
 

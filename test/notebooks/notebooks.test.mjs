@@ -21,7 +21,14 @@ const environment = { ...process.env, TARFLOW_QUICK: '1' };
  * people open them with a tslab of their own, too. `npm run nightly` runs every notebook under both.
  */
 const underKernels = process.env.TARFLOW_NIGHTLY ? /./ : /^05-/;
-/** Processes at a time, and notebooks in each: what one leaves in memory goes with its process. */
+/** How long a notebook takes when it is run whole, in seconds: the order is much the same in quick mode. */
+const secondsOf = (/** @type {string} */ name) =>
+  Object.values(cellTimes[name] ?? {}).reduce((sum, seconds) => sum + seconds, 0);
+/** @type {Record<string, Record<string, number>>} */
+const cellTimes = JSON.parse(
+  readFileSync(path.join(projectRoot, 'results', 'cell-times.json'), 'utf8'),
+);
+/** Processes at a time, and short notebooks in each: what one leaves in memory goes with its process. */
 const processes = { atATime: 2, notebooks: 3 };
 
 describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () => {
@@ -45,10 +52,11 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
     });
     const script = fileURLToPath(new URL('run-cells.mjs', import.meta.url));
     const threads = Math.max(1, Math.floor(availableParallelism() / processes.atATime));
-    const left = [...names];
+    // The longest first, each in a process of its own, so that both processes end together.
+    const left = [...names].sort((one, other) => secondsOf(other) - secondsOf(one));
     const runs = Array.from({ length: processes.atATime }, async () => {
       while (left.length > 0) {
-        const own = left.splice(0, processes.notebooks);
+        const own = left.splice(0, secondsOf(left[0] ?? '') > 300 ? 1 : processes.notebooks);
         const files = own.map((name) => path.join(folder, name));
         const { output } = await run(process.execPath, [script, ...files], {
           env: { ...environment, TF_NUM_INTRAOP_THREADS: `${threads}` },

@@ -52,12 +52,22 @@ export async function decodedImage(
   return channelFirst(data, image);
 }
 
-/** The size of an image as {@link decodedImage} sees it: upright, with one channel or three. */
-export async function measuredImage(encoded: EncodedImage): Promise<ImageSize> {
+/** What is known of an image before it is decoded. */
+export interface MeasuredImage {
+  /** Its size as {@link decodedImage} sees it: upright, with one channel or three. */
+  image: ImageSize;
+  /** Whether it is transparent in places. */
+  transparent: boolean;
+}
+
+/** Measures an image; pixels are decoded only where one may be transparent. */
+export async function measuredImage(encoded: EncodedImage): Promise<MeasuredImage> {
   const found = await decode(encoded, (sharp) => sharp(encoded.bytes).metadata());
+  const transparent =
+    found.hasAlpha && !(await decode(encoded, (sharp) => sharp(encoded.bytes).stats())).isOpaque;
   const { width, height } = found.autoOrient;
   const grey = found.space === 'b-w' || found.space === 'grey16';
-  return { channels: grey ? 1 : 3, height, width };
+  return { image: { channels: grey ? 1 : 3, height, width }, transparent };
 }
 
 /**

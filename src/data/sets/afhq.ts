@@ -56,5 +56,6 @@ async function openAfhq(opening: Opening): Promise<DataSource> {
 
 /** The size of an image in colour, as all are read. */
 async function colourSize(name: string): Promise<ImageSize> {
-  return { ...(await measuredImage({ name, bytes: await readBytes(name) })), channels: 3 };
+  const { image } = await measuredImage({ name, bytes: await readBytes(name) });
+  return { ...image, channels: 3 };
 }

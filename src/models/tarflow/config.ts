@@ -18,9 +18,9 @@ export const tarflowSchema = z.strictObject({
   /** Width of an attention head; divides channels. The published models use 64. */
   headWidth: count,
   /** Number of classes; 0 makes the model unconditional. */
-  classes: countOrNone,
+  classes: countOrNone.default(0),
   /** Additive coupling (VP) instead of the default affine one (NVP). */
-  volumePreserving: z.boolean(),
+  volumePreserving: z.boolean().default(false),
   /**
    * `same` lets every block read the tokens in raster order, where the papers' alternate: an ablation,
    * which fails. Absent, they alternate.

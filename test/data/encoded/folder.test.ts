@@ -10,6 +10,7 @@ import {
   openDataset,
   openFolder,
   pixelBatch,
+  surveyFolder,
   toUnitRange,
 } from '../../../src/data/index.js';
 import { sourceOf } from '../../../src/data/open.js';
@@ -125,17 +126,123 @@ test('a folder without classes has no labels', async () => {
   expect([values[0], values[48]]).toEqual([1, 2]);
 });
 
+describe('a folder without splits', () => {
+  /** The splits as lists of files, by their red. */
+  async function reds(split: 'train' | 'validation' | 'train+validation'): Promise<number[]> {
+    const data = await openFolder(folder, split);
+    const { values } = await data.read([...data.labels.keys()]);
+    return Array.from(data.labels, (_, i) => values[48 * i]!);
+  }
+
+  test('of classes holds a tenth of each out, at least one where there are two', async () => {
+    for (let i = 0; i < 20; i++) await write(`bee/${i}.png`, plain([i, 0, 0]));
+    for (let i = 0; i < 3; i++) await write(`ant/more/${i}.png`, plain([100 + i, 0, 0]));
+    await write('cow/only.png', plain([200, 0, 0]));
+    fs.writeFileSync(path.join(folder, 'notes.txt'), 'no image');
+    const train = await openFolder(folder, 'train');
+    const held = await openFolder(folder, 'validation');
+    expect(train).toMatchObject({ classes: ['ant', 'bee', 'cow'], length: 21, image: small });
+    expect([...held.labels]).toEqual([0, 1, 1]);
+    // One of each class in turn, so that the first ones are of all classes.
+    expect([...train.labels.subarray(0, 5)]).toEqual([0, 1, 2, 0, 1]);
+    const [first, second] = [await reds('train'), await reds('validation')];
+    expect(new Set([...first, ...second]).size).toBe(24);
+    expect(await reds('validation')).toEqual(second);
+    const all = await reds('train+validation');
+    expect([...all].sort()).toEqual([...first, ...second].sort());
+    // Other images take none of those held out away.
+    await write('ant/more/later.png', plain([99, 0, 0]));
+    for (let i = 0; i < 4; i++) await write(`bee/later-${i}.png`, plain([90, 0, 0]));
+    const later = await reds('validation');
+    expect([...second, 90, 99].filter((red) => later.includes(red)).length).toBe(later.length);
+  });
+
+  test('nor classes has no labels', async () => {
+    for (let i = 0; i < 4; i++) await write(`${i}.png`, plain([i, 0, 0]));
+    fs.mkdirSync(path.join(folder, 'empty'));
+    const train = await openFolder(folder, 'train');
+    expect(train).toMatchObject({ classes: [], length: 3 });
+    expect([...train.labels]).toEqual([-1, -1, -1]);
+    expect(await openFolder(folder, 'validation')).toMatchObject({ length: 1 });
+  });
+
+  test('says which splits there are, where another is asked for', async () => {
+    await write('a.png', plain([1, 0, 0]));
+    await expect(openFolder(folder, 'validation')).rejects.toThrow(
+      /Expected a class with two images/,
+    );
+    await write('b.png', plain([1, 0, 0]));
+    await expect(openFolder(folder, 'test')).rejects.toThrow(
+      /no images of the split 'test'\. Expected one of train, validation\.$/,
+    );
+  });
+
+  test('refuses a class without images, and images beside classes', async () => {
+    await write('ant/a.png', plain([1, 0, 0]));
+    fs.mkdirSync(path.join(folder, 'bee'));
+    await expect(openFolder(folder, 'train')).rejects.toThrow(
+      /The class .*bee holds no images\. Put images of that class into it/,
+    );
+    await write('loose.png', plain([1, 0, 0]));
+    await expect(openFolder(folder, 'train')).rejects.toThrow(/loose\.png lies beside folders/);
+  });
+});
+
+describe('a look at a folder', () => {
+  const image = (side: number, channels = 3) => ({ channels, height: side, width: side });
+
+  test.each([
+    [[20, 30, 40], 16],
+    [[28, 28, 28], 28],
+    [[30, 30, 30], 16],
+    [[100, 100, 100], 64],
+    [[5, 5, 5], 8],
+  ])('at pictures of %j chooses %i', async (widths, side) => {
+    for (const [i, width] of widths.entries())
+      await write(`${i}.png`, plain([0, 0, 0], width, width));
+    expect((await surveyFolder(folder)).image).toEqual(image(side));
+  });
+
+  test('says how it is divided and what is lost', async () => {
+    await write('a.png', plain([0, 9, 0], 16, 16));
+    await write('b.png', plain([0, 9, 0], 32, 16));
+    await write('c.png', plain([0, 9, 0], 16, 16).ensureAlpha(0.5));
+    fs.writeFileSync(path.join(folder, 'd.png'), 'hello');
+    const { image: chosen, text } = await surveyFolder(folder);
+    expect(chosen).toEqual(image(16));
+    const [divided, size, transparent, shape, damaged] = text(chosen).split('; ');
+    expect(divided).toMatch(/^3 train, 1 validation \(a tenth/);
+    expect(size).toBe('16×16 in colour');
+    expect(transparent).toBe('1 with transparency are put on white');
+    expect(shape).toBe('1 of another shape lose what is beside a middle of 16×16');
+    expect(damaged).toMatch(/d\.png cannot be decoded .*stands in for it$/);
+    expect(text(image(16, 1))).toContain('16×16 in grey; 3 in colour become grey');
+    expect(text(image(28))).toContain('3 smaller than 28×28 are enlarged');
+  });
+
+  test('at grey pictures stays grey, and at no picture is refused', async () => {
+    fs.writeFileSync(path.join(folder, 'a.png'), 'hello');
+    await expect(surveyFolder(folder)).rejects.toThrow(/a\.png cannot be decoded/);
+    await write('b.png', plain([9, 9, 9], 16, 16).toColourspace('b-w'));
+    expect((await surveyFolder(folder)).image).toEqual(image(16, 1));
+  });
+});
+
 describe('what cannot be opened is refused', () => {
-  test('a folder that is not there, or has no splits', async () => {
+  test('a folder that is not there, or is empty', async () => {
     await expect(openFolder(path.join(folder, 'nowhere'), 'train')).rejects.toThrow(
-      /nowhere has no images in sub-folders train, validation or test\. Expected train\/CLASS\//,
+      /There is no folder .*nowhere\. Expected a folder with images/,
+    );
+    fs.writeFileSync(path.join(folder, 'notes.txt'), 'no image');
+    await expect(openFolder(folder, 'train')).rejects.toThrow(
+      /holds no images\. Expected files that end in \.png, \.jpg.*CLASS\/IMAGE\.png/,
     );
   });
 
   test('a split without images', async () => {
     await write('train/a.png', plain([0, 0, 0]));
     await expect(openDataset(`folder:${folder}`, 'validation')).rejects.toThrow(
-      /validation holds no images\. Expected files that end in \.png, \.jpg/,
+      /has no images of the split 'validation'\. Expected one of train, or images in .*validation\.$/,
     );
   });
 

@@ -1,0 +1,94 @@
+import * as path from 'node:path';
+import { readBytes } from '../../core/files.js';
+import type { ImageSize } from '../source.js';
+import { folderLayout } from './folder.js';
+import { DamagedImage, loadedSharp, type MeasuredImage, measuredImage } from './image-file.js';
+
+/** What the pictures in a folder are like, before one of them is decoded. */
+export interface FolderSurvey {
+  /** The size to train on that loses least: see {@link surveyFolder}. */
+  image: ImageSize;
+  /** How the pictures are divided, and what they lose where they are brought to a size, in a line. */
+  text(image: ImageSize): string;
+}
+
+/** Pictures that are looked at, evenly spread: what is said of more of them is an estimate. */
+const mostMeasured = 300;
+
+/** Sides of pictures to train on. */
+const sides = [8, 16, 32, 64];
+
+/**
+ * Looks at the pictures in a folder (`openFolder`), and chooses a size for a model of them: in colour where
+ * one of them has colour, and squares whose side is the largest of 8, 16, 32 and 64 that half of the pictures
+ * cover. Squares of one size up to 64 whose side is a multiple of 4 stay as they are.
+ *
+ * @throws UserError as `openFolder`, and where no picture can be read
+ */
+export async function surveyFolder(folder: string): Promise<FolderSurvey> {
+  const { root, splits, cut, images } = await folderLayout(folder);
+  const parts = await Promise.all(splits.map(images));
+  const files = parts.flat().map(({ file }) => path.join(root, file));
+  const chosen = files.filter((_, i) => i % Math.ceil(files.length / mostMeasured) === 0);
+  const measured: MeasuredImage[] = [];
+  const damaged: DamagedImage[] = [];
+  // A thread may load sharp only after the main one did.
+  loadedSharp();
+  for (const name of chosen) {
+    try {
+      measured.push(await measuredImage({ name, bytes: await readBytes(name) }));
+    } catch (error) {
+      if (!(error instanceof DamagedImage)) throw error;
+      damaged.push(error);
+    }
+  }
+  if (measured.length === 0) throw damaged[0];
+  const counts = splits.map((split, i) => `${parts[i]!.length} ${split}`).join(', ');
+  const of = chosen.length < files.length ? ` of ${chosen.length} looked at` : '';
+  return {
+    image: fittingSize(measured),
+    text: (image) =>
+      [
+        cut
+          ? `${counts} (a tenth of each class is held out, the same every time)`
+          : `${counts}, as the folder has them`,
+        `${image.width}×${image.height} in ${image.channels === 1 ? 'grey' : 'colour'}`,
+        ...lossesOf(measured, image).map((loss) => loss.replace('#', of)),
+        ...damaged.map(({ problem }) => `${problem}: another of its class stands in for it`),
+      ].join('; '),
+  };
+}
+
+function fittingSize(measured: readonly MeasuredImage[]): ImageSize {
+  const channels = measured.some(({ image }) => image.channels === 3) ? 3 : 1;
+  const shorter = measured.map(({ image }) => Math.min(image.height, image.width));
+  const [first = 8] = shorter;
+  const alike = measured.every(({ image }) => image.height === first && image.width === first);
+  const median = shorter.sort((a, b) => a - b)[shorter.length >> 1]!;
+  const side = sides.filter((one) => one <= median).at(-1) ?? 8;
+  const exact = alike && first <= 64 && first >= 8 && first % 4 === 0;
+  return { channels, height: exact ? first : side, width: exact ? first : side };
+}
+
+/** What is lost, with # after each number of pictures. */
+function lossesOf(measured: readonly MeasuredImage[], image: ImageSize): string[] {
+  const { channels, height, width } = image;
+  const sizes = measured.map((each) => each.image);
+  const count = (is: (size: ImageSize) => boolean) => sizes.filter(is).length;
+  const losses: [number, string][] = [
+    [count((each) => each.channels > channels), 'in colour become grey'],
+    [
+      measured.filter(({ transparent }) => transparent).length,
+      'with transparency are put on white',
+    ],
+    [
+      count((each) => each.height * width !== each.width * height),
+      `of another shape lose what is beside a middle of ${width}×${height}`,
+    ],
+    [
+      count((each) => each.height < height || each.width < width),
+      `smaller than ${width}×${height} are enlarged`,
+    ],
+  ];
+  return losses.flatMap(([number, what]) => (number > 0 ? [`${number}# ${what}`] : []));
+}

@@ -1,0 +1,72 @@
+import { startEngine } from '../core/engine.js';
+import type { Tree } from '../core/tree.js';
+import { datasetFromAnywhere, openDataset } from '../data/index.js';
+import type { ModelConfig } from '../flow/model.js';
+import type { TrainingSettings } from '../training/settings.js';
+import { type TrainingResult, type TrainingRun, train as trainRun } from '../training/train.js';
+import { experimentFor } from './choose-experiment.js';
+import type { LoadedModel } from './load-checkpoint.js';
+import type { TarFlowConfig } from './tarflow/config.js';
+import { type TarFlow, tarflow } from './tarflow/index.js';
+
+/** How a model of pictures is trained; all of it has a default. */
+export interface PicturesOptions
+  extends Pick<TrainingRun, 'folder' | 'mode' | 'onBegin' | 'onStep' | 'signal'> {
+  /** How long it may take. Default 30. */
+  minutes?: number;
+  /** What of the model that is chosen is to be otherwise. */
+  config?: Partial<Omit<TarFlowConfig, 'kind'>>;
+  /** What of the settings that are chosen is to be otherwise. */
+  settings?: Partial<TrainingSettings>;
+}
+
+/** What a training of pictures gives: the model knows the names of their classes. */
+export interface TrainedPictures extends Omit<TrainingResult, 'model'> {
+  model: LoadedModel<TarFlow>;
+}
+
+/**
+ * Trains a model of pictures, which is chosen for them as `tarflow train --data` does it; or a run of which
+ * everything is said, as `train` of `tarflow/training`. Starts the engine for pictures if none runs.
+ *
+ * @param pictures a folder of pictures, or a data set as `openDataset` takes it
+ * @returns a model that the caller frees with `disposeModel`
+ * @throws UserError for a folder without pictures, and as a run does
+ *
+ * @example
+ * ```ts
+ * import { sample, saveImageGrid, train } from 'tarflow';
+ *
+ * // Pictures of your own: train('mypics', { minutes: 30, folder: 'runs/mypics' })
+ * const { model } = await train('fashion-mnist', { minutes: 1, settings: { steps: 2 } });
+ * const images = await sample(model, { count: 4, label: 'Bag', denoise: { sigma: 0.05 } });
+ * await saveImageGrid(images, 'bags.png');
+ * ```
+ */
+export async function train(pictures: string, options?: PicturesOptions): Promise<TrainedPictures>;
+export async function train<C extends ModelConfig, P extends Tree>(
+  run: TrainingRun<C, P>,
+): Promise<TrainingResult<C, P>>;
+export async function train(
+  what: string | TrainingRun,
+  options: PicturesOptions = {},
+): Promise<TrainedPictures | TrainingResult> {
+  if (typeof what !== 'string') return trainRun(what);
+  await startEngine();
+  const { minutes, config, settings, ...run } = options;
+  const dataset = datasetFromAnywhere(what);
+  const { experiment } = await experimentFor(dataset, { minutes });
+  const chosen = { ...experiment.config, ...config };
+  const { image } = chosen;
+  const result = await trainRun({
+    ...run,
+    family: tarflow,
+    config: chosen,
+    settings: { ...experiment.settings, ...settings },
+    data: await openDataset(dataset, 'train', { image }),
+    validation: await openDataset(dataset, 'validation', { image }),
+    experiment: experiment.name,
+    named: { data: dataset },
+  });
+  return { ...result, model: { ...result.model, details: result.details } };
+}

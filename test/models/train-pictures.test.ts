@@ -1,0 +1,118 @@
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import sharp from 'sharp';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { startEngine } from '../../src/core/engine.js';
+import { tf } from '../../src/core/tf.js';
+import { disposeModel } from '../../src/flow/state-dict.js';
+import { readExperiment } from '../../src/models/experiments.js';
+import { createModel } from '../../src/models/registry.js';
+import { train } from '../../src/models/train-pictures.js';
+import { sample } from '../../src/sampling/sample.js';
+import { usualSettings } from '../../src/training/settings.js';
+import { temporaryFolder } from '../cli/command-line.js';
+
+beforeAll(async () => {
+  await startEngine();
+});
+
+const image = { channels: 1, height: 8, width: 8 };
+const tarflow = {
+  kind: 'tarflow',
+  image,
+  patchSize: 4,
+  channels: 8,
+  blocks: 2,
+  layersPerBlock: 1,
+  headWidth: 8,
+  classes: 0,
+  volumePreserving: false,
+} as const;
+
+test('a folder of pictures is trained on, and its model knows the names of classes', async () => {
+  const folder = temporaryFolder();
+  for (const [label, name] of ['cat', 'dog'].entries()) {
+    fs.mkdirSync(path.join(folder, name));
+    for (let i = 0; i < 6; i++) {
+      const background = { r: 20 * i, g: 200 * label, b: 90 };
+      const create = { width: 8, height: 8, channels: 3 as const, background };
+      await sharp({ create }).toFile(path.join(folder, name, `${i}.png`));
+    }
+  }
+  const before = tf.memory().numTensors;
+  const { model, records, details } = await train(folder, {
+    minutes: 1,
+    config: { channels: 16, headWidth: 16, blocks: 2, layersPerBlock: 1 },
+    settings: { steps: 2, warmupSteps: 1 },
+  });
+  expect(records.length).toBe(2);
+  expect(details).toMatchObject({ classNames: ['cat', 'dog'], place: `folder:${folder}` });
+  expect(model.config).toMatchObject({ classes: 2, image: { channels: 3, height: 8, width: 8 } });
+  const images = await sample(model, { count: 2, label: ['dog', 'cat'] });
+  expect(images.shape).toEqual([2, 3, 8, 8]);
+  images.dispose();
+  await expect(sample(model, { count: 1, label: 'cta' })).rejects.toThrow(
+    /'cta'\. Did you mean cat\?/,
+  );
+  disposeModel(model);
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+test('what no folder is, is said', async () => {
+  await expect(train(path.join(temporaryFolder(), 'none'))).rejects.toThrow(/There is no folder/);
+});
+
+describe('a model by its kind', () => {
+  test('takes the options of that kind alone', () => {
+    disposeModel(createModel(tarflow, 1));
+    // @ts-expect-error There is no such kind.
+    expect(() => createModel({ ...tarflow, kind: 'glow' }, 1)).toThrow(
+      /Unknown kind of model 'glow'/,
+    );
+    const { layersPerBlock: layers, ...rest } = tarflow;
+    // @ts-expect-error A TarFlow has layersPerBlock.
+    expect(() => createModel({ ...rest, layers }, 1)).toThrow(/nearest one is layersPerBlock/);
+    // @ts-expect-error A number is expected.
+    expect(() => createModel({ ...tarflow, blocks: 'two' }, 1)).toThrow(/blocks is "two"/);
+    // @ts-expect-error A MAF has no patches.
+    expect(() => createModel({ ...tarflow, kind: 'maf' }, 1)).toThrow(/has the key/);
+    const open: string = 'coupling?';
+    expect(() => createModel({ kind: open, image, classes: 0 }, 1)).toThrow(
+      /Did you mean coupling\?/,
+    );
+  });
+});
+
+describe('an experiment in a file', () => {
+  async function read(content: object) {
+    const file = path.join(temporaryFolder(), 'mine.json');
+    fs.writeFileSync(file, JSON.stringify(content));
+    return readExperiment(file);
+  }
+
+  test('needs only what differs', async () => {
+    const { classes: _, volumePreserving: __, ...config } = tarflow;
+    expect(await read({ dataset: 'folder:pets', config, settings: { steps: 5 } })).toEqual({
+      name: 'mine',
+      description: '',
+      dataset: 'folder:pets',
+      config: tarflow,
+      settings: { ...usualSettings, steps: 5 },
+    });
+    expect((await read({ dataset: 'a', config })).settings).toEqual(usualSettings);
+  });
+
+  test('names all that is wrong at once', async () => {
+    const config = { ...tarflow, blocks: 0, channels: 'many', layers: 3 };
+    const wrong = read({ config, settings: { steps: -1, stepz: 3 } });
+    for (const message of [
+      /mine\.json has the key config\.layers, which is unknown.*nearest one is config\.layersPerBlock/,
+      /Besides, .*dataset is missing/,
+      /config\.blocks is 0 .*config\.channels|config\.channels is "many".*config\.blocks/,
+      /settings\.steps is -1/,
+      /settings\.stepz is unknown/,
+    ]) {
+      await expect(wrong).rejects.toThrow(message);
+    }
+  });
+});
