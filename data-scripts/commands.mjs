@@ -5,7 +5,7 @@
  * @type {Record<string, (programArguments: string[]) => Promise<number>>}
  */
 export const commands = {
-  doctor: async (rest) => (await import('./doctor.mjs')).doctor(rest),
-  data: async (rest) => (await import('./data.mjs')).fetchData(rest),
-  setup: async (rest) => (await import('./native.mjs')).setUpEngine(rest),
+  doctor: async (rest) => (await import('./commands/doctor.mjs')).doctor(rest),
+  data: async (rest) => (await import('./commands/data.mjs')).fetchData(rest),
+  setup: async (rest) => (await import('./commands/native.mjs')).setUpEngine(rest),
 };

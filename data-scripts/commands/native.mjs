@@ -1,14 +1,14 @@
 // npx tarflow setup native: TensorFlow's C library and the addons that join it to Node.js.
-import { createFolder } from './lib/files.mjs';
-import { SetupError } from './lib/setup-error.mjs';
-import { newContext, runSteps } from './lib/steps.mjs';
-import { pythonEnvironment } from './steps/python.mjs';
+import { createFolder } from '../lib/files.mjs';
+import { SetupError } from '../lib/setup-error.mjs';
+import { newContext, runSteps } from '../lib/steps.mjs';
+import { pythonEnvironment } from '../steps/python.mjs';
 import {
   chosenBuild,
   enginePackage,
   nativeTensorFlow,
   reasonAgainstNative,
-} from './steps/tensorflow.mjs';
+} from '../steps/tensorflow.mjs';
 
 /**
  * @param {readonly string[]} names

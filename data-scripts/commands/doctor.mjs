@@ -3,17 +3,17 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { folderSize, formatBytes, readJson } from './lib/files.mjs';
-import { findProgram, isClone, npmPackage, projectRoot, venvProgram } from './lib/places.mjs';
-import { run } from './lib/run.mjs';
-import { oldestNode, SetupError } from './lib/setup-error.mjs';
-import { newContext } from './lib/steps.mjs';
-import { emoji } from './steps/emoji.mjs';
-import { fashionMnist } from './steps/fashion-mnist.mjs';
-import { mnistSubset } from './steps/mnist-subset.mjs';
-import { npmPackages } from './steps/packages.mjs';
-import { findPython, pythonEnvironment } from './steps/python.mjs';
-import { chosenBuild, findCompiler, reasonAgainstNative } from './steps/tensorflow.mjs';
+import { folderSize, formatBytes, readJson } from '../lib/files.mjs';
+import { findProgram, isClone, npmPackage, projectRoot, venvProgram } from '../lib/places.mjs';
+import { run } from '../lib/run.mjs';
+import { oldestNode, SetupError } from '../lib/setup-error.mjs';
+import { newContext } from '../lib/steps.mjs';
+import { emoji } from '../steps/emoji.mjs';
+import { fashionMnist } from '../steps/fashion-mnist.mjs';
+import { mnistSubset } from '../steps/mnist-subset.mjs';
+import { npmPackages } from '../steps/packages.mjs';
+import { findPython, pythonEnvironment } from '../steps/python.mjs';
+import { chosenBuild, findCompiler, reasonAgainstNative } from '../steps/tensorflow.mjs';
 
 /**
  * @typedef {object} Finding
@@ -89,7 +89,7 @@ async function examine() {
 
 /**
  * @param {string} root
- * @returns {Record<string, import('./lib/steps.mjs').Step>}
+ * @returns {Record<string, import('../lib/steps.mjs').Step>}
  */
 function optionalData(root) {
   const own = { 'mnist-10k-subset': mnistSubset };
@@ -99,14 +99,14 @@ function optionalData(root) {
 /**
  * What a clone of the project needs beside what its package does.
  *
- * @param {import('./lib/steps.mjs').Context} context
+ * @param {import('../lib/steps.mjs').Context} context
  * @returns {Promise<Finding[]>}
  */
 async function examineClone(context) {
   const { root, env } = context;
   // The package has no part of these.
-  const { build } = await import('./steps/build.mjs');
-  const { jupyterLab, kernels } = await import('./steps/jupyter.mjs');
+  const { build } = await import('../steps/build.mjs');
+  const { jupyterLab, kernels } = await import('../steps/jupyter.mjs');
   return [
     await examineNpm(env),
     await examineCompiler(env),

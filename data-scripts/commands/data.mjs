@@ -1,20 +1,20 @@
 // npx tarflow data NAME…: fetches data sets, and networks that compare images or read captions, into
 // the cache.
-import { createFolder } from './lib/files.mjs';
-import { isClone, projectRoot } from './lib/places.mjs';
-import { SetupError } from './lib/setup-error.mjs';
-import { newContext, runSteps } from './lib/steps.mjs';
-import { cifar10 } from './steps/cifar10.mjs';
-import { efficientNetLite0 } from './steps/efficientnet-lite0.mjs';
-import { emoji } from './steps/emoji.mjs';
-import { emojiFluent } from './steps/emoji-fluent.mjs';
-import { fashionMnist } from './steps/fashion-mnist.mjs';
-import { miniLm } from './steps/minilm.mjs';
-import { mnistSubset } from './steps/mnist-subset.mjs';
-import { npmPackages, ownName } from './steps/packages.mjs';
-import { pythonEnvironment } from './steps/python.mjs';
+import { createFolder } from '../lib/files.mjs';
+import { isClone, projectRoot } from '../lib/places.mjs';
+import { SetupError } from '../lib/setup-error.mjs';
+import { newContext, runSteps } from '../lib/steps.mjs';
+import { cifar10 } from '../steps/cifar10.mjs';
+import { efficientNetLite0 } from '../steps/efficientnet-lite0.mjs';
+import { emoji } from '../steps/emoji.mjs';
+import { emojiFluent } from '../steps/emoji-fluent.mjs';
+import { fashionMnist } from '../steps/fashion-mnist.mjs';
+import { miniLm } from '../steps/minilm.mjs';
+import { mnistSubset } from '../steps/mnist-subset.mjs';
+import { npmPackages, ownName } from '../steps/packages.mjs';
+import { pythonEnvironment } from '../steps/python.mjs';
 
-/** @typedef {Record<string, import('./lib/steps.mjs').Step[]>} Sets what brings each data set or network */
+/** @typedef {Record<string, import('../lib/steps.mjs').Step[]>} Sets what brings each data set or network */
 
 /** @type {Sets} */
 const ofTheLibrary = {
