@@ -1,19 +1,19 @@
 import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { featureNetworkNames, openFeatureNetwork } from '../evaluation/named-network.js';
-import {
-  isStatisticsFile,
-  readStatistics,
-  type StoredStatistics,
-} from '../evaluation/statistics-file.js';
-import type { FeatureNetwork } from '../pretrained/feature-network.js';
+import { isStatisticsFile, readStatistics } from '../evaluation/statistics-file.js';
 import { count, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, withOwned } from './command.js';
 import {
   type ComparisonOptions,
+  checkEnough,
+  checkFloor,
+  checkWidth,
   comparer,
   type DistanceOutcome,
   distanceText,
+  least,
+  needingImages,
   type Real,
 } from './distance-outcome.js';
 import { type ImageSet, imageSetForms, openImageSet } from './image-sets.js';
@@ -140,38 +140,4 @@ async function openReal(
   if (await isStatisticsFile(name)) return readStatistics(name);
   const set = await open(name);
   return { set, images: counted(set) };
-}
-
-/** What a mean and a covariance do not tell. */
-function needingImages({ distances }: FeatureNetwork): string[] {
-  return [distances?.kernel ?? 'kernel distance', 'precision', 'recall', 'density', 'coverage'];
-}
-
-/** Images that each figure takes at least: a covariance two, a k-th neighbour k + 1. */
-const least = { moments: 2, images: 4, real: 6 };
-
-function checkEnough(name: string, images: number, needed: number): void {
-  if (images >= needed) return;
-  throw new UserError(
-    `Of ${name} ${images} ${images === 1 ? 'image is' : 'images are'} compared`,
-    needed > least.moments
-      ? `Expected at least ${needed}, or at least ${least.moments} with --frechet-only`
-      : `Expected at least ${needed}`,
-  );
-}
-
-function checkFloor(floor: ImageSet | undefined, images: number): void {
-  if (!floor || floor.length >= images) return;
-  throw new UserError(
-    `${floor.name} has ${floor.length} images for a floor of ${images}`,
-    `Take more of them, or give --count ${floor.length}`,
-  );
-}
-
-function checkWidth(network: FeatureNetwork, file: string, statistics: StoredStatistics): void {
-  if (statistics.mean.length === network.width) return;
-  throw new UserError(
-    `${file} has statistics of ${statistics.mean.length} features, ${network.name} has ${network.width}`,
-    'Give the network that they are of by --network; 2048 features are those of inception-v3:FILE',
-  );
 }

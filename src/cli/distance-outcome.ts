@@ -1,3 +1,4 @@
+import { UserError } from '../core/errors.js';
 import type { FeatureMoments, FeatureRows } from '../evaluation/feature-statistics.js';
 import { featureStatistics } from '../evaluation/feature-statistics.js';
 import { frechetDistance } from '../evaluation/frechet-distance.js';
@@ -109,6 +110,44 @@ function frechetError(
   } finally {
     progress.finish();
   }
+}
+
+/** What a mean and a covariance do not tell. */
+export function needingImages({ distances }: FeatureNetwork): string[] {
+  return [distances?.kernel ?? 'kernel distance', 'precision', 'recall', 'density', 'coverage'];
+}
+
+/** Images that each figure takes at least: a covariance two, a k-th neighbour k + 1. */
+export const least = { moments: 2, images: 4, real: 6 };
+
+export function checkEnough(name: string, images: number, needed: number): void {
+  if (images >= needed) return;
+  throw new UserError(
+    `Of ${name} ${images} ${images === 1 ? 'image is' : 'images are'} compared`,
+    needed > least.moments
+      ? `Expected at least ${needed}, or at least ${least.moments} with --frechet-only`
+      : `Expected at least ${needed}`,
+  );
+}
+
+export function checkFloor(floor: ImageSet | undefined, images: number): void {
+  if (!floor || floor.length >= images) return;
+  throw new UserError(
+    `${floor.name} has ${floor.length} images for a floor of ${images}`,
+    `Take more of them, or give --count ${floor.length}`,
+  );
+}
+
+export function checkWidth(
+  network: FeatureNetwork,
+  file: string,
+  statistics: StoredStatistics,
+): void {
+  if (statistics.mean.length === network.width) return;
+  throw new UserError(
+    `${file} has statistics of ${statistics.mean.length} features, ${network.name} has ${network.width}`,
+    'Give the network that they are of by --network; 2048 features are those of inception-v3:FILE',
+  );
 }
 
 /**

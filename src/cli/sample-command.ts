@@ -34,7 +34,7 @@ import {
 } from './condition-options.js';
 import { trainingSigma } from './denoise-command.js';
 import { checkDrawable, checkImagesWritable, outForms, writeImages } from './image-files.js';
-import { chosenSolvers } from './plan-command.js';
+import { chosenSolvers } from './plans.js';
 
 /** Images sampled together. */
 const batchSize = 64;

@@ -135,11 +135,14 @@ describe('requests', () => {
       'function g(a: number) { return { a, b }; }\n({ a, own: { b, f: f() }, g: g(5), d: new C().d })',
       '({ a } = { a: 7 });\nfor (const x of [1]) { const b = 9; console.log({ a, b }); }',
       'a += 1;\na',
+      'const pairs = [{ left: { right: 5 } }];',
+      'pairs.map(({ left: { right: five } }) => five)',
     );
     const values = results.map(({ result }) => result?.['text/plain']);
     expect(values[1]).toBe('{ a: 1, own: { b: 2, f: 3 }, g: { a: 5, b: 2 }, d: 4 }');
     expect(results[2]?.stdout).toBe('{ a: 7, b: 9 }\n');
     expect(values[3]).toBe('8');
+    expect(values[5]).toBe('[ 5 ]');
   });
 
   test('a cell that reads from stdin is told that nobody answers', async () => {

@@ -3,7 +3,12 @@ import { createRequire } from 'node:module';
 import * as path from 'node:path';
 import type ts from 'typescript';
 import { guardAwaits } from './awaits.js';
-import { completeShorthands, type Shorthand, shorthandsIn } from './earlier-cells.js';
+import {
+  completeShorthands,
+  type Shorthand,
+  shorthandsIn,
+  withoutRenamedProperties,
+} from './earlier-cells.js';
 import { type Origin, originThrough, splitMap } from './source-maps.js';
 
 /** The compiler of tslab: TypeScript with a few functions more. */
@@ -104,6 +109,10 @@ export function replaceCompiler(options: CompilerOptions): Watched {
       dependencies = (cell) => ask(cell).filter(isLocalSource);
       const own = Object.create(program) as ts.BuilderProgram;
       own.getAllDependencies = (source) => ask(source).filter((name) => !isLocalSource(name));
+      own.emit = (...given) =>
+        withoutRenamedProperties(typescript, program.getProgram().getTypeChecker(), () =>
+          program.emit(...given),
+        );
       return own;
     });
     return host;

@@ -78,6 +78,31 @@ export function completeShorthands(
 }
 
 /**
+ * Runs work, during which the checker knows nothing of the property in `{ property: name }` on the left
+ * of an assignment. tslab asks it whether that is declared by an earlier cell, finds it in the types that
+ * stand there, and writes it as `exports.property`.
+ */
+export function withoutRenamedProperties<R>(
+  typescript: typeof ts,
+  checker: ts.TypeChecker,
+  work: () => R,
+): R {
+  const ask = checker.getSymbolAtLocation;
+  checker.getSymbolAtLocation = (node) => {
+    const parsed = typescript.getParseTreeNode(node);
+    const parent = parsed?.parent;
+    const isProperty =
+      parent && typescript.isBindingElement(parent) && parent.propertyName === parsed;
+    return isProperty ? undefined : ask(node);
+  };
+  try {
+    return work();
+  } finally {
+    checker.getSymbolAtLocation = ask;
+  }
+}
+
+/**
  * What declarations say of what is there: variables, classes and enumerations without a value are left
  * out, as those behind the line at which a cell failed.
  *
