@@ -122,12 +122,6 @@ export interface PublishedReference {
   of?: string | undefined;
 }
 
-export type Verdict =
-  | 'holds'
-  | 'does not hold here'
-  | 'cannot be told at this size'
-  | 'not measured yet';
-
 /**
  * Rows of a table that reports one figure of each model: its name, kind and value, and what else is known
  * of it.

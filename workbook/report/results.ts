@@ -5,12 +5,15 @@ import { formatValue } from '../../src/show/table.js';
 import { experiments, runNotes } from '../experiments/index.js';
 import {
   type Claim,
+  claims,
   commandOf,
+  type Figures,
+  type JudgedPart,
+  judge,
   type Measurement,
   type MeasurementId,
   measurements,
   notebooks,
-  papers,
   publishedOf,
 } from '../papers/index.js';
 import { type RecordedClaim, readClaim } from '../records/claim.js';
@@ -19,17 +22,17 @@ import { resultsFolder } from '../records/results-folder.js';
 import { findCommittedRun, readCommittedRun } from '../records/training-run.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
 
-const claims = papers.flatMap((paper) => paper.claims);
-
 /** What a newcomer reads in a minute: every claim that was measured with its verdict, and the others by name. */
 export async function summaryTable(): Promise<string> {
-  const measured = claims.filter(({ ours }) => ours !== undefined);
-  const open = claims.filter((claim) => !measured.includes(claim));
+  const figures = await recordedFigures();
+  const judged = claims.map((claim) => ({ ...claim, ...judge(claim, figures) }));
+  const measured = judged.filter(({ verdict }) => verdict !== 'not measured yet');
+  const open = judged.filter((claim) => !measured.includes(claim));
   const { claim, ours, verdict } = await conformanceRow();
   return [
     markdownTable([
       { claim: `${claim}: ${ours}`, verdict },
-      ...measured.map((one) => ({ claim: nameOf(one), verdict: one.brief ?? verdictText(one) })),
+      ...measured.map((one) => ({ claim: nameOf(one), verdict: verdictText(one) })),
     ]),
     `Not measured yet: ${open.map(nameOf).join(', ')}.`,
   ].join('\n\n');
@@ -39,18 +42,49 @@ function nameOf({ id, title }: Claim): string {
   return `${id} ${title}`;
 }
 
-/** All claims with their verdicts, and why. */
+/** A verdict, and what holds where not all does. */
+function verdictText({ verdict, parts }: ReturnType<typeof judge>): string {
+  if (verdict !== 'holds in part') return verdict;
+  const holding = parts.filter(({ outcome }) => outcome).map(({ part }) => part);
+  return `${verdict}: ${holding.join(', ')}`;
+}
+
+/** All claims with their verdicts, what was measured, and the rules. */
 export async function verdictTable(): Promise<string> {
-  const rows = claims.map(async (claim) => ({
-    '': claim.id,
-    claim: claim.claim,
-    verdict: verdictText(claim),
-    published: publishedText(claim.published ?? []),
-    ours: await oursText(claim.ours ?? []),
-    why: await oursText(claim.reason),
-    figures: claim.measurements.map((id) => `[${id}](claims/${id}.json)`).join(', '),
-  }));
+  const figures = await recordedFigures();
+  const rows = claims.map(async (claim) => {
+    const judged = judge(claim, figures);
+    return {
+      '': claim.id,
+      claim: claim.claim,
+      verdict: `**${verdictText(judged)}**`,
+      'measured here': await oursText(claim.ours ?? []),
+      published: publishedText(claim.published ?? []),
+      'the rule': judged.parts.map(ruleText).join(' '),
+      figures: claim.measurements.map((id) => `[${id}](claims/${id}.json)`).join(', '),
+    };
+  });
   return markdownTable(await Promise.all(rows));
+}
+
+/** The rule of a part, its outcome, and what would settle it where it is open. */
+function ruleText({ part, rule, outcome, toSettle }: JudgedPart): string {
+  const answer = { true: 'yes', false: 'no', undefined: 'open' }[`${outcome}`];
+  const named = part === undefined ? rule : `*${part}: ${answer}.* ${rule}`;
+  const open = outcome === undefined && toSettle !== undefined;
+  return open ? `${named} To settle it: ${toSettle}.` : named;
+}
+
+/** Every figure of `results/claims/`, by measurement and name. */
+export async function recordedFigures(): Promise<Figures> {
+  const entries = measurements.map(async ({ id }) => [id, await readClaim(id)] as const);
+  const recorded = new Map(await Promise.all(entries));
+  return (measurement, figure) => {
+    const claim = recorded.get(measurement);
+    const value = claim?.figures[figure];
+    if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
+    return { value, error: claim?.errors[figure] };
+  };
 }
 
 /** Every figure of `results/claims/`, with what it was measured by. */
@@ -87,10 +121,6 @@ export async function expectationTable(): Promise<string> {
   return markdownTable((await Promise.all(rows)).flat());
 }
 
-function verdictText({ verdict, scope }: Claim): string {
-  return scope === undefined ? verdict : `${verdict}, ${scope}`;
-}
-
 const conformanceSchema = z.object({
   files: z.array(z.object({ rows: z.array(z.object({ pass: z.boolean() })) })),
 });
@@ -115,7 +145,7 @@ async function conformanceRow() {
 }
 
 function figureSection(measurement: Measurement, claim: RecordedClaim): string {
-  const { id, title, found } = measurement;
+  const { id, title } = measurement;
   const rows = measurement.figures.flatMap((figure) => {
     const { name, unit } = figure;
     const [value, error, published] = [
@@ -152,10 +182,9 @@ function figureSection(measurement: Measurement, claim: RecordedClaim): string {
         .map(([name, value]) => `${name}: ${formatValue(value)}`)
         .join('; ')}.`,
   );
-  const outcome = found === undefined ? '' : ` **It ${found}.**`;
   return `### ${title}
 
-Claim: ${measurement.claim}${outcome} \`${commandOf(measurement)}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${id}.json)).
+Claim: ${measurement.claim} \`${commandOf(measurement)}\`, seed ${claim.seed}; ${cost}; ${on}, ${claim.date.slice(0, 10)} ([configuration](claims/${id}.json)).
 
 ${table}${others.join('')}`;
 }
@@ -185,7 +214,7 @@ export async function notebookTable(): Promise<string> {
 /** The claims to which what a notebook measures belongs, by their letters and numbers. */
 function claimsOf(measured: readonly MeasurementId[]): string[] {
   return claims
-    .filter(({ verdict }) => verdict !== 'not measured yet')
+    .filter(({ parts }) => parts.length > 0)
     .filter((claim) => claim.measurements.some((id) => measured.includes(id)))
     .map(({ id }) => id);
 }

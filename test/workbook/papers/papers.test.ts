@@ -3,12 +3,13 @@ import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { experiments, runNotes } from '../../../workbook/experiments/index.js';
 import {
+  type Claim,
+  claims,
+  clearlyBelow,
   commandOf,
-  type MeasurementId,
+  judge,
   measurements,
   measures,
-  type OurReference,
-  type PublishedReference,
   papers,
   publishedFigure,
   publishedOf,
@@ -18,11 +19,11 @@ import {
   trainingSetOf,
   trainingSets,
 } from '../../../workbook/papers/index.js';
-import { readClaim } from '../../../workbook/records/claim.js';
 import { resultsFolder } from '../../../workbook/records/results-folder.js';
+import { oursText } from '../../../workbook/report/markdown.js';
+import { recordedFigures } from '../../../workbook/report/results.js';
 
 const tables = papers.flatMap((paper) => paper.tables);
-const claims = papers.flatMap((paper) => paper.claims);
 const experimentNames = experiments.map(({ name }) => name);
 const repeated = (names: readonly string[]) => names.filter((name, i) => names.indexOf(name) !== i);
 
@@ -144,51 +145,96 @@ describe('claims', () => {
     expect(claims.map(({ id }) => id)).toEqual(ids);
   });
 
-  test('what measurements say of their outcome is what they measured', async () => {
-    const found = measurements.filter((each) => each.found !== undefined).map(({ id }) => id);
-    expect(found).toEqual(['11-no-copies', '11-sampling-plan', '12-sampling-plan']);
-    const figuresOf = async (id: MeasurementId) => (await readClaim(id))?.figures ?? {};
-    for (const id of ['11-sampling-plan', '12-sampling-plan'] as const) {
-      const figures = Object.entries(await figuresOf(id));
-      const planned = figures.filter(([name]) => /planned.*as fast$/.test(name));
-      expect(planned.length).toBeGreaterThan(1);
-      for (const [, value] of planned) expect(value).toBeLessThanOrEqual(1.02);
-    }
-    // The share of near samples less that of unseen drawings, with its 95 % interval over names.
-    const near = (await readClaim('11-no-copies'))?.configuration.difference as number[];
-    const [, low = Number.NaN, high = Number.NaN] = near;
-    expect(low).toBeLessThanOrEqual(0);
-    expect(high).toBeGreaterThanOrEqual(0);
-  });
-
-  const typed = (parts: Sentence<object>) =>
-    parts.filter((part) => typeof part === 'string' && /\d\.\d|\d ?%/.test(part));
   const references = <R extends object>(parts: Sentence<R> = []) =>
     parts.filter((part): part is R => typeof part === 'object');
+  const words = (text: string) => text.split(/\s+/).filter((word) => /[\p{L}\d]/u.test(word));
 
-  test.each(claims)('$id: figures are references, ours and published apart', async (claim) => {
-    const { published, ours, reason } = claim;
-    for (const text of [published, ours, reason]) expect(typed(text ?? [])).toEqual([]);
-    for (const { table, row, measure, of } of references<PublishedReference>(published)) {
+  test.each(claims)('$id: sentences are short, and their figures are references', async (claim) => {
+    const { published, ours, parts } = claim;
+    for (const text of [...(published ?? []), ...(ours ?? [])]) {
+      if (typeof text === 'string') expect(text).not.toMatch(/\d\.\d|\d ?%/);
+    }
+    for (const { table, row, measure, of } of references(published)) {
       publishedFigure(table, row, measure, of);
     }
-    const measured = [...references<OurReference>(ours), ...references<OurReference>(reason)];
-    for (const { measurement, figure } of measured) {
-      expect(claim.measurements).toContain(measurement);
-      const found = (await readClaim(measurement))?.figures[figure];
-      expect(found, `${measurement}, ${figure}`).toBeDefined();
+    expect(
+      words((await oursText(ours ?? [])).replaceAll(/ (±|%)/g, '$1').replaceAll('± ', '±')).length,
+    ).toBeLessThanOrEqual(25);
+    for (const { part, rule } of parts) {
+      expect(rule).toMatch(/^[A-Z].*\.$/);
+      expect(words(rule).length).toBeLessThanOrEqual(30);
+      // A part is named where there are several.
+      expect(part === undefined).toBe(parts.length === 1);
+      expect(words(part ?? '').length).toBeLessThanOrEqual(4);
     }
-    for (const id of claim.measurements) expect(await readClaim(id), id).toBeDefined();
   });
 
-  test.each(claims)(
-    '$id: the verdict stands on measurements',
-    ({ verdict, measurements, ours }) => {
-      if (verdict === 'not measured yet') return;
-      expect(measurements).not.toEqual([]);
-      expect(references(ours)).not.toEqual([]);
-    },
-  );
+  test.each(claims)('$id: its figures decide it, every one of them', async (claim) => {
+    const recorded = await recordedFigures();
+    const used = new Set<string>(references(claim.ours).map(({ measurement }) => measurement));
+    for (const { holds } of claim.parts) {
+      if (!holds) continue;
+      const key = (id: string, name: string) => `${id}: ${name}`;
+      const read = new Map<string, number>();
+      const outcomeWith = (changed: ReadonlyMap<string, number>) =>
+        holds((id, name) => {
+          const { value, error } = recorded(id, name);
+          read.set(key(id, name), value);
+          used.add(id);
+          return { value: changed.get(key(id, name)) ?? value, error: error && 0 };
+        });
+      outcomeWith(new Map());
+      // In a conjunction a figure behind one that fails is not read before that one is changed.
+      const extremes = [-1e6, 0, 3, 20, 100, 1e6];
+      let holding: ReadonlyMap<string, number> | undefined;
+      const search = (changed: ReadonlyMap<string, number>, depth: number) => {
+        if (holding) return;
+        if (outcomeWith(changed) === true) holding = changed;
+        if (depth === 0) return;
+        for (const name of [...read.keys()].filter((one) => !changed.has(one))) {
+          for (const value of extremes) search(new Map([...changed, [name, value]]), depth - 1);
+        }
+      };
+      search(new Map(), 2);
+      expect(holding, 'figures with which it holds').toBeDefined();
+      for (const name of read.keys()) {
+        const ends = [...extremes, Number.NaN].some(
+          (value) => outcomeWith(new Map([...(holding ?? []), [name, value]])) !== true,
+        );
+        expect(ends, `${name} can end it`).toBe(true);
+      }
+    }
+    expect(claim.measurements).toEqual(expect.arrayContaining([...used]));
+  });
+
+  test('a verdict holds in part where one part does, and is open where figures leave it open', () => {
+    const part = (outcome?: boolean) => ({ rule: 'A rule.', holds: () => outcome });
+    const verdict = (...outcomes: (boolean | undefined)[]) =>
+      judge({ ...(claims[0] as Claim), parts: outcomes.map(part) }, () => {
+        throw new Error('unused');
+      }).verdict;
+    expect([verdict(), verdict(true), verdict(true, true)]).toEqual([
+      'not measured yet',
+      'holds',
+      'holds',
+    ]);
+    expect([verdict(true, false), verdict(undefined, true)]).toEqual(
+      Array(2).fill('holds in part'),
+    );
+    expect([verdict(false), verdict(undefined, false)]).toEqual(
+      Array(2).fill('does not hold here'),
+    );
+    expect(verdict(undefined)).toBe('not at this size');
+  });
+
+  test('a figure is below another by twice the error of their difference', () => {
+    const of = (value: number, error: number) => ({ value, error });
+    expect(clearlyBelow(of(1, 0.3), of(2, 0.3))).toBe(true);
+    expect(clearlyBelow(of(1, 0.3), of(2, 0.3), 4.3)).toBeUndefined();
+    expect(clearlyBelow(of(1, 0.3), of(1.5, 0.4))).toBeUndefined();
+    expect(clearlyBelow(of(2, 0.3), 1)).toBe(false);
+    expect(() => clearlyBelow({ value: 1, error: undefined }, 2)).toThrow(/no standard error/);
+  });
 });
 
 test('notes on committed runs are of experiments that there are', () => {

@@ -25,7 +25,6 @@ export const deepAndShallow = {
       id: '12-sampling-plan',
       title: 'Sampling plans for deep and shallow blocks',
       claim: 'With shallow blocks a sampling plan makes a flow faster, within the tolerance.',
-      found: 'does not hold here',
       figures: each(splits, (split) =>
         each([1, 16], (batch) => [
           figure(`planned, ${split}, batch ${batch}: times as fast`, '×', 'timing'),

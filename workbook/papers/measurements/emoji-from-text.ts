@@ -75,7 +75,6 @@ export const emojiFromText = {
       title: 'Distance of drawn emoji to the nearest training image',
       claim:
         'No more of the samples of held-out names than of unseen drawings are very near to a training image.',
-      found: 'cannot be told at this size',
       figures: each(
         [
           'copies: training drawings, decoded',
@@ -90,7 +89,6 @@ export const emojiFromText = {
       id: '11-sampling-plan',
       title: 'A sampling plan for a STARFlow',
       claim: 'A sampling plan makes a STARFlow faster, with an error within the tolerance.',
-      found: 'does not hold here',
       figures: each([1, 8], (batch) => [
         figure(`planned, batch ${batch}: times as fast`, '×', 'timing'),
         figure(`planned, batch ${batch}: error`, 'share', 'timing'),

@@ -1,5 +1,5 @@
 import type { Agreement } from '../agreement.js';
-import type { PublishedReference, Verdict } from '../paper-table.js';
+import type { PublishedReference } from '../paper-table.js';
 
 /** One number that a notebook measures, as far as it is known before it is measured. */
 export interface MeasuredFigure<Name extends string = string> {
@@ -19,8 +19,6 @@ export interface Measurement<Id extends string = string, Name extends string = s
   title: string;
   /** One sentence. */
   claim: string;
-  /** What came out, where no claim of a paper says it with a verdict. */
-  found?: Verdict;
   figures: readonly MeasuredFigure<Name>[];
   /** True where the notebook has to train its models to measure it again. */
   trains?: true;

@@ -1,0 +1,144 @@
+import type { FigureName, MeasurementId } from './measurements/index.js';
+import type { PublishedReference, Table } from './paper-table.js';
+
+/** A paper, and what its tables report. */
+export interface Paper {
+  id: string;
+  title: string;
+  /** For example 'arXiv 2412.06329'. */
+  work: string;
+  tables: readonly Table[];
+}
+
+/** A figure of `results/claims/`: what was measured here. */
+export interface OurReference {
+  measurement: MeasurementId;
+  figure: string;
+  /** Decimals; four significant digits where absent. */
+  decimals?: number;
+  /** Show a share as a percentage. */
+  percent?: true;
+  /** Show its standard error, too. */
+  error?: true;
+}
+
+/** Text in which figures are references, so that none is typed. */
+export type Sentence<Reference> = readonly (string | Reference)[];
+
+/** A figure as it is recorded. */
+export interface Recorded {
+  value: number;
+  /** Its standard error, where one is recorded. */
+  error: number | undefined;
+}
+
+/** The recorded figures, by measurement and name. */
+export type Figures = <const Id extends MeasurementId>(
+  measurement: Id,
+  figure: FigureName<Id>,
+) => Recorded;
+
+/** What a claim says, or one of several things that it says, and the rule that decides it. */
+export interface ClaimPart {
+  /** At most four words; absent where a claim says one thing. */
+  part?: string;
+  /** When it holds, in one sentence. */
+  rule: string;
+  /**
+   * Whether it holds by the rule. Undefined where the figures leave it open, and absent where they are
+   * not measured yet.
+   */
+  holds?: (figure: Figures) => boolean | undefined;
+  /** What would settle it, and its cost, where it is open. */
+  toSettle?: string;
+}
+
+/** A claim of a paper, and what our figures say of it. */
+export interface Claim {
+  /** For example 'S2'. */
+  id: string;
+  /** A few words for a table. */
+  title: string;
+  /** What the paper claims. */
+  claim: string;
+  /** The files of `results/claims/` that it stands on. */
+  measurements: readonly MeasurementId[];
+  /** What the papers report. */
+  published?: Sentence<PublishedReference>;
+  /** What was measured here, in at most 25 words, whatever the verdict. */
+  ours?: Sentence<OurReference>;
+  /** None where nothing was measured that decides it. */
+  parts: readonly ClaimPart[];
+}
+
+/** What figures say of a claim. `not at this size`: they were measured, and leave it open. */
+export type Verdict =
+  | 'holds'
+  | 'holds in part'
+  | 'does not hold here'
+  | 'not at this size'
+  | 'not measured yet';
+
+/** A part of a claim, judged. */
+export interface JudgedPart extends ClaimPart {
+  outcome: boolean | undefined;
+}
+
+/**
+ * The verdict on a claim: it holds where each part does, in part where some do.
+ *
+ * @throws Error for a figure that is not recorded
+ */
+export function judge(claim: Claim, figures: Figures): { verdict: Verdict; parts: JudgedPart[] } {
+  const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(figures) }));
+  const outcomes = parts.map(({ outcome }) => outcome);
+  if (outcomes.length === 0) return { verdict: 'not measured yet', parts };
+  if (outcomes.every((outcome) => outcome === true)) return { verdict: 'holds', parts };
+  if (outcomes.includes(true)) return { verdict: 'holds in part', parts };
+  return { verdict: outcomes.includes(false) ? 'does not hold here' : 'not at this size', parts };
+}
+
+/**
+ * Whether one figure is below another by more than twice the standard error of their difference.
+ *
+ * @param factor another multiple, for errors of few trainings: 4.3 for three
+ * @returns undefined where they are too near for that, and false where it is above
+ * @throws Error for a recorded figure without its error
+ */
+export function clearlyBelow(
+  one: Recorded | number,
+  other: Recorded | number,
+  factor = 2,
+): boolean | undefined {
+  const [a, b] = [withError(one), withError(other)];
+  const margin = factor * Math.hypot(a.error, b.error);
+  if (a.value + margin < b.value) return true;
+  return a.value - margin > b.value ? false : undefined;
+}
+
+function withError(figure: Recorded | number): { value: number; error: number } {
+  const { value, error } = typeof figure === 'number' ? { value: figure, error: 0 } : figure;
+  if (error === undefined) throw new Error(`The figure ${value} has no standard error`);
+  return { value, error };
+}
+
+/** A sentence from a template literal whose values are references. */
+export function sentence<Reference>(
+  texts: TemplateStringsArray,
+  ...references: Reference[]
+): Sentence<Reference> {
+  const parts = texts.flatMap((text, i): (string | Reference)[] => {
+    const reference = references[i];
+    return reference === undefined ? [text] : [text, reference];
+  });
+  return parts.filter((part) => part !== '');
+}
+
+/** A figure measured here, for {@link sentence}. */
+export function ours<const Id extends MeasurementId>(
+  measurement: Id,
+  figure: FigureName<Id>,
+  format: Pick<OurReference, 'decimals' | 'percent' | 'error'> = {},
+): OurReference {
+  return { measurement, figure, ...format };
+}

@@ -1,0 +1,533 @@
+import { type Claim, clearlyBelow, ours, sentence } from './claim.js';
+import { published } from './paper-table.js';
+
+/** What nobody has measured here yet. */
+const open: Pick<Claim, 'measurements' | 'parts'> = { measurements: [], parts: [] };
+
+/** The claims of the papers, in their order, each with the rule by which our figures decide it. */
+export const claims: readonly Claim[] = [
+  {
+    id: 'A2',
+    title: 'directions must alternate',
+    claim:
+      'The direction alternates between blocks; without the alternation, or with a single block, it fails.',
+    measurements: ['01-alternation', '14-design'],
+    published: sentence`FID ${published('design-ablation', 'one block, from left to right only', 'FID')} with one block, ${published('design-ablation', 'scale and shift (NVP)', 'FID')} for the whole model`,
+    ours: sentence`FD on Fashion-MNIST: alternating ${ours('14-design', 'FD, alternating', { decimals: 0, error: true })}, in one direction ${ours('14-design', 'FD, one direction', { decimals: 0, error: true })}, one block ${ours('14-design', 'FD, one block', { decimals: 0, error: true })}.`,
+    parts: [
+      {
+        rule: 'Only the alternating flow of two moons passes the bound of flows without alternation, and on Fashion-MNIST the others have more than twice its FD.',
+        holds: (figure) => {
+          const fd = figure('14-design', 'FD, alternating').value;
+          return (
+            figure('01-alternation', '−E[log p], 8 blocks, alternating').value <
+              figure('01-alternation', 'best possible without alternation').value &&
+            figure('14-design', 'FD, one direction').value > 2 * fd &&
+            figure('14-design', 'FD, one block').value > 2 * fd
+          );
+        },
+      },
+    ],
+  },
+  {
+    id: 'A3',
+    title: 'exact likelihood, exact inverse',
+    claim:
+      'The Jacobian is triangular, so the likelihood is exact and cheap; the map is exactly invertible.',
+    measurements: [
+      '01-density-integrates-to-one',
+      '01-log-determinant',
+      '01-round-trip',
+      '02-triangular-jacobian',
+      '02-round-trip',
+    ],
+    ours: sentence`Largest entry outside the triangle ${ours('02-triangular-jacobian', 'largest entry outside the triangle')}; a round trip changes pixels by at most ${ours('02-round-trip', 'largest error, uniform-noise model')}; a density sums to one within ${ours('01-density-integrates-to-one', 'its distance from 1')}.`,
+    parts: [
+      {
+        rule: 'Nothing lies outside the triangle, a density sums to one within 10⁻⁴, log-determinants agree with elimination to 10⁻³ nats, and round trips to 10⁻⁴.',
+        holds: (figure) =>
+          figure('02-triangular-jacobian', 'largest entry outside the triangle').value === 0 &&
+          figure('01-density-integrates-to-one', 'its distance from 1').value < 1e-4 &&
+          figure(
+            '02-triangular-jacobian',
+            'log-determinant: elimination against forward pass, difference',
+          ).value < 1e-3 &&
+          figure('02-round-trip', 'largest error, uniform-noise model').value < 1e-4,
+      },
+    ],
+  },
+  {
+    id: 'A5',
+    title: 'the loss falls smoothly and monotonically',
+    claim:
+      'Two kinds of residual connection make training as stable as a standard transformer’s: the loss falls smoothly and monotonically.',
+    measurements: ['01-stable-training', '02-training-curve', '14-loss-and-distance'],
+    ours: sentence`The held-out loss falls at every validation in ${ours('14-loss-and-distance', 'trainings in which every validation is lower than the one before')} of ${ours('14-loss-and-distance', 'trainings')} trainings with Gaussian noise; without the residual connections nothing was trained.`,
+    parts: [
+      {
+        part: 'the loss falls',
+        rule: 'In every training with Gaussian noise each validation is below the one before.',
+        holds: (figure) =>
+          figure(
+            '14-loss-and-distance',
+            'trainings in which every validation is lower than the one before',
+          ).value === figure('14-loss-and-distance', 'trainings').value,
+      },
+      {
+        part: 'because of the residuals',
+        rule: 'Without either kind of residual connection it does not.',
+        toSettle: 'four arms of three trainings, about an hour',
+      },
+    ],
+  },
+  {
+    id: 'C1',
+    title: 'likelihood and FID improve with size',
+    claim: 'Likelihood and FID improve with model size (more blocks or more layers).',
+    measurements: ['14-sizes'],
+    ours: sentence`FD at equal steps: 4 blocks of 1 layer ${ours('14-sizes', 'FD, 4 blocks of 1 layer', { decimals: 0, error: true })}, of 2 ${ours('14-sizes', 'FD, 4 blocks of 2 layers', { decimals: 0, error: true })}, of 4 ${ours('14-sizes', 'FD, 4 blocks of 4 layers', { decimals: 0, error: true })}; 8 of 1 ${ours('14-sizes', 'FD, 8 blocks of 1 layer', { decimals: 0, error: true })}.`,
+    parts: [
+      {
+        rule: 'In three comparisons of a flow with a larger one, loss and FD are lower, each with an interval for three comparisons.',
+        holds: (figure) =>
+          figure('14-sizes', 'comparisons in which size helps').value === 3 || undefined,
+        toSettle: 'three more seeds of each flow (in training), about two hours',
+      },
+    ],
+  },
+  {
+    id: 'C2',
+    title: 'the loss tells how good samples are',
+    claim:
+      'The training loss curve is smooth and monotonic, and correlates strongly with the FID curve.',
+    measurements: ['02-training-curve', '14-loss-and-distance'],
+    ours: sentence`Over a training the ranks of held-out loss and FD correlate with at least ${ours('14-loss-and-distance', 'correlation of ranks, lowest of the trainings', { decimals: 3 })} (three trainings, ten points each).`,
+    parts: [
+      {
+        rule: 'The ranks of loss and FD correlate with at least 0.9 in each of three trainings.',
+        holds: (figure) =>
+          figure('14-loss-and-distance', 'correlation of ranks, lowest of the trainings').value >=
+          0.9,
+      },
+    ],
+  },
+  {
+    id: 'Table 2',
+    title: 'likelihood',
+    claim: 'TarFlow has the best likelihood of all kinds of models on ImageNet 64×64.',
+    measurements: ['10-bits-per-dimension', '10-background'],
+    published: sentence`${published('likelihood', 'TarFlow 2-768-8-8', 'bits per dimension')} bits/dim on ImageNet 64×64`,
+    ours: sentence`${ours('10-bits-per-dimension', 'bits per dimension, test split', { decimals: 3, error: true })} bits per dimension on Fashion-MNIST; models that are no flows were not trained yet.`,
+    parts: [],
+  },
+  {
+    id: 'Table 3',
+    title: 'sample quality',
+    claim: 'TarFlow’s class-conditional samples are near those of diffusion models and GANs.',
+    measurements: ['09-sample-quality', '15-emoji-quality'],
+    published: sentence`FID ${published('fid-imagenet-64-conditional', 'TarFlow 2-768-8-8, N(0, 0.05²)', 'FID')} on ImageNet 64×64 with classes`,
+    ours: sentence`FD on Fashion-MNIST, guided and denoised, ${ours('09-sample-quality', 'FD, labels, guided, denoised', { decimals: 1, error: true })}; real images ${ours('09-sample-quality', 'FD, real: test images', { decimals: 1, error: true })}; no diffusion model or GAN was trained yet.`,
+    parts: [],
+  },
+  {
+    id: 'T1',
+    title: 'Gaussian noise is decisive',
+    claim:
+      'Gaussian noise added to the training data is decisive for sample quality; narrow uniform noise leads to numerical trouble and poor samples.',
+    measurements: ['03-noise', '03-denoising'],
+    published: sentence`best σ ${published('noise-ablation', 'TarFlow, ablation at 64×64', 'best σ')} on ImageNet 64×64`,
+    ours: sentence`FD with uniform noise ${ours('03-noise', 'FD, uniform, seven epochs', { decimals: 0, error: true })}, with Gaussian ${ours('03-noise', 'FD, Gaussian 0.1, denoised, seven epochs', { decimals: 0, error: true })}; emoji that are not finite: ${ours('03-noise', 'emoji not finite, uniform', { decimals: 0 })} % and ${ours('03-noise', 'emoji not finite, gaussian')} %.`,
+    parts: [
+      {
+        part: 'numerical trouble',
+        rule: 'Samples of flows of uniform noise are partly not finite, those of Gaussian noise never.',
+        holds: (figure) =>
+          figure('03-noise', 'emoji not finite, uniform').value > 0 &&
+          figure('03-noise', 'samples not finite, uniform').value > 0 &&
+          figure('03-noise', 'emoji not finite, gaussian').value === 0 &&
+          figure('03-noise', 'samples not finite, gaussian').value === 0,
+      },
+      {
+        part: 'decisive for quality',
+        rule: 'In each training, FD with uniform noise is more than twice that with Gaussian noise.',
+        holds: (figure) => {
+          const multiple = 'FD, uniform / Gaussian, seven epochs, lowest of the seeds';
+          return figure('03-noise', multiple).value > 2 || undefined;
+        },
+        toSettle: 'the flow of 3 million parameters, 20 epochs, two seeds, about five hours',
+      },
+    ],
+  },
+  {
+    id: 'T2',
+    title: 'one denoising step',
+    claim:
+      'One training-free denoising step, using the model’s own score, cleans the noisy samples.',
+    measurements: ['02-denoising', '03-denoising', '09-sample-quality'],
+    ours: sentence`It removes ${ours('02-denoising', 'share of the noise’s power removed', { percent: true, decimals: 0 })} of the noise’s power in test images; FD of samples falls from ${ours('09-sample-quality', 'FD, labels, as sampled', { decimals: 0, error: true })} to ${ours('09-sample-quality', 'FD, labels, denoised', { decimals: 0, error: true })}.`,
+    parts: [
+      {
+        rule: 'The step and clipping remove more noise than clipping alone, and FD of samples falls.',
+        holds: (figure) =>
+          clearlyBelow(
+            figure('02-denoising', 'share removed by clipping alone'),
+            figure('02-denoising', 'share removed by the step and clipping'),
+          ) &&
+          clearlyBelow(
+            figure('09-sample-quality', 'FD, labels, denoised'),
+            figure('09-sample-quality', 'FD, labels, as sampled'),
+          ),
+      },
+    ],
+  },
+  {
+    id: 'T3',
+    title: 'guidance',
+    claim:
+      'Guidance works for class-conditional and for unconditional models (attention temperature).',
+    measurements: ['04-guidance', '09-sample-quality'],
+    ours: sentence`Guided, FD falls from ${ours('09-sample-quality', 'FD, labels, denoised', { decimals: 1, error: true })} to ${ours('09-sample-quality', 'FD, labels, guided, denoised', { decimals: 1, error: true })} with labels, from ${ours('09-sample-quality', 'FD, no labels, denoised', { decimals: 0, error: true })} to ${ours('09-sample-quality', 'FD, no labels, guided, denoised', { decimals: 0, error: true })} without.`,
+    parts: [
+      {
+        part: 'with labels',
+        rule: 'Guided samples have a lower FD, and more of them look like their class.',
+        holds: (figure) =>
+          clearlyBelow(
+            figure('09-sample-quality', 'FD, labels, guided, denoised'),
+            figure('09-sample-quality', 'FD, labels, denoised'),
+          ) &&
+          clearlyBelow(
+            figure('09-sample-quality', 'in class, labels, denoised'),
+            figure('09-sample-quality', 'in class, labels, guided, denoised'),
+          ),
+      },
+      {
+        part: 'without labels',
+        rule: 'Samples that are guided by attention temperature have a lower FD.',
+        holds: (figure) =>
+          clearlyBelow(
+            figure('09-sample-quality', 'FD, no labels, guided, denoised'),
+            figure('09-sample-quality', 'FD, no labels, denoised'),
+          ),
+      },
+    ],
+  },
+  {
+    id: 'P1',
+    title: 'anomaly detection',
+    claim: 'An exact likelihood serves anomaly detection.',
+    ...open,
+  },
+  {
+    id: 'P2',
+    title: 'Bayes classification',
+    claim: 'A class-conditional flow classifies by Bayes’ rule from p(x|y).',
+    measurements: ['05-bayes-classifier'],
+    ours: sentence`${ours('05-bayes-classifier', 'accuracy of the flow, first 2000 images, 4 draws of noise', { decimals: 1, error: true })} % right; logistic regression ${ours('05-bayes-classifier', 'accuracy of logistic regression', { decimals: 1, error: true })} %, a small convolutional network ${ours('05-bayes-classifier', 'accuracy of the small convolutional network', { decimals: 1, error: true })} %.`,
+    parts: [
+      {
+        rule: 'The flow is right more often than logistic regression.',
+        holds: (figure) =>
+          clearlyBelow(
+            figure('05-bayes-classifier', 'accuracy of logistic regression'),
+            figure('05-bayes-classifier', "accuracy of the flow by Bayes' rule"),
+          ),
+      },
+    ],
+  },
+  {
+    id: 'P3',
+    title: 'lossless compression',
+    claim: 'An exact likelihood serves lossless compression.',
+    ...open,
+  },
+  {
+    id: 'P4',
+    title: 'editing, inpainting, interpolation',
+    claim: 'Images are edited, inpainted and interpolated in latent space.',
+    ...open,
+  },
+  {
+    id: 'X1',
+    title: 'against diffusion',
+    claim:
+      'Comparable samples; exact likelihood and one exactly invertible function, which diffusion lacks.',
+    ...open,
+  },
+  {
+    id: 'X2',
+    title: 'against GANs',
+    claim: 'Stable training, a likelihood; no mode collapse.',
+    ...open,
+  },
+  {
+    id: 'X3',
+    title: 'against VAEs',
+    claim: 'Exact likelihood instead of a bound; sharper samples.',
+    ...open,
+  },
+  {
+    id: 'X4',
+    title: 'against autoregressive pixel models',
+    claim: 'Competitive likelihood with PixelCNN, a latent space, faster sampling with GS-Jacobi.',
+    ...open,
+  },
+  {
+    id: 'X5',
+    title: 'against earlier flows',
+    claim:
+      'Far better likelihood than earlier flows such as MAF, RealNVP and Glow (Table 2); at equal cost is our question.',
+    measurements: ['10-one-cost', '10-photographs'],
+    ours: sentence`Bits per dimension on Fashion-MNIST at one small cost of training: TarFlow ${ours('10-one-cost', 'bits per dimension, TarFlow', { decimals: 3, error: true })}, affine couplings ${ours('10-one-cost', 'bits per dimension, affine couplings', { decimals: 3, error: true })}, MAF ${ours('10-one-cost', 'bits per dimension, MAF', { decimals: 3, error: true })}.`,
+    parts: [
+      {
+        part: 'better than MAF',
+        rule: 'On clothes, at least a tenth of a bit per dimension below MAF.',
+        holds: (figure) => clearlyBelow(figure('10-one-cost', 'TarFlow − MAF'), -0.1, 4.3),
+      },
+      {
+        part: 'better than couplings',
+        rule: 'On clothes and on photographs, fewer bits per dimension than affine couplings.',
+        holds: (figure) =>
+          clearlyBelow(figure('10-one-cost', 'TarFlow − affine couplings'), 0, 4.3) &&
+          clearlyBelow(figure('10-photographs', 'TarFlow − affine couplings'), 0, 4.3),
+      },
+    ],
+  },
+  {
+    id: 'S1',
+    title: 'sampling is the bottleneck',
+    claim: 'Sampling is the bottleneck, because causal attention is sequential.',
+    measurements: ['02-parallel-and-sequential', '06-bottleneck'],
+    ours: sentence`On two cores sampling takes ${ours('06-bottleneck', 'sampling time / forward time, 49 tokens', { decimals: 1 })}, ${ours('06-bottleneck', 'sampling time / forward time, 256 tokens', { decimals: 1 })} and ${ours('06-bottleneck', 'sampling time / forward time, 1024 tokens', { decimals: 1 })} times a forward pass with 49, 256 and 1,024 tokens.`,
+    parts: [
+      {
+        rule: 'Sampling takes at least ten times as long as a forward pass.',
+        holds: (figure) =>
+          figure('06-bottleneck', 'sampling time / forward time, 1024 tokens').value >= 10 ||
+          undefined,
+        toSettle: 'a forward pass and a loop of a model of the published size, ten minutes',
+      },
+    ],
+  },
+  {
+    id: 'S2',
+    title: 'few Jacobi iterations',
+    claim:
+      'Inverting a block is a triangular non-linear system that Jacobi iteration solves in at most T steps, usually far fewer; convergence is superlinear.',
+    measurements: ['06-jacobi', '07-selective-jacobi'],
+    ours: sentence`The block inverted first takes ${ours('06-jacobi', 'iterations, block inverted first, 49 tokens')} of 48, ${ours('06-jacobi', 'iterations, block inverted first, 256 tokens')} of 255 and ${ours('06-jacobi', 'iterations, block inverted first, 1,024 tokens')} of 1,023 iterations, the others ${ours('06-jacobi', 'iterations, other blocks, mean, 49 tokens', { decimals: 0 })}, ${ours('06-jacobi', 'iterations, other blocks, mean, 256 tokens', { decimals: 0 })} and ${ours('06-jacobi', 'iterations, other blocks, mean, 1,024 tokens', { decimals: 0 })}.`,
+    parts: [
+      {
+        part: 'few iterations',
+        rule: 'The block inverted first takes at most half of the steps, the others on average a quarter.',
+        holds: (figure) =>
+          figure('06-jacobi', 'iterations, block inverted first, 49 tokens').value <= 48 / 2 &&
+          figure('06-jacobi', 'iterations, block inverted first, 256 tokens').value <= 255 / 2 &&
+          figure('06-jacobi', 'iterations, block inverted first, 1,024 tokens').value <= 1023 / 2 &&
+          figure('06-jacobi', 'iterations, other blocks, mean, 49 tokens').value <= 48 / 4 &&
+          figure('06-jacobi', 'iterations, other blocks, mean, 256 tokens').value <= 255 / 4 &&
+          figure('06-jacobi', 'iterations, other blocks, mean, 1,024 tokens').value <= 1023 / 4,
+      },
+      {
+        part: 'superlinear',
+        rule: 'In each of 20 blocks an iteration gains at least a tenth more digits at the end.',
+        holds: (figure) =>
+          figure('06-jacobi', 'blocks that converge faster at the end').value === 20,
+      },
+    ],
+  },
+  {
+    id: 'S3',
+    title: 'tough blocks, and CRM',
+    claim:
+      'Blocks differ: a few are tough, most are simple; the Convergence Ranking Metric tells which.',
+    measurements: ['06-tough-blocks'],
+    published: sentence`toughest of eight blocks (nearest the data) ${published('crm', 'ImageNet 64×64, unconditional', 'share of CRM', 'block 0')} % of CRM, 1,024 tokens; ${published('crm', 'ImageNet 64×64, conditional', 'share of CRM', 'block 0')} %, 256 tokens`,
+    ours: sentence`The toughest block takes ${ours('06-tough-blocks', "toughest block's share of the iterations, 49 tokens", { decimals: 0 })} %, ${ours('06-tough-blocks', "toughest block's share of the iterations, 256 tokens", { decimals: 0 })} % and ${ours('06-tough-blocks', "toughest block's share of the iterations, 1,024 tokens", { decimals: 0 })} % of the iterations; CRM names it in ${ours('06-tough-blocks', 'models of 3 whose toughest block CRM names')} of 3 models.`,
+    parts: [
+      {
+        part: 'blocks differ',
+        rule: 'The toughest block takes at least twice its even share of the iterations.',
+        holds: (figure) =>
+          figure('06-tough-blocks', "toughest block's share of the iterations, 49 tokens").value >=
+            200 / 8 &&
+          figure('06-tough-blocks', "toughest block's share of the iterations, 256 tokens").value >=
+            200 / 4 &&
+          figure('06-tough-blocks', "toughest block's share of the iterations, 1,024 tokens")
+            .value >=
+            200 / 8,
+      },
+      {
+        part: 'CRM tells which',
+        rule: 'CRM names the toughest block of every model.',
+        holds: (figure) =>
+          figure('06-tough-blocks', 'models of 3 whose toughest block CRM names').value === 3,
+      },
+    ],
+  },
+  {
+    id: 'S4',
+    title: 'IGM chooses the start',
+    claim:
+      'The Initial Guessing Metric tells which start to use, lowers the risk of overflow and speeds convergence up.',
+    measurements: ['06-initial-guess'],
+    ours: sentence`Iterations of all blocks as IGM says ${ours('06-initial-guess', 'iterations of all blocks, started as IGM says')}, always from the latent ${ours('06-initial-guess', 'always from the latent')}, always from zeros ${ours('06-initial-guess', 'always from zeros')}; nothing overflows.`,
+    parts: [
+      {
+        rule: 'Starting as IGM says takes fewer iterations than always starting in the same way.',
+        holds: (figure) => {
+          const followed = figure(
+            '06-initial-guess',
+            'iterations of all blocks, started as IGM says',
+          ).value;
+          return (
+            (followed < figure('06-initial-guess', 'always from the latent').value &&
+              followed < figure('06-initial-guess', 'always from zeros').value) ||
+            undefined
+          );
+        },
+        toSettle: '64 samples of every committed flow, about an hour',
+      },
+    ],
+  },
+  {
+    id: 'S5',
+    title: 'Table 1: faster by GS-Jacobi',
+    claim:
+      'Gauss–Seidel–Jacobi (segments in sequence, Jacobi inside) is several times as fast as sequential sampling without loss of FID.',
+    measurements: ['06-gauss-seidel-jacobi', '08-acceleration', '15-speed'],
+    published: sentence`${published('gs-jacobi', 'ImageNet 64×64, conditional', 'speed-up', 'GS-Jacobi')}× to ${published('gs-jacobi', 'AFHQ 256×256', 'speed-up', 'GS-Jacobi')}× on GPUs`,
+    ours: sentence`One image of 256 tokens: ${ours('08-acceleration', 'GS-Jacobi, published form, times as fast as sequential, 256 tokens, batch 1, eager', { decimals: 1 })}× over a loop that runs op by op, ${ours('15-speed', 'times as fast, GS-Jacobi, published form, batch 1', { decimals: 1 })}× over our compiled loop.`,
+    parts: [
+      {
+        part: 'over a plain loop',
+        rule: 'At least twice as fast as a loop that runs op by op.',
+        holds: (figure) =>
+          figure(
+            '08-acceleration',
+            'GS-Jacobi, published form, times as fast as sequential, 256 tokens, batch 1, eager',
+          ).value >= 2,
+      },
+      {
+        part: 'over a compiled loop',
+        rule: 'Faster than the loop that XLA compiles.',
+        holds: (figure) =>
+          clearlyBelow(1, figure('15-speed', 'times as fast, GS-Jacobi, published form, batch 1')),
+      },
+    ],
+  },
+  {
+    id: 'S6',
+    title: 'redundancy, and Selective Jacobi Decoding',
+    claim:
+      'Dependency redundancy is low in the block inverted first and high in the later ones; Selective Jacobi Decoding exploits it and never needs more iterations than sequential sampling has steps.',
+    measurements: ['07-redundancy', '07-selective-jacobi', '08-acceleration', '15-speed'],
+    published: sentence`${published('selective-jacobi', 'CIFAR-10', 'speed-up', 'SeJD')}× and ${published('selective-jacobi', 'CIFAR-100', 'speed-up', 'SeJD')}× (256 tokens), ${published('selective-jacobi', 'AFHQ', 'speed-up', 'SeJD')}× (1,024) on GPUs`,
+    ours: sentence`Later blocks take at most ${ours('07-selective-jacobi', 'the same, inverted later', { decimals: 0 })} % of the steps; over our compiled loop ${ours('15-speed', 'times as fast, SeJD, published rule, batch 1', { decimals: 1 })}× for one image, ${ours('15-speed', 'times as fast, SeJD, published rule, batch 8', { decimals: 1 })}× for eight.`,
+    parts: [
+      {
+        part: 'few iterations',
+        rule: 'Later blocks take at most a quarter of the steps.',
+        holds: (figure) => figure('07-selective-jacobi', 'the same, inverted later').value <= 25,
+      },
+      {
+        part: 'one image faster',
+        rule: 'By the published rule, faster than the loop that XLA compiles.',
+        holds: (figure) =>
+          clearlyBelow(1, figure('15-speed', 'times as fast, SeJD, published rule, batch 1')),
+      },
+      {
+        part: 'eight images faster',
+        rule: 'The same for eight images.',
+        holds: (figure) =>
+          clearlyBelow(1, figure('15-speed', 'times as fast, SeJD, published rule, batch 8')),
+      },
+    ],
+  },
+  {
+    id: 'L1',
+    title: 'latents scale to large images and text',
+    claim:
+      'A TarFlow in the latent space of a pretrained autoencoder scales to 256² and 512² and to text-to-image.',
+    measurements: [
+      '11-text-to-image',
+      '11-noisy-decoder',
+      '11-autoencoder',
+      '13-latents-and-pixels',
+    ],
+    published: sentence`FID ${published('fid-imagenet-256', 'STARFlow (1.4B), latents', 'FID')} (256²), ${published('fid-imagenet-512', 'STARFlow', 'FID')} (512²), ${published('text-to-image', 'STARFlow (3.8B), CC12M', 'FID')} (COCO)`,
+    ours: sentence`FD of emoji of 64×64: latents ${ours('13-latents-and-pixels', 'FD, latents, EfficientNet-Lite0', { decimals: 0 })}, pixels ${ours('13-latents-and-pixels', 'FD, pixels, EfficientNet-Lite0', { decimals: 0 })}; from names ${ours('11-text-to-image', 'guided samples, cooler noise, names of the training split', { decimals: 0 })} % are recognised, of copies ${ours('11-text-to-image', 'copies of drawings, names of the training split', { decimals: 0 })} %.`,
+    parts: [
+      {
+        part: 'latents beat pixels',
+        rule: 'At one cost of training latents have the lower FD, by two networks.',
+        holds: (figure) =>
+          clearlyBelow(
+            figure('13-latents-and-pixels', 'FD, latents − pixels, EfficientNet-Lite0'),
+            0,
+            4.3,
+          ) &&
+          clearlyBelow(
+            figure('13-latents-and-pixels', 'FD, latents − pixels, emoji judge'),
+            0,
+            4.3,
+          ),
+      },
+      {
+        part: 'text becomes images',
+        rule: 'At least 0.6 as many samples as copies of drawings are recognised by their names.',
+        holds: (figure) =>
+          figure('11-text-to-image', 'guided samples, cooler noise, names of the training split')
+            .value >=
+          0.6 * figure('11-text-to-image', 'copies of drawings, names of the training split').value,
+      },
+    ],
+  },
+  {
+    id: 'L2',
+    title: 'deep and shallow blocks',
+    claim:
+      'One deep block nearest the noise and a few shallow ones beat an even split at equal cost.',
+    measurements: ['12-deep-and-shallow', '12-sampling-plan'],
+    ours: sentence`FD of six trainings each: one deep block nearest the noise ${ours('12-deep-and-shallow', 'FD, deep near noise', { decimals: 0, error: true })}, an even split ${ours('12-deep-and-shallow', 'FD, even', { decimals: 0, error: true })}.`,
+    parts: [
+      {
+        rule: 'Over six pairs of trainings the deep block nearest the noise has the lower FD.',
+        holds: (figure) =>
+          clearlyBelow(figure('12-deep-and-shallow', 'FD, deep near noise − even'), 0),
+      },
+    ],
+  },
+  {
+    id: 'L3',
+    title: 'guidance in closed form',
+    claim: 'Score-based guidance in closed form is stable at large weights.',
+    measurements: ['04-product-rule', '11-guidance-rules'],
+    ours: sentence`FD at w = 16 and at best: product ${ours('11-guidance-rules', 'FD, product, w = 16', { decimals: 0 })} and ${ours('11-guidance-rules', 'FD, product, least', { decimals: 0 })}, linear rule ${ours('11-guidance-rules', 'FD, linear, w = 16', { decimals: 0 })} and ${ours('11-guidance-rules', 'FD, linear, least', { decimals: 0 })} (STARFlow).`,
+    parts: [
+      {
+        part: 'steadier than linear',
+        rule: 'At w = 16 the product has a lower FD than the linear rule of constant weight.',
+        holds: (figure) =>
+          clearlyBelow(
+            figure('11-guidance-rules', 'FD, product, w = 16'),
+            figure('11-guidance-rules', 'FD, linear, w = 16'),
+          ) &&
+          clearlyBelow(
+            figure('04-product-rule', 'FD, product, w = 16'),
+            figure('04-product-rule', 'FD, linear, constant, w = 16'),
+          ),
+      },
+      {
+        part: 'stable at w = 16',
+        rule: 'FD at w = 16 is at most twice the least, in both models.',
+        holds: (figure) =>
+          figure('11-guidance-rules', 'FD, product, w = 16').value <=
+            2 * figure('11-guidance-rules', 'FD, product, least').value &&
+          figure('04-product-rule', 'FD, product, w = 16').value <=
+            2 * figure('04-product-rule', 'FD, product, least').value,
+      },
+    ],
+  },
+];
