@@ -33,7 +33,7 @@ export interface Recorded {
 }
 
 /** The recorded figures, by measurement and name. */
-export type Figures = <const Id extends MeasurementId>(
+export type RecordedFigures = <const Id extends MeasurementId>(
   measurement: Id,
   figure: FigureName<Id>,
 ) => Recorded;
@@ -48,7 +48,7 @@ export interface ClaimPart {
    * Whether it holds by the rule. Undefined where the figures leave it open, and absent where they are
    * not measured yet.
    */
-  holds?: (figure: Figures) => boolean | undefined;
+  holds?: (figure: RecordedFigures) => boolean | undefined;
   /** What would settle it, and its cost, where it is open. */
   toSettle?: string;
 }
@@ -89,7 +89,7 @@ export interface JudgedPart extends ClaimPart {
  *
  * @throws Error for a figure that is not recorded
  */
-export function judge(claim: Claim, figures: Figures): { verdict: Verdict; parts: JudgedPart[] } {
+export function judge(claim: Claim, figures: RecordedFigures): { verdict: Verdict; parts: JudgedPart[] } {
   const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(figures) }));
   const outcomes = parts.map(({ outcome }) => outcome);
   if (outcomes.length === 0) return { verdict: 'not measured yet', parts };

@@ -4,6 +4,7 @@ import { UserError } from '../../src/core/errors.js';
 import { writeAtomically } from '../../src/core/files.js';
 import { packageRoot } from '../../src/core/package-root.js';
 import { benchmarkSummary, benchmarkTables, speedTable } from './benchmark-tables.js';
+import { accelerationTable, likelihoodTable, qualityTable } from './paper-tables.js';
 import { measuresTable, publishedTables } from './published.js';
 import {
   expectationTable,
@@ -19,6 +20,9 @@ const pages: Record<string, Record<string, () => string | Promise<string>>> = {
   'docs/benchmarks.md': { benchmarks: benchmarkSummary },
   'results/README.md': {
     verdicts: verdictTable,
+    likelihood: likelihoodTable,
+    quality: qualityTable,
+    acceleration: accelerationTable,
     figures: figureTables,
     experiments: expectationTable,
     benchmarks: benchmarkTables,

@@ -7,7 +7,7 @@ import {
   type Claim,
   claims,
   commandOf,
-  type Figures,
+  type RecordedFigures,
   type JudgedPart,
   judge,
   type Measurement,
@@ -76,7 +76,7 @@ function ruleText({ part, rule, outcome, toSettle }: JudgedPart): string {
 }
 
 /** Every figure of `results/claims/`, by measurement and name. */
-export async function recordedFigures(): Promise<Figures> {
+export async function recordedFigures(): Promise<RecordedFigures> {
   const entries = measurements.map(async ({ id }) => [id, await readClaim(id)] as const);
   const recorded = new Map(await Promise.all(entries));
   return (measurement, figure) => {
