@@ -89,7 +89,10 @@ export interface JudgedPart extends ClaimPart {
  *
  * @throws Error for a figure that is not recorded
  */
-export function judge(claim: Claim, figures: RecordedFigures): { verdict: Verdict; parts: JudgedPart[] } {
+export function judge(
+  claim: Claim,
+  figures: RecordedFigures,
+): { verdict: Verdict; parts: JudgedPart[] } {
   const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(figures) }));
   const outcomes = parts.map(({ outcome }) => outcome);
   if (outcomes.length === 0) return { verdict: 'not measured yet', parts };

@@ -231,6 +231,59 @@ const accelerationRun = z.object({
   versions: z.object({ engine: z.string(), node: z.string() }),
 });
 
+const meanWithError = z.object({ mean: z.number(), error: z.number() });
+export type MeanWithError = z.infer<typeof meanWithError>;
+
+/** Jacobi iterations of a block from one start: their mean over samples, and the most. */
+const startOutcome = meanWithError.extend({
+  most: z.number(),
+  /** Samples with an iterate that is not finite. */
+  notFinite: z.number(),
+});
+export type StartOutcome = z.infer<typeof startOutcome>;
+
+/** What `tarflow blocks` writes: how each block of some flows converges. */
+const blockStudy = z.object({
+  ...provenance,
+  settings: z.object({
+    samples: z.number(),
+    batch: z.number(),
+    images: z.number(),
+    seed: z.number(),
+    tolerance: z.number(),
+  }),
+  versions: z.object({ engine: z.string(), node: z.string() }),
+  rows: z.array(
+    z.object({
+      model: z.string(),
+      /** The kind of noise of its training. */
+      noise: z.string(),
+      tokens: z.number(),
+      blocks: z.number(),
+      /** By index from the data. */
+      block: z.number(),
+      /** Whether it is inverted first. */
+      first: z.boolean(),
+      latent: startOutcome,
+      zeros: startOutcome,
+      /** The difference of iterations, over pairs of one sample. */
+      zerosLessLatent: meanWithError,
+      /** Its share of CRM in per cent, as published, and with exp(a)·z in place of exp(−a)·x. */
+      crm: z.number(),
+      crmOfLatents: z.number(),
+      /** The Initial Guessing Metric of both starts, and which of them it names. */
+      igm: z.object({ latent: z.number(), zeros: z.number(), says: z.enum(['latent', 'zeros']) }),
+      /** The mean factor of the error in the first and the last third of the iterations above rounding. */
+      factors: z.object({
+        early: z.number().nullable(),
+        late: z.number().nullable(),
+        iterations: z.number(),
+      }),
+    }),
+  ),
+});
+export type BlockStudyRow = z.infer<typeof blockStudy>['rows'][number];
+
 /** What `test/benchmarks/paper-size.ts` writes: one image of a model of a paper's size. */
 const paperSize = z.object({
   ...provenance,
@@ -288,6 +341,7 @@ const kinds = {
     remedy: 'Delete it, and its rows are filled in again, with what was kept of them',
   },
   acceleration: { schema: accelerationRun, remedy: 'Delete it, and measure it again' },
+  blocks: { schema: blockStudy, remedy: 'Delete it, and measure it again' },
   'paper size': { schema: paperSize, remedy: 'Delete it, and measure it again' },
   'training run': {
     schema: trainingRun,

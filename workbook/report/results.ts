@@ -7,7 +7,6 @@ import {
   type Claim,
   claims,
   commandOf,
-  type RecordedFigures,
   type JudgedPart,
   judge,
   type Measurement,
@@ -15,6 +14,7 @@ import {
   measurements,
   notebooks,
   publishedOf,
+  type RecordedFigures,
 } from '../papers/index.js';
 import { type RecordedClaim, readClaim } from '../records/claim.js';
 import { readResult } from '../records/record.js';

@@ -13,7 +13,7 @@ import { firstNotFinite } from '../solvers/solve-block.js';
 
 /** The Convergence Ranking Metric of a block and what it is made of, all spectral norms. */
 export interface ConvergenceRanking {
-  /** ‖mean over images of exp(−a)·x‖, x the block's input, a matrix (T, D). */
+  /** ‖mean over images of exp(−a)·x‖, x the block's input, a matrix (T, D); see `spread`. */
   spread: number;
   /** ‖W_a‖, of the rows of the output layer that make a; 0 in a volume-preserving model. */
   scaleWeight: number;
@@ -58,10 +58,14 @@ export interface MetricOptions {
 export function convergenceRankingMetric(
   flow: Model,
   images: tf.Tensor4D,
-  options: MetricOptions = {},
+  options: MetricOptions & {
+    /** What is averaged: exp(−a)·x, as published (default), or exp(a)·z of the block's output z. */
+    spread?: 'images' | 'latents';
+  } = {},
 ): ConvergenceRanking[] {
-  const spreads = meanMatrices(flow, images, options, (block, { u, conditions }) => {
+  const spreads = meanMatrices(flow, images, options, (block, { u, v, conditions }) => {
     const { logScale } = shifted(block, u, conditions);
+    if (options.spread === 'latents') return [logScale ? tf.mul(tf.exp(logScale), v) : v];
     return [logScale ? tf.mul(tf.exp(tf.neg(logScale)), u) : u];
   });
   const rankings = blocksOf(flow).map((block, index) => {

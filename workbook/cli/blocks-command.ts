@@ -1,0 +1,89 @@
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { checkWritable, count, wholeNumber } from '../../src/cli/arguments.js';
+import { defineCommand, type Outcome, stopwatch } from '../../src/cli/command.js';
+import { startEngine } from '../../src/core/engine.js';
+import { startProgress } from '../../src/show/progress.js';
+import { studyBlocks } from '../acceleration/block-study.js';
+import { type BlockStudyRow, readRecord, writeRecord } from '../records/record.js';
+import { resultFile } from '../records/results-folder.js';
+
+/** The committed flows of at least four alternating blocks. */
+const flows = [
+  'fashion-mnist-conditional-8x2',
+  'fashion-mnist-density',
+  'emoji-conditional',
+  'emoji-256-tokens',
+  'emoji-1024-tokens',
+  'design/design-base-seed-1',
+  'noise/fashion-mnist-gaussian-0.1-seed-1',
+  'noise/emoji-gaussian-0.1-seed-1',
+  'noise/fashion-mnist-uniform-seed-1',
+  'noise/emoji-uniform-seed-1',
+];
+
+interface BlocksOptions {
+  samples: number;
+  batch: number;
+  images: number;
+  seed: number;
+  output?: string;
+}
+
+const tolerance = 5e-4;
+
+/** `tarflow blocks`: how the blocks of committed flows converge. */
+export const blocks = defineCommand({
+  name: 'blocks',
+  description: 'measure how blocks converge, and what CRM and IGM say of them',
+  options: (command) =>
+    command
+      .argument('[checkpoints...]', 'names in results/checkpoints (default: those of claims S2–S4)')
+      .option('--samples <n>', 'samples whose blocks are solved', count, 64)
+      .option('--batch <n>', 'how many of them together', count, 16)
+      .option('--images <n>', 'validation images for CRM and IGM', count, 1000)
+      .option('--seed <n>', 'of the noise', wholeNumber, 2)
+      .option('--output <file>', 'the rows as JSON (default: scratch/acceleration/blocks.json)'),
+  help: `\
+Each block is solved by Jacobi iteration from what sequential sampling gives it, from the latent and from
+zeros, until no number of a sample changes by more than ${tolerance}. A file that is there is gone on with.
+
+Examples:
+  $ tarflow blocks
+  $ tarflow blocks fashion-mnist-density --samples 16 --images 200`,
+  run,
+});
+
+async function run(checkpoints: string[], options: BlocksOptions): Promise<Outcome> {
+  const { samples, batch, images, seed } = options;
+  const output = options.output ?? resultFile(path.join('acceleration', 'blocks.json'));
+  await checkWritable(output);
+  const engine = await startEngine();
+  const settings = { samples, batch, images, seed, tolerance };
+  const before = await readRecord('blocks', output);
+  const goesOn = before && JSON.stringify(before.settings) === JSON.stringify(settings);
+  const rows: BlockStudyRow[] = goesOn ? before.rows : [];
+  const elapsed = stopwatch();
+  for (const checkpoint of checkpoints.length > 0 ? checkpoints : flows) {
+    if (rows.some(({ model }) => model === checkpoint)) continue;
+    const progress = startProgress({ title: checkpoint, total: 100, unit: '%' });
+    try {
+      const onProgress = (share: number) => progress.update(Math.round(100 * share));
+      rows.push(...(await studyBlocks(checkpoint, { ...settings, onProgress })));
+    } finally {
+      progress.finish();
+    }
+    await writeRecord<'blocks'>(output, {
+      settings,
+      rows,
+      command: ['tarflow blocks', ...checkpoints].join(' '),
+      cost: {
+        seconds: Number(goesOn ? before.cost.seconds : 0) + elapsed(),
+        cores: os.availableParallelism(),
+      },
+      date: new Date().toISOString(),
+      versions: { engine: `${engine.engine} (${engine.version})`, node: process.version },
+    });
+  }
+  return { json: { output, rows }, text: output };
+}
