@@ -33,7 +33,7 @@ export * from './acceleration/measure.js';
 export * from './acceleration/records.js';
 export * from './acceleration/solver-study.js';
 export * from './charts/builders.js';
-export { type ChartSpec, renderChart, showChart } from './charts/chart.js';
+export { type ChartSpec, type ChartTitle, renderChart, showChart } from './charts/chart.js';
 export * from './charts/maps.js';
 export * from './charts/training-curves.js';
 export { heldOutNames } from './data/emoji-names.js';

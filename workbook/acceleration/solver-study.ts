@@ -23,7 +23,7 @@ import { type Difference, differenceOf } from '../measures/error-measures.js';
 import { committedCheckpoint } from '../records/training-run.js';
 
 /**
- * The subject of a study of solvers: a class-conditional flow from `results/`, some noise, and what
+ * The subject of a study of solvers: a flow from `results/`, some noise, and what
  * each block makes of it in sequential sampling without guidance.
  */
 export interface Subject {
@@ -34,7 +34,7 @@ export interface Subject {
   flow: LoadedModel<TarFlow>;
   tokens: number;
   batch: number;
-  /** A class for each sample: 0, 1, 2, … in turn. */
+  /** A class for each sample, 0, 1, 2, … in turn; none where the flow has no classes. */
   label: number[];
   /** Noise (batch, T, D). */
   noise: tf.Tensor3D;
@@ -55,7 +55,7 @@ export interface Subject {
  * @param checkpoint its name
  * @param seed of the noise
  * @returns what the caller frees with {@link disposeSubject}
- * @throws UserError as `loadCheckpoint` does, and for a flow without classes
+ * @throws UserError as `loadCheckpoint` does
  */
 export async function loadSubject(
   checkpoint: string,
@@ -64,9 +64,14 @@ export async function loadSubject(
   const flow = await loadCheckpoint(committedCheckpoint(checkpoint), { family: tarflow });
   const { config } = flow;
   const tokens = tokenCount(config);
-  const label = Array.from({ length: batch }, (_, i) => i % Math.max(1, config.classes));
+  const label = Array.from(
+    { length: config.classes > 0 ? batch : 0 },
+    (_, i) => i % config.classes,
+  );
   const noise = sampleNoise(flow, seed, 0, batch);
-  const trajectory = await samplingTrajectory(flow, noise, { label }).catch((error: unknown) => {
+  const trajectory = await samplingTrajectory(flow, noise, {
+    label: label.length > 0 ? label : undefined,
+  }).catch((error: unknown) => {
     noise.dispose();
     disposeModel(flow);
     throw error;

@@ -8,7 +8,7 @@ import { fontFamily, pagePng, sharp } from '../../src/show/sharp.js';
 
 /** A vega-lite 5 specification, from one of the builders in chart-types.ts or written by hand. */
 export interface ChartSpec {
-  title?: string | Title | null | undefined;
+  title?: string | ChartTitle | null | undefined;
   layer?: readonly ChartSpec[];
   concat?: readonly ChartSpec[];
   hconcat?: readonly ChartSpec[];
@@ -19,7 +19,7 @@ export interface ChartSpec {
 }
 
 /** A title with lines below it. */
-interface Title {
+export interface ChartTitle {
   text?: string | string[];
   subtitle?: string | string[];
   [field: string]: unknown;

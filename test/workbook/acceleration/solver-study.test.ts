@@ -1,11 +1,18 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { UserError } from '../../../src/core/errors.js';
 import { tf } from '../../../src/core/tf.js';
 import { disposeModel } from '../../../src/flow/state-dict.js';
 import { inverse } from '../../../src/sampling/inverse.js';
+import { sampleNoise } from '../../../src/sampling/sample.js';
+import { solveBlock } from '../../../src/sampling/solvers/solve-block.js';
+import {
+  type BlockTrajectory,
+  samplingTrajectory,
+} from '../../../src/sampling/study/trajectories.js';
 import { saveCheckpoint } from '../../../src/training/checkpoint.js';
+import { studyBlocks } from '../../../workbook/acceleration/block-study.js';
 import {
   blockName,
   continueSampling,
@@ -30,7 +37,7 @@ let subject: Subject;
 beforeAll(async () => {
   const checkpoints = path.join(folder, 'results', 'checkpoints');
   fs.mkdirSync(checkpoints, { recursive: true });
-  const flows = { deep: { blocks: 3 }, lively: { classes: 3 }, unlabelled: { classes: 0 } };
+  const flows = { deep: { blocks: 3 }, lively: { classes: 3 } };
   for (const [name, change] of Object.entries(flows)) {
     const flow = livelyFlow({ ...smallConfig, ...change });
     await saveCheckpoint(flow, path.join(checkpoints, `${name}.safetensors`), {});
@@ -118,9 +125,47 @@ test('a subject is a flow of results/ and its samples, block by block', async ()
   expect(tf.memory().numTensors).toBe(before);
 });
 
-test('a flow without classes is refused, as is one that is not there', async () => {
-  await expect(loadSubject('unlabelled', { batch: 1, seed: 0 })).rejects.toThrow(UserError);
+test('a checkpoint that is not there is refused', async () => {
   await expect(loadSubject('absent', { batch: 1, seed: 0 })).rejects.toThrow(/absent/);
+});
+
+test('blocks are studied from both starts, over all samples, by CRM and by IGM', async () => {
+  const pictures = path.join(folder, 'pictures');
+  const { channels: _, ...size } = smallConfig.image;
+  for (let i = 0; i < 40; i++) {
+    const create = { ...size, channels: 3, background: { r: 6 * i, g: 100, b: 50 } } as const;
+    fs.mkdirSync(pictures, { recursive: true });
+    await sharp({ create }).toFile(path.join(pictures, `${i}.png`));
+  }
+  const flow = livelyFlow({ ...smallConfig, classes: 0 });
+  const file = path.join(folder, 'results', 'checkpoints', 'studied.safetensors');
+  await saveCheckpoint(flow, file, { place: `folder:${pictures}` });
+  const before = tf.memory().numTensors;
+  const how = { samples: 3, batch: 2, images: 4, seed: 1, tolerance: 1e-4 };
+  const rows = await studyBlocks('studied', how);
+  expect(tf.memory().numTensors).toBe(before);
+  expect(rows.map(({ block, first }) => [block, first])).toEqual([
+    [0, false],
+    [1, true],
+  ]);
+  const z = sampleNoise(flow, 1, 0, 2);
+  const { blocks, dispose } = await samplingTrajectory(flow, z);
+  for (const { block, latent, zeros, crm, igm } of rows) {
+    const { block: solved, conditions, z: given } = blocks[block] as BlockTrajectory;
+    const solver = { kind: 'jacobi', tolerance: 1e-4 } as const;
+    const { tokens, trace } = await solveBlock(solved, given, solver, { conditions });
+    tokens.dispose();
+    expect(latent.most).toBeGreaterThanOrEqual(Math.max(...trace.sampleIterations));
+    expect(latent.mean).toBeLessThanOrEqual(latent.most);
+    expect([latent.notFinite, zeros.notFinite]).toEqual([0, 0]);
+    expect(crm).toBeGreaterThan(0);
+    expect(igm.says).toBe(igm.zeros < igm.latent ? 'zeros' : 'latent');
+  }
+  expect(rows.reduce((sum, { crm }) => sum + crm, 0)).toBeCloseTo(100);
+  expect(rows.reduce((sum, { crmOfLatents }) => sum + crmOfLatents, 0)).toBeCloseTo(100);
+  dispose();
+  z.dispose();
+  disposeModel(flow);
 });
 
 test('the samples behind a figure are those of the subject that its name has, or of all', () => {

@@ -45,8 +45,8 @@ export const gaussSeidelJacobi = {
           figure(`iterations, other blocks, mean, ${size}`, steps[size]),
         ]),
         ...each(sizes, (size) => [
-          figure(`error factor, first third, block inverted first, ${size}`),
-          figure(`error factor, last third, block inverted first, ${size}`),
+          figure(`error factor, first third, block inverted first, ${size}`, '', 'sensitive'),
+          figure(`error factor, last third, block inverted first, ${size}`, '', 'sensitive'),
         ]),
         figure('blocks that converge faster at the end', 'of 20'),
       ],

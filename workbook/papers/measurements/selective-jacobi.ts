@@ -75,7 +75,7 @@ export const selectiveJacobi = {
             'computed',
             iterations(size),
           ),
-          figure(`the same, our rule, ${size}`),
+          figure(`the same, our rule, ${size}`, '', 'sensitive'),
           figure(`speed-up, published rule, ${size}`, '×', 'timing', speedup(size)),
           figure(`speed-up, our rule, ${size}`, '×', 'timing'),
           figure(`largest error (images −1 … 1), published rule, ${size}`),
