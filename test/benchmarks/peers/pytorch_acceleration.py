@@ -2,11 +2,13 @@
 2025) and Selective Jacobi Decoding (Zhang et al. 2025) over a loop whose cache grows token by token.
 
   python pytorch_acceleration.py check test/golden
-  python pytorch_acceleration.py measure MODEL.safetensors --guidance 1 --out measured.json
+  python pytorch_acceleration.py choose MODEL --guidance 1 --annealed --out choice.json
+  python pytorch_acceleration.py measure MODEL --guidance 1 --annealed --choice choice.json --out measured.json
+  python pytorch_acceleration.py draw MODEL --guidance 1 --annealed --choice choice.json --out samples/
 
-MODEL is what `tarflow convert --to pth-names` writes. Settings of GS-Jacobi are chosen on noise of their
-own: of those whose samples differ by at most 0.02 (root mean square, pixels in −1 … 1), the one with the
-fewest evaluations in turn.
+MODEL is a TarFlow of ours (results/checkpoints), which has the published names. Settings of GS-Jacobi are
+chosen on noise of their own: of those whose 16 samples differ by at most 0.02 (root mean square, pixels in
+−1 … 1), the one with the fewest evaluations in turn.
 """
 
 import argparse
@@ -265,133 +267,147 @@ def golden_config(made: dict, weights: dict[str, Tensor]) -> dict:
     }
 
 
-def candidates(blocks: int, tokens: int):
-    """GS-Jacobi with one tough block: which, and as the papers' lists have it, how it is cut and bounded."""
-    for tough, segments, most, others in itertools.product(
-        range(blocks), (8, 16), (8, 16, 32), (6, 10, 20)
-    ):
-        if tokens % segments == 0:
-            easy, hard = Way(1, others), Way(segments, most)
-            yield {"tough": blocks - 1 - tough, "segments": segments, "most": most, "else": others}, [
-                hard if i == tough else easy for i in range(blocks)
-            ]
+@dataclasses.dataclass
+class Subject:
+    """A flow, how it is guided, and noise and labels for it."""
+
+    model: TarFlow
+    weight: float
+    annealed: bool
+
+    def noise(self, seed: int, count: int) -> tuple[Tensor, Tensor | None]:
+        config = self.model.config
+        generator = torch.Generator().manual_seed(seed)
+        z = torch.randn(count, config.tokens, config.width, generator=generator)
+        return z, torch.arange(count) % config.classes if config.classes > 0 else None
+
+    def draw(self, z: Tensor, labels: Tensor | None, ways: list[Way]) -> tuple[Tensor, list[int]]:
+        return drawn(self.model, z, labels, ways, self.weight, self.annealed)
+
+
+def subject_of(options: argparse.Namespace) -> Subject:
+    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    with safetensors.safe_open(options.model, "pt") as opened:
+        config = {"kind": "tarflow", **json.loads(opened.metadata()["config"])}
+        weights = {name: opened.get_tensor(name).float() for name in opened.keys()}
+    return Subject(flow(config, weights), options.guidance, options.annealed)
+
+
+def write(options: argparse.Namespace, found: dict) -> None:
+    about = {
+        "model": Path(options.model).stem,
+        "guidance": options.guidance,
+        "annealed": options.annealed,
+        "seed": options.seed,
+        "threads": torch.get_num_threads(),
+        "version": f"PyTorch {torch.__version__}",
+    }
+    Path(options.out).write_text(json.dumps({**about, **found}, indent=2) + "\n")
+
+
+def gs_jacobi(blocks: int, setting: dict) -> list[Way]:
+    """One tough block, by index from the data, as the papers' lists have it."""
+    hard, easy = Way(setting["segments"], setting["most"]), Way(1, setting["else"])
+    return [hard if blocks - 1 - i == setting["tough"] else easy for i in range(blocks)]
+
+
+def choose(options: argparse.Namespace) -> None:
+    subject = subject_of(options)
+    blocks, tokens = len(subject.model.blocks), subject.model.config.tokens
+    z, labels = subject.noise(options.seed + 1, 16)
+    exact, _ = subject.draw(z, labels, [SEQUENTIAL] * blocks)
+    named = ("tough", "segments", "most", "else")
+    space = itertools.product(range(blocks), (7, 8, 14, 16), (8, 16, 32), (6, 10, 20))
+    settings = [dict(zip(named, values)) for values in space if tokens % values[1] == 0]
+    rows = []
+    for setting in settings:
+        images, counts = subject.draw(z, labels, gs_jacobi(blocks, setting))
+        rms = (images - exact).square().mean().sqrt().item()
+        rows.append({**setting, "evaluations": sum(counts), "rms": rms})
+        print(f"{len(rows)} of {len(settings)}: {rows[-1]}", file=sys.stderr)
+    same = [row for row in rows if row["rms"] <= SAME]
+    chosen = min(same, key=lambda row: row["evaluations"]) if same else None
+    write(options, {"chosen": chosen, "tried": rows})
+
+
+def strategies_of(options: argparse.Namespace, blocks: int) -> dict[str, list[Way]]:
+    chosen = json.loads(Path(options.choice).read_text())["chosen"]
+    return {
+        "sequential": [SEQUENTIAL] * blocks,
+        "Jacobi, published rule": [SEJD] * blocks,
+        "SeJD, published rule": [SEQUENTIAL] + [SEJD] * (blocks - 1),
+        **({"GS-Jacobi, chosen": gs_jacobi(blocks, chosen)} if chosen else {}),
+    }
 
 
 def measure(options: argparse.Namespace) -> None:
-    torch.set_num_threads(options.threads or os.cpu_count() or 1)
-    with safetensors.safe_open(options.model, "pt") as opened:
-        config = json.loads(opened.metadata()["config"])
-        weights = {name: opened.get_tensor(name).float() for name in opened.keys()}
-    model = flow(config, weights)
-    blocks, shape = len(model.blocks), (model.config.tokens, model.config.width)
-    labels_of = lambda count: (
-        torch.arange(count) % model.config.classes if model.config.classes > 0 else None
-    )
-    told = {"weight": options.guidance, "annealed": options.annealed}
-
-    def noise(seed: int, count: int) -> Tensor:
-        return torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
-
-    # The choice, on 16 samples of a seed of its own.
-    z, labels = noise(options.seed + 1, 16), labels_of(16)
-    exact, _ = drawn(model, z, labels, [SEQUENTIAL] * blocks, **told)
-    chosen, fewest = None, math.inf
-    tried = list(candidates(blocks, model.config.tokens))
-    for number, (setting, ways) in enumerate(tried):
-        images, counts = drawn(model, z, labels, ways, **told)
-        rms = (images - exact).square().mean().sqrt().item()
-        if rms <= SAME and sum(counts) < fewest:
-            chosen, fewest = (setting, ways), sum(counts)
-        print(f"choice {number + 1} of {len(tried)}: {setting} {rms:.4f}", file=sys.stderr)
-    strategies = {
-        "sequential": [SEQUENTIAL] * blocks,
-        "Jacobi in all blocks, published rule": [SEJD] * blocks,
-        "SeJD, published rule": [SEQUENTIAL] + [SEJD] * (blocks - 1),
-        **({"GS-Jacobi, chosen for the model": chosen[1]} if chosen else {}),
-    }
+    subject = subject_of(options)
+    strategies = strategies_of(options, len(subject.model.blocks))
     rows = []
     for batch in options.batch:
-        z, labels = noise(options.seed, batch), labels_of(batch)
+        z, labels = subject.noise(options.seed, batch)
         seconds: dict[str, list[float]] = {name: [] for name in strategies}
         results = {}
-        for round in range(options.rounds + 1):
+        for turn in range(options.rounds + 1):
             for name, ways in strategies.items():
                 begun = time.perf_counter()
-                results[name] = drawn(model, z, labels, ways, **told)
-                if round > 0:  # the first warms up
+                results[name] = subject.draw(z, labels, ways)
+                if turn > 0:  # the first warms up
                     seconds[name].append(time.perf_counter() - begun)
         exact = results["sequential"][0]
+        slow = statistics.median(seconds["sequential"])
         for name, (images, counts) in results.items():
             difference = images - exact
-            rows.append(
-                {
-                    "batch": batch,
-                    "strategy": name,
-                    "evaluations": counts,
-                    "seconds": seconds[name],
-                    "timesAsFast": statistics.median(seconds["sequential"])
-                    / statistics.median(seconds[name]),
-                    "rms": difference.square().mean().sqrt().item(),
-                    "largest": difference.abs().max().item(),
-                    "notFinite": int((~images.isfinite()).flatten(1).any(1).sum()),
-                }
-            )
-            print(json.dumps({**rows[-1], "seconds": None}), file=sys.stderr)
-    if options.samples:
-        write_samples(model, strategies, options, told)
-    Path(options.out).write_text(
-        json.dumps(
-            {
-                "model": Path(options.model).name,
-                "guidance": options.guidance,
-                "annealed": options.annealed,
-                "seed": options.seed,
-                "rounds": options.rounds,
-                "threads": torch.get_num_threads(),
-                "version": f"PyTorch {torch.__version__}",
-                "chosen": chosen[0] if chosen else None,
-                "tried": len(tried),
-                "rows": rows,
-            },
-            indent=2,
-        )
-        + "\n"
-    )
+            row = {
+                "batch": batch,
+                "strategy": name,
+                "evaluations": counts,
+                "seconds": seconds[name],
+                "timesAsFast": slow / statistics.median(seconds[name]),
+                "rms": difference.square().mean().sqrt().item(),
+                "largest": difference.abs().max().item(),
+                "notFinite": int((~images.isfinite()).flatten(1).any(1).sum()),
+            }
+            rows.append(row)
+            print(row, file=sys.stderr)
+    write(options, {"rounds": options.rounds, "rows": rows})
 
 
-def write_samples(
-    model: TarFlow, strategies: dict[str, list[Way]], options: argparse.Namespace, told: dict
-) -> None:
-    """Many samples by each strategy beside the measurements, for `tarflow distance`."""
-    count, batch, classes = options.samples, 32, model.config.classes
-    generator = torch.Generator().manual_seed(options.seed + 2)
-    z = torch.randn(count, model.config.tokens, model.config.width, generator=generator)
-    labels = torch.arange(count) % classes if classes > 0 else None
-    for name, ways in strategies.items():
+def draw(options: argparse.Namespace) -> None:
+    """Many samples by each strategy, as files in a folder, for `tarflow denoise` and `tarflow distance`."""
+    subject = subject_of(options)
+    z, labels = subject.noise(options.seed + 2, options.samples)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, ways in strategies_of(options, len(subject.model.blocks)).items():
+        file = folder / f"{name.split(',')[0].lower()}.safetensors"
+        if file.exists():
+            continue
         parts = []
-        for first in range(0, count, batch):
-            some = None if labels is None else labels[first : first + batch]
-            parts.append(drawn(model, z[first : first + batch], some, ways, **told)[0])
-            print(f"{name}: {first + len(parts[-1])} of {count} samples", file=sys.stderr)
-        slug = name.split(",")[0].lower().replace(" ", "-")
-        file = f"{options.out.removesuffix('.json')}-{slug}.safetensors"
+        for first in range(0, options.samples, 32):
+            some = None if labels is None else labels[first : first + 32]
+            parts.append(subject.draw(z[first : first + 32], some, ways)[0])
+            print(f"{name}: {first + len(parts[-1])} of {options.samples}", file=sys.stderr)
         safetensors.torch.save_file({"images": torch.cat(parts).contiguous()}, file)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(required=True, dest="command")
-    checking = commands.add_parser("check")
-    checking.add_argument("folder", type=Path)
-    measuring = commands.add_parser("measure")
-    measuring.add_argument("model")
-    measuring.add_argument("--out", required=True)
-    measuring.add_argument("--guidance", type=float, default=0.0)
-    measuring.add_argument("--annealed", action="store_true")
-    measuring.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
-    measuring.add_argument("--rounds", type=int, default=5)
-    measuring.add_argument("--seed", type=int, default=0)
-    measuring.add_argument("--samples", type=int, default=0, help="so many are written beside OUT")
-    measuring.add_argument("--threads", type=int)
+    commands.add_parser("check").add_argument("folder", type=Path)
+    for name in ("choose", "measure", "draw"):
+        command = commands.add_parser(name)
+        command.add_argument("model")
+        command.add_argument("--out", required=True)
+        command.add_argument("--guidance", type=float, default=0.0)
+        command.add_argument("--annealed", action="store_true")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--threads", type=int)
+        if name != "choose":
+            command.add_argument("--choice", required=True, help="what `choose` wrote")
+    commands.choices["measure"].add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
+    commands.choices["measure"].add_argument("--rounds", type=int, default=5)
+    commands.choices["draw"].add_argument("--samples", type=int, default=2000)
     options = parser.parse_args()
-    check(options.folder) if options.command == "check" else measure(options)
+    does = {"choose": choose, "measure": measure, "draw": draw}
+    check(options.folder) if options.command == "check" else does[options.command](options)
