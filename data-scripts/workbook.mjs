@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { listNotebooks } from './lib/notebooks.mjs';
+import { listNotebooks, notebookName } from './lib/notebooks.mjs';
 import { writePages } from './lib/pages.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
 import { newContext, runSteps } from './lib/steps.mjs';
@@ -66,12 +66,12 @@ function chooseNotebooks(folder, only) {
   const all = existsSync(folder) ? listNotebooks(folder) : [];
   const beginnings = only?.split(',').map((part) => part.trim()) ?? [''];
   /** @type {(notebook: string, beginning: string) => boolean} */
-  const begins = (notebook, beginning) => path.basename(notebook).startsWith(beginning);
+  const begins = (notebook, beginning) => notebookName(notebook).startsWith(beginning);
   const unknown = beginnings.find(
     (part) => (only !== undefined && part === '') || !all.some((each) => begins(each, part)),
   );
   if (unknown !== undefined) {
-    const names = all.map((notebook) => path.basename(notebook)).join(', ');
+    const names = all.map(notebookName).join(', ');
     throw new SetupError(
       only === undefined
         ? `There is no notebook in ${folder}`

@@ -78,6 +78,7 @@ export {
   recordClaim,
   resultsTable,
 } from './records/claim.js';
+export * from './records/frames.js';
 export type { Acceleration, AccelerationRow } from './records/record.js';
 export {
   quick,
@@ -94,3 +95,4 @@ export {
   committedCheckpoint,
   readCommittedRun,
 } from './records/training-run.js';
+export { verdictTable } from './report/results.js';

@@ -11,10 +11,21 @@ import { run } from './run.mjs';
  * @returns {string[]} paths
  */
 export function listNotebooks(folder) {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.ipynb'))
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ipynb') && !name.includes('.ipynb_checkpoints'))
     .sort()
     .map((name) => path.join(folder, name));
+}
+
+/**
+ * What a notebook is called: its file below `notebooks/`, for example `reports/09-design.ipynb`.
+ *
+ * @param {string} file
+ */
+export function notebookName(file) {
+  const parts = path.resolve(file).split(path.sep);
+  const at = parts.lastIndexOf('notebooks');
+  return at < 0 ? path.basename(file) : parts.slice(at + 1).join('/');
 }
 
 /**

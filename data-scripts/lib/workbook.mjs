@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { readCellTimes, saveCellTimes, TimeLeft } from './cell-times.mjs';
-import { executeNotebook } from './notebooks.mjs';
+import { executeNotebook, notebookName } from './notebooks.mjs';
 import { formatSeconds } from './progress.mjs';
 
 /**
@@ -31,17 +31,15 @@ export async function runWorkbook(context, run) {
     path.join(root, 'package.json'),
   )('./dist/workbook/report/reproduction.js');
   const committedResults = path.join(root, 'results');
-  const numbers = notebooks.map((notebook) => path.basename(notebook).slice(0, 2));
-  const committed = await recordedClaims(numbers);
+  const names = notebooks.map((notebook) => notebookName(notebook).replace(/\.ipynb$/, ''));
+  const committed = await recordedClaims(names);
   // Only what this run records may count.
   if (results !== committedResults) {
-    for (const file of claimFiles(results, numbers)) rmSync(file, { force: true });
+    for (const file of claimFiles(results, names)) rmSync(file, { force: true });
   }
-  mkdirSync(executed, { recursive: true });
-
   const times = readCellTimes([committedResults, results], short);
   const cells = notebooks.flatMap((notebook) =>
-    codeCells(notebook).map((cell) => ({ notebook: path.basename(notebook), cell })),
+    codeCells(notebook).map((cell) => ({ notebook: notebookName(notebook), cell })),
   );
   const left = new TimeLeft(times, cells);
   const variables = {
@@ -51,8 +49,10 @@ export async function runWorkbook(context, run) {
     ...(train ? { TARFLOW_TRAIN: '1' } : {}),
   };
   for (const notebook of notebooks) {
-    const output = path.join(executed, path.basename(notebook));
-    const follow = follower(progress, path.basename(notebook), left);
+    const name = notebookName(notebook);
+    const output = path.join(executed, name);
+    mkdirSync(path.dirname(output), { recursive: true });
+    const follow = follower(progress, name, left);
     progress.start(path.relative(root, notebook));
     const { seconds, error } = await executeNotebook(root, notebook, variables, {
       output,
@@ -60,17 +60,18 @@ export async function runWorkbook(context, run) {
     }).finally(follow.stop);
     if (error !== undefined) {
       progress.fail();
-      const name = path.relative(root, notebook);
-      progress.note(`\n${name} stopped after ${formatSeconds(seconds)}; no file was written.`);
+      progress.note(
+        `\n${path.relative(root, notebook)} stopped after ${formatSeconds(seconds)}; no file was written.`,
+      );
       progress.note(error);
       return 1;
     }
     progress.finish();
     // A run that trains takes hours where others take minutes.
-    if (!train) saveCellTimes(results, path.basename(notebook), follow.seconds, short);
+    if (!train) saveCellTimes(results, name, follow.seconds, short);
   }
 
-  const figures = reproduction(numbers, committed, await recordedClaims(numbers, results), train);
+  const figures = reproduction(names, committed, await recordedClaims(names, results), train);
   if (figures.length === 0) return 0;
   const text = reproductionText(figures);
   mkdirSync(path.dirname(report), { recursive: true });

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   executeNotebook,
   listNotebooks,
+  notebookName,
   temporaryFolder,
 } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
@@ -39,9 +40,7 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
   /** @type {Map<string, { seconds: number, error?: string }>} */
   const outcomes = new Map();
 
-  const names = existsSync(notebooksFolder)
-    ? listNotebooks(notebooksFolder).map((notebook) => path.basename(notebook))
-    : [];
+  const names = existsSync(notebooksFolder) ? listNotebooks(notebooksFolder).map(notebookName) : [];
 
   beforeAll(async () => {
     before = fingerprints(watched);
@@ -64,7 +63,7 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
             const [, json] = line.split('##notebook\t');
             if (json === undefined) return;
             const { notebook, ...outcome } = JSON.parse(json);
-            outcomes.set(path.basename(notebook), outcome);
+            outcomes.set(path.relative(folder, notebook).split(path.sep).join('/'), outcome);
           },
         });
         // A process that ended before its end tells nothing of the notebook that it was at.
@@ -90,7 +89,7 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
     '$name runs to its end under the kernel $kernel',
     async ({ name, kernel }) => {
       const notebook = path.join(folder, name);
-      const output = path.join(folder, `executed-${kernel}-${name}`);
+      const output = path.join(folder, `executed-${kernel}-${name.replaceAll('/', '-')}`);
       const options = { kernel, output };
       const { error } = await executeNotebook(projectRoot, notebook, environment, options);
       expect(error).toBeUndefined();

@@ -51,6 +51,31 @@ export function pairedDifference(
   };
 }
 
+/**
+ * Compares two sets of trainings that share nothing, `second − first`, by Welch's t interval.
+ *
+ * @param level of the interval, default 0.95
+ * @throws RangeError for fewer than two values in either
+ */
+export function unpairedDifference(
+  first: readonly number[],
+  second: readonly number[],
+  level = 0.95,
+): Pick<PairedDifference, 'mean' | 'interval'> {
+  if (Math.min(first.length, second.length) < 2) {
+    throw new RangeError(
+      `Got ${first.length} and ${second.length} values. Give two or more of each.`,
+    );
+  }
+  const parts = [first, second].map((values) => standardDeviation(values) ** 2 / values.length);
+  const variance = parts.reduce((sum, part) => sum + part, 0);
+  const spread = parts.map((part, i) => part ** 2 / ([first, second][i]!.length - 1));
+  const freedom = variance ** 2 / spread.reduce((sum, part) => sum + part, 0);
+  const centre = mean(second) - mean(first);
+  const reach = variance === 0 ? 0 : tQuantile((1 + level) / 2, freedom) * Math.sqrt(variance);
+  return { mean: centre, interval: [centre - reach, centre + reach] };
+}
+
 /** Two classifiers on the same images: where exactly one of them is right. */
 export interface McNemarResult {
   onlyFirst: number;
@@ -91,23 +116,17 @@ function signTest(heads: number, tails: number): number {
   return Math.min(1, 2 * sum);
 }
 
-/**
- * The probability that Student's t lies within ±t, a finite sum for whole degrees of freedom.
- *
- * @see Abramowitz and Stegun (1964), 26.7.3 and 26.7.4
- */
+/** The probability that Student's t lies within ±t, for any degrees of freedom from 1 on. */
 function withinT(t: number, freedom: number): number {
-  if (t === Number.POSITIVE_INFINITY) return 1;
-  const angle = Math.atan(t / Math.sqrt(freedom));
-  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
-  const odd = freedom % 2;
-  let term = odd ? cosine : 1;
-  let sum = freedom === 1 ? 0 : term;
-  for (let k = 2 + odd; k <= freedom - 2; k += 2) {
-    term *= ((k - 1) / k) * cosine ** 2;
-    sum += term;
-  }
-  return odd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum;
+  // With t = √ν·tan θ the density is that of θ, in proportion to cos^(ν−1) θ.
+  const upTo = (angle: number): number => {
+    const steps = 4000;
+    const value = (k: number) => Math.cos((k / steps) * angle) ** (freedom - 1);
+    let sum = value(0) + value(steps);
+    for (let k = 1; k < steps; k++) sum += (k % 2 === 1 ? 4 : 2) * value(k);
+    return (angle / steps / 3) * sum;
+  };
+  return upTo(Math.atan(t / Math.sqrt(freedom))) / upTo(Math.PI / 2);
 }
 
 /** The t below which a share of at least one half of Student's distribution lies. */

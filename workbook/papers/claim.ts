@@ -1,5 +1,6 @@
+import type { BlockStudyRow } from '../records/record.js';
 import type { FigureName, MeasurementId } from './measurements/index.js';
-import type { PublishedReference, Table } from './paper-table.js';
+import type { MeasureName, PublishedReference, Table } from './paper-table.js';
 
 /** A paper, and what its tables report. */
 export interface Paper {
@@ -10,10 +11,14 @@ export interface Paper {
   tables: readonly Table[];
 }
 
-/** A figure of `results/claims/`: what was measured here. */
+/** A recorded figure, and how it is written. */
 export interface OurReference {
-  measurement: MeasurementId;
+  /** Its record: a file of `results/claims/`, or the id of a table in `results/tables/`. */
+  measurement: MeasurementId | { table: string };
+  /** Its name, or the row of the table, whose trainings are meant. */
   figure: string;
+  /** The measure, of a table. */
+  measure?: MeasureName;
   /** Decimals; four significant digits where absent. */
   decimals?: number;
   /** Show a share as a percentage. */
@@ -32,11 +37,21 @@ export interface Recorded {
   error: number | undefined;
 }
 
-/** The recorded figures, by measurement and name. */
-export type RecordedFigures = <const Id extends MeasurementId>(
-  measurement: Id,
-  figure: FigureName<Id>,
-) => Recorded;
+/** What is recorded in `results/`, for the rules of claims. */
+export interface Evidence {
+  /**
+   * A figure that a notebook recorded.
+   * @throws Error where it is not there
+   */
+  figure: <const Id extends MeasurementId>(measurement: Id, name: FigureName<Id>) => Recorded;
+  /** A figure of each training of a row of a table of `tarflow reproduce`; none where it is not filled. */
+  trainings: (table: string, row: string, measure: MeasureName) => readonly number[];
+  /** How each block of some flows converges, by `tarflow blocks`; none where that was not measured. */
+  blocks: readonly BlockStudyRow[];
+}
+
+/** Whether something holds; undefined where it is open. */
+export type Outcome = boolean | 'in part' | undefined;
 
 /** What a claim says, or one of several things that it says, and the rule that decides it. */
 export interface ClaimPart {
@@ -48,7 +63,7 @@ export interface ClaimPart {
    * Whether it holds by the rule. Undefined where the figures leave it open, and absent where they are
    * not measured yet.
    */
-  holds?: (figure: RecordedFigures) => boolean | undefined;
+  holds?: (evidence: Evidence) => Outcome;
   /** What would settle it, and its cost, where it is open. */
   toSettle?: string;
 }
@@ -63,6 +78,8 @@ export interface Claim {
   claim: string;
   /** The files of `results/claims/` that it stands on. */
   measurements: readonly MeasurementId[];
+  /** The tables of `results/tables/` that it stands on. */
+  tables?: readonly string[];
   /** What the papers report. */
   published?: Sentence<PublishedReference>;
   /** What was measured here, in at most 25 words, whatever the verdict. */
@@ -81,7 +98,7 @@ export type Verdict =
 
 /** A part of a claim, judged. */
 export interface JudgedPart extends ClaimPart {
-  outcome: boolean | undefined;
+  outcome: Outcome;
 }
 
 /**
@@ -89,15 +106,13 @@ export interface JudgedPart extends ClaimPart {
  *
  * @throws Error for a figure that is not recorded
  */
-export function judge(
-  claim: Claim,
-  figures: RecordedFigures,
-): { verdict: Verdict; parts: JudgedPart[] } {
-  const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(figures) }));
+export function judge(claim: Claim, evidence: Evidence): { verdict: Verdict; parts: JudgedPart[] } {
+  const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(evidence) }));
   const outcomes = parts.map(({ outcome }) => outcome);
   if (outcomes.length === 0) return { verdict: 'not measured yet', parts };
   if (outcomes.every((outcome) => outcome === true)) return { verdict: 'holds', parts };
-  if (outcomes.includes(true)) return { verdict: 'holds in part', parts };
+  if (outcomes.includes(true) || outcomes.includes('in part'))
+    return { verdict: 'holds in part', parts };
   return { verdict: outcomes.includes(false) ? 'does not hold here' : 'not at this size', parts };
 }
 
@@ -135,6 +150,16 @@ export function sentence<Reference>(
     return reference === undefined ? [text] : [text, reference];
   });
   return parts.filter((part) => part !== '');
+}
+
+/** The mean over the trainings of a row of a table of `tarflow reproduce`, for {@link sentence}. */
+export function ofTrainings(
+  table: string,
+  row: string,
+  measure: MeasureName,
+  decimals: number,
+): OurReference {
+  return { measurement: { table }, figure: row, measure, decimals, error: true };
 }
 
 /** A figure measured here, for {@link sentence}. */

@@ -1,8 +1,38 @@
-import { type Claim, clearlyBelow, ours, sentence } from './claim.js';
+import { unpairedDifference } from '../measures/comparison.js';
+import { type Claim, clearlyBelow, type Outcome, ofTrainings, ours, sentence } from './claim.js';
 import { published } from './paper-table.js';
 
 /** What nobody has measured here yet. */
 const open: Pick<Claim, 'measurements' | 'parts'> = { measurements: [], parts: [] };
+
+/** Rows of the table of designs. */
+const designRows = {
+  alternating: 'scale and shift (NVP)',
+  oneDirection: 'four blocks, all from left to right',
+  oneBlock: 'one block, from left to right only',
+};
+
+/** Of claim C1: a flow and a larger one. */
+const sizesCompared = [
+  ['4 blocks of 1 layer', '4 blocks of 2 layers'],
+  ['4 blocks of 2 layers', '4 blocks of 4 layers'],
+  ['4 blocks of 1 layer', '8 blocks of 1 layer'],
+] as const;
+
+/**
+ * Whether in each of three pairs the second trainings are below the first ones, by Welch's intervals for
+ * three comparisons.
+ *
+ * @returns false where in one they are above; undefined where trainings are missing, or all are too near
+ */
+function allBelow(pairs: readonly (readonly [readonly number[], readonly number[]])[]): Outcome {
+  if (pairs.some(([one, other]) => Math.min(one.length, other.length) < 3)) return undefined;
+  const intervals = pairs.map(([one, other]) => unpairedDifference(one, other, 0.983).interval);
+  if (intervals.some(([low]) => low > 0)) return false;
+  const below = intervals.filter(([, high]) => high < 0).length;
+  if (below === 0) return undefined;
+  return below === intervals.length || 'in part';
+}
 
 /** The claims of the papers, in their order, each with the rule by which our figures decide it. */
 export const claims: readonly Claim[] = [
@@ -11,19 +41,23 @@ export const claims: readonly Claim[] = [
     title: 'directions must alternate',
     claim:
       'The direction alternates between blocks; without the alternation, or with a single block, it fails.',
-    measurements: ['01-alternation', '14-design'],
+    measurements: ['01-alternation', 'first-patch'],
+    tables: ['design-ablation'],
     published: sentence`FID ${published('design-ablation', 'one block, from left to right only', 'FID')} with one block, ${published('design-ablation', 'scale and shift (NVP)', 'FID')} for the whole model`,
-    ours: sentence`FD on Fashion-MNIST: alternating ${ours('14-design', 'FD, alternating', { decimals: 0, error: true })}, in one direction ${ours('14-design', 'FD, one direction', { decimals: 0, error: true })}, one block ${ours('14-design', 'FD, one block', { decimals: 0, error: true })}.`,
+    ours: sentence`FD on Fashion-MNIST: alternating ${ofTrainings('design-ablation', designRows.alternating, 'FID', 0)}, in one direction ${ofTrainings('design-ablation', designRows.oneDirection, 'FID', 0)}, one block ${ofTrainings('design-ablation', designRows.oneBlock, 'FID', 0)}.`,
     parts: [
       {
-        rule: 'Only the alternating flow of two moons passes the bound of flows without alternation, and on Fashion-MNIST the others have more than twice its FD.',
-        holds: (figure) => {
-          const fd = figure('14-design', 'FD, alternating').value;
+        rule: 'Only the alternating flow of two moons passes the bound of flows without alternation, and on Fashion-MNIST the others have more than twice its FD in each training.',
+        holds: ({ figure, trainings }) => {
+          const fd = (row: string) => trainings('design-ablation', row, 'FID');
+          const base = fd(designRows.alternating);
+          const fails = (row: string) =>
+            base.length > 0 && fd(row).every((value, i) => value > 2 * (base[i] ?? Number.NaN));
           return (
             figure('01-alternation', '−E[log p], 8 blocks, alternating').value <
               figure('01-alternation', 'best possible without alternation').value &&
-            figure('14-design', 'FD, one direction').value > 2 * fd &&
-            figure('14-design', 'FD, one block').value > 2 * fd
+            fails(designRows.oneDirection) &&
+            fails(designRows.oneBlock)
           );
         },
       },
@@ -45,7 +79,7 @@ export const claims: readonly Claim[] = [
     parts: [
       {
         rule: 'Nothing lies outside the triangle, a density sums to one within 10⁻⁴, log-determinants agree with elimination to 10⁻³ nats, and round trips to 10⁻⁴.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('02-triangular-jacobian', 'largest entry outside the triangle').value === 0 &&
           figure('01-density-integrates-to-one', 'its distance from 1').value < 1e-4 &&
           figure(
@@ -61,17 +95,17 @@ export const claims: readonly Claim[] = [
     title: 'the loss falls smoothly and monotonically',
     claim:
       'Two kinds of residual connection make training as stable as a standard transformer’s: the loss falls smoothly and monotonically.',
-    measurements: ['01-stable-training', '02-training-curve', '14-loss-and-distance'],
-    ours: sentence`The held-out loss falls at every validation in ${ours('14-loss-and-distance', 'trainings in which every validation is lower than the one before')} of ${ours('14-loss-and-distance', 'trainings')} trainings with Gaussian noise; without the residual connections nothing was trained.`,
+    measurements: ['01-stable-training', '02-training-curve', 'loss-and-distance'],
+    ours: sentence`The held-out loss falls at every validation in ${ours('loss-and-distance', 'trainings in which every validation is lower than the one before')} of ${ours('loss-and-distance', 'trainings')} trainings with Gaussian noise; without the residual connections nothing was trained.`,
     parts: [
       {
         part: 'the loss falls',
         rule: 'In every training with Gaussian noise each validation is below the one before.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure(
-            '14-loss-and-distance',
+            'loss-and-distance',
             'trainings in which every validation is lower than the one before',
-          ).value === figure('14-loss-and-distance', 'trainings').value,
+          ).value === figure('loss-and-distance', 'trainings').value,
       },
       {
         part: 'because of the residuals',
@@ -84,30 +118,33 @@ export const claims: readonly Claim[] = [
     id: 'C1',
     title: 'likelihood and FID improve with size',
     claim: 'Likelihood and FID improve with model size (more blocks or more layers).',
-    measurements: ['14-sizes'],
-    ours: sentence`FD at equal steps: 4 blocks of 1 layer ${ours('14-sizes', 'FD, 4 blocks of 1 layer', { decimals: 0, error: true })}, of 2 ${ours('14-sizes', 'FD, 4 blocks of 2 layers', { decimals: 0, error: true })}, of 4 ${ours('14-sizes', 'FD, 4 blocks of 4 layers', { decimals: 0, error: true })}; 8 of 1 ${ours('14-sizes', 'FD, 8 blocks of 1 layer', { decimals: 0, error: true })}.`,
-    parts: [
-      {
-        rule: 'In three comparisons of a flow with a larger one, loss and FD are lower, each with an interval for three comparisons.',
-        holds: (figure) =>
-          figure('14-sizes', 'comparisons in which size helps').value === 3 || undefined,
-        toSettle: 'three more seeds of each flow (in training), about two hours',
+    measurements: [],
+    tables: ['sizes'],
+    ours: sentence`FD at equal steps, seen before: 4 blocks of 1 layer ${ofTrainings('sizes', '4 blocks of 1 layer', 'FID', 0)}, of 2 ${ofTrainings('sizes', '4 blocks of 2 layers', 'FID', 0)}, of 4 ${ofTrainings('sizes', '4 blocks of 4 layers', 'FID', 0)}; 8 of 1 ${ofTrainings('sizes', '8 blocks of 1 layer', 'FID', 0)}.`,
+    parts: (['likelihood', 'FID'] as const).map((part) => ({
+      part,
+      rule: 'The larger flow is better in three comparisons of three fresh trainings each (Welch, 98.3 %).',
+      holds: ({ trainings }) => {
+        const of = (row: string) =>
+          trainings('sizes-fresh', row, part === 'FID' ? 'FID' : 'held-out loss');
+        return allBelow(sizesCompared.map(([smaller, larger]) => [of(smaller), of(larger)]));
       },
-    ],
+      toSettle: 'six trainings more, in the queue, about two hours',
+    })),
   },
   {
     id: 'C2',
     title: 'the loss tells how good samples are',
     claim:
       'The training loss curve is smooth and monotonic, and correlates strongly with the FID curve.',
-    measurements: ['02-training-curve', '14-loss-and-distance'],
-    ours: sentence`Over a training the ranks of held-out loss and FD correlate with at least ${ours('14-loss-and-distance', 'correlation of ranks, lowest of the trainings', { decimals: 3 })} (three trainings, ten points each).`,
+    measurements: ['02-training-curve', 'loss-and-distance'],
+    tables: ['loss-and-distance'],
+    ours: sentence`Over a training the ranks of held-out loss and FD correlate with at least ${ours('loss-and-distance', 'correlation of ranks, lowest of the trainings', { decimals: 3 })} (three trainings, ten points each).`,
     parts: [
       {
         rule: 'The ranks of loss and FD correlate with at least 0.9 in each of three trainings.',
-        holds: (figure) =>
-          figure('14-loss-and-distance', 'correlation of ranks, lowest of the trainings').value >=
-          0.9,
+        holds: ({ figure }) =>
+          figure('loss-and-distance', 'correlation of ranks, lowest of the trainings').value >= 0.9,
       },
     ],
   },
@@ -141,7 +178,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'numerical trouble',
         rule: 'Samples of flows of uniform noise are partly not finite, those of Gaussian noise never.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('03-noise', 'emoji not finite, uniform').value > 0 &&
           figure('03-noise', 'samples not finite, uniform').value > 0 &&
           figure('03-noise', 'emoji not finite, gaussian').value === 0 &&
@@ -150,7 +187,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'decisive for quality',
         rule: 'In each training, FD with uniform noise is more than twice that with Gaussian noise.',
-        holds: (figure) => {
+        holds: ({ figure }) => {
           const multiple = 'FD, uniform / Gaussian, seven epochs, lowest of the seeds';
           return figure('03-noise', multiple).value > 2 || undefined;
         },
@@ -168,7 +205,7 @@ export const claims: readonly Claim[] = [
     parts: [
       {
         rule: 'The step and clipping remove more noise than clipping alone, and FD of samples falls.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(
             figure('02-denoising', 'share removed by clipping alone'),
             figure('02-denoising', 'share removed by the step and clipping'),
@@ -191,7 +228,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'with labels',
         rule: 'Guided samples have a lower FD, and more of them look like their class.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(
             figure('09-sample-quality', 'FD, labels, guided, denoised'),
             figure('09-sample-quality', 'FD, labels, denoised'),
@@ -204,7 +241,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'without labels',
         rule: 'Samples that are guided by attention temperature have a lower FD.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(
             figure('09-sample-quality', 'FD, no labels, guided, denoised'),
             figure('09-sample-quality', 'FD, no labels, denoised'),
@@ -227,7 +264,7 @@ export const claims: readonly Claim[] = [
     parts: [
       {
         rule: 'The flow is right more often than logistic regression.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(
             figure('05-bayes-classifier', 'accuracy of logistic regression'),
             figure('05-bayes-classifier', "accuracy of the flow by Bayes' rule"),
@@ -283,12 +320,12 @@ export const claims: readonly Claim[] = [
       {
         part: 'better than MAF',
         rule: 'On clothes, at least a tenth of a bit per dimension below MAF.',
-        holds: (figure) => clearlyBelow(figure('10-one-cost', 'TarFlow − MAF'), -0.1, 4.3),
+        holds: ({ figure }) => clearlyBelow(figure('10-one-cost', 'TarFlow − MAF'), -0.1, 4.3),
       },
       {
         part: 'better than couplings',
         rule: 'On clothes and on photographs, fewer bits per dimension than affine couplings.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(figure('10-one-cost', 'TarFlow − affine couplings'), 0, 4.3) &&
           clearlyBelow(figure('10-photographs', 'TarFlow − affine couplings'), 0, 4.3),
       },
@@ -303,7 +340,7 @@ export const claims: readonly Claim[] = [
     parts: [
       {
         rule: 'Sampling takes at least ten times as long as a forward pass.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('06-bottleneck', 'sampling time / forward time, 1024 tokens').value >= 10 ||
           undefined,
         toSettle: 'a forward pass and a loop of a model of the published size, ten minutes',
@@ -321,7 +358,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'few iterations',
         rule: 'The block inverted first takes at most half of the steps, the others on average a quarter.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('06-jacobi', 'iterations, block inverted first, 49 tokens').value <= 48 / 2 &&
           figure('06-jacobi', 'iterations, block inverted first, 256 tokens').value <= 255 / 2 &&
           figure('06-jacobi', 'iterations, block inverted first, 1,024 tokens').value <= 1023 / 2 &&
@@ -332,7 +369,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'superlinear',
         rule: 'In each of 20 blocks an iteration gains at least a tenth more digits at the end.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('06-jacobi', 'blocks that converge faster at the end').value === 20,
       },
     ],
@@ -349,7 +386,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'blocks differ',
         rule: 'The toughest block takes at least twice its even share of the iterations.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('06-tough-blocks', "toughest block's share of the iterations, 49 tokens").value >=
             200 / 8 &&
           figure('06-tough-blocks', "toughest block's share of the iterations, 256 tokens").value >=
@@ -361,7 +398,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'CRM tells which',
         rule: 'CRM names the toughest block of every model.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('06-tough-blocks', 'models of 3 whose toughest block CRM names').value === 3,
       },
     ],
@@ -376,7 +413,7 @@ export const claims: readonly Claim[] = [
     parts: [
       {
         rule: 'Starting as IGM says takes fewer iterations than always starting in the same way.',
-        holds: (figure) => {
+        holds: ({ figure }) => {
           const followed = figure(
             '06-initial-guess',
             'iterations of all blocks, started as IGM says',
@@ -403,7 +440,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'over a plain loop',
         rule: 'At least twice as fast as a loop that runs op by op.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure(
             '08-acceleration',
             'GS-Jacobi, published form, times as fast as sequential, 256 tokens, batch 1, eager',
@@ -412,13 +449,13 @@ export const claims: readonly Claim[] = [
       {
         part: 'over a compiled loop',
         rule: 'Faster than the loop that XLA compiles.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(1, figure('15-speed', 'times as fast, GS-Jacobi, published form, batch 1')),
       },
       {
         part: 'same FD',
         rule: 'FD of samples rises by at most 1 (published: at most 0.13).',
-        holds: (figure) => {
+        holds: ({ figure }) => {
           const name = 'FD (Fashion-MNIST classifier features)';
           return (
             figure('08-acceleration', `${name}, GS-Jacobi, published form`).value <=
@@ -440,18 +477,19 @@ export const claims: readonly Claim[] = [
       {
         part: 'few iterations',
         rule: 'Later blocks take at most a quarter of the steps.',
-        holds: (figure) => figure('07-selective-jacobi', 'the same, inverted later').value <= 25,
+        holds: ({ figure }) =>
+          figure('07-selective-jacobi', 'the same, inverted later').value <= 25,
       },
       {
         part: 'one image faster',
         rule: 'By the published rule, faster than the loop that XLA compiles.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(1, figure('15-speed', 'times as fast, SeJD, published rule, batch 1')),
       },
       {
         part: 'eight images faster',
         rule: 'The same for eight images.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(1, figure('15-speed', 'times as fast, SeJD, published rule, batch 8')),
       },
     ],
@@ -473,7 +511,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'latents beat pixels',
         rule: 'At one cost of training latents have the lower FD, by two networks.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(
             figure('13-latents-and-pixels', 'FD, latents − pixels, EfficientNet-Lite0'),
             0,
@@ -488,7 +526,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'text becomes images',
         rule: 'At least 0.6 as many samples as copies of drawings are recognised by their names.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('11-text-to-image', 'guided samples, cooler noise, names of the training split')
             .value >=
           0.6 * figure('11-text-to-image', 'copies of drawings, names of the training split').value,
@@ -505,7 +543,7 @@ export const claims: readonly Claim[] = [
     parts: [
       {
         rule: 'Over six pairs of trainings the deep block nearest the noise has the lower FD.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(figure('12-deep-and-shallow', 'FD, deep near noise − even'), 0),
       },
     ],
@@ -520,7 +558,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'steadier than linear',
         rule: 'At w = 16 the product has a lower FD than the linear rule of constant weight.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           clearlyBelow(
             figure('11-guidance-rules', 'FD, product, w = 16'),
             figure('11-guidance-rules', 'FD, linear, w = 16'),
@@ -533,7 +571,7 @@ export const claims: readonly Claim[] = [
       {
         part: 'stable at w = 16',
         rule: 'FD at w = 16 is at most twice the least, in both models.',
-        holds: (figure) =>
+        holds: ({ figure }) =>
           figure('11-guidance-rules', 'FD, product, w = 16').value <=
             2 * figure('11-guidance-rules', 'FD, product, least').value &&
           figure('04-product-rule', 'FD, product, w = 16').value <=

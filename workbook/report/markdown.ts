@@ -1,3 +1,4 @@
+import { mean, standardErrorOfMean } from '../../src/evaluation/statistics.js';
 import { formatValue } from '../../src/show/table.js';
 import { twoDigits } from '../notebook/numbers-in-text.js';
 import {
@@ -7,6 +8,7 @@ import {
   type Sentence,
 } from '../papers/index.js';
 import { readClaim } from '../records/claim.js';
+import { readCommittedTable } from '../records/table.js';
 
 /** A table in Markdown: a row is an object whose keys are the columns. */
 export function markdownTable(rows: readonly Record<string, string>[]): string {
@@ -41,17 +43,28 @@ export function publishedText(sentence: Sentence<PublishedReference>): string {
 
 /** A figure of `results/claims/`, as its reference wants it written. */
 async function ourFigure(reference: OurReference): Promise<string> {
-  const { measurement, figure, decimals, percent } = reference;
-  const claim = await readClaim(measurement);
-  const [value, error] = [claim?.figures[figure], claim?.errors[figure]];
-  if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
-  if (reference.error && error === undefined) {
-    throw new Error(`${measurement} has no standard error of '${figure}'`);
+  const { figure, decimals, percent } = reference;
+  const { value, error } = await recordedFigure(reference);
+  if (value === undefined || (reference.error && error === undefined)) {
+    const what = value === undefined ? 'figure' : 'standard error of';
+    throw new Error(`${JSON.stringify(reference.measurement)} has no ${what} '${figure}'`);
   }
   const scale = percent ? 100 : 1;
   const shown = reference.error && error !== undefined ? scale * error : undefined;
   const text = withError(scale * value, shown, percent ? (decimals ?? 0) : decimals);
   return percent ? `${text} %` : text;
+}
+
+async function recordedFigure({ measurement, figure, measure = 'FID' }: OurReference) {
+  if (typeof measurement === 'string') {
+    const claim = await readClaim(measurement);
+    return { value: claim?.figures[figure], error: claim?.errors[figure] };
+  }
+  const { values } = (await readCommittedTable(`${measurement.table}-workbook`)).figure(
+    figure,
+    measure,
+  );
+  return { value: mean(values), error: standardErrorOfMean(values) };
 }
 
 /** '77 ± 1', both with some decimals, and with more where the error would be zero. */

@@ -15,6 +15,8 @@ interface Line {
   model: string;
   data: string;
   published?: string;
+  /** The claim that has the figure. */
+  record?: MeasurementId;
   ours?: OurReference;
 }
 
@@ -35,7 +37,7 @@ function measured<const Id extends MeasurementId>(
   format: Parameters<typeof ours>[2] = { decimals: 1, error: true },
 ): Line[] {
   return Object.entries(lines).map(([model, figure]) => {
-    return { model, data, ours: ours<Id>(id, figure, format) };
+    return { model, data, record: id, ours: ours<Id>(id, figure, format) };
   });
 }
 
@@ -134,16 +136,18 @@ export function accelerationTable(): Promise<string> {
 }
 
 async function linesTable(lines: readonly Line[]): Promise<string> {
-  const rows = lines.map(async ({ model, data, published: theirs = '', ours: reference }) => {
-    const claim = reference && (await readClaim(reference.measurement));
-    return {
-      model,
-      data,
-      published: theirs,
-      'measured here': reference ? await oursText([reference]) : '',
-      n: (reference && claim?.n[reference.figure]) ?? '',
-      record: reference ? `[${reference.measurement}](claims/${reference.measurement}.json)` : '',
-    };
-  });
+  const rows = lines.map(
+    async ({ model, data, published: theirs = '', record, ours: reference }) => {
+      const claim = record && (await readClaim(record));
+      return {
+        model,
+        data,
+        published: theirs,
+        'measured here': reference ? await oursText([reference]) : '',
+        n: (reference && claim?.n[reference.figure]) ?? '',
+        record: record ? `[${record}](claims/${record}.json)` : '',
+      };
+    },
+  );
   return markdownTable(await Promise.all(rows));
 }

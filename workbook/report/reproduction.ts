@@ -3,7 +3,7 @@ import {
   allowedDifference,
   type MeasuredFigure,
   type Measurement,
-  measurements,
+  notebooks,
   type Tolerances,
   tolerancesOf,
 } from '../papers/index.js';
@@ -42,29 +42,31 @@ export interface ReproducedFigure {
 /** The claims of some notebooks as a results folder holds them, by id. */
 export type Claims = ReadonlyMap<string, RecordedClaim>;
 
-/** The claims that notebooks record, by the notebooks' numbers, for example '02'. */
-function recordedBy(notebooks: readonly string[]): Measurement[] {
-  return measurements.filter(({ id }) => notebooks.some((number) => id.startsWith(`${number}-`)));
+/** What notebooks measure, by the notebooks' names, for example 'reports/09-design'. */
+function recordedBy(names: readonly string[]): readonly Measurement[] {
+  return notebooks.flatMap(({ notebook, measurements }): readonly Measurement[] =>
+    names.includes(notebook) ? measurements : [],
+  );
 }
 
 /** The files in which a run of some notebooks records its claims. */
-export function claimFiles(folder: string, notebooks: readonly string[]): string[] {
-  return recordedBy(notebooks).map(({ id }) => claimFile(folder, id));
+export function claimFiles(folder: string, names: readonly string[]): string[] {
+  return recordedBy(names).map(({ id }) => claimFile(folder, id));
 }
 
 /**
  * The claims of some notebooks that a results folder holds.
  *
- * @param notebooks their numbers
+ * @param names of the notebooks
  * @param folder default: the committed results
  * @throws UserError for a damaged file
  */
 export async function recordedClaims(
-  notebooks: readonly string[],
+  names: readonly string[],
   folder: string = resultsFolder(),
 ): Promise<Claims> {
   const claims = new Map<string, RecordedClaim>();
-  for (const { id } of recordedBy(notebooks)) {
+  for (const { id } of recordedBy(names)) {
     const claim = await readClaimFile(claimFile(folder, id));
     if (claim) claims.set(id, claim);
   }
@@ -74,16 +76,16 @@ export async function recordedClaims(
 /**
  * Puts the figures of a run beside the committed ones.
  *
- * @param notebooks the numbers of those that ran
+ * @param names of the notebooks that ran
  * @param trained true where the run trained the models anew, which nothing is known of
  */
 export function reproduction(
-  notebooks: readonly string[],
+  names: readonly string[],
   committed: Claims,
   now: Claims,
   trained = false,
 ): ReproducedFigure[] {
-  return recordedBy(notebooks).flatMap(({ id, figures }) => {
+  return recordedBy(names).flatMap(({ id, figures }) => {
     const [before, after] = [committed.get(id), now.get(id)];
     const tolerances = after && tolerancesOf(engineOf(after), after.versions.precision);
     return figures.flatMap((figure): ReproducedFigure[] => {

@@ -7,25 +7,25 @@ import {
   type Claim,
   claims,
   commandOf,
+  type Evidence,
   type JudgedPart,
   judge,
   type Measurement,
-  type MeasurementId,
   measurements,
+  type Notebook,
   notebooks,
   publishedOf,
-  type RecordedFigures,
 } from '../papers/index.js';
 import { type RecordedClaim, readClaim } from '../records/claim.js';
-import { readResult } from '../records/record.js';
+import { readRecord, readResult } from '../records/record.js';
 import { resultsFolder } from '../records/results-folder.js';
 import { findCommittedRun, readCommittedRun } from '../records/training-run.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
 
 /** What a newcomer reads in a minute: every claim that was measured with its verdict, and the others by name. */
 export async function summaryTable(): Promise<string> {
-  const figures = await recordedFigures();
-  const judged = claims.map((claim) => ({ ...claim, ...judge(claim, figures) }));
+  const evidence = await recordedEvidence();
+  const judged = claims.map((claim) => ({ ...claim, ...judge(claim, evidence) }));
   const measured = judged.filter(({ verdict }) => verdict !== 'not measured yet');
   const open = judged.filter((claim) => !measured.includes(claim));
   const { claim, ours, verdict } = await conformanceRow();
@@ -49,11 +49,16 @@ function verdictText({ verdict, parts }: ReturnType<typeof judge>): string {
   return `${verdict}: ${holding.join(', ')}`;
 }
 
-/** All claims with their verdicts, what was measured, and the rules. */
-export async function verdictTable(): Promise<string> {
-  const figures = await recordedFigures();
-  const rows = claims.map(async (claim) => {
-    const judged = judge(claim, figures);
+/**
+ * Claims with their verdicts, what was measured, and the rules, as a table in Markdown.
+ *
+ * @param ids of the claims that are wanted; default all, with links to their records
+ */
+export async function verdictTable(ids?: readonly string[]): Promise<string> {
+  const evidence = await recordedEvidence();
+  const chosen = ids === undefined ? claims : claims.filter(({ id }) => ids.includes(id));
+  const rows = chosen.map(async (claim) => {
+    const judged = judge(claim, evidence);
     return {
       '': claim.id,
       claim: claim.claim,
@@ -61,29 +66,54 @@ export async function verdictTable(): Promise<string> {
       'measured here': await oursText(claim.ours ?? []),
       published: publishedText(claim.published ?? []),
       'the rule': judged.parts.map(ruleText).join(' '),
-      figures: claim.measurements.map((id) => `[${id}](claims/${id}.json)`).join(', '),
+      ...(ids === undefined && { records: recordLinks(claim) }),
     };
   });
   return markdownTable(await Promise.all(rows));
 }
 
+function recordLinks({ measurements: ids, tables = [] }: Claim): string {
+  return [
+    ...ids.map((id) => `[${id}](claims/${id}.json)`),
+    ...tables.map((id) => `[table ${id}](tables/${id}-workbook.json)`),
+  ].join(', ');
+}
+
 /** The rule of a part, its outcome, and what would settle it where it is open. */
 function ruleText({ part, rule, outcome, toSettle }: JudgedPart): string {
-  const answer = { true: 'yes', false: 'no', undefined: 'open' }[`${outcome}`];
+  const answers = { true: 'yes', false: 'no', 'in part': 'in part', undefined: 'open' };
+  const answer = answers[`${outcome}`];
   const named = part === undefined ? rule : `*${part}: ${answer}.* ${rule}`;
   const open = outcome === undefined && toSettle !== undefined;
   return open ? `${named} To settle it: ${toSettle}.` : named;
 }
 
-/** Every figure of `results/claims/`, by measurement and name. */
-export async function recordedFigures(): Promise<RecordedFigures> {
+/** What is recorded in `results/`, for the rules of claims. */
+export async function recordedEvidence(): Promise<Evidence> {
   const entries = measurements.map(async ({ id }) => [id, await readClaim(id)] as const);
   const recorded = new Map(await Promise.all(entries));
-  return (measurement, figure) => {
-    const claim = recorded.get(measurement);
-    const value = claim?.figures[figure];
-    if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
-    return { value, error: claim?.errors[figure] };
+  const names = (await readdir(path.join(resultsFolder(), 'tables'))).sort();
+  const tables = await Promise.all(
+    names.map((name) => readRecord('table', path.join(resultsFolder(), 'tables', name))),
+  );
+  const study = await readRecord(
+    'blocks',
+    path.join(resultsFolder(), 'acceleration', 'blocks.json'),
+  );
+  return {
+    figure: (measurement, figure) => {
+      const claim = recorded.get(measurement);
+      const value = claim?.figures[figure];
+      if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
+      return { value, error: claim?.errors[figure] };
+    },
+    trainings: (table, row, measure) => {
+      const found = tables[names.indexOf(`${table}-workbook.json`)];
+      const figures = found?.results.find((one) => one.row === row)?.figures ?? [];
+      const ours = figures.find((one) => one.measure === measure)?.ours;
+      return typeof ours === 'object' ? (ours.values ?? [ours.value]) : [];
+    },
+    blocks: study?.rows ?? [],
   };
 }
 
@@ -194,27 +224,34 @@ const timesSchema = z.record(z.string(), z.record(z.string(), z.number()));
 /** The notebooks: what each asks, the claims that it measures, and the minutes of its last run. */
 export async function notebookTable(): Promise<string> {
   const times = await readResult(timesSchema, 'cell-times.json');
-  const rows = notebooks.map(({ notebook: name, question, measurements }) => {
-    const number = name.slice(0, 2);
-    const ids: readonly MeasurementId[] = measurements.map(({ id }) => id);
-    const seconds = Object.values(times[`${name}.ipynb`] ?? {}).reduce(
-      (sum, cell) => sum + cell,
-      0,
-    );
-    return {
-      notebook: `[${number}](notebooks/${name}.ipynb)`,
-      'what it asks': question,
-      claims: claimsOf(ids).join(', '),
-      minutes: `${Math.max(1, Math.round(seconds / 60))}`,
-    };
-  });
+  const rows = (notebooks as readonly Notebook[]).map(
+    ({ notebook: name, question, measurements, tables }) => {
+      const [, report] = /^reports\/0?(\d+)/.exec(name) ?? [];
+      const number = report === undefined ? name.slice(0, 2) : `report ${report}`;
+      const ids = measurements.map(({ id }) => id);
+      const seconds = Object.values(times[`${name}.ipynb`] ?? {}).reduce(
+        (sum, cell) => sum + cell,
+        0,
+      );
+      return {
+        notebook: `[${number}](notebooks/${name}.ipynb)`,
+        'what it asks': question,
+        claims: claimsOf(ids, tables).join(', '),
+        minutes: `${Math.max(1, Math.round(seconds / 60))}`,
+      };
+    },
+  );
   return markdownTable(rows);
 }
 
 /** The claims to which what a notebook measures belongs, by their letters and numbers. */
-function claimsOf(measured: readonly MeasurementId[]): string[] {
+function claimsOf(measured: readonly string[], tables: readonly string[] = []): string[] {
   return claims
-    .filter(({ parts }) => parts.length > 0)
-    .filter((claim) => claim.measurements.some((id) => measured.includes(id)))
+    .filter(({ ours }) => ours !== undefined)
+    .filter(
+      (claim) =>
+        claim.measurements.some((id) => measured.includes(id)) ||
+        claim.tables?.some((table) => tables.includes(table)),
+    )
     .map(({ id }) => id);
 }

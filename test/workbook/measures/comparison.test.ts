@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { mcNemarTest, pairedDifference } from '../../../workbook/measures/comparison.js';
+import {
+  mcNemarTest,
+  pairedDifference,
+  unpairedDifference,
+} from '../../../workbook/measures/comparison.js';
 
 describe('a paired difference', () => {
   // Quantiles of Student's t from tables: 12.706, 4.303, 3.182, 2.262 at 97.5 %; 2.920 at 95 %.
@@ -45,6 +49,20 @@ describe('a paired difference', () => {
       expect(() => pairedDifference([1, 2], [2, 4], level)).toThrow(`The level is ${level}.`);
     }
   });
+});
+
+test("an unpaired difference has Welch's interval", () => {
+  // By SciPy's ttest_ind(equal_var=False), 3.82 degrees of freedom.
+  const [first, second] = [
+    [172.1, 168.0, 180.3],
+    [117.2, 109.9, 125.5],
+  ];
+  const { mean, interval } = unpairedDifference(first, second);
+  expect(mean).toBeCloseTo(-55.9333, 3);
+  expect(interval[0]).toBeCloseTo(-72.27634, 3);
+  expect(interval[1]).toBeCloseTo(-39.59032, 3);
+  expect(unpairedDifference(first, second, 0.983).interval[0]).toBeCloseTo(-79.3159, 3);
+  expect(() => unpairedDifference([1], [1, 2])).toThrow('Got 1 and 2 values');
 });
 
 describe("McNemar's test", () => {

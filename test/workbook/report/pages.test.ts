@@ -99,9 +99,8 @@ test('the summary names each claim once', async () => {
 
 test('the table of notebooks has each notebook, and the claims that it measures', async () => {
   const lines = (await notebookTable()).split('\n').slice(2);
-  const files = readdirSync(path.join(packageRoot(), 'notebooks')).filter((file) =>
-    file.endsWith('.ipynb'),
-  );
+  const all = readdirSync(path.join(packageRoot(), 'notebooks'), { recursive: true });
+  const files = all.map(String).filter((file) => /^(reports\/)?[^./]+\.ipynb$/.test(file));
   expect(lines.map((line) => /notebooks\/(.*?)\)/.exec(line)?.[1])).toEqual(files.sort());
   expect(lines[8]).toMatch(/\| Table 3, T2, T3 \| \d+ \|$/);
   expect(lines[1]).toMatch(/\| A3, A5, C2, T2, S1 \| \d+ \|$/);

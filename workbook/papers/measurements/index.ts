@@ -1,6 +1,7 @@
 import { acceleration } from './acceleration.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
+import { design } from './design.js';
 import { emojiFromText } from './emoji-from-text.js';
 import { emojiInPixels } from './emoji-in-pixels.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
@@ -13,7 +14,6 @@ import { sampleQuality } from './sample-quality.js';
 import { selectiveJacobi } from './selective-jacobi.js';
 import { tarflowOnImages } from './tarflow-on-images.js';
 import { whatAFlowIs } from './what-a-flow-is.js';
-import { whatMatters } from './what-matters.js';
 
 /** All notebooks, in their order, with what they measure. */
 export const notebooks = [
@@ -30,8 +30,8 @@ export const notebooks = [
   emojiFromText,
   deepAndShallow,
   latentsAndPixels,
-  whatMatters,
   emojiInPixels,
+  design,
 ] as const;
 
 type Declared = (typeof notebooks)[number]['measurements'][number];
@@ -49,3 +49,10 @@ export type FigureName<Id extends MeasurementId> = Extract<
 export const measurements: readonly (Measurement & { id: MeasurementId })[] = notebooks.flatMap(
   (notebook): readonly Declared[] => notebook.measurements,
 );
+
+/** What a reader types to measure something again. */
+export function commandOf({ id, trains, command }: Measurement): string {
+  const own = notebooks.find(({ measurements }) => measurements.some((one) => one.id === id));
+  const [begins = ''] = /^(reports\/)?\d\d/.exec(own?.notebook ?? '') ?? [];
+  return command ?? `npm run workbook --${trains ? ' --train' : ''} --only ${begins}`;
+}

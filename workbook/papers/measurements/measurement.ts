@@ -31,6 +31,8 @@ export interface Notebook {
   /** Its file's name. */
   notebook: string;
   question: string;
+  /** The tables of `results/tables/` that it reads. */
+  tables?: readonly string[];
   measurements: readonly Measurement[];
 }
 
@@ -57,9 +59,4 @@ export function each<const Item, Made>(
   make: (item: Item) => Made | readonly Made[],
 ): Made[] {
   return items.flatMap(make);
-}
-
-/** What a reader types to measure something again. */
-export function commandOf({ id, trains, command }: Measurement): string {
-  return command ?? `npm run workbook --${trains ? ' --train' : ''} --only ${id.slice(0, 2)}`;
 }
