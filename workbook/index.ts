@@ -55,6 +55,7 @@ export * from './measures/pca.js';
 export { type PixelDistance, pixelDistance } from './measures/pixel-distance.js';
 export * from './measures/train-classifier.js';
 export * from './notebook/dataset-images.js';
+export * from './notebook/fashion-judge.js';
 export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
 export * from './notebook/numbers-in-text.js';

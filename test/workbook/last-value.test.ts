@@ -94,7 +94,7 @@ describe('the last value of a cell', () => {
 
   test('a claim that was recorded: how many figures, in place of its whole record', async () => {
     const claim = {
-      ...{ id: '10-one-cost', title: 'Kinds', command: 'npm run workbook' },
+      ...{ id: 'design', title: 'Kinds', command: 'npm run workbook' },
       figures: { a: 1 },
       ...{
         read: ['a'],
@@ -108,7 +108,7 @@ describe('the last value of a cell', () => {
       },
     };
     expect((await lastValueView(claim))?.data['text/plain']).toBe(
-      '10-one-cost: 1 figure recorded, 1 of them read from earlier runs',
+      'design: 1 figure recorded, 1 of them read from earlier runs',
     );
   });
 

@@ -112,7 +112,7 @@ export const tarflow: Paper = {
       }),
     },
     {
-      // Set before any of these was trained, as in notebook 10: TarFlow is better than another flow if
+      // Set before any of these was trained, as in report 6: TarFlow is better than another flow if
       // the 97.5 % t interval of the differences in bits per dimension of test images, of three pairs of
       // trainings with the same seed, lies below 0 (two comparisons), and far better if their mean is
       // also −0.1 bits or less. Before, each kind has a pilot with other settings at the same cost, seed 1

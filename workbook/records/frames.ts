@@ -63,7 +63,8 @@ export async function pointsFrame(name: string): Promise<DataFrame> {
 }
 
 /**
- * The validations of committed trainings: `run`, `step` and `loss`.
+ * The validations of committed trainings: `run`, `step`, `share` of the training, `loss`, and `bits` per
+ * dimension where they were measured.
  *
  * @param names of the runs in `results/training`
  * @throws UserError where one is not there
@@ -71,9 +72,19 @@ export async function pointsFrame(name: string): Promise<DataFrame> {
 export async function validationsFrame(names: readonly string[]): Promise<DataFrame> {
   const runs = await Promise.all(names.map((name) => readCommittedRun(name)));
   return frameOf(
-    runs.flatMap(({ records }, i) =>
+    runs.flatMap(({ records, steps }, i) =>
       records.flatMap(({ step, validation }) =>
-        validation ? [{ run: names[i], step, loss: validation.loss }] : [],
+        validation
+          ? [
+              {
+                run: names[i],
+                step,
+                share: step / steps,
+                loss: validation.loss,
+                bits: validation.bitsPerDimension ?? null,
+              },
+            ]
+          : [],
       ),
     ),
   );

@@ -3,11 +3,13 @@ import {
   type MeasurementId,
   type MeasureName,
   type OurReference,
+  ofTrainings,
   ours,
   published,
   tableOf,
 } from '../papers/index.js';
 import { readClaim } from '../records/claim.js';
+import { readCommittedTable } from '../records/table.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
 
 /** A line of a table: a model and its data, with what is published of it or what was measured here. */
@@ -15,8 +17,8 @@ interface Line {
   model: string;
   data: string;
   published?: string;
-  /** The claim that has the figure. */
-  record?: MeasurementId;
+  /** The claim, or the table of trainings, that has the figure. */
+  record?: OurReference['measurement'];
   ours?: OurReference;
 }
 
@@ -43,40 +45,21 @@ function measured<const Id extends MeasurementId>(
 
 /** Likelihood: bits per dimension of test images, lower is better. */
 export function likelihoodTable(): Promise<string> {
-  const three = { decimals: 3, error: true } as const;
   return linesTable([
     ...reported('likelihood', 'bits per dimension', 'ImageNet 64×64'),
     ...measured(
-      '10-bits-per-dimension',
+      'bits-per-dimension',
       'Fashion-MNIST',
       { 'TarFlow, trained for long (flow)': 'bits per dimension, test split' },
-      three,
+      { decimals: 3, error: true },
     ),
-    ...measured(
-      '10-one-cost',
-      'Fashion-MNIST, one small cost',
-      {
-        'TarFlow (flow)': 'bits per dimension, TarFlow',
-        'affine couplings (flow)': 'bits per dimension, affine couplings',
-        'MAF (flow)': 'bits per dimension, MAF',
-      },
-      three,
-    ),
-    ...measured(
-      '10-one-cost',
-      'Fashion-MNIST, one small cost',
-      { 'MAF of zuko (flow)': 'bits per dimension, MAF of zuko' },
-      { decimals: 3 },
-    ),
-    ...measured(
-      '10-photographs',
-      'CIFAR-10, one small cost',
-      {
-        'TarFlow (flow)': 'bits per dimension, TarFlow',
-        'affine couplings (flow)': 'bits per dimension, affine couplings',
-        'MAF (flow)': 'bits per dimension, MAF',
-      },
-      three,
+    ...(['likelihood-at-one-cost', 'likelihood-at-one-cost-cifar10'] as const).flatMap((table) =>
+      ['TarFlow', 'Affine couplings', 'MAF'].map((row) => ({
+        model: `${row} (flow)`,
+        data: `${table.endsWith('cifar10') ? 'CIFAR-10' : 'Fashion-MNIST'}, one small cost`,
+        record: { table },
+        ours: ofTrainings(table, row, 'bits per dimension', 3),
+      })),
     ),
   ]);
 }
@@ -137,17 +120,25 @@ export function accelerationTable(): Promise<string> {
 
 async function linesTable(lines: readonly Line[]): Promise<string> {
   const rows = lines.map(
-    async ({ model, data, published: theirs = '', record, ours: reference }) => {
-      const claim = record && (await readClaim(record));
-      return {
-        model,
-        data,
-        published: theirs,
-        'measured here': reference ? await oursText([reference]) : '',
-        n: (reference && claim?.n[reference.figure]) ?? '',
-        record: record ? `[${record}](claims/${record}.json)` : '',
-      };
-    },
+    async ({ model, data, published: theirs = '', record, ours: reference }) => ({
+      model,
+      data,
+      published: theirs,
+      'measured here': reference ? await oursText([reference]) : '',
+      ...(await originOf(record, reference?.figure ?? '')),
+    }),
   );
   return markdownTable(await Promise.all(rows));
+}
+
+/** How many images or trainings a figure is of, and where it stands. */
+async function originOf(record: Line['record'], figure: string) {
+  if (record === undefined) return { n: '', record: '' };
+  if (typeof record === 'string') {
+    const n = (await readClaim(record))?.n[figure] ?? '';
+    return { n, record: `[${record}](claims/${record}.json)` };
+  }
+  const { settings } = (await readCommittedTable(`${record.table}-workbook`)).row(figure);
+  const file = `tables/${record.table}-workbook.json`;
+  return { n: `${settings.seeds.length} trainings`, record: `[table](${file})` };
 }

@@ -259,6 +259,22 @@ describe('claims', () => {
     expect(judge(claim, nothing).verdict).toBe('not at this size');
   });
 
+  test('L2 is judged by pairs of six trainings', () => {
+    const claim = claims.find(({ id }) => id === 'L2') as Claim;
+    const verdict = (deep: number, spread: number, count = 6) =>
+      judge(claim, {
+        ...nothing,
+        trainings: (_, row) =>
+          Array.from({ length: count }, (_, i) =>
+            row.startsWith('an even') ? 90 : deep + spread * i,
+          ),
+      }).verdict;
+    expect(verdict(70, 2)).toBe('holds');
+    expect(verdict(85, 4)).toBe('not at this size');
+    expect(verdict(100, 2)).toBe('does not hold here');
+    expect(verdict(70, 2, 3)).toBe('not at this size');
+  });
+
   test('a figure is below another by twice the error of their difference', () => {
     const of = (value: number, error: number) => ({ value, error });
     expect(clearlyBelow(of(1, 0.3), of(2, 0.3))).toBe(true);

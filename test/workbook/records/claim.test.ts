@@ -33,7 +33,7 @@ afterEach(() => {
 });
 
 // A measurement of workbook/papers: what is recorded has to be declared there.
-const id = '10-bits-per-dimension';
+const id = 'bits-per-dimension';
 const bits = 'bits per dimension, test split';
 const figures = { [bits]: 3.21, images: 500 };
 const details = {
@@ -328,7 +328,7 @@ describe('mistakes', () => {
     await recordClaim(id, figures, details);
     const before = fs.readFileSync(file(), 'utf8');
     await expect(recordClaim(id, { images: Number.NaN }, details)).rejects.toThrow(
-      /10-bits-per-dimension: the figure 'images' is NaN/,
+      /bits-per-dimension: the figure 'images' is NaN/,
     );
     expect(fs.readFileSync(file(), 'utf8')).toBe(before);
   });

@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
 import { packageRoot } from '../../../src/core/package-root.js';
-import { claims, ours, published, sentence } from '../../../workbook/papers/index.js';
+import { claims, ofTrainings, ours, published, sentence } from '../../../workbook/papers/index.js';
 import { readClaim } from '../../../workbook/records/claim.js';
 import { markdownTable, oursText, publishedText } from '../../../workbook/report/markdown.js';
 import { generatedPages, withPart } from '../../../workbook/report/pages.js';
@@ -62,10 +62,10 @@ describe('text', () => {
     });
     // An error of 0.12 is not shown as zero.
     expect(await oursText(sentence`${quality}`)).toMatch(/^0\.\d ± 0\.\d$/);
-    const oneCost = ours('10-one-cost', 'bits per dimension, MAF', { decimals: 3, error: true });
+    const oneCost = ofTrainings('likelihood-at-one-cost', 'MAF', 'bits per dimension', 3);
     expect(await oursText(sentence`${oneCost}`)).toMatch(/^3\.\d{3} ± 0\.\d{3}$/);
-    const once = ours('10-one-cost', 'bits per dimension, MAF of zuko', { error: true });
-    await expect(oursText(sentence`${once}`)).rejects.toThrow(/no standard error of 'bits per/);
+    const once = ours('bits-per-dimension', 'images', { error: true });
+    await expect(oursText(sentence`${once}`)).rejects.toThrow(/no standard error of 'images'/);
     // @ts-expect-error A misspelt figure does not compile.
     await expect(oursText(sentence`${ours(id, 'none')}`)).rejects.toThrow(/no figure 'none'/);
     const glow = published('likelihood', 'Glow', 'bits per dimension');

@@ -14,7 +14,7 @@ import {
 import { sharedFolder } from '../../temporary-folder.js';
 
 type Claims = Awaited<ReturnType<typeof recordedClaims>>;
-const notebooks = ['02-tarflow-on-images', '10-likelihood'];
+const notebooks = ['01-what-a-flow-is', '02-tarflow-on-images', 'reports/06-likelihood'];
 const denoising = '02-denoising';
 const share = 'share of the noise’s power removed';
 
@@ -41,7 +41,7 @@ describe('figures beside the committed ones', async () => {
   test('are those of the notebooks that ran, in their order', () => {
     const figures = reproduction(notebooks, committed, again);
     const ids = [...new Set(figures.map(({ claim }) => claim))];
-    const ofNotebook = measurements.map(({ id }) => id).filter((id) => /^(02|10)-/.test(id));
+    const ofNotebook = measurements.map(({ id }) => id).filter((id) => /^(01|02)-|^bits-/.test(id));
     expect(ids).toEqual(ofNotebook);
     expect([...committed.keys()]).toEqual(ids);
   });
@@ -60,12 +60,12 @@ describe('figures beside the committed ones', async () => {
     [denoising, share, 1 + 5e-6, 'within'],
     [denoising, share, 1 - 2e-5, 'outside'],
     // A model that a cell trained.
-    ['10-background', 'bits per dimension, background spread', 1 + 5e-4, 'within'],
-    ['10-background', 'bits per dimension, background spread', 1 + 2e-3, 'outside'],
+    ['01-alternation', '−E[log p], 1 block', 1 + 5e-4, 'within'],
+    ['01-alternation', '−E[log p], 1 block', 1 + 2e-3, 'outside'],
     // An error of rounding may be smaller, and a few times larger.
     ['02-round-trip', 'largest error, Gaussian-noise model', 0.1, 'within'],
     ['02-round-trip', 'largest error, Gaussian-noise model', 10, 'outside'],
-    ['10-bits-per-dimension', 'images', 1 + 1e-9, 'outside'],
+    ['bits-per-dimension', 'images', 1 + 1e-9, 'outside'],
     ['02-parallel-and-sequential', 'inverse, batch 1', 10, 'not judged'],
   ])('%s, %s, times %s: %s', (id, figure, factor, outcome) => {
     const figures = reproduction(notebooks, committed, changed(again, id, figure, factor));
@@ -146,7 +146,7 @@ describe('figures beside the committed ones', async () => {
   test('where models were trained anew, what was computed from them is not judged', () => {
     const figures = reproduction(notebooks, committed, changed(again, denoising, share, 2), true);
     expect(find(figures, denoising, share)?.outcome).toBe('not judged');
-    const trained = find(figures, '10-background', 'bits per dimension, background spread');
+    const trained = find(figures, '01-alternation', '−E[log p], 1 block');
     expect(trained?.outcome).toBe('within');
   });
 });
@@ -178,11 +178,10 @@ describe('the report', () => {
   });
 
   test('beside a committed 0 there is no ratio', async () => {
-    const committed = await recordedClaims(['12-deep-and-shallow']);
-    const text = reproductionText(
-      reproduction(['12-deep-and-shallow'], committed, computed(committed)),
-    );
-    const error = text.split('\n').find((line) => line.includes('planned, even, batch 1: error'));
+    const names = ['11-emoji-from-text'];
+    const committed = await recordedClaims(names);
+    const text = reproductionText(reproduction(names, committed, computed(committed)));
+    const error = text.split('\n').find((line) => line.includes('planned, batch 1: error'));
     expect(error?.split(/ {2,}/).slice(2)).toEqual(['0', '0', '–', 'computed']);
   });
 });

@@ -26,11 +26,11 @@ export const notebooks = [
   selectiveJacobi,
   acceleration,
   sampleQuality,
-  likelihood,
   emojiFromText,
-  deepAndShallow,
   latentsAndPixels,
   emojiInPixels,
+  likelihood,
+  deepAndShallow,
   design,
 ] as const;
 
