@@ -6,6 +6,6 @@
  */
 export const commands = {
   doctor: async (rest) => (await import('./commands/doctor.mjs')).doctor(rest),
-  data: async (rest) => (await import('./commands/data.mjs')).fetchData(rest),
+  data: async (rest) => (await import('./commands/data.mjs')).dataCommand(rest),
   setup: async (rest) => (await import('./commands/native.mjs')).setUpEngine(rest),
 };

@@ -1,5 +1,7 @@
-// npm run lab: JupyterLab in notebooks/, with the kernel ready. Further arguments go to JupyterLab.
+// npm run lab: JupyterLab in notebooks/, with the kernel ready and START.md open. Further arguments go to
+// JupyterLab.
 import path from 'node:path';
+import { labOptions } from './lib/lab.mjs';
 import { venvProgram } from './lib/places.mjs';
 import { run } from './lib/run.mjs';
 import { runMain } from './lib/setup-error.mjs';
@@ -16,7 +18,7 @@ await runMain(async () => {
   const asRoot = process.getuid?.() === 0 ? ['--allow-root'] : [];
   const { status } = await run(
     venvProgram(context.root, 'python'),
-    ['-m', 'jupyterlab', ...asRoot, ...process.argv.slice(2)],
+    ['-m', 'jupyterlab', ...asRoot, ...labOptions(context.root, process.argv.slice(2))],
     { cwd: path.join(context.root, 'notebooks'), env: context.env, shown: true },
   );
   return status;

@@ -4,12 +4,16 @@
  *
  * @example
  * ```ts
- * import { loadCheckpoint, sample, saveImageGrid } from 'tarflow';
+ * import { createModel, sample, saveImageGrid, startEngine } from 'tarflow';
  *
- * const file = 'results/checkpoints/fashion-mnist-conditional-8x2.safetensors';
- * const flow = await loadCheckpoint(file);
- * const images = await sample(flow, { count: 4, label: 3, guidance: { weight: 1.5 }, seed: 7 });
- * await saveImageGrid(images, 'dresses.png');
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * // One that was trained: loadCheckpoint('runs/mypics'), and labels by name.
+ * const images = await sample(flow, { count: 4, label: 1, seed: 7 });
+ * await saveImageGrid(images, 'four.png');
  * ```
  *
  * @module tarflow

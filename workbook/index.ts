@@ -56,6 +56,7 @@ export { type PixelDistance, pixelDistance } from './measures/pixel-distance.js'
 export * from './measures/train-classifier.js';
 export * from './notebook/dataset-images.js';
 export * from './notebook/fashion-judge.js';
+export * from './notebook/fetch-data.js';
 export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
 export * from './notebook/numbers-in-text.js';

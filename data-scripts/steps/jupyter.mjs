@@ -97,9 +97,9 @@ export function kernelSpecs(root) {
   const tslab = path.join(root, 'node_modules', 'tslab', 'bin', 'tslab');
   return {
     tarflow: own('TypeScript (tarflow)'),
-    tslab: own('TypeScript'),
+    tslab: own('TypeScript (tarflow as tslab)'),
     'tslab-plain': {
-      display_name: 'TypeScript (plain tslab)',
+      display_name: 'TypeScript (tslab itself)',
       argv: ['node', tslab, 'kernel', '--config-path', '{connection_file}'],
       language: 'typescript',
     },

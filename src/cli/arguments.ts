@@ -31,6 +31,13 @@ export function wholeNumbers(text: string): number[] {
   return text.split(',').map(wholeNumber);
 }
 
+/** For commander: reads names with commas between them. */
+export function names(text: string): string[] {
+  const all = text.split(',').map((name) => name.trim());
+  if (all.every((name, i) => name !== '' && all.indexOf(name) === i)) return all;
+  throw new InvalidArgumentError('Expected names with commas between them, each of them once.');
+}
+
 /** For commander: reads seeds with commas between them, each of which is to come once. */
 export function seeds(text: string): number[] {
   const all = wholeNumbers(text);

@@ -3,6 +3,7 @@ import { tf, tidy } from '../core/tf.js';
 import { ability } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { denoise as denoiseBatch } from '../sampling/denoise.js';
+import type { CheckpointDetails } from '../training/checkpoint.js';
 import { checkpointArgument, counted, number } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import {
@@ -139,6 +140,21 @@ function denoiseAll(
       tf.dispose(parts);
     }
   });
+}
+
+/**
+ * Checks the deviation of noise that is given of a model, which may say it itself.
+ * @throws UserError where it is not above 0, and where the model says another one
+ */
+export function checkSigma(checkpoint: string, { noise }: CheckpointDetails, sigma: number): void {
+  if (!(sigma > 0)) throw new UserError(`--sigma is ${sigma}`, 'Expected a number above 0');
+  if (!noise || (noise.kind === 'gaussian' && noise.sigma === sigma)) return;
+  const stated =
+    noise.kind === 'gaussian' ? `Gaussian noise, sigma ${noise.sigma}` : 'uniform noise';
+  throw new UserError(
+    `--sigma is ${sigma}, and ${checkpoint} was trained with ${stated}`,
+    'Leave --sigma out',
+  );
 }
 
 /**

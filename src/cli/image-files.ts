@@ -90,8 +90,8 @@ interface WrittenImages {
   columns?: number | undefined;
   /** What numbers are latents of. */
   latents?: LatentFacts | undefined;
-  /** How they were made, for the metadata of one file with all of them. */
-  about?: object | undefined;
+  /** How they were made, for the files' metadata; of what is a list a picture in a folder gets its own entry. */
+  about?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /**
@@ -125,7 +125,7 @@ export async function writeImages(
       ...(about && { description: JSON.stringify(about) }),
     });
   } else {
-    await writePictures(images, out, names);
+    await writePictures(images, out, names, about);
   }
 }
 
@@ -133,6 +133,7 @@ async function writePictures(
   images: tf.Tensor4D,
   folder: string,
   names: readonly string[],
+  about: WrittenImages['about'],
 ): Promise<void> {
   const [, channels, height, width] = images.shape;
   // Channel by channel here, pixel by pixel there.
@@ -148,6 +149,14 @@ async function writePictures(
       // Without it grey pictures would have three channels.
       .toColourspace(channels === 1 ? 'b-w' : 'srgb')
       .png();
+    if (about) {
+      const own = Object.entries(about).map(([key, value]) => [
+        key,
+        Array.isArray(value) && value.length === names.length ? value[index] : value,
+      ]);
+      const description = JSON.stringify({ ...Object.fromEntries(own), image: index });
+      picture.withExif({ IFD0: { ImageDescription: description } });
+    }
     await writeAtomically(path.join(folder, `${name}.png`), await picture.toBuffer());
   }
 }

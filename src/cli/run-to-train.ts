@@ -1,7 +1,6 @@
 import * as path from 'node:path';
 import type { Conditioned } from '../conditions/context.js';
 import { openTextEncoder } from '../conditions/text/named-encoder.js';
-import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import {
   type DataSource,
@@ -21,9 +20,10 @@ import { type Experiment, findExperiment, knownExperiments } from '../training/e
 import { modelSpec } from '../training/model-spec.js';
 import type { NamedData, RunDescription } from '../training/run-description.js';
 import { RunFolder } from '../training/run-folder.js';
-import { checkSettings } from '../training/settings.js';
+import { checkSettings, type TrainingSettings } from '../training/settings.js';
 import { checkWritable } from './arguments.js';
 import { withProgress } from './command.js';
+import { stepSeconds } from './training-threads.js';
 
 /** What says which run is trained. */
 export interface RunOptions {
@@ -112,8 +112,9 @@ export async function runToTrain(options: RunOptions): Promise<RunToTrain> {
 async function chosen({ data = '', minutes, out }: RunOptions): Promise<Experiment> {
   await checkWritable(path.join(out, 'run.json'));
   await new RunFolder(out).checkFree();
-  await startEngine();
-  const { experiment, because } = await experimentFor(data, { minutes });
+  const timeOf = (config: ModelConfig, settings: TrainingSettings) =>
+    stepSeconds({ config, settings });
+  const { experiment, because } = await experimentFor(data, { minutes, timeOf });
   console.error(`Chosen: ${because}.`);
   return experiment;
 }

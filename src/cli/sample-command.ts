@@ -1,7 +1,8 @@
 import * as path from 'node:path';
 import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
-import { blocksOf } from '../flow/model.js';
+import { tf, tidy } from '../core/tf.js';
+import { blocksOf, farthestPixel } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkPriorTemperature, sample as drawSamples } from '../sampling/sample.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-block.js';
@@ -32,7 +33,7 @@ import {
   type GuidanceOptions,
   guidanceOf,
 } from './condition-options.js';
-import { trainingSigma } from './denoise-command.js';
+import { checkSigma, trainingSigma } from './denoise-command.js';
 import { checkDrawable, checkImagesWritable, outForms, writeImages } from './image-files.js';
 import { chosenSolvers } from './plans.js';
 
@@ -43,6 +44,7 @@ interface SampleOptions extends GuidanceOptions, ConditionOptions, ExecutionOpti
   count: number;
   plan?: string;
   denoise?: number | true;
+  sigma?: number;
   priorTemperature?: number;
   seed: number;
   size?: { height: number; width: number };
@@ -71,6 +73,7 @@ export const sample = defineCommand({
       .addOption(modeOption())
       .addOption(precisionOption())
       .option('--denoise [multiplier]', 'one denoising step for the noise of training', number)
+      .option('--sigma <sigma>', 'of that noise, for published files, which do not say it', number)
       .option(
         '--prior-temperature <t>',
         'factor on the initial noise; below 1, samples vary less (default: 1). --temperature is that of attention',
@@ -139,9 +142,8 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
     own(images);
     const told = shortfallText(shortfalls);
     if (told) console.error(told);
-    if (images.dataSync().some((value) => !Number.isFinite(value))) {
-      console.error('Some pixels are not finite, and magenta: the model or its guidance diverges.');
-    }
+    const diverged = divergedText(images, flow.details, guidance !== undefined);
+    if (diverged) console.error(diverged);
     const { latents } = flow.details;
     const about = {
       checkpoint,
@@ -182,12 +184,40 @@ function shortfallText({ fallbacks, unconverged }: Shortfalls): string {
   ].join(' ');
 }
 
+/** How many samples left the range of pictures or are not finite, and what to do; empty where none did. */
+function divergedText(
+  images: tf.Tensor4D,
+  { steps }: LoadedModel['details'],
+  guided: boolean,
+): string {
+  const [count, channels] = images.shape;
+  const limit = channels <= 3 ? farthestPixel : Number.MAX_VALUE;
+  const farthest = tidy(() => tf.max(tf.abs(images), [1, 2, 3]).dataSync());
+  const finite = tidy(() => tf.all(tf.isFinite(images), [1, 2, 3]).dataSync());
+  const far = farthest.filter((value, i) => !finite[i] || value > limit).length;
+  if (far === 0) return '';
+  const trained = steps === undefined ? '' : ` after ${counted(steps, 'step')} of training`;
+  const ways = [
+    ...(guided ? ['a smaller --guidance'] : []),
+    '--prior-temperature 0.9',
+    'a longer training (tarflow train --from)',
+  ];
+  return (
+    `${far} of ${counted(count, 'sample')} diverged${trained}: pixels are far beyond black and white, or not ` +
+    `finite (magenta in a picture). What helps: ${ways.join(', ')}.`
+  );
+}
+
 function denoising(
   flow: LoadedModel,
   checkpoint: string,
-  { denoise }: SampleOptions,
+  { denoise, sigma: given }: SampleOptions,
 ): { sigma: number; multiplier: number } | undefined {
-  if (denoise === undefined) return undefined;
-  const sigma = trainingSigma(flow, checkpoint, 'leave --denoise out');
+  if (denoise === undefined) {
+    if (given === undefined) return undefined;
+    throw new UserError('--sigma came without --denoise', 'Add it, or leave --sigma out');
+  }
+  if (given !== undefined) checkSigma(checkpoint, flow.details, given);
+  const sigma = given ?? trainingSigma(flow, checkpoint, 'give --sigma, or leave --denoise out');
   return { sigma, multiplier: denoise === true ? 1 : denoise };
 }

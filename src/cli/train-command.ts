@@ -7,6 +7,7 @@ import { disposeModel } from '../flow/state-dict.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
 import { untilInterrupted } from '../show/interrupt.js';
+import type { Experiment } from '../training/experiment.js';
 import { RunFolder } from '../training/run-folder.js';
 import { train as trainRun } from '../training/train.js';
 import { counted, modeOption, number, shellWords } from './arguments.js';
@@ -145,7 +146,26 @@ async function run({ out: place, replan, mode, ...options }: TrainOptions): Prom
       resume: finished ? undefined : command,
     },
     text: finished
-      ? [`Trained ${counted(steps, 'step')}; the model is ${checkpoint}`, ...text].join('\n')
+      ? [
+          `Trained ${counted(steps, 'step')}; the model is ${checkpoint}`,
+          ...text,
+          ...samplingHint(experiment, data.classes, out),
+        ].join('\n')
       : `Stopped and saved after step ${steps} of ${settings.steps}. To go on:\n  ${command}`,
   };
+}
+
+/** How to look at samples of a flow that was trained on noisy pictures. */
+function samplingHint(
+  { config, settings: { noise } }: Experiment,
+  classes: readonly string[],
+  out: string,
+): string[] {
+  if (!familyOf(config.kind).blocks || noise.kind !== 'gaussian' || config.image.channels > 3) {
+    return [];
+  }
+  const names = classes.slice(0, 4).map((name, i) => (name.includes(',') ? i : name));
+  const labels = config.classes > 0 ? ['--label', names.join(','), '--guidance', '1'] : [];
+  const words = ['tarflow', 'sample', out, ...labels, '--denoise', '--out', 'samples.png'];
+  return [`To see what it draws:\n  ${shellWords(words)}`];
 }

@@ -50,9 +50,8 @@ export async function chooseTrainingThreads(
   load: () => Promise<number> = busyShare,
 ): Promise<void> {
   const threads = os.availableParallelism();
-  if (threads === 1 || isDecided()) return;
-  if (recorded) return useThreads(recorded, threads);
-  if (!maySpeedUp(experiment, mode)) return;
+  if (recorded && threads > 1 && !isDecided()) return useThreads(recorded, threads);
+  if (recorded || !isChosenFor(experiment, mode)) return;
   const { config, settings } = experiment;
   const { batchSize, precision, averageDecay, clipNorm } = settings;
   const { version }: { version: string } = require(path.join(packageRoot(), 'package.json'));
@@ -99,8 +98,26 @@ function isDecided(): boolean {
   }
 }
 
-/** Whether another use of threads may be faster: in a long run of a flow on TensorFlow. */
-function maySpeedUp({ config, settings }: Experiment, mode: Mode | undefined): boolean {
+/**
+ * Seconds of a step, for the choice of a model. Where a use of threads is chosen afterwards, another process
+ * takes the time: no engine may run in this one before.
+ *
+ * @throws Error with the line in which that process says what is wrong
+ */
+export async function stepSeconds(
+  experiment: Pick<Experiment, 'config' | 'settings'>,
+): Promise<number> {
+  if (isChosenFor(experiment, undefined)) return (await timed(experiment, undefined, {})).seconds;
+  await startEngine();
+  return secondsPerStep({ family: familyOf(experiment.config.kind), ...experiment });
+}
+
+/** Whether a use of threads is chosen: another may be faster in a long run of a flow on TensorFlow. */
+function isChosenFor(
+  { config, settings }: Pick<Experiment, 'config' | 'settings'>,
+  mode: Mode | undefined,
+): boolean {
+  if (os.availableParallelism() === 1 || isDecided()) return false;
   const engine = process.env.TARFLOW_BACKEND || (isSetUp() ? 'tensorflow' : 'wasm');
   const flow = familyOf(config.kind).flow !== undefined;
   return engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
@@ -205,7 +222,7 @@ type StepTime = z.infer<typeof timeSchema>;
  * @throws Error with the line in which the process says what is wrong
  */
 async function timed(
-  experiment: Experiment,
+  experiment: Pick<Experiment, 'config' | 'settings'>,
   mode: Mode | undefined,
   environment: Record<string, string>,
 ): Promise<StepTime> {
@@ -236,7 +253,9 @@ function lastLine(text: string): string {
 /** Adds the command that {@link chooseTrainingThreads} calls: an experiment in, seconds out. */
 export const stepTime: CliCommand = (program) => {
   program.command(command, { hidden: true }).action(async () => {
-    const asked: Experiment & { mode?: Mode } = JSON.parse(fs.readFileSync(0, 'utf8'));
+    const asked: Pick<Experiment, 'config' | 'settings'> & { mode?: Mode } = JSON.parse(
+      fs.readFileSync(0, 'utf8'),
+    );
     const { config, settings, mode } = asked;
     const { gpu } = await startEngine();
     const seconds = await secondsPerStep({ family: familyOf(config.kind), config, settings, mode });

@@ -25,16 +25,14 @@ export { UserError };
  * @example
  * ```ts
  * import { Interruption } from 'tarflow';
- * import { untilInterrupted } from 'tarflow/workbook';
  *
- * const work = async (signal: AbortSignal) => {
- *   for (let i = 0; i < 10; i++) signal.throwIfAborted();
- *   return 'done';
- * };
- * console.log(await untilInterrupted(work).catch((error) => {
+ * const stop = AbortSignal.abort(new Interruption());
+ * try {
+ *   stop.throwIfAborted();
+ * } catch (error) {
  *   if (!(error instanceof Interruption)) throw error;
- *   return 'stopped';
- * }));
+ *   console.log(error.problem); // This was stopped
+ * }
  * ```
  */
 export class Interruption extends UserError {

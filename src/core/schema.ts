@@ -27,7 +27,9 @@ export function checkedValue<T>(
     ...error.issues.flatMap((issue) => {
       if (issue.code === 'unrecognized_keys') return [];
       const place = issue.path.length > 0 ? dotted(issue.path) : 'it';
-      return `${place} is ${short(valueAt(value, issue.path))} (${messages(issue)})`;
+      const came = valueAt(value, issue.path);
+      const told = came === undefined ? wanted(schema, value, issue) : messages(issue);
+      return `${place} is ${short(came)} (${told})`;
     }),
   ].join('; ');
   if (!unknown) throw new UserError(`${source} does not fit: ${misfits}`, remedy);
@@ -68,8 +70,7 @@ function unknownKey(
   { key, path }: { key: string; path: readonly PropertyKey[] },
   source: string,
 ): UserError {
-  const json = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
-  const known = keysAt(json, path, value);
+  const known = keysAt(jsonSchema(schema), path, value);
   const nearest = nearestName(key, known);
   const named = (name: string): string => dotted([...path, name]);
   return new UserError(
@@ -81,8 +82,15 @@ function unknownKey(
   );
 }
 
+function jsonSchema(schema: z.ZodType): JsonSchema {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+}
+
 /** What matters here of a JSON schema. */
 interface JsonSchema {
+  type?: string;
+  examples?: unknown[];
+  required?: string[];
   const?: unknown;
   properties?: Record<string, JsonSchema>;
   items?: JsonSchema;
@@ -90,17 +98,25 @@ interface JsonSchema {
   oneOf?: JsonSchema[];
 }
 
-/** The keys that an object at a path may have; of several kinds those of the kind that came. */
+/** The keys that an object at a path may have. */
 function keysAt(schema: JsonSchema, path: readonly PropertyKey[], value: unknown): string[] {
+  const all = schemasAt(schema, path, value).flatMap(({ properties = {} }) =>
+    Object.keys(properties),
+  );
+  return [...new Set(all)];
+}
+
+/** What there may be at a path; of several kinds those of the kind that came. */
+function schemasAt(schema: JsonSchema, path: readonly PropertyKey[], value: unknown): JsonSchema[] {
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices) {
     const fitting = choices.filter((choice) => mayBe(choice, value));
-    return [...new Set(fitting.flatMap((choice) => keysAt(choice, path, value)))];
+    return fitting.flatMap((choice) => schemasAt(choice, path, value));
   }
   const [first, ...rest] = path;
-  if (first === undefined) return Object.keys(schema.properties ?? {});
+  if (first === undefined) return [schema];
   const inner = typeof first === 'number' ? schema.items : schema.properties?.[String(first)];
-  return inner ? keysAt(inner, rest, valueAt(value, [first])) : [];
+  return inner ? schemasAt(inner, rest, valueAt(value, [first])) : [];
 }
 
 /** Whether an object has the constant values, e.g. the `kind`, that a schema asks for. */
@@ -121,9 +137,22 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
-/** What was expected; of a choice, all that was. */
+/** What has to be at a place where nothing is, with an example where its schema has one. */
+function wanted(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue): string {
+  const own = messages(issue);
+  const [found] = schemasAt(jsonSchema(schema), issue.path, value);
+  const { type, required = [], examples = [] } = found ?? {};
+  if (type === undefined || !/^expected \w+$/.test(own)) return own;
+  const keys = required.length > 0 ? ` with ${required.join(', ')}` : '';
+  const shown = examples.length > 0 ? `, such as ${JSON.stringify(examples[0])}` : '';
+  return `expected ${/^[aio]/.test(type) ? 'an' : 'a'} ${type}${keys}${shown}`;
+}
+
+/** What was expected; of a choice, all that was. What came stands beside it. */
 function messages(issue: z.core.$ZodIssue): string {
-  if (issue.code !== 'invalid_union') return issue.message;
+  if (issue.code !== 'invalid_union') {
+    return issue.message.replace(/^Invalid input: (expected .*?)(, received .*)?$/s, '$1');
+  }
   const all = issue.errors.flat().map(messages);
   return all.length > 0 ? [...new Set(all)].join('; or ') : issue.message;
 }

@@ -26,7 +26,7 @@ export type ImageParts = Omit<MemoryDescription, 'kind'>;
  * A data set of images in memory. Pixels and labels lie in memory that threads share; arrays that
  * do not are copied there.
  *
- * @throws UserError where pixels or captions are not as many as labels
+ * @throws UserError where pixels or captions are not as many as labels, and for a label of no class
  */
 export function imageDataset(parts: ImageParts): ImageDataset {
   const { name, split, image, classes, captions, licence } = parts;
@@ -36,6 +36,13 @@ export function imageDataset(parts: ImageParts): ImageDataset {
     throw new UserError(
       `${name} has ${parts.pixels.length} values and ${length} labels`,
       `Expected ${size} values per image (${image.channels}×${image.height}×${image.width})`,
+    );
+  }
+  const wrong = parts.labels.findIndex((label) => label < -1 || label >= classes.length);
+  if (wrong >= 0 && classes.length > 0) {
+    throw new UserError(
+      `Image ${wrong} of ${name} has label ${parts.labels[wrong]}, and there are ${classes.length} classes`,
+      `Expected 0 to ${classes.length - 1}, or -1 for none`,
     );
   }
   if (captions && captions.length !== length) {

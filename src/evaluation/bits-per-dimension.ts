@@ -18,14 +18,18 @@ import { meanWithError } from './statistics.js';
  *
  * @example
  * ```ts
- * import { bitsPerDimension, loadCheckpoint, loadDataset, tf } from 'tarflow';
+ * import { bitsPerDimension, createModel, startEngine, tf } from 'tarflow';
  * import { randomKey } from 'tarflow/core';
  * import { noisyImages } from 'tarflow/training';
  *
- * const flow = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
- * const { values } = (await loadDataset('fashion-mnist', 'validation')).read([0, 1]);
- * const noisy = noisyImages(values, { kind: 'uniform' }, randomKey(0));
- * console.log(await bitsPerDimension(flow, tf.tensor4d(noisy, [2, 1, 28, 28])).data());
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const grey = new Uint8Array(2 * 64).fill(90);
+ * const noisy = noisyImages(grey, { kind: 'uniform' }, randomKey(0));
+ * console.log(await bitsPerDimension(flow, tf.tensor4d(noisy, [2, 1, 8, 8])).data());
  * ```
  */
 export function bitsPerDimension(
@@ -78,11 +82,18 @@ const manyBatches = 32;
  *
  * @example
  * ```ts
- * import { datasetBitsPerDimension, loadCheckpoint, loadDataset } from 'tarflow';
+ * import { createModel, datasetBitsPerDimension, startEngine } from 'tarflow';
+ * import { imageDataset } from 'tarflow/data';
  *
- * const flow = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
- * const data = await loadDataset('fashion-mnist', 'validation');
- * const { mean, standardError } = await datasetBitsPerDimension(flow, data, { count: 8 });
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const pixels = new Uint8Array(4 * 64).map((_, i) => (37 * i) % 256);
+ * const about = { name: 'mine', split: 'validation' as const, classes: ['a', 'b'], licence: 'mine' };
+ * const data = imageDataset({ ...about, image, pixels, labels: Int32Array.of(0, 1, 0, 1) });
+ * const { mean, standardError } = await datasetBitsPerDimension(flow, data);
  * console.log(`${mean.toFixed(2)} ± ${standardError?.toFixed(2)} bits/dim`);
  * ```
  */

@@ -62,10 +62,13 @@ export interface TestReadingRequest {
  *
  * @example
  * ```ts
- * import { loadCheckpoint } from 'tarflow';
+ * import { createModel, startEngine } from 'tarflow';
  * import { openTestSplit } from 'tarflow/evaluation';
  *
- * const model = await loadCheckpoint('results/checkpoints/fashion-mnist-density.safetensors');
+ * await startEngine();
+ * const image = { channels: 1, height: 28, width: 28 };
+ * const size = { classes: 0, blocks: 2, hiddenLayers: 1, hiddenUnits: 32 };
+ * const model = createModel({ kind: 'maf', image, ...size }, 1);
  * const { data, earlier } = await openTestSplit('fashion-mnist', {
  *   ...{ model, name: 'density', measure: 'bits per dimension' },
  *   ...{ reason: 'the figure of Table 2', ledger: 'test-readings.jsonl' },

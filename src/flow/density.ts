@@ -3,7 +3,14 @@ import { contextTensors, type NamedContext, numbered } from '../conditions/conte
 import { type ExecutionOptions, modeOf } from '../core/engine.js';
 import { tf, tidy } from '../core/tf.js';
 import type { Conditions } from './autoregressive.js';
-import { ability, checkImages, dimensions, type ForwardResult, type Model } from './model.js';
+import {
+  ability,
+  checkImages,
+  checkPixelRange,
+  dimensions,
+  type ForwardResult,
+  type Model,
+} from './model.js';
 import { stateDict, withStateDict } from './state-dict.js';
 
 /** The training loss and its two terms, scalars in nats per dimension, and a measure of each block. */
@@ -61,20 +68,24 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, NamedCon
  *
  * @param x images (batch, channels, height, width)
  * @returns log p(x) per sample (batch), in nats; the caller frees it
- * @throws UserError where the images or labels do not fit the model, or it has no density
+ * @throws UserError where the images or labels do not fit the model, for pixels far from [−1, 1], and for a
+ *   model without a density
  *
  * @example
  * ```ts
- * import { imagesTensor, loadCheckpoint, loadDataset, logProb } from 'tarflow';
+ * import { createModel, logProb, startEngine, tf } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'validation');
- * const nats = logProb(flow, imagesTensor(data, [0, 1]), { label: data.labels.slice(0, 2) });
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const nats = logProb(flow, tf.randomUniform([2, 1, 8, 8], -1, 1), { label: [0, 1] });
  * console.log(await nats.data());
  * ```
  */
 export function logProb(flow: Model, x: tf.Tensor4D, options: LogProbOptions = {}): tf.Tensor1D {
+  checkPixelRange(flow.config, x);
   return overParts('logProb', flow, x, options, (traced, images, conditions) =>
     logProbOf(traced, ability(flow.family, 'flow').forward(traced, images, conditions)),
   );
@@ -90,20 +101,29 @@ export interface ScoreOptions extends ExecutionOptions, NamedContext {}
  * @param x images (batch, channels, height, width)
  * @param options how it is computed, see `inverse`
  * @returns the score, of the same shape; the caller frees it
- * @throws UserError where the images, labels or captions do not fit the model, or it has no density
+ * @throws UserError where the images, labels or captions do not fit the model, for pixels far from [−1, 1],
+ *   and for a model without a density
  *
  * @example
  * ```ts
- * import { imagesTensor, loadCheckpoint, loadDataset, score } from 'tarflow';
+ * import { createModel, score, startEngine, tf } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'validation');
- * const gradient = score(flow, imagesTensor(data, [0]), { label: data.labels.slice(0, 1) });
- * console.log(gradient.shape); // [ 1, 1, 28, 28 ]
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const gradient = score(flow, tf.randomUniform([1, 1, 8, 8], -1, 1), { label: 1 });
+ * console.log(gradient.shape); // [ 1, 1, 8, 8 ]
  * ```
  */
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
+  checkPixelRange(flow.config, x);
+  return scoreOf(flow, x, options);
+}
+
+/** {@link score} of whatever pixels: samples of a model that diverges go on as they are. */
+export function scoreOf(flow: Model, x: tf.Tensor4D, options: ScoreOptions): tf.Tensor4D {
   return tidy(() => {
     const size = dimensions(flow.config);
     const density: BatchMean = (traced, result) =>

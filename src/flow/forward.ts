@@ -14,14 +14,15 @@ import { ability, checkImages, type ForwardResult, type Model } from './model.js
  *
  * @example
  * ```ts
- * import { forward, imagesTensor, loadCheckpoint, loadDataset } from 'tarflow';
+ * import { createModel, forward, startEngine, tf } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const data = await loadDataset('fashion-mnist', 'validation');
- * const x = imagesTensor(data, [0, 1]);
- * const { z, logDet } = forward(flow, x, { label: data.labels.slice(0, 2) });
- * console.log(z.shape, await logDet.data()); // z: 2 images, 49 tokens of 16 numbers
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const { z, logDet } = forward(flow, tf.randomUniform([2, 1, 8, 8], -1, 1), { label: [0, 1] });
+ * console.log(z.shape, await logDet.data()); // z: 2 images, 16 tokens of 4 numbers
  * ```
  */
 export function forward(model: Model, x: tf.Tensor4D, context: NamedContext = {}): ForwardResult {

@@ -5,6 +5,7 @@ import type { RandomKey } from '../core/random.js';
 import type { tf } from '../core/tf.js';
 import type { Leaves, Tree } from '../core/tree.js';
 import type { ImageSize, RawBatch } from '../data/source.js';
+import type { TensorSource } from '../formats/safetensors.js';
 import type { LeafSpec, Specs } from '../nn/specs.js';
 import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
 
@@ -230,6 +231,11 @@ export interface PublishedAbility<C extends ModelConfig = ModelConfig> {
   readonly mark: string;
   /** Names of tensors that hold nothing of the model: they are not read. */
   ignored: RegExp;
+  /**
+   * Tensors that the configuration tells, which are not read here, and which PyTorch's
+   * `load_state_dict(strict=True)` asks for. Absent where they are not written.
+   */
+  unread?(config: C): Record<string, TensorSource>;
   /** A sentence on the licence of such weights, shown when they are read; absent where it is free. */
   readonly licence?: string;
   /** The name here of a tensor that some files have under an older one. Absent where there are none. */
@@ -322,6 +328,33 @@ export function checkImages({ image }: { image: ImageSize }, x: tf.Tensor): void
       "This model takes float32, about [-1, 1]: cast them, as by x.cast('float32')",
     );
   }
+}
+
+/** No noise brings a pixel on [−1, 1] so far; one of 255 is beyond it. */
+export const farthestPixel = 64;
+
+/**
+ * Checks that pixels are about [−1, 1]. Latents, which have more channels than pictures, have a scale of
+ * their own; what is not finite is for others to tell.
+ *
+ * @param images what to call them in the error
+ * @throws UserError that says their range, and how to bring it to that scale
+ */
+export function checkPixelRange(
+  { image }: { image: ImageSize },
+  values: tf.Tensor | Float32Array,
+  images = 'The images',
+): void {
+  if (image.channels > 3) return;
+  const numbers = values instanceof Float32Array ? values : values.dataSync<'float32'>();
+  const least = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const most = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  if (!(most > farthestPixel || least < -farthestPixel)) return;
+  const shown = [least, most].map((value) => Number(value.toPrecision(4))).join(' to ');
+  throw new UserError(
+    `${images} have values from ${shown}`,
+    'Expected about [-1, 1]: grey levels of 0 to 255 come there by x / 127.5 - 1',
+  );
 }
 
 /**

@@ -1,3 +1,4 @@
+import { UserError } from '../core/errors.js';
 import { randomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { disposeTree, type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
@@ -22,23 +23,40 @@ export function freshModel<C extends ModelConfig, P extends Tree>(
   return { family, config, parameters: built<P>(parameters), buffers: built<Leaves>(buffers) };
 }
 
+/** The trees of models that were freed: compiled calls know their first model by its shape. */
+const freed = new WeakMap<object, Pick<Model, 'parameters' | 'buffers'>>();
+
 /**
- * Frees a model's parameters and buffers.
+ * Frees a model's parameters and buffers. Whoever reads them afterwards gets an error that says so.
  *
  * @example
  * ```ts
  * import { createModel, disposeModel, startEngine, tf } from 'tarflow';
- * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
- * const flow = createModel(findExperiment('fashion-mnist-noise').config, 1);
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
  * disposeModel(flow);
  * console.log(tf.memory().numTensors); // as many as before
  * ```
  */
-export function disposeModel({ parameters, buffers }: Pick<Model, 'parameters' | 'buffers'>): void {
-  disposeTree(parameters);
-  disposeTree(buffers);
+export function disposeModel(model: Pick<Model, 'parameters' | 'buffers'>): void {
+  if (freed.has(model)) return;
+  const { parameters, buffers } = model;
+  freed.set(model, { parameters, buffers });
+  for (const part of ['parameters', 'buffers'] as const) {
+    disposeTree(model[part]);
+    Object.defineProperty(model, part, { get: usedAfterwards, enumerable: false });
+  }
+}
+
+function usedAfterwards(): never {
+  throw new UserError(
+    'This model was freed by disposeModel',
+    'Call disposeModel after the last use, or load or make the model anew',
+  );
 }
 
 /** A tensor of a state dict: one of the engine, or its shape and its numbers. */
@@ -124,8 +142,12 @@ function checkState<C extends ModelConfig, P extends Tree>(
 
 /** The same model with other tensors under the names of its state dict. */
 export function withStateDict(model: Model, state: Leaves): Model {
-  const parameters = withLeaves(model.parameters, state);
-  return { ...model, parameters, buffers: withLeaves(model.buffers, state) };
+  const { parameters, buffers } = freed.get(model) ?? model;
+  return {
+    ...model,
+    parameters: withLeaves(parameters, state),
+    buffers: withLeaves(buffers, state),
+  };
 }
 
 /** The state dict of a model: buffers and parameters by their names; the tensors stay the model's. */

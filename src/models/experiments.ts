@@ -9,7 +9,7 @@ import { trainingSettings, usualSettings } from '../training/settings.js';
 import { familyOf } from './registry.js';
 
 const outline = z.looseObject({
-  config: z.looseObject({ kind: z.string() }),
+  config: z.looseObject({ kind: z.string().meta({ examples: ['tarflow'] }) }),
   settings: z.looseObject({}).default({}),
 });
 
@@ -27,7 +27,10 @@ export async function readExperiment(file: string): Promise<Experiment> {
   const whole = z.strictObject({
     name: z.string().min(1).default(path.parse(file).name),
     description: z.string().default(''),
-    dataset: z.string().min(1),
+    dataset: z
+      .string()
+      .min(1)
+      .meta({ examples: ['folder:mypics'] }),
     config: familyOf(written.config.kind).schema,
     settings: trainingSettings,
   });
@@ -45,10 +48,12 @@ export async function readExperiment(file: string): Promise<Experiment> {
  * @example
  * ```ts
  * import { withOverrides } from 'tarflow';
- * import { findExperiment } from 'tarflow/workbook';
+ * import { usualSettings } from 'tarflow/training';
  *
- * const density = findExperiment('fashion-mnist-density');
- * const short = withOverrides(density, ['settings.steps=100']);
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const config = { kind: 'maf', image, classes: 0, blocks: 2, hiddenLayers: 1, hiddenUnits: 32 };
+ * const about = { name: 'mine', description: '', dataset: 'folder:mypics' };
+ * const short = withOverrides({ ...about, config, settings: usualSettings }, ['settings.steps=100']);
  * console.log(short.settings.steps); // 100
  * ```
  */

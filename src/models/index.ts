@@ -3,12 +3,15 @@
  *
  * @example
  * ```ts
- * import { loadCheckpoint } from 'tarflow';
- * import { configName, tarflow } from 'tarflow/models';
+ * import { startEngine } from 'tarflow';
+ * import { configName, createTarFlow } from 'tarflow/models';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file, { family: tarflow });
- * console.log(configName(flow.config)); // 4-40-4-2
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createTarFlow(config, 1);
+ * console.log(configName(flow.config)); // 2-32-2-1
  * ```
  *
  * @module tarflow/models

@@ -15,6 +15,7 @@ import {
 } from '../training/checkpoint.js';
 import { type Classifier, classifier } from './classifier/family.js';
 import { familyOf, kinds } from './registry.js';
+import { unwrapped } from './unwrapped.js';
 
 /** A model from a file, with what the file tells of it. */
 export type LoadedModel<M extends Model = Model> = M & { details: CheckpointDetails };
@@ -37,8 +38,8 @@ export interface LoadOptions {
 
 /**
  * Reads a model from a file: safetensors, ours or a published state dict under its own names, or a
- * state dict of PyTorch's (`.pth`), which is read as data and executes nothing. Starts the engine if
- * none runs.
+ * state dict of PyTorch's (`.pth`), which is read as data and executes nothing; a prefix of its names, as
+ * `module.`, is taken away, which a warning tells. Starts the engine if none runs.
  *
  * @param path the file, or the folder of a run for that of its last saved step
  * @param options what a published state dict does not say; `imageSize` for images of another size than
@@ -49,11 +50,16 @@ export interface LoadOptions {
  *
  * @example
  * ```ts
- * import { loadCheckpoint, tarflow } from 'tarflow';
+ * import { createModel, loadCheckpoint, saveCheckpoint, startEngine, tarflow } from 'tarflow';
  *
- * const file = 'results/checkpoints/fashion-mnist-conditional-8x2.safetensors';
- * const { config, details } = await loadCheckpoint(file, { family: tarflow });
- * console.log(config.patchSize, details.classNames);
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * await saveCheckpoint(flow, 'fresh.safetensors', { classNames: ['cat', 'dog'] });
+ * const loaded = await loadCheckpoint('fresh.safetensors', { family: tarflow });
+ * console.log(loaded.config.patchSize, loaded.details.classNames); // 2 [ 'cat', 'dog' ]
  * ```
  */
 export async function loadCheckpoint<C extends ModelConfig, P extends Tree>(
@@ -76,10 +82,11 @@ export async function loadCheckpoint(
 
 /** `loadCheckpoint` of a file that is open, which stays so. */
 export async function readCheckpoint(
-  file: TensorFile,
+  opened: TensorFile,
   known: LoadOptions = {},
   expected?: Family,
 ): Promise<LoadedModel> {
+  const file = unwrapped(opened);
   const { path } = file;
   const { family, config: written, details } = readDescription(file, known, expected);
   const config = resized(family, written, known.imageSize, path);
@@ -113,10 +120,11 @@ const firstKinds: Record<string, string> = { 'tarflow classifier': 'classifier' 
 
 /** What an open checkpoint says of its model, checked; no numbers are read. */
 export function readDescription(
-  file: TensorFile,
+  opened: TensorFile,
   known: LoadOptions = {},
   expected?: Family,
 ): { family: Family; config: ModelConfig; details: CheckpointDetails } {
+  const file = unwrapped(opened);
   const { path, metadata, tensors } = file;
   const details = checkpointDetails(file);
   if (metadata.config === undefined) {
@@ -175,7 +183,7 @@ function publishedFamily(tensors: TensorFile['tensors']): Family {
 }
 
 /** What a file holds, by today's names where others published it. */
-function renamed<T>(
+export function renamed<T>(
   { published }: Family,
   foreign: boolean,
   found: Record<string, T>,

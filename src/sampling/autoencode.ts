@@ -34,13 +34,16 @@ const activationLimit = 2 ** 25;
  * @example
  * ```ts
  * import { createModel, decode, encode, startEngine, tf } from 'tarflow';
- * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
- * const autoencoder = createModel(findExperiment('emoji-vae').config, 1);
- * const { mean } = await encode(autoencoder, tf.zeros([2, 3, 64, 64]));
+ * const size = { channels: [16, 32], resnetsPerLevel: 1, groups: 8, latentChannels: 4 };
+ * const loss = { trained: 'all', kl: 1e-6, squares: 1, features: 0 } as const;
+ * const image = { channels: 3, height: 32, width: 32 };
+ * const config = { kind: 'vae', image, classes: 0, ...size, midAttention: false, loss } as const;
+ * const autoencoder = createModel(config, 1);
+ * const { mean } = await encode(autoencoder, tf.zeros([2, 3, 32, 32]));
  * const images = await decode(autoencoder, mean);
- * console.log(mean.shape, images.shape); // [ 2, 8, 16, 16 ] [ 2, 3, 64, 64 ]
+ * console.log(mean.shape, images.shape); // [ 2, 4, 16, 16 ] [ 2, 3, 32, 32 ]
  * ```
  */
 export async function encode(
@@ -67,12 +70,14 @@ export async function encode(
  * @example
  * ```ts
  * import { createModel, decode, startEngine, tf } from 'tarflow';
- * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
- * const autoencoder = createModel(findExperiment('emoji-vae').config, 1);
- * const images = await decode(autoencoder, tf.randomNormal([1, 8, 16, 16]));
- * console.log(images.shape); // [ 1, 3, 64, 64 ]
+ * const size = { channels: [16, 32], resnetsPerLevel: 1, groups: 8, latentChannels: 4 };
+ * const loss = { trained: 'all', kl: 1e-6, squares: 1, features: 0 } as const;
+ * const image = { channels: 3, height: 32, width: 32 };
+ * const config = { kind: 'vae', image, classes: 0, ...size, midAttention: false, loss } as const;
+ * const images = await decode(createModel(config, 1), tf.randomNormal([1, 4, 16, 16]));
+ * console.log(images.shape); // [ 1, 3, 32, 32 ]
  * ```
  */
 export async function decode(

@@ -2,8 +2,8 @@ import type { NamedContext } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
-import { score } from '../flow/density.js';
-import type { Model } from '../flow/model.js';
+import { scoreOf } from '../flow/density.js';
+import { checkPixelRange, type Model } from '../flow/model.js';
 
 /** The step uses p(x | label) or p(x | text), without guidance. */
 export interface DenoiseOptions extends ExecutionOptions, NamedContext {
@@ -22,25 +22,32 @@ export interface DenoiseOptions extends ExecutionOptions, NamedContext {
  *
  * @param x noisy images (batch, channels, height, width)
  * @returns cleaned images of the same shape, not clipped; the caller frees them
- * @throws UserError where sigma or the multiplier is not above 0, for images that do not fit the model,
- *   and for a model without a density or one that spreads the background
+ * @throws UserError where sigma or the multiplier is not above 0, for images that do not fit the model or
+ *   whose pixels are far from [−1, 1], and for a model without a density or one that spreads the background
  *
  * @example
  * ```ts
- * import { denoise, imagesTensor, loadCheckpoint, loadDataset, tf } from 'tarflow';
+ * import { createModel, denoise, startEngine, tf } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const x = imagesTensor(await loadDataset('fashion-mnist', 'validation'), [0, 1]);
- * const noisy: tf.Tensor4D = tf.add(x, tf.randomNormal(x.shape, 0, 0.1));
- * const clean = denoise(flow, noisy, { sigma: 0.1 });
- * console.log(clean.shape); // [ 2, 1, 28, 28 ]
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const clean = denoise(flow, tf.randomNormal([2, 1, 8, 8], 0, 0.1), { sigma: 0.1 });
+ * console.log(clean.shape); // [ 2, 1, 8, 8 ]
  * ```
  */
 export function denoise(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
-  const { sigma, multiplier = 1 } = options;
   checkDenoising(flow, options);
-  return tidy(() => tf.add(x, tf.mul(score(flow, x, options), multiplier * sigma * sigma)));
+  checkPixelRange(flow.config, x);
+  return denoised(flow, x, options);
+}
+
+/** {@link denoise} without its checks. */
+export function denoised(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
+  const { sigma, multiplier = 1 } = options;
+  return tidy(() => tf.add(x, tf.mul(scoreOf(flow, x, options), multiplier * sigma * sigma)));
 }
 
 /** Throws as {@link denoise} does. */

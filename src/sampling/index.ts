@@ -3,12 +3,15 @@
  *
  * @example
  * ```ts
- * import { loadCheckpoint } from 'tarflow';
+ * import { createModel, startEngine } from 'tarflow';
  * import { sampleNoise } from 'tarflow/sampling';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * console.log(sampleNoise(flow, 7, 0, 2).shape); // [ 2, 49, 16 ]
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * console.log(sampleNoise(flow, 7, 0, 2).shape); // [ 2, 16, 4 ]
  * ```
  *
  * @module tarflow/sampling

@@ -57,16 +57,19 @@ export interface InverseOptions extends ExecutionOptions, NamedContext {
  *
  * @example
  * ```ts
- * import { forward, imagesTensor, inverse, loadCheckpoint, loadDataset } from 'tarflow';
+ * import { createModel, forward, inverse, startEngine, tf } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const { z } = forward(flow, imagesTensor(await loadDataset('fashion-mnist', 'validation'), [0]));
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const { z } = forward(flow, tf.randomUniform([1, 1, 8, 8], -1, 1));
  * const images = await inverse(flow, z, {
  *   solver: { kind: 'jacobi', tolerance: 1e-3 },
  *   onTrace: ({ block, iterations }) => console.log(block, iterations.length),
  * });
- * console.log(images.shape); // [ 1, 1, 28, 28 ]: the image again, but for the tolerance
+ * console.log(images.shape); // [ 1, 1, 8, 8 ]: the image again, but for the tolerance
  * ```
  */
 export async function inverse(

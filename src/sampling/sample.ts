@@ -6,7 +6,7 @@ import { tf, tidy } from '../core/tf.js';
 import type { Model } from '../flow/model.js';
 import { ability } from '../flow/model.js';
 import { checkGuided, partContext } from './check-guidance.js';
-import { checkDenoising, denoise } from './denoise.js';
+import { checkDenoising, denoised } from './denoise.js';
 import type { Guidance } from './guidance.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
@@ -47,12 +47,15 @@ export interface SampleOptions extends ExecutionOptions, NamedContext {
  *
  * @example
  * ```ts
- * import { loadCheckpoint, sample, saveImageGrid } from 'tarflow';
+ * import { createModel, sample, saveImageGrid, startEngine } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
- * const images = await sample(flow, { count: 4, label: 3, guidance: { weight: 1.5 }, seed: 7 });
- * await saveImageGrid(images, 'dresses.png');
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const images = await sample(flow, { count: 4, label: 1, seed: 7 });
+ * await saveImageGrid(images, 'four.png');
  * ```
  */
 export async function sample(flow: Model, asked: SampleOptions): Promise<tf.Tensor4D> {
@@ -91,7 +94,7 @@ export async function sample(flow: Model, asked: SampleOptions): Promise<tf.Tens
       });
       if (options.denoise) {
         made.push(images);
-        images = denoise(flow, images, { ...options.denoise, ...context, mode, precision });
+        images = denoised(flow, images, { ...options.denoise, ...context, mode, precision });
       }
       parts.push(images);
       tf.dispose(made);

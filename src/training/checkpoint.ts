@@ -3,7 +3,7 @@ import * as path from 'node:path';
 import { z } from 'zod';
 import { checkedJson } from '../core/schema.js';
 import type { LatentFacts } from '../data/source.js';
-import type { Model } from '../flow/model.js';
+import type { Model, ModelConfig } from '../flow/model.js';
 import { stateDict } from '../flow/state-dict.js';
 import { type StoredPrecision, tensorSource } from '../formats/leaves.js';
 import { checkKind, type FileKind, kindMetadata } from '../formats/metadata.js';
@@ -83,11 +83,13 @@ const foreign: readonly (string | undefined)[] = [undefined, 'pt', 'np', 'tf', '
  * @example
  * ```ts
  * import { createModel, saveCheckpoint, startEngine } from 'tarflow';
- * import { findExperiment } from 'tarflow/workbook';
  *
  * await startEngine();
- * const { config, dataset } = findExperiment('fashion-mnist-noise');
- * await saveCheckpoint(createModel(config, 1), 'fresh.safetensors', { dataset, seed: 1 });
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * await saveCheckpoint(flow, 'fresh.safetensors', { classNames: ['cat', 'dog'], seed: 1 });
  * ```
  */
 export async function saveCheckpoint(
@@ -100,11 +102,24 @@ export async function saveCheckpoint(
   for (const [name, tensor] of Object.entries(stateDict(model))) {
     tensors[name] = tensorSource(tensor, name in model.buffers ? 'F32' : precision);
   }
-  await writeSafetensors(file, tensors, {
+  await writeSafetensors(file, tensors, checkpointMetadata(model.config, details));
+}
+
+/** What the metadata of a checkpoint say of its model. */
+export function checkpointMetadata(
+  config: ModelConfig,
+  details: CheckpointDetails,
+): Record<string, string> {
+  return {
     ...kindMetadata(kind),
-    config: JSON.stringify(model.config),
+    config: JSON.stringify(config),
     details: JSON.stringify(details),
-  });
+  };
+}
+
+/** Whether a file is a state dict that other libraries wrote, which does not say what model it holds. */
+export function isForeign({ metadata }: SafetensorsFile): boolean {
+  return metadata.config === undefined && foreign.includes(metadata.format);
 }
 
 /**

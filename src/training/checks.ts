@@ -4,7 +4,7 @@ import type { Tree } from '../core/tree.js';
 import type { DataSource } from '../data/index.js';
 import { checkSameLatents, type KnownLatents } from '../data/latents/same-latents.js';
 import type { LatentFacts } from '../data/source.js';
-import { checkImageSize, type Family, type ModelConfig } from '../flow/model.js';
+import { checkImageSize, checkPixelRange, type Family, type ModelConfig } from '../flow/model.js';
 import { type BatchOptions, checkShares, heldOutBatch, type Share } from './batches/index.js';
 import { type ModelSpec, modelSpec } from './model-spec.js';
 import { differences } from './run-description.js';
@@ -64,6 +64,8 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
   }
   // An objective says by itself what of settings and samples it cannot read.
   await heldOutBatch(batchOptions, [0]);
+  const { values } = await data.read([0]);
+  if (values instanceof Float32Array) checkPixelRange(config, values, `The images of ${data.name}`);
   return { settings, spec, batchOptions };
 }
 

@@ -96,13 +96,18 @@ export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends T
  *
  * @example
  * ```ts
- * import { loadDataset, startEngine, tarflow, train, withOverrides } from 'tarflow';
- * import { findExperiment } from 'tarflow/workbook';
+ * import { startEngine, tarflow, train } from 'tarflow';
+ * import { imageDataset } from 'tarflow/data';
  *
  * await startEngine();
- * const quick = ['steps=2', 'batchSize=8', 'channels=20', 'blocks=2'];
- * const { config, settings } = withOverrides(findExperiment('fashion-mnist-noise'), quick);
- * const data = await loadDataset('fashion-mnist', 'train');
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const pixels = new Uint8Array(8 * 64).map((_, i) => (37 * i) % 256);
+ * const about = { name: 'mine', split: 'train' as const, classes: ['a', 'b'], licence: 'mine' };
+ * const labels = Int32Array.of(0, 1, 0, 1, 0, 1, 0, 1);
+ * const data = imageDataset({ ...about, image, pixels, labels });
+ * const settings = { steps: 2, batchSize: 4 };
  * const { records } = await train({ family: tarflow, config, settings, data, mode: 'eager' });
  * console.log(records.map(({ loss }) => loss));
  * ```

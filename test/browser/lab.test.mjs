@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { labOptions } from '../../data-scripts/lib/lab.mjs';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
 import { findProgram, projectRoot, venvProgram } from '../../data-scripts/lib/places.mjs';
 import { madeNotebook } from '../notebooks/made-notebook.mjs';
@@ -66,6 +67,8 @@ const sideCells = ['let me = 0;', "me++;\nconsole.log('I am', me);"];
 /** @param {string} folder */
 function writeNotebooks(folder) {
   mkdirSync(path.join(folder, 'work'));
+  const page = path.join(projectRoot, 'notebooks', 'START.md');
+  copyFileSync(page, path.join(folder, 'work', 'START.md'));
   writeFileSync(path.join(folder, 'work', 'short.ipynb'), madeNotebook(cells));
   writeFileSync(path.join(folder, 'work', 'rough.ipynb'), madeNotebook(roughCells));
   for (const side of ['left', 'right']) {
@@ -115,6 +118,7 @@ async function startLab(folder) {
     [
       ...['-m', 'jupyterlab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1'],
       ...[`--ServerApp.port=${port}`, '--ServerApp.port_retries=0', '--IdentityProvider.token='],
+      ...labOptions(projectRoot, []),
       `--ServerApp.root_dir=${path.join(folder, 'work')}`,
     ],
     {
@@ -208,6 +212,18 @@ describe('a notebook in JupyterLab', () => {
     return (/** @type {number} */ index) =>
       page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-Cell-outputArea');
   }
+
+  test('begins with a page that reads well and leads to the notebooks', {
+    timeout: 4 * minute,
+  }, async ({ skip }) => {
+    skip(!browserIsThere, skipNote);
+    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage();
+    page.setDefaultTimeout(2 * minute);
+    await page.goto(`${lab?.address}/`);
+    const start = page.locator('.jp-MarkdownViewer');
+    await start.getByRole('heading', { name: 'Start here' }).waitFor();
+    expect(await start.locator('td a').count()).toBeGreaterThan(10);
+  });
 
   test('draws a chart, a table, pictures and a progress bar; an interrupt stops the loop alone', {
     timeout: 8 * minute,

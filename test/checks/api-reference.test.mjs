@@ -5,7 +5,9 @@ import { run } from '../../data-scripts/lib/run.mjs';
 
 test('the API reference is written without a broken link', async () => {
   const typedoc = path.join('node_modules', 'typedoc', 'bin', 'typedoc');
-  const { status, output } = await run(process.execPath, [typedoc, '--emit', 'none'], {
+  // Types are checked elsewhere.
+  const options = ['--emit', 'none', '--skipErrorChecking'];
+  const { status, output } = await run(process.execPath, [typedoc, ...options], {
     cwd: projectRoot,
   });
   expect(status, output).toBe(0);

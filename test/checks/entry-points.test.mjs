@@ -60,22 +60,6 @@ describe('the built package gives every entry point', () => {
     for (const count of shared) expect(count).toBeGreaterThan(0);
   });
 
-  test('to the strict compiler, with types', async () => {
-    fs.writeFileSync(path.join(folder, 'probe.mts'), wrongLines);
-    fs.writeFileSync(
-      path.join(folder, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../tsconfig.json', include: ['*.mts'] }),
-    );
-    const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const { output } = await run(process.execPath, [compiler, '-p', folder], { cwd: folder });
-    expectOneErrorEach(
-      output
-        .trim()
-        .split('\n')
-        .filter((line) => line.includes('error TS')),
-    );
-  });
-
   test('to the compiler of the notebook kernel, with types', async () => {
     const file = path.join(folder, 'kernel.cjs');
     const converter = path.join(root, 'node_modules', 'tslab', 'dist', 'converter.js');
@@ -88,16 +72,8 @@ describe('the built package gives every entry point', () => {
     );
     const { status, output } = await run(process.execPath, [file], { cwd: folder });
     expect(status, output).toBe(0);
-    expectOneErrorEach(JSON.parse(output));
+    // An import that is not found is another error, and one without types none.
+    const expected = /Type 'typeof import\(".*"\)' does not satisfy the expected type 'number'/;
+    expect(JSON.parse(output)).toEqual(entries.map(() => expect.stringMatching(expected)));
   });
 });
-
-/**
- * An import that is not found is another error, and one without types none.
- *
- * @param {readonly string[]} errors
- */
-function expectOneErrorEach(errors) {
-  const expected = /Type 'typeof import\(".*"\)' does not satisfy the expected type 'number'/;
-  expect(errors).toEqual(entries.map(() => expect.stringMatching(expected)));
-}

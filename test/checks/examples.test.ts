@@ -21,58 +21,50 @@ function made(name: string, text: string): string {
   return file;
 }
 
-describe('the root entry point', () => {
-  const entries = entryPoints();
-  const { values, examples } = examplesOf(path.join(root, 'src', 'index.ts'));
-  const files = writeExamples(examples, entries, folder);
+const entries = entryPoints();
+/** Those of the package; that of the workbook is not in it. */
+const packed = entries.filter(({ name }) => name !== 'tarflow/workbook');
+const { values, examples: ofRoot } = examplesOf(path.join(root, 'src', 'index.ts'));
+const all = packed.flatMap(({ source }) => examplesOf(path.join(root, source)).examples);
+const examples = [...new Map(all.map((example) => [example.code, example])).values()];
+const heads = entries.map(({ name, source }) => ({
+  name: `module-${name.replace('/', '-')}`,
+  code: moduleExample(path.join(root, source)) ?? '',
+}));
+const files = [
+  ...writeExamples(examples, packed, folder),
+  ...writeExamples(heads, entries, folder),
+];
 
-  test('has an example for every value, which uses it', () => {
-    expect(values).toContain('sample');
-    const without = values.filter(
-      (value) => !examples.some(({ name, code }) => name === value && code.includes(value)),
-    );
-    expect(without).toEqual([]);
-  });
+test('the root entry point has an example for every value, which uses it', () => {
+  expect(values).toContain('sample');
+  const without = values.filter(
+    (value) => !ofRoot.some(({ name, code }) => name === value && code.includes(value)),
+  );
+  expect(without).toEqual([]);
+  expect(heads.filter(({ code }) => code === '')).toEqual([]);
+});
 
-  test('has examples that the strict compiler takes', () => {
+describe('the entry points of the package, and the head of every one,', () => {
+  test('have examples that the strict compiler takes', () => {
     expect(typeErrors(files)).toEqual([]);
   });
 
-  test.each(examples.map(({ name }, i) => [name, files[i] ?? '']))(
-    'has an example of %s that runs',
+  test.each([...examples, ...heads].map(({ name }, i) => [name, files[i] ?? '']))(
+    'have an example of %s that runs',
     (_, file) => expectToRun(file),
   );
 });
 
-describe('every entry point', () => {
-  const entries = entryPoints();
-  const heads = entries.map(({ name, source }) => ({
-    name: `module-${name.replace('/', '-')}`,
-    code: moduleExample(path.join(root, source)) ?? '',
-  }));
-  const files = writeExamples(heads, entries, folder);
-
-  test('has an example at its head that the strict compiler takes', () => {
-    expect(heads.filter(({ code }) => code === '')).toEqual([]);
-    expect(typeErrors(files)).toEqual([]);
-  });
-
-  test.each(heads.map(({ name }, i) => [name, files[i] ?? '']))('%s has one that runs', (_, file) =>
-    expectToRun(file),
-  );
-});
-
-/** Runs an example in a place of its own: what it writes vanishes with the folder; what it reads is there. */
+/** Runs an example in an empty place of its own: what it writes vanishes with the folder. */
 async function expectToRun(file: string): Promise<void> {
   const place = `${file}.place`;
-  fs.mkdirSync(path.join(place, 'results'), { recursive: true });
-  const checkpoints = path.join('results', 'checkpoints');
-  fs.symlinkSync(path.join(root, checkpoints), path.join(place, checkpoints));
+  fs.mkdirSync(place);
   process.chdir(place);
   const said = vi.spyOn(console, 'log').mockImplementation(() => {});
   try {
     await import(file);
-    expect(said.mock.calls.length + fs.readdirSync(place).length).toBeGreaterThan(1);
+    expect(said.mock.calls.length + fs.readdirSync(place).length).toBeGreaterThan(0);
   } finally {
     said.mockRestore();
     process.chdir(here);
@@ -103,12 +95,11 @@ describe('the checks find', () => {
   test('an import that is no entry point, and a wrong type', () => {
     const example = (code: string) => [{ name: 'x', code }];
     const wrong = example("import { f } from 'tarflow/attic';");
-    expect(() => writeExamples(wrong, entryPoints(), folder)).toThrow('imports tarflow/attic');
-    const files = writeExamples(
-      example("import { datasetNames } from 'tarflow';\nconst n: number = datasetNames;\nn + 1;"),
-      entryPoints(),
-      folder,
-    );
-    expect(typeErrors(files)).toEqual([expect.stringContaining("not assignable to type 'number'")]);
+    expect(() => writeExamples(wrong, entries, folder)).toThrow('imports tarflow/attic');
+    const code = "import { datasetNames } from 'tarflow';\nconst n: number = datasetNames;\nn + 1;";
+    const mistyped = writeExamples(example(code), entries, folder);
+    expect(typeErrors(mistyped)).toEqual([
+      expect.stringContaining("not assignable to type 'number'"),
+    ]);
   });
 });

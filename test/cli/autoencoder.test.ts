@@ -15,7 +15,14 @@ import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 import { writeSmallBert } from '../pretrained/small-bert.js';
 import { smallConfig } from '../training/small.js';
-import { expectRefused, type Mistake, tarflow, temporaryFolder } from './command-line.js';
+import {
+  expectRefused,
+  type Mistake,
+  refused,
+  succeeds,
+  tarflow,
+  temporaryFolder,
+} from './command-line.js';
 
 /** A small autoencoder of Fashion-MNIST, which is quick to read. */
 const config = {
@@ -39,11 +46,12 @@ test('an experiment is trained by its name', async () => {
   const out = path.join(temporaryFolder(), 'run');
   const small = ['latentChannels=2', 'midAttention=false', 'loss.features=0', 'groups=16'];
   const short = ['steps=1', 'batchSize=2', 'validationImages=2', 'validateEvery=1', 'saveEvery=1'];
-  const { code, stdout, stderr } = await tarflow(
-    ...['train', '--experiment', 'emoji-vae', '--out', out, '--mode', 'eager'],
-    ...['--set', ...small, ...short, 'warmupSteps=0'],
+  const { stdout } = await succeeds(
+    tarflow(
+      ...['train', '--experiment', 'emoji-vae', '--out', out, '--mode', 'eager'],
+      ...['--set', ...small, ...short, 'warmupSteps=0'],
+    ),
   );
-  expect(code, stderr).toBe(0);
   expect(stdout).toMatch(/held-out loss \d\.\d{4} \(absoluteError .*, kl .*, psnr .*\)/);
 });
 
@@ -53,10 +61,9 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   const checkpoint = await checkpointIn(folder);
   const latents = path.join(folder, 'latents');
   const file = (split: string) => path.join(latents, `${split}.safetensors`);
-  const encoded = await tarflow(
-    ...['encode', checkpoint, '--out', file('train'), '--count', '20', '--json'],
+  const encoded = await succeeds(
+    tarflow(...['encode', checkpoint, '--out', file('train'), '--count', '20', '--json']),
   );
-  expect(encoded.code, encoded.stderr).toBe(0);
   const { scale, image } = JSON.parse(encoded.stdout);
   expect(image).toEqual({ channels: 2, height: 14, width: 14 });
   const data = await openDataset(`latents:${latents}`, 'train');
@@ -68,13 +75,13 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   expect(square / values.length).toBeCloseTo(1, 3);
 
   const held = ['encode', checkpoint, '--split', 'validation', '--count', '3'];
-  const second = await tarflow(...held, '--out', file('validation'), '--json');
-  expect(second.code, second.stderr).toBe(0);
+  const second = await succeeds(tarflow(...held, '--out', file('validation'), '--json'));
   expect(JSON.parse(second.stdout).scale).toBe(scale);
 
   const out = path.join(folder, 'decoded.safetensors');
-  const decoded = await tarflow('decode', checkpoint, '--in', file('validation'), '--out', out);
-  expect(decoded.code, decoded.stderr).toBe(0);
+  const decoded = await succeeds(
+    tarflow('decode', checkpoint, '--in', file('validation'), '--out', out),
+  );
   expect(decoded.stderr).not.toMatch(/deviation|another autoencoder/);
   const far = path.join(folder, 'far.safetensors');
   const { tensors } = await readSafetensors(file('validation'));
@@ -87,10 +94,9 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   await tarflow('decode', checkpoint, '--in', file('train'), file('validation'), '--out', pictures);
   expect(fs.readdirSync(pictures)).toHaveLength(23);
 
-  const measured = await tarflow(
-    ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--json'],
+  const measured = await succeeds(
+    tarflow(...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--json']),
   );
-  expect(measured.code, measured.stderr).toBe(0);
   const quality = JSON.parse(measured.stdout);
   expect(quality).toMatchObject({
     images: 8,
@@ -108,26 +114,24 @@ test('latents are written, read as a data set, and decoded; the autoencoder is m
   disposeModel(flow);
   // Samples say what their flow was trained on.
   const [drawn, shown] = ['drawn', 'shown'].map((name) => path.join(folder, `${name}.safetensors`));
-  expect((await tarflow('sample', score, '--count', '2', '--out', drawn!)).code).toBe(0);
+  await succeeds(tarflow('sample', score, '--count', '2', '--out', drawn!));
   expect((await readSafetensors(drawn!)).metadata.scale).toBe(String(scale));
-  const told = await tarflow('decode', checkpoint, '--in', drawn!, '--out', shown!, '--json');
-  expect(told.code, told.stderr).toBe(0);
+  const told = await succeeds(
+    tarflow('decode', checkpoint, '--in', drawn!, '--out', shown!, '--json'),
+  );
   expect(JSON.parse(told.stdout).scale).toBe(scale);
   const about = [
     ...['autoencoder', checkpoint, '--count', '8', '--network', 'none', '--noise', '0.3'],
     ...['--scale', file('train'), '--json'],
   ];
   const unlike = [...about.slice(0, -3), '--scale', String(2 * scale), '--denoise', score];
-  const refused = await tarflow(...unlike);
-  expect(refused.code).toBe(2);
-  expect(refused.stderr).toMatch(
+  expect(await refused(tarflow(...unlike))).toMatch(
     /flow\.safetensors was trained on were multiplied by .*those here/,
   );
   // A decoder may have been trained on: it is said, and they are decoded.
   const samples = await readSafetensors(drawn!);
   await writeSafetensors(drawn!, samples.tensors, { ...samples.metadata, autoencoder: 'abc' });
-  const other = await tarflow('decode', checkpoint, '--in', drawn!, '--out', shown!);
-  expect(other.code, other.stderr).toBe(0);
+  const other = await succeeds(tarflow('decode', checkpoint, '--in', drawn!, '--out', shown!));
   expect(other.stderr).toMatch(/another autoencoder \(SHA-256 abc…\) than .*vae\.safetensors/);
   const denoised = JSON.parse((await tarflow(...about, '--denoise', score)).stdout);
   expect(denoised).toMatchObject({ noise: 0.3, denoise: score, images: 8 });
@@ -187,10 +191,18 @@ test('images are left out and mirrored by their class and caption', async () => 
   const checkpoint = await checkpointIn(folder, 'emoji-composed-32');
   const out = path.join(folder, 'latents', 'train.safetensors');
   const asked = ['encode', checkpoint, '--count', '60', '--out', out, '--scale', '1', '--json'];
-  const { code, stdout, stderr } = await tarflow(
-    ...[...asked, '--except', 'SKIN tone', '--mirror', '--mirror-except', '^(Flags|Symbols):|left'],
+  const { stdout } = await succeeds(
+    tarflow(
+      ...[
+        ...asked,
+        '--except',
+        'SKIN tone',
+        '--mirror',
+        '--mirror-except',
+        '^(Flags|Symbols):|left',
+      ],
+    ),
   );
-  expect(code, stderr).toBe(0);
   const first = Array.from({ length: 60 }, (_, i) => i);
   const source = await openDataset('emoji-composed-32', 'train');
   const { captions = [], labels } = await source.read(first);
@@ -281,15 +293,7 @@ test('mistakes are told, and leave nothing behind', async () => {
   const ledger = path.join(folder, 'ledger.jsonl');
   const read = ['--split', 'test', '--reason', 'a test', '--ledger', ledger, '--count', '2'];
   const missing = ['--noise', '0.1', '--scale', '1', '--denoise', path.join(folder, 'none')];
-  const lacking = await tarflow(
-    'autoencoder',
-    checkpoint,
-    ...read,
-    '--network',
-    'none',
-    ...missing,
-  );
-  expect(lacking.code).toBe(2);
+  await refused(tarflow('autoencoder', checkpoint, ...read, '--network', 'none', ...missing));
   expect(fs.existsSync(ledger)).toBe(false);
   const noScale = path.join(folder, 'samples.safetensors');
   await tarflow('sample', other, '--count', '1', '--out', noScale);

@@ -40,6 +40,22 @@ export async function tarflow(...programArguments: string[]): Promise<Outcome> {
   }
 }
 
+/** What a command printed that has to succeed. */
+export async function succeeds<Of extends Omit<Outcome, 'stdout'>>(run: Promise<Of>): Promise<Of> {
+  const outcome = await run;
+  expect(outcome.code, outcome.stderr).toBe(0);
+  return outcome;
+}
+
+/** The message of a command that refuses what the user asked: it exits 2 and prints nothing else. */
+export async function refused(run: Promise<Outcome>): Promise<string> {
+  const { code, stdout, stderr } = await run;
+  expect(code, stderr).toBe(2);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(stdout).toBe('');
+  return stderr;
+}
+
 /** A user's mistake: the file given, options, and what the message says of it. */
 export type Mistake = [file: string, options: string[], message: RegExp];
 
@@ -53,11 +69,7 @@ export async function expectRefused(
   const files = fs.readdirSync(folder);
   const before = tf.memory().numTensors;
   for (const [file, options, message] of mistakes) {
-    const { code, stdout, stderr } = await tarflow(command, file, ...options, ...more);
-    expect(code, stderr).toBe(2);
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toMatch(/\n\s+at /);
-    expect(stdout).toBe('');
+    expect(await refused(tarflow(command, file, ...options, ...more))).toMatch(message);
   }
   expect(fs.readdirSync(folder)).toEqual(files);
   expect(tf.memory().numTensors).toBe(before);

@@ -1,14 +1,22 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { normal, randomKey, tf } from '../../src/core/index.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { denoise } from '../../src/sampling/denoise.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
 import { livelyFlow, savedAutoencoder, savedFlow, smallConfig } from '../training/small.js';
-import { tarflow, temporaryFolder, unwritablePath } from './command-line.js';
+import {
+  expectRefused,
+  type Mistake,
+  refused,
+  succeeds,
+  tarflow,
+  temporaryFolder,
+  unwritablePath,
+} from './command-line.js';
 
 const config: TarFlowConfig = { ...smallConfig, image: { channels: 3, height: 6, width: 4 } };
 
@@ -42,8 +50,7 @@ async function imagesOf(file: string): Promise<{ shape: number[]; data: Float32A
 /** Runs the command, which has to succeed and to leave no tensor behind. */
 async function run(file: string, ...options: string[]): Promise<string> {
   const before = tf.memory().numTensors;
-  const { code, stdout, stderr } = await tarflow('denoise', file, ...options);
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(tarflow('denoise', file, ...options));
   expect(tf.memory().numTensors).toBe(before);
   return stdout;
 }
@@ -107,13 +114,13 @@ test('pictures in, pictures out under their names, each pixel in its place', asy
   const twin = path.join(folder, 'other', 'a.png');
   fs.mkdirSync(path.dirname(twin));
   fs.copyFileSync(files[0] as string, twin);
-  const both = await tarflow('denoise', file, '--in', files[0] as string, twin, '--out', out);
-  expect(both.code).toBe(2);
-  expect(both.stderr).toMatch(/Two images would become .*a\.png\. Give files of different names/);
+  expect(
+    await refused(tarflow('denoise', file, '--in', files[0] as string, twin, '--out', out)),
+  ).toMatch(/Two images would become .*a\.png\. Give files of different names/);
   const jpeg = path.join(folder, 'grid.jpg');
-  const other = await tarflow('denoise', file, '--in', ...files, '--out', jpeg);
-  expect(other.code).toBe(2);
-  expect(other.stderr).toMatch(/--out is .*grid\.jpg\. Expected a name that ends in \.png/);
+  expect(await refused(tarflow('denoise', file, '--in', ...files, '--out', jpeg))).toMatch(
+    /--out is .*grid\.jpg\. Expected a name that ends in \.png/,
+  );
   expect(fs.existsSync(jpeg)).toBe(false);
   // A folder that ends in a separator, and one that is there.
   for (const end of [path.sep, path.sep, '']) {
@@ -146,8 +153,8 @@ test('what sample writes as numbers is what denoise reads', async () => {
     path.join(folder, `${name}.safetensors`),
   ) as [string, string];
   const sampling = ['--count', '3', '--label', '1', '--seed', '5'];
-  expect((await tarflow('sample', file, ...sampling, '--out', noisy)).code).toBe(0);
-  expect((await tarflow('sample', file, ...sampling, '--denoise', '--out', cleaned)).code).toBe(0);
+  await succeeds(tarflow('sample', file, ...sampling, '--out', noisy));
+  await succeeds(tarflow('sample', file, ...sampling, '--denoise', '--out', cleaned));
   const out = path.join(folder, 'out.safetensors');
   await run(file, '--in', noisy, '--out', out, '--label', '1');
   const [ours, theirs] = [await imagesOf(out), await imagesOf(cleaned)];
@@ -157,112 +164,50 @@ test('what sample writes as numbers is what denoise reads', async () => {
   });
 });
 
-describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {
-  async function mistake(
-    file: string,
-    input: string,
-    message: RegExp,
-    ...options: string[]
-  ): Promise<void> {
-    const folder = path.dirname(file);
-    const before = fs.readdirSync(folder);
-    const tensors = tf.memory().numTensors;
-    const out = options.includes('--out') ? [] : ['--out', path.join(folder, 'new', 'clean.png')];
-    const { code, stdout, stderr } = await tarflow(
-      'denoise',
-      file,
-      '--in',
-      input,
-      ...out,
-      ...options,
-    );
-    expect(code, stderr).toBe(2);
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toMatch(/\n\s+at /);
-    expect(stdout).toBe('');
-    expect(fs.readdirSync(folder)).toEqual(before);
-    expect(tf.memory().numTensors).toBe(tensors);
-  }
-
-  test('a sigma or a multiplier that is not above 0', async () => {
-    const folder = temporaryFolder();
-    const file = await checkpoint(folder);
-    const noisy = await noisyFile(folder, 2);
-    await mistake(file, noisy, /sigma 0.*above 0/, '--sigma', '0');
-    await mistake(file, noisy, /sigma -0\.1/, '--sigma', '-0.1');
-    await mistake(file, noisy, /multiplier is 0/, '--multiplier', '0');
+test("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const other = (name: string, ...what: [Partial<TarFlowConfig>?, CheckpointDetails?]) => {
+    fs.mkdirSync(path.join(folder, name));
+    return checkpoint(path.join(folder, name), ...what);
+  };
+  const uniform = await other('uniform', {}, { noise: { kind: 'uniform' } });
+  const [silent, plain] = [await other('silent', {}, {}), await other('plain', { classes: 0 })];
+  const noisy = ['--in', await noisyFile(folder, 2)];
+  const given = (name: string) => ['--in', path.join(folder, name)];
+  const unsound = path.join(folder, 'unsound.safetensors');
+  const data = new Float32Array(2 * 72);
+  data[100] = Number.NaN;
+  await writeSafetensors(unsound, { images: { shape: [2, 3, 6, 4], dtype: 'F32', data } }, {});
+  fs.mkdirSync(path.join(folder, 'grey'));
+  const grey = await noisyFile(path.join(folder, 'grey'), 2, 1);
+  fs.writeFileSync(path.join(folder, 'text.png'), 'not a picture');
+  const picture = { width: 5, height: 6, channels: 3, background: 'red' } as const;
+  await sharp({ create: picture }).toFile(path.join(folder, 'large.png'));
+  const mistakes: Mistake[] = [
+    [file, [...noisy, '--sigma', '0'], /sigma 0.*above 0/],
+    [file, [...noisy, '--sigma', '-0.1'], /sigma -0\.1/],
+    [file, [...noisy, '--multiplier', '0'], /multiplier is 0/],
+    [uniform, noisy, /uniform noise.*Gaussian noise/],
+    [silent, noisy, /does not say its noise.*--sigma/],
+    // Before a sigma is asked for.
+    [await savedAutoencoder(folder), noisy, /'vae' has no density/],
+    [file, [...noisy, '--sigma', '1e30'], /by sigma 1e\+30, images are not finite.*\[-1, 1\]/],
+    [file, [...noisy, '--label', 'Hat'], /no label 'Hat'.*Bag, Coat, Boot/],
+    [plain, [...noisy, '--label', '0'], /without classes/],
+    [file, given('none.png'), /none\.png cannot be read/],
+    [file, given('none.safetensors'), /none\.safetensors/],
+    [file, ['--in', file], /checkpoint\.safetensors has no tensor 'images'.*\(count, 3, 6, 4\)/],
+    [file, ['--in', grey], /\(2, 1, 6, 4\).*\(count, 3, 6, 4\)/],
+    [file, given('text.png'), /text\.png cannot be decoded/],
+    [file, given('large.png'), /large\.png has 5×6 pixels.*4×6/],
+    [file, ['--in', unsound], /image 1 is not finite/],
+  ];
+  const out = ['--out', path.join(folder, 'new', 'clean.png')];
+  await expectRefused('denoise', folder, mistakes, out);
+  const place = unwritablePath(folder, 'clean');
+  const places = ['', '.png', '.safetensors'].map((end): Mistake => {
+    return [file, [...noisy, '--out', `${place}${end}`], /cannot be written/];
   });
-
-  test('a model that was not trained with Gaussian noise', async () => {
-    const folder = temporaryFolder();
-    const noisy = await noisyFile(folder, 2);
-    const uniform = await checkpoint(folder, {}, { noise: { kind: 'uniform' } });
-    await mistake(uniform, noisy, /uniform noise.*Gaussian noise/);
-    const silent = await checkpoint(folder, {}, {});
-    await mistake(silent, noisy, /does not say its noise.*--sigma/);
-  });
-
-  test('a model without a density, before a sigma is asked for', async () => {
-    const folder = temporaryFolder();
-    const noisy = await noisyFile(folder, 2);
-    const file = await savedAutoencoder(folder);
-    await mistake(file, noisy, /'vae' has no density/);
-  });
-
-  test('what ends in numbers that are not finite', async () => {
-    const folder = temporaryFolder();
-    const file = await checkpoint(folder);
-    const noisy = await noisyFile(folder, 2);
-    await mistake(
-      file,
-      noisy,
-      /by sigma 1e\+30, images are not finite.*\[-1, 1\]/,
-      '--sigma',
-      '1e30',
-    );
-  });
-
-  test('a class that is unknown, or for a model without classes', async () => {
-    const folder = temporaryFolder();
-    const noisy = await noisyFile(folder, 2);
-    const file = await checkpoint(folder);
-    await mistake(file, noisy, /no label 'Hat'.*Bag, Coat, Boot/, '--label', 'Hat');
-    const plain = await checkpoint(folder, { classes: 0 });
-    await mistake(plain, noisy, /without classes/, '--label', '0');
-  });
-
-  test('files that hold no images for this model', async () => {
-    const folder = temporaryFolder();
-    const file = await checkpoint(folder);
-    await mistake(file, path.join(folder, 'none.png'), /none\.png cannot be read/);
-    await mistake(file, path.join(folder, 'none.safetensors'), /none\.safetensors/);
-    await mistake(file, file, /checkpoint\.safetensors has no tensor 'images'.*\(count, 3, 6, 4\)/);
-    await mistake(file, await noisyFile(folder, 2, 1), /\(2, 1, 6, 4\).*\(count, 3, 6, 4\)/);
-    const text = path.join(folder, 'text.png');
-    fs.writeFileSync(text, 'not a picture');
-    await mistake(file, text, /text\.png cannot be decoded/);
-    const large = path.join(folder, 'large.png');
-    await sharp({ create: { width: 5, height: 6, channels: 3, background: 'red' } }).toFile(large);
-    await mistake(file, large, /large\.png has 5×6 pixels.*4×6/);
-  });
-
-  test('numbers that are not finite', async () => {
-    const folder = temporaryFolder();
-    const file = await checkpoint(folder);
-    const noisy = path.join(folder, 'noisy.safetensors');
-    const data = new Float32Array(2 * 72);
-    data[100] = Number.NaN;
-    await writeSafetensors(noisy, { images: { shape: [2, 3, 6, 4], dtype: 'F32', data } }, {});
-    await mistake(file, noisy, /image 1 is not finite/);
-  });
-
-  test('a place that cannot be written to', async () => {
-    const folder = temporaryFolder();
-    const file = await checkpoint(folder);
-    const noisy = await noisyFile(folder, 2);
-    const out = unwritablePath(folder, 'clean');
-    for (const place of [out, `${out}.png`, `${out}.safetensors`]) {
-      await mistake(file, noisy, /cannot be written/, '--out', place);
-    }
-  });
+  await expectRefused('denoise', folder, places, []);
 });

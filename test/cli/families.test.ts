@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import { expect, test } from 'vitest';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { expectNoTensorsLeft } from '../leaks.js';
-import { tarflow, temporaryFolder } from './command-line.js';
+import { succeeds, tarflow, temporaryFolder } from './command-line.js';
 
 const short = ['steps=3', 'batchSize=8', 'validateEvery=3', 'validationImages=8', 'saveEvery=3'];
 
@@ -17,28 +17,19 @@ test.each([
   const folder = temporaryFolder();
   const run = path.join(folder, 'run');
   expectNoTensorsLeft();
-  const trained = await tarflow(
-    ...['train', '--experiment', name, '--out', run, '--set', ...small, ...short],
+  await succeeds(
+    tarflow(...['train', '--experiment', name, '--out', run, '--set', ...small, ...short]),
   );
-  expect(trained.code, trained.stderr).toBe(0);
   const checkpoint = path.join(run, 'checkpoint.safetensors');
-  const measured = await tarflow(
-    'bpd',
-    checkpoint,
-    '--split',
-    'validation',
-    '--count',
-    '16',
-    '--json',
+  const measured = await succeeds(
+    tarflow('bpd', checkpoint, '--split', 'validation', '--count', '16', '--json'),
   );
-  expect(measured.code, measured.stderr).toBe(0);
   const { images, bitsPerDimension } = JSON.parse(measured.stdout);
   expect(images).toBe(16);
   expect(bitsPerDimension).toBeGreaterThan(1);
   expect(bitsPerDimension).toBeLessThan(12);
   const out = path.join(folder, 'samples.safetensors');
-  const sampled = await tarflow('sample', checkpoint, '--count', '2', '--seed', '3', '--out', out);
-  expect(sampled.code, sampled.stderr).toBe(0);
+  await succeeds(tarflow('sample', checkpoint, '--count', '2', '--seed', '3', '--out', out));
   const { tensors } = await readSafetensors(out);
   expect(tensors.images?.shape).toEqual([2, 1, 28, 28]);
   expect(tensors.images?.data.every(Number.isFinite)).toBe(true);

@@ -19,6 +19,8 @@ import { smallConfig } from '../training/small.js';
 import {
   expectRefused,
   type Mistake,
+  refused,
+  succeeds,
   tarflow,
   temporaryFolder,
   unwritablePath,
@@ -42,8 +44,7 @@ test('the plan is written beside the checkpoint, with the candidates of every bl
   const before = tf.memory().numTensors;
   const data = ['--data', 'mnist-10k-subset'];
   const options = [...data, '--batch', '2', '--label', 'hat', '--guidance', '0.5', ...quick];
-  const { code, stdout, stderr } = await tarflow('plan', file, ...options);
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(tarflow('plan', file, ...options));
   expect(tf.memory().numTensors).toBe(before);
   expect(stdout.indexOf('Block 1')).toBeLessThan(stdout.indexOf('Block 0'));
   expect(stdout).toMatch(/sequential.*\n.*Jacobi, from (latent|zeros), to/);
@@ -65,8 +66,7 @@ test('the JSON holds the plan that was written, and what was measured', async ()
   const output = path.join(path.dirname(file), 'new', 'my.json');
   const options = ['--tolerance', '0.01', '--seed', '4', '--output', output, '--json', ...quick];
   const use = ['--label', 'bag,1', '--precision', 'bfloat16'];
-  const { code, stdout, stderr } = await tarflow('plan', file, ...options, ...use);
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(tarflow('plan', file, ...options, ...use));
   const outcome = JSON.parse(stdout) as { plan: Plan; candidates: { solver: object }[][] };
   expect(outcome).toMatchObject({ checkpoint: file, output, seed: 4, plan: { tolerance: 0.01 } });
   // One image is measured on, and more are checked, whose labels take turns.
@@ -86,8 +86,7 @@ describe('sample --plan', () => {
     name = 'made.json',
   ): Promise<string> {
     const output = path.join(path.dirname(file), name);
-    const { code, stderr } = await tarflow('plan', file, '--output', output, ...quick);
-    expect(code, stderr).toBe(0);
+    await succeeds(tarflow('plan', file, '--output', output, ...quick));
     const plan = await readPlan(output);
     const solvers: Plan['solvers'] = [{ kind: 'jacobi', tolerance: 0 }, { kind: 'sequential' }];
     await writePlan(output, { ...plan, solvers, ...changes });
@@ -100,8 +99,7 @@ describe('sample --plan', () => {
   ): Promise<{ stderr: string; x: number[] }> {
     const out = path.join(path.dirname(file), 'images.safetensors');
     const before = tf.memory().numTensors;
-    const { code, stderr } = await tarflow('sample', file, '--out', out, ...options);
-    expect(code, stderr).toBe(0);
+    const { stderr } = await succeeds(tarflow('sample', file, '--out', out, ...options));
     expect(tf.memory().numTensors).toBe(before);
     return { stderr, x: Array.from((await readSafetensors(out)).tensors.images!.data) };
   }
@@ -126,8 +124,7 @@ describe('sample --plan', () => {
       ['SeJD', 'publishedGaussSeidelJacobi'],
     ] as const) {
       const options = ['--count', '1', '--out', out, '--plan', choice, '--json'];
-      const { code, stdout, stderr } = await tarflow('sample', file, ...options);
-      expect(code, stderr).toBe(0);
+      const { stdout } = await succeeds(tarflow('sample', file, ...options));
       expect(JSON.parse(stdout)).toMatchObject({
         plan: choice,
         solver: [{ kind }, { kind: 'sequential' }],
@@ -163,8 +160,7 @@ describe('sample --plan', () => {
       await writePlan(made, { ...somePlan, model, solvers });
       const out = path.join(path.dirname(file), 'images.safetensors');
       const options = ['--count', '1', '--out', out, '--mode', 'eager', '--plan', made, '--json'];
-      const { code, stdout, stderr } = await tarflow('sample', file, ...options);
-      expect(code, stderr).toBe(0);
+      const { stdout, stderr } = await succeeds(tarflow('sample', file, ...options));
       const { fallbacks, unconverged } = JSON.parse(stdout) as Record<string, number[]>;
       const lines = stderr.split('\n').filter((line) => line.includes('Segments'));
       return { fallbacks, unconverged, lines };
@@ -190,23 +186,13 @@ describe('sample --plan', () => {
     const file = await checkpoint();
     const other = await checkpoint({ classes: 0 });
     const made = await planned(file);
-    const many = await planned(other, {
-      solvers: [{ kind: 'gaussSeidelJacobi', segments: 17 }, { kind: 'sequential' }],
-    });
-    const few = await planned(other, { solvers: [{ kind: 'sequential' }] }, 'few.json');
-    const old = path.join(path.dirname(file), 'old.json');
-    const { label, ...rest } = await readPlan(made);
-    fs.writeFileSync(old, JSON.stringify(rest));
     const mistakes: [string, string, RegExp][] = [
-      [other, few, /few\.json: The plan has 1 solvers, and the model 2 blocks.*tarflow plan CHECK/],
-      [file, old, /old\.json does not fit: label is missing.*tarflow plan CHECKPOINT/],
       [
         file,
         'auto',
         /has no plan beside it.*tarflow plan \S+checkpoint\.safetensors --batch 2 --tolerance 0\.001 --label 0,1 --guidance 0\.5 --mode graph/,
       ],
       [other, made, /made\.json: The plan was made for model \w+, this is \w+.*tarflow plan CHECK/],
-      [other, many, /made\.json: The number of segments is 17.*number of tokens, 16/],
       [file, 'nowhere.json', /no plan 'nowhere\.json'.*auto.*Img128cond.*SeJD/],
       [file, '', /no plan ''/],
       [file, file, /checkpoint\.safetensors is not JSON.*Give a file that tarflow plan wrote\./],
@@ -222,11 +208,7 @@ describe('sample --plan', () => {
       const use = ['--count', '2', '--mode', 'graph'];
       if (model === file) use.push('--label', '0,1', '--guidance', '0.5');
       const options = ['--out', out, '--plan', plan, ...use];
-      const { code, stdout, stderr } = await tarflow('sample', model, ...options);
-      expect(code, stderr).toBe(2);
-      expect(stderr).toMatch(message);
-      expect(stderr).not.toMatch(/\n\s+at /);
-      expect(stdout).toBe('');
+      expect(await refused(tarflow('sample', model, ...options))).toMatch(message);
       expect(fs.existsSync(out)).toBe(false);
     }
   });

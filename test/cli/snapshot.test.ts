@@ -2,15 +2,21 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSafetensors, readSafetensors } from '../../src/formats/safetensors.js';
-import { expectRefused, tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
+import {
+  expectRefused,
+  succeeds,
+  tarflow,
+  temporaryFolder,
+  tiny,
+  unwritablePath,
+} from './command-line.js';
 
 /** A run of two steps. */
 async function trained(folder: string, ...more: string[]): Promise<string> {
   const out = path.join(folder, 'run');
   const set = ['--set', ...tiny, 'steps=2', 'averageDecay=0.9'];
   const experiment = ['--experiment', 'mnist-demonstration', '--mode', 'eager'];
-  const { code, stderr } = await tarflow('train', '--out', out, ...experiment, ...set, ...more);
-  expect(code, stderr).toBe(0);
+  await succeeds(tarflow('train', '--out', out, ...experiment, ...set, ...more));
   return out;
 }
 
@@ -18,8 +24,7 @@ test('a snapshot has the rounded weights and mean of a run, its step, and no mom
   const folder = temporaryFolder();
   const run = await trained(folder);
   const out = path.join(folder, 'deep', 'snapshot.safetensors');
-  const { code, stdout, stderr } = await tarflow('snapshot', run, '--out', out, '--json');
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(tarflow('snapshot', run, '--out', out, '--json'));
   const bytes = fs.statSync(out).size;
   expect(JSON.parse(stdout)).toEqual({ snapshot: out, step: 2, steps: 2, bytes });
 

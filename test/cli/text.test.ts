@@ -15,7 +15,7 @@ import { smallStarFlow } from '../models/starflow/cases.js';
 import { writeSmallBert } from '../pretrained/small-bert.js';
 import { sharedFolder } from '../temporary-folder.js';
 import { smallConfig, smallSettings } from '../training/small.js';
-import { expectRefused, tarflow } from './command-line.js';
+import { expectRefused, refused, succeeds, tarflow } from './command-line.js';
 
 const folder = sharedFolder();
 const bert = `bert:${path.join(folder, 'bert')}`;
@@ -72,7 +72,7 @@ beforeAll(async () => {
   await writeLatents('train', 16);
   await writeLatents('validation', 4);
   writeExperiment();
-  expect((await trainInto('run')).code).toBe(0);
+  await succeeds(trainInto('run'));
 });
 
 function largestDifference(a: ArrayLike<number> = [], b: ArrayLike<number> = []): number {
@@ -100,24 +100,23 @@ describe('a model that reads captions', () => {
     const asked = [checkpoint, ...captions, '--guidance', '1', '--tolerance', '0.01', ...short];
     const once = ['--batch', '2', '--repeats', '1', '--json'];
     const before = tf.memory().numTensors;
-    const planned = await tarflow('plan', ...asked, ...once, '--output', plan!);
-    expect(planned.code, planned.stderr).toBe(0);
+    const planned = await succeeds(tarflow('plan', ...asked, ...once, '--output', plan!));
     const { plan: made, candidates } = JSON.parse(planned.stdout);
     expect(made).toMatchObject({ batch: 2, label: null, captioned: true });
     for (const block of candidates as { solver: { kind: string }; error: number }[][]) {
       const iterated = block.filter(({ solver }) => solver.kind !== 'sequential');
       expect(Math.min(...iterated.map(({ error }) => error))).toBeLessThan(0.01);
     }
-    const compared = await tarflow('accelerate', ...asked, ...once, '--output', table!);
-    expect(compared.code, compared.stderr).toBe(0);
+    const compared = await succeeds(tarflow('accelerate', ...asked, ...once, '--output', table!));
     const outcome = JSON.parse(compared.stdout);
     expect(outcome.captions).toEqual(['a red heart', 'crying cat']);
     expect(outcome.command).toContain("--text 'a red heart' --text 'crying cat' --guidance 1");
     expect(outcome.tables[0].rows.at(-1).error).toBeLessThan(0.02);
     expect(tf.memory().numTensors).toBe(before);
     const image = ['--count', '2', '--plan', plan!, '--out', path.join(folder, 'planned.png')];
-    const sampled = await tarflow('sample', checkpoint, ...captions, '--guidance', '1', ...image);
-    expect(sampled.code, sampled.stderr).toBe(0);
+    const sampled = await succeeds(
+      tarflow('sample', checkpoint, ...captions, '--guidance', '1', ...image),
+    );
     expect(sampled.stderr).not.toContain('captions');
     const bare = await tarflow('sample', checkpoint, '--count', '2', ...image.slice(2));
     expect(bare.stderr).toContain('with captions, not no captions');
@@ -142,8 +141,7 @@ describe('a model that reads captions', () => {
     });
     disposeModel(model);
     expect(finished).toBe(false);
-    const { code, stderr } = await trainInto('half', '--resume');
-    expect(code, stderr).toBe(0);
+    await succeeds(trainInto('half', '--resume'));
     expect(tf.memory().numTensors).toBe(before);
     const resumed = await readSafetensors(path.join(half, 'checkpoint.safetensors'));
     const whole = await readSafetensors(checkpoint);
@@ -161,19 +159,17 @@ describe('a model that reads captions', () => {
     );
     const before = tf.memory().numTensors;
     const command = ['train', '--experiment', file, ...short, '--text-encoder', bert];
-    const once = await tarflow(...command, '--out', path.join(folder, 'emoji'));
-    expect(once.code, once.stderr).toBe(0);
+    await succeeds(tarflow(...command, '--out', path.join(folder, 'emoji')));
     expect(tf.memory().numTensors).toBe(before);
     const trained = path.join(folder, 'emoji', 'checkpoint.safetensors');
     const { metadata } = await readSafetensors(trained);
     expect(JSON.parse(metadata.details as string).textEncoder.name).toBe(bert);
     const out = path.join(folder, 'heart.safetensors');
-    const sampled = await tarflow('sample', trained, '--text', 'a red heart', '--out', out);
-    expect(sampled.code, sampled.stderr).toBe(0);
+    await succeeds(tarflow('sample', trained, '--text', 'a red heart', '--out', out));
 
-    const bare = await tarflow(...command.slice(0, -2), '--out', path.join(folder, 'bare'));
-    expect(bare.code).toBe(2);
-    expect(bare.stderr).toContain('name a --text-encoder for data with captions');
+    expect(
+      await refused(tarflow(...command.slice(0, -2), '--out', path.join(folder, 'bare'))),
+    ).toContain('name a --text-encoder for data with captions');
     const twice = await trainInto('twice', '--text-encoder', bert);
     expect([twice.code, twice.stderr]).toEqual([
       2,
@@ -185,16 +181,14 @@ describe('a model that reads captions', () => {
   });
 
   test('shows what its captions say, after some steps', async () => {
-    const run = await trainInto('longer', '--set', 'steps=60', 'dropLabel=0.1', 'saveEvery=60');
-    expect(run.code, run.stderr).toBe(0);
+    await succeeds(trainInto('longer', '--set', 'steps=60', 'dropLabel=0.1', 'saveEvery=60'));
     const longer = path.join(folder, 'longer', 'checkpoint.safetensors');
     const means: number[] = [];
     for (const caption of ['a red heart', 'crying cat']) {
       const out = path.join(folder, 'samples.safetensors');
-      const { code, stderr } = await tarflow(
-        ...['sample', longer, '--count', '8', '--text', caption, '--out', out],
+      await succeeds(
+        tarflow(...['sample', longer, '--count', '8', '--text', caption, '--out', out, ...short]),
       );
-      expect(code, stderr).toBe(0);
       const { data = [] } = (await readSafetensors(out)).tensors.images ?? {};
       means.push(Array.from(data).reduce((sum, value) => sum + value, 0) / data.length);
     }
@@ -206,10 +200,12 @@ describe('a model that reads captions', () => {
     expectNoTensorsLeft();
     const sampled = async (name: string, ...more: string[]) => {
       const out = path.join(folder, `${name}.safetensors`);
-      const { code, stdout, stderr } = await tarflow(
-        ...['sample', checkpoint, '--count', '4', '--seed', '3', '--json', '--out', out, ...more],
+      const { stdout } = await succeeds(
+        tarflow(
+          ...['sample', checkpoint, '--count', '4', '--seed', '3', '--json', '--out', out],
+          ...[...short, ...more],
+        ),
       );
-      expect(code, stderr).toBe(0);
       return { said: JSON.parse(stdout), ...(await readSafetensors(out)).tensors.images };
     };
     const both = ['--text', 'a red heart', '--text', 'crying cat'];
@@ -231,8 +227,7 @@ describe('a model that reads captions', () => {
   test('makes latents of another shape', async () => {
     const out = path.join(folder, 'wide.safetensors');
     const asked = ['--text', 'a red heart', '--count', '2', '--guidance', '1', '--out', out];
-    const { code, stderr } = await tarflow('sample', checkpoint, '--size', '4x7', ...asked);
-    expect(code, stderr).toBe(0);
+    await succeeds(tarflow('sample', checkpoint, '--size', '4x7', ...asked));
     const { images } = (await readSafetensors(out)).tensors;
     expect(images?.shape).toEqual([2, 1, 4, 7]);
     expect(images?.data.every(Number.isFinite)).toBe(true);
@@ -253,14 +248,13 @@ describe('a model that reads captions', () => {
   test('denoises by a caption', async () => {
     const noisy = path.join(folder, 'noisy.safetensors');
     const { code, stderr } = await tarflow(
-      ...['sample', checkpoint, '--count', '2', '--text', 'crying cat', '--out', noisy],
+      ...['sample', checkpoint, '--count', '2', '--text', 'crying cat', '--out', noisy, ...short],
     );
     expect(code, stderr).toBe(0);
     expectNoTensorsLeft();
     const cleaned = async (...more: string[]) => {
       const out = path.join(folder, 'clean.safetensors');
-      const run = await tarflow('denoise', checkpoint, '--in', noisy, '--out', out, ...more);
-      expect(run.code, run.stderr).toBe(0);
+      await succeeds(tarflow('denoise', checkpoint, '--in', noisy, '--out', out, ...more));
       return (await readSafetensors(out)).tensors.images?.data;
     };
     const [cat, heart] = [
@@ -314,33 +308,33 @@ describe('mistakes are named', () => {
     const { tensors } = await readSafetensors(file);
     (tensors['embeddings.LayerNorm.bias']?.data as Float32Array)[0] = 1;
     await writeSafetensors(file, tensors);
-    const { code, stderr } = await tarflow(
-      ...['sample', checkpoint, '--text', 'cat', '--text-encoder', `bert:${moved}`],
-      ...['--out', path.join(folder, 'never.safetensors')],
-    );
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/was trained with captions read by bert:.*, whose weights are others/);
+    expect(
+      await refused(
+        tarflow(
+          ...['sample', checkpoint, '--text', 'cat', '--text-encoder', `bert:${moved}`],
+          ...['--out', path.join(folder, 'never.safetensors')],
+        ),
+      ),
+    ).toMatch(/was trained with captions read by bert:.*, whose weights are others/);
   });
 
   test('of data that do not fit', async () => {
-    const refused = async (changes: object, message: RegExp) => {
+    const expectRefusal = async (changes: object, message: RegExp) => {
       writeExperiment(changes);
-      const { code, stderr } = await trainInto('refused');
-      expect(code, stderr).toBe(2);
-      expect(stderr).toMatch(message);
+      expect(await refused(trainInto('refused'))).toMatch(message);
     };
     const other = (shape: object) => ({ config: { ...config, text: { ...text, ...shape } } });
-    await refused(
+    await expectRefusal(
       other({ entries: 5 }),
       /The captions of high and low have 6 entries of 24 numbers\. The model reads 5 entries/,
     );
-    await refused(other({ width: 16 }), /set text\.entries and text\.width/);
+    await expectRefusal(other({ width: 16 }), /set text\.entries and text\.width/);
     fs.mkdirSync(path.join(folder, 'bare'));
     for (const split of ['train', 'validation']) {
       const file = path.join(folder, 'bare', `${split}.safetensors`);
       fs.copyFileSync(path.join(folder, `${split}-bare.safetensors`), file);
     }
-    await refused(
+    await expectRefusal(
       { dataset: `latents:${path.join(folder, 'bare')}` },
       /high and low has no captions, and the model reads them\. Expected 6 entries of 24 numbers a sample: name a --text-encoder .*latents with a tensor text/,
     );
@@ -350,7 +344,7 @@ describe('mistakes are named', () => {
     const held = await readSafetensors(validation);
     const textEncoder = '{"name":"clip","weights":"other"}';
     await writeSafetensors(validation, held.tensors, { ...held.metadata, textEncoder });
-    await refused(
+    await expectRefusal(
       { dataset: `latents:${mixed}` },
       /encoded by bert:.*, the held-out ones by clip with other weights/,
     );
@@ -372,18 +366,16 @@ describe('mistakes are named', () => {
   const both = ['train', 'validation'];
 
   test('of held-out latents of another scale or autoencoder', async () => {
-    const refused = async (name: string, said: object, message: RegExp) => {
+    const expectRefusal = async (name: string, said: object, message: RegExp) => {
       const other = await latentsSaying(name, said, ['validation']);
-      const { code, stderr } = await trainInto('refused', '--data', `latents:${other}`);
-      expect(code, stderr).toBe(2);
-      expect(stderr).toMatch(message);
+      expect(await refused(trainInto('refused', '--data', `latents:${other}`))).toMatch(message);
     };
-    await refused(
+    await expectRefusal(
       'held-scale',
       { scale: '0.5' },
       /The latents to train on were multiplied by 2, the held-out ones by 0\.5\. Encode the held-out ones again: `tarflow encode --scale FILE`/,
     );
-    await refused(
+    await expectRefusal(
       'held-autoencoder',
       { autoencoder: '0123456789abcdef' },
       /made by the autoencoder of SHA-256 abc, the held-out ones by that of 0123456789ab…\. Encode both/,
@@ -394,7 +386,7 @@ describe('mistakes are named', () => {
   test('of latents unlike those that a run goes on from', async () => {
     const snapshot = path.join(folder, 'snapshot.safetensors');
     const run = path.join(folder, 'run');
-    expect((await tarflow('snapshot', run, '--out', snapshot)).code).toBe(0);
+    await succeeds(tarflow('snapshot', run, '--out', snapshot));
     const scaled = await latentsSaying('scaled', { scale: '3' }, both);
     const encoded = await latentsSaying('encoded', { autoencoder: 'def' }, both);
     const saved = await readSafetensors(path.join(run, 'state-8.safetensors'));
@@ -408,8 +400,7 @@ describe('mistakes are named', () => {
       );
       for (const other of [path.join(folder, 'latents'), encoded]) {
         const data = ['--data', `latents:${other}`, '--from', from, '--set', 'steps=1'];
-        const goesOn = await trainInto('goes-on', ...data);
-        expect(goesOn.code, goesOn.stderr).toBe(0);
+        const goesOn = await succeeds(trainInto('goes-on', ...data));
         // Another autoencoder may be the same one with its decoder trained further.
         const warning =
           /begins with were made by the autoencoder of SHA-256 abc, .* by that of def/;
@@ -433,8 +424,7 @@ describe('mistakes are named', () => {
     expect(stderr).toMatch(
       /The latents of the run in .*stopped were multiplied by 2, the latents of high and low by 3/,
     );
-    const resumed = await trainInto('stopped', ...more);
-    expect(resumed.code, resumed.stderr).toBe(0);
+    await succeeds(trainInto('stopped', ...more));
     expect(JSON.parse(fs.readFileSync(description, 'utf8')).latents).toEqual(latents);
   });
 
@@ -444,8 +434,7 @@ describe('mistakes are named', () => {
     const images = /high and low holds latents\. Expected a data set of images/;
     await expectRefused('bpd', folder, [[checkpoint, measured, images]], []);
     const noisy = path.join(folder, 'of-another-scale.safetensors');
-    const drawn = await tarflow('sample', checkpoint, '--count', '2', '--out', noisy);
-    expect(drawn.code, drawn.stderr).toBe(0);
+    await succeeds(tarflow('sample', checkpoint, '--count', '2', '--out', noisy));
     const { tensors, metadata } = await readSafetensors(noisy);
     await writeSafetensors(noisy, tensors, { ...metadata, scale: '2.5' });
     const encoded = path.join(folder, 'of-another-autoencoder.safetensors');
@@ -480,30 +469,28 @@ describe('mistakes are named', () => {
   });
 
   test('of a file with an experiment', async () => {
-    const refused = async (text: string, message: RegExp) => {
+    const expectRefusal = async (text: string, message: RegExp) => {
       fs.writeFileSync(experiment, text);
-      const { code, stderr } = await trainInto('refused');
-      expect(code, stderr).toBe(2);
-      expect(stderr).toMatch(message);
+      expect(await refused(trainInto('refused'))).toMatch(message);
     };
-    await refused('{', /captions\.json is not JSON/);
-    await refused('{"name":"a"}', /config is missing/);
+    await expectRefusal('{', /captions\.json is not JSON/);
+    await expectRefusal('{"name":"a"}', /config is missing/);
     const { settings } = written;
-    await refused(
+    await expectRefusal(
       JSON.stringify({ ...written, config: { kind: 'gan' } }),
       /Unknown kind of model 'gan'/,
     );
-    await refused(
+    await expectRefusal(
       JSON.stringify({ ...written, settings: { ...settings, steps: 0.5 } }),
       /captions\.json does not fit: settings\.steps is 0\.5/,
     );
-    await refused(
+    await expectRefusal(
       JSON.stringify({ ...written, config: { ...config, chanels: 1 } }),
       /has the key config\.chanels.*nearest one is config\.channels/,
     );
     writeExperiment();
-    const { code, stderr } = await trainInto('refused', '--set', 'text.entries=4');
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/The model reads 4 entries of 24 numbers/);
+    expect(await refused(trainInto('refused', '--set', 'text.entries=4'))).toMatch(
+      /The model reads 4 entries of 24 numbers/,
+    );
   });
 });

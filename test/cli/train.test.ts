@@ -1,10 +1,9 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openImageSet } from '../../src/cli/image-sets.js';
-import { cacheFolder } from '../../src/core/cache-folder.js';
 import { tf } from '../../src/core/tf.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
@@ -13,12 +12,23 @@ import { sample } from '../../src/sampling/sample.js';
 import type { StepRecord } from '../../src/training/record.js';
 import { experiments } from '../../workbook/experiments/index.js';
 import { expectNoTensorsLeft } from '../leaks.js';
-import { tarflow, temporaryFolder, tiny, unwritablePath } from './command-line.js';
+import { sharedFolder } from '../temporary-folder.js';
+import {
+  refused,
+  succeeds,
+  tarflow,
+  temporaryFolder,
+  tiny,
+  unwritablePath,
+} from './command-line.js';
 
-/** `tarflow train` of a small model on the digits, which need no download. */
+/**
+ * `tarflow train` of a small model on the digits, which need no download: op by op unless a mode is
+ * asked for, since recording a graph takes longer than these few steps.
+ */
 function train(out: string, overrides: readonly string[] = [], ...more: string[]) {
-  const set = ['--set', ...tiny, ...overrides];
-  return tarflow('train', '--experiment', 'mnist-demonstration', '--out', out, ...set, ...more);
+  const asked = ['--experiment', 'mnist-demonstration', '--mode', 'eager', '--out', out];
+  return tarflow('train', ...asked, '--set', ...tiny, ...overrides, ...more);
 }
 
 function records(out: string): StepRecord[] {
@@ -60,8 +70,7 @@ async function started(out: string, ...more: string[]) {
 test('an experiment trains into a folder, and the JSON says how it went', async () => {
   const out = path.join(temporaryFolder(), 'deep', 'run');
   const before = tf.memory().numTensors;
-  const { code, stdout, stderr } = await train(out, [], '--json');
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(train(out, [], '--json'));
   expect(tf.memory().numTensors).toBe(before);
   const steps = records(out);
   expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
@@ -90,7 +99,7 @@ test('the same command gives the same parameters, another seed gives others', as
   const folder = temporaryFolder();
   const bytes = async (name: string, overrides: string[] = []): Promise<Buffer> => {
     const out = path.join(folder, name);
-    expect((await train(out, ['steps=2', ...overrides])).code).toBe(0);
+    await succeeds(train(out, ['steps=2', ...overrides]));
     return fs.readFileSync(path.join(out, 'checkpoint.safetensors'));
   };
   const first = await bytes('first');
@@ -99,8 +108,7 @@ test('the same command gives the same parameters, another seed gives others', as
 });
 
 test('the experiments and their values are listed', async () => {
-  const { code, stdout } = await tarflow('train', '--list');
-  expect(code).toBe(0);
+  const { stdout } = await succeeds(tarflow('train', '--list'));
   for (const { name } of experiments) expect(stdout).toContain(name);
   expect(stdout).toContain('image.height=28');
   expect(stdout).toContain('noise=gaussian:0.1');
@@ -108,37 +116,33 @@ test('the experiments and their values are listed', async () => {
   expect(JSON.parse(json.stdout)).toEqual(experiments);
 });
 
-test.each(['graph', 'xla'])(
-  'Control-C stops after a step in mode %s, saves, and the command that it shows goes on bit for bit',
-  async (mode) => {
-    const folder = temporaryFolder();
-    const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
-    // Enough steps that the signal comes before the last one, and no save before it.
-    const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
-    const { child, ended, stdout } = await started(stopped, ...long, '--mode', mode);
-    child.kill('SIGINT');
-    expect(await ended).toBe(130);
-    const step = Number(/Stopped and saved after step (\d+) of 400/.exec(stdout())?.[1]);
-    expect(fs.readdirSync(stopped).sort()).toEqual(runFiles(step));
-    const command = stdout()
-      .split('\n')
-      .find((line) => line.includes('--resume')) as string;
-    expect(command).toContain(`'${stopped}'`);
-    // What a shell would make of it: only the folder's name is quoted.
-    const words = command.trim().match(/'[^']*'|\S+/g) as string[];
-    const resumed = await tarflow(...words.slice(1).map((word) => word.replace(/^'(.*)'$/, '$1')));
-    expect(resumed.code, resumed.stderr).toBe(0);
+// `npm run nightly` sets TARFLOW_NIGHTLY.
+const stoppedMode = process.env.TARFLOW_NIGHTLY ? 'xla' : 'graph';
+test('Control-C stops after a step, saves, and the command that it shows goes on bit for bit', async () => {
+  const folder = temporaryFolder();
+  const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
+  // Enough steps that the signal comes before the last one, and no save before it.
+  const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
+  const { child, ended, stdout } = await started(stopped, ...long, '--mode', stoppedMode);
+  child.kill('SIGINT');
+  expect(await ended).toBe(130);
+  const step = Number(/Stopped and saved after step (\d+) of 400/.exec(stdout())?.[1]);
+  expect(fs.readdirSync(stopped).sort()).toEqual(runFiles(step));
+  const command = stdout()
+    .split('\n')
+    .find((line) => line.includes('--resume')) as string;
+  expect(command).toContain(`'${stopped}'`);
+  // What a shell would make of it: only the folder's name is quoted.
+  const words = command.trim().match(/'[^']*'|\S+/g) as string[];
+  await succeeds(tarflow(...words.slice(1).map((word) => word.replace(/^'(.*)'$/, '$1'))));
 
-    expect((await train(whole, long, '--mode', mode)).code).toBe(0);
-    for (const name of ['checkpoint.safetensors', 'state-400.safetensors']) {
-      const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
-      expect(a!.equals(b!)).toBe(true);
-    }
-    expect(records(stopped).map(({ loss }) => loss)).toEqual(
-      records(whole).map(({ loss }) => loss),
-    );
-  },
-);
+  await succeeds(train(whole, long, '--mode', stoppedMode));
+  for (const name of ['checkpoint.safetensors', 'state-400.safetensors']) {
+    const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
+    expect(a!.equals(b!)).toBe(true);
+  }
+  expect(records(stopped).map(({ loss }) => loss)).toEqual(records(whole).map(({ loss }) => loss));
+});
 
 describe('pictures of one’s own', () => {
   /** Ten pictures in each of two classes, colour of 20×16 pixels, beside a text file. */
@@ -162,8 +166,10 @@ describe('pictures of one’s own', () => {
     const data = await pictures();
     const out = path.join(path.dirname(data), 'run');
     const named = ['--data', `folder:${path.relative('', data)}`, '--out', out];
-    const { code, stderr } = await tarflow('train', ...named, '--minutes', '1', '--set', ...small);
+    const first = await tarflow('train', ...named, '--minutes', '1', '--set', ...small);
+    const { code, stderr } = first;
     expect(code, stderr).toBe(0);
+    expect(first.stdout).toContain(`sample ${out} --label cat,dog --guidance 1 --denoise --out`);
     expect(stderr).toMatch(/Chosen: 2-64-4-2 for 18 pictures, \d+ steps of 8 at .* of 1/);
     expect(stderr).toMatch(/18 train, 2 validation .*16×16 in colour; 20 of another shape lose/);
     const run = JSON.parse(fs.readFileSync(path.join(out, 'run.json'), 'utf8'));
@@ -174,10 +180,8 @@ describe('pictures of one’s own', () => {
       config: { classes: 2, channels: 16, image: { channels: 3, height: 16, width: 16 } },
       settings: { steps: 2, batchSize: 8, noise: { kind: 'gaussian', sigma: 0.05 } },
     });
-    expect((await tarflow('train', '--out', out, '--resume')).code).toBe(0);
-    const again = await tarflow('train', ...named);
-    expect(again).toMatchObject({ code: 2 });
-    expect(again.stderr).toMatch(/holds a run already.*--resume/);
+    await succeeds(tarflow('train', '--out', out, '--resume'));
+    expect(await refused(tarflow('train', ...named))).toMatch(/holds a run already.*--resume/);
 
     const at = (name: string) => path.join(path.dirname(out), name);
     for (const [command, ...options] of [
@@ -236,8 +240,7 @@ describe('pictures of one’s own', () => {
     const data = await pictures();
     const out = path.join(path.dirname(data), 'run');
     const set = ['classes=0', 'steps=1'];
-    const { code, stderr } = await train(out, set, '--data', `folder:${data}`);
-    expect(code, stderr).toBe(0);
+    const { stderr } = await succeeds(train(out, set, '--data', `folder:${data}`));
     expect(stderr).toMatch(/28×28 in grey; 20 in colour become grey;.* 20 smaller than 28×28 are/);
     const timed = await train(out, set, '--data', `folder:${data}`, '--minutes', '3');
     expect(timed.stderr).toMatch(/--minutes came for a run whose steps are known/);
@@ -251,27 +254,28 @@ describe('pictures of one’s own', () => {
       return sharp({ create: picture }).toFile(path.join(folder, name));
     };
     const mistakes: [() => unknown, RegExp][] = [
-      [() => {}, /holds no images\. Expected files that end in/],
-      [() => fs.writeFileSync(path.join(folder, 'a.png'), 'hello'), /a\.png cannot be decoded/],
       [() => write('a.png'), /two images or more, of which one is held out/],
       [() => write('cat/a.png'), /a\.png lies beside folders of classes/],
     ];
     for (const [prepare, message] of mistakes) {
       await prepare();
       const run = ['--data', `folder:${folder}`, '--out', path.join(folder, 'out', 'run')];
-      const { code, stderr } = await tarflow('train', ...run, '--minutes', '1');
-      expect(code).toBe(2);
-      expect(stderr).toMatch(message);
+      expect(await refused(tarflow('train', ...run, '--minutes', '1'))).toMatch(message);
       expect(fs.existsSync(path.join(folder, 'out'))).toBe(false);
     }
   });
 });
 
 describe('a run goes on as its folder records it', () => {
-  /** A run of one step, and its folder. */
-  async function begun(): Promise<string> {
+  const first = path.join(sharedFolder(), 'run');
+  beforeAll(async () => {
+    await succeeds(train(first, ['steps=1']));
+  });
+
+  /** A copy of the folder of a run of one step. */
+  function begun(): string {
     const out = path.join(temporaryFolder(), 'run');
-    expect((await train(out, ['steps=1'])).code).toBe(0);
+    fs.cpSync(first, out, { recursive: true });
     return out;
   }
 
@@ -284,9 +288,8 @@ describe('a run goes on as its folder records it', () => {
   }
 
   test('under another plan, of which only what changes is said', async () => {
-    const out = await begun();
-    const resumed = await tarflow('train', '--out', out, '--replan', '--set', 'steps=3');
-    expect(resumed.code, resumed.stderr).toBe(0);
+    const out = begun();
+    await succeeds(tarflow('train', '--out', out, '--replan', '--set', 'steps=3'));
     const { experiment, config, settings } = JSON.parse(
       fs.readFileSync(path.join(out, 'run.json'), 'utf8'),
     );
@@ -314,20 +317,19 @@ describe('a run goes on as its folder records it', () => {
     }
     const out = path.join(folder, 'run');
     const set = ['steps=1', 'classes=2', 'image.channels=3', 'validationImages=8'];
-    const first = await train(out, set, '--data', `folder:${images}`);
-    expect(first.code, first.stderr).toBe(0);
-    const resumed = await tarflow('train', '--out', out, '--replan', '--set', 'steps=2');
-    expect(resumed.code, resumed.stderr).toBe(0);
+    await succeeds(train(out, set, '--data', `folder:${images}`));
+    await succeeds(tarflow('train', '--out', out, '--replan', '--set', 'steps=2'));
     const { named, split } = JSON.parse(fs.readFileSync(described(out), 'utf8'));
     expect({ named, split }).toEqual({ named: { data: `folder:${images}` }, split: 'train' });
     expect(records(out).map(({ epoch }) => epoch)).toEqual([0.5, 1]);
   });
 
   test('though it has no name, as one that the library began', async () => {
-    const out = await begun();
+    const out = begun();
     record(out, { experiment: undefined, named: undefined });
-    const resumed = await tarflow('train', '--out', out, '--replan', '--set', 'steps=2', '--json');
-    expect(resumed.code, resumed.stderr).toBe(0);
+    const resumed = await succeeds(
+      tarflow('train', '--out', out, '--replan', '--set', 'steps=2', '--json'),
+    );
     expect(JSON.parse(resumed.stdout).experiment).toBeUndefined();
     const now = JSON.parse(fs.readFileSync(described(out), 'utf8'));
     expect(now).not.toHaveProperty('experiment');
@@ -335,58 +337,57 @@ describe('a run goes on as its folder records it', () => {
   });
 
   test('but not as another model, or with another beginning', async () => {
-    const out = await begun();
-    const other = await tarflow('train', '--out', out, '--resume', '--set', 'channels=32');
-    expect(other).toMatchObject({ code: 2 });
-    expect(other.stderr).toMatch(/config\.channels: 16 there, 32 here.*without --experiment/);
-    const from = await tarflow('train', '--out', out, '--resume', '--from', await begun());
+    const out = begun();
+    expect(
+      await refused(tarflow('train', '--out', out, '--resume', '--set', 'channels=32')),
+    ).toMatch(/config\.channels: 16 there, 32 here.*without --experiment/);
+    const from = await tarflow('train', '--out', out, '--resume', '--from', begun());
     expect(from).toMatchObject({ code: 2 });
     expect(from.stderr).toMatch(/from: none there.*Leave out.*--from/);
   });
 
   test('but not on other data, nor on another part of them', async () => {
-    const out = await begun();
+    const out = begun();
     record(out, { data: 'others' });
-    const other = await tarflow('train', '--out', out, '--resume', '--data', 'mnist-10k-subset');
-    expect(other).toMatchObject({ code: 2 });
-    expect(other.stderr).toMatch(/data: "others" there.*--data/);
+    expect(
+      await refused(tarflow('train', '--out', out, '--resume', '--data', 'mnist-10k-subset')),
+    ).toMatch(/data: "others" there.*--data/);
     record(out, { data: 'my images', named: undefined });
-    const placed = await tarflow('train', '--out', out, '--resume');
-    expect(placed).toMatchObject({ code: 2 });
-    expect(placed.stderr).toMatch(/trained on 'my images', of which .*Name it again.*folder:PATH/);
+    expect(await refused(tarflow('train', '--out', out, '--resume'))).toMatch(
+      /trained on 'my images', of which .*Name it again.*folder:PATH/,
+    );
     record(out, { data: 'mnist-10k-subset', split: 'train+validation' });
-    const part = await tarflow('train', '--out', out, '--resume');
-    expect(part).toMatchObject({ code: 2 });
-    expect(part.stderr).toMatch(/on the split train\+validation, and train came/);
+    expect(await refused(tarflow('train', '--out', out, '--resume'))).toMatch(
+      /on the split train\+validation, and train came/,
+    );
   });
 
-  test.each<[string, object, RegExp]>([
-    ['no model', { config: undefined }, /run\.json .*config is missing/],
-    ['a model without images', { config: { kind: 'tarflow' } }, /run\.json .*config\.image/],
-    ['half of its settings', { settings: { steps: 3 } }, /run\.json .*settings\.noise/],
-    ['no data', { data: undefined }, /run\.json .*data is missing/],
-    ['a model of no kind', { config: { kind: 'x', image: {} } }, /run\.json .*config\.image/],
-  ])('and one with %s is damaged', async (_, changes, message) => {
-    const out = await begun();
-    record(out, changes);
-    const { code, stderr } = await tarflow('train', '--out', out, '--resume');
-    expect(code, stderr).toBe(2);
-    expect(stderr).toMatch(message);
+  test('but not from a description that is damaged', async () => {
+    for (const [changes, message] of [
+      [{ config: undefined }, /run\.json .*config is missing/],
+      [{ config: { kind: 'tarflow' } }, /run\.json .*config\.image/],
+      [{ settings: { steps: 3 } }, /run\.json .*settings\.noise/],
+      [{ data: undefined }, /run\.json .*data is missing/],
+      [{ config: { kind: 'x', image: {} } }, /run\.json .*config\.image/],
+    ] as const) {
+      const out = begun();
+      record(out, changes);
+      expect(await refused(tarflow('train', '--out', out, '--resume'))).toMatch(message);
+    }
   });
 });
 
 test('a run goes on from another one, its snapshot or its checkpoint', async () => {
   const folder = temporaryFolder();
   const first = path.join(folder, 'first');
-  expect((await train(first, ['averageDecay=0.5', 'steps=4'])).code).toBe(0);
+  await succeeds(train(first, ['averageDecay=0.5', 'steps=4']));
   const snapshot = path.join(folder, 'snapshot.safetensors');
-  expect((await tarflow('snapshot', first, '--out', snapshot)).code).toBe(0);
+  await succeeds(tarflow('snapshot', first, '--out', snapshot));
   const before = tf.memory().numTensors;
   const sources = [first, snapshot, path.join(first, 'checkpoint.safetensors')];
   for (const [i, from] of sources.entries()) {
     const out = path.join(folder, `from-${i}`);
-    const { code, stderr } = await train(out, ['averageDecay=0.5', 'steps=2'], '--from', from);
-    expect(code, stderr).toBe(0);
+    await succeeds(train(out, ['averageDecay=0.5', 'steps=2'], '--from', from));
     const { from: begun } = JSON.parse(fs.readFileSync(path.join(out, 'run.json'), 'utf8'));
     expect(begun).toMatchObject({ checkpoint: path.basename(from), steps: 4 });
     const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
@@ -403,11 +404,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
   const cases: [string, string[], RegExp][] = [
     ['an unknown experiment', ['--experiment', 'nope'], /'nope'.*fashion-mnist-density/],
     ['an unknown option key', ['--set', 'chanels=3'], /'chanels'.*Expected one of.*channels/],
-    ['an option without a value', ['--set', 'channels'], /'channels' is not key=value/],
-    ['a value of the wrong type', ['--set', 'channels=wide'], /channels is 'wide'.*number/],
     ['a value that does not fit', ['--set', 'headWidth=48'], /headWidth 48.*channels/],
-    ['a setting out of range', ['--set', 'dropLabel=1'], /dropLabel is 1.*below 1/],
-    ['an unknown noise', ['--set', 'noise=pink'], /noise is 'pink'.*uniform/],
     ['a wrong image size', ['--set', 'image.height=32', 'patchSize=4'], /1×28×28.*1×32×28/],
     ['another number of classes', ['--set', 'classes=7'], /10 classes and the model 7/],
     ['a patch that does not tile', ['--set', 'patchSize=5'], /5×5.*28×28.*divides/],
@@ -418,10 +415,9 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const experiment = options.includes('--experiment')
       ? []
       : ['--experiment', 'mnist-demonstration'];
-    const { code, stderr } = await tarflow('train', '--out', out, ...experiment, ...options);
-    expect(code).toBe(2);
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(await refused(tarflow('train', '--out', out, ...experiment, ...options))).toMatch(
+      message,
+    );
     expect(fs.existsSync(out)).toBe(false);
   });
 
@@ -432,35 +428,18 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     expect((await tarflow('train', '--resume')).stderr).toMatch(/No --out came.*--resume/);
     const none = await tarflow('train', '--out', temporaryFolder(), '--resume');
     expect(none.stderr).toContain('holds no run to resume');
-    const { code, stderr } = await tarflow('train', '--experiment', 'mnist-demonstration');
-    expect(code).toBe(2);
-    expect(stderr).toContain('No --out came');
+    expect(await refused(tarflow('train', '--experiment', 'mnist-demonstration'))).toContain(
+      'No --out came',
+    );
   });
 
   test('a folder that cannot be written', async () => {
     const folder = temporaryFolder();
     const out = unwritablePath(folder, 'run');
-    const { code, stderr } = await train(out);
-    expect(code).toBe(2);
+    const stderr = await refused(train(out));
     expect(stderr).toContain(out);
     expect(stderr).toContain('Choose a path');
     expect(fs.readdirSync(folder)).toEqual(['a-file']);
-  });
-
-  test('a run in the way, none to resume, and a different one', async () => {
-    const out = path.join(temporaryFolder(), 'run');
-    expect((await train(out, [], '--resume')).stderr).toContain('holds no run to resume');
-    expect((await train(out, ['steps=1'])).code).toBe(0);
-    const before = fs.readFileSync(path.join(out, 'state-1.safetensors'));
-    const again = await train(out, ['steps=1']);
-    expect(again).toMatchObject({ code: 2 });
-    expect(again.stderr).toContain('--resume');
-    const different = await train(out, ['steps=2'], '--resume');
-    expect(different).toMatchObject({ code: 2 });
-    expect(different.stderr).toMatch(
-      /settings\.steps: 1 there, 2 here.*without --experiment.*--replan/,
-    );
-    expect(fs.readFileSync(path.join(out, 'state-1.safetensors')).equals(before)).toBe(true);
   });
 
   test('something to begin with that is none', async () => {
@@ -471,82 +450,17 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
       [folder, /run\.json cannot be read/],
       [__filename, /train\.test\.ts claims a header/],
     ] as const) {
-      const { code, stderr } = await train(out, [], '--from', from);
-      expect(code).toBe(2);
-      expect(stderr).toMatch(message);
+      expect(await refused(train(out, [], '--from', from))).toMatch(message);
       expect(fs.existsSync(out)).toBe(false);
     }
-  });
-
-  test('what can be told at once is told before steps are timed', async () => {
-    const folder = temporaryFolder();
-    // Without times of steps that were kept, but with the data.
-    fs.mkdirSync(path.join(folder, 'cache'));
-    fs.symlinkSync(path.join(cacheFolder(), 'data'), path.join(folder, 'cache', 'data'));
-    vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'cache'));
-    for (const name of ['TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS']) vi.stubEnv(name, '');
-    onTestFinished(() => void vi.unstubAllEnvs());
-    const out = path.join(folder, 'run');
-    const other = path.join(folder, 'other');
-    const begun = await train(other, ['steps=1', 'channels=32']);
-    expect(begun.code, begun.stderr).toBe(0);
-    const long = ['steps=2000', 'validationImages=4'];
-    // As a process of its own: no engine runs in it, which would leave nothing to choose.
-    const told = (place: string, more: string[], ...options: string[]) =>
-      spawnSync(
-        process.execPath,
-        [
-          ...['--import', 'tsx', path.join(__dirname, 'tarflow.ts'), 'train'],
-          ...['--experiment', 'mnist-demonstration', '--out', place, ...options],
-          ...['--set', ...tiny, ...long, ...more],
-        ],
-        { encoding: 'utf8' },
-      );
-    for (const [outcome, message] of [
-      [told(out, ['batchSize=1e9']), /batch of 1000000000 is larger/],
-      [told(out, ['classes=3']), /10 classes and the model 3/],
-      [told(out, ['image.height=14']), /28×28.*14×28|14×28.*28×28/],
-      [told(out, [], '--from', other), /channels 32, the run 16/],
-      [told(out, [], '--from', path.join(folder, 'none')), /none cannot be read/],
-      [told(out, [], '--resume'), /holds no run to resume/],
-      [told(other, []), /holds a run already/],
-      [told(path.join(__filename, 'run'), []), /cannot be written/],
-    ] as const) {
-      expect(outcome.status, outcome.stderr).toBe(2);
-      expect(outcome.stderr).toMatch(message);
-      expect(outcome.stderr).not.toMatch(/Timing|bug/);
-    }
-    expect(fs.existsSync(path.join(folder, 'cache', 'threads'))).toBe(false);
-    expect(fs.existsSync(out)).toBe(false);
   });
 
   test('a decoder alone without the encoder that it decodes for', async () => {
     const out = path.join(temporaryFolder(), 'run');
     const noisy = ['train', '--experiment', 'emoji-vae-noisy', '--out', out];
-    const { code, stderr } = await tarflow(...noisy);
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/emoji-vae-noisy leaves a part .*\(encoder\..*Add --from/);
-    expect(fs.existsSync(out)).toBe(false);
-  });
-
-  test('a loss that is not finite keeps the last saved state, and no partial file', async () => {
-    const out = path.join(temporaryFolder(), 'run');
-    const before = tf.memory().numTensors;
-    const absurd = ['saveEvery=1', 'peakLearningRate=1e9', 'warmupSteps=2'];
-    const { code, stderr } = await train(out, absurd);
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/step \d+ is (NaN|Infinity)/);
-    const kept = Number(/keeps the state of step (\d+)/.exec(stderr)?.[1]);
-    expect(stderr).toContain('lower peakLearningRate');
-    expect(tf.memory().numTensors).toBe(before);
-    expect(fs.readdirSync(out).sort()).toEqual(runFiles(kept));
-    const { tensors, metadata } = await readSafetensors(
-      path.join(out, `state-${kept}.safetensors`),
+    expect(await refused(tarflow(...noisy))).toMatch(
+      /emoji-vae-noisy leaves a part .*\(encoder\..*Add --from/,
     );
-    expect(Number(metadata.step)).toBe(kept);
-    for (const { data } of Object.values(tensors)) {
-      expect(data.every((value) => Number.isFinite(value))).toBe(true);
-    }
-    expect(records(out).at(-1)).toMatchObject({ step: kept });
+    expect(fs.existsSync(out)).toBe(false);
   });
 });

@@ -4,14 +4,14 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { busyShare, chooseTrainingThreads } from '../../src/cli/training-threads.js';
+import { busyShare, chooseTrainingThreads, stepSeconds } from '../../src/cli/training-threads.js';
 import { UserError } from '../../src/core/errors.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { longRun } from '../../src/training/program.js';
 import { checkSettings } from '../../src/training/settings.js';
 import { findExperiment } from '../../workbook/experiments/index.js';
 import { smallConfig, smallSettings } from '../training/small.js';
-import { tarflow, temporaryFolder } from './command-line.js';
+import { refused, succeeds, tarflow, temporaryFolder, tiny } from './command-line.js';
 
 vi.mock('../../src/cli/training-threads.js', { spy: true });
 
@@ -24,6 +24,7 @@ const long: Experiment = {
 const several = os.availableParallelism() > 1;
 /** Other tests run beside these. */
 const quiet = async () => 0;
+const busy = async () => 0.37;
 
 let told: string[] = [];
 let kept: string;
@@ -45,33 +46,41 @@ afterEach(() => {
 const files = () => (fs.existsSync(kept) ? fs.readdirSync(kept) : []);
 
 describe('how a long training uses threads', () => {
-  test.runIf(several)('is measured once, kept, and told to TensorFlow', async () => {
+  test.runIf(several)('is measured once beside no other work, kept, and told', async () => {
+    await chooseTrainingThreads(long, 'graph', undefined, busy);
+    expect(told).toHaveLength(1);
+    expect(told[0]).toMatch(/^Other work keeps 37 % of the processor busy, so no steps are timed/);
+    expect(files()).toEqual([]);
+    expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
+
     await chooseTrainingThreads(long, 'graph', undefined, quiet);
-    expect(told[0]).toMatch(/^Timing a few steps/);
-    expect(told[1]).toMatch(/^A step takes \d\.\d{3} s with .* times as long\)\.$/);
+    expect(told[1]).toMatch(/^Timing a few steps/);
+    expect(told[2]).toMatch(/^A step takes \d\.\d{3} s with .* times as long\)\.$/);
     const [file = ''] = files();
     const { use } = JSON.parse(fs.readFileSync(path.join(kept, file), 'utf8'));
     const chosen = { divided: undefined, undivided: '1' }[use as 'divided'];
     expect(['divided', 'undivided']).toContain(use);
     expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(chosen);
 
-    // What is kept decides, whatever it is, and what is damaged is made anew.
+    // What is kept decides, whatever it is, also beside other work.
     for (const [kind, within] of [
       ['divided', undefined],
       ['undivided', '1'],
     ] as const) {
       for (const variable of variables) delete process.env[variable];
       fs.writeFileSync(path.join(kept, file), JSON.stringify({ use: kind }));
-      await chooseTrainingThreads(long, 'graph', undefined, quiet);
+      await chooseTrainingThreads(long, 'graph', undefined, busy);
       expect(process.env.TF_NUM_INTRAOP_THREADS).toBe(within);
       const between = within && String(os.availableParallelism());
       expect(process.env.TF_NUM_INTEROP_THREADS).toBe(between);
     }
-    expect(told).toHaveLength(2);
+    expect(told).toHaveLength(3);
+    // What is damaged does not, and would be made anew.
     for (const variable of variables) delete process.env[variable];
     fs.writeFileSync(path.join(kept, file), '{"use":"some"}');
-    await chooseTrainingThreads(long, 'graph', undefined, quiet);
+    await chooseTrainingThreads(long, 'graph', undefined, busy);
     expect(told).toHaveLength(4);
+    expect(told[3]).toMatch(/^Other work/);
     expect(files()).toEqual([file]);
   });
 
@@ -108,44 +117,35 @@ describe('how a long training uses threads', () => {
   });
 });
 
-describe('other work', () => {
-  test.runIf(several)('is told, and then nothing is timed or kept', async () => {
-    await chooseTrainingThreads(long, 'graph', undefined, async () => 0.37);
-    expect(told).toHaveLength(1);
-    expect(told[0]).toMatch(/^Other work keeps 37 % of the processor busy, so no steps are timed/);
-    expect(files()).toEqual([]);
-    expect(process.env.TF_NUM_INTRAOP_THREADS).toBeUndefined();
-    // What was kept on an idle machine still counts.
+test.runIf(several)(
+  'a model is chosen by steps of another process: no engine runs here',
+  async () => {
+    const seconds = await stepSeconds(long);
+    expect(seconds).toBeGreaterThan(0);
     await chooseTrainingThreads(long, 'graph', undefined, quiet);
     expect(files()).toHaveLength(1);
-    const length = told.length;
-    await chooseTrainingThreads(long, 'graph', undefined, async () => 1);
-    expect(told).toHaveLength(length);
-  });
+  },
+);
 
-  test('is seen where no thread waits', async () => {
-    const workers = os.cpus().map(() => new Worker('for (;;) {}', { eval: true }));
-    await Promise.all(workers.map((worker) => once(worker, 'online')));
-    const busy = await busyShare();
-    await Promise.all(workers.map((worker) => worker.terminate()));
-    expect(busy).toBeGreaterThan(0.7);
-    expect(busy).toBeLessThanOrEqual(1);
-  });
+test('other work is seen where no thread waits', async () => {
+  const workers = os.cpus().map(() => new Worker('for (;;) {}', { eval: true }));
+  await Promise.all(workers.map((worker) => once(worker, 'online')));
+  const busy = await busyShare();
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  expect(busy).toBeGreaterThan(0.7);
+  expect(busy).toBeLessThanOrEqual(1);
 });
+
+/** Stops a command where it chooses. */
+const chosen = () =>
+  vi.mocked(chooseTrainingThreads).mockReset().mockRejectedValue(new UserError('Chosen', 'Go on'));
+afterEach(() => void vi.mocked(chooseTrainingThreads).mockRestore());
 
 describe('tarflow reproduce', () => {
   const reproduce = (...options: string[]) =>
     tarflow('reproduce', '--out', temporaryFolder(), ...options);
   /** No statistics, which stops a reproduction after it has chosen and before it trains. */
   const broken = ['--statistics', __filename];
-  /** Stops a reproduction where it chooses. */
-  const chosen = () =>
-    vi
-      .mocked(chooseTrainingThreads)
-      .mockReset()
-      .mockRejectedValue(new UserError('Chosen', 'Go on'));
-  afterEach(() => void vi.mocked(chooseTrainingThreads).mockRestore());
-
   test('uses threads as its longest training does, and looks for data before', async () => {
     const choice = chosen();
     const missing = await reproduce('--table', 'sizes');
@@ -155,12 +155,10 @@ describe('tarflow reproduce', () => {
 
     vi.unstubAllEnvs();
     // Of a file that is missing, too, it is told before.
-    const absent = await reproduce('--table', 'sizes', '--statistics', 'none.pth');
+    const absent = await reproduce('--table', 'noise-kinds', '--statistics', 'none.pth');
     expect(absent.stderr).toContain('none.pth');
     expect(choice).not.toHaveBeenCalled();
-    const { code, stderr } = await reproduce('--table', 'sizes', ...broken);
-    expect(code, stderr).toBe(2);
-    expect(stderr).toContain('Chosen');
+    expect(await refused(reproduce('--table', 'sizes', ...broken))).toContain('Chosen');
     expect(choice.mock.calls.map(([{ name }]) => name)).toEqual(['design-patch-2']);
   });
 
@@ -168,9 +166,9 @@ describe('tarflow reproduce', () => {
     const choice = chosen();
     vi.unstubAllEnvs();
     const out = temporaryFolder();
-    const run = path.join(out, 'runs', 'design-base-seed-1');
+    const run = path.join(out, 'runs', 'design-gaussian-seed-1');
     fs.mkdirSync(run, { recursive: true });
-    const { config, settings } = findExperiment('design-base');
+    const { config, settings } = findExperiment('design-gaussian');
     const description = {
       data: 'fashion-mnist',
       split: 'train',
@@ -187,7 +185,14 @@ describe('tarflow reproduce', () => {
       [settings.steps, undefined],
     ] as const) {
       steps(step);
-      const { stderr } = await tarflow('reproduce', '--table', 'sizes', '--out', out, ...broken);
+      const { stderr } = await tarflow(
+        'reproduce',
+        '--table',
+        'noise-kinds',
+        '--out',
+        out,
+        ...broken,
+      );
       expect(stderr).toContain('Chosen');
       expect(choice.mock.calls.at(-1)?.[2]).toBe(threads);
     }
@@ -199,8 +204,36 @@ describe('tarflow reproduce', () => {
     const timed = await reproduce('--table', 'gs-jacobi', ...broken);
     expect(timed.stderr).toContain('training-threads.test.ts');
     const weights = path.join(__dirname, '../../results/checkpoints/emoji-256-tokens.safetensors');
-    const given = await reproduce('--table', 'sizes', '--weights', weights, ...broken);
+    const given = await reproduce('--table', 'noise-kinds', '--weights', weights, ...broken);
     expect(given.stderr).toContain('training-threads.test.ts');
     expect(choice).not.toHaveBeenCalled();
   });
+});
+
+test('tarflow train tells at once what it can, before it chooses', async () => {
+  vi.unstubAllEnvs();
+  const folder = temporaryFolder();
+  const [out, other] = [path.join(folder, 'run'), path.join(folder, 'other')];
+  const train = (place: string, overrides: readonly string[], ...options: string[]) => {
+    const asked = ['--experiment', 'mnist-demonstration', '--out', place, ...options];
+    return tarflow('train', ...asked, '--set', ...tiny, ...overrides);
+  };
+  await succeeds(train(other, ['steps=1', 'channels=32'], '--mode', 'eager'));
+  const choice = chosen();
+  const many = ['steps=2000', 'validationImages=4'];
+  for (const [place, overrides, options, message] of [
+    [out, ['batchSize=1e9'], [], /batch of 1000000000 is larger/],
+    [out, ['classes=3'], [], /10 classes and the model 3/],
+    [out, ['image.height=14'], [], /28×28.*14×28|14×28.*28×28/],
+    [out, [], ['--from', other], /channels 32, the run 16/],
+    [out, [], ['--from', path.join(folder, 'none')], /none cannot be read/],
+    [out, [], ['--resume'], /holds no run to resume/],
+    [other, [], [], /holds a run already/],
+    [path.join(__filename, 'run'), [], [], /cannot be written/],
+  ] as const) {
+    expect(await refused(train(place, [...many, ...overrides], ...options))).toMatch(message);
+  }
+  expect(choice).not.toHaveBeenCalled();
+  expect(fs.existsSync(out)).toBe(false);
+  expect((await train(out, many)).stderr).toContain('Chosen');
 });

@@ -1,3 +1,4 @@
+import type { Mode } from '@tarflow/graph';
 import { z } from 'zod';
 import type { Context } from '../../src/conditions/context.js';
 import { tf, tidy } from '../../src/core/tf.js';
@@ -64,7 +65,7 @@ const ruleWeights = [0.5, 2, 10];
 const sigma = 0.3;
 
 /** What the library computes for a golden file of kind `starflow`. */
-export async function starflowResults(golden: GoldenFile): Promise<Results> {
+export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<Results> {
   const { config, jacobi_runs: jacobiRuns } = described(golden, starflowSchema);
   const flow = starflowOf(golden);
   const collected = new Collected();
@@ -94,7 +95,7 @@ export async function starflowResults(golden: GoldenFile): Promise<Results> {
       } as const;
       runs[run.name] = { solver, ...(run.guidance > 0 && guided(run.guidance)) };
     }
-    await putSamples(collected, flow, given, { z, noise }, image, runs);
+    await putSamples(collected, flow, { ...given, mode }, { z, noise }, image, runs);
     return collected.results;
   } finally {
     collected.dispose();

@@ -1,3 +1,4 @@
+import type { Mode } from '@tarflow/graph';
 import { z } from 'zod';
 import { classMixture } from '../../src/conditions/labels.js';
 import { type Leaves, leaves, tf, tidy } from '../../src/core/index.js';
@@ -53,7 +54,7 @@ const tarflowSchema = goldenSchema.extend({
 });
 
 /** What the library computes for a golden file of kind `tarflow`. */
-export async function tarflowResults(golden: GoldenFile): Promise<Results> {
+export async function tarflowResults(golden: GoldenFile, mode?: Mode): Promise<Results> {
   const description = described(golden, tarflowSchema);
   const flow = goldenFlow(golden);
   const collected = new Collected();
@@ -74,10 +75,11 @@ export async function tarflowResults(golden: GoldenFile): Promise<Results> {
     });
     const image = (tokens: tf.Tensor3D) => unpatchify(config, tokens);
     const pair = { z, noise };
-    await putSamples(collected, flow, { label }, pair, image, Object.fromEntries(runs));
+    const given = { label, mode };
+    await putSamples(collected, flow, given, pair, image, Object.fromEntries(runs));
     collected.results.recon64 = collected.results.recon ?? [];
     const scaled = collected.own(tidy(() => tf.mul<tf.Tensor3D>(noise, tf.sqrt(variance))));
-    await collected.take('sample.var2_g0', await inverse(flow, scaled, { label }));
+    await collected.take('sample.var2_g0', await inverse(flow, scaled, given));
     tidy(() => {
       const noisy = goldenTensor<tf.Tensor4D>(golden, 'denoise.in');
       const gradient = lossGradient(flow, noisy, { label });
@@ -226,7 +228,7 @@ const gsJacobiSchema = goldenSchema.extend({
 const keptIterations = 8;
 
 /** What the library computes for a golden file of kind `gs-jacobi`. */
-export async function gsJacobiResults(golden: GoldenFile): Promise<Results> {
+export async function gsJacobiResults(golden: GoldenFile, mode?: Mode): Promise<Results> {
   const { weights_from: weights, runs } = described(golden, gsJacobiSchema);
   const base = await readGoldenBeside(golden, weights);
   const flow = goldenFlow(base);
@@ -241,7 +243,7 @@ export async function gsJacobiResults(golden: GoldenFile): Promise<Results> {
       solver: Solver | readonly Solver[],
       guidance?: Guidance,
     ): Promise<void> =>
-      collected.take(name, await inverse(flow, noise, { label, solver, guidance }));
+      collected.take(name, await inverse(flow, noise, { label, solver, guidance, mode }));
     /** The guidance of the runs by its weight. */
     const guidances = new Map<number, Guidance>();
     for (const run of runs) {

@@ -10,4 +10,9 @@ test('WebAssembly runs', async () => {
   expect(await startEngine()).toMatchObject({ engine: 'wasm' });
 });
 
-test.each(goldenFiles)('%s conforms', expectConformity);
+// A kernel that is wrong is so in these as in the others: `npm run nightly` sets TARFLOW_NIGHTLY.
+const byDay = /^(tf1|tf3|sf2)_/;
+test.each(goldenFiles.filter((name) => process.env.TARFLOW_NIGHTLY || byDay.test(name)))(
+  '%s conforms',
+  expectConformity,
+);

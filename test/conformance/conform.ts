@@ -1,3 +1,4 @@
+import type { Mode } from '@tarflow/graph';
 import { z } from 'zod';
 import { UserError } from '../../src/core/errors.js';
 import { starflowResults } from './conform-starflow.js';
@@ -5,7 +6,7 @@ import { gsJacobiResults, tarflowResults } from './conform-tarflow.js';
 import { type GoldenFile, type Results, readGolden } from './golden-file.js';
 
 /** What the library computes for each kind of golden file. */
-const computations: Record<string, (golden: GoldenFile) => Promise<Results>> = {
+const computations: Record<string, (golden: GoldenFile, mode?: Mode) => Promise<Results>> = {
   tarflow: tarflowResults,
   'gs-jacobi': gsJacobiResults,
   starflow: starflowResults,
@@ -47,8 +48,11 @@ export async function conform(file: string): Promise<ConformRow[]> {
   return rowsOf(golden, await resultsOf(golden));
 }
 
-/** What the library computes for a golden file. */
-export async function resultsOf(golden: GoldenFile): Promise<Results> {
+/**
+ * What the library computes for a golden file.
+ * @param mode of sampling; absent for the usual way
+ */
+export async function resultsOf(golden: GoldenFile, mode?: Mode): Promise<Results> {
   const { kind } = golden.description;
   const compute = computations[kind];
   if (!compute) {
@@ -58,7 +62,7 @@ export async function resultsOf(golden: GoldenFile): Promise<Results> {
       `Expected ${known.join(' or ')}`,
     );
   }
-  return compute(golden);
+  return compute(golden, mode);
 }
 
 /** Compares what was computed with a golden file, output by output. */

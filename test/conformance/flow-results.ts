@@ -66,7 +66,7 @@ export function named<T extends tf.Tensor>(
 export async function putSamples(
   collected: Collected,
   flow: Model,
-  given: Context,
+  given: Context & Pick<InverseOptions, 'mode'>,
   { z, noise }: { z: tf.Tensor3D; noise: tf.Tensor3D },
   image: (tokens: tf.Tensor3D) => tf.Tensor,
   runs: Record<string, InverseOptions>,

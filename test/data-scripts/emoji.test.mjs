@@ -4,10 +4,13 @@ import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
+import { fetchData } from '../../data-scripts/commands/data.mjs';
 import { onWhite } from '../../data-scripts/lib/pictures.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
+import { newContext } from '../../data-scripts/lib/steps.mjs';
 import { readTar } from '../../data-scripts/lib/tar.mjs';
+import { efficientNetLite0 } from '../../data-scripts/steps/efficientnet-lite0.mjs';
 import { emojiFrom } from '../../data-scripts/steps/emoji.mjs';
 import { fluentFrom } from '../../data-scripts/steps/emoji-fluent.mjs';
 import { standInForNpm, tarEnd, tarEntry } from './stand-in-for-npm.mjs';
@@ -86,8 +89,17 @@ test('an unknown data set: the known ones are named', async () => {
   });
   expect(status).toBe(1);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one or more of fashion-mnist, mnist-10k-subset, cifar10, efficientnet-lite0, minilm, emoji, emoji-fluent.",
+    "There is no data set 'constructor'. Name one or more of fashion-mnist (31 MB), mnist-10k-subset (5 MB), cifar10 (139 MB), efficientnet-lite0 (17 MB), minilm (84 MB), emoji (136 MB), emoji-fluent (152 MB).",
   );
+});
+
+const context = newContext();
+const present = efficientNetLite0.isDone(context);
+test.skipIf(!present)('what is in the cache needs no Python', async () => {
+  const root = mkdtempSync(path.join(tmpdir(), 'tarflow-test-'));
+  await fetchData(['efficientnet-lite0'], { ...context, root });
+  expect(readdirSync(root)).toEqual([]);
+  rmSync(root, { recursive: true });
 });
 
 // The stand-in for npm is a shell script.

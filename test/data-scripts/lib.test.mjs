@@ -22,6 +22,7 @@ import {
   requireDiskSpace,
   sha256OfFile,
 } from '../../data-scripts/lib/files.mjs';
+import { labOptions } from '../../data-scripts/lib/lab.mjs';
 import { notebookError } from '../../data-scripts/lib/notebooks.mjs';
 import { cacheFolder } from '../../data-scripts/lib/places.mjs';
 import { Progress } from '../../data-scripts/lib/progress.mjs';
@@ -316,4 +317,15 @@ test("notebookError keeps the cell and its message, not the tools' own lines", (
     ].join('\n'),
   );
   expect(notebookError('jupyter: kernel died')).toBe('jupyter: kernel died');
+});
+
+test('JupyterLab opens its start page, but not in a folder that has none', () => {
+  const page = '--LabApp.default_url=/lab/tree/START.md';
+  expect(labOptions('/root', ['--no-browser'])).toEqual([
+    '--MultiKernelManager.default_kernel_name=tarflow',
+    '--LabApp.app_settings_dir=/root/data-scripts/lab-settings',
+    page,
+    '--no-browser',
+  ]);
+  expect(labOptions('/root', ['--ServerApp.root_dir=reproduction'])).not.toContain(page);
 });

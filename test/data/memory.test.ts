@@ -57,6 +57,7 @@ describe('what does not fit together is refused', () => {
       { pixels: parts.pixels.subarray(1) },
       /tiny has 23 values and 4 labels\. Expected 6 values per image/,
     ],
+    [{ classes: ['a'] }, /Image \d of tiny has label \d, and there are 1 classes/],
     [{ captions: ['w'] }, /tiny has 1 captions and 4 labels/],
   ])('%o', (wrong, message) => {
     expect(() => imageDataset({ ...parts, ...wrong })).toThrow(UserError);

@@ -75,14 +75,17 @@ export function difference(left: tf.Tensor, right: tf.Tensor): number {
   }, 0);
 }
 
-/** The Jacobian of a function of one sample, by automatic differentiation, row by row. */
-export function jacobian<T extends tf.Tensor>(f: (input: T) => tf.Tensor, input: T): number[][] {
-  const backward = tf.grad(f as (x: tf.Tensor) => tf.Tensor);
-  const output = f(input);
-  return Array.from({ length: output.size }, (_, row) => {
-    const unit = new Float32Array(output.size);
-    unit[row] = 1;
-    return Array.from(backward(input, tf.tensor(unit, output.shape)).dataSync());
+/**
+ * The Jacobian of a function of one sample, by automatic differentiation. Samples do not meet in the
+ * function, so one backward pass of as many copies as there are outputs gives a row for each.
+ */
+export function jacobian<T extends tf.Tensor>(f: (inputs: T) => tf.Tensor, input: T): number[][] {
+  return tidy(() => {
+    const { size, shape } = f(input);
+    const copies = tf.tile(input, [size, ...new Array<number>(input.rank - 1).fill(1)]);
+    const units = tf.reshape(tf.eye(size), [size, ...shape.slice(1)]);
+    const rows = tf.grad(f as (inputs: tf.Tensor) => tf.Tensor)(copies, units);
+    return tf.reshape(rows, [size, -1]).arraySync() as number[][];
   });
 }
 

@@ -28,7 +28,7 @@ async function chosen(length: number, seconds: number, minutes?: number, side?: 
 test('few pictures get a small model, and are not learnt by heart', async () => {
   const { config, settings, because, experiment } = await chosen(180, 0.01);
   expect(experiment).toMatchObject({ name: 'pets', dataset: 'folder:/pets' });
-  expect(config).toMatchObject({ channels: 64, classes: 2, patchSize: 4 });
+  expect(config).toMatchObject({ channels: 64, classes: 2, classDeviation: 0.2, patchSize: 4 });
   expect(settings).toMatchObject({
     batchSize: 32,
     steps: 2200,

@@ -4,13 +4,19 @@ import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
+import { bitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
+import { logProb, score } from '../../src/flow/density.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { readExperiment } from '../../src/models/experiments.js';
-import { createModel } from '../../src/models/registry.js';
+import { createModel, familyOf } from '../../src/models/registry.js';
 import { train } from '../../src/models/train-pictures.js';
+import { denoise } from '../../src/sampling/denoise.js';
 import { sample } from '../../src/sampling/sample.js';
+import { convergenceRankingMetric } from '../../src/sampling/study/metrics.js';
+import { checkRun } from '../../src/training/checks.js';
 import { usualSettings } from '../../src/training/settings.js';
 import { temporaryFolder } from '../cli/command-line.js';
+import { madeUpImages } from '../training/small.js';
 
 beforeAll(async () => {
   await startEngine();
@@ -54,8 +60,34 @@ test('a folder of pictures is trained on, and its model knows the names of class
   await expect(sample(model, { count: 1, label: 'cta' })).rejects.toThrow(
     /'cta'\. Did you mean cat\?/,
   );
+  const black = tf.zeros<tf.Rank.R4>([1, 3, 8, 8]);
+  const grey = tf.fill<tf.Rank.R4>([1, 3, 8, 8], 255);
+  for (const use of [logProb, score, bitsPerDimension]) {
+    expect(() => use(model, grey)).toThrow(/values from 255 to 255\. Expected .*x \/ 127\.5 - 1/);
+  }
+  expect(() => denoise(model, grey, { sigma: 0.05 })).toThrow(/values from 255/);
+  expect(() => logProb(model, black, { label: [0, 1, 0] })).toThrow(/3 labels came for 1 samples/);
+  const { metric } = convergenceRankingMetric(model, black, { label: 'dog' })[0]!;
+  expect(metric).toBe(convergenceRankingMetric(model, black, { label: 1 })[0]!.metric);
+  tf.dispose([grey, black]);
+  disposeModel(model);
   disposeModel(model);
   expect(tf.memory().numTensors).toBe(before);
+  await expect(sample(model, { count: 1 })).rejects.toThrow(/freed by disposeModel/);
+});
+
+test('numbers on a scale of 0 to 255 are not trained on', async () => {
+  const data = madeUpImages('train', 8);
+  const config = { ...tarflow, image: data.image, patchSize: 2 };
+  const read = (indices: ArrayLike<number>) => {
+    const raw = data.read(indices);
+    return { ...raw, values: Float32Array.from(raw.values) };
+  };
+  const run = { family: familyOf('tarflow'), config, settings: { batchSize: 4 } };
+  await checkRun({ ...run, data });
+  await expect(checkRun({ ...run, data: { ...data, read } })).rejects.toThrow(
+    /The images of made-up have values from \d+ to \d+\. Expected about/,
+  );
 });
 
 test('what no folder is, is said', async () => {
@@ -107,7 +139,7 @@ describe('an experiment in a file', () => {
     const wrong = read({ config, settings: { steps: -1, stepz: 3 } });
     for (const message of [
       /mine\.json has the key config\.layers, which is unknown.*nearest one is config\.layersPerBlock/,
-      /Besides, .*dataset is missing/,
+      /Besides, .*dataset is missing \(expected a string, such as "folder:mypics"\)/,
       /config\.blocks is 0 .*config\.channels|config\.channels is "many".*config\.blocks/,
       /settings\.steps is -1/,
       /settings\.stepz is unknown/,

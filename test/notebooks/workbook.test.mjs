@@ -31,13 +31,13 @@ afterEach(() => {
 });
 
 /**
- * Runs a made-up notebook 05 as `npm run workbook` does.
+ * Runs a made-up notebook in the place of 05 as `npm run workbook` does.
  *
  * @param {string[]} cells
  * @param {boolean} [judge]
  */
 async function run(cells, judge = true) {
-  const notebook = path.join(folder, '05-made-up.ipynb');
+  const notebook = path.join(folder, '05-bayes-classifier.ipynb');
   writeFileSync(notebook, madeNotebook(cells));
   const stream = { isTTY: false, write: (/** @type {string} */ text) => shown.push(text) };
   const reproduction = path.join(folder, 'reproduction');
@@ -86,7 +86,7 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
   expect(status).toBe(0);
   expect(changes()).toBe(before);
   expect(JSON.parse(readFileSync(notebook, 'utf8')).cells[0].execution_count).toBeNull();
-  expect(JSON.parse(`${text('notebooks', '05-made-up.ipynb')}`).cells).toHaveLength(3);
+  expect(JSON.parse(`${text('notebooks', '05-bayes-classifier.ipynb')}`).cells).toHaveLength(3);
   expect(text('results', 'pictures', '05.png')).toBe('');
   expect(text('results', 'claims', `${claim}.json`)).toContain(`${committed[flow]}`);
 
@@ -97,7 +97,7 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
   expect(outcome(flow)).toMatch(/computed +within$/);
   expect(outcome(regression)).toMatch(/read +–$/);
   expect(report).toContain('1 of 1 figures');
-  const times = JSON.parse(`${text('results', 'cell-times.json')}`)['05-made-up.ipynb'];
+  const times = JSON.parse(`${text('results', 'cell-times.json')}`)['05-bayes-classifier.ipynb'];
   expect(Object.keys(times)).toEqual(['cell-0', 'cell-1', 'cell-2']);
 });
 
@@ -108,7 +108,7 @@ test('a changed notebook that is run by hand writes to scratch/ and leaves the e
 const rows = await resultsTable(['${claim}']);
 console.log(rows.map(({ ours }) => ours), resultFile('pictures'));`);
   own[2] = own[2]?.replace("'pictures')", "'pictures'), { recursive: true }") ?? '';
-  const notebook = path.join(folder, '05-made-up.ipynb');
+  const notebook = path.join(folder, '05-bayes-classifier.ipynb');
   writeFileSync(notebook, madeNotebook(own));
   const env = { ...process.env, TARFLOW_QUICK: '', TARFLOW_TRAIN: '', TARFLOW_RESULTS: '' };
   const output = path.join(folder, 'executed.ipynb');
@@ -143,7 +143,7 @@ test('what an earlier run recorded does not count; a run in place reports, and d
 test('a cell that throws ends the run, with its message', async () => {
   const { status, text } = await run(["throw new Error('deliberate');"]);
   expect(status).toBe(1);
-  expect(shown.join('')).toMatch(/05-made-up\.ipynb stopped after .*deliberate/s);
-  expect(text('notebooks', '05-made-up.ipynb')).toBeUndefined();
+  expect(shown.join('')).toMatch(/05-bayes-classifier\.ipynb stopped after .*deliberate/s);
+  expect(text('notebooks', '05-bayes-classifier.ipynb')).toBeUndefined();
   expect(text('report.txt')).toBeUndefined();
 });

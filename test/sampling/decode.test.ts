@@ -19,7 +19,10 @@ const guidances: Record<string, Guidance | undefined> = {
 };
 
 describe.each(['graph', 'xla'] as const)('sequential sampling as one call, %s', (mode) => {
-  test.each(Object.entries(guidances))(
+  // XLA compiles what is recorded for the graph: `npm run nightly` sets TARFLOW_NIGHTLY.
+  const all = mode === 'graph' || process.env.TARFLOW_NIGHTLY;
+  const tried = ['none', 'of a, sharper'];
+  test.each(Object.entries(guidances).filter(([name]) => all || tried.includes(name)))(
     'gives what it gives op by op, guidance %s',
     async (_, g) => {
       const flow = smallFlow({ classes: 3 });

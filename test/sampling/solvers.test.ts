@@ -79,7 +79,7 @@ async function against(
   z: tf.Tensor3D,
   solver: Solver | readonly Solver[],
   guidance?: Guidance,
-  mode?: Mode,
+  mode: Mode = 'eager',
 ): Promise<{ error: number; traces: BlockTrace[] }> {
   const label =
     flow.config.classes > 0 ? Array.from({ length: z.shape[0] }, (_, i) => i % 2) : undefined;
@@ -89,7 +89,7 @@ async function against(
   const solved = await inverse(flow, z, {
     label,
     ...guided,
-    ...(mode && { mode }),
+    mode,
     solver,
     onTrace: (trace) => traces.push(trace),
   });
@@ -110,7 +110,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
       expectNoTensorsLeft();
       const z = randomLatents(flow, batch, seed);
       // Op by op: to record a graph for each of these shapes would take minutes.
-      const { error, traces } = await against(flow, z, solver, guidance, 'eager');
+      const { error, traces } = await against(flow, z, solver, guidance);
       z.dispose();
       const told = JSON.stringify({ config: flow.config, solver, guidance, batch });
       expect(error, told).toBeLessThan(1e-5);
@@ -155,7 +155,7 @@ describe('at tolerance 0 an iteration gives what sequential solving gives', () =
   ] as const)('a trained model, guided: %s', async (name, guidance, solver) => {
     const { flow, noise } = await goldenModel(name);
     const z = tf.slice(noise, [0, 0, 0], [2, -1, -1]);
-    const { error } = await against(flow, z, solver, guidance, 'eager');
+    const { error } = await against(flow, z, solver, guidance);
     expect(error).toBeLessThan(1e-4);
   });
 });
@@ -234,14 +234,15 @@ describe('the work of an iteration', () => {
     const flow = smallFlow();
     const z = unequalLatents(flow);
     const solver = { kind: 'gaussSeidelJacobi', segments: 2, tolerance: 0.02 } as const;
+    const how = { solver, mode: 'eager' } as const;
     const traces: BlockTrace[] = [];
-    const together = await inverse(flow, z, { solver, onTrace: (t) => traces.push(t) });
+    const together = await inverse(flow, z, { ...how, onTrace: (t) => traces.push(t) });
     const shrunk = traces.some(({ iterations }) => iterations.some(({ samples }) => samples < 4));
     expect(shrunk, 'a sample left early').toBe(true);
     for (let sample = 0; sample < 4; sample++) {
       const one = tf.slice(z, [sample, 0, 0], [1, -1, -1]);
       const own: BlockTrace[] = [];
-      const alone = await inverse(flow, one, { solver, onTrace: (t) => own.push(t) });
+      const alone = await inverse(flow, one, { ...how, onTrace: (t) => own.push(t) });
       const row = tf.slice(together, [sample, 0, 0, 0], [1, -1, -1, -1]);
       expect(difference(alone, row)).toBeLessThan(1e-4);
       expect(own.map(({ sampleIterations }) => sampleIterations[0])).toEqual(
@@ -255,7 +256,7 @@ describe('the work of an iteration', () => {
     const totals: number[] = [];
     for (const tolerance of [1e-1, 1e-3, 1e-5]) {
       const solver = { kind: 'jacobi', tolerance } as const;
-      const { error, traces } = await against(flow, noise, solver, undefined, 'eager');
+      const { error, traces } = await against(flow, noise, solver);
       expect(error).toBeLessThan(10 * tolerance);
       totals.push(traces.reduce((sum, { evaluations }) => sum + evaluations, 0));
     }
@@ -524,8 +525,7 @@ describe('the published form', () => {
         published: true,
       });
       await inverse(flow, noise, {
-        label: labels,
-        solver,
+        ...{ label: labels, solver, mode: 'eager' },
         onTrace: ({ iterations }) => found.push(iterations.length),
       });
       expect(found).toEqual([0, ...expected]);
@@ -579,6 +579,7 @@ describe('the published form', () => {
     })) {
       const found: number[] = [];
       await inverse(flow, noise, {
+        mode: 'eager',
         solver: {
           ...published({ segments: 1, maximum: 64, start: 'latent' }),
           tolerance: Number(tolerance),

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
 import { leaves } from '../../src/core/tree.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
@@ -13,7 +14,7 @@ import type { TrainingSettings } from '../../src/training/settings.js';
 import type { LoadedStartingPoint } from '../../src/training/state.js';
 import { train } from '../../src/training/train.js';
 import { expectNoTensorsLeft } from '../leaks.js';
-import { temporaryFolder } from '../temporary-folder.js';
+import { sharedFolder, temporaryFolder } from '../temporary-folder.js';
 import {
   madeUpImages,
   smallRun as run,
@@ -36,6 +37,20 @@ async function finish(of: TarFlowRun): Promise<Record<string, number[]>> {
   );
   disposeModel(model);
   return parameters;
+}
+
+/** The folder of a whole run, and the parameters that it ends with: others are compared with it. */
+const whole = path.join(sharedFolder(), 'run');
+let expected: Record<string, number[]>;
+beforeAll(async () => {
+  expected = await finish(run(whole));
+});
+
+/** A copy of that folder. */
+function doneFolder(): string {
+  const folder = newFolder();
+  fs.cpSync(whole, folder, { recursive: true });
+  return folder;
 }
 
 /** Stops a run after a step, as Control-C does. */
@@ -118,16 +133,14 @@ describe('a run that was stopped goes on as if it had not been', () => {
   });
 
   test('before its first state was saved', async () => {
-    const [whole, killed] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole));
+    const killed = newFolder();
     await killAfter(1, run(killed));
     expect(await finish(run(killed, { resume: true }))).toEqual(expected);
     expect(losses(killed)).toEqual(losses(whole));
   });
 
   test('after its last step there is nothing left to do', async () => {
-    const folder = newFolder();
-    const expected = await finish(run(folder));
+    const folder = doneFolder();
     const log = fs.readFileSync(path.join(folder, 'log.jsonl'));
     expect(await finish(run(folder, { resume: true }))).toEqual(expected);
     expect(fs.readFileSync(path.join(folder, 'log.jsonl')).equals(log)).toBe(true);
@@ -159,17 +172,21 @@ test('a loss that is not finite leaves the last saved state', async () => {
   const folder = newFolder();
   const settings = { ...smallSettings, steps: 20, peakLearningRate: 1e12, saveEvery: 1 };
   const error = await train(run(folder, { settings })).catch((reason: Error) => reason);
+  expect(error).toBeInstanceOf(UserError);
   const kept = Number(/keeps the state of step (\d+)/.exec((error as Error).message)?.[1]);
   expect(kept).toBeGreaterThan(0);
   expect(fs.readdirSync(folder).sort()).toEqual(runFiles(kept));
-  const { metadata } = await readSafetensors(path.join(folder, `state-${kept}.safetensors`));
-  expect(metadata.step).toBe(String(kept));
+  const state = await readSafetensors(path.join(folder, `state-${kept}.safetensors`));
+  expect(state.metadata.step).toBe(String(kept));
+  for (const { data } of Object.values(state.tensors)) {
+    expect(data.every((value) => Number.isFinite(value))).toBe(true);
+  }
+  expect(losses(folder).at(-1)?.[0]).toBe(kept);
 });
 
 describe('the log', () => {
   test('half a last line is what a killed run leaves, and is no obstacle', async () => {
-    const [whole, killed] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole));
+    const killed = newFolder();
     await killAfter(3, run(killed));
     const log = path.join(killed, 'log.jsonl');
     fs.appendFileSync(log, '{"step":4,"epo');
@@ -289,7 +306,11 @@ describe('the mode of a run', () => {
       [2000, 'xla'],
     ] as const) {
       const folder = newFolder();
-      await stopAfter(1, run(folder, { mode: undefined, settings: settings(steps) }));
+      const onBegin = () => {
+        throw new Error('stopped');
+      };
+      const begun = run(folder, { mode: undefined, settings: settings(steps), onBegin });
+      await expect(train(begun)).rejects.toThrow('stopped');
       expect(described(folder).mode).toBe(mode);
     }
   });
@@ -309,8 +330,7 @@ describe('a run that goes on under another plan', () => {
   const longer = { ...smallSettings, steps: smallSettings.steps + 2, peakLearningRate: 0.005 };
 
   test('has to be asked for, keeps the old plan, and goes on from where it was', async () => {
-    const folder = newFolder();
-    await finish(run(folder));
+    const folder = doneFolder();
     await expect(train(run(folder, { settings: longer, resume: true }))).rejects.toThrow(
       '--replan',
     );
@@ -330,8 +350,7 @@ describe('a run that goes on under another plan', () => {
   });
 
   test('cannot end before the step that it is at', async () => {
-    const folder = newFolder();
-    await finish(run(folder));
+    const folder = doneFolder();
     const before = described(folder);
     const shorter = { ...smallSettings, steps: smallSettings.steps - 1 };
     await expect(train(run(folder, { settings: shorter, resume: 'replanned' }))).rejects.toThrow(
@@ -341,8 +360,7 @@ describe('a run that goes on under another plan', () => {
   });
 
   test('cannot become a run of something else', async () => {
-    const folder = newFolder();
-    await finish(run(folder));
+    const folder = doneFolder();
     for (const settings of [
       { ...longer, seed: 99 },
       { ...longer, noise: { kind: 'gaussian', sigma: 0.123 } as const },
@@ -355,8 +373,7 @@ describe('a run that goes on under another plan', () => {
 
 describe('a run is compared by what its run.json means', () => {
   test('keys in another order, and other forms of numbers', async () => {
-    const [whole, folder] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole));
+    const folder = newFolder();
     await stopAfter(3, run(folder));
     const { settings, config, ...rest } = described(folder);
     const reversed = Object.fromEntries(Object.entries(settings).reverse());
@@ -401,8 +418,7 @@ test('a run of a version before 0.2 is refused, with what to do instead', async 
 });
 
 test('a run whose checkpoint was deleted goes on, and has one again at once', async () => {
-  const [whole, folder] = [newFolder(), newFolder()];
-  const expected = await finish(run(whole));
+  const folder = newFolder();
   await stopAfter(3, run(folder));
   const checkpoint = path.join(folder, 'checkpoint.safetensors');
   const saved = fs.readFileSync(checkpoint);
@@ -417,8 +433,7 @@ test('a run whose checkpoint was deleted goes on, and has one again at once', as
 
 describe('while a run goes on, its folder is locked', () => {
   test('against another process; killed, the run goes on at once', async () => {
-    const [whole, killed] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole));
+    const killed = newFolder();
     const program = path.join(__dirname, 'held-run.ts');
     const child = spawn(process.execPath, ['--import', 'tsx', program, killed, '5']);
     onTestFinished(() => void child.kill('SIGKILL'));
@@ -465,19 +480,13 @@ describe('a run that begins with what another one learnt', () => {
     return found;
   }
 
-  async function startingPoint(settings = smallSettings): Promise<LoadedStartingPoint> {
-    const folder = newFolder();
-    await finish(run(folder, { settings }));
-    return point(new RunFolder(folder).checkpoint);
-  }
-
   test('goes on from there, says so, and is resumed without naming it again', async () => {
-    const from = await startingPoint();
-    const [whole, parts] = [newFolder(), newFolder()];
-    const expected = await finish(run(whole, { from }));
+    const from = await point(new RunFolder(whole).checkpoint);
+    const [second, parts] = [newFolder(), newFolder()];
+    const longer = await finish(run(second, { from }));
     await stopAfter(2, run(parts, { from }));
-    expect(await finish(run(parts, { resume: true }))).toEqual(expected);
-    expect(losses(parts)).toEqual(losses(whole));
+    expect(await finish(run(parts, { resume: true }))).toEqual(longer);
+    expect(losses(parts)).toEqual(losses(second));
 
     const { checkpoint, sha256, steps } = from;
     expect(described(parts).from).toEqual({ checkpoint, sha256, steps });
@@ -485,13 +494,11 @@ describe('a run that begins with what another one learnt', () => {
     expect(sha256).toMatch(/^[0-9a-f]{64}$/);
     const trained = await loadCheckpoint(new RunFolder(parts).checkpoint);
     expect(trained.details.steps).toBe(2 * smallSettings.steps);
-    const fresh = newFolder();
-    await finish(run(fresh));
-    expect(losses(fresh)[0]).not.toEqual(losses(whole)[0]);
+    expect(losses(parts)[0]).not.toEqual(losses(whole)[0]);
   });
 
   test('cannot be resumed with another one, nor without it where nothing was saved', async () => {
-    const from = await startingPoint();
+    const from = await point(new RunFolder(whole).checkpoint);
     const folder = newFolder();
     await killAfter(1, run(folder, { from }));
     await expect(train(run(folder, { resume: true }))).rejects.toThrow('--from');
@@ -503,7 +510,7 @@ describe('a run that begins with what another one learnt', () => {
   });
 
   test('refuses one of another configuration', async () => {
-    const from = await startingPoint();
+    const from = await point(new RunFolder(whole).checkpoint);
     const config = { ...smallConfig, blocks: smallConfig.blocks + 1 };
     await expect(train(run(newFolder(), { config, from }))).rejects.toThrow(
       `has blocks ${smallConfig.blocks}, the run ${smallConfig.blocks + 1}`,

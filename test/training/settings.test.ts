@@ -27,65 +27,29 @@ test('what is left out is as usual', () => {
   expect(checkSettings()).toEqual(usualSettings);
 });
 
-const cases: [string, object, string][] = [
-  [
-    '0 steps',
-    { ...smallSettings, steps: 0 },
-    'The training setting steps is 0. Expected a number above 0.',
-  ],
-  [
-    'no steps left to fall',
-    { ...smallSettings, warmupSteps: 2, holdSteps: smallSettings.steps },
-    'Lower holdSteps or raise steps',
-  ],
-  [
-    'no number',
-    { ...smallSettings, steps: 'ten' },
-    "steps is 'ten'. Expected a whole number above 0.",
-  ],
-  [
-    'not a number',
-    { ...smallSettings, clipNorm: Number.NaN },
-    'clipNorm is NaN. Expected a number of at least 0.',
-  ],
-  [
-    'infinity',
-    { ...smallSettings, weightDecay: Infinity },
-    'weightDecay is Infinity. Expected a number of at least 0.',
-  ],
-  [
-    'a share of 1',
-    { ...smallSettings, dropLabel: 1 },
-    'dropLabel is 1. Expected a number from 0 to below 1.',
-  ],
-  [
-    'a precision',
-    { ...smallSettings, precision: 'float64' },
-    "precision is 'float64'. Expected float32 or bfloat16.",
-  ],
-  [
-    'an unknown noise',
-    { ...smallSettings, noise: { kind: 'pink' } },
-    "noise.kind is 'pink'. Expected gaussian, uniform or none.",
-  ],
-  [
-    'a negative sigma',
-    { ...smallSettings, noise: { kind: 'gaussian', sigma: -1 } },
-    'noise.sigma is -1. Expected a number above 0.',
-  ],
-  [
-    'an unknown setting',
-    { ...smallSettings, batchsize: 3 },
-    "There is no training setting 'batchsize'. Did you mean batchSize?",
-  ],
-  [
-    'one inside another',
-    { ...smallSettings, noise: { kind: 'uniform', sigma: 1 } },
-    "There is no training setting 'noise.sigma'. Leave it out.",
-  ],
-];
-
-test.each(cases)('%s is refused', (_, settings, message) => {
+test.each<[object, string]>([
+  [{ steps: 0 }, 'The training setting steps is 0. Expected a number above 0.'],
+  [{ steps: 1.5 }, 'steps is 1.5. Expected a whole number above 0.'],
+  [{ steps: 'ten' }, "steps is 'ten'. Expected a whole number above 0."],
+  [{ batchSize: 0 }, 'batchSize is 0'],
+  [{ warmupSteps: -1 }, 'warmupSteps is -1'],
+  [{ holdSteps: -1 }, 'holdSteps is -1'],
+  [{ warmupSteps: 2, holdSteps: smallSettings.steps }, 'Lower holdSteps or raise steps'],
+  [{ peakLearningRate: Number.NaN }, 'peakLearningRate is NaN'],
+  [{ clipNorm: Number.NaN }, 'clipNorm is NaN. Expected a number of at least 0.'],
+  [{ clipNorm: -1 }, 'clipNorm is -1'],
+  [{ averageDecay: 1 }, 'averageDecay is 1'],
+  [{ weightDecay: Infinity }, 'weightDecay is Infinity. Expected a number of at least 0.'],
+  [{ beta2: 1 }, 'beta2 is 1'],
+  [{ dropLabel: 1 }, 'dropLabel is 1. Expected a number from 0 to below 1.'],
+  [{ seed: 0.5 }, 'seed is 0.5'],
+  [{ precision: 'float64' }, "precision is 'float64'. Expected float32 or bfloat16."],
+  [{ noise: { kind: 'pink' } }, "noise.kind is 'pink'. Expected gaussian, uniform or none."],
+  [{ noise: { kind: 'gaussian', sigma: -1 } }, 'noise.sigma is -1. Expected a number above 0.'],
+  [{ batchsize: 3 }, "There is no training setting 'batchsize'. Did you mean batchSize?"],
+  [{ noise: { kind: 'uniform', sigma: 1 } }, "no training setting 'noise.sigma'. Leave it out."],
+])('%j is refused', (changes, message) => {
+  const settings = { ...smallSettings, ...changes };
   expect(() => checkSettings(settings)).toThrow(UserError);
   expect(() => checkSettings(settings)).toThrow(message);
 });

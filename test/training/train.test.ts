@@ -210,18 +210,7 @@ test('beta2 is 0.95 where it is absent; its bias is corrected, so a first step i
 
 describe('what does not fit is refused, and nothing leaks', () => {
   const cases: [Partial<TrainingSettings>, Partial<TarFlowRun>, RegExp][] = [
-    [{ batchSize: 0 }, {}, /batchSize is 0/],
     [{ steps: 1.5 }, {}, /steps is 1\.5/],
-    [{ dropLabel: 1 }, {}, /dropLabel is 1/],
-    [{ peakLearningRate: Number.NaN }, {}, /peakLearningRate is NaN/],
-    [{ warmupSteps: -1 }, {}, /warmupSteps is -1/],
-    [{ holdSteps: -1 }, {}, /holdSteps is -1/],
-    [{ clipNorm: -1 }, {}, /clipNorm is -1/],
-    [{ averageDecay: 1 }, {}, /averageDecay is 1/],
-    [{ weightDecay: -1 }, {}, /weightDecay is -1/],
-    [{ beta2: 1 }, {}, /beta2 is 1/],
-    [{ seed: 0.5 }, {}, /seed is 0\.5/],
-    [{ precision: 'float64' as never }, {}, /precision is 'float64'/],
     [{ batchSize: 33 }, {}, /batch of 33 is larger than made-up \(32/],
     [{}, { config: { ...smallConfig, classes: 2 } }, /3 classes and the model 2/],
     [

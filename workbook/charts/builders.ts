@@ -168,7 +168,7 @@ export function barChart(
  * A table of numbers as colours. The first row is at the bottom (default), as for a density, or on top, as
  * for a matrix. Numbers that are not finite stay blank.
  *
- * @throws RangeError where the values are not rows × columns
+ * @throws RangeError for no values, and where they are not rows × columns
  */
 export function heatMap(
   chart: ChartText & {
@@ -188,7 +188,7 @@ export function heatMap(
   },
 ): ChartSpec {
   const { values, rows, columns } = chart;
-  if (values.length !== rows * columns) {
+  if (values.length === 0 || values.length !== rows * columns) {
     throw new RangeError(
       `Got ${values.length} values, expected the ${rows * columns} of a heat map of ${rows} × ${columns}. Give them row by row.`,
     );

@@ -5,6 +5,7 @@ import { UserError } from '../../src/core/errors.js';
 import { writeAtomically } from '../../src/core/files.js';
 import { display, type MimeBundle, type PageSize } from '../../src/show/display.js';
 import { fontFamily, pagePng, sharp } from '../../src/show/sharp.js';
+import { faultsOf } from './faults.js';
 
 /** A vega-lite 5 specification, from one of the builders in chart-types.ts or written by hand. */
 export interface ChartSpec {
@@ -116,6 +117,10 @@ async function draw(spec: ChartSpec): Promise<{ png: Buffer; width: number; heig
 }
 
 async function toSvg(spec: ChartSpec): Promise<string> {
+  const { missing, notFinite } = faultsOf(spec);
+  const refuse = (reasons: readonly string[], remedy: string) =>
+    new UserError(`The chart '${titleOf(spec)}' cannot be drawn (${reasons.join('; ')})`, remedy);
+  if (missing.length > 0) throw refuse(missing, 'Expected fields that the rows have');
   // Loaded when first needed, because they take half a second and most programs draw nothing.
   const vega: typeof Vega & { textMetrics: TextMetrics } = require('vega');
   const vegaLite: typeof VegaLite = require('vega-lite');
@@ -133,9 +138,10 @@ async function toSvg(spec: ChartSpec): Promise<string> {
       view.finalize();
     }
   } catch (error) {
-    throw new UserError(
-      `The chart '${titleOf(spec)}' cannot be drawn (${error instanceof Error ? error.message : error})`,
-      'Expected a vega-lite 5 specification',
+    const reason = error instanceof Error ? error.message : String(error);
+    throw refuse(
+      [...notFinite, reason],
+      notFinite.length > 0 ? 'Expected finite numbers' : 'Expected a vega-lite 5 specification',
     );
   }
 }

@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { checkWritable, count, wholeNumber } from '../../src/cli/arguments.js';
 import { defineCommand, type Outcome, stopwatch } from '../../src/cli/command.js';
 import { startEngine } from '../../src/core/engine.js';
+import { UserError } from '../../src/core/errors.js';
 import { startProgress } from '../../src/show/progress.js';
 import { studyBlocks } from '../acceleration/block-study.js';
 import { type BlockStudyRow, readRecord, writeRecord } from '../records/record.js';
@@ -61,8 +62,13 @@ async function run(checkpoints: string[], options: BlocksOptions): Promise<Outco
   const engine = await startEngine();
   const settings = { samples, batch, images, seed, tolerance };
   const before = await readRecord('blocks', output);
-  const goesOn = before && JSON.stringify(before.settings) === JSON.stringify(settings);
-  const rows: BlockStudyRow[] = goesOn ? before.rows : [];
+  if (before && JSON.stringify(before.settings) !== JSON.stringify(settings)) {
+    throw new UserError(
+      `${output} was measured with other settings: ${JSON.stringify(before.settings)}`,
+      'Delete it, or give --output',
+    );
+  }
+  const rows: BlockStudyRow[] = before?.rows ?? [];
   const elapsed = stopwatch();
   for (const checkpoint of checkpoints.length > 0 ? checkpoints : flows) {
     if (rows.some(({ model }) => model === checkpoint)) continue;
@@ -76,9 +82,9 @@ async function run(checkpoints: string[], options: BlocksOptions): Promise<Outco
     await writeRecord<'blocks'>(output, {
       settings,
       rows,
-      command: ['tarflow blocks', ...checkpoints].join(' '),
+      command: `tarflow blocks --samples ${samples} --batch ${batch} --images ${images} --seed ${seed}`,
       cost: {
-        seconds: Number(goesOn ? before.cost.seconds : 0) + elapsed(),
+        seconds: Number(before?.cost.seconds ?? 0) + elapsed(),
         cores: os.availableParallelism(),
       },
       date: new Date().toISOString(),

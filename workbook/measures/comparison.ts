@@ -35,9 +35,7 @@ export function pairedDifference(
       `Cannot pair ${count} values with ${second.length}. Give two lists of the same length, of two values or more.`,
     );
   }
-  if (!(level > 0 && level < 1)) {
-    throw new RangeError(`The level is ${level}. Expected a number between 0 and 1, such as 0.95.`);
-  }
+  checkLevel(level);
   const differences = second.map((value, i) => value - first[i]!);
   const [centre, deviation] = [mean(differences), standardDeviation(differences)];
   const error = deviation / Math.sqrt(count);
@@ -47,7 +45,7 @@ export function pairedDifference(
     mean: centre,
     standardDeviation: deviation,
     interval: [centre - reach, centre + reach],
-    p: centre === 0 ? 1 : 1 - withinT(Math.abs(centre) / error, count - 1),
+    p: centre === 0 ? 1 : Math.max(0, 1 - withinT(Math.abs(centre) / error, count - 1)),
   };
 }
 
@@ -67,6 +65,7 @@ export function unpairedDifference(
       `Got ${first.length} and ${second.length} values. Give two or more of each.`,
     );
   }
+  checkLevel(level);
   const parts = [first, second].map((values) => standardDeviation(values) ** 2 / values.length);
   const variance = parts.reduce((sum, part) => sum + part, 0);
   const spread = parts.map((part, i) => part ** 2 / ([first, second][i]!.length - 1));
@@ -74,6 +73,11 @@ export function unpairedDifference(
   const centre = mean(second) - mean(first);
   const reach = variance === 0 ? 0 : tQuantile((1 + level) / 2, freedom) * Math.sqrt(variance);
   return { mean: centre, interval: [centre - reach, centre + reach] };
+}
+
+function checkLevel(level: number): void {
+  if (level > 0 && level < 1) return;
+  throw new RangeError(`The level is ${level}. Expected a number between 0 and 1, such as 0.95.`);
 }
 
 /** Two classifiers on the same images: where exactly one of them is right. */

@@ -1,5 +1,4 @@
-import type { Paper } from './claim.js';
-import type { MeasureName, PaperScale, PublishedFigure, Source } from './paper-table.js';
+import type { MeasureName, Paper, PaperScale, PublishedFigure, Source } from './paper-table.js';
 import { afhq256, paperScales } from './tarflow.js';
 
 const work = 'arXiv 2505.12849';

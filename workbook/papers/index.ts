@@ -1,14 +1,11 @@
-import type { Paper } from './claim.js';
 import { gsJacobi } from './gs-jacobi.js';
 import type { MeasuredFigure } from './measurements/measurement.js';
-import type { MeasureName, PublishedFigure, Row, Source, Table } from './paper-table.js';
+import type { MeasureName, Paper, PublishedFigure, Row, Source, Table } from './paper-table.js';
 import { selectiveJacobi } from './selective-jacobi.js';
 import { starflow } from './starflow.js';
 import { tarflow } from './tarflow.js';
 
 export * from './agreement.js';
-export * from './claim.js';
-export * from './claims.js';
 export * from './measurements/index.js';
 export * from './measurements/measurement.js';
 export * from './paper-table.js';

@@ -194,3 +194,12 @@ export const measures = {
 } as const satisfies Record<string, Measure>;
 
 export type MeasureName = keyof typeof measures;
+
+/** A paper, and what its tables report. */
+export interface Paper {
+  id: string;
+  title: string;
+  /** For example 'arXiv 2412.06329'. */
+  work: string;
+  tables: readonly Table[];
+}

@@ -1,5 +1,4 @@
-import type { Paper } from './claim.js';
-import type { PaperScale, PublishedFigure, Row, Source } from './paper-table.js';
+import type { Paper, PaperScale, PublishedFigure, Row, Source } from './paper-table.js';
 import { afhq256 } from './tarflow.js';
 
 const work = 'arXiv 2505.24791';

@@ -1,5 +1,4 @@
-import type { Paper } from './claim.js';
-import { ourFlows, type PaperScale, reported, type Source } from './paper-table.js';
+import { ourFlows, type Paper, type PaperScale, reported, type Source } from './paper-table.js';
 
 const work = 'arXiv 2506.06276';
 const quoted = (place: string): Source => ({ work, place, known: 'quoted' });

@@ -1,7 +1,7 @@
-import type { Paper } from './claim.js';
 import {
   type MeasureName,
   ourFlows,
+  type Paper,
   type PaperScale,
   reported,
   type Source,

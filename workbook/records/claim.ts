@@ -1,4 +1,5 @@
 import * as path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { currentEngine, type EngineName } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { readBytes } from '../../src/core/files.js';
@@ -31,6 +32,8 @@ export type FiguresOf<Id extends MeasurementId> = Readonly<
 /** What a notebook tells of its figures. */
 export interface ClaimDetails<Name extends string = string>
   extends Pick<RecordedClaim, 'configuration' | 'seed' | 'cost'> {
+  /** What was measured or chosen besides figures; unlike the configuration it may change. */
+  found?: RecordedClaim['found'];
   /** Figures that were taken from files of `results/`, and not computed: by name. */
   read?: Readonly<Partial<Record<Name, number | undefined>>>;
   /** Standard errors of figures, by name. */
@@ -71,6 +74,7 @@ const ownClaims = new Map<string, RecordedClaim>();
  * date, which tell of the run that measured. Where another kind of processor had measured the same
  * configuration with the same seed and weights, its figures that differ by more than their tolerance
  * are kept in `elsewhere`. A claim from before weights were written down is compared without them.
+ * Where `results/` itself is written, a claim of another configuration than the committed one is refused.
  * In a short run a figure that is of another number of samples than the committed one keeps the
  * committed one, too, and the claim its configuration, seed, cost and date. Under TARFLOW_QUICK=1
  * nothing is written.
@@ -79,7 +83,7 @@ const ownClaims = new Map<string, RecordedClaim>();
  * @param figures the numbers that this run computed, by name
  * @returns the claim as recorded
  * @throws UserError for a measurement or figure that is not declared there, a value that is not
- *   finite, before `startEngine`, or when the file cannot be written
+ *   finite, a configuration that has changed, before `startEngine`, or when the file cannot be written
  */
 export function recordClaim<const Id extends MeasurementId>(
   id: Id,
@@ -100,7 +104,8 @@ export async function recordClaim(
   const ours = withoutAbsent({ ...read, ...withoutAbsent(figures) });
   const isShort = Object.keys(figures).length < Object.keys(computed).length;
   const measured = Object.keys(ours).length > 0;
-  const here = old && !measured ? old : { ...details, ...(await thisRun()) };
+  const here = old && !measured ? old : { found: {}, ...details, ...(await thisRun()) };
+  if (old && writtenFile(id) === committedFile(id)) refuseChange(old, here.configuration);
   // What a short run did compute is judged by what it ran on.
   const run = old && isShort ? { ...old, weights: here.weights, versions: here.versions } : here;
   // A figure that keeps its value keeps what was said of it.
@@ -119,6 +124,7 @@ export async function recordClaim(
     n: inOrder(counts, old?.n),
     read: Object.keys(values).filter((name) => figures[name] === undefined),
     configuration: withSortedKeys(run.configuration),
+    found: withSortedKeys(run.found),
     seed: run.seed,
     ...(run.weights && { weights: withSortedKeys(run.weights) }),
     cost: withSortedKeys(run.cost),
@@ -208,6 +214,34 @@ function otherProcessors(
   });
   if (differing.length === 0) return earlier;
   return [...earlier, { processor, figures: Object.fromEntries(differing) }];
+}
+
+/** @throws UserError that names what is not as it was in a configuration */
+function refuseChange({ id, configuration }: RecordedClaim, now: unknown): void {
+  // As it would be read back.
+  const changes = changesBetween(configuration, JSON.parse(JSON.stringify(now)));
+  if (changes.length === 0) return;
+  throw new UserError(
+    `The configuration of '${id}' is not that of the record (${changes.join('; ')})`,
+    `Undo the change, or delete ${committedFile(id)}, and the claim is recorded anew`,
+  );
+}
+
+/** 'training.steps was 2000 and is 300', for each field that differs. */
+function changesBetween(before: unknown, now: unknown, name = ''): string[] {
+  if (isDeepStrictEqual(before, now)) return [];
+  if (!isRecord(before) || !isRecord(now)) {
+    const [was, is] = [before, now].map((value) => JSON.stringify(value) ?? 'absent');
+    return [`${name} was ${was} and is ${is}`];
+  }
+  const names = new Set([...Object.keys(before), ...Object.keys(now)]);
+  return [...names].flatMap((key) =>
+    changesBetween(before[key], now[key], name === '' ? key : `${name}.${key}`),
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The engine that a claim ran on: its versions name it with the version behind. */
@@ -303,12 +337,19 @@ async function thisRun(): Promise<Pick<RecordedClaim, 'weights' | 'versions' | '
 }
 
 /** A claim as its file holds it: what is empty is left out. */
-function withoutEmpty({ errors, n, elsewhere, ...claim }: RecordedClaim) {
+function withoutEmpty({ errors, n, found, elsewhere, ...claim }: RecordedClaim) {
   const filled = <T extends object>(value: T) =>
     Object.keys(value).length > 0 ? value : undefined;
-  const { id, title, command, figures, date, ...rest } = claim;
-  const stated = { id, title, command, figures, errors: filled(errors), n: filled(n) };
-  return { ...stated, ...rest, elsewhere: filled(elsewhere), date };
+  const { id, title, command, figures, read, configuration, date, ...rest } = claim;
+  const stated = { id, title, command, figures, errors: filled(errors), n: filled(n), read };
+  return {
+    ...stated,
+    configuration,
+    found: filled(found),
+    ...rest,
+    elsewhere: filled(elsewhere),
+    date,
+  };
 }
 
 /** A change of the file is then a change of the results. */

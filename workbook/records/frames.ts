@@ -1,8 +1,6 @@
 import * as path from 'node:path';
 import type { DataFrame } from 'nodejs-polars';
 import { UserError } from '../../src/core/errors.js';
-import type { MeasurementId } from '../papers/index.js';
-import { readClaim } from './claim.js';
 import { readRecord } from './record.js';
 import { resultToRead } from './results-folder.js';
 import { readCommittedTable } from './table.js';
@@ -87,20 +85,6 @@ export async function validationsFrame(names: readonly string[]): Promise<DataFr
           : [],
       ),
     ),
-  );
-}
-
-/** The figures of a recorded claim: `figure`, `value`, `error` and `n`. */
-export async function figuresFrame(id: MeasurementId): Promise<DataFrame> {
-  const claim = await readClaim(id);
-  if (!claim) throw new UserError(`There is no claim '${id}'`, 'Run the notebook that records it');
-  return frameOf(
-    Object.entries(claim.figures).map(([figure, value]) => ({
-      figure,
-      value,
-      error: claim.errors[figure] ?? null,
-      n: claim.n[figure] ?? '',
-    })),
   );
 }
 

@@ -43,6 +43,8 @@ const claim = z.strictObject({
   read: z.array(z.string()),
   /** Everything that makes the run repeatable. */
   configuration: z.record(z.string(), z.unknown()),
+  /** What the run measured or chose besides the figures, such as those of each seed. */
+  found: z.record(z.string(), z.unknown()).default({}),
   seed: z.number(),
   /**
    * The trained models that the notebook had asked for, each with the first 16 hexadecimal digits of

@@ -1,12 +1,8 @@
 import { mean, standardErrorOfMean } from '../../src/evaluation/statistics.js';
 import { formatValue } from '../../src/show/table.js';
+import type { OurReference, Sentence } from '../claims/paper-claim.js';
 import { twoDigits } from '../notebook/numbers-in-text.js';
-import {
-  type OurReference,
-  type PublishedReference,
-  publishedFigure,
-  type Sentence,
-} from '../papers/index.js';
+import { type PublishedReference, publishedFigure } from '../papers/index.js';
 import { readClaim } from '../records/claim.js';
 import { readCommittedTable } from '../records/table.js';
 

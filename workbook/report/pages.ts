@@ -10,6 +10,7 @@ import {
   expectationTable,
   figureTables,
   notebookTable,
+  startTable,
   summaryTable,
   verdictTable,
 } from './results.js';
@@ -17,6 +18,7 @@ import {
 /** The pages that have generated parts: by file, below the project's folder, and name of the part. */
 const pages: Record<string, Record<string, () => string | Promise<string>>> = {
   'README.md': { notebooks: notebookTable, results: summaryTable, speed: speedTable },
+  'notebooks/START.md': { notebooks: startTable },
   'docs/benchmarks.md': { benchmarks: benchmarkSummary },
   'results/README.md': {
     verdicts: verdictTable,

@@ -1,10 +1,8 @@
+import { type OurReference, ofTrainings, ours } from '../claims/paper-claim.js';
 import {
   type FigureName,
   type MeasurementId,
   type MeasureName,
-  type OurReference,
-  ofTrainings,
-  ours,
   published,
   tableOf,
 } from '../papers/index.js';

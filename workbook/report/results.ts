@@ -1,15 +1,15 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import * as path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
+import { packageRoot } from '../../src/core/package-root.js';
 import { formatValue } from '../../src/show/table.js';
+import { claims } from '../claims/claims.js';
+import { recordedEvidence } from '../claims/evidence.js';
+import { type Claim, type JudgedPart, judge } from '../claims/paper-claim.js';
 import { experiments, runNotes } from '../experiments/index.js';
 import {
-  type Claim,
-  claims,
   commandOf,
-  type Evidence,
-  type JudgedPart,
-  judge,
   type Measurement,
   measurements,
   type Notebook,
@@ -17,7 +17,7 @@ import {
   publishedOf,
 } from '../papers/index.js';
 import { type RecordedClaim, readClaim } from '../records/claim.js';
-import { readRecord, readResult } from '../records/record.js';
+import { readResult } from '../records/record.js';
 import { resultsFolder } from '../records/results-folder.js';
 import { findCommittedRun, readCommittedRun } from '../records/training-run.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
@@ -86,35 +86,6 @@ function ruleText({ part, rule, outcome, toSettle }: JudgedPart): string {
   const named = part === undefined ? rule : `*${part}: ${answer}.* ${rule}`;
   const open = outcome === undefined && toSettle !== undefined;
   return open ? `${named} To settle it: ${toSettle}.` : named;
-}
-
-/** What is recorded in `results/`, for the rules of claims. */
-export async function recordedEvidence(): Promise<Evidence> {
-  const entries = measurements.map(async ({ id }) => [id, await readClaim(id)] as const);
-  const recorded = new Map(await Promise.all(entries));
-  const names = (await readdir(path.join(resultsFolder(), 'tables'))).sort();
-  const tables = await Promise.all(
-    names.map((name) => readRecord('table', path.join(resultsFolder(), 'tables', name))),
-  );
-  const study = await readRecord(
-    'blocks',
-    path.join(resultsFolder(), 'acceleration', 'blocks.json'),
-  );
-  return {
-    figure: (measurement, figure) => {
-      const claim = recorded.get(measurement);
-      const value = claim?.figures[figure];
-      if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
-      return { value, error: claim?.errors[figure] };
-    },
-    trainings: (table, row, measure) => {
-      const found = tables[names.indexOf(`${table}-workbook.json`)];
-      const figures = found?.results.find((one) => one.row === row)?.figures ?? [];
-      const ours = figures.find((one) => one.measure === measure)?.ours;
-      return typeof ours === 'object' ? (ours.values ?? [ours.value]) : [];
-    },
-    blocks: study?.rows ?? [],
-  };
 }
 
 /** Every figure of `results/claims/`, with what it was measured by. */
@@ -223,8 +194,25 @@ const timesSchema = z.record(z.string(), z.record(z.string(), z.number()));
 
 /** The notebooks: what each asks, the claims that it measures, and the minutes of its last run. */
 export async function notebookTable(): Promise<string> {
+  const rows = (await notebookRows()).map(({ name, number, question, claims, minutes }) => ({
+    notebook: `[${number}](notebooks/${name}.ipynb)`,
+    ...{ 'what it asks': question, claims, minutes },
+  }));
+  return markdownTable(rows);
+}
+
+/** The same for the page that JupyterLab opens with: what each fetches in the place of its claims. */
+export async function startTable(): Promise<string> {
+  const rows = (await notebookRows()).map(async ({ name, number, question, minutes }) => ({
+    notebook: `[${number}](${name}.ipynb)`,
+    ...{ 'what it asks': question, 'what it fetches': await fetchedBy(name), minutes },
+  }));
+  return markdownTable(await Promise.all(rows));
+}
+
+async function notebookRows() {
   const times = await readResult(timesSchema, 'cell-times.json');
-  const rows = (notebooks as readonly Notebook[]).map(
+  return (notebooks as readonly Notebook[]).map(
     ({ notebook: name, question, measurements, tables }) => {
       const [, report] = /^reports\/0?(\d+)/.exec(name) ?? [];
       const number = report === undefined ? name.slice(0, 2) : `report ${report}`;
@@ -233,15 +221,23 @@ export async function notebookTable(): Promise<string> {
         (sum, cell) => sum + cell,
         0,
       );
-      return {
-        notebook: `[${number}](notebooks/${name}.ipynb)`,
-        'what it asks': question,
-        claims: claimsOf(ids, tables).join(', '),
-        minutes: `${Math.max(1, Math.round(seconds / 60))}`,
-      };
+      const minutes = `${Math.max(1, Math.round(seconds / 60))}`;
+      return { name, number, question, claims: claimsOf(ids, tables).join(', '), minutes };
     },
   );
-  return markdownTable(rows);
+}
+
+/** 'emoji, minilm: 220 MB', from the call of `fetchData` in a notebook. */
+async function fetchedBy(name: string): Promise<string> {
+  const text = await readFile(path.join(packageRoot(), 'notebooks', `${name}.ipynb`), 'utf8');
+  const [, given = ''] = /\bfetchData\((.*?)\)/.exec(text) ?? [];
+  const names = [...given.matchAll(/'(.+?)'/g)].map(([, each = '']) => each);
+  const script = path.join(packageRoot(), 'data-scripts', 'commands', 'data.mjs');
+  const { data }: { data: Record<string, { megabytes: number }> } = await import(
+    pathToFileURL(script).href
+  );
+  const megabytes = names.reduce((sum, each) => sum + (data[each]?.megabytes ?? 0), 0);
+  return names.length > 0 ? `${names.join(', ')}: ${megabytes} MB` : '';
 }
 
 /** The claims to which what a notebook measures belongs, by their letters and numbers. */

@@ -1,6 +1,7 @@
 import { chooseOneDnn, withoutStderrLines } from '../src/index.js';
 import { type NativeBackend, nativeBackend } from '../src/native/binding.js';
 import { tf } from '../src/tf.js';
+import { type Operation, valuesRead } from '../src/trace/operations.js';
 
 /** Starts an engine of TensorFlow.js, or goes back to it. */
 export async function startEngine(engine: 'tensorflow' | 'cpu' | 'wasm'): Promise<void> {
@@ -62,4 +63,15 @@ export function normal(seed: number, count: number): Float32Array {
 /** A tensor of standard normal numbers. */
 export function random(seed: number, shape: number[]): tf.Tensor {
   return tf.tensor(normal(seed, tf.util.sizeFromShape(shape)), shape);
+}
+
+/** Whether every operation stands behind those that it takes from or waits for. */
+export function areInOrder(operations: readonly Operation[]): boolean {
+  const done = new Set<Operation>();
+  return operations.every((operation) => {
+    const needed = [...valuesRead(operation), ...(operation.after ?? [])];
+    const ready = needed.every((one) => one.from !== 'operation' || done.has(one.operation));
+    done.add(operation);
+    return ready;
+  });
 }

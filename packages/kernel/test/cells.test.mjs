@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { drive, prepare, shown } from './drive.mjs';
+import { drive, openKernel, prepare, shown } from './drive.mjs';
 
 /** @type {string} */
 let folder;
@@ -10,12 +10,18 @@ let env;
 
 /** @type {() => void} */
 let remove;
+/** @type {ReturnType<typeof openKernel>} */
+let kernel;
 
 beforeAll(() => {
   ({ folder, env, remove } = prepare('kernel'));
+  kernel = openKernel({ folder, env });
 });
 
-afterAll(() => remove());
+afterAll(async () => {
+  expect(await kernel.close()).toEqual([]);
+  remove();
+});
 
 /**
  * A package in the folder.
@@ -33,19 +39,36 @@ function makePackage(name, description, files) {
 }
 
 /** @param {(string | object)[]} steps */
+const asked = (steps) => steps.map((step) => (typeof step === 'string' ? { code: step } : step));
+/** @param {import('./drive.mjs').Result[]} results */
+const withShown = (results) => results.map((result) => ({ ...result, ...shown(result.outputs) }));
+
+/**
+ * Steps in the kernel that the tests share. What they show of cells counts from their first one.
+ *
+ * @param {(string | object)[]} steps
+ */
 async function cells(...steps) {
-  const { results, left } = await drive(
-    steps.map((step) => (typeof step === 'string' ? { code: step } : step)),
-    { folder, env },
-  );
-  return { left, results: results.map((result) => ({ ...result, ...shown(result.outputs) })) };
+  const text = JSON.stringify(await kernel.run(asked(steps)));
+  const before = JSON.parse(text)[0].reply.execution_count - 1;
+  return withShown(JSON.parse(text.replace(/\bcell (\d+)/g, (_, n) => `cell ${n - before}`)));
+}
+
+/**
+ * Steps in a kernel of their own.
+ *
+ * @param {(string | object)[]} steps
+ */
+async function freshCells(...steps) {
+  const { results, left } = await drive(asked(steps), { folder, env });
+  return { results: withShown(results), left };
 }
 
 const sleep = 'const sleep = (ms: number) => new Promise((go) => setTimeout(go, ms));';
 
 describe('requests', () => {
   test('count, are silent, answer expressions, and are aborted behind an error', async () => {
-    const { results } = await cells(
+    const { results } = await freshCells(
       '1 + 1',
       { code: 'console.log(2); 3', silent: true },
       { code: '4', store_history: false },
@@ -110,7 +133,7 @@ describe('requests', () => {
       ask: 'inspect_request',
       content: { code, cursor_pos: [...code].length, detail_level: 0 },
     });
-    const { results } = await cells(
+    const results = await cells(
       '/** Doubles a number. */\nfunction twice(x: number): number { return 2 * x; }\nconst box = { width: 1, height: 2 };',
       ask('"😀"; box.wi'),
       ask("import { near } from './neigh"),
@@ -130,7 +153,7 @@ describe('requests', () => {
   });
 
   test('what other cells declare is there in every form', async () => {
-    const { results } = await cells(
+    const results = await cells(
       'let a = 1;\nconst b = 2;\nfunction f() { return 3; }\nclass C { d = 4; }',
       'function g(a: number) { return { a, b }; }\n({ a, own: { b, f: f() }, g: g(5), d: new C().d })',
       '({ a } = { a: 7 });\nfor (const x of [1]) { const b = 9; console.log({ a, b }); }',
@@ -146,7 +169,7 @@ describe('requests', () => {
   });
 
   test('a cell that reads from stdin is told that nobody answers', async () => {
-    const { results } = await cells(
+    const results = await cells(
       "import * as readline from 'node:readline/promises';",
       'for await (const line of process.stdin) console.log(line);',
     );
@@ -156,14 +179,21 @@ describe('requests', () => {
 
 describe('errors', () => {
   test('point at the lines of their cells; internals are left out', async () => {
-    const { results } = await cells(
+    const results = await cells(
       "interface Row { x: number }\n// A comment.\nfunction inner(row: Row) {\n  if (row.x > 0) throw new RangeError('too large');\n}",
       'const outer = async (row: Row) => {\n  await null;\n  inner(row);\n};',
       'await outer({ x: 1 });',
       "const n: number = 'text';\nconst m: { a: { b: number } } = { a: { b: 'text' } };",
       "throw new Error('outside', { cause: new TypeError('inside') });",
       "throw { not: 'an error' };",
-      'console.log(new Error("shown").stack);',
+      'console.log(new Error("shown").stack);\nconst later = async () => ({ x: 1 });',
+      'later().x;',
+      'from tarflow import sample',
+      'print(3)',
+      '%time f()',
+      '!ls -la',
+      "import * as fs from 'node:fs';\nlater()",
+      'const fs = 3;\nconst list = { a: 1 };\nlist[0];',
     );
     const lines = results[2]?.error.traceback;
     expect(lines).toEqual([
@@ -191,10 +221,28 @@ describe('errors', () => {
     );
     expect(results[5]?.error).toMatchObject({ ename: 'Object', evalue: "{ not: 'an error' }" });
     expect(results[6]?.stdout).toBe('Error: shown\n    at cell 7:1:13\n');
+    expect(results[7]?.error.traceback.slice(0, 2)).toEqual([
+      "TS2339: Property 'x' does not exist on type 'Promise<{ x: number; }>'.\n  Did you forget to use 'await'?",
+      'cell 8, line 1, column 9',
+    ]);
+    const hints = results.map(({ of }) =>
+      of('display_data').map(({ data }) => data['text/plain'].replace('Hint: ', '')),
+    );
+    expect(hints.slice(0, 8).flat()).toEqual([]);
+    expect(hints.slice(8)).toEqual([
+      ["In TypeScript: `import { sample } from 'tarflow';`"],
+      [expect.stringContaining('`console.log(…)`')],
+      [expect.stringContaining('`console.time(); …; console.timeEnd();`')],
+      [expect.stringContaining("execSync('ls -la')")],
+      [],
+      [expect.stringContaining("`fs` was imported from 'node:fs'")],
+    ]);
+    expect(results[12]?.result['text/plain']).toMatch(/^A promise\. Write `await` before it/);
+    expect(results[8]?.stderr).toBe('');
   });
 
   test('and interrupts leave what a cell had declared before', async () => {
-    const { results } = await cells(
+    const results = await cells(
       "const before = 1;\nclass Known { x = 2; }\nthrow new Error('stop');\nconst after = 3, other = 4;",
       'before + new Known().x',
       'after',
@@ -221,7 +269,7 @@ describe('errors', () => {
   });
 
   test('that nobody caught are shown below their cell, and the kernel lives', async () => {
-    const { results } = await cells(
+    const results = await cells(
       `${sleep}\nconst late = (name: string) => Promise.reject(new Error(name));`,
       "void late('rejected');\nsetTimeout(() => { throw new Error('thrown'); }, 100);\nconsole.log('first');",
       "await sleep(300);\nconsole.log('second');",
@@ -244,7 +292,7 @@ describe('an interrupt', () => {
     'as a %s stops loops of every kind; what was there stays',
     async (interrupt) => {
       const at = { when: 'go', interrupt };
-      const { results, left } = await cells(
+      const results = await cells(
         `${sleep}\nconst kept = 41;`,
         {
           code: "console.log('go'); for (;;) {}",
@@ -280,12 +328,11 @@ describe('an interrupt', () => {
         expect(result?.stdout).toBe('');
       }
       expect(results.at(-2)?.stdout).toMatch(/tick.*left\n$/s);
-      expect(left).toEqual([]);
     },
   );
 
   test('reaches a cell that has not begun, while the compiler starts', async () => {
-    const { results } = await cells(
+    const { results } = await freshCells(
       { code: 'for (;;) {}', when: '', interrupt: 'message' },
       '1 + 1',
     );
@@ -304,7 +351,7 @@ exports.work = async () => {
 };`;
     const types = 'export declare function work(): Promise<void>;\n';
     makePackage('endless', {}, { 'index.js': work, 'index.d.ts': types });
-    const { results } = await cells(
+    const results = await cells(
       `${sleep}\nimport { work } from 'endless';`,
       { code: 'await work();', when: 'step', interrupt: 'message' },
       'for (let i = 0; i < 20; i++) { await sleep(5); console.log(i); }\n(globalThis as any).enough = true;',
@@ -316,7 +363,7 @@ exports.work = async () => {
   });
 
   test('leaves what a child process still says under its cell', async () => {
-    const { results } = await cells(
+    const results = await cells(
       `${sleep}\nimport { spawn } from 'node:child_process';\nimport { EventEmitter } from 'node:events';`,
       {
         code: `const child = spawn(process.execPath, ['-e', "setInterval(() => console.log('said'), 5)"]);
@@ -347,7 +394,7 @@ console.log(count(), emitter.emit('x'));`,
   });
 
   test('clears timers in every form', async () => {
-    const { results } = await cells(
+    const results = await cells(
       `import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 const waits = [() => pause(5, 'a'), () => promisify(setTimeout)(5, 'b'), () => promisify(setImmediate)('c')];
@@ -368,7 +415,7 @@ values`,
   });
 
   test('first tells those who listen, such as a training that saves', async () => {
-    const { results } = await cells(
+    const results = await cells(
       `${sleep}
 await sleep(0);
 let asked = false;
@@ -391,7 +438,7 @@ process.once('SIGINT', () => { asked = true; });`,
 
 describe('a kernel that ends', () => {
   test('says so in the cell when its process is killed, and leaves none behind', async () => {
-    const { results, left } = await cells({
+    const { results, left } = await freshCells({
       code: "console.log('go'); for (;;) {}",
       when: 'go',
       kill: 'cells',
@@ -405,13 +452,13 @@ describe('a kernel that ends', () => {
 
   test('because it was killed from outside leaves no process behind', async () => {
     const step = { code: "console.log('go'); for (;;) {}", when: 'go', kill: 'front' };
-    expect((await cells(step)).left).toEqual([]);
+    expect((await freshCells(step)).left).toEqual([]);
   });
 });
 
 describe('floods', () => {
   test('ten megabytes of text arrive whole, in few messages; of many updates the last is shown; no reply is lost', async () => {
-    const { results } = await cells(
+    const results = await cells(
       "for (let i = 0; i < 100_000; i++) console.log(String(i).padStart(99, '.'));",
       `import { newDisplay } from 'tslab';
 const place = newDisplay();
@@ -487,7 +534,7 @@ describe('imports', () => {
           'export declare const named: number;\ndeclare const six: () => number;\nexport default six;\n',
       },
     );
-    const { results } = await cells(
+    const results = await cells(
       "import six, { named } from 'only-es';\nsix() + named",
       'const wrong: string = named;',
       "(await import('only-es')).named",
@@ -501,22 +548,38 @@ describe('imports', () => {
 test('last values come in several forms; strict mode is an option', async () => {
   const views = `exports.lastValueView = async (value) =>
     value.celsius === undefined ? undefined : { data: { 'text/html': value.celsius + ' °C' }, metadata: {} };`;
+  // What it is asked about, and what replaced a name in the last cell.
+  const hints = `exports.hint = ({ when, ...rest }) =>
+    when === 'found' ? rest.code + ' ' + rest.line.slice(rest.column)
+    : when === 'replaced' ? rest.name + ' was ' + rest.old : undefined;`;
   makePackage(
     'with-views',
-    { main: 'index.js', notebook: { views: './views.js' } },
-    { 'index.js': 'exports.measure = () => ({ celsius: 20 });', 'views.js': views },
+    { main: 'index.js', notebook: { views: './views.js', hints: './hints.js' } },
+    {
+      'index.js': 'exports.measure = () => ({ celsius: 20 });',
+      'views.js': views,
+      'hints.js': hints,
+    },
   );
   env.TARFLOW_KERNEL_STRICT = '1';
-  const { results } = await cells(
+  const { results } = await freshCells(
     "import pl from 'nodejs-polars';\npl.DataFrame({ word: ['one', 'two'], number: [1, 2] })",
     '({ [Symbol.for("Jupyter.display")]: async () => ({ "text/html": "<b>own</b>" }) })',
     'const list: number[] = [];\nconst first: number = list.find((x) => x > 0);',
     'const { measure } = require("with-views");\nmeasure()',
     '({ kelvin: 293 })',
+    'let degrees = 20;',
+    "degrees = 'warm';",
+    'const degrees = 21;',
     "console.log('gone');\n(globalThis as any)[Symbol.for('tarflow.kernel')].clearOutput(false);",
   );
   delete env.TARFLOW_KERNEL_STRICT;
-  const [frame, own, strict, viewed, plain, cleared] = results;
+  const [frame, own, strict, viewed, plain, first, wrong, again, cleared] = results;
+  const hintsOf = (/** @type {typeof wrong} */ result) =>
+    result?.of('display_data').map(({ data }) => data['text/markdown']);
+  expect([viewed, plain, first].flatMap(hintsOf)).toEqual([]);
+  expect(hintsOf(wrong)).toEqual(["💡 2322 degrees = 'warm';"]);
+  expect(hintsOf(again)).toEqual(['💡 degrees was 20']);
   expect(frame?.result['text/html']).toContain('<table');
   expect(own?.result['text/html']).toBe('<b>own</b>');
   expect(strict?.error.evalue).toContain("'number | undefined' is not assignable");

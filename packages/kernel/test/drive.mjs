@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { installKernel } from '../kernelspec.mjs';
 
 /** The workspace, whose `.venv` has Jupyter (`npm run setup`). */
@@ -29,34 +30,48 @@ export function prepare(purpose) {
 }
 
 /**
+ * Starts a script of this folder with the Python that has Jupyter.
+ *
+ * @param {string} script
+ * @param {readonly string[]} args
+ * @param {{ folder: string, env: Record<string, string> }} options
+ * @returns {{ child: import('node:child_process').ChildProcessWithoutNullStreams,
+ *   ended: Promise<{ status: number | null, log: string }> }} how it ends, and what it wrote to stderr
+ */
+function startPython(script, args, { folder, env }) {
+  const windows = process.platform === 'win32';
+  const python = windows ? ['Scripts', 'python.exe'] : ['bin', 'python'];
+  const file = path.join(import.meta.dirname, script);
+  const child = spawn(path.join(workspace, '.venv', ...python), [file, ...args], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+  });
+  let log = '';
+  child.stderr.on('data', (piece) => {
+    log += piece;
+  });
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => resolve({ status, log }));
+  });
+  return { child, ended };
+}
+
+/**
  * Runs a script of this folder with the Python that has Jupyter.
  *
  * @param {string} script
  * @param {readonly string[]} args
- * @param {{ folder: string, env: Record<string, string>, input?: string }} options
- * @returns {Promise<{ status: number | null, output: string, log: string }>} what it wrote to stdout and
- *   stderr
+ * @param {{ folder: string, env: Record<string, string> }} options
  */
-export function runPython(script, args, { folder, env, input = '' }) {
-  const windows = process.platform === 'win32';
-  const python = windows ? ['Scripts', 'python.exe'] : ['bin', 'python'];
-  const file = path.join(import.meta.dirname, script);
-  return new Promise((resolve, reject) => {
-    const child = spawn(path.join(workspace, '.venv', ...python), [file, ...args], {
-      cwd: folder,
-      env: { ...process.env, ...env },
-    });
-    let [output, log] = ['', ''];
-    child.stdout.on('data', (piece) => {
-      output += piece;
-    });
-    child.stderr.on('data', (piece) => {
-      log += piece;
-    });
-    child.on('error', reject);
-    child.on('close', (status) => resolve({ status, output, log }));
-    child.stdin.end(input);
+export async function runPython(script, args, options) {
+  const { child, ended } = startPython(script, args, options);
+  let output = '';
+  child.stdout.on('data', (piece) => {
+    output += piece;
   });
+  child.stdin.end();
+  return { ...(await ended), output };
 }
 
 /**
@@ -65,23 +80,44 @@ export function runPython(script, args, { folder, env, input = '' }) {
  */
 
 /**
- * Sends steps to a new kernel, one after the other; drive.py describes them.
+ * A new kernel, to which steps are sent, one after the other; drive.py describes them.
  *
- * @param {object[]} steps
  * @param {{ folder: string, env: Record<string, string>, kernel?: string }} options
- * @returns {Promise<{ results: Result[], left: number[] }>}
  */
-export async function drive(steps, { folder, env, kernel = kernelName }) {
-  const input = JSON.stringify(steps);
-  const { status, output, log } = await runPython('drive.py', [kernel, folder], {
-    folder,
-    env,
-    input,
-  });
-  if (status !== 0) throw new Error(log);
-  const results = JSON.parse(output);
-  const { left } = results.pop();
-  return { results, left };
+export function openKernel({ folder, env, kernel = kernelName }) {
+  const { child, ended } = startPython('drive.py', [kernel, folder], { folder, env });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const answer = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error((await ended).log);
+    return JSON.parse(value);
+  };
+  // Of a kernel that was killed.
+  child.stdin.on('error', () => {});
+  return {
+    /** @type {(steps: readonly object[]) => Promise<Result[]>} */
+    run(steps) {
+      child.stdin.write(`${JSON.stringify(steps)}\n`);
+      return answer();
+    },
+    /** @type {() => Promise<number[]>} shuts it down; its processes that are still there */
+    close() {
+      child.stdin.end();
+      return answer();
+    },
+  };
+}
+
+/**
+ * Sends steps to a kernel of their own.
+ *
+ * @param {readonly object[]} steps
+ * @param {Parameters<typeof openKernel>[0]} options
+ */
+export async function drive(steps, options) {
+  const kernel = openKernel(options);
+  const results = await kernel.run(steps);
+  return { results, left: await kernel.close() };
 }
 
 /**

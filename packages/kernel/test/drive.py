@@ -1,4 +1,7 @@
-"""Drives a kernel as a front end does: python drive.py KERNEL [FOLDER] < steps.json > results.json
+"""Drives a kernel as a front end does: python drive.py KERNEL [FOLDER]
+
+Reads lists of steps from stdin, one in a line of JSON, and answers each with a line of results. At the end
+of stdin the kernel is shut down, and a last line lists those of its processes that are still there.
 
 A step is {"code": …} with the fields of an execute_request, or {"ask": MESSAGE_TYPE, "content": …}, with
 "unanswered": true where no reply comes, and
@@ -9,8 +12,7 @@ A step is {"code": …} with the fields of an execute_request, or {"ask": MESSAG
   "kill": "cells" | "front", with "when": kill that process then; no step follows "front"
 
 A result is {"reply": content, "outputs": [[type, content], …], "late": [[type, content], …]}, in the order
-of the steps; late is what came under a step after it had ended. The last result is that of the shutdown:
-{"left": processes of the kernel that are still there}.
+of the steps; late is what came under a step after it had ended, during the later ones of its list.
 """
 
 import json
@@ -25,9 +27,9 @@ from jupyter_client.manager import KernelManager
 WAIT = 60
 
 kernel, *rest = sys.argv[1:]
-steps = json.load(sys.stdin)
 manager = KernelManager(kernel_name=kernel)
-manager.start_kernel(cwd=rest[0] if rest else None)
+# Not our stdout, which a Node.js process would make one that does not wait.
+manager.start_kernel(cwd=rest[0] if rest else None, stdout=sys.stderr)
 client = manager.client()
 client.start_channels()
 client.wait_for_ready(timeout=WAIT)
@@ -92,6 +94,7 @@ def act(step):
         processes.extend([front, *children(front)])
         os.kill(front, signal.SIGKILL)
         manager.provisioner.process.wait()
+        answer()
         finish()
 
 
@@ -113,20 +116,27 @@ def run(step):
 processes = []
 
 
+def answer():
+    for result in results.values():
+        del result["over"]
+    print(json.dumps([*results.values()]), flush=True)
+
+
 def finish():
     deadline = time.monotonic() + 10
     left = processes
     while left and time.monotonic() < deadline:
         time.sleep(0.05)
         left = [pid for pid in processes if psutil.pid_exists(pid)]
-    for result in results.values():
-        del result["over"]
-    print(json.dumps([*results.values(), {"left": left}]))
+    print(json.dumps(left))
     sys.exit()
 
 
-for step in steps:
-    run(step)
+for line in sys.stdin:
+    results.clear()
+    for step in json.loads(line):
+        run(step)
+    answer()
 processes.extend([front, *children(front)])
 manager.shutdown_kernel()
 client.stop_channels()

@@ -19,6 +19,11 @@ export const tarflowSchema = z.strictObject({
   headWidth: count,
   /** Number of classes; 0 makes the model unconditional. */
   classes: countOrNone.default(0),
+  /**
+   * Standard deviation of the first numbers of the class table; absent for 0.01, as in the published code.
+   * In a short training a wider table makes a flow heed its labels: they are one bit of thousands of numbers.
+   */
+  classDeviation: z.number().positive().optional(),
   /** Additive coupling (VP) instead of the default affine one (NVP). */
   volumePreserving: z.boolean().default(false),
   /**

@@ -22,17 +22,21 @@ export type TarFlow = Model<TarFlowConfig, TarFlowParameters>;
  *
  * @example
  * ```ts
- * import { disposeModel, loadCheckpoint, tarflow } from 'tarflow';
+ * import { createModel, disposeModel, startEngine, tarflow } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file, { family: tarflow });
- * console.log(flow.config.patchSize, tarflow.prior?.shape(flow.config)); // 4 [ 49, 16 ]
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * console.log(flow.config.classes, tarflow.prior?.shape(config)); // 2 [ 16, 4 ]
  * disposeModel(flow);
  * ```
  */
 export const tarflow: Family<TarFlowConfig, TarFlowParameters> = {
   kind: 'tarflow',
   schema: tarflowSchema,
+  trainingFields: ['classDeviation'],
   check: checkConfig,
   title: configName,
   specs: tarflowSpecs,

@@ -3,6 +3,7 @@ import { foldIn, type RandomKey } from '../../core/random.js';
 import type { PublishedAbility, Shapes } from '../../flow/model.js';
 import { tokenCount, tokenWidth } from '../../flow/patches.js';
 import { countOf, shapeOf } from '../../flow/state-dict.js';
+import type { TensorSource } from '../../formats/safetensors.js';
 import { linearSpecs, normSpecs } from '../../nn/layers.js';
 import { normals, ones, type Specified, zeros } from '../../nn/specs.js';
 import { layerSpecs } from '../../nn/transformer.js';
@@ -16,7 +17,7 @@ export type TarFlowParameters = { blocks: BlockParameters[] };
 
 /**
  * Fresh parameters: linear layers uniform within ±1/√inputs, position and class tables normal with
- * deviation 0.01, the output weight zero. The model starts near the identity, not at it: the
+ * deviation 0.01 (that of classes may be another), the output weight zero. The model starts near the identity, not at it: the
  * output bias is not zero. The variance of the prior, `var`, starts at one.
  */
 export function tarflowSpecs(config: TarFlowConfig, key: RandomKey) {
@@ -30,7 +31,7 @@ export function tarflowSpecs(config: TarFlowConfig, key: RandomKey) {
 }
 
 function blockSpecs(config: TarFlowConfig, key: RandomKey) {
-  const { channels, classes, volumePreserving } = config;
+  const { channels, classes, classDeviation = 0.01, volumePreserving } = config;
   const [tokens, width] = [tokenCount(config), tokenWidth(config)];
   const outputs = (volumePreserving ? 1 : 2) * width;
   return {
@@ -38,7 +39,7 @@ function blockSpecs(config: TarFlowConfig, key: RandomKey) {
     pos_embed: normals(foldIn(key, 'pos_embed'), [tokens, channels], 0.01),
     /** (classes, 1, channels); absent in an unconditional model. */
     ...(classes > 0 && {
-      class_embed: normals(foldIn(key, 'class_embed'), [classes, 1, channels], 0.01),
+      class_embed: normals(foldIn(key, 'class_embed'), [classes, 1, channels], classDeviation),
     }),
     proj_in: linearSpecs(foldIn(key, 'proj_in'), channels, width),
     attn_blocks: range(config.layersPerBlock).map((layer) =>
@@ -105,6 +106,15 @@ function shapeInBlocks(state: Shapes, name: string): readonly number[] | undefin
   return found === undefined ? undefined : state[found]?.shape;
 }
 
+/** The masks that the authors' classes keep beside the parameters: in each row ones up to the diagonal. */
+function masks(config: TarFlowConfig): Record<string, TensorSource> {
+  const tokens = tokenCount(config);
+  const seen = (i: number): number => (i % tokens <= Math.floor(i / tokens) ? 1 : 0);
+  const data = () => Float32Array.from({ length: tokens ** 2 }, (_, i) => seen(i));
+  const mask: TensorSource = { shape: [tokens, tokens], dtype: 'F32', data };
+  return Object.fromEntries(range(config.blocks).map((b) => [`blocks.${b}.attn_mask`, mask]));
+}
+
 /** Published TarFlows. */
 export const published: PublishedAbility<TarFlowConfig> = {
   network: 'a TarFlow',
@@ -113,5 +123,6 @@ export const published: PublishedAbility<TarFlowConfig> = {
     'https://huggingface.co/encoreus/Transformer_Autoregressive_Flow',
   mark: 'blocks.0.pos_embed',
   ignored,
+  unread: masks,
   configOf,
 };

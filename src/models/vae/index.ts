@@ -24,11 +24,13 @@ export type Vae = Model<VaeConfig, VaeParameters>;
  *
  * @example
  * ```ts
- * import { findExperiment } from 'tarflow/workbook';
- * import { type VaeConfig, vae } from 'tarflow/models';
+ * import { vae } from 'tarflow/models';
  *
- * const config = findExperiment('emoji-vae').config as VaeConfig;
- * console.log(vae.autoencoder?.latents(config, config.image)); // 8 channels of 16×16
+ * const size = { channels: [16, 32], resnetsPerLevel: 1, groups: 8, latentChannels: 4 };
+ * const loss = { trained: 'all', kl: 1e-6, squares: 1, features: 0 } as const;
+ * const image = { channels: 3, height: 32, width: 32 };
+ * const config = { kind: 'vae', image, classes: 0, ...size, midAttention: false, loss } as const;
+ * console.log(vae.autoencoder?.latents(config, image)); // 4 channels of 16×16
  * ```
  */
 export const vae: Family<VaeConfig, VaeParameters> = {

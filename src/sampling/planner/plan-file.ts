@@ -81,16 +81,17 @@ function sortedConfig({ image, ...rest }: ModelConfig): unknown {
  *
  * @example
  * ```ts
- * import { createModel, sample, startEngine, withOverrides } from 'tarflow';
- * import { noiseExperiment } from 'tarflow/workbook';
+ * import { createModel, sample, startEngine } from 'tarflow';
  * import { plannedSolvers, planSampling, sampleNoise } from 'tarflow/sampling';
  *
  * await startEngine();
- * const experiment = noiseExperiment('fashion-mnist', { kind: 'uniform' });
- * const flow = createModel(withOverrides(experiment, ['patchSize=14', 'blocks=2']).config, 1);
- * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 3 });
- * const images = await sample(flow, { count: 1, label: 3, solver: plannedSolvers(flow, plan) });
- * console.log(images.shape); // [ 1, 1, 28, 28 ]
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 1 });
+ * const images = await sample(flow, { count: 1, label: 1, solver: plannedSolvers(flow, plan) });
+ * console.log(images.shape); // [ 1, 1, 8, 8 ]
  * ```
  */
 export function plannedSolvers(flow: Model, plan: Plan): Solver[] {

@@ -1,9 +1,11 @@
+import { type NamedContext, type Numbered, numbered } from '../../conditions/context.js';
 import type { ExecutionOptions } from '../../core/engine.js';
 import { checkCount, UserError } from '../../core/errors.js';
 import { tf } from '../../core/tf.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import { blocksOf, type Model } from '../../flow/model.js';
 import { checkGuided, type GuidedContext, partContext } from '../check-guidance.js';
+import type { Guidance } from '../guidance.js';
 import { inverse } from '../inverse.js';
 import type { FormSearch } from '../solvers/definition.js';
 import { type Execution, executionOf } from '../solvers/execution.js';
@@ -21,9 +23,11 @@ export const dataRange = 2;
 
 /**
  * All that is compared runs as the options say. Labels and states of captions are one for each sample of a
- * batch, which then stands for every batch, or one for each sample of the noise; a single label is for all.
+ * batch, which then stands for every batch, or one for each sample of the noise; a single label is for all. They are
+ * numbers of classes or, for a model that was loaded, their names.
  */
-export interface PlanOptions extends ExecutionOptions, GuidedContext {
+export interface PlanOptions extends ExecutionOptions, NamedContext {
+  guidance?: Guidance | undefined;
   /** Samples made together, which the plan is for. Default: half of those of the noise. */
   batch?: number;
   /** Largest difference from sequential sampling, as a share of the data range. Default 1e-3. */
@@ -69,7 +73,7 @@ export function latentsToPlan(batch: number): number {
  *
  * @param noise (samples, T, D), two batches or more: the first to measure on, the others to check on; see
  *   {@link latentsToPlan}
- * @param options for what is planned: label or captions, guidance, and how it runs
+ * @param asked for what is planned: label or captions, guidance, and how it runs
  * @returns a solver per block with times in milliseconds and the error that was found, for
  *   `plannedSolvers` and `writePlan`
  * @throws UserError for a tolerance that is not above 0, counts below 1, samples that are not
@@ -77,22 +81,24 @@ export function latentsToPlan(batch: number): number {
  *
  * @example
  * ```ts
- * import { createModel, planSampling, startEngine, withOverrides } from 'tarflow';
- * import { noiseExperiment } from 'tarflow/workbook';
+ * import { createModel, planSampling, startEngine } from 'tarflow';
  * import { sampleNoise } from 'tarflow/sampling';
  *
  * await startEngine();
- * const experiment = noiseExperiment('fashion-mnist', { kind: 'uniform' });
- * const flow = createModel(withOverrides(experiment, ['patchSize=14', 'blocks=2']).config, 1);
- * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 3 });
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const plan = await planSampling(flow, sampleNoise(flow, 0, 0, 2), { label: 1 });
  * console.log(plan.solvers, plan.planned.milliseconds, plan.planned.error);
  * ```
  */
 export async function planSampling(
   flow: Model,
   noise: tf.Tensor3D,
-  options: PlanOptions = {},
+  asked: PlanOptions = {},
 ): Promise<Plan> {
+  const options = numbered(flow, asked);
   const { label, text, guidance, tolerance = 1e-3, signal, repeats = 3 } = options;
   const [latents] = noise.shape;
   const { batch = latents / 2 } = options;
@@ -169,7 +175,11 @@ interface Part extends GuidedContext {
 type Sampling = (part: Part, solver?: readonly Solver[]) => Promise<tf.Tensor4D>;
 
 /** @throws UserError where noise, labels or captions are not those of whole batches */
-function checkSamples({ batch: asked, label, text }: PlanOptions, batch: number, latents: number) {
+function checkSamples(
+  { batch: asked, label, text }: Numbered<PlanOptions>,
+  batch: number,
+  latents: number,
+) {
   if (!(Number.isInteger(batch) && batch > 0 && latents % batch === 0 && latents > batch)) {
     throw new UserError(
       `${latents} latents came to plan with${asked === undefined ? '' : `, batch ${batch}`}`,
@@ -250,7 +260,7 @@ function checkedFinite(values: Float32Array): Float32Array {
 async function measureBlocks(
   flow: Model,
   { z, ...context }: Part,
-  options: PlanOptions,
+  options: Numbered<PlanOptions>,
   execution: Execution,
 ): Promise<Candidate[][]> {
   const { images, onBlock, mode, precision } = options;

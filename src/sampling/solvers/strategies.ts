@@ -24,13 +24,16 @@ import { type Solver, solverDefinitions, solversOfBlocks } from './solvers.js';
  *
  * @example
  * ```ts
- * import { loadCheckpoint, sample, selectiveJacobi } from 'tarflow';
+ * import { createModel, sample, selectiveJacobi, startEngine } from 'tarflow';
  *
- * const file = 'results/checkpoints/noise/fashion-mnist-gaussian-0.1-seed-1.safetensors';
- * const flow = await loadCheckpoint(file);
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
  * const solver = selectiveJacobi(flow, { tolerance: 1e-3 });
- * const images = await sample(flow, { count: 1, label: 3, solver });
- * console.log(images.shape); // [ 1, 1, 28, 28 ]
+ * const images = await sample(flow, { count: 1, label: 1, solver });
+ * console.log(images.shape); // [ 1, 1, 8, 8 ]
  * ```
  */
 export function selectiveJacobi(

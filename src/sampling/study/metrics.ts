@@ -1,5 +1,6 @@
 import { Matrix, SingularValueDecomposition } from 'ml-matrix';
-import { classMixture, type Label } from '../../conditions/labels.js';
+import { type NamedContext, numbered } from '../../conditions/context.js';
+import { classMixture } from '../../conditions/labels.js';
 import { checkCount, UserError } from '../../core/errors.js';
 import { tf, tidy } from '../../core/tf.js';
 import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.js';
@@ -37,10 +38,10 @@ export interface InitialGuessing {
 
 export interface MetricOptions {
   /**
-   * Class per image. Absent: no label, which a TarFlow reads as the mean of all classes, as the published
+   * Class per image, by its number or its name. Absent: no label, which a TarFlow reads as the mean of all classes, as the published
    * code does. Captions are the empty one.
    */
-  label?: Label | undefined;
+  label?: NamedContext['label'];
   /** Images evaluated together. Default 32. */
   batchSize?: number;
 }
@@ -119,9 +120,10 @@ interface Passed {
 function meanMatrices(
   flow: Model,
   images: tf.Tensor4D,
-  { label, batchSize = 32 }: MetricOptions,
+  options: MetricOptions,
   f: (block: AutoregressiveBlock, passed: Passed) => tf.Tensor[],
 ): number[][] {
+  const { label, batchSize = 32 } = numbered(flow, options);
   checkImages(flow.config, images);
   checkCount('The batch size', batchSize);
   const count = images.shape[0];

@@ -1,10 +1,9 @@
-import { contextTensors } from '../../conditions/context.js';
+import { contextTensors, type NamedContext, numbered } from '../../conditions/context.js';
 import type { ExecutionOptions } from '../../core/engine.js';
 import { tf, tidy } from '../../core/tf.js';
 import type { Model } from '../../flow/model.js';
 import { blocksOf } from '../../flow/model.js';
-import type { GuidedContext } from '../check-guidance.js';
-import { type ConditionedBlock, withGuidance } from '../guidance.js';
+import { type ConditionedBlock, type Guidance, withGuidance } from '../guidance.js';
 import { inverse } from '../inverse.js';
 
 /**
@@ -35,8 +34,9 @@ export interface Trajectory {
 export async function samplingTrajectory(
   flow: Model,
   z: tf.Tensor3D,
-  { label, text, guidance, mode, precision }: ExecutionOptions & GuidedContext = {},
+  options: ExecutionOptions & NamedContext & { guidance?: Guidance | undefined } = {},
 ): Promise<Trajectory> {
+  const { label, text, guidance, mode, precision } = numbered(flow, options);
   const [batch] = z.shape;
   const solved: tf.Tensor3D[] = [];
   try {

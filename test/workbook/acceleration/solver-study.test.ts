@@ -26,16 +26,14 @@ import {
 import { difference } from '../../flow/small-flow.js';
 import { sharedFolder } from '../../temporary-folder.js';
 import { livelyFlow, smallConfig } from '../../training/small.js';
+import { chooseResults } from '../results.js';
 
 const folder = sharedFolder();
-vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => ({
-  ...(await original()),
-  resultToRead: (name: string) => path.join(folder, 'results', name),
-}));
 let subject: Subject;
 
 beforeAll(async () => {
-  const checkpoints = path.join(folder, 'results', 'checkpoints');
+  chooseResults(folder);
+  const checkpoints = path.join(folder, 'checkpoints');
   fs.mkdirSync(checkpoints, { recursive: true });
   const flows = { deep: { blocks: 3 }, lively: { classes: 3 } };
   for (const [name, change] of Object.entries(flows)) {
@@ -138,7 +136,7 @@ test('blocks are studied from both starts, over all samples, by CRM and by IGM',
     await sharp({ create }).toFile(path.join(pictures, `${i}.png`));
   }
   const flow = livelyFlow({ ...smallConfig, classes: 0 });
-  const file = path.join(folder, 'results', 'checkpoints', 'studied.safetensors');
+  const file = path.join(folder, 'checkpoints', 'studied.safetensors');
   await saveCheckpoint(flow, file, { place: `folder:${pictures}` });
   const before = tf.memory().numTensors;
   const how = { samples: 3, batch: 2, images: 4, seed: 1, tolerance: 1e-4 };

@@ -22,6 +22,7 @@ import {
   saveChart,
   showChart,
 } from '../../../workbook/charts/chart.js';
+import { matrixMap } from '../../../workbook/charts/maps.js';
 import { sharedFolder } from '../../temporary-folder.js';
 import { leaveNotebook, pretendNotebook } from '../kernel.js';
 
@@ -114,6 +115,10 @@ const charts: Record<string, ChartSpec> = {
     colourTitle: 'density',
   }),
 };
+charts['matrix in blocks'] = matrixMap({
+  ...{ title: 'J', values: [1, 0, 2, 1], block: 1 },
+  ...{ xTitle: 'x', yTitle: 'z', colourTitle: 'log₁₀' },
+});
 charts.layered = layered([charts['heat map'] as ChartSpec, charts.scatter as ChartSpec], 'Both');
 charts['side by side'] = sideBySide([charts['heat map'] as ChartSpec, charts.scatter as ChartSpec]);
 charts['by hand'] = {
@@ -123,9 +128,11 @@ charts['by hand'] = {
 };
 
 describe('every kind of chart', () => {
-  test.each(Object.entries(charts))('%s is drawn without a warning', async (_, spec) => {
+  test.each(Object.entries(charts))('%s is JSON, drawn without a warning', async (_, spec) => {
+    const before = JSON.parse(JSON.stringify(spec));
     const warnings = vi.spyOn(console, 'warn').mockImplementation(() => {});
     const { data, info } = await pixels(await renderChart(spec));
+    expect(spec).toEqual(before);
     expect(warnings.mock.calls).toEqual([]);
     expect(info.width).toBeGreaterThan(100);
     expect(info.height).toBeGreaterThan(300);
@@ -133,15 +140,6 @@ describe('every kind of chart', () => {
     expect([...data.subarray(0, 3)]).toEqual([255, 255, 255]);
     expect(data.some((value: number) => value < 100)).toBe(true);
   });
-
-  test.each(Object.entries(charts))(
-    '%s is JSON, and drawing leaves it as it was',
-    async (_, spec) => {
-      const before = JSON.parse(JSON.stringify(spec));
-      await renderChart(spec);
-      expect(spec).toEqual(before);
-    },
-  );
 });
 
 test('a heat map draws each value in its place, in either direction', async () => {
@@ -203,6 +201,21 @@ test('a heat map refuses values that do not fill it', () => {
   expect(() => heatMap({ ...map, values: [1, 2, 3] })).toThrow(
     /Got 3 values, expected the 4 .* 2 × 2/,
   );
+  expect(() => heatMap({ ...map, values: [], rows: 0, columns: 0 })).toThrow(/Got 0 values/);
+});
+
+test('a matrix is shown by the logarithms of its sizes, or as it is', () => {
+  const text = { title: 'J', xTitle: 'x', yTitle: 'z', colourTitle: 'c' };
+  const values = [-100, 0, 2, 1];
+  const shown = (scale: 'logarithm' | 'linear') =>
+    rowsOf(matrixMap({ ...text, values, scale }))[0]?.[0]?.value;
+  expect(shown('logarithm')).toEqual([2, null, 0.30103, 0]);
+  expect(shown('linear')).toEqual(values);
+  // Borders between four blocks of one row and column each.
+  expect(rowsOf(matrixMap({ ...text, values, block: 1 })).slice(1)).toEqual([
+    [{ at: 1 }],
+    [{ at: 1 }],
+  ]);
 });
 
 describe('text in pictures', () => {
@@ -261,6 +274,26 @@ describe('mistakes', () => {
     expect(error.message).toMatch(/'Mine'.*vega-lite 5/);
   });
 
+  test('fields that no row has, and numbers that are not finite, are named', async () => {
+    const rows = [
+      { step: 1, loss: 2 },
+      { step: Number.POSITIVE_INFINITY, loss: 3 },
+    ];
+    const misspelt = lineChart({ title: 'Mine', rows, x: 'step', y: 'los' });
+    await expect(renderChart(misspelt)).rejects.toThrow(
+      "The chart 'Mine' cannot be drawn (no row has 'los'; the first has step, loss).",
+    );
+    const infinite = {
+      data: { values: rows },
+      transform: [{ calculate: 'datum.loss / Infinity', as: 'share' }],
+      mark: 'line',
+      encoding: { x: { field: 'step', type: 'quantitative' }, y: { field: 'share' } },
+    };
+    await expect(renderChart(infinite)).rejects.toThrow(
+      /\(the formula of 'share' has Infinity; 'step' of row 2 is Infinity; .*signal.*\)/,
+    );
+  });
+
   test('a file of another kind and a folder that is none leave nothing behind', async () => {
     const spec = charts['by hand'] as ChartSpec;
     await expect(saveChart(spec, path.join(folder, 'chart.gif'))).rejects.toThrow(/\.png/);
@@ -271,6 +304,12 @@ describe('mistakes', () => {
     expect(fs.readdirSync(path.join(folder, 'new'))).toEqual(['chart.png']);
   });
 });
+
+/** The rows of all layers of a chart. */
+function rowsOf(chart: ChartSpec): Row[][] {
+  const layers = (chart.layer ?? []) as ChartSpec[];
+  return layers.map(({ data }) => (data as { values: Row[] }).values);
+}
 
 async function pixels(png: Buffer) {
   return sharp(png).removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });

@@ -8,6 +8,7 @@ import type { Acceleration } from '../../../workbook/records/record.js';
 import {
   expectRefused,
   type Mistake,
+  succeeds,
   tarflow,
   temporaryFolder,
   unwritablePath,
@@ -23,8 +24,7 @@ test('a table per batch is printed, and recorded as JSON', async () => {
   const before = tf.memory().numTensors;
   const guided = ['--label', '0,1', '--guidance', '0.5', '--annealed'];
   const options = [...guided, '--batch', '1,2', '--output', output, ...quick];
-  const { code, stdout, stderr } = await tarflow('accelerate', file, ...options);
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(tarflow('accelerate', file, ...options));
   expect(tf.memory().numTensors).toBe(before);
   for (const words of [
     /4 tokens, batch 1, guidance 0\.5, tolerance 0\.001.*eager/,
@@ -72,8 +72,7 @@ test('labels take turns over all repeats, of which a batch may have its own', as
   const output = path.join(path.dirname(file), 'table.json');
   const rounds = ['--batch', '1,2', '--repeats', '3,1'];
   const options = ['--label', '0,1', ...rounds, '--mode', 'eager', '--output', output];
-  const { code, stderr } = await tarflow('accelerate', file, ...options);
-  expect(code, stderr).toBe(0);
+  await succeeds(tarflow('accelerate', file, ...options));
   const { tables, command } = JSON.parse(fs.readFileSync(output, 'utf8')) as Outcome;
   const used = tables.map(({ repeats, label, plan }) => ({ repeats, label, planned: plan.label }));
   expect(used).toEqual([
@@ -99,8 +98,7 @@ async function tableOf(dataset: string, ...options: string[]): Promise<Outcome> 
   disposeModel(flow);
   const output = path.join(path.dirname(file), 'table.json');
   const more = ['--output', output, '--json', ...options, ...quick];
-  const { code, stdout, stderr } = await tarflow('accelerate', file, ...more);
-  expect(code, stderr).toBe(0);
+  const { stdout } = await succeeds(tarflow('accelerate', file, ...more));
   const { output: told, ...outcome } = JSON.parse(stdout) as Outcome;
   expect(told).toBe(output);
   expect(outcome).toEqual(JSON.parse(fs.readFileSync(output, 'utf8')));

@@ -6,16 +6,13 @@ import sharp from 'sharp';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { cacheFolder } from '../../../src/core/cache-folder.js';
 import { UserError } from '../../../src/core/errors.js';
-import { tf } from '../../../src/core/tf.js';
 import {
   datasetNames,
   type ImageDataset,
-  imagesTensor,
   loadDataset,
   pixelBatch,
   type Split,
 } from '../../../src/data/index.js';
-import { imageGrid } from '../../../src/show/image-grid.js';
 import '../../../workbook/data/emoji.js';
 import { baseEmoji, emojiName } from '../../../workbook/data/emoji-names.js';
 import { sharedFolder } from '../../temporary-folder.js';
@@ -443,28 +440,5 @@ describe.skipIf(!present)(`the published emoji${hint}`, () => {
       ['323ea8a01944f601', '8cd7c5effba24527'],
       ['6934f90f9bc29905', '678c8ef3439a86bd'],
     ]);
-  });
-
-  test('a contact sheet shows them in their colours', async () => {
-    const dataset = await loadDataset('emoji-google-64', 'train');
-    const at = dataset.captions?.indexOf('flag France') as number;
-    const before = tf.memory().numTensors;
-    const tensor = imagesTensor(dataset, [at, at]);
-    const sheet = await imageGrid(tensor, { columns: 2, scale: 1, gap: 0 });
-    tensor.dispose();
-    expect(tf.memory().numTensors).toBe(before);
-    const { data, info } = await sharp(sheet).raw().toBuffer({ resolveWithObject: true });
-    expect([info.width, info.height]).toEqual([128, 64]);
-    const colour = (x: number, y: number) => {
-      const start = (y * info.width + x) * info.channels;
-      return [...data.subarray(start, start + 3)];
-    };
-    for (const left of [0, 64]) {
-      const [blue, white, red] = [10, 32, 54].map((x) => colour(left + x, 32)) as number[][];
-      expect(blue?.indexOf(Math.max(...(blue as number[])))).toBe(2);
-      expect(Math.min(...(white as number[]))).toBeGreaterThan(220);
-      expect(red?.indexOf(Math.max(...(red as number[])))).toBe(0);
-      expect(colour(left, 0)).toEqual([255, 255, 255]);
-    }
   });
 });

@@ -7,6 +7,7 @@ import {
   classifierFeatures,
   disposeClassifier,
 } from '../../../src/models/classifier/family.js';
+import { fetchData } from '../../../workbook/notebook/fetch-data.js';
 import { fashionClassifier } from '../../../workbook/notebook/models.js';
 import {
   listed,
@@ -82,13 +83,6 @@ test('and what was trained for it, where that is known', () => {
   expect(() => publishedScale('likelihood', 'Glow')).toThrow('scale is not known');
 });
 
-test('a figure that no table has is an error', () => {
-  expect(() => publishedFigure('likelihood', 'Glow', 'FID')).toThrow("0 figures 'FID'");
-  expect(() => publishedFigure('no table', 'Glow', 'FID')).toThrow(
-    "No paper has the table 'no table'",
-  );
-});
-
 test('published figures are rows, with a column for each that is asked for', () => {
   const rows = publishedRows('crm', ({ of }) => of);
   expect(rows).toHaveLength(tableOf('crm').rows.length);
@@ -152,4 +146,11 @@ test('the classifier that results/ keeps knows clothes that it never saw', async
   expect(accuracy(logits, data.labels)).toBeGreaterThan(0.88);
   tf.dispose([features, logits, images]);
   disposeClassifier(classifier);
+});
+
+test('data that are there are named in one line, and others are refused', async () => {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+  await fetchData('fashion-mnist');
+  expect(log.mock.calls).toEqual([['Ready: fashion-mnist.']]);
+  await expect(fetchData('fashion')).rejects.toThrow(/There is no data set 'fashion'\. Name one/);
 });

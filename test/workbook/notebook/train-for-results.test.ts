@@ -7,15 +7,13 @@ import { trainForResults } from '../../../workbook/notebook/models.js';
 import { committedCheckpoint, readCommittedRun } from '../../../workbook/records/training-run.js';
 import { temporaryFolder } from '../../temporary-folder.js';
 import { madeUpImages, smallConfig, smallSettings } from '../../training/small.js';
+import { chooseResults } from '../results.js';
 
 let folder: string;
-vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => {
-  const inResults = (name: string) => path.join(folder, 'results', name);
-  return { ...(await original()), resultFile: inResults, resultToRead: inResults };
-});
 
 beforeEach(() => {
   folder = temporaryFolder();
+  chooseResults(path.join(folder, 'results'));
   vi.spyOn(process.stdout, 'write').mockReturnValue(true);
   vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   vi.spyOn(console, 'log').mockReturnValue();

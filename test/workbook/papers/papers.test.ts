@@ -3,27 +3,18 @@ import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { experiments, runNotes } from '../../../workbook/experiments/index.js';
 import {
-  type Claim,
-  claims,
-  clearlyBelow,
   commandOf,
-  type Evidence,
-  judge,
   measurements,
   measures,
-  type Outcome,
   papers,
   publishedFigure,
   publishedOf,
-  type Sentence,
   tableOf,
   tolerancesOf,
   trainingSetOf,
   trainingSets,
 } from '../../../workbook/papers/index.js';
 import { resultsFolder } from '../../../workbook/records/results-folder.js';
-import { oursText } from '../../../workbook/report/markdown.js';
-import { recordedEvidence } from '../../../workbook/report/results.js';
 
 const tables = papers.flatMap((paper) => paper.tables);
 const experimentNames = experiments.map(({ name }) => name);
@@ -135,154 +126,6 @@ test('a time is never judged', () => {
       if (isTime) expect(agreement, `${id}, ${name}`).toBe('timing');
     }
   }
-});
-
-describe('claims', () => {
-  const nothing: Evidence = {
-    figure() {
-      throw new Error('unused');
-    },
-    trainings: () => [],
-    blocks: [],
-  };
-
-  test('are those of the list, each once', () => {
-    const ids = [
-      ...['A2', 'A3', 'A5', 'C1', 'C2', 'Table 2', 'Table 3', 'T1', 'T2', 'T3'],
-      ...['P1', 'P2', 'P3', 'P4', 'X1', 'X2', 'X3', 'X4', 'X5'],
-      ...['S1', 'S2', 'S3', 'S4', 'S5', 'S6', 'L1', 'L2', 'L3'],
-    ];
-    expect(claims.map(({ id }) => id)).toEqual(ids);
-  });
-
-  const references = <R extends object>(parts: Sentence<R> = []) =>
-    parts.filter((part): part is R => typeof part === 'object');
-  const words = (text: string) => text.split(/\s+/).filter((word) => /[\p{L}\d]/u.test(word));
-
-  test.each(claims)('$id: sentences are short, and their figures are references', async (claim) => {
-    const { published, ours, parts } = claim;
-    for (const text of [...(published ?? []), ...(ours ?? [])]) {
-      if (typeof text === 'string') expect(text).not.toMatch(/\d\.\d|\d ?%/);
-    }
-    for (const { table, row, measure, of } of references(published)) {
-      publishedFigure(table, row, measure, of);
-    }
-    expect(
-      words((await oursText(ours ?? [])).replaceAll(/ (±|%)/g, '$1').replaceAll('± ', '±')).length,
-    ).toBeLessThanOrEqual(25);
-    for (const { part, rule } of parts) {
-      expect(rule).toMatch(/^[A-Z].*\.$/);
-      expect(words(rule).length).toBeLessThanOrEqual(30);
-      // A part is named where there are several.
-      expect(part === undefined).toBe(parts.length === 1);
-      expect(words(part ?? '').length).toBeLessThanOrEqual(4);
-    }
-  });
-
-  test.each(claims)('$id: its figures decide it, every one of them', async (claim) => {
-    const evidence = await recordedEvidence();
-    const stands = references(claim.ours).map(({ measurement }) => measurement);
-    const used = new Set(stands.filter((one) => typeof one === 'string'));
-    for (const { holds } of claim.parts) {
-      if (!holds) continue;
-      const key = (id: string, name: string) => `${id}: ${name}`;
-      const read = new Map<string, number>();
-      const outcomeWith = (changed: ReadonlyMap<string, number>) =>
-        holds({
-          ...evidence,
-          figure(id, name) {
-            const { value, error } = evidence.figure(id, name);
-            read.set(key(id, name), value);
-            used.add(id);
-            return { value: changed.get(key(id, name)) ?? value, error: error && 0 };
-          },
-        });
-      outcomeWith(new Map());
-      // Those that stand on trainings and on blocks have tests of their own.
-      if (read.size === 0) continue;
-      // In a conjunction a figure behind one that fails is not read before that one is changed.
-      const extremes = [-1e6, 0, 3, 20, 100, 1e6];
-      let holding: ReadonlyMap<string, number> | undefined;
-      const search = (changed: ReadonlyMap<string, number>, depth: number) => {
-        if (holding) return;
-        if (outcomeWith(changed) === true) holding = changed;
-        if (depth === 0) return;
-        for (const name of [...read.keys()].filter((one) => !changed.has(one))) {
-          for (const value of extremes) search(new Map([...changed, [name, value]]), depth - 1);
-        }
-      };
-      search(new Map(), 2);
-      expect(holding, 'figures with which it holds').toBeDefined();
-      for (const name of read.keys()) {
-        const ends = [...extremes, Number.NaN].some(
-          (value) => outcomeWith(new Map([...(holding ?? []), [name, value]])) !== true,
-        );
-        expect(ends, `${name} can end it`).toBe(true);
-      }
-    }
-    expect(claim.measurements).toEqual(expect.arrayContaining([...used]));
-  });
-
-  test('a verdict holds in part where one part does, and is open where figures leave it open', () => {
-    const part = (outcome: Outcome) => ({ rule: 'A rule.', holds: () => outcome });
-    const verdict = (...outcomes: Outcome[]) =>
-      judge({ ...(claims[0] as Claim), parts: outcomes.map(part) }, nothing).verdict;
-    expect([verdict(), verdict(true), verdict(true, true)]).toEqual([
-      'not measured yet',
-      'holds',
-      'holds',
-    ]);
-    expect([verdict(true, false), verdict(undefined, 'in part')]).toEqual(
-      Array(2).fill('holds in part'),
-    );
-    expect([verdict(false), verdict(undefined, false)]).toEqual(
-      Array(2).fill('does not hold here'),
-    );
-    expect(verdict(undefined)).toBe('not at this size');
-  });
-
-  test('C1 is judged by fresh trainings alone', () => {
-    const claim = claims.find(({ id }) => id === 'C1') as Claim;
-    const verdict = (means: Record<string, number>) =>
-      judge(claim, {
-        ...nothing,
-        trainings: (table, row) =>
-          table === 'sizes-fresh' ? [-1, 0, 1].map((d) => (means[row] ?? Number.NaN) + d) : [],
-      }).verdict;
-    const names = ['4 blocks of 1 layer', '4 blocks of 2 layers', '4 blocks of 4 layers'];
-    const of = (...means: number[]) =>
-      Object.fromEntries([...names, '8 blocks of 1 layer'].map((name, i) => [name, means[i] ?? 0]));
-    expect(verdict(of(60, 40, 20, 40))).toBe('holds');
-    expect(verdict(of(60, 40, 39, 40))).toBe('holds in part');
-    expect(verdict(of(60, 60, 60, 60))).toBe('not at this size');
-    expect(verdict(of(60, 40, 60, 40))).toBe('does not hold here');
-    expect(judge(claim, nothing).verdict).toBe('not at this size');
-  });
-
-  test('L2 is judged by pairs of six trainings', () => {
-    const claim = claims.find(({ id }) => id === 'L2') as Claim;
-    const verdict = (deep: number, spread: number, count = 6) =>
-      judge(claim, {
-        ...nothing,
-        trainings: (_, row) =>
-          Array.from({ length: count }, (_, i) =>
-            row.startsWith('an even') ? 90 : deep + spread * i,
-          ),
-      }).verdict;
-    expect(verdict(70, 2)).toBe('holds');
-    expect(verdict(85, 4)).toBe('not at this size');
-    expect(verdict(100, 2)).toBe('does not hold here');
-    expect(verdict(70, 2, 3)).toBe('not at this size');
-  });
-
-  test('a figure is below another by twice the error of their difference', () => {
-    const of = (value: number, error: number) => ({ value, error });
-    expect(clearlyBelow(of(1, 0.3), of(2, 0.3))).toBe(true);
-    expect(clearlyBelow(of(1, 0.3), of(2, 0.3), 4.3)).toBeUndefined();
-    expect(clearlyBelow(of(1, 0.3), of(1.5, 0.4))).toBeUndefined();
-    expect(clearlyBelow(of(2, 0.3), 1)).toBe(false);
-    expect(() => clearlyBelow({ value: 1, error: undefined }, 2)).toThrow(/no standard error/);
-  });
 });
 
 test('notes on committed runs are of experiments that there are', () => {

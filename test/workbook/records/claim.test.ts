@@ -255,18 +255,33 @@ describe('measured again on another kind of processor', () => {
     expect(fourth.elsewhere.map(({ processor }) => processor)).toEqual(['second', 'third']);
   });
 
+  test('of another configuration is refused in results/; what was found may change', async () => {
+    await recordClaim(id, figures, { ...details, found: { best: 1 } });
+    const before = fs.readFileSync(file(), 'utf8');
+    const configuration = { ...details.configuration, blocks: 2, nested: { z: 1 } };
+    const changed = recordClaim(id, figures, { ...details, configuration });
+    await expect(changed).rejects.toThrow(
+      `The configuration of '${id}' is not that of the record (blocks was 4 and is 2; nested.a was [2,{"b":2,"y":1}] and is absent). Undo the change, or delete ${file()}, and the claim is recorded anew.`,
+    );
+    expect(fs.readFileSync(file(), 'utf8')).toBe(before);
+    const again = await recordClaim(id, figures, { ...details, found: { best: 2 } });
+    expect((await readClaim(id))?.found).toEqual({ best: 2 });
+    expect(again.configuration).toEqual(details.configuration);
+  });
+
   test('keeps nothing of another configuration or seed, of itself, or of what was only read', async () => {
     await recordClaim(id, figures, details);
     expect((await recordClaim(id, { ...figures, [bits]: 4 }, details)).elsewhere).toEqual([]);
     movedTo('first');
     const before = fs.readFileSync(file(), 'utf8');
-    for (const other of [
-      { ...details, seed: 8 },
-      { ...details, configuration: {} },
-    ]) {
-      fs.writeFileSync(file(), before);
-      expect((await recordClaim(id, { ...figures, [bits]: 4 }, other)).elsewhere).toEqual([]);
-    }
+    const otherSeed = await recordClaim(id, { ...figures, [bits]: 4 }, { ...details, seed: 8 });
+    expect(otherSeed.elsewhere).toEqual([]);
+    // Another configuration is refused in `results/`, and compared with nothing elsewhere.
+    fs.writeFileSync(file(), before);
+    vi.stubEnv('TARFLOW_RESULTS', path.join(folder, 'reproduction'));
+    const changed = { ...details, configuration: {} };
+    expect((await recordClaim(id, { ...figures, [bits]: 4 }, changed)).elsewhere).toEqual([]);
+    vi.stubEnv('TARFLOW_RESULTS', path.join(folder, 'results'));
     for (const versions of [{ tarflow: '0.0.1' }, { engine: 'wasm (0)' }, { precision: 'tf32' }]) {
       const content = JSON.parse(before);
       Object.assign(content.versions, versions);

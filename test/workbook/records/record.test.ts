@@ -32,7 +32,7 @@ test.each([
   expect(files.length).toBeGreaterThan(5);
   for (const file of files) {
     const of = file.endsWith('paper-size.json') ? 'paper size' : kind;
-    const absent = kind === 'claim' ? { errors: {}, n: {}, elsewhere: [] } : {};
+    const absent = kind === 'claim' ? { errors: {}, n: {}, found: {}, elsewhere: [] } : {};
     expect(await readRecord(of, file), file).toEqual(Object.assign(absent, content(file)));
   }
 });

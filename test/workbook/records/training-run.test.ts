@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { UserError } from '../../../src/core/errors.js';
 import { tf } from '../../../src/core/tf.js';
 import { disposeModel } from '../../../src/flow/state-dict.js';
@@ -22,15 +22,13 @@ import {
 } from '../../../workbook/records/training-run.js';
 import { temporaryFolder } from '../../temporary-folder.js';
 import { smallConfig, smallRun, smallSettings } from '../../training/small.js';
+import { chooseResults } from '../results.js';
 
 let folder: string;
-vi.mock(import('../../../workbook/records/results-folder.js'), async (original) => {
-  const inResults = (name: string) => path.join(folder, 'results', name);
-  return { ...(await original()), resultFile: inResults, resultToRead: inResults };
-});
 
 beforeEach(() => {
   folder = temporaryFolder();
+  chooseResults(path.join(folder, 'results'));
 });
 const config = { ...smallConfig, classes: 0 };
 

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import * as path from 'node:path';
 import type ts from 'typescript';
 import { guardAwaits } from './awaits.js';
+import { strangeIndexes, withRelated } from './diagnostics.js';
 import {
   completeShorthands,
   type Shorthand,
@@ -10,6 +11,7 @@ import {
   withoutRenamedProperties,
 } from './earlier-cells.js';
 import { type Origin, originThrough, splitMap } from './source-maps.js';
+import type { Finding } from './traceback.js';
 
 /** The compiler of tslab: TypeScript with a few functions more. */
 export type Compiler = typeof ts & {
@@ -29,8 +31,8 @@ interface CompilerOptions {
 export interface Watched {
   /** The original compiler. */
   typescript: Compiler;
-  /** Everything that the type check of the last cell found. */
-  diagnostics(): readonly ts.Diagnostic[];
+  /** Indexes in the last cell that the types of values have not, which strict mode reports as errors. */
+  strangeIndexes(): readonly Finding[];
   /** Where the lines of compiled code come from. */
   originOf(code: string): Origin | undefined;
   /** Tells the compiler of local files that have changed since it last looked. */
@@ -52,7 +54,7 @@ export function replaceCompiler(options: CompilerOptions): Watched {
   const file = requireOfTslab.resolve('@tslab/typescript-for-tslab');
   const typescript: Compiler = requireOfTslab(file);
   const origins = new Map<string, Origin>();
-  let diagnostics: readonly ts.Diagnostic[] = [];
+  let strange: readonly Finding[] = [];
   let shorthands: readonly Shorthand[] = [];
   let dependencies: (file: ts.SourceFile) => readonly string[] = () => [];
 
@@ -80,13 +82,14 @@ export function replaceCompiler(options: CompilerOptions): Watched {
     const more = names.flatMap((name) => program.getSourceFile(name) ?? []);
     const all = [...new Set([...given, ...more])];
     shorthands = cell ? shorthandsIn(typescript, program, cell) : [];
-    diagnostics = [
+    strange = cell && !options.strict ? strangeIndexes(typescript, program, cell) : [];
+    return [
       ...typescript
         .getPreEmitDiagnosticsOfFiles(program, all)
-        .filter(({ code }) => code !== outsideRoot),
+        .filter(({ code }) => code !== outsideRoot)
+        .map((diagnostic) => withRelated(diagnostic, cell)),
       ...(cell ? topLevelForAwaits(typescript, cell) : []),
     ];
-    return diagnostics;
   };
   replaced.createWatchCompilerHost = (
     roots: string[],
@@ -121,7 +124,7 @@ export function replaceCompiler(options: CompilerOptions): Watched {
   if (module) module.exports = replaced;
   return {
     typescript,
-    diagnostics: () => diagnostics,
+    strangeIndexes: () => strange,
     originOf: (code) => origins.get(code),
     notice: () => files.notice(),
   };

@@ -77,6 +77,48 @@ export function completeShorthands(
   };
 }
 
+/** The names that a cell declares: variables, functions, classes and enumerations, and no imports. */
+export function declaredNames(typescript: typeof ts, code: string): string[] {
+  const file = typescript.createSourceFile('cell.ts', code, typescript.ScriptTarget.Latest);
+  const bound = (name: ts.BindingName): string[] =>
+    typescript.isIdentifier(name)
+      ? [name.text]
+      : name.elements.flatMap((element) =>
+          typescript.isBindingElement(element) ? bound(element.name) : [],
+        );
+  return file.statements.flatMap((statement) => {
+    if (typescript.isVariableStatement(statement)) {
+      return statement.declarationList.declarations.flatMap(({ name }) => bound(name));
+    }
+    const named =
+      typescript.isFunctionDeclaration(statement) ||
+      typescript.isClassDeclaration(statement) ||
+      typescript.isEnumDeclaration(statement);
+    return named && statement.name ? [statement.name.text] : [];
+  });
+}
+
+/** The names that declarations of earlier cells import, each with where from. */
+export function importedNames(typescript: typeof ts, declarations: string): Map<string, string> {
+  const { Latest } = typescript.ScriptTarget;
+  const file = typescript.createSourceFile('declarations.d.ts', declarations, Latest);
+  const found = new Map<string, string>();
+  for (const statement of file.statements) {
+    if (!typescript.isImportDeclaration(statement)) continue;
+    const { moduleSpecifier: from, importClause } = statement;
+    if (!typescript.isStringLiteral(from)) continue;
+    const { name, namedBindings } = importClause ?? {};
+    const named =
+      namedBindings && typescript.isNamedImports(namedBindings)
+        ? namedBindings.elements
+        : [namedBindings];
+    for (const each of [name, ...named.map((element) => element?.name)]) {
+      if (each) found.set(each.text, from.text);
+    }
+  }
+  return found;
+}
+
 /**
  * Runs work, during which the checker knows nothing of the property in `{ property: name }` on the left
  * of an assignment. tslab asks it whether that is declared by an earlier cell, finds it in the types that

@@ -83,7 +83,7 @@ export class EsPackages {
 /** A package: its folder, and what its package.json says. */
 interface Package {
   folder: string;
-  description: { type?: unknown; notebook?: { views?: unknown } };
+  description: { type?: unknown; notebook?: Record<string, unknown> };
 }
 
 const known = new Map<string, Package | undefined>();
@@ -98,6 +98,21 @@ export function packageOf(folder: string): Package | undefined {
   else if (parent !== folder) found = packageOf(parent);
   known.set(folder, found);
   return found;
+}
+
+/**
+ * What the packages that cells have loaded export for notebooks: from the modules that their package.json
+ * names, `{ "notebook": { "views": "./dist/views.js" } }`. One that was left out of a package has none.
+ */
+export function fromPackages<T>(purpose: 'views' | 'hints', name: string): T[] {
+  const folders = new Set(Object.keys(require.cache).map((file) => path.dirname(file)));
+  const packages = new Set([...folders].map(packageOf));
+  return [...packages].flatMap((found) => {
+    const module = found?.description.notebook?.[purpose];
+    if (!found || typeof module !== 'string') return [];
+    const file = path.join(found.folder, module);
+    return existsSync(file) ? [require(file)[name]] : [];
+  });
 }
 
 /** An ES module as compiled code expects it of `require`. */

@@ -5,8 +5,9 @@ import type { ExpressionAnswer, Failure, RunRequest } from '../pipes.js';
 import { awaiting, helperName } from './awaits.js';
 import { type Cell, Interrupted, newCell, runIn } from './cell.js';
 import type { Watched } from './compiler.js';
-import { declarationsThatHold } from './earlier-cells.js';
+import { declarationsThatHold, declaredNames, importedNames } from './earlier-cells.js';
 import { type EsPackages, loader } from './es-packages.js';
+import { hintsFor, type Moment, shownHint } from './hints.js';
 import type { LocalModules } from './local-modules.js';
 import type { Signals } from './signals.js';
 import { rememberOrigin } from './source-maps.js';
@@ -136,18 +137,62 @@ export class Running {
   ): Promise<{ failure?: Failure; answers: Record<string, ExpressionAnswer> }> {
     this.local.notice();
     rememberSource(cell.name, code);
+    const replaced = this.namedAgain(code);
     const { failure, values } = await this.evaluate(cell.name, code);
-    if (failure) return { failure, answers: {} };
+    if (failure) {
+      if (wantsResult) await this.hint(cell, code, replaced());
+      return { failure, answers: {} };
+    }
     if (wantsResult && values.length > 0) {
       const shown = await shownValue(values[0]);
       // A picture may have taken long, and the cell have been stopped.
       if (this.cell === cell) this.reports.send({ type: 'result', cell: cell.id, shown });
     }
+    if (wantsResult) await this.hint(cell, code, replaced());
     const answers: Record<string, ExpressionAnswer> = {};
     for (const [name, expression] of Object.entries(expressions)) {
       answers[name] = await this.answer(expression);
     }
     return { answers };
+  }
+
+  /** Shows the hints for what a cell has come to, if it still runs. */
+  private async hint(cell: Cell, code: string, replaced: readonly Moment[]): Promise<void> {
+    if (this.cell !== cell) return;
+    const lines = code.split('\n');
+    const { diagnostics = [] } = this.run.converted ?? {};
+    const found = [...diagnostics, ...this.watched.strangeIndexes()].flatMap(
+      (finding): Moment[] => {
+        const { code, messageText: message, start, fileName } = finding;
+        const line = fileName === undefined ? lines[start.line] : undefined;
+        return line === undefined
+          ? []
+          : [{ when: 'found', code, message, line, column: start.character }];
+      },
+    );
+    // What a package does wrong is no fault of the user's.
+    const given = await hintsFor([...found, ...replaced, { when: 'ended' }]).catch(() => []);
+    for (const line of given) {
+      if (this.cell !== cell) return;
+      const shown = shownHint(line);
+      this.reports.send({ type: 'display', cell: cell.id, update: false, shown });
+    }
+  }
+
+  /** The names that a cell declares and others had declared before; afterwards, those that hold other values. */
+  private namedAgain(code: string): () => Moment[] {
+    const { typescript } = this.watched;
+    const { locals } = this.executor;
+    const names = declaredNames(typescript, code).filter((name) => Object.hasOwn(locals, name));
+    if (names.length === 0) return () => [];
+    const from = importedNames(typescript, this.declarations);
+    const before = names.map((name) => ({ name, old: locals[name], from: from.get(name) }));
+    return () => {
+      const held = new Set(Object.values(locals));
+      return before
+        .filter(({ old }) => !held.has(old))
+        .map((named) => ({ when: 'replaced', ...named }));
+    };
   }
 
   private async answer(expression: string): Promise<ExpressionAnswer> {

@@ -1,7 +1,6 @@
-import * as path from 'node:path';
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 import type { MimeData, Shown } from '../pipes.js';
-import { packageOf } from './es-packages.js';
+import { fromPackages } from './es-packages.js';
 
 /**
  * The method by which a value says how it is shown: it returns data by MIME type, or a promise of it.
@@ -9,7 +8,10 @@ import { packageOf } from './es-packages.js';
  */
 const displayMethod = Symbol.for('Jupyter.display');
 
-/** How a package shows values: undefined for those of others. */
+/**
+ * How a package shows values, as the `lastValueView` of the module that its package.json names under
+ * `notebook.views`: undefined for those of others.
+ */
 type View = (value: object) => Promise<Shown | undefined>;
 
 /** Longer text of a last value is cut; `console.log` prints all of it. */
@@ -37,7 +39,7 @@ export async function shownValue(value: unknown): Promise<Shown> {
 async function richValue(value: object): Promise<Shown | undefined> {
   const own: unknown = Reflect.get(value, displayMethod);
   if (typeof own !== 'function') {
-    for (const view of packageViews()) {
+    for (const view of fromPackages<View>('views', 'lastValueView')) {
       const shown = await view(value);
       if (shown) return shown;
     }
@@ -56,21 +58,8 @@ function isData(data: unknown): data is MimeData {
 }
 
 function textOf(value: unknown): string {
+  if (types.isPromise(value)) return 'A promise. Write `await` before it, and its value is shown.';
   const text = inspect(value);
   if (text.length <= mostText) return text;
   return `${text.slice(0, mostText)}\n… ${text.length - mostText} more characters`;
-}
-
-/**
- * The views of the packages that cells have loaded. A package names a module in its package.json,
- * `{ "notebook": { "views": "./dist/views.js" } }`, whose export `lastValueView` is one.
- */
-function packageViews(): View[] {
-  const folders = new Set(Object.keys(require.cache).map((file) => path.dirname(file)));
-  const packages = new Set([...folders].map(packageOf));
-  return [...packages].flatMap((found) => {
-    const views = found?.description.notebook?.views;
-    if (!found || typeof views !== 'string') return [];
-    return [require(path.join(found.folder, views)).lastValueView];
-  });
 }

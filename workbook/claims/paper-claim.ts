@@ -1,15 +1,10 @@
+import type {
+  FigureName,
+  MeasurementId,
+  MeasureName,
+  PublishedReference,
+} from '../papers/index.js';
 import type { BlockStudyRow } from '../records/record.js';
-import type { FigureName, MeasurementId } from './measurements/index.js';
-import type { MeasureName, PublishedReference, Table } from './paper-table.js';
-
-/** A paper, and what its tables report. */
-export interface Paper {
-  id: string;
-  title: string;
-  /** For example 'arXiv 2412.06329'. */
-  work: string;
-  tables: readonly Table[];
-}
 
 /** A recorded figure, and how it is written. */
 export interface OurReference {

@@ -1,0 +1,37 @@
+import { readdir } from 'node:fs/promises';
+import * as path from 'node:path';
+import { measurements } from '../papers/index.js';
+import { readClaim } from '../records/claim.js';
+import { readRecord } from '../records/record.js';
+import { resultsFolder } from '../records/results-folder.js';
+import type { Evidence } from './paper-claim.js';
+
+/** What is recorded in `results/`, for the rules of claims. */
+export async function recordedEvidence(): Promise<Evidence> {
+  const entries = measurements.map(async ({ id }) => [id, await readClaim(id)] as const);
+  const recorded = new Map(await Promise.all(entries));
+  const names = (await readdir(path.join(resultsFolder(), 'tables'))).sort();
+  const tables = await Promise.all(
+    names.map((name) => readRecord('table', path.join(resultsFolder(), 'tables', name))),
+  );
+  const study = await readRecord(
+    'blocks',
+    path.join(resultsFolder(), 'acceleration', 'blocks.json'),
+  );
+  return {
+    figure: (measurement, figure) => {
+      const claim = recorded.get(measurement);
+      const value = claim?.figures[figure];
+      if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
+      return { value, error: claim?.errors[figure] };
+    },
+    trainings: (table, row, measure) => {
+      const found = tables[names.indexOf(`${table}-workbook.json`)];
+      const figures = found?.results.find((one) => one.row === row)?.figures ?? [];
+      if (found && figures.length === 0) throw new Error(`The table ${table} has no row '${row}'`);
+      const ours = figures.find((one) => one.measure === measure)?.ours;
+      return typeof ours === 'object' ? (ours.values ?? [ours.value]) : [];
+    },
+    blocks: study?.rows ?? [],
+  };
+}
