@@ -321,11 +321,11 @@ test("notebookError keeps the cell and its message, not the tools' own lines", (
 
 test('JupyterLab opens its start page, but not in a folder that has none', () => {
   const page = '--LabApp.default_url=/lab/tree/START.md';
-  expect(labOptions('/root', ['--no-browser'])).toEqual([
+  expect(labOptions('/project', ['--no-browser'])).toEqual([
     '--MultiKernelManager.default_kernel_name=tarflow',
-    '--LabApp.app_settings_dir=/root/data-scripts/lab-settings',
+    '--LabApp.app_settings_dir=/project/data-scripts/lab-settings',
     page,
     '--no-browser',
   ]);
-  expect(labOptions('/root', ['--ServerApp.root_dir=reproduction'])).not.toContain(page);
+  expect(labOptions('/project', ['--ServerApp.root_dir=reproduction'])).not.toContain(page);
 });

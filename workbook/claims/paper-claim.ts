@@ -104,7 +104,7 @@ export interface JudgedPart extends ClaimPart {
 export function judge(claim: Claim, evidence: Evidence): { verdict: Verdict; parts: JudgedPart[] } {
   const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(evidence) }));
   const outcomes = parts.map(({ outcome }) => outcome);
-  if (outcomes.length === 0) return { verdict: 'not measured yet', parts };
+  if (!parts.some(({ holds }) => holds)) return { verdict: 'not measured yet', parts };
   if (outcomes.every((outcome) => outcome === true)) return { verdict: 'holds', parts };
   if (outcomes.includes(true) || outcomes.includes('in part'))
     return { verdict: 'holds in part', parts };

@@ -114,6 +114,10 @@ describe('claims', () => {
       Array(2).fill('does not hold here'),
     );
     expect(verdict(undefined)).toBe('not at this size');
+    const rule = { rule: 'A rule.', toSettle: 'an hour' };
+    expect(judge({ ...(claims[0] as Claim), parts: [rule] }, nothing).verdict).toBe(
+      'not measured yet',
+    );
   });
 
   test('C1 is judged by fresh trainings alone', () => {
