@@ -1,3 +1,5 @@
+import { tf } from '../../src/core/tf.js';
+import { mapTree } from '../../src/core/tree.js';
 import { imagesTensor, openDataset } from '../../src/data/index.js';
 import { mean, standardErrorOfMean } from '../../src/evaluation/statistics.js';
 import { solveBlock } from '../../src/sampling/solvers/solve-block.js';
@@ -5,6 +7,7 @@ import {
   convergenceRankingMetric,
   initialGuessingMetric,
 } from '../../src/sampling/study/metrics.js';
+import type { BlockTrajectory } from '../../src/sampling/study/trajectories.js';
 import { followConvergence } from '../measures/convergence.js';
 import { convergenceRate } from '../measures/error-measures.js';
 import type { BlockStudyRow, MeanWithError, StartOutcome } from '../records/record.js';
@@ -25,6 +28,7 @@ export interface BlockStudyOptions {
 }
 
 const starts = ['latent', 'zeros'] as const;
+type Start = (typeof starts)[number];
 
 /**
  * How the blocks of a committed flow converge by Jacobi iteration, each by itself, from what sequential
@@ -39,7 +43,8 @@ export async function studyBlocks(
   { samples, batch, images, seed, tolerance, onProgress }: BlockStudyOptions,
 ): Promise<BlockStudyRow[]> {
   /** By block: iterations and failures from each start, in the order of samples. */
-  const counts: Record<(typeof starts)[number], { iterations: number[]; failed: number }>[] = [];
+  const counts: (Record<Start, { iterations: number[]; failed: number }> & { leftOut: number })[] =
+    [];
   const rates: ReturnType<typeof convergenceRate>[] = [];
   const batches = Math.ceil(samples / batch);
   for (let part = 0; part < batches; part++) {
@@ -47,11 +52,14 @@ export async function studyBlocks(
     const subject = await loadSubject(checkpoint, { batch: size, seed: seed + part });
     try {
       for (const index of subject.inOrder) {
-        const { block, conditions, z } = trajectoryOf(subject, index);
+        const finite = finiteSamples(trajectoryOf(subject, index));
+        const { block, conditions, z } = finite;
         counts[index] ??= {
           latent: { iterations: [], failed: 0 },
           zeros: { iterations: [], failed: 0 },
+          leftOut: 0,
         };
+        counts[index].leftOut += size - z.shape[0];
         for (const start of starts) {
           const solver = { kind: 'jacobi', tolerance, start } as const;
           const { tokens, trace } = await solveBlock(block, z, solver, { conditions });
@@ -60,13 +68,14 @@ export async function studyBlocks(
           counts[index][start].failed += trace.fallbacks.length;
         }
         if (part === 0) {
-          const { meanErrors } = await followConvergence(trajectoryOf(subject, index), {
+          const { meanErrors } = await followConvergence(finite, {
             kind: 'jacobi',
             tolerance: 0,
             maximum: 3 * Math.max(...counts[index].latent.iterations),
           });
           rates[index] = convergenceRate(meanErrors);
         }
+        tf.dispose([conditions, z, finite.x]);
         await new Promise(setImmediate);
       }
       if (part === batches - 1) return await withMetrics(subject);
@@ -88,7 +97,7 @@ export async function studyBlocks(
       const crm = convergenceRankingMetric(flow, real);
       const ofLatents = convergenceRankingMetric(flow, real, { spread: 'latents' });
       const igm = initialGuessingMetric(flow, real);
-      return counts.map(({ latent, zeros }, block) => {
+      return counts.map(({ latent, zeros, leftOut }, block) => {
         const difference = zeros.iterations.map((count, i) => count - latent.iterations[i]!);
         const { early, late, count } = rates[block]!;
         return {
@@ -100,6 +109,7 @@ export async function studyBlocks(
           first: block === first,
           latent: outcomeOf(latent),
           zeros: outcomeOf(zeros),
+          leftOut,
           zerosLessLatent: withError(difference),
           crm: 100 * crm[block]!.share,
           crmOfLatents: 100 * ofLatents[block]!.share,
@@ -111,6 +121,18 @@ export async function studyBlocks(
       real.dispose();
     }
   }
+}
+
+/** The samples of which sequential sampling gives and finds finite numbers, to be freed. */
+function finiteSamples({ block, conditions, z, x }: BlockTrajectory): BlockTrajectory {
+  const given = [z, x].map((tensor) => tensor.dataSync());
+  const length = z.size / z.shape[0];
+  const allFinite = (sample: number) =>
+    given.every((values) =>
+      values.subarray(sample * length, (sample + 1) * length).every(Number.isFinite),
+    );
+  const finite = Array.from({ length: z.shape[0] }, (_, sample) => sample).filter(allFinite);
+  return { block, ...mapTree({ conditions, z, x }, (all) => tf.gather(all, finite)) };
 }
 
 function outcomeOf({ iterations, failed }: { iterations: number[]; failed: number }): StartOutcome {

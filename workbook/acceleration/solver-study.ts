@@ -3,7 +3,6 @@ import { tokenCount } from '../../src/flow/patches.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { type LoadedModel, loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { imagesOf, type TarFlow, tarflow } from '../../src/models/tarflow/index.js';
-import { inverse } from '../../src/sampling/inverse.js';
 import { currentMachine } from '../../src/sampling/planner/machine.js';
 import { sampleNoise } from '../../src/sampling/sample.js';
 import {
@@ -19,7 +18,6 @@ import {
   samplingTrajectory,
   type Trajectory,
 } from '../../src/sampling/study/trajectories.js';
-import { type Difference, differenceOf } from '../measures/error-measures.js';
 import { committedCheckpoint } from '../records/training-run.js';
 
 /**
@@ -125,28 +123,6 @@ export function trajectoryOf(
 }
 
 /**
- * How many samples stand behind each figure of a study, for a claim's record: those of the subject whose
- * title the figure's name has, or else of all subjects, one after the other.
- *
- * @param figures by their names
- * @param describe what is said of a subject; default: its samples, as in '8 samples'
- */
-export function samplesBehind<S extends Pick<Subject, 'title' | 'batch'>>(
-  subjects: readonly S[],
-  figures: Readonly<Record<string, unknown>>,
-  describe: (subject: S) => string = ({ batch }) => `${batch} samples`,
-): Record<string, string> {
-  const all = subjects.map((subject) => `${subject.title}: ${describe(subject)}`).join('; ');
-  // '256 tokens' is no part of '1,256 tokens'.
-  const names = (title: string) => new RegExp(`(^|[^\\d,])${title.replaceAll(',', ',?')}`);
-  const behind = (name: string) => {
-    const own = subjects.find(({ title }) => names(title).test(name));
-    return own ? describe(own) : all;
-  };
-  return Object.fromEntries(Object.keys(figures).map((name) => [name, behind(name)]));
-}
-
-/**
  * Inverts the blocks from one of them to the data, all by one solver.
  *
  * @param from the block that is inverted first here
@@ -183,73 +159,4 @@ export async function continueSampling(
   const images = tidy(() => imagesOf(subject.flow.config, given));
   given.dispose();
   return { images, traces };
-}
-
-/** What sampling by a strategy took, and how far its images are from the sequential ones. */
-export interface StrategyOutcome extends Difference {
-  subject: Subject;
-  strategy: string;
-  images: tf.Tensor4D;
-  /** By block from the data, of the slowest sample; null where it is sequential. */
-  iterations: (number | null)[];
-  /** By block from the data, of the fastest run. */
-  milliseconds: number[];
-  /** Of the fastest run. */
-  total: number;
-}
-
-/**
- * Samples the same noise by several strategies: each once to warm up, then in turns.
- *
- * @param strategies a solver for each block by index from the data, by name
- * @param rounds that are timed; the least time counts
- * @param onRound called after each round, the first included
- * @returns an outcome for each strategy, whose images the caller frees
- */
-export async function timeStrategies(
-  subject: Subject,
-  strategies: Readonly<Record<string, readonly Solver[]>>,
-  rounds: number,
-  onRound?: () => void,
-): Promise<StrategyOutcome[]> {
-  const entries = Object.entries(strategies);
-  const outcomes = new Map<string, StrategyOutcome>();
-  for (let round = 0; round <= rounds; round++) {
-    for (const [strategy, solver] of round % 2 === 0 ? entries : [...entries].reverse()) {
-      const { images, ...run } = await timedRun(subject, solver);
-      const known = outcomes.get(strategy);
-      if (!known) {
-        // The first round only warms.
-        const total = Number.POSITIVE_INFINITY;
-        const errors = differenceOf(images, subject.exact);
-        outcomes.set(strategy, { subject, strategy, images, ...run, ...errors, total });
-        continue;
-      }
-      images.dispose();
-      if (run.total < known.total) {
-        Object.assign(known, { milliseconds: run.milliseconds, total: run.total });
-      }
-    }
-    onRound?.();
-    await new Promise(setImmediate);
-  }
-  return [...outcomes.values()];
-}
-
-type Run = Pick<StrategyOutcome, 'images' | 'iterations' | 'milliseconds' | 'total'>;
-
-async function timedRun({ flow, noise, label }: Subject, solver: readonly Solver[]): Promise<Run> {
-  const milliseconds = new Array<number>(flow.config.blocks).fill(0);
-  const iterations = new Array<number | null>(flow.config.blocks).fill(null);
-  const started = performance.now();
-  const images = await inverse(flow, noise, {
-    label,
-    solver,
-    onTrace: (trace) => {
-      milliseconds[trace.block] = trace.milliseconds;
-      if (trace.solver.kind !== 'sequential') iterations[trace.block] = trace.iterations.length;
-    },
-  });
-  images.dataSync();
-  return { images, iterations, milliseconds, total: performance.now() - started };
 }

@@ -1,14 +1,42 @@
 import { pairedDifference, unpairedDifference } from '../measures/comparison.js';
 import { published } from '../papers/index.js';
 import {
+  blocksDiffer,
+  crmTells,
+  fewIterations,
+  flowsOfFewIterations,
+  igmIsQuicker,
+  igmOverflowsLess,
+  namedByCrm,
+  namedByIgm,
+  overflows,
+  superlinear,
+  superlinearBlocks,
+  toughness,
+} from './block-rules.js';
+import {
   type Claim,
   clearlyBelow,
+  computed,
   type Evidence,
   type Outcome,
   ofTrainings,
   ours,
   sentence,
 } from './paper-claim.js';
+import {
+  bottleneck,
+  type CompiledStrategy,
+  evaluationsPerLoops,
+  laterBlocksTakeFew,
+  leansOnNearTokens,
+  overAuthorsLoop,
+  overCompiledLoop,
+  type Strategy,
+  sameQuality,
+  timesAsFast,
+  timesOverCompiled,
+} from './speed-rules.js';
 
 /** What nobody has measured here yet. */
 const open: Pick<Claim, 'measurements' | 'parts'> = { measurements: [], parts: [] };
@@ -77,6 +105,15 @@ function bitsBelow(
     return interval[0] > 0 ? false : undefined;
   });
   return all(...outcomes);
+}
+
+/** How many times as fast a strategy is, over the authors' kind of loop and over ours. */
+function overLoops(strategy: Strategy, compiled: CompiledStrategy): Claim['ours'] {
+  const authors = ({ authorsLoop }: Evidence) =>
+    authorsLoop.map((flow) => timesAsFast(flow, strategy, 8) ?? 1);
+  const ours = ({ accelerations }: Evidence) => timesOverCompiled(accelerations, compiled);
+  const decimals = { decimals: 1 };
+  return sentence`Over the authors’ kind of loop ${computed((evidence) => Math.min(...authors(evidence)), decimals)}× to ${computed((evidence) => Math.max(...authors(evidence)), decimals)}× (eight images), over our compiled loop ${computed((evidence) => Math.min(...ours(evidence)), decimals)}× to ${computed((evidence) => Math.max(...ours(evidence)), decimals)}× (one image).`;
 }
 
 /** The claims of the papers, in their order, each with the rule by which our figures decide it. */
@@ -389,12 +426,14 @@ export const claims: readonly Claim[] = [
     id: 'S1',
     title: 'sampling is the bottleneck',
     claim: 'Sampling is the bottleneck, because causal attention is sequential.',
-    measurements: ['02-parallel-and-sequential', '06-bottleneck'],
-    ours: sentence`On two cores sampling takes ${ours('06-bottleneck', 'sampling time / forward time, 49 tokens', { decimals: 1 })}, ${ours('06-bottleneck', 'sampling time / forward time, 256 tokens', { decimals: 1 })} and ${ours('06-bottleneck', 'sampling time / forward time, 1024 tokens', { decimals: 1 })} times a forward pass with 49, 256 and 1,024 tokens.`,
+    measurements: [],
+    accelerations: ['paper-size'],
+    ours: sentence`At the published sizes the loop over tokens takes ${computed(({ paperSizes }) => Math.min(...evaluationsPerLoops(paperSizes)))} to ${computed(({ paperSizes }) => Math.max(...evaluationsPerLoops(paperSizes)))} times as long as an evaluation of all of them.`,
     parts: [
       {
-        rule: 'In a model of a published size sampling takes at least ten times as long as a forward pass.',
-        toSettle: 'a forward pass and a loop of a model of the published size, ten minutes',
+        rule: 'In a block of each of three published sizes, for one image and for eight, the loop takes at least ten times as long as an evaluation.',
+        holds: ({ paperSizes }) => bottleneck(paperSizes),
+        toSettle: 'a block of each published size, half an hour',
       },
     ],
   },
@@ -403,25 +442,19 @@ export const claims: readonly Claim[] = [
     title: 'few Jacobi iterations',
     claim:
       'Inverting a block is a triangular non-linear system that Jacobi iteration solves in at most T steps, usually far fewer; convergence is superlinear.',
-    measurements: ['06-jacobi', '07-selective-jacobi'],
-    ours: sentence`The block inverted first takes ${ours('06-jacobi', 'iterations, block inverted first, 49 tokens')} of 48, ${ours('06-jacobi', 'iterations, block inverted first, 256 tokens')} of 255 and ${ours('06-jacobi', 'iterations, block inverted first, 1,024 tokens')} of 1,023 iterations, the others ${ours('06-jacobi', 'iterations, other blocks, mean, 49 tokens', { decimals: 0 })}, ${ours('06-jacobi', 'iterations, other blocks, mean, 256 tokens', { decimals: 0 })} and ${ours('06-jacobi', 'iterations, other blocks, mean, 1,024 tokens', { decimals: 0 })}.`,
+    measurements: [],
+    accelerations: ['blocks'],
+    ours: sentence`Iterations are few in ${computed(({ blocks }) => flowsOfFewIterations(blocks))} of ten flows, and not in two of narrow uniform noise; ${computed(({ blocks }) => superlinearBlocks(blocks).so)} of ${computed(({ blocks }) => superlinearBlocks(blocks).all)} blocks converge superlinearly.`,
     parts: [
       {
         part: 'few iterations',
-        rule: 'The block inverted first takes at most half of the steps, the others on average a quarter.',
-        holds: ({ figure }) =>
-          figure('06-jacobi', 'iterations, block inverted first, 49 tokens').value <= 48 / 2 &&
-          figure('06-jacobi', 'iterations, block inverted first, 256 tokens').value <= 255 / 2 &&
-          figure('06-jacobi', 'iterations, block inverted first, 1,024 tokens').value <= 1023 / 2 &&
-          figure('06-jacobi', 'iterations, other blocks, mean, 49 tokens').value <= 48 / 4 &&
-          figure('06-jacobi', 'iterations, other blocks, mean, 256 tokens').value <= 255 / 4 &&
-          figure('06-jacobi', 'iterations, other blocks, mean, 1,024 tokens').value <= 1023 / 4,
+        rule: 'In each flow the block inverted first takes at most half of the steps, the others on average a quarter.',
+        holds: ({ blocks }) => fewIterations(blocks),
       },
       {
         part: 'superlinear',
-        rule: 'In each of 20 blocks an iteration gains at least a tenth more digits at the end.',
-        holds: ({ figure }) =>
-          figure('06-jacobi', 'blocks that converge faster at the end').value === 20,
+        rule: 'In nine of ten blocks of ten iterations or more an iteration gains at least a tenth more digits at the end.',
+        holds: ({ blocks }) => superlinear(blocks),
       },
     ],
   },
@@ -430,27 +463,21 @@ export const claims: readonly Claim[] = [
     title: 'tough blocks, and CRM',
     claim:
       'Blocks differ: a few are tough, most are simple; the Convergence Ranking Metric tells which.',
-    measurements: ['06-tough-blocks'],
+    measurements: [],
+    accelerations: ['blocks'],
     published: sentence`toughest of eight blocks (nearest the data) ${published('crm', 'ImageNet 64×64, unconditional', 'share of CRM', 'block 0')} % of CRM, 1,024 tokens; ${published('crm', 'ImageNet 64×64, conditional', 'share of CRM', 'block 0')} %, 256 tokens`,
-    ours: sentence`The toughest block takes ${ours('06-tough-blocks', "toughest block's share of the iterations, 49 tokens", { decimals: 0 })} %, ${ours('06-tough-blocks', "toughest block's share of the iterations, 256 tokens", { decimals: 0 })} % and ${ours('06-tough-blocks', "toughest block's share of the iterations, 1,024 tokens", { decimals: 0 })} % of the iterations; CRM names it in ${ours('06-tough-blocks', 'models of 3 whose toughest block CRM names')} of 3 models.`,
+    ours: sentence`The toughest block takes ${computed(({ blocks }) => Math.min(...toughness(blocks)), { decimals: 1 })} to ${computed(({ blocks }) => Math.max(...toughness(blocks)), { decimals: 1 })} times as many iterations as the others; CRM names it in ${computed(({ blocks }) => namedByCrm(blocks).so)} of ten flows.`,
     parts: [
       {
         part: 'blocks differ',
-        rule: 'The toughest block takes at least twice its even share of the iterations.',
-        holds: ({ figure }) =>
-          figure('06-tough-blocks', "toughest block's share of the iterations, 49 tokens").value >=
-            200 / 8 &&
-          figure('06-tough-blocks', "toughest block's share of the iterations, 256 tokens").value >=
-            200 / 4 &&
-          figure('06-tough-blocks', "toughest block's share of the iterations, 1,024 tokens")
-            .value >=
-            200 / 8,
+        rule: 'In each flow the toughest block takes at least twice the median of the others.',
+        holds: ({ blocks }) => blocksDiffer(blocks),
       },
       {
         part: 'CRM tells which',
-        rule: 'CRM names the toughest block of every model.',
-        holds: ({ figure }) =>
-          figure('06-tough-blocks', 'models of 3 whose toughest block CRM names').value === 3,
+        rule: 'CRM names the toughest block of nine in ten flows; no where it does of half or fewer.',
+        holds: ({ blocks }) => crmTells(blocks),
+        toSettle: 'more trained flows of eight blocks, hours for each',
       },
     ],
   },
@@ -459,24 +486,20 @@ export const claims: readonly Claim[] = [
     title: 'IGM chooses the start',
     claim:
       'The Initial Guessing Metric tells which start to use, lowers the risk of overflow and speeds convergence up.',
-    measurements: ['06-initial-guess'],
-    ours: sentence`Iterations of all blocks as IGM says ${ours('06-initial-guess', 'iterations of all blocks, started as IGM says')}, always from the latent ${ours('06-initial-guess', 'always from the latent')}, always from zeros ${ours('06-initial-guess', 'always from zeros')}; nothing overflows.`,
+    measurements: [],
+    accelerations: ['blocks'],
+    ours: sentence`IGM names the quicker start of ${computed(({ blocks }) => namedByIgm(blocks).so)} of ${computed(({ blocks }) => namedByIgm(blocks).all)} blocks; with uniform noise ${computed(({ blocks }) => overflows(blocks).named)} samples overflow from its start, ${computed(({ blocks }) => overflows(blocks).other)} from the other.`,
     parts: [
       {
-        rule: 'Starting as IGM says takes fewer iterations than always from the latent, and than always from zeros; no where it takes more.',
-        holds: ({ figure }) => {
-          const followed = figure(
-            '06-initial-guess',
-            'iterations of all blocks, started as IGM says',
-          ).value;
-          const others = [
-            figure('06-initial-guess', 'always from the latent').value,
-            figure('06-initial-guess', 'always from zeros').value,
-          ];
-          if (others.every((other) => followed < other)) return true;
-          return others.some((other) => followed > other) ? false : undefined;
-        },
-        toSettle: '64 samples of every committed flow, about an hour',
+        part: 'the quicker start',
+        rule: 'Of blocks whose starts differ IGM names the quicker one of nine in ten; no where it does of half or fewer.',
+        holds: ({ blocks }) => igmIsQuicker(blocks),
+        toSettle: 'blocks of more flows',
+      },
+      {
+        part: 'less overflow',
+        rule: 'In three flows of uniform noise fewer samples overflow from the start that IGM names.',
+        holds: ({ blocks }) => igmOverflowsLess(blocks),
       },
     ],
   },
@@ -485,31 +508,27 @@ export const claims: readonly Claim[] = [
     title: 'Table 1: faster by GS-Jacobi',
     claim:
       'Gauss–Seidel–Jacobi (segments in sequence, Jacobi inside) is several times as fast as sequential sampling without loss of FID.',
-    measurements: ['06-gauss-seidel-jacobi', '08-acceleration', '15-speed'],
+    measurements: [],
+    accelerations: ['authors-loop', 'emoji-256-tokens-xla', 'emoji-conditional-xla'],
     published: sentence`${published('gs-jacobi', 'ImageNet 64×64, conditional', 'speed-up', 'GS-Jacobi')}× to ${published('gs-jacobi', 'AFHQ 256×256', 'speed-up', 'GS-Jacobi')}× on GPUs`,
-    ours: sentence`Over our compiled loop ${ours('15-speed', 'times as fast, GS-Jacobi, published form, batch 1', { decimals: 1 })}× (one emoji, 256 tokens); FD of clothes ${ours('08-acceleration', 'FD (Fashion-MNIST classifier features), GS-Jacobi, published form', { decimals: 0 })} for ${ours('08-acceleration', 'FD (Fashion-MNIST classifier features), sequential', { decimals: 0 })}, without the published clamp ${ours('08-acceleration', 'FD (Fashion-MNIST classifier features), GS-Jacobi, published form, no clamp', { decimals: 0 })}.`,
+    ours: overLoops('GS-Jacobi', 'GS-Jacobi, published form'),
     parts: [
       {
         part: 'over the authors’ loop',
         rule: 'In eager PyTorch, at eight images, at least twice as fast as token by token, in each of three flows.',
+        holds: ({ authorsLoop }) => overAuthorsLoop(authorsLoop, 'GS-Jacobi'),
         toSettle: 'choosing the settings and timing, about two hours',
       },
       {
         part: 'over a compiled loop',
-        rule: 'Faster than the loop that XLA compiles.',
-        holds: ({ figure }) =>
-          clearlyBelow(1, figure('15-speed', 'times as fast, GS-Jacobi, published form, batch 1')),
+        rule: 'For one image faster than the loop that XLA compiles, in each of two flows of 256 tokens.',
+        holds: ({ accelerations }) => overCompiledLoop(accelerations, 'GS-Jacobi, published form'),
       },
       {
         part: 'same FD',
-        rule: 'FD of samples rises by at most 1 (published: at most 0.13).',
-        holds: ({ figure }) => {
-          const name = 'FD (Fashion-MNIST classifier features)';
-          return (
-            figure('08-acceleration', `${name}, GS-Jacobi, published form`).value <=
-            figure('08-acceleration', `${name}, sequential`).value + 1
-          );
-        },
+        rule: 'FD of 2,000 samples rises by at most two errors of the difference, in each of two flows.',
+        holds: ({ authorsLoop }) => sameQuality(authorsLoop, 'GS-Jacobi'),
+        toSettle: 'drawing 2,000 samples of two flows, about an hour',
       },
     ],
   },
@@ -518,30 +537,38 @@ export const claims: readonly Claim[] = [
     title: 'redundancy, and Selective Jacobi Decoding',
     claim:
       'Dependency redundancy is low in the block inverted first and high in the later ones; Selective Jacobi Decoding exploits it and never needs more iterations than sequential sampling has steps.',
-    measurements: ['07-redundancy', '07-selective-jacobi', '08-acceleration', '15-speed'],
+    measurements: ['redundancy'],
+    accelerations: ['authors-loop', 'emoji-256-tokens-xla', 'emoji-conditional-xla'],
     published: sentence`${published('selective-jacobi', 'CIFAR-10', 'speed-up', 'SeJD')}× and ${published('selective-jacobi', 'CIFAR-100', 'speed-up', 'SeJD')}× (256 tokens), ${published('selective-jacobi', 'AFHQ', 'speed-up', 'SeJD')}× (1,024) on GPUs`,
-    ours: sentence`Later blocks take at most ${ours('07-selective-jacobi', 'the same, inverted later', { decimals: 0 })} % of the steps; over our compiled loop, for one image, ${ours('15-speed', 'times as fast, SeJD, published rule, batch 1', { decimals: 1 })}× in one flow and ${ours('08-acceleration', 'SeJD, published rule, times as fast as sequential, 256 tokens, batch 1, xla', { decimals: 1 })}× in another.`,
+    ours: overLoops('SeJD', 'SeJD, published rule'),
     parts: [
       {
+        part: 'redundancy',
+        rule: 'Without its nearest token the block inverted first errs more than one and a half times as much as any other, in each of five probes.',
+        holds: ({ figure }) => leansOnNearTokens(figure),
+      },
+      {
         part: 'few iterations',
-        rule: 'Later blocks take at most a quarter of the steps.',
-        holds: ({ figure }) =>
-          figure('07-selective-jacobi', 'the same, inverted later').value <= 25,
+        rule: 'Later blocks take at most a quarter of the steps, in each of three flows.',
+        holds: ({ authorsLoop }) => laterBlocksTakeFew(authorsLoop),
+        toSettle: 'the same measurement as for S5',
       },
       {
         part: 'over the authors’ loop',
         rule: 'In eager PyTorch, at eight images, at least twice as fast as token by token, in each of three flows.',
+        holds: ({ authorsLoop }) => overAuthorsLoop(authorsLoop, 'SeJD'),
         toSettle: 'the same measurement as for S5',
       },
       {
         part: 'over a compiled loop',
-        rule: 'By the published rule, faster for one image than the loop that XLA compiles, in both flows of 256 tokens.',
-        holds: ({ figure }) =>
-          figure('15-speed', 'times as fast, SeJD, published rule, batch 1').value > 1 &&
-          figure(
-            '08-acceleration',
-            'SeJD, published rule, times as fast as sequential, 256 tokens, batch 1, xla',
-          ).value > 1,
+        rule: 'For one image faster than the loop that XLA compiles, in each of two flows of 256 tokens.',
+        holds: ({ accelerations }) => overCompiledLoop(accelerations, 'SeJD, published rule'),
+      },
+      {
+        part: 'same FD',
+        rule: 'FD of 2,000 samples rises by at most two errors of the difference, in each of two flows.',
+        holds: ({ authorsLoop }) => sameQuality(authorsLoop, 'SeJD'),
+        toSettle: 'the same measurement as for S5',
       },
     ],
   },

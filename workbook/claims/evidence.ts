@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
+import { readAccelerations } from '../acceleration/records.js';
 import { measurements } from '../papers/index.js';
 import { readClaim } from '../records/claim.js';
 import { readRecord } from '../records/record.js';
@@ -14,10 +15,12 @@ export async function recordedEvidence(): Promise<Evidence> {
   const tables = await Promise.all(
     names.map((name) => readRecord('table', path.join(resultsFolder(), 'tables', name))),
   );
-  const study = await readRecord(
-    'blocks',
-    path.join(resultsFolder(), 'acceleration', 'blocks.json'),
-  );
+  const accelerations = path.join(resultsFolder(), 'acceleration');
+  const [study, sizes, authors] = await Promise.all([
+    readRecord('blocks', path.join(accelerations, 'blocks.json')),
+    readRecord('paper size', path.join(accelerations, 'paper-size.json')),
+    readRecord('authors loop', path.join(accelerations, 'authors-loop.json')),
+  ]);
   return {
     figure: (measurement, figure) => {
       const claim = recorded.get(measurement);
@@ -33,5 +36,8 @@ export async function recordedEvidence(): Promise<Evidence> {
       return typeof ours === 'object' ? (ours.values ?? [ours.value]) : [];
     },
     blocks: study?.rows ?? [],
+    paperSizes: sizes?.rows ?? [],
+    authorsLoop: authors?.flows ?? [],
+    accelerations: await readAccelerations(),
   };
 }

@@ -4,13 +4,21 @@ import type {
   MeasureName,
   PublishedReference,
 } from '../papers/index.js';
-import type { BlockStudyRow } from '../records/record.js';
+import type {
+  Acceleration,
+  AuthorsLoopFlow,
+  BlockStudyRow,
+  PaperSizeRow,
+} from '../records/record.js';
 
 /** A recorded figure, and how it is written. */
 export interface OurReference {
-  /** Its record: a file of `results/claims/`, or the id of a table in `results/tables/`. */
-  measurement: MeasurementId | { table: string };
-  /** Its name, or the row of the table, whose trainings are meant. */
+  /**
+   * Its record: a file of `results/claims/`, or the id of a table in `results/tables/`; or how it is
+   * computed.
+   */
+  measurement: MeasurementId | { table: string } | { computed: (evidence: Evidence) => number };
+  /** Its name, or the row of the table, whose trainings are meant; '' where it is computed. */
   figure: string;
   /** The measure, of a table. */
   measure?: MeasureName;
@@ -43,6 +51,12 @@ export interface Evidence {
   trainings: (table: string, row: string, measure: MeasureName) => readonly number[];
   /** How each block of some flows converges, by `tarflow blocks`; none where that was not measured. */
   blocks: readonly BlockStudyRow[];
+  /** What a block of a published size costs, by `test/benchmarks/paper-size.ts`. */
+  paperSizes: readonly PaperSizeRow[];
+  /** Strategies over the authors' kind of loop, by `test/benchmarks/authors-loop.ts`. */
+  authorsLoop: readonly AuthorsLoopFlow[];
+  /** Strategies over the loop that XLA compiles, by `tarflow accelerate`. */
+  accelerations: readonly { model: string; table: Acceleration }[];
 }
 
 /** Whether something holds; undefined where it is open. */
@@ -75,6 +89,8 @@ export interface Claim {
   measurements: readonly MeasurementId[];
   /** The tables of `results/tables/` that it stands on. */
   tables?: readonly string[];
+  /** The files of `results/acceleration/` that it stands on. */
+  accelerations?: readonly string[];
   /** What the papers report. */
   published?: Sentence<PublishedReference>;
   /** What was measured here, in at most 25 words, whatever the verdict. */
@@ -164,4 +180,12 @@ export function ours<const Id extends MeasurementId>(
   format: Pick<OurReference, 'decimals' | 'percent' | 'error'> = {},
 ): OurReference {
   return { measurement, figure, ...format };
+}
+
+/** A number that is computed from what is recorded, for {@link sentence}. */
+export function computed(
+  value: (evidence: Evidence) => number,
+  format: Pick<OurReference, 'decimals' | 'percent'> = { decimals: 0 },
+): OurReference {
+  return { measurement: { computed: value }, figure: '', ...format };
 }

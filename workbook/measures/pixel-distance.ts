@@ -1,28 +1,9 @@
-import { UserError } from '../../src/core/errors.js';
-import type { tf } from '../../src/core/tf.js';
-
 /** How far the pixels' statistics are from those of other images, as shares of the data range. */
 export interface PixelDistance {
   /** Root mean square over the pixels of the difference of their means. */
   mean: number;
   /** The same of their standard deviations, which are divided by the number of images. */
   deviation: number;
-}
-
-/**
- * Compares means and standard deviations of pixels over two batches of images.
- *
- * @param images (images, channels, height, width) on the scale [−1, 1]; not disposed
- * @param others likewise, of the same size; the number may differ
- * @throws UserError for images of two sizes
- */
-export function pixelDistance(images: tf.Tensor4D, others: tf.Tensor4D): PixelDistance {
-  const [size, other] = [images, others].map(({ shape }) => shape.slice(1).join('×'));
-  if (size !== other) {
-    throw new UserError(`Images of ${size} and of ${other} came`, 'Expected both of one size');
-  }
-  const statistics = (one: tf.Tensor4D) => pixelStatistics(one.dataSync<'float32'>(), one.shape[0]);
-  return statisticsDistance(statistics(images), statistics(others));
 }
 
 /** Mean and standard deviation of each pixel over some images. */

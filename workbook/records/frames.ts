@@ -1,7 +1,9 @@
 import * as path from 'node:path';
 import type { DataFrame } from 'nodejs-polars';
 import { UserError } from '../../src/core/errors.js';
-import { readRecord } from './record.js';
+import { median } from '../../src/sampling/planner/timing.js';
+import { readAccelerations } from '../acceleration/records.js';
+import { type Kind, readRecord } from './record.js';
 import { resultToRead } from './results-folder.js';
 import { readCommittedTable } from './table.js';
 import { readCommittedRun } from './training-run.js';
@@ -90,8 +92,7 @@ export async function validationsFrame(names: readonly string[]): Promise<DataFr
 
 /** What `tarflow blocks` measured: a line for each block, from both starts, with CRM and IGM. */
 export async function blocksFrame(): Promise<DataFrame> {
-  const study = await readRecord('blocks', resultToRead(path.join('acceleration', 'blocks.json')));
-  if (!study) throw new UserError('Blocks were not measured yet', 'Run `npx tarflow blocks`');
+  const study = await measured('blocks', 'blocks.json', 'npx tarflow blocks');
   return frameOf(
     study.rows.map(({ latent, zeros, zerosLessLatent, igm, factors, ...row }) => ({
       ...row,
@@ -106,6 +107,94 @@ export async function blocksFrame(): Promise<DataFrame> {
       'late factor': factors.late,
     })),
   );
+}
+
+/**
+ * What `test/benchmarks/paper-size.ts` measured: a line for each block of a published size, precision and
+ * batch, with median seconds of the loop and of an evaluation of all tokens, and `n*`, their ratio.
+ */
+export async function paperSizesFrame(): Promise<DataFrame> {
+  const record = await measured(
+    'paper size',
+    'paper-size.json',
+    'npx tsx test/benchmarks/paper-size.ts',
+  );
+  return frameOf(
+    record.rows.map(({ model, tokens, precision, batch, loopSeconds, evaluationSeconds }) => {
+      const [loop, evaluation] = [median(loopSeconds), median(evaluationSeconds)];
+      const low = Math.min(...loopSeconds) / Math.max(...evaluationSeconds);
+      const high = Math.max(...loopSeconds) / Math.min(...evaluationSeconds);
+      return {
+        model,
+        tokens,
+        precision,
+        batch,
+        loop,
+        evaluation,
+        'n*': loop / evaluation,
+        low,
+        high,
+      };
+    }),
+  );
+}
+
+/**
+ * How fast the papers' strategies are: a line for each flow, batch and strategy over the authors' kind of
+ * loop, with evaluations in turn, those of the loop, and `times as fast`; and over our compiled loop, as
+ * `loop` says.
+ */
+export async function strategiesFrame(): Promise<DataFrame> {
+  const authors = await authorsLoop();
+  const over = (times: readonly number[], loop: readonly number[]) => median(loop) / median(times);
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+  return frameOf([
+    ...authors.flows.flatMap(({ model, tokens, rows }) =>
+      rows.map((row) => {
+        const loop = rows.find(
+          ({ batch, strategy }) => batch === row.batch && strategy === 'sequential',
+        );
+        if (!loop) throw new UserError(`${model} has no loop`, 'Measure it again');
+        return {
+          ...{ loop: 'the authors’ kind', flow: model, tokens, batch: row.batch },
+          strategy: row.strategy.split(',')[0],
+          evaluations: sum(row.evaluations),
+          steps: sum(loop.evaluations),
+          'times as fast': over(row.seconds, loop.seconds),
+          rms: row.rms,
+        };
+      }),
+    ),
+    ...(await readAccelerations()).flatMap(({ model, table: { tokens, blocks, batch, rows } }) =>
+      rows.map(({ strategy, iterations, speedup }) => ({
+        ...{ loop: 'ours, compiled', flow: model, tokens, batch },
+        strategy: strategy.split(',')[0],
+        // A block that is solved token by token counts no iterations.
+        evaluations: sum(iterations.map((count) => count || tokens - 1)),
+        steps: blocks * (tokens - 1),
+        'times as fast': speedup,
+        rms: null,
+      })),
+    ),
+  ]);
+}
+
+/** FD of many samples by each strategy over the authors' kind of loop, and by how much it rises. */
+export async function strategySamplesFrame(): Promise<DataFrame> {
+  const { flows } = await authorsLoop();
+  return frameOf(
+    flows.flatMap(({ model, quality }) => quality.map((row) => ({ flow: model, ...row }))),
+  );
+}
+
+const authorsLoop = () =>
+  measured('authors loop', 'authors-loop.json', 'npx tsx test/benchmarks/authors-loop.ts FOLDER');
+
+/** A record of `results/acceleration`. */
+async function measured<K extends Kind>(kind: K, file: string, command: string) {
+  const record = await readRecord(kind, resultToRead(path.join('acceleration', file)));
+  if (!record) throw new UserError(`There is no ${file}`, `Run \`${command}\``);
+  return record;
 }
 
 /** Rows as a data frame. Polars is loaded where it is used: the packed library does not bring it. */

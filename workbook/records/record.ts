@@ -268,6 +268,8 @@ const blockStudy = z.object({
       first: z.boolean(),
       latent: startOutcome,
       zeros: startOutcome,
+      /** Samples without its iterations, since sequential sampling finds no finite numbers. */
+      leftOut: z.number().default(0),
       /** The difference of iterations, over pairs of one sample. */
       zerosLessLatent: meanWithError,
       /** Its share of CRM in per cent, as published, and with exp(a)·z in place of exp(−a)·x. */
@@ -286,30 +288,84 @@ const blockStudy = z.object({
 });
 export type BlockStudyRow = z.infer<typeof blockStudy>['rows'][number];
 
-/** What `test/benchmarks/paper-size.ts` writes: one image of a model of a paper's size. */
-const paperSize = z.object({
+/** A strategy for a flow in eager PyTorch, timed beside the others in turns. */
+export const authorsLoopRow = z.object({
+  batch: z.number(),
+  strategy: z.string(),
+  /** In turn, by block in the order of sampling. */
+  evaluations: numbers,
+  /** Of a batch, by round. */
+  seconds: numbers,
+  /** What images on [−1, 1] differ from sequential ones by. */
+  rms: z.number(),
+  largest: z.number(),
+  /** Samples that are not finite. */
+  notFinite: z.number(),
+});
+
+/** Settings of GS-Jacobi: the tough block, by index from the data, its segments, and most iterations. */
+export const gsJacobiSetting = z.object({
+  clamp: z.number().nullable(),
+  tough: z.number(),
+  segments: z.number(),
+  most: z.number(),
+  else: z.number(),
+});
+
+/** What `test/benchmarks/authors-loop.ts` writes: the papers' strategies over the authors' kind of loop. */
+const authorsLoop = z.object({
   ...provenance,
-  model: z.string(),
-  configuration: z.unknown(),
-  seed: z.number(),
-  tolerance: z.number(),
-  execution: z.string(),
-  parameters: z.number(),
-  cost: z.object({ seconds: z.number(), threads: z.number() }),
-  rows: z.array(
+  processor: z.string(),
+  versions: z.object({ torch: z.string(), engine: z.string(), node: z.string() }),
+  flows: z.array(
     z.object({
-      strategy: z.string(),
-      solver: z.string(),
-      /** Of the whole run, and by block from the data. */
-      seconds: z.number(),
-      blockSeconds: numbers,
-      speedup: z.number(),
-      iterations: numbers,
-      error: z.number(),
-      peakGigabytes: z.number(),
+      model: z.string(),
+      tokens: z.number(),
+      guidance: z.number(),
+      annealed: z.boolean(),
+      seed: z.number(),
+      threads: z.number(),
+      /** Of GS-Jacobi, on other noise; null where none gives the samples of the loop. */
+      chosen: gsJacobiSetting.nullable(),
+      rows: z.array(authorsLoopRow),
+      /** Of many samples, denoised: FD, and how much higher it is than the loop's, with errors. */
+      quality: z.array(
+        z.object({
+          strategy: z.string(),
+          FD: z.number(),
+          error: z.number(),
+          rise: z.number(),
+          riseError: z.number(),
+          n: z.number(),
+          notFinite: z.number(),
+        }),
+      ),
     }),
   ),
 });
+export type AuthorsLoopFlow = z.infer<typeof authorsLoop>['flows'][number];
+
+/** What `test/benchmarks/paper-size.ts` writes: what a block of a published size costs. */
+const paperSize = z.object({
+  ...provenance,
+  seed: z.number(),
+  processor: z.string(),
+  versions: z.object({ engine: z.string(), node: z.string() }),
+  rows: z.array(
+    z.object({
+      /** Patch size, channels, blocks and layers of the published model. */
+      model: z.string(),
+      tokens: z.number(),
+      precision: z.enum(['float32', 'bfloat16']),
+      batch: z.number(),
+      /** Of the loop over tokens, and of an evaluation of all of them, by round. */
+      loopSeconds: numbers,
+      evaluationSeconds: numbers,
+      execution: z.string(),
+    }),
+  ),
+});
+export type PaperSizeRow = z.infer<typeof paperSize>['rows'][number];
 
 /** A run of a training before another one went on from it, and the step at which it ended. */
 const earlierRun = z.object({
@@ -344,13 +400,14 @@ const kinds = {
   },
   acceleration: { schema: accelerationRun, remedy: 'Delete it, and measure it again' },
   blocks: { schema: blockStudy, remedy: 'Delete it, and measure it again' },
+  'authors loop': { schema: authorsLoop, remedy: 'Delete it, and measure it again' },
   'paper size': { schema: paperSize, remedy: 'Delete it, and measure it again' },
   'training run': {
     schema: trainingRun,
     remedy: `Restore it from the repository, or train it again with \`${byWorkbook}\``,
   },
 };
-type Kind = keyof typeof kinds;
+export type Kind = keyof typeof kinds;
 
 /** What a record of a kind holds. */
 export type RecordOf<K extends Kind> = z.infer<(typeof kinds)[K]['schema']>;

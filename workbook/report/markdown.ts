@@ -1,5 +1,6 @@
 import { mean, standardErrorOfMean } from '../../src/evaluation/statistics.js';
 import { formatValue } from '../../src/show/table.js';
+import { recordedEvidence } from '../claims/evidence.js';
 import type { OurReference, Sentence } from '../claims/paper-claim.js';
 import { twoDigits } from '../notebook/numbers-in-text.js';
 import { type PublishedReference, publishedFigure } from '../papers/index.js';
@@ -55,6 +56,9 @@ async function recordedFigure({ measurement, figure, measure = 'FID' }: OurRefer
   if (typeof measurement === 'string') {
     const claim = await readClaim(measurement);
     return { value: claim?.figures[figure], error: claim?.errors[figure] };
+  }
+  if ('computed' in measurement) {
+    return { value: measurement.computed(await recordedEvidence()), error: undefined };
   }
   const { values } = (await readCommittedTable(`${measurement.table}-workbook`)).figure(
     figure,

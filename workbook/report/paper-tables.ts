@@ -1,4 +1,7 @@
+import { strategyRow } from '../acceleration/measure.js';
+import { recordedEvidence } from '../claims/evidence.js';
 import { type OurReference, ofTrainings, ours } from '../claims/paper-claim.js';
+import { type Strategy, timesAsFast } from '../claims/speed-rules.js';
 import {
   type FigureName,
   type MeasurementId,
@@ -7,6 +10,7 @@ import {
   tableOf,
 } from '../papers/index.js';
 import { readClaim } from '../records/claim.js';
+import type { AuthorsLoopFlow } from '../records/record.js';
 import { readCommittedTable } from '../records/table.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
 
@@ -16,7 +20,7 @@ interface Line {
   data: string;
   published?: string;
   /** The claim, or the table of trainings, that has the figure. */
-  record?: OurReference['measurement'];
+  record?: Exclude<OurReference['measurement'], { computed: unknown }>;
   ours?: OurReference;
 }
 
@@ -80,40 +84,54 @@ export function qualityTable(): Promise<string> {
   ]);
 }
 
-/** Acceleration: times as fast as sequential sampling, as published on GPUs, and over our compiled loop. */
-export function accelerationTable(): Promise<string> {
-  const tokens = 'emoji, 256 tokens, 13 million parameters';
-  const speed = { decimals: 2, error: true } as const;
-  return linesTable([
-    ...tableOf('gs-jacobi').rows.map(({ name, setting }) => ({
-      model: 'GS-Jacobi',
-      data: `${name}, ${setting}`,
-      published: `${publishedText([published('gs-jacobi', name, 'speed-up', 'GS-Jacobi')])}`,
+/**
+ * Acceleration: times as fast as one token after the other, as published on GPUs; over the authors' kind of
+ * loop in eager PyTorch; and over our loop, which XLA compiles.
+ */
+export async function accelerationTable(): Promise<string> {
+  const { authorsLoop, accelerations } = await recordedEvidence();
+  const papers = { 'GS-Jacobi': 'gs-jacobi', SeJD: 'selective-jacobi' } as const;
+  const ofPapers = Object.entries(papers).flatMap(([strategy, table]) =>
+    tableOf(table).rows.map(({ name, setting }) => ({
+      strategy,
+      flow: name,
+      images: setting ?? '',
+      published: publishedText([published(table, name, 'speed-up', strategy)]),
     })),
-    ...tableOf('selective-jacobi').rows.map(({ name, setting }) => ({
-      model: 'SeJD',
-      data: `${name}, ${setting}`,
-      published: `${publishedText([published('selective-jacobi', name, 'speed-up', 'SeJD')])}`,
+  );
+  const authors = authorsLoop.flatMap((flow) =>
+    [...new Set(flow.rows.map(({ batch }) => batch))].flatMap((batch) =>
+      (['GS-Jacobi', 'SeJD'] as const).map((strategy) => ({
+        strategy,
+        flow: `${flow.model}, ${flow.tokens} tokens`,
+        images: `${batch}`,
+        'evaluations in turn': shareOfSteps(flow, strategy, batch),
+        'over the authors’ kind of loop': times(timesAsFast(flow, strategy, batch)),
+        record: '[authors-loop](acceleration/authors-loop.json)',
+      })),
+    ),
+  );
+  const compiled = accelerations.flatMap(({ model, table }) =>
+    (['GS-Jacobi, published form', 'SeJD, published rule'] as const).map((strategy) => ({
+      strategy,
+      flow: `${model}, ${table.tokens} tokens`,
+      images: `${table.batch}`,
+      'over our compiled loop': times(strategyRow(table, strategy).speedup),
+      record: `[${model}-xla](acceleration/${model}-xla.json)`,
     })),
-    ...measured(
-      '15-speed',
-      `${tokens}, one image`,
-      {
-        'GS-Jacobi, published form': 'times as fast, GS-Jacobi, published form, batch 1',
-        'SeJD, published rule': 'times as fast, SeJD, published rule, batch 1',
-      },
-      speed,
-    ),
-    ...measured(
-      '15-speed',
-      `${tokens}, eight images`,
-      {
-        'GS-Jacobi, published form': 'times as fast, GS-Jacobi, published form, batch 8',
-        'SeJD, published rule': 'times as fast, SeJD, published rule, batch 8',
-      },
-      speed,
-    ),
-  ]);
+  );
+  return markdownTable([...ofPapers, ...authors, ...compiled]);
+}
+
+const times = (value: number | undefined): string => (value === undefined ? '–' : value.toFixed(2));
+
+/** Evaluations in turn of a strategy and of the loop, for example '149 of 780'. */
+function shareOfSteps({ rows }: AuthorsLoopFlow, strategy: Strategy, batch: number): string {
+  const of = (name: string) =>
+    rows
+      .find((row) => row.batch === batch && row.strategy.split(',')[0] === name)
+      ?.evaluations.reduce((sum, count) => sum + count, 0);
+  return of(strategy) === undefined ? '–' : `${of(strategy)} of ${of('sequential')}`;
 }
 
 async function linesTable(lines: readonly Line[]): Promise<string> {

@@ -72,10 +72,11 @@ export async function verdictTable(ids?: readonly string[]): Promise<string> {
   return markdownTable(await Promise.all(rows));
 }
 
-function recordLinks({ measurements: ids, tables = [] }: Claim): string {
+function recordLinks({ measurements: ids, tables = [], accelerations = [] }: Claim): string {
   return [
     ...ids.map((id) => `[${id}](claims/${id}.json)`),
     ...tables.map((id) => `[table ${id}](tables/${id}-workbook.json)`),
+    ...accelerations.map((id) => `[${id}](acceleration/${id}.json)`),
   ].join(', ');
 }
 
@@ -213,7 +214,7 @@ export async function startTable(): Promise<string> {
 async function notebookRows() {
   const times = await readResult(timesSchema, 'cell-times.json');
   return (notebooks as readonly Notebook[]).map(
-    ({ notebook: name, question, measurements, tables }) => {
+    ({ notebook: name, question, measurements, tables, accelerations }) => {
       const [, report] = /^reports\/0?(\d+)/.exec(name) ?? [];
       const number = report === undefined ? name.slice(0, 2) : `report ${report}`;
       const ids = measurements.map(({ id }) => id);
@@ -222,7 +223,13 @@ async function notebookRows() {
         0,
       );
       const minutes = `${Math.max(1, Math.round(seconds / 60))}`;
-      return { name, number, question, claims: claimsOf(ids, tables).join(', '), minutes };
+      return {
+        name,
+        number,
+        question,
+        claims: claimsOf(ids, tables, accelerations).join(', '),
+        minutes,
+      };
     },
   );
 }
@@ -241,13 +248,18 @@ async function fetchedBy(name: string): Promise<string> {
 }
 
 /** The claims to which what a notebook measures belongs, by their letters and numbers. */
-function claimsOf(measured: readonly string[], tables: readonly string[] = []): string[] {
+function claimsOf(
+  measured: readonly string[],
+  tables: readonly string[] = [],
+  accelerations: readonly string[] = [],
+): string[] {
   return claims
     .filter(({ ours }) => ours !== undefined)
     .filter(
       (claim) =>
         claim.measurements.some((id) => measured.includes(id)) ||
-        claim.tables?.some((table) => tables.includes(table)),
+        claim.tables?.some((table) => tables.includes(table)) ||
+        claim.accelerations?.some((file) => accelerations.includes(file)),
     )
     .map(({ id }) => id);
 }

@@ -1,13 +1,11 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import {
-  breakEven,
-  breakEvenOf,
   imagesForStatistics,
   planText,
   showAcceleration,
   statisticsInSeeds,
 } from '../../../workbook/acceleration/acceleration-table.js';
-import type { Acceleration, AccelerationRow } from '../../../workbook/records/record.js';
+import type { Acceleration } from '../../../workbook/records/record.js';
 import { somePlan } from '../../sampling/some-plan.js';
 
 afterEach(() => {
@@ -75,20 +73,4 @@ test('the table shows what strategies cost, and statistics where they tell somet
 
 test('a plan is told in the order of sampling', () => {
   expect(planText(table(1).plan)).toBe('sequential; Jacobi, from latent, to 0.001');
-});
-
-test('n* is the number of evaluations that take as long as a block solved sequentially', () => {
-  // Two blocks in 12 ms; 30 evaluations in 15 ms, half a millisecond each.
-  const found = breakEven(12, 15, [10, 20]);
-  expect(found).toEqual({ star: 12, mean: 15, fewest: 10, most: 20 });
-  // Jacobi in all blocks is as much faster as n* is above the mean count.
-  expect(found.star / found.mean).toBeCloseTo(12 / 15, 12);
-});
-
-test('a table gives it from its rows of sequential sampling and of Jacobi iteration', () => {
-  const row = (strategy: string, milliseconds: number, iterations: number[]) =>
-    ({ strategy, milliseconds, iterations }) as unknown as AccelerationRow;
-  const rows = [row('sequential', 12, [0, 0]), row('Jacobi', 15, [10, 20])];
-  expect(breakEvenOf({ rows })).toEqual(breakEven(12, 15, [10, 20]));
-  expect(() => breakEvenOf({ rows: rows.slice(0, 1) })).toThrow(/no row 'Jacobi'/);
 });

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { disposeModel } from '../../../src/flow/state-dict.js';
 import { inverse } from '../../../src/sampling/inverse.js';
@@ -19,8 +19,6 @@ import {
   disposeSubject,
   loadSubject,
   type Subject,
-  samplesBehind,
-  timeStrategies,
   trajectoryOf,
 } from '../../../workbook/acceleration/solver-study.js';
 import { difference } from '../../flow/small-flow.js';
@@ -68,33 +66,6 @@ test('sampling goes on from any block to the same images', async () => {
   expect(difference(images, subject.exact)).toBeLessThan(1e-6);
   images.dispose();
   expect(tf.memory().numTensors).toBe(before);
-});
-
-test('strategies are timed on the same noise, and compared with the exact images', async () => {
-  const onRound = vi.fn();
-  const blocks = <T>(solver: T): T[] => new Array<T>(3).fill(solver);
-  const outcomes = await timeStrategies(
-    subject,
-    {
-      sequential: blocks({ kind: 'sequential' } as const),
-      rough: blocks({ kind: 'jacobi', tolerance: 1 } as const),
-    },
-    2,
-    onRound,
-  );
-  expect(onRound).toHaveBeenCalledTimes(3);
-  const [sequential, rough] = outcomes;
-  expect(outcomes.map(({ strategy }) => strategy)).toEqual(['sequential', 'rough']);
-  expect(sequential?.iterations).toEqual([null, null, null]);
-  expect(sequential?.largest).toBeLessThan(1e-5);
-  expect(Math.min(...(rough?.iterations ?? []).map(Number))).toBeGreaterThan(0);
-  expect(rough?.largest).toBeGreaterThan(1e-4);
-  for (const { total, milliseconds } of outcomes) {
-    expect(total).toBeGreaterThan(0);
-    expect(total).toBeLessThan(Number.POSITIVE_INFINITY);
-    expect(milliseconds.reduce((sum, time) => sum + time, 0)).toBeLessThanOrEqual(total);
-  }
-  tf.dispose(outcomes.map(({ images }) => images));
 });
 
 test('a subject is a flow of results/ and its samples, block by block', async () => {
@@ -164,30 +135,4 @@ test('blocks are studied from both starts, over all samples, by CRM and by IGM',
   dispose();
   z.dispose();
   disposeModel(flow);
-});
-
-test('the samples behind a figure are those of the subject that its name has, or of all', () => {
-  const subjects = [
-    { title: '49 tokens', batch: 100, real: 256 },
-    { title: '1,024 tokens', batch: 2, real: 16 },
-  ];
-  const figures = {
-    'iterations, 49 tokens': 1,
-    'time, 1024 tokens': 2,
-    'error, 1,024 tokens, w = 2': 3,
-    'blocks, 1,049 tokens': 4,
-    'largest value': 5,
-  };
-  const all = '49 tokens: 100 samples; 1,024 tokens: 2 samples';
-  expect(samplesBehind(subjects, figures)).toEqual({
-    'iterations, 49 tokens': '100 samples',
-    'time, 1024 tokens': '2 samples',
-    'error, 1,024 tokens, w = 2': '2 samples',
-    'blocks, 1,049 tokens': all,
-    'largest value': all,
-  });
-  const describe = ({ real }: { real: number }) => `${real} images`;
-  expect(samplesBehind(subjects, { 'CRM, 49 tokens': 1 }, describe)).toEqual({
-    'CRM, 49 tokens': '256 images',
-  });
 });

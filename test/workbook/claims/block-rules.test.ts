@@ -15,7 +15,7 @@ function flow(model: string, change: (block: number) => Partial<BlockStudyRow> =
     const outcome = { mean: iterations, error: 0.5, most: iterations + 2, notFinite: 0 };
     return {
       ...{ model, noise: 'uniform', tokens: 101, blocks: 4, block, first: block === 3 },
-      ...{ latent: outcome, zeros: outcome, zerosLessLatent: { mean: 3, error: 0.5 } },
+      ...{ latent: outcome, zeros: outcome, leftOut: 0, zerosLessLatent: { mean: 3, error: 0.5 } },
       ...{ crm: iterations, crmOfLatents: 25, igm: { latent: 1, zeros: 2, says: 'latent' } },
       factors: { early: 0.9, late: 0.5, iterations: 30 },
       ...change(block),

@@ -19,6 +19,9 @@ describe('claims', () => {
     },
     trainings: () => [],
     blocks: [],
+    paperSizes: [],
+    authorsLoop: [],
+    accelerations: [],
   };
 
   test('are those of the list, each once', () => {

@@ -13,7 +13,6 @@ import {
   smoothness,
 } from '../../../workbook/measures/distribution.js';
 import { principalComponents, projectOnto } from '../../../workbook/measures/pca.js';
-import { pixelDistance } from '../../../workbook/measures/pixel-distance.js';
 import { trainClassifier } from '../../../workbook/measures/train-classifier.js';
 import { expectNoTensorsLeft } from '../../leaks.js';
 import { madeUpImages } from '../../training/small.js';
@@ -117,19 +116,6 @@ test('statistics of features are those of a classifier', async () => {
   const { features, logits } = classifierFeatures(classifier, images);
   expect(classifierStatistics(classifier, images)).toEqual(featureStatistics(features));
   tf.dispose([features, logits, images]);
-});
-
-test('pixels are apart by their means and deviations, as shares of the data range', () => {
-  expectNoTensorsLeft();
-  const images = tf.tensor4d([-1, 1, 0, 0], [2, 1, 1, 2]);
-  const others = tf.tensor4d([0, 1, 1, 0], [2, 1, 1, 2]);
-  // Means −0.5, 0.5 against 0.5, 0.5; deviations 0.5, 0.5 against the same.
-  const { mean, deviation } = pixelDistance(images, others);
-  expect(mean).toBeCloseTo(Math.sqrt((1 + 0) / 2) / 2, 6);
-  expect(deviation).toBeCloseTo(0, 6);
-  const wider = tf.zeros([2, 1, 1, 3]) as tf.Tensor4D;
-  expect(() => pixelDistance(images, wider)).toThrow('Images of 1×1×2 and of 1×1×3 came');
-  tf.dispose([images, others, wider]);
 });
 
 /** Scores whose softmax is these probabilities, moved by a constant that must not matter. */

@@ -1,4 +1,3 @@
-import { acceleration } from './acceleration.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
@@ -11,7 +10,7 @@ import { likelihood } from './likelihood.js';
 import type { Measurement } from './measurement.js';
 import { noiseAndDenoising } from './noise-and-denoising.js';
 import { sampleQuality } from './sample-quality.js';
-import { selectiveJacobi } from './selective-jacobi.js';
+import { sampling } from './sampling.js';
 import { tarflowOnImages } from './tarflow-on-images.js';
 import { whatAFlowIs } from './what-a-flow-is.js';
 
@@ -23,12 +22,11 @@ export const notebooks = [
   guidance,
   bayesClassifier,
   gaussSeidelJacobi,
-  selectiveJacobi,
-  acceleration,
   sampleQuality,
   emojiFromText,
   latentsAndPixels,
   emojiInPixels,
+  sampling,
   likelihood,
   deepAndShallow,
   design,

@@ -33,6 +33,8 @@ export interface Notebook {
   question: string;
   /** The tables of `results/tables/` that it reads. */
   tables?: readonly string[];
+  /** The files of `results/acceleration/` that it reads. */
+  accelerations?: readonly string[];
   measurements: readonly Measurement[];
 }
 
