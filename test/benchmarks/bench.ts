@@ -25,7 +25,7 @@
  * that keeps what is freed, and the faster is measured; the row's note says if that is the second.
  * Where a single run takes minutes it runs as it is.
  *
- * Rows of the models of notebook 08 have the time of sequential sampling in each of our modes beside
+ * Rows of the models of report 4 have the time of sequential sampling in each of our modes beside
  * the peers': the baseline of what the notebook measures. No mean and no chart has them.
  */
 import * as fs from 'node:fs';
@@ -232,7 +232,7 @@ function processorText(): string {
 function printMeans(rows: ResultRow[]): void {
   const groups = new Map<string, number[]>();
   for (const row of rows) {
-    const group = `${row.name}, ${row.precision}${row.baseline ? ', models of notebook 08' : ''}`;
+    const group = `${row.name}, ${row.precision}${row.baseline ? ', models of report 4' : ''}`;
     groups.set(group, [...(groups.get(group) ?? []), row.ratio]);
   }
   console.log('\nGeometric means of the ratios:');

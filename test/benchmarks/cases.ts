@@ -112,7 +112,7 @@ export const starflows: readonly { config: StarFlowConfig; batch: number }[] = c
   }));
 
 /**
- * The models that notebook 08 accelerates, as results/checkpoints/ has them. How long sequential
+ * The models that report 4 accelerates, as results/checkpoints/ has them. How long sequential
  * sampling takes, in each mode and in PyTorch, is the baseline of its figures.
  */
 export const baselineConfigurations: Record<string, TarFlowConfig> = {
