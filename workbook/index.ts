@@ -30,7 +30,6 @@ export {
 } from '../src/show/table.js';
 export * from './acceleration/acceleration-table.js';
 export * from './acceleration/measure.js';
-export * from './acceleration/records.js';
 export * from './acceleration/solver-study.js';
 export * from './charts/builders.js';
 export { type ChartSpec, type ChartTitle, renderChart, showChart } from './charts/chart.js';
@@ -66,6 +65,7 @@ export {
   type PublishedFigure,
   publishedFigure,
 } from './papers/index.js';
+export * from './records/accelerations.js';
 export { readBenchmarks } from './records/benchmarks.js';
 export {
   type ClaimDetails,

@@ -41,20 +41,6 @@ import {
 } from '../measures/pixel-distance.js';
 import type { Acceleration, AccelerationRow } from '../records/record.js';
 
-/**
- * The row of a strategy.
- * @throws RangeError where the table has none
- */
-export function strategyRow(
-  { rows }: Pick<Acceleration, 'rows'>,
-  strategy: string,
-): AccelerationRow {
-  const row = rows.find((each) => each.strategy === strategy);
-  if (row) return row;
-  const names = rows.map((each) => `'${each.strategy}'`).join(', ');
-  throw new RangeError(`The table has no row '${strategy}'. Expected one of ${names}.`);
-}
-
 /** Everything runs as the options say. */
 export interface AccelerationOptions extends ExecutionOptions {
   /** Samples made together. Default 1. */

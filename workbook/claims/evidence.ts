@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
-import { readAccelerations } from '../acceleration/records.js';
 import { measurements } from '../papers/index.js';
+import { readAccelerations } from '../records/accelerations.js';
 import { readClaim } from '../records/claim.js';
 import { readRecord } from '../records/record.js';
 import { resultsFolder } from '../records/results-folder.js';

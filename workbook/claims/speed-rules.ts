@@ -1,6 +1,6 @@
 import { mean, standardErrorOfMean } from '../../src/evaluation/statistics.js';
 import { median } from '../../src/sampling/planner/timing.js';
-import { strategyRow } from '../acceleration/measure.js';
+import { strategyRow } from '../records/accelerations.js';
 import type { AccelerationRow, AuthorsLoopFlow, PaperSizeRow } from '../records/record.js';
 import { clearlyBelow, type Evidence, type Outcome } from './paper-claim.js';
 

@@ -2,7 +2,7 @@ import * as path from 'node:path';
 import type { DataFrame } from 'nodejs-polars';
 import { UserError } from '../../src/core/errors.js';
 import { median } from '../../src/sampling/planner/timing.js';
-import { readAccelerations } from '../acceleration/records.js';
+import { readAccelerations } from './accelerations.js';
 import { type Kind, readRecord } from './record.js';
 import { resultToRead } from './results-folder.js';
 import { readCommittedTable } from './table.js';

@@ -269,7 +269,7 @@ const blockStudy = z.object({
       latent: startOutcome,
       zeros: startOutcome,
       /** Samples without its iterations, since sequential sampling finds no finite numbers. */
-      leftOut: z.number().default(0),
+      leftOut: z.number(),
       /** The difference of iterations, over pairs of one sample. */
       zerosLessLatent: meanWithError,
       /** Its share of CRM in per cent, as published, and with exp(a)·z in place of exp(−a)·x. */

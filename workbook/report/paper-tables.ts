@@ -1,4 +1,3 @@
-import { strategyRow } from '../acceleration/measure.js';
 import { recordedEvidence } from '../claims/evidence.js';
 import { type OurReference, ofTrainings, ours } from '../claims/paper-claim.js';
 import { type Strategy, timesAsFast } from '../claims/speed-rules.js';
@@ -9,6 +8,7 @@ import {
   published,
   tableOf,
 } from '../papers/index.js';
+import { strategyRow } from '../records/accelerations.js';
 import { readClaim } from '../records/claim.js';
 import type { AuthorsLoopFlow } from '../records/record.js';
 import { readCommittedTable } from '../records/table.js';

@@ -7,8 +7,8 @@ import { earlierReadingsText, openTestSplit } from '../../src/evaluation/test-re
 import type { Model } from '../../src/flow/model.js';
 import { blocksOf } from '../../src/flow/model.js';
 import type { Solver } from '../../src/sampling/solvers/solvers.js';
-import { strategyRow } from '../acceleration/measure.js';
 import { type LossConvergence, lossConvergence } from '../measures/loss-convergence.js';
+import { strategyRow } from '../records/accelerations.js';
 import type { AccelerationRow, Figure } from '../records/record.js';
 import { type Asked, isMeasured, isOfModel, type MeasureOfModel } from './measurable.js';
 import type { MeasuredModel } from './measured-model.js';

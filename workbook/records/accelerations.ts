@@ -1,8 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
-import type { Acceleration } from '../records/record.js';
-import { readRecord } from '../records/record.js';
-import { resultsFolder } from '../records/results-folder.js';
+import { type Acceleration, type AccelerationRow, readRecord } from './record.js';
+import { resultsFolder } from './results-folder.js';
 
 /** A table of `results/acceleration/`. */
 export interface RecordedTable {
@@ -25,4 +24,18 @@ export async function readAccelerations(): Promise<RecordedTable[]> {
     }));
   });
   return (await Promise.all(records)).flat();
+}
+
+/**
+ * The row of a strategy.
+ * @throws RangeError where the table has none
+ */
+export function strategyRow(
+  { rows }: Pick<Acceleration, 'rows'>,
+  strategy: string,
+): AccelerationRow {
+  const row = rows.find((each) => each.strategy === strategy);
+  if (row) return row;
+  const names = rows.map((each) => `'${each.strategy}'`).join(', ');
+  throw new RangeError(`The table has no row '${strategy}'. Expected one of ${names}.`);
 }
