@@ -21,13 +21,7 @@ export {
   type ProgressOptions,
   startProgress,
 } from '../src/show/progress.js';
-export {
-  type Frame,
-  formatValue,
-  saveTable,
-  showTable,
-  type TableOptions,
-} from '../src/show/table.js';
+export { type Frame, formatValue, type TableOptions } from '../src/show/table.js';
 export * from './acceleration/acceleration-table.js';
 export * from './acceleration/measure.js';
 export * from './acceleration/solver-study.js';
@@ -58,6 +52,7 @@ export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
 export * from './notebook/numbers-in-text.js';
 export * from './notebook/published-rows.js';
+export { saveTable, showTable } from './notebook/tables.js';
 export * from './notebook/timing.js';
 export {
   type FigureName,

@@ -6,8 +6,9 @@ import type { Model } from '../src/flow/model.js';
 import type { BlockTrace } from '../src/sampling/solvers/solve-block.js';
 import type { MimeBundle, PageSize } from '../src/show/display.js';
 import { type HostImages, imageGrid } from '../src/show/image-grid.js';
-import { formatValue, tableBundle } from '../src/show/table.js';
+import { formatValue } from '../src/show/table.js';
 import { type ChartSpec, chartBundle } from './charts/chart.js';
+import { tableBundle } from './notebook/tables.js';
 import type { RecordedClaim } from './records/claim.js';
 
 /** A value as a notebook shows it where it stands last in a cell. */

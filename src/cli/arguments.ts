@@ -38,14 +38,6 @@ export function names(text: string): string[] {
   throw new InvalidArgumentError('Expected names with commas between them, each of them once.');
 }
 
-/** For commander: reads seeds with commas between them, each of which is to come once. */
-export function seeds(text: string): number[] {
-  const all = wholeNumbers(text);
-  const twice = all.find((seed, i) => all.indexOf(seed) < i);
-  if (twice === undefined) return all;
-  throw new InvalidArgumentError(`Expected each seed once, and ${twice} came again.`);
-}
-
 /** For commander: reads a height and a width, as in `16x32`. */
 export function imageSize(text: string): { height: number; width: number } {
   const [, height, width] = /^(\d+)x(\d+)$/.exec(text) ?? [];

@@ -1,29 +1,8 @@
-import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
-import { featureNetworkNames, openFeatureNetwork } from '../evaluation/named-network.js';
-import { isStatisticsFile, readStatistics } from '../evaluation/statistics-file.js';
+import { featureNetworkNames } from '../evaluation/named-network.js';
 import { count, wholeNumber } from './arguments.js';
-import { defineCommand, type Outcome, withOwned } from './command.js';
-import {
-  type ComparisonOptions,
-  checkEnough,
-  checkFloor,
-  checkWidth,
-  comparer,
-  type DistanceOutcome,
-  distanceText,
-  least,
-  needingImages,
-  type Real,
-} from './distance-outcome.js';
-import { type ImageSet, imageSetForms, openImageSet } from './image-sets.js';
-
-interface DistanceOptions extends ComparisonOptions {
-  network: string;
-  floor?: string;
-  count?: number;
-  size?: number;
-}
+import { defineCommand } from './command.js';
+import { type DistanceOptions, distanceOutcome, distanceText } from './distance-outcome.js';
+import { imageSetForms } from './image-sets.js';
 
 /** `tarflow distance`: how far images are from real ones, by the features of a network. */
 export const distance = defineCommand({
@@ -89,55 +68,8 @@ Examples:
       --network inception-v3:pt_inception-2015-12-05-6726825d.pth
   $ tarflow distance pictures/ imagenet_64_fid_stats.pth --network inception-v3:imagenet_64_fid_stats.pth
   $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`,
-  run,
+  async run(images: string, real: string, options: DistanceOptions) {
+    const { outcome, names } = await distanceOutcome(images, real, options);
+    return { json: outcome, text: distanceText(outcome, names) };
+  },
 });
-
-async function run(
-  imagesName: string,
-  realName: string,
-  options: DistanceOptions,
-): Promise<Outcome> {
-  if (options.errors === 1) {
-    throw new UserError('--errors is 1, which has no deviation', 'Expected 2 draws or more');
-  }
-  await startEngine();
-  return withOwned(async (own) => {
-    const { size } = options;
-    const asked = size === undefined ? undefined : { channels: 3, height: size, width: size };
-    const images = own(await openImageSet(imagesName, { asked }));
-    const open = async (name: string) =>
-      own(await openImageSet(name, { asked, usual: images.image }));
-    const counted = ({ length }: ImageSet) => Math.min(length, options.count ?? length);
-    const real = await openReal(realName, open, counted);
-    const floor = options.floor === undefined ? undefined : await open(options.floor);
-    const number = counted(images);
-    checkFloor(floor, number);
-    const byMoments = options.frechetOnly || !('set' in real);
-    checkEnough(images.name, number, byMoments ? least.moments : least.images);
-    if ('set' in real) {
-      checkEnough(real.set.name, real.images, byMoments ? least.moments : least.real);
-    }
-    const network = own(await openFeatureNetwork(options.network));
-    if (!('set' in real)) checkWidth(network, realName, real);
-    const compare = await comparer(network, real, options);
-    const outcome: DistanceOutcome = {
-      real: realName,
-      network: network.name,
-      realImages: 'set' in real ? real.images : real.count,
-      ...(await compare(images, number)),
-      floor: floor && { real: floor.name, ...(await compare(floor, number, 'real')) },
-      unavailable: 'set' in real ? undefined : needingImages(network),
-    };
-    return { json: outcome, text: distanceText(outcome, network.distances) };
-  });
-}
-
-async function openReal(
-  name: string,
-  open: (name: string) => Promise<ImageSet>,
-  counted: (set: ImageSet) => number,
-): Promise<Real> {
-  if (await isStatisticsFile(name)) return readStatistics(name);
-  const set = await open(name);
-  return { set, images: counted(set) };
-}

@@ -1,28 +1,27 @@
+import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
-import type { FeatureMoments, FeatureRows } from '../evaluation/feature-statistics.js';
-import { featureStatistics } from '../evaluation/feature-statistics.js';
-import { frechetDistance } from '../evaluation/frechet-distance.js';
-import { featuresOf, statisticsOfImages } from '../evaluation/image-features.js';
-import {
-  type KernelInceptionDistance,
-  kernelInceptionDistance,
-  subsetSize,
-} from '../evaluation/kid.js';
-import { type NeighbourMeasures, neighbourMeasures } from '../evaluation/neighbours.js';
-import { resamplingError } from '../evaluation/resampling-error.js';
-import type { StoredStatistics } from '../evaluation/statistics-file.js';
+import { openFeatureNetwork } from '../evaluation/named-network.js';
+import { isStatisticsFile, readStatistics } from '../evaluation/statistics-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
-import { startProgress } from '../show/progress.js';
-import { type ImageSet, keptStatisticsOf, seen } from './image-sets.js';
+import { withOwned } from './command.js';
+import {
+  type Comparison,
+  type ComparisonOptions,
+  checkEnough,
+  checkFloor,
+  checkWidth,
+  comparer,
+  least,
+  type Real,
+} from './comparison.js';
+import { type ImageSet, openImageSet } from './image-sets.js';
 
-/** What is told of one set of images beside the real ones. */
-export interface Comparison extends Partial<NeighbourMeasures> {
-  images: number;
-  frechet: number;
-  /** Its standard error over other samples, where it was asked for. */
-  frechetError?: number | undefined;
-  /** Without a deviation where the subsets are all images of a set: it would say nothing of that set. */
-  kernel?: Pick<KernelInceptionDistance, 'mean'> & Partial<KernelInceptionDistance>;
+/** What the options of `tarflow distance` give. */
+export interface DistanceOptions extends ComparisonOptions {
+  network: string;
+  floor?: string;
+  count?: number;
+  size?: number;
 }
 
 /** All that `tarflow distance` tells, as `--json` prints it. */
@@ -36,118 +35,64 @@ export interface DistanceOutcome extends Comparison {
   unavailable?: readonly string[] | undefined;
 }
 
-/** What images are compared with: real images, or what a file tells of them. */
-export type Real = { set: ImageSet; images: number } | StoredStatistics;
-
-/** Compares the first images of a set, be they real or not, with the real ones. */
-export type Compare = (set: ImageSet, images: number, kind?: 'real') => Promise<Comparison>;
-
-/** How images are compared. */
-export interface ComparisonOptions {
-  frechetOnly: boolean;
-  seed: number;
-  /** How often images are drawn anew for a standard error. */
-  errors?: number;
-}
-
-/** Prepares comparisons with real images: by their features, or by their mean and covariance alone. */
-export async function comparer(
-  network: FeatureNetwork,
-  real: Real,
-  { frechetOnly, seed, errors: draws }: ComparisonOptions,
-): Promise<Compare> {
-  const features = (set: ImageSet, count: number) =>
-    seen(set, count, (images, options) => featuresOf(network, images, options));
-  const error = (rows: FeatureRows, reference: FeatureMoments): number | undefined =>
-    draws === undefined ? undefined : frechetError(rows, reference, draws, seed);
-  if ('set' in real && !frechetOnly) {
-    const reference = await features(real.set, real.images);
-    const moments = featureStatistics(reference);
-    return async (set, images) => {
-      const rows = await features(set, images);
-      const { mean, deviation } = kernelInceptionDistance(rows, reference, { seed });
-      const choosesSubsets = Math.min(images, reference.shape[0]) > subsetSize;
-      return {
-        images,
-        frechet: frechetDistance(rows, moments),
-        frechetError: error(rows, moments),
-        kernel: choosesSubsets ? { mean, deviation } : { mean },
-        ...neighbourMeasures(reference, rows),
-      };
-    };
+/**
+ * Compares images with real ones, and with a floor where there is one.
+ * @returns the outcome, and what the network calls its distances
+ * @throws UserError for sets that are not there, too small, or not of this network
+ */
+export async function distanceOutcome(
+  imagesName: string,
+  realName: string,
+  options: DistanceOptions,
+): Promise<{ outcome: DistanceOutcome; names: FeatureNetwork['distances'] }> {
+  if (options.errors === 1) {
+    throw new UserError('--errors is 1, which has no deviation', 'Expected 2 draws or more');
   }
-  const reference = 'set' in real ? await keptStatisticsOf(network, real.set, real.images) : real;
-  return async (set, images, kind) => {
-    if (draws !== undefined) {
-      const rows = await features(set, images);
-      const frechet = frechetDistance(rows, reference);
-      return { images, frechet, frechetError: error(rows, reference) };
+  await startEngine();
+  return withOwned(async (own) => {
+    const { size } = options;
+    const asked = size === undefined ? undefined : { channels: 3, height: size, width: size };
+    const images = own(await openImageSet(imagesName, { asked }));
+    const open = async (name: string) =>
+      own(await openImageSet(name, { asked, usual: images.image }));
+    const counted = ({ length }: ImageSet) => Math.min(length, options.count ?? length);
+    const real = await openReal(realName, open, counted);
+    const floor = options.floor === undefined ? undefined : await open(options.floor);
+    const number = counted(images);
+    checkFloor(floor, number);
+    const byMoments = options.frechetOnly || !('set' in real);
+    checkEnough(images.name, number, byMoments ? least.moments : least.images);
+    if ('set' in real) {
+      checkEnough(real.set.name, real.images, byMoments ? least.moments : least.real);
     }
-    const own =
-      kind === 'real'
-        ? await keptStatisticsOf(network, set, images)
-        : await seen(set, images, (some, options) => statisticsOfImages(network, some, options));
-    return { images, frechet: frechetDistance(own, reference) };
-  };
+    const network = own(await openFeatureNetwork(options.network));
+    if (!('set' in real)) checkWidth(network, realName, real);
+    const compare = await comparer(network, real, options);
+    const outcome: DistanceOutcome = {
+      real: realName,
+      network: network.name,
+      realImages: 'set' in real ? real.images : real.count,
+      ...(await compare(images, number)),
+      floor: floor && { real: floor.name, ...(await compare(floor, number, 'real')) },
+      unavailable: 'set' in real ? undefined : needingImages(network),
+    };
+    return { outcome, names: network.distances };
+  });
 }
 
-/** The standard error of a Fréchet distance, with a progress bar. */
-function frechetError(
-  features: FeatureRows,
-  reference: FeatureMoments,
-  draws: number,
-  seed: number,
-): number {
-  const progress = startProgress({ title: 'Drawing anew', total: draws, unit: 'draws' });
-  let done = 0;
-  const measure = (rows: FeatureRows): number => {
-    const distance = frechetDistance(rows, reference);
-    progress.update(++done);
-    return distance;
-  };
-  try {
-    return resamplingError([features], measure, { draws, seed });
-  } finally {
-    progress.finish();
-  }
+async function openReal(
+  name: string,
+  open: (name: string) => Promise<ImageSet>,
+  counted: (set: ImageSet) => number,
+): Promise<Real> {
+  if (await isStatisticsFile(name)) return readStatistics(name);
+  const set = await open(name);
+  return { set, images: counted(set) };
 }
 
 /** What a mean and a covariance do not tell. */
-export function needingImages({ distances }: FeatureNetwork): string[] {
+function needingImages({ distances }: FeatureNetwork): string[] {
   return [distances?.kernel ?? 'kernel distance', 'precision', 'recall', 'density', 'coverage'];
-}
-
-/** Images that each figure takes at least: a covariance two, a k-th neighbour k + 1. */
-export const least = { moments: 2, images: 4, real: 6 };
-
-export function checkEnough(name: string, images: number, needed: number): void {
-  if (images >= needed) return;
-  throw new UserError(
-    `Of ${name} ${images} ${images === 1 ? 'image is' : 'images are'} compared`,
-    needed > least.moments
-      ? `Expected at least ${needed}, or at least ${least.moments} with --frechet-only`
-      : `Expected at least ${needed}`,
-  );
-}
-
-export function checkFloor(floor: ImageSet | undefined, images: number): void {
-  if (!floor || floor.length >= images) return;
-  throw new UserError(
-    `${floor.name} has ${floor.length} images for a floor of ${images}`,
-    `Take more of them, or give --count ${floor.length}`,
-  );
-}
-
-export function checkWidth(
-  network: FeatureNetwork,
-  file: string,
-  statistics: StoredStatistics,
-): void {
-  if (statistics.mean.length === network.width) return;
-  throw new UserError(
-    `${file} has statistics of ${statistics.mean.length} features, ${network.name} has ${network.width}`,
-    'Give the network that they are of by --network; 2048 features are those of inception-v3:FILE',
-  );
 }
 
 /**

@@ -25,8 +25,8 @@ const manifest = z.looseObject({
 
 /**
  * The extensions that package.json files name under `tarflow.extensions`, as paths of modules that export
- * `extension`: those of this package, where its workbook is there, then those of the package in whose
- * folder, or below it, the command line is called.
+ * `extension`: those of this package, then those of the package in whose folder, or below it, the command
+ * line is called.
  *
  * @throws UserError for a package.json that is damaged, and for a module that is missing, cannot be
  *   loaded, or exports no extension
@@ -35,10 +35,9 @@ export function installedExtensions(folder = process.cwd()): Extension[] {
   const own = modulesOf(packageRoot());
   const caller = packageAbove(folder);
   const called = caller === undefined ? undefined : modulesOf(caller);
-  const files = own.files.filter((file) => fs.existsSync(file));
   // Another copy of this package adds nothing to it.
-  if (called && called.name !== own.name) files.push(...called.files);
-  return files.map(loaded);
+  const others = called && called.name !== own.name ? called.files : [];
+  return [...own.files, ...others].map(loaded);
 }
 
 function loaded(file: string): Extension {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { UserError } from '../core/errors.js';
+import { UserError, unknownName } from '../core/errors.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import type { Candidate } from '../sampling/planner/choice.js';
 import {
@@ -67,13 +67,10 @@ export async function chosenSolvers(
   const file = choice === 'auto' ? planPath(checkpoint) : choice;
   if (!existsSync(file)) {
     const options = planOptionWords({ ...use, tolerance: 1e-3 });
-    const make = shellWords(['tarflow', 'plan', checkpoint, ...options]);
+    const make = shellWords(['npx', 'tarflow', 'plan', checkpoint, ...options]);
     throw choice === 'auto'
       ? new UserError(`${checkpoint} has no plan beside it (${file})`, `Make one: ${make}`)
-      : new UserError(
-          `There is no plan '${file}'`,
-          `Expected auto, a file that tarflow plan wrote, or one of ${strategyNames().join(', ')}`,
-        );
+      : unknownName('plan or file of a plan', file, ['auto', ...strategyNames()]);
   }
   const plan = await readPlan(file);
   try {

@@ -1,32 +1,12 @@
-import type { Mode } from '@tarflow/graph';
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
-import { startEngine } from '../core/engine.js';
-import { tf } from '../core/tf.js';
 import { datasetForms, datasetNames } from '../data/index.js';
-import { disposeModel } from '../flow/state-dict.js';
-import { readStartingPoint } from '../models/read-starting-point.js';
-import { familyOf } from '../models/registry.js';
-import { untilInterrupted } from '../show/interrupt.js';
-import type { Experiment } from '../training/experiment.js';
-import { RunFolder } from '../training/run-folder.js';
-import { train as trainRun } from '../training/train.js';
-import { counted, modeOption, number, shellWords } from './arguments.js';
-import { defineCommand, exitCodes, type Outcome } from './command.js';
-import {
-  captioned,
-  openRunData,
-  type RunOptions,
-  runFolderOf,
-  runToTrain,
-} from './run-to-train.js';
-import { experimentList, summaryOf, trainingProgress, wrapped } from './training-report.js';
-import { chooseTrainingThreads } from './training-threads.js';
+import { modeOption, number } from './arguments.js';
+import { defineCommand } from './command.js';
+import { type TrainOptions, trainedRun } from './trained-run.js';
+import { experimentList, wrapped } from './training-report.js';
 
-interface TrainOptions extends Omit<RunOptions, 'out'> {
-  out?: string;
-  replan: boolean;
+interface TrainCommandOptions extends TrainOptions {
   list: boolean;
-  mode?: Mode;
 }
 
 /** `tarflow train`: pictures or an experiment, into a folder. */
@@ -89,83 +69,6 @@ Examples:
   $ tarflow train --experiment my-flow.json --out runs/mine
   $ tarflow train --experiment emoji-text --data emoji-composed-32 --text-encoder minilm --out runs/pixels \\
       --set patchSize=4 image.channels=3 image.height=32 image.width=32 noise=gaussian:0.05`,
-  run: async (options: TrainOptions) => (options.list ? experimentList() : run(options)),
+  run: async (options: TrainCommandOptions) =>
+    options.list ? experimentList() : trainedRun(options),
 });
-
-async function run({ out: place, replan, mode, ...options }: TrainOptions): Promise<Outcome> {
-  const resume = options.resume || replan;
-  const out = runFolderOf(place, options, resume);
-  const asked = { ...options, out, resume };
-  const { experiment, name, named, recorded } = await runToTrain(asked);
-  const { config, settings } = experiment;
-  const family = familyOf(config.kind);
-  const opened = await openRunData(experiment, named, asked);
-  await chooseTrainingThreads(experiment, mode ?? recorded?.mode, recorded?.threads);
-  const engine = await startEngine();
-  const [data, validation] = await captioned(opened, config, named.textEncoder);
-  const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
-  console.error(
-    `${experiment.name}: ${family.title(config)} on ${named.data}, ${counted(settings.steps, 'step')} of ` +
-      `${counted(settings.batchSize, 'image')}, into ${out}, ${engine.version}`,
-  );
-  const { finish, ...calls } = trainingProgress(settings.steps);
-  const { model, finished, records } = await untilInterrupted((signal) =>
-    trainRun({
-      family,
-      config,
-      settings,
-      data,
-      validation,
-      folder: out,
-      resume: replan ? 'replanned' : resume,
-      experiment: name,
-      named,
-      from,
-      mode,
-      ...calls,
-      signal,
-    }),
-  ).finally(() => {
-    finish();
-    if (from) tf.dispose(from.state);
-  });
-  disposeModel(model);
-  const command = shellWords(['tarflow', 'train', '--out', out, '--resume']);
-  const { checkpoint } = new RunFolder(out);
-  const steps = records.at(-1)?.step ?? 0;
-  const { figures, text } = summaryOf(records, family);
-  return {
-    exitCode: finished ? exitCodes.done : exitCodes.interrupted,
-    json: {
-      experiment: name,
-      finished,
-      steps,
-      ...figures,
-      checkpoint,
-      engine,
-      resume: finished ? undefined : command,
-    },
-    text: finished
-      ? [
-          `Trained ${counted(steps, 'step')}; the model is ${checkpoint}`,
-          ...text,
-          ...samplingHint(experiment, data.classes, out),
-        ].join('\n')
-      : `Stopped and saved after step ${steps} of ${settings.steps}. To go on:\n  ${command}`,
-  };
-}
-
-/** How to look at samples of a flow that was trained on noisy pictures. */
-function samplingHint(
-  { config, settings: { noise } }: Experiment,
-  classes: readonly string[],
-  out: string,
-): string[] {
-  if (!familyOf(config.kind).blocks || noise.kind !== 'gaussian' || config.image.channels > 3) {
-    return [];
-  }
-  const names = classes.slice(0, 4).map((name, i) => (name.includes(',') ? i : name));
-  const labels = config.classes > 0 ? ['--label', names.join(','), '--guidance', '1'] : [];
-  const words = ['tarflow', 'sample', out, ...labels, '--denoise', '--out', 'samples.png'];
-  return [`To see what it draws:\n  ${shellWords(words)}`];
-}

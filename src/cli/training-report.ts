@@ -1,12 +1,14 @@
-import type { Family } from '../flow/model.js';
+import type { EngineReport } from '../core/engine.js';
 import { optionTexts } from '../models/experiments.js';
 import { familyOf } from '../models/registry.js';
 import { type Progress, startProgress } from '../show/progress.js';
 import { tableText, wordsInLines } from '../show/table.js';
-import { knownExperiments } from '../training/experiment.js';
+import { type Experiment, knownExperiments } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
-import type { TrainingRun } from '../training/train.js';
-import type { Outcome } from './command.js';
+import { RunFolder } from '../training/run-folder.js';
+import type { TrainingResult, TrainingRun } from '../training/train.js';
+import { counted, shellWords } from './arguments.js';
+import { exitCodes, type Outcome } from './command.js';
 
 /** A progress bar, which begins where the run does. */
 export function trainingProgress(total: number) {
@@ -27,17 +29,64 @@ export function trainingProgress(total: number) {
   return { ...calls, finish: () => progress?.finish() };
 }
 
-/** What the records of a run come to: its last losses, and the share of time spent on waiting for batches. */
-export function summaryOf(records: readonly StepRecord[], { flow }: Family) {
+/** A run that ended, and of what. */
+interface EndedRun extends Pick<TrainingResult, 'finished' | 'records'> {
+  experiment: Experiment;
+  /** What the run is called, where it is. */
+  name: string | undefined;
+  /** Its folder. */
+  out: string;
+  /** Names of the classes of its data. */
+  classes: readonly string[];
+  engine: EngineReport;
+}
+
+/** What `tarflow train` ends with: the last losses, and how to look at samples, or to go on. */
+export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun): Outcome {
+  const { finished, records, engine } = run;
+  const command = shellWords(['npx', 'tarflow', 'train', '--out', out, '--resume']);
+  const { checkpoint } = new RunFolder(out);
+  const steps = records.at(-1)?.step ?? 0;
   const validation = records.flatMap((record) => record.validation ?? []).at(-1);
   const dataShare = shareForData(records);
+  const nats = familyOf(experiment.config.kind).flow !== undefined;
   return {
-    figures: { loss: records.at(-1)?.loss, validation, dataShare },
-    text: [
-      ...(validation ? [validationText(validation, flow !== undefined)] : []),
-      `${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`,
-    ],
+    exitCode: finished ? exitCodes.done : exitCodes.interrupted,
+    json: {
+      experiment: name,
+      finished,
+      steps,
+      loss: records.at(-1)?.loss,
+      validation,
+      dataShare,
+      checkpoint,
+      engine,
+      resume: finished ? undefined : command,
+    },
+    text: finished
+      ? [
+          `Trained ${counted(steps, 'step')}; the model is ${checkpoint}`,
+          ...(validation ? [validationText(validation, nats)] : []),
+          `${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`,
+          ...samplingHint(experiment, classes, out),
+        ].join('\n')
+      : `Stopped and saved after step ${steps} of ${experiment.settings.steps}. To go on:\n  ${command}`,
   };
+}
+
+/** How to look at samples of a flow that was trained on noisy pictures. */
+function samplingHint(
+  { config, settings: { noise } }: Experiment,
+  classes: readonly string[],
+  out: string,
+): string[] {
+  if (!familyOf(config.kind).blocks || noise.kind !== 'gaussian' || config.image.channels > 3) {
+    return [];
+  }
+  const names = classes.slice(0, 4).map((name, i) => (name.includes(',') ? i : name));
+  const labels = config.classes > 0 ? ['--label', names.join(','), '--guidance', '1'] : [];
+  const words = ['npx', 'tarflow', 'sample', out, ...labels, '--denoise', '--out', 'samples.png'];
+  return [`To see what it draws:\n  ${shellWords(words)}`];
 }
 
 function shareForData(records: readonly StepRecord[]): number {

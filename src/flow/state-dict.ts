@@ -3,6 +3,7 @@ import { randomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { disposeTree, type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
 import { checkWeights } from '../formats/network-weights.js';
+import type { TensorSource } from '../formats/safetensors.js';
 import { built, type LeafSpec, shapesOf } from '../nn/specs.js';
 import {
   ability,
@@ -124,6 +125,13 @@ export function countOf(state: Shapes, place: RegExp): number {
   const numbers = new Set(Object.keys(state).flatMap((name) => place.exec(name)?.[1] ?? []));
   const highest = Math.max(-1, ...[...numbers].map(Number));
   return Math.min(highest + 1, 2 * numbers.size);
+}
+
+/** A mask as PyTorch's classes keep it: (entries, entries), in each row ones up to the diagonal. */
+export function causalMask(entries: number): TensorSource {
+  const seen = (i: number): number => (i % entries <= Math.floor(i / entries) ? 1 : 0);
+  const data = () => Float32Array.from({ length: entries ** 2 }, (_, i) => seen(i));
+  return { shape: [entries, entries], dtype: 'F32', data };
 }
 
 function checkState<C extends ModelConfig, P extends Tree>(

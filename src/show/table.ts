@@ -1,7 +1,3 @@
-import { writeAtomically } from '../core/files.js';
-import { display, type MimeBundle } from './display.js';
-import { escapeXml } from './sharp.js';
-
 /** Rows of a table: named values. Columns appear in the order in which their names first occur. */
 export type TableRows = readonly object[];
 
@@ -18,28 +14,16 @@ export interface TableOptions {
   format?: Record<string, (value: unknown) => string>;
 }
 
-/** Shows all rows of a table below the cell; in plain Node.js it prints them. */
-export function showTable(table: TableRows | Frame, options: TableOptions = {}): void {
-  display(tableBundle(table, options));
-}
-
-/** A table as HTML and as text. */
-export function tableBundle(table: TableRows | Frame, options: TableOptions = {}): MimeBundle {
-  const { columns, texts, numeric } = written(rowsOf(table), options);
-  return {
-    'text/html': html(columns, texts, numeric, options.caption),
-    'text/plain': plainText(columns, texts, numeric, options.caption),
-  };
-}
-
 /** A table as lines of text, words to the left and numbers to the right. */
-export function tableText(table: TableRows, options: TableOptions = {}): string {
-  const { columns, texts, numeric } = written(rowsOf(table), options);
+export function tableText(table: TableRows | Frame, options: TableOptions = {}): string {
+  const { columns, texts, numeric } = tableCells(table, options);
   return plainText(columns, texts, numeric, options.caption);
 }
 
-function written(rows: Records, options: TableOptions) {
-  const columns = columnsOf(rows);
+/** The columns of a table, its values as they are written, and which columns hold numbers alone. */
+export function tableCells(table: TableRows | Frame, options: TableOptions = {}) {
+  const rows = rowsOf(table);
+  const columns = [...new Set(rows.flatMap(Object.keys))];
   const texts = rows.map((row) =>
     columns.map((column) => (options.format?.[column] ?? formatValue)(row[column])),
   );
@@ -49,17 +33,6 @@ function written(rows: Records, options: TableOptions) {
       rows.some((row) => typeof row[column] === 'number'),
   );
   return { columns, texts, numeric };
-}
-
-/**
- * Writes a table as CSV with all digits, whole or not at all.
- * @throws UserError where it cannot be written
- */
-export async function saveTable(table: TableRows | Frame, file: string): Promise<void> {
-  const rows = rowsOf(table);
-  const columns = columnsOf(rows);
-  const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
-  await writeAtomically(file, lines.map((line) => `${line.map(csvField).join(',')}\n`).join(''));
 }
 
 /**
@@ -80,41 +53,15 @@ export function formatValue(value: unknown): string {
   });
 }
 
-function rowsOf(table: TableRows | Frame): Records {
+/** The rows of a table or a frame. */
+export function rowsOf(table: TableRows | Frame): Records {
   // A polars frame is a proxy that hides its own methods, so the check is for an array.
   return Array.isArray(table) ? (table as Records) : (table as Frame).toRecords();
 }
 
-function columnsOf(rows: Records): string[] {
-  return [...new Set(rows.flatMap(Object.keys))];
-}
-
-function isAbsent(value: unknown): value is null | undefined {
+/** A value that a row lacks. */
+export function isAbsent(value: unknown): value is null | undefined {
   return value === null || value === undefined;
-}
-
-/** An HTML table with words to the left, numbers to the right, and a caption. */
-function html(
-  columns: string[],
-  texts: string[][],
-  numeric: boolean[],
-  caption: string | undefined,
-): string {
-  const row = (cells: string[], tag: 'th' | 'td') =>
-    `<tr>${cells
-      .map((text, i) => {
-        const side = numeric[i] ? 'right' : 'left';
-        return `<${tag} style="text-align: ${side}">${escapeXml(text)}</${tag}>`;
-      })
-      .join('')}</tr>`;
-  // Wider than a narrow table, so that a caption does not stand in many short lines.
-  const style =
-    'caption-side: top; text-align: left; font-weight: bold; padding: 4px 0; ' +
-    'width: max-content; max-width: 48em';
-  const above =
-    caption === undefined ? '' : `<caption style="${style}">${escapeXml(caption)}</caption>`;
-  const body = texts.map((cells) => row(cells, 'td')).join('\n');
-  return `<table>${above}<thead>${row(columns, 'th')}</thead>\n<tbody>${body}</tbody></table>`;
 }
 
 function plainText(
@@ -152,11 +99,4 @@ export function wordsInLines(words: readonly string[], fits: (line: string) => b
     else lines.push(word);
   }
   return lines;
-}
-
-/** A field by RFC 4180: quoted if it holds a comma, a quote or a line break. */
-function csvField(value: unknown): string {
-  if (isAbsent(value)) return '';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -25,7 +25,7 @@ import { inverse, type Solver, sampleNoise } from '../../src/sampling/index.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
 import { takeTurns } from '../../src/sampling/planner/timing.js';
 import { executionOf, executionText } from '../../src/sampling/solvers/execution.js';
-import { showTable } from '../../src/show/table.js';
+import { showTable } from '../../workbook/notebook/tables.js';
 import { type PaperSizeRow, readRecord, writeRecord } from '../../workbook/records/record.js';
 import { resultFile } from '../../workbook/records/results-folder.js';
 

@@ -8,6 +8,7 @@ import { labOptions } from '../../data-scripts/lib/lab.mjs';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
 import { findProgram, projectRoot, venvProgram } from '../../data-scripts/lib/places.mjs';
 import { madeNotebook } from '../notebooks/made-notebook.mjs';
+import { drawPictures } from '../own-pictures.mjs';
 
 /** Chromium: TARFLOW_CHROMIUM, or what a system calls it. */
 const browserProgram =
@@ -61,6 +62,15 @@ for (let i = 0; i < 2000; i++) {
   "console.log('not reached');",
 ];
 
+/** From pictures of one's own to samples of them. */
+const pictureCells = [
+  `import { sample, train } from 'tarflow';
+import { showImages } from 'tarflow/workbook';
+const { model } = await train('mypics', { minutes: 0.01, settings: { steps: 2, validateEvery: 2 } });`,
+  `const images = await sample(model, { count: 4, label: 'disc', guidance: { weight: 1 }, denoise: { sigma: 0.05 } });
+await showImages(images, { title: 'Discs' });`,
+];
+
 /** Counts how often its last cell has run in its kernel. */
 const sideCells = ['let me = 0;', "me++;\nconsole.log('I am', me);"];
 
@@ -71,6 +81,8 @@ function writeNotebooks(folder) {
   copyFileSync(page, path.join(folder, 'work', 'START.md'));
   writeFileSync(path.join(folder, 'work', 'short.ipynb'), madeNotebook(cells));
   writeFileSync(path.join(folder, 'work', 'rough.ipynb'), madeNotebook(roughCells));
+  writeFileSync(path.join(folder, 'work', 'pictures.ipynb'), madeNotebook(pictureCells));
+  drawPictures(path.join(folder, 'work', 'mypics'));
   for (const side of ['left', 'right']) {
     writeFileSync(path.join(folder, 'work', `${side}.ipynb`), madeNotebook(sideCells));
   }
@@ -225,6 +237,21 @@ describe('a notebook in JupyterLab', () => {
     expect(await start.locator('td a').count()).toBeGreaterThan(10);
   });
 
+  test("leads from a folder of one's own pictures to samples of them", {
+    timeout: 8 * minute,
+  }, async ({ skip, onTestFailed }) => {
+    skip(!browserIsThere, skipNote);
+    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage();
+    page.setDefaultTimeout(6 * minute);
+    onTestFailed(async () => {
+      const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
+      console.error('What the cells show:', outputs);
+    });
+    const output = await runAll(page, 'pictures.ipynb', pictureCells.length);
+    await output(1).locator('img').waitFor();
+    await page.close();
+  });
+
   test('draws a chart, a table, pictures and a progress bar; an interrupt stops the loop alone', {
     timeout: 8 * minute,
   }, async ({ skip, onTestFailed }) => {
@@ -320,11 +347,15 @@ describe('a notebook in JupyterLab', () => {
 
   test('two notebooks side by side do not meet, and a restart forgets one of them', {
     timeout: 8 * minute,
-  }, async ({ skip }) => {
+  }, async ({ skip, onTestFailed }) => {
     skip(!browserIsThere, skipNote);
     const context = await /** @type {import('playwright-core').Browser} */ (browser).newContext();
     const [left, right] = [await context.newPage(), await context.newPage()];
     for (const page of [left, right]) page.setDefaultTimeout(2 * minute);
+    onTestFailed(async () => {
+      const dialogs = [left, right].map((page) => page.locator('.jp-Dialog').allTextContents());
+      console.error('What JupyterLab asks:', await Promise.all(dialogs));
+    });
     const outputs = {
       left: await runAll(left, 'left.ipynb', sideCells.length),
       right: await runAll(right, 'right.ipynb', sideCells.length),

@@ -4,14 +4,17 @@ import * as path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { tf } from '../../src/core/tf.js';
 import { forward } from '../../src/flow/index.js';
-import { disposeModel } from '../../src/flow/state-dict.js';
+import { disposeModel, publishedConfig } from '../../src/flow/state-dict.js';
 import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.js';
 import { openTensorFile } from '../../src/formats/tensor-file.js';
 import { loadCheckpoint, readCheckpoint } from '../../src/models/load-checkpoint.js';
 import { createModel } from '../../src/models/registry.js';
+import { starflow } from '../../src/models/starflow/index.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { peerPython } from '../benchmarks/peer-environment.js';
+import { goldenStarFlow } from '../conformance/conform-starflow.js';
+import { goldenState, readGolden } from '../conformance/golden-file.js';
 import { writeTorchFile } from '../formats/torch-writer.js';
 import { filledStateDict } from '../models/tarflow/state-dict.js';
 import { writeSmallBert } from '../pretrained/small-bert.js';
@@ -174,6 +177,40 @@ describe('what goes back to PyTorch has all that it asks for', () => {
     }
     await file.close();
   });
+
+  test.each(['sf1_class_c64', 'sf2_text_c32'])(
+    'of the STARFlow in %s, too, without the empty caption',
+    async (name) => {
+      const to = path.join(temporaryFolder(), 'strict.safetensors');
+      const own = path.join(temporaryFolder(), 'own.safetensors');
+      const file = await readGolden(path.join(golden, `${name}.safetensors`));
+      const model = goldenStarFlow(file);
+      await saveCheckpoint(model, own);
+      disposeModel(model);
+      expect((await tarflow('convert', own, to, '--to', 'pth-names')).code).toBe(0);
+      const { tensors } = await readSafetensors(to);
+      const { text, headWidth, gridSide, layersPerBlock } = model.config;
+      const entries = gridSide ** 2 + (text?.entries ?? 1);
+      const masks = layersPerBlock.map((_, b) => [`blocks.${b}.attn_mask`, [entries, entries]]);
+      const shapes = Object.entries(tensors).map(([key, { shape }]) => [key, shape]);
+      expect(Object.fromEntries(shapes)).toEqual({
+        ...Object.fromEntries(
+          Object.entries(goldenState(file)).map(([key, { shape }]) => [key, shape]),
+        ),
+        ...Object.fromEntries(masks),
+        'feat_rope.freqs_cos': [entries, headWidth],
+        'feat_rope.freqs_sin': [entries, headWidth],
+      });
+      for (const [key, { data }] of Object.entries(goldenState(file))) {
+        expect({ key, data: tensors[key]?.data }).toEqual({ key, data });
+      }
+      // From the shapes alone they are read as what they were.
+      const empty = text && { empty_text: { shape: [text.entries, text.width] } };
+      const known = { imageChannels: 4, headWidth };
+      const { image: _, ...rest } = model.config;
+      expect(publishedConfig(starflow, { ...tensors, ...empty }, to, known)).toMatchObject(rest);
+    },
+  );
 
   test.runIf(process.env.TARFLOW_NIGHTLY)(
     'PyTorch loads it strictly, and makes the same noise',

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { layOutLibrary } from '../../data-scripts/lib/pack.mjs';
 import { installedExtensions } from '../../src/cli/extension.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { smallConfig, smallSettings } from '../training/small.js';
@@ -111,13 +112,11 @@ describe.runIf(fs.existsSync(path.join(root, 'dist', 'src', 'cli', 'main.js')))(
       encoding: 'utf8',
     });
 
-  /** The package as it is packed without its workbook. */
+  /** The package as it is packed, without the workbook. */
   let packed = '';
   beforeAll(() => {
     packed = path.join(fs.mkdtempSync(path.join(root, 'node_modules', '.packed-')), 'tarflow');
-    for (const name of ['package.json', 'src/cli/bin.js', 'data-scripts', 'dist/src']) {
-      fs.cpSync(path.join(root, name), path.join(packed, name), { recursive: true });
-    }
+    layOutLibrary(root, packed);
     return () => fs.rmSync(path.dirname(packed), { recursive: true });
   });
 

@@ -193,8 +193,9 @@ describe('sample --plan', () => {
         /has no plan beside it.*tarflow plan \S+checkpoint\.safetensors --batch 2 --tolerance 0\.001 --label 0,1 --guidance 0\.5 --mode graph/,
       ],
       [other, made, /made\.json: The plan was made for model \w+, this is \w+.*tarflow plan CHECK/],
-      [file, 'nowhere.json', /no plan 'nowhere\.json'.*auto.*Img128cond.*SeJD/],
-      [file, '', /no plan ''/],
+      [file, 'nowhere.json', /plan 'nowhere\.json'.*auto.*Img128cond.*SeJD/],
+      [file, '', /plan ''/],
+      [file, 'autoo', /plan 'autoo'\. Did you mean auto\?/],
       [file, file, /checkpoint\.safetensors is not JSON.*Give a file that tarflow plan wrote\./],
       [
         file,

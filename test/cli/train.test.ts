@@ -134,7 +134,8 @@ test('Control-C stops after a step, saves, and the command that it shows goes on
   expect(command).toContain(`'${stopped}'`);
   // What a shell would make of it: only the folder's name is quoted.
   const words = command.trim().match(/'[^']*'|\S+/g) as string[];
-  await succeeds(tarflow(...words.slice(1).map((word) => word.replace(/^'(.*)'$/, '$1'))));
+  expect(words.slice(0, 2)).toEqual(['npx', 'tarflow']);
+  await succeeds(tarflow(...words.slice(2).map((word) => word.replace(/^'(.*)'$/, '$1'))));
 
   await succeeds(train(whole, long, '--mode', stoppedMode));
   for (const name of ['checkpoint.safetensors', 'state-400.safetensors']) {

@@ -67,7 +67,7 @@ const sigma = 0.3;
 /** What the library computes for a golden file of kind `starflow`. */
 export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<Results> {
   const { config, jacobi_runs: jacobiRuns } = described(golden, starflowSchema);
-  const flow = starflowOf(golden);
+  const flow = goldenStarFlow(golden);
   const collected = new Collected();
   try {
     const text = collected.own(goldenTensor<tf.Tensor3D>(golden, 'y'));
@@ -128,7 +128,7 @@ export function goldenStarFlowConfig(golden: GoldenFile): StarFlowConfig {
 }
 
 /** The STARFlow whose weights a golden file holds; the caller frees it. */
-function starflowOf(golden: GoldenFile): StarFlow {
+export function goldenStarFlow(golden: GoldenFile): StarFlow {
   const config = goldenStarFlowConfig(golden);
   const { text } = config;
   const { var: _, ...state } = goldenState(golden);

@@ -3,7 +3,8 @@ import * as path from 'node:path';
 import * as polars from 'nodejs-polars';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../../src/core/errors.js';
-import { formatValue, saveTable, showTable } from '../../src/show/table.js';
+import { formatValue } from '../../src/show/table.js';
+import { saveTable, showTable } from '../../workbook/notebook/tables.js';
 import { sharedFolder } from '../temporary-folder.js';
 import { leaveNotebook, pretendNotebook } from '../workbook/kernel.js';
 

@@ -1,7 +1,7 @@
 import type { Plan } from '../../src/sampling/planner/plan-file.js';
 import { type Solver, solverText } from '../../src/sampling/solvers/solvers.js';
-import { showTable } from '../../src/show/table.js';
 import { twoDigits } from '../notebook/numbers-in-text.js';
+import { showTable } from '../notebook/tables.js';
 import type { Acceleration, AccelerationRow } from '../records/record.js';
 
 /** Statistics of fewer images differ so much from seed to seed that they say nothing. */

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { Option } from 'commander';
-import { count, seeds, wholeNumber } from '../../src/cli/arguments.js';
+import { InvalidArgumentError, Option } from 'commander';
+import { count, wholeNumber, wholeNumbers } from '../../src/cli/arguments.js';
 import { defineCommand, exitCodes, type Outcome } from '../../src/cli/command.js';
 import { ledgerOption } from '../../src/cli/data-options.js';
 import { chooseTrainingThreads } from '../../src/cli/training-threads.js';
@@ -49,6 +49,14 @@ interface ReproduceCommandOptions extends Omit<TableRequest, 'table'> {
   table?: string;
   cost: boolean;
   json: boolean;
+}
+
+/** For commander: reads seeds with commas between them, each of which is to come once. */
+function seeds(text: string): number[] {
+  const all = wholeNumbers(text);
+  const twice = all.find((seed, i) => all.indexOf(seed) < i);
+  if (twice === undefined) return all;
+  throw new InvalidArgumentError(`Expected each seed once, and ${twice} came again.`);
 }
 
 /** `tarflow reproduce`: a table of a paper, row by row. */

@@ -1,5 +1,5 @@
-import { showTable } from '../../src/show/table.js';
 import { type PaperScale, type PublishedFigure, placeText, tableOf } from '../papers/index.js';
+import { showTable } from './tables.js';
 
 /**
  * What a paper trained for a row of its table, as far as it is known.

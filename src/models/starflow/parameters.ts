@@ -3,7 +3,8 @@ import { at, UserError } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
 import type { PublishedAbility, Shapes } from '../../flow/model.js';
 import { tokenWidth } from '../../flow/patches.js';
-import { countOf, shapeOf } from '../../flow/state-dict.js';
+import { causalMask, countOf, shapeOf } from '../../flow/state-dict.js';
+import type { TensorSource } from '../../formats/safetensors.js';
 import { type AnyNormParameters, linearSpecs, normSpecs } from '../../nn/layers.js';
 import { type LeafSpec, normals, type Specified, type Specs, zeros } from '../../nn/specs.js';
 import { layerSpecs } from '../../nn/transformer.js';
@@ -63,7 +64,36 @@ function blockSpecs(config: StarFlowConfig, index: number, key: RandomKey) {
 }
 
 /** Masks, tables of angles, and a variance of the prior that is never read: the model has none. */
-const ignored = /^(var|blocks\.\d+\.(attn_mask|feat_rope\.freqs_(cos|sin)))$/;
+const ignored = /^(var|blocks\.\d+\.attn_mask|(blocks\.\d+\.)?feat_rope\.freqs_(cos|sin))$/;
+
+/**
+ * What the authors' class keeps beside the parameters and does not read: a mask in each block, empty tables
+ * of angles, and a variance of 1.
+ * @throws UserError for a model of a grid that is not square, which their class does not make
+ */
+function unread(config: StarFlowConfig): Record<string, TensorSource> {
+  const { gridSide, layersPerBlock, headWidth } = config;
+  if (!Number.isInteger(gridSide)) {
+    throw new UserError(
+      `The model was trained on grids that are not square (gridSide ${gridSide})`,
+      "Leave --to out: the authors' class takes square ones",
+    );
+  }
+  const tokens = gridSide ** 2;
+  const entries = tokens + prefixEntries(config);
+  const mask = causalMask(entries);
+  const filled = (rows: number, width: number, value: number): TensorSource => {
+    const data = () => new Float32Array(rows * width).fill(value);
+    return { shape: [rows, width], dtype: 'F32', data };
+  };
+  const angles = filled(entries, headWidth, 0);
+  return {
+    ...Object.fromEntries(layersPerBlock.map((_, b) => [`blocks.${b}.attn_mask`, mask])),
+    'feat_rope.freqs_cos': angles,
+    'feat_rope.freqs_sin': angles,
+    var: filled(tokens, tokenWidth(config), 1),
+  };
+}
 
 /**
  * The configuration of a published model, from the shapes of its state dict. They do not tell the width
@@ -154,6 +184,7 @@ export const published: PublishedAbility<StarFlowConfig> = {
   address: 'https://github.com/apple/ml-starflow (starflow_3B_t2i_256x256.pth)',
   mark: 'blocks.0.sos_embed',
   ignored,
+  unread,
   configOf,
   licence:
     'Apple publishes the weights of STARFlow for research alone, under the LICENSE_MODEL of ' +

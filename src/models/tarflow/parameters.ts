@@ -2,7 +2,7 @@ import { UserError } from '../../core/errors.js';
 import { foldIn, type RandomKey } from '../../core/random.js';
 import type { PublishedAbility, Shapes } from '../../flow/model.js';
 import { tokenCount, tokenWidth } from '../../flow/patches.js';
-import { countOf, shapeOf } from '../../flow/state-dict.js';
+import { causalMask, countOf, shapeOf } from '../../flow/state-dict.js';
 import type { TensorSource } from '../../formats/safetensors.js';
 import { linearSpecs, normSpecs } from '../../nn/layers.js';
 import { normals, ones, type Specified, zeros } from '../../nn/specs.js';
@@ -106,12 +106,9 @@ function shapeInBlocks(state: Shapes, name: string): readonly number[] | undefin
   return found === undefined ? undefined : state[found]?.shape;
 }
 
-/** The masks that the authors' classes keep beside the parameters: in each row ones up to the diagonal. */
+/** The masks that the authors' classes keep beside the parameters. */
 function masks(config: TarFlowConfig): Record<string, TensorSource> {
-  const tokens = tokenCount(config);
-  const seen = (i: number): number => (i % tokens <= Math.floor(i / tokens) ? 1 : 0);
-  const data = () => Float32Array.from({ length: tokens ** 2 }, (_, i) => seen(i));
-  const mask: TensorSource = { shape: [tokens, tokens], dtype: 'F32', data };
+  const mask = causalMask(tokenCount(config));
   return Object.fromEntries(range(config.blocks).map((b) => [`blocks.${b}.attn_mask`, mask]));
 }
 

@@ -49,17 +49,15 @@ function releasedShapes(config: StarFlowConfig): Shapes {
   const shapes = shapesOf(starflowSpecs(config, randomKey(0)).parameters);
   const tokens = config.gridSide ** 2;
   const width = config.image.channels;
-  const last = config.layersPerBlock.length - 1;
-  const prefix = config.text?.entries ?? (config.classes > 0 ? 1 : 0);
-  const unread = config.layersPerBlock.flatMap((_layers, block) => {
-    const entries = tokens + (block === last ? prefix : 0);
-    const angles = [entries, config.headWidth];
-    return [
-      [`blocks.${block}.attn_mask`, [entries, entries]],
-      [`blocks.${block}.feat_rope.freqs_cos`, angles],
-      [`blocks.${block}.feat_rope.freqs_sin`, angles],
-    ] as const;
-  });
+  const entries = tokens + (config.text?.entries ?? (config.classes > 0 ? 1 : 0));
+  const angles = [entries, config.headWidth];
+  const unread = [
+    ...config.layersPerBlock.map(
+      (_, block) => [`blocks.${block}.attn_mask`, [entries, entries]] as const,
+    ),
+    ['feat_rope.freqs_cos', angles],
+    ['feat_rope.freqs_sin', angles],
+  ] as const;
   return Object.fromEntries(
     [['var', [tokens, width]] as const, ...Object.entries(shapes), ...unread].map(
       ([name, shape]) => [name, { shape: [...shape] }],

@@ -1,5 +1,6 @@
 // The packed library, graph and kernel in a project that is nobody's clone: what `npm install` brings
-// without a compiler, and with no network beyond the registry.
+// without a compiler, and with no network beyond the registry; then from an empty folder to samples of
+// one's own pictures.
 import {
   cpSync,
   existsSync,
@@ -13,13 +14,16 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { folderSize } from '../../data-scripts/lib/files.mjs';
-import { projectRoot } from '../../data-scripts/lib/places.mjs';
+import { packPackages } from '../../data-scripts/lib/pack.mjs';
+import { cacheFolder, projectRoot } from '../../data-scripts/lib/places.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
 import { npmCommand } from '../../data-scripts/steps/packages.mjs';
-import { entryPoints } from '../api/report.js';
+import { drawPictures } from '../own-pictures.mjs';
+import { entryPoints } from './report.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tarflow-package-'));
 const project = path.join(folder, 'project');
+const tarflow = path.join(project, 'node_modules', '.bin', 'tarflow');
 const env = {
   ...process.env,
   TARFLOW_CACHE: path.join(folder, 'cache'),
@@ -31,29 +35,24 @@ const env = {
 /**
  * @param {string} program
  * @param {readonly string[]} programArguments
+ * @param {NodeJS.ProcessEnv} [environment]
  */
-async function runThere(program, programArguments) {
-  const { status, output } = await run(program, programArguments, { cwd: project, env });
+async function runThere(program, programArguments, environment = env) {
+  const { status, output } = await run(program, programArguments, {
+    cwd: project,
+    env: environment,
+  });
   expect(status, output).toBe(0);
   return output;
 }
 
 beforeAll(async () => {
   mkdirSync(project);
-  writeFileSync(path.join(project, 'package.json'), JSON.stringify({ name: 'own', private: true }));
   const [npm, ...first] = npmCommand(env);
-  const packages = ['.', './packages/graph', './packages/kernel'];
-  const packed = await run(
-    npm,
-    [...first, 'pack', '--json', '--ignore-scripts', '--pack-destination', folder, ...packages],
-    { cwd: projectRoot, env },
-  );
-  /** @type {string[]} */
-  const files = [...packed.output.matchAll(/"filename": "([^"]+)"/g)].map(([, name]) =>
-    path.join(folder, path.basename(name ?? '')),
-  );
-  expect(files, packed.output).toHaveLength(3);
+  const files = await packPackages({ root: projectRoot, env }, folder);
+  expect(files).toHaveLength(3);
   const [library = '', graph = '', kernel = ''] = files;
+  await runThere(npm, [...first, 'init', '--yes']);
   // A user has npm run the scripts of packages, whatever this project's own settings are.
   const install = [...first, 'install', '--ignore-scripts=false', '--no-audit', '--no-fund'];
   await runThere(npm, [...install, library, graph]);
@@ -72,6 +71,17 @@ const flow = createModel(
 const images = await sample(flow, { count: 2, seed: 3 });
 console.log(engine, images.shape.join('×'));
 `;
+
+test('its package.json names no file that it lacks', async () => {
+  const own = path.join(project, 'node_modules', 'tarflow');
+  const text = readFileSync(path.join(own, 'package.json'), 'utf8');
+  const named = [...text.matchAll(/"((?:\.\/)?(?:dist|src)\/[^"]+)"/g)].map(
+    ([, file = '']) => file,
+  );
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter((file) => !existsSync(path.join(own, file)))).toEqual([]);
+  expect(Object.keys(JSON.parse(text).exports)).not.toContain('./workbook');
+});
 
 test('samples on WebAssembly, as an ES module and as CommonJS', async () => {
   const names = '{ createModel, sample, startEngine }';
@@ -121,8 +131,7 @@ ${rooms.join('')}`;
 );
 
 test('the doctor misses nothing, and says how to add the rest', async () => {
-  const bin = path.join(project, 'node_modules', '.bin', 'tarflow');
-  const output = await runThere(bin, ['doctor']);
+  const output = await runThere(tarflow, ['doctor']);
   expect(output).toMatch(/engine +wasm/);
   expect(output).toContain('`npx tarflow setup native`');
   expect(output).toContain('`npx tarflow data fashion-mnist`');
@@ -138,3 +147,42 @@ test('the kernel registers itself', async () => {
   expect(main.startsWith(path.join(project, 'node_modules'))).toBe(true);
   expect(existsSync(main)).toBe(true);
 });
+
+/**
+ * Trains on one's own pictures, and uses the run as docs/command-line.md does.
+ *
+ * @param {string} engine as it calls itself
+ * @param {NodeJS.ProcessEnv} environment
+ */
+async function useOwnPictures(engine, environment) {
+  const out = `runs/${engine}`;
+  const there = (/** @type {string[]} */ ...words) => runThere(tarflow, words, environment);
+  const minutes = ['--minutes', '0.01', '--set', 'steps=3', 'validateEvery=3'];
+  const said = await there('train', '--data', 'folder:mypics', ...minutes, '--out', out);
+  expect(said).toMatch(/180 train, 20 validation .*in colour/);
+  expect(said).toContain(engine);
+  const guided = ['--label', 'disc,square', '--guidance', '1', '--count', '4'];
+  await there('sample', out, ...guided, '--denoise', '--out', `${engine}.png`);
+  await there('sample', out, ...guided, '--out', `${engine}.safetensors`);
+  const files = ['--in', `${engine}.safetensors`, '--out', `${engine}-clean.png`];
+  await there('denoise', out, ...files, '--label', 'disc,square');
+  expect(await there('bpd', out)).toMatch(/bits per dimension/);
+  for (const file of [`${engine}.png`, `${engine}-clean.png`]) {
+    expect(readFileSync(path.join(project, file)).subarray(1, 4).toString()).toBe('PNG');
+  }
+}
+
+test("from an empty folder to samples of 200 pictures of one's own, on WebAssembly", async () => {
+  drawPictures(path.join(project, 'mypics'));
+  await useOwnPictures('wasm', env);
+});
+
+test.runIf(process.env.TARFLOW_NIGHTLY)(
+  'the same on the native engine, once that is set up',
+  async () => {
+    // What was downloaded and compiled is in the user's own cache.
+    const native = { ...env, TARFLOW_CACHE: cacheFolder() };
+    await runThere(tarflow, ['setup', 'native'], native);
+    await useOwnPictures('tensorflow', native);
+  },
+);
