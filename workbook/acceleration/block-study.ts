@@ -28,7 +28,11 @@ export interface BlockStudyOptions {
 }
 
 const starts = ['latent', 'zeros'] as const;
-type Start = (typeof starts)[number];
+
+/** Of a block: iterations and failures from each start, and samples that are not solved. */
+type Counts = Record<(typeof starts)[number], { iterations: number[]; failed: number }> & {
+  leftOut: number;
+};
 
 /**
  * How the blocks of a committed flow converge by Jacobi iteration, each by itself, from what sequential
@@ -43,8 +47,7 @@ export async function studyBlocks(
   { samples, batch, images, seed, tolerance, onProgress }: BlockStudyOptions,
 ): Promise<BlockStudyRow[]> {
   /** By block: iterations and failures from each start, in the order of samples. */
-  const counts: (Record<Start, { iterations: number[]; failed: number }> & { leftOut: number })[] =
-    [];
+  const counts: Counts[] = [];
   const rates: ReturnType<typeof convergenceRate>[] = [];
   const batches = Math.ceil(samples / batch);
   for (let part = 0; part < batches; part++) {
@@ -53,20 +56,13 @@ export async function studyBlocks(
     try {
       for (const index of subject.inOrder) {
         const finite = finiteSamples(trajectoryOf(subject, index));
-        const { block, conditions, z } = finite;
         counts[index] ??= {
           latent: { iterations: [], failed: 0 },
           zeros: { iterations: [], failed: 0 },
           leftOut: 0,
         };
-        counts[index].leftOut += size - z.shape[0];
-        for (const start of starts) {
-          const solver = { kind: 'jacobi', tolerance, start } as const;
-          const { tokens, trace } = await solveBlock(block, z, solver, { conditions });
-          tokens.dispose();
-          counts[index][start].iterations.push(...trace.sampleIterations);
-          counts[index][start].failed += trace.fallbacks.length;
-        }
+        counts[index].leftOut += size - finite.z.shape[0];
+        await countFromBothStarts(finite, tolerance, counts[index]);
         if (part === 0) {
           const { meanErrors } = await followConvergence(finite, {
             kind: 'jacobi',
@@ -75,7 +71,7 @@ export async function studyBlocks(
           });
           rates[index] = convergenceRate(meanErrors);
         }
-        tf.dispose([conditions, z, finite.x]);
+        tf.dispose([finite.conditions, finite.z, finite.x]);
         await new Promise(setImmediate);
       }
       if (part === batches - 1) return await withMetrics(subject);
@@ -120,6 +116,20 @@ export async function studyBlocks(
     } finally {
       real.dispose();
     }
+  }
+}
+
+async function countFromBothStarts(
+  { block, conditions, z }: BlockTrajectory,
+  tolerance: number,
+  counts: Counts,
+): Promise<void> {
+  for (const start of starts) {
+    const solver = { kind: 'jacobi', tolerance, start } as const;
+    const { tokens, trace } = await solveBlock(block, z, solver, { conditions });
+    tokens.dispose();
+    counts[start].iterations.push(...trace.sampleIterations);
+    counts[start].failed += trace.fallbacks.length;
   }
 }
 
