@@ -137,6 +137,35 @@ export function scoreOf(flow: Model, x: tf.Tensor4D, options: ScoreOptions): tf.
 }
 
 /**
+ * log p(x) per sample (batch), in nats, and the score (batch, channels, height, width), of whatever pixels,
+ * by one pass there and back. The caller frees both.
+ *
+ * @throws UserError where the images, labels or captions do not fit the model, and for a model without a
+ *   density
+ */
+export function logProbAndScore(
+  flow: Model,
+  x: tf.Tensor4D,
+  options: ScoreOptions = {},
+): { logProb: tf.Tensor1D; score: tf.Tensor4D } {
+  const { forward } = ability(flow.family, 'flow');
+  const size = dimensions(flow.config);
+  return tidy(() => {
+    const both = overParts('logProbAndScore', flow, x, options, (traced, images, conditions) => {
+      const density = tf.valueAndGrad((own: tf.Tensor4D) =>
+        logProbOf(traced, forward(traced, own, conditions)),
+      );
+      // Samples do not depend on each other: the gradient of the sum has that of each.
+      const { value, grad } = density(images, tf.ones([images.shape[0]]));
+      const rows: tf.Tensor2D = tf.reshape(grad, [-1, size]);
+      return tf.concat([rows, tf.expandDims(value, 1)], 1);
+    });
+    const [score, logProb] = tf.split(both, [size, 1], 1);
+    return { logProb: tf.squeeze(logProb, [1]), score: tf.reshape(score, x.shape) };
+  });
+}
+
+/**
  * Gradient of the batch's mean training loss with respect to the images; on the native engine as
  * one graph, which is recorded at the first call for a batch size. The loss of a volume-preserving flow is
  * that under a standard normal prior.
