@@ -50,7 +50,13 @@ export function logProbMap(model: Model, x: tf.Tensor4D, context: NamedContext =
     for (const block of blocksOf(model)) {
       const { logScale } = predictAll(block, block.order(z), conditions);
       // A token that nothing precedes passes through.
-      const all = logScale && tf.pad(logScale, [[0, 0], [block.given, 0], [0, 0]]);
+      const all =
+        logScale &&
+        tf.pad(logScale, [
+          [0, 0],
+          [block.given, 0],
+          [0, 0],
+        ]);
       if (all) nats = tf.sub(nats, block.order(all, true));
       z = blockForward(block, z, conditions).z;
     }

@@ -124,16 +124,7 @@ export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): 
 
 /** {@link score} of whatever pixels: samples of a model that diverges go on as they are. */
 export function scoreOf(flow: Model, x: tf.Tensor4D, options: ScoreOptions): tf.Tensor4D {
-  return tidy(() => {
-    const size = dimensions(flow.config);
-    const density: BatchMean = (traced, result) =>
-      tf.div(tf.mean(logProbOf(traced, result)), -size);
-    // Where the prior is a standard normal one, the training loss is the density but for a constant.
-    const gradient = flow.family.prior?.variance?.(flow)
-      ? gradientOf('densityGradient', flow, x, options, density)
-      : lossGradient(flow, x, options);
-    return tf.mul(gradient, -x.shape[0] * size);
-  });
+  return tidy(() => logProbAndScore(flow, x, options).score);
 }
 
 /**
@@ -171,23 +162,11 @@ export function logProbAndScore(
  * that under a standard normal prior.
  */
 export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  const loss: BatchMean = (traced, result) => flowLoss(traced, result).loss;
-  return gradientOf('lossGradient', flow, x, options, loss);
-}
-
-/** A mean over the batch of a forward pass, which is differentiated by the images. */
-type BatchMean = (flow: Model, result: ForwardResult) => tf.Scalar;
-
-function gradientOf(
-  name: string,
-  flow: Model,
-  x: tf.Tensor4D,
-  options: ScoreOptions,
-  mean: BatchMean,
-): tf.Tensor4D {
   const { forward } = ability(flow.family, 'flow');
-  return overParts(name, flow, x, options, (traced, images, conditions, parts) => {
-    const gradient = tf.grad((own: tf.Tensor4D) => mean(traced, forward(traced, own, conditions)));
+  return overParts('lossGradient', flow, x, options, (traced, images, conditions, parts) => {
+    const gradient = tf.grad(
+      (own: tf.Tensor4D) => flowLoss(traced, forward(traced, own, conditions)).loss,
+    );
     // That of a part is of the part's own mean.
     return parts === 1 ? gradient(images) : tf.div(gradient(images), parts);
   });

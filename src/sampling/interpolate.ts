@@ -1,0 +1,123 @@
+import { type NamedContext, numbered } from '../conditions/context.js';
+import { checkCount, UserError } from '../core/errors.js';
+import { foldIn, normal, randomKey } from '../core/random.js';
+import { tf, tidy } from '../core/tf.js';
+import { forward } from '../flow/forward.js';
+import { checkPixelRange, type Model } from '../flow/model.js';
+import { checkDenoising, denoised } from './denoise.js';
+import { type InverseOptions, inverse } from './inverse.js';
+
+/** How images go to noise and come back. */
+export interface EditOptions
+  extends Pick<InverseOptions, 'solver' | 'mode' | 'precision' | 'onProgress' | 'signal'> {
+  /** What images show on their way to noise. */
+  from?: NamedContext;
+  /** What they show on the way back, one label or caption for all. Default: `from`. */
+  to?: NamedContext;
+  /**
+   * Standard deviation of the Gaussian noise of the training, in which images are encoded, and which is taken
+   * away from what comes back. Absent, images are taken as they are: noise that did not change gives them again.
+   */
+  sigma?: number | undefined;
+  /** Of that noise. Default 0. */
+  seed?: number;
+}
+
+/**
+ * Images by a change of their noise z, or of their label: the flow has one noise for each image and label.
+ * With noise kept and another label, an image's style goes to another class.
+ *
+ * @param images (batch, channels, height, width), about [−1, 1]
+ * @param change new noise (any number, T, D) from that of the images (batch, T, D); called in `tidy`
+ * @returns (any number, channels, height, width), not clipped; the caller frees them
+ * @throws UserError where images, labels or captions do not fit the model, for noise that is not finite, and
+ *   for a model without a density or a sampler
+ *
+ * @example
+ * ```ts
+ * import { createModel, editLatents, startEngine, tf } from 'tarflow';
+ *
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const flow = createModel(config, 1);
+ * const options = { from: { label: 0 }, to: { label: 1 } };
+ * const other = await editLatents(flow, tf.zeros([1, 1, 8, 8]), (z) => z, options);
+ * console.log(other.shape); // [ 1, 1, 8, 8 ]
+ * ```
+ */
+export async function editLatents(
+  flow: Model,
+  images: tf.Tensor4D,
+  change: (z: tf.Tensor3D) => tf.Tensor3D,
+  options: EditOptions = {},
+): Promise<tf.Tensor4D> {
+  const { from = {}, to = from, sigma, seed = 0, ...how } = options;
+  checkPixelRange(flow.config, images);
+  if (sigma !== undefined) checkDenoising(flow, { sigma });
+  const z = tidy(() => {
+    const noise = normal(foldIn(randomKey(seed), 'edit'), images.size);
+    const noisy: tf.Tensor4D = tf.add(images, tf.mul(tf.tensor4d(noise, images.shape), sigma ?? 0));
+    return change(forward(flow, noisy, from).z);
+  });
+  const { label, text } = numbered(flow, to);
+  const told = { label, text: text && tf.tile(text, [z.shape[0] / text.shape[0], 1, 1]) };
+  try {
+    const noisy = await inverse(flow, z, { ...how, ...told });
+    if (sigma === undefined) return noisy;
+    const { mode, precision } = how;
+    return tidy(() => denoised(flow, noisy, { sigma, ...told, mode, precision }));
+  } finally {
+    tf.dispose([z, ...(told.text ? [told.text] : [])]);
+  }
+}
+
+/**
+ * Images on the way from one to another, along a great circle of their noise: Gaussian noise of many numbers
+ * lies near a sphere, and the straight way leads through its inside (White 2016, arXiv 1609.04468).
+ *
+ * @param first (1, channels, height, width)
+ * @param last of the same shape
+ * @param count images, both ends among them; at least 2
+ * @returns (count, channels, height, width), not clipped; the caller frees them
+ * @throws UserError for a count below 2, and as {@link editLatents}
+ *
+ * @example
+ * ```ts
+ * import { createModel, interpolate, startEngine, tf } from 'tarflow';
+ *
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
+ * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
+ * const ends = [tf.zeros([1, 1, 8, 8]), tf.ones([1, 1, 8, 8])] as const;
+ * const strip = await interpolate(createModel(config, 1), ...ends, 5);
+ * console.log(strip.shape); // [ 5, 1, 8, 8 ]: the ends are the images
+ * ```
+ */
+export async function interpolate(
+  flow: Model,
+  first: tf.Tensor4D,
+  last: tf.Tensor4D,
+  count: number,
+  options: EditOptions = {},
+): Promise<tf.Tensor4D> {
+  checkCount('The number of images', count - 1);
+  if (first.shape[0] !== 1 || last.shape[0] !== 1) {
+    throw new UserError(
+      `${first.shape[0]} and ${last.shape[0]} images came as ends`,
+      'Expected one image for each end',
+    );
+  }
+  const ends = tidy(() => tf.concat([first, last]));
+  const arc = (z: tf.Tensor3D): tf.Tensor3D => {
+    const [a, b] = tf.split(z, 2, 0);
+    const [cosine = 1] = tf.div(tf.sum(tf.mul(a, b)), tf.mul(tf.norm(a), tf.norm(b))).dataSync();
+    const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
+    const share = (t: number) => (angle < 1e-4 ? t : Math.sin(t * angle) / Math.sin(angle));
+    const points = Array.from({ length: count }, (_, i) => i / (count - 1));
+    return tf.concat(points.map((t) => tf.add(tf.mul(a, share(1 - t)), tf.mul(b, share(t)))));
+  };
+  return editLatents(flow, ends, arc, options).finally(() => ends.dispose());
+}
