@@ -1,7 +1,7 @@
 import { checkCount } from '../core/errors.js';
 import { foldIn, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
-import { loadedSharp } from '../data/encoded/image-file.js';
+import { pictureOf } from '../data/encoded/image-file.js';
 import { type DataSource, pixelBatch } from '../data/index.js';
 import type { ImageSize } from '../data/source.js';
 import { logProbAndScore } from '../flow/density.js';
@@ -131,29 +131,12 @@ function scoresOfBatch(flow: Model, background: Model | undefined, noisy: Float3
   });
 }
 
-/**
- * The bits of the shorter of a lossless WebP and a PNG file of an image.
- * @param pixels (channels, height, width), one channel or three
- */
-async function losslessBits(
-  pixels: Uint8Array,
-  { channels, height, width }: ImageSize,
-): Promise<number> {
-  const area = height * width;
-  // Pixel by pixel there.
-  const interleaved = Uint8Array.from(
-    pixels,
-    (_, i) => pixels[(i % channels) * area + Math.floor(i / channels)]!,
-  );
-  const raw = { width, height, channels: channels === 1 ? 1 : 3 } as const;
-  const picture = loadedSharp()(interleaved, { raw });
+/** The bits of the shorter of a lossless WebP and a PNG file of an image (channels, height, width). */
+async function losslessBits(pixels: Uint8Array, image: ImageSize): Promise<number> {
+  const picture = pictureOf(pixels, image);
   const files = await Promise.all([
-    picture.clone().webp({ lossless: true, effort: 4 }).toBuffer(),
-    picture
-      .clone()
-      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
-      .png({ compressionLevel: 9 })
-      .toBuffer(),
+    picture.clone().webp({ lossless: true }).toBuffer(),
+    picture.clone().png({ compressionLevel: 9 }).toBuffer(),
   ]);
   return 8 * Math.min(...files.map(({ length }) => length));
 }

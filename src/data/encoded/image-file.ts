@@ -94,6 +94,18 @@ async function decode<T>(
   }
 }
 
+/** Grey levels (channels, height, width) as a picture to encode; one channel or three. */
+export function pictureOf(pixels: Uint8Array, image: ImageSize): Sharp.Sharp {
+  const { channels, height, width } = image;
+  const grey = channels === 1;
+  const [area, turned] = [height * width, new Uint8Array(pixels.length)];
+  for (let i = 0; i < pixels.length; i++) {
+    turned[i] = pixels[(i % channels) * area + Math.floor(i / channels)]!;
+  }
+  const raw = { width, height, channels: grey ? 1 : 3 } as const;
+  return loadedSharp()(turned, { raw }).toColourspace(grey ? 'b-w' : 'srgb');
+}
+
 /** (height, width, channels) as (channels, height, width). */
 function channelFirst(pixels: Uint8Array, image: ImageSize): Uint8Array {
   const { channels } = image;
