@@ -1,9 +1,8 @@
 import * as path from 'node:path';
-import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { inpaint as drawIn } from '../sampling/inpaint.js';
-import { checkpointArgument, count, counted, number, wholeNumber } from './arguments.js';
+import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import {
   addConditionOptions,
@@ -11,7 +10,6 @@ import {
   conditionsInTurn,
 } from './condition-options.js';
 import { checkLatentsOf } from './data-options.js';
-import { checkSigma } from './denoising.js';
 import {
   checkDrawable,
   checkImagesWritable,
@@ -25,7 +23,6 @@ interface InpaintOptions extends ConditionOptions {
   out: string;
   count: number;
   steps: number;
-  sigma?: number;
   seed: number;
 }
 
@@ -48,11 +45,6 @@ export const inpaint = defineCommand({
         count,
         100,
       )
-      .option(
-        '--sigma <sigma>',
-        'of the noise of training, for published files, which do not say it',
-        number,
-      )
       .option('--seed <n>', 'same seed, same pictures', wholeNumber, 0),
   help: `\
 Known pixels stay as they are. What is masked is drawn by Hamiltonian Monte Carlo on log p(image), which
@@ -73,11 +65,14 @@ async function run(checkpoint: string, file: string, options: InpaintOptions): P
   return withModel(checkpoint, async ({ model, engine, own }) => {
     const { image: size } = model.config;
     checkDrawable(size, out, `The images of ${checkpoint}`);
-    const image = own(await readOne(model, checkpoint, file));
+    const { images: image } = await readImages([file], size, (_, latents) =>
+      checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
+    );
+    own(image);
     const mask = own((await readImages([maskFile], { ...size, channels: 1 }, () => {})).images);
     const { label, text } = await conditionsInTurn(model, checkpoint, options, 1);
     own(text);
-    const sigma = sigmaOf(model, checkpoint, options.sigma);
+    const sigma = sigmaOf(model);
     const elapsed = stopwatch();
     const { images, acceptance, logProb } = await withProgress('Drawing', pictures, (onProgress) =>
       drawIn(model, image, mask, {
@@ -103,28 +98,7 @@ async function run(checkpoint: string, file: string, options: InpaintOptions): P
   });
 }
 
-/**
- * An image from a file.
- * @throws UserError for a file of several, and as `readImages` does
- */
-async function readOne(model: LoadedModel, checkpoint: string, file: string): Promise<tf.Tensor4D> {
-  const { images, names } = await readImages([file], model.config.image, (_, latents) =>
-    checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
-  );
-  if (names.length === 1) return images;
-  images.dispose();
-  throw new UserError(`${file} has ${names.length} images`, 'Expected one');
-}
-
-/**
- * The deviation of the noise that a model was trained with, where that was Gaussian or is given.
- * @throws UserError as {@link checkSigma} does
- */
-export function sigmaOf(
-  { details }: LoadedModel,
-  checkpoint: string,
-  given: number | undefined,
-): number | undefined {
-  if (given !== undefined) checkSigma(checkpoint, details, given);
-  return given ?? (details.noise?.kind === 'gaussian' ? details.noise.sigma : undefined);
+/** The deviation of the noise that a model was trained with, where that was Gaussian. */
+export function sigmaOf({ details: { noise } }: LoadedModel): number | undefined {
+  return noise?.kind === 'gaussian' ? noise.sigma : undefined;
 }

@@ -8,7 +8,7 @@ import { checkImageSize } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { interpolate as between, type EditOptions, editLatents } from '../sampling/interpolate.js';
 import { type Noise, noisyImages } from '../training/batches/index.js';
-import { checkpointArgument, count, counted, number, wholeNumber } from './arguments.js';
+import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, type Own, stopwatch, withModel } from './command.js';
 import { checkLatentsOf, dataName } from './data-options.js';
 import {
@@ -27,7 +27,6 @@ interface InterpolateOptions {
   to?: string;
   attribute?: string;
   data?: string;
-  sigma?: number;
   seed: number;
 }
 
@@ -48,11 +47,6 @@ export const interpolate = defineCommand({
         'move each from a class towards another: the difference of their means',
       )
       .option('--data <name>', 'for the means (default: what it was trained on)')
-      .option(
-        '--sigma <sigma>',
-        'of the noise of training, for published files, which do not say it',
-        number,
-      )
       .option('--seed <n>', 'of that noise', wholeNumber, 0),
   help: `\
 A flow has one noise for each image. Of two pictures, the images on the way from one to the other are drawn,
@@ -89,9 +83,9 @@ async function run(
       checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
     );
     own(images);
-    const sigma = sigmaOf(model, checkpoint, options.sigma);
+    const sigma = sigmaOf(model);
     const elapsed = stopwatch();
-    const columns = await columnsOf(model, checkpoint, images, { ...options, sigma }, own);
+    const columns = await columnsOf(model, checkpoint, images, options, own);
     const seconds = elapsed();
     const [, ...size] = images.shape;
     // A row for each picture.
@@ -111,12 +105,13 @@ async function columnsOf(
   model: LoadedModel,
   checkpoint: string,
   images: tf.Tensor4D,
-  { to, attribute, images: count, label: shown, sigma, seed, data }: InterpolateOptions,
+  { to, attribute, images: count, label: shown, seed, data }: InterpolateOptions,
   own: Own,
 ): Promise<tf.Tensor4D[]> {
   const labelOf = (name: string) =>
     classOf(name.trim(), model.config, model.details.classNames ?? []);
   const label = shown === undefined ? undefined : labelOf(shown);
+  const sigma = sigmaOf(model);
   const how: EditOptions = { from: { label }, sigma, seed };
   const columns = [images];
   if (to !== undefined) {

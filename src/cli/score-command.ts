@@ -2,15 +2,24 @@ import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { writeAtomically } from '../core/files.js';
 import type { ImageDataset } from '../data/index.js';
-import { type AnomalyScores, anomalyScores } from '../evaluation/anomaly-scores.js';
-import { detection } from '../evaluation/detection.js';
+import {
+  type AnomalyOptions,
+  type AnomalyScores,
+  anomalyScores,
+} from '../evaluation/anomaly-scores.js';
+import {
+  auroc,
+  averagePrecision,
+  detectionError,
+  falsePositiveRate,
+} from '../evaluation/detection.js';
 import { mean, meanWithError } from '../evaluation/statistics.js';
 import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
-import { ability, type Model } from '../flow/model.js';
+import { ability } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { tableText } from '../show/table.js';
 import { titleOfCheckpoint } from '../training/checkpoint.js';
-import { checkpointArgument, checkWritable, count, counted, wholeNumber } from './arguments.js';
+import { checkpointArgument, checkWritable, count, wholeNumber } from './arguments.js';
 import { defineCommand, loadModel, type Outcome, withModel, withProgress } from './command.js';
 import { dataName, ledgerOption, usualLedger } from './data-options.js';
 import { isFolder } from './image-files.js';
@@ -28,12 +37,6 @@ interface ScoreOptions {
   reason?: string;
   ledger?: string;
   seed: number;
-}
-
-/** A set of images and their scores. */
-interface Scored {
-  set: ImageDataset;
-  scores: AnomalyScores;
 }
 
 /** `tarflow score`: how strange images are to a model. */
@@ -73,64 +76,46 @@ Examples:
 });
 
 async function run(checkpoint: string, options: ScoreOptions): Promise<Outcome> {
-  const { out, maps, seed } = options;
-  if (out !== undefined && !['.csv', '.json'].includes(path.extname(out))) {
-    throw new UserError(`--out is ${out}`, 'Expected a name that ends in .csv or .json');
-  }
-  if (maps !== undefined && path.extname(maps) !== '.png') {
-    throw new UserError(`--maps is ${maps}`, 'Expected a name that ends in .png');
-  }
+  const { out, maps, seed, background: second } = options;
+  checkEnding('--out', out, '.csv', '.json');
+  checkEnding('--maps', maps, '.png');
   for (const file of [out, maps]) if (file !== undefined) await checkWritable(file);
   return withModel(checkpoint, async ({ model, engine, own }) => {
     ability(model.family, 'flow');
-    const open = (name: string, most?: number) =>
+    const { noise = { kind: 'uniform' as const }, place, dataset = place } = model.details;
+    const open = (name: string, most = options.count) =>
       openScoredSet(name, model.config.image, most, own);
-    const trained = dataName(checkpoint, model, options.data ?? undefined);
-    const names = [options.data ?? `${trained}/validation`, ...options.against];
+    const data = options.data ?? `${dataName(checkpoint, model, undefined)}/validation`;
+    const names = [data, ...options.against];
     const sets: ImageDataset[] = [];
-    for (const name of names) sets.push(await open(name, options.count));
-    const background = options.background && (await loadModel(options.background, own));
+    for (const name of names) sets.push(await open(name));
+    const trained = dataset && `${place ?? dataset}/train`;
+    const typical = options.reference ?? trained;
+    const ordinary = typical === undefined ? undefined : await open(typical, 1000);
+    const background = second === undefined ? undefined : await loadModel(second, own);
     await recordReadings(checkpoint, model, names, sets, options);
-    const { noise = { kind: 'uniform' } } = model.details;
-    const scoresOf = (set: ImageDataset, more: { background?: Model; reference?: number }) =>
+    const scoresOf = (set: ImageDataset, more: AnomalyOptions) =>
       withProgress(`Scoring ${set.name}`, set.length, (onProgress) =>
         anomalyScores(model, set, { ...more, noise, seed, onProgress }),
       );
-    const known = options.reference ?? model.details.dataset;
-    const usual = options.reference ?? `${model.details.place ?? known}/train`;
-    const typical = known === undefined ? undefined : await open(usual, 1000);
-    const reference = typical && mean((await scoresOf(typical, {})).bitsPerDimension);
-    const scored: Scored[] = [];
-    for (const set of sets) {
-      const scores = await scoresOf(set, { ...(background && { background }), reference });
-      scored.push({ set, scores });
-    }
-    const about = {
-      checkpoint,
-      noise,
-      seed,
-      reference: typical && { name: usual, bits: reference },
-    };
-    if (out !== undefined) await writeScores(out, about, scored);
+    const reference = ordinary && mean((await scoresOf(ordinary, {})).bitsPerDimension ?? []);
+    const scored: AnomalyScores[] = [];
+    for (const set of sets) scored.push(await scoresOf(set, { background, reference }));
+    const about = { checkpoint, data: names, noise, seed, typical, reference, background: second };
+    if (out !== undefined) await writeScores(out, about, sets, scored);
     if (maps !== undefined) await saveScoreMaps(model, noise, seed, sets, maps);
-    const table = scored.length > 1 ? detectionTable(scored) : meansTable(scored);
-    const images = counted(
-      scored.reduce((sum, { set }) => sum + set.length, 0),
-      'image',
-    );
-    return {
-      json: {
-        ...about,
-        sets: scored.map(({ set }) => ({ name: set.name, images: set.length })),
-        table,
-        engine,
-      },
-      text: [
-        tableText(table.map(written)),
-        `${images}; ${[out, maps].filter(Boolean).join(', ')}`,
-      ].join('\n'),
-    };
+    const table = tableOf(names, scored);
+    const format = Object.fromEntries(Object.keys(table[0]!).map((name) => [name, figureText]));
+    return { json: { ...about, table, engine }, text: tableText(table, { format }) };
   });
+}
+
+function checkEnding(option: string, file: string | undefined, ...endings: string[]): void {
+  if (file === undefined || endings.includes(path.extname(file))) return;
+  throw new UserError(
+    `${option} is ${file}`,
+    `Expected a name that ends in ${endings.join(' or ')}`,
+  );
 }
 
 /** Writes down which test splits are read, but of one's own pictures, and says what was read before. */
@@ -141,84 +126,69 @@ async function recordReadings(
   sets: readonly ImageDataset[],
   { reason, ledger = usualLedger() }: ScoreOptions,
 ): Promise<void> {
-  const tests = sets.filter(
-    (_, i) => /^(?!folder:).*\/test$/.test(names[i]!) && !isFolder(names[i]!),
-  );
-  if (tests.length > 0 && reason === undefined) {
-    throw new UserError(
-      'The test split is for final figures, and a reading of it is written down',
-      "Say why by --reason 'the table of …', or take the split validation",
-    );
-  }
-  for (const set of tests) {
-    const name = titleOfCheckpoint(checkpoint);
-    const how = { model, name, ledger, reason: reason ?? '', measure: 'anomaly scores' };
-    const told = earlierReadingsText(await openTestSplit(() => set, how));
+  for (const [i, set] of sets.entries()) {
+    if (!/^(?!folder:).*\/test$/.test(names[i]!) || isFolder(names[i]!)) continue;
+    if (reason === undefined) {
+      throw new UserError(
+        'The test split is for final figures, and a reading of it is written down',
+        "Say why by --reason 'the table of …', or take the split validation",
+      );
+    }
+    const reading = { model, name: titleOfCheckpoint(checkpoint), ledger, reason };
+    const before = await openTestSplit(() => set, { ...reading, measure: 'anomaly scores' });
+    const told = earlierReadingsText(before);
     if (told !== undefined) console.error(told);
   }
 }
 
-/** The names of the scores, in their order, with the numbers. */
-function columnsOf(scores: AnomalyScores): [name: string, values: Float64Array][] {
-  return Object.entries(scores).filter(([, values]) => values !== undefined);
-}
+/** A figure with its standard error. */
+type Figure = { value: number; standardError?: number };
 
-/** How well each score tells each set from the first. */
-function detectionTable([inner, ...others]: readonly Scored[]) {
-  const inliers = new Map(columnsOf(inner!.scores));
-  return others.flatMap(({ set, scores }) =>
-    columnsOf(scores).map(([score, outliers]) => {
-      const { values, standardErrors } = detection(inliers.get(score)!, outliers);
-      const figure = (name: keyof typeof values) => ({
-        value: values[name],
-        standardError: standardErrors[name],
-      });
-      return {
-        against: set.name,
-        score,
-        auroc: figure('auroc'),
-        aupr: figure('averagePrecision'),
-        fpr95: figure('falsePositiveRate'),
-      };
+/** The mean of each score of each set, and how well it tells the set from the first one. */
+function tableOf(names: readonly string[], scored: readonly AnomalyScores[]) {
+  const measures = { auroc, aupr: averagePrecision, fpr95: falsePositiveRate };
+  return scored.flatMap((scores, i) =>
+    Object.entries(scores).map(([score, values = []]) => {
+      const { mean: value, ...error } = meanWithError(values);
+      const inliers = scored[0]?.[score] ?? [];
+      const figures = Object.entries(measures).map(([name, measure]): [string, Figure] => [
+        name,
+        {
+          value: measure(inliers, values),
+          standardError: detectionError(measure, inliers, values),
+        },
+      ]);
+      const told = i === 0 ? {} : Object.fromEntries(figures);
+      return { set: names[i], score, mean: { value, ...error }, ...told };
     }),
   );
 }
 
-function meansTable(scored: readonly Scored[]) {
-  return scored.flatMap(({ set, scores }) =>
-    columnsOf(scores).map(([score, values]) => {
-      const { mean: value, standardError } = meanWithError(values);
-      return { set: set.name, score, mean: { value, standardError } };
-    }),
-  );
-}
-
-/** A row of a table with its figures in words. */
-function written(row: object): Record<string, string> {
-  const entries = Object.entries(row).map(([name, cell]) => {
-    if (typeof cell === 'string') return [name, cell];
-    const { value, standardError } = cell;
-    return [name, `${value.toFixed(3)} ± ${standardError?.toFixed(3) ?? '–'}`];
-  });
-  return Object.fromEntries(entries);
+function figureText(cell: unknown): string {
+  if (typeof cell !== 'object' || cell === null) return `${cell ?? '–'}`;
+  const { value, standardError }: Partial<Figure> = cell;
+  return `${value?.toFixed(3)} ± ${standardError?.toFixed(3) ?? '–'}`;
 }
 
 /** Writes a row for each image: of JSON, or of CSV as RFC 4180 has it. */
-async function writeScores(out: string, about: object, scored: readonly Scored[]): Promise<void> {
-  const rows = scored.flatMap(({ set, scores }) =>
+async function writeScores(
+  out: string,
+  about: object,
+  sets: readonly ImageDataset[],
+  scored: readonly AnomalyScores[],
+): Promise<void> {
+  const images = sets.flatMap((set, i) =>
     Array.from({ length: set.length }, (_, image) => ({
       set: set.name,
       image,
       class: set.classes[set.labels[image]!] ?? '',
-      ...Object.fromEntries(columnsOf(scores).map(([name, values]) => [name, values[image]])),
+      ...Object.fromEntries(Object.entries(scored[i]!).map(([name, of]) => [name, of?.[image]])),
     })),
   );
   const cell = (value: unknown): string =>
     /[",\n\r]/.test(`${value}`) ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`;
-  const lines = [Object.keys(rows[0]!), ...rows.map(Object.values)];
+  const lines = [Object.keys(images[0]!), ...images.map(Object.values)];
   const csv = lines.map((values) => `${values.map(cell).join(',')}\n`).join('');
-  await writeAtomically(
-    out,
-    path.extname(out) === '.csv' ? csv : `${JSON.stringify({ ...about, images: rows }, null, 1)}\n`,
-  );
+  const json = `${JSON.stringify({ ...about, images }, null, 1)}\n`;
+  await writeAtomically(out, path.extname(out) === '.csv' ? csv : json);
 }

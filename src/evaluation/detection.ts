@@ -3,141 +3,94 @@ import { foldIn, integers, randomKey } from '../core/random.js';
 import type { ResamplingOptions } from './resampling-error.js';
 import { standardDeviation } from './statistics.js';
 
-/** How many outliers and inliers score at least as high as a threshold. */
-interface Crossing {
-  found: number;
-  mistaken: number;
-}
-
-/** Scores in ascending order. */
-interface Scores {
-  inliers: Float64Array;
-  outliers: Float64Array;
-}
+/** A measure of how well scores, higher where an image is stranger, tell outliers from inliers. */
+export type DetectionMeasure = (inliers: ArrayLike<number>, outliers: ArrayLike<number>) => number;
 
 /**
- * The share of pairs of an inlier and an outlier in which the outlier scores higher, pairs of equal scores
- * counted half: the area under the receiver operating characteristic. ½ is chance, 1 is perfect.
+ * The share of pairs of an inlier and an outlier in which the outlier scores higher, equal ones counted
+ * half: the area under the receiver operating characteristic. ½ is chance, 1 is perfect.
  *
- * @param inliers scores, higher where an image is stranger
- * @throws UserError where there are none of either, and for a score that is not a number
+ * @throws UserError where there are no inliers or no outliers, and for a score that is not a number
  */
-export function auroc(inliers: ArrayLike<number>, outliers: ArrayLike<number>): number {
-  return measuresOf(sortedScores(inliers, outliers)).auroc;
-}
+export const auroc: DetectionMeasure = (inliers, outliers) => {
+  let area = 0;
+  let before = { found: 0, mistaken: 0 };
+  for (const now of crossings(inliers, outliers)) {
+    area += ((now.mistaken - before.mistaken) * (now.found + before.found)) / 2;
+    before = now;
+  }
+  return area / (inliers.length * outliers.length);
+};
 
 /**
- * The mean precision of finding outliers, over the thresholds at which more of them are found, as
- * scikit-learn has it; AUPR. Chance is the share of the outliers among all images.
+ * The mean precision of finding outliers, AUPR: over the thresholds at which more of them are found, as in
+ * scikit-learn. Chance is the share of the outliers among all images.
  *
- * @param inliers scores, higher where an image is stranger
  * @throws UserError as {@link auroc}
  */
-export function averagePrecision(inliers: ArrayLike<number>, outliers: ArrayLike<number>): number {
-  return measuresOf(sortedScores(inliers, outliers)).averagePrecision;
-}
+export const averagePrecision: DetectionMeasure = (inliers, outliers) => {
+  let [sum, before] = [0, 0];
+  for (const { found, mistaken } of crossings(inliers, outliers)) {
+    sum += ((found - before) * found) / (found + mistaken);
+    before = found;
+  }
+  return sum / outliers.length;
+};
 
 /**
- * The share of inliers that are taken for outliers at the threshold that finds so many outliers.
- *
- * @param inliers scores, higher where an image is stranger
- * @param found share of the outliers, above 0; 0.95 for FPR95
+ * The share of the inliers that are taken for outliers where 95 % of the outliers are found, FPR95.
  * @throws UserError as {@link auroc}
  */
-export function falsePositiveRate(
-  inliers: ArrayLike<number>,
-  outliers: ArrayLike<number>,
-  found = 0.95,
-): number {
-  return measuresOf(sortedScores(inliers, outliers), found).falsePositiveRate;
-}
-
-/** How well a score tells outliers from inliers: see the functions of these names. */
-export type DetectionMeasures = Record<'auroc' | 'averagePrecision' | 'falsePositiveRate', number>;
+export const falsePositiveRate: DetectionMeasure = (inliers, outliers) => {
+  const enough = crossings(inliers, outliers).find(
+    ({ found }) => 20 * found >= 19 * outliers.length,
+  );
+  return (enough?.mistaken ?? inliers.length) / inliers.length;
+};
 
 /**
- * {@link auroc}, {@link averagePrecision} and {@link falsePositiveRate} (of 95 % of the outliers), with the
- * standard error of each by the bootstrap: images of both sets are drawn anew, with replacement.
- *
- * @param inliers scores, higher where an image is stranger
- * @throws UserError as {@link auroc}
- *
- * @example
- * ```ts
- * import { detection } from 'tarflow/evaluation';
- *
- * const { values, standardErrors } = detection([0.1, 0.4, 0.2, 0.3], [0.9, 0.35, 0.8]);
- * console.log(values.auroc, standardErrors.auroc); // 11 of 12 pairs are in order
- * ```
+ * The standard error of a measure by the bootstrap: images of both sets are drawn anew, with replacement.
+ * @throws UserError as the measure
  */
-export function detection(
+export function detectionError(
+  measure: DetectionMeasure,
   inliers: ArrayLike<number>,
   outliers: ArrayLike<number>,
   { draws = 100, seed = 0 }: ResamplingOptions = {},
-): { values: DetectionMeasures; standardErrors: DetectionMeasures } {
-  const scores = sortedScores(inliers, outliers);
+): number {
   const key = foldIn(randomKey(seed), 'detection');
-  const drawn = Array.from({ length: draws }, (_, draw) =>
-    measuresOf({
-      inliers: resampled(scores.inliers, foldIn(foldIn(key, 'inliers'), draw)),
-      outliers: resampled(scores.outliers, foldIn(foldIn(key, 'outliers'), draw)),
-    }),
+  const drawn = (scores: ArrayLike<number>, set: string, draw: number): Float64Array => {
+    const rows = integers(foldIn(foldIn(key, set), draw), scores.length, 0, scores.length);
+    return Float64Array.from(rows, (row) => scores[row]!);
+  };
+  const values = Array.from({ length: draws }, (_, draw) =>
+    measure(drawn(inliers, 'inliers', draw), drawn(outliers, 'outliers', draw)),
   );
-  const error = (name: keyof DetectionMeasures) =>
-    standardDeviation(drawn.map((measures) => measures[name]));
-  return {
-    values: measuresOf(scores),
-    standardErrors: {
-      auroc: error('auroc'),
-      averagePrecision: error('averagePrecision'),
-      falsePositiveRate: error('falsePositiveRate'),
-    },
-  };
+  return standardDeviation(values);
 }
 
-function sortedScores(inliers: ArrayLike<number>, outliers: ArrayLike<number>): Scores {
-  const sorted = (values: ArrayLike<number>, which: string): Float64Array => {
-    const numbers = Float64Array.from(values);
-    const broken = numbers.findIndex(Number.isNaN);
-    if (numbers.length > 0 && broken < 0) return numbers.sort();
-    const problem = broken < 0 ? `No ${which} came` : `The score of ${which} ${broken} is NaN`;
-    throw new UserError(problem, 'Expected scores of one image or more of each kind');
-  };
-  return { inliers: sorted(inliers, 'inliers'), outliers: sorted(outliers, 'outliers') };
-}
-
-function resampled(values: Float64Array, key: ReturnType<typeof foldIn>): Float64Array {
-  const { length } = values;
-  return Float64Array.from(integers(key, length, 0, length), (i) => values[i]!).sort();
-}
-
-/** From the highest score down: images of one score cross a threshold together. */
-function crossings({ inliers, outliers }: Scores): Crossing[] {
-  let [inner, outer] = [inliers.length, outliers.length];
-  const crossed: Crossing[] = [{ found: 0, mistaken: 0 }];
-  while (inner > 0 || outer > 0) {
-    const threshold = Math.max(inliers[inner - 1] ?? -Infinity, outliers[outer - 1] ?? -Infinity);
-    while (inliers[inner - 1] === threshold) inner--;
-    while (outliers[outer - 1] === threshold) outer--;
-    crossed.push({ found: outliers.length - outer, mistaken: inliers.length - inner });
+/**
+ * How many outliers are found and inliers mistaken for them, from the highest threshold down; images of one
+ * score cross it together.
+ */
+function crossings(
+  inliers: ArrayLike<number>,
+  outliers: ArrayLike<number>,
+): { found: number; mistaken: number }[] {
+  const [inner, outer] = [inliers, outliers].map((scores) => Float64Array.from(scores).sort());
+  if (!inner?.length || !outer?.length || [...inner, ...outer].some(Number.isNaN)) {
+    throw new UserError(
+      `${inliers.length} scores of inliers and ${outliers.length} of outliers came, or one is NaN`,
+      'Expected numbers, one or more of each',
+    );
+  }
+  let [i, o] = [inner.length, outer.length];
+  const crossed = [];
+  while (i > 0 || o > 0) {
+    const threshold = Math.max(inner[i - 1] ?? -Infinity, outer[o - 1] ?? -Infinity);
+    while (inner[i - 1] === threshold) i--;
+    while (outer[o - 1] === threshold) o--;
+    crossed.push({ found: outer.length - o, mistaken: inner.length - i });
   }
   return crossed;
-}
-
-function measuresOf(scores: Scores, share = 0.95): DetectionMeasures {
-  const [all, others] = [scores.outliers.length, scores.inliers.length];
-  const crossed = crossings(scores);
-  let [area, precision] = [0, 0];
-  crossed.slice(1).forEach(({ found, mistaken }, i) => {
-    const before = crossed[i]!;
-    area += (mistaken - before.mistaken) * (found + before.found) * 0.5;
-    precision += ((found - before.found) * found) / (found + mistaken);
-  });
-  // Shares as 0.95 are not exact.
-  const enough = crossed.find(({ found }) => found >= share * all - 1e-9);
-  return {
-    auroc: area / (all * others),
-    averagePrecision: precision / all,
-    falsePositiveRate: (enough?.mistaken ?? others) / others,
-  };
 }

@@ -33,8 +33,8 @@ export {
 export {
   auroc,
   averagePrecision,
-  type DetectionMeasures,
-  detection,
+  type DetectionMeasure,
+  detectionError,
   falsePositiveRate,
 } from './detection.js';
 export {

@@ -17,20 +17,6 @@ import { ability, blocksOf, checkImages, checkPixelRange, type Model } from './m
  *   caller frees it
  * @throws UserError where the images or labels do not fit the model, for pixels far from [−1, 1], and for a
  *   model without autoregressive blocks
- *
- * @example
- * ```ts
- * import { createModel, startEngine, tf } from 'tarflow';
- * import { logProbMap } from 'tarflow/flow';
- *
- * await startEngine();
- * const image = { channels: 1, height: 8, width: 8 };
- * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
- * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
- * const flow = createModel(config, 1);
- * const map = logProbMap(flow, tf.randomUniform([1, 1, 8, 8], -1, 1));
- * console.log(map.shape, tf.sum(map).dataSync()); // [ 1, 1, 8, 8 ], and log p
- * ```
  */
 export function logProbMap(model: Model, x: tf.Tensor4D, context: NamedContext = {}): tf.Tensor4D {
   return tidy(() => {

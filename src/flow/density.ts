@@ -157,22 +157,6 @@ export function logProbAndScore(
 }
 
 /**
- * Gradient of the batch's mean training loss with respect to the images; on the native engine as
- * one graph, which is recorded at the first call for a batch size. The loss of a volume-preserving flow is
- * that under a standard normal prior.
- */
-export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  const { forward } = ability(flow.family, 'flow');
-  return overParts('lossGradient', flow, x, options, (traced, images, conditions, parts) => {
-    const gradient = tf.grad(
-      (own: tf.Tensor4D) => flowLoss(traced, forward(traced, own, conditions)).loss,
-    );
-    // That of a part is of the part's own mean.
-    return parts === 1 ? gradient(images) : tf.div(gradient(images), parts);
-  });
-}
-
-/**
  * A function of images under a flow, on the native engine as one graph in which each thread takes a part
  * of the samples.
  *
@@ -183,7 +167,7 @@ function overParts<R extends tf.Tensor>(
   flow: Model,
   x: tf.Tensor4D,
   { mode: asked, precision = 'float32', ...context }: ScoreOptions,
-  of: (flow: Model, x: tf.Tensor4D, conditions: Conditions, parts: number) => R,
+  of: (flow: Model, x: tf.Tensor4D, conditions: Conditions) => R,
 ): R {
   const { rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
@@ -205,7 +189,7 @@ function overParts<R extends tf.Tensor>(
         const traced = withStateDict(flow, parameters);
         const made = inParts(
           partsOf(inputs, parts).map(({ x: own, ...ownContext }) => () => ({
-            made: of(traced, own, ownContext, parts),
+            made: of(traced, own, ownContext),
           })),
         ).map((result) => result.made);
         return { made: tf.concat(made) };

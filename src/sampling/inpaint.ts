@@ -17,18 +17,19 @@ export interface InpaintOptions extends ScoreOptions {
   sigma?: number | undefined;
   /** Proposals that adapt steps at a falling temperature, and as many after them. Default 100. */
   steps?: number;
-  /** Steps along the score in a proposal; 1 is the Metropolis-adjusted Langevin algorithm. Default 10. */
-  leapfrog?: number;
-  /** The temperature that falls to 1. Default 4. */
-  temperature?: number;
-  /** A chain begins with that of so many samples of the model which is most like what is known. Default 16. */
-  candidates?: number;
   /** Same seed, same pictures. Default 0. */
   seed?: number;
   /** Called with the share done, 0 to 1. */
   onProgress?: (share: number) => void;
   signal?: AbortSignal;
 }
+
+/** Steps along the score in a proposal. */
+const leapfrog = 10;
+/** The temperature that falls to 1 while steps are adapted. */
+const temperature = 4;
+/** A chain begins with that of so many samples of the model which is most like what is known. */
+const candidates = 16;
 
 /** Pictures, and how the chains went that drew them. */
 export interface Inpainted {
@@ -71,22 +72,16 @@ export async function inpaint(
   mask: tf.Tensor4D,
   options: InpaintOptions = {},
 ): Promise<Inpainted> {
-  const { count = 4, sigma = 0, steps = 100, leapfrog = 10, temperature = 4 } = options;
-  const { candidates = 16, seed = 0, onProgress, signal } = options;
-  const counts = { count, steps, leapfrog, candidates };
-  for (const [name, value] of Object.entries(counts)) checkCount(`The setting ${name}`, value);
-  if (!(sigma >= 0 && temperature >= 1)) {
-    throw new UserError(
-      `Inpainting got sigma ${sigma} and temperature ${temperature}`,
-      'Expected a sigma of at least 0 and a temperature of at least 1',
-    );
-  }
+  const { count = 4, sigma = 0, steps = 100, seed = 0, onProgress, signal } = options;
+  checkCount('The number of pictures', count);
+  checkCount('The number of proposals', steps);
+  if (!(sigma >= 0)) throw new UserError(`Sigma is ${sigma}`, 'Expected a number of at least 0');
   ability(flow.family, 'flow');
   checkInputs(flow, image, mask);
   const key = foldIn(randomKey(seed), 'inpaint');
   const free = tidy(() => tf.tile(tf.greater(mask, 0), [1, image.shape[1], 1, 1]) as tf.Tensor4D);
   const told = context(options, count);
-  const start = await startOf(flow, image, free, { ...options, count, sigma, candidates, seed });
+  const start = await startOf(flow, image, free, { ...options, count, sigma, seed });
   try {
     const { x, logProb, score, acceptance } = await hamiltonian({
       ...{ start, free, steps, leapfrog, warmUp: steps, key },
@@ -121,9 +116,9 @@ async function startOf(
   flow: Model,
   image: tf.Tensor4D,
   free: tf.Tensor4D,
-  options: InpaintOptions & { count: number; sigma: number; candidates: number; seed: number },
+  options: InpaintOptions & { count: number; sigma: number; seed: number },
 ): Promise<tf.Tensor4D> {
-  const { count, sigma, candidates, seed, signal } = options;
+  const { count, sigma, seed, signal } = options;
   const told = context(options, count * candidates);
   const samples = await sample(flow, {
     ...{ ...told, seed, count: count * candidates },
