@@ -43,7 +43,6 @@ export * from './measures/hidden-tokens.js';
 export * from './measures/jacobian.js';
 export * from './measures/loss-convergence.js';
 export * from './measures/nearest-images.js';
-export * from './measures/pca.js';
 export * from './measures/train-classifier.js';
 export * from './notebook/dataset-images.js';
 export * from './notebook/fashion-judge.js';

@@ -33,19 +33,6 @@ export const emojiFromText = {
       ],
     }),
     measurement({
-      id: '11-guidance-rules',
-      title: 'Guidance of the deep block by two rules, at large weights',
-      claim: 'Score-based guidance in closed form is stable at large weights.',
-      figures: each(['product', 'linear'], (rule) => [
-        figure(`FD, ${rule}, least`),
-        figure(`FD, ${rule}, w = 16`),
-        figure(`agreement, ${rule}, least FD`, '%'),
-        figure(`agreement, ${rule}, w = 16`, '%'),
-        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%'),
-        figure(`samples that are not finite, ${rule}, w = 16`),
-      ]),
-    }),
-    measurement({
       id: '11-noisy-decoder',
       title: 'Noise taken away by the decoder, or by the flow’s score',
       claim: 'A decoder that is trained on noisy latents beats denoising by the score.',
