@@ -45,15 +45,18 @@ const batchSize = 64;
  *
  * @example
  * ```ts
- * import { loadCheckpoint, loadDataset } from 'tarflow';
- * import { anomalyScores, auroc } from 'tarflow/evaluation';
+ * import { createModel, startEngine } from 'tarflow';
+ * import { imageDataset } from 'tarflow/data';
+ * import { anomalyScores } from 'tarflow/evaluation';
  *
- * const flow = await loadCheckpoint('results/checkpoints/noise/fashion-mnist-uniform-seed-1.safetensors');
- * const [clothes, digits] = [
- *   await anomalyScores(flow, await loadDataset('fashion-mnist', 'validation')),
- *   await anomalyScores(flow, await loadDataset('mnist-10k-subset', 'validation')),
- * ];
- * console.log(auroc(clothes.complexityCorrected ?? [], digits.complexityCorrected ?? []));
+ * await startEngine();
+ * const image = { channels: 1, height: 8, width: 8 };
+ * const size = { classes: 0, blocks: 2, hiddenLayers: 1, hiddenUnits: 32 };
+ * const flow = createModel({ kind: 'maf', image, ...size }, 1);
+ * const pixels = new Uint8Array(2 * 64).map((_, i) => (37 * i) % 256);
+ * const about = { name: 'mine', split: 'test' as const, classes: [], licence: 'mine' };
+ * const data = imageDataset({ ...about, image, pixels, labels: Int32Array.of(-1, -1) });
+ * console.log(await anomalyScores(flow, data)); // two numbers for each score
  * ```
  */
 export async function anomalyScores(

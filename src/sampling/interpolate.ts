@@ -32,20 +32,6 @@ export interface EditOptions
  * @returns (any number, channels, height, width), not clipped; the caller frees them
  * @throws UserError where images, labels or captions do not fit the model, for noise that is not finite, and
  *   for a model without a density or a sampler
- *
- * @example
- * ```ts
- * import { createModel, editLatents, startEngine, tf } from 'tarflow';
- *
- * await startEngine();
- * const image = { channels: 1, height: 8, width: 8 };
- * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
- * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
- * const flow = createModel(config, 1);
- * const options = { from: { label: 0 }, to: { label: 1 } };
- * const other = await editLatents(flow, tf.zeros([1, 1, 8, 8]), (z) => z, options);
- * console.log(other.shape); // [ 1, 1, 8, 8 ]
- * ```
  */
 export async function editLatents(
   flow: Model,
