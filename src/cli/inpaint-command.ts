@@ -1,6 +1,5 @@
 import * as path from 'node:path';
 import { tf, tidy } from '../core/tf.js';
-import type { LoadedModel } from '../models/load-checkpoint.js';
 import { inpaint as drawIn } from '../sampling/inpaint.js';
 import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
@@ -10,6 +9,7 @@ import {
   conditionsInTurn,
 } from './condition-options.js';
 import { checkLatentsOf } from './data-options.js';
+import { gaussianSigma } from './denoising.js';
 import {
   checkDrawable,
   checkImagesWritable,
@@ -72,7 +72,7 @@ async function run(checkpoint: string, file: string, options: InpaintOptions): P
     const mask = own((await readImages([maskFile], { ...size, channels: 1 }, () => {})).images);
     const { label, text } = await conditionsInTurn(model, checkpoint, options, 1);
     own(text);
-    const sigma = sigmaOf(model);
+    const sigma = gaussianSigma(model);
     const elapsed = stopwatch();
     const { images, acceptance, logProb } = await withProgress('Drawing', pictures, (onProgress) =>
       drawIn(model, image, mask, {
@@ -96,9 +96,4 @@ async function run(checkpoint: string, file: string, options: InpaintOptions): P
       text: `${counted(pictures, 'picture')} in ${seconds.toFixed(1)} s, proposals accepted ${shares}: ${out}`,
     };
   });
-}
-
-/** The deviation of the noise that a model was trained with, where that was Gaussian. */
-export function sigmaOf({ details: { noise } }: LoadedModel): number | undefined {
-  return noise?.kind === 'gaussian' ? noise.sigma : undefined;
 }

@@ -11,6 +11,7 @@ import { type Noise, noisyImages } from '../training/batches/index.js';
 import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, type Own, stopwatch, withModel } from './command.js';
 import { checkLatentsOf, dataName } from './data-options.js';
+import { gaussianSigma } from './denoising.js';
 import {
   checkDrawable,
   checkImagesWritable,
@@ -18,7 +19,6 @@ import {
   readImages,
   writeImages,
 } from './image-files.js';
-import { sigmaOf } from './inpaint-command.js';
 
 interface InterpolateOptions {
   out: string;
@@ -83,7 +83,7 @@ async function run(
       checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
     );
     own(images);
-    const sigma = sigmaOf(model);
+    const sigma = gaussianSigma(model);
     const elapsed = stopwatch();
     const columns = await columnsOf(model, checkpoint, images, options, own);
     const seconds = elapsed();
@@ -111,7 +111,7 @@ async function columnsOf(
   const labelOf = (name: string) =>
     classOf(name.trim(), model.config, model.details.classNames ?? []);
   const label = shown === undefined ? undefined : labelOf(shown);
-  const sigma = sigmaOf(model);
+  const sigma = gaussianSigma(model);
   const how: EditOptions = { from: { label }, sigma, seed };
   const columns = [images];
   if (to !== undefined) {

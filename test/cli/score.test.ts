@@ -78,7 +78,7 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
   const mistakes: Mistake[] = [
     [file, [], /does not say what it was trained on/],
     [file, ['--data', digits], /came without a split/],
-    [file, ['--data', 'nowhere'], /no images 'nowhere'.*noise, or constants/],
+    [file, ['--data', 'nowhere'], /There are no images 'nowhere'/],
     [file, ['--data', `${digits}/test`], /--reason/],
     [file, [...data, '--out', path.join(folder, 'scores.txt')], /ends in \.csv or \.json/],
     [file, [...data, '--maps', path.join(folder, 'maps.jpg')], /ends in \.png/],
