@@ -10,63 +10,58 @@ export interface ChainStates {
 
 /** How chains are run. */
 export interface HamiltonianOptions {
-  start: tf.Tensor4D;
   /** Which numbers move (1, channels, height, width), booleans. */
   free: tf.Tensor4D;
-  density(x: tf.Tensor4D): Omit<ChainStates, 'x'>;
-  /** Proposals in which steps are adapted, and after that those in which they are not. */
-  warmUp: number;
+  /** Proposals that adapt the length of leapfrog steps, and as many after them. */
   steps: number;
-  /** Leapfrog steps in a proposal; 1 is the Metropolis-adjusted Langevin algorithm. */
+  /** Leapfrog steps in a proposal, and their length at first. */
   leapfrog: number;
-  /** Length of a leapfrog step at first. */
   stepSize: number;
-  /** What the log-density is multiplied by in a proposal of the warm-up; after it 1. */
+  /** What the log-density is multiplied by in a proposal that adapts; after them 1. */
   inverseTemperature(proposal: number): number;
   key: RandomKey;
   /** Awaited after each proposal. */
   onProposal(done: number): Promise<void>;
 }
 
-/** The best share of accepted proposals (Beskos et al. 2013; for one leapfrog step it is 0.57). */
+/** The best share of accepted proposals (Beskos et al. 2013, arXiv 1001.4460). */
 const target = 0.65;
 
 /**
  * Hamiltonian Monte Carlo (Neal 2011, arXiv 1206.1901), chains side by side, each with steps of its own
- * length. After the warm-up the density is the limit of their distribution.
+ * length. Once steps are adapted the density is the limit of their distribution.
  *
- * @returns the last states, which the caller frees, and the share of proposals after the warm-up that each
- *   chain accepted
+ * @returns the last states, which the caller frees, and the share of proposals that each chain accepted once
+ *   its steps were adapted
  */
 export async function hamiltonian(
-  options: HamiltonianOptions,
+  start: tf.Tensor4D,
+  density: (x: tf.Tensor4D) => Omit<ChainStates, 'x'>,
+  { steps, leapfrog, stepSize, ...options }: HamiltonianOptions,
 ): Promise<ChainStates & { acceptance: number[] }> {
-  const { start, free, density, warmUp, leapfrog } = options;
   const [chains] = start.shape;
-  const stepSizes = new Array<number>(chains).fill(options.stepSize);
+  const lengths = new Array<number>(chains).fill(stepSize);
   const accepted = new Array<number>(chains).fill(0);
+  const still = tf.zerosLike(start);
   let states: ChainStates = { x: start.clone(), ...density(start) };
   try {
-    for (let proposal = 0; proposal < warmUp + options.steps; proposal++) {
-      const beta = proposal < warmUp ? options.inverseTemperature(proposal) : 1;
+    for (let proposal = 0; proposal < 2 * steps; proposal++) {
+      const adapts = proposal < steps;
+      const beta = adapts ? options.inverseTemperature(proposal) : 1;
       const key = foldIn(options.key, proposal);
       const drawn = uniform(foldIn(key, 'accept'), chains);
       const { next, chances } = tidy(() => {
-        const step = tf.tensor4d(stepSizes, [chains, 1, 1, 1]);
+        const length = tf.tensor4d(lengths, [chains, 1, 1, 1]);
+        const moving = (x: tf.Tensor4D): tf.Tensor4D => tf.where(options.free, x, still);
         const kicked = (momenta: tf.Tensor4D, { score }: ChainStates): tf.Tensor4D =>
-          tf.add(
-            momenta,
-            tf.mul(tf.where(free, score, tf.zerosLike(score)), tf.mul(step, beta / 2)),
-          );
+          tf.add(momenta, tf.mul(moving(score), tf.mul(length, beta / 2)));
         const energy = (momenta: tf.Tensor4D, { logProb }: ChainStates): tf.Tensor1D =>
           tf.sub(tf.mul(tf.sum(tf.square(momenta), [1, 2, 3]), 0.5), tf.mul(logProb, beta));
-        const values = normal(foldIn(key, 'momenta'), start.size);
-        const any = tf.tensor4d(values, start.shape);
-        const first = tf.where(free, any, tf.zerosLike(any));
+        const first = moving(tf.tensor4d(normal(foldIn(key, 'momenta'), start.size), start.shape));
         let [momenta, moved] = [first, states];
         for (let i = 0; i < leapfrog; i++) {
           momenta = kicked(momenta, moved);
-          const x = tf.add(moved.x, tf.mul(momenta, step));
+          const x = tf.add(moved.x, tf.mul(momenta, length));
           moved = { x, ...density(x) };
           momenta = kicked(momenta, moved);
         }
@@ -74,7 +69,7 @@ export async function hamiltonian(
         // An orbit that diverged is refused.
         const chances = Array.from(gain, (value) => Math.exp(Math.min(0, value)) || 0);
         const taken = tf.tensor1d(
-          chances.map((one, chain) => drawn[chain]! < one),
+          chances.map((chance, i) => drawn[i]! < chance),
           'bool',
         );
         const wide: tf.Tensor4D = tf.reshape(taken, [chains, 1, 1, 1]);
@@ -85,17 +80,19 @@ export async function hamiltonian(
         };
         return { next, chances };
       });
-      tf.dispose([states.x, states.logProb, states.score]);
+      tf.dispose(Object.values(states));
       states = next;
-      chances.forEach((chance, chain) => {
-        if (proposal < warmUp) stepSizes[chain]! *= Math.exp(0.1 * (chance - target));
-        else if (drawn[chain]! < chance) accepted[chain]!++;
+      chances.forEach((chance, i) => {
+        if (adapts) lengths[i]! *= Math.exp(0.1 * (chance - target));
+        else if (drawn[i]! < chance) accepted[i]!++;
       });
       await options.onProposal(proposal + 1);
     }
-    return { ...states, acceptance: accepted.map((count) => count / options.steps) };
+    return { ...states, acceptance: accepted.map((count) => count / steps) };
   } catch (error) {
-    tf.dispose([states.x, states.logProb, states.score]);
+    tf.dispose(Object.values(states));
     throw error;
+  } finally {
+    still.dispose();
   }
 }

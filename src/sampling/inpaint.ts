@@ -81,11 +81,13 @@ export async function inpaint(
   const key = foldIn(randomKey(seed), 'inpaint');
   const free = tidy(() => tf.tile(tf.greater(mask, 0), [1, image.shape[1], 1, 1]) as tf.Tensor4D);
   const told = context(options, count);
-  const start = await startOf(flow, image, free, { ...options, count, sigma, seed });
+  const owned: tf.Tensor[] = [free, ...(told.text ? [told.text] : [])];
   try {
-    const { x, logProb, score, acceptance } = await hamiltonian({
-      ...{ start, free, steps, leapfrog, warmUp: steps, key },
-      density: (states) => logProbAndScore(flow, states, told),
+    const start = await startOf(flow, image, free, { ...options, count, sigma, seed });
+    owned.push(start);
+    const density = (states: tf.Tensor4D) => logProbAndScore(flow, states, told);
+    const { x, logProb, score, acceptance } = await hamiltonian(start, density, {
+      ...{ free, steps, leapfrog, key },
       stepSize: sigma > 0 ? sigma / 4 : 0.05,
       // 1 in the last fifth.
       inverseTemperature: (proposal) => temperature ** Math.min(0, (1.25 * proposal) / steps - 1),
@@ -102,7 +104,7 @@ export async function inpaint(
     tf.dispose([x, logProb, score]);
     return { images, acceptance, logProb: nats };
   } finally {
-    tf.dispose([free, start, ...(told.text ? [told.text] : [])]);
+    tf.dispose(owned);
   }
 }
 
