@@ -82,8 +82,7 @@ async function run(checkpoint: string, file: string, options: InpaintOptions): P
     own(images);
     const seconds = elapsed();
     // Grey where the mask is.
-    const masked = () =>
-      tf.where(tf.tile(tf.greater(mask, 0), [1, size.channels, 1, 1]), tf.zerosLike(image), image);
+    const masked = () => tf.where(tf.greater(mask, 0), tf.zerosLike(image), image);
     const shown =
       path.extname(out) === '.png'
         ? own(tidy(() => tf.concat([image, masked(), images], 0)))

@@ -122,10 +122,8 @@ async function columnsOf(
     return columns;
   }
   if (attribute !== undefined) {
-    const [first = '', last = ''] = attribute.split(':');
-    const ends = [labelOf(first), labelOf(last)] as const;
     const name = dataName(checkpoint, model, data);
-    const direction = own(await classDifference(model, name, ends, sigma));
+    const direction = own(await classDifference(model, name, attribute.split(':'), sigma));
     for (let i = 0; i < count; i++) {
       const share = i / Math.max(1, count - 1);
       const moved = (z: tf.Tensor3D) => tf.add(z, tf.mul(direction, share));
@@ -148,24 +146,30 @@ const perClass = 200;
 async function classDifference(
   model: LoadedModel,
   name: string,
-  [first, last]: readonly [number, number],
+  ends: readonly string[],
   sigma: number | undefined,
 ): Promise<tf.Tensor3D> {
-  const data = await openDataset(name, 'train', { image: model.config.image });
-  checkImageSize(model.config, data.image, name);
-  const means: tf.Tensor3D[] = [];
-  for (const label of [first, last]) {
-    const indices = Array.from(data.labels.keys()).filter((i) => data.labels[i] === label);
-    const { values, count } = await data.read(indices.slice(0, perClass));
-    const noise: Noise = sigma === undefined ? { kind: 'none' } : { kind: 'gaussian', sigma };
-    const noisy = noisyImages(values, noise, randomKey(label));
-    const { channels, height, width } = data.image;
-    means.push(
-      tidy(() => {
-        const x = tf.tensor4d(noisy, [count, channels, height, width]);
-        return tf.mean(forward(model, x).z, 0, true);
-      }),
+  if (ends.length !== 2) {
+    throw new UserError(
+      `--attribute is ${ends.join(':')}`,
+      'Expected two classes with a colon between them',
     );
   }
-  return tidy(() => tf.sub(means[1]!, means[0]!));
+  const data = await openDataset(name, 'train', { image: model.config.image });
+  checkImageSize(model.config, data.image, name);
+  const noise: Noise = sigma === undefined ? { kind: 'none' } : { kind: 'gaussian', sigma };
+  const { channels, height, width } = data.image;
+  const batches: Float32Array[] = [];
+  for (const end of ends) {
+    const label = classOf(end.trim(), { classes: data.classes.length }, data.classes);
+    const indices = Array.from(data.labels.keys()).filter((i) => data.labels[i] === label);
+    const { values } = await data.read(indices.slice(0, perClass));
+    batches.push(noisyImages(values, noise, randomKey(label)));
+  }
+  return tidy(() => {
+    const means = batches.map((values) =>
+      tf.mean(forward(model, tf.tensor4d(values, [-1, channels, height, width])).z, 0, true),
+    );
+    return tf.sub(means[1]!, means[0]!);
+  });
 }

@@ -105,7 +105,7 @@ async function run(checkpoint: string, options: ScoreOptions): Promise<Outcome> 
     if (out !== undefined) await writeScores(out, about, sets, scored);
     if (maps !== undefined) await saveScoreMaps(model, noise, seed, sets, maps);
     const table = tableOf(names, scored);
-    const format = Object.fromEntries(Object.keys(table[0]!).map((name) => [name, figureText]));
+    const format = Object.fromEntries(Object.keys(table.at(-1)!).map((name) => [name, figureText]));
     return { json: { ...about, table, engine }, text: tableText(table, { format }) };
   });
 }

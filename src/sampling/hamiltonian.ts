@@ -10,7 +10,7 @@ export interface ChainStates {
 
 /** How chains are run. */
 export interface HamiltonianOptions {
-  /** Which numbers move (1, channels, height, width), booleans. */
+  /** Which pixels move (1, 1, height, width), booleans. */
   free: tf.Tensor4D;
   /** Proposals that adapt the length of leapfrog steps, and as many after them. */
   steps: number;

@@ -79,7 +79,7 @@ export async function inpaint(
   ability(flow.family, 'flow');
   checkInputs(flow, image, mask);
   const key = foldIn(randomKey(seed), 'inpaint');
-  const free = tidy(() => tf.tile(tf.greater(mask, 0), [1, image.shape[1], 1, 1]) as tf.Tensor4D);
+  const free: tf.Tensor4D = tf.greater(mask, 0);
   const told = context(options, count);
   const owned: tf.Tensor[] = [free, ...(told.text ? [told.text] : [])];
   try {
@@ -129,8 +129,8 @@ async function startOf(
   return tidy(() => {
     const squares = tf.where(free, tf.zerosLike(samples), tf.squaredDifference(samples, image));
     const distances: tf.Tensor2D = tf.reshape(tf.sum(squares, [1, 2, 3]), [count, candidates]);
-    const offsets = tf.mul(tf.range(0, count, 1, 'int32'), candidates);
-    const nearest: tf.Tensor1D = tf.add(tf.argMin(distances, 1), offsets);
+    const first = tf.range(0, count * candidates, candidates, 'int32');
+    const nearest: tf.Tensor1D = tf.add(tf.argMin(distances, 1), first);
     const chosen: tf.Tensor4D = tf.gather(samples, nearest);
     samples.dispose();
     const noise = normal(foldIn(randomKey(seed), 'noise of what is known'), chosen.size);

@@ -3,7 +3,7 @@ import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { forward } from '../flow/forward.js';
-import { checkPixelRange, type Model } from '../flow/model.js';
+import { checkImages, checkPixelRange, type Model } from '../flow/model.js';
 import { checkDenoising, denoised } from './denoise.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
@@ -90,11 +90,10 @@ export async function interpolate(
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
   checkCount('The number of images', count - 1);
-  if (first.shape[0] !== 1 || last.shape[0] !== 1) {
-    throw new UserError(
-      `${first.shape[0]} and ${last.shape[0]} images came as ends`,
-      'Expected one image for each end',
-    );
+  for (const end of [first, last]) {
+    checkImages(flow.config, end);
+    if (end.shape[0] === 1) continue;
+    throw new UserError(`${end.shape[0]} images came as an end`, 'Expected one image for each end');
   }
   const ends = tidy(() => tf.concat([first, last]));
   const arc = (z: tf.Tensor3D): tf.Tensor3D => {

@@ -134,13 +134,19 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
     [model, [one, '--mask', path.join(folder, 'none.png')], /none\.png cannot be read/],
   ];
   await expectRefused('inpaint', folder, inpainting, out);
+  const named = ['--data', `folder:${path.join(folder, 'sets')}`];
+  for (const name of ['Bag', 'Coat']) {
+    fs.mkdirSync(path.join(folder, 'sets', name), { recursive: true });
+    fs.copyFileSync(one, path.join(folder, 'sets', name, 'one.png'));
+  }
   const ways: Mistake[] = [
     [model, [one], /1 picture came.*--to/],
     [model, [one, wide], /wide\.png has 5×4 pixels/],
     [model, [one, broken], /image 0 is not finite/],
     [model, [one, '--to', 'Hat'], /no label 'Hat'/],
     [model, [one, '--to', 'Bag', '--attribute', 'Bag:Coat'], /Choose one of them/],
-    [model, [one, '--attribute', 'Bag'], /no label ''/],
+    [model, [one, '--attribute', 'Bag', ...named], /--attribute is Bag.*two classes/],
+    [model, [one, '--attribute', 'Bag:Hat', ...named], /no label 'Hat'/],
     [model, [one, '--attribute', 'Bag:Coat'], /does not say what it was trained on/],
     [model, [one, one, '--images', '1'], /number of images is 0/],
   ];

@@ -29,10 +29,10 @@ test('both ends are the images, and the middle lies on the arc between their noi
   still.dispose();
   await expect(interpolate(flow, first, last, 1)).rejects.toThrow(/number of images is 0/);
   const two = randomImages(flow, 2, 1);
-  await expect(interpolate(flow, first, two, 3)).rejects.toThrow(/1 and 2 images came as ends/);
+  await expect(interpolate(flow, first, two, 3)).rejects.toThrow(/2 images came as an end/);
   two.dispose();
   const large = tf.zeros([1, 1, 4, 8]);
-  await expect(interpolate(flow, large, large, 3)).rejects.toThrow(/shape \(2, 1, 4, 8\)/);
+  await expect(interpolate(flow, large, large, 3)).rejects.toThrow(/shape \(1, 1, 4, 8\)/);
   const broken = tf.fill([1, 1, 4, 4], Number.NaN);
   await expect(interpolate(flow, first, broken, 3)).rejects.toThrow(/not finite/);
   tf.dispose([large, broken, first, last]);
