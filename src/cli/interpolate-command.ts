@@ -167,9 +167,11 @@ async function classDifference(
     batches.push(noisyImages(values, noise, randomKey(label)));
   }
   return tidy(() => {
-    const means = batches.map((values) =>
-      tf.mean(forward(model, tf.tensor4d(values, [-1, channels, height, width])).z, 0, true),
-    );
+    const means = batches.map((values) => {
+      const count = values.length / (channels * height * width);
+      const x = tf.tensor4d(values, [count, channels, height, width]);
+      return tf.mean(forward(model, x).z, 0, true);
+    });
     return tf.sub(means[1]!, means[0]!);
   });
 }
