@@ -35,12 +35,6 @@ export function histogram(
   }));
 }
 
-/** The empirical distribution: each value, and the share of values up to it, in ascending order. */
-export function cumulativeShares(values: ArrayLike<number>): { value: number; share: number }[] {
-  const sorted = Float64Array.from(values).sort();
-  return Array.from(sorted, (value, i) => ({ value, share: (i + 1) / sorted.length }));
-}
-
 /** How steadily a curve falls. */
 export interface Smoothness {
   /** The number of values. */

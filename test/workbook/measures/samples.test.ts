@@ -6,7 +6,6 @@ import { classifierStatistics } from '../../../workbook/measures/class-judge.js'
 import { crossEntropy, reliability, softmax } from '../../../workbook/measures/classification.js';
 import { correlation, rankCorrelation } from '../../../workbook/measures/correlation.js';
 import {
-  cumulativeShares,
   histogram,
   normalityMeasures,
   plusMinus,
@@ -27,15 +26,6 @@ describe('distributions', () => {
     expect(rows).toEqual([
       { value: 0.25, density: 2 / 6 / 0.5 },
       { value: 0.75, density: 1 / 6 / 0.5 },
-    ]);
-  });
-
-  test('shares rise to one', () => {
-    expect(cumulativeShares([3, 1, 2, 1])).toEqual([
-      { value: 1, share: 0.25 },
-      { value: 1, share: 0.5 },
-      { value: 2, share: 0.75 },
-      { value: 3, share: 1 },
     ]);
   });
 
