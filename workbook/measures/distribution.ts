@@ -1,11 +1,4 @@
-import { mean, standardDeviation } from '../../src/evaluation/index.js';
-
-/** “mean ± standard deviation”; of a single value “value (n = 1)”, as its deviation is unknown. */
-export function plusMinus(values: readonly number[], digits = 2): string {
-  const centre = mean(values).toFixed(digits);
-  if (values.length === 1) return `${centre} (n = 1)`;
-  return `${centre} ± ${standardDeviation(values).toFixed(digits)}`;
-}
+import { mean } from '../../src/evaluation/index.js';
 
 /** A range of values in so many bins of equal width. */
 export interface Bins {
