@@ -51,7 +51,7 @@ export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
 export * from './notebook/numbers-in-text.js';
 export * from './notebook/published-rows.js';
-export { saveTable, showTable } from './notebook/tables.js';
+export { showTable } from './notebook/tables.js';
 export * from './notebook/timing.js';
 export {
   type FigureName,

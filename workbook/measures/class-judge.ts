@@ -1,9 +1,5 @@
 import { tf, tidy } from '../../src/core/tf.js';
 import {
-  type FeatureStatistics,
-  featureStatistics,
-} from '../../src/evaluation/feature-statistics.js';
-import {
   accuracy,
   type Classifier,
   classifierFeatures,
@@ -40,18 +36,6 @@ export function judgeImages(
       accuracy: accuracy(logits, labels),
     };
   });
-}
-
-/**
- * Statistics of a classifier's features of images.
- * @param images (batch, channels, height, width) in [−1, 1]; not disposed
- * @throws UserError as `classifierFeatures` and `featureStatistics` do
- */
-export function classifierStatistics(
-  classifier: Classifier,
-  images: tf.Tensor4D,
-): FeatureStatistics {
-  return tidy(() => featureStatistics(classifierFeatures(classifier, images).features));
 }
 
 /** The indices of images all of whose values are finite. */

@@ -173,6 +173,24 @@ describe('claims', () => {
     expect(verdict(70, 2, 3)).toBe('not at this size');
   });
 
+  test('L1 compares latents with pixels by pairs of trainings, by both networks', async () => {
+    const claim = claims.find(({ id }) => id === 'L1') as Claim;
+    const { figure } = await recordedEvidence();
+    const beaten = (byOne: number, byJudge: number, count = 3) =>
+      judge(claim, {
+        ...nothing,
+        figure,
+        trainings: (table, row) =>
+          [100, 101, 103]
+            .slice(0, count)
+            .map((fd, i) =>
+              row.startsWith('pixels') ? fd : fd + (table.endsWith('judge') ? byJudge : byOne) + i,
+            ),
+      }).parts[0]?.outcome;
+    expect([beaten(-9, -9), beaten(-9, -1), beaten(9, -9)]).toEqual([true, undefined, false]);
+    expect(beaten(-9, -9, 2)).toBeUndefined();
+  });
+
   test('X5 is judged by pairs of trainings on both sets', () => {
     const claim = claims.find(({ id }) => id === 'X5') as Claim;
     const outcomes = (tarflow: number, couplings: number, photographs: number, maf: number) =>
