@@ -83,7 +83,7 @@ export async function hamiltonian(
       tf.dispose(Object.values(states));
       states = next;
       chances.forEach((chance, i) => {
-        if (adapts) lengths[i]! *= Math.exp(0.1 * (chance - target));
+        if (adapts) lengths[i]! *= Math.exp(0.3 * (chance - target));
         else if (drawn[i]! < chance) accepted[i]!++;
       });
       await options.onProposal(proposal + 1);

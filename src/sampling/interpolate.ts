@@ -53,7 +53,9 @@ export async function editLatents(
     const noisy = await inverse(flow, z, { ...how, ...told });
     if (sigma === undefined) return noisy;
     const { mode, precision } = how;
-    return tidy(() => denoised(flow, noisy, { sigma, ...told, mode, precision }));
+    const clean = denoised(flow, noisy, { sigma, ...told, mode, precision });
+    noisy.dispose();
+    return clean;
   } finally {
     tf.dispose([z, ...(told.text ? [told.text] : [])]);
   }

@@ -54,8 +54,8 @@ const toy: Model = { family: gaussian, config, parameters: {}, buffers: {} };
 const row = (...numbers: number[]) => tf.tensor4d(numbers, [1, 1, 1, numbers.length]);
 
 test('of a normal distribution, the mean and covariance are those given what is known', async () => {
-  const [image, mask] = [row(7, 0.4, 7), row(1, 0, 1)];
   expectNoTensorsLeft();
+  const [image, mask] = [row(7, 0.4, 7), row(1, 0, 1)];
   const count = 500;
   const { images, acceptance } = await inpaint(toy, image, mask, { count, steps: 40, seed: 1 });
   const values = (await images.data()) as Float32Array;
@@ -90,6 +90,7 @@ test('of a normal distribution, the mean and covariance are those given what is 
       (6 * covariance[0]!) / Math.sqrt(count),
     );
   }
+  tf.dispose([image, mask]);
   const accepted = mean(acceptance);
   expect(accepted).toBeGreaterThan(0.4);
   expect(accepted).toBeLessThan(0.95);
@@ -127,12 +128,12 @@ test('known pixels come back to the bit, and a seed draws the same pictures', as
 });
 
 test('what does not fit is refused, and nothing is left', async () => {
+  expectNoTensorsLeft();
   const flow = smallFlow({ classes: 3 });
   const [image, mask] = [
     randomImages(flow, 1, 3),
     tf.tensor4d(Array(16).fill(0).fill(1, 9), [1, 1, 4, 4]),
   ];
-  expectNoTensorsLeft();
   const refuse = async (
     problem: RegExp,
     what: tf.Tensor4D,

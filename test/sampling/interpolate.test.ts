@@ -7,9 +7,9 @@ import { difference, randomImages, smallFlow } from '../flow/small-flow.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 
 test('both ends are the images, and the middle lies on the arc between their noise', async () => {
+  expectNoTensorsLeft();
   const flow = smallFlow({ classes: 3 });
   const [first, last] = [randomImages(flow, 1, 1), randomImages(flow, 1, 2)];
-  expectNoTensorsLeft();
   const from = { label: 2 };
   const path = await interpolate(flow, first, last, 5, { from });
   expect(path.shape).toEqual([5, 1, 4, 4]);
@@ -25,7 +25,9 @@ test('both ends are the images, and the middle lies on the arc between their noi
   });
   path.dispose();
   const still = await interpolate(flow, first, first, 3, { from });
-  tf.tidy(() => expect(difference(tf.slice(still, 1, 1), first)).toBeLessThan(1e-4));
+  tf.tidy(() => {
+    expect(difference(tf.slice(still, 1, 1), first)).toBeLessThan(1e-4);
+  });
   still.dispose();
   await expect(interpolate(flow, first, last, 1)).rejects.toThrow(/number of images is 0/);
   const two = randomImages(flow, 2, 1);
@@ -40,9 +42,9 @@ test('both ends are the images, and the middle lies on the arc between their noi
 });
 
 test('noise is kept where the label changes, and images come back where it does not', async () => {
+  expectNoTensorsLeft();
   const flow = smallFlow({ classes: 3 });
   const images = randomImages(flow, 2, 1);
-  expectNoTensorsLeft();
   const same = await editLatents(flow, images, (z) => z, { from: { label: 1 } });
   expect(difference(same, images)).toBeLessThan(1e-4);
   const other = await editLatents(flow, images, (z) => z, { from: { label: 1 }, to: { label: 2 } });
