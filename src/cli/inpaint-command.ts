@@ -43,13 +43,13 @@ export const inpaint = defineCommand({
         '--steps <n>',
         'proposals of a chain while it adapts, and as many after that',
         count,
-        100,
+        40,
       )
       .option('--seed <n>', 'same seed, same pictures', wholeNumber, 0),
   help: `\
 Known pixels stay as they are. What is masked is drawn by Hamiltonian Monte Carlo on log p(image), which
-begins with samples of the model that are like what is known and with a high temperature. The share of
-proposals accepted is told; about 0.65 is good. A grid shows the image, the mask in grey, and the
+begins with samples of the model that are like what is known. The share of proposals accepted is told;
+about 0.65 is good. A grid shows the image, the mask in grey, and the
 pictures. Models trained with Gaussian noise draw better ones, which are denoised.
 
 Examples:

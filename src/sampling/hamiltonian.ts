@@ -17,8 +17,6 @@ export interface HamiltonianOptions {
   /** Leapfrog steps in a proposal, and their length at first. */
   leapfrog: number;
   stepSize: number;
-  /** What the log-density is multiplied by in a proposal that adapts; after them 1. */
-  inverseTemperature(proposal: number): number;
   key: RandomKey;
   /** Awaited after each proposal. */
   onProposal(done: number): Promise<void>;
@@ -47,16 +45,15 @@ export async function hamiltonian(
   try {
     for (let proposal = 0; proposal < 2 * steps; proposal++) {
       const adapts = proposal < steps;
-      const beta = adapts ? options.inverseTemperature(proposal) : 1;
       const key = foldIn(options.key, proposal);
       const drawn = uniform(foldIn(key, 'accept'), chains);
       const { next, chances } = tidy(() => {
         const length = tf.tensor4d(lengths, [chains, 1, 1, 1]);
         const moving = (x: tf.Tensor4D): tf.Tensor4D => tf.where(options.free, x, still);
         const kicked = (momenta: tf.Tensor4D, { score }: ChainStates): tf.Tensor4D =>
-          tf.add(momenta, tf.mul(moving(score), tf.mul(length, beta / 2)));
+          tf.add(momenta, tf.mul(moving(score), tf.mul(length, 0.5)));
         const energy = (momenta: tf.Tensor4D, { logProb }: ChainStates): tf.Tensor1D =>
-          tf.sub(tf.mul(tf.sum(tf.square(momenta), [1, 2, 3]), 0.5), tf.mul(logProb, beta));
+          tf.sub(tf.mul(tf.sum(tf.square(momenta), [1, 2, 3]), 0.5), logProb);
         const first = moving(tf.tensor4d(normal(foldIn(key, 'momenta'), start.size), start.shape));
         let [momenta, moved] = [first, states];
         for (let i = 0; i < leapfrog; i++) {

@@ -15,7 +15,7 @@ export interface InpaintOptions extends ScoreOptions {
    * picture, and what was drawn is denoised at the end. Default 0: images are taken as they are.
    */
   sigma?: number | undefined;
-  /** Proposals that adapt steps at a falling temperature, and as many after them. Default 100. */
+  /** Proposals that adapt the length of steps, and as many after them. Default 40. */
   steps?: number;
   /** Same seed, same pictures. Default 0. */
   seed?: number;
@@ -25,11 +25,9 @@ export interface InpaintOptions extends ScoreOptions {
 }
 
 /** Steps along the score in a proposal. */
-const leapfrog = 10;
-/** The temperature that falls to 1 while steps are adapted. */
-const temperature = 4;
+const leapfrog = 5;
 /** A chain begins with that of so many samples of the model which is most like what is known. */
-const candidates = 16;
+const candidates = 32;
 
 /** Pictures, and how the chains went that drew them. */
 export interface Inpainted {
@@ -72,7 +70,7 @@ export async function inpaint(
   mask: tf.Tensor4D,
   options: InpaintOptions = {},
 ): Promise<Inpainted> {
-  const { count = 4, sigma = 0, steps = 100, seed = 0, onProgress, signal } = options;
+  const { count = 4, sigma = 0, steps = 40, seed = 0, onProgress, signal } = options;
   checkCount('The number of pictures', count);
   checkCount('The number of proposals', steps);
   if (!(sigma >= 0)) throw new UserError(`Sigma is ${sigma}`, 'Expected a number of at least 0');
@@ -89,8 +87,6 @@ export async function inpaint(
     const { x, logProb, score, acceptance } = await hamiltonian(start, density, {
       ...{ free, steps, leapfrog, key },
       stepSize: sigma > 0 ? sigma / 4 : 0.05,
-      // 1 in the last fifth.
-      inverseTemperature: (proposal) => temperature ** Math.min(0, (1.25 * proposal) / steps - 1),
       onProposal: async (done) => {
         signal?.throwIfAborted();
         onProgress?.(done / (2 * steps));

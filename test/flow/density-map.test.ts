@@ -9,8 +9,10 @@ import { difference, randomImages, smallFlow } from './small-flow.js';
 const image = { channels: 3, height: 4, width: 4 };
 const flows = {
   'a conditional TarFlow': () => smallFlow({ image, patchSize: 2, classes: 3 }),
-  'one that preserves volume': () => smallFlow({ image, patchSize: 2, classes: 0, volumePreserving: true }),
-  'one that spreads the background': () => smallFlow({ image, patchSize: 2, classes: 0, background: 0 }),
+  'one that preserves volume': () =>
+    smallFlow({ image, patchSize: 2, classes: 0, volumePreserving: true }),
+  'one that spreads the background': () =>
+    smallFlow({ image, patchSize: 2, classes: 0, background: 0 }),
   'a MAF': () =>
     createModel({ kind: 'maf', image, classes: 0, blocks: 2, hiddenLayers: 1, hiddenUnits: 8 }, 1),
 };
