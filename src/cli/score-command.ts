@@ -50,9 +50,13 @@ export const score = defineCommand({
       .option('--against <sets...>', 'sets of outliers, named likewise', [])
       .option('--reference <set>', 'images for typicality (default: 1,000 that it was trained on)')
       .option('--background <checkpoint>', 'a model trained with --set mutate=0.1, for the ratio')
-      .option('--count <n>', 'only the first images of each set (default: all)', count)
+      .option(
+        '--count <n>',
+        'so many images of each set, evenly from first to last (default: all)',
+        count,
+      )
       .option('--out <file>', 'the scores of each image: .csv or .json')
-      .option('--maps <file>', 'a .png: where the first images of each set are strange')
+      .option('--maps <file>', 'a .png: where some images of each set are strange')
       .option('--reason <text>', 'why a test split is read, which is for final figures only')
       .addOption(ledgerOption())
       .option('--seed <n>', 'of the noise that images get as in training', wholeNumber, 0),

@@ -9,7 +9,7 @@ import { saveImageGrid } from '../show/image-grid.js';
 import type { Noise } from '../training/batches/index.js';
 
 /**
- * Writes the first images of sets into a picture, and beside each where it is strange to the model: what
+ * Writes some images of each set into a picture, and beside each where it is strange to the model: what
  * patches contribute to −log p, from black for the least to white for the most of all that are shown.
  */
 export async function saveScoreMaps(
@@ -20,10 +20,10 @@ export async function saveScoreMaps(
   file: string,
 ): Promise<void> {
   const shown = Math.min(8, ...sets.map(({ length }) => length));
-  const indices = Array.from({ length: shown }, (_, i) => i);
   const key = foldIn(randomKey(seed), 'dequantise');
   const { channels, height, width } = model.config.image;
   const pairs = sets.map((set) => {
+    const indices = Array.from({ length: shown }, (_, i) => Math.floor((i * set.length) / shown));
     const pixels = pixelBatch(set, indices);
     const noisy = imagesWithNoise(pixels, indices, dimensions(model.config), noise, key);
     return tidy(() => {

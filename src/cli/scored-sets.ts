@@ -1,7 +1,13 @@
 import { foldIn, integers, randomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { decodedImage, pictureOf } from '../data/encoded/image-file.js';
-import { type ImageDataset, type ImageSize, imageDataset, pixelBatch } from '../data/index.js';
+import {
+  type ImageDataset,
+  type ImageSize,
+  imageDataset,
+  labelBatch,
+  pixelBatch,
+} from '../data/index.js';
 import { sizeOf } from '../data/source.js';
 import type { Own } from './command.js';
 import { imageSetForms, openImageSet } from './image-sets.js';
@@ -10,7 +16,7 @@ import { imageSetForms, openImageSet } from './image-sets.js';
 export const scoredSetForms = `${imageSetForms}, noise, or constants`;
 
 /**
- * The first images of a set, brought to the size of a model: scaled until they cover it and cut around the
+ * Images of a set, from its beginning to its end, brought to the size of a model: scaled until they cover it and cut around the
  * middle, in grey where the model is grey. `noise` are grey levels drawn for each number, `constants` images
  * of one level for each channel.
  *
@@ -45,10 +51,12 @@ export async function openScoredSet(
     const pixels = await brought(levels, set.image, image);
     return imageDataset({ ...parts, pixels, labels: new Int32Array(count).fill(-1) });
   }
-  const { data, indices } = some;
+  const { data } = some;
+  // The first ones of a split may all be of one class.
+  const indices = Array.from({ length: count }, (_, i) => Math.floor((i * set.length) / count));
   const pixels = await brought(await pixelBatch(data, indices), set.image, image);
   const { split, classes } = data;
-  const labels = data.labels.slice(0, count);
+  const labels = labelBatch(data, indices);
   return imageDataset({ ...parts, name: data.name, split, classes, pixels, labels });
 }
 
