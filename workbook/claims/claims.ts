@@ -592,13 +592,13 @@ export const claims: readonly Claim[] = [
     ours: overLoops('GS-Jacobi', 'GS-Jacobi, published form'),
     parts: [
       {
-        part: 'over the authors’ loop',
+        part: 'authors’ loop',
         rule: 'In eager PyTorch, at eight images, at least twice as fast as token by token, in each of three flows.',
         holds: ({ authorsLoop }) => overAuthorsLoop(authorsLoop, 'GS-Jacobi'),
         toSettle: 'choosing the settings and timing, about two hours',
       },
       {
-        part: 'over a compiled loop',
+        part: 'compiled loop',
         rule: 'For one image faster than the loop that XLA compiles, in each of two flows of 256 tokens.',
         holds: ({ accelerations }) => overCompiledLoop(accelerations, 'GS-Jacobi, published form'),
       },
@@ -632,13 +632,13 @@ export const claims: readonly Claim[] = [
         toSettle: 'the same measurement as for S5',
       },
       {
-        part: 'over the authors’ loop',
+        part: 'authors’ loop',
         rule: 'In eager PyTorch, at eight images, at least twice as fast as token by token, in each of three flows.',
         holds: ({ authorsLoop }) => overAuthorsLoop(authorsLoop, 'SeJD'),
         toSettle: 'the same measurement as for S5',
       },
       {
-        part: 'over a compiled loop',
+        part: 'compiled loop',
         rule: 'For one image faster than the loop that XLA compiles, in each of two flows of 256 tokens.',
         holds: ({ accelerations }) => overCompiledLoop(accelerations, 'SeJD, published rule'),
       },
