@@ -48,8 +48,6 @@ export { type PicturesOptions, type TrainedPictures, train } from './models/trai
 export { type AutoencodeOptions, decode, encode } from './sampling/autoencode.js';
 export { type DenoiseOptions, denoise } from './sampling/denoise.js';
 export type { Guidance } from './sampling/guidance.js';
-export { type Inpainted, type InpaintOptions, inpaint } from './sampling/inpaint.js';
-export { type EditOptions, interpolate } from './sampling/interpolate.js';
 export { type InverseOptions, inverse } from './sampling/inverse.js';
 export { plannedSolvers } from './sampling/planner/plan-file.js';
 export { planSampling } from './sampling/planner/plan-sampling.js';

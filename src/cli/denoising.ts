@@ -81,18 +81,10 @@ export function trainingSigma(
   checkpoint: string,
   remedy = 'if this one was, give --sigma',
 ): number {
-  const sigma = gaussianSigma({ details });
-  if (sigma !== undefined) return sigma;
+  if (details.noise?.kind === 'gaussian') return details.noise.sigma;
   const noise = details.noise ? 'was trained with uniform noise' : 'does not say its noise';
   throw new UserError(
     `${checkpoint} ${noise}`,
     `Denoising is for models trained with Gaussian noise; ${remedy}`,
   );
-}
-
-/** The deviation of the noise that a model was trained with, where that is known and was Gaussian. */
-export function gaussianSigma({
-  details: { noise },
-}: Pick<LoadedModel, 'details'>): number | undefined {
-  return noise?.kind === 'gaussian' ? noise.sigma : undefined;
 }

@@ -1,30 +1,23 @@
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { writeAtomically } from '../core/files.js';
-import type { ImageDataset } from '../data/index.js';
+import { openPictures } from '../data/index.js';
+import { splits } from '../data/source.js';
 import {
   type AnomalyOptions,
   type AnomalyScores,
   anomalyScores,
 } from '../evaluation/anomaly-scores.js';
-import {
-  auroc,
-  averagePrecision,
-  detectionError,
-  falsePositiveRate,
-} from '../evaluation/detection.js';
+import { detection } from '../evaluation/detection.js';
 import { mean, meanWithError } from '../evaluation/statistics.js';
-import { earlierReadingsText, openTestSplit } from '../evaluation/test-readings.js';
 import { ability } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { tableText } from '../show/table.js';
-import { titleOfCheckpoint } from '../training/checkpoint.js';
-import { checkpointArgument, checkWritable, count, wholeNumber } from './arguments.js';
+import { checkpointArgument, checkWritable, count } from './arguments.js';
 import { defineCommand, loadModel, type Outcome, withModel, withProgress } from './command.js';
-import { dataName, ledgerOption, usualLedger } from './data-options.js';
+import { dataName, ledgerOption, measuredSplit } from './data-options.js';
 import { isFolder } from './image-files.js';
-import { saveScoreMaps } from './score-maps.js';
-import { openScoredSet, scoredSetForms } from './scored-sets.js';
+import { type ScoredSet, saveScoreMaps } from './score-maps.js';
 
 interface ScoreOptions {
   data?: string;
@@ -36,8 +29,9 @@ interface ScoreOptions {
   maps?: string;
   reason?: string;
   ledger?: string;
-  seed: number;
 }
+
+const setForms = 'NAME/SPLIT for a data set, or a folder of pictures';
 
 /** `tarflow score`: how strange images are to a model. */
 export const score = defineCommand({
@@ -46,131 +40,106 @@ export const score = defineCommand({
   options: (command) =>
     command
       .addArgument(checkpointArgument())
-      .option('--data <set>', `${scoredSetForms} (default: its validation images)`)
+      .option('--data <set>', `${setForms} (default: its validation images)`)
       .option('--against <sets...>', 'sets of outliers, named likewise', [])
-      .option('--reference <set>', 'images for typicality (default: 1,000 that it was trained on)')
-      .option('--background <checkpoint>', 'a model trained with --set mutate=0.1, for the ratio')
-      .option(
-        '--count <n>',
-        'so many images of each set, evenly from first to last (default: all)',
-        count,
-      )
+      .option('--reference <set>', 'images as those of the training, for typicality')
+      .option('--background <checkpoint>', 'a model of mutated pixels, for the likelihood ratio')
+      .option('--count <n>', 'images of each set, evenly from first to last (default: all)', count)
       .option('--out <file>', 'the scores of each image: .csv or .json')
       .option('--maps <file>', 'a .png: where some images of each set are strange')
       .option('--reason <text>', 'why a test split is read, which is for final figures only')
-      .addOption(ledgerOption())
-      .option('--seed <n>', 'of the noise that images get as in training', wholeNumber, 0),
+      .addOption(ledgerOption()),
   help: `\
 Scores are higher where an image is stranger. In bits per dimension: bitsPerDimension (-log2 p),
 complexityCorrected (less the bits of a lossless file), likelihoodRatio (less the bits of --background),
 typicality (how far from the mean of --reference, either way); and scoreNorm, the length of the gradient.
-Conditional models see no label. Images of another size or in colour are brought to that of the model.
+Images get the noise of the training, and conditional models see no label.
 
 With --against a table tells how well each score finds the outliers: AUROC (0.5 is chance), AUPR (mean
 precision; outliers are what is to be found) and FPR95 (share of --data taken for outliers where 95 % of
 them are found), with standard errors over 100 draws of the images.
 
 Examples:
-  $ tarflow score runs/density --against mnist-10k-subset/validation noise constants --count 1000
+  $ tarflow score runs/density --against mnist-10k-subset/validation --count 1000
   $ tarflow score runs/density --data folder/ --out scores.csv --maps maps.png
-  $ tarflow train --experiment fashion-mnist-density --set mutate=0.1 --out runs/background
-  $ tarflow score runs/density --background runs/background --data fashion-mnist/test \\
+  $ tarflow score runs/density --background runs/mutated --data fashion-mnist/test \\
       --against mnist-10k-subset/test --reason 'the table of anomalies'`,
   run,
 });
 
 async function run(checkpoint: string, options: ScoreOptions): Promise<Outcome> {
-  const { out, maps, seed, background: second } = options;
-  checkEnding('--out', out, '.csv', '.json');
-  checkEnding('--maps', maps, '.png');
-  for (const file of [out, maps]) if (file !== undefined) await checkWritable(file);
+  const { out, maps, background: second, reference: usual, count } = options;
+  for (const [file, endings] of [[out, '.csv or .json'] as const, [maps, '.png'] as const]) {
+    if (file === undefined) continue;
+    if (endings.split(' or ').includes(path.extname(file))) await checkWritable(file);
+    else throw new UserError(`${file} came`, `Expected a name that ends in ${endings}`);
+  }
   return withModel(checkpoint, async ({ model, engine, own }) => {
     ability(model.family, 'flow');
-    const { noise = { kind: 'uniform' as const }, place, dataset = place } = model.details;
-    const open = (name: string, most = options.count) =>
-      openScoredSet(name, model.config.image, most, own);
+    const { noise = { kind: 'uniform' as const } } = model.details;
     const data = options.data ?? `${dataName(checkpoint, model, undefined)}/validation`;
-    const names = [data, ...options.against];
-    const sets: ImageDataset[] = [];
-    for (const name of names) sets.push(await open(name));
-    const trained = dataset && `${place ?? dataset}/train`;
-    const typical = options.reference ?? trained;
-    const ordinary = typical === undefined ? undefined : await open(typical, 1000);
+    const names = [data, ...options.against, ...(usual === undefined ? [] : [usual])];
+    const opened = [];
+    for (const name of names) opened.push(await openSet(name, checkpoint, model, options));
     const background = second === undefined ? undefined : await loadModel(second, own);
-    await recordReadings(checkpoint, model, names, sets, options);
-    const scoresOf = (set: ImageDataset, more: AnomalyOptions) =>
-      withProgress(`Scoring ${set.name}`, set.length, (onProgress) =>
-        anomalyScores(model, set, { ...more, noise, seed, onProgress }),
+    for (const { begin } of opened) await begin();
+    const scoresOf = ({ name, data, indices }: ScoredSet, more: AnomalyOptions) =>
+      withProgress(`Scoring ${name}`, indices.length, (onProgress) =>
+        anomalyScores(model, data, { ...more, indices, noise, onProgress }),
       );
-    const reference = ordinary && mean((await scoresOf(ordinary, {})).bitsPerDimension ?? []);
-    const scored: AnomalyScores[] = [];
-    for (const set of sets) scored.push(await scoresOf(set, { background, reference }));
-    const about = { checkpoint, data: names, noise, seed, typical, reference, background: second };
-    if (out !== undefined) await writeScores(out, about, sets, scored);
-    if (maps !== undefined) await saveScoreMaps(model, noise, seed, sets, maps);
-    const table = tableOf(names, scored);
+    const typical = usual === undefined ? undefined : opened.pop();
+    const bits = typical && (await scoresOf(typical, {})).map((one) => one.bitsPerDimension);
+    const reference = bits && mean(bits);
+    const scored: AnomalyScores[][] = [];
+    for (const set of opened) scored.push(await scoresOf(set, { background, reference }));
+    const about = { checkpoint, noise, count, usual, reference, background: second };
+    if (out !== undefined) await writeScores(out, about, opened, scored);
+    if (maps !== undefined) await saveScoreMaps(model, noise, opened, maps);
+    const table = tableOf(opened, scored);
     const format = Object.fromEntries(Object.keys(table.at(-1)!).map((name) => [name, figureText]));
     return { json: { ...about, table, engine }, text: tableText(table, { format }) };
   });
 }
 
-function checkEnding(option: string, file: string | undefined, ...endings: string[]): void {
-  if (file === undefined || endings.includes(path.extname(file))) return;
-  throw new UserError(
-    `${option} is ${file}`,
-    `Expected a name that ends in ${endings.join(' or ')}`,
-  );
-}
-
-/** Writes down which test splits are read, but of one's own pictures, and says what was read before. */
-async function recordReadings(
+/** A set by what a user calls it; `begin` is called before the first image is read. */
+async function openSet(
+  name: string,
   checkpoint: string,
   model: LoadedModel,
-  names: readonly string[],
-  sets: readonly ImageDataset[],
-  { reason, ledger = usualLedger() }: ScoreOptions,
-): Promise<void> {
-  for (const [i, set] of sets.entries()) {
-    if (!/^(?!folder:).*\/test$/.test(names[i]!) || isFolder(names[i]!)) continue;
-    if (reason === undefined) {
-      throw new UserError(
-        'The test split is for final figures, and a reading of it is written down',
-        "Say why by --reason 'the table of …', or take the split validation",
-      );
-    }
-    const reading = { model, name: titleOfCheckpoint(checkpoint), ledger, reason };
-    const before = await openTestSplit(() => set, { ...reading, measure: 'anomaly scores' });
-    const told = earlierReadingsText(before);
-    if (told !== undefined) console.error(told);
+  options: ScoreOptions,
+): Promise<ScoredSet & { begin(): Promise<void> }> {
+  const { dir, base } = path.parse(name);
+  const split = splits.find((one) => one === base);
+  const spread = (length: number) => {
+    // The first ones of a split may all be of one class.
+    const most = Math.min(options.count ?? length, length);
+    return Array.from({ length: most }, (_, i) => Math.floor((i * length) / most));
+  };
+  if (dir !== '' && split) {
+    const asked = { ...options, data: dir, split };
+    const { data, begin } = await measuredSplit(checkpoint, model, asked, 'anomaly scores');
+    return { name, data, indices: spread(data.length), begin };
   }
+  if (!isFolder(name)) throw new UserError(`There are no images '${name}'`, `Expected ${setForms}`);
+  const data = await openPictures(name, { image: model.config.image });
+  return { name, data, indices: spread(data.length), begin: async () => {} };
 }
 
-/** A figure with its standard error. */
-type Figure = { value: number; standardError?: number };
-
 /** The mean of each score of each set, and how well it tells the set from the first one. */
-function tableOf(names: readonly string[], scored: readonly AnomalyScores[]) {
-  const measures = { auroc, aupr: averagePrecision, fpr95: falsePositiveRate };
-  return scored.flatMap((scores, i) =>
-    Object.entries(scores).map(([score, values = []]) => {
-      const { mean: value, ...error } = meanWithError(values);
-      const inliers = scored[0]?.[score] ?? [];
-      const figures = Object.entries(measures).map(([name, measure]): [string, Figure] => [
-        name,
-        {
-          value: measure(inliers, values),
-          standardError: detectionError(measure, inliers, values),
-        },
-      ]);
-      const told = i === 0 ? {} : Object.fromEntries(figures);
-      return { set: names[i], score, mean: { value, ...error }, ...told };
+function tableOf(sets: readonly ScoredSet[], scored: readonly AnomalyScores[][]) {
+  return scored.flatMap((images, i) =>
+    Object.keys(images[0]!).map((score, at) => {
+      const values = (rows: AnomalyScores[]) => rows.map((row) => Object.values(row)[at]);
+      const { mean: value, ...error } = meanWithError(values(images));
+      const told = i > 0 && detection(values(scored[0]!), values(images));
+      return { set: sets[i]!.name, score, mean: { value, ...error }, ...told };
     }),
   );
 }
 
 function figureText(cell: unknown): string {
   if (typeof cell !== 'object' || cell === null) return `${cell ?? '–'}`;
-  const { value, standardError }: Partial<Figure> = cell;
+  const { value, standardError }: { value?: number; standardError?: number } = cell;
   return `${value?.toFixed(3)} ± ${standardError?.toFixed(3) ?? '–'}`;
 }
 
@@ -178,15 +147,15 @@ function figureText(cell: unknown): string {
 async function writeScores(
   out: string,
   about: object,
-  sets: readonly ImageDataset[],
-  scored: readonly AnomalyScores[],
+  sets: readonly ScoredSet[],
+  scored: readonly AnomalyScores[][],
 ): Promise<void> {
-  const images = sets.flatMap((set, i) =>
-    Array.from({ length: set.length }, (_, image) => ({
-      set: set.name,
+  const images = sets.flatMap(({ name: set, data, indices }, s) =>
+    indices.map((image, i) => ({
+      set,
       image,
-      class: set.classes[set.labels[image]!] ?? '',
-      ...Object.fromEntries(Object.entries(scored[i]!).map(([name, of]) => [name, of?.[image]])),
+      class: data.classes[data.labels[image]!] ?? '',
+      ...scored[s]![i],
     })),
   );
   const cell = (value: unknown): string =>

@@ -3,94 +3,71 @@ import { foldIn, integers, randomKey } from '../core/random.js';
 import type { ResamplingOptions } from './resampling-error.js';
 import { standardDeviation } from './statistics.js';
 
-/** A measure of how well scores, higher where an image is stranger, tell outliers from inliers. */
-export type DetectionMeasure = (inliers: ArrayLike<number>, outliers: ArrayLike<number>) => number;
+/** How well a score tells outliers from inliers, each measure with its standard error. */
+export type Detection = Record<keyof Measures, { value: number; standardError: number }>;
+
+interface Measures {
+  /**
+   * The share of pairs of an inlier and an outlier in which the outlier scores higher, equal ones counted
+   * half: the area under the receiver operating characteristic. ½ is chance, 1 is perfect.
+   */
+  auroc: number;
+  /**
+   * The mean precision of finding outliers: over the thresholds at which more of them are found, as in
+   * scikit-learn. Chance is the share of the outliers among all images.
+   */
+  aupr: number;
+  /** The share of the inliers that are taken for outliers where 95 % of the outliers are found. */
+  fpr95: number;
+}
 
 /**
- * The share of pairs of an inlier and an outlier in which the outlier scores higher, equal ones counted
- * half: the area under the receiver operating characteristic. ½ is chance, 1 is perfect.
+ * How well scores, higher where an image is stranger, tell outliers from inliers. Errors are by the
+ * bootstrap: images of both sets are drawn anew, with replacement.
  *
  * @throws UserError where there are no inliers or no outliers, and for a score that is not a number
  */
-export const auroc: DetectionMeasure = (inliers, outliers) => {
-  let area = 0;
-  let before = { found: 0, mistaken: 0 };
-  for (const now of crossings(inliers, outliers)) {
-    area += ((now.mistaken - before.mistaken) * (now.found + before.found)) / 2;
-    before = now;
-  }
-  return area / (inliers.length * outliers.length);
-};
-
-/**
- * The mean precision of finding outliers, AUPR: over the thresholds at which more of them are found, as in
- * scikit-learn. Chance is the share of the outliers among all images.
- *
- * @throws UserError as {@link auroc}
- */
-export const averagePrecision: DetectionMeasure = (inliers, outliers) => {
-  let [sum, before] = [0, 0];
-  for (const { found, mistaken } of crossings(inliers, outliers)) {
-    sum += ((found - before) * found) / (found + mistaken);
-    before = found;
-  }
-  return sum / outliers.length;
-};
-
-/**
- * The share of the inliers that are taken for outliers where 95 % of the outliers are found, FPR95.
- * @throws UserError as {@link auroc}
- */
-export const falsePositiveRate: DetectionMeasure = (inliers, outliers) => {
-  const enough = crossings(inliers, outliers).find(
-    ({ found }) => 20 * found >= 19 * outliers.length,
-  );
-  return (enough?.mistaken ?? inliers.length) / inliers.length;
-};
-
-/**
- * The standard error of a measure by the bootstrap: images of both sets are drawn anew, with replacement.
- * @throws UserError as the measure
- */
-export function detectionError(
-  measure: DetectionMeasure,
+export function detection(
   inliers: ArrayLike<number>,
   outliers: ArrayLike<number>,
   { draws = 100, seed = 0 }: ResamplingOptions = {},
-): number {
+): Detection {
   const key = foldIn(randomKey(seed), 'detection');
   const drawn = (scores: ArrayLike<number>, set: string, draw: number): Float64Array => {
     const rows = integers(foldIn(foldIn(key, set), draw), scores.length, 0, scores.length);
     return Float64Array.from(rows, (row) => scores[row]!);
   };
-  const values = Array.from({ length: draws }, (_, draw) =>
-    measure(drawn(inliers, 'inliers', draw), drawn(outliers, 'outliers', draw)),
+  const measured = measures(inliers, outliers);
+  const again = Array.from({ length: draws }, (_, draw) =>
+    measures(drawn(inliers, 'inliers', draw), drawn(outliers, 'outliers', draw)),
   );
-  return standardDeviation(values);
+  const withError = (name: keyof Measures) => ({
+    value: measured[name],
+    standardError: standardDeviation(again.map((one) => one[name])),
+  });
+  return { auroc: withError('auroc'), aupr: withError('aupr'), fpr95: withError('fpr95') };
 }
 
-/**
- * How many outliers are found and inliers mistaken for them, from the highest threshold down; images of one
- * score cross it together.
- */
-function crossings(
-  inliers: ArrayLike<number>,
-  outliers: ArrayLike<number>,
-): { found: number; mistaken: number }[] {
-  const [inner, outer] = [inliers, outliers].map((scores) => Float64Array.from(scores).sort());
-  if (!inner?.length || !outer?.length || [...inner, ...outer].some(Number.isNaN)) {
+/** From the highest threshold down; images of one score cross it together. */
+function measures(inliers: ArrayLike<number>, outliers: ArrayLike<number>): Measures {
+  const [inner, outer] = [Float64Array.from(inliers).sort(), Float64Array.from(outliers).sort()];
+  if (!inner.length || !outer.length || [...inner, ...outer].some(Number.isNaN)) {
     throw new UserError(
-      `${inliers.length} scores of inliers and ${outliers.length} of outliers came, or one is NaN`,
+      `${inner.length} scores of inliers and ${outer.length} of outliers came, or one is NaN`,
       'Expected numbers, one or more of each',
     );
   }
-  let [i, o] = [inner.length, outer.length];
-  const crossed = [];
-  while (i > 0 || o > 0) {
+  let [mistaken, found, area, precision, fpr95] = [0, 0, 0, 0, 1];
+  while (found < outer.length || mistaken < inner.length) {
+    const [i, o] = [inner.length - mistaken, outer.length - found];
     const threshold = Math.max(inner[i - 1] ?? -Infinity, outer[o - 1] ?? -Infinity);
-    while (inner[i - 1] === threshold) i--;
-    while (outer[o - 1] === threshold) o--;
-    crossed.push({ found: outer.length - o, mistaken: inner.length - i });
+    const before = { mistaken, found };
+    while (inner[inner.length - mistaken - 1] === threshold) mistaken++;
+    while (outer[outer.length - found - 1] === threshold) found++;
+    area += ((mistaken - before.mistaken) * (found + before.found)) / 2;
+    precision += ((found - before.found) * found) / (found + mistaken);
+    if (20 * found >= 19 * outer.length) fpr95 = Math.min(fpr95, mistaken / inner.length);
   }
-  return crossed;
+  const auroc = area / (inner.length * outer.length);
+  return { auroc, aupr: precision / outer.length, fpr95 };
 }

@@ -30,13 +30,7 @@ export {
   datasetBitsPerDimension,
   meansByClass,
 } from './bits-per-dimension.js';
-export {
-  auroc,
-  averagePrecision,
-  type DetectionMeasure,
-  detectionError,
-  falsePositiveRate,
-} from './detection.js';
+export { type Detection, detection } from './detection.js';
 export {
   type FeatureMoments,
   type FeatureRows,

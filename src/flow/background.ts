@@ -46,17 +46,6 @@ export function spreadBackground(
 ): { y: tf.Tensor4D; logDet: tf.Tensor1D } {
   checkedValue(backgroundSchema, background, 'The background', 'Choose black or white');
   return tidy(() => {
-    const { y, logSlopes } = spreadWithSlopes(background, images);
-    return { y, logDet: tf.sum(logSlopes, [1, 2, 3]) };
-  });
-}
-
-/** {@link spreadBackground} with log dy/dx of each number (batch, channels, height, width), in nats. */
-export function spreadWithSlopes(
-  background: Background,
-  images: tf.Tensor4D,
-): { y: tf.Tensor4D; logSlopes: tf.Tensor4D } {
-  return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     // 1 for black pixels, 0 for others; constant, but where it jumps.
     const blackOf = (x: tf.Tensor4D) =>
@@ -84,7 +73,7 @@ export function spreadWithSlopes(
       },
       (dy, [x, spread]) => [tf.mul(dy, tf.exp(logSlope(x, spread)))],
     );
-    return { y, logSlopes: logSlope(images, y) };
+    return { y, logDet: tf.sum(logSlope(images, y), [1, 2, 3]) };
   });
 }
 

@@ -140,8 +140,6 @@ export interface FeedSettings {
   dropLabel: number;
   /** True to mirror images at random. */
   flip: boolean;
-  /** Share of the grey levels that others take the place of, at random. Default 0. */
-  mutate?: number | undefined;
 }
 
 /** A loss, and what it reads. */

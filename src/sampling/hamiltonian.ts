@@ -14,14 +14,15 @@ export interface HamiltonianOptions {
   free: tf.Tensor4D;
   /** Proposals that adapt the length of leapfrog steps, and as many after them. */
   steps: number;
-  /** Leapfrog steps in a proposal, and their length at first. */
-  leapfrog: number;
+  /** The length of leapfrog steps at first. */
   stepSize: number;
   key: RandomKey;
   /** Awaited after each proposal. */
   onProposal(done: number): Promise<void>;
 }
 
+/** Leapfrog steps in a proposal. */
+const leapfrog = 5;
 /** The best share of accepted proposals (Beskos et al. 2013, arXiv 1001.4460). */
 const target = 0.65;
 
@@ -35,21 +36,19 @@ const target = 0.65;
 export async function hamiltonian(
   start: tf.Tensor4D,
   density: (x: tf.Tensor4D) => Omit<ChainStates, 'x'>,
-  { steps, leapfrog, stepSize, ...options }: HamiltonianOptions,
+  { steps, stepSize, ...options }: HamiltonianOptions,
 ): Promise<ChainStates & { acceptance: number[] }> {
   const [chains] = start.shape;
   const lengths = new Array<number>(chains).fill(stepSize);
   const accepted = new Array<number>(chains).fill(0);
-  const still = tf.zerosLike(start);
   let states: ChainStates = { x: start.clone(), ...density(start) };
   try {
     for (let proposal = 0; proposal < 2 * steps; proposal++) {
-      const adapts = proposal < steps;
       const key = foldIn(options.key, proposal);
       const drawn = uniform(foldIn(key, 'accept'), chains);
       const { next, chances } = tidy(() => {
         const length = tf.tensor4d(lengths, [chains, 1, 1, 1]);
-        const moving = (x: tf.Tensor4D): tf.Tensor4D => tf.where(options.free, x, still);
+        const moving = (x: tf.Tensor4D): tf.Tensor4D => tf.where(options.free, x, tf.zerosLike(x));
         const kicked = (momenta: tf.Tensor4D, { score }: ChainStates): tf.Tensor4D =>
           tf.add(momenta, tf.mul(moving(score), tf.mul(length, 0.5)));
         const energy = (momenta: tf.Tensor4D, { logProb }: ChainStates): tf.Tensor1D =>
@@ -80,7 +79,7 @@ export async function hamiltonian(
       tf.dispose(Object.values(states));
       states = next;
       chances.forEach((chance, i) => {
-        if (adapts) lengths[i]! *= Math.exp(0.3 * (chance - target));
+        if (proposal < steps) lengths[i]! *= Math.exp(0.3 * (chance - target));
         else if (drawn[i]! < chance) accepted[i]!++;
       });
       await options.onProposal(proposal + 1);
@@ -89,7 +88,5 @@ export async function hamiltonian(
   } catch (error) {
     tf.dispose(Object.values(states));
     throw error;
-  } finally {
-    still.dispose();
   }
 }

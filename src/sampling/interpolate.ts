@@ -1,9 +1,9 @@
-import { type NamedContext, numbered } from '../conditions/context.js';
+import type { NamedContext } from '../conditions/context.js';
 import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { forward } from '../flow/forward.js';
-import { checkImages, checkPixelRange, type Model } from '../flow/model.js';
+import { checkPixelRange, type Model } from '../flow/model.js';
 import { checkDenoising, denoised } from './denoise.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
@@ -11,9 +11,9 @@ import { type InverseOptions, inverse } from './inverse.js';
 export interface EditOptions
   extends Pick<InverseOptions, 'solver' | 'mode' | 'precision' | 'onProgress' | 'signal'> {
   /** What images show on their way to noise. */
-  from?: NamedContext;
-  /** What they show on the way back, one label or caption for all. Default: `from`. */
-  to?: NamedContext;
+  from?: NamedContext['label'];
+  /** What they show on the way back, one label for all or one for each. Default: `from`. */
+  to?: NamedContext['label'];
   /**
    * Standard deviation of the Gaussian noise of the training, in which images are encoded, and which is taken
    * away from what comes back. Absent, images are taken as they are: noise that did not change gives them again.
@@ -30,8 +30,8 @@ export interface EditOptions
  * @param images (batch, channels, height, width), about [−1, 1]
  * @param change new noise (any number, T, D) from that of the images (batch, T, D); called in `tidy`
  * @returns (any number, channels, height, width), not clipped; the caller frees them
- * @throws UserError where images, labels or captions do not fit the model, for noise that is not finite, and
- *   for a model without a density or a sampler
+ * @throws UserError where images or labels do not fit the model, for noise that is not finite, and for a
+ *   model without a density or a sampler
  */
 export async function editLatents(
   flow: Model,
@@ -39,65 +39,41 @@ export async function editLatents(
   change: (z: tf.Tensor3D) => tf.Tensor3D,
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
-  const { from = {}, to = from, sigma, seed = 0, ...how } = options;
+  const { from, to: label = from, sigma, seed = 0, ...how } = options;
   checkPixelRange(flow.config, images);
   if (sigma !== undefined) checkDenoising(flow, { sigma });
   const z = tidy(() => {
     const noise = normal(foldIn(randomKey(seed), 'edit'), images.size);
     const noisy: tf.Tensor4D = tf.add(images, tf.mul(tf.tensor4d(noise, images.shape), sigma ?? 0));
-    return change(forward(flow, noisy, from).z);
+    return change(forward(flow, noisy, { label: from }).z);
   });
-  const { label, text } = numbered(flow, to);
-  const told = { label, text: text && tf.tile(text, [z.shape[0] / text.shape[0], 1, 1]) };
-  try {
-    const noisy = await inverse(flow, z, { ...how, ...told });
-    if (sigma === undefined) return noisy;
-    const { mode, precision } = how;
-    const clean = denoised(flow, noisy, { sigma, ...told, mode, precision });
-    noisy.dispose();
-    return clean;
-  } finally {
-    tf.dispose([z, ...(told.text ? [told.text] : [])]);
-  }
+  const noisy = await inverse(flow, z, { ...how, label }).finally(() => z.dispose());
+  if (sigma === undefined) return noisy;
+  const { mode, precision } = how;
+  const clean = denoised(flow, noisy, { sigma, label, mode, precision });
+  noisy.dispose();
+  return clean;
 }
 
 /**
  * Images on the way from one to another, along a great circle of their noise: Gaussian noise of many numbers
  * lies near a sphere, and the straight way leads through its inside (White 2016, arXiv 1609.04468).
  *
- * @param first (1, channels, height, width)
- * @param last of the same shape
+ * @param ends (2, channels, height, width)
  * @param count images, both ends among them; at least 2
  * @returns (count, channels, height, width), not clipped; the caller frees them
  * @throws UserError for a count below 2, and as {@link editLatents}
- *
- * @example
- * ```ts
- * import { createModel, interpolate, startEngine, tf } from 'tarflow';
- *
- * await startEngine();
- * const image = { channels: 1, height: 8, width: 8 };
- * const size = { patchSize: 2, channels: 32, blocks: 2, layersPerBlock: 1, headWidth: 32 };
- * const config = { kind: 'tarflow', image, ...size, classes: 2, volumePreserving: false } as const;
- * const ends = [tf.zeros([1, 1, 8, 8]), tf.ones([1, 1, 8, 8])] as const;
- * const strip = await interpolate(createModel(config, 1), ...ends, 5);
- * console.log(strip.shape); // [ 5, 1, 8, 8 ]: the ends are the images
- * ```
  */
 export async function interpolate(
   flow: Model,
-  first: tf.Tensor4D,
-  last: tf.Tensor4D,
+  ends: tf.Tensor4D,
   count: number,
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
   checkCount('The number of images', count - 1);
-  for (const end of [first, last]) {
-    checkImages(flow.config, end);
-    if (end.shape[0] === 1) continue;
-    throw new UserError(`${end.shape[0]} images came as an end`, 'Expected one image for each end');
+  if (ends.shape[0] !== 2) {
+    throw new UserError(`${ends.shape[0]} images came`, 'Expected two, the ends of a way');
   }
-  const ends = tidy(() => tf.concat([first, last]));
   const arc = (z: tf.Tensor3D): tf.Tensor3D => {
     const [a, b] = tf.split(z, 2, 0);
     const [cosine = 1] = tf.div(tf.sum(tf.mul(a, b)), tf.mul(tf.norm(a), tf.norm(b))).dataSync();
@@ -106,5 +82,5 @@ export async function interpolate(
     const points = Array.from({ length: count }, (_, i) => i / (count - 1));
     return tf.concat(points.map((t) => tf.add(tf.mul(a, share(1 - t)), tf.mul(b, share(t)))));
   };
-  return editLatents(flow, ends, arc, options).finally(() => ends.dispose());
+  return editLatents(flow, ends, arc, options);
 }

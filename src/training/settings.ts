@@ -77,12 +77,6 @@ export const trainingSettings = z.strictObject({
   /** True to mirror each training image, left to right, with probability ½. */
   flip: z.boolean('Expected true or false'),
   /**
-   * Share of the grey levels in whose place another one is drawn, each as likely; absent for none. A model
-   * of such images knows the background of pictures and little of what they show: the second model of a
-   * likelihood ratio (Ren et al. 2019, arXiv 1906.02845, take 0.1 to 0.3). Held-out images are left as they are.
-   */
-  mutate: below1.optional(),
-  /**
    * `bfloat16` computes matrix products and convolutions from rounded factors: faster. A training of
    * Fashion-MNIST with uniform noise (`design-likelihood`, seed 1) came within 0.001 bits per dimension
    * of validation images to that in float32 (`results/training/design/design-likelihood-bfloat16-seed-1.jsonl`).

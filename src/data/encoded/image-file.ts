@@ -98,11 +98,12 @@ async function decode<T>(
 export function pictureOf(pixels: Uint8Array, image: ImageSize): Sharp.Sharp {
   const { channels, height, width } = image;
   const grey = channels === 1;
-  const [area, turned] = [height * width, new Uint8Array(pixels.length)];
-  for (let i = 0; i < pixels.length; i++) {
-    turned[i] = pixels[(i % channels) * area + Math.floor(i / channels)]!;
-  }
+  // Channel by channel here, pixel by pixel there.
+  const turned = pixels.map(
+    (_, i) => pixels[(i % channels) * height * width + Math.floor(i / channels)]!,
+  );
   const raw = { width, height, channels: grey ? 1 : 3 } as const;
+  // Without a colour space grey pictures would have three channels.
   return loadedSharp()(turned, { raw }).toColourspace(grey ? 'b-w' : 'srgb');
 }
 

@@ -89,11 +89,11 @@ class BatchThread implements BatchSource {
   ) {
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
-    const { batchSize, dropLabel, flip, mutate, noise, seed } = settings;
+    const { batchSize, dropLabel, flip, noise, seed } = settings;
     const threadData: BatchThreadData = {
       config,
       objectives: objectives.map(({ name }) => name),
-      settings: { batchSize, dropLabel, flip, mutate, noise, seed },
+      settings: { batchSize, dropLabel, flip, noise, seed },
       source: data.description,
       share,
       port: port2,

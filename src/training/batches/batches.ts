@@ -55,7 +55,7 @@ export async function heldOutBatch(
   options: BatchOptions,
   indices: ArrayLike<number>,
 ): Promise<Batch> {
-  const settings = { ...options.settings, flip: false, dropLabel: 0, mutate: 0 };
+  const settings = { ...options.settings, flip: false, dropLabel: 0 };
   const raw = await options.data.read(indices);
   const key = foldIn(randomKey(settings.seed), 'validation');
   const keys = Array.from(indices, (index) => foldIn(key, index));

@@ -1,7 +1,7 @@
 import type { Conditioned } from '../../conditions/context.js';
 import { mixtureRows } from '../../conditions/labels.js';
 import { at, UserError } from '../../core/errors.js';
-import { foldIn, normalInto, type RandomKey, uniform, uniformInto } from '../../core/random.js';
+import { foldIn, normalInto, type RandomKey, uniformInto } from '../../core/random.js';
 import { type ImageSize, type RawBatch, sizeOf } from '../../data/source.js';
 import type { FeedSettings, Feeds } from '../../flow/model.js';
 
@@ -66,7 +66,7 @@ function noisyInto(
  *
  * @param keys one per sample; noise, flip and dropped label of a sample depend on its key alone
  * @throws UserError for a label that the model does not know, for samples without captions that the
- *   model reads, and for latents with uniform noise or mutated
+ *   model reads, and for latents with uniform noise
  */
 export function noisyImageFeeds(
   config: Conditioned,
@@ -76,11 +76,10 @@ export function noisyImageFeeds(
 ): Feeds {
   const { values, image, labels } = raw;
   const size = sizeOf(image);
-  const read = settings.mutate ? mutated(values, keys, size, settings.mutate) : values;
   const images = new Float32Array(values.length);
   keys.forEach((key, sample) => {
     const first = sample * size;
-    noisyInto(images, read, first, size, settings.noise, foldIn(key, 'noise'));
+    noisyInto(images, values, first, size, settings.noise, foldIn(key, 'noise'));
     if (settings.flip && draw(foldIn(key, 'flip')) >= 0.5) flip(images, image, first);
   });
   const isDropped = (sample: number): boolean =>
@@ -89,26 +88,6 @@ export function noisyImageFeeds(
   if (config.classes === 0) return { images };
   const kept = labels.map((label, sample) => (isDropped(sample) ? -1 : label));
   return { images, classes: mixtureRows(kept, kept.length, config) };
-}
-
-/** Grey levels, in the place of a share of which others are drawn. */
-function mutated(
-  values: RawBatch['values'],
-  keys: readonly RandomKey[],
-  size: number,
-  share: number,
-): Uint8Array {
-  if (!(values instanceof Uint8Array)) {
-    throw new UserError('Latents came with mutate, which is of grey levels', 'Leave mutate out');
-  }
-  const levels = Uint8Array.from(values);
-  keys.forEach((key, sample) => {
-    const drawn = uniform(foldIn(key, 'mutate'), 2 * size);
-    for (let i = 0; i < size; i++) {
-      if (drawn[i]! < share) levels[sample * size + i] = Math.floor(256 * drawn[size + i]!);
-    }
-  });
-  return levels;
 }
 
 /** The states of captions, in the place of dropped ones those of the empty caption. */

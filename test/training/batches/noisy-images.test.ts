@@ -172,26 +172,3 @@ describe('captions', () => {
     );
   });
 });
-
-describe('mutated grey levels', () => {
-  const settings: FeedSettings = { ...gaussian, noise: { kind: 'none' }, mutate: 0.3 };
-  const plain = (raw: RawBatch, keys: RandomKey[]) => images(raw, keys, { ...settings, mutate: 0 });
-
-  test('are that share, drawn from all levels, by the key of a sample', () => {
-    const raw = ramps(2000);
-    const before = raw.values.slice();
-    const keys = keysOf(2000);
-    const [drawn, unchanged] = [images(raw, keys, settings), plain(raw, keys)];
-    const others = drawn.filter((level, i) => level !== unchanged[i]);
-    // One level in 256 is the old one.
-    expect(others.length / drawn.length).toBeCloseTo(0.3 * (255 / 256), 1);
-    expect(others.reduce((sum, level) => sum + level, 0) / others.length).toBeCloseTo(0, 1);
-    expect(raw.values).toEqual(before);
-    expect(images(raw, keys, settings)).toEqual(drawn);
-  });
-
-  test('are not those of latents', () => {
-    const latents = { ...ramps(2), values: new Float32Array(12) };
-    expect(() => images(latents, keysOf(2), settings)).toThrow(/Latents came with mutate/);
-  });
-});
