@@ -13,6 +13,7 @@ import { latentsAndPixels } from './latents-and-pixels.js';
 import { noise } from './noise.js';
 import { oneCost } from './one-cost.js';
 import { peers } from './peers.js';
+import { residualArms } from './residuals.js';
 import { tokens } from './tokens.js';
 
 export { noiseExperiment } from './noise.js';
@@ -23,6 +24,7 @@ export const experiments: readonly Experiment[] = [
   noise,
   tokens,
   design,
+  residualArms,
   oneCost,
   emojiFromText,
   latentsAndPixels,
