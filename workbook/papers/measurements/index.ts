@@ -1,4 +1,3 @@
-import { anomalies } from './anomalies.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
@@ -29,7 +28,6 @@ export const notebooks = [
   latentsAndText,
   deepAndShallow,
   design,
-  anomalies,
 ] as const;
 
 type Declared = (typeof notebooks)[number]['measurements'][number];
