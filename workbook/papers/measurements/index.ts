@@ -1,3 +1,4 @@
+import { anomalies } from './anomalies.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
@@ -28,6 +29,7 @@ export const notebooks = [
   latentsAndText,
   deepAndShallow,
   design,
+  anomalies,
 ] as const;
 
 type Declared = (typeof notebooks)[number]['measurements'][number];
