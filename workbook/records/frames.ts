@@ -208,7 +208,9 @@ export async function editingFrames(): Promise<
   if (!record) throw new UserError('No editing is recorded', 'Run test/benchmarks/editing.ts');
   const { inpainting, middles, styles } = record;
   return {
-    inpainting: await frameOf(inpainting.map((row) => ({ ...row, acceptance: row.acceptance ?? null }))),
+    inpainting: await frameOf(
+      inpainting.map((row) => ({ ...row, acceptance: row.acceptance ?? null })),
+    ),
     middles: await frameOf(middles.map(({ noise, pixels }) => ({ noise, pixels }))),
     styles: await frameOf(styles),
   };

@@ -2,6 +2,7 @@ import { anomalies } from './anomalies.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
+import { editing } from './editing.js';
 import { foundations } from './foundations.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
@@ -30,6 +31,7 @@ export const notebooks = [
   deepAndShallow,
   design,
   anomalies,
+  editing,
 ] as const;
 
 type Declared = (typeof notebooks)[number]['measurements'][number];
