@@ -445,17 +445,17 @@ export const claims: readonly Claim[] = [
     ours: sentence`AUROC of digits against clothes: ${auroc('bitsPerDimension', 'digits')} by likelihood alone, ${auroc('complexityCorrected', 'digits')} corrected for complexity, ${auroc('likelihoodRatio', 'digits')} as a ratio.`,
     parts: [
       {
-        part: 'likelihood alone',
+        part: 'likelihood',
         rule: 'AUROC less two errors is at least 0.9 for digits, noise, constants and photographs.',
         holds: ({ figure }) => tellsApart(figure, 'bitsPerDimension'),
       },
       {
-        part: 'corrected for complexity',
+        part: 'complexity corrected',
         rule: 'So it is by bits less those of a lossless file.',
         holds: ({ figure }) => tellsApart(figure, 'complexityCorrected'),
       },
       {
-        part: 'likelihood ratio',
+        part: 'ratio',
         rule: 'So it is by bits less those of a small flow of mutated images.',
         holds: ({ figure }) => tellsApart(figure, 'likelihoodRatio'),
       },
@@ -496,11 +496,13 @@ export const claims: readonly Claim[] = [
         part: 'fills in',
         rule: 'Drawn pictures are nearer to the image than pasted samples of its class, in pixels and features.',
         holds: ({ editing }) => fillsIn(editing?.inpainting ?? []),
+        toSettle: 'twelve emoji by chains, half an hour',
       },
       {
         part: 'varied',
         rule: 'Pictures of one image differ at least half as much as pasted samples.',
         holds: ({ editing }) => varied(editing?.inpainting ?? []),
+        toSettle: 'the same emoji',
       },
       {
         part: 'interpolates',
