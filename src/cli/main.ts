@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
-import { Interruption, UserError } from '../core/errors.js';
+import { didYouMean, Interruption, UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
 import { registerDatasets } from '../data/index.js';
 import { registerExperiments } from '../training/experiment.js';
@@ -90,7 +90,16 @@ export async function main(
     .version(version)
     .exitOverride()
     .configureOutput({
-      outputError: (text, write) => write(text.replace(/^error:/, 'tarflow:')),
+      outputError: (text, write) =>
+        write(
+          text
+            .replace(/^error:/, 'tarflow:')
+            .replace(
+              /(argument '(.*)' is invalid\. )(Allowed choices are (.*)\.)/s,
+              (_, begin: string, name: string, end: string, choices: string) =>
+                begin + didYouMean(name, choices.split(', ')) + end,
+            ),
+        ),
     })
     .showHelpAfterError('Add --help to see the options and examples.')
     .addHelpText(

@@ -60,7 +60,8 @@ export function checkCount(what: string, value: number | undefined): void {
  * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
  * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
  * distance), where leaving out the beginning or the end (`layers` for `layersPerBlock`) counts as
- * one; capitals do not matter. The first of several that are as near.
+ * one; capitals do not matter, nor what follows a colon, as in `folder:PATH`. The first of several that
+ * are as near.
  *
  * @returns none where there are no names, and where more than half of the letters would change
  */
@@ -69,7 +70,9 @@ export function nearestName(name: string, names: Iterable<string>): string | und
   // What is farther away was not meant.
   let least = Math.max(1, Math.floor(name.length / 2)) + 1;
   for (const candidate of names) {
-    const [came, known] = [name.toLowerCase(), candidate.toLowerCase()];
+    const [came = '', known = ''] = [name, candidate].map((one) =>
+      (candidate.includes(':') ? one.replace(/:.*/s, '') : one).toLowerCase(),
+    );
     const edits = Math.min(
       distance(came, known),
       isPart(came, known) ? 1 : Number.POSITIVE_INFINITY,
@@ -84,11 +87,16 @@ export function nearestName(name: string, names: Iterable<string>): string | und
  * @param what the name is of, for example 'data set'
  */
 export function unknownName(what: string, name: string, names: readonly string[]): UserError {
-  const nearest = nearestName(name, names);
   return new UserError(
     `Unknown ${what} '${name}'`,
-    `${nearest === undefined ? '' : `Did you mean ${nearest}? `}Expected one of ${names.join(', ')}`,
+    `${didYouMean(name, names)}Expected one of ${names.join(', ')}`,
   );
+}
+
+/** A question for the name that was most likely meant, to stand before what there is; '' for none. */
+export function didYouMean(name: string, names: Iterable<string>): string {
+  const nearest = nearestName(name, names);
+  return nearest === undefined ? '' : `Did you mean ${nearest}? `;
 }
 
 /** Single letters are parts of most names, and say nothing. */

@@ -6,7 +6,7 @@ import type { Conditions } from './autoregressive.js';
 import {
   ability,
   checkImages,
-  checkPixelRange,
+  checkPixels,
   dimensions,
   type ForwardResult,
   type Model,
@@ -85,7 +85,7 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, NamedCon
  * ```
  */
 export function logProb(flow: Model, x: tf.Tensor4D, options: LogProbOptions = {}): tf.Tensor1D {
-  checkPixelRange(flow.config, x);
+  checkPixels(flow.config, x);
   return overParts('logProb', flow, x, options, (traced, images, conditions) =>
     logProbOf(traced, ability(flow.family, 'flow').forward(traced, images, conditions)),
   );
@@ -118,7 +118,7 @@ export interface ScoreOptions extends ExecutionOptions, NamedContext {}
  * ```
  */
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  checkPixelRange(flow.config, x);
+  checkPixels(flow.config, x);
   return scoreOf(flow, x, options);
 }
 
@@ -142,6 +142,7 @@ export function scoreOf(flow: Model, x: tf.Tensor4D, options: ScoreOptions): tf.
  * that under a standard normal prior.
  */
 export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
+  checkImages(flow.config, x);
   const loss: BatchMean = (traced, result) => flowLoss(traced, result).loss;
   return gradientOf('lossGradient', flow, x, options, loss);
 }
@@ -178,7 +179,6 @@ function overParts<R extends tf.Tensor>(
   of: (flow: Model, x: tf.Tensor4D, conditions: Conditions, parts: number) => R,
 ): R {
   const { rows } = ability(flow.family, 'flow');
-  checkImages(flow.config, x);
   const conditions: Record<string, tf.Tensor> = contextTensors(
     flow.config,
     numbered(flow, context),

@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { z } from 'zod';
-import { nearestName, UserError } from '../core/errors.js';
+import { didYouMean, UserError } from '../core/errors.js';
 import { readBytes } from '../core/files.js';
 import { checkedJson, checkedValue } from '../core/schema.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -71,11 +71,9 @@ export function withOverrides<C extends ModelConfig>(
     const place = places.find(({ path }) => path === key || shortened(path) === key);
     if (!place) {
       const keys = places.map(({ path }) => shortened(path));
-      const nearest = nearestName(key, keys);
       throw new UserError(
         `Experiment ${experiment.name} has no option '${key}'`,
-        `${nearest === undefined ? '' : `The nearest one is ${nearest}. `}` +
-          `Expected one of ${keys.join(', ')}`,
+        `${didYouMean(key, keys)}Expected one of ${keys.join(', ')}`,
       );
     }
     const { record, name, schema, optional } = place;

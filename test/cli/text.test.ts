@@ -289,7 +289,7 @@ describe('mistakes are named', () => {
         [bare as string, caption, /without conditions and reads no captions\. Leave --text out/],
         [checkpoint, ['--label', '1'], /is a model without classes/],
         [checkpoint, ['--text', '♡'], /Nothing in the caption '♡' is in the encoder's vocabulary/],
-        [checkpoint, [...caption, '--text-encoder', 'clip'], /There is no text encoder 'clip'/],
+        [checkpoint, [...caption, '--text-encoder', 'clip'], /Unknown text encoder 'clip'/],
         [
           checkpoint,
           [...caption, '--text-encoder', `states:${other}`],

@@ -220,6 +220,31 @@ describe('a look at a folder', () => {
     expect(text(image(28))).toContain('3 smaller than 28×28 are enlarged');
   });
 
+  test('says once for all of a folder what no size keeps, and reads such pictures', async () => {
+    const grey = sharp(
+      Uint16Array.from({ length: 256 }, () => 40_000),
+      {
+        raw: { width: 16, height: 16, channels: 1 },
+      },
+    );
+    await write('deep.png', grey.toColourspace('grey16'));
+    await write('print.jpg', plain([200, 10, 30], 16, 16).toColourspace('cmyk').jpeg());
+    const frames = sharp(Buffer.alloc(2 * 768, 90), {
+      raw: { width: 16, height: 32, channels: 3, pageHeight: 16 },
+    });
+    await write('moving.gif', frames.gif({ loop: 0, delay: [50, 50] }));
+    const { image: chosen, losses } = await surveyFolder(folder);
+    expect(losses(chosen)).toEqual([
+      '1 with more than 8 bits a channel are cut to 8',
+      '1 with several frames or pages keep the first',
+      '1 in CMYK come to sRGB',
+    ]);
+    const data = await openFolder(folder, 'train+validation', { image: chosen });
+    const { values } = await data.read([0, 1, 2]);
+    const middles = [0, 1, 2].map((i) => values[i * 768]);
+    expect(middles.sort()).toEqual([156, 90, expect.closeTo(195, -1.5)].sort());
+  });
+
   test('at grey pictures stays grey, and at no picture is refused', async () => {
     fs.writeFileSync(path.join(folder, 'a.png'), 'hello');
     await expect(surveyFolder(folder)).rejects.toThrow(/a\.png cannot be decoded/);

@@ -135,9 +135,7 @@ describe('recipes', () => {
   });
 
   test('name the nearest table and row', () => {
-    expect(() => recipesOf('likelyhood', { scale: 'paper' })).toThrow(
-      /Did you mean 'likelihood'\?/,
-    );
+    expect(() => recipesOf('likelyhood', { scale: 'paper' })).toThrow(/Did you mean likelihood\?/);
     expect(() => recipesOf('nope', { scale: 'paper' })).toThrow(/table 'nope'\. Expected one of/);
     expect(() => recipesOf('crm', { scale: 'paper', row: 'AFHQ' })).toThrow(/AFHQ 256×256/);
   });
