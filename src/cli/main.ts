@@ -90,16 +90,7 @@ export async function main(
     .version(version)
     .exitOverride()
     .configureOutput({
-      outputError: (text, write) =>
-        write(
-          text
-            .replace(/^error:/, 'tarflow:')
-            .replace(
-              /(argument '(.*)' is invalid\. )(Allowed choices are (.*)\.)/s,
-              (_, begin: string, name: string, end: string, choices: string) =>
-                begin + didYouMean(name, choices.split(', ')) + end,
-            ),
-        ),
+      outputError: (text, write) => write(withNearest(text).replace(/^error:/, 'tarflow:')),
     })
     .showHelpAfterError('Add --help to see the options and examples.')
     .addHelpText(
@@ -141,6 +132,13 @@ where it is set up, else wasm.`,
     console.error('tarflow: this is a bug; please report it with the lines above.');
     return exitCodes.unexpected;
   }
+}
+
+/** Commander's message of a choice that is none, with the nearest one. */
+function withNearest(text: string): string {
+  const [, name, choices] = /'([^']*)' is invalid\. Allowed choices are (.*)\./.exec(text) ?? [];
+  if (name === undefined || choices === undefined) return text;
+  return text.replace('Allowed', () => `${didYouMean(name, choices.split(', '))}Allowed`);
 }
 
 /**

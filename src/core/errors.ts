@@ -59,8 +59,8 @@ export function checkCount(what: string, value: number | undefined): void {
 /**
  * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
  * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
- * distance), where leaving out the beginning or the end (`layers` for `layersPerBlock`) counts as
- * one; capitals do not matter, nor what follows a colon, as in `folder:PATH`. The first of several that
+ * distance), where leaving out the end (`layers` for `layersPerBlock`) counts as one, and the beginning
+ * as two; capitals do not matter, nor what follows a colon, as in `folder:PATH`. The first of several that
  * are as near.
  *
  * @returns none where there are no names, and where more than half of the letters would change
@@ -73,10 +73,7 @@ export function nearestName(name: string, names: Iterable<string>): string | und
     const [came = '', known = ''] = [name, candidate].map((one) =>
       (candidate.includes(':') ? one.replace(/:.*/s, '') : one).toLowerCase(),
     );
-    const edits = Math.min(
-      distance(came, known),
-      isPart(came, known) ? 1 : Number.POSITIVE_INFINITY,
-    );
+    const edits = Math.min(distance(came, known), partEdits(came, known));
     if (edits < least) [nearest, least] = [candidate, edits];
   }
   return nearest;
@@ -99,9 +96,10 @@ export function didYouMean(name: string, names: Iterable<string>): string {
   return nearest === undefined ? '' : `Did you mean ${nearest}? `;
 }
 
-/** Single letters are parts of most names, and say nothing. */
-function isPart(came: string, known: string): boolean {
-  return came.length > 2 && (known.startsWith(came) || known.endsWith(came));
+/** How far a name is from its beginning, and from its end. Single letters are parts of most names. */
+function partEdits(came: string, known: string): number {
+  if (came.length <= 2) return Number.POSITIVE_INFINITY;
+  return known.startsWith(came) ? 1 : known.endsWith(came) ? 2 : Number.POSITIVE_INFINITY;
 }
 
 function distance(a: string, b: string): number {

@@ -149,7 +149,11 @@ function parsedNoise(text: string): Noise {
   if (sigma !== undefined && Number.isFinite(Number(sigma))) {
     return { kind: 'gaussian', sigma: Number(sigma) };
   }
-  throw new UserError(`noise is '${text}'`, "Expected 'uniform', 'gaussian:SIGMA' or 'none'");
+  const meant = didYouMean(text, ['uniform', 'gaussian:SIGMA', 'none']);
+  throw new UserError(
+    `noise is '${text}'`,
+    `${meant}Expected 'uniform', 'gaussian:SIGMA' or 'none'`,
+  );
 }
 
 function parsed(key: string, text: string, schema: JsonSchema, optional: boolean): unknown {
@@ -167,5 +171,6 @@ function parsed(key: string, text: string, schema: JsonSchema, optional: boolean
   if (found !== undefined) return found;
   const last = schema.type === 'boolean' ? ' or ' : ', ';
   const expected = choices ? choices.join(last) + (optional ? ' or none' : '') : 'a number';
-  throw new UserError(`${key} is '${text}'`, `Expected ${expected}`);
+  const meant = didYouMean(text, choices?.map(String) ?? []);
+  throw new UserError(`${key} is '${text}'`, `${meant}Expected ${expected}`);
 }

@@ -93,8 +93,13 @@ async function decode<T>(
   try {
     return await use(sharp);
   } catch (error) {
+    const { message } = error as Error;
+    // Of a PNG that ends early its decoder says no more, and side by side nothing at all.
+    const reason = /^Unknown error|libpng read error/.test(message)
+      ? 'damaged or cut short'
+      : message;
     throw new DamagedImage(
-      `The image ${name} cannot be decoded (${(error as Error).message})`,
+      `The image ${name} cannot be decoded (${reason})`,
       'Delete it, or fetch it again',
     );
   }

@@ -79,23 +79,17 @@ function fittingSize(measured: readonly MeasuredImage[]): ImageSize {
 /** What is lost, with # after each number of pictures. */
 function lossesOf(measured: readonly MeasuredImage[], image: ImageSize): string[] {
   const { channels, height, width } = image;
-  const sizes = measured.map((each) => each.image);
-  const count = (is: (size: ImageSize) => boolean) => sizes.filter(is).length;
-  const every = measured.flatMap((each) => each.losses);
-  const losses: [number, string][] = [
-    ...[...new Set(every)].map((loss): [number, string] => [
-      every.filter((one) => one === loss).length,
-      loss,
-    ]),
-    [count((each) => each.channels > channels), 'in colour become grey'],
-    [
-      count((each) => each.height * width !== each.width * height),
-      `of another shape lose what is beside a middle of ${width}×${height}`,
-    ],
-    [
-      count((each) => each.height < height || each.width < width),
-      `smaller than ${width}×${height} are enlarged`,
-    ],
-  ];
-  return losses.flatMap(([number, what]) => (number > 0 ? [`${number}# ${what}`] : []));
+  const size = `${width}×${height}`;
+  const counts = new Map<string, number>();
+  for (const { image: own, losses } of measured) {
+    const all = [
+      ...losses,
+      own.channels > channels && 'in colour become grey',
+      own.height * width !== own.width * height &&
+        `of another shape lose what is beside a middle of ${size}`,
+      (own.height < height || own.width < width) && `smaller than ${size} are enlarged`,
+    ].filter((loss) => loss !== false);
+    for (const loss of all) counts.set(loss, (counts.get(loss) ?? 0) + 1);
+  }
+  return [...counts].map(([loss, number]) => `${number}# ${loss}`);
 }
