@@ -92,8 +92,10 @@ export function styled(spec: ChartSpec): ChartSpec {
   const whole = { $schema, ...spec, config: { ...theme, ...spec.config } };
   if (notFinite.length === 0) return whole;
   const title = typeof spec.title === 'string' ? { text: spec.title } : spec.title;
-  const subtitle = [title?.subtitle ?? [], `Left out: ${notFinite.join('; ')}`].flat();
-  return { ...whole, title: { text: '', ...title, subtitle } };
+  const told = `Left out: ${notFinite.join('; ')}`;
+  // Without a title no line is drawn below it.
+  if (!title?.text) return { ...whole, title: { ...title, text: told } };
+  return { ...whole, title: { ...title, subtitle: [title.subtitle ?? [], told].flat() } };
 }
 
 /** The title of a chart as one line of text; for charts side by side, the titles of all. */

@@ -296,9 +296,9 @@ describe('mistakes', () => {
     };
     const told = "Left out: 'loss' of row 2 is NaN, and 1 more are not finite";
     const { bundle } = await chartBundle(spec);
-    expect(bundle['text/plain']).toBe(`[chart]  · ${told}`);
+    expect(bundle['text/plain']).toBe(`[chart] ${told}`);
     expect(bundle['application/vnd.vegalite.v5+json']).toMatchObject({
-      title: { subtitle: [told] },
+      title: { text: told },
     });
     const titled = styled({ ...spec, title: { text: 'Loss', subtitle: 'of a step' } });
     expect(titled.title).toEqual({ text: 'Loss', subtitle: ['of a step', told] });
