@@ -40,10 +40,10 @@ export function faultsOf(spec: Part): Faults {
         );
       }
       const odd = rows.flatMap((row, place) => (isOdd(row[field]) ? [place] : []));
-      const [first, ...more] = odd;
+      const [first] = odd;
       if (first === undefined) continue;
-      const others = more.length > 0 ? `, and ${more.length} more are not finite` : '';
-      notFinite.add(`'${field}' of row ${first + 1} is ${rows[first]?.[field]}${others}`);
+      const all = odd.length > 1 ? ` (${odd.length} rows in all are not finite)` : '';
+      notFinite.add(`'${field}' of row ${first + 1} is ${rows[first]?.[field]}${all}`);
     }
     const { layer = [], concat = [], hconcat = [], vconcat = [] } = part;
     for (const inner of [...layer, ...concat, ...hconcat, ...vconcat]) visit(inner, rows, isMade);

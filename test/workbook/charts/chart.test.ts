@@ -294,7 +294,7 @@ describe('mistakes', () => {
         y: { field: 'loss', type: 'quantitative' },
       },
     };
-    const told = "Left out: 'loss' of row 2 is NaN, and 1 more are not finite";
+    const told = "Left out: 'loss' of row 2 is NaN (2 rows in all are not finite)";
     const { bundle } = await chartBundle(spec);
     expect(bundle['text/plain']).toBe(`[chart] ${told}`);
     expect(bundle['application/vnd.vegalite.v5+json']).toMatchObject({
