@@ -95,18 +95,6 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
   });
 });
 
-test('the same command gives the same parameters, another seed gives others', async () => {
-  const folder = temporaryFolder();
-  const bytes = async (name: string, overrides: string[] = []): Promise<Buffer> => {
-    const out = path.join(folder, name);
-    await succeeds(train(out, ['steps=2', ...overrides]));
-    return fs.readFileSync(path.join(out, 'checkpoint.safetensors'));
-  };
-  const first = await bytes('first');
-  expect((await bytes('second')).equals(first)).toBe(true);
-  expect((await bytes('third', ['seed=2'])).equals(first)).toBe(false);
-});
-
 test('the experiments and their values are listed', async () => {
   const { stdout } = await succeeds(tarflow('train', '--list'));
   for (const { name } of experiments) expect(stdout).toContain(name);
@@ -116,17 +104,17 @@ test('the experiments and their values are listed', async () => {
   expect(JSON.parse(json.stdout)).toEqual(experiments);
 });
 
-// `npm run nightly` sets TARFLOW_NIGHTLY.
-const stoppedMode = process.env.TARFLOW_NIGHTLY ? 'xla' : 'graph';
+// Recording graphs takes long: `npm run nightly` sets TARFLOW_NIGHTLY.
+const [stoppedMode, stoppedSteps] = process.env.TARFLOW_NIGHTLY ? ['xla', 400] : ['eager', 120];
 test('Control-C stops after a step, saves, and the command that it shows goes on bit for bit', async () => {
   const folder = temporaryFolder();
   const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
   // Enough steps that the signal comes before the last one, and no save before it.
-  const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
+  const long = ['steps', 'saveEvery', 'validateEvery'].map((name) => `${name}=${stoppedSteps}`);
   const { child, ended, stdout } = await started(stopped, ...long, '--mode', stoppedMode);
   child.kill('SIGINT');
   expect(await ended).toBe(130);
-  const step = Number(/Stopped and saved after step (\d+) of 400/.exec(stdout())?.[1]);
+  const step = Number(/Stopped and saved after step (\d+) of/.exec(stdout())?.[1]);
   expect(fs.readdirSync(stopped).sort()).toEqual(runFiles(step));
   const command = stdout()
     .split('\n')
@@ -138,7 +126,7 @@ test('Control-C stops after a step, saves, and the command that it shows goes on
   await succeeds(tarflow(...words.slice(2).map((word) => word.replace(/^'(.*)'$/, '$1'))));
 
   await succeeds(train(whole, long, '--mode', stoppedMode));
-  for (const name of ['checkpoint.safetensors', 'state-400.safetensors']) {
+  for (const name of ['checkpoint.safetensors', `state-${stoppedSteps}.safetensors`]) {
     const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
     expect(a!.equals(b!)).toBe(true);
   }
@@ -376,29 +364,6 @@ describe('a run goes on as its folder records it', () => {
       expect(await refused(tarflow('train', '--out', out, '--resume'))).toMatch(message);
     }
   });
-});
-
-test('a run goes on from another one, its snapshot or its checkpoint', async () => {
-  const folder = temporaryFolder();
-  const first = path.join(folder, 'first');
-  await succeeds(train(first, ['averageDecay=0.5', 'steps=4']));
-  const snapshot = path.join(folder, 'snapshot.safetensors');
-  await succeeds(tarflow('snapshot', first, '--out', snapshot));
-  const before = tf.memory().numTensors;
-  const sources = [first, snapshot, path.join(first, 'checkpoint.safetensors')];
-  for (const [i, from] of sources.entries()) {
-    const out = path.join(folder, `from-${i}`);
-    await succeeds(train(out, ['averageDecay=0.5', 'steps=2'], '--from', from));
-    const { from: begun } = JSON.parse(fs.readFileSync(path.join(out, 'run.json'), 'utf8'));
-    expect(begun).toMatchObject({ checkpoint: path.basename(from), steps: 4 });
-    const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
-    expect(JSON.parse(metadata.details as string).steps).toBe(6);
-  }
-  expect(tf.memory().numTensors).toBe(before);
-  const losses = sources.map((_, i) => records(path.join(folder, `from-${i}`))[0]!.loss);
-  // The snapshot's weights are those of the run, rounded; the checkpoint holds the mean.
-  expect(losses[1]).not.toBe(losses[0]);
-  expect(Math.abs(losses[1]! - losses[0]!)).toBeLessThan(0.1 * Math.abs(losses[2]! - losses[0]!));
 });
 
 describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {
