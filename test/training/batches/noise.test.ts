@@ -52,15 +52,6 @@ describe('Gaussian noise', () => {
   });
 });
 
-test('noise comes from the key alone', () => {
-  const few = (noise: Noise, seed: number): number[] =>
-    Array.from(noisyImages(new Uint8Array(50), noise, randomKey(seed)));
-  for (const noise of [{ kind: 'uniform' }, { kind: 'gaussian', sigma: 1 }] as Noise[]) {
-    expect(few(noise, 1)).toEqual(few(noise, 1));
-    expect(few(noise, 1)).not.toEqual(few(noise, 2));
-  }
-});
-
 test('without noise pixels are on the scale of images', () => {
   const greys = Uint8Array.of(0, 51, 255);
   const images = noisyImages(greys, { kind: 'none' }, randomKey(1));

@@ -295,7 +295,7 @@ describe('tarflow reproduce', () => {
     await refused(tiny(out, 'likelihood-fashion-mnist', '--row', 'Glow on Fashion-MNIST test'));
   });
 
-  test('keeps figures, writes readings of the test split down once, and says what is kept', async () => {
+  test('keeps figures, writes readings of the test split down once, says what is kept or damaged', async () => {
     const out = temporaryFolder();
     const table = 'likelihood-fashion-mnist';
     await succeeds(tiny(out, table, '--row', 'MAF'));
@@ -314,6 +314,15 @@ describe('tarflow reproduce', () => {
     const again = await tiny(out, table, '--row', 'MAF', '--seed', '1');
     expect(again.stdout).toMatch(/read for this figure once before/);
     expect(await testReadings(path.join(out, 'ledger.jsonl'))).toHaveLength(2);
+    // What is damaged is said.
+    const folder = path.join(out, 'tiny/likelihood-fashion-mnist/maf');
+    const kept = fs.readdirSync(folder);
+    const name = expect.stringMatching(/^fashion-mnist-maf-seed-1-[0-9a-f]{16}\.json$/);
+    expect(kept).toEqual([name, name]);
+    for (const one of kept) fs.writeFileSync(path.join(folder, one), '{');
+    expect(await refused(tiny(out, table, '--row', 'MAF'))).toMatch(
+      /\.json is not JSON.*its figures are measured again/,
+    );
   });
 
   test('measures given weights of the right shape, and refuses others', async () => {
@@ -422,17 +431,7 @@ describe('tarflow reproduce', () => {
     expect(fs.existsSync(path.join(out, 'runs'))).toBe(false);
   });
 
-  test('says that kept figures are damaged, and compares before it trains', async () => {
-    const out = temporaryFolder();
-    await succeeds(tiny(out, 'likelihood-fashion-mnist', '--row', 'MAF'));
-    const folder = path.join(out, 'tiny/likelihood-fashion-mnist/maf');
-    const [kept = ''] = fs.readdirSync(folder);
-    expect(kept).toMatch(/^fashion-mnist-maf-seed-1-[0-9a-f]{16}\.json$/);
-    fs.writeFileSync(path.join(folder, kept), '{');
-    expect(await refused(tiny(out, 'likelihood-fashion-mnist', '--row', 'MAF'))).toMatch(
-      /\.json is not JSON.*its figures are measured again/,
-    );
-
+  test('compares before it trains', async () => {
     const fresh = temporaryFolder();
     for (const options of [
       ['--network', 'inception-v3:none.pth'],
