@@ -76,7 +76,7 @@ describe('sampling', () => {
         const taken = ways.filter((_, i) => process.env.TARFLOW_NIGHTLY || i % 2 === first);
         for (const way of taken) {
           const images = await inverse(model, z, { ...how, ...way });
-          expect(difference(images, reference), JSON.stringify(way)).toBeLessThan(2e-4);
+          expect(difference(images, reference), JSON.stringify(way)).toBeLessThan(5e-4);
           images.dispose();
         }
         tf.dispose([z, reference]);
