@@ -124,17 +124,6 @@ describe('the kernel distance', () => {
 });
 
 describe('neighbours', () => {
-  test('of a set and itself: nothing is missing', () => {
-    const { precision, recall, coverage } = neighbourMeasures(sets.real, sets.real);
-    expect([precision, recall, coverage]).toEqual([1, 1, 1]);
-  });
-
-  test('of sets that lie apart: nothing is shared', () => {
-    const far = { ...sets.real, data: sets.real.data.map((value) => value + 100) };
-    const measures = neighbourMeasures(sets.real, far);
-    expect(measures).toEqual({ precision: 0, recall: 0, density: 0, coverage: 0 });
-  });
-
   test('that there are not are refused', () => {
     const two = { data: [0, 1], shape: [2, 1] } as const;
     expect(() => neighbourMeasures(two, two)).toThrow(/Neighbour 3.*2 images.*\n?.*from 1 to 1/);

@@ -172,17 +172,6 @@ test('the validation of Gaussian noise has no bits per dimension', async () => {
   expect(more).toEqual({});
 });
 
-test('the prior moves in a volume-preserving model only', async () => {
-  const variance = async (volumePreserving: boolean): Promise<number[]> => {
-    const config = { ...smallConfig, volumePreserving };
-    const { model } = await train(run({ steps: 2 }, { config }));
-    const values = Array.from(model.buffers.var!.dataSync());
-    return values;
-  };
-  expect(new Set(await variance(false))).toEqual(new Set([1]));
-  expect(new Set(await variance(true)).size).toBeGreaterThan(8);
-});
-
 test.each([
   ['beta1', 0.9],
   ['beta2', 0.95],
