@@ -98,6 +98,16 @@ describe('sample', () => {
 });
 
 describe('denoise', () => {
+  test('the step is the multiplier times the variance of the noise times the score', () => {
+    tf.tidy(() => {
+      const flow = smallFlow();
+      const x = randomImages(flow, 2, 4);
+      const moved = denoise(flow, x, { sigma: 0.2, multiplier: 1.5 });
+      const expected = tf.add(x, tf.mul(score(flow, x), 1.5 * 0.04));
+      expect(difference(moved, expected)).toBeLessThan(1e-6);
+    });
+  });
+
   test('a model that spreads the background has a score, and no noise to take away', async () => {
     const flow = smallFlow({ background: 0 });
     const x = randomImages(flow, 2, 4);
