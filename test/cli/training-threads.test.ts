@@ -181,7 +181,9 @@ describe('tarflow reproduce', () => {
       [settings.steps, undefined],
     ] as const) {
       steps(step);
-      const { stderr } = await tarflow('reproduce', ...oneRow, '--out', out, ...broken);
+      // The other row of the table is not begun.
+      const both = ['--table', 'noise-kinds', '--out', out];
+      const { stderr } = await tarflow('reproduce', ...both, ...broken);
       expect(stderr).toContain('Chosen');
       expect(choice.mock.calls.at(-1)?.[2]).toBe(threads);
     }

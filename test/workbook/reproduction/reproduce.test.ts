@@ -300,10 +300,9 @@ describe('tarflow reproduce', () => {
     expect(await testReadings(path.join(out, 'ledger.jsonl'))).toHaveLength(2);
     // What is damaged is said.
     const folder = path.join(out, 'tiny/likelihood-fashion-mnist/maf');
-    const kept = fs.readdirSync(folder);
-    const name = expect.stringMatching(/^fashion-mnist-maf-seed-1-[0-9a-f]{16}\.json$/);
-    expect(kept).toEqual([name, name]);
-    for (const one of kept) fs.writeFileSync(path.join(folder, one), '{');
+    const [kept = ''] = fs.readdirSync(folder);
+    expect(kept).toMatch(/^fashion-mnist-maf-seed-1-[0-9a-f]{16}\.json$/);
+    fs.writeFileSync(path.join(folder, kept), '{');
     expect(await refused(tiny(out, table, '--row', 'MAF'))).toMatch(
       /\.json is not JSON.*its figures are measured again/,
     );
