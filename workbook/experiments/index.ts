@@ -3,8 +3,9 @@ import {
   findExperiment as find,
   registerExperiments,
 } from '../../src/training/experiment.js';
-// The sets of emoji, on which some of them are trained, become known by name.
+// The sets of emoji and of outliers become known by name.
 import '../data/emoji.js';
+import '../data/outliers.js';
 import { design } from './design.js';
 import { emojiFromText } from './emoji-text.js';
 import { images } from './images.js';
