@@ -24,7 +24,7 @@ import {
 
 const starflowSchema = goldenSchema.extend({
   config: z.object({
-    cond: z.enum(['class', 'text']),
+    cond: z.enum(['class', 'text', 'none']),
     classes: z.number(),
     H: z.number(),
     W: z.number(),
@@ -79,7 +79,9 @@ export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<
     const noise = collected.own(
       tidy(() => of(flow.config, goldenTensor<tf.Tensor4D>(golden, 'noise')).tokens),
     );
-    const guided = (weight: number): InverseOptions => ({ guidance: { rule: 'product', weight } });
+    // Without a condition both predictions are the same, and guidance changes nothing.
+    const guided = (weight: number): InverseOptions =>
+      config.cond === 'none' ? {} : { guidance: { rule: 'product', weight } };
     const runs: Record<string, InverseOptions> = {
       // The published code takes annealing here and ignores it; ours refuses it.
       'sample.g3.0_ann': guided(3),
@@ -102,8 +104,9 @@ export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<
   }
 }
 
-/** What a file's model reads besides images: captions, which the caller frees, or labels. */
-function conditionOf(golden: GoldenFile, cond: 'class' | 'text'): Context {
+/** What a file's model reads besides images: captions, which the caller frees, labels, or nothing. */
+function conditionOf(golden: GoldenFile, cond: 'class' | 'text' | 'none'): Context {
+  if (cond === 'none') return {};
   if (cond === 'text') return { text: goldenTensor<tf.Tensor3D>(golden, 'y') };
   return { label: Int32Array.from(goldenInput(golden, 'cond').data) };
 }
