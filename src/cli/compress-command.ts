@@ -1,22 +1,15 @@
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { compressImages } from '../compression/compressed-images.js';
 import { pictureFileBytes } from '../compression/picture-file.js';
 import { UserError } from '../core/errors.js';
 import { readBytes, writeAtomically } from '../core/files.js';
-import {
-  decodedImage,
-  imageExtensions,
-  loadedSharp,
-  measuredImage,
-} from '../data/encoded/image-file.js';
+import { decodedImage, loadedSharp, measuredImage } from '../data/encoded/image-file.js';
 import type { ImageSize } from '../data/source.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { dimensions } from '../flow/model.js';
 import { checkpointArgument, checkWritable, count, counted } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import { conditionsInTurn } from './condition-options.js';
-import { isFolder } from './image-files.js';
 
 interface CompressOptions {
   out: string;
@@ -31,7 +24,7 @@ export const compress = defineCommand({
   options: (command) =>
     command
       .addArgument(checkpointArgument())
-      .argument('<pictures...>', "files of the model's size, or folders of them")
+      .argument('<pictures...>', "files of pictures of the model's size")
       .requiredOption('--out <file>', 'the file to write, e.g. pictures.tflow')
       .option(
         '--label <label>',
@@ -48,7 +41,7 @@ compute the same as here. It needs the model, too. What else a file holds, as EX
 
 Examples:
   $ tarflow compress runs/density mypics/*.png --out pictures.tflow
-  $ tarflow compress runs/mypics mypics/cat --label cat --out cats.tflow`,
+  $ tarflow compress runs/mypics mypics/cat/*.png --label cat --out cats.tflow`,
   run,
 });
 
@@ -102,12 +95,11 @@ async function run(
   });
 }
 
-/** The names and grey levels (count, channels, height, width) of pictures in files and folders. */
+/** The names and grey levels (count, channels, height, width) of pictures in files. */
 async function picturesOf(
-  given: readonly string[],
+  files: readonly string[],
   image: ImageSize,
 ): Promise<{ names: string[]; levels: Uint8Array }> {
-  const files = given.flatMap((place) => (isFolder(place) ? picturesIn(place) : [place]));
   const names = files.map((file) => path.parse(file).name);
   const twice = names.findIndex((name, i) => names.indexOf(name) < i);
   if (twice >= 0) {
@@ -116,17 +108,6 @@ async function picturesOf(
   const levels: Uint8Array[] = [];
   for (const file of files) levels.push(await exactLevels(file, image));
   return { names, levels: Buffer.concat(levels) };
-}
-
-function picturesIn(folder: string): string[] {
-  const files = fs
-    .readdirSync(folder)
-    .filter((name) => imageExtensions.includes(path.extname(name).slice(1).toLowerCase()));
-  if (files.length > 0) return files.sort().map((name) => path.join(folder, name));
-  throw new UserError(
-    `The folder ${folder} has no pictures`,
-    `Expected ${imageExtensions.join(', ')}`,
-  );
 }
 
 /**

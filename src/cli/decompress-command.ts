@@ -51,7 +51,12 @@ async function run(file: string, { out, model: asked }: DecompressOptions): Prom
   if ((await fs.readdir(folder).catch(() => [])).length > 0) {
     throw new UserError(`The folder ${out} is not empty`, 'Give a new one as --out');
   }
-  const { engine } = await startEngine({ engine: needed.name });
+  const { version } = await startEngine({ engine: needed.name });
+  if (version !== needed.version) {
+    console.error(
+      `${file} was written by ${needed.version}, and this is ${version}, which may compute otherwise.`,
+    );
+  }
   const checkpoint = asked ?? written.file;
   await fs.access(checkpoint).catch(() => {
     throw new UserError(
@@ -59,7 +64,7 @@ async function run(file: string, { out, model: asked }: DecompressOptions): Prom
       'Say where it is: --model CHECKPOINT',
     );
   });
-  return withModel(checkpoint, async ({ model, own }) => {
+  return withModel(checkpoint, async ({ model, engine, own }) => {
     const digest = weightsDigest(model);
     if (digest !== written.digest) {
       throw new UserError(

@@ -9,7 +9,7 @@ const levels = 256;
 const cellsOfUnit = (levels / 2) * cellsOfLevel;
 
 /** The number in the middle of a cell. */
-export function valueOf(cell: number): number {
+export function middleOf(cell: number): number {
   return (cell + 0.5) / cellsOfUnit;
 }
 
@@ -59,12 +59,7 @@ export function normalise(stack: AnsStack, cell: number, mean: number, logScale:
 }
 
 /** The way back of {@link normalise}. */
-export function denormalise(
-  stack: AnsStack,
-  cell: number,
-  mean: number,
-  logScale: number,
-): number {
+export function denormalise(stack: AnsStack, cell: number, mean: number, logScale: number): number {
   const { shift, factor, divisor } = scaleOf(mean, logScale);
   const product = exact(cell * divisor) + stack.popUniform(divisor);
   const quotient = Math.floor(product / factor);
@@ -124,7 +119,8 @@ const mostLatent = 2 ** 47;
 export function pushLatent(stack: AnsStack, cell: number): void {
   if (standard.has(cell)) {
     standard.push(stack, cell);
-    return stack.push(1, allFrequencies - 1);
+    stack.push(1, allFrequencies - 1);
+    return;
   }
   if (!(Math.abs(cell) < mostLatent)) throw new CodingError('a latent is too large');
   const high = Math.floor((cell + mostLatent) / allFrequencies);

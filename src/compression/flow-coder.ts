@@ -181,7 +181,7 @@ export class FlowCoder {
       for (let t = block.given; t < end; t++) {
         const before = cache;
         const { mean, logScale, longer } = tidy(() => {
-          const known = t === 0 ? [] : Float32Array.from(ordered[t - 1]!, cell.valueOf);
+          const known = t === 0 ? [] : Float32Array.from(ordered[t - 1]!, cell.middleOf);
           const input = tf.tensor3d(known, [rows, t === 0 ? 0 : 1, block.width]);
           const place = { start: Math.max(0, t - 1), cache, conditions, keepCache: t + 1 < end };
           const { next, cache: longer } = block.predict(input, place);

@@ -21,7 +21,12 @@ import { startWebGpu } from './webgpu.js';
  */
 export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
-export const engineNames = ['tensorflow', 'webgpu', 'wasm', 'cpu'] as const satisfies readonly EngineName[];
+export const engineNames = [
+  'tensorflow',
+  'webgpu',
+  'wasm',
+  'cpu',
+] as const satisfies readonly EngineName[];
 
 /** Which engine runs, and on what. */
 export interface EngineReport {

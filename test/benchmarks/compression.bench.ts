@@ -34,7 +34,10 @@ const byteCoders: Record<string, (bytes: Uint8Array) => Uint8Array> = {
       zstdCompressSync?: (bytes: Uint8Array, options: object) => Uint8Array;
     };
     const level = { params: { 100: 22 } };
-    return zstdCompressSync?.(bytes, level) ?? execFileSync('zstd', ['-22', '--ultra', '-c'], { input: bytes });
+    return (
+      zstdCompressSync?.(bytes, level) ??
+      execFileSync('zstd', ['-22', '--ultra', '-c'], { input: bytes })
+    );
   },
   Brotli: (bytes) => zlib.brotliCompressSync(bytes),
 };
@@ -75,7 +78,11 @@ function asOne(pictures: readonly Picture[], channels: number): Picture {
   return { pixels: whole, width: columns * width, height: rows * height };
 }
 
-async function bytesOf(coder: string, pictures: readonly Picture[], channels: number): Promise<number> {
+async function bytesOf(
+  coder: string,
+  pictures: readonly Picture[],
+  channels: number,
+): Promise<number> {
   let sum = 0;
   for (const { pixels, width, height } of pictures) {
     const byBytes = byteCoders[coder];
@@ -87,7 +94,10 @@ async function bytesOf(coder: string, pictures: readonly Picture[], channels: nu
     const raw = { width, height, channels: grey ? 1 : 3 } as const;
     const picture = sharp(pixels, { raw }).toColourspace(grey ? 'b-w' : 'srgb');
     const coded = await pictureCoders[coder]!(picture).toBuffer();
-    const back = await sharp(coded).toColourspace(grey ? 'b-w' : 'srgb').raw().toBuffer();
+    const back = await sharp(coded)
+      .toColourspace(grey ? 'b-w' : 'srgb')
+      .raw()
+      .toBuffer();
     if (!back.equals(pixels)) return Number.NaN;
     sum += coded.length;
   }
@@ -99,7 +109,10 @@ async function main(): Promise<void> {
   const { dataset = '' } = model.details;
   const data = await openDataset(dataset, split as Split, { image: model.config.image });
   const count = Math.min(Number(images), data.length);
-  const levels = await pixelBatch(data, Array.from({ length: count }, (_, i) => i));
+  const levels = await pixelBatch(
+    data,
+    Array.from({ length: count }, (_, i) => i),
+  );
   const perDimension = (bytes: number) => (8 * bytes) / (count * dimensions(model.config));
   const { mean } = await datasetBitsPerDimension(model, data, { count });
   const begun = performance.now();

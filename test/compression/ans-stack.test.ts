@@ -54,7 +54,8 @@ describe('the coder', () => {
     let bits = 0;
     for (const u of uniform(key, 20_000)) {
       let symbol = 0;
-      for (let rest = u * 100 - weights[0]!; rest > 0 && symbol < 4; rest -= weights[symbol]!) symbol++;
+      for (let rest = u * 100 - weights[0]!; rest > 0 && symbol < 4; rest -= weights[symbol]!)
+        symbol++;
       frequencies.push(stack, symbol);
       bits -= Math.log2(weights[symbol]! / 100);
     }
