@@ -84,8 +84,17 @@ async function run(
     const bitsPerDimension = (8 * code.length) / (names.length * dimensions(config));
     return {
       json: {
-        ...{ checkpoint, out, images: names.length, bytes: bytes.length, codeBytes: code.length },
-        ...{ bitsPerDimension, lent, borrowedBits, batch: compressed.batch, seconds, engine },
+        checkpoint,
+        out,
+        images: names.length,
+        bytes: bytes.length,
+        codeBytes: code.length,
+        bitsPerDimension,
+        lent,
+        borrowedBits,
+        batch: compressed.batch,
+        seconds,
+        engine,
       },
       text:
         `${counted(names.length, 'picture')} in ${bytes.length} bytes, ${bitsPerDimension.toFixed(3)} bits per ` +

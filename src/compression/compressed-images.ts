@@ -69,8 +69,12 @@ export async function compressImages(
     onProgress?.(end / count / 2);
   }
   const compressed = {
-    ...{ batch, label, lent: { images, bytes: bytes.length } },
-    ...{ arithmetic: await coder.arithmetic(), checksum: checksumOf(levels), code: stack.bytes() },
+    batch,
+    label,
+    lent: { images, bytes: bytes.length },
+    arithmetic: await coder.arithmetic(),
+    checksum: checksumOf(levels),
+    code: stack.bytes(),
   };
   await decompressImages(model, compressed, count, (share) => onProgress?.((1 + share) / 2));
   return { ...compressed, borrowedBits: 16 * stack.borrowed };
