@@ -77,7 +77,7 @@ describe('the coder', () => {
 });
 
 describe('cells', () => {
-  const few = Array.from(normal(key, 400), (value, i) => Math.round(value * 10 ** (i % 8)));
+  const few = Array.from(normal(key, 400), (value, i) => Math.round(value * 10 ** (i % 8)) + 0);
 
   test('are scaled one to one, with as many bits more as the scale says', () => {
     const stack = fresh();

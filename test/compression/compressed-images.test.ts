@@ -83,7 +83,10 @@ test('what is not decoded by the same arithmetic or is another message gives no 
   for (let at = 0; at < compressed.code.length; at++) {
     const code = compressed.code.slice();
     code[at]! ^= 1 << (at % 8);
-    await expect(decompressImages(model, { ...compressed, code }, 6)).rejects.toThrow(refusal);
+    // Bits that were made up to be borrowed mean nothing.
+    const images = await decompressImages(model, { ...compressed, code }, 6).catch(String);
+    if (typeof images === 'string') expect(images).toMatch(refusal);
+    else expect(images).toEqual(levels);
   }
   const short = { ...compressed, code: compressed.code.subarray(2) };
   await expect(decompressImages(model, short, 6)).rejects.toThrow(refusal);
