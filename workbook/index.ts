@@ -43,7 +43,6 @@ export * from './measures/hidden-tokens.js';
 export * from './measures/jacobian.js';
 export * from './measures/loss-convergence.js';
 export * from './measures/nearest-images.js';
-export * from './measures/pca.js';
 export * from './measures/train-classifier.js';
 export * from './notebook/dataset-images.js';
 export * from './notebook/fashion-judge.js';
@@ -52,7 +51,7 @@ export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
 export * from './notebook/numbers-in-text.js';
 export * from './notebook/published-rows.js';
-export { saveTable, showTable } from './notebook/tables.js';
+export { showTable } from './notebook/tables.js';
 export * from './notebook/timing.js';
 export {
   type FigureName,

@@ -54,7 +54,7 @@ async function tensorView(tensor: tf.Tensor): Promise<View> {
   return images ? imagesView(images, text.join('\n')) : textView(text.join('\n'));
 }
 
-/** '04-guidance: 12 figures recorded, …'; its figures are in the table at the notebook's end. */
+/** 'noise-kinds: 6 figures recorded, …'; its figures are in a table of the notebook. */
 function claimText({ id, figures, read }: RecordedClaim): string {
   const values = Object.keys(figures).length;
   const from = read.length > 0 ? `, ${read.length} of them read from earlier runs` : '';

@@ -24,7 +24,7 @@ import {
 
 const starflowSchema = goldenSchema.extend({
   config: z.object({
-    cond: z.enum(['class', 'text']),
+    cond: z.enum(['class', 'text', 'none']),
     classes: z.number(),
     H: z.number(),
     W: z.number(),
@@ -70,9 +70,8 @@ export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<
   const flow = goldenStarFlow(golden);
   const collected = new Collected();
   try {
-    const text = collected.own(goldenTensor<tf.Tensor3D>(golden, 'y'));
-    const label = () => Int32Array.from(goldenInput(golden, 'cond').data);
-    const given: Context = config.cond === 'text' ? { text } : { label: label() };
+    const given = conditionOf(golden, config.cond);
+    if (given.text) collected.own(given.text);
     const image = (tokens: tf.Tensor3D) => unpatchify({ ...flow.config, slowest: 'pixel' }, tokens);
     const z = collected.own(putPasses(collected, flow, golden, given, image));
     putFormulae(collected, flow, golden);
@@ -80,7 +79,9 @@ export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<
     const noise = collected.own(
       tidy(() => of(flow.config, goldenTensor<tf.Tensor4D>(golden, 'noise')).tokens),
     );
-    const guided = (weight: number) => ({ guidance: { rule: 'product', weight } }) as const;
+    // Without a condition both predictions are the same, and guidance changes nothing.
+    const guided = (weight: number): InverseOptions =>
+      config.cond === 'none' ? {} : { guidance: { rule: 'product', weight } };
     const runs: Record<string, InverseOptions> = {
       // The published code takes annealing here and ignores it; ours refuses it.
       'sample.g3.0_ann': guided(3),
@@ -103,6 +104,13 @@ export async function starflowResults(golden: GoldenFile, mode?: Mode): Promise<
   }
 }
 
+/** What a file's model reads besides images: captions, which the caller frees, labels, or nothing. */
+function conditionOf(golden: GoldenFile, cond: 'class' | 'text' | 'none'): Context {
+  if (cond === 'none') return {};
+  if (cond === 'text') return { text: goldenTensor<tf.Tensor3D>(golden, 'y') };
+  return { label: Int32Array.from(goldenInput(golden, 'cond').data) };
+}
+
 /** The configuration of the model in a golden file. */
 export function goldenStarFlowConfig(golden: GoldenFile): StarFlowConfig {
   const { model, H, W, classes, cond } = described(golden, starflowSchema).config;
@@ -110,7 +118,7 @@ export function goldenStarFlowConfig(golden: GoldenFile): StarFlowConfig {
   return {
     kind: 'starflow',
     image: { channels: model.in_channels, height: H, width: W },
-    classes: text ? 0 : classes,
+    classes: cond === 'class' ? classes : 0,
     nullClass: true,
     ...(text && { text }),
     patchSize: model.patch_size,
@@ -132,7 +140,6 @@ export function goldenStarFlow(golden: GoldenFile): StarFlow {
   const config = goldenStarFlowConfig(golden);
   const { text } = config;
   const { var: _, ...state } = goldenState(golden);
-  const empty = goldenInput(golden, 'y_null');
   return modelOfState(
     starflow,
     config,
@@ -141,7 +148,7 @@ export function goldenStarFlow(golden: GoldenFile): StarFlow {
       ...(text && {
         empty_text: {
           shape: [text.entries, text.width],
-          data: empty.data.slice(0, text.entries * text.width),
+          data: goldenInput(golden, 'y_null').data.slice(0, text.entries * text.width),
         },
       }),
     },
@@ -163,10 +170,10 @@ function putPasses(
   const { forward } = ability(starflow, 'flow');
   return tidy(() => {
     const x = goldenTensor<tf.Tensor4D>(golden, 'x');
-    const y = goldenTensor<tf.Tensor3D>(golden, 'y');
-    const conditions = flow.config.text
-      ? { text: y }
-      : { classes: tf.squeeze<tf.Tensor2D>(y, [1]) };
+    const conditions = {
+      ...(given.text && { text: given.text }),
+      ...(given.label && { classes: tf.squeeze<tf.Tensor2D>(goldenTensor(golden, 'y'), [1]) }),
+    };
     const { tokens } = ability(starflow, 'tokens').of(flow.config, x);
     const result = forward(flow, x, conditions);
     const states = [tokens, ...result.outputs];

@@ -1,14 +1,9 @@
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import * as polars from 'nodejs-polars';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { UserError } from '../../src/core/errors.js';
 import { formatValue } from '../../src/show/table.js';
-import { saveTable, showTable } from '../../workbook/notebook/tables.js';
-import { sharedFolder } from '../temporary-folder.js';
+import { showTable } from '../../workbook/notebook/tables.js';
 import { leaveNotebook, pretendNotebook } from '../workbook/kernel.js';
 
-const folder = sharedFolder();
 afterEach(() => {
   leaveNotebook();
   vi.restoreAllMocks();
@@ -75,20 +70,4 @@ describe('showTable', () => {
       'TarFlow       2.990',
     ]);
   });
-});
-
-test('saveTable writes all digits and quotes what needs it, whole or not at all', async () => {
-  const file = path.join(folder, 'tables', 'bpd.csv');
-  await saveTable(
-    [
-      { a: 1 / 3, 'b, c': 'say "x"' },
-      { a: null, d: 2 },
-    ],
-    file,
-  );
-  expect(fs.readFileSync(file, 'utf8')).toBe('a,"b, c",d\n0.3333333333333333,"say ""x""",\n,,2\n');
-  const frame = polars.readCSV(file);
-  expect(frame.columns).toEqual(['a', 'b, c', 'd']);
-  await expect(saveTable(rows, path.join(file, 'x.csv'))).rejects.toThrow(UserError);
-  expect(fs.readdirSync(path.dirname(file))).toEqual(['bpd.csv']);
 });

@@ -2,24 +2,10 @@ import type { Plan } from '../../src/sampling/planner/plan-file.js';
 import { type Solver, solverText } from '../../src/sampling/solvers/solvers.js';
 import { twoDigits } from '../notebook/numbers-in-text.js';
 import { showTable } from '../notebook/tables.js';
-import type { Acceleration, AccelerationRow } from '../records/record.js';
+import type { Acceleration } from '../records/record.js';
 
 /** Statistics of fewer images differ so much from seed to seed that they say nothing. */
 export const imagesForStatistics = 16;
-
-/**
- * How far the pixel statistics of a row's samples are from those of sequential samples, as a multiple
- * of the distance between two seeds: the larger of the multiples for means and for deviations.
- *
- * @returns undefined if the table has too few images, see {@link imagesForStatistics}
- */
-export function statisticsInSeeds(
-  { batch, repeats, seedNoise }: Pick<Acceleration, 'batch' | 'repeats' | 'seedNoise'>,
-  { statistics }: Pick<AccelerationRow, 'statistics'>,
-): number | undefined {
-  if (batch * repeats < imagesForStatistics) return undefined;
-  return Math.max(statistics.mean / seedNoise.mean, statistics.deviation / seedNoise.deviation);
-}
 
 /**
  * Shows strategies side by side: times, iterations of each block, segments of samples that were solved token

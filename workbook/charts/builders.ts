@@ -1,4 +1,4 @@
-import { type ChartSpec, levelColour, palette, publishedColour } from './chart.js';
+import { type ChartSpec, errorColour, levelColour, palette } from './chart.js';
 
 /** One datum: named numbers, and names that tell series and categories apart. */
 export type Row = Record<string, number | string | null | undefined>;
@@ -160,7 +160,7 @@ export function barChart(
   const longest = Math.max(...[...categories].map((name) => String(name).length));
   const band = Math.max(7 * Math.min(longest, 22) + 16, 40 * barsInOne + 20);
   const width = chart.width ?? Math.max(300, band * categories.size);
-  const errors = errorRules(chart, place, { color: publishedColour });
+  const errors = errorRules(chart, place, { color: errorColour });
   return framed({ ...chart, width }, [bars, ...errors]);
 }
 
@@ -281,7 +281,7 @@ export function sideBySide(
 
 /**
  * A dashed horizontal line to lay over a chart, for what something that was measured or computed here
- * is compared with: a bound, real images. A published figure has a {@link publishedLine}.
+ * is compared with: a bound, real images.
  *
  * @param label written at the right end: 'above' or 'below' the line, or in the margin 'beside' it
  */
@@ -390,29 +390,6 @@ function seriesColour(
     type: 'nominal',
     scale: { domain: names },
     legend: { title: null, orient: 'top', direction: 'horizontal', columns: 4 },
-  };
-}
-
-/**
- * A figure that a paper reports, as a dashed, dark line to lay over a chart, with its name below its left
- * end. Nothing that was measured here looks like this.
- *
- * @param label for example 'TarFlow, ImageNet 64×64 (Table 2)'
- */
-export function publishedLine(value: number, label: string): ChartSpec {
-  const y = { field: 'level', type: 'quantitative' };
-  const data = { values: [{ level: round(value), label: `published: ${label}` }] };
-  const dashed = { type: 'rule', strokeDash: [6, 4], strokeWidth: 1.4, color: publishedColour };
-  const place = { align: 'left', baseline: 'top', dx: 5, dy: 5 };
-  const text = { type: 'text', fontSize: 11, fontStyle: 'italic', ...place };
-  const name = { data, encoding: { x: { value: 0 }, y, text: { field: 'label' } } };
-  return {
-    layer: [
-      { data, mark: dashed, encoding: { y } },
-      // A white outline keeps the letters readable over lines.
-      { ...name, mark: { ...text, stroke: 'white', strokeWidth: 4, strokeJoin: 'round' } },
-      { ...name, mark: { ...text, color: publishedColour } },
-    ],
   };
 }
 

@@ -154,8 +154,7 @@ interface TextMetrics {
 
 /**
  * Colours that people with any kind of colour blindness can tell apart, in the order in which series
- * take them (Okabe and Ito 2008, then a dark brown and a grey). Black is reserved for published
- * figures.
+ * take them (Okabe and Ito 2008, then a dark brown and a grey). Black is none of them.
  */
 export const palette = [
   '#0072b2',
@@ -168,8 +167,8 @@ export const palette = [
   '#7f7f7f',
 ] as const;
 
-/** The colour of what a paper reports, in contrast to what was measured here. */
-export const publishedColour = '#333333';
+/** The colour of rules that tell the error of a bar. */
+export const errorColour = '#333333';
 
 const ink = '#222222';
 const quiet = '#5a5a5a';

@@ -1,11 +1,4 @@
-import { mean, standardDeviation } from '../../src/evaluation/index.js';
-
-/** “mean ± standard deviation”; of a single value “value (n = 1)”, as its deviation is unknown. */
-export function plusMinus(values: readonly number[], digits = 2): string {
-  const centre = mean(values).toFixed(digits);
-  if (values.length === 1) return `${centre} (n = 1)`;
-  return `${centre} ± ${standardDeviation(values).toFixed(digits)}`;
-}
+import { mean } from '../../src/evaluation/index.js';
 
 /** A range of values in so many bins of equal width. */
 export interface Bins {
@@ -33,12 +26,6 @@ export function histogram(
     value: from + (bin + 0.5) * width,
     density: count / values.length / width,
   }));
-}
-
-/** The empirical distribution: each value, and the share of values up to it, in ascending order. */
-export function cumulativeShares(values: ArrayLike<number>): { value: number; share: number }[] {
-  const sorted = Float64Array.from(values).sort();
-  return Array.from(sorted, (value, i) => ({ value, share: (i + 1) / sorted.length }));
 }
 
 /** How steadily a curve falls. */

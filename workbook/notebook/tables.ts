@@ -1,10 +1,7 @@
-import { writeAtomically } from '../../src/core/files.js';
 import { display, type MimeBundle } from '../../src/show/display.js';
 import { escapeXml } from '../../src/show/sharp.js';
 import {
   type Frame,
-  isAbsent,
-  rowsOf,
   type TableOptions,
   type TableRows,
   tableCells,
@@ -23,17 +20,6 @@ export function tableBundle(table: TableRows | Frame, options: TableOptions = {}
     'text/html': html(columns, texts, numeric, options.caption),
     'text/plain': tableText(table, options),
   };
-}
-
-/**
- * Writes a table as CSV with all digits, whole or not at all.
- * @throws UserError where it cannot be written
- */
-export async function saveTable(table: TableRows | Frame, file: string): Promise<void> {
-  const rows = rowsOf(table);
-  const { columns } = tableCells(rows);
-  const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
-  await writeAtomically(file, lines.map((line) => `${line.map(csvField).join(',')}\n`).join(''));
 }
 
 /** An HTML table with words to the left, numbers to the right, and a caption. */
@@ -58,11 +44,4 @@ function html(
     caption === undefined ? '' : `<caption style="${style}">${escapeXml(caption)}</caption>`;
   const body = texts.map((cells) => row(cells, 'td')).join('\n');
   return `<table>${above}<thead>${row(columns, 'th')}</thead>\n<tbody>${body}</tbody></table>`;
-}
-
-/** A field by RFC 4180: quoted if it holds a comma, a quote or a line break. */
-function csvField(value: unknown): string {
-  if (isAbsent(value)) return '';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -1,10 +1,14 @@
+import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import type { DataFrame } from 'nodejs-polars';
+import { z } from 'zod';
 import { UserError } from '../../src/core/errors.js';
 import { median } from '../../src/sampling/planner/timing.js';
+import type { MeasurementId } from '../papers/index.js';
 import { readAccelerations } from './accelerations.js';
-import { type Kind, readRecord } from './record.js';
-import { resultToRead } from './results-folder.js';
+import { readClaim } from './claim.js';
+import { type Kind, readRecord, readResult } from './record.js';
+import { resultsFolder, resultToRead } from './results-folder.js';
 import { readCommittedTable } from './table.js';
 import { readCommittedRun } from './training-run.js';
 
@@ -106,6 +110,60 @@ export async function blocksFrame(): Promise<DataFrame> {
       'early factor': factors.early,
       'late factor': factors.late,
     })),
+  );
+}
+
+/**
+ * Recorded figures, a line for each: `record`, `figure`, `value`, its standard `error` where one is
+ * recorded, and `n`, of how many samples, images or trainings it is.
+ *
+ * @param ids of the records in `results/claims`
+ * @throws UserError where one is not there
+ */
+export async function figuresFrame(ids: readonly MeasurementId[]): Promise<DataFrame> {
+  const rows = ids.map(async (id) => {
+    const claim = await readClaim(id);
+    if (!claim) throw new UserError(`No claim '${id}' is recorded`, 'Run what records it');
+    return Object.entries(claim.figures).map(([figure, value]) => {
+      const [error, n] = [claim.errors[figure] ?? null, claim.n[figure] ?? null];
+      return { record: id, figure, value, error, n };
+    });
+  });
+  return frameOf((await Promise.all(rows)).flat());
+}
+
+const conformanceSchema = z.object({
+  engine: z.object({ engine: z.string() }),
+  files: z.array(
+    z.object({
+      file: z.string(),
+      rows: z.array(
+        z.object({
+          tensor: z.string(),
+          error: z.number().nullable(),
+          bound: z.number().nullable(),
+          pass: z.boolean(),
+        }),
+      ),
+    }),
+  ),
+});
+
+/**
+ * The tensors that the authors' code computed, and how near the library comes to each on each engine:
+ * `engine`, `file` of `test/golden`, `tensor`, `error`, `bound`, and whether they agree, `pass`.
+ */
+export async function conformanceFrame(): Promise<DataFrame> {
+  const names = (await readdir(path.join(resultsFolder(), 'conformance'))).sort();
+  const reports = await Promise.all(
+    names.map((name) => readResult(conformanceSchema, path.join('conformance', name))),
+  );
+  return frameOf(
+    reports.flatMap(({ engine: { engine }, files }) =>
+      files.flatMap(({ file, rows }) =>
+        rows.map((row) => ({ engine, file: path.basename(file, '.safetensors'), ...row })),
+      ),
+    ),
   );
 }
 

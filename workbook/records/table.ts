@@ -1,12 +1,6 @@
 import { UserError } from '../../src/core/errors.js';
-import {
-  convergedBelow,
-  type LossConvergence,
-  lossConvergence,
-} from '../measures/loss-convergence.js';
 import { type Figure, type RecordOf, type RowResult, readRecord } from './record.js';
 import { resultToRead } from './results-folder.js';
-import { findCommittedRun, readCommittedRun } from './training-run.js';
 
 /** What `tarflow reproduce` made of a table. */
 export type ReproducedTable = RecordOf<'table'>;
@@ -28,13 +22,6 @@ export interface CommittedTable {
    * @throws UserError where the row or the figure is not there
    */
   figure(row: string, measure: string): TableFigure;
-  /**
-   * How much the held-out loss still changed over the last fifth of each training of a row, in the order
-   * of its seeds: as the table has it, or else by the logs in `results/training/`. Null where a log does
-   * not tell, as {@link lossConvergence} says.
-   * @throws UserError where the row or the log of one of its trainings is not there
-   */
-  convergence(row: string): Promise<(LossConvergence | null)[]>;
 }
 
 /**
@@ -49,7 +36,7 @@ export interface CommittedTable {
  *
  * const table = await readCommittedTable('deep-shallow-workbook');
  * const [row = ''] = table.rows;
- * console.log(row, table.figure(row, 'FID').values, await table.convergence(row));
+ * console.log(row, table.figure(row, 'FID').values);
  * ```
  */
 export async function readCommittedTable(name: string): Promise<CommittedTable> {
@@ -79,51 +66,5 @@ export async function readCommittedTable(name: string): Promise<CommittedTable> 
       `It has ${figures.map((each) => each.measure).join(', ')}`,
     );
   };
-  return { rows, row, figure, convergence: async (of) => convergenceOf(row(of)) };
-}
-
-/**
- * {@link CommittedTable.convergence} in a few words, for example '0.40, 0.52 % (1 of 2 below 0.5 %)'; a
- * dash stands for a training whose log does not tell.
- */
-export function convergenceSummary(trainings: readonly (LossConvergence | null)[]): string {
-  const shares = trainings.map((each) => (each ? (100 * each.share).toFixed(2) : '–')).join(', ');
-  const converged = trainings.filter((each) => each?.converged).length;
-  return `${shares} % (${converged} of ${trainings.length} below ${100 * convergedBelow} %)`;
-}
-
-async function convergenceOf({
-  figures,
-  model,
-  settings,
-}: RowResult): Promise<(LossConvergence | null)[]> {
-  const taken = figures.flatMap(({ ours }) => (typeof ours === 'string' ? [] : [ours]));
-  const stated = taken.find(({ convergence }) => convergence)?.convergence;
-  if (stated) return stated;
-  // A training that was followed has its held-out losses among its points.
-  const points = taken.find((figure) => figure.points)?.points;
-  if (points) {
-    return points.map((followed) => {
-      const records = followed.map(({ step, loss }) => ({ step, validation: { loss } }));
-      return lossConvergence(records) ?? null;
-    });
-  }
-  const experiment = model.slice(0, model.lastIndexOf(' ('));
-  if (settings.seeds.length === 0) {
-    throw new UserError(`${model} was given as weights`, 'Its training is not known here');
-  }
-  const found: (LossConvergence | null)[] = [];
-  for (const seed of settings.seeds) {
-    const name = `${experiment}-seed-${seed}`;
-    const run = findCommittedRun(name);
-    if (run === undefined) {
-      throw new UserError(
-        `There is no log of ${name} in results/training`,
-        'Fill the row anew by `tarflow reproduce`, and commit its trainings there (data-scripts/commit-run.mjs)',
-      );
-    }
-    const { records } = await readCommittedRun(run);
-    found.push(lossConvergence(records) ?? null);
-  }
-  return found;
+  return { rows, row, figure };
 }

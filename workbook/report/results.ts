@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
@@ -18,7 +18,6 @@ import {
 } from '../papers/index.js';
 import { type RecordedClaim, readClaim } from '../records/claim.js';
 import { readResult } from '../records/record.js';
-import { resultsFolder } from '../records/results-folder.js';
 import { findCommittedRun, readCommittedRun } from '../records/training-run.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
 
@@ -28,12 +27,8 @@ export async function summaryTable(): Promise<string> {
   const judged = claims.map((claim) => ({ ...claim, ...judge(claim, evidence) }));
   const measured = judged.filter(({ verdict }) => verdict !== 'not measured yet');
   const open = judged.filter((claim) => !measured.includes(claim));
-  const { claim, ours, verdict } = await conformanceRow();
   return [
-    markdownTable([
-      { claim: `${claim}: ${ours}`, verdict },
-      ...measured.map((one) => ({ claim: nameOf(one), verdict: verdictText(one) })),
-    ]),
+    markdownTable(measured.map((one) => ({ claim: nameOf(one), verdict: verdictText(one) }))),
     `Not measured yet: ${open.map(nameOf).join(', ')}.`,
   ].join('\n\n');
 }
@@ -123,29 +118,6 @@ export async function expectationTable(): Promise<string> {
   return markdownTable((await Promise.all(rows)).flat());
 }
 
-const conformanceSchema = z.object({
-  files: z.array(z.object({ rows: z.array(z.object({ pass: z.boolean() })) })),
-});
-
-/** How many tensors of the published code agree, on the engine on which fewest do. */
-async function conformanceRow() {
-  const folder = path.join(resultsFolder(), 'conformance');
-  const engines = (await readdir(folder)).filter((name) => name.endsWith('.json')).sort();
-  const counts = await Promise.all(
-    engines.map(async (name) => {
-      const { files } = await readResult(conformanceSchema, path.join('conformance', name));
-      const rows = files.flatMap((file) => file.rows);
-      return { passed: rows.filter(({ pass }) => pass).length, all: rows.length };
-    }),
-  );
-  const fewest = counts.reduce((least, one) => (one.passed < least.passed ? one : least));
-  return {
-    claim: 'the library is the published model',
-    ours: `${fewest.passed} of ${fewest.all} tensors of the authors’ code agree on each of ${engines.length} engines`,
-    verdict: fewest.passed === fewest.all ? 'holds' : 'does not hold here',
-  };
-}
-
 function figureSection(measurement: Measurement, claim: RecordedClaim): string {
   const { id, title } = measurement;
   const rows = measurement.figures.flatMap((figure) => {
@@ -214,7 +186,7 @@ export async function startTable(): Promise<string> {
 async function notebookRows() {
   const times = await readResult(timesSchema, 'cell-times.json');
   return (notebooks as readonly Notebook[]).map(
-    ({ notebook: name, question, measurements, tables, accelerations }) => {
+    ({ notebook: name, question, measurements, tables, accelerations, claims }) => {
       const [, report] = /^reports\/0?(\d+)/.exec(name) ?? [];
       const number = report === undefined ? name.slice(0, 2) : `report ${report}`;
       const ids = measurements.map(({ id }) => id);
@@ -223,13 +195,8 @@ async function notebookRows() {
         0,
       );
       const minutes = `${Math.max(1, Math.round(seconds / 60))}`;
-      return {
-        name,
-        number,
-        question,
-        claims: claimsOf(ids, tables, accelerations).join(', '),
-        minutes,
-      };
+      const told = claims ?? claimsOf(ids, tables, accelerations);
+      return { name, number, question, claims: told.join(', '), minutes };
     },
   );
 }

@@ -3,7 +3,6 @@ import {
   imagesForStatistics,
   planText,
   showAcceleration,
-  statisticsInSeeds,
 } from '../../../workbook/acceleration/acceleration-table.js';
 import type { Acceleration } from '../../../workbook/records/record.js';
 import { somePlan } from '../../sampling/some-plan.js';
@@ -49,13 +48,6 @@ function table(batch: number): Acceleration {
     rows: [row('near', 0.01, 0.001), row('far', 0.01, 0.03)],
   };
 }
-
-test('a distance of statistics is held against another seed, where there are images enough', () => {
-  const enough = table(imagesForStatistics / 2);
-  expect(enough.rows.map((one) => statisticsInSeeds(enough, one))).toEqual([0.5, 3]);
-  const few = table(imagesForStatistics / 2 - 1);
-  expect(few.rows.map((one) => statisticsInSeeds(few, one))).toEqual([undefined, undefined]);
-});
 
 test('the table shows what strategies cost, and statistics where they tell something', () => {
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});

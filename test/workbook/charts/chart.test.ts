@@ -9,15 +9,12 @@ import {
   layered,
   levelLine,
   lineChart,
-  publishedLine,
   type Row,
   scatterChart,
   sideBySide,
 } from '../../../workbook/charts/builders.js';
 import {
   type ChartSpec,
-  palette,
-  publishedColour,
   renderChart,
   saveChart,
   showChart,
@@ -39,7 +36,7 @@ const rows: Row[] = Array.from({ length: 20 }, (_, i) => ({
 }));
 const charts: Record<string, ChartSpec> = {
   line: lineChart({ title: 'Loss', rows, x: 'step', y: 'loss' }),
-  'lines with a published figure': layered([
+  'lines of two splits': layered([
     lineChart({
       title: 'Loss',
       subtitle: 'by split',
@@ -51,7 +48,6 @@ const charts: Record<string, ChartSpec> = {
       logY: true,
       points: true,
     }),
-    publishedLine(2.99, 'a paper (Table 2)'),
   ]),
   'stages with errors, over a level': layered([
     lineChart({
@@ -184,15 +180,6 @@ test('ticks stand where they are asked for', () => {
   expect(lines?.encoding.y?.axis).toMatchObject({ values: [1, 1.3, 2] });
 });
 
-test('a published figure is drawn dashed, in a colour that no series has, and says so', () => {
-  const spec = charts['lines with a published figure'] as ChartSpec;
-  const layers = spec.layer as { mark: Record<string, unknown>; data: { values: Row[] } }[];
-  const rule = layers.find(({ mark }) => mark.type === 'rule');
-  expect(rule?.mark).toMatchObject({ strokeDash: [6, 4], color: publishedColour });
-  expect(palette).not.toContain(publishedColour);
-  expect(layers.at(-1)?.data.values[0]?.label).toBe('published: a paper (Table 2)');
-});
-
 test('a heat map refuses values that do not fill it', () => {
   const map = { title: '', rows: 2, columns: 2, x: [0, 1], y: [0, 1], colourTitle: '' } as const;
   // As many as a 1,024 × 1,024 Jacobian has are more than a call takes arguments.
@@ -254,7 +241,7 @@ describe('showChart', () => {
 
   test('prints the titles in plain Node', async () => {
     const log = vi.spyOn(console, 'log').mockImplementation(() => {});
-    await showChart(charts['lines with a published figure'] as ChartSpec);
+    await showChart(charts['lines of two splits'] as ChartSpec);
     await showChart(charts['side by side'] as ChartSpec);
     await showChart(charts['by hand'] as ChartSpec);
     expect(log.mock.calls.flat()).toEqual([

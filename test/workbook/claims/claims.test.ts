@@ -26,7 +26,8 @@ describe('claims', () => {
 
   test('are those of the list, each once', () => {
     const ids = [
-      ...['A2', 'A3', 'A5', 'C1', 'C2', 'Table 2', 'Table 3', 'T1', 'T2', 'T3'],
+      ...['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'C1', 'C2', 'Table 2', 'Table 3'],
+      ...['T1', 'T2', 'T3'],
       ...['P1', 'P2', 'P3', 'P4', 'X1', 'X2', 'X3', 'X4', 'X5'],
       ...['S1', 'S2', 'S3', 'S4', 'S5', 'S6', 'L1', 'L2', 'L3'],
     ];
@@ -141,6 +142,21 @@ describe('claims', () => {
     expect(judge(claim, nothing).verdict).toBe('not at this size');
   });
 
+  test('T1 needs every training to be worse by more than twice', async () => {
+    const claim = claims.find(({ id }) => id === 'T1') as Claim;
+    const { figure } = await recordedEvidence();
+    const outcome = (...uniform: number[]) =>
+      judge(claim, {
+        ...nothing,
+        figure,
+        trainings: (_, row) => (row.startsWith('uniform') ? uniform : uniform.map(() => 100)),
+      }).parts.map(({ outcome }) => outcome);
+    expect(outcome(240, 210)).toEqual([true, true]);
+    expect(outcome(240, 190)).toEqual([true, undefined]);
+    expect(outcome(240, 90)).toEqual([true, false]);
+    expect(outcome()).toEqual([true, undefined]);
+  });
+
   test('L2 is judged by pairs of six trainings', () => {
     const claim = claims.find(({ id }) => id === 'L2') as Claim;
     const verdict = (deep: number, spread: number, count = 6) =>
@@ -155,6 +171,24 @@ describe('claims', () => {
     expect(verdict(85, 4)).toBe('not at this size');
     expect(verdict(100, 2)).toBe('does not hold here');
     expect(verdict(70, 2, 3)).toBe('not at this size');
+  });
+
+  test('L1 compares latents with pixels by pairs of trainings, by both networks', async () => {
+    const claim = claims.find(({ id }) => id === 'L1') as Claim;
+    const { figure } = await recordedEvidence();
+    const beaten = (byOne: number, byJudge: number, count = 3) =>
+      judge(claim, {
+        ...nothing,
+        figure,
+        trainings: (table, row) =>
+          [100, 101, 103]
+            .slice(0, count)
+            .map((fd, i) =>
+              row.startsWith('pixels') ? fd : fd + (table.endsWith('judge') ? byJudge : byOne) + i,
+            ),
+      }).parts[0]?.outcome;
+    expect([beaten(-9, -9), beaten(-9, -1), beaten(9, -9)]).toEqual([true, undefined, false]);
+    expect(beaten(-9, -9, 2)).toBeUndefined();
   });
 
   test('X5 is judged by pairs of trainings on both sets', () => {

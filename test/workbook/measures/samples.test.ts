@@ -1,42 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { tf } from '../../../src/core/tf.js';
-import { featureStatistics } from '../../../src/evaluation/feature-statistics.js';
-import { classifierFeatures } from '../../../src/models/index.js';
-import { classifierStatistics } from '../../../workbook/measures/class-judge.js';
 import { crossEntropy, reliability, softmax } from '../../../workbook/measures/classification.js';
 import { correlation, rankCorrelation } from '../../../workbook/measures/correlation.js';
 import {
-  cumulativeShares,
   histogram,
   normalityMeasures,
-  plusMinus,
   smoothness,
 } from '../../../workbook/measures/distribution.js';
-import { principalComponents, projectOnto } from '../../../workbook/measures/pca.js';
-import { trainClassifier } from '../../../workbook/measures/train-classifier.js';
-import { expectNoTensorsLeft } from '../../leaks.js';
-import { madeUpImages } from '../../training/small.js';
 
 describe('distributions', () => {
-  test('values are written with their deviation', () => {
-    expect(plusMinus([1, 2, 3], 1)).toBe('2.0 ± 1.0');
-    expect(plusMinus([34.56], 1)).toBe('34.6 (n = 1)');
-  });
-
   test('a histogram is a density: shares of all values by width', () => {
     const rows = histogram([-1, 0, 0.49, 0.5, 1, 7], { from: 0, to: 1, bins: 2 });
     expect(rows).toEqual([
       { value: 0.25, density: 2 / 6 / 0.5 },
       { value: 0.75, density: 1 / 6 / 0.5 },
-    ]);
-  });
-
-  test('shares rise to one', () => {
-    expect(cumulativeShares([3, 1, 2, 1])).toEqual([
-      { value: 1, share: 0.25 },
-      { value: 1, share: 0.5 },
-      { value: 2, share: 0.75 },
-      { value: 3, share: 1 },
     ]);
   });
 
@@ -66,36 +42,6 @@ describe('distributions', () => {
   });
 });
 
-/** Points along (0.6, 0.8) with a little across. */
-const features = {
-  data: [5.6, 10.8, 4.4, 9.2, 6.2, 11.6, 3.8, 8.4, 5.08, 9.94, 4.92, 10.06],
-  shape: [6, 2] as const,
-};
-const statistics = featureStatistics(features);
-
-test('the first axis is the widest, the second perpendicular to it', () => {
-  const axes = principalComponents(statistics, 2) as [number[], number[]];
-  const sign = Math.sign(axes[0][0] as number);
-  expect(axes[0].map((entry) => sign * entry)).toEqual([
-    expect.closeTo(0.6, 6),
-    expect.closeTo(0.8, 6),
-  ]);
-  const [first, second] = axes;
-  expect((first[0] as number) * (second[0] as number)).toBeCloseTo(
-    -(first[1] as number) * (second[1] as number),
-    12,
-  );
-  const places = projectOnto(features, statistics, axes);
-  expect(places.map(([along = 0]) => sign * along)).toEqual(
-    [1, -1, 2, -2, 0, 0].map((value) => expect.closeTo(value, 6)),
-  );
-  expect(Math.abs(places[4]?.[1] as number)).toBeCloseTo(0.1, 6);
-});
-
-test('no more axes than features', () => {
-  expect(() => principalComponents(statistics, 3)).toThrow('Features of width 2 have no 3 axes.');
-});
-
 test('correlations are those of their definitions', () => {
   expect(correlation([1, 2, 3, 4], [3, 5, 7, 9])).toBeCloseTo(1, 12);
   expect(correlation([1, 2, 3], [3, 2, 1])).toBeCloseTo(-1, 12);
@@ -106,16 +52,6 @@ test('correlations are those of their definitions', () => {
   expect(rankCorrelation([7, 7, 9], [1, 2, 3])).toBeCloseTo(Math.sqrt(3) / 2, 12);
   expect(() => correlation([1, 2], [1])).toThrow(/2 and 1 numbers came/);
   expect(() => correlation([1, 1], [1, 2])).toThrow(/equal numbers came/);
-});
-
-test('statistics of features are those of a classifier', async () => {
-  const data = madeUpImages('train', 128);
-  const classifier = await trainClassifier(data, { convolutions: [], features: 0, epochs: 1 });
-  expectNoTensorsLeft();
-  const images = tf.randomUniform([20, 1, 4, 4], -1, 1, 'float32', 1) as tf.Tensor4D;
-  const { features, logits } = classifierFeatures(classifier, images);
-  expect(classifierStatistics(classifier, images)).toEqual(featureStatistics(features));
-  tf.dispose([features, logits, images]);
 });
 
 /** Scores whose softmax is these probabilities, moved by a constant that must not matter. */

@@ -178,11 +178,11 @@ describe('the report', () => {
   });
 
   test('beside a committed 0 there is no ratio', async () => {
-    const names = ['11-emoji-from-text'];
-    const committed = await recordedClaims(names);
-    const text = reproductionText(reproduction(names, committed, computed(committed)));
-    const error = text.split('\n').find((line) => line.includes('planned, batch 1: error'));
-    expect(error?.split(/ {2,}/).slice(2)).toEqual(['0', '0', '–', 'computed']);
+    const [id, time] = ['02-parallel-and-sequential', 'inverse, batch 1'];
+    const committed = changed(await recordedClaims(notebooks), id, time, 0);
+    const text = reproductionText(reproduction(notebooks, committed, computed(committed)));
+    const line = text.split('\n').find((one) => one.includes(time));
+    expect(line?.split(/ {2,}/).slice(2)).toEqual(['0', '0', '–', 'computed']);
   });
 });
 

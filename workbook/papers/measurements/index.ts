@@ -1,15 +1,14 @@
 import { bayesClassifier } from './bayes-classifier.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
-import { emojiFromText } from './emoji-from-text.js';
-import { emojiInPixels } from './emoji-in-pixels.js';
+import { foundations } from './foundations.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
-import { latentsAndPixels } from './latents-and-pixels.js';
+import { latentsAndText } from './latents-and-text.js';
 import { likelihood } from './likelihood.js';
 import type { Measurement } from './measurement.js';
-import { noiseAndDenoising } from './noise-and-denoising.js';
-import { sampleQuality } from './sample-quality.js';
+import { noise } from './noise.js';
+import { quality } from './quality.js';
 import { sampling } from './sampling.js';
 import { tarflowOnImages } from './tarflow-on-images.js';
 import { whatAFlowIs } from './what-a-flow-is.js';
@@ -18,16 +17,15 @@ import { whatAFlowIs } from './what-a-flow-is.js';
 export const notebooks = [
   whatAFlowIs,
   tarflowOnImages,
-  noiseAndDenoising,
-  guidance,
   bayesClassifier,
   gaussSeidelJacobi,
-  sampleQuality,
-  emojiFromText,
-  latentsAndPixels,
-  emojiInPixels,
+  foundations,
+  noise,
+  guidance,
   sampling,
+  quality,
   likelihood,
+  latentsAndText,
   deepAndShallow,
   design,
 ] as const;

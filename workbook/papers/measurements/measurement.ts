@@ -31,6 +31,8 @@ export interface Notebook {
   /** Its file's name. */
   notebook: string;
   question: string;
+  /** The claims that it tells of; absent where these are the ones of its measurements and tables. */
+  claims?: readonly string[];
   /** The tables of `results/tables/` that it reads. */
   tables?: readonly string[];
   /** The files of `results/acceleration/` that it reads. */
