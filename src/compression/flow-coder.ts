@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { contextTensors } from '../conditions/context.js';
+import { modeOf } from '../core/engine.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
-import type { AutoregressiveBlock, Cache, Conditions } from '../flow/autoregressive.js';
+import type { AutoregressiveBlock, Cache, Conditions, Prediction } from '../flow/autoregressive.js';
 import type { Background } from '../flow/background.js';
 import { ability, blocksOf, dimensions, type Model, type ModelConfig } from '../flow/model.js';
+import { callBlock } from '../sampling/solvers/execution.js';
 import type { AnsStack } from './ans-stack.js';
 import * as cell from './cells.js';
 
@@ -176,15 +178,20 @@ export class FlowCoder {
       block.order(tf.reshape(tf.range(0, block.tokens), [1, -1, 1])).dataSync(),
     );
     const ordered = Array.from(raster, (k) => tokens[k]!);
-    let cache: Cache | undefined;
+    const places = tf.tensor1d(raster, 'int32');
+    let cache: Cache | undefined = tidy(() =>
+      block.decoder?.(rows, places).emptyCache(rows, block.tokens),
+    );
     try {
       for (let t = block.given; t < end; t++) {
         const before = cache;
         const { mean, logScale, longer } = tidy(() => {
           const known = t === 0 ? [] : Float32Array.from(ordered[t - 1]!, cell.middleOf);
           const input = tf.tensor3d(known, [rows, t === 0 ? 0 : 1, block.width]);
-          const place = { start: Math.max(0, t - 1), cache, conditions, keepCache: t + 1 < end };
-          const { next, cache: longer } = block.predict(input, place);
+          const { next, cache: longer } =
+            block.decoder && cache && t > 0
+              ? decoderStep(block, t - 1, input, { places, cache, conditions })
+              : predictedStep(block, t, input, { places, cache, conditions });
           return { ...next, longer };
         });
         cache = longer;
@@ -198,7 +205,48 @@ export class FlowCoder {
         }
       }
     } finally {
-      tf.dispose([conditions, cache]);
+      tf.dispose([places, conditions, cache]);
     }
   }
+}
+
+interface StepContext {
+  /** The raster index of each token in the block's order (T) int32. */
+  places: tf.Tensor1D;
+  cache: Cache | undefined;
+  conditions: Conditions;
+}
+
+/** What follows the token at position t, by a step of the block's loop, as one graph where there are any. */
+function decoderStep(
+  block: AutoregressiveBlock,
+  t: number,
+  input: tf.Tensor3D,
+  { places, cache, conditions }: StepContext,
+): Prediction {
+  const rows = input.shape[0];
+  const token: tf.Tensor2D = tf.squeeze(input, [1]);
+  const call = { name: 'codingStep', description: rows };
+  const inputs = { t: tf.scalar(t, 'int32'), token, places, cache: cache ?? {}, conditions };
+  const execution = { mode: modeOf(), precision: 'float32' } as const;
+  return callBlock(block, execution, call, inputs, (own, given) => {
+    const decoder = own.decoder?.(rows, given.places);
+    if (!decoder) throw new Error('The block has no step.');
+    const made = decoder.stepper(given.conditions)(given.t, given.token, given.cache);
+    return { next: { ...made.next }, cache: made.cache };
+  }) as unknown as Prediction;
+}
+
+/** The same where a block has no such step, and for the first token, which a start token predicts. */
+function predictedStep(
+  block: AutoregressiveBlock,
+  t: number,
+  input: tf.Tensor3D,
+  { places, cache, conditions }: StepContext,
+): Prediction {
+  const seen = t > 0 ? cache : undefined;
+  const place = { start: Math.max(0, t - 1), cache: seen, conditions, keepCache: true };
+  const { next, cache: longer } = block.predict(input, place);
+  const decoder = block.decoder?.(input.shape[0], places);
+  return { next, cache: longer && (decoder?.cacheOf(longer, block.tokens) ?? longer) };
 }

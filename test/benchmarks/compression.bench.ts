@@ -120,15 +120,6 @@ async function main(): Promise<void> {
   const compressed = performance.now();
   await decompressImages(model, made, count);
   const decompressed = performance.now();
-  const rows: Record<string, unknown> = {};
-  const pictures = picturesOf(levels, data.image);
-  for (const coder of [...Object.keys(pictureCoders), ...Object.keys(byteCoders)]) {
-    const { channels } = data.image;
-    rows[coder] = {
-      each: perDimension(await bytesOf(coder, pictures, channels)),
-      together: perDimension(await bytesOf(coder, [asOne(pictures, channels)], channels)),
-    };
-  }
   const { code, lent, borrowedBits } = made;
   const byFlow = (count - lent.images) * dimensions(model.config);
   const back = (decompressed - compressed) / 1000;
@@ -143,7 +134,17 @@ async function main(): Promise<void> {
       decompress: count / back,
     },
   };
-  console.log(JSON.stringify({ checkpoint, data: data.name, split, count, flow, rows }, null, 2));
+  console.log(JSON.stringify({ checkpoint, data: data.name, split, count, flow }, null, 2));
+  const rows: Record<string, unknown> = {};
+  const pictures = picturesOf(levels, data.image);
+  for (const coder of [...Object.keys(pictureCoders), ...Object.keys(byteCoders)]) {
+    const { channels } = data.image;
+    rows[coder] = {
+      each: perDimension(await bytesOf(coder, pictures, channels)),
+      together: perDimension(await bytesOf(coder, [asOne(pictures, channels)], channels)),
+    };
+  }
+  console.log(JSON.stringify(rows, null, 2));
 }
 
 main();
