@@ -22,7 +22,8 @@ const [checkpoint = '', images = '200', batch, split = 'validation'] = process.a
 
 /** Coders of pictures (height, width, channels). */
 const pictureCoders: Record<string, (picture: Sharp) => Sharp> = {
-  PNG: (picture) => picture.png({ compressionLevel: 9, adaptiveFiltering: true, effort: 10 }),
+  PNG: (picture) => picture.png({ compressionLevel: 9 }),
+  'PNG, filtered': (picture) => picture.png({ compressionLevel: 9, adaptiveFiltering: true }),
   WebP: (picture) => picture.webp({ lossless: true, effort: 6 }),
   AVIF: (picture) => picture.avif({ lossless: true, effort: 9, chromaSubsampling: '4:4:4' }),
 };
