@@ -59,6 +59,7 @@ export {
   type PublishedFigure,
   publishedFigure,
 } from './papers/index.js';
+export * from './peers/index.js';
 export * from './records/accelerations.js';
 export { readBenchmarks } from './records/benchmarks.js';
 export {

@@ -73,6 +73,11 @@ export interface Family<C extends ModelConfig = ModelConfig, P extends Tree = Tr
    * none.
    */
   readonly trainingFields?: readonly string[];
+  /**
+   * Multiplications and additions of a forward pass of one image, of which a step takes three: absent where
+   * they are those of every matrix of weights, once a row of the `flow`.
+   */
+  operations?(config: C): number;
   /** What is trained, in the order of a step; several where parts of a model have losses of their own. */
   objectives(config: C): readonly Objective<C, P>[];
   /** The noise that samples are made from, and that data become in a flow. */
@@ -204,11 +209,6 @@ export interface FlowAbility<C extends ModelConfig = ModelConfig, P extends Tree
   rows(config: C): number;
   /** Width of a layer: rows · width² says what a product of a batch costs. */
   width(config: C): number;
-  /**
-   * Multiplications and additions of a forward pass of one image, where they are not those of every
-   * matrix of weights, once a row.
-   */
-  operations?(config: C): number;
 }
 
 /** Where noise comes from: independent normal numbers of mean 0. */

@@ -42,7 +42,7 @@ export { type LoadedModel, loadCheckpoint, loadClassifier } from './load-checkpo
 export type { MafConfig } from './maf/index.js';
 export { type Maf, maf } from './maf/index.js';
 export { readStartingPoint } from './read-starting-point.js';
-export { createModel, familyOf, kinds } from './registry.js';
+export { createModel, familyOf, kinds, registerFamilies } from './registry.js';
 export type { StarFlowConfig } from './starflow/config.js';
 export { type StarFlow, starflow } from './starflow/index.js';
 export { TarFlowBlock } from './tarflow/block.js';

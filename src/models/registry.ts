@@ -4,7 +4,6 @@ import { freshModel } from '../flow/state-dict.js';
 import { type ClassifierConfig, classifier } from './classifier/family.js';
 import type { CouplingConfig } from './coupling/config.js';
 import { coupling } from './coupling/index.js';
-
 import { type MafConfig, maf } from './maf/index.js';
 import type { StarFlowConfig } from './starflow/config.js';
 import { starflow } from './starflow/index.js';
@@ -13,8 +12,8 @@ import { tarflow } from './tarflow/index.js';
 import type { VaeConfig } from './vae/config.js';
 import { vae } from './vae/index.js';
 
-/** Every kind of model. This is the only switch on the kind. */
-const families: Record<string, Family> = { tarflow, classifier, maf, coupling, starflow, vae };
+const families = new Map<string, Family>();
+const names: string[] = [];
 
 /** A configuration of one of the kinds of models. */
 export type AnyConfig =
@@ -25,8 +24,22 @@ export type AnyConfig =
   | StarFlowConfig
   | VaeConfig;
 
-/** The kinds of models, in the order of the registry. */
-export const kinds: readonly string[] = Object.keys(families);
+/** The kinds of models: those of the library, and those that were registered since. */
+export const kinds: readonly string[] = names;
+
+/**
+ * Makes families known by their kinds to {@link familyOf}, and so to checkpoints, experiments and the command
+ * line; a kind that is known already stands for the new one.
+ */
+export function registerFamilies(added: readonly Family[]): void {
+  for (const family of added) {
+    if (!families.has(family.kind)) names.push(family.kind);
+    families.set(family.kind, family);
+  }
+}
+
+// This is the only switch on the kind.
+registerFamilies([tarflow, classifier, maf, coupling, starflow, vae]);
 
 /**
  * The family of a kind.
@@ -42,7 +55,7 @@ export const kinds: readonly string[] = Object.keys(families);
  * ```
  */
 export function familyOf(kind: string): Family {
-  const family = Object.hasOwn(families, kind) ? families[kind] : undefined;
+  const family = families.get(kind);
   if (family) return family;
   throw unknownName('kind of model', kind, kinds);
 }

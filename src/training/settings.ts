@@ -59,6 +59,8 @@ export const trainingSettings = z.strictObject({
   dropLabel: below1,
   /** Decoupled weight decay of AdamW, for every parameter; the papers take 1e-4. */
   weightDecay: atLeast0,
+  /** Decay per step of the running mean of gradients; absent for 0.9, as the papers. A GAN takes less. */
+  beta1: below1.optional(),
   /**
    * Decay per step of the running mean of squared gradients; absent for 0.95, as the papers. Nearer to 1
    * what is rarely seen is learned in larger steps, for which a MAF of images needs 0.999.

@@ -21,9 +21,10 @@ export interface StepOptions extends AdamWOptions {
 
 /** What a step takes from the settings of a run. */
 export function stepOptions(settings: TrainingSettings): StepOptions {
-  const { weightDecay, beta2, clipNorm, averageDecay } = settings;
+  const { weightDecay, beta1, beta2, clipNorm, averageDecay } = settings;
   return {
     weightDecay,
+    ...(beta1 !== undefined && { beta1 }),
     ...(beta2 !== undefined && { beta2 }),
     ...(clipNorm > 0 && { clipNorm }),
     ...(averageDecay > 0 && { averages: true }),

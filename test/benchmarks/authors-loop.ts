@@ -2,7 +2,7 @@
  * S5 and S6 over the authors' kind of loop: gathers what `peers/pytorch_acceleration.py` wrote into a
  * folder, measures its samples, and writes results/acceleration/authors-loop.json:
  *
- *     npx tsx test/benchmarks/authors-loop.ts FOLDER
+ *     TARFLOW_RESULTS=results npx tsx test/benchmarks/authors-loop.ts FOLDER
  *
  * For each flow the folder has MODEL-choice.json and MODEL-measured.json and, where samples were drawn,
  * MODEL-samples/STRATEGY.safetensors, from the same noise and labels in turn. Samples are denoised once,
@@ -169,7 +169,7 @@ async function main(): Promise<void> {
     },
     command:
       'python test/benchmarks/peers/pytorch_acceleration.py choose, measure and draw; ' +
-      'npx tsx test/benchmarks/authors-loop.ts FOLDER',
+      'TARFLOW_RESULTS=results npx tsx test/benchmarks/authors-loop.ts FOLDER',
     date: new Date().toISOString(),
   });
 }

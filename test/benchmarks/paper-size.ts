@@ -1,7 +1,7 @@
 /**
  * What a block of a published size costs, by the loop and by an evaluation of all its tokens:
  *
- *     npx tsx test/benchmarks/paper-size.ts [--rounds 3]
+ *     TARFLOW_RESULTS=results npx tsx test/benchmarks/paper-size.ts [--rounds 3]
  *
  * The weights are random, so it says what a step costs, and not how many iterations a trained model
  * takes. Both sides are timed in turns, after one call each that compiles. Rows that
@@ -96,8 +96,8 @@ async function main(): Promise<void> {
   const file = resultFile(path.join('acceleration', 'paper-size.json'));
   const before = await readRecord('paper size', file);
   const rows = (before?.rows ?? []).filter(({ loopSeconds }) => loopSeconds.length === rounds);
-  for (const size of sizes) {
-    for (const precision of ['float32', 'bfloat16'] as const) {
+  for (const precision of ['float32', 'bfloat16'] as const) {
+    for (const size of sizes) {
       for (const batch of [1, 8]) {
         const name = `${size.patchSize}-${size.channels}-8-8`;
         const tokens = (size.side / size.patchSize) ** 2;
@@ -117,7 +117,7 @@ async function main(): Promise<void> {
               .reduce((sum, seconds) => sum + seconds, 0),
             cores: os.availableParallelism(),
           },
-          command: `npx tsx test/benchmarks/paper-size.ts --rounds ${rounds}`,
+          command: `TARFLOW_RESULTS=results npx tsx test/benchmarks/paper-size.ts --rounds ${rounds}`,
           date: new Date().toISOString(),
         });
       }

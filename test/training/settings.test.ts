@@ -40,6 +40,7 @@ test.each<[object, string]>([
   [{ clipNorm: -1 }, 'clipNorm is -1'],
   [{ averageDecay: 1 }, 'averageDecay is 1'],
   [{ weightDecay: Infinity }, 'weightDecay is Infinity. Expected a number of at least 0.'],
+  [{ beta1: 1 }, 'beta1 is 1'],
   [{ beta2: 1 }, 'beta2 is 1'],
   [{ dropLabel: 1 }, 'dropLabel is 1. Expected a number from 0 to below 1.'],
   [{ seed: 0.5 }, 'seed is 0.5'],

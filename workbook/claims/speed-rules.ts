@@ -10,14 +10,14 @@ import { clearlyBelow, type Evidence, type Outcome } from './paper-claim.js';
 export const evaluationsPerLoop = ({ loopSeconds, evaluationSeconds }: PaperSizeRow): number =>
   median(loopSeconds) / median(evaluationSeconds);
 
-/** n* of every row in float32. */
-export const evaluationsPerLoops = (rows: readonly PaperSizeRow[]): number[] =>
-  rows.filter(({ precision }) => precision === 'float32').map(evaluationsPerLoop);
+/** n* of every row in float32 of a batch. */
+export const evaluationsPerLoops = (rows: readonly PaperSizeRow[], batch: number): number[] =>
+  rows.filter((row) => row.precision === 'float32' && row.batch === batch).map(evaluationsPerLoop);
 
-/** S1: at a published size the loop takes ten times as long as an evaluation. */
-export function bottleneck(rows: readonly PaperSizeRow[]): Outcome {
-  const multiples = evaluationsPerLoops(rows);
-  return multiples.length < 6 ? undefined : inEach(multiples.map((multiple) => multiple >= 10));
+/** S1: at each published size the loop takes ten times as long as an evaluation. */
+export function bottleneck(rows: readonly PaperSizeRow[], batch: number): Outcome {
+  const multiples = evaluationsPerLoops(rows, batch);
+  return multiples.length < 3 ? undefined : inEach(multiples.map((multiple) => multiple >= 10));
 }
 
 export type Strategy = 'SeJD' | 'GS-Jacobi';

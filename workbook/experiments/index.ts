@@ -11,6 +11,7 @@ import { images } from './images.js';
 import { latentsAndPixels } from './latents-and-pixels.js';
 import { noise } from './noise.js';
 import { oneCost } from './one-cost.js';
+import { peers } from './peers.js';
 import { tokens } from './tokens.js';
 
 export { noiseExperiment } from './noise.js';
@@ -24,6 +25,7 @@ export const experiments: readonly Experiment[] = [
   oneCost,
   emojiFromText,
   latentsAndPixels,
+  peers,
 ].flat();
 
 /** How committed runs came about, and what their held-out loss is of, where that is not plain. */

@@ -237,16 +237,12 @@ export async function strategiesFrame(): Promise<DataFrame> {
   ]);
 }
 
-/** FD of many samples by each strategy over the authors' kind of loop, and by how much it rises. */
-export async function strategySamplesFrame(): Promise<DataFrame> {
-  const { flows } = await authorsLoop();
-  return frameOf(
-    flows.flatMap(({ model, quality }) => quality.map((row) => ({ flow: model, ...row }))),
-  );
-}
-
 const authorsLoop = () =>
-  measured('authors loop', 'authors-loop.json', 'npx tsx test/benchmarks/authors-loop.ts FOLDER');
+  measured(
+    'authors loop',
+    'authors-loop.json',
+    'TARFLOW_RESULTS=results npx tsx test/benchmarks/authors-loop.ts FOLDER',
+  );
 
 /** A record of `results/acceleration`. */
 async function measured<K extends Kind>(kind: K, file: string, command: string) {

@@ -19,7 +19,6 @@ export interface ModelCost {
  */
 export function modelCost(config: ModelConfig): ModelCost {
   const family = familyOf(config.kind);
-  const { rows, operations } = ability(family, 'flow');
   const leaves = Object.entries(shapesOf(family.specs(config, randomKey(0)).parameters)).map(
     ([name, shape]) => ({
       size: shape.reduce((size, side) => size * side, 1),
@@ -30,12 +29,12 @@ export function modelCost(config: ModelConfig): ModelCost {
     }),
   );
   const sizeOf = (some: typeof leaves) => some.reduce((sum, { size }) => sum + size, 0);
-  const tokens = rows(config);
   const weights = sizeOf(leaves.filter(({ isFactor }) => isFactor));
   const attended = leaves.reduce((sum, { attends }) => sum + attends, 0);
+  const ofTokens = (tokens: number) => 2 * tokens * weights + 4 * tokens ** 2 * attended;
   return {
     parameters: sizeOf(leaves),
-    passOperations: operations?.(config) ?? 2 * tokens * weights + 4 * tokens ** 2 * attended,
+    passOperations: family.operations?.(config) ?? ofTokens(ability(family, 'flow').rows(config)),
   };
 }
 

@@ -45,8 +45,8 @@ export const coupling: Family<CouplingConfig, CouplingParameters> = {
     forward,
     rows: ({ image }) => image.height * image.width,
     width: ({ hiddenChannels }) => hiddenChannels,
-    operations,
   },
+  operations,
   generate,
 };
 

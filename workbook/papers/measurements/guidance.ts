@@ -34,19 +34,5 @@ export const guidance = {
       ]),
       command: 'git checkout 5c560031; npm run workbook -- --all --only 11',
     }),
-    measurement({
-      id: '11-guidance-rules',
-      title: 'Guidance of the deep block by two rules, at large weights',
-      claim: 'Score-based guidance in closed form is stable at large weights.',
-      figures: each(['product', 'linear'], (rule) => [
-        figure(`FD, ${rule}, least`),
-        figure(`FD, ${rule}, w = 16`),
-        figure(`agreement, ${rule}, least FD`, '%'),
-        figure(`agreement, ${rule}, w = 16`, '%'),
-        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%'),
-        figure(`samples that are not finite, ${rule}, w = 16`),
-      ]),
-      command: 'npm run workbook -- --only 11',
-    }),
   ],
 } satisfies Notebook;
