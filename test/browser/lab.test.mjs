@@ -214,12 +214,12 @@ describe('a notebook in JupyterLab', () => {
     // The kernel has been found when it is idle.
     await page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor();
 
-    // JupyterLab drops the command while it still looks for the kernel.
-    const running = page.locator('.jp-InputPrompt', { hasText: '[*]' }).first();
-    for (let attempt = 0; attempt < 5 && !(await running.isVisible()); attempt++) {
+    // JupyterLab drops the command while it still looks for the kernel. A quick cell may have run already.
+    const begun = page.locator('.jp-InputPrompt', { hasText: /\[(\*|\d+)\]/ }).first();
+    for (let attempt = 0; attempt < 5 && !(await begun.isVisible()); attempt++) {
       await page.getByRole('menuitem', { name: 'Run', exact: true }).click();
       await page.getByRole('menuitem', { name: 'Run All Cells', exact: true }).click();
-      await running.waitFor({ timeout: 10_000 }).catch(() => {});
+      await begun.waitFor({ timeout: 10_000 }).catch(() => {});
     }
     return (/** @type {number} */ index) =>
       page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-Cell-outputArea');

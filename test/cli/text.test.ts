@@ -477,8 +477,8 @@ describe('mistakes are named', () => {
     await expectRefusal('{"name":"a"}', /config is missing/);
     const { settings } = written;
     await expectRefusal(
-      JSON.stringify({ ...written, config: { kind: 'gan' } }),
-      /Unknown kind of model 'gan'/,
+      JSON.stringify({ ...written, config: { kind: 'score-net' } }),
+      /Unknown kind of model 'score-net'/,
     );
     await expectRefusal(
       JSON.stringify({ ...written, settings: { ...settings, steps: 0.5 } }),

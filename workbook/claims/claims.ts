@@ -136,7 +136,7 @@ function overLoops(strategy: Strategy, compiled: CompiledStrategy): Claim['ours'
     computed((evidence) => Math.min(...of(evidence)), { decimals: 1 });
   const most = (of: Multiples) =>
     computed((evidence) => Math.max(...of(evidence)), { decimals: 1 });
-  return sentence`Over the authors’ kind of loop ${least(one)}× to ${most(one)}× for one image, ${least(eight)}× to ${most(eight)}× for eight; over our compiled loop, for one, ${least(ours)}× to ${most(ours)}×.`;
+  return sentence`Over the authors’ loop ${least(one)}× to ${most(one)}× for one image, ${least(eight)}× to ${most(eight)}× for eight; over our compiled loop, for one, ${least(ours)}× to ${most(ours)}×.`;
 }
 
 /** The claims of the papers, in their order, each with the rule by which our figures decide it. */
@@ -507,7 +507,7 @@ export const claims: readonly Claim[] = [
     claim: 'Sampling is the bottleneck, because causal attention is sequential.',
     measurements: [],
     accelerations: ['paper-size'],
-    ours: sentence`At published sizes the loop takes ${ofLoops(Math.min, 1)} to ${ofLoops(Math.max, 1)} times as long as an evaluation of all tokens for one image, ${ofLoops(Math.min, 8)} to ${ofLoops(Math.max, 8)} for eight.`,
+    ours: sentence`At published sizes the loop takes ${ofLoops(Math.min, 1)} to ${ofLoops(Math.max, 1)} times as long as a forward pass for one image, ${ofLoops(Math.min, 8)} to ${ofLoops(Math.max, 8)} for eight.`,
     parts: ([1, 8] as const).map((batch) => ({
       part: batch === 1 ? 'for one image' : 'for eight images',
       rule: 'In a block of each of three published sizes the loop takes at least ten times as long as an evaluation.',
