@@ -4,7 +4,6 @@ import { decompressImages } from '../compression/compressed-images.js';
 import { readPictureFile } from '../compression/picture-file.js';
 import { startEngine } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
-import { unwritable } from '../core/files.js';
 import { tf } from '../core/tf.js';
 import { toUnitRange } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
@@ -43,10 +42,8 @@ Examples:
 
 async function run(file: string, { out, model: asked }: DecompressOptions): Promise<Outcome> {
   const pictures = await readPictureFile(file);
-  const { names, image, model: written, engine: needed } = pictures;
+  const { names, model: written, engine: needed } = pictures;
   const folder = path.resolve(out);
-  const made = `${folder}.${process.pid}.tmp`;
-  await checkWritable(made);
   await checkWritable(path.join(folder, 'image.png'));
   if ((await fs.readdir(folder).catch(() => [])).length > 0) {
     throw new UserError(`The folder ${out} is not empty`, 'Give a new one as --out');
@@ -77,15 +74,10 @@ async function run(file: string, { out, model: asked }: DecompressOptions): Prom
       decompressImages(model, pictures, names.length, onProgress),
     );
     const seconds = elapsed();
-    const { channels, height, width } = image;
+    const { channels, height, width } = model.config.image;
     const shape: [number, number, number, number] = [names.length, channels, height, width];
-    try {
-      await writeImages(own(tf.tensor4d(toUnitRange(levels), shape)), made + path.sep, { names });
-      await fs.rename(made, folder);
-    } catch (error) {
-      await fs.rm(made, { recursive: true, force: true });
-      throw unwritable(out, error);
-    }
+    const images = own(tf.tensor4d(toUnitRange(levels), shape));
+    await writeImages(images, folder + path.sep, { names });
     return {
       json: { file, checkpoint, out, images: names.length, seconds, engine },
       text: `${counted(names.length, 'picture')} in ${seconds.toFixed(1)} s, as they were: ${out}`,

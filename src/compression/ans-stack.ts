@@ -1,3 +1,5 @@
+import { foldIn, integers, randomKey } from '../core/random.js';
+
 /** The frequencies of all symbols together. */
 export const allFrequencies = 2 ** 24;
 /** States are from this number up to 2¹⁶ times it: words of 16 bits leave them and come back. */
@@ -12,65 +14,42 @@ export class CodingError extends RangeError {}
 /**
  * A message as a stack, coded by asymmetric numeral systems (rANS; Duda 2013, arXiv 1311.2540): what was
  * pushed last is popped first. A symbol adds −log₂(frequency/2²⁴) bits. Popping a symbol that nobody pushed
- * draws it by the frequencies given and takes as many bits away, which pushing it puts back: bits back.
- * All arithmetic is on whole numbers below 2⁵³, which doubles hold exactly.
+ * draws it by the frequencies given and takes as many bits away, which pushing it puts back: bits back. A
+ * new stack lends words that were made up where it has none. All arithmetic is on whole numbers below 2⁵³,
+ * which doubles hold exactly.
  */
 export class AnsStack {
   private state = leastState;
-  private words: Uint16Array;
-  private length: number;
+  private words: number[] = [];
+  private lends = true;
   private borrowedWords = 0;
 
   /**
-   * @param content what lies on the stack already, an even number of bytes; see {@link top}
-   * @param lend words of 16 bits for who pops from an empty stack, by number; absent: an error
-   */
-  constructor(
-    content: Uint8Array,
-    private readonly lend?: (index: number) => number,
-  ) {
-    this.words = new Uint16Array(Math.ceil(content.length / 2));
-    new Uint8Array(this.words.buffer).set(content);
-    this.length = this.words.length;
-  }
-
-  /**
-   * A stack as {@link bytes} wrote it.
+   * A stack as {@link bytes} wrote it, which lends nothing.
    * @throws CodingError for other bytes
    */
   static of(bytes: Uint8Array): AnsStack {
-    const stack = new AnsStack(bytes);
-    if (stack.length < stateWords || bytes.length % 2 !== 0) throw new CodingError('no stack');
+    const stack = new AnsStack();
+    if (bytes.length < 2 * stateWords || bytes.length % 2 !== 0) throw new CodingError('no stack');
+    stack.words = Array.from(new Uint16Array(bytes.slice().buffer));
+    stack.lends = false;
     stack.state = 0;
     for (let i = 0; i < stateWords; i++) stack.state = stack.state * wordSize + stack.popWord();
     if (stack.state < leastState) throw new CodingError('no state of a stack');
     return stack;
   }
 
-  /** Words of 16 bits that were lent. */
-  get borrowed(): number {
-    return this.borrowedWords;
+  /** Bits that were lent. */
+  get borrowedBits(): number {
+    return 16 * this.borrowedWords;
   }
 
   /** All of the stack, its top at the end. */
   bytes(): Uint8Array {
-    const all = new Uint16Array(this.length + stateWords);
-    all.set(this.words.subarray(0, this.length));
-    for (let i = 0, rest = this.state; i < stateWords; i++, rest = Math.floor(rest / wordSize)) {
-      all[this.length + i] = rest % wordSize;
-    }
-    return new Uint8Array(all.buffer);
-  }
-
-  /**
-   * The last bytes of a stack to which all has been put back that was taken from it.
-   * @throws CodingError where something is still on it or missing
-   */
-  top(length: number): Uint8Array {
-    const words = Math.ceil(length / 2);
-    if (this.state !== leastState || words > this.length) throw new CodingError('another state');
-    const last = this.words.slice(this.length - words, this.length);
-    return new Uint8Array(last.buffer).subarray(0, length);
+    const { state } = this;
+    const [middle, high] = [Math.floor(state / wordSize), Math.floor(state / leastState)];
+    const words = [state, middle, high].map((word) => word % wordSize);
+    return new Uint8Array(Uint16Array.from([...this.words, ...words]).buffer);
   }
 
   /** Pushes a symbol, which has the places from `start` on, as many as its frequency. */
@@ -78,7 +57,7 @@ export class AnsStack {
     // From here on a state would become larger than states are.
     const most = frequency * ((leastState / allFrequencies) * wordSize);
     while (this.state >= most) {
-      this.pushWord(this.state % wordSize);
+      this.words.push(this.state % wordSize);
       this.state = Math.floor(this.state / wordSize);
     }
     const quotient = Math.floor(this.state / frequency);
@@ -110,56 +89,10 @@ export class AnsStack {
     return value;
   }
 
-  private pushWord(word: number): void {
-    if (this.length === this.words.length) {
-      const longer = new Uint16Array(2 * this.length + 1024);
-      longer.set(this.words);
-      this.words = longer;
-    }
-    this.words[this.length++] = word;
-  }
-
   private popWord(): number {
-    if (this.length > 0) return this.words[--this.length]!;
-    if (!this.lend) throw new CodingError('the stack is empty');
-    return this.lend(this.borrowedWords++);
-  }
-}
-
-/** Symbols 0, 1 and so on with a frequency each, by weights of any sum; none has the frequency 0. */
-export class Frequencies {
-  /** Where each symbol's places start, and where the last one's end. */
-  private readonly starts: Uint32Array;
-
-  constructor(weights: readonly number[]) {
-    const sum = weights.reduce((a, b) => a + b, 0);
-    const shares = weights.map(
-      (weight) => 1 + Math.floor((weight / sum) * (allFrequencies - weights.length)),
-    );
-    // What rounding leaves goes where it changes least.
-    const largest = weights.indexOf(weights.reduce((a, b) => Math.max(a, b)));
-    shares[largest]! += allFrequencies - shares.reduce((a, b) => a + b, 0);
-    this.starts = new Uint32Array(shares.length + 1);
-    shares.forEach((share, symbol) => {
-      this.starts[symbol + 1] = this.starts[symbol]! + share;
-    });
-  }
-
-  push(stack: AnsStack, symbol: number): void {
-    const start = this.starts[symbol]!;
-    stack.push(start, this.starts[symbol + 1]! - start);
-  }
-
-  pop(stack: AnsStack): number {
-    const { place } = stack;
-    let [low, high] = [0, this.starts.length - 1];
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (this.starts[middle]! <= place) low = middle;
-      else high = middle;
-    }
-    const start = this.starts[low]!;
-    stack.pop(start, this.starts[low + 1]! - start);
-    return low;
+    const word = this.words.pop();
+    if (word !== undefined) return word;
+    if (!this.lends) throw new CodingError('the stack is empty');
+    return integers(foldIn(randomKey(0), this.borrowedWords++), 1, 0, wordSize)[0]!;
   }
 }

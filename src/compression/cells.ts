@@ -1,6 +1,6 @@
 import type { Background } from '../flow/background.js';
 import { spreadCut, spreadDeviation } from '../flow/background.js';
-import { type AnsStack, allFrequencies, CodingError, Frequencies } from './ans-stack.js';
+import { type AnsStack, allFrequencies, CodingError } from './ans-stack.js';
 
 /** Cells in a grey level. Pixels and latents are whole numbers of cells, numbered from 0 upwards. */
 const cellsOfLevel = 64;
@@ -13,24 +13,13 @@ export function middleOf(cell: number): number {
   return (cell + 0.5) / cellsOfUnit;
 }
 
-/** The cell of a number. */
-export function cellOf(value: number): number {
-  return Math.floor(value * cellsOfUnit);
-}
-
 /** A scale is a whole number of about so many bits over a power of two. */
 const scaleBits = 12;
 /** What is divided has to be exact in a double, and its quotients, too. */
 const mostProduct = 2 ** 52;
 
-/** (x − mean)·exp(−logScale) on cells: (x − shift)·factor/divisor. */
-interface CellScale {
-  shift: number;
-  factor: number;
-  divisor: number;
-}
-
-function scaleOf(mean: number, logScale: number): CellScale {
+/** (x − mean)·exp(−logScale) on cells: (x − shift)·factor/divisor in whole numbers. */
+function scaleOf(mean: number, logScale: number) {
   if (!Number.isFinite(mean) || !Number.isFinite(logScale)) {
     throw new CodingError('a prediction is not finite');
   }
@@ -67,78 +56,74 @@ export function denormalise(stack: AnsStack, cell: number, mean: number, logScal
   return quotient + shift;
 }
 
-/** In so many cells a density is taken to be constant. */
-const cellsOfBin = 128;
-/** So many deviations from the mean a normal density has bins. */
-const farthest = 8;
+/** Cells from `first` on by their weights: a bin of cells by its frequency, the place in it uniform. */
+export class Bins {
+  /** Where each bin's frequencies start, and where the last one's end; none has the frequency 0. */
+  private readonly starts: Uint32Array;
 
-/** Cells under a normal density: a bin by its frequency, the place in it uniform. */
-class NormalCells {
-  private readonly frequencies: Frequencies;
-  private readonly bins: number;
-
-  /** Bins from the cell `first` on, up to `end` at least. */
   constructor(
     private readonly first: number,
-    end: number,
-    { mean, deviation }: { mean: number; deviation: number },
+    private readonly width: number,
+    weights: readonly number[],
   ) {
-    this.bins = Math.ceil((end - first) / cellsOfBin);
-    this.frequencies = new Frequencies(
-      Array.from({ length: this.bins }, (_, bin) => {
-        const middle = (first + (bin + 0.5) * cellsOfBin) / cellsOfUnit;
-        return Math.exp(-0.5 * ((middle - mean) / deviation) ** 2);
-      }),
+    const sum = weights.reduce((a, b) => a + b, 0);
+    const shares = weights.map(
+      (weight) => 1 + Math.floor((weight / sum) * (allFrequencies - weights.length)),
     );
+    // What rounding leaves goes where it changes least.
+    const largest = weights.indexOf(weights.reduce((a, b) => Math.max(a, b)));
+    shares[largest]! += allFrequencies - shares.reduce((a, b) => a + b, 0);
+    this.starts = new Uint32Array(shares.length + 1);
+    shares.forEach((share, bin) => {
+      this.starts[bin + 1] = this.starts[bin]! + share;
+    });
   }
 
-  has(cell: number): boolean {
-    return cell >= this.first && cell < this.first + this.bins * cellsOfBin;
-  }
-
+  /** @throws CodingError for a cell of no bin */
   push(stack: AnsStack, cell: number): void {
-    if (!this.has(cell)) throw new CodingError('a cell is beyond the bins');
-    const bin = Math.floor((cell - this.first) / cellsOfBin);
-    stack.pushUniform(cell - this.first - bin * cellsOfBin, cellsOfBin);
-    this.frequencies.push(stack, bin);
+    const bin = Math.floor((cell - this.first) / this.width);
+    const [start, end] = [this.starts[bin], this.starts[bin + 1]];
+    if (start === undefined || end === undefined) throw new CodingError('a number is too far out');
+    stack.pushUniform(cell - this.first - bin * this.width, this.width);
+    stack.push(start, end - start);
   }
 
   pop(stack: AnsStack): number {
-    const bin = this.frequencies.pop(stack);
-    return this.first + bin * cellsOfBin + stack.popUniform(cellsOfBin);
+    const { place } = stack;
+    let [low, high] = [0, this.starts.length - 1];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (this.starts[middle]! <= place) low = middle;
+      else high = middle;
+    }
+    const start = this.starts[low]!;
+    stack.pop(start, this.starts[low + 1]! - start);
+    return this.first + low * this.width + stack.popUniform(this.width);
   }
 }
 
-const standard = new NormalCells(-farthest * cellsOfUnit, farthest * cellsOfUnit, {
-  mean: 0,
-  deviation: 1,
-});
-const mostLatent = 2 ** 47;
-
-/** Pushes the cell of a latent, which is a standard normal number; one beyond the bins in full. */
-export function pushLatent(stack: AnsStack, cell: number): void {
-  if (standard.has(cell)) {
-    standard.push(stack, cell);
-    stack.push(1, allFrequencies - 1);
-    return;
-  }
-  if (!(Math.abs(cell) < mostLatent)) throw new CodingError('a latent is too large');
-  const high = Math.floor((cell + mostLatent) / allFrequencies);
-  stack.pushUniform(cell + mostLatent - high * allFrequencies, allFrequencies);
-  stack.pushUniform(high, allFrequencies);
-  stack.push(0, 1);
+/**
+ * Cells under a normal density, in bins of an eighth of its deviation, each as if the density were constant.
+ *
+ * @param reach so many deviations below the mean the bins begin
+ * @param end the cell before which they end
+ */
+function normalBins(mean: number, deviation: number, reach: number, end: number): Bins {
+  const width = Math.floor(deviation / 8);
+  const bins = Math.ceil((end - mean + reach * deviation) / width);
+  const first = end - bins * width;
+  const weights = Array.from({ length: bins }, (_, bin) => {
+    const middle = first + (bin + 0.5) * width;
+    return Math.exp(-0.5 * ((middle - mean) / deviation) ** 2);
+  });
+  return new Bins(first, width, weights);
 }
 
-/** The way back of {@link pushLatent}. */
-export function popLatent(stack: AnsStack): number {
-  if (stack.place > 0) {
-    stack.pop(1, allFrequencies - 1);
-    return standard.pop(stack);
-  }
-  stack.pop(0, 1);
-  const high = stack.popUniform(allFrequencies);
-  return high * allFrequencies + stack.popUniform(allFrequencies) - mostLatent;
-}
+/** Latents are coded up to so many deviations: a pixel that a sharp density did not expect goes far. */
+const farthest = 1024;
+
+/** Cells of latents, which are standard normal numbers. */
+export const latentCells: Bins = normalBins(0, cellsOfUnit, farthest, farthest * cellsOfUnit);
 
 /**
  * Dequantisation noise by bits back: a cell of a grey level, uniform, or as `spreadBackground` spreads the
@@ -146,17 +131,14 @@ export function popLatent(stack: AnsStack): number {
  * the normal one of that map, cut off; white is the mirror image.
  */
 export class PixelNoise {
-  private readonly black?: NormalCells;
+  private readonly black?: Bins;
   private readonly mirrored: boolean;
 
   constructor(background: Background | undefined) {
     this.mirrored = background === 255;
     if (background === undefined) return;
-    const mean = firstGrey / cellsOfUnit - spreadCut * spreadDeviation;
-    const lowest = (mean - farthest * spreadDeviation) * cellsOfUnit;
-    const bins = Math.ceil((firstGrey - lowest) / cellsOfBin);
-    const shape = { mean, deviation: spreadDeviation };
-    this.black = new NormalCells(firstGrey - bins * cellsOfBin, firstGrey, shape);
+    const deviation = spreadDeviation * cellsOfUnit;
+    this.black = normalBins(firstGrey - spreadCut * deviation, deviation, 8, firstGrey);
   }
 
   /** Draws a cell of a grey level. */

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import * as zlib from 'node:zlib';
 import { UserError } from '../core/errors.js';
-import { foldIn, integers, randomKey } from '../core/random.js';
 import { dimensions, type Model } from '../flow/model.js';
 import { AnsStack, CodingError } from './ans-stack.js';
 import { FlowCoder } from './flow-coder.js';
@@ -12,10 +10,6 @@ export interface CompressedImages {
   batch: number;
   /** Classes of the images; absent where the flow was told none. */
   label?: number[] | undefined;
-  /** How many images, the last ones, are the bits that the first batch borrows, and in how many bytes. */
-  lent: { images: number; bytes: number };
-  /** What the flow predicts of numbers made up for it, see {@link FlowCoder.arithmetic}. */
-  arithmetic: string;
   /** SHA-256 of the grey levels (count, channels, height, width). */
   checksum: string;
   code: Uint8Array;
@@ -26,22 +20,17 @@ type OnProgress = (share: number) => void;
 
 export interface CompressOptions {
   label?: number[] | undefined;
-  /** Images computed side by side. More are faster, and each of the first batch borrows bits. */
+  /** Images computed side by side: more are faster. Default 16, or an eighth of all where that is less. */
   batch?: number | undefined;
   onProgress?: OnProgress;
 }
-
-/** So many images side by side are nearly as fast as more. */
-const mostAtOnce = 16;
-/** For so many images there is one more side by side, so that what is borrowed is a small part of all. */
-const imagesOfRow = 25;
 
 /**
  * Compresses images without loss, to about as many bits as their density under a flow says, and decodes
  * them at once to be sure.
  *
  * @param levels grey levels (count, channels, height, width)
- * @returns the message, and how many bits were borrowed beyond those of images
+ * @returns the message, and how many of its bits were borrowed before there were any
  * @throws UserError for a model without blocks, for images so far from its own that latents overflow, and
  *   where the engine does not compute the same twice
  */
@@ -52,11 +41,10 @@ export async function compressImages(
 ): Promise<CompressedImages & { borrowedBits: number }> {
   const size = dimensions(model.config);
   const count = levels.length / size;
-  const batch = asked ?? Math.min(mostAtOnce, Math.ceil(count / imagesOfRow));
+  const batch = asked ?? Math.min(16, Math.ceil(count / 8));
   const coder = new FlowCoder(model, batch);
-  const { bytes, images } = lentImages(levels, size, batch);
-  const stack = new AnsStack(bytes, borrowedWord);
-  for (const [first, end] of batches(count - images, batch)) {
+  const stack = new AnsStack();
+  for (const [first, end] of batches(count, batch)) {
     try {
       await coder.push(stack, levels.subarray(first * size, end * size), label?.slice(first, end));
     } catch (error) {
@@ -68,16 +56,9 @@ export async function compressImages(
     }
     onProgress?.(end / count / 2);
   }
-  const compressed = {
-    batch,
-    label,
-    lent: { images, bytes: bytes.length },
-    arithmetic: await coder.arithmetic(),
-    checksum: checksumOf(levels),
-    code: stack.bytes(),
-  };
+  const compressed = { batch, label, checksum: checksumOf(levels), code: stack.bytes() };
   await decompressImages(model, compressed, count, (share) => onProgress?.((1 + share) / 2));
-  return { ...compressed, borrowedBits: 16 * stack.borrowed };
+  return { ...compressed, borrowedBits: stack.borrowedBits };
 }
 
 /**
@@ -89,14 +70,22 @@ export async function compressImages(
  */
 export async function decompressImages(
   model: Model,
-  message: CompressedImages,
+  { batch, label, checksum, code }: CompressedImages,
   count: number,
   onProgress?: OnProgress,
 ): Promise<Uint8Array> {
-  const coder = new FlowCoder(model, message.batch);
-  if ((await coder.arithmetic()) === message.arithmetic) {
-    const levels = await decoded(coder, message, count, dimensions(model.config), onProgress);
-    if (levels && checksumOf(levels) === message.checksum) return levels;
+  const size = dimensions(model.config);
+  const coder = new FlowCoder(model, batch);
+  const levels = new Uint8Array(count * size);
+  try {
+    const stack = AnsStack.of(code);
+    for (const [first, end] of batches(count, batch).reverse()) {
+      levels.set(await coder.pop(stack, end - first, label?.slice(first, end)), first * size);
+      onProgress?.((count - first) / count);
+    }
+    if (checksumOf(levels) === checksum) return levels;
+  } catch (error) {
+    if (!(error instanceof CodingError)) throw error;
   }
   throw new UserError(
     'These images cannot be decoded: the arithmetic is another than that by which they were compressed',
@@ -104,61 +93,23 @@ export async function decompressImages(
   );
 }
 
-/** What the stack of a message gives; nothing where that is no images. */
-async function decoded(
-  coder: FlowCoder,
-  { batch, label, lent, code }: CompressedImages,
-  count: number,
-  size: number,
-  onProgress?: OnProgress,
-): Promise<Uint8Array | undefined> {
-  const levels = new Uint8Array(count * size);
-  const byFlow = count - lent.images;
-  try {
-    const stack = AnsStack.of(code);
-    for (const [first, end] of batches(byFlow, batch).reverse()) {
-      levels.set(await coder.pop(stack, end - first, label?.slice(first, end)), first * size);
-      onProgress?.((byFlow - first) / count);
-    }
-    const rest = zlib.brotliDecompressSync(stack.top(lent.bytes));
-    if (rest.length !== lent.images * size) return undefined;
-    levels.set(rest, byFlow * size);
-    return levels;
-  } catch (error) {
-    // Brotli's errors are these.
-    if (error instanceof CodingError || /^(ERR_|Z_)/.test(Object(error).code)) return undefined;
-    throw error;
-  }
-}
-
 function checksumOf(levels: Uint8Array): string {
   return createHash('sha256').update(levels).digest('hex');
 }
 
-/** The images first … end − 1 of each batch. */
-function batches(count: number, batch: number): [first: number, end: number][] {
-  return Array.from({ length: Math.ceil(count / batch) }, (_, index) => [
-    index * batch,
-    Math.min(count, (index + 1) * batch),
-  ]);
-}
+/** What an image takes from the stack at first is left there by about so many images before it. */
+const imagesBefore = 5;
 
-/** About so many bits the first batch borrows for each number of an image. */
-const bitsBorrowed = 12;
-
-/** The last images by themselves, as many as make up the bits that the first batch borrows. */
-function lentImages(levels: Uint8Array, size: number, batch: number) {
-  const count = levels.length / size;
-  const wanted = (Math.min(batch, count) * size * bitsBorrowed) / 8;
-  let images = Math.min(count, Math.ceil(wanted / size));
-  for (;;) {
-    const bytes = zlib.brotliCompressSync(levels.subarray((count - images) * size));
-    if (bytes.length >= wanted || images === count) return { images, bytes };
-    images = Math.min(count, Math.max(images + 1, Math.ceil((images * wanted) / bytes.length)));
+/**
+ * The images first … end − 1 of each batch. A batch pops before it pushes, and what is not on the stack yet
+ * has to be borrowed, which only makes a message longer: so the first batches are small.
+ */
+function batches(count: number, most: number): [first: number, end: number][] {
+  const all: [number, number][] = [];
+  for (let first = 0; first < count; ) {
+    const size = Math.min(most, Math.max(1, Math.floor(first / imagesBefore)));
+    all.push([first, Math.min(count, first + size)]);
+    first += size;
   }
-}
-
-/** What is borrowed beyond images: made-up words, by their number. */
-function borrowedWord(index: number): number {
-  return integers(foldIn(randomKey(0), index), 1, 0, 2 ** 16)[0]!;
+  return all;
 }

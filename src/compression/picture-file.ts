@@ -1,82 +1,60 @@
-import { createHash } from 'node:crypto';
 import * as zlib from 'node:zlib';
 import { z } from 'zod';
 import { engineNames } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { readBytes } from '../core/files.js';
 import { checkedJson } from '../core/schema.js';
-import { count, countOrNone, imageSchema } from '../flow/model.js';
+import { count } from '../flow/model.js';
 import type { CompressedImages } from './compressed-images.js';
 
-/** What a file begins with; its version follows in a byte. */
-const magic = Buffer.from('tflowpix');
-const version = 1;
-const checksumBytes = 32;
-/** Before the header: what a file begins with, and the header's length. */
-const headBytes = magic.length + 1 + 4;
-
-const headerSchema = z.strictObject({
-  /** The model's file as it was named, and its `weightsDigest`. */
-  model: z.strictObject({ file: z.string(), digest: z.string() }),
-  engine: z.strictObject({ name: z.enum(engineNames), version: z.string() }),
-  image: imageSchema,
-  /** Of the pictures, without an ending: not of files elsewhere. */
-  names: z
-    .array(z.string().regex(/^[^/\\\0]+$/, 'expected the name of a file'))
-    .min(1)
-    .refine((names) => new Set(names).size === names.length, 'expected different names'),
-  label: z.array(z.int().min(-1)).optional(),
-  batch: count,
-  lent: z.strictObject({ images: countOrNone, bytes: countOrNone }),
-  arithmetic: z.string(),
-  checksum: z.string(),
-});
+const headerSchema = z
+  .strictObject({
+    format: z.literal('tarflow pictures'),
+    version: z.literal(1),
+    /** The model's file as it was named, and its `weightsDigest`. */
+    model: z.strictObject({ file: z.string(), digest: z.string() }),
+    engine: z.strictObject({ name: z.enum(engineNames), version: z.string() }),
+    /** Of the pictures, without an ending: not of files elsewhere. */
+    names: z
+      .array(z.string().regex(/^[^/\\\0]+$/, 'expected the name of a file'))
+      .min(1)
+      .refine((names) => new Set(names).size === names.length, 'expected different names'),
+    label: z.array(z.int().min(-1)).optional(),
+    batch: count,
+    checksum: z.string(),
+  })
+  .refine(
+    ({ names, label = names }) => label.length === names.length,
+    'expected a label for each picture',
+  );
 
 /** Compressed pictures, and what decoding them takes. */
-export type PictureFile = z.infer<typeof headerSchema> & CompressedImages;
+export type PictureFile = Omit<z.infer<typeof headerSchema>, 'format' | 'version'> &
+  CompressedImages;
 
-/** The bytes of a file of compressed pictures. */
+/** The bytes of a file of compressed pictures: a line of JSON and the message, as gzip keeps them with a checksum. */
 export function pictureFileBytes({ code, ...header }: PictureFile): Uint8Array {
-  const packed = zlib.brotliCompressSync(JSON.stringify(header));
-  const head = Buffer.concat([magic, Buffer.of(version), Buffer.alloc(4)]);
-  head.writeUInt32LE(packed.length, magic.length + 1);
-  const content = Buffer.concat([head, packed, code]);
-  return Buffer.concat([content, createHash('sha256').update(content).digest()]);
+  const line = JSON.stringify({ format: 'tarflow pictures', version: 1, ...header });
+  return zlib.gzipSync(Buffer.concat([Buffer.from(`${line}\n`), code]));
 }
 
 /**
  * Reads a file of compressed pictures.
- * @throws UserError for a file of another kind or a newer version, and for one that is damaged or not whole
+ * @throws UserError for a file of another kind or version, and for one that is damaged or not whole
  */
 export async function readPictureFile(file: string): Promise<PictureFile> {
-  const bytes = Buffer.from(await readBytes(file));
-  if (!bytes.subarray(0, magic.length).equals(magic)) {
+  let content: Buffer;
+  try {
+    content = zlib.gunzipSync(await readBytes(file));
+  } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(
-      `${file} is no file of compressed pictures`,
-      'Expected one that `tarflow compress` wrote',
+      `${file} holds no compressed pictures, or is damaged or not whole (${(error as Error).message})`,
+      'Expected a file that `tarflow compress` wrote: take it anew from where it came from',
     );
   }
-  const damaged = new UserError(
-    `${file} is damaged or not whole: its checksum is another`,
-    'Take it anew from where it came from',
-  );
-  if (bytes.length < headBytes + checksumBytes) throw damaged;
-  const written = bytes[magic.length]!;
-  if (written !== version) {
-    throw new UserError(
-      `${file} has compressed pictures of version ${written}`,
-      `Version ${version} is read here: take another release of tarflow, or the file anew`,
-    );
-  }
-  const content = bytes.subarray(0, -checksumBytes);
-  const checksum = createHash('sha256').update(content).digest();
-  if (!checksum.equals(bytes.subarray(-checksumBytes))) throw damaged;
-  const headerEnd = headBytes + bytes.readUInt32LE(magic.length + 1);
-  if (headerEnd > content.length) throw damaged;
-  const header = zlib.brotliDecompressSync(bytes.subarray(headBytes, headerEnd)).toString();
-  const remedy = 'Expected a file that `tarflow compress` wrote';
-  const found = checkedJson(headerSchema, header, `${file}: its header`, remedy);
-  const { names, label = names, lent } = found;
-  if (label.length !== names.length || lent.images > names.length) throw damaged;
-  return { ...found, code: content.subarray(headerEnd) };
+  const line = content.subarray(0, content.indexOf('\n'));
+  const remedy = 'Expected a file that this version of `tarflow compress` wrote';
+  const header = checkedJson(headerSchema, line.toString(), `${file}: its header`, remedy);
+  return { ...header, code: content.subarray(line.length + 1) };
 }
