@@ -31,7 +31,7 @@ export class AnsStack {
   static of(bytes: Uint8Array): AnsStack {
     const stack = new AnsStack();
     if (bytes.length < 2 * stateWords || bytes.length % 2 !== 0) throw new CodingError('no stack');
-    stack.words = Array.from(new Uint16Array(bytes.slice().buffer));
+    stack.words = Array.from(new Uint16Array(Uint8Array.from(bytes).buffer));
     stack.lends = false;
     stack.state = 0;
     for (let i = 0; i < stateWords; i++) stack.state = stack.state * wordSize + stack.popWord();

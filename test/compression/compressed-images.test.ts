@@ -40,13 +40,11 @@ describe('images come back, pixel by pixel', () => {
     '%s, %s',
     async (kind, name) => {
       const model = modelOf(kind as keyof typeof cases, name);
-      const levels = madeUp(model, 7);
-      const label = labelsFor(model, 7);
+      const levels = madeUp(model, 2);
+      const label = labelsFor(model, 2);
       const before = tf.memory().numTensors;
-      for (const batch of [1, 2]) {
-        const compressed = await compressImages(model, levels, { batch, label });
-        expect(await decompressImages(model, compressed, 7)).toEqual(levels);
-      }
+      const compressed = await compressImages(model, levels, { batch: 2, label });
+      expect(await decompressImages(model, compressed, 2)).toEqual(levels);
       expect(tf.memory().numTensors).toBe(before);
     },
   );
@@ -56,7 +54,7 @@ test.each([undefined, 0] as const)(
   'takes as many bits as the density says, with the background %s',
   async (background) => {
     const model = smallFlow({ background });
-    const images = 400;
+    const images = 200;
     const levels = madeUp(model, images);
     const { code, batch, borrowedBits } = await compressImages(model, levels);
     expect(batch).toBe(16);
