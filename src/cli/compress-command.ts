@@ -31,7 +31,7 @@ export const compress = defineCommand({
       )
       .option(
         '--batch <n>',
-        'pictures computed side by side, more of which are faster (default: by their number, up to 16)',
+        'the most pictures computed side by side: more are faster (default: 16)',
         count,
       ),
   help: `\

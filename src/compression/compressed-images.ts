@@ -6,7 +6,7 @@ import { FlowCoder } from './flow-coder.js';
 
 /** Images as a message that a flow decodes. */
 export interface CompressedImages {
-  /** Images that are computed side by side. */
+  /** The most images that are computed side by side. */
   batch: number;
   /** Classes of the images; absent where the flow was told none. */
   label?: number[] | undefined;
@@ -20,7 +20,7 @@ type OnProgress = (share: number) => void;
 
 export interface CompressOptions {
   label?: number[] | undefined;
-  /** Images computed side by side: more are faster. Default 16, or an eighth of all where that is less. */
+  /** The most images computed side by side: more are faster. Default 16. */
   batch?: number | undefined;
   onProgress?: OnProgress;
 }
@@ -37,12 +37,11 @@ export interface CompressOptions {
 export async function compressImages(
   model: Model,
   levels: Uint8Array,
-  { label, batch: asked, onProgress }: CompressOptions = {},
+  { label, batch = 16, onProgress }: CompressOptions = {},
 ): Promise<CompressedImages & { borrowedBits: number }> {
   const size = dimensions(model.config);
   const count = levels.length / size;
-  const batch = asked ?? Math.min(16, Math.ceil(count / 8));
-  const coder = new FlowCoder(model, batch);
+  const coder = new FlowCoder(model);
   const stack = new AnsStack();
   for (const [first, end] of batches(count, batch)) {
     try {
@@ -75,7 +74,7 @@ export async function decompressImages(
   onProgress?: OnProgress,
 ): Promise<Uint8Array> {
   const size = dimensions(model.config);
-  const coder = new FlowCoder(model, batch);
+  const coder = new FlowCoder(model);
   const levels = new Uint8Array(count * size);
   try {
     const stack = AnsStack.of(code);
@@ -102,14 +101,14 @@ const imagesBefore = 5;
 
 /**
  * The images first … end − 1 of each batch. A batch pops before it pushes, and what is not on the stack yet
- * has to be borrowed, which only makes a message longer: so the first batches are small.
+ * has to be borrowed, which only makes a message longer: so batches begin with one image and double.
  */
 function batches(count: number, most: number): [first: number, end: number][] {
   const all: [number, number][] = [];
-  for (let first = 0; first < count; ) {
-    const size = Math.min(most, Math.max(1, Math.floor(first / imagesBefore)));
+  let size = 1;
+  for (let first = 0; first < count; first += size) {
+    if (2 * size <= most && 2 * size * imagesBefore <= first) size *= 2;
     all.push([first, Math.min(count, first + size)]);
-    first += size;
   }
   return all;
 }

@@ -16,7 +16,7 @@ type Tokens = readonly Float64Array[];
 /**
  * Pixels of a batch of images to a stack and back, through a flow of autoregressive blocks. Both directions
  * have to round alike, and whoever decodes knows a block's input but token by token. So both compute every
- * token from those before it in the same way, with batches of one size, which unused rows fill.
+ * token from those before it in the same way, for as many images side by side.
  */
 export class FlowCoder {
   private readonly blocks: readonly AutoregressiveBlock[];
@@ -27,14 +27,8 @@ export class FlowCoder {
   /** Log-deviations of latents (T·D); absent where they are 0. */
   private readonly priorScales: Float32Array | undefined;
 
-  /**
-   * @param rows images that are computed side by side
-   * @throws UserError for a model without blocks or density
-   */
-  constructor(
-    private readonly model: Model,
-    private readonly rows: number,
-  ) {
+  /** @throws UserError for a model without blocks or density */
+  constructor(private readonly model: Model) {
     const { family, config } = model;
     ability(family, 'flow');
     this.blocks = blocksOf(model);
@@ -57,20 +51,19 @@ export class FlowCoder {
   /**
    * Pushes images.
    *
-   * @param levels their grey levels (count, channels, height, width), for at most as many as there are rows
+   * @param levels their grey levels (count, channels, height, width)
    * @throws CodingError for images so far from what the model knows that latents are too large
    */
   async push(stack: AnsStack, levels: Uint8Array, label?: readonly number[]): Promise<void> {
-    const count = levels.length / this.size;
-    const tokens = this.emptyTokens();
-    const numbers = this.numbers(tokens, count).reverse();
+    const tokens = this.emptyTokens(levels.length / this.size);
+    const numbers = this.numbers(tokens).reverse();
     for (const { own, i, number, row } of numbers) {
       own[i] = this.noise.draw(stack, levels[row * this.size + this.pixels[number]!]!);
     }
     for (const block of this.blocks) {
       const visits = [...this.walk(block, tokens, label)].reverse();
       for (const { own, means, logScales } of visits) {
-        for (let i = count * block.width - 1; i >= 0; i--) {
+        for (let i = own.length - 1; i >= 0; i--) {
           own[i] = cell.normalise(stack, own[i]!, means[i]!, logScales[i]!);
         }
       }
@@ -90,8 +83,8 @@ export class FlowCoder {
    * @throws CodingError where the stack holds no such images
    */
   async pop(stack: AnsStack, count: number, label?: readonly number[]): Promise<Uint8Array> {
-    const tokens = this.emptyTokens();
-    const numbers = this.numbers(tokens, count);
+    const tokens = this.emptyTokens(count);
+    const numbers = this.numbers(tokens);
     for (const { own, i, number } of numbers) {
       const scale = this.priorScales?.[number];
       own[i] = cell.latentCells.pop(stack);
@@ -99,7 +92,7 @@ export class FlowCoder {
     }
     for (const block of [...this.blocks].reverse()) {
       for (const { own, means, logScales } of this.walk(block, tokens, label)) {
-        for (let i = 0; i < count * block.width; i++) {
+        for (let i = 0; i < own.length; i++) {
           own[i] = cell.denormalise(stack, own[i]!, means[i]!, logScales[i]!);
         }
       }
@@ -112,16 +105,16 @@ export class FlowCoder {
     return levels;
   }
 
-  private emptyTokens(): Tokens {
+  private emptyTokens(count: number): Tokens {
     const [{ tokens, width }] = this.blocks as [AutoregressiveBlock];
-    return Array.from({ length: tokens }, () => new Float64Array(this.rows * width));
+    return Array.from({ length: tokens }, () => new Float64Array(count * width));
   }
 
   /** The numbers of some images: where their cells are, which ones of an image, and of which image. */
-  private numbers(tokens: Tokens, count: number) {
+  private numbers(tokens: Tokens) {
     const width = this.size / tokens.length;
     return tokens.flatMap((own, k) =>
-      Array.from({ length: count * width }, (_, i) => {
+      Array.from(own, (_, i) => {
         const row = Math.floor(i / width);
         return { own, i, row, number: (k - row) * width + i };
       }),
@@ -133,9 +126,9 @@ export class FlowCoder {
    * been found just before it: its cells, and what is predicted of them (rows·D).
    */
   private *walk(block: AutoregressiveBlock, tokens: Tokens, label?: readonly number[]) {
-    const { rows, model } = this;
-    const filled = label && Array.from({ length: rows }, (_, row) => label[row] ?? -1);
-    const conditions = contextTensors(model.config, { label: filled }, rows);
+    const [{ length }] = tokens as [Float64Array];
+    const rows = length / block.width;
+    const conditions = contextTensors(this.model.config, { label }, rows);
     const places = tidy(() => placesOf(block));
     const ordered = Array.from(places.dataSync(), (k) => tokens[k]!);
     let cache: Cache | undefined = tidy(() =>
