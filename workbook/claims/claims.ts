@@ -448,7 +448,7 @@ export const claims: readonly Claim[] = [
     claim: 'An exact likelihood serves lossless compression.',
     measurements: ['lossless-compression'],
     published: sentence`${published('learned-coders', 'iFlow on CIFAR-10', 'bits per dimension')} bits/dim on CIFAR-10 (iFlow), ${published('learned-coders', 'Bit-Swap on Fashion-MNIST, its bound', 'bits per dimension')} on Fashion-MNIST (Bit-Swap)`,
-    ours: sentence`Files of Fashion-MNIST: ${ours('lossless-compression', 'files', { decimals: 3 })} bits per dimension, the density ${ours('lossless-compression', 'density', { decimals: 3 })}; WebP ${ours('lossless-compression', 'WebP, all in one', { decimals: 2 })}, PNG ${ours('lossless-compression', 'PNG, all in one', { decimals: 2 })}, Zstandard ${ours('lossless-compression', 'Zstandard, all in one', { decimals: 2 })}.`,
+    ours: sentence`Files of ${ours('lossless-compression', 'images', { decimals: 0 })} test images: ${ours('lossless-compression', 'files', { decimals: 3 })} bits per dimension, the density ${ours('lossless-compression', 'density', { decimals: 3 })}; WebP ${ours('lossless-compression', 'WebP, all in one', { decimals: 2 })}, PNG ${ours('lossless-compression', 'PNG, all in one', { decimals: 2 })}, Zstandard ${ours('lossless-compression', 'Zstandard, all in one', { decimals: 2 })}.`,
     parts: [
       {
         part: 'near the density',
@@ -460,7 +460,7 @@ export const claims: readonly Claim[] = [
           if (of('images that came back') < of('images')) return false;
           return of('images') >= 10_000 || undefined;
         },
-        toSettle: 'coding the rest of the images, a second each',
+        toSettle: 'coding the rest of the images, a second of processor time each',
       },
       {
         part: 'smaller than others',
