@@ -3,13 +3,17 @@ import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { readBytes, writeAtomically } from '../core/files.js';
 import { tf, tidy } from '../core/tf.js';
-import { DamagedImage, decodedImage, measuredImage } from '../data/encoded/image-file.js';
+import {
+  DamagedImage,
+  decodedImage,
+  measuredImage,
+  pictureOf,
+} from '../data/encoded/image-file.js';
 import { toUnitRange } from '../data/index.js';
 import { latentFacts } from '../data/latents/latent-file.js';
 import type { ImageSize, LatentFacts } from '../data/source.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../show/image-grid.js';
-import { sharp } from '../show/sharp.js';
 import { checkWritable } from './arguments.js';
 
 /** The name under which a safetensors file holds images (count, channels, height, width). */
@@ -136,19 +140,13 @@ async function writePictures(
   about: WrittenImages['about'],
 ): Promise<void> {
   const [, channels, height, width] = images.shape;
-  // Channel by channel here, pixel by pixel there.
-  const turned = tidy(() => tf.transpose(images, [0, 2, 3, 1]));
-  const values = await turned.data().finally(() => turned.dispose());
+  const values = await images.data();
   const size = height * width * channels;
   for (const [index, name] of names.entries()) {
     const pixels = Uint8Array.from(values.subarray(index * size, (index + 1) * size), (value) =>
       Math.round((Math.min(1, Math.max(-1, value)) + 1) * 127.5),
     );
-    const raw = { width, height, channels: channels === 1 ? 1 : 3 } as const;
-    const picture = sharp()(pixels, { raw })
-      // Without it grey pictures would have three channels.
-      .toColourspace(channels === 1 ? 'b-w' : 'srgb')
-      .png();
+    const picture = pictureOf(pixels, { channels, height, width }).png();
     if (about) {
       const own = Object.entries(about).map(([key, value]) => [
         key,

@@ -16,8 +16,11 @@ import { denoise } from './denoise-command.js';
 import { distance } from './distance-command.js';
 import { encode } from './encode-command.js';
 import { type Extension, installedExtensions } from './extension.js';
+import { inpaint } from './inpaint-command.js';
+import { interpolate } from './interpolate-command.js';
 import { plan } from './plan-command.js';
 import { sample } from './sample-command.js';
+import { score } from './score-command.js';
 import { snapshot } from './snapshot-command.js';
 import { train } from './train-command.js';
 import { stepTime } from './training-threads.js';
@@ -62,7 +65,10 @@ const commands: readonly CliCommand[] = [
   sample,
   plan,
   denoise,
+  inpaint,
+  interpolate,
   bpd,
+  score,
   encode,
   decode,
   autoencoder,

@@ -172,6 +172,9 @@ interface WithRanks {
     <R extends Tensor>(x: Any, axes?: number[]): R;
   };
   grad: <X extends Tensor>(f: (x: X) => Tensor) => (x: X, dy?: Tensor) => X;
+  valueAndGrad: <X extends Tensor, Y extends Tensor>(
+    f: (x: X) => Y,
+  ) => (x: X, dy?: Y) => { value: Y; grad: X };
 }
 
 export const {
@@ -195,4 +198,5 @@ export const {
   expandDims,
   squeeze,
   grad,
+  valueAndGrad,
 } = core as unknown as WithRanks;

@@ -5,7 +5,7 @@ import { tf, tidy } from '../core/tf.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
 import { type LogProbOptions, logProb } from '../flow/density.js';
 import { checkImageSize, dimensions, type Model } from '../flow/model.js';
-import { noisyImages } from '../training/batches/index.js';
+import { type Noise, noisyImages } from '../training/batches/index.js';
 import { meanWithError } from './statistics.js';
 
 /**
@@ -121,7 +121,7 @@ export async function datasetBitsPerDimension(
     for (let draw = 0; draw < draws; draw++) {
       signal?.throwIfAborted();
       const drawn = draw === 0 ? key : foldIn(key, `draw ${draw}`);
-      const images = dequantised(pixels, indices, size, drawn);
+      const images = imagesWithNoise(pixels, indices, size, { kind: 'uniform' }, drawn);
       const bits = tidy(() => {
         const x = tf.tensor4d(images, [indices.length, channels, height, width]);
         return bitsPerDimension(flow, x, { label, ...(many && whole && { mode: 'xla' }) });
@@ -137,17 +137,18 @@ export async function datasetBitsPerDimension(
   return { ...meanWithError(values), images: count, values };
 }
 
-/** Images with a draw of uniform noise each, from a key and their numbers in the data set. */
-function dequantised(
+/** Images with a draw of noise each, from a key and their numbers in the data set. */
+export function imagesWithNoise(
   pixels: Uint8Array,
   indices: readonly number[],
   size: number,
+  noise: Noise,
   key: RandomKey,
 ): Float32Array {
   const images = new Float32Array(pixels.length);
   indices.forEach((index, i) => {
     const one = pixels.subarray(i * size, (i + 1) * size);
-    images.set(noisyImages(one, { kind: 'uniform' }, foldIn(key, index)), i * size);
+    images.set(noisyImages(one, noise, foldIn(key, index)), i * size);
   });
   return images;
 }

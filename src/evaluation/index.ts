@@ -16,6 +16,7 @@ export { logProb } from '../flow/density.js';
 export { loadEfficientNetLite0 } from '../pretrained/efficientnet-lite0.js';
 export type { FeatureNetwork } from '../pretrained/feature-network.js';
 export { loadInceptionV3 } from '../pretrained/inception-v3.js';
+export { type AnomalyOptions, type AnomalyScores, anomalyScores } from './anomaly-scores.js';
 export {
   type AutoencoderQuality,
   type AutoencoderQualityOptions,
@@ -29,6 +30,7 @@ export {
   datasetBitsPerDimension,
   meansByClass,
 } from './bits-per-dimension.js';
+export { type Detection, detection } from './detection.js';
 export {
   type FeatureMoments,
   type FeatureRows,

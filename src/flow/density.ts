@@ -124,43 +124,35 @@ export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): 
 
 /** {@link score} of whatever pixels: samples of a model that diverges go on as they are. */
 export function scoreOf(flow: Model, x: tf.Tensor4D, options: ScoreOptions): tf.Tensor4D {
-  return tidy(() => {
-    const size = dimensions(flow.config);
-    const density: BatchMean = (traced, result) =>
-      tf.div(tf.mean(logProbOf(traced, result)), -size);
-    // Where the prior is a standard normal one, the training loss is the density but for a constant.
-    const gradient = flow.family.prior?.variance?.(flow)
-      ? gradientOf('densityGradient', flow, x, options, density)
-      : lossGradient(flow, x, options);
-    return tf.mul(gradient, -x.shape[0] * size);
-  });
+  return tidy(() => logProbAndScore(flow, x, options).score);
 }
 
 /**
- * Gradient of the batch's mean training loss with respect to the images; on the native engine as
- * one graph, which is recorded at the first call for a batch size. The loss of a volume-preserving flow is
- * that under a standard normal prior.
+ * log p(x) per sample (batch), in nats, and the score (batch, channels, height, width), of whatever pixels,
+ * by one pass there and back. The caller frees both.
+ *
+ * @throws UserError where the images, labels or captions do not fit the model, and for a model without a
+ *   density
  */
-export function lossGradient(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  const loss: BatchMean = (traced, result) => flowLoss(traced, result).loss;
-  return gradientOf('lossGradient', flow, x, options, loss);
-}
-
-/** A mean over the batch of a forward pass, which is differentiated by the images. */
-type BatchMean = (flow: Model, result: ForwardResult) => tf.Scalar;
-
-function gradientOf(
-  name: string,
+export function logProbAndScore(
   flow: Model,
   x: tf.Tensor4D,
-  options: ScoreOptions,
-  mean: BatchMean,
-): tf.Tensor4D {
+  options: ScoreOptions = {},
+): { logProb: tf.Tensor1D; score: tf.Tensor4D } {
   const { forward } = ability(flow.family, 'flow');
-  return overParts(name, flow, x, options, (traced, images, conditions, parts) => {
-    const gradient = tf.grad((own: tf.Tensor4D) => mean(traced, forward(traced, own, conditions)));
-    // That of a part is of the part's own mean.
-    return parts === 1 ? gradient(images) : tf.div(gradient(images), parts);
+  const size = dimensions(flow.config);
+  return tidy(() => {
+    const both = overParts('logProbAndScore', flow, x, options, (traced, images, conditions) => {
+      const density = tf.valueAndGrad((own: tf.Tensor4D) =>
+        logProbOf(traced, forward(traced, own, conditions)),
+      );
+      // Samples do not depend on each other: the gradient of the sum has that of each.
+      const { value, grad } = density(images, tf.ones([images.shape[0]]));
+      const rows: tf.Tensor2D = tf.reshape(grad, [-1, size]);
+      return tf.concat([rows, tf.expandDims(value, 1)], 1);
+    });
+    const [score, logProb] = tf.split(both, [size, 1], 1);
+    return { logProb: tf.squeeze(logProb, [1]), score: tf.reshape(score, x.shape) };
   });
 }
 
@@ -175,7 +167,7 @@ function overParts<R extends tf.Tensor>(
   flow: Model,
   x: tf.Tensor4D,
   { mode: asked, precision = 'float32', ...context }: ScoreOptions,
-  of: (flow: Model, x: tf.Tensor4D, conditions: Conditions, parts: number) => R,
+  of: (flow: Model, x: tf.Tensor4D, conditions: Conditions) => R,
 ): R {
   const { rows } = ability(flow.family, 'flow');
   checkImages(flow.config, x);
@@ -197,7 +189,7 @@ function overParts<R extends tf.Tensor>(
         const traced = withStateDict(flow, parameters);
         const made = inParts(
           partsOf(inputs, parts).map(({ x: own, ...ownContext }) => () => ({
-            made: of(traced, own, ownContext, parts),
+            made: of(traced, own, ownContext),
           })),
         ).map((result) => result.made);
         return { made: tf.concat(made) };

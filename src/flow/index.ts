@@ -21,6 +21,7 @@ export { classMixture, type Label } from '../conditions/labels.js';
 export type { AutoregressiveBlock, Conditions } from './autoregressive.js';
 export { type Background, narrowBackground, spreadBackground } from './background.js';
 export { type FlowLoss, flowLoss, logProbOf } from './density.js';
+export { logProbMap } from './density-map.js';
 export { blockForward, forward, forwardThroughBlocks } from './forward.js';
 export { denormalise, type Gaussian, normalise } from './gaussian.js';
 export type {

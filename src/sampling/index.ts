@@ -28,6 +28,8 @@ export {
   encodedWhileWritten,
 } from './encode-dataset.js';
 export { type ConditionedBlock, type Guidance, withGuidance } from './guidance.js';
+export { type Inpainted, type InpaintOptions, inpaint } from './inpaint.js';
+export { type EditOptions, editLatents, interpolate } from './interpolate.js';
 export { type InverseOptions, inverse } from './inverse.js';
 export type { Candidate } from './planner/choice.js';
 export { currentMachine, type Machine } from './planner/machine.js';

@@ -2,7 +2,7 @@ import type { Mode } from '@tarflow/graph';
 import { z } from 'zod';
 import type { Context } from '../../src/conditions/context.js';
 import { tf, tidy } from '../../src/core/tf.js';
-import { flowLoss, lossGradient } from '../../src/flow/density.js';
+import { flowLoss } from '../../src/flow/density.js';
 import { predictAll } from '../../src/flow/forward.js';
 import { ability, blocksOf } from '../../src/flow/model.js';
 import { unpatchify } from '../../src/flow/patches.js';
@@ -11,7 +11,7 @@ import { type StarFlow, type StarFlowConfig, starflow } from '../../src/models/i
 import { angleTable, logSoftplus } from '../../src/models/starflow/block.js';
 import { productRule } from '../../src/sampling/guidance.js';
 import { denoise, type InverseOptions } from '../../src/sampling/index.js';
-import { Collected, lossAndGradient, named, putSamples } from './flow-results.js';
+import { Collected, lossAndGradient, lossGradient, named, putSamples } from './flow-results.js';
 import {
   described,
   type GoldenFile,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { classMixture } from '../../src/conditions/labels.js';
 import { type Leaves, leaves, tf, tidy } from '../../src/core/index.js';
 import { bitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
-import { flowLoss, lossGradient } from '../../src/flow/density.js';
+import { flowLoss } from '../../src/flow/density.js';
 import { forward, forwardThroughBlocks } from '../../src/flow/forward.js';
 import { blocksOf, type ForwardResult } from '../../src/flow/model.js';
 import { patchify, tokenCount, tokenWidth, unpatchify } from '../../src/flow/patches.js';
@@ -21,7 +21,7 @@ import {
 import { updatedVariance } from '../../src/training/objectives/likelihood.js';
 import { adamWInit, adamWUpdate, biasCorrections } from '../../src/training/optimiser/adamw.js';
 import { logAbsDeterminant } from '../../workbook/measures/jacobian.js';
-import { Collected, lossAndGradient, named, putSamples } from './flow-results.js';
+import { Collected, lossAndGradient, lossGradient, named, putSamples } from './flow-results.js';
 import {
   described,
   type GoldenFile,

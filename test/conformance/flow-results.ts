@@ -1,7 +1,7 @@
-import type { Context } from '../../src/conditions/context.js';
+import type { Context, NamedContext } from '../../src/conditions/context.js';
 import { tf, tidy } from '../../src/core/tf.js';
 import { type Leaves, leaves, valueAndGradient, withLeaves } from '../../src/core/tree.js';
-import { type ForwardResult, flowLoss, type Model } from '../../src/flow/index.js';
+import { type ForwardResult, flowLoss, forward, type Model } from '../../src/flow/index.js';
 import { type InverseOptions, inverse } from '../../src/sampling/inverse.js';
 import type { Results } from './golden-file.js';
 
@@ -45,6 +45,11 @@ export function lossAndGradient<M extends Model>(
     const moved = { ...flow, parameters: withLeaves(flow.parameters, current) };
     return { value: flowLoss(moved, pass(moved)).loss, auxiliary: {} };
   }, parameters);
+}
+
+/** Its gradient with respect to the images, under a standard normal prior. */
+export function lossGradient(flow: Model, x: tf.Tensor4D, context: NamedContext = {}): tf.Tensor4D {
+  return tf.grad((own: tf.Tensor4D) => flowLoss(flow, forward(flow, own, context)).loss)(x);
 }
 
 /** Tensors under names with a prefix. */

@@ -3,8 +3,9 @@ import {
   findExperiment as find,
   registerExperiments,
 } from '../../src/training/experiment.js';
-// The sets of emoji, on which some of them are trained, become known by name.
+// The sets of emoji and of outliers become known by name.
 import '../data/emoji.js';
+import '../data/outliers.js';
 import { design } from './design.js';
 import { emojiFromText } from './emoji-text.js';
 import { images } from './images.js';
@@ -12,6 +13,7 @@ import { latentsAndPixels } from './latents-and-pixels.js';
 import { noise } from './noise.js';
 import { oneCost } from './one-cost.js';
 import { peers } from './peers.js';
+import { residualArms } from './residuals.js';
 import { tokens } from './tokens.js';
 
 export { noiseExperiment } from './noise.js';
@@ -22,6 +24,7 @@ export const experiments: readonly Experiment[] = [
   noise,
   tokens,
   design,
+  residualArms,
   oneCost,
   emojiFromText,
   latentsAndPixels,

@@ -237,6 +237,22 @@ export async function strategiesFrame(): Promise<DataFrame> {
   ]);
 }
 
+/**
+ * Samples by each strategy of the authors' kind of loop, from the same noise: `flow`, `strategy`, `FD` with
+ * its `error`, its `rise` over the loop's with an error of its own, `n`, and how many were `not finite`.
+ */
+export async function strategyQualityFrame(): Promise<DataFrame> {
+  const { flows } = await authorsLoop();
+  return frameOf(
+    flows.flatMap(({ model, quality }) =>
+      quality.map(({ strategy, FD, error, rise, riseError, n, notFinite }) => ({
+        ...{ flow: model, strategy, FD, error, rise, 'error of the rise': riseError, n },
+        'not finite': notFinite,
+      })),
+    ),
+  );
+}
+
 const authorsLoop = () =>
   measured(
     'authors loop',

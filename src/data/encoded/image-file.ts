@@ -94,6 +94,19 @@ async function decode<T>(
   }
 }
 
+/** Grey levels (channels, height, width) as a picture to encode; one channel or three. */
+export function pictureOf(pixels: Uint8Array, image: ImageSize): Sharp.Sharp {
+  const { channels, height, width } = image;
+  const grey = channels === 1;
+  // Channel by channel here, pixel by pixel there.
+  const turned = pixels.map(
+    (_, i) => pixels[(i % channels) * height * width + Math.floor(i / channels)]!,
+  );
+  const raw = { width, height, channels: grey ? 1 : 3 } as const;
+  // Without a colour space grey pictures would have three channels.
+  return loadedSharp()(turned, { raw }).toColourspace(grey ? 'b-w' : 'srgb');
+}
+
 /** (height, width, channels) as (channels, height, width). */
 function channelFirst(pixels: Uint8Array, image: ImageSize): Uint8Array {
   const { channels } = image;

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
-import { logProb, lossGradient, score } from '../../../src/flow/density.js';
+import { logProb, score } from '../../../src/flow/density.js';
 import { dimensions, forward, patchify, unpatchify } from '../../../src/flow/index.js';
 import { createTarFlow, type TarFlowConfig } from '../../../src/models/index.js';
+import { lossGradient } from '../../conformance/flow-results.js';
 import { difference, movedModel, randomImages } from '../cases.js';
 import { smallConfig, tarflowCases } from './cases.js';
 
