@@ -1,4 +1,3 @@
-import { dataName } from '../../src/cli/data-options.js';
 import { tf } from '../../src/core/tf.js';
 import { mapTree } from '../../src/core/tree.js';
 import { imagesTensor, openDataset } from '../../src/data/index.js';
@@ -86,8 +85,8 @@ export async function studyBlocks(
   return [];
 
   async function withMetrics({ flow, tokens, first }: Subject): Promise<BlockStudyRow[]> {
-    const { noise } = flow.details;
-    const name = dataName(checkpoint, flow, asked);
+    const { place, dataset = '', noise } = flow.details;
+    const name = asked ?? place ?? dataset;
     const data = await openDataset(name, 'validation', { image: flow.config.image });
     const real = await imagesTensor(
       data,
