@@ -463,7 +463,7 @@ export const claims: readonly Claim[] = [
         toSettle: 'coding the rest of the images, a second of processor time each',
       },
       {
-        part: 'smaller than others',
+        part: 'smaller',
         rule: 'Fewer bits than optimised PNG, lossless WebP, AVIF and Zstandard, of each image and of a thousand in one.',
         holds: ({ figure }) =>
           otherCoders.every(

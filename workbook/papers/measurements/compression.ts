@@ -8,7 +8,7 @@ const coders = each(['PNG', 'WebP', 'AVIF', 'Zstandard'] as const, (coder) =>
 /** Lossless compression by a flow's density. */
 export const compression = {
   notebook: 'reports/12-compression',
-  question: 'Do images take as few bits in files as the density says?',
+  question: 'How small do files get?',
   measurements: [
     measurement({
       id: 'lossless-compression',
