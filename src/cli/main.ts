@@ -8,8 +8,10 @@ import { registerExperiments } from '../training/experiment.js';
 import { autoencoder } from './autoencoder-command.js';
 import { bpd } from './bpd-command.js';
 import { type CliCommand, exitCodes, type SetExitCode } from './command.js';
+import { compress } from './compress-command.js';
 import { convert } from './convert-command.js';
 import { decode } from './decode-command.js';
+import { decompress } from './decompress-command.js';
 import { denoise } from './denoise-command.js';
 import { distance } from './distance-command.js';
 import { encode } from './encode-command.js';
@@ -71,6 +73,8 @@ const commands: readonly CliCommand[] = [
   decode,
   autoencoder,
   distance,
+  compress,
+  decompress,
   convert,
 ];
 

@@ -21,7 +21,7 @@ import { startWebGpu } from './webgpu.js';
  */
 export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
-const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
+export const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
 
 /** Which engine runs, and on what. */
 export interface EngineReport {

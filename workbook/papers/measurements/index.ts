@@ -1,4 +1,5 @@
 import { bayesClassifier } from './bayes-classifier.js';
+import { compression } from './compression.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
 import { foundations } from './foundations.js';
@@ -28,6 +29,7 @@ export const notebooks = [
   latentsAndText,
   deepAndShallow,
   design,
+  compression,
 ] as const;
 
 type Declared = (typeof notebooks)[number]['measurements'][number];
