@@ -3,7 +3,7 @@ import { compressImages } from '../compression/compressed-images.js';
 import { pictureFileBytes } from '../compression/picture-file.js';
 import { UserError } from '../core/errors.js';
 import { readBytes, writeAtomically } from '../core/files.js';
-import { decodedImage, loadedSharp, measuredImage } from '../data/encoded/image-file.js';
+import { decodedImage, measuredImage } from '../data/encoded/image-file.js';
 import type { ImageSize } from '../data/source.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { checkpointArgument, checkWritable, count, counted } from './arguments.js';
@@ -105,17 +105,14 @@ async function picturesOf(
   for (const name of files) {
     const encoded = { name, bytes: await readBytes(name) };
     const measured = await measuredImage(encoded);
-    const { depth, pages = 1 } = await loadedSharp()(encoded.bytes).metadata();
     const size = ({ channels, height, width }: ImageSize) => `${width}×${height}, ${channels}`;
     const problem =
-      (size(measured.image) !== size(image) &&
-        `${size(measured.image)} channels (width × height), and the model takes ${size(image)}`) ||
-      (measured.transparent && 'transparent pixels') ||
-      (depth !== 'uchar' && 'more than eight bits a channel') ||
-      (pages > 1 && `${pages} pages`);
+      size(measured.image) === size(image)
+        ? measured.losses.map((loss) => `cannot be kept as it is: pictures ${loss}`)[0]
+        : `has ${size(measured.image)} channels (width × height), and the model takes ${size(image)}`;
     if (problem) {
       const remedy = 'Pictures are compressed as they are: leave it out, or change it before';
-      throw new UserError(`${name} has ${problem}`, remedy);
+      throw new UserError(`${name} ${problem}`, remedy);
     }
     levels.push(await decodedImage(encoded, image, 'exact'));
   }
