@@ -7,7 +7,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { listNotebooks, notebookName } from './lib/notebooks.mjs';
 import { writePages } from './lib/pages.mjs';
-import { runMain, SetupError } from './lib/setup-error.mjs';
+import { ArgumentError, runMain } from './lib/setup-error.mjs';
 import { newContext, runSteps } from './lib/steps.mjs';
 import { runWorkbook } from './lib/workbook.mjs';
 import { setUp } from './steps/all.mjs';
@@ -51,7 +51,7 @@ function readArguments() {
     });
     return values;
   } catch (error) {
-    throw new SetupError(
+    throw new ArgumentError(
       `${/** @type {Error} */ (error).message.replace(/\.$/, '')}`,
       'Usage: npm run workbook -- [--all] [--train] [--only 02,04] [--update]',
     );
@@ -72,7 +72,7 @@ function chooseNotebooks(folder, only) {
   );
   if (unknown !== undefined) {
     const names = all.map(notebookName).join(', ');
-    throw new SetupError(
+    throw new ArgumentError(
       only === undefined
         ? `There is no notebook in ${folder}`
         : `No notebook begins with '${unknown}'`,

@@ -11,6 +11,12 @@
  * @module tarflow/workbook
  */
 
+export {
+  type CompressedImages,
+  type CompressOptions,
+  compressImages,
+  decompressImages,
+} from '../src/compression/compressed-images.js';
 export * from '../src/show/display.js';
 export * from '../src/show/image-grid.js';
 export { untilInterrupted } from '../src/show/interrupt.js';

@@ -1,8 +1,9 @@
 // npx tarflow data NAME…: fetches data sets, and networks that compare images or read captions, into
 // the cache.
 import { createFolder } from '../lib/files.mjs';
+import { didYouMean } from '../lib/nearest-name.mjs';
 import { isClone, projectRoot } from '../lib/places.mjs';
-import { SetupError } from '../lib/setup-error.mjs';
+import { ArgumentError } from '../lib/setup-error.mjs';
 import { newContext, runSteps } from '../lib/steps.mjs';
 import { cifar10 } from '../steps/cifar10.mjs';
 import { efficientNetLite0 } from '../steps/efficientnet-lite0.mjs';
@@ -51,12 +52,16 @@ export const data = isClone(projectRoot) ? { ...ofTheLibrary, ...ofTheWorkbook }
  *
  * @param {readonly string[]} names
  * @param {import('../lib/steps.mjs').Context} [context]
- * @throws {SetupError} for a name that is not known, and for what is missing
+ * @throws {import('../lib/setup-error.mjs').SetupError} for a name that is not known, and for what is missing
  */
 export async function fetchData(names, context = newContext()) {
   const unknown = names.find((name) => !Object.hasOwn(data, name));
   if (unknown !== undefined) {
-    throw new SetupError(`There is no data set '${unknown}'`, `Name one or more of ${known()}`);
+    const meant = await didYouMean(unknown, Object.keys(data));
+    throw new ArgumentError(
+      `There is no data set '${unknown}'`,
+      `${meant}Name one or more of ${known()}`,
+    );
   }
   createFolder(context.cache);
   for (const name of names) {
@@ -75,7 +80,7 @@ export async function fetchData(names, context = newContext()) {
  */
 export async function dataCommand(names) {
   if (names.length === 0) {
-    throw new SetupError('No data set is named', `Name one or more of ${known()}`);
+    throw new ArgumentError('No data set is named', `Name one or more of ${known()}`);
   }
   if (names.some((name) => /^(-h|--help)$/.test(name))) {
     console.log(`Usage: tarflow data NAME…\n\nFetches data sets and networks: ${known()}.`);

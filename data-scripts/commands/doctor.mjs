@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { folderSize, formatBytes, readJson } from '../lib/files.mjs';
 import { findProgram, isClone, npmPackage, projectRoot, venvProgram } from '../lib/places.mjs';
 import { run } from '../lib/run.mjs';
-import { oldestNode, SetupError } from '../lib/setup-error.mjs';
+import { ArgumentError, oldestNode, SetupError } from '../lib/setup-error.mjs';
 import { newContext } from '../lib/steps.mjs';
 import { emoji } from '../steps/emoji.mjs';
 import { fashionMnist } from '../steps/fashion-mnist.mjs';
@@ -29,8 +29,8 @@ const setUpRemedy = isClone(projectRoot)
 
 /**
  * @param {string[]} programArguments
- * @returns {Promise<number>} exit code: 0 when nothing is missing, 1 when something is, 2 for a
- *   wrong argument
+ * @returns {Promise<number>} exit code: 0 when nothing is missing, 1 when something is
+ * @throws {ArgumentError} for a wrong argument
  */
 export async function doctor(programArguments) {
   let json;
@@ -45,8 +45,8 @@ export async function doctor(programArguments) {
     }
     json = values.json;
   } catch (error) {
-    console.error(`${/** @type {Error} */ (error).message} Usage: tarflow doctor [--json]`);
-    return 2;
+    const { message } = /** @type {Error} */ (error);
+    throw new ArgumentError(message.replace(/\.$/, ''), 'Usage: tarflow doctor [--json]');
   }
 
   const findings = await examine();

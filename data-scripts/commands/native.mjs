@@ -1,6 +1,6 @@
 // npx tarflow setup native: TensorFlow's C library and the addons that join it to Node.js.
 import { createFolder } from '../lib/files.mjs';
-import { SetupError } from '../lib/setup-error.mjs';
+import { ArgumentError, SetupError } from '../lib/setup-error.mjs';
 import { newContext, runSteps } from '../lib/steps.mjs';
 import { pythonEnvironment } from '../steps/python.mjs';
 import {
@@ -21,7 +21,7 @@ export async function setUpEngine(names) {
     return 0;
   }
   if (names.join() !== 'native') {
-    throw new SetupError(
+    throw new ArgumentError(
       `Got '${names.join(' ')}', expected native`,
       'Run `npx tarflow setup native`, which fetches and compiles the native engine',
     );

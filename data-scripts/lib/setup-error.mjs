@@ -17,13 +17,17 @@ export class SetupError extends Error {
   }
 }
 
+/** A mistake in the arguments: a script ends with 2, as the library's commands do. */
+export class ArgumentError extends SetupError {}
+
 /**
  * The oldest Node.js that every dependency runs on; keep equal to `engines` in package.json.
  */
 export const oldestNode = /** @type {const} */ ([20, 19]);
 
 /**
- * Runs a script's main function: a {@link SetupError} becomes one sentence and exit code 1.
+ * Runs a script's main function: a {@link SetupError} becomes one sentence and exit code 1, an
+ * {@link ArgumentError} 2.
  *
  * @param {() => Promise<number | undefined>} main resolves to the exit code, 0 when undefined
  */
@@ -41,6 +45,6 @@ export async function runMain(main) {
     if (!(error instanceof SetupError)) throw error;
     console.error(`\n${error.message}`);
     if (error.details) console.error(`\n${error.details}`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof ArgumentError ? 2 : 1;
   }
 }

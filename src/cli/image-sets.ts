@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { UserError } from '../core/errors.js';
+import { didYouMean, UserError } from '../core/errors.js';
+import { nearestPath } from '../core/files.js';
 import { tf } from '../core/tf.js';
 import {
   type DataSource,
@@ -80,9 +81,11 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
     return ofSource(text, await openDataset(text.slice(0, at), split, { image }));
   }
   if (isFolder(text)) return ofSource(text, await openPictures(text, { image: sizes.asked }));
+  const names = [...datasetNames, ...datasetForms];
   throw new UserError(
     `There are no images '${text}'`,
-    `Expected ${imageSetForms}. Data sets: ${[...datasetNames, ...datasetForms].join(', ')}`,
+    `${didYouMean(first, names) || (await nearestPath(text))}Expected ${imageSetForms}. Data sets: ` +
+      names.join(', '),
   );
 }
 

@@ -1,15 +1,17 @@
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Command, CommanderError } from 'commander';
-import { Interruption, UserError } from '../core/errors.js';
+import { didYouMean, Interruption, UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
 import { registerDatasets } from '../data/index.js';
 import { registerExperiments } from '../training/experiment.js';
 import { autoencoder } from './autoencoder-command.js';
 import { bpd } from './bpd-command.js';
 import { type CliCommand, exitCodes, type SetExitCode } from './command.js';
+import { compress } from './compress-command.js';
 import { convert } from './convert-command.js';
 import { decode } from './decode-command.js';
+import { decompress } from './decompress-command.js';
 import { denoise } from './denoise-command.js';
 import { distance } from './distance-command.js';
 import { encode } from './encode-command.js';
@@ -71,6 +73,8 @@ const commands: readonly CliCommand[] = [
   decode,
   autoencoder,
   distance,
+  compress,
+  decompress,
   convert,
 ];
 
@@ -96,7 +100,7 @@ export async function main(
     .version(version)
     .exitOverride()
     .configureOutput({
-      outputError: (text, write) => write(text.replace(/^error:/, 'tarflow:')),
+      outputError: (text, write) => write(withNearest(text).replace(/^error:/, 'tarflow:')),
     })
     .showHelpAfterError('Add --help to see the options and examples.')
     .addHelpText(
@@ -138,6 +142,13 @@ where it is set up, else wasm.`,
     console.error('tarflow: this is a bug; please report it with the lines above.');
     return exitCodes.unexpected;
   }
+}
+
+/** Commander's message of a choice that is none, with the nearest one. */
+function withNearest(text: string): string {
+  const [, name, choices] = /'([^']*)' is invalid\. Allowed choices are (.*)\./.exec(text) ?? [];
+  if (name === undefined || choices === undefined) return text;
+  return text.replace('Allowed', () => `${didYouMean(name, choices.split(', '))}Allowed`);
 }
 
 /**

@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
-import { writeAtomically } from '../core/files.js';
+import { nearestPath, writeAtomically } from '../core/files.js';
 import { openPictures } from '../data/index.js';
 import { splits } from '../data/source.js';
 import {
@@ -120,7 +120,10 @@ async function openSet(
     const { data, begin } = await measuredSplit(checkpoint, model, asked, 'anomaly scores');
     return { name, data, indices: spread(data.length), begin };
   }
-  if (!isFolder(name)) throw new UserError(`There are no images '${name}'`, `Expected ${setForms}`);
+  if (!isFolder(name)) {
+    const meant = await nearestPath(name);
+    throw new UserError(`There are no images '${name}'`, `${meant}Expected ${setForms}`);
+  }
   const data = await openPictures(name, { image: model.config.image });
   return { name, data, indices: spread(data.length), begin: async () => {} };
 }

@@ -1,5 +1,6 @@
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
 import { datasetForms, datasetNames } from '../data/index.js';
+import { knownExperiments } from '../training/experiment.js';
 import { modeOption, number } from './arguments.js';
 import { defineCommand } from './command.js';
 import { type TrainOptions, trainedRun } from './trained-run.js';
@@ -8,6 +9,16 @@ import { experimentList, wrapped } from './training-report.js';
 interface TrainCommandOptions extends TrainOptions {
   list: boolean;
 }
+
+/** Examples where experiments are known by name. */
+const named = `
+  $ tarflow train --list
+  $ tarflow train --experiment fashion-mnist-density --out runs/density
+  $ tarflow train --out runs/density --replan --set steps=20000
+  $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
+      --set averageDecay=0.999
+  $ tarflow train --experiment emoji-text --data emoji-composed-32 --text-encoder minilm --out runs/pixels \\
+      --set patchSize=4 image.channels=3 image.height=32 image.width=32 noise=gaussian:0.05`;
 
 /** `tarflow train`: pictures or an experiment, into a folder. */
 export const train = defineCommand({
@@ -61,14 +72,7 @@ Examples:
   $ tarflow train --data folder:mypics
   $ tarflow train --data folder:mypics --minutes 120 --out runs/longer --set seed=2
   $ tarflow train --out runs/mypics --resume
-  $ tarflow train --list
-  $ tarflow train --experiment fashion-mnist-density --out runs/density
-  $ tarflow train --out runs/density --replan --set steps=20000
-  $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
-      --set averageDecay=0.999
-  $ tarflow train --experiment my-flow.json --out runs/mine
-  $ tarflow train --experiment emoji-text --data emoji-composed-32 --text-encoder minilm --out runs/pixels \\
-      --set patchSize=4 image.channels=3 image.height=32 image.width=32 noise=gaussian:0.05`,
+  $ tarflow train --experiment my-flow.json --out runs/mine${knownExperiments().length > 0 ? named : ''}`,
   run: async (options: TrainCommandOptions) =>
     options.list ? experimentList() : trainedRun(options),
 });

@@ -124,7 +124,10 @@ export function experimentList(): Outcome {
       `\nValues of ${experiment.name} (replace them with --set key=value):\n` +
       wrapped(optionTexts(experiment)),
   );
-  return { json: experiments, text: [tableText(rows), ...values].join('\n') };
+  const none =
+    'None is known by name here. Name your pictures (--data folder:PATH), or a .json file.';
+  const table = rows.length > 0 ? tableText(rows) : none;
+  return { json: experiments, text: [table, ...values].join('\n') };
 }
 
 /** Words in indented lines of at most 80 columns. */

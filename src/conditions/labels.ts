@@ -1,4 +1,4 @@
-import { nearestName, UserError } from '../core/errors.js';
+import { didYouMean, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 
 /**
@@ -22,10 +22,9 @@ export function classOf(name: string, { classes }: Classes, names: readonly stri
   const named = names.findIndex((one) => one.toLowerCase() === name.toLowerCase());
   const index = named >= 0 ? named : /^\d+$/.test(name) ? Number(name) : -1;
   if (index >= 0 && index < classes) return index;
-  const nearest = nearestName(name, names);
   throw new UserError(
     `This model has no label '${name}'`,
-    `${nearest === undefined ? '' : `Did you mean ${nearest}? `}Expected 0 to ${classes - 1}` +
+    `${didYouMean(name, names)}Expected 0 to ${classes - 1}` +
       (names.length > 0 ? ` (${names.join(', ')})` : ''),
   );
 }

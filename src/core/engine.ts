@@ -9,7 +9,7 @@ import {
   withoutStderrLines,
 } from '@tarflow/graph';
 import { cacheFolder } from './cache-folder.js';
-import { UserError } from './errors.js';
+import { UserError, unknownName } from './errors.js';
 import { tf } from './tf.js';
 import { startWebGpu } from './webgpu.js';
 
@@ -21,7 +21,7 @@ import { startWebGpu } from './webgpu.js';
  */
 export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
-const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
+export const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'wasm', 'cpu'];
 
 /** Which engine runs, and on what. */
 export interface EngineReport {
@@ -66,8 +66,12 @@ export async function startEngine(options: EngineOptions = {}): Promise<EngineRe
   if (running && (options.engine === undefined || options.engine === running.engine)) {
     return running;
   }
-  const asked = options.engine ?? environmentEngine();
+  const asked = options.engine ?? (process.env.TARFLOW_BACKEND || undefined);
   if (asked !== undefined) {
+    if (!isEngineName(asked)) {
+      const what = options.engine === undefined ? 'engine of TARFLOW_BACKEND' : 'engine';
+      throw unknownName(what, asked, engineNames);
+    }
     running = await start(asked);
   } else {
     try {
@@ -94,6 +98,11 @@ export function currentEngine(): EngineReport {
   return running;
 }
 
+/** Whether a graphics processor computes, as far as {@link startEngine} knows. */
+export function isOnGpu(): boolean {
+  return running?.gpu ?? false;
+}
+
 /** How a caller asks for computations to run. */
 export interface ExecutionOptions {
   /**
@@ -117,14 +126,8 @@ export function modeOf({ mode }: Pick<ExecutionOptions, 'mode'> = {}): Mode {
   return mode ?? (currentEngine().engine === 'tensorflow' ? 'graph' : 'eager');
 }
 
-function environmentEngine(): EngineName | undefined {
-  const value = process.env.TARFLOW_BACKEND;
-  if (value === undefined || value === '') return undefined;
-  if ((engineNames as readonly string[]).includes(value)) return value as EngineName;
-  throw new UserError(
-    `TARFLOW_BACKEND is '${value}'`,
-    `Expected one of ${engineNames.join(', ')}, or unset it`,
-  );
+function isEngineName(name: string): name is EngineName {
+  return (engineNames as readonly string[]).includes(name);
 }
 
 async function start(engine: EngineName): Promise<EngineReport> {

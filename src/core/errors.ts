@@ -59,8 +59,9 @@ export function checkCount(what: string, value: number | undefined): void {
 /**
  * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
  * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
- * distance), where leaving out the beginning or the end (`layers` for `layersPerBlock`) counts as
- * one; capitals do not matter. The first of several that are as near.
+ * distance), where leaving out the end (`layers` for `layersPerBlock`) counts as one, and the beginning
+ * as two; capitals do not matter, nor what follows a colon, as in `folder:PATH`. The first of several that
+ * are as near.
  *
  * @returns none where there are no names, and where more than half of the letters would change
  */
@@ -69,11 +70,10 @@ export function nearestName(name: string, names: Iterable<string>): string | und
   // What is farther away was not meant.
   let least = Math.max(1, Math.floor(name.length / 2)) + 1;
   for (const candidate of names) {
-    const [came, known] = [name.toLowerCase(), candidate.toLowerCase()];
-    const edits = Math.min(
-      distance(came, known),
-      isPart(came, known) ? 1 : Number.POSITIVE_INFINITY,
+    const [came = '', known = ''] = [name, candidate].map((one) =>
+      (candidate.includes(':') ? one.replace(/:.*/s, '') : one).toLowerCase(),
     );
+    const edits = Math.min(distance(came, known), partEdits(came, known));
     if (edits < least) [nearest, least] = [candidate, edits];
   }
   return nearest;
@@ -84,16 +84,22 @@ export function nearestName(name: string, names: Iterable<string>): string | und
  * @param what the name is of, for example 'data set'
  */
 export function unknownName(what: string, name: string, names: readonly string[]): UserError {
-  const nearest = nearestName(name, names);
   return new UserError(
     `Unknown ${what} '${name}'`,
-    `${nearest === undefined ? '' : `Did you mean ${nearest}? `}Expected one of ${names.join(', ')}`,
+    `${didYouMean(name, names)}Expected one of ${names.join(', ')}`,
   );
 }
 
-/** Single letters are parts of most names, and say nothing. */
-function isPart(came: string, known: string): boolean {
-  return came.length > 2 && (known.startsWith(came) || known.endsWith(came));
+/** A question for the name that was most likely meant, to stand before what there is; '' for none. */
+export function didYouMean(name: string, names: Iterable<string>): string {
+  const nearest = nearestName(name, names);
+  return nearest === undefined ? '' : `Did you mean ${nearest}? `;
+}
+
+/** How far a name is from its beginning, and from its end. Single letters are parts of most names. */
+function partEdits(came: string, known: string): number {
+  if (came.length <= 2) return Number.POSITIVE_INFINITY;
+  return known.startsWith(came) ? 1 : known.endsWith(came) ? 2 : Number.POSITIVE_INFINITY;
 }
 
 function distance(a: string, b: string): number {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { UserError } from './errors.js';
+import { nearestName, UserError } from './errors.js';
 
 /** A file that cannot be read: it is missing, a folder, or not ours to read. */
 export class FileUnreadable extends UserError {}
@@ -183,11 +183,26 @@ async function reading<R>(file: string, work: () => Promise<R>): Promise<R> {
   try {
     return await work();
   } catch (error) {
+    const meant = codeOf(error) === 'ENOENT' ? await nearestPath(file) : '';
     throw new FileUnreadable(
       `The file ${file} cannot be read (${reason(error)})`,
-      'Expected the path of a readable file',
+      `${meant}Expected the path of a readable file`,
     );
   }
+}
+
+/** A question for the path that was most likely meant in the place of one that is not there; '' for none. */
+export async function nearestPath(place: string): Promise<string> {
+  const { dir, base, ext } = path.parse(place);
+  const there = await fs.readdir(dir || '.').catch(() => undefined);
+  if (!there) return nearestPath(dir);
+  // A long ending alone makes no name alike.
+  const alike = there.filter((name) => path.extname(name) === ext);
+  const nearest = nearestName(
+    path.basename(base, ext),
+    alike.map((name) => path.basename(name, ext)),
+  );
+  return nearest === undefined ? '' : `Did you mean ${path.join(dir, nearest + ext)}? `;
 }
 
 async function writing(file: string, work: () => Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nearestName, UserError } from './errors.js';
+import { didYouMean, nearestName, UserError } from './errors.js';
 
 /**
  * A value that came from a file or an option, checked by a schema.
@@ -29,7 +29,8 @@ export function checkedValue<T>(
       const place = issue.path.length > 0 ? dotted(issue.path) : 'it';
       const came = valueAt(value, issue.path);
       const told = came === undefined ? wanted(schema, value, issue) : messages(issue);
-      return `${place} is ${short(came)} (${told})`;
+      const choices = issue.code === 'invalid_value' ? issue.values.map(String) : [];
+      return `${place} is ${short(came)} (${didYouMean(`${came}`, choices)}${told})`;
     }),
   ].join('; ');
   if (!unknown) throw new UserError(`${source} does not fit: ${misfits}`, remedy);

@@ -11,11 +11,11 @@ export const backgroundSchema: z.ZodType<Background> = z.literal(
 );
 
 /** The normal distribution of background pixels is truncated so many deviations above its mean. */
-const cut = 2.5;
-/** Φ(cut). */
+export const spreadCut = 2.5;
+/** Φ(spreadCut). */
 const kept = 0.9937903346742238;
 /** Its deviation, on the scale [−1, 1] of the other levels. */
-const deviation = 0.4;
+export const spreadDeviation = 0.4;
 
 /** Grey levels in a unit of [−1, 1]. */
 const greys = 128;
@@ -59,7 +59,7 @@ export function spreadBackground(
       );
     // log dy/dx = log(128·s·Φ(k)) − log φ(t), where t is the noise that became normal.
     const logSlope = (x: tf.Tensor4D, y: tf.Tensor4D): tf.Tensor4D => {
-      const t = tf.add(tf.div(tf.sub(tf.mul(y, sign), edge), deviation), cut);
+      const t = tf.add(tf.div(tf.sub(tf.mul(y, sign), edge), spreadDeviation), spreadCut);
       return tf.mul(blackOf(x), tf.add(tf.mul(tf.square(t), 0.5), logSlopeAtMean));
     };
     const y = withGradient(
@@ -67,7 +67,7 @@ export function spreadBackground(
       (x) => {
         const grey = tf.mul(tf.add(tf.mul(x, sign), 1), greys);
         const t = normalQuantile(tf.mul(tf.clipByValue(grey, leastGrey, 1), kept));
-        const black = tf.add(tf.mul(tf.sub(t, cut), deviation), edge);
+        const black = tf.add(tf.mul(tf.sub(t, spreadCut), spreadDeviation), edge);
         const value = tf.where(tf.less(tf.mul(x, sign), edge), tf.mul(black, sign), x);
         return { value, saved: [x, value] };
       },
@@ -77,7 +77,7 @@ export function spreadBackground(
   });
 }
 
-const logSlopeAtMean = Math.log(greys * deviation * kept * Math.sqrt(2 * Math.PI));
+const logSlopeAtMean = Math.log(greys * spreadDeviation * kept * Math.sqrt(2 * Math.PI));
 
 /**
  * The inverse of {@link spreadBackground}: images from any numbers.
@@ -91,7 +91,7 @@ export function narrowBackground(background: Background, y: tf.Tensor4D): tf.Ten
   return tidy(() => {
     const sign = background === 0 ? 1 : -1;
     const mirrored = tf.mul(y, sign);
-    const t = tf.add(tf.div(tf.sub(mirrored, edge), deviation), cut);
+    const t = tf.add(tf.div(tf.sub(mirrored, edge), spreadDeviation), spreadCut);
     const lower = tf.mul(tf.add(tf.erf(tf.mul(t, Math.SQRT1_2)), 1), 0.5);
     const black = tf.sub(tf.div(tf.minimum(tf.div(lower, kept), 1), greys), 1);
     return tf.where(tf.less(mirrored, edge), tf.mul(black, sign), y);

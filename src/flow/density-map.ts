@@ -3,7 +3,7 @@ import { tf, tidy } from '../core/tf.js';
 import { type Background, spreadBackground } from './background.js';
 import { halfLog2Pi } from './density.js';
 import { blockForward, predictAll } from './forward.js';
-import { ability, blocksOf, checkImages, checkPixelRange, type Model } from './model.js';
+import { ability, blocksOf, checkPixels, type Model } from './model.js';
 
 /**
  * What each patch contributes to log p(x), in nats: the log-density of its noise, and its
@@ -20,8 +20,7 @@ export function logProbMap(model: Model, x: tf.Tensor4D, context: NamedContext =
   return tidy(() => {
     const { family, config }: Model & { config: { background?: Background } } = model;
     const tokens = ability(family, 'tokens');
-    checkImages(config, x);
-    checkPixelRange(config, x);
+    checkPixels(config, x);
     const conditions = contextTensors(config, numbered(model, context), x.shape[0]);
     const { background } = config;
     // Cuts numbers that are no pixels.

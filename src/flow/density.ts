@@ -6,7 +6,7 @@ import type { Conditions } from './autoregressive.js';
 import {
   ability,
   checkImages,
-  checkPixelRange,
+  checkPixels,
   dimensions,
   type ForwardResult,
   type Model,
@@ -85,7 +85,7 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, NamedCon
  * ```
  */
 export function logProb(flow: Model, x: tf.Tensor4D, options: LogProbOptions = {}): tf.Tensor1D {
-  checkPixelRange(flow.config, x);
+  checkPixels(flow.config, x);
   return overParts('logProb', flow, x, options, (traced, images, conditions) =>
     logProbOf(traced, ability(flow.family, 'flow').forward(traced, images, conditions)),
   );
@@ -118,7 +118,7 @@ export interface ScoreOptions extends ExecutionOptions, NamedContext {}
  * ```
  */
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  checkPixelRange(flow.config, x);
+  checkPixels(flow.config, x);
   return scoreOf(flow, x, options);
 }
 
@@ -140,6 +140,7 @@ export function logProbAndScore(
   options: ScoreOptions = {},
 ): { logProb: tf.Tensor1D; score: tf.Tensor4D } {
   const { forward } = ability(flow.family, 'flow');
+  checkImages(flow.config, x);
   const size = dimensions(flow.config);
   return tidy(() => {
     const both = overParts('logProbAndScore', flow, x, options, (traced, images, conditions) => {
@@ -170,7 +171,6 @@ function overParts<R extends tf.Tensor>(
   of: (flow: Model, x: tf.Tensor4D, conditions: Conditions) => R,
 ): R {
   const { rows } = ability(flow.family, 'flow');
-  checkImages(flow.config, x);
   const conditions: Record<string, tf.Tensor> = contextTensors(
     flow.config,
     numbered(flow, context),

@@ -2,7 +2,7 @@ import { contextTensors, type NamedContext, numbered } from '../conditions/conte
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
 import { type Gaussian, normalise } from './gaussian.js';
-import { ability, checkImages, type ForwardResult, type Model } from './model.js';
+import { ability, checkPixels, type ForwardResult, type Model } from './model.js';
 
 /**
  * Data to noise, the normalising direction.
@@ -10,7 +10,8 @@ import { ability, checkImages, type ForwardResult, type Model } from './model.js
  * @param x images (batch, channels, height, width), about [−1, 1]
  * @param context `label`: class per sample; −1 or absent reads as no label. `text`: states of captions
  * @returns tensors that the caller frees
- * @throws UserError where the images or labels do not fit the model, or the model is no flow
+ * @throws UserError where the images or labels do not fit the model, for pixels far from [−1, 1], and where
+ *   the model is no flow
  *
  * @example
  * ```ts
@@ -28,7 +29,7 @@ import { ability, checkImages, type ForwardResult, type Model } from './model.js
 export function forward(model: Model, x: tf.Tensor4D, context: NamedContext = {}): ForwardResult {
   return tidy(() => {
     const flow = ability(model.family, 'flow');
-    checkImages(model.config, x);
+    checkPixels(model.config, x);
     return flow.forward(
       model,
       x,

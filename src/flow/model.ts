@@ -1,5 +1,6 @@
-import type { TensorSpec } from '@tarflow/graph';
+import { isTracing, type TensorSpec } from '@tarflow/graph';
 import { z } from 'zod';
+import { isOnGpu } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import type { RandomKey } from '../core/random.js';
 import type { tf } from '../core/tf.js';
@@ -342,19 +343,39 @@ export const farthestPixel = 64;
  */
 export function checkPixelRange(
   { image }: { image: ImageSize },
-  values: tf.Tensor | Float32Array,
+  values: Float32Array,
   images = 'The images',
 ): void {
   if (image.channels > 3) return;
-  const numbers = values instanceof Float32Array ? values : values.dataSync<'float32'>();
-  const least = numbers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const most = numbers.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  if (!(most > farthestPixel || least < -farthestPixel)) return;
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  if (most <= farthestPixel && least >= -farthestPixel) return;
   const shown = [least, most].map((value) => Number(value.toPrecision(4))).join(' to ');
   throw new UserError(
     `${images} have values from ${shown}`,
     'Expected about [-1, 1]: grey levels of 0 to 255 come there by x / 127.5 - 1',
   );
+}
+
+/** Sizes of images of models of which a graphics processor has had some. */
+const lookedAt = new WeakSet<ImageSize>();
+
+/**
+ * {@link checkImages}, and that pixels are about [−1, 1]. On a graphics processor, of which a reader
+ * waits for all its work, pixels are looked at until some were right, and where a function is traced, which
+ * has none, not at all.
+ *
+ * @throws UserError as {@link checkImages} and {@link checkPixelRange}
+ */
+export function checkPixels(config: { image: ImageSize }, x: tf.Tensor): void {
+  checkImages(config, x);
+  const { image } = config;
+  if (isTracing() || (isOnGpu() && lookedAt.has(image))) return;
+  checkPixelRange(config, x.dataSync<'float32'>());
+  lookedAt.add(image);
 }
 
 /**

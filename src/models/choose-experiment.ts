@@ -39,6 +39,8 @@ export interface ChosenExperiment {
   experiment: Experiment<TarFlowConfig>;
   /** The choice in a line. */
   because: string;
+  /** What the pictures are like, where they lie in a folder and were looked at. */
+  survey?: FolderSurvey | undefined;
 }
 
 /**
@@ -54,7 +56,7 @@ export async function experimentFor(
 ): Promise<ChosenExperiment> {
   const survey = await surveyOf(dataset);
   const data = await openDataset(dataset, 'train', survey && { image: survey.image });
-  return chooseExperiment(data, dataset, options);
+  return { ...(await chooseExperiment(data, dataset, options)), survey };
 }
 
 /** What the pictures of `folder:PATH` are like; undefined for another data set. */

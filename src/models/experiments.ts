@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import { z } from 'zod';
-import { nearestName, UserError } from '../core/errors.js';
+import { didYouMean, UserError } from '../core/errors.js';
 import { readBytes } from '../core/files.js';
 import { checkedJson, checkedValue } from '../core/schema.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -71,11 +71,9 @@ export function withOverrides<C extends ModelConfig>(
     const place = places.find(({ path }) => path === key || shortened(path) === key);
     if (!place) {
       const keys = places.map(({ path }) => shortened(path));
-      const nearest = nearestName(key, keys);
       throw new UserError(
         `Experiment ${experiment.name} has no option '${key}'`,
-        `${nearest === undefined ? '' : `The nearest one is ${nearest}. `}` +
-          `Expected one of ${keys.join(', ')}`,
+        `${didYouMean(key, keys)}Expected one of ${keys.join(', ')}`,
       );
     }
     const { record, name, schema, optional } = place;
@@ -151,7 +149,11 @@ function parsedNoise(text: string): Noise {
   if (sigma !== undefined && Number.isFinite(Number(sigma))) {
     return { kind: 'gaussian', sigma: Number(sigma) };
   }
-  throw new UserError(`noise is '${text}'`, "Expected 'uniform', 'gaussian:SIGMA' or 'none'");
+  const meant = didYouMean(text, ['uniform', 'gaussian:SIGMA', 'none']);
+  throw new UserError(
+    `noise is '${text}'`,
+    `${meant}Expected 'uniform', 'gaussian:SIGMA' or 'none'`,
+  );
 }
 
 function parsed(key: string, text: string, schema: JsonSchema, optional: boolean): unknown {
@@ -169,5 +171,6 @@ function parsed(key: string, text: string, schema: JsonSchema, optional: boolean
   if (found !== undefined) return found;
   const last = schema.type === 'boolean' ? ' or ' : ', ';
   const expected = choices ? choices.join(last) + (optional ? ' or none' : '') : 'a number';
-  throw new UserError(`${key} is '${text}'`, `Expected ${expected}`);
+  const meant = didYouMean(text, choices?.map(String) ?? []);
+  throw new UserError(`${key} is '${text}'`, `${meant}Expected ${expected}`);
 }

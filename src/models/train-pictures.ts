@@ -27,7 +27,8 @@ export interface TrainedPictures extends Omit<TrainingResult, 'model'> {
 
 /**
  * Trains a model of pictures, which is chosen for them as `tarflow train --data` does it; or a run of which
- * everything is said, as `train` of `tarflow/training`. Starts the engine for pictures if none runs.
+ * everything is said, as `train` of `tarflow/training`. Starts the engine for pictures if none runs. A warning
+ * says what pictures in a folder lose, such as colour or transparency.
  *
  * @param pictures a folder of pictures, or a data set as `openDataset` takes it
  * @returns a model that the caller frees with `disposeModel`
@@ -55,9 +56,13 @@ export async function train(
   await startEngine();
   const { minutes, config, settings, ...run } = options;
   const dataset = datasetFromAnywhere(what);
-  const { experiment } = await experimentFor(dataset, { minutes });
+  const { experiment, survey } = await experimentFor(dataset, { minutes });
   const chosen = { ...experiment.config, ...config };
   const { image } = chosen;
+  const losses = survey?.losses(image) ?? [];
+  if (losses.length > 0) {
+    process.emitWarning(`${what}: ${losses.join('; ')}.`, { type: 'TarflowWarning' });
+  }
   const result = await trainRun({
     ...run,
     family: tarflow,

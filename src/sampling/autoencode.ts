@@ -4,7 +4,7 @@ import { at, checkCount, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { ImageSize } from '../data/source.js';
 import type { Model, Posterior } from '../flow/model.js';
-import { ability } from '../flow/model.js';
+import { ability, checkPixelRange } from '../flow/model.js';
 import { stateDict, withStateDict } from '../flow/state-dict.js';
 
 /** How images become latents, or latents images. */
@@ -28,8 +28,8 @@ const activationLimit = 2 ** 25;
  * @param images (count, channels, height, width) in [−1, 1]
  * @returns both (count, latent channels, height/f, width/f), where f is the autoencoder's reduction,
  *   2^(levels − 1); the caller frees them
- * @throws UserError where the model is no autoencoder, the images do not fit it, or the batch size is no
- *   whole number above 0; the signal's reason where it stops the computation
+ * @throws UserError where the model is no autoencoder, the images do not fit it or are far from [−1, 1], or
+ *   the batch size is no whole number above 0; the signal's reason where it stops the computation
  *
  * @example
  * ```ts
@@ -52,10 +52,18 @@ export async function encode(
   options: AutoencodeOptions = {},
 ): Promise<Posterior> {
   const found = ability(model.family, 'autoencoder');
-  const size = sizeOf(images, 'Images');
-  found.latents(model.config, size);
+  const image = sizeOf(images, 'Images');
+  found.latents(model.config, image);
+  checkPixelRange({ image }, await images.data<'float32'>());
   const encoded = (own: Model, part: tf.Tensor4D) => ({ ...found.encode(own, part) });
-  return inBatches('encode', model, images, found.activation(model.config, size), options, encoded);
+  return inBatches(
+    'encode',
+    model,
+    images,
+    found.activation(model.config, image),
+    options,
+    encoded,
+  );
 }
 
 /**

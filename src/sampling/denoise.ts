@@ -3,7 +3,7 @@ import type { ExecutionOptions } from '../core/engine.js';
 import { UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { scoreOf } from '../flow/density.js';
-import { checkPixelRange, type Model } from '../flow/model.js';
+import { checkPixels, type Model } from '../flow/model.js';
 
 /** The step uses p(x | label) or p(x | text), without guidance. */
 export interface DenoiseOptions extends ExecutionOptions, NamedContext {
@@ -40,7 +40,7 @@ export interface DenoiseOptions extends ExecutionOptions, NamedContext {
  */
 export function denoise(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
   checkDenoising(flow, options);
-  checkPixelRange(flow.config, x);
+  checkPixels(flow.config, x);
   return denoised(flow, x, options);
 }
 

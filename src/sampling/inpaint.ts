@@ -3,7 +3,7 @@ import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { logProbAndScore, type ScoreOptions } from '../flow/density.js';
 import { forward } from '../flow/forward.js';
-import { ability, checkImages, checkPixelRange, type Model } from '../flow/model.js';
+import { ability, checkPixels, type Model } from '../flow/model.js';
 import { hamiltonian } from './hamiltonian.js';
 import { inverse } from './inverse.js';
 import { type SampleOptions, sample, sampleNoise } from './sample.js';
@@ -159,8 +159,7 @@ async function likelyStarts(
 
 function checkInputs({ config }: Model, image: tf.Tensor4D, mask: tf.Tensor4D): void {
   const { height, width } = config.image;
-  checkImages(config, image);
-  checkPixelRange(config, image);
+  checkPixels(config, image);
   if (image.shape[0] !== 1 || !image.dataSync().every(Number.isFinite)) {
     const problem =
       image.shape[0] === 1 ? 'A pixel is not finite' : `${image.shape[0]} images came`;

@@ -3,7 +3,7 @@ import { checkCount, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { forward } from '../flow/forward.js';
-import { checkPixelRange, type Model } from '../flow/model.js';
+import { checkPixels, type Model } from '../flow/model.js';
 import { checkDenoising, denoised } from './denoise.js';
 import { type InverseOptions, inverse } from './inverse.js';
 
@@ -40,7 +40,7 @@ export async function editLatents(
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
   const { from, to: label = from, sigma, seed = 0, ...how } = options;
-  checkPixelRange(flow.config, images);
+  checkPixels(flow.config, images);
   if (sigma !== undefined) checkDenoising(flow, { sigma });
   const z = tidy(() => {
     const noise = normal(foldIn(randomKey(seed), 'edit'), images.size);

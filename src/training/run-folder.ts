@@ -6,6 +6,7 @@ import {
   FileUnwritable,
   isTemporaryName,
   makeFolder,
+  nearestPath,
   syncFile,
   writeAtomically,
 } from '../core/files.js';
@@ -84,7 +85,7 @@ export class RunFolder {
     if (present !== undefined) return parseDescription(present, this.description);
     throw new UserError(
       `${this.folder} holds no run to resume`,
-      'Name the folder of a run, or begin one with --experiment and without --resume and --replan',
+      `${await nearestPath(this.folder)}Name the folder of a run, or begin one without --resume and --replan`,
     );
   }
 

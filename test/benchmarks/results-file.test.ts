@@ -8,7 +8,6 @@ import {
   caseName,
   configurations,
   type FlowConfig,
-  growthCases,
   starflows,
   workloads,
 } from './cases.js';
@@ -162,26 +161,4 @@ test('baselines are the committed models, and are rows of their own', async () =
     ]);
     expect(rows.every((one) => one.baseline)).toBe(true);
   }
-});
-
-test('on a GPU every row is of the default mode, as nothing chooses XLA there', () => {
-  const modes = (gpu: boolean) =>
-    [...allCases(gpu), ...growthCases(undefined, gpu).map((grown) => grown.case)].map(
-      (one) => one.mode,
-    );
-  expect(modes(false)).toContain('xla');
-  expect(new Set(modes(true))).toEqual(new Set([undefined]));
-});
-
-test('each series begins with the same case, which is measured once', () => {
-  const cases = growthCases();
-  expect(new Set(cases.map((one) => JSON.stringify(one.case))).size).toBe(cases.length);
-  const sizes = (series: string) =>
-    cases
-      .flatMap(({ growth }) => growth)
-      .filter((at) => at.series === series)
-      .map((at) => at.size);
-  expect(sizes('tokens')).toEqual([64, 144, 256, 576, 1024]);
-  expect(sizes('batch')).toEqual([8, 16, 32, 64, 128]);
-  expect(sizes('blocks')).toEqual([2, 4, 8, 16]);
 });

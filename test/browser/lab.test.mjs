@@ -46,22 +46,6 @@ console.log(steps < 3000 ? 'stopped and saved' : 'never stopped');`,
   `console.log('the kernel lives, and six times seven is', 6 * 7);`,
 ];
 
-/** What floods and breaks: three megabytes, a thousand updates a second for two seconds, an error. */
-const roughCells = [
-  "for (let i = 0; i < 30_000; i++) console.log(String(i).padStart(99, '.'));",
-  `import { newDisplay } from 'tarflow/workbook';
-const place = newDisplay();
-for (let i = 0; i < 2000; i++) {
-  place.show({ 'text/plain': \`update \${i}\` });
-  await new Promise((resolve) => setTimeout(resolve, 1));
-}`,
-  `function fail(): never {
-  throw new RangeError('on purpose');
-}`,
-  'fail();',
-  "console.log('not reached');",
-];
-
 /** From pictures of one's own to samples of them. */
 const pictureCells = [
   `import { sample, train } from 'tarflow';
@@ -80,7 +64,6 @@ function writeNotebooks(folder) {
   const page = path.join(projectRoot, 'notebooks', 'START.md');
   copyFileSync(page, path.join(folder, 'work', 'START.md'));
   writeFileSync(path.join(folder, 'work', 'short.ipynb'), madeNotebook(cells));
-  writeFileSync(path.join(folder, 'work', 'rough.ipynb'), madeNotebook(roughCells));
   writeFileSync(path.join(folder, 'work', 'pictures.ipynb'), madeNotebook(pictureCells));
   drawPictures(path.join(folder, 'work', 'mypics'));
   for (const side of ['left', 'right']) {
@@ -197,6 +180,25 @@ describe('a notebook in JupyterLab', () => {
   }, minute);
 
   /**
+   * A page of its own; a test that fails says what its cells and JupyterLab show.
+   *
+   * @param {import('vitest').TestContext} context
+   * @param {number} minutes that anything on it may take
+   */
+  async function newPage({ skip, onTestFailed }, minutes) {
+    skip(!browserIsThere, skipNote);
+    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
+      viewport: { width: 1200, height: 1600 },
+    });
+    page.setDefaultTimeout(minutes * minute);
+    onTestFailed(async () => {
+      const shown = page.locator('.jp-Cell-outputArea, .jp-Dialog').allTextContents();
+      console.error('What is shown:', await shown);
+    });
+    return page;
+  }
+
+  /**
    * Opens a notebook and runs all of its cells.
    *
    * @param {import('playwright-core').Page} page
@@ -227,10 +229,8 @@ describe('a notebook in JupyterLab', () => {
 
   test('begins with a page that reads well and leads to the notebooks', {
     timeout: 4 * minute,
-  }, async ({ skip }) => {
-    skip(!browserIsThere, skipNote);
-    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage();
-    page.setDefaultTimeout(2 * minute);
+  }, async (context) => {
+    const page = await newPage(context, 2);
     await page.goto(`${lab?.address}/`);
     const start = page.locator('.jp-MarkdownViewer');
     await start.getByRole('heading', { name: 'Start here' }).waitFor();
@@ -239,14 +239,8 @@ describe('a notebook in JupyterLab', () => {
 
   test("leads from a folder of one's own pictures to samples of them", {
     timeout: 8 * minute,
-  }, async ({ skip, onTestFailed }) => {
-    skip(!browserIsThere, skipNote);
-    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage();
-    page.setDefaultTimeout(6 * minute);
-    onTestFailed(async () => {
-      const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
-      console.error('What the cells show:', outputs);
-    });
+  }, async (context) => {
+    const page = await newPage(context, 6);
     const output = await runAll(page, 'pictures.ipynb', pictureCells.length);
     await output(1).locator('img').waitFor();
     await page.close();
@@ -254,16 +248,8 @@ describe('a notebook in JupyterLab', () => {
 
   test('draws a chart, a table, pictures and a progress bar; an interrupt stops the loop alone', {
     timeout: 8 * minute,
-  }, async ({ skip, onTestFailed }) => {
-    skip(!browserIsThere, skipNote);
-    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
-      viewport: { width: 1200, height: 1600 },
-    });
-    page.setDefaultTimeout(2 * minute);
-    onTestFailed(async () => {
-      const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
-      console.error('What the cells show:', outputs);
-    });
+  }, async (context) => {
+    const page = await newPage(context, 2);
     const output = await runAll(page, 'short.ipynb', cells.length);
 
     const chart = output(1).locator('.vega-embed').locator('canvas, svg').first();
@@ -315,47 +301,10 @@ describe('a notebook in JupyterLab', () => {
     expect(await answer.isVisible()).toBe(true);
   });
 
-  test('takes floods whole, and stops at the cell that throws, with its line', {
-    timeout: 8 * minute,
-  }, async ({ skip, onTestFailed }) => {
-    skip(!browserIsThere, skipNote);
-    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
-      viewport: { width: 1200, height: 1600 },
-    });
-    page.setDefaultTimeout(3 * minute);
-    onTestFailed(async () => {
-      const outputs = await page.locator('.jp-Cell-outputArea').allTextContents();
-      console.error(
-        'What the cells end with:',
-        outputs.map((text) => text.slice(-500)),
-      );
-    });
-    const output = await runAll(page, 'rough.ipynb', roughCells.length);
-    const error = output(3).getByText('RangeError: on purpose').first();
-    await error.waitFor();
-    const traceback = (await output(3).textContent()) ?? '';
-    expect(traceback).toContain("2 |   throw new RangeError('on purpose');");
-    expect(traceback).toMatch(/at fail \(cell 3:2:9\)/);
-    expect(await output(4).textContent()).toBe('');
-    await output(1).getByText('update 1999', { exact: true }).waitFor();
-    const text = await output(0).evaluate((node) => node.textContent?.replace(/\s/g, ''));
-    expect(text?.length).toBe(99 * 30_000);
-    expect(text?.endsWith('.29999')).toBe(true);
-    // The page still answers.
-    await page.locator('.jp-Notebook .jp-Cell').nth(2).click();
-  });
-
   test('two notebooks side by side do not meet, and a restart forgets one of them', {
     timeout: 8 * minute,
-  }, async ({ skip, onTestFailed }) => {
-    skip(!browserIsThere, skipNote);
-    const context = await /** @type {import('playwright-core').Browser} */ (browser).newContext();
-    const [left, right] = [await context.newPage(), await context.newPage()];
-    for (const page of [left, right]) page.setDefaultTimeout(2 * minute);
-    onTestFailed(async () => {
-      const dialogs = [left, right].map((page) => page.locator('.jp-Dialog').allTextContents());
-      console.error('What JupyterLab asks:', await Promise.all(dialogs));
-    });
+  }, async (context) => {
+    const [left, right] = [await newPage(context, 2), await newPage(context, 2)];
     const outputs = {
       left: await runAll(left, 'left.ipynb', sideCells.length),
       right: await runAll(right, 'right.ipynb', sideCells.length),
@@ -381,6 +330,6 @@ describe('a notebook in JupyterLab', () => {
     expect(await forgotten.isVisible()).toBe(true);
     await again(right);
     await outputs.right(1).getByText('I am 2').waitFor();
-    await context.close();
+    await Promise.all([left.close(), right.close()]);
   });
 });

@@ -50,7 +50,8 @@ describe("a user's mistake exits 2 with one message and no stack trace", () => {
     [['sample', 'x', '--out', 'x.png', '--blocks', '0,'], 'Expected a whole number'],
     [['plan'], "missing required argument 'checkpoint'"],
     [['plan', 'x', '--batch', '0'], 'Expected a whole number above 0'],
-    [['plan', 'x', '--mode', 'fast'], 'Allowed choices are graph, xla, eager'],
+    [['plan', 'x', '--mode', 'fast'], 'is invalid. Allowed choices are graph, xla, eager'],
+    [['plan', 'x', '--mode', 'egaer'], 'Did you mean eager? Allowed choices are graph, xla, eager'],
     [['accelerate', 'x', '--batch', '1,many'], 'Expected a whole number'],
     [
       ['reproduce', '--table', 'likelihood', '--seeds', '1,2,1'],
@@ -86,6 +87,7 @@ describe.runIf(fs.existsSync(path.join(root, 'dist', 'src', 'cli', 'main.js')))(
       const mistake = program('train', '--experiment', 'nope', '--out', 'nowhere');
       expect(mistake.status).toBe(2);
       expect(mistake.stderr).toContain("Unknown experiment 'nope'");
+      expect(program('doctor', '--jsn')).toMatchObject({ status: 2, stdout: '' });
     });
 
     test('runs the doctor', () => {

@@ -95,18 +95,6 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
   });
 });
 
-test('the same command gives the same parameters, another seed gives others', async () => {
-  const folder = temporaryFolder();
-  const bytes = async (name: string, overrides: string[] = []): Promise<Buffer> => {
-    const out = path.join(folder, name);
-    await succeeds(train(out, ['steps=2', ...overrides]));
-    return fs.readFileSync(path.join(out, 'checkpoint.safetensors'));
-  };
-  const first = await bytes('first');
-  expect((await bytes('second')).equals(first)).toBe(true);
-  expect((await bytes('third', ['seed=2'])).equals(first)).toBe(false);
-});
-
 test('the experiments and their values are listed', async () => {
   const { stdout } = await succeeds(tarflow('train', '--list'));
   for (const { name } of experiments) expect(stdout).toContain(name);
@@ -116,17 +104,17 @@ test('the experiments and their values are listed', async () => {
   expect(JSON.parse(json.stdout)).toEqual(experiments);
 });
 
-// `npm run nightly` sets TARFLOW_NIGHTLY.
-const stoppedMode = process.env.TARFLOW_NIGHTLY ? 'xla' : 'graph';
+// Recording graphs takes long: `npm run nightly` sets TARFLOW_NIGHTLY.
+const [stoppedMode, stoppedSteps] = process.env.TARFLOW_NIGHTLY ? ['xla', 400] : ['eager', 120];
 test('Control-C stops after a step, saves, and the command that it shows goes on bit for bit', async () => {
   const folder = temporaryFolder();
   const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
   // Enough steps that the signal comes before the last one, and no save before it.
-  const long = ['steps=400', 'saveEvery=400', 'validateEvery=400'];
+  const long = ['steps', 'saveEvery', 'validateEvery'].map((name) => `${name}=${stoppedSteps}`);
   const { child, ended, stdout } = await started(stopped, ...long, '--mode', stoppedMode);
   child.kill('SIGINT');
   expect(await ended).toBe(130);
-  const step = Number(/Stopped and saved after step (\d+) of 400/.exec(stdout())?.[1]);
+  const step = Number(/Stopped and saved after step (\d+) of/.exec(stdout())?.[1]);
   expect(fs.readdirSync(stopped).sort()).toEqual(runFiles(step));
   const command = stdout()
     .split('\n')
@@ -138,29 +126,29 @@ test('Control-C stops after a step, saves, and the command that it shows goes on
   await succeeds(tarflow(...words.slice(2).map((word) => word.replace(/^'(.*)'$/, '$1'))));
 
   await succeeds(train(whole, long, '--mode', stoppedMode));
-  for (const name of ['checkpoint.safetensors', 'state-400.safetensors']) {
+  for (const name of ['checkpoint.safetensors', `state-${stoppedSteps}.safetensors`]) {
     const [a, b] = [stopped, whole].map((out) => fs.readFileSync(path.join(out, name)));
     expect(a!.equals(b!)).toBe(true);
   }
   expect(records(stopped).map(({ loss }) => loss)).toEqual(records(whole).map(({ loss }) => loss));
 });
 
-describe('pictures of one’s own', () => {
-  /** Ten pictures in each of two classes, colour of 20×16 pixels, beside a text file. */
-  async function pictures(): Promise<string> {
-    const folder = path.join(temporaryFolder(), 'pets');
-    for (const [label, name] of ['cat', 'dog'].entries()) {
-      fs.mkdirSync(path.join(folder, name), { recursive: true });
-      for (let i = 0; i < 10; i++) {
-        const background = { r: 20 * i, g: 200 * label, b: 90 };
-        const create = { width: 20, height: 16, channels: 3 as const, background };
-        await sharp({ create }).toFile(path.join(folder, name, `${i}.png`));
-      }
+/** Ten pictures in each of two classes, colour of 20×16 pixels, beside a text file. */
+async function pictures(): Promise<string> {
+  const folder = path.join(temporaryFolder(), 'pets');
+  for (const [label, name] of ['cat', 'dog'].entries()) {
+    fs.mkdirSync(path.join(folder, name), { recursive: true });
+    for (let i = 0; i < 10; i++) {
+      const background = { r: 20 * i, g: 200 * label, b: 90 };
+      const create = { width: 20, height: 16, channels: 3 as const, background };
+      await sharp({ create }).toFile(path.join(folder, name, `${i}.png`));
     }
-    fs.writeFileSync(path.join(folder, 'notes.txt'), 'no picture');
-    return folder;
   }
+  fs.writeFileSync(path.join(folder, 'notes.txt'), 'no picture');
+  return folder;
+}
 
+describe('pictures of one’s own', () => {
   const small = ['channels=16', 'headWidth=16', 'blocks=2', 'layersPerBlock=1', 'steps=2'];
 
   test('get a model, settings and a folder, which need not be named again', async () => {
@@ -301,28 +289,16 @@ describe('a run goes on as its folder records it', () => {
   });
 
   test('on images in a folder, also where that has the name of another data set', async () => {
-    const folder = temporaryFolder();
-    const images = path.join(folder, 'mnist-10k-subset');
-    for (const split of ['train', 'validation']) {
-      for (const name of ['a', 'b']) {
-        const place = path.join(images, split, name);
-        fs.mkdirSync(place, { recursive: true });
-        for (let i = 0; i < 8; i++) {
-          const background = { r: 30 * i, g: 0, b: name === 'a' ? 0 : 200 };
-          const create = { width: 28, height: 28, channels: 3, background } as const;
-          await sharp({ create })
-            .png()
-            .toFile(path.join(place, `${i}.png`));
-        }
-      }
-    }
-    const out = path.join(folder, 'run');
-    const set = ['steps=1', 'classes=2', 'image.channels=3', 'validationImages=8'];
+    const data = await pictures();
+    const images = path.join(path.dirname(data), 'mnist-10k-subset');
+    fs.renameSync(data, images);
+    const out = path.join(path.dirname(data), 'run');
+    const set = ['steps=1', 'classes=2', 'image.channels=3', 'validationImages=2'];
     await succeeds(train(out, set, '--data', `folder:${images}`));
     await succeeds(tarflow('train', '--out', out, '--replan', '--set', 'steps=2'));
     const { named, split } = JSON.parse(fs.readFileSync(described(out), 'utf8'));
     expect({ named, split }).toEqual({ named: { data: `folder:${images}` }, split: 'train' });
-    expect(records(out).map(({ epoch }) => epoch)).toEqual([0.5, 1]);
+    expect(records(out).map(({ step }) => step)).toEqual([1, 2]);
   });
 
   test('though it has no name, as one that the library began', async () => {
@@ -376,29 +352,6 @@ describe('a run goes on as its folder records it', () => {
       expect(await refused(tarflow('train', '--out', out, '--resume'))).toMatch(message);
     }
   });
-});
-
-test('a run goes on from another one, its snapshot or its checkpoint', async () => {
-  const folder = temporaryFolder();
-  const first = path.join(folder, 'first');
-  await succeeds(train(first, ['averageDecay=0.5', 'steps=4']));
-  const snapshot = path.join(folder, 'snapshot.safetensors');
-  await succeeds(tarflow('snapshot', first, '--out', snapshot));
-  const before = tf.memory().numTensors;
-  const sources = [first, snapshot, path.join(first, 'checkpoint.safetensors')];
-  for (const [i, from] of sources.entries()) {
-    const out = path.join(folder, `from-${i}`);
-    await succeeds(train(out, ['averageDecay=0.5', 'steps=2'], '--from', from));
-    const { from: begun } = JSON.parse(fs.readFileSync(path.join(out, 'run.json'), 'utf8'));
-    expect(begun).toMatchObject({ checkpoint: path.basename(from), steps: 4 });
-    const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
-    expect(JSON.parse(metadata.details as string).steps).toBe(6);
-  }
-  expect(tf.memory().numTensors).toBe(before);
-  const losses = sources.map((_, i) => records(path.join(folder, `from-${i}`))[0]!.loss);
-  // The snapshot's weights are those of the run, rounded; the checkpoint holds the mean.
-  expect(losses[1]).not.toBe(losses[0]);
-  expect(Math.abs(losses[1]! - losses[0]!)).toBeLessThan(0.1 * Math.abs(losses[2]! - losses[0]!));
 });
 
 describe("a user's mistake exits 2, names the thing and the remedy, and leaves nothing", () => {

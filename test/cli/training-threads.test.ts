@@ -146,20 +146,22 @@ describe('tarflow reproduce', () => {
     tarflow('reproduce', '--out', temporaryFolder(), ...options);
   /** No statistics, which stops a reproduction after it has chosen and before it trains. */
   const broken = ['--statistics', __filename];
+  const oneRow = ['--table', 'noise-kinds', '--row', 'Gaussian noise of 0.1'];
   test('uses threads as its longest training does, and looks for data before', async () => {
     const choice = chosen();
-    const missing = await reproduce('--table', 'sizes');
+    const missing = await reproduce('--table', 'likelihood-fashion-mnist');
     expect(missing.code).toBe(2);
     expect(missing.stderr).toContain('Fashion-MNIST is not complete');
     expect(choice).not.toHaveBeenCalled();
 
     vi.unstubAllEnvs();
     // Of a file that is missing, too, it is told before.
-    const absent = await reproduce('--table', 'noise-kinds', '--statistics', 'none.pth');
+    const absent = await reproduce(...oneRow, '--statistics', 'none.pth');
     expect(absent.stderr).toContain('none.pth');
     expect(choice).not.toHaveBeenCalled();
-    expect(await refused(reproduce('--table', 'sizes', ...broken))).toContain('Chosen');
-    expect(choice.mock.calls.map(([{ name }]) => name)).toEqual(['design-patch-2']);
+    const several = reproduce('--table', 'likelihood-fashion-mnist', ...broken);
+    expect(await refused(several)).toContain('Chosen');
+    expect(choice.mock.calls.map(([{ name }]) => name)).toEqual(['fashion-mnist-density']);
   });
 
   test('goes on as a training that is begun does', async () => {
@@ -169,14 +171,8 @@ describe('tarflow reproduce', () => {
     const run = path.join(out, 'runs', 'design-gaussian-seed-1');
     fs.mkdirSync(run, { recursive: true });
     const { config, settings } = findExperiment('design-gaussian');
-    const description = {
-      data: 'fashion-mnist',
-      split: 'train',
-      config,
-      settings,
-      mode: 'graph',
-      threads: 'undivided',
-    };
+    const begun = { data: 'fashion-mnist', split: 'train', mode: 'graph', threads: 'undivided' };
+    const description = { ...begun, config, settings };
     fs.writeFileSync(path.join(run, 'run.json'), JSON.stringify(description));
     const steps = (step: number) =>
       fs.writeFileSync(path.join(run, 'log.jsonl'), `${JSON.stringify({ step })}\n`);
@@ -185,14 +181,9 @@ describe('tarflow reproduce', () => {
       [settings.steps, undefined],
     ] as const) {
       steps(step);
-      const { stderr } = await tarflow(
-        'reproduce',
-        '--table',
-        'noise-kinds',
-        '--out',
-        out,
-        ...broken,
-      );
+      // The other row of the table is not begun.
+      const both = ['--table', 'noise-kinds', '--out', out];
+      const { stderr } = await tarflow('reproduce', ...both, ...broken);
       expect(stderr).toContain('Chosen');
       expect(choice.mock.calls.at(-1)?.[2]).toBe(threads);
     }
@@ -201,10 +192,11 @@ describe('tarflow reproduce', () => {
   test('leaves them as they are for given weights and where sampling is timed', async () => {
     const choice = chosen();
     vi.unstubAllEnvs();
-    const timed = await reproduce('--table', 'gs-jacobi', ...broken);
+    const one = ['--row', 'ImageNet 64×64, conditional'];
+    const timed = await reproduce('--table', 'gs-jacobi', ...one, ...broken);
     expect(timed.stderr).toContain('training-threads.test.ts');
     const weights = path.join(__dirname, '../../results/checkpoints/emoji-256-tokens.safetensors');
-    const given = await reproduce('--table', 'noise-kinds', '--weights', weights, ...broken);
+    const given = await reproduce(...oneRow, '--weights', weights, ...broken);
     expect(given.stderr).toContain('training-threads.test.ts');
     expect(choice).not.toHaveBeenCalled();
   });

@@ -121,16 +121,12 @@ test("a user's mistake exits 2 and names the thing", async () => {
     await mistake(message);
   };
   await withJson(text.slice(0, 1000), /altered\.json is not JSON/);
-  await withJson('', /altered\.json is not JSON/);
-  await withJson('null', /altered\.json does not describe/);
   await withJson(text.replace('"kind"', '"kine"'), /altered\.json.*kind/);
-  await withJson(text.replace('"config"', '"confix"'), /altered\.json.*config/);
   await withJson(text.replace('"patch_size":4', '"patch_size":"4"'), /altered\.json.*patch_size/);
   await withJson(
     text.replace('"patch_size":4', '"patch_size":8'),
     /altered\.safetensors .*it has var \(16, 48\) for \(4, 192\), .*\. Take a complete file/,
   );
-  await withJson(text.replace('"role":"output"', '"role":"ouptut"'), /altered\.json.*role/);
   fs.rmSync(json);
   await mistake(/altered\.json cannot be read/);
   fs.writeFileSync(json, text);

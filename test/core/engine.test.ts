@@ -69,7 +69,9 @@ describe('the engine that runs', () => {
   test('an unknown name is refused with the names there are', () => {
     const { status, stderr } = start({ TARFLOW_BACKEND: 'cuda' });
     expect(status).toBe(9);
-    expect(stderr).toMatch(/UserError: TARFLOW_BACKEND is 'cuda'.*tensorflow, webgpu, wasm, cpu/);
+    expect(stderr).toMatch(
+      /UserError: Unknown engine of TARFLOW_BACKEND 'cuda'.*tensorflow, webgpu, wasm, cpu/,
+    );
   });
 
   test('webgpu without its package says how to install what it needs', () => {

@@ -56,6 +56,21 @@ test('a file is read from any place, as far as it goes, and its digest is that o
   await expect(openForReading(`${file}.none`)).rejects.toThrow(FileUnreadable);
 });
 
+test('of a path that is not there the nearest one is named', async () => {
+  const folder = temporaryFolder();
+  await writeAtomically(path.join(folder, 'runs', 'cats.safetensors'), '');
+  const opened = (name: string) => openForReading(path.join(folder, name));
+  for (const [name, meant] of [
+    ['runs/cast.safetensors', 'runs/cats.safetensors'],
+    ['rusn/cats.safetensors', 'runs'],
+  ] as const) {
+    await expect(opened(name)).rejects.toThrow(
+      `Did you mean ${path.join(folder, meant)}? Expected`,
+    );
+  }
+  await expect(opened('runs/dog.safetensors')).rejects.toThrow(/\(it does not exist\)\. Expected/);
+});
+
 test('a file in the way is named', async () => {
   const file = path.join(temporaryFolder(), 'file');
   fs.writeFileSync(file, '');

@@ -21,6 +21,12 @@ describe('the nearest name', () => {
     expect(nearestName('abcd', ['axyd', 'bacd'])).toBe('bacd');
   });
 
+  test('what follows a colon is not compared, where there is one', () => {
+    expect(nearestName('foldr:/home/me/mypics', ['fashion-mnist', 'folder:PATH'])).toBe(
+      'folder:PATH',
+    );
+  });
+
   test('there may be none', () => expect(nearestName('a', [])).toBeUndefined());
 
   test('what is far away was not meant', () => {

@@ -82,14 +82,17 @@ describe('the doctor', () => {
   });
 });
 
-test('an unknown data set: the known ones are named', async () => {
+test.each([
+  ['constructor', ''],
+  ['fasion-mnist', 'Did you mean fashion-mnist? '],
+])('an unknown data set, %s: the known ones are named', async (name, meant) => {
   const bin = path.join(projectRoot, 'src', 'cli', 'bin.js');
-  const { status, output } = await run(process.execPath, [bin, 'data', 'constructor'], {
+  const { status, output } = await run(process.execPath, [bin, 'data', name], {
     env: process.env,
   });
-  expect(status).toBe(1);
+  expect(status).toBe(2);
   expect(output.trim()).toBe(
-    "There is no data set 'constructor'. Name one or more of fashion-mnist (31 MB), mnist-10k-subset (5 MB), cifar10 (139 MB), efficientnet-lite0 (17 MB), minilm (84 MB), emoji (136 MB), emoji-fluent (152 MB).",
+    `There is no data set '${name}'. ${meant}Name one or more of fashion-mnist (31 MB), mnist-10k-subset (5 MB), cifar10 (139 MB), efficientnet-lite0 (17 MB), minilm (84 MB), emoji (136 MB), emoji-fluent (152 MB).`,
   );
 });
 

@@ -26,66 +26,54 @@ afterEach(() => vi.unstubAllEnvs());
 
 const official = path.join(cacheFolder(), 'data', 'fashion-mnist');
 
-describe('every data set', () => {
-  const expected: Record<string, Record<Split, number>> = {
-    'fashion-mnist': {
-      train: 55_000,
-      validation: 5_000,
-      test: 10_000,
-      'train+validation': 60_000,
-    },
-    'mnist-10k-subset': {
-      train: 8_000,
-      validation: 1_000,
-      test: 1_000,
-      'train+validation': 9_000,
-    },
-  };
+/** Of the pixels and labels of each split. Figures in results/ were measured on them. */
+const expected: Record<string, Record<Split, string>> = {
+  'fashion-mnist': {
+    train: 'd46fcda05d6a300a',
+    validation: 'be14b4a42242fb11',
+    test: 'b040612cb3553ccf',
+    'train+validation': 'da7ce154325b3dd7',
+  },
+  'mnist-10k-subset': {
+    train: '04864746e06847de',
+    validation: '235fc2dd7e320fc2',
+    test: '868b5262a46b7ea2',
+    'train+validation': 'aac33249b1b62d92',
+  },
+};
 
+describe('every data set', () => {
   test('is expected here, or in a test of its own', () => {
     // Emoji are the workbook's, whose tests have run in this process before, or not.
     const names = datasetNames.filter((name) => !/^(cifar10$|emoji-)/.test(name));
     expect(names.sort()).toEqual(Object.keys(expected));
   });
 
-  for (const [name, lengths] of Object.entries(expected)) {
-    for (const split of Object.keys(lengths) as Split[]) {
-      test(`${name}, ${split}: sizes, labels and pixels are what they should be`, async () => {
-        const dataset = await loadDataset(name, split);
-        const { channels, height, width } = dataset.image;
-        expect(dataset).toMatchObject({ name, split, length: lengths[split] });
-        expect([channels, height, width]).toEqual([1, 28, 28]);
-        expect(dataset.labels.length).toBe(dataset.length);
-        expect(dataset.pixels.length).toBe(dataset.length * channels * height * width);
-        expect(new Set(dataset.labels)).toEqual(new Set(dataset.classes.keys()));
-        expect(dataset.licence).not.toBe('');
-        // Real pictures: all black to all white, a good part of it background.
-        const histogram = new Uint32Array(256);
-        for (const value of dataset.pixels) (histogram[value] as number)++;
-        expect(histogram[0]).toBeGreaterThan(dataset.pixels.length * 0.3);
-        expect(histogram[255]).toBeGreaterThan(0);
-      });
+  test.each(Object.entries(expected))('never changes: %s', async (name, digests) => {
+    for (const split of Object.keys(digests) as Split[]) {
+      const dataset = await loadDataset(name, split);
+      expect(dataset).toMatchObject({ name, split, image: { channels: 1, height: 28, width: 28 } });
+      expect(dataset.licence).not.toBe('');
+      const digest = createHash('sha256').update(dataset.pixels).update(dataset.labels);
+      const { captions } = dataset;
+      expect(digest.update(`${captions}`).digest('hex').slice(0, 16), split).toBe(digests[split]);
     }
-  }
+  });
 });
 
 const counts = (dataset: ImageDataset) =>
   dataset.classes.map((_, label) => dataset.labels.filter((each) => each === label).length);
-const digest = ({ pixels }: ImageDataset) =>
-  createHash('sha256').update(pixels).digest('hex').slice(0, 16);
-
 describe('fashion-mnist', () => {
   test('is the official one: ten classes of equal size, known first labels', async () => {
     const whole = await loadDataset('fashion-mnist', 'train+validation');
     expect(counts(whole)).toEqual(Array(10).fill(6_000));
     expect([...whole.labels.subarray(0, 10)]).toEqual([9, 0, 0, 3, 0, 2, 7, 2, 5, 5]);
     expect(whole.classes[9]).toBe('Ankle boot');
-    expect(digest(whole)).toBe('2e487a6c89124f78');
     const test = await loadDataset('fashion-mnist', 'test');
     expect([...test.labels.subarray(0, 10)]).toEqual([9, 2, 1, 1, 6, 1, 4, 6, 5, 7]);
   });
 
-  test('the last 500 of each class are the validation split, which never changes', async () => {
+  test('the last 500 of each class are the validation split', async () => {
     const train = await loadDataset('fashion-mnist', 'train');
     const validation = await loadDataset('fashion-mnist', 'validation');
     expect(counts(train)).toEqual(Array(10).fill(5_500));
@@ -94,7 +82,6 @@ describe('fashion-mnist', () => {
     const whole = await loadDataset('fashion-mnist', 'train+validation');
     const first = ({ pixels }: ImageDataset) => pixels.subarray(0, 54_000 * 784);
     expect(Buffer.compare(first(train), first(whole))).toBe(0);
-    expect([digest(train), digest(validation)]).toEqual(['f1579baf803d85c5', '60465f61b0ad8a81']);
   });
 
   describe('with a cache folder that lacks something', () => {
@@ -121,34 +108,6 @@ describe('fashion-mnist', () => {
         /t10k-images.*\(1, 1, 1\).*Expected \(10000, 28, 28\)/,
       );
     });
-  });
-});
-
-describe('mnist-10k-subset', () => {
-  test('the split is stratified, disjoint, complete, and never changes', async () => {
-    const train = await loadDataset('mnist-10k-subset', 'train');
-    const test = await loadDataset('mnist-10k-subset', 'test');
-    const validation = await loadDataset('mnist-10k-subset', 'validation');
-    const heldOut = [100, 113, 99, 103, 98, 86, 102, 107, 94, 98];
-    expect(counts(test)).toEqual(heldOut);
-    expect(counts(validation)).toEqual(heldOut);
-    expect(counts(train)).toEqual([801, 901, 793, 826, 784, 691, 810, 856, 756, 782]);
-    const images = [train, validation, test].flatMap((dataset) =>
-      Array.from({ length: dataset.length }, (_, i) =>
-        Buffer.from(pixelBatch(dataset, [i])).toString('latin1'),
-      ),
-    );
-    expect(new Set(images).size).toBe(10_000);
-    // Figures in results/ were measured on this split.
-    expect([digest(test), digest(validation), digest(train)]).toEqual([
-      '6887f98b6e063fe0',
-      'bd8da6d3d04a421c',
-      'e1223b4c4558977e',
-    ]);
-    // What the first models were trained on.
-    expect(digest(await loadDataset('mnist-10k-subset', 'train+validation'))).toBe(
-      '6e3ef9f9e83e0193',
-    );
   });
 });
 

@@ -68,25 +68,6 @@ describe('on the same features as torch-fidelity and prdc', () => {
 });
 
 describe('statistics in parts', () => {
-  test('are those of the whole', () => {
-    const { data, shape } = sets.real;
-    const running = new RunningStatistics();
-    for (let first = 0; first < shape[0]; ) {
-      const count = Math.min(1 + ((first * 7) % 90), shape[0] - first);
-      const part = data.subarray(first * shape[1], (first + count) * shape[1]);
-      running.add({ data: part, shape: [count, shape[1]] });
-      first += count;
-    }
-    const [parts, whole] = [running, new RunningStatistics().add(sets.real)].map((one) =>
-      one.statistics(),
-    );
-    expect(parts?.count).toBe(400);
-    const largest = (a: Float64Array, b: Float64Array) =>
-      Math.max(...a.map((value, i) => Math.abs(value - (b[i] as number))));
-    expect(largest(parts!.mean, whole!.mean)).toBeLessThan(1e-12);
-    expect(largest(parts!.covariance, whole!.covariance)).toBeLessThan(1e-12);
-  });
-
   test('go on from what another one held, to the bit', () => {
     const { data, shape } = sets.real;
     const [first, rest] = [
@@ -143,17 +124,6 @@ describe('the kernel distance', () => {
 });
 
 describe('neighbours', () => {
-  test('of a set and itself: nothing is missing', () => {
-    const { precision, recall, coverage } = neighbourMeasures(sets.real, sets.real);
-    expect([precision, recall, coverage]).toEqual([1, 1, 1]);
-  });
-
-  test('of sets that lie apart: nothing is shared', () => {
-    const far = { ...sets.real, data: sets.real.data.map((value) => value + 100) };
-    const measures = neighbourMeasures(sets.real, far);
-    expect(measures).toEqual({ precision: 0, recall: 0, density: 0, coverage: 0 });
-  });
-
   test('that there are not are refused', () => {
     const two = { data: [0, 1], shape: [2, 1] } as const;
     expect(() => neighbourMeasures(two, two)).toThrow(/Neighbour 3.*2 images.*\n?.*from 1 to 1/);

@@ -1,11 +1,10 @@
-import { determinant, Matrix } from 'ml-matrix';
+import { Matrix } from 'ml-matrix';
 import { describe, expect, test } from 'vitest';
-import { disposeTree, normal, randomKey, tf } from '../../src/core/index.js';
+import { normal, randomKey, tf } from '../../src/core/index.js';
 import {
   type ActnormConvolutionParameters,
   actnormConvolution,
   actnormConvolutionSpecs,
-  inverseActnormConvolution,
 } from '../../src/flow/actnorm-convolution.js';
 import { squeeze, unsqueeze } from '../../src/flow/coupling.js';
 import { built } from '../../src/nn/specs.js';
@@ -14,18 +13,6 @@ const channels = 5;
 const x = () => tf.tensor4d(normal(randomKey(2), 2 * 3 * 2 * channels), [2, 3, 2, channels]);
 const specs = actnormConvolutionSpecs(randomKey(1), channels);
 const permutation = () => built<tf.Tensor2D>(specs.permutation);
-
-/** The parameters moved from where they start. */
-function moved(): ActnormConvolutionParameters {
-  const noise = (size: number): Float32Array => normal(randomKey(size), size);
-  const { lu, ...rest } = built<ActnormConvolutionParameters>(specs.parameters);
-  disposeTree(rest);
-  return {
-    shift: tf.tensor1d(noise(channels)),
-    logScale: tf.mul(tf.tensor1d(noise(channels + 1).slice(1)), 0.5),
-    lu: tf.add(lu, tf.mul(tf.tensor2d(noise(channels ** 2), [channels, channels]), 0.3)),
-  };
-}
 
 /** The matrix of the mix, column by column, from what it makes of unit vectors and of zero. */
 function matrixOf(parameters: ActnormConvolutionParameters): Matrix {
@@ -49,25 +36,6 @@ describe('a mix of channels', () => {
         permutation(),
       );
       expect(logDet.dataSync()[0]).toBeCloseTo(0, 4);
-    });
-  });
-
-  test('has the log-determinant of its matrix, for every pixel', () => {
-    tf.tidy(() => {
-      const parameters = moved();
-      const { logDet } = actnormConvolution(x(), parameters, permutation());
-      const expected = 3 * 2 * Math.log(Math.abs(determinant(matrixOf(parameters))));
-      expect(logDet.dataSync()[0]).toBeCloseTo(expected, 3);
-    });
-  });
-
-  test('is undone', () => {
-    tf.tidy(() => {
-      const parameters = moved();
-      const { y } = actnormConvolution(x(), parameters, permutation());
-      const back = inverseActnormConvolution(y, parameters, permutation());
-      expect(tf.max(tf.abs(tf.sub(back, x()))).dataSync()[0]).toBeLessThan(1e-5);
-      expect(tf.max(tf.abs(tf.sub(y, x()))).dataSync()[0]).toBeGreaterThan(0.5);
     });
   });
 });

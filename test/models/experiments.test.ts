@@ -30,7 +30,7 @@ test('keys are those of the family, and the nearest one is named', () => {
   const changed = withOverrides(experiment, ['hiddenUnits=64', 'settings.steps=20']);
   expect(changed.config).toEqual({ ...experiment.config, hiddenUnits: 64 });
   expect(changed.settings).toEqual({ ...experiment.settings, steps: 20 });
-  expect(() => withOverrides(experiment, ['hidenUnits=64'])).toThrow('nearest one is hiddenUnits');
+  expect(() => withOverrides(experiment, ['hidenUnits=64'])).toThrow('Did you mean hiddenUnits?');
   expect(() => withOverrides(experiment, ['patchSize=2'])).toThrow("no option 'patchSize'");
   expect(() => withOverrides(experiment, ['kind=coupling'])).toThrow("no option 'kind'");
 });

@@ -1,11 +1,13 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { callCompiled } from '@tarflow/graph';
 import sharp from 'sharp';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { startEngine } from '../../src/core/engine.js';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { isOnGpu, startEngine } from '../../src/core/engine.js';
 import { tf } from '../../src/core/tf.js';
 import { bitsPerDimension } from '../../src/evaluation/bits-per-dimension.js';
 import { logProb, score } from '../../src/flow/density.js';
+import { forward } from '../../src/flow/forward.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { readExperiment } from '../../src/models/experiments.js';
 import { createModel, familyOf } from '../../src/models/registry.js';
@@ -17,6 +19,11 @@ import { checkRun } from '../../src/training/checks.js';
 import { usualSettings } from '../../src/training/settings.js';
 import { temporaryFolder } from '../cli/command-line.js';
 import { madeUpImages } from '../training/small.js';
+
+vi.mock('../../src/core/engine.js', async (original) => ({
+  ...(await original<typeof import('../../src/core/engine.js')>()),
+  isOnGpu: vi.fn(() => false),
+}));
 
 beforeAll(async () => {
   await startEngine();
@@ -45,6 +52,10 @@ test('a folder of pictures is trained on, and its model knows the names of class
       await sharp({ create }).toFile(path.join(folder, name, `${i}.png`));
     }
   }
+  await sharp({ create: { width: 16, height: 8, channels: 4, background: '#00000000' } }).toFile(
+    path.join(folder, 'cat', 'wide.png'),
+  );
+  const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
   const before = tf.memory().numTensors;
   const { model, records, details } = await train(folder, {
     minutes: 1,
@@ -52,6 +63,10 @@ test('a folder of pictures is trained on, and its model knows the names of class
     settings: { steps: 2, warmupSteps: 1 },
   });
   expect(records.length).toBe(2);
+  expect(warned.mock.calls.map(([told]) => told)).toContainEqual(
+    `${folder}: 1 with transparency are put on white; 1 of another shape lose what is beside a middle of 8×8.`,
+  );
+  warned.mockRestore();
   expect(details).toMatchObject({ classNames: ['cat', 'dog'], place: `folder:${folder}` });
   expect(model.config).toMatchObject({ classes: 2, image: { channels: 3, height: 8, width: 8 } });
   const images = await sample(model, { count: 2, label: ['dog', 'cat'] });
@@ -62,7 +77,7 @@ test('a folder of pictures is trained on, and its model knows the names of class
   );
   const black = tf.zeros<tf.Rank.R4>([1, 3, 8, 8]);
   const grey = tf.fill<tf.Rank.R4>([1, 3, 8, 8], 255);
-  for (const use of [logProb, score, bitsPerDimension]) {
+  for (const use of [forward, logProb, score, bitsPerDimension]) {
     expect(() => use(model, grey)).toThrow(/values from 255 to 255\. Expected .*x \/ 127\.5 - 1/);
   }
   expect(() => denoise(model, grey, { sigma: 0.05 })).toThrow(/values from 255/);
@@ -74,6 +89,27 @@ test('a folder of pictures is trained on, and its model knows the names of class
   disposeModel(model);
   expect(tf.memory().numTensors).toBe(before);
   await expect(sample(model, { count: 1 })).rejects.toThrow(/freed by disposeModel/);
+});
+
+test('pixels are looked at once on a graphics processor, and not where a function is traced', () => {
+  const model = createModel(tarflow, 1);
+  const [black, grey] = [tf.zeros<tf.Rank.R4>([1, 1, 8, 8]), tf.fill([1, 1, 8, 8], 255)];
+  const call = () => {
+    const body = (_: object, { x }: { x: tf.Tensor4D }) => ({ z: forward(model, x).z });
+    const description = 'pixels';
+    const inputs = { x: grey };
+    callCompiled({ name: 'traced', description, parameters: {}, inputs, body, mode: 'graph' });
+  };
+  if (tf.getBackend() === 'tensorflow') call();
+  vi.mocked(isOnGpu).mockReturnValue(true);
+  expect(() => forward(model, grey)).toThrow(/values from 255/);
+  forward(model, black);
+  const read = vi.spyOn(tf.Tensor.prototype, 'dataSync');
+  for (const use of [forward, logProb, score]) use(model, black);
+  expect(read).not.toHaveBeenCalled();
+  read.mockRestore();
+  vi.mocked(isOnGpu).mockReturnValue(false);
+  disposeModel(model);
 });
 
 test('numbers on a scale of 0 to 255 are not trained on', async () => {

@@ -405,9 +405,7 @@ describe('bad input to plans', () => {
     ['null', 'null', 'does not fit'],
     ['a solver that is unknown', solvers({ kind: 'newton' }), 'solvers.0'],
     ['a setting of no solver', solvers({ kind: 'jacobi', clamp: 3 }), 'solvers.0.*clamp'],
-    ['no segments', solvers({ kind: 'gaussSeidelJacobi', segments: 0 }), 'solvers.0.segments'],
     ['half a segment', solvers({ kind: 'gaussSeidelJacobi', segments: 2.5 }), 'segments'],
-    ['a solver that never iterates', solvers({ kind: 'jacobi', maximum: 0 }), 'maximum'],
     ['a change below 0', solvers({ kind: 'jacobi', tolerance: -1 }), 'solvers.0.tolerance'],
     ['an unknown key', { tolerence: 1 }, 'tolerence'],
     ['no tolerance', { tolerance: 0 }, 'tolerance'],
@@ -445,18 +443,17 @@ describe('bad input to plans', () => {
     );
   });
 
-  test.each([
-    [{ kind: 'gaussSeidelJacobi', segments: 17 }, 'segments is 17'],
-    [{ kind: 'jacobi', tolerance: -1 }, 'tolerance is -1'],
-    [{ kind: 'jacobi', maximum: 0 }, 'maximum is 0'],
-  ] as const)('settings that no solver takes: %j', (solver, message) => {
-    const flow = smallFlow();
-    const own = { ...plan, model: modelFingerprint(flow), solvers: [solver, solver] };
-    expect(() => plannedSolvers(flow, own)).toThrow(message);
-    expect(() => plannedSolvers(flow, own)).toThrow(
-      '. Make the plan anew: tarflow plan CHECKPOINT',
-    );
-  });
+  test.each([[{ kind: 'gaussSeidelJacobi', segments: 17 }, 'segments is 17']] as const)(
+    'settings that no solver takes: %j',
+    (solver, message) => {
+      const flow = smallFlow();
+      const own = { ...plan, model: modelFingerprint(flow), solvers: [solver, solver] };
+      expect(() => plannedSolvers(flow, own)).toThrow(message);
+      expect(() => plannedSolvers(flow, own)).toThrow(
+        '. Make the plan anew: tarflow plan CHECKPOINT',
+      );
+    },
+  );
 
   test('noise that is not finite, in either half, and a model that diverges', async () => {
     const flow = smallFlow({ classes: 2 });

@@ -10,10 +10,7 @@ import { type Guidance, withGuidance } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import type { IterationTrace } from '../../src/sampling/solvers/definition.js';
 import { segmentEnds } from '../../src/sampling/solvers/gauss-seidel-jacobi/solve-by-iteration.js';
-import {
-  type PublishedLists,
-  publishedStrategies,
-} from '../../src/sampling/solvers/published/published.js';
+import type { PublishedLists } from '../../src/sampling/solvers/published/published.js';
 import { referenceInverse } from '../../src/sampling/solvers/reference.js';
 import { type BlockTrace, solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import type { Solver } from '../../src/sampling/solvers/solvers.js';
@@ -498,40 +495,6 @@ describe('the published form', () => {
     expect((await against(flow, z, own)).error).toBeLessThan(1e-4);
   });
 
-  test('lists are in the order of sampling, and 0 segments are sequential', () => {
-    const flow = smallFlow({ blocks: 3 });
-    const solvers = publishedSolvers(flow, {
-      segments: [4, 1, 0],
-      maximum: [9, 5, 1],
-      zeros: [1, 0, 0],
-    });
-    expect(solvers).toEqual([
-      { kind: 'sequential' },
-      { ...published({ segments: 1, maximum: 5, start: 'latent' }), clamp: 3 },
-      { ...published({ segments: 4, maximum: 9, start: 'zeros' }), clamp: 3 },
-    ]);
-    expect(() => publishedSolvers(flow, publishedStrategies.AFHQ!)).toThrow('8 entries');
-  });
-
-  test.each([
-    ['tf4_uncond_p1_c32', { 0.5: [1, 2, 2], 0.1: [6, 4, 6], 0.01: [9, 6, 10] }],
-    ['tf5_cond_p2_c48', { 0.5: [4, 2], 0.1: [6, 4], 0.01: [10, 7] }],
-  ])('selective Jacobi needs the iterations of the reference: %s', async (name, counts) => {
-    const { flow, noise, labels } = await goldenModel(name);
-    for (const [tolerance, expected] of Object.entries(counts)) {
-      const found: number[] = [];
-      const solver = selectiveJacobi(flow, {
-        tolerance: Number(tolerance),
-        published: true,
-      });
-      await inverse(flow, noise, {
-        ...{ label: labels, solver, mode: 'eager' },
-        onTrace: ({ iterations }) => found.push(iterations.length),
-      });
-      expect(found).toEqual([0, ...expected]);
-    }
-  });
-
   test.each([2, 5, 16])(
     'selective Jacobi without a tolerance solves every one of %i tokens, from zeros',
     async (tokens) => {
@@ -570,45 +533,4 @@ describe('the published form', () => {
     expect(traces[0]!.iterations.at(-1)!.final).toBe(final);
     expect(traces[0]!.unconverged).toHaveLength(final === 16 ? 0 : 2);
   });
-
-  test('the Frobenius rule stops at the iteration of the reference', async () => {
-    const { flow, noise } = await goldenModel('tf4_uncond_p1_c32');
-    for (const [tolerance, expected] of Object.entries({
-      0.01: [8, 8, 5, 10],
-      0.001: [10, 10, 7, 13],
-    })) {
-      const found: number[] = [];
-      await inverse(flow, noise, {
-        mode: 'eager',
-        solver: {
-          ...published({ segments: 1, maximum: 64, start: 'latent' }),
-          tolerance: Number(tolerance),
-        },
-        onTrace: ({ iterations }) => found.push(iterations.length),
-      });
-      expect(found).toEqual(expected);
-    }
-  });
-
-  test('a clamp changes the solution where that is larger', async () => {
-    const flow = smallFlow({ blocks: 1 });
-    const z = tf.tidy(() => tf.mul(randomLatents(flow, 1, 2), 3) as tf.Tensor3D);
-    const solver = { ...published({ segments: 1, maximum: 15, start: 'latent' }), tolerance: 0 };
-    expect((await against(flow, z, solver)).error).toBeLessThan(1e-4);
-    expect((await against(flow, z, { ...solver, clamp: 1 })).error).toBeGreaterThan(0.1);
-  });
-
-  function published(
-    settings: Pick<
-      Extract<Solver, { kind: 'publishedGaussSeidelJacobi' }>,
-      'segments' | 'maximum' | 'start'
-    >,
-  ) {
-    return {
-      kind: 'publishedGaussSeidelJacobi' as const,
-      norm: 'frobenius' as const,
-      tolerance: 1e-6,
-      ...settings,
-    };
-  }
 });

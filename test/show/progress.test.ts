@@ -76,6 +76,19 @@ describe('where there is no screen', () => {
     expect(lines.mock.calls).toEqual([['Training: 120 of 200 steps · 1 min 20 s left']]);
   });
 
+  test('the first step, of which compiling is a part, says nothing of the time left', () => {
+    const lines = vi.spyOn(console, 'error').mockImplementation(() => {});
+    const progress = startProgress({ title: 'Training', total: 100 });
+    seconds(30);
+    progress.update(1);
+    seconds(10);
+    progress.update(11);
+    expect(lines.mock.calls.flat()).toEqual([
+      'Training: 1 of 100 steps',
+      'Training: 11 of 100 steps · 1 min 29 s left',
+    ]);
+  });
+
   test('a run that stops early says how far it came', () => {
     const lines = vi.spyOn(console, 'error').mockImplementation(() => {});
     const progress = startProgress({ title: 'Training', total: 200 });

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -299,22 +298,6 @@ describe('the mode of a run', () => {
     vi.unstubAllEnvs();
   });
 
-  test('is that of small models in long runs: compiled', async () => {
-    const settings = (steps: number) => ({ ...smallSettings, steps });
-    for (const [steps, mode] of [
-      [1999, 'graph'],
-      [2000, 'xla'],
-    ] as const) {
-      const folder = newFolder();
-      const onBegin = () => {
-        throw new Error('stopped');
-      };
-      const begun = run(folder, { mode: undefined, settings: settings(steps), onBegin });
-      await expect(train(begun)).rejects.toThrow('stopped');
-      expect(described(folder).mode).toBe(mode);
-    }
-  });
-
   test('that is none leaves nothing behind', async () => {
     const folder = newFolder();
     const before = tf.memory().numTensors;
@@ -432,24 +415,6 @@ test('a run whose checkpoint was deleted goes on, and has one again at once', as
 });
 
 describe('while a run goes on, its folder is locked', () => {
-  test('against another process; killed, the run goes on at once', async () => {
-    const killed = newFolder();
-    const program = path.join(__dirname, 'held-run.ts');
-    const child = spawn(process.execPath, ['--import', 'tsx', program, killed, '5']);
-    onTestFinished(() => void child.kill('SIGKILL'));
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    await Promise.race([new Promise((resolve) => child.stdout.once('data', resolve)), ended]);
-    await expect(train(run(killed, { resume: true }))).rejects.toThrow(
-      `${killed} is in use by process ${child.pid}. Wait until it ends, stop it, or choose`,
-    );
-    child.kill('SIGKILL');
-    await ended;
-    expect(fs.readdirSync(killed).sort()).toEqual([...runFiles(4), 'run.lock'].sort());
-    expect(await finish(run(killed, { resume: true }))).toEqual(expected);
-    expect(fs.readdirSync(killed).sort()).toEqual(runFiles(smallSettings.steps));
-    expect(losses(killed)).toEqual(losses(whole));
-  });
-
   test('against another in the same process, and free when it ends, also by an error', async () => {
     const folder = newFolder();
     const before = tf.memory().numTensors;
@@ -573,24 +538,6 @@ describe('a run that begins with what another one learnt', () => {
       const moved = mean.map((value, i) => value + 0.1 * ((weights[i] as number) - value));
       expect(after[`average.${name}`]!.every((x, i) => Math.abs(x - moved[i]!) < 1e-6)).toBe(true);
     }
-  });
-
-  test('from nothing gives its first weights no more than their share of the mean', async () => {
-    const folder = newFolder();
-    await stopAfter(1, run(folder, { settings: averaged }));
-    const one = await stateOf(folder, 1);
-    await stopAfter(2, run(folder, { settings: averaged, resume: true }));
-    const two = await stateOf(folder, 2);
-    // The mean has the weights before each step: those of the beginning, and those after one.
-    for (const [name, begun] of Object.entries(ofKind(one, 'average.'))) {
-      const later = one[`parameters.${name}`] as number[];
-      const mean = begun.map((value, i) => (0.9 * value + (later[i] as number)) / 1.9);
-      expect(
-        two[`average.${name}`]!.every((x, i) => Math.abs(x - mean[i]!) < 1e-6),
-        name,
-      ).toBe(true);
-    }
-    expect(ofKind(one, 'average.')).not.toEqual(ofKind(one, 'parameters.'));
   });
 
   test('without a running mean leaves that of the other; with one begins at its weights', async () => {

@@ -3,8 +3,9 @@ import { UserError } from '../../src/core/errors.js';
 import { familyOf } from '../../src/models/registry.js';
 import { checkConfig } from '../../src/models/tarflow/config.js';
 import { tarflow } from '../../src/models/tarflow/index.js';
+import { modelSpec } from '../../src/training/model-spec.js';
 import { learningRate } from '../../src/training/optimiser/schedule.js';
-import { fastestMode } from '../../src/training/program.js';
+import { fastestMode, usualMode } from '../../src/training/program.js';
 import { checkSettings, usualSettings } from '../../src/training/settings.js';
 import { secondsPerStep } from '../../src/training/step-time.js';
 import { expectNoTensorsLeft } from '../leaks.js';
@@ -75,6 +76,10 @@ test('XLA is for small products, and in bfloat16 for smaller ones', () => {
   expect(modes('float32')).toEqual(['xla', 'xla', 'xla', 'xla', 'graph']);
   expect(modes('bfloat16')).toEqual(['xla', 'xla', 'graph', 'graph', 'graph']);
   expect(modes('float32', 256)).toEqual(['xla', 'xla', 'graph', 'graph', 'graph']);
+  // A short run is not worth compiling.
+  const spec = modelSpec(tarflow, smallConfig);
+  const usual = [1999, 2000].map((steps) => usualMode(spec, { ...smallSettings, steps }));
+  expect(usual).toEqual(['graph', 'xla']);
 });
 
 describe('the published schedule: linear warm-up from 1e-6, then a cosine back to it', () => {

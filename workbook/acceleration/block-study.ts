@@ -20,6 +20,8 @@ export interface BlockStudyOptions {
   batch: number;
   /** Validation images for CRM and IGM. */
   images: number;
+  /** Their data set, as `openDataset` takes it. Default that of the training. */
+  data?: string | undefined;
   seed: number;
   /** The change below which a number of a sample is solved. */
   tolerance: number;
@@ -35,16 +37,16 @@ type Counts = Record<(typeof starts)[number], { iterations: number[]; failed: nu
 };
 
 /**
- * How the blocks of a committed flow converge by Jacobi iteration, each by itself, from what sequential
+ * How the blocks of a flow converge by Jacobi iteration, each by itself, from what sequential
  * sampling gives it; and what CRM and IGM say of them.
  *
- * @param checkpoint its name in `results/checkpoints`
+ * @param checkpoint its name in `results/checkpoints`, or a file
  * @returns a row for each block, by index from the data
  * @throws UserError as `loadCheckpoint` and `openDataset` do
  */
 export async function studyBlocks(
   checkpoint: string,
-  { samples, batch, images, seed, tolerance, onProgress }: BlockStudyOptions,
+  { samples, batch, images, data: asked, seed, tolerance, onProgress }: BlockStudyOptions,
 ): Promise<BlockStudyRow[]> {
   /** By block: iterations and failures from each start, in the order of samples. */
   const counts: Counts[] = [];
@@ -84,7 +86,8 @@ export async function studyBlocks(
 
   async function withMetrics({ flow, tokens, first }: Subject): Promise<BlockStudyRow[]> {
     const { place, dataset = '', noise } = flow.details;
-    const data = await openDataset(place ?? dataset, 'validation', { image: flow.config.image });
+    const name = asked ?? place ?? dataset;
+    const data = await openDataset(name, 'validation', { image: flow.config.image });
     const real = await imagesTensor(
       data,
       Array.from({ length: Math.min(images, data.length) }, (_, i) => i),

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { tf, tidy } from '../../src/core/tf.js';
 import { tokenCount } from '../../src/flow/patches.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
@@ -21,13 +22,13 @@ import {
 import { committedCheckpoint } from '../records/training-run.js';
 
 /**
- * The subject of a study of solvers: a flow from `results/`, some noise, and what
+ * The subject of a study of solvers: a flow, some noise, and what
  * each block makes of it in sequential sampling without guidance.
  */
 export interface Subject {
   /** Its length, for example '1,024 tokens'. */
   title: string;
-  /** The name of its checkpoint. */
+  /** The name or file of its checkpoint. */
   checkpoint: string;
   flow: LoadedModel<TarFlow>;
   tokens: number;
@@ -47,10 +48,14 @@ export interface Subject {
   execution: string;
 }
 
+function checkpointFile(checkpoint: string): string {
+  return existsSync(checkpoint) ? checkpoint : committedCheckpoint(checkpoint);
+}
+
 /**
- * Loads a flow from `results/` and samples from it.
+ * Loads a flow and samples from it.
  *
- * @param checkpoint its name
+ * @param checkpoint its name in `results/`, or a file, also a published one
  * @param seed of the noise
  * @returns what the caller frees with {@link disposeSubject}
  * @throws UserError as `loadCheckpoint` does
@@ -59,7 +64,7 @@ export async function loadSubject(
   checkpoint: string,
   { batch, seed }: { batch: number; seed: number },
 ): Promise<Subject> {
-  const flow = await loadCheckpoint(committedCheckpoint(checkpoint), { family: tarflow });
+  const flow = await loadCheckpoint(checkpointFile(checkpoint), { family: tarflow });
   const { config } = flow;
   const tokens = tokenCount(config);
   const label = Array.from(

@@ -56,10 +56,11 @@ export async function chartBundle(
   spec: ChartSpec,
 ): Promise<{ bundle: MimeBundle; size: PageSize; png: Buffer }> {
   const { png, width, height } = await draw(spec);
+  const shown = styled(spec);
   const bundle = {
-    'application/vnd.vegalite.v5+json': styled(spec),
+    'application/vnd.vegalite.v5+json': shown,
     'image/png': png.toString('base64'),
-    'text/plain': `[chart] ${titleOf(spec)}`,
+    'text/plain': `[chart] ${titleOf(shown)}`,
   };
   return { bundle, size: { width, height }, png };
 }
@@ -81,10 +82,20 @@ export async function saveChart(spec: ChartSpec, file: string): Promise<void> {
   await writeChart(await renderChart(spec), file);
 }
 
-/** The specification in the house style, which its own `config` overrides. */
+/**
+ * The specification in the house style, which its own `config` overrides. Numbers that are not finite leave
+ * gaps: a line below the title says which.
+ */
 export function styled(spec: ChartSpec): ChartSpec {
   const $schema = 'https://vega.github.io/schema/vega-lite/v5.json';
-  return { $schema, ...spec, config: { ...theme, ...spec.config } };
+  const { notFinite } = faultsOf(spec);
+  const whole = { $schema, ...spec, config: { ...theme, ...spec.config } };
+  if (notFinite.length === 0) return whole;
+  const title = typeof spec.title === 'string' ? { text: spec.title } : spec.title;
+  const told = `Left out: ${notFinite.join('; ')}`;
+  // Without a title no line is drawn below it.
+  if (!title?.text) return { ...whole, title: { ...title, text: told } };
+  return { ...whole, title: { ...title, subtitle: [title.subtitle ?? [], told].flat() } };
 }
 
 /** The title of a chart as one line of text; for charts side by side, the titles of all. */

@@ -39,8 +39,11 @@ export function faultsOf(spec: Part): Faults {
           `no row has '${field}'; the first has ${Object.keys(rows[0] ?? {}).join(', ')}`,
         );
       }
-      const place = rows.findIndex((row) => isOdd(row[field]));
-      if (place >= 0) notFinite.add(`'${field}' of row ${place + 1} is ${rows[place]?.[field]}`);
+      const odd = rows.flatMap((row, place) => (isOdd(row[field]) ? [place] : []));
+      const [first] = odd;
+      if (first === undefined) continue;
+      const all = odd.length > 1 ? ` (${odd.length} rows in all are not finite)` : '';
+      notFinite.add(`'${field}' of row ${first + 1} is ${rows[first]?.[field]}${all}`);
     }
     const { layer = [], concat = [], hconcat = [], vconcat = [] } = part;
     for (const inner of [...layer, ...concat, ...hconcat, ...vconcat]) visit(inner, rows, isMade);

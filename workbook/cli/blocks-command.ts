@@ -27,22 +27,27 @@ interface BlocksOptions {
   samples: number;
   batch: number;
   images: number;
+  data?: string;
   seed: number;
   output?: string;
 }
 
 const tolerance = 5e-4;
 
-/** `tarflow blocks`: how the blocks of committed flows converge. */
+/** `tarflow blocks`: how the blocks of flows converge. */
 export const blocks = defineCommand({
   name: 'blocks',
   description: 'measure how blocks converge, and what CRM and IGM say of them',
   options: (command) =>
     command
-      .argument('[checkpoints...]', 'names in results/checkpoints (default: those of claims S2–S4)')
+      .argument(
+        '[checkpoints...]',
+        'names in results/checkpoints, or files (default: those of claims S2–S4)',
+      )
       .option('--samples <n>', 'samples whose blocks are solved', count, 64)
       .option('--batch <n>', 'how many of them together', count, 16)
       .option('--images <n>', 'validation images for CRM and IGM', count, 1000)
+      .option('--data <name>', 'their data set (default: what a flow was trained on)')
       .option('--seed <n>', 'of the noise', wholeNumber, 2)
       .option('--output <file>', 'the rows as JSON (default: scratch/acceleration/blocks.json)'),
   help: `\
@@ -51,12 +56,13 @@ zeros, until no number of a sample changes by more than ${tolerance}. A file tha
 
 Examples:
   $ tarflow blocks
-  $ tarflow blocks fashion-mnist-density --samples 16 --images 200`,
+  $ tarflow blocks fashion-mnist-density --samples 16 --images 200
+  $ tarflow blocks afhq_model_8_768_8_8_0.07.pth --data afhq:PATH --output afhq-blocks.json`,
   run,
 });
 
 async function run(checkpoints: string[], options: BlocksOptions): Promise<Outcome> {
-  const { samples, batch, images, seed } = options;
+  const { samples, batch, images, data, seed } = options;
   const output = options.output ?? resultFile(path.join('acceleration', 'blocks.json'));
   await checkWritable(output);
   const engine = await startEngine();
@@ -75,7 +81,7 @@ async function run(checkpoints: string[], options: BlocksOptions): Promise<Outco
     const progress = startProgress({ title: checkpoint, total: 100, unit: '%' });
     try {
       const onProgress = (share: number) => progress.update(Math.round(100 * share));
-      rows.push(...(await studyBlocks(checkpoint, { ...settings, onProgress })));
+      rows.push(...(await studyBlocks(checkpoint, { ...settings, data, onProgress })));
     } finally {
       progress.finish();
     }

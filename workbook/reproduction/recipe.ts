@@ -1,4 +1,4 @@
-import { nearestName, UserError } from '../../src/core/errors.js';
+import { didYouMean, UserError } from '../../src/core/errors.js';
 import { ability } from '../../src/flow/model.js';
 import { familyOf } from '../../src/models/registry.js';
 import type { Experiment } from '../../src/training/experiment.js';
@@ -105,12 +105,6 @@ export function recipesOf(
   );
 }
 
-/** A question before the list of names, where one is near. */
-function meant(name: string, names: readonly string[]): string {
-  const nearest = nearestName(name, names);
-  return nearest === undefined ? '' : `Did you mean '${nearest}'? `;
-}
-
 /**
  * The rows of a table, in their order, with the models of all that say what was trained.
  *
@@ -124,7 +118,7 @@ export function plannedRows(
   if (!tableNames.includes(table)) {
     throw new UserError(
       `There is no table '${table}'`,
-      `${meant(table, tableNames)}Expected one of ${tableNames.join(', ')}`,
+      `${didYouMean(table, tableNames)}Expected one of ${tableNames.join(', ')}`,
     );
   }
   const { rows } = tableOf(table);
@@ -132,7 +126,7 @@ export function plannedRows(
   if (only !== undefined && !names.includes(only)) {
     throw new UserError(
       `Table '${table}' has no row '${only}'`,
-      `${meant(only, names)}Its rows: ${names.join('; ')}`,
+      `${didYouMean(only, names)}Its rows: ${names.join('; ')}`,
     );
   }
   return rows

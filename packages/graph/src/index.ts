@@ -32,4 +32,4 @@ export {
   threadUse,
 } from './trace/in-parts.js';
 export { repeat, withSlice } from './trace/repeat.js';
-export { traceInPlace } from './trace/tracing.js';
+export { isTracing, traceInPlace } from './trace/tracing.js';

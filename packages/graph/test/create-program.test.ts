@@ -215,45 +215,6 @@ describe.each(modes)('a program in mode %s', (mode) => {
     expect(() => program.run.scaled({ by: 1 })).toThrow('The program is disposed.');
     expect(() => program.dispose()).toThrow('The program is disposed.');
   });
-
-  test('decodes token by token with keys and values kept in variables', () => {
-    const [tokens, width] = [5, 4];
-    const sequence = numbers(1, tokens, width) as tf.Tensor2D;
-    const empty = tf.zeros([tokens, width]);
-    const program = createProgram({
-      mode,
-      variables: { keys: empty, values: empty },
-      functions: {
-        attend: {
-          inputs: { token: tensorSpec([1, width]), position: tensorSpec([], 'int32') },
-          body: (variables, { token, position }) => {
-            const positions = tf.range(0, tokens, 1, 'int32');
-            const here = tf.reshape(tf.equal(positions, position), [tokens, 1]);
-            const keys = tf.where(here, tf.sin(token), variable(variables, 'keys'));
-            const values = tf.where(here, tf.cos(token), variable(variables, 'values'));
-            const unseen = tf.mul(tf.cast(tf.greater(positions, position), 'float32'), -1e9);
-            const weights = tf.softmax(tf.add(tf.matMul(token, keys, false, true), unseen));
-            return { outputs: { seen: tf.matMul(weights, values) }, updates: { keys, values } };
-          },
-        },
-      },
-    });
-    const steps = Array.from({ length: tokens }, (_, position) => {
-      const token = tf.slice(sequence, [position, 0], [1, width]);
-      const { seen } = program.run.attend({ token, position });
-      token.dispose();
-      return seen;
-    });
-    tf.tidy(() => {
-      const mask = tf.sub(tf.linalg.bandPart(tf.ones([tokens, tokens]), -1, 0), 1);
-      const logits = tf.matMul(sequence, tf.sin(sequence), false, true);
-      const weights = tf.softmax(tf.add(logits, tf.mul(mask, 1e9)));
-      const expected = tf.matMul(weights, tf.cos(sequence));
-      expect(tf.max(tf.abs(tf.sub(tf.concat(steps), expected))).dataSync()[0]).toBeLessThan(1e-6);
-    });
-    tf.dispose([steps, sequence, empty]);
-    program.dispose();
-  });
 });
 
 function expectClose(actual: number[] | undefined, expected: number[]) {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { cacheFolder } from '../../core/cache-folder.js';
-import { UserError } from '../../core/errors.js';
+import { UserError, unknownName } from '../../core/errors.js';
 import { tf, tidy } from '../../core/tf.js';
 import { keptOrMade, keptPlace } from '../../formats/kept-file.js';
 import { withSafetensors, writeSafetensors } from '../../formats/safetensors.js';
@@ -46,10 +46,7 @@ export async function openTextEncoder(name: string): Promise<CaptionEncoder> {
   if (kind === 'bert') {
     return keepingStates(await loadBert(place, { name, address: 'https://huggingface.co/models' }));
   }
-  throw new UserError(
-    `There is no text encoder '${name}'`,
-    `Expected ${textEncoderNames.join(' or ')}`,
-  );
+  throw unknownName('text encoder', name, textEncoderNames);
 }
 
 const miniLm = {

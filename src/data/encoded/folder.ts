@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as path from 'node:path';
 import { UserError } from '../../core/errors.js';
-import { readBytes } from '../../core/files.js';
+import { nearestPath, readBytes } from '../../core/files.js';
 import { shared, sharedTexts, textAt } from '../shared-memory.js';
 import type { DataSource, FolderDescription, ImageSize, Split } from '../source.js';
 import { inTurn } from '../splits.js';
@@ -158,7 +158,8 @@ export interface FolderLayout {
 export async function folderLayout(folder: string): Promise<FolderLayout> {
   const root = path.resolve(folder);
   if (!(await exists(root))) {
-    throw new UserError(`There is no folder ${root}`, 'Expected a folder with images');
+    const meant = await nearestPath(root);
+    throw new UserError(`There is no folder ${root}`, `${meant}Expected a folder with images`);
   }
   const names: Split[] = ['train', 'validation', 'test'];
   const present = await Promise.all(names.map((name) => holdsSomething(path.join(root, name))));

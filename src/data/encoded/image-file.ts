@@ -56,8 +56,8 @@ export async function decodedImage(
 export interface MeasuredImage {
   /** Its size as {@link decodedImage} sees it: upright, with one channel or three. */
   image: ImageSize;
-  /** Whether it is transparent in places. */
-  transparent: boolean;
+  /** What is lost of it whatever size it is brought to, as after a number of pictures. */
+  losses: string[];
 }
 
 /** Measures an image; pixels are decoded only where one may be transparent. */
@@ -65,9 +65,15 @@ export async function measuredImage(encoded: EncodedImage): Promise<MeasuredImag
   const found = await decode(encoded, (sharp) => sharp(encoded.bytes).metadata());
   const transparent =
     found.hasAlpha && !(await decode(encoded, (sharp) => sharp(encoded.bytes).stats())).isOpaque;
+  const losses = [
+    transparent && 'with transparency are put on white',
+    found.depth !== 'uchar' && 'with more than 8 bits a channel are cut to 8',
+    found.space === 'cmyk' && 'in CMYK come to sRGB',
+    (found.pages ?? 1) > 1 && 'with several frames or pages keep the first',
+  ].filter((loss) => loss !== false);
   const { width, height } = found.autoOrient;
   const grey = found.space === 'b-w' || found.space === 'grey16';
-  return { image: { channels: grey ? 1 : 3, height, width }, transparent };
+  return { image: { channels: grey ? 1 : 3, height, width }, losses };
 }
 
 /**
@@ -87,8 +93,13 @@ async function decode<T>(
   try {
     return await use(sharp);
   } catch (error) {
+    const { message } = error as Error;
+    // Of a PNG that ends early its decoder says no more, and side by side nothing at all.
+    const reason = /^Unknown error|libpng read error/.test(message)
+      ? 'damaged or cut short'
+      : message;
     throw new DamagedImage(
-      `The image ${name} cannot be decoded (${(error as Error).message})`,
+      `The image ${name} cannot be decoded (${reason})`,
       'Delete it, or fetch it again',
     );
   }

@@ -8,7 +8,9 @@ import { DamagedImage, loadedSharp, type MeasuredImage, measuredImage } from './
 export interface FolderSurvey {
   /** The size to train on that loses least: see {@link surveyFolder}. */
   image: ImageSize;
-  /** How the pictures are divided, and what they lose where they are brought to a size, in a line. */
+  /** What pictures lose where they are brought to a size, each beginning with how many do; and those damaged. */
+  losses(image: ImageSize): string[];
+  /** How the pictures are divided, their size, and {@link losses}, in a line. */
   text(image: ImageSize): string;
 }
 
@@ -45,16 +47,20 @@ export async function surveyFolder(folder: string): Promise<FolderSurvey> {
   if (measured.length === 0) throw damaged[0];
   const counts = splits.map((split, i) => `${parts[i]!.length} ${split}`).join(', ');
   const of = chosen.length < files.length ? ` of ${chosen.length} looked at` : '';
+  const losses = (image: ImageSize) => [
+    ...lossesOf(measured, image).map((loss) => loss.replace('#', of)),
+    ...damaged.map(({ problem }) => `${problem}: another of its class stands in for it`),
+  ];
   return {
     image: fittingSize(measured),
+    losses,
     text: (image) =>
       [
         cut
           ? `${counts} (a tenth of each class is held out, the same every time)`
           : `${counts}, as the folder has them`,
         `${image.width}×${image.height} in ${image.channels === 1 ? 'grey' : 'colour'}`,
-        ...lossesOf(measured, image).map((loss) => loss.replace('#', of)),
-        ...damaged.map(({ problem }) => `${problem}: another of its class stands in for it`),
+        ...losses(image),
       ].join('; '),
   };
 }
@@ -73,22 +79,17 @@ function fittingSize(measured: readonly MeasuredImage[]): ImageSize {
 /** What is lost, with # after each number of pictures. */
 function lossesOf(measured: readonly MeasuredImage[], image: ImageSize): string[] {
   const { channels, height, width } = image;
-  const sizes = measured.map((each) => each.image);
-  const count = (is: (size: ImageSize) => boolean) => sizes.filter(is).length;
-  const losses: [number, string][] = [
-    [count((each) => each.channels > channels), 'in colour become grey'],
-    [
-      measured.filter(({ transparent }) => transparent).length,
-      'with transparency are put on white',
-    ],
-    [
-      count((each) => each.height * width !== each.width * height),
-      `of another shape lose what is beside a middle of ${width}×${height}`,
-    ],
-    [
-      count((each) => each.height < height || each.width < width),
-      `smaller than ${width}×${height} are enlarged`,
-    ],
-  ];
-  return losses.flatMap(([number, what]) => (number > 0 ? [`${number}# ${what}`] : []));
+  const size = `${width}×${height}`;
+  const counts = new Map<string, number>();
+  for (const { image: own, losses } of measured) {
+    const all = [
+      ...losses,
+      own.channels > channels && 'in colour become grey',
+      own.height * width !== own.width * height &&
+        `of another shape lose what is beside a middle of ${size}`,
+      (own.height < height || own.width < width) && `smaller than ${size} are enlarged`,
+    ].filter((loss) => loss !== false);
+    for (const loss of all) counts.set(loss, (counts.get(loss) ?? 0) + 1);
+  }
+  return [...counts].map(([loss, number]) => `${number}# ${loss}`);
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UserError } from '../../core/errors.js';
+import { didYouMean, UserError, unknownName } from '../../core/errors.js';
 import { checkedValue } from '../../core/schema.js';
 import type { AutoregressiveBlock } from '../../flow/autoregressive.js';
 import type { SolverDefinition } from './definition.js';
@@ -58,18 +58,16 @@ export function solverDefinitions(): SolverDefinition<Solver>[] {
 export function definitionOf({ kind }: { kind: string }): SolverDefinition<Solver> {
   const found = definitions.get(kind);
   if (found) return found;
-  throw new UserError(
-    `The solver is '${kind}'`,
-    `Expected one of ${[...definitions.keys()].join(', ')}`,
-  );
+  throw unknownName('solver', kind, [...definitions.keys()]);
 }
 
 /** A solver in a file: read by the schema of its kind. */
 export const solverSchema: z.ZodType<Solver> = z
   .looseObject({ kind: z.string() })
   .transform((value, context): Solver => {
-    const kinds = [...definitions.keys()].join(', ');
-    const unknown = [{ path: ['kind'], message: `expected one of ${kinds}` }];
+    const kinds = [...definitions.keys()];
+    const message = `${didYouMean(value.kind, kinds)}expected one of ${kinds.join(', ')}`;
+    const unknown = [{ path: ['kind'], message }];
     const { data, error } = definitions.get(value.kind)?.schema.safeParse(value) ?? {};
     if (data) return data;
     for (const { path, message } of error?.issues ?? unknown) {

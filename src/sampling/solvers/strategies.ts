@@ -1,4 +1,4 @@
-import { UserError } from '../../core/errors.js';
+import { UserError, unknownName } from '../../core/errors.js';
 import type { Model } from '../../flow/model.js';
 import { blocksOf } from '../../flow/model.js';
 import {
@@ -74,12 +74,7 @@ export function namedSolvers(model: Model, name: string): Solver[] {
   const blocks = blocksOf(model);
   const owner = solverDefinitions().find(({ strategies }) => Object.hasOwn(strategies ?? {}, name));
   const strategy = owner?.strategies?.[name];
-  if (!strategy) {
-    throw new UserError(
-      `There is no published strategy '${name}'`,
-      `Expected one of ${strategyNames().join(', ')}`,
-    );
-  }
+  if (!strategy) throw unknownName('published strategy', name, strategyNames());
   try {
     return [...solversOfBlocks(blocks, strategy(blocks))];
   } catch (error) {

@@ -7,7 +7,7 @@ import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.
 import { blockForward, predictAll } from '../../flow/forward.js';
 import { denormalise, type Gaussian } from '../../flow/gaussian.js';
 import type { Model } from '../../flow/model.js';
-import { ability, blocksOf, checkImages } from '../../flow/model.js';
+import { ability, blocksOf, checkPixels } from '../../flow/model.js';
 import type { Start } from '../solvers/definition.js';
 import { startingTokens } from '../solvers/gauss-seidel-jacobi/update.js';
 import { firstNotFinite } from '../solvers/solve-block.js';
@@ -124,7 +124,7 @@ function meanMatrices(
   f: (block: AutoregressiveBlock, passed: Passed) => tf.Tensor[],
 ): number[][] {
   const { label, batchSize = 32 } = numbered(flow, options);
-  checkImages(flow.config, images);
+  checkPixels(flow.config, images);
   checkCount('The batch size', batchSize);
   const count = images.shape[0];
   if (count === 0) throw new UserError('No images came', 'Give at least one');

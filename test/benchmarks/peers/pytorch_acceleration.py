@@ -397,6 +397,8 @@ def draw(options: argparse.Namespace) -> None:
         if name.startswith("Jacobi"):  # in all blocks: a yardstick of evaluations alone
             continue
         file = folder / f"{name.split(',')[0].lower()}.safetensors"
+        if file.exists():  # of an earlier call
+            continue
         parts = []
         for first in range(0, options.samples, 32):
             some = None if labels is None else labels[first : first + 32]

@@ -31,7 +31,7 @@ afterAll(() => {
 describe('an encoder by its name', () => {
   test('that is not known, or whose weights are not there', async () => {
     await expect(openTextEncoder('clip')).rejects.toThrow(
-      "There is no text encoder 'clip'. Expected minilm or bert:FOLDER or states:FILE.",
+      "Unknown text encoder 'clip'. Expected one of minilm, bert:FOLDER, states:FILE.",
     );
     await expect(openTextEncoder('minilm')).rejects.toThrow(
       'Fetch them (84 MB) by `npx tarflow data minilm`.',

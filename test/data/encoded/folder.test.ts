@@ -210,14 +210,35 @@ describe('a look at a folder', () => {
     fs.writeFileSync(path.join(folder, 'd.png'), 'hello');
     const { image: chosen, text } = await surveyFolder(folder);
     expect(chosen).toEqual(image(16));
-    const [divided, size, transparent, shape, damaged] = text(chosen).split('; ');
+    const [divided, size, shape, transparent, damaged] = text(chosen).split('; ');
     expect(divided).toMatch(/^3 train, 1 validation \(a tenth/);
     expect(size).toBe('16×16 in colour');
     expect(transparent).toBe('1 with transparency are put on white');
     expect(shape).toBe('1 of another shape lose what is beside a middle of 16×16');
     expect(damaged).toMatch(/d\.png cannot be decoded .*stands in for it$/);
-    expect(text(image(16, 1))).toContain('16×16 in grey; 3 in colour become grey');
+    expect(text(image(16, 1))).toMatch(/16×16 in grey; .*3 in colour become grey/);
     expect(text(image(28))).toContain('3 smaller than 28×28 are enlarged');
+  });
+
+  test('says once for all of a folder what no size keeps', async () => {
+    const grey = sharp(
+      Uint16Array.from({ length: 256 }, () => 40_000),
+      {
+        raw: { width: 16, height: 16, channels: 1 },
+      },
+    );
+    await write('deep.png', grey.toColourspace('grey16'));
+    await write('print.jpg', plain([200, 10, 30], 16, 16).toColourspace('cmyk').jpeg());
+    const frames = sharp(Buffer.concat([Buffer.alloc(768, 90), Buffer.alloc(768, 10)]), {
+      raw: { width: 16, height: 32, channels: 3, pageHeight: 16 },
+    });
+    await write('moving.gif', frames.gif({ loop: 0, delay: [50, 50] }));
+    const { image: chosen, losses } = await surveyFolder(folder);
+    expect(losses(chosen)).toEqual([
+      '1 with more than 8 bits a channel are cut to 8',
+      '1 with several frames or pages keep the first',
+      '1 in CMYK come to sRGB',
+    ]);
   });
 
   test('at grey pictures stays grey, and at no picture is refused', async () => {
@@ -407,6 +428,13 @@ describe('batches made in a thread of its own', () => {
   });
 });
 
+async function cutShort(format: 'jpeg' | 'png'): Promise<Buffer> {
+  const noise = Uint8Array.from({ length: 3 * 64 * 64 }, (_, i) => (i * 7919) % 256);
+  const picture = sharp(noise, { raw: { width: 64, height: 64, channels: 3 } });
+  const whole = await picture.toFormat(format).toBuffer();
+  return whole.subarray(0, whole.length / 2);
+}
+
 describe('damaged files are named', () => {
   beforeEach(async () => {
     await write('train/a.png', plain([0, 0, 0]));
@@ -415,22 +443,13 @@ describe('damaged files are named', () => {
   test.each([
     ['no image at all', 'b.png', async () => Buffer.from('hello')],
     ['empty', 'b.png', async () => Buffer.alloc(0)],
-    [
-      'cut short',
-      'b.jpg',
-      async () => {
-        const noise = Uint8Array.from({ length: 3 * 64 * 64 }, (_, i) => (i * 7919) % 256);
-        const whole = await sharp(noise, { raw: { width: 64, height: 64, channels: 3 } })
-          .jpeg()
-          .toBuffer();
-        return whole.subarray(0, whole.length / 2);
-      },
-    ],
-  ])('%s', async (_what, name, content) => {
+    ['cut short', 'b.jpg', () => cutShort('jpeg')],
+    ['cut short', 'b.png', () => cutShort('png'), '(damaged or cut short)'],
+  ])('%s, %s', async (_what, name, content, reason = '(') => {
     const file = path.join(folder, 'train', name);
     fs.writeFileSync(file, await content());
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-    const problem = `The image ${file} cannot be decoded (`;
+    const problem = `The image ${file} cannot be decoded ${reason}`;
     for (const damaged of [undefined, 'refused'] as const) {
       const data = await openFolder(folder, 'train', { image: small, damaged });
       // Also where it was decoded ahead.

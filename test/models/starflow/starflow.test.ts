@@ -58,7 +58,8 @@ describe('sampling', () => {
   test.each(Object.entries(rules))(
     'is the same by all executions and exact solvers, guidance: %s',
     async (_, guidance) => {
-      await withModel(withClasses, async (model) => {
+      // Two blocks of a layer: each more is recorded for each way.
+      await withModel({ ...withClasses, layersPerBlock: [1, 1] }, async (model) => {
         const z = randomLatents(model, batch, 4);
         const how = { label: [2, -1, 0], ...(guidance && { guidance }) };
         const reference = await inverse(model, z, { ...how, mode: 'eager' });
@@ -75,7 +76,7 @@ describe('sampling', () => {
         const taken = ways.filter((_, i) => process.env.TARFLOW_NIGHTLY || i % 2 === first);
         for (const way of taken) {
           const images = await inverse(model, z, { ...how, ...way });
-          expect(difference(images, reference), JSON.stringify(way)).toBeLessThan(2e-4);
+          expect(difference(images, reference), JSON.stringify(way)).toBeLessThan(5e-4);
           images.dispose();
         }
         tf.dispose([z, reference]);
@@ -111,8 +112,8 @@ describe('sampling', () => {
   });
 
   test('is planned for captions: those of a batch again and again, or one for each latent', async () => {
-    const image = { channels: 2, height: 2, width: 4 };
-    await withModel({ ...withText, image, layersPerBlock: [1, 1] }, async (model) => {
+    const image = { channels: 2, height: 2, width: 3 };
+    await withModel({ ...withText, image, layersPerBlock: [1] }, async (model) => {
       const z = randomLatents(model, 4, 4);
       const options = { batch: 2, tolerance: 1e-2, repeats: 1, mode: 'eager' } as const;
       for (const count of [2, 4]) {

@@ -1,61 +1,11 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { tf } from '../../../src/core/tf.js';
 import { logProb, score } from '../../../src/flow/density.js';
-import { dimensions, forward, patchify, unpatchify } from '../../../src/flow/index.js';
+import { dimensions, forward, patchify } from '../../../src/flow/index.js';
 import { createTarFlow, type TarFlowConfig } from '../../../src/models/index.js';
 import { lossGradient } from '../../conformance/flow-results.js';
 import { difference, movedModel, randomImages } from '../cases.js';
 import { smallConfig, tarflowCases } from './cases.js';
-
-const configurations = Object.entries(tarflowCases.configurations);
-
-describe('patches', () => {
-  test('inside a token the channel is slowest, then the row, then the column', () => {
-    tf.tidy(() => {
-      const config = { image: { channels: 2, height: 2, width: 4 }, patchSize: 2 };
-      const x = tf.reshape(tf.range(0, 16), [1, 2, 2, 4]);
-      expect(patchify(config, x).arraySync()).toEqual([
-        [
-          [0, 1, 4, 5, 8, 9, 12, 13],
-          [2, 3, 6, 7, 10, 11, 14, 15],
-        ],
-      ]);
-    });
-  });
-
-  test.each(configurations)('are put together as they were cut: %s', (_, config) => {
-    tf.tidy(() => {
-      const x = randomImages({ config }, 3, 5);
-      expect(difference(unpatchify(config, patchify(config, x)), x)).toBe(0);
-    });
-  });
-});
-
-test.each(configurations.filter(([, { classes }]) => classes > 0))(
-  'a dropped label is the mean of the class table: %s',
-  (_, config) => {
-    tf.tidy(() => {
-      const flow = movedModel(tarflowCases, config);
-      const x = randomImages({ config }, 3, 5);
-      const blocks = flow.parameters.blocks.map((block) => ({
-        ...block,
-        class_embed: tf.tile(tf.mean(block.class_embed!, 0, true), [config.classes, 1, 1]),
-      }));
-      const averaged = { ...flow, parameters: { blocks } };
-      expect(difference(forward(averaged, x, { label: 1 }).z, forward(flow, x).z)).toBeLessThan(
-        1e-4,
-      );
-    });
-  },
-);
-
-test('a volume-preserving flow has no log-determinant', () => {
-  tf.tidy(() => {
-    const flow = movedModel(tarflowCases, { ...smallConfig, volumePreserving: true });
-    const { logDet } = forward(flow, randomImages(flow, 3, 5));
-    for (const value of logDet.dataSync()) expect(Math.abs(value)).toBe(0);
-  });
-});
 
 test('density and score of a volume-preserving flow are those of the prior that samples have', () => {
   tf.tidy(() => {

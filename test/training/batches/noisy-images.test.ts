@@ -45,31 +45,6 @@ test('noise comes from the key of each sample alone', () => {
   expect(turned.subarray(0, 6)).toEqual(drawn.subarray(18));
 });
 
-test('noises of the samples of a batch, of epochs and of seeds have nothing in common', () => {
-  const count = 400;
-  const settings = { ...gaussian, noise: { kind: 'gaussian', sigma: 1 } } as const;
-  const indices = Array.from({ length: count }, (_, i) => i);
-  const latents = { ...ramps(count), values: new Float32Array(6 * count) };
-  const streams = [
-    images(latents, sampleKeys(1, 0, indices), settings),
-    images(latents, sampleKeys(1, 1, indices), settings),
-    images(latents, sampleKeys(2, 0, indices), settings),
-  ];
-  // Beside each other, and against the neighbouring sample.
-  const pairs = streams.flatMap((a, i) => [
-    [a, streams[(i + 1) % 3] as Float32Array],
-    [a.subarray(6), a],
-  ]) as [Float32Array, Float32Array][];
-  for (const [a, b] of pairs) {
-    const products = a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
-    // Five standard deviations.
-    expect(Math.abs(products)).toBeLessThan(5 * Math.sqrt(a.length));
-    expect(Math.abs(a.reduce((sum, value) => sum + value, 0))).toBeLessThan(
-      5 * Math.sqrt(a.length),
-    );
-  }
-});
-
 describe('flips', () => {
   const settings: FeedSettings = { noise: { kind: 'none' }, dropLabel: 0, flip: true };
 

@@ -107,11 +107,11 @@ test('blocks are studied from both starts, over all samples, by CRM and by IGM',
     await sharp({ create }).toFile(path.join(pictures, `${i}.png`));
   }
   const flow = livelyFlow({ ...smallConfig, classes: 0 });
-  const file = path.join(folder, 'checkpoints', 'studied.safetensors');
-  await saveCheckpoint(flow, file, { place: `folder:${pictures}` });
+  const file = path.join(folder, 'of-someone.safetensors');
+  await saveCheckpoint(flow, file, {});
   const before = tf.memory().numTensors;
   const how = { samples: 3, batch: 2, images: 4, seed: 1, tolerance: 1e-4 };
-  const rows = await studyBlocks('studied', how);
+  const rows = await studyBlocks(file, { ...how, data: `folder:${pictures}` });
   expect(tf.memory().numTensors).toBe(before);
   expect(rows.map(({ block, first }) => [block, first])).toEqual([
     [0, false],

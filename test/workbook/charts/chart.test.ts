@@ -15,9 +15,11 @@ import {
 } from '../../../workbook/charts/builders.js';
 import {
   type ChartSpec,
+  chartBundle,
   renderChart,
   saveChart,
   showChart,
+  styled,
 } from '../../../workbook/charts/chart.js';
 import { matrixMap } from '../../../workbook/charts/maps.js';
 import { sharedFolder } from '../../temporary-folder.js';
@@ -279,6 +281,27 @@ describe('mistakes', () => {
     await expect(renderChart(infinite)).rejects.toThrow(
       /\(the formula of 'share' has Infinity; 'step' of row 2 is Infinity; .*signal.*\)/,
     );
+  });
+
+  test('numbers that leave gaps are told below the title, in every form', async () => {
+    const losses = [3, Number.NaN, 2, Number.POSITIVE_INFINITY];
+    const values = losses.map((loss, step) => ({ step, loss }));
+    const spec = {
+      data: { values },
+      mark: 'line',
+      encoding: {
+        x: { field: 'step', type: 'quantitative' },
+        y: { field: 'loss', type: 'quantitative' },
+      },
+    };
+    const told = "Left out: 'loss' of row 2 is NaN (2 rows in all are not finite)";
+    const { bundle } = await chartBundle(spec);
+    expect(bundle['text/plain']).toBe(`[chart] ${told}`);
+    expect(bundle['application/vnd.vegalite.v5+json']).toMatchObject({
+      title: { text: told },
+    });
+    const titled = styled({ ...spec, title: { text: 'Loss', subtitle: 'of a step' } });
+    expect(titled.title).toEqual({ text: 'Loss', subtitle: ['of a step', told] });
   });
 
   test('a file of another kind and a folder that is none leave nothing behind', async () => {

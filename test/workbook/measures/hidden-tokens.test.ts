@@ -45,9 +45,10 @@ describe('solving with the nearest tokens hidden', () => {
   });
 
   test.each([
-    ...[1, 2, 5, 15, 99].map((hidden) => [hidden, 'zeros'] as const),
-    ...[1, 5, 99].map((hidden) => [hidden, 'latent'] as const),
-  ])('%i hidden tokens read as %s', async (hidden, readAs) => {
+    [1, 'zeros'],
+    [99, 'zeros'],
+    [5, 'latent'],
+  ] as const)('%i hidden tokens read as %s', async (hidden, readAs) => {
     const flow = smallFlow();
     const T = tokenCount(flow.config);
     const z = randomLatents(flow, 2, 2);

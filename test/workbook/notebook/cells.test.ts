@@ -152,5 +152,7 @@ test('data that are there are named in one line, and others are refused', async 
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});
   await fetchData('fashion-mnist');
   expect(log.mock.calls).toEqual([['Ready: fashion-mnist.']]);
-  await expect(fetchData('fashion')).rejects.toThrow(/There is no data set 'fashion'\. Name one/);
+  await expect(fetchData('fashion')).rejects.toThrow(
+    /no data set 'fashion'\. Did you mean fashion-mnist\? Name one/,
+  );
 });

@@ -76,11 +76,6 @@ test('in quick mode nothing is written', async () => {
   expect(fs.readdirSync(folder)).toEqual([]);
 });
 
-test('an empty reason is refused', async () => {
-  const asked = testImages('fashion-mnist', { ...request(), reason: ' ' });
-  await expect(asked).rejects.toThrow(/No reason came/);
-});
-
 test('images with the noise of training, as a tensor', () => {
   const data = madeUpImages('test', 5);
   const noise = { kind: 'gaussian', sigma: 0.1 } as const;

@@ -77,20 +77,6 @@ describe('the results folder', () => {
 });
 
 describe('untilInterrupted', () => {
-  test('aborts the signal at an interrupt, returns what the work returns, and listens no more', async () => {
-    const before = process.listenerCount('SIGINT');
-    const result = await untilInterrupted(async (signal) => {
-      let steps = 0;
-      while (!signal.aborted) {
-        if (++steps === 5) process.emit('SIGINT');
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      return steps;
-    });
-    expect(result).toBe(5);
-    expect(process.listenerCount('SIGINT')).toBe(before);
-  });
-
   test('listens only after the event loop turned, and not after the work failed', async () => {
     const before = process.listenerCount('SIGINT');
     let during = 0;

@@ -1,17 +1,12 @@
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { measurements } from '../../../workbook/papers/index.js';
-import { readClaim } from '../../../workbook/records/claim.js';
 import {
-  claimFiles,
   failures,
   type ReproducedFigure,
   recordedClaims,
   reproduction,
   reproductionText,
 } from '../../../workbook/report/reproduction.js';
-import { sharedFolder } from '../../temporary-folder.js';
 
 type Claims = Awaited<ReturnType<typeof recordedClaims>>;
 const notebooks = ['01-what-a-flow-is', '02-tarflow-on-images', 'reports/06-likelihood'];
@@ -102,18 +97,6 @@ describe('figures beside the committed ones', async () => {
     }
   });
 
-  test('a figure that was only read is not reproduced, whatever its value', () => {
-    const claim = committed.get(denoising);
-    if (!claim) throw new Error(denoising);
-    const read = new Map([...again, [denoising, { ...claim, read: [share] }]]);
-    for (const now of [read, changed(read, denoising, share, 2)]) {
-      const figures = reproduction(notebooks, committed, now);
-      expect(find(figures, denoising, share)?.outcome).toBe('read');
-      expect(failures(figures)).toEqual([]);
-      expect(reproductionText(figures)).toContain('1 were only read, and are not reproduced');
-    }
-  });
-
   test('a claim that the run did not record fails, and is named', () => {
     const without = new Map([...again].filter(([id]) => id !== denoising));
     const figures = reproduction(notebooks, committed, without);
@@ -152,31 +135,6 @@ describe('figures beside the committed ones', async () => {
 });
 
 describe('the report', () => {
-  test('has figures with their differences, times apart, and says what failed', async () => {
-    const committed = await recordedClaims(notebooks);
-    const now = changed(computed(committed), denoising, share, 2);
-    const text = reproductionText(reproduction(notebooks, committed, now));
-    const [figures = '', times = '', summary = ''] = text.split('\n\n');
-    const line = figures.split('\n').find((one) => one.includes(share));
-    const value = (await readClaim(denoising))?.figures[share];
-    if (value === undefined) throw new Error(share);
-    const shown = Number(value.toPrecision(7));
-    const cells = line?.split(/ {2,}/);
-    expect(cells?.slice(0, 4)).toEqual([
-      denoising,
-      share,
-      `${shown}`,
-      `${Number((2 * value).toPrecision(7))}`,
-    ]);
-    expect(cells?.slice(-3)).toEqual([(1e-5 * value).toExponential(1), 'computed', 'outside']);
-    expect(times).toMatch(/^Times, which are not judged\n/);
-    expect(times).toContain('inverse, batch 1');
-    expect(figures).not.toContain('inverse, batch 1');
-    const judged = figures.split('\n').length - 3;
-    expect(summary).toContain(`${judged - 1} of ${judged} figures`);
-    expect(summary).toContain(`✗ ${denoising}: '${share}' is outside its tolerance`);
-  });
-
   test('beside a committed 0 there is no ratio', async () => {
     const [id, time] = ['02-parallel-and-sequential', 'inverse, batch 1'];
     const committed = changed(await recordedClaims(notebooks), id, time, 0);
@@ -184,21 +142,4 @@ describe('the report', () => {
     const line = text.split('\n').find((one) => one.includes(time));
     expect(line?.split(/ {2,}/).slice(2)).toEqual(['0', '0', '–', 'computed']);
   });
-});
-
-test('claims are read from the folder of a run', async () => {
-  const folder = sharedFolder();
-  const files = claimFiles(folder, ['05-bayes-classifier']);
-  expect(files).toEqual([path.join(folder, 'claims', '05-bayes-classifier.json')]);
-  expect((await recordedClaims(['05-bayes-classifier'], folder)).size).toBe(0);
-  fs.cpSync(
-    path.join(__dirname, '..', '..', '..', 'results', 'claims'),
-    path.join(folder, 'claims'),
-    {
-      recursive: true,
-    },
-  );
-  expect([...(await recordedClaims(['05-bayes-classifier'], folder)).keys()]).toEqual([
-    '05-bayes-classifier',
-  ]);
 });

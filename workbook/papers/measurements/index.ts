@@ -1,5 +1,6 @@
 import { anomalies } from './anomalies.js';
 import { bayesClassifier } from './bayes-classifier.js';
+import { compression } from './compression.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
 import { editing } from './editing.js';
@@ -31,6 +32,7 @@ export const notebooks = [
   deepAndShallow,
   design,
   anomalies,
+  compression,
   editing,
 ] as const;
 

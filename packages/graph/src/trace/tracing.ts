@@ -95,6 +95,11 @@ export function traceInPlace(
   return recorder?.inPlace(op, attributes, variables, inputs);
 }
 
+/** Whether a function is being traced: its tensors have no numbers. */
+export function isTracing(): boolean {
+  return recorder !== undefined;
+}
+
 /** What records the function that is being traced; undefined when nothing is traced. */
 export function activeRecorder(): Recorder | undefined {
   return recorder;

@@ -155,12 +155,12 @@ function beginning(
 }
 
 /** The raster index of each token in the block's order (T) int32. */
-function placesOf(block: AutoregressiveBlock): tf.Tensor1D {
+export function placesOf(block: AutoregressiveBlock): tf.Tensor1D {
   const raster: tf.Tensor3D = tf.reshape(tf.range(0, block.tokens), [1, block.tokens, 1]);
   return tf.cast(tf.reshape(block.order(raster), [block.tokens]), 'int32');
 }
 
-function decoderOf(block: AutoregressiveBlock, rows: number, places: tf.Tensor1D): Decoder {
+export function decoderOf(block: AutoregressiveBlock, rows: number, places: tf.Tensor1D): Decoder {
   if (block.decoder) return block.decoder(rows, places);
   throw new Error('A block without a step for one token cannot be solved by a loop.');
 }
