@@ -1,5 +1,6 @@
 import { pairedDifference, unpairedDifference } from '../measures/comparison.js';
 import { type FigureName, published } from '../papers/index.js';
+import { type anomalyScoreNames, outlierSets } from '../papers/measurements/anomalies.js';
 import {
   blocksDiffer,
   crmTells,
@@ -37,6 +38,7 @@ import {
   timesAsFast,
   timesOverCompiled,
 } from './speed-rules.js';
+import { fillsIn, inNewClass, inpaintingMean, isAbove, middlesGain, varied } from './use-rules.js';
 
 /** What nobody has measured here yet. */
 const open: Pick<Claim, 'measurements' | 'parts'> = { measurements: [], parts: [] };
@@ -45,6 +47,27 @@ const open: Pick<Claim, 'measurements' | 'parts'> = { measurements: [], parts: [
 function all(...outcomes: Outcome[]): Outcome {
   if (outcomes.includes(false)) return false;
   return outcomes.every((outcome) => outcome === true) || undefined;
+}
+
+type Scores = (typeof anomalyScoreNames)[number];
+
+const auroc = (score: Scores, set: (typeof outlierSets)[number]) =>
+  ours('anomalies', `AUROC, ${score}, ${set}`, { decimals: 2, error: true });
+
+/** P1: whether a score tells all of some sets of outliers from clothes, or some of them. */
+function tellsApart(figure: Evidence['figure'], score: Scores): Outcome {
+  const told = outlierSets.filter((set) => {
+    const { value, error = Number.NaN } = figure('anomalies', `AUROC, ${score}, ${set}`);
+    return value - 2 * error >= 0.9;
+  });
+  return told.length === outlierSets.length || (told.length > 0 ? 'in part' : false);
+}
+
+/** P4: by how much PSNR of right halves of clothes is above that of pasted samples. */
+function gainInDecibels({ editing }: Evidence): number {
+  const of = (how: 'drawn' | 'pasted') =>
+    inpaintingMean(editing?.inpainting ?? [], 'clothes, right half', how, 'psnr').value;
+  return of('drawn') - of('pasted');
 }
 
 /** Rows of the table of designs. */
@@ -423,7 +446,25 @@ export const claims: readonly Claim[] = [
     id: 'P1',
     title: 'anomaly detection',
     claim: 'An exact likelihood serves anomaly detection.',
-    ...open,
+    measurements: ['anomalies'],
+    ours: sentence`AUROC of digits against clothes: ${auroc('bitsPerDimension', 'digits')} by likelihood alone, ${auroc('complexityCorrected', 'digits')} corrected for complexity, ${auroc('likelihoodRatio', 'digits')} as a ratio.`,
+    parts: [
+      {
+        part: 'likelihood',
+        rule: 'AUROC less two errors is at least 0.9 for digits, noise, constants and photographs.',
+        holds: ({ figure }) => tellsApart(figure, 'bitsPerDimension'),
+      },
+      {
+        part: 'complexity corrected',
+        rule: 'So it is by bits less those of a lossless file.',
+        holds: ({ figure }) => tellsApart(figure, 'complexityCorrected'),
+      },
+      {
+        part: 'ratio',
+        rule: 'So it is by bits less those of a small flow of mutated images.',
+        holds: ({ figure }) => tellsApart(figure, 'likelihoodRatio'),
+      },
+    ],
   },
   {
     id: 'P2',
@@ -478,7 +519,34 @@ export const claims: readonly Claim[] = [
     id: 'P4',
     title: 'editing, inpainting, interpolation',
     claim: 'Images are edited, inpainted and interpolated in latent space.',
-    ...open,
+    measurements: [],
+    uses: ['editing'],
+    ours: sentence`Right halves of clothes drawn by chains: ${computed(gainInDecibels, { decimals: 1 })} dB above pasted samples; ${computed(({ editing }) => 100 * inNewClass(editing?.styles ?? []).value)} % of relabelled images are in their new class.`,
+    parts: [
+      {
+        part: 'fills in',
+        rule: 'Drawn pictures are nearer to the image than pasted samples of its class, in pixels and features.',
+        holds: ({ editing }) => fillsIn(editing?.inpainting ?? []),
+        toSettle: 'twelve emoji by chains, half an hour',
+      },
+      {
+        part: 'varied',
+        rule: 'Pictures of one image differ at least half as much as pasted samples.',
+        holds: ({ editing }) => varied(editing?.inpainting ?? []),
+        toSettle: 'the same emoji',
+      },
+      {
+        part: 'interpolates',
+        rule: 'A classifier is surer of middles in noise than of means of pixels.',
+        holds: ({ editing }) => isAbove(middlesGain(editing?.middles ?? [])),
+        toSettle: 'a thousand pairs, about ten minutes',
+      },
+      {
+        part: 'edits',
+        rule: 'More than half of the images that keep their noise are in the class of their new label.',
+        holds: ({ editing }) => isAbove(inNewClass(editing?.styles ?? []), 0.5),
+      },
+    ],
   },
   {
     id: 'X1',

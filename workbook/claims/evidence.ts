@@ -16,10 +16,11 @@ export async function recordedEvidence(): Promise<Evidence> {
     names.map((name) => readRecord('table', path.join(resultsFolder(), 'tables', name))),
   );
   const accelerations = path.join(resultsFolder(), 'acceleration');
-  const [study, sizes, authors] = await Promise.all([
+  const [study, sizes, authors, editing] = await Promise.all([
     readRecord('blocks', path.join(accelerations, 'blocks.json')),
     readRecord('paper size', path.join(accelerations, 'paper-size.json')),
     readRecord('authors loop', path.join(accelerations, 'authors-loop.json')),
+    readRecord('editing', path.join(resultsFolder(), 'uses', 'editing.json')),
   ]);
   return {
     figure: (measurement, figure) => {
@@ -40,5 +41,6 @@ export async function recordedEvidence(): Promise<Evidence> {
     paperSizes: sizes?.rows ?? [],
     authorsLoop: authors?.flows ?? [],
     accelerations: await readAccelerations(),
+    editing,
   };
 }

@@ -8,6 +8,7 @@ import type {
   Acceleration,
   AuthorsLoopFlow,
   BlockStudyRow,
+  EditingRecord,
   PaperSizeRow,
 } from '../records/record.js';
 
@@ -59,6 +60,8 @@ export interface Evidence {
   authorsLoop: readonly AuthorsLoopFlow[];
   /** Strategies over the loop that XLA compiles, by `tarflow accelerate`. */
   accelerations: readonly { model: string; table: Acceleration }[];
+  /** Inpainting and editing, by `test/benchmarks/editing.ts`; absent where that was not measured. */
+  editing: EditingRecord | undefined;
 }
 
 /** Whether something holds; undefined where it is open. */
@@ -93,6 +96,8 @@ export interface Claim {
   tables?: readonly string[];
   /** The files of `results/acceleration/` that it stands on. */
   accelerations?: readonly string[];
+  /** The files of `results/uses/` that it stands on. */
+  uses?: readonly string[];
   /** What the papers report. */
   published?: Sentence<PublishedReference>;
   /** What was measured here, in at most 25 words, whatever the verdict. */

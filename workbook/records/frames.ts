@@ -198,6 +198,25 @@ export async function paperSizesFrame(): Promise<DataFrame> {
 }
 
 /**
+ * What `test/benchmarks/editing.ts` measured: of each image with a part drawn, or pasted; of middles of pairs
+ * by noise and by pixels; and of images with another label.
+ */
+export async function editingFrames(): Promise<
+  Record<'inpainting' | 'middles' | 'styles', DataFrame>
+> {
+  const record = await readRecord('editing', path.join(resultsFolder(), 'uses', 'editing.json'));
+  if (!record) throw new UserError('No editing is recorded', 'Run test/benchmarks/editing.ts');
+  const { inpainting, middles, styles } = record;
+  return {
+    inpainting: await frameOf(
+      inpainting.map((row) => ({ ...row, acceptance: row.acceptance ?? null })),
+    ),
+    middles: await frameOf(middles.map(({ noise, pixels }) => ({ noise, pixels }))),
+    styles: await frameOf(styles),
+  };
+}
+
+/**
  * How fast the papers' strategies are: a line for each flow, batch and strategy over the authors' kind of
  * loop, with evaluations in turn, those of the loop, and `times as fast`; and over our compiled loop, as
  * `loop` says.

@@ -367,6 +367,33 @@ const paperSize = z.object({
 });
 export type PaperSizeRow = z.infer<typeof paperSize>['rows'][number];
 
+/** What `test/benchmarks/editing.ts` writes: images with a part drawn, middles of pairs, changed labels. */
+const editing = z.object({
+  ...provenance,
+  settings: z.object({ sigma: z.number(), count: z.number() }),
+  versions: z.object({ engine: z.string(), node: z.string() }),
+  inpainting: z.array(
+    z.object({
+      where: z.string(),
+      model: z.string(),
+      image: z.number(),
+      class: z.string(),
+      how: z.enum(['drawn', 'pasted']),
+      psnr: z.number(),
+      distance: z.number(),
+      diversity: z.number(),
+      acceptance: z.number().optional(),
+    }),
+  ),
+  /** The classifier's largest probability for the middle of two images, in noise and in pixels. */
+  middles: z.array(z.object({ images: numbers, noise: z.number(), pixels: z.number() })),
+  /** Classes of images that kept their noise: before, asked for, and by the classifier. */
+  styles: z.array(
+    z.object({ image: z.number(), from: z.number(), to: z.number(), guess: z.number() }),
+  ),
+});
+export type EditingRecord = z.infer<typeof editing>;
+
 /** A run of a training before another one went on from it, and the step at which it ended. */
 const earlierRun = z.object({
   run: made<RunDescription>(),
@@ -402,6 +429,7 @@ const kinds = {
   blocks: { schema: blockStudy, remedy: 'Delete it, and measure it again' },
   'authors loop': { schema: authorsLoop, remedy: 'Delete it, and measure it again' },
   'paper size': { schema: paperSize, remedy: 'Delete it, and measure it again' },
+  editing: { schema: editing, remedy: 'Delete it, and measure it again' },
   'training run': {
     schema: trainingRun,
     remedy: `Restore it from the repository, or train it again with \`${byWorkbook}\``,

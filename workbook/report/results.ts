@@ -67,11 +67,12 @@ export async function verdictTable(ids?: readonly string[]): Promise<string> {
   return markdownTable(await Promise.all(rows));
 }
 
-function recordLinks({ measurements: ids, tables = [], accelerations = [] }: Claim): string {
+function recordLinks({ measurements: ids, tables = [], accelerations = [], uses = [] }: Claim) {
   return [
     ...ids.map((id) => `[${id}](claims/${id}.json)`),
     ...tables.map((id) => `[table ${id}](tables/${id}-workbook.json)`),
     ...accelerations.map((id) => `[${id}](acceleration/${id}.json)`),
+    ...uses.map((id) => `[${id}](uses/${id}.json)`),
   ].join(', ');
 }
 

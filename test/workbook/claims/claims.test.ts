@@ -22,6 +22,7 @@ describe('claims', () => {
     paperSizes: [],
     authorsLoop: [],
     accelerations: [],
+    editing: undefined,
   };
 
   test('are those of the list, each once', () => {

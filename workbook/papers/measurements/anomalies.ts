@@ -34,9 +34,11 @@ export const anomalies = {
       title: 'Strange images by a flow that does not spread the background',
       claim: 'An exact likelihood serves anomaly detection.',
       figures: each(outlierSets, (set) =>
-        each(['bitsPerDimension', 'complexityCorrected'], (score) =>
+        each(['bitsPerDimension', 'complexityCorrected'], (score) => [
           figure(`AUROC, ${score}, ${set}`),
-        ),
+          figure(`AUPR, ${score}, ${set}`),
+          figure(`FPR95, ${score}, ${set}`),
+        ]),
       ),
     }),
   ],

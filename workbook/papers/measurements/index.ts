@@ -1,7 +1,9 @@
+import { anomalies } from './anomalies.js';
 import { bayesClassifier } from './bayes-classifier.js';
 import { compression } from './compression.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
+import { editing } from './editing.js';
 import { foundations } from './foundations.js';
 import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
@@ -29,7 +31,9 @@ export const notebooks = [
   latentsAndText,
   deepAndShallow,
   design,
+  anomalies,
   compression,
+  editing,
 ] as const;
 
 type Declared = (typeof notebooks)[number]['measurements'][number];
