@@ -76,10 +76,10 @@ test.each([
 /** What the library calls of TensorFlow.js and needs no case, since a program records none of it. */
 const notOperations: Record<string, readonly string[]> = {
   'frees memory, or does not': ['dispose', 'keep'],
-  'differentiates; what that runs is recorded': ['engine', 'grad'],
+  'differentiates; what that runs is recorded': ['engine', 'grad', 'valueAndGrad'],
   'says what an engine can': ['getBackend', 'getKernel'],
   'makes numbers on the host, which become constants': [
-    ...['scalar', 'tensor', 'tensor1d', 'tensor2d', 'tensor3d', 'tensor4d', 'zeros'],
+    ...['ones', 'scalar', 'tensor', 'tensor1d', 'tensor2d', 'tensor3d', 'tensor4d', 'zeros'],
   ],
 };
 

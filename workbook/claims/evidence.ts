@@ -29,6 +29,7 @@ export async function recordedEvidence(): Promise<Evidence> {
       if (value === undefined) throw new Error(`${measurement} has no figure '${figure}'`);
       return { value, error: claim?.errors[figure] };
     },
+    unrecorded: new Set(measurements.map(({ id }) => id).filter((id) => !recorded.get(id))),
     trainings: (table, row, measure) => {
       const found = tables[names.indexOf(`${table}-workbook.json`)];
       const figures = found?.results.find((one) => one.row === row)?.figures ?? [];

@@ -48,6 +48,8 @@ export interface Evidence {
    * @throws Error where it is not there
    */
   figure: <const Id extends MeasurementId>(measurement: Id, name: FigureName<Id>) => Recorded;
+  /** Measurements that have no record: one was deleted, or its notebook is new. Absent: none. */
+  unrecorded?: ReadonlySet<MeasurementId>;
   /** A figure of each training of a row of a table of `tarflow reproduce`; none where it is not filled. */
   trainings: (table: string, row: string, measure: MeasureName) => readonly number[];
   /** How each block of some flows converges, by `tarflow blocks`; none where that was not measured. */
@@ -123,6 +125,10 @@ export interface JudgedPart extends ClaimPart {
  * @throws Error for a figure that is not recorded
  */
 export function judge(claim: Claim, evidence: Evidence): { verdict: Verdict; parts: JudgedPart[] } {
+  if (lacksRecord(claim, evidence)) {
+    const parts = claim.parts.map((part) => ({ ...part, outcome: undefined }));
+    return { verdict: 'not measured yet', parts };
+  }
   const parts = claim.parts.map((part) => ({ ...part, outcome: part.holds?.(evidence) }));
   const outcomes = parts.map(({ outcome }) => outcome);
   if (!parts.some(({ holds }) => holds)) return { verdict: 'not measured yet', parts };
@@ -130,6 +136,11 @@ export function judge(claim: Claim, evidence: Evidence): { verdict: Verdict; par
   if (outcomes.includes(true) || outcomes.includes('in part'))
     return { verdict: 'holds in part', parts };
   return { verdict: outcomes.includes(false) ? 'does not hold here' : 'not at this size', parts };
+}
+
+/** Whether a record is not there on which a claim stands. */
+export function lacksRecord({ measurements }: Claim, { unrecorded }: Evidence): boolean {
+  return measurements.some((id) => unrecorded?.has(id));
 }
 
 /**

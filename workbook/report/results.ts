@@ -6,7 +6,7 @@ import { packageRoot } from '../../src/core/package-root.js';
 import { formatValue } from '../../src/show/table.js';
 import { claims } from '../claims/claims.js';
 import { recordedEvidence } from '../claims/evidence.js';
-import { type Claim, type JudgedPart, judge } from '../claims/paper-claim.js';
+import { type Claim, type JudgedPart, judge, lacksRecord } from '../claims/paper-claim.js';
 import { experiments, runNotes } from '../experiments/index.js';
 import {
   commandOf,
@@ -58,7 +58,7 @@ export async function verdictTable(ids?: readonly string[]): Promise<string> {
       '': claim.id,
       claim: claim.claim,
       verdict: `**${verdictText(judged)}**`,
-      'measured here': await oursText(claim.ours ?? []),
+      'measured here': lacksRecord(claim, evidence) ? '' : await oursText(claim.ours ?? []),
       published: publishedText(claim.published ?? []),
       'the rule': judged.parts.map(ruleText).join(' '),
       ...(ids === undefined && { records: recordLinks(claim) }),

@@ -108,6 +108,7 @@ const others: Record<string, (x: tf.Tensor3D) => tf.Tensor> = {
   'lower triangle': (x) => tf.linalg.bandPart(x, -1, 0),
   'strided slice': (x) => tf.stridedSlice(x, [0, 0, 0], [2, 3, 4], [1, 2, 2]),
   argmax: (x) => tf.argMax(x, -1),
+  argmin: (x) => tf.argMin(x, -1),
   'casts to integers': (x) => tf.cast(tf.mul(x, 10), 'int32'),
   'integer arithmetic': (x) =>
     tf.mod(tf.add(tf.mul(tf.cast(tf.abs(tf.mul(x, 10)), 'int32'), tf.scalar(3, 'int32')), 1), 4),

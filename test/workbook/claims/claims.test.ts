@@ -125,6 +125,13 @@ describe('claims', () => {
     );
   });
 
+  test('a claim without its record is not measured', () => {
+    const claim = claims.find(({ id }) => id === 'A1') as Claim;
+    const lacking = { ...nothing, unrecorded: new Set(['foundations'] as const) };
+    expect(judge(claim, lacking)).toMatchObject({ verdict: 'not measured yet' });
+    expect(() => judge(claim, nothing)).toThrow();
+  });
+
   test('C1 is judged by fresh trainings alone', () => {
     const claim = claims.find(({ id }) => id === 'C1') as Claim;
     const verdict = (means: Record<string, number>) =>
