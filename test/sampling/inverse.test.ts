@@ -87,7 +87,7 @@ describe('bad input to inverse', () => {
     [{ kind: 'jacobi', maximum: -1 }, 'maximum is -1'],
     [{ kind: 'jacobi', start: 'noise' as never }, 'start is "noise"'],
     [{ kind: 'jacobi', norm: 'l1' as never }, 'norm is "l1"'],
-    [{ kind: 'newton' as never }, "solver is 'newton'"],
+    [{ kind: 'newton' as never }, "solver 'newton'"],
     [{ ...published, maximum: undefined as never }, 'maximum is missing'],
     [{ ...published, segments: 3 }, 'do not divide 16 tokens'],
     [{ ...published, segments: 2, start: 'allZeros' }, 'allZeros'],
