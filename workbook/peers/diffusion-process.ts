@@ -96,15 +96,30 @@ export function heun(
   });
 }
 
+/** The same steps the other way, from images to the noise of which they are samples. */
+export function ddimToNoise(
+  kind: PredictionKind,
+  denoise: Denoiser,
+  images: tf.Tensor4D,
+  steps: number,
+): tf.Tensor4D {
+  const back = (x: tf.Tensor4D, from: number, to: number) => {
+    const { data, noise } = denoise(x, 1 - from);
+    const { signal, deviation } = mixingAt(kind, 1 - to);
+    return combined([signal, deviation], data, noise);
+  };
+  return stepped(images, steps, back);
+}
+
 function stepped(
-  noise: tf.Tensor4D,
+  start: tf.Tensor4D,
   steps: number,
   step: (x: tf.Tensor4D, from: number, to: number) => tf.Tensor4D,
 ): tf.Tensor4D {
-  let x = noise;
+  let x = start;
   for (let i = steps; i > 0; i--) {
     const next = tidy(() => step(x, i / steps, (i - 1) / steps));
-    if (x !== noise) x.dispose();
+    if (x !== start) x.dispose();
     x = next;
   }
   return x;

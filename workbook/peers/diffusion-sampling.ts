@@ -7,6 +7,7 @@ import {
   combined,
   type Denoiser,
   ddim,
+  ddimToNoise,
   estimatesAt,
   heun,
   mixingAt,
@@ -35,34 +36,65 @@ export function sampleDiffusion(
   const { config } = model;
   checkSampling(model, options, { steps: true, guidance: config.classes > 0 });
   const { channels, height, width } = config.image;
-  const kind = config.prediction;
   return tidy(() => {
-    const rows = options.count;
-    const classes = classesOf(model, options.label, rows);
-    const denoise: Denoiser = (x, t) => {
-      const inputs = { x, time: timesOf(config, t, rows), ...classes };
-      const prediction = (other: { classes?: tf.Tensor2D }) =>
-        evaluated('denoise', model, { ...inputs, ...other }, (traced, given) => ({
-          made: predicted(
-            traced,
-            leaf(given, 'x', 4),
-            leaf(given, 'time', 2),
-            given.classes && leaf(given, 'classes', 2),
-          ),
-        })).made;
-      const own = prediction({});
-      const found =
-        guidance > 0
-          ? combined([1 + guidance, -guidance], own, prediction(droppedClasses(config, rows)))
-          : own;
-      const { signal, deviation } = mixingAt(kind, t);
-      const data = tf.clipByValue(combined(estimatesAt(kind, t).data, x, found), -1, 1);
-      return { data, noise: combined([1 / deviation, -signal / deviation], x, data) };
-    };
-    const noise = noiseRows(options.seed, 'sample', [rows, channels, height, width]);
-    const made = { ddim, heun }[rule](kind, denoise, noise, steps);
+    const denoise = denoiserOf(model, options.label, options.count, { guidance, clip: true });
+    const noise = noiseRows(options.seed, 'sample', [options.count, channels, height, width]);
+    const made = { ddim, heun }[rule](config.prediction, denoise, noise, steps);
     return tf.clipByValue(made, -1, 1);
   });
+}
+
+/**
+ * Images to noise by the steps of DDIM, and back from it: what a diffusion model has for an inverse.
+ *
+ * @returns (batch, channels, height, width), which the caller frees
+ * @throws UserError for images or labels that do not fit the model
+ */
+export function diffusionRoundTrip(
+  model: Diffusion,
+  images: tf.Tensor4D,
+  { steps, label }: { steps: number; label?: PeerSampling['label'] },
+): tf.Tensor4D {
+  checkImages(model.config, images);
+  const kind = model.config.prediction;
+  return tidy(() => {
+    const denoise = denoiserOf(model, label, images.shape[0], { guidance: 0, clip: false });
+    return ddim(kind, denoise, ddimToNoise(kind, denoise, images, steps), steps);
+  });
+}
+
+/** Data and noise that a model expects of noisy images; data are cut to [−1, 1] where that is asked. */
+function denoiserOf(
+  model: Diffusion,
+  label: PeerSampling['label'],
+  rows: number,
+  { guidance, clip }: { guidance: number; clip: boolean },
+): Denoiser {
+  const { config } = model;
+  const kind = config.prediction;
+  const classes = classesOf(model, label, rows);
+  return (x, t) => {
+    const inputs = { x, time: timesOf(config, t, rows), ...classes };
+    const prediction = (other: { classes?: tf.Tensor2D }) =>
+      evaluated('denoise', model, { ...inputs, ...other }, (traced, given) => ({
+        made: predicted(
+          traced,
+          leaf(given, 'x', 4),
+          leaf(given, 'time', 2),
+          given.classes && leaf(given, 'classes', 2),
+        ),
+      })).made;
+    const own = prediction({});
+    const found =
+      guidance > 0
+        ? combined([1 + guidance, -guidance], own, prediction(droppedClasses(config, rows)))
+        : own;
+    const { signal, deviation } = mixingAt(kind, t);
+    const data = combined(estimatesAt(kind, t).data, x, found);
+    if (!clip) return { data, noise: combined(estimatesAt(kind, t).noise, x, found) };
+    const cut = tf.clipByValue(data, -1, 1);
+    return { data: cut, noise: combined([1 / deviation, -signal / deviation], x, cut) };
+  };
 }
 
 /**

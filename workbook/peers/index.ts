@@ -12,7 +12,7 @@ import { pixelVae, samplePixelVae } from './pixel-vae.js';
 import { pixelCnn } from './pixelcnn.js';
 import { samplePixelCnn } from './pixelcnn-sampling.js';
 
-export { odeBits, sampleDiffusion } from './diffusion-sampling.js';
+export { diffusionRoundTrip, odeBits, sampleDiffusion } from './diffusion-sampling.js';
 export type { PeerSampling } from './peer.js';
 export { importanceBits, logWeights } from './pixel-vae.js';
 export { pixelBits } from './pixelcnn.js';
@@ -28,17 +28,18 @@ registerFamilies(peerFamilies);
  * @throws UserError for a flow, and for what the model does not take
  */
 export function samplePeer(model: Model, options: PeerSampling): tf.Tensor4D {
-  if (isOf(model, diffusion)) return sampleDiffusion(model, options);
-  if (isOf(model, pixelCnn)) return samplePixelCnn(model, options);
-  if (isOf(model, pixelVae)) return samplePixelVae(model, options);
-  if (isOf(model, gan)) return sampleGan(model, options);
+  if (isPeer(model, diffusion)) return sampleDiffusion(model, options);
+  if (isPeer(model, pixelCnn)) return samplePixelCnn(model, options);
+  if (isPeer(model, pixelVae)) return samplePixelVae(model, options);
+  if (isPeer(model, gan)) return sampleGan(model, options);
   throw new UserError(
     `A model of kind '${model.config.kind}' came`,
     `Expected one of ${peerFamilies.map(({ kind }) => kind).join(', ')}; flows are sampled by sample`,
   );
 }
 
-function isOf<C extends ModelConfig, P extends Tree>(
+/** Whether a model is of a peer's family. */
+export function isPeer<C extends ModelConfig, P extends Tree>(
   model: Model,
   { kind }: Family<C, P>,
 ): model is Model<C, P> {

@@ -394,6 +394,79 @@ const editing = z.object({
 });
 export type EditingRecord = z.infer<typeof editing>;
 
+/** Samples of a kind of model, or real images, beside real ones. */
+const comparedImages = z.object({
+  n: z.number(),
+  notFinite: z.number(),
+  /** From the training images, by the network of the data. */
+  FD: meanWithError,
+  KD: meanWithError,
+  precision: z.number(),
+  recall: z.number(),
+  density: z.number(),
+  coverage: z.number(),
+  /** Mean square of the discrete Laplacian: how sharp images are. */
+  laplacian: z.number(),
+});
+export type ComparedImages = z.infer<typeof comparedImages>;
+
+/** A model of some kind, trained at the common cost, and what it gives. */
+const comparedModel = z.object({
+  /** The experiment. */
+  model: z.string(),
+  title: z.string(),
+  seed: z.number(),
+  parameters: z.number(),
+  training: z.object({
+    ...{ steps: z.number(), batchSize: z.number(), operations: z.number() },
+    ...{ learningRate: z.number(), seconds: z.number() },
+  }),
+  /** What a tenth of the training gave by learning rate: held-out loss, or FD of a GAN. */
+  sweep: z.array(z.object({ learningRate: z.number(), value: z.number() })),
+  /** FD of samples at some steps. */
+  course: z.array(z.object({ step: z.number(), FD: z.number() })).optional(),
+  /** Bits per dimension of test images: exact, a bound on them, or by an ODE; with the error of the mean. */
+  bits: z
+    .object({
+      ...meanWithError.shape,
+      of: z.enum(['exact', 'bound', 'ode']),
+      n: z.number(),
+      /** Of an ODE: how far twice the steps move it, and the error of its trace. */
+      moved: z.number().optional(),
+      traceError: z.number().optional(),
+      values: numbers,
+    })
+    .optional(),
+  samples: comparedImages
+    .extend({ guidance: z.number(), rule: z.string().optional(), chosenFrom: numbers })
+    .optional(),
+  /** Seconds of an image at two batches, and evaluations of the whole network for it. */
+  sampling: z
+    .object({
+      evaluations: z.number(),
+      how: z.string(),
+      seconds: z.array(z.object({ batch: z.number(), values: numbers })),
+    })
+    .array()
+    .optional(),
+  /** What images differ by that went to noise and back, on [−1, 1]. */
+  roundTrip: z.object({ n: z.number(), largest: z.number(), rms: z.number() }).optional(),
+});
+export type ComparedModel = z.infer<typeof comparedModel>;
+
+/** What `test/benchmarks/peer-models.ts` writes: kinds of models on one set of data. */
+const peers = z.object({
+  ...provenance,
+  processor: z.string(),
+  versions: z.object({ engine: z.string(), node: z.string() }),
+  dataset: z.string(),
+  network: z.string(),
+  /** Test images beside the training images, as samples are measured. */
+  real: comparedImages,
+  models: z.array(comparedModel),
+});
+export type PeersRecord = z.infer<typeof peers>;
+
 /** A run of a training before another one went on from it, and the step at which it ended. */
 const earlierRun = z.object({
   run: made<RunDescription>(),
@@ -430,6 +503,7 @@ const kinds = {
   'authors loop': { schema: authorsLoop, remedy: 'Delete it, and measure it again' },
   'paper size': { schema: paperSize, remedy: 'Delete it, and measure it again' },
   editing: { schema: editing, remedy: 'Delete it, and measure it again' },
+  peers: { schema: peers, remedy: 'Delete it, and measure it again' },
   'training run': {
     schema: trainingRun,
     remedy: `Restore it from the repository, or train it again with \`${byWorkbook}\``,
