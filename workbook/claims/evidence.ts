@@ -7,6 +7,9 @@ import { readRecord } from '../records/record.js';
 import { resultsFolder } from '../records/results-folder.js';
 import type { Evidence } from './paper-claim.js';
 
+/** The data on which kinds of models are compared. */
+const comparedData = ['fashion-mnist', 'emoji-base-32'];
+
 /** What is recorded in `results/`, for the rules of claims. */
 export async function recordedEvidence(): Promise<Evidence> {
   const entries = measurements.map(async ({ id }) => [id, await readClaim(id)] as const);
@@ -16,6 +19,11 @@ export async function recordedEvidence(): Promise<Evidence> {
     names.map((name) => readRecord('table', path.join(resultsFolder(), 'tables', name))),
   );
   const accelerations = path.join(resultsFolder(), 'acceleration');
+  const peers = await Promise.all(
+    comparedData.map((name) =>
+      readRecord('peers', path.join(resultsFolder(), 'peers', `${name}.json`)),
+    ),
+  );
   const [study, sizes, authors, editing] = await Promise.all([
     readRecord('blocks', path.join(accelerations, 'blocks.json')),
     readRecord('paper size', path.join(accelerations, 'paper-size.json')),
@@ -42,5 +50,6 @@ export async function recordedEvidence(): Promise<Evidence> {
     authorsLoop: authors?.flows ?? [],
     accelerations: await readAccelerations(),
     editing,
+    peers: peers.filter((record) => record !== undefined),
   };
 }

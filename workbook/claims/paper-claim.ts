@@ -10,6 +10,7 @@ import type {
   BlockStudyRow,
   EditingRecord,
   PaperSizeRow,
+  PeersRecord,
 } from '../records/record.js';
 
 /** A recorded figure, and how it is written. */
@@ -62,6 +63,8 @@ export interface Evidence {
   accelerations: readonly { model: string; table: Acceleration }[];
   /** Inpainting and editing, by `test/benchmarks/editing.ts`; absent where that was not measured. */
   editing: EditingRecord | undefined;
+  /** Kinds of models at one cost, a record for each set of data; none where that was not measured. */
+  peers: readonly PeersRecord[];
 }
 
 /** Whether something holds; undefined where it is open. */
@@ -96,8 +99,10 @@ export interface Claim {
   tables?: readonly string[];
   /** The files of `results/acceleration/` that it stands on. */
   accelerations?: readonly string[];
-  /** The files of `results/uses/` that it stands on. */
-  uses?: readonly string[];
+  /** Other files of `results/` that it stands on, for example 'uses/editing.json'. */
+  files?: readonly string[];
+  /** Whether its figures are there that are in no measurement; absent: they are. */
+  measured?: (evidence: Evidence) => boolean;
   /** What the papers report. */
   published?: Sentence<PublishedReference>;
   /** What was measured here, in at most 25 words, whatever the verdict. */
@@ -139,8 +144,9 @@ export function judge(claim: Claim, evidence: Evidence): { verdict: Verdict; par
 }
 
 /** Whether a record is not there on which a claim stands. */
-export function lacksRecord({ measurements }: Claim, { unrecorded }: Evidence): boolean {
-  return measurements.some((id) => unrecorded?.has(id));
+export function lacksRecord({ measurements, measured }: Claim, evidence: Evidence): boolean {
+  if (measured && !measured(evidence)) return true;
+  return measurements.some((id) => evidence.unrecorded?.has(id));
 }
 
 /**

@@ -67,12 +67,12 @@ export async function verdictTable(ids?: readonly string[]): Promise<string> {
   return markdownTable(await Promise.all(rows));
 }
 
-function recordLinks({ measurements: ids, tables = [], accelerations = [], uses = [] }: Claim) {
+function recordLinks({ measurements: ids, tables = [], accelerations = [], files = [] }: Claim) {
   return [
     ...ids.map((id) => `[${id}](claims/${id}.json)`),
     ...tables.map((id) => `[table ${id}](tables/${id}-workbook.json)`),
     ...accelerations.map((id) => `[${id}](acceleration/${id}.json)`),
-    ...uses.map((id) => `[${id}](uses/${id}.json)`),
+    ...files.map((file) => `[${path.basename(file, '.json')}](${file})`),
   ].join(', ');
 }
 

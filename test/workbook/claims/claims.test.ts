@@ -23,6 +23,7 @@ describe('claims', () => {
     authorsLoop: [],
     accelerations: [],
     editing: undefined,
+    peers: [],
   };
 
   test('are those of the list, each once', () => {
