@@ -91,6 +91,7 @@ export {
 export * from './records/table.js';
 export {
   type CommittedRun,
+  commitLosses,
   commitRun,
   commitSnapshot,
   committedCheckpoint,

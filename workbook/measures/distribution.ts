@@ -52,6 +52,27 @@ export function smoothness(values: readonly number[]): Smoothness {
   };
 }
 
+/**
+ * Whether a training is smooth, as the rule of claim A5 says: each validation is below the one before, and after
+ * the warm-up no step has a loss more than `most` above the least one before it. Where a loss is not finite, it
+ * is not.
+ *
+ * @param records of every step, in order
+ */
+export function isSmooth(
+  records: readonly { step: number; loss: number; validation?: { loss: number } | undefined }[],
+  { warmupSteps, most }: { warmupSteps: number; most: number },
+): boolean {
+  const held = records.flatMap(({ validation }) => (validation ? [validation.loss] : []));
+  if (held.some((loss, i) => !(i === 0 || loss < held[i - 1]!))) return false;
+  let least = Number.POSITIVE_INFINITY;
+  return records.every(({ step, loss }) => {
+    const rises = !(loss <= least + most);
+    least = Math.min(least, loss);
+    return step <= warmupSteps ? Number.isFinite(loss) : !rises;
+  });
+}
+
 /** What tells whether numbers in rows are independent draws from a standard normal distribution. */
 export interface NormalityMeasures {
   /** 0 for a standard normal. */

@@ -94,6 +94,19 @@ export async function validationsFrame(names: readonly string[]): Promise<DataFr
   );
 }
 
+/**
+ * The losses of some committed trainings: a line for each record of their logs, with `run`, `step` and `loss`.
+ * @throws UserError where one is not there
+ */
+export async function stepsFrame(names: readonly string[]): Promise<DataFrame> {
+  const runs = await Promise.all(names.map((name) => readCommittedRun(name)));
+  return frameOf(
+    runs.flatMap(({ records }, i) =>
+      records.map(({ step, loss }) => ({ run: names[i], step, loss })),
+    ),
+  );
+}
+
 /** What `tarflow blocks` measured: a line for each block, from both starts, with CRM and IGM. */
 export async function blocksFrame(): Promise<DataFrame> {
   const study = await measured('blocks', 'blocks.json', 'npx tarflow blocks');

@@ -85,6 +85,33 @@ export async function commitSnapshot(runFolder: string, name: string): Promise<v
   }
 }
 
+/**
+ * Puts the losses of every step of a training run into `results/`, and not its model: what a claim on
+ * single steps reads.
+ *
+ * @throws UserError as {@link commitRun} does
+ */
+export async function commitLosses(runFolder: string, name: string): Promise<void> {
+  const run = await descriptionOf(runFolder);
+  const records = await new RunFolder(runFolder).records();
+  const seconds = secondsOf(records, run);
+  const kept = records.map(({ step, loss, validation }) => ({
+    ...{ step, loss },
+    ...(validation && { validation: { loss: validation.loss } }),
+  }));
+  await writeRecord<'training run'>(resultFile(files(name).run.log), {
+    ...{ run, steps: records.length, seconds: Math.round(seconds), stepsPerRecord: 1 },
+    records: kept as LikelihoodRecord[],
+  });
+}
+
+function secondsOf(records: readonly StepRecord[], { settings }: RunDescription): number {
+  return records.reduce(
+    (sum, { imagesPerSecond }) => sum + settings.batchSize / imagesPerSecond,
+    0,
+  );
+}
+
 async function descriptionOf(runFolder: string): Promise<RunDescription> {
   const bytes = await readBytes(path.join(runFolder, 'run.json'));
   // Where the data lay is of no use elsewhere.
@@ -106,10 +133,7 @@ async function logUntil(
   const before = run.from && (await committedStart(name, run.from));
   const offset = before?.steps ?? 0;
   const records = (await folder.records()).filter(({ step }) => step <= last - offset);
-  const seconds = records.reduce(
-    (sum, { imagesPerSecond }) => sum + run.settings.batchSize / imagesPerSecond,
-    0,
-  );
+  const seconds = secondsOf(records, run);
   const stepsPerRecord = Math.ceil(records.length / mostRecords);
   const epochs = before?.records.at(-1)?.epoch ?? 0;
   const added = averagedRecords(records, stepsPerRecord).map((record) => ({

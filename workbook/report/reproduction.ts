@@ -42,10 +42,10 @@ export interface ReproducedFigure {
 /** The claims of some notebooks as a results folder holds them, by id. */
 export type Claims = ReadonlyMap<string, RecordedClaim>;
 
-/** What notebooks measure, by the notebooks' names, for example 'reports/09-design'. */
+/** What a run of notebooks records, by the notebooks' names, for example 'reports/09-design'. */
 function recordedBy(names: readonly string[]): readonly Measurement[] {
   return notebooks.flatMap(({ notebook, measurements }): readonly Measurement[] =>
-    names.includes(notebook) ? measurements : [],
+    names.includes(notebook) ? measurements.filter(({ apart }) => !apart) : [],
   );
 }
 

@@ -15,6 +15,7 @@ import type { StartingPoint } from '../../../src/training/run-description.js';
 import { train } from '../../../src/training/train.js';
 import {
   averagedRecords,
+  commitLosses,
   commitRun,
   commitSnapshot,
   committedCheckpoint,
@@ -197,4 +198,12 @@ test('a run that was never committed, and a damaged log, are named', async () =>
 test('a folder without a run is an error, and commits nothing', async () => {
   await expect(commitRun(path.join(folder, 'nowhere'), 'tiny')).rejects.toThrow(/run\.json/);
   expect(fs.existsSync(path.join(folder, 'results'))).toBe(false);
+});
+
+test('the losses of all steps are kept alone, and no model', async () => {
+  await commitLosses(await runFolder(600, 600), 'tiny');
+  const { steps, stepsPerRecord, records } = await readCommittedRun('tiny');
+  expect([steps, stepsPerRecord, records.length]).toEqual([600, 1, 600]);
+  expect(records[99]).toEqual({ step: 100, loss: -100, validation: { loss: -100.25 } });
+  expect(fs.existsSync(committedCheckpoint('tiny'))).toBe(false);
 });

@@ -106,6 +106,12 @@ describe('figures beside the committed ones', async () => {
     expect(reproductionText(figures)).toContain(`✗ ${denoising}: '${share}' was not recorded`);
   });
 
+  test('a claim that a command of its own measures is not asked of the notebook', async () => {
+    const own = ['reports/12-compression'];
+    expect(measurements.find(({ id }) => id === 'lossless-compression')?.apart).toBe(true);
+    expect(reproduction(own, await recordedClaims(own), new Map())).toEqual([]);
+  });
+
   test('a figure that was never committed is new', () => {
     const before = new Map([...committed].filter(([id]) => id !== denoising));
     const figures = reproduction(notebooks, before, again);

@@ -28,6 +28,7 @@ export const compression = {
       ],
       // Times mean something on an idle machine alone.
       command: 'TARFLOW_RESULTS=results npx tsx test/benchmarks/compression.ts --timings',
+      apart: true,
     }),
   ],
 } satisfies Notebook;

@@ -3,6 +3,9 @@ import { each, figure, measurement, type Notebook } from './measurement.js';
 /** Flows of one design each, as the figures call them. */
 const designs = ['alternating', 'one direction', 'one block'] as const;
 
+/** Flows by their kinds of residual connection, as the figures call them. */
+export const residualArms = ['both', 'hidden alone', 'latent alone', 'none'] as const;
+
 /** What direction, blocks and size are worth, and what the loss tells. */
 export const design = {
   notebook: 'reports/09-design',
@@ -29,6 +32,14 @@ export const design = {
         figure('trainings in which every validation is lower than the one before', '', 'exact'),
         figure('trainings', '', 'exact'),
       ],
+    }),
+    measurement({
+      id: 'residuals',
+      title: 'Trainings with and without residual connections',
+      claim: 'Residual connections make training smooth.',
+      figures: each(residualArms, (arm) =>
+        figure(`smooth trainings of three, ${arm}`, '', 'exact'),
+      ),
     }),
   ],
 } satisfies Notebook;

@@ -24,6 +24,8 @@ export interface Measurement<Id extends string = string, Name extends string = s
   trains?: true;
   /** What a reader types to measure it again; default: the command that runs the notebook. */
   command?: string;
+  /** True where that command alone measures it, and the notebook reads the record. */
+  apart?: true;
 }
 
 /** A notebook: what it asks, and what it measures. */
