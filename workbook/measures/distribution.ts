@@ -54,15 +54,16 @@ export function smoothness(values: readonly number[]): Smoothness {
 
 /**
  * Whether a training is smooth, as the rule of claim A5 says: each validation is below the one before, and after
- * the warm-up no step has a loss more than `most` above the least one before it. Where a loss is not finite, it
- * is not.
+ * the warm-up no step has a loss more than `most` above the least one before it. One that ended early, or with a
+ * loss that is not finite, is not.
  *
  * @param records of every step, in order
  */
 export function isSmooth(
   records: readonly { step: number; loss: number; validation?: { loss: number } | undefined }[],
-  { warmupSteps, most }: { warmupSteps: number; most: number },
+  { steps, warmupSteps, most }: { steps: number; warmupSteps: number; most: number },
 ): boolean {
+  if (records.length < steps) return false;
   const held = records.flatMap(({ validation }) => (validation ? [validation.loss] : []));
   if (held.some((loss, i) => !(i === 0 || loss < held[i - 1]!))) return false;
   let least = Number.POSITIVE_INFINITY;

@@ -7,7 +7,7 @@ const training = (losses: readonly number[], held: readonly number[] = [3, 2, 1]
     loss,
     ...(held[i] !== undefined && { validation: { loss: held[i] } }),
   }));
-const rule = { warmupSteps: 1, most: 0.1 };
+const rule = { steps: 3, warmupSteps: 1, most: 0.1 };
 
 test('a training is smooth where validations fall and no step rises much', () => {
   expect(isSmooth(training([5, 4, 4.05, 3.9]), rule)).toBe(true);
@@ -17,7 +17,8 @@ test('a training is smooth where validations fall and no step rises much', () =>
   expect(isSmooth(training([5, 4, 3], [3, 2, 2]), rule)).toBe(false);
 });
 
-test('the warm-up may rise, and nothing may be no number', () => {
+test('the warm-up may rise, and nothing may end early or be no number', () => {
+  expect(isSmooth(training([5, 4]), rule)).toBe(false);
   expect(isSmooth(training([5, 6, 4]), { ...rule, warmupSteps: 2 })).toBe(true);
   for (const [losses, held] of [
     [
