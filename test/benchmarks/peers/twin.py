@@ -6,6 +6,7 @@ Writes a line of JSON: for each tensor the largest difference and the largest nu
 """
 
 import json
+import math
 import re
 import sys
 
@@ -44,7 +45,8 @@ optimiser = torch.optim.AdamW(parameters, betas=(0.9, 0.95), weight_decay=1e-4)
 own = dict(zip(weights, parameters))
 batches = [(x, y)] * 3
 for t in range(1, 4):
-    optimiser.param_groups[0]["lr"] = 1e-3 * min(1, t / 2) * 0.5 * (1 + names["math"].cos(names["math"].pi * t / 3))
+    rate = 1e-3 * min(1, t / 2) * 0.5 * (1 + math.cos(math.pi * t / 3))
+    optimiser.param_groups[0]["lr"] = rate
     optimiser.zero_grad()
     names["loss"]({**shape, "w": lambda name: own[name]}, x, y).backward()
     optimiser.step()
