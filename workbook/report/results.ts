@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -18,6 +19,7 @@ import {
 } from '../papers/index.js';
 import { type RecordedClaim, readClaim } from '../records/claim.js';
 import { readResult } from '../records/record.js';
+import { resultsFolder } from '../records/results-folder.js';
 import { findCommittedRun, readCommittedRun } from '../records/training-run.js';
 import { markdownTable, oursText, publishedText } from './markdown.js';
 
@@ -72,7 +74,9 @@ function recordLinks({ measurements: ids, tables = [], accelerations = [], files
     ...ids.map((id) => `[${id}](claims/${id}.json)`),
     ...tables.map((id) => `[table ${id}](tables/${id}-workbook.json)`),
     ...accelerations.map((id) => `[${id}](acceleration/${id}.json)`),
-    ...files.map((file) => `[${path.basename(file, '.json')}](${file})`),
+    ...files
+      .filter((file) => existsSync(path.join(resultsFolder(), file)))
+      .map((file) => `[${path.basename(file, '.json')}](${file})`),
   ].join(', ');
 }
 
