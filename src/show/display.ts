@@ -15,10 +15,11 @@ export interface MimeBundle {
   'application/vnd.vegalite.v5+json'?: Record<string, unknown>;
 }
 
-/** The size of a picture on the page in CSS pixels, if it differs from its size in image pixels. */
+/** The size of a picture on the page in CSS pixels, and what it shows, for who cannot see it. */
 export interface PageSize {
   width: number;
   height: number;
+  alt?: string;
 }
 
 /** A place in a notebook's output that can be overwritten. */
