@@ -99,7 +99,7 @@ function entriesOf(answer: unknown): Entries {
   const parts = Array.from(answer as ArrayLike<unknown>, entriesOf);
   const [first] = parts;
   const at = parts.findIndex(({ fault }) => fault !== undefined);
-  if (at >= 0) return none(`has no value at place ${at}, counted from 0`);
+  if (at >= 0) return none(`gives no value at place ${at}. Does the function end with return?`);
   if (parts.some(({ shape }) => String(shape) !== String(first?.shape))) {
     return none('has rows of different lengths');
   }

@@ -2,6 +2,7 @@ import { UserError } from '../../src/core/errors.js';
 import { display } from '../../src/show/display.js';
 import { escapeXml } from '../../src/show/sharp.js';
 import { type ChartSpec, renderChart } from '../charts/chart.js';
+import { quick } from '../records/results-folder.js';
 
 /** Pictures of which a slider shows one. */
 export interface Slider {
@@ -19,7 +20,9 @@ export interface Slider {
  *
  * @throws UserError for no frames, and where a chart cannot be drawn
  */
-export async function showSlider({ label, frames, alt }: Slider): Promise<void> {
+export async function showSlider({ label, alt, frames: all }: Slider): Promise<void> {
+  const half = Math.floor(all.length / 2);
+  const frames = quick ? all.slice(half, half + 1) : all;
   const middle = Math.floor(frames.length / 2);
   const pictures = await Promise.all(
     frames.map(async ({ at, picture }) => ({
