@@ -22,7 +22,7 @@ export interface Slider {
  */
 export async function showSlider({ label, alt, frames: all }: Slider): Promise<void> {
   const half = Math.floor(all.length / 2);
-  const frames = quick ? all.slice(half, half + 1) : all;
+  const frames = quick(all, all.slice(half, half + 1));
   const middle = Math.floor(frames.length / 2);
   const pictures = await Promise.all(
     frames.map(async ({ at, picture }) => ({
