@@ -26,8 +26,8 @@ test('a slider has every frame in its page, and the middle one as its picture', 
   expect(data['image/png']).toBe(shown);
   expect(html).toContain('end &amp; more');
   expect(html).toContain('data-at="1|2|3"');
-  expect(metadata['image/png']).toMatchObject({ alt: 'A line that rises; end & more 2' });
-  expect(data['text/plain']).toBe('[slider] A line that rises; end & more 2');
+  expect(metadata['image/png']).toMatchObject({ alt: 'A line that rises (end & more 2)' });
+  expect(data['text/plain']).toBe('[slider] A line that rises (end & more 2)');
 });
 
 test('a slider without frames is refused', async () => {
