@@ -35,6 +35,8 @@ export * from './charts/builders.js';
 export { type ChartSpec, type ChartTitle, renderChart, showChart } from './charts/chart.js';
 export * from './charts/maps.js';
 export * from './charts/training-curves.js';
+export { check, type Expectation, WrongAnswer } from './course/check.js';
+export { type Slider, showSlider } from './course/slider.js';
 export { heldOutNames } from './data/emoji-names.js';
 export * from './experiments/index.js';
 export * from './measures/caption-agreement.js';

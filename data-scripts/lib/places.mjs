@@ -46,15 +46,16 @@ export function npmPackage(root, name) {
 }
 
 /**
- * A program of the project's own Python environment, `.venv`.
+ * A program of one of the project's own Python environments.
  *
  * @param {string} root the project's folder
  * @param {string} program such as `python`
+ * @param {string} [environment] its folder
  */
-export function venvProgram(root, program) {
+export function venvProgram(root, program, environment = '.venv') {
   return process.platform === 'win32'
-    ? path.join(root, '.venv', 'Scripts', `${program}.exe`)
-    : path.join(root, '.venv', 'bin', program);
+    ? path.join(root, environment, 'Scripts', `${program}.exe`)
+    : path.join(root, environment, 'bin', program);
 }
 
 /**

@@ -18,50 +18,69 @@ export const jupyterLab = {
   title: 'JupyterLab',
 
   isDone({ root }) {
-    return stampOf(root) === requirementsKey(root);
+    return stampOf(root) === requirementsKey(root, 'jupyter');
   },
 
-  async run({ root, cache, env, progress }) {
-    const purpose = 'The installation of JupyterLab';
-    const python = venvProgram(root, 'python');
-    const requirements = requirementsFile(root);
-    const tag = await runOrThrow(
-      purpose,
-      python,
-      [
-        '-c',
-        'import sys, sysconfig; v = sys.version_info; ' +
-          'print(f"py{v.major}.{v.minor}-{sysconfig.get_platform()}", end="")',
-      ],
-      { env },
-    );
-    const wheels = path.join(cache, `jupyter-${requirementsKey(root)}-${tag}`);
-    if (!existsSync(wheels)) {
-      requireDiskSpace(cache, 3e8, purpose);
-      await makeFolder(wheels, async (temporary) => {
-        const scratch = path.join(temporary, 'scratch');
-        mkdirSync(scratch);
-        await watchGrowth(progress, scratch, undefined, () =>
-          runOrThrow(
-            purpose,
-            python,
-            ['-m', 'pip', 'wheel', '--retries', '2', '-w', temporary, '-r', requirements],
-            { env: { ...env, TMPDIR: scratch } },
-          ),
-        );
-        rmSync(scratch, { recursive: true });
-      });
-    }
-    requireDiskSpace(root, 4e8, purpose);
-    await runOrThrow(
-      purpose,
-      python,
-      ['-m', 'pip', 'install', '--no-index', '--find-links', wheels, '-r', requirements],
-      { env },
-    );
-    writeFileSync(stampFile(root), requirementsKey(root));
+  async run(context) {
+    const { root } = context;
+    await installRequirements(context, {
+      ...{ name: 'jupyter', purpose: 'The installation of JupyterLab' },
+      python: venvProgram(root, 'python'),
+    });
+    writeFileSync(stampFile(root), requirementsKey(root, 'jupyter'));
   },
 };
+
+/**
+ * Installs what a file of requirements lists. The wheels are kept in the cache, so that the next clone
+ * needs no network.
+ *
+ * @param {import('../lib/steps.mjs').Context} context
+ * @param {object} what
+ * @param {string} what.name of the file, without its ending
+ * @param {string} what.purpose what fails when it fails
+ * @param {string} what.python of the environment that they go into
+ * @param {readonly string[]} [what.options] of pip
+ */
+export async function installRequirements(context, { name, purpose, python, options = [] }) {
+  const { root, cache, env, progress } = context;
+  const requirements = requirementsFile(root, name);
+  const tag = await runOrThrow(
+    purpose,
+    python,
+    [
+      '-c',
+      'import sys, sysconfig; v = sys.version_info; ' +
+        'print(f"py{v.major}.{v.minor}-{sysconfig.get_platform()}", end="")',
+    ],
+    { env },
+  );
+  const wheels = path.join(cache, `${name}-${requirementsKey(root, name)}-${tag}`);
+  const list = [...options, '-r', requirements];
+  if (!existsSync(wheels)) {
+    requireDiskSpace(cache, 3e8, purpose);
+    await makeFolder(wheels, async (temporary) => {
+      const scratch = path.join(temporary, 'scratch');
+      mkdirSync(scratch);
+      await watchGrowth(progress, scratch, undefined, () =>
+        runOrThrow(
+          purpose,
+          python,
+          ['-m', 'pip', 'wheel', '--retries', '2', '-w', temporary, ...list],
+          { env: { ...env, TMPDIR: scratch } },
+        ),
+      );
+      rmSync(scratch, { recursive: true });
+    });
+  }
+  requireDiskSpace(root, 4e8, purpose);
+  await runOrThrow(
+    purpose,
+    python,
+    ['-m', 'pip', 'install', '--no-index', '--find-links', wheels, ...list],
+    { env },
+  );
+}
 
 /**
  * The TypeScript kernels, registered in `.venv`: this project's own under the names `tarflow` and
@@ -114,14 +133,22 @@ function kernelFile(root, name) {
   return path.join(root, '.venv', 'share', 'jupyter', 'kernels', name, 'kernel.json');
 }
 
-/** @param {string} root */
-function requirementsFile(root) {
-  return path.join(root, 'data-scripts', 'requirements', 'jupyter.txt');
+/**
+ * @param {string} root
+ * @param {string} name
+ */
+function requirementsFile(root, name) {
+  return path.join(root, 'data-scripts', 'requirements', `${name}.txt`);
 }
 
-/** @param {string} root */
-function requirementsKey(root) {
-  const text = readFileSync(requirementsFile(root));
+/**
+ * Changes with a file of requirements.
+ *
+ * @param {string} root
+ * @param {string} name of the file, without its ending
+ */
+export function requirementsKey(root, name) {
+  const text = readFileSync(requirementsFile(root, name));
   return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
 

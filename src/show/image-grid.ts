@@ -27,7 +27,7 @@ export interface GridOptions {
   rowLabels?: readonly string[];
   /** Labels above the columns, from the left. */
   columnLabels?: readonly string[];
-  /** Goes into the file, as the description of the picture (EXIF). */
+  /** What the picture shows: in a notebook its alternative text; goes into the file, too (EXIF). */
   description?: string;
 }
 
@@ -49,9 +49,8 @@ export async function imageGrid(images: Images, options: GridOptions = {}): Prom
 export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
   const { png, size } = await draw(images, options);
   const small = await sharp()(png).png(pagePng).toBuffer();
-  const [count, channels, height, width] = images.shape;
-  const what = `[images] ${count} × ${channels} × ${height} × ${width}`;
-  displayPng(small, options.title ? `${what} ${options.title}` : what, size);
+  const text = `[images] ${images.shape.join(' × ')} ${options.title ?? ''}`.trimEnd();
+  displayPng(small, text, { ...size, alt: options.description ?? text });
 }
 
 /**

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fromScratch } from '../../data-scripts/lib/course.mjs';
 import {
   executeNotebook,
   listNotebooks,
@@ -42,7 +43,11 @@ describe.runIf(existsSync(notebooksFolder))('every notebook in quick mode', () =
   /** @type {Map<string, { seconds: number, error?: string }>} */
   const outcomes = new Map();
 
-  const names = existsSync(notebooksFolder) ? listNotebooks(notebooksFolder).map(notebookName) : [];
+  const all = [
+    ...listNotebooks(notebooksFolder),
+    ...(process.env.TARFLOW_NIGHTLY ? [fromScratch(projectRoot)] : []),
+  ];
+  const names = all.map(notebookName);
 
   beforeAll(async () => {
     before = fingerprints(watched);

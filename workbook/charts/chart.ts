@@ -40,12 +40,15 @@ export async function showChart(
     title?: string;
     /** A PNG file to write as well. */
     file?: string;
+    /** What the chart shows, for who cannot see it; by default its title. */
+    alt?: string;
   } = {},
 ): Promise<void> {
-  const titled = options.title === undefined ? spec : { ...spec, title: options.title };
+  const { title = spec.title, alt = titleOf({ ...spec, title }) } = options;
+  const titled = { ...spec, title, description: alt };
   const { bundle, size, png } = await chartBundle(titled);
   if (options.file !== undefined) await writeChart(png, options.file);
-  display(bundle, size);
+  display(bundle, { ...size, alt });
 }
 
 /**
