@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { UserError } from '../core/errors.js';
@@ -17,20 +16,6 @@ import { exitCodes, type Outcome } from './command.js';
 /** Tells the first process that a line on its input asks it to stop. */
 const stopByInput = 'TARFLOW_STOP_BY_INPUT';
 
-/** What the processes have to be told of MPI: nothing of it is needed by users of mpirun. */
-const variablesOfMpi = {
-  // More processes than processors are slow, and right; threads are shared out here.
-  PRTE_MCA_rmaps_default_mapping_policy: ':oversubscribe',
-  PRTE_MCA_hwloc_default_binding_policy: 'none',
-  OMPI_MCA_rmaps_base_oversubscribe: '1',
-  OMPI_MCA_hwloc_base_binding_policy: 'none',
-  // In containers everybody is root.
-  OMPI_ALLOW_RUN_AS_ROOT: '1',
-  OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
-  PRTE_ALLOW_RUN_AS_ROOT: '1',
-  PRTE_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
-};
-
 /**
  * Runs this command in several processes of this machine, each with its share of the threads.
  * Control-C asks them to stop and save; a second one ends them.
@@ -39,21 +24,14 @@ const variablesOfMpi = {
  * @throws UserError where there is no MPI, and where a process was killed
  */
 export async function startProcesses(count: number, out: string): Promise<Outcome> {
-  const { mpirun, env } = findLauncher();
-  const threads = String(Math.max(1, Math.floor(os.availableParallelism() / count)));
+  const { words, env } = findLauncher(count);
+  const [mpirun, ...before] = words;
   const bin = path.join(packageRoot(), 'src', 'cli', 'bin.js');
-  const command = [process.execPath, bin, ...process.argv.slice(2)];
-  const child = spawn(mpirun, ['-n', String(count), ...command], {
+  const child = spawn(mpirun, [...before, process.execPath, bin, ...process.argv.slice(2)], {
     stdio: ['pipe', 'inherit', 'inherit'],
     // Control-C is for this process, which asks the others to save.
     detached: true,
-    env: {
-      ...{ TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: threads },
-      ...variablesOfMpi,
-      ...process.env,
-      ...env,
-      [stopByInput]: '1',
-    },
+    env: { ...env, [stopByInput]: '1' },
   });
   let asked = false;
   const interrupt = () => {

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import { cacheFolder } from '../core/cache-folder.js';
 import { UserError } from '../core/errors.js';
@@ -32,29 +33,51 @@ export function mpiLibraries(env: NodeJS.ProcessEnv = process.env): string[] {
 
 /** What starts several processes on this machine. */
 export interface Launcher {
-  mpirun: string;
-  /** Variables for the processes. */
-  env: Record<string, string>;
+  /** What stands before the command of a process. */
+  words: [program: string, ...programArguments: string[]];
+  env: NodeJS.ProcessEnv;
 }
 
+/** More processes than processors are slow, and right; each is told its threads; in containers all is root's. */
+const variables = {
+  PRTE_MCA_rmaps_default_mapping_policy: ':oversubscribe',
+  PRTE_MCA_hwloc_default_binding_policy: 'none',
+  OMPI_MCA_rmaps_base_oversubscribe: '1',
+  OMPI_MCA_hwloc_base_binding_policy: 'none',
+  OMPI_ALLOW_RUN_AS_ROOT: '1',
+  OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
+  PRTE_ALLOW_RUN_AS_ROOT: '1',
+  PRTE_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
+};
+
 /**
- * The mpirun beside the library of TARFLOW_MPI, or the one on the PATH, or the one that was fetched.
+ * The mpirun beside the library of TARFLOW_MPI, or the one on the PATH, or the one that was fetched, for
+ * so many processes, which share the threads of this machine.
+ *
  * @throws UserError where there is none
  */
-export function findLauncher(env: NodeJS.ProcessEnv = process.env): Launcher {
-  const named = env.TARFLOW_MPI && path.resolve(env.TARFLOW_MPI, '..', '..', 'bin', 'mpirun');
-  if (named && fs.existsSync(named)) return { mpirun: named, env: {} };
+export function findLauncher(count: number, env: NodeJS.ProcessEnv = process.env): Launcher {
+  const fetched = path.join(fetchedMpi(), 'lib', 'libmpi.so.40');
   const own = programOnPath('mpirun', env);
-  if (own) return { mpirun: own, env: {} };
-  const fetched = fetchedMpi();
-  const mpirun = path.join(fetched, 'bin', 'mpirun');
-  if (fs.existsSync(mpirun)) {
-    return { mpirun, env: { TARFLOW_MPI: path.join(fetched, 'lib', 'libmpi.so.40') } };
+  const library = env.TARFLOW_MPI || (own ? undefined : fetched);
+  const beside = library && path.resolve(library, '..', '..', 'bin', 'mpirun');
+  const mpirun = beside && fs.existsSync(beside) ? beside : own;
+  if (!mpirun) {
+    throw new UserError(
+      'Several processes need MPI, and there is no mpirun on the PATH',
+      'Run `npx tarflow setup mpi`, which fetches Open MPI (7 MB), or load the MPI of your cluster',
+    );
   }
-  throw new UserError(
-    'Several processes need MPI, and there is no mpirun on the PATH',
-    'Run `npx tarflow setup mpi`, which fetches Open MPI (7 MB), or load the MPI of your cluster',
-  );
+  const threads = String(Math.max(1, Math.floor(os.availableParallelism() / count)));
+  return {
+    words: [mpirun, '-n', String(count)],
+    env: {
+      ...{ TF_NUM_INTRAOP_THREADS: threads, TF_NUM_INTEROP_THREADS: threads },
+      ...variables,
+      ...env,
+      ...(library && { TARFLOW_MPI: library }),
+    },
+  };
 }
 
 function programOnPath(name: string, { PATH = '' }: NodeJS.ProcessEnv): string | undefined {

@@ -154,9 +154,15 @@ export class Processes {
    * @returns tensors that the caller frees, as those that it gave
    */
   async fromFirst<T>(own: T, tensors: Leaves): Promise<{ value: T; tensors: Leaves }> {
-    const value = await this.decided(async () => own);
+    // A state from a file has another order than a fresh one.
+    const { value, names } = await this.decided(async () => ({
+      value: own,
+      names: Object.keys(tensors),
+    }));
     const got: Leaves = {};
-    for (const [name, tensor] of Object.entries(tensors)) {
+    for (const name of names) {
+      const tensor = tensors[name];
+      if (!tensor) throw new Error(`Process ${this.rank} has no tensor ${name}.`);
       const numbers = Float32Array.from(tensor.dataSync());
       await this.finish(
         this.rank === 0

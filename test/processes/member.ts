@@ -1,5 +1,6 @@
-// One of several processes, which mpirun starts: it trains a tiny flow together with the others, into the
-// folder `whole`; and into `halves` in two runs, of which the first stops after some steps.
+// One of several processes, which mpirun starts: it trains a tiny flow together with the others, into
+// folders of a folder. Each argument has the name of one, and what of the run to do: `whole`, `first`
+// (its first steps) or `second` (it goes on).
 import * as path from 'node:path';
 import { startEngine } from '../../src/core/engine.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
@@ -12,21 +13,18 @@ async function main([folder = '', ...parts]: readonly string[]): Promise<void> {
   if (!started) throw new Error('Nothing started several processes.');
   await startEngine({ engine: 'tensorflow' });
   const processes = joinProcesses(started);
-  const run = async (name: string, more: Partial<TrainingRun>): Promise<void> => {
-    const { validation, ...whole } = manyRun(path.join(folder, name));
+  for (const part of parts) {
+    const [name = '', what] = part.split(':');
+    const { validation, ...run } = manyRun(path.join(folder, name));
     const own = processes.rank === 0 ? { validation } : { folder: undefined };
-    const { model } = await train({ ...whole, ...own, parallel: processes, ...more } as TrainingRun);
-    disposeModel(model);
-  };
-  if (parts.includes('whole')) await run('whole', {});
-  if (parts.includes('first')) {
     const stop = new AbortController();
-    const onStep = ({ step }: { step: number }) => {
-      if (step === stopAfter) stop.abort();
+    const onStep = ({ step }: { step: number }): void => {
+      if (what === 'first' && step === stopAfter) stop.abort();
     };
-    await run('halves', { signal: stop.signal, onStep });
+    const how = { resume: what === 'second', onStep, signal: stop.signal, parallel: processes };
+    const { model } = await train({ ...run, ...own, ...how } as TrainingRun);
+    disposeModel(model);
   }
-  if (parts.includes('second')) await run('halves', { resume: true });
   await processes.leave();
 }
 
