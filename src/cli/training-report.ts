@@ -80,12 +80,9 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
 }
 
 function trafficText({ size, traffic }: Processes): string {
-  const { means, bytes, waitingSeconds, exchangeSeconds } = traffic;
-  const each = (seconds: number) => `${((1000 * seconds) / means).toFixed(1)} ms`;
-  return (
-    `${size} processes: for each gradient ${(bytes / means / 1e6).toFixed(2)} MB left each of them, in ` +
-    `${each(exchangeSeconds)}, and the first one waited ${each(waitingSeconds)} for the others`
-  );
+  const { means, bytes, waitingSeconds: waited, exchangeSeconds: taken } = traffic;
+  const each = [bytes / 1e6, 1000 * taken, 1000 * waited].map((sum) => (sum / means).toFixed(2));
+  return `${size} processes: of a step ${each[0]} MB left each, in ${each[1]} ms, after ${each[2]} ms of waiting`;
 }
 
 /** How to look at samples of a flow that was trained on noisy pictures. */

@@ -1,12 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { UserError } from '../../src/core/errors.js';
+import { findMpi, spawnProcesses } from '../../data-scripts/lib/processes.mjs';
 import { type Leaves, tf } from '../../src/core/index.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { findLauncher, startedProcess } from '../../src/processes/index.js';
+import { startedProcess } from '../../src/processes/index.js';
 import { batchMaker } from '../../src/training/batches/batches.js';
 import { checkRun } from '../../src/training/checks.js';
 import type { Task } from '../../src/training/model-spec.js';
@@ -27,38 +27,38 @@ const steps = 6;
 
 /** Why no processes can be started here. */
 function reasonAgainst(): string | undefined {
+  if (!mpi) return 'there is no mpirun, and `npx tarflow setup mpi` was not run';
   try {
-    findLauncher(2);
     require.resolve('koffi');
     return undefined;
-  } catch (error) {
-    return error instanceof UserError ? error.message : 'koffi is not installed';
+  } catch {
+    return 'koffi is not installed';
   }
 }
 
+const mpi = findMpi(process.env);
 const reason = reasonAgainst();
 const several = describe.skipIf(reason !== undefined);
 const why = reason ? `: skipped, since ${reason}` : '';
 
-/** Starts what ends with the test. */
-function started(program: string, words: readonly string[], env: NodeJS.ProcessEnv) {
-  const child = spawn(program, words, { env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+/** What a process that ends with the test says, and when it does. */
+function followed(child: ChildProcessWithoutNullStreams) {
   let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (part) => (text += part));
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  onTestFinished(() => {
-    // mpirun ends its processes where it can.
-    if (child.exitCode === null) child.kill('SIGTERM');
-  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (part) => {
+      text += part;
+    });
+  }
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  // mpirun ends its processes.
+  onTestFinished(() => void (child.exitCode === null && child.kill('SIGTERM')));
   return { child, ended, text: () => text };
 }
 
 /** Runs the parts of `member.ts` in processes that mpirun starts. */
 async function members(count: number, folder: string, ...parts: string[]): Promise<void> {
-  const { words, env } = findLauncher(count);
-  const [mpirun, ...before] = words;
-  const member = ['--import', 'tsx', path.join(__dirname, 'member.ts'), folder, ...parts];
-  const run = started(mpirun, [...before, process.execPath, ...member], env);
+  const words = ['--import', 'tsx', path.join(__dirname, 'member.ts'), folder, ...parts];
+  const run = followed(spawnProcesses(mpi!, count, words, process.env));
   expect(await run.ended, run.text()).toBe(0);
 }
 
@@ -192,7 +192,9 @@ several(`processes that mpirun starts${why}`, () => {
 /** `tarflow train` in several processes. */
 function training(words: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const bin = path.join(__dirname, '..', '..', 'src', 'cli', 'bin.js');
-  return started(process.execPath, [bin, 'train', ...words], { ...process.env, ...env });
+  return followed(
+    spawn(process.execPath, [bin, 'train', ...words], { env: { ...process.env, ...env } }),
+  );
 }
 
 /** How many steps a run has in its log. */
@@ -204,7 +206,7 @@ function stepsOf(folder: string): number {
 async function untilSteps(
   folder: string,
   count: number,
-  { child, text }: ReturnType<typeof started>,
+  { child, text }: ReturnType<typeof followed>,
 ): Promise<void> {
   while (stepsOf(folder) < count) {
     if (child.exitCode !== null) throw new Error(text());
