@@ -38,8 +38,9 @@ export async function withOthers(
   const processes = joinProcesses(started);
   const isFirst = processes.rank === 0;
   const { stdin, env } = process;
-  // Of the process that started these: the user wants them to stop.
-  if (isFirst && env.TARFLOW_STOP_BY_INPUT) stdin.once('data', () => processes.stop());
+  const stop = (): void => processes.stop();
+  // A line, or the end, of what started these: the user wants them to stop.
+  if (isFirst && env.TARFLOW_STOP_BY_INPUT) stdin.once('data', stop).once('end', stop);
   try {
     const outcome = await work(processes);
     await processes.leave();
@@ -50,6 +51,6 @@ export async function withOthers(
     processes.abort(error instanceof UserError ? exitCodes.userMistake : exitCodes.unexpected);
     throw error;
   } finally {
-    stdin.removeAllListeners('data').pause();
+    stdin.off('data', stop).off('end', stop).pause();
   }
 }

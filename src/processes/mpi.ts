@@ -3,6 +3,8 @@ import { mpiLibraries, type StartedProcess } from './start.js';
 
 /** A message under way. Its memory is kept until it has left, or arrived. */
 export interface Message {
+  /** The other process. */
+  readonly peer: number;
   readonly bytes: Uint8Array;
   readonly request: BigInt64Array;
   done: boolean;
@@ -58,7 +60,7 @@ export function startMpi(started: StartedProcess) {
   const begun = (begin: typeof send, peer: number, bytes: Uint8Array): Message => {
     const request = new BigInt64Array(1);
     begin(bytes, bytes.length, byte, peer, 0, world, request);
-    return { bytes, request, done: false };
+    return { peer, bytes, request, done: false };
   };
   return {
     send: (to: number, bytes: Uint8Array) => begun(send, to, bytes),

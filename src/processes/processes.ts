@@ -24,7 +24,7 @@ export class Processes {
   readonly traffic = { means: 0, bytes: 0, waitingSeconds: 0, exchangeSeconds: 0 };
   private readonly stopping = new AbortController();
   /** Aborted in all processes by the same exchange, after `stop` was called in one of them. */
-  readonly signal = this.stopping.signal;
+  readonly signal: AbortSignal = this.stopping.signal;
   private wantsToStop = false;
   private readonly peers: number[];
   private readonly incoming = new Map<number, { header: Float64Array; message: Message }>();
@@ -214,7 +214,7 @@ export class Processes {
     const grace = this.peers.some((peer) => peer < this.rank && come.has(peer)) ? 3000 : 0;
     const latest = performance.now() - limit - grace;
     const late = this.peers.filter((peer) => !come.has(peer) && (heard.get(peer) ?? 0) < latest);
-    if (late.length > 0) throw hangs(`Process ${late.join(', ')}`, 'gave no sign', limit);
+    if (late.length > 0) throw hangs(late, limit);
   }
 
   /** The first process's bytes in all. */
@@ -232,14 +232,16 @@ export class Processes {
     for (let open = messages; ; await setImmediate()) {
       open = open.filter((message) => !this.mpi.isDone(message));
       if (open.length === 0) return;
-      if (performance.now() - begun > limit) throw hangs('An exchange', 'did not end', limit);
+      if (performance.now() - begun < limit) continue;
+      throw hangs([...new Set(open.map(({ peer }) => peer))], limit);
     }
   }
 }
 
-function hangs(who: string, what: string, limit: number): UserError {
+function hangs(peers: readonly number[], limit: number): UserError {
   return new UserError(
-    `${who} ${what} for ${Math.round(limit / 1000)} s: a process hangs, or a machine does not answer`,
+    `Process ${peers.join(', ')} gave no sign for ${Math.round(limit / 1000)} s: it hangs, or its machine ` +
+      'does not answer',
     'Look at it, then resume the run, which has its last saved state (where steps differ much in time, ' +
       'set TARFLOW_PATIENCE to more seconds)',
   );
