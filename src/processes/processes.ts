@@ -175,6 +175,8 @@ export class Processes {
   /** Tells the others a number, and waits until all have told theirs, each in a header. */
   private async meet(number: number): Promise<Map<number, Float64Array>> {
     const begun = performance.now();
+    // What is wished from here on is told in the next header: all stop by the same one.
+    const wish = this.wantsToStop;
     const told = this.tell(come, number);
     const heads = new Map<number, Float64Array>();
     const heard = new Map(this.peers.map((peer) => [peer, begun]));
@@ -189,8 +191,7 @@ export class Processes {
       await (performance.now() - begun < 2 ? setImmediate() : setTimeout(1));
     }
     await this.finish([...told, ...this.beats.splice(0)]);
-    const stops = this.wantsToStop || [...heads.values()].some((head) => head[2] === 1);
-    if (stops) this.stopping.abort();
+    if (wish || [...heads.values()].some((head) => head[2] === 1)) this.stopping.abort();
     return heads;
   }
 

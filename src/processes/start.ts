@@ -39,9 +39,6 @@ export function mpiLibraries({ by }: StartedProcess, env: NodeJS.ProcessEnv): st
     .split(path.delimiter)
     .map((folder) => path.join(folder, 'mpirun'))
     .find((file) => fs.existsSync(file));
-  const beside = mpirun ? path.resolve(fs.realpathSync(mpirun), '..', '..') : undefined;
-  const files = ['lib', 'lib64'].flatMap((folder) =>
-    beside === undefined ? [] : names.map((name) => path.join(beside, folder, name)),
-  );
-  return [...files.filter((file) => fs.existsSync(file)), ...names];
+  const beside = mpirun ? [path.resolve(fs.realpathSync(mpirun), '..', '..', 'lib')] : [];
+  return [...beside.flatMap((folder) => names.map((name) => path.join(folder, name))), ...names];
 }
