@@ -5,12 +5,14 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { folderSize, formatBytes, readJson } from '../lib/files.mjs';
 import { findProgram, isClone, npmPackage, projectRoot, venvProgram } from '../lib/places.mjs';
+import { findMpi } from '../lib/processes.mjs';
 import { run } from '../lib/run.mjs';
 import { ArgumentError, oldestNode, SetupError } from '../lib/setup-error.mjs';
 import { newContext } from '../lib/steps.mjs';
 import { emoji } from '../steps/emoji.mjs';
 import { fashionMnist } from '../steps/fashion-mnist.mjs';
 import { mnistSubset } from '../steps/mnist-subset.mjs';
+import { reasonAgainstOpenMpi } from '../steps/openmpi.mjs';
 import { npmPackages } from '../steps/packages.mjs';
 import { findPython, pythonEnvironment } from '../steps/python.mjs';
 import { chosenBuild, findCompiler, reasonAgainstNative } from '../steps/tensorflow.mjs';
@@ -71,6 +73,7 @@ async function examine() {
   return [
     ...(await examineEngine(root, env)),
     await examineWebGpu(root, env),
+    await examineMpi(context),
     examineThreads(env),
     examineNode(),
     ...(isClone(root) ? await examineClone(context) : []),
@@ -279,6 +282,32 @@ async function examineWebGpu(root, env) {
     'mesa-vulkan-drivers, which also bring a software device)';
   const value = 'installed, but there is no graphics device';
   return isAsked ? { name, value, remedy } : { name, value, hint: remedy };
+}
+
+/**
+ * What several processes train by: the system's MPI, or the one that is fetched.
+ *
+ * @param {import('../lib/steps.mjs').Context} context
+ * @returns {Promise<Finding>}
+ */
+async function examineMpi(context) {
+  const { root, env } = context;
+  const name = 'MPI';
+  if (!npmPackage(root, 'koffi')) {
+    const value = 'the npm package koffi, which calls it, is not installed (optional)';
+    return { name, value, hint: setUpRemedy };
+  }
+  const found = findMpi(env);
+  if (found) {
+    const { output } = await run(found.mpirun, ['--version'], { env });
+    const version = /(?:Open MPI\)?|Version:) *v?([\d.]+)/.exec(output);
+    const kind = /Open MPI/.test(output) ? 'Open MPI' : 'MPICH';
+    return { name, value: `${version ? `${kind} ${version[1]}` : 'found'} (${found.mpirun})` };
+  }
+  const hint = reasonAgainstOpenMpi()
+    ? 'To train in several processes, install an MPI with its mpirun'
+    : 'To train in several processes, run `npx tarflow setup mpi` (7 MB)';
+  return { name, value: 'none (optional)', hint };
 }
 
 /**

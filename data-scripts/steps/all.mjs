@@ -7,6 +7,7 @@ import { fashionMnist } from './fashion-mnist.mjs';
 import { jupyterLab, kernels } from './jupyter.mjs';
 import { miniLm } from './minilm.mjs';
 import { mnistSubset } from './mnist-subset.mjs';
+import { openMpi, reasonAgainstOpenMpi } from './openmpi.mjs';
 import { npmPackages, ownName } from './packages.mjs';
 import { pythonEnvironment } from './python.mjs';
 import { chosenBuild, nativeTensorFlow, reasonAgainstNative } from './tensorflow.mjs';
@@ -37,6 +38,7 @@ export async function setUp(context, { optional = false } = {}) {
       kernels,
       fashionMnist,
       ...(optional ? [mnistSubset, emoji, efficientNetLite0, miniLm] : []),
+      ...(optional && !reasonAgainstOpenMpi() ? [openMpi] : []),
     ],
     context,
   );

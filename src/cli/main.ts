@@ -53,7 +53,7 @@ const scripts: readonly CliCommand[] = [
     'doctor --json',
   ),
   script('data', 'fetch data sets and networks', 'data fashion-mnist'),
-  script('setup', 'fetch and compile the native engine', 'setup native'),
+  script('setup', 'fetch and compile the native engine, or fetch Open MPI', 'setup native'),
 ];
 
 /** The commands of the library, in the order in which help lists them. */

@@ -15,6 +15,7 @@ import { experimentFor, surveyOf } from '../models/choose-experiment.js';
 import { readExperiment, withOverrides } from '../models/experiments.js';
 import { readStartingConfig } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
+import type { Share } from '../training/batches/index.js';
 import { checkRun } from '../training/checks.js';
 import { type Experiment, findExperiment, knownExperiments } from '../training/experiment.js';
 import { modelSpec } from '../training/model-spec.js';
@@ -152,11 +153,14 @@ function namedDataOf(
 /**
  * Opens the data of a run, and checks before anything is timed or trained what can be told without an
  * engine: `train` checks it again.
+ *
+ * @param parallel present where several processes share each batch
  */
 export async function openRunData(
   experiment: Experiment,
   { data: dataset, fastDecode = false, textEncoder }: NamedData,
   { out, resume, from }: RunOptions,
+  parallel?: Share,
 ): Promise<[DataSource, DataSource]> {
   const { config, settings } = experiment;
   const family = familyOf(config.kind);
@@ -169,8 +173,11 @@ export async function openRunData(
       'Leave it out, or set text.entries and text.width in a file of the experiment',
     );
   }
-  await checkWritable(path.join(out, 'run.json'));
-  if (!resume) await new RunFolder(out).checkFree();
+  // Of several processes the first one has the folder.
+  if (!parallel || parallel.rank === 0) {
+    await checkWritable(path.join(out, 'run.json'));
+    if (!resume) await new RunFolder(out).checkFree();
+  }
   if (from === undefined && !resume) checkAllTrained(experiment);
   // The states of captions that an encoder is to read come later.
   const without = <C extends ModelConfig>(whole: C): C =>
@@ -186,6 +193,7 @@ export async function openRunData(
     settings,
     data,
     validation,
+    parallel,
     ...(begun && { from: { ...begun, config: without(begun.config) } }),
   });
   return [data, validation];

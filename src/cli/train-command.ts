@@ -1,7 +1,7 @@
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
 import { datasetForms, datasetNames } from '../data/index.js';
 import { knownExperiments } from '../training/experiment.js';
-import { modeOption, number } from './arguments.js';
+import { count, modeOption, number } from './arguments.js';
 import { defineCommand } from './command.js';
 import { type TrainOptions, trainedRun } from './trained-run.js';
 import { experimentList, wrapped } from './training-report.js';
@@ -43,6 +43,7 @@ export const train = defineCommand({
       .option('--resume', 'go on with the run in the folder', false)
       .option('--replan', 'resume with another schedule: steps, learning rate, intervals', false)
       .addOption(modeOption())
+      .option('--processes <n>', 'share each batch among so many processes of this machine', count)
       .option('--list', 'list the experiments with their values', false),
   help: () => `\
 --data is one of
@@ -68,10 +69,15 @@ flow's run of 2,000 steps or more on an idle processor a few steps are timed, on
 processor, by two uses of the threads. TF_NUM_INTRAOP_THREADS=1 chooses a part of the batch in each
 thread, a higher number all threads for each operation.
 
+--processes starts them by MPI's mpirun, each with its share of the threads; \`mpirun -n N npx tarflow
+train\` and \`srun\` do so on several machines. N has to divide the batch, which is that of all. Samples
+and their order are those of one process, and sums are rounded otherwise.
+
 Examples:
   $ tarflow train --data folder:mypics
   $ tarflow train --data folder:mypics --minutes 120 --out runs/longer --set seed=2
   $ tarflow train --out runs/mypics --resume
+  $ tarflow train --data folder:mypics --processes 2
   $ tarflow train --experiment my-flow.json --out runs/mine${knownExperiments().length > 0 ? named : ''}`,
   run: async (options: TrainCommandOptions) =>
     options.list ? experimentList() : trainedRun(options),

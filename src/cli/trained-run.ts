@@ -4,6 +4,7 @@ import { tf } from '../core/tf.js';
 import { disposeModel } from '../flow/state-dict.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
+import { type Processes, startedProcess } from '../processes/index.js';
 import { untilInterrupted } from '../show/interrupt.js';
 import { train } from '../training/train.js';
 import { counted } from './arguments.js';
@@ -15,6 +16,7 @@ import {
   runFolderOf,
   runToTrain,
 } from './run-to-train.js';
+import { startProcesses, withOthers } from './together.js';
 import { runOutcome, trainingProgress } from './training-report.js';
 import { chooseTrainingThreads } from './training-threads.js';
 
@@ -23,54 +25,70 @@ export interface TrainOptions extends Omit<RunOptions, 'out'> {
   out?: string;
   replan: boolean;
   mode?: Mode;
+  processes?: number;
 }
 
 /**
- * Trains what the options ask for, until it is done or Control-C comes.
+ * Trains what the options ask for, until it is done or Control-C comes: in this process, in several that
+ * it starts, or as one of several that mpirun or srun started.
+ *
  * @throws UserError for options, data and folders that do not fit
  */
-export async function trainedRun({
-  out: place,
-  replan,
-  mode,
-  ...options
-}: TrainOptions): Promise<Outcome> {
+export async function trainedRun(options: TrainOptions): Promise<Outcome> {
+  const { processes: count = 1 } = options;
+  const started = startedProcess();
+  if (started) return withOthers(started, (processes) => trainedHere(options, processes));
+  if (count === 1) return trainedHere(options);
+  const resume = options.resume || options.replan;
+  const out = runFolderOf(options.out, options, resume);
+  if (options.data === undefined || resume) {
+    // What is wrong is said once, before there are several who could say it.
+    const asked = { ...options, out, resume };
+    const { experiment, named } = await runToTrain(asked);
+    await openRunData(experiment, named, asked, { rank: 0, size: count });
+  }
+  return startProcesses(count, out);
+}
+
+/** @param processes present where this is one of several */
+async function trainedHere(
+  { out: place, replan, mode, ...options }: TrainOptions,
+  processes?: Processes,
+): Promise<Outcome> {
+  const alone = <T>(work: () => Promise<T>) => processes?.alone(work) ?? work();
+  const isFirst = !processes || processes.rank === 0;
   const resume = options.resume || replan;
   const out = runFolderOf(place, options, resume);
   const asked = { ...options, out, resume };
-  const { experiment, name, named, recorded } = await runToTrain(asked);
+  const decide = () => runToTrain(asked);
+  const { experiment, name, named, recorded } = await (processes?.decided(decide) ?? decide());
   const { config, settings } = experiment;
   const family = familyOf(config.kind);
-  const opened = await openRunData(experiment, named, asked);
-  await chooseTrainingThreads(experiment, mode ?? recorded?.mode, recorded?.threads);
+  const opened = await alone(() => openRunData(experiment, named, asked, processes));
+  if (!processes)
+    await chooseTrainingThreads(experiment, mode ?? recorded?.mode, recorded?.threads);
   const engine = await startEngine();
-  const [data, validation] = await captioned(opened, config, named.textEncoder);
+  const [data, validation] = await alone(() => captioned(opened, config, named.textEncoder));
   const from = options.from === undefined ? undefined : await readStartingPoint(options.from);
-  console.error(
+  const begun =
     `${experiment.name}: ${family.title(config)} on ${named.data}, ${counted(settings.steps, 'step')} of ` +
-      `${counted(settings.batchSize, 'image')}, into ${out}, ${engine.version}`,
-  );
+    `${counted(settings.batchSize, 'image')}, into ${out}, ${engine.version}`;
+  if (isFirst) console.error(processes ? `${begun}, ${processes.size} processes` : begun);
   const { finish, ...calls } = trainingProgress(settings.steps);
-  const { model, finished, records } = await untilInterrupted((signal) =>
-    train({
-      family,
-      config,
-      settings,
-      data,
-      validation,
-      folder: out,
+  const { model, finished, records } = await untilInterrupted((signal) => {
+    if (processes) signal.addEventListener('abort', () => processes.stop());
+    return train({
+      ...{ family, config, settings, data, experiment: name, named, from, mode },
+      ...(isFirst && { validation, folder: out, ...calls }),
       resume: replan ? 'replanned' : resume,
-      experiment: name,
-      named,
-      from,
-      mode,
-      ...calls,
-      signal,
-    }),
-  ).finally(() => {
+      ...(processes && { parallel: processes }),
+      signal: processes?.signal ?? signal,
+    });
+  }).finally(() => {
     finish();
     if (from) tf.dispose(from.state);
   });
   disposeModel(model);
-  return runOutcome({ experiment, name, out, classes: data.classes, finished, records, engine });
+  const ended = { experiment, name, out, classes: data.classes, finished, records, engine };
+  return runOutcome({ ...ended, processes });
 }

@@ -1,6 +1,7 @@
 import type { EngineReport } from '../core/engine.js';
 import { optionTexts } from '../models/experiments.js';
 import { familyOf } from '../models/registry.js';
+import type { Processes } from '../processes/index.js';
 import { type Progress, startProgress } from '../show/progress.js';
 import { tableText, wordsInLines } from '../show/table.js';
 import { type Experiment, knownExperiments } from '../training/experiment.js';
@@ -39,11 +40,13 @@ interface EndedRun extends Pick<TrainingResult, 'finished' | 'records'> {
   /** Names of the classes of its data. */
   classes: readonly string[];
   engine: EngineReport;
+  /** Present where several trained it together. */
+  processes?: Processes | undefined;
 }
 
 /** What `tarflow train` ends with: the last losses, and how to look at samples, or to go on. */
 export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun): Outcome {
-  const { finished, records, engine } = run;
+  const { finished, records, engine, processes } = run;
   const command = shellWords(['npx', 'tarflow', 'train', '--out', out, '--resume']);
   const { checkpoint } = new RunFolder(out);
   const steps = records.at(-1)?.step ?? 0;
@@ -61,6 +64,7 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
       dataShare,
       checkpoint,
       engine,
+      ...(processes && { processes: processes.size, traffic: processes.traffic }),
       resume: finished ? undefined : command,
     },
     text: finished
@@ -68,10 +72,17 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
           `Trained ${counted(steps, 'step')}; the model is ${checkpoint}`,
           ...(validation ? [validationText(validation, nats)] : []),
           `${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`,
+          ...(processes ? [trafficText(processes)] : []),
           ...samplingHint(experiment, classes, out),
         ].join('\n')
       : `Stopped and saved after step ${steps} of ${experiment.settings.steps}. To go on:\n  ${command}`,
   };
+}
+
+function trafficText({ size, traffic }: Processes): string {
+  const { means, bytes, waitingSeconds: waited, exchangeSeconds: taken } = traffic;
+  const each = [bytes / 1e6, 1000 * taken, 1000 * waited].map((sum) => (sum / means).toFixed(2));
+  return `${size} processes: of a step ${each[0]} MB left each, in ${each[1]} ms, after ${each[2]} ms of waiting`;
 }
 
 /** How to look at samples of a flow that was trained on noisy pictures. */

@@ -111,6 +111,8 @@ export async function validate(
     for (const [column, value] of Object.entries(merged(found))) {
       sums[column] = (sums[column] ?? 0) + Number(value);
     }
+    // Let timers and signals run.
+    await new Promise(setImmediate);
   }
   const validation: Validation = { loss: sums.loss / batches };
   for (const [column, sum = 0] of Object.entries(sums)) validation[column] = sum / batches;

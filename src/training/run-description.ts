@@ -83,6 +83,8 @@ const runDescription = z.object({
   mode: z.enum(['graph', 'xla', 'eager']),
   /** How they use threads, on which it depends too. */
   threads: z.enum(['divided', 'undivided']),
+  /** How many processes share each step, on which it depends too; absent for one. */
+  processes: z.int().optional(),
   /** Earlier values of settings that were changed, and the step until which each held. */
   history: z.array(z.object({ until: z.number(), plan: z.custom<Changeable>() })).optional(),
 });

@@ -47,6 +47,8 @@ interface HowToRun {
   /** What of the data set it is trained on. */
   split: Split;
   named?: NamedData | undefined;
+  /** How many processes share each step, where there are several. */
+  processes?: number | undefined;
 }
 
 interface OpenedRun {
@@ -173,12 +175,12 @@ export class RunFolder {
 
   private async begin(
     description: TrainedThing,
-    { asked, usual, split, named }: HowToRun,
+    { asked, usual, split, named, processes }: HowToRun,
   ): Promise<OpenedRun> {
     await this.checkFree();
     const mode = asked ?? usual;
     await writeAtomically(this.log, '');
-    await this.describe({ ...description, split, named, mode, threads: threadUse() });
+    await this.describe({ ...description, split, named, mode, threads: threadUse(), processes });
     return { from: description.from, mode, saved: undefined };
   }
 
@@ -227,6 +229,7 @@ export class RunFolder {
       named: how.named ?? described.named,
       mode: how.asked ?? described.mode,
       threads: threadUse(),
+      processes: how.processes,
       ...(!isSame && { history: [...history, { until: step, plan: changeable(before) }] }),
     };
     if (differences(next, described).length > 0) await this.describe(next);

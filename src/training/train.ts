@@ -64,10 +64,17 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   signal?: AbortSignal;
 }
 
-/** Which of several processes this one is: it takes its share of each batch. */
+/** Which of several processes this one is: it takes its share of each batch. The first one has the folder. */
 export interface Parallel extends Share {
   /** Called after each gradient, which all processes then apply. */
   mean: MeanOverProcesses;
+  /**
+   * What the first process begins with, in all of them: a value that JSON can hold, and tensors with the
+   * same names and shapes in all. They are the caller's, as are those that it gave. Absent: all begin alike.
+   */
+  fromFirst?<T>(value: T, tensors: Leaves): Promise<{ value: T; tensors: Leaves }>;
+  /** Does what the others wait for: validation and saving. Absent: just does it. */
+  alone?<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** What a training gives. */
@@ -131,10 +138,12 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   run: CheckedRun<C, P>,
 ): Promise<TrainingResult<C, P>> {
   const { settings, spec, batchOptions, data, validation, signal } = run;
-  const { program, mode, records, saved, stepsBehind, stepsOfMean } = await begin(folder, run);
-  let step = saved?.step ?? 0;
+  const begun = await begin(folder, run);
+  const { program, mode, records, stepsBehind, stepsOfMean } = begun;
+  let { step } = begun;
   let savedStep = step;
   const details = (): CheckpointDetails => detailsOf(run, stepsBehind + step);
+  const alone = (work: () => Promise<void>) => run.parallel?.alone?.(work) ?? work();
   const save = async (): Promise<void> => {
     const state = program.read();
     try {
@@ -158,7 +167,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   const batches = batchSource(batchOptions, step, settings.steps, run.parallel);
   try {
     // A save that was cut short left a state without its checkpoint.
-    if (saved && !saved.checkpointed) await save();
+    if (begun.halfSaved) await alone(save);
     await run.onBegin?.({ step, mode });
     while (step < settings.steps && !signal?.aborted) {
       const begun = performance.now();
@@ -179,19 +188,22 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
         imagesPerSecond: settings.batchSize / ((ended - begun) / 1000),
         dataShare: (made - begun) / (ended - begun),
       };
-      if (validation && isDue(settings.validateEvery, step, settings)) {
-        const heldOut = { ...batchOptions, data: validation };
-        record.validation = await validate(program, spec, heldOut, settings.validationImages);
-        checkFinite(`The validation loss after step ${step}`, record.validation.loss);
-      }
-      records.push(record);
-      await folder?.append(record);
-      if (folder && isDue(settings.saveEvery, step, settings)) await save();
+      const keep = async (): Promise<void> => {
+        if (validation && isDue(settings.validateEvery, step, settings)) {
+          const heldOut = { ...batchOptions, data: validation };
+          record.validation = await validate(program, spec, heldOut, settings.validationImages);
+          checkFinite(`The validation loss after step ${step}`, record.validation.loss);
+        }
+        records.push(record);
+        await folder?.append(record);
+        if (folder && isDue(settings.saveEvery, step, settings)) await save();
+      };
+      await alone(keep);
       await run.onStep?.(record);
       // Let timers and signals run.
       await new Promise(setImmediate);
     }
-    if (folder && signal?.aborted && step < settings.steps) await save();
+    if (folder && signal?.aborted && step < settings.steps) await alone(save);
     const model = extractModel(spec, program.read());
     return { model, details: details(), records, finished: step >= settings.steps };
   } finally {
@@ -208,8 +220,10 @@ function isDue(every: number, step: number, { steps }: TrainingSettings): boolea
 interface BegunRun {
   program: TrainingProgram;
   mode: Mode;
-  /** Present where the run goes on from a state. */
-  saved: { step: number; checkpointed: boolean } | undefined;
+  /** Steps that are done already. */
+  step: number;
+  /** Whether the state of that step is saved without its checkpoint. */
+  halfSaved: boolean;
   /** Of the steps that are done already. */
   records: StepRecord[];
   /** Training steps behind what the run began with. */
@@ -236,11 +250,18 @@ async function begin<C extends ModelConfig, P extends Tree>(
     from: run.from && fileOf(run.from),
   };
   const usual = usualMode(spec, settings);
-  const how = { asked: run.mode, usual, split: data.split, named: run.named };
+  const how = {
+    ...{ asked: run.mode, usual, split: data.split, named: run.named },
+    processes: parallel?.size,
+  };
   const opened = await folder?.open(description, run.resume ?? false, how);
-  const mode = opened?.mode ?? run.mode ?? usual;
-  const from = opened?.from ?? description.from;
   const saved = opened?.saved;
+  const own = {
+    mode: opened?.mode ?? run.mode ?? usual,
+    from: opened?.from ?? description.from,
+    step: saved?.step ?? 0,
+  };
+  const { from } = own;
   if (from && !saved && !run.from) {
     throw new UserError(
       `The run in ${run.folder} began with ${from.checkpoint} and was stopped before it saved`,
@@ -252,6 +273,14 @@ async function begin<C extends ModelConfig, P extends Tree>(
   const fixed: Record<string, Leaves> = {};
   try {
     state = saved?.state ?? (await firstState(run));
+    let { mode, from, step } = own;
+    if (parallel?.fromFirst) {
+      const given = state;
+      const got = await parallel.fromFirst(own, given);
+      ({ mode, from, step } = got.value);
+      state = got.tensors;
+      tf.dispose(given);
+    }
     for (const { objective } of spec.tasks) {
       if (objective.fixed) fixed[objective.name] = await objective.fixed(spec.config);
     }
@@ -261,12 +290,13 @@ async function begin<C extends ModelConfig, P extends Tree>(
       step: stepOptions(settings),
       mode,
       precision: settings.precision,
-      mean: parallel?.mean,
+      mean: parallel && ((tensors) => parallel.mean(tensors)),
       fixed,
     });
     const stepsBehind = from?.steps ?? 0;
     const stepsOfMean = from && stepsBehind === 0 ? Number.POSITIVE_INFINITY : stepsBehind;
-    return { program, mode, saved, records, stepsBehind, stepsOfMean };
+    const halfSaved = saved !== undefined && !saved.checkpointed;
+    return { program, mode, step, halfSaved, records, stepsBehind, stepsOfMean };
   } catch (error) {
     if (!run.resume) await folder?.abandon();
     throw error;

@@ -83,7 +83,7 @@ class BatchThread implements BatchSource {
     { config, objectives, settings, data }: BatchOptions,
     private readonly first: number,
     private readonly end: number,
-    share: Share,
+    { rank, size }: Share,
     /** Makes the batches of a family that the thread does not know. */
     private readonly make: (step: number) => Promise<Batch>,
   ) {
@@ -95,7 +95,7 @@ class BatchThread implements BatchSource {
       objectives: objectives.map(({ name }) => name),
       settings: { batchSize, dropLabel, flip, noise, seed },
       source: data.description,
-      share,
+      share: { rank, size },
       port: port2,
       made: this.made,
     };

@@ -1,0 +1,3 @@
+/** Several processes that work together, by MPI. */
+export { joinProcesses, type Processes } from './processes.js';
+export { type StartedProcess, startedProcess } from './start.js';
