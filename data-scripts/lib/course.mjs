@@ -23,7 +23,7 @@ import { SetupError } from './setup-error.mjs';
  * @property {string} id
  * @property {'code' | 'markdown'} cell_type
  * @property {string[]} source
- * @property {{ nbgrader?: { grade: boolean, solution: boolean, grade_id: string, points?: number } }} metadata
+ * @property {{ jupyter?: { source_hidden?: boolean }, nbgrader?: { grade: boolean, solution: boolean, grade_id: string, points?: number } }} metadata
  * @property {{ data?: Record<string, unknown>, metadata?: Record<string, any> }[]} [outputs]
  */
 

@@ -42,6 +42,10 @@ function faultsOfForm({ cells }) {
   return [
     cells.length > most.cells && `${cells.length} cells`,
     words > most.words && `${words} words`,
+    ...cells.map(({ id, metadata: { jupyter, nbgrader } }) => {
+      const tells = nbgrader?.grade && !nbgrader.solution && !jupyter?.source_hidden;
+      return tells && `${id} shows its hints: fold it`;
+    }),
     withImports.length !== 1 && `${withImports.length} cells with imports, expected one`,
     !texts.some((text) => text.includes('<details>')) && 'no answer that is folded away',
     /recordClaim/.test(code.join('\n')) && 'it records a claim',
