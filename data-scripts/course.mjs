@@ -157,7 +157,10 @@ function currentCommit(root) {
   return git('rev-parse', 'HEAD') + (changed ? ' and changes' : '');
 }
 
-/** @param {string} root */
+/**
+ * @param {string} root
+ * @returns {{ units: string[], kernel: keyof typeof kernels, release: boolean }}
+ */
 function readArguments(root) {
   const all = listUnits(root);
   const usage = 'Usage: npm run course -- [--only 01,02] [--kernel tarflow|tslab] [--release]';

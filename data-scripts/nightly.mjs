@@ -12,6 +12,7 @@ import { runMain, SetupError } from './lib/setup-error.mjs';
 import { newContext, runSteps } from './lib/steps.mjs';
 import { setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
+import { nbgrader } from './steps/nbgrader.mjs';
 
 /** These look at sources or drive other programs; no version of Node.js changes what they find. */
 const leftOut = ['test/checks/**', 'test/browser/**', 'test/data-scripts/**'];
@@ -24,7 +25,7 @@ await runMain(async () => {
   const context = newContext();
   const { root, env, progress } = context;
   await setUp(context, { optional: true });
-  await runSteps([build], context);
+  await runSteps([nbgrader, build], context);
 
   /** @type {{ title: string, status: number, seconds: number }[]} */
   const outcomes = [];
@@ -57,7 +58,8 @@ await runMain(async () => {
     await runTests(`Node.js ${version}`, program, ofProjects);
   }
   if (!asked || ofNotebooks.length > 0) {
-    const files = asked ? ofNotebooks : [path.join('test', 'notebooks', 'notebooks.test.mjs')];
+    const all = ['notebooks', 'course'].map((name) => `test/notebooks/${name}.test.mjs`);
+    const files = asked ? ofNotebooks : all;
     await runTests('Notebooks', process.execPath, ['--project', 'notebooks', ...files]);
   }
   for (const { title, status, seconds } of outcomes) {

@@ -5,10 +5,12 @@ import { runMain, SetupError } from './lib/setup-error.mjs';
 import { newContext, runSteps } from './lib/steps.mjs';
 import { setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
+import { nbgrader } from './steps/nbgrader.mjs';
 
 await runMain(async () => {
   const context = newContext();
   await setUp(context, { optional: true });
+  await runSteps([nbgrader], context);
   try {
     await runSteps([build], context);
   } catch (error) {

@@ -23,7 +23,7 @@ import { SetupError } from './setup-error.mjs';
  * @property {string} id
  * @property {'code' | 'markdown'} cell_type
  * @property {string[]} source
- * @property {{ nbgrader?: { grade: boolean, solution: boolean, grade_id: string, points?: number } }} metadata
+ * @property {{ jupyter?: { source_hidden?: boolean }, nbgrader?: { grade: boolean, solution: boolean, grade_id: string, points?: number } }} metadata
  * @property {{ data?: Record<string, unknown>, metadata?: Record<string, any> }[]} [outputs]
  */
 
@@ -126,12 +126,13 @@ export async function studentsVersions(context, units) {
  *
  * @param {import('./steps.mjs').Context} context
  * @param {string} unit
+ * @param {number} [rounds] how many wrong answers to each blank at most
  * @returns {Promise<{ points: number, wrongAnswers: number, faults: string[] }>}
  */
-export async function judgeUnit(context, unit) {
+export async function judgeUnit(context, unit, rounds = Infinity) {
   const { root } = context;
   const source = readNotebook(sourceFile(root, unit));
-  const wrong = wrongAnswers(root, unit);
+  const wrong = byRound(wrongAnswers(root, unit)).slice(0, rounds).flat();
   return withCourse(context, [unit], async (folder) => {
     await nbgraderCommand(context, ['release', folder, unit]);
     const released = readNotebook(releasedFile(folder, unit));

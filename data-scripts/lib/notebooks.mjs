@@ -5,7 +5,7 @@ import { venvProgram } from './places.mjs';
 import { run } from './run.mjs';
 
 /**
- * The notebooks of a folder in their order.
+ * The notebooks of a folder in their order, without those of the course, which `npm run course` executes.
  *
  * @param {string} folder
  * @returns {string[]} paths
@@ -13,6 +13,7 @@ import { run } from './run.mjs';
 export function listNotebooks(folder) {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ipynb') && !name.includes('.ipynb_checkpoints'))
+    .filter((name) => name.split(path.sep)[0] !== 'course')
     .sort()
     .map((name) => path.join(folder, name));
 }
@@ -141,9 +142,10 @@ for notebook in notebooks:
  *
  * @param {string} root the project's folder
  * @param {readonly string[]} notebooks
+ * @param {Record<string, boolean>} [compilerOptions] that differ
  * @returns {Promise<string | undefined>} the compiler's messages, undefined when there are none
  */
-export async function checkNotebooks(root, notebooks) {
+export async function checkNotebooks(root, notebooks, compilerOptions = {}) {
   const folder = temporaryFolder(root, 'strict');
   try {
     const python = venvProgram(root, 'python');
@@ -151,7 +153,7 @@ export async function checkNotebooks(root, notebooks) {
     if (converted.status !== 0) return converted.output;
     writeFileSync(
       path.join(folder, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../tsconfig.json', include: ['*.mts'] }),
+      JSON.stringify({ extends: '../../tsconfig.json', compilerOptions, include: ['*.mts'] }),
     );
     const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
     const { status, output } = await run(process.execPath, [compiler, '-p', folder], {

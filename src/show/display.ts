@@ -3,13 +3,12 @@ import * as path from 'node:path';
 
 /**
  * One thing to show, in several forms, of which the front end picks the richest that it can draw.
- * Text is always among them, for a terminal and for readers of raw notebooks.
+ * Text is always among them, for a terminal and for readers of raw notebooks. A picture is base64.
  */
 export interface MimeBundle {
   'text/plain': string;
   'text/html'?: string;
   'text/markdown'?: string;
-  /** Base64. */
   'image/png'?: string;
   /** A JSON object, not its text. */
   'application/vnd.vegalite.v5+json'?: Record<string, unknown>;

@@ -49,9 +49,7 @@ export async function imageGrid(images: Images, options: GridOptions = {}): Prom
 export async function showImages(images: Images, options: GridOptions = {}): Promise<void> {
   const { png, size } = await draw(images, options);
   const small = await sharp()(png).png(pagePng).toBuffer();
-  const [count, channels, height, width] = images.shape;
-  const what = `[images] ${count} × ${channels} × ${height} × ${width}`;
-  const text = options.title ? `${what} ${options.title}` : what;
+  const text = `[images] ${images.shape.join(' × ')} ${options.title ?? ''}`.trimEnd();
   displayPng(small, text, { ...size, alt: options.description ?? text });
 }
 

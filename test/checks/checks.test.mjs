@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { listUnits, sourceFile } from '../../data-scripts/lib/course.mjs';
 import { checkNotebooks, listNotebooks } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { run } from '../../data-scripts/lib/run.mjs';
@@ -29,5 +30,9 @@ describe('the whole project', () => {
   const folder = path.join(projectRoot, 'notebooks');
   test.runIf(existsSync(folder))('notebooks type-check with the strict settings', async () => {
     expect(await checkNotebooks(projectRoot, listNotebooks(folder))).toBeUndefined();
+    // Students read `x[i]` as a number.
+    const units = listUnits(projectRoot).map((unit) => sourceFile(projectRoot, unit));
+    const plain = { noUncheckedIndexedAccess: false };
+    expect(await checkNotebooks(projectRoot, units, plain)).toBeUndefined();
   });
 });

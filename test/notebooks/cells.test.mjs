@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
+import { listUnits, sourceFile } from '../../data-scripts/lib/course.mjs';
 import { listNotebooks } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { madeNotebook } from './made-notebook.mjs';
@@ -84,7 +85,8 @@ function foreignShorthands(text) {
 }
 
 describe.runIf(existsSync(folder))('the notebooks', () => {
-  const files = existsSync(folder) ? listNotebooks(folder) : [];
+  const units = listUnits(projectRoot).map((unit) => sourceFile(projectRoot, unit));
+  const files = [...listNotebooks(folder), ...units];
 
   test.each(files.map((file) => [path.basename(file), file]))(
     '%s has short cells, test splits by testImages alone, and no shorthand of a foreign name',

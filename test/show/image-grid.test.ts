@@ -156,7 +156,9 @@ test('showImages sends a picture in its own size, or prints what it shows', asyn
   const { width, height } = await sharp(
     Buffer.from(output?.data['image/png'] as string, 'base64'),
   ).metadata();
-  expect(output?.metadata).toEqual({ 'image/png': { width, height } });
+  expect(output?.metadata).toEqual({
+    'image/png': { width, height, alt: '[images] 3 × 1 × 2 × 2 Samples' },
+  });
   leaveNotebook();
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});
   await showImages(grey, { title: 'Samples' });

@@ -26,7 +26,7 @@ export async function showSlider({ label, alt, frames: all }: Slider): Promise<v
   const middle = Math.floor(frames.length / 2);
   const pictures = await Promise.all(
     frames.map(async ({ at, picture }) => ({
-      text: `${alt}; ${label} ${at}`,
+      text: `${alt} (${label} ${at})`,
       at: `${at}`,
       png: Buffer.from(
         picture instanceof Uint8Array ? picture : await renderChart(picture),

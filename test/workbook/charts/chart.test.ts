@@ -237,8 +237,8 @@ describe('showChart', () => {
     const png = Buffer.from(data['image/png'] as string, 'base64');
     expect(fs.readFileSync(file).equals(png)).toBe(true);
     const { width, height } = await sharp(png).metadata();
-    const page = metadata['image/png'] as { width: number; height: number };
-    expect(page).toEqual({ width: Math.round(width / 2), height: Math.round(height / 2) });
+    const size = { width: Math.round(width / 2), height: Math.round(height / 2) };
+    expect(metadata['image/png']).toEqual({ ...size, alt: 'Another title' });
   });
 
   test('prints the titles in plain Node', async () => {

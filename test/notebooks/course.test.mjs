@@ -1,0 +1,104 @@
+import { readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import {
+  judgeUnit,
+  listUnits,
+  readNotebook,
+  sourceFile,
+  studentsFile,
+  studentsVersions,
+  unitKey,
+} from '../../data-scripts/lib/course.mjs';
+import { executeNotebook, temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
+import { projectRoot } from '../../data-scripts/lib/places.mjs';
+import { newContext } from '../../data-scripts/lib/steps.mjs';
+
+const context = newContext();
+const units = listUnits(projectRoot);
+const nightly = Boolean(process.env.TARFLOW_NIGHTLY);
+
+/** The most that a unit may have; pixels of the page. */
+const most = { cells: 25, words: 1200, width: 700 };
+
+/** @param {import('../../data-scripts/lib/course.mjs').Cell} cell */
+const textOf = ({ source }) => [source].flat().join('');
+
+/**
+ * What is wrong with a unit's form, in words.
+ *
+ * @param {ReturnType<typeof readNotebook>} notebook
+ */
+function faultsOfForm({ cells }) {
+  const texts = cells.filter((cell) => cell.cell_type === 'markdown').map(textOf);
+  const words = texts.join(' ').split(/\s+/).length;
+  const pictures = cells.flatMap(({ id, outputs = [] }) =>
+    outputs
+      .filter(({ data }) => data?.['image/png'])
+      .map(({ metadata }) => ({ id, ...metadata?.['image/png'] })),
+  );
+  const withImports = cells.filter((cell) => /^import /m.test(textOf(cell)));
+  const code = cells.filter((cell) => cell.cell_type === 'code').map(textOf);
+  return [
+    cells.length > most.cells && `${cells.length} cells`,
+    words > most.words && `${words} words`,
+    ...cells.map(({ id, metadata: { jupyter, nbgrader } }) => {
+      const tells = nbgrader?.grade && !nbgrader.solution && !jupyter?.source_hidden;
+      return tells && `${id} shows its hints: fold it`;
+    }),
+    withImports.length !== 1 && `${withImports.length} cells with imports, expected one`,
+    !texts.some((text) => text.includes('<details>')) && 'no answer that is folded away',
+    /recordClaim/.test(code.join('\n')) && 'it records a claim',
+    ...pictures.map(({ id, width }) => !(width <= most.width) && `${id} is ${width} wide`),
+    ...pictures.map(({ id, alt }) => !alt && `${id} shows a picture without alternative text`),
+    ...cells.map(({ id, metadata: { nbgrader } }) => {
+      return nbgrader && nbgrader.grade_id !== id && `${id} is ${nbgrader.grade_id} to nbgrader`;
+    }),
+  ].filter((fault) => fault);
+}
+
+describe('the course', () => {
+  /** @type {Map<string, string>} */
+  let generated;
+  /** @type {Record<string, { unit: string, pass: boolean, minutes: number, tslab: boolean }>} */
+  let results;
+
+  beforeAll(async () => {
+    generated = await studentsVersions(context, units);
+    results = JSON.parse(readFileSync(path.join(projectRoot, 'results', 'course.json'), 'utf8'));
+  }, 5 * 60_000);
+
+  test.each(units)('%s keeps to the form of a unit', (unit) => {
+    expect(faultsOfForm(readNotebook(sourceFile(projectRoot, unit)))).toEqual([]);
+  });
+
+  test.each(units)("the students' version of %s is what nbgrader makes of its source", (unit) => {
+    expect(readFileSync(studentsFile(projectRoot, unit), 'utf8')).toBe(generated.get(unit));
+    expect(generated.get(unit)).not.toMatch(/BEGIN (SOLUTION|HIDDEN TESTS)/);
+  });
+
+  test.each(units)('%s has passed npm run course as it is now, under both kernels', (unit) => {
+    const expected = { unit: unitKey(projectRoot, unit), pass: true, tslab: true };
+    expect(results[unit]).toMatchObject(expected);
+    expect(results[unit]?.minutes).toBeLessThanOrEqual(10);
+  });
+
+  // By day two units, and the first wrong answer to each blank; at night all.
+  test.concurrent.each(nightly ? units : units.slice(0, 2))(
+    'nbgrader gives right answers all points in %s, and others none and a helpful message',
+    async (unit) => {
+      const { points, faults } = await judgeUnit(context, unit, nightly ? Infinity : 1);
+      expect(faults).toEqual([]);
+      expect(points).toBeGreaterThan(0);
+    },
+  );
+
+  test.runIf(nightly).each(units)('%s runs under plain tslab', async (unit) => {
+    const folder = temporaryFolder(projectRoot, 'tslab');
+    const options = { output: path.join(folder, `${unit}.ipynb`), kernel: 'tslab-plain' };
+    const source = sourceFile(projectRoot, unit);
+    const { error } = await executeNotebook(projectRoot, source, process.env, options);
+    rmSync(folder, { recursive: true });
+    expect(error).toBeUndefined();
+  });
+});
