@@ -2,7 +2,7 @@ import { UserError } from '../core/errors.js';
 import type { FeatureMoments, FeatureRows } from '../evaluation/feature-statistics.js';
 import { featureStatistics } from '../evaluation/feature-statistics.js';
 import { frechetDistance } from '../evaluation/frechet-distance.js';
-import { featuresOf, statisticsOfImages } from '../evaluation/image-features.js';
+import { statisticsOfImages } from '../evaluation/image-features.js';
 import {
   type KernelInceptionDistance,
   kernelInceptionDistance,
@@ -13,7 +13,7 @@ import { resamplingError } from '../evaluation/resampling-error.js';
 import type { StoredStatistics } from '../evaluation/statistics-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { startProgress } from '../show/progress.js';
-import { type ImageSet, keptStatisticsOf, seen } from './image-sets.js';
+import { featuresOfSet, type ImageSet, keptStatisticsOf, seen } from './image-sets.js';
 
 /** What is told of one set of images beside the real ones. */
 export interface Comparison extends Partial<NeighbourMeasures> {
@@ -45,8 +45,7 @@ export async function comparer(
   real: Real,
   { frechetOnly, seed, errors: draws }: ComparisonOptions,
 ): Promise<Compare> {
-  const features = (set: ImageSet, count: number) =>
-    seen(set, count, (images, options) => featuresOf(network, images, options));
+  const features = (set: ImageSet, count: number) => featuresOfSet(network, set, count);
   const error = (rows: FeatureRows, reference: FeatureMoments): number | undefined =>
     draws === undefined ? undefined : frechetError(rows, reference, draws, seed);
   if ('set' in real && !frechetOnly) {
@@ -67,7 +66,7 @@ export async function comparer(
   }
   const reference = 'set' in real ? await keptStatisticsOf(network, real.set, real.images) : real;
   return async (set, images, kind) => {
-    if (draws !== undefined) {
+    if (draws !== undefined || set.parts) {
       const rows = await features(set, images);
       const frechet = frechetDistance(rows, reference);
       return { images, frechet, frechetError: error(rows, reference) };

@@ -45,7 +45,7 @@ export interface ConditionsInTurn {
 }
 
 /**
- * What `count` images show, by labels or captions that take turns.
+ * What `count` images show, from number `from` on, by labels or captions that take turns.
  *
  * @throws UserError for labels or captions that the model does not know, and for an encoder that is not
  *   known or not the one of the training
@@ -55,30 +55,32 @@ export async function conditionsInTurn(
   checkpoint: string,
   options: ConditionOptions,
   count: number,
+  from = 0,
 ): Promise<ConditionsInTurn> {
-  const label = labelsInTurn(flow, checkpoint, options.label, count);
-  return { label, text: await captionsInTurn(flow, checkpoint, options, count) };
+  const range = { from, count };
+  const label = labelsInTurn(flow, checkpoint, options.label, range);
+  return { label, text: await captionsInTurn(flow, checkpoint, options, range) };
 }
 
 function labelsInTurn(
   { config, details }: LoadedModel,
   checkpoint: string,
   text: string | undefined,
-  count: number,
+  range: Range,
 ): number[] | undefined {
   if (text === undefined) return undefined;
   if (config.classes === 0) {
     throw new UserError(`${checkpoint} is a model without classes`, 'Leave --label out');
   }
   const chosen = text.split(',').map((part) => classOf(part.trim(), config, details.classNames));
-  return inTurn(chosen, count);
+  return inTurn(chosen, range);
 }
 
 async function captionsInTurn(
   { config, details }: LoadedModel,
   checkpoint: string,
   { text: captions, textEncoder: asked }: ConditionOptions,
-  count: number,
+  range: Range,
 ): Promise<tf.Tensor3D | undefined> {
   const { text, classes }: Conditioned = config;
   if (captions.length === 0 && asked === undefined) return undefined;
@@ -103,15 +105,20 @@ async function captionsInTurn(
   const encoder = await openTextEncoder(name);
   try {
     checkEncoder(encoder, checkpoint, text.width, details.textEncoder);
-    return await encoder.encode(inTurn(captions, count), { entries: text.entries });
+    return await encoder.encode(inTurn(captions, range), { entries: text.entries });
   } finally {
     encoder.dispose();
   }
 }
 
-function inTurn<T>(values: readonly T[], count: number): T[] {
-  const rounds = Array.from({ length: Math.ceil(count / values.length) }, () => values);
-  return rounds.flat().slice(0, count);
+/** Numbers of samples: `count` from `from` on. */
+interface Range {
+  from: number;
+  count: number;
+}
+
+function inTurn<T>(values: readonly T[], { from, count }: Range): T[] {
+  return Array.from({ length: count }, (_, i) => values[(from + i) % values.length]!);
 }
 
 function checkEncoder(

@@ -1,8 +1,14 @@
 import { featureNetworkNames } from '../evaluation/named-network.js';
 import { count, wholeNumber } from './arguments.js';
 import { defineCommand } from './command.js';
-import { type DistanceOptions, distanceOutcome, distanceText } from './distance-outcome.js';
+import {
+  type DistanceOptions,
+  distanceOutcome,
+  distanceText,
+  keepFeatures,
+} from './distance-outcome.js';
 import { imageSetForms } from './image-sets.js';
+import { partOption } from './sample-parts.js';
 
 /** `tarflow distance`: how far images are from real ones, by the features of a network. */
 export const distance = defineCommand({
@@ -38,6 +44,11 @@ export const distance = defineCommand({
         '--frechet-only',
         'only the Fréchet distance; statistics of real images are kept in the cache folder',
         false,
+      )
+      .addOption(
+        partOption(
+          'compute and keep the features of this part of `tarflow sample --part` alone, and compare nothing yet',
+        ),
       ),
   help: `\
 Prints the Fréchet distance (lower is better; biased upwards when images are few), the kernel distance
@@ -69,6 +80,10 @@ Examples:
   $ tarflow distance pictures/ imagenet_64_fid_stats.pth --network inception-v3:imagenet_64_fid_stats.pth
   $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`,
   async run(images: string, real: string, options: DistanceOptions) {
+    if (options.part) {
+      const kept = await keepFeatures(images, options.part, options.network);
+      return { json: kept, text: `Features of ${kept.images} images of ${kept.file} are kept` };
+    }
     const { outcome, names } = await distanceOutcome(images, real, options);
     return { json: outcome, text: distanceText(outcome, names) };
   },

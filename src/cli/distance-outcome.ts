@@ -14,7 +14,9 @@ import {
   least,
   type Real,
 } from './comparison.js';
+import { imagesShape } from './image-files.js';
 import { type ImageSet, openImageSet } from './image-sets.js';
+import { featuresOfPart, type Part, partFile } from './sample-parts.js';
 
 /** What the options of `tarflow distance` give. */
 export interface DistanceOptions extends ComparisonOptions {
@@ -22,6 +24,7 @@ export interface DistanceOptions extends ComparisonOptions {
   floor?: string;
   count?: number;
   size?: number;
+  part?: Part;
 }
 
 /** All that `tarflow distance` tells, as `--json` prints it. */
@@ -88,6 +91,26 @@ async function openReal(
   if (await isStatisticsFile(name)) return readStatistics(name);
   const set = await open(name);
   return { set, images: counted(set) };
+}
+
+/**
+ * Computes the features of a part of samples alone, which are kept beside them.
+ * @returns how many images they are of, and by which network
+ * @throws UserError where the part is not there
+ */
+export async function keepFeatures(
+  folder: string,
+  part: Part,
+  network: string,
+): Promise<{ file: string; images: number; network: string }> {
+  const file = partFile(folder, part);
+  await startEngine();
+  await imagesShape(file);
+  return withOwned(async (own) => {
+    const opened = own(await openFeatureNetwork(network));
+    const { shape } = await featuresOfPart(opened, file);
+    return { file, images: shape[0], network: opened.name };
+  });
 }
 
 /** What a mean and a covariance do not tell. */

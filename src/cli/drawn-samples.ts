@@ -16,11 +16,13 @@ import { denoisingOf } from './denoising.js';
 import { chosenSolvers } from './plans.js';
 
 /** Images sampled together. */
-const batchSize = 64;
+export const batchSize = 64;
 
 /** What says which samples are drawn, and how. */
 export interface DrawOptions extends GuidanceOptions, ConditionOptions, ExecutionOptions {
   count: number;
+  /** The number of the first sample. Default 0. */
+  from?: number;
   plan?: string;
   denoise?: number | true;
   sigma?: number;
@@ -39,8 +41,8 @@ export async function drawnSamples(
   options: DrawOptions,
   own: Own,
 ) {
-  const { count, seed, plan, priorTemperature, mode, precision, textEncoder } = options;
-  const conditions = await conditionsInTurn(flow, checkpoint, options, count);
+  const { count, from, seed, plan, priorTemperature, mode, precision, textEncoder } = options;
+  const conditions = await conditionsInTurn(flow, checkpoint, options, count, from);
   const { label, text } = conditions;
   own(text);
   const guidance = guidanceOf(flow, conditions, options);
@@ -54,6 +56,7 @@ export async function drawnSamples(
     sample(flow, {
       ...how,
       count,
+      ...(from !== undefined && { from }),
       seed,
       batchSize,
       text,

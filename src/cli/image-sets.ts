@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { didYouMean, UserError } from '../core/errors.js';
 import { nearestPath } from '../core/files.js';
-import { tf } from '../core/tf.js';
+import { tf, tidy } from '../core/tf.js';
 import {
   type DataSource,
   datasetForms,
@@ -12,16 +12,17 @@ import {
   openPictures,
 } from '../data/index.js';
 import { splits } from '../data/source.js';
-import type { FeatureStatistics } from '../evaluation/feature-statistics.js';
+import type { FeatureRows, FeatureStatistics } from '../evaluation/feature-statistics.js';
 import type { FeaturesOptions, ImagesToSee } from '../evaluation/image-features.js';
-import { keptStatistics } from '../evaluation/image-features.js';
+import { featuresOf, keptStatistics } from '../evaluation/image-features.js';
 import { withTensorFile } from '../formats/tensor-file.js';
 import { readDescription } from '../models/load-checkpoint.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { checkpointFile, checkpointName } from '../training/checkpoint.js';
 import { withProgress } from './command.js';
 import { dataName } from './data-options.js';
-import { isFolder, readImageTensor } from './image-files.js';
+import { imagesShape, isFolder, readImageTensor, readLatents } from './image-files.js';
+import { featuresOfPart, partsIn } from './sample-parts.js';
 
 /** Images to compare: how many there are, and some of them. */
 export interface ImageSet {
@@ -29,14 +30,16 @@ export interface ImageSet {
   length: number;
   image: ImageSize;
   /** The first `count`: a tensor that the caller frees, or a source and indices. */
-  first(count: number): ImagesToSee;
+  first(count: number): ImagesToSee | Promise<ImagesToSee>;
+  /** Files of `tarflow sample --part`, whose features are kept. */
+  parts?: readonly string[];
   dispose(): void;
 }
 
 /** What {@link openImageSet} takes, for help texts. */
 export const imageSetForms =
   `NAME/SPLIT for a data set, also SET:PATH/SPLIT (SPLIT: ${splits.join(', ')}), a .safetensors ` +
-  'file of `tarflow sample`, a folder of pictures, or that of a run for what it was trained on (RUN/SPLIT)';
+  'file of `tarflow sample`, a folder of pictures or of parts (--part), or that of a run for what it was trained on (RUN/SPLIT)';
 
 /** To which size images in files are brought. */
 export interface ImageSetSizes {
@@ -53,17 +56,7 @@ export interface ImageSetSizes {
 export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Promise<ImageSet> {
   const run = await ofRun(text);
   if (run) return run;
-  if (path.extname(text) === '.safetensors') {
-    const images = await readImageTensor(text);
-    const [length, channels, height, width] = images.shape;
-    return {
-      name: text,
-      length,
-      image: { channels, height, width },
-      first: (count) => tf.slice(images, 0, count),
-      dispose: () => images.dispose(),
-    };
-  }
+  if (path.extname(text) === '.safetensors') return ofTensor(text, await readImageTensor(text));
   const [, kind] = /^(\w+):./s.exec(text) ?? [];
   const [first = '', ...more] = text.split('/');
   const isNamed = datasetNames.includes(first) && more.length <= 1;
@@ -80,6 +73,8 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
     const image = sizes.asked ?? sizes.usual;
     return ofSource(text, await openDataset(text.slice(0, at), split, { image }));
   }
+  const parts = isFolder(text) ? await partsIn(text) : [];
+  if (parts.length > 0) return ofParts(text, parts);
   if (isFolder(text)) return ofSource(text, await openPictures(text, { image: sizes.asked }));
   const names = [...datasetNames, ...datasetForms];
   throw new UserError(
@@ -103,6 +98,38 @@ async function ofRun(text: string): Promise<ImageSet | undefined> {
   return ofSource(`${data.name}/${split}`, data);
 }
 
+function ofTensor(name: string, images: tf.Tensor4D): ImageSet {
+  const [length, channels, height, width] = images.shape;
+  return {
+    name,
+    length,
+    image: { channels, height, width },
+    first: (count) => tf.slice(images, 0, count),
+    dispose: () => images.dispose(),
+  };
+}
+
+/** Samples in several files, which are read when they are needed. */
+async function ofParts(name: string, parts: readonly string[]): Promise<ImageSet> {
+  let length = 0;
+  let image: ImageSize = { channels: 0, height: 0, width: 0 };
+  for (const file of parts) {
+    const shape = await imagesShape(file);
+    length += shape[0];
+    const [, channels, height, width] = shape;
+    image = { channels, height, width };
+  }
+  const first = async (count: number) => {
+    const { images } = await readLatents(parts);
+    return tidy(() => {
+      const some = tf.slice(images, 0, count);
+      images.dispose();
+      return some;
+    });
+  };
+  return { name, length, image, first, parts, dispose() {} };
+}
+
 function ofSource(name: string, data: DataSource): ImageSet {
   return {
     name,
@@ -120,13 +147,31 @@ export function seen<R>(
   look: (images: ImagesToSee, options: FeaturesOptions) => Promise<R>,
 ): Promise<R> {
   return withProgress(`Features of ${set.name}`, count, async (onProgress) => {
-    const images = set.first(count);
+    const images = await set.first(count);
     try {
       return await look(images, { onProgress });
     } finally {
       if (images instanceof tf.Tensor) images.dispose();
     }
   });
+}
+
+/** The features of the first images of a set, with a progress display; those of parts are kept. */
+export async function featuresOfSet(
+  network: FeatureNetwork,
+  set: ImageSet,
+  count: number,
+): Promise<FeatureRows> {
+  const { parts } = set;
+  if (!parts) return seen(set, count, (images, options) => featuresOf(network, images, options));
+  const data = new Float32Array(set.length * network.width);
+  let at = 0;
+  for (const file of parts) {
+    const rows = await featuresOfPart(network, file);
+    data.set(rows.data, at);
+    at += rows.data.length;
+  }
+  return { data: data.subarray(0, count * network.width), shape: [count, network.width] };
 }
 
 /** {@link keptStatistics} of the first images of a set, with a progress display. */

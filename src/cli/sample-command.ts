@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
+import { weightsDigest } from '../evaluation/test-readings.js';
+import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkPriorTemperature } from '../sampling/sample.js';
 import { strategyNames } from '../sampling/solvers/strategies.js';
 import {
@@ -14,12 +18,20 @@ import {
 } from './arguments.js';
 import { defineCommand, type Outcome, withModel } from './command.js';
 import { addConditionOptions, addGuidanceOptions } from './condition-options.js';
-import { type DrawOptions, drawnSamples } from './drawn-samples.js';
-import { checkDrawable, checkImagesWritable, outForms, writeImages } from './image-files.js';
+import { batchSize, type DrawOptions, drawnSamples } from './drawn-samples.js';
+import {
+  checkDrawable,
+  checkImagesWritable,
+  outForms,
+  writeImages,
+  writesFolder,
+} from './image-files.js';
+import { drawingOf, type Part, partFile, partOption, samplesOfPart } from './sample-parts.js';
 
 interface SampleOptions extends DrawOptions {
   size?: { height: number; width: number };
   columns?: number;
+  part?: Part;
   out: string;
 }
 
@@ -56,7 +68,10 @@ export const sample = defineCommand({
         'size of the images or latents of a STARFlow; may differ from that of its training, e.g. 16x32',
         imageSize,
       )
-      .option('--columns <n>', 'images in a row (default: a square)', count),
+      .option('--columns <n>', 'images in a row (default: a square)', count)
+      .addOption(
+        partOption('draw only this part of the samples, e.g. 3/8; --out is a folder for all parts'),
+      ),
   help: `\
 Examples:
   $ tarflow sample runs/density/checkpoint.safetensors --count 64 --out grid.png
@@ -69,12 +84,21 @@ Examples:
   $ tarflow decode runs/vae/checkpoint.safetensors --in two.safetensors --out two.png
   $ tarflow sample runs/density/checkpoint.safetensors --guidance 0.2 --temperature 0.3 \\
       --annealed --out sharper.png
-  $ tarflow sample runs/density/checkpoint.safetensors --count 1 --plan auto --out fast.png`,
+  $ tarflow sample runs/density/checkpoint.safetensors --count 1 --plan auto --out fast.png
+  $ tarflow sample runs/density/checkpoint.safetensors --count 50000 --part 3/8 --out samples/
+  $ tarflow distance samples/ fashion-mnist/train`,
   run,
 });
 
 async function run(checkpoint: string, options: SampleOptions): Promise<Outcome> {
-  const { count, out, columns, size } = options;
+  const { count, columns, size, part } = options;
+  if (part && !writesFolder(options.out)) {
+    throw new UserError(
+      `--part came for --out ${options.out}`,
+      'Expected a folder, which all parts share',
+    );
+  }
+  const out = part ? partFile(options.out, part) : options.out;
   if (columns !== undefined && path.extname(out) !== '.png') {
     throw new UserError(`--columns came for ${out}, which is no grid`, 'Leave it out');
   }
@@ -84,13 +108,45 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
     checkpoint,
     async ({ model, engine, own }) => {
       checkDrawable(model.config.image, out, `Samples of ${checkpoint}`);
-      const { images, about, ...drawing } = await drawnSamples(model, checkpoint, options, own);
+      const drawing = part && drawingDigest(model, options);
+      const range = part && samplesOfPart(count, batchSize, part);
+      if (drawing !== undefined && (await isDrawn(out, drawing))) {
+        return { json: { out, ...range }, text: `${out} is there` };
+      }
+      const drawn = await drawnSamples(model, checkpoint, { ...options, ...range }, own);
+      const { images, about: how, ...went } = drawn;
+      const about = { ...how, ...(part && { part: { ...part, ...range, drawing } }) };
       await writeImages(images, out, { columns, latents: model.details.latents, about });
       return {
-        json: { ...about, out, images: count, ...drawing, engine },
-        text: `${counted(count, 'sample')} in ${drawing.seconds.toFixed(1)} s: ${out}`,
+        json: { ...about, out, images: images.shape[0], ...went, engine },
+        text: `${counted(images.shape[0], 'sample')} in ${went.seconds.toFixed(1)} s: ${out}`,
       };
     },
     size ? { imageSize: size } : {},
+  );
+}
+
+/** Tells apart what parts of samples depend on: the weights, and all options but the part. */
+function drawingDigest(model: LoadedModel, { part, out, ...options }: SampleOptions): string {
+  const { config } = model;
+  const all = JSON.stringify([config, weightsDigest(model), options, part?.of]);
+  return createHash('sha256').update(all).digest('hex').slice(0, 16);
+}
+
+/**
+ * Whether a part is there already; what is no whole file is drawn anew.
+ * @throws UserError for one that was drawn otherwise
+ */
+async function isDrawn(file: string, drawing: string): Promise<boolean> {
+  if (!existsSync(file)) return false;
+  const found = await drawingOf(file).catch((error: unknown) => {
+    if (error instanceof UserError) return 'damaged';
+    throw error;
+  });
+  if (found === 'damaged') return false;
+  if (found === drawing) return true;
+  throw new UserError(
+    `${file} is there, of other weights or options`,
+    'Delete it, or give another folder as --out',
   );
 }

@@ -83,17 +83,46 @@ export class RunningStatistics {
   add(features: Features): this {
     const rows = finiteRows(features);
     const [count, width] = rows.shape;
+    if (this.count > 0 && count > 0) checkWidths(this.mean.length, width);
+    const step = Math.max(1, Math.floor(numbersAtATime / width));
+    for (let first = 0; first < count; first += step) {
+      const last = Math.min(first + step, count);
+      this.include(
+        sumsOf(new Float64Array(rows.data.subarray(first * width, last * width)), width),
+      );
+    }
+    return this;
+  }
+
+  /**
+   * Takes in what another one holds, by the exact update with its mean and scatter (Chan, Golub and LeVeque
+   * 1983).
+   *
+   * @returns itself
+   * @throws UserError for features of another width
+   */
+  include({ count, mean, scatter }: FeatureSums): this {
     if (count === 0) return this;
+    const width = mean.length;
     if (this.count === 0) {
       this.mean = new Float64Array(width);
       this.scatter = new Float64Array(width * width);
     }
     checkWidths(this.mean.length, width);
-    const step = Math.max(1, Math.floor(numbersAtATime / width));
-    for (let first = 0; first < count; first += step) {
-      const last = Math.min(first + step, count);
-      this.merge(new Float64Array(rows.data.subarray(first * width, last * width)), last - first);
+    const total = this.count + count;
+    const shift = mean.map((value, j) => value - this.mean[j]!);
+    const weight = (this.count * count) / total;
+    for (let i = 0; i < width; i++) {
+      for (let j = 0; j < width; j++) {
+        const between = weight * shift[i]! * shift[j]!;
+        this.scatter[i * width + j] =
+          this.scatter[i * width + j]! + scatter[i * width + j]! + between;
+      }
     }
+    shift.forEach((value, j) => {
+      this.mean[j]! += (value * count) / total;
+    });
+    this.count = total;
     return this;
   }
 
@@ -114,36 +143,20 @@ export class RunningStatistics {
     const covariance = this.scatter.map((value) => value / (count - 1));
     return { count, mean: this.mean.slice(), covariance };
   }
+}
 
-  /** The exact update by a part's own mean and scatter (Chan, Golub and LeVeque 1983). */
-  private merge(part: Float64Array, added: number): void {
-    const width = this.mean.length;
-    const mean = new Float64Array(width);
-    for (let at = 0; at < part.length; at += width) {
-      for (let j = 0; j < width; j++) {
-        mean[j] = mean[j]! + part[at + j]! / added;
-      }
-    }
-    for (let at = 0; at < part.length; at += width) {
-      for (let j = 0; j < width; j++) part[at + j] = part[at + j]! - mean[j]!;
-    }
-    const centred: DoubleMatrix = { rows: added, columns: width, data: part };
-    const scatter = doubleProduct(centred, centred, { transposeA: true }).data;
-    const total = this.count + added;
-    const shift = mean.map((value, j) => value - this.mean[j]!);
-    const weight = (this.count * added) / total;
-    for (let i = 0; i < width; i++) {
-      for (let j = 0; j < width; j++) {
-        const between = weight * shift[i]! * shift[j]!;
-        this.scatter[i * width + j] =
-          this.scatter[i * width + j]! + scatter[i * width + j]! + between;
-      }
-    }
-    shift.forEach((value, j) => {
-      this.mean[j]! += (value * added) / total;
-    });
-    this.count = total;
+/** Mean and scatter of rows, which are centred in place. */
+function sumsOf(rows: Float64Array, width: number): FeatureSums {
+  const count = rows.length / width;
+  const mean = new Float64Array(width);
+  for (let at = 0; at < rows.length; at += width) {
+    for (let j = 0; j < width; j++) mean[j] = mean[j]! + rows[at + j]! / count;
   }
+  for (let at = 0; at < rows.length; at += width) {
+    for (let j = 0; j < width; j++) rows[at + j] = rows[at + j]! - mean[j]!;
+  }
+  const centred: DoubleMatrix = { rows: count, columns: width, data: rows };
+  return { count, mean, scatter: doubleProduct(centred, centred, { transposeA: true }).data };
 }
 
 /** Features on the host. */

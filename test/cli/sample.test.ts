@@ -1,14 +1,17 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { tf } from '../../src/core/tf.js';
+import { readSafetensors } from '../../src/formats/safetensors.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
 import type { CheckpointDetails } from '../../src/training/checkpoint.js';
 import { savedFlow, smallConfig } from '../training/small.js';
 import {
   expectRefused,
   type Mistake,
+  type Outcome,
+  refused,
   succeeds,
   tarflow,
   temporaryFolder,
@@ -204,4 +207,113 @@ test('a checkpoint that is truncated or corrupt is named', async () => {
   await mistake(/checkpoint\.safetensors: headWidth 3 does not divide channels 8/);
   damaged('{\\"kind\\"', '[\\"kind\\"');
   await mistake(/checkpoint\.safetensors: the metadata 'config'.*JSON/);
+});
+
+describe('parts of samples', () => {
+  const judge = path.join('results', 'checkpoints', 'fashion-mnist-classifier.safetensors');
+  const network = ['--network', `classifier:${judge}`];
+
+  /** 150 samples of two classes in turn, in one file and in three parts. */
+  async function drawnBothWays() {
+    const folder = temporaryFolder();
+    const file = await checkpoint(folder, {
+      image: { channels: 1, height: 28, width: 28 },
+      patchSize: 14,
+    });
+    const whole = path.join(folder, 'whole.safetensors');
+    const parts = path.join(folder, 'parts');
+    const draw = (...more: string[]) =>
+      tarflow(
+        'sample',
+        file,
+        '--count',
+        '150',
+        '--label',
+        '2,0,1',
+        '--prior-temperature',
+        '0.2',
+        ...more,
+      );
+    await succeeds(draw('--out', whole));
+    return { whole, parts, draw };
+  }
+  const images = async (file: string) =>
+    Buffer.from((await readSafetensors(file)).tensors.images!.data.buffer);
+
+  test('are those of one process, bit for bit, and are compared like one file', async () => {
+    const { whole, parts, draw } = await drawnBothWays();
+    for (const part of ['3/3', '1/3', '2/3']) await succeeds(draw('--out', parts, '--part', part));
+    const files = [1, 2, 3].map((part) => path.join(parts, `part-${part}-of-3.safetensors`));
+    const joined = Buffer.concat(await Promise.all(files.map(images)));
+    expect(joined.equals(await images(whole))).toBe(true);
+
+    const kept = await succeeds(
+      tarflow('distance', parts, 'fashion-mnist/validation', '--part', '2/3', ...network, '--json'),
+    );
+    expect(JSON.parse(kept.stdout)).toMatchObject({ images: 64, file: files[1] });
+    const compare = async (what: string, ...more: string[]) => {
+      const real = ['fashion-mnist/validation', '--count', '140', ...more];
+      return JSON.parse(
+        (await succeeds(tarflow('distance', what, ...real, ...network, '--json'))).stdout,
+      );
+    };
+    for (const how of [[], ['--frechet-only']]) {
+      const [one, several] = [await compare(whole, ...how), await compare(parts, ...how)];
+      expect(several.frechet / one.frechet).toBeCloseTo(1, 5);
+      expect(several.precision).toBe(one.precision);
+    }
+    // Kept features are taken, and only those of the same samples.
+    const features = fs.readdirSync(parts).filter((name) => name.includes('.features-'));
+    expect(features).toHaveLength(3);
+    const before = await compare(parts, '--frechet-only');
+    fs.copyFileSync(files[0]!, files[1]!);
+    expect((await compare(parts, '--frechet-only')).frechet).not.toBe(before.frechet);
+  });
+
+  test('that are there are not drawn again; one that is lost or damaged is', async () => {
+    const { parts, draw } = await drawnBothWays();
+    const file = path.join(parts, 'part-2-of-3.safetensors');
+    const second = () => succeeds(draw('--out', parts, '--part', '2/3'));
+    await second();
+    const bytes = fs.readFileSync(file);
+    expect((await second()).stdout).toMatch(/part-2-of-3\.safetensors is there/);
+    for (const harm of [
+      () => fs.rmSync(file),
+      () => fs.writeFileSync(file, bytes.subarray(0, 5000)),
+    ]) {
+      harm();
+      expect((await second()).stdout).toMatch(/64 samples in/);
+      expect((await images(file)).byteLength).toBe(64 * 28 * 28 * 4);
+    }
+    expect(await refused(draw('--out', parts, '--part', '2/3', '--seed', '1'))).toMatch(
+      /is there, of other weights or options/,
+    );
+  });
+
+  test('say what is missing or does not fit', async () => {
+    const { parts, draw } = await drawnBothWays();
+    const compare = () => tarflow('distance', parts, 'fashion-mnist/validation', ...network);
+    const part = (text: string, ...more: string[]) => draw('--out', parts, '--part', text, ...more);
+    const first = () =>
+      tarflow('distance', parts, 'fashion-mnist/train', '--part', '1/3', ...network);
+    const mistakes: [() => Promise<Outcome>, RegExp][] = [
+      [() => part('4/3'), /Expected a number and of how many/],
+      [() => part('1/4'), /150 samples make 3 batches of 64.*Expected at most 3 parts/s],
+      [
+        () => draw('--out', `${parts}.png`, '--part', '1/3'),
+        /Expected a folder, which all parts share/,
+      ],
+      [first, /part-1-of-3/],
+    ];
+    for (const [run, message] of mistakes) expect(await refused(run())).toMatch(message);
+    await succeeds(part('1/3'));
+    await succeeds(part('3/3'));
+    expect(await refused(compare())).toMatch(
+      /2 files of parts without part 2, and part 1 is one of 3/,
+    );
+    await succeeds(part('2/3', '--seed', '5'));
+    expect(await refused(compare())).toMatch(
+      /part-2-of-3\.safetensors was drawn otherwise than .*part-1/,
+    );
+  });
 });

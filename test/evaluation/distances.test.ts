@@ -79,6 +79,23 @@ describe('statistics in parts', () => {
     const whole = held.add(rest).statistics();
     expect(new RunningStatistics(sums).add(rest).statistics()).toEqual(whole);
     expect(new RunningStatistics(sums).statistics().count).toBe(150);
+    // Parts that others counted are put together in any order.
+    const parts = [rest, first].map((part) => new RunningStatistics().add(part).sums());
+    const merged = parts
+      .reduce((all, part) => all.include(part), new RunningStatistics())
+      .statistics();
+    const largest = Math.max(...whole.covariance.map(Math.abs));
+    const apart = merged.covariance.map(
+      (value, i) => Math.abs(value - whole.covariance[i]!) / largest,
+    );
+    expect(Math.max(...apart)).toBeLessThan(1e-12);
+    expect(() =>
+      new RunningStatistics(sums).include({
+        count: 1,
+        mean: Float64Array.of(0),
+        scatter: Float64Array.of(0),
+      }),
+    ).toThrow(/width/);
   });
 
   test('with a part that cannot be taken stay as they were', () => {

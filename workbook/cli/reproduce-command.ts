@@ -4,6 +4,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { count, wholeNumber, wholeNumbers } from '../../src/cli/arguments.js';
 import { defineCommand, exitCodes, type Outcome } from '../../src/cli/command.js';
 import { ledgerOption } from '../../src/cli/data-options.js';
+import { partOption } from '../../src/cli/sample-parts.js';
 import { chooseTrainingThreads } from '../../src/cli/training-threads.js';
 import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
@@ -99,6 +100,12 @@ export const reproduce = defineCommand({
       .option('--repeats <n>', 'how often each strategy is timed', count, 5)
       .option('--seed <n>', 'of samples and of dequantisation noise', wholeNumber, 0)
       .option('--seeds <list>', 'of the trainings, one for each, e.g. 1,2,3 (default: one)', seeds)
+      .addOption(
+        partOption(
+          "draw only this part of the samples of a row's distance, for example 3/8; the same command without it " +
+            'puts the parts together, draws those that are missing, and measures',
+        ),
+      )
       .option('--cost', 'say what each row would take, without its data, and do nothing', false),
   help: () => `\
 First it says what each row takes; data and weights are checked before anything is trained. Give the
@@ -285,9 +292,11 @@ async function runRows(
   let complete = true;
   for (const { recipe, splits } of opened) {
     const own = settingsOfRow(settings, recipe, request);
+    if (settings.part) await checkPart(recipe, splits, own);
     const result = await withRowProgress(recipe.row, (calls) =>
       reproduceRow(recipe, splits, { ...own, ...calls }),
     );
+    if (settings.part) continue;
     await writeRow(file, result, { table, scale });
     for (const { measure, of, ours, never } of result.figures) {
       if (typeof ours !== 'string' || never) continue;
@@ -297,6 +306,23 @@ async function runRows(
     }
   }
   return complete;
+}
+
+/** @throws UserError where a part of the samples is asked for, and there is nothing that draws them */
+async function checkPart(recipe: Recipe, splits: Splits, options: ReproduceOptions): Promise<void> {
+  const { row, asked } = recipe;
+  if (!asked.some(({ measure }) => measure === 'FID')) {
+    throw new UserError(
+      `--part came for '${row}', which has no FID`,
+      'Leave it out, or choose by --row',
+    );
+  }
+  const experiment = experimentOf(recipe, splits.train.length, options);
+  if (options.weights !== undefined || (await isTrained(recipe, experiment, options))) return;
+  throw new UserError(
+    `--part came for '${row}', whose model is not trained yet`,
+    'Give the command without --part first, stopped after the training if you like, or --weights',
+  );
 }
 
 type RowCalls = Pick<ReproduceOptions, 'onBegin' | 'onStep' | 'onProgress'>;

@@ -1,5 +1,6 @@
 import * as path from 'node:path';
 import { usualLedger } from '../../src/cli/data-options.js';
+import type { Part } from '../../src/cli/sample-parts.js';
 import { UserError } from '../../src/core/errors.js';
 import { latentScale } from '../../src/data/index.js';
 import { openFeatureNetwork } from '../../src/evaluation/named-network.js';
@@ -30,6 +31,7 @@ export interface TableRequest {
   repeats: number;
   seed: number;
   seeds?: number[];
+  part?: Part;
 }
 
 /** How rows are reproduced, from what the user said. */

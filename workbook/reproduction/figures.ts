@@ -205,7 +205,8 @@ export async function distanceOf(
   solver?: readonly Solver[],
 ): Promise<Figure | string> {
   const { statistics, broken } = await model.sampleStatistics(solver);
-  const { samples } = model.parts.options;
+  const { samples, part } = model.parts.options;
+  if (part) return `part ${part.number} of ${part.of} of its samples is drawn`;
   if (!statistics) return `${broken} of ${samples} samples were not finite`;
   const real = await model.realStatistics();
   const { validation } = await model.real();

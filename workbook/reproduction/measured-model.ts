@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
 import * as path from 'node:path';
+import { type Part, samplesOfPart } from '../../src/cli/sample-parts.js';
 import type { Conditioned } from '../../src/conditions/context.js';
 import { currentEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
@@ -314,14 +316,34 @@ export class MeasuredModel {
   async sampleStatistics(
     solver?: Solver | readonly Solver[],
   ): Promise<{ statistics: FeatureStatistics | undefined; broken: number }> {
+    const { part } = this.parts.options;
+    const file = await this.samplesFile(solver);
+    const running = new RunningStatistics();
+    let broken = 0;
+    for (const each of part ? [part] : partsBeside(file)) {
+      const made = await this.partOfSamples(solver, file, each);
+      running.include(made.running.sums());
+      broken += made.broken;
+    }
+    const finite = running.sums().count;
+    return { statistics: finite < 2 ? undefined : running.statistics(), broken };
+  }
+
+  /** Draws a part of the samples, unless a file beside `file` has it. */
+  private async partOfSamples(
+    solver: Solver | readonly Solver[] | undefined,
+    file: string,
+    part: Part,
+  ): Promise<PartialSamples> {
     const { samples, batch, seed, mode, signal, onProgress } = this.parts.options;
     const network = await this.network();
     const labels = this.labels(samples);
-    const partial = await PartialSamples.open(await this.samplesFile(solver));
+    const range = samplesOfPart(samples, batch, part);
+    const partial = await PartialSamples.open(fileOfPart(file, part));
     try {
-      while (partial.made < samples) {
-        const first = partial.made;
-        const count = Math.min(batch, samples - first);
+      while (partial.made < range.count) {
+        const first = range.from + partial.made;
+        const count = Math.min(batch, range.count - partial.made);
         const text = await this.captions(first, count);
         const drawn = await sample(this.parts.flow, {
           count,
@@ -338,13 +360,12 @@ export class MeasuredModel {
         }).finally(() => text?.dispose());
         const features = this.featuresOfSamples(network, drawn).finally(() => drawn.dispose());
         await partial.add(await features, count);
-        onProgress?.(partial.made / samples, 'samples');
+        onProgress?.(partial.made / range.count, 'samples');
       }
     } finally {
       await partial.write();
     }
-    const { broken, running } = partial;
-    return { statistics: samples - broken < 2 ? undefined : running.statistics(), broken };
+    return partial;
   }
 
   /** The file of samples by a solver, whose name tells all that decides them. */
@@ -389,6 +410,22 @@ export class MeasuredModel {
   async dispose(): Promise<void> {
     (await this.opened)?.dispose();
   }
+}
+
+/** The file of a part of the samples of a distance; `file` itself where they are one. */
+function fileOfPart(file: string, { number, of }: Part): string {
+  return of === 1 ? file : file.replace(/\.safetensors$/, `.part-${number}-of-${of}.safetensors`);
+}
+
+/** The parts in which some processes drew the samples of `file`; one where there are none. */
+function partsBeside(file: string): Part[] {
+  const { dir, name } = path.parse(file);
+  const numbers = (existsSync(dir) ? readdirSync(dir) : []).flatMap((each) => {
+    if (!each.startsWith(`${name}.part-`)) return [];
+    return Number(/-of-(\d+)\.safetensors$/.exec(each)?.[1] ?? 1);
+  });
+  const of = Math.max(1, ...numbers);
+  return Array.from({ length: of }, (_, i) => ({ number: i + 1, of }));
 }
 
 /** The samples all of whose numbers are finite; undefined where there is none. */

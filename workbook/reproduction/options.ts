@@ -1,4 +1,5 @@
 import type { Mode } from '@tarflow/graph';
+import type { Part } from '../../src/cli/sample-parts.js';
 import type { DataSource, Split } from '../../src/data/index.js';
 import type { StoredStatistics } from '../../src/evaluation/statistics-file.js';
 import type { Model } from '../../src/flow/model.js';
@@ -25,6 +26,8 @@ export interface ReproduceOptions {
   samples: number;
   /** Images sampled together. */
   batch: number;
+  /** Draws a part of the samples of distances alone, and measures nothing else. */
+  part?: Part | undefined;
   seed: number;
   /** Images of a likelihood, the first ones; default all. */
   images?: number | undefined;

@@ -119,13 +119,18 @@ class RowRun {
   private readonly seeds: readonly number[];
   private opened: Promise<LatentDecoder> | undefined;
   private realOpened: Promise<Splits> | undefined;
+  private readonly recipe: Recipe;
 
   constructor(
-    private readonly recipe: Recipe,
+    asked: Recipe,
     private readonly splits: Splits,
     options: ReproduceOptions,
   ) {
     this.options = { ...options, shared: options.shared ?? new Map() };
+    // Of a part of its samples alone nothing else is measured.
+    const measures = asked.asked.filter(({ measure }) => !options.part || measure === 'FID');
+    const recipe = { ...asked, asked: measures };
+    this.recipe = recipe;
     this.experiment = experimentOf(recipe, splits.train.length, options);
     for (const split of [splits.train, splits.validation]) {
       checkSource(this.experiment.config, split);
@@ -145,7 +150,7 @@ class RowRun {
     }
     const plain = recipe.asked.filter(({ measure }) => !isOfSeries(measure));
     if (plain.length > 0) figures.push(...(await this.figures(plain)));
-    await this.forgetSamples();
+    if (!options.part) await this.forgetSamples();
     const { steps, batchSize } = experiment.settings;
     const training = { steps, batchSize, operations: trainingOperations(experiment) };
     const isTrained = weights === undefined;

@@ -277,6 +277,34 @@ describe('tarflow reproduce', () => {
     await refused(tiny(out, 'likelihood-fashion-mnist', '--row', 'Glow on Fashion-MNIST test'));
   });
 
+  test('draws the samples of a distance in parts, which are put together to the same figure', async () => {
+    const [out, apart] = [temporaryFolder(), temporaryFolder()];
+    const row = ['--row', 'Gaussian noise of 0.1', '--samples', '7'];
+    expect(await refused(tiny(out, 'noise-kinds', ...row, '--part', '1/2'))).toMatch(
+      /--part came for 'Gaussian noise of 0\.1', whose model is not trained yet/,
+    );
+    await succeeds(tiny(out, 'noise-kinds', ...row));
+    const checkpoint = path.join(out, 'tiny/runs/design-gaussian-seed-1/checkpoint.safetensors');
+    const given = [...row, '--weights', checkpoint];
+    const folder = path.join(apart, 'tiny/noise-kinds/gaussian-noise-of-0-1');
+    const parts = () => fs.readdirSync(folder).filter((name) => name.startsWith('samples-'));
+    for (const part of ['1/3', '3/3', '2/3']) {
+      await succeeds(tiny(apart, 'noise-kinds', ...given, '--part', part));
+    }
+    expect(parts()).toHaveLength(3);
+    expect(fs.existsSync(path.join(apart, 'tiny/noise-kinds-workbook.json'))).toBe(false);
+    // One is lost, and drawn again by the call that measures.
+    fs.rmSync(path.join(folder, parts()[1]!));
+    await tiny(apart, 'noise-kinds', ...given);
+    expect(parts()).toEqual([]);
+    const distance = (from: string) =>
+      written(from, 'noise-kinds', 'workbook').results[0].figures.find(
+        ({ measure }: MadeFigure) => measure === 'FID',
+      ).ours;
+    expect(distance(apart).n).toBe(7);
+    expect(distance(apart).value / distance(out).value).toBeCloseTo(1, 10);
+  });
+
   test('keeps figures, writes readings of the test split down once, says what is kept or damaged', async () => {
     const out = temporaryFolder();
     const table = 'likelihood-fashion-mnist';
