@@ -192,11 +192,14 @@ async function examineEngine(root, env) {
       { name: 'devices', value: `CPU, CUDA: ${await cudaDevices(env)}` },
       ...cudaOptions(env),
     );
-  } else if (chosenBuild() === 'cuda') {
+  } else if (chosenBuild('/', env) === 'cuda') {
     findings.push({
       name: 'devices',
-      value: 'CPU; a CUDA driver is present, but TensorFlow does not use it',
-      remedy: `${setUpRemedy}, and look at \`nvidia-smi\``,
+      value:
+        env.TARFLOW_CUDA === 'force'
+          ? 'CPU, with the CUDA build (TARFLOW_CUDA)'
+          : 'CPU; a CUDA driver is present, but TensorFlow does not use it',
+      ...(env.TARFLOW_CUDA !== 'force' && { remedy: `${setUpRemedy}, and look at \`nvidia-smi\`` }),
     });
   } else {
     findings.push({ name: 'devices', value: 'CPU (no CUDA driver)' });

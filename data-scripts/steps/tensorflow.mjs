@@ -91,12 +91,15 @@ const cudaDrivers = [
 const cudaDevices = ['dev/nvidiactl', 'dev/dxg'];
 
 /**
- * The CUDA build where a CUDA driver and its device are present.
+ * The CUDA build where a CUDA driver and its device are present, or TARFLOW_CUDA is `force`: of a machine
+ * that makes an image for others, which computes on its processor.
  *
  * @param {string} [system] the folder in which the system's are
+ * @param {NodeJS.ProcessEnv} [env]
  * @returns {Build}
  */
-export function chosenBuild(system = '/') {
+export function chosenBuild(system = '/', env = process.env) {
+  if (env.TARFLOW_CUDA === 'force') return 'cuda';
   const isPresent = (/** @type {string} */ file) => existsSync(path.join(system, file));
   return cudaDrivers.some(isPresent) && cudaDevices.some(isPresent) ? 'cuda' : 'cpu';
 }

@@ -67,11 +67,13 @@ async function main(): Promise<number> {
     };
     const ours = await hello(sides.ours());
     const pytorch = await hello(sides.peer('pytorch eager'));
-    const jax = ours.gpu ? undefined : await hello(sides.peer('jax'));
+    sides.onGpu = ours.gpu === true;
+    const jax = await hello(sides.peer('jax'));
     const machine = machineOf(options.threads, ours, pytorch, jax);
     announce(machine, pytorch);
     const possible = {
       gpu: machine.gpu !== undefined,
+      jax: machine.jax !== undefined,
       compile: pytorch.compiler === true && !options.quick,
     };
     const bench = new Benchmark(sides, machine, possible, scratch, options);
@@ -85,7 +87,7 @@ async function main(): Promise<number> {
  * What all sides run on, and their versions.
  * @throws Error where they would not run on the same device
  */
-function machineOf(threads: number, ours: Hello, peer: Hello, jax: Hello | undefined): Machine {
+function machineOf(threads: number, ours: Hello, peer: Hello, jax: Hello): Machine {
   if (ours.gpu && !peer.gpu) {
     throw new Error(
       `Ours computes on a CUDA GPU, and ${peer.version} of .venv-bench sees none. Expected a build ` +
@@ -102,7 +104,8 @@ function machineOf(threads: number, ours: Hello, peer: Hello, jax: Hello | undef
     }),
     ours: `${ours.version}, Node ${process.version}`,
     peer: peer.version,
-    ...(jax && { jax: jax.version }),
+    // On a GPU, where JAX finds that.
+    ...((!ours.gpu || jax.gpu) && { jax: jax.version }),
   };
 }
 
@@ -115,7 +118,7 @@ function announce(machine: Machine, peer: Hello): void {
   console.log(
     machine.gpu === undefined
       ? 'There is no CUDA GPU for all sides, so there are no rows of one.'
-      : 'Ours and PyTorch see a CUDA GPU; rows with device cuda are its. JAX is one of the processor.',
+      : `Rows with device cuda are of a CUDA GPU, which ${machine.jax ? 'all sides see' : 'JAX does not see'}.`,
   );
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a block of a published size costs, by the loop and by an evaluation of all its tokens:
  *
- *     TARFLOW_RESULTS=results npx tsx test/benchmarks/paper-size.ts [--rounds 3]
+ *     TARFLOW_RESULTS=results npx tsx test/benchmarks/paper-size.ts [--rounds 3] [--precision bfloat16] [--batches 1,8]
  *
  * The weights are random, so it says what a step costs, and not how many iterations a trained model
  * takes. Both sides are timed in turns, after one call each that compiles. Rows that
@@ -29,16 +29,27 @@ import { showTable } from '../../workbook/notebook/tables.js';
 import { type PaperSizeRow, readRecord, writeRecord } from '../../workbook/records/record.js';
 import { resultFile } from '../../workbook/records/results-folder.js';
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' } } });
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    precision: { type: 'string', multiple: true, default: ['float32', 'bfloat16'] },
+    batches: { type: 'string', default: '1,8' },
+    /** One small block, to try the path. */
+    tiny: { type: 'boolean', default: false },
+  },
+});
 const rounds = Number(values.rounds);
+const precisions = values.precision as Precision[];
+const batches = values.batches.split(',').map(Number);
 const seed = 1;
 
 /** The published models by side, patch size and channels; that of AFHQ has blocks like the first. */
-const sizes = [
+const published = [
   { side: 64, patchSize: 2, channels: 768 },
   { side: 64, patchSize: 4, channels: 1024 },
   { side: 128, patchSize: 4, channels: 1024 },
 ];
+const sizes = values.tiny ? [{ side: 8, patchSize: 4, channels: 64 }] : published;
 const evaluations = 4;
 const solvers: Solver[] = [
   { kind: 'sequential' },
@@ -46,7 +57,7 @@ const solvers: Solver[] = [
 ];
 
 /** One block of eight layers, whose last one says something: a fresh block is the identity. */
-function randomBlock({ side, patchSize, channels }: (typeof sizes)[number]): TarFlow {
+function randomBlock({ side, patchSize, channels }: (typeof published)[number]): TarFlow {
   const config = checkConfig({
     kind: 'tarflow',
     image: { channels: 3, height: side, width: side },
@@ -68,7 +79,7 @@ function randomBlock({ side, patchSize, channels }: (typeof sizes)[number]): Tar
 }
 
 async function measured(
-  size: (typeof sizes)[number],
+  size: (typeof published)[number],
   precision: Precision,
   batch: number,
 ): Promise<PaperSizeRow> {
@@ -96,9 +107,9 @@ async function main(): Promise<void> {
   const file = resultFile(path.join('acceleration', 'paper-size.json'));
   const before = await readRecord('paper size', file);
   const rows = (before?.rows ?? []).filter(({ loopSeconds }) => loopSeconds.length === rounds);
-  for (const precision of ['float32', 'bfloat16'] as const) {
+  for (const precision of precisions) {
     for (const size of sizes) {
-      for (const batch of [1, 8]) {
+      for (const batch of batches) {
         const name = `${size.patchSize}-${size.channels}-8-8`;
         const tokens = (size.side / size.patchSize) ** 2;
         const same = (row: PaperSizeRow) =>

@@ -33,8 +33,10 @@ export function peerMode(name: PeerName): 'default' | 'compile' {
 
 /** What is there to compare with. */
 export interface Possible {
-  /** Both sides compute on a CUDA GPU; this JAX is one of the processor. */
+  /** All sides compute on a CUDA GPU. */
   gpu: boolean;
+  /** JAX takes part: on a GPU only where it finds that. */
+  jax: boolean;
   /** torch.compile takes part. */
   compile: boolean;
 }
@@ -42,18 +44,21 @@ export interface Possible {
 /** The peers that run a case. STARFlow is written in PyTorch alone. */
 export function peersFor(
   { workload, config }: Pick<Case, 'workload' | 'config'>,
-  { gpu, compile }: Possible,
+  { jax, compile }: Possible,
 ): PeerName[] {
   const takesPart: Record<PeerName, boolean> = {
     'pytorch eager': true,
     'torch.compile': compile && !/sampling/.test(workload),
-    jax: !gpu && config.kind === 'tarflow',
+    jax: jax && config.kind === 'tarflow',
   };
   return (Object.keys(peerTitles) as PeerName[]).filter((name) => takesPart[name]);
 }
 
 /** Starts the sides, each in a process of its own. */
 export class Sides {
+  /** Whether peers compute on a CUDA GPU. */
+  onGpu = false;
+
   constructor(private readonly threads: number) {}
 
   /** @param undivided whether each operation has one thread, and parts of a batch run side by side */
@@ -73,13 +78,16 @@ export class Sides {
   peer(name: PeerName, keepsMemory = false): Promise<Started> {
     const { environment } = programs[name];
     const threads = String(this.threads);
-    const python = peerPython(packageRoot(), environment);
+    const isOfGpu = environment === 'jax' && this.onGpu;
+    const python = peerPython(packageRoot(), isOfGpu ? 'jax-cuda' : environment);
     return this.started(
       new Contender(name, python, [path.join(peersFolder, `${environment}_server.py`)], {
         // Of PyTorch's threads, and of JAX's.
         OMP_NUM_THREADS: threads,
         NPROC: threads,
-        JAX_PLATFORMS: 'cpu',
+        JAX_PLATFORMS: this.onGpu ? 'cuda' : 'cpu',
+        // All sides share the device's memory.
+        XLA_PYTHON_CLIENT_PREALLOCATE: 'false',
         PYTHONDONTWRITEBYTECODE: '1',
         ...(keepsMemory && {
           MALLOC_TRIM_THRESHOLD_: '100000000000',

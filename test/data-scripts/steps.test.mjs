@@ -259,7 +259,8 @@ describe('native TensorFlow', () => {
     ['both in WSL', ['usr/lib/wsl/lib/libcuda.so.1', 'dev/dxg'], 'cuda'],
   ])('with %s of CUDA is the right build', (_case, files, expected) => {
     for (const file of files) write(['system', file], '');
-    expect(chosenBuild(path.join(folder, 'system'))).toBe(expected);
+    expect(chosenBuild(path.join(folder, 'system'), {})).toBe(expected);
+    expect(chosenBuild(path.join(folder, 'system'), { TARFLOW_CUDA: 'force' })).toBe('cuda');
   });
 
   test("for CUDA brings CUDA's libraries first, and they are joined to the package too", async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readResult } from './record.js';
+import { readChecked, readResult } from './record.js';
 
 /** The peers of the benchmark, by their names in results/benchmarks.json, as tables name them. */
 export const peerTitles = {
@@ -84,8 +84,10 @@ const machine = z.object({
 /** What was measured on a machine. */
 export type BenchmarkMachine = z.infer<typeof machine>;
 
-/** The machines on which ours was compared with its peers, as results/benchmarks.json has them. */
-export async function readBenchmarks(): Promise<BenchmarkMachine[]> {
-  const machines = await readResult(z.array(machine), 'benchmarks.json');
+/** The machines on which ours was compared with its peers, as results/benchmarks.json or another file has them. */
+export async function readBenchmarks(file?: string): Promise<BenchmarkMachine[]> {
+  const machines = file
+    ? ((await readChecked(z.array(machine), file, 'Measure again')) ?? [])
+    : await readResult(z.array(machine), 'benchmarks.json');
   return machines.filter(({ comparison }) => comparison.length > 0);
 }

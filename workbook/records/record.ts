@@ -367,6 +367,32 @@ const paperSize = z.object({
 });
 export type PaperSizeRow = z.infer<typeof paperSize>['rows'][number];
 
+/** What `npm run gpu-report` writes: what a CUDA device made of the project, part by part. */
+const gpuReport = z.object({
+  ...provenance,
+  device: z.string(),
+  driver: z.string().optional(),
+  memoryMiB: z.number().optional(),
+  processor: z.string(),
+  versions: texts,
+  /** True of a report that only tries the path; its figures mean nothing. */
+  tiny: z.boolean(),
+  parts: z.array(
+    z.object({
+      name: z.string(),
+      title: z.string(),
+      command: z.string(),
+      seconds: z.number(),
+      outcome: z.enum(['done', 'failed', 'too long', 'left out']),
+      note: z.string().optional(),
+      /** The most memory of the device in use, less that before. */
+      peakMiB: z.number().optional(),
+      figures: z.array(z.object({ name: z.string(), value: z.number(), unit: z.string() })),
+    }),
+  ),
+});
+export type GpuReport = z.infer<typeof gpuReport>;
+
 /** What `test/benchmarks/editing.ts` writes: images with a part drawn, middles of pairs, changed labels. */
 const editing = z.object({
   ...provenance,
@@ -502,6 +528,7 @@ const kinds = {
   blocks: { schema: blockStudy, remedy: 'Delete it, and measure it again' },
   'authors loop': { schema: authorsLoop, remedy: 'Delete it, and measure it again' },
   'paper size': { schema: paperSize, remedy: 'Delete it, and measure it again' },
+  'gpu report': { schema: gpuReport, remedy: 'Delete it, and measure it again' },
   editing: { schema: editing, remedy: 'Delete it, and measure it again' },
   peers: { schema: peers, remedy: 'Delete it, and measure it again' },
   'training run': {

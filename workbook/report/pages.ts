@@ -4,6 +4,7 @@ import { UserError } from '../../src/core/errors.js';
 import { writeAtomically } from '../../src/core/files.js';
 import { packageRoot } from '../../src/core/package-root.js';
 import { benchmarkSummary, benchmarkTables, speedTable } from './benchmark-tables.js';
+import { gpuSentences, gpuTables } from './gpu-report.js';
 import { accelerationTable, likelihoodTable, qualityTable } from './paper-tables.js';
 import { measuresTable, publishedTables } from './published.js';
 import {
@@ -17,7 +18,11 @@ import {
 
 /** The pages that have generated parts: by file, below the project's folder, and name of the part. */
 const pages: Record<string, Record<string, () => string | Promise<string>>> = {
-  'README.md': { notebooks: notebookTable, results: summaryTable, speed: speedTable },
+  'README.md': {
+    notebooks: notebookTable,
+    results: summaryTable,
+    speed: async () => `${await speedTable()}${await gpuSentences()}`,
+  },
   'notebooks/START.md': { notebooks: startTable },
   'docs/benchmarks.md': { benchmarks: benchmarkSummary },
   'results/README.md': {
@@ -28,6 +33,7 @@ const pages: Record<string, Record<string, () => string | Promise<string>>> = {
     figures: figureTables,
     experiments: expectationTable,
     benchmarks: benchmarkTables,
+    gpu: gpuTables,
     measures: measuresTable,
     published: publishedTables,
   },

@@ -95,7 +95,9 @@ class JaxServer(Server):
 
     def hello(self, request: dict) -> dict:
         # Threads are limited by NPROC, which the process starts with.
-        return {"version": f"JAX {jax.__version__}", "gpu": None, "devices": len(jax.devices("cpu"))}
+        first = jax.devices()[0]
+        gpu = first.device_kind if first.platform == "gpu" else None
+        return {"version": f"JAX {jax.__version__}", "gpu": gpu}
 
     def product(self, request: dict):
         size = request["size"]
