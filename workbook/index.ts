@@ -30,6 +30,7 @@ export {
 export { type Frame, formatValue, type TableOptions } from '../src/show/table.js';
 export * from './acceleration/acceleration-table.js';
 export * from './acceleration/measure.js';
+export { referenceInverse } from './acceleration/reference.js';
 export * from './acceleration/solver-study.js';
 export * from './charts/builders.js';
 export { type ChartSpec, type ChartTitle, renderChart, showChart } from './charts/chart.js';

@@ -14,9 +14,8 @@ import {
   least,
   type Real,
 } from './comparison.js';
-import { imagesShape } from './image-files.js';
 import { type ImageSet, openImageSet } from './image-sets.js';
-import { featuresOfPart, type Part, partFile } from './sample-parts.js';
+import { drawingOf, featuresOfPart, type Part, partFile } from './sample-parts.js';
 
 /** What the options of `tarflow distance` give. */
 export interface DistanceOptions extends ComparisonOptions {
@@ -105,7 +104,8 @@ export async function keepFeatures(
 ): Promise<{ file: string; images: number; network: string }> {
   const file = partFile(folder, part);
   await startEngine();
-  await imagesShape(file);
+  // Before the network is opened: that the part is there.
+  await drawingOf(file);
   return withOwned(async (own) => {
     const opened = own(await openFeatureNetwork(network));
     const { shape } = await featuresOfPart(opened, file);

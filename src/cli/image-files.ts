@@ -13,12 +13,11 @@ import { toUnitRange } from '../data/index.js';
 import { latentFacts } from '../data/latents/latent-file.js';
 import type { ImageSize, LatentFacts } from '../data/source.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
-import { withTensorFile } from '../formats/tensor-file.js';
 import { saveImageGrid } from '../show/image-grid.js';
 import { checkWritable } from './arguments.js';
 
 /** The name under which a safetensors file holds images (count, channels, height, width). */
-const tensorName = 'images';
+export const tensorName = 'images';
 
 /** For help texts: what `--out` takes where {@link writeImages} writes. */
 export const outForms =
@@ -215,19 +214,6 @@ export async function readImageTensor(file: string): Promise<tf.Tensor4D> {
   const numbers = await readNumbers(file, anySize);
   if (numbers.shape.includes(0)) throw wrongShape(file, numbers, `Expected (count, ${anySize})`);
   return joined([numbers]);
-}
-
-/**
- * The shape (count, channels, height, width) of the images in a safetensors file, which are not read.
- * @throws UserError for a file that holds none
- */
-export function imagesShape(file: string): Promise<Numbers['shape']> {
-  return withTensorFile(file, async ({ tensors }) => {
-    const shape = tensors[tensorName]?.shape ?? [];
-    const [count, channels, height, width] = shape;
-    if (count && channels && height && width) return [count, channels, height, width];
-    throw wrongShape(file, { shape, name: tensorName }, `Expected (count, ${anySize})`);
-  });
 }
 
 /**

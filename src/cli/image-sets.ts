@@ -21,7 +21,7 @@ import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { checkpointFile, checkpointName } from '../training/checkpoint.js';
 import { withProgress } from './command.js';
 import { dataName } from './data-options.js';
-import { imagesShape, isFolder, readImageTensor, readLatents } from './image-files.js';
+import { isFolder, readImageTensor, readLatents, tensorName } from './image-files.js';
 import { featuresOfPart, partsIn } from './sample-parts.js';
 
 /** Images to compare: how many there are, and some of them. */
@@ -111,14 +111,11 @@ function ofTensor(name: string, images: tf.Tensor4D): ImageSet {
 
 /** Samples in several files, which are read when they are needed. */
 async function ofParts(name: string, parts: readonly string[]): Promise<ImageSet> {
-  let length = 0;
-  let image: ImageSize = { channels: 0, height: 0, width: 0 };
-  for (const file of parts) {
-    const shape = await imagesShape(file);
-    length += shape[0];
-    const [, channels, height, width] = shape;
-    image = { channels, height, width };
-  }
+  const shapes = await Promise.all(
+    parts.map((part) => withTensorFile(part, async ({ tensors }) => tensors[tensorName]?.shape)),
+  );
+  const [, channels = 0, height = 0, width = 0] = shapes[0] ?? [];
+  const length = shapes.reduce((sum, shape) => sum + (shape?.[0] ?? 0), 0);
   const first = async (count: number) => {
     const { images } = await readLatents(parts);
     return tidy(() => {
@@ -127,7 +124,7 @@ async function ofParts(name: string, parts: readonly string[]): Promise<ImageSet
       return some;
     });
   };
-  return { name, length, image, first, parts, dispose() {} };
+  return { name, length, image: { channels, height, width }, first, parts, dispose() {} };
 }
 
 function ofSource(name: string, data: DataSource): ImageSet {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
+import { unlessDamaged } from '../formats/kept-file.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { checkPriorTemperature } from '../sampling/sample.js';
 import { strategyNames } from '../sampling/solvers/strategies.js';
@@ -110,8 +111,12 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
       checkDrawable(model.config.image, out, `Samples of ${checkpoint}`);
       const drawing = part && drawingDigest(model, options);
       const range = part && samplesOfPart(count, batchSize, part);
-      if (drawing !== undefined && (await isDrawn(out, drawing))) {
-        return { json: { out, ...range }, text: `${out} is there` };
+      // What is no whole file is drawn anew.
+      const there = part && existsSync(out) && (await drawingOf(out).catch(unlessDamaged));
+      if (there && there === drawing) return { json: { out, ...range }, text: `${out} is there` };
+      if (there) {
+        const problem = `${out} is there, of other weights or options`;
+        throw new UserError(problem, 'Delete it, or give another folder as --out');
       }
       const drawn = await drawnSamples(model, checkpoint, { ...options, ...range }, own);
       const { images, about: how, ...went } = drawn;
@@ -131,22 +136,4 @@ function drawingDigest(model: LoadedModel, { part, out, ...options }: SampleOpti
   const { config } = model;
   const all = JSON.stringify([config, weightsDigest(model), options, part?.of]);
   return createHash('sha256').update(all).digest('hex').slice(0, 16);
-}
-
-/**
- * Whether a part is there already; what is no whole file is drawn anew.
- * @throws UserError for one that was drawn otherwise
- */
-async function isDrawn(file: string, drawing: string): Promise<boolean> {
-  if (!existsSync(file)) return false;
-  const found = await drawingOf(file).catch((error: unknown) => {
-    if (error instanceof UserError) return 'damaged';
-    throw error;
-  });
-  if (found === 'damaged') return false;
-  if (found === drawing) return true;
-  throw new UserError(
-    `${file} is there, of other weights or options`,
-    'Delete it, or give another folder as --out',
-  );
 }

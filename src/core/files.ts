@@ -14,7 +14,8 @@ export class FileUnwritable extends UserError {}
  * @throws FileUnreadable that says why
  */
 export async function readBytes(file: string): Promise<Uint8Array> {
-  return reading(file, () => fs.readFile(file));
+  const handle = await openForReading(file);
+  return reading(file, () => handle.readFile().finally(() => handle.close()));
 }
 
 /**
@@ -22,7 +23,11 @@ export async function readBytes(file: string): Promise<Uint8Array> {
  * @throws FileUnreadable that says why
  */
 export async function openForReading(file: string): Promise<fs.FileHandle> {
-  return reading(file, () => fs.open(file, 'r'));
+  return reading(file, async () => {
+    // A pipe is waited for when it is opened, and nobody may ever write into it.
+    if ((await fs.stat(file)).isFIFO()) throw new Error('it is a pipe');
+    return fs.open(file, 'r');
+  });
 }
 
 /**

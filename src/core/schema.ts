@@ -30,7 +30,7 @@ export function checkedValue<T>(
       const came = valueAt(value, issue.path);
       const told = came === undefined ? wanted(schema, value, issue) : messages(issue);
       const choices = issue.code === 'invalid_value' ? issue.values.map(String) : [];
-      return `${place} is ${short(came)} (${didYouMean(`${came}`, choices)}${told})`;
+      return `${place} is ${shortJson(came)} (${didYouMean(`${came}`, choices)}${told})`;
     }),
   ].join('; ');
   if (!unknown) throw new UserError(`${source} does not fit: ${misfits}`, remedy);
@@ -162,8 +162,13 @@ function dotted(path: readonly PropertyKey[]): string {
   return path.map(String).join('.');
 }
 
-function short(value: unknown): string {
-  // Not every number is one in JSON.
-  const text = typeof value === 'number' ? `${value}` : (JSON.stringify(value) ?? 'missing');
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+/** A short picture of a value that came from a file. */
+export function shortJson(value: unknown): string {
+  try {
+    // Not every number is one in JSON.
+    const text = typeof value === 'number' ? `${value}` : (JSON.stringify(value) ?? 'missing');
+    return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  } catch {
+    return 'nested too deeply';
+  }
 }

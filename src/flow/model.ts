@@ -12,6 +12,11 @@ import type { AutoregressiveBlock, Conditions } from './autoregressive.js';
 
 /** Fields of configurations: a whole number above 0, and one that may be 0. */
 export const count = wholeNumber(1, 'a whole number above 0');
+/** Of blocks or layers: far more than any model has, of which a damaged file can say what it likes. */
+export const depth = wholeNumber(1, 'a whole number from 1 to 512').max(
+  512,
+  'expected a whole number from 1 to 512',
+);
 export const countOrNone = wholeNumber(0, 'a whole number of at least 0');
 
 /** The field `image` of a configuration. */

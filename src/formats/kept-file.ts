@@ -50,6 +50,7 @@ export async function keptOrMade<T>(
   return made;
 }
 
-function unlessDamaged(error: unknown): undefined {
+/** For what a damaged file is as good as none: a UserError becomes undefined. */
+export function unlessDamaged(error: unknown): undefined {
   if (!(error instanceof UserError)) throw error;
 }

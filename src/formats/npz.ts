@@ -1,11 +1,12 @@
 import * as fs from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
 import { UserError } from '../core/errors.js';
 import { writeAll, writeAtomically } from '../core/files.js';
 import { bytesAt, withFile } from './elements.js';
-import { contentPosition, isStored, zipEntries } from './zip.js';
+import { contentPosition, isStored, isWhole, zipEntries } from './zip.js';
 
 /** A file is no archive of NumPy's arrays, or damaged, or lacks an array. */
 export class InvalidNpz extends UserError {}
@@ -33,6 +34,7 @@ export async function npzArray(file: string, name: string, unpacked: string): Pr
   if (isStored(entry)) {
     return withFile(file, async (handle) => {
       const begin = await contentPosition(handle, file, entry);
+      await checkWhole(handle, file, entry, begin);
       return arrayAt(handle, { file, what: `${file}: ${name}`, begin }, entry.uncompressedSize);
     });
   }
@@ -136,8 +138,37 @@ async function arrayAt(
 
 async function unpack(file: string, entry: yauzl.Entry, into: string): Promise<void> {
   await writeAtomically(into, async (handle) => {
-    for await (const part of unpackedParts(file, entry)) await writeAll(handle, part);
+    let sum = 0;
+    for await (const part of unpackedParts(file, entry)) {
+      sum = crc32(part, sum);
+      await writeAll(handle, part);
+    }
+    if (sum !== entry.crc32) throw otherBytes(file, entry);
   });
+}
+
+/** Archives whose sums were compared in this process, by what tells that they became others. */
+const compared = new Set<string>();
+
+/** @throws InvalidNpz where a stored entry has other bytes than were written */
+async function checkWhole(
+  handle: fs.FileHandle,
+  file: string,
+  entry: yauzl.Entry,
+  begin: number,
+): Promise<void> {
+  const { ino, size, mtimeMs } = await handle.stat();
+  const key = [ino, size, mtimeMs, begin].join();
+  if (compared.has(key)) return;
+  if (!(await isWhole(handle, file, entry, begin))) throw otherBytes(file, entry);
+  compared.add(key);
+}
+
+function otherBytes(file: string, { fileName }: yauzl.Entry): InvalidNpz {
+  return new InvalidNpz(
+    `${file} has other bytes of ${fileName} than were written`,
+    'Fetch it again',
+  );
 }
 
 const openZip = promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open);

@@ -235,6 +235,8 @@ const operations: Readonly<Record<number, (reader: PickleReader) => void>> = {
   99: (r) => r.push(new PickledGlobal(`${r.line()}.${r.line()}`)),
   147: (r) => {
     const [name, module] = [r.pop(), r.pop()];
+    if (typeof name !== 'string' || typeof module !== 'string')
+      throw r.error('has a damaged pickle');
     r.push(new PickledGlobal(`${module}.${name}`));
   },
   82: (r) => r.reduce(),

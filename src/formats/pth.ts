@@ -17,7 +17,8 @@ import {
   tensorsOfFile,
 } from './safetensors.js';
 import { TruncatedFile, UnsupportedDtype } from './safetensors-errors.js';
-import { contentPosition, isStored, zipEntries } from './zip.js';
+import { elements } from './safetensors-header.js';
+import { contentPosition, isStored, isWhole, zipEntries } from './zip.js';
 
 /** A file of PyTorch's that is damaged or of a form that is not read here. */
 export class InvalidTorchFile extends UserError {}
@@ -119,7 +120,7 @@ function tensorsOf(root: Pickled, path: string): Map<string, PickledTensor> {
         'Copy it again',
       );
     }
-    for (const [key, inner] of value) visit(inner, [...names, String(key)]);
+    for (const [key, inner] of value) visit(inner, [...names, plainText(key)]);
   };
   if (root instanceof Map) visit(root, []);
   if (found.size > 0) return found;
@@ -153,7 +154,7 @@ function tensorReaders(path: string) {
     persistent(id) {
       const [what, type, key, , count, view] = Array.isArray(id) ? id : [];
       const name = type instanceof PickledGlobal ? type.name : '';
-      if (what !== 'storage' || name === '') throw refused(`the outside object ${String(id)}`);
+      if (what !== 'storage' || name === '') throw refused('an outside object');
       const dtype = storageTypes[name];
       if (!dtype) {
         throw new UnsupportedDtype(
@@ -164,8 +165,10 @@ function tensorReaders(path: string) {
       if (view !== null && view !== undefined) {
         throw new InvalidTorchFile(`${path} has views of storages`, 'Save it with a newer PyTorch');
       }
-      const storage = storages.get(String(key)) ?? newStorage(path, dtype, count);
-      storages.set(String(key), storage);
+      const known = storages.get(plainText(key));
+      if (known && known.dtype !== dtype) throw damaged(path, 'tensor, of two types of numbers');
+      const storage = known ?? newStorage(path, dtype, count);
+      storages.set(plainText(key), storage);
       return storage;
     },
   };
@@ -178,6 +181,11 @@ function orderedDictionary(path: string, entries: Pickled | undefined): Pickled 
     return new Map(pairs.map(([key = null, value = null]) => [key, value]));
   }
   throw damaged(path, 'dictionary');
+}
+
+/** A key as text; lists, which may hold each other many times over, are none. */
+function plainText(key: Pickled | undefined): string {
+  return typeof key === 'object' ? '?' : String(key);
 }
 
 function damaged(path: string, what: string): InvalidTorchFile {
@@ -211,6 +219,13 @@ function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[
     throw new InvalidTorchFile(
       `${path} has a tensor of shape (${shape}) that reaches beyond its ${storage.count} numbers`,
       'Download or copy it again',
+    );
+  }
+  // Numbers that stand for many, by a stride of 0, would fill the memory from a small file.
+  if (elements(shape) > storage.count) {
+    throw new InvalidTorchFile(
+      `${path} has a tensor of shape (${shape}) of ${storage.count} numbers`,
+      'Save it as it is in memory: tensor.contiguous()',
     );
   }
   return new PickledTensor(storage, offset, shape, strides);
@@ -279,6 +294,8 @@ async function placeOf(handle: FileHandle, path: string, entry: Entry): Promise<
     );
   }
   const position = await contentPosition(handle, path, entry);
+  if (!(await isWhole(handle, path, entry, position)))
+    throw damaged(path, `part, ${entry.fileName}`);
   return { position, length: entry.uncompressedSize };
 }
 
@@ -312,7 +329,7 @@ async function readLegacy(handle: FileHandle, path: string): Promise<Pickled> {
   const root = next();
   const keys = next();
   for (const key of Array.isArray(keys) ? keys : []) {
-    const storage = storages.get(String(key));
+    const storage = storages.get(plainText(key));
     if (!storage) throw damaged(path, 'list of numbers');
     storage.position = at + 8;
     at += 8 + storage.count * bytesPerElement[storage.dtype];

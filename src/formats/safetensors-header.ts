@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { at } from '../core/errors.js';
+import { shortJson } from '../core/schema.js';
 import { arrayOf, bytesPerElement, type HostData, type HostDtype } from './elements.js';
 import {
   HeaderTooLarge,
@@ -175,6 +176,11 @@ function parseHeader(bytes: Uint8Array, source: string): Record<string, unknown>
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     if (text.startsWith('{')) header = JSON.parse(text);
+    const twice = repeatedKey(text);
+    if (twice !== undefined) {
+      header = undefined;
+      problem = `it has ${twice} twice`;
+    }
   } catch (error) {
     problem = error instanceof Error ? error.message : String(error);
   }
@@ -187,11 +193,28 @@ function parseHeader(bytes: Uint8Array, source: string): Record<string, unknown>
   return header;
 }
 
+/** A key that an object of a JSON text has twice, of which `JSON.parse` takes the last. */
+function repeatedKey(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  let before = '';
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:,]/gs)) {
+    if (token === '{' || token === '[') open.push(new Set());
+    else if (token === '}' || token === ']') open.pop();
+    else if (token === ':') {
+      const key = JSON.parse(before);
+      if (open.at(-1)?.has(key)) return before;
+      open.at(-1)?.add(key);
+    }
+    before = token;
+  }
+  return undefined;
+}
+
 function checkMetadata(value: unknown, source: string): Record<string, string> {
   if (value === undefined) return {};
   if (isRecord(value) && isTexts(value)) return value;
   throw new InvalidHeader(
-    `${source}: __metadata__ is ${describe(value)}`,
+    `${source}: __metadata__ is ${shortJson(value)}`,
     'Expected an object whose values are strings',
   );
 }
@@ -217,7 +240,7 @@ function checkEntry(name: string, value: unknown, source: string): Entry {
     const [key] = path;
     const came = key === undefined ? value : Object(value)[key];
     const what = key === undefined ? 'is described by' : `has ${String(key)}`;
-    throw new InvalidHeader(`${where} ${what} ${describe(came)}`, message);
+    throw new InvalidHeader(`${where} ${what} ${shortJson(came)}`, message);
   }
   const { dtype, shape, data_offsets: offsets } = data;
   if (!isDtype(dtype)) {
@@ -312,10 +335,4 @@ function areCounts(value: unknown): value is number[] {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A short picture of a value that a damaged header may hold. */
-function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

@@ -47,7 +47,7 @@ export async function* tarEntries(bytes: TarBytes): AsyncGenerator<TarEntry> {
     if (type === 'L') {
       next = { ...next, name: textOf(await bytes.read(position, length)) };
     } else if (type === 'x') {
-      next = { ...next, ...paxRecords(await bytes.read(position, length)) };
+      next = { ...next, ...paxRecords(bytes, await bytes.read(position, length)) };
     } else if (!extension) {
       const name = next.name ?? nameOf(header);
       next = {};
@@ -81,7 +81,8 @@ export async function tarInMemory(file: string): Promise<TarBytes> {
 export function gunzipped(bytes: Uint8Array, damaged: (why: string) => UserError): Uint8Array {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   try {
-    return gunzipSync(bytes);
+    // Real data take a tenth of their size at the least; what grows far more is made to fill the memory.
+    return gunzipSync(bytes, { maxOutputLength: Math.max(2 ** 28, 64 * bytes.length) });
   } catch (error) {
     throw damaged((error as Error).message);
   }
@@ -129,7 +130,7 @@ function textOf(bytes: Uint8Array): string {
 }
 
 /** `LENGTH key=value` lines, of which a name and a size matter. */
-function paxRecords(bytes: Uint8Array): { name?: string; length?: number } {
+function paxRecords({ name }: TarBytes, bytes: Uint8Array): { name?: string; length?: number } {
   const found: { name?: string; length?: number } = {};
   for (let at = 0; at < bytes.length; ) {
     const digits = textOf(bytes.subarray(at, at + 20)).match(/^(\d+) /)?.[1];
@@ -137,7 +138,11 @@ function paxRecords(bytes: Uint8Array): { name?: string; length?: number } {
     const record = Buffer.from(bytes.subarray(at + digits.length + 1, at + Number(digits) - 1));
     const text = record.toString();
     if (text.startsWith('path=')) found.name = text.slice('path='.length);
-    if (text.startsWith('size=')) found.length = Number(text.slice('size='.length));
+    const size = /^size=(.*)\n?$/.exec(text)?.[1];
+    if (size !== undefined) found.length = /^\d{1,15}$/.test(size) ? Number(size) : undefined;
+    if (size !== undefined && found.length === undefined) {
+      throw new InvalidTar(`${name} has an entry of size ${size.slice(0, 40)}`, 'Fetch it again');
+    }
     at += Math.max(1, Number(digits));
   }
   return found;

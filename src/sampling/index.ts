@@ -51,7 +51,6 @@ export type {
 } from './solvers/definition.js';
 export { type Execution, executionOf } from './solvers/execution.js';
 export { type PublishedLists, publishedStrategies } from './solvers/published/published.js';
-export { referenceInverse } from './solvers/reference.js';
 export { type BlockTrace, solveBlock } from './solvers/solve-block.js';
 export type { IterationSettings } from './solvers/solver-settings.js';
 export {

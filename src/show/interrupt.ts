@@ -1,5 +1,7 @@
 import { Interruption } from '../core/errors.js';
 
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /**
  * Runs long work that the user can stop: the stop button of a notebook, or Control-C in a terminal,
  * aborts the signal. The work has to check the signal between steps and then return what it has, or
@@ -10,10 +12,11 @@ export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise
   await new Promise((resolve) => setImmediate(resolve));
   const controller = new AbortController();
   const abort = () => controller.abort(new Interruption());
-  process.once('SIGINT', abort);
+  // A terminal that closes and a cluster that stops a job ask in their own ways.
+  for (const name of signals) process.once(name, abort);
   try {
     return await work(controller.signal);
   } finally {
-    process.off('SIGINT', abort);
+    for (const name of signals) process.off(name, abort);
   }
 }

@@ -40,7 +40,7 @@ const startingPoint = z.object({
   checkpoint: z.string(),
   sha256: z.string(),
   /** Training steps behind it. */
-  steps: z.number(),
+  steps: z.int().min(0),
 });
 
 /** A file that a run began with, instead of fresh parameters. */

@@ -214,7 +214,7 @@ export class RunFolder {
         remedyOf(changes, mayChange),
       );
     }
-    const saved = await this.readSaved(before.from);
+    const saved = await this.readSaved(before);
     const step = saved?.step ?? 0;
     if (step > now.settings.steps) {
       throw new UserError(
@@ -313,7 +313,7 @@ export class RunFolder {
     await this.removeLeftovers(stateName(step));
   }
 
-  private async readSaved(from: StartingPoint | undefined): Promise<SavedState | undefined> {
+  private async readSaved({ from, config }: TrainedThing): Promise<SavedState | undefined> {
     const last = await openLastState(this.folder, from?.steps ?? 0);
     if (!last) {
       // Stopped before the first save: begin anew.
@@ -321,8 +321,13 @@ export class RunFolder {
       await this.removeLeftovers(undefined);
       return undefined;
     }
-    const { step, file, checkpointed } = last;
+    const { step, file, header, checkpointed } = last;
     try {
+      const [other] = differences(header.config, config);
+      if (other) {
+        const problem = `${file.path} is of a model with ${other.path} ${other.there}, and the run's has ${other.here}`;
+        throw new UserError(problem, 'Put the state back that the run wrote');
+      }
       // What was logged after the save is done again.
       const kept = (await this.records()).filter((record) => record.step <= step);
       await writeAtomically(this.log, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));

@@ -76,7 +76,8 @@ async function ownerOf(file: string): Promise<Owner | 'released' | 'nobody'> {
     if (text === undefined) return 'released';
     try {
       const owner: Owner = JSON.parse(text);
-      if (Number.isInteger(owner.pid) && typeof owner.host === 'string') return owner;
+      if (Number.isInteger(owner.pid) && owner.pid > 0 && typeof owner.host === 'string')
+        return owner;
     } catch {
       // It may be about to be written.
     }

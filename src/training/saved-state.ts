@@ -147,6 +147,7 @@ function stateMetadata({ config, step, steps, latents }: StateHeader): Record<st
 export interface LastState {
   step: number;
   file: SafetensorsFile;
+  header: StateHeader;
   /** Whether the folder's checkpoint is of the same step: not where a save was cut short. */
   checkpointed: boolean;
 }
@@ -157,7 +158,7 @@ export interface LastState {
  *
  * @param before training steps behind the run, by the file that it began with
  * @returns none where the folder has no state yet
- * @throws UserError where a file is damaged, or the checkpoint's state is missing
+ * @throws UserError where a file is damaged or of another step, or the checkpoint's state is missing
  */
 export async function openLastState(
   folder: string,
@@ -168,12 +169,26 @@ export async function openLastState(
     const valid = await validStep(folder, before);
     if (!valid) return undefined;
     try {
-      return { ...valid, file: await openSafetensors(path.join(folder, stateName(valid.step))) };
+      return { ...valid, ...(await openNumbered(folder, valid.step)) };
     } catch (error) {
       // A run that goes on may have saved meanwhile, and removed the state of the step before.
       if (!(error instanceof FileUnreadable) || valid.step === removed) throw error;
       removed = valid.step;
     }
+  }
+}
+
+/** Opens the state that is named by a step, and compares it with what it says of itself. */
+async function openNumbered(folder: string, step: number) {
+  const file = await openSafetensors(path.join(folder, stateName(step)));
+  try {
+    const header = stateHeader(file);
+    if (header.step === step) return { file, header };
+    const problem = `${file.path} says that it is of step ${header.step}`;
+    throw new UserError(problem, `Expected step ${step}: put the file back that the run wrote`);
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 
@@ -224,11 +239,5 @@ export async function openStateOf(
   if (!last) {
     throw new UserError(`The run in ${folder} has saved no state yet`, 'Wait until it has');
   }
-  const { file } = last;
-  try {
-    return { file, header: stateHeader(file) };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
+  return last;
 }

@@ -5,8 +5,8 @@ import { type AutoregressiveBlock, blocksOf } from '../../src/flow/index.js';
 import { type Guidance, withGuidance } from '../../src/sampling/guidance.js';
 import { inverse } from '../../src/sampling/inverse.js';
 import { executionOf } from '../../src/sampling/solvers/execution.js';
-import { referenceInverse } from '../../src/sampling/solvers/reference.js';
 import { decodeSequentially } from '../../src/sampling/solvers/sequential/decode.js';
+import { referenceInverse } from '../../workbook/acceleration/reference.js';
 import { difference, randomLatents, smallFlow } from '../flow/small-flow.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 

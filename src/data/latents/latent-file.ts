@@ -209,6 +209,9 @@ function latentsShape(file: SafetensorsFile) {
   return floatShape(file, 'latents', ['n', 'channels', 'height', 'width']);
 }
 
+/** Far more classes than any set has; each has a row in a model's table. */
+const mostClasses = 1_000_000;
+
 async function labelsOf(file: SafetensorsFile, length: number): Promise<Int32Array> {
   const found = file.tensors.labels;
   if (!found) return new Int32Array(length).fill(-1);
@@ -220,7 +223,12 @@ async function labelsOf(file: SafetensorsFile, length: number): Promise<Int32Arr
     );
   }
   const { data } = await file.read('labels');
-  return Int32Array.from(data);
+  const wrong = data.findIndex((label) => label < -1 || label > mostClasses);
+  if (wrong < 0) return Int32Array.from(data);
+  throw new UserError(
+    `${file.path} has the label ${data[wrong]} of latent ${wrong}`,
+    `Expected −1 for none, or a class from 0 to ${mostClasses}`,
+  );
 }
 
 /** What is known of the states of captions in a file; undefined where it has none. */

@@ -3,7 +3,7 @@ import { UserError } from '../../core/errors.js';
 import { checkedConfig } from '../../core/schema.js';
 import { backgroundSchema } from '../../flow/background.js';
 import type { Factors } from '../../flow/coupling.js';
-import { count, countOrNone, imageSchema } from '../../flow/model.js';
+import { count, countOrNone, depth, imageSchema } from '../../flow/model.js';
 
 export const couplingSchema = z.strictObject({
   kind: z.literal('coupling'),
@@ -13,9 +13,9 @@ export const couplingSchema = z.strictObject({
    * Scales. Each begins with a squeeze: sides longer than a pixel are halved. After each but the last,
    * half of the channels leave.
    */
-  levels: count,
+  levels: depth,
   /** Couplings of a level. */
-  stepsPerLevel: count,
+  stepsPerLevel: depth,
   /** Channels inside the networks that predict. */
   hiddenChannels: count,
   /** As in a TarFlow. */

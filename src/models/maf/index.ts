@@ -16,7 +16,7 @@ import { backgroundSchema, cutImages, joinImages } from '../../flow/background.j
 import { forwardThroughBlocks } from '../../flow/forward.js';
 import { standardising } from '../../flow/gaussian.js';
 import type { Family, Model } from '../../flow/model.js';
-import { count, countOrNone, dimensions, imageSchema } from '../../flow/model.js';
+import { count, countOrNone, depth, dimensions, imageSchema } from '../../flow/model.js';
 import { patchify, unpatchify } from '../../flow/patches.js';
 import { type MadeParameters, made, madeSpecs, maskedOutput, outputBias } from '../../nn/made.js';
 import type { Specs } from '../../nn/specs.js';
@@ -27,9 +27,9 @@ const mafSchema = z.strictObject({
   image: imageSchema,
   classes: countOrNone,
   /** Masked networks, each in the reverse order of the one before. */
-  blocks: count,
+  blocks: depth,
   /** Hidden layers of a network. */
-  hiddenLayers: count,
+  hiddenLayers: depth,
   /** Units of a hidden layer. */
   hiddenUnits: count,
   /**

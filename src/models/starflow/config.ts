@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
 import { checkedConfig } from '../../core/schema.js';
-import { count, countOrNone, imageSchema } from '../../flow/model.js';
+import { count, countOrNone, depth, imageSchema } from '../../flow/model.js';
 import { checkPatches } from '../../flow/patches.js';
 
 export const starflowSchema = z.strictObject({
@@ -17,7 +17,7 @@ export const starflowSchema = z.strictObject({
   /** Width of the transformers' residual stream. */
   channels: count,
   /** Transformer layers of each block, nearest the data first. */
-  layersPerBlock: z.array(count).min(1),
+  layersPerBlock: z.array(depth).min(1).max(512),
   /** Width of an attention head; divides channels. */
   headWidth: count,
   /**

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { checkedConfig } from '../../core/schema.js';
 import { backgroundSchema } from '../../flow/background.js';
-import { count, countOrNone, imageSchema } from '../../flow/model.js';
+import { count, countOrNone, depth, imageSchema } from '../../flow/model.js';
 import { checkPatches } from '../../flow/patches.js';
 
 export const tarflowSchema = z.strictObject({
@@ -12,9 +12,9 @@ export const tarflowSchema = z.strictObject({
   /** Width of the transformer's residual stream. */
   channels: count,
   /** Number of autoregressive flow blocks. */
-  blocks: count,
+  blocks: depth,
   /** Transformer layers in each block. */
-  layersPerBlock: count,
+  layersPerBlock: depth,
   /** Width of an attention head; divides channels. The published models use 64. */
   headWidth: count,
   /** Number of classes; 0 makes the model unconditional. */

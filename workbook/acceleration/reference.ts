@@ -1,7 +1,7 @@
-import { tf, tidy } from '../../core/tf.js';
-import type { AutoregressiveBlock, Conditions } from '../../flow/autoregressive.js';
-import { denormalise } from '../../flow/gaussian.js';
-import { givenTokens, lastOf } from './sequential/steps.js';
+import { tf, tidy } from '../../src/core/tf.js';
+import type { AutoregressiveBlock, Conditions } from '../../src/flow/autoregressive.js';
+import { denormalise } from '../../src/flow/gaussian.js';
+import { givenTokens, lastOf } from '../../src/sampling/solvers/sequential/steps.js';
 
 /**
  * The input of a block by the definition of an autoregressive flow (TarFlow, section 3.1):
