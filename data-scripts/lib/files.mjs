@@ -12,6 +12,7 @@ import {
   rmSync,
   statfsSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { SetupError } from './setup-error.mjs';
@@ -49,6 +50,55 @@ function removeAbandoned(folder) {
       rmSync(path.join(path.dirname(folder), name), { recursive: true, force: true });
     }
   }
+}
+
+/**
+ * Does work that no other process does at the same time. A lock whose process has ended is taken over;
+ * where none can be made, as in a cache that is read-only, the work is done without.
+ *
+ * @param {string} file of the lock
+ * @param {() => Promise<void>} work
+ */
+export async function withLock(file, work) {
+  const isMade = await tookLock(file);
+  try {
+    await work();
+  } finally {
+    if (isMade) rmSync(file, { force: true });
+  }
+}
+
+/** @param {string} file */
+async function tookLock(file) {
+  for (;;) {
+    try {
+      mkdirSync(path.dirname(file), { recursive: true });
+      writeFileSync(file, `${process.pid}`, { flag: 'wx' });
+      return true;
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') return false;
+    }
+    const owner = existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
+    // Renamed before it is removed: of several that find it, one takes it away.
+    if (owner !== undefined && owner > 0 && !isRunning(owner)) takeAway(file, owner);
+    else await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/**
+ * @param {string} file
+ * @param {number} owner whose lock it is
+ */
+function takeAway(file, owner) {
+  const old = `${file}.${process.pid}`;
+  try {
+    renameSync(file, old);
+    // Another process may have taken it away before, and made its own.
+    if (Number(readFileSync(old, 'utf8')) !== owner) renameSync(old, file);
+  } catch {
+    // Another process did.
+  }
+  rmSync(old, { force: true });
 }
 
 /** @param {number} process_ */

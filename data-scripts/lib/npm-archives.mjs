@@ -29,7 +29,9 @@ import { SetupError } from './setup-error.mjs';
 export async function fetchNpmArchives({ root, cache, env, progress }, what) {
   const { purpose, packages } = what;
   const folder = path.join(cache, 'downloads', what.folder);
-  if (existsSync(folder)) return folder;
+  // What was kept may have become other files since.
+  if (existsSync(folder) && (await areWhole(folder, packages))) return folder;
+  rmSync(folder, { recursive: true, force: true });
   const total = packages.reduce((sum, { bytes }) => sum + bytes, 0);
   await makeFolder(folder, async (temporary) => {
     // npm's own cache would keep the archives for good.
@@ -59,6 +61,18 @@ export async function fetchNpmArchives({ root, cache, env, progress }, what) {
     }
   });
   return folder;
+}
+
+/**
+ * @param {string} folder
+ * @param {readonly NpmArchive[]} packages
+ */
+async function areWhole(folder, packages) {
+  for (const { file, integrity } of packages) {
+    const found = await integrityOf(path.join(folder, file)).catch(() => undefined);
+    if (found !== integrity) return false;
+  }
+  return true;
 }
 
 /**

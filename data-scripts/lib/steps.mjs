@@ -1,3 +1,5 @@
+import path from 'node:path';
+import { withLock } from './files.mjs';
 import { cacheFolder, projectRoot } from './places.mjs';
 import { Progress } from './progress.mjs';
 
@@ -28,7 +30,8 @@ export function newContext() {
 }
 
 /**
- * Runs, in order, the steps that are not done.
+ * Runs, in order, the steps that are not done. Of several processes that share a cache one runs a step, and
+ * the others wait, and find it done.
  *
  * @param {readonly Step[]} steps
  * @param {Context} context
@@ -39,8 +42,11 @@ export async function runSteps(steps, context) {
   for (const step of steps) {
     if (step.isDone(context)) continue;
     context.progress.start(step.title);
+    const lock = path.join(context.cache, 'locks', step.title.replaceAll(/\W+/g, '-'));
     try {
-      await step.run(context);
+      await withLock(lock, async () => {
+        if (!step.isDone(context)) await step.run(context);
+      });
     } catch (error) {
       context.progress.fail();
       throw error;

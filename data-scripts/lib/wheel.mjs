@@ -47,6 +47,11 @@ export async function unpackWheel({ root, cache, env, progress }, wheel, folder)
   const python = venvProgram(root, 'python');
   // Kept until it is unpacked: an interrupted run does not download it again.
   const downloaded = path.join(cache, 'downloads', `${name}-${version}`);
+  const isWhole = async () => (await sha256OfFile(onlyFile(downloaded))) === sha256;
+  // What was kept may have become another file since.
+  if (existsSync(downloaded) && !(await isWhole().catch(() => false))) {
+    rmSync(downloaded, { recursive: true });
+  }
   if (!existsSync(downloaded)) {
     await makeFolder(downloaded, async (temporary) => {
       const scratch = path.join(temporary, 'scratch');

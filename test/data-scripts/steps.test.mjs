@@ -1,3 +1,4 @@
+import { execFile, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -15,6 +16,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cacheFolder, projectRoot } from '../../data-scripts/lib/places.mjs';
 import { Progress } from '../../data-scripts/lib/progress.mjs';
@@ -387,6 +390,48 @@ describe('the build', () => {
       expect(readFileSync(file, 'utf8')).toBe(before);
       expect(build.isDone(context)).toBe(false);
     }
+  });
+});
+
+describe('of several processes that share a cache', () => {
+  /** Runs a step in processes of their own, each of which counts as one that did it. */
+  const inProcesses = async (/** @type {number} */ count) => {
+    const script = path.join(folder, 'step.mjs');
+    const steps = pathToFileURL(path.join(import.meta.dirname, '../../data-scripts/lib/steps.mjs'));
+    writeFileSync(
+      script,
+      `import { runSteps } from '${steps}';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+const [made, log] = process.argv.slice(2);
+const step = {
+  title: 'A step', isDone: () => existsSync(made),
+  async run() {
+    appendFileSync(log, 'begun ');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    writeFileSync(made, '');
+    appendFileSync(log, 'done ');
+  },
+};
+const progress = { start() {}, finish() {}, fail() {} };
+await runSteps([step], { cache: ${JSON.stringify(context.cache)}, progress });`,
+    );
+    const [made, log] = [path.join(folder, 'made'), path.join(folder, 'log')];
+    const run = promisify(execFile);
+    await Promise.all(
+      Array.from({ length: count }, () => run(process.execPath, [script, made, log])),
+    );
+    return readFileSync(log, 'utf8');
+  };
+
+  test('one runs a step, and the others wait', async () => {
+    expect(await inProcesses(6)).toBe('begun done ');
+    expect(readdirSync(path.join(context.cache, 'locks'))).toEqual([]);
+  });
+
+  test('one takes over from a process that has ended', async () => {
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    write(['cache', 'locks', 'A-step'], String(pid));
+    expect(await inProcesses(4)).toBe('begun done ');
   });
 });
 
