@@ -135,7 +135,9 @@ where it is set up, else wasm.`,
       return error.exitCode === 0 ? exitCodes.done : exitCodes.userMistake;
     }
     if (error instanceof UserError) {
-      console.error(`tarflow: ${error.message}`);
+      // Names in files may hold what a terminal would obey, and be endless.
+      const message = error.message.replaceAll(/[^\P{Cc}\n\t]/gu, '�').slice(0, 5000);
+      console.error(`tarflow: ${message}`);
       return error instanceof Interruption ? exitCodes.interrupted : exitCodes.userMistake;
     }
     console.error(error);

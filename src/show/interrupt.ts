@@ -1,6 +1,5 @@
 import { Interruption } from '../core/errors.js';
-
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+import { inNotebook } from './display.js';
 
 /**
  * Runs long work that the user can stop: the stop button of a notebook, or Control-C in a terminal,
@@ -12,7 +11,8 @@ export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise
   await new Promise((resolve) => setImmediate(resolve));
   const controller = new AbortController();
   const abort = () => controller.abort(new Interruption());
-  // A terminal that closes and a cluster that stops a job ask in their own ways.
+  // A terminal that closes and a cluster that stops a job ask in their own ways. Notebooks end by SIGTERM.
+  const signals = inNotebook() ? ['SIGINT'] : ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const name of signals) process.once(name, abort);
   try {
     return await work(controller.signal);

@@ -106,13 +106,13 @@ test('the experiments and their values are listed', async () => {
 
 // Recording graphs takes long: `npm run nightly` sets TARFLOW_NIGHTLY.
 const [stoppedMode, stoppedSteps] = process.env.TARFLOW_NIGHTLY ? ['xla', 400] : ['eager', 120];
-test('Control-C stops after a step, saves, and the command that it shows goes on bit for bit', async () => {
+test('SIGTERM stops after a step as Control-C does, saves, and the command that it shows goes on bit for bit', async () => {
   const folder = temporaryFolder();
   const [stopped, whole] = [path.join(folder, 'stopped run'), path.join(folder, 'whole')];
   // Enough steps that the signal comes before the last one, and no save before it.
   const long = ['steps', 'saveEvery', 'validateEvery'].map((name) => `${name}=${stoppedSteps}`);
   const { child, ended, stdout } = await started(stopped, ...long, '--mode', stoppedMode);
-  child.kill('SIGINT');
+  child.kill('SIGTERM');
   expect(await ended).toBe(130);
   const step = Number(/Stopped and saved after step (\d+) of/.exec(stdout())?.[1]);
   expect(fs.readdirSync(stopped).sort()).toEqual(runFiles(step));
