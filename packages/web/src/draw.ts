@@ -3,6 +3,7 @@ import { tf, tidy } from '../../../src/core/tf.js';
 import type { AutoregressiveBlock } from '../../../src/flow/autoregressive.js';
 import { ability, blocksOf, type Model } from '../../../src/flow/model.js';
 import { checkGuided } from '../../../src/sampling/check-guidance.js';
+import { checkDenoising, denoised } from '../../../src/sampling/denoise.js';
 import {
   type ConditionedBlock,
   type Guidance,
@@ -11,8 +12,8 @@ import {
 import { sampleNoise } from '../../../src/sampling/sample.js';
 import { plainExecution } from '../../../src/sampling/solvers/execution.js';
 import { givenTokens, solveSequentially } from '../../../src/sampling/solvers/sequential/steps.js';
-import { solveBlock } from '../../../src/sampling/solvers/solve-block.js';
-import type { Solver } from '../../../src/sampling/solvers/solvers.js';
+import { solveUnchecked } from '../../../src/sampling/solvers/solve-block.js';
+import { type Solver, solversOfBlocks } from '../../../src/sampling/solvers/solvers.js';
 
 /** What is seen after a step: a token more, or a sweep of Jacobi over all of them. */
 export interface DrawingStep {
@@ -37,6 +38,8 @@ export interface DrawOptions extends NamedContext {
   seed?: number;
   /** How blocks are solved: token by token (the default), or by an iteration, such as Jacobi's. */
   solver?: Solver;
+  /** One denoising step at the end for the noise of training. Default none. */
+  denoise?: { sigma: number; multiplier?: number };
   /** Awaited after each step: time for the page to paint. What it throws stops the drawing. */
   onStep?: (step: DrawingStep) => Promise<void> | void;
 }
@@ -64,12 +67,15 @@ export interface DrawOptions extends NamedContext {
 export async function draw(flow: Model, asked: DrawOptions = {}): Promise<tf.Tensor4D> {
   const options = numbered(flow, asked);
   const { count = 1, guidance, seed = 0, solver = { kind: 'sequential' }, onStep } = options;
+  const blocks = blocksOf(flow);
+  const solvers = solversOfBlocks(blocks, solver);
   checkGuided(flow, options);
+  if (options.denoise) checkDenoising(flow, options.denoise);
   const tokens = ability(flow.family, 'tokens');
   const conditions = contextTensors(flow.config, options, count);
   let x = sampleNoise(flow, seed, 0, count);
   try {
-    for (const block of blocksOf(flow).reverse()) {
+    for (const block of [...blocks].reverse()) {
       const guided = withGuidance(block, count, conditions, guidance);
       const z = tidy(() => block.order(x.clone()));
       const report = async (iterate: tf.Tensor3D, solved: number, steps: number) => {
@@ -80,8 +86,9 @@ export async function draw(flow: Model, asked: DrawOptions = {}): Promise<tf.Ten
         await onStep?.({ block: block.index, steps, solved, tokens: block.tokens, order, pixels });
       };
       try {
-        const solve = solver.kind === 'sequential' ? tokenByToken : byIteration;
-        const solved = await solve(guided, z, solver, onStep && report);
+        const own = solvers[block.index] as Solver;
+        const solve = own.kind === 'sequential' ? tokenByToken : byIteration;
+        const solved = await solve(guided, z, own, onStep && report);
         x.dispose();
         x = tidy(() => block.order(solved.clone(), true));
         solved.dispose();
@@ -89,7 +96,11 @@ export async function draw(flow: Model, asked: DrawOptions = {}): Promise<tf.Ten
         tf.dispose([z, guided.conditions]);
       }
     }
-    return tokens.images(flow.config, x);
+    const images = tokens.images(flow.config, x);
+    if (!options.denoise) return images;
+    const clean = denoised(flow, images, { ...options, ...options.denoise });
+    images.dispose();
+    return clean;
   } finally {
     x.dispose();
     tf.dispose(Object.values(conditions));
@@ -141,8 +152,8 @@ async function byIteration(
   let iterate = z.clone();
   let steps = 0;
   try {
-    const { tokens } = await solveBlock(block, z, solver, {
-      conditions,
+    const { tokens } = await solveUnchecked(block, z, solver, {
+      ...{ conditions, execution: plainExecution },
       onIterate(seen) {
         iterate.dispose();
         iterate = seen.clone();

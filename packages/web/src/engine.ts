@@ -48,6 +48,8 @@ export async function startEngine({
   else if (!running) setWasmPaths(files.endsWith('/') ? files : `${files}/`);
   const started = await tf.setBackend(engine).catch(() => false);
   if (!started) {
+    // What ran goes on.
+    if (running) await tf.setBackend(running.engine);
     throw new UserError(
       `The ${engine} engine did not start`,
       engine === 'webgpu'

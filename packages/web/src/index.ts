@@ -16,7 +16,7 @@
  */
 
 export { UserError } from '../../../src/core/errors.js';
-export { tidy } from '../../../src/core/tf.js';
+export { tf, tidy } from '../../../src/core/tf.js';
 export { logProb, score } from '../../../src/flow/density.js';
 export { forward } from '../../../src/flow/forward.js';
 export type { Model } from '../../../src/flow/model.js';
