@@ -64,6 +64,7 @@ function copyStatic(root, folder) {
     'dist/web': 'demos/tarflow-web',
     'results/checkpoints/fashion-mnist-conditional-8x2.safetensors':
       'demos/fashion-mnist-conditional-8x2.safetensors',
+    'packages/kernel/logo/logo-svg.svg': 'favicon.svg',
     'node_modules/mathjax/es5/tex-svg.js': 'mathjax/tex-svg.js',
     'node_modules/vega/build/vega.min.js': 'vega/vega.min.js',
     'node_modules/vega-lite/build/vega-lite.min.js': 'vega/vega-lite.min.js',
@@ -253,9 +254,16 @@ async function chartsPage(root) {
   const charts = [
     lineChart({
       title: 'The flow of clothes learns: loss over its training',
-      subtitle: 'nats per dimension, without constant; lower is better',
+      subtitle: 'without the constant; lower is better',
       rows: lossesOf(root, 'fashion-mnist-conditional-8x2', 'flow', { training: true }),
-      ...{ x: 'step', y: 'loss', series: 'of', width: 560, height: 300 },
+      ...{
+        x: 'step',
+        y: 'loss',
+        yTitle: 'loss in nats per dimension',
+        series: 'of',
+        width: 560,
+        height: 300,
+      },
     }),
     lineChart({
       title: 'More blocks: held-out loss of small flows',
@@ -269,7 +277,15 @@ async function chartsPage(root) {
           lossesOf(root, `design/design-${file}-seed-${seed}`, name, { seed }),
         ),
       ),
-      ...{ x: 'step', y: 'loss', series: 'of', detail: 'seed', width: 560, height: 300 },
+      ...{
+        x: 'step',
+        y: 'loss',
+        yTitle: 'loss in nats per dimension',
+        series: 'of',
+        detail: 'seed',
+        width: 560,
+        height: 300,
+      },
     }),
   ].map((spec) => ({
     ...spec,

@@ -21,10 +21,15 @@ async function drawCharts() {
   for (const place of places) {
     const specification = JSON.parse(place.querySelector('script')?.textContent ?? '');
     const chart = document.createElement('div');
-    const options = { actions: { export: true, source: false, compiled: false, editor: false } };
-    await /** @type {any} */ (globalThis).vegaEmbed(chart, specification, options);
+    await /** @type {any} */ (globalThis).vegaEmbed(chart, specification, { actions: false });
     place.querySelector('img')?.replaceWith(chart);
   }
+}
+
+/** Names that hide from a screen reader what a button of the theme says. */
+function showTexts() {
+  const hidden = '.search-button__button[aria-label], summary[aria-label="Toggle hidden content"]';
+  for (const button of document.querySelectorAll(hidden)) button.removeAttribute('aria-label');
 }
 
 async function startDemos() {
@@ -34,4 +39,5 @@ async function startDemos() {
   }
 }
 
+showTexts();
 await Promise.all([drawCharts(), startDemos()]);
