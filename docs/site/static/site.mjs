@@ -23,6 +23,8 @@ async function drawCharts() {
     const chart = document.createElement('div');
     await /** @type {any} */ (globalThis).vegaEmbed(chart, specification, { actions: false });
     place.querySelector('img')?.replaceWith(chart);
+    // Where it is wider than the page, keys move it.
+    if (place.scrollWidth > place.clientWidth) place.setAttribute('tabindex', '0');
   }
 }
 
