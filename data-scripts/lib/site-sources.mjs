@@ -202,16 +202,16 @@ function withSolutions(cells, solved, unit) {
  * @param {string} unit
  */
 function exercises(text, unit) {
-  const begin = /^\*\*(\d) (★+) (.+?)\*\* /gm;
-  const [first, ...rest] = text.split(/^(?=\*\*\d ★)/m);
-  if (rest.length === 0 && !begin.test(text)) return text;
-  const parts = begin.test(first ?? '') ? [first ?? '', ...rest] : rest;
-  const wrapped = parts.map((part) => {
-    const [, number, stars, title] = /^\*\*(\d) (★+) (.+?)\*\* /.exec(part) ?? [];
-    const body = part.replace(/^\*\*.+?\*\* /, '').trimEnd();
-    return `\`\`\`\`{exercise} ${number} ${stars} ${title}\n:nonumber:\n:label: ${unit}-${number}\n\n${body}\n\`\`\`\`\n`;
+  const begin = /^\*\*(\d) (★+) (.+?)\*\* /;
+  const parts = text.split(/^(?=\*\*\d ★)/m).map((part) => {
+    const found = begin.exec(part);
+    if (!found) return part;
+    const [, number, stars, title] = found;
+    const head = `{exercise} ${number} ${stars} ${title}\n:nonumber:\n:label: ${unit}-${number}`;
+    // Longer than what a cell may have inside.
+    return `\`\`\`\`${head}\n\n${part.replace(begin, '').trimEnd()}\n\`\`\`\`\n\n`;
   });
-  return [...(parts.length === rest.length ? [first] : []), ...wrapped].join('\n');
+  return parts.join('');
 }
 
 /**

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 project = "tarflow"
-copyright = "the authors of tarflow, Apache-2.0"
+author = "the authors of tarflow"
+copyright = f"{author}, Apache-2.0"
 version = release = json.loads(Path("package.json").read_text())["version"]
 
 extensions = ["myst_nb", "sphinx_exercise"]
@@ -13,7 +14,7 @@ exclude_patterns = ["_static"]
 
 # Notebooks are shown as they were committed.
 nb_execution_mode = "off"
-nb_number_source_lines = False
+nb_render_markdown_format = "myst"
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath", "amsmath"]

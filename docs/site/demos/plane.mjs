@@ -74,7 +74,7 @@ function renderPlane(el) {
       begin.hidden = true;
       noise.enable();
       data.enable();
-      await move('z', [0.5, 0.5]);
+      await move('z', [-0.8, 1.2]);
     } catch (error) {
       status.textContent = `That failed. ${told(error)}`;
       begin.disabled = false;
