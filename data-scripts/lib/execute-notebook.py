@@ -42,8 +42,10 @@ executor = ExecutePreprocessor(
 )
 resources = {"metadata": {"path": str(Path(output_file).resolve().parent)}}
 executor.preprocess(notebook, resources)
-# A chart that is drawn needs no second form in the file; JupyterLab draws it anew when its cell runs.
+# The site draws a chart anew from its specification; a long one, of many numbers, stays a picture.
+chart = "application/vnd.vegalite.v5+json"
 for output in [output for cell in code_cells for output in cell.outputs]:
-    if "image/png" in output.get("data", {}):
-        output.data.pop("application/vnd.vegalite.v5+json", None)
+    data = output.get("data", {})
+    if "image/png" in data and len(json.dumps(data.get(chart))) > 30_000:
+        del data[chart]
 Path(output_file).write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")

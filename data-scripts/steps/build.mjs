@@ -3,12 +3,17 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import path from 'node:path';
 import { run } from '../lib/run.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
+import { bundleForBrowsers } from '../lib/web-bundle.mjs';
 
 /** What is compiled, each by its tsconfig: the packages first, since the library is typed by them. */
 const projects = [
   { folder: path.join('packages', 'graph'), config: 'tsconfig.json', sources: ['src'] },
   { folder: path.join('packages', 'kernel'), config: 'tsconfig.json', sources: ['src'] },
-  { folder: '', config: 'tsconfig.build.json', sources: ['src', 'workbook'] },
+  {
+    folder: '',
+    config: 'tsconfig.build.json',
+    sources: ['src', 'workbook', path.join('packages', 'web', 'src')],
+  },
 ].map(({ folder, config, sources }) => ({
   config: path.join(folder, config),
   dist: path.join(folder, 'dist'),
@@ -27,9 +32,13 @@ export const build = {
   isDone({ root }) {
     const stamp = stampFile(root);
     const gradients = path.join(root, 'packages', 'graph', 'dist', 'gradients.js');
-    const isThere = [stamp, gradients, ...projects.map(({ dist }) => path.join(root, dist))].every(
-      existsSync,
-    );
+    const web = path.join(root, 'dist', 'web', 'index.js');
+    const isThere = [
+      stamp,
+      gradients,
+      web,
+      ...projects.map(({ dist }) => path.join(root, dist)),
+    ].every(existsSync);
     return isThere && readFileSync(stamp, 'utf8') === sourcesKey(root);
   },
 
@@ -56,6 +65,7 @@ export const build = {
       }
       removeOlder(path.join(root, dist), started);
     }
+    await bundleForBrowsers(root);
     writeFileSync(stampFile(root), key);
   },
 };

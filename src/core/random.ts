@@ -165,6 +165,6 @@ function mix(word: number): number {
 /** FNV-1a. */
 function hash(text: string): number {
   let x = 0x811c9dc5;
-  for (const byte of Buffer.from(text, 'utf8')) x = Math.imul(x ^ byte, 0x01000193);
+  for (const byte of new TextEncoder().encode(text)) x = Math.imul(x ^ byte, 0x01000193);
   return x >>> 0;
 }

@@ -98,6 +98,7 @@ export function forwardThroughBlocks(
     outputs.push(z);
     logDets.push(result.logDet);
   }
-  const total = tf.addN(logDets);
+  // Not addN: WebGPU takes no more than seven tensors at once.
+  const total = tidy(() => logDets.reduce((a, b) => tf.add(a, b), tf.zeros([tokens.shape[0]])));
   return { z, logDet: before ? tf.add(total, before) : total, outputs, logDets };
 }

@@ -166,7 +166,7 @@ function stepReporter(
     if (done < total && Date.now() - lastYield <= 100) return;
     onProgress?.({ done, total, block });
     return new Promise<void>((resolve, reject) => {
-      setImmediate(() => {
+      setTimeout(() => {
         lastYield = Date.now();
         if (signal?.aborted) reject(signal.reason as Error);
         else resolve();

@@ -117,6 +117,8 @@ export const engine: Promise<string> = startEngine().then((report) => report.eng
 export const image: tf.Tensor4D = tf.zeros([1, 1, 4, 4]);
 // @ts-expect-error there is no such engine
 export const other = startEngine({ engine: 'cuda' });
+// @ts-expect-error a module for browsers is an ES module, and no number
+import('tarflow/web').then(({ draw }) => draw satisfies number);
 ${rooms.join('')}`;
     writeFileSync(path.join(project, 'own.ts'), source);
     cpSync(

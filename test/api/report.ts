@@ -13,13 +13,16 @@ export interface EntryPoint {
   source: string;
 }
 
-/** The entry points in the `exports` of package.json, the root first. */
+/**
+ * The entry points in the `exports` of package.json, the root first. That for browsers is left out: it is a
+ * bundle, which `packages/web/test` tests.
+ */
 export function entryPoints(): EntryPoint[] {
   const { exports } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
     exports: Record<string, { default: string } | string>;
   };
   return Object.entries(exports).flatMap(([key, target]) => {
-    if (typeof target === 'string') return [];
+    if (typeof target === 'string' || key === './web') return [];
     const source = target.default.replace('./dist/', '').replace(/\.js$/, '.ts');
     return [{ name: path.posix.join('tarflow', key), source }];
   });

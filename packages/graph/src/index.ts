@@ -1,4 +1,8 @@
-/** `@tarflow/graph`: functions of tensors that TensorFlow runs as captured graphs. */
+/**
+ * Functions of tensors that TensorFlow runs as captured graphs.
+ *
+ * @module @tarflow/graph
+ */
 export { UserError } from './errors.js';
 export { isSetUp, releaseFreeMemory, withoutStderrLines } from './native/addon.js';
 export {

@@ -97,7 +97,7 @@ async function solveSegment(
     const evaluated = end - 1 - group.cached;
     const rows = group.samples.map((_, row) => row);
     const open = rows.filter((row) => group.final[row]! < end);
-    const { residual, broken } = iterate(groups, group, rule, record, context);
+    const { residual, broken } = await iterate(groups, group, rule, record, context);
     for (const row of open) record.sampleIterations[group.samples[row]!]!++;
     context.onIterate?.(group.x, group.samples);
 
@@ -158,13 +158,13 @@ function halved(size: number, samples: number): number {
  *
  * @returns the largest change, and which rows are not finite, whose front stays where it was
  */
-function iterate(
+async function iterate(
   { block, grain }: Groups,
   group: Group,
   { end, tolerance, norm }: Segment,
   record: SolveRecord,
   { execution }: SolveContext,
-): { residual: number; broken: boolean[] } {
+): Promise<{ residual: number; broken: boolean[] }> {
   const { x, z, conditions, final, cache, cached: first } = group;
   const lowest = firstPredicted(block, { start: first, cache });
   const predicted = end - lowest;
@@ -186,7 +186,7 @@ function iterate(
       );
     },
   );
-  const sizes = step.size.dataSync();
+  const sizes = await step.size.data<'float32'>();
   tf.dispose([mask, x, step.size]);
   group.x = step.x;
   const extended = step.cache ?? {};
