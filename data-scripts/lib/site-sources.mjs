@@ -43,7 +43,10 @@ export async function layOutSources(root, folder) {
   );
   const site = path.join(root, 'docs', 'site');
   for (const file of ['index.md', 'demos.md']) {
-    const text = readFileSync(path.join(site, file), 'utf8');
+    // They stand beside the folders of the repository then.
+    const text = readFileSync(path.join(site, file), 'utf8')
+      .replaceAll('](../../', '](')
+      .replaceAll('](../', '](docs/');
     writeText(folder, file, linked(layout, file, text));
   }
   writeText(folder, 'charts.md', await chartsPage(root));
@@ -246,11 +249,11 @@ function chartHtml(specification, png) {
  * @param {string} root
  */
 async function chartsPage(root) {
-  const require = createRequire(path.join(root, 'package.json'));
+  const built = createRequire(path.join(root, 'package.json'));
   /** @type {typeof import('../../workbook/charts/chart.js')} */
-  const { chartBundle } = require('./dist/workbook/charts/chart.js');
+  const { chartBundle } = built('./dist/workbook/charts/chart.js');
   /** @type {typeof import('../../workbook/charts/builders.js')} */
-  const { lineChart } = require('./dist/workbook/charts/builders.js');
+  const { lineChart } = built('./dist/workbook/charts/builders.js');
   const charts = [
     lineChart({
       title: 'The flow of clothes learns: loss over its training',

@@ -351,6 +351,7 @@ describe('the build', () => {
       write(['root', 'packages', name, 'src', 'index.ts'], 'export const answer: number = 42;\n');
     }
     write(['root', 'packages', 'graph', 'src', 'gradients.mjs'], 'export {};');
+    write(['root', 'packages', 'web', 'src', 'index.ts'], 'export const answer: number = 42;\n');
     write(['root', 'src', 'index.ts'], 'export const answer: number = 42;\n');
     write(['root', 'workbook', 'index.ts'], "export { answer } from '../src/index.js';\n");
   });
