@@ -3,6 +3,7 @@ import { UserError } from '../core/errors.js';
 import { openFeatureNetwork } from '../evaluation/named-network.js';
 import { isStatisticsFile, readStatistics } from '../evaluation/statistics-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
+import type { Part } from '../sampling/parts.js';
 import { withOwned } from './command.js';
 import {
   type Comparison,
@@ -15,7 +16,7 @@ import {
   type Real,
 } from './comparison.js';
 import { type ImageSet, openImageSet } from './image-sets.js';
-import { drawingOf, featuresOfPart, type Part, partFile } from './sample-parts.js';
+import { drawingOf, featuresOfPart, partFile } from './sample-parts.js';
 
 /** What the options of `tarflow distance` give. */
 export interface DistanceOptions extends ComparisonOptions {

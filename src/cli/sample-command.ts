@@ -5,6 +5,7 @@ import { UserError } from '../core/errors.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { unlessDamaged } from '../formats/kept-file.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
+import { type Part, samplesOfPart } from '../sampling/parts.js';
 import { checkPriorTemperature } from '../sampling/sample.js';
 import { strategyNames } from '../sampling/solvers/strategies.js';
 import {
@@ -27,7 +28,7 @@ import {
   writeImages,
   writesFolder,
 } from './image-files.js';
-import { drawingOf, type Part, partFile, partOption, samplesOfPart } from './sample-parts.js';
+import { drawingOf, partFile, partOption } from './sample-parts.js';
 
 interface SampleOptions extends DrawOptions {
   size?: { height: number; width: number };

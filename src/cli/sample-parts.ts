@@ -10,15 +10,10 @@ import { keptOrMade } from '../formats/kept-file.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { fileDigest, withTensorFile } from '../formats/tensor-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
+import type { Part } from '../sampling/parts.js';
 import { counted } from './arguments.js';
 import { withProgress } from './command.js';
 import { readImageTensor } from './image-files.js';
-
-/** One part of a work that several processes share: the first is number 1. */
-export interface Part {
-  number: number;
-  of: number;
-}
 
 /** The option `--part`, which part of the work is done. */
 export const partOption = (what: string): Option =>
@@ -27,27 +22,6 @@ export const partOption = (what: string): Option =>
     if (number >= 1 && number <= of) return { number, of };
     throw new InvalidArgumentError('Expected a number and of how many, e.g. 3/8, from 1/8 to 8/8.');
   });
-
-/**
- * The samples of a part: whole batches, so that they are those of one process, bit for bit.
- * @throws UserError where there are more parts than batches
- */
-export function samplesOfPart(
-  samples: number,
-  batch: number,
-  { number, of }: Part,
-): { from: number; count: number } {
-  const batches = Math.ceil(samples / batch);
-  if (of > batches) {
-    throw new UserError(
-      `${counted(samples, 'sample')} make ${counted(batches, 'batch').replace(/hs$/, 'hes')} of ${batch}, and --part ${number}/${of} came`,
-      `Expected at most ${batches} parts`,
-    );
-  }
-  const first = (part: number): number =>
-    Math.min(samples, batch * Math.floor((part * batches) / of));
-  return { from: first(number - 1), count: first(number) - first(number - 1) };
-}
 
 /** The file of a part's samples. */
 export function partFile(folder: string, { number, of }: Part): string {

@@ -1,6 +1,5 @@
 import * as path from 'node:path';
 import { usualLedger } from '../../src/cli/data-options.js';
-import type { Part } from '../../src/cli/sample-parts.js';
 import { UserError } from '../../src/core/errors.js';
 import { latentScale } from '../../src/data/index.js';
 import { openFeatureNetwork } from '../../src/evaluation/named-network.js';
@@ -8,6 +7,7 @@ import { weightsDigest } from '../../src/evaluation/test-readings.js';
 import { ability } from '../../src/flow/model.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import type { Part } from '../../src/sampling/parts.js';
 import { titleOfCheckpoint } from '../../src/training/checkpoint.js';
 import { resultsFolder } from '../records/results-folder.js';
 import type { LatentDecoder, ReproduceOptions } from '../reproduction/options.js';

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import * as path from 'node:path';
-import { type Part, samplesOfPart } from '../../src/cli/sample-parts.js';
 import type { Conditioned } from '../../src/conditions/context.js';
 import { currentEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
@@ -21,6 +20,7 @@ import { blocksOf } from '../../src/flow/model.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
 import { decode } from '../../src/sampling/autoencode.js';
 import type { Guidance } from '../../src/sampling/guidance.js';
+import { type Part, samplesOfPart } from '../../src/sampling/parts.js';
 import { sample } from '../../src/sampling/sample.js';
 import { publishedJacobi } from '../../src/sampling/solvers/published/published.js';
 import type { Solver } from '../../src/sampling/solvers/solvers.js';

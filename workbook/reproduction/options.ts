@@ -1,9 +1,9 @@
 import type { Mode } from '@tarflow/graph';
-import type { Part } from '../../src/cli/sample-parts.js';
 import type { DataSource, Split } from '../../src/data/index.js';
 import type { StoredStatistics } from '../../src/evaluation/statistics-file.js';
 import type { Model } from '../../src/flow/model.js';
 import type { FeatureNetwork } from '../../src/pretrained/feature-network.js';
+import type { Part } from '../../src/sampling/parts.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import type { StepRecord } from '../../src/training/record.js';
 import type { Recipe } from './recipe.js';
