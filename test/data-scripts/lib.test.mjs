@@ -201,7 +201,8 @@ describe('runSteps', () => {
     const first = context();
     await expect(runSteps([step('first'), failing, step('third')], first)).rejects.toThrow('no');
     expect(first.shown.join('')).toContain('✗ second');
-    expect(readdirSync(folder)).toEqual(['first']);
+    expect(readdirSync(folder).sort()).toEqual(['first', 'locks']);
+    expect(readdirSync(path.join(folder, 'locks'))).toEqual([]);
     expect(await runSteps([step('first'), step('second'), step('third')], context())).toBe(2);
   });
 
