@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
@@ -33,6 +33,14 @@ test('links of pages are followed, and what comes from elsewhere is told', () =>
     'index.html: b.html?x=1',
     'index.html: loads https://example.org/x.js',
   ]);
+});
+
+test('the first page leads to every page of the docs', () => {
+  const index = readFileSync(path.join(projectRoot, 'docs', 'site', 'index.md'), 'utf8');
+  const names = readdirSync(path.join(projectRoot, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name.slice(0, -3)}`);
+  expect(names.filter((name) => !index.split('\n').includes(name))).toEqual([]);
 });
 
 test('pages are laid out at their places, units with outputs and folded solutions', async () => {
