@@ -35,6 +35,7 @@ interface SampleOptions extends DrawOptions {
   columns?: number;
   part?: Part;
   out: string;
+  json: boolean;
 }
 
 /** `tarflow sample`: images from a checkpoint, as a grid in a PNG file. */
@@ -133,7 +134,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
 }
 
 /** Tells apart what parts of samples depend on: the weights, and all options but the part. */
-function drawingDigest(model: LoadedModel, { part, out, ...options }: SampleOptions): string {
+function drawingDigest(model: LoadedModel, { part, out, json, ...options }: SampleOptions): string {
   const { config } = model;
   const all = JSON.stringify([config, weightsDigest(model), options, part?.of]);
   return createHash('sha256').update(all).digest('hex').slice(0, 16);

@@ -1,23 +1,15 @@
 // The site's demos in Chromium, from a server on this machine: each draws on WebAssembly in time, and what it
 // draws is what the library draws.
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import path from 'node:path';
-import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
-import { findProgram, projectRoot } from '../../data-scripts/lib/places.mjs';
+import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { sample } from '../../src/sampling/sample.js';
-
-/** Chromium: TARFLOW_CHROMIUM, or what a system calls it. */
-const browserProgram =
-  process.env.TARFLOW_CHROMIUM || findProgram('chromium') || findProgram('chromium-browser');
-const browserIsThere = browserProgram !== undefined && existsSync(browserProgram);
-const skipNote =
-  'skipped: there is no Chromium here. Install it (Debian: apt-get install chromium), or set ' +
-  'TARFLOW_CHROMIUM to its program';
+import { browserIsThere, launchBrowser, skipNote } from './chromium.mjs';
 
 const checkpoint = 'fashion-mnist-conditional-8x2.safetensors';
 const jacobi = /** @type {const} */ ({ kind: 'jacobi', tolerance: 1e-3 });
@@ -51,14 +43,6 @@ async function serve(folder) {
   return { address: `http://127.0.0.1:${port}/`, close: () => server.close() };
 }
 
-/** @param {readonly string[]} options */
-function launch(options) {
-  return chromium.launch({
-    executablePath: browserProgram,
-    args: ['--headless', '--no-sandbox', '--no-first-run', '--disable-sync', ...options],
-  });
-}
-
 describe('the demos in Chromium', () => {
   /** @type {string} */
   let folder;
@@ -83,7 +67,7 @@ describe('the demos in Chromium', () => {
     );
     writeFileSync(path.join(folder, 'index.html'), page);
     server = await serve(folder);
-    browser = await launch(['--disable-gpu']);
+    browser = await launchBrowser(['--disable-gpu']);
   });
 
   afterAll(async () => {
@@ -158,7 +142,7 @@ describe('the demos in Chromium', () => {
     async ({ skip }) => {
       skip(!browserIsThere, skipNote);
       const device = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
-      const software = await launch([
+      const software = await launchBrowser([
         ...[...device, '--enable-features=Vulkan', '--use-vulkan=swiftshader'],
         '--disable-gpu-watchdog',
       ]);

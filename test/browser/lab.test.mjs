@@ -1,22 +1,14 @@
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { labOptions } from '../../data-scripts/lib/lab.mjs';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
-import { findProgram, projectRoot, venvProgram } from '../../data-scripts/lib/places.mjs';
+import { projectRoot, venvProgram } from '../../data-scripts/lib/places.mjs';
 import { madeNotebook } from '../notebooks/made-notebook.mjs';
 import { drawPictures } from '../own-pictures.mjs';
-
-/** Chromium: TARFLOW_CHROMIUM, or what a system calls it. */
-const browserProgram =
-  process.env.TARFLOW_CHROMIUM || findProgram('chromium') || findProgram('chromium-browser');
-const browserIsThere = browserProgram !== undefined && existsSync(browserProgram);
-const skipNote =
-  'skipped: there is no Chromium here. Install it (Debian: apt-get install chromium), or set ' +
-  'TARFLOW_CHROMIUM to its program';
+import { browserIsThere, launchBrowser, skipNote } from './chromium.mjs';
 
 const minute = 60_000;
 
@@ -164,13 +156,7 @@ describe('a notebook in JupyterLab', () => {
     writeNotebooks(folder);
     writeSettings(folder);
     lab = await startLab(folder);
-    browser = await chromium.launch({
-      executablePath: browserProgram,
-      args: [
-        ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-        ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-      ],
-    });
+    browser = await launchBrowser(['--disable-gpu']);
   }, 4 * minute);
 
   afterAll(async () => {

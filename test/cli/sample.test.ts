@@ -273,10 +273,11 @@ describe('parts of samples', () => {
   test('that are there are not drawn again; one that is lost or damaged is', async () => {
     const { parts, draw } = await drawnBothWays();
     const file = path.join(parts, 'part-2-of-3.safetensors');
-    const second = () => succeeds(draw('--out', parts, '--part', '2/3'));
+    const second = (...more: string[]) => succeeds(draw('--out', parts, '--part', '2/3', ...more));
     await second();
     const bytes = fs.readFileSync(file);
     expect((await second()).stdout).toMatch(/part-2-of-3\.safetensors is there/);
+    expect(JSON.parse((await second('--json')).stdout)).toMatchObject({ from: 64, count: 64 });
     for (const harm of [
       () => fs.rmSync(file),
       () => fs.writeFileSync(file, bytes.subarray(0, 5000)),
