@@ -1,4 +1,4 @@
-// npm run workbook [-- --all] [-- --train] [-- --only 02,04] [-- --update]: executes the notebooks in
+// npm run workbook [-- --all] [-- --only reports/02,reports/04] [-- --update]: executes the notebooks in
 // order, into reproduction/, and reports which of the committed figures came out again. The largest
 // samples are drawn smaller, and their figures read, unless --all is given. With --update, which
 // draws all, notebooks/ and results/ themselves are written.
@@ -14,7 +14,7 @@ import { setUp } from './steps/all.mjs';
 import { build } from './steps/build.mjs';
 
 await runMain(async () => {
-  const { all, train, only, update } = readArguments();
+  const { all, only, update } = readArguments();
   const context = newContext();
   const { root, progress } = context;
   const notebooks = chooseNotebooks(path.join(root, 'notebooks'), only);
@@ -25,8 +25,8 @@ await runMain(async () => {
   const folder = update ? root : path.dirname(report);
   const [executed, results] = [path.join(folder, 'notebooks'), path.join(folder, 'results')];
   const status = await runWorkbook(context, {
-    ...{ notebooks, executed, results, report, train },
-    short: !all && !train && !update,
+    ...{ notebooks, executed, results, report },
+    short: !all && !update,
     // What is written in place is what is committed next.
     judge: !update,
   });
@@ -44,7 +44,6 @@ function readArguments() {
     const { values } = parseArgs({
       options: {
         all: { type: 'boolean', default: false },
-        train: { type: 'boolean', default: false },
         only: { type: 'string' },
         update: { type: 'boolean', default: false },
       },
@@ -53,7 +52,7 @@ function readArguments() {
   } catch (error) {
     throw new ArgumentError(
       `${/** @type {Error} */ (error).message.replace(/\.$/, '')}`,
-      'Usage: npm run workbook -- [--all] [--train] [--only 02,04] [--update]',
+      'Usage: npm run workbook -- [--all] [--only reports/02,reports/04] [--update]',
     );
   }
 }

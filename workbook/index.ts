@@ -42,7 +42,6 @@ export { heldOutNames } from './data/emoji-names.js';
 export * from './experiments/index.js';
 export * from './measures/caption-agreement.js';
 export * from './measures/class-judge.js';
-export * from './measures/classification.js';
 export * from './measures/comparison.js';
 export * from './measures/convergence.js';
 export * from './measures/correlation.js';
@@ -89,7 +88,6 @@ export {
   resultFile,
   resultsFolder,
   resultToRead,
-  training,
 } from './records/results-folder.js';
 export * from './records/table.js';
 export {

@@ -102,7 +102,9 @@ export function wrongAnswers(root, unit) {
  */
 export function unitKey(root, unit) {
   const cells = readNotebook(sourceFile(root, unit)).cells;
-  const asked = cells.map(({ id, source, metadata }) => [id, source, metadata.nbgrader ?? null]);
+  const asked = cells
+    .filter(({ cell_type, metadata }) => cell_type === 'code' || metadata.nbgrader)
+    .map(({ id, source, metadata }) => [id, source, metadata.nbgrader ?? null]);
   const text = JSON.stringify([asked, wrongAnswers(root, unit)]);
   return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

@@ -12,7 +12,6 @@ import { formatSeconds } from './progress.mjs';
  * @property {string} executed the folder of the executed notebooks
  * @property {string} report the file of the report
  * @property {boolean} short the largest samples are drawn smaller, and their figures read
- * @property {boolean} train the models are trained again
  * @property {boolean} judge a figure that is outside its tolerance or missing is a failure
  */
 
@@ -24,7 +23,7 @@ import { formatSeconds } from './progress.mjs';
  * @returns {Promise<number>} the exit status: 1 when a cell threw or a figure failed
  */
 export async function runWorkbook(context, run) {
-  const { notebooks, results, executed, report, short, train, judge } = run;
+  const { notebooks, results, executed, report, short, judge } = run;
   const { root, env, progress } = context;
   /** @type {typeof import('../../workbook/report/reproduction.js')} */
   const { claimFiles, failures, recordedClaims, reproduction, reproductionText } = createRequire(
@@ -46,7 +45,6 @@ export async function runWorkbook(context, run) {
     ...env,
     TARFLOW_RESULTS: results,
     TARFLOW_SHORT: short ? '1' : '',
-    ...(train ? { TARFLOW_TRAIN: '1' } : {}),
   };
   for (const notebook of notebooks) {
     const name = notebookName(notebook);
@@ -67,11 +65,10 @@ export async function runWorkbook(context, run) {
       return 1;
     }
     progress.finish();
-    // A run that trains takes hours where others take minutes.
-    if (!train) saveCellTimes(results, name, follow.seconds, short);
+    saveCellTimes(results, name, follow.seconds, short);
   }
 
-  const figures = reproduction(names, committed, await recordedClaims(names, results), train);
+  const figures = reproduction(names, committed, await recordedClaims(names, results));
   if (figures.length === 0) return 0;
   const text = reproductionText(figures);
   mkdirSync(path.dirname(report), { recursive: true });

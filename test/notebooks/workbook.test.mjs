@@ -8,7 +8,8 @@ import { Progress } from '../../data-scripts/lib/progress.mjs';
 import { runWorkbook } from '../../data-scripts/lib/workbook.mjs';
 import { madeNotebook } from './made-notebook.mjs';
 
-const claim = '05-bayes-classifier';
+const claim = 'bayes-classifier';
+const name = 'reports/03-guidance-and-classification.ipynb';
 const flow = "accuracy of the flow by Bayes' rule";
 const regression = 'accuracy of logistic regression';
 /** What is committed; the made-up notebooks give it back, or something else. */
@@ -31,13 +32,14 @@ afterEach(() => {
 });
 
 /**
- * Runs a made-up notebook in the place of 05 as `npm run workbook` does.
+ * Runs a made-up notebook in the place of a report as `npm run workbook` does.
  *
  * @param {string[]} cells
  * @param {boolean} [judge]
  */
 async function run(cells, judge = true) {
-  const notebook = path.join(folder, '05-bayes-classifier.ipynb');
+  const notebook = path.join(folder, 'notebooks', name);
+  mkdirSync(path.dirname(notebook), { recursive: true });
   writeFileSync(notebook, madeNotebook(cells));
   const stream = { isTTY: false, write: (/** @type {string} */ text) => shown.push(text) };
   const reproduction = path.join(folder, 'reproduction');
@@ -45,7 +47,7 @@ async function run(cells, judge = true) {
     root: projectRoot,
     cache: '',
     // Whatever this test itself runs under.
-    env: { ...process.env, TARFLOW_QUICK: '', TARFLOW_TRAIN: '' },
+    env: { ...process.env, TARFLOW_QUICK: '' },
     progress: new Progress(/** @type {any} */ (stream)),
   };
   const status = await runWorkbook(context, {
@@ -54,7 +56,6 @@ async function run(cells, judge = true) {
     results: path.join(reproduction, 'results'),
     report: path.join(reproduction, 'report.txt'),
     short: false,
-    train: false,
     judge,
   });
   /** @param {string[]} names */
@@ -86,7 +87,7 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
   expect(status).toBe(0);
   expect(changes()).toBe(before);
   expect(JSON.parse(readFileSync(notebook, 'utf8')).cells[0].execution_count).toBeNull();
-  expect(JSON.parse(`${text('notebooks', '05-bayes-classifier.ipynb')}`).cells).toHaveLength(3);
+  expect(JSON.parse(`${text('notebooks', name)}`).cells).toHaveLength(3);
   expect(text('results', 'pictures', '05.png')).toBe('');
   expect(text('results', 'claims', `${claim}.json`)).toContain(`${committed[flow]}`);
 
@@ -97,7 +98,7 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
   expect(outcome(flow)).toMatch(/computed +within$/);
   expect(outcome(regression)).toMatch(/read +–$/);
   expect(report).toContain('1 of 1 figures');
-  const times = JSON.parse(`${text('results', 'cell-times.json')}`)['05-bayes-classifier.ipynb'];
+  const times = JSON.parse(`${text('results', 'cell-times.json')}`)[name];
   expect(Object.keys(times)).toEqual(['cell-0', 'cell-1', 'cell-2']);
 });
 
@@ -108,9 +109,10 @@ test('a changed notebook that is run by hand writes to scratch/ and leaves the e
 const rows = await resultsTable(['${claim}']);
 console.log(rows.map(({ ours }) => ours), resultFile('pictures'));`);
   own[2] = own[2]?.replace("'pictures')", "'pictures'), { recursive: true }") ?? '';
-  const notebook = path.join(folder, '05-bayes-classifier.ipynb');
+  const notebook = path.join(folder, 'notebooks', name);
+  mkdirSync(path.dirname(notebook), { recursive: true });
   writeFileSync(notebook, madeNotebook(own));
-  const env = { ...process.env, TARFLOW_QUICK: '', TARFLOW_TRAIN: '', TARFLOW_RESULTS: '' };
+  const env = { ...process.env, TARFLOW_QUICK: '', TARFLOW_RESULTS: '' };
   const output = path.join(folder, 'executed.ipynb');
   const { error } = await executeNotebook(projectRoot, notebook, env, { output });
   expect(error).toBeUndefined();
@@ -143,7 +145,9 @@ test('what an earlier run recorded does not count; a run in place reports, and d
 test('a cell that throws ends the run, with its message', async () => {
   const { status, text } = await run(["throw new Error('deliberate');"]);
   expect(status).toBe(1);
-  expect(shown.join('')).toMatch(/05-bayes-classifier\.ipynb stopped after .*deliberate/s);
-  expect(text('notebooks', '05-bayes-classifier.ipynb')).toBeUndefined();
+  expect(shown.join('')).toMatch(
+    /03-guidance-and-classification\.ipynb stopped after .*deliberate/s,
+  );
+  expect(text('notebooks', name)).toBeUndefined();
   expect(text('report.txt')).toBeUndefined();
 });

@@ -105,11 +105,6 @@ export function disposeSubject({ flow, noise, trajectory, exact }: Subject): voi
   disposeModel(flow);
 }
 
-/** The name of a block in tables and charts: its index from the data, and whether it is first. */
-export function blockName({ first }: Pick<Subject, 'first'>, block: number): string {
-  return `block ${block}${block === first ? ' (first)' : ''}`;
-}
-
 /**
  * The trajectory of a run through a block, by its index from the data.
  * @throws RangeError if there is no such block

@@ -1,7 +1,5 @@
 import { mean, standardDeviation } from '../../src/evaluation/index.js';
 
-/** Two models measured on the same seeds, and two classifiers asked about the same images. */
-
 /** The difference of two measurements that share their seeds, images or other conditions. */
 export interface PairedDifference {
   /** Pairs. */
@@ -78,46 +76,6 @@ export function unpairedDifference(
 function checkLevel(level: number): void {
   if (level > 0 && level < 1) return;
   throw new RangeError(`The level is ${level}. Expected a number between 0 and 1, such as 0.95.`);
-}
-
-/** Two classifiers on the same images: where exactly one of them is right. */
-export interface McNemarResult {
-  onlyFirst: number;
-  onlySecond: number;
-  /** The two-sided probability of a split as uneven as this if both are right equally often. */
-  p: number;
-}
-
-/**
- * McNemar's exact test of two classifiers that saw the same images. Images on which both are right
- * or both are wrong say nothing; of the others a fair coin would decide if neither were better.
- *
- * @param first whether the first classifier is right, image by image
- * @throws RangeError when the lists differ in length
- * @see McNemar (1947), Psychometrika 12
- */
-export function mcNemarTest(first: readonly boolean[], second: readonly boolean[]): McNemarResult {
-  if (first.length !== second.length) {
-    throw new RangeError(
-      `Cannot pair ${first.length} answers with ${second.length}. Give both classifiers' answers to the same images.`,
-    );
-  }
-  const only = (here: readonly boolean[], there: readonly boolean[]): number =>
-    here.filter((right, i) => right && !there[i]).length;
-  const [onlyFirst, onlySecond] = [only(first, second), only(second, first)];
-  return { onlyFirst, onlySecond, p: signTest(onlyFirst, onlySecond) };
-}
-
-/** The two-sided probability that a fair coin falls as unevenly as this. */
-function signTest(heads: number, tails: number): number {
-  const tosses = heads + tails;
-  let logChoose = 0; // log of C(tosses, k) for k = 0
-  let sum = 0;
-  for (let k = 0; k <= Math.min(heads, tails); k++) {
-    sum += Math.exp(logChoose - tosses * Math.LN2);
-    logChoose += Math.log((tosses - k) / (k + 1));
-  }
-  return Math.min(1, 2 * sum);
 }
 
 /** The probability that Student's t lies within ±t, for any degrees of freedom from 1 on. */

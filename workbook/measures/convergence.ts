@@ -1,6 +1,4 @@
 import { UserError } from '../../src/core/errors.js';
-import { tf } from '../../src/core/tf.js';
-import { mapTree } from '../../src/core/tree.js';
 import { type BlockTrace, solveBlock } from '../../src/sampling/solvers/solve-block.js';
 import { definitionOf, type Solver } from '../../src/sampling/solvers/solvers.js';
 import type { BlockTrajectory } from '../../src/sampling/study/trajectories.js';
@@ -69,42 +67,4 @@ export async function followConvergence(
   });
   found.dispose();
   return { tokenErrors, meanErrors, trace };
-}
-
-/** What was seen of a Jacobi iteration that has to end after a known number of iterations. */
-export interface GuaranteeCheck {
-  /** The first iteration after which no number was further from the exact one than `rounding`. */
-  close: number;
-  /** The largest error of a token that has to be exact, over all iterations. */
-  error: number;
-}
-
-/**
- * Iterates on a block to the end and compares each token with the exact one from the iteration on
- * after which it has to be exact: after k iterations the first k + 1 tokens where the first token is given,
- * and the first k where it, too, starts at zeros.
- *
- * @param solver a Jacobi iteration with tolerance 0
- * @param how `samples`: how many of the trajectory's samples are solved, the first ones; `promised`: the
- *   iterations after which all T tokens have to be exact, T − 1 or T; `rounding`: the largest error that
- *   float32 may bring
- */
-export async function checkGuarantee(
-  { block, conditions, z, x }: BlockTrajectory,
-  solver: Solver,
-  how: { samples: number; promised: number; rounding: number },
-): Promise<GuaranteeCheck> {
-  const { samples, promised, rounding } = how;
-  const tokens = x.shape[1];
-  const some = mapTree({ conditions, z, x }, (all) => tf.slice(all, 0, samples));
-  try {
-    const { tokenErrors } = await followConvergence({ block, ...some }, solver);
-    const largest = (errors: Float32Array): number => Math.max(0, ...errors);
-    const far = tokenErrors.map((errors) => !(largest(errors) <= rounding)).lastIndexOf(true);
-    // The start is iterate 0: from z the first token is exact there, from zeros none.
-    const due = tokenErrors.map((errors, k) => largest(errors.subarray(0, k + tokens - promised)));
-    return { close: far + 1, error: Math.max(...due) };
-  } finally {
-    tf.dispose(some);
-  }
 }

@@ -1,5 +1,3 @@
-import { mean } from '../../src/evaluation/index.js';
-
 /** A range of values in so many bins of equal width. */
 export interface Bins {
   from: number;
@@ -72,42 +70,4 @@ export function isSmooth(
     least = Math.min(least, loss);
     return step <= warmupSteps ? Number.isFinite(loss) : !rises;
   });
-}
-
-/** What tells whether numbers in rows are independent draws from a standard normal distribution. */
-export interface NormalityMeasures {
-  /** 0 for a standard normal. */
-  mean: number;
-  /** 1 for a standard normal. */
-  meanSquare: number;
-  /** Pearson's correlation of each number with the next one in its row; 0 if independent. */
-  neighbourCorrelation: number;
-  /** 0 for a normal distribution, above it for one with heavy tails. */
-  excessKurtosis: number;
-}
-
-/**
- * Compares numbers with draws from the standard normal distribution.
- *
- * @param values row by row, for example the rows of images
- * @param width numbers in a row; neighbours are taken within rows
- */
-export function normalityMeasures(values: ArrayLike<number>, width: number): NormalityMeasures {
-  const centre = mean(values);
-  let [square, fourth, product, pairs] = [0, 0, 0, 0];
-  for (let i = 0; i < values.length; i++) {
-    const centred = values[i]! - centre;
-    square += centred ** 2;
-    fourth += centred ** 4;
-    if (i % width === width - 1) continue;
-    product += centred * (values[i + 1]! - centre);
-    pairs++;
-  }
-  const variance = square / values.length;
-  return {
-    mean: centre,
-    meanSquare: variance + centre ** 2,
-    neighbourCorrelation: product / pairs / variance,
-    excessKurtosis: fourth / values.length / variance ** 2 - 3,
-  };
 }

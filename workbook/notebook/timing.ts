@@ -8,12 +8,6 @@ export function costSince(start: number): { seconds: number; cores: number } {
   };
 }
 
-/** Processor time since a `process.cpuUsage()`: unlike the clock's, not that of other work. */
-export function cpuSecondsSince(start: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1e6;
-}
-
 /**
  * The least time that something takes, after a first round that warms up and does not count.
  *

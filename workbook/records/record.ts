@@ -515,8 +515,6 @@ const trainingRun = z.object({
   records: z.array(made<LikelihoodRecord>()),
 });
 
-const byWorkbook = 'npm run workbook -- --train';
-
 /** The kinds of records in `results/`, each with what to do where a file is damaged. */
 const kinds = {
   claim: { schema: claim, remedy: 'Delete it and run the notebook that writes it' },
@@ -533,7 +531,8 @@ const kinds = {
   peers: { schema: peers, remedy: 'Delete it, and measure it again' },
   'training run': {
     schema: trainingRun,
-    remedy: `Restore it from the repository, or train it again with \`${byWorkbook}\``,
+    remedy:
+      'Restore it from the repository, or commit a run with `node data-scripts/commit-run.mjs`',
   },
 };
 export type Kind = keyof typeof kinds;

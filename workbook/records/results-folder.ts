@@ -32,14 +32,13 @@ export function inScratch(): boolean {
 const chosenFolder = (): string | undefined => process.env.TARFLOW_RESULTS;
 
 /**
- * Where a notebook reads a file of results, for example `checkpoints/emoji-256-tokens.safetensors`:
- * in the results folder. Where models are trained anew it is the file that {@link resultFile} names,
- * once it is there.
+ * Where a notebook reads a file of results, for example `checkpoints/emoji-256-tokens.safetensors`: in the
+ * folder that TARFLOW_RESULTS names, where that has one; else in the results folder.
  */
 export function resultToRead(name: string): string {
-  const anew = resultFile(name);
-  if (training() && !inQuickMode() && fs.existsSync(anew)) return anew;
-  return path.join(resultsFolder(), name);
+  const own = resultFile(name);
+  const chosen = chosenFolder() && !inQuickMode() && fs.existsSync(own);
+  return chosen ? own : path.join(resultsFolder(), name);
 }
 
 /**
@@ -65,9 +64,4 @@ export function inShortRun(): boolean {
 export function quick<T>(full: T, reduced: T, short: T = full): T {
   if (inQuickMode()) return reduced;
   return inShortRun() ? short : full;
-}
-
-/** True under TARFLOW_TRAIN=1: the notebooks train the models that they otherwise load. */
-export function training(): boolean {
-  return process.env.TARFLOW_TRAIN === '1';
 }

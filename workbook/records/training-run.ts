@@ -229,7 +229,7 @@ async function readLog(file: string): Promise<CommittedRun> {
   if (log) return log;
   throw new UserError(
     `There is no log ${file} of a committed run`,
-    'Restore it from the repository, or train it again with `npm run workbook -- --train`',
+    'Restore it from the repository, or commit a run with `node data-scripts/commit-run.mjs`',
   );
 }
 

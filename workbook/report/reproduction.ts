@@ -77,13 +77,11 @@ export async function recordedClaims(
  * Puts the figures of a run beside the committed ones.
  *
  * @param names of the notebooks that ran
- * @param trained true where the run trained the models anew, which nothing is known of
  */
 export function reproduction(
   names: readonly string[],
   committed: Claims,
   now: Claims,
-  trained = false,
 ): ReproducedFigure[] {
   return recordedBy(names).flatMap(({ id, figures }) => {
     const [before, after] = [committed.get(id), now.get(id)];
@@ -98,8 +96,7 @@ export function reproduction(
       if (value === undefined) return [{ ...shared, ...known[0], outcome: 'read' }];
       const result = { ...shared, now: value };
       if (after.read.includes(figure.name)) return [{ ...result, ...known[0], outcome: 'read' }];
-      const unjudged = trained && figure.agreement === 'computed';
-      return [{ ...result, ...judged(value, known, figure, unjudged ? undefined : tolerances) }];
+      return [{ ...result, ...judged(value, known, figure, tolerances) }];
     });
   });
 }

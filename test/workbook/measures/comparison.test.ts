@@ -1,9 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import {
-  mcNemarTest,
-  pairedDifference,
-  unpairedDifference,
-} from '../../../workbook/measures/comparison.js';
+import { pairedDifference, unpairedDifference } from '../../../workbook/measures/comparison.js';
 
 describe('a paired difference', () => {
   // Quantiles of Student's t from tables: 12.706, 4.303, 3.182, 2.262 at 97.5 %; 2.920 at 95 %.
@@ -63,39 +59,4 @@ test("an unpaired difference has Welch's interval", () => {
   expect(interval[1]).toBeCloseTo(-39.59032, 3);
   expect(unpairedDifference(first, second, 0.983).interval[0]).toBeCloseTo(-79.3159, 3);
   expect(() => unpairedDifference([1], [1, 2])).toThrow('Got 1 and 2 values');
-});
-
-describe("McNemar's test", () => {
-  /** Answers of two classifiers with so many images on which both, one or none are right. */
-  function answers(both: number, first: number, second: number, none: number) {
-    const of = (...runs: [number, boolean][]) =>
-      runs.flatMap(([count, right]) => Array<boolean>(count).fill(right));
-    return [
-      of([both, true], [first, true], [second, false], [none, false]),
-      of([both, true], [first, false], [second, true], [none, false]),
-    ] as const;
-  }
-
-  test('counts where one alone is right', () => {
-    expect(mcNemarTest(...answers(50, 2, 8, 3))).toMatchObject({ onlyFirst: 2, onlySecond: 8 });
-  });
-
-  test.each([
-    [2, 8, 0.109375], // 2·(1 + 10 + 45)/2¹⁰
-    [8, 2, 0.109375],
-    [0, 5, 0.0625],
-    [5, 5, 1],
-    [0, 0, 1],
-  ])('finds the exact probability of a split %i to %i', (first, second, p) => {
-    expect(mcNemarTest(...answers(20, first, second, 4)).p).toBeCloseTo(p, 10);
-  });
-
-  test('approaches the normal one for many images', () => {
-    // z = 200/√4000 with the correction of one half: 2·(1 − Φ(3.1465)).
-    expect(mcNemarTest(...answers(0, 1900, 2100, 0)).p).toBeCloseTo(0.001652, 5);
-  });
-
-  test('needs the same images', () => {
-    expect(() => mcNemarTest([true], [])).toThrow('Cannot pair 1 answers with 0');
-  });
 });

@@ -393,6 +393,6 @@ describe('the table of results', () => {
       'command',
     ]);
     expect(await resultsTable([id])).toEqual(rows.slice(1));
-    await expect(resultsTable(['02-denoising'])).rejects.toThrow(/'02-denoising'/);
+    await expect(resultsTable(['denoising'])).rejects.toThrow(/'denoising'/);
   });
 });

@@ -9,21 +9,18 @@ import {
   resultFile,
   resultsFolder,
   resultToRead,
-  training,
 } from '../../../workbook/records/results-folder.js';
 
 afterEach(() => vi.unstubAllEnvs());
 const root = path.join(__dirname, '..', '..', '..');
 
-test('quick mode and training mode follow their environment variables', () => {
+test('quick mode follows its environment variable', () => {
   for (const value of ['', '0', 'yes']) {
     vi.stubEnv('TARFLOW_QUICK', value);
-    vi.stubEnv('TARFLOW_TRAIN', value);
-    expect([quick(100, 2), training()]).toEqual([100, false]);
+    expect(quick(100, 2)).toBe(100);
   }
   vi.stubEnv('TARFLOW_QUICK', '1');
-  vi.stubEnv('TARFLOW_TRAIN', '1');
-  expect([quick(100, 2), training()]).toEqual([2, true]);
+  expect(quick(100, 2)).toBe(2);
 });
 
 test('a short run takes the short count where a notebook has one, and quick mode its own', () => {
@@ -59,20 +56,16 @@ describe('the results folder', () => {
     expect(resultToRead('pictures/a.png')).toBe(committed);
   });
 
-  test('is only read where a run has a folder of its own, but for what it trained anew', () => {
+  test('is read where a run has no file of its own', () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-'));
     vi.stubEnv('TARFLOW_QUICK', '');
-    vi.stubEnv('TARFLOW_TRAIN', '');
     vi.stubEnv('TARFLOW_RESULTS', folder);
     const written = path.join(folder, 'pictures', 'a.png');
     expect(resultFile('pictures/a.png')).toBe(written);
     fs.mkdirSync(path.dirname(written));
     fs.writeFileSync(written, '');
-    expect(resultToRead('pictures/a.png')).toBe(committed);
-    vi.stubEnv('TARFLOW_TRAIN', '1');
     expect(resultToRead('pictures/a.png')).toBe(written);
     fs.rmSync(folder, { recursive: true });
-    expect(resultToRead('pictures/a.png')).toBe(committed);
   });
 });
 

@@ -34,5 +34,17 @@ export const guidance = {
       ]),
       command: 'git checkout 5c560031; npm run workbook -- --all --only 11',
     }),
+    measurement({
+      id: 'bayes-classifier',
+      title: "The flow classifies by Bayes' rule",
+      claim:
+        "A class-conditional flow is a classifier without further training, by Bayes' rule: argmax over y of log p(x | y).",
+      figures: [
+        figure("accuracy of the flow by Bayes' rule", '%'),
+        figure('accuracy of logistic regression', '%', 'trained'),
+        figure('accuracy of the small convolutional network', '%'),
+      ],
+      command: 'npm run workbook -- --all --only reports/03',
+    }),
   ],
 } satisfies Notebook;

@@ -1,11 +1,9 @@
 import { anomalies } from './anomalies.js';
-import { bayesClassifier } from './bayes-classifier.js';
 import { compression } from './compression.js';
 import { deepAndShallow } from './deep-and-shallow.js';
 import { design } from './design.js';
 import { editing } from './editing.js';
 import { foundations } from './foundations.js';
-import { gaussSeidelJacobi } from './gauss-seidel-jacobi.js';
 import { guidance } from './guidance.js';
 import { latentsAndText } from './latents-and-text.js';
 import { likelihood } from './likelihood.js';
@@ -13,15 +11,9 @@ import type { Measurement } from './measurement.js';
 import { noise } from './noise.js';
 import { quality } from './quality.js';
 import { sampling } from './sampling.js';
-import { tarflowOnImages } from './tarflow-on-images.js';
-import { whatAFlowIs } from './what-a-flow-is.js';
 
 /** All notebooks, in their order, with what they measure. */
 export const notebooks = [
-  whatAFlowIs,
-  tarflowOnImages,
-  bayesClassifier,
-  gaussSeidelJacobi,
   foundations,
   noise,
   guidance,
@@ -53,8 +45,8 @@ export const measurements: readonly (Measurement & { id: MeasurementId })[] = no
 );
 
 /** What a reader types to measure something again. */
-export function commandOf({ id, trains, command }: Measurement): string {
+export function commandOf({ id, command }: Measurement): string {
   const own = notebooks.find(({ measurements }) => measurements.some((one) => one.id === id));
-  const [begins = ''] = /^(reports\/)?\d\d/.exec(own?.notebook ?? '') ?? [];
-  return command ?? `npm run workbook --${trains ? ' --train' : ''} --only ${begins}`;
+  const [begins = ''] = /^reports\/\d\d/.exec(own?.notebook ?? '') ?? [];
+  return command ?? `npm run workbook -- --only ${begins}`;
 }

@@ -14,14 +14,12 @@ export interface MeasuredFigure<Name extends string = string> {
 
 /** What a notebook measures for a claim: the unchanging part of a file of `results/claims/`. */
 export interface Measurement<Id extends string = string, Name extends string = string> {
-  /** Names the file, and begins with the number of the notebook. */
+  /** Names the file. */
   id: Id;
   title: string;
   /** One sentence. */
   claim: string;
   figures: readonly MeasuredFigure<Name>[];
-  /** True where the notebook has to train its models to measure it again. */
-  trains?: true;
   /** What a reader types to measure it again; default: the command that runs the notebook. */
   command?: string;
   /** True where that command alone measures it, and the notebook reads the record. */
