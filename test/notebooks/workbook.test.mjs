@@ -8,10 +8,10 @@ import { Progress } from '../../data-scripts/lib/progress.mjs';
 import { runWorkbook } from '../../data-scripts/lib/workbook.mjs';
 import { madeNotebook } from './made-notebook.mjs';
 
-const claim = 'bayes-classifier';
-const name = 'reports/03-guidance-and-classification.ipynb';
-const flow = "accuracy of the flow by Bayes' rule";
-const regression = 'accuracy of logistic regression';
+const claim = 'deep-and-shallow';
+const name = 'reports/08-deep-and-shallow.ipynb';
+const flow = 'FD, deep near noise';
+const even = 'FD, even';
 /** What is committed; the made-up notebooks give it back, or something else. */
 const committed = JSON.parse(
   readFileSync(path.join(projectRoot, 'results', 'claims', `${claim}.json`), 'utf8'),
@@ -96,7 +96,7 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
   const outcome = (/** @type {string} */ figure) =>
     report.split('\n').find((line) => line.startsWith(claim) && line.includes(`  ${figure}  `));
   expect(outcome(flow)).toMatch(/computed +within$/);
-  expect(outcome(regression)).toMatch(/read +–$/);
+  expect(outcome(even)).toMatch(/read +–$/);
   expect(report).toContain('1 of 1 figures');
   const times = JSON.parse(`${text('results', 'cell-times.json')}`)[name];
   expect(Object.keys(times)).toEqual(['cell-0', 'cell-1', 'cell-2']);
@@ -124,7 +124,7 @@ console.log(rows.map(({ ours }) => ours), resultFile('pictures'));`);
 });
 
 test('a figure outside its tolerance is named and sets the status', async () => {
-  const figures = { [flow]: committed[flow] + 1, [regression]: committed[regression] };
+  const figures = { [flow]: committed[flow] + 1, [even]: committed[even] };
   const { status, text } = await run(recording(figures));
   expect(status).toBe(1);
   expect(text('report.txt')).toContain(`✗ ${claim}: '${flow}' is outside its tolerance`);
@@ -145,9 +145,7 @@ test('what an earlier run recorded does not count; a run in place reports, and d
 test('a cell that throws ends the run, with its message', async () => {
   const { status, text } = await run(["throw new Error('deliberate');"]);
   expect(status).toBe(1);
-  expect(shown.join('')).toMatch(
-    /03-guidance-and-classification\.ipynb stopped after .*deliberate/s,
-  );
+  expect(shown.join('')).toMatch(/08-deep-and-shallow\.ipynb stopped after .*deliberate/s);
   expect(text('notebooks', name)).toBeUndefined();
   expect(text('report.txt')).toBeUndefined();
 });
