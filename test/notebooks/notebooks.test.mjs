@@ -25,12 +25,12 @@ const environment = { ...process.env, TARFLOW_QUICK: '1' };
 const [most, kernels] = process.env.TARFLOW_NIGHTLY
   ? [Number.POSITIVE_INFINITY, ['tslab', 'tslab-plain']]
   : [1, ['tslab-plain']];
-/** How long a notebook takes when it is run whole, in seconds: the order is much the same in quick mode. */
+/** How long a notebook takes in a default run, in seconds: the order is much the same in quick mode. */
 const secondsOf = (/** @type {string} */ name) =>
   Object.values(cellTimes[name] ?? {}).reduce((sum, seconds) => sum + seconds, 0);
 /** @type {Record<string, Record<string, number>>} */
 const cellTimes = JSON.parse(
-  readFileSync(path.join(projectRoot, 'results', 'cell-times.json'), 'utf8'),
+  readFileSync(path.join(projectRoot, 'results', 'cell-times-short.json'), 'utf8'),
 );
 /** Processes at a time, and short notebooks in each: what one leaves in memory goes with its process. */
 const processes = { atATime: 2, notebooks: 3 };

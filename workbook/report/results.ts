@@ -170,7 +170,7 @@ ${table}${others.join('')}`;
 
 const timesSchema = z.record(z.string(), z.record(z.string(), z.number()));
 
-/** The notebooks: what each asks, the claims that it measures, and the minutes of its last run. */
+/** The notebooks: what each asks, the claims that it measures, and the minutes of a default run. */
 export async function notebookTable(): Promise<string> {
   const rows = (await notebookRows()).map(({ name, number, question, claims, minutes }) => ({
     notebook: `[${number}](notebooks/${name}.ipynb)`,
@@ -189,11 +189,10 @@ export async function startTable(): Promise<string> {
 }
 
 async function notebookRows() {
-  const times = await readResult(timesSchema, 'cell-times.json');
+  const times = await readResult(timesSchema, 'cell-times-short.json');
   return (notebooks as readonly Notebook[]).map(
     ({ notebook: name, question, measurements, tables, accelerations, claims }) => {
-      const [, report] = /^reports\/0?(\d+)/.exec(name) ?? [];
-      const number = report === undefined ? name.slice(0, 2) : `report ${report}`;
+      const number = `report ${Number.parseInt(name.slice('reports/'.length), 10)}`;
       const ids = measurements.map(({ id }) => id);
       const seconds = Object.values(times[`${name}.ipynb`] ?? {}).reduce(
         (sum, cell) => sum + cell,
