@@ -506,3 +506,19 @@ test('after set-up, `tarflow doctor` finds nothing missing', async () => {
   );
   expect(missing).toEqual([]);
 });
+
+test.each(['jupyter', 'course', 'site'])(
+  'what %s.in names is pinned by hash in its list',
+  (name) => {
+    const read = (/** @type {string} */ ending) =>
+      readFileSync(
+        path.join(projectRoot, 'data-scripts', 'requirements', `${name}.${ending}`),
+        'utf8',
+      );
+    const named = read('in').match(/^[\w.-]+==\S+/gm) ?? [];
+    expect(named.length).toBeGreaterThan(5);
+    const plain = (/** @type {string} */ pin) => pin.toLowerCase().replaceAll('_', '-');
+    const pins = read('txt').match(/^[\w.-]+==\S+(?=[^\n]*\\\n +--hash=sha256:)/gm) ?? [];
+    expect(pins.map(plain)).toEqual(expect.arrayContaining(named.map(plain)));
+  },
+);
