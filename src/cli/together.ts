@@ -1,9 +1,9 @@
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { joinProcesses, type Processes, type StartedProcess } from '@tarflow/graph';
 import { UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
-import { joinProcesses, type Processes, type StartedProcess } from '../processes/index.js';
 import { exitCodes, type Outcome } from './command.js';
 
 /** What of data-scripts/lib/processes.mjs is used here. */

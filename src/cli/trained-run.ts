@@ -1,10 +1,10 @@
 import type { Mode } from '@tarflow/graph';
+import { type Processes, startedProcess } from '@tarflow/graph';
 import { startEngine } from '../core/engine.js';
 import { tf } from '../core/tf.js';
 import { disposeModel } from '../flow/state-dict.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
-import { type Processes, startedProcess } from '../processes/index.js';
 import { untilInterrupted } from '../show/interrupt.js';
 import { train } from '../training/train.js';
 import { counted } from './arguments.js';

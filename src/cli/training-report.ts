@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
+import type { Processes } from '@tarflow/graph';
 import type { EngineReport } from '../core/engine.js';
 import { optionTexts } from '../models/experiments.js';
 import { familyOf } from '../models/registry.js';
-import type { Processes } from '../processes/index.js';
 import { type Progress, startProgress } from '../show/progress.js';
 import { tableText, wordsInLines } from '../show/table.js';
 import { type Experiment, knownExperiments } from '../training/experiment.js';
@@ -48,9 +49,12 @@ interface EndedRun extends Pick<TrainingResult, 'finished' | 'records'> {
 export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun): Outcome {
   const { finished, records, engine, processes } = run;
   const command = shellWords(['npx', 'tarflow', 'train', '--out', out, '--resume']);
-  const { checkpoint } = new RunFolder(out);
+  const { checkpoint, best: bestFile } = new RunFolder(out);
   const steps = records.at(-1)?.step ?? 0;
-  const validation = records.flatMap((record) => record.validation ?? []).at(-1);
+  const held = records.filter((record) => record.validation);
+  const validation = held.at(-1)?.validation;
+  const [least] = [...held].sort((a, b) => a.validation!.loss - b.validation!.loss);
+  const best = existsSync(bestFile) ? least : undefined;
   const dataShare = shareForData(records);
   const nats = familyOf(experiment.config.kind).flow !== undefined;
   return {
@@ -63,6 +67,7 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
       validation,
       dataShare,
       checkpoint,
+      ...(best && { best: { step: best.step, checkpoint: bestFile } }),
       engine,
       ...(processes && { processes: processes.size, traffic: processes.traffic }),
       resume: finished ? undefined : command,
@@ -71,6 +76,11 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
       ? [
           `Trained ${counted(steps, 'step')}; the model is ${checkpoint}`,
           ...(validation ? [validationText(validation, nats)] : []),
+          ...(best && best.step < steps
+            ? [
+                `best after step ${best.step}, in ${bestFile}: ${validationText(best.validation!, nats)}`,
+              ]
+            : []),
           `${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`,
           ...(processes ? [trafficText(processes)] : []),
           ...samplingHint(experiment, classes, out),

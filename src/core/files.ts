@@ -55,14 +55,19 @@ export async function readAt(
   });
 }
 
-/** Writes all of `bytes` where an open file stands; a single call may write only a part. */
-export async function writeAll(handle: fs.FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all of `bytes` where an open file stands, or at a place of it; a single call may write only a part. */
+export async function writeAll(
+  handle: fs.FileHandle,
+  bytes: Uint8Array,
+  position?: number,
+): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
     const { bytesWritten } = await handle.write(
       bytes,
       done,
       Math.min(bytes.length - done, mostAtOnce),
+      position === undefined ? null : position + done,
     );
     done += bytesWritten;
   }

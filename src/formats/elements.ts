@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { openForReading, readAt, writeAll } from '../core/files.js';
+import { openForReading, readAt } from '../core/files.js';
 import { decodeBfloat16, decodeFloat16, encodeBfloat16, encodeFloat16 } from './half.js';
 import { InexactInteger, Overflow, TruncatedFile } from './safetensors-errors.js';
 
@@ -94,6 +94,7 @@ const partBytes = 2 ** 20;
  * Reads elements from a place in an open file. Hosts are little-endian, as files are.
  *
  * @param where what to call the tensor in an error, after the file's name
+ * @param passed is given all bytes, in order
  * @throws FileUnreadable, InexactInteger; TruncatedFile where the file ends before the last element
  */
 export async function readElements(
@@ -101,10 +102,11 @@ export async function readElements(
   { dtype, count, position }: { dtype: HostDtype; count: number; position: number },
   file: string,
   where: string,
+  passed?: (bytes: Uint8Array) => void,
 ): Promise<HostData> {
   const fill = async (bytes: Uint8Array, at: number): Promise<void> => {
     const read = await readAt(handle, bytes, position + at, file);
-    if (read === bytes.length) return;
+    if (read === bytes.length) return passed?.(bytes);
     throw new TruncatedFile(
       `${file} ends at byte ${position + at + read}, inside ${where}`,
       'It was cut short after it was opened; download or copy it again',
@@ -127,20 +129,20 @@ export async function readElements(
 }
 
 /**
- * Writes elements where an open file stands. F16 and BF16 are rounded to nearest, ties to even.
+ * Writes elements as they are stored. F16 and BF16 are rounded to nearest, ties to even.
  * @throws InexactInteger for an I64 that is no whole number of at most 53 bits
  * @throws Overflow for a finite number that would be stored as infinity
  */
 export async function writeElements(
-  handle: FileHandle,
+  write: (bytes: Uint8Array) => Promise<void>,
   dtype: HostDtype,
   data: HostData,
   where: string,
 ): Promise<void> {
-  if (isStoredAsHeld(dtype)) return writeAll(handle, bytesOf(data));
+  if (isStoredAsHeld(dtype)) return write(bytesOf(data));
   const most = partBytes / bytesPerElement[dtype];
   for (let at = 0; at < data.length; at += most) {
-    await writeAll(handle, encoded(data.subarray(at, at + most), dtype, where));
+    await write(encoded(data.subarray(at, at + most), dtype, where));
   }
 }
 

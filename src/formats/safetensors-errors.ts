@@ -10,6 +10,15 @@ export class InvalidOffsets extends UserError {}
 export class TensorOverlap extends UserError {}
 /** The file ends before its header or its tensors do. */
 export class TruncatedFile extends UserError {}
+/** Bytes are not those that were written, by their CRC-32. */
+export class OtherBytes extends UserError {
+  constructor(what: string) {
+    super(
+      `${what} has other bytes than were written (its CRC-32 differs)`,
+      'The file is damaged; take it anew',
+    );
+  }
+}
 /** A tensor's element type is one that is not read here. */
 export class UnsupportedDtype extends UserError {}
 /** A tensor or a metadata entry that cannot be written as it is. */

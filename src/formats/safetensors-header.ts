@@ -23,6 +23,9 @@ import {
 /** The bytes before the header, which give its length. */
 export const prefixBytes = 8;
 
+/** The entry of the metadata that has sums: see `safetensors-sums`. */
+export const sumsName = 'crc32';
+
 const maximumHeader = 100_000_000;
 
 /** What a header says of a tensor: its bytes are those from `begin` to `end` after the header. */
@@ -95,7 +98,7 @@ export function decodeHeader(
 }
 
 /**
- * The bytes that stand before the tensors', and the order in which those follow. The same content
+ * The bytes that stand before the tensors', with zeros as their sums, and the order in which those follow. The same content
  * gives the same bytes.
  *
  * @throws InvalidTensor, UnsupportedDtype, HeaderTooLarge
@@ -114,7 +117,7 @@ export function encodeHeader(
     return bytesPerElement[y] - bytesPerElement[x] || (a < b ? -1 : 1);
   });
   const parts: [string, unknown][] = [];
-  if (Object.keys(metadata).length > 0) parts.push(['__metadata__', metadata]);
+  parts.push(['__metadata__', { ...metadata, [sumsName]: '0'.repeat(8 * (1 + sources.length)) }]);
   let offset = 0;
   for (const [name, { shape, dtype }] of sources) {
     checkTensor(name, tensors[name]!);

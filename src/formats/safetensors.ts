@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import { UserError } from '../core/errors.js';
 import { openForReading, sha256, writeAll, writeAtomically } from '../core/files.js';
 import {
@@ -10,7 +11,7 @@ import {
   readElements,
   writeElements,
 } from './elements.js';
-import { MissingTensor } from './safetensors-errors.js';
+import { MissingTensor, OtherBytes } from './safetensors-errors.js';
 import {
   decodeHeader,
   elements,
@@ -18,8 +19,10 @@ import {
   headerLength,
   partsOf,
   prefixBytes,
+  sumsName,
   type TensorSource,
 } from './safetensors-header.js';
+import { checkedSums, hexadecimal, sumsOf } from './safetensors-sums.js';
 
 export type { HostData, HostDtype, TensorSource };
 
@@ -49,8 +52,9 @@ export interface SafetensorsFile {
   /** Shapes and element types by name. */
   readonly tensors: Readonly<Record<string, Pick<HostTensor, 'shape' | 'dtype'>>>;
   /**
-   * Reads a tensor, or some rows of its first axis; each call reads it anew.
-   * @throws MissingTensor, FileUnreadable, InexactInteger; TruncatedFile where the file has become
+   * Reads a tensor, or some rows of its first axis; each call reads it anew. A whole one is checked by its
+   * sum, where the file has sums.
+   * @throws OtherBytes, MissingTensor, FileUnreadable, InexactInteger; TruncatedFile where the file has become
    *   shorter since it was opened; RangeError for rows that the tensor does not have
    */
   read(name: string, rows?: Rows): Promise<HostTensor>;
@@ -64,7 +68,7 @@ export interface SafetensorsFile {
  *
  * @returns the open file, which the caller closes
  * @throws FileUnreadable, TruncatedFile, HeaderTooLarge, InvalidHeader, UnsupportedDtype,
- *   InvalidOffsets, TensorOverlap
+ *   InvalidOffsets, TensorOverlap, OtherBytes
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const handle = await openForReading(path);
@@ -74,9 +78,12 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
     const length = headerLength(prefix, size, path);
     const json = await bytesUpTo(handle, path, prefixBytes, length);
     const start = prefixBytes + length;
-    const { entries, metadata } = decodeHeader(json, size - start, path);
-    const stored = entries.map(({ name, dtype, shape, begin }): [string, StoredTensor] => {
-      return [name, { dtype, shape, position: start + begin, strides: rowByRow(shape) }];
+    const { entries, metadata: all } = decodeHeader(json, size - start, path);
+    const { [sumsName]: written, ...metadata } = all;
+    const sums = checkedSums(json, written, path);
+    const stored = entries.map(({ name, dtype, shape, begin }, i): [string, StoredTensor] => {
+      const place = { position: start + begin, strides: rowByRow(shape), sum: sums?.[i] };
+      return [name, { dtype, shape, ...place }];
     });
     return tensorsOfFile(handle, path, metadata, new Map(stored));
   } catch (error) {
@@ -154,12 +161,22 @@ export async function writeSafetensors(
   const { header, order } = encodeHeader(tensors, metadata);
   await writeAtomically(path, async (handle) => {
     await writeAll(handle, header);
+    const sums: number[] = [];
     for (const name of order) {
       const tensor = tensors[name]!;
+      let sum = 0;
+      const write = async (bytes: Uint8Array) => {
+        // Of nothing, Node's sum begins anew.
+        if (bytes.length > 0) sum = crc32(bytes, sum);
+        await writeAll(handle, bytes);
+      };
       for await (const part of partsOf(name, tensor)) {
-        await writeElements(handle, tensor.dtype, part, `Tensor '${name}'`);
+        await writeElements(write, tensor.dtype, part, `Tensor '${name}'`);
       }
+      sums.push(sum);
     }
+    const { position, bytes } = sumsOf(header, sums);
+    await writeAll(handle, bytes, position);
   });
 }
 
@@ -171,6 +188,8 @@ export interface StoredTensor {
   position: number;
   /** How many elements of the file lead from one to the next along each axis. */
   strides: readonly number[];
+  /** The CRC-32 of its bytes, in hexadecimal, where that is known. */
+  sum?: string | undefined;
 }
 
 /** The strides of elements that lie row by row, without gaps. */
@@ -200,7 +219,7 @@ export function tensorsOfFile(
     async read(name, rows) {
       const tensor = stored.get(name);
       if (!tensor) throw new MissingTensor(path, name, [...stored.keys()]);
-      const { dtype, shape: whole, position, strides } = tensor;
+      const { dtype, shape: whole, position, strides, sum } = tensor;
       const [length = 0, ...row] = whole;
       if (rows && !(rows.first >= 0 && rows.count >= 0 && rows.first + rows.count <= length)) {
         throw new RangeError(
@@ -210,7 +229,14 @@ export function tensorsOfFile(
       const shape = rows ? [rows.count, ...row] : [...whole];
       const skipped = (rows?.first ?? 0) * (strides[0] ?? 0) * bytesPerElement[dtype];
       const place = { dtype, count: stretchOf(shape, strides), position: position + skipped };
-      const stretch = await readElements(handle, place, path, `tensor '${name}'`);
+      let found = 0;
+      const where = `tensor '${name}'`;
+      const stretch = await readElements(handle, place, path, where, (bytes) => {
+        if (sum !== undefined && !rows) found = crc32(bytes, found);
+      });
+      if (sum !== undefined && !rows && hexadecimal(found) !== sum) {
+        throw new OtherBytes(`${path}: ${where}`);
+      }
       return { shape, dtype, data: inRows(stretch, dtype, shape, strides) };
     },
     sha256: () => sha256(handle, path),

@@ -16,6 +16,9 @@ import {
 /** The model of a run's last saved step, in its folder. */
 export const checkpointName = 'checkpoint.safetensors';
 
+/** The model of the step with the least validation loss, in its folder. */
+export const bestName = 'best.safetensors';
+
 /** The file of a checkpoint: of a run's folder that of its last saved step. */
 export function checkpointFile(place: string): string {
   const isFolder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;

@@ -12,7 +12,7 @@ import {
 } from '../core/files.js';
 import type { Leaves } from '../core/tree.js';
 import type { Split } from '../data/source.js';
-import { checkpointName } from './checkpoint.js';
+import { bestName, checkpointName } from './checkpoint.js';
 import { checkStartedLatents } from './checks.js';
 import type { StepRecord } from './record.js';
 import {
@@ -28,7 +28,15 @@ import {
   type TrainedThing,
 } from './run-description.js';
 import { lockFolder } from './run-lock.js';
-import { isStateName, openLastState, readState, stateName, writeState } from './saved-state.js';
+import {
+  isStateName,
+  openLastState,
+  readState,
+  savedSteps,
+  stateName,
+  stepsOfCheckpoint,
+  writeState,
+} from './saved-state.js';
 
 interface SavedState {
   step: number;
@@ -59,12 +67,15 @@ interface OpenedRun {
 
 /**
  * The folder of a training run: `run.json` says what it trains, `log.jsonl` has a line per step,
- * `state-<step>.safetensors` all that resuming needs, `checkpoint.safetensors` the model. While a run
- * is open, its folder is locked by `run.lock`.
+ * `state-<step>.safetensors` all that resuming needs, `checkpoint.safetensors` the model, and
+ * `best.safetensors` the one with the least validation loss. While a run is open, its folder is locked by
+ * `run.lock`.
  */
 export class RunFolder {
   /** The path of the run's checkpoint, whether it is there yet or not. */
   readonly checkpoint: string;
+  /** The path of the checkpoint of the step with the least validation loss, where one was validated. */
+  readonly best: string;
   private readonly log: string;
   private readonly description: string;
   private opened: { description: TrainedThing; unlock: () => Promise<void> } | undefined;
@@ -74,6 +85,7 @@ export class RunFolder {
     readonly folder: string,
   ) {
     this.checkpoint = path.join(folder, checkpointName);
+    this.best = path.join(folder, bestName);
     this.log = path.join(folder, 'log.jsonl');
     this.description = path.join(folder, descriptionName);
   }
@@ -285,9 +297,8 @@ export class RunFolder {
   }
 
   /**
-   * Saves a step: all that resuming needs, and the model. Both become valid together, as the
-   * checkpoint takes its name: a run that is stopped before has the step that was saved last, one
-   * that is stopped after it this one.
+   * Saves a step: all that resuming needs, and the model. A run that is stopped before the state has its
+   * name goes on from the one before, which is kept.
    *
    * @internal Called by `train`.
    * @param writeCheckpoint writes the checkpoint, whole or not at all, whose details say the training
@@ -310,18 +321,18 @@ export class RunFolder {
       latents,
     });
     await writeCheckpoint(this.checkpoint);
-    await this.removeLeftovers(stateName(step));
+    await this.removeLeftovers(step);
   }
 
-  private async readSaved({ from, config }: TrainedThing): Promise<SavedState | undefined> {
-    const last = await openLastState(this.folder, from?.steps ?? 0);
+  private async readSaved({ config }: TrainedThing): Promise<SavedState | undefined> {
+    const last = await openLastState(this.folder);
     if (!last) {
       // Stopped before the first save: begin anew.
       await writeAtomically(this.log, '');
-      await this.removeLeftovers(undefined);
+      await this.removeLeftovers(0);
       return undefined;
     }
-    const { step, file, header, checkpointed } = last;
+    const { step, file, header } = last;
     try {
       const [other] = differences(header.config, config);
       if (other) {
@@ -329,21 +340,32 @@ export class RunFolder {
         throw new UserError(problem, 'Put the state back that the run wrote');
       }
       // What was logged after the save is done again.
-      const kept = (await this.records()).filter((record) => record.step <= step);
-      await writeAtomically(this.log, kept.map((record) => `${JSON.stringify(record)}\n`).join(''));
+      const before = (await this.records()).filter((record) => record.step <= step);
+      await writeAtomically(
+        this.log,
+        before.map((record) => `${JSON.stringify(record)}\n`).join(''),
+      );
       const state = await readState(file);
-      await this.removeLeftovers(stateName(step));
-      return { step, state, checkpointed };
+      await this.removeLeftovers(step);
+      // It is of a step that is done again.
+      const kept = await stepsOfCheckpoint(this.best);
+      if (kept === undefined || kept > header.steps) await rm(this.best, { force: true });
+      return {
+        step,
+        state,
+        checkpointed: (await stepsOfCheckpoint(this.checkpoint)) === header.steps,
+      };
     } finally {
       await file.close();
     }
   }
 
-  /** Removes all states but one, and what processes that were killed did not finish. */
-  private async removeLeftovers(valid: string | undefined): Promise<void> {
+  /** Removes all states but the last two until a step, and what processes that were killed did not finish. */
+  private async removeLeftovers(step: number): Promise<void> {
+    const kept = (await savedSteps(this.folder)).filter((saved) => saved <= step).slice(0, 2);
     const names = await readdir(this.folder);
     const left = names.filter(
-      (name) => (isStateName(name) && name !== valid) || isTemporaryName(name),
+      (name) => (isStateName(name) && !kept.map(stateName).includes(name)) || isTemporaryName(name),
     );
     await Promise.all(left.map((name) => rm(path.join(this.folder, name), { force: true })));
   }

@@ -3,7 +3,6 @@ import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../core/errors.js';
-import { FileUnreadable } from '../core/files.js';
 import type { Leaves } from '../core/tree.js';
 import type { LatentFacts } from '../data/source.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -20,18 +19,17 @@ import { checkedMetadata, checkpointDetails, checkpointName, latentsSchema } fro
 import { readRunDescription, writtenConfig } from './run-description.js';
 
 /**
- * Training states as files. In the folder of a run a state has its step in its name, and the valid
- * one is that of the step which `checkpoint.safetensors` tells of itself. To save a step:
+ * Training states as files. In the folder of a run a state has its step in its name, and the newest one that
+ * is not damaged is valid. To save a step:
  *
  * 1. the log is put on the disk;
  * 2. the state is, under its name: written beside it, synced, renamed, the folder synced;
  * 3. the checkpoint is, in the same way, in the place of the one before;
- * 4. the states of other steps are removed.
+ * 4. all states but this one and the one before it are removed.
  *
- * A run that stops before the renaming of 3, for whatever reason, has the step that was saved before
- * it, and its half of a new one is removed when it is opened again; one that stops after it has the
- * new step. Where there was no checkpoint before, a state alone is enough to go on from, and the
- * run then writes its checkpoint first.
+ * A run that stops before the renaming of 2, for whatever reason, has the step that was saved before, and its
+ * half of a new one is removed when it is opened again. Where the checkpoint is not of the step that a run
+ * goes on from, it writes that first.
  */
 
 const kind: FileKind = { format: 'tarflow state', version: 1, what: 'a training state' };
@@ -148,83 +146,74 @@ export interface LastState {
   step: number;
   file: SafetensorsFile;
   header: StateHeader;
-  /** Whether the folder's checkpoint is of the same step: not where a save was cut short. */
-  checkpointed: boolean;
 }
 
 /**
- * Opens the last saved state of a run, which may be going on: that of its checkpoint's step. Where there
- * is no checkpoint, as the first save was cut short or somebody deleted it, its newest state.
+ * Opens the last saved state of a run, which may be going on: the newest one that is not damaged. One that
+ * is, is named in a warning.
  *
- * @param before training steps behind the run, by the file that it began with
  * @returns none where the folder has no state yet
- * @throws UserError where a file is damaged or of another step, or the checkpoint's state is missing
+ * @throws UserError where all are damaged, or the folder has a checkpoint and no state
  */
-export async function openLastState(
-  folder: string,
-  before: number,
-): Promise<LastState | undefined> {
-  let removed: number | undefined;
-  for (;;) {
-    const valid = await validStep(folder, before);
-    if (!valid) return undefined;
+export async function openLastState(folder: string): Promise<LastState | undefined> {
+  const steps = await savedSteps(folder);
+  let problem: UserError | undefined;
+  for (const step of steps) {
     try {
-      return { ...valid, ...(await openNumbered(folder, valid.step)) };
+      const opened = await openNumbered(folder, step);
+      if (problem) warn(problem, `The state of step ${step}, before it, is used instead`);
+      return { step, ...opened };
     } catch (error) {
-      // A run that goes on may have saved meanwhile, and removed the state of the step before.
-      if (!(error instanceof FileUnreadable) || valid.step === removed) throw error;
-      removed = valid.step;
+      if (!(error instanceof UserError)) throw error;
+      problem ??= error;
     }
   }
+  // A run that goes on may have saved meanwhile, and removed what was there.
+  if (String(await savedSteps(folder)) !== String(steps)) return openLastState(folder);
+  if (problem) throw problem;
+  if (!existsSync(path.join(folder, checkpointName))) return undefined;
+  throw new UserError(
+    `${folder} has a ${checkpointName}, and no state of its run`,
+    'Put the state back, or the checkpoint away to begin again; or begin a new run with it (--from)',
+  );
 }
 
-/** Opens the state that is named by a step, and compares it with what it says of itself. */
+/** The steps of which a folder has states, the last one first. */
+export async function savedSteps(folder: string): Promise<number[]> {
+  const names = await readdir(folder);
+  const steps = names.flatMap((name) => numbered.exec(name)?.[1] ?? []).map(Number);
+  return steps.sort((a, b) => b - a);
+}
+
+function warn({ message }: UserError, used: string): void {
+  process.emitWarning(`${message} ${used}.`, { type: 'TarflowWarning' });
+}
+
+/** Opens the state that is named by a step, and checks all of it. */
 async function openNumbered(folder: string, step: number) {
   const file = await openSafetensors(path.join(folder, stateName(step)));
   try {
     const header = stateHeader(file);
-    if (header.step === step) return { file, header };
-    const problem = `${file.path} says that it is of step ${header.step}`;
-    throw new UserError(problem, `Expected step ${step}: put the file back that the run wrote`);
+    if (header.step !== step) {
+      const problem = `${file.path} says that it is of step ${header.step}`;
+      throw new UserError(problem, `Expected step ${step}: put the file back that the run wrote`);
+    }
+    for (const name of Object.keys(file.tensors)) await file.read(name);
+    return { file, header };
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-/** The step whose state is the valid one, and whether the folder's checkpoint is of it. */
-async function validStep(
-  folder: string,
-  before: number,
-): Promise<{ step: number; checkpointed: boolean } | undefined> {
-  const checkpoint = path.join(folder, checkpointName);
-  const savedStep = async (): Promise<number | undefined> =>
-    existsSync(checkpoint) ? (await checkpointSteps(checkpoint)) - before : undefined;
-  for (;;) {
-    const saved = await savedStep();
-    const names = await readdir(folder);
-    const steps = names.flatMap((name) => numbered.exec(name)?.[1] ?? []).map(Number);
-    if (saved !== undefined && steps.includes(saved)) return { step: saved, checkpointed: true };
-    // As above: the run has another state by now.
-    if ((await savedStep()) !== saved) continue;
-    if (saved === undefined) {
-      return steps.length > 0 ? { step: Math.max(...steps), checkpointed: false } : undefined;
-    }
-    throw new UserError(
-      `${checkpoint} is of step ${saved}, whose ${stateName(saved)} is not beside it`,
-      'Put that there, or the checkpoint away to go on from another state in the folder; ' +
-        'or begin a new run with it (--from)',
-    );
+/** The training steps behind a checkpoint; undefined where it is damaged or not there. */
+export async function stepsOfCheckpoint(checkpoint: string): Promise<number | undefined> {
+  try {
+    return await withSafetensors(checkpoint, async (file) => checkpointDetails(file).steps);
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
   }
-}
-
-async function checkpointSteps(checkpoint: string): Promise<number> {
-  const { steps } = await withSafetensors(checkpoint, async (file) => checkpointDetails(file));
-  if (steps !== undefined) return steps;
-  throw new UserError(
-    `${checkpoint} does not say of which step it is`,
-    'Put the one back that the run wrote, or begin a new run with it (--from)',
-  );
 }
 
 /**
@@ -234,8 +223,8 @@ async function checkpointSteps(checkpoint: string): Promise<number> {
 export async function openStateOf(
   folder: string,
 ): Promise<{ file: SafetensorsFile; header: StateHeader }> {
-  const { from } = await readRunDescription(folder);
-  const last = await openLastState(folder, from?.steps ?? 0);
+  await readRunDescription(folder);
+  const last = await openLastState(folder);
   if (!last) {
     throw new UserError(`The run in ${folder} has saved no state yet`, 'Wait until it has');
   }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Mode } from '@tarflow/graph';
 import type { Conditioned } from '../conditions/context.js';
 import { UserError } from '../core/errors.js';
@@ -144,16 +145,19 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   let savedStep = step;
   const details = (): CheckpointDetails => detailsOf(run, stepsBehind + step);
   const alone = (work: () => Promise<void>) => run.parallel?.alone?.(work) ?? work();
-  const save = async (): Promise<void> => {
+  const withState = async (use: (state: Leaves, model: Model<C, P>) => Promise<void>) => {
     const state = program.read();
-    try {
-      const model = trainedModel(spec, state);
+    await use(state, trainedModel(spec, state)).finally(() => tf.dispose(state));
+  };
+  const save = async (): Promise<void> => {
+    await withState(async (state, model) => {
       await folder?.save(step, state, (file) => saveCheckpoint(model, file, details()));
-    } finally {
-      tf.dispose(state);
-    }
+    });
     savedStep = step;
   };
+  const saveTo = (file: string) => withState((_, model) => saveCheckpoint(model, file, details()));
+  // Of several objectives, as a GAN has, the loss does not tell which step is best.
+  const keepBest = keeperOfBest(spec.tasks.length > 1 ? undefined : folder, records, saveTo);
   const checkFinite = (what: string, value: number): void => {
     if (Number.isFinite(value)) return;
     const kept =
@@ -193,6 +197,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
           const heldOut = { ...batchOptions, data: validation };
           record.validation = await validate(program, spec, heldOut, settings.validationImages);
           checkFinite(`The validation loss after step ${step}`, record.validation.loss);
+          await keepBest(record.validation.loss);
         }
         records.push(record);
         await folder?.append(record);
@@ -210,6 +215,21 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
     await batches.close();
     program.dispose();
   }
+}
+
+/** Saves the best checkpoint of a folder when a validation loss is less than all before. */
+function keeperOfBest(
+  folder: RunFolder | undefined,
+  records: readonly StepRecord[],
+  save: (file: string) => Promise<void>,
+): (loss: number) => Promise<void> {
+  const losses = records.map(({ validation }) => validation?.loss ?? Number.POSITIVE_INFINITY);
+  let best = folder && existsSync(folder.best) ? Math.min(...losses) : Number.POSITIVE_INFINITY;
+  return async (loss) => {
+    if (!folder || loss >= best) return;
+    best = loss;
+    await save(folder.best);
+  };
 }
 
 function isDue(every: number, step: number, { steps }: TrainingSettings): boolean {

@@ -30,9 +30,8 @@ const order: Order = {
   'src/models': ['src/sampling/planner', 'src/training'],
   'src/evaluation': ['src/models'],
   'src/show': ['src/core'],
-  'src/processes': ['src/core'],
   'src/compression': ['src/evaluation'],
-  'src/cli': ['src/compression', 'src/show', 'src/processes'],
+  'src/cli': ['src/compression', 'src/show'],
   'workbook/papers': ['src/core'],
   'workbook/data': ['src/data'],
   'workbook/peers': ['src/models'],
@@ -48,6 +47,7 @@ const order: Order = {
   'workbook/report': ['workbook/notebook', 'workbook/experiments', 'workbook/claims'],
   workbook: ['src/cli', 'workbook/reproduction', 'workbook/report', 'workbook/course'],
   'packages/graph/src': [],
+  'packages/graph/src/processes': ['packages/graph/src/trace'],
   'packages/graph/src/trace': ['packages/graph/src'],
   'packages/graph/src/passes': ['packages/graph/src/trace'],
   'packages/graph/src/lowering': ['packages/graph/src/passes'],
@@ -86,8 +86,8 @@ describe('the rooms', () => {
 
 test.each(packages)('%s imports only packages that it declares', (folder) => {
   const manifest = JSON.parse(fs.readFileSync(path.join(root, folder, 'package.json'), 'utf8'));
-  const { dependencies = {}, peerDependencies = {} } = manifest;
-  const declared = Object.keys({ ...dependencies, ...peerDependencies });
+  const { dependencies, optionalDependencies, peerDependencies } = manifest;
+  const declared = Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies });
   const undeclared = [...packagesImported(readSources(`${folder}/src`))].filter(
     (name) => !declared.includes(name),
   );

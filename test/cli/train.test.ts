@@ -10,6 +10,7 @@ import { readSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { sample } from '../../src/sampling/sample.js';
 import type { StepRecord } from '../../src/training/record.js';
+import { stateName } from '../../src/training/saved-state.js';
 import { experiments } from '../../workbook/experiments/index.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 import { sharedFolder } from '../temporary-folder.js';
@@ -40,8 +41,8 @@ function records(out: string): StepRecord[] {
 }
 
 /** What a run's folder has that was saved at a step. */
-function runFiles(step: number): string[] {
-  return ['checkpoint.safetensors', 'log.jsonl', 'run.json', `state-${step}.safetensors`];
+function runFiles(...steps: number[]): string[] {
+  return ['checkpoint.safetensors', 'log.jsonl', 'run.json', ...steps.map(stateName)];
 }
 
 /** `tarflow train` as a process of its own, once it has made a first step. */
@@ -86,7 +87,7 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
   const waited = steps.map(({ dataShare }, step) => dataShare * times[step]!);
   const total = (numbers: number[]): number => numbers.reduce((sum, one) => sum + one, 0);
   expect(JSON.parse(stdout).dataShare).toBeCloseTo(total(waited) / total(times), 9);
-  expect(fs.readdirSync(out).sort()).toEqual(runFiles(6));
+  expect(fs.readdirSync(out).sort()).toEqual(['best.safetensors', ...runFiles(4, 6)]);
   const { metadata } = await readSafetensors(path.join(out, 'checkpoint.safetensors'));
   expect(JSON.parse(metadata.details as string)).toMatchObject({
     experiment: 'mnist-demonstration',

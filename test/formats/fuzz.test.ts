@@ -57,6 +57,7 @@ const formats: Record<string, Format> = {
         { note: 'a "note"' },
       ),
     read: tensors,
+    summed: true,
   },
   'state dicts in zip archives': {
     sample: (file) =>

@@ -2,9 +2,9 @@
 // folders of a folder. Each argument has the name of one, and what of the run to do: `whole`, `first`
 // (its first steps) or `second` (it goes on).
 import * as path from 'node:path';
+import { joinProcesses, startedProcess } from '@tarflow/graph';
 import { startEngine } from '../../src/core/engine.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
-import { joinProcesses, startedProcess } from '../../src/processes/index.js';
 import { type TrainingRun, train } from '../../src/training/train.js';
 import { manyRun, stopAfter } from './run.js';
 

@@ -2,11 +2,11 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'n
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { startedProcess } from '@tarflow/graph';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { findMpi, spawnProcesses } from '../../data-scripts/lib/processes.mjs';
 import { type Leaves, tf } from '../../src/core/index.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
-import { startedProcess } from '../../src/processes/index.js';
 import { batchMaker } from '../../src/training/batches/batches.js';
 import { checkRun } from '../../src/training/checks.js';
 import type { Task } from '../../src/training/model-spec.js';

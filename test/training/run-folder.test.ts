@@ -8,7 +8,9 @@ import { disposeModel } from '../../src/flow/state-dict.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { readStartingPoint } from '../../src/models/read-starting-point.js';
+import { bestName } from '../../src/training/checkpoint.js';
 import { RunFolder } from '../../src/training/run-folder.js';
+import { stateName } from '../../src/training/saved-state.js';
 import type { TrainingSettings } from '../../src/training/settings.js';
 import type { LoadedStartingPoint } from '../../src/training/state.js';
 import { train } from '../../src/training/train.js';
@@ -78,8 +80,15 @@ async function killAfter(step: number, of: TarFlowRun): Promise<void> {
 }
 
 /** What a run's folder has that was saved at a step. */
-function runFiles(step: number): string[] {
-  return ['checkpoint.safetensors', 'log.jsonl', 'run.json', `state-${step}.safetensors`];
+/** What is in the folder of a run that saved these steps last. */
+function runFiles(...steps: number[]): string[] {
+  const files = [bestName, 'checkpoint.safetensors', 'log.jsonl', 'run.json'];
+  return [...files, ...steps.map(stateName)];
+}
+
+/** With another bit. */
+function flipped(bytes: Buffer, at: number): Uint8Array {
+  return Uint8Array.from(bytes).fill(bytes[at]! ^ 1, at, at + 1);
 }
 
 function described(folder: string) {
@@ -123,8 +132,8 @@ describe('a run that was stopped goes on as if it had not been', () => {
 
     for (const folder of [stopped, killed]) {
       expect(losses(folder)).toEqual(losses(whole));
-      expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
-      for (const name of runFiles(smallSettings.steps).filter((name) => name !== 'log.jsonl')) {
+      expect(fs.readdirSync(folder).sort()).toEqual(runFiles(6, 7));
+      for (const name of runFiles(6, 7).filter((name) => name !== 'log.jsonl')) {
         const [ours, theirs] = [folder, whole].map((f) => fs.readFileSync(path.join(f, name)));
         expect(ours!.equals(theirs!)).toBe(true);
       }
@@ -167,6 +176,29 @@ test('the checkpoint holds the parameters and what shapes cannot tell', async ()
   disposeModel(flow);
 });
 
+test('the best checkpoint is that of the least validation loss, also of a run that was stopped', async () => {
+  const settings = { ...smallSettings, validateEvery: 1, peakLearningRate: 0.3, seed: 8 };
+  const validation = madeUpImages('validation', 8);
+  const [whole, killed] = [newFolder(), newFolder()];
+  const [folder, again] = [whole, killed].map((folder) => run(folder, { settings, validation }));
+  const { model, records } = await train(folder!);
+  disposeModel(model);
+  const held = records.map(({ validation }) => validation!.loss);
+  const best = 1 + held.indexOf(Math.min(...held));
+  // Neither the last step nor a saved one: the rate is too large for that.
+  expect([1, 3, 5]).toContain(best);
+  const { details } = await loadCheckpoint(path.join(whole, 'best.safetensors'));
+  expect(details.steps).toBe(best);
+
+  for (const step of [best, best + 1]) {
+    fs.rmSync(killed, { recursive: true, force: true });
+    await killAfter(step, again!);
+    await finish({ ...again!, resume: true });
+    const [ours, theirs] = [killed, whole].map((f) => fs.readFileSync(path.join(f, bestName)));
+    expect(ours!.equals(theirs!)).toBe(true);
+  }
+});
+
 test('a loss that is not finite leaves the last saved state', async () => {
   const folder = newFolder();
   const settings = { ...smallSettings, steps: 20, peakLearningRate: 1e12, saveEvery: 1 };
@@ -174,7 +206,8 @@ test('a loss that is not finite leaves the last saved state', async () => {
   expect(error).toBeInstanceOf(UserError);
   const kept = Number(/keeps the state of step (\d+)/.exec((error as Error).message)?.[1]);
   expect(kept).toBeGreaterThan(0);
-  expect(fs.readdirSync(folder).sort()).toEqual(runFiles(kept));
+  const files = [...runFiles(...(kept > 1 ? [kept - 1] : []), kept)];
+  expect(files).toEqual(expect.arrayContaining(fs.readdirSync(folder)));
   const state = await readSafetensors(path.join(folder, `state-${kept}.safetensors`));
   expect(state.metadata.step).toBe(String(kept));
   for (const { data } of Object.values(state.tensors)) {
@@ -201,6 +234,38 @@ describe('the log', () => {
     fs.writeFileSync(log, fs.readFileSync(log, 'utf8').replace('{"step":2', '{"step":'));
     await expect(new RunFolder(folder).records()).rejects.toThrow(/log\.jsonl, line 2 is not JSON/);
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(/line 2/);
+  });
+});
+
+describe('a damaged state is named, and the one before it is used, to the same end', () => {
+  const middle = (bytes: Buffer): number => Math.floor(bytes.length / 2);
+  const damages: [string, (bytes: Buffer) => Uint8Array, RegExp][] = [
+    ['one bit of a tensor', (bytes) => flipped(bytes, middle(bytes)), /other bytes than were/],
+    [
+      'one digit of its header',
+      (bytes) => flipped(bytes, bytes.indexOf('"steps"') + 9),
+      /its header has other bytes/,
+    ],
+    ['cut short', (bytes) => bytes.subarray(0, middle(bytes)), /bytes of tensors/],
+    ['empty', () => new Uint8Array(0), /has 0 bytes/],
+    ['text', () => Buffer.from('a letter to a friend'), /claims a header/],
+  ];
+
+  test.each(damages)('%s', async (_, damage, problem) => {
+    const folder = newFolder();
+    await stopAfter(5, run(folder));
+    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(4, 5));
+    const last = path.join(folder, stateName(5));
+    fs.writeFileSync(last, damage(fs.readFileSync(last)));
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
+    expect(warned.mock.calls).toEqual([[expect.stringMatching(problem), expect.anything()]]);
+    const [[text]] = warned.mock.calls as [[string]];
+    warned.mockRestore();
+    expect(text).toMatch(
+      /state-5\.safetensors.*The state of step 4, before it, is used instead\.$/,
+    );
+    expect(losses(folder)).toEqual(losses(whole));
   });
 });
 
@@ -246,7 +311,7 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(/no run to resume/);
   });
 
-  test('a damaged state', async () => {
+  test('a damaged state without another', async () => {
     const folder = newFolder();
     await stopAfter(2, run(folder));
     const state = path.join(folder, 'state-2.safetensors');
@@ -256,7 +321,7 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(/state-2\.safetensors/);
     fs.rmSync(state);
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(
-      /checkpoint\.safetensors is of step 2, whose state-2\.safetensors is not beside it/,
+      /has a checkpoint\.safetensors, and no state of its run/,
     );
     expect(tf.memory().numTensors).toBe(before);
     fs.writeFileSync(state, bytes);
@@ -400,12 +465,17 @@ test('a run of a version before 0.2 is refused, with what to do instead', async 
   await finish(run(newFolder(), { from }));
 });
 
-test('a run whose checkpoint was deleted goes on, and has one again at once', async () => {
+test.each([
+  ['was deleted', () => undefined],
+  ['is damaged', (bytes: Buffer) => flipped(bytes, bytes.indexOf('"steps') + 9)],
+])('a run whose checkpoint %s goes on, and has one again at once', async (_, damage) => {
   const folder = newFolder();
   await stopAfter(3, run(folder));
   const checkpoint = path.join(folder, 'checkpoint.safetensors');
   const saved = fs.readFileSync(checkpoint);
-  fs.rmSync(checkpoint);
+  const damaged = damage(saved);
+  if (damaged) fs.writeFileSync(checkpoint, damaged);
+  else fs.rmSync(checkpoint);
   let present: Buffer | undefined;
   const onBegin = () => {
     present = fs.readFileSync(checkpoint);
@@ -432,7 +502,7 @@ describe('while a run goes on, its folder is locked', () => {
     expect(fs.readdirSync(folder).sort()).toEqual(['log.jsonl', 'run.json']);
     expect(tf.memory().numTensors).toBe(before);
     await finish(run(folder, { resume: true }));
-    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(smallSettings.steps));
+    expect(fs.readdirSync(folder).sort()).toEqual(runFiles(6, 7));
   });
 });
 

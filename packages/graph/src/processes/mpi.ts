@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { UserError } from '../errors.js';
 import { mpiLibraries, type StartedProcess } from './start.js';
 
 /** A message under way. Its memory is kept until it has left, or arrived. */

@@ -1,7 +1,7 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { UserError } from '../core/errors.js';
-import { tf } from '../core/tf.js';
-import type { Leaves } from '../core/tree.js';
+import { UserError } from '../errors.js';
+import { tf } from '../tf.js';
+import type { Leaves } from '../trace/body.js';
 import { type Message, type Mpi, startMpi } from './mpi.js';
 import type { StartedProcess } from './start.js';
 
