@@ -43,6 +43,7 @@ export const train = defineCommand({
       .option('--resume', 'go on with the run in the folder', false)
       .option('--replan', 'resume with another schedule: steps, learning rate, intervals', false)
       .addOption(modeOption())
+      .option('--examine', 'name where a loss or gradient begins that is not finite', false)
       .option('--processes <n>', 'share each batch among so many processes of this machine', count)
       .option('--list', 'list the experiments with their values', false),
   help: () => `\
@@ -58,6 +59,9 @@ An experiment has to have as many classes as the data, or none (--set classes=0)
 Control-C stops after the current step, saves, and says how to resume. A run that was killed goes on
 from its last saved step. While a run is open, its folder is locked. --resume goes on as the run's folder
 records it; no other option is needed. --replan takes --set for steps, learning rates, intervals.
+
+Where a loss is not finite the run ends, and its last saved step stays. --resume --examine makes the steps
+after it again, and names the operation, the parameter and the sample where that began.
 
 --from begins a new run of the same model with the weights, and their mean, that another one learnt.
 AdamW's moments and the schedule begin anew; steps are counted on. Of a checkpoint the weights are the mean

@@ -1,6 +1,6 @@
-import type { Mode } from '@tarflow/graph';
-import { type Processes, startedProcess } from '@tarflow/graph';
+import { type Mode, type Processes, startedProcess } from '@tarflow/graph';
 import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 import { disposeModel } from '../flow/state-dict.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
@@ -24,6 +24,7 @@ import { chooseTrainingThreads } from './training-threads.js';
 export interface TrainOptions extends Omit<RunOptions, 'out'> {
   out?: string;
   replan: boolean;
+  examine: boolean;
   mode?: Mode;
   processes?: number;
 }
@@ -37,6 +38,9 @@ export interface TrainOptions extends Omit<RunOptions, 'out'> {
 export async function trainedRun(options: TrainOptions): Promise<Outcome> {
   const { processes: count = 1 } = options;
   const started = startedProcess();
+  if (options.examine && (started || count > 1)) {
+    throw new UserError('--examine came for several processes', 'Examine the run in one process');
+  }
   if (started) return withOthers(started, (processes) => trainedHere(options, processes));
   if (count === 1) return trainedHere(options);
   const resume = options.resume || options.replan;
@@ -52,7 +56,7 @@ export async function trainedRun(options: TrainOptions): Promise<Outcome> {
 
 /** @param processes present where this is one of several */
 async function trainedHere(
-  { out: place, replan, mode, ...options }: TrainOptions,
+  { out: place, replan, examine, mode, ...options }: TrainOptions,
   processes?: Processes,
 ): Promise<Outcome> {
   const alone = <T>(work: () => Promise<T>) => processes?.alone(work) ?? work();
@@ -78,7 +82,7 @@ async function trainedHere(
   const { model, finished, records } = await untilInterrupted((signal) => {
     if (processes) signal.addEventListener('abort', () => processes.stop());
     return train({
-      ...{ family, config, settings, data, experiment: name, named, from, mode },
+      ...{ family, config, settings, data, experiment: name, named, from, mode, examine },
       ...(isFirst && { validation, folder: out, ...calls }),
       resume: replan ? 'replanned' : resume,
       ...(processes && { parallel: processes }),

@@ -9,6 +9,7 @@ import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { batchSource, type Share } from './batches/index.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { type CheckedParts, checkRun } from './checks.js';
+import { examinedStep, notFiniteRemedy } from './not-finite.js';
 import {
   type MeanOverProcesses,
   type TrainingProgram,
@@ -57,6 +58,11 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   mode?: Mode;
   /** Present where several processes train the model together. All are given the same run. */
   parallel?: Parallel;
+  /**
+   * Say in the error of a loss or gradient that is not finite at what operation, parameter and sample that
+   * began. Steps take longer. Not for several processes. Default false.
+   */
+  examine?: boolean;
   /** Called before the first step, which may take long, with the steps that are done already. */
   onBegin?: (begun: { step: number; mode: Mode }) => void | Promise<void>;
   /** Called after each step with its record. */
@@ -160,13 +166,9 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   const keepBest = keeperOfBest(spec.tasks.length > 1 ? undefined : folder, records, saveTo);
   const checkFinite = (what: string, value: number): void => {
     if (Number.isFinite(value)) return;
-    const kept =
-      folder && savedStep > 0 ? `${folder.folder} keeps the state of step ${savedStep}. ` : '';
-    throw new UserError(
-      `${what} is ${value}`,
-      `${kept}Begin a new run with a lower peakLearningRate, or with more warmupSteps`,
-    );
+    throw new UserError(`${what} is ${value}`, notFiniteRemedy(folder?.folder, savedStep));
   };
+  const take = run.examine ? examinedStep(run, () => step) : takeStep;
 
   const batches = batchSource(batchOptions, step, settings.steps, run.parallel);
   try {
@@ -178,7 +180,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
       const batch = await batches.next();
       const made = performance.now();
       const rates = ratesOf(settings, step, stepsOfMean);
-      const measured = await takeStep(program, spec, batch, rates);
+      const measured = await take(program, spec, batch, rates);
       step++;
       checkFinite(`The loss of step ${step}`, measured.loss);
       // A loss can be finite where its gradient is not, and the state is spoilt from here on.

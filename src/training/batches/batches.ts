@@ -86,6 +86,11 @@ function feedsOf(
   );
 }
 
+/** The samples of a step that is counted from 0, by their place in the data. */
+export function samplesOf(options: BatchOptions, step: number): Int32Array {
+  return batchIndices(options, { rank: 0, size: 1 })(step).indices;
+}
+
 /** The epoch and the samples of a step, in this process. */
 function batchIndices(
   { data, settings }: BatchOptions,

@@ -7,5 +7,6 @@ export {
   heldOutBatch,
   type Share,
   sampleKeys,
+  samplesOf,
 } from './batches.js';
 export { type Noise, noisyImageFeeds, noisyImages } from './noisy-images.js';

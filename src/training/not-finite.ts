@@ -1,0 +1,196 @@
+import { UserError } from '../core/errors.js';
+import { tf, tidy } from '../core/tf.js';
+import { type Leaves, type Tree, valueAndGradient } from '../core/tree.js';
+import type { DataSource } from '../data/source.js';
+import type { ModelConfig } from '../flow/model.js';
+import { type Batch, samplesOf } from './batches/index.js';
+import type { CheckedParts } from './checks.js';
+import type { ModelSpec } from './model-spec.js';
+import { takeStep } from './record.js';
+import { stateOf } from './state.js';
+
+/** Where numbers that are not finite begin in a step. */
+interface NotFinite {
+  /** The parameter or buffer that is so already, or the one that was read last before. */
+  parameter: string | undefined;
+  /** The operation, which had finite inputs; absent where the state was not finite before. */
+  operation?: { name: string; from: number; to: number; isGradient: boolean };
+  /** The place in the batch, where the operation's result has one. */
+  sample?: number;
+}
+
+/**
+ * Computes a step's losses and gradients again, operation by operation, until one of them gives a number
+ * that is not finite from finite ones.
+ *
+ * @param state before the step, a tensor for each leaf
+ * @param fixed what losses read and nothing changes, by the names of their objectives
+ * @returns undefined where all is finite so, in float32
+ */
+function findNotFinite(
+  { tasks, config, ...spec }: ModelSpec,
+  state: Leaves,
+  { batch, batchSize }: { batch: Batch; batchSize: number },
+  fixed: Readonly<Record<string, Leaves>>,
+): NotFinite | undefined {
+  const spoilt = Object.entries(state).find(([, tensor]) => !allFinite(tensor));
+  if (spoilt) return { parameter: spoilt[0] };
+  const { parameters, buffers } = stateOf(state);
+  for (const { objective, leaves: trained } of tasks) {
+    const own = Object.fromEntries(trained.map((name) => [name, parameters[name]!]));
+    const names = Object.entries({ ...buffers, ...parameters });
+    const search = new Search(
+      new Map(names.map(([name, { dataId }]) => [dataId, name])),
+      batchSize,
+    );
+    const specs = Object.entries(objective.inputs(config, batchSize));
+    search.during(() =>
+      tidy(() => {
+        const inputs = specs.map(([name, { shape, dtype }]) => {
+          return [name, tf.tensor(batch[objective.name]?.[name] ?? [], [...shape], dtype)];
+        });
+        valueAndGradient((current) => {
+          const model = spec.model({ ...parameters, ...current }, buffers);
+          const { loss } = objective.loss(
+            model,
+            Object.fromEntries(inputs),
+            fixed[objective.name] ?? {},
+          );
+          search.isGradient = true;
+          return { value: loss, auxiliary: {} };
+        }, own);
+      }),
+    );
+    if (search.found) return search.found;
+  }
+  return undefined;
+}
+
+/** Watches all operations of the engine until a result is not finite. */
+class Search {
+  isGradient = false;
+  found: NotFinite | undefined;
+  private last: string | undefined;
+
+  constructor(
+    private readonly parameters: ReadonlyMap<object, string>,
+    private readonly batchSize: number,
+  ) {}
+
+  during(work: () => void): void {
+    const engine = tf.engine();
+    const { runKernel } = engine;
+    engine.runKernel = <T extends tf.Tensor | tf.Tensor[]>(
+      name: string,
+      inputs: tf.NamedTensorMap,
+      attributes?: Parameters<typeof runKernel>[2],
+    ): T => {
+      const result = runKernel.call(engine, name, inputs, attributes) as T;
+      for (const output of [result].flat() as tf.Tensor[]) {
+        if (!this.found) this.check(name, Object.values(inputs).flat() as tf.Tensor[], output);
+      }
+      return result;
+    };
+    try {
+      work();
+    } finally {
+      Reflect.deleteProperty(engine, 'runKernel');
+    }
+  }
+
+  private check(name: string, inputs: readonly tf.Tensor[], output: tf.Tensor): void {
+    const read = inputs.map((input) => this.parameters.get(input?.dataId)).find(Boolean);
+    if (read !== undefined) this.last = read;
+    if (output.dtype !== 'float32') return;
+    const first = output.dataSync().findIndex((value) => !Number.isFinite(value));
+    const from = inputs.flatMap((input) => (input?.dtype === 'float32' ? rangeOf(input) : []));
+    if (first < 0 || !from.every(Number.isFinite)) return;
+    const [rows = 0] = output.shape;
+    const ofSamples = rows > 0 && rows % this.batchSize === 0;
+    this.found = {
+      parameter: this.last,
+      operation: {
+        ...{ name, isGradient: this.isGradient },
+        ...{ from: Math.min(...from), to: Math.max(...from) },
+      },
+      ...(ofSamples && { sample: Math.floor((first * this.batchSize) / output.size) }),
+    };
+  }
+}
+
+function allFinite(tensor: tf.Tensor): boolean {
+  return rangeOf(tensor).every(Number.isFinite);
+}
+
+/** The least and the largest number; not finite where any is. */
+function rangeOf(tensor: tf.Tensor): number[] {
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of tensor.dataSync()) {
+    if (!Number.isFinite(value)) return [value];
+    least = Math.min(least, value);
+    most = Math.max(most, value);
+  }
+  return tensor.size > 0 ? [least, most] : [];
+}
+
+/**
+ * A step as `takeStep` makes it, which ends in an error that says where numbers began that are not finite.
+ * @param done the steps before it
+ */
+export function examinedStep<C extends ModelConfig, P extends Tree>(
+  { settings, batchOptions }: CheckedParts<C, P>,
+  done: () => number,
+): typeof takeStep {
+  const { batchSize } = settings;
+  return async (program, spec, batch, rates) => {
+    const step = done();
+    const before = program.read();
+    const fixed: Record<string, Leaves> = {};
+    try {
+      const measured = await takeStep(program, spec, batch, rates);
+      if (Number.isFinite(measured.loss) && Number.isFinite(measured.gradientNorm)) return measured;
+      for (const { objective } of spec.tasks) {
+        if (objective.fixed) fixed[objective.name] = await objective.fixed(spec.config);
+      }
+      const found = findNotFinite(spec, before, { batch, batchSize }, fixed);
+      const samples = samplesOf(batchOptions, step);
+      const sample = found?.sample === undefined ? undefined : samples[found.sample];
+      throw new UserError(
+        `Step ${step + 1} has the loss ${measured.loss} and a gradient of norm ${measured.gradientNorm}. ` +
+          textOf(found, sample, batchOptions.data),
+        `Its samples are ${samples.join(', ')}`,
+      );
+    } finally {
+      tf.dispose([before, fixed]);
+    }
+  };
+}
+
+function textOf(
+  found: NotFinite | undefined,
+  sample: number | undefined,
+  { name, split }: DataSource,
+): string {
+  if (!found) {
+    return 'Operation by operation in float32 its loss and gradients are finite: they overflow in bfloat16, or in the norm';
+  }
+  const { parameter, operation } = found;
+  if (!operation) return `${parameter} was not finite before that`;
+  const { name: kernel, from, to, isGradient } = operation;
+  const near = parameter === undefined ? '' : `, after it read ${parameter}`;
+  const of = sample === undefined ? '' : `, for sample ${sample} of ${name} (${split})`;
+  return (
+    `That began in its ${isGradient ? 'gradient' : 'loss'} at the operation ${kernel} of numbers from ` +
+    `${short(from)} to ${short(to)}${near}${of}`
+  );
+}
+
+const short = (value: number): string => String(Number(value.toPrecision(4)));
+
+/** What to do about a loss that is not finite. */
+export function notFiniteRemedy(folder: string | undefined, savedStep: number): string {
+  const kept = folder && savedStep > 0 ? `${folder} keeps the state of step ${savedStep}. ` : '';
+  const again = 'Begin a new run with a lower peakLearningRate, or with more warmupSteps';
+  const command = `npx tarflow train --out '${folder}' --resume --examine`;
+  return `${kept}${again}${folder ? `. To see where it began: ${command}` : ''}`;
+}
