@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import * as zmq from 'zeromq';
-import { framesOf, type Message, parseMessage, type Signature } from './wire.js';
+import { framesOf, type Message, Reader, type Signature } from './wire.js';
 
 /** What Jupyter's connection file says. */
 interface Connection {
@@ -14,6 +14,9 @@ interface Connection {
   key: string;
   signature_scheme?: string;
 }
+
+/** Whoever sends a longer frame, in bytes, is cut off before it is read. */
+const maxMessageSize = 2 ** 26;
 
 /** The sockets that carry requests and their replies. */
 export type Channel = 'shell' | 'control';
@@ -64,6 +67,18 @@ class Outbox {
   }
 }
 
+/**
+ * A publisher that knows of each subscription before it takes effect: what it sends then is what the
+ * subscriber gets first.
+ */
+class Publisher extends zmq.XPublisher {
+  /** Lets the subscription that was received last take effect, or ends it. */
+  settle(topic: Buffer, subscribes: boolean): void {
+    // ZMQ_SUBSCRIBE and ZMQ_UNSUBSCRIBE.
+    this.setStringOption(subscribes ? 6 : 7, topic);
+  }
+}
+
 /** The kernel's five sockets. */
 export class Sockets {
   private readonly outboxes: Record<Channel | 'iopub', Outbox>;
@@ -74,7 +89,7 @@ export class Sockets {
       shell: zmq.Router;
       control: zmq.Router;
       stdin: zmq.Router;
-      iopub: zmq.XPublisher;
+      iopub: Publisher;
       heartbeat: zmq.Reply;
     },
   ) {
@@ -87,14 +102,14 @@ export class Sockets {
 
   /** Opens the sockets and listens. */
   static async open(connection: Connection, listener: Listener): Promise<Sockets> {
-    const iopub = new zmq.XPublisher({ linger: 1000, sendHighWaterMark: 20_000 });
+    const iopub = new Publisher({ linger: 1000, sendHighWaterMark: 20_000, manual: true });
     iopub.verbosity = 'allSubs';
     const sockets = {
-      shell: new zmq.Router({ linger: 1000 }),
-      control: new zmq.Router({ linger: 1000 }),
-      stdin: new zmq.Router({ linger: 0 }),
+      shell: new zmq.Router({ linger: 1000, maxMessageSize }),
+      control: new zmq.Router({ linger: 1000, maxMessageSize }),
+      stdin: new zmq.Router({ linger: 0, maxMessageSize }),
       iopub,
-      heartbeat: new zmq.Reply({ linger: 0 }),
+      heartbeat: new zmq.Reply({ linger: 0, maxMessageSize }),
     };
     const address = (port: number) =>
       connection.transport === 'ipc'
@@ -131,14 +146,16 @@ export class Sockets {
   }
 
   private listen(listener: Listener): void {
+    const reader = new Reader(this.signature);
     for (const channel of ['shell', 'control'] as const) {
-      each(this.sockets[channel], (frames) =>
-        listener.onRequest(channel, parseMessage(frames, this.signature)),
-      );
+      each(this.sockets[channel], (frames) => listener.onRequest(channel, reader.read(frames)));
     }
     each(this.sockets.iopub, ([frame]) => {
       // One byte says whether somebody comes or goes, then comes the topic.
-      if (frame?.[0] === 1) listener.onSubscription(frame.toString('utf8', 1));
+      if (!frame) return;
+      const subscribes = frame[0] === 1;
+      this.sockets.iopub.settle(frame.subarray(1), subscribes);
+      if (subscribes) listener.onSubscription(frame.toString('utf8', 1));
     });
     const heartbeat = new Outbox(this.sockets.heartbeat);
     each(this.sockets.heartbeat, (frames) => heartbeat.send(frames));

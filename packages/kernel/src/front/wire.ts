@@ -34,6 +34,9 @@ export interface Signature {
   scheme: string;
 }
 
+/** So many of the last messages are known again. */
+const remembered = 65_536;
+
 const delimiter = Buffer.from('<IDS|MSG>');
 
 /**
@@ -54,7 +57,35 @@ export function parseMessage(frames: readonly Buffer[], signature: Signature): M
     throw new Error('A message came with a wrong signature.');
   }
   const [header, parent, metadata, content] = four.map((part) => JSON.parse(part.toString()));
+  const objects: unknown[] = [header, parent, metadata, content];
+  if (!objects.every((part) => typeof part === 'object' && part !== null && !Array.isArray(part))) {
+    throw new Error('A message came with a part that is no object.');
+  }
+  for (const name of ['msg_id', 'msg_type'] as const) {
+    if (typeof header[name] !== 'string') {
+      throw new Error(`A message came without the text ${name} in its header.`);
+    }
+  }
   return { identities: frames.slice(0, at), header, parent, metadata, content };
+}
+
+/** Reads the messages of a kernel. One that was recorded and is sent again is refused, as ipykernel does. */
+export class Reader {
+  private readonly seen = new Set<string>();
+
+  constructor(private readonly signature: Signature) {}
+
+  /** @throws Error as {@link parseMessage} does, and for a message that came before */
+  read(frames: readonly Buffer[]): Message {
+    const message = parseMessage(frames, this.signature);
+    if (this.signature.key === '') return message;
+    const [given = ''] = frames.slice(message.identities.length + 1).map(String);
+    if (this.seen.has(given)) throw new Error('A message came that had come before.');
+    this.seen.add(given);
+    const [oldest = ''] = this.seen;
+    if (this.seen.size > remembered) this.seen.delete(oldest);
+    return message;
+  }
 }
 
 /** A message as the frames of a socket. */
