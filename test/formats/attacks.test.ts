@@ -2,9 +2,11 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import sharp from 'sharp';
 import { expect, test } from 'vitest';
 import { UserError } from '../../src/core/errors.js';
 import { readBytes } from '../../src/core/files.js';
+import { decodedImage } from '../../src/data/encoded/image-file.js';
 import { openLatents, writeLatents } from '../../src/data/latents/latent-file.js';
 import { decodeIdx } from '../../src/formats/idx.js';
 import { npyIntegers, npzArray } from '../../src/formats/npz.js';
@@ -129,6 +131,16 @@ const attacks: Record<string, [run: () => unknown, says: RegExp]> = {
       parseDescription(JSON.stringify({ ...run, from }), 'run.json');
     },
     /from\.steps is "x"/,
+  ],
+  'a picture of 67 million pixels in few bytes': [
+    async () => {
+      const side = { width: 8200, height: 8200 };
+      const create = { ...side, channels: 3, background: 'red' } as const;
+      const bytes = await sharp({ create }).png().toBuffer();
+      const image = { channels: 3, height: 28, width: 28 };
+      await decodedImage({ name: 'a.png', bytes }, image, 'exact');
+    },
+    /The image a\.png cannot be decoded \(Input image exceeds pixel limit\)/,
   ],
   'a pipe that nobody writes into': [
     async () => {

@@ -2,7 +2,7 @@ import type Sharp from 'sharp';
 import { UserError } from '../../core/errors.js';
 import type { DecodingRules } from '../source.js';
 import { type ImageSize, sizeOf } from '../source.js';
-import { nearlyPublishedImage, publishedImage } from './published-image.js';
+import { boundsOf, nearlyPublishedImage, publishedImage } from './published-image.js';
 
 /** Names of files that are read as images end so. */
 export const imageExtensions = ['png', 'jpg', 'jpeg', 'webp', 'gif', 'tif', 'tiff', 'avif'];
@@ -35,7 +35,7 @@ export async function decodedImage(
   }
   const { channels, height, width } = image;
   const { data, info } = await decode(encoded, (sharp) => {
-    const pipeline = sharp(encoded.bytes, { failOn: 'error' })
+    const pipeline = sharp(encoded.bytes, { ...boundsOf(encoded.bytes), failOn: 'error' })
       .autoOrient()
       .flatten({ background: 'white' })
       .toColourspace(channels === 1 ? 'b-w' : 'srgb')
@@ -62,9 +62,13 @@ export interface MeasuredImage {
 
 /** Measures an image; pixels are decoded only where one may be transparent. */
 export async function measuredImage(encoded: EncodedImage): Promise<MeasuredImage> {
-  const found = await decode(encoded, (sharp) => sharp(encoded.bytes).metadata());
+  const found = await decode(encoded, (sharp) =>
+    sharp(encoded.bytes, boundsOf(encoded.bytes)).metadata(),
+  );
   const transparent =
-    found.hasAlpha && !(await decode(encoded, (sharp) => sharp(encoded.bytes).stats())).isOpaque;
+    found.hasAlpha &&
+    !(await decode(encoded, (sharp) => sharp(encoded.bytes, boundsOf(encoded.bytes)).stats()))
+      .isOpaque;
   const losses = [
     transparent && 'with transparency are put on white',
     found.depth !== 'uchar' && 'with more than 8 bits a channel are cut to 8',

@@ -46,7 +46,7 @@ export async function nearlyPublishedImage(
 
 /** `error`: PIL, too, reads past what is odd and not harmful, e.g. bytes behind the picture. */
 function opened(sharp: typeof Sharp, bytes: Uint8Array): Sharp.Sharp {
-  return sharp(bytes, { ignoreIcc: true, failOn: 'error' });
+  return sharp(bytes, { ...boundsOf(bytes), ignoreIcc: true, failOn: 'error' });
 }
 
 async function colours(sharp: typeof Sharp, bytes: Uint8Array): Promise<Pixels> {
@@ -69,7 +69,7 @@ async function colours(sharp: typeof Sharp, bytes: Uint8Array): Promise<Pixels> 
 async function isCmyk(sharp: typeof Sharp, bytes: Uint8Array): Promise<boolean> {
   const frame = jpegFrame(bytes);
   if (frame) return frame.components === 4;
-  return (await sharp(bytes).metadata()).space === 'cmyk';
+  return (await sharp(bytes, boundsOf(bytes)).metadata()).space === 'cmyk';
 }
 
 /**
@@ -126,4 +126,9 @@ function greyOf({ height, width, data }: Pixels): Pixels {
     grey[i] = (sum + 0x8000) >> 16;
   }
   return { channels: 1, height, width, data: grey };
+}
+
+/** How many pixels a file may say to hold: fewer where it has less than a megabyte, as a trap would. */
+export function boundsOf({ length }: Uint8Array): { limitInputPixels: number } {
+  return { limitInputPixels: length < 2 ** 20 ? 2 ** 26 : 2 ** 28 };
 }
