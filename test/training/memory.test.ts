@@ -11,7 +11,7 @@ const batchSize = 64;
 /** From here on memory has to be flat. */
 const early = 50;
 /** A leak of less than a tenth of a step's activations shows in longer runs: `npm run nightly`. */
-const many = process.env.TARFLOW_NIGHTLY ? 1000 : 150;
+const many = process.env.TARFLOW_NIGHTLY ? 5000 : 150;
 
 /**
  * Bytes that a step keeps for its gradient, at the least: of every row of a layer two inputs of
