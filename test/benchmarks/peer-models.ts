@@ -56,6 +56,8 @@ const { values: options } = parseArgs({
   options: {
     data: { type: 'string', default: 'fashion-mnist' },
     only: { type: 'string' },
+    /** Only takes the times of sampling again, of the models that are there: on an idle machine. */
+    timings: { type: 'boolean', default: false },
     /** How this script calls itself for a training: a file with a {@link Task}. */
     task: { type: 'string' },
   },
@@ -99,6 +101,14 @@ async function main(): Promise<void> {
     real: await measureImages(measure, firstImages(data.test)),
     models: [],
   };
+  if (options.timings) {
+    for (const row of record.models) {
+      if (!row.samples) continue;
+      row.sampling = await samplingTimes(await modelOf(row), row.samples as Drawing);
+      await writeRecord<'peers'>(file, record);
+    }
+    return;
+  }
   const seeds = (name: string) =>
     severalSeeds.some((one) => name.endsWith(one)) ? [1, 2, 3] : [1];
   const rows = [1, 2, 3].flatMap((seed) =>
@@ -136,6 +146,9 @@ const firstImages = (data: ImageDataset) =>
 const labelsLike = ({ labels }: ImageDataset, count: number) =>
   Array.from({ length: count }, (_, i) => labels[Math.floor((i * labels.length) / count)]!);
 
+const modelOf = ({ model, seed }: Pick<ComparedModel, 'model' | 'seed'>) =>
+  loadCheckpoint(new RunFolder(runs(`${model}-seed-${seed}`)).checkpoint);
+
 const runs = (name: string) => path.join('runs', 'peers', name);
 
 async function trainedAndMeasured(
@@ -151,7 +164,7 @@ async function trainedAndMeasured(
   const folder = runs(`${experiment.name}-seed-${seed}`);
   const follows = severalSeeds.some((name) => experiment.name.endsWith(name));
   trainApart({ experiment: whole, folder, follows });
-  const model = await loadCheckpoint(new RunFolder(folder).checkpoint);
+  const model = await modelOf({ model: experiment.name, seed });
   const { config, settings } = whole;
   const records = await new RunFolder(folder).records();
   const row: ComparedModel = {
@@ -295,14 +308,16 @@ async function measureSamples(
   const images = await drawn(model, labels, how, 1);
   const found = await measureImages(measure, images);
   images.dispose();
+  const sampling = await samplingTimes(model, how);
+  return { samples: { ...found, ...how, chosenFrom }, sampling };
+}
+
+async function samplingTimes(model: LoadedModel, how: Drawing) {
   const seconds = [
     { batch: 1, values: await timeSampling(model, how, 1, 3) },
     { batch: 250, values: await timeSampling(model, how, 250, 1) },
   ];
-  return {
-    samples: { ...found, ...how, chosenFrom },
-    sampling: [{ how: 'as usual', evaluations: evaluationsOf(model, how), seconds }],
-  };
+  return [{ how: 'as usual', evaluations: evaluationsOf(model, how), seconds }];
 }
 
 /** The first two samples of each class, in a row. */

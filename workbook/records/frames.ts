@@ -7,7 +7,7 @@ import { median } from '../../src/sampling/planner/timing.js';
 import type { MeasurementId } from '../papers/index.js';
 import { readAccelerations } from './accelerations.js';
 import { readClaim } from './claim.js';
-import { type Kind, readRecord, readResult } from './record.js';
+import { type ComparedModel, type Kind, readRecord, readResult } from './record.js';
 import { resultsFolder, resultToRead } from './results-folder.js';
 import { readCommittedTable } from './table.js';
 import { readCommittedRun } from './training-run.js';
@@ -208,6 +208,58 @@ export async function paperSizesFrame(): Promise<DataFrame> {
       };
     }),
   );
+}
+
+const kindsOfPeers: Readonly<Record<string, string>> = {
+  ...{ tarflow: 'TarFlow, to draw', density: 'TarFlow, for likelihood' },
+  ...{ epsilon: 'diffusion, ε', v: 'diffusion, v', 'rectified-flow': 'rectified flow' },
+  ...{ pixelcnn: 'PixelCNN++', vae: 'VAE', gan: 'GAN' },
+};
+
+/**
+ * What `test/benchmarks/peer-models.ts` measured on a data set: a line for each training, `kind` and `seed`
+ * first, with null for what a kind does not have; and the `course` of those that were followed, a line for
+ * each of ten steps.
+ */
+export async function peersFrames(
+  dataset: string,
+): Promise<Record<'models' | 'course', DataFrame>> {
+  const record = await readRecord('peers', resultToRead(`peers/${dataset}.json`));
+  if (!record) {
+    const command = `npx tsx test/benchmarks/peer-models.ts --data ${dataset}`;
+    throw new UserError(`No kinds of models are recorded on ${dataset}`, `Run ${command}`);
+  }
+  const kindOf = (model: string) => kindsOfPeers[model.replace(/^peers-(emoji-)?/, '')] ?? model;
+  const secondsOf = (sampling: ComparedModel['sampling'], batch: number) => {
+    const times = sampling?.[0]?.seconds.find((one) => one.batch === batch)?.values;
+    return times ? median(times) / batch : null;
+  };
+  return {
+    models: await frameOf(
+      record.models.map(({ model, seed, bits, samples, sampling, roundTrip, ...own }) => ({
+        ...{ kind: kindOf(model), model, seed, parameters: own.parameters },
+        ...{ operations: own.training.operations, 'learning rate': own.training.learningRate },
+        ...{
+          bits: bits?.mean ?? null,
+          'bits ±': bits?.error ?? null,
+          'bits are': bits?.of ?? null,
+        },
+        ...{ FD: samples?.FD.mean ?? null, 'FD ±': samples?.FD.error ?? null },
+        ...{ KD: samples?.KD.mean ?? null, precision: samples?.precision ?? null },
+        ...{ recall: samples?.recall ?? null, density: samples?.density ?? null },
+        coverage: samples?.coverage ?? null,
+        sharpness: samples ? samples.laplacian / record.real.laplacian : null,
+        ...{ guidance: samples?.guidance ?? null, evaluations: sampling?.[0]?.evaluations ?? null },
+        ...{ 'seconds alone': secondsOf(sampling, 1), 'seconds of 250': secondsOf(sampling, 250) },
+        'largest error of the inverse': roundTrip?.largest ?? null,
+      })),
+    ),
+    course: await frameOf(
+      record.models.flatMap(({ model, seed, course = [] }) =>
+        course.map(({ step, FD }) => ({ kind: kindOf(model), seed, step, FD })),
+      ),
+    ),
+  };
 }
 
 /**
