@@ -133,10 +133,13 @@ function viewOf(way) {
   });
   picture.setAttribute('role', 'img');
   picture.setAttribute('aria-label', 'The drawing; nothing is drawn yet');
+  // No token is known yet.
+  paintPixels(picture, new Float32Array(side * side), zoom);
+  paintFront(picture, new Array((side / patch) ** 2).fill(0), 0);
   const status = element(
     'p',
     { role: 'status', className: 'demo-status' },
-    'Nothing is drawn yet.',
+    'Nothing is drawn yet: choose a class, and press Draw.',
   );
   const place = element('p', { className: 'demo-place' }, '\u00a0');
   const strip = element('ol', { className: 'demo-strip' });
