@@ -80,6 +80,30 @@ export async function firstState<C extends ModelConfig, P extends Tree>({
   }
 }
 
+/**
+ * Checks that a saved state is one of a run: it has the run's tensors and no others.
+ * @throws UserError that names one
+ */
+export function checkState(
+  { shapes, buffers, tasks }: ModelSpec,
+  averages: boolean,
+  state: Leaves,
+): void {
+  const trained = tasks.flatMap((task) => task.leaves);
+  const kinds = { parameters: Object.keys(shapes), first: trained, second: trained, buffers };
+  const all = Object.entries({ ...kinds, average: averages ? trained : [] });
+  const expected = new Set(all.flatMap(([kind, names]) => names.map((name) => `${kind}.${name}`)));
+  const extra = Object.keys(state).find((name) => !expected.has(name));
+  const missing = [...expected].find((name) => !(name in state));
+  const name = extra ?? missing;
+  if (name === undefined) return;
+  const problem = extra ? 'which its model does not have' : 'which its model has, is not there';
+  throw new UserError(
+    `The saved state of the run does not fit: ${name}, ${problem}`,
+    'Put the state back that the run wrote',
+  );
+}
+
 /** The buffers that the data know: the states of the empty caption, where the model reads captions. */
 function knownBuffers({ config, data }: BatchOptions): Leaves {
   const { text }: Conditioned = config;

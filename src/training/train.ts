@@ -20,7 +20,13 @@ import { heldOutSize, type StepRecord, takeStep, validate } from './record.js';
 import type { NamedData, StartingPoint } from './run-description.js';
 import { RunFolder } from './run-folder.js';
 import type { TrainingSettings } from './settings.js';
-import { extractModel, firstState, type LoadedStartingPoint, trainedModel } from './state.js';
+import {
+  checkState,
+  extractModel,
+  firstState,
+  type LoadedStartingPoint,
+  trainedModel,
+} from './state.js';
 import { ratesOf, stepOptions } from './step.js';
 
 /** What to train, on what, and where to keep it. */
@@ -295,6 +301,7 @@ async function begin<C extends ModelConfig, P extends Tree>(
   const fixed: Record<string, Leaves> = {};
   try {
     state = saved?.state ?? (await firstState(run));
+    checkState(spec, settings.averageDecay > 0, state);
     let { mode, from, step } = own;
     if (parallel?.fromFirst) {
       const given = state;

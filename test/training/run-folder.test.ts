@@ -5,7 +5,11 @@ import { UserError } from '../../src/core/errors.js';
 import { tf } from '../../src/core/tf.js';
 import { leaves } from '../../src/core/tree.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
-import { readSafetensors } from '../../src/formats/safetensors.js';
+import {
+  type HostTensor,
+  readSafetensors,
+  writeSafetensors,
+} from '../../src/formats/safetensors.js';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { readStartingPoint } from '../../src/models/read-starting-point.js';
 import { bestName } from '../../src/training/checkpoint.js';
@@ -327,6 +331,21 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     fs.writeFileSync(state, bytes);
     await finish(run(folder, { resume: true }));
   });
+
+  test.each(['parameters.more', 'first.more', 'odd', ''])(
+    'a state with another tensor: %s',
+    async (more) => {
+      const folder = newFolder();
+      await stopAfter(2, run(folder));
+      const file = path.join(folder, stateName(2));
+      const { tensors, metadata } = await readSafetensors(file);
+      const [[name, tensor]] = Object.entries(tensors) as [[string, HostTensor]];
+      const { [name]: _, ...others } = tensors;
+      await writeSafetensors(file, more ? { ...tensors, [more]: tensor } : others, metadata);
+      const message = `does not fit: ${more || name}, which its model`;
+      await expect(train(run(folder, { resume: true }))).rejects.toThrow(message);
+    },
+  );
 
   test('a checkpoint without a run', async () => {
     const folder = newFolder();
