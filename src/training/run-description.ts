@@ -24,6 +24,7 @@ const changeableSettings = z.object({
     validateEvery: true,
     validationImages: true,
     saveEvery: true,
+    keepEvery: true,
   }).shape,
 });
 type Changeable = z.infer<typeof changeableSettings>;

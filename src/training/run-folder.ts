@@ -37,6 +37,7 @@ import {
   stepsOfCheckpoint,
   writeState,
 } from './saved-state.js';
+import type { TrainingSettings } from './settings.js';
 
 interface SavedState {
   step: number;
@@ -311,7 +312,7 @@ export class RunFolder {
     writeCheckpoint: (file: string) => Promise<void>,
   ): Promise<void> {
     if (!this.opened) throw new Error('The run folder is not open. Call `open` before `save`.');
-    const { config, from, latents } = this.opened.description;
+    const { config, from, latents, settings } = this.opened.description;
     const steps = (from?.steps ?? 0) + step;
     await syncFile(this.log);
     await writeState(path.join(this.folder, stateName(step)), state, {
@@ -321,15 +322,15 @@ export class RunFolder {
       latents,
     });
     await writeCheckpoint(this.checkpoint);
-    await this.removeLeftovers(step);
+    await this.removeLeftovers(step, settings);
   }
 
-  private async readSaved({ config }: TrainedThing): Promise<SavedState | undefined> {
+  private async readSaved({ config, settings }: TrainedThing): Promise<SavedState | undefined> {
     const last = await openLastState(this.folder);
     if (!last) {
       // Stopped before the first save: begin anew.
       await writeAtomically(this.log, '');
-      await this.removeLeftovers(0);
+      await this.removeLeftovers(0, settings);
       return undefined;
     }
     const { step, file, header } = last;
@@ -346,7 +347,7 @@ export class RunFolder {
         before.map((record) => `${JSON.stringify(record)}\n`).join(''),
       );
       const state = await readState(file);
-      await this.removeLeftovers(step);
+      await this.removeLeftovers(step, settings);
       // It is of a step that is done again.
       const kept = await stepsOfCheckpoint(this.best);
       if (kept === undefined || kept > header.steps) await rm(this.best, { force: true });
@@ -360,9 +361,13 @@ export class RunFolder {
     }
   }
 
-  /** Removes all states but the last two until a step, and what processes that were killed did not finish. */
-  private async removeLeftovers(step: number): Promise<void> {
-    const kept = (await savedSteps(this.folder)).filter((saved) => saved <= step).slice(0, 2);
+  /** Removes all states but the last two until a step and those to keep, and what was not finished. */
+  private async removeLeftovers(
+    step: number,
+    { keepEvery = Number.POSITIVE_INFINITY }: TrainingSettings,
+  ): Promise<void> {
+    const steps = (await savedSteps(this.folder)).filter((saved) => saved <= step);
+    const kept = steps.filter((saved, index) => index < 2 || saved % keepEvery === 0);
     const names = await readdir(this.folder);
     const left = names.filter(
       (name) => (isStateName(name) && !kept.map(stateName).includes(name)) || isTemporaryName(name),

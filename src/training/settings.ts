@@ -94,6 +94,8 @@ export const trainingSettings = z.strictObject({
   validationImages: count,
   /** Steps between saved states, from which a run can resume. */
   saveEvery: count,
+  /** The saved states of multiples of so many steps stay in the folder; absent for the last two alone. */
+  keepEvery: count.optional(),
 });
 
 /** How a model is trained. Where the papers say how, their values are named (TarFlow, section 4.1). */

@@ -42,8 +42,8 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   folder?: string;
   /**
    * True to go on with the run in the folder. `'replanned'` also where these settings differ: steps,
-   * peakLearningRate, warmupSteps, holdSteps, clipNorm, precision, validateEvery, validationImages and
-   * saveEvery. Default false.
+   * peakLearningRate, warmupSteps, holdSteps, clipNorm, precision, validateEvery, validationImages,
+   * saveEvery and keepEvery. Default false.
    */
   resume?: boolean | 'replanned';
   /** The experiment's name: goes into the checkpoint and `run.json`. A run is resumed under the same one. */

@@ -484,6 +484,17 @@ test('a run of a version before 0.2 is refused, with what to do instead', async 
   await finish(run(newFolder(), { from }));
 });
 
+test('states of every so many steps stay, where that is asked for', async () => {
+  const folder = newFolder();
+  const settings = { ...smallSettings, saveEvery: 1, keepEvery: 3 };
+  await killAfter(4, run(folder, { settings }));
+  expect(fs.readdirSync(folder).filter((name) => name.startsWith('state-'))).toEqual(
+    [3, 4].map(stateName),
+  );
+  await finish(run(folder, { settings, resume: true }));
+  expect(fs.readdirSync(folder).sort()).toEqual(runFiles(3, 6, 7));
+});
+
 test.each([
   ['was deleted', () => undefined],
   ['is damaged', (bytes: Buffer) => flipped(bytes, bytes.indexOf('"steps') + 9)],
