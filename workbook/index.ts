@@ -58,6 +58,7 @@ export * from './notebook/fetch-data.js';
 export * from './notebook/image-rows.js';
 export * from './notebook/models.js';
 export * from './notebook/numbers-in-text.js';
+export { peerSamples } from './notebook/peer-samples.js';
 export * from './notebook/published-rows.js';
 export { showTable } from './notebook/tables.js';
 export * from './notebook/timing.js';

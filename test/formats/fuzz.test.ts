@@ -28,8 +28,8 @@ interface Format {
   sample(file: string): Promise<void> | void;
   /** What it holds, as text. */
   read(file: string): Promise<string>;
-  /** Whether a change of what it holds is always found: all that is read has a sum. */
-  summed?: boolean;
+  /** Whether a change of what a damaged file holds is found, if it still has its sums. */
+  summed?(damaged: Uint8Array): boolean;
 }
 
 const folder = sharedFolder();
@@ -57,7 +57,8 @@ const formats: Record<string, Format> = {
         { note: 'a "note"' },
       ),
     read: tensors,
-    summed: true,
+    // Two damages in one file may hit the sums' name, and a number.
+    summed: (damaged) => Buffer.from(damaged).includes('"crc32":"'),
   },
   'state dicts in zip archives': {
     sample: (file) =>
@@ -66,7 +67,7 @@ const formats: Record<string, Format> = {
         'a.bias': { shape: [5], dtype: 'F32', data: () => ramp(5) },
       }),
     read: tensors,
-    summed: true,
+    summed: () => true,
   },
   'state dicts of old': {
     sample: (file) => fs.copyFileSync(path.join(__dirname, 'pth', 'many-before-1.6.pth'), file),
@@ -76,7 +77,7 @@ const formats: Record<string, Format> = {
     sample: (file) =>
       fs.writeFileSync(file, npzOf({ labels: npyOf('<i8', [4], int64([5, -1, 1000, 2 ** 40])) })),
     read: async (file) => (await npyIntegers(await npzArray(file, 'labels', `${file}.npy`))).join(),
-    summed: true,
+    summed: () => true,
   },
   'arrays of NumPy, compressed': {
     sample: (file) => {
@@ -88,7 +89,7 @@ const formats: Record<string, Format> = {
       fs.rmSync(unpacked, { force: true });
       return (await npyIntegers(await npzArray(file, 'labels', unpacked))).join();
     },
-    summed: true,
+    summed: () => true,
   },
   IDX: {
     sample: (file) => {
@@ -157,7 +158,8 @@ describe.each(Object.entries(formats))('damaged %s', (name, { sample, read, summ
     const outcomes = { right: 0, refused: 0, other: 0 };
     for (let i = 0; i < inputs; i++) {
       // Where a reader crashes or hangs, the file that did it lies there.
-      fs.writeFileSync(file, mutated(bytes, i));
+      const damaged = mutated(bytes, i);
+      fs.writeFileSync(file, damaged);
       const begun = performance.now();
       const found = await read(file).catch((error: unknown) => {
         if (error instanceof UserError) return error;
@@ -167,7 +169,7 @@ describe.each(Object.entries(formats))('damaged %s', (name, { sample, read, summ
       if (found instanceof UserError) outcomes.refused++;
       else if (found === right) outcomes.right++;
       else outcomes.other++;
-      if (summed && typeof found === 'string') expect(found, `input ${i}`).toBe(right);
+      if (summed?.(damaged) && typeof found === 'string') expect(found, `input ${i}`).toBe(right);
       if (found instanceof UserError) expect(found.message.length, `input ${i}`).toBeLessThan(2000);
     }
     expect(process.memoryUsage().rss, name).toBeLessThan(mostMemory + startingMemory);
