@@ -1,17 +1,19 @@
 import { UserError } from '../core/errors.js';
 
+/** Bytes of a file are wrong. */
+export class DamagedFile extends UserError {}
 /** The header claims more than 100 MB, the limit of the reference implementation. */
-export class HeaderTooLarge extends UserError {}
+export class HeaderTooLarge extends DamagedFile {}
 /** The header is not the JSON that the format asks for. */
-export class InvalidHeader extends UserError {}
+export class InvalidHeader extends DamagedFile {}
 /** A tensor's bytes do not fit its shape, or leave a part of the file unclaimed. */
-export class InvalidOffsets extends UserError {}
+export class InvalidOffsets extends DamagedFile {}
 /** Two tensors claim the same bytes. */
-export class TensorOverlap extends UserError {}
+export class TensorOverlap extends DamagedFile {}
 /** The file ends before its header or its tensors do. */
-export class TruncatedFile extends UserError {}
+export class TruncatedFile extends DamagedFile {}
 /** Bytes are not those that were written, by their CRC-32. */
-export class OtherBytes extends UserError {
+export class OtherBytes extends DamagedFile {
   constructor(what: string) {
     super(
       `${what} has other bytes than were written (its CRC-32 differs)`,

@@ -15,7 +15,6 @@ interface NotFinite {
   parameter: string | undefined;
   /** The operation, which had finite inputs; absent where the state was not finite before. */
   operation?: { name: string; from: number; to: number; isGradient: boolean };
-  /** The place in the batch, where the operation's result has one. */
   sample?: number;
 }
 
@@ -66,7 +65,6 @@ function findNotFinite(
   return undefined;
 }
 
-/** Watches all operations of the engine until a result is not finite. */
 class Search {
   isGradient = false;
   found: NotFinite | undefined;
@@ -106,7 +104,7 @@ class Search {
     const from = inputs.flatMap((input) => (input?.dtype === 'float32' ? rangeOf(input) : []));
     if (first < 0 || !from.every(Number.isFinite)) return;
     const [rows = 0] = output.shape;
-    const ofSamples = rows > 0 && rows % this.batchSize === 0;
+    const ofSamples = !this.isGradient && rows > 0 && rows % this.batchSize === 0;
     this.found = {
       parameter: this.last,
       operation: {
@@ -122,7 +120,6 @@ function allFinite(tensor: tf.Tensor): boolean {
   return rangeOf(tensor).every(Number.isFinite);
 }
 
-/** The least and the largest number; not finite where any is. */
 function rangeOf(tensor: tf.Tensor): number[] {
   let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of tensor.dataSync()) {
@@ -187,7 +184,6 @@ function textOf(
 
 const short = (value: number): string => String(Number(value.toPrecision(4)));
 
-/** What to do about a loss that is not finite. */
 export function notFiniteRemedy(folder: string | undefined, savedStep: number): string {
   const kept = folder && savedStep > 0 ? `${folder} keeps the state of step ${savedStep}. ` : '';
   const again = 'Begin a new run with a lower peakLearningRate, or with more warmupSteps';

@@ -1,4 +1,4 @@
-import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, readdir, readFile, rename, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { type Mode, threadUse } from '@tarflow/graph';
 import { UserError } from '../core/errors.js';
@@ -366,7 +366,12 @@ export class RunFolder {
     step: number,
     { keepEvery = Number.POSITIVE_INFINITY }: TrainingSettings,
   ): Promise<void> {
-    const steps = (await savedSteps(this.folder)).filter((saved) => saved <= step);
+    const all = await savedSteps(this.folder);
+    const steps = all.filter((saved) => saved <= step);
+    // Newer ones are damaged, or this would not be the last: they are put aside.
+    for (const name of all.filter((saved) => saved > step).map(stateName)) {
+      await rename(path.join(this.folder, name), path.join(this.folder, `${name}.damaged`));
+    }
     const kept = steps.filter((saved, index) => index < 2 || saved % keepEvery === 0);
     const names = await readdir(this.folder);
     const left = names.filter(

@@ -15,6 +15,7 @@ import {
   withSafetensors,
   writeSafetensors,
 } from '../formats/safetensors.js';
+import { DamagedFile } from '../formats/safetensors-errors.js';
 import { checkedMetadata, checkpointDetails, checkpointName, latentsSchema } from './checkpoint.js';
 import { readRunDescription, writtenConfig } from './run-description.js';
 
@@ -160,11 +161,16 @@ export async function openLastState(folder: string): Promise<LastState | undefin
   let problem: UserError | undefined;
   for (const step of steps) {
     try {
-      const opened = await openNumbered(folder, step);
+      // Where nothing is damaged, the checkpoint is not of a later step.
+      const opened = await openNumbered(folder, step, problem === undefined);
       if (problem) warn(problem, `The state of step ${step}, before it, is used instead`);
       return { step, ...opened };
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
+      if (!(error instanceof DamagedFile)) {
+        // A run that goes on may have saved meanwhile, and removed it.
+        if (String(await savedSteps(folder)) !== String(steps)) return openLastState(folder);
+        throw error;
+      }
       problem ??= error;
     }
   }
@@ -189,8 +195,19 @@ function warn({ message }: UserError, used: string): void {
   process.emitWarning(`${message} ${used}.`, { type: 'TarflowWarning' });
 }
 
+/** @throws UserError where the folder's checkpoint is of a later step, whose state somebody took away */
+async function checkNewest(folder: string, steps: number): Promise<void> {
+  const checkpoint = path.join(folder, checkpointName);
+  const saved = await stepsOfCheckpoint(checkpoint);
+  if (saved === undefined || saved <= steps) return;
+  throw new UserError(
+    `${checkpoint} is of training step ${saved}, whose state is not beside it`,
+    'Put that there, or the checkpoint away to go on from the state in the folder; or begin a new run with it (--from)',
+  );
+}
+
 /** Opens the state that is named by a step, and checks all of it. */
-async function openNumbered(folder: string, step: number) {
+async function openNumbered(folder: string, step: number, isLast: boolean) {
   const file = await openSafetensors(path.join(folder, stateName(step)));
   try {
     const header = stateHeader(file);
@@ -198,6 +215,7 @@ async function openNumbered(folder: string, step: number) {
       const problem = `${file.path} says that it is of step ${header.step}`;
       throw new UserError(problem, `Expected step ${step}: put the file back that the run wrote`);
     }
+    if (isLast) await checkNewest(folder, header.steps);
     for (const name of Object.keys(file.tensors)) await file.read(name);
     return { file, header };
   } catch (error) {

@@ -231,8 +231,11 @@ function keeperOfBest(
   records: readonly StepRecord[],
   save: (file: string) => Promise<void>,
 ): (loss: number) => Promise<void> {
-  const losses = records.map(({ validation }) => validation?.loss ?? Number.POSITIVE_INFINITY);
-  let best = folder && existsSync(folder.best) ? Math.min(...losses) : Number.POSITIVE_INFINITY;
+  const kept = folder && existsSync(folder.best) ? records : [];
+  let best = kept.reduce(
+    (least, { validation }) => Math.min(least, validation?.loss ?? least),
+    Number.POSITIVE_INFINITY,
+  );
   return async (loss) => {
     if (!folder || loss >= best) return;
     best = loss;

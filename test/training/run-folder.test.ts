@@ -270,6 +270,7 @@ describe('a damaged state is named, and the one before it is used, to the same e
       /state-5\.safetensors.*The state of step 4, before it, is used instead\.$/,
     );
     expect(losses(folder)).toEqual(losses(whole));
+    expect(fs.readdirSync(folder)).toContain('state-5.safetensors.damaged');
   });
 });
 
@@ -330,6 +331,21 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     expect(tf.memory().numTensors).toBe(before);
     fs.writeFileSync(state, bytes);
     await finish(run(folder, { resume: true }));
+  });
+
+  test('a last state that is missing or cannot be read, though there is one before it', async () => {
+    const folder = newFolder();
+    await stopAfter(5, run(folder));
+    const last = path.join(folder, stateName(5));
+    const before = fs.readFileSync(last);
+    fs.rmSync(last);
+    const message = /checkpoint\.safetensors is of training step 5, whose state is not beside it/;
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow(message);
+    fs.mkdirSync(last);
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow(/state-5.*cannot be read/);
+    fs.rmdirSync(last);
+    fs.writeFileSync(last, before);
+    expect(await finish(run(folder, { resume: true }))).toEqual(expected);
   });
 
   test.each(['parameters.more', 'first.more', 'odd', ''])(

@@ -277,7 +277,7 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
 
 test.each([
   ['the folder', 1, 4],
-  ['state-2.safetensors', 1, 2],
+  ['state-2.safetensors', 1, 4],
   ['state-2.safetensors', 2, 6],
 ])(
   'who reads the last state of a run that right before %s is read saves %i times, gets a whole one',
