@@ -48,13 +48,10 @@ function findNotFinite(
         const inputs = specs.map(([name, { shape, dtype }]) => {
           return [name, tf.tensor(batch[objective.name]?.[name] ?? [], [...shape], dtype)];
         });
+        const given = Object.fromEntries(inputs);
         valueAndGradient((current) => {
           const model = spec.model({ ...parameters, ...current }, buffers);
-          const { loss } = objective.loss(
-            model,
-            Object.fromEntries(inputs),
-            fixed[objective.name] ?? {},
-          );
+          const { loss } = objective.loss(model, given, fixed[objective.name] ?? {});
           search.isGradient = true;
           return { value: loss, auxiliary: {} };
         }, own);

@@ -333,7 +333,8 @@ export class RunFolder {
       await this.removeLeftovers(0, settings);
       return undefined;
     }
-    const { step, file, header } = last;
+    const { file, header } = last;
+    const { step } = header;
     try {
       const [other] = differences(header.config, config);
       if (other) {
@@ -351,11 +352,9 @@ export class RunFolder {
       // It is of a step that is done again.
       const kept = await stepsOfCheckpoint(this.best);
       if (kept === undefined || kept > header.steps) await rm(this.best, { force: true });
-      return {
-        step,
-        state,
-        checkpointed: (await stepsOfCheckpoint(this.checkpoint)) === header.steps,
-      };
+      // One of a later step, whose state is damaged, stays until the run is there again.
+      const checkpointed = ((await stepsOfCheckpoint(this.checkpoint)) ?? -1) >= header.steps;
+      return { step, state, checkpointed };
     } finally {
       await file.close();
     }

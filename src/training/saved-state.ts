@@ -142,9 +142,8 @@ function stateMetadata({ config, step, steps, latents }: StateHeader): Record<st
   };
 }
 
-/** The last saved state of a run, open: the caller closes its file. */
-export interface LastState {
-  step: number;
+/** A saved state, open: the caller closes its file. */
+interface OpenedState {
   file: SafetensorsFile;
   header: StateHeader;
 }
@@ -156,25 +155,23 @@ export interface LastState {
  * @returns none where the folder has no state yet
  * @throws UserError where all are damaged, or the folder has a checkpoint and no state
  */
-export async function openLastState(folder: string): Promise<LastState | undefined> {
+export async function openLastState(folder: string): Promise<OpenedState | undefined> {
   const steps = await savedSteps(folder);
   let problem: UserError | undefined;
   for (const step of steps) {
     try {
       // Where nothing is damaged, the checkpoint is not of a later step.
       const opened = await openNumbered(folder, step, problem === undefined);
-      if (problem) warn(problem, `The state of step ${step}, before it, is used instead`);
-      return { step, ...opened };
+      const used = `The state of step ${step}, before it, is used instead.`;
+      if (problem) process.emitWarning(`${problem.message} ${used}`, { type: 'TarflowWarning' });
+      return opened;
     } catch (error) {
-      if (!(error instanceof DamagedFile)) {
-        // A run that goes on may have saved meanwhile, and removed it.
-        if (String(await savedSteps(folder)) !== String(steps)) return openLastState(folder);
-        throw error;
-      }
-      problem ??= error;
+      if (!(error instanceof UserError)) throw error;
+      const isDamage = error instanceof DamagedFile;
+      problem = isDamage ? (problem ?? error) : error;
+      if (!isDamage) break;
     }
   }
-  // A run that goes on may have saved meanwhile, and removed what was there.
   if (String(await savedSteps(folder)) !== String(steps)) return openLastState(folder);
   if (problem) throw problem;
   if (!existsSync(path.join(folder, checkpointName))) return undefined;
@@ -191,10 +188,6 @@ export async function savedSteps(folder: string): Promise<number[]> {
   return steps.sort((a, b) => b - a);
 }
 
-function warn({ message }: UserError, used: string): void {
-  process.emitWarning(`${message} ${used}.`, { type: 'TarflowWarning' });
-}
-
 /** @throws UserError where the folder's checkpoint is of a later step, whose state somebody took away */
 async function checkNewest(folder: string, steps: number): Promise<void> {
   const checkpoint = path.join(folder, checkpointName);
@@ -207,7 +200,7 @@ async function checkNewest(folder: string, steps: number): Promise<void> {
 }
 
 /** Opens the state that is named by a step, and checks all of it. */
-async function openNumbered(folder: string, step: number, isLast: boolean) {
+async function openNumbered(folder: string, step: number, isLast: boolean): Promise<OpenedState> {
   const file = await openSafetensors(path.join(folder, stateName(step)));
   try {
     const header = stateHeader(file);
@@ -238,9 +231,7 @@ export async function stepsOfCheckpoint(checkpoint: string): Promise<number | un
  * Opens the last saved state of the run in a folder, which may be going on. The caller closes the file.
  * @throws UserError where the folder holds no run, or one that has saved nothing
  */
-export async function openStateOf(
-  folder: string,
-): Promise<{ file: SafetensorsFile; header: StateHeader }> {
+export async function openStateOf(folder: string): Promise<OpenedState> {
   await readRunDescription(folder);
   const last = await openLastState(folder);
   if (!last) {

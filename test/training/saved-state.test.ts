@@ -276,11 +276,12 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
 });
 
 test.each([
+  ['checkpoint.safetensors', 1, 4],
   ['the folder', 1, 4],
   ['state-2.safetensors', 1, 4],
   ['state-2.safetensors', 2, 6],
 ])(
-  'who reads the last state of a run that right before %s is read saves %i times, gets a whole one',
+  'who reads the last state of a run that right before %s is read saves %i times, gets the new one',
   async (reads, times, expected) => {
     const folder = temporaryFolder();
     const run = new RunFolder(folder);
