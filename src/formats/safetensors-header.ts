@@ -24,7 +24,7 @@ import {
 export const prefixBytes = 8;
 
 /** The entry of the metadata that has sums: see `safetensors-sums`. */
-export const sumsName = 'crc32';
+export const sumsName = 'tarflow.crc32';
 
 const maximumHeader = 100_000_000;
 

@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
 import { OtherBytes } from './safetensors-errors.js';
-import { prefixBytes } from './safetensors-header.js';
+import { prefixBytes, sumsName } from './safetensors-header.js';
 
 /**
- * Sums of a safetensors file, the entry `crc32` of its metadata, which other libraries pass over: in
+ * Sums of a safetensors file, the entry `tarflow.crc32` of its metadata, which other libraries pass over: in
  * hexadecimal the CRC-32 of the header, in which all sums are zeros then, and of each tensor in the order of
  * the file.
  */
@@ -43,7 +43,7 @@ export function checkedSums(
 
 /** Where the sums begin in a header: within another string their quotes would be escaped. */
 function placeOf(header: Uint8Array, length: number): number | undefined {
-  const before = '"crc32":"';
+  const before = `"${sumsName}":"`;
   const text = Buffer.from(header).toString('latin1');
   const found = text.search(new RegExp(`${before}[^"]{${length}}"`));
   return found < 0 ? undefined : found + before.length;

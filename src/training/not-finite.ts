@@ -166,7 +166,7 @@ function textOf(
   { name, split }: DataSource,
 ): string {
   if (!found) {
-    return 'Operation by operation in float32 its loss and gradients are finite: they overflow in bfloat16, or in the norm';
+    return 'Operation by operation in float32 that was not found: it may begin in bfloat16, in the norm, or after the step of another objective';
   }
   const { parameter, operation } = found;
   if (!operation) return `${parameter} was not finite before that`;

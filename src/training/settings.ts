@@ -94,7 +94,7 @@ export const trainingSettings = z.strictObject({
   validationImages: count,
   /** Steps between saved states, from which a run can resume. */
   saveEvery: count,
-  /** The saved states of multiples of so many steps stay in the folder; absent for the last two alone. */
+  /** States of multiples of so many steps are saved, and stay in the folder; absent for the last two alone. */
   keepEvery: count.optional(),
 });
 

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import type { Mode } from '@tarflow/graph';
 import type { Conditioned } from '../conditions/context.js';
 import { UserError } from '../core/errors.js';
@@ -19,6 +18,7 @@ import {
 import { heldOutSize, type StepRecord, takeStep, validate } from './record.js';
 import type { NamedData, StartingPoint } from './run-description.js';
 import { RunFolder } from './run-folder.js';
+import { stepsOfCheckpoint } from './saved-state.js';
 import type { TrainingSettings } from './settings.js';
 import {
   checkState,
@@ -169,7 +169,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   };
   const saveTo = (file: string) => withState((_, model) => saveCheckpoint(model, file, details()));
   // Of several objectives, as a GAN has, the loss does not tell which step is best.
-  const keepBest = keeperOfBest(spec.tasks.length > 1 ? undefined : folder, records, saveTo);
+  const keepBest = await keeperOfBest(spec.tasks.length > 1 ? undefined : folder, begun, saveTo);
   const checkFinite = (what: string, value: number): void => {
     if (Number.isFinite(value)) return;
     throw new UserError(`${what} is ${value}`, notFiniteRemedy(folder?.folder, savedStep));
@@ -209,7 +209,9 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
         }
         records.push(record);
         await folder?.append(record);
-        if (folder && isDue(settings.saveEvery, step, settings)) await save();
+        const { saveEvery, keepEvery = saveEvery } = settings;
+        const isSaved = isDue(saveEvery, step, settings) || isDue(keepEvery, step, settings);
+        if (folder && isSaved) await save();
       };
       await alone(keep);
       await run.onStep?.(record);
@@ -226,16 +228,14 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
 }
 
 /** Saves the best checkpoint of a folder when a validation loss is less than all before. */
-function keeperOfBest(
+async function keeperOfBest(
   folder: RunFolder | undefined,
-  records: readonly StepRecord[],
+  { records, stepsBehind }: BegunRun,
   save: (file: string) => Promise<void>,
-): (loss: number) => Promise<void> {
-  const kept = folder && existsSync(folder.best) ? records : [];
-  let best = kept.reduce(
-    (least, { validation }) => Math.min(least, validation?.loss ?? least),
-    Number.POSITIVE_INFINITY,
-  );
+): Promise<(loss: number) => Promise<void>> {
+  const kept = folder && (await stepsOfCheckpoint(folder.best));
+  const held = records.find(({ step }) => stepsBehind + step === kept)?.validation;
+  let best = held?.loss ?? Number.POSITIVE_INFINITY;
   return async (loss) => {
     if (!folder || loss >= best) return;
     best = loss;

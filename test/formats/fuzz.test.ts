@@ -58,7 +58,7 @@ const formats: Record<string, Format> = {
       ),
     read: tensors,
     // Two damages in one file may hit the sums' name, and a number.
-    summed: (damaged) => Buffer.from(damaged).includes('"crc32":"'),
+    summed: (damaged) => Buffer.from(damaged).includes('"tarflow.crc32":"'),
   },
   'state dicts in zip archives': {
     sample: (file) =>

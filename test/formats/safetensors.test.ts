@@ -221,7 +221,7 @@ const damaged: Record<string, [Uint8Array, string, RegExp]> = {
     /'n'/,
   ],
   'a header that is not of its sum': [
-    file({ __metadata__: { crc32: '0000000000000000' }, w: f32([1], 0, 4) }, 4),
+    file({ __metadata__: { 'tarflow.crc32': '0000000000000000' }, w: f32([1], 0, 4) }, 4),
     'OtherBytes',
     /its header has other bytes than were written/,
   ],

@@ -58,6 +58,7 @@ describe('memory stays flat', () => {
     // What the JavaScript heap and the allocators keep moves by some megabytes. Were a step's
     // activations kept, or a tenth of them, memory would grow by more than this.
     expect(activations).toBeGreaterThan(1e6);
-    expect(last.resident - first.resident).toBeLessThan(((late - early) * activations) / 10);
+    // However long the run is: a leak has more steps to show in.
+    expect(last.resident - first.resident).toBeLessThan(10 * activations);
   });
 });

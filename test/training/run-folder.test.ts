@@ -502,7 +502,7 @@ test('a run of a version before 0.2 is refused, with what to do instead', async 
 
 test('states of every so many steps stay, where that is asked for', async () => {
   const folder = newFolder();
-  const settings = { ...smallSettings, saveEvery: 1, keepEvery: 3 };
+  const settings = { ...smallSettings, saveEvery: 2, keepEvery: 3 };
   await killAfter(4, run(folder, { settings }));
   expect(fs.readdirSync(folder).filter((name) => name.startsWith('state-'))).toEqual(
     [3, 4].map(stateName),
