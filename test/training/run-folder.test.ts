@@ -333,7 +333,7 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     await finish(run(folder, { resume: true }));
   });
 
-  test('a last state that is missing or cannot be read, though there is one before it', async () => {
+  test('a last state that is missing, unreadable or of another step, though one is before it', async () => {
     const folder = newFolder();
     await stopAfter(5, run(folder));
     const last = path.join(folder, stateName(5));
@@ -344,6 +344,10 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     fs.mkdirSync(last);
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(/state-5.*cannot be read/);
     fs.rmdirSync(last);
+    fs.writeFileSync(path.join(folder, stateName(6)), before);
+    const other = /state-6.*says that it is of step 5/;
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow(other);
+    fs.rmSync(path.join(folder, stateName(6)));
     fs.writeFileSync(last, before);
     expect(await finish(run(folder, { resume: true }))).toEqual(expected);
   });
