@@ -86,8 +86,9 @@ export function withOverrides<C extends ModelConfig>(
 /** All that {@link withOverrides} can replace, as `key=value`. */
 export function optionTexts(experiment: Experiment): string[] {
   const { noise } = experiment.settings;
+  const noiseText = noise.kind === 'gaussian' ? `gaussian:${noise.sigma}` : noise.kind;
   return valuePlaces(experiment).map(({ path, record, name }) => {
-    const value = name === 'noise' ? noiseText(noise) : (record[name] ?? 'none');
+    const value = name === 'noise' ? noiseText : (record[name] ?? 'none');
     return `${shortened(path)}=${value}`;
   });
 }
@@ -138,10 +139,6 @@ function shortened(path: string): string {
 }
 
 type Noise = Experiment['settings']['noise'];
-
-function noiseText(noise: Noise): string {
-  return noise.kind === 'gaussian' ? `gaussian:${noise.sigma}` : noise.kind;
-}
 
 function parsedNoise(text: string): Noise {
   if (text === 'uniform' || text === 'none') return { kind: text };

@@ -6,7 +6,7 @@ import type { ModelConfig } from '../flow/model.js';
 import { type Batch, samplesOf } from './batches/index.js';
 import type { CheckedParts } from './checks.js';
 import type { ModelSpec } from './model-spec.js';
-import { takeStep } from './record.js';
+import type { TrainingProgram } from './program.js';
 import { stateOf } from './state.js';
 
 /** Where numbers that are not finite begin in a step. */
@@ -19,47 +19,45 @@ interface NotFinite {
 }
 
 /**
- * Computes a step's losses and gradients again, operation by operation, until one of them gives a number
+ * Computes an objective's loss and gradient again, operation by operation, until one of them gives a number
  * that is not finite from finite ones.
  *
- * @param state before the step, a tensor for each leaf
- * @param fixed what losses read and nothing changes, by the names of their objectives
+ * @param state before its step, a tensor for each leaf
+ * @param fixed what the loss reads and nothing changes
  * @returns undefined where all is finite so, in float32
  */
 function findNotFinite(
-  { tasks, config, ...spec }: ModelSpec,
+  { config, model }: ModelSpec,
+  { objective, leaves: trained }: ModelSpec['tasks'][number],
   state: Leaves,
-  { batch, batchSize }: { batch: Batch; batchSize: number },
-  fixed: Readonly<Record<string, Leaves>>,
+  { batch, batchSize }: { batch: Batch[string]; batchSize: number },
+  fixed: Leaves,
 ): NotFinite | undefined {
   const spoilt = Object.entries(state).find(([, tensor]) => !allFinite(tensor));
   if (spoilt) return { parameter: spoilt[0] };
   const { parameters, buffers } = stateOf(state);
-  for (const { objective, leaves: trained } of tasks) {
-    const own = Object.fromEntries(trained.map((name) => [name, parameters[name]!]));
-    const names = Object.entries({ ...buffers, ...parameters });
-    const search = new Search(
-      new Map(names.map(([name, { dataId }]) => [dataId, name])),
-      batchSize,
-    );
-    const specs = Object.entries(objective.inputs(config, batchSize));
-    search.during(() =>
-      tidy(() => {
-        const inputs = specs.map(([name, { shape, dtype }]) => {
-          return [name, tf.tensor(batch[objective.name]?.[name] ?? [], [...shape], dtype)];
-        });
-        const given = Object.fromEntries(inputs);
-        valueAndGradient((current) => {
-          const model = spec.model({ ...parameters, ...current }, buffers);
-          const { loss } = objective.loss(model, given, fixed[objective.name] ?? {});
-          search.isGradient = true;
-          return { value: loss, auxiliary: {} };
-        }, own);
-      }),
-    );
-    if (search.found) return search.found;
-  }
-  return undefined;
+  const own = Object.fromEntries(trained.map((name) => [name, parameters[name]!]));
+  const names = Object.entries({ ...buffers, ...parameters });
+  const search = new Search(new Map(names.map(([name, { dataId }]) => [dataId, name])), batchSize);
+  const specs = Object.entries(objective.inputs(config, batchSize));
+  search.during(() =>
+    tidy(() => {
+      const inputs = specs.map(([name, { shape, dtype }]) => {
+        return [name, tf.tensor(batch[name] ?? [], [...shape], dtype)];
+      });
+      const given = Object.fromEntries(inputs);
+      valueAndGradient((current) => {
+        const { loss } = objective.loss(
+          model({ ...parameters, ...current }, buffers),
+          given,
+          fixed,
+        );
+        search.isGradient = true;
+        return { value: loss, auxiliary: {} };
+      }, own);
+    }),
+  );
+  return search.found;
 }
 
 class Search {
@@ -128,29 +126,31 @@ function rangeOf(tensor: tf.Tensor): number[] {
 }
 
 /**
- * A step as `takeStep` makes it, which ends in an error that says where numbers began that are not finite.
- * @param done the steps before it
+ * The program's steps, which end in an error that says where numbers began that are not finite.
+ * @param done the steps before
  */
-export function examinedStep<C extends ModelConfig, P extends Tree>(
-  { settings, batchOptions }: CheckedParts<C, P>,
+export function examinedSteps<C extends ModelConfig, P extends Tree>(
+  program: TrainingProgram,
+  { spec, settings: { batchSize }, batchOptions }: CheckedParts<C, P>,
   done: () => number,
-): typeof takeStep {
-  const { batchSize } = settings;
-  return async (program, spec, batch, rates) => {
-    const step = done();
+): Pick<TrainingProgram, 'train'> {
+  const train: TrainingProgram['train'] = async (name, batch, rates) => {
     const before = program.read();
-    const fixed: Record<string, Leaves> = {};
+    let fixed: Leaves = {};
     try {
-      const measured = await takeStep(program, spec, batch, rates);
-      if (Number.isFinite(measured.loss) && Number.isFinite(measured.gradientNorm)) return measured;
-      for (const { objective } of spec.tasks) {
-        if (objective.fixed) fixed[objective.name] = await objective.fixed(spec.config);
-      }
-      const found = findNotFinite(spec, before, { batch, batchSize }, fixed);
-      const samples = samplesOf(batchOptions, step);
+      const measured = await program.train(name, batch, rates);
+      const { loss, gradientNorm } = measured as Record<'loss' | 'gradientNorm', tf.Tensor>;
+      const [[value], [norm]] = [loss.dataSync(), gradientNorm.dataSync()];
+      if (allFinite(loss) && allFinite(gradientNorm)) return measured;
+      tf.dispose(measured);
+      const task = spec.tasks.find(({ objective }) => objective.name === name)!;
+      fixed = (await task.objective.fixed?.(spec.config)) ?? {};
+      const found = findNotFinite(spec, task, before, { batch, batchSize }, fixed);
+      const samples = samplesOf(batchOptions, done());
       const sample = found?.sample === undefined ? undefined : samples[found.sample];
+      const of = spec.tasks.length > 1 ? ` of the objective ${name}` : '';
       throw new UserError(
-        `Step ${step + 1} has the loss ${measured.loss} and a gradient of norm ${measured.gradientNorm}. ` +
+        `Step ${done() + 1}${of} has the loss ${value} and a gradient of norm ${norm}. ` +
           textOf(found, sample, batchOptions.data),
         `Its samples are ${samples.join(', ')}`,
       );
@@ -158,6 +158,7 @@ export function examinedStep<C extends ModelConfig, P extends Tree>(
       tf.dispose([before, fixed]);
     }
   };
+  return { train };
 }
 
 function textOf(
@@ -166,7 +167,7 @@ function textOf(
   { name, split }: DataSource,
 ): string {
   if (!found) {
-    return 'Operation by operation in float32 that was not found: it may begin in bfloat16, in the norm, or after the step of another objective';
+    return 'Operation by operation in float32 that was not found: it may begin in bfloat16 or in the norm';
   }
   const { parameter, operation } = found;
   if (!operation) return `${parameter} was not finite before that`;
@@ -181,9 +182,15 @@ function textOf(
 
 const short = (value: number): string => String(Number(value.toPrecision(4)));
 
-export function notFiniteRemedy(folder: string | undefined, savedStep: number): string {
+/** @param from what the run began with, to be named again while nothing is saved */
+export function notFiniteRemedy(
+  folder: string | undefined,
+  savedStep: number,
+  from: string | undefined,
+): string {
   const kept = folder && savedStep > 0 ? `${folder} keeps the state of step ${savedStep}. ` : '';
   const again = 'Begin a new run with a lower peakLearningRate, or with more warmupSteps';
-  const command = `npx tarflow train --out '${folder}' --resume --examine`;
+  const begin = from && savedStep === 0 ? ` --from '${from}'` : '';
+  const command = `npx tarflow train --out '${folder}' --resume${begin} --examine`;
   return `${kept}${again}${folder ? `. To see where it began: ${command}` : ''}`;
 }

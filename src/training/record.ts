@@ -61,7 +61,7 @@ interface Columns {
 
 /** One step of every objective, in their order, and what it measured. */
 export async function takeStep(
-  program: TrainingProgram,
+  program: Pick<TrainingProgram, 'train'>,
   { tasks }: ModelSpec,
   batch: Batch,
   rates: Rates,

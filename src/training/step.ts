@@ -113,7 +113,8 @@ export function applyStep(task: Task, packing: Packing, options: StepOptions): S
     const { gradient = {}, buffers = {} } = grouped(inputs);
     const rate = (name: keyof Rates): tf.Scalar => leaf(inputs, name, 0);
     const parameters = packing.held(task.objective.name, state.parameters);
-    const gradientNorm = globalNorm(gradient);
+    const squares = Object.values(gradient).map((g) => tf.sum<tf.Scalar>(tf.square(g)));
+    const gradientNorm = tf.sqrt(tf.addN(squares));
     const updated = adamWUpdate(
       parameters,
       clipped(gradient, gradientNorm, options.clipNorm),
@@ -207,11 +208,6 @@ function meanOf(parts: readonly Leaves[]): Leaves {
     const values = parts.flatMap((found) => found[name] ?? []);
     return values.length === 1 ? only : tf.div(tf.addN(values), values.length);
   });
-}
-
-/** The L2 norm of all numbers. */
-function globalNorm(gradient: Leaves): tf.Scalar {
-  return tf.sqrt(tf.addN(Object.values(gradient).map((g) => tf.sum<tf.Scalar>(tf.square(g)))));
 }
 
 function clipped(gradient: Leaves, norm: tf.Scalar, clipNorm: number | undefined): Leaves {

@@ -8,7 +8,7 @@ import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { batchSource, type Share } from './batches/index.js';
 import { type CheckpointDetails, saveCheckpoint } from './checkpoint.js';
 import { type CheckedParts, checkRun } from './checks.js';
-import { examinedStep, notFiniteRemedy } from './not-finite.js';
+import { examinedSteps, notFiniteRemedy } from './not-finite.js';
 import {
   type MeanOverProcesses,
   type TrainingProgram,
@@ -172,9 +172,10 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   const keepBest = await keeperOfBest(spec.tasks.length > 1 ? undefined : folder, begun, saveTo);
   const checkFinite = (what: string, value: number): void => {
     if (Number.isFinite(value)) return;
-    throw new UserError(`${what} is ${value}`, notFiniteRemedy(folder?.folder, savedStep));
+    const from = run.from?.checkpoint;
+    throw new UserError(`${what} is ${value}`, notFiniteRemedy(folder?.folder, savedStep, from));
   };
-  const take = run.examine ? examinedStep(run, () => step) : takeStep;
+  const steps = run.examine ? examinedSteps(program, run, () => step) : program;
 
   const batches = batchSource(batchOptions, step, settings.steps, run.parallel);
   try {
@@ -186,7 +187,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
       const batch = await batches.next();
       const made = performance.now();
       const rates = ratesOf(settings, step, stepsOfMean);
-      const measured = await take(program, spec, batch, rates);
+      const measured = await takeStep(steps, spec, batch, rates);
       step++;
       checkFinite(`The loss of step ${step}`, measured.loss);
       // A loss can be finite where its gradient is not, and the state is spoilt from here on.

@@ -11,6 +11,7 @@ import { train } from '../../src/training/train.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 import { temporaryFolder } from '../temporary-folder.js';
 import { livelyFlow, madeUpImages, smallConfig, smallRun, smallSettings } from './small.js';
+import { chaseConfig, chaseFamily } from './toys.js';
 
 const messageOf = async (run: Parameters<typeof train>[0]): Promise<string> => {
   const error = await train(run).catch((reason: Error) => reason);
@@ -36,7 +37,8 @@ test('a loss is followed to the operation, the parameter and the sample where it
   const run = smallRun(path.join(temporaryFolder(), 'run'), { from });
   const plain = await messageOf(run);
   expect(plain).toMatch(/The loss of step 1 is (NaN|Infinity)/);
-  expect(plain).toContain(`npx tarflow train --out '${run.folder}' --resume --examine`);
+  const begin = `--resume --from '${from.checkpoint}'`;
+  expect(plain).toContain(`npx tarflow train --out '${run.folder}' ${begin} --examine`);
   const message = await messageOf({ ...run, resume: true, examine: true });
   const found =
     /Step 1 has the loss (?:NaN|Infinity) and .* began in its loss at the operation Exp of numbers from (\S+) to (\S+), after it read blocks\.1\.proj_out\.\w+, for sample (\d+) of made-up \(train\)\. Its samples are (.*)\.$/.exec(
@@ -60,3 +62,14 @@ test.each(['eager', 'graph'] as const)(
     expect(message).toContain(`Step ${step} has the loss`);
   },
 );
+
+test('of several objectives the one is named where that began, and at its own state', async () => {
+  expectNoTensorsLeft();
+  const settings = { ...smallSettings, weightDecay: 0, steps: 3, peakLearningRate: 1e30 };
+  const data = madeUpImages('train', 32);
+  const run = { family: chaseFamily, config: chaseConfig, settings, data, mode: 'eager' } as const;
+  const error = await train({ ...run, examine: true }).catch((reason: Error) => reason);
+  expect((error as Error).message).toMatch(
+    /Step \d of the objective follower has the loss Infinity .* began in its loss at the operation Square of numbers from \S+ to \S+e\+\d\d, after it read/,
+  );
+});

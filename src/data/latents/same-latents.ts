@@ -31,7 +31,8 @@ export function checkSameLatents(
     one.latents ?? {},
     other.latents ?? {},
   ];
-  if (ours !== undefined && theirs !== undefined && !areNear(ours, theirs)) {
+  const gap = Math.abs((ours ?? 0) - (theirs ?? 0));
+  if (ours !== undefined && theirs !== undefined && gap > tolerance * Math.max(ours, theirs)) {
     throw new UserError(
       `${one.which} were multiplied by ${shown(ours, theirs)}, ${lowered(other.which)} by ` +
         `${shown(theirs, ours)}`,
@@ -47,10 +48,6 @@ export function checkSameLatents(
     `${problem}: they are the same latents only where one is the other with its decoder trained further`,
     { type: 'TarflowWarning' },
   );
-}
-
-function areNear(one: number, other: number): boolean {
-  return Math.abs(one - other) <= tolerance * Math.max(one, other);
 }
 
 /** A scale with so many digits that it can be told from another one. */
