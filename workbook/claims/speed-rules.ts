@@ -57,6 +57,17 @@ export function laterBlocksTakeFew(flows: readonly AuthorsLoopFlow[]): Outcome {
   return inEach(flows.map((flow) => mostOfLaterBlocks(flow) <= 1 / 4));
 }
 
+/** S6: by SeJD no block takes more evaluations than the loop has steps, in each flow. */
+export function boundedBySteps(flows: readonly AuthorsLoopFlow[]): Outcome {
+  if (flows.length < 3) return undefined;
+  return inEach(
+    flows.map(({ rows, tokens }) => {
+      const own = rows.filter((row) => named(row.strategy, 'SeJD'));
+      return own.every(({ evaluations }) => Math.max(...evaluations) < tokens);
+    }),
+  );
+}
+
 /** The most iterations of a block after the first by SeJD, as a share of the steps. */
 export function mostOfLaterBlocks({ rows, tokens }: AuthorsLoopFlow): number {
   const later = rows

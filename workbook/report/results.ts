@@ -39,10 +39,12 @@ function nameOf({ id, title }: Claim): string {
   return `${id} ${title}`;
 }
 
-/** A verdict, and what holds where not all does. */
+/** A verdict, and what holds where not all does; what holds in part is named where nothing holds whole. */
 function verdictText({ verdict, parts }: ReturnType<typeof judge>): string {
   if (verdict !== 'holds in part') return verdict;
-  const holding = parts.filter(({ outcome }) => outcome).map(({ part }) => part);
+  const whole = parts.filter(({ outcome }) => outcome === true).map(({ part }) => part);
+  const partly = parts.filter(({ outcome }) => outcome === 'in part');
+  const holding = whole.length > 0 ? whole : partly.map(({ part }) => `${part} (partly)`);
   return `${verdict}: ${holding.join(', ')}`;
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import {
   bottleneck,
+  boundedBySteps,
   laterBlocksTakeFew,
   leansOnNearTokens,
   overAuthorsLoop,
@@ -74,6 +75,9 @@ test('FD may rise by two errors of the difference, and later blocks take a quart
   expect(sameQuality([flow(2)], 'SeJD')).toBeUndefined();
   expect(laterBlocksTakeFew([flow(1), flow(1), flow(1)])).toBe(true);
   expect(laterBlocksTakeFew([flow(1, 0, 26), flow(1), flow(1)])).toBe('in part');
+  expect(boundedBySteps([flow(1, 0, 100), flow(1), flow(1)])).toBe(true);
+  expect(boundedBySteps([flow(1, 0, 101), flow(1), flow(1)])).toBe('in part');
+  expect(boundedBySteps([flow(1), flow(1)])).toBeUndefined();
 });
 
 test('over the compiled loop a strategy has to be clearly faster for one image', () => {
