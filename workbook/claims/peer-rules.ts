@@ -125,12 +125,13 @@ export const sharper = (records: readonly PeersRecord[]): Outcome =>
     return told(from1('tarflow'), from1('vae'));
   });
 
+/** Bits per dimension of a kind, the mean of its trainings. */
+export const bitsOf = (models: Models, kind: PeerKind): number =>
+  overTrainings(models, kind, ({ bits }) => bits?.mean);
+
 /** X4: at most 1.05 times the PixelCNN's bits. */
 export const competitive = (records: readonly PeersRecord[]): Outcome =>
-  onEach(records, (models) => {
-    const bits = (kind: PeerKind) => overTrainings(models, kind, (model) => model.bits?.mean);
-    return told(bits('density'), 1.05 * bits('pixelcnn'));
-  });
+  onEach(records, (models) => told(bitsOf(models, 'density'), 1.05 * bitsOf(models, 'pixelcnn')));
 
 /** Seconds of an image in a batch, by the usual way of sampling. */
 export function secondsOf(models: Models, kind: PeerKind, batch: number): number {
