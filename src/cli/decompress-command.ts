@@ -57,8 +57,10 @@ async function run(file: string, { out, model: asked }: DecompressOptions): Prom
   const checkpoint = asked ?? written.file;
   await fs.access(checkpoint).catch(() => {
     throw new UserError(
-      `${file} was compressed by the model ${checkpoint}, which is not here`,
-      'Say where it is: --model CHECKPOINT',
+      asked === undefined
+        ? `${file} was compressed by the model ${checkpoint}, which is not here`
+        : `--model ${asked} cannot be read`,
+      `Say where ${written.file} is: --model CHECKPOINT`,
     );
   });
   return withModel(checkpoint, async ({ model, engine, own }) => {

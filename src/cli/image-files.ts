@@ -36,9 +36,9 @@ function formOf(out: string): Form {
   const ending = /[\\/]$/.test(out) ? '' : path.extname(out);
   if (ending === '.safetensors') return 'numbers';
   if (ending === '.png') return 'grid';
-  if (ending === '' || isFolder(out)) return 'folder';
+  if (out !== '' && (ending === '' || isFolder(out))) return 'folder';
   throw new UserError(
-    `--out is ${out}`,
+    `--out is ${out || 'empty'}`,
     `Expected a name that ends in .png or .safetensors, or a folder (${out}${path.sep})`,
   );
 }

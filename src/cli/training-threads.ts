@@ -55,10 +55,11 @@ export async function chooseTrainingThreads(
   const { config, settings } = experiment;
   const { batchSize, precision, averageDecay, clipNorm } = settings;
   const { version }: { version: string } = require(path.join(packageRoot(), 'package.json'));
+  const hasGpus = fs.existsSync('/proc/driver/nvidia/version');
   const dependsOn = {
     version,
     processor: processorName(),
-    gpus: visibleGpus(),
+    gpus: hasGpus ? (process.env.CUDA_VISIBLE_DEVICES ?? 'all') : undefined,
     threads,
     config,
     batchSize,
@@ -121,12 +122,6 @@ function isChosenFor(
   const engine = process.env.TARFLOW_BACKEND || (isSetUp() ? 'tensorflow' : 'wasm');
   const flow = familyOf(config.kind).flow !== undefined;
   return engine === 'tensorflow' && mode !== 'eager' && flow && settings.steps >= longRun;
-}
-
-/** What decides whether TensorFlow computes on a GPU here. */
-function visibleGpus(): string | undefined {
-  if (!fs.existsSync('/proc/driver/nvidia/version')) return undefined;
-  return process.env.CUDA_VISIBLE_DEVICES ?? 'all';
 }
 
 /** What makes TensorFlow use threads so. */
@@ -233,17 +228,13 @@ async function timed(
   running.child.stdin?.on('error', () => {});
   running.child.stdin?.end(JSON.stringify({ ...experiment, mode }));
   const { stdout } = await running.catch((error: Error & { stderr: string }) => {
-    throw new Error(errorLine(error.stderr) || error.message);
+    // In the words of what it wrote: the first line that names an error, or its last.
+    const named = /^(?:tarflow|\w*Error): (.+)$/m.exec(error.stderr)?.[1];
+    throw new Error(named ?? (lastLine(error.stderr) || error.message));
   });
   const time = jsonOf(timeSchema, lastLine(stdout));
   if (time) return time;
   throw new Error(`${command} answered '${lastLine(stdout)}'`);
-}
-
-/** What is wrong, in the words of what a command wrote: the first line that names an error, or its last. */
-function errorLine(stderr: string): string {
-  const named = /^(?:tarflow|\w*Error): (.+)$/m.exec(stderr)?.[1];
-  return named ?? lastLine(stderr);
 }
 
 function lastLine(text: string): string {

@@ -207,7 +207,7 @@ export async function nearestPath(place: string): Promise<string> {
   const there = await fs.readdir(dir || '.').catch(() => undefined);
   if (!there) return nearestPath(dir);
   // A long ending alone makes no name alike.
-  const alike = there.filter((name) => path.extname(name) === ext);
+  const alike = there.filter((name) => path.extname(name) === ext && name !== base);
   const nearest = nearestName(
     path.basename(base, ext),
     alike.map((name) => path.basename(name, ext)),

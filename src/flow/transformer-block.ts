@@ -147,7 +147,10 @@ export abstract class TransformerBlock<P extends TransformerBlockParameters>
     const entryUnder = this.entryFunction(loop, places);
     const stepper = (conditions: Conditions): StepFunction => {
       const entry = entryUnder(conditions);
-      const temperature = conditions.temperature && ofHeads(conditions.temperature, heads);
+      // Numbers of rows (rows, 1, 1, 1) as numbers of their heads (rows·heads, 1, 1).
+      const temperature =
+        conditions.temperature &&
+        tf.reshape(tf.tile(conditions.temperature, [1, heads, 1, 1]), [-1, 1, 1]);
       return (t, token, cache) => {
         const place: tf.Scalar = lead === 0 ? t : tf.add(t, tf.scalar(lead, 'int32'));
         const { h, rotary } = entry(t, token);
@@ -182,9 +185,4 @@ function overRows(x: tf.Tensor3D, apply: (rows: tf.Tensor2D) => tf.Tensor2D): tf
   const [rows, count, inputs] = x.shape;
   const flat = apply(tf.reshape(x, [rows * count, inputs]));
   return tf.reshape(flat, [rows, count, flat.shape[1]]);
-}
-
-/** Numbers of rows (rows, 1, 1, 1) as numbers of their heads (rows·heads, 1, 1). */
-function ofHeads(numbers: tf.Tensor4D, heads: number): tf.Tensor3D {
-  return tf.reshape(tf.tile(numbers, [1, heads, 1, 1]), [-1, 1, 1]);
 }

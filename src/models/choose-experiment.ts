@@ -126,7 +126,10 @@ export async function chooseExperiment(
   }
   const most = Math.ceil((mostEpochs * length) / settings.batchSize);
   const fitting = Math.max(20, Math.floor(seconds / step));
-  const chosen = rounded(Math.min(most, fitting));
+  const wanted = Math.min(most, fitting);
+  // To two digits, downwards.
+  const unit = 10 ** Math.max(0, Math.floor(Math.log10(wanted)) - 1);
+  const chosen = Math.floor(wanted / unit) * unit;
   const every = Math.max(1, Math.round(chosen / 10));
   return {
     experiment: {
@@ -152,12 +155,6 @@ export async function chooseExperiment(
 /** Multiplications of a token, but for a factor. */
 function costOf({ channels, blocks, layersPerBlock }: TarFlowConfig): number {
   return channels ** 2 * blocks * layersPerBlock;
-}
-
-/** To two digits, downwards. */
-function rounded(steps: number): number {
-  const unit = 10 ** Math.max(0, Math.floor(Math.log10(steps)) - 1);
-  return Math.floor(steps / unit) * unit;
 }
 
 function inMinutes(seconds: number): string {

@@ -1,5 +1,5 @@
 import type { NamedContext } from '../conditions/context.js';
-import { checkCount, UserError } from '../core/errors.js';
+import { UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { forward } from '../flow/forward.js';
@@ -70,7 +70,9 @@ export async function interpolate(
   count: number,
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
-  checkCount('The number of images', count - 1);
+  if (!(count >= 2)) {
+    throw new UserError(`The number of images is ${count}`, 'Expected 2 or more, ends included');
+  }
   if (ends.shape[0] !== 2) {
     throw new UserError(`${ends.shape[0]} images came`, 'Expected two, the ends of a way');
   }

@@ -128,7 +128,7 @@ function gridOf([count, channels, height, width]: HostImages['shape'], options: 
       'Expected one image or more',
     );
   }
-  const columns = options.columns ?? Math.ceil(Math.sqrt(count));
+  const columns = Math.min(options.columns ?? Math.ceil(Math.sqrt(count)), count);
   const rows = Math.ceil(count / columns);
   const scale = options.scale ?? Math.max(1, Math.round(targetSize / width));
   const gap = options.gap ?? 2;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import type Sharp from 'sharp';
 import { cacheFolder } from '../core/cache-folder.js';
@@ -36,7 +37,7 @@ export function sharp(): typeof Sharp {
 
 function fontConfiguration(): string {
   const fonts = path.join(path.dirname(require.resolve('dejavu-fonts-ttf/package.json')), 'ttf');
-  const folder = path.join(cacheFolder(), 'fonts');
+  const folder = fontsFolder();
   const content = `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
@@ -48,12 +49,23 @@ function fontConfiguration(): string {
   const digest = createHash('sha256').update(content).digest('hex').slice(0, 16);
   const file = path.join(folder, `fonts-${digest}.conf`);
   if (!fs.existsSync(file) || fs.readFileSync(file, 'utf8') !== content) {
-    fs.mkdirSync(folder, { recursive: true });
     const temporary = `${file}.${process.pid}.tmp`;
     fs.writeFileSync(temporary, content);
     fs.renameSync(temporary, file);
   }
   return file;
+}
+
+/** In the cache, or where nobody can write there, as in many containers, in a new temporary folder. */
+function fontsFolder(): string {
+  const folder = path.join(cacheFolder(), 'fonts');
+  try {
+    fs.mkdirSync(folder, { recursive: true });
+    fs.accessSync(folder, fs.constants.W_OK);
+    return folder;
+  } catch {
+    return fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-fonts-'));
+  }
 }
 
 /** Text escaped for XML, SVG and HTML. */

@@ -131,7 +131,7 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
     [model, [one, wide], /wide\.png has 5×4 pixels/],
     [model, [one, broken], /image 0 is not finite/],
     [model, [one, '--to', 'Hat'], /no label 'Hat'/],
-    [model, [one, one, '--images', '1'], /number of images is 0/],
+    [model, [one, one, '--images', '1'], /number of images is 1/],
   ];
   await expectRefused('interpolate', folder, ways, out);
   const place = unwritablePath(folder, 'drawn.png');
