@@ -122,6 +122,9 @@ test('pictures in, pictures out under their names, each pixel in its place', asy
     /--out is .*grid\.jpg\. Expected a name that ends in \.png/,
   );
   expect(fs.existsSync(jpeg)).toBe(false);
+  expect(await refused(tarflow('denoise', file, '--in', ...files, '--out', ''))).toMatch(
+    /--out is empty/,
+  );
   // A folder that ends in a separator, and one that is there.
   for (const end of [path.sep, path.sep, '']) {
     await run(file, '--in', ...files, '--out', path.join(folder, `run.v2${end}`));

@@ -41,6 +41,10 @@ async function draw(images: HostImages | tf.Tensor4D, options: GridOptions) {
 }
 
 describe('a grid', () => {
+  test('is as wide as its images where more columns are asked for', async () => {
+    expect((await draw(grey, { columns: 1e6, scale: 3, gap: 4 })).width).toBe(3 * 6 + 2 * 4);
+  });
+
   test('has each pixel of each image as a square in its place, and white between', async () => {
     const { width, height, at } = await draw(grey, { columns: 2, scale: 3, gap: 4 });
     expect([width, height]).toEqual([2 * 6 + 4, 2 * 6 + 4]);
@@ -163,4 +167,19 @@ test('showImages sends a picture in its own size, or prints what it shows', asyn
   const log = vi.spyOn(console, 'log').mockImplementation(() => {});
   await showImages(grey, { title: 'Samples' });
   expect(log.mock.calls).toEqual([['[images] 3 × 1 × 2 × 2 Samples']]);
+});
+
+test('letters are drawn where nobody can write to the cache', async () => {
+  const before = process.env.FONTCONFIG_FILE;
+  fs.writeFileSync(path.join(folder, 'no-folder'), '');
+  vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'no-folder', 'cache'));
+  vi.resetModules();
+  const { sharp: fresh } = await import('../../src/show/sharp.js');
+  fresh();
+  const file = process.env.FONTCONFIG_FILE as string;
+  expect(fs.readFileSync(file, 'utf8')).toContain('dejavu');
+  expect(file.startsWith(folder)).toBe(false);
+  fs.rmSync(path.dirname(file), { recursive: true });
+  vi.unstubAllEnvs();
+  process.env.FONTCONFIG_FILE = before;
 });
