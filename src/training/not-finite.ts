@@ -7,6 +7,7 @@ import { type Batch, samplesOf } from './batches/index.js';
 import type { CheckedParts } from './checks.js';
 import type { ModelSpec } from './model-spec.js';
 import type { TrainingProgram } from './program.js';
+import type { StartingPoint } from './run-description.js';
 import { stateOf } from './state.js';
 
 /** Where numbers that are not finite begin in a step. */
@@ -182,15 +183,14 @@ function textOf(
 
 const short = (value: number): string => String(Number(value.toPrecision(4)));
 
-/** @param from what the run began with, to be named again while nothing is saved */
+/** What a run began with is named again while nothing is saved. */
 export function notFiniteRemedy(
-  folder: string | undefined,
+  { folder, from }: { folder?: string; from?: StartingPoint },
   savedStep: number,
-  from: string | undefined,
 ): string {
   const kept = folder && savedStep > 0 ? `${folder} keeps the state of step ${savedStep}. ` : '';
   const again = 'Begin a new run with a lower peakLearningRate, or with more warmupSteps';
-  const begin = from && savedStep === 0 ? ` --from '${from}'` : '';
+  const begin = from && savedStep === 0 ? ` --from '${from.checkpoint}'` : '';
   const command = `npx tarflow train --out '${folder}' --resume${begin} --examine`;
   return `${kept}${again}${folder ? `. To see where it began: ${command}` : ''}`;
 }

@@ -172,8 +172,7 @@ async function trainInto<C extends ModelConfig, P extends Tree>(
   const keepBest = await keeperOfBest(spec.tasks.length > 1 ? undefined : folder, begun, saveTo);
   const checkFinite = (what: string, value: number): void => {
     if (Number.isFinite(value)) return;
-    const from = run.from?.checkpoint;
-    throw new UserError(`${what} is ${value}`, notFiniteRemedy(folder?.folder, savedStep, from));
+    throw new UserError(`${what} is ${value}`, notFiniteRemedy(run, savedStep));
   };
   const steps = run.examine ? examinedSteps(program, run, () => step) : program;
 
