@@ -128,11 +128,12 @@ function gridOf([count, channels, height, width]: HostImages['shape'], options: 
       'Expected one image or more',
     );
   }
-  const columns = Math.min(options.columns ?? Math.ceil(Math.sqrt(count)), count);
+  const asked = options.columns ?? Math.ceil(Math.sqrt(count));
+  const columns = Math.min(asked, Math.max(count, options.columnLabels?.length ?? 0));
   const rows = Math.ceil(count / columns);
   const scale = options.scale ?? Math.max(1, Math.round(targetSize / width));
   const gap = options.gap ?? 2;
-  checkWhole('columns', columns, 1);
+  checkWhole('columns', asked, 1);
   checkWhole('scale', scale, 1);
   checkWhole('gap', gap, 0);
   checkLabels('row', options.rowLabels, rows);

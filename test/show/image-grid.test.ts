@@ -43,6 +43,10 @@ async function draw(images: HostImages | tf.Tensor4D, options: GridOptions) {
 describe('a grid', () => {
   test('is as wide as its images where more columns are asked for', async () => {
     expect((await draw(grey, { columns: 1e6, scale: 3, gap: 4 })).width).toBe(3 * 6 + 2 * 4);
+    // A label keeps its column.
+    const labelled = { columns: 5, columnLabels: ['a', 'b', 'c', 'd', 'e'], scale: 3, gap: 4 };
+    expect((await draw(grey, labelled)).width).toBe(5 * 6 + 4 * 4);
+    await expect(imageGrid(grey, { columns: 2.5 })).rejects.toThrow(/columns.*is 2\.5/);
   });
 
   test('has each pixel of each image as a square in its place, and white between', async () => {
