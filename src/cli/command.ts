@@ -3,6 +3,7 @@ import { type EngineReport, startEngine } from '../core/engine.js';
 import { disposeModel } from '../flow/state-dict.js';
 import { type LoadedModel, type LoadOptions, loadCheckpoint } from '../models/load-checkpoint.js';
 import { startProgress } from '../show/progress.js';
+import { checkInputsKept } from './inputs-kept.js';
 
 /** What `tarflow` returns to the shell. */
 export const exitCodes = {
@@ -52,6 +53,7 @@ export function defineCommand<A extends unknown[]>(parts: CommandParts<A>): CliC
       .option('--json', 'print JSON', false)
       .addHelpText('after', () => `\n${typeof help === 'string' ? help : help()}`)
       .action(async (...values: A) => {
+        await checkInputsKept(command);
         const { json, text, exitCode = exitCodes.done } = await parts.run(...values);
         const printed = command.opts().json ? JSON.stringify(json, null, 2) : text;
         if (printed) console.log(printed);

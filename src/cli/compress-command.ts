@@ -51,7 +51,13 @@ async function run(
 ): Promise<Outcome> {
   await checkWritable(out);
   return withModel(checkpoint, async ({ model, engine }) => {
-    const { names, levels } = await picturesOf(given, model.config.image);
+    const { names, levels, fileBytes } = await picturesOf(given, model.config.image);
+    if (model.details.noise?.kind === 'gaussian') {
+      console.error(
+        `${checkpoint} was trained with Gaussian noise, and needs more bits for clean pictures than one ` +
+          'trained with uniform noise (--set noise=uniform) would.',
+      );
+    }
     const count = names.length;
     const shown = { ...options, text: [] };
     const { label } = await conditionsInTurn(model, checkpoint, shown, count);
@@ -75,13 +81,15 @@ async function run(
         out,
         images: count,
         bytes,
+        fileBytes,
         bitsPerDimension,
         borrowedBits,
         seconds,
         engine,
       },
       text:
-        `${counted(count, 'picture')} in ${bytes} bytes, ${bitsPerDimension.toFixed(3)} bits per dimension, ` +
+        `${counted(count, 'picture')} in ${bytes} bytes (their files have ${fileBytes}), ` +
+        `${bitsPerDimension.toFixed(3)} bits per dimension, ` +
         `${begun} bytes of which were needed to begin with. Decoded again to be sure; ` +
         `${seconds.toFixed(1)} s in all: ${out}`,
     };
@@ -89,21 +97,23 @@ async function run(
 }
 
 /**
- * The names and grey levels (count, channels, height, width) of pictures in files.
+ * The names and grey levels (count, channels, height, width) of pictures in files, and the files' bytes.
  * @throws UserError for one of which something would be lost, and for two of one name
  */
 async function picturesOf(
   files: readonly string[],
   image: ImageSize,
-): Promise<{ names: string[]; levels: Uint8Array }> {
+): Promise<{ names: string[]; levels: Uint8Array; fileBytes: number }> {
   const names = files.map((file) => path.parse(file).name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined) {
     throw new UserError(`Two pictures are called ${twice}`, 'Rename one, or leave it out');
   }
   const levels: Uint8Array[] = [];
+  let fileBytes = 0;
   for (const name of files) {
     const encoded = { name, bytes: await readBytes(name) };
+    fileBytes += encoded.bytes.length;
     const measured = await measuredImage(encoded);
     const size = ({ channels, height, width }: ImageSize) => `${width}×${height}, ${channels}`;
     const problem =
@@ -116,5 +126,5 @@ async function picturesOf(
     }
     levels.push(await decodedImage(encoded, image, 'exact'));
   }
-  return { names, levels: Buffer.concat(levels) };
+  return { names, levels: Buffer.concat(levels), fileBytes };
 }

@@ -8,14 +8,12 @@ import {
   type ConditionOptions,
   conditionsInTurn,
 } from './condition-options.js';
-import { checkLatentsOf } from './data-options.js';
 import { denoiseAll, trainingSigma } from './denoising.js';
 import {
-  checkDrawable,
   checkImagesWritable,
   checkNames,
+  imagesToEdit,
   outForms,
-  readImages,
   writeImages,
 } from './image-files.js';
 
@@ -64,14 +62,11 @@ async function run(checkpoint: string, options: DenoiseOptions): Promise<Outcome
     throw new UserError(`--multiplier is ${multiplier}`, 'Expected a number above 0');
   }
   await checkImagesWritable(out);
-  return withModel(checkpoint, async ({ model: flow, engine, own }) => {
+  return withModel(checkpoint, async (loaded) => {
+    const { model: flow, engine, own } = loaded;
     ability(flow.family, 'flow');
-    checkDrawable(flow.config.image, out, `The images of ${checkpoint}`);
     const sigma = options.sigma ?? trainingSigma(flow, checkpoint);
-    const { images, names } = await readImages(options.in, flow.config.image, (file, latents) =>
-      checkLatentsOf(flow, checkpoint, `the latents of ${file}`, latents),
-    );
-    own(images);
+    const { images, names } = await imagesToEdit(loaded, checkpoint, options.in, out);
     checkNames(out, names);
     const conditions = await conditionsInTurn(flow, checkpoint, options, names.length);
     own(conditions.text);

@@ -15,6 +15,8 @@ import type { ImageSize, LatentFacts } from '../data/source.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { saveImageGrid } from '../show/image-grid.js';
 import { checkWritable } from './arguments.js';
+import type { ModelAtWork } from './command.js';
+import { checkLatentsOf } from './data-options.js';
 
 /** The name under which a safetensors file holds images (count, channels, height, width). */
 export const tensorName = 'images';
@@ -166,20 +168,42 @@ function isNumbers(file: string): boolean {
   return path.extname(file) === '.safetensors';
 }
 
-/** Called with what a safetensors file says of the latents that it holds; it may throw. */
-type CheckLatents = (file: string, latents: LatentFacts) => void;
+/**
+ * Images for a model to edit, from files as {@link readImages} takes them.
+ *
+ * @param out where what becomes of them goes
+ * @returns images (count, channels, height, width) in the charge of `own`, a name for each, and the
+ *   deviation of the noise that the model was trained with, where that was Gaussian
+ * @throws UserError as `readImages` and `checkLatentsOf` do, and for images that cannot be drawn
+ */
+export async function imagesToEdit(
+  { model, own }: Pick<ModelAtWork, 'model' | 'own'>,
+  checkpoint: string,
+  files: readonly string[],
+  out: string,
+): Promise<{ images: tf.Tensor4D; names: string[]; sigma: number | undefined }> {
+  const { config, details } = model;
+  checkDrawable(config.image, out, `The images of ${checkpoint}`);
+  const read = await readImages(files, config.image, (file, latents) =>
+    checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
+  );
+  own(read.images);
+  return { ...read, sigma: details.noise?.kind === 'gaussian' ? details.noise.sigma : undefined };
+}
 
 /**
  * Images for a model from files: pictures of the model's size, an image each, and safetensors files
- * with a tensor `images` (count, channels, height, width), values about [−1, 1].
+ * with a tensor `images` (count, channels, height, width), values about [−1, 1]. What is lost of a
+ * picture, as colour, is said on stderr.
  *
+ * @param check called with what a safetensors file says of the latents that it holds; it may throw
  * @returns images (count, channels, height, width), which the caller frees, and a name for each
  * @throws UserError for a file that holds no images, or images of another size; as `check` does
  */
 export async function readImages(
   files: readonly string[],
   size: ImageSize,
-  check: CheckLatents,
+  check: (file: string, latents: LatentFacts) => void = () => {},
 ): Promise<{ images: tf.Tensor4D; names: string[] }> {
   const { channels, height, width } = size;
   const expected = `${channels}, ${height}, ${width}`;
@@ -323,6 +347,10 @@ async function readPicture(file: string, image: ImageSize): Promise<Float32Array
       `${file} has ${width}×${height} pixels`,
       `This model takes ${image.width}×${image.height}`,
     );
+  }
+  const grey = image.channels === 1 && measured.image.channels === 3;
+  for (const loss of [...(grey ? ['in colour become grey'] : []), ...measured.losses]) {
+    console.error(`${file}: for this model, pictures ${loss}.`);
   }
   return toUnitRange(await decodedImage(encoded, image, 'exact'));
 }

@@ -3,10 +3,9 @@ import { tf, tidy } from '../core/tf.js';
 import { inpaint as drawIn } from '../sampling/inpaint.js';
 import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
-import { checkLatentsOf } from './data-options.js';
 import {
-  checkDrawable,
   checkImagesWritable,
+  imagesToEdit,
   outForms,
   readImages,
   writeImages,
@@ -52,16 +51,11 @@ Examples:
 async function run(checkpoint: string, file: string, options: InpaintOptions): Promise<Outcome> {
   const { out, mask: maskFile, count: pictures, steps, seed, label } = options;
   await checkImagesWritable(out);
-  return withModel(checkpoint, async ({ model, engine, own }) => {
-    const { image: size } = model.config;
-    checkDrawable(size, out, `The images of ${checkpoint}`);
-    const { images: image } = await readImages([file], size, (_, latents) =>
-      checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
-    );
-    own(image);
-    const mask = own((await readImages([maskFile], { ...size, channels: 1 }, () => {})).images);
-    const { noise } = model.details;
-    const sigma = noise?.kind === 'gaussian' ? noise.sigma : undefined;
+  return withModel(checkpoint, async (loaded) => {
+    const { model, engine, own } = loaded;
+    const { images: image, sigma } = await imagesToEdit(loaded, checkpoint, [file], out);
+    const maskSize = { ...model.config.image, channels: 1 };
+    const mask = own((await readImages([maskFile], maskSize)).images);
     const elapsed = stopwatch();
     const { images, acceptance, logProb } = await withProgress('Drawing', pictures, (onProgress) =>
       drawIn(model, image, mask, {

@@ -4,14 +4,7 @@ import { tf, tidy } from '../core/tf.js';
 import { interpolate as between, type EditOptions, editLatents } from '../sampling/interpolate.js';
 import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel } from './command.js';
-import { checkLatentsOf } from './data-options.js';
-import {
-  checkDrawable,
-  checkImagesWritable,
-  outForms,
-  readImages,
-  writeImages,
-} from './image-files.js';
+import { checkImagesWritable, imagesToEdit, outForms, writeImages } from './image-files.js';
 
 interface InterpolateOptions {
   out: string;
@@ -55,16 +48,11 @@ async function run(
     const problem = `${counted(files.length, 'picture')} came`;
     throw new UserError(problem, 'Expected two for the way between them, or --to');
   }
-  return withModel(checkpoint, async ({ model, engine, own }) => {
-    checkDrawable(model.config.image, out, `The images of ${checkpoint}`);
-    const { images } = await readImages(files, model.config.image, (file, latents) =>
-      checkLatentsOf(model, checkpoint, `the latents of ${file}`, latents),
-    );
-    own(images);
+  return withModel(checkpoint, async (loaded) => {
+    const { model, engine, own } = loaded;
+    const { images, sigma } = await imagesToEdit(loaded, checkpoint, files, out);
     const labelOf = (name: string) => classOf(name.trim(), model.config, model.details.classNames);
     const label = shown === undefined ? undefined : labelOf(shown);
-    const { noise } = model.details;
-    const sigma = noise?.kind === 'gaussian' ? noise.sigma : undefined;
     const how: EditOptions = { from: label, sigma, seed };
     const elapsed = stopwatch();
     const edited: tf.Tensor4D[] = [];

@@ -31,7 +31,7 @@ interface PlanOptions extends GuidanceOptions, ConditionOptions, ExecutionOption
   batch: number;
   repeats: number;
   seed: number;
-  output?: string;
+  out?: string;
 }
 
 /** `tarflow plan`: the fastest way to sample from a checkpoint, by measurement. */
@@ -62,7 +62,7 @@ export const plan = defineCommand({
       .addOption(precisionOption())
       .option('--repeats <n>', 'how often finalists are timed; the least time counts', count, 3)
       .option('--seed <n>', 'of the noise to measure on', wholeNumber, 0)
-      .option('--output <file>', 'where the plan goes (default: beside the checkpoint)'),
+      .option('--out <file>', 'where the plan goes (default: beside the checkpoint)'),
   help: `\
 Every block is solved in several ways; the plan names the fastest one for each that stays within the
 tolerance, sequential where that is fastest, and is checked on 16 further images or more. It is for
@@ -72,17 +72,17 @@ sample --plan auto' follows it.
 Examples:
   $ tarflow plan model.safetensors --data fashion-mnist --tolerance 1e-3
   $ tarflow plan text.safetensors --text "red heart" --text "crying cat" --guidance 2
-  $ tarflow plan model.safetensors --batch 8 --label 3 --guidance 1.5 --output eight.plan.json
+  $ tarflow plan model.safetensors --batch 8 --label 3 --guidance 1.5 --out eight.plan.json
   $ tarflow sample model.safetensors --count 1 --plan auto --out image.png`,
   run,
 });
 
 async function run(checkpoint: string, options: PlanOptions): Promise<Outcome> {
   const { tolerance, batch, repeats, seed, mode, precision } = options;
-  const { output = planPath(checkpoint) } = options;
+  const { out = planPath(checkpoint) } = options;
   checkTolerance(tolerance);
-  checkPlanPath(output);
-  await checkWritable(output);
+  checkPlanPath(out);
+  await checkWritable(out);
   return withModel(checkpoint, async ({ model: flow, engine, own }) => {
     const latents = latentsToPlan(batch);
     const conditions = await conditionsInTurn(flow, checkpoint, options, latents);
@@ -109,10 +109,10 @@ async function run(checkpoint: string, options: PlanOptions): Promise<Outcome> {
         },
       });
     const plan = await withProgress('Planning', all, work, 'blocks');
-    await writePlan(output, plan);
+    await writePlan(out, plan);
     return {
-      json: { checkpoint, output, data, plan, candidates: blocks, seed, engine },
-      text: planText(plan, blocks, output),
+      json: { checkpoint, out, data, plan, candidates: blocks, seed, engine },
+      text: planText(plan, blocks, out),
     };
   });
 }

@@ -139,7 +139,7 @@ function namedDataOf(
   if (data !== undefined) return { data: datasetFromAnywhere(data), ...asked };
   if (recorded?.named) return { ...recorded.named, ...asked };
   if (recorded?.data !== dataset || datasetNames.includes(dataset)) {
-    return { data: dataset, ...asked };
+    return { data: datasetFromAnywhere(dataset), ...asked };
   }
   // A run that does not say where its data lie, of an experiment that does.
   const own = knownExperiments().find(({ name }) => name === recorded.experiment);

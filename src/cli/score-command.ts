@@ -2,7 +2,8 @@ import * as path from 'node:path';
 import { UserError } from '../core/errors.js';
 import { nearestPath, writeAtomically } from '../core/files.js';
 import { openPictures } from '../data/index.js';
-import { splits } from '../data/source.js';
+import { textAt } from '../data/shared-memory.js';
+import { type DataSource, splits } from '../data/source.js';
 import {
   type AnomalyOptions,
   type AnomalyScores,
@@ -124,7 +125,7 @@ async function openSet(
     const meant = await nearestPath(name);
     throw new UserError(`There are no images '${name}'`, `${meant}Expected ${setForms}`);
   }
-  const data = await openPictures(name, { image: model.config.image });
+  const data = await openPictures(name, { image: model.config.image, damaged: 'refused' });
   return { name, data, indices: spread(data.length), begin: async () => {} };
 }
 
@@ -146,6 +147,11 @@ function figureText(cell: unknown): string {
   return `${value?.toFixed(3)} ± ${standardError?.toFixed(3) ?? '–'}`;
 }
 
+/** The file of an image in a folder, within that; '' in other sets. */
+function fileOf({ description }: DataSource, index: number): string {
+  return description.kind === 'folder' ? textAt(description.paths, index) : '';
+}
+
 /** Writes a row for each image: of JSON, or of CSV as RFC 4180 has it. */
 async function writeScores(
   out: string,
@@ -157,6 +163,7 @@ async function writeScores(
     indices.map((image, i) => ({
       set,
       image,
+      file: fileOf(data, image),
       class: data.classes[data.labels[image]!] ?? '',
       ...scored[s]![i],
     })),

@@ -74,7 +74,7 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
     },
     text: finished
       ? [
-          `Trained ${counted(steps, 'step')}; the model is ${checkpoint}`,
+          `Trained for ${counted(steps, 'step')} in all; the model is ${checkpoint}`,
           ...(validation ? [validationText(validation, nats)] : []),
           ...(best && best.step < steps
             ? [

@@ -1,4 +1,4 @@
-import { type DoubleMatrix, doubleProduct } from '../core/double.js';
+import { type DoubleMatrix, doubleProduct } from '@tarflow/graph';
 import { UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 

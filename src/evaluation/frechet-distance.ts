@@ -1,4 +1,4 @@
-import { type DoubleMatrix, doubleProduct, symmetricEigen } from '../core/double.js';
+import { type DoubleMatrix, doubleProduct, symmetricEigen } from '@tarflow/graph';
 import {
   checkWidths,
   type FeatureMoments,

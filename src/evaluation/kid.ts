@@ -1,4 +1,4 @@
-import { type DoubleMatrix, sumOfCubes } from '../core/double.js';
+import { type DoubleMatrix, sumOfCubes } from '@tarflow/graph';
 import { UserError } from '../core/errors.js';
 import { foldIn, permutation, randomKey } from '../core/random.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './feature-statistics.js';

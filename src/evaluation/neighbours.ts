@@ -1,4 +1,4 @@
-import { doubleProduct } from '../core/double.js';
+import { doubleProduct } from '@tarflow/graph';
 import { UserError } from '../core/errors.js';
 import { checkWidths, type FeatureRows, type Features, finiteRows } from './feature-statistics.js';
 

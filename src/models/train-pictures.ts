@@ -1,7 +1,9 @@
 import { startEngine } from '../core/engine.js';
+import { UserError } from '../core/errors.js';
 import type { Tree } from '../core/tree.js';
 import { datasetFromAnywhere, openDataset } from '../data/index.js';
 import type { ModelConfig } from '../flow/model.js';
+import { RunFolder } from '../training/run-folder.js';
 import type { TrainingSettings } from '../training/settings.js';
 import { type TrainingResult, type TrainingRun, train as trainRun } from '../training/train.js';
 import { experimentFor } from './choose-experiment.js';
@@ -12,6 +14,11 @@ import { type TarFlow, tarflow } from './tarflow/index.js';
 /** How a model of pictures is trained; all of it has a default. */
 export interface PicturesOptions
   extends Pick<TrainingRun, 'folder' | 'mode' | 'onBegin' | 'onStep' | 'signal'> {
+  /**
+   * True to go on with the run in the folder, with the model and the settings that it records; nothing is
+   * chosen then. Default false.
+   */
+  resume?: boolean;
   /** How long it may take. Default 30. */
   minutes?: number;
   /** What of the model that is chosen is to be otherwise. */
@@ -56,7 +63,9 @@ export async function train(
   await startEngine();
   const { minutes, config, settings, ...run } = options;
   const dataset = datasetFromAnywhere(what);
-  const { experiment, survey } = await experimentFor(dataset, { minutes });
+  const { experiment, survey } = run.resume
+    ? { experiment: await recordedExperiment(run.folder), survey: undefined }
+    : await experimentFor(dataset, { minutes });
   const chosen = { ...experiment.config, ...config };
   const { image } = chosen;
   const losses = survey?.losses(image) ?? [];
@@ -70,8 +79,26 @@ export async function train(
     settings: { ...experiment.settings, ...settings },
     data: await openDataset(dataset, 'train', { image }),
     validation: await openDataset(dataset, 'validation', { image }),
-    experiment: experiment.name,
+    ...(experiment.name !== undefined && { experiment: experiment.name }),
     named: { data: dataset },
   });
   return { ...result, model: { ...result.model, details: result.details } };
+}
+
+/** What the run in a folder trains. */
+async function recordedExperiment(folder: string | undefined) {
+  if (folder === undefined) {
+    throw new UserError(
+      'No folder came with resume',
+      'Give the folder of the run that is to go on',
+    );
+  }
+  const { experiment: name, config, settings } = await new RunFolder(folder).described();
+  if (config.kind !== tarflow.kind) {
+    throw new UserError(
+      `The run in ${folder} is of a model of kind '${config.kind}'`,
+      'Go on with it by `tarflow train --out FOLDER --resume`',
+    );
+  }
+  return { name, config: config as TarFlowConfig, settings };
 }

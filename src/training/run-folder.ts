@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { appendFile, readdir, readFile, rename, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { type Mode, threadUse } from '@tarflow/graph';
@@ -66,6 +67,16 @@ interface OpenedRun {
   saved: SavedState | undefined;
 }
 
+const logName = 'log.jsonl';
+
+/** Whether a path is that of a file that belongs to a run. */
+export function isFileOfRun(file: string): boolean {
+  const { dir, base } = path.parse(file);
+  const isOne =
+    isStateName(base) || [descriptionName, logName, checkpointName, bestName].includes(base);
+  return isOne && existsSync(path.join(dir, descriptionName));
+}
+
 /**
  * The folder of a training run: `run.json` says what it trains, `log.jsonl` has a line per step,
  * `state-<step>.safetensors` all that resuming needs, `checkpoint.safetensors` the model, and
@@ -87,7 +98,7 @@ export class RunFolder {
   ) {
     this.checkpoint = path.join(folder, checkpointName);
     this.best = path.join(folder, bestName);
-    this.log = path.join(folder, 'log.jsonl');
+    this.log = path.join(folder, logName);
     this.description = path.join(folder, descriptionName);
   }
 
@@ -100,7 +111,7 @@ export class RunFolder {
     if (present !== undefined) return parseDescription(present, this.description);
     throw new UserError(
       `${this.folder} holds no run to resume`,
-      `${await nearestPath(this.folder)}Name the folder of a run, or begin one without --resume and --replan`,
+      `${await nearestPath(this.folder)}Name the folder of a run, or begin one without resume (--resume, --replan)`,
     );
   }
 

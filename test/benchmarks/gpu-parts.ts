@@ -142,7 +142,7 @@ function accelerations(tiny: boolean): Part[] {
       words: [
         ...[cli, 'accelerate', `results/checkpoints/${flow}.safetensors`, '--data', data],
         ...['--label', '0', '--guidance', '1', '--annealed'],
-        ...['--batch', `${batch}`, '--repeats', `${repeats}`, '--output', 'OUT/table.json'],
+        ...['--batch', `${batch}`, '--repeats', `${repeats}`, '--out', 'OUT/table.json'],
       ],
       async found(_: string, folder: string) {
         const found = await readRecord('acceleration', path.join(folder, 'table.json'));

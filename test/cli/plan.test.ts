@@ -64,7 +64,7 @@ test('the plan is written beside the checkpoint, with the candidates of every bl
 test('the JSON holds the plan that was written, and what was measured', async () => {
   const file = await checkpoint();
   const output = path.join(path.dirname(file), 'new', 'my.json');
-  const options = ['--tolerance', '0.01', '--seed', '4', '--output', output, '--json', ...quick];
+  const options = ['--tolerance', '0.01', '--seed', '4', '--out', output, '--json', ...quick];
   const use = ['--label', 'bag,1', '--precision', 'bfloat16'];
   const { stdout } = await succeeds(tarflow('plan', file, ...options, ...use));
   const outcome = JSON.parse(stdout) as { plan: Plan; candidates: { solver: object }[][] };
@@ -86,7 +86,7 @@ describe('sample --plan', () => {
     name = 'made.json',
   ): Promise<string> {
     const output = path.join(path.dirname(file), name);
-    await succeeds(tarflow('plan', file, '--output', output, ...quick));
+    await succeeds(tarflow('plan', file, '--out', output, ...quick));
     const plan = await readPlan(output);
     const solvers: Plan['solvers'] = [{ kind: 'jacobi', tolerance: 0 }, { kind: 'sequential' }];
     await writePlan(output, { ...plan, solvers, ...changes });
@@ -227,8 +227,8 @@ test("a user's mistake exits 2 and leaves no plan", async () => {
     [file, ['--label', 'Shoe'], /no label 'Shoe'/],
     [file, ['--guidance', '1'], /change nothing/],
     [file, ['--label', '0', '--guidance', '1e9'], /not finite.*diverges/],
-    [file, ['--output', unwritablePath(folder, 'plan.json')], /cannot be written/],
-    [file, ['--output', file], /named as a checkpoint.*e\.g\. \S+checkpoint\.plan\.json/],
+    [file, ['--out', unwritablePath(folder, 'plan.json')], /cannot be written/],
+    [file, ['--out', file], /named as a checkpoint.*e\.g\. \S+checkpoint\.plan\.json/],
     [`${file}.none`, [], /none/],
   ];
   await expectRefused('plan', folder, mistakes, quick);

@@ -100,14 +100,14 @@ describe('a model that reads captions', () => {
     const asked = [checkpoint, ...captions, '--guidance', '1', '--tolerance', '0.01', ...short];
     const once = ['--batch', '2', '--repeats', '1', '--json'];
     const before = tf.memory().numTensors;
-    const planned = await succeeds(tarflow('plan', ...asked, ...once, '--output', plan!));
+    const planned = await succeeds(tarflow('plan', ...asked, ...once, '--out', plan!));
     const { plan: made, candidates } = JSON.parse(planned.stdout);
     expect(made).toMatchObject({ batch: 2, label: null, captioned: true });
     for (const block of candidates as { solver: { kind: string }; error: number }[][]) {
       const iterated = block.filter(({ solver }) => solver.kind !== 'sequential');
       expect(Math.min(...iterated.map(({ error }) => error))).toBeLessThan(0.01);
     }
-    const compared = await succeeds(tarflow('accelerate', ...asked, ...once, '--output', table!));
+    const compared = await succeeds(tarflow('accelerate', ...asked, ...once, '--out', table!));
     const outcome = JSON.parse(compared.stdout);
     expect(outcome.captions).toEqual(['a red heart', 'crying cat']);
     expect(outcome.command).toContain("--text 'a red heart' --text 'crying cat' --guidance 1");
@@ -459,7 +459,7 @@ describe('mistakes are named', () => {
     const scaled = await latentsSaying('read-scaled', { scale: '3' }, both);
     const all = ['train', 'train+validation'].map((split) => `${scaled}/${split}.safetensors`);
     fs.copyFileSync(all[0]!, all[1]!);
-    const plan = ['--data', `latents:${scaled}`, '--output', path.join(folder, 'never.json')];
+    const plan = ['--data', `latents:${scaled}`, '--out', path.join(folder, 'never.json')];
     await expectRefused(
       'plan',
       folder,

@@ -191,7 +191,7 @@ describe('pictures of one’s own', () => {
       ],
       ['sample', out, '--label', 'cat,dog', '--count', '2', '--denoise', '--out', at('s.png')],
       ['denoise', out, '--in', at('s.safetensors'), '--label', 'dog', '--out', at('d.png')],
-      ['plan', out, '--repeats', '1', '--output', at('plan.json')],
+      ['plan', out, '--repeats', '1', '--out', at('plan.json')],
     ] as const) {
       const { code, stderr } = await tarflow(command, ...options);
       expect(code, `${command}: ${stderr}`).toBe(0);

@@ -1,10 +1,5 @@
+import { type DoubleMatrix, doubleProduct, sumOfCubes, symmetricEigen } from '@tarflow/graph';
 import { afterAll, describe, expect, test } from 'vitest';
-import {
-  type DoubleMatrix,
-  doubleProduct,
-  sumOfCubes,
-  symmetricEigen,
-} from '../../src/core/double.js';
 import { normal, randomKey, startEngine } from '../../src/core/index.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 

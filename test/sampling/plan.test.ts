@@ -390,11 +390,11 @@ describe('bad input to plans', () => {
     const own = { ...plan, model: modelFingerprint(flow) };
     expect(plannedSolvers(flow, own)).toEqual(plan.solvers);
     expect(() => plannedSolvers(other, own)).toThrow(
-      /made for model.*Make one for this model: tarflow plan CHECKPOINT --batch 1 --tolerance 0.001 --label 0,1 --guidance 1 --on b --blocks 0 --mode eager --output FILE/,
+      /made for model.*Make one for this model: tarflow plan CHECKPOINT --batch 1 --tolerance 0.001 --label 0,1 --guidance 1 --on b --blocks 0 --mode eager --out FILE/,
     );
     const byProduct = { ...own, guidance: { rule: 'product' as const, weight: 1 } };
     expect(() => plannedSolvers(other, byProduct)).toThrow(
-      /--guidance 1 --rule product --mode eager --output FILE/,
+      /--guidance 1 --rule product --mode eager --out FILE/,
     );
   });
 
@@ -421,7 +421,7 @@ describe('bad input to plans', () => {
     fs.writeFileSync(file, text);
     await expect(readPlan(file)).rejects.toThrow(new RegExp(message.replace('(', '\\(')));
     const isPlan = text.includes('"tarflow-plan"') && text.endsWith('}');
-    const anew = `tarflow plan CHECKPOINT --output ${file}`;
+    const anew = `tarflow plan CHECKPOINT --out ${file}`;
     // Of an unknown key the known ones are told.
     const remedy = /tolerence|scale/.test(message) ? 'nown are' : anew;
     await expect(readPlan(file)).rejects.toThrow(isPlan ? remedy : 'that tarflow plan wrote');

@@ -37,7 +37,7 @@ interface AccelerateOptions extends GuidanceOptions, ConditionOptions, Execution
   /** One for all batches, or one per batch. */
   repeats: number[];
   seed: number;
-  output?: string;
+  out?: string;
   json: boolean;
 }
 
@@ -65,7 +65,7 @@ export const accelerate = defineCommand({
       )
       .option('--seed <n>', 'of the noise', wholeNumber, 0)
       .option(
-        '--output <file>',
+        '--out <file>',
         'the table as JSON (default: scratch/acceleration/<checkpoint, or the folder of its run>.json)',
       ),
   help: `\
@@ -80,17 +80,17 @@ Examples:
   $ tarflow accelerate model.safetensors --batch 1,8 --label 3 --guidance 1.5
   $ tarflow accelerate text.safetensors --text "red heart" --guidance 2
   $ tarflow accelerate model.safetensors --data fashion-mnist --tolerance 1e-3 --repeats 5 \\
-      --output table.json --json`,
+      --out table.json --json`,
   run,
 });
 
 async function run(checkpoint: string, options: AccelerateOptions): Promise<Outcome> {
   const { tolerance, seed } = options;
   const title = titleOfCheckpoint(checkpoint);
-  const output = options.output ?? resultFile(path.join('acceleration', `${title}.json`));
+  const out = options.out ?? resultFile(path.join('acceleration', `${title}.json`));
   checkTolerance(tolerance);
   const rounds = roundsOf(options);
-  await checkWritable(output);
+  await checkWritable(out);
   return withModel(checkpoint, async ({ model: flow, engine, own }) => {
     const most = Math.max(...rounds.map(({ samples }) => samples));
     const conditions = await conditionsInTurn(flow, checkpoint, options, most);
@@ -135,14 +135,14 @@ async function run(checkpoint: string, options: AccelerateOptions): Promise<Outc
       command: commandOf(checkpoint, { ...options, data }),
       date: new Date().toISOString(),
     };
-    await writeRecord<'acceleration'>(output, outcome);
+    await writeRecord<'acceleration'>(out, outcome);
     if (!options.json) {
       for (const table of tables) {
         showAcceleration(table, `${title} (${flow.family.title(flow.config)})`, data);
         console.log(`planned, in the order of sampling: ${planText(table.plan)}\n`);
       }
     }
-    return { json: { output, ...outcome }, text: output };
+    return { json: { out, ...outcome }, text: out };
   });
 }
 

@@ -29,7 +29,7 @@ interface BlocksOptions {
   images: number;
   data?: string;
   seed: number;
-  output?: string;
+  out?: string;
 }
 
 const tolerance = 5e-4;
@@ -49,7 +49,7 @@ export const blocks = defineCommand({
       .option('--images <n>', 'validation images for CRM and IGM', count, 1000)
       .option('--data <name>', 'their data set (default: what a flow was trained on)')
       .option('--seed <n>', 'of the noise', wholeNumber, 2)
-      .option('--output <file>', 'the rows as JSON (default: scratch/acceleration/blocks.json)'),
+      .option('--out <file>', 'the rows as JSON (default: scratch/acceleration/blocks.json)'),
   help: `\
 Each block is solved by Jacobi iteration from what sequential sampling gives it, from the latent and from
 zeros, until no number of a sample changes by more than ${tolerance}. A file that is there is gone on with.
@@ -57,21 +57,21 @@ zeros, until no number of a sample changes by more than ${tolerance}. A file tha
 Examples:
   $ tarflow blocks
   $ tarflow blocks fashion-mnist-density --samples 16 --images 200
-  $ tarflow blocks afhq_model_8_768_8_8_0.07.pth --data afhq:PATH --output afhq-blocks.json`,
+  $ tarflow blocks afhq_model_8_768_8_8_0.07.pth --data afhq:PATH --out afhq-blocks.json`,
   run,
 });
 
 async function run(checkpoints: string[], options: BlocksOptions): Promise<Outcome> {
   const { samples, batch, images, data, seed } = options;
-  const output = options.output ?? resultFile(path.join('acceleration', 'blocks.json'));
-  await checkWritable(output);
+  const out = options.out ?? resultFile(path.join('acceleration', 'blocks.json'));
+  await checkWritable(out);
   const engine = await startEngine();
   const settings = { samples, batch, images, seed, tolerance };
-  const before = await readRecord('blocks', output);
+  const before = await readRecord('blocks', out);
   if (before && JSON.stringify(before.settings) !== JSON.stringify(settings)) {
     throw new UserError(
-      `${output} was measured with other settings: ${JSON.stringify(before.settings)}`,
-      'Delete it, or give --output',
+      `${out} was measured with other settings: ${JSON.stringify(before.settings)}`,
+      'Delete it, or give --out',
     );
   }
   const rows: BlockStudyRow[] = before?.rows ?? [];
@@ -85,7 +85,7 @@ async function run(checkpoints: string[], options: BlocksOptions): Promise<Outco
     } finally {
       progress.finish();
     }
-    await writeRecord<'blocks'>(output, {
+    await writeRecord<'blocks'>(out, {
       settings,
       rows,
       command: `tarflow blocks --samples ${samples} --batch ${batch} --images ${images} --seed ${seed}`,
@@ -97,5 +97,5 @@ async function run(checkpoints: string[], options: BlocksOptions): Promise<Outco
       versions: { engine: `${engine.engine} (${engine.version})`, node: process.version },
     });
   }
-  return { json: { output, rows }, text: output };
+  return { json: { out, rows }, text: out };
 }

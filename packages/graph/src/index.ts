@@ -14,6 +14,13 @@ export {
   types,
   xlaIsAtHand,
 } from './native/binding.js';
+export {
+  type DoubleMatrix,
+  doubleProduct,
+  type SymmetricEigen,
+  sumOfCubes,
+  symmetricEigen,
+} from './native/double.js';
 export { joinProcesses, type Processes } from './processes/processes.js';
 export { type StartedProcess, startedProcess } from './processes/start.js';
 export { type CompiledCall, callCompiled, disposeCompiled } from './run/call-compiled.js';

@@ -124,7 +124,7 @@ function planCommand(plan: Plan): string {
   const mode = plan.mode === plan.loop ? plan.mode : undefined;
   const captions = plan.captioned ? ['CAPTION'] : [];
   const options = planOptionWords({ ...plan, label: plan.label ?? undefined, captions, mode });
-  return ['tarflow plan CHECKPOINT', ...options, '--output FILE'].join(' ');
+  return ['tarflow plan CHECKPOINT', ...options, '--out FILE'].join(' ');
 }
 
 /** What a plan is made for. */
@@ -241,7 +241,7 @@ export async function readPlan(file: string): Promise<Plan> {
   const json = checkedJson(z.unknown(), text, file, other);
   checkedValue(z.looseObject({ format: planSchema.shape.format }), json, file, other);
   const remedy =
-    `Make the plan anew: tarflow plan CHECKPOINT --output ${file}, with the batch, label or ` +
+    `Make the plan anew: tarflow plan CHECKPOINT --out ${file}, with the batch, label or ` +
     'captions, and guidance that you sample with';
   return checkedValue(planSchema, json, file, remedy);
 }

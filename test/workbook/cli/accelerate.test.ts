@@ -23,7 +23,7 @@ test('a table per batch is printed, and recorded as JSON', async () => {
   const output = path.join(path.dirname(file), 'table.json');
   const before = tf.memory().numTensors;
   const guided = ['--label', '0,1', '--guidance', '0.5', '--annealed'];
-  const options = [...guided, '--batch', '1,2', '--output', output, ...quick];
+  const options = [...guided, '--batch', '1,2', '--out', output, ...quick];
   const { stdout } = await succeeds(tarflow('accelerate', file, ...options));
   expect(tf.memory().numTensors).toBe(before);
   for (const words of [
@@ -71,7 +71,7 @@ test('labels take turns over all repeats, of which a batch may have its own', as
   const file = await savedFlow(temporaryFolder(), smallConfig, {});
   const output = path.join(path.dirname(file), 'table.json');
   const rounds = ['--batch', '1,2', '--repeats', '3,1'];
-  const options = ['--label', '0,1', ...rounds, '--mode', 'eager', '--output', output];
+  const options = ['--label', '0,1', ...rounds, '--mode', 'eager', '--out', output];
   await succeeds(tarflow('accelerate', file, ...options));
   const { tables, command } = JSON.parse(fs.readFileSync(output, 'utf8')) as Outcome;
   const used = tables.map(({ repeats, label, plan }) => ({ repeats, label, planned: plan.label }));
@@ -83,7 +83,7 @@ test('labels take turns over all repeats, of which a batch may have its own', as
 });
 
 interface Outcome {
-  output: string;
+  out: string;
   data: string | null;
   tables: Acceleration[];
   command: string;
@@ -97,12 +97,12 @@ async function tableOf(dataset: string, ...options: string[]): Promise<Outcome> 
   await saveCheckpoint(flow, file, { dataset });
   disposeModel(flow);
   const output = path.join(path.dirname(file), 'table.json');
-  const more = ['--output', output, '--json', ...options, ...quick];
+  const more = ['--out', output, '--json', ...options, ...quick];
   const { stdout } = await succeeds(tarflow('accelerate', file, ...more));
-  const { output: told, ...outcome } = JSON.parse(stdout) as Outcome;
+  const { out: told, ...outcome } = JSON.parse(stdout) as Outcome;
   expect(told).toBe(output);
   expect(outcome).toEqual(JSON.parse(fs.readFileSync(output, 'utf8')));
-  return { output, ...outcome };
+  return { out: output, ...outcome };
 }
 
 test('CRM and IGM come from the data set asked for', async () => {
@@ -131,14 +131,14 @@ test('they come from its own samples where it is not', async () => {
 test("a user's mistake exits 2 and records nothing", async () => {
   const file = await savedFlow(temporaryFolder(), smallConfig, {});
   const folder = path.dirname(file);
-  const output = ['--output', path.join(folder, 'table.json')];
+  const output = ['--out', path.join(folder, 'table.json')];
   const mistakes: Mistake[] = [
     [file, [...output, '--batch', '1,0'], /--batch names 0/],
     [file, [...output, '--tolerance', '-1'], /tolerance is -1/],
     [file, [...output, '--label', '9'], /no label '9'/],
     [file, [...output, '--guidance', '1'], /change nothing/],
     [file, [...output, '--data', 'mnist-10k-subset'], /images of 1×28×28.*takes 1×4×4/],
-    [file, ['--output', unwritablePath(folder, 'table.json')], /cannot be written/],
+    [file, ['--out', unwritablePath(folder, 'table.json')], /cannot be written/],
     [`${file}.none`, output, /none/],
   ];
   await expectRefused('accelerate', folder, mistakes, quick);

@@ -1,12 +1,11 @@
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import {
   attributeKinds,
   type BindingAttribute,
   type NativeBackend,
   nativeBackend,
   types,
-} from '@tarflow/graph';
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
-import { at } from './errors.js';
+} from './binding.js';
 
 /** A matrix on the host, row by row, in double precision. */
 export interface DoubleMatrix {
@@ -63,7 +62,7 @@ export function sumOfCubes(
   }
   return withDoubles(native, (doubles) => {
     const run = (op: string, ...inputs: number[]) =>
-      at(doubles.run(op, [elementType('T')], inputs, 1), 0);
+      doubles.run(op, [elementType('T')], inputs, 1)[0]!;
     const number = (value: number) =>
       doubles.of({ rows: 1, columns: 1, data: Float64Array.of(value) });
     const product = productOf(doubles, ...bothOf(doubles, a, b), { transposeB: true });
@@ -106,8 +105,8 @@ export function symmetricEigen(
   return withDoubles(native, (doubles) => {
     const attributes = [elementType('T'), flag('compute_v', vectors)];
     const found = doubles.run('SelfAdjointEigV2', attributes, [doubles.of(matrix)], 2);
-    const data = vectors ? doubles.read(at(found, 1)) : new Float64Array();
-    return { values: doubles.read(at(found, 0)), vectors: { ...matrix, data } };
+    const data = vectors ? doubles.read(found[1]!) : new Float64Array();
+    return { values: doubles.read(found[0]!), vectors: { ...matrix, data } };
   });
 }
 
@@ -141,7 +140,7 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
   };
   const cast = (id: number, from: number, to: number): number => {
     const attributes = [elementType('SrcT', from), elementType('DstT', to)];
-    return at(run('Cast', [...attributes, flag('Truncate', false)], [id], 1), 0);
+    return run('Cast', [...attributes, flag('Truncate', false)], [id], 1)[0]!;
   };
   const single = ({ rows, columns }: DoubleMatrix, values: Float32Array): number => {
     const id = binding.createTensor([rows, columns], types.float32, values);
@@ -149,7 +148,7 @@ function withDoubles<R>({ binding }: NativeBackend, f: (doubles: Doubles) => R):
     return cast(id, types.float32, types.float64);
   };
   const combined = (op: string, a: number, b: number): number =>
-    at(run(op, [elementType('T')], [a, b], 1), 0);
+    run(op, [elementType('T')], [a, b], 1)[0]!;
   try {
     return f({
       of(matrix) {
@@ -193,7 +192,7 @@ function productOf(
   { transposeA = false, transposeB = false } = {},
 ): number {
   const flags = [flag('transpose_a', transposeA), flag('transpose_b', transposeB)];
-  return at(doubles.run('MatMul', [elementType('T'), ...flags], [a, b], 1), 0);
+  return doubles.run('MatMul', [elementType('T'), ...flags], [a, b], 1)[0]!;
 }
 
 function elementType(name: string, value: number = types.float64): BindingAttribute {
