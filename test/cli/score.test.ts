@@ -43,9 +43,9 @@ test('a table, a row for each image, and maps', async () => {
   const csv = await succeeds(tarflow('score', file, ...sets, '--out', at('scores.csv')));
   expect(csv.stdout).toMatch(/bitsPerDimension +\d+\.\d{3} ± \d/);
   const lines = fs.readFileSync(at('scores.csv'), 'utf8').trimEnd().split('\n');
-  expect(lines[0]).toBe('set,image,class,bitsPerDimension,complexityCorrected,scoreNorm');
+  expect(lines[0]).toBe('set,image,file,class,bitsPerDimension,complexityCorrected,scoreNorm');
   expect(lines).toHaveLength(8);
-  expect(lines[7]).toMatch(/^".*a,b",0,,/);
+  expect(lines[7]).toMatch(/^".*a,b",0,red.png,,/);
   expect(tf.memory().numTensors).toBe(before);
 });
 
