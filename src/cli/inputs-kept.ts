@@ -41,7 +41,7 @@ export async function checkInputsKept(command: Command): Promise<void> {
     if (!lost) continue;
     const problem = out.isFolder
       ? `Pictures would be written into ${out.text}, which holds ${lost.text}`
-      : `${out.text} would be written over, and is read (${lost.text})`;
+      : `${out.text} would be written over, and is read${lost.text === out.text ? '' : ` (${lost.text})`}`;
     throw new UserError(problem, `Choose another ${out.isFolder ? 'folder' : 'name'} to write to`);
   }
 }

@@ -71,6 +71,9 @@ test('pictures come back bit by bit, in a process with another number of threads
   const bytes = fs.statSync(file).size;
   expect(outcome).toMatchObject({
     ...{ images: count, bytes, bitsPerDimension: (8 * bytes) / (count * 24) },
+    fileBytes: fs
+      .readdirSync(pictures)
+      .reduce((sum, name) => sum + fs.statSync(path.join(pictures, name)).size, 0),
   });
   const out = path.join(shared, 'there');
   await promisify(execFile)(
@@ -95,16 +98,18 @@ test('pictures come back bit by bit, in a process with another number of threads
   );
 });
 
-test('grey pictures come back', async () => {
+test('grey pictures come back; of a model of noisy pictures it is said that it needs more bits', async () => {
   const folder = folderIn('grey');
-  const flow = await savedFlow(folder, { ...smallConfig, blocks: 1, classes: 0 }, {});
+  const noise = { kind: 'gaussian', sigma: 0.05 } as const;
+  const flow = await savedFlow(folder, { ...smallConfig, blocks: 1, classes: 0 }, { noise });
   const picture = path.join(folder, 'a picture.png');
   const pixels = Buffer.from(integers(randomKey(0), 16, 0, 256));
   await sharp(pixels, { raw: { width: 4, height: 4, channels: 1 } })
     .toColourspace('b-w')
     .toFile(picture);
   const one = path.join(folder, 'one.tflow');
-  await succeeds(tarflow('compress', flow, picture, '--out', one));
+  const { stderr } = await succeeds(tarflow('compress', flow, picture, '--out', one));
+  expect(stderr).toMatch(/was trained with Gaussian noise, and needs more bits.*noise=uniform/);
   await succeeds(tarflow('decompress', one, '--out', path.join(folder, 'out')));
   const back = sharp(path.join(folder, 'out', 'a picture.png')).toColourspace('b-w');
   expect(await back.raw().toBuffer()).toEqual(pixels);

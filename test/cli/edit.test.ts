@@ -27,6 +27,7 @@ async function files(folder: string) {
     const pixels = Buffer.from(Array.from({ length: 4 * width }, (_, i) => level(i)));
     const raw = { width, height: 4, channels: 1 } as const;
     return sharp(pixels, { raw })
+      .toColourspace('b-w')
       .toFile(file)
       .then(() => file);
   };
@@ -79,6 +80,21 @@ test('inpaint: known pixels stay, in numbers and in pictures', async () => {
   await run('inpaint', model, one, ...options, '--out', at('grid.png'));
   // The image, what is known of it, and three pictures.
   expect((await sharp(at('grid.png')).metadata()).width).toBe(5 * 56 + 4 * 2);
+});
+
+test('what an edit loses of a picture is said', async () => {
+  const folder = temporaryFolder();
+  const { model, one } = await files(folder);
+  const colour = path.join(folder, 'colour.png');
+  const pixels = Buffer.from(Array.from({ length: 4 * 16 }, (_, i) => (i * 37) % 256));
+  await sharp(pixels, { raw: { width: 4, height: 4, channels: 4 } }).toFile(colour);
+  const out = ['--images', '2', '--out', path.join(folder, 'way.png')];
+  const { stderr } = await succeeds(tarflow('interpolate', model, one, colour, ...out));
+  expect(stderr).toMatch(/colour\.png: for this model, pictures in colour become grey\./);
+  expect(stderr).toMatch(
+    /colour\.png: for this model, pictures with transparency are put on white\./,
+  );
+  expect(stderr).not.toMatch(/one\.png/);
 });
 
 test('interpolate: a way between two pictures, and their styles on other classes', async () => {

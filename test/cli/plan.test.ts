@@ -68,7 +68,12 @@ test('the JSON holds the plan that was written, and what was measured', async ()
   const use = ['--label', 'bag,1', '--precision', 'bfloat16'];
   const { stdout } = await succeeds(tarflow('plan', file, ...options, ...use));
   const outcome = JSON.parse(stdout) as { plan: Plan; candidates: { solver: object }[][] };
-  expect(outcome).toMatchObject({ checkpoint: file, output, seed: 4, plan: { tolerance: 0.01 } });
+  expect(outcome).toMatchObject({
+    checkpoint: file,
+    out: output,
+    seed: 4,
+    plan: { tolerance: 0.01 },
+  });
   // One image is measured on, and more are checked, whose labels take turns.
   expect(outcome.plan).toMatchObject({ batch: 1, label: [0, 1], precision: 'bfloat16' });
   expect(outcome.plan).toEqual(await readPlan(output));
@@ -228,7 +233,11 @@ test("a user's mistake exits 2 and leaves no plan", async () => {
     [file, ['--guidance', '1'], /change nothing/],
     [file, ['--label', '0', '--guidance', '1e9'], /not finite.*diverges/],
     [file, ['--out', unwritablePath(folder, 'plan.json')], /cannot be written/],
-    [file, ['--out', file], /named as a checkpoint.*e\.g\. \S+checkpoint\.plan\.json/],
+    [
+      file,
+      ['--out', path.join(folder, 'other.safetensors')],
+      /named as a checkpoint.*e\.g\. \S+other\.plan\.json/,
+    ],
     [`${file}.none`, [], /none/],
   ];
   await expectRefused('plan', folder, mistakes, quick);

@@ -67,6 +67,8 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
   const small = await savedFlow(path.join(folder, 'small'), smallConfig, details);
   const autoencoder = await savedAutoencoder(folder);
   const data = ['--data', `${digits}/validation`, '--count', '2'];
+  fs.mkdirSync(path.join(folder, 'pictures'));
+  fs.writeFileSync(path.join(folder, 'pictures', 'broken.png'), 'no picture');
   const mistakes: Mistake[] = [
     [file, [], /does not say what it was trained on/],
     [file, ['--data', digits], /There are no images 'mnist-10k-subset'/],
@@ -75,6 +77,7 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
     [file, [...data, '--out', path.join(folder, 'scores.txt')], /ends in \.csv or \.json/],
     [file, [...data, '--maps', path.join(folder, 'maps.jpg')], /ends in \.png/],
     [file, [...data, '--background', small], /takes 1×4×4/],
+    [file, ['--data', path.join(folder, 'pictures')], /broken\.png/],
     [autoencoder, data, /no density/],
   ];
   await expectRefused('score', folder, mistakes, []);

@@ -14,6 +14,7 @@ import { stateName } from '../../src/training/saved-state.js';
 import { experiments } from '../../workbook/experiments/index.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 import { sharedFolder } from '../temporary-folder.js';
+import { smallConfig, smallSettings } from '../training/small.js';
 import {
   refused,
   succeeds,
@@ -224,6 +225,27 @@ describe('pictures of one’s own', () => {
     expect(await named8!.data()).toEqual(await numbered8!.data());
     tf.dispose([named8!, numbered8!]);
     disposeModel(flow);
+  });
+
+  test('that a file of an experiment names are found from elsewhere', async () => {
+    const data = await pictures();
+    const at = (name: string) => path.join(path.dirname(data), name);
+    const config = { ...smallConfig, image: { channels: 1, height: 16, width: 16 }, classes: 2 };
+    const dataset = `folder:${path.relative('', data)}`;
+    const experiment = {
+      name: 'own',
+      description: 'mine',
+      dataset,
+      config,
+      settings: smallSettings,
+    };
+    fs.writeFileSync(at('own.json'), JSON.stringify(experiment));
+    const named = ['--experiment', at('own.json'), '--out', at('run')];
+    await succeeds(tarflow('train', ...named, '--set', 'steps=1', 'validationImages=2'));
+    const run = JSON.parse(fs.readFileSync(path.join(at('run'), 'run.json'), 'utf8'));
+    expect(run.named).toEqual({ data: `folder:${data}` });
+    const text = await succeeds(tarflow('train', '--out', at('run'), '--resume'));
+    expect(text.stdout).toContain('1 step');
   });
 
   test('that an experiment has otherwise are converted, and it is said', async () => {

@@ -91,6 +91,38 @@ test('a folder of pictures is trained on, and its model knows the names of class
   await expect(sample(model, { count: 1 })).rejects.toThrow(/freed by disposeModel/);
 });
 
+test('a run goes on as its folder records it', async () => {
+  const folder = temporaryFolder();
+  const pictures = path.join(folder, 'pictures');
+  fs.mkdirSync(pictures);
+  for (let i = 0; i < 6; i++) {
+    const background = { r: 20 * i, g: 9, b: 90 };
+    const create = { width: 8, height: 8, channels: 3 as const, background };
+    await sharp({ create }).toFile(path.join(pictures, `${i}.png`));
+  }
+  const options = {
+    config: { channels: 16, headWidth: 16, blocks: 2, layersPerBlock: 1 },
+    settings: { steps: 4, warmupSteps: 1, saveEvery: 1 },
+    minutes: 1,
+  };
+  const whole = await train(pictures, options);
+  const stop = new AbortController();
+  const half = {
+    ...options,
+    folder: path.join(folder, 'run'),
+    signal: stop.signal,
+    onStep: ({ step }: { step: number }) => void (step === 2 && stop.abort()),
+  };
+  const begun = await train(pictures, half);
+  expect(begun.records).toHaveLength(2);
+  const on = await train(pictures, { folder: half.folder, resume: true });
+  const losses = ({ records }: typeof on) => records.map(({ step, loss }) => [step, loss]);
+  expect(losses(on)).toEqual(losses(whole));
+  for (const { model } of [whole, begun, on]) disposeModel(model);
+  await expect(train(pictures, { resume: true })).rejects.toThrow(/No folder came with resume/);
+  await expect(train(pictures, { folder, resume: true })).rejects.toThrow(/holds no run to resume/);
+});
+
 test('pixels are looked at once on a graphics processor, and not where a function is traced', () => {
   const model = createModel(tarflow, 1);
   const [black, grey] = [tf.zeros<tf.Rank.R4>([1, 1, 8, 8]), tf.fill([1, 1, 8, 8], 255)];
