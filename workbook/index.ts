@@ -100,3 +100,4 @@ export {
   readCommittedRun,
 } from './records/training-run.js';
 export { verdictTable } from './report/results.js';
+export { measureBits } from './reproduction/peer-measures.js';

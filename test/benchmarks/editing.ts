@@ -25,6 +25,7 @@ import '../../workbook/data/emoji.js';
 
 const file = resultFile('uses/editing.json');
 const sigma = 0.1;
+const pairs = 1000;
 
 async function main(): Promise<void> {
   const { engine, version } = await startEngine();
@@ -108,7 +109,7 @@ async function middlesOf(
   data: ImageDataset,
   likeliest: (images: tf.Tensor4D) => number[],
 ): Promise<EditingRecord['middles']> {
-  const [ones, others] = [evenly(data, 100), evenly(data, 101).slice(1).reverse()];
+  const [ones, others] = [evenly(data, pairs), evenly(data, pairs + 1).slice(1).reverse()];
   const rows: EditingRecord['middles'] = [];
   for (const [i, one] of ones.entries()) {
     const other = others.find((index) => data.labels[index] !== data.labels[one])!;

@@ -186,14 +186,13 @@ async function trainedAndMeasured(
   const test = await testImages(dataset, { ...request, ...why });
   const bits = await measureBits(model, test, Math.min(10_000, test.length));
   const roundTrip = await measureRoundTrip(model, test, Math.min(250, test.length));
-  const draws = !experiment.name.endsWith('density');
   const measured = {
     ...row,
     ...(bits && { bits }),
     ...(roundTrip && { roundTrip }),
-    ...(draws && (await measureSamples(model, data.train, measure))),
+    ...(await measureSamples(model, data.train, measure)),
   };
-  if (draws && seed === 1) await drawStrip(model, measured, experiment.name);
+  if (seed === 1) await drawStrip(model, measured, experiment.name);
   disposeModel(model);
   return measured;
 }

@@ -20,7 +20,7 @@ interface Compared {
   /** The level of the background that a flow of uniform noise spreads. */
   background?: 0;
   /** What all trainings on these data share. */
-  settings: Partial<TrainingSettings>;
+  settings: Pick<TrainingSettings, 'warmupSteps'> & Partial<TrainingSettings>;
 }
 
 /** Eight models at one cost; all read labels. */

@@ -10,15 +10,15 @@ import type { ImageRow } from './image-rows.js';
 const strip = { samples: 20, perClass: 2, scale: 2, gap: 2 };
 
 /**
- * Samples of each kind of model that was measured on a data set, the first one of each class: rows for
- * `showImageRows`, in [−1, 1], which the caller frees.
+ * Samples of each kind of model that was measured on a data set, the first one of each class, by FD: rows
+ * for `showImageRows`, in [−1, 1], which the caller frees.
  *
  * @throws UserError where no kinds of models are recorded, or a picture is not there
  */
 export async function peerSamples(dataset: string): Promise<ImageRow[]> {
   const { models } = await peersFrames(dataset);
   const rows: ImageRow[] = [];
-  for (const { kind, model, seed, FD } of models.toRecords()) {
+  for (const { kind, model, seed, FD } of models.sort('FD').toRecords()) {
     if (seed !== 1 || FD === null) continue;
     rows.push([String(kind), await samplesOf(resultToRead(`peers/${model}.png`))]);
   }

@@ -242,7 +242,7 @@ export async function peersFrames(
         ...{
           bits: bits?.mean ?? null,
           'bits ±': bits?.error ?? null,
-          'bits are': bits?.of ?? null,
+          'bits are': bits ? bitsAre[bits.of] : null,
         },
         ...{ FD: samples?.FD.mean ?? null, 'FD ±': samples?.FD.error ?? null },
         ...{ KD: samples?.KD.mean ?? null, precision: samples?.precision ?? null },
@@ -261,6 +261,9 @@ export async function peersFrames(
     ),
   };
 }
+
+/** What the figures of an image are, in words. */
+const bitsAre = { exact: 'exact', bound: 'a bound', ode: 'by an ODE' } as const;
 
 /**
  * What `test/benchmarks/editing.ts` measured: of each image with a part drawn, or pasted; of middles of pairs

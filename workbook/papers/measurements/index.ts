@@ -9,6 +9,7 @@ import { latentsAndText } from './latents-and-text.js';
 import { likelihood } from './likelihood.js';
 import type { Measurement } from './measurement.js';
 import { noise } from './noise.js';
+import { peers } from './peers.js';
 import { quality } from './quality.js';
 import { sampling } from './sampling.js';
 
@@ -23,6 +24,7 @@ export const notebooks = [
   latentsAndText,
   deepAndShallow,
   design,
+  peers,
   anomalies,
   compression,
   editing,

@@ -1,0 +1,16 @@
+import { figure, measurement, type Notebook } from './measurement.js';
+
+/** Kinds of models at one cost. */
+export const peers = {
+  notebook: 'reports/10-peers',
+  question: 'What do other kinds of models do, at one cost?',
+  claims: ['X1', 'X2', 'X3', 'X4'],
+  measurements: [
+    measurement({
+      id: 'peers-pixelcnn',
+      title: 'X4 Bits of clothes by the PixelCNN',
+      claim: 'Competitive likelihood with PixelCNN.',
+      figures: [figure('bits per dimension', 'bits/dim'), figure('images', '', 'exact')],
+    }),
+  ],
+} satisfies Notebook;
