@@ -62,7 +62,7 @@ interface Amount {
 }
 
 /** Less than one of these is not spoken of, and not looked for. */
-const least: Amount = { tensors: 200, bytes: 100e6 };
+const least: Amount = { tensors: 2000, bytes: 50e6 };
 /** What there was when lost tensors were last looked for, and how many were lost then. */
 let [counted, lost]: Amount[] = [];
 

@@ -109,7 +109,12 @@ async function middlesOf(
   data: ImageDataset,
   likeliest: (images: tf.Tensor4D) => number[],
 ): Promise<EditingRecord['middles']> {
-  const [ones, others] = [evenly(data, pairs), evenly(data, pairs + 1).slice(1).reverse()];
+  const [ones, others] = [
+    evenly(data, pairs),
+    evenly(data, pairs + 1)
+      .slice(1)
+      .reverse(),
+  ];
   const rows: EditingRecord['middles'] = [];
   for (const [i, one] of ones.entries()) {
     const other = others.find((index) => data.labels[index] !== data.labels[one])!;

@@ -28,9 +28,9 @@ test('the notebook kernel shows the library’s values and hints, stops training
 );`,
         },
         { code: 'const flow = 3;' },
-        { code: 'const kept = Array.from({ length: 300 }, () => tf.zeros([1000]));' },
-        { code: 'for (let i = 0; i < 250; i++) tf.ones([1000]);' },
-        { code: 'for (let i = 0; i < 50; i++) tf.ones([1000]);' },
+        { code: 'const kept = Array.from({ length: 2500 }, () => tf.zeros([1000]));' },
+        { code: 'for (let i = 0; i < 2250; i++) tf.ones([1000]);' },
+        { code: 'for (let i = 0; i < 500; i++) tf.ones([1000]);' },
       ],
       { folder, env },
     );
@@ -55,7 +55,7 @@ test('the notebook kernel shows the library’s values and hints, stops training
       [],
       [expect.stringContaining('`flow` was a model')],
       [],
-      [expect.stringMatching(/^Hint: 2\d\d tensors .* stay in memory \(1 MB\)/)],
+      [expect.stringMatching(/^Hint: 2,2\d\d tensors .* stay in memory \(9 MB\)/)],
       [],
     ]);
   } finally {
