@@ -8,5 +8,6 @@ await runMain(async () => {
   const context = newContext();
   await setUp(context);
   await runSteps([build], context);
+  context.progress.note('Set-up is complete.');
   return 0;
 });

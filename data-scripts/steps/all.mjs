@@ -43,5 +43,5 @@ export async function setUp(context, { optional = false } = {}) {
     context,
   );
   const seconds = (performance.now() - started) / 1000;
-  context.progress.note(`Set-up is complete (${formatSeconds(seconds)}).`);
+  context.progress.note(`All that the project needs is here (${formatSeconds(seconds)}).`);
 }

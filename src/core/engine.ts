@@ -133,11 +133,11 @@ function isEngineName(name: string): name is EngineName {
 async function start(engine: EngineName): Promise<EngineReport> {
   // Captured functions call code of this package.
   keepGraphs({ folder: path.join(cacheFolder(), 'graphs'), code: [path.join(__dirname, '..')] });
-  // Node ≥ 23 removed two functions that tfjs-node calls. They are added to the default export,
+  // Two functions that tfjs-node calls warn in Node 22, and are gone since 23. They are put into the default export,
   // which is the module that tfjs-node sees; a namespace could not be extended.
   const old = util as unknown as Record<string, unknown>;
-  old.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  old.isArray ??= Array.isArray;
+  old.isNullOrUndefined = (value: unknown) => value === null || value === undefined;
+  old.isArray = Array.isArray;
 
   require('@tarflow/graph/gradients');
   switch (engine) {
