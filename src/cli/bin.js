@@ -27,6 +27,12 @@ async function run() {
     );
     return 2;
   }
+  // What srun starts has no mpirun beside it that would name MPI's library.
+  if (process.env.SLURM_PROCID !== undefined) {
+    const { findMpi } = await import('../../data-scripts/lib/processes.mjs');
+    const { library } = findMpi(process.env) ?? {};
+    if (library) process.env.TARFLOW_MPI = library;
+  }
   return require(main).main(process.argv);
 }
 

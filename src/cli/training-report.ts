@@ -82,7 +82,7 @@ export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun)
               ]
             : []),
           `${(100 * dataShare).toFixed(1)} % of the time went into waiting for batches`,
-          ...(processes ? [trafficText(processes)] : []),
+          ...(processes?.traffic.means ? [trafficText(processes)] : []),
           ...samplingHint(experiment, classes, out),
         ].join('\n')
       : `Stopped and saved after step ${steps} of ${experiment.settings.steps}. To go on:\n  ${command}`,

@@ -276,3 +276,23 @@ test('MPI is the one that is named, then that on the PATH, then the one that was
   const mpirun = made('other', 'bin', 'mpirun');
   expect(findMpi({ PATH, TARFLOW_MPI: library })).toEqual({ mpirun, library });
 });
+
+test.skipIf(mpi?.library === undefined)(
+  'what srun starts finds the MPI that was fetched, and hears where it is of another',
+  async () => {
+    const slurm = { SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '2' };
+    const bin = path.join(__dirname, '..', '..', 'src', 'cli', 'bin.js');
+    const words = ['train', '--experiment', 'mnist-demonstration'];
+    const child = spawn(process.execPath, [bin, ...words, '--out', temporaryFolder()], {
+      env: { ...process.env, ...slurm },
+    });
+    let told = '';
+    child.stderr.on('data', (text) => {
+      told += text;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    // It is alone: its MPI has one process, srun said two.
+    expect(code, told).toBe(2);
+    expect(told).toMatch(/with srun see also --mpi/);
+  },
+);
