@@ -35,6 +35,21 @@ export const guidance = {
       command: 'git checkout 5c560031; npm run workbook -- --all --only 11',
     }),
     measurement({
+      id: 'guidance-weights',
+      title: 'Guidance by weight and rule',
+      claim,
+      figures: each(['clothes', 'emoji'], (model) =>
+        each(['product', 'linear, constant', 'linear, annealed'], (rule) =>
+          each([0, 1, 2, 2.5, 3, 4, 6, 8, 10], (weight) => [
+            figure(`FD, ${model}, ${rule}, w = ${weight}`),
+            figure(`not finite, ${model}, ${rule}, w = ${weight}`, '%'),
+          ]),
+        ),
+      ),
+      command: 'TARFLOW_RESULTS=results npx tsx test/benchmarks/guidance-weights.ts',
+      apart: true,
+    }),
+    measurement({
       id: 'bayes-classifier',
       title: "The flow classifies by Bayes' rule",
       claim:
