@@ -17,6 +17,9 @@ function numberReader(what: string, fits: (value: number) => boolean): (text: st
 /** For commander: reads a number. */
 export const number = numberReader('a number', Number.isFinite);
 
+/** For commander: reads a number above 0. */
+export const positive = numberReader('a number above 0', (value) => value > 0 && value < Infinity);
+
 /** For commander: reads a whole number. */
 export const wholeNumber = numberReader('a whole number', Number.isSafeInteger);
 

@@ -1,7 +1,7 @@
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
 import { datasetForms, datasetNames } from '../data/index.js';
 import { knownExperiments } from '../training/experiment.js';
-import { count, modeOption, number } from './arguments.js';
+import { count, modeOption, positive } from './arguments.js';
 import { defineCommand } from './command.js';
 import { type TrainOptions, trainedRun } from './trained-run.js';
 import { experimentList, wrapped } from './training-report.js';
@@ -27,7 +27,7 @@ export const train = defineCommand({
   options: (command) =>
     command
       .option('--data <name>', 'images to train on, as folder:PATH; see below')
-      .option('--minutes <n>', 'how long a model is chosen to train without --experiment', number)
+      .option('--minutes <n>', 'how long a model is chosen to train without --experiment', positive)
       .option('--out <folder>', 'where the run goes (default: runs/NAME, as the data are called)')
       .option(
         '--experiment <name>',

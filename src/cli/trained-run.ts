@@ -48,8 +48,7 @@ export async function trainedRun(options: TrainOptions): Promise<Outcome> {
   if (options.data === undefined || resume) {
     // What is wrong is said once, before there are several who could say it.
     const asked = { ...options, out, resume };
-    const { experiment, named } = await runToTrain(asked);
-    await openRunData(experiment, named, asked, { rank: 0, size: count });
+    await openRunData(await runToTrain(asked), asked, { rank: 0, size: count });
   }
   return startProcesses(count, out);
 }
@@ -65,10 +64,11 @@ async function trainedHere(
   const out = runFolderOf(place, options, resume);
   const asked = { ...options, out, resume };
   const decide = () => runToTrain(asked);
-  const { experiment, name, named, recorded } = await (processes?.decided(decide) ?? decide());
+  const run = await (processes?.decided(decide) ?? decide());
+  const { experiment, name, named, recorded } = run;
   const { config, settings } = experiment;
   const family = familyOf(config.kind);
-  const opened = await alone(() => openRunData(experiment, named, asked, processes));
+  const opened = await alone(() => openRunData(run, asked, processes));
   if (!processes)
     await chooseTrainingThreads(experiment, mode ?? recorded?.mode, recorded?.threads);
   const engine = await startEngine();

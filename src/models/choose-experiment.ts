@@ -162,6 +162,7 @@ function inMinutes(seconds: number): string {
   return `${minutes < 1 ? 'less than a minute' : `${Math.round(minutes)} minutes`}`;
 }
 
-function measured(config: TarFlowConfig, settings: TrainingSettings): Promise<number> {
+/** Seconds of a step in this process. */
+export function measured(config: TarFlowConfig, settings: TrainingSettings): Promise<number> {
   return secondsPerStep({ family: tarflow, config, settings });
 }

@@ -4,9 +4,9 @@ import type { Tree } from '../core/tree.js';
 import { datasetFromAnywhere, openDataset } from '../data/index.js';
 import type { ModelConfig } from '../flow/model.js';
 import { RunFolder } from '../training/run-folder.js';
-import type { TrainingSettings } from '../training/settings.js';
+import { checkSettings, type TrainingSettings } from '../training/settings.js';
 import { type TrainingResult, type TrainingRun, train as trainRun } from '../training/train.js';
-import { experimentFor } from './choose-experiment.js';
+import { type ChoiceOptions, experimentFor, measured } from './choose-experiment.js';
 import type { LoadedModel } from './load-checkpoint.js';
 import type { TarFlowConfig } from './tarflow/config.js';
 import { type TarFlow, tarflow } from './tarflow/index.js';
@@ -60,12 +60,19 @@ export async function train(
   options: PicturesOptions = {},
 ): Promise<TrainedPictures | TrainingResult> {
   if (typeof what !== 'string') return trainRun(what);
-  await startEngine();
   const { minutes, config, settings, ...run } = options;
+  // What does not fit is told before pictures are looked at and steps timed.
+  checkSettings(settings);
+  if (run.folder !== undefined && !run.resume) await new RunFolder(run.folder).checkFree();
+  await startEngine();
   const dataset = datasetFromAnywhere(what);
+  const timeOf: ChoiceOptions['timeOf'] = (each, ofEach) => {
+    tarflow.check({ ...each, ...config });
+    return measured(each, ofEach);
+  };
   const { experiment, survey } = run.resume
     ? { experiment: await recordedExperiment(run.folder), survey: undefined }
-    : await experimentFor(dataset, { minutes });
+    : await experimentFor(dataset, { minutes, timeOf });
   const chosen = { ...experiment.config, ...config };
   const { image } = chosen;
   const losses = survey?.losses(image) ?? [];

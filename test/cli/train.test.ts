@@ -258,6 +258,35 @@ describe('pictures of one’s own', () => {
     expect(timed.stderr).toMatch(/--minutes came for a run whose steps are known/);
   });
 
+  test('are not looked at, nor steps timed, where something else does not fit', async () => {
+    const data = await pictures();
+    const folder = path.dirname(data);
+    const [out, held] = [path.join(folder, 'run'), path.join(folder, 'held')];
+    fs.mkdirSync(held);
+    fs.writeFileSync(path.join(held, 'run.json'), '{}');
+    const named = ['--data', `folder:${data}`, '--minutes', '1'];
+    for (const [options, message] of [
+      [['--out', out, '--set', 'stepz=3'], /no option 'stepz'/],
+      [['--out', out, '--set', 'batchSize=0'], /training setting batchSize is 0/],
+      [['--out', out, '--set', 'patchSize=5'], /5×5/],
+      [['--out', out, '--from', path.join(folder, 'none')], /none cannot be read/],
+      [['--out', held, '--set', 'steps=1'], /holds a run already/],
+      [['--out', out, '--minutes', '-1'], /'-1' is invalid.*a number above 0/],
+    ] as const) {
+      expect(await refused(tarflow('train', ...named, ...options))).toMatch(message);
+    }
+    for (const options of [
+      ['--experiment', 'mnist-demonstration', '--set', 'batchSize=0'],
+      ['--experiment', 'mnist-demonstration', '--from', path.join(folder, 'none')],
+    ]) {
+      const told = await refused(tarflow('train', ...named.slice(0, 2), '--out', out, ...options));
+      expect(told).toMatch(/^tarflow: .*(batchSize is 0|none cannot be read)/);
+    }
+    expect(fs.existsSync(out)).toBe(false);
+    const captioned = ['--experiment', 'emoji-text', '--text-encoder', 'minilmm', '--out', out];
+    expect(await refused(tarflow('train', ...captioned))).toMatch(/Did you mean minilm\?/);
+  });
+
   test('that cannot be trained on are refused before anything is made', async () => {
     const folder = temporaryFolder();
     const picture = { width: 16, height: 16, channels: 3, background: 'red' } as const;

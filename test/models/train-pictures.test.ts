@@ -119,6 +119,11 @@ test('a run goes on as its folder records it', async () => {
   const losses = ({ records }: typeof on) => records.map(({ step, loss }) => [step, loss]);
   expect(losses(on)).toEqual(losses(whole));
   for (const { model } of [whole, begun, on]) disposeModel(model);
+  // Before any picture is looked at.
+  const nowhere = path.join(folder, 'nowhere');
+  await expect(train(nowhere, { folder: half.folder })).rejects.toThrow(/holds a run already/);
+  await expect(train(nowhere, { settings: { steps: 0 } })).rejects.toThrow(/setting steps is 0/);
+  await expect(train(pictures, { config: { patchSize: 5 } })).rejects.toThrow(/5×5/);
   await expect(train(pictures, { resume: true })).rejects.toThrow(/No folder came with resume/);
   await expect(train(pictures, { folder, resume: true })).rejects.toThrow(/holds no run to resume/);
 });

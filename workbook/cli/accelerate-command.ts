@@ -28,7 +28,6 @@ import { titleOfCheckpoint } from '../../src/training/checkpoint.js';
 import { planText, showAcceleration } from '../acceleration/acceleration-table.js';
 import { measureAcceleration } from '../acceleration/measure.js';
 import { type Acceleration, writeRecord } from '../records/record.js';
-import { resultFile } from '../records/results-folder.js';
 
 interface AccelerateOptions extends GuidanceOptions, ConditionOptions, ExecutionOptions {
   data?: string;
@@ -87,7 +86,7 @@ Examples:
 async function run(checkpoint: string, options: AccelerateOptions): Promise<Outcome> {
   const { tolerance, seed } = options;
   const title = titleOfCheckpoint(checkpoint);
-  const out = options.out ?? resultFile(path.join('acceleration', `${title}.json`));
+  const out = options.out ?? path.join('scratch', 'acceleration', `${title}.json`);
   checkTolerance(tolerance);
   const rounds = roundsOf(options);
   await checkWritable(out);
