@@ -185,6 +185,26 @@ test("a user's mistake exits 2, names the thing and the remedy, and leaves nothi
   await expectRefused('sample', folder, places, []);
 });
 
+test('samples are no model, and a folder without a run is named as it was given', async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const [samples, empty] = [path.join(folder, 's.safetensors'), path.join(folder, 'empty')];
+  fs.mkdirSync(empty);
+  await succeeds(tarflow('sample', file, '--count', '2', '--mode', 'eager', '--out', samples));
+  const out = ['--out', path.join(folder, 'x.png')];
+  for (const command of ['sample', 'bpd']) {
+    const more = command === 'sample' ? out : [];
+    expect(await refused(tarflow(command, samples, ...more))).toContain(
+      `holds images (samples or latents), and no model. Name a model: they were drawn by ${file}`,
+    );
+    expect(await refused(tarflow(command, empty, ...more))).toContain(
+      `${empty} holds no run. Expected the folder of a run`,
+    );
+  }
+  fs.writeFileSync(path.join(empty, 'run.json'), '{}');
+  expect(await refused(tarflow('sample', empty, ...out))).toMatch(/has saved no model yet/);
+});
+
 test('a checkpoint that is truncated or corrupt is named', async () => {
   const file = await checkpoint(temporaryFolder());
   const folder = path.dirname(file);

@@ -433,7 +433,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     );
     expect((await tarflow('train', '--resume')).stderr).toMatch(/No --out came.*--resume/);
     const none = await tarflow('train', '--out', temporaryFolder(), '--resume');
-    expect(none.stderr).toContain('holds no run to resume');
+    expect(none.stderr).toContain('holds no run');
     expect(await refused(tarflow('train', '--experiment', 'mnist-demonstration'))).toContain(
       'No --out came',
     );
@@ -453,7 +453,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const out = path.join(folder, 'run');
     for (const [from, message] of [
       [path.join(folder, 'none.safetensors'), /none\.safetensors cannot be read/],
-      [folder, /run\.json cannot be read/],
+      [folder, /holds no run\. Expected the folder of a run/],
       [__filename, /train\.test\.ts claims a header/],
     ] as const) {
       expect(await refused(train(out, [], '--from', from))).toMatch(message);
