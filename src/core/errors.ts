@@ -57,6 +57,25 @@ export function checkCount(what: string, value: number | undefined): void {
 }
 
 /**
+ * Checks an argument that no compiler looks at where the caller writes JavaScript.
+ *
+ * @param what to call it in the error, e.g. `The model`
+ * @param fields what it has to have
+ * @throws UserError that says what came: of a promise, that it has to be awaited
+ */
+export function checkGiven(what: string, value: unknown, ...fields: string[]): void {
+  if (value instanceof Object && fields.every((field) => field in value)) return;
+  if (value instanceof Promise) {
+    throw new UserError(`${what} is a promise`, 'Put await before the call that returns it');
+  }
+  const came = value instanceof Object ? value.constructor?.name : value;
+  throw new UserError(
+    `${what} is ${typeof value === 'string' ? `'${value}'` : came}`,
+    `Expected an object${fields.length > 0 ? ` with ${fields.join(' and ')}` : ''}`,
+  );
+}
+
+/**
  * The name that somebody who wrote `name` most likely meant: the one with the fewest letters to
  * insert, delete, replace or swap with their neighbour (the restricted Damerau-Levenshtein
  * distance), where leaving out the end (`layers` for `layersPerBlock`) counts as one, and the beginning
@@ -86,7 +105,7 @@ export function nearestName(name: string, names: Iterable<string>): string | und
 export function unknownName(what: string, name: string, names: readonly string[]): UserError {
   return new UserError(
     `Unknown ${what} '${name}'`,
-    `${didYouMean(name, names)}Expected one of ${names.join(', ')}`,
+    `${didYouMean(`${name}`, names)}Expected one of ${names.join(', ')}`,
   );
 }
 

@@ -1,7 +1,7 @@
 import { isTracing, type TensorSpec } from '@tarflow/graph';
 import { z } from 'zod';
 import { isOnGpu } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import type { RandomKey } from '../core/random.js';
 import type { tf } from '../core/tf.js';
 import type { Leaves, Tree } from '../core/tree.js';
@@ -320,8 +320,10 @@ export function dimensions({ image }: { image: ImageSize }): number {
  * Checks that images fit a model.
  * @throws UserError that says what came and what the model takes
  */
-export function checkImages({ image }: { image: ImageSize }, x: tf.Tensor): void {
-  const { channels, height, width } = image;
+export function checkImages(model: Pick<Model, 'config'>, x: tf.Tensor): void {
+  checkGiven('The model', model, 'config');
+  checkGiven('What stands for images', x, 'shape', 'dtype');
+  const { channels, height, width } = model.config.image;
   if (x.rank !== 4 || x.shape[1] !== channels || x.shape[2] !== height || x.shape[3] !== width) {
     throw new UserError(
       `Images of shape (${x.shape.join(', ')}) came`,
@@ -375,8 +377,9 @@ const lookedAt = new WeakSet<ImageSize>();
  *
  * @throws UserError as {@link checkImages} and {@link checkPixelRange}
  */
-export function checkPixels(config: { image: ImageSize }, x: tf.Tensor): void {
-  checkImages(config, x);
+export function checkPixels(model: Pick<Model, 'config'>, x: tf.Tensor): void {
+  checkImages(model, x);
+  const { config } = model;
   const { image } = config;
   if (isTracing() || (isOnGpu() && lookedAt.has(image))) return;
   checkPixelRange(config, x.dataSync<'float32'>());

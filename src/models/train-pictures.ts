@@ -1,5 +1,5 @@
 import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import type { Tree } from '../core/tree.js';
 import { datasetFromAnywhere, openDataset } from '../data/index.js';
 import type { ModelConfig } from '../flow/model.js';
@@ -59,7 +59,10 @@ export async function train(
   what: string | TrainingRun,
   options: PicturesOptions = {},
 ): Promise<TrainedPictures | TrainingResult> {
-  if (typeof what !== 'string') return trainRun(what);
+  if (typeof what !== 'string') {
+    checkGiven('What is to be trained', what, 'family', 'config', 'data');
+    return trainRun(what);
+  }
   const { minutes, config, settings, ...run } = options;
   // What does not fit is told before pictures are looked at and steps timed.
   checkSettings(settings);

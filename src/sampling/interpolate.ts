@@ -40,7 +40,7 @@ export async function editLatents(
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
   const { from, to: label = from, sigma, seed = 0, ...how } = options;
-  checkPixels(flow.config, images);
+  checkPixels(flow, images);
   if (sigma !== undefined) checkDenoising(flow, { sigma });
   const z = tidy(() => {
     const noise = normal(foldIn(randomKey(seed), 'edit'), images.size);

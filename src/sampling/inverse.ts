@@ -5,7 +5,7 @@ import {
   numbered,
 } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import type { Model } from '../flow/model.js';
@@ -78,6 +78,7 @@ export async function inverse(
   asked: InverseOptions = {},
 ): Promise<tf.Tensor4D> {
   const options = numbered(flow, asked);
+  checkGiven('What stands for noise', z, 'shape', 'dtype');
   checkLatents(flow, z);
   if (flow.family.blocks) return inverseThroughBlocks(flow, z, options);
   const { kind, generate } = flow.family;

@@ -28,7 +28,7 @@ export const bestName = 'best.safetensors';
  * @throws UserError for a folder without one
  */
 export function checkpointFile(place: string): string {
-  if (!statSync(place, { throwIfNoEntry: false })?.isDirectory()) return place;
+  if (!statSync(`${place}`, { throwIfNoEntry: false })?.isDirectory()) return `${place}`;
   const file = path.join(place, checkpointName);
   if (existsSync(file)) return file;
   throw existsSync(path.join(place, descriptionName))

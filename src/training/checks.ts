@@ -1,5 +1,5 @@
 import type { Conditioned } from '../conditions/context.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import type { Tree } from '../core/tree.js';
 import type { DataSource } from '../data/index.js';
 import { checkSameLatents, type KnownLatents } from '../data/latents/same-latents.js';
@@ -77,6 +77,7 @@ export function checkSource(
   config: ModelConfig,
   source: Pick<DataSource, 'name' | 'image' | 'classes' | 'text'>,
 ): void {
+  checkGiven('The data set', source, 'image', 'name');
   checkImageSize(config, source.image, source.name);
   if (config.classes !== 0 && config.classes !== source.classes.length) {
     throw new UserError(
