@@ -1,13 +1,12 @@
 import { type Mode, type Processes, startedProcess } from '@tarflow/graph';
 import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 import { disposeModel } from '../flow/state-dict.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
 import { untilInterrupted } from '../show/interrupt.js';
 import { train } from '../training/train.js';
-import { counted } from './arguments.js';
 import type { Outcome } from './command.js';
 import {
   captioned,

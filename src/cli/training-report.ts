@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Processes } from '@tarflow/graph';
 import type { EngineReport } from '../core/engine.js';
+import { counted } from '../core/errors.js';
 import { optionTexts } from '../models/experiments.js';
 import { familyOf } from '../models/registry.js';
 import { type Progress, startProgress } from '../show/progress.js';
@@ -9,7 +10,7 @@ import { type Experiment, knownExperiments } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainingResult, TrainingRun } from '../training/train.js';
-import { counted, shellWords } from './arguments.js';
+import { shellWords } from './arguments.js';
 import { exitCodes, type Outcome } from './command.js';
 
 /** A progress bar, which begins where the run does. */

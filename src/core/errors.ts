@@ -45,6 +45,11 @@ export class Interruption extends UserError {
   }
 }
 
+/** A number of things in words: “1 image”, “2 images”. */
+export function counted(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`;
+}
+
 /**
  * Checks a number of things.
  *

@@ -30,6 +30,7 @@ function wholeNumber(least: number, expected: string) {
 export interface ModelConfig {
   /** The family, as the registry names it. */
   kind: string;
+  /** Channels, height and width of the images in pixels, or of latents in places. */
   image: ImageSize;
   /** Number of classes; 0 makes the model unconditional. */
   classes: number;
@@ -277,6 +278,13 @@ export interface GenerateOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** For what a family with an ability is of use, in words. */
+const uses = {
+  flow: 'measure the density of images (bpd, score)',
+  prior: 'draw samples (sample)',
+  autoencoder: 'encode images and decode latents (encode, decode, autoencoder)',
+} as const;
+
 /** What a family may be able to do, and how an error calls it. */
 const abilities = {
   flow: 'density',
@@ -297,9 +305,18 @@ export function ability<C extends ModelConfig, P extends Tree, Name extends keyo
 ): NonNullable<Family<C, P>[Name]> {
   const found = family[name];
   if (found) return found;
-  throw new UserError(
+  throw lacking(family, name);
+}
+
+/** The error for what a family cannot do: it says what it can. */
+export function lacking(
+  family: object & { kind: string },
+  name: keyof typeof abilities,
+): UserError {
+  const can = Object.entries(uses).flatMap(([one, use]) => (one in family ? [use] : []));
+  return new UserError(
     `A model of kind '${family.kind}' has no ${abilities[name]}`,
-    'Choose a model of another kind',
+    `${can.length > 0 ? `It can ${can.join(', and ')}; else choose` : 'Choose'} a model of another kind`,
   );
 }
 

@@ -384,7 +384,7 @@ function trainedThing(described: RunDescription): TrainedThing {
 /** What to do where a run to resume is not the one in the folder. */
 function remedyOf(changes: readonly Difference[], mayChange: boolean): string {
   if (changes.some(({ path }) => path.startsWith('from'))) {
-    return 'Leave out what it is to begin with (--from): it has its own beginning';
+    return 'Leave out what it is to begin with (from, --from): it has its own beginning';
   }
   if (changes.some(({ path }) => path === 'data')) {
     return 'Resume with the data that it was trained on (--data, and --fast-decode if it was begun so)';
@@ -392,6 +392,6 @@ function remedyOf(changes: readonly Difference[], mayChange: boolean): string {
   const asItWas =
     'Resume with its own configuration and settings (tarflow train: without --experiment and --set)';
   return mayChange
-    ? `${asItWas}, or add --replan to go on under the new plan`
+    ? `${asItWas}, or go on under the new plan (resume: 'replanned', --replan)`
     : `${asItWas}, or begin a new run in another folder`;
 }

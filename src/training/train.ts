@@ -296,7 +296,7 @@ async function begin<C extends ModelConfig, P extends Tree>(
   if (from && !saved && !run.from) {
     throw new UserError(
       `The run in ${run.folder} began with ${from.checkpoint} and was stopped before it saved`,
-      'Name that checkpoint again (--from)',
+      'Give it again as what the run begins with (from, --from)',
     );
   }
   const records = saved ? ((await folder?.records()) ?? []) : [];

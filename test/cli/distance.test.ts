@@ -177,6 +177,11 @@ describe('tarflow distance', () => {
       [
         ['no-such', ['fashion-mnist/train'], /no images 'no-such'.*\n?.*fashion-mnist/],
         [empty, ['fashion-mnist/train'], /holds no images/],
+        [
+          empty,
+          ['fashion-mnist/train', '--part', '1/2', '--floor', 'x'],
+          /--(count|floor) came with --part\. Leave/,
+        ],
         ['fashion-mnist/validation', ['fashion-mnist/other'], /other/],
         [
           'fashion-mnist/validation',

@@ -81,7 +81,7 @@ test('a folder of pictures is trained on, and its model knows the names of class
     expect(() => use(model, grey)).toThrow(/values from 255 to 255\. Expected .*x \/ 127\.5 - 1/);
   }
   expect(() => denoise(model, grey, { sigma: 0.05 })).toThrow(/values from 255/);
-  expect(() => logProb(model, black, { label: [0, 1, 0] })).toThrow(/3 labels came for 1 samples/);
+  expect(() => logProb(model, black, { label: [0, 1, 0] })).toThrow(/3 labels came for 1 sample/);
   const { metric } = convergenceRankingMetric(model, black, { label: 'dog' })[0]!;
   expect(metric).toBe(convergenceRankingMetric(model, black, { label: 1 })[0]!.metric);
   tf.dispose([grey, black]);

@@ -103,7 +103,7 @@ describe('sample', () => {
 
 test('what no compiler looked at is named: a promise, no tensor, no options', async () => {
   const flow = smallFlow({});
-  const images = randomImages(flow.config, 1, 3);
+  const images = randomImages(flow, 1, 3);
   const any = (value: unknown) => value as never;
   const wrong: [() => unknown, RegExp][] = [
     [() => sample(any(Promise.resolve(flow)), { count: 1 }), /model is a promise\. Put await/],

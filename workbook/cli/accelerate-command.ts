@@ -2,6 +2,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import {
   checkWritable,
+  flagOf,
   modeOption,
   number,
   precisionOption,
@@ -174,7 +175,7 @@ const telling = [
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
   const words = telling.flatMap((name) => {
     const value = options[name];
-    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const flag = flagOf(name);
     if (value === undefined || value === false || (name === 'guidance' && value === 0)) return [];
     if (name === 'text') return options.text.flatMap((caption) => [flag, caption]);
     return value === true ? [flag] : [flag, String(value)];
