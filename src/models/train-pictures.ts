@@ -35,7 +35,8 @@ export interface TrainedPictures extends Omit<TrainingResult, 'model'> {
 /**
  * Trains a model of pictures, which is chosen for them as `tarflow train --data` does it; or a run of which
  * everything is said, as `train` of `tarflow/training`. Starts the engine for pictures if none runs. A warning
- * says what pictures in a folder lose, such as colour or transparency.
+ * says what pictures in a folder lose, such as colour or transparency. `onStep` looks on, and `signal` stops
+ * the run: with a folder it then goes on by `train(pictures, { folder, resume: true })`.
  *
  * @param pictures a folder of pictures, or a data set as `openDataset` takes it
  * @returns a model that the caller frees with `disposeModel`
@@ -46,7 +47,11 @@ export interface TrainedPictures extends Omit<TrainingResult, 'model'> {
  * import { sample, saveImageGrid, train } from 'tarflow';
  *
  * // Pictures of your own: train('mypics', { minutes: 30, folder: 'runs/mypics' })
- * const { model } = await train('fashion-mnist', { minutes: 1, settings: { steps: 2 } });
+ * const { model } = await train('fashion-mnist', {
+ *   minutes: 1,
+ *   settings: { steps: 2 },
+ *   onStep: ({ step, loss }) => console.log(step, loss),
+ * });
  * const images = await sample(model, { count: 4, label: 'Bag', denoise: { sigma: 0.05 } });
  * await saveImageGrid(images, 'bags.png');
  * ```
@@ -107,7 +112,7 @@ async function recordedExperiment(folder: string | undefined) {
   if (config.kind !== tarflow.kind) {
     throw new UserError(
       `The run in ${folder} is of a model of kind '${config.kind}'`,
-      'Go on with it by `tarflow train --out FOLDER --resume`',
+      'Go on with it by `train` with its family and resume, or by `tarflow train --out FOLDER --resume`',
     );
   }
   return { name, config: config as TarFlowConfig, settings };

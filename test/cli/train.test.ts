@@ -100,8 +100,14 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
 test('the experiments and their values are listed', async () => {
   const { stdout } = await succeeds(tarflow('train', '--list'));
   for (const { name } of experiments) expect(stdout).toContain(name);
-  expect(stdout).toContain('image.height=28');
-  expect(stdout).toContain('noise=gaussian:0.1');
+  // A line for each, below a head and a rule, and one that says how to see more.
+  expect(stdout.trimEnd().split('\n')).toHaveLength(experiments.length + 4);
+  const { name } = experiments[0]!;
+  const one = await succeeds(tarflow('train', '--list', name));
+  expect(one.stdout).toMatch(new RegExp(`^Values of ${name} .*--set`));
+  expect(one.stdout).toContain('image.height=28');
+  expect(one.stdout).toMatch(/noise=(uniform|gaussian:)/);
+  expect(await refused(tarflow('train', '--list', 'nope'))).toMatch(/'nope'.*Expected one of/);
   const json = await tarflow('train', '--list', '--json');
   expect(JSON.parse(json.stdout)).toEqual(experiments);
 });
