@@ -129,7 +129,7 @@ export function checkMemory(images: number, { channels, height, width }: ImageSi
   throw new UserError(
     `${images.toLocaleString('en-US')} images of ${channels}×${height}×${width} take ${inGb(takes)} of ` +
       `memory, and this machine has ${inGb(there)}`,
-    'Ask for fewer; `tarflow sample --part` draws many, a part at a time',
+    'Ask for fewer at once; samples are drawn in parts by `tarflow sample --part`',
   );
 }
 

@@ -106,7 +106,7 @@ export const least = { moments: 2, images: 4, real: 6 };
 export function checkEnough(name: string, images: number, needed: number): void {
   if (images >= needed) return;
   throw new UserError(
-    `Of ${name} ${images} ${images === 1 ? 'image is' : 'images are'} compared`,
+    `${counted(images, 'image')} of ${name} ${images === 1 ? 'is' : 'are'} compared`,
     needed > least.moments
       ? `Expected at least ${needed}, or at least ${least.moments} with --frechet-only`
       : `Expected at least ${needed}`,

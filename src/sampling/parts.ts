@@ -17,7 +17,8 @@ export function samplesOfPart(
 ): { from: number; count: number } {
   const batches = Math.ceil(samples / batch);
   if (of > batches) {
-    const problem = `${counted(samples, 'sample')} in batches of ${batch} are ${batches}, and --part ${number}/${of} came`;
+    const came = `--part ${number}/${of} came for ${counted(samples, 'sample')}`;
+    const problem = `${came}, which are drawn ${batch} at a time`;
     throw new UserError(problem, `Expected at most ${counted(batches, 'part')}`);
   }
   const first = (part: number): number =>

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -98,7 +99,7 @@ export type RunDescription = z.infer<typeof runDescription>;
 export async function readRunDescription(folder: string): Promise<RunDescription> {
   const text = await descriptionText(folder);
   if (text !== undefined) return parseDescription(text, path.join(folder, descriptionName));
-  throw noRun(folder, await nearestPath(folder));
+  throw noRun(folder, existsSync(folder) ? '' : await nearestPath(folder));
 }
 
 /**
