@@ -1,5 +1,6 @@
 // npx tarflow doctor [--json]: what this machine has of what the project needs, with a remedy for
 // each thing missing. Needs Node.js alone, so that it works before anything is installed.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -86,8 +87,29 @@ async function examine() {
             hint: `Where you need it, run \`npx tarflow data ${name}\``,
           },
     ),
-    { name: 'cache', value: `${cache} (${formatBytes(folderSize(cache))})` },
+    examineCache(cache),
   ];
+}
+
+/**
+ * Whether the cache folder can be written: by a folder in it, which goes again.
+ *
+ * @param {string} cache
+ * @returns {Finding}
+ */
+function examineCache(cache) {
+  const name = 'cache';
+  try {
+    const made = mkdirSync(cache, { recursive: true });
+    const probe = mkdtempSync(path.join(cache, 'doctor-'));
+    rmSync(made ?? probe, { recursive: true });
+    return { name, value: `${cache} (${formatBytes(folderSize(cache))})` };
+  } catch (error) {
+    const value = `${cache} cannot be written (${/** @type {Error} */ (error).message})`;
+    const remedy =
+      'Make it a folder that you can write to, or name another one by TARFLOW_CACHE=FOLDER';
+    return { name, value, remedy };
+  }
 }
 
 /**

@@ -66,6 +66,34 @@ export function spawnProcesses({ mpirun, library }, count, words, env) {
   });
 }
 
+/**
+ * Passes lines on, but for what MPI frames by lines of dashes: where a process has said what is wrong, that
+ * tells once more that it ended.
+ *
+ * @param {NodeJS.ReadableStream} from
+ * @param {NodeJS.WritableStream} to
+ * @returns {string[]} lines that were kept back
+ */
+export function withoutBanners(from, to) {
+  /** @type {string[]} */
+  const banners = [];
+  let [rest, within] = ['', false];
+  const pass = (/** @type {string} */ line) => {
+    const isFrame = /^-{70,}\s*$/.test(line);
+    if (isFrame || within) banners.push(line);
+    else to.write(line);
+    if (isFrame) within = !within;
+  };
+  from.setEncoding('utf8');
+  from.on('data', (text) => {
+    const lines = (rest + text).split(/(?<=\n)/);
+    rest = lines.at(-1)?.endsWith('\n') ? '' : (lines.pop() ?? '');
+    for (const line of lines) pass(line);
+  });
+  from.on('end', () => rest && pass(rest));
+  return banners;
+}
+
 /** What `tarflow` returns to the shell where it has said all; any other status is of a process that died. */
 const told = [0, 1, 2, 3, 130];
 
@@ -92,7 +120,7 @@ export async function trainTogether(count, words, out) {
   const env = { ...process.env, TARFLOW_STOP_BY_INPUT: '1' };
   const child = spawnProcesses(mpi, count, [bin, ...words], env);
   child.stdout.pipe(process.stdout);
-  child.stderr.pipe(process.stderr);
+  const banners = withoutBanners(child.stderr, process.stderr);
   child.stdin.on('error', () => {});
   let asked = false;
   const interrupt = () => {
@@ -105,6 +133,7 @@ export async function trainTogether(count, words, out) {
   const [code] = await once(child, 'close');
   process.off('SIGINT', interrupt).off('SIGTERM', end);
   if (told.includes(code)) return { exitCode: code };
+  process.stderr.write(banners.join(''));
   const why = code === null ? 'mpirun was killed' : `exit status ${code}`;
   return {
     problem: `A process of the training ended before it was done (${why})`,

@@ -24,6 +24,8 @@ export async function bundleForBrowsers(root) {
     target: 'es2022',
     chunkNames: '[name]-[hash]',
     legalComments: 'none',
+    // Of what else Node.js lacks, no error would say where this belongs.
+    banner: { js: browsersAlone },
     define: { 'process.emitWarning': 'console.warn' },
     metafile: true,
     plugins: [forBrowsers(root, web)],
@@ -40,6 +42,11 @@ export async function bundleForBrowsers(root) {
   writeFileSync(path.join(folder, 'package.json'), '{ "type": "module" }\n');
   writeFileSync(path.join(folder, 'index.d.ts'), "export * from '../packages/web/src/index.js';\n");
 }
+
+/** What each file begins with: the first that is loaded in Node.js says what to import instead. */
+const browsersAlone =
+  'if (globalThis.process?.versions?.node && !globalThis.window) throw new Error(' +
+  `"tarflow/web is for browsers. In Node.js, import what you need from 'tarflow'.");`;
 
 /** Modules of the library that stand for another one in a browser, and that one. */
 const replaced = {

@@ -1,9 +1,11 @@
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import { Argument, InvalidArgumentError, Option } from 'commander';
 import { UserError } from '../core/errors.js';
 import { FileUnwritable } from '../core/files.js';
+import type { ImageSize } from '../data/source.js';
 import { checkpointFile } from '../training/checkpoint.js';
 
 function numberReader(what: string, fits: (value: number) => boolean): (text: string) => number {
@@ -16,6 +18,15 @@ function numberReader(what: string, fits: (value: number) => boolean): (text: st
 
 /** For commander: reads a number. */
 export const number = numberReader('a number', Number.isFinite);
+
+/** For commander: reads a number above 0. */
+export const positive = numberReader('a number above 0', (value) => value > 0 && value < Infinity);
+
+/** For commander: reads a number of at least 0. */
+export const atLeast0 = numberReader(
+  'a number of at least 0',
+  (value) => value >= 0 && value < Infinity,
+);
 
 /** For commander: reads a whole number. */
 export const wholeNumber = numberReader('a whole number', Number.isSafeInteger);
@@ -107,9 +118,38 @@ export async function checkTensorFile(file: string): Promise<void> {
   await checkWritable(file);
 }
 
-/** A number of things in words: “1 image”, “2 images”. */
-export function counted(number: number, thing: string): string {
-  return `${number} ${thing}${number === 1 ? '' : 's'}`;
+/**
+ * Checks that images fit in the memory of this machine: their parts, and the whole that is joined of them.
+ * @throws UserError that says what they would take
+ */
+export function checkMemory(images: number, { channels, height, width }: ImageSize): void {
+  const [takes, there] = [8 * images * channels * height * width, os.totalmem()];
+  if (takes <= there) return;
+  const inGb = (bytes: number) => `${Math.ceil(bytes / 1e9).toLocaleString('en-US')} GB`;
+  throw new UserError(
+    `${images.toLocaleString('en-US')} images of ${channels}×${height}×${width} take ${inGb(takes)} of ` +
+      `memory, and this machine has ${inGb(there)}`,
+    'Ask for fewer at once; samples are drawn in parts by `tarflow sample --part`',
+  );
+}
+
+/** An option as it is typed, by its name among the values of a command. */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/**
+ * Checks that no option came that would do nothing.
+ *
+ * @param unused why they would, e.g. `without --denoise`; false where they are used
+ * @throws UserError that names the first one that came
+ */
+export function checkUsed(options: object, unused: string | false): void {
+  const came = Object.entries(options).find(([, value]) => value !== undefined && value !== false);
+  if (unused === false || !came) return;
+  const flag = flagOf(came[0]);
+  const add = unused.startsWith('without') ? 'Add it, or leave' : 'Leave';
+  throw new UserError(`${flag} came ${unused}`, `${add} ${flag} out`);
 }
 
 /** Words as a shell takes them: quoted where they hold more than plain characters. */

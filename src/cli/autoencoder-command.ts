@@ -1,15 +1,16 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import type { tf } from '../core/tf.js';
 import { type AutoencoderQuality, autoencoderQuality } from '../evaluation/autoencoder-quality.js';
 import { featureNetworkNames, openFeatureNetwork } from '../evaluation/named-network.js';
 import { ability } from '../flow/model.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import { denoise } from '../sampling/denoise.js';
-import { checkpointArgument, counted, number, wholeNumber } from './arguments.js';
+import { checkpointArgument, checkUsed, number, wholeNumber } from './arguments.js';
 import { defineCommand, loadModel, type Outcome, withModel, withProgress } from './command.js';
 import {
   addMeasuredOptions,
   checkLatentsOf,
+  checkReasonUsed,
   dataName,
   givenScale,
   type MeasuredOptions,
@@ -65,10 +66,11 @@ Examples:
 async function run(checkpoint: string, options: AutoencoderOptions): Promise<Outcome> {
   const { noise, seed, denoise: denoiser } = options;
   if (!(noise >= 0)) throw new UserError(`--noise is ${noise}`, 'Expected a number of at least 0');
-  if (denoiser !== undefined && noise === 0) {
-    throw new UserError('--denoise came without --noise', 'Give the noise that is taken away');
-  }
-  const asked = await givenScale(options.scale);
+  const { scale: scaleText, real, network: byNetwork } = options;
+  checkUsed({ denoise: denoiser, scale: scaleText }, noise === 0 && 'without --noise');
+  checkUsed({ real }, byNetwork === 'none' && 'with --network none');
+  checkReasonUsed(options, options.split);
+  const asked = await givenScale(scaleText);
   return withModel(checkpoint, async ({ model, own }) => {
     const scale = asked ?? ability(model.family, 'autoencoder').scale(model.config);
     if (noise > 0 && scale === undefined) {

@@ -1,11 +1,16 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import type { DataSource } from '../data/index.js';
 import { datasetBitsPerDimension, meansByClass } from '../evaluation/bits-per-dimension.js';
 import { ability } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
-import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
+import { checkpointArgument, count, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
-import { addMeasuredOptions, type MeasuredOptions, measuredSplit } from './data-options.js';
+import {
+  addMeasuredOptions,
+  checkReasonUsed,
+  type MeasuredOptions,
+  measuredSplit,
+} from './data-options.js';
 
 interface BpdOptions extends MeasuredOptions {
   draws: number;
@@ -35,6 +40,7 @@ Examples:
 });
 
 function run(checkpoint: string, options: BpdOptions): Promise<Outcome> {
+  checkReasonUsed(options, options.split);
   return withModel(checkpoint, async ({ model, engine }) => {
     ability(model.family, 'flow');
     if (options.data === undefined && model.details.latents) {

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import type { FeatureMoments, FeatureRows } from '../evaluation/feature-statistics.js';
 import { featureStatistics } from '../evaluation/feature-statistics.js';
 import { frechetDistance } from '../evaluation/frechet-distance.js';
@@ -106,7 +106,7 @@ export const least = { moments: 2, images: 4, real: 6 };
 export function checkEnough(name: string, images: number, needed: number): void {
   if (images >= needed) return;
   throw new UserError(
-    `Of ${name} ${images} ${images === 1 ? 'image is' : 'images are'} compared`,
+    `${counted(images, 'image')} of ${name} ${images === 1 ? 'is' : 'are'} compared`,
     needed > least.moments
       ? `Expected at least ${needed}, or at least ${least.moments} with --frechet-only`
       : `Expected at least ${needed}`,
@@ -116,7 +116,7 @@ export function checkEnough(name: string, images: number, needed: number): void 
 export function checkFloor(floor: ImageSet | undefined, images: number): void {
   if (!floor || floor.length >= images) return;
   throw new UserError(
-    `${floor.name} has ${floor.length} images for a floor of ${images}`,
+    `${floor.name} has ${counted(floor.length, 'image')} for a floor of ${images}`,
     `Take more of them, or give --count ${floor.length}`,
   );
 }

@@ -1,12 +1,12 @@
 import * as path from 'node:path';
 import { compressImages } from '../compression/compressed-images.js';
 import { pictureFileBytes } from '../compression/picture-file.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { readBytes, writeAtomically } from '../core/files.js';
 import { decodedImage, measuredImage } from '../data/encoded/image-file.js';
 import type { ImageSize } from '../data/source.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
-import { checkpointArgument, checkWritable, count, counted } from './arguments.js';
+import { checkpointArgument, checkWritable, count } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import { conditionsInTurn } from './condition-options.js';
 

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Conditioned } from '../conditions/context.js';
 import { classOf } from '../conditions/labels.js';
 import { openTextEncoder, textEncoderNames } from '../conditions/text/named-encoder.js';
@@ -9,7 +9,7 @@ import type { LoadedModel } from '../models/load-checkpoint.js';
 import type { CaptionEncoder } from '../pretrained/caption-encoder.js';
 import { checkGuidance, idleGuidance, readingBlocks } from '../sampling/check-guidance.js';
 import type { Guidance } from '../sampling/guidance.js';
-import { number, wholeNumbers } from './arguments.js';
+import { atLeast0, checkUsed, positive, wholeNumbers } from './arguments.js';
 
 /** What the options of {@link addConditionOptions} give. */
 export interface ConditionOptions {
@@ -151,11 +151,21 @@ export interface GuidanceOptions extends Omit<Guidance, 'weight'> {
 /** Adds the options that make a {@link Guidance}. */
 export function addGuidanceOptions(command: Command): Command {
   return command
-    .option('--guidance <weight>', 'guidance weight w, 0 for none', number, 0)
-    .option('--rule <rule>', 'guidance: linear, or the product of Gaussians (default: linear)')
-    .option('--temperature <tau>', 'guidance: attention temperature of the weaker model', number)
+    .option('--guidance <weight>', 'guidance weight w, 0 for none', atLeast0, 0)
+    .addOption(
+      new Option(
+        '--rule <rule>',
+        'guidance: linear, or the product of Gaussians (default: linear)',
+      ).choices(['linear', 'product']),
+    )
+    .option('--temperature <tau>', 'guidance: attention temperature of the weaker model', positive)
     .option('--annealed', 'guidance: let the weight grow along the tokens')
-    .option('--on <ab>', 'guidance: on the log-scale a, the shift b, or both (default: ab)')
+    .addOption(
+      new Option(
+        '--on <ab>',
+        'guidance: on the log-scale a, the shift b, or both (default: ab)',
+      ).choices(['a', 'b', 'ab']),
+    )
     .option('--blocks <list>', 'guidance: only these blocks, e.g. 0,1', wholeNumbers);
 }
 
@@ -171,17 +181,11 @@ export function guidanceOf(
   options: GuidanceOptions,
 ): Guidance | undefined {
   const { guidance: weight, rule, temperature, annealed, on, blocks } = options;
-  const details = Object.entries({ rule, temperature, annealed, on, blocks }).filter(
-    ([, value]) => value !== undefined,
-  );
-  if (weight === 0) {
-    if (details[0] === undefined) return undefined;
-    throw new UserError(
-      `--${details[0][0]} came without guidance`,
-      'Add --guidance with a weight above 0, or leave it out',
-    );
-  }
-  const guidance: Guidance = { weight, ...Object.fromEntries(details) };
+  const details = { rule, temperature, annealed, on, blocks };
+  checkUsed(details, weight === 0 && 'without --guidance above 0');
+  if (weight === 0) return undefined;
+  const came = Object.entries(details).filter(([, value]) => value !== undefined);
+  const guidance: Guidance = { weight, ...Object.fromEntries(came) };
   const stack = blocksOf(flow);
   checkGuidance(stack, guidance);
   const idle = idleGuidance(stack, guidance, (label ?? text) !== undefined);

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { Option } from 'commander';
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
-import { UserError } from '../core/errors.js';
+import { counted } from '../core/errors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
 import { openTensorFile } from '../formats/tensor-file.js';
 import { unwrapped } from '../models/unwrapped.js';
 import { checkpointFile } from '../training/checkpoint.js';
-import { checkTensorFile, count, names, number } from './arguments.js';
+import { checkTensorFile, checkUsed, count, names, number } from './arguments.js';
 import { defineCommand, type Outcome } from './command.js';
 import { type ConvertedOptions, converted, floatDtypes } from './converted-file.js';
 
@@ -64,9 +64,9 @@ Examples:
 });
 
 async function run(from: string, to: string, options: ConvertOptions): Promise<Outcome> {
-  if (options.entries !== undefined && options.emptyText === undefined) {
-    throw new UserError('--entries came without --empty-text', 'Add it, or leave --entries out');
-  }
+  const { entries, emptyText } = options;
+  checkUsed({ entries }, emptyText === undefined && 'without --empty-text');
+  checkUsed({ emptyText }, options.to !== undefined && 'with --to pth-names');
   await checkTensorFile(to);
   const opened = await openTensorFile(checkpointFile(from));
   try {
@@ -76,7 +76,7 @@ async function run(from: string, to: string, options: ConvertOptions): Promise<O
     const { size: bytes } = await stat(to);
     return {
       json: { from, to, tensors: written, bytes },
-      text: `${to}: ${written} tensors, ${(bytes / 1e6).toFixed(1)} MB`,
+      text: `${to}: ${counted(written, 'tensor')}, ${(bytes / 1e6).toFixed(1)} MB`,
     };
   } finally {
     await opened.close();

@@ -1,7 +1,7 @@
 import { type Conditioned, emptyCaption } from '../conditions/context.js';
 import { openTextEncoder } from '../conditions/text/named-encoder.js';
 import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { ability, type Family } from '../flow/model.js';
 import type { HostData, HostDtype, TensorSource } from '../formats/safetensors.js';
 import { Overflow } from '../formats/safetensors-errors.js';
@@ -62,7 +62,7 @@ function described(
   const { family, config, details } = descriptionOf(file, options);
   if (classes !== undefined && classes.length !== config.classes) {
     throw new UserError(
-      `${classes.length} class names came for a model of ${config.classes} classes (--classes)`,
+      `${counted(classes.length, 'class name')} came for a model of ${config.classes} classes (--classes)`,
       config.classes > 0 ? 'Give a name for each, in their order' : 'Leave --classes out',
     );
   }

@@ -20,7 +20,7 @@ import { earlierReadingsText, openTestSplit, testReadings } from '../evaluation/
 import { checkImageSize } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { titleOfCheckpoint } from '../training/checkpoint.js';
-import { count } from './arguments.js';
+import { checkUsed, count } from './arguments.js';
 
 /** All that names a data set. */
 const datasets = () => [...datasetNames, ...datasetForms];
@@ -78,6 +78,17 @@ export function addMeasuredOptions(command: Command): Command {
     .option('--reason <text>', 'why the test split is read, which is for final figures only')
     .addOption(ledgerOption())
     .option('--count <n>', 'only the first images (default: all)', count);
+}
+
+/**
+ * Checks that a reason and a ledger came for a test split alone.
+ * @throws UserError where they came, and no split is the test one
+ */
+export function checkReasonUsed(
+  { reason, ledger }: Pick<MeasuredOptions, 'reason' | 'ledger'>,
+  ...splits: string[]
+): void {
+  checkUsed({ reason, ledger }, !splits.includes('test') && 'without a test split');
 }
 
 /** Images to measure a model on. */

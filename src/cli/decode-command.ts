@@ -1,9 +1,8 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { ability } from '../flow/model.js';
 import { fileDigest } from '../formats/tensor-file.js';
 import { decode as decodeLatents } from '../sampling/autoencode.js';
-import { counted } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import { givenScale, scaleForms } from './data-options.js';
 import { checkImagesWritable, outForms, readLatents, writeImages } from './image-files.js';

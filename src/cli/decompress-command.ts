@@ -3,12 +3,12 @@ import * as path from 'node:path';
 import { decompressImages } from '../compression/compressed-images.js';
 import { readPictureFile } from '../compression/picture-file.js';
 import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 import { toUnitRange } from '../data/index.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { checkpointFile } from '../training/checkpoint.js';
-import { checkWritable, counted } from './arguments.js';
+import { checkWritable } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import { writeImages } from './image-files.js';
 

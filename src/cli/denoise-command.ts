@@ -1,7 +1,7 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { ability } from '../flow/model.js';
-import { checkpointArgument, counted, number } from './arguments.js';
+import { checkpointArgument, number } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel } from './command.js';
 import {
   addConditionOptions,

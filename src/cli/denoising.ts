@@ -3,6 +3,7 @@ import { tf, tidy } from '../core/tf.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { denoise } from '../sampling/denoise.js';
 import type { CheckpointDetails } from '../training/checkpoint.js';
+import { checkUsed } from './arguments.js';
 import { withProgress } from './command.js';
 import type { ConditionsInTurn } from './condition-options.js';
 
@@ -47,10 +48,8 @@ export function denoisingOf(
   checkpoint: string,
   { denoise, sigma: given }: { denoise?: number | true; sigma?: number },
 ): { sigma: number; multiplier: number } | undefined {
-  if (denoise === undefined) {
-    if (given === undefined) return undefined;
-    throw new UserError('--sigma came without --denoise', 'Add it, or leave --sigma out');
-  }
+  checkUsed({ sigma: given }, denoise === undefined && 'without --denoise');
+  if (denoise === undefined) return undefined;
   if (given !== undefined) checkSigma(checkpoint, flow.details, given);
   const sigma = given ?? trainingSigma(flow, checkpoint, 'give --sigma, or leave --denoise out');
   return { sigma, multiplier: denoise === true ? 1 : denoise };

@@ -1,5 +1,6 @@
+import { counted } from '../core/errors.js';
 import { featureNetworkNames } from '../evaluation/named-network.js';
-import { count, wholeNumber } from './arguments.js';
+import { checkUsed, count, wholeNumber } from './arguments.js';
 import { defineCommand } from './command.js';
 import {
   type DistanceOptions,
@@ -80,9 +81,14 @@ Examples:
   $ tarflow distance pictures/ imagenet_64_fid_stats.pth --network inception-v3:imagenet_64_fid_stats.pth
   $ tarflow distance samples.safetensors imagenet:data/imagenet/train+validation --count 50000`,
   async run(images: string, real: string, options: DistanceOptions) {
+    const { count, floor, size, errors, frechetOnly } = options;
+    checkUsed({ count, floor, size, errors, frechetOnly }, options.part ? 'with --part' : false);
     if (options.part) {
       const kept = await keepFeatures(images, options.part, options.network);
-      return { json: kept, text: `Features of ${kept.images} images of ${kept.file} are kept` };
+      return {
+        json: kept,
+        text: `Features of ${counted(kept.images, 'image')} of ${kept.file} are kept`,
+      };
     }
     const { outcome, names } = await distanceOutcome(images, real, options);
     return { json: outcome, text: distanceText(outcome, names) };

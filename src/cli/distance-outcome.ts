@@ -4,6 +4,7 @@ import { openFeatureNetwork } from '../evaluation/named-network.js';
 import { isStatisticsFile, readStatistics } from '../evaluation/statistics-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import type { Part } from '../sampling/parts.js';
+import { tableText } from '../show/table.js';
 import { withOwned } from './command.js';
 import {
   type Comparison,
@@ -133,30 +134,23 @@ export function distanceText(
   const { network, realImages, floor, unavailable } = outcome;
   const known = realImages ?? 'an unknown number of';
   const about = `(${network}, n = ${outcome.images} and ${realImages ?? 'unknown'})`;
-  const columns = [outcome, ...(floor ? [floor] : [])];
-  const rows: [string, string[]][] = [];
-  const add = (title: string, text: (one: Comparison) => string | undefined): void => {
-    const texts = columns.flatMap((one) => text(one) ?? []);
-    if (texts.length > 0) rows.push([`${title} ${about}`, texts]);
+  const row = (title: string, text: (one: Comparison) => string | undefined): object[] => {
+    const [images, ofFloor] = [outcome, floor].map((one) => one && text(one));
+    const figure = `${title} ${about}`;
+    return images === undefined ? [] : [{ figure, images, ...(floor && { floor: ofFloor }) }];
   };
-  add(names.frechet, ({ frechet, frechetError: error }) =>
-    error === undefined ? frechet.toFixed(3) : `${frechet.toFixed(3)} ± ${error.toFixed(3)}`,
-  );
-  add(names.kernel, ({ kernel }) => kernel && kernelText(kernel));
-  for (const measure of ['precision', 'recall', 'density', 'coverage'] as const) {
-    add(measure, (one) => one[measure]?.toFixed(3));
-  }
-  const width = Math.max(...rows.map(([title]) => title.length));
-  const line = (title: string, texts: string[]): string =>
-    [title.padEnd(width), ...texts.map((text) => text.padStart(20))].join('');
-  return [
-    `${network}, ${outcome.images} images against ${known} real ones`,
-    ...(floor ? [line('', ['images', 'floor'])] : []),
-    ...rows.map(([title, texts]) => line(title, texts)),
-    ...(unavailable
-      ? [`${outcome.real} holds no images: ${unavailable.join(', ')} are unavailable`]
-      : []),
-  ].join('\n');
+  const rows = [
+    ...row(names.frechet, ({ frechet, frechetError: error }) =>
+      error === undefined ? frechet.toFixed(3) : `${frechet.toFixed(3)} ± ${error.toFixed(3)}`,
+    ),
+    ...row(names.kernel, ({ kernel }) => kernel && kernelText(kernel)),
+    ...(['precision', 'recall', 'density', 'coverage'] as const).flatMap((measure) =>
+      row(measure, (one) => one[measure]?.toFixed(3)),
+    ),
+  ];
+  const caption = `${network}, ${outcome.images} images against ${known} real ones`;
+  const lacking = `${outcome.real} holds no images: ${unavailable?.join(', ')} are unavailable`;
+  return [tableText(rows, { caption }), ...(unavailable ? [lacking] : [])].join('\n');
 }
 
 function kernelText({ mean, deviation }: Required<Comparison>['kernel']): string {

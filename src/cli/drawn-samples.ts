@@ -1,10 +1,11 @@
 import type { ExecutionOptions } from '../core/engine.js';
+import { counted } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { blocksOf, farthestPixel } from '../flow/model.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { sample } from '../sampling/sample.js';
 import { addShortfalls, noShortfalls, type Shortfalls } from '../sampling/solvers/solve-block.js';
-import { counted } from './arguments.js';
+import { checkMemory } from './arguments.js';
 import { type Own, stopwatch, withProgress } from './command.js';
 import {
   type ConditionOptions,
@@ -42,6 +43,7 @@ export async function drawnSamples(
   own: Own,
 ) {
   const { count, from, seed, plan, priorTemperature, mode, precision, textEncoder } = options;
+  checkMemory(count, flow.config.image);
   const conditions = await conditionsInTurn(flow, checkpoint, options, count, from);
   const { label, text } = conditions;
   own(text);

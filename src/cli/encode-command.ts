@@ -1,8 +1,9 @@
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
+import { counted } from '../core/errors.js';
 import { openDataset, type Split } from '../data/index.js';
 import { ability } from '../flow/model.js';
 import { fileDigest } from '../formats/tensor-file.js';
-import { checkpointArgument, checkTensorFile, count, counted, wholeNumber } from './arguments.js';
+import { checkpointArgument, checkTensorFile, count, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel } from './command.js';
 import { addDataOptions, dataName, givenScale, scaleForms } from './data-options.js';
 import { addStates, captionsOf, encodeToFile, splitScale, usualEntries } from './encode-to-file.js';

@@ -14,6 +14,7 @@ import {
   encodedWhileWritten,
 } from '../sampling/encode-dataset.js';
 import { untilInterrupted } from '../show/interrupt.js';
+import { checkUsed } from './arguments.js';
 import { withProgress } from './command.js';
 
 /** Enough for the names of all emoji, in word pieces. */
@@ -87,10 +88,8 @@ export async function captionsOf(
   captioned: boolean,
   name: string,
 ): Promise<Captions | undefined> {
-  if (asked === undefined) {
-    if (given === undefined) return undefined;
-    throw new UserError('--entries came without --text-encoder', 'Add it, or leave --entries out');
-  }
+  checkUsed({ entries: given }, asked === undefined && 'without --text-encoder');
+  if (asked === undefined) return undefined;
   if (!captioned) {
     throw new UserError(
       `${name} has no captions`,

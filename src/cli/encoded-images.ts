@@ -1,6 +1,7 @@
 import { UserError } from '../core/errors.js';
 import type { DataSource } from '../data/index.js';
 import type { EncodedImage } from '../sampling/encode-dataset.js';
+import { checkUsed } from './arguments.js';
 
 /** Images that are read together for their captions. */
 const batchSize = 256;
@@ -57,12 +58,7 @@ export async function imagesToEncode(
   data: DataSource,
   { count = data.length, except, mirror, mirrorExcept }: Choice,
 ): Promise<EncodedImage[]> {
-  if (mirrorExcept && !mirror) {
-    throw new UserError(
-      '--mirror-except came without --mirror',
-      'Add --mirror, or leave --mirror-except out',
-    );
-  }
+  checkUsed({ mirrorExcept }, !mirror && 'without --mirror');
   const length = Math.min(count, data.length);
   const all = Array.from({ length }, (_, index) => index);
   const words = except || mirrorExcept ? await wordsOf(data, all) : [];

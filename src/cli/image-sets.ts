@@ -18,7 +18,7 @@ import { featuresOf, keptStatistics } from '../evaluation/image-features.js';
 import { withTensorFile } from '../formats/tensor-file.js';
 import { readDescription } from '../models/load-checkpoint.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
-import { checkpointFile, checkpointName } from '../training/checkpoint.js';
+import { checkpointName } from '../training/checkpoint.js';
 import { withProgress } from './command.js';
 import { dataName } from './data-options.js';
 import { isFolder, readImageTensor, readLatents, tensorName } from './image-files.js';
@@ -88,7 +88,8 @@ export async function openImageSet(text: string, sizes: ImageSetSizes = {}): Pro
 async function ofRun(text: string): Promise<ImageSet | undefined> {
   const { dir, base } = path.parse(text);
   const asked = splits.find((split) => split === base);
-  const file = checkpointFile(asked === undefined ? text : dir);
+  const place = asked === undefined ? text : dir;
+  const file = isFolder(place) ? path.join(place, checkpointName) : place;
   if (path.basename(file) !== checkpointName || !existsSync(file)) return undefined;
   const { config, details } = await withTensorFile(file, async (open) => readDescription(open));
   const split = asked ?? 'train';

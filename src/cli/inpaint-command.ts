@@ -1,7 +1,8 @@
 import * as path from 'node:path';
+import { counted } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { inpaint as drawIn } from '../sampling/inpaint.js';
-import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
+import { checkMemory, checkpointArgument, count, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel, withProgress } from './command.js';
 import {
   checkImagesWritable,
@@ -28,13 +29,17 @@ export const inpaint = defineCommand({
     command
       .addArgument(checkpointArgument())
       .argument('<image>', "a picture of the model's size, or a .safetensors file of one image")
-      .requiredOption('--mask <file>', 'a picture of that size: what is to be drawn is white')
+      .requiredOption(
+        '--mask <file>',
+        'a picture of that size: what is to be drawn is white; see below',
+      )
       .requiredOption('--out <path>', outForms)
       .option('--label <label>', 'what the image shows, class number or name (default: none)')
       .option('--count <n>', 'how many pictures, each by a chain of its own', count, 4)
       .option('--steps <n>', 'proposals of a chain to adapt, and as many after that', count, 40)
       .option('--seed <n>', 'same seed, same pictures', wholeNumber, 0),
   help: `\
+A pixel is drawn where the mask, in grey, is 128 of 255 or lighter; what is transparent counts as white.
 Known pixels stay as they are. Where the mask comes last in the order in which every block reads, pictures
 are exact draws. Otherwise what is masked is drawn by Hamiltonian Monte Carlo on log p(image), which begins
 with samples of the model that are like what is known; the share of proposals accepted is told, and about
@@ -53,6 +58,7 @@ async function run(checkpoint: string, file: string, options: InpaintOptions): P
   await checkImagesWritable(out);
   return withModel(checkpoint, async (loaded) => {
     const { model, engine, own } = loaded;
+    checkMemory(pictures, model.config.image);
     const { images: image, sigma } = await imagesToEdit(loaded, checkpoint, [file], out);
     const maskSize = { ...model.config.image, channels: 1 };
     const mask = own((await readImages([maskFile], maskSize)).images);

@@ -1,14 +1,14 @@
 import { classOf } from '../conditions/labels.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { interpolate as between, type EditOptions, editLatents } from '../sampling/interpolate.js';
-import { checkpointArgument, count, counted, wholeNumber } from './arguments.js';
+import { checkMemory, checkpointArgument, checkUsed, count, wholeNumber } from './arguments.js';
 import { defineCommand, type Outcome, stopwatch, withModel } from './command.js';
 import { checkImagesWritable, imagesToEdit, outForms, writeImages } from './image-files.js';
 
 interface InterpolateOptions {
   out: string;
-  images: number;
+  images?: number;
   label?: string;
   to?: string;
   seed: number;
@@ -23,7 +23,7 @@ export const interpolate = defineCommand({
       .addArgument(checkpointArgument())
       .argument('<pictures...>', "of the model's size, or .safetensors files")
       .requiredOption('--out <path>', outForms)
-      .option('--images <n>', 'how many from end to end', count, 8)
+      .option('--images <n>', 'how many from end to end (default: 8)', count)
       .option('--label <label>', 'what the pictures show, class number or name (default: none)')
       .option('--to <labels>', 'draw each with its own noise as these classes, commas between them')
       .option('--seed <n>', 'of the noise of the training, which pictures get', wholeNumber, 0),
@@ -41,8 +41,10 @@ Examples:
 async function run(
   checkpoint: string,
   files: string[],
-  { out, images: count, label: shown, to, seed }: InterpolateOptions,
+  { out, images: asked, label: shown, to, seed }: InterpolateOptions,
 ): Promise<Outcome> {
+  checkUsed({ images: asked }, to !== undefined && 'with --to');
+  const count = asked ?? 8;
   await checkImagesWritable(out);
   if (to === undefined && files.length !== 2) {
     const problem = `${counted(files.length, 'picture')} came`;
@@ -50,6 +52,7 @@ async function run(
   }
   return withModel(checkpoint, async (loaded) => {
     const { model, engine, own } = loaded;
+    checkMemory(count, model.config.image);
     const { images, sigma } = await imagesToEdit(loaded, checkpoint, files, out);
     const labelOf = (name: string) => classOf(name.trim(), model.config, model.details.classNames);
     const label = shown === undefined ? undefined : labelOf(shown);

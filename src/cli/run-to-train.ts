@@ -1,6 +1,6 @@
 import * as path from 'node:path';
 import type { Conditioned } from '../conditions/context.js';
-import { openTextEncoder } from '../conditions/text/named-encoder.js';
+import { openTextEncoder, textEncoderLoader } from '../conditions/text/named-encoder.js';
 import { UserError } from '../core/errors.js';
 import {
   type DataSource,
@@ -50,7 +50,11 @@ export interface RunToTrain {
   named: NamedData;
   /** What the folder says of a run that goes on. */
   recorded: RunDescription | undefined;
+  /** What it begins with, where not with fresh parameters. */
+  begun: StartingConfig | undefined;
 }
+
+type StartingConfig = Awaited<ReturnType<typeof readStartingConfig>>;
 
 /**
  * Where a run goes: as asked, or into `runs`, under the name of its data.
@@ -78,13 +82,14 @@ export function runFolderOf(
 
 /**
  * What the options ask to be trained, or what the folder records of a run that goes on. Where they name data
- * alone, an experiment is chosen; what of pictures is not as they are is said.
+ * alone, an experiment is chosen; what of pictures is not as they are is said. Folder, beginning and values
+ * are checked before pictures are looked at or steps timed.
  *
  * @throws UserError for an experiment or a value that is none, for a folder without a run that could go
- *   on, and for data of which nothing says where they lie
+ *   on, or where none can begin, and for data of which nothing says where they lie
  */
 export async function runToTrain(options: RunOptions): Promise<RunToTrain> {
-  const { experiment: asked, out, resume, set, data, minutes } = options;
+  const { experiment: asked, out, resume, set, data, minutes, from } = options;
   const recorded = resume ? await new RunFolder(out).described() : undefined;
   if (minutes !== undefined && (asked !== undefined || recorded)) {
     throw new UserError(
@@ -92,29 +97,41 @@ export async function runToTrain(options: RunOptions): Promise<RunToTrain> {
       'Leave it out, or set the number of steps (--set steps=NUMBER)',
     );
   }
+  await checkWritable(path.join(out, 'run.json'));
+  if (!resume) await new RunFolder(out).checkFree();
+  const begun = from === undefined ? undefined : await readStartingConfig(from);
   const goesOn = asked === undefined ? recorded : undefined;
-  const begun = goesOn
+  const known = goesOn
     ? recordedExperiment(goesOn, out)
     : asked === undefined
       ? await chosen(options)
       : asked.endsWith('.json')
         ? await readExperiment(asked)
         : findExperiment(asked);
-  const experiment = withOverrides(begun, set);
+  const experiment = checkedExperiment(known, set);
   if (!resume && data !== undefined) {
     const survey = await surveyOf(data);
     if (survey) console.error(`${data}: ${survey.text(experiment.config.image)}.`);
   }
   const name = goesOn ? goesOn.experiment : experiment.name;
-  return { experiment, name, named: namedDataOf(options, experiment, recorded), recorded };
+  return { experiment, name, named: namedDataOf(options, experiment, recorded), recorded, begun };
+}
+
+/** An experiment with its replaced values, which fit. */
+function checkedExperiment(known: Experiment, set: readonly string[]): Experiment {
+  const experiment = withOverrides(known, set);
+  const { config, settings } = experiment;
+  familyOf(config.kind).check(config);
+  checkSettings(settings);
+  return experiment;
 }
 
 /** An experiment for the data alone. */
-async function chosen({ data = '', minutes, out }: RunOptions): Promise<Experiment> {
-  await checkWritable(path.join(out, 'run.json'));
-  await new RunFolder(out).checkFree();
-  const timeOf = (config: ModelConfig, settings: TrainingSettings) =>
-    stepSeconds({ config, settings });
+async function chosen({ data = '', minutes, set }: RunOptions): Promise<Experiment> {
+  const timeOf = (config: ModelConfig, settings: TrainingSettings) => {
+    checkedExperiment({ name: data, description: '', dataset: data, config, settings }, set);
+    return stepSeconds({ config, settings });
+  };
   const { experiment, because } = await experimentFor(data, { minutes, timeOf });
   console.error(`Chosen: ${because}.`);
   return experiment;
@@ -157,15 +174,12 @@ function namedDataOf(
  * @param parallel present where several processes share each batch
  */
 export async function openRunData(
-  experiment: Experiment,
-  { data: dataset, fastDecode = false, textEncoder }: NamedData,
-  { out, resume, from }: RunOptions,
+  { experiment, named, begun }: RunToTrain,
+  { resume }: Pick<RunOptions, 'resume'>,
   parallel?: Share,
 ): Promise<[DataSource, DataSource]> {
   const { config, settings } = experiment;
-  const family = familyOf(config.kind);
-  family.check(config);
-  checkSettings(settings);
+  const { data: dataset, fastDecode = false, textEncoder } = named;
   const { text }: Conditioned = config;
   if (textEncoder !== undefined && !text) {
     throw new UserError(
@@ -173,22 +187,17 @@ export async function openRunData(
       'Leave it out, or set text.entries and text.width in a file of the experiment',
     );
   }
-  // Of several processes the first one has the folder.
-  if (!parallel || parallel.rank === 0) {
-    await checkWritable(path.join(out, 'run.json'));
-    if (!resume) await new RunFolder(out).checkFree();
-  }
-  if (from === undefined && !resume) checkAllTrained(experiment);
+  if (textEncoder !== undefined) textEncoderLoader(textEncoder);
+  if (!begun && !resume) checkAllTrained(experiment);
   // The states of captions that an encoder is to read come later.
   const without = <C extends ModelConfig>(whole: C): C =>
     textEncoder === undefined ? whole : { ...whole, text: undefined };
-  const begun = from === undefined ? undefined : await readStartingConfig(from);
   const [data, validation] = await Promise.all([
     openDataset(dataset, 'train', { image: config.image, fastDecode }),
     openDataset(dataset, 'validation', { image: config.image, fastDecode }),
   ]);
   await checkRun({
-    family,
+    family: familyOf(config.kind),
     config: without(config),
     settings,
     data,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import * as path from 'node:path';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { unlessDamaged } from '../formats/kept-file.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
@@ -11,7 +11,6 @@ import { strategyNames } from '../sampling/solvers/strategies.js';
 import {
   checkpointArgument,
   count,
-  counted,
   imageSize,
   modeOption,
   number,

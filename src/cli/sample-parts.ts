@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 import type { FeatureRows } from '../evaluation/feature-statistics.js';
 import { featuresOf } from '../evaluation/image-features.js';
@@ -11,7 +11,6 @@ import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { fileDigest, withTensorFile } from '../formats/tensor-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
 import type { Part } from '../sampling/parts.js';
-import { counted } from './arguments.js';
 import { withProgress } from './command.js';
 import { readImageTensor } from './image-files.js';
 

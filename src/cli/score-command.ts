@@ -16,7 +16,7 @@ import type { LoadedModel } from '../models/load-checkpoint.js';
 import { tableText } from '../show/table.js';
 import { checkpointArgument, checkWritable, count } from './arguments.js';
 import { defineCommand, loadModel, type Outcome, withModel, withProgress } from './command.js';
-import { dataName, ledgerOption, measuredSplit } from './data-options.js';
+import { checkReasonUsed, dataName, ledgerOption, measuredSplit } from './data-options.js';
 import { isFolder } from './image-files.js';
 import { type ScoredSet, saveScoreMaps } from './score-maps.js';
 
@@ -75,6 +75,8 @@ async function run(checkpoint: string, options: ScoreOptions): Promise<Outcome> 
     if (endings.split(' or ').includes(path.extname(file))) await checkWritable(file);
     else throw new UserError(`${file} came`, `Expected a name that ends in ${endings}`);
   }
+  const sets = [options.data ?? '', ...options.against, usual ?? ''];
+  checkReasonUsed(options, ...sets.map((set) => path.basename(set)));
   return withModel(checkpoint, async ({ model, engine, own }) => {
     ability(model.family, 'flow');
     const { noise = { kind: 'uniform' as const } } = model.details;

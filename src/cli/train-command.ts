@@ -1,18 +1,19 @@
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
 import { datasetForms, datasetNames } from '../data/index.js';
 import { knownExperiments } from '../training/experiment.js';
-import { count, modeOption, number } from './arguments.js';
+import { count, modeOption, positive } from './arguments.js';
 import { defineCommand } from './command.js';
 import { type TrainOptions, trainedRun } from './trained-run.js';
 import { experimentList, wrapped } from './training-report.js';
 
 interface TrainCommandOptions extends TrainOptions {
-  list: boolean;
+  list?: string | true;
 }
 
 /** Examples where experiments are known by name. */
 const named = `
   $ tarflow train --list
+  $ tarflow train --list fashion-mnist-density
   $ tarflow train --experiment fashion-mnist-density --out runs/density
   $ tarflow train --out runs/density --replan --set steps=20000
   $ tarflow train --experiment fashion-mnist-density --out runs/second --from runs/density \\
@@ -27,7 +28,7 @@ export const train = defineCommand({
   options: (command) =>
     command
       .option('--data <name>', 'images to train on, as folder:PATH; see below')
-      .option('--minutes <n>', 'how long a model is chosen to train without --experiment', number)
+      .option('--minutes <n>', 'how long a model is chosen to train without --experiment', positive)
       .option('--out <folder>', 'where the run goes (default: runs/NAME, as the data are called)')
       .option(
         '--experiment <name>',
@@ -45,7 +46,7 @@ export const train = defineCommand({
       .addOption(modeOption())
       .option('--examine', 'name where a loss or gradient begins that is not finite', false)
       .option('--processes <n>', 'share each batch among so many processes of this machine', count)
-      .option('--list', 'list the experiments with their values', false),
+      .option('--list [name]', 'list the experiments, or the values of one of them'),
   help: () => `\
 --data is one of
 ${wrapped([...datasetNames, ...datasetForms])}
@@ -84,5 +85,5 @@ Examples:
   $ tarflow train --data folder:mypics --processes 2
   $ tarflow train --experiment my-flow.json --out runs/mine${knownExperiments().length > 0 ? named : ''}`,
   run: async (options: TrainCommandOptions) =>
-    options.list ? experimentList() : trainedRun(options),
+    options.list === undefined ? trainedRun(options) : experimentList(options.list),
 });

@@ -1,13 +1,12 @@
 import { type Mode, type Processes, startedProcess } from '@tarflow/graph';
 import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 import { disposeModel } from '../flow/state-dict.js';
 import { readStartingPoint } from '../models/read-starting-point.js';
 import { familyOf } from '../models/registry.js';
 import { untilInterrupted } from '../show/interrupt.js';
 import { train } from '../training/train.js';
-import { counted } from './arguments.js';
 import type { Outcome } from './command.js';
 import {
   captioned,
@@ -48,8 +47,7 @@ export async function trainedRun(options: TrainOptions): Promise<Outcome> {
   if (options.data === undefined || resume) {
     // What is wrong is said once, before there are several who could say it.
     const asked = { ...options, out, resume };
-    const { experiment, named } = await runToTrain(asked);
-    await openRunData(experiment, named, asked, { rank: 0, size: count });
+    await openRunData(await runToTrain(asked), asked, { rank: 0, size: count });
   }
   return startProcesses(count, out);
 }
@@ -65,10 +63,11 @@ async function trainedHere(
   const out = runFolderOf(place, options, resume);
   const asked = { ...options, out, resume };
   const decide = () => runToTrain(asked);
-  const { experiment, name, named, recorded } = await (processes?.decided(decide) ?? decide());
+  const run = await (processes?.decided(decide) ?? decide());
+  const { experiment, name, named, recorded } = run;
   const { config, settings } = experiment;
   const family = familyOf(config.kind);
-  const opened = await alone(() => openRunData(experiment, named, asked, processes));
+  const opened = await alone(() => openRunData(run, asked, processes));
   if (!processes)
     await chooseTrainingThreads(experiment, mode ?? recorded?.mode, recorded?.threads);
   const engine = await startEngine();

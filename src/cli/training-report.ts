@@ -1,15 +1,16 @@
 import { existsSync } from 'node:fs';
 import type { Processes } from '@tarflow/graph';
 import type { EngineReport } from '../core/engine.js';
+import { counted } from '../core/errors.js';
 import { optionTexts } from '../models/experiments.js';
 import { familyOf } from '../models/registry.js';
 import { type Progress, startProgress } from '../show/progress.js';
 import { tableText, wordsInLines } from '../show/table.js';
-import { type Experiment, knownExperiments } from '../training/experiment.js';
+import { type Experiment, findExperiment, knownExperiments } from '../training/experiment.js';
 import type { StepRecord } from '../training/record.js';
 import { RunFolder } from '../training/run-folder.js';
 import type { TrainingResult, TrainingRun } from '../training/train.js';
-import { counted, shellWords } from './arguments.js';
+import { shellWords } from './arguments.js';
 import { exitCodes, type Outcome } from './command.js';
 
 /** A progress bar, which begins where the run does. */
@@ -131,8 +132,16 @@ function validationText(
     : `${text}, ${bitsPerDimension.toFixed(4)} bits per dimension`;
 }
 
-/** What `tarflow train --list` shows. */
-export function experimentList(): Outcome {
+/**
+ * What `tarflow train --list` shows: a line for each experiment, or the values of the one that is named.
+ * @throws UserError for a name that is none
+ */
+export function experimentList(asked: string | true): Outcome {
+  if (asked !== true) {
+    const experiment = findExperiment(asked);
+    const values = `Values of ${asked} (replace them with --set key=value):`;
+    return { json: experiment, text: `${values}\n${wrapped(optionTexts(experiment))}` };
+  }
   const experiments = knownExperiments();
   const rows = experiments.map(({ name, description, dataset, config }) => ({
     experiment: name,
@@ -140,15 +149,11 @@ export function experimentList(): Outcome {
     data: dataset,
     what: description,
   }));
-  const values = experiments.map(
-    (experiment) =>
-      `\nValues of ${experiment.name} (replace them with --set key=value):\n` +
-      wrapped(optionTexts(experiment)),
-  );
-  const none =
-    'None is known by name here. Name your pictures (--data folder:PATH), or a .json file.';
-  const table = rows.length > 0 ? tableText(rows) : none;
-  return { json: experiments, text: [table, ...values].join('\n') };
+  const text =
+    rows.length > 0
+      ? `${tableText(rows)}\n\nThe values of one: tarflow train --list NAME`
+      : 'None is known by name here. Name your pictures (--data folder:PATH), or a .json file.';
+  return { json: experiments, text };
 }
 
 /** Words in indented lines of at most 80 columns. */

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import type { tf } from '../core/tf.js';
 import { type Classes, classMixture, classOf, type Label, type NamedLabel } from './labels.js';
 
@@ -27,6 +27,8 @@ export function numbered<T extends NamedContext>(
   model: { config: Classes; details?: { classNames?: readonly string[] | undefined } | undefined },
   options: T,
 ): Numbered<T> {
+  checkGiven('The model', model, 'config');
+  checkGiven('What stands for options', options);
   const numberOf = (one: string | number) =>
     typeof one === 'string' ? classOf(one, model.config, model.details?.classNames) : one;
   const { label, ...rest } = options;

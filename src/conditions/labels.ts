@@ -1,4 +1,4 @@
-import { didYouMean, UserError } from '../core/errors.js';
+import { counted, didYouMean, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 
 /**
@@ -77,7 +77,10 @@ export function mixtureRows(label: Label, batch: number, config: Classes): Float
   const width = mixtureWidth(config);
   const labels = typeof label === 'number' ? new Array<number>(batch).fill(label) : label;
   if (labels.length !== batch) {
-    throw new UserError(`${labels.length} labels came for ${batch} samples`, 'Give one for each');
+    throw new UserError(
+      `${counted(labels.length, 'label')} came for ${counted(batch, 'sample')}`,
+      'Give one for each',
+    );
   }
   const rows = new Float32Array(batch * width);
   labels.forEach((value: number, sample: number) => {

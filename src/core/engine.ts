@@ -6,12 +6,12 @@ import {
   type Mode,
   nativeBackend,
   type Precision,
+  startWebGpu,
   withoutStderrLines,
 } from '@tarflow/graph';
 import { cacheFolder } from './cache-folder.js';
 import { UserError, unknownName } from './errors.js';
 import { tf } from './tf.js';
-import { startWebGpu } from './webgpu.js';
 
 /**
  * - `tensorflow`: TensorFlow's native C library, on the processor or a CUDA device

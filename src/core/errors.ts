@@ -45,6 +45,11 @@ export class Interruption extends UserError {
   }
 }
 
+/** A number of things in words: “1 image”, “2 images”. */
+export function counted(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`;
+}
+
 /**
  * Checks a number of things.
  *
@@ -54,6 +59,25 @@ export class Interruption extends UserError {
 export function checkCount(what: string, value: number | undefined): void {
   if (value !== undefined && Number.isInteger(value) && value >= 1) return;
   throw new UserError(`${what} is ${value}`, 'Expected a whole number above 0');
+}
+
+/**
+ * Checks an argument that no compiler looks at where the caller writes JavaScript.
+ *
+ * @param what to call it in the error, e.g. `The model`
+ * @param fields what it has to have
+ * @throws UserError that says what came: of a promise, that it has to be awaited
+ */
+export function checkGiven(what: string, value: unknown, ...fields: string[]): void {
+  if (value instanceof Object && fields.every((field) => field in value)) return;
+  if (value instanceof Promise) {
+    throw new UserError(`${what} is a promise`, 'Put await before the call that returns it');
+  }
+  const came = value instanceof Object ? value.constructor?.name : value;
+  throw new UserError(
+    `${what} is ${typeof value === 'string' ? `'${value}'` : came}`,
+    `Expected an object${fields.length > 0 ? ` with ${fields.join(' and ')}` : ''}`,
+  );
 }
 
 /**
@@ -86,7 +110,7 @@ export function nearestName(name: string, names: Iterable<string>): string | und
 export function unknownName(what: string, name: string, names: readonly string[]): UserError {
   return new UserError(
     `Unknown ${what} '${name}'`,
-    `${didYouMean(name, names)}Expected one of ${names.join(', ')}`,
+    `${didYouMean(`${name}`, names)}Expected one of ${names.join(', ')}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import { foldIn, permutation, type RandomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import type { ImageDataset } from './memory.js';
@@ -64,6 +64,7 @@ export function imagesTensor(
   data: DataSource,
   indices: ArrayLike<number>,
 ): tf.Tensor4D | Promise<tf.Tensor4D> {
+  checkGiven('The data set', data, 'read');
   return andThen(data.read(indices), batchTensor);
 }
 

@@ -1,5 +1,5 @@
 import { xlaIsAtHand } from '@tarflow/graph';
-import { checkCount } from '../core/errors.js';
+import { checkCount, checkGiven } from '../core/errors.js';
 import { foldIn, type RandomKey, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { type DataSource, labelBatch, pixelBatch } from '../data/index.js';
@@ -105,6 +105,8 @@ export async function datasetBitsPerDimension(
   const { batchSize = 128, seed = 0, draws = 1, useLabels = false, onProgress, signal } = options;
   checkCount('The number of draws', draws);
   checkCount('The batch size', batchSize);
+  checkGiven('The model', flow, 'config');
+  checkGiven('The data set', data, 'image', 'read');
   checkImageSize(flow.config, data.image, data.name);
   const count = Math.min(options.count ?? data.length, data.length);
   checkCount('The number of images', count);

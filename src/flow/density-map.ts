@@ -20,7 +20,7 @@ export function logProbMap(model: Model, x: tf.Tensor4D, context: NamedContext =
   return tidy(() => {
     const { family, config }: Model & { config: { background?: Background } } = model;
     const tokens = ability(family, 'tokens');
-    checkPixels(config, x);
+    checkPixels(model, x);
     const conditions = contextTensors(config, numbered(model, context), x.shape[0]);
     const { background } = config;
     // Cuts numbers that are no pixels.

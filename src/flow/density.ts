@@ -85,7 +85,7 @@ export interface LogProbOptions extends Pick<ExecutionOptions, 'mode'>, NamedCon
  * ```
  */
 export function logProb(flow: Model, x: tf.Tensor4D, options: LogProbOptions = {}): tf.Tensor1D {
-  checkPixels(flow.config, x);
+  checkPixels(flow, x);
   return overParts('logProb', flow, x, options, (traced, images, conditions) =>
     logProbOf(traced, ability(flow.family, 'flow').forward(traced, images, conditions)),
   );
@@ -118,7 +118,7 @@ export interface ScoreOptions extends ExecutionOptions, NamedContext {}
  * ```
  */
 export function score(flow: Model, x: tf.Tensor4D, options: ScoreOptions = {}): tf.Tensor4D {
-  checkPixels(flow.config, x);
+  checkPixels(flow, x);
   return scoreOf(flow, x, options);
 }
 
@@ -139,8 +139,8 @@ export function logProbAndScore(
   x: tf.Tensor4D,
   options: ScoreOptions = {},
 ): { logProb: tf.Tensor1D; score: tf.Tensor4D } {
+  checkImages(flow, x);
   const { forward } = ability(flow.family, 'flow');
-  checkImages(flow.config, x);
   const size = dimensions(flow.config);
   return tidy(() => {
     const both = overParts('logProbAndScore', flow, x, options, (traced, images, conditions) => {

@@ -28,8 +28,8 @@ import { ability, checkPixels, type ForwardResult, type Model } from './model.js
  */
 export function forward(model: Model, x: tf.Tensor4D, context: NamedContext = {}): ForwardResult {
   return tidy(() => {
+    checkPixels(model, x);
     const flow = ability(model.family, 'flow');
-    checkPixels(model.config, x);
     return flow.forward(
       model,
       x,

@@ -1,7 +1,7 @@
 import { isTracing, type TensorSpec } from '@tarflow/graph';
 import { z } from 'zod';
 import { isOnGpu } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import type { RandomKey } from '../core/random.js';
 import type { tf } from '../core/tf.js';
 import type { Leaves, Tree } from '../core/tree.js';
@@ -30,6 +30,7 @@ function wholeNumber(least: number, expected: string) {
 export interface ModelConfig {
   /** The family, as the registry names it. */
   kind: string;
+  /** Channels, height and width of the images in pixels, or of latents in places. */
   image: ImageSize;
   /** Number of classes; 0 makes the model unconditional. */
   classes: number;
@@ -277,6 +278,13 @@ export interface GenerateOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** For what a family with an ability is of use, in words. */
+const uses = {
+  flow: 'measure the density of images (bpd, score)',
+  prior: 'draw samples (sample)',
+  autoencoder: 'encode images and decode latents (encode, decode, autoencoder)',
+} as const;
+
 /** What a family may be able to do, and how an error calls it. */
 const abilities = {
   flow: 'density',
@@ -297,9 +305,18 @@ export function ability<C extends ModelConfig, P extends Tree, Name extends keyo
 ): NonNullable<Family<C, P>[Name]> {
   const found = family[name];
   if (found) return found;
-  throw new UserError(
+  throw lacking(family, name);
+}
+
+/** The error for what a family cannot do: it says what it can. */
+export function lacking(
+  family: object & { kind: string },
+  name: keyof typeof abilities,
+): UserError {
+  const can = Object.entries(uses).flatMap(([one, use]) => (one in family ? [use] : []));
+  return new UserError(
     `A model of kind '${family.kind}' has no ${abilities[name]}`,
-    'Choose a model of another kind',
+    `${can.length > 0 ? `It can ${can.join(', and ')}; else choose` : 'Choose'} a model of another kind`,
   );
 }
 
@@ -320,8 +337,10 @@ export function dimensions({ image }: { image: ImageSize }): number {
  * Checks that images fit a model.
  * @throws UserError that says what came and what the model takes
  */
-export function checkImages({ image }: { image: ImageSize }, x: tf.Tensor): void {
-  const { channels, height, width } = image;
+export function checkImages(model: Pick<Model, 'config'>, x: tf.Tensor): void {
+  checkGiven('The model', model, 'config');
+  checkGiven('What stands for images', x, 'shape', 'dtype');
+  const { channels, height, width } = model.config.image;
   if (x.rank !== 4 || x.shape[1] !== channels || x.shape[2] !== height || x.shape[3] !== width) {
     throw new UserError(
       `Images of shape (${x.shape.join(', ')}) came`,
@@ -375,8 +394,9 @@ const lookedAt = new WeakSet<ImageSize>();
  *
  * @throws UserError as {@link checkImages} and {@link checkPixelRange}
  */
-export function checkPixels(config: { image: ImageSize }, x: tf.Tensor): void {
-  checkImages(config, x);
+export function checkPixels(model: Pick<Model, 'config'>, x: tf.Tensor): void {
+  checkImages(model, x);
+  const { config } = model;
   const { image } = config;
   if (isTracing() || (isOnGpu() && lookedAt.has(image))) return;
   checkPixelRange(config, x.dataSync<'float32'>());

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import { randomKey } from '../core/random.js';
 import { tf } from '../core/tf.js';
 import { disposeTree, type Leaves, leaves, type Tree, withLeaves } from '../core/tree.js';
@@ -44,6 +44,7 @@ const freed = new WeakMap<object, Pick<Model, 'parameters' | 'buffers'>>();
  * ```
  */
 export function disposeModel(model: Pick<Model, 'parameters' | 'buffers'>): void {
+  checkGiven('The model', model, 'parameters', 'buffers');
   if (freed.has(model)) return;
   const { parameters, buffers } = model;
   freed.set(model, { parameters, buffers });
@@ -159,6 +160,8 @@ export function withStateDict(model: Model, state: Leaves): Model {
 }
 
 /** The state dict of a model: buffers and parameters by their names; the tensors stay the model's. */
-export function stateDict({ buffers, parameters }: Model): Record<string, tf.Tensor> {
+export function stateDict(model: Model): Record<string, tf.Tensor> {
+  checkGiven('The model', model, 'parameters', 'buffers');
+  const { buffers, parameters } = model;
   return { ...buffers, ...leaves(parameters) };
 }

@@ -26,7 +26,7 @@ import type {
 import type { Gaussian } from './gaussian.js';
 
 /** Parameters that every block of a transformer has, under their published names. */
-export type TransformerBlockParameters = { [name: string]: Tree } & {
+export type TransformerBlockParameters = { [name: string]: Tree | undefined } & {
   proj_in: LinearParameters;
   attn_blocks: LayerParameters[];
   proj_out: LinearParameters;

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { type DataSource, type FolderSurvey, openDataset, surveyFolder } from '../data/index.js';
 import type { Experiment } from '../training/experiment.js';
 import { longRun } from '../training/program.js';
@@ -87,12 +87,13 @@ export async function chooseExperiment(
   { minutes = 30, timeOf = measured }: ChoiceOptions = {},
 ): Promise<ChosenExperiment> {
   const { name, length, image, classes } = data;
-  if (!(minutes > 0)) throw new UserError(`The time is ${minutes} minutes`, 'Expected more than 0');
+  if (!(minutes > 0))
+    throw new UserError(`The time is ${counted(minutes, 'minute')}`, 'Expected more than 0');
   const side = Math.min(image.height, image.width);
   if (image.channels > 3) {
     throw new UserError(
       `${name} has ${image.channels} channels, and a model is chosen only for pictures`,
-      'Name an experiment for latents (--experiment)',
+      'Train an experiment for latents (tarflow train --experiment NAME)',
     );
   }
   const patchSize = side % 4 === 0 && side > 16 ? 4 : side % 2 === 0 ? 2 : 1;
@@ -134,7 +135,7 @@ export async function chooseExperiment(
   return {
     experiment: {
       name,
-      description: `Chosen for ${length} pictures and ${minutes} minutes`,
+      description: `Chosen for ${counted(length, 'picture')} and ${counted(minutes, 'minute')}`,
       dataset,
       config,
       settings: {
@@ -146,7 +147,7 @@ export async function chooseExperiment(
       },
     },
     because:
-      `${tarflow.title(config)} for ${length} pictures, ${chosen} steps of ${settings.batchSize} at ` +
+      `${tarflow.title(config)} for ${counted(length, 'picture')}, ${counted(chosen, 'step')} of ${settings.batchSize} at ` +
       `${step.toPrecision(2)} s: ${inMinutes(chosen * step)} of ${minutes}` +
       (most < fitting ? ` (${mostEpochs} times each picture; more would be learnt by heart)` : ''),
   };
@@ -159,9 +160,10 @@ function costOf({ channels, blocks, layersPerBlock }: TarFlowConfig): number {
 
 function inMinutes(seconds: number): string {
   const minutes = seconds / 60;
-  return `${minutes < 1 ? 'less than a minute' : `${Math.round(minutes)} minutes`}`;
+  return minutes < 1 ? 'less than a minute' : counted(Math.round(minutes), 'minute');
 }
 
-function measured(config: TarFlowConfig, settings: TrainingSettings): Promise<number> {
+/** Seconds of a step in this process. */
+export function measured(config: TarFlowConfig, settings: TrainingSettings): Promise<number> {
   return secondsPerStep({ family: tarflow, config, settings });
 }

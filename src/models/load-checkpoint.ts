@@ -6,6 +6,7 @@ import { disposeTree, type Tree } from '../core/tree.js';
 import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { modelOfState, publishedConfig } from '../flow/state-dict.js';
 import { readLeaves } from '../formats/leaves.js';
+import { jsonOf } from '../formats/metadata.js';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
 import {
   type CheckpointDetails,
@@ -128,6 +129,7 @@ export function readDescription(
   const { path, metadata, tensors } = file;
   const details = checkpointDetails(file);
   if (metadata.config === undefined) {
+    checkNoSamples(file);
     if (expected && !expected.published) {
       throw new UserError(
         `${path} does not say what model it holds`,
@@ -147,6 +149,16 @@ export function readDescription(
   const remedy = 'The file is damaged, or not one of ours; take it anew';
   const config = checkedValue(family.schema, written, `${path}: the metadata 'config'`, remedy);
   return { family, config: fitting(family, config, path), details };
+}
+
+/** @throws UserError where a file holds samples or latents, with the model that drew them where it says so */
+function checkNoSamples({ path, metadata, tensors }: TensorFile): void {
+  if (!tensors.images) return;
+  const drawn = jsonOf(z.object({ checkpoint: z.string() }), metadata.samples);
+  throw new UserError(
+    `${path} holds images (samples or latents), and no model`,
+    `Name a model${drawn ? `: they were drawn by ${drawn.checkpoint}` : ''}`,
+  );
 }
 
 /** A configuration for images of another size, where its family takes them; an error names the file. */

@@ -84,5 +84,5 @@ export function createModel<const K extends string>(
       : Extract<AnyConfig, { kind: K }>),
   seed: number,
 ): Model {
-  return freshModel(familyOf(config.kind), config, seed);
+  return freshModel(familyOf(config?.kind), config, seed);
 }

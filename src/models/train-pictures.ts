@@ -1,12 +1,12 @@
 import { startEngine } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import type { Tree } from '../core/tree.js';
 import { datasetFromAnywhere, openDataset } from '../data/index.js';
 import type { ModelConfig } from '../flow/model.js';
 import { RunFolder } from '../training/run-folder.js';
-import type { TrainingSettings } from '../training/settings.js';
+import { checkSettings, type TrainingSettings } from '../training/settings.js';
 import { type TrainingResult, type TrainingRun, train as trainRun } from '../training/train.js';
-import { experimentFor } from './choose-experiment.js';
+import { type ChoiceOptions, experimentFor, measured } from './choose-experiment.js';
 import type { LoadedModel } from './load-checkpoint.js';
 import type { TarFlowConfig } from './tarflow/config.js';
 import { type TarFlow, tarflow } from './tarflow/index.js';
@@ -35,7 +35,8 @@ export interface TrainedPictures extends Omit<TrainingResult, 'model'> {
 /**
  * Trains a model of pictures, which is chosen for them as `tarflow train --data` does it; or a run of which
  * everything is said, as `train` of `tarflow/training`. Starts the engine for pictures if none runs. A warning
- * says what pictures in a folder lose, such as colour or transparency.
+ * says what pictures in a folder lose, such as colour or transparency. `onStep` looks on, and `signal` stops
+ * the run: with a folder it then goes on by `train(pictures, { folder, resume: true })`.
  *
  * @param pictures a folder of pictures, or a data set as `openDataset` takes it
  * @returns a model that the caller frees with `disposeModel`
@@ -46,7 +47,11 @@ export interface TrainedPictures extends Omit<TrainingResult, 'model'> {
  * import { sample, saveImageGrid, train } from 'tarflow';
  *
  * // Pictures of your own: train('mypics', { minutes: 30, folder: 'runs/mypics' })
- * const { model } = await train('fashion-mnist', { minutes: 1, settings: { steps: 2 } });
+ * const { model } = await train('fashion-mnist', {
+ *   minutes: 1,
+ *   settings: { steps: 2 },
+ *   onStep: ({ step, loss }) => console.log(step, loss),
+ * });
  * const images = await sample(model, { count: 4, label: 'Bag', denoise: { sigma: 0.05 } });
  * await saveImageGrid(images, 'bags.png');
  * ```
@@ -59,13 +64,23 @@ export async function train(
   what: string | TrainingRun,
   options: PicturesOptions = {},
 ): Promise<TrainedPictures | TrainingResult> {
-  if (typeof what !== 'string') return trainRun(what);
-  await startEngine();
+  if (typeof what !== 'string') {
+    checkGiven('What is to be trained', what, 'family', 'config', 'data');
+    return trainRun(what);
+  }
   const { minutes, config, settings, ...run } = options;
+  // What does not fit is told before pictures are looked at and steps timed.
+  checkSettings(settings);
+  if (run.folder !== undefined && !run.resume) await new RunFolder(run.folder).checkFree();
+  await startEngine();
   const dataset = datasetFromAnywhere(what);
+  const timeOf: ChoiceOptions['timeOf'] = (each, ofEach) => {
+    tarflow.check({ ...each, ...config });
+    return measured(each, ofEach);
+  };
   const { experiment, survey } = run.resume
     ? { experiment: await recordedExperiment(run.folder), survey: undefined }
-    : await experimentFor(dataset, { minutes });
+    : await experimentFor(dataset, { minutes, timeOf });
   const chosen = { ...experiment.config, ...config };
   const { image } = chosen;
   const losses = survey?.losses(image) ?? [];
@@ -97,7 +112,7 @@ async function recordedExperiment(folder: string | undefined) {
   if (config.kind !== tarflow.kind) {
     throw new UserError(
       `The run in ${folder} is of a model of kind '${config.kind}'`,
-      'Go on with it by `tarflow train --out FOLDER --resume`',
+      'Go on with it by `train` with its family and resume, or by `tarflow train --out FOLDER --resume`',
     );
   }
   return { name, config: config as TarFlowConfig, settings };

@@ -1,6 +1,6 @@
 import { callCompiled, type Mode } from '@tarflow/graph';
 import { modeOf } from '../core/engine.js';
-import { at, checkCount, UserError } from '../core/errors.js';
+import { at, checkCount, checkGiven, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { ImageSize } from '../data/source.js';
 import type { Model, Posterior } from '../flow/model.js';
@@ -51,6 +51,7 @@ export async function encode(
   images: tf.Tensor4D,
   options: AutoencodeOptions = {},
 ): Promise<Posterior> {
+  checkGiven('The model', model, 'family');
   const found = ability(model.family, 'autoencoder');
   const image = sizeOf(images, 'Images');
   found.latents(model.config, image);
@@ -93,6 +94,7 @@ export async function decode(
   latents: tf.Tensor4D,
   options: AutoencodeOptions = {},
 ): Promise<tf.Tensor4D> {
+  checkGiven('The model', model, 'family');
   const found = ability(model.family, 'autoencoder');
   const size = found.images(model.config, sizeOf(latents, 'Latents'));
   const decoded = (own: Model, part: tf.Tensor4D) => ({ images: found.decode(own, part) });
@@ -101,6 +103,7 @@ export async function decode(
 }
 
 function sizeOf(samples: tf.Tensor4D, what: string): ImageSize {
+  checkGiven(`What stands for ${what.toLowerCase()}`, samples, 'shape', 'dtype');
   const [count, channels, height, width] = samples.shape;
   if (samples.rank === 4 && count > 0) return { channels, height, width };
   throw new UserError(

@@ -1,6 +1,6 @@
 import type { NamedContext } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import { scoreOf } from '../flow/density.js';
 import { checkPixels, type Model } from '../flow/model.js';
@@ -39,8 +39,8 @@ export interface DenoiseOptions extends ExecutionOptions, NamedContext {
  * ```
  */
 export function denoise(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): tf.Tensor4D {
+  checkPixels(flow, x);
   checkDenoising(flow, options);
-  checkPixels(flow.config, x);
   return denoised(flow, x, options);
 }
 
@@ -53,8 +53,10 @@ export function denoised(flow: Model, x: tf.Tensor4D, options: DenoiseOptions): 
 /** Throws as {@link denoise} does. */
 export function checkDenoising(
   { config }: Pick<Model, 'config'>,
-  { sigma, multiplier = 1 }: Pick<DenoiseOptions, 'sigma' | 'multiplier'>,
+  options: Pick<DenoiseOptions, 'sigma' | 'multiplier'>,
 ): void {
+  checkGiven('What stands for options', options);
+  const { sigma, multiplier = 1 } = options;
   if (!(Number.isFinite(multiplier) && multiplier > 0)) {
     throw new UserError(
       `Denoising got the multiplier ${multiplier}`,

@@ -157,9 +157,9 @@ async function likelyStarts(
   });
 }
 
-function checkInputs({ config }: Model, image: tf.Tensor4D, mask: tf.Tensor4D): void {
-  const { height, width } = config.image;
-  checkPixels(config, image);
+function checkInputs(flow: Model, image: tf.Tensor4D, mask: tf.Tensor4D): void {
+  checkPixels(flow, image);
+  const { height, width } = flow.config.image;
   if (image.shape[0] !== 1 || !image.dataSync().every(Number.isFinite)) {
     const problem =
       image.shape[0] === 1 ? 'A pixel is not finite' : `${image.shape[0]} images came`;

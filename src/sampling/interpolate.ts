@@ -1,5 +1,5 @@
 import type { NamedContext } from '../conditions/context.js';
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import { forward } from '../flow/forward.js';
@@ -40,7 +40,7 @@ export async function editLatents(
   options: EditOptions = {},
 ): Promise<tf.Tensor4D> {
   const { from, to: label = from, sigma, seed = 0, ...how } = options;
-  checkPixels(flow.config, images);
+  checkPixels(flow, images);
   if (sigma !== undefined) checkDenoising(flow, { sigma });
   const z = tidy(() => {
     const noise = normal(foldIn(randomKey(seed), 'edit'), images.size);
@@ -74,7 +74,10 @@ export async function interpolate(
     throw new UserError(`The number of images is ${count}`, 'Expected 2 or more, ends included');
   }
   if (ends.shape[0] !== 2) {
-    throw new UserError(`${ends.shape[0]} images came`, 'Expected two, the ends of a way');
+    throw new UserError(
+      `${counted(ends.shape[0], 'image')} came`,
+      'Expected two, the ends of a way',
+    );
   }
   const arc = (z: tf.Tensor3D): tf.Tensor3D => {
     const [a, b] = tf.split(z, 2, 0);

@@ -5,11 +5,11 @@ import {
   numbered,
 } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, UserError } from '../core/errors.js';
 import { tf, tidy } from '../core/tf.js';
 import type { AutoregressiveBlock } from '../flow/autoregressive.js';
 import type { Model } from '../flow/model.js';
-import { ability, blocksOf } from '../flow/model.js';
+import { ability, blocksOf, lacking } from '../flow/model.js';
 import { checkGuided } from './check-guidance.js';
 import { type Guidance, withGuidance } from './guidance.js';
 import { executionOf } from './solvers/execution.js';
@@ -78,17 +78,13 @@ export async function inverse(
   asked: InverseOptions = {},
 ): Promise<tf.Tensor4D> {
   const options = numbered(flow, asked);
+  checkGiven('What stands for noise', z, 'shape', 'dtype');
   checkLatents(flow, z);
   if (flow.family.blocks) return inverseThroughBlocks(flow, z, options);
-  const { kind, generate } = flow.family;
+  const { generate } = flow.family;
   // Both are about blocks, which such a family does not have.
   if (options.solver || options.guidance) blocksOf(flow);
-  if (!generate) {
-    throw new UserError(
-      `A model of kind '${kind}' has no sampler`,
-      'Choose a model of another kind',
-    );
-  }
+  if (!generate) throw lacking(flow.family, 'prior');
   const { label, signal, onProgress } = options;
   const images = await generate(flow, z, { label, signal });
   onProgress?.({ done: 1, total: 1, block: 0 });

@@ -1,4 +1,4 @@
-import { UserError } from '../core/errors.js';
+import { counted, UserError } from '../core/errors.js';
 
 /** One part of a work that several processes share: the first is number 1. */
 export interface Part {
@@ -17,8 +17,9 @@ export function samplesOfPart(
 ): { from: number; count: number } {
   const batches = Math.ceil(samples / batch);
   if (of > batches) {
-    const problem = `${samples} samples in batches of ${batch} are ${batches}, and --part ${number}/${of} came`;
-    throw new UserError(problem, `Expected at most ${batches} parts`);
+    const came = `--part ${number}/${of} came for ${counted(samples, 'sample')}`;
+    const problem = `${came}, which are drawn ${batch} at a time`;
+    throw new UserError(problem, `Expected at most ${counted(batches, 'part')}`);
   }
   const first = (part: number): number =>
     Math.min(samples, batch * Math.floor((part * batches) / of));

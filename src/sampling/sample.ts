@@ -1,6 +1,6 @@
 import { type NamedContext, numbered } from '../conditions/context.js';
 import type { ExecutionOptions } from '../core/engine.js';
-import { checkCount, UserError } from '../core/errors.js';
+import { checkCount, counted, UserError } from '../core/errors.js';
 import { foldIn, normal, randomKey } from '../core/random.js';
 import { tf, tidy } from '../core/tf.js';
 import type { Model } from '../flow/model.js';
@@ -66,10 +66,16 @@ export async function sample(flow: Model, asked: SampleOptions): Promise<tf.Tens
   checkCount('The batch size', batchSize);
   checkPriorTemperature(priorTemperature);
   if (label !== undefined && typeof label !== 'number' && label.length !== count) {
-    throw new UserError(`${label.length} labels came for ${count} samples`, 'Give one for each');
+    throw new UserError(
+      `${counted(label.length, 'label')} came for ${counted(count, 'sample')}`,
+      'Give one for each',
+    );
   }
   if (text && text.shape[0] !== count) {
-    throw new UserError(`${text.shape[0]} captions came for ${count} samples`, 'Give one for each');
+    throw new UserError(
+      `${counted(text.shape[0], 'caption')} came for ${counted(count, 'sample')}`,
+      'Give one for each',
+    );
   }
   if (options.denoise) checkDenoising(flow, options.denoise);
   if (flow.family.blocks) checkGuided(flow, options);

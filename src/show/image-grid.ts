@@ -72,7 +72,7 @@ export async function saveImageGrid(
   file: string,
   options: GridOptions = {},
 ): Promise<void> {
-  if (path.extname(file) !== '.png') {
+  if (path.extname(`${file}`) !== '.png') {
     throw new UserError(`The pictures' file is ${file}`, 'Expected a name that ends in .png');
   }
   await writeAtomically(file, await imageGrid(images, options));

@@ -56,7 +56,7 @@ function fontConfiguration(): string {
   return file;
 }
 
-/** In the cache, or where nobody can write there, as in many containers, in a new temporary folder. */
+/** In the cache, or where nobody can write there, as in many containers, in a temporary folder of this process. */
 function fontsFolder(): string {
   const folder = path.join(cacheFolder(), 'fonts');
   try {
@@ -64,7 +64,9 @@ function fontsFolder(): string {
     fs.accessSync(folder, fs.constants.W_OK);
     return folder;
   } catch {
-    return fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-fonts-'));
+    const own = fs.mkdtempSync(path.join(os.tmpdir(), 'tarflow-fonts-'));
+    process.once('exit', () => fs.rmSync(own, { recursive: true, force: true }));
+    return own;
   }
 }
 

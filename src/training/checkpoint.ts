@@ -1,6 +1,7 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import * as path from 'node:path';
 import { z } from 'zod';
+import { UserError } from '../core/errors.js';
 import { checkedJson } from '../core/schema.js';
 import type { LatentFacts } from '../data/source.js';
 import type { Model, ModelConfig } from '../flow/model.js';
@@ -13,16 +14,32 @@ import {
   writeSafetensors,
 } from '../formats/safetensors.js';
 
+/** What a run trains, in its folder. */
+export const descriptionName = 'run.json';
+
 /** The model of a run's last saved step, in its folder. */
 export const checkpointName = 'checkpoint.safetensors';
 
 /** The model of the step with the least validation loss, in its folder. */
 export const bestName = 'best.safetensors';
 
-/** The file of a checkpoint: of a run's folder that of its last saved step. */
+/**
+ * The file of a checkpoint: of a run's folder that of its last saved step.
+ * @throws UserError for a folder without one
+ */
 export function checkpointFile(place: string): string {
-  const isFolder = statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;
-  return isFolder ? path.join(place, checkpointName) : place;
+  if (!statSync(`${place}`, { throwIfNoEntry: false })?.isDirectory()) return `${place}`;
+  const file = path.join(place, checkpointName);
+  if (existsSync(file)) return file;
+  throw existsSync(path.join(place, descriptionName))
+    ? new UserError(`The run in ${place} has saved no model yet`, 'Wait until it has, or resume it')
+    : noRun(place);
+}
+
+/** The error for a folder that is expected to hold a run, and does not. */
+export function noRun(folder: string, meant = ''): UserError {
+  const remedy = 'Expected the folder of a run: the one into which a model was trained';
+  return new UserError(`${folder} holds no run`, meant + remedy);
 }
 
 /** What a model is called by its file: that of a run by its folder, since all those files are called alike. */

@@ -1,5 +1,5 @@
 import type { Conditioned } from '../conditions/context.js';
-import { UserError } from '../core/errors.js';
+import { checkGiven, counted, UserError } from '../core/errors.js';
 import type { Tree } from '../core/tree.js';
 import type { DataSource } from '../data/index.js';
 import { checkSameLatents, type KnownLatents } from '../data/latents/same-latents.js';
@@ -52,7 +52,7 @@ export async function checkRun<C extends ModelConfig, P extends Tree>(
   }
   if (settings.batchSize > data.length) {
     throw new UserError(
-      `A batch of ${settings.batchSize} is larger than ${data.name} (${data.length} images)`,
+      `A batch of ${settings.batchSize} is larger than ${data.name} (${counted(data.length, 'image')})`,
       'Lower batchSize',
     );
   }
@@ -77,6 +77,7 @@ export function checkSource(
   config: ModelConfig,
   source: Pick<DataSource, 'name' | 'image' | 'classes' | 'text'>,
 ): void {
+  checkGiven('The data set', source, 'image', 'name');
   checkImageSize(config, source.image, source.name);
   if (config.classes !== 0 && config.classes !== source.classes.length) {
     throw new UserError(
@@ -97,7 +98,7 @@ function checkCaptions(
   if (!came) {
     throw new UserError(
       `${name} has no captions, and the model reads them`,
-      `Expected ${expected} a sample: name a --text-encoder for data with captions, or take latents ` +
+      `Expected ${expected} a sample: let an encoder read captions of the data (withCaptionStates, --text-encoder), or take latents ` +
         'with a tensor text (writeCaptionStates), or a model without text',
     );
   }
@@ -164,6 +165,6 @@ function checkSameConfig(came: ModelConfig, expected: ModelConfig, apart: readon
   if (other === undefined) return;
   throw new UserError(
     `The checkpoint to begin with has ${other.path} ${other.there}, the run ${other.here}`,
-    'Begin with a checkpoint of the same configuration, or change it with --set',
+    'Begin with a checkpoint of the same configuration, or change that of the run (--set)',
   );
 }

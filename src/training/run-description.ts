@@ -1,16 +1,15 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import * as path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { UserError } from '../core/errors.js';
-import { readBytes } from '../core/files.js';
+import { nearestPath } from '../core/files.js';
 import { checkedJson, checkedValue } from '../core/schema.js';
 import { splits } from '../data/source.js';
 import type { ModelConfig } from '../flow/model.js';
-import { latentsSchema } from './checkpoint.js';
+import { descriptionName, latentsSchema, noRun } from './checkpoint.js';
 import { trainingSettings } from './settings.js';
-
-/** What a run trains, in its folder. */
-export const descriptionName = 'run.json';
 
 /** Settings that a run may change when it goes on: the state does not depend on them. */
 const changeableSettings = z.object({
@@ -98,24 +97,31 @@ export type RunDescription = z.infer<typeof runDescription>;
  * @throws UserError where there is none, or it is damaged
  */
 export async function readRunDescription(folder: string): Promise<RunDescription> {
+  const text = await descriptionText(folder);
+  if (text !== undefined) return parseDescription(text, path.join(folder, descriptionName));
+  throw noRun(folder, existsSync(folder) ? '' : await nearestPath(folder));
+}
+
+/**
+ * The text of the description in a folder; undefined where there is none.
+ * @throws UserError where it cannot be read
+ */
+export async function descriptionText(folder: string): Promise<string | undefined> {
   const file = path.join(folder, descriptionName);
-  return parseDescription(Buffer.from(await readBytes(file)).toString('utf8'), file);
+  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    const problem = `${file} cannot be read (${error.message})`;
+    throw new UserError(problem, 'Mend that, or choose another folder');
+  });
 }
 
 /**
  * Reads a `run.json`.
- * @throws UserError that names the value that is missing or does not fit, and for a run of a version
- *   before 0.2
+ * @throws UserError that names the value that is missing or does not fit
  */
 export function parseDescription(text: string, file: string): RunDescription {
   const remedy = 'Mend it, or begin a new run in another folder';
   const value = checkedJson(z.unknown(), text, file, remedy);
-  if (isRecord(value) && isRecord(value.config) && !('split' in value && 'threads' in value)) {
-    throw new UserError(
-      `${file} is of a run of a version before 0.2, which cannot be resumed here`,
-      'Begin a new run in another folder with what this one learnt: --from its checkpoint.safetensors',
-    );
-  }
   const description = checkedValue(runDescription, value, file, remedy);
   // In the order in which they were written, which a checkpoint of the run repeats.
   const { config, settings } = Object(value);

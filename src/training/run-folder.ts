@@ -7,24 +7,23 @@ import {
   FileUnwritable,
   isTemporaryName,
   makeFolder,
-  nearestPath,
   syncFile,
   writeAtomically,
 } from '../core/files.js';
 import type { Leaves } from '../core/tree.js';
 import type { Split } from '../data/source.js';
-import { bestName, checkpointName } from './checkpoint.js';
+import { bestName, checkpointName, descriptionName } from './checkpoint.js';
 import { checkStartedLatents } from './checks.js';
 import type { StepRecord } from './record.js';
 import {
   changeable,
   type Difference,
-  descriptionName,
+  descriptionText,
   differences,
   isChangeable,
   type NamedData,
-  parseDescription,
   type RunDescription,
+  readRunDescription,
   type StartingPoint,
   type TrainedThing,
 } from './run-description.js';
@@ -106,13 +105,8 @@ export class RunFolder {
    * What the folder's `run.json` says.
    * @throws UserError where no run is there, or its `run.json` is damaged
    */
-  async described(): Promise<RunDescription> {
-    const present = await this.descriptionText();
-    if (present !== undefined) return parseDescription(present, this.description);
-    throw new UserError(
-      `${this.folder} holds no run to resume`,
-      `${await nearestPath(this.folder)}Name the folder of a run, or begin one without resume (--resume, --replan)`,
-    );
+  described(): Promise<RunDescription> {
+    return readRunDescription(this.folder);
   }
 
   /**
@@ -120,7 +114,7 @@ export class RunFolder {
    * @throws UserError where a run, or a part of one, is in the way
    */
   async checkFree(): Promise<void> {
-    if ((await this.descriptionText()) !== undefined) {
+    if ((await descriptionText(this.folder)) !== undefined) {
       throw new UserError(
         `${this.folder} holds a run already`,
         'Go on with it by resume (--resume), or choose another folder',
@@ -139,16 +133,6 @@ export class RunFolder {
       `${this.folder} holds a ${saved}, and no ${descriptionName} of its run`,
       'Put it away, or choose another folder',
     );
-  }
-
-  private async descriptionText(): Promise<string | undefined> {
-    return readFile(this.description, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-      throw new UserError(
-        `${this.description} cannot be read (${error.message})`,
-        'Mend that, or choose another folder',
-      );
-    });
   }
 
   /**
@@ -400,7 +384,7 @@ function trainedThing(described: RunDescription): TrainedThing {
 /** What to do where a run to resume is not the one in the folder. */
 function remedyOf(changes: readonly Difference[], mayChange: boolean): string {
   if (changes.some(({ path }) => path.startsWith('from'))) {
-    return 'Leave out what it is to begin with (--from): it has its own beginning';
+    return 'Leave out what it is to begin with (from, --from): it has its own beginning';
   }
   if (changes.some(({ path }) => path === 'data')) {
     return 'Resume with the data that it was trained on (--data, and --fast-decode if it was begun so)';
@@ -408,6 +392,6 @@ function remedyOf(changes: readonly Difference[], mayChange: boolean): string {
   const asItWas =
     'Resume with its own configuration and settings (tarflow train: without --experiment and --set)';
   return mayChange
-    ? `${asItWas}, or add --replan to go on under the new plan`
+    ? `${asItWas}, or go on under the new plan (resume: 'replanned', --replan)`
     : `${asItWas}, or begin a new run in another folder`;
 }

@@ -177,7 +177,7 @@ export async function openLastState(folder: string): Promise<OpenedState | undef
   if (!existsSync(path.join(folder, checkpointName))) return undefined;
   throw new UserError(
     `${folder} has a ${checkpointName}, and no state of its run`,
-    'Put the state back, or the checkpoint away to begin again; or begin a new run with it (--from)',
+    'Put the state back, or the checkpoint away to begin again; or begin a new run with it (from, --from)',
   );
 }
 
@@ -195,7 +195,7 @@ async function checkNewest(folder: string, steps: number): Promise<void> {
   if (saved === undefined || saved <= steps) return;
   throw new UserError(
     `${checkpoint} is of training step ${saved}, whose state is not beside it`,
-    'Put that there, or the checkpoint away to go on from the state in the folder; or begin a new run with it (--from)',
+    'Put that there, or the checkpoint away to go on from the state in the folder; or begin a new run with it (from, --from)',
   );
 }
 

@@ -71,9 +71,15 @@ export interface TrainingRun<C extends ModelConfig = ModelConfig, P extends Tree
   examine?: boolean;
   /** Called before the first step, which may take long, with the steps that are done already. */
   onBegin?: (begun: { step: number; mode: Mode }) => void | Promise<void>;
-  /** Called after each step with its record. */
+  /**
+   * Called after each step with its record: `step`, `loss`, `learningRate`, `imagesPerSecond`, and
+   * `validation` where the step was validated. The next step waits for a promise that it returns.
+   */
   onStep?: (record: StepRecord) => void | Promise<void>;
-  /** Stops the run after the current step. If it has a folder, its state is saved and it can be resumed. */
+  /**
+   * Stops the run after the current step, which is no error: the result has `finished: false`. If it has a
+   * folder, its state is saved, and the same run with `resume: true` goes on.
+   */
   signal?: AbortSignal;
 }
 
@@ -128,8 +134,15 @@ export interface TrainingResult<C extends ModelConfig = ModelConfig, P extends T
  * const labels = Int32Array.of(0, 1, 0, 1, 0, 1, 0, 1);
  * const data = imageDataset({ ...about, image, pixels, labels });
  * const settings = { steps: 2, batchSize: 4 };
- * const { records } = await train({ family: tarflow, config, settings, data, mode: 'eager' });
- * console.log(records.map(({ loss }) => loss));
+ * const stop = new AbortController();
+ * const { records, finished } = await train({
+ *   ...{ family: tarflow, config, settings, data, mode: 'eager', signal: stop.signal },
+ *   onStep({ step, loss }) {
+ *     console.log(step, loss);
+ *     if (step === 1) stop.abort(); // as a button or a time limit may do
+ *   },
+ * });
+ * console.log(records.length, finished); // 1 false
  * ```
  */
 export async function train<C extends ModelConfig, P extends Tree>(
@@ -296,7 +309,7 @@ async function begin<C extends ModelConfig, P extends Tree>(
   if (from && !saved && !run.from) {
     throw new UserError(
       `The run in ${run.folder} began with ${from.checkpoint} and was stopped before it saved`,
-      'Name that checkpoint again (--from)',
+      'Give it again as what the run begins with (from, --from)',
     );
   }
   const records = saved ? ((await folder?.records()) ?? []) : [];

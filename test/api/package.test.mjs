@@ -128,7 +128,8 @@ ${rooms.join('')}`;
     );
     const compiler = path.join(projectRoot, 'node_modules', 'typescript', 'bin', 'tsc');
     const options = ['--moduleResolution', resolution, '--module', module, '--target', 'es2022'];
-    await runThere(process.execPath, [compiler, '--noEmit', '--strict', ...options, 'own.ts']);
+    const exact = [...options, '--exactOptionalPropertyTypes'];
+    await runThere(process.execPath, [compiler, '--noEmit', '--strict', ...exact, 'own.ts']);
   },
 );
 

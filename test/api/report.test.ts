@@ -2,6 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { expect, test } from 'vitest';
 import { apiReports, root } from './report.js';
+import { settingsFile, settingsPage } from './settings-page.js';
 
 test('the reports of the public surface are up to date', () => {
   const now = Object.fromEntries(apiReports());
@@ -14,4 +15,11 @@ test('the reports of the public surface are up to date', () => {
   );
   expect(now['test/api/sampling.md']).toContain('function sample(flow: Model');
   expect(committed, 'run `npm run api`, and see whether the changes are meant').toEqual(now);
+});
+
+test('the page of settings is up to date, and each has a meaning', () => {
+  const page = settingsPage();
+  expect(fs.readFileSync(settingsFile, 'utf8'), 'run `npm run api`').toBe(page);
+  expect(page).toContain('| `batchSize` | whole number above 0 | `64` | Samples in a step. |');
+  expect(page).not.toMatch(/\| +\|$/m);
 });

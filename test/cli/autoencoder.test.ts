@@ -276,6 +276,8 @@ test('mistakes are told, and leave nothing behind', async () => {
       [checkpoint, ['--noise', '0.3'], /--noise came without --scale.*Give --scale/],
       [checkpoint, ['--noise', '-1'], /--noise is -1/],
       [checkpoint, ['--denoise', other], /--denoise came without --noise/],
+      [checkpoint, ['--scale', '2'], /--scale came without --noise/],
+      [checkpoint, ['--real', 'emoji-base-32/train'], /--real came with --network none\. Leave/],
       [checkpoint, ['--split', 'test'], /--reason/],
     ],
     ['--count', '2', '--network', 'none'],

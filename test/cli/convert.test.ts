@@ -150,7 +150,7 @@ test('what a published file does not say is written into it, and checked', async
     'convert',
     folder,
     [
-      [file, [out, ...shape, '--classes', 'cat'], /1 class names came for a model of 2 classes/],
+      [file, [out, ...shape, '--classes', 'cat'], /1 class name came for a model of 2 classes/],
       [file, [out, ...shape, '--classes', 'cat,cat'], /each of them once/],
       [file, [out, ...shape, '--sigma', '0'], /--sigma is 0/],
       [to, [out, '--sigma', '0.2'], /--sigma is 0\.2, and .*Gaussian noise, sigma 0\.1/],

@@ -82,7 +82,7 @@ describe('tarflow distance', () => {
     const about = '\\(fashion-mnist-classifier, n = 40 and 40\\)';
     expect(stdout).toMatch(new RegExp(`Fréchet distance ${about} +0\\.000\n`));
     expect(stdout).toMatch(new RegExp(`coverage ${about} +1\\.000`));
-    const lines = stdout.trim().split('\n').slice(1);
+    const lines = stdout.trim().split('\n').slice(3);
     expect(lines).toHaveLength(6);
     for (const line of lines) expect(line).toMatch(new RegExp(about));
     const pictures = path.join(folder, 'pictures');
@@ -139,9 +139,9 @@ describe('tarflow distance', () => {
       ...['kernel distance', 'precision', 'recall', 'density', 'coverage'],
     ]);
     const text = (await tarflow(...byFile)).stdout.trim().split('\n');
-    expect(text).toHaveLength(3);
-    expect(text[1]).toMatch(/^Fréchet distance \(fashion-mnist-classifier, n = 30 and 40\) +\d/);
-    expect(text[2]).toMatch(
+    expect(text).toHaveLength(5);
+    expect(text[3]).toMatch(/^Fréchet distance \(fashion-mnist-classifier, n = 30 and 40\) +\d/);
+    expect(text[4]).toMatch(
       /holds no images: kernel distance, precision, recall, density, coverage are unavailable$/,
     );
   });
@@ -151,10 +151,15 @@ describe('tarflow distance', () => {
       ...{ real: 'fid_stats.pth', network: 'Inception-v3', realImages: undefined },
       ...{ images: 100, frechet: 1.5, kernel: { mean: 0.25, deviation: 0.125 } },
     };
-    expect(distanceText(outcome, { frechet: 'FID', kernel: 'KID' }).split('\n')).toEqual([
-      'Inception-v3, 100 images against an unknown number of real ones',
-      'FID (Inception-v3, n = 100 and unknown)               1.500',
-      'KID (Inception-v3, n = 100 and unknown)    2.50e-1 ± 1.3e-1',
+    const [caption, heads, , ...rows] = distanceText(outcome, {
+      frechet: 'FID',
+      kernel: 'KID',
+    }).split('\n');
+    expect(caption).toBe('Inception-v3, 100 images against an unknown number of real ones');
+    expect(heads).toMatch(/^figure +images$/);
+    expect(rows).toEqual([
+      'FID (Inception-v3, n = 100 and unknown)  1.500',
+      'KID (Inception-v3, n = 100 and unknown)  2.50e-1 ± 1.3e-1',
     ]);
     const withError = distanceText({ ...outcome, frechetError: 0.0625 });
     expect(withError).toMatch(/^Fréchet distance .* 1\.500 ± 0\.063$/m);
@@ -172,6 +177,11 @@ describe('tarflow distance', () => {
       [
         ['no-such', ['fashion-mnist/train'], /no images 'no-such'.*\n?.*fashion-mnist/],
         [empty, ['fashion-mnist/train'], /holds no images/],
+        [
+          empty,
+          ['fashion-mnist/train', '--part', '1/2', '--floor', 'x'],
+          /--(count|floor) came with --part\. Leave/,
+        ],
         ['fashion-mnist/validation', ['fashion-mnist/other'], /other/],
         [
           'fashion-mnist/validation',
@@ -188,13 +198,13 @@ describe('tarflow distance', () => {
         [
           await fewSamples(3),
           ['fashion-mnist/train', ...network],
-          /3 images are compared\. Expected at least 4, or at least 2 with --frechet-only/,
+          /3 images of .* are compared\. Expected at least 4, or at least 2 with --frechet-only/,
         ],
-        ['fashion-mnist/train', [await fewSamples(5), ...network], /5 images are .* least 6/],
+        ['fashion-mnist/train', [await fewSamples(5), ...network], /5 images of .* least 6/],
         [
           await fewSamples(1),
           ['fashion-mnist/train', '--frechet-only', ...network],
-          /1 image is compared\. Expected at least 2/,
+          /1 image of .* is compared\. Expected at least 2/,
         ],
         ['fashion-mnist/train', ['fashion-mnist/train', '--network', 'inception'], /'inception'/],
         [

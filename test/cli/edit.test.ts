@@ -148,6 +148,7 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
     [model, [one, broken], /image 0 is not finite/],
     [model, [one, '--to', 'Hat'], /no label 'Hat'/],
     [model, [one, one, '--images', '1'], /number of images is 1/],
+    [model, [one, '--to', '0', '--images', '3'], /--images came with --to\. Leave --images out/],
   ];
   await expectRefused('interpolate', folder, ways, out);
   const place = unwritablePath(folder, 'drawn.png');

@@ -154,14 +154,22 @@ test("a user's mistake exits 2, names the thing and the remedy, and leaves nothi
     [file, ['--label', '-1'], /no label '-1'/],
     [file, ['--label', '1,'], /no label ''/],
     [bare, ['--label', '0'], /without classes.*Leave --label out/],
-    [file, ['--label', '0', '--guidance', '-1'], /weight is -1/],
-    [file, [...guided, '--on', 'c'], /on is "c"/],
-    [file, [...guided, '--rule', 'sum'], /rule is "sum".*"linear"\|"product"/],
+    [file, ['--label', '0', '--guidance', '-1'], /--guidance .*'-1' is invalid/],
+    [file, [...guided, '--on', 'c'], /--on <ab>.*'c' is invalid\. .*a, b, ab/],
+    [file, [...guided, '--rule', 'sum'], /--rule <rule>.*'sum' is invalid\. .*linear, product/],
     [file, [...guided, '--rule', 'product', '--annealed'], /annealing/],
-    [file, ['--rule', 'product'], /--rule came without guidance/],
+    [
+      file,
+      ['--rule', 'product'],
+      /--rule came without --guidance above 0\. Add it, or leave --rule out/,
+    ],
     [file, [...guided, '--blocks', '2'], /block 2.*0 to 1/],
-    [file, ['--guidance', '1', '--temperature', '0'], /temperature is 0/],
-    [file, ['--annealed'], /--annealed came without guidance/],
+    [
+      file,
+      ['--guidance', '1', '--temperature', '0'],
+      /--temperature .*'0' is invalid\. Expected a number above 0/,
+    ],
+    [file, ['--annealed'], /--annealed came without --guidance/],
     [file, ['--guidance', '1'], /change nothing.*--temperature.*--label/],
     [uniform, ['--denoise'], /uniform noise.*leave --denoise out/],
     [silent, ['--denoise'], /does not say its noise.*give --sigma, or/],
@@ -171,6 +179,11 @@ test("a user's mistake exits 2, names the thing and the remedy, and leaves nothi
     [file, ['--denoise', '-1'], /multiplier -1\. Expected a number above 0/],
     [file, ['--prior-temperature', '-1'], /temperature of the prior is -1/],
     [wide, [], /have 8 channels.*\.safetensors.*tarflow decode/],
+    [
+      file,
+      ['--count', '1000000000000'],
+      /1,000,000,000,000 images of 1×8×8 take [\d,]+ GB of memory/,
+    ],
     [file, ['--text-encoder', 'minilm'], /reads no captions.*in place of --text-enc/],
     [path.join(folder, 'none.safetensors'), [], /none\.safetensors/],
   ];
@@ -183,6 +196,26 @@ test("a user's mistake exits 2, names the thing and the remedy, and leaves nothi
     [file, ['--out', grid], /it is a folder/],
   ];
   await expectRefused('sample', folder, places, []);
+});
+
+test('samples are no model, and a folder without a run is named as it was given', async () => {
+  const folder = temporaryFolder();
+  const file = await checkpoint(folder);
+  const [samples, empty] = [path.join(folder, 's.safetensors'), path.join(folder, 'empty')];
+  fs.mkdirSync(empty);
+  await succeeds(tarflow('sample', file, '--count', '2', '--mode', 'eager', '--out', samples));
+  const out = ['--out', path.join(folder, 'x.png')];
+  for (const command of ['sample', 'bpd']) {
+    const more = command === 'sample' ? out : [];
+    expect(await refused(tarflow(command, samples, ...more))).toContain(
+      `holds images (samples or latents), and no model. Name a model: they were drawn by ${file}`,
+    );
+    expect(await refused(tarflow(command, empty, ...more))).toContain(
+      `${empty} holds no run. Expected the folder of a run`,
+    );
+  }
+  fs.writeFileSync(path.join(empty, 'run.json'), '{}');
+  expect(await refused(tarflow('sample', empty, ...out))).toMatch(/has saved no model yet/);
 });
 
 test('a checkpoint that is truncated or corrupt is named', async () => {
@@ -302,7 +335,10 @@ describe('parts of samples', () => {
       tarflow('distance', parts, 'fashion-mnist/train', '--part', '1/3', ...network);
     const mistakes: [() => Promise<Outcome>, RegExp][] = [
       [() => part('4/3'), /Expected a number and of how many/],
-      [() => part('1/4'), /150 samples in batches of 64 are 3.*Expected at most 3 parts/s],
+      [
+        () => part('1/4'),
+        /--part 1\/4 came for 150 samples, .*64 at a time.*Expected at most 3 parts/s,
+      ],
       [
         () => draw('--out', `${parts}.png`, '--part', '1/3'),
         /Expected a folder, which all parts share/,

@@ -74,6 +74,7 @@ test("a user's mistake exits 2, names the thing, and leaves nothing", async () =
     [file, ['--data', digits], /There are no images 'mnist-10k-subset'/],
     [file, ['--data', 'nowhere'], /There are no images 'nowhere'/],
     [file, ['--data', `${digits}/test`], /--reason/],
+    [file, [...data, '--reason', 'why'], /--reason came without a test split/],
     [file, [...data, '--out', path.join(folder, 'scores.txt')], /ends in \.csv or \.json/],
     [file, [...data, '--maps', path.join(folder, 'maps.jpg')], /ends in \.png/],
     [file, [...data, '--background', small], /takes 1×4×4/],

@@ -169,7 +169,7 @@ describe('a model that reads captions', () => {
 
     expect(
       await refused(tarflow(...command.slice(0, -2), '--out', path.join(folder, 'bare'))),
-    ).toContain('name a --text-encoder for data with captions');
+    ).toContain('let an encoder read captions of the data (withCaptionStates, --text-encoder)');
     const twice = await trainInto('twice', '--text-encoder', bert);
     expect([twice.code, twice.stderr]).toEqual([
       2,
@@ -336,7 +336,7 @@ describe('mistakes are named', () => {
     }
     await expectRefusal(
       { dataset: `latents:${path.join(folder, 'bare')}` },
-      /high and low has no captions, and the model reads them\. Expected 6 entries of 24 numbers a sample: name a --text-encoder .*latents with a tensor text/,
+      /high and low has no captions, and the model reads them\. Expected 6 entries of 24 numbers a sample: let an encoder .*latents with a tensor text/,
     );
     const mixed = path.join(folder, 'mixed');
     fs.cpSync(path.join(folder, 'latents'), mixed, { recursive: true });

@@ -100,8 +100,14 @@ test('an experiment trains into a folder, and the JSON says how it went', async 
 test('the experiments and their values are listed', async () => {
   const { stdout } = await succeeds(tarflow('train', '--list'));
   for (const { name } of experiments) expect(stdout).toContain(name);
-  expect(stdout).toContain('image.height=28');
-  expect(stdout).toContain('noise=gaussian:0.1');
+  // A line for each, below a head and a rule, and one that says how to see more.
+  expect(stdout.trimEnd().split('\n')).toHaveLength(experiments.length + 4);
+  const { name } = experiments[0]!;
+  const one = await succeeds(tarflow('train', '--list', name));
+  expect(one.stdout).toMatch(new RegExp(`^Values of ${name} .*--set`));
+  expect(one.stdout).toContain('image.height=28');
+  expect(one.stdout).toMatch(/noise=(uniform|gaussian:)/);
+  expect(await refused(tarflow('train', '--list', 'nope'))).toMatch(/'nope'.*Expected one of/);
   const json = await tarflow('train', '--list', '--json');
   expect(JSON.parse(json.stdout)).toEqual(experiments);
 });
@@ -258,6 +264,35 @@ describe('pictures of one’s own', () => {
     expect(timed.stderr).toMatch(/--minutes came for a run whose steps are known/);
   });
 
+  test('are not looked at, nor steps timed, where something else does not fit', async () => {
+    const data = await pictures();
+    const folder = path.dirname(data);
+    const [out, held] = [path.join(folder, 'run'), path.join(folder, 'held')];
+    fs.mkdirSync(held);
+    fs.writeFileSync(path.join(held, 'run.json'), '{}');
+    const named = ['--data', `folder:${data}`, '--minutes', '1'];
+    for (const [options, message] of [
+      [['--out', out, '--set', 'stepz=3'], /no option 'stepz'/],
+      [['--out', out, '--set', 'batchSize=0'], /training setting batchSize is 0/],
+      [['--out', out, '--set', 'patchSize=5'], /5×5/],
+      [['--out', out, '--from', path.join(folder, 'none')], /none cannot be read/],
+      [['--out', held, '--set', 'steps=1'], /holds a run already/],
+      [['--out', out, '--minutes', '-1'], /'-1' is invalid.*a number above 0/],
+    ] as const) {
+      expect(await refused(tarflow('train', ...named, ...options))).toMatch(message);
+    }
+    for (const options of [
+      ['--experiment', 'mnist-demonstration', '--set', 'batchSize=0'],
+      ['--experiment', 'mnist-demonstration', '--from', path.join(folder, 'none')],
+    ]) {
+      const told = await refused(tarflow('train', ...named.slice(0, 2), '--out', out, ...options));
+      expect(told).toMatch(/^tarflow: .*(batchSize is 0|none cannot be read)/);
+    }
+    expect(fs.existsSync(out)).toBe(false);
+    const captioned = ['--experiment', 'emoji-text', '--text-encoder', 'minilmm', '--out', out];
+    expect(await refused(tarflow('train', ...captioned))).toMatch(/Did you mean minilm\?/);
+  });
+
   test('that cannot be trained on are refused before anything is made', async () => {
     const folder = temporaryFolder();
     const picture = { width: 16, height: 16, channels: 3, background: 'red' } as const;
@@ -404,7 +439,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     );
     expect((await tarflow('train', '--resume')).stderr).toMatch(/No --out came.*--resume/);
     const none = await tarflow('train', '--out', temporaryFolder(), '--resume');
-    expect(none.stderr).toContain('holds no run to resume');
+    expect(none.stderr).toContain('holds no run');
     expect(await refused(tarflow('train', '--experiment', 'mnist-demonstration'))).toContain(
       'No --out came',
     );
@@ -424,7 +459,7 @@ describe("a user's mistake exits 2, names the thing and the remedy, and leaves n
     const out = path.join(folder, 'run');
     for (const [from, message] of [
       [path.join(folder, 'none.safetensors'), /none\.safetensors cannot be read/],
-      [folder, /run\.json cannot be read/],
+      [folder, /holds no run\. Expected the folder of a run/],
       [__filename, /train\.test\.ts claims a header/],
     ] as const) {
       expect(await refused(train(out, [], '--from', from))).toMatch(message);

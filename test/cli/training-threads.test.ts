@@ -219,7 +219,7 @@ test('tarflow train tells at once what it can, before it chooses', async () => {
     [out, ['image.height=14'], [], /28×28.*14×28|14×28.*28×28/],
     [out, [], ['--from', other], /channels 32, the run 16/],
     [out, [], ['--from', path.join(folder, 'none')], /none cannot be read/],
-    [out, [], ['--resume'], /holds no run to resume/],
+    [out, [], ['--resume'], /holds no run/],
     [other, [], [], /holds a run already/],
     [path.join(__filename, 'run'), [], [], /cannot be written/],
   ] as const) {

@@ -482,6 +482,18 @@ describe('before anything is installed or built', () => {
     expect(remedies['Node.js']).toBeUndefined();
   });
 
+  test('a cache folder that cannot be written is named, with what to do', async () => {
+    const bin = path.join(context.root, 'src', 'cli', 'bin.js');
+    const cache = path.join(bin, 'cache');
+    const env = { ...process.env, TARFLOW_CACHE: cache, TARFLOW_BACKEND: 'wasm' };
+    const { output } = await run(process.execPath, [bin, 'doctor', '--json'], { env });
+    /** @type {{ name: string, value: string, remedy?: string }[]} */
+    const findings = JSON.parse(output).findings;
+    const found = findings.find(({ name }) => name === 'cache');
+    expect(found?.value).toContain(`${cache} cannot be written`);
+    expect(found?.remedy).toContain('TARFLOW_CACHE=FOLDER');
+  });
+
   test('every other command says what to run', async () => {
     const { status, output } = await tarflow('sample');
     expect(status).toBe(2);

@@ -81,7 +81,7 @@ test('a folder of pictures is trained on, and its model knows the names of class
     expect(() => use(model, grey)).toThrow(/values from 255 to 255\. Expected .*x \/ 127\.5 - 1/);
   }
   expect(() => denoise(model, grey, { sigma: 0.05 })).toThrow(/values from 255/);
-  expect(() => logProb(model, black, { label: [0, 1, 0] })).toThrow(/3 labels came for 1 samples/);
+  expect(() => logProb(model, black, { label: [0, 1, 0] })).toThrow(/3 labels came for 1 sample/);
   const { metric } = convergenceRankingMetric(model, black, { label: 'dog' })[0]!;
   expect(metric).toBe(convergenceRankingMetric(model, black, { label: 1 })[0]!.metric);
   tf.dispose([grey, black]);
@@ -119,8 +119,13 @@ test('a run goes on as its folder records it', async () => {
   const losses = ({ records }: typeof on) => records.map(({ step, loss }) => [step, loss]);
   expect(losses(on)).toEqual(losses(whole));
   for (const { model } of [whole, begun, on]) disposeModel(model);
+  // Before any picture is looked at.
+  const nowhere = path.join(folder, 'nowhere');
+  await expect(train(nowhere, { folder: half.folder })).rejects.toThrow(/holds a run already/);
+  await expect(train(nowhere, { settings: { steps: 0 } })).rejects.toThrow(/setting steps is 0/);
+  await expect(train(pictures, { config: { patchSize: 5 } })).rejects.toThrow(/5×5/);
   await expect(train(pictures, { resume: true })).rejects.toThrow(/No folder came with resume/);
-  await expect(train(pictures, { folder, resume: true })).rejects.toThrow(/holds no run to resume/);
+  await expect(train(pictures, { folder, resume: true })).rejects.toThrow(/holds no run/);
 });
 
 test('pixels are looked at once on a graphics processor, and not where a function is traced', () => {

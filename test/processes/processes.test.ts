@@ -187,6 +187,10 @@ several(`processes that mpirun starts${why}`, { retry: 1 }, () => {
     const asked = ['--experiment', 'mnist-demonstration', '--out', out, '--processes', '3'];
     const message = await refused(tarflow('train', ...asked, '--set', ...tiny, 'batchSize=4'));
     expect(message).toContain('3 processes cannot share batches of 4 samples evenly');
+    const told = training(['--data', 'folder:none', '--out', out, '--processes', '2']);
+    expect(await told.ended, told.text()).toBe(2);
+    expect(told.text()).toContain('There is no folder');
+    expect(told.text()).not.toMatch(/MPI_ABORT|prterun/);
   });
 });
 

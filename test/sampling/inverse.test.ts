@@ -199,7 +199,7 @@ describe('bad input to inverse', () => {
     const z = randomLatents(flow, 2, 1);
     const wrong = tf.zeros([2, 15, 1]) as tf.Tensor3D;
     await expect(inverse(flow, wrong)).rejects.toThrow('(2, 15, 1)');
-    await expect(inverse(flow, z, { label: [0] })).rejects.toThrow('1 labels came for 2 samples');
+    await expect(inverse(flow, z, { label: [0] })).rejects.toThrow('1 label came for 2 samples');
     await expect(inverse(flow, z, { label: [0, 2] })).rejects.toThrow('Label 2');
   });
 });

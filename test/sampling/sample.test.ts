@@ -2,7 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { tf, UserError } from '../../src/core/index.js';
 import { score } from '../../src/flow/density.js';
 import { forward } from '../../src/flow/forward.js';
-import { denoise, sample, sampleNoise } from '../../src/sampling/index.js';
+import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
+import { createModel } from '../../src/models/registry.js';
+import { train } from '../../src/models/train-pictures.js';
+import { denoise, inverse, sample, sampleNoise } from '../../src/sampling/index.js';
+import { saveCheckpoint } from '../../src/training/checkpoint.js';
 import { difference, randomImages, smallFlow } from '../flow/small-flow.js';
 import { expectNoTensorsLeft } from '../leaks.js';
 
@@ -95,6 +99,33 @@ describe('sample', () => {
     const batches = sample(flow, { count: 2, batchSize: count });
     await expect(batches).rejects.toThrow(`batch size is ${count}`);
   });
+});
+
+test('what no compiler looked at is named: a promise, no tensor, no options', async () => {
+  const flow = smallFlow({});
+  const images = randomImages(flow, 1, 3);
+  const any = (value: unknown) => value as never;
+  const wrong: [() => unknown, RegExp][] = [
+    [() => sample(any(Promise.resolve(flow)), { count: 1 }), /model is a promise\. Put await/],
+    [() => sample(any(undefined), { count: 1 }), /The model is undefined\. Expected an object/],
+    [() => sample(flow, any(undefined)), /options is undefined/],
+    [() => sample(flow, { count: any('4') }), /number of samples is 4\. Expected a whole number/],
+    [() => forward(flow, any([[1, 2]])), /stands for images is Array/],
+    [() => denoise(flow, images, any(undefined)), /options is undefined/],
+    [() => inverse(flow, any(undefined)), /stands for noise is undefined/],
+    [() => createModel(any(undefined), 1), /Unknown kind of model 'undefined'/],
+    [() => loadCheckpoint(any(undefined)), /The file undefined cannot be read/],
+    [() => train(any({})), /to be trained is Object\. Expected an object with family and config/],
+    [() => saveCheckpoint(any(Promise.resolve(flow)), 'x'), /model is a promise/],
+  ];
+  for (const [call, message] of wrong) {
+    const told = await Promise.resolve()
+      .then(call)
+      .catch((error: unknown) => error);
+    expect(told).toBeInstanceOf(UserError);
+    expect(`${told}`).toMatch(message);
+  }
+  images.dispose();
 });
 
 describe('denoise', () => {

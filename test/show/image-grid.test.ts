@@ -173,17 +173,22 @@ test('showImages sends a picture in its own size, or prints what it shows', asyn
   expect(log.mock.calls).toEqual([['[images] 3 × 1 × 2 × 2 Samples']]);
 });
 
-test('letters are drawn where nobody can write to the cache', async () => {
+test('letters are drawn where nobody can write to the cache, and leave nothing there', async () => {
   const before = process.env.FONTCONFIG_FILE;
   fs.writeFileSync(path.join(folder, 'no-folder'), '');
   vi.stubEnv('TARFLOW_CACHE', path.join(folder, 'no-folder', 'cache'));
   vi.resetModules();
+  const once = vi.spyOn(process, 'once');
   const { sharp: fresh } = await import('../../src/show/sharp.js');
   fresh();
   const file = process.env.FONTCONFIG_FILE as string;
   expect(fs.readFileSync(file, 'utf8')).toContain('dejavu');
   expect(file.startsWith(folder)).toBe(false);
-  fs.rmSync(path.dirname(file), { recursive: true });
+  const atExit = once.mock.calls.find(([event]) => event === 'exit')?.[1] as () => void;
+  once.mockRestore();
+  process.off('exit', atExit);
+  atExit();
+  expect(fs.existsSync(path.dirname(file))).toBe(false);
   vi.unstubAllEnvs();
   process.env.FONTCONFIG_FILE = before;
 });

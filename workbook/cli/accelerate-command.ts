@@ -2,6 +2,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import {
   checkWritable,
+  flagOf,
   modeOption,
   number,
   precisionOption,
@@ -28,7 +29,6 @@ import { titleOfCheckpoint } from '../../src/training/checkpoint.js';
 import { planText, showAcceleration } from '../acceleration/acceleration-table.js';
 import { measureAcceleration } from '../acceleration/measure.js';
 import { type Acceleration, writeRecord } from '../records/record.js';
-import { resultFile } from '../records/results-folder.js';
 
 interface AccelerateOptions extends GuidanceOptions, ConditionOptions, ExecutionOptions {
   data?: string;
@@ -87,7 +87,7 @@ Examples:
 async function run(checkpoint: string, options: AccelerateOptions): Promise<Outcome> {
   const { tolerance, seed } = options;
   const title = titleOfCheckpoint(checkpoint);
-  const out = options.out ?? resultFile(path.join('acceleration', `${title}.json`));
+  const out = options.out ?? path.join('scratch', 'acceleration', `${title}.json`);
   checkTolerance(tolerance);
   const rounds = roundsOf(options);
   await checkWritable(out);
@@ -175,7 +175,7 @@ const telling = [
 function commandOf(checkpoint: string, options: AccelerateOptions): string {
   const words = telling.flatMap((name) => {
     const value = options[name];
-    const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const flag = flagOf(name);
     if (value === undefined || value === false || (name === 'guidance' && value === 0)) return [];
     if (name === 'text') return options.text.flatMap((caption) => [flag, caption]);
     return value === true ? [flag] : [flag, String(value)];

@@ -5,9 +5,9 @@ import { defineCommand, type Outcome, stopwatch } from '../../src/cli/command.js
 import { startEngine } from '../../src/core/engine.js';
 import { UserError } from '../../src/core/errors.js';
 import { startProgress } from '../../src/show/progress.js';
+import { tableText } from '../../src/show/table.js';
 import { studyBlocks } from '../acceleration/block-study.js';
 import { type BlockStudyRow, readRecord, writeRecord } from '../records/record.js';
-import { resultFile } from '../records/results-folder.js';
 
 /** The committed flows of at least four alternating blocks. */
 const flows = [
@@ -29,7 +29,7 @@ interface BlocksOptions {
   images: number;
   data?: string;
   seed: number;
-  out?: string;
+  out: string;
 }
 
 const tolerance = 5e-4;
@@ -49,10 +49,15 @@ export const blocks = defineCommand({
       .option('--images <n>', 'validation images for CRM and IGM', count, 1000)
       .option('--data <name>', 'their data set (default: what a flow was trained on)')
       .option('--seed <n>', 'of the noise', wholeNumber, 2)
-      .option('--out <file>', 'the rows as JSON (default: scratch/acceleration/blocks.json)'),
+      .option(
+        '--out <file>',
+        'the rows as JSON',
+        path.join('scratch', 'acceleration', 'blocks.json'),
+      ),
   help: `\
 Each block is solved by Jacobi iteration from what sequential sampling gives it, from the latent and from
-zeros, until no number of a sample changes by more than ${tolerance}. A file that is there is gone on with.
+zeros, until no number of a sample changes by more than ${tolerance}. The table has the mean over samples, and
+left out are those that sequential sampling does not solve. A file that is there is gone on with.
 
 Examples:
   $ tarflow blocks
@@ -62,8 +67,7 @@ Examples:
 });
 
 async function run(checkpoints: string[], options: BlocksOptions): Promise<Outcome> {
-  const { samples, batch, images, data, seed } = options;
-  const out = options.out ?? resultFile(path.join('acceleration', 'blocks.json'));
+  const { samples, batch, images, data, seed, out } = options;
   await checkWritable(out);
   const engine = await startEngine();
   const settings = { samples, batch, images, seed, tolerance };
@@ -97,5 +101,19 @@ async function run(checkpoints: string[], options: BlocksOptions): Promise<Outco
       versions: { engine: `${engine.engine} (${engine.version})`, node: process.version },
     });
   }
-  return { json: { out, rows }, text: out };
+  return { json: { out, rows }, text: `${tableText(rows.map(shown))}\n${out}` };
+}
+
+/** A row as the table shows it: iterations and CRM rounded, the rest is in the file. */
+function shown({ model, block, first, latent, zeros, leftOut, crm, igm }: BlockStudyRow): object {
+  return {
+    model,
+    block,
+    'iterations from the latent': Number(latent.mean.toFixed(1)),
+    'from zeros': Number(zeros.mean.toFixed(1)),
+    'left out': leftOut,
+    'CRM, %': Number(crm.toFixed(1)),
+    'IGM says': igm.says,
+    inverted: first ? 'first' : undefined,
+  };
 }

@@ -55,7 +55,7 @@ export function diffusionRoundTrip(
   images: tf.Tensor4D,
   { steps, label }: { steps: number; label?: PeerSampling['label'] },
 ): tf.Tensor4D {
-  checkImages(model.config, images);
+  checkImages(model, images);
   const kind = model.config.prediction;
   return tidy(() => {
     const denoise = denoiserOf(model, label, images.shape[0], { guidance: 0, clip: false });
@@ -115,7 +115,7 @@ export async function odeBits(
 ): Promise<{ bits: Float32Array; error: number }> {
   const { seed, label, steps = 32, probes = 4 } = options;
   const { config } = model;
-  checkImages(config, images);
+  checkImages(model, images);
   const [rows] = images.shape;
   const size = dimensions(config);
   const bits = new Float32Array(rows);

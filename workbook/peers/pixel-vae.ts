@@ -228,7 +228,7 @@ export function logWeights(
   images: tf.Tensor4D,
   { seed, draws = 64, label }: { seed: number; draws?: number; label?: PeerSampling['label'] },
 ): tf.Tensor2D {
-  checkImages(model.config, images);
+  checkImages(model, images);
   const [rows] = images.shape;
   return tidy(() => {
     const classes = classesOf(model, label, rows);

@@ -288,7 +288,7 @@ export function pixelBits(
   images: tf.Tensor4D,
   label?: PeerSampling['label'],
 ): tf.Tensor1D {
-  checkImages(model.config, images);
+  checkImages(model, images);
   return tidy(() => {
     const inputs = { images, ...classesOf(model, label, images.shape[0]) };
     const { nats } = evaluated('pixelLogProb', model, inputs, (traced, given) => {

@@ -46,3 +46,4 @@ export {
 } from './trace/in-parts.js';
 export { repeat, withSlice } from './trace/repeat.js';
 export { isTracing, traceInPlace } from './trace/tracing.js';
+export { startWebGpu, type WebGpuDevice } from './webgpu.js';

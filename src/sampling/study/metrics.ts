@@ -124,7 +124,7 @@ function meanMatrices(
   f: (block: AutoregressiveBlock, passed: Passed) => tf.Tensor[],
 ): number[][] {
   const { label, batchSize = 32 } = numbered(flow, options);
-  checkPixels(flow.config, images);
+  checkPixels(flow, images);
   checkCount('The batch size', batchSize);
   const count = images.shape[0];
   if (count === 0) throw new UserError('No images came', 'Give at least one');

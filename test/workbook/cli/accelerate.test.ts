@@ -121,6 +121,30 @@ test('they come from what the model was trained on, where that is here', async (
   expect(command).toContain('--precision bfloat16 --data mnist-10k-subset');
 });
 
+test('blocks are shown as a table; without --out the file goes below the current folder', async () => {
+  const image = { channels: 1, height: 28, width: 28 };
+  const folder = temporaryFolder();
+  const file = path.join(folder, 'flow.safetensors');
+  const flow = smallFlow({ ...smallConfig, image, patchSize: 14 }, 1, 0.1);
+  await saveCheckpoint(flow, file, { dataset: 'mnist-10k-subset' });
+  disposeModel(flow);
+  const here = process.cwd();
+  process.chdir(folder);
+  try {
+    const few = ['--samples', '2', '--batch', '2', '--images', '4'];
+    const { stdout } = await succeeds(tarflow('blocks', file, ...few));
+    const out = path.join('scratch', 'acceleration', 'blocks.json');
+    const { rows } = JSON.parse(fs.readFileSync(out, 'utf8')) as { rows: { model: string }[] };
+    expect(stdout).toMatch(/model +block +iterations from the latent .*CRM, % .*IGM says/);
+    expect(stdout.split('\n').filter((line) => line.startsWith(file))).toHaveLength(rows.length);
+    expect(stdout.trimEnd().endsWith(out)).toBe(true);
+    await succeeds(tarflow('accelerate', file, ...quick));
+    expect(fs.readdirSync(path.dirname(out))).toEqual(['blocks.json', 'flow.json']);
+  } finally {
+    process.chdir(here);
+  }
+});
+
 test('they come from its own samples where it is not', async () => {
   const { data, tables, command } = await tableOf('a-secret');
   expect(data).toBe(null);
