@@ -67,7 +67,7 @@ describe('mistakes', () => {
     const run = await trained(folder);
     const out = path.join(folder, 'snapshot.safetensors');
     const blocked = unwritablePath(folder, 'snapshot.safetensors');
-    await expectRefused('snapshot', folder, [[folder, ['--out', out], /run\.json cannot be/]], []);
+    await expectRefused('snapshot', folder, [[folder, ['--out', out], /holds no run/]], []);
     await expectRefused(
       'snapshot',
       folder,

@@ -31,7 +31,7 @@ test('both ends are the images, and the middle lies on the arc between their noi
     expect(difference(tf.slice(still, 1, 1), first)).toBeLessThan(1e-4);
   });
   await expect(interpolate(flow, ends, 1)).rejects.toThrow(/number of images is 1/);
-  await expect(interpolate(flow, first, 3)).rejects.toThrow(/1 images came/);
+  await expect(interpolate(flow, first, 3)).rejects.toThrow(/1 image came/);
   const large = tf.zeros([2, 1, 4, 8]);
   await expect(interpolate(flow, large, 3)).rejects.toThrow(/shape \(2, 1, 4, 8\)/);
   const broken = tf.fill([2, 1, 4, 4], Number.NaN);
