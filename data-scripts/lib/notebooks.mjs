@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { venvProgram } from './places.mjs';
@@ -125,17 +125,17 @@ export function notebookError(output) {
     .trim();
 }
 
-/** Writes the cells of notebooks into a folder, each as a module (.mts), for top-level await. */
-const toScripts = `
-import pathlib, sys, jupytext
-folder, *notebooks = map(pathlib.Path, sys.argv[1:])
-for notebook in notebooks:
-    try:
-        script = jupytext.writes(jupytext.read(notebook), fmt="ts:percent")
-    except Exception as error:
-        sys.exit(f"{notebook}: {error}")
-    (folder / (notebook.stem + ".mts")).write_text(script, encoding="utf-8")
-`;
+/**
+ * The code cells of a notebook, one after the other.
+ *
+ * @param {string} notebook
+ */
+function codeOf(notebook) {
+  /** @type {{ cells: { cell_type: string, source: string | string[] }[] }} */
+  const { cells } = JSON.parse(readFileSync(notebook, 'utf8'));
+  const code = cells.filter(({ cell_type }) => cell_type === 'code');
+  return code.map(({ source }) => `${[source].flat().join('')}\n`).join('\n');
+}
 
 /**
  * Checks notebooks' cells with the project's own compiler and strict settings; tslab's are laxer.
@@ -148,9 +148,15 @@ for notebook in notebooks:
 export async function checkNotebooks(root, notebooks, compilerOptions = {}) {
   const folder = temporaryFolder(root, 'strict');
   try {
-    const python = venvProgram(root, 'python');
-    const converted = await run(python, ['-c', toScripts, folder, ...notebooks]);
-    if (converted.status !== 0) return converted.output;
+    for (const notebook of notebooks) {
+      try {
+        // A module, for top-level await.
+        const name = `${path.basename(notebook, '.ipynb')}.mts`;
+        writeFileSync(path.join(folder, name), codeOf(notebook));
+      } catch (error) {
+        return `${notebook}: ${error}`;
+      }
+    }
     writeFileSync(
       path.join(folder, 'tsconfig.json'),
       JSON.stringify({ extends: '../../tsconfig.json', compilerOptions, include: ['*.mts'] }),

@@ -149,6 +149,8 @@ describe('a notebook in JupyterLab', () => {
   let lab;
   /** @type {import('playwright-core').Browser | undefined} */
   let browser;
+  /** @type {import('playwright-core').BrowserContext | undefined} whose pages share what one has loaded */
+  let profile;
 
   beforeAll(async () => {
     if (!browserIsThere) return;
@@ -157,6 +159,7 @@ describe('a notebook in JupyterLab', () => {
     writeSettings(folder);
     lab = await startLab(folder);
     browser = await launchBrowser(['--disable-gpu']);
+    profile = await browser.newContext({ viewport: { width: 1200, height: 1600 } });
   }, 4 * minute);
 
   afterAll(async () => {
@@ -166,16 +169,15 @@ describe('a notebook in JupyterLab', () => {
   }, minute);
 
   /**
-   * A page of its own; a test that fails says what its cells and JupyterLab show.
+   * A page until the test ends; one that fails says what its cells and JupyterLab show.
    *
    * @param {import('vitest').TestContext} context
    * @param {number} minutes that anything on it may take
    */
-  async function newPage({ skip, onTestFailed }, minutes) {
+  async function newPage({ skip, onTestFailed, onTestFinished }, minutes) {
     skip(!browserIsThere, skipNote);
-    const page = await /** @type {import('playwright-core').Browser} */ (browser).newPage({
-      viewport: { width: 1200, height: 1600 },
-    });
+    const page = await /** @type {NonNullable<typeof profile>} */ (profile).newPage();
+    onTestFinished(() => page.close());
     page.setDefaultTimeout(minutes * minute);
     onTestFailed(async () => {
       const shown = page.locator('.jp-Cell-outputArea, .jp-Dialog').allTextContents();
@@ -229,7 +231,6 @@ describe('a notebook in JupyterLab', () => {
     const page = await newPage(context, 6);
     const output = await runAll(page, 'pictures.ipynb', pictureCells.length);
     await output(1).locator('img').waitFor();
-    await page.close();
   });
 
   test('draws a chart, a table, pictures and a progress bar; an interrupt stops the loop alone', {
@@ -316,6 +317,5 @@ describe('a notebook in JupyterLab', () => {
     expect(await forgotten.isVisible()).toBe(true);
     await again(right);
     await outputs.right(1).getByText('I am 2').waitFor();
-    await Promise.all([left.close(), right.close()]);
   });
 });

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { entryPoints, root } from '../api/report.js';
-import { examplesOf, moduleExample, typeErrors, writeExamples } from './examples.js';
+import { examplesOf, moduleExample, programOf, typeErrors, writeExamples } from './examples.js';
 
 // Only in a folder of the project do modules find the packages that they import.
 fs.mkdirSync(path.join(root, '.nbcheck'), { recursive: true });
@@ -24,8 +24,9 @@ function made(name: string, text: string): string {
 const entries = entryPoints();
 /** Those of the package; that of the workbook is not in it. */
 const packed = entries.filter(({ name }) => name !== 'tarflow/workbook');
-const { values, examples: ofRoot } = examplesOf(path.join(root, 'src', 'index.ts'));
-const all = packed.flatMap(({ source }) => examplesOf(path.join(root, source)).examples);
+const program = programOf(packed.map(({ source }) => path.join(root, source)));
+const { values, examples: ofRoot } = examplesOf(path.join(root, 'src', 'index.ts'), program);
+const all = packed.flatMap(({ source }) => examplesOf(path.join(root, source), program).examples);
 const examples = [...new Map(all.map((example) => [example.code, example])).values()];
 const heads = entries.map(({ name, source }) => ({
   name: `module-${name.replace('/', '-')}`,

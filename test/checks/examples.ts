@@ -11,7 +11,7 @@ export interface Example {
 }
 
 /** The options of the compiler, those of the project. */
-export function compilerOptions(): ts.CompilerOptions {
+function compilerOptions(): ts.CompilerOptions {
   const config = ts.getParsedCommandLineOfConfigFile(path.join(root, 'tsconfig.json'), undefined, {
     ...ts.sys,
     onUnRecoverableConfigFileDiagnostic: ({ messageText }) => {
@@ -21,9 +21,27 @@ export function compilerOptions(): ts.CompilerOptions {
   return { ...config?.options, noEmit: true };
 }
 
-/** The values that a module exports, with the examples in their docstrings. */
-export function examplesOf(module: string): { values: string[]; examples: Example[] } {
-  const program = ts.createProgram([module], compilerOptions());
+/** What the compiler has read, but for files that tests write: programs share it. */
+const known = new Map<string, ts.SourceFile | undefined>();
+
+/** The compiler's view of modules, and of all that they import. */
+export function programOf(modules: readonly string[]): ts.Program {
+  const options = compilerOptions();
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile } = host;
+  host.getSourceFile = (file, ...how) => {
+    if (file.includes('/.nbcheck/')) return getSourceFile(file, ...how);
+    if (!known.has(file)) known.set(file, getSourceFile(file, ...how));
+    return known.get(file);
+  };
+  return ts.createProgram([...modules], options, host);
+}
+
+/** The values that a module of a program exports, with the examples in their docstrings. */
+export function examplesOf(
+  module: string,
+  program = programOf([module]),
+): { values: string[]; examples: Example[] } {
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(module) as ts.SourceFile;
   const values = checker
@@ -95,7 +113,7 @@ export function writeExamples(
 
 /** What the strict compiler finds wrong in files, in words. */
 export function typeErrors(files: readonly string[]): string[] {
-  const program = ts.createProgram([...files], compilerOptions());
+  const program = programOf(files);
   return files.flatMap((file) =>
     ts.getPreEmitDiagnostics(program, program.getSourceFile(file)).map(({ messageText }) => {
       return `${path.basename(file)}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;

@@ -66,12 +66,20 @@ async function run(cells, judge = true) {
   return { status, notebook, text };
 }
 
-/** @param {Record<string, number>} figures */
-const recording = (figures) => [
-  "import { startEngine } from 'tarflow';\nimport { recordClaim, resultFile } from 'tarflow/workbook';\nawait startEngine();",
+/**
+ * @param {Record<string, number>} figures
+ * @param {string} [imports] with types, or, sooner there, without
+ */
+const recording = (figures, imports = untyped) => [
+  `${imports}\nawait startEngine();`,
   `await recordClaim('${claim}', ${JSON.stringify(figures)}, { configuration: {}, seed: 1, cost: {} });`,
   "import * as fs from 'node:fs';\nfs.mkdirSync(resultFile('pictures'));\nfs.writeFileSync(resultFile('pictures/05.png'), '');",
 ];
+
+const typed = `import { startEngine } from 'tarflow';
+import { recordClaim, resultFile, resultsTable } from 'tarflow/workbook';`;
+const untyped = `const { startEngine } = require('tarflow');
+const { recordClaim, resultFile, resultsTable } = require('tarflow/workbook');`;
 
 /** What git sees that is changed in the checkout. */
 const changes = () =>
@@ -82,7 +90,7 @@ const changes = () =>
 
 test('a run leaves the checkout as it is, and reports what it computed and what it read', async () => {
   const before = changes();
-  const { status, notebook, text } = await run(recording({ [flow]: committed[flow] }));
+  const { status, notebook, text } = await run(recording({ [flow]: committed[flow] }, typed));
   expect(shown.join('')).toContain('cell 1 of 3, time left unknown');
   expect(status).toBe(0);
   expect(changes()).toBe(before);
@@ -105,8 +113,7 @@ test('a run leaves the checkout as it is, and reports what it computed and what 
 test('a changed notebook that is run by hand writes to scratch/ and leaves the evidence alone', async () => {
   const before = changes();
   const own = recording({ [flow]: 0.5 });
-  own.push(`import { resultsTable } from 'tarflow/workbook';
-const rows = await resultsTable(['${claim}']);
+  own.push(`const rows = await resultsTable(['${claim}']);
 console.log(rows.map(({ ours }) => ours), resultFile('pictures'));`);
   own[2] = own[2]?.replace("'pictures')", "'pictures'), { recursive: true }") ?? '';
   const notebook = path.join(folder, 'notebooks', name);
