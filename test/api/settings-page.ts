@@ -32,10 +32,12 @@ type Comments = Map<string, string>;
 /** All settings of training and all options of models, from their schemas and the comments there. */
 export function settingsPage(): string {
   const shared = commentsIn('src/flow/model.ts', 'ModelConfig');
-  const models = kinds.map((kind) => {
-    const folder = path.join(root, 'src', 'models', kind);
+  const folderOf = (kind: string) => path.join(root, 'src', 'models', kind);
+  // Others' families may be registered as well.
+  const own = kinds.filter((kind) => fs.existsSync(folderOf(kind)));
+  const models = own.map((kind) => {
     const comments = fs
-      .readdirSync(folder)
+      .readdirSync(folderOf(kind))
       .map((file) => commentsIn(path.join('src/models', kind, file), `${kind}Schema`))
       .find((found) => found.size > 0);
     const rows = rowsOf(familyOf(kind).schema, new Map([...shared, ...(comments ?? [])]), {});

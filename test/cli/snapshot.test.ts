@@ -72,7 +72,7 @@ describe('mistakes', () => {
       'snapshot',
       folder,
       [
-        [path.join(folder, 'none'), ['--out', out], /none.*cannot be read/],
+        [path.join(folder, 'none'), ['--out', out], /none holds no run/],
         [run, ['--out', blocked], /cannot be written/],
         [run, ['--out', path.join(folder, 'o.txt')], /o\.txt\. Expected .*\.safetensors/],
       ],
