@@ -116,7 +116,10 @@ async function main(): Promise<void> {
   );
   for (const { one, seed } of rows) {
     if (record.models.some((row) => row.model === one.name && row.seed === seed)) continue;
-    const row = await trainedAndMeasured(one, seed, dataset, data, measure);
+    // One sweep for all seeds of a model.
+    const known = record.models.find(({ model }) => model === one.name)?.sweep;
+    const sweep = known ?? (await swept(one, data, measure));
+    const row = await trainedAndMeasured(one, seed, sweep, dataset, data, measure);
     record.models.push(row);
     record.date = new Date().toISOString();
     await writeRecord<'peers'>(file, record);
@@ -154,11 +157,11 @@ const runs = (name: string) => path.join('runs', 'peers', name);
 async function trainedAndMeasured(
   experiment: Experiment,
   seed: number,
+  sweep: ComparedModel['sweep'],
   dataset: string,
   data: Awaited<ReturnType<typeof openData>>,
   measure: Yardstick,
 ): Promise<ComparedModel> {
-  const sweep = await swept(experiment, data, measure);
   const { learningRate } = sweep.reduce((best, one) => (one.value < best.value ? one : best));
   const whole = withSettings(experiment, { peakLearningRate: learningRate, seed });
   const folder = runs(`${experiment.name}-seed-${seed}`);

@@ -174,14 +174,16 @@ describe('a notebook in JupyterLab', () => {
    * @param {import('vitest').TestContext} context
    * @param {number} minutes that anything on it may take
    */
-  async function newPage({ skip, onTestFailed, onTestFinished }, minutes) {
+  async function newPage({ skip, onTestFinished }, minutes) {
     skip(!browserIsThere, skipNote);
     const page = await /** @type {NonNullable<typeof profile>} */ (profile).newPage();
-    onTestFinished(() => page.close());
     page.setDefaultTimeout(minutes * minute);
-    onTestFailed(async () => {
-      const shown = page.locator('.jp-Cell-outputArea, .jp-Dialog').allTextContents();
-      console.error('What is shown:', await shown);
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === 'fail') {
+        const shown = page.locator('.jp-InputPrompt, .jp-Cell-outputArea, .jp-Dialog');
+        console.error('What is shown:', await shown.allTextContents());
+      }
+      await page.close();
     });
     return page;
   }
