@@ -15,6 +15,10 @@ const environments = {
       'without CUDA, about 3 and 7 GB otherwise',
   },
   jax: { folder: '.venv-bench-jax', about: 'JAX: 0.15 GB to download and 0.6 GB on disk' },
+  kept: {
+    folder: '.venv-bench-kept',
+    about: 'diffusers, torch-mimicry and TensorFlow Probability: about 1 GB to download',
+  },
   'jax-cuda': {
     folder: '.venv-bench-jax-cuda',
     about: 'JAX with CUDA: about 3 GB to download and 6 GB on disk',

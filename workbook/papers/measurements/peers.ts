@@ -1,4 +1,4 @@
-import { figure, measurement, type Notebook } from './measurement.js';
+import { each, figure, measurement, type Notebook } from './measurement.js';
 
 /** Kinds of models at one cost. */
 export const peers = {
@@ -11,6 +11,18 @@ export const peers = {
       title: 'X4 Bits of clothes by the PixelCNN',
       claim: 'Competitive likelihood with PixelCNN.',
       figures: [figure('bits per dimension', 'bits/dim'), figure('images', '', 'exact')],
+    }),
+    measurement({
+      id: 'peers-kept',
+      title: 'Peers beside kept implementations',
+      claim: 'No kind of model is a straw man.',
+      figures: each(['ours', 'kept'], (side) =>
+        each(['epsilon', 'v', 'rectified-flow', 'vae', 'pixelcnn', 'gan'], (kind) =>
+          figure(`${side}, ${kind}`),
+        ),
+      ),
+      command: 'TARFLOW_RESULTS=results npx tsx test/benchmarks/kept-checks.ts',
+      apart: true,
     }),
   ],
 } satisfies Notebook;
