@@ -164,6 +164,12 @@ export async function judgeUnit(context, unit, rounds = Infinity) {
   });
 }
 
+const textOf = (/** @type {Cell} */ { source }) => [source].flat().join('');
+const isCheck = (/** @type {Cell} */ { metadata: { nbgrader } }) =>
+  nbgrader?.grade && !nbgrader.solution;
+const isBlank = (/** @type {Cell} */ { cell_type, metadata: { nbgrader } }) =>
+  cell_type === 'code' && nbgrader?.solution;
+
 /** @typedef {{ score: number, most: number, manual: boolean, message: string }} Grade */
 /** @typedef {Record<string, Record<string, Grade>>} Grades students, then cells */
 
@@ -186,22 +192,22 @@ function submissions(source, released, wrong) {
       ? { ...cell, source: solution.source }
       : cell;
   });
-  const isCheck = (/** @type {Cell} */ { metadata: { nbgrader } }) =>
-    nbgrader?.grade && !nbgrader.solution;
   const rounds = byRound(wrong).map((round, i) => [
     wrongStudent(i),
     solved.map((cell) => {
       const answer = round.find((each) => each.cell === cell.id);
-      return answer
-        ? { ...cell, source: [withAnswer([cell.source].flat().join(''), answer.code)] }
-        : cell;
+      return answer ? { ...cell, source: [withAnswer(textOf(cell), answer.code)] } : cell;
     }),
   ]);
   return {
     [right]: solved,
     [empty]: released.cells,
-    // A student who takes the checks away; nbgrader puts them back.
-    [gamed]: released.cells.map((cell) => (isCheck(cell) ? { ...cell, source: [''] } : cell)),
+    // A student who takes the checks away, which nbgrader puts back, and has one that passes all.
+    [gamed]: released.cells.map((cell) => {
+      if (isCheck(cell)) return { ...cell, source: [''] };
+      const own = 'async function check(...all: any[]) {}';
+      return isBlank(cell) ? { ...cell, source: [`${textOf(cell)}\n${own}`] } : cell;
+    }),
     ...Object.fromEntries(rounds),
   };
 }
@@ -251,9 +257,7 @@ function faultsOf({ cells }, grades, wrong) {
       faults.push(`${student}: ${cell} should say '${says}', and said: ${message || '–'}`);
     }
   };
-  const blanks = cells.filter((cell) => {
-    return cell.cell_type === 'code' && cell.metadata.nbgrader?.solution;
-  });
+  const blanks = cells.filter(isBlank);
   for (const { id } of blanks) {
     const check = `check-${id}`;
     expectGrade(right, check);

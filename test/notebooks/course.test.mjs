@@ -1,5 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import ts from 'typescript';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
   judgeUnit,
@@ -21,7 +22,9 @@ const nightly = Boolean(process.env.TARFLOW_NIGHTLY);
 /** The most that a unit may have; pixels of the page. */
 const most = { cells: 25, words: 1200, width: 700 };
 
-/** @param {import('../../data-scripts/lib/course.mjs').Cell} cell */
+/** @typedef {import('../../data-scripts/lib/course.mjs').Cell} Cell */
+
+/** @param {Cell} cell */
 const textOf = ({ source }) => [source].flat().join('');
 
 /**
@@ -54,7 +57,51 @@ function faultsOfForm({ cells }) {
     ...cells.map(({ id, metadata: { nbgrader } }) => {
       return nbgrader && nbgrader.grade_id !== id && `${id} is ${nbgrader.grade_id} to nbgrader`;
     }),
+    ...cells.map(({ id, outputs }) => {
+      return JSON.stringify(outputs ?? []).includes('💡') && `${id} gives a hint on its own code`;
+    }),
+    ...strayNeeds(cells),
   ].filter((fault) => fault);
+}
+
+/**
+ * Checks that run only with the cell of a blank that they do not ask for: one that does not compile would cost the
+ * points of both.
+ *
+ * @param {readonly Cell[]} cells
+ */
+function strayNeeds(cells) {
+  const code = cells.filter(({ cell_type }) => cell_type === 'code');
+  const text = code.map((cell) => `${textOf(cell)}\n`).join('');
+  let end = 0;
+  const ends = code.map((cell) => (end += textOf(cell).length + 1));
+  const cellAt = (/** @type {number} */ place) => ends.findIndex((each) => place < each);
+  const file = ts.createSourceFile('unit.ts', text, ts.ScriptTarget.Latest, true);
+  const options = { noLib: true, noResolve: true };
+  const getSourceFile = (/** @type {string} */ name) => (name === 'unit.ts' ? file : undefined);
+  const host = { ...ts.createCompilerHost(options), getSourceFile };
+  const checker = ts.createProgram(['unit.ts'], options, host).getTypeChecker();
+  const needs = code.map(() => /** @type {Set<number>} */ (new Set()));
+  /** @param {ts.Node} node */
+  const visit = (node) => {
+    const declared = ts.isIdentifier(node) && checker.getSymbolAtLocation(node)?.declarations?.[0];
+    if (declared) needs[cellAt(node.getStart())]?.add(cellAt(declared.getStart()));
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  /** @type {(index: number, found?: Set<number>) => Set<number>} */
+  const allNeeds = (index, found = new Set()) => {
+    for (const each of needs[index] ?? []) if (!found.has(each)) allNeeds(each, found.add(each));
+    return found;
+  };
+  const told = (/** @type {number} */ index) => code[index]?.metadata.nbgrader;
+  return code.flatMap(({ id }, index) => {
+    if (!told(index)?.grade || told(index)?.solution) return [];
+    const stray = [...allNeeds(index)].filter(
+      (i) => told(i)?.solution && id !== `check-${code[i]?.id}`,
+    );
+    return stray.map((i) => `${id} needs the cell ${code[i]?.id}`);
+  });
 }
 
 describe('the course', () => {
