@@ -9,32 +9,6 @@ export const guidance = {
   claims: ['T3', 'L3', 'P2'],
   measurements: [
     measurement({
-      id: 'guidance-rules',
-      title: 'Guidance by the product of Gaussians, at large weights',
-      claim,
-      figures: each(['product', 'linear, constant', 'linear, annealed'], (rule) => [
-        figure(`FD, ${rule}, least`),
-        figure(`FD, ${rule}, w = 16`),
-        figure(`samples in their class, ${rule}, w = 16`, '%'),
-        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%'),
-      ]),
-      command: 'git checkout 5c560031; npm run workbook -- --all --only 04',
-    }),
-    measurement({
-      id: 'guidance-rules-of-text',
-      title: 'Guidance of the deep block by two rules, at large weights',
-      claim,
-      figures: each(['product', 'linear'], (rule) => [
-        figure(`FD, ${rule}, least`),
-        figure(`FD, ${rule}, w = 16`),
-        figure(`agreement, ${rule}, least FD`, '%'),
-        figure(`agreement, ${rule}, w = 16`, '%'),
-        figure(`pixels outside ± 1.1, ${rule}, w = 16`, '%'),
-        figure(`samples that are not finite, ${rule}, w = 16`),
-      ]),
-      command: 'git checkout 5c560031; npm run workbook -- --all --only 11',
-    }),
-    measurement({
       id: 'guidance-weights',
       title: 'Guidance by weight and rule',
       claim,
