@@ -2,9 +2,12 @@
 // version of Node.js, one after the other, then every notebook under each kernel. Words are handed to
 // vitest, which runs the test files whose paths have one of them: words with `notebooks` in them once,
 // others on each version; what no word asks for is left out. TARFLOW_NIGHTLY has the tests run that
-// are too long for `npm test`.
+// are too long for `npm test`; results/nightly.json has what these came to, with the commit and date of each.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { readJson } from './lib/files.mjs';
 import { fetchNode, supportedNode } from './lib/node-versions.mjs';
 import { formatSeconds } from './lib/progress.mjs';
 import { run } from './lib/run.mjs';
@@ -38,7 +41,9 @@ await runMain(async () => {
     progress.note(`\n${title}`);
     const started = performance.now();
     const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
-    const { status } = await run(program, [vitest, 'run', ...vitestArguments], {
+    const report = path.join(root, 'runs', 'nightly-report.json');
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+    const { status } = await run(program, [vitest, 'run', ...reporters, ...vitestArguments], {
       cwd: root,
       // Programs that a test starts by name find the same version.
       env: {
@@ -49,6 +54,7 @@ await runMain(async () => {
       shown: true,
     });
     outcomes.push({ title, status, seconds: (performance.now() - started) / 1000 });
+    recordLongTests(root, report, title);
   }
 
   for (const major of asked && ofLibrary.length === 0 ? [] : majors) {
@@ -67,6 +73,34 @@ await runMain(async () => {
   }
   return outcomes.every(({ status }) => status === 0) ? 0 : 1;
 });
+
+/** Tests that took so many seconds are the night's own. */
+const long = 60;
+
+/**
+ * Puts into results/nightly.json what became of the long tests of a report.
+ *
+ * @param {string} root
+ * @param {string} report of vitest, which is removed
+ * @param {string} on what they ran
+ */
+function recordLongTests(root, report, on) {
+  const file = path.join(root, 'results', 'nightly.json');
+  const describe = ['describe', '--always', '--dirty', '--abbrev=8'];
+  const commit = execFileSync('git', describe, { cwd: root, encoding: 'utf8' }).trim();
+  const date = new Date().toISOString().slice(0, 10);
+  const all = readJson(file) ?? {};
+  /** @type {{ testResults: { assertionResults: { fullName: string, status: string, duration?: number }[] }[] }} */
+  const { testResults } = JSON.parse(readFileSync(report, 'utf8'));
+  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
+  for (const { fullName, status, duration = 0 } of tests) {
+    const seconds = Math.round(duration / 1000);
+    if (seconds < long && status !== 'failed') continue;
+    all[fullName] = { status, seconds, on, commit, date };
+  }
+  rmSync(report);
+  writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
+}
 
 function readArguments() {
   const usage = `Usage: npm run nightly [-- [--node ${supportedNode.join(',')}] [tests …]]`;

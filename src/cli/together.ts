@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { joinProcesses, type Processes, type StartedProcess } from '@tarflow/graph';
 import { UserError } from '../core/errors.js';
 import { packageRoot } from '../core/package-root.js';
+import { isThere } from '../training/run-lock.js';
 import { exitCodes, type Outcome } from './command.js';
 
 /** What of data-scripts/lib/processes.mjs is used here. */
@@ -37,10 +38,12 @@ export async function withOthers(
 ): Promise<Outcome> {
   const processes = joinProcesses(started);
   const isFirst = processes.rank === 0;
-  const { stdin, env } = process;
+  const { stdin } = process;
+  const starter = isFirst ? Number(process.env.TARFLOW_STARTER) : 0;
   const stop = (): void => processes.stop();
-  // A line, or the end, of what started these: the user wants them to stop.
-  if (isFirst && env.TARFLOW_STOP_BY_INPUT) stdin.once('data', stop).once('end', stop);
+  // A line of what started these, or its end: the user wants them to stop.
+  if (starter) stdin.once('data', stop);
+  const watch = starter ? setInterval(() => isThere(starter) || stop(), 1000) : undefined;
   try {
     const outcome = await work(processes);
     await processes.leave();
@@ -51,6 +54,7 @@ export async function withOthers(
     processes.abort(error instanceof UserError ? exitCodes.userMistake : exitCodes.unexpected);
     throw error;
   } finally {
-    stdin.off('data', stop).off('end', stop).pause();
+    clearInterval(watch);
+    stdin.off('data', stop).pause();
   }
 }

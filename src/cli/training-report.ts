@@ -49,7 +49,8 @@ interface EndedRun extends Pick<TrainingResult, 'finished' | 'records'> {
 /** What `tarflow train` ends with: the last losses, and how to look at samples, or to go on. */
 export function runOutcome({ experiment, name, out, classes, ...run }: EndedRun): Outcome {
   const { finished, records, engine, processes } = run;
-  const command = shellWords(['npx', 'tarflow', 'train', '--out', out, '--resume']);
+  const together = processes ? ['--processes', `${processes.size}`] : [];
+  const command = shellWords(['npx', 'tarflow', 'train', '--out', out, '--resume', ...together]);
   const { checkpoint, best: bestFile } = new RunFolder(out);
   const steps = records.at(-1)?.step ?? 0;
   const held = records.filter((record) => record.validation);

@@ -280,13 +280,14 @@ export class RunFolder {
     return lines.flatMap((line, index) => {
       try {
         const record: StepRecord = JSON.parse(line);
-        return [record];
+        if (Number.isInteger(record.step)) return [record];
+        throw new Error();
       } catch {
         // A run that was killed may leave half of its last line, which is the only one allowed so.
         if (index === lines.length - 1) return [];
         throw new UserError(
-          `${this.log}, line ${index + 1} is not JSON`,
-          'Mend or delete the line',
+          `${this.log}, line ${index + 1} is no record of a step`,
+          'Put the log back that the run wrote',
         );
       }
     });
@@ -338,6 +339,12 @@ export class RunFolder {
       }
       // What was logged after the save is done again.
       const before = (await this.records()).filter((record) => record.step <= step);
+      if (before.length < step || before.some((record, index) => record.step !== index + 1)) {
+        throw new UserError(
+          `${this.log} has records of ${before.length} steps, and the last state is of step ${step}`,
+          'Put the log back that the run wrote, or begin a new run with its checkpoint (from, --from)',
+        );
+      }
       await writeAtomically(
         this.log,
         before.map((record) => `${JSON.stringify(record)}\n`).join(''),

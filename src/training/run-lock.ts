@@ -89,15 +89,19 @@ async function ownerOf(file: string): Promise<Owner | 'released' | 'nobody'> {
 /** Whether a lock's process may still be running; of another machine's nobody can tell. */
 function runs({ pid, host, started }: Owner): boolean {
   if (host !== os.hostname()) return true;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // It is there, and another user's, where this is not permitted.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
-  }
+  if (!isThere(pid)) return false;
   const now = processState(pid);
   if (now.ended) return false;
   return now.started === undefined || started === undefined || now.started === started;
+}
+
+/** Whether there is a process of this machine; that of another user is there, and may not be asked. */
+export function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** When a process started, and whether it has ended and only waits for its parent to notice. */

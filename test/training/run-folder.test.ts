@@ -236,8 +236,25 @@ describe('the log', () => {
     await killAfter(3, run(folder));
     const log = path.join(folder, 'log.jsonl');
     fs.writeFileSync(log, fs.readFileSync(log, 'utf8').replace('{"step":2', '{"step":'));
-    await expect(new RunFolder(folder).records()).rejects.toThrow(/log\.jsonl, line 2 is not JSON/);
+    await expect(new RunFolder(folder).records()).rejects.toThrow(
+      /log\.jsonl, line 2 is no record of a step/,
+    );
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(/line 2/);
+  });
+
+  test('a line that is JSON and no record, or one that is missing, is named, too', async () => {
+    const folder = newFolder();
+    await killAfter(3, run(folder));
+    const log = path.join(folder, 'log.jsonl');
+    const lines = fs.readFileSync(log, 'utf8').trimEnd().split('\n');
+    const resumed = (...kept: (string | undefined)[]) => {
+      fs.writeFileSync(log, `${kept.join('\n')}\n`);
+      return train(run(folder, { resume: true }));
+    };
+    await expect(resumed(lines[0], 'null', lines[2])).rejects.toThrow(/line 2 is no record/);
+    await expect(resumed(lines[1], lines[2])).rejects.toThrow(
+      /records of 1 steps, and the last state is of step 2/,
+    );
   });
 });
 

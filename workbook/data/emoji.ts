@@ -3,7 +3,6 @@ import * as path from 'node:path';
 import { z } from 'zod';
 import { cacheFolder } from '../../src/core/cache-folder.js';
 import { UserError } from '../../src/core/errors.js';
-import { readBytes } from '../../src/core/files.js';
 import { foldIn, permutation, randomKey } from '../../src/core/random.js';
 import { decodedImage } from '../../src/data/encoded/image-file.js';
 import {
@@ -298,7 +297,8 @@ async function openFluent(size: number): Promise<Pictures> {
     has: (drawing) => known.has(file(drawing)),
     async picture(drawing) {
       const name = path.join(folder, file(drawing));
-      return decodedImage({ name, bytes: await readBytes(name) }, image, 'crop');
+      const cached = { file: name, problem: 'The emoji are not complete', remedy: fluentRemedy };
+      return decodedImage({ name, bytes: await cachedBytes(cached) }, image, 'crop');
     },
   };
 }

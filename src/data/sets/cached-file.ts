@@ -1,6 +1,10 @@
+import { createHash } from 'node:crypto';
+import * as path from 'node:path';
+import { z } from 'zod';
 import { UserError } from '../../core/errors.js';
 import { FileUnreadable, readBytes } from '../../core/files.js';
 import { decodeIdx } from '../../formats/idx.js';
+import { jsonOf } from '../../formats/metadata.js';
 
 /** A file of a data set in the cache folder, and what to say where it is not as it should be. */
 export interface CachedFile {
@@ -11,14 +15,31 @@ export interface CachedFile {
   remedy: string;
 }
 
-/** @throws UserError with the command that fetches the file */
+/** @throws UserError with the command that fetches the file, where it is missing or not what was fetched */
 export async function cachedBytes({ file, problem, remedy }: CachedFile): Promise<Uint8Array> {
   try {
-    return await readBytes(file);
+    const bytes = await readBytes(file);
+    const sum = (await sumsOf(path.dirname(file)))[path.basename(file)];
+    if (sum === undefined || createHash('sha256').update(bytes).digest('hex') === sum) return bytes;
   } catch (error) {
     if (!(error instanceof FileUnreadable)) throw error;
     throw new UserError(`${problem}: ${error.problem}`, remedy);
   }
+  throw new UserError(`The file ${file} is damaged`, `Delete its folder. ${remedy}`);
+}
+
+type Sums = Record<string, string>;
+const known = new Map<string, Promise<Sums>>();
+
+/** SHA-256 of the files in a folder, as data-scripts/lib/files.mjs writes them; none in one of before. */
+function sumsOf(folder: string): Promise<Sums> {
+  const read = async () => {
+    const bytes = await readBytes(path.join(folder, 'sha256.json')).catch(() => undefined);
+    return jsonOf(z.record(z.string(), z.string()), bytes && Buffer.from(bytes).toString()) ?? {};
+  };
+  const sums = known.get(folder) ?? read();
+  known.set(folder, sums);
+  return sums;
 }
 
 /**

@@ -1,12 +1,12 @@
 import * as path from 'node:path';
 import { cacheFolder } from '../../core/cache-folder.js';
 import { UserError } from '../../core/errors.js';
-import { readBytes } from '../../core/files.js';
 import { tarEntries, tarInMemory } from '../../formats/tar.js';
 import { exists } from '../encoded/listing.js';
 import { type ImageDataset, imageDataset } from '../memory.js';
 import { labelsAt, type Split } from '../source.js';
 import { splitIndices } from '../splits.js';
+import { cachedBytes } from './cached-file.js';
 import { type OfficialSet, type Opening, officialError } from './official-set.js';
 
 const classes = [
@@ -97,7 +97,12 @@ async function readFiles(root: string, names: readonly string[]): Promise<Uint8A
     const files = names.map((name) => path.join(folder, name));
     // One after another, so that of several missing files the same one is always named: the first.
     for (const file of files) await assertPresent(file);
-    return Promise.all(files.map(async (file) => checked(await readBytes(file), file)));
+    return Promise.all(
+      files.map(async (file) => {
+        const remedy = 'Put the official file there';
+        return checked(await cachedBytes({ file, problem: 'CIFAR-10', remedy }), file);
+      }),
+    );
   }
   const archive = path.join(root, archiveName);
   if (!(await exists(archive))) {

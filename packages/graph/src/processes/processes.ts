@@ -260,6 +260,10 @@ const usualPatience = 40;
  * @throws UserError where there is no MPI, or not that which started the processes
  */
 export function joinProcesses(started: StartedProcess): Processes {
-  const patience = Number(process.env.TARFLOW_PATIENCE || usualPatience);
+  const named = process.env.TARFLOW_PATIENCE;
+  const patience = Number(named || usualPatience);
+  if (!(patience > 0)) {
+    throw new UserError(`TARFLOW_PATIENCE is ${named}`, 'Expected seconds, above 0');
+  }
   return new Processes(started.rank, started.size, startMpi(started), 1000 * patience);
 }
