@@ -112,7 +112,7 @@ async function trained(
   disposeModel((await train(options)).model);
   const run = new RunFolder(own);
   if (config.kind !== 'gan') {
-    return meanWithError((await run.records()).slice(-told).map(({ loss }) => loss));
+    return measuredBy((await run.records()).map(({ loss }) => loss));
   }
   const model = await loadCheckpoint(run.checkpoint);
   const labels = Array.from({ length: samples }, (_, i) => {
@@ -121,6 +121,11 @@ async function trained(
   const images = await drawn(model, labels, { guidance: 0 }, 1);
   disposeModel(model);
   return distanceOf(images, measure);
+}
+
+function measuredBy(losses: readonly number[]): Measured {
+  const { mean, standardError } = meanWithError(losses.slice(-told));
+  return { mean, error: standardError };
 }
 
 async function distanceOf(images: tf.Tensor4D, { network, training }: Yardstick) {
@@ -165,7 +170,7 @@ async function keptOne(
     const measured =
       kind === 'gan'
         ? await distanceOf(tf.tensor4d(values(), [samples, channels, height, width]), measure)
-        : meanWithError(losses);
+        : measuredBy(losses);
     all.push({ ...measured, about: { ...about, ...way } });
   }
   return all.reduce((best, one) => (one.mean < best.mean ? one : best));
