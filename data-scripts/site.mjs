@@ -6,7 +6,7 @@ import { folderSize } from './lib/files.mjs';
 import { venvProgram } from './lib/places.mjs';
 import { runOrThrow } from './lib/run.mjs';
 import { runMain, SetupError } from './lib/setup-error.mjs';
-import { brokenLinks } from './lib/site-links.mjs';
+import { brokenLinks, poorAlts } from './lib/site-links.mjs';
 import { layOutSources } from './lib/site-sources.mjs';
 import { newContext, runSteps } from './lib/steps.mjs';
 import { setUp } from './steps/all.mjs';
@@ -36,7 +36,10 @@ await runMain(async () => {
   await runOrThrow(
     'The API reference',
     process.execPath,
-    [typedoc, '--skipErrorChecking', '--out', path.join(pages, 'api')],
+    [
+      ...[typedoc, '--skipErrorChecking', '--out', path.join(pages, 'api')],
+      ...['--plugin', path.join(root, 'docs', 'site', 'api-link.mjs')],
+    ],
     { cwd: root, env },
   );
   progress.finish();
@@ -47,6 +50,14 @@ await runMain(async () => {
       `${broken.length} links of the site lead nowhere, or elsewhere for what a page loads`,
       'Repair what is listed below',
       broken.join('\n'),
+    );
+  }
+  const poor = poorAlts(pages);
+  if (poor.length > 0) {
+    throw new SetupError(
+      `${poor.length} pictures of the site do not say what they show`,
+      'Describe what is listed below: by `description` of a grid, `alt` of a chart',
+      poor.join('\n'),
     );
   }
   progress.note(`The site is in site/html: ${Math.round(folderSize(pages) / 1e6)} MB.`);

@@ -9,9 +9,7 @@ import path from 'node:path';
  * @returns {string[]} page and link, one a line
  */
 export function brokenLinks(folder) {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  // Among the files of the theme are templates.
-  const pages = files.filter((file) => file.endsWith('.html') && !file.startsWith('_static'));
+  const pages = pagesOf(folder);
   /** @type {Map<string, Set<string>>} */
   const known = new Map();
   const anchorsOf = (/** @type {string} */ file) => {
@@ -38,6 +36,26 @@ export function brokenLinks(folder) {
       return anchorsOf(place).has(decodeURIComponent(anchor)) ? [] : [`${page}: ${link}`];
     });
   });
+}
+
+/**
+ * The pictures of built pages without words for who cannot see them: none, or the name of a file.
+ *
+ * @param {string} folder of the site
+ * @returns {string[]} page and tag, one a line
+ */
+export function poorAlts(folder) {
+  return pagesOf(folder).flatMap((page) =>
+    [...textOf(path.join(folder, page)).matchAll(/<img\b(?:"[^"]*"|[^>"])*>/g)]
+      .filter(([tag]) => !/\salt="(?!\s*"|[^"]*\.(png|svg|jpe?g)")/.test(tag))
+      .map(([tag]) => `${page}: ${tag.slice(0, 200)}`),
+  );
+}
+
+/** @param {string} folder of the site, where templates of the theme are among the files */
+function pagesOf(folder) {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return files.filter((file) => file.endsWith('.html') && !file.startsWith('_static'));
 }
 
 /**

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   cpSync,
@@ -49,7 +50,7 @@ export async function layOutSources(root, folder) {
       .replaceAll('](../', '](docs/');
     writeText(folder, file, linked(layout, file, text));
   }
-  writeText(folder, 'charts.md', await chartsPage(root));
+  writeText(folder, 'charts.md', await chartsPage(root, folder));
   cpSync(path.join(site, 'conf.py'), path.join(folder, 'conf.py'));
   cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
   copyStatic(root, path.join(folder, '_static'));
@@ -145,7 +146,7 @@ function notebookPage(layout, file) {
     const isFolded = file.includes('/reports/') || cell.metadata.jupyter?.source_hidden;
     const { tags = [] } = cell.metadata;
     cell.metadata.tags = isFolded ? [...new Set([...tags, 'hide-input'])] : tags;
-    for (const output of cell.outputs) liveChart(output);
+    for (const output of cell.outputs) described(layout, file, output);
   }
   cpSync(path.join(layout.root, file), path.join(layout.folder, '_static', file));
   cells.splice(1, 0, linksCell(file));
@@ -218,37 +219,60 @@ function exercises(text, unit) {
 }
 
 /**
- * A chart of Vega-Lite in the place of its picture, which is shown where there is no JavaScript.
+ * A picture as HTML, since Sphinx leaves out what it shows; in a chart of Vega-Lite it stands where there is
+ * no JavaScript.
  *
- * @param {{ data?: Record<string, any> }} output
+ * @param {Layout} layout
+ * @param {string} page
+ * @param {{ data?: Record<string, any>, metadata?: Record<string, any> }} output
  */
-function liveChart({ data }) {
-  const specification = data?.['application/vnd.vegalite.v5+json'];
-  if (!data || !specification) return;
-  const html = chartHtml(specification, textOf(data['image/png'] ?? '').replaceAll('\n', ''));
+function described({ folder }, page, { data, metadata }) {
+  if (!data?.['image/png']) return;
+  const { alt: said = textOf(data['text/plain']), ...size } = metadata?.['image/png'] ?? {};
+  // Less what a grid without words says of its tensor.
+  const alt = said.replace(/^\[(images\][ \d×]*|chart\] )/, '');
+  const png = Buffer.from(textOf(data['image/png']), 'base64');
+  const picture = pictureHtml(folder, page, png, alt, size);
+  const specification = data['application/vnd.vegalite.v5+json'];
   for (const type of Object.keys(data)) delete data[type];
-  data['text/html'] = html;
+  data['text/html'] = specification
+    ? chartHtml({ ...specification, description: alt }, picture)
+    : picture;
+}
+
+/**
+ * @param {string} folder
+ * @param {string} page
+ * @param {Buffer} png
+ * @param {string} alt
+ * @param {{ width?: number, height?: number }} size
+ */
+function pictureHtml(folder, page, png, alt, { width, height }) {
+  const file = `_static/pictures/${createHash('sha256').update(png).digest('hex').slice(0, 16)}.png`;
+  mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+  writeFileSync(path.join(folder, file), png);
+  const source = '../'.repeat(page.split('/').length - 1) + file;
+  const size = width && height ? ` width="${width}" height="${height}"` : '';
+  const text = alt.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
+  return `<img alt="${text}" src="${source}"${size} loading="lazy">`;
 }
 
 /**
  * @param {Record<string, any>} specification
- * @param {string} png in base 64
+ * @param {string} picture
  */
-function chartHtml(specification, png) {
+function chartHtml(specification, picture) {
   const json = JSON.stringify(specification).replaceAll('<', '\\u003c');
-  const alt = String(specification.description ?? 'A chart').replaceAll('"', '&quot;');
-  return (
-    `<div class="vega-chart"><img alt="${alt}" src="data:image/png;base64,${png}">` +
-    `<script type="application/json">${json}</script></div>`
-  );
+  return `<div class="vega-chart">${picture}<script type="application/json">${json}</script></div>`;
 }
 
 /**
  * A page of live charts of committed trainings.
  *
  * @param {string} root
+ * @param {string} folder
  */
-async function chartsPage(root) {
+async function chartsPage(root, folder) {
   const built = createRequire(path.join(root, 'package.json'));
   /** @type {typeof import('../../workbook/charts/chart.js')} */
   const { chartBundle } = built('./dist/workbook/charts/chart.js');
@@ -295,9 +319,9 @@ async function chartsPage(root) {
     description: typeof spec.title === 'string' ? spec.title : String(spec.title?.text ?? ''),
   }));
   const shown = charts.map(async (spec) => {
-    const { bundle, png } = await chartBundle(spec);
-    const live = bundle['application/vnd.vegalite.v5+json'];
-    return chartHtml({ ...live, description: spec.description }, png.toString('base64'));
+    const { bundle, size, png } = await chartBundle(spec);
+    const live = bundle['application/vnd.vegalite.v5+json'] ?? {};
+    return chartHtml(live, pictureHtml(folder, 'charts.md', png, spec.description, size));
   });
   return [
     '# Live charts',

@@ -1,8 +1,6 @@
 // The site's demos in Chromium, from a server on this machine: each draws on WebAssembly in time, and what it
 // draws is what the library draws.
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
@@ -10,6 +8,7 @@ import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { sample } from '../../src/sampling/sample.js';
 import { browserIsThere, launchBrowser, skipNote } from './chromium.mjs';
+import { serve } from './serve.mjs';
 
 const checkpoint = 'fashion-mnist-conditional-8x2.safetensors';
 const jacobi = /** @type {const} */ ({ kind: 'jacobi', tolerance: 1e-3 });
@@ -24,24 +23,6 @@ for (const el of document.querySelectorAll('main > div')) {
   demo.render({ el });
 }
 </script></html>`;
-
-const types = /** @type {Record<string, string>} */ ({
-  ...{ '.html': 'text/html', '.css': 'text/css', '.wasm': 'application/wasm' },
-  ...{ '.js': 'text/javascript', '.mjs': 'text/javascript' },
-});
-
-/** @param {string} folder */
-async function serve(folder) {
-  const server = createServer(async ({ url = '/' }, answer) => {
-    const file = path.join(folder, url === '/' ? 'index.html' : url);
-    const content = await readFile(file).catch(() => undefined);
-    answer.writeHead(content ? 200 : 404, { 'content-type': types[path.extname(file)] ?? '' });
-    answer.end(content);
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  return { address: `http://127.0.0.1:${port}/`, close: () => server.close() };
-}
 
 describe('the demos in Chromium', () => {
   /** @type {string} */

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
-import { brokenLinks } from '../../data-scripts/lib/site-links.mjs';
+import { brokenLinks, poorAlts } from '../../data-scripts/lib/site-links.mjs';
 import { layOutSources } from '../../data-scripts/lib/site-sources.mjs';
 
 /** @type {string} */
@@ -35,6 +35,19 @@ test('links of pages are followed, and what comes from elsewhere is told', () =>
   ]);
 });
 
+test('pictures without words are told', () => {
+  const site = path.join(folder, 'pictures');
+  mkdirSync(site, { recursive: true });
+  const right = '<img alt="a > b" src="a.png">';
+  const wrong = [
+    '<img src="b.png">',
+    '<img alt=" " src="c.png">',
+    '<img alt="x/d.png" src="d.png">',
+  ];
+  writeFileSync(path.join(site, 'index.html'), [right, ...wrong].join(''));
+  expect(poorAlts(site)).toEqual(wrong.map((tag) => `index.html: ${tag}`));
+});
+
 test('the first page leads to every page of the docs', () => {
   const index = readFileSync(path.join(projectRoot, 'docs', 'site', 'index.md'), 'utf8');
   const names = readdirSync(path.join(projectRoot, 'docs'))
@@ -56,7 +69,7 @@ test('pages are laid out at their places, units with outputs and folded solution
   const solution = cells.find((/** @type {any} */ { id }) => id === 'invertBlock-solution');
   expect(solution.metadata.tags).toEqual(['hide-input']);
   expect(solution.source).not.toContain('SOLUTION');
-  expect(cells.some((/** @type {any} */ { outputs = [] }) => outputs.length > 0)).toBe(true);
+  expect(text).toMatch(/<img alt=..\w[^"]+" src=..\.\.\/\.\.\/_static\/pictures\/\w+\.png/);
   // What is downloaded is the notebook itself.
   expect(readFileSync(path.join(sources, '_static', unit), 'utf8')).toBe(
     readFileSync(path.join(projectRoot, unit), 'utf8'),

@@ -96,7 +96,7 @@ export function liveTraining<T extends TrainingRecord = TrainingRecord>(
       progress.finish(summary);
       if (!place) return;
       const { bundle, size } = await chartBundle(chart());
-      place.show(bundle, size);
+      place.show(bundle, { ...size, alt: title });
     },
   };
 }

@@ -10,6 +10,7 @@ const classes = [
 const side = 28;
 const patch = 4;
 const zoom = 10;
+const blocks = 8;
 const solvers = {
   sequential: { kind: 'sequential' },
   jacobi: { kind: 'jacobi', tolerance: 1e-3 },
@@ -62,7 +63,7 @@ const stopped = new Error('Another drawing was asked for.');
 async function drawInto(view, flow, { clean, isWanted, ...options }) {
   const paint = painter();
   let evaluations = 0;
-  view.start(flow.config.blocks);
+  view.start();
   view.say(`Drawing: ${classes[options.label]}, seed ${options.seed}`);
   const begun = performance.now();
   const images = await draw(flow, {
@@ -142,24 +143,25 @@ function viewOf(way) {
     'Nothing is drawn yet: choose a class, and press Draw.',
   );
   const place = element('p', { className: 'demo-place' }, '\u00a0');
-  const strip = element('ol', { className: 'demo-strip' });
-  let blocks = 0;
-  /** @type {Map<number, { thumbnail: HTMLCanvasElement, text: HTMLElement }>} */
-  const seen = new Map();
+  // Their places from the beginning, so that nothing moves later.
+  const entries = Array.from({ length: blocks }, (_, block) => entryOf(block));
+  const items = entries.map(({ item }) => item).reverse();
+  const strip = element('ol', { className: 'demo-strip' }, ...items);
+  /** @type {number[]} */
+  let counts = [];
   return {
     element: element(
       'div',
       { className: 'demo-view' },
-      element('div', {}, picture, place, status),
+      element('div', { className: 'demo-drawing' }, picture, place, status),
       strip,
     ),
     say: (/** @type {string} */ text) => {
       status.textContent = text;
     },
-    start(/** @type {number} */ count) {
-      blocks = count;
-      seen.clear();
-      strip.replaceChildren();
+    start() {
+      counts = [];
+      for (const { clear } of entries) clear();
     },
     show(/** @type {any} */ { block, steps, solved, tokens, order, pixels }) {
       paintPixels(picture, pixels, zoom);
@@ -167,18 +169,13 @@ function viewOf(way) {
       const count =
         way === 'jacobi' ? `sweep ${steps}, front at token ${solved}` : `token ${solved}`;
       place.textContent = `Block ${block + 1} of ${blocks}: ${count} of ${tokens}`;
-      const entry = seen.get(block) ?? newEntry(strip, block);
-      seen.set(block, entry);
-      paintPixels(entry.thumbnail, pixels, 2);
-      entry.text.textContent =
-        way === 'jacobi' ? `${steps} sweep${steps > 1 ? 's' : ''}` : `${steps} tokens`;
+      const what = way === 'jacobi' ? `sweep${steps > 1 ? 's' : ''}` : 'tokens';
+      entries[block]?.show(pixels, `${steps} ${what}`);
+      counts[blocks - 1 - block] = steps;
     },
     finish(/** @type {Float32Array} */ pixels) {
       paintPixels(picture, pixels, zoom);
       picture.setAttribute('aria-label', 'The drawing, finished');
-      const counts = [...seen.values()].map(({ text }) =>
-        Number.parseInt(text.textContent ?? '', 10),
-      );
       const sum = counts.reduce((all, one) => all + one, 0);
       const what = way === 'jacobi' ? 'sweeps' : 'tokens';
       place.textContent = `${sum} ${what} in ${blocks} blocks: ${counts.join(' + ')}`;
@@ -187,16 +184,29 @@ function viewOf(way) {
 }
 
 /**
- * @param {HTMLElement} strip
+ * The small picture of what a block leaves.
+ *
  * @param {number} block
  */
-function newEntry(strip, block) {
+function entryOf(block) {
   const thumbnail = element('canvas', { width: side * 2, height: side * 2 });
   thumbnail.setAttribute('role', 'img');
-  thumbnail.setAttribute('aria-label', `After block ${block + 1}`);
   const text = element('span');
-  strip.append(element('li', {}, thumbnail, element('span', {}, `block ${block + 1}`), text));
-  return { thumbnail, text };
+  const clear = () => {
+    thumbnail.getContext('2d').clearRect(0, 0, side * 2, side * 2);
+    thumbnail.setAttribute('aria-label', `Block ${block + 1} is not inverted yet`);
+    text.textContent = '\u00a0';
+  };
+  clear();
+  return {
+    item: element('li', {}, thumbnail, element('span', {}, `block ${block + 1}`), text),
+    clear,
+    show(/** @type {ArrayLike<number>} */ pixels, /** @type {string} */ count) {
+      paintPixels(thumbnail, pixels, 2);
+      thumbnail.setAttribute('aria-label', `After block ${block + 1}`);
+      text.textContent = count;
+    },
+  };
 }
 
 /**

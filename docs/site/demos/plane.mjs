@@ -14,7 +14,7 @@ export default {
 /** @param {HTMLElement} el */
 function renderPlane(el) {
   const noise = panelOf('Noise z', 'z', 3.5);
-  const way = panelOf('The way through the blocks', 'h', 3.5);
+  const way = panelOf('Block by block', 'h', 3.5);
   const data = panelOf('Data x', 'x', 2.2);
   const status = element(
     'p',

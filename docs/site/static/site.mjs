@@ -21,11 +21,80 @@ async function drawCharts() {
   for (const place of places) {
     const specification = JSON.parse(place.querySelector('script')?.textContent ?? '');
     const chart = document.createElement('div');
-    await /** @type {any} */ (globalThis).vegaEmbed(chart, specification, { actions: false });
     place.querySelector('img')?.replaceWith(chart);
-    // Where it is wider than the page, keys move it.
-    if (place.scrollWidth > place.clientWidth) place.setAttribute('tabindex', '0');
+    await drawFitting(chart, specification);
   }
+}
+
+/**
+ * A chart that is wider than its place is drawn anew: plots side by side go below each other; then legends go
+ * below, long titles into lines, and plots get narrower. Style sheets scale what is still wider.
+ *
+ * @param {HTMLElement} place
+ * @param {any} specification
+ */
+async function drawFitting(place, specification) {
+  const { vegaEmbed } = /** @type {any} */ (globalThis);
+  const draw = async (/** @type {any} */ drawn) => {
+    await vegaEmbed(place, drawn, { actions: false, renderer: 'svg' });
+    const width = Number(place.querySelector('svg')?.getAttribute('width'));
+    return Math.max(0, width - place.clientWidth);
+  };
+  if (!(await draw(specification))) return;
+  const stacked = changed(specification, ({ hconcat, ...rest }) => ({
+    ...(hconcat ? { ...rest, vconcat: hconcat } : rest),
+    ...(rest.concat ? { columns: 1 } : {}),
+  }));
+  if (!(await draw(stacked))) return;
+  const { config = {} } = stacked;
+  const below = { orient: 'bottom', columns: 2, direction: 'vertical' };
+  const layout = { bottom: { direction: 'vertical' } };
+  const narrow = {
+    ...changed(stacked, ({ title, ...rest }) =>
+      title ? { ...rest, title: titleInLines(title, place.clientWidth / 8) } : rest,
+    ),
+    config: {
+      ...config,
+      legend: { ...config.legend, ...below, layout },
+      axisX: { ...config.axisX, labelOverlap: 'greedy', labelSeparation: 4 },
+    },
+  };
+  const excess = await draw(narrow);
+  if (excess === 0) return;
+  await draw(
+    changed(narrow, ({ width, ...rest }) =>
+      width > 160 ? { ...rest, width: Math.max(160, width - excess) } : { ...rest, width },
+    ),
+  );
+}
+
+/**
+ * The views of a chart, each changed.
+ *
+ * @param {any} view
+ * @param {(view: any) => any} change
+ * @returns {any}
+ */
+function changed(view, change) {
+  const made = change(view);
+  for (const kind of ['concat', 'hconcat', 'vconcat']) {
+    if (made[kind]) {
+      made[kind] = made[kind].map((/** @type {any} */ inner) => changed(inner, change));
+    }
+  }
+  return made;
+}
+
+/**
+ * @param {any} title
+ * @param {number} most letters in a line
+ */
+function titleInLines(title, most) {
+  const { text, subtitle, ...rest } = typeof title === 'string' ? { text: title } : title;
+  const line = new RegExp(`.{1,${Math.floor(most)}}(\\s|$)`, 'g');
+  const lines = (/** @type {any} */ words) =>
+    [words ?? []].flat().flatMap((text) => text.match(line) ?? text);
+  return { ...rest, text: lines(text), subtitle: lines(subtitle) };
 }
 
 /** Names that hide from a screen reader what a button of the theme says. */

@@ -53,7 +53,7 @@ export async function startEngine({
     throw new UserError(
       `The ${engine} engine did not start`,
       engine === 'webgpu'
-        ? 'This browser has no WebGPU, or no device for it: take the engine wasm'
+        ? 'This browser has no WebGPU, or no device for it: take WebAssembly (wasm)'
         : `Expected TensorFlow.js's files of WebAssembly in ${files}`,
     );
   }
