@@ -172,7 +172,7 @@ describe('live training', () => {
     const png = Buffer.from(last?.data['image/png'] as string, 'base64');
     const { width, height } = await sharp(png).metadata();
     expect(last?.metadata).toEqual({
-      'image/png': { width: Math.round(width / 2), height: Math.round(height / 2) },
+      'image/png': { width: Math.round(width / 2), height: Math.round(height / 2), alt: 'Loss' },
     });
     const bar = outputs.filter(({ data }) => 'text/html' in data).at(-1);
     // A curve of more than 400 points is averaged, and so is the value beside the bar.
