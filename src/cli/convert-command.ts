@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { textEncoderNames } from '../conditions/text/named-encoder.js';
 import { counted } from '../core/errors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
-import { openTensorFile } from '../formats/tensor-file.js';
+import { withTensorFile } from '../formats/tensor-file.js';
 import { unwrapped } from '../models/unwrapped.js';
 import { checkpointFile } from '../training/checkpoint.js';
 import { checkTensorFile, checkUsed, count, names, number } from './arguments.js';
@@ -68,8 +68,7 @@ async function run(from: string, to: string, options: ConvertOptions): Promise<O
   checkUsed({ entries }, emptyText === undefined && 'without --empty-text');
   checkUsed({ emptyText }, options.to !== undefined && 'with --to pth-names');
   await checkTensorFile(to);
-  const opened = await openTensorFile(checkpointFile(from));
-  try {
+  return withTensorFile(checkpointFile(from), async (opened) => {
     const { tensors, metadata } = await converted(unwrapped(opened, options.prefix), options);
     await writeSafetensors(to, tensors, metadata);
     const written = Object.keys(tensors).length;
@@ -78,7 +77,5 @@ async function run(from: string, to: string, options: ConvertOptions): Promise<O
       json: { from, to, tensors: written, bytes },
       text: `${to}: ${counted(written, 'tensor')}, ${(bytes / 1e6).toFixed(1)} MB`,
     };
-  } finally {
-    await opened.close();
-  }
+  });
 }

@@ -123,14 +123,11 @@ async function emptyText({
   if (asked === undefined) return undefined;
   await startEngine();
   const encoder = await openTextEncoder(asked);
-  try {
-    const states = await encoder.encode([''], entries === undefined ? {} : { entries });
-    const [, rows, width] = states.shape;
-    const data = await states.data<'float32'>().finally(() => states.dispose());
-    return { shape: [rows, width], dtype: 'F32', data: () => data };
-  } finally {
-    encoder.dispose();
-  }
+  const options = entries === undefined ? {} : { entries };
+  const states = await encoder.encode([''], options).finally(() => encoder.dispose());
+  const [, rows, width] = states.shape;
+  const data = await states.data<'float32'>().finally(() => states.dispose());
+  return { shape: [rows, width], dtype: 'F32', data: () => data };
 }
 
 function sourcesOf(file: TensorFile, wanted?: FloatDtype): Record<string, TensorSource> {

@@ -7,7 +7,7 @@ import type { Family, Model, ModelConfig } from '../flow/model.js';
 import { modelOfState, publishedConfig } from '../flow/state-dict.js';
 import { readLeaves } from '../formats/leaves.js';
 import { jsonOf } from '../formats/metadata.js';
-import { openTensorFile, type TensorFile } from '../formats/tensor-file.js';
+import { type TensorFile, withTensorFile } from '../formats/tensor-file.js';
 import {
   type CheckpointDetails,
   checkedMetadata,
@@ -73,12 +73,7 @@ export async function loadCheckpoint(
   { family: expected, ...known }: LoadOptions & { family?: Family } = {},
 ): Promise<LoadedModel> {
   await startEngine();
-  const file = await openTensorFile(checkpointFile(path));
-  try {
-    return await readCheckpoint(file, known, expected);
-  } finally {
-    await file.close();
-  }
+  return withTensorFile(checkpointFile(path), (file) => readCheckpoint(file, known, expected));
 }
 
 /** `loadCheckpoint` of a file that is open, which stays so. */

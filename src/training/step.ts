@@ -180,17 +180,9 @@ function fixedOf({ objective }: Task, variables: Leaves): Leaves {
 }
 
 /** Names that a line of the log has anyway. */
-const columns = [
-  'step',
-  'epoch',
-  'loss',
-  'gradientNorm',
-  'learningRate',
-  'imagesPerSecond',
-  'dataShare',
-  'validation',
-  'bitsPerDimension',
-];
+const columnNames =
+  'step epoch loss gradientNorm learningRate imagesPerSecond dataShare validation bitsPerDimension';
+const columns = columnNames.split(' ');
 
 function checkTerms({ objective }: Task, terms: Leaves): void {
   const taken = Object.keys(terms).find((name) => columns.includes(name));

@@ -25,11 +25,11 @@ import '../../workbook/data/emoji.js';
 import { finiteImages } from '../../workbook/measures/class-judge.js';
 import { fashionJudge } from '../../workbook/notebook/fashion-judge.js';
 import { costSince } from '../../workbook/notebook/timing.js';
+import { guidanceWeights } from '../../workbook/papers/measurements/guidance.js';
 import { readClaim, recordClaim } from '../../workbook/records/claim.js';
 import { committedCheckpoint } from '../../workbook/records/training-run.js';
 
 const samples = 2000;
-const weights = [0, 1, 2, 2.5, 3, 4, 6, 8, 10];
 const rules = {
   product: { rule: 'product' },
   'linear, constant': { rule: 'linear', annealed: false },
@@ -112,7 +112,7 @@ async function main(): Promise<void> {
   const figures: Record<string, number> = { ...before?.figures };
   const errors: Record<string, number> = { ...before?.errors };
   for (const [model, opened] of Object.entries({ clothes, emoji })) {
-    const runs = weights.flatMap((weight) =>
+    const runs = guidanceWeights.flatMap((weight) =>
       // Without guidance the rules are one.
       Object.entries(weight === 0 ? { product: rules.product } : rules).map(([rule, how]) => ({
         name: `${model}, ${rule}, w = ${weight}`,
@@ -132,7 +132,11 @@ async function main(): Promise<void> {
       const seconds = Number((await readClaim('guidance-weights'))?.cost.seconds ?? 0);
       await recordClaim('guidance-weights', figures, {
         configuration: {
-          ...{ weights, clothes: 'fashion-mnist-conditional-8x2', emoji: 'emoji-text-mirrored' },
+          ...{
+            weights: [...guidanceWeights],
+            clothes: 'fashion-mnist-conditional-8x2',
+            emoji: 'emoji-text-mirrored',
+          },
           blocks: 'clothes: all; emoji: the deep one',
         },
         ...{ errors, n: `${samples} samples`, seed: 1 },

@@ -1,14 +1,13 @@
 // The site's demos in Chromium, from a server on this machine: each draws on WebAssembly in time, and what it
 // draws is what the library draws.
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
+import { describe, expect, test } from 'vitest';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { loadCheckpoint } from '../../src/models/load-checkpoint.js';
 import { sample } from '../../src/sampling/sample.js';
 import { browserIsThere, launchBrowser, skipNote } from './chromium.mjs';
-import { serve } from './serve.mjs';
+import { servedFolder } from './serve.mjs';
 
 const checkpoint = 'fashion-mnist-conditional-8x2.safetensors';
 const jacobi = /** @type {const} */ ({ kind: 'jacobi', tolerance: 1e-3 });
@@ -25,16 +24,7 @@ for (const el of document.querySelectorAll('main > div')) {
 </script></html>`;
 
 describe('the demos in Chromium', () => {
-  /** @type {string} */
-  let folder;
-  /** @type {Awaited<ReturnType<typeof serve>> | undefined} */
-  let server;
-  /** @type {import('playwright-core').Browser | undefined} */
-  let browser;
-
-  beforeAll(async () => {
-    if (!browserIsThere) return;
-    folder = temporaryFolder(projectRoot, 'demos');
+  const demosFolder = servedFolder('demos', (folder) => {
     const site = path.join(projectRoot, 'docs', 'site');
     mkdirSync(folder, { recursive: true });
     cpSync(path.join(site, 'demos'), folder, { recursive: true });
@@ -47,21 +37,11 @@ describe('the demos in Chromium', () => {
       path.join(folder, checkpoint),
     );
     writeFileSync(path.join(folder, 'index.html'), page);
-    server = await serve(folder);
-    browser = await launchBrowser(['--disable-gpu']);
-  });
-
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-    if (folder) rmSync(folder, { recursive: true, force: true });
   });
 
   /** @param {import('vitest').TestContext} context */
-  async function openDemos({ skip }) {
-    skip(!browserIsThere, skipNote);
-    const opened = await /** @type {import('playwright-core').Browser} */ (browser).newPage();
-    await opened.goto(/** @type {any} */ (server).address);
+  async function openDemos(context) {
+    const opened = await demosFolder.open(context);
     await opened.waitForSelector('#plane canvas');
     return opened;
   }
@@ -129,7 +109,7 @@ describe('the demos in Chromium', () => {
       ]);
       try {
         const opened = await software.newPage();
-        await opened.goto(/** @type {any} */ (server).address);
+        await opened.goto(demosFolder.address());
         const hasDevice = await opened.evaluate('navigator.gpu?.requestAdapter().then(Boolean)');
         skip(!hasDevice, 'skipped: this Chromium has no software device for WebGPU');
         const options = { ...common, solver: jacobi };

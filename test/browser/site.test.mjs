@@ -1,33 +1,13 @@
 // Pictures and charts of the site in Chromium: a report, and a unit of the course, on a phone and on a desk.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { temporaryFolder } from '../../data-scripts/lib/notebooks.mjs';
+import { expect, test } from 'vitest';
 import { projectRoot } from '../../data-scripts/lib/places.mjs';
 import { layOutSources } from '../../data-scripts/lib/site-sources.mjs';
-import { browserIsThere, launchBrowser, skipNote } from './chromium.mjs';
-import { serve } from './serve.mjs';
+import { browserIsThere, skipNote } from './chromium.mjs';
+import { servedFolder } from './serve.mjs';
 
-/** @type {string} */
-let folder;
-/** @type {Awaited<ReturnType<typeof serve>> | undefined} */
-let server;
-/** @type {import('playwright-core').Browser | undefined} */
-let browser;
-
-beforeAll(async () => {
-  if (!browserIsThere) return;
-  folder = temporaryFolder(projectRoot, 'site-pages');
-  await layOutSources(projectRoot, folder);
-  server = await serve(folder);
-  browser = await launchBrowser(['--disable-gpu']);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  server?.close();
-  if (folder) rmSync(folder, { recursive: true, force: true });
-});
+const site = servedFolder('site-pages', (folder) => layOutSources(projectRoot, folder));
 
 /**
  * What a notebook shows, with the theme's rule for pictures.
@@ -35,13 +15,13 @@ afterAll(async () => {
  * @param {string} name
  */
 function writePage(name) {
-  const { cells } = JSON.parse(readFileSync(path.join(folder, `${name}.ipynb`), 'utf8'));
+  const { cells } = JSON.parse(readFileSync(path.join(site.folder(), `${name}.ipynb`), 'utf8'));
   const shown = cells
     .flatMap((/** @type {any} */ { outputs = [] }) => outputs)
     .map((/** @type {any} */ { data }) => [data?.['text/html'] ?? ''].flat().join(''))
     .filter((/** @type {string} */ html) => /_static\/pictures/.test(html));
   writeFileSync(
-    path.join(folder, `${name}.html`),
+    path.join(site.folder(), `${name}.html`),
     `<!doctype html><html lang="en"><meta charset="utf-8"><title>${name}</title>
     <style>img { max-width: 100% }</style><link rel="stylesheet" href="../../_static/site.css">
     <body class="bd-article">${shown.join('<hr>')}
@@ -54,13 +34,11 @@ test.for([
   ['notebooks/reports/09-design', 1280],
   ['notebooks/course/10-must-sampling-be-sequential', 390],
   ['notebooks/course/10-must-sampling-be-sequential', 1280],
-])('%s: pictures keep their shape, and charts fit, at %d pixels', async (given, { skip }) => {
-  skip(!browserIsThere, skipNote);
+])('%s: pictures keep their shape, and charts fit, at %d pixels', async (given, context) => {
+  context.skip(!browserIsThere, skipNote);
   const [name = '', width = 0] = /** @type {[string, number]} */ (given);
   writePage(name);
-  const { address } = /** @type {any} */ (server);
-  const opened = await /** @type {any} */ (browser).newPage({ viewport: { width, height: 9000 } });
-  await opened.goto(`${address}${name}.html`);
+  const opened = await site.open(context, `${name}.html`, { viewport: { width, height: 9000 } });
   await expect.poll(() => opened.locator('.vega-chart > img').count()).toBe(0);
   await opened.waitForLoadState('networkidle');
   /** @type {number[]} */

@@ -122,7 +122,7 @@ describe('fashion-mnist', () => {
       bytes[bytes.length >> 1]! ^= 1;
       fs.writeFileSync(file, bytes);
       await expect(loadDataset('mnist-10k-subset', 'test')).rejects.toThrow(
-        /3\.bin is damaged\. Delete its folder\. Run `npx tarflow data mnist-10k-subset`/,
+        /3\.bin is damaged: its folder has to be deleted\. Run `npx tarflow data mnist-10k-subset`/,
       );
     });
   });

@@ -2,6 +2,7 @@ import { pairedDifference, unpairedDifference } from '../measures/comparison.js'
 import { type FigureName, published } from '../papers/index.js';
 import { type anomalyScoreNames, outlierSets } from '../papers/measurements/anomalies.js';
 import { residualArms } from '../papers/measurements/design.js';
+import { guidanceWeights, linearRules } from '../papers/measurements/guidance.js';
 import {
   blocksDiffer,
   crmTells,
@@ -216,11 +217,7 @@ const otherCoders = (['PNG', 'WebP', 'AVIF', 'Zstandard'] as const).flatMap(
   (coder) => [`${coder}, each image`, `${coder}, all in one`] as const,
 );
 
-/** The models of L3, the rules that the product is compared with, and the weights. */
-const linearRules = ['linear, constant', 'linear, annealed'] as const;
-const guidanceWeights = [0, 1, 2, 2.5, 3, 4, 6, 8, 10] as const;
-
-/** Yes where it is so of both models, in part where of one. */
+/** Of L3: yes where it is so of both models, in part where of one. */
 function inBothModels(isSo: (model: 'clothes' | 'emoji') => boolean): Outcome {
   const [one, other] = [isSo('clothes'), isSo('emoji')];
   return (one && other) || ((one || other) && 'in part');

@@ -25,7 +25,7 @@ export async function cachedBytes({ file, problem, remedy }: CachedFile): Promis
     if (!(error instanceof FileUnreadable)) throw error;
     throw new UserError(`${problem}: ${error.problem}`, remedy);
   }
-  throw new UserError(`The file ${file} is damaged`, `Delete its folder. ${remedy}`);
+  throw new UserError(`The file ${file} is damaged: its folder has to be deleted`, remedy);
 }
 
 type Sums = Record<string, string>;

@@ -9,18 +9,7 @@ import { splitIndices } from '../splits.js';
 import { cachedBytes } from './cached-file.js';
 import { type OfficialSet, type Opening, officialError } from './official-set.js';
 
-const classes = [
-  'airplane',
-  'automobile',
-  'bird',
-  'cat',
-  'deer',
-  'dog',
-  'frog',
-  'horse',
-  'ship',
-  'truck',
-];
+const classes = 'airplane automobile bird cat deer dog frog horse ship truck'.split(' ');
 
 /** Validation images of each class. */
 const heldOut = 500;
@@ -94,15 +83,15 @@ export async function loadCifar10(split: Split): Promise<ImageDataset> {
 async function readFiles(root: string, names: readonly string[]): Promise<Uint8Array[]> {
   for (const folder of [root, path.join(root, folderName)]) {
     if (!(await exists(path.join(folder, names[0]!)))) continue;
-    const files = names.map((name) => path.join(folder, name));
+    const files: Uint8Array[] = [];
     // One after another, so that of several missing files the same one is always named: the first.
-    for (const file of files) await assertPresent(file);
-    return Promise.all(
-      files.map(async (file) => {
-        const remedy = 'Put the official file there';
-        return checked(await cachedBytes({ file, problem: 'CIFAR-10', remedy }), file);
-      }),
-    );
+    for (const name of names) {
+      const file = path.join(folder, name);
+      const problem = `${folder} lacks ${name}`;
+      if (!(await exists(file))) throw officialError(cifar10, problem);
+      files.push(checked(await cachedBytes({ file, problem, remedy: 'Fetch it anew' }), file));
+    }
+    return files;
   }
   const archive = path.join(root, archiveName);
   if (!(await exists(archive))) {
@@ -118,11 +107,6 @@ async function readFiles(root: string, names: readonly string[]): Promise<Uint8A
     if (!bytes) throw officialError(cifar10, `${archive} lacks ${name}`);
     return checked(bytes, `${name} in ${archive}`);
   });
-}
-
-async function assertPresent(file: string): Promise<void> {
-  if (await exists(file)) return;
-  throw officialError(cifar10, `${path.dirname(file)} lacks ${path.basename(file)}`);
 }
 
 function checked(bytes: Uint8Array, name: string): Uint8Array {

@@ -6,18 +6,9 @@ import { splitIndices } from '../splits.js';
 import { cachedIdx } from './cached-file.js';
 
 const size = 28 * 28;
-const classes = [
-  'T-shirt/top',
-  'Trouser',
-  'Pullover',
-  'Dress',
-  'Coat',
-  'Sandal',
-  'Shirt',
-  'Sneaker',
-  'Bag',
-  'Ankle boot',
-];
+const classNames =
+  'T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot';
+const classes = classNames.split(', ');
 /** Validation images of each class. */
 const heldOut = 500;
 

@@ -2,6 +2,10 @@ import { each, figure, measurement, type Notebook } from './measurement.js';
 
 const claim = 'Score-based guidance in closed form is stable at large weights.';
 
+/** What L3 compares: weights, and the rules beside the product of Gaussians. */
+export const guidanceWeights = [0, 1, 2, 2.5, 3, 4, 6, 8, 10] as const;
+export const linearRules = ['linear, constant', 'linear, annealed'] as const;
+
 /** Guidance, with labels and without, by two rules; and Bayes' rule. */
 export const guidance = {
   notebook: 'reports/03-guidance-and-classification',
@@ -13,8 +17,8 @@ export const guidance = {
       title: 'Guidance by weight and rule',
       claim,
       figures: each(['clothes', 'emoji'], (model) =>
-        each(['product', 'linear, constant', 'linear, annealed'], (rule) =>
-          each([0, 1, 2, 2.5, 3, 4, 6, 8, 10], (weight) => [
+        each(['product', ...linearRules], (rule) =>
+          each(guidanceWeights, (weight) => [
             figure(`FD, ${model}, ${rule}, w = ${weight}`),
             figure(`not finite, ${model}, ${rule}, w = ${weight}`, '%'),
           ]),
