@@ -16,13 +16,14 @@ import {
 } from '../../src/flow/model.js';
 import {
   checkPatches,
+  gridOf,
   patchify,
   tokenCount,
   tokenWidth,
   unpatchify,
 } from '../../src/flow/patches.js';
 import { embedding, type LinearParameters, linearSpecs } from '../../src/nn/layers.js';
-import { normals, type Specified, zeros } from '../../src/nn/specs.js';
+import { type LeafSpec, normals, type Specified, zeros } from '../../src/nn/specs.js';
 import { noisyImageFeeds } from '../../src/training/batches/index.js';
 import { mixingAt, predictions } from './diffusion-process.js';
 import { checkNoise, noiseFeed } from './peer.js';
@@ -80,7 +81,7 @@ function parameterSpecs(config: DiffusionConfig, key: RandomKey) {
     bias: zeros([outputs]),
   });
   return {
-    pos_embed: normals(foldIn(key, 'pos_embed'), [tokenCount(config), channels], 0.02),
+    pos_embed: places(config),
     ...(classes > 0 && {
       class_embed: normals(foldIn(key, 'class_embed'), [classes, channels], 0.02),
     }),
@@ -98,6 +99,21 @@ function parameterSpecs(config: DiffusionConfig, key: RandomKey) {
     final: still(2 * channels),
     proj_out: still(tokenWidth(config)),
   };
+}
+
+/** What learning begins from: sines and cosines of a token's row, then of its column, as in DiT. */
+function places(config: DiffusionConfig): LeafSpec<tf.Tensor2D> {
+  const { channels } = config;
+  const quarter = channels / 4;
+  const columns = gridOf(config)[1];
+  const values = () =>
+    Float32Array.from({ length: tokenCount(config) * channels }, (_, i) => {
+      const [token, channel] = [Math.floor(i / channels), i % channels];
+      const at = channel < 2 * quarter ? Math.floor(token / columns) : token % columns;
+      const angle = at * 10_000 ** -((channel % quarter) / quarter);
+      return channel % (2 * quarter) < quarter ? Math.sin(angle) : Math.cos(angle);
+    });
+  return { shape: [tokenCount(config), channels], values };
 }
 
 /** Products of a token with its weights and of all pairs of tokens, and what a sample has once. */

@@ -1,7 +1,7 @@
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { tf } from '../../../src/core/index.js';
-import { type Leaves, leaves } from '../../../src/core/tree.js';
+import { disposeTree, type Leaves, leaves } from '../../../src/core/tree.js';
 import type { Family, ModelConfig } from '../../../src/flow/model.js';
 import { disposeModel, freshModel } from '../../../src/flow/state-dict.js';
 import { loadCheckpoint } from '../../../src/models/load-checkpoint.js';
@@ -205,6 +205,18 @@ describe('a GAN', () => {
     expect(Math.abs(slope)).toBeGreaterThan(1e-2);
     expect(difference / slope).toBeCloseTo(1, 1);
   });
+});
+
+test('learning begins with the row of a patch in one half of its place, the column in the other', () => {
+  const { parameters } = freshModel(diffusion, smallDiffusion, 1);
+  const places = parameters.pos_embed.arraySync();
+  disposeTree(parameters);
+  const [first, right, below, last] = places as [number[], number[], number[], number[]];
+  expect(first).toEqual([0, 0, 1, 1, 0, 0, 1, 1]);
+  const moved = [Math.sin(1), Math.sin(0.01), Math.cos(1), Math.cos(0.01)].map(Math.fround);
+  expect(below.slice(0, 4)).toEqual(moved);
+  expect(last).toEqual([...below.slice(0, 4), ...right.slice(4)]);
+  expect(right.slice(4)).toEqual(moved);
 });
 
 test('guidance moves samples away from those without a label', () => {
