@@ -113,7 +113,9 @@ export async function trainTogether(count, words, out) {
   const mpi = findMpi(process.env);
   if (!mpi) {
     return {
-      problem: 'Several processes need MPI, and there is no mpirun on the PATH',
+      problem: `Several processes need MPI, and there is no mpirun on the PATH${
+        process.env.TARFLOW_MPI ? ', nor beside the library that TARFLOW_MPI names' : ''
+      }`,
       remedy:
         'Run `npx tarflow setup mpi`, which fetches Open MPI (7 MB), or load the MPI of your cluster',
     };

@@ -28,7 +28,7 @@ import {
   writeImages,
   writesFolder,
 } from './image-files.js';
-import { drawingOf, partFile, partOption } from './sample-parts.js';
+import { checkNumberOfParts, drawingOf, partFile, partOption } from './sample-parts.js';
 
 interface SampleOptions extends DrawOptions {
   size?: { height: number; width: number };
@@ -101,6 +101,7 @@ async function run(checkpoint: string, options: SampleOptions): Promise<Outcome>
       'Expected a folder, which all parts share',
     );
   }
+  if (part) await checkNumberOfParts(options.out, part);
   const out = part ? partFile(options.out, part) : options.out;
   if (columns !== undefined && path.extname(out) !== '.png') {
     throw new UserError(`--columns came for ${out}, which is no grid`, 'Leave it out');

@@ -35,15 +35,30 @@ export function drawingOf(file: string): Promise<string | undefined> {
   });
 }
 
+/** The parts that a folder has files of. */
+async function partsThere(folder: string): Promise<Part[]> {
+  return (await readdir(folder)).flatMap((name) => {
+    const [, number, of] = /^part-(\d+)-of-(\d+)\.safetensors$/.exec(name) ?? [];
+    return number === undefined ? [] : [{ number: Number(number), of: Number(of) }];
+  });
+}
+
+/** @throws UserError where the folder of a part has parts of another number */
+export async function checkNumberOfParts(folder: string, { number, of }: Part): Promise<void> {
+  const other = (await partsThere(folder).catch(() => [])).find((part) => part.of !== of);
+  if (!other) return;
+  throw new UserError(
+    `--part ${number}/${of} came, and ${partFile(folder, other)} is there`,
+    `Expected a part of ${other.of}: give such a one, or another folder as --out, or delete those`,
+  );
+}
+
 /**
  * The files of all parts in a folder, in their order; none in a folder without.
  * @throws UserError where a part is missing, or was not drawn as the first one was
  */
 export async function partsIn(folder: string): Promise<string[]> {
-  const found = (await readdir(folder)).flatMap((name) => {
-    const [, number, of] = /^part-(\d+)-of-(\d+)\.safetensors$/.exec(name) ?? [];
-    return number === undefined ? [] : [{ number: Number(number), of: Number(of) }];
-  });
+  const found = await partsThere(folder);
   const [first] = found;
   if (!first) return [];
   const all = Array.from({ length: first.of }, (_, i) => ({ number: i + 1, of: first.of }));

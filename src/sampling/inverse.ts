@@ -153,17 +153,17 @@ function stepReporter(
 ): (block: number, solved: number) => Promise<void> | void {
   const [{ tokens, given }] = blocks as [AutoregressiveBlock];
   const steps = tokens - given;
-  let lastYield = Date.now();
+  let lastYield = performance.now();
   return (block, solved) => {
     signal?.throwIfAborted();
     if (!onProgress && !signal) return;
     const done = steps * (blocks.length - 1 - block) + solved;
     const total = steps * blocks.length;
-    if (done < total && Date.now() - lastYield <= 100) return;
+    if (done < total && performance.now() - lastYield <= 100) return;
     onProgress?.({ done, total, block });
     return new Promise<void>((resolve, reject) => {
       setTimeout(() => {
-        lastYield = Date.now();
+        lastYield = performance.now();
         if (signal?.aborted) reject(signal.reason as Error);
         else resolve();
       });

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { appendFile, readdir, readFile, rename, rm } from 'node:fs/promises';
 import * as path from 'node:path';
 import { type Mode, threadUse } from '@tarflow/graph';
@@ -262,7 +262,9 @@ export class RunFolder {
    * @throws UserError where it cannot be written
    */
   async append(record: { step: number }): Promise<void> {
-    await appendFile(this.log, `${JSON.stringify(record)}\n`).catch((error: Error) => {
+    // A log that somebody took away is not begun again.
+    const flag = constants.O_APPEND | constants.O_WRONLY;
+    await appendFile(this.log, `${JSON.stringify(record)}\n`, { flag }).catch((error: Error) => {
       throw new FileUnwritable(
         `The file ${this.log} cannot be written (${error.message})`,
         'See that its folder is there and its disk has room, then resume the run',

@@ -33,8 +33,8 @@ export async function lockFolder(file: string, folder: string): Promise<() => Pr
   const text = JSON.stringify({ pid: process.pid, host: os.hostname(), started } satisfies Owner);
   const release = async (): Promise<void> => {
     const content = await fs.readFile(file, 'utf8').catch(() => '');
-    // Not that of another, should somebody have deleted ours.
-    if (content === text) await fs.rm(file, { force: true });
+    // Not that of another, should somebody have deleted ours. Where it cannot be removed, it ends with us.
+    if (content === text) await fs.rm(file, { force: true }).catch(() => {});
   };
   while (!madeLock(file, text)) {
     const owner = await ownerOf(file);

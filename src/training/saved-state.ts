@@ -157,22 +157,27 @@ interface OpenedState {
  */
 export async function openLastState(folder: string): Promise<OpenedState | undefined> {
   const steps = await savedSteps(folder);
+  const damaged: string[] = [];
   let problem: UserError | undefined;
   for (const step of steps) {
     try {
       // Where nothing is damaged, the checkpoint is not of a later step.
-      const opened = await openNumbered(folder, step, problem === undefined);
-      const used = `The state of step ${step}, before it, is used instead.`;
-      if (problem) process.emitWarning(`${problem.message} ${used}`, { type: 'TarflowWarning' });
+      const opened = await openNumbered(folder, step, damaged.length === 0);
+      const used = `${damaged.join('; ')}. The state of step ${step}, before it, is used instead.`;
+      if (damaged.length > 0) process.emitWarning(used, { type: 'TarflowWarning' });
       return opened;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      const isDamage = error instanceof DamagedFile;
-      problem = isDamage ? (problem ?? error) : error;
-      if (!isDamage) break;
+      problem = error;
+      if (!(error instanceof DamagedFile)) break;
+      damaged.push(error.problem);
     }
   }
   if (String(await savedSteps(folder)) !== String(steps)) return openLastState(folder);
+  if (damaged.length > 0 && damaged.length === steps.length) {
+    const remedy = 'Put one back, or begin a new run with its checkpoint (from, --from)';
+    throw new DamagedFile(`No state in ${folder} is whole: ${damaged.join('; ')}`, remedy);
+  }
   if (problem) throw problem;
   if (!existsSync(path.join(folder, checkpointName))) return undefined;
   throw new UserError(

@@ -353,6 +353,9 @@ describe('parts of samples', () => {
     for (const [run, message] of mistakes) expect(await refused(run())).toMatch(message);
     await succeeds(part('1/3'));
     await succeeds(part('3/3'));
+    expect(await refused(part('1/2'))).toMatch(
+      /--part 1\/2 came, and .*part-1-of-3\.safetensors is there.*Expected a part of 3/s,
+    );
     expect(await refused(compare())).toMatch(
       /2 files of parts without part 2, and part 1 is one of 3/,
     );

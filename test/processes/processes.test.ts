@@ -1,4 +1,4 @@
-import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -21,6 +21,7 @@ import {
 } from '../../src/training/step.js';
 import { refused, tarflow, tiny } from '../cli/command-line.js';
 import { temporaryFolder } from '../temporary-folder.js';
+import { ranksOf } from './ranks.js';
 import { manyRun, stopAfter } from './run.js';
 
 const steps = 6;
@@ -230,26 +231,6 @@ async function untilSteps(
   }
 }
 
-/** The ids of the processes that a command started by mpirun, by their ranks. */
-function ranksOf({ pid }: ChildProcess): number[] {
-  const below = (id: number): number[] =>
-    childrenOf(id).flatMap((child) => [child, ...below(child)]);
-  const ranks = below(pid!).flatMap((id) => {
-    const [, rank] = /\0(?:OMPI_COMM_WORLD_RANK|PMI_RANK)=(\d+)/.exec(environmentOf(id)) ?? [];
-    return rank === undefined ? [] : [[Number(rank), id] as const];
-  });
-  return ranks.sort(([a], [b]) => a - b).map(([, id]) => id);
-}
-
-const environmentOf = (id: number) => fs.readFileSync(`/proc/${id}/environ`, 'utf8');
-
-const childrenOf = (id: number) =>
-  fs
-    .readdirSync(`/proc/${id}/task`)
-    .flatMap((task) => fs.readFileSync(`/proc/${id}/task/${task}/children`, 'utf8').split(' '))
-    .filter(Boolean)
-    .map(Number);
-
 test('what started a process says its rank, and a process alone has none', () => {
   const by = (env: NodeJS.ProcessEnv) => startedProcess(env);
   expect(by({ OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '4' })).toMatchObject({
@@ -265,6 +246,14 @@ test('what started a process says its rank, and a process alone has none', () =>
   expect(by({ SLURM_PROCID: '0', SLURM_NTASKS: '8' })).toBeUndefined();
   expect(by({ SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '1' })).toBeUndefined();
   expect(by({})).toBeUndefined();
+});
+
+test.skipIf(!mpi)('a library that is not there is named with its variable', async () => {
+  const out = path.join(temporaryFolder(), 'run');
+  const words = ['--experiment', 'mnist-demonstration', '--out', out, '--processes', '2'];
+  const told = training([...words, '--set', ...tiny], { TARFLOW_MPI: '/nowhere/libmpi.so.40' });
+  expect(await told.ended, told.text()).toBe(2);
+  expect(told.text()).toMatch(/TARFLOW_MPI names/);
 });
 
 test('MPI is the one that is named, then that on the PATH, then the one that was fetched', () => {

@@ -341,6 +341,12 @@ describe('a folder that does not fit is refused, and stays as it is', () => {
     const before = tf.memory().numTensors;
     fs.writeFileSync(state, bytes.subarray(0, 999));
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(/state-2\.safetensors/);
+    const earlier = path.join(folder, 'state-1.safetensors');
+    fs.writeFileSync(earlier, bytes.subarray(0, 99));
+    await expect(train(run(folder, { resume: true }))).rejects.toThrow(
+      /No state in .* is whole: .*state-2\.safetensors .*; .*state-1\.safetensors .*begin a new run/,
+    );
+    fs.rmSync(earlier);
     fs.rmSync(state);
     await expect(train(run(folder, { resume: true }))).rejects.toThrow(
       /has a checkpoint\.safetensors, and no state of its run/,

@@ -15,9 +15,19 @@ import { smallConfig, smallSettings } from './small.js';
 
 /**
  * How a machine stops: a process is killed, before it does something or halfway through a write, or
- * the power fails, and what was not synced is lost as well.
+ * the power fails, and what was not synced is lost as well. Or the disk takes no more, and the process ends.
  */
-type Stop = 'killed' | 'killed while it writes' | 'power cut';
+type Stop = 'killed' | 'killed while it writes' | 'power cut' | keyof typeof refusals;
+
+/** What the system says, and what a person reads. */
+const refusals = {
+  'disk full': { code: 'ENOSPC', says: /cannot be written \((the disk is full|ENOSPC)/ },
+  'disk read-only': {
+    code: 'EROFS',
+    says: /cannot be written \((the file system is read-only|EROFS)/,
+  },
+};
+const isRefusal = (stop: Stop): stop is keyof typeof refusals => stop in refusals;
 
 /** A disk that stops working before its `stopAt`-th change, and knows what was not synced. */
 class Disk {
@@ -39,16 +49,23 @@ class Disk {
     await meanwhile.happens();
   }
 
-  /** To be called before a change. */
+  /** To be called before a change; one of names or a sync needs no room. */
   change(halfway?: () => void): void {
     this.checkWorking();
     if (this.changes++ < this.stopAt) return;
-    if (this.stop === 'killed while it writes') halfway?.();
-    throw new Error('The machine stopped.');
+    if (this.stop === 'disk full' && !halfway) return;
+    if (this.stop === 'killed while it writes' || this.stop === 'disk full') halfway?.();
+    throw this.failure();
   }
 
   checkWorking(): void {
-    if (this.changes > this.stopAt) throw new Error('The machine stopped.');
+    if (this.changes > this.stopAt && !isRefusal(this.stop)) throw this.failure();
+  }
+
+  private failure(): Error {
+    if (!isRefusal(this.stop)) return new Error('The machine stopped.');
+    const { code } = refusals[this.stop];
+    return Object.assign(new Error(`${code}: refused`), { code });
   }
 
   willWrite(file: string): void {
@@ -112,7 +129,7 @@ vi.mock('node:fs/promises', async (original) => {
   const open = async (file: string, flags: string): Promise<FileHandle> => {
     const writes = flags !== 'r';
     if (!writes) await disk.current.willRead(path.basename(file));
-    if (writes && !fs.existsSync(file)) disk.current.change();
+    if (writes && !fs.existsSync(file)) disk.current.change(() => {});
     else disk.current.checkWorking();
     const handle = await real.open(file, flags);
     const put = (bytes: Uint8Array, at: number | null = null): { bytesWritten: number } => {
@@ -148,10 +165,10 @@ vi.mock('node:fs/promises', async (original) => {
       disk.current.willRemove(file);
       return real.rm(file, options);
     },
-    appendFile: async (file: string, text: string) => {
+    appendFile: async (file: string, text: string, options: object) => {
       disk.current.willWrite(file);
       disk.current.change(() => fs.appendFileSync(file, text.slice(0, text.length / 2)));
-      return real.appendFile(file, text);
+      return real.appendFile(file, text, options);
     },
   };
   return { ...real, ...changed, default: { ...real, ...changed } };
@@ -242,7 +259,7 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
     return changes;
   }
 
-  test.each<Stop>(['killed', 'killed while it writes', 'power cut'])(
+  test.each<Stop>(['killed', 'killed while it writes', 'power cut', 'disk full', 'disk read-only'])(
     '%s, whenever that is, has a state, a checkpoint and a log of one step',
     async (stop) => {
       const changes = await changesOfASave();
@@ -254,7 +271,11 @@ describe.each(Object.keys(beginnings))('a run that stops as it saves %s', (begin
         await begin(folder);
         const run = await reopened(folder);
         Object.assign(disk.current, { changes: 0, stopAt, stop });
-        await expect(save(run, before, 4)).rejects.toThrow('The machine stopped.');
+        const said = isRefusal(stop) ? refusals[stop].says : /The machine stopped/;
+        const failure = await save(run, before, 4).catch(String);
+        // The last changes of a save need no room.
+        if (failure !== undefined || stop !== 'disk full') expect(failure).toMatch(said);
+        else expect(stopAt).toBeGreaterThan(changes / 2);
         disk.current.restart();
 
         const again = await reopened(folder);

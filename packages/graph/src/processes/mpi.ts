@@ -91,8 +91,9 @@ function loadedLibrary(names: readonly string[]) {
       reason = `${error}`.split('\n')[0] ?? '';
     }
   }
+  const what = process.env.TARFLOW_MPI ? 'What TARFLOW_MPI names' : 'An MPI library';
   throw new UserError(
-    `No MPI library can be loaded: ${names.join(', ')} (${reason})`,
+    `${what} cannot be loaded: ${names.join(', ')} (${reason})`,
     "Name your MPI's, TARFLOW_MPI=/…/libmpi.so.…; `npx tarflow doctor` says what is missing",
   );
 }
