@@ -7,11 +7,12 @@ import { RunFolder } from '../../src/training/run-folder.js';
 import { peerTitles, readBenchmarks } from '../../workbook/records/benchmarks.js';
 import { type GpuReport, readRecord } from '../../workbook/records/record.js';
 import type { ConformRow } from '../conformance/conform.js';
+import { publishedModels } from './published-models.js';
 
 type Figure = GpuReport['parts'][number]['figures'][number];
 
 /** The figures of a part, and what has to be said of it. */
-interface Found {
+export interface Found {
   figures: Figure[];
   note?: string;
 }
@@ -42,6 +43,7 @@ export function gpuParts(tiny: boolean): Part[] {
     ...benchmarks(tiny),
     ...accelerations(tiny),
     ...paperSizes(tiny),
+    ...paperStrategies(tiny),
     ...trainings(tiny),
   ];
 }
@@ -187,6 +189,45 @@ function paperSizes(tiny: boolean): Part[] {
         },
       );
       return { figures };
+    },
+  }));
+}
+
+/** Flows of the published sizes with random weights, by the papers' strategies and iterations. */
+function paperStrategies(tiny: boolean): Part[] {
+  // The first of them that both papers have.
+  const models = publishedModels().filter(({ name }) => !tiny || name === 'afhq');
+  return models.map(({ name: model, title }) => ({
+    ...{
+      name: `paper-strategies-${model}`,
+      title: `Random weights, strategies of the papers: ${title}`,
+    },
+    words: [
+      ...['test/benchmarks/paper-strategies.ts', '--model', model, '--out', 'OUT/strategies.json'],
+      ...(tiny ? ['--tiny', '--batch', '2'] : []),
+    ],
+    async found(_, folder) {
+      const found = await readRecord('paper strategies', path.join(folder, 'strategies.json'));
+      if (!found) return { figures: [] };
+      const { rows, batches, timed, notes, blocks, guidance } = found;
+      const loop = median(rows[0]?.seconds ?? []);
+      const figures = rows.flatMap(({ strategy, seconds, evaluations, published }) => {
+        const one = median(seconds);
+        const said = published === undefined ? '' : `; its paper says ${published} of its own loop`;
+        const time = {
+          name: strategy,
+          value: one,
+          unit: `s, evaluations ${evaluations.join(' ')}`,
+        };
+        if (strategy === rows[0]?.strategy) return [{ ...time, unit: 's' }];
+        return [time, { name: strategy, value: loop / one, unit: `× sequential${said}` }];
+      });
+      const about = [
+        `batch ${batches.measured}${batches.measured < batches.published ? ` of the papers’ ${batches.published}` : ''}`,
+        guidance ? `guidance ${guidance.weight}` : 'no guidance',
+        timed === 'flow' ? `the whole flow of ${blocks} blocks` : `one block of ${blocks}`,
+      ];
+      return { figures, note: [...about, ...notes].join('; ') };
     },
   }));
 }
