@@ -32,7 +32,9 @@ export async function fallingBatch<T>(
     } catch (error) {
       const short = isOutOfMemory(error);
       if (!short && !signal.aborted) throw error;
-      const why = short ? 'memory does not suffice' : `not measured in ${Math.round(seconds)} s`;
+      const why = short
+        ? 'memory does not suffice'
+        : `not measured in ${Number(seconds.toPrecision(2))} s`;
       notes.push(`batch ${size}: ${why}`);
       size = Math.floor(size / (short ? 2 : 4));
     }
