@@ -70,36 +70,50 @@ function flowOf(paper: PaperScale): TarFlow {
   return randomFlow(paperExperiment(scale, 1).config as TarFlowConfig, seed);
 }
 
+/** The same with one iteration of each kind, which compiles what all of them run. */
+const once = (solver: Solver): Solver => ('maximum' in solver ? { ...solver, maximum: 1 } : solver);
+
+interface Use {
+  batch: number;
+  told: Told;
+  signal: AbortSignal;
+  /** How long the signal leaves. */
+  seconds: number;
+}
+
 /**
- * Times ways to sample, each on the same noise: once to warm, then in turns, up to three rounds in the time
- * that the signal leaves.
+ * Times ways to sample, each on the same noise: once to warm, then in turns, up to three rounds where they
+ * take little of the time that there is.
  *
- * @param onEvaluations called with the evaluations of each block, by index from the data
+ * @param onEvaluations called with the evaluations of each block that was timed
  */
 async function timesOf(
   flow: TarFlow,
   ways: ReadonlyMap<string, readonly Solver[]>,
-  {
-    batch,
-    signal,
-    seconds,
-    told,
-  }: { batch: number; signal: AbortSignal; seconds: number; told: Told },
+  { batch, told, signal, seconds }: Use,
   onEvaluations?: (way: string, evaluations: number) => void,
 ): Promise<Times> {
+  const end = left() - seconds;
   const noise = sampleNoise(flow, seed, 0, batch);
+  const options = { ...told, precision, signal };
+  const warming = [...ways.values()].map((solvers) => () => {
+    return inverse(flow, noise, { ...options, solver: solvers.map(once) });
+  });
   const runs = [...ways].map(([way, solver]) => () => {
     const onTrace = ({ evaluations }: { evaluations: number }) => onEvaluations?.(way, evaluations);
-    return inverse(flow, noise, { ...told, solver, precision, signal, onTrace });
+    return inverse(flow, noise, { ...options, solver, onTrace });
   });
   try {
-    const begun = performance.now();
-    await takeTurns(runs, 1, { signal });
-    const took = (performance.now() - begun) / 1000;
-    const rounds = Math.min(mostRounds, Math.max(1, Math.floor((0.8 * seconds) / took) - 1));
-    const times = await takeTurns(runs, rounds, { signal });
+    await takeTurns(warming, 1, { signal });
+    const first = await takeTurns(runs, 1, { signal });
+    const took = sum(first.flat()) / 1000;
+    const more = Math.min(mostRounds - 1, Math.floor((left() - end) / 2 / took));
+    const others = more > 0 ? await takeTurns(runs, more, { signal }) : [];
     return new Map(
-      [...ways.keys()].map((way, i) => [way, (times[i] ?? []).map((time) => time / 1000)]),
+      [...ways.keys()].map((way, i) => {
+        const times = [...(first[i] ?? []), ...(others[i] ?? [])];
+        return [way, times.map((time) => time / 1000)];
+      }),
     );
   } finally {
     noise.dispose();
@@ -151,7 +165,7 @@ async function timeFlow(
   strategies: Strategies,
   { batch, told, expected }: { batch: number; told: Told; expected: number },
 ): Promise<Times | string> {
-  // It is run to warm and once more, and is to be compiled.
+  // It runs once to be compiled, with few iterations, and once to be timed.
   const needed = 2.2 * expected;
   const seconds = left();
   if (needed > seconds) return `the whole flow would take about ${Math.ceil(needed)} s`;
