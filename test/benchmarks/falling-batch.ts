@@ -11,7 +11,7 @@ export const endAfter = (seconds: number): AbortSignal =>
   AbortSignal.timeout(Math.max(1, Math.round(1000 * seconds)));
 
 /**
- * Tries a batch, and smaller ones as long as memory (half the batch) or time (a quarter) does not suffice.
+ * Tries a batch, and smaller ones as long as memory (half the batch) or time (an eighth) does not suffice.
  *
  * @param limit the seconds that the next try may take
  * @returns what the first try that succeeds returns, its batch, and why larger ones did not
@@ -36,7 +36,7 @@ export async function fallingBatch<T>(
         ? 'memory does not suffice'
         : `not measured in ${Number(seconds.toPrecision(2))} s`;
       notes.push(`batch ${size}: ${why}`);
-      size = Math.floor(size / (short ? 2 : 4));
+      size = size === 1 ? 0 : Math.max(1, Math.floor(size / (short ? 2 : 8)));
     }
   }
   throw new UserError(`No batch could be measured: ${notes.join('; ')}`, 'Give it more time');
