@@ -19,13 +19,13 @@ export const endAfter = (seconds: number): AbortSignal =>
  */
 export async function fallingBatch<T>(
   batch: number,
-  limit: () => number,
+  limit: (batch: number) => number,
   attempt: (batch: number, signal: AbortSignal) => Promise<T>,
 ): Promise<{ batch: number; found: T; notes: string[] }> {
   const notes: string[] = [];
   let size = batch;
   while (size >= 1) {
-    const seconds = limit();
+    const seconds = limit(size);
     const signal = endAfter(seconds);
     try {
       return { batch: size, found: await attempt(size, signal), notes };

@@ -133,9 +133,9 @@ async function timeBlock(
   const ways = new Map([...solvers].reverse());
   const one = withBlocks(flow, 1);
   const made = new Map<string, number>();
-  const limit = () => left() / 2;
+  const limit = (batch: number) => (batch === 1 ? left() : left() / 2);
   const { batch, found, notes } = await fallingBatch(wanted, limit, async (batch, signal) => {
-    const use = { batch, signal, seconds: limit(), told };
+    const use = { batch, signal, seconds: limit(batch), told };
     try {
       return await timesOf(one, ways, use, (way, evaluations) => made.set(way, evaluations));
     } catch (error) {
