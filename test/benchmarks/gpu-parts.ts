@@ -5,13 +5,14 @@ import { packageRoot } from '../../src/core/package-root.js';
 import { median } from '../../src/sampling/planner/timing.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import { peerTitles, readBenchmarks } from '../../workbook/records/benchmarks.js';
-import { type GpuReport, readRecord } from '../../workbook/records/record.js';
+import { type GpuReport, type PaperStrategies, readRecord } from '../../workbook/records/record.js';
 import type { ConformRow } from '../conformance/conform.js';
+import { publishedModels } from './published-models.js';
 
 type Figure = GpuReport['parts'][number]['figures'][number];
 
 /** The figures of a part, and what has to be said of it. */
-interface Found {
+export interface Found {
   figures: Figure[];
   note?: string;
 }
@@ -42,6 +43,7 @@ export function gpuParts(tiny: boolean): Part[] {
     ...benchmarks(tiny),
     ...accelerations(tiny),
     ...paperSizes(tiny),
+    ...paperStrategies(tiny),
     ...trainings(tiny),
   ];
 }
@@ -189,6 +191,53 @@ function paperSizes(tiny: boolean): Part[] {
       return { figures };
     },
   }));
+}
+
+/** Flows of the published sizes with random weights, by the papers' strategies and iterations. */
+function paperStrategies(tiny: boolean): Part[] {
+  // The first of them that both papers have.
+  const models = publishedModels().filter(({ name }) => !tiny || name === 'afhq');
+  return models.map(({ name: model, title }) => ({
+    ...{
+      name: `paper-strategies-${model}`,
+      title: `Random weights, strategies of the papers: ${title}`,
+    },
+    words: [
+      ...['test/benchmarks/paper-strategies.ts', '--model', model, '--out', 'OUT/strategies.json'],
+      ...(tiny ? ['--tiny', '--batch', '2'] : []),
+    ],
+    async found(_, folder) {
+      const found = await readRecord('paper strategies', path.join(folder, 'strategies.json'));
+      if (!found) return { figures: [] };
+      return { figures: strategyFigures(found), note: strategyNote(found) };
+    },
+  }));
+}
+
+/** The time of each strategy, and how many times as fast it is. */
+function strategyFigures({ rows }: PaperStrategies): Figure[] {
+  const loop = median(rows[0]?.seconds ?? []);
+  return rows.flatMap(({ strategy, seconds, evaluations, published }, place) => {
+    const time = median(seconds);
+    if (place === 0) return [{ name: strategy, value: time, unit: 's' }];
+    const reported =
+      published === undefined ? '' : `; reported: ${published}, over its authors’ loop`;
+    return [
+      { name: strategy, value: time, unit: `s; evaluations by block: ${evaluations.join(' ')}` },
+      { name: strategy, value: loop / time, unit: `× sequential${reported}` },
+    ];
+  });
+}
+
+/** What was timed, and at which batch. */
+function strategyNote({ batches, timed, notes, blocks, guidance }: PaperStrategies): string {
+  const { measured, published } = batches;
+  return [
+    measured < published ? `batch ${measured}, the papers’ is ${published}` : `batch ${measured}`,
+    guidance ? `guidance ${guidance.weight}` : 'no guidance',
+    timed === 'flow' ? `the whole flow of ${blocks} blocks` : `one of ${blocks} blocks`,
+    ...notes,
+  ].join('; ');
 }
 
 /** A short training: that it goes down, and how fast. */

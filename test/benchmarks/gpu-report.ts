@@ -20,7 +20,7 @@ import { showTable } from '../../workbook/notebook/tables.js';
 import { type GpuReport, readRecord, writeRecord } from '../../workbook/records/record.js';
 import { resultsFolder } from '../../workbook/records/results-folder.js';
 import { MemoryWatch, onGpu } from './gpu-memory.js';
-import { gpuParts, type Part } from './gpu-parts.js';
+import { type Found, gpuParts, type Part } from './gpu-parts.js';
 
 type Measured = GpuReport['parts'][number];
 
@@ -102,12 +102,14 @@ async function measure(part: Part, watched: boolean): Promise<Measured> {
   try {
     const { stdout, stderr, status } = await run(part, scratch);
     const took = { ...about, seconds: seconds(), ...memory?.most() };
-    if (status === 'too long') {
-      return { ...took, outcome: 'too long', note: `ended after ${patience} s`, figures: [] };
-    }
-    const note = stderr.trim().split('\n').at(-1) ?? '';
-    if (status !== 0) return { ...took, outcome: 'failed', note, figures: [] };
-    return { ...took, outcome: 'done', ...(await part.found(stdout, scratch)) };
+    if (status === 0) return { ...took, outcome: 'done', ...(await part.found(stdout, scratch)) };
+    // What was measured until then is written down, and measured anew by the next call.
+    const { figures, note: said } = await foundSoFar(part, stdout, scratch);
+    const [outcome, why]: [Measured['outcome'], string] =
+      status === 'too long'
+        ? ['too long', `ended after ${patience} s`]
+        : ['failed', stderr.trim().split('\n').at(-1) ?? ''];
+    return { ...took, outcome, note: said === undefined ? why : `${why}; ${said}`, figures };
   } catch (error) {
     const note = error instanceof Error ? error.message : String(error);
     return { ...about, seconds: seconds(), outcome: 'failed', note, figures: [] };
@@ -116,6 +118,15 @@ async function measure(part: Part, watched: boolean): Promise<Measured> {
     memory?.end();
     progress.finish();
     fs.rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** What a part that did not come to its end has written; nothing where that cannot be read. */
+async function foundSoFar(part: Part, stdout: string, folder: string): Promise<Found> {
+  try {
+    return await part.found(stdout, folder);
+  } catch {
+    return { figures: [] };
   }
 }
 

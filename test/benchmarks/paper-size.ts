@@ -14,13 +14,9 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Precision } from '@tarflow/graph';
 import { startEngine } from '../../src/core/engine.js';
-import { foldIn, normal, randomKey } from '../../src/core/random.js';
-import { tf } from '../../src/core/tf.js';
-import { mapTree } from '../../src/core/tree.js';
 import { blocksOf } from '../../src/flow/model.js';
 import { disposeModel } from '../../src/flow/state-dict.js';
-import { checkConfig, configName } from '../../src/models/tarflow/config.js';
-import { createTarFlow, type TarFlow } from '../../src/models/tarflow/index.js';
+import { configName } from '../../src/models/tarflow/config.js';
 import { inverse, type Solver, sampleNoise } from '../../src/sampling/index.js';
 import { processorName } from '../../src/sampling/planner/machine.js';
 import { takeTurns } from '../../src/sampling/planner/timing.js';
@@ -28,6 +24,7 @@ import { executionOf, executionText } from '../../src/sampling/solvers/execution
 import { showTable } from '../../workbook/notebook/tables.js';
 import { type PaperSizeRow, readRecord, writeRecord } from '../../workbook/records/record.js';
 import { resultFile } from '../../workbook/records/results-folder.js';
+import { randomFlow } from './random-flow.js';
 
 const { values } = parseArgs({
   options: {
@@ -56,34 +53,23 @@ const solvers: Solver[] = [
   { kind: 'jacobi', tolerance: 0, maximum: evaluations },
 ];
 
-/** One block of eight layers, whose last one says something: a fresh block is the identity. */
-function randomBlock({ side, patchSize, channels }: (typeof published)[number]): TarFlow {
-  const config = checkConfig({
-    kind: 'tarflow',
-    image: { channels: 3, height: side, width: side },
-    ...{ patchSize, channels, blocks: 1, layersPerBlock: 8 },
-    headWidth: 64,
-    classes: 0,
-    volumePreserving: false,
-  });
-  const fresh = createTarFlow(config, seed);
-  const key = foldIn(randomKey(seed), 'last layers');
-  const parameters = mapTree(fresh.parameters, (leaf, name) => {
-    if (!name.endsWith('proj_out.weight')) return leaf;
-    const noise = tf.tensor(normal(foldIn(key, name), leaf.size), leaf.shape);
-    const moved = tf.tidy(() => tf.mul(noise, 0.05 / Math.sqrt(channels)));
-    tf.dispose([leaf, noise]);
-    return moved;
-  });
-  return { ...fresh, parameters };
-}
-
 async function measured(
   size: (typeof published)[number],
   precision: Precision,
   batch: number,
 ): Promise<PaperSizeRow> {
-  const flow = randomBlock(size);
+  const { side, patchSize, channels } = size;
+  const flow = randomFlow(
+    {
+      kind: 'tarflow',
+      image: { channels: 3, height: side, width: side },
+      ...{ patchSize, channels, blocks: 1, layersPerBlock: 8 },
+      headWidth: 64,
+      classes: 0,
+      volumePreserving: false,
+    },
+    seed,
+  );
   const noise = sampleNoise(flow, seed, 0, batch);
   const runs = solvers.map((solver) => () => inverse(flow, noise, { solver, precision }));
   await takeTurns(runs, 1);

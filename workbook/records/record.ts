@@ -367,6 +367,40 @@ const paperSize = z.object({
 });
 export type PaperSizeRow = z.infer<typeof paperSize>['rows'][number];
 
+/** What `test/benchmarks/paper-strategies.ts` writes: a model of a published size by the papers' strategies. */
+const paperStrategies = z.object({
+  ...provenance,
+  /** Patch size, channels, blocks and layers. */
+  model: z.string(),
+  tokens: z.number(),
+  blocks: z.number(),
+  guidance: made<NonNullable<Plan['guidance']>>().nullable(),
+  precision: z.enum(['float32', 'bfloat16']),
+  /** As in the papers, and what was measured. */
+  batches: z.object({ published: z.number(), measured: z.number() }),
+  /** The whole flow was timed, or one of its blocks by each solver; blocks are then added up. */
+  timed: z.enum(['flow', 'block']),
+  /** What else has to be said, such as why the batch is smaller. */
+  notes: z.array(z.string()),
+  seed: z.number(),
+  processor: z.string(),
+  versions: z.object({ engine: z.string(), node: z.string() }),
+  execution: z.string(),
+  /** Sequential is the first. */
+  rows: z.array(
+    z.object({
+      strategy: z.string(),
+      /** Of each block, in the order of sampling. */
+      evaluations: numbers,
+      /** Of a batch, by round. */
+      seconds: numbers,
+      /** How many times as fast as the authors' own loop its paper reports it. */
+      published: z.number().optional(),
+    }),
+  ),
+});
+export type PaperStrategies = z.infer<typeof paperStrategies>;
+
 /** What `npm run gpu-report` writes: what a CUDA device made of the project, part by part. */
 const gpuReport = z.object({
   ...provenance,
@@ -526,6 +560,7 @@ const kinds = {
   blocks: { schema: blockStudy, remedy: 'Delete it, and measure it again' },
   'authors loop': { schema: authorsLoop, remedy: 'Delete it, and measure it again' },
   'paper size': { schema: paperSize, remedy: 'Delete it, and measure it again' },
+  'paper strategies': { schema: paperStrategies, remedy: 'Delete it, and measure it again' },
   'gpu report': { schema: gpuReport, remedy: 'Delete it, and measure it again' },
   editing: { schema: editing, remedy: 'Delete it, and measure it again' },
   peers: { schema: peers, remedy: 'Delete it, and measure it again' },

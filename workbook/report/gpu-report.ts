@@ -34,7 +34,9 @@ function gpuSection({
   parts,
 }: GpuReport): string {
   const rows = parts.flatMap(({ title, outcome, note, peakMiB, figures }) => [
-    ...(outcome === 'done' ? [] : [{ part: title, figure: outcome, value: '', unit: note ?? '' }]),
+    ...(outcome === 'done' && note === undefined
+      ? []
+      : [{ part: title, figure: outcome === 'done' ? '' : outcome, value: '', unit: note ?? '' }]),
     ...[
       ...figures,
       ...(peakMiB === undefined ? [] : [{ name: 'memory', value: peakMiB, unit: 'MiB' }]),

@@ -37,6 +37,7 @@ import type { Acceleration } from '../records/record.js';
 import type { Splits } from './data.js';
 import { methodOf } from './measurable.js';
 import type { LatentDecoder, ReproduceOptions, SharedStatistics } from './options.js';
+import { paperGuidance } from './paper-experiment.js';
 import { PartialSamples, samplesPrefix } from './partial-work.js';
 import type { Recipe } from './recipe.js';
 
@@ -99,10 +100,7 @@ export class MeasuredModel {
 
   /** As the papers measure: annealed, or by the product of Gaussians; undefined without guidance. */
   guidance(): Guidance | undefined {
-    const { guidance: weight = 0, rule, temperature } = this.parts.recipe.sampling;
-    if (weight === 0) return undefined;
-    const how = rule === 'product' ? { rule } : { annealed: true };
-    return { weight, ...how, ...(temperature !== undefined && { temperature }) };
+    return paperGuidance(this.parts.recipe.sampling);
   }
 
   /**

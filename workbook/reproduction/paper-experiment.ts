@@ -1,9 +1,10 @@
 import type { ModelConfig } from '../../src/flow/model.js';
 import type { StarFlowConfig } from '../../src/models/starflow/config.js';
 import type { TarFlowConfig } from '../../src/models/tarflow/config.js';
+import type { Guidance } from '../../src/sampling/guidance.js';
 import type { Experiment } from '../../src/training/experiment.js';
 import { publishedDesign } from '../experiments/experiment.js';
-import type { PaperScale } from '../papers/index.js';
+import type { PaperSampling, PaperScale } from '../papers/index.js';
 
 /** Of the published models. */
 const headWidth = 64;
@@ -36,6 +37,17 @@ function configOf(paper: PaperScale): TarFlowConfig | StarFlowConfig {
     gridSide: paper.gridSide ?? side / patchSize,
     ...(text && { text }),
   };
+}
+
+/** Guidance as a paper samples: annealed, or by the product of Gaussians; undefined where it has none. */
+export function paperGuidance({
+  guidance: weight = 0,
+  rule,
+  temperature,
+}: Partial<PaperSampling>): Guidance | undefined {
+  if (weight === 0) return undefined;
+  const how = rule === 'product' ? { rule } : { annealed: true };
+  return { weight, ...how, ...(temperature !== undefined && { temperature }) };
 }
 
 /**
