@@ -194,6 +194,8 @@ describe('errors', () => {
       '!ls -la',
       "import * as fs from 'node:fs';\nlater()",
       'const fs = 3;\nconst list = { a: 1 };\nlist[0];',
+      'const ys = [log(2), pi, len([1])];',
+      'if True:\n  unknown(3)',
     );
     const lines = results[2]?.error.traceback;
     expect(lines).toEqual([
@@ -236,7 +238,13 @@ describe('errors', () => {
       [expect.stringContaining("execSync('ls -la')")],
       [],
       [expect.stringContaining("`fs` was imported from 'node:fs'")],
+      ['Math.log', 'Math.PI', 'x.length'].map((here) => `In TypeScript: \`${here}\`.`),
+      ['In TypeScript: `true`.'],
     ]);
+    // What does not parse is told alone.
+    const syntax = results[15]?.error.traceback.join('\n');
+    expect(syntax).toMatch(/TS1\d{3}: /);
+    expect(syntax).not.toMatch(/TS2\d{3}: /);
     expect(results[12]?.result['text/plain']).toMatch(/^A promise\. Write `await` before it/);
     expect(results[8]?.stderr).toBe('');
   });

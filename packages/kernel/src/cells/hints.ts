@@ -69,8 +69,25 @@ const habits: { line: RegExp; message?: RegExp; hint(...parts: string[]): string
   },
 ];
 
+/** What Python has under these names; functions of mathematics are those of `Math`. */
+const names: Readonly<Record<string, string>> = {
+  True: 'true',
+  False: 'false',
+  None: 'undefined',
+  math: 'Math',
+  pi: 'Math.PI',
+  len: 'x.length',
+  range: 'for (let i = 0; i < n; i++) { … }',
+  sum: 'xs.reduce((sum, x) => sum + x, 0)',
+};
+
 function habit(moment: Moment): string | undefined {
   if (moment.when !== 'found') return undefined;
+  const [, name = ''] = /^Cannot find name '(\w+)'/.exec(moment.message) ?? [];
+  const here = Object.hasOwn(Math, name)
+    ? `Math.${name}`
+    : Object.hasOwn(names, name) && names[name];
+  if (here) return `In TypeScript: \`${here}\`.`;
   for (const { line, message, hint } of habits) {
     const [whole, ...parts] = line.exec(moment.line) ?? [];
     if (whole !== undefined && (!message || message.test(moment.message))) return hint(...parts);

@@ -73,7 +73,10 @@ export function failureOf(error: unknown): Failure {
 
 /** What the compiler found, each with its line. */
 export function failureOfFindings(findings: readonly Finding[], cell: string): Failure {
-  const texts = grouped(findings).map(([first, ...others]) => {
+  // What does not parse has no meaning yet that could be wrong.
+  const ofSyntax = findings.filter(({ code }) => code < 2000);
+  const told = ofSyntax.length > 0 ? ofSyntax : findings;
+  const texts = grouped(told).map(([first, ...others]) => {
     const more = others.map(
       ({ messageText }, depth) => `\n${'  '.repeat(depth + 1)}${messageText}`,
     );
