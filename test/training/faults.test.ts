@@ -11,12 +11,7 @@ const small = ['patchSize=7', 'channels=16', 'headWidth=16', 'blocks=2', 'layers
 const settings = [`steps=${steps}`, 'batchSize=64', 'saveEvery=2', 'validateEvery=5'];
 const begin = ['--experiment', 'mnist-demonstration', '--mode', 'eager', '--set'];
 const words = [...begin, ...small, ...settings, 'validationImages=16'];
-const program = [
-  process.execPath,
-  '--import',
-  'tsx',
-  path.join(__dirname, '..', 'cli', 'tarflow.ts'),
-];
+const program = [process.execPath, path.join(__dirname, '..', '..', 'src', 'cli', 'bin.js')];
 
 /** What happens to the disk of $PLACE with the run in it, what a person does then, and what the run says. */
 interface Fault {
@@ -67,7 +62,7 @@ beforeAll(() => {
   execFileSync(node, [...rest, 'train', '--out', whole, ...words], { stdio: 'ignore' });
 });
 
-/** Steps and losses of a log, and when they were logged by no clock. */
+/** Steps and losses of a log. */
 const losses = (folder: string) =>
   fs
     .readFileSync(path.join(folder, 'log.jsonl'), 'utf8')
