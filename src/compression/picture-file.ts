@@ -45,7 +45,9 @@ export function pictureFileBytes({ code, ...header }: PictureFile): Uint8Array {
 export async function readPictureFile(file: string): Promise<PictureFile> {
   let content: Buffer;
   try {
-    content = zlib.gunzipSync(await readBytes(file));
+    const bytes = await readBytes(file);
+    // A message is hardly ever smaller compressed; what grows far more is made to fill the memory.
+    content = zlib.gunzipSync(bytes, { maxOutputLength: Math.max(2 ** 24, 64 * bytes.length) });
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(

@@ -97,7 +97,8 @@ async function decode<T>(
   try {
     return await use(sharp);
   } catch (error) {
-    const { message } = error as Error;
+    // What decoders warned of stands before, a line each.
+    const message = (error as Error).message.trim().split('\n').at(-1)!;
     // Of a PNG that ends early its decoder says no more, and side by side nothing at all.
     const reason = /^Unknown error|libpng read error/.test(message)
       ? 'damaged or cut short'
