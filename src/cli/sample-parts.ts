@@ -29,14 +29,11 @@ export function partFile(folder: string, { number, of }: Part): string {
   return path.join(folder, `part-${number}-of-${of}.safetensors`);
 }
 
-const drawnPart = z.object({ part: z.object({ drawing: z.string() }) });
+const drawn = z.object({ part: z.object({ drawing: z.string() }) });
 
 /** What a file of `tarflow sample --part` says of how all parts were drawn; undefined for another file. */
 export function drawingOf(file: string): Promise<string | undefined> {
-  return withTensorFile(
-    file,
-    async (open) => jsonOf(drawnPart, open.metadata.samples)?.part.drawing,
-  );
+  return withTensorFile(file, async (open) => jsonOf(drawn, open.metadata.samples)?.part.drawing);
 }
 
 /**

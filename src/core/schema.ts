@@ -66,6 +66,11 @@ export function checkedJson<T>(
   return checkedValue(schema, value, source, remedy);
 }
 
+/** Whether a value is an object, as JSON has it. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Whether lists and objects lie in each other deeper than in any file of ours, and than functions may call themselves. */
 export function isNested(value: unknown, deepest = 64): boolean {
   if (!(value instanceof Object)) return false;

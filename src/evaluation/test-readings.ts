@@ -118,14 +118,10 @@ export async function testReadings(ledger: string): Promise<TestReading[]> {
   return text
     .split('\n')
     .filter((line) => line !== '')
-    .map((line, i) =>
-      checkedJson(
-        reading,
-        line,
-        `${ledger}, line ${i + 1}, a reading of a test split,`,
-        'Restore the file',
-      ),
-    );
+    .map((line, i) => {
+      const source = `${ledger}, line ${i + 1}, a reading of a test split,`;
+      return checkedJson(reading, line, source, 'Restore the file');
+    });
 }
 
 /** What to say of earlier readings; undefined where there are none. */

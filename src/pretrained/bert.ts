@@ -21,7 +21,7 @@ const shape = z.object({
   layer_norm_eps: z.number().positive(),
   max_position_embeddings: z.int().min(2),
   num_attention_heads: z.int().min(1),
-  num_hidden_layers: z.int().min(1),
+  num_hidden_layers: z.int().min(1).max(512),
   type_vocab_size: z.int().min(1),
   vocab_size: z.int().min(1),
 });

@@ -10,16 +10,19 @@ import { withSafetensors, writeSafetensors } from '../../src/formats/safetensors
 import { withTensorFile } from '../../src/formats/tensor-file.js';
 import { readExperiment } from '../../src/models/experiments.js';
 import { readDescription } from '../../src/models/load-checkpoint.js';
+import { loadBert } from '../../src/pretrained/bert.js';
 import { readWordPieces } from '../../src/pretrained/word-pieces.js';
 import { readPlan } from '../../src/sampling/planner/plan-file.js';
 import { checkpointMetadata } from '../../src/training/checkpoint.js';
 import { parseDescription } from '../../src/training/run-description.js';
 import { RunFolder } from '../../src/training/run-folder.js';
 import { stateHeader } from '../../src/training/saved-state.js';
+import { reference, writeSmallBert } from '../pretrained/small-bert.js';
 import { somePlan } from '../sampling/some-plan.js';
 import { agrees, type Format, fuzz, written } from './fuzzing.js';
 import { withoutSums } from './safetensors-parts.js';
 
+const origin = { name: 'bert:small', address: 'nowhere' };
 const ramp = (length: number) => Float32Array.from({ length }, (_, i) => i / 7 - 3);
 const run = fs.readFileSync(path.join(__dirname, 'run.json'));
 const { config, settings } = JSON.parse(run.toString());
@@ -89,6 +92,21 @@ const texts: Record<string, Format> = {
       return JSON.stringify(records);
     },
     growing: true,
+  },
+  'configurations of BERT': {
+    async sample(file) {
+      await writeSmallBert(`${file}.bert`);
+      return json(reference.config);
+    },
+    async read(file, bytes) {
+      fs.writeFileSync(path.join(`${file}.bert`, 'config.json'), bytes);
+      const { entries, width, dispose } = await loadBert(`${file}.bert`, origin);
+      dispose();
+      expect(
+        agrees(entries, JSON.parse(Buffer.from(bytes).toString()).max_position_embeddings),
+      ).toBe(true);
+      return `${entries} ${width}`;
+    },
   },
   'vocabularies of BERT': {
     sample: () => fs.readFileSync(path.join(__dirname, '..', 'pretrained', 'tokenizer.json')),

@@ -62,13 +62,11 @@ export interface MeasuredImage {
 
 /** Measures an image; pixels are decoded only where one may be transparent. */
 export async function measuredImage(encoded: EncodedImage): Promise<MeasuredImage> {
-  const found = await decode(encoded, (sharp) =>
-    sharp(encoded.bytes, boundsOf(encoded.bytes)).metadata(),
-  );
+  const bounds = boundsOf(encoded.bytes);
+  const found = await decode(encoded, (sharp) => sharp(encoded.bytes, bounds).metadata());
   const transparent =
     found.hasAlpha &&
-    !(await decode(encoded, (sharp) => sharp(encoded.bytes, boundsOf(encoded.bytes)).stats()))
-      .isOpaque;
+    !(await decode(encoded, (sharp) => sharp(encoded.bytes, bounds).stats())).isOpaque;
   const losses = [
     transparent && 'with transparency are put on white',
     found.depth !== 'uchar' && 'with more than 8 bits a channel are cut to 8',
