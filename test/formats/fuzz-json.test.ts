@@ -71,19 +71,16 @@ const texts: Record<string, Format> = {
     },
   },
   'logs of runs': {
-    sample: () =>
-      Buffer.from(
-        [1, 2, 3, 4]
-          .map((step) =>
-            JSON.stringify({ step, epoch: step / 4, loss: 1.5, validation: { loss: 2 } }),
-          )
-          .join('\n'),
-      ),
+    sample(file) {
+      fs.mkdirSync(`${file}.run`);
+      fs.symlinkSync(file, path.join(`${file}.run`, 'log.jsonl'));
+      const records = [1, 2, 3, 4].map((step) =>
+        JSON.stringify({ step, epoch: step / 4, loss: 1.5, validation: { loss: 2 } }),
+      );
+      return Buffer.from(records.join('\n'));
+    },
     async read(file, bytes) {
-      const folder = `${file}.run`;
-      fs.mkdirSync(folder, { recursive: true });
-      fs.writeFileSync(path.join(folder, 'log.jsonl'), bytes);
-      const records = await new RunFolder(folder).records();
+      const records = await new RunFolder(`${file}.run`).records();
       for (const record of records) expect(Number.isInteger(record.step)).toBe(true);
       const lines = Buffer.from(bytes).toString().split('\n').filter(Boolean);
       const whole = lines.slice(0, records.length).map((line) => JSON.parse(line));
@@ -96,10 +93,11 @@ const texts: Record<string, Format> = {
   'configurations of BERT': {
     async sample(file) {
       await writeSmallBert(`${file}.bert`);
+      fs.rmSync(path.join(`${file}.bert`, 'config.json'));
+      fs.symlinkSync(file, path.join(`${file}.bert`, 'config.json'));
       return json(reference.config);
     },
     async read(file, bytes) {
-      fs.writeFileSync(path.join(`${file}.bert`, 'config.json'), bytes);
       const { entries, width, dispose } = await loadBert(`${file}.bert`, origin);
       dispose();
       expect(
