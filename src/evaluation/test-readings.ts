@@ -112,8 +112,7 @@ export async function openTestSplit(
  * @throws UserError that names the line that is damaged
  */
 export async function testReadings(ledger: string): Promise<TestReading[]> {
-  const there = await fs.stat(ledger).catch(() => undefined);
-  if (!there) return [];
+  if (!(await fs.stat(ledger).catch(() => undefined))) return [];
   const text = new TextDecoder().decode(await readBytes(ledger));
   return text
     .split('\n')
