@@ -6,7 +6,7 @@ const tests = (folder: string) => `${folder}/**/*.test.{ts,mjs}`;
 const notebooks = tests('test/notebooks');
 
 /** Marks of a test that has a process to itself: it replaces modules, or measures memory. */
-const marks = /vi\.mock\(|memoryUsage|VmHWM|engine: 'webgpu'/;
+const marks = /vi\.mock\(|memoryUsage|VmHWM|fuzzing\.js|engine: 'webgpu'/;
 const alone = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter((file) => /\.test\.(ts|mjs)$/.test(file))
   .map((file) => `test/${file.replaceAll('\\', '/')}`)

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import * as path from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
 import { counted, UserError } from '../core/errors.js';
 import { tf } from '../core/tf.js';
 import type { FeatureRows } from '../evaluation/feature-statistics.js';
 import { featuresOf } from '../evaluation/image-features.js';
 import { keptOrMade } from '../formats/kept-file.js';
+import { jsonOf } from '../formats/metadata.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.js';
 import { fileDigest, withTensorFile } from '../formats/tensor-file.js';
 import type { FeatureNetwork } from '../pretrained/feature-network.js';
@@ -27,12 +29,11 @@ export function partFile(folder: string, { number, of }: Part): string {
   return path.join(folder, `part-${number}-of-${of}.safetensors`);
 }
 
+const drawn = z.object({ part: z.object({ drawing: z.string() }) });
+
 /** What a file of `tarflow sample --part` says of how all parts were drawn; undefined for another file. */
 export function drawingOf(file: string): Promise<string | undefined> {
-  return withTensorFile(file, async ({ metadata }) => {
-    const about = metadata.samples === undefined ? {} : JSON.parse(metadata.samples);
-    return about.part?.drawing;
-  });
+  return withTensorFile(file, async (open) => jsonOf(drawn, open.metadata.samples)?.part.drawing);
 }
 
 /** The parts that a folder has files of. */

@@ -43,11 +43,12 @@ export function pictureFileBytes({ code, ...header }: PictureFile): Uint8Array {
  * @throws UserError for a file of another kind or version, and for one that is damaged or not whole
  */
 export async function readPictureFile(file: string): Promise<PictureFile> {
+  const bytes = await readBytes(file);
   let content: Buffer;
   try {
-    content = zlib.gunzipSync(await readBytes(file));
+    // A message is hardly ever smaller compressed; what grows far more is made to fill the memory.
+    content = zlib.gunzipSync(bytes, { maxOutputLength: Math.max(2 ** 24, 64 * bytes.length) });
   } catch (error) {
-    if (error instanceof UserError) throw error;
     throw new UserError(
       `${file} holds no compressed pictures, or is damaged or not whole (${(error as Error).message})`,
       'Expected a file that `tarflow compress` wrote: take it anew from where it came from',

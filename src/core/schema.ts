@@ -48,7 +48,7 @@ export function checkedConfig<T>(schema: z.ZodType<T>, config: T): T {
 
 /**
  * {@link checkedValue} of a JSON text.
- * @throws UserError as there, and where the text is not JSON
+ * @throws UserError as there, and where the text is not JSON, or nested too deeply
  */
 export function checkedJson<T>(
   schema: z.ZodType<T>,
@@ -62,7 +62,19 @@ export function checkedJson<T>(
   } catch (error) {
     throw new UserError(`${source} is not JSON (${(error as Error).message})`, remedy);
   }
+  if (isNested(value)) throw new UserError(`${source} is nested too deeply`, remedy);
   return checkedValue(schema, value, source, remedy);
+}
+
+/** Whether a value is an object, as JSON has it. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether lists and objects lie in each other deeper than in any file of ours, and than functions may call themselves. */
+export function isNested(value: unknown, deepest = 64): boolean {
+  if (!(value instanceof Object)) return false;
+  return deepest === 0 || Object.values(value).some((inner) => isNested(inner, deepest - 1));
 }
 
 function unknownKey(

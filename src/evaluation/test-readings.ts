@@ -112,20 +112,15 @@ export async function openTestSplit(
  * @throws UserError that names the line that is damaged
  */
 export async function testReadings(ledger: string): Promise<TestReading[]> {
-  const there = await fs.stat(ledger).catch(() => undefined);
-  if (!there) return [];
+  if (!(await fs.stat(ledger).catch(() => undefined))) return [];
   const text = new TextDecoder().decode(await readBytes(ledger));
   return text
     .split('\n')
     .filter((line) => line !== '')
-    .map((line, i) =>
-      checkedJson(
-        reading,
-        line,
-        `${ledger}, line ${i + 1}, a reading of a test split,`,
-        'Restore the file',
-      ),
-    );
+    .map((line, i) => {
+      const source = `${ledger}, line ${i + 1}, a reading of a test split,`;
+      return checkedJson(reading, line, source, 'Restore the file');
+    });
 }
 
 /** What to say of earlier readings; undefined where there are none. */

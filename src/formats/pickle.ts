@@ -14,7 +14,7 @@ export type Pickled =
   | PickledGlobal
   | object;
 
-/** A class or function that a pickle names; it is a name, and nothing that could be called. */
+/** A class or function that a pickle names: a name, of which the beginning is kept, and nothing to call. */
 export class PickledGlobal {
   constructor(readonly name: string) {}
 }
@@ -232,12 +232,12 @@ const operations: Readonly<Record<number, (reader: PickleReader) => void>> = {
   104: (r) => r.recall(r.unsigned(1)),
   106: (r) => r.recall(r.unsigned(4)),
   // GLOBAL, STACK_GLOBAL, REDUCE, BUILD, BINPERSID
-  99: (r) => r.push(new PickledGlobal(`${r.line()}.${r.line()}`)),
+  99: (r) => r.push(new PickledGlobal(`${r.line()}.${r.line()}`.slice(0, 200))),
   147: (r) => {
     const [name, module] = [r.pop(), r.pop()];
     if (typeof name !== 'string' || typeof module !== 'string')
       throw r.error('has a damaged pickle');
-    r.push(new PickledGlobal(`${module}.${name}`));
+    r.push(new PickledGlobal(`${module}.${name}`.slice(0, 200)));
   },
   82: (r) => r.reduce(),
   // NEWOBJ, NEWOBJ_EX: objects of a class, which is refused by its name

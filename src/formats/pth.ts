@@ -17,7 +17,7 @@ import {
   tensorsOfFile,
 } from './safetensors.js';
 import { TruncatedFile, UnsupportedDtype } from './safetensors-errors.js';
-import { elements } from './safetensors-header.js';
+import { areCounts, elements } from './safetensors-header.js';
 import { contentPosition, isStored, isWhole, zipEntries } from './zip.js';
 
 /** A file of PyTorch's that is damaged or of a form that is not read here. */
@@ -201,13 +201,10 @@ function newStorage(path: string, dtype: HostDtype, count: Pickled | undefined):
 }
 
 function rebuiltTensor(path: string, [storage, offset, shape, strides]: Pickled[]): PickledTensor {
-  const isCount = (value: unknown): value is number =>
-    typeof value === 'number' && Number.isInteger(value) && value >= 0;
-  const areCounts = (values: unknown): values is number[] =>
-    Array.isArray(values) && values.every(isCount);
   if (
     !(storage instanceof Storage) ||
-    !isCount(offset) ||
+    typeof offset !== 'number' ||
+    !areCounts([offset]) ||
     !areCounts(shape) ||
     !areCounts(strides) ||
     shape.length !== strides.length

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { at } from '../core/errors.js';
-import { shortJson } from '../core/schema.js';
+import { isRecord, shortJson } from '../core/schema.js';
 import { arrayOf, bytesPerElement, type HostData, type HostDtype } from './elements.js';
 import {
   HeaderTooLarge,
@@ -332,10 +332,7 @@ function isDtype(name: string): name is HostDtype {
   return Object.hasOwn(bytesPerElement, name);
 }
 
-function areCounts(value: unknown): value is number[] {
+/** Whether a value is a list of whole numbers of at least 0. */
+export function areCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -21,7 +21,7 @@ const shape = z.object({
   layer_norm_eps: z.number().positive(),
   max_position_embeddings: z.int().min(2),
   num_attention_heads: z.int().min(1),
-  num_hidden_layers: z.int().min(1),
+  num_hidden_layers: z.int().min(1).max(512),
   type_vocab_size: z.int().min(1),
   vocab_size: z.int().min(1),
 });
@@ -60,11 +60,7 @@ export async function loadBert(folder: string, origin: BertOrigin): Promise<Capt
   const parameters: Leaves = {};
   const dispose = () => disposeTree(parameters);
   try {
-    const configFile = path.join(folder, 'config.json');
-    const config = checkedShape(
-      Buffer.from(await readBytes(configFile)).toString('utf8'),
-      configFile,
-    );
+    const config = await readShape(path.join(folder, 'config.json'));
     const pieces = await readWordPieces(path.join(folder, 'tokenizer.json'));
     const shapes = shapesOf(config);
     checkWeights(file, published, shapes, (other) => /^(pooler\.|.*position_ids$)/.test(other));
@@ -94,7 +90,8 @@ async function digestOf(folder: string, weights: string): Promise<string> {
   return createHash('sha256').update(weights).update(vocabulary).digest('hex');
 }
 
-function checkedShape(json: string, file: string): Shape {
+async function readShape(file: string): Promise<Shape> {
+  const json = Buffer.from(await readBytes(file)).toString('utf8');
   const config = checkedJson(shape, json, file, 'Expected the config.json of a BERT');
   const { hidden_size: width, num_attention_heads: heads } = config;
   if (width % heads === 0) return config;

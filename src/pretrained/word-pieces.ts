@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module';
+import { z } from 'zod';
 import { UserError } from '../core/errors.js';
 import { readBytes } from '../core/files.js';
+import { checkedValue } from '../core/schema.js';
 import { shownCaption, UnknownCaption, warnOfCaption } from './caption-encoder.js';
 
 /** What is used of `@huggingface/tokenizers`. */
@@ -26,17 +28,19 @@ export type WordPieces = (caption: string, entries: number) => number[];
  */
 export async function readWordPieces(file: string): Promise<WordPieces> {
   const remedy = 'Expected the tokenizer.json of a BERT, whose model is WordPiece; take it anew';
+  const ids = z.record(z.string(), z.int().min(0));
   try {
     const json = JSON.parse(Buffer.from(await readBytes(file)).toString('utf8'));
-    if (json?.model?.type !== 'WordPiece') {
-      throw new UserError(`${file} has the model ${json?.model?.type}`, remedy);
-    }
+    const type = json?.model?.type;
+    if (type !== 'WordPiece') throw new UserError(`${file} has the model ${type}`, remedy);
+    checkedValue(ids, json.model.vocab, `${file}: its vocabulary`, remedy);
     const tokenizer = new (tokenizerClass())(json, {});
     const idOf = (mark: string): number => {
-      const id = tokenizer.token_to_id(mark);
-      if (id === undefined) throw new UserError(`${file} has no token ${mark}`, remedy);
+      const id = tokenizer.token_to_id(mark) ?? Number.NaN;
+      if (!Number.isInteger(id)) throw new UserError(`${file} has no token ${mark}`, remedy);
       return id;
     };
+    tokenizer.encode('a first try: what is damaged fails here', { add_special_tokens: false });
     return wordPieces(tokenizer, idOf('[CLS]'), idOf('[SEP]'), idOf('[UNK]'));
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { UserError } from '../core/errors.js';
 import { nearestPath } from '../core/files.js';
-import { checkedJson, checkedValue } from '../core/schema.js';
+import { checkedJson, checkedValue, isRecord } from '../core/schema.js';
 import { splits } from '../data/source.js';
 import type { ModelConfig } from '../flow/model.js';
 import { descriptionName, latentsSchema, noRun } from './checkpoint.js';
@@ -162,10 +162,6 @@ function valueDifferences(there: unknown, here: unknown, path: readonly string[]
 /** As JSON gives it back: without what is undefined. */
 function plain(value: object): unknown {
   return JSON.parse(JSON.stringify(value));
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function shown(value: unknown): string {

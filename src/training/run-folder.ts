@@ -10,6 +10,7 @@ import {
   syncFile,
   writeAtomically,
 } from '../core/files.js';
+import { isNested } from '../core/schema.js';
 import type { Leaves } from '../core/tree.js';
 import type { Split } from '../data/source.js';
 import { bestName, checkpointName, descriptionName } from './checkpoint.js';
@@ -282,7 +283,7 @@ export class RunFolder {
     return lines.flatMap((line, index) => {
       try {
         const record: StepRecord = JSON.parse(line);
-        if (Number.isInteger(record.step)) return [record];
+        if (Number.isInteger(record.step) && !isNested(record, 2)) return [record];
         throw new Error();
       } catch {
         // A run that was killed may leave half of its last line, which is the only one allowed so.

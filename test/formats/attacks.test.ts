@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
+import { readPictureFile } from '../../src/compression/picture-file.js';
 import { UserError } from '../../src/core/errors.js';
 import { readBytes } from '../../src/core/files.js';
 import { decodedImage } from '../../src/data/encoded/image-file.js';
@@ -85,6 +86,14 @@ const attacks: Record<string, [run: () => unknown, says: RegExp]> = {
   'half a megabyte of gzip that becomes half a gigabyte': [
     () => decodeIdx(gzipSync(Buffer.alloc(2 ** 29))),
     /cannot be decompressed/,
+  ],
+  'compressed pictures of few bytes that become many': [
+    () => readPictureFile(file('a.tflow', gzipSync(Buffer.alloc(2 ** 25)))),
+    /holds no compressed pictures, or is damaged/,
+  ],
+  'a run whose settings lie in each other without an end': [
+    () => parseDescription(`{"config":${'['.repeat(50_000)}${']'.repeat(50_000)}}`, 'run.json'),
+    /run\.json is nested too deeply/,
   ],
   ...Object.fromEntries(
     ['abc', '-1536', '1e99', '9'.repeat(20)].map((size): [string, [() => unknown, RegExp]] => [

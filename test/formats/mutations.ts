@@ -14,6 +14,8 @@ const words = [
   '""',
   '"x"',
   '1.5',
+  // Deeper than a reader may go into itself.
+  '['.repeat(20_000) + ']'.repeat(20_000),
 ];
 
 /** A damaged copy of some bytes: one of several kinds of damage, or two, by its number. */
@@ -22,10 +24,10 @@ export function mutated(bytes: Uint8Array, number: number): Uint8Array {
   const draw = (what: string, high: number) =>
     integers(foldIn(key, what), 1, 0, Math.max(1, high))[0]!;
   const kinds = Object.values(damages);
-  let damaged = Uint8Array.from(bytes);
+  let damaged = new Uint8Array(bytes);
   for (let time = 0; time <= draw('twice', 2); time++) {
     const kind = kinds[draw(`kind ${time}`, kinds.length)]!;
-    damaged = Uint8Array.from(kind(damaged, (what, high) => draw(`${what} ${time}`, high)));
+    damaged = new Uint8Array(kind(damaged, (what, high) => draw(`${what} ${time}`, high)));
   }
   return damaged;
 }

@@ -20,6 +20,22 @@ export function tarOf(files: readonly TarFile[], { end = true } = {}): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(end ? 1024 : 0)]);
 }
 
+/** An archive whose headers have the sums that fit them. */
+export function withTarSums(archive: Uint8Array): Buffer {
+  const summed = Buffer.from(archive);
+  for (let at = 0; at + 512 <= summed.length; at += 512) {
+    const block = summed.subarray(at, at + 512);
+    if (block.toString('latin1', 257, 262) === 'ustar') writeSum(block);
+  }
+  return summed;
+}
+
+function writeSum(block: Buffer): void {
+  block.write('        ', 148);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+}
+
 function header(file: TarFile, size: number): Buffer {
   const { name, type = '0', gnu = false, prefix = '', binarySize = false } = file;
   const block = Buffer.alloc(512);
@@ -31,11 +47,9 @@ function header(file: TarFile, size: number): Buffer {
   } else {
     block.write(`${size.toString(8).padStart(11, '0')} `, 124);
   }
-  block.write('        ', 148);
   block.write(type, 156);
   block.write(gnu ? 'ustar  \0' : 'ustar\x0000', 257, 'latin1');
   block.write(prefix, 345);
-  const sum = block.reduce((total, byte) => total + byte, 0);
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  writeSum(block);
   return block;
 }

@@ -39,7 +39,7 @@ export async function loadCheckpoint(address: string | URL): Promise<LoadedModel
 }
 
 /** The file of which these are the bytes, checked as one on a disk is. */
-function fileInMemory(buffer: ArrayBuffer, path: string): TensorFile {
+export function fileInMemory(buffer: ArrayBuffer, path: string): TensorFile {
   const bytes = new Uint8Array(buffer);
   const start = prefixBytes + headerLength(bytes.subarray(0, prefixBytes), bytes.length, path);
   const json = bytes.subarray(prefixBytes, start);

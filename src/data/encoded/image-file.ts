@@ -62,13 +62,11 @@ export interface MeasuredImage {
 
 /** Measures an image; pixels are decoded only where one may be transparent. */
 export async function measuredImage(encoded: EncodedImage): Promise<MeasuredImage> {
-  const found = await decode(encoded, (sharp) =>
-    sharp(encoded.bytes, boundsOf(encoded.bytes)).metadata(),
-  );
+  const bounds = boundsOf(encoded.bytes);
+  const found = await decode(encoded, (sharp) => sharp(encoded.bytes, bounds).metadata());
   const transparent =
     found.hasAlpha &&
-    !(await decode(encoded, (sharp) => sharp(encoded.bytes, boundsOf(encoded.bytes)).stats()))
-      .isOpaque;
+    !(await decode(encoded, (sharp) => sharp(encoded.bytes, bounds).stats())).isOpaque;
   const losses = [
     transparent && 'with transparency are put on white',
     found.depth !== 'uchar' && 'with more than 8 bits a channel are cut to 8',
@@ -97,7 +95,8 @@ async function decode<T>(
   try {
     return await use(sharp);
   } catch (error) {
-    const { message } = error as Error;
+    // What decoders warned of stands before, a line each.
+    const message = (error as Error).message.trim().split('\n').at(-1)!;
     // Of a PNG that ends early its decoder says no more, and side by side nothing at all.
     const reason = /^Unknown error|libpng read error/.test(message)
       ? 'damaged or cut short'

@@ -238,8 +238,8 @@ export function planPath(checkpoint: string): string {
 export async function readPlan(file: string): Promise<Plan> {
   const text = Buffer.from(await readBytes(file)).toString('utf8');
   const other = 'Give a file that tarflow plan wrote';
-  const json = checkedJson(z.unknown(), text, file, other);
-  checkedValue(z.looseObject({ format: planSchema.shape.format }), json, file, other);
+  const ofPlans = z.looseObject({ format: planSchema.shape.format });
+  const json = checkedJson(ofPlans, text, file, other);
   const remedy =
     `Make the plan anew: tarflow plan CHECKPOINT --out ${file}, with the batch, label or ` +
     'captions, and guidance that you sample with';

@@ -153,9 +153,10 @@ function readEntries(file: string): Entry[] {
   }
   return text.split('\n').flatMap((line) => {
     try {
-      return line === '' ? [] : [JSON.parse(line)];
+      const entry: Entry = JSON.parse(line);
+      return typeof entry.input === 'string' ? [entry] : [];
     } catch {
-      return []; // A line that a full disk cut off.
+      return []; // No line, or one that a full disk cut off.
     }
   });
 }

@@ -56,7 +56,7 @@ export function parseMessage(frames: readonly Buffer[], signature: Signature): M
   if (expected.length !== given.length || !timingSafeEqual(expected, given)) {
     throw new Error('A message came with a wrong signature.');
   }
-  const [header, parent, metadata, content] = four.map((part) => JSON.parse(part.toString()));
+  const [header, parent, metadata, content] = four.map(parsed);
   const objects: unknown[] = [header, parent, metadata, content];
   if (!objects.every((part) => typeof part === 'object' && part !== null && !Array.isArray(part))) {
     throw new Error('A message came with a part that is no object.');
@@ -67,6 +67,14 @@ export function parseMessage(frames: readonly Buffer[], signature: Signature): M
     }
   }
   return { identities: frames.slice(0, at), header, parent, metadata, content };
+}
+
+function parsed(part: Buffer) {
+  try {
+    return JSON.parse(part.toString());
+  } catch (error) {
+    throw new Error(`A message came with a part that is no JSON (${(error as Error).message}).`);
+  }
 }
 
 /** Reads the messages of a kernel. One that was recorded and is sent again is refused, as ipykernel does. */

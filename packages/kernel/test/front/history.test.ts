@@ -65,14 +65,17 @@ describe('the history', () => {
     expect(found.at(-1)).toEqual([2000, 199, '199']);
   });
 
-  test('stays in memory where the folder cannot be written, and skips lines that are cut off', () => {
+  test('stays in memory where the folder cannot be written, and skips lines that are damaged', () => {
     const file = path.join(folder, 'a-file');
     fs.writeFileSync(file, '');
     const history = new History(path.join(file, 'below'), 1000);
     history.add(1, 'kept');
     expect(inputs(history, { hist_access_type: 'tail', n: 5 })).toEqual(['kept']);
     new History(folder, 1000).add(1, 'whole');
-    fs.appendFileSync(path.join(folder, 'kernel-history.jsonl'), '{"session": 1, "li');
+    fs.appendFileSync(
+      path.join(folder, 'kernel-history.jsonl'),
+      'null\n{"session": 1}\n{"session": 1, "li',
+    );
     expect(inputs(new History(folder, 2000), { hist_access_type: 'tail', n: 5 })).toEqual([
       'whole',
     ]);
